@@ -1,0 +1,468 @@
+"""The data path in Python, sans-IO: packets in, datagrams out, and back. Whitepaper 5.4.6 and 6.
+
+Law: nothing that the network or the TUN gives makes it raise; what is not passed on is counted by its
+`DropReason`. What it has to send waits until the driver takes it, after each packet or datagram given.
+"""
+
+from collections import Counter, deque
+from copy import copy
+from typing import Final, NamedTuple, assert_never
+
+from wgpy.engine.actions import (
+    AddPeer,
+    ClearSource,
+    DataPathAction,
+    InstallKeypair,
+    PurgeStaged,
+    RemoveKeypair,
+    RemovePeer,
+    RemoveRoute,
+    SendKeepalive,
+    SetEndpoint,
+    SetRoute,
+    UseKeypair,
+)
+from wgpy.engine.constants import (
+    COOKIE_REPLY_SIZE,
+    DEFAULT_MTU,
+    HANDSHAKE_QUEUE_SIZE,
+    INITIATION_SIZE,
+    MAX_STAGED_BYTES,
+    MAX_STAGED_PACKETS,
+    MAX_STRANGERS,
+    PADDING_MULTIPLE,
+    REJECT_AFTER_MESSAGES,
+    REKEY_AFTER_MESSAGES,
+    RESPONSE_SIZE,
+    TRANSPORT_HEADER_SIZE,
+    TRANSPORT_OVERHEAD,
+)
+from wgpy.engine.crypto import ChaCha20Poly1305, InvalidTag, nonce
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.errors import DropReason, StateError
+from wgpy.engine.events import (
+    DataReceived,
+    DataSent,
+    EndpointChanged,
+    Event,
+    KeyAged,
+    KeyConfirmed,
+    KeyNeeded,
+    PeerActivity,
+    PeerId,
+)
+from wgpy.engine.messages import (
+    TYPE_COOKIE_REPLY,
+    TYPE_INITIATION,
+    TYPE_RESPONSE,
+    TYPE_TRANSPORT,
+    TransportData,
+    message_type,
+)
+
+from . import Counters, ip
+from .allowedips import AllowedIPs
+from .replay import ReplayWindow
+
+_NEVER: Final = 2**64  # later than any boot clock
+_KEEPALIVE: Final = b""
+_HANDSHAKE_SIZES: Final = {
+    TYPE_INITIATION: INITIATION_SIZE,
+    TYPE_RESPONSE: RESPONSE_SIZE,
+    TYPE_COOKIE_REPLY: COOKIE_REPLY_SIZE,
+}
+_pack_header: Final = TransportData.LAYOUT.pack
+_unpack_header: Final = TransportData.LAYOUT.unpack_from
+
+
+class Datagram(NamedTuple):
+    """Bytes for a UDP socket. tos: the outer TOS byte or traffic class; peer: None if it is no peer's."""
+
+    data: bytes
+    endpoint: Endpoint
+    tos: int
+    peer: PeerId | None
+
+
+class PortableDataPath:
+    """Implements `DataPath` for a driver that owns the TUN, the sockets and the clock.
+
+    accept_strangers: keep datagrams that are not WireGuard's for `take_strangers`.
+    """
+
+    def __init__(self, *, mtu: int = DEFAULT_MTU, accept_strangers: bool = False) -> None:
+        self._accept_strangers = accept_strangers
+        self._peers: dict[PeerId, _Peer] = {}
+        self._keypairs: dict[int, _Keypair] = {}  # by local index
+        self._routes = AllowedIPs()
+        self._staged_bytes = 0  # of all peers
+        self._datagrams: list[Datagram] = []
+        self._packets: list[bytes] = []
+        self._handshakes: deque[tuple[bytes, Endpoint]] = deque()
+        self._strangers: list[tuple[bytes, Endpoint]] = []
+        self._events: dict[Event, None] = {}  # a set that keeps its order
+        self._moved: dict[_Peer, None] = {}
+        self._drops: Counter[DropReason] = Counter()
+        self.set_mtu(mtu)
+
+    # -- What the driver takes -------------------------------------------------------------------
+
+    def take_datagrams(self) -> list[Datagram]:
+        """What is to be sent on the UDP sockets, in order."""
+        datagrams, self._datagrams = self._datagrams, []
+        return datagrams
+
+    def take_packets(self) -> list[bytes]:
+        """IP packets for the TUN, in order."""
+        packets, self._packets = self._packets, []
+        return packets
+
+    def next_handshake(self) -> tuple[bytes, Endpoint] | None:
+        """The oldest message of types 1 to 3, of the right size and otherwise unverified."""
+        return self._handshakes.popleft() if self._handshakes else None
+
+    @property
+    def handshakes_waiting(self) -> int:
+        """How many more `next_handshake` would give: at most HANDSHAKE_QUEUE_SIZE."""
+        return len(self._handshakes)
+
+    def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
+        """Datagrams that are not WireGuard's, at most MAX_STRANGERS since the last call."""
+        strangers, self._strangers = self._strangers, []
+        return strangers
+
+    def take_events(self) -> list[Event]:
+        """What happened since the last call, each flag once; new endpoints first, as the rest may need them."""
+        events: list[Event] = [
+            EndpointChanged(peer.id, peer.endpoint) for peer in self._moved if peer.endpoint is not None
+        ]
+        events += self._events
+        self._moved.clear()
+        self._events.clear()
+        return events
+
+    def activity(self, peer: PeerId) -> PeerActivity:
+        """The peer's record as it stands now. Raises KeyError for a peer that was not added."""
+        return copy(self._peers[peer].activity)
+
+    def counters(self) -> Counters:
+        """Dropped packets and datagrams by reason, since the data path was made; 0 for any other."""
+        return self._drops.copy()
+
+    # -- Orders ----------------------------------------------------------------------------------
+
+    def set_mtu(self, mtu: int) -> None:
+        """Pad no packet beyond this many bytes. Raises ValueError."""
+        if mtu < 1:
+            raise ValueError(f"an MTU is at least 1 byte, not {mtu}")
+        self._mtu = mtu
+
+    def apply(self, action: DataPathAction, now: int) -> None:
+        """Carry out one order of the engine. Raises StateError for a peer or keypair that is not there."""
+        match action:
+            case SetRoute(peer, prefix):
+                self._routes.insert(prefix, self._peer(peer).id)
+            case RemoveRoute(peer, prefix):
+                self._routes.remove(prefix, self._peer(peer).id)
+            case UseKeypair(peer, local_index):
+                self._use_keypair(self._peer(peer), local_index, now)
+            case SendKeepalive(peer):
+                self._send_keepalive(self._peer(peer), now)
+            case InstallKeypair():
+                self._install_keypair(self._peer(action.peer), action)
+            case RemoveKeypair(peer, local_index):
+                self._remove_keypair(self._peer(peer), local_index)
+            case SetEndpoint(peer, endpoint):
+                self._set_endpoint(self._peer(peer), endpoint)
+            case ClearSource(peer):
+                self._clear_source(self._peer(peer))
+            case PurgeStaged(peer):
+                self._purge_staged(self._peer(peer))
+            case AddPeer(peer):
+                self._add_peer(peer)
+            case RemovePeer(peer):
+                self._remove_peer(self._peer(peer))
+            case _:
+                assert_never(action)
+
+    def _peer(self, peer: PeerId) -> "_Peer":
+        try:
+            return self._peers[peer]
+        except KeyError:
+            raise StateError(f"peer {peer} is not there; AddPeer comes first") from None
+
+    def _keypair(self, peer: "_Peer", local_index: int) -> "_Keypair":
+        keypair = self._keypairs.get(local_index)
+        if keypair is None or keypair.peer is not peer:
+            raise StateError(f"peer {peer.id} has no keypair {local_index:#x}; InstallKeypair comes first")
+        return keypair
+
+    def _add_peer(self, peer: PeerId) -> None:
+        if peer in self._peers:
+            raise StateError(f"peer {peer} is there already; a PeerId is never used again")
+        self._peers[peer] = _Peer(peer)
+
+    def _remove_peer(self, peer: "_Peer") -> None:
+        self._purge_staged(peer)
+        self._routes.remove_peer(peer.id)
+        for keypair in [keypair for keypair in self._keypairs.values() if keypair.peer is peer]:
+            del self._keypairs[keypair.local_index]
+        self._moved.pop(peer, None)
+        del self._peers[peer.id]
+
+    def _set_endpoint(self, peer: "_Peer", endpoint: Endpoint) -> None:
+        peer.endpoint = endpoint
+        self._moved.pop(peer, None)  # the order is newer than the move
+
+    def _clear_source(self, peer: "_Peer") -> None:
+        if peer.endpoint is not None:
+            peer.endpoint = peer.endpoint.without_source()
+
+    def _install_keypair(self, peer: "_Peer", order: InstallKeypair) -> None:
+        if order.local_index in self._keypairs:
+            raise StateError(f"keypair {order.local_index:#x} is there already; RemoveKeypair comes first")
+        self._keypairs[order.local_index] = _Keypair(peer, order)
+        peer.activity.first_unanswered_sent = peer.activity.first_unacked_received = 0
+
+    def _use_keypair(self, peer: "_Peer", local_index: int | None, now: int) -> None:
+        if local_index is None:
+            peer.sending = None
+            return
+        peer.sending = self._keypair(peer, local_index)
+        peer.sending.confirmed = True
+        if peer.staged:
+            self._send_staged(peer, now)
+
+    def _remove_keypair(self, peer: "_Peer", local_index: int) -> None:
+        if peer.sending is self._keypair(peer, local_index):
+            peer.sending = None
+        del self._keypairs[local_index]
+
+    def _send_keepalive(self, peer: "_Peer", now: int) -> None:
+        if not peer.staged:
+            self._stage(peer, _KEEPALIVE)
+        self._send_staged(peer, now)
+
+    # -- Outbound --------------------------------------------------------------------------------
+
+    def send_packet(self, packet: bytes, now: int) -> None:
+        """Take an IP packet from the TUN, for the peer that owns its destination. Whitepaper 3."""
+        if not packet or ip.stated_length(packet) != len(packet):
+            self._drops[DropReason.INVALID_OUTBOUND_PACKET] += 1
+            return
+        owner = self._routes.lookup(ip.destination(packet))
+        if owner is None:
+            self._drops[DropReason.NO_PEER_FOR_DESTINATION] += 1
+            return
+        peer = self._peers[owner]
+        if peer.endpoint is None:
+            self._drops[DropReason.NO_ENDPOINT] += 1
+            return
+        keypair = peer.sending
+        if keypair is not None and keypair.may_seal(now):
+            self._seal(peer, peer.endpoint, keypair, packet, now)
+        else:
+            self._stage(peer, packet)
+            self._events[KeyNeeded(peer.id)] = None
+
+    def _seal(self, peer: "_Peer", endpoint: Endpoint, keypair: "_Keypair", packet: bytes, now: int) -> None:
+        """Make a datagram of a valid packet, or of an empty one, which is a keepalive."""
+        counter = keypair.counter
+        keypair.counter = counter + 1
+        padded = packet + bytes(_padding(len(packet), self._mtu))
+        data = _pack_header(TYPE_TRANSPORT, keypair.remote_index, counter)
+        data += keypair.seal(nonce(counter), padded, None)
+        self._datagrams.append(Datagram(data, endpoint, ip.ecn(packet) if packet else 0, peer.id))
+
+        record = peer.activity
+        record.last_sent = now or 1  # in these records 0 says never
+        record.tx_bytes += len(data)
+        record.first_unacked_received = 0
+        if packet and not record.first_unanswered_sent:
+            record.first_unanswered_sent = now or 1
+            self._events[DataSent(peer.id)] = None
+        if now >= keypair.rekey_after_sent_time:
+            keypair.rekey_after_sent_time = _NEVER
+            self._events[KeyAged(peer.id, keypair.local_index)] = None
+        elif counter == REKEY_AFTER_MESSAGES:
+            self._events[KeyAged(peer.id, keypair.local_index)] = None
+
+    def _stage(self, peer: "_Peer", packet: bytes) -> None:
+        """Keep the packet until there is a key; the peer's oldest make room for it."""
+        staged = peer.staged
+        while staged and (
+            len(staged) >= MAX_STAGED_PACKETS or self._staged_bytes + len(packet) > MAX_STAGED_BYTES
+        ):
+            self._staged_bytes -= len(staged.popleft())
+            self._drops[DropReason.STAGED_QUEUE_FULL] += 1
+        if self._staged_bytes + len(packet) > MAX_STAGED_BYTES:  # the others' fill the pool
+            self._drops[DropReason.STAGED_QUEUE_FULL] += 1
+            return
+        staged.append(packet)
+        self._staged_bytes += len(packet)
+
+    def _send_staged(self, peer: "_Peer", now: int) -> None:
+        """Seal what is staged, as far as the peer's keypair goes."""
+        keypair = peer.sending
+        while peer.staged and keypair is not None and keypair.may_seal(now):
+            packet = peer.staged.popleft()
+            self._staged_bytes -= len(packet)
+            if peer.endpoint is None:
+                self._drops[DropReason.NO_ENDPOINT] += 1
+            else:
+                self._seal(peer, peer.endpoint, keypair, packet, now)
+        if peer.staged:
+            self._events[KeyNeeded(peer.id)] = None
+
+    def _purge_staged(self, peer: "_Peer") -> None:
+        self._drops[DropReason.STAGED_PURGED] += len(peer.staged)
+        self._staged_bytes -= sum(map(len, peer.staged))
+        peer.staged.clear()
+
+    # -- Inbound ---------------------------------------------------------------------------------
+
+    def receive_datagram(self, data: bytes, source: Endpoint, now: int, ecn: int = 0) -> None:
+        """Take any UDP datagram. ecn: the ECN field of its outer header, 0 if it is not known."""
+        kind = message_type(data)
+        if kind == TYPE_TRANSPORT:
+            self._receive_transport(data, source, now, ecn)
+        elif kind is None:
+            self._receive_stranger(data, source)
+        elif len(data) != _HANDSHAKE_SIZES[kind]:
+            self._drops[DropReason.MALFORMED] += 1
+        elif len(self._handshakes) >= HANDSHAKE_QUEUE_SIZE:
+            self._drops[DropReason.HANDSHAKE_QUEUE_FULL] += 1
+        else:
+            self._handshakes.append((data, source))
+
+    def _receive_stranger(self, data: bytes, source: Endpoint) -> None:
+        if not self._accept_strangers:
+            self._drops[DropReason.UNKNOWN_TYPE] += 1
+        elif len(self._strangers) >= MAX_STRANGERS:
+            self._drops[DropReason.STRANGER_QUEUE_FULL] += 1
+        else:
+            self._strangers.append((data, source))
+
+    def _receive_transport(self, data: bytes, source: Endpoint, now: int, ecn: int) -> None:
+        """Open a data message; an authentic one counts for its peer, whatever its packet is then worth."""
+        if len(data) < TRANSPORT_OVERHEAD:
+            self._drops[DropReason.MALFORMED] += 1
+            return
+        _, index, counter = _unpack_header(data)
+        keypair = self._keypairs.get(index)
+        if keypair is None:
+            self._drops[DropReason.UNKNOWN_INDEX] += 1
+            return
+        if now >= keypair.reject_after_time or counter >= REJECT_AFTER_MESSAGES:
+            self._drops[DropReason.KEYPAIR_EXPIRED] += 1
+            return
+        try:
+            plaintext = keypair.open(nonce(counter), data[TRANSPORT_HEADER_SIZE:], None)
+        except InvalidTag:
+            self._drops[DropReason.DECRYPTION_FAILED] += 1
+            return
+        if not keypair.window.accept(counter):
+            self._drops[DropReason.REPLAYED_COUNTER] += 1
+            return
+        self._note_received(keypair, source, len(data), bool(plaintext), now)
+        if plaintext:
+            self._receive_packet(keypair.peer, plaintext, ecn)
+
+    def _note_received(
+        self, keypair: "_Keypair", source: Endpoint, size: int, is_data: bool, now: int
+    ) -> None:
+        """Note that an authentic datagram came: where from, by which keypair, and when."""
+        peer = keypair.peer
+        if source != peer.endpoint:
+            peer.endpoint = source
+            self._moved[peer] = None
+        if not keypair.confirmed:
+            keypair.confirmed = True
+            self._events[KeyConfirmed(peer.id, keypair.local_index)] = None
+        if now >= keypair.rekey_after_received_time:
+            keypair.rekey_after_received_time = _NEVER
+            self._events[KeyAged(peer.id, keypair.local_index)] = None
+        record = peer.activity
+        record.last_received = now or 1
+        record.rx_bytes += size
+        record.first_unanswered_sent = 0
+        if is_data and not record.first_unacked_received:
+            record.first_unacked_received = now or 1
+            self._events[DataReceived(peer.id)] = None
+
+    def _receive_packet(self, peer: "_Peer", padded: bytes, ecn: int) -> None:
+        length = ip.stated_length(padded)
+        if not length or length > len(padded):
+            self._drops[DropReason.INVALID_PACKET] += 1
+            return
+        if self._routes.lookup(ip.source(padded)) != peer.id:
+            self._drops[DropReason.SOURCE_NOT_ALLOWED] += 1
+            return
+        packet: bytes | None = padded[:length]
+        if ecn and packet:
+            packet = ip.decapsulate_ecn(packet, ecn)
+        if packet is None:
+            self._drops[DropReason.ECN_CONGESTION] += 1
+            return
+        self._packets.append(packet)
+
+
+class _Peer:
+    """Where a peer is, what it sends by, and what waits for that. Compared by identity."""
+
+    __slots__ = ("activity", "endpoint", "id", "sending", "staged")
+
+    def __init__(self, peer: PeerId) -> None:
+        self.id = peer
+        self.endpoint: Endpoint | None = None
+        self.sending: _Keypair | None = None
+        self.staged: deque[bytes] = deque()
+        self.activity = PeerActivity()
+
+
+class _Keypair:
+    """One session's two keys, with the counter of the one and the window of the other."""
+
+    __slots__ = (
+        "confirmed",
+        "counter",
+        "local_index",
+        "open",
+        "peer",
+        "reject_after_time",
+        "rekey_after_received_time",
+        "rekey_after_sent_time",
+        "remote_index",
+        "seal",
+        "window",
+    )
+
+    def __init__(self, peer: _Peer, order: InstallKeypair) -> None:
+        self.peer = peer
+        self.local_index = order.local_index
+        self.remote_index = order.remote_index
+        self.seal = ChaCha20Poly1305(order.sending_key).encrypt
+        self.open = ChaCha20Poly1305(order.receiving_key).decrypt
+        self.counter = 0  # of the next message to send
+        self.window = ReplayWindow()
+        self.confirmed = False  # it sends, or KeyConfirmed was raised
+        self.reject_after_time = order.reject_after_time
+        self.rekey_after_sent_time = _or_never(order.rekey_after_sent_time)
+        self.rekey_after_received_time = _or_never(order.rekey_after_received_time)
+
+    def may_seal(self, now: int) -> bool:
+        return now < self.reject_after_time and self.counter < REJECT_AFTER_MESSAGES
+
+
+def _or_never(time: int | None) -> int:
+    return _NEVER if time is None else time
+
+
+def _padding(size: int, mtu: int) -> int:
+    """How many zeros follow a packet: up to PADDING_MULTIPLE, but not past the MTU. Whitepaper 5.4.6.
+
+    A packet longer than the MTU was known to be larger a moment ago; as in the kernel, only what
+    exceeds a whole number of MTUs counts then.
+    """
+    last = size % mtu if size > mtu else size
+    return min(-last % PADDING_MULTIPLE, mtu - last)
