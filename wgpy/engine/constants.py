@@ -1,0 +1,70 @@
+"""Every number of the protocol, once, with its source.
+
+Times are nanoseconds on the boot clock. "WP" is the WireGuard whitepaper (revision of 2020-06-01);
+"Linux" is drivers/net/wireguard, where the paper leaves a value to the implementation.
+"""
+
+from typing import Final
+
+SECOND: Final = 1_000_000_000
+MILLISECOND: Final = 1_000_000
+
+# -- Noise, WP 5.4 -------------------------------------------------------------------------------
+CONSTRUCTION: Final = b"Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s"
+IDENTIFIER: Final = b"WireGuard v1 zx2c4 Jason@zx2c4.com"
+LABEL_MAC1: Final = b"mac1----"
+LABEL_COOKIE: Final = b"cookie--"
+
+KEY_LENGTH: Final = 32
+HASH_LENGTH: Final = 32
+TAG_LENGTH: Final = 16  # RFC 8439, Poly1305
+MAC_LENGTH: Final = 16  # WP 5.4.4, keyed BLAKE2s cut to 16 bytes
+COOKIE_LENGTH: Final = 16
+COOKIE_NONCE_LENGTH: Final = 24  # XChaCha20-Poly1305
+TIMESTAMP_LENGTH: Final = 12  # TAI64N
+
+# -- Messages, WP 5.4.2 to 5.4.7 -----------------------------------------------------------------
+INITIATION_SIZE: Final = 148
+RESPONSE_SIZE: Final = 92
+COOKIE_REPLY_SIZE: Final = 64
+TRANSPORT_HEADER_SIZE: Final = 16
+TRANSPORT_OVERHEAD: Final = TRANSPORT_HEADER_SIZE + TAG_LENGTH
+KEEPALIVE_SIZE: Final = TRANSPORT_OVERHEAD
+PADDING_MULTIPLE: Final = 16  # WP 5.4.6
+
+# -- Lifetimes, WP 6.1 to 6.5 --------------------------------------------------------------------
+REKEY_AFTER_MESSAGES: Final = 2**60
+REJECT_AFTER_MESSAGES: Final = 2**64 - 2**13 - 1
+REKEY_AFTER_TIME: Final = 120 * SECOND
+REJECT_AFTER_TIME: Final = 180 * SECOND
+REKEY_ATTEMPT_TIME: Final = 90 * SECOND
+REKEY_TIMEOUT: Final = 5 * SECOND
+KEEPALIVE_TIMEOUT: Final = 10 * SECOND
+REKEY_JITTER: Final = 333 * MILLISECOND  # Linux: REKEY_TIMEOUT_JITTER_MAX_JIFFIES
+# WP 6.2: the initiator rekeys on receive when this much of the session's life has passed.
+REKEY_ON_RECEIVE_AFTER_TIME: Final = REJECT_AFTER_TIME - KEEPALIVE_TIMEOUT - REKEY_TIMEOUT
+# WP 6.5: after sending and hearing nothing for this long, a new handshake.
+NEW_HANDSHAKE_AFTER_SILENCE: Final = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT
+ZERO_KEY_MATERIAL_AFTER: Final = 3 * REJECT_AFTER_TIME  # WP 6.3
+
+# -- Cookies and load, WP 5.3, 5.4.7 and 6.6 -----------------------------------------------------
+COOKIE_SECRET_MAX_AGE: Final = 120 * SECOND
+COOKIE_SECRET_LATENCY: Final = 5 * SECOND  # Linux: a received cookie is used this much less long
+INITIATION_MIN_INTERVAL: Final = 20 * MILLISECOND  # Linux: INITIATIONS_PER_SECOND = 50
+UNDER_LOAD_HOLD: Final = 1 * SECOND
+# What Python answers in well under a second; Linux queues 4,096, which here would be seconds old.
+HANDSHAKE_QUEUE_SIZE: Final = 512
+UNDER_LOAD_DEPTH: Final = HANDSHAKE_QUEUE_SIZE // 8
+RATE_LIMIT_PER_SECOND: Final = 20  # Linux: PACKETS_PER_SECOND
+RATE_LIMIT_BURST: Final = 5  # Linux: PACKETS_BURSTABLE
+RATE_LIMIT_MAX_SOURCES: Final = 8192
+
+# -- Data, WP 5.4.6 ------------------------------------------------------------------------------
+REPLAY_WINDOW_BITS: Final = 8192
+REPLAY_WINDOW: Final = 8128  # usable: one 64-bit word is always being cleared (RFC 6479)
+MAX_STAGED_PACKETS: Final = 128  # Linux: MAX_STAGED_PACKETS
+MAX_STAGED_BYTES: Final = 4 * 2**20  # all peers together
+MAX_STRANGERS: Final = 64  # datagrams of other types waiting for the driver
+HANDSHAKE_TOS: Final = 0x88  # Linux: HANDSHAKE_DSCP, AF41
+DEFAULT_MTU: Final = 1420
+MAX_PEERS: Final = 2**20  # Linux: MAX_PEERS_PER_DEVICE

@@ -1,0 +1,558 @@
+"""The engine's face: one WireGuard interface as a sans-IO state machine. Whitepaper 5 and 6.
+
+Law: time is given, randomness and the wall clock are constructor arguments, and what the world is to
+do comes out of `take_actions`; so a recorded run replays exactly. Nothing the network sends raises.
+
+Every driver is one loop: give input, apply `take_actions`, sleep until `next_deadline`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from .actions import (
+    Action,
+    AddPeer,
+    AllowedIP,
+    ClearSource,
+    HandshakeCompleted,
+    InstallKeypair,
+    PeerUnreachable,
+    PurgeStaged,
+    RemoveKeypair,
+    RemovePeer,
+    RemoveRoute,
+    SendDatagram,
+    SendKeepalive,
+    SetEndpoint,
+    SetRoute,
+    UseKeypair,
+)
+from .constants import (
+    INITIATION_MIN_INTERVAL,
+    KEEPALIVE_TIMEOUT,
+    KEY_LENGTH,
+    MAX_PEERS,
+    NEW_HANDSHAKE_AFTER_SILENCE,
+    REJECT_AFTER_TIME,
+    REKEY_AFTER_TIME,
+    REKEY_ATTEMPT_TIME,
+    REKEY_JITTER,
+    REKEY_ON_RECEIVE_AFTER_TIME,
+    REKEY_TIMEOUT,
+    SECOND,
+    UNDER_LOAD_DEPTH,
+    UNDER_LOAD_HOLD,
+    ZERO_KEY_MATERIAL_AFTER,
+)
+from .cookie import CookieChecker, CookieMaker
+from .crypto import LowOrderKey, clamp, dh, dh_public
+from .endpoint import Endpoint
+from .errors import DropReason, HandshakeError, StateError
+from .events import (
+    DataReceived,
+    DataSent,
+    EndpointChanged,
+    Event,
+    KeyAged,
+    KeyConfirmed,
+    KeyNeeded,
+    PeerActivity,
+    PeerId,
+)
+from .indextable import IndexTable
+from .keypair import Keypair
+from .messages import CookieReply, HandshakeInitiation, HandshakeResponse, TransportData, decode
+from .noise import (
+    Identity,
+    Session,
+    consume_initiation,
+    consume_response,
+    create_initiation,
+    create_response,
+)
+from .peer import Peer
+from .ratelimiter import RateLimiter
+from .tai64n import Tai64nClock
+from .timers import Timer, Timers
+
+
+class Device:
+    """Peers, handshakes, sessions and timers of one interface."""
+
+    def __init__(
+        self,
+        *,
+        random: Callable[[int], bytes],
+        wall_clock: Callable[[], int],
+        activity: Callable[[PeerId], PeerActivity],
+    ) -> None:
+        """random(n): n secret random bytes; wall_clock(): real time in ns since 1970;
+        activity(id): the data path's record of a peer, read when a deadline comes.
+        """
+        self._random = random
+        self._wall_clock = wall_clock
+        self._activity = activity
+        self._actions: list[Action] = []
+        self._drops: Counter[DropReason] = Counter()
+        self._is_up = False
+        # Ours
+        self._identity: Identity | None = None
+        self._cookie_checker: CookieChecker | None = None
+        self._tai64n = Tai64nClock(wall_clock)
+        # Theirs
+        self._peers: dict[bytes, Peer] = {}
+        self._peers_by_id: dict[PeerId, Peer] = {}
+        self._next_id: PeerId = 1
+        self._routes: dict[AllowedIP, Peer] = {}
+        # Shared
+        self._indices = IndexTable(random)
+        self._timers = Timers()
+        self._rate_limiter = RateLimiter()
+        self._under_load_until = 0
+        self._on_timer = {
+            Timer.RETRANSMIT_HANDSHAKE: self._retransmit_handshake,
+            Timer.SEND_KEEPALIVE: self._send_keepalive,
+            Timer.NEW_HANDSHAKE: self._new_handshake,
+            Timer.ZERO_KEY_MATERIAL: self._zero_key_material,
+            Timer.PERSISTENT_KEEPALIVE: self._persistent_keepalive,
+        }
+
+    # -- Reading ---------------------------------------------------------------------------------
+
+    @property
+    def private_key(self) -> bytes | None:
+        return self._identity.private_key if self._identity else None
+
+    @property
+    def public_key(self) -> bytes | None:
+        return self._identity.public_key if self._identity else None
+
+    @property
+    def last_timestamp(self) -> int:
+        """The newest TAI64N value sent, in ns since 1970: what the driver keeps across restarts."""
+        return self._tai64n.last
+
+    @property
+    def peers(self) -> Mapping[bytes, Peer]:
+        """By public key, in order of adding."""
+        return self._peers
+
+    def peer(self, peer: PeerId) -> Peer | None:
+        return self._peers_by_id.get(peer)
+
+    @property
+    def is_up(self) -> bool:
+        return self._is_up
+
+    @property
+    def drops(self) -> Mapping[DropReason, int]:
+        """Handshake messages refused, by reason."""
+        return self._drops
+
+    # -- Settings --------------------------------------------------------------------------------
+
+    def set_private_key(self, key: bytes | None, now: int, last_timestamp: int = 0) -> None:
+        """Take another identity, or None for none. Peers send by new sessions only; old ones still receive.
+
+        A peer with our own public key is removed. last_timestamp: `last_timestamp` of an earlier life
+        with this key. Raises ValueError unless the key is 32 bytes.
+        """
+        if key is not None:
+            key = clamp(_checked_key(key))
+        if key == self.private_key:
+            return
+        self._identity = Identity(key, dh_public(key)) if key else None
+        self._cookie_checker = None
+        self._tai64n = Tai64nClock(self._wall_clock, max(last_timestamp, self._tai64n.last))
+        if self._identity:
+            self._cookie_checker = CookieChecker(self._identity.public_key, self._random)
+            if own := self._peers.get(self._identity.public_key):
+                self.remove_peer(own)
+        for peer in self._peers.values():
+            peer.static_static = None
+            peer.last_handshake_sent = None
+            self._forget_initiation(peer)
+            self._remove_keypairs(peer, peer.keypairs.drop_next())
+            if peer.keypairs.current:
+                self._actions.append(UseKeypair(peer.id, None))
+            self._start_persistent_keepalive(peer, now)
+
+    def add_peer(self, public_key: bytes) -> Peer:
+        """Begin to know a peer.
+
+        Raises ValueError for a key that is not 32 bytes, our own or already there, StateError when full.
+        """
+        if _checked_key(public_key) in self._peers:
+            raise ValueError("there is a peer with this public key: change that one")
+        if public_key == self.public_key:
+            raise ValueError("this is the interface's own public key: a peer needs another")
+        if len(self._peers) >= MAX_PEERS:
+            raise StateError(f"an interface has at most {MAX_PEERS} peers: remove one first")
+        peer = Peer(self._next_id, public_key, CookieMaker(public_key))
+        self._next_id += 1
+        self._peers[public_key] = self._peers_by_id[peer.id] = peer
+        self._actions.append(AddPeer(peer.id))
+        return peer
+
+    def remove_peer(self, peer: Peer) -> None:
+        self._forget_initiation(peer)
+        for keypair in peer.keypairs.clear():
+            self._indices.release(keypair.local_index)
+        for prefix in peer.allowed_ips:
+            del self._routes[prefix]
+        self._timers.disarm_all(peer.id)
+        del self._peers[peer.public_key], self._peers_by_id[peer.id]
+        self._actions.append(RemovePeer(peer.id))
+
+    def set_preshared_key(self, peer: Peer, key: bytes) -> None:
+        """Use this secret from the next handshake on; zeros for none. Raises ValueError."""
+        peer.preshared_key = _checked_key(key)
+
+    def set_endpoint(self, peer: Peer, endpoint: Endpoint, now: int) -> None:
+        was_unreachable = peer.endpoint is None
+        self._move_endpoint(peer, endpoint)
+        if was_unreachable:
+            self._start_persistent_keepalive(peer, now)
+
+    def set_persistent_keepalive(self, peer: Peer, seconds: int, now: int) -> None:
+        """Send something at least every so many seconds, 0 for no such thing. Whitepaper 6.5."""
+        was_off = not peer.persistent_keepalive
+        peer.persistent_keepalive = seconds
+        self._timers.disarm(peer.id, Timer.PERSISTENT_KEEPALIVE)
+        if was_off:
+            self._start_persistent_keepalive(peer, now)
+        elif seconds and self._is_up:
+            self._arm_persistent_keepalive(peer)
+
+    def add_allowed_ip(self, peer: Peer, prefix: AllowedIP) -> None:
+        """Route a prefix to the peer, and accept it as source from there; whoever had it loses it."""
+        owner = self._routes.get(prefix)
+        if owner is peer:
+            return
+        if owner:
+            del owner.allowed_ips[prefix]
+        self._routes[prefix] = peer
+        peer.allowed_ips[prefix] = None
+        self._actions.append(SetRoute(peer.id, prefix))
+
+    def remove_allowed_ip(self, peer: Peer, prefix: AllowedIP) -> None:
+        """Take a prefix from the peer; nothing happens if it is not the peer's."""
+        if self._routes.get(prefix) is peer:
+            del self._routes[prefix], peer.allowed_ips[prefix]
+            self._actions.append(RemoveRoute(peer.id, prefix))
+
+    def clear_allowed_ips(self, peer: Peer) -> None:
+        for prefix in list(peer.allowed_ips):
+            self.remove_allowed_ip(peer, prefix)
+
+    def up(self, now: int) -> None:
+        """The link is up: speak."""
+        if not self._is_up:
+            self._is_up = True
+            for peer in self._peers.values():
+                self._start_persistent_keepalive(peer, now)
+
+    def down(self) -> None:
+        """The link is down: forget all sessions and be silent."""
+        self._is_up = False
+        for peer in self._peers.values():
+            self._timers.disarm_all(peer.id)
+            self._forget_initiation(peer)
+            self._remove_keypairs(peer, peer.keypairs.clear())
+            self._actions.append(PurgeStaged(peer.id))
+            peer.last_handshake_sent = None
+
+    # -- The engine's loop -----------------------------------------------------------------------
+
+    def take_actions(self) -> list[Action]:
+        actions, self._actions = self._actions, []
+        return actions
+
+    def next_deadline(self) -> int | None:
+        """When `expire` is to be called next, in boottime ns; None while nothing is to be done."""
+        return self._timers.next_deadline()
+
+    def expire(self, now: int) -> None:
+        """Do what is due by now."""
+        for peer_id, timer in self._timers.take_due(now):
+            self._on_timer[timer](self._peers_by_id[peer_id], now)
+
+    def receive_datagram(self, data: bytes, source: Endpoint, now: int, queued: int = 0) -> None:
+        """A handshake message came in. queued: how many more are waiting, which tells the load."""
+        if queued >= UNDER_LOAD_DEPTH:
+            self._under_load_until = now + UNDER_LOAD_HOLD
+        try:
+            self._receive_message(data, source, now)
+        except HandshakeError as error:
+            self._drops[error.reason] += 1
+
+    def receive_event(self, event: Event, now: int) -> None:
+        """The data path says that something happened."""
+        peer = self._peers_by_id.get(event.peer)
+        if peer is None or not self._is_up:
+            return
+        match event:
+            case KeyNeeded():
+                self._begin_handshake(peer, now)
+            case KeyAged(local_index=index):
+                if peer.keypairs.current and peer.keypairs.current.local_index == index:
+                    self._begin_handshake(peer, now)
+            case KeyConfirmed(local_index=index):
+                self._confirm_keypair(peer, index)
+            case DataSent():
+                first = self._activity(peer.id).first_unanswered_sent
+                deadline = first + NEW_HANDSHAKE_AFTER_SILENCE + self._jitter()
+                self._timers.arm(peer.id, Timer.NEW_HANDSHAKE, deadline)
+            case DataReceived():
+                first = self._activity(peer.id).first_unacked_received
+                self._timers.arm(peer.id, Timer.SEND_KEEPALIVE, first + KEEPALIVE_TIMEOUT)
+            case EndpointChanged(endpoint=endpoint):
+                peer.endpoint = endpoint
+
+    # -- Receiving -------------------------------------------------------------------------------
+
+    def _receive_message(self, data: bytes, source: Endpoint, now: int) -> None:
+        message = decode(data)
+        if isinstance(message, TransportData):
+            raise HandshakeError(DropReason.UNKNOWN_TYPE)  # the data path's, not ours
+        if not self._is_up:
+            raise HandshakeError(DropReason.DEVICE_DOWN)
+        if self._identity is None or self._cookie_checker is None:
+            raise HandshakeError(DropReason.NO_PRIVATE_KEY)
+        if isinstance(message, CookieReply):
+            self._consume_cookie_reply(message, now)
+            return
+        self._check_macs(self._cookie_checker, data, message.sender_index, source, now)
+        if isinstance(message, HandshakeInitiation):
+            self._answer_initiation(self._identity, message, source, now)
+        else:
+            self._finish_handshake(self._identity, message, source, now)
+
+    def _check_macs(
+        self, checker: CookieChecker, data: bytes, sender_index: int, source: Endpoint, now: int
+    ) -> None:
+        """Whitepaper 5.3. Under load, who shows no valid mac2 gets a cookie instead of an answer."""
+        if not checker.has_valid_mac1(data):
+            raise HandshakeError(DropReason.INVALID_MAC1)
+        if now >= self._under_load_until:
+            return
+        if not checker.has_valid_mac2(data, source, now):
+            reply = checker.create_reply(data, sender_index, source, now)
+            self._actions.append(SendDatagram(None, reply.encode(), source))
+            raise HandshakeError(DropReason.INVALID_MAC2)
+        if not self._rate_limiter.allow(source.packed()[:-2], now):
+            raise HandshakeError(DropReason.RATE_LIMITED)
+
+    def _answer_initiation(
+        self, identity: Identity, message: HandshakeInitiation, source: Endpoint, now: int
+    ) -> None:
+        def static_static(public_key: bytes) -> bytes:
+            peer = self._peers.get(public_key)
+            if peer is None:
+                raise HandshakeError(DropReason.UNKNOWN_PEER)
+            return self._static_static(identity, peer)
+
+        initiation = consume_initiation(identity, message, static_static)
+        peer = self._peers[initiation.public_key]
+        if initiation.timestamp <= peer.latest_timestamp:
+            raise HandshakeError(DropReason.REPLAYED_TIMESTAMP)
+        last = peer.last_initiation_consumed
+        if last is not None and now - last < INITIATION_MIN_INTERVAL:
+            raise HandshakeError(DropReason.INITIATION_FLOOD)
+        index = self._indices.allocate(peer.id)
+        try:
+            response, session = create_response(
+                initiation, peer.preshared_key, index, self._random(KEY_LENGTH)
+            )
+        except HandshakeError:
+            self._indices.release(index)
+            raise
+        peer.latest_timestamp = initiation.timestamp
+        peer.last_initiation_consumed = now
+        peer.rx_bytes += message.LAYOUT.size
+        self._move_endpoint(peer, source)
+        self._install_session(peer, session, now)
+        self._send_handshake(peer, peer.cookie_maker.seal(response, now), source, now)
+
+    def _finish_handshake(
+        self, identity: Identity, message: HandshakeResponse, source: Endpoint, now: int
+    ) -> None:
+        peer = self._peer_by_index(message.receiver_index)
+        initiation = peer.initiation if peer else None
+        if peer is None or initiation is None or initiation.sender_index != message.receiver_index:
+            raise HandshakeError(DropReason.UNEXPECTED_RESPONSE)
+        session = consume_response(identity, initiation, peer.preshared_key, message)
+        peer.initiation = None  # its index goes on as the session's
+        peer.rx_bytes += message.LAYOUT.size
+        peer.last_handshake_traversal = now
+        self._move_endpoint(peer, source)
+        self._install_session(peer, session, now)
+        self._complete_handshake(peer, initiator=True)
+        self._actions += [UseKeypair(peer.id, session.local_index), SendKeepalive(peer.id)]
+
+    def _consume_cookie_reply(self, message: CookieReply, now: int) -> None:
+        peer = self._peer_by_index(message.receiver_index)
+        if peer is None:
+            raise HandshakeError(DropReason.UNEXPECTED_COOKIE)
+        peer.cookie_maker.consume_reply(message, now)
+
+    # -- Handshakes and sessions -----------------------------------------------------------------
+
+    def _begin_handshake(self, peer: Peer, now: int) -> None:
+        """A handshake is wanted: now or, if one was tried just before, as soon as it is allowed."""
+        peer.attempts_began = now
+        last = peer.last_handshake_sent
+        if last is None or now - last >= REKEY_TIMEOUT:
+            self._send_initiation(peer, now)
+        elif not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
+            self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, last + REKEY_TIMEOUT + self._jitter())
+
+    def _send_initiation(self, peer: Peer, now: int) -> None:
+        if self._identity is None or peer.endpoint is None:
+            return
+        try:
+            static_static = self._static_static(self._identity, peer)
+        except HandshakeError:
+            return  # a key of low order: it never causes a packet
+        self._forget_initiation(peer)
+        message, peer.initiation = create_initiation(
+            self._identity,
+            peer.public_key,
+            static_static,
+            self._indices.allocate(peer.id),
+            self._random(KEY_LENGTH),
+            self._tai64n.next(),
+        )
+        self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + self._jitter())
+        self._send_handshake(peer, peer.cookie_maker.seal(message, now), peer.endpoint, now)
+
+    def _send_handshake(self, peer: Peer, datagram: bytes, endpoint: Endpoint, now: int) -> None:
+        peer.last_handshake_sent = peer.last_handshake_traversal = now
+        peer.tx_bytes += len(datagram)
+        self._actions.append(SendDatagram(peer.id, datagram, endpoint))
+
+    def _install_session(self, peer: Peer, session: Session, now: int) -> None:
+        dropped = peer.keypairs.add(Keypair(session.local_index, session.initiator))
+        self._actions.append(
+            InstallKeypair(
+                peer.id,
+                session.local_index,
+                session.remote_index,
+                session.sending_key,
+                session.receiving_key,
+                reject_after_time=now + REJECT_AFTER_TIME,
+                # Only the initiator rekeys by time, so that both do not at once. Whitepaper 6.2
+                rekey_after_sent_time=now + REKEY_AFTER_TIME if session.initiator else None,
+                rekey_after_received_time=now + REKEY_ON_RECEIVE_AFTER_TIME if session.initiator else None,
+            )
+        )
+        self._remove_keypairs(peer, dropped)
+        self._timers.arm(peer.id, Timer.ZERO_KEY_MATERIAL, now + ZERO_KEY_MATERIAL_AFTER)
+
+    def _confirm_keypair(self, peer: Peer, local_index: int) -> None:
+        dropped = peer.keypairs.confirm(local_index)
+        if dropped is None:
+            return
+        self._forget_initiation(peer)
+        self._complete_handshake(peer, initiator=False)
+        self._actions.append(UseKeypair(peer.id, local_index))
+        self._remove_keypairs(peer, dropped)
+
+    def _complete_handshake(self, peer: Peer, initiator: bool) -> None:
+        self._timers.disarm(peer.id, Timer.RETRANSMIT_HANDSHAKE)
+        peer.last_handshake_time = self._wall_clock()
+        self._actions.append(HandshakeCompleted(peer.id, initiator))
+
+    def _remove_keypairs(self, peer: Peer, keypairs: list[Keypair]) -> None:
+        for keypair in keypairs:
+            self._indices.release(keypair.local_index)
+            self._actions.append(RemoveKeypair(peer.id, keypair.local_index))
+
+    def _forget_initiation(self, peer: Peer) -> None:
+        if peer.initiation:
+            self._indices.release(peer.initiation.sender_index)
+            peer.initiation = None
+
+    # -- Timers, whitepaper 6 --------------------------------------------------------------------
+
+    def _retransmit_handshake(self, peer: Peer, now: int) -> None:
+        if now - peer.attempts_began < REKEY_ATTEMPT_TIME:
+            self._actions.append(ClearSource(peer.id))
+            self._send_initiation(peer, now)
+            return
+        self._forget_initiation(peer)
+        # Whatever session there still is has gone unanswered: let the next packet ask for a new one.
+        if peer.keypairs.current:
+            self._actions.append(UseKeypair(peer.id, None))
+        self._actions += [PurgeStaged(peer.id), PeerUnreachable(peer.id)]
+
+    def _send_keepalive(self, peer: Peer, now: int) -> None:
+        first = self._activity(peer.id).first_unacked_received
+        if first and first + KEEPALIVE_TIMEOUT <= now:
+            self._actions.append(SendKeepalive(peer.id))
+        elif first:
+            self._timers.arm(peer.id, Timer.SEND_KEEPALIVE, first + KEEPALIVE_TIMEOUT)
+
+    def _new_handshake(self, peer: Peer, now: int) -> None:
+        first = self._activity(peer.id).first_unanswered_sent
+        if first and first + NEW_HANDSHAKE_AFTER_SILENCE <= now:
+            self._actions.append(ClearSource(peer.id))
+            self._begin_handshake(peer, now)
+        elif first:
+            deadline = first + NEW_HANDSHAKE_AFTER_SILENCE + self._jitter()
+            self._timers.arm(peer.id, Timer.NEW_HANDSHAKE, deadline)
+
+    def _zero_key_material(self, peer: Peer, now: int) -> None:
+        self._remove_keypairs(peer, peer.keypairs.clear())
+
+    def _persistent_keepalive(self, peer: Peer, now: int) -> None:
+        if self._persistent_keepalive_due(peer) <= now:
+            self._start_persistent_keepalive(peer, now)
+        else:
+            self._arm_persistent_keepalive(peer)
+
+    def _start_persistent_keepalive(self, peer: Peer, now: int) -> None:
+        """Send one at once, and the next an interval later."""
+        if self._is_up and self._identity and peer.persistent_keepalive:
+            self._actions.append(SendKeepalive(peer.id))
+            deadline = now + peer.persistent_keepalive * SECOND
+            self._timers.arm(peer.id, Timer.PERSISTENT_KEEPALIVE, deadline)
+
+    def _arm_persistent_keepalive(self, peer: Peer) -> None:
+        self._timers.arm(peer.id, Timer.PERSISTENT_KEEPALIVE, self._persistent_keepalive_due(peer))
+
+    def _persistent_keepalive_due(self, peer: Peer) -> int:
+        """An interval after anything authentic passed, either way."""
+        activity = self._activity(peer.id)
+        last = max(activity.last_sent, activity.last_received, peer.last_handshake_traversal)
+        return last + peer.persistent_keepalive * SECOND
+
+    # -- Small things ----------------------------------------------------------------------------
+
+    def _peer_by_index(self, local_index: int) -> Peer | None:
+        peer_id = self._indices.peer(local_index)
+        return None if peer_id is None else self._peers_by_id[peer_id]
+
+    def _move_endpoint(self, peer: Peer, endpoint: Endpoint) -> None:
+        if peer.endpoint != endpoint:
+            peer.endpoint = endpoint
+            self._actions.append(SetEndpoint(peer.id, endpoint))
+
+    def _static_static(self, identity: Identity, peer: Peer) -> bytes:
+        """DH of both static keys, computed once per peer. Raises HandshakeError (LOW_ORDER_KEY)."""
+        if peer.static_static is None:
+            try:
+                peer.static_static = dh(identity.private_key, peer.public_key)
+            except LowOrderKey:
+                raise HandshakeError(DropReason.LOW_ORDER_KEY) from None
+        return peer.static_static
+
+    def _jitter(self) -> int:
+        """0 to REKEY_JITTER, so that two ends that failed together do not retry together."""
+        return int.from_bytes(self._random(4), "little") * REKEY_JITTER >> 32
+
+
+def _checked_key(key: bytes) -> bytes:
+    if len(key) != KEY_LENGTH:
+        raise ValueError(f"a key is {KEY_LENGTH} bytes, not {len(key)}")
+    return key

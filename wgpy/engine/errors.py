@@ -1,0 +1,61 @@
+"""What can go wrong, in two kinds: the network's fault is counted, the caller's fault is raised.
+
+The network never makes the engine or a data path raise: whatever a datagram holds, it ends as one
+`DropReason`. Inside the engine a handshake step says so by `HandshakeError`, which one place in
+`device` catches and counts. Misuse by the caller raises at once, with a sentence that says what to do.
+"""
+
+from enum import Enum
+
+
+class DropReason(Enum):
+    """Why a datagram, or a packet from the TUN, was not passed on. The value is its counter's name."""
+
+    # Any datagram
+    MALFORMED = "malformed"
+    UNKNOWN_TYPE = "unknown_type"
+    # Handshake messages
+    NO_PRIVATE_KEY = "no_private_key"
+    INVALID_MAC1 = "invalid_mac1"
+    INVALID_MAC2 = "invalid_mac2"
+    RATE_LIMITED = "rate_limited"
+    HANDSHAKE_QUEUE_FULL = "handshake_queue_full"
+    HANDSHAKE_DECRYPTION_FAILED = "handshake_decryption_failed"
+    LOW_ORDER_KEY = "low_order_key"
+    UNKNOWN_PEER = "unknown_peer"
+    REPLAYED_TIMESTAMP = "replayed_timestamp"
+    INITIATION_FLOOD = "initiation_flood"
+    UNEXPECTED_RESPONSE = "unexpected_response"
+    UNEXPECTED_COOKIE = "unexpected_cookie"
+    INVALID_COOKIE = "invalid_cookie"
+    DEVICE_DOWN = "device_down"
+    # Transport data, inbound
+    UNKNOWN_INDEX = "unknown_index"
+    KEYPAIR_EXPIRED = "keypair_expired"
+    DECRYPTION_FAILED = "decryption_failed"
+    REPLAYED_COUNTER = "replayed_counter"
+    INVALID_PACKET = "invalid_packet"
+    SOURCE_NOT_ALLOWED = "source_not_allowed"
+    ECN_CONGESTION = "ecn_congestion"
+    TUN_WRITE_FAILED = "tun_write_failed"
+    # Packets from the TUN, outbound
+    INVALID_OUTBOUND_PACKET = "invalid_outbound_packet"
+    NO_PEER_FOR_DESTINATION = "no_peer_for_destination"
+    NO_ENDPOINT = "no_endpoint"
+    STAGED_QUEUE_FULL = "staged_queue_full"
+    STAGED_PURGED = "staged_purged"
+    SEND_FAILED = "send_failed"
+    # Datagrams that are not WireGuard
+    STRANGER_QUEUE_FULL = "stranger_queue_full"
+
+
+class HandshakeError(Exception):
+    """A handshake message is refused; nothing has changed because of it."""
+
+    def __init__(self, reason: DropReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class StateError(RuntimeError):
+    """The caller asked for what this object cannot do now; the message says what to do."""

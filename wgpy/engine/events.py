@@ -1,0 +1,77 @@
+"""What a data path tells the engine, and the activity record that the engine reads itself.
+
+Events are level flags: raising one that is already raised changes nothing, so a busy tunnel raises
+almost none and no queue of them can overflow. An event about a peer or keypair that is gone is ignored.
+"""
+
+from dataclasses import dataclass
+
+from .endpoint import Endpoint
+
+PeerId = int  # given by the engine, never reused in its life
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNeeded:
+    """A packet was staged, as the peer has no usable sending keypair. Raised for every such packet."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class KeyConfirmed:
+    """The first authentic datagram came in on a keypair that does not send yet. Whitepaper 5.4.5."""
+
+    peer: PeerId
+    local_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAged:
+    """A keypair crossed one of the marks it was installed with: time for a new handshake."""
+
+    peer: PeerId
+    local_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataSent:
+    """`PeerActivity.first_unanswered_sent` left zero."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class DataReceived:
+    """`PeerActivity.first_unacked_received` left zero."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChanged:
+    """An authentic datagram came from another endpoint, and the data path now sends there."""
+
+    peer: PeerId
+    endpoint: Endpoint
+
+
+Event = KeyNeeded | KeyConfirmed | KeyAged | DataSent | DataReceived | EndpointChanged
+
+
+@dataclass(slots=True)
+class PeerActivity:
+    """When transport data of one peer passed, in boottime ns, 0 for never; and how much.
+
+    Written by the data path alone. Bytes are UDP payload, as the kernel counts them; handshake
+    messages are not in here (the engine adds its own).
+    """
+
+    # Oldest data sent since anything authentic was received or a keypair installed (WP 6.5, 15 s).
+    first_unanswered_sent: int = 0
+    # Oldest data received since anything was sent or a keypair installed (WP 6.5, 10 s).
+    first_unacked_received: int = 0
+    last_sent: int = 0  # data or keepalive
+    last_received: int = 0  # data or keepalive, authentic
+    tx_bytes: int = 0
+    rx_bytes: int = 0

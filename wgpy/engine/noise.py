@@ -1,0 +1,218 @@
+"""The handshake: Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s as four functions over values. Whitepaper 5.4.
+
+Law: a function either returns what follows from a message, or raises HandshakeError and nothing has
+changed anywhere. Nothing here knows of time, timestamps' order or who may speak: that is `device`'s.
+
+An initiation in flight is a value (`SentInitiation`) apart from what we answer as responder. So when
+both ends begin at once, each can finish what it began, and neither waits for a retransmission.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from .constants import CONSTRUCTION, IDENTIFIER
+from .crypto import InvalidTag, LowOrderKey, aead_open, aead_seal, dh, dh_public, hash_, kdf1, kdf2, kdf3
+from .errors import DropReason, HandshakeError
+from .messages import HandshakeInitiation, HandshakeResponse
+
+_INITIAL_CHAINING_KEY: Final = hash_(CONSTRUCTION)
+_INITIAL_HASH: Final = hash_(_INITIAL_CHAINING_KEY, IDENTIFIER)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Our static key pair."""
+
+    private_key: bytes = field(repr=False)
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SentInitiation:
+    """What an initiator keeps until the response comes."""
+
+    sender_index: int
+    ephemeral: bytes = field(repr=False)  # private
+    chaining_key: bytes = field(repr=False)
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInitiation:
+    """An authentic first message, opened."""
+
+    public_key: bytes  # of the initiator
+    timestamp: bytes
+    sender_index: int
+    ephemeral: bytes  # public
+    chaining_key: bytes = field(repr=False)
+    hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The transport keys that a handshake ends in. Whitepaper 5.4.5."""
+
+    initiator: bool
+    local_index: int
+    remote_index: int
+    sending_key: bytes = field(repr=False)
+    receiving_key: bytes = field(repr=False)
+
+
+class _Transcript:
+    """The chaining key C and the hash H as they run through a handshake."""
+
+    __slots__ = ("chaining_key", "hash")
+
+    def __init__(self, chaining_key: bytes, hash: bytes) -> None:
+        self.chaining_key = chaining_key
+        self.hash = hash
+
+    @classmethod
+    def to_responder(cls, public_key: bytes) -> "_Transcript":
+        """Both ends begin with the responder's static public key (the pre-message of IK)."""
+        return cls(_INITIAL_CHAINING_KEY, hash_(_INITIAL_HASH, public_key))
+
+    def mix_ephemeral(self, public_key: bytes) -> None:
+        self.chaining_key = kdf1(self.chaining_key, public_key)
+        self.hash = hash_(self.hash, public_key)
+
+    def mix_dh(self, shared: bytes) -> bytes:
+        """Mix in a shared secret; the key for the next piece of the message."""
+        self.chaining_key, key = kdf2(self.chaining_key, shared)
+        return key
+
+    def mix_preshared_key(self, preshared_key: bytes) -> bytes:
+        self.chaining_key, tau, key = kdf3(self.chaining_key, preshared_key)
+        self.hash = hash_(self.hash, tau)
+        return key
+
+    def seal(self, key: bytes, plaintext: bytes) -> bytes:
+        ciphertext = aead_seal(key, 0, plaintext, self.hash)
+        self.hash = hash_(self.hash, ciphertext)
+        return ciphertext
+
+    def open(self, key: bytes, ciphertext: bytes) -> bytes:
+        try:
+            plaintext = aead_open(key, 0, ciphertext, self.hash)
+        except InvalidTag:
+            raise HandshakeError(DropReason.HANDSHAKE_DECRYPTION_FAILED) from None
+        self.hash = hash_(self.hash, ciphertext)
+        return plaintext
+
+    def session(self, initiator: bool, local_index: int, remote_index: int) -> Session:
+        to_responder, to_initiator = kdf2(self.chaining_key, b"")
+        sending, receiving = (to_responder, to_initiator) if initiator else (to_initiator, to_responder)
+        return Session(initiator, local_index, remote_index, sending, receiving)
+
+
+def _dh(private_key: bytes, public_key: bytes) -> bytes:
+    try:
+        return dh(private_key, public_key)
+    except LowOrderKey:
+        raise HandshakeError(DropReason.LOW_ORDER_KEY) from None
+
+
+def create_initiation(
+    identity: Identity,
+    remote_static: bytes,
+    static_static: bytes,
+    sender_index: int,
+    ephemeral: bytes,
+    timestamp: bytes,
+) -> tuple[HandshakeInitiation, SentInitiation]:
+    """The first message, without macs. Whitepaper 5.4.2.
+
+    static_static: DH of both static keys; ephemeral: a fresh private key; timestamp: 12 bytes TAI64N.
+    Raises HandshakeError (LOW_ORDER_KEY).
+    """
+    transcript = _Transcript.to_responder(remote_static)
+    # e
+    public_ephemeral = dh_public(ephemeral)
+    transcript.mix_ephemeral(public_ephemeral)
+    # es
+    key = transcript.mix_dh(_dh(ephemeral, remote_static))
+    # s
+    encrypted_static = transcript.seal(key, identity.public_key)
+    # ss
+    key = transcript.mix_dh(static_static)
+    # {t}
+    encrypted_timestamp = transcript.seal(key, timestamp)
+    message = HandshakeInitiation(sender_index, public_ephemeral, encrypted_static, encrypted_timestamp)
+    return message, SentInitiation(sender_index, ephemeral, transcript.chaining_key, transcript.hash)
+
+
+def consume_initiation(
+    identity: Identity, message: HandshakeInitiation, static_static: Callable[[bytes], bytes]
+) -> ReceivedInitiation:
+    """Open a first message and say who sent it. Whitepaper 5.4.2.
+
+    static_static(public key): DH of our static key with this peer's; it raises HandshakeError if there
+    is no such peer. Raises HandshakeError (HANDSHAKE_DECRYPTION_FAILED, LOW_ORDER_KEY, and its own).
+    """
+    transcript = _Transcript.to_responder(identity.public_key)
+    # e
+    transcript.mix_ephemeral(message.unencrypted_ephemeral)
+    # es
+    key = transcript.mix_dh(_dh(identity.private_key, message.unencrypted_ephemeral))
+    # s
+    public_key = transcript.open(key, message.encrypted_static)
+    # ss
+    key = transcript.mix_dh(static_static(public_key))
+    # {t}
+    timestamp = transcript.open(key, message.encrypted_timestamp)
+    return ReceivedInitiation(
+        public_key,
+        timestamp,
+        message.sender_index,
+        message.unencrypted_ephemeral,
+        transcript.chaining_key,
+        transcript.hash,
+    )
+
+
+def create_response(
+    initiation: ReceivedInitiation, preshared_key: bytes, sender_index: int, ephemeral: bytes
+) -> tuple[HandshakeResponse, Session]:
+    """The answer to an initiation, without macs, and the session it opens. Whitepaper 5.4.3.
+
+    preshared_key: 32 bytes, zeros for none; ephemeral: a fresh private key.
+    Raises HandshakeError (LOW_ORDER_KEY).
+    """
+    transcript = _Transcript(initiation.chaining_key, initiation.hash)
+    # e
+    public_ephemeral = dh_public(ephemeral)
+    transcript.mix_ephemeral(public_ephemeral)
+    # ee
+    transcript.mix_dh(_dh(ephemeral, initiation.ephemeral))
+    # se
+    transcript.mix_dh(_dh(ephemeral, initiation.public_key))
+    # psk
+    key = transcript.mix_preshared_key(preshared_key)
+    # {}
+    encrypted_nothing = transcript.seal(key, b"")
+    message = HandshakeResponse(sender_index, initiation.sender_index, public_ephemeral, encrypted_nothing)
+    return message, transcript.session(False, sender_index, initiation.sender_index)
+
+
+def consume_response(
+    identity: Identity, initiation: SentInitiation, preshared_key: bytes, message: HandshakeResponse
+) -> Session:
+    """Open the answer to our initiation. Whitepaper 5.4.3.
+
+    Raises HandshakeError (HANDSHAKE_DECRYPTION_FAILED, LOW_ORDER_KEY).
+    """
+    transcript = _Transcript(initiation.chaining_key, initiation.hash)
+    # e
+    transcript.mix_ephemeral(message.unencrypted_ephemeral)
+    # ee
+    transcript.mix_dh(_dh(initiation.ephemeral, message.unencrypted_ephemeral))
+    # se
+    transcript.mix_dh(_dh(identity.private_key, message.unencrypted_ephemeral))
+    # psk
+    key = transcript.mix_preshared_key(preshared_key)
+    # {}
+    transcript.open(key, message.encrypted_nothing)
+    return transcript.session(True, initiation.sender_index, message.sender_index)

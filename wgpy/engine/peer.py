@@ -1,0 +1,41 @@
+"""What the engine knows of one remote peer."""
+
+from dataclasses import dataclass, field
+
+from .actions import AllowedIP
+from .constants import KEY_LENGTH
+from .cookie import CookieMaker
+from .endpoint import Endpoint
+from .events import PeerId
+from .keypair import Keypairs
+from .noise import SentInitiation
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A peer's settings and protocol state. Read by drivers, written by `Device` alone."""
+
+    id: PeerId
+    public_key: bytes
+    cookie_maker: CookieMaker = field(repr=False)
+
+    # Settings
+    preshared_key: bytes = field(default=bytes(KEY_LENGTH), repr=False)  # zeros for none
+    endpoint: Endpoint | None = None
+    persistent_keepalive: int = 0  # seconds, 0 for off
+    allowed_ips: dict[AllowedIP, None] = field(default_factory=dict, repr=False)  # in order of adding
+
+    # Handshake. Times are boottime ns; None for never.
+    static_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
+    initiation: SentInitiation | None = None  # in flight
+    attempts_began: int = 0
+    last_handshake_sent: int | None = None  # an initiation or a response of ours
+    last_initiation_consumed: int | None = None
+    latest_timestamp: bytes = b""  # greatest TAI64N the peer has sent
+    keypairs: Keypairs = field(default_factory=Keypairs)
+
+    # For people, and for the persistent keepalive
+    last_handshake_time: int = 0  # real time in ns since 1970, 0 for never
+    last_handshake_traversal: int = 0  # boottime ns of the last authentic handshake message, either way
+    tx_bytes: int = 0  # handshake messages; the data path counts the rest
+    rx_bytes: int = 0

@@ -1,0 +1,65 @@
+"""When something is to be done about a peer. Whitepaper 6; the names are the kernel's.
+
+Law: one deadline per peer and timer; arming again replaces it. Time is given, never read.
+"""
+
+from collections.abc import Iterator
+from enum import IntEnum
+from heapq import heapify, heappop, heappush
+
+from .events import PeerId
+
+
+class Timer(IntEnum):
+    """What a deadline is for. The order decides between equal deadlines."""
+
+    RETRANSMIT_HANDSHAKE = 0
+    SEND_KEEPALIVE = 1
+    NEW_HANDSHAKE = 2
+    ZERO_KEY_MATERIAL = 3
+    PERSISTENT_KEEPALIVE = 4
+
+
+class Timers:
+    """All deadlines of a device, in boottime ns."""
+
+    __slots__ = ("_armed", "_heap")
+
+    def __init__(self) -> None:
+        self._armed: dict[tuple[PeerId, Timer], int] = {}
+        # May hold entries that `_armed` no longer knows, or knows with another deadline: they are skipped.
+        self._heap: list[tuple[int, PeerId, Timer]] = []
+
+    def arm(self, peer: PeerId, timer: Timer, deadline: int) -> None:
+        if self._armed.get((peer, timer)) == deadline:
+            return
+        self._armed[peer, timer] = deadline
+        heappush(self._heap, (deadline, peer, timer))
+        if len(self._heap) > 64 + 2 * len(self._armed):
+            self._heap = [(at, *key) for key, at in self._armed.items()]
+            heapify(self._heap)
+
+    def disarm(self, peer: PeerId, timer: Timer) -> None:
+        self._armed.pop((peer, timer), None)
+
+    def disarm_all(self, peer: PeerId) -> None:
+        for timer in Timer:
+            self.disarm(peer, timer)
+
+    def is_armed(self, peer: PeerId, timer: Timer) -> bool:
+        return (peer, timer) in self._armed
+
+    def next_deadline(self) -> int | None:
+        while self._heap:
+            deadline, peer, timer = self._heap[0]
+            if self._armed.get((peer, timer)) == deadline:
+                return deadline
+            heappop(self._heap)
+        return None
+
+    def take_due(self, now: int) -> Iterator[tuple[PeerId, Timer]]:
+        """Disarm and give what is due, earliest first, also what is armed meanwhile."""
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            _, peer, timer = heappop(self._heap)
+            del self._armed[peer, timer]
+            yield peer, timer

@@ -1,0 +1,107 @@
+"""WireGuard's keys as values: 32 bytes that print as base64, and the secret ones not at all.
+
+Public keys may be shown; `repr` and `str` of a private or preshared key never give it away, so a key
+may stand in a log call or a traceback. Use `.base64()` or `bytes(key)` where the secret itself is meant.
+"""
+
+import base64
+import binascii
+import hmac
+import os
+from typing import Self
+
+from wgpy.engine.constants import KEY_LENGTH
+from wgpy.engine.crypto import clamp, dh_public
+
+
+class Key:
+    """32 bytes. The base of the three kinds, which never equal each other."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, data: bytes) -> None:
+        """Raises ValueError unless data is 32 bytes."""
+        if len(data) != KEY_LENGTH:
+            raise ValueError(f"a WireGuard key is {KEY_LENGTH} bytes, not {len(data)}")
+        self._bytes = bytes(data)
+
+    @classmethod
+    def from_base64(cls, text: str) -> Self:
+        """As in configuration files: 44 characters, the last one '='. Raises ValueError."""
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            data = b""
+        # Comparing what it prints again refuses stray bits in the last character, as wg does.
+        if len(data) != KEY_LENGTH or base64.b64encode(data).decode() != text:
+            raise ValueError("not a WireGuard key: want 44 characters of base64, as `wg genkey` prints")
+        return cls(data)
+
+    @classmethod
+    def from_hex(cls, text: str) -> Self:
+        """As in UAPI: 64 hexadecimal digits. Raises ValueError."""
+        if len(text) != 2 * KEY_LENGTH or not text.isalnum():
+            raise ValueError("not a WireGuard key: want 64 hexadecimal digits")
+        return cls(bytes.fromhex(text))
+
+    def base64(self) -> str:
+        return base64.b64encode(self._bytes).decode()
+
+    def hex(self) -> str:
+        return self._bytes.hex()
+
+    def __bytes__(self) -> bytes:
+        return self._bytes
+
+    def __bool__(self) -> bool:
+        """Whether any bit is set: zeros mean "no key" in UAPI."""
+        return any(self._bytes)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and hmac.compare_digest(self._bytes, bytes(other))
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._bytes))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(hidden)"
+
+
+class PublicKey(Key):
+    """Who a peer is."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.base64()
+
+    def __repr__(self) -> str:
+        return f"PublicKey({self.base64()!r})"
+
+
+class PrivateKey(Key):
+    """A Curve25519 scalar, clamped as it is made (RFC 7748 section 5); all zeros stay zeros."""
+
+    __slots__ = ()
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        if any(self._bytes):
+            self._bytes = clamp(self._bytes)
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls(os.urandom(KEY_LENGTH))
+
+    def public_key(self) -> PublicKey:
+        return PublicKey(dh_public(self._bytes))
+
+
+class PresharedKey(Key):
+    """A symmetric secret mixed into the handshake. Whitepaper 5.2."""
+
+    __slots__ = ()
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls(os.urandom(KEY_LENGTH))
