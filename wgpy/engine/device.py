@@ -214,6 +214,12 @@ class Device:
         if was_unreachable:
             self._start_persistent_keepalive(peer, now)
 
+    def clear_source(self, peer: Peer) -> None:
+        """Let the kernel choose our address towards this peer again, as the one used so far may be gone."""
+        if peer.endpoint and peer.endpoint != peer.endpoint.without_source():
+            peer.endpoint = peer.endpoint.without_source()
+            self._actions.append(ClearSource(peer.id))
+
     def set_persistent_keepalive(self, peer: Peer, seconds: int, now: int) -> None:
         """Send something at least every so many seconds, 0 for no such thing. Whitepaper 6.5."""
         was_off = not peer.persistent_keepalive
@@ -477,7 +483,7 @@ class Device:
 
     def _retransmit_handshake(self, peer: Peer, now: int) -> None:
         if now - peer.attempts_began < REKEY_ATTEMPT_TIME:
-            self._actions.append(ClearSource(peer.id))
+            self.clear_source(peer)
             self._send_initiation(peer, now)
             return
         self._forget_initiation(peer)
@@ -496,7 +502,7 @@ class Device:
     def _new_handshake(self, peer: Peer, now: int) -> None:
         first = self._activity(peer.id).first_unanswered_sent
         if first and first + NEW_HANDSHAKE_AFTER_SILENCE <= now:
-            self._actions.append(ClearSource(peer.id))
+            self.clear_source(peer)
             self._begin_handshake(peer, now)
         elif first:
             deadline = first + NEW_HANDSHAKE_AFTER_SILENCE + self._jitter()
