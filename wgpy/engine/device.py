@@ -306,12 +306,9 @@ class Device:
             case KeyConfirmed(local_index=index):
                 self._confirm_keypair(peer, index)
             case DataSent():
-                first = self._activity(peer.id).first_unanswered_sent
-                deadline = first + NEW_HANDSHAKE_AFTER_SILENCE + self._jitter()
-                self._timers.arm(peer.id, Timer.NEW_HANDSHAKE, deadline)
+                self._new_handshake(peer, now)
             case DataReceived():
-                first = self._activity(peer.id).first_unacked_received
-                self._timers.arm(peer.id, Timer.SEND_KEEPALIVE, first + KEEPALIVE_TIMEOUT)
+                self._send_keepalive(peer, now)
             case EndpointChanged(endpoint=endpoint):
                 peer.endpoint = endpoint
 
