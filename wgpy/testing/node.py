@@ -1,0 +1,315 @@
+"""A host of the simulation: the engine and the portable data path with the driver's loop around them.
+
+Law: a node does what a real driver does, only its clocks, sockets, disk and randomness are the simulation's.
+Whoever wants to know what happens in it listens to its notices.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from wgpy.datapath.portable import PortableDataPath
+from wgpy.engine.actions import Action, AllowedIP, HandshakeCompleted, PeerUnreachable, SendDatagram
+from wgpy.engine.constants import DEFAULT_MTU, HANDSHAKE_TOS, KEY_LENGTH, SECOND
+from wgpy.engine.crypto import dh_public
+from wgpy.engine.device import Device
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.events import PeerActivity, PeerId
+from wgpy.engine.peer import Peer
+
+from .clock import HostClock, Timeline
+from .network import Nat, Network
+
+_DISK_INTERVAL: Final = 60 * SECOND  # a timestamp is written at most this often
+_ECN: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PeerConfig:
+    """One peer of a node's configuration file."""
+
+    public_key: bytes
+    allowed_ips: tuple[AllowedIP, ...] = ()
+    endpoint: Endpoint | None = None
+    preshared_key: bytes = bytes(KEY_LENGTH)
+    persistent_keepalive: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PacketSent:
+    """A packet went into the node's TUN."""
+
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PacketDelivered:
+    """A packet came out of the node's TUN, because of this datagram."""
+
+    packet: bytes
+    datagram: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramSent:
+    """The node sent a datagram. peer is None for a cookie reply."""
+
+    peer: PeerId | None
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ActionTaken:
+    """The engine wanted this done, and the node did it."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The node begins with nothing in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The node has done all that it had to do at this instant."""
+
+
+Notice = PacketSent | PacketDelivered | DatagramSent | ActionTaken | Started | Settled
+
+
+class Node:
+    """A host with one WireGuard interface. It is up as soon as it is made, until `stop` or `crash`."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        network: Network,
+        random: Random,
+        *,
+        name: str,
+        private_key: bytes,
+        listen: Endpoint,
+        nat: Nat | None = None,
+        mtu: int = DEFAULT_MTU,
+    ) -> None:
+        self.name = name
+        self.private_key = private_key
+        self.public_key = dh_public(private_key)
+        self.listen = listen
+        self.nat = nat
+        self.clock = HostClock(timeline)
+        self.config: dict[bytes, PeerConfig] = {}
+        # Packets that came out of the TUN, and the engine's news, oldest first. Clear them as you like.
+        self.delivered: list[bytes] = []
+        self.news: list[HandshakeCompleted | PeerUnreachable] = []
+        # Handshake messages that are to be thought of as waiting: 64 put the node under load.
+        self.backlog = 0
+        self._timeline = timeline
+        self._network = network
+        self._random = random
+        self._mtu = mtu
+        self._listeners: list[Callable[[Node, Notice], None]] = []
+        self._wake_at: int | None = None
+        self._disk = 0
+        self._disk_written = 0
+        self._asleep = False
+        self._running = False
+        self._crashed = False
+        self.start()
+
+    def __repr__(self) -> str:
+        return f"Node({self.name!r})"
+
+    @property
+    def now(self) -> int:
+        """What the boot clock shows."""
+        return self.clock.boot()
+
+    @property
+    def is_running(self) -> bool:
+        return self._running
+
+    def listen_to(self, listener: Callable[["Node", Notice], None]) -> None:
+        self._listeners.append(listener)
+
+    # -- Configuration ---------------------------------------------------------------------------
+
+    def add_peer(self, config: PeerConfig) -> Peer:
+        """Add a peer to the configuration, and to the running device."""
+        self.config[config.public_key] = config
+        peer = self._configure(config)
+        self.settle()
+        return peer
+
+    def peer(self, public_key: bytes) -> Peer:
+        """The running device's peer of this key. Raises KeyError."""
+        return self.device.peers[public_key]
+
+    def _configure(self, config: PeerConfig) -> Peer:
+        peer = self.device.add_peer(config.public_key)
+        self.device.set_preshared_key(peer, config.preshared_key)
+        for prefix in config.allowed_ips:
+            self.device.add_allowed_ip(peer, prefix)
+        if config.endpoint is not None:
+            self.device.set_endpoint(peer, config.endpoint, self.now)
+        self.device.set_persistent_keepalive(peer, config.persistent_keepalive, self.now)
+        return peer
+
+    # -- Life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin with what the configuration and the disk hold."""
+        if self._crashed and self.clock.wall() < self._disk:
+            # The rule of real drivers: what was used and not written is less than a minute newer.
+            self._disk += _DISK_INTERVAL
+        self._crashed = False
+        self._wake_at = None
+        self.datapath = PortableDataPath(mtu=self._mtu)
+        self.device = Device(
+            random=self._random.randbytes, wall_clock=self.clock.wall, activity=self._activity
+        )
+        self._running = True
+        self._notify(Started())
+        self.device.set_private_key(self.private_key, self.now, last_timestamp=self._disk)
+        for config in self.config.values():
+            self._configure(config)
+        self._network.attach(self.listen, self._receive, self.nat)
+        self.device.up(self.now)
+        self.settle()
+
+    def stop(self) -> None:
+        """End in order: the newest timestamp is kept."""
+        self._write_disk()
+        self._end()
+
+    def crash(self) -> None:
+        """End as in a power cut: the timestamp on the disk may be a minute old."""
+        self._end()
+        self._crashed = True
+
+    def lose_disk(self) -> None:
+        """Forget the newest timestamp, as on a read-only disk."""
+        self._disk = 0
+
+    def suspend(self) -> None:
+        """Sleep: the boot clock runs on, but datagrams are lost and deadlines pass."""
+        self._asleep = True
+
+    def resume(self) -> None:
+        self._asleep = False
+        self._wake()
+
+    def _end(self) -> None:
+        self._running = False
+        self._network.detach(self.listen)
+
+    def _write_disk(self) -> None:
+        self._disk = self.device.last_timestamp
+        self._disk_written = self._timeline.now
+
+    # -- The driver's loop -----------------------------------------------------------------------
+
+    def send_packet(self, packet: bytes) -> None:
+        """Put an IP packet into the TUN. A host that sleeps or does not run sends nothing."""
+        if not self._running or self._asleep:
+            return
+        self._notify(PacketSent(packet))
+        self.datapath.send_packet(packet, self.now)
+        self.settle()
+
+    def send_raw(self, destination: Endpoint, data: bytes) -> None:
+        """Send any datagram from the node's socket, past the engine."""
+        self._network.send(self.listen, destination, data)
+
+    def settle(self) -> None:
+        """Carry out what the engine and the data path want, after they were touched from outside."""
+        if not self._running:
+            return
+        self._exchange()
+        self._send_datagrams()
+        self._rearm()
+        self._notify(Settled())
+
+    def _receive(self, data: bytes, source: Endpoint, tos: int) -> None:
+        if self._asleep:
+            return
+        self.datapath.receive_datagram(data, source, self.now, tos & _ECN)
+        for packet in self.datapath.take_packets():
+            self.delivered.append(packet)
+            self._notify(PacketDelivered(packet, data))
+        self.settle()
+
+    def _wake(self) -> None:
+        if not self._running or self._asleep:
+            return
+        deadline = self.device.next_deadline()
+        if deadline is not None and deadline <= self.now:
+            self.device.expire(self.now)
+            self._require_progress()
+        self.settle()
+
+    def _require_progress(self) -> None:
+        """A deadline that stays would wake the node for ever at one instant."""
+        deadline = self.device.next_deadline()
+        if deadline is not None and deadline <= self.now:
+            raise AssertionError(f"{self.name}: the next deadline is not in the future after expire()")
+
+    def _exchange(self) -> None:
+        """Let engine and data path talk until neither has anything to say."""
+        while True:
+            for event in self.datapath.take_events():
+                self.device.receive_event(event, self.now)
+            while (message := self.datapath.next_handshake()) is not None:
+                data, source = message
+                queued = self.datapath.handshakes_waiting + self.backlog
+                self.device.receive_datagram(data, source, self.now, queued)
+            actions = self.device.take_actions()
+            if not actions:
+                return
+            for action in actions:
+                self._carry_out(action)
+            if self.device.last_timestamp > self._disk and self._disk_is_old():
+                self._write_disk()
+
+    def _carry_out(self, action: Action) -> None:
+        match action:
+            case SendDatagram(peer, data, endpoint):
+                # In the order of the actions: data sealed before this message leaves before it.
+                self._send_datagrams()
+                self._send(peer, data, endpoint, HANDSHAKE_TOS)
+            case HandshakeCompleted() | PeerUnreachable():
+                self.news.append(action)
+            case _:
+                self.datapath.apply(action, self.now)
+        self._notify(ActionTaken(action))
+
+    def _send_datagrams(self) -> None:
+        for datagram in self.datapath.take_datagrams():
+            self._send(datagram.peer, datagram.data, datagram.endpoint, datagram.tos)
+
+    def _send(self, peer: PeerId | None, data: bytes, endpoint: Endpoint, tos: int) -> None:
+        self._notify(DatagramSent(peer, data))
+        self._network.send(self.listen, endpoint, data, tos)
+
+    def _disk_is_old(self) -> bool:
+        return self._timeline.now - self._disk_written >= _DISK_INTERVAL
+
+    def _rearm(self) -> None:
+        """See to it that the node wakes at the engine's next deadline."""
+        deadline = self.device.next_deadline()
+        if deadline is None:
+            return
+        when = self.clock.when(deadline)
+        if self._wake_at is not None and self._timeline.now < self._wake_at <= when:
+            return  # a wake-up comes soon enough, and arms the next one
+        self._wake_at = when
+        self._timeline.call_at(when, self._wake)
+
+    def _activity(self, peer: PeerId) -> PeerActivity:
+        return self.datapath.activity(peer)
+
+    def _notify(self, notice: Notice) -> None:
+        for listener in self._listeners:
+            listener(self, notice)
