@@ -1,0 +1,117 @@
+"""A bare rtnetlink client: hears that the network changed, and asks where a route leads. rtnetlink(7)
+
+What changed is not read. Everybody who listens looks at what it cares for again, so a burst that the
+kernel cuts short (ENOBUFS) loses nothing.
+"""
+
+import errno
+import socket
+import struct
+from typing import Final
+
+from wgpy.engine.endpoint import Endpoint
+
+_RTM_NEWROUTE: Final = 24
+_RTM_GETROUTE: Final = 26
+_NLM_F_REQUEST: Final = 1
+_RTA_DST: Final = 1
+_RTA_SRC: Final = 2
+_RTA_OIF: Final = 4
+_RTA_MARK: Final = 16
+_HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+# struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
+_ROUTE: Final = struct.Struct("=8BI")
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_UINT: Final = struct.Struct("=I")
+
+# linux/rtnetlink.h: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, _ROUTE, _RULE, RTMGRP_IPV6_IFADDR, _ROUTE, _RULE
+_GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18
+_READS_PER_TURN: Final = 256
+_READ_SIZE: Final = 32768
+
+
+class NetworkMonitor:
+    """A descriptor that is readable when a link, an address, a route or a rule of this namespace changed."""
+
+    def __init__(self) -> None:
+        self._socket = _open()
+        self._socket.bind((0, _GROUPS))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def acknowledge(self) -> None:
+        """Forget what was heard."""
+        for _ in range(_READS_PER_TURN):
+            try:
+                self._socket.recv(_READ_SIZE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class RouteLookup:
+    """Asks the kernel for routes, without waiting: it answers within the request."""
+
+    def __init__(self) -> None:
+        self._socket = _open()
+        self._sequence = 0
+
+    def interface_towards(self, endpoint: Endpoint, mark: int) -> int | None:
+        """The index of the interface that a datagram leaves by, sent from the endpoint's local address.
+
+        None if there is no route, or the local address is none of ours.
+        """
+        self._sequence += 1
+        try:
+            self._socket.send(_encode_request(endpoint, mark, self._sequence))
+            return _decode_interface(self._socket.recv(_READ_SIZE), self._sequence)
+        except OSError:
+            return None
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _open() -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+    return socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+
+
+def _encode_request(endpoint: Endpoint, mark: int, sequence: int) -> bytes:
+    family = socket.AF_INET6 if endpoint.is_ipv6 else socket.AF_INET
+    destination = socket.inet_pton(family, endpoint.address)
+    attributes = _attribute(_RTA_DST, destination)
+    source_bits = 0
+    if endpoint.local_address:
+        attributes += _attribute(_RTA_SRC, socket.inet_pton(family, endpoint.local_address))
+        source_bits = 8 * len(destination)
+    if endpoint.scope_id:
+        attributes += _attribute(_RTA_OIF, _UINT.pack(endpoint.scope_id))
+    if mark:
+        attributes += _attribute(_RTA_MARK, _UINT.pack(mark))
+    route = _ROUTE.pack(family, 8 * len(destination), source_bits, 0, 0, 0, 0, 0, 0)
+    size = _HEADER.size + len(route) + len(attributes)
+    return _HEADER.pack(size, _RTM_GETROUTE, _NLM_F_REQUEST, sequence, 0) + route + attributes
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value  # every value here fills whole words
+
+
+def _decode_interface(answer: bytes, sequence: int) -> int | None:
+    size, kind, _, answered, _ = _HEADER.unpack_from(answer)
+    if kind != _RTM_NEWROUTE or answered != sequence:
+        return None
+    offset = _HEADER.size + _ROUTE.size
+    while offset + _ATTRIBUTE.size <= min(size, len(answer)):
+        length, kind = _ATTRIBUTE.unpack_from(answer, offset)
+        if kind == _RTA_OIF:
+            return int(_UINT.unpack_from(answer, offset + _ATTRIBUTE.size)[0])
+        offset += max(length + 3 & ~3, _ATTRIBUTE.size)
+    return None

@@ -1,0 +1,238 @@
+"""The TUN device: IP packets to and from the kernel. Linux Documentation/networking/tuntap.rst
+
+Facts about the descriptor that nothing else tells, and that need no privilege, from drivers/net/tun.c: it
+is writable exactly while the link is up; an edge-triggered epoll wakes at every link-up that comes after
+somebody saw it down; once the link is deleted, poll says POLLERR and reading fails.
+"""
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+from contextlib import suppress
+from enum import Enum
+from pathlib import Path
+from typing import Final, Protocol
+
+try:
+    import pytun
+except ImportError:
+    pytun = None
+
+IFNAMSIZ: Final = 16
+MAX_PACKET_SIZE: Final = 65535
+
+# linux/if_tun.h and linux/sockios.h
+_TUNSETIFF: Final = 0x400454CA
+_TUNGETIFF: Final = 0x800454D2
+_TUNGETDEVNETNS: Final = 0x54E3
+_SIOCGIFMTU: Final = 0x8921
+_IFF_TUN: Final = 0x0001
+_IFF_NO_PI: Final = 0x1000
+_IFF_VNET_HDR: Final = 0x4000
+_IFREQ_FLAGS: Final = struct.Struct("16sH22x")
+_IFREQ_INT: Final = struct.Struct("16si20x")
+
+
+class Link(Enum):
+    """What can be known of a link."""
+
+    UP = "up"
+    DOWN = "down"
+    DELETED = "deleted"
+
+
+class PacketDevice(Protocol):
+    """Where an interface reads and writes IP packets."""
+
+    @property
+    def name(self) -> str: ...
+
+    def fileno(self) -> int:
+        """Readable when there is a packet, or when the device is gone."""
+
+    def link_fileno(self) -> int | None:
+        """Readable when `link` may have changed, until `acknowledge_link`; None if it is always up."""
+
+    def acknowledge_link(self) -> None: ...
+
+    def link(self) -> Link: ...
+
+    def mtu(self) -> int | None:
+        """None if it cannot be known from here."""
+
+    def read(self) -> bytes | None:
+        """The next packet, or None if there is none now. Raises OSError once the device is gone."""
+
+    def write(self, packet: bytes) -> None:
+        """Raises OSError if the packet was not taken."""
+
+    def close(self) -> None: ...
+
+
+def check_name(name: str) -> None:
+    """Raises ValueError, saying why, if the kernel takes no interface of this name."""
+    if not 0 < len(os.fsencode(name)) < IFNAMSIZ:
+        raise ValueError(f"an interface name has 1 to {IFNAMSIZ - 1} bytes")
+    if name in (".", "..") or any(character in "/:%" or character.isspace() for character in name):
+        raise ValueError("an interface name has no space, `/`, `:` or `%`, and is not `.` or `..`")
+
+
+class Tun:
+    """A TUN device without offloads, one packet per read and write."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over this descriptor of a TUN device. Raises ValueError if it is something else."""
+        name, flags = _identify(fd)
+        if not flags & _IFF_TUN or not flags & _IFF_NO_PI or flags & _IFF_VNET_HDR:
+            raise ValueError(f"{name} must be a TUN device with IFF_NO_PI and without IFF_VNET_HDR")
+        self._fd = fd
+        self._name = name
+        os.set_blocking(fd, False)
+        os.set_inheritable(fd, False)
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLOUT)
+        self._link_changes = select.epoll()
+        self._link_changes.register(fd, select.EPOLLOUT | select.EPOLLET)
+
+    @classmethod
+    def open(cls, name: str) -> "Tun":
+        """Make an interface of this name, or attach to a persistent one that is free.
+
+        Raises OSError, and ValueError for a name that cannot be.
+        """
+        check_name(name)
+        return cls(_open(name))
+
+    @property
+    def name(self) -> str:
+        """The present name, which `ip link set … name …` may have changed."""
+        with suppress(ValueError):  # deleted
+            self._name, _ = _identify(self._fd)
+        return self._name
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def link_fileno(self) -> int:
+        return self._link_changes.fileno()
+
+    def acknowledge_link(self) -> None:
+        self._link_changes.poll(0)
+
+    def link(self) -> Link:
+        """How the link is now, wherever it is. Seeing it down arms the wake-up for its next up."""
+        flags = next((flags for _, flags in self._poll.poll(0)), 0)
+        if flags & select.POLLERR:
+            return Link.DELETED
+        return Link.UP if flags & select.POLLOUT else Link.DOWN
+
+    def mtu(self) -> int | None:
+        """None when the device is in a network namespace that is not ours."""
+        if not self._is_in_our_namespace():
+            return None
+        try:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+                request = _IFREQ_INT.pack(os.fsencode(self.name), 0)
+                return int(_IFREQ_INT.unpack(fcntl.ioctl(any_socket, _SIOCGIFMTU, request))[1])
+        except OSError:
+            return None
+
+    def _is_in_our_namespace(self) -> bool:
+        """True where it cannot be known: an old kernel, or no CAP_NET_ADMIN over the other namespace."""
+        try:
+            theirs = fcntl.ioctl(self._fd, _TUNGETDEVNETNS)
+        except OSError:
+            return True
+        try:
+            return os.path.samestat(os.fstat(theirs), Path("/proc/self/ns/net").stat())
+        except OSError:
+            return True
+        finally:
+            os.close(theirs)
+
+    def read(self) -> bytes | None:
+        try:
+            return os.read(self._fd, MAX_PACKET_SIZE)
+        except BlockingIOError:
+            return None
+
+    def write(self, packet: bytes) -> None:
+        os.write(self._fd, packet)
+
+    def close(self) -> None:
+        """The interface goes with its last descriptor, unless it was made persistent."""
+        self._link_changes.close()
+        os.close(self._fd)
+
+
+class PacketSocket:
+    """A device without a kernel: one end of a socketpair that carries whole IP packets (SOCK_SEQPACKET)."""
+
+    def __init__(self, end: socket.socket, *, name: str = "packets", mtu: int = 1420) -> None:
+        end.setblocking(False)
+        self.name = name
+        self._socket = end
+        self._mtu = mtu
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def link_fileno(self) -> None:
+        return None
+
+    def acknowledge_link(self) -> None:
+        pass
+
+    def link(self) -> Link:
+        return Link.UP
+
+    def mtu(self) -> int:
+        return self._mtu
+
+    def read(self) -> bytes | None:
+        try:
+            packet = self._socket.recv(MAX_PACKET_SIZE)
+        except BlockingIOError:
+            return None
+        if not packet:
+            raise OSError(errno.EPIPE, "the other end was closed")
+        return packet
+
+    def write(self, packet: bytes) -> None:
+        self._socket.send(packet)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _identify(fd: int) -> tuple[str, int]:
+    """Name and flags of the TUN device behind a descriptor. Raises ValueError."""
+    try:
+        name, flags = _IFREQ_FLAGS.unpack(fcntl.ioctl(fd, _TUNGETIFF, bytes(_IFREQ_FLAGS.size)))
+    except OSError:
+        raise ValueError(f"descriptor {fd} is no TUN device") from None
+    return os.fsdecode(name.rstrip(b"\0")), flags
+
+
+def _open(name: str) -> int:
+    if pytun is None:
+        return _open_by_ioctl(name)
+    device = pytun.TunTapDevice(name, pytun.IFF_TUN | pytun.IFF_NO_PI)
+    try:
+        # A descriptor of our own: pytun's is closed with its object, and inherited by children.
+        return os.dup(device.fileno())
+    finally:
+        device.close()
+
+
+def _open_by_ioctl(name: str) -> int:
+    fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(fd, _TUNSETIFF, _IFREQ_FLAGS.pack(os.fsencode(name), _IFF_TUN | _IFF_NO_PI))
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
