@@ -1,0 +1,49 @@
+"""What all tests share: their marks, Hypothesis' profiles, and the seed of this run."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+INTEGRATION = Path(__file__).parent / "integration"
+
+# A deadline per example fails on busy machines and says nothing about the code.
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=5000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--seed",
+        type=int,
+        help="repeat a run whose `seed` this was; without it every run draws a new one",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers of pytest-xdist get the options of their controller, and so its seed.
+    if config.option.seed is None:
+        config.option.seed = random.SystemRandom().randrange(2**32)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if INTEGRATION in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+        if item.get_closest_marker("root") and os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A number for this run's randomness, the same in all its tests; printed in the header and on failure."""
+    value: int = request.config.option.seed
+    print(f"seed: {value}")  # pytest shows it with a failing test
+    return value

@@ -1,0 +1,182 @@
+"""What a person gets who installs wgpy: from the clone to an import, and what happens without a compiler.
+
+Everything is built from a copy of the clone's files, so a stale build directory cannot hide a gap.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOT_FOR_USERS = {".ci/run", ".gitignore"}
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+
+
+def test_the_hand_written_c_file_was_not_overwritten_by_cffi() -> None:
+    assert "_cffi_" not in (ROOT / "wgpy/_fastpath.c").read_text().lower()
+
+
+def test_importing_wgpy_loads_neither_cryptography_nor_asyncio() -> None:
+    loaded = python(sys.executable, "import sys, wgpy; print(*sys.modules)").split()
+
+    assert "wgpy" in loaded
+    assert not {"asyncio", "cryptography", "nacl", "socket", "wgpy.keys"} & set(loaded)
+
+
+def test_every_public_name_can_be_had() -> None:
+    program = "import wgpy; print(*(name for name in wgpy.__all__ if getattr(wgpy, name)))"
+    names = python(sys.executable, program).split()
+
+    assert "PrivateKey" in names
+    assert "__version__" in names
+
+
+def test_the_source_distribution_holds_every_file_of_the_clone(sdist: Path, files: frozenset[str]) -> None:
+    with tarfile.open(sdist) as archive:
+        held = {name.partition("/")[2] for name in archive.getnames()}
+
+    assert files - held <= NOT_FOR_USERS
+
+
+@needs_compiler
+def test_the_wheel_serves_every_python_from_3_11_on(wheel: Path) -> None:
+    assert "-cp311-abi3-" in wheel.name
+
+
+@needs_compiler
+def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+
+    assert "wgpy/_fastpath.abi3.so" in names
+    assert "wgpy/py.typed" in names
+    assert "wgpyd/__init__.py" in names
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"wgpy", "wgpyd"}
+    assert not [name for name in names if name.endswith((".c", ".h")) or name.startswith("wgpy/fastpath")]
+
+
+@needs_compiler
+def test_building_a_wheel_leaves_the_hand_written_c_file_alone(wheel: Path, unpacked: Path) -> None:
+    assert (unpacked / "wgpy/_fastpath.c").read_bytes() == (ROOT / "wgpy/_fastpath.c").read_bytes()
+
+
+@needs_compiler
+def test_the_wheel_runs_in_a_clean_virtual_environment(wheel: Path, tmp_path: Path) -> None:
+    interpreter = clean_environment(tmp_path)
+
+    pip(interpreter, "install", str(wheel))
+
+    program = "import wgpy, wgpy._fastpath as f; print(f.lib.wgfp_abi_version(), wgpy.PrivateKey.generate())"
+    assert python(interpreter, program) == "1 PrivateKey(hidden)"
+
+
+@pytest.mark.parametrize("compiler", ["/bin/false", "no-such-compiler"])
+def test_without_a_compiler_it_builds_with_the_portable_path_only_and_says_so(
+    compiler: str, sdist: Path, tmp_path: Path
+) -> None:
+    interpreter = clean_environment(tmp_path)
+
+    said = build("wheel", unpack(sdist, tmp_path / "source"), tmp_path, env={"CC": compiler})
+    pip(interpreter, "install", "--no-deps", str(only(tmp_path.glob("*.whl"))))
+
+    assert "the portable one in Python is installed" in said
+    program = "import wgpy, importlib.util as u; print(u.find_spec('wgpy._fastpath'))"
+    assert python(interpreter, program) == "None"
+
+
+# -- Helpers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def files() -> frozenset[str]:
+    """Every file git would commit."""
+    listing = run("git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard")
+    return frozenset(name for name in listing.splitlines() if (ROOT / name).is_file())
+
+
+@pytest.fixture(scope="module")
+def sdist(files: frozenset[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    clone, out = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("sdist")
+    for name in files:
+        copy = clone / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, copy)
+    build("sdist", clone, out)
+    return only(out.glob("*.tar.gz"))
+
+
+@pytest.fixture(scope="module")
+def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack(sdist, tmp_path_factory.mktemp("unpacked"))
+
+
+@pytest.fixture(scope="module")
+def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("wheel")
+    build("wheel", unpacked, out)
+    return only(out.glob("*.whl"))
+
+
+def only(paths: Iterable[Path]) -> Path:
+    (path,) = paths
+    return path
+
+
+def unpack(sdist: Path, directory: Path) -> Path:
+    """The one folder that a source distribution consists of, below a directory."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(directory, filter="data")
+    return only(directory.iterdir())
+
+
+def clean_environment(directory: Path) -> str:
+    """The interpreter of a new virtual environment in which nothing is installed."""
+    run(sys.executable, "-m", "venv", "--without-pip", str(directory / "venv"))
+    return str(directory / "venv/bin/python")
+
+
+def build(what: str, source: Path, out: Path, env: Mapping[str, str] | None = None) -> str:
+    command = (
+        sys.executable,
+        "-m",
+        "build",
+        f"--{what}",
+        "--no-isolation",
+        "--outdir",
+        str(out),
+        str(source),
+    )
+    return run(*command, env=env)
+
+
+def pip(interpreter: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:
+    return run(sys.executable, "-m", "pip", "--python", interpreter, *arguments, env=env)
+
+
+def python(interpreter: str, program: str) -> str:
+    """Run a program outside of the clone and return what it printed."""
+    return run(interpreter, "-c", program, cwd="/").strip()
+
+
+def run(*command: str, cwd: str | None = None, env: Mapping[str, str] | None = None) -> str:
+    """Run a command and return its output; a failing one fails the test with all it said."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}")
+    return done.stdout

@@ -1,0 +1,31 @@
+"""Describes the extension `wgpy._fastpath` to cffi; setup.py's hook reads `ffibuilder` from here.
+
+This file is never run by itself: `ffibuilder.compile()` would write the generated wrapper over the
+hand-written `wgpy/_fastpath.c`. The hook writes it below `build/`.
+"""
+
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path(__file__).parent
+PARTS = sorted(HERE.glob("*.c"))
+HEADERS = sorted(HERE.glob("*.h"))
+
+
+def declarations(header: str) -> str:
+    """What stands between the cffi markers of wgfp.h."""
+    return header.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0]
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(declarations((HERE / "wgfp.h").read_text()))
+ffibuilder.set_source(
+    "wgpy._fastpath",
+    '#include "wgfp.h"',
+    sources=["wgpy/_fastpath.c", *map(str, PARTS)],
+    depends=[str(header) for header in HEADERS],
+    include_dirs=[str(HERE)],
+    # A wrong or missing compiler is no reason not to install: the portable data path does the same in Python.
+    optional=True,
+)
