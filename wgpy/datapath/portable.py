@@ -132,7 +132,7 @@ class PortableDataPath:
         return strangers
 
     def take_events(self) -> list[Event]:
-        """What happened since the last call, each flag once; new endpoints first, as the rest may need them."""
+        """What happened since the last call, each flag once; new endpoints first, for the rest to use."""
         events: list[Event] = [
             EndpointChanged(peer.id, peer.endpoint) for peer in self._moved if peer.endpoint is not None
         ]
@@ -160,8 +160,8 @@ class PortableDataPath:
     def apply(self, action: DataPathAction, now: int) -> None:
         """Carry out one order of the engine. Raises StateError for a peer or keypair that is not there."""
         match action:
-            case SetRoute(peer, prefix):
-                self._routes.insert(prefix, self._peer(peer).id)
+            case SetRoute():  # first, as there may be a hundred thousand
+                self._routes.insert(action.prefix, self._peer(action.peer).id)
             case RemoveRoute(peer, prefix):
                 self._routes.remove(prefix, self._peer(peer).id)
             case UseKeypair(peer, local_index):
@@ -192,10 +192,12 @@ class PortableDataPath:
             raise StateError(f"peer {peer} is not there; AddPeer comes first") from None
 
     def _keypair(self, peer: "_Peer", local_index: int) -> "_Keypair":
-        keypair = self._keypairs.get(local_index)
-        if keypair is None or keypair.peer is not peer:
-            raise StateError(f"peer {peer.id} has no keypair {local_index:#x}; InstallKeypair comes first")
-        return keypair
+        try:
+            return peer.keypairs[local_index]
+        except KeyError:
+            raise StateError(
+                f"peer {peer.id} has no keypair {local_index:#x}; InstallKeypair comes first"
+            ) from None
 
     def _add_peer(self, peer: PeerId) -> None:
         if peer in self._peers:
@@ -205,8 +207,8 @@ class PortableDataPath:
     def _remove_peer(self, peer: "_Peer") -> None:
         self._purge_staged(peer)
         self._routes.remove_peer(peer.id)
-        for keypair in [keypair for keypair in self._keypairs.values() if keypair.peer is peer]:
-            del self._keypairs[keypair.local_index]
+        for local_index in peer.keypairs:
+            del self._keypairs[local_index]
         self._moved.pop(peer, None)
         del self._peers[peer.id]
 
@@ -221,7 +223,7 @@ class PortableDataPath:
     def _install_keypair(self, peer: "_Peer", order: InstallKeypair) -> None:
         if order.local_index in self._keypairs:
             raise StateError(f"keypair {order.local_index:#x} is there already; RemoveKeypair comes first")
-        self._keypairs[order.local_index] = _Keypair(peer, order)
+        self._keypairs[order.local_index] = peer.keypairs[order.local_index] = _Keypair(peer, order)
         peer.activity.first_unanswered_sent = peer.activity.first_unacked_received = 0
 
     def _use_keypair(self, peer: "_Peer", local_index: int | None, now: int) -> None:
@@ -236,7 +238,7 @@ class PortableDataPath:
     def _remove_keypair(self, peer: "_Peer", local_index: int) -> None:
         if peer.sending is self._keypair(peer, local_index):
             peer.sending = None
-        del self._keypairs[local_index]
+        del self._keypairs[local_index], peer.keypairs[local_index]
 
     def _send_keepalive(self, peer: "_Peer", now: int) -> None:
         if not peer.staged:
@@ -269,9 +271,10 @@ class PortableDataPath:
         """Make a datagram of a valid packet, or of an empty one, which is a keepalive."""
         counter = keypair.counter
         keypair.counter = counter + 1
-        padded = packet + bytes(_padding(len(packet), self._mtu))
-        data = _pack_header(TYPE_TRANSPORT, keypair.remote_index, counter)
-        data += keypair.seal(nonce(counter), padded, None)
+        padding = _padding(len(packet), self._mtu)
+        padded = packet + bytes(padding) if padding else packet
+        header = _pack_header(TYPE_TRANSPORT, keypair.remote_index, counter)
+        data = header + keypair.seal(nonce(counter), padded, None)
         self._datagrams.append(Datagram(data, endpoint, ip.ecn(packet) if packet else 0, peer.id))
 
         record = peer.activity
@@ -322,7 +325,7 @@ class PortableDataPath:
     # -- Inbound ---------------------------------------------------------------------------------
 
     def receive_datagram(self, data: bytes, source: Endpoint, now: int, ecn: int = 0) -> None:
-        """Take any UDP datagram. ecn: the ECN field of its outer header, 0 if it is not known."""
+        """Take any UDP datagram. ecn: the ECN field of its outer header, 0 to 3; 0 if it is not known."""
         kind = message_type(data)
         if kind == TYPE_TRANSPORT:
             self._receive_transport(data, source, now, ecn)
@@ -408,13 +411,14 @@ class PortableDataPath:
 
 
 class _Peer:
-    """Where a peer is, what it sends by, and what waits for that. Compared by identity."""
+    """Where a peer is, its keypairs, and what waits for one to send by. Compared by identity."""
 
-    __slots__ = ("activity", "endpoint", "id", "sending", "staged")
+    __slots__ = ("activity", "endpoint", "id", "keypairs", "sending", "staged")
 
     def __init__(self, peer: PeerId) -> None:
         self.id = peer
         self.endpoint: Endpoint | None = None
+        self.keypairs: dict[int, _Keypair] = {}  # by local index
         self.sending: _Keypair | None = None
         self.staged: deque[bytes] = deque()
         self.activity = PeerActivity()

@@ -12,7 +12,8 @@ from wgpy.engine.constants import REPLAY_WINDOW, REPLAY_WINDOW_BITS
 
 _BYTES: Final = REPLAY_WINDOW_BITS // 8
 _RING_MASK: Final = _BYTES - 1
-assert _BYTES & _RING_MASK == 0 and REPLAY_WINDOW <= REPLAY_WINDOW_BITS - 8
+assert _BYTES & _RING_MASK == 0
+assert REPLAY_WINDOW <= REPLAY_WINDOW_BITS - 8
 
 
 class ReplayWindow:
@@ -27,19 +28,23 @@ class ReplayWindow:
     def accept(self, counter: int) -> bool:
         """Take note of a message counter; False for one seen before or too old."""
         greatest = self._greatest
+        byte = counter >> 3
         if counter > greatest:
-            self._clear((greatest >> 3) + 1, counter >> 3)
+            if byte != greatest >> 3:
+                self._clear((greatest >> 3) + 1, byte)
             self._greatest = counter
         elif greatest - counter > REPLAY_WINDOW:
             return False
-        byte, bit = counter >> 3 & _RING_MASK, 1 << (counter & 7)
-        if self._bitmap[byte] & bit:
+        bitmap = self._bitmap
+        byte &= _RING_MASK
+        bit = 1 << (counter & 7)
+        if bitmap[byte] & bit:
             return False
-        self._bitmap[byte] |= bit
+        bitmap[byte] |= bit
         return True
 
     def _clear(self, first: int, last: int) -> None:
-        """Bytes first to last, counted without wrapping, come into use."""
+        """Bytes first to last, numbered as if there were no ring, come into use."""
         if last - first >= _BYTES:
             self._bitmap = bytearray(_BYTES)
         else:
