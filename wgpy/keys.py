@@ -40,9 +40,14 @@ class Key:
     @classmethod
     def from_hex(cls, text: str) -> Self:
         """As in UAPI: 64 hexadecimal digits. Raises ValueError."""
-        if len(text) != 2 * KEY_LENGTH or not text.isalnum():
+        try:
+            # `fromhex` skips white space, which no key has.
+            data = bytes.fromhex(text) if text.isalnum() else b""
+        except ValueError:
+            data = b""
+        if len(data) != KEY_LENGTH:
             raise ValueError("not a WireGuard key: want 64 hexadecimal digits")
-        return cls(bytes.fromhex(text))
+        return cls(data)
 
     def base64(self) -> str:
         return base64.b64encode(self._bytes).decode()

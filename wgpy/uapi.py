@@ -21,7 +21,7 @@ from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 
 
 class AllowedIPChange(NamedTuple):
-    """One `allowed_ip=` line: give the prefix to the peer, or (`-PREFIX`) take it away if it is the peer's."""
+    """One `allowed_ip=` line: give the prefix to the peer, or (`-PREFIX`) take it away if the peer has it."""
 
     prefix: AllowedIP
     remove: bool = False
@@ -181,7 +181,7 @@ def format_prefix(prefix: AllowedIP) -> str:
 def _allowed_ip(text: str) -> AllowedIPChange:
     if text.startswith("-"):
         return AllowedIPChange(parse_prefix(text[1:]), remove=True)
-    return _new_tuple(AllowedIPChange, (parse_prefix(text), False))
+    return AllowedIPChange(parse_prefix(text))
 
 
 def parse_endpoint(text: str) -> Endpoint:
@@ -250,16 +250,34 @@ class _SetBuilder:
 
     def add(self, key: str, value: str) -> None:
         """Raises ValueError, and then the request is to be given up."""
-        if key == "allowed_ip" and self._peer is not None:
-            self._allowed_ips.append(_allowed_ip(value))
-        elif key == "public_key":
+        if key == "public_key":
             public_key = PublicKey.from_hex(value)
             self._finish_peer()
             self._peer = {"public_key": public_key}
         elif self._peer is None:
             self._set(self._device, _DEVICE_KEYS, key, value)
+        elif key == "allowed_ip":
+            self._allowed_ips.append(_allowed_ip(value))
         else:
             self._set(self._peer, _PEER_KEYS, key, value)
+
+    def add_allowed_ips(self, lines: list[str], start: int, stop: int) -> int:
+        """Take lines[start:stop] as long as each gives the peer an allowed IP; the first not taken.
+
+        The short way for the bulk of a large request. Any other line is left to `add`.
+        """
+        if self._peer is None:
+            return start
+        append = self._allowed_ips.append
+        for position in range(start, stop):
+            key, _, value = lines[position].partition("=")
+            if key != "allowed_ip":
+                return position
+            try:
+                append(_new_tuple(AllowedIPChange, (parse_prefix(value), False)))
+            except ValueError:
+                return position
+        return stop
 
     def finish(self) -> DeviceUpdate:
         self._finish_peer()
@@ -309,7 +327,7 @@ class RequestParser:
 
     def __init__(self) -> None:
         self._state = _State.BETWEEN
-        self._tail = b""
+        self._tail = ""
         self._requests: list[Request] = []
         self._set = _SetBuilder()
         self._line_number = 0
@@ -322,14 +340,20 @@ class RequestParser:
 
     def feed(self, data: bytes) -> list[Request]:
         """The requests that these bytes complete, in order."""
-        lines = (self._tail + data).split(b"\n")
-        self._tail = lines.pop()
-        for line in lines:
-            self._take_line(line)
+        *lines, self._tail = (self._tail + data.decode("latin-1")).split("\n")
+        position = 0
+        while position < len(lines):
+            if self._state is _State.SET:
+                start, room = position, MAX_REQUEST_LINES - self._line_number
+                position = self._set.add_allowed_ips(lines, start, min(len(lines), start + room))
+                self._line_number += position - start
+            if position < len(lines):
+                self._take_line(lines[position])
+                position += 1
         if len(self._tail) > MAX_LINE_LENGTH:
             self._take_line(self._tail)
         if self.is_closed:
-            self._tail = b""
+            self._tail = ""
         return self._take_requests()
 
     def feed_eof(self) -> list[Request]:
@@ -338,7 +362,7 @@ class RequestParser:
             self._take_line(self._tail)
         if self._state not in (_State.BETWEEN, _State.CLOSED):
             self._end_request()
-        self._tail = b""
+        self._tail = ""
         self._state = _State.CLOSED
         return self._take_requests()
 
@@ -346,7 +370,7 @@ class RequestParser:
         requests, self._requests = self._requests, []
         return requests
 
-    def _take_line(self, line: bytes) -> None:
+    def _take_line(self, line: str) -> None:
         if self._state is _State.CLOSED:
             return
         self._line_number += 1
@@ -359,22 +383,22 @@ class RequestParser:
         elif self._state is not _State.REFUSED:
             self._take_setting(line)
 
-    def _begin_request(self, line: bytes) -> None:
+    def _begin_request(self, line: str) -> None:
         self._line_number = 1
-        if line == b"get=1":
+        if line == "get=1":
             self._state = _State.GET
-        elif line == b"set=1":
+        elif line == "set=1":
             self._state = _State.SET
             self._set = _SetBuilder()
         elif line:
-            number = EINVAL if b"=" in line else EPROTO
+            number = EINVAL if "=" in line else EPROTO
             self._refuse(number, "a request begins with get=1 or set=1", line, fatal=True)
 
-    def _take_setting(self, line: bytes) -> None:
+    def _take_setting(self, line: str) -> None:
         if self._line_number > MAX_REQUEST_LINES:
             self._refuse(EINVAL, f"a request may have {MAX_REQUEST_LINES} lines", line, fatal=True)
             return
-        key, equals, value = line.decode("latin-1").partition("=")
+        key, equals, value = line.partition("=")
         if not equals:
             self._refuse(EPROTO, "there is no `=`", line)
         elif self._state is _State.GET:
@@ -385,10 +409,10 @@ class RequestParser:
             except ValueError as error:
                 self._refuse(EINVAL, str(error), line)
 
-    def _refuse(self, number: int, why: str, line: bytes, *, fatal: bool = False) -> None:
+    def _refuse(self, number: int, why: str, line: str, *, fatal: bool = False) -> None:
         """`wg` reads the number of a failed `get` as positive and that of a failed `set` as negative."""
         errno = number if self._state is _State.GET else -number
-        shown = _shown(line.decode("latin-1"))
+        shown = _shown(line)
         self._error = UapiError(errno, why, line_number=self._line_number, line=shown, fatal=fatal)
         self._set = _SetBuilder()
         self._state = _State.REFUSED
