@@ -164,8 +164,8 @@ class PortableDataPath:
                 self._routes.insert(action.prefix, self._peer(action.peer).id)
             case RemoveRoute(peer, prefix):
                 self._routes.remove(prefix, self._peer(peer).id)
-            case UseKeypair(peer, local_index):
-                self._use_keypair(self._peer(peer), local_index, now)
+            case UseKeypair(peer, local_index, confirm):
+                self._use_keypair(self._peer(peer), local_index, confirm, now)
             case SendKeepalive(peer):
                 self._send_keepalive(self._peer(peer), now)
             case InstallKeypair():
@@ -226,13 +226,15 @@ class PortableDataPath:
         self._keypairs[order.local_index] = peer.keypairs[order.local_index] = _Keypair(peer, order)
         peer.activity.first_unanswered_sent = peer.activity.first_unacked_received = 0
 
-    def _use_keypair(self, peer: "_Peer", local_index: int | None, now: int) -> None:
+    def _use_keypair(self, peer: "_Peer", local_index: int | None, confirm: bool, now: int) -> None:
         if local_index is None:
             peer.sending = None
             return
         peer.sending = self._keypair(peer, local_index)
         peer.sending.confirmed = True
-        if peer.staged:
+        if confirm:
+            self._send_keepalive(peer, now)
+        elif peer.staged:
             self._send_staged(peer, now)
 
     def _remove_keypair(self, peer: "_Peer", local_index: int) -> None:

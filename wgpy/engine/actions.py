@@ -79,10 +79,14 @@ class InstallKeypair:
 
 @dataclass(frozen=True, slots=True)
 class UseKeypair:
-    """Send by this keypair, staged packets first. With None: stop sending, and stage."""
+    """Send by this keypair, staged packets first. With None: stop sending, and stage.
+
+    confirm: with nothing staged, send an empty packet, as the responder waits for the first one.
+    """
 
     peer: PeerId
     local_index: int | None
+    confirm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -391,7 +391,7 @@ class Device:
         self._move_endpoint(peer, source)
         self._install_session(peer, session, now)
         self._complete_handshake(peer, initiator=True)
-        self._actions += [UseKeypair(peer.id, session.local_index), SendKeepalive(peer.id)]
+        self._actions.append(UseKeypair(peer.id, session.local_index, confirm=True))
 
     def _consume_cookie_reply(self, message: CookieReply, now: int) -> None:
         peer = self._peer_by_index(message.receiver_index)
