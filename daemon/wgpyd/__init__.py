@@ -1,1 +1,1 @@
-"""The daemon: one WireGuard interface, configured by `wg`, in the foreground or not."""
+"""wgpyd: one WireGuard interface as a daemon, configured by `wg` and `wg-quick` like any other."""

@@ -1,0 +1,50 @@
+"""Where the log goes: to standard error, or to the system's log once nobody sees that any more."""
+
+import logging
+import os
+import socket
+import sys
+from typing import Final
+
+_LEVELS: Final = {
+    "silent": logging.CRITICAL + 1,
+    "error": logging.WARNING,
+    "verbose": logging.DEBUG,
+    "debug": logging.DEBUG,
+}
+_SYSLOG_ADDRESS: Final = "/dev/log"
+_SYSLOG_DAEMON: Final = 3 << 3  # RFC 5424 facility
+# RFC 5424 severities: error, warning, informational, debug
+_SEVERITIES: Final = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.DEBUG, 7))
+
+
+def configure_log(interface: str, level: str | None) -> None:
+    """Log to standard error, from this level on; None is `error`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"%(levelname)s: ({interface}) %(asctime)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=_LEVELS[level or "error"])
+    logging.captureWarnings(capture=True)
+    # What Python finds out about each record and nobody prints.
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
+
+
+def log_to_system(interface: str) -> None:
+    """Log to the system's log from now on; the records are lost where there is none."""
+    logging.getLogger().handlers[:] = [_SystemLog(f"wgpyd({interface})[{os.getpid()}]")]
+
+
+class _SystemLog(logging.Handler):
+    """syslog(3) without its thread and its state: a datagram per record, dropped if nobody takes it."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__()
+        self._tag = tag
+
+    def emit(self, record: logging.LogRecord) -> None:
+        severity = next((number for level, number in _SEVERITIES if record.levelno >= level), 7)
+        line = f"<{_SYSLOG_DAEMON | severity}>{self._tag}: {self.format(record)}"
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as log:
+                log.sendto(line.encode(), _SYSLOG_ADDRESS)
+        except OSError:
+            pass

@@ -1,0 +1,196 @@
+"""The command `wgpyd`: from the command line to a served interface, and back to nothing."""
+
+import asyncio
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
+from pathlib import Path
+from typing import Final
+
+from wgpy.interface import Interface
+from wgpy.tun import Tun
+
+from .daemonise import daemonise
+from .errors import StartError
+from .log import configure_log, log_to_system
+from .options import HELP, Options, UsageError, read_options
+from .privileges import drop_privileges
+from .server import MAX_CONNECTIONS, UapiServer
+from .socketfile import DIRECTORY, SocketFile
+from .state import TimestampFiles
+
+try:
+    import uvloop
+except ImportError:
+    _new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+else:
+    _new_event_loop = uvloop.new_event_loop
+
+_LOG = logging.getLogger("wgpy")
+
+_OTHER_DESCRIPTORS: Final = 64  # all that are not connections
+_FAILURE: Final = 1
+_USAGE: Final = 2
+
+
+def main() -> int:
+    """Run the command; the exit status."""
+    arguments = sys.argv[1:]
+    if "-h" in arguments or "--help" in arguments:
+        print(HELP, end="")
+        return 0
+    if "--version" in arguments:
+        print(_version())
+        return 0
+    try:
+        options = read_options(arguments, os.environ)
+    except StartError as error:
+        return _fail(error, _USAGE if isinstance(error, UsageError) else _FAILURE)
+    if options.foreground:
+        return _run(options, ready=lambda: None)
+    return daemonise(lambda ready: _run_in_background(options, ready), keep_output=bool(options.log_level))
+
+
+def _version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415 - only here, and slow to import
+
+    return f"wgpyd {version('wgpy')}"
+
+
+def _fail(error: StartError, status: int) -> int:
+    print(f"wgpyd: {error}", file=sys.stderr)
+    return status
+
+
+def _run_in_background(options: Options, ready: Callable[[], None]) -> int:
+    def ready_without_output() -> None:
+        if options.log_level is None:
+            log_to_system(options.interface)
+        ready()
+
+    return _run(options, ready_without_output)
+
+
+def _run(options: Options, ready: Callable[[], None]) -> int:
+    """Open everything, give up privileges, serve; ready() is called when the socket listens."""
+    configure_log(options.interface, options.log_level)
+    connections = _connection_limit()
+    timestamps = TimestampFiles(Path(options.state_directory))
+    try:
+        interface = _open_interface(options, timestamps)
+        socket_file = _open_socket(options, interface.name)
+        drop_privileges()
+    except StartError as error:
+        return _fail(error, _FAILURE)
+    except OSError as error:
+        return _fail(StartError(f"cannot start: {error}"), _FAILURE)
+    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        runner.run(_serve(interface, socket_file, connections, ready))
+    timestamps.close()
+    return 0
+
+
+def _connection_limit() -> int:
+    """How many connections the limit of open files leaves room for, after raising it as far as needed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + _OTHER_DESCRIPTORS
+    if soft < wanted:
+        soft = min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(min(MAX_CONNECTIONS, soft - _OTHER_DESCRIPTORS), 1)
+
+
+def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
+    if options.tun_fd is not None:
+        try:
+            tun = Tun(options.tun_fd)
+        except ValueError as error:
+            raise StartError(f"WG_TUN_FD cannot be used: {error}") from None
+    else:
+        tun = _open_tun(options.interface)
+    return Interface(tun, timestamps=timestamps)
+
+
+def _open_tun(name: str) -> Tun:
+    try:
+        return Tun.open(name)
+    except OSError as error:
+        raise StartError(_why_no_tun(name, error)) from None
+
+
+def _why_no_tun(name: str, error: OSError) -> str:
+    match error.errno:
+        case _ if error.errno in (EACCES, EPERM):
+            return (
+                f"no permission to make {name}: run as root, or with CAP_NET_ADMIN and access to /dev/net/tun"
+            )
+        case _ if error.errno in (ENOENT, ENODEV, ENXIO):
+            return "there is no /dev/net/tun: load the tun module (modprobe tun), or give it to the container"
+        case _ if error.errno in (EBUSY, EINVAL) and name in (known for _, known in socket.if_nameindex()):
+            return (
+                f"the interface {name} exists already: delete it (ip link delete {name}), or use another name"
+            )
+        case _:
+            return f"cannot make the interface {name}: {error.strerror}"
+
+
+def _open_socket(options: Options, name: str) -> SocketFile:
+    if options.uapi_fd is not None:
+        return SocketFile.adopt(options.uapi_fd)
+    return SocketFile.create(DIRECTORY / f"{name}.sock")
+
+
+async def _serve(
+    interface: Interface, socket_file: SocketFile, connections: int, ready: Callable[[], None]
+) -> None:
+    """Serve until the link is deleted, the socket's file is gone, or a signal comes."""
+    loop = asyncio.get_running_loop()
+    server = UapiServer(interface, connections)
+    try:
+        interface.start()
+        await server.start(socket_file)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, interface.close)
+        loop.add_reader(socket_file.fileno(), _on_file_change, interface, socket_file)
+        gc.collect()
+        gc.freeze()  # what was imported stays; no need to look at it ever again
+        ready()
+        _notify_systemd("READY=1")
+        _LOG.info("serving at %s", socket_file.path)
+        await interface.wait_closed()
+        _notify_systemd("STOPPING=1")
+    finally:
+        socket_file.remove()
+        interface.close()
+        loop.remove_reader(socket_file.fileno())
+        server.close()
+        socket_file.close()
+
+
+def _on_file_change(interface: Interface, socket_file: SocketFile) -> None:
+    socket_file.acknowledge()
+    if not socket_file.is_there():
+        _LOG.info("%s was removed", socket_file.path)
+        interface.close()
+
+
+def _notify_systemd(state: str) -> None:
+    """sd_notify(3)"""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as systemd:
+        try:
+            systemd.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
+        except OSError as error:
+            _LOG.warning("cannot tell systemd: %s", error.strerror)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What the operator asked for, by command line and environment; both are those of wireguard-go."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from wgpy.tun import check_name
+
+from .errors import StartError
+
+LOG_LEVELS: Final = ("silent", "error", "verbose", "debug")
+
+HELP: Final = """\
+usage: wgpyd [-f|--foreground] INTERFACE
+       wgpyd --help | --version
+
+Makes the WireGuard interface INTERFACE, a TUN device, and serves it until it is deleted. It goes to the
+background once it can be configured; the rest is done by the ordinary tools:
+
+    wgpyd wg0                                   begin
+    wg setconf wg0 /etc/wireguard/wg0.conf      keys and peers (a file without wg-quick's own keywords)
+    ip address add 10.0.0.1/24 dev wg0          addresses
+    ip link set wg0 up                          speak
+    ip link delete wg0                          end
+
+or all of it by wg-quick, where the kernel has no WireGuard of its own:
+
+    WG_QUICK_USERSPACE_IMPLEMENTATION=wgpyd wg-quick up wg0
+
+options:
+  -f, --foreground   stay in the foreground and log to standard error
+  --version          print the version
+  -h, --help         print this text
+
+environment:
+  LOG_LEVEL                   silent, error (the default), verbose or debug
+  WG_PROCESS_FOREGROUND=1     the same as --foreground
+  WG_TUN_FD                   an open TUN descriptor to use instead of making INTERFACE
+  WG_UAPI_FD                  a listening descriptor to use instead of /var/run/wireguard/INTERFACE.sock
+  STATE_DIRECTORY             where the clock of each key is kept, instead of /var/lib/wgpyd
+"""
+
+
+class UsageError(StartError):
+    """The command line cannot be understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to run. log_level: None if the operator did not ask for one."""
+
+    interface: str
+    foreground: bool
+    log_level: str | None
+    tun_fd: int | None
+    uapi_fd: int | None
+    state_directory: str
+
+
+def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
+    """Raises UsageError for a command line, StartError for an environment that makes no sense."""
+    foreground = environment.get("WG_PROCESS_FOREGROUND") == "1"
+    names = []
+    for argument in arguments:
+        if argument in ("-f", "--foreground"):
+            foreground = True
+        elif argument.startswith("-"):
+            raise UsageError(f"there is no option {argument}; see `wgpyd --help`")
+        else:
+            names.append(argument)
+    if len(names) != 1:
+        raise UsageError("want the name of one interface, as in `wgpyd wg0`; see `wgpyd --help`")
+    return Options(
+        interface=_interface(names[0]),
+        foreground=foreground,
+        log_level=_log_level(environment),
+        tun_fd=_descriptor(environment, "WG_TUN_FD"),
+        uapi_fd=_descriptor(environment, "WG_UAPI_FD"),
+        # systemd separates several by colons.
+        state_directory=environment.get("STATE_DIRECTORY", "").partition(":")[0] or "/var/lib/wgpyd",
+    )
+
+
+def _interface(name: str) -> str:
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UsageError(f"`{name}` cannot be used: {error}") from None
+    return name
+
+
+def _log_level(environment: Mapping[str, str]) -> str | None:
+    level = environment.get("LOG_LEVEL", "")
+    if level and level not in LOG_LEVELS:
+        raise StartError(f"LOG_LEVEL is `{level}`, want one of {', '.join(LOG_LEVELS)}")
+    return level or None
+
+
+def _descriptor(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name, "")
+    if not text:
+        return None
+    try:
+        fd = int(text)
+        os.fstat(fd)
+    except (ValueError, OverflowError, OSError):
+        raise StartError(f"{name} is `{text}`, want the number of an open file descriptor") from None
+    return fd

@@ -1,0 +1,136 @@
+"""The configuration socket as a file: claimed, watched, and removed again. unix(7), inotify(7)"""
+
+import ctypes
+import errno
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from .errors import StartError
+
+DIRECTORY: Final = Path("/var/run/wireguard")
+_BACKLOG: Final = 1024
+# How long a daemon that has lost its interface may take to go: its socket still answers.
+_PATIENCE: Final = 2.0
+_RETRY_INTERVAL: Final = 0.02
+
+_IN_ATTRIB: Final = 0x4
+_IN_DELETE_SELF: Final = 0x400
+_IN_MOVE_SELF: Final = 0x800
+_IN_EVENT_SIZE: Final = 4096
+
+
+class SocketFile:
+    """A listening socket, its path, and a descriptor that is readable when the file may be gone."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        """Raises StartError if it is no listening socket that has a path."""
+        path = listener.getsockname()
+        if not isinstance(path, str) or not path:
+            raise StartError("WG_UAPI_FD is no Unix socket that has a path")
+        listener.setblocking(False)
+        self.listener = listener
+        self.path = Path(path)
+        try:
+            self._file = self._identity()
+            self._watch = _watch(self.path)
+        except OSError as error:
+            raise StartError(f"cannot watch {path}: {error.strerror}") from None
+
+    @classmethod
+    def create(cls, path: Path) -> "SocketFile":
+        """Listen at this path, for its owner alone; the file of a daemon that died is replaced.
+
+        Raises StartError if another daemon answers there.
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        umask = os.umask(0o022)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _clear(path)
+            os.umask(0o177)
+            listener.bind(str(path))
+        except OSError as error:
+            listener.close()
+            raise StartError(f"cannot listen at {path}: {error.strerror}") from None
+        except StartError:
+            listener.close()
+            raise
+        finally:
+            os.umask(umask)
+        listener.listen(_BACKLOG)
+        return cls(listener)
+
+    @classmethod
+    def adopt(cls, fd: int) -> "SocketFile":
+        """Take over a listening descriptor. Raises StartError."""
+        try:
+            listener = socket.socket(fileno=fd)
+            if listener.family == socket.AF_UNIX and listener.getsockopt(
+                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
+            ):
+                return cls(listener)
+        except OSError:
+            pass
+        raise StartError(f"WG_UAPI_FD is {fd}, which is no listening Unix socket")
+
+    def fileno(self) -> int:
+        return self._watch
+
+    def acknowledge(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self._watch, _IN_EVENT_SIZE)
+
+    def is_there(self) -> bool:
+        """Whether the path still leads to our socket."""
+        try:
+            return self._identity() == self._file
+        except OSError:
+            return False
+
+    def remove(self) -> None:
+        """Remove the file if it is ours, while our socket listens: so nobody can have taken its place."""
+        if self.is_there():
+            with suppress(OSError):
+                self.path.unlink()
+
+    def close(self) -> None:
+        os.close(self._watch)
+        self.listener.close()
+
+    def _identity(self) -> tuple[int, int]:
+        found = self.path.lstat()
+        return found.st_dev, found.st_ino
+
+
+def _clear(path: Path) -> None:
+    """Make room at a path where a daemon listened once. Raises StartError if one still does, OSError."""
+    give_up = time.monotonic() + _PATIENCE
+    while _answers(path):
+        if time.monotonic() > give_up:
+            raise StartError(f"another daemon serves {path}; end it first, or use another interface name")
+        time.sleep(_RETRY_INTERVAL)
+    path.unlink(missing_ok=True)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as caller:
+        caller.setblocking(False)
+        try:
+            caller.connect(str(path))
+        except OSError as error:
+            return error.errno == errno.EAGAIN  # somebody listens, and is busy
+        return True
+
+
+def _watch(path: Path) -> int:
+    """A descriptor that is readable after the file was unlinked, moved or changed. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    what = _IN_ATTRIB | _IN_DELETE_SELF | _IN_MOVE_SELF
+    if fd < 0 or libc.inotify_add_watch(fd, os.fsencode(path), what) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return fd

@@ -1,0 +1,114 @@
+"""What a `set` means: an update carried out on a running device, a little at a time.
+
+Law: nothing here can fail half-way; the caller has done before what can fail. A peer that is known keeps
+its session, and a prefix that stays is never without its route, so traffic flows while this runs.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from wgpy.engine.constants import KEY_LENGTH, MAX_PEERS
+from wgpy.engine.device import Device
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.errors import StateError
+from wgpy.engine.peer import Peer
+from wgpy.keys import PresharedKey
+from wgpy.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
+
+_PREFIXES_PER_STEP: Final = 256
+_NO_PRESHARED_KEY: Final = PresharedKey(bytes(KEY_LENGTH))
+
+
+def check_update(device: Device, update: DeviceUpdate) -> None:
+    """Raises StateError if the device cannot hold what the update asks for."""
+    known = set() if update.replace_peers else set(device.peers)
+    if len(known.union(bytes(peer.public_key) for peer in update.peers)) > MAX_PEERS:
+        raise StateError(f"an interface has at most {MAX_PEERS} peers: remove some first")
+
+
+def apply_update(device: Device, update: DeviceUpdate, now: int, last_timestamp: int = 0) -> Iterator[None]:
+    """Carry out an update that `check_update` accepted; it is done when the iterator ends.
+
+    Between steps the device may be driven, but not configured. last_timestamp: for the new private key.
+    """
+    if update.private_key is not None:
+        key = bytes(update.private_key) if update.private_key else None
+        device.set_private_key(key, now, last_timestamp)
+    starting_over: set[bytes] = set()
+    if update.replace_peers:
+        set_again = {bytes(peer.public_key) for peer in update.peers if not (peer.update_only or peer.remove)}
+        for peer in list(device.peers.values()):
+            if peer.public_key in set_again:
+                starting_over.add(peer.public_key)
+            else:
+                device.remove_peer(peer)
+            yield
+    for change in update.peers:
+        yield from _change_peer(device, change, starting_over, now)
+        yield
+
+
+def _change_peer(device: Device, change: PeerUpdate, starting_over: set[bytes], now: int) -> Iterator[None]:
+    """starting_over: peers that count as removed, though their sessions wait for them to be set again."""
+    key = bytes(change.public_key)
+    if key == device.public_key:
+        return
+    peer = None if key in starting_over else device.peers.get(key)
+    if change.remove:
+        if peer:
+            device.remove_peer(peer)
+        return
+    if peer is None:
+        if change.update_only:
+            return
+        if key in starting_over:
+            starting_over.remove(key)
+            peer = device.peers[key]
+            change = _as_first(change)
+        else:
+            peer = device.add_peer(key)
+    if change.preshared_key is not None:
+        device.set_preshared_key(peer, bytes(change.preshared_key))
+    if change.endpoint is not None and not _leads_to(peer, change.endpoint):
+        device.set_endpoint(peer, change.endpoint, now)
+    yield from _change_allowed_ips(device, peer, change)
+    # Last, as it may send at once: everything that the packet needs is set by now.
+    if change.persistent_keepalive is not None:
+        device.set_persistent_keepalive(peer, change.persistent_keepalive, now)
+
+
+def _as_first(change: PeerUpdate) -> PeerUpdate:
+    """The same for a peer that was not there: what it leaves out is at its default.
+
+    Only the endpoint stays as it is, since the session that is kept would be of no use without it.
+    """
+    return replace(
+        change,
+        preshared_key=change.preshared_key or _NO_PRESHARED_KEY,
+        persistent_keepalive=change.persistent_keepalive or 0,
+        replace_allowed_ips=True,
+    )
+
+
+def _leads_to(peer: Peer, endpoint: Endpoint) -> bool:
+    """Whether the peer's endpoint is this one already, whatever our own address is."""
+    return peer.endpoint is not None and peer.endpoint.without_source() == endpoint.without_source()
+
+
+def _change_allowed_ips(device: Device, peer: Peer, change: PeerUpdate) -> Iterator[None]:
+    if change.replace_allowed_ips and peer.allowed_ips:
+        wanted = {prefix for prefix, remove in change.allowed_ips if not remove}
+        unwanted = [prefix for prefix in peer.allowed_ips if prefix not in wanted]
+        yield from _in_steps(device, peer, [AllowedIPChange(prefix, remove=True) for prefix in unwanted])
+    yield from _in_steps(device, peer, change.allowed_ips)
+
+
+def _in_steps(device: Device, peer: Peer, changes: Sequence[AllowedIPChange]) -> Iterator[None]:
+    for start in range(0, len(changes), _PREFIXES_PER_STEP):
+        for prefix, remove in changes[start : start + _PREFIXES_PER_STEP]:
+            if remove:
+                device.remove_allowed_ip(peer, prefix)
+            else:
+                device.add_allowed_ip(peer, prefix)
+        yield

@@ -1,0 +1,355 @@
+"""One WireGuard interface on an asyncio loop: engine, data path, a TUN and UDP sockets joined.
+
+Law: this moves bytes and time between them and decides nothing of the protocol. It sleeps until a packet,
+a datagram or the engine's deadline comes; without any of these nothing wakes it. Whatever one turn of the
+loop does is bounded, so that no peer and no socket keeps the others waiting.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from collections import Counter
+from typing import Final, Protocol
+
+from wgpy.bootclock import Alarm, boottime
+from wgpy.configure import apply_update, check_update
+from wgpy.datapath import Counters
+from wgpy.datapath.portable import PortableDataPath
+from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
+from wgpy.engine.constants import HANDSHAKE_TOS, MILLISECOND
+from wgpy.engine.device import Device
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.errors import DropReason
+from wgpy.engine.events import PeerId
+from wgpy.engine.peer import Peer
+from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.netlink import NetworkMonitor, RouteLookup
+from wgpy.sockets import UdpSockets, receive
+from wgpy.tun import Link, PacketDevice
+from wgpy.uapi import DeviceStatus, DeviceUpdate, PeerStatus
+
+_LOG = logging.getLogger("wgpy")
+
+_PACKETS_PER_TURN: Final = 64
+_HANDSHAKE_TIME_PER_TURN: Final = 2 * MILLISECOND
+_CONFIGURE_TIME_PER_TURN: Final = 2 * MILLISECOND
+# A storm of route changes costs one look at the routes in this time.
+_ROUTE_CHECK_INTERVAL: Final = 100 * MILLISECOND
+
+
+class Timestamps(Protocol):
+    """Keeps the newest TAI64N timestamp of each identity for its next life. ns since 1970."""
+
+    def load(self, public_key: bytes) -> int:
+        """The value to go on from, 0 if none is known."""
+
+    def keep(self, public_key: bytes, timestamp: int, now: int) -> None:
+        """Called whenever a newer one was sent. now: boottime ns."""
+
+
+class Interface:
+    """Opens its sockets when it is made, works from `start` on, and ends with `close` or with its device."""
+
+    def __init__(self, packets: PacketDevice, *, timestamps: Timestamps | None = None) -> None:
+        """Takes the device over, and closes it at the end. Raises OSError, and then leaves it open."""
+        self._packets = packets
+        self._timestamps = timestamps
+        self._fwmark = 0
+        self._sockets = UdpSockets(0, self._fwmark)
+        self._monitor = NetworkMonitor()
+        self._routes = RouteLookup()
+        self._alarm = Alarm()
+        self._datapath = PortableDataPath()
+        self._device = Device(random=os.urandom, wall_clock=time.time_ns, activity=self._datapath.activity)
+        self._drops: Counter[DropReason] = Counter()
+        self._last_timestamp = 0
+        self._turn_is_due = False
+        self._routes_checked = 0
+        self._route_check_is_due = False
+        self._configuring = asyncio.Lock()
+        self._closed = asyncio.Event()
+
+    @property
+    def name(self) -> str:
+        return self._packets.name
+
+    @property
+    def listen_port(self) -> int:
+        return self._sockets.port
+
+    def start(self) -> None:
+        """Begin to work on the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._follow_mtu()
+        self._loop.add_reader(self._packets.fileno(), self._on_packets)
+        self._loop.add_reader(self._alarm.fileno(), self._on_alarm)
+        self._loop.add_reader(self._monitor.fileno(), self._on_network_change)
+        if (fileno := self._packets.link_fileno()) is not None:
+            self._loop.add_reader(fileno, self._on_link_change)
+        self._watch_sockets()
+        self._on_link_change()
+
+    def close(self) -> None:
+        """End: no packet passes any more, and the device is gone if it was ours. Harmless when repeated."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._keep_timestamp()
+        for watched in (self._packets, self._alarm, self._monitor):
+            self._loop.remove_reader(watched.fileno())
+        if (fileno := self._packets.link_fileno()) is not None:
+            self._loop.remove_reader(fileno)
+        self._unwatch_sockets()
+        for closable in (self._sockets, self._monitor, self._routes, self._alarm, self._packets):
+            closable.close()
+
+    async def wait_closed(self) -> None:
+        """Return when the interface has ended: by `close`, or as its device is gone."""
+        await self._closed.wait()
+
+    def counters(self) -> Counters:
+        """Dropped packets, datagrams and handshake messages by reason."""
+        return self._drops + Counter(self._datapath.counters()) + Counter(self._device.drops)
+
+    # -- Configuration ---------------------------------------------------------------------------
+
+    async def configure(self, update: DeviceUpdate) -> None:
+        """Carry out a whole `set`, while traffic flows; others wait until it is done.
+
+        Raises OSError (port or fwmark) or StateError, and then nothing at all has changed.
+        """
+        async with self._configuring:
+            check_update(self._device, update)
+            self._change_sockets(update)
+            pause_at = boottime() + _CONFIGURE_TIME_PER_TURN
+            for _ in apply_update(self._device, update, boottime(), self._known_timestamp(update)):
+                if boottime() >= pause_at:
+                    self._turn()
+                    await asyncio.sleep(0)
+                    if self._closed.is_set():
+                        raise ConnectionError("the interface was closed")
+                    pause_at = boottime() + _CONFIGURE_TIME_PER_TURN
+            self._turn()
+
+    async def status(self) -> DeviceStatus:
+        """What a `get` tells, never from the middle of a `set`."""
+        async with self._configuring:
+            key = self._device.private_key
+            return DeviceStatus(
+                private_key=PrivateKey(key) if key else None,
+                listen_port=self._sockets.port,
+                fwmark=self._fwmark,
+                peers=[self._peer_status(peer) for peer in self._device.peers.values()],
+            )
+
+    def _peer_status(self, peer: Peer) -> PeerStatus:
+        activity = self._datapath.activity(peer.id)
+        return PeerStatus(
+            public_key=PublicKey(peer.public_key),
+            preshared_key=PresharedKey(peer.preshared_key),
+            endpoint=peer.endpoint,
+            last_handshake_time=peer.last_handshake_time,
+            tx_bytes=activity.tx_bytes + peer.tx_bytes,
+            rx_bytes=activity.rx_bytes + peer.rx_bytes,
+            persistent_keepalive=peer.persistent_keepalive,
+            allowed_ips=tuple(peer.allowed_ips),
+        )
+
+    def _change_sockets(self, update: DeviceUpdate) -> None:
+        """Bind to another port and set another mark. Raises OSError, and then neither has changed."""
+        port, mark = update.listen_port, update.fwmark
+        if mark is None:
+            mark = self._fwmark
+        if port is None or port == self._sockets.port:
+            self._sockets.set_mark(mark)
+        else:
+            sockets = UdpSockets(port, mark)
+            self._unwatch_sockets()
+            self._sockets.close()
+            self._sockets = sockets
+            self._watch_sockets()
+        if mark != self._fwmark:
+            self._fwmark = mark
+            self._check_routes()
+
+    def _known_timestamp(self, update: DeviceUpdate) -> int:
+        """How far the clock of the private key that is to be set went in an earlier life."""
+        if self._timestamps is None or not update.private_key:
+            return 0
+        return self._timestamps.load(bytes(update.private_key.public_key()))
+
+    # -- The loop's calls ------------------------------------------------------------------------
+
+    def _watch_sockets(self) -> None:
+        for one in self._sockets.all():
+            self._loop.add_reader(one.fileno(), self._on_datagrams, one)
+
+    def _unwatch_sockets(self) -> None:
+        for one in self._sockets.all():
+            self._loop.remove_reader(one.fileno())
+
+    def _on_packets(self) -> None:
+        now = boottime()
+        try:
+            for _ in range(_PACKETS_PER_TURN):
+                packet = self._packets.read()
+                if packet is None:
+                    break
+                self._datapath.send_packet(packet, now)
+        except OSError as error:
+            _LOG.info("%s is gone: %s", self.name, error.strerror)
+            self.close()
+        else:
+            self._turn()
+
+    def _on_datagrams(self, one: socket.socket) -> None:
+        now = boottime()
+        for data, source, ecn in receive(one, _PACKETS_PER_TURN):
+            self._datapath.receive_datagram(data, source, now, ecn)
+        self._turn()
+
+    def _on_alarm(self) -> None:
+        self._alarm.acknowledge()
+        self._look_at_link()
+        if not self._closed.is_set():
+            self._device.expire(boottime())
+            self._turn()
+
+    def _on_link_change(self) -> None:
+        self._packets.acknowledge_link()
+        self._look_at_link()
+        if not self._closed.is_set():
+            self._turn()
+
+    def _on_network_change(self) -> None:
+        self._monitor.acknowledge()
+        self._follow_mtu()
+        self._look_at_link()
+        wait = self._routes_checked + _ROUTE_CHECK_INTERVAL - boottime()
+        if self._closed.is_set() or self._route_check_is_due:
+            return
+        if wait <= 0:
+            self._check_routes()
+        else:
+            self._route_check_is_due = True
+            self._loop.call_later(wait / 1e9, self._check_routes)
+
+    # -- Following the host ----------------------------------------------------------------------
+
+    def _look_at_link(self) -> None:
+        match self._packets.link():
+            case Link.UP:
+                self._device.up(boottime())
+            case Link.DOWN if self._device.is_up:
+                self._device.down()
+            case Link.DELETED:
+                _LOG.info("%s was deleted", self.name)
+                self.close()
+
+    def _follow_mtu(self) -> None:
+        if mtu := self._packets.mtu():
+            self._datapath.set_mtu(mtu)
+
+    def _check_routes(self) -> None:
+        """Let go of every source address whose interface is not the way to its peer any more."""
+        self._route_check_is_due = False
+        if self._closed.is_set():
+            return
+        self._exchange(boottime())  # so that the engine knows all endpoints
+        for peer in self._device.peers.values():
+            endpoint = peer.endpoint
+            if endpoint and endpoint.local_interface:
+                interface = self._routes.interface_towards(endpoint, self._fwmark)
+                if interface != endpoint.local_interface:
+                    self._device.clear_source(peer)
+        self._routes_checked = boottime()
+        self._turn()
+
+    # -- Engine and data path --------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        """Carry out what engine and data path want after new input, and sleep until the next deadline."""
+        now = boottime()
+        if self._datapath.handshakes_waiting:
+            self._answer_handshakes(now)
+        while self._exchange(now):
+            pass
+        for packet in self._datapath.take_packets():
+            self._write(packet)
+        if self._device.last_timestamp != self._last_timestamp:
+            self._keep_timestamp()
+        self._alarm.set(self._device.next_deadline())
+
+    def _answer_handshakes(self, now: int) -> None:
+        """Answer as many as time allows, and come back for the rest after everybody else's turn."""
+        self._turn_is_due = False
+        while (message := self._datapath.next_handshake()) is not None:
+            data, source = message
+            self._device.receive_datagram(data, source, now, self._datapath.handshakes_waiting)
+            if boottime() - now >= _HANDSHAKE_TIME_PER_TURN:
+                break
+        if self._datapath.handshakes_waiting and not self._turn_is_due:
+            self._turn_is_due = True
+            self._loop.call_soon(self._take_due_turn)
+
+    def _take_due_turn(self) -> None:
+        if self._turn_is_due and not self._closed.is_set():
+            self._turn()
+
+    def _exchange(self, now: int) -> bool:
+        """Carry events, orders and datagrams once; whether it is worth to ask again."""
+        for event in self._datapath.take_events():
+            self._device.receive_event(event, now)
+        actions = self._device.take_actions()
+        for action in actions:
+            self._carry_out(action, now)
+        return self._send_datagrams() or bool(actions)
+
+    def _carry_out(self, action: Action, now: int) -> None:
+        match action:
+            case SendDatagram(peer, data, endpoint):
+                self._send_datagrams()  # what was sealed before this message leaves before it
+                self._send(data, endpoint, HANDSHAKE_TOS, peer)
+            case HandshakeCompleted(peer, initiator):
+                _LOG.debug(
+                    "%s: new session, we %s it", self._named(peer), "began" if initiator else "answered"
+                )
+            case PeerUnreachable(peer):
+                _LOG.debug("%s: no answer to our handshakes, giving up", self._named(peer))
+            case _:
+                self._datapath.apply(action, now)
+
+    def _send_datagrams(self) -> bool:
+        """Send what the data path has sealed; whether that told the engine something new."""
+        news = False
+        for data, endpoint, tos, peer in self._datapath.take_datagrams():
+            news |= self._send(data, endpoint, tos, peer)
+        return news
+
+    def _send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
+        try:
+            source_is_good = self._sockets.send(data, endpoint, tos)
+        except OSError as error:
+            self._drops[DropReason.SEND_FAILED] += 1
+            _LOG.debug("cannot send to %s: %s", endpoint, error.strerror)
+            return False
+        if not source_is_good and peer is not None and (known := self._device.peer(peer)):
+            self._device.clear_source(known)
+        return not source_is_good
+
+    def _write(self, packet: bytes) -> None:
+        try:
+            self._packets.write(packet)
+        except OSError:  # it is down, or its queue is full
+            self._drops[DropReason.TUN_WRITE_FAILED] += 1
+
+    def _keep_timestamp(self) -> None:
+        self._last_timestamp = self._device.last_timestamp
+        if self._timestamps is not None and (key := self._device.public_key):
+            self._timestamps.keep(key, self._last_timestamp, boottime())
+
+    def _named(self, peer: PeerId) -> str:
+        known = self._device.peer(peer)
+        return f"peer {PublicKey(known.public_key)}" if known else "a removed peer"
