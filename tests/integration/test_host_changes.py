@@ -1,0 +1,115 @@
+"""What happens to the daemon's host while a session runs.
+
+Topology: topologies.Pair.
+"""
+
+import pytest
+
+from tests.integration.hosts import Host, Lab, add_addresses, hand_over
+from tests.integration.peers import PORT, Implementation, Peer
+from tests.integration.topologies import LEFT_INSIDE, Pair, endpoint
+
+
+def test_the_tunnel_works_in_another_namespace_than_its_sockets(lab: Lab, daemon: Implementation) -> None:
+    """
+    left                         cell                                 right
+    wg0's sockets, UAPI          wg0 10.20.0.1/24 fd20::1/64 (moved)  wg0 10.20.0.2/24 fd20::2/64
+    eth0 10.10.0.1/24 ────────────────────────────────────────────── eth0 10.10.0.2/24
+    """
+    pair = Pair.build(lab, daemon, daemon)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    cell = lab.host("cell")
+    assert isinstance(pair.left.machine, Host)
+
+    hand_over("wg0", pair.left.machine, cell)
+    add_addresses(cell, "wg0", *LEFT_INSIDE)
+    cell.run("ip", "link", "set", "wg0", "up")
+
+    moved = Peer(daemon, cell, LEFT_INSIDE)
+    for family in 4, 6:
+        moved.ping(pair.right, family=family)
+        pair.right.ping(moved, family=family)
+    assert pair.left.show("listen-port") == [[str(PORT)]]
+
+
+@pytest.mark.parametrize("peer", ["daemon", "kernel"], indirect=True)
+@pytest.mark.parametrize("mtu", [1280, 4000, 65455])
+def test_a_new_mtu_holds_for_the_next_packet(
+    lab: Lab, daemon: Implementation, peer: Implementation, mtu: int
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce()
+    pair.left.ping(pair.right)
+
+    for side in pair.left, pair.right:
+        side.machine.run("ip", "link", "set", "wg0", "mtu", str(mtu))
+
+    for sender, receiver in (pair.left, pair.right), (pair.right, pair.left):
+        for family, headers in (4, 28), (6, 48):
+            sender.ping(receiver, "-c", "2", "-i", "0.1", "-M", "do", "-s", str(mtu - headers), family=family)
+
+
+@pytest.mark.parametrize("outside", [4, 6], ids=["over IPv4", "over IPv6"])
+def test_the_very_next_packet_arrives_when_the_source_address_is_gone(
+    lab: Lab, daemon: Implementation, outside: int
+) -> None:
+    pair = Pair.build(lab, daemon, daemon)
+    network, length = ("10.10.0.{}", 24) if outside == 4 else ("fd10::{}", 64)
+    contacted, remaining = network.format(11), network.format(1)
+    add_addresses(pair.left.machine, "eth0", f"{contacted}/{length}")
+    pair.left.introduce(pair.right)
+    pair.right.introduce(pair.left, endpoint(contacted))
+    pair.right.ping(pair.left)
+    pair.left.ping(pair.right)
+    assert pair.right.traffic(pair.left).endpoint == endpoint(contacted), "it answers from there"
+
+    pair.left.machine.run("ip", "address", "delete", f"{contacted}/{length}", "dev", "eth0")
+
+    pair.left.ping(pair.right, "-c", "1", "-W", "1")
+    assert pair.right.traffic(pair.left).endpoint == endpoint(remaining)
+
+
+def test_it_works_where_ipv6_is_disabled(lab: Lab, daemon: Implementation) -> None:
+    pair = Pair.build(lab, daemon, daemon)
+    pair.left.down()
+    disable = [f"net.ipv6.conf.{name}.disable_ipv6=1" for name in ("all", "default")]
+    pair.left.machine.run("sysctl", "-qw", *disable)
+    pair.left.inside = LEFT_INSIDE[:1]
+    pair.left.up()
+    pair.introduce()
+
+    pair.left.ping(pair.right)
+    pair.right.ping(pair.left)
+
+    assert pair.left.show("listen-port") == [[str(PORT)]]
+
+
+def test_the_tunnel_works_again_after_its_link_was_down(
+    lab: Lab, daemon: Implementation, peer: Implementation
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce()
+    pair.left.ping(pair.right)
+
+    pair.left.machine.run("ip", "link", "set", "wg0", "down")
+    assert not pair.right.reaches(pair.left)
+    pair.left.machine.run("ip", "link", "set", "wg0", "up")
+    add_addresses(pair.left.machine, "wg0", LEFT_INSIDE[1])  # forgotten with the link
+
+    for family in 4, 6:
+        pair.left.ping(pair.right, family=family)
+        pair.right.ping(pair.left, family=family)
+
+
+def test_the_tunnel_works_again_after_the_wire_was_unplugged(lab: Lab, daemon: Implementation) -> None:
+    pair = Pair.build(lab, daemon, daemon)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    machine = pair.left.machine
+
+    machine.run("ip", "link", "set", "eth0", "down")
+    assert not pair.left.reaches(pair.right)
+    machine.run("ip", "link", "set", "eth0", "up")
+
+    pair.left.ping(pair.right)

@@ -1,0 +1,185 @@
+"""The daemon under test (left) with itself, wireguard-go and the Linux kernel (right): what each must do.
+
+Topology: topologies.Pair.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.hosts import Host, Lab, eventually
+from tests.integration.peers import MTU, Implementation, Peer, preshared_key
+from tests.integration.topologies import Pair, endpoint, move
+
+_TRAFFIC = (sys.executable, "-I", "-S", str(Path(__file__).with_name("traffic.py")))
+_TCP_BYTES = 2 << 20
+_UDP_SIZES = ("0", "1", "15", "16", "17", "512", "1372", "4000")  # the last one is fragmented
+
+
+@pytest.mark.parametrize("outside", [4, 6], ids=["over IPv4", "over IPv6"])
+@pytest.mark.parametrize("begins", ["left", "right"])
+def test_data_passes_both_ways_under_a_preshared_key(
+    lab: Lab, daemon: Implementation, peer: Implementation, outside: int, begins: str
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce(outside, preshared_key())
+    first, second = (pair.left, pair.right) if begins == "left" else (pair.right, pair.left)
+
+    first.ping(second)
+
+    for sender, receiver in (first, second), (second, first):
+        for family in 4, 6:
+            sender.ping(receiver, "-c", "5", "-i", "0.05", "-W", "2", family=family)
+            _assert_tcp_arrives_whole(sender, receiver, family)
+            _assert_udp_comes_back(sender, receiver, family)
+
+
+def test_the_counters_of_both_ends_agree(lab: Lab, daemon: Implementation, peer: Implementation) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce()
+    for sender, receiver in (pair.left, pair.right), (pair.right, pair.left):
+        # Packets of 96 and 112 bytes: wireguard-go counts what it receives without the padding to 16.
+        sender.ping(receiver, "-c", "10", "-i", "0.02", "-s", "68", family=4)
+        sender.ping(receiver, "-c", "10", "-i", "0.02", "-s", "64", family=6)
+    eventually(pair.counters_agree, "each side received exactly what the other sent")
+
+
+@pytest.mark.parametrize("peer", ["daemon", "kernel"], indirect=True)
+def test_the_counters_count_padding(lab: Lab, daemon: Implementation, peer: Implementation) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce()
+    for sender, receiver in (pair.left, pair.right), (pair.right, pair.left):
+        for size in "0", "1", "69", "1391", "1392":
+            sender.ping(receiver, "-c", "1", "-s", size)
+    eventually(pair.counters_agree, "each side received exactly what the other sent")
+
+
+@pytest.mark.parametrize("outside", [4, 6], ids=["over IPv4", "over IPv6"])
+def test_packets_of_exactly_the_mtu_pass_and_their_datagrams_are_not_fragmented(
+    lab: Lab, daemon: Implementation, peer: Implementation, outside: int
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce(outside)
+    for sender, receiver in (pair.left, pair.right), (pair.right, pair.left):
+        for family, headers in (4, 28), (6, 48):
+            whole = ("-c", "3", "-i", "0.05", "-W", "5", "-M", "do", "-s")
+            sender.ping(receiver, *whole, str(MTU - headers), family=family)
+            with pytest.raises(AssertionError, match="(?i)message too long"):
+                sender.ping(receiver, *whole, str(MTU - headers + 1), family=family)
+    assert _fragments_made(pair.left) == 0
+
+
+def test_a_wrong_preshared_key_gives_no_session(
+    lab: Lab, daemon: Implementation, peer: Implementation
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.left.introduce(pair.right, endpoint("10.10.0.2"), preshared_key())
+    pair.right.introduce(pair.left, endpoint("10.10.0.1"), preshared_key())
+
+    assert not pair.left.reaches(pair.right)
+    assert not pair.right.reaches(pair.left)
+
+    assert pair.left.traffic(pair.right).sent > 0
+    assert pair.left.traffic(pair.right).handshake == 0
+    assert pair.right.traffic(pair.left).handshake == 0
+
+
+@pytest.mark.parametrize("outside", [4, 6], ids=["over IPv4", "over IPv6"])
+@pytest.mark.parametrize("roams", ["left", "right"])
+def test_the_other_side_follows_a_new_address(
+    lab: Lab, daemon: Implementation, peer: Implementation, outside: int, roams: str
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce(outside)
+    pair.left.ping(pair.right)
+    roaming, staying = (pair.left, pair.right) if roams == "left" else (pair.right, pair.left)
+    before = staying.traffic(roaming)
+    network = "10.10.0.{}" if outside == 4 else "fd10::{}"
+    old, new = network.format(1 if roams == "left" else 2), network.format(99)
+    length = 24 if outside == 4 else 64
+
+    move(roaming.machine, "eth0", f"{old}/{length}", f"{new}/{length}")
+    eventually(lambda: roaming.reaches(staying), "the moved side reaches the other")  # wireguard-go loses one
+
+    assert staying.traffic(roaming).endpoint == endpoint(new)
+    assert staying.traffic(roaming).handshake == before.handshake, "the session itself goes on"
+    staying.ping(roaming)
+
+
+@pytest.mark.parametrize("roams", ["left", "right"])
+def test_the_other_side_follows_a_new_port(
+    lab: Lab, daemon: Implementation, peer: Implementation, roams: str
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    roaming, staying = (pair.left, pair.right) if roams == "left" else (pair.right, pair.left)
+    address = "10.10.0.1" if roams == "left" else "10.10.0.2"
+
+    roaming.set("listen-port", "40000")
+    roaming.ping(staying)
+
+    assert staying.traffic(roaming).endpoint == endpoint(address, 40000)
+    staying.ping(roaming)
+
+
+@pytest.mark.parametrize("speaks", ["left", "right"])
+@pytest.mark.parametrize("restarts", ["left", "right", "left right", "right left"])
+def test_the_tunnel_works_again_after_a_restart(
+    lab: Lab, daemon: Implementation, peer: Implementation, restarts: str, speaks: str
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    sides = {"left": pair.left, "right": pair.right}
+    speaker, listener = (pair.left, pair.right) if speaks == "left" else (pair.right, pair.left)
+
+    for side in restarts.split():
+        sides[side].restart()
+
+    # Who kept the session notices after 15 s of silence (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT).
+    eventually(lambda: speaker.reaches(listener), "the tunnel works again", within=25)
+    listener.ping(speaker)
+
+
+def _assert_tcp_arrives_whole(sender: Peer, receiver: Peer, family: int) -> None:
+    target = receiver.addresses[family == 6]
+    sink = receiver.machine.start(*_TRAFFIC, "tcp-sink", target, "5001")
+    sent = sender.machine.run(*_TRAFFIC, "tcp-send", target, "5001", str(_TCP_BYTES), timeout=60)
+    received = sink.wait(30)
+    assert received.status == 0
+    assert received.output == sent
+
+
+def _assert_udp_comes_back(sender: Peer, receiver: Peer, family: int) -> None:
+    target = receiver.addresses[family == 6]
+    receiver.machine.start(*_TRAFFIC, "udp-echo", target, "5002")
+    sender.machine.run(*_TRAFFIC, "udp-ask", target, "5002", *_UDP_SIZES)
+
+
+def _fragments_made(peer: Peer) -> int:
+    """Return how many fragments the peer's host has made of datagrams."""
+    assert isinstance(peer.machine, Host)
+    lines = peer.machine.run("cat", "/proc/net/snmp").splitlines()
+    names, values = (line.split() for line in lines if line.startswith("Ip:"))
+    ipv4 = int(values[names.index("FragCreates")])
+    ipv6 = dict(line.split() for line in peer.machine.run("cat", "/proc/net/snmp6").splitlines())
+    return ipv4 + int(ipv6["Ip6FragCreates"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("begins", ["left", "right"])
+def test_a_session_older_than_two_minutes_is_renewed_without_loss(
+    lab: Lab, daemon: Implementation, peer: Implementation, begins: str
+) -> None:
+    pair = Pair.build(lab, daemon, peer)
+    pair.introduce()
+    first, second = (pair.left, pair.right) if begins == "left" else (pair.right, pair.left)
+    first.ping(second)
+    session = first.traffic(second).handshake
+
+    output = first.ping(second, "-q", "-i", "0.25", "-c", "500", "-W", "5", patience=180)  # 125 s
+
+    assert "500 packets transmitted, 500 received" in output
+    assert 120 <= first.traffic(second).handshake - session <= 124  # REKEY_AFTER_TIME

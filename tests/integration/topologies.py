@@ -1,0 +1,100 @@
+"""Networks that several chapters use, from powered-off to two WireGuard interfaces that know each other."""
+
+from dataclasses import dataclass
+
+from tests.integration.hosts import Host, Lab, Machine, add_addresses, connect
+from tests.integration.peers import PORT, Implementation, Peer
+
+LEFT_INSIDE = ("10.20.0.1/24", "fd20::1/64")
+RIGHT_INSIDE = ("10.20.0.2/24", "fd20::2/64")
+
+
+def endpoint(address: str, port: int = PORT) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+@dataclass(slots=True)
+class Pair:
+    """Two peers on one wire.
+
+    left                                        right
+    wg0   10.20.0.1/24 fd20::1/64               wg0   10.20.0.2/24 fd20::2/64
+    eth0  10.10.0.1/24 fd10::1/64  ───────────  eth0  10.10.0.2/24 fd10::2/64
+    """
+
+    left: Peer
+    right: Peer
+
+    @classmethod
+    def build(cls, lab: Lab, left: Implementation, right: Implementation) -> "Pair":
+        """Power on both, lay the wire and create the interfaces, which do not know each other yet."""
+        machines = left.machine(lab, "left"), right.machine(lab, "right")
+        connect(machines[0], "eth0", machines[1], "eth0")
+        add_addresses(machines[0], "eth0", "10.10.0.1/24", "fd10::1/64")
+        add_addresses(machines[1], "eth0", "10.10.0.2/24", "fd10::2/64")
+        pair = cls(Peer(left, machines[0], LEFT_INSIDE), Peer(right, machines[1], RIGHT_INSIDE))
+        pair.left.up()
+        pair.right.up()
+        return pair
+
+    def introduce(self, outside: int = 4, psk: str = "") -> None:
+        """Make them peers of each other; either can begin, over IPv4 or IPv6."""
+        left, right = ("10.10.0.1", "10.10.0.2") if outside == 4 else ("fd10::1", "fd10::2")
+        self.left.introduce(self.right, endpoint(right), psk)
+        self.right.introduce(self.left, endpoint(left), psk)
+
+    def counters_agree(self) -> bool:
+        """Return whether each side received exactly what the other sent."""
+        left, right = self.left.traffic(self.right), self.right.traffic(self.left)
+        return (left.sent, left.received) == (right.received, right.sent)
+
+
+@dataclass(slots=True)
+class BehindNAT:
+    """A peer behind a router that translates addresses, and one outside that cannot begin.
+
+    hidden                   router                                      outside
+    wg0 10.20.0.1/24                                                     wg0 10.20.0.2/24
+    eth0 192.168.1.2/24 ──── lan 192.168.1.1/24 │ wan 10.10.0.1/24 ──── eth0 10.10.0.2/24
+                                          masquerade
+    """
+
+    hidden: Peer
+    outside: Peer
+    router: Host
+
+    @classmethod
+    def build(
+        cls, lab: Lab, hidden: Implementation, outside: Implementation, *, mapping_seconds: int
+    ) -> "BehindNAT":
+        """Build it; the router forgets a UDP mapping after `mapping_seconds` of silence."""
+        machines = hidden.machine(lab, "hidden"), outside.machine(lab, "outside")
+        router = lab.host("router")
+        connect(machines[0], "eth0", router, "lan")
+        connect(router, "wan", machines[1], "eth0")
+        add_addresses(machines[0], "eth0", "192.168.1.2/24")
+        add_addresses(router, "lan", "192.168.1.1/24")
+        add_addresses(router, "wan", "10.10.0.1/24")
+        add_addresses(machines[1], "eth0", "10.10.0.2/24")
+        machines[0].run("ip", "route", "add", "default", "via", "192.168.1.1")
+        masquerade(router, "wan", mapping_seconds)
+        peers = Peer(hidden, machines[0], LEFT_INSIDE), Peer(outside, machines[1], RIGHT_INSIDE)
+        for peer in peers:
+            peer.up()
+        return cls(*peers, router)
+
+
+def masquerade(router: Host, wan: str, mapping_seconds: int) -> None:
+    """Translate what leaves by `wan`."""
+    timeouts = [f"net.netfilter.nf_conntrack_udp_timeout{kind}={mapping_seconds}" for kind in ("", "_stream")]
+    chain = "{ type nat hook postrouting priority 100; }"
+    router.run(
+        "nft", f"add table ip nat; add chain ip nat out {chain}; add rule ip nat out oifname {wan} masquerade"
+    )
+    router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", *timeouts)
+
+
+def move(machine: Machine, card: str, old: str, new: str) -> None:
+    """Replace a network card's address."""
+    machine.run("ip", "address", "delete", old, "dev", card)
+    add_addresses(machine, card, new)

@@ -1,0 +1,94 @@
+"""Send and receive checkable data; runs on any machine, with nothing but the standard library.
+
+traffic.py tcp-sink ADDRESS PORT           accept one connection, print the SHA-256 of what came
+traffic.py tcp-send ADDRESS PORT BYTES     connect, send that many random bytes, print their SHA-256
+traffic.py udp-echo ADDRESS PORT           answer every datagram until killed
+traffic.py udp-ask ADDRESS PORT SIZE...    send a random datagram of each size; each must come back the same
+"""
+
+import hashlib
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+_PATIENCE = 30.0
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def tcp_sink(address: str, port: int) -> None:
+    digest = hashlib.sha256()
+    with socket.create_server((address, port), family=_family(address)) as server:
+        server.settimeout(_PATIENCE)
+        connection, _ = server.accept()
+    with connection:
+        connection.settimeout(_PATIENCE)
+        while data := connection.recv(65536):
+            digest.update(data)
+    print(digest.hexdigest())
+
+
+def tcp_send(address: str, port: int, size: int) -> None:
+    data = os.urandom(size)
+    with _connect(address, port) as connection:
+        connection.sendall(data)
+    print(hashlib.sha256(data).hexdigest())
+
+
+def _connect(address: str, port: int) -> socket.socket:
+    """Connect, and wait for the sink to be there: until then the answer is a refusal."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return socket.create_connection((address, port), timeout=_PATIENCE)
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+def udp_echo(address: str, port: int) -> None:
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as echo:
+        echo.bind((address, port))
+        while True:
+            data, source = echo.recvfrom(65536)
+            echo.sendto(data, source)
+
+
+def udp_ask(address: str, port: int, *sizes: int) -> None:
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as asker:
+        asker.connect((address, port))
+        asker.settimeout(_PATIENCE)
+        _wait_for_echo(asker)
+        for size in sizes:
+            data = os.urandom(size)
+            asker.send(data)
+            if asker.recv(65536) != data:
+                sys.exit(f"a datagram of {size} bytes came back different")
+
+
+def _wait_for_echo(asker: socket.socket) -> None:
+    """Ask until the other side listens: until then the answer is a refusal."""
+    for _ in range(200):
+        try:
+            asker.send(b"?")
+            asker.recv(16)
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    sys.exit("nobody echoes")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "tcp-sink": tcp_sink,
+    "tcp-send": tcp_send,
+    "udp-echo": udp_echo,
+    "udp-ask": udp_ask,
+}
+
+if __name__ == "__main__":
+    COMMANDS[sys.argv[1]](sys.argv[2], *map(int, sys.argv[3:]))
