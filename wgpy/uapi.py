@@ -98,7 +98,7 @@ class UapiError(Exception):
 
 
 _SHOWN_LENGTH: Final = 80
-_KEY_LIKE: Final = re.compile(r"[0-9A-Za-z+/]{32,}")
+_KEY_LIKE: Final = re.compile(r"[0-9A-Za-z+/]{32,}=?")
 
 
 def _shown(line: str) -> str:
@@ -106,9 +106,7 @@ def _shown(line: str) -> str:
     key, equals, value = line.partition("=")
     if equals and key not in _SHOWABLE_KEYS:
         value = "(hidden)"
-    if key != "public_key":
-        key, value = _KEY_LIKE.sub("(hidden)", key), _KEY_LIKE.sub("(hidden)", value)
-    text = (key + equals + value).encode("unicode_escape").decode()
+    text = _KEY_LIKE.sub("(hidden)", key + equals + value).encode("unicode_escape").decode()
     return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.property.strategies import key_bytes, prefixes, uint16, uint32
 from wgpy.engine.actions import AllowedIP
 from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
@@ -29,20 +30,8 @@ from wgpy.uapi import (
     parse_prefix,
 )
 
-key_bytes = st.binary(min_size=32, max_size=32)
-uint16 = st.integers(0, 2**16 - 1)
-uint32 = st.integers(0, 2**32 - 1)
 uint64 = st.integers(0, 2**63 - 1)
 
-
-def masked(address: bytes, length: int) -> AllowedIP:
-    host_bits = len(address) * 8 - length
-    return AllowedIP((int.from_bytes(address) >> host_bits << host_bits).to_bytes(len(address)), length)
-
-
-prefixes = st.builds(masked, st.binary(min_size=4, max_size=4), st.integers(0, 32)) | st.builds(
-    masked, st.binary(min_size=16, max_size=16), st.integers(0, 128)
-)
 endpoints = st.builds(
     lambda address, port: Endpoint(str(address), port), st.ip_addresses(v=4), uint16
 ) | st.builds(

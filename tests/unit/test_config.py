@@ -1,0 +1,304 @@
+"""wg-quick configuration files: what they say, and what an error says about them."""
+
+from ipaddress import ip_interface
+from pathlib import Path
+
+import pytest
+
+from wgpy.config import Config, ConfigError, HostPort, PeerConfig, load, parse, to_update, with_status, write
+from wgpy.engine.endpoint import Endpoint
+from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.uapi import (
+    AllowedIPChange,
+    DeviceStatus,
+    DeviceUpdate,
+    PeerStatus,
+    PeerUpdate,
+    format_prefix,
+    parse_prefix,
+)
+
+PRIVATE = PrivateKey(b"\x40" * 32)
+PUBLIC = PublicKey(b"\x51" * 32)
+PRESHARED = PresharedKey(b"\x62" * 32)
+
+FULL = f"""\
+# A host that sends everything through its peer.
+[Interface]
+PrivateKey = {PRIVATE.base64()}
+ListenPort = 51820
+FwMark = 0xca6c
+Address = 10.0.0.2/24, fd00::2/64
+Address = 192.0.2.7
+DNS = 10.0.0.1, fd00::1, corp.example
+MTU = 1380
+Table = 1234
+PreUp = echo one  # only this far
+PreUp = echo two
+PostUp = ip rule add iif %i
+PreDown = true
+PostDown = false
+SaveConfig = true
+
+[Peer]
+PublicKey = {PUBLIC.base64()}
+PresharedKey = {PRESHARED.base64()}
+AllowedIPs = 10.1.2.3/16, ::/0
+AllowedIPs = 192.0.2.9
+Endpoint = vpn.example.net:51820
+PersistentKeepalive = 25
+"""
+
+FULL_CONFIG = Config(
+    private_key=PRIVATE,
+    listen_port=51820,
+    fwmark=51820,
+    addresses=(ip_interface("10.0.0.2/24"), ip_interface("fd00::2/64"), ip_interface("192.0.2.7/32")),
+    dns=("10.0.0.1", "fd00::1"),
+    dns_search=("corp.example",),
+    mtu=1380,
+    table="1234",
+    pre_up=("echo one", "echo two"),
+    post_up=("ip rule add iif %i",),
+    pre_down=("true",),
+    post_down=("false",),
+    save_config=True,
+    peers=(
+        PeerConfig(
+            PUBLIC,
+            PRESHARED,
+            (parse_prefix("10.1.0.0/16"), parse_prefix("::/0"), parse_prefix("192.0.2.9/32")),
+            HostPort("vpn.example.net", 51820),
+            25,
+        ),
+    ),
+)
+
+
+def interface(*lines: str) -> Config:
+    return parse("\n".join(["[Interface]", *lines]))
+
+
+def peer(*lines: str) -> PeerConfig:
+    config = parse("\n".join(["[Interface]", "[Peer]", f"PublicKey={PUBLIC}", *lines]))
+    return config.peers[0]
+
+
+# -- what is accepted --------------------------------------------------------------------------------
+
+
+def test_every_setting_is_read() -> None:
+    assert parse(FULL) == FULL_CONFIG
+
+
+def test_what_is_written_reads_back_the_same() -> None:
+    assert parse(write(FULL_CONFIG)) == FULL_CONFIG
+
+
+def test_names_and_sections_may_be_in_any_case() -> None:
+    swapped = "\n".join(
+        line if "Key" in line or "=" not in line else line.swapcase() for line in FULL.split("\n")
+    )
+    found = parse(swapped.replace("[Interface]", "[INTERFACE]").replace("[Peer]", "[peer]"))
+    assert found.listen_port == 51820
+    assert found.peers[0].persistent_keepalive == 25
+
+
+def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "wg0.conf"
+    path.write_bytes(b"\xef\xbb\xbf" + FULL.replace("\n", "\r\n").encode())
+    assert load(path) == FULL_CONFIG
+
+
+def test_off_is_zero() -> None:
+    assert interface("FwMark = OFF").fwmark == 0
+    assert peer("PersistentKeepalive = off").persistent_keepalive == 0
+
+
+def test_what_is_not_said_is_none() -> None:
+    assert parse("[Interface]") == Config()
+    assert peer() == PeerConfig(PUBLIC)
+
+
+def test_of_a_single_setting_the_last_line_counts() -> None:
+    assert interface("ListenPort = 1", "ListenPort = 2").listen_port == 2
+
+
+def test_an_interface_section_may_be_continued_below_a_peer() -> None:
+    found = parse(
+        "[Interface]\nAddress=10.0.0.1/8\n"
+        f"[Peer]\nPublicKey={PUBLIC}\n"
+        "[Interface]\nAddress=fd00::1/8\nMTU=1280\n"
+    )
+    assert found.addresses == (ip_interface("10.0.0.1/8"), ip_interface("fd00::1/8"))
+    assert found.mtu == 1280
+
+
+@pytest.mark.parametrize(
+    ("text", "prefixes"),
+    [
+        ("", []),
+        ("10.0.0.1", ["10.0.0.1/32"]),
+        ("fd00::1", ["fd00::1/128"]),
+        ("+10.0.0.0/8,::/0", ["10.0.0.0/8", "::/0"]),
+        ("10.0.0.0/8, 10.0.0.0/8", ["10.0.0.0/8"]),
+        ("10.0.0.0/8, ::/0, -10.0.0.0/8", ["::/0"]),
+        ("-10.0.0.0/8", []),
+    ],
+)
+def test_allowed_ips_are_what_is_left_in_the_end(text: str, prefixes: list[str]) -> None:
+    assert [format_prefix(prefix) for prefix in peer(f"AllowedIPs = {text}").allowed_ips] == prefixes
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("192.0.2.1:1", HostPort("192.0.2.1", 1)),
+        ("[2001:db8::1]:65535", HostPort("2001:db8::1", 65535)),
+        ("[fe80::1%eth0]:1", HostPort("fe80::1%eth0", 1)),
+        ("localhost:51820", HostPort("localhost", 51820)),
+        ("a-b.example.:51820", HostPort("a-b.example.", 51820)),
+    ],
+)
+def test_an_endpoint_is_kept_as_it_is_written(text: str, endpoint: HostPort) -> None:
+    found = peer(f"Endpoint = {text}").endpoint
+    assert found == endpoint
+    assert str(found) == text
+
+
+# -- what is refused ---------------------------------------------------------------------------------
+
+
+def error(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "wg0.conf")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("ListenPort = 70000", "ListenPort: write a whole number from 0 to 65535"),
+        ("ListenPort =", "ListenPort: write a whole number"),
+        ("PrivateKey = abc", "PrivateKey: write a key"),
+        ("FwMark = on", "FwMark: want a mark"),
+        ("FwMark =", "FwMark: write a number"),
+        ("Address = 10.0.0.1/33", "Address: write addresses"),
+        ("DNS = 10.0.0", "DNS: write addresses of name servers"),
+        ("DNS = -x", "DNS: write addresses of name servers"),
+        ("MTU = 10", "MTU: write a whole number from 68 to 65535"),
+        ("Table = of", "Table: write `auto`, `off`, `main`"),
+        ("Table = 0", "Table: write `auto`, `off`, `main`"),
+        ("PostUp =", "PostUp: write a shell command"),
+        ("SaveConfig = yes", "SaveConfig: write `true` or `false`"),
+        ("Adress = 10.0.0.1/8", "`Adress` is no setting; did you mean Address?"),
+        ("Colour = blue", "`Colour` is no setting of [Interface]; these are: PrivateKey, "),
+        ("AllowedIPs = ::/0", "AllowedIPs belongs below [Peer], and this line is below [Interface]"),
+        ("ListenPort 51820", "write `Name = value`"),
+        ("[Peers]", "there is no such section; write [Interface] or [Peer]"),
+        ("PostUp = a\0b", "PostUp: this holds a NUL character"),
+    ],
+)
+def test_an_error_names_file_line_and_remedy(line: str, remedy: str) -> None:
+    assert error(f"# comment\n\n[Interface]\n{line}\n").startswith(f"wg0.conf, line 4: {remedy}")
+
+
+@pytest.mark.parametrize(
+    ("line", "remedy"),
+    [
+        ("Endpoint = example.net", "Endpoint: write HOST:PORT"),
+        ("Endpoint = 2001:db8::1:51820", "Endpoint: write HOST:PORT"),
+        ("Endpoint = [10.0.0.1]:1", "Endpoint: write HOST:PORT"),
+        ("Endpoint = 10.0.0:1", "Endpoint: write HOST:PORT"),
+        ("Endpoint = -x:1", "Endpoint: write HOST:PORT"),
+        ("Endpoint = :1", "Endpoint: write HOST:PORT"),
+        ("Endpoint = example.net:0", "Endpoint: the port, after the last `:`"),
+        ("AllowedIPs = 10.0.0.0/8, 10.0.0.0/99", "AllowedIPs: write addresses"),
+        ("PersistentKeepalive = 1s", "PersistentKeepalive: write a whole number"),
+        ("PresharedKey =", "PresharedKey: write a key"),
+        ("MTU = 1420", "MTU belongs below [Interface]"),
+    ],
+)
+def test_an_error_in_a_peer_names_file_line_and_remedy(line: str, remedy: str) -> None:
+    text = f"[Interface]\n[Peer]\nPublicKey = {PUBLIC}\n{line}\n"
+    assert error(text).startswith(f"wg0.conf, line 4: {remedy}")
+
+
+def test_a_peer_without_a_key_is_named_by_its_section() -> None:
+    assert error("[Interface]\n[Peer]\nAllowedIPs = ::/0\n") == (
+        "wg0.conf, line 2: this [Peer] has no PublicKey; add one"
+    )
+
+
+def test_an_empty_file_is_refused() -> None:
+    assert error("") == "wg0.conf, line 1: there is no [Interface] section; write one"
+
+
+def test_a_setting_above_any_section_is_refused() -> None:
+    assert error("MTU = 1420") == "wg0.conf, line 1: write [Interface] or [Peer] before the first setting"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"PrivateKey = {PRIVATE.base64()}x", PRIVATE.base64(), f"x{PRIVATE.base64()}", f"{PRIVATE.base64()} ="],
+)
+def test_an_error_never_repeats_a_key(line: str) -> None:
+    assert PRIVATE.base64()[:20] not in error(f"[Interface]\n{line}")
+
+
+def test_a_file_that_is_not_there_is_a_config_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"wg0\.conf: cannot be read: No such file"):
+        load(tmp_path / "wg0.conf")
+
+
+def test_a_file_in_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "wg0.conf"
+    path.write_bytes(b"[Interface]\n# caf\xe9\n")
+    with pytest.raises(ConfigError, match="line 2: this is not UTF-8 text"):
+        load(path)
+
+
+def test_a_device_without_end_is_no_configuration_file() -> None:
+    with pytest.raises(ConfigError, match="is larger than"):
+        load(Path("/dev/zero"))
+
+
+# -- what it becomes ---------------------------------------------------------------------------------
+
+
+def test_a_config_becomes_one_update_that_replaces_all_peers() -> None:
+    endpoint = Endpoint("198.51.100.7", 51820)
+    asked = []
+
+    def resolve(where: HostPort) -> Endpoint:
+        asked.append(where)
+        return endpoint
+
+    update = to_update(FULL_CONFIG, resolve)
+    assert asked == [HostPort("vpn.example.net", 51820)]
+    assert update == DeviceUpdate(
+        PRIVATE,
+        51820,
+        51820,
+        replace_peers=True,
+        peers=(
+            PeerUpdate(
+                PUBLIC,
+                preshared_key=PRESHARED,
+                endpoint=endpoint,
+                persistent_keepalive=25,
+                replace_allowed_ips=True,
+                allowed_ips=tuple(AllowedIPChange(prefix) for prefix in FULL_CONFIG.peers[0].allowed_ips),
+            ),
+        ),
+    )
+
+
+def test_saving_keeps_the_hooks_and_takes_keys_and_peers_from_the_interface() -> None:
+    peer = PeerStatus(PUBLIC, PresharedKey(bytes(32)), Endpoint("fe80::1", 7, scope_id=3))
+    saved = with_status(FULL_CONFIG, DeviceStatus(PRIVATE, 40000, 0, (peer,)))
+    assert saved.post_up == FULL_CONFIG.post_up
+    assert saved.listen_port == 40000
+    assert saved.fwmark is None
+    assert saved.peers == (PeerConfig(PUBLIC, endpoint=HostPort("fe80::1%3", 7)),)
+    assert parse(write(saved)) == saved
