@@ -1,0 +1,113 @@
+"""Datagrams that are not data: handshake messages for the engine, and others for the driver."""
+
+import pytest
+
+from tests.datapath.kinds import MakeDataPath, drop_counts
+from tests.datapath.remote import AWAY, HOME, NOW
+from wgpy.datapath.portable import PortableDataPath
+from wgpy.engine.errors import DropReason
+
+SIZES = {1: 148, 2: 92, 3: 64}
+HANDSHAKE_QUEUE_SIZE = 512
+MAX_STRANGERS = 64
+
+
+def handshake(kind: int, fill: int = 0xAA, size: int | None = None) -> bytes:
+    return bytes([kind, 0, 0, 0]).ljust(SIZES[kind] if size is None else size, bytes([fill]))
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_a_handshake_message_waits_for_the_engine(path: PortableDataPath, kind: int) -> None:
+    path.receive_datagram(handshake(kind), AWAY, NOW)
+
+    assert path.handshakes_waiting == 1
+    assert path.next_handshake() == (handshake(kind), AWAY)
+    assert path.handshakes_waiting == 0
+    assert path.next_handshake() is None
+
+
+def test_handshake_messages_come_in_order(path: PortableDataPath) -> None:
+    for fill in range(3):
+        path.receive_datagram(handshake(1, fill), HOME, NOW)
+
+    taken = [path.next_handshake() for _ in range(3)]
+
+    assert taken == [(handshake(1, fill), HOME) for fill in range(3)]
+
+
+def test_a_handshake_message_is_no_activity_and_no_event(path: PortableDataPath) -> None:
+    path.receive_datagram(handshake(1), AWAY, NOW)
+
+    assert path.take_events() == []
+    assert path.take_datagrams() == []
+
+
+@pytest.mark.parametrize("kind", SIZES)
+@pytest.mark.parametrize("error", [-1, 1, 16])
+def test_a_handshake_message_of_the_wrong_size_is_malformed(
+    path: PortableDataPath, kind: int, error: int
+) -> None:
+    path.receive_datagram(handshake(kind, size=SIZES[kind] + error), HOME, NOW)
+
+    assert path.next_handshake() is None
+    assert drop_counts(path) == {DropReason.MALFORMED: 1}
+
+
+def test_when_the_queue_is_full_the_newest_is_dropped(path: PortableDataPath) -> None:
+    for number in range(HANDSHAKE_QUEUE_SIZE + 2):
+        path.receive_datagram(handshake(1), HOME._replace(port=number), NOW)
+
+    assert path.handshakes_waiting == HANDSHAKE_QUEUE_SIZE
+    assert drop_counts(path) == {DropReason.HANDSHAKE_QUEUE_FULL: 2}
+    first = path.next_handshake()
+    assert first is not None
+    assert first[1].port == 0
+
+
+STRANGERS = [
+    b"",
+    b"\1",
+    b"\4\0\0",
+    b"\0\0\0\0" + bytes(28),
+    b"\5\0\0\0" + bytes(28),
+    b"\4\1\0\0" + bytes(60),
+    b"\1\0\1\0" + bytes(144),
+    b"\1\0\0\1" + bytes(144),
+    b"\xff" * 100,
+]
+
+
+@pytest.mark.parametrize("data", STRANGERS, ids=lambda data: data[:4].hex() or "empty")
+def test_what_is_not_wireguards_is_dropped(path: PortableDataPath, data: bytes) -> None:
+    path.receive_datagram(data, HOME, NOW)
+
+    assert path.take_strangers() == []
+    assert drop_counts(path) == {DropReason.UNKNOWN_TYPE: 1}
+
+
+@pytest.mark.parametrize("data", STRANGERS, ids=lambda data: data[:4].hex() or "empty")
+def test_what_is_not_wireguards_is_handed_up_if_asked_for(datapath: MakeDataPath, data: bytes) -> None:
+    path = datapath(accept_strangers=True)
+
+    path.receive_datagram(data, AWAY, NOW)
+
+    assert path.take_strangers() == [(data, AWAY)]
+    assert path.take_strangers() == []
+    assert drop_counts(path) == {}
+
+
+def test_strangers_are_limited(datapath: MakeDataPath) -> None:
+    path = datapath(accept_strangers=True)
+    for number in range(MAX_STRANGERS + 3):
+        path.receive_datagram(b"hello", HOME._replace(port=number), NOW)
+
+    assert [source.port for _, source in path.take_strangers()] == list(range(MAX_STRANGERS))
+    assert drop_counts(path) == {DropReason.STRANGER_QUEUE_FULL: 3}
+
+
+def test_counters_are_a_snapshot(path: PortableDataPath) -> None:
+    before = path.counters()
+
+    path.receive_datagram(b"hello", HOME, NOW)
+
+    assert sum(before.values()) == 0

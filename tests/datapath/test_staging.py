@@ -1,0 +1,264 @@
+"""Packets wait for a session, within limits, and leave in order. Whitepaper 6.1."""
+
+from tests.datapath.kinds import PEER, MakeDataPath, drop_counts, prefix, sent, with_peer
+from tests.datapath.packets import ipv4
+from tests.datapath.remote import HOME, LOCAL_HOST, NOW, REJECT_AFTER_TIME, REMOTE_HOST, Remote
+from wgpy.datapath.portable import PortableDataPath
+from wgpy.engine.actions import (
+    AddPeer,
+    PurgeStaged,
+    RemoveKeypair,
+    RemovePeer,
+    SendKeepalive,
+    SetEndpoint,
+    SetRoute,
+    UseKeypair,
+)
+from wgpy.engine.errors import DropReason
+from wgpy.engine.events import DataSent, KeyNeeded
+
+MAX_STAGED_PACKETS = 128
+MAX_STAGED_BYTES = 4 * 2**20  # all peers together
+
+
+def numbered(number: int, size: int = 32, destination: str = REMOTE_HOST) -> bytes:
+    return ipv4(LOCAL_HOST, destination, number.to_bytes(size - 20))
+
+
+def number_of(packet: bytes) -> int:
+    return int.from_bytes(packet[20 : int.from_bytes(packet[2:4])])
+
+
+def start_session(path: PortableDataPath, remote: Remote, peer: int = PEER) -> None:
+    path.apply(remote.keypair(peer), NOW)
+    path.apply(UseKeypair(peer, remote.local_index), NOW)
+
+
+def test_a_packet_without_a_keypair_is_kept_and_asks_for_one(datapath: MakeDataPath) -> None:
+    path = with_peer(datapath)
+
+    path.send_packet(numbered(1), NOW)
+
+    assert path.take_datagrams() == []
+    assert path.take_events() == [KeyNeeded(PEER)]
+    assert drop_counts(path) == {}
+
+
+def test_every_staged_packet_asks_again(datapath: MakeDataPath) -> None:
+    path = with_peer(datapath)
+    for _ in range(3):
+        path.send_packet(numbered(1), NOW)
+    assert path.take_events() == [KeyNeeded(PEER)], "many packets, one flag"
+
+    path.send_packet(numbered(1), NOW)
+
+    assert path.take_events() == [KeyNeeded(PEER)]
+
+
+def test_an_installed_keypair_does_not_send_before_it_is_used(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    path.send_packet(numbered(1), NOW)
+    path.apply(remote.keypair(PEER), NOW)
+
+    path.send_packet(numbered(2), NOW)
+    assert path.take_datagrams() == []
+    path.apply(UseKeypair(PEER, remote.local_index), NOW)
+
+    assert [number_of(message.packet) for message in sent(path, remote)] == [1, 2]
+
+
+def test_staged_packets_leave_in_order_before_later_ones(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    for number in range(10):
+        path.send_packet(numbered(number), NOW)
+
+    start_session(path, remote)
+    path.send_packet(numbered(10), NOW)
+
+    messages = sent(path, remote)
+    assert [number_of(message.packet) for message in messages] == list(range(11))
+    assert [message.counter for message in messages] == list(range(11))
+    assert path.take_events() == [KeyNeeded(PEER), DataSent(PEER)]
+
+
+def test_staged_packets_leave_once(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    path.send_packet(numbered(1), NOW)
+    start_session(path, remote)
+    assert len(path.take_datagrams()) == 1
+
+    path.apply(UseKeypair(PEER, remote.local_index), NOW)
+
+    assert path.take_datagrams() == []
+
+
+def test_of_too_many_packets_the_newest_are_kept(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    for number in range(MAX_STAGED_PACKETS + 3):
+        path.send_packet(numbered(number), NOW)
+    assert drop_counts(path) == {DropReason.STAGED_QUEUE_FULL: 3}
+
+    start_session(path, remote)
+
+    kept = [number_of(message.packet) for message in sent(path, remote)]
+    assert kept == list(range(3, MAX_STAGED_PACKETS + 3))
+
+
+def crowd(path: PortableDataPath, size: int) -> int:
+    """Other peers fill the pool with packets of this size; returns how many packets it holds."""
+    fits = MAX_STAGED_BYTES // size
+    for number in range(fits):
+        peer, first = 100 + number // MAX_STAGED_PACKETS, number % MAX_STAGED_PACKETS == 0
+        address = f"10.1.0.{peer - 100}"
+        if first:
+            path.apply(AddPeer(peer), NOW)
+            path.apply(SetEndpoint(peer, HOME), NOW)
+            path.apply(SetRoute(peer, prefix(address)), NOW)
+        path.send_packet(numbered(number, size, address), NOW)
+    assert drop_counts(path) == {}
+    return fits
+
+
+def test_all_peers_share_one_pool_of_bytes(datapath: MakeDataPath) -> None:
+    path = with_peer(datapath)
+    crowd(path, 8192)
+
+    path.send_packet(numbered(1), NOW)
+
+    assert drop_counts(path) == {DropReason.STAGED_QUEUE_FULL: 1}
+    assert KeyNeeded(PEER) in path.take_events(), "a key would empty the pool"
+
+
+def test_in_a_full_pool_a_peers_new_packet_takes_the_place_of_its_oldest(
+    datapath: MakeDataPath, remote: Remote
+) -> None:
+    path = with_peer(datapath)
+    for number in range(4):
+        path.send_packet(numbered(number, 2048), NOW)
+    for peer in (8, 9, 10, 11):
+        path.apply(AddPeer(peer), NOW)
+        path.apply(SetEndpoint(peer, HOME), NOW)
+        path.apply(SetRoute(peer, prefix(f"10.1.0.{peer}")), NOW)
+    for number in range(511):
+        path.send_packet(numbered(number, 8192, f"10.1.0.{8 + number // 128}"), NOW)
+    assert drop_counts(path) == {}
+
+    path.send_packet(numbered(4, 3000), NOW)  # needs the room of two of 2048
+
+    assert drop_counts(path) == {DropReason.STAGED_QUEUE_FULL: 2}
+    start_session(path, remote)
+    assert [number_of(message.packet) for message in sent(path, remote)] == [2, 3, 4]
+
+
+def test_room_in_the_pool_comes_back(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    fits = crowd(path, 8192)
+    last = 100 + (fits - 1) // MAX_STAGED_PACKETS
+    path.apply(PurgeStaged(100), NOW)
+    path.apply(RemovePeer(101), NOW)
+    start_session(path, remote, last)
+    path.apply(AddPeer(1), NOW)
+    path.apply(SetEndpoint(1, HOME), NOW)
+    path.apply(SetRoute(1, prefix("10.2.0.1")), NOW)
+    before = path.counters().get(DropReason.STAGED_QUEUE_FULL, 0)
+
+    for number in range(MAX_STAGED_PACKETS):
+        path.send_packet(numbered(number, 3 * 8192, "10.2.0.1"), NOW)
+
+    assert path.counters().get(DropReason.STAGED_QUEUE_FULL, 0) == before
+
+
+def test_purged_packets_are_gone_and_counted(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    for number in range(5):
+        path.send_packet(numbered(number), NOW)
+
+    path.apply(PurgeStaged(PEER), NOW)
+    start_session(path, remote)
+
+    assert path.take_datagrams() == []
+    assert drop_counts(path) == {DropReason.STAGED_PURGED: 5}
+
+
+def test_the_packets_of_a_removed_peer_count_as_purged(datapath: MakeDataPath) -> None:
+    path = with_peer(datapath)
+    path.send_packet(numbered(1), NOW)
+
+    path.apply(RemovePeer(PEER), NOW)
+
+    assert drop_counts(path) == {DropReason.STAGED_PURGED: 1}
+
+
+# -- Keepalives ----------------------------------------------------------------------------------
+
+
+def test_a_keepalive_without_a_keypair_is_staged_and_asks_for_one(
+    datapath: MakeDataPath, remote: Remote
+) -> None:
+    path = with_peer(datapath)
+
+    path.apply(SendKeepalive(PEER), NOW)
+    assert path.take_datagrams() == []
+    assert path.take_events() == [KeyNeeded(PEER)]
+    start_session(path, remote)
+
+    assert [message.packet for message in sent(path, remote)] == [b""]
+
+
+def test_a_staged_packet_is_keepalive_enough(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    path.send_packet(numbered(1), NOW)
+    path.take_events()
+
+    path.apply(SendKeepalive(PEER), NOW)
+    assert path.take_events() == [KeyNeeded(PEER)]
+    start_session(path, remote)
+
+    assert [number_of(message.packet) for message in sent(path, remote)] == [1]
+
+
+def test_keepalives_do_not_pile_up(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    for _ in range(5):
+        path.apply(SendKeepalive(PEER), NOW)
+
+    start_session(path, remote)
+
+    assert [message.packet for message in sent(path, remote)] == [b""]
+
+
+# -- Sending ends --------------------------------------------------------------------------------
+
+
+def test_a_peer_told_to_use_no_keypair_stages(path: PortableDataPath, remote: Remote) -> None:
+    path.apply(UseKeypair(PEER, None), NOW)
+
+    path.send_packet(numbered(1), NOW)
+    assert path.take_datagrams() == []
+    assert path.take_events() == [KeyNeeded(PEER)]
+    path.apply(UseKeypair(PEER, remote.local_index), NOW)
+
+    assert [number_of(message.packet) for message in sent(path, remote)] == [1]
+
+
+def test_a_peer_whose_sending_keypair_is_removed_stages(path: PortableDataPath, remote: Remote) -> None:
+    path.apply(RemoveKeypair(PEER, remote.local_index), NOW)
+
+    path.send_packet(numbered(1), NOW)
+
+    assert path.take_datagrams() == []
+    assert path.take_events() == [KeyNeeded(PEER)]
+
+
+def test_a_keypair_that_is_too_old_already_sends_nothing_staged(
+    datapath: MakeDataPath, remote: Remote
+) -> None:
+    path = with_peer(datapath)
+    path.send_packet(numbered(1), NOW)
+    path.apply(remote.keypair(PEER), NOW)
+    path.take_events()
+
+    path.apply(UseKeypair(PEER, remote.local_index), NOW + REJECT_AFTER_TIME)
+
+    assert path.take_datagrams() == []
+    assert path.take_events() == [KeyNeeded(PEER)]
