@@ -96,7 +96,6 @@ class Interface:
         if self._closed.is_set():
             return
         self._closed.set()
-        self._keep_timestamp()
         for watched in (self._packets, self._alarm, self._monitor):
             self._loop.remove_reader(watched.fileno())
         if (fileno := self._packets.link_fileno()) is not None:

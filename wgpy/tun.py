@@ -16,6 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, Protocol
 
+from wgpy.engine.constants import DEFAULT_MTU
+
 try:
     import pytun
 except ImportError:
@@ -29,10 +31,12 @@ _TUNSETIFF: Final = 0x400454CA
 _TUNGETIFF: Final = 0x800454D2
 _TUNGETDEVNETNS: Final = 0x54E3
 _SIOCGIFMTU: Final = 0x8921
+_SIOCSIFMTU: Final = 0x8922
 _IFF_TUN: Final = 0x0001
 _IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
 _IFREQ_FLAGS: Final = struct.Struct("16sH22x")
+_IN6_ADDR_GEN_MODE_NONE: Final = "1"
 _IFREQ_INT: Final = struct.Struct("16si20x")
 
 
@@ -104,7 +108,9 @@ class Tun:
         Raises OSError, and ValueError for a name that cannot be.
         """
         check_name(name)
-        return cls(_open(name))
+        tun = cls(_open(name))
+        _make_like_wireguard(tun.name)
+        return tun
 
     @property
     def name(self) -> str:
@@ -134,9 +140,7 @@ class Tun:
         if not self._is_in_our_namespace():
             return None
         try:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
-                request = _IFREQ_INT.pack(os.fsencode(self.name), 0)
-                return int(_IFREQ_INT.unpack(fcntl.ioctl(any_socket, _SIOCGIFMTU, request))[1])
+            return _interface_ioctl(_SIOCGIFMTU, self.name)
         except OSError:
             return None
 
@@ -171,7 +175,7 @@ class Tun:
 class PacketSocket:
     """A device without a kernel: one end of a socketpair that carries whole IP packets (SOCK_SEQPACKET)."""
 
-    def __init__(self, end: socket.socket, *, name: str = "packets", mtu: int = 1420) -> None:
+    def __init__(self, end: socket.socket, *, name: str = "packets", mtu: int = DEFAULT_MTU) -> None:
         end.setblocking(False)
         self.name = name
         self._socket = end
@@ -206,6 +210,24 @@ class PacketSocket:
 
     def close(self) -> None:
         self._socket.close()
+
+
+def _make_like_wireguard(name: str) -> None:
+    """Give a new TUN device the defaults of the kernel's WireGuard, as far as we may.
+
+    Without an IPv6 link-local address nothing is sent into the tunnel that nobody asked for.
+    """
+    with suppress(OSError):
+        Path(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode").write_text(_IN6_ADDR_GEN_MODE_NONE)
+    with suppress(OSError):
+        _interface_ioctl(_SIOCSIFMTU, name, DEFAULT_MTU)
+
+
+def _interface_ioctl(request: int, name: str, value: int = 0) -> int:
+    """What a netdevice(7) request answers. Raises OSError."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+        answer = fcntl.ioctl(any_socket, request, _IFREQ_INT.pack(os.fsencode(name), value))
+        return int(_IFREQ_INT.unpack(answer)[1])
 
 
 def _identify(fd: int) -> tuple[str, int]:

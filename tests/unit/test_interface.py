@@ -1,0 +1,348 @@
+"""Two interfaces in one process: socketpairs for TUN devices, loopback UDP for the network, no root."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+import pytest
+
+from wgpy.engine.actions import AllowedIP
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.errors import DropReason
+from wgpy.interface import Interface
+from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.testing.packets import InnerPacket, number_of
+from wgpy.tun import PacketSocket
+from wgpy.uapi import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
+
+PATIENCE = 10.0  # seconds
+
+
+@dataclass(slots=True)
+class Clocks:
+    """Timestamps kept in memory."""
+
+    kept: dict[bytes, int] = field(default_factory=dict)
+
+    def load(self, public_key: bytes) -> int:
+        return self.kept.get(public_key, 0)
+
+    def keep(self, public_key: bytes, timestamp: int, now: int) -> None:
+        self.kept[public_key] = timestamp
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An interface with a key, and the other end of its device. number: of its addresses in the tunnel."""
+
+    interface: Interface
+    key: PrivateKey
+    packets: socket.socket
+    number: int
+    clocks: Clocks
+
+    @property
+    def public_key(self) -> PublicKey:
+        return self.key.public_key()
+
+    def update(self, endpoint_host: str | None = None, **settings: object) -> PeerUpdate:
+        """What the other host is to know of this one."""
+        endpoint = Endpoint(endpoint_host, self.interface.listen_port) if endpoint_host else None
+        allowed = tuple(
+            AllowedIPChange(prefix(text)) for text in (f"10.0.0.{self.number}/32", f"fd00::{self.number}/128")
+        )
+        return PeerUpdate(self.public_key, endpoint=endpoint, allowed_ips=allowed, **settings)  # type: ignore[arg-type]
+
+    async def send(self, packet: InnerPacket) -> None:
+        await asyncio.get_running_loop().sock_sendall(self.packets, packet.encode())
+
+    async def received(self) -> int:
+        """The number of the next packet that comes out of the tunnel."""
+        async with asyncio.timeout(PATIENCE):
+            return number_of(await asyncio.get_running_loop().sock_recv(self.packets, 65535))
+
+    async def peer(self, other: "Host") -> PeerStatus:
+        status = await self.interface.status()
+        return next(peer for peer in status.peers if peer.public_key == other.public_key)
+
+
+@asynccontextmanager
+async def host(number: int) -> AsyncIterator[Host]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.setblocking(False)
+    clocks = Clocks()
+    interface = Interface(PacketSocket(ours), timestamps=clocks)
+    interface.start()
+    key = PrivateKey.generate()
+    await interface.configure(DeviceUpdate(private_key=key))
+    try:
+        yield Host(interface, key, theirs, number, clocks)
+    finally:
+        interface.close()
+        theirs.close()
+
+
+@asynccontextmanager
+async def pair(loopback: str = "127.0.0.1") -> AsyncIterator[tuple[Host, Host]]:
+    """Two hosts that know each other; only the first knows where the other is."""
+    async with host(1) as one, host(2) as two:
+        await one.interface.configure(DeviceUpdate(peers=[two.update(loopback)]))
+        await two.interface.configure(DeviceUpdate(peers=[one.update()]))
+        yield one, two
+
+
+def prefix(text: str) -> AllowedIP:
+    network = ip_network(text)
+    return AllowedIP(network.network_address.packed, network.prefixlen)
+
+
+def packet(source: Host, destination: Host, number: int, *, ipv6: bool = False, size: int = 0) -> InnerPacket:
+    net = "fd00::" if ipv6 else "10.0.0."
+    return InnerPacket(f"{net}{source.number}", f"{net}{destination.number}", number, size)
+
+
+@pytest.mark.parametrize("loopback", ["127.0.0.1", "::1"])
+@pytest.mark.parametrize("ipv6", [False, True], ids=["IPv4 inside", "IPv6 inside"])
+def test_packets_pass_both_ways(loopback: str, ipv6: bool) -> None:
+    async def scenario() -> None:
+        async with pair(loopback) as (one, two):
+            await one.send(packet(one, two, 1, ipv6=ipv6))
+            assert await two.received() == 1
+            await two.send(packet(two, one, 2, ipv6=ipv6))
+            assert await one.received() == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_packet_of_the_whole_mtu_passes() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            await one.send(packet(one, two, 1, size=1420))
+            assert await two.received() == 1
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_leaves_from_the_address_that_was_contacted() -> None:
+    async def scenario() -> None:
+        async with pair("127.0.0.77") as (one, two):
+            await one.send(packet(one, two, 1))
+            await two.received()
+            await two.send(packet(two, one, 2))
+            await one.received()
+
+            known = (await one.peer(two)).endpoint
+            assert known is not None
+            assert known.address == "127.0.0.77"
+            met = (await two.peer(one)).endpoint
+            assert met is not None
+            assert met.local_address == "127.0.0.77"
+
+    asyncio.run(scenario())
+
+
+def test_the_status_tells_sessions_and_settings() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            secret = PresharedKey.generate()
+            for here, there in ((one, two), (two, one)):
+                await here.interface.configure(
+                    DeviceUpdate(peers=[there.update(preshared_key=secret, persistent_keepalive=25)])
+                )
+            await one.send(packet(one, two, 1))
+            await two.received()
+
+            sent, received = await one.peer(two), await two.peer(one)
+            assert sent.preshared_key == received.preshared_key == secret
+            assert sent.persistent_keepalive == 25
+            assert sent.allowed_ips == (prefix("10.0.0.2/32"), prefix("fd00::2/128"))
+            assert sent.last_handshake_time > 0
+            # An initiation and a message of 32 + 32 bytes at least; a response the other way.
+            assert sent.tx_bytes >= received.rx_bytes >= 148 + 64
+            assert sent.rx_bytes >= 92
+
+    asyncio.run(scenario())
+
+
+def test_a_peer_set_again_keeps_its_session() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            await one.send(packet(one, two, 1))
+            await two.received()
+            before = (await two.peer(one)).last_handshake_time
+
+            await one.interface.configure(DeviceUpdate(replace_peers=True, peers=[two.update("127.0.0.1")]))
+            await one.send(packet(one, two, 2))
+
+            assert await two.received() == 2
+            assert (await two.peer(one)).last_handshake_time == before
+
+    asyncio.run(scenario())
+
+
+def test_the_listen_port_changes_under_a_running_session() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            await one.send(packet(one, two, 1))
+            await two.received()
+            old = one.interface.listen_port
+
+            await one.interface.configure(DeviceUpdate(listen_port=0))
+            await one.send(packet(one, two, 2))
+
+            assert await two.received() == 2
+            assert one.interface.listen_port not in (0, old)
+
+    asyncio.run(scenario())
+
+
+def test_a_port_in_use_changes_nothing_at_all() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            before = await one.interface.status()
+            update = DeviceUpdate(
+                private_key=PrivateKey.generate(), listen_port=two.interface.listen_port, replace_peers=True
+            )
+
+            with pytest.raises(OSError, match="in use"):
+                await one.interface.configure(update)
+
+            assert await one.interface.status() == before
+            await one.send(packet(one, two, 1))
+            assert await two.received() == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_large_set_lets_packets_pass_meanwhile() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            await one.send(packet(one, two, 0))
+            await two.received()
+            many = tuple(
+                AllowedIPChange(AllowedIP(number.to_bytes(4, "big"), 32))
+                for number in range(2**24, 2**24 + 50_000)
+            )
+            large = PeerUpdate(PrivateKey.generate().public_key(), allowed_ips=many)
+
+            configuring = asyncio.create_task(one.interface.configure(DeviceUpdate(peers=[large])))
+            passed = 0
+            while not configuring.done():
+                passed += 1
+                await one.send(packet(one, two, passed))
+                assert await two.received() == passed
+            await configuring
+
+            assert passed > 1
+            assert len((await one.interface.status()).peers[1].allowed_ips) == len(many)
+
+    asyncio.run(scenario())
+
+
+def test_the_status_is_never_from_the_middle_of_a_set() -> None:
+    async def scenario() -> None:
+        async with host(1) as one:
+            many = tuple(
+                AllowedIPChange(AllowedIP(number.to_bytes(4, "big"), 32)) for number in range(20_000)
+            )
+            large = PeerUpdate(PrivateKey.generate().public_key(), allowed_ips=many)
+            configuring = asyncio.create_task(one.interface.configure(DeviceUpdate(peers=[large])))
+            await asyncio.sleep(0)
+            assert not configuring.done()
+
+            status = await one.interface.status()
+
+            assert len(status.peers[0].allowed_ips) == len(many)
+            await configuring
+
+    asyncio.run(scenario())
+
+
+def test_junk_datagrams_are_counted_and_change_nothing() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                for junk in (
+                    b"",
+                    b"x",
+                    bytes(148),
+                    b"\x01" + bytes(147),
+                    b"\x04" + bytes(31),
+                    b"\x02" * 5000,
+                ):
+                    stranger.sendto(junk, ("127.0.0.1", two.interface.listen_port))
+
+            await one.send(packet(one, two, 1))
+
+            assert await two.received() == 1
+            dropped = two.interface.counters()
+            assert dropped[DropReason.INVALID_MAC1] == 1
+            assert dropped[DropReason.UNKNOWN_INDEX] == 1
+            assert dropped[DropReason.UNKNOWN_TYPE] == 4
+
+    asyncio.run(scenario())
+
+
+def test_the_newest_timestamp_is_given_away_to_be_kept() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            await one.send(packet(one, two, 1))
+            await two.received()
+
+            assert one.clocks.kept[bytes(one.public_key)] > 0
+
+    asyncio.run(scenario())
+
+
+def test_a_key_goes_on_where_its_clock_stood() -> None:
+    async def scenario() -> None:
+        future = 2**62  # ns since 1970: in a hundred years
+        async with pair() as (one, two):
+            key = PrivateKey.generate()
+            one.clocks.kept[bytes(key.public_key())] = future
+            await one.interface.configure(DeviceUpdate(private_key=key))
+            await two.interface.configure(
+                DeviceUpdate(peers=[PeerUpdate(key.public_key(), allowed_ips=one.update().allowed_ips)])
+            )
+
+            await one.send(packet(one, two, 1))
+
+            assert await two.received() == 1
+            assert one.clocks.kept[bytes(key.public_key())] > future
+
+    asyncio.run(scenario())
+
+
+def test_an_interface_ends_with_its_device() -> None:
+    async def scenario() -> None:
+        async with host(1) as one:
+            one.packets.close()
+            async with asyncio.timeout(PATIENCE):
+                await one.interface.wait_closed()
+
+    asyncio.run(scenario())
+
+
+def test_closing_twice_is_harmless() -> None:
+    async def scenario() -> None:
+        async with host(1) as one:
+            one.interface.close()
+            one.interface.close()
+            await one.interface.wait_closed()
+
+    asyncio.run(scenario())
+
+
+def test_it_works_on_uvloop_as_well() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            await one.send(packet(one, two, 1))
+            assert await two.received() == 1
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
