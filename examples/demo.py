@@ -98,6 +98,7 @@ def find_daemon(name: str) -> str:
 
 def demonstrate(daemon: str) -> None:
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    os.environ["STATE_DIRECTORY"] = "/run"  # wgpyd remembers no key of the demo
     with ExitStack() as stack:
         say("Two hosts in network namespaces, a wire between them")
         connect()
