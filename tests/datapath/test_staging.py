@@ -227,6 +227,38 @@ def test_keepalives_do_not_pile_up(datapath: MakeDataPath, remote: Remote) -> No
     assert [message.packet for message in sent(path, remote)] == [b""]
 
 
+def test_a_new_session_without_staged_packets_is_confirmed_by_a_keepalive(
+    datapath: MakeDataPath, remote: Remote
+) -> None:
+    path = with_peer(datapath)
+    path.apply(remote.keypair(PEER), NOW)
+
+    path.apply(UseKeypair(PEER, remote.local_index, confirm=True), NOW)
+
+    assert [message.packet for message in sent(path, remote)] == [b""]
+
+
+def test_a_new_session_with_staged_packets_is_confirmed_by_these(
+    datapath: MakeDataPath, remote: Remote
+) -> None:
+    path = with_peer(datapath)
+    path.send_packet(numbered(1), NOW)
+    path.apply(remote.keypair(PEER), NOW)
+
+    path.apply(UseKeypair(PEER, remote.local_index, confirm=True), NOW)
+
+    assert [number_of(message.packet) for message in sent(path, remote)] == [1]
+
+
+def test_a_session_that_needs_no_confirmation_begins_silently(datapath: MakeDataPath, remote: Remote) -> None:
+    path = with_peer(datapath)
+    path.apply(remote.keypair(PEER), NOW)
+
+    path.apply(UseKeypair(PEER, remote.local_index), NOW)
+
+    assert path.take_datagrams() == []
+
+
 # -- Sending ends --------------------------------------------------------------------------------
 
 
