@@ -2,12 +2,9 @@
 
 import os
 import random
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
-
-INTEGRATION = Path(__file__).parent / "integration"
 
 # A deadline per example fails on busy machines and says nothing about the code.
 settings.register_profile("default", deadline=None, print_blob=True)
@@ -35,8 +32,6 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if INTEGRATION in item.path.parents:
-            item.add_marker(pytest.mark.integration)
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
 

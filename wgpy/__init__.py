@@ -1,4 +1,4 @@
-"""WireGuard in Python: keys, a sans-IO protocol engine, and what drives it.
+"""WireGuard in Python: keys, configuration files, a sans-IO protocol engine, and what drives it.
 
 The public names are loaded when they are first used, so `import wgpy` costs nothing.
 """
@@ -7,19 +7,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wgpy.config import Config as Config
+    from wgpy.config import ConfigError as ConfigError
+    from wgpy.config import PeerConfig as PeerConfig
+    from wgpy.datapath.portable import PortableDataPath as PortableDataPath
+    from wgpy.engine.actions import AllowedIP as AllowedIP
+    from wgpy.engine.device import Device as Device
+    from wgpy.engine.endpoint import Endpoint as Endpoint
+    from wgpy.interface import Interface as Interface
     from wgpy.keys import PresharedKey as PresharedKey
     from wgpy.keys import PrivateKey as PrivateKey
     from wgpy.keys import PublicKey as PublicKey
+    from wgpy.uapi import AllowedIPChange as AllowedIPChange
+    from wgpy.uapi import DeviceStatus as DeviceStatus
+    from wgpy.uapi import DeviceUpdate as DeviceUpdate
+    from wgpy.uapi import PeerStatus as PeerStatus
+    from wgpy.uapi import PeerUpdate as PeerUpdate
 
     __version__: str
 
-_HOME = {
+_HOMES = {
+    "AllowedIP": "wgpy.engine.actions",
+    "AllowedIPChange": "wgpy.uapi",
+    "Config": "wgpy.config",
+    "ConfigError": "wgpy.config",
+    "Device": "wgpy.engine.device",
+    "DeviceStatus": "wgpy.uapi",
+    "DeviceUpdate": "wgpy.uapi",
+    "Endpoint": "wgpy.engine.endpoint",
+    "Interface": "wgpy.interface",
+    "PeerConfig": "wgpy.config",
+    "PeerStatus": "wgpy.uapi",
+    "PeerUpdate": "wgpy.uapi",
+    "PortableDataPath": "wgpy.datapath.portable",
     "PresharedKey": "wgpy.keys",
     "PrivateKey": "wgpy.keys",
     "PublicKey": "wgpy.keys",
 }
 
-__all__ = ["PresharedKey", "PrivateKey", "PublicKey", "__version__"]
+__all__ = [
+    "AllowedIP",
+    "AllowedIPChange",
+    "Config",
+    "ConfigError",
+    "Device",
+    "DeviceStatus",
+    "DeviceUpdate",
+    "Endpoint",
+    "Interface",
+    "PeerConfig",
+    "PeerStatus",
+    "PeerUpdate",
+    "PortableDataPath",
+    "PresharedKey",
+    "PrivateKey",
+    "PublicKey",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -27,8 +71,8 @@ def __getattr__(name: str) -> object:
     value: object
     if name == "__version__":
         value = import_module("importlib.metadata").version("wgpy")
-    elif name in _HOME:
-        value = getattr(import_module(_HOME[name]), name)
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
     else:
         raise AttributeError(f"module 'wgpy' has no attribute {name!r}")
     globals()[name] = value
@@ -36,4 +80,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+    return sorted({*globals(), *__all__})
