@@ -1,0 +1,483 @@
+"""Chapter 8: live change of every setting, with the kernel's effect on running sessions."""
+
+import pytest
+
+from wgpy.engine.actions import AllowedIP, SetRoute
+from wgpy.engine.errors import DropReason
+from wgpy.engine.events import KeyNeeded
+from wgpy.testing import InnerPacket, PeerConfig, Simulation
+
+from . import whitepaper as wp
+from .harness import NODE_INNER, PAPER_AT, Bench, Pair
+
+PAPER_PREFIX = AllowedIP(bytes([10, 0, 0, 99]), 32)
+NEW_KEY = wp.hash_(b"the node's next private key")
+
+
+def change_private_key(bench: Bench, key: bytes | None) -> None:
+    bench.node.device.set_private_key(key, bench.node.now)
+    bench.node.settle()
+
+
+# -- Private key -------------------------------------------------------------------------------------
+
+
+def test_after_a_new_private_key_the_next_packet_begins_a_handshake_as_the_new_identity() -> None:
+    bench = Bench()
+    bench.establish()
+    change_private_key(bench, NEW_KEY)
+
+    bench.node_sends()
+
+    (initiation,) = bench.take()
+    anew = wp.PaperPeer(bench.paper.private, wp.public(NEW_KEY))
+    anew.consume_initiation(initiation)
+
+
+def test_a_new_private_key_does_not_wait_for_the_rekey_timeout() -> None:
+    bench = Bench()
+    bench.node_sends()
+    assert len(bench.take()) == 1
+    change_private_key(bench, NEW_KEY)
+
+    bench.node_sends()
+
+    assert [wp.type_of(data) for data in bench.take()] == [wp.INITIATION]
+
+
+def test_after_a_new_private_key_old_sessions_still_receive() -> None:
+    bench = Bench()
+    session = bench.establish()
+    change_private_key(bench, NEW_KEY)
+
+    packet = bench.paper_packet()
+    bench.exchange(session.seal(1, packet))
+
+    assert bench.node.delivered == [packet]
+
+
+def test_after_a_new_private_key_messages_to_the_old_one_get_no_answer() -> None:
+    bench = Bench()
+    change_private_key(bench, NEW_KEY)
+
+    assert bench.exchange(bench.paper.initiation(bench.timestamp())) == []
+
+
+def test_a_response_to_the_old_identity_is_refused() -> None:
+    bench = Bench()
+    bench.node_sends()
+    (initiation,) = bench.take()
+    response, _ = bench.paper.respond(initiation)
+    change_private_key(bench, NEW_KEY)
+
+    assert bench.exchange(response) == []
+
+
+def test_setting_the_same_private_key_disturbs_nothing() -> None:
+    bench = Bench()
+    session = bench.establish()
+
+    change_private_key(bench, bench.node.private_key)
+
+    packet = bench.node_sends()
+    assert session.open(bench.take()[0]).startswith(packet)
+
+
+def test_a_private_key_is_clamped() -> None:
+    bench = Bench()
+
+    change_private_key(bench, b"\xff" * 32)
+
+    assert bench.node.device.private_key == b"\xf8" + b"\xff" * 30 + b"\x7f"
+    assert bench.node.device.public_key == wp.public(b"\xff" * 32)
+
+
+def test_a_peer_that_becomes_ourselves_by_a_new_private_key_is_removed() -> None:
+    bench = Bench()
+
+    change_private_key(bench, bench.paper.private)
+
+    assert list(bench.node.device.peers) == []
+    assert bench.node.device.peer(bench.peer.id) is None
+
+
+def test_without_a_private_key_a_running_session_sends_nothing() -> None:
+    bench = Bench()
+    bench.establish()
+
+    change_private_key(bench, None)
+    bench.node_sends()
+    bench.run(60 * wp.NS)
+
+    assert bench.take() == []
+    assert bench.node.device.private_key is None
+    assert bench.node.device.public_key is None
+
+
+# -- Preshared key -----------------------------------------------------------------------------------
+
+
+def test_a_new_preshared_key_does_not_disturb_the_session() -> None:
+    bench = Bench()
+    session = bench.establish()
+
+    bench.node.device.set_preshared_key(bench.peer, b"\1" * 32)
+    bench.node.settle()
+
+    packet = bench.node_sends()
+    assert session.open(bench.take()[0]).startswith(packet)
+
+
+def test_a_new_preshared_key_counts_from_the_next_handshake_on() -> None:
+    bench = Bench()
+    bench.establish()
+    bench.node.device.set_preshared_key(bench.peer, b"\1" * 32)
+
+    (response,) = bench.exchange(bench.paper.initiation(bench.timestamp()))
+    with pytest.raises(wp.InvalidTag):
+        bench.paper.consume_response(response)
+
+    bench.paper.preshared = b"\1" * 32
+    session = bench.establish()
+    packet = bench.node_sends()
+    assert session.open(bench.take()[0]).startswith(packet)
+
+
+def test_a_preshared_key_set_while_a_handshake_is_under_way_counts_for_it() -> None:
+    bench = Bench()
+    bench.node_sends()
+    (initiation,) = bench.take()
+    bench.node.device.set_preshared_key(bench.peer, b"\1" * 32)
+    bench.paper.preshared = b"\1" * 32
+
+    response, session = bench.paper.respond(initiation)
+
+    assert session.open(bench.exchange(response)[0]) != b""
+
+
+# -- Endpoint ----------------------------------------------------------------------------------------
+
+
+def test_a_new_endpoint_is_used_for_the_very_next_packet() -> None:
+    bench = Bench()
+    session = bench.establish()
+    elsewhere = PAPER_AT._replace(address="203.0.113.7")
+    bench.attach(elsewhere)
+
+    bench.node.device.set_endpoint(bench.peer, elsewhere, bench.node.now)
+    bench.node.settle()
+    packet = bench.node_sends()
+
+    ((data, at),) = bench.inbox
+    assert at == elsewhere
+    assert session.open(data).startswith(packet)
+
+
+def test_a_retry_of_a_handshake_goes_to_the_new_endpoint() -> None:
+    bench = Bench()
+    bench.node_sends()
+    bench.take()
+    elsewhere = PAPER_AT._replace(port=4444)
+    bench.attach(elsewhere)
+    bench.node.device.set_endpoint(bench.peer, elsewhere, bench.node.now)
+    bench.node.settle()
+
+    bench.run(wp.REKEY_TIMEOUT + wp.JITTER)
+
+    ((_, at),) = bench.inbox
+    assert at == elsewhere
+
+
+def test_a_peer_that_gets_its_first_endpoint_is_reached() -> None:
+    bench = Bench(endpoint_known=False)
+    bench.node.device.set_endpoint(bench.peer, PAPER_AT, bench.node.now)
+    bench.node.settle()
+
+    bench.node_sends()
+
+    assert [wp.type_of(data) for data in bench.take()] == [wp.INITIATION]
+
+
+# -- Allowed IPs -------------------------------------------------------------------------------------
+
+
+def test_an_allowed_ip_given_to_another_peer_is_taken_from_the_first() -> None:
+    simulation = Simulation(1)
+    node, first, second = (simulation.add_node(name) for name in ("node", "first", "second"))
+    prefix = AllowedIP(bytes([10, 9, 0, 0]), 16)
+    one = node.add_peer(PeerConfig(first.public_key, (prefix,), first.listen))
+    other = node.add_peer(PeerConfig(second.public_key, (), second.listen))
+    for peer in (first, second):
+        peer.add_peer(simulation.peer_config(node))
+
+    node.device.add_allowed_ip(other, prefix)
+    node.settle()
+    packet = InnerPacket(NODE_INNER, "10.9.1.2", 1).encode()
+    node.send_packet(packet)
+    simulation.run_for(wp.NS)
+
+    assert first.delivered == []
+    assert second.delivered == [packet]
+    assert list(one.allowed_ips) == []
+    assert list(other.allowed_ips) == [prefix]
+
+
+def test_a_removed_allowed_ip_is_neither_sent_to_nor_accepted_from() -> None:
+    bench = Bench()
+    session = bench.establish()
+
+    bench.node.device.remove_allowed_ip(bench.peer, PAPER_PREFIX)
+    bench.node.settle()
+    bench.node_sends()
+    bench.exchange(session.seal(1, bench.paper_packet()))
+
+    assert bench.node.delivered == []
+    assert bench.dropped(DropReason.NO_PEER_FOR_DESTINATION) == 1
+    assert bench.dropped(DropReason.SOURCE_NOT_ALLOWED) == 1
+
+
+def test_an_added_allowed_ip_counts_in_the_running_session() -> None:
+    bench = Bench()
+    session = bench.establish()
+
+    bench.node.device.add_allowed_ip(bench.peer, AllowedIP(bytes([172, 16, 0, 0]), 12))
+    bench.node.settle()
+
+    packet = bench.paper_packet("172.16.3.4")
+    bench.exchange(session.seal(1, packet))
+    assert bench.node.delivered == [packet]
+
+
+def test_an_allowed_ip_that_is_not_the_peers_cannot_be_removed_by_it() -> None:
+    bench = Bench()
+    other = bench.node.add_peer(PeerConfig(wp.hash_(b"other")))
+    session = bench.establish()
+
+    bench.node.device.remove_allowed_ip(other, PAPER_PREFIX)
+    bench.node.settle()
+
+    packet = bench.paper_packet()
+    bench.exchange(session.seal(1, packet))
+    assert bench.node.delivered == [packet]
+
+
+def test_an_allowed_ip_set_again_changes_nothing() -> None:
+    bench = Bench()
+    before = len(bench.actions_of(SetRoute))
+
+    bench.node.device.add_allowed_ip(bench.peer, PAPER_PREFIX)
+    bench.node.settle()
+
+    assert len(bench.actions_of(SetRoute)) == before
+
+
+def test_all_allowed_ips_can_be_taken_at_once() -> None:
+    bench = Bench()
+    bench.node.device.add_allowed_ip(bench.peer, AllowedIP(bytes(4), 0))
+
+    bench.node.device.clear_allowed_ips(bench.peer)
+    bench.node.settle()
+    bench.node_sends()
+
+    assert list(bench.peer.allowed_ips) == []
+    assert bench.take() == []
+
+
+# -- Peers -------------------------------------------------------------------------------------------
+
+
+def test_a_removed_peer_is_a_stranger() -> None:
+    bench = Bench()
+    session = bench.establish()
+
+    bench.node.device.remove_peer(bench.peer)
+    bench.node.settle()
+    bench.exchange(session.seal(1, bench.paper_packet()))
+    answers = bench.exchange(bench.paper.initiation(bench.timestamp()))
+    bench.node_sends()
+
+    assert bench.node.delivered == []
+    assert answers == []
+    assert bench.take() == []
+    assert bench.dropped(DropReason.UNKNOWN_INDEX) == 1
+    assert bench.dropped(DropReason.UNKNOWN_PEER) == 1
+
+
+def test_a_peer_removed_during_a_handshake_leaves_nothing_behind() -> None:
+    bench = Bench()
+    bench.node_sends()
+    (initiation,) = bench.take()
+    response, _ = bench.paper.respond(initiation)
+
+    bench.node.device.remove_peer(bench.peer)
+    bench.node.settle()
+
+    assert bench.exchange(response) == []
+    assert bench.node.device.next_deadline() is None
+    bench.run(300 * wp.NS)
+    assert bench.take() == []
+
+
+def test_an_event_about_a_removed_peer_is_ignored() -> None:
+    bench = Bench()
+    bench.node.device.remove_peer(bench.peer)
+    bench.node.settle()
+
+    bench.node.device.receive_event(KeyNeeded(bench.peer.id), bench.node.now)
+
+    assert bench.node.device.take_actions() == []
+
+
+def test_a_peer_added_again_has_a_new_id_and_works() -> None:
+    bench = Bench()
+    bench.establish()
+    bench.node.device.remove_peer(bench.peer)
+    again = bench.node.add_peer(PeerConfig(bench.paper.public, (PAPER_PREFIX,), PAPER_AT))
+    bench.run(wp.NS)
+
+    session = bench.establish()
+
+    assert again.id != bench.peer.id
+    packet = bench.node_sends()
+    assert session.open(bench.take()[0]).startswith(packet)
+
+
+def test_removing_a_peer_frees_its_allowed_ips() -> None:
+    simulation = Simulation(1)
+    node, first, second = (simulation.add_node(name) for name in ("node", "first", "second"))
+    wide, narrow = AllowedIP(bytes(4), 0), AllowedIP(bytes([10, 0, 0, 3]), 32)
+    gone = node.add_peer(PeerConfig(first.public_key, (narrow,), first.listen))
+    node.add_peer(PeerConfig(second.public_key, (wide,), second.listen))
+    second.add_peer(simulation.peer_config(node))
+
+    node.device.remove_peer(gone)
+    node.settle()
+    packet = simulation.send(node, second)
+    simulation.run_for(wp.NS)
+
+    assert second.delivered == [packet]
+
+
+@pytest.mark.parametrize("size", [0, 31, 33])
+def test_a_key_of_another_size_is_the_callers_mistake(size: int) -> None:
+    bench = Bench()
+    device = bench.node.device
+
+    with pytest.raises(ValueError, match="32 bytes"):
+        device.add_peer(bytes(size))
+    with pytest.raises(ValueError, match="32 bytes"):
+        device.set_private_key(bytes(size), bench.node.now)
+    with pytest.raises(ValueError, match="32 bytes"):
+        device.set_preshared_key(bench.peer, bytes(size))
+
+
+def test_a_peer_cannot_be_added_twice() -> None:
+    bench = Bench()
+
+    with pytest.raises(ValueError, match="there is a peer with this public key"):
+        bench.node.device.add_peer(bench.paper.public)
+
+
+# -- Up and down -------------------------------------------------------------------------------------
+
+
+def down(bench: Bench) -> None:
+    bench.node.device.down()
+    bench.node.settle()
+
+
+def up(bench: Bench) -> None:
+    bench.node.device.up(bench.node.now)
+    bench.node.settle()
+
+
+def test_an_interface_that_is_down_is_silent_and_deaf() -> None:
+    bench = Bench()
+    session = bench.establish()
+    down(bench)
+
+    bench.node_sends()
+    answers = bench.exchange(bench.paper.initiation(bench.timestamp()))
+    bench.exchange(session.seal(1, bench.paper_packet()))
+    bench.run(60 * wp.NS)
+
+    assert answers == []
+    assert bench.take() == []
+    assert bench.node.delivered == []
+    assert bench.node.device.next_deadline() is None
+    assert bench.dropped(DropReason.DEVICE_DOWN) == 1
+
+
+def test_going_down_forgets_sessions_and_staged_packets() -> None:
+    bench = Bench()
+    bench.node_sends()
+    (initiation,) = bench.take()
+    response, _ = bench.paper.respond(initiation)
+    down(bench)
+    up(bench)
+
+    assert bench.exchange(response) == []
+
+    session = bench.initiate()
+    assert bench.exchange(session.seal(0, b"")) == []
+
+
+def test_after_coming_up_again_the_next_packet_begins_a_handshake_at_once() -> None:
+    bench = Bench()
+    bench.answer()
+    down(bench)
+    up(bench)
+    bench.take()
+
+    bench.node_sends()
+
+    assert [wp.type_of(data) for data in bench.take()] == [wp.INITIATION]
+
+
+def test_coming_up_twice_is_coming_up_once() -> None:
+    bench = Bench()
+    session = bench.establish()
+
+    up(bench)
+
+    packet = bench.node_sends()
+    assert session.open(bench.take()[0]).startswith(packet)
+
+
+def test_coming_up_without_keepalive_says_nothing() -> None:
+    bench = Bench()
+    down(bench)
+
+    up(bench)
+    bench.run(60 * wp.NS)
+
+    assert bench.take() == []
+
+
+def test_both_ends_change_their_keys_and_go_on() -> None:
+    pair = Pair()
+    pair.establish()
+    alice, bob = pair.alice, pair.bob
+    old_alice, old_bob = pair.alice_at_bob, pair.bob_at_alice
+    for node, name in ((alice, b"alice"), (bob, b"bob")):
+        node.private_key = wp.hash_(name)
+        node.public_key = wp.public(node.private_key)
+        node.device.set_private_key(node.private_key, node.now)
+    alice.device.remove_peer(old_bob)
+    bob.device.remove_peer(old_alice)
+
+    pair.simulation.connect(alice, bob)
+
+    pair.assert_works_both_ways()
+
+
+def test_the_address_inside_is_not_tied_to_the_address_outside() -> None:
+    bench = Bench()
+    session = bench.establish()
+    bench.node.device.add_allowed_ip(bench.peer, AllowedIP(bytes(4), 0))
+    bench.node.settle()
+
+    packet = InnerPacket("192.0.2.1", NODE_INNER, 5).encode()  # the node's own outer address
+    bench.exchange(session.seal(1, packet))
+
+    assert bench.node.delivered == [packet]
