@@ -74,7 +74,7 @@ def wait_until_listening(host: Host, interface: str, process: HostProcess) -> No
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What `wg show` says of a peer: UDP payload bytes, and when the session began (s since 1970, 0: never)."""
+    """What `wg show` says of a peer: UDP payload bytes, and the session's begin (s since 1970, 0: never)."""
 
     received: int
     sent: int
@@ -170,6 +170,12 @@ class Peer:
     def _activate(self) -> None:
         add_addresses(self.machine, self.interface, *self.inside)
         self.machine.run("ip", "link", "set", self.interface, "mtu", str(MTU), "up")
+
+
+def key_pair() -> tuple[str, str]:
+    """Return a new private key and its public key."""
+    private = _wg("genkey")
+    return private, _wg("pubkey", private)
 
 
 def preshared_key() -> str:

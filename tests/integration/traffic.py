@@ -13,7 +13,8 @@ import sys
 import time
 from collections.abc import Callable
 
-_PATIENCE = 30.0
+_PATIENCE = 20.0  # seconds
+_ANYBODY = b"is anybody there?"
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -62,25 +63,34 @@ def udp_echo(address: str, port: int) -> None:
 def udp_ask(address: str, port: int, *sizes: int) -> None:
     with socket.socket(_family(address), socket.SOCK_DGRAM) as asker:
         asker.connect((address, port))
-        asker.settimeout(_PATIENCE)
         _wait_for_echo(asker)
         for size in sizes:
             data = os.urandom(size)
             asker.send(data)
-            if asker.recv(65536) != data:
+            if _echo(asker) != data:
                 sys.exit(f"a datagram of {size} bytes came back different")
 
 
 def _wait_for_echo(asker: socket.socket) -> None:
-    """Ask until the other side listens: until then the answer is a refusal."""
-    for _ in range(200):
+    """Ask until the other side listens: until then the answer is a refusal, or nothing."""
+    asker.settimeout(0.2)
+    for _ in range(100):
         try:
-            asker.send(b"?")
-            asker.recv(16)
-            return
-        except ConnectionRefusedError:
+            asker.send(_ANYBODY)
+            asker.recv(65536)
+        except (ConnectionRefusedError, TimeoutError):
             time.sleep(0.05)
+        else:
+            asker.settimeout(_PATIENCE)
+            return
     sys.exit("nobody echoes")
+
+
+def _echo(asker: socket.socket) -> bytes:
+    """Receive, past late answers to _wait_for_echo."""
+    while (data := asker.recv(65536)) == _ANYBODY:
+        pass
+    return data
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

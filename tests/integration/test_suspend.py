@@ -1,0 +1,104 @@
+"""A suspended host wakes up: its boot clock jumped, its sessions are old.
+
+Topology: topologies.Pair. The left daemon's boot clock is moved by bootclock.c; the right one lives on.
+"""
+
+import struct
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.hosts import Host, HostProcess, Lab, Machine, eventually
+from tests.integration.peers import Implementation, Userspace, wait_until_listening
+from tests.integration.topologies import Pair, endpoint
+
+_SOURCE = Path(__file__).with_name("bootclock.c")
+
+# Bytes of UDP payload. The keepalive is the one that the answer to the first ping waits for (10 s).
+_INITIATION, _KEEPALIVE, _PACKET = 148, 32, 128
+
+
+@dataclass(frozen=True, slots=True)
+class MovableClock:
+    """A daemon whose boot clock the test moves."""
+
+    daemon: Userspace
+    library: Path
+    offset: Path
+
+    def machine(self, lab: Lab, name: str) -> Machine:
+        return self.daemon.machine(lab, name)
+
+    def start(self, machine: Machine, interface: str) -> HostProcess | None:
+        assert isinstance(machine, Host)
+        environment = [f"LD_PRELOAD={self.library}", f"BOOTCLOCK_FILE={self.offset}", "LOG_LEVEL=debug"]
+        process = machine.start("env", *environment, self.daemon.program, "-f", interface)
+        wait_until_listening(machine, interface, process)
+        return process
+
+    def stop(self, machine: Machine, interface: str, process: HostProcess | None) -> None:
+        self.daemon.stop(machine, interface, process)
+
+    def suspend(self, seconds: int) -> None:
+        """Wake up after that long; once in a test."""
+        with self.offset.open("r+b") as file:
+            file.write(struct.pack("=q", seconds * 1_000_000_000))
+
+
+@pytest.fixture
+def clock(tmp_path: Path, program: str) -> MovableClock:
+    if Path(program).name == "wireguard-go":
+        pytest.skip("wireguard-go asks the kernel for the time without the C library")
+    library, offset = tmp_path / "bootclock.so", tmp_path / "offset"
+    command = ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O2", "-pthread"]
+    subprocess.run([*command, str(_SOURCE), "-o", str(library)], check=True)
+    offset.write_bytes(bytes(8))
+    return MovableClock(Userspace(program), library, offset)
+
+
+def test_after_a_suspend_the_first_packet_goes_through_a_new_session(
+    lab: Lab, clock: MovableClock, peer: Implementation
+) -> None:
+    pair = Pair.build(lab, clock, peer)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    sent = pair.left.traffic(pair.right).sent
+
+    clock.suspend(seconds=200)  # more than REJECT_AFTER_TIME, 180 s
+    pair.left.ping(pair.right, "-c", "1", "-W", "2")
+
+    assert pair.left.traffic(pair.right).sent - sent in {
+        _INITIATION + _PACKET,
+        _INITIATION + _KEEPALIVE + _PACKET,
+    }
+
+
+def test_a_short_suspend_does_not_end_the_session(
+    lab: Lab, clock: MovableClock, daemon: Implementation
+) -> None:
+    pair = Pair.build(lab, clock, daemon)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    sent = pair.left.traffic(pair.right).sent
+
+    clock.suspend(seconds=60)
+    pair.left.ping(pair.right, "-c", "1", "-W", "2")
+
+    assert pair.left.traffic(pair.right).sent - sent == _KEEPALIVE + _PACKET
+
+
+def test_a_keepalive_that_became_due_in_the_suspend_goes_out_at_once(
+    lab: Lab, clock: MovableClock, daemon: Implementation
+) -> None:
+    pair = Pair.build(lab, clock, daemon)
+    pair.right.introduce(pair.left)
+    pair.left.introduce(pair.right, endpoint("10.10.0.2"), keepalive=100)
+    eventually(lambda: pair.right.traffic(pair.left).handshake > 0, "the first keepalive begins a session")
+    eventually(pair.counters_agree, "and has arrived")
+    received = pair.right.traffic(pair.left).received
+
+    clock.suspend(seconds=110)
+
+    eventually(lambda: pair.right.traffic(pair.left).received > received, "a keepalive", within=1)
