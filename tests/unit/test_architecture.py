@@ -17,7 +17,8 @@ ENGINE = sorted((WGPY / "engine").glob("*.py"))
 DATAPATH = sorted((WGPY / "datapath").glob("*.py"))
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time", "uvloop"}
 VALUES = {"actions", "constants", "crypto", "endpoint", "errors", "events", "messages"}
-JOINS = {"interface", "testing"}  # the drivers: one for the real world, one for the simulated
+# The drivers, one for the real world and one for the simulated; and the package itself, which only names things.
+JOINS = {"interface", "testing", "__init__"}
 
 
 @pytest.mark.parametrize("path", ENGINE + DATAPATH, ids=lambda path: path.stem)
