@@ -197,6 +197,7 @@ LIAR[2:4] = (len(PACKET) + 1).to_bytes(2)
         PACKET6[:39],
         PACKET6[:4] + b"\0\x08" + PACKET6[6:],
         b"\x55" + PACKET[1:],
+        b"\x70" + PACKET6[1:],
     ],
     ids=[
         "zeros",
@@ -207,6 +208,7 @@ LIAR[2:4] = (len(PACKET) + 1).to_bytes(2)
         "part of an IPv6 header",
         "IPv6 longer than it is",
         "version 5",
+        "version 7",
     ],
 )
 def test_what_is_no_packet_inside_is_dropped(path: PortableDataPath, remote: Remote, packet: bytes) -> None:
