@@ -1,0 +1,94 @@
+"""The host's own tools (ip, nft, resolvectl, …); one that fails is a CommandError that says why."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from wgpy.cli.errors import CommandError
+
+
+class Host:
+    """This host. With verbose, every change is printed before it is made."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        self._verbose = verbose
+
+    def say(self, text: str) -> None:
+        if self._verbose:
+            print(f"# {text}", file=sys.stderr)
+
+    def run(self, command: Sequence[str], text: str = "") -> None:
+        """Run a command that changes something, with text as its input."""
+        self.say(shlex.join(command))
+        done = _call(command, text)
+        if done.returncode != 0:
+            raise CommandError(f"`{shlex.join(command)}` failed: {_reason(done.stderr)}")
+
+    def ip(self, lines: Sequence[str], *options: str) -> None:
+        """Make several changes by one `ip -batch`; it stops at the first that fails."""
+        if not lines:
+            return
+        for line in lines:
+            self.say(f"ip {' '.join([*options, line])}")
+        done = _call(["ip", *options, "-batch", "-"], "\n".join([*lines, ""]))
+        if done.returncode != 0:
+            found = re.search(r"Command failed -:(\d+)", done.stderr)
+            line = lines[int(found[1]) - 1] if found else lines[0]
+            raise CommandError(f"`ip {' '.join([*options, line])}` failed: {_reason(done.stderr)}")
+
+    def ask_ip(self, *arguments: str) -> list[Any]:
+        """What `ip -json` answers; an empty list if it has no answer."""
+        done = _call(["ip", "-json", *arguments], "")
+        if done.returncode != 0:
+            return []
+        answer = json.loads(done.stdout or "[]")
+        return answer if isinstance(answer, list) else []
+
+    def run_hooks(self, name: str, commands: Sequence[str], interface: str) -> None:
+        """Run shell commands of the configuration, in which %i is the interface."""
+        shell = shutil.which("bash") or "sh"
+        for command in commands:
+            filled = command.replace("%i", interface)
+            self.say(filled)
+            status = subprocess.run([shell, "-c", filled], check=False).returncode
+            if status != 0:
+                raise CommandError(f"the {name} command `{filled}` failed with exit status {status}")
+
+    def sysctl(self, name: str, value: str) -> str:
+        """Set a kernel setting and return what it was."""
+        path = Path("/proc/sys", *name.split("."))
+        try:
+            old = path.read_text().strip()
+            if old != value:
+                self.say(f"sysctl {name}={value}")
+                path.write_text(value)
+        except OSError as error:
+            raise CommandError(f"the kernel setting {name} cannot be changed: {error.strerror}") from None
+        return old
+
+
+def _call(command: Sequence[str], text: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, input=text, capture_output=True, text=True, errors="replace", check=False
+        )
+    except FileNotFoundError:
+        raise CommandError(f"{command[0]} is not installed, and this needs it") from None
+    except OSError as error:
+        raise CommandError(f"{command[0]} cannot be run: {error.strerror}") from None
+
+
+def _reason(stderr: str) -> str:
+    """The first line of what a tool complained."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return (
+        lines[0].removeprefix("Error: ").removeprefix("RTNETLINK answers: ").rstrip(".")
+        if lines
+        else "no reason given"
+    )

@@ -1,0 +1,183 @@
+"""What `up` does to a host's network, worked out before anything is done.
+
+Pure: from a configuration and what the host said, to lines for `ip -batch` and a script for nft.
+
+A default route through the tunnel must not catch the tunnel's own datagrams. So it stands in a table of its
+own, which every packet reads that does not carry the tunnel's mark; a rule before that lets routes of the
+main table win unless they are default routes. wg-quick(8) calls this "rule-based routing".
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final
+
+from wgpy.config import Config, InterfaceAddress
+from wgpy.engine.actions import AllowedIP
+from wgpy.uapi import format_prefix
+
+FIRST_TABLE: Final = 51820
+MTU_OVERHEAD: Final = 80  # IPv6 and UDP header, and WireGuard's own 32 bytes
+_MTU_WITHOUT_ROUTE: Final = 1500
+_MTU_MIN: Final = 68
+_MAIN_RULE_PREFERENCE: Final = 32766  # Linux: where the rule that reads the main table stands
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePlan:
+    """Routes of one interface: the full-tunnel families have their default route in `table`."""
+
+    lines: tuple[str, ...]  # for `ip -batch`
+    full_tunnel: tuple[int, ...]  # 4, 6, both or none
+
+
+def plan_routes(interface: str, config: Config, mark: int) -> RoutePlan:
+    """Route every allowed IP into the interface, narrow ones first. mark: of a full tunnel, and its table."""
+    if config.table == "off":
+        return RoutePlan((), ())
+    prefixes = sorted(
+        {prefix for peer in config.peers for prefix in peer.allowed_ips},
+        key=lambda prefix: (-prefix.prefix_length, prefix.address),
+    )
+    if config.table not in (None, "auto"):
+        lines = (
+            f"route add {format_prefix(prefix)} dev {interface} table {config.table}" for prefix in prefixes
+        )
+        return RoutePlan(tuple(lines), ())
+    connected = [_network(address) for address in config.addresses if address.network.num_addresses > 1]
+    return RoutePlan(
+        tuple(_auto_routes(interface, prefixes, connected, mark)),
+        tuple(family for family in (4, 6) if family in full_tunnel_families(config)),
+    )
+
+
+def _auto_routes(
+    interface: str, prefixes: Iterable[AllowedIP], connected: Sequence[AllowedIP], mark: int
+) -> Iterator[str]:
+    for prefix in prefixes:
+        if prefix.prefix_length == 0:
+            yield f"route add {format_prefix(prefix)} dev {interface} table {mark}"
+        elif not any(_covers(network, prefix) for network in connected):
+            yield f"route add {format_prefix(prefix)} dev {interface}"
+
+
+def full_tunnel_families(config: Config) -> set[int]:
+    """The IP versions whose default route goes through the tunnel by rules."""
+    if config.table not in (None, "auto"):
+        return set()
+    allowed = (prefix for peer in config.peers for prefix in peer.allowed_ips)
+    return {4 if len(prefix.address) == 4 else 6 for prefix in allowed if prefix.prefix_length == 0}
+
+
+def _network(address: InterfaceAddress) -> AllowedIP:
+    return AllowedIP(address.network.network_address.packed, address.network.prefixlen)
+
+
+def _covers(network: AllowedIP, prefix: AllowedIP) -> bool:
+    if len(network.address) != len(prefix.address) or network.prefix_length > prefix.prefix_length:
+        return False
+    host_bits = len(network.address) * 8 - network.prefix_length
+    return int.from_bytes(network.address) >> host_bits == int.from_bytes(prefix.address) >> host_bits
+
+
+def address_lines(interface: str, config: Config) -> list[str]:
+    return [f"address add {address.with_prefixlen} dev {interface}" for address in config.addresses]
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def rule_lines(mark: int, rules: Sequence[Json]) -> list[str]:
+    """The two rules of a full tunnel, before all rules but the local table's. rules: `ip -json rule`."""
+    taken = [rule["priority"] for rule in rules if rule["priority"] > 0]
+    first = min([_MAIN_RULE_PREFERENCE, *taken])
+    return [
+        f"rule add not fwmark {mark} table {mark} preference {first - 1}",
+        f"rule add table main suppress_prefixlength 0 preference {first - 2}",
+    ]
+
+
+def rule_removal_lines(mark: int, rules: Sequence[Json]) -> list[str]:
+    """Undo `rule_lines`, and nothing else. rules: `ip -json rule` as it is now."""
+    ours = {rule["priority"] for rule in rules if _is_tunnel_rule(rule, mark)}
+    suppressing = {rule["priority"] for rule in rules if rule.get("suppress_prefixlen") == 0}
+    pairs = suppressing & {preference - 1 for preference in ours}
+    return [
+        *(
+            f"rule delete not fwmark {mark} table {mark} preference {preference}"
+            for preference in sorted(ours)
+        ),
+        *(
+            f"rule delete table main suppress_prefixlength 0 preference {preference}"
+            for preference in sorted(pairs)
+        ),
+    ]
+
+
+def _is_tunnel_rule(rule: Json, mark: int) -> bool:
+    return "not" in rule and int(rule.get("fwmark", "0"), 16) == mark and rule.get("table") == str(mark)
+
+
+# -- firewall --------------------------------------------------------------------------------------
+
+
+def firewall_table(interface: str) -> str:
+    """What nft calls our table; its names may hold fewer characters than an interface's."""
+    return "inet wgpy-" + re.sub(r"[^A-Za-z0-9.-]", lambda found: f"_{ord(found[0]):02x}", interface)
+
+
+def firewall_script(interface: str, config: Config, mark: int) -> str:
+    """For `nft -f`: guard the addresses of a full tunnel, and let answers to its datagrams come in.
+
+    Nobody outside may reach the tunnel's addresses past the tunnel. The mark of outgoing datagrams is kept
+    with their connection and given to the answers, so that strict reverse path filtering lets them pass.
+    """
+    guards = "\n".join(
+        f'iifname != "{interface}" {"ip" if address.version == 4 else "ip6"} daddr {address.ip} '
+        "fib saddr type != local drop"
+        for address in config.addresses
+    )
+    return f"""\
+table {firewall_table(interface)} {{
+chain preraw {{ type filter hook prerouting priority -300;
+{guards}
+}}
+chain premangle {{ type filter hook prerouting priority -150;
+meta l4proto udp ct mark {mark} meta mark set ct mark
+}}
+chain postmangle {{ type filter hook postrouting priority -150;
+meta l4proto udp meta mark {mark} ct mark set meta mark
+}}
+}}
+"""
+
+
+# -- MTU -------------------------------------------------------------------------------------------
+
+
+def tunnel_mtu(route_mtus: Sequence[int]) -> int:
+    """What fits through the narrowest of the routes to the peers."""
+    return max(_MTU_MIN, min(route_mtus, default=_MTU_WITHOUT_ROUTE) - MTU_OVERHEAD)
+
+
+# -- DNS -------------------------------------------------------------------------------------------
+
+
+def resolvconf_input(config: Config) -> str:
+    lines = [f"nameserver {server}\n" for server in config.dns]
+    if config.dns_search:
+        lines.append(f"search {' '.join(config.dns_search)}\n")
+    return "".join(lines)
+
+
+def resolvectl_commands(interface: str, config: Config) -> list[list[str]]:
+    """All names are asked of these servers (`~.`), as with resolvconf's exclusive mode."""
+    servers = [str(ip_address(server)) for server in config.dns]
+    return [
+        ["resolvectl", "dns", interface, *servers],
+        ["resolvectl", "domain", interface, *config.dns_search, "~."],
+        ["resolvectl", "default-route", interface, "yes"],
+    ]

@@ -1,0 +1,36 @@
+"""Names of peers to addresses, when a tunnel comes up."""
+
+import time
+from socket import EAI_AGAIN, SOCK_DGRAM, gaierror, getaddrinfo
+from typing import Final
+
+from wgpy.cli.errors import CommandError
+from wgpy.config import HostPort
+from wgpy.engine.endpoint import Endpoint
+
+# At boot the network may come up a little later than we do.
+_PATIENCE: Final = 20.0  # seconds
+_FIRST_PAUSE: Final = 0.5
+_PAUSE_GROWTH: Final = 1.5
+
+
+def resolve(where: HostPort, patience: float = _PATIENCE) -> Endpoint:
+    """The first address of a host; name servers that fail are asked again. Raises CommandError.
+
+    patience: s until it gives up.
+    """
+    end = time.monotonic() + patience
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            address = getaddrinfo(where.host, where.port, type=SOCK_DGRAM)[0][4]
+        except gaierror as error:
+            if error.errno != EAI_AGAIN or time.monotonic() + pause > end:
+                raise CommandError(f"the endpoint {where} cannot be resolved: {error.strerror}") from None
+        except UnicodeError:
+            raise CommandError(f"the endpoint {where} cannot be resolved: that is no host name") from None
+        else:
+            scope_id = address[3] if len(address) == 4 else 0
+            return Endpoint(str(address[0]).partition("%")[0], where.port, scope_id)
+        time.sleep(pause)
+        pause *= _PAUSE_GROWTH

@@ -1,0 +1,128 @@
+"""`wgpy show`: the state of interfaces, for people and as JSON."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from wgpy import uapi_client
+from wgpy.engine.constants import SECOND
+from wgpy.keys import PresharedKey, PrivateKey
+from wgpy.uapi import DeviceStatus, PeerStatus, format_prefix
+
+
+def show(interface: str, *, as_json: bool, show_keys: bool) -> None:
+    """Print one interface, or with "all" every one that a daemon serves. Raises InterfaceError."""
+    names = uapi_client.interfaces() if interface == "all" else [interface]
+    states = {name: uapi_client.get(name) for name in names}
+    if as_json:
+        document = {name: json_value(status, show_keys=show_keys) for name, status in states.items()}
+        print(json.dumps(document, indent=2))
+        return
+    if not states:
+        print("wgpy: no interface is up; `wgpy up FILE` brings one up.", file=sys.stderr)
+    now = time.time_ns()
+    print("\n".join(text(name, status, now, show_keys=show_keys) for name, status in states.items()), end="")
+
+
+# -- for programs ----------------------------------------------------------------------------------
+
+
+def json_value(status: DeviceStatus, *, show_keys: bool) -> dict[str, Any]:
+    """An interface as JSON's own types. Secrets are left out unless show_keys."""
+    value: dict[str, Any] = {
+        "public_key": status.private_key.public_key().base64() if status.private_key else None,
+        "listen_port": status.listen_port or None,
+        "fwmark": status.fwmark or None,
+        "peers": [_json_peer(peer, show_keys=show_keys) for peer in status.peers],
+    }
+    if show_keys:
+        value["private_key"] = status.private_key.base64() if status.private_key else None
+    return value
+
+
+def _json_peer(peer: PeerStatus, *, show_keys: bool) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "public_key": peer.public_key.base64(),
+        "has_preshared_key": bool(peer.preshared_key),
+        "endpoint": str(peer.endpoint) if peer.endpoint else None,
+        "allowed_ips": [format_prefix(prefix) for prefix in peer.allowed_ips],
+        "latest_handshake": peer.last_handshake_time / SECOND if peer.last_handshake_time else None,
+        "rx_bytes": peer.rx_bytes,
+        "tx_bytes": peer.tx_bytes,
+        "persistent_keepalive": peer.persistent_keepalive or None,
+    }
+    if show_keys:
+        value["preshared_key"] = peer.preshared_key.base64() if peer.preshared_key else None
+    return value
+
+
+# -- for people ------------------------------------------------------------------------------------
+
+
+def text(name: str, status: DeviceStatus, now: int, *, show_keys: bool) -> str:
+    """An interface as lines to read, the peers heard last first. now: ns since 1970."""
+    lines = [f"interface: {name}"]
+    if status.private_key:
+        lines.append(f"  public key: {status.private_key.public_key()}")
+        lines.append(f"  private key: {_secret(status.private_key, show_keys)}")
+    else:
+        lines.append("  private key: none, so no peer can be reached")
+    if status.listen_port:
+        lines.append(f"  listening port: {status.listen_port}")
+    if status.fwmark:
+        lines.append(f"  fwmark: {status.fwmark:#x}")
+    for peer in sorted(status.peers, key=lambda peer: -peer.last_handshake_time):
+        lines += ["", *_peer_lines(peer, now, show_keys)]
+    return "\n".join(lines) + "\n"
+
+
+def _peer_lines(peer: PeerStatus, now: int, show_keys: bool) -> Iterator[str]:
+    yield f"peer: {peer.public_key}"
+    if peer.preshared_key:
+        yield f"  preshared key: {_secret(peer.preshared_key, show_keys)}"
+    if peer.endpoint:
+        yield f"  endpoint: {peer.endpoint}"
+    yield f"  allowed ips: {', '.join(map(format_prefix, peer.allowed_ips)) or 'none'}"
+    if peer.last_handshake_time:
+        yield f"  latest handshake: {ago(now - peer.last_handshake_time)}"
+    if peer.rx_bytes or peer.tx_bytes:
+        yield f"  transfer: {size(peer.rx_bytes)} received, {size(peer.tx_bytes)} sent"
+    if peer.persistent_keepalive:
+        yield f"  persistent keepalive: every {_count(peer.persistent_keepalive, 'second')}"
+
+
+def _secret(key: PrivateKey | PresharedKey, show_keys: bool) -> str:
+    return key.base64() if show_keys else "(hidden)"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def ago(elapsed: int) -> str:
+    """A time span in words. elapsed: ns; negative if the clock was set back since."""
+    if elapsed < 0:
+        return "in the future; was the clock of this host set back?"
+    seconds = elapsed // SECOND
+    if seconds == 0:
+        return "now"
+    parts = []
+    for noun, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        number, seconds = divmod(seconds, length)
+        if number:
+            parts.append(_count(number, noun))
+    return ", ".join(parts) + " ago"
+
+
+def size(number: int) -> str:
+    """Bytes in the unit that gives at most four digits before the point."""
+    if number < 1024:
+        return f"{number} B"
+    amount = float(number)
+    for unit in ("KiB", "MiB", "GiB"):
+        amount /= 1024
+        if amount < 1024:
+            return f"{amount:.2f} {unit}"
+    return f"{amount / 1024:.2f} TiB"

@@ -1,0 +1,272 @@
+"""`wgpy up` and `wgpy down`: a wg-quick file to a working tunnel, and back.
+
+Law: what fails half-way leaves the host as it was; each step of `up` puts down how it is undone before the
+next one begins. What is to be done is worked out in `plan`.
+"""
+
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from ipaddress import ip_interface
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from wgpy import uapi_client
+from wgpy.cli import daemon, plan
+from wgpy.cli.errors import CommandError
+from wgpy.cli.host import Host
+from wgpy.cli.resolve import resolve
+from wgpy.config import Config, load, to_update, with_status, write
+from wgpy.uapi import DeviceStatus
+from wgpy.uapi_client import InterfaceError
+
+CONFIG_DIRECTORY: Final = Path("/etc/wireguard")
+_INTERFACE_NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
+_SRC_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
+
+
+def find_config(name_or_file: str) -> tuple[str, Path]:
+    """The interface and the file that `up` and `down` were given. Raises CommandError."""
+    if "/" in name_or_file or name_or_file.endswith(".conf"):
+        path = Path(name_or_file)
+        if path.suffix != ".conf":
+            raise CommandError(f"{path} must be named after its interface, as in wg0.conf")
+    else:
+        path = CONFIG_DIRECTORY / f"{name_or_file}.conf"
+    if not _INTERFACE_NAME.fullmatch(path.stem) or path.stem in (".", ".."):
+        raise CommandError(
+            f"`{path.stem}` cannot name an interface: want 1 to 15 letters, digits and the characters _=+.-"
+        )
+    return path.stem, path
+
+
+# -- up --------------------------------------------------------------------------------------------
+
+
+def up(name_or_file: str, *, verbose: bool) -> None:
+    """Bring a tunnel up. Raises CommandError, ConfigError or InterfaceError, and then nothing has changed."""
+    interface, path = find_config(name_or_file)
+    _need_root("up")
+    config = load(path)
+    _warn_if_others_can_read(path)
+    host = Host(verbose=verbose)
+    if interface in uapi_client.interfaces():
+        raise CommandError(f"{interface} is already up; `wgpy down {name_or_file}` takes it down")
+    if host.ask_ip("link", "show", "dev", interface):
+        raise CommandError(
+            f"there is already a network interface {interface}, and it is not ours; choose another name"
+        )
+    with _interruptible(), ExitStack() as undo:
+        _bring_up(host, interface, config, undo)
+        undo.pop_all()
+
+
+def _bring_up(host: Host, interface: str, config: Config, undo: ExitStack) -> None:
+    host.run_hooks("PreUp", config.pre_up, interface)
+    families = plan.full_tunnel_families(config)
+    mark = config.fwmark or (_free_table(host) if families else 0)
+    update = replace(to_update(config, resolve), fwmark=mark)
+
+    daemon.start(host, interface)
+    undo.callback(_quietly, lambda: daemon.stop(host, interface))
+    uapi_client.set_(interface, update)
+
+    host.ip(plan.address_lines(interface, config))
+    mtu = config.mtu or plan.tunnel_mtu(_route_mtus(host, uapi_client.get(interface)))
+    host.ip([f"link set mtu {mtu} up dev {interface}"])
+    if config.dns:
+        undo.callback(_quietly, lambda: _unset_dns(host, interface))
+        _set_dns(host, interface, config)
+
+    routes = plan.plan_routes(interface, config, mark)
+    host.ip(routes.lines)
+    if routes.full_tunnel:
+        undo.callback(_quietly, lambda: _remove_rules(host, mark))
+        undo.callback(_quietly, lambda: _remove_firewall(host, interface))
+        _protect(host, interface, config, mark, undo)
+        for family in routes.full_tunnel:
+            host.ip(plan.rule_lines(mark, host.ask_ip(f"-{family}", "rule")), f"-{family}")
+    host.run_hooks("PostUp", config.post_up, interface)
+
+
+def _free_table(host: Host) -> int:
+    """A routing table nobody uses; its number will also be the mark."""
+    table = plan.FIRST_TABLE
+    while any(host.ask_ip(family, "route", "show", "table", str(table)) for family in ("-4", "-6")):
+        table += 1
+    return table
+
+
+def _route_mtus(host: Host, status: DeviceStatus) -> list[int]:
+    """The MTU of the route to each peer, or else of the default route."""
+    addresses = [peer.endpoint.address for peer in status.peers if peer.endpoint]
+    routes = [route for address in addresses for route in host.ask_ip("route", "get", address)]
+    return [
+        mtu for route in routes or host.ask_ip("route", "show", "default") if (mtu := _route_mtu(host, route))
+    ]
+
+
+def _route_mtu(host: Host, route: plan.Json) -> int:
+    for metrics in route.get("metrics", ()):
+        if "mtu" in metrics:
+            return int(metrics["mtu"])
+    links = host.ask_ip("link", "show", "dev", route["dev"]) if "dev" in route else []
+    return int(links[0].get("mtu", 0)) if links else 0
+
+
+def _protect(host: Host, interface: str, config: Config, mark: int, undo: ExitStack) -> None:
+    old = host.sysctl(_SRC_VALID_MARK, "1")
+    undo.callback(_quietly, lambda: host.sysctl(_SRC_VALID_MARK, old))
+    if shutil.which("nft"):
+        host.run(["nft", "-f", "-"], plan.firewall_script(interface, config, mark))
+    else:
+        _warn(f"nft is not installed, so others may reach the addresses of {interface} past the tunnel")
+
+
+# -- down ------------------------------------------------------------------------------------------
+
+
+def down(name_or_file: str, *, verbose: bool) -> None:
+    """Take a tunnel down. Raises CommandError, ConfigError or InterfaceError."""
+    interface, path = find_config(name_or_file)
+    _need_root("down")
+    config = load(path)
+    host = Host(verbose=verbose)
+    if interface not in uapi_client.interfaces():
+        raise CommandError(f"{interface} is not up")
+    host.run_hooks("PreDown", config.pre_down, interface)
+    status = uapi_client.get(interface)
+    if config.save_config:
+        save(path, _with_addresses(with_status(config, status), host, interface))
+    if config.dns:
+        _quietly(lambda: _unset_dns(host, interface))
+    # Rules first: they must not lead into a table that the link's end has emptied.
+    if status.fwmark:
+        _remove_rules(host, status.fwmark)
+    _remove_firewall(host, interface)
+    daemon.stop(host, interface)
+    host.run_hooks("PostDown", config.post_down, interface)
+
+
+def save(path: Path, config: Config) -> None:
+    """Replace the file at once and durably. Raises CommandError."""
+    target = path.resolve()
+    try:
+        descriptor, name = tempfile.mkstemp(
+            prefix=path.name, dir=target.parent
+        )  # readable by its owner alone
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(write(config))
+                file.flush()
+                os.fsync(descriptor)
+            temporary.replace(target)
+        except BaseException:
+            temporary.unlink()
+            raise
+    except OSError as error:
+        raise CommandError(f"{path} cannot be saved: {error.strerror}") from None
+
+
+def _with_addresses(config: Config, host: Host, interface: str) -> Config:
+    """The addresses and, if the file sets it, the MTU that the interface has now."""
+    links = host.ask_ip("address", "show", "dev", interface)
+    if not links:
+        return config
+    addresses = tuple(
+        ip_interface(f"{info['local']}/{info['prefixlen']}")
+        for info in links[0].get("addr_info", ())
+        if info.get("scope") == "global"
+    )
+    return replace(config, addresses=addresses, mtu=links[0].get("mtu") if config.mtu else None)
+
+
+# -- both ------------------------------------------------------------------------------------------
+
+
+def _remove_rules(host: Host, mark: int) -> None:
+    for family in ("-4", "-6"):
+        host.ip(plan.rule_removal_lines(mark, host.ask_ip(family, "rule")), family)
+
+
+def _remove_firewall(host: Host, interface: str) -> None:
+    if shutil.which("nft"):
+        table = plan.firewall_table(interface)
+        # Made first, as deleting what is not there is an error.
+        host.run(["nft", "-f", "-"], f"add table {table}\ndelete table {table}\n")
+
+
+def _set_dns(host: Host, interface: str, config: Config) -> None:
+    if _uses_resolved():
+        for command in plan.resolvectl_commands(interface, config):
+            host.run(command)
+    elif shutil.which("resolvconf"):
+        host.run(
+            ["resolvconf", "-a", _resolvconf_name(interface), "-m", "0", "-x"], plan.resolvconf_input(config)
+        )
+    else:
+        _warn("neither systemd-resolved nor resolvconf is here, so the DNS servers of the file are not used")
+
+
+def _unset_dns(host: Host, interface: str) -> None:
+    if _uses_resolved():
+        host.run(["resolvectl", "revert", interface])
+    elif shutil.which("resolvconf"):
+        host.run(["resolvconf", "-d", _resolvconf_name(interface), "-f"])
+
+
+def _uses_resolved() -> bool:
+    return Path("/run/systemd/resolve").is_dir() and shutil.which("resolvectl") is not None
+
+
+def _resolvconf_name(interface: str) -> str:
+    """Debian's resolvconf ranks interfaces by the beginning of their names: take the first there is."""
+    with suppress(OSError):
+        for line in Path("/etc/resolvconf/interface-order").read_text().splitlines():
+            if re.fullmatch(r"[A-Za-z0-9-]+\*", line):
+                return f"{line[:-1]}.{interface}"
+    return interface
+
+
+def _quietly(step: Callable[[], object]) -> None:
+    """Go on with undoing, whatever one step of it says."""
+    with suppress(CommandError, InterfaceError):
+        step()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP leave by an exception, so that what was begun is undone."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    old = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def _need_root(command: str) -> None:
+    if os.geteuid() != 0:
+        raise CommandError(f"only root may change the network; try `sudo wgpy {command} …`")
+
+
+def _warn_if_others_can_read(path: Path) -> None:
+    with suppress(OSError):
+        if path.stat().st_mode & path.absolute().parent.stat().st_mode & 0o007:
+            _warn(f"everybody on this host can read {path}; try `chmod 600 {path}`")
+
+
+def _warn(text: str) -> None:
+    print(f"wgpy: warning: {text}.", file=sys.stderr)
