@@ -1,0 +1,82 @@
+/* What an instruction set brings to ChaCha20-Poly1305: three functions that know nothing of packets.
+ *
+ * aead.c cuts batches into calls of them, so that their SIMD lanes run across the borders of packets.
+ */
+#ifndef WGFP_AEAD_KERNEL_H
+#define WGFP_AEAD_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    WGFP_KEY_SIZE = 32,
+    WGFP_TAG_SIZE = 16,
+    WGFP_BLOCK_SIZE = 64,   /* of ChaCha20's key stream */
+    WGFP_STREAM_BLOCKS = 32, /* at most so many blocks in one call of `stream` */
+    WGFP_MAC_MESSAGES = 8,  /* at most so many messages in one call of `mac` */
+};
+
+/* Consecutive blocks of one key stream. The nonce is four zero bytes and `counter`, little-endian. */
+struct wgfp_aead_run {
+    uint64_t counter;
+    uint32_t first; /* number of the first block */
+    uint32_t blocks;
+    size_t packet;  /* whose they are: aead.c's own note */
+};
+
+/* One message for Poly1305, as the AEAD composes it: data, zeros up to 16 bytes, then the two lengths. */
+struct wgfp_aead_message {
+    const uint8_t *data;
+    const uint8_t *key; /* WGFP_KEY_SIZE bytes: the first half of the packet's block 0 */
+    uint32_t length;
+    uint8_t tag[WGFP_TAG_SIZE]; /* written by mac */
+};
+
+struct wgfp_aead_kernel {
+    const char *name;
+    size_t messages; /* as many as `mac` likes to have in a call, at most WGFP_MAC_MESSAGES */
+
+    /* Is it made for the processor that runs this? */
+    bool (*supported)(void);
+
+    /* Write the blocks of all runs, one after the other, to `blocks`, which is aligned to 64 bytes.
+     * May write, up to WGFP_STREAM_BLOCKS, more blocks than were asked for. */
+    void (*stream)(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks);
+
+    /* dst = src ^ blocks. dst may be src; nothing beyond `length` is read from src or written to dst. */
+    void (*xor)(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t length);
+
+    /* Write the tags of n messages, 1 <= n <= messages. Nothing beyond `length` is read. */
+    void (*mac)(struct wgfp_aead_message *messages, size_t n);
+};
+
+extern const struct wgfp_aead_kernel wgfp_aead_portable;
+extern const struct wgfp_aead_kernel wgfp_aead_avx2;
+extern const struct wgfp_aead_kernel wgfp_aead_avx512;
+extern const struct wgfp_aead_kernel wgfp_aead_neon;
+
+/* Where the kernels' code is compiled at all. */
+#if defined(WGFP_AEAD_NO_SUCH)
+#define WGFP_AEAD_X86 1
+#elif defined(WGFP_AEAD_NO_SUCH)
+#define WGFP_AEAD_ARM 1
+#endif
+
+/* ChaCha20's first four words, "expand 32-byte k". */
+static const uint32_t wgfp_sigma[4] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
+
+static inline uint32_t wgfp_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline void wgfp_store32(uint8_t *p, uint32_t word)
+{
+    p[0] = (uint8_t)word;
+    p[1] = (uint8_t)(word >> 8);
+    p[2] = (uint8_t)(word >> 16);
+    p[3] = (uint8_t)(word >> 24);
+}
+
+#endif
