@@ -17,7 +17,7 @@ ENGINE = sorted((WGPY / "engine").glob("*.py"))
 DATAPATH = sorted((WGPY / "datapath").glob("*.py"))
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time", "uvloop"}
 VALUES = {"actions", "constants", "crypto", "endpoint", "errors", "events", "messages"}
-# The drivers, one for the real world and one for the simulated; and the package itself, which only names things.
+# The drivers, one for the real world and one for the simulated; the package itself only names what is public.
 JOINS = {"interface", "testing", "__init__"}
 
 
