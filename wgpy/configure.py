@@ -4,10 +4,11 @@ Law: nothing here can fail half-way; the caller has done before what can fail. A
 its session, and a prefix that stays is never without its route, so traffic flows while this runs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from wgpy.engine.actions import AllowedIP
 from wgpy.engine.constants import KEY_LENGTH, MAX_PEERS
 from wgpy.engine.device import Device
 from wgpy.engine.endpoint import Endpoint
@@ -42,8 +43,7 @@ def apply_update(device: Device, update: DeviceUpdate, now: int, last_timestamp:
             if peer.public_key in set_again:
                 starting_over.add(peer.public_key)
             else:
-                device.remove_peer(peer)
-            yield
+                yield from _remove_peer(device, peer)
     for change in update.peers:
         yield from _change_peer(device, change, starting_over, now)
         yield
@@ -57,7 +57,7 @@ def _change_peer(device: Device, change: PeerUpdate, starting_over: set[bytes], 
     peer = None if key in starting_over else device.peers.get(key)
     if change.remove:
         if peer:
-            device.remove_peer(peer)
+            yield from _remove_peer(device, peer)
         return
     if peer is None:
         if change.update_only:
@@ -96,12 +96,22 @@ def _leads_to(peer: Peer, endpoint: Endpoint) -> bool:
     return peer.endpoint is not None and peer.endpoint.without_source() == endpoint.without_source()
 
 
+def _remove_peer(device: Device, peer: Peer) -> Iterator[None]:
+    yield from _in_steps(device, peer, _removal(peer.allowed_ips))  # all at once may take long
+    device.remove_peer(peer)
+    yield
+
+
 def _change_allowed_ips(device: Device, peer: Peer, change: PeerUpdate) -> Iterator[None]:
     if change.replace_allowed_ips and peer.allowed_ips:
         wanted = {prefix for prefix, remove in change.allowed_ips if not remove}
         unwanted = [prefix for prefix in peer.allowed_ips if prefix not in wanted]
-        yield from _in_steps(device, peer, [AllowedIPChange(prefix, remove=True) for prefix in unwanted])
+        yield from _in_steps(device, peer, _removal(unwanted))
     yield from _in_steps(device, peer, change.allowed_ips)
+
+
+def _removal(prefixes: Iterable[AllowedIP]) -> list[AllowedIPChange]:
+    return [AllowedIPChange(prefix, remove=True) for prefix in prefixes]
 
 
 def _in_steps(device: Device, peer: Peer, changes: Sequence[AllowedIPChange]) -> Iterator[None]:

@@ -66,15 +66,12 @@ class SocketFile:
 
     @classmethod
     def adopt(cls, fd: int) -> "SocketFile":
-        """Take over a listening descriptor. Raises StartError."""
-        try:
+        """Take over a listening descriptor. Raises StartError, and then it is still the caller's."""
+        with suppress(OSError):
             listener = socket.socket(fileno=fd)
-            if listener.family == socket.AF_UNIX and listener.getsockopt(
-                socket.SOL_SOCKET, socket.SO_ACCEPTCONN
-            ):
+            if listener.family == socket.AF_UNIX and _is_listening(listener):
                 return cls(listener)
-        except OSError:
-            pass
+            listener.detach()
         raise StartError(f"WG_UAPI_FD is {fd}, which is no listening Unix socket")
 
     def fileno(self) -> int:
@@ -124,6 +121,10 @@ def _answers(path: Path) -> bool:
         except OSError as error:
             return error.errno == errno.EAGAIN  # somebody listens, and is busy
         return True
+
+
+def _is_listening(one: socket.socket) -> bool:
+    return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def _watch(path: Path) -> int:

@@ -1,0 +1,81 @@
+"""The daemon's command line and environment."""
+
+import os
+
+import pytest
+
+from wgpyd.errors import StartError
+from wgpyd.options import HELP, Options, UsageError, read_options
+
+
+def test_the_name_of_an_interface_is_all_it_needs() -> None:
+    assert read_options(["wg0"], {}) == Options(
+        interface="wg0",
+        foreground=False,
+        log_level=None,
+        tun_fd=None,
+        uapi_fd=None,
+        state_directory="/var/lib/wgpyd",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["-f", "wg0"], {}),
+        (["wg0", "--foreground"], {}),
+        (["wg0"], {"WG_PROCESS_FOREGROUND": "1"}),
+    ],
+)
+def test_it_stays_in_the_foreground_when_asked(arguments: list[str], environment: dict[str, str]) -> None:
+    assert read_options(arguments, environment).foreground
+
+
+def test_open_descriptors_can_be_given() -> None:
+    reading, writing = os.pipe()
+    try:
+        options = read_options(["wg0"], {"WG_TUN_FD": str(reading), "WG_UAPI_FD": str(writing)})
+        assert (options.tun_fd, options.uapi_fd) == (reading, writing)
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
+def test_the_first_state_directory_of_systemd_is_used() -> None:
+    assert read_options(["wg0"], {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}).state_directory == "/var/lib/a"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["wg0", "wg1"], ["--wrong", "wg0"], [""], ["wg/0"], ["wg 0"], [".."], ["sixteen-bytes-xx"]],
+)
+def test_a_wrong_command_line_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(UsageError):
+        read_options(arguments, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOG_LEVEL", "loud"),
+        ("WG_TUN_FD", "three"),
+        ("WG_TUN_FD", "-1"),
+        ("WG_UAPI_FD", "1000000"),
+        ("WG_UAPI_FD", "9" * 40),
+    ],
+)
+def test_an_environment_that_makes_no_sense_is_refused_by_name(name: str, value: str) -> None:
+    with pytest.raises(StartError, match=f"{name} is `{value}`"):
+        read_options(["wg0"], {name: value})
+
+
+@pytest.mark.parametrize("level", ["silent", "error", "verbose", "debug"])
+def test_the_log_levels_are_those_of_wireguard_go(level: str) -> None:
+    assert read_options(["wg0"], {"LOG_LEVEL": level}).log_level == level
+
+
+@pytest.mark.parametrize(
+    "word", ["--foreground", "--version", "LOG_LEVEL", "WG_TUN_FD", "WG_UAPI_FD", "WG_PROCESS_FOREGROUND"]
+)
+def test_the_help_names_every_way_to_influence_it(word: str) -> None:
+    assert word in HELP

@@ -1,0 +1,113 @@
+"""The configuration socket's file: claimed, watched and removed."""
+
+import select
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wgpyd.errors import StartError
+from wgpyd.socketfile import SocketFile
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "wireguard" / "wg0.sock"
+
+
+@pytest.fixture
+def socket_file(path: Path) -> Iterator[SocketFile]:
+    made = SocketFile.create(path)
+    yield made
+    made.close()
+
+
+def is_readable(socket_file: SocketFile) -> bool:
+    readable, _, _ = select.select([socket_file], [], [], 0)
+    return bool(readable)
+
+
+def connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        return caller.connect_ex(str(path)) == 0
+
+
+def test_it_listens_for_its_owner_alone(socket_file: SocketFile, path: Path) -> None:
+    assert connects(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_file_of_a_daemon_that_died_is_replaced(path: Path) -> None:
+    dead = SocketFile.create(path)
+    dead.close()
+    assert path.exists()
+
+    alive = SocketFile.create(path)
+
+    assert connects(path)
+    alive.close()
+
+
+def test_a_daemon_that_answers_is_left_alone(socket_file: SocketFile, path: Path) -> None:
+    with pytest.raises(StartError, match="another daemon"):
+        SocketFile.create(path)
+
+    assert socket_file.is_there()
+
+
+def test_it_is_noticed_when_the_file_is_removed(socket_file: SocketFile, path: Path) -> None:
+    assert not is_readable(socket_file)
+
+    path.unlink()
+
+    assert is_readable(socket_file)
+    assert not socket_file.is_there()
+
+
+def test_a_change_that_leaves_the_file_there_is_acknowledged(socket_file: SocketFile, path: Path) -> None:
+    path.chmod(0o660)
+    assert is_readable(socket_file)
+
+    socket_file.acknowledge()
+
+    assert not is_readable(socket_file)
+    assert socket_file.is_there()
+
+
+def test_it_removes_its_own_file(socket_file: SocketFile, path: Path) -> None:
+    socket_file.remove()
+
+    assert not path.exists()
+
+
+def test_it_does_not_remove_the_file_of_another(socket_file: SocketFile, path: Path) -> None:
+    path.unlink()
+    another = SocketFile.create(path)
+
+    socket_file.remove()
+
+    assert another.is_there()
+    another.close()
+
+
+def test_a_listening_descriptor_can_be_adopted(path: Path) -> None:
+    path.parent.mkdir()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(str(path))
+    listener.listen()
+
+    adopted = SocketFile.adopt(listener.detach())
+
+    assert adopted.path == path
+    assert adopted.is_there()
+    adopted.close()
+
+
+def test_what_is_no_listening_unix_socket_is_not_adopted() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+        pytest.raises(StartError, match="WG_UAPI_FD"),
+    ):
+        SocketFile.adopt(other.fileno())
