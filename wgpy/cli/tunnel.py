@@ -36,15 +36,17 @@ def find_config(name_or_file: str) -> tuple[str, Path]:
     """The interface and the file that `up` and `down` were given. Raises CommandError."""
     if "/" in name_or_file or name_or_file.endswith(".conf"):
         path = Path(name_or_file)
-        if path.suffix != ".conf":
+        interface = path.name.removesuffix(".conf")
+        if interface == path.name:
             raise CommandError(f"{path} must be named after its interface, as in wg0.conf")
     else:
-        path = CONFIG_DIRECTORY / f"{name_or_file}.conf"
-    if not _INTERFACE_NAME.fullmatch(path.stem) or path.stem in (".", ".."):
+        interface = name_or_file
+        path = CONFIG_DIRECTORY / f"{interface}.conf"
+    if not _INTERFACE_NAME.fullmatch(interface) or interface in (".", ".."):
         raise CommandError(
-            f"`{path.stem}` cannot name an interface: want 1 to 15 letters, digits and the characters _=+.-"
+            f"`{interface}` cannot name an interface: want 1 to 15 letters, digits and the characters _=+.-"
         )
-    return path.stem, path
+    return interface, path
 
 
 # -- up --------------------------------------------------------------------------------------------
