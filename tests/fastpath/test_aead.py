@@ -65,8 +65,8 @@ def published() -> Iterator[tuple[int, bytes, bytes, bytes]]:
     for block in path.read_text().split("\n\n"):
         fields = {
             name.strip(): value.strip()
-            for name, colon, value in (line.partition(":") for line in block.splitlines())
-            if colon
+            for name, equals, value in (line.partition("=") for line in block.splitlines())
+            if equals
         }
         nonce = unquoted(fields.get("NONCE", ""))
         if len(nonce) == 12 and nonce[:4] == bytes(4):

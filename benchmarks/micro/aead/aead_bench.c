@@ -1,0 +1,170 @@
+/* Times AEAD kernels beside OpenSSL, packet by packet. aead.py builds and runs this; it is a program of its own
+ * because the calls are too short for Python.
+ *
+ *     aead_bench ROUNDS KERNEL LENGTH,... BATCH,...
+ *
+ * Prints a line per length and batch: nanoseconds a packet, medians of the rounds, for
+ * OpenSSL's seal and open and the kernel's, which take turns.
+ */
+#define _GNU_SOURCE
+#include "wgfp.h"
+
+#include <openssl/evp.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    TAG = 16,
+    MOST = 64,       /* packets */
+    STRIDE = 2304,   /* bytes from one to the next */
+    OFFSET = 64,     /* of the first */
+    SLICE = 50000,   /* nanoseconds, about: how long one turn is */
+};
+
+typedef struct wgfp_aead_packet packet;
+
+static const struct wgfp_aead_kernel *kernel;
+static EVP_CIPHER_CTX *sealing, *opening;
+static uint8_t key[32];
+static uint8_t *plain, *sealed, *opened;
+
+static void openssl_seal(packet *packets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t nonce[12] = {0};
+        int length;
+
+        memcpy(nonce + 4, &packets[i].counter, 8);
+        EVP_EncryptInit_ex(sealing, NULL, NULL, NULL, nonce);
+        EVP_EncryptUpdate(sealing, packets[i].dst, &length, packets[i].src, (int)packets[i].length);
+        EVP_EncryptFinal_ex(sealing, packets[i].dst + length, &length);
+        EVP_CIPHER_CTX_ctrl(sealing, EVP_CTRL_AEAD_GET_TAG, TAG, packets[i].dst + packets[i].length);
+    }
+}
+
+static void openssl_open(packet *packets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint8_t nonce[12] = {0};
+        int length;
+
+        memcpy(nonce + 4, &packets[i].counter, 8);
+        EVP_DecryptInit_ex(opening, NULL, NULL, NULL, nonce);
+        EVP_CIPHER_CTX_ctrl(opening, EVP_CTRL_AEAD_SET_TAG, TAG, (void *)(packets[i].src + packets[i].length));
+        EVP_DecryptUpdate(opening, packets[i].dst, &length, packets[i].src, (int)packets[i].length);
+        packets[i].ok = EVP_DecryptFinal_ex(opening, packets[i].dst + length, &length) > 0;
+    }
+}
+
+static void kernel_seal(packet *packets, size_t n)
+{
+    wgfp_aead_seal(kernel, key, packets, n);
+}
+
+static void kernel_open(packet *packets, size_t n)
+{
+    wgfp_aead_open(kernel, key, packets, n);
+}
+
+enum { SEALERS = 4 };
+static void (*const runs[SEALERS])(packet *, size_t) = {openssl_seal, openssl_open, kernel_seal, kernel_open};
+
+static double now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+static double timed(void (*run)(packet *, size_t), packet *packets, size_t n, int times)
+{
+    const double start = now();
+
+    for (int i = 0; i < times; i++)
+        run(packets, n);
+    return (now() - start) / times / (double)n;
+}
+
+static int compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void measure(int rounds, uint32_t length, size_t n)
+{
+    packet to_seal[MOST], to_open[MOST];
+    double *times[SEALERS];
+    int repeat[SEALERS];
+
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = OFFSET + i * STRIDE;
+
+        to_seal[i] = (packet){.src = plain + at, .dst = sealed + at, .counter = 1000 + i, .length = length};
+        to_open[i] = (packet){.src = sealed + at, .dst = opened + at, .counter = 1000 + i, .length = length};
+    }
+    for (int run = 0; run < SEALERS; run++) {
+        packet *packets = run % 2 ? to_open : to_seal;
+        const double once = timed(runs[run], packets, n, 10) * (double)n;
+
+        repeat[run] = 1 + (int)(SLICE / once);
+        times[run] = calloc((size_t)rounds, sizeof *times[run]);
+        for (size_t i = 0; i < n; i++) {
+            if (run % 2 && !to_open[i].ok)
+                exit(1);
+        }
+    }
+    for (int round = 0; round < rounds; round++) {
+        for (int run = 0; run < SEALERS; run++)
+            times[run][round] = timed(runs[run], run % 2 ? to_open : to_seal, n, repeat[run]);
+    }
+    printf("%u %zu", length, n);
+    for (int run = 0; run < SEALERS; run++) {
+        qsort(times[run], (size_t)rounds, sizeof *times[run], compare);
+        printf(" %.1f", times[run][rounds / 2]);
+        free(times[run]);
+    }
+    putchar('\n');
+}
+
+static size_t numbers(char *list, size_t found[16])
+{
+    size_t n = 0;
+
+    for (char *item = strtok(list, ","); item != NULL && n < 16; item = strtok(NULL, ","))
+        found[n++] = strtoul(item, NULL, 10);
+    return n;
+}
+
+int main(int argc, char **argv)
+{
+    static const uint8_t nonce[12];
+    size_t lengths[16], batches[16];
+
+    if (argc != 5 || (kernel = wgfp_aead_kernel_find(argv[2])) == NULL) {
+        fprintf(stderr, "usage: aead_bench ROUNDS KERNEL LENGTH,... BATCH,...\n");
+        return 2;
+    }
+    const size_t n_lengths = numbers(argv[3], lengths), n_batches = numbers(argv[4], batches);
+
+    plain = aligned_alloc(4096, MOST * STRIDE + 4096);
+    sealed = aligned_alloc(4096, MOST * STRIDE + 4096);
+    opened = aligned_alloc(4096, MOST * STRIDE + 4096);
+    memset(plain, 1, MOST * STRIDE);
+    memset(sealed, 0, MOST * STRIDE);
+    memset(opened, 0, MOST * STRIDE);
+    sealing = EVP_CIPHER_CTX_new();
+    opening = EVP_CIPHER_CTX_new();
+    EVP_EncryptInit_ex(sealing, EVP_chacha20_poly1305(), NULL, key, nonce);
+    EVP_DecryptInit_ex(opening, EVP_chacha20_poly1305(), NULL, key, nonce);
+    for (size_t i = 0; i < n_lengths; i++) {
+        for (size_t j = 0; j < n_batches; j++)
+            measure(atoi(argv[1]), (uint32_t)lengths[i], batches[j] < MOST ? batches[j] : MOST);
+    }
+    return 0;
+}
