@@ -1,0 +1,302 @@
+"""`wgpy up` and `wgpy down` on real hosts: a file becomes a tunnel, and `down` or a failure leaves no trace.
+
+left                                        right
+wg0   10.20.0.1/24 fd20::1/64               wg0   10.20.0.2/24 fd20::2/64
+eth0  10.10.0.1/24 fd10::1/64  ───────────  eth0  10.10.0.2/24 fd10::2/64
+"""
+
+import json
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.hosts import Host, HostProcess, Lab, Result, add_addresses, connect, eventually
+from tests.integration.peers import key_pair
+
+_WGPY = str(Path(sys.executable).parent / "wgpy")
+_FILE = "/run/wg0.conf"
+
+
+@dataclass(slots=True)
+class Side:
+    """A host on which `wgpy` is used with one file."""
+
+    host: Host
+    daemon: str
+    address: int  # last part of all its addresses
+    private_key: str
+    public_key: str
+
+    def write(
+        self, *interface: str, peer: "Side | None" = None, allowed: str = "10.20.0.0/24, fd20::/64"
+    ) -> None:
+        """Write the file: its own key and addresses, more lines, and perhaps a peer."""
+        lines = [
+            "[Interface]",
+            f"PrivateKey = {self.private_key}",
+            "ListenPort = 51820",
+            f"Address = 10.20.0.{self.address}/24, fd20::{self.address}/64",
+            *interface,
+        ]
+        if peer:
+            lines += ["[Peer]", f"PublicKey = {peer.public_key}", f"AllowedIPs = {allowed}"]
+            lines += [f"Endpoint = 10.10.0.{peer.address}:51820"]
+        self.host.write(_FILE, "\n".join([*lines, ""]))
+
+    def command(self, *arguments: str) -> list[str]:
+        path = "PATH=/run/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return ["env", f"WG_QUICK_USERSPACE_IMPLEMENTATION={self.daemon}", path, _WGPY, *arguments]
+
+    def wgpy(self, *arguments: str) -> str:
+        return self.host.run(*self.command(*arguments))
+
+    def attempt(self, *arguments: str) -> Result:
+        return self.host.attempt(*self.command(*arguments))
+
+    def start(self, *arguments: str) -> HostProcess:
+        return self.host.start(*self.command(*arguments))
+
+    def network(self) -> list[str]:
+        """All that `up` may change."""
+        commands = (
+            "ip -brief link show",
+            "ip -4 rule",
+            "ip -6 rule",
+            "ip -4 route show table all",
+            "ip -6 route show table all",
+            "nft list ruleset",
+            "ls -A /run/wireguard",
+            "sysctl net.ipv4.conf.all.src_valid_mark",
+        )
+        return [self.host.attempt("sh", "-c", f"{command} 2>/dev/null | sort").output for command in commands]
+
+    def pings(self, address: str) -> bool:
+        return self.host.attempt("ping", "-n", "-c", "1", "-W", "5", address).status == 0
+
+
+@pytest.fixture
+def left(lab: Lab, program: str) -> Side:
+    return _side(lab, program, "left", 1)
+
+
+@pytest.fixture
+def right(lab: Lab, program: str, left: Side) -> Side:
+    side = _side(lab, program, "right", 2)
+    connect(left.host, "eth0", side.host, "eth0")
+    for one in (left, side):
+        add_addresses(one.host, "eth0", f"10.10.0.{one.address}/24", f"fd10::{one.address}/64")
+    return side
+
+
+def _side(lab: Lab, program: str, name: str, address: int) -> Side:
+    return Side(lab.host(name), program, address, *key_pair())
+
+
+def test_two_files_make_a_tunnel_and_down_leaves_no_trace(left: Side, right: Side) -> None:
+    before = left.network()
+    left.write(peer=right)
+    right.write(peer=left)
+
+    assert left.wgpy("up", _FILE) == ""
+    right.wgpy("up", _FILE)
+
+    assert left.pings("10.20.0.2")
+    assert left.pings("fd20::2")
+    shown = left.wgpy("show", "wg0")
+    assert right.public_key in shown
+    assert "latest handshake: " in shown
+    state = json.loads(left.wgpy("show", "--json"))["wg0"]
+    assert state["peers"][0]["endpoint"] == "10.10.0.2:51820"
+    assert left.private_key not in json.dumps(state)
+
+    assert left.wgpy("down", _FILE) == ""
+    assert left.network() == before
+
+
+@pytest.mark.parametrize("rp_filter", [0, 1])
+def test_a_default_route_carries_all_but_the_tunnel_itself(left: Side, right: Side, rp_filter: int) -> None:
+    for name in ("all", "eth0"):
+        left.host.run("sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter={rp_filter}")
+    left.host.run("ip", "route", "add", "default", "via", "10.10.0.2")
+    # Only right's wg0 accepts what left sends from its addresses in the tunnel.
+    add_addresses(right.host, "lo", "203.0.113.7/32", "2001:db8::7/128")
+    before = left.network()
+    left.write(peer=right, allowed="0.0.0.0/0, ::/0")
+    right.write(peer=left, allowed="10.20.0.1/32, fd20::1/128")
+    right.wgpy("up", _FILE)
+
+    left.wgpy("up", _FILE)
+
+    assert left.pings("203.0.113.7")
+    assert left.pings("2001:db8::7")
+    assert "dev wg0" in left.host.run("ip", "route", "get", "203.0.113.7")
+    assert "dev eth0" in left.host.run("ip", "route", "get", "10.10.0.2"), "routes but the default one stay"
+
+    left.wgpy("down", _FILE)
+    # src_valid_mark stays: others may have come to rely on it.
+    assert left.network()[:-1] == before[:-1]
+
+
+def test_nobody_reaches_the_address_of_a_full_tunnel_from_outside(left: Side, right: Side) -> None:
+    left.write(peer=right, allowed="0.0.0.0/0")
+    left.wgpy("up", _FILE)
+    right.host.run("ip", "route", "add", "10.20.0.1/32", "via", "10.10.0.1")
+
+    assert right.pings("10.10.0.1")
+    assert not right.pings("10.20.0.1")
+    left.host.run("nft", "flush", "ruleset")
+    assert right.pings("10.20.0.1"), "it was the firewall that kept it out"
+
+
+def test_the_mtu_fits_the_route_to_the_peer(left: Side, right: Side) -> None:
+    left.host.run("ip", "link", "set", "eth0", "mtu", "1400")
+    left.write(peer=right)
+
+    left.wgpy("up", _FILE)
+
+    assert "mtu 1320" in left.host.run("ip", "link", "show", "wg0")
+
+
+def test_routes_may_go_into_a_table_or_nowhere(left: Side, right: Side) -> None:
+    left.write("Table = 77", "MTU = 1280", peer=right, allowed="192.0.2.0/24, 0.0.0.0/0")
+    left.wgpy("up", _FILE)
+    assert len(left.host.run("ip", "route", "show", "table", "77").splitlines()) == 2
+    assert "mtu 1280" in left.host.run("ip", "link", "show", "wg0")
+    left.wgpy("down", _FILE)
+
+    left.write("Table = off", peer=right, allowed="192.0.2.0/24, 0.0.0.0/0")
+    left.wgpy("up", _FILE)
+    assert "192.0.2.0/24" not in left.host.run("ip", "route", "show", "table", "all")
+
+
+def test_hooks_run_in_their_order_and_know_the_interface(left: Side) -> None:
+    hooks = ("PreUp", "PostUp", "PreDown", "PostDown")
+    left.write(
+        *(f"{name} = echo {name} %i $(ip -brief link show %i 2>&1 | wc -w) >> /run/hooks" for name in hooks)
+    )
+
+    left.wgpy("up", _FILE)
+    left.wgpy("down", _FILE)
+
+    said = left.host.path("/run/hooks").read_text().splitlines()
+    assert [line.rsplit(" ", 1)[0] for line in said] == [f"{name} wg0" for name in hooks]
+
+
+def test_saveconfig_writes_what_the_interface_is_now(left: Side, right: Side) -> None:
+    left.write("SaveConfig = true", "PostDown = true", peer=right)
+    left.wgpy("up", _FILE)
+    other = key_pair()[1]
+    left.host.run("wg", "set", "wg0", "listen-port", "4000", "peer", other, "allowed-ips", "192.0.2.1/32")
+
+    left.wgpy("down", _FILE)
+
+    saved = left.host.path(_FILE)
+    text = saved.read_text()
+    assert saved.stat().st_mode & 0o077 == 0
+    for expected in (
+        "ListenPort = 4000",
+        other,
+        right.public_key,
+        "10.20.0.1/24",
+        "fd20::1/64",
+        "PostDown = true",
+    ):
+        assert expected in text
+    left.wgpy("up", _FILE)
+
+
+def test_resolvconf_is_told_the_servers(left: Side) -> None:
+    # It writes down how it is called, as no Debian host has it from the start.
+    left.host.write(
+        "/run/bin/resolvconf", '#!/bin/sh\n{ echo "$@"; [ "$1" = -d ] || cat; } >> /run/resolvconf\n'
+    )
+    left.host.run("chmod", "755", "/run/bin/resolvconf")
+    left.write("DNS = 10.20.0.9, corp.example")
+
+    left.wgpy("up", _FILE)
+    left.wgpy("down", _FILE)
+
+    assert left.host.path("/run/resolvconf").read_text().splitlines() == [
+        "-a wg0 -m 0 -x",
+        "nameserver 10.20.0.9",
+        "search corp.example",
+        "-d wg0 -f",
+    ]
+
+
+# -- failures ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed", "says"),
+    [
+        ("PreUp = false", "0.0.0.0/0", "the PreUp command `false` failed with exit status 1"),
+        ("PostUp = exit 7", "0.0.0.0/0, ::/0", "the PostUp command `exit 7` failed with exit status 7"),
+        ("PostUp = false", "192.0.2.0/24", "the PostUp command `false` failed"),
+        ("Address = 10.20.0.1/24", "0.0.0.0/0", "`ip address add 10.20.0.1/24 dev wg0` failed: "),
+        (
+            "FwMark = 7\nTable = main",
+            "10.10.0.0/24, 192.0.2.0/24",
+            "`ip route add 10.10.0.0/24 dev wg0 table main` failed: File exists",
+        ),
+    ],
+)
+def test_whatever_fails_all_before_it_is_undone(
+    left: Side, right: Side, line: str, allowed: str, says: str
+) -> None:
+    before = left.network()
+    left.write(line, peer=right, allowed=allowed)
+
+    result = left.attempt("up", _FILE)
+
+    assert result.status == 1
+    assert result.output.startswith(f"wgpy: {says}")
+    assert len(result.output.splitlines()) == 1
+    assert left.network() == before
+    assert left.host.processes(Path(left.daemon).name) == []
+
+
+def test_an_up_that_is_stopped_is_undone(left: Side, right: Side) -> None:
+    before = left.network()
+    left.write("PostUp = touch /run/waiting; exec sleep 60", peer=right, allowed="0.0.0.0/0")
+    process = left.start("up", _FILE)
+    eventually(left.host.path("/run/waiting").exists, "PostUp runs", within=20)
+
+    process.kill(signal.SIGTERM)
+
+    assert process.wait(20).status == 128 + signal.SIGTERM
+    assert left.network() == before
+
+
+def test_each_misuse_is_one_sentence(left: Side) -> None:
+    left.write()
+    assert left.attempt("down", _FILE) == Result(1, "wgpy: wg0 is not up.\n")
+    left.wgpy("up", _FILE)
+    again = left.attempt("up", _FILE)
+    assert again == Result(1, f"wgpy: wg0 is already up; `wgpy down {_FILE}` takes it down.\n")
+    left.wgpy("down", _FILE)
+    left.host.run("ip", "link", "add", "wg0", "type", "veth")
+    assert left.attempt("up", _FILE) == (
+        Result(
+            1, "wgpy: there is already a network interface wg0, and it is not ours; choose another name.\n"
+        )
+    )
+
+
+def test_a_daemon_that_does_not_start_says_why(left: Side) -> None:
+    left.write()
+    left.host.run("mount", "--bind", "/dev/null", "/dev/net/tun")
+
+    result = left.attempt("up", _FILE)
+
+    assert result.status == 1
+    assert result.output.startswith("wgpy: the daemon of wg0 did not start: ")
+    assert len(result.output.splitlines()) == 1
+
+
+def test_an_interface_that_is_not_up_cannot_be_shown(left: Side) -> None:
+    assert left.attempt("show", "wg9") == Result(1, "wgpy: there is no interface wg9 that a daemon serves.\n")
+    assert left.attempt("show").status == 0
