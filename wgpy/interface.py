@@ -65,6 +65,7 @@ class Interface:
         self._device = Device(random=os.urandom, wall_clock=time.time_ns, activity=self._datapath.activity)
         self._drops: Counter[DropReason] = Counter()
         self._last_timestamp = 0
+        self._deadline: int | None = None
         self._turn_is_due = False
         self._routes_checked = 0
         self._route_check_is_due = False
@@ -190,7 +191,9 @@ class Interface:
             self._loop.remove_reader(one.fileno())
 
     def _on_packets(self) -> None:
-        now = boottime()
+        now = self._catch_up()
+        if self._closed.is_set():
+            return
         try:
             for _ in range(_PACKETS_PER_TURN):
                 packet = self._packets.read()
@@ -204,16 +207,17 @@ class Interface:
             self._turn()
 
     def _on_datagrams(self, one: socket.socket) -> None:
-        now = boottime()
+        now = self._catch_up()
+        if self._closed.is_set():
+            return
         for data, source, ecn in receive(one, _PACKETS_PER_TURN):
             self._datapath.receive_datagram(data, source, now, ecn)
         self._turn()
 
     def _on_alarm(self) -> None:
         self._alarm.acknowledge()
-        self._look_at_link()
+        self._catch_up()
         if not self._closed.is_set():
-            self._device.expire(boottime())
             self._turn()
 
     def _on_link_change(self) -> None:
@@ -234,6 +238,20 @@ class Interface:
         else:
             self._route_check_is_due = True
             self._loop.call_later(wait / 1e9, self._check_routes)
+
+    def _catch_up(self) -> int:
+        """Do what is due by now, before what has just come in: after a suspend both are there at once.
+
+        The answer is the time. A link that is down is seen here, before a timer speaks into it.
+        """
+        now = boottime()
+        if self._deadline is not None and self._deadline <= now:
+            self._deadline = None
+            self._look_at_link()
+            if not self._closed.is_set():
+                self._device.expire(now)
+                self._settle(now)
+        return now
 
     # -- Following the host ----------------------------------------------------------------------
 
@@ -256,7 +274,7 @@ class Interface:
         self._route_check_is_due = False
         if self._closed.is_set():
             return
-        self._exchange(boottime())  # so that the engine knows all endpoints
+        self._settle(boottime())  # so that the engine knows all endpoints
         for peer in self._device.peers.values():
             endpoint = peer.endpoint
             if endpoint and endpoint.local_interface:
@@ -273,13 +291,13 @@ class Interface:
         now = boottime()
         if self._datapath.handshakes_waiting:
             self._answer_handshakes(now)
-        while self._exchange(now):
-            pass
+        self._settle(now)
         for packet in self._datapath.take_packets():
             self._write(packet)
         if self._device.last_timestamp != self._last_timestamp:
             self._keep_timestamp()
-        self._alarm.set(self._device.next_deadline())
+        self._deadline = self._device.next_deadline()
+        self._alarm.set(self._deadline)
 
     def _answer_handshakes(self, now: int) -> None:
         """Answer as many as time allows, and come back for the rest after everybody else's turn."""
@@ -296,6 +314,11 @@ class Interface:
     def _take_due_turn(self) -> None:
         if self._turn_is_due and not self._closed.is_set():
             self._turn()
+
+    def _settle(self, now: int) -> None:
+        """Let engine and data path talk until neither has anything to say."""
+        while self._exchange(now):
+            pass
 
     def _exchange(self, now: int) -> bool:
         """Carry events, orders and datagrams once; whether it is worth to ask again."""
