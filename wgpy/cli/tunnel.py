@@ -248,10 +248,14 @@ def _quietly(step: Callable[[], object]) -> None:
 def _interruptible() -> Iterator[None]:
     """Make SIGTERM and SIGHUP leave by an exception, so that what was begun is undone."""
 
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+
     def leave(number: int, _frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not stop the undoing
         raise SystemExit(128 + number)
 
-    old = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    old = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
     finally:
