@@ -22,6 +22,7 @@ from .node import (
     PacketDelivered,
     PacketSent,
     PeerConfig,
+    Resumed,
     Settled,
     Started,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "PacketDelivered",
     "PacketSent",
     "PeerConfig",
+    "Resumed",
     "Settled",
     "Simulation",
     "Started",

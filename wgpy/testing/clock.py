@@ -20,6 +20,7 @@ class Timeline:
     """What is to happen, and when. It jumps from one event to the next."""
 
     def __init__(self, now: int = WORLD_START) -> None:
+        self.began = now
         self._now = now
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._order = count()

@@ -5,7 +5,7 @@ Whoever wants to know what happens in it listens to its notices.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -72,11 +72,16 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The node slept, and is about to do what came due meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settled:
     """The node has done all that it had to do at this instant."""
 
 
-Notice = PacketSent | PacketDelivered | DatagramSent | ActionTaken | Started | Settled
+Notice = PacketSent | PacketDelivered | DatagramSent | ActionTaken | Started | Resumed | Settled
 
 
 class Node:
@@ -99,6 +104,7 @@ class Node:
         self.public_key = dh_public(private_key)
         self.listen = listen
         self.nat = nat
+        self.mtu = mtu
         self.clock = HostClock(timeline)
         self.config: dict[bytes, PeerConfig] = {}
         # Packets that came out of the TUN, and the engine's news, oldest first. Clear them as you like.
@@ -109,11 +115,11 @@ class Node:
         self._timeline = timeline
         self._network = network
         self._random = random
-        self._mtu = mtu
         self._listeners: list[Callable[[Node, Notice], None]] = []
         self._wake_at: int | None = None
         self._disk = 0
-        self._disk_written = 0
+        self._disk_written: int | None = None  # when, in this life
+        self._timestamp = 0  # the newest in this life
         self._asleep = False
         self._running = False
         self._crashed = False
@@ -131,6 +137,10 @@ class Node:
     def is_running(self) -> bool:
         return self._running
 
+    @property
+    def is_asleep(self) -> bool:
+        return self._asleep
+
     def listen_to(self, listener: Callable[["Node", Notice], None]) -> None:
         self._listeners.append(listener)
 
@@ -146,6 +156,13 @@ class Node:
     def peer(self, public_key: bytes) -> Peer:
         """The running device's peer of this key. Raises KeyError."""
         return self.device.peers[public_key]
+
+    def change_preshared_key(self, public_key: bytes, preshared_key: bytes) -> None:
+        """Change a peer's preshared key in the configuration, and in the device if it runs."""
+        self.config[public_key] = replace(self.config[public_key], preshared_key=preshared_key)
+        if self._running:
+            self.device.set_preshared_key(self.peer(public_key), preshared_key)
+            self.settle()
 
     def _configure(self, config: PeerConfig) -> Peer:
         peer = self.device.add_peer(config.public_key)
@@ -164,9 +181,10 @@ class Node:
         if self._crashed and self.clock.wall() < self._disk:
             # The rule of real drivers: what was used and not written is less than a minute newer.
             self._disk += _DISK_INTERVAL
-        self._crashed = False
-        self._wake_at = None
-        self.datapath = PortableDataPath(mtu=self._mtu)
+        self._crashed = self._asleep = False
+        self._wake_at = self._disk_written = None
+        self._timestamp = self._disk
+        self.datapath = PortableDataPath(mtu=self.mtu)
         self.device = Device(
             random=self._random.randbytes, wall_clock=self.clock.wall, activity=self._activity
         )
@@ -199,6 +217,7 @@ class Node:
 
     def resume(self) -> None:
         self._asleep = False
+        self._notify(Resumed())
         self._wake()
 
     def _end(self) -> None:
@@ -225,7 +244,7 @@ class Node:
 
     def settle(self) -> None:
         """Carry out what the engine and the data path want, after they were touched from outside."""
-        if not self._running:
+        if not self._running or self._asleep:
             return
         self._exchange()
         self._send_datagrams()
@@ -270,8 +289,8 @@ class Node:
                 return
             for action in actions:
                 self._carry_out(action)
-            if self.device.last_timestamp > self._disk and self._disk_is_old():
-                self._write_disk()
+            if self.device.last_timestamp != self._timestamp:
+                self._keep_timestamp()
 
     def _carry_out(self, action: Action) -> None:
         match action:
@@ -293,8 +312,11 @@ class Node:
         self._notify(DatagramSent(peer, data))
         self._network.send(self.listen, endpoint, data, tos)
 
-    def _disk_is_old(self) -> bool:
-        return self._timeline.now - self._disk_written >= _DISK_INTERVAL
+    def _keep_timestamp(self) -> None:
+        """Write a new timestamp to the disk, unless that was done less than a minute ago."""
+        self._timestamp = self.device.last_timestamp
+        if self._disk_written is None or self._timeline.now - self._disk_written >= _DISK_INTERVAL:
+            self._write_disk()
 
     def _rearm(self) -> None:
         """See to it that the node wakes at the engine's next deadline."""
