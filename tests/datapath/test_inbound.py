@@ -264,6 +264,15 @@ def test_an_authentic_message_from_elsewhere_moves_the_endpoint(
     assert path.take_datagrams()[0].endpoint == AWAY
 
 
+def test_a_move_is_told_once(path: PortableDataPath, remote: Remote) -> None:
+    path.receive_datagram(remote.seal(), AWAY, NOW)
+    path.take_events()
+
+    path.receive_datagram(remote.seal(), AWAY, NOW)
+
+    assert path.take_events() == []
+
+
 def test_a_message_from_the_known_endpoint_says_nothing_of_it(path: PortableDataPath, remote: Remote) -> None:
     path.receive_datagram(remote.seal(), HOME, NOW)
 
