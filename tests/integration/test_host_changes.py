@@ -5,7 +5,7 @@ Topology: topologies.Pair.
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, add_addresses, hand_over
+from tests.integration.hosts import Host, Lab, add_addresses, connect, hand_over
 from tests.integration.peers import PORT, Implementation, Peer
 from tests.integration.topologies import LEFT_INSIDE, Pair, endpoint
 
@@ -58,7 +58,7 @@ def test_a_new_mtu_holds_for_the_next_packet(
 
     for sender, receiver in (pair.left, pair.right), (pair.right, pair.left):
         for family, headers in (4, 28), (6, 48):
-            sender.ping(receiver, "-c", "2", "-i", "0.1", "-M", "do", "-s", str(mtu - headers), family=family)
+            sender.ping(receiver, family=family, size=mtu - headers)
 
 
 @pytest.mark.parametrize("outside", [4, 6], ids=["over IPv4", "over IPv6"])
@@ -77,8 +77,32 @@ def test_the_very_next_packet_arrives_when_the_source_address_is_gone(
 
     pair.left.machine.run("ip", "address", "delete", f"{contacted}/{length}", "dev", "eth0")
 
-    pair.left.ping(pair.right, "-c", "1", "-W", "1")
+    pair.left.ping(pair.right, within=1)
     assert pair.right.traffic(pair.left).endpoint == endpoint(remaining)
+
+
+def test_the_next_packet_takes_the_source_address_of_a_better_route(lab: Lab, daemon: Implementation) -> None:
+    """
+    left                          right
+    eth0 10.10.0.1/24 ────────── eth0 10.10.0.2/24     lo 10.99.0.2, what left knows of right
+    eth1 10.11.0.1/24 ────────── eth1 10.11.0.2/24
+    """
+    pair = Pair.build(lab, daemon, daemon)
+    left, right = pair.left.machine, pair.right.machine
+    connect(left, "eth1", right, "eth1")
+    add_addresses(left, "eth1", "10.11.0.1/24")
+    add_addresses(right, "eth1", "10.11.0.2/24")
+    add_addresses(right, "lo", "10.99.0.2/32")
+    left.run("ip", "route", "add", "10.99.0.2", "via", "10.10.0.2", "metric", "200")
+    pair.left.introduce(pair.right, endpoint("10.99.0.2"))
+    pair.right.introduce(pair.left)
+    pair.left.ping(pair.right)
+    assert pair.right.traffic(pair.left).endpoint == endpoint("10.10.0.1")
+
+    left.run("ip", "route", "add", "10.99.0.2", "via", "10.11.0.2", "metric", "100")
+
+    pair.left.ping(pair.right, within=1)
+    assert pair.right.traffic(pair.left).endpoint == endpoint("10.11.0.1")
 
 
 def test_it_works_where_ipv6_is_disabled(lab: Lab, daemon: Implementation) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, eventually
+from tests.integration.hosts import CommandFailed, Host, Lab, eventually
 from tests.integration.peers import MTU, Implementation, Peer, preshared_key
 from tests.integration.topologies import Pair, endpoint, move
 
@@ -30,7 +30,7 @@ def test_data_passes_both_ways_under_a_preshared_key(
 
     for sender, receiver in (first, second), (second, first):
         for family in 4, 6:
-            sender.ping(receiver, "-c", "5", "-i", "0.05", "-W", "2", family=family)
+            sender.ping(receiver, family=family)
             _assert_tcp_arrives_whole(sender, receiver, family)
             _assert_udp_comes_back(sender, receiver, family)
 
@@ -40,8 +40,9 @@ def test_the_counters_of_both_ends_agree(lab: Lab, daemon: Implementation, peer:
     pair.introduce()
     for sender, receiver in (pair.left, pair.right), (pair.right, pair.left):
         # Packets of 96 and 112 bytes: wireguard-go counts what it receives without the padding to 16.
-        sender.ping(receiver, "-c", "10", "-i", "0.02", "-s", "68", family=4)
-        sender.ping(receiver, "-c", "10", "-i", "0.02", "-s", "64", family=6)
+        for _ in range(5):
+            sender.ping(receiver, family=4, size=96 - 28)
+            sender.ping(receiver, family=6, size=112 - 48)
     eventually(pair.counters_agree, "each side received exactly what the other sent")
 
 
@@ -50,8 +51,8 @@ def test_the_counters_count_padding(lab: Lab, daemon: Implementation, peer: Impl
     pair = Pair.build(lab, daemon, peer)
     pair.introduce()
     for sender, receiver in (pair.left, pair.right), (pair.right, pair.left):
-        for size in "0", "1", "69", "1391", "1392":
-            sender.ping(receiver, "-c", "1", "-s", size)
+        for size in 0, 1, 69, 1391, 1392:
+            sender.ping(receiver, size=size)
     eventually(pair.counters_agree, "each side received exactly what the other sent")
 
 
@@ -63,10 +64,9 @@ def test_packets_of_exactly_the_mtu_pass_and_their_datagrams_are_not_fragmented(
     pair.introduce(outside)
     for sender, receiver in (pair.left, pair.right), (pair.right, pair.left):
         for family, headers in (4, 28), (6, 48):
-            whole = ("-c", "3", "-i", "0.05", "-W", "5", "-M", "do", "-s")
-            sender.ping(receiver, *whole, str(MTU - headers), family=family)
-            with pytest.raises(AssertionError, match="(?i)message too long"):
-                sender.ping(receiver, *whole, str(MTU - headers + 1), family=family)
+            sender.ping(receiver, family=family, size=MTU - headers)
+            with pytest.raises(CommandFailed, match="(?i)message too long"):
+                sender.ping(receiver, family=family, size=MTU - headers + 1)
     assert _fragments_made(pair.left) == 0
 
 
@@ -187,7 +187,7 @@ def test_a_session_older_than_two_minutes_is_renewed_without_loss(
     first.ping(second)
     session = first.traffic(second).handshake
 
-    output = first.ping(second, "-q", "-i", "0.25", "-c", "500", "-W", "5", patience=180)  # 125 s
+    output = first.ping_steadily(second, count=250, interval=0.5)  # 125 s
 
-    assert "500 packets transmitted, 500 received" in output
+    assert "250 packets transmitted, 250 received" in output
     assert 120 <= first.traffic(second).handshake - session <= 124  # REKEY_AFTER_TIME

@@ -16,7 +16,7 @@ from tests.integration.topologies import Pair, endpoint
 
 _SOURCE = Path(__file__).with_name("bootclock.c")
 
-# Bytes of UDP payload. The keepalive is the one that the answer to the first ping waits for (10 s).
+# Bytes of UDP payload. A keepalive, for the answer to the first ping, is due unless the second is faster.
 _INITIATION, _KEEPALIVE, _PACKET = 148, 32, 128
 
 
@@ -67,12 +67,10 @@ def test_after_a_suspend_the_first_packet_goes_through_a_new_session(
     sent = pair.left.traffic(pair.right).sent
 
     clock.suspend(seconds=200)  # more than REJECT_AFTER_TIME, 180 s
-    pair.left.ping(pair.right, "-c", "1", "-W", "2")
+    pair.left.ping(pair.right, within=2)
 
-    assert pair.left.traffic(pair.right).sent - sent in {
-        _INITIATION + _PACKET,
-        _INITIATION + _KEEPALIVE + _PACKET,
-    }
+    begun = _INITIATION + _PACKET
+    assert pair.left.traffic(pair.right).sent - sent in {begun, begun + _KEEPALIVE}
 
 
 def test_a_short_suspend_does_not_end_the_session(
@@ -84,9 +82,9 @@ def test_a_short_suspend_does_not_end_the_session(
     sent = pair.left.traffic(pair.right).sent
 
     clock.suspend(seconds=60)
-    pair.left.ping(pair.right, "-c", "1", "-W", "2")
+    pair.left.ping(pair.right, within=2)
 
-    assert pair.left.traffic(pair.right).sent - sent == _KEEPALIVE + _PACKET
+    assert pair.left.traffic(pair.right).sent - sent in {_PACKET, _PACKET + _KEEPALIVE}
 
 
 def test_a_keepalive_that_became_due_in_the_suspend_goes_out_at_once(
