@@ -55,7 +55,9 @@ def _time_round(hub: Device, spokes: list[Device], now: int) -> tuple[float, flo
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peers", type=int, default=200, help="handshakes in a round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds; the median counts (default: %(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds; the median counts (default: %(default)s)"
+    )
     options = parser.parse_args()
 
     hub = _device()
