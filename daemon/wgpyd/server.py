@@ -13,7 +13,7 @@ from wgpy.engine.errors import StateError
 from wgpy.interface import Interface
 from wgpy.uapi import DeviceUpdate, GetRequest, Request, RequestParser, UapiError, encode_errno, encode_status
 
-from .socketfile import SocketFile
+from .socketfile import BACKLOG, SocketFile
 
 _LOG = logging.getLogger("wgpy")
 
@@ -38,7 +38,7 @@ class UapiServer:
 
     async def start(self, socket_file: SocketFile) -> None:
         self._server = await asyncio.start_unix_server(
-            self._serve, sock=socket_file.listener, limit=_READ_SIZE
+            self._serve, sock=socket_file.listener, limit=_READ_SIZE, backlog=BACKLOG
         )
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from .errors import StartError
 
 DIRECTORY: Final = Path("/var/run/wireguard")
-_BACKLOG: Final = 1024
+BACKLOG: Final = 1024
 # How long a daemon that has lost its interface may take to go: its socket still answers.
 _PATIENCE: Final = 2.0
 _RETRY_INTERVAL: Final = 0.02
@@ -61,7 +61,7 @@ class SocketFile:
             raise
         finally:
             os.umask(umask)
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
         return cls(listener)
 
     @classmethod

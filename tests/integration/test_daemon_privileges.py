@@ -1,0 +1,86 @@
+"""The daemon works with hardly any privileges, and everything that `wg` can ask of it still works."""
+
+import signal
+
+from tests.integration.hosts import Host, HostProcess, Lab, eventually
+from tests.integration.peers import Implementation, key_pair, wait_until_listening
+from tests.integration.topologies import Pair
+
+_NET_BIND_SERVICE_AND_NET_ADMIN = f"{1 << 10 | 1 << 12:016x}"
+_STATE = "/var/lib/wgpyd"
+
+
+def _start(host: Host, program: str) -> HostProcess:
+    process = host.start(program, "-f", "wg0")
+    wait_until_listening(host, "wg0", process)
+    return process
+
+
+def test_two_capabilities_are_all_it_keeps(lab: Lab, program: str) -> None:
+    host = lab.host("host")
+    process = _start(host, program)
+
+    with open(f"/proc/{process.pid}/status") as file:  # noqa: PTH123 - of another process
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+    assert status["CapEff"] == status["CapPrm"] == _NET_BIND_SERVICE_AND_NET_ADMIN
+    assert (status["NoNewPrivs"], status["Threads"]) == ("1", "1")
+
+
+def test_low_ports_and_marks_can_still_be_set(lab: Lab, program: str) -> None:
+    host = lab.host("host")
+    _start(host, program)
+
+    host.run("wg", "set", "wg0", "listen-port", "53", "fwmark", "0xffffffff")
+
+    assert host.run("wg", "show", "wg0", "listen-port") == "53\n"
+    assert host.run("wg", "show", "wg0", "fwmark") == "0xffffffff\n"
+
+
+def test_in_a_container_without_net_admin_it_serves_a_tun_that_it_was_given(lab: Lab, program: str) -> None:
+    host = lab.host("host")
+    host.run("ip", "tuntap", "add", "wg0", "mode", "tun", "user", "root")
+
+    process = host.start(
+        "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", program, "-f", "wg0"
+    )
+
+    wait_until_listening(host, "wg0", process)
+    assert host.attempt("wg", "set", "wg0", "listen-port", "51820").status == 0
+
+
+def test_the_clock_of_its_key_is_on_disk_for_the_next_start(lab: Lab, daemon: Implementation) -> None:
+    pair = Pair.build(lab, daemon, daemon)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    host = pair.left.machine
+    assert isinstance(host, Host)
+
+    (file,) = host.path(_STATE).iterdir()
+    assert file.read_text().endswith(" running\n")
+
+    assert pair.left.process is not None
+    pair.left.process.kill(signal.SIGTERM)
+    pair.left.process.wait(5)
+    assert file.read_text().endswith(" stopped\n")
+
+
+def test_a_read_only_disk_is_one_warning(lab: Lab, program: str) -> None:
+    host = lab.host("host")
+    host.run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", "/var/lib")
+    process = _start(host, program)
+    private, _ = key_pair()
+    _, other = key_pair()
+    key = host.write("/run/private.key", private)
+
+    host.run("ip", "link", "set", "wg0", "up")
+    host.run(
+        "wg", "set", "wg0", "private-key", key,
+        "peer", other, "endpoint", "127.0.0.1:9", "persistent-keepalive", "1",
+    )  # fmt: skip
+    eventually(lambda: "cannot keep the clock" in process.log.read_text(), "the warning")
+
+    process.kill(signal.SIGTERM)
+    result = process.wait(5)
+    assert result.status == 0
+    assert result.output.count("WARNING") == 1
