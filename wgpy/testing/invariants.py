@@ -74,6 +74,7 @@ class Auditor:
         self._nodes: dict[bytes, Node] = {}  # by public key
         self._lives: dict[Node, _Life] = {}
         self._timestamps: dict[Node, bytes] = {}
+        self._static_static: dict[tuple[Node, Node], bytes] = {}  # computed once, as it is slow
         self._keys: set[bytes] = set()  # every sending key there ever was
         self._under_way: dict[int, bytes] = {}  # packets by number
         self._packets_delivered: set[int] = set()
@@ -178,10 +179,18 @@ class Auditor:
             asked_at = max(self._last_traffic.get(frozenset((node, remote)), 0), life.resumed_at)
             if now - asked_at > LONGEST_ECHO:
                 self._broken(node, "an idle tunnel began a handshake")
-        timestamp = _timestamp(message, node, remote)
+        timestamp = self._read_timestamp(message, node, remote)
         if timestamp <= self._timestamps.get(node, b""):
             self._broken(node, "a timestamp went back")
         self._timestamps[node] = timestamp
+
+    def _read_timestamp(self, message: HandshakeInitiation, initiator: Node, responder: Node) -> bytes:
+        """What the responder reads in the initiation, if it arrives."""
+        ends = (initiator, responder)
+        if ends not in self._static_static:
+            self._static_static[ends] = dh(responder.private_key, initiator.public_key)
+        identity = Identity(responder.private_key, responder.public_key)
+        return consume_initiation(identity, message, lambda _: self._static_static[ends]).timestamp
 
     def _node_of(self, node: Node, peer: PeerId) -> Node:
         known = node.device.peer(peer)
@@ -234,13 +243,6 @@ class Auditor:
 
 def _receiver_index(transport: bytes) -> int:
     return int.from_bytes(transport[4:8], "little")
-
-
-def _timestamp(message: HandshakeInitiation, initiator: Node, responder: Node) -> bytes:
-    """What the responder reads in the initiation."""
-    identity = Identity(responder.private_key, responder.public_key)
-    shared = dh(responder.private_key, initiator.public_key)
-    return consume_initiation(identity, message, lambda public_key: shared).timestamp
 
 
 def _source(packet: bytes) -> bytes:

@@ -47,12 +47,12 @@ _ODDS_OF_NAT: Final = 0.35
 
 _WEATHER: Final = (
     PERFECT,
+    PERFECT,
     Conditions(loss=0.05, jitter=30 * MILLISECOND),
     Conditions(loss=0.3, delay=80 * MILLISECOND, jitter=200 * MILLISECOND),
     Conditions(jitter=2 * SECOND, duplication=0.3),
     Conditions(corruption=0.2),
     Conditions(delay=600 * MILLISECOND, jitter=SECOND, loss=0.1, duplication=0.1, corruption=0.05),
-    Conditions(loss=1.0),
 )
 
 Tunnel = tuple[Node, Node]
@@ -74,6 +74,7 @@ class RandomNetwork:
         self._faults: Sequence[Callable[[], None]] = (
             self._change_weather,
             self._change_weather,
+            self._outage,
             self._partition,
             self._rebind_nats,
             self._restart,
@@ -177,6 +178,10 @@ class RandomNetwork:
 
     def _change_weather(self) -> None:
         self.simulation.network.conditions = self._random.choice(_WEATHER)
+
+    def _outage(self) -> None:
+        self.simulation.network.conditions = Conditions(loss=1.0)
+        self._within(300 * SECOND, self._change_weather)
 
     def _partition(self) -> None:
         part = frozenset(node.listen.address for node in self.simulation.nodes if self._random.random() < 0.5)
