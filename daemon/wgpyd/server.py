@@ -23,6 +23,7 @@ _MAX_UNFINISHED_BYTES: Final = 64 * 2**20  # of requests, over all connections
 _WRITE_TIMEOUT: Final = 30  # seconds, for a reader to take what was written before
 
 _Writer = asyncio.StreamWriter
+_Task = asyncio.Task[None]
 
 
 class UapiServer:
@@ -32,8 +33,8 @@ class UapiServer:
         self._interface = interface
         self._max_connections = max_connections
         # In order of when they were last heard of; those whose operation runs are in no danger.
-        self._silent: dict[_Writer, None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._silent: dict[_Task, None] = {}
+        self._tasks: set[_Task] = set()
         self._unfinished_bytes = 0
 
     async def start(self, socket_file: SocketFile) -> None:
@@ -53,28 +54,29 @@ class UapiServer:
         if len(self._tasks) > self._max_connections:
             self._drop_one()
         try:
-            await self._converse(reader, writer)
-        except (ConnectionError, TimeoutError):
+            await self._converse(reader, writer, task)
+        except (ConnectionError, TimeoutError, asyncio.CancelledError):  # the last by ourselves
             pass
         finally:
             self._tasks.discard(task)
-            self._silent.pop(writer, None)
+            self._silent.pop(task, None)
             writer.close()
 
     def _drop_one(self) -> None:
-        for writer in self._silent:
-            writer.transport.abort()
-            del self._silent[writer]
+        for task in self._silent:
+            # Not by closing its transport: the end of input would complete what is half written.
+            task.cancel()
+            del self._silent[task]
             return
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: _Writer) -> None:
+    async def _converse(self, reader: asyncio.StreamReader, writer: _Writer, task: _Task) -> None:
         parser = RequestParser()
         unfinished = 0
         try:
             while not parser.is_closed:
-                self._silent[writer] = None
+                self._silent[task] = None
                 data = await reader.read(_READ_SIZE)
-                self._silent.pop(writer, None)
+                self._silent.pop(task, None)
                 requests = parser.feed(data) if data else parser.feed_eof()
                 self._unfinished_bytes -= unfinished
                 unfinished = 0 if requests else unfinished + len(data)

@@ -203,6 +203,20 @@ def test_who_has_been_silent_longest_gives_way_to_a_newcomer(tmp_path: Path) -> 
     asyncio.run(scenario())
 
 
+def test_what_is_half_written_is_not_carried_out_when_it_gives_way(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path, max_connections=1) as daemon, daemon.connect() as slow:
+            await slow.ask(b"set=1\nfwmark=0\n\n")
+            slow.send(f"set=1\npublic_key={ALICE}\n".encode())
+
+            assert not decode_status(await daemon.ask(GET_REQUEST)).peers
+
+            assert await slow.is_closed()
+            assert not decode_status(await daemon.ask(GET_REQUEST)).peers
+
+    asyncio.run(scenario())
+
+
 def test_who_goes_without_reading_the_answer_disturbs_nobody(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served(tmp_path) as daemon:
