@@ -4,9 +4,9 @@ Law: nothing here can fail half-way; the caller has done before what can fail. A
 its session, and a prefix that stays is never without its route, so traffic flows while this runs.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from wgpy.engine.actions import AllowedIP
 from wgpy.engine.constants import KEY_LENGTH, MAX_PEERS
@@ -15,7 +15,9 @@ from wgpy.engine.endpoint import Endpoint
 from wgpy.engine.errors import StateError
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
-from wgpy.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
+from wgpy.uapi import DeviceUpdate, PeerUpdate
+
+_T = TypeVar("_T")
 
 _PREFIXES_PER_STEP: Final = 256
 _NO_PRESHARED_KEY: Final = PresharedKey(bytes(KEY_LENGTH))
@@ -97,7 +99,7 @@ def _leads_to(peer: Peer, endpoint: Endpoint) -> bool:
 
 
 def _remove_peer(device: Device, peer: Peer) -> Iterator[None]:
-    yield from _in_steps(device, peer, _removal(peer.allowed_ips))  # all at once may take long
+    yield from _remove_allowed_ips(device, peer, list(peer.allowed_ips))  # all at once may take long
     device.remove_peer(peer)
     yield
 
@@ -106,19 +108,23 @@ def _change_allowed_ips(device: Device, peer: Peer, change: PeerUpdate) -> Itera
     if change.replace_allowed_ips and peer.allowed_ips:
         wanted = {prefix for prefix, remove in change.allowed_ips if not remove}
         unwanted = [prefix for prefix in peer.allowed_ips if prefix not in wanted]
-        yield from _in_steps(device, peer, _removal(unwanted))
-    yield from _in_steps(device, peer, change.allowed_ips)
-
-
-def _removal(prefixes: Iterable[AllowedIP]) -> list[AllowedIPChange]:
-    return [AllowedIPChange(prefix, remove=True) for prefix in prefixes]
-
-
-def _in_steps(device: Device, peer: Peer, changes: Sequence[AllowedIPChange]) -> Iterator[None]:
-    for start in range(0, len(changes), _PREFIXES_PER_STEP):
-        for prefix, remove in changes[start : start + _PREFIXES_PER_STEP]:
+        yield from _remove_allowed_ips(device, peer, unwanted)
+    for changes in _in_steps(change.allowed_ips):
+        for prefix, remove in changes:
             if remove:
                 device.remove_allowed_ip(peer, prefix)
             else:
                 device.add_allowed_ip(peer, prefix)
         yield
+
+
+def _remove_allowed_ips(device: Device, peer: Peer, prefixes: Sequence[AllowedIP]) -> Iterator[None]:
+    for step in _in_steps(prefixes):
+        for prefix in step:
+            device.remove_allowed_ip(peer, prefix)
+        yield
+
+
+def _in_steps(items: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    for start in range(0, len(items), _PREFIXES_PER_STEP):
+        yield items[start : start + _PREFIXES_PER_STEP]
