@@ -181,7 +181,7 @@ class RandomNetwork:
 
     def _outage(self) -> None:
         self.simulation.network.conditions = Conditions(loss=1.0)
-        self._within(300 * SECOND, self._change_weather)
+        self._within(300 * SECOND, self.simulation.network.heal)
 
     def _partition(self) -> None:
         part = frozenset(node.listen.address for node in self.simulation.nodes if self._random.random() < 0.5)
