@@ -194,7 +194,7 @@ INLINE uint32_t lanes_assign(struct chacha20_input *input, const struct wgfp_aea
 static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
 {
     struct chacha20_input input;
-    vec rows[SETS * 16];
+    vec *rows = (vec *)(void *)blocks;
     const uint32_t lanes = lanes_assign(&input, runs, n);
 
     memcpy(input.words, wgfp_sigma, sizeof wgfp_sigma);
@@ -203,11 +203,9 @@ static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run 
         rounds_2_sets(&input, rows);
         set_finish(&input, 0, rows, blocks);
         set_finish(&input, 1, rows + 16, blocks + LANES * WGFP_BLOCK_SIZE);
-        wgfp_clear(rows, sizeof rows);
     } else {
         rounds_1_set(&input, rows);
         set_finish(&input, 0, rows, blocks);
-        wgfp_clear(rows, sizeof rows / SETS);
     }
     wgfp_clear(input.words, sizeof input.words);
 }
@@ -388,7 +386,7 @@ INLINE struct limbs chunk_absorb(const struct poly1305 *state, struct limbs h, c
 struct lane {
     const uint8_t *message;
     uint32_t length;
-    int chunks; /* of the whole message, the lengths' block included; 0: no message */
+    int chunks; /* of the whole message, the lengths' block included */
     int pad;    /* blocks in front, 0 to 3 */
     int first;  /* the chunk at step 0; before chunk 0 the lane idles */
 };
@@ -406,31 +404,38 @@ INLINE const uint8_t *lane_at(const struct lane *lane, int step)
     return lane->message + 64 * (ptrdiff_t)(lane->first + step) - 16 * lane->pad;
 }
 
-/* A chunk which may be the first or the last; `counts` gets a bit for each block that counts. Never reads in front
- * of the message: also a masked load takes long where it touches a page that is not there. */
+/* The first chunk, with zeros in front. Nothing in front of the message is touched, also not by a masked load: that
+ * would take long where a page is not there. */
+INLINE vec lane_load_first(const struct lane *lane)
+{
+    const __mmask8 kept = (__mmask8)(0xff << 2 * lane->pad);
+    const uint32_t room = 64 - 16 * (uint32_t)lane->pad;
+    const vec words = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+
+    if (lane->length >= room)
+        return _mm512_maskz_expandloadu_epi64(kept, lane->message);
+
+    const vec bytes = _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, lane->length), lane->message);
+    const vec shifted =
+        _mm512_maskz_permutexvar_epi64(kept, _mm512_sub_epi64(words, _mm512_set1_epi64(2 * lane->pad)), bytes);
+    return lane->chunks > 1 ? shifted : _mm512_mask_set1_epi64(shifted, 0x80, lane->length);
+}
+
+/* A chunk which may be the first or the last; `counts` gets a bit for each block that counts. */
 INLINE vec lane_load(const struct lane *lane, int step, unsigned *counts)
 {
     const int chunk = lane->first + step;
-    const int last = lane->chunks - 1;
 
-    *counts = chunk < 0 || last < 0 ? 0 : chunk > 0 ? 0xf : 0xf << lane->pad & 0xf;
-    if (*counts == 0)
-        return _mm512_setzero_si512();
-    if (chunk > 0 && chunk < last)
-        return _mm512_loadu_si512(lane_at(lane, step));
-
-    const uint32_t begin = chunk > 0 ? 64 * (uint32_t)chunk - 16 * (uint32_t)lane->pad : 0;
-    const uint32_t left = lane->length - begin;
-    const uint32_t room = chunk > 0 ? 64 : 64 - 16 * (uint32_t)lane->pad;
-    vec bytes = _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, left < room ? left : room), lane->message + begin);
-
-    if (chunk == 0) {
-        const vec words = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
-        const __mmask8 kept = (__mmask8)(0xff << 2 * lane->pad);
-
-        bytes = _mm512_maskz_permutexvar_epi64(kept, _mm512_sub_epi64(words, _mm512_set1_epi64(2 * lane->pad)), bytes);
+    if (chunk <= 0) {
+        *counts = chunk < 0 ? 0 : 0xf << lane->pad & 0xf;
+        return chunk < 0 ? _mm512_setzero_si512() : lane_load_first(lane);
     }
-    return chunk < last ? bytes : _mm512_mask_set1_epi64(bytes, 0x80, lane->length);
+    const uint32_t begin = 64 * (uint32_t)chunk - 16 * (uint32_t)lane->pad;
+    const uint32_t left = lane->length - begin;
+    const vec bytes = _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, left < 64 ? left : 64), lane->message + begin);
+
+    *counts = 0xf;
+    return _mm512_mask_set1_epi64(bytes, chunk + 1 == lane->chunks ? 0x80 : 0, lane->length);
 }
 
 /* One step in which lanes may begin or end. */
@@ -561,7 +566,7 @@ static void segments_join(struct poly1305 *state, int segments, int steps)
 /* tag = h + s, modulo 2^128, of the one h below 2^130 - 5 */
 INLINE void tags_finish(struct limbs h, vec s_low, vec s_high, uint8_t tags[MESSAGES][WGFP_TAG_SIZE])
 {
-    for (int pass = 0; pass < 2; pass++) { /* after one, limb 0 may be over again */
+    for (int pass = 0; pass < 2; pass++) { /* after one, limb 0 may be a little over again */
         h.v1 = ADD64(h.v1, RIGHT(h.v0, 44));
         h.v0 = AND(h.v0, MASK_44);
         h.v2 = ADD64(h.v2, RIGHT(h.v1, 44));
@@ -569,8 +574,6 @@ INLINE void tags_finish(struct limbs h, vec s_low, vec s_high, uint8_t tags[MESS
         h.v0 = ADD64(h.v0, times_5(RIGHT(h.v2, 42)));
         h.v2 = AND(h.v2, MASK_42);
     }
-    h.v1 = ADD64(h.v1, RIGHT(h.v0, 44));
-    h.v0 = AND(h.v0, MASK_44);
 
     /* h + 5 - 2^130, if that is not negative */
     const vec t0 = ADD64(h.v0, _mm512_set1_epi64(5));
@@ -591,39 +594,50 @@ INLINE void tags_finish(struct limbs h, vec s_low, vec s_high, uint8_t tags[MESS
     _mm512_storeu_si512(tags[4], _mm512_unpackhi_epi64(low, high));
 }
 
-/* How many lanes a message gets. */
-static int segments_of(size_t n)
+/* How many lanes a message gets: 1 << that. */
+static int segments_shift(size_t n)
 {
-    return n == 1 ? 8 : n == 2 ? 4 : n <= 4 ? 2 : 1;
+    return n == 1 ? 3 : n == 2 ? 2 : n <= 4 ? 1 : 0;
+}
+
+/* Give every lane its segment, so that all end at the same step; lanes too many repeat the last message. Returns the
+ * number of steps. */
+static int lanes_set_up(struct lane lanes[MESSAGES], const struct wgfp_aead_message *messages, size_t n, int shift)
+{
+    const int segments = 1 << shift;
+    int steps = 0;
+
+    for (size_t i = 0; i < MESSAGES; i++) {
+        const size_t message = i >> shift;
+
+        lanes[i] = lane_of(&messages[message < n ? message : n - 1]);
+        const int share = (lanes[i].chunks + segments - 1) >> shift;
+        if (share > steps)
+            steps = share;
+    }
+    for (int i = 0; i < MESSAGES; i++)
+        lanes[i].first = lanes[i].chunks - (segments - (i & (segments - 1))) * steps;
+    return steps;
 }
 
 static void mac(struct wgfp_aead_message *messages, size_t n)
 {
-    const int segments = segments_of(n);
-    const size_t used = n * (size_t)segments;
+    const int shift = segments_shift(n);
     alignas(64) uint8_t tags[MESSAGES][WGFP_TAG_SIZE];
     const uint8_t *keys[MESSAGES];
     struct lane lanes[MESSAGES];
     struct poly1305 state;
     vec s_low, s_high;
-    int steps = 0, step = 0, inside = 0;
+    const int steps = lanes_set_up(lanes, messages, n, shift);
+    int step = 0, inside = 0; /* from this step on all lanes are past their first chunk */
 
     for (size_t i = 0; i < MESSAGES; i++) {
-        const struct wgfp_aead_message *message = &messages[i < used ? i / (size_t)segments : 0];
-
-        lanes[i] = i < used ? lane_of(message) : (struct lane){message->data, 0, 0, 0, 0};
-        keys[i] = message->key;
-        const int share = (lanes[i].chunks + segments - 1) / segments;
-        if (share > steps)
-            steps = share;
-    }
-    for (size_t i = 0; i < MESSAGES; i++) { /* all end at the same step */
-        lanes[i].first = (int)(i % (size_t)segments) * steps - (segments * steps - lanes[i].chunks);
-        if (1 - lanes[i].first > inside)
+        keys[i] = messages[i >> shift < n ? i >> shift : n - 1].key;
+        if (inside < 1 - lanes[i].first)
             inside = 1 - lanes[i].first;
     }
     keys_load(&state, keys, &s_low, &s_high);
-    if (segments == 1 && used == MESSAGES && inside < steps - 1) {
+    if (inside < steps - 1) {
         for (; step < inside; step++)
             step_edge(&state, lanes, step);
         steps_inside(&state, lanes, step, steps - 1);
@@ -631,11 +645,11 @@ static void mac(struct wgfp_aead_message *messages, size_t n)
     }
     for (; step < steps; step++)
         step_edge(&state, lanes, step);
-    if (segments > 1)
-        segments_join(&state, segments, steps);
+    if (shift > 0)
+        segments_join(&state, 1 << shift, steps);
     tags_finish(state.h, s_low, s_high, tags);
     for (size_t i = 0; i < n; i++)
-        memcpy(messages[i].tag, tags[i * (size_t)segments], WGFP_TAG_SIZE);
+        memcpy(messages[i].tag, tags[i << shift], WGFP_TAG_SIZE);
     wgfp_clear(&state, sizeof state);
     wgfp_clear(tags, sizeof tags);
 }
