@@ -18,7 +18,7 @@ from wgpy.configure import apply_update, check_update
 from wgpy.datapath import Counters
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
-from wgpy.engine.constants import HANDSHAKE_TOS, MILLISECOND
+from wgpy.engine.constants import HANDSHAKE_TOS, MILLISECOND, SECOND
 from wgpy.engine.device import Device
 from wgpy.engine.endpoint import Endpoint
 from wgpy.engine.errors import DropReason
@@ -35,8 +35,8 @@ _LOG = logging.getLogger("wgpy")
 _PACKETS_PER_TURN: Final = 64
 _HANDSHAKE_TIME_PER_TURN: Final = 2 * MILLISECOND
 _CONFIGURE_TIME_PER_TURN: Final = 2 * MILLISECOND
-# A storm of route changes costs one look at the routes in this time.
-_ROUTE_CHECK_INTERVAL: Final = 100 * MILLISECOND
+# In a storm of route changes, looking at the routes takes one part of the time in so many.
+_ROUTE_CHECK_SHARE: Final = 10
 
 
 class Timestamps(Protocol):
@@ -67,7 +67,7 @@ class Interface:
         self._last_timestamp = 0
         self._deadline: int | None = None
         self._turn_is_due = False
-        self._routes_checked = 0
+        self._next_route_check = 0
         self._route_check_is_due = False
         self._configuring = asyncio.Lock()
         self._closed = asyncio.Event()
@@ -230,14 +230,14 @@ class Interface:
         self._monitor.acknowledge()
         self._follow_mtu()
         self._look_at_link()
-        wait = self._routes_checked + _ROUTE_CHECK_INTERVAL - boottime()
+        wait = self._next_route_check - boottime()
         if self._closed.is_set() or self._route_check_is_due:
             return
         if wait <= 0:
             self._check_routes()
         else:
             self._route_check_is_due = True
-            self._loop.call_later(wait / 1e9, self._check_routes)
+            self._loop.call_later(wait / SECOND, self._check_routes)
 
     def _catch_up(self) -> int:
         """Do what is due by now, before what has just come in: after a suspend both are there at once.
@@ -274,15 +274,16 @@ class Interface:
         self._route_check_is_due = False
         if self._closed.is_set():
             return
-        self._settle(boottime())  # so that the engine knows all endpoints
+        began = boottime()
+        self._settle(began)  # so that the engine knows all endpoints
         for peer in self._device.peers.values():
             endpoint = peer.endpoint
             if endpoint and endpoint.local_interface:
                 interface = self._routes.interface_towards(endpoint, self._fwmark)
                 if interface != endpoint.local_interface:
                     self._device.clear_source(peer)
-        self._routes_checked = boottime()
         self._turn()
+        self._next_route_check = boottime() + (boottime() - began) * _ROUTE_CHECK_SHARE
 
     # -- Engine and data path --------------------------------------------------------------------
 
