@@ -235,6 +235,17 @@ def test_after_giving_up_staged_packets_are_gone_and_the_next_packet_starts_over
     assert pair.bob.delivered == [packet]
 
 
+def test_an_answer_after_giving_up_comes_too_late_as_its_ephemeral_key_is_erased() -> None:
+    bench = Bench()
+    bench.node_sends()
+    bench.run(200 * wp.NS)
+    last = bench.take()[-1]
+
+    response, _ = bench.paper.respond(last)
+
+    assert bench.exchange(response) == []
+
+
 def test_every_packet_that_waits_gives_the_handshake_another_90_s() -> None:
     pair = Pair()
     pair.simulation.network.loses = lambda flight: True
