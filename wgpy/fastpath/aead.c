@@ -20,6 +20,7 @@ static const struct wgfp_aead_kernel *const kernels[] = {
 /* Best first. */
 #if defined(WGFP_AEAD_X86)
     &wgfp_aead_avx512,
+    &wgfp_aead_avx2,
 #elif defined(WGFP_AEAD_ARM)
     &wgfp_aead_neon,
 #endif

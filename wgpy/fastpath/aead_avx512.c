@@ -3,7 +3,7 @@
  * ChaCha20: one block a lane, 16 lanes a vector, two sets of 16 at once, for one alone waits for its own results.
  * Poly1305: one message a lane, 8 lanes a vector; fewer messages are cut into segments, so that no lane idles.
  */
-#include "aead_kernel.h"
+#include "aead_lanes.h"
 
 #if defined(WGFP_AEAD_X86)
 
@@ -382,28 +382,6 @@ INLINE struct limbs chunk_absorb(const struct poly1305 *state, struct limbs h, c
     return carry(&p, &q);
 }
 
-/* What a lane reads. A message ends at a chunk's end, so zero blocks that do not count are put in front of it. */
-struct lane {
-    const uint8_t *message;
-    uint32_t length;
-    int chunks; /* of the whole message, the lengths' block included */
-    int pad;    /* blocks in front, 0 to 3 */
-    int first;  /* the chunk at step 0; before chunk 0 the lane idles */
-};
-
-static struct lane lane_of(const struct wgfp_aead_message *message)
-{
-    const int blocks = (int)(message->length / 16) + (message->length % 16 != 0) + 1;
-    const int chunks = (blocks + 3) / 4;
-
-    return (struct lane){message->data, message->length, chunks, 4 * chunks - blocks, 0};
-}
-
-INLINE const uint8_t *lane_at(const struct lane *lane, int step)
-{
-    return lane->message + 64 * (ptrdiff_t)(lane->first + step) - 16 * lane->pad;
-}
-
 /* The first chunk, with zeros in front. Nothing in front of the message is touched, also not by a masked load: that
  * would take long where a page is not there. */
 INLINE vec lane_load_first(const struct lane *lane)
@@ -600,26 +578,6 @@ static int segments_shift(size_t n)
     return n == 1 ? 3 : n == 2 ? 2 : n <= 4 ? 1 : 0;
 }
 
-/* Give every lane its segment, so that all end at the same step; lanes too many repeat the last message. Returns the
- * number of steps. */
-static int lanes_set_up(struct lane lanes[MESSAGES], const struct wgfp_aead_message *messages, size_t n, int shift)
-{
-    const int segments = 1 << shift;
-    int steps = 0;
-
-    for (size_t i = 0; i < MESSAGES; i++) {
-        const size_t message = i >> shift;
-
-        lanes[i] = lane_of(&messages[message < n ? message : n - 1]);
-        const int share = (lanes[i].chunks + segments - 1) >> shift;
-        if (share > steps)
-            steps = share;
-    }
-    for (int i = 0; i < MESSAGES; i++)
-        lanes[i].first = lanes[i].chunks - (segments - (i & (segments - 1))) * steps;
-    return steps;
-}
-
 static void mac(struct wgfp_aead_message *messages, size_t n)
 {
     const int shift = segments_shift(n);
@@ -628,14 +586,11 @@ static void mac(struct wgfp_aead_message *messages, size_t n)
     struct lane lanes[MESSAGES];
     struct poly1305 state;
     vec s_low, s_high;
-    const int steps = lanes_set_up(lanes, messages, n, shift);
-    int step = 0, inside = 0; /* from this step on all lanes are past their first chunk */
+    int inside, step = 0;
+    const int steps = lanes_set_up(lanes, MESSAGES, messages, n, shift, &inside);
 
-    for (size_t i = 0; i < MESSAGES; i++) {
+    for (size_t i = 0; i < MESSAGES; i++)
         keys[i] = messages[i >> shift < n ? i >> shift : n - 1].key;
-        if (inside < 1 - lanes[i].first)
-            inside = 1 - lanes[i].first;
-    }
     keys_load(&state, keys, &s_low, &s_high);
     if (inside < steps - 1) {
         for (; step < inside; step++)

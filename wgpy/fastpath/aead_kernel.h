@@ -63,6 +63,10 @@ extern const struct wgfp_aead_kernel wgfp_aead_neon;
 #define WGFP_AEAD_ARM 1
 #endif
 
+/* tag = h + s, modulo 2^128, of the one h below 2^130 - 5. `h` is five limbs of 26 bits or, in any of them, up to 31;
+ * it is changed. For kernels that have no better way. */
+void wgfp_poly1305_finish(uint32_t h[5], const uint8_t s[16], uint8_t tag[16]);
+
 /* ChaCha20's first four words, "expand 32-byte k". */
 static const uint32_t wgfp_sigma[4] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
 

@@ -126,10 +126,8 @@ static void poly1305_block(struct poly1305 *state, const uint8_t block[BLOCK])
     state->h[1] += (uint32_t)(carry >> LIMB_BITS);
 }
 
-/* tag = h + s, modulo 2^128, of the one h below 2^130 - 5. */
-static void poly1305_finish(struct poly1305 *state, const uint8_t s[BLOCK], uint8_t tag[BLOCK])
+void wgfp_poly1305_finish(uint32_t h[LIMBS], const uint8_t s[BLOCK], uint8_t tag[BLOCK])
 {
-    uint32_t *h = state->h;
     uint32_t less[LIMBS]; /* h - (2^130 - 5), that is h + 5 - 2^130 */
     uint32_t carry = 0;
 
@@ -187,7 +185,7 @@ static void mac(struct wgfp_aead_message *messages, size_t n)
         memset(last, 0, BLOCK); /* no associated data: its length is 0 */
         wgfp_store32(last + 8, message->length);
         poly1305_block(&state, last);
-        poly1305_finish(&state, message->key + BLOCK, message->tag);
+        wgfp_poly1305_finish(state.h, message->key + BLOCK, message->tag);
     }
     wgfp_clear(&state, sizeof state);
 }

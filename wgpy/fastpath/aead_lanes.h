@@ -1,0 +1,86 @@
+/* How messages are laid out over the SIMD lanes of Poly1305, for kernels of any width.
+ *
+ * A message's blocks of 16 bytes (its data, padded, and the block of the two lengths) are taken four at a time, a
+ * chunk, in every lane at once. So that all end at the same step, zero blocks that do not count are put in front.
+ * Where there are fewer messages than lanes, each is cut into 2, 4 or 8 segments, one a lane.
+ */
+#ifndef WGFP_AEAD_LANES_H
+#define WGFP_AEAD_LANES_H
+
+#include "aead_kernel.h"
+
+#include <string.h>
+
+/* What one lane reads. */
+struct lane {
+    const uint8_t *message;
+    uint32_t length;
+    int chunks; /* of the whole message, the lengths' block included */
+    int pad;    /* blocks in front of chunk 0's, 0 to 3 */
+    int first;  /* the chunk that is read at step 0; before chunk 0 the lane idles */
+};
+
+static inline struct lane lane_of(const struct wgfp_aead_message *message)
+{
+    const int blocks = (int)(message->length / 16) + (message->length % 16 != 0) + 1;
+    const int chunks = (blocks + 3) / 4;
+
+    return (struct lane){message->data, message->length, chunks, 4 * chunks - blocks, 0};
+}
+
+/* Give every lane a segment, 1 << shift lanes a message; lanes too many repeat the last message. Returns the number
+ * of steps. From step `inside` on every lane is past its message's first chunk. */
+static inline int lanes_set_up(struct lane *lanes, int count, const struct wgfp_aead_message *messages, size_t n,
+                               int shift, int *inside)
+{
+    const int segments = 1 << shift;
+    int steps = 0, least = 0;
+
+    for (int i = 0; i < count; i++) {
+        const size_t message = (size_t)i >> shift;
+
+        lanes[i] = lane_of(&messages[message < n ? message : n - 1]);
+        const int share = (lanes[i].chunks + segments - 1) >> shift;
+        if (share > steps)
+            steps = share;
+    }
+    for (int i = 0; i < count; i++) {
+        lanes[i].first = lanes[i].chunks - (segments - (i & (segments - 1))) * steps;
+        if (lanes[i].first < least)
+            least = lanes[i].first;
+    }
+    *inside = 1 - least;
+    return steps;
+}
+
+static inline const uint8_t *lane_at(const struct lane *lane, int step)
+{
+    return lane->message + 64 * (ptrdiff_t)(lane->first + step) - 16 * lane->pad;
+}
+
+/* Copy any chunk, also the first or the last; the bits of the result say which of its blocks count. */
+static inline unsigned lane_copy(const struct lane *lane, int step, uint8_t chunk[64])
+{
+    const int first_block = 4 * (lane->first + step) - lane->pad;
+    const int last_block = 4 * lane->chunks - lane->pad - 1;
+    unsigned counts = 0;
+
+    memset(chunk, 0, 64);
+    for (int k = 0; k < 4; k++) {
+        const int block = first_block + k;
+        const uint32_t at = 16 * (uint32_t)block;
+
+        if (block < 0)
+            continue;
+        counts |= 1u << k;
+        if (block == last_block)
+            wgfp_store32(chunk + 16 * k + 8, lane->length);
+        else if (lane->length - at >= 16)
+            memcpy(chunk + 16 * k, lane->message + at, 16);
+        else
+            memcpy(chunk + 16 * k, lane->message + at, lane->length - at);
+    }
+    return counts;
+}
+
+#endif
