@@ -67,6 +67,8 @@ class TimestampFiles:
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "w") as file:
                 file.write(f"{timestamp} {state}\n")
+                file.flush()
+                os.fsync(fd)  # a power cut must not leave the new name with nothing behind it
             new.replace(path)
         except OSError as error:
             self._warn(f"cannot keep the clock of a key for the next start: {error}")
