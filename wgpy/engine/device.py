@@ -363,13 +363,8 @@ class Device:
         if last is not None and now - last < INITIATION_MIN_INTERVAL:
             raise HandshakeError(DropReason.INITIATION_FLOOD)
         index = self._indices.allocate(peer.id)
-        try:
-            response, session = create_response(
-                initiation, peer.preshared_key, index, self._random(KEY_LENGTH)
-            )
-        except HandshakeError:
-            self._indices.release(index)
-            raise
+        # This cannot fail any more: both keys it depends on have shown that they are not of low order.
+        response, session = create_response(initiation, peer.preshared_key, index, self._random(KEY_LENGTH))
         peer.latest_timestamp = initiation.timestamp
         peer.last_initiation_consumed = now
         peer.rx_bytes += message.LAYOUT.size
