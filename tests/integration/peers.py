@@ -3,6 +3,7 @@
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -66,14 +67,21 @@ class Kernel:
 
 
 def wait_until_listening(host: Host, interface: str, process: HostProcess) -> None:
-    """Wait for a daemon's socket. Not by `wg`, which removes a socket that does not listen yet."""
+    """Wait for a daemon's first answer. Not by `wg`, which removes a socket that does not listen yet."""
     path = str(host.path(f"/run/wireguard/{interface}.sock"))
 
-    def listens() -> bool:
-        with socket.socket(socket.AF_UNIX) as caller:
-            return caller.connect_ex(path) == 0
+    def answers() -> bool:
+        with (
+            socket.socket(socket.AF_UNIX) as caller,
+            suppress(OSError),
+        ):  # not there, not listening, or just gone
+            caller.settimeout(5)
+            caller.connect(path)
+            caller.sendall(b"get=1\n\n")
+            return caller.recv(1) != b""
+        return False
 
-    eventually(lambda: listens() or not process.is_running(), f"{interface}.sock listens", within=10)
+    eventually(lambda: answers() or not process.is_running(), f"{interface}.sock answers", within=10)
     if not process.is_running():
         raise AssertionError(f"the daemon ended at once: {process.wait()}")
 
