@@ -66,17 +66,73 @@ static uint32_t positions_set(struct positions *positions, const struct wgfp_aea
     return lane;
 }
 
-#define ADD(a, b) a = _mm256_add_epi32(a, b)
-#define XOR_SHUFFLE(d, a, how) d = _mm256_shuffle_epi8(_mm256_xor_si256(d, a), how)
-#define XOR_ROTATE(b, c, bits) \
-    b = _mm256_xor_si256(b, c), b = _mm256_or_si256(_mm256_slli_epi32(b, bits), _mm256_srli_epi32(b, 32 - (bits)))
+/* What ChaCha20 begins with: rows 0 to 11 are alike in all lanes, row 13 is 0. */
+struct chacha20_input {
+    struct positions positions;
+    uint32_t words[12];
+};
 
-/* Two quarter rounds side by side. Not four: the 16 registers hold rows a, b and d, and half of c. */
-#define TWO_QUARTERS(a0, b0, c0, d0, a1, b1, c1, d1) \
-    ADD(a0, b0), ADD(a1, b1), XOR_SHUFFLE(d0, a0, left_16), XOR_SHUFFLE(d1, a1, left_16); \
-    ADD(c0, d0), ADD(c1, d1), XOR_ROTATE(b0, c0, 12), XOR_ROTATE(b1, c1, 12); \
-    ADD(a0, b0), ADD(a1, b1), XOR_SHUFFLE(d0, a0, left_8), XOR_SHUFFLE(d1, a1, left_8); \
-    ADD(c0, d0), ADD(c1, d1), XOR_ROTATE(b0, c0, 7), XOR_ROTATE(b1, c1, 7);
+/* The rounds are assembly text, for the 16 registers just do: rows a, b and d of the four columns are in registers 0 to
+ * 7 and 12 to 15, two of the four rows c in 8 and 9, the other two in memory, and 10 and 11 are spare. Compilers
+ * spill many more. */
+#define YMM(n) "%%ymm" #n
+#define OP3(op, a, b, to) #op " " a ", " b ", " to "\n\t"
+#define ADD(a, b) OP3(vpaddd, YMM(b), YMM(a), YMM(a))
+#define XOR(a, b) OP3(vpxor, YMM(b), YMM(a), YMM(a))
+#define SHUFFLE(a, how) OP3(vpshufb, how, YMM(a), YMM(a))
+#define ROTATE_2(b0, b1, left, right) \
+    OP3(vpslld, "$" #left, YMM(b0), YMM(10)) OP3(vpslld, "$" #left, YMM(b1), YMM(11)) \
+    OP3(vpsrld, "$" #right, YMM(b0), YMM(b0)) OP3(vpsrld, "$" #right, YMM(b1), YMM(b1)) \
+    OP3(vpor, YMM(10), YMM(b0), YMM(b0)) OP3(vpor, YMM(11), YMM(b1), YMM(b1))
+
+/* Half of a quarter round in two columns or diagonals: a += b, d ^= a, rotate d; c += d, b ^= c, rotate b */
+#define TWO_HALVES(a0, b0, d0, a1, b1, d1, shuffle, left, right) \
+    ADD(a0, b0) ADD(a1, b1) XOR(d0, a0) XOR(d1, a1) SHUFFLE(d0, shuffle) SHUFFLE(d1, shuffle) \
+    ADD(8, d0) ADD(9, d1) XOR(b0, 8) XOR(b1, 9) ROTATE_2(b0, b1, left, right)
+#define TWO_QUARTERS(a0, b0, d0, a1, b1, d1) \
+    TWO_HALVES(a0, b0, d0, a1, b1, d1, "%[left_16]", 12, 20) TWO_HALVES(a0, b0, d0, a1, b1, d1, "%[left_8]", 7, 25)
+
+#define MOVE(from, to) "vmovdqa " from ", " to "\n\t"
+#define ROW(n) "32*" #n "(%[rows])"
+#define STORE(n) MOVE(YMM(n), ROW(n))
+#define SWAP_C(c0, c1, d0, d1) \
+    MOVE(YMM(8), ROW(c0)) MOVE(YMM(9), ROW(c1)) MOVE(ROW(d0), YMM(8)) MOVE(ROW(d1), YMM(9))
+#define DOUBLE_ROUND \
+    TWO_QUARTERS(0, 4, 12, 1, 5, 13) SWAP_C(8, 9, 10, 11) TWO_QUARTERS(2, 6, 14, 3, 7, 15) \
+    TWO_QUARTERS(0, 5, 15, 1, 6, 12) SWAP_C(10, 11, 8, 9) TWO_QUARTERS(2, 7, 13, 3, 4, 14)
+
+#define LOAD_WORD(n, to) "vpbroadcastd 4*" #n "(%[words]), " YMM(to) "\n\t"
+
+static const alignas(32) uint8_t left_16[32] = {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13,
+                                                2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13};
+static const alignas(32) uint8_t left_8[32] = {3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14,
+                                               3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14};
+
+static void rounds(const struct chacha20_input *input, uint32_t lane, vec rows[16])
+{
+    int double_rounds = 10;
+
+    __asm__ volatile(
+        LOAD_WORD(10, 8) LOAD_WORD(11, 9) MOVE(YMM(8), ROW(10)) MOVE(YMM(9), ROW(11))
+        LOAD_WORD(0, 0) LOAD_WORD(1, 1) LOAD_WORD(2, 2) LOAD_WORD(3, 3) LOAD_WORD(4, 4) LOAD_WORD(5, 5)
+        LOAD_WORD(6, 6) LOAD_WORD(7, 7) LOAD_WORD(8, 8) LOAD_WORD(9, 9)
+        "vmovdqu (%[block]), %%ymm12\n\t"
+        "vpxor %%ymm13, %%ymm13, %%ymm13\n\t"
+        "vmovdqu (%[low]), %%ymm14\n\t"
+        "vmovdqu (%[high]), %%ymm15\n\t"
+        ".balign 64\n"
+        "1:\n\t" DOUBLE_ROUND
+        "dec %[n]\n\t"
+        "jnz 1b\n\t"
+        STORE(0) STORE(1) STORE(2) STORE(3) STORE(4) STORE(5) STORE(6) STORE(7) STORE(8) STORE(9)
+        STORE(12) STORE(13) STORE(14) STORE(15)
+        : [n] "+r"(double_rounds)
+        : [words] "r"(input->words), [block] "r"(input->positions.block + lane),
+          [low] "r"(input->positions.nonce_low + lane), [high] "r"(input->positions.nonce_high + lane),
+          [rows] "r"(rows), [left_16] "m"(left_16), [left_8] "m"(left_8)
+        : "memory", "cc", "ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7", "ymm8", "ymm9", "ymm10",
+          "ymm11", "ymm12", "ymm13", "ymm14", "ymm15");
+}
 
 /* Four rows to four words of each lane: half p (128 bits) of row j are then these words of lane 4 p + j. */
 #define TRANSPOSE_4(r0, r1, r2, r3) \
@@ -98,51 +154,44 @@ INLINE void blocks_write(uint8_t *blocks, int j, vec words_0, vec words_4, vec w
     store(blocks + 64 * (4 + j) + 32, _mm256_permute2x128_si256(words_8, words_12, 0x31));
 }
 
-static void set_stream(const uint32_t words[12], const struct positions *positions, uint32_t lane, uint8_t *blocks)
+/* After the rounds, whose rows are where the blocks are to be: add the input, and bring each lane's words together. */
+INLINE void set_finish(const struct chacha20_input *input, uint32_t lane, uint8_t *blocks)
 {
-    const vec left_16 = _mm256_set_epi8(13, 12, 15, 14, 9, 8, 11, 10, 5, 4, 7, 6, 1, 0, 3, 2, 13, 12, 15, 14, 9, 8, 11,
-                                        10, 5, 4, 7, 6, 1, 0, 3, 2);
-    const vec left_8 = _mm256_set_epi8(14, 13, 12, 15, 10, 9, 8, 11, 6, 5, 4, 7, 2, 1, 0, 3, 14, 13, 12, 15, 10, 9, 8,
-                                       11, 6, 5, 4, 7, 2, 1, 0, 3);
-#define WORD(n) _mm256_set1_epi32((int)words[n])
-    vec x0 = WORD(0), x1 = WORD(1), x2 = WORD(2), x3 = WORD(3), x4 = WORD(4), x5 = WORD(5);
-    vec x6 = WORD(6), x7 = WORD(7), x8 = WORD(8), x9 = WORD(9), x10 = WORD(10), x11 = WORD(11);
-    vec x12 = load(positions->block + lane), x13 = _mm256_setzero_si256();
-    vec x14 = load(positions->nonce_low + lane), x15 = load(positions->nonce_high + lane);
+    const struct positions *positions = &input->positions;
+    const vec *rows = (const vec *)(const void *)blocks;
+#define WORDS(n) _mm256_add_epi32(rows[n], _mm256_set1_epi32((int)input->words[n]))
+    vec x0 = WORDS(0), x1 = WORDS(1), x2 = WORDS(2), x3 = WORDS(3);
+    vec x4 = WORDS(4), x5 = WORDS(5), x6 = WORDS(6), x7 = WORDS(7);
+    vec x8 = WORDS(8), x9 = WORDS(9), x10 = WORDS(10), x11 = WORDS(11);
+#undef WORDS
+    vec x12 = _mm256_add_epi32(rows[12], load(positions->block + lane)), x13 = rows[13];
+    vec x14 = _mm256_add_epi32(rows[14], load(positions->nonce_low + lane));
+    vec x15 = _mm256_add_epi32(rows[15], load(positions->nonce_high + lane));
 
-    for (int round = 0; round < 20; round += 2) {
-        TWO_QUARTERS(x0, x4, x8, x12, x1, x5, x9, x13)
-        TWO_QUARTERS(x2, x6, x10, x14, x3, x7, x11, x15)
-        TWO_QUARTERS(x0, x5, x10, x15, x1, x6, x11, x12)
-        TWO_QUARTERS(x2, x7, x8, x13, x3, x4, x9, x14)
-    }
-    ADD(x0, WORD(0)), ADD(x1, WORD(1)), ADD(x2, WORD(2)), ADD(x3, WORD(3));
     TRANSPOSE_4(x0, x1, x2, x3);
-    ADD(x4, WORD(4)), ADD(x5, WORD(5)), ADD(x6, WORD(6)), ADD(x7, WORD(7));
     TRANSPOSE_4(x4, x5, x6, x7);
-    ADD(x8, WORD(8)), ADD(x9, WORD(9)), ADD(x10, WORD(10)), ADD(x11, WORD(11));
     TRANSPOSE_4(x8, x9, x10, x11);
-    ADD(x12, load(positions->block + lane));
-    ADD(x14, load(positions->nonce_low + lane)), ADD(x15, load(positions->nonce_high + lane));
     TRANSPOSE_4(x12, x13, x14, x15);
     blocks_write(blocks, 0, x0, x4, x8, x12);
     blocks_write(blocks, 1, x1, x5, x9, x13);
     blocks_write(blocks, 2, x2, x6, x10, x14);
     blocks_write(blocks, 3, x3, x7, x11, x15);
-#undef WORD
 }
 
 static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
 {
-    struct positions positions;
-    const uint32_t lanes = positions_set(&positions, runs, n);
-    uint32_t words[12];
+    struct chacha20_input input;
+    const uint32_t lanes = positions_set(&input.positions, runs, n);
 
-    memcpy(words, wgfp_sigma, sizeof wgfp_sigma);
-    memcpy(words + 4, key, WGFP_KEY_SIZE);
-    for (uint32_t lane = 0; lane < lanes; lane += LANES)
-        set_stream(words, &positions, lane, blocks + lane * WGFP_BLOCK_SIZE);
-    wgfp_clear(words, sizeof words);
+    memcpy(input.words, wgfp_sigma, sizeof wgfp_sigma);
+    memcpy(input.words + 4, key, WGFP_KEY_SIZE);
+    for (uint32_t lane = 0; lane < lanes; lane += LANES) {
+        uint8_t *at = blocks + lane * WGFP_BLOCK_SIZE;
+
+        rounds(&input, lane, (vec *)(void *)at);
+        set_finish(&input, lane, at);
+    }
+    wgfp_clear(input.words, sizeof input.words);
 }
 
 static void xor(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t length)
@@ -172,9 +221,10 @@ struct limbs {
     vec v0, v1, v2, v3, v4;
 };
 
-/* A factor, and 5 times its upper limbs: 2^130 is 5. */
+/* A factor r: 5 r1, 5 r2, 5 r3, 5 r4, r0, r1, r2, r3, r4, for 2^130 is 5. Limb i of a number times r adds to limb j of
+ * the product what stands at 4 - i + j. */
 struct factor {
-    vec r0, r1, r2, r3, r4, r1_5, r2_5, r3_5, r4_5;
+    vec v[9];
 };
 
 struct poly1305 {
@@ -197,8 +247,7 @@ INLINE vec times_5(vec a)
 
 INLINE struct factor factor_of(struct limbs a)
 {
-    return (struct factor){a.v0,          a.v1,          a.v2,          a.v3,         a.v4,
-                           times_5(a.v1), times_5(a.v2), times_5(a.v3), times_5(a.v4)};
+    return (struct factor){{times_5(a.v1), times_5(a.v2), times_5(a.v3), times_5(a.v4), a.v0, a.v1, a.v2, a.v3, a.v4}};
 }
 
 INLINE struct limbs limbs_add(struct limbs a, struct limbs b)
@@ -207,20 +256,42 @@ INLINE struct limbs limbs_add(struct limbs a, struct limbs b)
                           ADD64(a.v4, b.v4)};
 }
 
-/* a * r, each limb the sum of five products */
-INLINE struct limbs product(struct limbs a, const struct factor *r)
+/* sum += limb * (f[0], f[1], f[2], f[3], f[4]). Assembly text, for gcc keeps sums in memory when left to itself, and
+ * then each of the twenty additions to one takes as long as a store and a load. */
+INLINE void limb_multiply_add(struct limbs *sum, vec limb, const vec *f)
 {
-#define MUL(x, y) _mm256_mul_epu32(x, y)
-#define SUM(a, b, c, d, e) ADD64(ADD64(ADD64(a, b), ADD64(c, d)), e)
-    return (struct limbs){
-        SUM(MUL(a.v0, r->r0), MUL(a.v1, r->r4_5), MUL(a.v2, r->r3_5), MUL(a.v3, r->r2_5), MUL(a.v4, r->r1_5)),
-        SUM(MUL(a.v0, r->r1), MUL(a.v1, r->r0), MUL(a.v2, r->r4_5), MUL(a.v3, r->r3_5), MUL(a.v4, r->r2_5)),
-        SUM(MUL(a.v0, r->r2), MUL(a.v1, r->r1), MUL(a.v2, r->r0), MUL(a.v3, r->r4_5), MUL(a.v4, r->r3_5)),
-        SUM(MUL(a.v0, r->r3), MUL(a.v1, r->r2), MUL(a.v2, r->r1), MUL(a.v3, r->r0), MUL(a.v4, r->r4_5)),
-        SUM(MUL(a.v0, r->r4), MUL(a.v1, r->r3), MUL(a.v2, r->r2), MUL(a.v3, r->r1), MUL(a.v4, r->r0)),
-    };
-#undef MUL
-#undef SUM
+    vec a, b;
+
+    __asm__("vpmuludq 0*32(%[f]), %[limb], %[a]\n\t"
+            "vpmuludq 1*32(%[f]), %[limb], %[b]\n\t"
+            "vpaddq %[a], %[v0], %[v0]\n\t"
+            "vpaddq %[b], %[v1], %[v1]\n\t"
+            "vpmuludq 2*32(%[f]), %[limb], %[a]\n\t"
+            "vpmuludq 3*32(%[f]), %[limb], %[b]\n\t"
+            "vpaddq %[a], %[v2], %[v2]\n\t"
+            "vpaddq %[b], %[v3], %[v3]\n\t"
+            "vpmuludq 4*32(%[f]), %[limb], %[a]\n\t"
+            "vpaddq %[a], %[v4], %[v4]\n\t"
+            : [v0] "+x"(sum->v0), [v1] "+x"(sum->v1), [v2] "+x"(sum->v2), [v3] "+x"(sum->v3), [v4] "+x"(sum->v4),
+              [a] "=&x"(a), [b] "=&x"(b)
+            : [limb] "x"(limb), [f] "r"(f), "m"(*(const vec(*)[5])f));
+}
+
+/* sum += a * r. One limb after the other: so few registers are taken. */
+INLINE void multiply_add(struct limbs *sum, struct limbs a, const struct factor *r)
+{
+    limb_multiply_add(sum, a.v0, r->v + 4);
+    limb_multiply_add(sum, a.v1, r->v + 3);
+    limb_multiply_add(sum, a.v2, r->v + 2);
+    limb_multiply_add(sum, a.v3, r->v + 1);
+    limb_multiply_add(sum, a.v4, r->v);
+}
+
+INLINE struct limbs limbs_zero(void)
+{
+    const vec zero = _mm256_setzero_si256();
+
+    return (struct limbs){zero, zero, zero, zero, zero};
 }
 
 /* Two carries at a time, from limbs 0 and 3 on: all limbs end below 2^26 but 1 and 4, which may be a little above. */
@@ -240,7 +311,10 @@ INLINE struct limbs carry(struct limbs a)
 
 INLINE struct limbs multiply(struct limbs a, const struct factor *r)
 {
-    return carry(product(a, r));
+    struct limbs sum = limbs_zero();
+
+    multiply_add(&sum, a, r);
+    return carry(sum);
 }
 
 INLINE struct limbs limbs_of(vec low, vec high, vec bit_128)
@@ -272,12 +346,13 @@ INLINE struct limbs block_load(const uint8_t *const at[MESSAGES], ptrdiff_t offs
 INLINE struct limbs chunk_absorb(const struct poly1305 *state, struct limbs h, const uint8_t *const at[MESSAGES],
                                  ptrdiff_t offset, const vec bits[4])
 {
-    struct limbs sum = product(block_load(at, offset + 16, bits[1]), &state->r3);
+    struct limbs sum = limbs_zero();
 
-    sum = limbs_add(sum, product(block_load(at, offset + 32, bits[2]), &state->r2));
-    sum = limbs_add(sum, product(block_load(at, offset + 48, bits[3]), &state->r1));
-    h = limbs_add(h, block_load(at, offset, bits[0])); /* last, for h is late */
-    return carry(limbs_add(sum, product(h, &state->r4)));
+    multiply_add(&sum, block_load(at, offset + 16, bits[1]), &state->r3);
+    multiply_add(&sum, block_load(at, offset + 32, bits[2]), &state->r2);
+    multiply_add(&sum, block_load(at, offset + 48, bits[3]), &state->r1);
+    multiply_add(&sum, limbs_add(h, block_load(at, offset, bits[0])), &state->r4); /* last, for h is late */
+    return carry(sum);
 }
 
 /* One step in which lanes may begin or end. */
@@ -317,18 +392,17 @@ static void steps_inside(struct poly1305 *state, const struct lane lanes[MESSAGE
 /* r, clamped, and its powers. */
 static void keys_load(struct poly1305 *state, const uint8_t *const keys[MESSAGES])
 {
-    const vec zero = _mm256_setzero_si256();
     vec low, high;
 
     words_load(&low, &high, keys, 0);
     const struct limbs r = limbs_of(AND(low, _mm256_set1_epi64x(0x0ffffffc0fffffff)),
-                                    AND(high, _mm256_set1_epi64x(0x0ffffffc0ffffffc)), zero);
+                                    AND(high, _mm256_set1_epi64x(0x0ffffffc0ffffffc)), _mm256_setzero_si256());
     state->r1 = factor_of(r);
     const struct limbs r2 = multiply(r, &state->r1);
     state->r2 = factor_of(r2);
     state->r3 = factor_of(multiply(r2, &state->r1));
     state->r4 = factor_of(multiply(r2, &state->r2));
-    state->h = (struct limbs){zero, zero, zero, zero, zero};
+    state->h = limbs_zero();
 }
 
 /* Each limb of a in the lanes of the mask (32 bits each), of b in the others. */
@@ -340,11 +414,11 @@ static void keys_load(struct poly1305 *state, const uint8_t *const keys[MESSAGES
 /* Multiply each segment's sum by r^4 to the power of the chunks behind it. */
 static void segments_weigh(struct poly1305 *state, int shift, int steps)
 {
-    const vec zero = _mm256_setzero_si256();
-    const struct limbs one = {_mm256_set1_epi64x(1), zero, zero, zero, zero};
-    struct limbs power = {state->r4.r0, state->r4.r1, state->r4.r2, state->r4.r3, state->r4.r4};
+    const vec *r4 = state->r4.v + 4;
+    struct limbs one = limbs_zero(), power = {r4[0], r4[1], r4[2], r4[3], r4[4]};
     struct factor factor;
 
+    one.v0 = _mm256_set1_epi64x(1);
     for (int bit = 30 - __builtin_clz((unsigned)steps); bit >= 0; bit--) { /* to the power of `steps` */
         factor = factor_of(power);
         power = multiply(power, &factor);

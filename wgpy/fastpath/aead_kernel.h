@@ -59,7 +59,7 @@ extern const struct wgfp_aead_kernel wgfp_aead_neon;
 /* Where the kernels' code is compiled at all. */
 #if defined(__x86_64__) && defined(__LP64__)
 #define WGFP_AEAD_X86 1
-#elif defined(WGFP_AEAD_NO_SUCH)
+#elif defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__)
 #define WGFP_AEAD_ARM 1
 #endif
 

@@ -26,6 +26,8 @@ ffibuilder.set_source(
     sources=["wgpy/_fastpath.c", *map(str, PARTS)],
     depends=[str(header) for header in HEADERS],
     include_dirs=[str(HERE)],
+    # Some Pythons ask for less; the cipher is up to a tenth faster with it.
+    extra_compile_args=["-O3"],
     # A wrong or missing compiler is no reason not to install: the portable data path does the same in Python.
     optional=True,
 )
