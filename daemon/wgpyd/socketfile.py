@@ -26,14 +26,11 @@ _IN_EVENT_SIZE: Final = 4096
 class SocketFile:
     """A listening socket, its path, and a descriptor that is readable when the file may be gone."""
 
-    def __init__(self, listener: socket.socket) -> None:
-        """Raises StartError if it is no listening socket that has a path."""
-        path = listener.getsockname()
-        if not isinstance(path, str) or not path:
-            raise StartError("WG_UAPI_FD is no Unix socket that has a path")
+    def __init__(self, listener: socket.socket, path: Path) -> None:
+        """Raises StartError if the path leads nowhere."""
         listener.setblocking(False)
         self.listener = listener
-        self.path = Path(path)
+        self.path = path
         try:
             self._file = self._identity()
             self._watch = _watch(self.path)
@@ -46,33 +43,38 @@ class SocketFile:
 
         Raises StartError if another daemon answers there.
         """
+        # Under its real name the socket listens from the first moment: `wg` unlinks one that does not.
+        unborn = path.with_name(f".{path.name}.new")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         umask = os.umask(0o022)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _clear(path)
+            unborn.unlink(missing_ok=True)
             os.umask(0o177)
-            listener.bind(str(path))
+            listener.bind(str(unborn))
+            listener.listen(BACKLOG)
+            unborn.rename(path)
         except OSError as error:
             listener.close()
-            raise StartError(f"cannot listen at {path}: {error.strerror}") from None
+            raise StartError(f"cannot listen at {path}: {error.strerror or error}") from None
         except StartError:
             listener.close()
             raise
         finally:
             os.umask(umask)
-        listener.listen(BACKLOG)
-        return cls(listener)
+        return cls(listener, path)
 
     @classmethod
     def adopt(cls, fd: int) -> "SocketFile":
         """Take over a listening descriptor. Raises StartError, and then it is still the caller's."""
         with suppress(OSError):
             listener = socket.socket(fileno=fd)
-            if listener.family == socket.AF_UNIX and _is_listening(listener):
-                return cls(listener)
+            path = listener.getsockname() if listener.family == socket.AF_UNIX else None
+            if isinstance(path, str) and path and _is_listening(listener):
+                return cls(listener, Path(path))
             listener.detach()
-        raise StartError(f"WG_UAPI_FD is {fd}, which is no listening Unix socket")
+        raise StartError(f"WG_UAPI_FD is {fd}, which is no listening Unix socket with a path")
 
     def fileno(self) -> int:
         return self._watch

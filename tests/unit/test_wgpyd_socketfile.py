@@ -3,6 +3,7 @@
 import select
 import socket
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,28 @@ def connects(path: Path) -> bool:
 def test_it_listens_for_its_owner_alone(socket_file: SocketFile, path: Path) -> None:
     assert connects(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_it_listens_from_the_moment_its_file_is_there(path: Path) -> None:
+    """`wg` unlinks a socket that refuses connections."""
+    path.parent.mkdir()
+    answers: list[bool] = []
+
+    def call_as_soon_as_it_is_there() -> None:
+        while not path.exists():
+            pass
+        answers.append(connects(path))
+
+    for _ in range(100):
+        caller = threading.Thread(target=call_as_soon_as_it_is_there)
+        caller.start()
+        made = SocketFile.create(path)
+        caller.join()
+        made.remove()
+        made.close()
+
+    assert answers == [True] * 100
+    assert list(path.parent.iterdir()) == []
 
 
 def test_the_file_of_a_daemon_that_died_is_replaced(path: Path) -> None:
