@@ -202,6 +202,7 @@ static void tags_check(struct batch *batch, size_t first, size_t n)
         memcpy(should, messages[i].tag, WGFP_TAG_SIZE);
         memcpy(is, packet->src + packet->length, WGFP_TAG_SIZE);
         packet->ok = ((should[0] ^ is[0]) | (should[1] ^ is[1])) == 0;
+        wgfp_publish(&packet->ok, sizeof packet->ok);
     }
     wgfp_clear(messages, sizeof messages);
 }

@@ -405,7 +405,7 @@ INLINE vec lane_load(const struct lane *lane, int step, unsigned *counts)
     const int chunk = lane->first + step;
 
     if (chunk <= 0) {
-        *counts = chunk < 0 ? 0 : 0xf << lane->pad & 0xf;
+        *counts = chunk < 0 ? 0 : 0xfu << lane->pad & 0xf;
         return chunk < 0 ? _mm512_setzero_si512() : lane_load_first(lane);
     }
     const uint32_t begin = 64 * (uint32_t)chunk - 16 * (uint32_t)lane->pad;

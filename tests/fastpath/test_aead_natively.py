@@ -1,0 +1,87 @@
+"""The AEAD without Python around it: under sanitizers, on other processors, and with secrets watched."""
+
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "wgpy/fastpath").glob("aead*.c"))
+CHECK = ROOT / "tests/fastpath/aead_check.c"
+SECRETS = ROOT / "tests/fastpath/aead_secrets.c"
+STRICT = ["-std=c11", "-O3", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+
+# What an emulator can stand for: big-endian, 32 bits, and NEON where this machine is no ARM.
+EMULATED = ["s390x-linux-gnu", "arm-linux-gnueabihf", "aarch64-linux-gnu"]
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    missing = [program for program in programs if shutil.which(program) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"there is no {', '.join(missing)} here")
+
+
+def build(compiler: str, program: Path, to: Path, *options: str) -> Path:
+    built = to / program.stem
+    command = [compiler, *STRICT, *options, "-I", str(ROOT / "wgpy/fastpath"), "-o", str(built), str(program)]
+    subprocess.run([*command, *map(str, SOURCES)], check=True)
+    return built
+
+
+def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+
+
+@needs("cc")
+def test_no_sanitizer_complains(tmp_path: Path) -> None:
+    program = build("cc", CHECK, tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+    result = run(program, "100", "2")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "portable: 100 rounds" in result.stdout
+
+
+@needs("clang")
+def test_another_compiler_makes_the_same_of_it(tmp_path: Path) -> None:
+    result = run(build("clang", CHECK, tmp_path), "100", "3")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(target, marks=needs(f"{target}-gcc", f"qemu-{target.partition('-')[0]}"))
+        for target in EMULATED
+    ],
+)
+def test_other_processors_agree(target: str, tmp_path: Path) -> None:
+    program = build(f"{target}-gcc", CHECK, tmp_path, "-static")
+
+    result = run(f"qemu-{target.partition('-')[0]}", program, "20", "4")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "portable: 20 rounds" in result.stdout
+    assert ("neon: 20 rounds" in result.stdout) == target.startswith("aarch64")
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build("cc", SECRETS, tmp_path_factory.mktemp("watched"), "-DWGFP_CHECK_SECRETS")
+
+
+@needs("cc", "valgrind")
+def test_neither_branches_nor_addresses_depend_on_secrets(watched: Path) -> None:
+    result = run("valgrind", "-q", "--error-exitcode=1", watched)
+
+    assert result.returncode == 0, result.stderr
+    assert "portable: checked" in result.stdout
+    assert "wrongly" not in result.stdout
+    assert ("avx2: checked" in result.stdout) == (platform.machine() == "x86_64")
+
+
+@needs("cc", "valgrind")
+def test_a_branch_that_depends_on_a_secret_would_be_seen(watched: Path) -> None:
+    assert run("valgrind", "-q", "--error-exitcode=1", watched, "leak").returncode == 1
