@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from wgpy import uapi_client
 from wgpy.keys import PublicKey
 from wgpy.uapi import (
     AllowedIPChange,
@@ -21,7 +20,8 @@ from wgpy.uapi import (
     encode_status,
     parse_prefix,
 )
-from wgpy.uapi_client import InterfaceError, NoSuchInterfaceError
+from wgpy.uapi import client as uapi_client
+from wgpy.uapi.client import InterfaceError, NoSuchInterfaceError
 
 STATUS = DeviceStatus(listen_port=51820, fwmark=7)
 

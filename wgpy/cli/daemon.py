@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from wgpy import uapi_client
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.uapi_client import InterfaceError
+from wgpy.uapi import client as uapi_client
+from wgpy.uapi.client import InterfaceError
 
 _START_TIMEOUT: Final = 10.0  # seconds
 _STOP_TIMEOUT: Final = 5.0

@@ -13,7 +13,7 @@ from wgpy.cli.keys import genkey, genpsk, pubkey
 from wgpy.cli.show import show
 from wgpy.cli.tunnel import down, up
 from wgpy.config import ConfigError
-from wgpy.uapi_client import InterfaceError
+from wgpy.uapi.client import InterfaceError
 
 _FAILURE: Final = 1
 _USAGE: Final = 2

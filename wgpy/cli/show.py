@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from wgpy import uapi_client
 from wgpy.engine.constants import SECOND
 from wgpy.keys import PresharedKey, PrivateKey
 from wgpy.uapi import DeviceStatus, PeerStatus, format_prefix
+from wgpy.uapi import client as uapi_client
 
 
 def show(interface: str, *, as_json: bool, show_keys: bool) -> None:

@@ -18,14 +18,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from wgpy import uapi_client
 from wgpy.cli import daemon, plan
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolve
 from wgpy.config import Config, load, to_update, with_status, write
 from wgpy.uapi import DeviceStatus
-from wgpy.uapi_client import InterfaceError
+from wgpy.uapi import client as uapi_client
+from wgpy.uapi.client import InterfaceError
 
 CONFIG_DIRECTORY: Final = Path("/etc/wireguard")
 _INTERFACE_NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")

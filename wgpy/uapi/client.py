@@ -11,15 +11,9 @@ from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Final
 
-from wgpy.uapi import (
-    GET_REQUEST,
-    DeviceStatus,
-    DeviceUpdate,
-    UapiError,
-    decode_errno,
-    decode_status,
-    encode_set,
-)
+from .answers import decode_errno, decode_status
+from .requests import GET_REQUEST, encode_set
+from .values import DeviceStatus, DeviceUpdate, UapiError
 
 SOCKET_DIRECTORY: Final = Path("/var/run/wireguard")
 _TIMEOUT: Final = 10.0  # seconds in which the daemon must say something
@@ -52,9 +46,7 @@ def get(interface: str, directory: Path = SOCKET_DIRECTORY) -> DeviceStatus:
     try:
         return decode_status(answer)
     except UapiError as error:
-        raise InterfaceError(
-            f"the daemon of {interface} gave an answer that makes no sense: {error}"
-        ) from None
+        raise _nonsense(interface, error) from None
 
 
 def set_(interface: str, update: DeviceUpdate, directory: Path = SOCKET_DIRECTORY) -> None:
@@ -63,9 +55,7 @@ def set_(interface: str, update: DeviceUpdate, directory: Path = SOCKET_DIRECTOR
     try:
         number = decode_errno(answer)
     except UapiError as error:
-        raise InterfaceError(
-            f"the daemon of {interface} gave an answer that makes no sense: {error}"
-        ) from None
+        raise _nonsense(interface, error) from None
     if number:
         why = os.strerror(abs(number))
         raise InterfaceError(f"the daemon of {interface} refused the settings: {why}; its log says which")

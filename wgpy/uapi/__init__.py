@@ -1,0 +1,42 @@
+"""The cross-platform configuration protocol (UAPI): values, and their text form in both directions.
+
+Sans-IO but for `client`. Used by the daemon that serves it and by whoever configures a daemon.
+https://www.wireguard.com/xplatform/
+"""
+
+from .answers import decode_errno, decode_status, encode_errno, encode_status
+from .requests import (
+    GET_REQUEST,
+    MAX_LINE_LENGTH,
+    MAX_REQUEST_LINES,
+    GetRequest,
+    Request,
+    RequestParser,
+    encode_set,
+)
+from .text import format_prefix, parse_endpoint, parse_fwmark, parse_prefix
+from .values import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate, UapiError
+
+__all__ = [
+    "GET_REQUEST",
+    "MAX_LINE_LENGTH",
+    "MAX_REQUEST_LINES",
+    "AllowedIPChange",
+    "DeviceStatus",
+    "DeviceUpdate",
+    "GetRequest",
+    "PeerStatus",
+    "PeerUpdate",
+    "Request",
+    "RequestParser",
+    "UapiError",
+    "decode_errno",
+    "decode_status",
+    "encode_errno",
+    "encode_set",
+    "encode_status",
+    "format_prefix",
+    "parse_endpoint",
+    "parse_fwmark",
+    "parse_prefix",
+]

@@ -1,0 +1,83 @@
+"""What a `set` asks for and a `get` tells, as values; and what is wrong with one that makes no sense."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from wgpy.engine.actions import AllowedIP
+from wgpy.engine.endpoint import Endpoint
+from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+
+
+class AllowedIPChange(NamedTuple):
+    """One `allowed_ip=` line: give the prefix to the peer, or (`-PREFIX`) take it away if the peer has it."""
+
+    prefix: AllowedIP
+    remove: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUpdate:
+    """One peer's part of a `set=1`. None leaves a setting as it is."""
+
+    public_key: PublicKey
+    update_only: bool = False
+    remove: bool = False
+    preshared_key: PresharedKey | None = None  # zeros clear it
+    endpoint: Endpoint | None = None
+    persistent_keepalive: int | None = None  # seconds, 0 for off
+    replace_allowed_ips: bool = False
+    allowed_ips: Sequence[AllowedIPChange] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUpdate:
+    """A whole `set=1`. None leaves a setting as it is."""
+
+    private_key: PrivateKey | None = None  # zeros clear it
+    listen_port: int | None = None
+    fwmark: int | None = None  # 0 clears it
+    replace_peers: bool = False
+    peers: Sequence[PeerUpdate] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """One peer's part of a `get=1` answer."""
+
+    public_key: PublicKey
+    preshared_key: PresharedKey
+    endpoint: Endpoint | None = None
+    last_handshake_time: int = 0  # ns since 1970, 0 for never
+    tx_bytes: int = 0
+    rx_bytes: int = 0
+    persistent_keepalive: int = 0
+    allowed_ips: Sequence[AllowedIP] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceStatus:
+    """A whole `get=1` answer."""
+
+    private_key: PrivateKey | None = None
+    listen_port: int = 0
+    fwmark: int = 0
+    peers: Sequence[PeerStatus] = ()
+
+
+class UapiError(Exception):
+    """A request, or an answer to one, that cannot be accepted; `str` is one sentence for the log.
+
+    errno: as it goes on the wire; line_number: within its request, from 1, or 0 if it is about no line;
+    line: what stood there, cut, with keys hidden; fatal: close the connection after answering.
+    """
+
+    def __init__(
+        self, errno: int, why: str, *, line_number: int = 0, line: str = "", fatal: bool = False
+    ) -> None:
+        super().__init__(f"line {line_number}, `{line}`: {why}" if line_number else why)
+        self.errno = errno
+        self.why = why
+        self.line_number = line_number
+        self.line = line
+        self.fatal = fatal
