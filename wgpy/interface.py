@@ -45,8 +45,8 @@ class Timestamps(Protocol):
     def load(self, public_key: bytes) -> int:
         """The value to go on from, 0 if none is known."""
 
-    def keep(self, public_key: bytes, timestamp: int, now: int) -> None:
-        """Called whenever a newer one was sent. now: boottime ns."""
+    def keep(self, public_key: bytes, timestamp: int) -> None:
+        """Called whenever a newer one was sent."""
 
 
 class Interface:
@@ -371,7 +371,7 @@ class Interface:
     def _keep_timestamp(self) -> None:
         self._last_timestamp = self._device.last_timestamp
         if self._timestamps is not None and (key := self._device.public_key):
-            self._timestamps.keep(key, self._last_timestamp, boottime())
+            self._timestamps.keep(key, self._last_timestamp)
 
     def _named(self, peer: PeerId) -> str:
         known = self._device.peer(peer)

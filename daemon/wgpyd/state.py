@@ -1,8 +1,8 @@
 """The clock of each key on disk, so that its TAI64N timestamps never go back. Whitepaper 5.1
 
-A file per public key holds the newest timestamp and whether the daemon still ran. It is written when a
-handshake is sent and the last time is a minute ago, and at the end; so after a crash it may be a minute
-behind, and nothing wakes the daemon for it.
+A file per public key holds a timestamp and whether the daemon still ran. It is written when one is sent that
+is a minute above it, and at the end. So after a crash the newest is less than a minute above it, also if the
+wall clock jumped, and nothing wakes the daemon for it.
 """
 
 import logging
@@ -27,11 +27,15 @@ class TimestampFiles:
         self._directory = directory
         self._wall_clock = wall_clock
         self._newest: dict[bytes, int] = {}  # in this life
-        self._write_due: dict[bytes, int] = {}  # boottime ns
+        self._written: dict[bytes, int] = {}  # in this life
         self._warned = False
 
     def load(self, public_key: bytes) -> int:
-        """The value to go on from: what was kept, or a minute more after a crash with the clock behind."""
+        """The value to go on from; after a crash, not below what may have been sent since it was kept.
+
+        That is a minute more, but not ahead of a clock that is in order: a daemon that crashes again and
+        again must not run away from the time.
+        """
         if public_key in self._newest:
             return self._newest[public_key]
         try:
@@ -42,12 +46,16 @@ class TimestampFiles:
         except (OSError, ValueError) as error:
             self._warn(f"cannot read the clock of {public_key.hex()}: {error}")
             return 0
-        return kept + _INTERVAL if state != _STOPPED and self._wall_clock() < kept else kept
+        if state == _STOPPED:
+            return kept
+        now = self._wall_clock()
+        return min(kept + _INTERVAL, now) if now >= kept else kept + _INTERVAL
 
-    def keep(self, public_key: bytes, timestamp: int, now: int) -> None:
+    def keep(self, public_key: bytes, timestamp: int) -> None:
         self._newest[public_key] = timestamp
-        if now >= self._write_due.get(public_key, 0):
-            self._write_due[public_key] = now + _INTERVAL
+        written = self._written.get(public_key)
+        if written is None or timestamp - written >= _INTERVAL:
+            self._written[public_key] = timestamp
             self._write(public_key, timestamp, _RUNNING)
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ class Clocks:
     def load(self, public_key: bytes) -> int:
         return self.kept.get(public_key, 0)
 
-    def keep(self, public_key: bytes, timestamp: int, now: int) -> None:
+    def keep(self, public_key: bytes, timestamp: int) -> None:
         self.kept[public_key] = timestamp
 
 

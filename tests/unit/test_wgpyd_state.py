@@ -12,7 +12,6 @@ KEY = b"\x01" * 32
 OTHER = b"\x02" * 32
 MINUTE = 60 * SECOND
 TODAY = 1_800_000_000 * SECOND
-BOOT = 5 * SECOND
 
 
 def life(directory: Path, wall: int = TODAY) -> TimestampFiles:
@@ -25,47 +24,62 @@ def test_a_key_that_was_never_used_has_no_past(tmp_path: Path) -> None:
 
 def test_after_an_orderly_end_the_next_life_goes_on_from_the_newest(tmp_path: Path) -> None:
     first = life(tmp_path)
-    first.keep(KEY, TODAY, BOOT)
-    first.keep(KEY, TODAY + SECOND, BOOT + SECOND)
+    first.keep(KEY, TODAY)
+    first.keep(KEY, TODAY + SECOND)
     first.close()
 
     assert life(tmp_path, wall=0).load(KEY) == TODAY + SECOND
 
 
 def test_after_a_crash_with_the_clock_behind_it_goes_on_a_minute_later(tmp_path: Path) -> None:
-    life(tmp_path).keep(KEY, TODAY, BOOT)
+    life(tmp_path).keep(KEY, TODAY)
 
     assert life(tmp_path, wall=0).load(KEY) == TODAY + MINUTE
 
 
-def test_after_a_crash_with_the_clock_in_order_it_goes_on_from_the_newest(tmp_path: Path) -> None:
-    life(tmp_path).keep(KEY, TODAY, BOOT)
+def test_after_a_crash_with_the_clock_in_order_it_goes_on_from_now_and_not_ahead(tmp_path: Path) -> None:
+    life(tmp_path).keep(KEY, TODAY)
 
-    assert life(tmp_path, wall=TODAY + SECOND).load(KEY) == TODAY
+    assert life(tmp_path, wall=TODAY + SECOND).load(KEY) == TODAY + SECOND
+
+
+def test_long_after_a_crash_it_goes_on_a_minute_later_whatever_becomes_of_the_clock(tmp_path: Path) -> None:
+    life(tmp_path).keep(KEY, TODAY)
+
+    assert life(tmp_path, wall=TODAY + 10 * MINUTE).load(KEY) == TODAY + MINUTE
 
 
 def test_the_disk_is_written_at_most_once_a_minute(tmp_path: Path) -> None:
     running = life(tmp_path)
-    running.keep(KEY, TODAY, BOOT)
-    running.keep(KEY, TODAY + 59 * SECOND, BOOT + 59 * SECOND)
+    running.keep(KEY, TODAY)
+    running.keep(KEY, TODAY + 59 * SECOND)
     assert life(tmp_path).load(KEY) == TODAY
 
-    running.keep(KEY, TODAY + MINUTE, BOOT + MINUTE)
-    assert life(tmp_path, wall=TODAY + MINUTE).load(KEY) == TODAY + MINUTE
+    running.keep(KEY, TODAY + MINUTE)
+    assert life(tmp_path, wall=TODAY + 5 * MINUTE).load(KEY) == TODAY + 2 * MINUTE
+
+
+def test_a_clock_that_is_set_right_is_written_at_once(tmp_path: Path) -> None:
+    """Else a crash right after, and a boot in 1970, would lead back behind what was sent."""
+    running = life(tmp_path, wall=0)
+    running.keep(KEY, SECOND)
+    running.keep(KEY, TODAY)
+
+    assert life(tmp_path, wall=0).load(KEY) == TODAY + MINUTE
 
 
 def test_within_one_life_a_key_goes_on_exactly_where_it_was(tmp_path: Path) -> None:
     running = life(tmp_path)
-    running.keep(KEY, TODAY, BOOT)
-    running.keep(KEY, TODAY + SECOND, BOOT + SECOND)
+    running.keep(KEY, TODAY)
+    running.keep(KEY, TODAY + SECOND)
 
     assert running.load(KEY) == TODAY + SECOND
 
 
 def test_keys_do_not_share_a_clock(tmp_path: Path) -> None:
     running = life(tmp_path)
-    running.keep(KEY, TODAY, BOOT)
-    running.keep(OTHER, TODAY + SECOND, BOOT)
+    running.keep(KEY, TODAY)
+    running.keep(OTHER, TODAY + SECOND)
     running.close()
 
     assert (life(tmp_path).load(KEY), life(tmp_path).load(OTHER)) == (TODAY, TODAY + SECOND)
@@ -73,7 +87,7 @@ def test_keys_do_not_share_a_clock(tmp_path: Path) -> None:
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     directory = tmp_path / "state"
-    life(directory).keep(KEY, TODAY, BOOT)
+    life(directory).keep(KEY, TODAY)
 
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     (file,) = directory.iterdir()
@@ -87,8 +101,8 @@ def test_a_disk_that_cannot_be_written_is_one_warning(
     in_the_way.write_text("")
     running = life(in_the_way)
 
-    running.keep(KEY, TODAY, BOOT)
-    running.keep(KEY, TODAY + MINUTE, BOOT + MINUTE)
+    running.keep(KEY, TODAY)
+    running.keep(KEY, TODAY + MINUTE)
     running.close()
 
     assert [record.levelname for record in caplog.records] == ["WARNING"]
@@ -98,7 +112,7 @@ def test_a_disk_that_cannot_be_written_is_one_warning(
 def test_a_file_that_cannot_be_read_is_one_warning(
     content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    life(tmp_path).keep(KEY, TODAY, BOOT)
+    life(tmp_path).keep(KEY, TODAY)
     (file,) = tmp_path.iterdir()
     file.write_bytes(content.encode("latin-1"))
 

@@ -21,7 +21,7 @@ from wgpy.engine.peer import Peer
 from .clock import HostClock, Timeline
 from .network import Nat, Network
 
-_DISK_INTERVAL: Final = 60 * SECOND  # a timestamp is written at most this often
+_DISK_INTERVAL: Final = 60 * SECOND  # a timestamp is written when it is so far above the last one
 _ECN: Final = 3
 
 
@@ -118,7 +118,7 @@ class Node:
         self._listeners: list[Callable[[Node, Notice], None]] = []
         self._wake_at: int | None = None
         self._disk = 0
-        self._disk_written: int | None = None  # when, in this life
+        self._disk_written = False  # in this life
         self._timestamp = 0  # the newest in this life
         self._asleep = False
         self._running = False
@@ -178,11 +178,12 @@ class Node:
 
     def start(self) -> None:
         """Begin with what the configuration and the disk hold."""
-        if self._crashed and self.clock.wall() < self._disk:
-            # The rule of real drivers: what was used and not written is less than a minute newer.
-            self._disk += _DISK_INTERVAL
+        if self._crashed:
+            # The rule of wgpyd: what was used and not written is less than a minute newer.
+            wall, newest = self.clock.wall(), self._disk + _DISK_INTERVAL
+            self._disk = min(newest, wall) if wall >= self._disk else newest
         self._crashed = self._asleep = False
-        self._wake_at = self._disk_written = None
+        self._wake_at, self._disk_written = None, False
         self._timestamp = self._disk
         self.datapath = PortableDataPath(mtu=self.mtu)
         self.device = Device(
@@ -226,7 +227,7 @@ class Node:
 
     def _write_disk(self) -> None:
         self._disk = self.device.last_timestamp
-        self._disk_written = self._timeline.now
+        self._disk_written = True
 
     # -- The driver's loop -----------------------------------------------------------------------
 
@@ -313,9 +314,9 @@ class Node:
         self._network.send(self.listen, endpoint, data, tos)
 
     def _keep_timestamp(self) -> None:
-        """Write a new timestamp to the disk, unless that was done less than a minute ago."""
+        """Write a new timestamp to the disk, unless it is less than a minute above what is there."""
         self._timestamp = self.device.last_timestamp
-        if self._disk_written is None or self._timeline.now - self._disk_written >= _DISK_INTERVAL:
+        if not self._disk_written or self._timestamp - self._disk >= _DISK_INTERVAL:
             self._write_disk()
 
     def _rearm(self) -> None:
