@@ -1,7 +1,7 @@
 /* ChaCha20-Poly1305 for x86-64 with AVX2.
  *
- * ChaCha20: one block a lane, 8 lanes a vector. Poly1305: one message a lane, 4 lanes a vector; fewer messages are
- * cut into segments.
+ * ChaCha20: one block a lane, 8 lanes a vector; up to four blocks in rows. Poly1305: one message a lane, 4 lanes a
+ * vector; fewer messages are cut into segments, and few bytes do without vectors.
  */
 #include "aead_lanes.h"
 
@@ -36,7 +36,7 @@ INLINE void store(void *memory, vec v)
 
 /* ChaCha20 ------------------------------------------------------------------------------------- */
 
-enum { LANES = 8 };
+enum { LANES = 8, BLOCKS_IN_ROWS = 4 };
 
 /* Rows 12, 14 and 15 of all blocks, for as many sets of lanes as it takes; a run is written a vector at a time. */
 struct positions {
@@ -178,6 +178,52 @@ INLINE void set_finish(const struct chacha20_input *input, uint32_t lane, uint8_
     blocks_write(blocks, 3, x3, x7, x11, x15);
 }
 
+/* Few blocks: a vector is a row of two of them, and what differs between columns is done by turning rows. */
+#define ROTATE_XOR(b, c, bits) \
+    b = _mm256_xor_si256(b, c), b = _mm256_or_si256(_mm256_slli_epi32(b, bits), _mm256_srli_epi32(b, 32 - (bits)))
+#define SHUFFLE_XOR(d, a, how) d = _mm256_shuffle_epi8(_mm256_xor_si256(d, a), load(how))
+#define FOUR_QUARTERS(a, b, c, d) \
+    a = _mm256_add_epi32(a, b), SHUFFLE_XOR(d, a, left_16), c = _mm256_add_epi32(c, d), ROTATE_XOR(b, c, 12); \
+    a = _mm256_add_epi32(a, b), SHUFFLE_XOR(d, a, left_8), c = _mm256_add_epi32(c, d), ROTATE_XOR(b, c, 7);
+#define TURN(b, c, d, b_by, c_by, d_by) \
+    b = _mm256_shuffle_epi32(b, b_by), c = _mm256_shuffle_epi32(c, c_by), d = _mm256_shuffle_epi32(d, d_by);
+
+INLINE void two_blocks_write(uint8_t *blocks, vec a, vec b, vec c, vec d)
+{
+    store(blocks, _mm256_permute2x128_si256(a, b, 0x20));
+    store(blocks + 32, _mm256_permute2x128_si256(c, d, 0x20));
+    store(blocks + 64, _mm256_permute2x128_si256(a, b, 0x31));
+    store(blocks + 96, _mm256_permute2x128_si256(c, d, 0x31));
+}
+
+static void rows_stream(const struct chacha20_input *input, uint32_t lane, uint8_t *blocks)
+{
+#define WORDS(n) _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)(input->words + (n))))
+#define POSITION(i) \
+    (int)input->positions.nonce_high[lane + (i)], (int)input->positions.nonce_low[lane + (i)], 0, \
+        (int)input->positions.block[lane + (i)]
+    const vec a = WORDS(0), b = WORDS(4), c = WORDS(8);
+    const vec d0 = _mm256_set_epi32(POSITION(1), POSITION(0)), d1 = _mm256_set_epi32(POSITION(3), POSITION(2));
+    vec x0 = a, x1 = b, x2 = c, x3 = d0, y0 = a, y1 = b, y2 = c, y3 = d1;
+#undef WORDS
+#undef POSITION
+
+    for (int round = 0; round < 20; round += 2) {
+        FOUR_QUARTERS(x0, x1, x2, x3)
+        FOUR_QUARTERS(y0, y1, y2, y3)
+        TURN(x1, x2, x3, 0x39, 0x4e, 0x93)
+        TURN(y1, y2, y3, 0x39, 0x4e, 0x93)
+        FOUR_QUARTERS(x0, x1, x2, x3)
+        FOUR_QUARTERS(y0, y1, y2, y3)
+        TURN(x1, x2, x3, 0x93, 0x4e, 0x39)
+        TURN(y1, y2, y3, 0x93, 0x4e, 0x39)
+    }
+    two_blocks_write(blocks, _mm256_add_epi32(x0, a), _mm256_add_epi32(x1, b), _mm256_add_epi32(x2, c),
+                     _mm256_add_epi32(x3, d0));
+    two_blocks_write(blocks + 128, _mm256_add_epi32(y0, a), _mm256_add_epi32(y1, b), _mm256_add_epi32(y2, c),
+                     _mm256_add_epi32(y3, d1));
+}
+
 static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
 {
     struct chacha20_input input;
@@ -188,8 +234,12 @@ static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run 
     for (uint32_t lane = 0; lane < lanes; lane += LANES) {
         uint8_t *at = blocks + lane * WGFP_BLOCK_SIZE;
 
-        rounds(&input, lane, (vec *)(void *)at);
-        set_finish(&input, lane, at);
+        if (lanes - lane <= BLOCKS_IN_ROWS) {
+            rows_stream(&input, lane, at);
+        } else {
+            rounds(&input, lane, (vec *)(void *)at);
+            set_finish(&input, lane, at);
+        }
     }
     wgfp_clear(input.words, sizeof input.words);
 }
@@ -436,7 +486,7 @@ static void segments_weigh(struct poly1305 *state, int shift, int steps)
     state->h = multiply(state->h, &factor);
 }
 
-static void mac(struct wgfp_aead_message *messages, size_t n)
+static void mac_in_lanes(struct wgfp_aead_message *messages, size_t n)
 {
     const int shift = n == 1 ? 2 : n == 2 ? 1 : 0;
     uint64_t sums[5][MESSAGES];
@@ -479,6 +529,14 @@ static void mac(struct wgfp_aead_message *messages, size_t n)
     wgfp_clear(&state, sizeof state);
     wgfp_clear(sums, sizeof sums);
     wgfp_clear(h, sizeof h);
+}
+
+static void mac(struct wgfp_aead_message *messages, size_t n)
+{
+    if (messages_are_short(messages, n, 800))
+        wgfp_poly1305_scalar(messages, n);
+    else
+        mac_in_lanes(messages, n);
 }
 
 #if defined(__clang__)

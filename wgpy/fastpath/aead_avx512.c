@@ -1,7 +1,8 @@
 /* ChaCha20-Poly1305 for x86-64 with AVX-512 (F, DQ, BW, VL) and IFMA.
  *
- * ChaCha20: one block a lane, 16 lanes a vector, two sets of 16 at once, for one alone waits for its own results.
- * Poly1305: one message a lane, 8 lanes a vector; fewer messages are cut into segments, so that no lane idles.
+ * ChaCha20: one block a lane, 16 lanes a vector, two sets of 16 at once, for one alone waits for its own results; up to
+ * eight blocks in rows. Poly1305: one message a lane, 8 lanes a vector; fewer messages are cut into segments, and few
+ * bytes do without vectors.
  */
 #include "aead_lanes.h"
 
@@ -27,11 +28,11 @@ typedef __m512i vec;
 
 /* ChaCha20 ------------------------------------------------------------------------------------- */
 
-enum { LANES = 16, SETS = 2 };
+enum { LANES = 16, SETS = 2, BLOCKS_IN_ROWS = 8 };
 
 /* What ChaCha20 begins with: rows 0 to 11 are alike in all lanes, row 13 is 0. */
 struct chacha20_input {
-    vec block[SETS], nonce_low[SETS], nonce_high[SETS]; /* rows 12, 14 and 15 */
+    vec block[SETS], nonce_low[SETS], nonce_high[SETS]; /* rows 12, 14 and 15: by lane */
     uint32_t words[12];
 };
 
@@ -160,6 +161,71 @@ INLINE void set_finish(const struct chacha20_input *input, int set, const vec ro
     blocks_write(blocks, 3, q0[3], q4[3], q8[3], q12[3]);
 }
 
+/* Quarters of 128 bits of four vectors to quarters of one vector each. */
+INLINE void transpose_quarters(vec out[4], vec a, vec b, vec c, vec d)
+{
+    const vec e = _mm512_shuffle_i64x2(a, b, 0x44), f = _mm512_shuffle_i64x2(a, b, 0xee);
+    const vec g = _mm512_shuffle_i64x2(c, d, 0x44), h = _mm512_shuffle_i64x2(c, d, 0xee);
+
+    out[0] = _mm512_shuffle_i64x2(e, g, 0x88);
+    out[1] = _mm512_shuffle_i64x2(e, g, 0xdd);
+    out[2] = _mm512_shuffle_i64x2(f, h, 0x88);
+    out[3] = _mm512_shuffle_i64x2(f, h, 0xdd);
+}
+
+/* Few blocks: a vector is a row of four of them, and what differs between columns is done by turning rows. */
+#define ADD_XOR_ROTATE(a, b, d, bits) \
+    a = _mm512_add_epi32(a, b), d = _mm512_rol_epi32(_mm512_xor_si512(d, a), bits)
+#define FOUR_QUARTERS(a, b, c, d) \
+    ADD_XOR_ROTATE(a, b, d, 16), ADD_XOR_ROTATE(c, d, b, 12), ADD_XOR_ROTATE(a, b, d, 8), ADD_XOR_ROTATE(c, d, b, 7);
+#define TURN(b, c, d, b_by, c_by, d_by) \
+    b = _mm512_shuffle_epi32(b, b_by), c = _mm512_shuffle_epi32(c, c_by), d = _mm512_shuffle_epi32(d, d_by);
+
+INLINE void four_blocks_write(uint8_t *blocks, vec a, vec b, vec c, vec d)
+{
+    vec out[4];
+
+    transpose_quarters(out, a, b, c, d);
+    for (int i = 0; i < 4; i++)
+        _mm512_store_si512(blocks + 64 * i, out[i]);
+}
+
+/* The blocks of the first eight lanes of a set. */
+static void rows_stream(const struct chacha20_input *input, int set, uint8_t *blocks)
+{
+#define WORDS(n) _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(input->words + (n))))
+#define HALF(rows) _mm512_castsi512_si256(input->rows[set])
+    const vec a = WORDS(0), b = WORDS(4), c = WORDS(8);
+    /* Bring each lane's words 12 to 15 together. */
+    const __m256i block = HALF(block), low = HALF(nonce_low), high = HALF(nonce_high), zero = _mm256_setzero_si256();
+#undef WORDS
+#undef HALF
+    const __m256i b0 = _mm256_unpacklo_epi32(block, zero), b1 = _mm256_unpackhi_epi32(block, zero);
+    const __m256i n0 = _mm256_unpacklo_epi32(low, high), n1 = _mm256_unpackhi_epi32(low, high);
+    const __m256i p0 = _mm256_unpacklo_epi64(b0, n0), p1 = _mm256_unpackhi_epi64(b0, n0); /* lanes 0, 4 and 1, 5 */
+    const __m256i p2 = _mm256_unpacklo_epi64(b1, n1), p3 = _mm256_unpackhi_epi64(b1, n1); /* lanes 2, 6 and 3, 7 */
+    const __m256i q0 = _mm256_permute2x128_si256(p0, p1, 0x20), q1 = _mm256_permute2x128_si256(p2, p3, 0x20);
+    const __m256i q2 = _mm256_permute2x128_si256(p0, p1, 0x31), q3 = _mm256_permute2x128_si256(p2, p3, 0x31);
+    const vec d0 = _mm512_inserti64x4(_mm512_castsi256_si512(q0), q1, 1);
+    const vec d1 = _mm512_inserti64x4(_mm512_castsi256_si512(q2), q3, 1);
+    vec x0 = a, x1 = b, x2 = c, x3 = d0, y0 = a, y1 = b, y2 = c, y3 = d1;
+
+    for (int round = 0; round < 20; round += 2) {
+        FOUR_QUARTERS(x0, x1, x2, x3)
+        FOUR_QUARTERS(y0, y1, y2, y3)
+        TURN(x1, x2, x3, 0x39, 0x4e, 0x93)
+        TURN(y1, y2, y3, 0x39, 0x4e, 0x93)
+        FOUR_QUARTERS(x0, x1, x2, x3)
+        FOUR_QUARTERS(y0, y1, y2, y3)
+        TURN(x1, x2, x3, 0x93, 0x4e, 0x39)
+        TURN(y1, y2, y3, 0x93, 0x4e, 0x39)
+    }
+    four_blocks_write(blocks, _mm512_add_epi32(x0, a), _mm512_add_epi32(x1, b), _mm512_add_epi32(x2, c),
+                      _mm512_add_epi32(x3, d0));
+    four_blocks_write(blocks + 256, _mm512_add_epi32(y0, a), _mm512_add_epi32(y1, b), _mm512_add_epi32(y2, c),
+                      _mm512_add_epi32(y3, d1));
+}
+
 /* Each run's position goes into its first lane and all behind it; the next run overwrites those. */
 INLINE uint32_t lanes_assign(struct chacha20_input *input, const struct wgfp_aead_run *runs, size_t n)
 {
@@ -199,13 +265,17 @@ static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run 
 
     memcpy(input.words, wgfp_sigma, sizeof wgfp_sigma);
     memcpy(input.words + 4, key, WGFP_KEY_SIZE);
-    if (lanes > LANES) {
+    if (lanes <= BLOCKS_IN_ROWS) {
+        rows_stream(&input, 0, blocks);
+    } else if (lanes <= LANES + BLOCKS_IN_ROWS) {
+        rounds_1_set(&input, rows);
+        set_finish(&input, 0, rows, blocks);
+        if (lanes > LANES)
+            rows_stream(&input, 1, blocks + LANES * WGFP_BLOCK_SIZE);
+    } else {
         rounds_2_sets(&input, rows);
         set_finish(&input, 0, rows, blocks);
         set_finish(&input, 1, rows + 16, blocks + LANES * WGFP_BLOCK_SIZE);
-    } else {
-        rounds_1_set(&input, rows);
-        set_finish(&input, 0, rows, blocks);
     }
     wgfp_clear(input.words, sizeof input.words);
 }
@@ -339,18 +409,6 @@ INLINE struct limbs limbs_of(vec low, vec high, vec bit_128)
     };
 }
 
-/* Quarters of 128 bits of four vectors to quarters of one vector each. */
-INLINE void transpose_quarters(vec out[4], vec a, vec b, vec c, vec d)
-{
-    const vec e = _mm512_shuffle_i64x2(a, b, 0x44), f = _mm512_shuffle_i64x2(a, b, 0xee);
-    const vec g = _mm512_shuffle_i64x2(c, d, 0x44), h = _mm512_shuffle_i64x2(c, d, 0xee);
-
-    out[0] = _mm512_shuffle_i64x2(e, g, 0x88);
-    out[1] = _mm512_shuffle_i64x2(e, g, 0xdd);
-    out[2] = _mm512_shuffle_i64x2(f, h, 0x88);
-    out[3] = _mm512_shuffle_i64x2(f, h, 0xdd);
-}
-
 /* 64 bytes of each of 8 messages to the low and the high words of four blocks. Messages 0 to 7 end in lanes
  * 0, 2, 4, 6, 1, 3, 5, 7. */
 INLINE void transpose_messages(vec low[4], vec high[4], const vec p[MESSAGES])
@@ -399,21 +457,26 @@ INLINE vec lane_load_first(const struct lane *lane)
     return lane->chunks > 1 ? shifted : _mm512_mask_set1_epi64(shifted, 0x80, lane->length);
 }
 
-/* A chunk which may be the first or the last; `counts` gets a bit for each block that counts. */
+/* The last chunk of more than one: the data's end, zeros, and the length as the last word. */
+INLINE vec lane_load_last(const struct lane *lane, const uint8_t *at)
+{
+    const uint32_t left = (uint32_t)(lane->message + lane->length - at);
+
+    return _mm512_mask_set1_epi64(_mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, left), at), 0x80, lane->length);
+}
+
+/* Any chunk; `counts` gets a bit for each block that counts. */
 INLINE vec lane_load(const struct lane *lane, int step, unsigned *counts)
 {
     const int chunk = lane->first + step;
 
-    if (chunk <= 0) {
-        *counts = chunk < 0 ? 0 : 0xfu << lane->pad & 0xf;
-        return chunk < 0 ? _mm512_setzero_si512() : lane_load_first(lane);
-    }
-    const uint32_t begin = 64 * (uint32_t)chunk - 16 * (uint32_t)lane->pad;
-    const uint32_t left = lane->length - begin;
-    const vec bytes = _mm512_maskz_loadu_epi8(_bzhi_u64(~0ull, left < 64 ? left : 64), lane->message + begin);
+    *counts = chunk < 0 ? 0 : chunk > 0 ? 0xf : 0xfu << lane->pad & 0xf;
+    if (chunk > 0) {
+        const uint8_t *at = lane_at(lane, step);
 
-    *counts = 0xf;
-    return _mm512_mask_set1_epi64(bytes, chunk + 1 == lane->chunks ? 0x80 : 0, lane->length);
+        return chunk + 1 < lane->chunks ? _mm512_loadu_si512(at) : lane_load_last(lane, at);
+    }
+    return chunk < 0 ? _mm512_setzero_si512() : lane_load_first(lane);
 }
 
 /* One step in which lanes may begin or end. */
@@ -578,7 +641,7 @@ static int segments_shift(size_t n)
     return n == 1 ? 3 : n == 2 ? 2 : n <= 4 ? 1 : 0;
 }
 
-static void mac(struct wgfp_aead_message *messages, size_t n)
+static void mac_in_lanes(struct wgfp_aead_message *messages, size_t n)
 {
     const int shift = segments_shift(n);
     alignas(64) uint8_t tags[MESSAGES][WGFP_TAG_SIZE];
@@ -607,6 +670,14 @@ static void mac(struct wgfp_aead_message *messages, size_t n)
         memcpy(messages[i].tag, tags[i << shift], WGFP_TAG_SIZE);
     wgfp_clear(&state, sizeof state);
     wgfp_clear(tags, sizeof tags);
+}
+
+static void mac(struct wgfp_aead_message *messages, size_t n)
+{
+    if (messages_are_short(messages, n, 512))
+        wgfp_poly1305_scalar(messages, n);
+    else
+        mac_in_lanes(messages, n);
 }
 
 #if defined(__clang__)

@@ -67,6 +67,9 @@ extern const struct wgfp_aead_kernel wgfp_aead_neon;
  * it is changed. For kernels that have no better way. */
 void wgfp_poly1305_finish(uint32_t h[5], const uint8_t s[16], uint8_t tag[16]);
 
+/* The portable kernel's mac, of any number of messages. Others use it where vectors do not pay. */
+void wgfp_poly1305_scalar(struct wgfp_aead_message *messages, size_t n);
+
 /* ChaCha20's first four words, "expand 32-byte k". */
 static const uint32_t wgfp_sigma[4] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
 

@@ -53,6 +53,16 @@ static inline int lanes_set_up(struct lane *lanes, int count, const struct wgfp_
     return steps;
 }
 
+/* Are the messages together so short that vectors do not pay? `limit` counts bytes, and 96 for every message. */
+static inline bool messages_are_short(const struct wgfp_aead_message *messages, size_t n, size_t limit)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < n; i++)
+        total += messages[i].length + 96;
+    return total <= limit;
+}
+
 static inline const uint8_t *lane_at(const struct lane *lane, int step)
 {
     return lane->message + 64 * (ptrdiff_t)(lane->first + step) - 16 * lane->pad;

@@ -64,9 +64,107 @@ static void xor(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t 
         dst[i] = src[i] ^ blocks[i];
 }
 
-/* Poly1305, RFC 8439, section 2.5, in five limbs of 26 bits: products of two fit into 64, and so do sums of five. */
+/* Poly1305, RFC 8439, section 2.5. */
 
 enum { LIMBS = 5, LIMB_BITS = 26, LIMB_MASK = (1 << LIMB_BITS) - 1, BLOCK = 16 };
+
+void wgfp_poly1305_finish(uint32_t h[LIMBS], const uint8_t s[BLOCK], uint8_t tag[BLOCK])
+{
+    uint32_t less[LIMBS]; /* h - (2^130 - 5), that is h + 5 - 2^130 */
+    uint32_t carry = 0;
+
+    for (int pass = 0; pass < 2; pass++) { /* after one, limb 0 may be over again */
+        for (int i = 0; i < LIMBS; i++) {
+            h[i] += carry;
+            carry = h[i] >> LIMB_BITS;
+            h[i] &= LIMB_MASK;
+        }
+        carry *= 5;
+    }
+    h[0] += carry;
+    carry = 5;
+    for (int i = 0; i < LIMBS; i++) {
+        less[i] = h[i] + carry;
+        carry = less[i] >> LIMB_BITS;
+        less[i] &= LIMB_MASK;
+    }
+    const uint32_t take_less = 0 - carry; /* all ones if there was a carry out of 2^130 */
+    for (int i = 0; i < LIMBS; i++)
+        h[i] = (h[i] & ~take_less) | (less[i] & take_less);
+
+    const uint32_t words[4] = {
+        h[0] | h[1] << 26,
+        h[1] >> 6 | h[2] << 20,
+        h[2] >> 12 | h[3] << 14,
+        h[3] >> 18 | h[4] << 8,
+    };
+    uint64_t sum = 0;
+    for (int i = 0; i < 4; i++) {
+        sum += (uint64_t)words[i] + wgfp_load32(s + 4 * i);
+        wgfp_store32(tag + 4 * i, (uint32_t)sum);
+        sum >>= 32;
+    }
+}
+
+#if defined(__SIZEOF_INT128__)
+
+/* In words of 64 bits. */
+
+__extension__ typedef unsigned __int128 wide;
+
+struct poly1305 {
+    uint64_t r0, r1;     /* clamped */
+    uint64_t h0, h1, h2; /* the sum so far; h2 is a few bits */
+};
+
+static uint64_t load64(const uint8_t *p)
+{
+    return (uint64_t)wgfp_load32(p) | (uint64_t)wgfp_load32(p + 4) << 32;
+}
+
+static void poly1305_start(struct poly1305 *state, const uint8_t key[BLOCK])
+{
+    *state = (struct poly1305){.r0 = load64(key) & 0x0ffffffc0fffffff, .r1 = load64(key + 8) & 0x0ffffffc0ffffffc};
+}
+
+/* h = (h + block) * r, modulo 2^130 - 5. */
+static void poly1305_block(struct poly1305 *state, const uint8_t block[BLOCK])
+{
+    const uint64_t r0 = state->r0, r1 = state->r1;
+    const uint64_t r1_5 = r1 + (r1 >> 2); /* 5 r1 / 4: r1 is a multiple of 4, and 2^128 is 5 / 4 */
+    const wide low = (wide)state->h0 + load64(block);
+    const wide high = (wide)state->h1 + load64(block + 8) + (uint64_t)(low >> 64);
+    const uint64_t m0 = (uint64_t)low, m1 = (uint64_t)high;
+    const uint64_t m2 = state->h2 + (uint64_t)(high >> 64) + 1; /* 1: the bit 2^128 */
+
+    wide p0 = (wide)m0 * r0 + (wide)m1 * r1_5;
+    const wide p1 = (wide)m0 * r1 + (wide)m1 * r0 + m2 * r1_5 + (uint64_t)(p0 >> 64);
+    const uint64_t p2 = m2 * r0 + (uint64_t)(p1 >> 64);
+
+    p0 = (wide)(uint64_t)p0 + (p2 & ~(uint64_t)3) + (p2 >> 2); /* 5 (p2 / 4) */
+    state->h0 = (uint64_t)p0;
+    p0 = (p0 >> 64) + (uint64_t)p1;
+    state->h1 = (uint64_t)p0;
+    state->h2 = (p2 & 3) + (uint64_t)(p0 >> 64);
+}
+
+static void poly1305_finish(struct poly1305 *state, const uint8_t s[BLOCK], uint8_t tag[BLOCK])
+{
+    uint32_t limbs[LIMBS] = {
+        state->h0 & LIMB_MASK,
+        state->h0 >> 26 & LIMB_MASK,
+        (state->h0 >> 52 | state->h1 << 12) & LIMB_MASK,
+        state->h1 >> 14 & LIMB_MASK,
+        (uint32_t)(state->h1 >> 40 | state->h2 << 24),
+    };
+
+    wgfp_poly1305_finish(limbs, s, tag);
+    wgfp_clear(limbs, sizeof limbs);
+}
+
+#else
+
+/* In five limbs of 26 bits: products of two fit into 64, and so do sums of five. */
 
 struct poly1305 {
     uint32_t r[LIMBS]; /* clamped */
@@ -126,45 +224,14 @@ static void poly1305_block(struct poly1305 *state, const uint8_t block[BLOCK])
     state->h[1] += (uint32_t)(carry >> LIMB_BITS);
 }
 
-void wgfp_poly1305_finish(uint32_t h[LIMBS], const uint8_t s[BLOCK], uint8_t tag[BLOCK])
+static void poly1305_finish(struct poly1305 *state, const uint8_t s[BLOCK], uint8_t tag[BLOCK])
 {
-    uint32_t less[LIMBS]; /* h - (2^130 - 5), that is h + 5 - 2^130 */
-    uint32_t carry = 0;
-
-    for (int pass = 0; pass < 2; pass++) { /* after one, limb 0 may be over again */
-        for (int i = 0; i < LIMBS; i++) {
-            h[i] += carry;
-            carry = h[i] >> LIMB_BITS;
-            h[i] &= LIMB_MASK;
-        }
-        carry *= 5;
-    }
-    h[0] += carry;
-    carry = 5;
-    for (int i = 0; i < LIMBS; i++) {
-        less[i] = h[i] + carry;
-        carry = less[i] >> LIMB_BITS;
-        less[i] &= LIMB_MASK;
-    }
-    const uint32_t take_less = 0 - carry; /* all ones if there was a carry out of 2^130 */
-    for (int i = 0; i < LIMBS; i++)
-        h[i] = (h[i] & ~take_less) | (less[i] & take_less);
-
-    const uint32_t words[4] = {
-        h[0] | h[1] << 26,
-        h[1] >> 6 | h[2] << 20,
-        h[2] >> 12 | h[3] << 14,
-        h[3] >> 18 | h[4] << 8,
-    };
-    uint64_t sum = 0;
-    for (int i = 0; i < 4; i++) {
-        sum += (uint64_t)words[i] + wgfp_load32(s + 4 * i);
-        wgfp_store32(tag + 4 * i, (uint32_t)sum);
-        sum >>= 32;
-    }
+    wgfp_poly1305_finish(state->h, s, tag);
 }
 
-static void mac(struct wgfp_aead_message *messages, size_t n)
+#endif
+
+void wgfp_poly1305_scalar(struct wgfp_aead_message *messages, size_t n)
 {
     struct poly1305 state;
     uint8_t last[BLOCK];
@@ -185,7 +252,7 @@ static void mac(struct wgfp_aead_message *messages, size_t n)
         memset(last, 0, BLOCK); /* no associated data: its length is 0 */
         wgfp_store32(last + 8, message->length);
         poly1305_block(&state, last);
-        wgfp_poly1305_finish(state.h, message->key + BLOCK, message->tag);
+        poly1305_finish(&state, message->key + BLOCK, message->tag);
     }
     wgfp_clear(&state, sizeof state);
 }
@@ -201,5 +268,5 @@ const struct wgfp_aead_kernel wgfp_aead_portable = {
     .supported = supported,
     .stream = stream,
     .xor = xor,
-    .mac = mac,
+    .mac = wgfp_poly1305_scalar,
 };
