@@ -1,10 +1,14 @@
 /* Times AEAD kernels beside OpenSSL, packet by packet. aead.py builds and runs this; it is a program of its own
  * because the calls are too short for Python.
  *
- *     aead_bench ROUNDS KERNEL LENGTH,... BATCH,...
+ *     aead_bench time KERNEL LENGTH,... BATCH,... ROUNDS
  *
- * Prints a line per length and batch: nanoseconds a packet, medians of the rounds, for
- * OpenSSL's seal and open and the kernel's, which take turns.
+ * prints a line per length and batch: nanoseconds a packet, medians of the rounds, for OpenSSL's seal and open and the
+ * kernel's, which take turns.
+ *
+ *     aead_bench run KERNEL|openssl LENGTH BATCH TIMES
+ *
+ * seals and opens a batch so many times, for somebody else to count what that takes.
  */
 #define _GNU_SOURCE
 #include "wgfp.h"
@@ -96,28 +100,54 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void measure(int rounds, uint32_t length, size_t n)
+static void describe(packet *to_seal, packet *to_open, uint32_t length, size_t n)
 {
-    packet to_seal[MOST], to_open[MOST];
-    double *times[SEALERS];
-    int repeat[SEALERS];
-
     for (size_t i = 0; i < n; i++) {
         const size_t at = OFFSET + i * STRIDE;
 
         to_seal[i] = (packet){.src = plain + at, .dst = sealed + at, .counter = 1000 + i, .length = length};
         to_open[i] = (packet){.src = sealed + at, .dst = opened + at, .counter = 1000 + i, .length = length};
     }
+}
+
+static void check_opened(const packet *packets, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!packets[i].ok) {
+            fprintf(stderr, "what was sealed does not open\n");
+            exit(1);
+        }
+    }
+}
+
+/* first: the index in `runs` of a sealing function, before the opening one. */
+static void run_only(int first, uint32_t length, size_t n, int times)
+{
+    packet to_seal[MOST], to_open[MOST];
+
+    describe(to_seal, to_open, length, n);
+    for (int i = 0; i < times; i++) {
+        runs[first](to_seal, n);
+        runs[first + 1](to_open, n);
+    }
+    check_opened(to_open, n);
+}
+
+static void measure(int rounds, uint32_t length, size_t n)
+{
+    packet to_seal[MOST], to_open[MOST];
+    double *times[SEALERS];
+    int repeat[SEALERS];
+
+    describe(to_seal, to_open, length, n);
     for (int run = 0; run < SEALERS; run++) {
         packet *packets = run % 2 ? to_open : to_seal;
         const double once = timed(runs[run], packets, n, 10) * (double)n;
 
         repeat[run] = 1 + (int)(SLICE / once);
         times[run] = calloc((size_t)rounds, sizeof *times[run]);
-        for (size_t i = 0; i < n; i++) {
-            if (run % 2 && !to_open[i].ok)
-                exit(1);
-        }
+        if (run % 2)
+            check_opened(to_open, n);
     }
     for (int round = 0; round < rounds; round++) {
         for (int run = 0; run < SEALERS; run++)
@@ -141,16 +171,9 @@ static size_t numbers(char *list, size_t found[16])
     return n;
 }
 
-int main(int argc, char **argv)
+static void prepare(void)
 {
     static const uint8_t nonce[12];
-    size_t lengths[16], batches[16];
-
-    if (argc != 5 || (kernel = wgfp_aead_kernel_find(argv[2])) == NULL) {
-        fprintf(stderr, "usage: aead_bench ROUNDS KERNEL LENGTH,... BATCH,...\n");
-        return 2;
-    }
-    const size_t n_lengths = numbers(argv[3], lengths), n_batches = numbers(argv[4], batches);
 
     plain = aligned_alloc(4096, MOST * STRIDE + 4096);
     sealed = aligned_alloc(4096, MOST * STRIDE + 4096);
@@ -162,9 +185,35 @@ int main(int argc, char **argv)
     opening = EVP_CIPHER_CTX_new();
     EVP_EncryptInit_ex(sealing, EVP_chacha20_poly1305(), NULL, key, nonce);
     EVP_DecryptInit_ex(opening, EVP_chacha20_poly1305(), NULL, key, nonce);
+}
+
+int main(int argc, char **argv)
+{
+    size_t lengths[16], batches[16];
+
+    if (argc != 6) {
+        fprintf(stderr, "usage: aead_bench time|run KERNEL LENGTH,... BATCH,... TIMES\n");
+        return 2;
+    }
+    const bool timing = strcmp(argv[1], "time") == 0, openssl = strcmp(argv[2], "openssl") == 0;
+    const size_t n_lengths = numbers(argv[3], lengths), n_batches = numbers(argv[4], batches);
+    const int times = atoi(argv[5]);
+
+    kernel = wgfp_aead_kernel_find(openssl ? "portable" : argv[2]);
+    if (kernel == NULL) {
+        fprintf(stderr, "there is no kernel %s on this processor\n", argv[2]);
+        return 3;
+    }
+    prepare();
     for (size_t i = 0; i < n_lengths; i++) {
-        for (size_t j = 0; j < n_batches; j++)
-            measure(atoi(argv[1]), (uint32_t)lengths[i], batches[j] < MOST ? batches[j] : MOST);
+        for (size_t j = 0; j < n_batches; j++) {
+            const size_t n = batches[j] < MOST ? batches[j] : MOST;
+
+            if (timing)
+                measure(times, (uint32_t)lengths[i], n);
+            else
+                run_only(openssl ? 0 : 2, (uint32_t)lengths[i], n, times);
+        }
     }
     return 0;
 }
