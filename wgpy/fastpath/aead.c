@@ -241,7 +241,7 @@ static void open_short(struct batch *batch)
     alignas(64) uint8_t blocks[(OPEN_BLOCKS + WGFP_STREAM_BLOCKS) * WGFP_BLOCK_SIZE];
     struct wgfp_aead_run runs[WGFP_STREAM_BLOCKS];
     struct cursor cursor = cursor_start(KEYS | DATA, batch->n);
-    uint8_t *at = blocks, *end;
+    uint8_t *at = blocks;
 
     while (cursor.next < batch->n) {
         const size_t n = cursor_take(&cursor, batch, runs);
@@ -249,7 +249,8 @@ static void open_short(struct batch *batch)
         batch->kernel->stream(batch->key, runs, n, at);
         at += WGFP_STREAM_BLOCKS * WGFP_BLOCK_SIZE;
     }
-    end = at;
+    const uint8_t *end = at;
+
     at = blocks;
     for (size_t i = 0; i < batch->n; i++) {
         memcpy(batch->keys[i], at, WGFP_KEY_SIZE);
@@ -259,12 +260,14 @@ static void open_short(struct batch *batch)
     at = blocks;
     for (size_t i = 0; i < batch->n; i++) {
         const struct wgfp_aead_packet *packet = packet_at(batch, i);
+        const size_t size = (1 + data_blocks(packet->length)) * WGFP_BLOCK_SIZE;
 
         if (packet->ok)
             batch->kernel->xor(packet->dst, packet->src, at + WGFP_BLOCK_SIZE, packet->length);
-        at += (1 + data_blocks(packet->length)) * WGFP_BLOCK_SIZE;
+        wgfp_clear(at, size); /* one after the other, while it is near */
+        at += size;
     }
-    wgfp_clear(blocks, (size_t)(end - blocks));
+    wgfp_clear(at, (size_t)(end - at)); /* what was made beyond, for the kernel's lanes */
 }
 
 /* Many blocks: the keys of all, then a group of packets after the other, checked and decrypted while in the cache. */

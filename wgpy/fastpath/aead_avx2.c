@@ -7,18 +7,13 @@
 
 #if defined(WGFP_AEAD_X86)
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2")
-#endif
-
 #include "clear.h"
 
 #include <immintrin.h>
 #include <stdalign.h>
 #include <string.h>
+
+WGFP_TARGET_BEGIN("avx2")
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -539,11 +534,7 @@ static void mac(struct wgfp_aead_message *messages, size_t n)
         mac_in_lanes(messages, n);
 }
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+WGFP_TARGET_END
 
 static bool supported(void)
 {

@@ -56,6 +56,17 @@ extern const struct wgfp_aead_kernel wgfp_aead_avx2;
 extern const struct wgfp_aead_kernel wgfp_aead_avx512;
 extern const struct wgfp_aead_kernel wgfp_aead_neon;
 
+/* Functions between these two are for an instruction set that the rest of the program is not compiled for. */
+#define WGFP_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define WGFP_TARGET_BEGIN(features) \
+    WGFP_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define WGFP_TARGET_END WGFP_PRAGMA(clang attribute pop)
+#else
+#define WGFP_TARGET_BEGIN(features) WGFP_PRAGMA(GCC push_options) WGFP_PRAGMA(GCC target(features))
+#define WGFP_TARGET_END WGFP_PRAGMA(GCC pop_options)
+#endif
+
 /* Where the kernels' code is compiled at all. */
 #if defined(__x86_64__) && defined(__LP64__)
 #define WGFP_AEAD_X86 1
