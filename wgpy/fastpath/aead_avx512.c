@@ -92,6 +92,7 @@ static void rounds_1_set(const struct chacha20_input *input, vec rows[16])
 
     __asm__ volatile(LOAD_WORDS LOAD_POSITION(0, 12, 13, 14, 15) ".balign 64\n1:\n\t" DOUBLE_ROUND_1_SET
                      "dec %[n]\n\tjnz 1b\n\t" STORE_SET_0 ASM_OPERANDS(input, rows, double_rounds));
+    wgfp_written(rows, 16 * sizeof *rows);
 }
 
 static void rounds_2_sets(const struct chacha20_input *input, vec rows[32])
@@ -103,6 +104,7 @@ static void rounds_2_sets(const struct chacha20_input *input, vec rows[32])
                      "dec %[n]\n\tjnz 1b\n\t" STORE_SET_0 STORE_SET_1 ASM_OPERANDS(input, rows, double_rounds),
                      "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", "zmm25", "zmm26",
                      "zmm27", "zmm28", "zmm29", "zmm30", "zmm31");
+    wgfp_written(rows, 32 * sizeof *rows);
 }
 
 /* Four rows to four words of each lane: part p (128 bits) of out[j] are rows 0 to 3 of lane 4 p + j. */

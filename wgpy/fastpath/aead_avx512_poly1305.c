@@ -119,10 +119,10 @@ INLINE struct limbs multiply(struct limbs a, const struct factor *r)
 
 INLINE struct limbs limbs_of(vec low, vec high, vec bit_128)
 {
-    /* Plain shifts: vpshrdq goes where vpmadd52 goes on Zen 5. 0xa8: (a | b) & c. */
+    /* Plain shifts: vpshrdq goes where vpmadd52 goes on Zen 5. */
     return (struct limbs){
         AND(low, MASK_44),
-        _mm512_ternarylogic_epi64(RIGHT(low, 44), LEFT(high, 20), MASK_44, 0xa8),
+        AND(_mm512_or_si512(RIGHT(low, 44), LEFT(high, 20)), MASK_44),
         _mm512_or_si512(RIGHT(high, 24), bit_128),
     };
 }
