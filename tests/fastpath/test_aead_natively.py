@@ -36,7 +36,7 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
 
 @needs("cc")
 def test_no_sanitizer_complains(tmp_path: Path) -> None:
-    program = build("cc", CHECK, tmp_path, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    program = build("cc", CHECK, tmp_path, "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
     result = run(program, "100", "2")
 
