@@ -244,6 +244,17 @@ static void xor(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t 
     uint8_t rest[32];
     size_t at = 0;
 
+    for (; at + 128 <= length; at += 128) {
+        const vec a = _mm256_xor_si256(load(src + at), load(blocks + at));
+        const vec b = _mm256_xor_si256(load(src + at + 32), load(blocks + at + 32));
+        const vec c = _mm256_xor_si256(load(src + at + 64), load(blocks + at + 64));
+        const vec d = _mm256_xor_si256(load(src + at + 96), load(blocks + at + 96));
+
+        store(dst + at, a);
+        store(dst + at + 32, b);
+        store(dst + at + 64, c);
+        store(dst + at + 96, d);
+    }
     for (; at + 32 <= length; at += 32)
         store(dst + at, _mm256_xor_si256(load(src + at), load(blocks + at)));
     if (at < length) {
@@ -403,15 +414,15 @@ INLINE struct limbs chunk_absorb(const struct poly1305 *state, struct limbs h, c
 /* One step in which lanes may begin or end. */
 static void step_edge(struct poly1305 *state, const struct lane lanes[MESSAGES], int step)
 {
-    uint8_t chunks[MESSAGES][64];
+    uint8_t edges[MESSAGES][64];
     uint64_t counts[4][MESSAGES];
     const uint8_t *at[MESSAGES];
     vec bits[4];
 
     for (int i = 0; i < MESSAGES; i++) {
-        const unsigned found = lane_copy(&lanes[i], step, chunks[i]);
+        unsigned found;
 
-        at[i] = chunks[i];
+        at[i] = lane_chunk(&lanes[i], step, edges[i], &found);
         for (int k = 0; k < 4; k++)
             counts[k][i] = found >> k & 1;
     }

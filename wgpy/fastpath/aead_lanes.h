@@ -68,29 +68,33 @@ static inline const uint8_t *lane_at(const struct lane *lane, int step)
     return lane->message + 64 * (ptrdiff_t)(lane->first + step) - 16 * lane->pad;
 }
 
-/* Copy any chunk, also the first or the last; the bits of the result say which of its blocks count. */
-static inline unsigned lane_copy(const struct lane *lane, int step, uint8_t chunk[64])
+/* Any chunk: inside the message itself, otherwise in `edge`. The bits of `counts` say which of its blocks count. */
+static inline const uint8_t *lane_chunk(const struct lane *lane, int step, uint8_t edge[64], unsigned *counts)
 {
-    const int first_block = 4 * (lane->first + step) - lane->pad;
+    const int chunk = lane->first + step;
     const int last_block = 4 * lane->chunks - lane->pad - 1;
-    unsigned counts = 0;
 
-    memset(chunk, 0, 64);
+    if (chunk > 0 && chunk + 1 < lane->chunks) {
+        *counts = 0xf;
+        return lane_at(lane, step);
+    }
+    *counts = 0;
+    memset(edge, 0, 64);
     for (int k = 0; k < 4; k++) {
-        const int block = first_block + k;
+        const int block = 4 * chunk - lane->pad + k;
         const uint32_t at = 16 * (uint32_t)block;
 
         if (block < 0)
             continue;
-        counts |= 1u << k;
+        *counts |= 1u << k;
         if (block == last_block)
-            wgfp_store32(chunk + 16 * k + 8, lane->length);
+            wgfp_store32(edge + 16 * k + 8, lane->length);
         else if (lane->length - at >= 16)
-            memcpy(chunk + 16 * k, lane->message + at, 16);
+            memcpy(edge + 16 * k, lane->message + at, 16);
         else
-            memcpy(chunk + 16 * k, lane->message + at, lane->length - at);
+            memcpy(edge + 16 * k, lane->message + at, lane->length - at);
     }
-    return counts;
+    return edge;
 }
 
 #endif

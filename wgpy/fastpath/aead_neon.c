@@ -258,9 +258,10 @@ INLINE void chunk_absorb(struct poly1305 *state, const uint8_t *chunk, vec bits)
 static void chunk_absorb_edge(struct poly1305 *state, const struct lane *lane, int step)
 {
     static const int32_t positions[4] = {24, 23, 22, 21}; /* bit k of `counts`, shifted, is 2^24 */
-    uint8_t chunk[64];
-    const vec counts = vdupq_n_u32(lane_copy(lane, step, chunk));
-    const vec bits = vandq_u32(vshlq_u32(counts, vld1q_s32(positions)), vdupq_n_u32(1 << 24));
+    uint8_t edge[64];
+    unsigned counts;
+    const uint8_t *chunk = lane_chunk(lane, step, edge, &counts);
+    const vec bits = vandq_u32(vshlq_u32(vdupq_n_u32(counts), vld1q_s32(positions)), vdupq_n_u32(1 << 24));
 
     chunk_absorb(state, chunk, bits);
 }
