@@ -5,6 +5,8 @@
 #ifndef WGFP_AEAD_KERNEL_H
 #define WGFP_AEAD_KERNEL_H
 
+#include "bytes.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -83,18 +85,5 @@ void wgfp_poly1305_scalar(struct wgfp_aead_message *messages, size_t n);
 
 /* ChaCha20's first four words, "expand 32-byte k". */
 static const uint32_t wgfp_sigma[4] = {0x61707865, 0x3320646e, 0x79622d32, 0x6b206574};
-
-static inline uint32_t wgfp_load32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static inline void wgfp_store32(uint8_t *p, uint32_t word)
-{
-    p[0] = (uint8_t)word;
-    p[1] = (uint8_t)(word >> 8);
-    p[2] = (uint8_t)(word >> 16);
-    p[3] = (uint8_t)(word >> 24);
-}
 
 #endif

@@ -1,0 +1,26 @@
+/* Words in memory, of any alignment and on a processor of any byte order. */
+#ifndef WGFP_BYTES_H
+#define WGFP_BYTES_H
+
+#include <stdint.h>
+
+static inline uint32_t wgfp_load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static inline void wgfp_store32(uint8_t *p, uint32_t word)
+{
+    p[0] = (uint8_t)word;
+    p[1] = (uint8_t)(word >> 8);
+    p[2] = (uint8_t)(word >> 16);
+    p[3] = (uint8_t)(word >> 24);
+}
+
+/* Big-endian, as addresses are on the network. */
+static inline uint32_t wgfp_load32_be(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3];
+}
+
+#endif
