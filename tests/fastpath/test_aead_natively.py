@@ -1,42 +1,20 @@
 """The AEAD without Python around it: under sanitizers, on other processors, and with secrets watched."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.fastpath.kernels import NAMES
+from tests.fastpath.natively import FASTPATH, SANITIZERS, build, each_emulated_target, emulator, needs, run
 
-ROOT = Path(__file__).parents[2]
-SOURCES = sorted((ROOT / "wgpy/fastpath").glob("aead*.c"))
-CHECK = ROOT / "tests/fastpath/aead_check.c"
-SECRETS = ROOT / "tests/fastpath/aead_secrets.c"
-STRICT = ["-std=c11", "-O3", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-
-# What an emulator can stand for: big-endian, 32 bits, and NEON where this machine is no ARM.
-EMULATED = ["s390x-linux-gnu", "arm-linux-gnueabihf", "aarch64-linux-gnu"]
-
-
-def needs(*programs: str) -> pytest.MarkDecorator:
-    missing = [program for program in programs if shutil.which(program) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"there is no {', '.join(missing)} here")
-
-
-def build(compiler: str, program: Path, to: Path, *options: str) -> Path:
-    built = to / program.stem
-    command = [compiler, *STRICT, *options, "-I", str(ROOT / "wgpy/fastpath"), "-o", str(built), str(program)]
-    subprocess.run([*command, *map(str, SOURCES)], check=True)
-    return built
-
-
-def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True)
+SOURCES = sorted(FASTPATH.glob("aead*.c"))
+CHECK = Path(__file__).with_name("aead_check.c")
+SECRETS = Path(__file__).with_name("aead_secrets.c")
 
 
 @needs("cc")
 def test_no_sanitizer_complains(tmp_path: Path) -> None:
-    program = build("cc", CHECK, tmp_path, "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    program = build("cc", CHECK, SOURCES, tmp_path, *SANITIZERS)
 
     result = run(program, "100", "2")
 
@@ -46,22 +24,16 @@ def test_no_sanitizer_complains(tmp_path: Path) -> None:
 
 @needs("clang")
 def test_another_compiler_makes_the_same_of_it(tmp_path: Path) -> None:
-    result = run(build("clang", CHECK, tmp_path), "100", "3")
+    result = run(build("clang", CHECK, SOURCES, tmp_path), "100", "3")
 
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        pytest.param(target, marks=needs(f"{target}-gcc", f"qemu-{target.partition('-')[0]}"))
-        for target in EMULATED
-    ],
-)
+@each_emulated_target
 def test_other_processors_agree(target: str, tmp_path: Path) -> None:
-    program = build(f"{target}-gcc", CHECK, tmp_path, "-static")
+    program = build(f"{target}-gcc", CHECK, SOURCES, tmp_path, "-static")
 
-    result = run(f"qemu-{target.partition('-')[0]}", program, "20", "4")
+    result = run(emulator(target), program, "20", "4")
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "portable: 20 rounds" in result.stdout
@@ -70,13 +42,13 @@ def test_other_processors_agree(target: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def watched_by_valgrind(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("cc", SECRETS, tmp_path_factory.mktemp("valgrind"), "-DWGFP_CHECK_SECRETS")
+    return build("cc", SECRETS, SOURCES, tmp_path_factory.mktemp("valgrind"), "-DWGFP_CHECK_SECRETS")
 
 
 @pytest.fixture(scope="module")
 def watched_by_clang(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = "-DWGFP_CHECK_SECRETS", "-fsanitize=memory"
-    return build("clang", SECRETS, tmp_path_factory.mktemp("clang"), *options)
+    return build("clang", SECRETS, SOURCES, tmp_path_factory.mktemp("clang"), *options)
 
 
 @needs("cc", "valgrind")
