@@ -114,7 +114,7 @@ static bool same_flow(const struct open_group *open, const struct wgfp_packet *p
            memcmp(a + open->headers.transport, b + headers->transport, 4) == 0;
 }
 
-/* Is it of a kind that may be joined with others at all? Its checksum is looked at when there are others. */
+/* Is it of a kind that may be joined with others at all? */
 static bool may_be_joined(const struct wgfp_packet *packet, const struct headers *headers, unsigned kinds)
 {
     const uint8_t *ip = packet->data, *transport = ip + headers->transport;
@@ -167,16 +167,23 @@ static bool is_intact(const struct wgfp_packet *packet, const struct headers *he
     return wgfp_sum_fold(wgfp_sum(transport, length) + pseudo_sum(packet->data, headers, length)) == 0xffff;
 }
 
+/* The packet that began the group is looked at when there is another one. */
+static bool group_is_intact(struct open_group *open)
+{
+    open->verified = open->verified || is_intact(open->first, &open->headers);
+    return open->verified;
+}
+
 /* Would the packet, which is of the group's flow, be its next segment? */
-static bool group_continues(const struct open_group *open, const struct wgfp_packet *packet,
-                            const struct headers *headers)
+static bool group_continues(struct open_group *open, const struct wgfp_packet *packet, const struct headers *headers)
 {
     const uint32_t payload = packet->length - headers->length;
     const uint32_t most = headers->protocol == TCP ? WGFP_GROUP_PACKETS : WGFP_GROUP_DATAGRAMS;
 
     return headers->length == open->headers.length && payload <= open->segment_size && open->group->count < most &&
            open->group->length + payload <= WGFP_GROUP_BYTES && ip_continues(open, packet) &&
-           (headers->protocol == UDP || tcp_continues(open, packet));
+           (headers->protocol == UDP || tcp_continues(open, packet)) && group_is_intact(open) &&
+           is_intact(packet, headers);
 }
 
 static void group_join(struct coalescer *coalescer, struct open_group *open, struct wgfp_packet *packet)
@@ -227,14 +234,10 @@ static void coalesce_one(struct coalescer *coalescer, struct wgfp_packet *packet
         struct open_group *open = &coalescer->open[at - 1];
 
         if (joinable && group_continues(open, packet, &headers)) {
-            joinable = is_intact(packet, &headers);
-            open->verified = open->verified || is_intact(open->first, &headers);
-            if (joinable && open->verified) {
-                group_join(coalescer, open, packet);
-                if (ends_group(packet, &headers, open->segment_size))
-                    group_close(coalescer, at - 1);
-                return;
-            }
+            group_join(coalescer, open, packet);
+            if (ends_group(packet, &headers, open->segment_size))
+                group_close(coalescer, at - 1);
+            return;
         }
         group_close(coalescer, at - 1);
     }
