@@ -1,35 +1,18 @@
-/* ChaCha20-Poly1305 for x86-64 with AVX2.
+/* ChaCha20-Poly1305 for x86-64 with AVX2: ChaCha20, and the kernel.
  *
- * ChaCha20: one block a lane, 8 lanes a vector; up to four blocks in rows. Poly1305: one message a lane, 4 lanes a
- * vector; fewer messages are cut into segments, and few bytes do without vectors.
+ * One block a lane, 8 lanes a vector; up to four blocks in rows.
  */
-#include "aead_lanes.h"
+#include "aead_kernel.h"
 
 #if defined(WGFP_AEAD_X86)
 
+#include "aead_avx2.h"
 #include "clear.h"
 
-#include <immintrin.h>
 #include <stdalign.h>
 #include <string.h>
 
-WGFP_TARGET_BEGIN("avx2")
-
-#define INLINE static inline __attribute__((always_inline))
-
-typedef __m256i vec;
-
-INLINE vec load(const void *memory)
-{
-    return _mm256_loadu_si256(memory);
-}
-
-INLINE void store(void *memory, vec v)
-{
-    _mm256_storeu_si256(memory, v);
-}
-
-/* ChaCha20 ------------------------------------------------------------------------------------- */
+WGFP_TARGET_BEGIN(WGFP_TARGET_AVX2)
 
 enum { LANES = 8, BLOCKS_IN_ROWS = 4 };
 
@@ -265,286 +248,6 @@ static void xor(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t 
     }
 }
 
-/* Poly1305 ------------------------------------------------------------------------------------- *
- *
- * Numbers modulo 2^130 - 5 are five limbs of 26 bits, a little more between carries: vpmuludq multiplies 32 by 32
- * bits. A step is h = (h + m0) r^4 + m1 r^3 + m2 r^2 + m3 r, in every lane, so one carry does for four blocks.
- */
-
-enum { MESSAGES = 4 };
-
-struct limbs {
-    vec v0, v1, v2, v3, v4;
-};
-
-/* A factor r: 5 r1, 5 r2, 5 r3, 5 r4, r0, r1, r2, r3, r4, for 2^130 is 5. Limb i of a number times r adds to limb j of
- * the product what stands at 4 - i + j. */
-struct factor {
-    vec v[9];
-};
-
-struct poly1305 {
-    struct factor r4, r3, r2, r1; /* powers of r */
-    struct limbs h;
-};
-
-#define ADD64(a, b) _mm256_add_epi64(a, b)
-#define AND(a, b) _mm256_and_si256(a, b)
-#define OR(a, b) _mm256_or_si256(a, b)
-#define LEFT(a, bits) _mm256_slli_epi64(a, bits)
-#define RIGHT(a, bits) _mm256_srli_epi64(a, bits)
-#define MASK_26 _mm256_set1_epi64x(0x3ffffff)
-#define BIT_128 _mm256_set1_epi64x(1 << 24) /* in limb 4 */
-
-INLINE vec times_5(vec a)
-{
-    return ADD64(a, LEFT(a, 2));
-}
-
-INLINE struct factor factor_of(struct limbs a)
-{
-    return (struct factor){{times_5(a.v1), times_5(a.v2), times_5(a.v3), times_5(a.v4), a.v0, a.v1, a.v2, a.v3, a.v4}};
-}
-
-INLINE struct limbs limbs_add(struct limbs a, struct limbs b)
-{
-    return (struct limbs){ADD64(a.v0, b.v0), ADD64(a.v1, b.v1), ADD64(a.v2, b.v2), ADD64(a.v3, b.v3),
-                          ADD64(a.v4, b.v4)};
-}
-
-/* sum += limb * (f[0], f[1], f[2], f[3], f[4]). Assembly text, for gcc keeps sums in memory when left to itself, and
- * then each of the twenty additions to one takes as long as a store and a load. */
-INLINE void limb_multiply_add(struct limbs *sum, vec limb, const vec *f)
-{
-    vec a, b;
-
-    __asm__("vpmuludq 0*32(%[f]), %[limb], %[a]\n\t"
-            "vpmuludq 1*32(%[f]), %[limb], %[b]\n\t"
-            "vpaddq %[a], %[v0], %[v0]\n\t"
-            "vpaddq %[b], %[v1], %[v1]\n\t"
-            "vpmuludq 2*32(%[f]), %[limb], %[a]\n\t"
-            "vpmuludq 3*32(%[f]), %[limb], %[b]\n\t"
-            "vpaddq %[a], %[v2], %[v2]\n\t"
-            "vpaddq %[b], %[v3], %[v3]\n\t"
-            "vpmuludq 4*32(%[f]), %[limb], %[a]\n\t"
-            "vpaddq %[a], %[v4], %[v4]\n\t"
-            : [v0] "+x"(sum->v0), [v1] "+x"(sum->v1), [v2] "+x"(sum->v2), [v3] "+x"(sum->v3), [v4] "+x"(sum->v4),
-              [a] "=&x"(a), [b] "=&x"(b)
-            : [limb] "x"(limb), [f] "r"(f), "m"(*(const vec(*)[5])f));
-}
-
-/* sum += a * r. One limb after the other: so few registers are taken. */
-INLINE void multiply_add(struct limbs *sum, struct limbs a, const struct factor *r)
-{
-    limb_multiply_add(sum, a.v0, r->v + 4);
-    limb_multiply_add(sum, a.v1, r->v + 3);
-    limb_multiply_add(sum, a.v2, r->v + 2);
-    limb_multiply_add(sum, a.v3, r->v + 1);
-    limb_multiply_add(sum, a.v4, r->v);
-}
-
-INLINE struct limbs limbs_zero(void)
-{
-    const vec zero = _mm256_setzero_si256();
-
-    return (struct limbs){zero, zero, zero, zero, zero};
-}
-
-/* Two carries at a time, from limbs 0 and 3 on: all limbs end below 2^26 but 1 and 4, which may be a little above. */
-INLINE struct limbs carry(struct limbs a)
-{
-    const vec mask = MASK_26;
-
-    a.v1 = ADD64(a.v1, RIGHT(a.v0, 26)), a.v0 = AND(a.v0, mask);
-    a.v4 = ADD64(a.v4, RIGHT(a.v3, 26)), a.v3 = AND(a.v3, mask);
-    a.v2 = ADD64(a.v2, RIGHT(a.v1, 26)), a.v1 = AND(a.v1, mask);
-    a.v0 = ADD64(a.v0, times_5(RIGHT(a.v4, 26))), a.v4 = AND(a.v4, mask);
-    a.v3 = ADD64(a.v3, RIGHT(a.v2, 26)), a.v2 = AND(a.v2, mask);
-    a.v1 = ADD64(a.v1, RIGHT(a.v0, 26)), a.v0 = AND(a.v0, mask);
-    a.v4 = ADD64(a.v4, RIGHT(a.v3, 26)), a.v3 = AND(a.v3, mask);
-    return a;
-}
-
-INLINE struct limbs multiply(struct limbs a, const struct factor *r)
-{
-    struct limbs sum = limbs_zero();
-
-    multiply_add(&sum, a, r);
-    return carry(sum);
-}
-
-INLINE struct limbs limbs_of(vec low, vec high, vec bit_128)
-{
-    const vec mask = MASK_26;
-
-    return (struct limbs){AND(low, mask), AND(RIGHT(low, 26), mask), AND(OR(RIGHT(low, 52), LEFT(high, 12)), mask),
-                          AND(RIGHT(high, 14), mask), OR(RIGHT(high, 40), bit_128)};
-}
-
-/* The low and the high words of one block of each message. */
-INLINE void words_load(vec *low, vec *high, const uint8_t *const at[MESSAGES], ptrdiff_t offset)
-{
-#define PAIR(a, b) _mm256_loadu2_m128i((const void *)(at[b] + offset), (const void *)(at[a] + offset))
-    const vec even = PAIR(0, 2), odd = PAIR(1, 3);
-#undef PAIR
-    *low = _mm256_unpacklo_epi64(even, odd);
-    *high = _mm256_unpackhi_epi64(even, odd);
-}
-
-INLINE struct limbs block_load(const uint8_t *const at[MESSAGES], ptrdiff_t offset, vec bit_128)
-{
-    vec low, high;
-
-    words_load(&low, &high, at, offset);
-    return limbs_of(low, high, bit_128);
-}
-
-INLINE struct limbs chunk_absorb(const struct poly1305 *state, struct limbs h, const uint8_t *const at[MESSAGES],
-                                 ptrdiff_t offset, const vec bits[4])
-{
-    struct limbs sum = limbs_zero();
-
-    multiply_add(&sum, block_load(at, offset + 16, bits[1]), &state->r3);
-    multiply_add(&sum, block_load(at, offset + 32, bits[2]), &state->r2);
-    multiply_add(&sum, block_load(at, offset + 48, bits[3]), &state->r1);
-    multiply_add(&sum, limbs_add(h, block_load(at, offset, bits[0])), &state->r4); /* last, for h is late */
-    return carry(sum);
-}
-
-/* One step in which lanes may begin or end. */
-static void step_edge(struct poly1305 *state, const struct lane lanes[MESSAGES], int step)
-{
-    uint8_t edges[MESSAGES][64];
-    uint64_t counts[4][MESSAGES];
-    const uint8_t *at[MESSAGES];
-    vec bits[4];
-
-    for (int i = 0; i < MESSAGES; i++) {
-        unsigned found;
-
-        at[i] = lane_chunk(&lanes[i], step, edges[i], &found);
-        for (int k = 0; k < 4; k++)
-            counts[k][i] = found >> k & 1;
-    }
-    for (int k = 0; k < 4; k++)
-        bits[k] = LEFT(load(counts[k]), 24);
-    state->h = chunk_absorb(state, state->h, at, 0, bits);
-}
-
-/* Steps in which every lane is inside its message. */
-static void steps_inside(struct poly1305 *state, const struct lane lanes[MESSAGES], int step, int end)
-{
-    const vec bits[4] = {BIT_128, BIT_128, BIT_128, BIT_128};
-    const uint8_t *at[MESSAGES];
-    struct limbs h = state->h;
-
-    for (int i = 0; i < MESSAGES; i++)
-        at[i] = lane_at(&lanes[i], step);
-    for (ptrdiff_t offset = 0; step < end; step++, offset += 64)
-        h = chunk_absorb(state, h, at, offset, bits);
-    state->h = h;
-}
-
-/* r, clamped, and its powers. */
-static void keys_load(struct poly1305 *state, const uint8_t *const keys[MESSAGES])
-{
-    vec low, high;
-
-    words_load(&low, &high, keys, 0);
-    const struct limbs r = limbs_of(AND(low, _mm256_set1_epi64x(0x0ffffffc0fffffff)),
-                                    AND(high, _mm256_set1_epi64x(0x0ffffffc0ffffffc)), _mm256_setzero_si256());
-    state->r1 = factor_of(r);
-    const struct limbs r2 = multiply(r, &state->r1);
-    state->r2 = factor_of(r2);
-    state->r3 = factor_of(multiply(r2, &state->r1));
-    state->r4 = factor_of(multiply(r2, &state->r2));
-    state->h = limbs_zero();
-}
-
-/* Each limb of a in the lanes of the mask (32 bits each), of b in the others. */
-#define LIMBS_BLEND(a, b, mask) \
-    ((struct limbs){_mm256_blend_epi32((b).v0, (a).v0, mask), _mm256_blend_epi32((b).v1, (a).v1, mask), \
-                    _mm256_blend_epi32((b).v2, (a).v2, mask), _mm256_blend_epi32((b).v3, (a).v3, mask), \
-                    _mm256_blend_epi32((b).v4, (a).v4, mask)})
-
-/* Multiply each segment's sum by r^4 to the power of the chunks behind it. */
-static void segments_weigh(struct poly1305 *state, int shift, int steps)
-{
-    const vec *r4 = state->r4.v + 4;
-    struct limbs one = limbs_zero(), power = {r4[0], r4[1], r4[2], r4[3], r4[4]};
-    struct factor factor;
-
-    one.v0 = _mm256_set1_epi64x(1);
-    for (int bit = 30 - __builtin_clz((unsigned)steps); bit >= 0; bit--) { /* to the power of `steps` */
-        factor = factor_of(power);
-        power = multiply(power, &factor);
-        if (steps >> bit & 1)
-            power = multiply(power, &state->r4);
-    }
-    struct limbs weight = LIMBS_BLEND(power, one, 0x33); /* lanes 0 and 2 have one segment behind */
-    if (shift > 1) {
-        factor = factor_of(power);
-        const struct limbs square = multiply(power, &factor);
-        factor = factor_of(square);
-        weight = LIMBS_BLEND(multiply(weight, &factor), weight, 0x0f); /* 0 and 1 have two more */
-    }
-    factor = factor_of(weight);
-    state->h = multiply(state->h, &factor);
-}
-
-static void mac_in_lanes(struct wgfp_aead_message *messages, size_t n)
-{
-    const int shift = n == 1 ? 2 : n == 2 ? 1 : 0;
-    uint64_t sums[5][MESSAGES];
-    uint32_t h[5];
-    const uint8_t *keys[MESSAGES];
-    struct lane lanes[MESSAGES];
-    struct poly1305 state;
-    int inside, step = 0;
-    const int steps = lanes_set_up(lanes, MESSAGES, messages, n, shift, &inside);
-
-    for (size_t i = 0; i < MESSAGES; i++)
-        keys[i] = messages[i >> shift < n ? i >> shift : n - 1].key;
-    keys_load(&state, keys);
-    if (inside < steps - 1) {
-        for (; step < inside; step++)
-            step_edge(&state, lanes, step);
-        steps_inside(&state, lanes, step, steps - 1);
-        step = steps - 1;
-    }
-    for (; step < steps; step++)
-        step_edge(&state, lanes, step);
-    if (shift > 0)
-        segments_weigh(&state, shift, steps);
-
-    store(sums[0], state.h.v0);
-    store(sums[1], state.h.v1);
-    store(sums[2], state.h.v2);
-    store(sums[3], state.h.v3);
-    store(sums[4], state.h.v4);
-    for (size_t i = 0; i < n; i++) {
-        for (int limb = 0; limb < 5; limb++) {
-            uint64_t sum = 0;
-
-            for (size_t lane = i << shift; lane < (i + 1) << shift; lane++)
-                sum += sums[limb][lane];
-            h[limb] = (uint32_t)sum;
-        }
-        wgfp_poly1305_finish(h, messages[i].key + 16, messages[i].tag);
-    }
-    wgfp_clear(&state, sizeof state);
-    wgfp_clear(sums, sizeof sums);
-    wgfp_clear(h, sizeof h);
-}
-
-static void mac(struct wgfp_aead_message *messages, size_t n)
-{
-    if (messages_are_short(messages, n, 800))
-        wgfp_poly1305_scalar(messages, n);
-    else
-        mac_in_lanes(messages, n);
-}
-
 WGFP_TARGET_END
 
 static bool supported(void)
@@ -554,11 +257,11 @@ static bool supported(void)
 
 const struct wgfp_aead_kernel wgfp_aead_avx2 = {
     .name = "avx2",
-    .messages = MESSAGES,
+    .messages = AVX2_MESSAGES,
     .supported = supported,
     .stream = stream,
     .xor = xor,
-    .mac = mac,
+    .mac = wgfp_avx2_mac,
 };
 
 #endif
