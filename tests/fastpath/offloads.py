@@ -1,6 +1,6 @@
 """The C data path's checksums and superpackets as the tests see them: byte strings, guards around them."""
 
-import importlib.util
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -8,41 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cffi import FFI, VerificationError
 
+from tests.fastpath.extension import build_extension
 from tests.fastpath.superpackets import Vnet
 
-ROOT = Path(__file__).parents[2] / "wgpy/fastpath"
-SOURCES = [ROOT / name for name in ("checksum.c", "offload.c", "offload_coalesce.c")]
-HEADERS = [ROOT / name for name in ("checksum.h", "offload.h")]
+if shutil.which("cc") is None:
+    pytest.skip("there is no C compiler here", allow_module_level=True)
 
-
-def _built() -> tuple[Any, Any]:
-    """An extension of these parts alone: ffi, lib."""
-    builder = FFI()
-    for header in HEADERS:
-        builder.cdef(header.read_text().partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0])
-    builder.set_source(
-        "_offloads",
-        "".join(f'#include "{header.name}"\n' for header in HEADERS),
-        sources=list(map(str, SOURCES)),
-        include_dirs=[str(ROOT)],
-        extra_compile_args=["-O3"],
+with tempfile.TemporaryDirectory() as place:
+    ffi, lib = build_extension(
+        ("checksum", "offload", "offload_coalesce"), ("checksum.h", "offload.h"), Path(place)
     )
-    with tempfile.TemporaryDirectory() as place:
-        try:
-            built = builder.compile(place)
-        except VerificationError:
-            pytest.skip("the C data path cannot be built here", allow_module_level=True)
-        spec = importlib.util.spec_from_file_location("_offloads", built)
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module.ffi, module.lib
-
-
-ffi, lib = _built()
 
 GUARD = b"\xa5" * 64
 KINDS = {6: 1, 17: 2}
