@@ -11,19 +11,17 @@
  * Secrets are made undefined, so there are complaints where a branch or an address depends on them. With `leak` one
  * does, which proves that it would be seen.
  */
-#include "clear.h"
+#include "secrets.h"
 #include "wgfp.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #if defined(__clang__)
-#define make_secret(memory, size) __msan_poison(memory, size)
 /* Not AVX2's, which has secrets go into assembly text: the sanitizer takes that for their use. */
 static const char *const names[] = {"portable", "avx512"};
 #else
 static const char *const names[] = {"portable", "avx2", "neon"};
-#define make_secret(memory, size) ((void)VALGRIND_MAKE_MEM_UNDEFINED(memory, size))
 #endif
 
 enum { TAG = 16, PACKETS = 9, LONGEST = 1500 };

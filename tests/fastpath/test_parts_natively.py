@@ -11,6 +11,7 @@ from tests.fastpath.schedules import schedule
 
 SOURCES = [FASTPATH / f"{name}.c" for name in NAMES]
 CHECK = Path(__file__).with_name("parts_check.c")
+SECRETS = Path(__file__).with_name("parts_secrets.c")
 WRAPPED = "-Wl,--wrap=calloc,--wrap=realloc"
 
 
@@ -57,3 +58,24 @@ def test_other_processors_agree(target: str, tmp_path: Path, seed: int) -> None:
     result = run(emulator(target), program, given=schedule(Random(seed), 30))
 
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sources = FASTPATH / "blake2s.c", FASTPATH / "cookie.c"
+    return build("cc", SECRETS, sources, tmp_path_factory.mktemp("watched"), "-DWGFP_CHECK_SECRETS")
+
+
+@needs("cc", "valgrind")
+def test_neither_branches_nor_addresses_depend_on_secrets(watched: Path) -> None:
+    result = run("valgrind", "-q", "--error-exitcode=1", watched)
+
+    assert (result.returncode, result.stdout) == (0, "checked\n"), result.stderr
+
+
+@needs("cc", "valgrind")
+def test_a_branch_that_depends_on_a_secret_would_be_seen(watched: Path) -> None:
+    result = run("valgrind", "-q", "--error-exitcode=1", watched, "leak")
+
+    assert result.returncode == 1
+    assert "depends on uninitialised value" in result.stderr

@@ -13,7 +13,7 @@ static inline void wgfp_clear(void *memory, size_t size)
     __asm__ volatile("" : : "r"(memory) : "memory");
 }
 
-/* tests/fastpath/aead_secrets.c has valgrind, or clang's memory sanitizer, treat secrets as undefined, so that it
+/* tests/fastpath/secrets.h has valgrind, or clang's memory sanitizer, treat secrets as undefined, so that it
  * complains of every branch and every address that depends on them. What may be known is said to be so by
  * wgfp_publish. The sanitizer does not see what assembly text writes to memory: that is said by wgfp_written. */
 #if !defined(WGFP_CHECK_SECRETS)
