@@ -150,6 +150,7 @@ class Host:
             [*unshare, "--", "sh", "-c", _SETUP, "sh", *first],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             preexec_fn=_die_with_parent,
+            start_new_session=True,  # Ctrl-C is for who booted it, and who then powers it off
         )  # fmt: skip
         assert root.stdout is not None
         if root.stdout.readline() != "ready\n":
