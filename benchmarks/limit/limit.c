@@ -336,7 +336,7 @@ static void segment(struct batch *batch, const uint8_t *packet, size_t length, s
     }
 }
 
-/* Pass a packet on as it is. The kernel may have left its sum to us, with the pseudo header's in its place. */
+/* Pass a packet on as it is. The kernel may have left its sum to us, begun with the pseudo header's. */
 static void pass(struct batch *batch, const uint8_t *packet, size_t length, const vnet_header *header)
 {
     uint8_t *copy = batch_add(batch, length);

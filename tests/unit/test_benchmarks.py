@@ -1,0 +1,201 @@
+"""The benchmark's arithmetic: what tools print becomes samples, samples become figures, figures a table."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.netns.implementations import Implementation, Role, go_build, read_implementation
+from benchmarks.netns.measures import (
+    MEASURES,
+    MeasureFailed,
+    Transfer,
+    percentile,
+    read_host_cpu,
+    read_iperf3,
+    read_ping,
+    read_process_cpu,
+    read_pss,
+)
+from benchmarks.netns.report import Figure, best, markdown, ratio
+from benchmarks.netns.rounds import Failure, Results, turned
+
+TCP_1 = MEASURES[0]
+MEMORY = MEASURES[-1]
+OURS = Implementation("wgpyd", Role.OURS, ("wgpyd",))
+FAST = Implementation("fast", Role.PEER, ("fast",))
+SLOW = Implementation("slow", Role.PEER, ("slow",))
+LIMIT = Implementation("limit", Role.LIMIT, ("limit",))
+
+
+# -- What the tools print --------------------------------------------------------------------------
+
+
+def iperf3(**end: object) -> str:
+    return json.dumps({"start": {"version": "iperf 3.12"}, "intervals": [], "end": end})
+
+
+def test_the_receiver_of_a_stream_is_believed_and_not_the_sender() -> None:
+    text = iperf3(
+        sum_sent={"bytes": 9_000_000_000, "seconds": 2.0},
+        sum_received={"bytes": 1_000_000_000, "seconds": 2.0},
+    )
+
+    assert read_iperf3(text) == Transfer(1_000_000_000, 2.0)
+    assert read_iperf3(text).gigabits == 4.0
+
+
+def test_a_warning_before_the_report_is_skipped() -> None:
+    text = iperf3(sum_received={"bytes": 1, "seconds": 1.0})
+
+    assert read_iperf3(f"warning: UDP block size 1380 exceeds TCP MSS 1368\n{text}") == Transfer(1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"start": {}, "end": {}, "error": "unable to connect to server"}', "unable to connect to server"),
+        (iperf3(sum_received={"bytes": 0, "seconds": 5.0}), "nothing was received"),
+        (iperf3(), "nothing was received"),
+        ("iperf3: not found", "not found"),
+        ("", "nothing"),
+    ],
+)
+def test_a_stream_that_failed_says_why(text: str, reason: str) -> None:
+    with pytest.raises(MeasureFailed, match=reason):
+        read_iperf3(text)
+
+
+def test_a_lost_ping_counts_as_a_second() -> None:
+    text = (
+        "64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=0.105 ms\n"
+        "64 bytes from 10.0.0.2: icmp_seq=3 ttl=64 time=12.4 ms\n"
+        "3 packets transmitted, 2 received, 33% packet loss, time 2003ms\n"
+    )
+
+    assert read_ping(text, sent=3) == pytest.approx([0.000105, 0.0124, 1.0])
+
+
+def test_percentiles_are_samples_that_occurred() -> None:
+    values = [float(value) for value in range(100, 0, -1)]
+
+    assert percentile(values, 0.5) == 50
+    assert percentile(values, 0.99) == 99
+    assert percentile([7.0], 0.99) == 7
+
+
+def test_a_process_named_with_spaces_and_brackets_has_its_time_read() -> None:
+    stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 100 0 0 0 150 250 0 0 20 0 3 0 1000 0 0"
+
+    assert read_process_cpu(stat, ticks=100) == 4.0
+
+
+def test_a_host_is_busy_when_it_neither_idles_nor_waits_for_disks() -> None:
+    stat = "cpu  100 20 300 9999 8888 4 76 5555 0 0\ncpu0 50 10 150 5000 4444 2 38 2777 0 0\n"
+
+    assert read_host_cpu(stat, ticks=100) == 5.0
+
+
+def test_memory_is_the_proportional_set() -> None:
+    assert read_pss("7f00-7fff ---p 00000000 00:00 0 [rollup]\nRss: 9000 kB\nPss:   2048 kB\n") == 2.0
+
+
+# -- Which implementations ------------------------------------------------------------------------
+
+
+def test_an_implementation_is_given_by_name_and_command() -> None:
+    assert read_implementation("mine=/opt/mine --flag 'two words'") == Implementation(
+        "mine", Role.PEER, ("/opt/mine", "--flag", "two words", "{interface}")
+    )
+    assert read_implementation("mine=mine --tun={interface} -f").command == (
+        "mine",
+        "--tun={interface}",
+        "-f",
+    )
+    assert read_implementation("wgpy-portable=env WGPY_DATAPATH=portable wgpyd -f").role is Role.OURS
+
+
+@pytest.mark.parametrize("text", ["mine", "=mine", "mine=", ""])
+def test_half_an_implementation_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="NAME=COMMAND"):
+        read_implementation(text)
+
+
+def test_two_go_programs_of_one_name_are_told_apart_by_what_they_were_built_from(tmp_path: Path) -> None:
+    program = tmp_path / "wireguard-go"
+    program.write_bytes(
+        b"\x7fELF\0\0path\tgithub.com/some/fork\nmod\tgithub.com/some/fork\tv1.2.3\th1:sum=\ndep\tother\tv4\n\0"
+    )
+    other = tmp_path / "other"
+    other.write_bytes(b"\x7fELF no Go in here")
+
+    assert go_build(program) == ("github.com/some/fork", "v1.2.3")
+    assert go_build(other) == ("", "")
+
+
+def test_every_round_begins_with_another_implementation() -> None:
+    rounds = [turned("abc", number) for number in range(4)]
+
+    assert rounds == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
+
+
+# -- Figures ---------------------------------------------------------------------------------------
+
+
+def test_a_figure_is_a_median_with_its_spread() -> None:
+    assert Figure.of([3.0, 1.0, 2.5]) == Figure(median=2.5, least=1.0, most=3.0)
+
+
+def test_figures_tie_when_their_difference_is_within_the_larger_spread() -> None:
+    steady, shaky = Figure(10, 9.9, 10.1), Figure(12, 10.5, 12.5)
+
+    assert steady.ties_with(shaky)
+    assert shaky.ties_with(steady)
+    assert not steady.ties_with(Figure(12, 11.9, 12.1))
+
+
+def test_the_best_has_the_most_of_what_is_good_and_the_least_of_what_is_not() -> None:
+    found = {"high": Figure(2, 2, 2), "low": Figure(1, 1, 1)}
+
+    assert best(TCP_1, found) == "high"
+    assert best(MEMORY, found) == "low"
+    assert best(MEMORY, {}) is None
+
+
+def test_a_ratio_says_when_it_means_nothing() -> None:
+    assert ratio(Figure(10, 9, 11), Figure(4, 4, 4)) == "2.50"
+    assert ratio(Figure(10, 9, 11), Figure(9, 9, 9)) == "1.11 (tie)"
+    assert ratio(Figure(10, 9, 11), Figure(0, 0, 0)) == "-"
+
+
+def test_the_table_compares_ours_with_the_best_peer_and_with_the_limit() -> None:
+    results = Results(
+        {
+            "wgpyd": {"tcp_1": [6.0, 6.1, 5.9]},
+            "fast": {"tcp_1": [3.0]},
+            "slow": {"tcp_1": [1.0]},
+            "limit": {"tcp_1": [8.0]},
+        }
+    )
+    table = markdown([OURS, FAST, SLOW, LIMIT], results).splitlines()
+
+    assert cells(table[0]) == ["", "wgpyd", "fast", "slow", "limit", "wgpyd / best peer", "wgpyd / limit"]
+    assert cells(table[2])[1:] == [
+        "6.00 (5.90..6.10)", "3.00 (3.00..3.00)", "1.00 (1.00..1.00)", "8.00 (8.00..8.00)",
+        "2.00 fast", "0.75",
+    ]  # fmt: skip
+    assert len(table) == 2 + len(MEASURES)
+
+
+def test_an_implementation_that_failed_is_named_and_keeps_its_place_in_the_table() -> None:
+    failure = Failure("fast", 2, "TCP, 4 streams", "the daemon ended with status -11: it said nothing")
+    results = Results({"wgpyd": {"tcp_1": [6.0]}, "fast": {}}, [failure])
+
+    text = markdown([OURS, FAST], results)
+
+    assert cells(text.splitlines()[2])[1:] == ["6.00 (6.00..6.00)", "-", "-", "-"]
+    assert text.endswith("- fast, round 2, TCP, 4 streams: the daemon ended with status -11: it said nothing")
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
