@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import platform
+import shlex
 import shutil
 import signal
 import sys
@@ -28,7 +29,7 @@ from benchmarks.netns.rounds import Results, run_rounds
 
 TOOLS: Final = ("unshare", "nsenter", "ip", "ss", "wg", "ping", "iperf3", "sysctl")
 STREAMS: Final = len(STEPS) - 2  # the others take no time
-OVERHEAD: Final = 5  # seconds beside the streams, for each implementation in each round
+OVERHEAD: Final = 8  # seconds beside the streams, for each implementation in each round
 
 
 def main() -> int:
@@ -74,6 +75,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round with streams of one second")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every sample to FILE")
     options = parser.parse_args()
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"there is no folder {options.json.parent} to write {options.json.name} to")
     if options.quick:
         options.rounds = options.seconds = 1
     return options
@@ -156,7 +159,13 @@ def _record(
         "rounds": options.rounds,
         "seconds": options.seconds,
         "implementations": [
-            {"name": one.name, "role": one.role.value, "version": one.version} for one in chosen
+            {
+                "name": one.name,
+                "role": one.role.value,
+                "version": one.version,
+                "command": shlex.join(one.command),
+            }
+            for one in chosen
         ],
         "samples": results.samples,
         "failures": [dataclasses.asdict(failure) for failure in results.failures],
