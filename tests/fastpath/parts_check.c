@@ -1,6 +1,6 @@
 /* Runs a schedule on the small parts of the data path, without Python: for sanitizers, emulators, other byte orders.
  *
- *     cc -std=c11 -O2 -I wgpy/fastpath -Wl,--wrap=calloc,--wrap=realloc -o parts_check tests/fastpath/parts_check.c \
+ *     cc -std=c11 -O2 -I wgpy/fastpath -Wl,--wrap=calloc,--wrap=malloc -o parts_check tests/fastpath/parts_check.c \
  *         wgpy/fastpath/{allowedips,replay,blake2s,cookie}.c
  *     ./parts_check [FAIL] < schedule
  *
@@ -22,9 +22,9 @@
 enum { LONGEST = 2048, FIELDS = 6 };
 
 void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *memory, size_t size);
+void *__real_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_malloc(size_t size);
 
 static unsigned long fail_each, allocations, failures;
 static bool may_fail;
@@ -42,9 +42,9 @@ void *__wrap_calloc(size_t n, size_t size)
     return fails() ? NULL : __real_calloc(n, size);
 }
 
-void *__wrap_realloc(void *memory, size_t size)
+void *__wrap_malloc(size_t size)
 {
-    return fails() ? NULL : __real_realloc(memory, size);
+    return fails() ? NULL : __real_malloc(size);
 }
 
 /* One argument. Bytes are in memory of just their size, so that a sanitizer sees what is read beyond. */

@@ -12,7 +12,7 @@ from tests.fastpath.schedules import schedule
 SOURCES = [FASTPATH / f"{name}.c" for name in NAMES]
 CHECK = Path(__file__).with_name("parts_check.c")
 SECRETS = Path(__file__).with_name("parts_secrets.c")
-WRAPPED = "-Wl,--wrap=calloc,--wrap=realloc"
+WRAPPED = "-Wl,--wrap=calloc,--wrap=malloc"
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@
 #include <stdlib.h>
 
 enum {
-    MAX_PREFIXES = 1 << 24,
     FEWEST_SLOTS = 4,
-    FEWEST_PREFIXES = 16,
+    FIRST_CHUNK = 64, /* prefixes; every further chunk has twice as many */
+    CHUNKS = 18,      /* hence at most 16,777,151 prefixes */
     WORD_BITS = 64,
     LENGTHS = 129,
     LENGTH_WORDS = 3,
@@ -65,12 +65,12 @@ struct prefix {
 
 struct wgfp_allowedips {
     struct family ipv4, ipv6;
-    struct table peers;      /* the key is the peer, the number that of its first prefix */
-    struct prefix *prefixes; /* by number */
-    uint32_t allocated;      /* so many */
-    uint32_t unused; /* from here on no number was ever given */
-    uint32_t free;   /* the first of the chain of numbers that were given back */
-    uint32_t count;
+    struct table peers; /* the key is the peer, the number that of its first prefix */
+    struct prefix *chunks[CHUNKS]; /* memory for prefixes, by number; they never move */
+    uint32_t allocated; /* numbers below it have memory */
+    uint32_t unused;    /* from here on no number was ever given */
+    uint32_t free;      /* the first of the chain of numbers that were given back */
+    uint32_t count;     /* of prefixes */
 };
 
 /* Keys. */
@@ -145,9 +145,12 @@ static bool table_reserve(struct table *table)
     if (2 * (table->used + 1) <= size)
         return true;
     larger.mask = (size == 0 ? FEWEST_SLOTS : 2 * size) - 1;
-    larger.slots = calloc((size_t)larger.mask + 1, sizeof *larger.slots);
+    larger.slots = malloc(((size_t)larger.mask + 1) * sizeof *larger.slots);
     if (larger.slots == NULL)
         return false;
+    /* Not by calloc: pages that are read before they are written are faulted in twice. */
+    for (uint32_t i = 0; i <= larger.mask; i++)
+        larger.slots[i].peer = NONE;
     for (uint32_t i = 0; i < size; i++) {
         if (table->slots[i].peer != NONE)
             *table_slot(&larger, table->slots[i].key) = table->slots[i];
@@ -182,19 +185,36 @@ static void table_remove(struct table *table, struct key key)
 
 /* Numbers of prefixes. */
 
+/* The first number of a chunk, and how many numbers are in the chunks before it. */
+static uint32_t chunk_begin(unsigned chunk)
+{
+    return ((uint32_t)FIRST_CHUNK << chunk) - FIRST_CHUNK;
+}
+
+static unsigned chunk_of(uint32_t number)
+{
+    return (unsigned)(__builtin_clz(FIRST_CHUNK) - __builtin_clz(number + FIRST_CHUNK));
+}
+
+static struct prefix *prefix_at(const struct wgfp_allowedips *routes, uint32_t number)
+{
+    const unsigned chunk = chunk_of(number);
+
+    return &routes->chunks[chunk][number - chunk_begin(chunk)];
+}
+
 static bool numbers_reserve(struct wgfp_allowedips *routes)
 {
+    const unsigned chunk = chunk_of(routes->allocated); /* the next one */
+
     if (routes->free != NONE || routes->unused < routes->allocated)
         return true;
-    if (routes->allocated >= MAX_PREFIXES)
+    if (chunk == CHUNKS)
         return false;
-    const uint32_t more = routes->allocated == 0 ? FEWEST_PREFIXES : 2 * routes->allocated;
-    struct prefix *prefixes = realloc(routes->prefixes, more * sizeof *prefixes);
-
-    if (prefixes == NULL)
+    routes->chunks[chunk] = malloc(((size_t)FIRST_CHUNK << chunk) * sizeof *routes->chunks[chunk]);
+    if (routes->chunks[chunk] == NULL)
         return false;
-    routes->prefixes = prefixes;
-    routes->allocated = more;
+    routes->allocated = chunk_begin(chunk + 1);
     return true;
 }
 
@@ -205,13 +225,13 @@ static uint32_t number_take(struct wgfp_allowedips *routes)
     routes->count++;
     if (number == NONE)
         return routes->unused++;
-    routes->free = routes->prefixes[number].next;
+    routes->free = prefix_at(routes, number)->next;
     return number;
 }
 
 static void number_give_back(struct wgfp_allowedips *routes, uint32_t number)
 {
-    routes->prefixes[number].next = routes->free;
+    prefix_at(routes, number)->next = routes->free;
     routes->free = number;
     routes->count--;
 }
@@ -227,7 +247,7 @@ static struct key key_peer(uint32_t peer)
 static void chain_add(struct wgfp_allowedips *routes, uint32_t number, uint32_t peer)
 {
     struct slot *first = table_find(&routes->peers, key_peer(peer));
-    struct prefix *prefix = &routes->prefixes[number];
+    struct prefix *prefix = prefix_at(routes, number);
 
     prefix->peer = peer;
     prefix->previous = NONE;
@@ -236,19 +256,19 @@ static void chain_add(struct wgfp_allowedips *routes, uint32_t number, uint32_t 
         table_insert(&routes->peers, (struct slot){key_peer(peer), peer, number});
     } else {
         prefix->next = first->number;
-        routes->prefixes[first->number].previous = number;
+        prefix_at(routes, first->number)->previous = number;
         first->number = number;
     }
 }
 
 static void chain_remove(struct wgfp_allowedips *routes, uint32_t number)
 {
-    const struct prefix *prefix = &routes->prefixes[number];
+    const struct prefix *prefix = prefix_at(routes, number);
 
     if (prefix->next != NONE)
-        routes->prefixes[prefix->next].previous = prefix->previous;
+        prefix_at(routes, prefix->next)->previous = prefix->previous;
     if (prefix->previous != NONE)
-        routes->prefixes[prefix->previous].next = prefix->next;
+        prefix_at(routes, prefix->previous)->next = prefix->next;
     else if (prefix->next != NONE)
         table_find(&routes->peers, key_peer(prefix->peer))->number = prefix->next;
     else
@@ -332,7 +352,8 @@ void wgfp_allowedips_free(struct wgfp_allowedips *routes)
     family_free(&routes->ipv4);
     family_free(&routes->ipv6);
     free(routes->peers.slots);
-    free(routes->prefixes);
+    for (unsigned chunk = 0; chunk < CHUNKS; chunk++)
+        free(routes->chunks[chunk]);
     free(routes);
 }
 
@@ -374,7 +395,7 @@ int wgfp_allowedips_insert(struct wgfp_allowedips *routes, const uint8_t *addres
         return WGFP_ERR_MEMORY;
     const uint32_t number = number_take(routes);
 
-    routes->prefixes[number] = (struct prefix){.key = key, .length = (uint8_t)length, .is_ipv6 = size == 16};
+    *prefix_at(routes, number) = (struct prefix){.key = key, .length = (uint8_t)length, .is_ipv6 = size == 16};
     chain_add(routes, number, peer);
     table_insert(table, (struct slot){key, peer, number});
     family_note_length(family, key, length);
@@ -383,7 +404,7 @@ int wgfp_allowedips_insert(struct wgfp_allowedips *routes, const uint8_t *addres
 
 static void prefix_remove(struct wgfp_allowedips *routes, uint32_t number)
 {
-    const struct prefix *prefix = &routes->prefixes[number];
+    const struct prefix *prefix = prefix_at(routes, number);
 
     chain_remove(routes, number);
     family_remove(prefix->is_ipv6 ? &routes->ipv6 : &routes->ipv4, prefix->key, prefix->length);
