@@ -8,7 +8,7 @@ eth0 10.10.0.1/24 ───────────── eth0  10.10.0.2/24
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, add_addresses, connect
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.peers import PORT, Implementation, Peer, preshared_key
 from tests.integration.topologies import LEFT_INSIDE, RIGHT_INSIDE
 
@@ -112,4 +112,4 @@ def test_save_writes_what_the_interface_has(left: Host, right: Peer, program: st
 def _assert_nothing_is_left(host: Host, program: str) -> None:
     assert host.attempt("ip", "link", "show", "wg0").status != 0
     assert list(host.path("/run/wireguard").iterdir()) == []
-    assert host.processes(program) == []
+    eventually(lambda: host.processes(program) == [], "the daemon has ended")
