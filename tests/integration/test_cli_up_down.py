@@ -256,7 +256,7 @@ def test_whatever_fails_all_before_it_is_undone(
     assert result.output.startswith(f"wgpy: {says}")
     assert len(result.output.splitlines()) == 1
     assert left.network() == before
-    assert left.host.processes(Path(left.daemon).name) == []
+    eventually(lambda: left.host.processes(Path(left.daemon).name) == [], "the daemon has ended")
 
 
 def test_an_up_that_is_stopped_is_undone(left: Side, right: Side) -> None:
