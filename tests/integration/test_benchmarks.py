@@ -68,7 +68,7 @@ def test_a_round_measures_what_works_and_names_what_does_not(tmp_path: Path, pro
 
 def test_an_interrupted_run_shows_what_it_has_and_leaves_nothing(tmp_path: Path) -> None:
     running = benchmark(tmp_path, "--implementations", "wireguard-go,limit")
-    eventually(lambda: len(marked(tmp_path)) > 5, "hosts, daemons and tools run", within=30)
+    eventually(lambda: len(marked(tmp_path)) > 5, "hosts, daemons and tools run", within=90)
 
     os.killpg(running.pid, signal.SIGINT)  # as Ctrl-C does
     table, progress = running.communicate(timeout=30)
