@@ -6,6 +6,8 @@
 #ifndef WGFP_H
 #define WGFP_H
 
+#include "errors.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +40,168 @@ void wgfp_aead_seal(const struct wgfp_aead_kernel *kernel, const uint8_t key[32]
                     struct wgfp_aead_packet *packets, size_t n);
 void wgfp_aead_open(const struct wgfp_aead_kernel *kernel, const uint8_t key[32],
                     struct wgfp_aead_packet *packets, size_t n);
+
+/* -- The data path ------------------------------------------------------------------------------- */
+
+/* Holds peers, keypairs and routes, and moves packets between TUN and UDP sockets, in threads of its own between start
+ * and stop. All functions that take one are called by one thread, the control. Times are nanoseconds on the boot clock.
+ * A function that can fail returns 0 or a wgfp_error; then nothing has changed. */
+struct wgfp_datapath;
+
+/* The system calls it makes; NULL stands for the kernel's. system.h */
+struct wgfp_system;
+
+/* A TUN queue and the sockets that go with it; all non-blocking, and owned by the caller. Two threads serve it. */
+struct wgfp_queue {
+    int tun;  /* a TUN, or a socket that keeps the borders of packets */
+    int udp4; /* -1: there is none */
+    int udp6;
+};
+
+struct wgfp_settings {
+    const struct wgfp_queue *queues;
+    uint32_t queue_count;    /* 1 to 16 */
+    uint32_t vnet_header;    /* 1: packets have a struct wgfp_vnet in front, both ways */
+    uint32_t offloads;       /* 1 TCP superpackets to the TUN, 2 UDP superpackets to it, 4 UDP_SEGMENT */
+    uint32_t staged_bytes;   /* at most so many of packets that wait for a keypair, of all peers */
+    uint32_t small;          /* 1: take less memory, and make smaller batches */
+    uint32_t keep_strangers; /* 1: datagrams that are not WireGuard's wait for wgfp_stranger_take */
+    const struct wgfp_system *system;
+};
+
+/* A remote UDP address, and the local one it was met at. Unused bytes are zero. */
+struct wgfp_endpoint {
+    uint8_t address[16];       /* as on the network; the first 4 bytes if size is 4 */
+    uint8_t local_address[16]; /* zeros: the kernel chooses */
+    uint32_t size;             /* 4 or 16; 0: none */
+    uint32_t port;
+    uint32_t scope_id;
+    uint32_t local_interface;
+};
+
+int wgfp_datapath_new(struct wgfp_datapath **datapath, const struct wgfp_settings *settings);
+void wgfp_datapath_free(struct wgfp_datapath *datapath); /* stops it first; NULL is freed, too */
+
+/* WGFP_ERR_MEMORY: the threads could not be had. */
+int wgfp_datapath_start(struct wgfp_datapath *datapath);
+void wgfp_datapath_stop(struct wgfp_datapath *datapath);
+
+/* Move what there is to move, in this thread, and wait for nothing. For a data path that was not started. */
+void wgfp_datapath_step(struct wgfp_datapath *datapath);
+
+/* Readable while there is something to take: events, handshake messages, strangers, or that a TUN is gone.
+ * Acknowledge before taking. */
+int wgfp_datapath_fileno(const struct wgfp_datapath *datapath);
+void wgfp_datapath_acknowledge(struct wgfp_datapath *datapath);
+
+/* errno of a TUN that cannot be read any more, or 0. Nothing is read from it then. */
+int wgfp_datapath_failure(const struct wgfp_datapath *datapath);
+
+/* Pad no packet beyond this many bytes. mtu: at least 1. */
+void wgfp_datapath_set_mtu(struct wgfp_datapath *datapath, uint32_t mtu);
+
+/* Take other sockets; after it returned the former ones are not used any more. queues: as many as there are; their
+ * `tun` is not looked at. */
+void wgfp_datapath_set_sockets(struct wgfp_datapath *datapath, const struct wgfp_queue *queues);
+
+/* The offloads that are in use now: those of the settings without what turned out not to work. */
+uint32_t wgfp_datapath_offloads(const struct wgfp_datapath *datapath);
+
+/* Drops by reason since the beginning, as many numbers as there are names. */
+void wgfp_drops(const struct wgfp_datapath *datapath, uint64_t *counts);
+
+/* The name of reason i, or NULL after the last. */
+const char *wgfp_drop_name(uint32_t i);
+
+/* -- Peers, keypairs and routes. A peer is a number other than 0 that wgfp_peer_add chose; it may be given again
+ * after wgfp_peer_remove. */
+
+/* When transport data passed, 0 for never, and how much. */
+struct wgfp_activity {
+    uint64_t first_unanswered_sent;
+    uint64_t first_unacked_received;
+    uint64_t last_sent;
+    uint64_t last_received;
+    uint64_t tx_bytes;
+    uint64_t rx_bytes;
+};
+
+/* A session's keys, and the marks at which it ages: 2^64 - 1 for never. */
+struct wgfp_session {
+    uint8_t sending_key[32];
+    uint8_t receiving_key[32];
+    uint64_t reject_after_time;
+    uint64_t rekey_after_sent_time;
+    uint64_t rekey_after_received_time;
+    uint32_t local_index;
+    uint32_t remote_index;
+};
+
+/* WGFP_ERR_MEMORY. */
+int wgfp_peer_add(struct wgfp_datapath *datapath, uint32_t *peer);
+void wgfp_peer_remove(struct wgfp_datapath *datapath, uint32_t peer);
+void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_endpoint *endpoint);
+void wgfp_peer_clear_source(struct wgfp_datapath *datapath, uint32_t peer);
+void wgfp_peer_purge_staged(struct wgfp_datapath *datapath, uint32_t peer);
+void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uint64_t now);
+void wgfp_peer_activity(struct wgfp_datapath *datapath, uint32_t peer, struct wgfp_activity *activity);
+
+/* WGFP_ERR_INVALID, WGFP_ERR_MEMORY: as wgfp_allowedips_insert. */
+int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size, unsigned length);
+void wgfp_route_remove(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size,
+                       unsigned length);
+
+/* WGFP_ERR_EXISTS: the local index is in use; WGFP_ERR_MEMORY. */
+int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session);
+
+/* Send by it from now on, what is staged first; if nothing is and `confirm`, an empty packet.
+ * WGFP_ERR_ABSENT: the peer has no such keypair. */
+int wgfp_keypair_use(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index, int confirm, uint64_t now);
+
+/* Send no more: stage. */
+void wgfp_keypair_use_none(struct wgfp_datapath *datapath, uint32_t peer);
+
+/* WGFP_ERR_ABSENT. */
+int wgfp_keypair_remove(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index);
+
+/* -- What is handed up. */
+
+enum wgfp_event_kind {
+    WGFP_EVENT_ENDPOINT_CHANGED,
+    WGFP_EVENT_KEY_NEEDED,
+    WGFP_EVENT_KEY_CONFIRMED,
+    WGFP_EVENT_KEY_AGED,
+    WGFP_EVENT_DATA_SENT,
+    WGFP_EVENT_DATA_RECEIVED,
+};
+
+struct wgfp_event {
+    struct wgfp_endpoint endpoint; /* of ENDPOINT_CHANGED */
+    uint32_t kind;
+    uint32_t peer;
+    uint32_t local_index; /* of KEY_CONFIRMED and KEY_AGED */
+};
+
+/* Write at most n events, n at least 64, and return how many; as long as that is not 0 there may be more. */
+size_t wgfp_events_take(struct wgfp_datapath *datapath, struct wgfp_event *events, size_t n);
+
+/* A datagram that is not data. */
+struct wgfp_letter {
+    struct wgfp_endpoint source;
+    uint32_t length;
+    uint8_t data[2048]; /* a stranger that is longer is dropped */
+};
+
+/* Handshake messages, those with a valid mac2 first. take: 1, or 0 if there is none. */
+size_t wgfp_handshakes_waiting(const struct wgfp_datapath *datapath);
+int wgfp_handshake_take(struct wgfp_datapath *datapath, struct wgfp_letter *letter);
+int wgfp_stranger_take(struct wgfp_datapath *datapath, struct wgfp_letter *letter);
+
+/* Let only messages with a valid mac1 for this public key wait; NULL: any. */
+void wgfp_handshakes_guard(struct wgfp_datapath *datapath, const uint8_t *public_key);
+
+/* Under load, messages with a valid mac2 by this secret (32 bytes) come first; NULL: there is none. */
+void wgfp_handshakes_set_cookie_secret(struct wgfp_datapath *datapath, const uint8_t *secret);
 
 /* cffi: end */
 

@@ -1,0 +1,38 @@
+/* Why a packet or datagram is not passed on: one list gives the enumeration, the counters and their names.
+ *
+ * The names are those of DropReason in wgpy/engine/errors.py.
+ */
+#ifndef WGFP_DROPS_H
+#define WGFP_DROPS_H
+
+#define WGFP_DROP_REASONS(X)                              \
+    X(MALFORMED, "malformed")                             \
+    X(UNKNOWN_TYPE, "unknown_type")                       \
+    X(INVALID_MAC1, "invalid_mac1")                       \
+    X(HANDSHAKE_QUEUE_FULL, "handshake_queue_full")       \
+    X(UNKNOWN_INDEX, "unknown_index")                     \
+    X(KEYPAIR_EXPIRED, "keypair_expired")                 \
+    X(DECRYPTION_FAILED, "decryption_failed")             \
+    X(REPLAYED_COUNTER, "replayed_counter")               \
+    X(INVALID_PACKET, "invalid_packet")                   \
+    X(SOURCE_NOT_ALLOWED, "source_not_allowed")           \
+    X(ECN_CONGESTION, "ecn_congestion")                   \
+    X(TUN_WRITE_FAILED, "tun_write_failed")               \
+    X(INVALID_OUTBOUND_PACKET, "invalid_outbound_packet") \
+    X(INVALID_SUPERPACKET, "invalid_superpacket")         \
+    X(NO_PEER_FOR_DESTINATION, "no_peer_for_destination") \
+    X(NO_ENDPOINT, "no_endpoint")                         \
+    X(STAGED_QUEUE_FULL, "staged_queue_full")             \
+    X(STAGED_PURGED, "staged_purged")                     \
+    X(SEND_FAILED, "send_failed")                         \
+    X(STRANGER_QUEUE_FULL, "stranger_queue_full")         \
+    X(STRANGER_TOO_LONG, "stranger_too_long")
+
+enum wgfp_drop {
+#define WGFP_DROP_REASON(name, counter) WGFP_DROP_##name,
+    WGFP_DROP_REASONS(WGFP_DROP_REASON)
+#undef WGFP_DROP_REASON
+    WGFP_DROPS
+};
+
+#endif
