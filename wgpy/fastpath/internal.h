@@ -10,12 +10,13 @@
 #ifndef WGFP_INTERNAL_H
 #define WGFP_INTERNAL_H
 
+#include "system.h" /* first: it asks for what only Linux has */
+
 #include "allowedips.h"
 #include "cookie.h"
 #include "drops.h"
 #include "offload.h"
 #include "replay.h"
-#include "system.h"
 #include "wgfp.h"
 
 #include <pthread.h>
@@ -49,6 +50,7 @@ enum offloads { OFFLOAD_TUN_TCP = 1, OFFLOAD_TUN_UDP = 2, OFFLOAD_UDP_SEGMENT = 
 /* -- Peers and keypairs: peer.c, keypair.c ---------------------------------------------------------- */
 
 struct peer;
+struct wgfp_datapath;
 
 struct keypair {
     struct keypair *next; /* of its peer. Control */
@@ -73,6 +75,7 @@ struct peer {
     struct keypair *keypairs; /* control */
     struct keypair *sending;  /* control */
     struct wgfp_endpoint endpoint; /* peer's lock, as all below */
+    struct wgfp_endpoint plain;    /* this endpoint takes no UDP_SEGMENT */
     struct staged staged;
     struct wgfp_activity activity;
     unsigned events;
@@ -94,6 +97,12 @@ static inline struct keypair *keypair_find(const struct keypair_table *table, ui
         keypair = keypair->next_in_bucket;
     return keypair;
 }
+
+int keypair_table_init(struct keypair_table *table);
+void keypair_table_free(struct keypair_table *table);
+
+/* All of them, with their keypairs. */
+void peers_free(struct wgfp_datapath *datapath);
 
 static inline bool keypair_may_seal(const struct keypair *keypair, uint64_t now)
 {
@@ -158,8 +167,6 @@ struct letters {
 
 int letters_init(struct letters *letters, bool keep_strangers);
 void letters_free(struct letters *letters);
-
-struct wgfp_datapath;
 
 /* Take any datagram that is not of type 4: keep it, or count why not. */
 void letter_receive(struct wgfp_datapath *datapath, const struct wgfp_endpoint *source, const uint8_t *data,
