@@ -18,7 +18,9 @@ from wgpy.engine.actions import (
     RemovePeer,
     RemoveRoute,
     SendKeepalive,
+    SetCookieSecret,
     SetEndpoint,
+    SetGuard,
     SetRoute,
     UseKeypair,
 )
@@ -29,11 +31,13 @@ from wgpy.engine.constants import (
     INITIATION_SIZE,
     MAX_STAGED_BYTES,
     MAX_STAGED_PACKETS,
+    MAX_STRANGER_SIZE,
     MAX_STRANGERS,
     PADDING_MULTIPLE,
     REJECT_AFTER_MESSAGES,
     REKEY_AFTER_MESSAGES,
     RESPONSE_SIZE,
+    STAGED_CELL,
     TRANSPORT_HEADER_SIZE,
     TRANSPORT_OVERHEAD,
 )
@@ -182,6 +186,8 @@ class PortableDataPath:
                 self._add_peer(peer)
             case RemovePeer(peer):
                 self._remove_peer(self._peer(peer))
+            case SetGuard() | SetCookieSecret():
+                pass  # the engine checks all macs itself
             case _:
                 assert_never(action)
 
@@ -295,23 +301,22 @@ class PortableDataPath:
     def _stage(self, peer: "_Peer", packet: bytes) -> None:
         """Keep the packet until there is a key; the peer's oldest make room for it."""
         staged = peer.staged
-        while staged and (
-            len(staged) >= MAX_STAGED_PACKETS or self._staged_bytes + len(packet) > MAX_STAGED_BYTES
-        ):
-            self._staged_bytes -= len(staged.popleft())
+        room = MAX_STAGED_BYTES - _staged_size(packet)
+        while staged and (len(staged) >= MAX_STAGED_PACKETS or self._staged_bytes > room):
+            self._staged_bytes -= _staged_size(staged.popleft())
             self._drops[DropReason.STAGED_QUEUE_FULL] += 1
-        if self._staged_bytes + len(packet) > MAX_STAGED_BYTES:  # the others' fill the pool
+        if self._staged_bytes > room:  # the others' fill the pool
             self._drops[DropReason.STAGED_QUEUE_FULL] += 1
             return
         staged.append(packet)
-        self._staged_bytes += len(packet)
+        self._staged_bytes += _staged_size(packet)
 
     def _send_staged(self, peer: "_Peer", now: int) -> None:
         """Seal what is staged, as far as the peer's keypair goes."""
         keypair = peer.sending
         while peer.staged and keypair is not None and keypair.may_seal(now):
             packet = peer.staged.popleft()
-            self._staged_bytes -= len(packet)
+            self._staged_bytes -= _staged_size(packet)
             if peer.endpoint is None:
                 self._drops[DropReason.NO_ENDPOINT] += 1
             else:
@@ -321,7 +326,7 @@ class PortableDataPath:
 
     def _purge_staged(self, peer: "_Peer") -> None:
         self._drops[DropReason.STAGED_PURGED] += len(peer.staged)
-        self._staged_bytes -= sum(map(len, peer.staged))
+        self._staged_bytes -= sum(map(_staged_size, peer.staged))
         peer.staged.clear()
 
     # -- Inbound ---------------------------------------------------------------------------------
@@ -343,6 +348,8 @@ class PortableDataPath:
     def _receive_stranger(self, data: bytes, source: Endpoint) -> None:
         if not self._accept_strangers:
             self._drops[DropReason.UNKNOWN_TYPE] += 1
+        elif len(data) > MAX_STRANGER_SIZE:
+            self._drops[DropReason.STRANGER_TOO_LONG] += 1
         elif len(self._strangers) >= MAX_STRANGERS:
             self._drops[DropReason.STRANGER_QUEUE_FULL] += 1
         else:
@@ -462,6 +469,11 @@ class _Keypair:
 
 def _or_never(time: int | None) -> int:
     return _NEVER if time is None else time
+
+
+def _staged_size(packet: bytes) -> int:
+    """Bytes that it takes while it waits: whole cells, as both kinds of data path are to have equal limits."""
+    return max(1, -(-len(packet) // STAGED_CELL)) * STAGED_CELL
 
 
 def _padding(size: int, mtu: int) -> int:

@@ -1,7 +1,6 @@
 """What the engine wants done: orders to the data path, datagrams for the world, news for people.
 
-The driver applies them in order. Everything up to `PurgeStaged` but `SendDatagram` is the data path's
-(`DataPath.apply`).
+The driver applies them in order. Everything up to `SetCookieSecret` is the data path's (`DataPath.apply`).
 """
 
 from dataclasses import dataclass, field
@@ -111,6 +110,23 @@ class PurgeStaged:
 
 
 @dataclass(frozen=True, slots=True)
+class SetGuard:
+    """From now on the engine wants only handshake messages with a valid mac1 for this key; None: any.
+
+    A data path may pass on others, as the engine checks too. The cookie secret is no more.
+    """
+
+    public_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetCookieSecret:
+    """Under load the engine wants messages with a valid mac2 by this secret first. Whitepaper 5.4.7."""
+
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SendDatagram:
     """A handshake message for the world. peer is None for a cookie reply."""
 
@@ -146,5 +162,7 @@ DataPathAction = (
     | RemoveKeypair
     | SendKeepalive
     | PurgeStaged
+    | SetGuard
+    | SetCookieSecret
 )
 Action = DataPathAction | SendDatagram | HandshakeCompleted | PeerUnreachable

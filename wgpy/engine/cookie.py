@@ -35,13 +35,14 @@ def _mac2_body(datagram: bytes) -> bytes:
 class CookieChecker:
     """The receiving role: checks macs and gives cookies, for one identity."""
 
-    __slots__ = ("_cookie_key", "_mac1_key", "_random", "_secret", "_secret_expires")
+    __slots__ = ("_cookie_key", "_mac1_key", "_new_secret", "_random", "_secret", "_secret_expires")
 
     def __init__(self, public_key: bytes, random: Callable[[int], bytes]) -> None:
         self._random = random
         self._mac1_key = hash_(LABEL_MAC1, public_key)
         self._cookie_key = hash_(LABEL_COOKIE, public_key)
         self._secret = b""
+        self._new_secret: bytes | None = None
         self._secret_expires = 0
 
     def has_valid_mac1(self, datagram: bytes) -> bool:
@@ -60,9 +61,14 @@ class CookieChecker:
         sealed = xaead_seal(self._cookie_key, nonce, self._cookie(source, now), mac1)
         return CookieReply(sender_index, nonce, sealed)
 
+    def take_new_secret(self) -> bytes | None:
+        """The secret of the cookies, if another was made since the last call."""
+        secret, self._new_secret = self._new_secret, None
+        return secret
+
     def _cookie(self, source: Endpoint, now: int) -> bytes:
         if now >= self._secret_expires:
-            self._secret = self._random(KEY_LENGTH)
+            self._secret = self._new_secret = self._random(KEY_LENGTH)
             self._secret_expires = now + COOKIE_SECRET_MAX_AGE
         return mac(self._secret, source.packed())
 

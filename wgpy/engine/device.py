@@ -23,7 +23,9 @@ from .actions import (
     RemoveRoute,
     SendDatagram,
     SendKeepalive,
+    SetCookieSecret,
     SetEndpoint,
+    SetGuard,
     SetRoute,
     UseKeypair,
 )
@@ -163,6 +165,7 @@ class Device:
             return
         self._identity = Identity(key, dh_public(key)) if key else None
         self._cookie_checker = None
+        self._actions.append(SetGuard(self.public_key))
         self._tai64n = Tai64nClock(self._wall_clock, max(last_timestamp, self._tai64n.last))
         if self._identity:
             self._cookie_checker = CookieChecker(self._identity.public_key, self._random)
@@ -339,7 +342,10 @@ class Device:
             raise HandshakeError(DropReason.INVALID_MAC1)
         if now >= self._under_load_until:
             return
-        if not checker.has_valid_mac2(data, source, now):
+        has_valid_mac2 = checker.has_valid_mac2(data, source, now)
+        if secret := checker.take_new_secret():
+            self._actions.append(SetCookieSecret(secret))
+        if not has_valid_mac2:
             reply = checker.create_reply(data, sender_index, source, now)
             self._actions.append(SendDatagram(None, reply.encode(), source))
             raise HandshakeError(DropReason.INVALID_MAC2)

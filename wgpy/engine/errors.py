@@ -40,6 +40,7 @@ class DropReason(Enum):
     TUN_WRITE_FAILED = "tun_write_failed"
     # Packets from the TUN, outbound
     INVALID_OUTBOUND_PACKET = "invalid_outbound_packet"
+    INVALID_SUPERPACKET = "invalid_superpacket"
     NO_PEER_FOR_DESTINATION = "no_peer_for_destination"
     NO_ENDPOINT = "no_endpoint"
     STAGED_QUEUE_FULL = "staged_queue_full"
@@ -47,6 +48,7 @@ class DropReason(Enum):
     SEND_FAILED = "send_failed"
     # Datagrams that are not WireGuard
     STRANGER_QUEUE_FULL = "stranger_queue_full"
+    STRANGER_TOO_LONG = "stranger_too_long"
 
 
 class HandshakeError(Exception):
