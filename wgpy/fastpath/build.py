@@ -14,12 +14,13 @@ HEADERS = sorted(HERE.glob("*.h"))
 
 
 def declarations(header: str) -> str:
-    """What stands between the cffi markers of wgfp.h."""
+    """What stands between a header's cffi markers."""
     return header.partition("/* cffi: begin */")[2].partition("/* cffi: end */")[0]
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations((HERE / "wgfp.h").read_text()))
+for face in ("errors.h", "wgfp.h"):
+    ffibuilder.cdef(declarations((HERE / face).read_text()))
 ffibuilder.set_source(
     "wgpy._fastpath",
     '#include "wgfp.h"',
@@ -27,7 +28,8 @@ ffibuilder.set_source(
     depends=[str(header) for header in HEADERS],
     include_dirs=[str(HERE)],
     # Some Pythons ask for less; the cipher is up to a tenth faster with it.
-    extra_compile_args=["-O3"],
+    extra_compile_args=["-O3", "-pthread"],
+    extra_link_args=["-pthread"],
     # A wrong or missing compiler is no reason not to install: the portable data path does the same in Python.
     optional=True,
 )
