@@ -36,8 +36,11 @@ enum {
     MAX_STAGED_PACKETS = 128, /* of one peer */
     STAGED_CELL = 512,
 
+    MAX_PEER_NUMBERS = 1 << 21,
+
     HANDSHAKE_QUEUE_SIZE = 512, /* messages in each of the two lanes */
     UNDER_LOAD_DEPTH = HANDSHAKE_QUEUE_SIZE / 8,
+    COOKIE_QUEUE_SIZE = 64,
     STRANGER_QUEUE_SIZE = 64,
 };
 
@@ -101,8 +104,14 @@ static inline struct keypair *keypair_find(const struct keypair_table *table, ui
 int keypair_table_init(struct keypair_table *table);
 void keypair_table_free(struct keypair_table *table);
 
+/* Remove all of a peer's. Control. */
+void keypairs_remove(struct wgfp_datapath *datapath, struct peer *peer);
+
 /* All of them, with their keypairs. */
 void peers_free(struct wgfp_datapath *datapath);
+
+/* Send what is staged or, if nothing is, an empty packet. Control. */
+void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now);
 
 static inline bool keypair_may_seal(const struct keypair *keypair, uint64_t now)
 {
@@ -115,8 +124,9 @@ static inline bool keypair_may_seal(const struct keypair *keypair, uint64_t now)
 struct staging {
     pthread_mutex_t lock;
     struct staged_cell *cells; /* cell 0 is not used: 0 is the end of a list */
-    uint32_t free;             /* the first of the list of free cells */
-    uint32_t free_count;
+    uint32_t free;             /* the first of the list of cells that were given back */
+    uint32_t fresh;            /* from here on none was ever used, so its memory is not there yet */
+    uint32_t free_count;       /* of both kinds */
 };
 
 int staging_init(struct staging *staging, uint32_t bytes);
@@ -153,13 +163,19 @@ void events_forget(struct events *events, struct peer *peer);
 /* -- Handshake messages and strangers: letters.c ---------------------------------------------------- */
 
 struct letter_queue {
-    struct wgfp_letter *letters; /* a ring */
+    uint8_t *slots; /* a ring of struct wgfp_letter, each with as much of its data as these letters may have */
+    uint32_t slot_size;
     uint32_t size, first, count;
 };
 
+/* Handshake messages wait in two lanes, `verified` and `others`. Cookie replies have no mac1, so anybody can make them:
+ * they have a short queue of their own, which takes turns with `others`. */
 struct letters {
-    pthread_mutex_t lock; /* of all below */
-    struct letter_queue verified, others, strangers;
+    pthread_mutex_t lock; /* of all down to the next comment */
+    struct letter_queue verified, others, cookies, strangers;
+    bool cookies_next;
+    uint64_t loaded_until; /* 0: there was no load, or it was seen to be over */
+    /* All workers' locks */
     bool has_guard, has_secret;
     struct wgfp_mac1 guard;
     struct wgfp_cookie_secret secret;
@@ -204,13 +220,17 @@ bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now);
 
 /* -- The whole: _fastpath.c ------------------------------------------------------------------------- */
 
+struct tun_buffer; /* tun.h */
+
 struct worker {
     struct wgfp_datapath *datapath;
     struct wgfp_queue *queue;
     pthread_mutex_t lock;
     pthread_t thread;
-    struct outbound *out; /* one of the two; the other is NULL */
-    struct inbound *in;
+    bool runs; /* has it a thread? Control */
+    struct outbound *out; /* outbound: with where packets are read to */
+    struct tun_buffer *buffer;
+    struct inbound *in; /* inbound */
     int wake; /* an eventfd: look at `stopping`, and at the sockets again */
 };
 
@@ -220,7 +240,6 @@ struct wgfp_datapath {
     struct wgfp_queue queues[MAX_QUEUES];
     uint32_t queue_count;
     bool vnet_header, small;
-    bool started;
     struct worker workers[2 * MAX_QUEUES];
     struct outbound *control; /* the control's */
     pthread_mutex_t gate;   /* workers wait here while the control wants their locks */
@@ -234,7 +253,8 @@ struct wgfp_datapath {
     struct wgfp_allowedips *routes;
     struct keypair_table keypairs;
     struct peer **peers; /* by number; 0 is none */
-    uint32_t peer_room, free_peer_number;
+    uint32_t peer_room, free_peer_count;
+    uint32_t *free_peer_numbers; /* a stack */
     struct staging staging;
     struct events events;
     struct letters letters;
