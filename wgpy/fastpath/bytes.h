@@ -17,6 +17,17 @@ static inline void wgfp_store32(uint8_t *p, uint32_t word)
     p[3] = (uint8_t)(word >> 24);
 }
 
+static inline uint64_t wgfp_load64(const uint8_t *p)
+{
+    return wgfp_load32(p) | (uint64_t)wgfp_load32(p + 4) << 32;
+}
+
+static inline void wgfp_store64(uint8_t *p, uint64_t word)
+{
+    wgfp_store32(p, (uint32_t)word);
+    wgfp_store32(p + 4, (uint32_t)(word >> 32));
+}
+
 /* Big-endian, as addresses are on the network. */
 static inline uint32_t wgfp_load32_be(const uint8_t *p)
 {

@@ -1,0 +1,284 @@
+/* Inbound: messages from peers become packets for the TUN. Whitepaper 5.4.6.
+ *
+ * What one system call received is taken apart into datagrams. Those of one keypair are opened by one call; then,
+ * under their peer's lock, they pass the replay window and are noted. What is left of them goes to the TUN together.
+ */
+#include "tun.h"
+#include "udp.h"
+
+#include "bytes.h"
+#include "ip.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MESSAGES = 32,       /* of one system call, each one datagram or many */
+    MESSAGES_SMALL = 4,  /* for small hosts */
+    MESSAGE_BYTES = 1 << 16,
+    DATAGRAMS = 256,     /* that are taken together */
+    MESSAGE_DATA = 4,
+    END = DATAGRAMS,
+};
+
+struct datagram {
+    uint8_t *data;
+    uint32_t length;
+    uint32_t next; /* of the same keypair, a number; END after the last */
+    const struct udp_origin *origin;
+};
+
+/* The datagrams of one keypair. */
+struct bundle {
+    struct keypair *keypair;
+    uint32_t first, last, count;
+};
+
+struct inbound {
+    struct wgfp_datapath *datapath;
+    uint32_t room; /* messages */
+    struct mmsghdr messages[MESSAGES];
+    struct iovec slices[MESSAGES];
+    struct sockaddr_in6 addresses[MESSAGES];
+    union udp_receive_control controls[MESSAGES];
+    struct udp_origin origins[MESSAGES];
+    uint32_t count, bundle_count;
+    struct datagram datagrams[DATAGRAMS];
+    struct bundle bundles[DATAGRAMS];
+    struct wgfp_aead_packet opening[DATAGRAMS];
+    size_t packet_count;
+    struct wgfp_packet packets[DATAGRAMS];
+    struct wgfp_group groups[DATAGRAMS];
+    uint8_t scratch[MAX_PACKET];
+    uint8_t *buffers; /* room * MESSAGE_BYTES */
+};
+
+int inbound_new(struct inbound **in, struct wgfp_datapath *datapath)
+{
+    const uint32_t room = datapath->small ? MESSAGES_SMALL : MESSAGES;
+
+    *in = calloc(1, sizeof **in);
+    if (*in == NULL)
+        return WGFP_ERR_MEMORY;
+    (*in)->datapath = datapath;
+    (*in)->room = room;
+    (*in)->buffers = malloc((size_t)room * MESSAGE_BYTES);
+    if ((*in)->buffers == NULL) {
+        free(*in);
+        return WGFP_ERR_MEMORY;
+    }
+    return 0;
+}
+
+void inbound_free(struct inbound *in)
+{
+    if (in != NULL)
+        free(in->buffers);
+    free(in);
+}
+
+/* -- Opening ---------------------------------------------------------------------------------------- */
+
+/* Note that an authentic datagram came: where from, by which keypair, and when. Under the peer's lock. */
+static void note_received(struct inbound *in, struct keypair *keypair, const struct datagram *datagram, uint64_t now)
+{
+    struct peer *peer = keypair->peer;
+    struct wgfp_activity *activity = &peer->activity;
+    struct events *events = &in->datapath->events;
+
+    if (memcmp(&peer->endpoint, &datagram->origin->source, sizeof peer->endpoint) != 0) {
+        peer->endpoint = datagram->origin->source;
+        event_raise(events, peer, NULL, WGFP_EVENT_ENDPOINT_CHANGED);
+    }
+    if (!keypair->confirmed) {
+        keypair->confirmed = true;
+        event_raise(events, peer, keypair, WGFP_EVENT_KEY_CONFIRMED);
+    }
+    if (now >= keypair->session.rekey_after_received_time) {
+        keypair->session.rekey_after_received_time = NEVER;
+        event_raise(events, peer, keypair, WGFP_EVENT_KEY_AGED);
+    }
+    activity->last_received = now;
+    activity->rx_bytes += datagram->length;
+    activity->first_unanswered_sent = 0;
+    if (datagram->length > MESSAGE_OVERHEAD && activity->first_unacked_received == 0) {
+        activity->first_unacked_received = now;
+        event_raise(events, peer, NULL, WGFP_EVENT_DATA_RECEIVED);
+    }
+}
+
+/* Pass what is authentic through the replay window. Those that did not come through are not `ok` any more. */
+static void bundle_accept(struct inbound *in, const struct bundle *bundle, uint64_t now)
+{
+    struct keypair *keypair = bundle->keypair;
+    uint64_t forged = 0, replayed = 0;
+    uint32_t at = bundle->first;
+
+    pthread_mutex_lock(&keypair->peer->lock);
+    for (uint32_t i = 0; i < bundle->count; i++) {
+        struct wgfp_aead_packet *opened = &in->opening[i];
+
+        if (!opened->ok) {
+            forged++;
+        } else if (!wgfp_replay_accept(&keypair->window, opened->counter)) {
+            opened->ok = 0;
+            replayed++;
+        } else {
+            note_received(in, keypair, &in->datagrams[at], now);
+        }
+        at = in->datagrams[at].next;
+    }
+    pthread_mutex_unlock(&keypair->peer->lock);
+    if (forged > 0)
+        drop_count(in->datapath, WGFP_DROP_DECRYPTION_FAILED, forged);
+    if (replayed > 0)
+        drop_count(in->datapath, WGFP_DROP_REPLAYED_COUNTER, replayed);
+}
+
+/* Is the packet one that may come from this peer? Otherwise it is counted. */
+static bool packet_is_good(struct inbound *in, uint8_t *packet, uint32_t padded, uint32_t peer, uint32_t outer_ecn)
+{
+    const uint32_t length = ip_stated_length(packet, padded);
+    enum wgfp_drop reason;
+
+    if (length == 0 || length > padded)
+        reason = WGFP_DROP_INVALID_PACKET;
+    else if (ip_owner_of_source(in->datapath->routes, packet) != peer)
+        reason = WGFP_DROP_SOURCE_NOT_ALLOWED;
+    else if (outer_ecn != 0 && !ip_decapsulate_ecn(packet, outer_ecn))
+        reason = WGFP_DROP_ECN_CONGESTION;
+    else
+        return true;
+    drop_count(in->datapath, reason, 1);
+    return false;
+}
+
+static void bundle_open(struct inbound *in, const struct bundle *bundle, uint64_t now)
+{
+    const struct keypair *keypair = bundle->keypair;
+    uint32_t at = bundle->first;
+
+    for (uint32_t i = 0; i < bundle->count; i++) {
+        const struct datagram *datagram = &in->datagrams[at];
+        uint8_t *sealed = datagram->data + MESSAGE_HEADER;
+
+        in->opening[i] = (struct wgfp_aead_packet){
+            .src = sealed, .dst = sealed, .length = datagram->length - MESSAGE_OVERHEAD,
+            .counter = wgfp_load64(datagram->data + 8)};
+        at = datagram->next;
+    }
+    wgfp_aead_open(in->datapath->aead, keypair->session.receiving_key, in->opening, bundle->count);
+    bundle_accept(in, bundle, now);
+    at = bundle->first;
+    for (uint32_t i = 0; i < bundle->count; i++) {
+        const struct wgfp_aead_packet *opened = &in->opening[i];
+
+        if (opened->ok && opened->length > 0 &&
+            packet_is_good(in, opened->dst, opened->length, keypair->peer->number, in->datagrams[at].origin->ecn))
+            in->packets[in->packet_count++] = (struct wgfp_packet){
+                .data = opened->dst, .length = ip_stated_length(opened->dst, opened->length)};
+        at = in->datagrams[at].next;
+    }
+}
+
+static void inbound_flush(struct inbound *in, int tun, uint64_t now)
+{
+    for (uint32_t i = 0; i < in->bundle_count; i++)
+        bundle_open(in, &in->bundles[i], now);
+    tun_write(in->datapath, tun, &(struct tun_batch){in->packets, in->groups, in->packet_count, in->scratch});
+    in->count = in->bundle_count = 0;
+    in->packet_count = 0;
+}
+
+/* -- Collecting ------------------------------------------------------------------------------------- */
+
+static void bundle_add(struct inbound *in, struct keypair *keypair, uint32_t number)
+{
+    uint32_t i = in->bundle_count;
+
+    while (i > 0 && in->bundles[i - 1].keypair != keypair)
+        i--;
+    if (i == 0) {
+        in->bundles[in->bundle_count++] = (struct bundle){keypair, number, number, 1};
+        return;
+    }
+    in->datagrams[in->bundles[i - 1].last].next = number;
+    in->bundles[i - 1].last = number;
+    in->bundles[i - 1].count++;
+}
+
+/* The keypair that a data message may be opened with; NULL, and counted, if there is none. */
+static struct keypair *keypair_of(struct wgfp_datapath *datapath, const uint8_t *data, uint32_t length, uint64_t now)
+{
+    struct keypair *keypair = NULL;
+    enum wgfp_drop reason;
+
+    if (length < MESSAGE_OVERHEAD)
+        reason = WGFP_DROP_MALFORMED;
+    else if ((keypair = keypair_find(&datapath->keypairs, wgfp_load32(data + 4))) == NULL)
+        reason = WGFP_DROP_UNKNOWN_INDEX;
+    else if (now >= keypair->session.reject_after_time ||
+             wgfp_load64(data + 8) >= REJECT_AFTER_MESSAGES)
+        reason = WGFP_DROP_KEYPAIR_EXPIRED;
+    else
+        return keypair;
+    drop_count(datapath, reason, 1);
+    return NULL;
+}
+
+static void datagram_add(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin,
+                         uint64_t now)
+{
+    if (length < 4 || wgfp_load32(data) != MESSAGE_DATA) {
+        letter_receive(in->datapath, &origin->source, data, length);
+        return;
+    }
+    struct keypair *keypair = keypair_of(in->datapath, data, length, now);
+
+    if (keypair == NULL)
+        return;
+    in->datagrams[in->count] = (struct datagram){data, length, END, origin};
+    bundle_add(in, keypair, in->count++);
+}
+
+/* Take a message apart: with UDP_GRO it may be many datagrams. */
+static void message_add(struct inbound *in, uint32_t number, int tun, uint64_t now)
+{
+    struct msghdr *message = &in->messages[number].msg_hdr;
+    struct udp_origin *origin = &in->origins[number];
+    uint8_t *data = in->slices[number].iov_base;
+    uint32_t left = in->messages[number].msg_len;
+
+    if (message->msg_flags & MSG_TRUNC) {
+        drop_count(in->datapath, WGFP_DROP_MALFORMED, 1);
+        return;
+    }
+    udp_message_origin(message, origin);
+    do {
+        const uint32_t length =
+            origin->segment_size > 0 && left > origin->segment_size ? origin->segment_size : left;
+
+        if (in->count == DATAGRAMS)
+            inbound_flush(in, tun, now);
+        datagram_add(in, data, length, origin, now);
+        data += length;
+        left -= length;
+    } while (left > 0);
+}
+
+bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
+{
+    int received;
+
+    for (uint32_t i = 0; i < in->room; i++) {
+        in->slices[i] = (struct iovec){in->buffers + (size_t)i * MESSAGE_BYTES, MESSAGE_BYTES};
+        udp_message_prepare(&in->messages[i].msg_hdr, &in->addresses[i], &in->controls[i], &in->slices[i]);
+    }
+    received = in->datapath->system->recvmmsg(udp, in->messages, in->room, 0, NULL);
+    if (received <= 0)
+        return false; /* nothing, or an ICMP error of an earlier datagram, which says nothing about the next */
+    for (uint32_t i = 0; i < (uint32_t)received; i++)
+        message_add(in, i, tun, now);
+    inbound_flush(in, tun, now);
+    return true;
+}

@@ -1,0 +1,337 @@
+/* Outbound: packets from the TUN become messages to peers. Whitepaper 5.4.6.
+ *
+ * Packets are collected in an arena, a batch, until no more fit or no more are there. A batch is then taken peer by
+ * peer: counters are given under the peer's lock; sealing, by one call, and sending, by one system call, go without.
+ */
+#include "udp.h"
+
+#include "bytes.h"
+#include "ip.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    END = BATCH_MESSAGES,
+    MESSAGE_ALIGN = 64, /* ciphertext begins on a line of the cache */
+    ARENA_BYTES = BATCH_BYTES + 2 * MESSAGE_ALIGN * BATCH_MESSAGES, /* room for one packet of any length, too */
+    MESSAGE_DATA = 4,   /* a message's type */
+};
+
+/* A packet on its way to become a message. */
+struct message {
+    uint8_t *data;   /* room for the header; behind it the packet and its padding; behind that room for the tag */
+    uint32_t packet; /* bytes of the packet; 0 for a keepalive */
+    uint32_t padded; /* bytes of the packet and its padding */
+    uint32_t tos;
+    uint32_t next; /* of the same peer, a number in the batch; END after the last */
+};
+
+/* The messages of one peer, and what is to be done with them. */
+struct bundle {
+    struct peer *peer;
+    uint32_t first, last;
+    uint32_t sealed; /* how many, from the first on, have a counter */
+    const struct keypair *keypair;
+    struct wgfp_endpoint endpoint;
+    bool plain; /* the endpoint takes no UDP_SEGMENT */
+};
+
+struct outbound {
+    struct wgfp_datapath *datapath;
+    int udp4, udp6;
+    uint32_t count, used; /* messages, and bytes of the arena */
+    uint32_t bytes;       /* of messages */
+    uint32_t bundle_count;
+    struct message messages[BATCH_MESSAGES];
+    struct bundle bundles[BATCH_MESSAGES];
+    struct wgfp_aead_packet sealing[BATCH_MESSAGES];
+    struct udp_batch sending;
+    _Alignas(MESSAGE_ALIGN) uint8_t arena[ARENA_BYTES];
+};
+
+int outbound_new(struct outbound **out, struct wgfp_datapath *datapath)
+{
+    *out = aligned_alloc(MESSAGE_ALIGN, sizeof **out);
+    if (*out == NULL)
+        return WGFP_ERR_MEMORY;
+    (*out)->datapath = datapath;
+    (*out)->udp4 = (*out)->udp6 = -1;
+    (*out)->count = (*out)->used = (*out)->bytes = (*out)->bundle_count = 0;
+    return 0;
+}
+
+void outbound_free(struct outbound *out)
+{
+    free(out);
+}
+
+void outbound_set_sockets(struct outbound *out, int udp4, int udp6)
+{
+    out->udp4 = udp4;
+    out->udp6 = udp6;
+}
+
+/* -- Collecting ------------------------------------------------------------------------------------- */
+
+/* How long a packet is with the zeros that follow it: up to PADDING_MULTIPLE, but not past the MTU. A packet longer
+ * than the MTU was known to be larger a moment ago; as in the kernel, only what exceeds whole MTUs counts then. */
+static uint32_t padded_length(uint32_t length, uint32_t mtu)
+{
+    const uint32_t last = length > mtu ? length % mtu : length;
+    const uint32_t padding = -last % PADDING_MULTIPLE;
+
+    return length + (padding < mtu - last ? padding : mtu - last);
+}
+
+static void bundle_add(struct outbound *out, struct peer *peer, uint32_t number)
+{
+    uint32_t i = out->bundle_count;
+
+    while (i > 0 && out->bundles[i - 1].peer != peer)
+        i--;
+    if (i == 0) {
+        out->bundles[out->bundle_count++] = (struct bundle){.peer = peer, .first = number, .last = number};
+        return;
+    }
+    out->messages[out->bundles[i - 1].last].next = number;
+    out->bundles[i - 1].last = number;
+}
+
+/* Make room for a packet; returns where it goes. message_done comes next. */
+static uint8_t *message_begin(struct outbound *out, uint32_t most, uint64_t now)
+{
+    if (out->count == BATCH_MESSAGES || out->bytes + most + MESSAGE_OVERHEAD > BATCH_BYTES)
+        outbound_flush(out, now);
+
+    uint8_t *data = out->arena + out->used + MESSAGE_ALIGN - MESSAGE_HEADER;
+
+    out->messages[out->count] = (struct message){.data = data, .next = END};
+    return data + MESSAGE_HEADER;
+}
+
+static void message_done(struct outbound *out, struct peer *peer, uint32_t length)
+{
+    struct message *message = &out->messages[out->count];
+    uint8_t *packet = message->data + MESSAGE_HEADER;
+
+    message->packet = length;
+    message->padded = padded_length(length, atomic_load_explicit(&out->datapath->mtu, memory_order_relaxed));
+    message->tos = length > 0 ? ip_ecn(packet) : 0;
+    memset(packet + length, 0, message->padded - length);
+    out->used += (MESSAGE_ALIGN + message->padded + MESSAGE_HEADER + MESSAGE_ALIGN - 1) / MESSAGE_ALIGN * MESSAGE_ALIGN;
+    out->bytes += message->padded + MESSAGE_OVERHEAD;
+    bundle_add(out, peer, out->count++);
+}
+
+/* The peer that owns the packet's destination; NULL, and counted, if it leads nowhere. */
+static struct peer *peer_towards(struct wgfp_datapath *datapath, const struct wgfp_gso *gso, size_t length)
+{
+    if (ip_stated_length(gso->packet, length) != length) {
+        drop_count(datapath, WGFP_DROP_INVALID_OUTBOUND_PACKET, 1);
+        return NULL;
+    }
+    const uint32_t owner = ip_owner_of_destination(datapath->routes, gso->packet);
+
+    if (owner == 0) {
+        drop_count(datapath, WGFP_DROP_NO_PEER_FOR_DESTINATION, gso->count);
+        return NULL;
+    }
+    return datapath->peers[owner];
+}
+
+void outbound_packet(struct outbound *out, const struct wgfp_vnet *vnet, uint8_t *packet, size_t length, uint64_t now)
+{
+    struct wgfp_gso gso;
+
+    if (wgfp_gso_parse(&gso, vnet, packet, length) != WGFP_GSO_ACCEPTED) {
+        drop_count(out->datapath, WGFP_DROP_INVALID_SUPERPACKET, 1);
+        return;
+    }
+    struct peer *peer = peer_towards(out->datapath, &gso, length);
+    const uint32_t most = gso.header_length > 0 ? gso.header_length + gso.segment_size : (uint32_t)length;
+
+    if (peer == NULL)
+        return;
+    for (uint32_t i = 0; i < gso.count; i++) {
+        uint8_t *segment = message_begin(out, most < length ? most : (uint32_t)length, now);
+
+        message_done(out, peer, (uint32_t)wgfp_gso_copy(&gso, i, segment));
+    }
+}
+
+/* -- Sealing ---------------------------------------------------------------------------------------- */
+
+static void header_write(uint8_t *header, const struct keypair *keypair, uint64_t counter)
+{
+    wgfp_store32(header, MESSAGE_DATA);
+    wgfp_store32(header + 4, keypair->session.remote_index);
+    wgfp_store64(header + 8, counter);
+}
+
+/* Note that a message was given a counter. Under the peer's lock. */
+static void note_sent(struct outbound *out, struct peer *peer, struct keypair *keypair, const struct message *message,
+                      uint64_t now)
+{
+    struct wgfp_activity *activity = &peer->activity;
+    struct events *events = &out->datapath->events;
+
+    activity->last_sent = now;
+    activity->tx_bytes += message->padded + MESSAGE_OVERHEAD;
+    activity->first_unacked_received = 0;
+    if (message->packet > 0 && activity->first_unanswered_sent == 0) {
+        activity->first_unanswered_sent = now;
+        event_raise(events, peer, NULL, WGFP_EVENT_DATA_SENT);
+    }
+    if (now >= keypair->session.rekey_after_sent_time) {
+        keypair->session.rekey_after_sent_time = NEVER;
+        event_raise(events, peer, keypair, WGFP_EVENT_KEY_AGED);
+    } else if (keypair->counter == REKEY_AFTER_MESSAGES) {
+        event_raise(events, peer, keypair, WGFP_EVENT_KEY_AGED);
+    }
+}
+
+/* Give counters, and write headers, as far as the peer's keypair goes. Returns the first message that has none, or
+ * END. Under the peer's lock. */
+static uint32_t bundle_number(struct outbound *out, struct bundle *bundle, uint64_t now)
+{
+    struct keypair *keypair = bundle->peer->sending;
+    uint32_t i = bundle->first;
+
+    bundle->keypair = keypair;
+    while (i != END && keypair != NULL && keypair_may_seal(keypair, now)) {
+        const struct message *message = &out->messages[i];
+        uint8_t *packet = message->data + MESSAGE_HEADER;
+
+        out->sealing[bundle->sealed++] = (struct wgfp_aead_packet){
+            .src = packet, .dst = packet, .counter = keypair->counter, .length = message->padded};
+        header_write(message->data, keypair, keypair->counter);
+        note_sent(out, bundle->peer, keypair, message, now);
+        keypair->counter++;
+        i = message->next;
+    }
+    return i;
+}
+
+/* Keep messages without a counter until there is a keypair. Under the peer's lock. */
+static void bundle_stage(struct outbound *out, struct bundle *bundle, uint32_t first)
+{
+    struct wgfp_datapath *datapath = out->datapath;
+    uint32_t dropped = 0;
+
+    for (uint32_t i = first; i != END; i = out->messages[i].next)
+        dropped += staged_push(&datapath->staging, &bundle->peer->staged, out->messages[i].data + MESSAGE_HEADER,
+                               out->messages[i].packet);
+    drop_count(datapath, WGFP_DROP_STAGED_QUEUE_FULL, dropped);
+    event_raise(&datapath->events, bundle->peer, NULL, WGFP_EVENT_KEY_NEEDED);
+}
+
+/* Take what sealing and sending need of the peer, and leave it what it needs to know. */
+static void bundle_prepare(struct outbound *out, struct bundle *bundle, uint64_t now)
+{
+    struct peer *peer = bundle->peer;
+
+    pthread_mutex_lock(&peer->lock);
+    bundle->endpoint = peer->endpoint;
+    if (peer->endpoint.size == 0) {
+        uint64_t count = 0;
+
+        for (uint32_t i = bundle->first; i != END; i = out->messages[i].next)
+            count++;
+        drop_count(out->datapath, WGFP_DROP_NO_ENDPOINT, count);
+    } else {
+        const uint32_t rest = bundle_number(out, bundle, now);
+
+        bundle->plain = memcmp(&peer->plain, &peer->endpoint, sizeof peer->plain) == 0;
+        if (rest != END)
+            bundle_stage(out, bundle, rest);
+    }
+    pthread_mutex_unlock(&peer->lock);
+}
+
+/* -- Sending ---------------------------------------------------------------------------------------- */
+
+/* Keep what was learnt, if it is still of the endpoint that the peer has. */
+static void bundle_learn(struct outbound *out, const struct bundle *bundle, const struct udp_outcome *outcome)
+{
+    struct peer *peer = bundle->peer;
+
+    pthread_mutex_lock(&peer->lock);
+    if (memcmp(&peer->endpoint, &bundle->endpoint, sizeof peer->endpoint) == 0) {
+        if (outcome->segment_is_bad)
+            peer->plain = peer->endpoint;
+        if (outcome->source_is_bad) {
+            memset(peer->endpoint.local_address, 0, sizeof peer->endpoint.local_address);
+            peer->endpoint.local_interface = 0;
+            event_raise(&out->datapath->events, peer, NULL, WGFP_EVENT_ENDPOINT_CHANGED);
+        }
+    }
+    pthread_mutex_unlock(&peer->lock);
+}
+
+static void bundle_send(struct outbound *out, const struct bundle *bundle)
+{
+    struct wgfp_datapath *datapath = out->datapath;
+    const unsigned offloads = atomic_load_explicit(&datapath->offloads, memory_order_relaxed);
+    uint32_t i = bundle->first;
+
+    udp_batch_begin(&out->sending, datapath, bundle->endpoint.size == 4 ? out->udp4 : out->udp6, &bundle->endpoint,
+                    (offloads & OFFLOAD_UDP_SEGMENT) && !bundle->plain);
+    for (uint32_t left = bundle->sealed; left > 0; left--) {
+        const struct message *message = &out->messages[i];
+
+        udp_batch_add(&out->sending, message->data, message->padded + MESSAGE_OVERHEAD, message->tos);
+        i = message->next;
+    }
+    const struct udp_outcome outcome = udp_batch_send(&out->sending);
+
+    if (outcome.segment_is_bad || outcome.source_is_bad)
+        bundle_learn(out, bundle, &outcome);
+}
+
+void outbound_flush(struct outbound *out, uint64_t now)
+{
+    for (uint32_t i = 0; i < out->bundle_count; i++) {
+        struct bundle *bundle = &out->bundles[i];
+
+        bundle_prepare(out, bundle, now);
+        if (bundle->sealed == 0)
+            continue;
+        wgfp_aead_seal(out->datapath->aead, bundle->keypair->session.sending_key, out->sealing, bundle->sealed);
+        bundle_send(out, bundle);
+    }
+    out->count = out->used = out->bytes = out->bundle_count = 0;
+}
+
+/* -- What waited ------------------------------------------------------------------------------------ */
+
+/* Move what is staged into the batch, as much as there is room for. Returns whether anything is left. */
+static bool staged_collect(struct outbound *out, struct peer *peer, uint64_t now)
+{
+    struct staging *staging = &out->datapath->staging;
+    int length = -1;
+
+    pthread_mutex_lock(&peer->lock);
+    while (peer->sending != NULL && keypair_may_seal(peer->sending, now) && out->count < BATCH_MESSAGES &&
+           (length = staged_first_length(staging, &peer->staged)) >= 0 &&
+           (out->count == 0 || out->bytes + (uint32_t)length + 2 * MESSAGE_OVERHEAD <= BATCH_BYTES)) {
+        staged_pop(staging, &peer->staged, message_begin(out, (uint32_t)length, now));
+        message_done(out, peer, (uint32_t)length);
+    }
+    const bool more = peer->staged.count > 0;
+
+    if (more && (peer->sending == NULL || !keypair_may_seal(peer->sending, now)))
+        event_raise(&out->datapath->events, peer, NULL, WGFP_EVENT_KEY_NEEDED);
+    pthread_mutex_unlock(&peer->lock);
+    return more;
+}
+
+void outbound_staged(struct outbound *out, struct peer *peer, uint64_t now)
+{
+    bool more = true;
+
+    while (more) {
+        more = staged_collect(out, peer, now) && out->count > 0;
+        outbound_flush(out, now);
+    }
+}

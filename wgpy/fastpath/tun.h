@@ -1,0 +1,27 @@
+/* The TUN's descriptor: packets and superpackets, with or without a virtio header. */
+#ifndef WGFP_TUN_H
+#define WGFP_TUN_H
+
+#include "internal.h"
+
+/* A packet as it is read. */
+struct tun_buffer {
+    _Alignas(64) uint8_t bytes[64 + MAX_PACKET + 1];
+    struct wgfp_vnet vnet;
+};
+
+/* Read one. *packet: where it lies. Returns its length, 0 if there is none now, or -errno. */
+ssize_t tun_read(const struct wgfp_datapath *datapath, int tun, struct tun_buffer *buffer, uint8_t **packet);
+
+/* Packets on their way to the TUN. */
+struct tun_batch {
+    struct wgfp_packet *packets;
+    struct wgfp_group *groups; /* room for as many as there are packets */
+    size_t count;
+    uint8_t *scratch; /* MAX_PACKET bytes */
+};
+
+/* Write all of them, joined where that may be done; what cannot be written is counted. */
+void tun_write(struct wgfp_datapath *datapath, int tun, const struct tun_batch *batch);
+
+#endif
