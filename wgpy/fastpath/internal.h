@@ -36,7 +36,7 @@ enum {
     MAX_STAGED_PACKETS = 128, /* of one peer */
     STAGED_CELL = 512,
 
-    MAX_PEER_NUMBERS = 1 << 21,
+    MAX_PEER_NUMBERS = 1 << 21, /* twice the peers of an engine */
 
     HANDSHAKE_QUEUE_SIZE = 512, /* messages in each of the two lanes */
     UNDER_LOAD_DEPTH = HANDSHAKE_QUEUE_SIZE / 8,

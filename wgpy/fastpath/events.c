@@ -1,0 +1,150 @@
+/* What happened, as flags of peers and keypairs, and the list of peers that have any. */
+#include "internal.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int events_init(struct events *events)
+{
+    if (pthread_mutex_init(&events->lock, NULL) != 0)
+        return WGFP_ERR_MEMORY;
+    events->first_dirty = events->last_dirty = NULL;
+    events->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (events->fd < 0) {
+        (void)pthread_mutex_destroy(&events->lock);
+        return WGFP_ERR_MEMORY;
+    }
+    return 0;
+}
+
+void events_free(struct events *events)
+{
+    (void)close(events->fd);
+    (void)pthread_mutex_destroy(&events->lock);
+}
+
+void events_wake(struct events *events)
+{
+    const uint64_t one = 1;
+
+    /* It fails only if the counter is full; then the descriptor is readable, which is all that is wanted. */
+    if (write(events->fd, &one, sizeof one) < 0)
+        return;
+}
+
+/* Into the list, if the peer is not in it. Returns whether it is the only one. */
+static bool list_append(struct events *events, struct peer *peer)
+{
+    bool only = false;
+
+    pthread_mutex_lock(&events->lock);
+    if (!peer->dirty) {
+        only = events->first_dirty == NULL;
+        if (only)
+            events->first_dirty = peer;
+        else
+            events->last_dirty->next_dirty = peer;
+        events->last_dirty = peer;
+        peer->next_dirty = NULL;
+        peer->dirty = true;
+    }
+    pthread_mutex_unlock(&events->lock);
+    return only;
+}
+
+static struct peer *list_pop(struct events *events)
+{
+    pthread_mutex_lock(&events->lock);
+    struct peer *peer = events->first_dirty;
+
+    if (peer != NULL) {
+        events->first_dirty = peer->next_dirty;
+        peer->dirty = false;
+    }
+    pthread_mutex_unlock(&events->lock);
+    return peer;
+}
+
+/* A flag that is set has its peer in the list, or is about to be taken by who has just taken the peer from there and
+ * waits for the peer's lock. So no flag is overlooked, and setting one again costs nothing. */
+void event_raise(struct events *events, struct peer *peer, struct keypair *keypair, enum wgfp_event_kind kind)
+{
+    unsigned *flags = keypair != NULL ? &keypair->events : &peer->events;
+
+    if (*flags & 1u << kind)
+        return;
+    *flags |= 1u << kind;
+    if (list_append(events, peer))
+        events_wake(events);
+}
+
+void events_forget(struct events *events, struct peer *peer)
+{
+    struct peer *previous = NULL;
+
+    pthread_mutex_lock(&events->lock);
+    if (peer->dirty) {
+        for (struct peer *other = events->first_dirty; other != peer; other = other->next_dirty)
+            previous = other;
+        if (previous == NULL)
+            events->first_dirty = peer->next_dirty;
+        else
+            previous->next_dirty = peer->next_dirty;
+        if (events->last_dirty == peer)
+            events->last_dirty = previous;
+        peer->dirty = false;
+    }
+    pthread_mutex_unlock(&events->lock);
+}
+
+struct writer {
+    struct wgfp_event *events;
+    size_t count, room;
+};
+
+/* Write the event if its flag is set, and clear it; false: there is no room. */
+static bool event_move(struct writer *writer, unsigned *flags, enum wgfp_event_kind kind, const struct peer *peer,
+                       uint32_t local_index)
+{
+    if (!(*flags & 1u << kind))
+        return true;
+    if (writer->count == writer->room)
+        return false;
+    struct wgfp_event *event = &writer->events[writer->count++];
+
+    *event = (struct wgfp_event){.kind = kind, .peer = peer->number, .local_index = local_index};
+    if (kind == WGFP_EVENT_ENDPOINT_CHANGED)
+        event->endpoint = peer->endpoint;
+    *flags &= ~(1u << kind);
+    return true;
+}
+
+/* All of a peer's, under its lock, its new endpoint first for the rest to use; false: there was no room for all. */
+static bool peer_events_move(struct writer *writer, struct peer *peer)
+{
+    bool all = event_move(writer, &peer->events, WGFP_EVENT_ENDPOINT_CHANGED, peer, 0) &&
+               event_move(writer, &peer->events, WGFP_EVENT_KEY_NEEDED, peer, 0);
+
+    for (struct keypair *keypair = peer->keypairs; all && keypair != NULL; keypair = keypair->next) {
+        const uint32_t index = keypair->session.local_index;
+
+        all = event_move(writer, &keypair->events, WGFP_EVENT_KEY_CONFIRMED, peer, index) &&
+              event_move(writer, &keypair->events, WGFP_EVENT_KEY_AGED, peer, index);
+    }
+    return all && event_move(writer, &peer->events, WGFP_EVENT_DATA_SENT, peer, 0) &&
+           event_move(writer, &peer->events, WGFP_EVENT_DATA_RECEIVED, peer, 0);
+}
+
+size_t wgfp_events_take(struct wgfp_datapath *datapath, struct wgfp_event *events, size_t n)
+{
+    struct writer writer = {events, 0, n};
+    struct peer *peer;
+
+    while (writer.count < n && (peer = list_pop(&datapath->events)) != NULL) {
+        pthread_mutex_lock(&peer->lock);
+        if (!peer_events_move(&writer, peer))
+            (void)list_append(&datapath->events, peer);
+        pthread_mutex_unlock(&peer->lock);
+    }
+    return writer.count;
+}

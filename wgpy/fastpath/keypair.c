@@ -1,0 +1,178 @@
+/* Keypairs: found by the local index that messages name, held by their peers, cleared when they are no more. */
+#include "internal.h"
+
+#include "clear.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_BUCKETS = 16, MAX_BUCKETS = 1 << 24 };
+
+/* The engine draws local indices at random, so their low bits are all the hash there need be. */
+static struct keypair **bucket_of(const struct keypair_table *table, uint32_t local_index)
+{
+    return &table->buckets[local_index & table->mask];
+}
+
+static void table_insert(struct keypair_table *table, struct keypair *keypair)
+{
+    struct keypair **bucket = bucket_of(table, keypair->session.local_index);
+
+    keypair->next_in_bucket = *bucket;
+    *bucket = keypair;
+}
+
+static void table_remove(struct keypair_table *table, const struct keypair *keypair)
+{
+    struct keypair **link = bucket_of(table, keypair->session.local_index);
+
+    while (*link != keypair)
+        link = &(*link)->next_in_bucket;
+    *link = keypair->next_in_bucket;
+    table->count--;
+}
+
+/* Twice as many buckets; without memory for them the chains become longer. */
+static void table_grow(struct keypair_table *table)
+{
+    const uint32_t former = table->mask + 1;
+
+    if (former >= MAX_BUCKETS)
+        return;
+    struct keypair_table grown = {calloc(2 * (size_t)former, sizeof(struct keypair *)), 2 * former - 1, table->count};
+
+    if (grown.buckets == NULL)
+        return;
+    for (uint32_t i = 0; i < former; i++) {
+        for (struct keypair *keypair = table->buckets[i], *next; keypair != NULL; keypair = next) {
+            next = keypair->next_in_bucket;
+            table_insert(&grown, keypair);
+        }
+    }
+    free(table->buckets);
+    *table = grown;
+}
+
+int keypair_table_init(struct keypair_table *table)
+{
+    *table = (struct keypair_table){calloc(FIRST_BUCKETS, sizeof(struct keypair *)), FIRST_BUCKETS - 1, 0};
+    return table->buckets != NULL ? 0 : WGFP_ERR_MEMORY;
+}
+
+void keypair_table_free(struct keypair_table *table)
+{
+    free(table->buckets);
+}
+
+static void keypair_free(struct keypair *keypair)
+{
+    wgfp_clear(keypair, sizeof *keypair);
+    free(keypair);
+}
+
+void keypairs_remove(struct wgfp_datapath *datapath, struct peer *peer)
+{
+    peer->sending = NULL;
+    for (struct keypair *keypair = peer->keypairs, *next; keypair != NULL; keypair = next) {
+        next = keypair->next;
+        table_remove(&datapath->keypairs, keypair);
+        keypair_free(keypair);
+    }
+    peer->keypairs = NULL;
+}
+
+static int keypair_install(struct wgfp_datapath *datapath, struct peer *peer, const struct wgfp_session *session)
+{
+    struct keypair_table *table = &datapath->keypairs;
+
+    if (keypair_find(table, session->local_index) != NULL)
+        return WGFP_ERR_EXISTS;
+    struct keypair *keypair = calloc(1, sizeof *keypair);
+
+    if (keypair == NULL)
+        return WGFP_ERR_MEMORY;
+    keypair->peer = peer;
+    keypair->session = *session;
+    keypair->next = peer->keypairs;
+    peer->keypairs = keypair;
+    if (++table->count > table->mask)
+        table_grow(table);
+    table_insert(table, keypair);
+    peer->activity.first_unanswered_sent = 0;
+    peer->activity.first_unacked_received = 0;
+    return 0;
+}
+
+static struct keypair *keypair_of(const struct wgfp_datapath *datapath, const struct peer *peer, uint32_t local_index)
+{
+    struct keypair *keypair = keypair_find(&datapath->keypairs, local_index);
+
+    return keypair != NULL && keypair->peer == peer ? keypair : NULL;
+}
+
+static int keypair_use(struct wgfp_datapath *datapath, struct peer *peer, uint32_t local_index, bool confirm,
+                       uint64_t now)
+{
+    struct keypair *keypair = keypair_of(datapath, peer, local_index);
+
+    if (keypair == NULL)
+        return WGFP_ERR_ABSENT;
+    peer->sending = keypair;
+    keypair->confirmed = true;
+    if (confirm)
+        peer_send_keepalive(datapath, peer, now);
+    else if (peer->staged.count != 0)
+        outbound_staged(datapath->control, peer, now);
+    return 0;
+}
+
+static int keypair_remove(struct wgfp_datapath *datapath, struct peer *peer, uint32_t local_index)
+{
+    struct keypair *keypair = keypair_of(datapath, peer, local_index);
+    struct keypair **link = &peer->keypairs;
+
+    if (keypair == NULL)
+        return WGFP_ERR_ABSENT;
+    while (*link != keypair)
+        link = &(*link)->next;
+    *link = keypair->next;
+    if (peer->sending == keypair)
+        peer->sending = NULL;
+    table_remove(&datapath->keypairs, keypair);
+    keypair_free(keypair);
+    return 0;
+}
+
+int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session)
+{
+    control_lock(datapath);
+    const int result = keypair_install(datapath, datapath->peers[peer], session);
+
+    control_unlock(datapath);
+    return result;
+}
+
+int wgfp_keypair_use(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index, int confirm, uint64_t now)
+{
+    control_lock(datapath);
+    const int result = keypair_use(datapath, datapath->peers[peer], local_index, confirm != 0, now);
+
+    control_unlock(datapath);
+    return result;
+}
+
+void wgfp_keypair_use_none(struct wgfp_datapath *datapath, uint32_t peer)
+{
+    control_lock(datapath);
+    datapath->peers[peer]->sending = NULL;
+    control_unlock(datapath);
+}
+
+int wgfp_keypair_remove(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index)
+{
+    control_lock(datapath);
+    const int result = keypair_remove(datapath, datapath->peers[peer], local_index);
+
+    control_unlock(datapath);
+    return result;
+}

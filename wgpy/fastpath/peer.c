@@ -1,0 +1,169 @@
+/* Peers by number, and the routes to them. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_ROOM = 16 };
+
+/* Room for twice as many peers. On failure nothing has changed that anybody sees. */
+static int peers_grow(struct wgfp_datapath *datapath)
+{
+    const uint32_t former = datapath->peer_room;
+    const uint32_t room = former ? 2 * former : FIRST_ROOM;
+
+    if (room > MAX_PEER_NUMBERS)
+        return WGFP_ERR_MEMORY;
+    uint32_t *numbers = realloc(datapath->free_peer_numbers, room * sizeof *numbers);
+
+    if (numbers == NULL)
+        return WGFP_ERR_MEMORY;
+    datapath->free_peer_numbers = numbers;
+    struct peer **peers = realloc(datapath->peers, room * sizeof(struct peer *));
+
+    if (peers == NULL)
+        return WGFP_ERR_MEMORY;
+    datapath->peers = peers;
+    datapath->peer_room = room;
+    for (uint32_t number = room; number-- > former;) { /* so that the lowest is given first */
+        peers[number] = NULL;
+        if (number != 0)
+            numbers[datapath->free_peer_count++] = number;
+    }
+    return 0;
+}
+
+static int peer_new(struct wgfp_datapath *datapath, uint32_t *number)
+{
+    if (datapath->free_peer_count == 0 && peers_grow(datapath) != 0)
+        return WGFP_ERR_MEMORY;
+    struct peer *peer = calloc(1, sizeof *peer);
+
+    if (peer == NULL)
+        return WGFP_ERR_MEMORY;
+    if (pthread_mutex_init(&peer->lock, NULL) != 0) {
+        free(peer);
+        return WGFP_ERR_MEMORY;
+    }
+    peer->number = datapath->free_peer_numbers[--datapath->free_peer_count];
+    datapath->peers[peer->number] = peer;
+    *number = peer->number;
+    return 0;
+}
+
+static void peer_purge(struct wgfp_datapath *datapath, struct peer *peer)
+{
+    drop_count(datapath, WGFP_DROP_STAGED_PURGED, peer->staged.count);
+    while (peer->staged.count != 0)
+        staged_pop(&datapath->staging, &peer->staged, NULL);
+}
+
+static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
+{
+    peer_purge(datapath, peer);
+    keypairs_remove(datapath, peer);
+    events_forget(&datapath->events, peer);
+    (void)pthread_mutex_destroy(&peer->lock);
+    free(peer);
+}
+
+void peers_free(struct wgfp_datapath *datapath)
+{
+    for (uint32_t number = 0; number < datapath->peer_room; number++)
+        if (datapath->peers[number] != NULL)
+            peer_free(datapath, datapath->peers[number]);
+    free(datapath->peers);
+    free(datapath->free_peer_numbers);
+}
+
+void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now)
+{
+    pthread_mutex_lock(&peer->lock);
+    if (peer->staged.count == 0)
+        drop_count(datapath, WGFP_DROP_STAGED_QUEUE_FULL, staged_push(&datapath->staging, &peer->staged, NULL, 0));
+    pthread_mutex_unlock(&peer->lock);
+    outbound_staged(datapath->control, peer, now);
+}
+
+int wgfp_peer_add(struct wgfp_datapath *datapath, uint32_t *peer)
+{
+    control_lock(datapath);
+    const int result = peer_new(datapath, peer);
+
+    control_unlock(datapath);
+    return result;
+}
+
+void wgfp_peer_remove(struct wgfp_datapath *datapath, uint32_t peer)
+{
+    control_lock(datapath);
+    wgfp_allowedips_remove_peer(datapath->routes, peer);
+    peer_free(datapath, datapath->peers[peer]);
+    datapath->peers[peer] = NULL;
+    datapath->free_peer_numbers[datapath->free_peer_count++] = peer;
+    control_unlock(datapath);
+}
+
+/* From here on the peer's own lock is enough: only the control, which calls, could remove the peer. */
+
+void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t number, const struct wgfp_endpoint *endpoint)
+{
+    struct peer *peer = datapath->peers[number];
+
+    pthread_mutex_lock(&peer->lock);
+    peer->endpoint = *endpoint;
+    peer->events &= ~(1u << WGFP_EVENT_ENDPOINT_CHANGED); /* the order is newer than the move */
+    pthread_mutex_unlock(&peer->lock);
+}
+
+void wgfp_peer_clear_source(struct wgfp_datapath *datapath, uint32_t number)
+{
+    struct peer *peer = datapath->peers[number];
+
+    pthread_mutex_lock(&peer->lock);
+    memset(peer->endpoint.local_address, 0, sizeof peer->endpoint.local_address);
+    peer->endpoint.local_interface = 0;
+    pthread_mutex_unlock(&peer->lock);
+}
+
+void wgfp_peer_purge_staged(struct wgfp_datapath *datapath, uint32_t number)
+{
+    struct peer *peer = datapath->peers[number];
+
+    pthread_mutex_lock(&peer->lock);
+    peer_purge(datapath, peer);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+void wgfp_peer_activity(struct wgfp_datapath *datapath, uint32_t number, struct wgfp_activity *activity)
+{
+    struct peer *peer = datapath->peers[number];
+
+    pthread_mutex_lock(&peer->lock);
+    *activity = peer->activity;
+    pthread_mutex_unlock(&peer->lock);
+}
+
+void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uint64_t now)
+{
+    control_lock(datapath);
+    peer_send_keepalive(datapath, datapath->peers[peer], now);
+    control_unlock(datapath);
+}
+
+int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size, unsigned length)
+{
+    control_lock(datapath);
+    const int result = wgfp_allowedips_insert(datapath->routes, address, size, length, peer);
+
+    control_unlock(datapath);
+    return result;
+}
+
+void wgfp_route_remove(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size,
+                       unsigned length)
+{
+    control_lock(datapath);
+    wgfp_allowedips_remove(datapath->routes, address, size, length, peer);
+    control_unlock(datapath);
+}
