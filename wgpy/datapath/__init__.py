@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from wgpy.engine.actions import DataPathAction
-from wgpy.engine.errors import DropReason
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.errors import DropReason, StateError
 from wgpy.engine.events import Event, PeerActivity, PeerId
 
 Counters = Mapping[DropReason, int]
@@ -24,13 +25,43 @@ class DataPath(Protocol):
         """
 
     def take_events(self) -> list[Event]:
-        """What happened since the last call, each flag at most once."""
+        """What happened since the last call, each flag once; a new endpoint before what else its peer did."""
+
+    def next_handshake(self) -> tuple[bytes, Endpoint] | None:
+        """A message of types 1 to 3, of the right size; its macs may be checked or not."""
+
+    @property
+    def handshakes_waiting(self) -> int:
+        """How many more `next_handshake` would give: what tells the load."""
+
+    def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
+        """Datagrams that are not WireGuard's, if they are kept: at most MAX_STRANGERS, oldest first."""
 
     def activity(self, peer: PeerId) -> PeerActivity:
         """The peer's record as it stands now. Raises KeyError for a peer that was not added."""
 
     def counters(self) -> Counters:
-        """Dropped packets and datagrams by reason, since the data path was made."""
+        """Dropped packets and datagrams by reason, since the data path was made; 0 for any other."""
 
     def set_mtu(self, mtu: int) -> None:
-        """Pad no packet beyond this many bytes."""
+        """Pad no packet beyond this many bytes. Raises ValueError below 1."""
+
+
+def no_peer(peer: PeerId) -> StateError:
+    return StateError(f"peer {peer} is not there; AddPeer comes first")
+
+
+def peer_exists(peer: PeerId) -> StateError:
+    return StateError(f"peer {peer} is there already; a PeerId is never used again")
+
+
+def no_keypair(peer: PeerId, local_index: int) -> StateError:
+    return StateError(f"peer {peer} has no keypair {local_index:#x}; InstallKeypair comes first")
+
+
+def keypair_exists(local_index: int) -> StateError:
+    return StateError(f"keypair {local_index:#x} is there already; RemoveKeypair comes first")
+
+
+def bad_mtu(mtu: int) -> ValueError:
+    return ValueError(f"an MTU is at least 1 byte, not {mtu}")

@@ -29,12 +29,12 @@ class AllowedIPs:
         address, length = prefix
         family = self._families.get(len(address))
         if family is None or not 0 <= length <= family.bits:
-            raise ValueError(f"no prefix: {address!r}/{length}; want 4 or 16 bytes and a length within them")
+            raise no_prefix(prefix)
         host_bits = family.bits - length
         whole = int.from_bytes(address)
         key = whole >> host_bits
         if key << host_bits != whole:
-            raise ValueError(f"no prefix: {address!r}/{length} has host bits; clear them first")
+            raise no_prefix(prefix)
         level = family.levels.get(length) or family.add_level(length)
         before = level.get(key)
         if before == peer:
@@ -72,6 +72,14 @@ class AllowedIPs:
         owned.remove(prefix)
         if not owned:
             del self._owned[peer]
+
+
+def no_prefix(prefix: AllowedIP) -> ValueError:
+    """Why this is none."""
+    address, length = prefix
+    if len(address) not in (4, 16) or not 0 <= length <= 8 * len(address):
+        return ValueError(f"no prefix: {address!r}/{length}; want 4 or 16 bytes and a length within them")
+    return ValueError(f"no prefix: {address!r}/{length} has host bits; clear them first")
 
 
 _Level = dict[int, PeerId]  # addresses of one prefix length, without their host bits

@@ -43,7 +43,7 @@ from wgpy.engine.constants import (
 )
 from wgpy.engine.crypto import ChaCha20Poly1305, InvalidTag, nonce
 from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason, StateError
+from wgpy.engine.errors import DropReason
 from wgpy.engine.events import (
     DataReceived,
     DataSent,
@@ -64,7 +64,7 @@ from wgpy.engine.messages import (
     message_type,
 )
 
-from . import Counters, ip
+from . import Counters, bad_mtu, ip, keypair_exists, no_keypair, no_peer, peer_exists
 from .allowedips import AllowedIPs
 from .replay import ReplayWindow
 
@@ -158,10 +158,10 @@ class PortableDataPath:
     def set_mtu(self, mtu: int) -> None:
         """Pad no packet beyond this many bytes. Raises ValueError."""
         if mtu < 1:
-            raise ValueError(f"an MTU is at least 1 byte, not {mtu}")
+            raise bad_mtu(mtu)
         self._mtu = mtu
 
-    def apply(self, action: DataPathAction, now: int) -> None:
+    def apply(self, action: DataPathAction, now: int) -> None:  # noqa: C901, PLR0912 - a case for every order
         """Carry out one order of the engine. Raises StateError for a peer or keypair that is not there."""
         match action:
             case SetRoute():  # first, as there may be a hundred thousand
@@ -195,19 +195,17 @@ class PortableDataPath:
         try:
             return self._peers[peer]
         except KeyError:
-            raise StateError(f"peer {peer} is not there; AddPeer comes first") from None
+            raise no_peer(peer) from None
 
     def _keypair(self, peer: "_Peer", local_index: int) -> "_Keypair":
         try:
             return peer.keypairs[local_index]
         except KeyError:
-            raise StateError(
-                f"peer {peer.id} has no keypair {local_index:#x}; InstallKeypair comes first"
-            ) from None
+            raise no_keypair(peer.id, local_index) from None
 
     def _add_peer(self, peer: PeerId) -> None:
         if peer in self._peers:
-            raise StateError(f"peer {peer} is there already; a PeerId is never used again")
+            raise peer_exists(peer)
         self._peers[peer] = _Peer(peer)
 
     def _remove_peer(self, peer: "_Peer") -> None:
@@ -228,7 +226,7 @@ class PortableDataPath:
 
     def _install_keypair(self, peer: "_Peer", order: InstallKeypair) -> None:
         if order.local_index in self._keypairs:
-            raise StateError(f"keypair {order.local_index:#x} is there already; RemoveKeypair comes first")
+            raise keypair_exists(order.local_index)
         self._keypairs[order.local_index] = peer.keypairs[order.local_index] = _Keypair(peer, order)
         peer.activity.first_unanswered_sent = peer.activity.first_unacked_received = 0
 
@@ -472,7 +470,7 @@ def _or_never(time: int | None) -> int:
 
 
 def _staged_size(packet: bytes) -> int:
-    """Bytes that it takes while it waits: whole cells, as both kinds of data path are to have equal limits."""
+    """Bytes that it takes while it waits: whole cells, as in C, so that both data paths hold as much."""
     return max(1, -(-len(packet) // STAGED_CELL)) * STAGED_CELL
 
 

@@ -1,0 +1,406 @@
+"""The data path in C as Python sees it: one method per function of wgpy/fastpath/wgfp.h.
+
+Law: nothing is decided here. Values of the engine become those of C and back, and errors of C become the
+exceptions of the portable data path. Whoever owns the descriptors lends them until `close`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import IntFlag
+from functools import lru_cache
+from ipaddress import ip_address
+from struct import Struct
+from typing import Any, Final, NamedTuple, NoReturn, assert_never
+
+from wgpy.engine.actions import (
+    AddPeer,
+    ClearSource,
+    DataPathAction,
+    InstallKeypair,
+    PurgeStaged,
+    RemoveKeypair,
+    RemovePeer,
+    RemoveRoute,
+    SendKeepalive,
+    SetCookieSecret,
+    SetEndpoint,
+    SetGuard,
+    SetRoute,
+    UseKeypair,
+)
+from wgpy.engine.constants import DEFAULT_MTU, KEY_LENGTH, MAX_STAGED_BYTES, MAX_STRANGERS
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.errors import DropReason
+from wgpy.engine.events import (
+    DataReceived,
+    DataSent,
+    EndpointChanged,
+    Event,
+    KeyAged,
+    KeyConfirmed,
+    KeyNeeded,
+    PeerActivity,
+    PeerId,
+)
+
+from . import Counters, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
+from .allowedips import no_prefix
+
+try:
+    from wgpy._fastpath import ffi as _ffi
+    from wgpy._fastpath import lib as _lib
+except ImportError:  # it was not built
+    _ffi = _lib = None
+
+ABI_VERSION: Final = 1
+
+_NEVER: Final = 2**64 - 1
+_ENDPOINTS_REMEMBERED: Final = 1024
+_EVENTS_AT_ONCE: Final = 256
+_MAX_EVENTS: Final = 16 * _EVENTS_AT_ONCE  # in one go; a busy data path raises new ones meanwhile
+_ENDPOINT: Final = Struct("=16s16sIIII")  # struct wgfp_endpoint
+
+
+class Offload(IntFlag):
+    """What the kernel is trusted with: `offloads` of struct wgfp_settings."""
+
+    NONE = 0
+    TUN_TCP = 1  # TCP superpackets to the TUN
+    TUN_UDP = 2  # UDP superpackets to the TUN
+    UDP_SEGMENT = 4
+
+
+class Queue(NamedTuple):
+    """Descriptors of a TUN queue and of the sockets that go with it, non-blocking; -1: there is none."""
+
+    tun: int
+    udp4: int
+    udp6: int
+
+
+def available() -> bool:
+    """Whether the C data path was built. Raises ImportError if what was built is for another wgpy."""
+    if _lib is None:
+        return False
+    check_version(_lib.wgfp_abi_version())
+    return True
+
+
+def check_version(version: int) -> None:
+    """Raises ImportError unless this module speaks that version of wgfp.h."""
+    if version != ABI_VERSION:
+        raise ImportError(
+            f"wgpy._fastpath is of version {version}, and this wgpy needs {ABI_VERSION}: install wgpy again"
+        )
+
+
+class NativeDataPath:
+    """Implements `DataPath` with threads of its own, between `start` and `stop`."""
+
+    def __init__(
+        self,
+        queues: Sequence[Queue],
+        *,
+        vnet_header: bool = False,
+        offloads: Offload = Offload.NONE,
+        mtu: int = DEFAULT_MTU,
+        staged_bytes: int = MAX_STAGED_BYTES,
+        small: bool = False,
+        accept_strangers: bool = False,
+        system: Any = None,
+    ) -> None:
+        """queues: 1 to 16; system: a `struct wgfp_system *` in place of the kernel's.
+
+        Raises ImportError without the extension, ValueError and MemoryError.
+        """
+        if not available():
+            raise ImportError("the C data path is not built: install wgpy where there is a C compiler")
+        self._peers: dict[PeerId, int] = {}  # the numbers they have in C
+        self._ids: dict[int, PeerId] = {}
+        self._queues = _queues(queues)
+        self._system = system  # lives as long as C may call it
+        settings = {
+            "queues": self._queues,
+            "queue_count": len(queues),
+            "vnet_header": vnet_header,
+            "offloads": offloads,
+            "staged_bytes": staged_bytes,
+            "small": small,
+            "keep_strangers": accept_strangers,
+            "system": _ffi.NULL if system is None else system,
+        }
+        made = _ffi.new("struct wgfp_datapath **")
+        error = _lib.wgfp_datapath_new(made, _ffi.new("struct wgfp_settings *", settings))
+        if error == _lib.WGFP_ERR_MEMORY:
+            raise MemoryError("there is no memory for the data path")
+        if error:
+            raise ValueError("the data path refuses these settings; see struct wgfp_settings")
+        self._c = _ffi.gc(made[0], _lib.wgfp_datapath_free)
+        self._letter = _ffi.new("struct wgfp_letter *")
+        self._events = _ffi.new("struct wgfp_event[]", _EVENTS_AT_ONCE)
+        self._number = _ffi.new("uint32_t *")
+        self._session = _ffi.new("struct wgfp_session *")
+        self._activity = _ffi.new("struct wgfp_activity *")
+        self._reasons = _drop_reasons()
+        self._drops = _ffi.new("uint64_t[]", len(self._reasons))
+        self.set_mtu(mtu)
+
+    # -- Life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to move packets. Raises MemoryError if the threads could not be had."""
+        if _lib.wgfp_datapath_start(self._c):
+            raise MemoryError("the threads of the data path cannot be started")
+
+    def stop(self) -> None:
+        _lib.wgfp_datapath_stop(self._c)
+
+    def close(self) -> None:
+        """Stop, and use no descriptor any more. Harmless when repeated; keys go with this object."""
+        self.stop()
+        self.set_sockets([Queue(-1, -1, -1)] * len(self._queues))
+
+    def step(self) -> None:
+        """Move what there is to move, here and now; for one that was not started."""
+        _lib.wgfp_datapath_step(self._c)
+
+    def fileno(self) -> int:
+        """Readable while there is something to take, or when a TUN is gone; `acknowledge` before taking."""
+        return int(_lib.wgfp_datapath_fileno(self._c))
+
+    def acknowledge(self) -> None:
+        _lib.wgfp_datapath_acknowledge(self._c)
+
+    def failure(self) -> int:
+        """errno of a TUN that cannot be read any more, or 0."""
+        return int(_lib.wgfp_datapath_failure(self._c))
+
+    def set_mtu(self, mtu: int) -> None:
+        if mtu < 1:
+            raise bad_mtu(mtu)
+        _lib.wgfp_datapath_set_mtu(self._c, mtu)
+
+    def set_sockets(self, queues: Sequence[Queue]) -> None:
+        """Use other sockets; when this returns, the former ones can be closed. The TUNs stay."""
+        if len(queues) != len(self._queues):
+            raise ValueError(f"want sockets for {len(self._queues)} queues, not {len(queues)}")
+        _lib.wgfp_datapath_set_sockets(self._c, _queues(queues))
+
+    def offloads(self) -> Offload:
+        """Those in use: what was asked for without what turned out not to work."""
+        return Offload(_lib.wgfp_datapath_offloads(self._c))
+
+    # -- What the driver takes -------------------------------------------------------------------
+
+    def take_events(self) -> list[Event]:
+        events: list[Event] = []
+        while len(events) < _MAX_EVENTS and (count := self._take_events(events)):
+            assert count <= _EVENTS_AT_ONCE
+        return events
+
+    def _take_events(self, events: list[Event]) -> int:
+        count = int(_lib.wgfp_events_take(self._c, self._events, _EVENTS_AT_ONCE))
+        events += [_event(self._events[i], self._ids[self._events[i].peer]) for i in range(count)]
+        return count
+
+    def next_handshake(self) -> tuple[bytes, Endpoint] | None:
+        """The next message with a valid mac1 for the guard's key, those with a valid mac2 first."""
+        return self._take_letter() if _lib.wgfp_handshake_take(self._c, self._letter) else None
+
+    @property
+    def handshakes_waiting(self) -> int:
+        return int(_lib.wgfp_handshakes_waiting(self._c))
+
+    def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
+        strangers: list[tuple[bytes, Endpoint]] = []
+        while len(strangers) < MAX_STRANGERS and _lib.wgfp_stranger_take(self._c, self._letter):
+            strangers.append(self._take_letter())
+        return strangers
+
+    def _take_letter(self) -> tuple[bytes, Endpoint]:
+        letter = self._letter
+        return bytes(_ffi.buffer(letter.data, letter.length)), _endpoint(letter.source)
+
+    def activity(self, peer: PeerId) -> PeerActivity:
+        record = self._activity
+        _lib.wgfp_peer_activity(self._c, self._peers[peer], record)
+        return PeerActivity(
+            record.first_unanswered_sent,
+            record.first_unacked_received,
+            record.last_sent,
+            record.last_received,
+            record.tx_bytes,
+            record.rx_bytes,
+        )
+
+    def counters(self) -> Counters:
+        _lib.wgfp_drops(self._c, self._drops)
+        return Counter(dict(zip(self._reasons, self._drops, strict=True)))
+
+    # -- Orders of the engine --------------------------------------------------------------------
+
+    def apply(self, action: DataPathAction, now: int) -> None:  # noqa: C901, PLR0912 - a case for every order
+        """Carry out one order of the engine. Raises StateError for a peer or keypair that is not there."""
+        number_of = self._number_of
+        match action:
+            case SetRoute():  # first, as it is by far the most frequent
+                self._set_route(action)
+            case SetEndpoint(peer, endpoint):
+                _lib.wgfp_peer_set_endpoint(self._c, number_of(peer), _c_endpoint(endpoint))
+            case InstallKeypair():
+                self._install_keypair(action)
+            case UseKeypair(peer, None):
+                _lib.wgfp_keypair_use_none(self._c, number_of(peer))
+            case UseKeypair(peer, int(local_index), confirm):
+                if _lib.wgfp_keypair_use(self._c, number_of(peer), local_index, confirm, now):
+                    raise no_keypair(peer, local_index)
+            case RemoveKeypair(peer, local_index):
+                if _lib.wgfp_keypair_remove(self._c, number_of(peer), local_index):
+                    raise no_keypair(peer, local_index)
+            case SendKeepalive(peer):
+                _lib.wgfp_peer_send_keepalive(self._c, number_of(peer), now)
+            case ClearSource(peer):
+                _lib.wgfp_peer_clear_source(self._c, number_of(peer))
+            case PurgeStaged(peer):
+                _lib.wgfp_peer_purge_staged(self._c, number_of(peer))
+            case RemoveRoute(peer, (address, length)):
+                _lib.wgfp_route_remove(self._c, number_of(peer), address, len(address), length)
+            case AddPeer(peer):
+                self._add_peer(peer)
+            case RemovePeer(peer):
+                self._remove_peer(peer)
+            case SetGuard(public_key):
+                self._set_guard(public_key)
+            case SetCookieSecret(secret):
+                _lib.wgfp_handshakes_set_cookie_secret(self._c, _key(secret))
+            case _:
+                assert_never(action)
+
+    def _number_of(self, peer: PeerId) -> int:
+        try:
+            return self._peers[peer]
+        except KeyError:
+            raise no_peer(peer) from None
+
+    def _add_peer(self, peer: PeerId) -> None:
+        if peer in self._peers:
+            raise peer_exists(peer)
+        if _lib.wgfp_peer_add(self._c, self._number):
+            raise MemoryError("there is no memory for another peer")
+        number = self._number[0]
+        self._peers[peer], self._ids[number] = number, peer
+
+    def _remove_peer(self, peer: PeerId) -> None:
+        number = self._number_of(peer)
+        _lib.wgfp_peer_remove(self._c, number)
+        del self._peers[peer], self._ids[number]
+
+    def _set_route(self, order: SetRoute) -> None:
+        address, length = order.prefix
+        number = self._peers.get(order.peer)
+        if number is None:
+            raise no_peer(order.peer)
+        try:
+            error = _lib.wgfp_route_set(self._c, number, address, len(address), length)
+        except OverflowError:
+            raise no_prefix(order.prefix) from None
+        if error:
+            self._refuse_route(error, order)
+
+    def _refuse_route(self, error: int, order: SetRoute) -> NoReturn:
+        if error == _lib.WGFP_ERR_MEMORY:
+            raise MemoryError("there is no memory for another route")
+        raise no_prefix(order.prefix)
+
+    def _install_keypair(self, order: InstallKeypair) -> None:
+        number = self._number_of(order.peer)
+        session = self._session
+        session.sending_key = _key(order.sending_key)
+        session.receiving_key = _key(order.receiving_key)
+        session.reject_after_time = order.reject_after_time
+        session.rekey_after_sent_time = _or_never(order.rekey_after_sent_time)
+        session.rekey_after_received_time = _or_never(order.rekey_after_received_time)
+        session.local_index = order.local_index
+        session.remote_index = order.remote_index
+        error = _lib.wgfp_keypair_install(self._c, number, session)
+        session.sending_key = session.receiving_key = bytes(KEY_LENGTH)
+        if error == _lib.WGFP_ERR_EXISTS:
+            raise keypair_exists(order.local_index)
+        if error:
+            raise MemoryError("there is no memory for another keypair")
+
+    def _set_guard(self, public_key: bytes | None) -> None:
+        _lib.wgfp_handshakes_set_cookie_secret(self._c, _ffi.NULL)
+        _lib.wgfp_handshakes_guard(self._c, _ffi.NULL if public_key is None else _key(public_key))
+
+
+# -- Values in both forms ------------------------------------------------------------------------
+
+
+def _queues(queues: Sequence[Queue]) -> Any:
+    return _ffi.new("struct wgfp_queue[]", list(map(tuple, queues)))
+
+
+def _key(key: bytes) -> bytes:
+    """The same; C takes as many bytes as there should be."""
+    if len(key) != KEY_LENGTH:
+        raise ValueError(f"a key is {KEY_LENGTH} bytes, not {len(key)}")
+    return key
+
+
+def _or_never(time: int | None) -> int:
+    return _NEVER if time is None else time
+
+
+def _drop_reasons() -> list[DropReason]:
+    """In C's order."""
+    reasons: list[DropReason] = []
+    while (name := _lib.wgfp_drop_name(len(reasons))) != _ffi.NULL:
+        reasons.append(DropReason(_ffi.string(name).decode()))
+    return reasons
+
+
+def _event(event: Any, peer: PeerId) -> Event:
+    kind = event.kind
+    if kind == _lib.WGFP_EVENT_DATA_SENT:
+        return DataSent(peer)
+    if kind == _lib.WGFP_EVENT_DATA_RECEIVED:
+        return DataReceived(peer)
+    if kind == _lib.WGFP_EVENT_KEY_NEEDED:
+        return KeyNeeded(peer)
+    if kind == _lib.WGFP_EVENT_KEY_CONFIRMED:
+        return KeyConfirmed(peer, event.local_index)
+    if kind == _lib.WGFP_EVENT_KEY_AGED:
+        return KeyAged(peer, event.local_index)
+    assert kind == _lib.WGFP_EVENT_ENDPOINT_CHANGED
+    return EndpointChanged(peer, _endpoint(event.endpoint))
+
+
+def _c_endpoint(endpoint: Endpoint) -> Any:
+    return _ffi.from_buffer("struct wgfp_endpoint *", pack_endpoint(endpoint))
+
+
+def _endpoint(endpoint: Any) -> Endpoint:
+    return unpack_endpoint(bytes(_ffi.buffer(_ffi.addressof(endpoint))))
+
+
+@lru_cache(_ENDPOINTS_REMEMBERED)
+def pack_endpoint(endpoint: Endpoint) -> bytes:
+    """The bytes of a struct wgfp_endpoint."""
+    address, port, scope_id, local_address, local_interface = endpoint
+    packed = ip_address(address).packed
+    local = ip_address(local_address).packed if local_address else b""
+    return _ENDPOINT.pack(packed, local, len(packed), port, scope_id, local_interface)
+
+
+@lru_cache(_ENDPOINTS_REMEMBERED)
+def unpack_endpoint(packed: bytes) -> Endpoint:
+    """The endpoint that a struct wgfp_endpoint of an address holds."""
+    address, local, size, port, scope_id, local_interface = _ENDPOINT.unpack(packed)
+    return Endpoint(
+        str(ip_address(address[:size])),
+        port,
+        scope_id,
+        str(ip_address(local[:size])) if any(local) else "",
+        local_interface,
+    )
