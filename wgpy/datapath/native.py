@@ -249,11 +249,8 @@ class NativeDataPath:
                 _lib.wgfp_peer_set_endpoint(self._c, number_of(peer), _c_endpoint(endpoint))
             case InstallKeypair():
                 self._install_keypair(action)
-            case UseKeypair(peer, None):
-                _lib.wgfp_keypair_use_none(self._c, number_of(peer))
-            case UseKeypair(peer, int(local_index), confirm):
-                if _lib.wgfp_keypair_use(self._c, number_of(peer), local_index, confirm, now):
-                    raise no_keypair(peer, local_index)
+            case UseKeypair(peer, local_index, confirm):
+                self._use_keypair(peer, local_index, confirm, now)
             case RemoveKeypair(peer, local_index):
                 if _lib.wgfp_keypair_remove(self._c, number_of(peer), local_index):
                     raise no_keypair(peer, local_index)
@@ -328,6 +325,13 @@ class NativeDataPath:
             raise keypair_exists(order.local_index)
         if error:
             raise MemoryError("there is no memory for another keypair")
+
+    def _use_keypair(self, peer: PeerId, local_index: int | None, confirm: bool, now: int) -> None:
+        number = self._number_of(peer)
+        if local_index is None:
+            _lib.wgfp_keypair_use_none(self._c, number)
+        elif _lib.wgfp_keypair_use(self._c, number, local_index, confirm, now):
+            raise no_keypair(peer, local_index)
 
     def _set_guard(self, public_key: bytes | None) -> None:
         _lib.wgfp_handshakes_set_cookie_secret(self._c, _ffi.NULL)
