@@ -10,16 +10,13 @@ int events_init(struct events *events)
         return WGFP_ERR_MEMORY;
     events->first_dirty = events->last_dirty = NULL;
     events->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (events->fd < 0) {
-        (void)pthread_mutex_destroy(&events->lock);
-        return WGFP_ERR_MEMORY;
-    }
-    return 0;
+    return events->fd >= 0 ? 0 : WGFP_ERR_MEMORY;
 }
 
 void events_free(struct events *events)
 {
-    (void)close(events->fd);
+    if (events->fd >= 0)
+        (void)close(events->fd);
     (void)pthread_mutex_destroy(&events->lock);
 }
 

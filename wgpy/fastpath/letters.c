@@ -71,10 +71,8 @@ int letters_init(struct letters *letters, bool keep_strangers)
     if (queue_init(&letters->verified, HANDSHAKE_QUEUE_SIZE, INITIATION_SIZE) != 0 ||
         queue_init(&letters->others, HANDSHAKE_QUEUE_SIZE, INITIATION_SIZE) != 0 ||
         queue_init(&letters->cookies, COOKIE_QUEUE_SIZE, COOKIE_REPLY_SIZE) != 0 ||
-        (keep_strangers && queue_init(&letters->strangers, STRANGER_QUEUE_SIZE, STRANGER_SIZE) != 0)) {
-        letters_free(letters);
-        return WGFP_ERR_MEMORY;
-    }
+        (keep_strangers && queue_init(&letters->strangers, STRANGER_QUEUE_SIZE, STRANGER_SIZE) != 0))
+        return WGFP_ERR_MEMORY; /* what there is, letters_free frees */
     return 0;
 }
 

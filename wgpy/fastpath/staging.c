@@ -34,11 +34,8 @@ int staging_init(struct staging *staging, uint32_t bytes)
 
 void staging_free(struct staging *staging)
 {
-    if (staging->cells == NULL)
-        return;
     (void)pthread_mutex_destroy(&staging->lock);
     free(staging->cells);
-    staging->cells = NULL;
 }
 
 /* A keepalive has no byte, but is in a cell. */
