@@ -52,7 +52,7 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 1
+ABI_VERSION: Final = 2
 
 _NEVER: Final = 2**64 - 1
 _ENDPOINTS_REMEMBERED: Final = 1024

@@ -1,0 +1,89 @@
+"""How an interface is to move its packets: what the operator may choose, in the environment.
+
+Every variable has its default where it is empty or not set.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from wgpy.datapath import native
+
+MAX_WORKERS: Final = 16
+
+
+class Offload(Enum):
+    """Work on many packets at once that the kernel is trusted with. Used by the native data path alone."""
+
+    CHECKSUM = "checksum"  # partial checksums between the TUN and us
+    TSO = "tso"  # TCP superpackets between the TUN and us
+    USO = "uso"  # UDP superpackets between the TUN and us
+    GSO = "gso"  # many datagrams in one call to send
+    GRO = "gro"  # many datagrams in one call to receive
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """native: by threads in C, else in Python; small: take less memory; workers: pairs of threads, of C."""
+
+    native: bool
+    offloads: frozenset[Offload] = frozenset(Offload)
+    small: bool = False
+    workers: int = 1
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Raises ValueError with a sentence for the operator."""
+    return Settings(
+        native=_native(environment.get("WGPY_DATAPATH", "")),
+        offloads=_offloads(environment.get("WGPY_OFFLOAD", "")),
+        small=_small(environment.get("WGPY_MEMORY", "")),
+        workers=_workers(environment.get("WGPY_WORKERS", "")),
+    )
+
+
+def _native(choice: str) -> bool:
+    if choice not in ("", "native", "portable"):
+        raise ValueError(f"WGPY_DATAPATH is `{choice}`, want native or portable")
+    if choice == "portable":
+        return False
+    try:
+        is_available = native.available()
+    except ImportError as error:
+        raise ValueError(f"{error}, or set WGPY_DATAPATH=portable") from None
+    if choice and not is_available:
+        raise ValueError(
+            "WGPY_DATAPATH is native, but that is not built: install wgpy where there is a C compiler, "
+            "or set WGPY_DATAPATH=portable"
+        )
+    return is_available
+
+
+def _offloads(choice: str) -> frozenset[Offload]:
+    if choice in ("", "all"):
+        return frozenset(Offload)
+    if choice == "none":
+        return frozenset()
+    try:
+        chosen = {Offload(name.strip()) for name in choice.split(",")}
+    except ValueError:
+        names = ", ".join(offload.value for offload in Offload)
+        raise ValueError(f"WGPY_OFFLOAD is `{choice}`, want all, none, or some of {names}") from None
+    if chosen & {Offload.TSO, Offload.USO}:  # a superpacket cannot be without
+        chosen.add(Offload.CHECKSUM)
+    return frozenset(chosen)
+
+
+def _small(choice: str) -> bool:
+    if choice not in ("", "normal", "small"):
+        raise ValueError(f"WGPY_MEMORY is `{choice}`, want normal or small")
+    return choice == "small"
+
+
+def _workers(choice: str) -> int:
+    if not choice:
+        return 1
+    if choice.isascii() and choice.isdigit() and 1 <= int(choice[:3]) <= MAX_WORKERS:
+        return int(choice)
+    raise ValueError(f"WGPY_WORKERS is `{choice}`, want a number from 1 to {MAX_WORKERS}")
