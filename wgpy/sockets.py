@@ -8,6 +8,7 @@ import errno
 import socket
 import struct
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -25,6 +26,7 @@ _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
 _PMTUDISC_DONT: Final = 0
 _SO_RCVBUFFORCE: Final = 33
+_UDP_GRO: Final = 104
 _IPV4_INFO: Final = struct.Struct("=i4s4s")  # interface, address to send from, address it was sent to
 _IPV6_INFO: Final = struct.Struct("=16si")
 _INT: Final = struct.Struct("=i")
@@ -83,6 +85,17 @@ class UdpSockets:
     def all(self) -> list[socket.socket]:
         """The sockets to watch."""
         return [one for one in (self._ipv4, self._ipv6) if one is not None]
+
+    def filenos(self) -> tuple[int, int]:
+        """Of IPv4 and of IPv6, -1 where the host has none."""
+        ipv4, ipv6 = (-1 if one is None else one.fileno() for one in (self._ipv4, self._ipv6))
+        return ipv4, ipv6
+
+    def join_datagrams(self) -> None:
+        """Receive equally long datagrams as one, if the kernel can. udp(7), UDP_GRO"""
+        for one in self.all():
+            with suppress(OSError):
+                one.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
 
     def set_mark(self, mark: int) -> None:
         """Set SO_MARK on both. Raises OSError, and then neither has changed."""

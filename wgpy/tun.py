@@ -11,8 +11,10 @@ import os
 import select
 import socket
 import struct
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
-from enum import Enum
+from enum import Enum, Flag
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -36,6 +38,13 @@ _IFF_TUN: Final = 0x0001
 _IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
 _IFREQ_FLAGS: Final = struct.Struct("16sH22x")
+_TUNSETOFFLOAD: Final = 0x400454D0
+_TUNSETVNETHDRSZ: Final = 0x400454D8
+_TUN_F_CSUM: Final = 0x01
+_TUN_F_TSO: Final = 0x02 | 0x04  # IPv4 and IPv6
+_TUN_F_TSO_ECN: Final = 0x08
+_TUN_F_USO: Final = 0x20 | 0x40  # since Linux 6.2, and only both together
+VNET_HEADER_SIZE: Final = 10  # struct virtio_net_hdr
 _IN6_ADDR_GEN_MODE_NONE: Final = "1"
 _IFREQ_INT: Final = struct.Struct("16si20x")
 
@@ -46,6 +55,15 @@ class Link(Enum):
     UP = "up"
     DOWN = "down"
     DELETED = "deleted"
+
+
+class TunOffload(Flag):
+    """What may pass between the kernel and us. Superpackets need partial checksums."""
+
+    NONE = 0
+    CHECKSUM = 1  # packets whose transport checksum is not complete
+    TCP = 2  # superpackets of TCP
+    UDP = 4  # superpackets of UDP
 
 
 class PacketDevice(Protocol):
@@ -67,6 +85,13 @@ class PacketDevice(Protocol):
     def mtu(self) -> int | None:
         """None if it cannot be known from here."""
 
+    @property
+    def vnet_header(self) -> bool:
+        """Whether packets have a struct virtio_net_hdr in front. Then `read` and `write` are not for them."""
+
+    def set_offloads(self, wanted: TunOffload) -> TunOffload:
+        """Let the kernel use these; the answer is what it agreed to, always less without `vnet_header`."""
+
     def read(self) -> bytes | None:
         """The next packet, or None if there is none now. Raises OSError once the device is gone."""
 
@@ -85,15 +110,17 @@ def check_name(name: str) -> None:
 
 
 class Tun:
-    """A TUN device without offloads, one packet per read and write."""
+    """A TUN device."""
 
     def __init__(self, fd: int) -> None:
         """Take over this descriptor of a TUN device. Raises ValueError if it is something else."""
         name, flags = _identify(fd)
-        if not flags & _IFF_TUN or not flags & _IFF_NO_PI or flags & _IFF_VNET_HDR:
-            raise ValueError(f"{name} must be a TUN device with IFF_NO_PI and without IFF_VNET_HDR")
+        if not flags & _IFF_TUN or not flags & _IFF_NO_PI:
+            raise ValueError(f"{name} must be a TUN device with IFF_NO_PI")
         self._fd = fd
         self._name = name
+        self._vnet_header = bool(flags & _IFF_VNET_HDR)
+        _set_offloads(fd, 0)  # a persistent device still has those of its last user
         os.set_blocking(fd, False)
         os.set_inheritable(fd, False)
         self._poll = select.poll()
@@ -102,13 +129,13 @@ class Tun:
         self._link_changes.register(fd, select.EPOLLOUT | select.EPOLLET)
 
     @classmethod
-    def open(cls, name: str) -> "Tun":
+    def open(cls, name: str, *, vnet_header: bool = False) -> "Tun":
         """Make an interface of this name, or attach to a persistent one that is free.
 
         Raises OSError, and ValueError for a name that cannot be.
         """
         check_name(name)
-        tun = cls(_open(name))
+        tun = cls(_open(name, _IFF_TUN | _IFF_NO_PI | (_IFF_VNET_HDR if vnet_header else 0)))
         _make_like_wireguard(tun.name)
         return tun
 
@@ -157,6 +184,19 @@ class Tun:
         finally:
             os.close(theirs)
 
+    @property
+    def vnet_header(self) -> bool:
+        return self._vnet_header
+
+    def set_offloads(self, wanted: TunOffload) -> TunOffload:
+        if not self._vnet_header or TunOffload.CHECKSUM not in wanted:
+            return TunOffload.NONE
+        fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, VNET_HEADER_SIZE.to_bytes(4, sys.byteorder))
+        for accepted, flags in _ways_to_offload(wanted):
+            if _set_offloads(self._fd, flags):
+                return accepted
+        return TunOffload.NONE
+
     def read(self) -> bytes | None:
         try:
             return os.read(self._fd, MAX_PACKET_SIZE)
@@ -180,6 +220,13 @@ class PacketSocket:
         self.name = name
         self._socket = end
         self._mtu = mtu
+
+    @property
+    def vnet_header(self) -> bool:
+        return False
+
+    def set_offloads(self, wanted: TunOffload) -> TunOffload:
+        return TunOffload.NONE
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -239,10 +286,31 @@ def _identify(fd: int) -> tuple[str, int]:
     return os.fsdecode(name.rstrip(b"\0")), flags
 
 
-def _open(name: str) -> int:
+def _ways_to_offload(wanted: TunOffload) -> Iterator[tuple[TunOffload, int]]:
+    """What to try, the best first: old kernels refuse flags that they do not know, and all with them."""
+    tcp = _TUN_F_TSO if TunOffload.TCP in wanted else 0
+    if TunOffload.UDP in wanted:
+        yield wanted, _TUN_F_CSUM | tcp | (_TUN_F_TSO_ECN if tcp else 0) | _TUN_F_USO
+    without_udp = wanted & ~TunOffload.UDP
+    if tcp:
+        yield without_udp, _TUN_F_CSUM | tcp | _TUN_F_TSO_ECN
+        yield without_udp, _TUN_F_CSUM | tcp
+    yield TunOffload.CHECKSUM, _TUN_F_CSUM
+
+
+def _set_offloads(fd: int, flags: int) -> bool:
+    """Whether the kernel agreed."""
+    try:
+        fcntl.ioctl(fd, _TUNSETOFFLOAD, flags)
+    except OSError:
+        return False
+    return True
+
+
+def _open(name: str, flags: int) -> int:
     if pytun is None:
-        return _open_by_ioctl(name)
-    device = pytun.TunTapDevice(name, pytun.IFF_TUN | pytun.IFF_NO_PI)
+        return _open_by_ioctl(name, flags)
+    device = pytun.TunTapDevice(name, flags)
     try:
         # A descriptor of our own: pytun's is closed with its object, and inherited by children.
         return os.dup(device.fileno())
@@ -250,10 +318,10 @@ def _open(name: str) -> int:
         device.close()
 
 
-def _open_by_ioctl(name: str) -> int:
+def _open_by_ioctl(name: str, flags: int) -> int:
     fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
     try:
-        fcntl.ioctl(fd, _TUNSETIFF, _IFREQ_FLAGS.pack(os.fsencode(name), _IFF_TUN | _IFF_NO_PI))
+        fcntl.ioctl(fd, _TUNSETIFF, _IFREQ_FLAGS.pack(os.fsencode(name), flags))
     except OSError:
         os.close(fd)
         raise
