@@ -8,15 +8,14 @@ loop does is bounded, so that no peer and no socket keeps the others waiting.
 import asyncio
 import logging
 import os
-import socket
 import time
 from collections import Counter
+from contextlib import ExitStack, closing
 from typing import Final, Protocol
 
 from wgpy.bootclock import Alarm, boottime
 from wgpy.configure import apply_update, check_update
 from wgpy.datapath import Counters
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from wgpy.engine.constants import HANDSHAKE_TOS, MILLISECOND, SECOND
 from wgpy.engine.device import Device
@@ -26,15 +25,17 @@ from wgpy.engine.events import PeerId
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.netlink import NetworkMonitor, RouteLookup
-from wgpy.sockets import UdpSockets, receive
+from wgpy.settings import Settings, read_settings
+from wgpy.sockets import UdpSockets
+from wgpy.traffic import open_traffic
 from wgpy.tun import Link, PacketDevice
 from wgpy.uapi import DeviceStatus, DeviceUpdate, PeerStatus
 
 _LOG = logging.getLogger("wgpy")
 
-_PACKETS_PER_TURN: Final = 64
 _HANDSHAKE_TIME_PER_TURN: Final = 2 * MILLISECOND
 _CONFIGURE_TIME_PER_TURN: Final = 2 * MILLISECOND
+_EXCHANGES_PER_TURN: Final = 16
 # In a storm of route changes, looking at the routes takes one part of the time in so many.
 _ROUTE_CHECK_SHARE: Final = 10
 
@@ -52,16 +53,29 @@ class Timestamps(Protocol):
 class Interface:
     """Opens its sockets when it is made, works from `start` on, and ends with `close` or with its device."""
 
-    def __init__(self, packets: PacketDevice, *, timestamps: Timestamps | None = None) -> None:
-        """Takes the device over, and closes it at the end. Raises OSError, and then leaves it open."""
+    def __init__(
+        self,
+        packets: PacketDevice,
+        *,
+        timestamps: Timestamps | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """Takes the device over, and closes it at the end. settings: None for those of the environment.
+
+        Raises OSError, MemoryError, and ValueError for a device or settings that cannot be used; then it
+        leaves the device open.
+        """
         self._packets = packets
         self._timestamps = timestamps
         self._fwmark = 0
-        self._sockets = UdpSockets(0, self._fwmark)
-        self._monitor = NetworkMonitor()
-        self._routes = RouteLookup()
-        self._alarm = Alarm()
-        self._datapath = PortableDataPath()
+        with ExitStack() as opened:
+            self._sockets = opened.enter_context(closing(UdpSockets(0, self._fwmark)))
+            self._monitor = opened.enter_context(closing(NetworkMonitor()))
+            self._routes = opened.enter_context(closing(RouteLookup()))
+            self._alarm = opened.enter_context(closing(Alarm()))
+            self._traffic = open_traffic(packets, self._sockets, settings or read_settings(os.environ), self)
+            opened.pop_all()
+        self._datapath = self._traffic.datapath
         self._device = Device(random=os.urandom, wall_clock=time.time_ns, activity=self._datapath.activity)
         self._drops: Counter[DropReason] = Counter()
         self._last_timestamp = 0
@@ -81,15 +95,14 @@ class Interface:
         return self._sockets.port
 
     def start(self) -> None:
-        """Begin to work on the running loop."""
+        """Begin to work on the running loop. Raises MemoryError if the data path gets no threads."""
         self._loop = asyncio.get_running_loop()
         self._follow_mtu()
-        self._loop.add_reader(self._packets.fileno(), self._on_packets)
+        self._traffic.start(self._loop)
         self._loop.add_reader(self._alarm.fileno(), self._on_alarm)
         self._loop.add_reader(self._monitor.fileno(), self._on_network_change)
         if (fileno := self._packets.link_fileno()) is not None:
             self._loop.add_reader(fileno, self._on_link_change)
-        self._watch_sockets()
         self._on_link_change()
 
     def close(self) -> None:
@@ -97,11 +110,11 @@ class Interface:
         if self._closed.is_set():
             return
         self._closed.set()
-        for watched in (self._packets, self._alarm, self._monitor):
+        self._traffic.close()
+        for watched in (self._alarm, self._monitor):
             self._loop.remove_reader(watched.fileno())
         if (fileno := self._packets.link_fileno()) is not None:
             self._loop.remove_reader(fileno)
-        self._unwatch_sockets()
         for closable in (self._sockets, self._monitor, self._routes, self._alarm, self._packets):
             closable.close()
 
@@ -126,12 +139,12 @@ class Interface:
             pause_at = boottime() + _CONFIGURE_TIME_PER_TURN
             for _ in apply_update(self._device, update, boottime(), self._known_timestamp(update)):
                 if boottime() >= pause_at:
-                    self._turn()
+                    self.turn()
                     await asyncio.sleep(0)
                     if self._closed.is_set():
                         raise ConnectionError("the interface was closed")
                     pause_at = boottime() + _CONFIGURE_TIME_PER_TURN
-            self._turn()
+            self.turn()
 
     async def status(self) -> DeviceStatus:
         """What a `get` tells, never from the middle of a `set`."""
@@ -166,10 +179,9 @@ class Interface:
             self._sockets.set_mark(mark)
         else:
             sockets = UdpSockets(port, mark)
-            self._unwatch_sockets()
+            self._traffic.use_sockets(sockets)
             self._sockets.close()
             self._sockets = sockets
-            self._watch_sockets()
         if mark != self._fwmark:
             self._fwmark = mark
             self._check_routes()
@@ -182,49 +194,16 @@ class Interface:
 
     # -- The loop's calls ------------------------------------------------------------------------
 
-    def _watch_sockets(self) -> None:
-        for one in self._sockets.all():
-            self._loop.add_reader(one.fileno(), self._on_datagrams, one)
-
-    def _unwatch_sockets(self) -> None:
-        for one in self._sockets.all():
-            self._loop.remove_reader(one.fileno())
-
-    def _on_packets(self) -> None:
-        now = self._catch_up()
-        if self._closed.is_set():
-            return
-        try:
-            for _ in range(_PACKETS_PER_TURN):
-                packet = self._packets.read()
-                if packet is None:
-                    break
-                self._datapath.send_packet(packet, now)
-        except OSError as error:
-            _LOG.info("%s is gone: %s", self.name, error.strerror)
-            self.close()
-        else:
-            self._turn()
-
-    def _on_datagrams(self, one: socket.socket) -> None:
-        now = self._catch_up()
-        if self._closed.is_set():
-            return
-        for data, source, ecn in receive(one, _PACKETS_PER_TURN):
-            self._datapath.receive_datagram(data, source, now, ecn)
-        self._turn()
-
     def _on_alarm(self) -> None:
         self._alarm.acknowledge()
-        self._catch_up()
-        if not self._closed.is_set():
-            self._turn()
+        if self.catch_up() is not None:
+            self.turn()
 
     def _on_link_change(self) -> None:
         self._packets.acknowledge_link()
         self._look_at_link()
         if not self._closed.is_set():
-            self._turn()
+            self.turn()
 
     def _on_network_change(self) -> None:
         self._monitor.acknowledge()
@@ -238,20 +217,6 @@ class Interface:
         else:
             self._route_check_is_due = True
             self._loop.call_later(wait / SECOND, self._check_routes)
-
-    def _catch_up(self) -> int:
-        """Do what is due by now, before what has just come in: after a suspend both are there at once.
-
-        The answer is the time. A link that is down is seen here, before a timer speaks into it.
-        """
-        now = boottime()
-        if self._deadline is not None and self._deadline <= now:
-            self._deadline = None
-            self._look_at_link()
-            if not self._closed.is_set():
-                self._device.expire(now)
-                self._settle(now)
-        return now
 
     # -- Following the host ----------------------------------------------------------------------
 
@@ -282,19 +247,33 @@ class Interface:
                 interface = self._routes.interface_towards(endpoint, self._fwmark)
                 if interface != endpoint.local_interface:
                     self._device.clear_source(peer)
-        self._turn()
+        self.turn()
         self._next_route_check = boottime() + (boottime() - began) * _ROUTE_CHECK_SHARE
 
-    # -- Engine and data path --------------------------------------------------------------------
+    # -- Engine and data path; what has no underscore is for the traffic -------------------------
 
-    def _turn(self) -> None:
+    def catch_up(self) -> int | None:
+        """Do what is due by now, before what has just come in: after a suspend both are there at once.
+
+        The answer is the time, or None once the interface has ended. A link that is down is seen here, before
+        a timer speaks into it.
+        """
+        now = boottime()
+        if self._deadline is not None and self._deadline <= now:
+            self._deadline = None
+            self._look_at_link()
+            if not self._closed.is_set():
+                self._device.expire(now)
+                self._settle(now)
+        return None if self._closed.is_set() else now
+
+    def turn(self) -> None:
         """Carry out what engine and data path want after new input, and sleep until the next deadline."""
+        self._turn_is_due = False
         now = boottime()
         if self._datapath.handshakes_waiting:
             self._answer_handshakes(now)
         self._settle(now)
-        for packet in self._datapath.take_packets():
-            self._write(packet)
         if self._device.last_timestamp != self._last_timestamp:
             self._keep_timestamp()
         self._deadline = self._device.next_deadline()
@@ -302,39 +281,47 @@ class Interface:
 
     def _answer_handshakes(self, now: int) -> None:
         """Answer as many as time allows, and come back for the rest after everybody else's turn."""
-        self._turn_is_due = False
         while (message := self._datapath.next_handshake()) is not None:
             data, source = message
             self._device.receive_datagram(data, source, now, self._datapath.handshakes_waiting)
             if boottime() - now >= _HANDSHAKE_TIME_PER_TURN:
+                self._turn_again()
                 break
-        if self._datapath.handshakes_waiting and not self._turn_is_due:
+
+    def _turn_again(self) -> None:
+        if not self._turn_is_due:
             self._turn_is_due = True
             self._loop.call_soon(self._take_due_turn)
 
     def _take_due_turn(self) -> None:
         if self._turn_is_due and not self._closed.is_set():
-            self._turn()
+            self.turn()
 
     def _settle(self, now: int) -> None:
-        """Let engine and data path talk until neither has anything to say."""
-        while self._exchange(now):
-            pass
+        """Let engine and data path talk until neither has anything to say.
+
+        In threads a data path may always have something to say; the loop's others have their turn then, too.
+        """
+        for _ in range(_EXCHANGES_PER_TURN):
+            if not self._exchange(now):
+                return
+        self._turn_again()
 
     def _exchange(self, now: int) -> bool:
         """Carry events, orders and datagrams once; whether it is worth to ask again."""
-        for event in self._datapath.take_events():
+        events = self._datapath.take_events()
+        for event in events:
             self._device.receive_event(event, now)
         actions = self._device.take_actions()
         for action in actions:
             self._carry_out(action, now)
-        return self._send_datagrams() or bool(actions)
+        return self._traffic.flush() or bool(events or actions)
 
     def _carry_out(self, action: Action, now: int) -> None:
         match action:
             case SendDatagram(peer, data, endpoint):
-                self._send_datagrams()  # what was sealed before this message leaves before it
-                self._send(data, endpoint, HANDSHAKE_TOS, peer)
+                self._traffic.flush()  # what was sealed before this message leaves before it
+                self.send(data, endpoint, HANDSHAKE_TOS, peer)
             case HandshakeCompleted(peer, initiator):
                 _LOG.debug(
                     "%s: new session, we %s it", self._named(peer), "began" if initiator else "answered"
@@ -344,29 +331,25 @@ class Interface:
             case _:
                 self._datapath.apply(action, now)
 
-    def _send_datagrams(self) -> bool:
-        """Send what the data path has sealed; whether that told the engine something new."""
-        news = False
-        for data, endpoint, tos, peer in self._datapath.take_datagrams():
-            news |= self._send(data, endpoint, tos, peer)
-        return news
-
-    def _send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
+    def send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
+        """Send a datagram; whether that told the engine something: that our address is no good any more."""
         try:
             source_is_good = self._sockets.send(data, endpoint, tos)
         except OSError as error:
-            self._drops[DropReason.SEND_FAILED] += 1
+            self.count_drop(DropReason.SEND_FAILED)
             _LOG.debug("cannot send to %s: %s", endpoint, error.strerror)
             return False
         if not source_is_good and peer is not None and (known := self._device.peer(peer)):
             self._device.clear_source(known)
         return not source_is_good
 
-    def _write(self, packet: bytes) -> None:
-        try:
-            self._packets.write(packet)
-        except OSError:  # it is down, or its queue is full
-            self._drops[DropReason.TUN_WRITE_FAILED] += 1
+    def count_drop(self, reason: DropReason) -> None:
+        self._drops[reason] += 1
+
+    def end(self, why: OSError) -> None:
+        """The device cannot be read any more."""
+        _LOG.info("%s is gone: %s", self.name, why.strerror)
+        self.close()
 
     def _keep_timestamp(self) -> None:
         self._last_timestamp = self._device.last_timestamp

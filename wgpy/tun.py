@@ -120,6 +120,8 @@ class Tun:
         self._fd = fd
         self._name = name
         self._vnet_header = bool(flags & _IFF_VNET_HDR)
+        if self._vnet_header:
+            fcntl.ioctl(fd, _TUNSETVNETHDRSZ, VNET_HEADER_SIZE.to_bytes(4, sys.byteorder))
         _set_offloads(fd, 0)  # a persistent device still has those of its last user
         os.set_blocking(fd, False)
         os.set_inheritable(fd, False)
@@ -191,7 +193,6 @@ class Tun:
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
         if not self._vnet_header or TunOffload.CHECKSUM not in wanted:
             return TunOffload.NONE
-        fcntl.ioctl(self._fd, _TUNSETVNETHDRSZ, VNET_HEADER_SIZE.to_bytes(4, sys.byteorder))
         for accepted, flags in _ways_to_offload(wanted):
             if _set_offloads(self._fd, flags):
                 return accepted

@@ -91,10 +91,18 @@ class Datagram(NamedTuple):
 class PortableDataPath:
     """Implements `DataPath` for a driver that owns the TUN, the sockets and the clock.
 
+    staged_bytes: at most so many of all peers' packets that wait for a keypair.
     accept_strangers: keep datagrams that are not WireGuard's for `take_strangers`.
     """
 
-    def __init__(self, *, mtu: int = DEFAULT_MTU, accept_strangers: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        mtu: int = DEFAULT_MTU,
+        staged_bytes: int = MAX_STAGED_BYTES,
+        accept_strangers: bool = False,
+    ) -> None:
+        self._max_staged_bytes = staged_bytes
         self._accept_strangers = accept_strangers
         self._peers: dict[PeerId, _Peer] = {}
         self._keypairs: dict[int, _Keypair] = {}  # by local index
@@ -299,7 +307,7 @@ class PortableDataPath:
     def _stage(self, peer: "_Peer", packet: bytes) -> None:
         """Keep the packet until there is a key; the peer's oldest make room for it."""
         staged = peer.staged
-        room = MAX_STAGED_BYTES - _staged_size(packet)
+        room = self._max_staged_bytes - _staged_size(packet)
         while staged and (len(staged) >= MAX_STAGED_PACKETS or self._staged_bytes > room):
             self._staged_bytes -= _staged_size(staged.popleft())
             self._drops[DropReason.STAGED_QUEUE_FULL] += 1

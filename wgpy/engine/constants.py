@@ -64,6 +64,7 @@ REPLAY_WINDOW_BITS: Final = 8192
 REPLAY_WINDOW: Final = 8128  # usable: one 64-bit word is always being cleared (RFC 6479)
 MAX_STAGED_PACKETS: Final = 128  # Linux: MAX_STAGED_PACKETS
 MAX_STAGED_BYTES: Final = 4 * 2**20  # all peers together
+SMALL_STAGED_BYTES: Final = 2**20  # where memory is short
 STAGED_CELL: Final = 512  # a staged packet takes whole cells of them, an empty one takes one
 MAX_STRANGERS: Final = 64  # datagrams of other types waiting for the driver
 MAX_STRANGER_SIZE: Final = 2048

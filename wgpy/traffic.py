@@ -1,0 +1,221 @@
+"""How packets pass between a TUN and UDP sockets: on the loop, in Python, or in threads, in C.
+
+Law: a traffic owns a data path and watches descriptors for it; it decides nothing, and opens and closes none
+of them. What it needs of the interface around it is `Driver`, what the interface needs of it is `Traffic`.
+"""
+
+import asyncio
+import os
+import socket
+from typing import Final, Protocol
+
+from wgpy.datapath import DataPath
+from wgpy.datapath.native import NativeDataPath, Queue
+from wgpy.datapath.native import Offload as DataPathOffload
+from wgpy.datapath.portable import PortableDataPath
+from wgpy.engine.constants import MAX_STAGED_BYTES, SMALL_STAGED_BYTES
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.errors import DropReason
+from wgpy.engine.events import PeerId
+from wgpy.settings import Offload, Settings
+from wgpy.sockets import UdpSockets, receive
+from wgpy.tun import PacketDevice, TunOffload
+
+_PACKETS_PER_TURN: Final = 64
+
+_Loop = asyncio.AbstractEventLoop
+
+
+class Driver(Protocol):
+    """The interface, as a traffic sees it."""
+
+    def catch_up(self) -> int | None:
+        """Do what is due before new input is given; the time then, or None once the interface has ended."""
+
+    def turn(self) -> None:
+        """Let engine and data path see to the new input."""
+
+    def send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
+        """Send a datagram; whether that told the engine something new."""
+
+    def count_drop(self, reason: DropReason) -> None: ...
+
+    def end(self, why: OSError) -> None:
+        """The TUN cannot be read any more."""
+
+
+class Traffic(Protocol):
+    """The moving of packets, from `start` to `close`."""
+
+    @property
+    def datapath(self) -> DataPath: ...
+
+    def start(self, loop: _Loop) -> None:
+        """Raises MemoryError if it needs threads and they could not be had."""
+
+    def use_sockets(self, sockets: UdpSockets) -> None:
+        """Use these instead; when this returns, the former ones can be closed."""
+
+    def flush(self) -> bool:
+        """Pass on what waits in the data path; whether that told the engine something new."""
+
+    def close(self) -> None:
+        """Use neither TUN nor sockets any more."""
+
+
+def open_traffic(packets: PacketDevice, sockets: UdpSockets, settings: Settings, driver: Driver) -> Traffic:
+    """Raises ValueError if the device is not for such a traffic, MemoryError."""
+    if settings.native:
+        return NativeTraffic(packets, sockets, settings, driver)
+    return PortableTraffic(packets, sockets, settings, driver)
+
+
+class PortableTraffic:
+    """On the loop, a few packets at a time."""
+
+    def __init__(
+        self, packets: PacketDevice, sockets: UdpSockets, settings: Settings, driver: Driver
+    ) -> None:
+        if packets.vnet_header:
+            raise ValueError(
+                f"{packets.name} was opened with IFF_VNET_HDR, which only the data path in C understands: "
+                "open it without, or build that"
+            )
+        self.datapath = PortableDataPath(staged_bytes=_staged_bytes(settings))
+        self._packets = packets
+        self._sockets = sockets.all()
+        self._driver = driver
+
+    def start(self, loop: _Loop) -> None:
+        self._loop = loop
+        loop.add_reader(self._packets.fileno(), self._on_packets)
+        self._watch()
+
+    def use_sockets(self, sockets: UdpSockets) -> None:
+        self._unwatch()
+        self._sockets = sockets.all()
+        self._watch()
+
+    def close(self) -> None:
+        self._loop.remove_reader(self._packets.fileno())
+        self._unwatch()
+
+    def _watch(self) -> None:
+        for one in self._sockets:
+            self._loop.add_reader(one.fileno(), self._on_datagrams, one)
+
+    def _unwatch(self) -> None:
+        for one in self._sockets:
+            self._loop.remove_reader(one.fileno())
+
+    def _on_packets(self) -> None:
+        now = self._driver.catch_up()
+        if now is None:
+            return
+        try:
+            for _ in range(_PACKETS_PER_TURN):
+                packet = self._packets.read()
+                if packet is None:
+                    break
+                self.datapath.send_packet(packet, now)
+        except OSError as error:
+            self._driver.end(error)
+        else:
+            self._driver.turn()
+
+    def _on_datagrams(self, one: socket.socket) -> None:
+        now = self._driver.catch_up()
+        if now is None:
+            return
+        for data, source, ecn in receive(one, _PACKETS_PER_TURN):
+            self.datapath.receive_datagram(data, source, now, ecn)
+        self._driver.turn()
+
+    def flush(self) -> bool:
+        news = False
+        for data, endpoint, tos, peer in self.datapath.take_datagrams():
+            news |= self._driver.send(data, endpoint, tos, peer)
+        for packet in self.datapath.take_packets():
+            try:
+                self._packets.write(packet)
+            except OSError:  # it is down, or its queue is full
+                self._driver.count_drop(DropReason.TUN_WRITE_FAILED)
+        return news
+
+
+class NativeTraffic:
+    """In threads that C runs; the loop wakes only for what the engine is to know."""
+
+    def __init__(
+        self, packets: PacketDevice, sockets: UdpSockets, settings: Settings, driver: Driver
+    ) -> None:
+        accepted = packets.set_offloads(tun_offloads(settings))
+        self._gro = Offload.GRO in settings.offloads
+        self._tun = packets.fileno()
+        self._driver = driver
+        self.datapath = NativeDataPath(
+            self._queues(sockets),
+            vnet_header=packets.vnet_header,
+            offloads=_datapath_offloads(settings, accepted),
+            staged_bytes=_staged_bytes(settings),
+            small=settings.small,
+        )
+
+    def start(self, loop: _Loop) -> None:
+        self._loop = loop
+        loop.add_reader(self.datapath.fileno(), self._on_news)
+        self.datapath.start()
+
+    def use_sockets(self, sockets: UdpSockets) -> None:
+        self.datapath.set_sockets(self._queues(sockets))
+
+    def close(self) -> None:
+        self._loop.remove_reader(self.datapath.fileno())
+        self.datapath.close()
+
+    def _queues(self, sockets: UdpSockets) -> list[Queue]:
+        if self._gro:
+            sockets.join_datagrams()
+        return [Queue(self._tun, *sockets.filenos())]
+
+    def _on_news(self) -> None:
+        self.datapath.acknowledge()
+        if error := self.datapath.failure():
+            self._driver.end(OSError(error, os.strerror(error)))
+        elif self._driver.catch_up() is not None:
+            self._driver.turn()
+
+    def flush(self) -> bool:
+        return False
+
+
+def tun_offloads(settings: Settings) -> TunOffload:
+    """What to ask of the TUN."""
+    wanted = TunOffload.NONE
+    if settings.native:
+        for offload, of_tun in _TUN_OFFLOADS.items():
+            if offload in settings.offloads:
+                wanted |= of_tun
+    return wanted
+
+
+_TUN_OFFLOADS: Final = {
+    Offload.CHECKSUM: TunOffload.CHECKSUM,
+    Offload.TSO: TunOffload.TCP,
+    Offload.USO: TunOffload.UDP,
+}
+
+
+def _datapath_offloads(settings: Settings, accepted: TunOffload) -> DataPathOffload:
+    offloads = DataPathOffload.NONE
+    if TunOffload.TCP in accepted:
+        offloads |= DataPathOffload.TUN_TCP
+    if TunOffload.UDP in accepted:
+        offloads |= DataPathOffload.TUN_UDP
+    if Offload.GSO in settings.offloads:
+        offloads |= DataPathOffload.UDP_SEGMENT
+    return offloads
+
+
+def _staged_bytes(settings: Settings) -> int:
+    return SMALL_STAGED_BYTES if settings.small else MAX_STAGED_BYTES
