@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.datapath.kinds import DATA_PATHS, MakeDataPath, with_session
+from tests.datapath.kinds import DATA_PATHS, DataPathUnderTest, MakeDataPath, with_session
 from tests.datapath.remote import Remote
-from wgpy.datapath.portable import PortableDataPath
 
 
 @pytest.fixture(params=DATA_PATHS)
@@ -20,6 +19,6 @@ def remote() -> Remote:
 
 
 @pytest.fixture
-def path(datapath: MakeDataPath, remote: Remote) -> PortableDataPath:
+def path(datapath: MakeDataPath, remote: Remote) -> DataPathUnderTest:
     """A data path with one peer and one session."""
     return with_session(datapath, remote)

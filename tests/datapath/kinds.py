@@ -1,7 +1,10 @@
 """Every kind of data path, and one set up by orders of the engine as tests want it."""
 
-from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from ipaddress import ip_network
+from shutil import which
+from typing import Protocol
 
 from tests.datapath.remote import (
     HOME,
@@ -12,12 +15,33 @@ from tests.datapath.remote import (
     Message,
     Remote,
 )
-from wgpy.datapath.portable import PortableDataPath
+from wgpy.datapath import DataPath
+from wgpy.datapath.portable import Datagram, PortableDataPath
 from wgpy.engine.actions import AddPeer, AllowedIP, SetEndpoint, SetRoute, UseKeypair
+from wgpy.engine.constants import DEFAULT_MTU
+from wgpy.engine.endpoint import Endpoint
 from wgpy.engine.errors import DropReason
 
-MakeDataPath = Callable[..., PortableDataPath]
+
+class DataPathUnderTest(DataPath, Protocol):
+    """A data path with its world in hand: what is given is moved before anything is taken."""
+
+    def send_packet(self, packet: bytes, now: int) -> None: ...
+    def receive_datagram(self, data: bytes, source: Endpoint, now: int, ecn: int = 0) -> None: ...
+    def take_datagrams(self) -> list[Datagram]: ...
+    def take_packets(self) -> list[bytes]: ...
+
+
+class MakeDataPath(Protocol):
+    def __call__(self, *, mtu: int = DEFAULT_MTU, accept_strangers: bool = False) -> DataPathUnderTest: ...
+
+
 DATA_PATHS: dict[str, MakeDataPath] = {"portable": PortableDataPath}
+if find_spec("wgpy._fastpath") and which("cc"):
+    from tests.datapath.native import ALL_OFFLOADS, NativeUnderTest
+
+    DATA_PATHS["native"] = NativeUnderTest
+    DATA_PATHS["native-offloads"] = partial(NativeUnderTest, offloads=ALL_OFFLOADS)
 
 PEER = 7
 
@@ -29,7 +53,7 @@ def prefix(text: str) -> AllowedIP:
 
 def with_peer(
     make: MakeDataPath, *, peer: int = PEER, mtu: int = MTU, accept_strangers: bool = False
-) -> PortableDataPath:
+) -> DataPathUnderTest:
     """One peer with an endpoint and the remote hosts' routes, and no keypair yet."""
     path = make(mtu=mtu, accept_strangers=accept_strangers)
     path.apply(AddPeer(peer), NOW)
@@ -39,7 +63,7 @@ def with_peer(
     return path
 
 
-def with_session(make: MakeDataPath, remote: Remote, *, mtu: int = MTU) -> PortableDataPath:
+def with_session(make: MakeDataPath, remote: Remote, *, mtu: int = MTU) -> DataPathUnderTest:
     """The same with a keypair in use."""
     path = with_peer(make, mtu=mtu)
     path.apply(remote.keypair(PEER), NOW)
@@ -47,11 +71,11 @@ def with_session(make: MakeDataPath, remote: Remote, *, mtu: int = MTU) -> Porta
     return path
 
 
-def sent(path: PortableDataPath, remote: Remote) -> list[Message]:
+def sent(path: DataPathUnderTest, remote: Remote) -> list[Message]:
     """What the remote end reads, in order."""
     return [remote.open(datagram) for datagram in path.take_datagrams()]
 
 
-def drop_counts(path: PortableDataPath) -> dict[DropReason, int]:
+def drop_counts(path: DataPathUnderTest) -> dict[DropReason, int]:
     """The counters that are not zero."""
     return {reason: count for reason, count in path.counters().items() if count}

@@ -2,9 +2,8 @@
 
 import pytest
 
-from tests.datapath.kinds import MakeDataPath, drop_counts
+from tests.datapath.kinds import DataPathUnderTest, MakeDataPath, drop_counts
 from tests.datapath.remote import AWAY, HOME, NOW
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.errors import DropReason
 
 SIZES = {1: 148, 2: 92, 3: 64}
@@ -17,7 +16,7 @@ def handshake(kind: int, fill: int = 0xAA, size: int | None = None) -> bytes:
 
 
 @pytest.mark.parametrize("kind", SIZES)
-def test_a_handshake_message_waits_for_the_engine(path: PortableDataPath, kind: int) -> None:
+def test_a_handshake_message_waits_for_the_engine(path: DataPathUnderTest, kind: int) -> None:
     path.receive_datagram(handshake(kind), AWAY, NOW)
 
     assert path.handshakes_waiting == 1
@@ -26,7 +25,7 @@ def test_a_handshake_message_waits_for_the_engine(path: PortableDataPath, kind: 
     assert path.next_handshake() is None
 
 
-def test_handshake_messages_come_in_order(path: PortableDataPath) -> None:
+def test_handshake_messages_come_in_order(path: DataPathUnderTest) -> None:
     for fill in range(3):
         path.receive_datagram(handshake(1, fill), HOME, NOW)
 
@@ -35,7 +34,7 @@ def test_handshake_messages_come_in_order(path: PortableDataPath) -> None:
     assert taken == [(handshake(1, fill), HOME) for fill in range(3)]
 
 
-def test_a_handshake_message_is_no_activity_and_no_event(path: PortableDataPath) -> None:
+def test_a_handshake_message_is_no_activity_and_no_event(path: DataPathUnderTest) -> None:
     path.receive_datagram(handshake(1), AWAY, NOW)
 
     assert path.take_events() == []
@@ -45,7 +44,7 @@ def test_a_handshake_message_is_no_activity_and_no_event(path: PortableDataPath)
 @pytest.mark.parametrize("kind", SIZES)
 @pytest.mark.parametrize("error", [-1, 1, 16])
 def test_a_handshake_message_of_the_wrong_size_is_malformed(
-    path: PortableDataPath, kind: int, error: int
+    path: DataPathUnderTest, kind: int, error: int
 ) -> None:
     path.receive_datagram(handshake(kind, size=SIZES[kind] + error), HOME, NOW)
 
@@ -53,7 +52,7 @@ def test_a_handshake_message_of_the_wrong_size_is_malformed(
     assert drop_counts(path) == {DropReason.MALFORMED: 1}
 
 
-def test_when_the_queue_is_full_the_newest_is_dropped(path: PortableDataPath) -> None:
+def test_when_the_queue_is_full_the_newest_is_dropped(path: DataPathUnderTest) -> None:
     for number in range(HANDSHAKE_QUEUE_SIZE + 2):
         path.receive_datagram(handshake(1), HOME._replace(port=number), NOW)
 
@@ -78,7 +77,7 @@ STRANGERS = [
 
 
 @pytest.mark.parametrize("data", STRANGERS, ids=lambda data: data[:4].hex() or "empty")
-def test_what_is_not_wireguards_is_dropped(path: PortableDataPath, data: bytes) -> None:
+def test_what_is_not_wireguards_is_dropped(path: DataPathUnderTest, data: bytes) -> None:
     path.receive_datagram(data, HOME, NOW)
 
     assert path.take_strangers() == []
@@ -105,7 +104,7 @@ def test_strangers_are_limited(datapath: MakeDataPath) -> None:
     assert drop_counts(path) == {DropReason.STRANGER_QUEUE_FULL: 3}
 
 
-def test_counters_are_a_snapshot(path: PortableDataPath) -> None:
+def test_counters_are_a_snapshot(path: DataPathUnderTest) -> None:
     before = path.counters()
 
     path.receive_datagram(b"hello", HOME, NOW)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.datapath.kinds import PEER, drop_counts
+from tests.datapath.kinds import PEER, DataPathUnderTest, drop_counts
 from tests.datapath.packets import checksum, ipv4, ipv6
 from tests.datapath.remote import (
     HOME,
@@ -13,7 +13,6 @@ from tests.datapath.remote import (
     REMOTE_HOST6,
     Remote,
 )
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import SendKeepalive, UseKeypair
 from wgpy.engine.errors import DropReason
 
@@ -57,14 +56,14 @@ def outbound(ecn: int, ipv6_inside: bool) -> bytes:
 @pytest.mark.parametrize("ipv6_inside", [False, True], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize("ecn", [NOT_ECT, ECT_0, ECT_1, CE])
 def test_the_inner_field_is_copied_out_without_the_dscp(
-    path: PortableDataPath, ecn: int, ipv6_inside: bool
+    path: DataPathUnderTest, ecn: int, ipv6_inside: bool
 ) -> None:
     path.send_packet(outbound(ecn, ipv6_inside), NOW)
 
     assert [datagram.tos for datagram in path.take_datagrams()] == [ecn]
 
 
-def test_a_staged_packet_keeps_its_field(path: PortableDataPath, remote: Remote) -> None:
+def test_a_staged_packet_keeps_its_field(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(UseKeypair(PEER, None), NOW)
     path.send_packet(outbound(CE, False), NOW)
     path.apply(UseKeypair(PEER, remote.local_index), NOW)
@@ -72,7 +71,7 @@ def test_a_staged_packet_keeps_its_field(path: PortableDataPath, remote: Remote)
     assert [datagram.tos for datagram in path.take_datagrams()] == [CE]
 
 
-def test_a_keepalive_is_not_ect(path: PortableDataPath) -> None:
+def test_a_keepalive_is_not_ect(path: DataPathUnderTest) -> None:
     path.apply(SendKeepalive(PEER), NOW)
 
     assert [datagram.tos for datagram in path.take_datagrams()] == [NOT_ECT]
@@ -81,7 +80,7 @@ def test_a_keepalive_is_not_ect(path: PortableDataPath) -> None:
 @pytest.mark.parametrize("ipv6_inside", [False, True], ids=["ipv4", "ipv6"])
 @pytest.mark.parametrize(("arriving", "outgoing"), FIGURE_4.items())
 def test_the_fields_are_combined_as_figure_4_says(
-    path: PortableDataPath,
+    path: DataPathUnderTest,
     remote: Remote,
     arriving: tuple[int, int],
     outgoing: int | None,
@@ -99,7 +98,7 @@ def test_the_fields_are_combined_as_figure_4_says(
         assert drop_counts(path) == {}
 
 
-def test_an_ipv4_checksum_stays_right(path: PortableDataPath, remote: Remote) -> None:
+def test_an_ipv4_checksum_stays_right(path: DataPathUnderTest, remote: Remote) -> None:
     """For every TOS byte, as the sum carries for some."""
     for tos in range(256):
         packet = ipv4(REMOTE_HOST, LOCAL_HOST, tos=tos)
@@ -110,7 +109,7 @@ def test_an_ipv4_checksum_stays_right(path: PortableDataPath, remote: Remote) ->
     assert {checksum(packet[:20]) for packet in packets} == {0}
 
 
-def test_a_wrong_ipv4_checksum_stays_wrong(path: PortableDataPath, remote: Remote) -> None:
+def test_a_wrong_ipv4_checksum_stays_wrong(path: DataPathUnderTest, remote: Remote) -> None:
     """The checksum is updated, not made anew: the tunnel must not launder a damaged packet."""
     packet = bytearray(ipv4(REMOTE_HOST, LOCAL_HOST, tos=ECT_0))
     packet[10] ^= 0x40
@@ -122,14 +121,14 @@ def test_a_wrong_ipv4_checksum_stays_wrong(path: PortableDataPath, remote: Remot
     assert checksum(received[:20]) != 0
 
 
-def test_a_keepalive_inside_ce_is_a_keepalive(path: PortableDataPath, remote: Remote) -> None:
+def test_a_keepalive_inside_ce_is_a_keepalive(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(), HOME, NOW, ecn=CE)
 
     assert path.activity(PEER).last_received == NOW
     assert drop_counts(path) == {}
 
 
-def test_a_packet_dropped_for_congestion_was_received(path: PortableDataPath, remote: Remote) -> None:
+def test_a_packet_dropped_for_congestion_was_received(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(inbound(NOT_ECT, False)), HOME, NOW, ecn=CE)
 
     assert path.activity(PEER).first_unacked_received == NOW

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.datapath.kinds import PEER, MakeDataPath, drop_counts, prefix, with_peer
+from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix, with_peer
 from tests.datapath.packets import ipv4, ipv6
 from tests.datapath.remote import (
     AWAY,
@@ -17,7 +17,6 @@ from tests.datapath.remote import (
     STRANGE_HOST,
     Remote,
 )
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import AddPeer, RemoveKeypair, SetRoute
 from wgpy.engine.errors import DropReason
 from wgpy.engine.events import EndpointChanged, PeerActivity
@@ -26,7 +25,7 @@ PACKET = ipv4(REMOTE_HOST, LOCAL_HOST, b"payload")
 PACKET6 = ipv6(REMOTE_HOST6, LOCAL_HOST6, b"payload")
 
 
-def assert_dropped_unread(path: PortableDataPath, reason: DropReason) -> None:
+def assert_dropped_unread(path: DataPathUnderTest, reason: DropReason) -> None:
     """It was counted, and left no other trace: it was not authentic."""
     assert drop_counts(path) == {reason: 1}
     assert path.take_packets() == []
@@ -35,7 +34,7 @@ def assert_dropped_unread(path: PortableDataPath, reason: DropReason) -> None:
 
 
 @pytest.mark.parametrize("packet", [PACKET, PACKET6], ids=["ipv4", "ipv6"])
-def test_a_packet_comes_out_as_it_went_in(path: PortableDataPath, remote: Remote, packet: bytes) -> None:
+def test_a_packet_comes_out_as_it_went_in(path: DataPathUnderTest, remote: Remote, packet: bytes) -> None:
     path.receive_datagram(remote.seal(packet), HOME, NOW)
 
     assert path.take_packets() == [packet]
@@ -43,20 +42,20 @@ def test_a_packet_comes_out_as_it_went_in(path: PortableDataPath, remote: Remote
 
 
 @pytest.mark.parametrize("packet", [PACKET, PACKET6], ids=["ipv4", "ipv6"])
-def test_padding_is_cut_off(path: PortableDataPath, remote: Remote, packet: bytes) -> None:
+def test_padding_is_cut_off(path: DataPathUnderTest, remote: Remote, packet: bytes) -> None:
     path.receive_datagram(remote.seal(packet + bytes(9)), HOME, NOW)
 
     assert path.take_packets() == [packet]
 
 
-def test_a_keepalive_gives_no_packet(path: PortableDataPath, remote: Remote) -> None:
+def test_a_keepalive_gives_no_packet(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(b""), HOME, NOW)
 
     assert path.take_packets() == []
     assert drop_counts(path) == {}
 
 
-def test_every_installed_keypair_receives(path: PortableDataPath, remote: Remote) -> None:
+def test_every_installed_keypair_receives(path: DataPathUnderTest, remote: Remote) -> None:
     fresh = Remote(local_index=5, receiving_key=b"another one, in.")
     path.apply(fresh.keypair(PEER), NOW)
 
@@ -71,20 +70,20 @@ def test_every_installed_keypair_receives(path: PortableDataPath, remote: Remote
 
 @pytest.mark.parametrize("size", [4, 15, 16, 31])
 def test_a_data_message_too_short_for_its_tag_is_malformed(
-    path: PortableDataPath, remote: Remote, size: int
+    path: DataPathUnderTest, remote: Remote, size: int
 ) -> None:
     path.receive_datagram(remote.seal()[:size], HOME, NOW)
 
     assert_dropped_unread(path, DropReason.MALFORMED)
 
 
-def test_an_index_of_no_keypair_is_unknown(path: PortableDataPath) -> None:
+def test_an_index_of_no_keypair_is_unknown(path: DataPathUnderTest) -> None:
     path.receive_datagram(Remote(local_index=99).seal(PACKET), HOME, NOW)
 
     assert_dropped_unread(path, DropReason.UNKNOWN_INDEX)
 
 
-def test_the_index_of_a_removed_keypair_is_unknown(path: PortableDataPath, remote: Remote) -> None:
+def test_the_index_of_a_removed_keypair_is_unknown(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(RemoveKeypair(PEER, remote.local_index), NOW)
 
     path.receive_datagram(remote.seal(PACKET), HOME, NOW)
@@ -92,7 +91,7 @@ def test_the_index_of_a_removed_keypair_is_unknown(path: PortableDataPath, remot
     assert_dropped_unread(path, DropReason.UNKNOWN_INDEX)
 
 
-def test_a_keypair_opens_until_its_last_nanosecond(path: PortableDataPath, remote: Remote) -> None:
+def test_a_keypair_opens_until_its_last_nanosecond(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(PACKET), HOME, NOW + REJECT_AFTER_TIME - 1)
     path.receive_datagram(remote.seal(PACKET), HOME, NOW + REJECT_AFTER_TIME)
 
@@ -102,14 +101,14 @@ def test_a_keypair_opens_until_its_last_nanosecond(path: PortableDataPath, remot
 
 @pytest.mark.parametrize("counter", [REJECT_AFTER_MESSAGES, 2**64 - 1])
 def test_a_counter_that_nobody_may_use_is_refused(
-    path: PortableDataPath, remote: Remote, counter: int
+    path: DataPathUnderTest, remote: Remote, counter: int
 ) -> None:
     path.receive_datagram(remote.seal(PACKET, counter), HOME, NOW)
 
     assert_dropped_unread(path, DropReason.KEYPAIR_EXPIRED)
 
 
-def test_the_last_counter_is_accepted(path: PortableDataPath, remote: Remote) -> None:
+def test_the_last_counter_is_accepted(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(PACKET, REJECT_AFTER_MESSAGES - 1), HOME, NOW)
 
     assert path.take_packets() == [PACKET]
@@ -117,7 +116,7 @@ def test_the_last_counter_is_accepted(path: PortableDataPath, remote: Remote) ->
 
 @pytest.mark.parametrize("position", [8, 15, 16, 40, -1], ids=str)
 def test_a_message_with_one_bit_changed_is_refused(
-    path: PortableDataPath, remote: Remote, position: int
+    path: DataPathUnderTest, remote: Remote, position: int
 ) -> None:
     """Counter, packet or tag; the index chooses the keypair and is tested above."""
     changed = bytearray(remote.seal(PACKET, 0x0102030405060708))
@@ -128,7 +127,7 @@ def test_a_message_with_one_bit_changed_is_refused(
     assert_dropped_unread(path, DropReason.DECRYPTION_FAILED)
 
 
-def test_our_own_message_sent_back_is_refused(path: PortableDataPath, remote: Remote) -> None:
+def test_our_own_message_sent_back_is_refused(path: DataPathUnderTest, remote: Remote) -> None:
     path.send_packet(ipv4(LOCAL_HOST, REMOTE_HOST), NOW)
     [datagram] = path.take_datagrams()
     reflected = datagram.data[:4] + remote.local_index.to_bytes(4, "little") + datagram.data[8:]
@@ -138,7 +137,7 @@ def test_our_own_message_sent_back_is_refused(path: PortableDataPath, remote: Re
     assert drop_counts(path) == {DropReason.DECRYPTION_FAILED: 1}
 
 
-def test_a_replayed_message_is_refused_and_moves_nothing(path: PortableDataPath, remote: Remote) -> None:
+def test_a_replayed_message_is_refused_and_moves_nothing(path: DataPathUnderTest, remote: Remote) -> None:
     message = remote.seal(PACKET)
     path.receive_datagram(message, HOME, NOW)
     path.take_packets()
@@ -153,7 +152,7 @@ def test_a_replayed_message_is_refused_and_moves_nothing(path: PortableDataPath,
     assert drop_counts(path) == {DropReason.REPLAYED_COUNTER: 1}
 
 
-def test_messages_may_arrive_out_of_order(path: PortableDataPath, remote: Remote) -> None:
+def test_messages_may_arrive_out_of_order(path: DataPathUnderTest, remote: Remote) -> None:
     for counter in (5, 3, 4, 0, 8000, 2):
         path.receive_datagram(remote.seal(PACKET, counter), HOME, NOW)
 
@@ -161,7 +160,7 @@ def test_messages_may_arrive_out_of_order(path: PortableDataPath, remote: Remote
 
 
 def test_a_message_8128_behind_is_accepted_and_one_more_is_not(
-    path: PortableDataPath, remote: Remote
+    path: DataPathUnderTest, remote: Remote
 ) -> None:
     path.receive_datagram(remote.seal(PACKET, 10_000), HOME, NOW)
 
@@ -172,7 +171,7 @@ def test_a_message_8128_behind_is_accepted_and_one_more_is_not(
     assert drop_counts(path) == {DropReason.REPLAYED_COUNTER: 1}
 
 
-def test_a_forged_message_does_not_advance_the_window(path: PortableDataPath, remote: Remote) -> None:
+def test_a_forged_message_does_not_advance_the_window(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(Remote(receiving_key=b"a wrong key....!").seal(PACKET, 2**60), HOME, NOW)
 
     path.receive_datagram(remote.seal(PACKET, 0), HOME, NOW)
@@ -211,7 +210,7 @@ LIAR[2:4] = (len(PACKET) + 1).to_bytes(2)
         "version 7",
     ],
 )
-def test_what_is_no_packet_inside_is_dropped(path: PortableDataPath, remote: Remote, packet: bytes) -> None:
+def test_what_is_no_packet_inside_is_dropped(path: DataPathUnderTest, remote: Remote, packet: bytes) -> None:
     path.receive_datagram(remote.seal(packet), HOME, NOW)
 
     assert path.take_packets() == []
@@ -224,7 +223,7 @@ def test_what_is_no_packet_inside_is_dropped(path: PortableDataPath, remote: Rem
     ids=["of nobody", "of ourselves", "of nobody, IPv6"],
 )
 def test_a_source_that_is_not_the_peers_is_dropped(
-    path: PortableDataPath, remote: Remote, packet: bytes
+    path: DataPathUnderTest, remote: Remote, packet: bytes
 ) -> None:
     path.receive_datagram(remote.seal(packet), HOME, NOW)
 
@@ -232,7 +231,7 @@ def test_a_source_that_is_not_the_peers_is_dropped(
     assert drop_counts(path) == {DropReason.SOURCE_NOT_ALLOWED: 1}
 
 
-def test_another_peers_source_is_dropped(path: PortableDataPath, remote: Remote) -> None:
+def test_another_peers_source_is_dropped(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(AddPeer(8), NOW)
     path.apply(SetRoute(8, prefix(REMOTE_HOST)), NOW)
 
@@ -242,7 +241,7 @@ def test_another_peers_source_is_dropped(path: PortableDataPath, remote: Remote)
 
 
 def test_a_packet_dropped_for_its_source_still_moves_the_endpoint(
-    path: PortableDataPath, remote: Remote
+    path: DataPathUnderTest, remote: Remote
 ) -> None:
     path.receive_datagram(remote.seal(ipv4(STRANGE_HOST, LOCAL_HOST)), AWAY, NOW)
 
@@ -255,7 +254,7 @@ def test_a_packet_dropped_for_its_source_still_moves_the_endpoint(
 
 
 def test_an_authentic_message_from_elsewhere_moves_the_endpoint(
-    path: PortableDataPath, remote: Remote
+    path: DataPathUnderTest, remote: Remote
 ) -> None:
     path.receive_datagram(remote.seal(), AWAY, NOW)
 
@@ -264,7 +263,7 @@ def test_an_authentic_message_from_elsewhere_moves_the_endpoint(
     assert path.take_datagrams()[0].endpoint == AWAY
 
 
-def test_a_move_is_told_once(path: PortableDataPath, remote: Remote) -> None:
+def test_a_move_is_told_once(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(), AWAY, NOW)
     path.take_events()
 
@@ -273,20 +272,22 @@ def test_a_move_is_told_once(path: PortableDataPath, remote: Remote) -> None:
     assert path.take_events() == []
 
 
-def test_a_message_from_the_known_endpoint_says_nothing_of_it(path: PortableDataPath, remote: Remote) -> None:
+def test_a_message_from_the_known_endpoint_says_nothing_of_it(
+    path: DataPathUnderTest, remote: Remote
+) -> None:
     path.receive_datagram(remote.seal(), HOME, NOW)
 
     assert path.take_events() == []
 
 
-def test_a_peer_that_moves_twice_is_reported_where_it_is_now(path: PortableDataPath, remote: Remote) -> None:
+def test_a_peer_that_moves_twice_is_reported_where_it_is_now(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(), AWAY, NOW)
     path.receive_datagram(remote.seal(), AWAY._replace(port=1025), NOW)
 
     assert path.take_events() == [EndpointChanged(PEER, AWAY._replace(port=1025))]
 
 
-def test_a_local_address_that_changed_is_a_move_too(path: PortableDataPath, remote: Remote) -> None:
+def test_a_local_address_that_changed_is_a_move_too(path: DataPathUnderTest, remote: Remote) -> None:
     here = HOME._replace(local_address="192.0.2.9", local_interface=4)
 
     path.receive_datagram(remote.seal(), here, NOW)
@@ -306,7 +307,7 @@ def test_a_peer_without_an_endpoint_gets_the_first_authentic_one(
     assert EndpointChanged(PEER, AWAY) in path.take_events()
 
 
-def test_a_forged_message_moves_no_endpoint(path: PortableDataPath, remote: Remote) -> None:
+def test_a_forged_message_moves_no_endpoint(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(Remote(receiving_key=b"a wrong key....!").seal(PACKET), AWAY, NOW)
 
     assert_dropped_unread(path, DropReason.DECRYPTION_FAILED)

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.datapath.kinds import PEER, MakeDataPath, prefix, with_peer
+from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, prefix, with_peer
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import HOME, LOCAL_HOST, NOW, REMOTE_HOST, SECOND, STRANGE_HOST, Remote
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import AddPeer, SendKeepalive, SetEndpoint, SetRoute, UseKeypair
 from wgpy.engine.events import (
     DataReceived,
@@ -25,7 +24,7 @@ IN = ipv4(REMOTE_HOST, LOCAL_HOST, b"payload")
 MARK = NOW + 120 * SECOND
 
 
-def aged(path: PortableDataPath) -> list[Event]:
+def aged(path: DataPathUnderTest) -> list[Event]:
     return [event for event in path.take_events() if isinstance(event, KeyAged)]
 
 
@@ -33,7 +32,7 @@ def aged(path: PortableDataPath) -> list[Event]:
 
 
 @pytest.fixture
-def marked(datapath: MakeDataPath, remote: Remote) -> PortableDataPath:
+def marked(datapath: MakeDataPath, remote: Remote) -> DataPathUnderTest:
     """Its keypair ages for sending at MARK and for receiving a second later."""
     path = with_peer(datapath)
     path.apply(remote.keypair(PEER, rekey_after_sent_time=MARK, rekey_after_received_time=MARK + SECOND), NOW)
@@ -42,7 +41,7 @@ def marked(datapath: MakeDataPath, remote: Remote) -> PortableDataPath:
 
 
 def test_sending_ages_a_keypair_from_its_mark_on_and_says_so_once(
-    marked: PortableDataPath, remote: Remote
+    marked: DataPathUnderTest, remote: Remote
 ) -> None:
     marked.send_packet(OUT, MARK - 1)
     assert aged(marked) == []
@@ -54,14 +53,14 @@ def test_sending_ages_a_keypair_from_its_mark_on_and_says_so_once(
     assert aged(marked) == []
 
 
-def test_a_keepalive_ages_a_keypair_too(marked: PortableDataPath, remote: Remote) -> None:
+def test_a_keepalive_ages_a_keypair_too(marked: DataPathUnderTest, remote: Remote) -> None:
     marked.apply(SendKeepalive(PEER), MARK)
 
     assert aged(marked) == [KeyAged(PEER, remote.local_index)]
 
 
 def test_receiving_ages_a_keypair_from_its_mark_on_and_says_so_once(
-    marked: PortableDataPath, remote: Remote
+    marked: DataPathUnderTest, remote: Remote
 ) -> None:
     marked.receive_datagram(remote.seal(IN), HOME, MARK + SECOND - 1)
     assert aged(marked) == []
@@ -73,7 +72,7 @@ def test_receiving_ages_a_keypair_from_its_mark_on_and_says_so_once(
     assert aged(marked) == []
 
 
-def test_each_mark_is_reported_for_itself(marked: PortableDataPath, remote: Remote) -> None:
+def test_each_mark_is_reported_for_itself(marked: DataPathUnderTest, remote: Remote) -> None:
     marked.send_packet(OUT, MARK)
     assert aged(marked) == [KeyAged(PEER, remote.local_index)]
 
@@ -82,18 +81,18 @@ def test_each_mark_is_reported_for_itself(marked: PortableDataPath, remote: Remo
     assert aged(marked) == [KeyAged(PEER, remote.local_index)]
 
 
-def test_time_alone_ages_nothing(marked: PortableDataPath) -> None:
+def test_time_alone_ages_nothing(marked: DataPathUnderTest) -> None:
     assert aged(marked) == []
 
 
-def test_a_keypair_without_marks_never_ages(path: PortableDataPath, remote: Remote) -> None:
+def test_a_keypair_without_marks_never_ages(path: DataPathUnderTest, remote: Remote) -> None:
     path.send_packet(OUT, NOW + 179 * SECOND)
     path.receive_datagram(remote.seal(IN), HOME, NOW + 179 * SECOND)
 
     assert aged(path) == []
 
 
-def test_receiving_by_an_older_keypair_ages_that_one(marked: PortableDataPath, remote: Remote) -> None:
+def test_receiving_by_an_older_keypair_ages_that_one(marked: DataPathUnderTest, remote: Remote) -> None:
     marked.apply(Remote(local_index=5).keypair(PEER), NOW)
     marked.apply(UseKeypair(PEER, 5), NOW)
 
@@ -130,7 +129,7 @@ def test_a_keypair_is_confirmed_once(datapath: MakeDataPath, remote: Remote) -> 
     assert path.take_events() == []
 
 
-def test_a_keypair_that_was_used_needs_no_confirmation(path: PortableDataPath, remote: Remote) -> None:
+def test_a_keypair_that_was_used_needs_no_confirmation(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(UseKeypair(PEER, None), NOW)
 
     path.receive_datagram(remote.seal(), HOME, NOW)
@@ -154,12 +153,12 @@ def test_a_new_peer_has_done_nothing(datapath: MakeDataPath) -> None:
     assert with_peer(datapath).activity(PEER) == PeerActivity()
 
 
-def test_the_activity_of_a_stranger_is_a_key_error(path: PortableDataPath) -> None:
+def test_the_activity_of_a_stranger_is_a_key_error(path: DataPathUnderTest) -> None:
     with pytest.raises(KeyError):
         path.activity(99)
 
 
-def test_an_activity_record_is_a_snapshot(path: PortableDataPath) -> None:
+def test_an_activity_record_is_a_snapshot(path: DataPathUnderTest) -> None:
     before = path.activity(PEER)
 
     path.send_packet(OUT, NOW)
@@ -167,7 +166,7 @@ def test_an_activity_record_is_a_snapshot(path: PortableDataPath) -> None:
     assert before == PeerActivity()
 
 
-def test_sent_data_waits_for_an_answer_from_its_first_packet_on(path: PortableDataPath) -> None:
+def test_sent_data_waits_for_an_answer_from_its_first_packet_on(path: DataPathUnderTest) -> None:
     path.send_packet(OUT, NOW + 1)
     path.send_packet(OUT, NOW + 2)
 
@@ -177,7 +176,7 @@ def test_sent_data_waits_for_an_answer_from_its_first_packet_on(path: PortableDa
 
 
 @pytest.mark.parametrize("answer", [IN, b""], ids=["data", "keepalive"])
-def test_anything_authentic_is_an_answer(path: PortableDataPath, remote: Remote, answer: bytes) -> None:
+def test_anything_authentic_is_an_answer(path: DataPathUnderTest, remote: Remote, answer: bytes) -> None:
     path.send_packet(OUT, NOW)
     path.receive_datagram(remote.seal(answer), HOME, NOW + 1)
     assert path.activity(PEER).first_unanswered_sent == 0
@@ -189,7 +188,7 @@ def test_anything_authentic_is_an_answer(path: PortableDataPath, remote: Remote,
     assert DataSent(PEER) in path.take_events()
 
 
-def test_a_keepalive_awaits_no_answer(path: PortableDataPath) -> None:
+def test_a_keepalive_awaits_no_answer(path: DataPathUnderTest) -> None:
     path.apply(SendKeepalive(PEER), NOW)
 
     record = path.activity(PEER)
@@ -198,7 +197,7 @@ def test_a_keepalive_awaits_no_answer(path: PortableDataPath) -> None:
 
 
 def test_received_data_waits_for_an_acknowledgement_from_its_first_packet_on(
-    path: PortableDataPath, remote: Remote
+    path: DataPathUnderTest, remote: Remote
 ) -> None:
     path.receive_datagram(remote.seal(IN), HOME, NOW + 1)
     path.receive_datagram(remote.seal(IN), HOME, NOW + 2)
@@ -208,7 +207,7 @@ def test_received_data_waits_for_an_acknowledgement_from_its_first_packet_on(
     assert path.take_events() == [DataReceived(PEER)]
 
 
-def test_a_received_keepalive_wants_no_acknowledgement(path: PortableDataPath, remote: Remote) -> None:
+def test_a_received_keepalive_wants_no_acknowledgement(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(), HOME, NOW)
 
     record = path.activity(PEER)
@@ -217,7 +216,9 @@ def test_a_received_keepalive_wants_no_acknowledgement(path: PortableDataPath, r
 
 
 @pytest.mark.parametrize("keepalive", [False, True], ids=["data", "keepalive"])
-def test_anything_sent_is_an_acknowledgement(path: PortableDataPath, remote: Remote, keepalive: bool) -> None:
+def test_anything_sent_is_an_acknowledgement(
+    path: DataPathUnderTest, remote: Remote, keepalive: bool
+) -> None:
     path.receive_datagram(remote.seal(IN), HOME, NOW)
     if keepalive:
         path.apply(SendKeepalive(PEER), NOW + 1)
@@ -247,7 +248,7 @@ def test_staged_packets_count_from_when_they_leave(datapath: MakeDataPath, remot
 
 @pytest.mark.parametrize("sending", [True, False], ids=["unanswered", "unacknowledged"])
 def test_a_new_keypair_forgets_what_was_left_open_and_nothing_else(
-    path: PortableDataPath, remote: Remote, sending: bool
+    path: DataPathUnderTest, remote: Remote, sending: bool
 ) -> None:
     path.receive_datagram(remote.seal(IN), HOME, NOW)
     if sending:
@@ -262,7 +263,7 @@ def test_a_new_keypair_forgets_what_was_left_open_and_nothing_else(
     assert path.activity(PEER) == replace(before, first_unanswered_sent=0, first_unacked_received=0)
 
 
-def test_bytes_are_whole_udp_payloads_keepalives_included(path: PortableDataPath, remote: Remote) -> None:
+def test_bytes_are_whole_udp_payloads_keepalives_included(path: DataPathUnderTest, remote: Remote) -> None:
     path.send_packet(OUT, NOW)  # 27 bytes, padded to 32
     path.apply(SendKeepalive(PEER), NOW)
     path.receive_datagram(remote.seal(IN), HOME, NOW)  # not padded
@@ -274,7 +275,7 @@ def test_bytes_are_whole_udp_payloads_keepalives_included(path: PortableDataPath
 
 
 def test_data_at_the_first_instant_of_the_clock_counts_as_sent_and_received(
-    path: PortableDataPath, remote: Remote
+    path: DataPathUnderTest, remote: Remote
 ) -> None:
     """0 says never in a record, so what happens at 0 is noted a nanosecond later."""
     path.send_packet(OUT, 0)
@@ -289,14 +290,14 @@ def test_data_at_the_first_instant_of_the_clock_counts_as_sent_and_received(
 # -- Flags ---------------------------------------------------------------------------------------
 
 
-def test_events_are_given_once(path: PortableDataPath) -> None:
+def test_events_are_given_once(path: DataPathUnderTest) -> None:
     path.send_packet(OUT, NOW)
     assert path.take_events() == [DataSent(PEER)]
 
     assert path.take_events() == []
 
 
-def test_a_busy_tunnel_raises_each_flag_once(path: PortableDataPath, remote: Remote) -> None:
+def test_a_busy_tunnel_raises_each_flag_once(path: DataPathUnderTest, remote: Remote) -> None:
     for step in range(100):
         path.send_packet(OUT, NOW + step)
         path.receive_datagram(remote.seal(IN), HOME, NOW + step)
@@ -327,7 +328,7 @@ def test_a_move_is_told_before_what_came_with_it(datapath: MakeDataPath, remote:
     assert path.take_events() == [EndpointChanged(PEER, away), KeyConfirmed(PEER, remote.local_index)]
 
 
-def test_an_ordered_endpoint_overrides_a_move_not_yet_told(path: PortableDataPath, remote: Remote) -> None:
+def test_an_ordered_endpoint_overrides_a_move_not_yet_told(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(), HOME._replace(port=1), NOW)
 
     path.apply(SetEndpoint(PEER, HOME), NOW)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.datapath.kinds import PEER, MakeDataPath, drop_counts, prefix, sent, with_peer
+from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix, sent, with_peer
 from tests.datapath.packets import ipv4, ipv6
 from tests.datapath.remote import (
     AWAY,
@@ -15,7 +15,6 @@ from tests.datapath.remote import (
     STRANGE_HOST6,
     Remote,
 )
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import (
     AddPeer,
     AllowedIP,
@@ -54,20 +53,20 @@ NOBODY = 99
     ],
     ids=lambda order: type(order).__name__,
 )
-def test_an_order_about_an_unknown_peer_is_refused(path: PortableDataPath, order: DataPathAction) -> None:
+def test_an_order_about_an_unknown_peer_is_refused(path: DataPathUnderTest, order: DataPathAction) -> None:
     with pytest.raises(StateError, match="AddPeer comes first"):
         path.apply(order, NOW)
 
 
 @pytest.mark.parametrize("order", [UseKeypair(PEER, 5), RemoveKeypair(PEER, 5)], ids=["use", "remove"])
-def test_an_order_about_an_unknown_keypair_is_refused(path: PortableDataPath, order: DataPathAction) -> None:
+def test_an_order_about_an_unknown_keypair_is_refused(path: DataPathUnderTest, order: DataPathAction) -> None:
     with pytest.raises(StateError, match="InstallKeypair comes first"):
         path.apply(order, NOW)
 
 
 @pytest.mark.parametrize("order", [UseKeypair, RemoveKeypair])
 def test_a_peer_cannot_have_another_peers_keypair(
-    path: PortableDataPath, remote: Remote, order: type[UseKeypair] | type[RemoveKeypair]
+    path: DataPathUnderTest, remote: Remote, order: type[UseKeypair] | type[RemoveKeypair]
 ) -> None:
     path.apply(AddPeer(8), NOW)
 
@@ -75,12 +74,12 @@ def test_a_peer_cannot_have_another_peers_keypair(
         path.apply(order(8, remote.local_index), NOW)
 
 
-def test_a_peer_is_added_once(path: PortableDataPath) -> None:
+def test_a_peer_is_added_once(path: DataPathUnderTest) -> None:
     with pytest.raises(StateError, match="there already"):
         path.apply(AddPeer(PEER), NOW)
 
 
-def test_a_keypair_is_installed_once_and_its_counter_is_safe(path: PortableDataPath, remote: Remote) -> None:
+def test_a_keypair_is_installed_once_and_its_counter_is_safe(path: DataPathUnderTest, remote: Remote) -> None:
     path.send_packet(OUT, NOW)
     with pytest.raises(StateError, match="there already"):
         path.apply(remote.keypair(PEER), NOW)
@@ -90,7 +89,7 @@ def test_a_keypair_is_installed_once_and_its_counter_is_safe(path: PortableDataP
     assert [message.counter for message in sent(path, remote)] == [0, 1]
 
 
-def test_a_removed_peer_neither_sends_nor_receives(path: PortableDataPath, remote: Remote) -> None:
+def test_a_removed_peer_neither_sends_nor_receives(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(RemovePeer(PEER), NOW)
 
     path.send_packet(OUT, NOW)
@@ -103,7 +102,7 @@ def test_a_removed_peer_neither_sends_nor_receives(path: PortableDataPath, remot
         path.activity(PEER)
 
 
-def test_what_a_removed_peer_had_can_be_given_to_another(path: PortableDataPath, remote: Remote) -> None:
+def test_what_a_removed_peer_had_can_be_given_to_another(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(RemovePeer(PEER), NOW)
     path.apply(AddPeer(8), NOW)
     path.apply(SetRoute(8, prefix(REMOTE_HOST)), NOW)
@@ -114,7 +113,7 @@ def test_what_a_removed_peer_had_can_be_given_to_another(path: PortableDataPath,
     assert path.take_packets() == [IN]
 
 
-def test_a_removed_peers_move_is_not_told(path: PortableDataPath, remote: Remote) -> None:
+def test_a_removed_peers_move_is_not_told(path: DataPathUnderTest, remote: Remote) -> None:
     path.receive_datagram(remote.seal(), AWAY, NOW)
 
     path.apply(RemovePeer(PEER), NOW)
@@ -133,7 +132,7 @@ def test_a_peer_may_lose_its_only_unused_keypair(datapath: MakeDataPath, remote:
     assert path.take_packets() == [IN]
 
 
-def test_removing_an_older_keypair_leaves_the_sending_one(path: PortableDataPath, remote: Remote) -> None:
+def test_removing_an_older_keypair_leaves_the_sending_one(path: DataPathUnderTest, remote: Remote) -> None:
     fresh = Remote(local_index=5, remote_index=6)
     path.apply(fresh.keypair(PEER), NOW)
     path.apply(UseKeypair(PEER, 5), NOW)
@@ -147,7 +146,7 @@ def test_removing_an_older_keypair_leaves_the_sending_one(path: PortableDataPath
 # -- Routes --------------------------------------------------------------------------------------
 
 
-def test_a_route_set_again_moves_to_the_new_peer(path: PortableDataPath, remote: Remote) -> None:
+def test_a_route_set_again_moves_to_the_new_peer(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(AddPeer(8), NOW)
     path.apply(SetRoute(8, prefix(REMOTE_HOST)), NOW)
 
@@ -157,7 +156,7 @@ def test_a_route_set_again_moves_to_the_new_peer(path: PortableDataPath, remote:
     assert drop_counts(path) == {DropReason.NO_ENDPOINT: 1, DropReason.SOURCE_NOT_ALLOWED: 1}
 
 
-def test_a_removed_route_leads_nowhere(path: PortableDataPath) -> None:
+def test_a_removed_route_leads_nowhere(path: DataPathUnderTest) -> None:
     path.apply(RemoveRoute(PEER, prefix(REMOTE_HOST)), NOW)
 
     path.send_packet(OUT, NOW)
@@ -165,7 +164,7 @@ def test_a_removed_route_leads_nowhere(path: PortableDataPath) -> None:
     assert drop_counts(path) == {DropReason.NO_PEER_FOR_DESTINATION: 1}
 
 
-def test_a_peer_cannot_remove_another_peers_route(path: PortableDataPath) -> None:
+def test_a_peer_cannot_remove_another_peers_route(path: DataPathUnderTest) -> None:
     path.apply(AddPeer(8), NOW)
     path.apply(RemoveRoute(8, prefix(REMOTE_HOST)), NOW)
 
@@ -176,7 +175,7 @@ def test_a_peer_cannot_remove_another_peers_route(path: PortableDataPath) -> Non
 
 @pytest.mark.parametrize(("default", "version"), [("0.0.0.0/0", 4), ("::/0", 6)])
 def test_a_default_route_takes_the_rest_of_its_own_family(
-    path: PortableDataPath, remote: Remote, default: str, version: int
+    path: DataPathUnderTest, remote: Remote, default: str, version: int
 ) -> None:
     path.apply(SetRoute(PEER, prefix(default)), NOW)
 
@@ -198,6 +197,6 @@ def test_a_default_route_takes_the_rest_of_its_own_family(
     ],
     ids=["length of address", "length of IPv4 prefix", "length of IPv6 prefix", "host bits"],
 )
-def test_what_is_no_prefix_is_the_callers_fault(path: PortableDataPath, wrong: AllowedIP) -> None:
+def test_what_is_no_prefix_is_the_callers_fault(path: DataPathUnderTest, wrong: AllowedIP) -> None:
     with pytest.raises(ValueError, match="no prefix"):
         path.apply(SetRoute(PEER, wrong), NOW)

@@ -1,9 +1,8 @@
 """Packets wait for a session, within limits, and leave in order. Whitepaper 6.1."""
 
-from tests.datapath.kinds import PEER, MakeDataPath, drop_counts, prefix, sent, with_peer
+from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix, sent, with_peer
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import HOME, LOCAL_HOST, NOW, REJECT_AFTER_TIME, REMOTE_HOST, Remote
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import (
     AddPeer,
     PurgeStaged,
@@ -29,7 +28,7 @@ def number_of(packet: bytes) -> int:
     return int.from_bytes(packet[20 : int.from_bytes(packet[2:4])])
 
 
-def start_session(path: PortableDataPath, remote: Remote, peer: int = PEER) -> None:
+def start_session(path: DataPathUnderTest, remote: Remote, peer: int = PEER) -> None:
     path.apply(remote.keypair(peer), NOW)
     path.apply(UseKeypair(peer, remote.local_index), NOW)
 
@@ -104,7 +103,7 @@ def test_of_too_many_packets_the_newest_are_kept(datapath: MakeDataPath, remote:
     assert kept == list(range(3, MAX_STAGED_PACKETS + 3))
 
 
-def crowd(path: PortableDataPath, size: int) -> int:
+def crowd(path: DataPathUnderTest, size: int) -> int:
     """Other peers fill the pool with packets of this size; returns how many packets it holds."""
     fits = MAX_STAGED_BYTES // size
     for number in range(fits):
@@ -262,7 +261,7 @@ def test_a_session_that_needs_no_confirmation_begins_silently(datapath: MakeData
 # -- Sending ends --------------------------------------------------------------------------------
 
 
-def test_a_peer_told_to_use_no_keypair_stages(path: PortableDataPath, remote: Remote) -> None:
+def test_a_peer_told_to_use_no_keypair_stages(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(UseKeypair(PEER, None), NOW)
 
     path.send_packet(numbered(1), NOW)
@@ -273,7 +272,7 @@ def test_a_peer_told_to_use_no_keypair_stages(path: PortableDataPath, remote: Re
     assert [number_of(message.packet) for message in sent(path, remote)] == [1]
 
 
-def test_a_peer_whose_sending_keypair_is_removed_stages(path: PortableDataPath, remote: Remote) -> None:
+def test_a_peer_whose_sending_keypair_is_removed_stages(path: DataPathUnderTest, remote: Remote) -> None:
     path.apply(RemoveKeypair(PEER, remote.local_index), NOW)
 
     path.send_packet(numbered(1), NOW)

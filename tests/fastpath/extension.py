@@ -13,11 +13,11 @@ from wgpy.fastpath.build import declarations
 
 
 def build_extension(names: Sequence[str], headers: Sequence[str], place: Path) -> tuple[Any, Any]:
-    """ffi and lib of the parts of these names; what is declared stands between the headers' cffi markers."""
-    objects = [place / f"{name}.o" for name in names]
+    """ffi and lib of the parts of these names, or paths: what the headers hold between their cffi markers."""
+    objects = [place / f"{Path(name).name}.o" for name in names]
     for name, compiled in zip(names, objects, strict=True):
-        source = str(FASTPATH / f"{name}.c")
-        subprocess.run(["cc", *STRICT, "-fPIC", "-c", "-o", str(compiled), source], check=True)
+        command = ["cc", *STRICT, "-fPIC", "-I", str(FASTPATH), "-c", "-o", str(compiled)]
+        subprocess.run([*command, str(FASTPATH / f"{name}.c")], check=True)
 
     builder = FFI()
     for header in headers:

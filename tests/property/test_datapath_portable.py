@@ -7,10 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.datapath.kinds import DATA_PATHS, PEER, MakeDataPath, drop_counts, prefix, with_session
+from tests.datapath.kinds import (
+    DATA_PATHS,
+    PEER,
+    DataPathUnderTest,
+    MakeDataPath,
+    drop_counts,
+    prefix,
+    with_session,
+)
 from tests.datapath.packets import ipv4, ipv6
 from tests.datapath.remote import AWAY, HOME, LOCAL_HOST, LOCAL_HOST6, NOW, REMOTE_HOST, REMOTE_HOST6, Remote
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import AddPeer, SetRoute, UseKeypair
 from wgpy.engine.errors import DropReason
 
@@ -30,8 +37,8 @@ def packets(draw: st.DrawFn) -> bytes:
 
 
 class Tunnel(NamedTuple):
-    near: PortableDataPath
-    far: PortableDataPath
+    near: DataPathUnderTest
+    far: DataPathUnderTest
 
 
 def tunnel(make: MakeDataPath, mtu: int) -> Tunnel:
@@ -137,7 +144,10 @@ def test_anything_inside_an_authentic_message_is_a_packet_or_dropped(
 
 
 @all_data_paths
-@given(data=st.binary(max_size=100) | packets().map(lambda packet: packet[:60]), now=st.integers(0, 2**63))
+@given(
+    data=st.binary(min_size=1, max_size=100) | packets().map(lambda packet: packet[:60]),
+    now=st.integers(0, 2**63),
+)
 def test_any_bytes_from_the_tun_are_sent_staged_or_dropped(make: MakeDataPath, data: bytes, now: int) -> None:
     path = with_session(make, Remote())
     for default in ("0.0.0.0/0", "::/0"):

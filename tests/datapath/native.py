@@ -1,0 +1,242 @@
+"""The C data path with the face of the portable one, in a world of its own (world.c).
+
+Packets and datagrams are collected as long as they come at one moment and from one side, then moved in one
+step: so the suite meets batches, and with `offloads` superpackets and joined datagrams, as busy tunnels do.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import astuple
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+from tests.fastpath.extension import build_extension
+from tests.fastpath.superpackets import GSO_NONE, Vnet
+from wgpy._fastpath import ffi
+from wgpy.datapath import Counters
+from wgpy.datapath.native import NativeDataPath, Offload, Queue, pack_endpoint, unpack_endpoint
+from wgpy.datapath.portable import Datagram
+from wgpy.engine.actions import DataPathAction, InstallKeypair
+from wgpy.engine.constants import DEFAULT_MTU
+from wgpy.engine.endpoint import Endpoint
+from wgpy.engine.events import Event, PeerActivity, PeerId
+
+ALL_OFFLOADS = Offload.TUN_TCP | Offload.TUN_UDP | Offload.UDP_SEGMENT
+VNET = Struct("=BBHHHH")
+ROOM = 2**17
+MAX_JOINED = 64  # datagrams
+MAX_JOINED_BYTES = 65_507
+
+
+@cache
+def extension() -> tuple[Any, Any]:
+    here = Path(__file__).parent
+    with tempfile.TemporaryDirectory() as place:
+        return build_extension([str(here / "world")], [str(here / "world.h")], Path(place))
+
+
+class Call(Enum):
+    """The system calls that a world counts and fails."""
+
+    READV = 0
+    WRITEV = 1
+    RECVMMSG = 2
+    SENDMMSG = 3
+
+
+class World:
+    """world.h for Python."""
+
+    def __init__(self) -> None:
+        self._ffi, self._lib = extension()
+        self._c = self._ffi.gc(self._lib.world_new(), self._lib.world_free)
+        self._label = self._ffi.new("struct world_label *")
+        self._data = self._ffi.new("uint8_t[]", ROOM)
+        self.queue = Queue(self._lib.WORLD_TUN, self._lib.WORLD_UDP4, self._lib.WORLD_UDP6)
+        self.system = ffi.cast("void *", int(self._ffi.cast("uintptr_t", self._lib.world_system())))
+
+    def enter(self, now: int) -> None:
+        self._lib.world_enter(self._c, now)
+
+    def fail(self, call: Call, error: int, *, skip: int = 0, count: int = 1, joined: bool = False) -> None:
+        """After `skip` more, let `count` calls fail; joined: of those with a superpacket or UDP_SEGMENT."""
+        self._lib.world_fail(self._c, call.value, error, skip, count, joined)
+
+    def calls(self, call: Call) -> int:
+        """How many there were; sendmmsg is one, however many its messages."""
+        return int(self._lib.world_calls(self._c, call.value))
+
+    def give_packet(self, data: bytes) -> None:
+        self._lib.world_tun_give(self._c, data, len(data))
+
+    def take_packets(self) -> Iterator[bytes]:
+        while (length := self._lib.world_tun_take(self._c, self._data, ROOM)) >= 0:
+            yield bytes(self._ffi.buffer(self._data, length))
+
+    def give_datagrams(self, data: bytes, source: Endpoint, tos: int, segment_size: int) -> None:
+        """segment_size: of what they are joined of; 0 for one datagram."""
+        label = self._label
+        self._ffi.buffer(label.endpoint)[:] = pack_endpoint(source)
+        label.tos, label.segment_size = tos, segment_size
+        self._lib.world_udp_give(self._c, label, data, len(data))
+
+    def take_datagrams(self) -> Iterator[tuple[bytes, Endpoint, int, int]]:
+        """Each with endpoint, TOS, and of what size it is joined."""
+        label = self._label
+        while (length := self._lib.world_udp_take(self._c, label, self._data, ROOM)) >= 0:
+            data = bytes(self._ffi.buffer(self._data, length))
+            yield (
+                data,
+                unpack_endpoint(bytes(self._ffi.buffer(label.endpoint))),
+                label.tos,
+                label.segment_size,
+            )
+
+
+class NativeUnderTest:
+    """offloads: superpackets to the TUN, with virtio headers, and joined datagrams in both directions."""
+
+    def __init__(
+        self, *, mtu: int = DEFAULT_MTU, accept_strangers: bool = False, offloads: Offload = Offload.NONE
+    ) -> None:
+        self.world = World()
+        self._has_vnet = self._joins = bool(offloads)
+        self._path = NativeDataPath(
+            [self.world.queue],
+            vnet_header=self._has_vnet,
+            offloads=offloads,
+            mtu=mtu,
+            accept_strangers=accept_strangers,
+            system=self.world.system,
+        )
+        self._given: list[tuple[bytes, Endpoint, int]] = []  # datagrams of `_moment`
+        self._moment: tuple[int, bool] | None = None  # time, and whether datagrams came then or packets
+        self._peers: dict[int, PeerId] = {}  # by remote index
+
+    # -- The world's side ------------------------------------------------------------------------
+
+    def send_packet(self, packet: bytes, now: int) -> None:
+        self.send_superpacket(Vnet(), packet, now)
+
+    def send_superpacket(self, vnet: Vnet, packet: bytes, now: int) -> None:
+        """Only with offloads may it be one."""
+        self._begin(now, False)
+        self.world.give_packet(VNET.pack(*astuple(vnet)) + packet if self._has_vnet else packet)
+
+    def receive_datagram(self, data: bytes, source: Endpoint, now: int, ecn: int = 0) -> None:
+        self._begin(now, True)
+        self._given.append((data, source, ecn))
+
+    def take_datagrams(self) -> list[Datagram]:
+        self.settle()
+        return [
+            Datagram(data[at : at + (size or len(data))], endpoint, tos, self._peer_of(data))
+            for data, endpoint, tos, size in self.world.take_datagrams()
+            for at in range(0, len(data), size or len(data))
+        ]
+
+    def take_packets(self) -> list[bytes]:
+        self.settle()
+        return [packet for written in self.world.take_packets() for packet in self._cut(written)]
+
+    def settle(self) -> None:
+        """Let the data path move what was given."""
+        if self._moment is None:
+            return
+        self.world.enter(max(self._moment[0], 1))
+        for data, source, ecn, size in join(self._given) if self._joins else alone(self._given):
+            self.world.give_datagrams(data, source, ecn, size)
+        self._given.clear()
+        self._moment = None
+        self._path.step()
+
+    def _begin(self, now: int, inbound: bool) -> None:
+        if self._moment != (now, inbound):
+            self.settle()
+            self._moment = now, inbound
+
+    def _peer_of(self, data: bytes) -> PeerId:
+        return self._peers[int.from_bytes(data[4:8], "little")]
+
+    def _cut(self, written: bytes) -> list[bytes]:
+        if not self._has_vnet:
+            return [written]
+        vnet, packet = Vnet(*VNET.unpack_from(written)), written[VNET.size :]
+        if vnet.gso_type == GSO_NONE:
+            return [packet]
+        from tests.fastpath.offloads import cut
+
+        return cut(vnet, packet)
+
+    # -- The engine's side -----------------------------------------------------------------------
+
+    def apply(self, action: DataPathAction, now: int) -> None:
+        self.settle()
+        self.world.enter(max(now, 1))
+        self._path.apply(action, max(now, 1))
+        if isinstance(action, InstallKeypair):
+            self._peers[action.remote_index] = action.peer
+
+    def take_events(self) -> list[Event]:
+        self.settle()
+        return self._path.take_events()
+
+    def next_handshake(self) -> tuple[bytes, Endpoint] | None:
+        self.settle()
+        return self._path.next_handshake()
+
+    @property
+    def handshakes_waiting(self) -> int:
+        self.settle()
+        return self._path.handshakes_waiting
+
+    def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
+        self.settle()
+        return self._path.take_strangers()
+
+    def activity(self, peer: PeerId) -> PeerActivity:
+        self.settle()
+        return self._path.activity(peer)
+
+    def counters(self) -> Counters:
+        self.settle()
+        return self._path.counters()
+
+    def set_mtu(self, mtu: int) -> None:
+        self.settle()
+        self._path.set_mtu(mtu)
+
+    def offloads(self) -> Offload:
+        self.settle()
+        return self._path.offloads()
+
+
+Given = list[tuple[bytes, Endpoint, int]]
+
+
+def alone(given: Given) -> Iterator[tuple[bytes, Endpoint, int, int]]:
+    return ((*datagram, 0) for datagram in given)
+
+
+def join(given: Given) -> Iterator[tuple[bytes, Endpoint, int, int]]:
+    """As the kernel joins datagrams of one source and size, of which the last may be shorter."""
+    run: list[bytes] = []
+    for number, (data, source, ecn) in enumerate(given):
+        run.append(data)
+        if number + 1 == len(given) or not _takes(run, source, ecn, given[number + 1]):
+            yield b"".join(run), source, ecn, len(run[0]) if len(run) > 1 else 0
+            run = []
+
+
+def _takes(run: list[bytes], source: Endpoint, ecn: int, following: tuple[bytes, Endpoint, int]) -> bool:
+    size, (data, *label) = len(run[0]), following
+    return (
+        label == [source, ecn]
+        and len(run[-1]) == size
+        and 0 < len(data) <= size
+        and len(run) < MAX_JOINED
+        and len(run) * size + len(data) <= MAX_JOINED_BYTES
+    )
