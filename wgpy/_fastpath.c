@@ -58,7 +58,7 @@ static void worker_wake(struct worker *worker)
     }
 }
 
-/* -- A turn: what is there, without waiting. The worker's lock is held. -------------------------------- */
+/* -- A turn: what is there, without waiting. The worker's lock is held. Returns whether more may be there. -- */
 
 static void tun_failed(struct wgfp_datapath *datapath, int error)
 {

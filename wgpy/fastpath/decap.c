@@ -280,5 +280,5 @@ bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
     for (uint32_t i = 0; i < (uint32_t)received; i++)
         message_add(in, i, tun, now);
     inbound_flush(in, tun, now);
-    return true;
+    return (uint32_t)received == in->room;
 }

@@ -215,7 +215,7 @@ struct inbound; /* decap.c */
 int inbound_new(struct inbound **in, struct wgfp_datapath *datapath);
 void inbound_free(struct inbound *in);
 
-/* Receive from a socket once, and hand on what came. false: there was nothing. */
+/* Receive from a socket once, and hand on what came. Returns whether there may be more. */
 bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now);
 
 /* -- The whole: _fastpath.c ------------------------------------------------------------------------- */
