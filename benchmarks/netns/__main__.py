@@ -1,182 +1,61 @@
 """The command line: `python -m benchmarks.netns`."""
 
-import argparse
-import dataclasses
-import json
-import os
-import platform
-import shlex
-import shutil
-import signal
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
-from benchmarks.netns.implementations import (
-    BuildFailed,
-    Implementation,
-    build_limit,
-    find_implementations,
-    read_implementation,
+from benchmarks.netns.command import Benchmark, argument, parse, parser, run
+from benchmarks.netns.implementations import Role
+from benchmarks.netns.measures import ROWS, Row, measures_of, read_rows
+from benchmarks.netns.namespaces import (
+    OUTSIDE,
+    OUTSIDE6,
+    Tunnel,
+    configure,
+    join,
+    ping_through,
+    route_through,
 )
-from benchmarks.netns.measures import STEPS
-from benchmarks.netns.report import markdown
-from benchmarks.netns.rounds import Results, run_rounds
+from benchmarks.netns.rounds import Trial, Turn
 
-TOOLS: Final = ("unshare", "nsenter", "ip", "ss", "wg", "ping", "iperf3", "sysctl")
-STREAMS: Final = len(STEPS) - 2  # the others take no time
 OVERHEAD: Final = 8  # seconds beside the streams, for each implementation in each round
 
 
 def main() -> int:
-    options = _options()
-    if missing := _missing():
-        print(f"benchmarks.netns: this host lacks {missing}", file=sys.stderr)
-        return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = _chosen(options, Path(folder))
-        results = Results()
-        interrupted = False
-        try:
-            run_rounds(chosen, options.rounds, options.seconds, results, _progress(options, chosen))
-        except KeyboardInterrupt:
-            interrupted = True
-            print("Interrupted; this is what was measured until then.", file=sys.stderr)
-    print(markdown(chosen, results))
-    if options.json:
-        options.json.write_text(json.dumps(_record(options, chosen, results), indent=1) + "\n")
-    return 130 if interrupted else int(bool(results.failures))
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.netns",
-        description="Compare the userspace WireGuard implementations of this host. Needs root.",
-        epilog="Exit status 1: an implementation failed. It is named; the others are measured all the same.",
-    )
-    parser.add_argument(
-        "--implementations",
-        metavar="NAME,...",
-        help="only these, in this order (default: all that are found)",
-    )
-    parser.add_argument(
-        "--impl", metavar="NAME=COMMAND", type=_implementation, action="append", default=[],
-        help="one more, or another program for a name that is found; COMMAND stays in the foreground "
-        "and gets the interface's name where it says {interface}, else at its end; "
-        "a name that begins with wgpy is ours",
+    usual = ",".join(row.name for row in ROWS if row.usual)
+    command = parser("benchmarks.netns", "Compare the userspace WireGuard implementations of this host.")
+    command.add_argument(
+        "--rows", metavar="NAME,...", type=argument(read_rows), default=usual,
+        help=f"what to measure: all, or some of {','.join(row.name for row in ROWS)} (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--rounds", type=_positive, default=5, help="default: %(default)s")
-    parser.add_argument("--seconds", type=_positive, default=5, help="of each stream (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="one round with streams of one second")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every sample to FILE")
-    options = parser.parse_args()
-    if options.json and not options.json.parent.is_dir():
-        parser.error(f"there is no folder {options.json.parent} to write {options.json.name} to")
-    if options.quick:
-        options.rounds = options.seconds = 1
-    return options
+    options = parse(command)
+    seconds = OVERHEAD + options.seconds * sum(row.streams for row in options.rows)
+    over4 = [row for row in options.rows if not row.outside6]
+    over6 = [row for row in options.rows if row.outside6]
+    parts = ((over4, OUTSIDE), (over6, OUTSIDE6))
+    trials = [_trial(rows, outside, options.seconds) for rows, outside in parts if rows]
+    return run(Benchmark(trials, measures_of(options.rows), seconds), options)
 
 
-def _implementation(text: str) -> Implementation:
-    try:
-        return read_implementation(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def _trial(rows: Sequence[Row], outside: tuple[str, str], seconds: float) -> Trial:
+    """Measure rows on one fresh tunnel between two addresses."""
 
+    def measure_all(turn: Turn) -> None:
+        implementation = turn.implementation
+        if implementation.role is Role.LIMIT and outside is OUTSIDE6:
+            return  # it knows IPv4 only
+        left, right, behind = (turn.host(name) for name in ("left", "right", "behind"))
+        join(left, right)
+        daemons = (turn.start_daemon(left, outside[1]), turn.start_daemon(right, outside[0]))
+        turn.doing = "the first ping"
+        configure(implementation, left, right, outside)
+        route_through(left, right, behind)
+        ping_through(left)
+        for row in rows:
+            turn.doing = row.title
+            turn.add(row.measure(Tunnel(left, right, behind, daemons), seconds))
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("want at least 1")
-    return number
-
-
-def _missing() -> str:
-    if os.geteuid() != 0:
-        return "root's rights: run it as root"
-    if not Path("/dev/net/tun").exists():
-        return "/dev/net/tun"
-    return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
-
-
-def _chosen(options: argparse.Namespace, folder: Path) -> list[Implementation]:
-    """Return the implementations to measure; those asked for that are not here end the program."""
-    here = {one.name: one for one in [*find_implementations(), *options.impl]}
-    try:
-        here["limit"] = build_limit(folder)
-    except BuildFailed as error:
-        print(f"The limit is left out: {error}", file=sys.stderr)
-    names = options.implementations.split(",") if options.implementations else list(here)
-    if absent := [name for name in names if name not in here]:
-        sys.exit(f"benchmarks.netns: {', '.join(absent)} is not on this host; found: {', '.join(here)}")
-    return [here[name] for name in names]
-
-
-def _progress(
-    options: argparse.Namespace, chosen: Sequence[Implementation]
-) -> Callable[[int, Implementation], None]:
-    """Say what is measured, and how long that will take; return what says where it is."""
-    each = STREAMS * options.seconds + OVERHEAD
-    runs = options.rounds * len(chosen)
-    began = time.monotonic()
-    done = 0
-    for one in chosen:
-        print(f"{one.name:14} {one.version or '?':40} {one.command[0]}", file=sys.stderr)
-    print(f"{options.rounds} rounds, about {_minutes(runs * each)}.", file=sys.stderr)
-
-    def say(number: int, implementation: Implementation) -> None:
-        nonlocal done
-        pace = (time.monotonic() - began) / done if done else each
-        left = _minutes((runs - done) * pace)
-        print(f"round {number + 1} of {options.rounds}, {left} left: {implementation.name}", file=sys.stderr)
-        done += 1
-
-    return say
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
-
-
-def _record(
-    options: argparse.Namespace, chosen: Sequence[Implementation], results: Results
-) -> dict[str, object]:
-    """Return everything there is to know about a run."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": {
-            "kernel": platform.release(),
-            "machine": platform.machine(),
-            "processor": _processor(),
-            "processors": len(os.sched_getaffinity(0)),
-            "python": platform.python_version(),
-        },
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "implementations": [
-            {
-                "name": one.name,
-                "role": one.role.value,
-                "version": one.version,
-                "command": shlex.join(one.command),
-            }
-            for one in chosen
-        ],
-        "samples": results.samples,
-        "failures": [dataclasses.asdict(failure) for failure in results.failures],
-    }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown"
+    return measure_all
 
 
 if __name__ == "__main__":

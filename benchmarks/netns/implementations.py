@@ -11,6 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from benchmarks.compiler import build
+
 LIMIT_SOURCE: Final = Path(__file__).parents[1] / "limit" / "limit.c"
 _GO_MODULES: Final = {
     "golang.zx2c4.com/wireguard": "wireguard-go",
@@ -42,10 +44,6 @@ class Implementation:
     version: str = ""
 
 
-class BuildFailed(Exception):
-    """The limit program could not be built; the message holds what the compiler said."""
-
-
 def read_implementation(text: str) -> Implementation:
     """Read NAME=COMMAND. The interface is appended unless the command says {interface}.
 
@@ -70,16 +68,7 @@ def find_implementations() -> list[Implementation]:
 
 def build_limit(folder: Path) -> Implementation:
     """Build the limit program in a folder. Raises BuildFailed."""
-    program = folder / "limit"
-    compile_ = ["cc", "-std=c11", "-O3", "-march=native", "-pthread", "-o", str(program), str(LIMIT_SOURCE)]
-    try:
-        done = subprocess.run(
-            compile_, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-    except FileNotFoundError:
-        raise BuildFailed("there is no C compiler: cc is not in PATH") from None
-    if done.returncode != 0:
-        raise BuildFailed(f"the C compiler failed:\n{done.stdout}")
+    program = build(folder / "limit", [LIMIT_SOURCE], "-march=native", "-pthread")
     command = (str(program), "{interface}", "{port}", "{remote}", "{port}")
     return Implementation("limit", Role.LIMIT, command, "null cipher")
 

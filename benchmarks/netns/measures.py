@@ -1,219 +1,167 @@
-"""What is measured on a tunnel, and how the tools' outputs are read.
+"""What is measured on a tunnel between two hosts.
 
-Each step takes a tunnel and the seconds a stream lasts, and returns samples by the name of their measure.
+Each row takes a tunnel and the seconds a stream lasts, and returns samples by the name of their measure.
 """
 
-import json
 import math
-import os
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from benchmarks.netns.namespaces import Tunnel
-from tests.integration.hosts import Host, HostProcess, eventually
+from benchmarks.netns.namespaces import INSIDE, INSIDE6, Tunnel
+from benchmarks.netns.readings import percentile, read_iperf3
+from benchmarks.netns.tools import (
+    PATIENCE,
+    PING_INTERVAL,
+    cpu,
+    host_cpu,
+    memory,
+    pings,
+    serving,
+    stream,
+    stream_client,
+)
 
 Samples = dict[str, float]
 
-PATIENCE: Final = 15  # seconds that a tool may take longer than its stream
-PING_TIMEOUT: Final = 1.0  # seconds; a lost ping counts as this
 REST_PINGS: Final = 200
-PING_INTERVAL: Final = 0.005  # seconds
+REMOTE: Final = INSIDE[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A row of the table."""
+    """A line of the table.
+
+    row: in which it is measured; beside: the measure that it should not fall far below; failed_from: a sample
+    that reaches it stands for what did not succeed.
+    """
 
     name: str
     title: str
     unit: str
     more_is_better: bool
-
-
-MEASURES: Final = (
-    Measure("tcp_1", "TCP, 1 stream", "Gbit/s", more_is_better=True),
-    Measure("tcp_4", "TCP, 4 streams", "Gbit/s", more_is_better=True),
-    Measure("tcp_1_back", "TCP, 1 stream back", "Gbit/s", more_is_better=True),
-    Measure("udp_1380", "UDP 1,380 B, received", "Gbit/s", more_is_better=True),
-    Measure("udp_64", "UDP 64 B, received", "1,000/s", more_is_better=True),
-    Measure("cpu_daemons", "CPU of both daemons, TCP 1", "s/GB", more_is_better=False),
-    Measure("cpu_host", "CPU of the whole host, TCP 1", "s/GB", more_is_better=False),
-    Measure("ping_rest_p50", "ping at rest, p50", "µs", more_is_better=False),
-    Measure("ping_busy_p99", "ping beside TCP, p99", "µs", more_is_better=False),
-    Measure("memory", "memory after load, PSS", "MiB", more_is_better=False),
-)
-
-
-class MeasureFailed(Exception):
-    """A tool did not measure; the message says what it said instead."""
-
-
-# -- Reading --------------------------------------------------------------------------------------
+    row: str = ""
+    beside: str = ""
+    failed_from: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
-    """What arrived at the receiver of a stream."""
+class Row:
+    """One thing that is done with a tunnel.
 
-    bytes: int
-    seconds: float
-
-    @property
-    def gigabits(self) -> float:
-        """Per second."""
-        return self.bytes * 8 / self.seconds / 1e9
-
-
-def read_iperf3(text: str) -> Transfer:
-    """Read what `iperf3 --json` printed, warnings before it included. Raises MeasureFailed."""
-    start = max(text.find("{"), 0)
-    try:
-        report: dict[str, Any] = json.loads(text[start:])
-    except json.JSONDecodeError:
-        raise MeasureFailed(f"iperf3 said: {text.strip() or 'nothing'}") from None
-    if "error" in report:
-        raise MeasureFailed(f"iperf3 said: {report['error']}")
-    received = report["end"].get("sum_received", {})
-    if not received.get("bytes"):
-        raise MeasureFailed("nothing was received")
-    return Transfer(received["bytes"], received["seconds"])
-
-
-def read_ping(text: str, sent: int) -> list[float]:
-    """Read what ping printed and return a round trip in seconds for each of the pings sent.
-
-    One that was lost counts as long as ping waited for it.
+    usual: done unless other rows are asked for; outside6: the tunnel runs over IPv6.
     """
-    times = [float(time) / 1000 for time in re.findall(r"time=([\d.]+) ms", text)]
-    return times + [PING_TIMEOUT] * (sent - len(times))
+
+    name: str
+    title: str
+    measure: Callable[[Tunnel, float], Samples]
+    usual: bool = True
+    streams: bool = True
+    outside6: bool = False
 
 
-def percentile(values: Sequence[float], part: float) -> float:
-    """Return the least value that `part` of all values do not exceed."""
-    return sorted(values)[max(math.ceil(part * len(values)) - 1, 0)]
+MEASURES: Final = (
+    Measure("tcp_1", "TCP, 1 stream", "Gbit/s", more_is_better=True, row="tcp1"),
+    Measure("tcp_4", "TCP, 4 streams", "Gbit/s", more_is_better=True, row="tcp4"),
+    Measure("tcp_1_back", "TCP, 1 stream back", "Gbit/s", more_is_better=True, row="back"),
+    Measure("tcp_inside6", "TCP, IPv6 inside", "Gbit/s", more_is_better=True, row="inside6", beside="tcp_1"),
+    Measure(
+        "tcp_outside6", "TCP, IPv6 outside", "Gbit/s", more_is_better=True, row="outside6", beside="tcp_1"
+    ),
+    Measure("tcp_routed", "TCP, routed sender", "Gbit/s", more_is_better=True, row="routed", beside="tcp_1"),
+    Measure("udp_1380", "UDP 1,380 B, received", "Gbit/s", more_is_better=True, row="udp1380"),
+    Measure("udp_64", "UDP 64 B, received", "1,000/s", more_is_better=True, row="udp64"),
+    Measure("cpu_daemons", "CPU of both daemons, TCP 1", "s/GB", more_is_better=False, row="tcp1"),
+    Measure("cpu_host", "CPU of the whole host, TCP 1", "s/GB", more_is_better=False, row="tcp1"),
+    Measure("ping_rest_p50", "ping at rest, p50", "µs", more_is_better=False, row="ping"),
+    Measure("ping_busy_p99", "ping beside TCP, p99", "µs", more_is_better=False, row="busy"),
+    Measure("memory", "memory after load, PSS", "MiB", more_is_better=False, row="memory"),
+)
 
 
-def read_process_cpu(stat: str, ticks: int) -> float:
-    """Return the seconds that all threads of a process ran, by its /proc/PID/stat; proc(5)."""
-    after_name = stat.rpartition(")")[2].split()  # begins with the third field
-    return (int(after_name[11]) + int(after_name[12])) / ticks
+def read_rows(text: str) -> list[Row]:
+    """Read NAME,... or "all", and return those rows in the order they are done. Raises ValueError."""
+    names = [row.name for row in ROWS] if text == "all" else text.split(",")
+    if unknown := [name for name in names if name not in [row.name for row in ROWS]]:
+        known = ",".join(row.name for row in ROWS)
+        raise ValueError(f"there is no row {', '.join(unknown)}; want all, or some of {known}")
+    return [row for row in ROWS if row.name in names]
 
 
-def read_host_cpu(stat: str, ticks: int) -> float:
-    """Return the seconds that all processors together were busy, by /proc/stat; proc(5)."""
-    user, nice, system, _idle, _iowait, irq, softirq = map(int, stat.split()[1:8])
-    return (user + nice + system + irq + softirq) / ticks
-
-
-def read_pss(rollup: str) -> float:
-    """Return MiB by /proc/PID/smaps_rollup: memory of its own, and its share of what others use too."""
-    found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
-    if found is None:
-        raise MeasureFailed("smaps_rollup has no Pss")
-    return int(found[1]) / 1024
-
-
-# -- Measuring ------------------------------------------------------------------------------------
+def measures_of(rows: Sequence[Row]) -> list[Measure]:
+    names = {row.name for row in rows}
+    return [measure for measure in MEASURES if measure.row in names]
 
 
 def _ping_at_rest(tunnel: Tunnel, seconds: float) -> Samples:
-    return {"ping_rest_p50": percentile(_pings(tunnel, REST_PINGS), 0.5) * 1e6}
+    return {"ping_rest_p50": percentile(pings(tunnel.left, REMOTE, REST_PINGS), 0.5) * 1e6}
 
 
 def _tcp_1(tunnel: Tunnel, seconds: float) -> Samples:
-    before = _cpu(tunnel)
-    transfer = _iperf3(tunnel, seconds)
-    daemons, host = (after - then for after, then in zip(_cpu(tunnel), before, strict=True))
+    daemons, host = cpu(tunnel.daemons), host_cpu()
+    transfer = stream(tunnel.left, tunnel.right, REMOTE, seconds)
     gigabytes = transfer.bytes / 1e9
-    return {"tcp_1": transfer.gigabits, "cpu_daemons": daemons / gigabytes, "cpu_host": host / gigabytes}
+    return {
+        "tcp_1": transfer.gigabits,
+        "cpu_daemons": (cpu(tunnel.daemons) - daemons) / gigabytes,
+        "cpu_host": (host_cpu() - host) / gigabytes,
+    }
 
 
 def _tcp_4(tunnel: Tunnel, seconds: float) -> Samples:
-    return {"tcp_4": _iperf3(tunnel, seconds, "--parallel", "4").gigabits}
+    return {"tcp_4": stream(tunnel.left, tunnel.right, REMOTE, seconds, "--parallel", "4").gigabits}
 
 
 def _tcp_1_back(tunnel: Tunnel, seconds: float) -> Samples:
-    return {"tcp_1_back": _iperf3(tunnel, seconds, "--reverse").gigabits}
+    return {"tcp_1_back": stream(tunnel.left, tunnel.right, REMOTE, seconds, "--reverse").gigabits}
+
+
+def _tcp_inside6(tunnel: Tunnel, seconds: float) -> Samples:
+    return {"tcp_inside6": stream(tunnel.left, tunnel.right, INSIDE6[1], seconds).gigabits}
+
+
+def _tcp_outside6(tunnel: Tunnel, seconds: float) -> Samples:
+    return {"tcp_outside6": stream(tunnel.left, tunnel.right, REMOTE, seconds).gigabits}
+
+
+def _tcp_routed(tunnel: Tunnel, seconds: float) -> Samples:
+    return {"tcp_routed": stream(tunnel.behind, tunnel.right, REMOTE, seconds).gigabits}
 
 
 def _ping_beside_tcp(tunnel: Tunnel, seconds: float) -> Samples:
-    with _server(tunnel.right):
-        stream = tunnel.left.start(*_client(tunnel, seconds + 1))
-        times = _pings(tunnel, round(seconds / PING_INTERVAL))
-        read_iperf3(stream.wait(PATIENCE + seconds).output)
+    with serving(tunnel.right):
+        client = tunnel.left.start(*stream_client(REMOTE, seconds + 1))
+        times = pings(tunnel.left, REMOTE, round(seconds / PING_INTERVAL))
+        read_iperf3(client.wait(PATIENCE + seconds).output)
     return {"ping_busy_p99": percentile(times, 0.99) * 1e6}
 
 
 def _udp_1380(tunnel: Tunnel, seconds: float) -> Samples:
-    return {"udp_1380": _udp(tunnel, seconds, 1380).gigabits}
+    flood = ("--udp", "--bitrate", "0", "--length", "1380")
+    return {"udp_1380": stream(tunnel.left, tunnel.right, REMOTE, seconds, *flood).gigabits}
 
 
 def _udp_64(tunnel: Tunnel, seconds: float) -> Samples:
-    transfer = _udp(tunnel, seconds, 64)
+    flood = ("--udp", "--bitrate", "0", "--length", "64")
+    transfer = stream(tunnel.left, tunnel.right, REMOTE, seconds, *flood)
     return {"udp_64": transfer.bytes / 64 / transfer.seconds / 1000}
 
 
 def _memory(tunnel: Tunnel, seconds: float) -> Samples:
-    return {"memory": max(read_pss(_proc(daemon, "smaps_rollup")) for daemon in tunnel.daemons)}
+    return {"memory": max(map(memory, tunnel.daemons))}
 
 
-# In this order: rest before load, and the harshest load last.
-STEPS: Final[tuple[tuple[str, Callable[[Tunnel, float], Samples]], ...]] = (
-    ("ping at rest", _ping_at_rest),
-    ("TCP, 1 stream", _tcp_1),
-    ("TCP, 4 streams", _tcp_4),
-    ("TCP, 1 stream back", _tcp_1_back),
-    ("ping beside TCP", _ping_beside_tcp),
-    ("UDP 1,380 B", _udp_1380),
-    ("UDP 64 B", _udp_64),
-    ("memory after load", _memory),
+# In this order: rest before load, what is compared with TCP 1 beside it, and the harshest load last.
+ROWS: Final = (
+    Row("ping", "ping at rest", _ping_at_rest, streams=False),
+    Row("tcp1", "TCP, 1 stream", _tcp_1),
+    Row("inside6", "TCP, IPv6 inside", _tcp_inside6, usual=False),
+    Row("outside6", "TCP, IPv6 outside", _tcp_outside6, usual=False, outside6=True),
+    Row("routed", "TCP, routed sender", _tcp_routed, usual=False),
+    Row("tcp4", "TCP, 4 streams", _tcp_4),
+    Row("back", "TCP, 1 stream back", _tcp_1_back),
+    Row("busy", "ping beside TCP", _ping_beside_tcp),
+    Row("udp1380", "UDP 1,380 B", _udp_1380),
+    Row("udp64", "UDP 64 B", _udp_64),
+    Row("memory", "memory after load", _memory, streams=False),
 )
-
-
-def _udp(tunnel: Tunnel, seconds: float, size: int) -> Transfer:
-    return _iperf3(tunnel, seconds, "--udp", "--bitrate", "0", "--length", str(size))
-
-
-def _iperf3(tunnel: Tunnel, seconds: float, *options: str) -> Transfer:
-    """Stream from left to right, and return what arrived."""
-    with _server(tunnel.right):
-        client = (*_client(tunnel, seconds), *options)
-        return read_iperf3(tunnel.left.attempt(*client, timeout=seconds + PATIENCE).output)
-
-
-def _client(tunnel: Tunnel, seconds: float) -> tuple[str, ...]:
-    return ("iperf3", "--json", "--client", tunnel.address, "--time", f"{seconds:.0f}")
-
-
-@contextmanager
-def _server(host: Host) -> Iterator[None]:
-    """Serve one stream; at the end the port is free for the next."""
-    server = host.start("iperf3", "--server", "--one-off")
-    eventually(lambda: host.run("ss", "-Hltn", "sport = :5201") != "", "iperf3 listens")
-    yield
-    server.wait(PATIENCE)
-
-
-def _pings(tunnel: Tunnel, count: int) -> list[float]:
-    ping = ("ping", "-n", "-c", str(count), "-i", str(PING_INTERVAL), "-W", f"{PING_TIMEOUT:.0f}")
-    done = tunnel.left.attempt(*ping, tunnel.address, timeout=count * PING_INTERVAL + PATIENCE)
-    return read_ping(done.output, count)
-
-
-def _cpu(tunnel: Tunnel) -> tuple[float, float]:
-    """Return the CPU seconds of both daemons, and of the whole host."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    daemons = sum(read_process_cpu(_proc(daemon, "stat"), ticks) for daemon in tunnel.daemons)
-    return daemons, read_host_cpu(Path("/proc/stat").read_text(), ticks)
-
-
-def _proc(daemon: HostProcess, file: str) -> str:
-    """Read a file of /proc/PID. Raises MeasureFailed if the daemon is gone."""
-    try:
-        return Path(f"/proc/{daemon.pid}/{file}").read_text()
-    except OSError as error:
-        raise MeasureFailed(f"the daemon is gone: {error}") from None

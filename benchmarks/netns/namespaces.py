@@ -1,77 +1,53 @@
-"""Two hosts made of namespaces, and a tunnel between them.
+"""Hosts made of namespaces, and a tunnel between two of them.
 
-    left eth0 192.0.2.1 -------- veth, MTU 1500 -------- 192.0.2.2 eth0 right
-          wg0 10.0.0.1 ========== tunnel, MTU 1420 ====== 10.0.0.2 wg0
+    behind eth0 ---- veth, MTU 1420 ---- eth1 left eth0 -------- veth, MTU 1500 -------- eth0 right
+    203.0.113.2                203.0.113.1    192.0.2.1, 2001:db8::1     192.0.2.2, 2001:db8::2
+                                              wg0 ========== tunnel, MTU 1420 ========== wg0
+                                              10.0.0.1, fd00::1             10.0.0.2, fd00::2
 
-Law: everything lives below two processes that the kernel kills when this one ends, however it ends, and the
+Law: everything lives below processes that the kernel kills when this one ends, however it ends, and the
 namespaces vanish with their last process. So nothing is left to clean up.
 """
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from benchmarks.netns.implementations import Implementation, Role
-from tests.integration.hosts import Host, HostProcess, Lab, add_addresses, connect, eventually
-from tests.integration.peers import key_pair, wait_until_listening
+from tests.integration.hosts import Host, HostProcess, add_addresses, connect
+from tests.integration.peers import key_pair
 
 INTERFACE: Final = "wg0"
 PORT: Final = 51820
 MTU: Final = 1420
 OUTSIDE: Final = ("192.0.2.1", "192.0.2.2")
+OUTSIDE6: Final = ("2001:db8::1", "2001:db8::2")
 INSIDE: Final = ("10.0.0.1", "10.0.0.2")
+INSIDE6: Final = ("fd00::1", "fd00::2")
+BEHIND: Final = "203.0.113.0/24"
+_ALLOWED: Final = (f"{INSIDE[0]},{INSIDE6[0]},{BEHIND}", f"{INSIDE[1]},{INSIDE6[1]}")
 
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """Two hosts with an implementation's interface each, which reach each other's inner address."""
+    """Two hosts with an implementation's interface each, and a third one that routes through the left."""
 
     left: Host
     right: Host
+    behind: Host
     daemons: tuple[HostProcess, HostProcess]
-    address: str = INSIDE[1]  # of the right one, in the tunnel
 
 
-@contextmanager
-def two_hosts(logs: Path) -> Iterator[tuple[Host, Host]]:
-    """Boot two hosts joined by a wire; they are gone at the end."""
-    lab = Lab(logs)
-    try:
-        with _interrupts_held():  # a host half booted could not be powered off
-            left, right = lab.host("left"), lab.host("right")
-        connect(left, "eth0", right, "eth0")
-        for host, address in zip((left, right), OUTSIDE, strict=True):
-            add_addresses(host, "eth0", f"{address}/24")
-        yield left, right
-    finally:
-        lab.power_off()
+def join(left: Host, right: Host) -> None:
+    """Lay the wire between the two ends."""
+    connect(left, "eth0", right, "eth0")
+    for host, *addresses in zip((left, right), OUTSIDE, OUTSIDE6, strict=True):
+        add_addresses(host, "eth0", f"{addresses[0]}/24", f"{addresses[1]}/64")
 
 
-def start_daemon(implementation: Implementation, host: Host, remote: str) -> HostProcess:
-    """Start one end of a tunnel to `remote`."""
-    words = [word.format(interface=INTERFACE, remote=remote, port=PORT) for word in implementation.command]
-    return host.start(*words)
-
-
-def wait_until_ready(implementation: Implementation, host: Host, daemon: HostProcess) -> None:
-    """Wait until an interface can be configured. Raises AssertionError."""
-    if implementation.role is Role.LIMIT:
-        eventually(
-            lambda: not daemon.is_running() or host.attempt("ip", "link", "show", INTERFACE).status == 0,
-            f"{implementation.name} makes its interface",
-        )
-    else:
-        wait_until_listening(host, INTERFACE, daemon)
-
-
-def configure(implementation: Implementation, left: Host, right: Host) -> None:
-    """Make the two ends peers, give them addresses, and wait until a ping comes through.
-
-    Raises CommandFailed.
-    """
+def configure(
+    implementation: Implementation, left: Host, right: Host, outside: tuple[str, str] = OUTSIDE
+) -> None:
+    """Make the two ends peers, and give them addresses. Raises CommandFailed."""
     hosts = (left, right)
     if implementation.role is not Role.LIMIT:
         keys = [key_pair() for _ in hosts]
@@ -80,18 +56,26 @@ def configure(implementation: Implementation, left: Host, right: Host) -> None:
             host.run(
                 "wg", "set", INTERFACE, "listen-port", str(PORT),
                 "private-key", host.write("/run/private.key", keys[here][0]),
-                "peer", keys[there][1], "allowed-ips", INSIDE[there], "endpoint", f"{OUTSIDE[there]}:{PORT}",
+                "peer", keys[there][1], "allowed-ips", _ALLOWED[there],
+                "endpoint", f"[{outside[there]}]:{PORT}",
             )  # fmt: skip
-    for host, address in zip(hosts, INSIDE, strict=True):
-        add_addresses(host, INTERFACE, f"{address}/24")
+    for host, *addresses in zip(hosts, INSIDE, INSIDE6, strict=True):
+        add_addresses(host, INTERFACE, f"{addresses[0]}/24", f"{addresses[1]}/64")
         host.run("ip", "link", "set", INTERFACE, "mtu", str(MTU), "up")
+
+
+def ping_through(left: Host) -> None:
+    """Wait until a ping comes through the tunnel. Raises CommandFailed."""
     left.run("ping", "-n", "-c", "1", "-W", "10", INSIDE[1])
 
 
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+def route_through(left: Host, right: Host, behind: Host) -> None:
+    """Let a host behind the left one reach the right one through the tunnel."""
+    connect(behind, "eth0", left, "eth1")
+    add_addresses(behind, "eth0", "203.0.113.2/24")
+    add_addresses(left, "eth1", "203.0.113.1/24")
+    # As behind any router that was set up for its tunnel: no packet has to be refused first.
+    behind.run("ip", "link", "set", "eth0", "mtu", str(MTU))
+    behind.run("ip", "route", "add", f"{INSIDE[1]}/32", "via", "203.0.113.1")
+    left.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    right.run("ip", "route", "add", BEHIND, "dev", INTERFACE)

@@ -1,11 +1,12 @@
 """From samples to a table: medians, spreads, ratios, ties."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.netns.implementations import Implementation, Role
-from benchmarks.netns.measures import MEASURES, Measure
+from benchmarks.netns.measures import Measure
 from benchmarks.netns.rounds import Failure, Results
 
 Samples = Mapping[str, Mapping[str, Sequence[float]]]
@@ -56,17 +57,17 @@ def ratio(figure: Figure, other: Figure) -> str:
     return f"{times} (tie)" if figure.ties_with(other) else times
 
 
-def markdown(implementations: Sequence[Implementation], results: Results) -> str:
-    """Return the table, and below it what failed."""
+def markdown(measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results) -> str:
+    """Return the table, and below it how measures compare with others, and what failed."""
     ours = [one.name for one in implementations if one.role is Role.OURS]
     names = [one.name for one in implementations]
     rows = [
         ["", *names, *(f"{name} / best peer" for name in ours), *(f"{name} / limit" for name in ours)],
         ["---", *["---:"] * (len(names) + 2 * len(ours))],
     ]
-    for measure in MEASURES:
+    for measure in measures:
         found = figures(measure, implementations, results.samples)
-        cells = [str(found[name]) if name in found else "-" for name in names]
+        cells = [_cell(measure, results.samples.get(name, {})) for name in names]
         peers = _with_role(implementations, Role.PEER, found)
         limits = _with_role(implementations, Role.LIMIT, found)
         against_peer = [_against(measure, found.get(name), peers, named=True) for name in ours]
@@ -74,7 +75,38 @@ def markdown(implementations: Sequence[Implementation], results: Results) -> str
         sign = "more" if measure.more_is_better else "less"
         title = f"{measure.title}, {measure.unit} ({sign} is better)"
         rows.append([title, *cells, *against_peer, *against_limit])
-    return "\n".join([*_aligned(rows), *_failures(results.failures)])
+    shares = _shares(measures, implementations, results.samples)
+    return "\n".join([*_aligned(rows), *shares, *_failures(results.failures)])
+
+
+def _shares(
+    measures: Sequence[Measure], implementations: Sequence[Implementation], samples: Samples
+) -> list[str]:
+    """Return a table of the measures that another one of the same implementation stands beside."""
+    by_name = {measure.name: measure for measure in measures}
+    names = [one.name for one in implementations]
+    rows = []
+    for measure in measures:
+        whole = by_name.get(measure.beside)
+        if whole is None:
+            continue
+        parts, wholes = (figures(one, implementations, samples) for one in (measure, whole))
+        if common := parts.keys() & wholes.keys():
+            cells = [ratio(parts[name], wholes[name]) if name in common else "-" for name in names]
+            rows.append([f"{measure.title} / {whole.title}", *cells])
+    if not rows:
+        return []
+    return ["", *_aligned([["", *names], ["---", *["---:"] * len(names)], *rows])]
+
+
+def _cell(measure: Measure, samples: Mapping[str, Sequence[float]]) -> str:
+    taken = samples.get(measure.name)
+    if not taken:
+        return "-"
+    succeeded = sum(sample < measure.failed_from for sample in taken)
+    return f"{Figure.of(taken)}" + (
+        f", {succeeded} of {len(taken)}" if measure.failed_from < math.inf else ""
+    )
 
 
 def _with_role(

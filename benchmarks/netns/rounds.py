@@ -3,17 +3,20 @@
 So what changes on the host while the benchmark runs meets all of them alike.
 """
 
+import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.netns.implementations import Implementation
-from benchmarks.netns.measures import STEPS, MeasureFailed
-from benchmarks.netns.namespaces import OUTSIDE, Tunnel, configure, start_daemon, two_hosts, wait_until_ready
-from tests.integration.hosts import HostProcess
+from benchmarks.netns.implementations import Implementation, Role
+from benchmarks.netns.namespaces import INTERFACE, PORT
+from benchmarks.netns.readings import MeasureFailed
+from tests.integration.hosts import Host, HostProcess, Lab, eventually
+from tests.integration.peers import wait_until_listening
 
 _T = TypeVar("_T")
 
@@ -36,6 +39,47 @@ class Results:
     failures: list[Failure] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class Turn:
+    """One implementation's turn in a round: hosts and daemons that are gone at its end, and its samples.
+
+    doing: what is named should it fail.
+    """
+
+    implementation: Implementation
+    lab: Lab
+    samples: dict[str, list[float]]
+    daemons: list[HostProcess] = field(default_factory=list)
+    doing: str = "starting"
+
+    def host(self, name: str) -> Host:
+        """Boot a host."""
+        with _interrupts_held():  # a host half booted could not be powered off
+            return self.lab.host(name)
+
+    def start_daemon(self, host: Host, remote: str = "") -> HostProcess:
+        """Make an end of a tunnel to `remote` that can be configured. Raises AssertionError."""
+        one = self.implementation
+        words = [word.format(interface=INTERFACE, remote=remote, port=PORT) for word in one.command]
+        daemon = host.start(*words)
+        self.daemons.append(daemon)
+        if one.role is Role.LIMIT:
+            eventually(
+                lambda: not daemon.is_running() or host.attempt("ip", "link", "show", INTERFACE).status == 0,
+                f"{one.name} makes its interface",
+            )
+        else:
+            wait_until_listening(host, INTERFACE, daemon)
+        return daemon
+
+    def add(self, samples: Mapping[str, float]) -> None:
+        for measure, sample in samples.items():
+            self.samples.setdefault(measure, []).append(sample)
+
+
+Trial = Callable[[Turn], None]
+
+
 def turned(things: Sequence[_T], number: int) -> list[_T]:
     """Return the things in their order, beginning with another one for every number."""
     start = number % len(things)
@@ -45,39 +89,29 @@ def turned(things: Sequence[_T], number: int) -> list[_T]:
 def run_rounds(
     implementations: Sequence[Implementation],
     rounds: int,
-    seconds: float,
+    trials: Sequence[Trial],
     results: Results,
     progress: Callable[[int, Implementation], None],
 ) -> None:
-    """Measure everything, and add to `results` as it comes, so that an interrupted run has its beginning."""
+    """Try everything, and add to `results` as it comes, so that an interrupted run has its beginning."""
     for number in range(rounds):
         for implementation in turned(implementations, number):
             progress(number, implementation)
-            with tempfile.TemporaryDirectory() as logs:
-                _measure(implementation, number, seconds, results, Path(logs))
+            for trial in trials:
+                _take_turn(implementation, number, trial, results)
 
 
-def _measure(
-    implementation: Implementation, number: int, seconds: float, results: Results, logs: Path
-) -> None:
+def _take_turn(implementation: Implementation, number: int, trial: Trial, results: Results) -> None:
     samples = results.samples.setdefault(implementation.name, {})
-    daemons: list[HostProcess] = []
-    doing = "starting"
-    with two_hosts(logs) as (left, right):
+    with tempfile.TemporaryDirectory() as logs:
+        turn = Turn(implementation, Lab(Path(logs)), samples)
         try:
-            for host, remote in ((left, OUTSIDE[1]), (right, OUTSIDE[0])):
-                daemons.append(start_daemon(implementation, host, remote))
-                wait_until_ready(implementation, host, daemons[-1])
-            doing = "the first ping"
-            configure(implementation, left, right)
-            tunnel = Tunnel(left, right, (daemons[0], daemons[1]))
-            for title, step in STEPS:
-                doing = title
-                for measure, sample in step(tunnel, seconds).items():
-                    samples.setdefault(measure, []).append(sample)
+            trial(turn)
         except (AssertionError, MeasureFailed, subprocess.TimeoutExpired) as error:
-            reason = _reason(error, daemons)
-            results.failures.append(Failure(implementation.name, number + 1, doing, reason))
+            reason = _reason(error, turn.daemons)
+            results.failures.append(Failure(implementation.name, number + 1, turn.doing, reason))
+        finally:
+            turn.lab.power_off()
 
 
 def _reason(error: Exception, daemons: Sequence[HostProcess]) -> str:
@@ -95,3 +129,12 @@ def _gist(output: str) -> str:
     """Return the line that tells most: the first, but the last of a Python traceback."""
     lines = output.strip().splitlines() or ["it said nothing"]
     return lines[-1 if lines[0].startswith("Traceback") else 0].strip()
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.flood.__main__ import read_rate
 from benchmarks.netns.implementations import Implementation, Role, go_build, read_implementation
-from benchmarks.netns.measures import (
-    MEASURES,
+from benchmarks.netns.measures import MEASURES, Measure, measures_of, read_rows
+from benchmarks.netns.readings import (
     MeasureFailed,
     Transfer,
     percentile,
@@ -49,6 +50,15 @@ def test_a_warning_before_the_report_is_skipped() -> None:
     text = iperf3(sum_received={"bytes": 1, "seconds": 1.0})
 
     assert read_iperf3(f"warning: UDP block size 1380 exceeds TCP MSS 1368\n{text}") == Transfer(1, 1.0)
+
+
+def test_a_stream_both_ways_has_a_sum_for_each() -> None:
+    text = iperf3(
+        sum_received={"bytes": 1_000_000_000, "seconds": 2.0},
+        sum_received_bidir_reverse={"bytes": 500_000_000, "seconds": 2.0},
+    )
+
+    assert read_iperf3(text, "sum_received_bidir_reverse") == Transfer(500_000_000, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +108,37 @@ def test_a_host_is_busy_when_it_neither_idles_nor_waits_for_disks() -> None:
 
 def test_memory_is_the_proportional_set() -> None:
     assert read_pss("7f00-7fff ---p 00000000 00:00 0 [rollup]\nRss: 9000 kB\nPss:   2048 kB\n") == 2.0
+
+
+def test_a_flood_says_what_rate_it_reached() -> None:
+    assert read_rate("sent 400000 in 2.000 s: 199994 a second\n") == 199994
+
+
+@pytest.mark.parametrize("text", ["flood: cannot send: Network is unreachable\n", ""])
+def test_a_flood_that_failed_says_why(text: str) -> None:
+    with pytest.raises(MeasureFailed, match=text.strip() or "nothing"):
+        read_rate(text)
+
+
+# -- Which rows -----------------------------------------------------------------------------------
+
+
+def test_rows_are_measured_in_their_order_whatever_the_order_they_are_asked_for_in() -> None:
+    assert [row.name for row in read_rows("memory,tcp1,ping")] == ["ping", "tcp1", "memory"]
+
+
+def test_all_rows_give_all_measures_and_one_row_only_its_own() -> None:
+    assert measures_of(read_rows("all")) == list(MEASURES)
+    assert [measure.name for measure in measures_of(read_rows("tcp1"))] == [
+        "tcp_1",
+        "cpu_daemons",
+        "cpu_host",
+    ]
+
+
+def test_a_row_that_does_not_exist_is_refused_with_those_that_do() -> None:
+    with pytest.raises(ValueError, match="no row tcp9; want all, or some of ping,tcp1"):
+        read_rows("tcp1,tcp9")
 
 
 # -- Which implementations ------------------------------------------------------------------------
@@ -177,7 +218,7 @@ def test_the_table_compares_ours_with_the_best_peer_and_with_the_limit() -> None
             "limit": {"tcp_1": [8.0]},
         }
     )
-    table = markdown([OURS, FAST, SLOW, LIMIT], results).splitlines()
+    table = markdown(MEASURES, [OURS, FAST, SLOW, LIMIT], results).splitlines()
 
     assert cells(table[0]) == ["", "wgpyd", "fast", "slow", "limit", "wgpyd / best peer", "wgpyd / limit"]
     assert cells(table[2])[1:] == [
@@ -187,11 +228,30 @@ def test_the_table_compares_ours_with_the_best_peer_and_with_the_limit() -> None
     assert len(table) == 2 + len(MEASURES)
 
 
+def test_what_should_not_fall_far_below_another_figure_is_shown_beside_it() -> None:
+    rows = read_rows("tcp1,routed")
+    results = Results({"wgpyd": {"tcp_1": [4.0], "tcp_routed": [3.8]}, "fast": {"tcp_1": [2.0]}})
+
+    shares = markdown(measures_of(rows), [OURS, FAST], results).split("\n\n")[1].splitlines()
+
+    assert cells(shares[0]) == ["", "wgpyd", "fast"]
+    assert cells(shares[2]) == ["TCP, routed sender / TCP, 1 stream", "0.95", "-"]
+    assert len(shares) == 3
+
+
+def test_how_often_something_succeeded_stands_beside_how_long_it_took() -> None:
+    handshake = Measure("handshake", "handshake", "s", more_is_better=False, failed_from=16)
+
+    table = markdown([handshake], [OURS], Results({"wgpyd": {"handshake": [0.1, 5.2, 16.0]}}))
+
+    assert cells(table.splitlines()[2])[1] == "5.20 (0.10..16.0), 2 of 3"
+
+
 def test_an_implementation_that_failed_is_named_and_keeps_its_place_in_the_table() -> None:
     failure = Failure("fast", 2, "TCP, 4 streams", "the daemon ended with status -11: it said nothing")
     results = Results({"wgpyd": {"tcp_1": [6.0]}, "fast": {}}, [failure])
 
-    text = markdown([OURS, FAST], results)
+    text = markdown(MEASURES, [OURS, FAST], results)
 
     assert cells(text.splitlines()[2])[1:] == ["6.00 (6.00..6.00)", "-", "-", "-"]
     assert text.endswith("- fast, round 2, TCP, 4 streams: the daemon ended with status -11: it said nothing")

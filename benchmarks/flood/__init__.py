@@ -1,0 +1,4 @@
+"""What floods of handshake messages leave of a tunnel.
+
+python -m benchmarks.flood --help
+"""

@@ -1,0 +1,204 @@
+"""What the commands that compare implementations share: options, progress, table, record."""
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+
+from benchmarks.compiler import BuildFailed
+from benchmarks.netns.implementations import (
+    Implementation,
+    build_limit,
+    find_implementations,
+    read_implementation,
+)
+from benchmarks.netns.measures import Measure
+from benchmarks.netns.report import markdown
+from benchmarks.netns.rounds import Results, Trial, run_rounds
+
+_T = TypeVar("_T")
+
+TOOLS: Final = ("unshare", "nsenter", "ip", "ss", "wg", "ping", "iperf3", "sysctl")
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What is done with every implementation in every round."""
+
+    trials: Sequence[Trial]
+    measures: Sequence[Measure]
+    seconds: float  # that they take, about
+    with_limit: bool = True
+
+
+def parser(program: str, description: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that all commands have; more can be added."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=f"{description} Needs root.",
+        epilog="Exit status 1: an implementation failed. It is named; the others are measured all the same.",
+    )
+    parser.add_argument(
+        "--implementations",
+        metavar="NAME,...",
+        help="only these, in this order (default: all that are found)",
+    )
+    parser.add_argument(
+        "--impl", metavar="NAME=COMMAND", type=argument(read_implementation), action="append", default=[],
+        help="one more, or another program for a name that is found; COMMAND stays in the foreground "
+        "and gets the interface's name where it says {interface}, else at its end; "
+        "a name that begins with wgpy is ours",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=positive, default=5, help="default: %(default)s")
+    parser.add_argument("--seconds", type=positive, default=5, help="of each stream (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="one round with streams of one second")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write every sample to FILE")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line, and see that this host can do it; ends the program if not."""
+    options = parser.parse_args()
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"there is no folder {options.json.parent} to write {options.json.name} to")
+    if options.quick:
+        options.rounds = options.seconds = 1
+    if missing := _missing():
+        parser.exit(2, f"{parser.prog}: this host lacks {missing}\n")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    return options
+
+
+def run(benchmark: Benchmark, options: argparse.Namespace) -> int:
+    """Do it, print the table, and return the exit status."""
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = _chosen(options, Path(folder) if benchmark.with_limit else None)
+        results = Results()
+        interrupted = False
+        try:
+            progress = _progress(options.rounds, benchmark.seconds, chosen)
+            run_rounds(chosen, options.rounds, benchmark.trials, results, progress)
+        except KeyboardInterrupt:
+            interrupted = True
+            print("Interrupted; this is what was measured until then.", file=sys.stderr)
+    print(markdown(benchmark.measures, chosen, results))
+    if options.json:
+        options.json.write_text(json.dumps(_record(options, chosen, results), indent=1) + "\n")
+    return 130 if interrupted else int(bool(results.failures))
+
+
+def argument(read: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Have the parser show what a reader that raises ValueError says."""
+
+    def read_argument(text: str) -> _T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read_argument
+
+
+def positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("want at least 1")
+    return number
+
+
+def _missing() -> str:
+    if os.geteuid() != 0:
+        return "root's rights: run it as root"
+    if not Path("/dev/net/tun").exists():
+        return "/dev/net/tun"
+    return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
+
+
+def _chosen(options: argparse.Namespace, folder: Path | None) -> list[Implementation]:
+    """Return the implementations to measure; those asked for that are not here end the program.
+
+    folder: to build the limit in, if that is one of them.
+    """
+    here = {one.name: one for one in [*find_implementations(), *options.impl]}
+    if folder is not None:
+        try:
+            here["limit"] = build_limit(folder)
+        except BuildFailed as error:
+            print(f"The limit is left out: {error}", file=sys.stderr)
+    names = options.implementations.split(",") if options.implementations else list(here)
+    if absent := [name for name in names if name not in here]:
+        sys.exit(f"{', '.join(absent)} cannot be measured on this host; found: {', '.join(here)}")
+    return [here[name] for name in names]
+
+
+def _progress(
+    rounds: int, each: float, chosen: Sequence[Implementation]
+) -> Callable[[int, Implementation], None]:
+    """Say what is measured, and how long that will take; return what says where it is."""
+    runs = rounds * len(chosen)
+    began = time.monotonic()
+    done = 0
+    for one in chosen:
+        print(f"{one.name:14} {one.version or '?':40} {one.command[0]}", file=sys.stderr)
+    print(f"{rounds} rounds, about {_minutes(runs * each)}.", file=sys.stderr)
+
+    def say(number: int, implementation: Implementation) -> None:
+        nonlocal done
+        pace = (time.monotonic() - began) / done if done else each
+        left = _minutes((runs - done) * pace)
+        print(f"round {number + 1} of {rounds}, {left} left: {implementation.name}", file=sys.stderr)
+        done += 1
+
+    return say
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+
+
+def _record(
+    options: argparse.Namespace, chosen: Sequence[Implementation], results: Results
+) -> dict[str, object]:
+    """Return everything there is to know about a run."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": {
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "processor": _processor(),
+            "processors": len(os.sched_getaffinity(0)),
+            "python": platform.python_version(),
+        },
+        "rounds": options.rounds,
+        "seconds": options.seconds,
+        "implementations": [
+            {
+                "name": one.name,
+                "role": one.role.value,
+                "version": one.version,
+                "command": shlex.join(one.command),
+            }
+            for one in chosen
+        ],
+        "samples": results.samples,
+        "failures": [dataclasses.asdict(failure) for failure in results.failures],
+    }
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return "unknown"
