@@ -4,7 +4,8 @@
     python benchmarks/micro/aead/aead.py --arm64 ROOT
 
 The first times every kernel of this processor, OpenSSL held to the same instruction set; the
-implementations take turns, and medians are printed. It needs a C compiler and OpenSSL's headers
+implementations take turns, and medians are printed: first from one place to another, then as the data path
+does it, in place and behind a header, sealed and opened again. It needs a C compiler and OpenSSL's headers
 (Debian: libssl-dev). Other load on the host makes all figures worse, and those of the kernels most, for
 they keep every unit of the core busy.
 
@@ -17,6 +18,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +29,7 @@ SOURCES = [HERE / "aead_bench.c", *sorted(FASTPATH.glob("aead*.c"))]
 # What takes AVX-512 from OpenSSL: F, DQ, IFMA, CD, BW and VL.
 MASKS = {"avx512": {}, "avx2": {"OPENSSL_ia32cap": ":~0xdc230000"}}
 LENGTHS, BATCHES = "64,512,1420", "1,4,8,32"
+SUPERPACKET_LENGTHS, SUPERPACKET_BATCH = "1420", ",45"  # what a superpacket of 64 KiB makes
 ALL_LENGTHS = "0,16,64,128,256,300,512,576,700,1000,1200,1420,1500,2000"
 ALL_BATCHES = "1,2,3,4,5,7,8,9,16,32,64"
 
@@ -43,15 +46,11 @@ def main() -> None:
         if options.arm64:
             count(Path(folder), options.arm64, lengths, batches)
         else:
+            program = build(Path(folder), "cc", "-lcrypto")
             for kernel, environment in MASKS.items():
-                time(
-                    build(Path(folder), "cc", "-lcrypto"),
-                    kernel,
-                    environment,
-                    lengths,
-                    batches,
-                    options.rounds,
-                )
+                turns = Turns(program, kernel, os.environ | environment, options.rounds)
+                turns.print_apart(lengths, batches)
+                turns.print_in_place(SUPERPACKET_LENGTHS, batches + SUPERPACKET_BATCH)
 
 
 def build(folder: Path, compiler: str, *options: str) -> Path:
@@ -71,27 +70,46 @@ def build(folder: Path, compiler: str, *options: str) -> Path:
     return program
 
 
-def time(
-    program: Path, kernel: str, environment: dict[str, str], lengths: str, batches: str, rounds: int
-) -> None:
-    command = [str(program), "time", kernel, lengths, batches, str(rounds)]
-    result = subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
-    if result.returncode == 3:
-        print(result.stderr.strip(), file=sys.stderr)
-        return
-    result.check_returncode()
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """OpenSSL and a kernel take turns; OpenSSL's environment holds it to the kernel's instruction set."""
 
-    print(f"\n{kernel}, GB/s of plaintext, and times OpenSSL's")
-    print(f"{'bytes':>6} {'batch':>5}   {'OpenSSL seal  open':>18}   {'kernel seal  open':>17}   ratio")
-    for line in result.stdout.splitlines():
-        length, batch, *times = line.split()
-        sealed, opened, our_sealed, our_opened = map(float, times)
-        theirs = f"{int(length) / sealed:>12.2f} {int(length) / opened:>5.2f}"
-        ours = f"{int(length) / our_sealed:>11.2f} {int(length) / our_opened:>5.2f}"
-        ratios = f"{sealed / our_sealed:.2f} {opened / our_opened:.2f}"
-        print(f"{length:>6} {batch:>5}   {theirs}   {ours}   {ratios}")
+    program: Path
+    kernel: str
+    environment: dict[str, str]
+    rounds: int
+
+    def print_apart(self, lengths: str, batches: str) -> None:
+        measured = self._measure("time", lengths, batches)
+        if not measured:
+            return
+        print(f"\n{self.kernel}, GB/s of plaintext, and times OpenSSL's")
+        print(f"{'bytes':>6} {'batch':>5}   {'OpenSSL seal  open':>18}   {'kernel seal  open':>17}   ratio")
+        for length, batch, sealed, opened, our_sealed, our_opened in measured:
+            theirs = f"{length / sealed:>12.2f} {length / opened:>5.2f}"
+            ours = f"{length / our_sealed:>11.2f} {length / our_opened:>5.2f}"
+            ratios = f"{sealed / our_sealed:.2f} {opened / our_opened:.2f}"
+            print(f"{length:>6.0f} {batch:>5.0f}   {theirs}   {ours}   {ratios}")
+
+    def print_in_place(self, lengths: str, batches: str) -> None:
+        measured = self._measure("pairs", lengths, batches)
+        if not measured:
+            return
+        print(f"\n{self.kernel}, in place, sealed and opened: GB/s of plaintext")
+        print(f"{'bytes':>6} {'batch':>5}   {'OpenSSL':>7} {'kernel':>7}   ratio")
+        for length, batch, theirs, ours in measured:
+            speeds = f"{length / theirs:>7.2f} {length / ours:>7.2f}"
+            print(f"{length:>6.0f} {batch:>5.0f}   {speeds}   {theirs / ours:.2f}")
+
+    def _measure(self, what: str, lengths: str, batches: str) -> list[list[float]]:
+        """A row per length and batch: both, and nanoseconds a packet. Empty where there is no such kernel."""
+        command = [str(self.program), what, self.kernel, lengths, batches, str(self.rounds)]
+        result = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        if result.returncode == 3:
+            print(result.stderr.strip(), file=sys.stderr)
+            return []
+        result.check_returncode()
+        return [list(map(float, line.split())) for line in result.stdout.splitlines()]
 
 
 def count(folder: Path, root: Path, lengths: str, batches: str) -> None:

@@ -6,6 +6,12 @@
  * prints a line per length and batch: nanoseconds a packet, medians of the rounds, for OpenSSL's seal and open and the
  * kernel's, which take turns.
  *
+ *     aead_bench pairs KERNEL LENGTH,... BATCH,... ROUNDS
+ *
+ * does so as a data path does: in place, behind a header of 16 bytes, one packet close to the other, up to 20 bytes
+ * more in some than in others. Each batch is sealed and then opened; nanoseconds a packet for both together, OpenSSL's
+ * and the kernel's.
+ *
  *     aead_bench run KERNEL|openssl LENGTH BATCH TIMES
  *
  * seals and opens a batch so many times, for somebody else to count what that takes.
@@ -25,6 +31,7 @@ enum {
     MOST = 64,       /* packets */
     STRIDE = 2304,   /* bytes from one to the next */
     OFFSET = 64,     /* of the first */
+    HEADER = 16,     /* in front of a packet, for pairs */
     SLICE = 50000,   /* nanoseconds, about: how long one turn is */
 };
 
@@ -73,8 +80,22 @@ static void kernel_open(packet *packets, size_t n)
     wgfp_aead_open(kernel, key, packets, n);
 }
 
-enum { SEALERS = 4 };
-static void (*const runs[SEALERS])(packet *, size_t) = {openssl_seal, openssl_open, kernel_seal, kernel_open};
+static void openssl_both(packet *packets, size_t n)
+{
+    openssl_seal(packets, n);
+    openssl_open(packets, n);
+}
+
+static void kernel_both(packet *packets, size_t n)
+{
+    kernel_seal(packets, n);
+    kernel_open(packets, n);
+}
+
+typedef void run(packet *, size_t);
+static run *const runs[] = {openssl_seal, openssl_open, kernel_seal, kernel_open};
+static run *const pairs[] = {openssl_both, kernel_both};
+enum { RUNS = 4, PAIRS = 2 };
 
 static double now(void)
 {
@@ -84,7 +105,7 @@ static double now(void)
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
-static double timed(void (*run)(packet *, size_t), packet *packets, size_t n, int times)
+static double timed(run *run, packet *packets, size_t n, int times)
 {
     const double start = now();
 
@@ -133,33 +154,56 @@ static void run_only(int first, uint32_t length, size_t n, int times)
     check_opened(to_open, n);
 }
 
-static void measure(int rounds, uint32_t length, size_t n)
+static void describe_in_place(packet *packets, uint32_t length, size_t n)
 {
-    packet to_seal[MOST], to_open[MOST];
-    double *times[SEALERS];
-    int repeat[SEALERS];
+    const size_t stride = (HEADER + length + 20 + TAG + 63) / 64 * 64; /* as allocators align */
 
-    describe(to_seal, to_open, length, n);
-    for (int run = 0; run < SEALERS; run++) {
-        packet *packets = run % 2 ? to_open : to_seal;
-        const double once = timed(runs[run], packets, n, 10) * (double)n;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t *at = sealed + i * stride + HEADER;
 
-        repeat[run] = 1 + (int)(SLICE / once);
-        times[run] = calloc((size_t)rounds, sizeof *times[run]);
-        if (run % 2)
-            check_opened(to_open, n);
+        packets[i] = (packet){.src = at, .dst = at, .counter = 1000 + i, .length = length + 4 * (uint32_t)(i % 6)};
+    }
+}
+
+/* Print the medians of what `count` functions take, which take turns; packets[i] are for the function i. */
+static void measure(run *const *functions, packet *const *packets, size_t count, size_t n, int rounds)
+{
+    double *times[RUNS];
+    int repeat[RUNS];
+
+    for (size_t i = 0; i < count; i++) {
+        const double once = timed(functions[i], packets[i], n, 10) * (double)n;
+
+        repeat[i] = 1 + (int)(SLICE / once);
+        times[i] = calloc((size_t)rounds, sizeof *times[i]);
     }
     for (int round = 0; round < rounds; round++) {
-        for (int run = 0; run < SEALERS; run++)
-            times[run][round] = timed(runs[run], run % 2 ? to_open : to_seal, n, repeat[run]);
+        for (size_t i = 0; i < count; i++)
+            times[i][round] = timed(functions[i], packets[i], n, repeat[i]);
     }
-    printf("%u %zu", length, n);
-    for (int run = 0; run < SEALERS; run++) {
-        qsort(times[run], (size_t)rounds, sizeof *times[run], compare);
-        printf(" %.1f", times[run][rounds / 2]);
-        free(times[run]);
+    for (size_t i = 0; i < count; i++) {
+        qsort(times[i], (size_t)rounds, sizeof *times[i], compare);
+        printf(" %.1f", times[i][rounds / 2]);
+        free(times[i]);
     }
-    putchar('\n');
+}
+
+static void time_apart(int rounds, uint32_t length, size_t n)
+{
+    packet to_seal[MOST], to_open[MOST];
+
+    describe(to_seal, to_open, length, n);
+    measure(runs, (packet *const[]){to_seal, to_open, to_seal, to_open}, RUNS, n, rounds);
+    check_opened(to_open, n);
+}
+
+static void time_pairs(int rounds, uint32_t length, size_t n)
+{
+    packet packets[MOST];
+
+    describe_in_place(packets, length, n);
+    measure(pairs, (packet *const[]){packets, packets}, PAIRS, n, rounds);
+    check_opened(packets, n);
 }
 
 static size_t numbers(char *list, size_t found[16])
@@ -192,10 +236,10 @@ int main(int argc, char **argv)
     size_t lengths[16], batches[16];
 
     if (argc != 6) {
-        fprintf(stderr, "usage: aead_bench time|run KERNEL LENGTH,... BATCH,... TIMES\n");
+        fprintf(stderr, "usage: aead_bench time|pairs|run KERNEL LENGTH,... BATCH,... TIMES\n");
         return 2;
     }
-    const bool timing = strcmp(argv[1], "time") == 0, openssl = strcmp(argv[2], "openssl") == 0;
+    const bool openssl = strcmp(argv[2], "openssl") == 0;
     const size_t n_lengths = numbers(argv[3], lengths), n_batches = numbers(argv[4], batches);
     const int times = atoi(argv[5]);
 
@@ -208,11 +252,18 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < n_lengths; i++) {
         for (size_t j = 0; j < n_batches; j++) {
             const size_t n = batches[j] < MOST ? batches[j] : MOST;
+            const uint32_t length = (uint32_t)lengths[i];
 
-            if (timing)
-                measure(times, (uint32_t)lengths[i], n);
+            if (strcmp(argv[1], "run") == 0) {
+                run_only(openssl ? 0 : 2, length, n, times);
+                continue;
+            }
+            printf("%u %zu", length, n);
+            if (strcmp(argv[1], "pairs") == 0)
+                time_pairs(times, length, n);
             else
-                run_only(openssl ? 0 : 2, (uint32_t)lengths[i], n, times);
+                time_apart(times, length, n);
+            putchar('\n');
         }
     }
     return 0;
