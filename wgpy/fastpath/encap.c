@@ -13,8 +13,7 @@
 
 enum {
     END = BATCH_MESSAGES,
-    MESSAGE_ALIGN = 64, /* ciphertext begins on a line of the cache */
-    ARENA_BYTES = BATCH_BYTES + 2 * MESSAGE_ALIGN * BATCH_MESSAGES, /* room for one packet of any length, too */
+    ARENA_BYTES = BATCH_BYTES + 2 * MESSAGE_OVERHEAD + PADDING_MULTIPLE, /* room for one packet of any length, too */
     MESSAGE_DATA = 4,   /* a message's type */
 };
 
@@ -40,24 +39,23 @@ struct bundle {
 struct outbound {
     struct wgfp_datapath *datapath;
     int udp4, udp6;
-    uint32_t count, used; /* messages, and bytes of the arena */
-    uint32_t bytes;       /* of messages */
+    uint32_t count, bytes; /* of messages */
     uint32_t bundle_count;
     struct message messages[BATCH_MESSAGES];
     struct bundle bundles[BATCH_MESSAGES];
     struct wgfp_aead_packet sealing[BATCH_MESSAGES];
     struct udp_batch sending;
-    _Alignas(MESSAGE_ALIGN) uint8_t arena[ARENA_BYTES];
+    uint8_t arena[ARENA_BYTES]; /* one message behind the other: the kernel copies few long pieces faster */
 };
 
 int outbound_new(struct outbound **out, struct wgfp_datapath *datapath)
 {
-    *out = aligned_alloc(MESSAGE_ALIGN, sizeof **out);
+    *out = malloc(sizeof **out);
     if (*out == NULL)
         return WGFP_ERR_MEMORY;
     (*out)->datapath = datapath;
     (*out)->udp4 = (*out)->udp6 = -1;
-    (*out)->count = (*out)->used = (*out)->bytes = (*out)->bundle_count = 0;
+    (*out)->count = (*out)->bytes = (*out)->bundle_count = 0;
     return 0;
 }
 
@@ -104,7 +102,7 @@ static uint8_t *message_begin(struct outbound *out, uint32_t most, uint64_t now)
     if (out->count == BATCH_MESSAGES || out->bytes + most + MESSAGE_OVERHEAD > BATCH_BYTES)
         outbound_flush(out, now);
 
-    uint8_t *data = out->arena + out->used + MESSAGE_ALIGN - MESSAGE_HEADER;
+    uint8_t *data = out->arena + out->bytes;
 
     out->messages[out->count] = (struct message){.data = data, .next = END};
     return data + MESSAGE_HEADER;
@@ -119,7 +117,6 @@ static void message_done(struct outbound *out, struct peer *peer, uint32_t lengt
     message->padded = padded_length(length, atomic_load_explicit(&out->datapath->mtu, memory_order_relaxed));
     message->tos = length > 0 ? ip_ecn(packet) : 0;
     memset(packet + length, 0, message->padded - length);
-    out->used += (MESSAGE_ALIGN + message->padded + MESSAGE_HEADER + MESSAGE_ALIGN - 1) / MESSAGE_ALIGN * MESSAGE_ALIGN;
     out->bytes += message->padded + MESSAGE_OVERHEAD;
     bundle_add(out, peer, out->count++);
 }
@@ -300,7 +297,7 @@ void outbound_flush(struct outbound *out, uint64_t now)
         wgfp_aead_seal(out->datapath->aead, bundle->keypair->session.sending_key, out->sealing, bundle->sealed);
         bundle_send(out, bundle);
     }
-    out->count = out->used = out->bytes = out->bundle_count = 0;
+    out->count = out->bytes = out->bundle_count = 0;
 }
 
 /* -- What waited ------------------------------------------------------------------------------------ */
