@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from wgpy.interface import Interface
+from wgpy.settings import Settings
+from wgpy.traffic import tun_offloads
 from wgpy.tun import Tun
 
 from .daemonise import daemonise
@@ -88,10 +90,13 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
         drop_privileges()
     except StartError as error:
         return _fail(error, _FAILURE)
-    except OSError as error:
+    except (OSError, MemoryError) as error:
         return _fail(StartError(f"cannot start: {error}"), _FAILURE)
-    with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-        runner.run(_serve(interface, socket_file, connections, ready))
+    try:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            runner.run(_serve(interface, socket_file, connections, ready))
+    except StartError as error:
+        return _fail(error, _FAILURE)
     timestamps.close()
     return 0
 
@@ -107,19 +112,18 @@ def _connection_limit() -> int:
 
 
 def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
-    if options.tun_fd is not None:
-        try:
-            tun = Tun(options.tun_fd)
-        except ValueError as error:
-            raise StartError(f"WG_TUN_FD cannot be used: {error}") from None
-    else:
-        tun = _open_tun(options.interface)
-    return Interface(tun, timestamps=timestamps)
-
-
-def _open_tun(name: str) -> Tun:
+    if options.tun_fd is None:
+        tun = _open_tun(options.interface, options.settings)
+        return Interface(tun, timestamps=timestamps, settings=options.settings)
     try:
-        return Tun.open(name)
+        return Interface(Tun(options.tun_fd), timestamps=timestamps, settings=options.settings)
+    except ValueError as error:
+        raise StartError(f"WG_TUN_FD cannot be used: {error}") from None
+
+
+def _open_tun(name: str, settings: Settings) -> Tun:
+    try:
+        return Tun.open(name, vnet_header=bool(tun_offloads(settings)))
     except OSError as error:
         raise StartError(_why_no_tun(name, error)) from None
 
@@ -153,7 +157,10 @@ async def _serve(
     loop = asyncio.get_running_loop()
     server = UapiServer(interface, connections)
     try:
-        interface.start()
+        try:
+            interface.start()
+        except MemoryError as error:
+            raise StartError(f"cannot start: {error}") from None
         await server.start(socket_file)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, interface.close)

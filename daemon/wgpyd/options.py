@@ -5,14 +5,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from wgpy.settings import Settings, read_settings
 from wgpy.tun import check_name
 
 from .errors import StartError
 
 LOG_LEVELS: Final = ("silent", "error", "verbose", "debug")
+_OF_SETTINGS: Final = {
+    "--datapath": "WGPY_DATAPATH",
+    "--offload": "WGPY_OFFLOAD",
+    "--memory": "WGPY_MEMORY",
+    "--workers": "WGPY_WORKERS",
+}
 
 HELP: Final = """\
-usage: wgpyd [-f|--foreground] INTERFACE
+usage: wgpyd [OPTION]... INTERFACE
        wgpyd --help | --version
 
 Makes the WireGuard interface INTERFACE, a TUN device, and serves it until it is deleted. It goes to the
@@ -29,15 +36,22 @@ or all of it by wg-quick, where the kernel has no WireGuard of its own:
     WG_QUICK_USERSPACE_IMPLEMENTATION=wgpyd wg-quick up wg0
 
 options:
-  -f, --foreground   stay in the foreground and log to standard error
-  --version          print the version
-  -h, --help         print this text
+  -f, --foreground            stay in the foreground and log to standard error
+  --datapath=native|portable  move packets in threads of C (the default where that was built), or in Python
+  --offload=all|none|LIST     what the kernel may do for many packets at once: some of
+                              checksum,tso,uso,gso,gro; without what a kernel does wrongly
+  --memory=normal|small       take less memory, for hosts that have little
+  --workers=N                 pairs of threads, 1 (the default) to 16: for many peers on many processors
+  --version                   print the version
+  -h, --help                  print this text
 
 environment:
   LOG_LEVEL                   silent, error (the default), verbose or debug
   WG_PROCESS_FOREGROUND=1     the same as --foreground
   WG_TUN_FD                   an open TUN descriptor to use instead of making INTERFACE
   WG_UAPI_FD                  a listening descriptor to use instead of /var/run/wireguard/INTERFACE.sock
+  WGPY_DATAPATH, WGPY_OFFLOAD, WGPY_MEMORY, WGPY_WORKERS
+                              the same as the options of these names, which go before
   STATE_DIRECTORY             where the clock of each key is kept, instead of /var/lib/wgpyd
 """
 
@@ -56,15 +70,22 @@ class Options:
     tun_fd: int | None
     uapi_fd: int | None
     state_directory: str
+    settings: Settings
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """Raises UsageError for a command line, StartError for an environment that makes no sense."""
     foreground = environment.get("WG_PROCESS_FOREGROUND") == "1"
+    environment = dict(environment)
     names = []
     for argument in arguments:
+        option, _, value = argument.partition("=")
         if argument in ("-f", "--foreground"):
             foreground = True
+        elif option in _OF_SETTINGS:
+            if not value:
+                raise UsageError(f"{option} wants a value, as in `{option}=…`; see `wgpyd --help`")
+            environment[_OF_SETTINGS[option]] = value
         elif argument.startswith("-"):
             raise UsageError(f"there is no option {argument}; see `wgpyd --help`")
         else:
@@ -79,7 +100,15 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         uapi_fd=_descriptor(environment, "WG_UAPI_FD"),
         # systemd separates several by colons.
         state_directory=environment.get("STATE_DIRECTORY", "").partition(":")[0] or "/var/lib/wgpyd",
+        settings=_settings(environment),
     )
+
+
+def _settings(environment: Mapping[str, str]) -> Settings:
+    try:
+        return read_settings(environment)
+    except ValueError as error:
+        raise StartError(str(error)) from None
 
 
 def _interface(name: str) -> str:

@@ -36,6 +36,7 @@ class UapiServer:
         self._silent: dict[_Task, None] = {}
         self._tasks: set[_Task] = set()
         self._unfinished_bytes = 0
+        self._server: asyncio.Server | None = None
 
     async def start(self, socket_file: SocketFile) -> None:
         self._server = await asyncio.start_unix_server(
@@ -43,7 +44,8 @@ class UapiServer:
         )
 
     def close(self) -> None:
-        self._server.close()
+        if self._server is not None:
+            self._server.close()
         for task in self._tasks:
             task.cancel()
 

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from wgpy.settings import Offload, read_settings
 from wgpyd.errors import StartError
 from wgpyd.options import HELP, Options, UsageError, read_options
 
@@ -16,6 +17,7 @@ def test_the_name_of_an_interface_is_all_it_needs() -> None:
         tun_fd=None,
         uapi_fd=None,
         state_directory="/var/lib/wgpyd",
+        settings=read_settings({}),
     )
 
 
@@ -43,6 +45,33 @@ def test_open_descriptors_can_be_given() -> None:
 
 def test_the_first_state_directory_of_systemd_is_used() -> None:
     assert read_options(["wg0"], {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}).state_directory == "/var/lib/a"
+
+
+def test_an_option_goes_before_the_variable_of_its_name() -> None:
+    arguments = ["--datapath=portable", "--offload=none", "--memory=small", "--workers=2", "wg0"]
+    environment = {"WGPY_OFFLOAD": "gso", "WGPY_WORKERS": "3"}
+
+    settings = read_options(arguments, environment).settings
+
+    assert not settings.native
+    assert settings.offloads == frozenset()
+    assert settings.small
+    assert settings.workers == 2
+
+
+def test_a_variable_counts_where_there_is_no_option() -> None:
+    assert read_options(["wg0"], {"WGPY_OFFLOAD": "gso"}).settings.offloads == {Offload.GSO}
+
+
+@pytest.mark.parametrize("argument", ["--datapath", "--offload="])
+def test_an_option_without_its_value_is_refused(argument: str) -> None:
+    with pytest.raises(UsageError, match="wants a value"):
+        read_options([argument, "wg0"], {})
+
+
+def test_a_setting_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(StartError, match="WGPY_DATAPATH is `fast`"):
+        read_options(["--datapath=fast", "wg0"], {})
 
 
 @pytest.mark.parametrize(
