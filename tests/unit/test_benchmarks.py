@@ -1,11 +1,13 @@
 """The benchmark's arithmetic: what tools print becomes samples, samples become figures, figures a table."""
 
+import argparse
 import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks.flood.__main__ import read_rate
+from benchmarks.micro.path.path import read_count, read_numbers
 from benchmarks.netns.implementations import Implementation, Role, go_build, read_implementation
 from benchmarks.netns.measures import MEASURES, Measure, measures_of, read_rows
 from benchmarks.netns.readings import (
@@ -118,6 +120,23 @@ def test_a_flood_says_what_rate_it_reached() -> None:
 def test_a_flood_that_failed_says_why(text: str) -> None:
     with pytest.raises(MeasureFailed, match=text.strip() or "nothing"):
         read_rate(text)
+
+
+def test_instructions_are_read_behind_whatever_else_the_emulator_says() -> None:
+    assert read_count("qemu-aarch64: a warning\ninstructions: 123456\n") == 123456
+
+
+@pytest.mark.parametrize("text", ["qemu-aarch64: unknown option\n", ""])
+def test_an_emulator_that_did_not_count_says_why(text: str) -> None:
+    with pytest.raises(ValueError, match=text.strip() or "nothing"):
+        read_count(text)
+
+
+@pytest.mark.parametrize("text", ["0", "46", "8,", "x"])
+def test_numbers_of_packets_that_no_superpacket_has_are_refused(text: str) -> None:
+    assert read_numbers("1,8,45") == [1, 8, 45]
+    with pytest.raises(argparse.ArgumentTypeError, match="from 1 to 45"):
+        read_numbers(text)
 
 
 # -- Which rows -----------------------------------------------------------------------------------

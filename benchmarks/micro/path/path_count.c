@@ -1,0 +1,311 @@
+/* Runs parts of the C data path a number of times, so that a counter of instructions can tell what each costs.
+ *
+ *     path_count MODE PACKETS TIMES
+ *
+ * A TCP superpacket of so many packets passes from one data path to another, by system calls that are made here and do
+ * nothing but copy. Each mode does what the one before does, and one thing more, so differences are what counts:
+ *
+ *     copy      the superpacket is read from the TUN
+ *     out       and sent: routed, cut, summed, sealed, handed to the socket
+ *     carry     and carried to the other end, as the kernel would
+ *     in        and received: opened, checked against replay and routes, joined, written to the TUN
+ *
+ * Two modes are by themselves, the cipher over the same packets in one call: seal, open.
+ */
+#include "internal.h"
+
+#include "checksum.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/udp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+enum {
+    MTU = 1420,
+    TRANSPORT = 20, /* where the TCP header begins, and its length with timestamps */
+    TCP_HEADER = 32,
+    HEADERS = TRANSPORT + TCP_HEADER,
+    SEGMENT = MTU - HEADERS,
+    MOST_PACKETS = 45,
+    MESSAGE = MTU + MESSAGE_OVERHEAD,
+    STRIDE = 1536, /* a packet for the cipher, aligned */
+    PORT = 51820,
+    LOCAL_INDEX = 7,
+    TUN = 1001, /* descriptors: the sender's, and the receiver's one more */
+    UDP = 2001,
+};
+
+static const uint8_t addresses[2][4] = {{10, 0, 0, 1}, {10, 0, 0, 2}};
+
+static struct {
+    struct wgfp_vnet vnet;
+    uint8_t packet[HEADERS + MOST_PACKETS * SEGMENT];
+    size_t length;
+    bool waits; /* at the sender's TUN */
+} tun;
+
+/* What was sent as one, until it is received. */
+static struct {
+    uint8_t bytes[MOST_PACKETS * MESSAGE];
+    size_t length;
+    bool waits;
+} wire;
+
+static bool carrying;
+static size_t written;
+static uint8_t scratch[MOST_PACKETS * MESSAGE];
+
+static void fail(const char *sentence, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+static void fail(const char *sentence, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, sentence);
+    fputs("path_count: ", stderr);
+    vfprintf(stderr, sentence, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(1);
+}
+
+/* -- System calls ----------------------------------------------------------------------------------- */
+
+static ssize_t nothing_waits(void)
+{
+    errno = EAGAIN;
+    return -1;
+}
+
+static ssize_t read_superpacket(int fd, const struct iovec *slices, int n)
+{
+    if (fd != TUN || !tun.waits || n != 2)
+        return nothing_waits();
+    tun.waits = false;
+    memcpy(slices[0].iov_base, &tun.vnet, sizeof tun.vnet);
+    memcpy(slices[1].iov_base, tun.packet, tun.length);
+    return (ssize_t)(sizeof tun.vnet + tun.length);
+}
+
+static ssize_t count_written(int fd, const struct iovec *slices, int n)
+{
+    size_t length = 0;
+
+    (void)fd;
+    for (int i = 0; i < n; i++)
+        length += slices[i].iov_len;
+    written += length - sizeof tun.vnet;
+    return (ssize_t)length;
+}
+
+static int carry_sent(int fd, struct mmsghdr *messages, unsigned n, int flags)
+{
+    (void)fd, (void)flags;
+    if (n != 1)
+        fail("%u messages were sent, not one", n);
+    const struct msghdr *message = &messages[0].msg_hdr;
+
+    for (size_t i = 0; carrying && i < message->msg_iovlen; i++) {
+        memcpy(wire.bytes + wire.length, message->msg_iov[i].iov_base, message->msg_iov[i].iov_len);
+        wire.length += message->msg_iov[i].iov_len;
+        wire.waits = true;
+    }
+    return 1;
+}
+
+static void label_received(struct msghdr *message)
+{
+    const struct sockaddr_in source = {
+        .sin_family = AF_INET, .sin_port = htons(PORT), .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+    };
+    struct cmsghdr *header = CMSG_FIRSTHDR(message);
+    const int size = MESSAGE;
+
+    memcpy(message->msg_name, &source, sizeof source);
+    *header = (struct cmsghdr){.cmsg_level = IPPROTO_UDP, .cmsg_type = UDP_GRO, .cmsg_len = CMSG_LEN(sizeof size)};
+    memcpy(CMSG_DATA(header), &size, sizeof size);
+    message->msg_controllen = header->cmsg_len;
+}
+
+static int receive_carried(int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout)
+{
+    (void)n, (void)flags, (void)timeout;
+    if (fd != UDP + 1 || !wire.waits)
+        return (int)nothing_waits();
+    memcpy(messages[0].msg_hdr.msg_iov[0].iov_base, wire.bytes, wire.length);
+    messages[0].msg_len = (unsigned)wire.length;
+    label_received(&messages[0].msg_hdr);
+    wire.waits = false;
+    wire.length = 0;
+    return 1;
+}
+
+static uint64_t now(void)
+{
+    return 1;
+}
+
+static const struct wgfp_system calls = {
+    .readv = read_superpacket, .writev = count_written,
+    .recvmmsg = receive_carried, .sendmmsg = carry_sent,
+    .now = now,
+};
+
+/* -- Ends of a tunnel ------------------------------------------------------------------------------- */
+
+/* end: 0 sends, 1 receives. */
+static struct wgfp_datapath *datapath_make(uint32_t end)
+{
+    const uint8_t *remote = addresses[1 - end];
+    const struct wgfp_queue queue = {.tun = TUN + (int)end, .udp4 = UDP + (int)end, .udp6 = -1};
+    const struct wgfp_settings settings = {
+        .queues = &queue, .queue_count = 1, .vnet_header = 1, .staged_bytes = 1 << 20, .system = &calls,
+        .offloads = OFFLOAD_TUN_TCP | OFFLOAD_TUN_UDP | OFFLOAD_UDP_SEGMENT,
+    };
+    const struct wgfp_endpoint endpoint = {.address = {127, 0, 0, 1}, .size = 4, .port = PORT};
+    const struct wgfp_session session = {
+        .sending_key = {(uint8_t)end}, .receiving_key = {(uint8_t)(1 - end)},
+        .local_index = LOCAL_INDEX, .remote_index = LOCAL_INDEX,
+        .reject_after_time = NEVER, .rekey_after_sent_time = NEVER, .rekey_after_received_time = NEVER,
+    };
+    struct wgfp_datapath *datapath;
+    uint32_t peer;
+
+    if (wgfp_datapath_new(&datapath, &settings) != 0 || wgfp_peer_add(datapath, &peer) != 0 ||
+        wgfp_route_set(datapath, peer, remote, sizeof addresses[0], 32) != 0 ||
+        wgfp_keypair_install(datapath, peer, &session) != 0)
+        fail("a data path cannot be made");
+    wgfp_datapath_set_mtu(datapath, MTU);
+    wgfp_peer_set_endpoint(datapath, peer, &endpoint);
+    if (wgfp_keypair_use(datapath, peer, LOCAL_INDEX, 0, now()) != 0)
+        fail("the keypair cannot be used");
+    return datapath;
+}
+
+static void check_drops(const struct wgfp_datapath *datapath)
+{
+    uint64_t counts[WGFP_DROPS];
+
+    wgfp_drops(datapath, counts);
+    for (uint32_t i = 0; i < WGFP_DROPS; i++) {
+        if (counts[i] != 0)
+            fail("packets were dropped: %s", wgfp_drop_name(i));
+    }
+}
+
+/* As the kernel hands it out: all headers but the lengths of one packet, the checksum begun. */
+static void superpacket_make(uint32_t packets)
+{
+    uint8_t *ip = tun.packet, *tcp = ip + TRANSPORT;
+
+    tun.length = HEADERS + packets * SEGMENT;
+    memset(tun.packet, 0x5a, tun.length);
+    memset(tun.packet, 0, HEADERS);
+    ip[0] = 0x45;
+    ip[2] = (uint8_t)(tun.length >> 8);
+    ip[3] = (uint8_t)tun.length;
+    ip[6] = 0x40; /* do not fragment */
+    ip[8] = 64;
+    ip[9] = IPPROTO_TCP;
+    memcpy(ip + 12, addresses, sizeof addresses);
+    wgfp_checksum_store(ip + 10, wgfp_sum(ip, TRANSPORT));
+    tcp[12] = TCP_HEADER / 4 << 4;
+    tcp[13] = 0x10; /* ACK */
+    memcpy(tcp + 20, "\1\1\10\12", 4); /* timestamps */
+    wgfp_sum_store(tcp + 16, wgfp_sum_pseudo4(ip + 12, IPPROTO_TCP, (uint16_t)(tun.length - TRANSPORT)));
+    tun.vnet = (struct wgfp_vnet){
+        .flags = WGFP_VNET_NEEDS_CSUM, .gso_type = packets > 1 ? WGFP_VNET_TCP4 : 0, .hdr_len = HEADERS,
+        .gso_size = packets > 1 ? SEGMENT : 0, .csum_start = TRANSPORT, .csum_offset = 16,
+    };
+}
+
+/* -- Modes ------------------------------------------------------------------------------------------ */
+
+enum mode { COPY, OUT, CARRY, IN, SEAL, OPEN, MODES };
+
+static const char *const mode_names[MODES] = {"copy", "out", "carry", "in", "seal", "open"};
+
+static void run_path(enum mode mode, uint32_t packets, uint32_t times)
+{
+    struct wgfp_datapath *sender = datapath_make(0), *receiver = datapath_make(1);
+    struct iovec room[2] = {{scratch, sizeof tun.vnet}, {scratch + 64, sizeof scratch - 64}};
+
+    superpacket_make(packets);
+    carrying = mode >= CARRY;
+    for (uint32_t i = 0; i < times; i++) {
+        tun.waits = true;
+        if (mode == COPY)
+            (void)read_superpacket(TUN, room, 2);
+        else
+            wgfp_datapath_step(sender);
+        if (mode == IN) {
+            wgfp_datapath_step(receiver);
+        } else if (mode == CARRY) {
+            memcpy(scratch, wire.bytes, wire.length);
+            wire.length = 0;
+            wire.waits = false;
+        }
+    }
+    check_drops(sender);
+    check_drops(receiver);
+    if (mode == IN && written != times * tun.length)
+        fail("%zu bytes arrived, and %zu were sent", written, times * tun.length);
+    wgfp_datapath_free(sender);
+    wgfp_datapath_free(receiver);
+}
+
+static void run_cipher(enum mode mode, uint32_t packets, uint32_t times)
+{
+    static _Alignas(64) uint8_t sealed[MOST_PACKETS * STRIDE], opened[MOST_PACKETS * STRIDE];
+    const struct wgfp_aead_kernel *kernel = wgfp_aead_kernel_best();
+    struct wgfp_aead_packet sealing[MOST_PACKETS], opening[MOST_PACKETS];
+    const uint8_t key[32] = {1};
+
+    for (uint32_t i = 0; i < packets; i++) {
+        uint8_t *data = sealed + (size_t)i * STRIDE;
+
+        sealing[i] = (struct wgfp_aead_packet){.src = data, .dst = data, .counter = i, .length = MTU};
+        opening[i] = sealing[i];
+        opening[i].dst = opened + (size_t)i * STRIDE;
+    }
+    wgfp_aead_seal(kernel, key, sealing, packets);
+    for (uint32_t i = 0; i < times; i++) {
+        if (mode == SEAL)
+            wgfp_aead_seal(kernel, key, sealing, packets);
+        else
+            wgfp_aead_open(kernel, key, opening, packets);
+    }
+    if (mode == OPEN && !opening[packets - 1].ok)
+        fail("what was sealed cannot be opened");
+}
+
+int main(int argc, char **argv)
+{
+    unsigned mode = 0;
+
+    if (argc != 4) {
+        fputs("usage: path_count MODE PACKETS TIMES\n", stderr);
+        return 2;
+    }
+    while (mode < MODES && strcmp(argv[1], mode_names[mode]) != 0)
+        mode++;
+    const unsigned long packets = strtoul(argv[2], NULL, 10), times = strtoul(argv[3], NULL, 10);
+
+    if (mode == MODES || packets < 1 || packets > MOST_PACKETS || times < 1)
+        fail("there is no mode %s for %s packets, %s times", argv[1], argv[2], argv[3]);
+    if (mode < SEAL)
+        run_path(mode, (uint32_t)packets, (uint32_t)times);
+    else
+        run_cipher(mode, (uint32_t)packets, (uint32_t)times);
+    puts(wgfp_aead_kernel_name(wgfp_aead_kernel_best()));
+    return 0;
+}
