@@ -135,15 +135,17 @@ static void bundle_accept(struct inbound *in, const struct bundle *bundle, uint6
         drop_count(in->datapath, WGFP_DROP_REPLAYED_COUNTER, replayed);
 }
 
-/* Is the packet one that may come from this peer? Otherwise it is counted. */
-static bool packet_is_good(struct inbound *in, uint8_t *packet, uint32_t padded, uint32_t peer, uint32_t outer_ecn)
+/* Is the packet one that may come from this peer? Otherwise it is counted. like: one that may, or NULL. */
+static bool packet_is_good(struct inbound *in, uint8_t *packet, uint32_t padded, uint32_t peer, uint32_t outer_ecn,
+                           const uint8_t *like)
 {
     const uint32_t length = ip_stated_length(packet, padded);
     enum wgfp_drop reason;
 
     if (length == 0 || length > padded)
         reason = WGFP_DROP_INVALID_PACKET;
-    else if (ip_owner_of_source(in->datapath->routes, packet) != peer)
+    else if (!(like != NULL && ip_same_source(packet, like)) &&
+             ip_owner_of_source(in->datapath->routes, packet) != peer)
         reason = WGFP_DROP_SOURCE_NOT_ALLOWED;
     else if (outer_ecn != 0 && !ip_decapsulate_ecn(packet, outer_ecn))
         reason = WGFP_DROP_ECN_CONGESTION;
@@ -151,6 +153,26 @@ static bool packet_is_good(struct inbound *in, uint8_t *packet, uint32_t padded,
         return true;
     drop_count(in->datapath, reason, 1);
     return false;
+}
+
+/* Hand on the packets of this peer's opened messages. */
+static void bundle_check(struct inbound *in, const struct bundle *bundle)
+{
+    const uint32_t peer = bundle->keypair->peer->number;
+    const uint8_t *like = NULL;
+    uint32_t at = bundle->first;
+
+    for (uint32_t i = 0; i < bundle->count; i++) {
+        const struct wgfp_aead_packet *opened = &in->opening[i];
+
+        if (opened->ok && opened->length > 0 &&
+            packet_is_good(in, opened->dst, opened->length, peer, in->datagrams[at].origin->ecn, like)) {
+            in->packets[in->packet_count++] = (struct wgfp_packet){
+                .data = opened->dst, .length = ip_stated_length(opened->dst, opened->length)};
+            like = opened->dst;
+        }
+        at = in->datagrams[at].next;
+    }
 }
 
 static void bundle_open(struct inbound *in, const struct bundle *bundle, uint64_t now)
@@ -169,16 +191,7 @@ static void bundle_open(struct inbound *in, const struct bundle *bundle, uint64_
     }
     wgfp_aead_open(in->datapath->aead, keypair->session.receiving_key, in->opening, bundle->count);
     bundle_accept(in, bundle, now);
-    at = bundle->first;
-    for (uint32_t i = 0; i < bundle->count; i++) {
-        const struct wgfp_aead_packet *opened = &in->opening[i];
-
-        if (opened->ok && opened->length > 0 &&
-            packet_is_good(in, opened->dst, opened->length, keypair->peer->number, in->datagrams[at].origin->ecn))
-            in->packets[in->packet_count++] = (struct wgfp_packet){
-                .data = opened->dst, .length = ip_stated_length(opened->dst, opened->length)};
-        at = in->datagrams[at].next;
-    }
+    bundle_check(in, bundle);
 }
 
 static void inbound_flush(struct inbound *in, int tun, uint64_t now)

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The packet's length by its own header, which may not be the real one; 0 for what is no IP packet. An IPv6 jumbogram
  * states no more than its header, as RFC 2675 is not spoken here. */
@@ -36,6 +37,14 @@ static inline uint32_t ip_owner_of_destination(const struct wgfp_allowedips *rou
 {
     return packet[0] >> 4 == 4 ? wgfp_allowedips_lookup4(routes, packet + 16)
                                : wgfp_allowedips_lookup6(routes, packet + 24);
+}
+
+/* Have both the same source address? */
+static inline bool ip_same_source(const uint8_t *packet, const uint8_t *other)
+{
+    if (packet[0] >> 4 == 4)
+        return other[0] >> 4 == 4 && memcmp(packet + 12, other + 12, 4) == 0;
+    return other[0] >> 4 == 6 && memcmp(packet + 8, other + 8, 16) == 0;
 }
 
 /* The ECN field: the low bits of IPv4's TOS or IPv6's traffic class. */
