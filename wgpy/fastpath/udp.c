@@ -52,10 +52,11 @@ static bool run_takes(const struct udp_run *run, uint32_t length, uint32_t tos)
 
 void udp_batch_add(struct udp_batch *batch, uint8_t *data, uint32_t length, uint32_t tos)
 {
-    struct udp_run *run = &batch->runs[batch->runs_count - 1];
-    struct iovec *slice = &batch->slices[batch->slices_count - 1];
+    const bool empty = batch->runs_count == 0;
+    struct udp_run *run = empty ? NULL : &batch->runs[batch->runs_count - 1];
+    struct iovec *slice = empty ? NULL : &batch->slices[batch->slices_count - 1];
 
-    if (batch->runs_count == 0 || !batch->segment || !run_takes(run, length, tos)) {
+    if (empty || !batch->segment || !run_takes(run, length, tos)) {
         run = &batch->runs[batch->runs_count++];
         *run = (struct udp_run){.first_slice = batch->slices_count, .size = length, .tos = tos};
     }
