@@ -11,7 +11,17 @@ from typing import Final
 
 from wgpy.engine.errors import StateError
 from wgpy.interface import Interface
-from wgpy.uapi import DeviceUpdate, GetRequest, Request, RequestParser, UapiError, encode_errno, encode_status
+from wgpy.uapi import (
+    CountersRequest,
+    DeviceUpdate,
+    GetRequest,
+    Request,
+    RequestParser,
+    UapiError,
+    encode_counters,
+    encode_errno,
+    encode_status,
+)
 
 from .socketfile import BACKLOG, SocketFile
 
@@ -99,6 +109,9 @@ class UapiServer:
             case GetRequest():
                 for chunk in encode_status(await self._interface.status()):
                     await _write(writer, chunk)
+            case CountersRequest():
+                counters = self._interface.counters()
+                await _write(writer, encode_counters({why.value: n for why, n in counters.items()}))
             case DeviceUpdate():
                 await _write(writer, encode_errno(await self._configure(request)))
             case UapiError():

@@ -205,7 +205,7 @@ def test_a_completion_script_names_all_commands_and_options(shell: str) -> None:
     ("line", "expected"),
     [
         ("wgpy gen", {"genkey", "genpsk"}),
-        ("wgpy show --", {"--help", "--json", "--show-keys"}),
+        ("wgpy show --", {"--counters", "--help", "--json", "--show-keys"}),
         ("wgpy completion f", {"fish"}),
     ],
 )

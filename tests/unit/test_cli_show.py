@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from wgpy.cli.show import ago, json_value, size, text
+from wgpy.cli.show import ago, counters_text, json_value, size, text
 from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.uapi import DeviceStatus, PeerStatus, parse_prefix
@@ -128,3 +128,16 @@ def test_times_are_words(seconds: int, words: str) -> None:
 )
 def test_sizes_have_units(number: int, words: str) -> None:
     assert size(number) == words
+
+
+def test_counters_are_listed_with_the_most_frequent_first() -> None:
+    assert counters_text("wg0", {"malformed": 1, "send_failed": 7, "invalid_mac1": 1}).splitlines() == [
+        "interface: wg0",
+        "  send_failed: 7",
+        "  invalid_mac1: 1",
+        "  malformed: 1",
+    ]
+
+
+def test_an_interface_that_dropped_nothing_says_so() -> None:
+    assert counters_text("wg0", {}).splitlines() == ["interface: wg0", "  nothing was dropped"]

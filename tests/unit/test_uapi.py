@@ -3,6 +3,7 @@
 Restated from https://www.wireguard.com/xplatform/ and from what `wg` sends and reads.
 """
 
+from errno import EINVAL
 from socket import if_indextoname
 
 import pytest
@@ -11,9 +12,11 @@ from wgpy.engine.actions import AllowedIP
 from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.uapi import (
+    COUNTERS_REQUEST,
     MAX_LINE_LENGTH,
     MAX_REQUEST_LINES,
     AllowedIPChange,
+    CountersRequest,
     DeviceStatus,
     DeviceUpdate,
     GetRequest,
@@ -22,8 +25,10 @@ from wgpy.uapi import (
     Request,
     RequestParser,
     UapiError,
+    decode_counters,
     decode_errno,
     decode_status,
+    encode_counters,
     encode_errno,
     encode_set,
     encode_status,
@@ -447,3 +452,21 @@ def test_an_error_number_reads_back(number: int) -> None:
 
 def test_a_set_without_settings_is_just_its_frame() -> None:
     assert encode_set(DeviceUpdate()) == b"set=1\n\n"
+
+
+def test_counters_are_asked_for_and_read_back_without_zeros() -> None:
+    assert requests(COUNTERS_REQUEST.decode()) == [CountersRequest()]
+    answer = encode_counters({"malformed": 2, "send_failed": 0, "invalid_mac1": 2**64 - 1})
+    assert decode_counters(answer) == {"malformed": 2, "invalid_mac1": 2**64 - 1}
+
+
+def test_a_request_for_counters_has_no_settings() -> None:
+    (error,) = requests("counters=1\nlisten_port=1\n\n")
+    assert isinstance(error, UapiError)
+    assert error.errno == EINVAL
+
+
+@pytest.mark.parametrize("answer", [b"", b"errno=22\n\n", b"malformed=x\nerrno=0\n\n"])
+def test_an_answer_without_counters_is_an_error(answer: bytes) -> None:
+    with pytest.raises(UapiError):
+        decode_counters(answer)

@@ -16,6 +16,7 @@ from wgpy.uapi import (
     DeviceUpdate,
     PeerUpdate,
     RequestParser,
+    encode_counters,
     encode_errno,
     encode_status,
     parse_prefix,
@@ -86,6 +87,17 @@ def test_a_daemon_that_answers_before_it_has_read_all_is_heard(tmp_path: Path) -
         with pytest.raises(InterfaceError, match="Invalid argument"):
             uapi_client.set_("wg0", DeviceUpdate(peers=[peer]), tmp_path)
         thread.join(5)
+
+
+def test_counters_are_told_by_name(tmp_path: Path) -> None:
+    with daemon(tmp_path, encode_counters({"malformed": 3})):
+        assert uapi_client.counters("wg0", tmp_path) == {"malformed": 3}
+
+
+@pytest.mark.parametrize("answer", [b"", encode_errno(-22)], ids=["hangs up", "refuses"])
+def test_a_daemon_that_knows_no_counters_is_said_to(tmp_path: Path, answer: bytes) -> None:
+    with daemon(tmp_path, answer), pytest.raises(InterfaceError, match="wg0 does not count what it drops"):
+        uapi_client.counters("wg0", tmp_path)
 
 
 @pytest.mark.parametrize("answer", [b"", b"listen_port=1\n", b"listen_port=x\nerrno=0\n\n"])

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from wgpy.engine.errors import DropReason
 from wgpy.interface import Interface
 from wgpy.keys import PrivateKey
 from wgpy.tun import PacketSocket
-from wgpy.uapi import GET_REQUEST, decode_status
+from wgpy.uapi import COUNTERS_REQUEST, GET_REQUEST, decode_counters, decode_status
 from wgpyd.server import UapiServer
 from wgpyd.socketfile import SocketFile
 
@@ -87,6 +88,23 @@ def test_it_answers_get_and_set(tmp_path: Path) -> None:
             status = decode_status(await daemon.ask(GET_REQUEST))
             assert status.private_key == OURS
             assert [peer.public_key.hex() for peer in status.peers] == [ALICE]
+
+    asyncio.run(scenario())
+
+
+def test_it_tells_what_was_dropped(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path) as daemon:
+            assert decode_counters(await daemon.ask(COUNTERS_REQUEST)) == {}
+            port = decode_status(await daemon.ask(GET_REQUEST)).listen_port
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(b"hello", ("127.0.0.1", port))
+            async with asyncio.timeout(PATIENCE):
+                dropped: dict[str, int] = {}
+                while not dropped:
+                    dropped = decode_counters(await daemon.ask(COUNTERS_REQUEST))
+
+            assert dropped == {DropReason.UNKNOWN_TYPE.value: 1}
 
     asyncio.run(scenario())
 

@@ -10,7 +10,7 @@ import wgpy
 from wgpy.cli import completion
 from wgpy.cli.errors import CommandError
 from wgpy.cli.keys import genkey, genpsk, pubkey
-from wgpy.cli.show import show
+from wgpy.cli.show import show, show_counters
 from wgpy.cli.tunnel import down, up
 from wgpy.config import ConfigError
 from wgpy.uapi.client import InterfaceError
@@ -21,7 +21,10 @@ _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    show(arguments.interface, as_json=arguments.json, show_keys=arguments.show_keys)
+    if arguments.counters:
+        show_counters(arguments.interface, as_json=arguments.json)
+    else:
+        show(arguments.interface, as_json=arguments.json, show_keys=arguments.show_keys)
 
 
 def _completion(arguments: argparse.Namespace) -> None:
@@ -95,6 +98,7 @@ Examples:
   wgpy show                 every interface
   wgpy show wg0             one
   wgpy show wg0 --json      for programs: an object with one member per interface
+  wgpy show wg0 --counters  how many packets and messages wgpyd dropped, and why
 No "latest handshake" means that the peer has never answered: check its Endpoint, both public keys,
 and that UDP passes between the two hosts.""",
         (
@@ -103,6 +107,9 @@ and that UDP passes between the two hosts.""",
             ),
             _Argument(("--json",), {"action": "store_true", "help": "print JSON; secrets are left out"}),
             _Argument(("--show-keys",), {"action": "store_true", "help": "print the secret keys as well"}),
+            _Argument(
+                ("--counters",), {"action": "store_true", "help": "print instead what was dropped, by reason"}
+            ),
         ),
     ),
     _Command(

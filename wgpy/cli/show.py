@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from wgpy.engine.constants import SECOND
@@ -24,6 +24,16 @@ def show(interface: str, *, as_json: bool, show_keys: bool) -> None:
         print("wgpy: no interface is up; `wgpy up FILE` brings one up.", file=sys.stderr)
     now = time.time_ns()
     print("\n".join(text(name, status, now, show_keys=show_keys) for name, status in states.items()), end="")
+
+
+def show_counters(interface: str, *, as_json: bool) -> None:
+    """Print what one interface, or with "all" every one, has dropped. Raises InterfaceError."""
+    names = uapi_client.interfaces() if interface == "all" else [interface]
+    counters = {name: uapi_client.counters(name) for name in names}
+    if as_json:
+        print(json.dumps(counters, indent=2))
+    else:
+        print("\n".join(counters_text(name, counts) for name, counts in counters.items()), end="")
 
 
 # -- for programs ----------------------------------------------------------------------------------
@@ -75,6 +85,15 @@ def text(name: str, status: DeviceStatus, now: int, *, show_keys: bool) -> str:
         lines.append(f"  fwmark: {status.fwmark:#x}")
     for peer in sorted(status.peers, key=lambda peer: -peer.last_handshake_time):
         lines += ["", *_peer_lines(peer, now, show_keys)]
+    return "\n".join(lines) + "\n"
+
+
+def counters_text(name: str, counters: Mapping[str, int]) -> str:
+    """What an interface dropped, the most frequent reason first."""
+    lines = [f"interface: {name}"]
+    lines += [f"  {why}: {counters[why]}" for why in sorted(counters, key=lambda why: (-counters[why], why))]
+    if not counters:
+        lines.append("  nothing was dropped")
     return "\n".join(lines) + "\n"
 
 

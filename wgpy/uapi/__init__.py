@@ -4,11 +4,20 @@ Sans-IO but for `client`. Used by the daemon that serves it and by whoever confi
 https://www.wireguard.com/xplatform/
 """
 
-from .answers import decode_errno, decode_status, encode_errno, encode_status
+from .answers import (
+    decode_counters,
+    decode_errno,
+    decode_status,
+    encode_counters,
+    encode_errno,
+    encode_status,
+)
 from .requests import (
+    COUNTERS_REQUEST,
     GET_REQUEST,
     MAX_LINE_LENGTH,
     MAX_REQUEST_LINES,
+    CountersRequest,
     GetRequest,
     Request,
     RequestParser,
@@ -18,10 +27,12 @@ from .text import format_prefix, parse_endpoint, parse_fwmark, parse_prefix
 from .values import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate, UapiError
 
 __all__ = [
+    "COUNTERS_REQUEST",
     "GET_REQUEST",
     "MAX_LINE_LENGTH",
     "MAX_REQUEST_LINES",
     "AllowedIPChange",
+    "CountersRequest",
     "DeviceStatus",
     "DeviceUpdate",
     "GetRequest",
@@ -30,8 +41,10 @@ __all__ = [
     "Request",
     "RequestParser",
     "UapiError",
+    "decode_counters",
     "decode_errno",
     "decode_status",
+    "encode_counters",
     "encode_errno",
     "encode_set",
     "encode_status",

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from errno import EPROTO
 from itertools import islice
 from typing import Any, Final
@@ -61,6 +61,26 @@ def decode_errno(answer: bytes) -> int:
     if found is None or not answer.endswith(b"\n\n"):
         raise UapiError(EPROTO, "the daemon broke off its answer")
     return int(found[1])
+
+
+def encode_counters(counters: Mapping[str, int]) -> bytes:
+    """The answer to `counters=1`: those that are not zero."""
+    lines = [f"{name}={count}\n" for name, count in sorted(counters.items()) if count]
+    return "".join([*lines, "errno=0\n\n"]).encode()
+
+
+def decode_counters(answer: bytes) -> dict[str, int]:
+    """A whole answer to `counters=1`, by name. Raises UapiError, also if the daemon knows no counters."""
+    if number := decode_errno(answer):
+        raise UapiError(number, "the daemon refused to say its counters: " + os.strerror(abs(number)))
+    counters = {}
+    for line_number, line in enumerate(answer.decode("latin-1").splitlines()[:-2], 1):
+        name, _, count = line.partition("=")
+        try:
+            counters[name] = unsigned(count, 2**64 - 1)
+        except ValueError as error:
+            raise UapiError(EPROTO, str(error), line_number=line_number, line=shown(line)) from None
+    return counters
 
 
 _STATUS_NUMBERS: Final = {

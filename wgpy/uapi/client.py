@@ -11,8 +11,8 @@ from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Final
 
-from .answers import decode_errno, decode_status
-from .requests import GET_REQUEST, encode_set
+from .answers import decode_counters, decode_errno, decode_status
+from .requests import COUNTERS_REQUEST, GET_REQUEST, encode_set
 from .values import DeviceStatus, DeviceUpdate, UapiError
 
 SOCKET_DIRECTORY: Final = Path("/var/run/wireguard")
@@ -47,6 +47,14 @@ def get(interface: str, directory: Path = SOCKET_DIRECTORY) -> DeviceStatus:
         return decode_status(answer)
     except UapiError as error:
         raise _nonsense(interface, error) from None
+
+
+def counters(interface: str, directory: Path = SOCKET_DIRECTORY) -> dict[str, int]:
+    """What an interface dropped, by reason. Raises InterfaceError, also for a daemon that is not wgpyd."""
+    try:
+        return decode_counters(_exchange(interface, directory, COUNTERS_REQUEST))
+    except UapiError:
+        raise InterfaceError(f"the daemon of {interface} does not count what it drops; wgpyd does") from None
 
 
 def set_(interface: str, update: DeviceUpdate, directory: Path = SOCKET_DIRECTORY) -> None:

@@ -23,6 +23,7 @@ from .text import (
 from .values import AllowedIPChange, DeviceUpdate, PeerUpdate, UapiError
 
 GET_REQUEST: Final = b"get=1\n\n"
+COUNTERS_REQUEST: Final = b"counters=1\n\n"
 MAX_LINE_LENGTH: Final = 4096
 MAX_REQUEST_LINES: Final = 2**19  # a few times the largest configuration anybody has; about 80 MiB of values
 
@@ -128,12 +129,18 @@ class GetRequest:
     """`get=1`."""
 
 
-Request = GetRequest | DeviceUpdate | UapiError
+@dataclass(frozen=True, slots=True)
+class CountersRequest:
+    """`counters=1`: what was dropped, and why. wgpyd's own; other daemons refuse it."""
+
+
+Request = GetRequest | CountersRequest | DeviceUpdate | UapiError
+_QUESTIONS: Final[dict[str, Request]] = {"get=1": GetRequest(), "counters=1": CountersRequest()}
 
 
 class _State(Enum):
     BETWEEN = "between requests"
-    GET = "in a get"
+    QUESTION = "in a get or the like"
     SET = "in a set"
     REFUSED = "in a request that is already refused"
     CLOSED = "closed"
@@ -151,6 +158,7 @@ class RequestParser:
         self._state = _State.BETWEEN
         self._tail = ""
         self._requests: list[Request] = []
+        self._question: Request = GetRequest()
         self._set = _SetBuilder()
         self._line_number = 0
         self._error = UapiError(0, "")
@@ -207,8 +215,9 @@ class RequestParser:
 
     def _begin_request(self, line: str) -> None:
         self._line_number = 1
-        if line == "get=1":
-            self._state = _State.GET
+        if line in _QUESTIONS:
+            self._state = _State.QUESTION
+            self._question = _QUESTIONS[line]
         elif line == "set=1":
             self._state = _State.SET
             self._set = _SetBuilder()
@@ -223,7 +232,7 @@ class RequestParser:
         key, equals, value = line.partition("=")
         if not equals:
             self._refuse(EPROTO, "there is no `=`", line)
-        elif self._state is _State.GET:
+        elif self._state is _State.QUESTION:
             self._refuse(EINVAL, "a get has no settings", line)
         else:
             try:
@@ -233,7 +242,7 @@ class RequestParser:
 
     def _refuse(self, number: int, why: str, line: str, *, fatal: bool = False) -> None:
         """`wg` reads the number of a failed `get` as positive and that of a failed `set` as negative."""
-        errno = number if self._state is _State.GET else -number
+        errno = number if self._state is _State.QUESTION else -number
         self._error = UapiError(errno, why, line_number=self._line_number, line=shown(line), fatal=fatal)
         self._set = _SetBuilder()
         self._state = _State.REFUSED
@@ -243,8 +252,8 @@ class RequestParser:
 
     def _end_request(self) -> None:
         match self._state:
-            case _State.GET:
-                self._requests.append(GetRequest())
+            case _State.QUESTION:
+                self._requests.append(self._question)
             case _State.SET:
                 self._requests.append(self._set.finish())
                 self._set = _SetBuilder()
