@@ -9,6 +9,7 @@ from ipaddress import ip_network
 
 import pytest
 
+from wgpy.datapath import native
 from wgpy.engine.actions import AllowedIP
 from wgpy.engine.endpoint import Endpoint
 from wgpy.engine.errors import DropReason
@@ -19,6 +20,14 @@ from wgpy.tun import PacketSocket
 from wgpy.uapi import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
 
 PATIENCE = 10.0  # seconds
+
+
+@pytest.fixture(autouse=True, params=["portable", "native"])
+def data_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of this holds for both."""
+    if request.param == "native" and not native.available():
+        pytest.skip("the C data path is not built")
+    monkeypatch.setenv("WGPY_DATAPATH", request.param)
 
 
 @dataclass(slots=True)
