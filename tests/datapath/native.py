@@ -97,14 +97,17 @@ class World:
 
 
 class NativeUnderTest:
-    """offloads: superpackets to the TUN, with virtio headers, and joined datagrams in both directions."""
+    """offloads: superpackets to the TUN, with virtio headers, and joined datagrams in both directions.
+
+    `path` is the data path itself, `world` where it is; `settle` before using either.
+    """
 
     def __init__(
         self, *, mtu: int = DEFAULT_MTU, accept_strangers: bool = False, offloads: Offload = Offload.NONE
     ) -> None:
         self.world = World()
         self._has_vnet = self._joins = bool(offloads)
-        self._path = NativeDataPath(
+        self.path = NativeDataPath(
             [self.world.queue],
             vnet_header=self._has_vnet,
             offloads=offloads,
@@ -151,7 +154,7 @@ class NativeUnderTest:
             self.world.give_datagrams(data, source, ecn, size)
         self._given.clear()
         self._moment = None
-        self._path.step()
+        self.path.step()
 
     def _begin(self, now: int, inbound: bool) -> None:
         if self._moment != (now, inbound):
@@ -176,42 +179,38 @@ class NativeUnderTest:
     def apply(self, action: DataPathAction, now: int) -> None:
         self.settle()
         self.world.enter(max(now, 1))
-        self._path.apply(action, max(now, 1))
+        self.path.apply(action, max(now, 1))
         if isinstance(action, InstallKeypair):
             self._peers[action.remote_index] = action.peer
 
     def take_events(self) -> list[Event]:
         self.settle()
-        return self._path.take_events()
+        return self.path.take_events()
 
     def next_handshake(self) -> tuple[bytes, Endpoint] | None:
         self.settle()
-        return self._path.next_handshake()
+        return self.path.next_handshake()
 
     @property
     def handshakes_waiting(self) -> int:
         self.settle()
-        return self._path.handshakes_waiting
+        return self.path.handshakes_waiting
 
     def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
         self.settle()
-        return self._path.take_strangers()
+        return self.path.take_strangers()
 
     def activity(self, peer: PeerId) -> PeerActivity:
         self.settle()
-        return self._path.activity(peer)
+        return self.path.activity(peer)
 
     def counters(self) -> Counters:
         self.settle()
-        return self._path.counters()
+        return self.path.counters()
 
     def set_mtu(self, mtu: int) -> None:
         self.settle()
-        self._path.set_mtu(mtu)
-
-    def offloads(self) -> Offload:
-        self.settle()
-        return self._path.offloads()
+        self.path.set_mtu(mtu)
 
 
 Given = list[tuple[bytes, Endpoint, int]]
