@@ -1,7 +1,10 @@
 """Chapter 6: cookies and load. Whitepaper 5.3 and 5.4.7; the limits are the kernel's."""
 
+from socket import AF_INET, inet_pton
+
 import pytest
 
+from wgpy.engine.actions import SetCookieSecret, SetGuard
 from wgpy.engine.endpoint import Endpoint
 from wgpy.engine.errors import DropReason
 
@@ -374,6 +377,49 @@ def test_one_message_takes_one_cookie() -> None:
     bench.run(wp.REKEY_TIMEOUT + wp.JITTER)
     (retry,) = bench.take()
     assert wp.mac2_of(retry) == wp.mac(first, retry[:-16])
+
+
+# -- What the data path is told, so that it can sort before the engine sees a message ----------------
+
+
+def test_the_data_path_is_told_whose_mac1_counts() -> None:
+    bench = Bench()
+    bench.node.device.set_private_key(None, bench.node.now)
+    bench.node.device.set_private_key(bench.node.private_key, bench.node.now)
+    bench.node.settle()
+
+    assert bench.actions_of(SetGuard)[-2:] == [SetGuard(None), SetGuard(bench.node.public_key)]
+
+
+def test_the_data_path_is_told_the_secret_that_the_cookies_are_made_with() -> None:
+    bench = loaded()
+    fetch_cookie(bench)
+
+    (told,) = bench.actions_of(SetCookieSecret)
+    port = PAPER_AT.port.to_bytes(2, "big")
+    assert bench.paper.cookie == wp.mac(told.secret, inet_pton(AF_INET, PAPER_AT.address) + port)
+
+
+def test_the_data_path_is_told_of_every_new_secret_and_of_none_twice() -> None:
+    bench = loaded()
+    for _ in range(2):
+        fetch_cookie(bench)
+        fetch_cookie(bench)
+        bench.run(wp.COOKIE_SECRET_LIFE)
+
+    first, second = bench.actions_of(SetCookieSecret)
+    assert first.secret != second.secret
+
+
+def test_without_load_there_is_no_secret() -> None:
+    bench = Bench()
+    bench.exchange(bench.paper.initiation(bench.timestamp()))
+
+    assert bench.actions_of(SetCookieSecret) == []
+
+
+def test_a_cookie_secret_is_not_printed() -> None:
+    assert "5ec2e7" not in repr(SetCookieSecret(b"5ec2e7"))
 
 
 # -- Both ends ---------------------------------------------------------------------------------------
