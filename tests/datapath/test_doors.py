@@ -9,6 +9,7 @@ from wgpy.engine.errors import DropReason
 SIZES = {1: 148, 2: 92, 3: 64}
 HANDSHAKE_QUEUE_SIZE = 512
 MAX_STRANGERS = 64
+MAX_STRANGER_SIZE = 2048
 
 
 def handshake(kind: int, fill: int = 0xAA, size: int | None = None) -> bytes:
@@ -102,6 +103,16 @@ def test_strangers_are_limited(datapath: MakeDataPath) -> None:
 
     assert [source.port for _, source in path.take_strangers()] == list(range(MAX_STRANGERS))
     assert drop_counts(path) == {DropReason.STRANGER_QUEUE_FULL: 3}
+
+
+def test_a_stranger_may_not_be_too_long(datapath: MakeDataPath) -> None:
+    path = datapath(accept_strangers=True)
+
+    path.receive_datagram(bytes(MAX_STRANGER_SIZE), HOME, NOW)
+    path.receive_datagram(bytes(MAX_STRANGER_SIZE + 1), HOME, NOW)
+
+    assert path.take_strangers() == [(bytes(MAX_STRANGER_SIZE), HOME)]
+    assert drop_counts(path) == {DropReason.STRANGER_TOO_LONG: 1}
 
 
 def test_counters_are_a_snapshot(path: DataPathUnderTest) -> None:

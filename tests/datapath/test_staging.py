@@ -1,5 +1,7 @@
 """Packets wait for a session, within limits, and leave in order. Whitepaper 6.1."""
 
+import pytest
+
 from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix, sent, with_peer
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import HOME, LOCAL_HOST, NOW, REJECT_AFTER_TIME, REMOTE_HOST, Remote
@@ -18,6 +20,7 @@ from wgpy.engine.events import DataSent, KeyNeeded
 
 MAX_STAGED_PACKETS = 128
 MAX_STAGED_BYTES = 4 * 2**20  # all peers together
+STAGED_CELL = 512
 
 
 def numbered(number: int, size: int = 32, destination: str = REMOTE_HOST) -> bytes:
@@ -105,7 +108,7 @@ def test_of_too_many_packets_the_newest_are_kept(datapath: MakeDataPath, remote:
 
 def crowd(path: DataPathUnderTest, size: int) -> int:
     """Other peers fill the pool with packets of this size; returns how many packets it holds."""
-    fits = MAX_STAGED_BYTES // size
+    fits = MAX_STAGED_BYTES // (-(-size // STAGED_CELL) * STAGED_CELL)
     for number in range(fits):
         peer, first = 100 + number // MAX_STAGED_PACKETS, number % MAX_STAGED_PACKETS == 0
         address = f"10.1.0.{peer - 100}"
@@ -118,9 +121,10 @@ def crowd(path: DataPathUnderTest, size: int) -> int:
     return fits
 
 
-def test_all_peers_share_one_pool_of_bytes(datapath: MakeDataPath) -> None:
+@pytest.mark.parametrize("size", [8192, 8192 - 511, 1024 - 1])
+def test_all_peers_share_one_pool_of_cells(datapath: MakeDataPath, size: int) -> None:
     path = with_peer(datapath)
-    crowd(path, 8192)
+    crowd(path, size)
 
     path.send_packet(numbered(1), NOW)
 
