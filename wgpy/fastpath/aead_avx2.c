@@ -63,21 +63,30 @@ struct chacha20_input {
     OP3(vpsrld, "$" #right, YMM(b0), YMM(b0)) OP3(vpsrld, "$" #right, YMM(b1), YMM(b1)) \
     OP3(vpor, YMM(10), YMM(b0), YMM(b0)) OP3(vpor, YMM(11), YMM(b1), YMM(b1))
 
-/* Half of a quarter round in two columns or diagonals: a += b, d ^= a, rotate d; c += d, b ^= c, rotate b */
-#define TWO_HALVES(a0, b0, d0, a1, b1, d1, shuffle, left, right) \
-    ADD(a0, b0) ADD(a1, b1) XOR(d0, a0) XOR(d1, a1) SHUFFLE(d0, shuffle) SHUFFLE(d1, shuffle) \
+/* a += b, d ^= a, rotate d: in all four columns or diagonals */
+#define A_AND_D(b0, b1, b2, b3, d0, d1, d2, d3, shuffle) \
+    ADD(0, b0) ADD(1, b1) ADD(2, b2) ADD(3, b3) XOR(d0, 0) XOR(d1, 1) XOR(d2, 2) XOR(d3, 3) \
+    SHUFFLE(d0, shuffle) SHUFFLE(d1, shuffle) SHUFFLE(d2, shuffle) SHUFFLE(d3, shuffle)
+/* c += d, b ^= c, rotate b: in two of them, whose c are in registers */
+#define C_AND_B(b0, b1, d0, d1, left, right) \
     ADD(8, d0) ADD(9, d1) XOR(b0, 8) XOR(b1, 9) ROTATE_2(b0, b1, left, right)
-#define TWO_QUARTERS(a0, b0, d0, a1, b1, d1) \
-    TWO_HALVES(a0, b0, d0, a1, b1, d1, "%[left_16]", 12, 20) TWO_HALVES(a0, b0, d0, a1, b1, d1, "%[left_8]", 7, 25)
 
 #define MOVE(from, to) "vmovdqa " from ", " to "\n\t"
 #define ROW(n) "32*" #n "(%[rows])"
 #define STORE(n) MOVE(YMM(n), ROW(n))
 #define SWAP_C(c0, c1, d0, d1) \
     MOVE(YMM(8), ROW(c0)) MOVE(YMM(9), ROW(c1)) MOVE(ROW(d0), YMM(8)) MOVE(ROW(d1), YMM(9))
+#define TO_10_11 SWAP_C(8, 9, 10, 11)
+#define TO_8_9 SWAP_C(10, 11, 8, 9)
 #define DOUBLE_ROUND \
-    TWO_QUARTERS(0, 4, 12, 1, 5, 13) SWAP_C(8, 9, 10, 11) TWO_QUARTERS(2, 6, 14, 3, 7, 15) \
-    TWO_QUARTERS(0, 5, 15, 1, 6, 12) SWAP_C(10, 11, 8, 9) TWO_QUARTERS(2, 7, 13, 3, 4, 14)
+    A_AND_D(4, 5, 6, 7, 12, 13, 14, 15, "%[left_16]") \
+    C_AND_B(4, 5, 12, 13, 12, 20) TO_10_11 C_AND_B(6, 7, 14, 15, 12, 20) \
+    A_AND_D(4, 5, 6, 7, 12, 13, 14, 15, "%[left_8]") \
+    C_AND_B(6, 7, 14, 15, 7, 25) TO_8_9 C_AND_B(4, 5, 12, 13, 7, 25) \
+    A_AND_D(5, 6, 7, 4, 15, 12, 13, 14, "%[left_16]") \
+    C_AND_B(7, 4, 13, 14, 12, 20) TO_10_11 C_AND_B(5, 6, 15, 12, 12, 20) \
+    A_AND_D(5, 6, 7, 4, 15, 12, 13, 14, "%[left_8]") \
+    C_AND_B(5, 6, 15, 12, 7, 25) TO_8_9 C_AND_B(7, 4, 13, 14, 7, 25)
 
 #define LOAD_WORD(n, to) "vpbroadcastd 4*" #n "(%[words]), " YMM(to) "\n\t"
 
@@ -224,28 +233,32 @@ static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run 
 
 static void xor(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t length)
 {
-    uint8_t rest[32];
     size_t at = 0;
 
-    for (; at + 128 <= length; at += 128) {
+    if (length < 32) {
+        uint8_t rest[32];
+
+        memcpy(rest, src, length);
+        store(rest, _mm256_xor_si256(load(rest), load(blocks)));
+        memcpy(dst, rest, length);
+        wgfp_clear(rest, sizeof rest);
+        return;
+    }
+    /* The first and the last 32 bytes overlap with the others. What stands between begins where dst is aligned, for a
+     * store that is in two lines of the cache takes two. */
+    const vec first = _mm256_xor_si256(load(src), load(blocks));
+    const vec last = _mm256_xor_si256(load(src + length - 32), load(blocks + length - 32));
+    for (at = -(uintptr_t)dst & 31; at + 64 <= length; at += 64) {
         const vec a = _mm256_xor_si256(load(src + at), load(blocks + at));
         const vec b = _mm256_xor_si256(load(src + at + 32), load(blocks + at + 32));
-        const vec c = _mm256_xor_si256(load(src + at + 64), load(blocks + at + 64));
-        const vec d = _mm256_xor_si256(load(src + at + 96), load(blocks + at + 96));
 
         store(dst + at, a);
         store(dst + at + 32, b);
-        store(dst + at + 64, c);
-        store(dst + at + 96, d);
     }
-    for (; at + 32 <= length; at += 32)
+    if (at + 32 <= length)
         store(dst + at, _mm256_xor_si256(load(src + at), load(blocks + at)));
-    if (at < length) {
-        memcpy(rest, src + at, length - at);
-        store(rest, _mm256_xor_si256(load(rest), load(blocks + at)));
-        memcpy(dst + at, rest, length - at);
-        wgfp_clear(rest, sizeof rest);
-    }
+    store(dst, first);
+    store(dst + length - 32, last);
 }
 
 WGFP_TARGET_END

@@ -12,6 +12,8 @@
 #include "aead_avx2.h"
 #include "clear.h"
 
+#include <stdalign.h>
+
 WGFP_TARGET_BEGIN(WGFP_TARGET_AVX2)
 
 enum { MESSAGES = AVX2_MESSAGES };
@@ -235,11 +237,64 @@ static void segments_weigh(struct poly1305 *state, int shift, int steps)
     state->h = multiply(state->h, &factor);
 }
 
+/* Add up the lanes of each message: 2 neighbours, or all 4. */
+INLINE struct limbs segments_add(struct limbs a, int shift)
+{
+#define SWAPPED(v) _mm256_shuffle_epi32(v, 0x4e)
+    a = limbs_add(a, (struct limbs){SWAPPED(a.v0), SWAPPED(a.v1), SWAPPED(a.v2), SWAPPED(a.v3), SWAPPED(a.v4)});
+#undef SWAPPED
+#define SWAPPED(v) _mm256_permute4x64_epi64(v, 0x4e)
+    if (shift > 1)
+        a = limbs_add(a, (struct limbs){SWAPPED(a.v0), SWAPPED(a.v1), SWAPPED(a.v2), SWAPPED(a.v3), SWAPPED(a.v4)});
+#undef SWAPPED
+    return a;
+}
+
+/* Carry from limb 0 to 4, and no further. */
+INLINE struct limbs carry_up(struct limbs a)
+{
+    a.v1 = ADD64(a.v1, RIGHT(a.v0, 26)), a.v0 = AND(a.v0, MASK_26);
+    a.v2 = ADD64(a.v2, RIGHT(a.v1, 26)), a.v1 = AND(a.v1, MASK_26);
+    a.v3 = ADD64(a.v3, RIGHT(a.v2, 26)), a.v2 = AND(a.v2, MASK_26);
+    a.v4 = ADD64(a.v4, RIGHT(a.v3, 26)), a.v3 = AND(a.v3, MASK_26);
+    return a;
+}
+
+/* tag = h + s, modulo 2^128, of the one h below 2^130 - 5 */
+INLINE void tags_finish(struct limbs h, const uint8_t *const keys[MESSAGES], uint8_t tags[MESSAGES][WGFP_TAG_SIZE])
+{
+    vec s_low, s_high;
+
+    for (int pass = 0; pass < 2; pass++) { /* after one, limb 0 may be over again */
+        h = carry_up(h);
+        h.v0 = ADD64(h.v0, times_5(RIGHT(h.v4, 26)));
+        h.v4 = AND(h.v4, MASK_26);
+    }
+
+    /* h + 5 - 2^130, if that is not negative: then 5 more, and the bit 2^130 falls out below. */
+    struct limbs more = h;
+    more.v0 = ADD64(more.v0, _mm256_set1_epi64x(5));
+    const vec over = RIGHT(carry_up(more).v4, 26);
+    h.v0 = ADD64(h.v0, times_5(over));
+    h = carry_up(h);
+
+    words_load(&s_low, &s_high, keys, 16);
+    const vec low = ADD64(OR(OR(h.v0, LEFT(h.v1, 26)), LEFT(h.v2, 52)), s_low);
+    const vec sign = _mm256_set1_epi64x((long long)(1ull << 63)); /* turns a signed comparison into an unsigned one */
+    const vec carried = _mm256_cmpgt_epi64(_mm256_xor_si256(s_low, sign), _mm256_xor_si256(low, sign));
+    const vec high = _mm256_sub_epi64(
+        ADD64(OR(OR(RIGHT(h.v2, 12), LEFT(h.v3, 14)), LEFT(h.v4, 40)), s_high), carried);
+
+    /* As words_load has them: messages 0, 1, 2, 3 in lanes 0, 1, 2, 3 of low and of high. */
+    const vec even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high);
+    store(tags[0], _mm256_permute2x128_si256(even, odd, 0x20));
+    store(tags[2], _mm256_permute2x128_si256(even, odd, 0x31));
+}
+
 static void mac_in_lanes(struct wgfp_aead_message *messages, size_t n)
 {
     const int shift = n == 1 ? 2 : n == 2 ? 1 : 0;
-    uint64_t sums[5][MESSAGES];
-    uint32_t h[5];
+    alignas(32) uint8_t tags[MESSAGES][WGFP_TAG_SIZE];
     const uint8_t *keys[MESSAGES];
     struct lane lanes[MESSAGES];
     struct poly1305 state;
@@ -257,27 +312,15 @@ static void mac_in_lanes(struct wgfp_aead_message *messages, size_t n)
     }
     for (; step < steps; step++)
         step_edge(&state, lanes, step);
-    if (shift > 0)
+    if (shift > 0) {
         segments_weigh(&state, shift, steps);
-
-    store(sums[0], state.h.v0);
-    store(sums[1], state.h.v1);
-    store(sums[2], state.h.v2);
-    store(sums[3], state.h.v3);
-    store(sums[4], state.h.v4);
-    for (size_t i = 0; i < n; i++) {
-        for (int limb = 0; limb < 5; limb++) {
-            uint64_t sum = 0;
-
-            for (size_t lane = i << shift; lane < (i + 1) << shift; lane++)
-                sum += sums[limb][lane];
-            h[limb] = (uint32_t)sum;
-        }
-        wgfp_poly1305_finish(h, messages[i].key + 16, messages[i].tag);
+        state.h = segments_add(state.h, shift);
     }
+    tags_finish(state.h, keys, tags);
+    for (size_t i = 0; i < n; i++)
+        memcpy(messages[i].tag, tags[i << shift], WGFP_TAG_SIZE);
     wgfp_clear(&state, sizeof state);
-    wgfp_clear(sums, sizeof sums);
-    wgfp_clear(h, sizeof h);
+    wgfp_clear(tags, sizeof tags);
 }
 
 void wgfp_avx2_mac(struct wgfp_aead_message *messages, size_t n)

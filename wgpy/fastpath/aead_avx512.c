@@ -19,6 +19,7 @@ enum { LANES = 16, SETS = 2, BLOCKS_IN_ROWS = 8 };
 /* What ChaCha20 begins with: rows 0 to 11 are alike in all lanes, row 13 is 0. */
 struct chacha20_input {
     vec block[SETS], nonce_low[SETS], nonce_high[SETS]; /* rows 12, 14 and 15: by lane */
+    vec turned[2]; /* rows 12 to 15 of four lanes each, for blocks in rows */
     uint32_t words[12];
 };
 
@@ -54,6 +55,24 @@ struct chacha20_input {
     DIAGONALS_AB_0(16) DIAGONALS_AB_1(16) DIAGONALS_CD_0(12) DIAGONALS_CD_1(12) \
     DIAGONALS_AB_0(8) DIAGONALS_AB_1(8) DIAGONALS_CD_0(7) DIAGONALS_CD_1(7)
 
+/* Eight blocks more, beside one set: four to a register, row by row; registers 16 to 19 and 20 to 23. What differs
+ * between columns and diagonals is done by turning rows. */
+#define TURN(r, how) "vpshufd $" #how ", " ZMM(r) ", " ZMM(r) "\n\t"
+#define ROWS_AB(bits) ADD(16, 17) ADD(20, 21) XOR_ROTATE(19, 16, bits) XOR_ROTATE(23, 20, bits)
+#define ROWS_CD(bits) ADD(18, 19) ADD(22, 23) XOR_ROTATE(17, 18, bits) XOR_ROTATE(21, 22, bits)
+#define ROWS_TO_DIAGONALS TURN(17, 0x39) TURN(21, 0x39) TURN(18, 0x4e) TURN(22, 0x4e) TURN(19, 0x93) TURN(23, 0x93)
+#define ROWS_TO_COLUMNS TURN(17, 0x93) TURN(21, 0x93) TURN(18, 0x4e) TURN(22, 0x4e) TURN(19, 0x39) TURN(23, 0x39)
+
+#define DOUBLE_ROUND_ROWS \
+    ROWS_AB(16) ROWS_CD(12) ROWS_AB(8) ROWS_CD(7) ROWS_TO_DIAGONALS \
+    ROWS_AB(16) ROWS_CD(12) ROWS_AB(8) ROWS_CD(7) ROWS_TO_COLUMNS
+
+#define DOUBLE_ROUND_1_SET_AND_ROWS \
+    COLUMNS_AB_0(16) ROWS_AB(16) COLUMNS_CD_0(12) ROWS_CD(12) \
+    COLUMNS_AB_0(8) ROWS_AB(8) COLUMNS_CD_0(7) ROWS_CD(7) ROWS_TO_DIAGONALS \
+    DIAGONALS_AB_0(16) ROWS_AB(16) DIAGONALS_CD_0(12) ROWS_CD(12) \
+    DIAGONALS_AB_0(8) ROWS_AB(8) DIAGONALS_CD_0(7) ROWS_CD(7) ROWS_TO_COLUMNS
+
 #define LOAD_WORD(n) "vpbroadcastd 4*" #n "(%[words]), " ZMM(n) "\n\t"
 #define LOAD_WORDS \
     LOAD_WORD(0) LOAD_WORD(1) LOAD_WORD(2) LOAD_WORD(3) LOAD_WORD(4) LOAD_WORD(5) \
@@ -67,6 +86,10 @@ struct chacha20_input {
     "vpxord " ZMM(r13) ", " ZMM(r13) ", " ZMM(r13) "\n\t" \
     "vmovdqa64 64*" #set "(%[low]), " ZMM(r14) "\n\t" \
     "vmovdqa64 64*" #set "(%[high]), " ZMM(r15) "\n\t"
+#define LOAD_ROW(n, r) "vbroadcasti32x4 16*" #n "(%[words]), " ZMM(r) "\n\t"
+#define LOAD_ROWS \
+    LOAD_ROW(0, 16) LOAD_ROW(1, 17) LOAD_ROW(2, 18) "vmovdqa64 (%[turned]), " ZMM(19) "\n\t" \
+    COPY(16, 20) COPY(17, 21) COPY(18, 22) "vmovdqa64 64(%[turned]), " ZMM(23) "\n\t"
 #define STORE(r, row) "vmovdqa64 " ZMM(r) ", 64*" #row "(%[rows])\n\t"
 #define STORE_16(r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15, s0, s1, s2, s3, s4, s5, s6, \
                  s7, s8, s9, s10, s11, s12, s13, s14, s15) \
@@ -79,10 +102,13 @@ struct chacha20_input {
     STORE_16(16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, \
              26, 27, 28, 29, 30, 31)
 
+#define STORE_ROWS(s0, s1, s2, s3, s4, s5, s6, s7) \
+    STORE(16, s0) STORE(17, s1) STORE(18, s2) STORE(19, s3) STORE(20, s4) STORE(21, s5) STORE(22, s6) STORE(23, s7)
+
 #define ASM_OPERANDS(input, rows, count) \
     : [n] "+r"(count) \
     : [words] "r"((input)->words), [block] "r"((input)->block), [low] "r"((input)->nonce_low), \
-      [high] "r"((input)->nonce_high), [rows] "r"(rows) \
+      [high] "r"((input)->nonce_high), [turned] "r"((input)->turned), [rows] "r"(rows) \
     : "memory", "cc", "zmm0", "zmm1", "zmm2", "zmm3", "zmm4", "zmm5", "zmm6", "zmm7", "zmm8", "zmm9", "zmm10", \
       "zmm11", "zmm12", "zmm13", "zmm14", "zmm15"
 
@@ -93,6 +119,29 @@ static void rounds_1_set(const struct chacha20_input *input, vec rows[16])
     __asm__ volatile(LOAD_WORDS LOAD_POSITION(0, 12, 13, 14, 15) ".balign 64\n1:\n\t" DOUBLE_ROUND_1_SET
                      "dec %[n]\n\tjnz 1b\n\t" STORE_SET_0 ASM_OPERANDS(input, rows, double_rounds));
     wgfp_written(rows, 16 * sizeof *rows);
+}
+
+static void rounds_in_rows(const struct chacha20_input *input, vec rows[8])
+{
+    int double_rounds = 10;
+
+    __asm__ volatile(LOAD_ROWS ".balign 64\n1:\n\t" DOUBLE_ROUND_ROWS
+                     "dec %[n]\n\tjnz 1b\n\t" STORE_ROWS(0, 1, 2, 3, 4, 5, 6, 7)
+                     ASM_OPERANDS(input, rows, double_rounds),
+                     "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23");
+    wgfp_written(rows, 8 * sizeof *rows);
+}
+
+static void rounds_1_set_and_rows(const struct chacha20_input *input, vec rows[24])
+{
+    int double_rounds = 10;
+
+    __asm__ volatile(LOAD_WORDS LOAD_POSITION(0, 12, 13, 14, 15) LOAD_ROWS
+                     ".balign 64\n1:\n\t" DOUBLE_ROUND_1_SET_AND_ROWS
+                     "dec %[n]\n\tjnz 1b\n\t" STORE_SET_0 STORE_ROWS(16, 17, 18, 19, 20, 21, 22, 23)
+                     ASM_OPERANDS(input, rows, double_rounds),
+                     "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23");
+    wgfp_written(rows, 24 * sizeof *rows);
 }
 
 static void rounds_2_sets(const struct chacha20_input *input, vec rows[32])
@@ -149,32 +198,11 @@ INLINE void set_finish(const struct chacha20_input *input, int set, const vec ro
     blocks_write(blocks, 3, q0[3], q4[3], q8[3], q12[3]);
 }
 
-/* Few blocks: a vector is a row of four of them, and what differs between columns is done by turning rows. */
-#define ADD_XOR_ROTATE(a, b, d, bits) \
-    a = _mm512_add_epi32(a, b), d = _mm512_rol_epi32(_mm512_xor_si512(d, a), bits)
-#define FOUR_QUARTERS(a, b, c, d) \
-    ADD_XOR_ROTATE(a, b, d, 16), ADD_XOR_ROTATE(c, d, b, 12), ADD_XOR_ROTATE(a, b, d, 8), ADD_XOR_ROTATE(c, d, b, 7);
-#define TURN(b, c, d, b_by, c_by, d_by) \
-    b = _mm512_shuffle_epi32(b, b_by), c = _mm512_shuffle_epi32(c, c_by), d = _mm512_shuffle_epi32(d, d_by);
-
-INLINE void four_blocks_write(uint8_t *blocks, vec a, vec b, vec c, vec d)
+/* For the first eight lanes of a set: bring each lane's words 12 to 15 together. */
+INLINE void rows_begin(struct chacha20_input *input, int set)
 {
-    vec out[4];
-
-    transpose_quarters(out, a, b, c, d);
-    for (int i = 0; i < 4; i++)
-        _mm512_store_si512(blocks + 64 * i, out[i]);
-}
-
-/* The blocks of the first eight lanes of a set. */
-static void rows_stream(const struct chacha20_input *input, int set, uint8_t *blocks)
-{
-#define WORDS(n) _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(input->words + (n))))
 #define HALF(rows) _mm512_castsi512_si256(input->rows[set])
-    const vec a = WORDS(0), b = WORDS(4), c = WORDS(8);
-    /* Bring each lane's words 12 to 15 together. */
     const __m256i block = HALF(block), low = HALF(nonce_low), high = HALF(nonce_high), zero = _mm256_setzero_si256();
-#undef WORDS
 #undef HALF
     const __m256i b0 = _mm256_unpacklo_epi32(block, zero), b1 = _mm256_unpackhi_epi32(block, zero);
     const __m256i n0 = _mm256_unpacklo_epi32(low, high), n1 = _mm256_unpackhi_epi32(low, high);
@@ -182,24 +210,27 @@ static void rows_stream(const struct chacha20_input *input, int set, uint8_t *bl
     const __m256i p2 = _mm256_unpacklo_epi64(b1, n1), p3 = _mm256_unpackhi_epi64(b1, n1); /* lanes 2, 6 and 3, 7 */
     const __m256i q0 = _mm256_permute2x128_si256(p0, p1, 0x20), q1 = _mm256_permute2x128_si256(p2, p3, 0x20);
     const __m256i q2 = _mm256_permute2x128_si256(p0, p1, 0x31), q3 = _mm256_permute2x128_si256(p2, p3, 0x31);
-    const vec d0 = _mm512_inserti64x4(_mm512_castsi256_si512(q0), q1, 1);
-    const vec d1 = _mm512_inserti64x4(_mm512_castsi256_si512(q2), q3, 1);
-    vec x0 = a, x1 = b, x2 = c, x3 = d0, y0 = a, y1 = b, y2 = c, y3 = d1;
 
-    for (int round = 0; round < 20; round += 2) {
-        FOUR_QUARTERS(x0, x1, x2, x3)
-        FOUR_QUARTERS(y0, y1, y2, y3)
-        TURN(x1, x2, x3, 0x39, 0x4e, 0x93)
-        TURN(y1, y2, y3, 0x39, 0x4e, 0x93)
-        FOUR_QUARTERS(x0, x1, x2, x3)
-        FOUR_QUARTERS(y0, y1, y2, y3)
-        TURN(x1, x2, x3, 0x93, 0x4e, 0x39)
-        TURN(y1, y2, y3, 0x93, 0x4e, 0x39)
+    input->turned[0] = _mm512_inserti64x4(_mm512_castsi256_si512(q0), q1, 1);
+    input->turned[1] = _mm512_inserti64x4(_mm512_castsi256_si512(q2), q3, 1);
+}
+
+/* After the rounds: add the input, and write the blocks where their rows are. */
+INLINE void rows_finish(const struct chacha20_input *input, uint8_t *blocks)
+{
+#define WORDS(n) _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)(input->words + (n))))
+    const vec a = WORDS(0), b = WORDS(4), c = WORDS(8);
+#undef WORDS
+
+    for (int half = 0; half < 2; half++, blocks += 256) {
+        const vec *rows = (const vec *)(const void *)blocks;
+        vec out[4];
+
+        transpose_quarters(out, _mm512_add_epi32(rows[0], a), _mm512_add_epi32(rows[1], b),
+                           _mm512_add_epi32(rows[2], c), _mm512_add_epi32(rows[3], input->turned[half]));
+        for (int i = 0; i < 4; i++)
+            _mm512_store_si512(blocks + 64 * i, out[i]);
     }
-    four_blocks_write(blocks, _mm512_add_epi32(x0, a), _mm512_add_epi32(x1, b), _mm512_add_epi32(x2, c),
-                      _mm512_add_epi32(x3, d0));
-    four_blocks_write(blocks + 256, _mm512_add_epi32(y0, a), _mm512_add_epi32(y1, b), _mm512_add_epi32(y2, c),
-                      _mm512_add_epi32(y3, d1));
 }
 
 /* Each run's position goes into its first lane and all behind it; the next run overwrites those. */
@@ -242,12 +273,17 @@ static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run 
     memcpy(input.words, wgfp_sigma, sizeof wgfp_sigma);
     memcpy(input.words + 4, key, WGFP_KEY_SIZE);
     if (lanes <= BLOCKS_IN_ROWS) {
-        rows_stream(&input, 0, blocks);
-    } else if (lanes <= LANES + BLOCKS_IN_ROWS) {
+        rows_begin(&input, 0);
+        rounds_in_rows(&input, rows);
+        rows_finish(&input, blocks);
+    } else if (lanes <= LANES) {
         rounds_1_set(&input, rows);
         set_finish(&input, 0, rows, blocks);
-        if (lanes > LANES)
-            rows_stream(&input, 1, blocks + LANES * WGFP_BLOCK_SIZE);
+    } else if (lanes <= LANES + BLOCKS_IN_ROWS) {
+        rows_begin(&input, 1);
+        rounds_1_set_and_rows(&input, rows);
+        set_finish(&input, 0, rows, blocks);
+        rows_finish(&input, blocks + LANES * WGFP_BLOCK_SIZE);
     } else {
         rounds_2_sets(&input, rows);
         set_finish(&input, 0, rows, blocks);
@@ -256,18 +292,27 @@ static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run 
     wgfp_clear(input.words, sizeof input.words);
 }
 
+INLINE vec xored(const uint8_t *src, const uint8_t *blocks)
+{
+    return _mm512_xor_si512(_mm512_loadu_si512(src), _mm512_loadu_si512(blocks));
+}
+
 static void xor(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t length)
 {
-    size_t at = 0;
+    if (length < 64) {
+        const __mmask64 some = _bzhi_u64(~0ull, (unsigned)length);
+        const vec text = _mm512_maskz_loadu_epi8(some, src);
 
-    for (; at + 64 <= length; at += 64)
-        _mm512_storeu_si512(dst + at, _mm512_xor_si512(_mm512_loadu_si512(src + at), _mm512_load_si512(blocks + at)));
-    if (at < length) {
-        const __mmask64 rest = _bzhi_u64(~0ull, (unsigned)(length - at));
-        const vec text = _mm512_maskz_loadu_epi8(rest, src + at);
-
-        _mm512_mask_storeu_epi8(dst + at, rest, _mm512_xor_si512(text, _mm512_load_si512(blocks + at)));
+        _mm512_mask_storeu_epi8(dst, some, _mm512_xor_si512(text, _mm512_load_si512(blocks)));
+        return;
     }
+    /* The first and the last 64 bytes overlap with the others. What stands between begins where dst is aligned, for a
+     * store that is in two lines of the cache takes two. */
+    const vec first = xored(src, blocks), last = xored(src + length - 64, blocks + length - 64);
+    for (size_t at = -(uintptr_t)dst & 63; at + 64 <= length; at += 64)
+        _mm512_store_si512(dst + at, xored(src + at, blocks + at));
+    _mm512_storeu_si512(dst, first);
+    _mm512_storeu_si512(dst + length - 64, last);
 }
 
 WGFP_TARGET_END

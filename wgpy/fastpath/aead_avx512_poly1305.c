@@ -37,6 +37,7 @@ struct products {
 
 struct poly1305 {
     struct factor r4, r3, r2, r1; /* powers of r */
+    struct products bits;         /* what the bits 2^128 of a chunk's blocks are, each times its power */
     struct limbs h;
 };
 
@@ -94,12 +95,12 @@ INLINE void multiply_add(struct products *p, struct limbs a, const struct factor
 }
 
 /* One carry in all limbs at once: they end a little over 44, 44 and 42 bits. */
-INLINE struct limbs carry(const struct products *p, const struct products *q)
+INLINE struct limbs carry(const struct products *p)
 {
     /* 2^52 is 2^8 in the next limb, and beyond limb 2, where 2^140 is 5 * 2^10, it is that in limb 0. */
-    const vec t0 = ADD64(ADD64(p->low0, q->low0), LEFT(times_5(ADD64(p->high2, q->high2)), 10));
-    const vec t1 = ADD64(ADD64(p->low1, q->low1), LEFT(ADD64(p->high0, q->high0), 8));
-    const vec t2 = ADD64(ADD64(p->low2, q->low2), LEFT(ADD64(p->high1, q->high1), 8));
+    const vec t0 = ADD64(p->low0, LEFT(times_5(p->high2), 10));
+    const vec t1 = ADD64(p->low1, LEFT(p->high0, 8));
+    const vec t2 = ADD64(p->low2, LEFT(p->high1, 8));
 
     return (struct limbs){
         ADD64(AND(t0, MASK_44), times_5(RIGHT(t2, 42))),
@@ -110,20 +111,19 @@ INLINE struct limbs carry(const struct products *p, const struct products *q)
 
 INLINE struct limbs multiply(struct limbs a, const struct factor *r)
 {
-    const struct products none = products_none();
-    struct products p = none;
+    struct products p = products_none();
 
     multiply_add(&p, a, r);
-    return carry(&p, &none);
+    return carry(&p);
 }
 
-INLINE struct limbs limbs_of(vec low, vec high, vec bit_128)
+INLINE struct limbs limbs_of(vec low, vec high)
 {
     /* Plain shifts: vpshrdq goes where vpmadd52 goes on Zen 5. */
     return (struct limbs){
         AND(low, MASK_44),
         AND(_mm512_or_si512(RIGHT(low, 44), LEFT(high, 20)), MASK_44),
-        _mm512_or_si512(RIGHT(high, 24), bit_128),
+        RIGHT(high, 24),
     };
 }
 
@@ -137,25 +137,13 @@ INLINE void transpose_messages(vec low[4], vec high[4], const vec p[MESSAGES])
                        _mm512_unpackhi_epi64(p[2], p[6]), _mm512_unpackhi_epi64(p[3], p[7]));
 }
 
-INLINE struct chunk chunk_of(const vec p[MESSAGES], const vec bits[4])
+INLINE struct chunk chunk_of(const vec p[MESSAGES])
 {
     vec low[4], high[4];
 
     transpose_messages(low, high, p);
-    return (struct chunk){limbs_of(low[0], high[0], bits[0]), limbs_of(low[1], high[1], bits[1]),
-                          limbs_of(low[2], high[2], bits[2]), limbs_of(low[3], high[3], bits[3])};
-}
-
-/* h = (h + m0) r^4 + m1 r^3 + m2 r^2 + m3 r */
-INLINE struct limbs chunk_absorb(const struct poly1305 *state, struct limbs h, const struct chunk *chunk)
-{
-    struct products p = products_none(), q = p;
-
-    multiply_add(&p, chunk->m1, &state->r3);
-    multiply_add(&q, chunk->m2, &state->r2);
-    multiply_add(&p, chunk->m3, &state->r1);
-    multiply_add(&q, limbs_add(h, chunk->m0), &state->r4); /* last, for h is late */
-    return carry(&p, &q);
+    return (struct chunk){limbs_of(low[0], high[0]), limbs_of(low[1], high[1]), limbs_of(low[2], high[2]),
+                          limbs_of(low[3], high[3])};
 }
 
 /* The first chunk, with zeros in front. Nothing in front of the message is touched, also not by a masked load: that
@@ -212,20 +200,28 @@ static void step_edge(struct poly1305 *state, const struct lane lanes[MESSAGES],
     for (int k = 0; k < 4; k++)
         bits[k] = _mm512_maskz_set1_epi64((__mmask8)_pext_u32(all, 0x11111111u << k), 1ll << 40);
 
-    const struct chunk chunk = chunk_of(p, bits);
-    state->h = chunk_absorb(state, state->h, &chunk);
+    struct chunk chunk = chunk_of(p);
+    struct products sum = products_none();
+    chunk.m0.v2 = ADD64(chunk.m0.v2, bits[0]);
+    chunk.m1.v2 = ADD64(chunk.m1.v2, bits[1]);
+    chunk.m2.v2 = ADD64(chunk.m2.v2, bits[2]);
+    chunk.m3.v2 = ADD64(chunk.m3.v2, bits[3]);
+    multiply_add(&sum, chunk.m1, &state->r3);
+    multiply_add(&sum, chunk.m2, &state->r2);
+    multiply_add(&sum, chunk.m3, &state->r1);
+    multiply_add(&sum, limbs_add(state->h, chunk.m0), &state->r4); /* last, for h is late */
+    state->h = carry(&sum);
 }
 
 INLINE struct chunk chunk_load(const uint8_t *const at[MESSAGES], ptrdiff_t offset)
 {
-    const vec bits[4] = {BIT_128, BIT_128, BIT_128, BIT_128};
     const vec p[MESSAGES] = {
         _mm512_loadu_si512(at[0] + offset), _mm512_loadu_si512(at[1] + offset), _mm512_loadu_si512(at[2] + offset),
         _mm512_loadu_si512(at[3] + offset), _mm512_loadu_si512(at[4] + offset), _mm512_loadu_si512(at[5] + offset),
         _mm512_loadu_si512(at[6] + offset), _mm512_loadu_si512(at[7] + offset),
     };
 
-    return chunk_of(p, bits);
+    return chunk_of(p);
 }
 
 /* Steps in which every lane is inside its message. */
@@ -239,17 +235,17 @@ static void steps_inside(struct poly1305 *state, const struct lane lanes[MESSAGE
 
     struct chunk chunk = chunk_load(at, 0);
     for (ptrdiff_t offset = 64; step < end; step++, offset += 64) {
-        struct products p = products_none(), q = p;
+        struct products sum = state->bits;
 
-        /* As chunk_absorb does, but with the next chunk's split between the halves: a processor looks ahead only so
-         * far. The last one is loaded twice. */
-        multiply_add(&p, chunk.m1, &state->r3);
-        multiply_add(&q, chunk.m2, &state->r2);
+        /* The next chunk's split stands between the products: a processor looks ahead only so far. The last one is
+         * loaded twice. */
+        multiply_add(&sum, chunk.m1, &state->r3);
+        multiply_add(&sum, chunk.m2, &state->r2);
         h = limbs_add(h, chunk.m0);
-        multiply_add(&p, chunk.m3, &state->r1);
+        multiply_add(&sum, chunk.m3, &state->r1);
         chunk = chunk_load(at, step + 1 < end ? offset : offset - 64);
-        multiply_add(&q, h, &state->r4);
-        h = carry(&p, &q);
+        multiply_add(&sum, h, &state->r4);
+        h = carry(&sum);
     }
     state->h = h;
 }
@@ -266,13 +262,19 @@ INLINE void keys_load(struct poly1305 *state, const uint8_t *const keys[MESSAGES
     *s_high = high[1];
 
     const struct limbs r = limbs_of(AND(low[0], _mm512_set1_epi64(0x0ffffffc0fffffff)),
-                                    AND(high[0], _mm512_set1_epi64(0x0ffffffc0ffffffc)), _mm512_setzero_si512());
+                                    AND(high[0], _mm512_set1_epi64(0x0ffffffc0ffffffc)));
     state->r1 = factor_of(r);
     const struct limbs r2 = multiply(r, &state->r1);
     state->r2 = factor_of(r2);
-    state->r3 = factor_of(multiply(r2, &state->r1));
-    state->r4 = factor_of(multiply(r2, &state->r2));
+    const struct limbs r3 = multiply(r2, &state->r1), r4 = multiply(r2, &state->r2);
+    state->r3 = factor_of(r3);
+    state->r4 = factor_of(r4);
     state->h = (struct limbs){_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+
+    const struct limbs bit_128 = {state->h.v0, state->h.v0, BIT_128};
+    const struct factor powers = factor_of(limbs_add(limbs_add(r, r2), limbs_add(r3, r4)));
+    state->bits = products_none();
+    multiply_add(&state->bits, bit_128, &powers);
 }
 
 /* With 8, 4 or 2 lanes (`segments`) a message, each has the sum of its own segment, `steps` chunks: multiply it by
