@@ -112,8 +112,9 @@ def test_memory_is_the_proportional_set() -> None:
     assert read_pss("7f00-7fff ---p 00000000 00:00 0 [rollup]\nRss: 9000 kB\nPss:   2048 kB\n") == 2.0
 
 
-def test_a_flood_says_what_rate_it_reached() -> None:
-    assert read_rate("sent 400000 in 2.000 s: 199994 a second\n") == 199994
+@pytest.mark.parametrize("warning", ["", "nice: cannot set niceness: Permission denied\n"])
+def test_a_flood_says_last_what_rate_it_reached(warning: str) -> None:
+    assert read_rate(f"{warning}sent 400000 in 2.000 s: 199994 a second\n") == 199994
 
 
 @pytest.mark.parametrize("text", ["flood: cannot send: Network is unreachable\n", ""])

@@ -4,9 +4,9 @@
 
 Both ways of a TCP packet of 1,420 bytes are counted, between system calls that do nothing: what the kernel
 does is not in it. Outbound a superpacket is routed, cut, summed and sealed; inbound its datagrams are opened,
-checked against replay and routes, summed and joined. It runs under QEMU, so the counts are exact and the same
-on every host; how long an instruction takes they do not say. It needs qemu-user and a cross compiler (Debian:
-gcc-aarch64-linux-gnu).
+checked against replay and routes, summed and joined. What it costs to look whether there is anything is
+counted by itself. It runs under QEMU, so the counts are exact and the same on every host; how long an
+instruction takes they do not say. It needs qemu-user and a cross compiler (Debian: gcc-aarch64-linux-gnu).
 """
 
 import argparse
@@ -47,6 +47,8 @@ def main() -> int:
         print(f"{'packets':>7}   {'all':>6} {'seal':>6} {'beside':>8}   {'all':>6} {'open':>6} {'beside':>8}")
         for packets in options.packets:
             print(_line(packets, partial(_instructions, program, plugin, packets)))
+        idle = _instructions(program, plugin, 1, "idle")
+        print(f"A turn both ways, before anything is found: {idle:.0f}.")
     return 0
 
 

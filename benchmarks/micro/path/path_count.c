@@ -5,10 +5,11 @@
  * A TCP superpacket of so many packets passes from one data path to another, by system calls that are made here and do
  * nothing but copy. Each mode does what the one before does, and one thing more, so differences are what counts:
  *
- *     copy      the superpacket is read from the TUN
- *     out       and sent: routed, cut, summed, sealed, handed to the socket
- *     carry     and carried to the other end, as the kernel would
- *     in        and received: opened, checked against replay and routes, joined, written to the TUN
+ *     idle      the sender takes a turn, both ways, and nothing waits for it
+ *     copy      the superpacket is copied, as a read from the TUN does
+ *     out       that turn finds it: routed, cut, summed, sealed, handed to the socket
+ *     carry     its datagrams are carried to the other end, as the kernel would, and that takes a turn for nothing
+ *     in        that turn finds them: opened, checked against replay and routes, summed, joined, written to the TUN
  *
  * Two modes are by themselves, the cipher over the same packets in one call: seal, open.
  */
@@ -62,7 +63,7 @@ static struct {
 
 static bool carrying;
 static size_t written;
-static uint8_t scratch[MOST_PACKETS * MESSAGE];
+static uint8_t scratch[MOST_PACKETS * MESSAGE]; /* nobody reads it */
 
 static void fail(const char *sentence, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
@@ -230,31 +231,37 @@ static void superpacket_make(uint32_t packets)
 
 /* -- Modes ------------------------------------------------------------------------------------------ */
 
-enum mode { COPY, OUT, CARRY, IN, SEAL, OPEN, MODES };
+enum mode { IDLE, COPY, OUT, CARRY, IN, SEAL, OPEN, MODES };
 
-static const char *const mode_names[MODES] = {"copy", "out", "carry", "in", "seal", "open"};
+static const char *const mode_names[MODES] = {"idle", "copy", "out", "carry", "in", "seal", "open"};
+
+static void take_turns(enum mode mode, struct wgfp_datapath *sender, struct wgfp_datapath *receiver)
+{
+    struct iovec room[2] = {{scratch, sizeof tun.vnet}, {scratch + sizeof tun.vnet, sizeof scratch - sizeof tun.vnet}};
+
+    tun.waits = mode >= OUT;
+    wgfp_datapath_step(sender);
+    if (mode == COPY) {
+        tun.waits = true;
+        (void)read_superpacket(TUN, room, 2);
+    }
+    if (mode == CARRY) {
+        memcpy(scratch, wire.bytes, wire.length);
+        wire.length = 0;
+        wire.waits = false;
+    }
+    if (mode >= CARRY)
+        wgfp_datapath_step(receiver);
+}
 
 static void run_path(enum mode mode, uint32_t packets, uint32_t times)
 {
     struct wgfp_datapath *sender = datapath_make(0), *receiver = datapath_make(1);
-    struct iovec room[2] = {{scratch, sizeof tun.vnet}, {scratch + 64, sizeof scratch - 64}};
 
     superpacket_make(packets);
     carrying = mode >= CARRY;
-    for (uint32_t i = 0; i < times; i++) {
-        tun.waits = true;
-        if (mode == COPY)
-            (void)read_superpacket(TUN, room, 2);
-        else
-            wgfp_datapath_step(sender);
-        if (mode == IN) {
-            wgfp_datapath_step(receiver);
-        } else if (mode == CARRY) {
-            memcpy(scratch, wire.bytes, wire.length);
-            wire.length = 0;
-            wire.waits = false;
-        }
-    }
+    for (uint32_t i = 0; i < times; i++)
+        take_turns(mode, sender, receiver);
     check_drops(sender);
     check_drops(receiver);
     if (mode == IN && written != times * tun.length)
