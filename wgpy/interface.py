@@ -69,7 +69,7 @@ class Interface:
         self._timestamps = timestamps
         self._fwmark = 0
         with ExitStack() as opened:
-            self._sockets = opened.enter_context(closing(UdpSockets(0, self._fwmark)))
+            self._sockets = opened.enter_context(closing(self._open_sockets(0, self._fwmark)))
             self._monitor = opened.enter_context(closing(NetworkMonitor()))
             self._routes = opened.enter_context(closing(RouteLookup()))
             self._alarm = opened.enter_context(closing(Alarm()))
@@ -178,13 +178,16 @@ class Interface:
         if port is None or port == self._sockets.port:
             self._sockets.set_mark(mark)
         else:
-            sockets = UdpSockets(port, mark)
+            sockets = self._open_sockets(port, mark)
             self._traffic.use_sockets(sockets)
             self._sockets.close()
             self._sockets = sockets
         if mark != self._fwmark:
             self._fwmark = mark
             self._check_routes()
+
+    def _open_sockets(self, port: int, mark: int) -> UdpSockets:
+        return UdpSockets(port, mark, pairs=len(self._packets.queue_filenos()))
 
     def _known_timestamp(self, update: DeviceUpdate) -> int:
         """How far the clock of the private key that is to be set went in an earlier life."""

@@ -52,16 +52,23 @@ class Received(NamedTuple):
     ecn: int
 
 
-class UdpSockets:
-    """One or both of an IPv4 and an IPv6 socket, bound to all addresses on one port."""
+_Pair = tuple[socket.socket | None, socket.socket | None]
 
-    def __init__(self, port: int, mark: int) -> None:
-        """port: 0 for any that is free; mark: SO_MARK, 0 for none. Raises OSError; then nothing is open."""
-        self._ipv4: socket.socket | None = None
-        self._ipv6: socket.socket | None = None
+
+class UdpSockets:
+    """One or both of an IPv4 and an IPv6 socket, on all addresses and one port; or several such pairs."""
+
+    def __init__(self, port: int, mark: int, *, pairs: int = 1) -> None:
+        """port: 0 for any that is free; mark: SO_MARK, 0 for none. Raises OSError; then nothing is open.
+
+        pairs: of sockets, among which the kernel divides what comes in, by source and destination.
+        """
+        self._pairs: list[_Pair] = []
         for tries_left in reversed(range(_PORT_TRIES if port == 0 else 1)):
             try:
                 self._open(port)
+                for _ in range(pairs - 1):
+                    self._open_beside()
                 self.set_mark(mark)
                 return
             except OSError as error:
@@ -71,12 +78,20 @@ class UdpSockets:
                     raise
 
     def _open(self, port: int) -> None:
-        self._ipv4 = _open_if_there(socket.AF_INET, port)
-        if self._ipv4 is not None:
-            port = self.port
-        self._ipv6 = _open_if_there(socket.AF_INET6, port)
-        if self._ipv4 is None and self._ipv6 is None:
+        ipv4 = _open_if_there(socket.AF_INET, port)
+        self._pairs = [(ipv4, None)]
+        ipv6 = _open_if_there(socket.AF_INET6, port if ipv4 is None else self.port)
+        self._pairs = [(ipv4, ipv6)]
+        if not self.all():
             raise OSError(errno.EAFNOSUPPORT, "this host has neither IPv4 nor IPv6")
+
+    def _open_beside(self) -> None:
+        """Another pair on the same port. The first was bound alone: so nobody else had it."""
+        for one in self.all():
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        port = self.port
+        ipv4, ipv6 = (one and _open_if_there(one.family, port, shared=True) for one in self._pairs[0])
+        self._pairs.append((ipv4, ipv6))
 
     @property
     def port(self) -> int:
@@ -84,12 +99,11 @@ class UdpSockets:
 
     def all(self) -> list[socket.socket]:
         """The sockets to watch."""
-        return [one for one in (self._ipv4, self._ipv6) if one is not None]
+        return [one for pair in self._pairs for one in pair if one is not None]
 
-    def filenos(self) -> tuple[int, int]:
-        """Of IPv4 and of IPv6, -1 where the host has none."""
-        ipv4, ipv6 = (-1 if one is None else one.fileno() for one in (self._ipv4, self._ipv6))
-        return ipv4, ipv6
+    def filenos(self) -> list[tuple[int, int]]:
+        """Of each pair those for IPv4 and IPv6, -1 where the host has none."""
+        return [(_fileno(ipv4), _fileno(ipv6)) for ipv4, ipv6 in self._pairs]
 
     def join_datagrams(self) -> None:
         """Receive equally long datagrams as one, if the kernel can. udp(7), UDP_GRO"""
@@ -116,7 +130,7 @@ class UdpSockets:
         False says that the local address is no good any more. Raises OSError if the datagram was not sent.
         """
         ipv6 = to.is_ipv6
-        one = self._ipv6 if ipv6 else self._ipv4
+        one = self._pairs[0][ipv6]
         if one is None:
             raise OSError(errno.EAFNOSUPPORT, "this host has no such address family")
         address = (to.address, to.port, 0, to.scope_id) if ipv6 else (to.address, to.port)
@@ -135,7 +149,7 @@ class UdpSockets:
     def close(self) -> None:
         for one in self.all():
             one.close()
-        self._ipv4 = self._ipv6 = None
+        self._pairs = [(None, None)]
 
 
 def receive(one: socket.socket, at_most: int) -> Iterable[Received]:
@@ -219,7 +233,7 @@ def _ancillary(local_address: str, ipv6: bool, tos: int) -> _Ancillary:
     return tuple(messages)
 
 
-def _open_if_there(family: socket.AddressFamily, port: int) -> socket.socket | None:
+def _open_if_there(family: socket.AddressFamily, port: int, *, shared: bool = False) -> socket.socket | None:
     """A bound socket, or None if the host has no such address family."""
     try:
         one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -230,6 +244,8 @@ def _open_if_there(family: socket.AddressFamily, port: int) -> socket.socket | N
     try:
         (_prepare_ipv6 if family == socket.AF_INET6 else _prepare_ipv4)(one)
         _grow_receive_buffer(one)
+        if shared:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         one.bind(("", port))
     except OSError as error:
         one.close()
@@ -257,6 +273,10 @@ def _grow_receive_buffer(one: socket.socket) -> None:
         one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
     except OSError:  # it needs CAP_NET_ADMIN; without, the host's limit holds
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+
+
+def _fileno(one: socket.socket | None) -> int:
+    return -1 if one is None else one.fileno()
 
 
 def _mark(one: socket.socket) -> int:

@@ -151,7 +151,7 @@ class NativeTraffic:
     ) -> None:
         accepted = packets.set_offloads(tun_offloads(settings))
         self._gro = Offload.GRO in settings.offloads
-        self._tun = packets.fileno()
+        self._tuns = packets.queue_filenos()
         self._driver = driver
         self.datapath = NativeDataPath(
             self._queues(sockets),
@@ -176,7 +176,7 @@ class NativeTraffic:
     def _queues(self, sockets: UdpSockets) -> list[Queue]:
         if self._gro:
             sockets.join_datagrams()
-        return [Queue(self._tun, *sockets.filenos())]
+        return [Queue(tun, *pair) for tun, pair in zip(self._tuns, sockets.filenos(), strict=True)]
 
     def _on_news(self) -> None:
         self.datapath.acknowledge()

@@ -35,6 +35,7 @@ _TUNGETDEVNETNS: Final = 0x54E3
 _SIOCGIFMTU: Final = 0x8921
 _SIOCSIFMTU: Final = 0x8922
 _IFF_TUN: Final = 0x0001
+_IFF_MULTI_QUEUE: Final = 0x0100
 _IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
 _IFREQ_FLAGS: Final = struct.Struct("16sH22x")
@@ -74,6 +75,9 @@ class PacketDevice(Protocol):
 
     def fileno(self) -> int:
         """Readable when there is a packet, or when the device is gone."""
+
+    def queue_filenos(self) -> list[int]:
+        """Of all queues; packets of one flow come through one of them. The first is `fileno`."""
 
     def link_fileno(self) -> int | None:
         """Readable when `link` may have changed, until `acknowledge_link`; None if it is always up."""
@@ -118,6 +122,7 @@ class Tun:
         if not flags & _IFF_TUN or not flags & _IFF_NO_PI:
             raise ValueError(f"{name} must be a TUN device with IFF_NO_PI")
         self._fd = fd
+        self._more_queues: list[int] = []
         self._name = name
         self._vnet_header = bool(flags & _IFF_VNET_HDR)
         if self._vnet_header:
@@ -131,15 +136,29 @@ class Tun:
         self._link_changes.register(fd, select.EPOLLOUT | select.EPOLLET)
 
     @classmethod
-    def open(cls, name: str, *, vnet_header: bool = False) -> "Tun":
+    def open(cls, name: str, *, vnet_header: bool = False, queues: int = 1) -> "Tun":
         """Make an interface of this name, or attach to a persistent one that is free.
 
         Raises OSError, and ValueError for a name that cannot be.
         """
         check_name(name)
-        tun = cls(_open(name, _IFF_TUN | _IFF_NO_PI | (_IFF_VNET_HDR if vnet_header else 0)))
+        flags = _IFF_TUN | _IFF_NO_PI
+        flags |= _IFF_VNET_HDR if vnet_header else 0
+        flags |= _IFF_MULTI_QUEUE if queues > 1 else 0
+        tun = cls(_open(name, flags))
+        try:
+            for _ in range(queues - 1):
+                tun._add_queue(flags)
+        except OSError:
+            tun.close()
+            raise
         _make_like_wireguard(tun.name)
         return tun
+
+    def _add_queue(self, flags: int) -> None:
+        fd = _open(self.name, flags)
+        self._more_queues.append(fd)
+        os.set_blocking(fd, False)
 
     @property
     def name(self) -> str:
@@ -150,6 +169,9 @@ class Tun:
 
     def fileno(self) -> int:
         return self._fd
+
+    def queue_filenos(self) -> list[int]:
+        return [self._fd, *self._more_queues]
 
     def link_fileno(self) -> int:
         return self._link_changes.fileno()
@@ -210,7 +232,8 @@ class Tun:
     def close(self) -> None:
         """The interface goes with its last descriptor, unless it was made persistent."""
         self._link_changes.close()
-        os.close(self._fd)
+        for fd in self.queue_filenos():
+            os.close(fd)
 
 
 class PacketSocket:
@@ -231,6 +254,9 @@ class PacketSocket:
 
     def fileno(self) -> int:
         return self._socket.fileno()
+
+    def queue_filenos(self) -> list[int]:
+        return [self.fileno()]
 
     def link_fileno(self) -> None:
         return None

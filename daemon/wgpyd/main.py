@@ -123,7 +123,8 @@ def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
 
 def _open_tun(name: str, settings: Settings) -> Tun:
     try:
-        return Tun.open(name, vnet_header=bool(tun_offloads(settings)))
+        queues = settings.workers if settings.native else 1
+        return Tun.open(name, vnet_header=bool(tun_offloads(settings)), queues=queues)
     except OSError as error:
         raise StartError(_why_no_tun(name, error)) from None
 

@@ -12,6 +12,7 @@ from wgpy.sockets import Received, UdpSockets, receive
 
 PATIENCE = 10.0  # seconds
 ECT_0, ECT_1, CE = 2, 1, 3
+UDP_SEGMENT = 103
 
 
 @pytest.fixture
@@ -98,3 +99,30 @@ def test_a_mark_is_set_on_both_sockets() -> None:
         marks = [each.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) & 0xFFFFFFFF for each in sockets.all()]
 
         assert set(marks) == {0xFFFFFFFF}
+
+
+def test_several_pairs_share_what_comes_in_on_one_port() -> None:
+    with closing(UdpSockets(0, 0, pairs=3)) as sockets:
+        assert {each.getsockname()[1] for each in sockets.all()} == {sockets.port}
+        for _ in range(100):  # ports to send from
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x", ("127.0.0.1", sockets.port))
+
+        ipv4 = {fds[0] for fds in sockets.filenos()}
+        readable, _, _ = select.select(ipv4, [], [], PATIENCE)
+        assert set(readable) == ipv4
+
+
+def test_nobody_else_gets_the_port_of_several_pairs() -> None:
+    with closing(UdpSockets(0, 0, pairs=2)) as sockets, pytest.raises(OSError, match="in use"):
+        UdpSockets(sockets.port, 0, pairs=2)
+
+
+def test_joined_datagrams_come_in_one_read() -> None:
+    with closing(UdpSockets(0, 0)) as sockets, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sockets.join_datagrams()
+        sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 100)
+        sender.sendto(bytes(250), ("127.0.0.1", sockets.port))
+        readable, _, _ = select.select(sockets.all(), [], [], PATIENCE)
+
+        assert len(readable[0].recv(65535)) == 250
