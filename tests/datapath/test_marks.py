@@ -305,6 +305,29 @@ def test_a_busy_tunnel_raises_each_flag_once(path: DataPathUnderTest, remote: Re
     assert path.take_events() == [DataSent(PEER), DataReceived(PEER)]
 
 
+def test_one_peer_may_have_any_number_of_flags(datapath: MakeDataPath) -> None:
+    path = with_peer(datapath)
+    remotes = [Remote(local_index=index) for index in range(1, 301)]
+    for one in remotes:
+        path.apply(one.keypair(PEER, rekey_after_received_time=NOW), NOW)
+        path.receive_datagram(one.seal(), HOME, NOW)
+
+    events = path.take_events()
+
+    assert len(events) == 600
+    assert set(events) == {kind(PEER, one.local_index) for one in remotes for kind in (KeyConfirmed, KeyAged)}
+
+
+def test_any_number_of_peers_may_have_flags(datapath: MakeDataPath) -> None:
+    path = datapath()
+    numbers = range(1, 1001)
+    for peer in numbers:
+        path.apply(AddPeer(peer), NOW)
+        path.apply(SendKeepalive(peer), NOW)
+
+    assert path.take_events() == [KeyNeeded(peer) for peer in numbers]
+
+
 def test_peers_have_their_own_flags(datapath: MakeDataPath) -> None:
     path = with_peer(datapath)
     path.apply(AddPeer(8), NOW)

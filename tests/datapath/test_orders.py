@@ -30,6 +30,7 @@ from wgpy.engine.actions import (
     UseKeypair,
 )
 from wgpy.engine.errors import DropReason, StateError
+from wgpy.engine.events import PeerActivity
 
 OUT = ipv4(LOCAL_HOST, REMOTE_HOST)
 IN = ipv4(REMOTE_HOST, LOCAL_HOST)
@@ -119,6 +120,43 @@ def test_a_removed_peers_move_is_not_told(path: DataPathUnderTest, remote: Remot
     path.apply(RemovePeer(PEER), NOW)
 
     assert path.take_events() == []
+
+
+def test_a_new_peer_has_nothing_of_a_removed_one(path: DataPathUnderTest, remote: Remote) -> None:
+    path.receive_datagram(remote.seal(IN), HOME, NOW)
+    path.send_packet(OUT, NOW)
+    path.take_datagrams()
+    path.take_events()
+    path.apply(RemovePeer(PEER), NOW)
+
+    path.apply(AddPeer(8), NOW)
+    path.apply(SetRoute(8, prefix(REMOTE_HOST)), NOW)
+    path.send_packet(OUT, NOW)
+
+    assert path.activity(8) == PeerActivity()
+    assert path.take_datagrams() == []
+    assert drop_counts(path) == {DropReason.NO_ENDPOINT: 1}
+    assert path.take_events() == []
+
+
+def test_peers_and_keypairs_come_and_go(datapath: MakeDataPath) -> None:
+    """Any of many can be removed, and those that stay work on."""
+    path = datapath()
+    remotes = {peer: Remote(local_index=peer, remote_index=1000 + peer) for peer in range(1, 101)}
+    for peer, remote in remotes.items():
+        path.apply(AddPeer(peer), NOW)
+        path.apply(SetRoute(peer, prefix(f"10.0.1.{peer}")), NOW)
+        path.apply(remote.keypair(peer), NOW)
+    for peer in range(1, 101, 3):
+        path.apply(RemovePeer(peer), NOW)
+    for peer in range(2, 101, 3):
+        path.apply(RemoveKeypair(peer, peer), NOW)
+
+    for peer, remote in remotes.items():
+        path.receive_datagram(remote.seal(ipv4(f"10.0.1.{peer}", LOCAL_HOST)), HOME, NOW)
+
+    assert path.take_packets() == [ipv4(f"10.0.1.{peer}", LOCAL_HOST) for peer in range(3, 101, 3)]
+    assert drop_counts(path) == {DropReason.UNKNOWN_INDEX: 67}
 
 
 def test_a_peer_may_lose_its_only_unused_keypair(datapath: MakeDataPath, remote: Remote) -> None:

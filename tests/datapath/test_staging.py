@@ -132,6 +132,27 @@ def test_all_peers_share_one_pool_of_cells(datapath: MakeDataPath, size: int) ->
     assert KeyNeeded(PEER) in path.take_events(), "a key would empty the pool"
 
 
+def test_a_staged_keepalive_takes_a_cell(datapath: MakeDataPath) -> None:
+    path = with_peer(datapath)
+    crowd(path, STAGED_CELL)
+
+    path.apply(SendKeepalive(PEER), NOW)
+
+    assert drop_counts(path) == {DropReason.STAGED_QUEUE_FULL: 1}
+
+
+@pytest.mark.parametrize("size", [20, 511, 512, 513, 1024, 1025, 65_472])
+def test_a_packet_that_waited_is_as_it_was(datapath: MakeDataPath, remote: Remote, size: int) -> None:
+    path = with_peer(datapath, mtu=65_535)
+    packets = [ipv4(LOCAL_HOST, REMOTE_HOST, bytes([number]) * (size - 20)) for number in range(3)]
+    for packet in packets:
+        path.send_packet(packet, NOW)
+
+    start_session(path, remote)
+
+    assert [message.packet[:size] for message in sent(path, remote)] == packets
+
+
 def test_in_a_full_pool_a_peers_new_packet_takes_the_place_of_its_oldest(
     datapath: MakeDataPath, remote: Remote
 ) -> None:
