@@ -78,6 +78,7 @@ static void control_add(struct msghdr *message, int level, int type, const void 
     header->cmsg_level = level;
     header->cmsg_type = type;
     header->cmsg_len = CMSG_LEN(size);
+    memset(CMSG_DATA(header), 0, CMSG_SPACE(size) - CMSG_LEN(0)); /* what follows the value, too, is read */
     memcpy(CMSG_DATA(header), value, size);
     message->msg_controllen += CMSG_SPACE(size);
 }
