@@ -143,8 +143,8 @@ def test_the_key_stream_of_rfc_8439_appendix_a_1(
     assert sealed[:-TAG].hex() == stream
 
 
-# The tags that RFC 8439 prints are over associated data, or of Poly1305 alone: they are held against poly1305.py,
-# and that against the kernels.
+# The tags that RFC 8439 prints are over associated data, or of Poly1305 alone: they are held against
+# poly1305.py, and that against the kernels.
 
 
 def test_the_tag_of_rfc_8439_section_2_5_2() -> None:
