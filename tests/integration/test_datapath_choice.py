@@ -1,0 +1,110 @@
+"""What can be chosen of the data path, on a real TUN device: which it is, its offloads, its threads."""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.integration.hosts import Host, HostProcess, Lab, eventually
+from tests.integration.peers import wait_until_listening
+from wgpy.datapath import native
+
+needs_native = pytest.mark.skipif(not native.available(), reason="the C data path is not built")
+
+# Hands a TUN with these flags to the command that follows.
+GIVE_TUN = """
+import fcntl, os, struct, sys
+fd = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", b"given", int(sys.argv[1])))
+os.set_inheritable(fd, True)
+os.environ["WG_TUN_FD"] = str(fd)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+IFF_TUN_NO_PI, IFF_VNET_HDR = 0x1001, 0x4000
+
+ASK_OFFLOADS = """
+from wgpy.tun import Tun, TunOffload
+everything = TunOffload.CHECKSUM | TunOffload.TCP | TunOffload.UDP
+for name, wanted in (("tun1", everything), ("tun2", TunOffload.CHECKSUM), ("tun3", TunOffload.NONE)):
+    print(Tun.open(name, vnet_header=True).set_offloads(wanted).value)
+print(Tun.open("tun4").set_offloads(everything).value)
+"""
+
+
+def given_tun(flags: int, *command: str) -> list[str]:
+    return [sys.executable, "-c", GIVE_TUN, str(flags), *command]
+
+
+def threads(process: HostProcess) -> Counter[str]:
+    """How many of each name; Python's own has the name of the program."""
+    return Counter(task.read_text().strip() for task in Path(f"/proc/{process.pid}/task").glob("*/comm"))
+
+
+def served(host: Host, *command: str, interface: str = "wg0") -> HostProcess:
+    process = host.start(*command)
+    wait_until_listening(host, interface, process)
+    return process
+
+
+def test_the_tun_offloads_what_it_is_asked_for_and_the_kernel_can(lab: Lab) -> None:
+    everything, checksum, none, without_header = map(
+        int, lab.host("host").run(sys.executable, "-c", ASK_OFFLOADS).split()
+    )
+
+    assert everything & 3 == 3, "checksums and TCP are older than any Python we run on"
+    assert (checksum, none, without_header) == (1, 0, 0)
+
+
+@needs_native
+@pytest.mark.parametrize("workers", [1, 3])
+def test_each_worker_is_a_pair_of_threads(lab: Lab, program: str, workers: int) -> None:
+    process = served(lab.host("host"), program, "-f", f"--workers={workers}", "wg0")
+
+    names = threads(process)
+
+    assert names["wgpy-inbound"] == names["wgpy-outbound"] == workers
+
+
+def test_in_python_there_is_one_thread(lab: Lab, program: str) -> None:
+    process = served(lab.host("host"), "env", "WGPY_DATAPATH=portable", program, "-f", "--workers=3", "wg0")
+
+    assert threads(process).total() == 1
+
+
+@needs_native
+@pytest.mark.parametrize("flags", [IFF_TUN_NO_PI, IFF_TUN_NO_PI | IFF_VNET_HDR], ids=["plain", "headers"])
+def test_a_given_tun_may_have_headers_or_not(lab: Lab, program: str, flags: int) -> None:
+    host = lab.host("host")
+
+    process = served(host, *given_tun(flags, program, "-f", "given"), interface="given")
+
+    host.run("ip", "link", "delete", "given")
+    assert process.wait().status == 0
+
+
+def test_in_python_a_given_tun_may_not_have_headers(lab: Lab, program: str) -> None:
+    command = given_tun(IFF_TUN_NO_PI | IFF_VNET_HDR, program, "-f", "--datapath=portable", "given")
+
+    result = lab.host("host").attempt(*command)
+
+    assert result.status == 1
+    assert result.output.startswith("wgpyd: WG_TUN_FD cannot be used: given was opened with IFF_VNET_HDR")
+    assert result.output.count("\n") == 1
+
+
+def test_wgpy_show_tells_what_was_dropped(lab: Lab, program: str) -> None:
+    host = lab.host("host")
+    wgpy = str(Path(program).with_name("wgpy"))
+    served(host, program, "-f", "wg0")
+    assert host.run(wgpy, "show", "wg0", "--counters") == "interface: wg0\n  nothing was dropped\n"
+
+    host.run("ip", "link", "set", "lo", "up")
+    host.run("ip", "address", "add", "10.0.0.1/24", "dev", "wg0")
+    host.run("ip", "link", "set", "wg0", "up")
+    host.attempt("ping", "-c1", "-W1", "10.0.0.2")
+
+    def told() -> bool:
+        return "no_peer_for_destination: " in host.run(wgpy, "show", "--counters")
+
+    eventually(told, "the ping is among what was dropped")
