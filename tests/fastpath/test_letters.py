@@ -21,7 +21,7 @@ from tests.datapath.native import NativeUnderTest
 
 PUBLIC_KEY, OTHER_KEY = b"p" * 32, b"q" * 32
 SECRET, OTHER_SECRET = b"s" * 32, b"t" * 32
-QUEUE_SIZE, UNDER_LOAD_DEPTH, COOKIE_QUEUE_SIZE = 512, 64, 64
+QUEUE_SIZE, UNDER_LOAD_DEPTH, COOKIE_QUEUE_SIZE = 512, 64, 32
 SIZES = {1: 148, 2: 92}
 CROWD = Endpoint("203.0.113.1", 1)
 COOKIE_REPLY = b"\3\0\0\0" + bytes(60)
@@ -211,6 +211,14 @@ def test_a_flood_of_cookie_replies_does_not_keep_a_message_out(path: NativeUnder
 
     assert drop_counts(path) == {DropReason.HANDSHAKE_QUEUE_FULL: 5}
     assert message() in [first_taken(path) for _ in range(2)]
+
+
+def test_cookie_replies_alone_are_no_load(path: NativeUnderTest) -> None:
+    """Whoever does not know our key could else have everybody show a cookie."""
+    for _ in range(QUEUE_SIZE):
+        path.receive_datagram(COOKIE_REPLY, HOME, NOW)
+
+    assert path.handshakes_waiting < UNDER_LOAD_DEPTH
 
 
 # -- Waking --------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ enum {
 
     HANDSHAKE_QUEUE_SIZE = 512, /* messages in each of the two lanes */
     UNDER_LOAD_DEPTH = HANDSHAKE_QUEUE_SIZE / 8,
-    COOKIE_QUEUE_SIZE = 64,
+    COOKIE_QUEUE_SIZE = UNDER_LOAD_DEPTH / 2, /* so these alone, which anybody can make, are no load */
     STRANGER_QUEUE_SIZE = 64,
 };
 

@@ -110,7 +110,7 @@ static bool under_load(struct wgfp_datapath *datapath)
     bool loaded = true;
 
     pthread_mutex_lock(&letters->lock);
-    if (letters->others.count >= UNDER_LOAD_DEPTH)
+    if (letters->verified.count + letters->others.count >= UNDER_LOAD_DEPTH)
         letters->loaded_until = datapath->system->now() + UNDER_LOAD_HOLD;
     else if (letters->loaded_until == 0 || datapath->system->now() >= letters->loaded_until) {
         letters->loaded_until = 0;
