@@ -101,7 +101,7 @@ def packets(draw: st.DrawFn, longest: int = 1500) -> Packet:
 class Inbound(NamedTuple):
     """Packets that one peer sends at one moment, and what the network makes of their datagrams."""
 
-    local_index: int
+    keypair: int  # one of those that are installed, if any is
     packet: Packet  # cut to many
     segment_size: int
     source: int
@@ -231,9 +231,11 @@ class Schedule(RuleBasedStateMachine):
 
     @rule(batch=st.lists(inbound, min_size=1, max_size=4), use_ipv6=st.booleans())
     def receive(self, batch: list[Inbound], use_ipv6: bool) -> None:
-        chosen: dict[object, int] = {}  # keypair of a peer
+        known = sorted(self.keypairs) or [1]
+        chosen: dict[int | None, int] = {}  # keypair of a peer
         for one in batch:
-            index = chosen.setdefault(self.keypairs.get(one.local_index, one), one.local_index)
+            index = known[one.keypair % len(known)]
+            index = chosen.setdefault(self.keypairs.get(index), index)
             plain = segments(self.numbered(one.packet), one.segment_size)
             if not one.packet.payload:
                 plain.append(b"")  # a keepalive, too
