@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from wgpy.engine.endpoint import Endpoint
 
 MAX_DATAGRAM_SIZE: Final = 65535
-_RECEIVE_BUFFER: Final = 7 * 2**20  # rides out a handshake or two; wireguard-go takes the same
+_BUFFER: Final = 7 * 2**20  # each way: rides out a handshake or two; wireguard-go takes the same
 _PORT_TRIES: Final = 32
 _ENDPOINTS_REMEMBERED: Final = 1024
 _ECN: Final = 3
@@ -25,6 +25,7 @@ _IP_PKTINFO: Final = 8
 _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
 _PMTUDISC_DONT: Final = 0
+_SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 _UDP_GRO: Final = 104
 _IPV4_INFO: Final = struct.Struct("=i4s4s")  # interface, address to send from, address it was sent to
@@ -243,7 +244,7 @@ def _open_if_there(family: socket.AddressFamily, port: int, *, shared: bool = Fa
         raise
     try:
         (_prepare_ipv6 if family == socket.AF_INET6 else _prepare_ipv4)(one)
-        _grow_receive_buffer(one)
+        _grow_buffers(one)
         if shared:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         one.bind(("", port))
@@ -268,11 +269,15 @@ def _prepare_ipv6(one: socket.socket) -> None:
     one.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT)
 
 
-def _grow_receive_buffer(one: socket.socket) -> None:
-    try:
-        one.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
-    except OSError:  # it needs CAP_NET_ADMIN; without, the host's limit holds
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+def _grow_buffers(one: socket.socket) -> None:
+    for by_force, within_limit in (
+        (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
+        (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
+    ):
+        try:
+            one.setsockopt(socket.SOL_SOCKET, by_force, _BUFFER)
+        except OSError:  # it needs CAP_NET_ADMIN; without, the host's limit holds
+            one.setsockopt(socket.SOL_SOCKET, within_limit, _BUFFER)
 
 
 def _fileno(one: socket.socket | None) -> int:
