@@ -1,17 +1,19 @@
-"""The portable data path at REKEY_AFTER_MESSAGES and REJECT_AFTER_MESSAGES. Whitepaper 6.1 and 6.2.
+"""The portable data path where the suite of all data paths cannot take it. Whitepaper 6.1 and 6.2.
 
-Nobody can send 2^60 messages in a test, and a counter cannot be set, so the limits come down to it.
+Nobody can send 2^60 messages in a test, and a counter cannot be set, so REKEY_AFTER_MESSAGES and
+REJECT_AFTER_MESSAGES come down to it.
 """
 
 import pytest
 
-from tests.datapath.kinds import PEER, sent, with_peer, with_session
+from tests.datapath.kinds import PEER, drop_counts, sent, with_peer, with_session
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import LOCAL_HOST, NOW, REMOTE_HOST, Remote
 from wgpy.datapath import portable
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine import constants
 from wgpy.engine.actions import SendKeepalive, UseKeypair
+from wgpy.engine.errors import DropReason
 from wgpy.engine.events import DataSent, KeyAged, KeyNeeded
 
 PACKET = ipv4(LOCAL_HOST, REMOTE_HOST, b"payload")
@@ -65,3 +67,12 @@ def test_staged_packets_beyond_the_limit_wait_for_the_next_keypair(monkeypatch: 
     path.apply(second.keypair(PEER), NOW)
     path.apply(UseKeypair(PEER, second.local_index), NOW)
     assert len(sent(path, second)) == 2
+
+
+def test_nothing_is_no_packet() -> None:
+    """To the C data path, which reads the TUN itself, it would be the TUN's end."""
+    path = PortableDataPath()
+
+    path.send_packet(b"", NOW)
+
+    assert drop_counts(path) == {DropReason.INVALID_OUTBOUND_PACKET: 1}
