@@ -258,16 +258,17 @@ class Interface:
     def catch_up(self) -> int | None:
         """Do what is due by now, before what has just come in: after a suspend both are there at once.
 
-        The answer is the time, or None once the interface has ended. A link that is down is seen here, before
-        a timer speaks into it.
+        The answer is the time, or None once the interface has ended. That the link went down is seen before
+        a timer speaks into it, and that it came up before what its first packet needs is ignored.
         """
         now = boottime()
-        if self._deadline is not None and self._deadline <= now:
-            self._deadline = None
+        is_due = self._deadline is not None and self._deadline <= now
+        if is_due or not self._device.is_up:
             self._look_at_link()
-            if not self._closed.is_set():
-                self._device.expire(now)
-                self._settle(now)
+        if is_due and not self._closed.is_set():
+            self._deadline = None
+            self._device.expire(now)
+            self._settle(now)
         return None if self._closed.is_set() else now
 
     def turn(self) -> None:
