@@ -16,7 +16,7 @@ from wgpy.engine.actions import (
     UseKeypair,
 )
 from wgpy.engine.errors import DropReason
-from wgpy.engine.events import DataSent, KeyNeeded
+from wgpy.engine.events import DataSent, KeyConfirmed, KeyNeeded
 
 MAX_STAGED_PACKETS = 128
 MAX_STAGED_BYTES = 4 * 2**20  # all peers together
@@ -64,6 +64,53 @@ def test_an_installed_keypair_does_not_send_before_it_is_used(datapath: MakeData
 
     path.send_packet(numbered(2), NOW)
     assert path.take_datagrams() == []
+    path.apply(UseKeypair(PEER, remote.local_index), NOW)
+
+    assert [number_of(message.packet) for message in sent(path, remote)] == [1, 2]
+
+
+@pytest.fixture
+def newer() -> Remote:
+    """The peer's side of a later session."""
+    return Remote(local_index=0x33333333, remote_index=0x44444444)
+
+
+def test_a_keypair_sends_once_the_other_side_has_used_it(path: DataPathUnderTest, newer: Remote) -> None:
+    """At once: that side may have no other any more, and what its packet is answered with is on its way."""
+    path.apply(newer.keypair(PEER), NOW)
+
+    path.receive_datagram(newer.seal(), HOME, NOW)
+    path.send_packet(numbered(1), NOW)
+
+    assert [message.receiver_index for message in sent(path, newer)] == [newer.remote_index]
+
+
+def test_an_older_keypair_does_not_send_when_the_other_side_uses_it(
+    datapath: MakeDataPath, remote: Remote, newer: Remote
+) -> None:
+    path = with_peer(datapath)
+    path.apply(remote.keypair(PEER), NOW)
+    path.apply(newer.keypair(PEER), NOW)
+    path.apply(UseKeypair(PEER, newer.local_index), NOW)
+
+    path.receive_datagram(remote.seal(), HOME, NOW)
+    path.send_packet(numbered(1), NOW)
+
+    assert [message.receiver_index for message in sent(path, newer)] == [newer.remote_index]
+
+
+def test_no_packet_overtakes_those_that_wait_for_the_order_to_use_a_keypair(
+    datapath: MakeDataPath, remote: Remote
+) -> None:
+    path = with_peer(datapath)
+    path.send_packet(numbered(1), NOW)
+    path.apply(remote.keypair(PEER), NOW)
+    path.take_events()
+
+    path.receive_datagram(remote.seal(), HOME, NOW)
+    path.send_packet(numbered(2), NOW)
+    assert path.take_datagrams() == []
+    assert path.take_events() == [KeyConfirmed(PEER, remote.local_index)]
     path.apply(UseKeypair(PEER, remote.local_index), NOW)
 
     assert [number_of(message.packet) for message in sent(path, remote)] == [1, 2]

@@ -275,11 +275,13 @@ class PortableDataPath:
             self._drops[DropReason.NO_ENDPOINT] += 1
             return
         keypair = peer.sending
-        if keypair is not None and keypair.may_seal(now):
-            self._seal(peer, peer.endpoint, keypair, packet, now)
-        else:
+        if keypair is None or not keypair.may_seal(now):
             self._stage(peer, packet)
             self._events[KeyNeeded(peer.id)] = None
+        elif peer.staged:  # the order to use this keypair is on its way: nothing overtakes
+            self._stage(peer, packet)
+        else:
+            self._seal(peer, peer.endpoint, keypair, packet, now)
 
     def _seal(self, peer: "_Peer", endpoint: Endpoint, keypair: "_Keypair", packet: bytes, now: int) -> None:
         """Make a datagram of a valid packet, or of an empty one, which is a keepalive."""
@@ -396,6 +398,8 @@ class PortableDataPath:
             self._moved[peer] = None
         if not keypair.confirmed:
             keypair.confirmed = True
+            if keypair is peer.newest_keypair():
+                peer.sending = keypair
             self._events[KeyConfirmed(peer.id, keypair.local_index)] = None
         if now >= keypair.rekey_after_received_time:
             keypair.rekey_after_received_time = _NEVER
@@ -433,10 +437,14 @@ class _Peer:
     def __init__(self, peer: PeerId) -> None:
         self.id = peer
         self.endpoint: Endpoint | None = None
-        self.keypairs: dict[int, _Keypair] = {}  # by local index
+        self.keypairs: dict[int, _Keypair] = {}  # by local index, the newest last
         self.sending: _Keypair | None = None
         self.staged: deque[bytes] = deque()
         self.activity = PeerActivity()
+
+    def newest_keypair(self) -> "_Keypair":
+        """Of those that are installed, of which there must be one."""
+        return next(reversed(self.keypairs.values()))
 
 
 class _Keypair:

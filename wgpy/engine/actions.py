@@ -58,7 +58,7 @@ class ClearSource:
 
 @dataclass(frozen=True, slots=True)
 class InstallKeypair:
-    """Receive by this keypair from now on; send by it after `UseKeypair`.
+    """Receive by this keypair from now on; send by it after `UseKeypair`, or `KeyConfirmed` of the newest.
 
     Its marks: sending at or after `rekey_after_sent_time`, receiving at or after
     `rekey_after_received_time` (boottime ns, None for never), or sending message number

@@ -20,7 +20,11 @@ class KeyNeeded:
 
 @dataclass(frozen=True, slots=True)
 class KeyConfirmed:
-    """The first authentic datagram came in on a keypair that does not send yet. Whitepaper 5.4.5."""
+    """The first authentic datagram came in on a keypair that did not send yet. Whitepaper 5.4.5.
+
+    The peer's newest sends from then on: the answer to this very datagram may not go by an older one, which
+    the other end may have lost. What is staged waits for `UseKeypair`.
+    """
 
     peer: PeerId
     local_index: int

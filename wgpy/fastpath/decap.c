@@ -92,6 +92,8 @@ static void note_received(struct inbound *in, struct keypair *keypair, const str
     }
     if (!keypair->confirmed) {
         keypair->confirmed = true;
+        if (keypair == peer->keypairs)
+            peer->sending = keypair;
         event_raise(events, peer, keypair, WGFP_EVENT_KEY_CONFIRMED);
     }
     if (now >= keypair->session.rekey_after_received_time) {

@@ -188,6 +188,11 @@ static void note_sent(struct outbound *out, struct peer *peer, struct keypair *k
     }
 }
 
+static bool peer_may_seal(const struct peer *peer, uint64_t now)
+{
+    return peer->sending != NULL && keypair_may_seal(peer->sending, now);
+}
+
 /* Give counters, and write headers, as far as the peer's keypair goes. Returns the first message that has none, or
  * END. Under the peer's lock. */
 static uint32_t bundle_number(struct outbound *out, struct bundle *bundle, uint64_t now)
@@ -196,6 +201,8 @@ static uint32_t bundle_number(struct outbound *out, struct bundle *bundle, uint6
     uint32_t i = bundle->first;
 
     bundle->keypair = keypair;
+    if (bundle->peer->staged.count != 0 && out != out->datapath->control)
+        return i; /* only the control sends what is staged, and nothing overtakes that */
     while (i != END && keypair != NULL && keypair_may_seal(keypair, now)) {
         const struct message *message = &out->messages[i];
         uint8_t *packet = message->data + MESSAGE_HEADER;
@@ -210,8 +217,8 @@ static uint32_t bundle_number(struct outbound *out, struct bundle *bundle, uint6
     return i;
 }
 
-/* Keep messages without a counter until there is a keypair. Under the peer's lock. */
-static void bundle_stage(struct outbound *out, struct bundle *bundle, uint32_t first)
+/* Keep messages without a counter until the control orders to use a keypair. Under the peer's lock. */
+static void bundle_stage(struct outbound *out, struct bundle *bundle, uint32_t first, uint64_t now)
 {
     struct wgfp_datapath *datapath = out->datapath;
     uint32_t dropped = 0;
@@ -220,7 +227,8 @@ static void bundle_stage(struct outbound *out, struct bundle *bundle, uint32_t f
         dropped += staged_push(&datapath->staging, &bundle->peer->staged, out->messages[i].data + MESSAGE_HEADER,
                                out->messages[i].packet);
     drop_count(datapath, WGFP_DROP_STAGED_QUEUE_FULL, dropped);
-    event_raise(&datapath->events, bundle->peer, NULL, WGFP_EVENT_KEY_NEEDED);
+    if (!peer_may_seal(bundle->peer, now))
+        event_raise(&datapath->events, bundle->peer, NULL, WGFP_EVENT_KEY_NEEDED);
 }
 
 /* Take what sealing and sending need of the peer, and leave it what it needs to know. */
@@ -241,7 +249,7 @@ static void bundle_prepare(struct outbound *out, struct bundle *bundle, uint64_t
 
         bundle->plain = memcmp(&peer->plain, &peer->endpoint, sizeof peer->plain) == 0;
         if (rest != END)
-            bundle_stage(out, bundle, rest);
+            bundle_stage(out, bundle, rest, now);
     }
     pthread_mutex_unlock(&peer->lock);
 }
@@ -309,7 +317,7 @@ static bool staged_collect(struct outbound *out, struct peer *peer, uint64_t now
     int length = -1;
 
     pthread_mutex_lock(&peer->lock);
-    while (peer->sending != NULL && keypair_may_seal(peer->sending, now) && out->count < BATCH_MESSAGES &&
+    while (peer_may_seal(peer, now) && out->count < BATCH_MESSAGES &&
            (length = staged_first_length(staging, &peer->staged)) >= 0 &&
            (out->count == 0 || out->bytes + (uint32_t)length + 2 * MESSAGE_OVERHEAD <= BATCH_BYTES)) {
         staged_pop(staging, &peer->staged, message_begin(out, (uint32_t)length, now));
@@ -317,7 +325,7 @@ static bool staged_collect(struct outbound *out, struct peer *peer, uint64_t now
     }
     const bool more = peer->staged.count > 0;
 
-    if (more && (peer->sending == NULL || !keypair_may_seal(peer->sending, now)))
+    if (more && !peer_may_seal(peer, now))
         event_raise(&out->datapath->events, peer, NULL, WGFP_EVENT_KEY_NEEDED);
     pthread_mutex_unlock(&peer->lock);
     return more;

@@ -75,9 +75,9 @@ struct staged {
 struct peer {
     pthread_mutex_t lock;
     uint32_t number;
-    struct keypair *keypairs; /* control */
-    struct keypair *sending;  /* control */
-    struct wgfp_endpoint endpoint; /* peer's lock, as all below */
+    struct keypair *keypairs; /* the newest first. Control */
+    struct keypair *sending;  /* peer's lock, as all below; or control */
+    struct wgfp_endpoint endpoint;
     struct wgfp_endpoint plain;    /* this endpoint takes no UDP_SEGMENT */
     struct staged staged;
     struct wgfp_activity activity;

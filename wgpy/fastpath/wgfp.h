@@ -151,7 +151,8 @@ int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t 
 void wgfp_route_remove(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size,
                        unsigned length);
 
-/* WGFP_ERR_EXISTS: the local index is in use; WGFP_ERR_MEMORY. */
+/* It receives; it sends once it is used, or has received as the newest of its peer.
+ * WGFP_ERR_EXISTS: the local index is in use; WGFP_ERR_MEMORY. */
 int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session);
 
 /* Send by it from now on, what is staged first; if nothing is and `confirm`, an empty packet.
