@@ -40,7 +40,7 @@ WITHIN: Final = 16.0  # seconds: three tries, 5 s and a little apart
 POLL: Final = 0.05  # seconds
 AHEAD: Final = ("nice", "--adjustment=-10")  # hosts that are elsewhere wait for no processor here
 LEAD: Final = 1.0  # seconds that a flood runs before what it is to disturb begins
-LONGEST: Final = 120  # seconds until a flood ends by itself
+SPARE: Final = 30  # seconds after which a flood that nobody ended ends by itself
 
 MEASURES: Final = {
     "junk": (
@@ -86,15 +86,16 @@ def main() -> int:
 
 
 def _benchmark(program: Path, options: argparse.Namespace) -> Benchmark:
-    junk = [_throughput(program, options.junk_rate, options.seconds)]
-    valid = [_handshake(program, options.valid_rate)] * options.handshakes
-    chosen = [options.only] if options.only else list(MEASURES)
+    handshakes = [_handshake(program, options.valid_rate)] * options.handshakes
+    floods: dict[str, tuple[list[Trial], float]] = {
+        "junk": ([_throughput(program, options.junk_rate, options.seconds)], 5 + 3 * options.seconds),
+        "valid": (handshakes, 10 * options.handshakes),
+    }
+    chosen = [options.only] if options.only else list(floods)
     return Benchmark(
-        trials=[trial for name in chosen for trial in {"junk": junk, "valid": valid}[name]],
+        trials=[trial for name in chosen for trial in floods[name][0]],
         measures=[measure for name in chosen for measure in MEASURES[name]],
-        seconds=sum(
-            {"junk": 5 + 3 * options.seconds, "valid": 10 * options.handshakes}[name] for name in chosen
-        ),
+        seconds=sum(floods[name][1] for name in chosen),
         with_limit=False,
     )
 
@@ -119,10 +120,15 @@ def read_rate(text: str) -> float:
 
 
 @contextmanager
-def _flooding(flooder: Host, program: Path, port: int, rate: int, key: str = "") -> Iterator[Flood]:
-    """Flood a port of the right host for as long as this lasts. key: mac1 is valid for it, if it is given."""
+def _flooding(
+    flooder: Host, program: Path, port: int, rate: int, seconds: float, key: str = ""
+) -> Iterator[Flood]:
+    """Flood a port of the right host for as long as this lasts, about so many seconds.
+
+    key: mac1 is valid for it, if it is given.
+    """
     public_key = [base64.b64decode(key).hex()] if key else []
-    words = (str(program), FLOODED, str(port), str(rate), str(LONGEST), SPOOFED, *public_key)
+    words = (str(program), FLOODED, str(port), str(rate), f"{seconds + SPARE:.0f}", SPOOFED, *public_key)
     flood = Flood(flooder.start(*AHEAD, *words))
     time.sleep(LEAD)
     yield flood
@@ -157,7 +163,7 @@ def _throughput(program: Path, rate: int, seconds: float) -> Trial:
         turn.add({"tcp_calm": stream(left, right, INSIDE[1], seconds).gigabits})
         for name, port in (("closed", CLOSED_PORT), ("junk", PORT)):
             turn.doing = f"TCP beside the flood to port {port}"
-            with _flooding(flooder, program, port, rate) as flood:
+            with _flooding(flooder, program, port, rate, seconds) as flood:
                 gigabits = stream(left, right, INSIDE[1], seconds).gigabits
             turn.add({f"tcp_{name}": gigabits, f"rate_{name}": flood.rate / 1000})
 
@@ -169,7 +175,7 @@ def _handshake(program: Path, rate: int) -> Trial:
         left, right, flooder = _with_flooder(turn)
         key = right.run("wg", "show", INTERFACE, "public-key").strip()
         turn.doing = "a handshake beside the flood"
-        with _flooding(flooder, program, PORT, rate, key) as flood:
+        with _flooding(flooder, program, PORT, rate, WITHIN, key) as flood:
             if _has_session(left):
                 raise MeasureFailed("the handshake came before it was asked for")
             began = time.monotonic()
