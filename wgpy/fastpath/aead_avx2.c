@@ -14,7 +14,7 @@
 
 WGFP_TARGET_BEGIN(WGFP_TARGET_AVX2)
 
-enum { LANES = 8, BLOCKS_IN_ROWS = 4 };
+enum { LANES = 8 };
 
 /* Rows 12, 14 and 15 of all blocks, for as many sets of lanes as it takes; a run is written a vector at a time. */
 struct positions {
@@ -170,10 +170,12 @@ INLINE void set_finish(const struct chacha20_input *input, uint32_t lane, uint8_
     b = _mm256_xor_si256(b, c), b = _mm256_or_si256(_mm256_slli_epi32(b, bits), _mm256_srli_epi32(b, 32 - (bits)))
 #define SHUFFLE_XOR(d, a, how) d = _mm256_shuffle_epi8(_mm256_xor_si256(d, a), load(how))
 #define FOUR_QUARTERS(a, b, c, d) \
-    a = _mm256_add_epi32(a, b), SHUFFLE_XOR(d, a, left_16), c = _mm256_add_epi32(c, d), ROTATE_XOR(b, c, 12); \
-    a = _mm256_add_epi32(a, b), SHUFFLE_XOR(d, a, left_8), c = _mm256_add_epi32(c, d), ROTATE_XOR(b, c, 7);
+    do { \
+        a = _mm256_add_epi32(a, b), SHUFFLE_XOR(d, a, left_16), c = _mm256_add_epi32(c, d), ROTATE_XOR(b, c, 12); \
+        a = _mm256_add_epi32(a, b), SHUFFLE_XOR(d, a, left_8), c = _mm256_add_epi32(c, d), ROTATE_XOR(b, c, 7); \
+    } while (0)
 #define TURN(b, c, d, b_by, c_by, d_by) \
-    b = _mm256_shuffle_epi32(b, b_by), c = _mm256_shuffle_epi32(c, c_by), d = _mm256_shuffle_epi32(d, d_by);
+    b = _mm256_shuffle_epi32(b, b_by), c = _mm256_shuffle_epi32(c, c_by), d = _mm256_shuffle_epi32(d, d_by)
 
 INLINE void two_blocks_write(uint8_t *blocks, vec a, vec b, vec c, vec d)
 {
@@ -183,7 +185,8 @@ INLINE void two_blocks_write(uint8_t *blocks, vec a, vec b, vec c, vec d)
     store(blocks + 96, _mm256_permute2x128_si256(c, d, 0x31));
 }
 
-static void rows_stream(const struct chacha20_input *input, uint32_t lane, uint8_t *blocks)
+/* Two blocks, or four in two pairs: the second fills the time in which the first waits for its own results. */
+INLINE void rows_stream(const struct chacha20_input *input, uint32_t lane, uint8_t *blocks, bool four)
 {
 #define WORDS(n) _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)(input->words + (n))))
 #define POSITION(i) \
@@ -196,19 +199,22 @@ static void rows_stream(const struct chacha20_input *input, uint32_t lane, uint8
 #undef POSITION
 
     for (int round = 0; round < 20; round += 2) {
-        FOUR_QUARTERS(x0, x1, x2, x3)
-        FOUR_QUARTERS(y0, y1, y2, y3)
-        TURN(x1, x2, x3, 0x39, 0x4e, 0x93)
-        TURN(y1, y2, y3, 0x39, 0x4e, 0x93)
-        FOUR_QUARTERS(x0, x1, x2, x3)
-        FOUR_QUARTERS(y0, y1, y2, y3)
-        TURN(x1, x2, x3, 0x93, 0x4e, 0x39)
-        TURN(y1, y2, y3, 0x93, 0x4e, 0x39)
+        FOUR_QUARTERS(x0, x1, x2, x3);
+        if (four)
+            FOUR_QUARTERS(y0, y1, y2, y3);
+        TURN(x1, x2, x3, 0x39, 0x4e, 0x93);
+        TURN(y1, y2, y3, 0x39, 0x4e, 0x93);
+        FOUR_QUARTERS(x0, x1, x2, x3);
+        if (four)
+            FOUR_QUARTERS(y0, y1, y2, y3);
+        TURN(x1, x2, x3, 0x93, 0x4e, 0x39);
+        TURN(y1, y2, y3, 0x93, 0x4e, 0x39);
     }
     two_blocks_write(blocks, _mm256_add_epi32(x0, a), _mm256_add_epi32(x1, b), _mm256_add_epi32(x2, c),
                      _mm256_add_epi32(x3, d0));
-    two_blocks_write(blocks + 128, _mm256_add_epi32(y0, a), _mm256_add_epi32(y1, b), _mm256_add_epi32(y2, c),
-                     _mm256_add_epi32(y3, d1));
+    if (four)
+        two_blocks_write(blocks + 128, _mm256_add_epi32(y0, a), _mm256_add_epi32(y1, b), _mm256_add_epi32(y2, c),
+                         _mm256_add_epi32(y3, d1));
 }
 
 static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
@@ -221,8 +227,10 @@ static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run 
     for (uint32_t lane = 0; lane < lanes; lane += LANES) {
         uint8_t *at = blocks + lane * WGFP_BLOCK_SIZE;
 
-        if (lanes - lane <= BLOCKS_IN_ROWS) {
-            rows_stream(&input, lane, at);
+        if (lanes - lane <= 2) {
+            rows_stream(&input, lane, at, false);
+        } else if (lanes - lane <= 4) {
+            rows_stream(&input, lane, at, true);
         } else {
             rounds(&input, lane, (vec *)(void *)at);
             set_finish(&input, lane, at);

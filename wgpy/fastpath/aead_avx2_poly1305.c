@@ -160,19 +160,22 @@ INLINE struct limbs chunk_absorb(const struct poly1305 *state, struct limbs h, c
 static void step_edge(struct poly1305 *state, const struct lane lanes[MESSAGES], int step)
 {
     uint8_t edges[MESSAGES][64];
-    uint64_t counts[4][MESSAGES];
     const uint8_t *at[MESSAGES];
+    const vec nibbles = _mm256_set_epi64x(12, 8, 4, 0);
+    unsigned all = 0;
     vec bits[4];
 
     for (int i = 0; i < MESSAGES; i++) {
-        unsigned found;
+        unsigned counts;
 
-        at[i] = lane_chunk(&lanes[i], step, edges[i], &found);
-        for (int k = 0; k < 4; k++)
-            counts[k][i] = found >> k & 1;
+        at[i] = lane_chunk(&lanes[i], step, edges[i], &counts);
+        all |= counts << 4 * i;
     }
-    for (int k = 0; k < 4; k++)
-        bits[k] = LEFT(load(counts[k]), 24);
+    const vec counts = _mm256_srlv_epi64(_mm256_set1_epi64x(all), nibbles);
+    bits[0] = AND(LEFT(counts, 24), BIT_128);
+    bits[1] = AND(LEFT(counts, 23), BIT_128);
+    bits[2] = AND(LEFT(counts, 22), BIT_128);
+    bits[3] = AND(LEFT(counts, 21), BIT_128);
     state->h = chunk_absorb(state, state->h, at, 0, bits);
 }
 
@@ -212,11 +215,12 @@ static void keys_load(struct poly1305 *state, const uint8_t *const keys[MESSAGES
                     _mm256_blend_epi32((b).v2, (a).v2, mask), _mm256_blend_epi32((b).v3, (a).v3, mask), \
                     _mm256_blend_epi32((b).v4, (a).v4, mask)})
 
-/* Multiply each segment's sum by r^4 to the power of the chunks behind it. */
-static void segments_weigh(struct poly1305 *state, int shift, int steps)
+/* Each lane has the sum of its own segment, `steps` chunks: multiply it by r^4 to the power of the chunks behind it,
+ * and add up, two neighbours at a time. */
+static void segments_join(struct poly1305 *state, int shift, int steps)
 {
     const vec *r4 = state->r4.v + 4;
-    struct limbs one = limbs_zero(), power = {r4[0], r4[1], r4[2], r4[3], r4[4]};
+    struct limbs one = limbs_zero(), power = {r4[0], r4[1], r4[2], r4[3], r4[4]}, h;
     struct factor factor;
 
     one.v0 = _mm256_set1_epi64x(1);
@@ -226,28 +230,21 @@ static void segments_weigh(struct poly1305 *state, int shift, int steps)
         if (steps >> bit & 1)
             power = multiply(power, &state->r4);
     }
-    struct limbs weight = LIMBS_BLEND(power, one, 0x33); /* lanes 0 and 2 have one segment behind */
+    factor = factor_of(LIMBS_BLEND(power, one, 0x33)); /* lanes 0 and 2 have one more behind than 1 and 3 */
+    h = multiply(state->h, &factor);
+#define OTHER(v) _mm256_shuffle_epi32(v, 0x4e)
+    h = limbs_add(h, (struct limbs){OTHER(h.v0), OTHER(h.v1), OTHER(h.v2), OTHER(h.v3), OTHER(h.v4)});
+#undef OTHER
     if (shift > 1) {
         factor = factor_of(power);
-        const struct limbs square = multiply(power, &factor);
-        factor = factor_of(square);
-        weight = LIMBS_BLEND(multiply(weight, &factor), weight, 0x0f); /* 0 and 1 have two more */
+        power = multiply(power, &factor);
+        factor = factor_of(LIMBS_BLEND(power, one, 0x0f)); /* the first two lanes have two more than the others */
+        h = multiply(h, &factor);
+#define OTHER(v) _mm256_permute4x64_epi64(v, 0x4e)
+        h = limbs_add(h, (struct limbs){OTHER(h.v0), OTHER(h.v1), OTHER(h.v2), OTHER(h.v3), OTHER(h.v4)});
+#undef OTHER
     }
-    factor = factor_of(weight);
-    state->h = multiply(state->h, &factor);
-}
-
-/* Add up the lanes of each message: 2 neighbours, or all 4. */
-INLINE struct limbs segments_add(struct limbs a, int shift)
-{
-#define SWAPPED(v) _mm256_shuffle_epi32(v, 0x4e)
-    a = limbs_add(a, (struct limbs){SWAPPED(a.v0), SWAPPED(a.v1), SWAPPED(a.v2), SWAPPED(a.v3), SWAPPED(a.v4)});
-#undef SWAPPED
-#define SWAPPED(v) _mm256_permute4x64_epi64(v, 0x4e)
-    if (shift > 1)
-        a = limbs_add(a, (struct limbs){SWAPPED(a.v0), SWAPPED(a.v1), SWAPPED(a.v2), SWAPPED(a.v3), SWAPPED(a.v4)});
-#undef SWAPPED
-    return a;
+    state->h = h;
 }
 
 /* Carry from limb 0 to 4, and no further. */
@@ -298,24 +295,18 @@ static void mac_in_lanes(struct wgfp_aead_message *messages, size_t n)
     const uint8_t *keys[MESSAGES];
     struct lane lanes[MESSAGES];
     struct poly1305 state;
-    int inside, step = 0;
-    const int steps = lanes_set_up(lanes, MESSAGES, messages, n, shift, &inside);
+    int inside;
+    const int steps = lanes_set_up(lanes, keys, MESSAGES, messages, n, shift, &inside);
 
-    for (size_t i = 0; i < MESSAGES; i++)
-        keys[i] = messages[i >> shift < n ? i >> shift : n - 1].key;
     keys_load(&state, keys);
-    if (inside < steps - 1) {
-        for (; step < inside; step++)
-            step_edge(&state, lanes, step);
-        steps_inside(&state, lanes, step, steps - 1);
-        step = steps - 1;
-    }
-    for (; step < steps; step++)
+    for (int step = 0; step < inside; step++)
         step_edge(&state, lanes, step);
-    if (shift > 0) {
-        segments_weigh(&state, shift, steps);
-        state.h = segments_add(state.h, shift);
+    if (inside < steps) {
+        steps_inside(&state, lanes, inside, steps - 1);
+        step_edge(&state, lanes, steps - 1);
     }
+    if (shift > 0)
+        segments_join(&state, shift, steps);
     tags_finish(state.h, keys, tags);
     for (size_t i = 0; i < n; i++)
         memcpy(messages[i].tag, tags[i << shift], WGFP_TAG_SIZE);

@@ -1,7 +1,7 @@
 /* ChaCha20-Poly1305 for x86-64 with AVX-512 (F, DQ, BW, VL) and IFMA: ChaCha20, and the kernel.
  *
  * One block a lane, 16 lanes a vector, two sets of 16 at once, for one alone waits for its own results; up to eight
- * blocks in rows.
+ * blocks in rows, alone or beside one set.
  */
 #include "aead_kernel.h"
 

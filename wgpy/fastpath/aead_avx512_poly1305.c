@@ -278,50 +278,35 @@ INLINE void keys_load(struct poly1305 *state, const uint8_t *const keys[MESSAGES
 }
 
 /* With 8, 4 or 2 lanes (`segments`) a message, each has the sum of its own segment, `steps` chunks: multiply it by
- * r^4 to the power of the chunks behind it, and add up. */
+ * r^4 to the power of the chunks behind it, and add up, two neighbours at a time. */
 static void segments_join(struct poly1305 *state, int segments, int steps)
 {
-    const vec zero = _mm512_setzero_si512();
-    const vec position = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-    const vec behind = _mm512_andnot_si512(position, _mm512_set1_epi64(segments - 1)); /* segments behind */
-    const struct limbs r4 = {state->r4.r0, state->r4.r1, state->r4.r2};
-    struct limbs power = r4;                                /* r^(4 steps), by squaring */
-    struct limbs weight = {_mm512_set1_epi64(1), zero, zero}; /* power^behind */
+    const vec lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+    const vec positions = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0); /* lane 1 has message or segment 4 */
+    const vec one = _mm512_set1_epi64(1), zero = _mm512_setzero_si512();
+    struct limbs power = {state->r4.r0, state->r4.r1, state->r4.r2}, h = state->h;
     struct factor factor;
 
-    for (int bit = 30 - __builtin_clz((unsigned)steps); bit >= 0; bit--) {
+    for (int bit = 30 - __builtin_clz((unsigned)steps); bit >= 0; bit--) { /* to the power of `steps` */
         factor = factor_of(power);
         power = multiply(power, &factor);
         if (steps >> bit & 1)
             power = multiply(power, &state->r4);
     }
     for (int bit = 1; bit < segments; bit *= 2) {
-        const __mmask8 has = _mm512_test_epi64_mask(behind, _mm512_set1_epi64(bit));
+        const __mmask8 first = _mm512_testn_epi64_mask(positions, _mm512_set1_epi64(bit)); /* of the two */
+        const vec other = _mm512_xor_si512(lanes, _mm512_set1_epi64((bit << 1 | bit >> 2) & 7));
 
+        factor = factor_of((struct limbs){_mm512_mask_mov_epi64(one, first, power.v0),
+                                          _mm512_mask_mov_epi64(zero, first, power.v1),
+                                          _mm512_mask_mov_epi64(zero, first, power.v2)});
+        h = multiply(h, &factor);
+        h = limbs_add(h, (struct limbs){_mm512_permutexvar_epi64(other, h.v0), _mm512_permutexvar_epi64(other, h.v1),
+                                        _mm512_permutexvar_epi64(other, h.v2)});
         factor = factor_of(power);
-        const struct limbs heavier = multiply(weight, &factor);
-        weight.v0 = _mm512_mask_mov_epi64(weight.v0, has, heavier.v0);
-        weight.v1 = _mm512_mask_mov_epi64(weight.v1, has, heavier.v1);
-        weight.v2 = _mm512_mask_mov_epi64(weight.v2, has, heavier.v2);
         power = multiply(power, &factor);
     }
-    factor = factor_of(weight);
-    state->h = multiply(state->h, &factor);
-
-    struct limbs other = {_mm512_permutex_epi64(state->h.v0, 0x4e), _mm512_permutex_epi64(state->h.v1, 0x4e),
-                          _mm512_permutex_epi64(state->h.v2, 0x4e)};
-    state->h = limbs_add(state->h, other); /* messages 0 and 1, 2 and 3, ... */
-    if (segments > 2) {
-        other = (struct limbs){_mm512_shuffle_i64x2(state->h.v0, state->h.v0, 0x4e),
-                               _mm512_shuffle_i64x2(state->h.v1, state->h.v1, 0x4e),
-                               _mm512_shuffle_i64x2(state->h.v2, state->h.v2, 0x4e)};
-        state->h = limbs_add(state->h, other);
-    }
-    if (segments > 4) {
-        other = (struct limbs){_mm512_shuffle_epi32(state->h.v0, 0x4e), _mm512_shuffle_epi32(state->h.v1, 0x4e),
-                               _mm512_shuffle_epi32(state->h.v2, 0x4e)};
-        state->h = limbs_add(state->h, other);
-    }
+    state->h = h;
 }
 
 /* tag = h + s, modulo 2^128, of the one h below 2^130 - 5 */
@@ -369,20 +354,16 @@ static void mac_in_lanes(struct wgfp_aead_message *messages, size_t n)
     struct lane lanes[MESSAGES];
     struct poly1305 state;
     vec s_low, s_high;
-    int inside, step = 0;
-    const int steps = lanes_set_up(lanes, MESSAGES, messages, n, shift, &inside);
+    int inside;
+    const int steps = lanes_set_up(lanes, keys, MESSAGES, messages, n, shift, &inside);
 
-    for (size_t i = 0; i < MESSAGES; i++)
-        keys[i] = messages[i >> shift < n ? i >> shift : n - 1].key;
     keys_load(&state, keys, &s_low, &s_high);
-    if (inside < steps - 1) {
-        for (; step < inside; step++)
-            step_edge(&state, lanes, step);
-        steps_inside(&state, lanes, step, steps - 1);
-        step = steps - 1;
-    }
-    for (; step < steps; step++)
+    for (int step = 0; step < inside; step++)
         step_edge(&state, lanes, step);
+    if (inside < steps) {
+        steps_inside(&state, lanes, inside, steps - 1);
+        step_edge(&state, lanes, steps - 1);
+    }
     if (shift > 0)
         segments_join(&state, 1 << shift, steps);
     tags_finish(state.h, s_low, s_high, tags);

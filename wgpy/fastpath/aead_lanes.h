@@ -28,18 +28,21 @@ static inline struct lane lane_of(const struct wgfp_aead_message *message)
     return (struct lane){message->data, message->length, chunks, 4 * chunks - blocks, 0};
 }
 
-/* Give every lane a segment, 1 << shift lanes a message; lanes too many repeat the last message. Returns the number
- * of steps. From step `inside` on every lane is past its message's first chunk. */
-static inline int lanes_set_up(struct lane *lanes, int count, const struct wgfp_aead_message *messages, size_t n,
-                               int shift, int *inside)
+/* Give every lane a segment, and its message's key, 1 << shift lanes a message; lanes too many repeat the last message.
+ * Returns the number of steps. From step `inside` on, and before the last, every lane is inside its message: there is
+ * no such step if `inside` is the number of steps. */
+static inline int lanes_set_up(struct lane *lanes, const uint8_t **keys, int count,
+                               const struct wgfp_aead_message *messages, size_t n, int shift, int *inside)
 {
     const int segments = 1 << shift;
     int steps = 0, least = 0;
 
     for (int i = 0; i < count; i++) {
         const size_t message = (size_t)i >> shift;
+        const struct wgfp_aead_message *its = &messages[message < n ? message : n - 1];
 
-        lanes[i] = lane_of(&messages[message < n ? message : n - 1]);
+        lanes[i] = lane_of(its);
+        keys[i] = its->key;
         const int share = (lanes[i].chunks + segments - 1) >> shift;
         if (share > steps)
             steps = share;
@@ -49,7 +52,7 @@ static inline int lanes_set_up(struct lane *lanes, int count, const struct wgfp_
         if (lanes[i].first < least)
             least = lanes[i].first;
     }
-    *inside = 1 - least;
+    *inside = 1 - least < steps - 1 ? 1 - least : steps;
     return steps;
 }
 
@@ -71,9 +74,14 @@ static inline const uint8_t *lane_at(const struct lane *lane, int step)
 /* Any chunk: inside the message itself, otherwise in `edge`. The bits of `counts` say which of its blocks count. */
 static inline const uint8_t *lane_chunk(const struct lane *lane, int step, uint8_t edge[64], unsigned *counts)
 {
+    static const uint8_t zeros[64];
     const int chunk = lane->first + step;
     const int last_block = 4 * lane->chunks - lane->pad - 1;
 
+    if (chunk < 0) {
+        *counts = 0;
+        return zeros;
+    }
     if (chunk > 0 && chunk + 1 < lane->chunks) {
         *counts = 0xf;
         return lane_at(lane, step);
