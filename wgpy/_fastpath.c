@@ -306,11 +306,7 @@ int wgfp_datapath_fileno(const struct wgfp_datapath *datapath)
 
 void wgfp_datapath_acknowledge(struct wgfp_datapath *datapath)
 {
-    uint64_t count;
-
-    if (read(datapath->events.fd, &count, sizeof count) < 0) {
-        /* There was nothing. */
-    }
+    events_acknowledge(&datapath->events);
 }
 
 int wgfp_datapath_failure(const struct wgfp_datapath *datapath)

@@ -1,15 +1,21 @@
 /* What happened, as flags of peers and keypairs, and the list of peers that have any. */
 #include "internal.h"
 
-#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
 #include <unistd.h>
+
+/* Data that is sent or received starts timers of 10 seconds and more, which run from when it was, not from when that
+ * was heard of. So the news may wait a second; otherwise a busy tunnel would tell it at every turn of its talk. */
+enum { PATIENCE = 1 }; /* seconds */
 
 int events_init(struct events *events)
 {
     if (pthread_mutex_init(&events->lock, NULL) != 0)
         return WGFP_ERR_MEMORY;
     events->first_dirty = events->last_dirty = NULL;
-    events->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    events->now = events->soon = false;
+    events->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     return events->fd >= 0 ? 0 : WGFP_ERR_MEMORY;
 }
 
@@ -20,24 +26,42 @@ void events_free(struct events *events)
     (void)pthread_mutex_destroy(&events->lock);
 }
 
-void events_wake(struct events *events)
+/* Under the lock. */
+static void wake(struct events *events, bool urgent)
 {
-    const uint64_t one = 1;
+    const struct itimerspec at = {.it_value = {urgent ? 0 : PATIENCE, urgent ? 1 : 0}};
 
-    /* It fails only if the counter is full; then the descriptor is readable, which is all that is wanted. */
-    if (write(events->fd, &one, sizeof one) < 0)
+    if (events->now || (events->soon && !urgent))
         return;
+    *(urgent ? &events->now : &events->soon) = true;
+    (void)timerfd_settime(events->fd, 0, &at, NULL); /* it cannot fail */
 }
 
-/* Into the list, if the peer is not in it. Returns whether it is the only one. */
-static bool list_append(struct events *events, struct peer *peer)
+void events_wake(struct events *events)
 {
-    bool only = false;
+    pthread_mutex_lock(&events->lock);
+    wake(events, true);
+    pthread_mutex_unlock(&events->lock);
+}
+
+void events_acknowledge(struct events *events)
+{
+    uint64_t count;
 
     pthread_mutex_lock(&events->lock);
+    events->now = events->soon = false;
+    if (read(events->fd, &count, sizeof count) < 0) {
+        /* It was not readable. */
+    }
+    pthread_mutex_unlock(&events->lock);
+}
+
+/* Into the list, if the peer is not in it. */
+static void list_append(struct events *events, struct peer *peer, bool urgent)
+{
+    pthread_mutex_lock(&events->lock);
     if (!peer->dirty) {
-        only = events->first_dirty == NULL;
-        if (only)
+        if (events->first_dirty == NULL)
             events->first_dirty = peer;
         else
             events->last_dirty->next_dirty = peer;
@@ -45,8 +69,8 @@ static bool list_append(struct events *events, struct peer *peer)
         peer->next_dirty = NULL;
         peer->dirty = true;
     }
+    wake(events, urgent);
     pthread_mutex_unlock(&events->lock);
-    return only;
 }
 
 static struct peer *list_pop(struct events *events)
@@ -71,8 +95,7 @@ void event_raise(struct events *events, struct peer *peer, struct keypair *keypa
     if (*flags & 1u << kind)
         return;
     *flags |= 1u << kind;
-    if (list_append(events, peer))
-        events_wake(events);
+    list_append(events, peer, kind != WGFP_EVENT_DATA_SENT && kind != WGFP_EVENT_DATA_RECEIVED);
 }
 
 void events_forget(struct events *events, struct peer *peer)
@@ -140,7 +163,7 @@ size_t wgfp_events_take(struct wgfp_datapath *datapath, struct wgfp_event *event
     while (writer.count < n && (peer = list_pop(&datapath->events)) != NULL) {
         pthread_mutex_lock(&peer->lock);
         if (!peer_events_move(&writer, peer))
-            (void)list_append(&datapath->events, peer);
+            list_append(&datapath->events, peer, true);
         pthread_mutex_unlock(&peer->lock);
     }
     return writer.count;

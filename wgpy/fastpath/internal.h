@@ -147,12 +147,14 @@ void staged_pop(struct staging *staging, struct staged *staged, uint8_t *packet)
 struct events {
     pthread_mutex_t lock;
     struct peer *first_dirty, *last_dirty;
-    int fd; /* an eventfd */
+    int fd;             /* a timerfd: readable now, or soon */
+    bool now, soon;     /* which it is set to, since it was acknowledged last */
 };
 
 int events_init(struct events *events);
 void events_free(struct events *events);
 void events_wake(struct events *events);
+void events_acknowledge(struct events *events);
 
 /* Under the peer's lock. keypair: NULL but for KEY_CONFIRMED and KEY_AGED. */
 void event_raise(struct events *events, struct peer *peer, struct keypair *keypair, enum wgfp_event_kind kind);
