@@ -1,7 +1,8 @@
 /* Flows of packets that say what they are, for checks of the whole data path.
  *
- * Two sides, 0 and 1, know each other as peers 0 to FLOW_PEERS - 1; each sends every peer one flow a queue. A packet is
- * a row of records, one for each segment that it is cut into: their number, their flow, and bytes that follow from both.
+ * Two sides, 0 and 1, know each other as peers 0 to FLOW_PEERS - 1; each sends every peer one flow a queue. A packet
+ * is a row of records, one for each segment that it is cut into: their number, their flow, and bytes that follow from
+ * both.
  */
 #ifndef FLOWS_H
 #define FLOWS_H

@@ -246,13 +246,14 @@ void pair_answer(struct pair *pair)
 static void letters_send(const struct side *side)
 {
     static const uint32_t sizes[] = {148, 92, 64, 500};
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(side->port4), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(side->port4), .sin_addr = {htonl(INADDR_LOOPBACK)}};
     const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     uint8_t data[500] = {0};
 
     for (uint32_t i = 0; i < 200; i++) {
         data[0] = i % 4 < 3 ? (uint8_t)(1 + i % 4) : 77;
-        (void)sendto(fd, data, sizes[i % 4], 0, (struct sockaddr *)&to, sizeof to);
+        (void)sendto(fd, data, sizes[i % 4], 0, (const struct sockaddr *)&to, sizeof to);
     }
     close(fd);
 }

@@ -7,8 +7,8 @@
  *     cc ... -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc,--wrap=mmap
  *     ./threads_check RECORDS [FAULT]
  *
- * RECORDS: that each flow sends in each of the two halves. With a FAULT (allocate, race, disorder, leak) the harness does
- * what should be seen.
+ * RECORDS: that each flow sends in each of the two halves. With a FAULT (allocate, race, disorder, leak) the harness
+ * does what should be seen.
  */
 #include "pair.h"
 
