@@ -88,13 +88,10 @@ static bool turn_inbound(struct worker *worker)
 {
     const struct wgfp_queue *queue = worker->queue;
     const uint64_t now = worker->datapath->system->now();
-    bool more = false;
 
-    if (queue->udp4 >= 0)
-        more |= inbound_receive(worker->in, queue->udp4, queue->tun, now);
-    if (queue->udp6 >= 0)
-        more |= inbound_receive(worker->in, queue->udp6, queue->tun, now);
-    return more;
+    worker->ready4 = worker->ready4 && queue->udp4 >= 0 && inbound_receive(worker->in, queue->udp4, queue->tun, now);
+    worker->ready6 = worker->ready6 && queue->udp6 >= 0 && inbound_receive(worker->in, queue->udp6, queue->tun, now);
+    return worker->ready4 || worker->ready6;
 }
 
 static bool worker_turn(struct worker *worker)
@@ -123,14 +120,16 @@ static void worker_interests(const struct worker *worker, struct pollfd fds[3])
     }
 }
 
-static void worker_wait(const struct worker *worker, struct pollfd fds[3])
+static void worker_wait(struct worker *worker, struct pollfd fds[3])
 {
     uint64_t count;
+    const bool woken = worker->datapath->system->poll(fds, 3, -1) < 0 || fds[0].revents != 0;
 
-    (void)worker->datapath->system->poll(fds, 3, -1);
-    if ((fds[0].revents & POLLIN) && read(worker->wake, &count, sizeof count) < 0) {
-        /* It was read already. */
+    if (woken && read(worker->wake, &count, sizeof count) < 0) {
+        /* It was not, or was interrupted. */
     }
+    worker->ready4 = woken || fds[1].revents != 0; /* after a call, the sockets may be others */
+    worker->ready6 = woken || fds[2].revents != 0;
 }
 
 static void *worker_run(void *argument)
@@ -191,6 +190,8 @@ void wgfp_datapath_step(struct wgfp_datapath *datapath)
 {
     bool more = true;
 
+    for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
+        datapath->workers[i].ready4 = datapath->workers[i].ready6 = true;
     while (more) {
         more = false;
         for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
@@ -207,6 +208,7 @@ static int worker_init(struct wgfp_datapath *datapath, uint32_t number)
 
     worker->datapath = datapath;
     worker->queue = &datapath->queues[number / 2];
+    worker->ready4 = worker->ready6 = true;
     pthread_mutex_init(&worker->lock, NULL);
     worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->wake < 0)

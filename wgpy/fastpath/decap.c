@@ -53,6 +53,13 @@ struct inbound {
     uint8_t *buffers; /* room * MESSAGE_BYTES */
 };
 
+/* For being received into. */
+static void message_prepare(struct inbound *in, uint32_t i)
+{
+    in->slices[i] = (struct iovec){in->buffers + (size_t)i * MESSAGE_BYTES, MESSAGE_BYTES};
+    udp_message_prepare(&in->messages[i].msg_hdr, &in->addresses[i], &in->controls[i], &in->slices[i]);
+}
+
 int inbound_new(struct inbound **in, struct wgfp_datapath *datapath)
 {
     const uint32_t room = datapath->small ? MESSAGES_SMALL : MESSAGES;
@@ -67,6 +74,8 @@ int inbound_new(struct inbound **in, struct wgfp_datapath *datapath)
         free(*in);
         return WGFP_ERR_MEMORY;
     }
+    for (uint32_t i = 0; i < room; i++)
+        message_prepare(*in, i);
     return 0;
 }
 
@@ -283,17 +292,14 @@ static void message_add(struct inbound *in, uint32_t number, int tun, uint64_t n
 
 bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
 {
-    int received;
+    const int received = in->datapath->system->recvmmsg(udp, in->messages, in->room, 0, NULL);
 
-    for (uint32_t i = 0; i < in->room; i++) {
-        in->slices[i] = (struct iovec){in->buffers + (size_t)i * MESSAGE_BYTES, MESSAGE_BYTES};
-        udp_message_prepare(&in->messages[i].msg_hdr, &in->addresses[i], &in->controls[i], &in->slices[i]);
-    }
-    received = in->datapath->system->recvmmsg(udp, in->messages, in->room, 0, NULL);
     if (received <= 0)
         return false; /* nothing, or an ICMP error of an earlier datagram, which says nothing about the next */
     for (uint32_t i = 0; i < (uint32_t)received; i++)
         message_add(in, i, tun, now);
     inbound_flush(in, tun, now);
+    for (uint32_t i = 0; i < (uint32_t)received; i++)
+        message_prepare(in, i);
     return (uint32_t)received == in->room;
 }

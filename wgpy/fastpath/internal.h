@@ -232,7 +232,8 @@ struct worker {
     bool runs; /* has it a thread? Control */
     struct outbound *out; /* outbound: with where packets are read to */
     struct tun_buffer *buffer;
-    struct inbound *in; /* inbound */
+    struct inbound *in;  /* inbound */
+    bool ready4, ready6; /* may its sockets be read? The worker itself */
     int wake; /* an eventfd: look at `stopping`, and at the sockets again */
 };
 
