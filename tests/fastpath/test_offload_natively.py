@@ -70,21 +70,6 @@ def test_no_sanitizer_complains_of_hostile_packets(tmp_path: Path, seed: int) ->
     assert "1000 rounds each" in result.stdout
 
 
-@needs("clang")
-def test_a_fuzzer_finds_nothing(tmp_path: Path, seed: int) -> None:
-    place = tmp_path / "corpus"
-    place.mkdir()
-    corpus(place)
-    options = ["-O1", "-DFUZZER", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-    program = build("clang", CHECK, SOURCES, tmp_path, *options)
-
-    result = run(
-        program, "-runs=20000", "-max_total_time=30", f"-seed={seed}", f"-artifact_prefix={tmp_path}/", place
-    )
-
-    assert result.returncode == 0, result.stdout + result.stderr
-
-
 @each_emulated_target
 def test_other_processors_agree(target: str, tmp_path: Path) -> None:
     program = build(f"{target}-gcc", CHECK, SOURCES, tmp_path, "-static")

@@ -1,0 +1,97 @@
+/* What the fuzzers of the whole data path share: an input is read as a program of small steps, and the data path runs
+ * in a kernel in memory (tests/datapath/world.c). An input that has ended reads as zeros. */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include "internal.h" /* first: it asks for what only Linux has */
+
+#include "flows.h"
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_STEPS = 300, MOST_ENDPOINTS = 4 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static inline void require(bool holds, const char *what)
+{
+    if (!holds) {
+        fprintf(stderr, "not so: %s\n", what);
+        abort();
+    }
+}
+
+struct input {
+    const uint8_t *data;
+    size_t size;
+};
+
+static inline uint8_t input_byte(struct input *input)
+{
+    if (input->size == 0)
+        return 0;
+    input->size--;
+    return *input->data++;
+}
+
+static inline uint32_t input_number(struct input *input, uint32_t bytes)
+{
+    uint32_t number = 0;
+
+    for (uint32_t i = 0; i < bytes; i++)
+        number |= (uint32_t)input_byte(input) << 8 * i;
+    return number;
+}
+
+static inline void input_bytes(struct input *input, uint8_t *to, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        to[i] = input_byte(input);
+}
+
+/* A few that differ in all that matters; which: below MOST_ENDPOINTS. */
+static inline struct wgfp_endpoint endpoint_of(uint32_t which)
+{
+    struct wgfp_endpoint endpoint = {.size = 4, .port = 1000 + which, .address = {192, 0, 2, (uint8_t)which},
+                                     .local_address = {198, 51, 100, 1}, .local_interface = 2};
+
+    if (which % 2 != 0) {
+        endpoint.size = 16;
+        endpoint.scope_id = which;
+        endpoint.address[15] = 1;
+    }
+    return endpoint;
+}
+
+static inline void key_of(uint32_t number, uint8_t key[32])
+{
+    memset(key, (int)number, 32);
+}
+
+static inline struct wgfp_datapath *datapath_new(const struct wgfp_settings *settings)
+{
+    static const struct wgfp_queue queue = {WORLD_TUN, WORLD_UDP4, WORLD_UDP6};
+    struct wgfp_settings with = *settings;
+    struct wgfp_datapath *datapath;
+
+    with.queues = &queue;
+    with.queue_count = 1;
+    with.system = world_system();
+    require(wgfp_datapath_new(&datapath, &with) == 0, "there is memory");
+    return datapath;
+}
+
+static inline uint64_t drops_of(const struct wgfp_datapath *datapath)
+{
+    uint64_t drops[WGFP_DROPS], sum = 0;
+
+    wgfp_drops(datapath, drops);
+    for (uint32_t i = 0; i < WGFP_DROPS; i++)
+        sum += drops[i];
+    return sum;
+}
+
+#endif
