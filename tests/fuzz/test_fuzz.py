@@ -1,8 +1,8 @@
 """Fuzzers over the C data path; each says its invariant in its first lines.
 
 Each starts from what was found before, corpus/NAME/, and searches for WGPY_FUZZ_SECONDS. With
-WGPY_FUZZ_KEEP=1 what it finds that reaches something new is added there. A failing input is printed in Base64:
-add it, too.
+WGPY_FUZZ_KEEP=1 what it finds that reaches something new is added there. A failing input is printed in
+Base64: add it, too.
 """
 
 import os
