@@ -32,6 +32,11 @@ def _mac2_body(datagram: bytes) -> bytes:
     return datagram[:-MAC_LENGTH]
 
 
+def has_valid_mac2(datagram: bytes, cookie: bytes) -> bool:
+    """datagram: a whole initiation or response; cookie: that of its source."""
+    return compare_digest(mac(cookie, _mac2_body(datagram)), datagram[-MAC_LENGTH:])
+
+
 class CookieChecker:
     """The receiving role: checks macs and gives cookies, for one identity."""
 
@@ -50,27 +55,23 @@ class CookieChecker:
         expected = mac(self._mac1_key, _mac1_body(datagram))
         return compare_digest(expected, datagram[-2 * MAC_LENGTH : -MAC_LENGTH])
 
-    def has_valid_mac2(self, datagram: bytes, source: Endpoint, now: int) -> bool:
-        expected = mac(self._cookie(source, now), _mac2_body(datagram))
-        return compare_digest(expected, datagram[-MAC_LENGTH:])
+    def cookie(self, source: Endpoint, now: int) -> bytes:
+        """What only who receives at this address and port gets to know."""
+        if now >= self._secret_expires:
+            self._secret = self._new_secret = self._random(KEY_LENGTH)
+            self._secret_expires = now + COOKIE_SECRET_MAX_AGE
+        return mac(self._secret, source.packed())
 
-    def create_reply(self, datagram: bytes, sender_index: int, source: Endpoint, now: int) -> CookieReply:
-        """A cookie for the sender of this message, readable only by who saw its mac1."""
+    def create_reply(self, datagram: bytes, sender_index: int, cookie: bytes) -> CookieReply:
+        """The cookie for the sender of this message, readable only by who saw its mac1."""
         nonce = self._random(COOKIE_NONCE_LENGTH)
         mac1 = datagram[-2 * MAC_LENGTH : -MAC_LENGTH]
-        sealed = xaead_seal(self._cookie_key, nonce, self._cookie(source, now), mac1)
-        return CookieReply(sender_index, nonce, sealed)
+        return CookieReply(sender_index, nonce, xaead_seal(self._cookie_key, nonce, cookie, mac1))
 
     def take_new_secret(self) -> bytes | None:
         """The secret of the cookies, if another was made since the last call."""
         secret, self._new_secret = self._new_secret, None
         return secret
-
-    def _cookie(self, source: Endpoint, now: int) -> bytes:
-        if now >= self._secret_expires:
-            self._secret = self._new_secret = self._random(KEY_LENGTH)
-            self._secret_expires = now + COOKIE_SECRET_MAX_AGE
-        return mac(self._secret, source.packed())
 
 
 class CookieMaker:

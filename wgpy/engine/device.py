@@ -46,7 +46,7 @@ from .constants import (
     UNDER_LOAD_HOLD,
     ZERO_KEY_MATERIAL_AFTER,
 )
-from .cookie import CookieChecker, CookieMaker
+from .cookie import CookieChecker, CookieMaker, has_valid_mac2
 from .crypto import LowOrderKey, clamp, dh, dh_public
 from .endpoint import Endpoint
 from .errors import DropReason, HandshakeError, StateError
@@ -342,11 +342,11 @@ class Device:
             raise HandshakeError(DropReason.INVALID_MAC1)
         if now >= self._under_load_until:
             return
-        has_valid_mac2 = checker.has_valid_mac2(data, source, now)
+        cookie = checker.cookie(source, now)
         if secret := checker.take_new_secret():
             self._actions.append(SetCookieSecret(secret))
-        if not has_valid_mac2:
-            reply = checker.create_reply(data, sender_index, source, now)
+        if not has_valid_mac2(data, cookie):
+            reply = checker.create_reply(data, sender_index, cookie)
             self._actions.append(SendDatagram(None, reply.encode(), source))
             raise HandshakeError(DropReason.INVALID_MAC2)
         if not self._rate_limiter.allow(source.packed()[:-2], now):

@@ -5,7 +5,7 @@ that was contacted. The engine only compares endpoints, and reads address and po
 the rate limit; resolving and formatting is the drivers' business.
 """
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address
 from typing import NamedTuple
 
 
@@ -34,7 +34,10 @@ class Endpoint(NamedTuple):
 
     def packed(self) -> bytes:
         """Address and port as bytes, 6 or 18 long: what a cookie covers. Whitepaper 5.4.7."""
-        return ip_address(self.address).packed + self.port.to_bytes(2, "big")
+        if self.is_ipv6:
+            return IPv6Address(self.address).packed + self.port.to_bytes(2, "big")
+        # By hand, as every message of a flood needs it: a quarter of the time of ipaddress.
+        return bytes(map(int, self.address.split("."))) + self.port.to_bytes(2, "big")
 
     def __str__(self) -> str:
         """As `wg` prints and reads it: 192.0.2.1:51820, [2001:db8::1]:51820, [fe80::1%3]:51820."""
