@@ -8,6 +8,7 @@
 #include "flows.h"
 #include "world.h"
 
+#include <sanitizer/asan_interface.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,15 +72,53 @@ static inline void key_of(uint32_t number, uint8_t key[32])
     memset(key, (int)number, 32);
 }
 
+/* -- The kernel in memory; what it leaves of a buffer may not be touched ----------------------------- */
+
+static inline ssize_t readv_watched(int fd, const struct iovec *slices, int n)
+{
+    const struct wgfp_system *system = world_system();
+    const struct iovec *last = &slices[n - 1];
+    ssize_t length, left;
+
+    ASAN_UNPOISON_MEMORY_REGION(last->iov_base, last->iov_len);
+    length = left = system->readv(fd, slices, n);
+    for (int i = 0; i < n - 1; i++)
+        left -= (ssize_t)slices[i].iov_len;
+    if (left >= 0)
+        ASAN_POISON_MEMORY_REGION((uint8_t *)last->iov_base + left, last->iov_len - (size_t)left);
+    return length;
+}
+
+static inline int recvmmsg_watched(int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout)
+{
+    const struct wgfp_system *system = world_system();
+
+    for (unsigned i = 0; i < n; i++)
+        ASAN_UNPOISON_MEMORY_REGION(messages[i].msg_hdr.msg_iov->iov_base, messages[i].msg_hdr.msg_iov->iov_len);
+    const int received = system->recvmmsg(fd, messages, n, flags, timeout);
+
+    for (int i = 0; i < received; i++) {
+        const struct iovec *slice = messages[i].msg_hdr.msg_iov;
+
+        ASAN_POISON_MEMORY_REGION((uint8_t *)slice->iov_base + messages[i].msg_len,
+                                  slice->iov_len - messages[i].msg_len);
+    }
+    return received;
+}
+
 static inline struct wgfp_datapath *datapath_new(const struct wgfp_settings *settings)
 {
     static const struct wgfp_queue queue = {WORLD_TUN, WORLD_UDP4, WORLD_UDP6};
+    static struct wgfp_system watched;
     struct wgfp_settings with = *settings;
     struct wgfp_datapath *datapath;
 
     with.queues = &queue;
     with.queue_count = 1;
-    with.system = world_system();
+    memcpy(&watched, world_system(), sizeof watched);
+    watched.readv = readv_watched;
+    watched.recvmmsg = recvmmsg_watched;
+    with.system = &watched;
     require(wgfp_datapath_new(&datapath, &with) == 0, "there is memory");
     return datapath;
 }
