@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from benchmarks.netns.command import Benchmark, argument, parse, parser, run
-from benchmarks.netns.implementations import Role
 from benchmarks.netns.measures import ROWS, Row, measures_of, read_rows
 from benchmarks.netns.namespaces import (
     OUTSIDE,
@@ -42,8 +41,8 @@ def _trial(rows: Sequence[Row], outside: tuple[str, str], seconds: float) -> Tri
 
     def measure_all(turn: Turn) -> None:
         implementation = turn.implementation
-        if implementation.role is Role.LIMIT and outside is OUTSIDE6:
-            return  # it knows IPv4 only
+        if not implementation.is_daemon and outside is OUTSIDE6:
+            return  # the limit knows IPv4 only
         left, right, behind = (turn.host(name) for name in ("left", "right", "behind"))
         join(left, right)
         daemons = (turn.start_daemon(left, outside[1]), turn.start_daemon(right, outside[0]))

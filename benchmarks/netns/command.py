@@ -21,6 +21,7 @@ from benchmarks.compiler import BuildFailed
 from benchmarks.netns.implementations import (
     Implementation,
     build_limit,
+    build_structures,
     find_implementations,
     read_implementation,
 )
@@ -132,12 +133,15 @@ def _chosen(options: argparse.Namespace, folder: Path | None) -> list[Implementa
     folder: to build the limit in, if that is one of them.
     """
     here = {one.name: one for one in [*find_implementations(), *options.impl]}
+    asked = options.implementations.split(",") if options.implementations else []
     if folder is not None:
         try:
             here["limit"] = build_limit(folder)
+            if any(name.startswith("structure-") for name in asked):
+                here |= {one.name: one for one in build_structures(folder)}
         except BuildFailed as error:
             print(f"The limit is left out: {error}", file=sys.stderr)
-    names = options.implementations.split(",") if options.implementations else list(here)
+    names = asked or list(here)
     if absent := [name for name in names if name not in here]:
         sys.exit(f"{', '.join(absent)} cannot be measured on this host; found: {', '.join(here)}")
     return [here[name] for name in names]

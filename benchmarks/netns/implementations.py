@@ -13,7 +13,9 @@ from typing import Final
 
 from benchmarks.compiler import build
 
-LIMIT_SOURCE: Final = Path(__file__).parents[1] / "limit" / "limit.c"
+_LIMIT: Final = Path(__file__).parents[1] / "limit"
+_WGPY: Final = Path(__file__).parents[2] / "wgpy"
+_TOLD: Final = ("{interface}", "{port}", "{remote}", "{port}")
 _GO_MODULES: Final = {
     "golang.zx2c4.com/wireguard": "wireguard-go",
     "github.com/tailscale/wireguard-go": "tailscale",
@@ -28,6 +30,7 @@ class Role(Enum):
     OURS = "ours"
     PEER = "peer"
     LIMIT = "limit"
+    RULER = "ruler"  # as little of a daemon as the limit, but nothing is compared with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,18 @@ class Implementation:
     """A program that makes a tunnel interface and stays in the foreground.
 
     command: {interface} stands for the name of the interface, {remote} and {port} for the other end's, which
-    only the limit has to be told.
+    only a limit or a ruler has to be told.
     """
 
     name: str
     role: Role
     command: tuple[str, ...]
     version: str = ""
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether it has to be configured, and has a cipher to be configured with."""
+        return self.role in (Role.OURS, Role.PEER)
 
 
 def read_implementation(text: str) -> Implementation:
@@ -68,9 +76,19 @@ def find_implementations() -> list[Implementation]:
 
 def build_limit(folder: Path) -> Implementation:
     """Build the limit program in a folder. Raises BuildFailed."""
-    program = build(folder / "limit", [LIMIT_SOURCE], "-march=native", "-pthread")
-    command = (str(program), "{interface}", "{port}", "{remote}", "{port}")
-    return Implementation("limit", Role.LIMIT, command, "null cipher")
+    program = build(folder / "limit", [_LIMIT / "limit.c"], "-march=native", "-pthread")
+    return Implementation("limit", Role.LIMIT, (str(program), *_TOLD), "null cipher")
+
+
+def build_structures(folder: Path) -> list[Implementation]:
+    """Build the C data path without Python, with its cipher and with none. Raises BuildFailed."""
+    fastpath = _WGPY / "fastpath"
+    sources = [_LIMIT / "structure.c", _WGPY / "_fastpath.c", *sorted(fastpath.glob("*.c"))]
+    program = build(folder / "structure", sources, "-I", str(fastpath), "-pthread")
+    return [
+        Implementation(f"structure-{cipher}", Role.RULER, (str(program), *_TOLD, cipher), "C data path")
+        for cipher in ("null", "aead")
+    ]
 
 
 def go_build(program: Path) -> tuple[str, str]:

@@ -12,7 +12,7 @@ namespaces vanish with their last process. So nothing is left to clean up.
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.netns.implementations import Implementation, Role
+from benchmarks.netns.implementations import Implementation
 from tests.integration.hosts import Host, HostProcess, add_addresses, connect
 from tests.integration.peers import key_pair
 
@@ -49,7 +49,7 @@ def configure(
 ) -> None:
     """Make the two ends peers, and give them addresses. Raises CommandFailed."""
     hosts = (left, right)
-    if implementation.role is not Role.LIMIT:
+    if implementation.is_daemon:
         keys = [key_pair() for _ in hosts]
         for here, host in enumerate(hosts):
             there = 1 - here

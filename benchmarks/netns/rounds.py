@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.netns.implementations import Implementation, Role
+from benchmarks.netns.implementations import Implementation
 from benchmarks.netns.namespaces import INTERFACE, PORT
 from benchmarks.netns.readings import MeasureFailed
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
@@ -63,7 +63,7 @@ class Turn:
         words = [word.format(interface=INTERFACE, remote=remote, port=PORT) for word in one.command]
         daemon = host.start(*words)
         self.daemons.append(daemon)
-        if one.role is Role.LIMIT:
+        if not one.is_daemon:
             eventually(
                 lambda: not daemon.is_running() or host.attempt("ip", "link", "show", INTERFACE).status == 0,
                 f"{one.name} makes its interface",
