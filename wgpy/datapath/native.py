@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import IntFlag
 from functools import lru_cache
-from ipaddress import ip_address
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from struct import Struct
 from typing import Any, Final, NamedTuple, NoReturn, assert_never
 
@@ -59,6 +59,8 @@ _ENDPOINTS_REMEMBERED: Final = 1024
 _EVENTS_AT_ONCE: Final = 256
 _MAX_EVENTS: Final = 16 * _EVENTS_AT_ONCE  # in one go; a busy data path raises new ones meanwhile
 _ENDPOINT: Final = Struct("=16s16sIIII")  # struct wgfp_endpoint
+_IPV4_SIZE: Final = 4
+_LETTER: Final = Struct("=48sI")  # struct wgfp_letter without its data
 
 
 class Offload(IntFlag):
@@ -137,6 +139,7 @@ class NativeDataPath:
             raise ValueError("the data path refuses these settings; see struct wgfp_settings")
         self._c = _ffi.gc(made[0], _lib.wgfp_datapath_free)
         self._letter = _ffi.new("struct wgfp_letter *")
+        self._letter_bytes = _ffi.buffer(self._letter)
         self._events = _ffi.new("struct wgfp_event[]", _EVENTS_AT_ONCE)
         self._number = _ffi.new("uint32_t *")
         self._session = _ffi.new("struct wgfp_session *")
@@ -218,8 +221,8 @@ class NativeDataPath:
         return strangers
 
     def _take_letter(self) -> tuple[bytes, Endpoint]:
-        letter = self._letter
-        return bytes(_ffi.buffer(letter.data, letter.length)), _endpoint(letter.source)
+        source, length = _LETTER.unpack_from(self._letter_bytes)
+        return self._letter_bytes[_LETTER.size : _LETTER.size + length], unpack_endpoint(source)
 
     def activity(self, peer: PeerId) -> PeerActivity:
         record = self._activity
@@ -392,19 +395,20 @@ def _endpoint(endpoint: Any) -> Endpoint:
 def pack_endpoint(endpoint: Endpoint) -> bytes:
     """The bytes of a struct wgfp_endpoint."""
     address, port, scope_id, local_address, local_interface = endpoint
-    packed = ip_address(address).packed
-    local = ip_address(local_address).packed if local_address else b""
+    family = AF_INET6 if endpoint.is_ipv6 else AF_INET
+    packed = inet_pton(family, address)
+    local = inet_pton(family, local_address) if local_address else b""
     return _ENDPOINT.pack(packed, local, len(packed), port, scope_id, local_interface)
 
 
-@lru_cache(_ENDPOINTS_REMEMBERED)
 def unpack_endpoint(packed: bytes) -> Endpoint:
     """The endpoint that a struct wgfp_endpoint of an address holds."""
     address, local, size, port, scope_id, local_interface = _ENDPOINT.unpack(packed)
+    family = AF_INET if size == _IPV4_SIZE else AF_INET6
     return Endpoint(
-        str(ip_address(address[:size])),
+        inet_ntop(family, address[:size]),
         port,
         scope_id,
-        str(ip_address(local[:size])) if any(local) else "",
+        inet_ntop(family, local[:size]) if any(local) else "",
         local_interface,
     )
