@@ -14,7 +14,6 @@
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +23,8 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "../fail.h"
 
 enum {
     SECOND = 1000000000,
@@ -71,20 +72,6 @@ struct flood {
 };
 
 static volatile sig_atomic_t stopping;
-
-static void fail(const char *sentence, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void fail(const char *sentence, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, sentence);
-    fputs("flood: ", stderr);
-    vfprintf(stderr, sentence, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
 
 /* -- Packets ---------------------------------------------------------------------------------------- */
 

@@ -18,7 +18,6 @@
 #include <netinet/udp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,6 +27,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "../fail.h"
 
 /* What the kernel knows and older headers do not. */
 #ifndef UDP_SEGMENT
@@ -76,20 +77,6 @@ static const char USAGE[] =
     "Makes the TUN device INTERFACE and carries its packets, not encrypted, to another limit that listens\n"
     "on UDP port REMOTE_PORT of the IPv4 address REMOTE; this one listens on PORT. Measures how fast a\n"
     "userspace tunnel could be on this host if its cipher cost nothing. Needs root; ends when killed.\n";
-
-static void fail(const char *sentence, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void fail(const char *sentence, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, sentence);
-    fputs("limit: ", stderr);
-    vfprintf(stderr, sentence, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
 
 /* -- Bytes and sums --------------------------------------------------------------------------------- */
 

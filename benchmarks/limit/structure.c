@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "aead_kernel.h"
+#include "../fail.h"
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
@@ -30,20 +30,6 @@
 enum { INDEX = 1, SOCKET_BUFFER = 7 << 20 };
 
 static const char USAGE[] = "usage: structure INTERFACE PORT REMOTE REMOTE_PORT null|aead\n";
-
-static void fail(const char *sentence, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void fail(const char *sentence, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, sentence);
-    fputs("structure: ", stderr);
-    vfprintf(stderr, sentence, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
 
 /* -- A kernel that does nothing ---------------------------------------------------------------------- */
 

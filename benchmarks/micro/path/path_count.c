@@ -21,10 +21,11 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "../../fail.h"
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
@@ -64,20 +65,6 @@ static struct {
 static bool carrying;
 static size_t written;
 static uint8_t scratch[MOST_PACKETS * MESSAGE]; /* nobody reads it */
-
-static void fail(const char *sentence, ...) __attribute__((noreturn, format(printf, 1, 2)));
-
-static void fail(const char *sentence, ...)
-{
-    va_list arguments;
-
-    va_start(arguments, sentence);
-    fputs("path_count: ", stderr);
-    vfprintf(stderr, sentence, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
 
 /* -- System calls ----------------------------------------------------------------------------------- */
 
