@@ -1,9 +1,10 @@
-"""Handshakes per second on one core, as initiator and as responder, through the engine's face.
+"""Handshakes per second on one core, as initiator, as responder and under load, through the engine's face.
 
     python -m benchmarks.micro.handshakes [--peers 200] [--rounds 5]
 
 One device with one identity meets many peers, each an engine of its own; the two roles are timed apart.
 Everything a real handshake costs is in it: macs, index table, TAI64N, sessions and actions; sockets are not.
+Under load the same first messages come without mac2, each from an address of its own, and get cookies.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import statistics
 import time
 
 from wgpy.engine.actions import SendDatagram
-from wgpy.engine.constants import SECOND
+from wgpy.engine.constants import COOKIE_REPLY_SIZE, SECOND, UNDER_LOAD_DEPTH
 from wgpy.engine.device import Device
 from wgpy.engine.endpoint import Endpoint
 from wgpy.engine.events import KeyNeeded, PeerActivity
@@ -52,6 +53,21 @@ def _time_round(hub: Device, spokes: list[Device], now: int) -> tuple[float, flo
     return initiating, responding
 
 
+def _time_cookies(hub: Device, spokes: list[Device], now: int) -> float:
+    """Seconds the hub took to answer each spoke's first message with a cookie reply."""
+    replying = 0.0
+    for number, spoke in enumerate(spokes):
+        address = Endpoint(f"10.128.{number >> 8 & 255}.{number & 255}", 1024, 0, "198.51.100.1", 2)
+        spoke.receive_event(KeyNeeded(1), now)
+        initiation = _sent(spoke)
+        began = time.process_time()
+        hub.receive_datagram(initiation, address, now, queued=UNDER_LOAD_DEPTH)
+        reply = _sent(hub)
+        replying += time.process_time() - began
+        assert len(reply) == COOKIE_REPLY_SIZE
+    return replying
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peers", type=int, default=200, help="handshakes in a round (default: %(default)s)")
@@ -69,13 +85,18 @@ def main() -> None:
         spoke.take_actions()
     hub.take_actions()
     _time_round(hub, spokes, START)  # computes the static-static secrets, as each peer's first handshake does
-    rounds = [
-        _time_round(hub, spokes, START + 6 * number * SECOND) for number in range(1, options.rounds + 1)
-    ]
-    for role, seconds in zip(("initiator", "responder"), zip(*rounds, strict=True), strict=True):
+    times = [START + 6 * number * SECOND for number in range(1, 2 * options.rounds + 1)]
+    rounds = [_time_round(hub, spokes, now) for now in times[: options.rounds]]
+    initiating, responding = zip(*rounds, strict=True)
+    replying = [_time_cookies(hub, spokes, now) for now in times[options.rounds :]]
+    for what, seconds in (
+        ("handshakes/s as initiator", initiating),
+        ("handshakes/s as responder", responding),
+        ("cookie replies/s under load", replying),
+    ):
         rates = sorted(options.peers / spent for spent in seconds)
         print(
-            f"{role}: {statistics.median(rates):,.0f} handshakes/s on one core "
+            f"{statistics.median(rates):,.0f} {what} on one core "
             f"(median of {options.rounds}, {rates[0]:,.0f} to {rates[-1]:,.0f})"
         )
 
