@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import IntFlag
 from functools import lru_cache
-from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+from ipaddress import IPv6Address, ip_address
 from struct import Struct
 from typing import Any, Final, NamedTuple, NoReturn, assert_never
 
@@ -395,20 +395,23 @@ def _endpoint(endpoint: Any) -> Endpoint:
 def pack_endpoint(endpoint: Endpoint) -> bytes:
     """The bytes of a struct wgfp_endpoint."""
     address, port, scope_id, local_address, local_interface = endpoint
-    family = AF_INET6 if endpoint.is_ipv6 else AF_INET
-    packed = inet_pton(family, address)
-    local = inet_pton(family, local_address) if local_address else b""
+    packed = ip_address(address).packed
+    local = ip_address(local_address).packed if local_address else b""
     return _ENDPOINT.pack(packed, local, len(packed), port, scope_id, local_interface)
 
 
 def unpack_endpoint(packed: bytes) -> Endpoint:
     """The endpoint that a struct wgfp_endpoint of an address holds."""
     address, local, size, port, scope_id, local_interface = _ENDPOINT.unpack(packed)
-    family = AF_INET if size == _IPV4_SIZE else AF_INET6
     return Endpoint(
-        inet_ntop(family, address[:size]),
+        _address_text(address[:size]),
         port,
         scope_id,
-        inet_ntop(family, local[:size]) if any(local) else "",
+        _address_text(local[:size]) if any(local) else "",
         local_interface,
     )
+
+
+def _address_text(address: bytes) -> str:
+    # By hand, as every message of a flood needs it, and no cache knows its source.
+    return ".".join(map(str, address)) if len(address) == _IPV4_SIZE else str(IPv6Address(address))
