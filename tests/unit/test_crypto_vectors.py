@@ -221,6 +221,12 @@ def test_xaead_refuses_a_change_of_any_byte_nonce_or_authenticated_data() -> Non
             crypto.xaead_open(*attempt)
 
 
+@pytest.mark.parametrize(("key_length", "nonce_length"), [(31, 24), (33, 24), (32, 23), (32, 12)])
+def test_xaead_takes_no_key_and_no_nonce_of_another_length(key_length: int, nonce_length: int) -> None:
+    with pytest.raises(ValueError, match="24"):
+        crypto.xaead_seal(bytes(key_length), bytes(nonce_length), bytes(16), b"mac1")
+
+
 # -- BLAKE2s and what is built on it -------------------------------------------------------------
 
 

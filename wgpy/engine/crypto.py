@@ -11,15 +11,15 @@ from struct import Struct
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from nacl._sodium import ffi, lib  # type: ignore[import-not-found]
 from nacl.bindings import (
     crypto_aead_xchacha20poly1305_ietf_decrypt,
-    crypto_aead_xchacha20poly1305_ietf_encrypt,
     crypto_scalarmult,
     crypto_scalarmult_base,
 )
 from nacl.exceptions import CryptoError
 
-from .constants import HASH_LENGTH, KEY_LENGTH, MAC_LENGTH
+from .constants import COOKIE_NONCE_LENGTH, HASH_LENGTH, KEY_LENGTH, MAC_LENGTH, TAG_LENGTH
 
 __all__ = [
     "ChaCha20Poly1305",
@@ -45,6 +45,7 @@ __all__ = [
 _BLOCK = 64  # BLAKE2s
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
+_sodium_xaead_seal, _NULL = lib.crypto_aead_xchacha20poly1305_ietf_encrypt, ffi.NULL
 _pack_nonce = Struct("<4xQ").pack
 
 
@@ -126,8 +127,17 @@ def aead_open(key: bytes, counter: int, ciphertext: bytes, authenticated: bytes)
 
 
 def xaead_seal(key: bytes, nonce24: bytes, plaintext: bytes, authenticated: bytes) -> bytes:
-    """XAEAD: XChaCha20-Poly1305, with a 24-byte nonce."""
-    return crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, authenticated, nonce24, key)
+    """XAEAD: XChaCha20-Poly1305, with a 24-byte nonce.
+
+    Past pynacl's wrapper, which takes three quarters of the time and is called for each message of a flood.
+    """
+    if len(key) != KEY_LENGTH or len(nonce24) != COOKIE_NONCE_LENGTH:
+        raise ValueError(f"want a key of {KEY_LENGTH} bytes and a nonce of {COOKIE_NONCE_LENGTH}")
+    sealed = ffi.new("unsigned char[]", len(plaintext) + TAG_LENGTH)
+    _sodium_xaead_seal(
+        sealed, _NULL, plaintext, len(plaintext), authenticated, len(authenticated), _NULL, nonce24, key
+    )
+    return bytes(ffi.buffer(sealed))
 
 
 def xaead_open(key: bytes, nonce24: bytes, ciphertext: bytes, authenticated: bytes) -> bytes:
