@@ -83,9 +83,9 @@ def program() -> str:
 
 
 @pytest.fixture(scope="session")
-def daemon(program: str) -> Implementation:
-    """The implementation under test."""
-    return Userspace(program)
+def daemon(program: str, request: pytest.FixtureRequest) -> Implementation:
+    """The implementation under test. Parameter: its environment; see peers.on_both_data_paths."""
+    return Userspace(program, getattr(request, "param", ()))
 
 
 @pytest.fixture(scope="session")

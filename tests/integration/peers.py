@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from tests.integration.hosts import Host, HostProcess, Lab, Machine, add_addresses, eventually
 from tests.integration.oracle.guest import Guest
 
@@ -30,16 +32,17 @@ class Implementation(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Userspace:
-    """A daemon with the command line of wireguard-go."""
+    """A daemon with the command line of wireguard-go. environment: settings, each as NAME=value."""
 
     program: str
+    environment: tuple[str, ...] = ()
 
     def machine(self, lab: Lab, name: str) -> Machine:
         return lab.host(name)
 
     def start(self, machine: Machine, interface: str) -> HostProcess | None:
         assert isinstance(machine, Host)
-        process = machine.start("env", "LOG_LEVEL=debug", self.program, "-f", interface)
+        process = machine.start("env", "LOG_LEVEL=debug", *self.environment, self.program, "-f", interface)
         wait_until_listening(machine, interface, process)
         return process
 
@@ -64,6 +67,12 @@ class Kernel:
 
     def stop(self, machine: Machine, interface: str, process: HostProcess | None) -> None:
         machine.run("ip", "link", "delete", interface)
+
+
+# For tests of `daemon`: what is chosen for it, which is the data path in C where that was built, and Python.
+on_both_data_paths = pytest.mark.parametrize(
+    "daemon", [(), ("WGPY_DATAPATH=portable",)], ids=["default", "portable"], indirect=True
+)
 
 
 def wait_until_listening(host: Host, interface: str, process: HostProcess) -> None:

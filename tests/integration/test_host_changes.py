@@ -6,7 +6,7 @@ Topology: topologies.Pair.
 import pytest
 
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually, hand_over
-from tests.integration.peers import PORT, Implementation, Peer
+from tests.integration.peers import PORT, Implementation, Peer, on_both_data_paths
 from tests.integration.topologies import LEFT_INSIDE, Pair, endpoint
 
 
@@ -61,6 +61,7 @@ def test_a_new_mtu_holds_for_the_next_packet(
             sender.ping(receiver, family=family, size=mtu - headers)
 
 
+@on_both_data_paths
 @pytest.mark.parametrize("outside", [4, 6], ids=["over IPv4", "over IPv6"])
 def test_the_very_next_packet_arrives_when_the_source_address_is_gone(
     lab: Lab, daemon: Implementation, outside: int
@@ -123,6 +124,7 @@ def test_it_works_where_ipv6_is_disabled(lab: Lab, daemon: Implementation) -> No
     assert pair.left.show("listen-port") == [[str(PORT)]]
 
 
+@on_both_data_paths
 def test_the_tunnel_works_again_after_its_link_was_down(
     lab: Lab, daemon: Implementation, peer: Implementation
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hosts import Lab
-from tests.integration.peers import Implementation, Peer
+from tests.integration.peers import Implementation, Peer, on_both_data_paths
 from tests.integration.topologies import Pair
 
 # After the last packet the timers of the session still run: a keepalive for what was received (10 s), a new
@@ -18,6 +18,7 @@ _SETTLING = 20.0
 _WATCHED = 60.0
 
 
+@on_both_data_paths
 @pytest.mark.slow
 def test_a_minute_without_traffic_is_a_minute_without_a_wakeup(
     lab: Lab, daemon: Implementation, program: str

@@ -3,18 +3,15 @@
 Topology: topologies.Pair.
 """
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from tests.integration.hosts import CommandFailed, Host, Lab, eventually
-from tests.integration.peers import MTU, Implementation, Peer, preshared_key
+from tests.integration.exchange import assert_tcp_arrives_whole, assert_udp_comes_back, fragments_made
+from tests.integration.hosts import CommandFailed, Lab, eventually
+from tests.integration.peers import MTU, Implementation, on_both_data_paths, preshared_key
 from tests.integration.topologies import Pair, endpoint, move
 
-_TRAFFIC = (sys.executable, "-I", "-S", str(Path(__file__).with_name("traffic.py")))
 _TCP_BYTES = 2 << 20
-_UDP_SIZES = ("0", "1", "15", "16", "17", "512", "1372", "4000")  # the last one is fragmented
+_UDP_SIZES = (0, 1, 15, 16, 17, 512, 1372, 4000)  # the last one is fragmented
 
 
 @pytest.mark.parametrize("outside", [4, 6], ids=["over IPv4", "over IPv6"])
@@ -31,8 +28,9 @@ def test_data_passes_both_ways_under_a_preshared_key(
     for sender, receiver in (first, second), (second, first):
         for family in 4, 6:
             sender.ping(receiver, family=family)
-            _assert_tcp_arrives_whole(sender, receiver, family)
-            _assert_udp_comes_back(sender, receiver, family)
+            address = receiver.addresses[family == 6]
+            assert_tcp_arrives_whole(sender.machine, receiver.machine, address, _TCP_BYTES)
+            assert_udp_comes_back(sender.machine, receiver.machine, address, _UDP_SIZES)
 
 
 def test_the_counters_of_both_ends_agree(lab: Lab, daemon: Implementation, peer: Implementation) -> None:
@@ -56,6 +54,7 @@ def test_the_counters_count_padding(lab: Lab, daemon: Implementation, peer: Impl
     eventually(pair.counters_agree, "each side received exactly what the other sent")
 
 
+@on_both_data_paths
 @pytest.mark.parametrize("outside", [4, 6], ids=["over IPv4", "over IPv6"])
 def test_packets_of_exactly_the_mtu_pass_and_their_datagrams_are_not_fragmented(
     lab: Lab, daemon: Implementation, peer: Implementation, outside: int
@@ -67,7 +66,7 @@ def test_packets_of_exactly_the_mtu_pass_and_their_datagrams_are_not_fragmented(
             sender.ping(receiver, family=family, size=MTU - headers)
             with pytest.raises(CommandFailed, match="(?i)message too long"):
                 sender.ping(receiver, family=family, size=MTU - headers + 1)
-    assert _fragments_made(pair.left) == 0
+    assert fragments_made(pair.left.machine) == 0
 
 
 def test_a_wrong_preshared_key_gives_no_session(
@@ -115,6 +114,7 @@ def test_the_other_side_follows_a_new_address(
     staying.ping(roaming)
 
 
+@on_both_data_paths
 @pytest.mark.parametrize("roams", ["left", "right"])
 def test_the_other_side_follows_a_new_port(
     lab: Lab, daemon: Implementation, peer: Implementation, roams: str
@@ -149,31 +149,6 @@ def test_the_tunnel_works_again_after_a_restart(
     # Who kept the session notices after 15 s of silence (KEEPALIVE_TIMEOUT + REKEY_TIMEOUT).
     eventually(lambda: speaker.reaches(listener), "the tunnel works again", within=25)
     listener.ping(speaker)
-
-
-def _assert_tcp_arrives_whole(sender: Peer, receiver: Peer, family: int) -> None:
-    target = receiver.addresses[family == 6]
-    sink = receiver.machine.start(*_TRAFFIC, "tcp-sink", target, "5001")
-    sent = sender.machine.run(*_TRAFFIC, "tcp-send", target, "5001", str(_TCP_BYTES), timeout=60)
-    received = sink.wait(30)
-    assert received.status == 0
-    assert received.output == sent
-
-
-def _assert_udp_comes_back(sender: Peer, receiver: Peer, family: int) -> None:
-    target = receiver.addresses[family == 6]
-    receiver.machine.start(*_TRAFFIC, "udp-echo", target, "5002")
-    sender.machine.run(*_TRAFFIC, "udp-ask", target, "5002", *_UDP_SIZES)
-
-
-def _fragments_made(peer: Peer) -> int:
-    """Return how many fragments the peer's host has made of datagrams."""
-    assert isinstance(peer.machine, Host)
-    lines = peer.machine.run("cat", "/proc/net/snmp").splitlines()
-    names, values = (line.split() for line in lines if line.startswith("Ip:"))
-    ipv4 = int(values[names.index("FragCreates")])
-    ipv6 = dict(line.split() for line in peer.machine.run("cat", "/proc/net/snmp6").splitlines())
-    return ipv4 + int(ipv6["Ip6FragCreates"])
 
 
 @pytest.mark.slow

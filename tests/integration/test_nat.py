@@ -8,13 +8,14 @@ import time
 import pytest
 
 from tests.integration.hosts import Lab, eventually
-from tests.integration.peers import Implementation
+from tests.integration.peers import Implementation, on_both_data_paths
 from tests.integration.topologies import BehindNAT, endpoint
 
 _MAPPING_SECONDS = 3
 _SILENCE = 6.0  # seconds: the router forgets, and no timer of WireGuard has sent yet (10 s)
 
 
+@on_both_data_paths
 @pytest.mark.parametrize("hidden", ["daemon", "peer"])
 def test_a_persistent_keepalive_keeps_the_way_in_open(
     lab: Lab, daemon: Implementation, peer: Implementation, hidden: str

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fastpath.superpackets import GSO_TCP4, GSO_TCP6, GSO_UDP
+from tests.integration.exchange import complaints
 from tests.integration.hosts import Host, Lab, add_addresses
 from tests.integration.tunwire import TunWire
 
@@ -108,14 +109,3 @@ def test_udp_arrives_whole_cut_and_joined_on_its_way(
     if wire.has_uso:
         assert wire.there.read[GSO_UDP] >= BURSTS
     assert complaints(left) == complaints(right) == []
-
-
-def complaints(host: Host) -> list[str]:
-    """The kernel's counters of wrong checksums and lengths that are not zero."""
-    # Two lines for each protocol of IPv4: names, numbers. A line for each number of IPv6.
-    found = [line for line in host.run("cat", "/proc/net/snmp6").splitlines() if "Errors" in line]
-    lines = host.run("cat", "/proc/net/snmp").splitlines()
-    for names, numbers in zip(lines[::2], lines[1::2], strict=True):
-        protocol, *pairs = zip(names.split(), numbers.split(), strict=True)
-        found += [f"{protocol[0]}{name} {number}" for name, number in pairs if "Err" in name]
-    return [line for line in found if not line.endswith((" 0", "\t0"))]

@@ -3,7 +3,8 @@
 traffic.py tcp-sink ADDRESS PORT           accept one connection, print the SHA-256 of what came
 traffic.py tcp-send ADDRESS PORT BYTES     connect, send that many random bytes, print their SHA-256
 traffic.py udp-echo ADDRESS PORT           answer every datagram until killed
-traffic.py udp-ask ADDRESS PORT SIZE...    send a random datagram of each size; each must come back the same
+traffic.py udp-ask ADDRESS PORT SIZE...    send a random datagram of each size, then bursts by one call each;
+                                           all must come back the same
 """
 
 import hashlib
@@ -15,6 +16,9 @@ from collections.abc import Callable
 
 _PATIENCE = 20.0  # seconds
 _ANYBODY = b"is anybody there?"
+_BLOCK = 1 << 20
+_UDP_SEGMENT = 103  # linux/udp.h
+_BURSTS = [(1200, 30), (17, 40)] * 3  # size and number of datagrams
 
 
 def _family(address: str) -> socket.AddressFamily:
@@ -34,10 +38,13 @@ def tcp_sink(address: str, port: int) -> None:
 
 
 def tcp_send(address: str, port: int, size: int) -> None:
-    data = os.urandom(size)
+    digest = hashlib.sha256()
     with _connect(address, port) as connection:
-        connection.sendall(data)
-    print(hashlib.sha256(data).hexdigest())
+        for at in range(0, size, _BLOCK):
+            data = os.urandom(min(_BLOCK, size - at))
+            digest.update(data)
+            connection.sendall(data)
+    print(digest.hexdigest())
 
 
 def _connect(address: str, port: int) -> socket.socket:
@@ -69,6 +76,12 @@ def udp_ask(address: str, port: int, *sizes: int) -> None:
             asker.send(data)
             if _echo(asker) != data:
                 sys.exit(f"a datagram of {size} bytes came back different")
+        for size, count in _BURSTS:
+            asker.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, size)
+            data = os.urandom(size * count - 1)
+            asker.send(data)
+            if b"".join(_echo(asker) for _ in range(count)) != data:
+                sys.exit(f"{count} datagrams of {size} bytes came back different")
 
 
 def _wait_for_echo(asker: socket.socket) -> None:
