@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from pathlib import Path
 from typing import Final
@@ -84,9 +85,12 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
     configure_log(options.interface, options.log_level)
     connections = _connection_limit()
     timestamps = TimestampFiles(Path(options.state_directory))
+    own_nice = os.getpriority(os.PRIO_PROCESS, 0)
     try:
         interface = _open_interface(options, timestamps)
         socket_file = _open_socket(options, interface.name)
+        if options.settings.native:
+            _set_nice(options.settings.nice)  # while we may
         drop_privileges()
     except StartError as error:
         return _fail(error, _FAILURE)
@@ -94,7 +98,7 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
         return _fail(StartError(f"cannot start: {error}"), _FAILURE)
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-            runner.run(_serve(interface, socket_file, connections, ready))
+            runner.run(_serve(interface, socket_file, connections, own_nice, ready))
     except StartError as error:
         return _fail(error, _FAILURE)
     timestamps.close()
@@ -151,8 +155,18 @@ def _open_socket(options: Options, name: str) -> SocketFile:
     return SocketFile.create(DIRECTORY / f"{name}.sock")
 
 
+def _set_nice(nice: int) -> None:
+    """The priority of this thread and of those that it starts; where that is not allowed, as it was."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+
+
 async def _serve(
-    interface: Interface, socket_file: SocketFile, connections: int, ready: Callable[[], None]
+    interface: Interface,
+    socket_file: SocketFile,
+    connections: int,
+    own_nice: int,
+    ready: Callable[[], None],
 ) -> None:
     """Serve until the link is deleted, the socket's file is gone, or a signal comes."""
     loop = asyncio.get_running_loop()
@@ -162,6 +176,7 @@ async def _serve(
             interface.start()
         except MemoryError as error:
             raise StartError(f"cannot start: {error}") from None
+        _set_nice(own_nice)  # the threads that move packets have theirs
         await server.start(socket_file)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, interface.close)

@@ -16,6 +16,7 @@ _OF_SETTINGS: Final = {
     "--offload": "WGPY_OFFLOAD",
     "--memory": "WGPY_MEMORY",
     "--workers": "WGPY_WORKERS",
+    "--nice": "WGPY_NICE",
 }
 
 HELP: Final = """\
@@ -42,6 +43,7 @@ options:
                               checksum,tso,uso,gso,gro; without what a kernel does wrongly
   --memory=normal|small       take less memory, for hosts that have little
   --workers=N                 pairs of threads, 1 (the default) to 16: for many peers on many processors
+  --nice=N                    their priority, as of nice(1), -15 by default: packets go before who makes them
   --version                   print the version
   -h, --help                  print this text
 
@@ -50,7 +52,7 @@ environment:
   WG_PROCESS_FOREGROUND=1     the same as --foreground
   WG_TUN_FD                   an open TUN descriptor to use instead of making INTERFACE
   WG_UAPI_FD                  a listening descriptor to use instead of /var/run/wireguard/INTERFACE.sock
-  WGPY_DATAPATH, WGPY_OFFLOAD, WGPY_MEMORY, WGPY_WORKERS
+  WGPY_DATAPATH, WGPY_OFFLOAD, WGPY_MEMORY, WGPY_WORKERS, WGPY_NICE
                               the same as the options of these names, which go before
   STATE_DIRECTORY             where the clock of each key is kept, instead of /var/lib/wgpyd
 """

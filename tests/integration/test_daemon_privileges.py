@@ -1,33 +1,49 @@
 """The daemon works with hardly any privileges, and everything that `wg` can ask of it still works."""
 
+import os
 import signal
 from pathlib import Path
 
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.peers import Implementation, key_pair, wait_until_listening
 from tests.integration.topologies import Pair
+from wgpy.datapath import native
 
 _NET_BIND_SERVICE_AND_NET_ADMIN = f"{1 << 10 | 1 << 12:016x}"
 _STATE = "/var/lib/wgpyd"
 
 
-def _start(host: Host, program: str) -> HostProcess:
-    process = host.start(program, "-f", "wg0")
+def _start(host: Host, *program: str) -> HostProcess:
+    process = host.start(*program, "-f", "wg0")
     wait_until_listening(host, "wg0", process)
     return process
+
+
+def _tasks(process: HostProcess) -> list[Path]:
+    return sorted(Path(f"/proc/{process.pid}/task").iterdir(), key=lambda task: int(task.name))
 
 
 def test_two_capabilities_are_all_that_any_thread_keeps(lab: Lab, program: str) -> None:
     host = lab.host("host")
     process = _start(host, program)
 
-    threads = list(Path(f"/proc/{process.pid}/task").glob("*/status"))
+    threads = _tasks(process)
     assert threads
     for thread in threads:
-        lines = thread.read_text().splitlines()
+        lines = (thread / "status").read_text().splitlines()
         status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
         assert status["CapEff"] == status["CapPrm"] == _NET_BIND_SERVICE_AND_NET_ADMIN
         assert status["NoNewPrivs"] == "1"
+
+
+def test_threads_that_move_packets_go_before_others(lab: Lab, program: str) -> None:
+    host = lab.host("host")
+    process = _start(host, "env", "WGPY_NICE=-7", program)
+
+    nice = [os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in _tasks(process)]
+
+    assert nice[0] == 0, "the first is Python's"
+    assert set(nice[1:]) == ({-7} if native.available() else set())
 
 
 def test_low_ports_and_marks_can_still_be_set(lab: Lab, program: str) -> None:

@@ -14,6 +14,17 @@ def test_by_default_packets_pass_through_c_where_it_was_built_with_all_offloads(
     assert read_settings({}) == Settings(native.available(), frozenset(Offload), small=False, workers=1)
 
 
+def test_threads_go_before_others_unless_something_else_is_said() -> None:
+    assert read_settings({}).nice < 0
+    assert [read_settings({"WGPY_NICE": text}).nice for text in ("0", "-20", "19")] == [0, -20, 19]
+
+
+@pytest.mark.parametrize("text", ["-21", "20", "high", "1.5", "--1"])
+def test_what_is_no_priority_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="WGPY_NICE is .*, want a number from -20"):
+        read_settings({"WGPY_NICE": text})
+
+
 def test_the_portable_data_path_can_be_chosen() -> None:
     assert not read_settings({"WGPY_DATAPATH": "portable"}).native
 

@@ -48,7 +48,7 @@ def test_the_first_state_directory_of_systemd_is_used() -> None:
 
 
 def test_an_option_goes_before_the_variable_of_its_name() -> None:
-    arguments = ["--datapath=portable", "--offload=none", "--memory=small", "--workers=2", "wg0"]
+    arguments = ["--datapath=portable", "--offload=none", "--memory=small", "--workers=2", "--nice=3", "wg0"]
     environment = {"WGPY_OFFLOAD": "gso", "WGPY_WORKERS": "3"}
 
     settings = read_options(arguments, environment).settings
@@ -57,6 +57,7 @@ def test_an_option_goes_before_the_variable_of_its_name() -> None:
     assert settings.offloads == frozenset()
     assert settings.small
     assert settings.workers == 2
+    assert settings.nice == 3
 
 
 def test_a_variable_counts_where_there_is_no_option() -> None:
