@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hosts import Host, HostProcess, Lab, Machine, eventually
-from tests.integration.peers import Implementation, Userspace, wait_until_listening
+from tests.integration.hosts import HostProcess, Lab, Machine, eventually
+from tests.integration.peers import Implementation, Userspace
 from tests.integration.topologies import Pair, endpoint
 
 _SOURCE = Path(__file__).with_name("bootclock.c")
@@ -26,18 +26,13 @@ class MovableClock:
     """A daemon whose boot clock the test moves."""
 
     daemon: Userspace
-    library: Path
     offset: Path
 
     def machine(self, lab: Lab, name: str) -> Machine:
         return self.daemon.machine(lab, name)
 
     def start(self, machine: Machine, interface: str) -> HostProcess | None:
-        assert isinstance(machine, Host)
-        environment = [f"LD_PRELOAD={self.library}", f"BOOTCLOCK_FILE={self.offset}", "LOG_LEVEL=debug"]
-        process = machine.start("env", *environment, self.daemon.program, "-f", interface)
-        wait_until_listening(machine, interface, process)
-        return process
+        return self.daemon.start(machine, interface)
 
     def stop(self, machine: Machine, interface: str, process: HostProcess | None) -> None:
         self.daemon.stop(machine, interface, process)
@@ -56,7 +51,8 @@ def clock(tmp_path: Path, program: str) -> MovableClock:
     command = ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O2", "-pthread"]
     subprocess.run([*command, str(_SOURCE), "-o", str(library)], check=True)
     offset.write_bytes(bytes(8))
-    return MovableClock(Userspace(program), library, offset)
+    environment = (f"LD_PRELOAD={library}", f"BOOTCLOCK_FILE={offset}")
+    return MovableClock(Userspace(program, environment), offset)
 
 
 def test_after_a_suspend_the_first_packet_goes_through_a_new_session(
