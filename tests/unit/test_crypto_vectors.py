@@ -6,6 +6,8 @@ each beside its source.
 
 import hashlib
 import hmac as standard_hmac
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,6 +227,19 @@ def test_xaead_refuses_a_change_of_any_byte_nonce_or_authenticated_data() -> Non
 def test_xaead_takes_no_key_and_no_nonce_of_another_length(key_length: int, nonce_length: int) -> None:
     with pytest.raises(ValueError, match="24"):
         crypto.xaead_seal(bytes(key_length), bytes(nonce_length), bytes(16), b"mac1")
+
+
+def test_xaead_is_the_same_by_pynacls_public_face() -> None:
+    """Which is used where what lies behind that face is not where it was."""
+    program = (
+        "import sys, nacl.bindings; sys.modules['nacl._sodium'] = None\n"
+        "from wgpy.engine import crypto\n"
+        "print(crypto.xaead_seal(bytes(32), bytes(24), b'cookie', b'mac1').hex())"
+    )
+
+    sealed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert sealed.stdout.strip() == crypto.xaead_seal(bytes(32), bytes(24), b"cookie", b"mac1").hex()
 
 
 # -- BLAKE2s and what is built on it -------------------------------------------------------------
