@@ -28,7 +28,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "../fail.h"
+#include "setup.h"
 
 /* What the kernel knows and older headers do not. */
 #ifndef UDP_SEGMENT
@@ -36,10 +36,6 @@
 #endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
-#endif
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
 #endif
 #ifndef VIRTIO_NET_HDR_GSO_UDP_L4
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5
@@ -53,7 +49,6 @@ enum {
     BATCH_BYTES = 65000,     /* below what IPv4 allows a UDP datagram, and a superpacket */
     BATCH_MESSAGES = 64,     /* the kernel's UDP_MAX_SEGMENTS, where it is least */
     BUFFER_BYTES = 1 << 16,  /* holds any IP packet and any datagram */
-    SOCKET_BUFFER = 7 << 20, /* as much as wireguard-go asks for */
     TCP_SEQUENCE = 4,        /* offsets in a TCP header */
     TCP_ACKNOWLEDGEMENT = 8,
     TCP_OFFSET = 12,
@@ -553,52 +548,6 @@ _Noreturn static void *carry_in(void *argument)
 
 /* -- Setting up ------------------------------------------------------------------------------------- */
 
-static void open_tun(struct tunnel *tunnel, const char *name)
-{
-    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
-    unsigned int offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
-
-    if (strlen(name) >= sizeof request.ifr_name)
-        fail("the interface name %s has more than 15 characters", name);
-    memcpy(request.ifr_name, name, strlen(name));
-    tunnel->tun = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (tunnel->tun < 0)
-        fail("cannot open /dev/net/tun: %s", strerror(errno));
-    if (ioctl(tunnel->tun, TUNSETIFF, &request) < 0)
-        fail("cannot make the TUN device %s: %s", name, strerror(errno));
-    tunnel->joins_udp = ioctl(tunnel->tun, TUNSETOFFLOAD, offloads | TUN_F_USO4 | TUN_F_USO6) == 0;
-    if (!tunnel->joins_udp && ioctl(tunnel->tun, TUNSETOFFLOAD, offloads) < 0)
-        fail("the TUN device takes no offloads: %s", strerror(errno));
-}
-
-static void open_udp(struct tunnel *tunnel, uint16_t port)
-{
-    struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = htons(port)};
-    int on = 1;
-    int size = SOCKET_BUFFER;
-
-    tunnel->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (tunnel->udp < 0)
-        fail("cannot open a UDP socket: %s", strerror(errno));
-    if (bind(tunnel->udp, (struct sockaddr *)&local, sizeof local) < 0)
-        fail("cannot listen on UDP port %u: %s", (unsigned int)port, strerror(errno));
-    if (setsockopt(tunnel->udp, IPPROTO_UDP, UDP_GRO, &on, sizeof on) < 0)
-        fail("the kernel has no UDP_GRO: %s", strerror(errno));
-    if (setsockopt(tunnel->udp, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0 ||
-        setsockopt(tunnel->udp, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
-        fail("cannot enlarge the socket's buffers: %s", strerror(errno));
-}
-
-static uint16_t read_port(const char *text)
-{
-    char *end;
-    unsigned long port = strtoul(text, &end, 10);
-
-    if (*end != '\0' || port == 0 || port > UINT16_MAX)
-        fail("%s is no port; want a number from 1 to 65535", text);
-    return (uint16_t)port;
-}
-
 int main(int count, char **arguments)
 {
     static struct tunnel tunnel;
@@ -617,8 +566,8 @@ int main(int count, char **arguments)
     tunnel.remote.sin_port = htons(read_port(arguments[4]));
     if (inet_pton(AF_INET, arguments[3], &tunnel.remote.sin_addr) != 1)
         fail("%s is no IPv4 address", arguments[3]);
-    open_udp(&tunnel, read_port(arguments[2]));
-    open_tun(&tunnel, arguments[1]);
+    tunnel.udp = open_udp(read_port(arguments[2]), 0);
+    tunnel.tun = open_tun(arguments[1], &tunnel.joins_udp);
 
     error = pthread_create(&outbound, NULL, carry_out, &tunnel);
     if (error != 0)

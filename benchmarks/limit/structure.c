@@ -6,28 +6,14 @@
 #include "internal.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/if.h>
-#include <linux/if_tun.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "aead_kernel.h"
-#include "../fail.h"
+#include "setup.h"
 
-#ifndef UDP_GRO
-#define UDP_GRO 104
-#endif
-#ifndef TUN_F_USO4
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
-
-enum { INDEX = 1, SOCKET_BUFFER = 7 << 20 };
+enum { INDEX = 1 };
 
 static const char USAGE[] = "usage: structure INTERFACE PORT REMOTE REMOTE_PORT null|aead\n";
 
@@ -67,43 +53,15 @@ static const struct wgfp_aead_kernel null_kernel = {
 
 /* -- Setting up -------------------------------------------------------------------------------------- */
 
-static int open_tun(const char *name)
+/* As wgpyd does: where each datagram came to, and its ECN bits. */
+static int with_origins(int udp)
 {
-    struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
-    const int tun = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    const int on = 1;
 
-    strncpy(request.ifr_name, name, sizeof request.ifr_name - 1);
-    if (tun < 0 || ioctl(tun, TUNSETIFF, &request) < 0)
-        fail("cannot make the TUN device %s: %s", name, strerror(errno));
-    if (ioctl(tun, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_USO4 | TUN_F_USO6) < 0)
-        fail("the TUN device takes no offloads: %s", strerror(errno));
-    return tun;
-}
-
-static int open_udp(uint16_t port)
-{
-    const struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = htons(port)};
-    const int on = 1, size = SOCKET_BUFFER;
-    const int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-    if (udp < 0 || bind(udp, (const struct sockaddr *)&local, sizeof local) < 0)
-        fail("cannot listen on UDP port %u: %s", (unsigned)port, strerror(errno));
-    if (setsockopt(udp, IPPROTO_UDP, UDP_GRO, &on, sizeof on) < 0 ||
-        setsockopt(udp, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) < 0 ||
-        setsockopt(udp, IPPROTO_IP, IP_RECVTOS, &on, sizeof on) < 0 ||
-        setsockopt(udp, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size) < 0 ||
-        setsockopt(udp, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
+    if (setsockopt(udp, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) < 0 ||
+        setsockopt(udp, IPPROTO_IP, IP_RECVTOS, &on, sizeof on) < 0)
         fail("cannot set the socket up: %s", strerror(errno));
     return udp;
-}
-
-static uint16_t read_port(const char *text)
-{
-    const unsigned long port = strtoul(text, NULL, 10);
-
-    if (port == 0 || port > UINT16_MAX)
-        fail("%s is no port; want a number from 1 to 65535", text);
-    return (uint16_t)port;
 }
 
 int main(int count, char **arguments)
@@ -115,15 +73,18 @@ int main(int count, char **arguments)
     struct wgfp_endpoint remote = {.size = 4};
     struct wgfp_queue queue;
     struct wgfp_settings settings = {
-        .queues = &queue, .queue_count = 1, .vnet_header = 1, .offloads = 7, .staged_bytes = 1 << 20};
+        .queues = &queue, .queue_count = 1, .vnet_header = 1, .staged_bytes = 1 << 20};
     struct wgfp_datapath *datapath;
     uint32_t peer;
+    bool joins_udp;
 
     if (count != 6) {
         fputs(USAGE, stderr);
         return 2;
     }
-    queue = (struct wgfp_queue){open_tun(arguments[1]), open_udp(read_port(arguments[2])), -1};
+    queue = (struct wgfp_queue){open_tun(arguments[1], &joins_udp),
+                                with_origins(open_udp(read_port(arguments[2]), SOCK_NONBLOCK)), -1};
+    settings.offloads = OFFLOAD_TUN_TCP | OFFLOAD_UDP_SEGMENT | (joins_udp ? OFFLOAD_TUN_UDP : 0);
     remote.port = read_port(arguments[4]);
     if (inet_pton(AF_INET, arguments[3], remote.address) != 1)
         fail("%s is no IPv4 address", arguments[3]);
