@@ -16,6 +16,7 @@ import pytest
 from tests.integration.hosts import CommandFailed, Lab
 from tests.integration.oracle import guest
 from tests.integration.peers import Implementation, Kernel, Userspace
+from tests.integration.topologies import Pair
 
 _HERE = Path(__file__).parent
 _TOOLS = ["unshare", "nsenter", "ip", "wg", "wg-quick", "nft", "ping", "sysctl"]
@@ -110,3 +111,12 @@ def peer(request: pytest.FixtureRequest) -> Implementation:
     """Each kind of peer in turn."""
     implementation: Implementation = request.getfixturevalue(request.param)
     return implementation
+
+
+@pytest.fixture
+def pair(lab: Lab, daemon: Implementation) -> Pair:
+    """Two peers of the daemon under test with a running session."""
+    pair = Pair.build(lab, daemon, daemon)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    return pair

@@ -121,6 +121,12 @@ class Peer:
         return _wg("pubkey", self.private_key)
 
     @property
+    def host(self) -> Host:
+        """The machine, of an implementation that runs on hosts."""
+        assert isinstance(self.machine, Host)
+        return self.machine
+
+    @property
     def addresses(self) -> tuple[str, ...]:
         """The addresses in the tunnel, without prefix lengths."""
         return tuple(address.partition("/")[0] for address in self.inside)

@@ -14,7 +14,7 @@ from tests.integration.exchange import (
     assert_udp_comes_back,
     fragments_made,
 )
-from tests.integration.hosts import Host, HostProcess, Lab, add_addresses, eventually, hand_over
+from tests.integration.hosts import HostProcess, Lab, add_addresses, eventually, hand_over
 from tests.integration.peers import MTU, Implementation, Peer, Userspace
 from tests.integration.topologies import LEFT_INSIDE, Pair, endpoint
 
@@ -25,26 +25,12 @@ _NARROW = 1300
 _MEMORY, _SMALL_MEMORY = 40 << 10, 32 << 10  # KiB, after load
 
 
-@pytest.fixture
-def pair(lab: Lab, daemon: Implementation) -> Pair:
-    """Two peers with a running session."""
-    pair = Pair.build(lab, daemon, daemon)
-    pair.introduce()
-    pair.left.ping(pair.right)
-    return pair
-
-
-def _host(peer: Peer) -> Host:
-    assert isinstance(peer.machine, Host)
-    return peer.machine
-
-
 def _flow(pair: Pair) -> tuple[HostProcess, HostProcess]:
     """Begin a long TCP transfer from left to right: who sends and who receives."""
     address = pair.right.addresses[0]
-    sink = _host(pair.right).start(*TRAFFIC, "tcp-sink", address, "5003")
+    sink = pair.right.host.start(*TRAFFIC, "tcp-sink", address, "5003")
     before = pair.right.traffic(pair.left).received
-    source = _host(pair.left).start(*TRAFFIC, "tcp-send", address, "5003", str(_LONG_TCP_BYTES))
+    source = pair.left.host.start(*TRAFFIC, "tcp-send", address, "5003", str(_LONG_TCP_BYTES))
     eventually(lambda: pair.right.traffic(pair.left).received > before + (1 << 20), "it flows", within=20)
     return source, sink
 
@@ -126,7 +112,7 @@ def test_a_tun_moved_under_a_flow_works_where_it_came_to(
     source, _ = _flow(pair)
 
     assert source.is_running()
-    hand_over("wg0", _host(pair.left), cell)
+    hand_over("wg0", pair.left.host, cell)
     add_addresses(cell, "wg0", *LEFT_INSIDE)
     cell.run("ip", "link", "set", "wg0", "up")
 

@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import pytest
-
-from tests.integration.hosts import Host, Lab, eventually
-from tests.integration.peers import PORT, Implementation, Peer
+from tests.integration.hosts import eventually
+from tests.integration.peers import PORT, Peer
 from tests.integration.topologies import Pair
 
 _GET = b"get=1\n\n"
@@ -25,25 +23,11 @@ _MEMORY_LIMIT = 96 * 2**20  # bytes, whatever is done to the daemon
 _TOOL = str(Path(__file__).with_name("hostile.py"))
 
 
-@pytest.fixture
-def pair(lab: Lab, daemon: Implementation) -> Pair:
-    """Two peers with a running session."""
-    pair = Pair.build(lab, daemon, daemon)
-    pair.introduce()
-    pair.left.ping(pair.right)
-    return pair
-
-
-def _host(peer: Peer) -> Host:
-    assert isinstance(peer.machine, Host)
-    return peer.machine
-
-
 @contextmanager
 def _connection(peer: Peer) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(30)
-        connection.connect(str(_host(peer).path("/run/wireguard/wg0.sock")))
+        connection.connect(str(peer.host.path("/run/wireguard/wg0.sock")))
         yield connection
 
 
@@ -139,7 +123,7 @@ def test_large_configurations_let_the_session_flow(pair: Pair) -> None:
         + "".join(f"allowed_ip=172.31.{peer}.{number}/32\n" for number in range(52))
         for peer in range(40)
     )
-    flowing = _host(pair.left).start(
+    flowing = pair.left.host.start(
         "ping", "-n", "-i", "0.05", "-c", "60", "-W", "10", pair.right.addresses[0]
     )
 
@@ -158,7 +142,7 @@ def test_large_configurations_let_the_session_flow(pair: Pair) -> None:
 
 
 def test_junk_datagrams_do_not_disturb_a_session(pair: Pair, seed: int) -> None:
-    _host(pair.right).run(sys.executable, _TOOL, "junk", "10.10.0.1", str(PORT), str(seed), timeout=60)
+    pair.right.host.run(sys.executable, _TOOL, "junk", "10.10.0.1", str(PORT), str(seed), timeout=60)
 
     pair.left.ping(pair.right)
     eventually(pair.counters_agree, "nothing of it was counted as the peer's")
@@ -166,7 +150,7 @@ def test_junk_datagrams_do_not_disturb_a_session(pair: Pair, seed: int) -> None:
 
 def test_replayed_datagrams_are_worth_nothing(pair: Pair) -> None:
     """What was heard on the wire is sent again, twice, from another port of the same host."""
-    host = _host(pair.right)
+    host = pair.right.host
     replay = host.start(sys.executable, _TOOL, "replay", "10.10.0.1", str(PORT), "20")
     eventually(lambda: "listening" in replay.log.read_text(), "somebody listens on the wire")
     eventually(lambda: pair.right.reaches(pair.left) and not replay.is_running(), "20 datagrams replayed", 30)
@@ -179,7 +163,7 @@ def test_replayed_datagrams_are_worth_nothing(pair: Pair) -> None:
 
 def test_a_flood_of_handshakes_leaves_the_session_alone(pair: Pair, seed: int) -> None:
     """Initiations with a valid mac1, as anybody can make who knows the public key."""
-    host = _host(pair.right)
+    host = pair.right.host
     command = [sys.executable, _TOOL, "flood", "10.10.0.1", str(PORT), str(seed), pair.left.public_key]
     flood = host.start(*command)
     eventually(lambda: "flooding" in flood.log.read_text(), "the flood begins")
