@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compiler import build
-from benchmarks.flood.__main__ import FASTPATH, SOURCES
-from benchmarks.netns.measures import MEASURES
+from benchmarks.rows import measures_of, read_rows
+from benchmarks.rows.flood import FASTPATH, SOURCES
 from tests.integration.hosts import Lab, eventually
 from wgpy.engine.cookie import CookieChecker
 from wgpy.engine.messages import HandshakeInitiation, decode
 
+TUNNEL_ROWS = "ping,tcp1,inside6,outside6,routed,tcp4,back,busy,udp1380,udp64,memory"
 ROOT = Path(__file__).parents[2]
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 RECEIVE_TEN = """
@@ -40,10 +41,10 @@ def _tools() -> None:
         pytest.skip(f"this host lacks {', '.join(absent)}")
 
 
-def benchmark(mark: Path, *options: str | Path, module: str = "netns") -> subprocess.Popen[str]:
+def benchmark(mark: Path, *options: str | Path) -> subprocess.Popen[str]:
     """Start a quick benchmark, as a terminal does; all its processes bear the mark, where its files go."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"benchmarks.{module}", "--quick", *options],
+        [sys.executable, "-m", "benchmarks", "--quick", *options],
         cwd=ROOT, env={**os.environ, "TMPDIR": str(mark)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
@@ -63,7 +64,7 @@ def marked(mark: Path) -> Sequence[str]:
 def test_a_round_measures_what_works_and_names_what_does_not(tmp_path: Path, program: str) -> None:
     record = tmp_path / "record.json"
     given = ("--impl", f"wgpyd={program} -f", "--impl", "broken=false")
-    names = ("--implementations", "wgpyd,wireguard-go,broken,limit", "--rows", "all")
+    names = ("--implementations", "wgpyd,wireguard-go,broken,limit", "--rows", TUNNEL_ROWS)
 
     running = benchmark(tmp_path, *given, *names, "--json", record)
     table, _ = running.communicate(timeout=200)
@@ -74,7 +75,10 @@ def test_a_round_measures_what_works_and_names_what_does_not(tmp_path: Path, pro
     assert running.returncode == 1
     for name in ("wgpyd", "wireguard-go", "limit"):
         beyond = {"tcp_outside6"} if name == "limit" else set()
-        assert set(found["samples"][name]) == {measure.name for measure in MEASURES} - beyond
+        assert (
+            set(found["samples"][name])
+            == {measure.name for measure in measures_of(read_rows(TUNNEL_ROWS))} - beyond
+        )
         assert all(len(taken) == 1 and taken[0] > 0 for taken in found["samples"][name].values())
     assert list(tmp_path.iterdir()) == [record]
     eventually(lambda: not marked(tmp_path), "every process of the benchmark is gone")
@@ -97,31 +101,30 @@ def test_an_interrupted_run_shows_what_it_has_and_leaves_nothing(tmp_path: Path)
 
 def test_a_hub_is_measured_with_all_its_peers(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
-    names = ("--implementations", "wireguard-go", "--peers", "2", "--json", record)
+    names = ("--implementations", "wireguard-go", "--rows", "hub", "--json", record)
 
-    running = benchmark(tmp_path, *names, module="peers")
+    running = benchmark(tmp_path, *names)
     _, progress = running.communicate(timeout=100)
 
     assert running.returncode == 0, progress
     samples = {name: taken for name, (taken,) in samples_of(record)["wireguard-go"].items()}
-    assert samples["sum"] == pytest.approx(samples["out"] + samples["back"])
-    assert 0 < samples["least"] <= samples["sum"] / 2
-    assert 0 < samples["cpu_hub"] < samples["cpu_all"]
+    assert samples["hub"] == pytest.approx(samples["hub_out"] + samples["hub_back"])
+    assert 0 < samples["hub_least"] <= samples["hub"] / 8
+    assert 0 < samples["hub_cpu"] < samples["hub_cpu_all"]
 
 
 def test_a_flood_is_measured_by_what_it_leaves_of_streams_and_handshakes(tmp_path: Path) -> None:
     record = tmp_path / "record.json"
-    rates = ("--junk-rate", "1000", "--valid-rate", "1000", "--handshakes", "1")
-    names = ("--implementations", "wireguard-go", "--json", record)
+    names = ("--implementations", "wireguard-go", "--rows", "junk,valid", "--json", record)
 
-    running = benchmark(tmp_path, *rates, *names, module="flood")
+    running = benchmark(tmp_path, *names)
     _, progress = running.communicate(timeout=100)
 
     assert running.returncode == 0, progress
     samples = {name: taken for name, (taken,) in samples_of(record)["wireguard-go"].items()}
     assert all(samples[name] > 0 for name in ("tcp_calm", "tcp_closed", "tcp_junk"))
-    assert 0 < samples["handshake"] <= 16
-    assert all(0 < samples[name] <= 1.1 for name in ("rate_closed", "rate_junk", "rate_valid"))
+    assert 0 < samples["handshake_flooded"] <= 16
+    assert all(0 < samples[name] <= 210 for name in ("rate_closed", "rate_junk", "rate_valid"))
 
 
 @pytest.mark.parametrize("valid", [True, False], ids=["valid", "wrong"])

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.flood.__main__ import read_rate
 from benchmarks.micro.path.path import read_count, read_numbers
-from benchmarks.netns.implementations import Implementation, Role, go_build, read_implementation
-from benchmarks.netns.measures import MEASURES, Measure, measures_of, read_rows
-from benchmarks.netns.readings import (
+from benchmarks.report.table import Figure, best, markdown, ratio
+from benchmarks.rows import SETTINGS, measures_of, read_rows, rows_of
+from benchmarks.rows.flood import read_rate
+from benchmarks.suite.implementations import Implementation, Role, go_build, read_implementation
+from benchmarks.suite.readings import (
     MeasureFailed,
     Transfer,
     percentile,
@@ -20,11 +21,12 @@ from benchmarks.netns.readings import (
     read_process_cpu,
     read_pss,
 )
-from benchmarks.netns.report import Figure, best, markdown, ratio
-from benchmarks.netns.rounds import Failure, Results, turned
+from benchmarks.suite.rounds import Failure, Results, turned
+from benchmarks.suite.values import Measure, Plan
 
-TCP_1 = MEASURES[0]
-MEMORY = MEASURES[-1]
+MEASURES = {measure.name: measure for measure in measures_of(SETTINGS)}
+TCP_1 = MEASURES["tcp_1"]
+MEMORY = MEASURES["memory"]
 OURS = Implementation("wgpyd", Role.OURS, ("wgpyd",))
 FAST = Implementation("fast", Role.PEER, ("fast",))
 SLOW = Implementation("slow", Role.PEER, ("slow",))
@@ -144,11 +146,13 @@ def test_numbers_of_packets_that_no_superpacket_has_are_refused(text: str) -> No
 
 
 def test_rows_are_measured_in_their_order_whatever_the_order_they_are_asked_for_in() -> None:
-    assert [row.name for row in read_rows("memory,tcp1,ping")] == ["ping", "tcp1", "memory"]
+    (setting,) = read_rows("memory,tcp1,ping")
+
+    assert [row.name for row in setting.rows] == ["ping", "tcp1", "memory"]
 
 
-def test_all_rows_give_all_measures_and_one_row_only_its_own() -> None:
-    assert measures_of(read_rows("all")) == list(MEASURES)
+def test_the_full_plan_gives_all_measures_and_one_row_only_its_own() -> None:
+    assert rows_of(Plan.FULL) == list(SETTINGS)
     assert [measure.name for measure in measures_of(read_rows("tcp1"))] == [
         "tcp_1",
         "cpu_daemons",
@@ -156,8 +160,12 @@ def test_all_rows_give_all_measures_and_one_row_only_its_own() -> None:
     ]
 
 
+def test_every_measure_has_a_name_of_its_own() -> None:
+    assert len(MEASURES) == len(measures_of(SETTINGS))
+
+
 def test_a_row_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(ValueError, match="no row tcp9; want all, or some of ping,tcp1"):
+    with pytest.raises(ValueError, match="no row tcp9; want some of ping,tcp1"):
         read_rows("tcp1,tcp9")
 
 
@@ -238,14 +246,14 @@ def test_the_table_compares_ours_with_the_best_peer_and_with_the_limit() -> None
             "limit": {"tcp_1": [8.0]},
         }
     )
-    table = markdown(MEASURES, [OURS, FAST, SLOW, LIMIT], results).splitlines()
+    table = markdown([TCP_1, MEMORY], [OURS, FAST, SLOW, LIMIT], results).splitlines()
 
     assert cells(table[0]) == ["", "wgpyd", "fast", "slow", "limit", "wgpyd / best peer", "wgpyd / limit"]
     assert cells(table[2])[1:] == [
         "6.00 (5.90..6.10)", "3.00 (3.00..3.00)", "1.00 (1.00..1.00)", "8.00 (8.00..8.00)",
         "2.00 fast", "0.75",
     ]  # fmt: skip
-    assert len(table) == 2 + len(MEASURES)
+    assert len(table) == 2 + 2
 
 
 def test_what_should_not_fall_far_below_another_figure_is_shown_beside_it() -> None:
@@ -271,7 +279,7 @@ def test_an_implementation_that_failed_is_named_and_keeps_its_place_in_the_table
     failure = Failure("fast", 2, "TCP, 4 streams", "the daemon ended with status -11: it said nothing")
     results = Results({"wgpyd": {"tcp_1": [6.0]}, "fast": {}}, [failure])
 
-    text = markdown(MEASURES, [OURS, FAST], results)
+    text = markdown([TCP_1, MEMORY], [OURS, FAST], results)
 
     assert cells(text.splitlines()[2])[1:] == ["6.00 (6.00..6.00)", "-", "-", "-"]
     assert text.endswith("- fast, round 2, TCP, 4 streams: the daemon ended with status -11: it said nothing")

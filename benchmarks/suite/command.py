@@ -1,4 +1,4 @@
-"""What the commands that compare implementations share: options, progress, table, record."""
+"""The command: options, progress, table, record."""
 
 import argparse
 import dataclasses
@@ -12,43 +12,52 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
 from benchmarks.compiler import BuildFailed
-from benchmarks.netns.implementations import (
+from benchmarks.report.table import markdown
+from benchmarks.rows import measures_of, read_rows, rows_of, seconds_of
+from benchmarks.suite.implementations import (
     Implementation,
     build_limit,
     build_structures,
     find_implementations,
     read_implementation,
 )
-from benchmarks.netns.measures import Measure
-from benchmarks.netns.report import markdown
-from benchmarks.netns.rounds import Results, Trial, run_rounds
+from benchmarks.suite.rounds import Results, run_rounds
+from benchmarks.suite.values import Plan
 
 _T = TypeVar("_T")
 
 TOOLS: Final = ("unshare", "nsenter", "ip", "ss", "wg", "ping", "iperf3", "sysctl")
 
 
-@dataclass(frozen=True, slots=True)
-class Benchmark:
-    """What is done with every implementation in every round."""
+def main() -> int:
+    options = _parse()
+    settings = options.rows or rows_of(Plan.QUICK if options.quick else Plan.DEFAULT)
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = _chosen(options, Path(folder))
+        results = Results()
+        interrupted = False
+        try:
+            progress = _progress(options.rounds, seconds_of(settings, options.seconds), chosen)
+            run_rounds(chosen, options.rounds, settings, options.seconds, results, progress)
+        except KeyboardInterrupt:
+            interrupted = True
+            print("Interrupted; this is what was measured until then.", file=sys.stderr)
+    print(markdown(measures_of(settings), chosen, results))
+    if options.json:
+        options.json.write_text(json.dumps(_record(options, chosen, results), indent=1) + "\n")
+    return 130 if interrupted else int(bool(results.failures))
 
-    trials: Sequence[Trial]
-    measures: Sequence[Measure]
-    seconds: float  # that they take, about
-    with_limit: bool = True
 
-
-def parser(program: str, description: str) -> argparse.ArgumentParser:
-    """Return a parser of the options that all commands have; more can be added."""
+def _parse() -> argparse.Namespace:
+    """Parse the command line, and see that this host can do it; ends the program if not."""
     parser = argparse.ArgumentParser(
-        prog=f"python -m {program}",
-        description=f"{description} Needs root.",
+        prog="python -m benchmarks",
+        description="Compare the userspace WireGuard implementations of this host. Needs root.",
         epilog="Exit status 1: an implementation failed. It is named; the others are measured all the same.",
     )
     parser.add_argument(
@@ -62,15 +71,11 @@ def parser(program: str, description: str) -> argparse.ArgumentParser:
         "and gets the interface's name where it says {interface}, else at its end; "
         "a name that begins with wgpy is ours",
     )  # fmt: skip
+    parser.add_argument("--rows", metavar="NAME,...", type=argument(read_rows), help="measure only these")
     parser.add_argument("--rounds", type=positive, default=5, help="default: %(default)s")
-    parser.add_argument("--seconds", type=positive, default=5, help="of each stream (default: %(default)s)")
+    parser.add_argument("--seconds", type=positive, default=2, help="of each stream (default: %(default)s)")
     parser.add_argument("--quick", action="store_true", help="one round with streams of one second")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every sample to FILE")
-    return parser
-
-
-def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parse the command line, and see that this host can do it; ends the program if not."""
     options = parser.parse_args()
     if options.json and not options.json.parent.is_dir():
         parser.error(f"there is no folder {options.json.parent} to write {options.json.name} to")
@@ -80,24 +85,6 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
         parser.exit(2, f"{parser.prog}: this host lacks {missing}\n")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     return options
-
-
-def run(benchmark: Benchmark, options: argparse.Namespace) -> int:
-    """Do it, print the table, and return the exit status."""
-    with tempfile.TemporaryDirectory() as folder:
-        chosen = _chosen(options, Path(folder) if benchmark.with_limit else None)
-        results = Results()
-        interrupted = False
-        try:
-            progress = _progress(options.rounds, benchmark.seconds, chosen)
-            run_rounds(chosen, options.rounds, benchmark.trials, results, progress)
-        except KeyboardInterrupt:
-            interrupted = True
-            print("Interrupted; this is what was measured until then.", file=sys.stderr)
-    print(markdown(benchmark.measures, chosen, results))
-    if options.json:
-        options.json.write_text(json.dumps(_record(options, chosen, results), indent=1) + "\n")
-    return 130 if interrupted else int(bool(results.failures))
 
 
 def argument(read: Callable[[str], _T]) -> Callable[[str], _T]:
@@ -127,20 +114,19 @@ def _missing() -> str:
     return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
 
 
-def _chosen(options: argparse.Namespace, folder: Path | None) -> list[Implementation]:
+def _chosen(options: argparse.Namespace, folder: Path) -> list[Implementation]:
     """Return the implementations to measure; those asked for that are not here end the program.
 
-    folder: to build the limit in, if that is one of them.
+    folder: to build the limit in.
     """
     here = {one.name: one for one in [*find_implementations(), *options.impl]}
     asked = options.implementations.split(",") if options.implementations else []
-    if folder is not None:
-        try:
-            here["limit"] = build_limit(folder)
-            if any(name.startswith("structure-") for name in asked):
-                here |= {one.name: one for one in build_structures(folder)}
-        except BuildFailed as error:
-            print(f"The limit is left out: {error}", file=sys.stderr)
+    try:
+        here["limit"] = build_limit(folder)
+        if any(name.startswith("structure-") for name in asked):
+            here |= {one.name: one for one in build_structures(folder)}
+    except BuildFailed as error:
+        print(f"The limit is left out: {error}", file=sys.stderr)
     names = asked or list(here)
     if absent := [name for name in names if name not in here]:
         sys.exit(f"{', '.join(absent)} cannot be measured on this host; found: {', '.join(here)}")

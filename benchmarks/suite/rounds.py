@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from benchmarks.netns.implementations import Implementation
-from benchmarks.netns.namespaces import INTERFACE, PORT
-from benchmarks.netns.readings import MeasureFailed
+from benchmarks.compiler import BuildFailed
+from benchmarks.suite.implementations import Implementation
+from benchmarks.suite.namespaces import INTERFACE, PORT
+from benchmarks.suite.readings import MeasureFailed
+from benchmarks.suite.values import Setting
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.peers import wait_until_listening
 
@@ -43,12 +45,13 @@ class Results:
 class Turn:
     """One implementation's turn in a round: hosts and daemons that are gone at its end, and its samples.
 
-    doing: what is named should it fail.
+    programs: a folder for what the rows compile, kept for the whole run; doing: what is named should it fail.
     """
 
     implementation: Implementation
     lab: Lab
     samples: dict[str, list[float]]
+    programs: Path
     daemons: list[HostProcess] = field(default_factory=list)
     doing: str = "starting"
 
@@ -77,9 +80,6 @@ class Turn:
             self.samples.setdefault(measure, []).append(sample)
 
 
-Trial = Callable[[Turn], None]
-
-
 def turned(things: Sequence[_T], number: int) -> list[_T]:
     """Return the things in their order, beginning with another one for every number."""
     start = number % len(things)
@@ -89,25 +89,43 @@ def turned(things: Sequence[_T], number: int) -> list[_T]:
 def run_rounds(
     implementations: Sequence[Implementation],
     rounds: int,
-    trials: Sequence[Trial],
+    settings: Sequence[Setting[Any]],
+    seconds: float,
     results: Results,
     progress: Callable[[int, Implementation], None],
 ) -> None:
-    """Try everything, and add to `results` as it comes, so that an interrupted run has its beginning."""
-    for number in range(rounds):
-        for implementation in turned(implementations, number):
-            progress(number, implementation)
-            for trial in trials:
-                _take_turn(implementation, number, trial, results)
+    """Measure everything, and add to `results` as it comes, so that an interrupted run has its beginning.
+
+    seconds: of each stream.
+    """
+    with tempfile.TemporaryDirectory() as programs:
+        for number in range(rounds):
+            for implementation in turned(implementations, number):
+                progress(number, implementation)
+                for setting in settings:
+                    _take_turn(implementation, number, setting, seconds, results, Path(programs))
 
 
-def _take_turn(implementation: Implementation, number: int, trial: Trial, results: Results) -> None:
+def _take_turn(
+    implementation: Implementation,
+    number: int,
+    setting: Setting[Any],
+    seconds: float,
+    results: Results,
+    programs: Path,
+) -> None:
+    rows = [row for row in setting.rows if row.rulers or implementation.is_daemon]
+    if not rows:
+        return
     samples = results.samples.setdefault(implementation.name, {})
     with tempfile.TemporaryDirectory() as logs:
-        turn = Turn(implementation, Lab(Path(logs)), samples)
+        turn = Turn(implementation, Lab(Path(logs)), samples, programs)
         try:
-            trial(turn)
-        except (AssertionError, MeasureFailed, subprocess.TimeoutExpired) as error:
+            built = setting.build(turn)
+            for row in rows:
+                turn.doing = row.title
+                turn.add(row.measure(built, seconds))
+        except (AssertionError, BuildFailed, MeasureFailed, subprocess.TimeoutExpired) as error:
             reason = _reason(error, turn.daemons)
             results.failures.append(Failure(implementation.name, number + 1, turn.doing, reason))
         finally:

@@ -10,11 +10,14 @@ namespaces vanish with their last process. So nothing is left to clean up.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from benchmarks.netns.implementations import Implementation
+from benchmarks.suite.implementations import Implementation
 from tests.integration.hosts import Host, HostProcess, add_addresses, connect
 from tests.integration.peers import key_pair
+
+if TYPE_CHECKING:
+    from benchmarks.suite.rounds import Turn
 
 INTERFACE: Final = "wg0"
 PORT: Final = 51820
@@ -35,6 +38,18 @@ class Tunnel:
     right: Host
     behind: Host
     daemons: tuple[HostProcess, HostProcess]
+
+
+def tunnel(turn: "Turn", outside: tuple[str, str] = OUTSIDE) -> Tunnel:
+    """Make a fresh tunnel between two addresses, and see that a ping comes through."""
+    left, right, behind = (turn.host(name) for name in ("left", "right", "behind"))
+    join(left, right)
+    daemons = (turn.start_daemon(left, outside[1]), turn.start_daemon(right, outside[0]))
+    turn.doing = "the first ping"
+    configure(turn.implementation, left, right, outside)
+    route_through(left, right, behind)
+    ping_through(left)
+    return Tunnel(left, right, behind, daemons)
 
 
 def join(left: Host, right: Host) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from benchmarks.netns.readings import (
+from benchmarks.suite.readings import (
     PING_TIMEOUT,
     MeasureFailed,
     Transfer,

@@ -5,9 +5,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.netns.implementations import Implementation, Role
-from benchmarks.netns.measures import Measure
-from benchmarks.netns.rounds import Failure, Results
+from benchmarks.suite.implementations import Implementation, Role
+from benchmarks.suite.rounds import Failure, Results
+from benchmarks.suite.values import Measure
 
 Samples = Mapping[str, Mapping[str, Sequence[float]]]
 

@@ -1,0 +1,45 @@
+"""All that can be measured, and how it is chosen."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from benchmarks.rows.flood import JUNK, VALID
+from benchmarks.rows.hub import HUB
+from benchmarks.rows.streams import TUNNEL, TUNNEL6
+from benchmarks.suite.values import Measure, Plan, Row, Setting
+
+# Rest before load, what is compared with one stream beside it, and the harshest load last.
+SETTINGS: Final[tuple[Setting[Any], ...]] = (TUNNEL, TUNNEL6, HUB, JUNK, VALID)
+
+
+def rows_of(plan: Plan) -> list[Setting[Any]]:
+    """Return the settings with the rows that a plan has."""
+    return _having(lambda row: row.plan <= plan)
+
+
+def read_rows(text: str) -> list[Setting[Any]]:
+    """Read NAME,... and return the settings with those rows alone. Raises ValueError."""
+    names = text.split(",")
+    known = [row.name for setting in SETTINGS for row in setting.rows]
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"there is no row {', '.join(unknown)}; want some of {','.join(known)}")
+    return _having(lambda row: row.name in names)
+
+
+def measures_of(settings: Sequence[Setting[Any]]) -> list[Measure]:
+    return [measure for setting in settings for row in setting.rows for measure in row.measures]
+
+
+def seconds_of(settings: Sequence[Setting[Any]], stream: float) -> float:
+    """Return how long one turn takes, about, with streams of so many seconds."""
+    rows = sum(row.seconds + row.streams * stream for setting in settings for row in setting.rows)
+    return rows + sum(setting.seconds for setting in settings)
+
+
+def _having(wanted: Callable[[Row[Any]], bool]) -> list[Setting[Any]]:
+    chosen = [
+        dataclasses.replace(setting, rows=tuple(row for row in setting.rows if wanted(row)))
+        for setting in SETTINGS
+    ]
+    return [setting for setting in chosen if setting.rows]
