@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.suite.implementations import Implementation, Role
-from benchmarks.suite.rounds import Failure, Results
+from benchmarks.suite.record import Failure, Results
 from benchmarks.suite.values import Measure
-
-Samples = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +32,10 @@ class Figure:
 
 
 def figures(
-    measure: Measure, implementations: Sequence[Implementation], samples: Samples
+    measure: Measure, implementations: Sequence[Implementation], results: Results
 ) -> dict[str, Figure]:
     """Return the figures of a measure by implementation, where there are any."""
-    found = {one.name: samples.get(one.name, {}).get(measure.name, ()) for one in implementations}
+    found = {one.name: results.taken(one.name, measure.name) for one in implementations}
     return {name: Figure.of(taken) for name, taken in found.items() if taken}
 
 
@@ -66,8 +64,8 @@ def markdown(measures: Sequence[Measure], implementations: Sequence[Implementati
         ["---", *["---:"] * (len(names) + 2 * len(ours))],
     ]
     for measure in measures:
-        found = figures(measure, implementations, results.samples)
-        cells = [_cell(measure, results.samples.get(name, {})) for name in names]
+        found = figures(measure, implementations, results)
+        cells = [_cell(measure, results.taken(name, measure.name)) for name in names]
         peers = _with_role(implementations, Role.PEER, found)
         limits = _with_role(implementations, Role.LIMIT, found)
         against_peer = [_against(measure, found.get(name), peers, named=True) for name in ours]
@@ -75,12 +73,12 @@ def markdown(measures: Sequence[Measure], implementations: Sequence[Implementati
         sign = "more" if measure.more_is_better else "less"
         title = f"{measure.title}, {measure.unit} ({sign} is better)"
         rows.append([title, *cells, *against_peer, *against_limit])
-    shares = _shares(measures, implementations, results.samples)
+    shares = _shares(measures, implementations, results)
     return "\n".join([*_aligned(rows), *shares, *_failures(results.failures)])
 
 
 def _shares(
-    measures: Sequence[Measure], implementations: Sequence[Implementation], samples: Samples
+    measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results
 ) -> list[str]:
     """Return a table of the measures that another one of the same implementation stands beside."""
     by_name = {measure.name: measure for measure in measures}
@@ -90,7 +88,7 @@ def _shares(
         whole = by_name.get(measure.beside)
         if whole is None:
             continue
-        parts, wholes = (figures(one, implementations, samples) for one in (measure, whole))
+        parts, wholes = (figures(one, implementations, results) for one in (measure, whole))
         if common := parts.keys() & wholes.keys():
             cells = [ratio(parts[name], wholes[name]) if name in common else "-" for name in names]
             rows.append([f"{measure.title} / {whole.title}", *cells])
@@ -99,8 +97,7 @@ def _shares(
     return ["", *_aligned([["", *names], ["---", *["---:"] * len(names)], *rows])]
 
 
-def _cell(measure: Measure, samples: Mapping[str, Sequence[float]]) -> str:
-    taken = samples.get(measure.name)
+def _cell(measure: Measure, taken: Sequence[float]) -> str:
     if not taken:
         return "-"
     succeeded = sum(sample < measure.failed_from for sample in taken)

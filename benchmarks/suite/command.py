@@ -26,7 +26,8 @@ from benchmarks.suite.implementations import (
     find_implementations,
     read_implementation,
 )
-from benchmarks.suite.rounds import Results, run_rounds
+from benchmarks.suite.record import Results
+from benchmarks.suite.rounds import run_rounds
 from benchmarks.suite.values import Plan
 
 _T = TypeVar("_T")

@@ -16,29 +16,12 @@ from benchmarks.compiler import BuildFailed
 from benchmarks.suite.implementations import Implementation
 from benchmarks.suite.namespaces import INTERFACE, PORT
 from benchmarks.suite.readings import MeasureFailed
+from benchmarks.suite.record import Failure, Results
 from benchmarks.suite.values import Setting
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.peers import wait_until_listening
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An implementation did not do something in a round; what it had not done yet is not measured then."""
-
-    implementation: str
-    round: int
-    doing: str
-    reason: str
-
-
-@dataclass(slots=True)
-class Results:
-    """Samples by implementation and measure, in the order of the rounds; and what went wrong."""
-
-    samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    failures: list[Failure] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -50,7 +33,8 @@ class Turn:
 
     implementation: Implementation
     lab: Lab
-    samples: dict[str, list[float]]
+    round: int
+    samples: dict[str, dict[int, float]]
     programs: Path
     daemons: list[HostProcess] = field(default_factory=list)
     doing: str = "starting"
@@ -77,7 +61,7 @@ class Turn:
 
     def add(self, samples: Mapping[str, float]) -> None:
         for measure, sample in samples.items():
-            self.samples.setdefault(measure, []).append(sample)
+            self.samples.setdefault(measure, {})[self.round] = sample
 
 
 def turned(things: Sequence[_T], number: int) -> list[_T]:
@@ -119,7 +103,7 @@ def _take_turn(
         return
     samples = results.samples.setdefault(implementation.name, {})
     with tempfile.TemporaryDirectory() as logs:
-        turn = Turn(implementation, Lab(Path(logs)), samples, programs)
+        turn = Turn(implementation, Lab(Path(logs)), number + 1, samples, programs)
         try:
             built = setting.build(turn)
             for row in rows:

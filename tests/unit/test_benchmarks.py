@@ -21,7 +21,8 @@ from benchmarks.suite.readings import (
     read_process_cpu,
     read_pss,
 )
-from benchmarks.suite.rounds import Failure, Results, turned
+from benchmarks.suite.record import Failure, Results
+from benchmarks.suite.rounds import turned
 from benchmarks.suite.values import Measure, Plan
 
 MEASURES = {measure.name: measure for measure in measures_of(SETTINGS)}
@@ -238,7 +239,7 @@ def test_a_ratio_says_when_it_means_nothing() -> None:
 
 
 def test_the_table_compares_ours_with_the_best_peer_and_with_the_limit() -> None:
-    results = Results(
+    results = results_of(
         {
             "wgpyd": {"tcp_1": [6.0, 6.1, 5.9]},
             "fast": {"tcp_1": [3.0]},
@@ -258,7 +259,7 @@ def test_the_table_compares_ours_with_the_best_peer_and_with_the_limit() -> None
 
 def test_what_should_not_fall_far_below_another_figure_is_shown_beside_it() -> None:
     rows = read_rows("tcp1,routed")
-    results = Results({"wgpyd": {"tcp_1": [4.0], "tcp_routed": [3.8]}, "fast": {"tcp_1": [2.0]}})
+    results = results_of({"wgpyd": {"tcp_1": [4.0], "tcp_routed": [3.8]}, "fast": {"tcp_1": [2.0]}})
 
     shares = markdown(measures_of(rows), [OURS, FAST], results).split("\n\n")[1].splitlines()
 
@@ -270,19 +271,28 @@ def test_what_should_not_fall_far_below_another_figure_is_shown_beside_it() -> N
 def test_how_often_something_succeeded_stands_beside_how_long_it_took() -> None:
     handshake = Measure("handshake", "handshake", "s", more_is_better=False, failed_from=16)
 
-    table = markdown([handshake], [OURS], Results({"wgpyd": {"handshake": [0.1, 5.2, 16.0]}}))
+    table = markdown([handshake], [OURS], results_of({"wgpyd": {"handshake": [0.1, 5.2, 16.0]}}))
 
     assert cells(table.splitlines()[2])[1] == "5.20 (0.10..16.0), 2 of 3"
 
 
 def test_an_implementation_that_failed_is_named_and_keeps_its_place_in_the_table() -> None:
     failure = Failure("fast", 2, "TCP, 4 streams", "the daemon ended with status -11: it said nothing")
-    results = Results({"wgpyd": {"tcp_1": [6.0]}, "fast": {}}, [failure])
+    results = results_of({"wgpyd": {"tcp_1": [6.0]}, "fast": {}}, failure)
 
     text = markdown([TCP_1, MEMORY], [OURS, FAST], results)
 
     assert cells(text.splitlines()[2])[1:] == ["6.00 (6.00..6.00)", "-", "-", "-"]
     assert text.endswith("- fast, round 2, TCP, 4 streams: the daemon ended with status -11: it said nothing")
+
+
+def results_of(samples: dict[str, dict[str, list[float]]], *failures: Failure) -> Results:
+    """Return the results of rounds that all gave a sample."""
+    by_round = {
+        name: {measure: dict(enumerate(taken, 1)) for measure, taken in measures.items()}
+        for name, measures in samples.items()
+    }
+    return Results(by_round, list(failures))
 
 
 def cells(row: str) -> list[str]:
