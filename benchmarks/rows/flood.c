@@ -10,24 +10,19 @@
 #include "cookie.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "../fail.h"
+#include "parts.h"
 
 enum {
-    SECOND = 1000000000,
     TICKS = 5000,             /* wake-ups a second, at most */
     BATCH = 64,               /* packets sent by one system call, at most */
     SLACK = SECOND / 20,      /* who is later than this does not catch up: that would be a burst */
@@ -75,19 +70,10 @@ static volatile sig_atomic_t stopping;
 
 /* -- Packets ---------------------------------------------------------------------------------------- */
 
-/* xorshift64*: junk has to differ, not to be secret. */
-static uint64_t random_next(struct flood *flood)
-{
-    flood->random ^= flood->random >> 12;
-    flood->random ^= flood->random << 25;
-    flood->random ^= flood->random >> 27;
-    return flood->random * 0x2545f4914f6cdd1d;
-}
-
 static void random_fill(struct flood *flood, uint8_t *bytes, size_t length)
 {
     for (size_t done = 0; done < length; done += sizeof(uint64_t)) {
-        const uint64_t word = random_next(flood);
+        const uint64_t word = random_next(&flood->random);
         const size_t left = length - done;
 
         memcpy(bytes + done, &word, left < sizeof word ? left : sizeof word);
@@ -96,7 +82,7 @@ static void random_fill(struct flood *flood, uint8_t *bytes, size_t length)
 
 static void packet_renew(struct flood *flood, struct packet *packet)
 {
-    const uint64_t random = random_next(flood);
+    const uint64_t random = random_next(&flood->random);
 
     packet->ip.saddr = htonl(flood->network | ((uint32_t)random & flood->hosts));
     packet->udp.source = htons((uint16_t)(1024 + (random >> 32) % 60000));
@@ -146,14 +132,6 @@ static void batch_send(struct flood *flood, unsigned int count)
 
 /* -- Pace ------------------------------------------------------------------------------------------- */
 
-static uint64_t clock_now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
-}
-
 static void sleep_until(uint64_t when)
 {
     const struct timespec time = {.tv_sec = (time_t)(when / SECOND), .tv_nsec = (long)(when % SECOND)};
@@ -190,18 +168,6 @@ static void run(struct flood *flood)
 
 /* -- Arguments -------------------------------------------------------------------------------------- */
 
-static uint64_t number(const char *text, const char *what, uint64_t most)
-{
-    char *end;
-
-    errno = 0;
-    const unsigned long long value = strtoull(text, &end, 10);
-
-    if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || value < 1 || value > most)
-        fail("%s is no %s; want a number from 1 to %llu", text, what, (unsigned long long)most);
-    return value;
-}
-
 static void read_sources(struct flood *flood, char *text)
 {
     char *slash = strchr(text, '/');
@@ -212,7 +178,7 @@ static void read_sources(struct flood *flood, char *text)
     *slash = '\0';
     if (inet_pton(AF_INET, text, &network) != 1)
         fail("%s is no IPv4 address", text);
-    const uint64_t length = number(slash + 1, "prefix length", 32);
+    const uint64_t length = number(slash + 1, "prefix length", 1, 32);
 
     flood->hosts = (uint32_t)(UINT64_C(0xffffffff) >> length);
     flood->network = ntohl(network.s_addr) & ~flood->hosts;
@@ -251,9 +217,9 @@ int main(int argc, char **argv)
     flood.target.sin_family = AF_INET;
     if (inet_pton(AF_INET, argv[1], &flood.target.sin_addr) != 1)
         fail("%s is no IPv4 address", argv[1]);
-    flood.target.sin_port = htons((uint16_t)number(argv[2], "port", UINT16_MAX));
-    flood.rate = number(argv[3], "rate", MOST_RATE);
-    flood.seconds = number(argv[4], "number of seconds", MOST_SECONDS);
+    flood.target.sin_port = htons((uint16_t)number(argv[2], "port", 1, UINT16_MAX));
+    flood.rate = number(argv[3], "rate", 1, MOST_RATE);
+    flood.seconds = number(argv[4], "number of seconds", 1, MOST_SECONDS);
     read_sources(&flood, argv[5]);
     if (argc == 7)
         read_key(&flood, argv[6]);
