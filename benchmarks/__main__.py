@@ -1,8 +1,27 @@
-"""The command line: `python -m benchmarks`."""
+"""The command line: `python -m benchmarks`, or `./run bench`."""
 
 import sys
+from collections.abc import Sequence
 
-from benchmarks.suite.command import main
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the first word says, and return the exit status. Each loads only what it needs."""
+    match arguments:
+        case ["report", *rest]:
+            from benchmarks.report.command import main as report
+
+            return report(rest)
+        case ["install-peers" | "--install-peers", *rest]:
+            from benchmarks.suite.install import main as install
+
+            return install(rest)
+        case ["run", *rest] | [*rest]:
+            from benchmarks.suite.command import main as run
+
+            return run(rest)
+        case _:
+            raise AssertionError("a sequence matches")
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

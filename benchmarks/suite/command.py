@@ -1,90 +1,154 @@
-"""The command: options, progress, table, record."""
+"""The command that measures: its options, what it says before and after, and where it keeps the record."""
 
 import argparse
-import dataclasses
-import json
+import math
 import os
 import platform
 import shlex
-import shutil
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import Final, TypeVar
 
 from benchmarks.compiler import BuildFailed
 from benchmarks.report.table import markdown
 from benchmarks.rows import measures_of, read_rows, rows_of, seconds_of
+from benchmarks.suite.host import obstacle
 from benchmarks.suite.implementations import (
+    PEERS,
     Implementation,
     build_limit,
     build_structures,
     find_implementations,
     read_implementation,
 )
-from benchmarks.suite.record import Results
-from benchmarks.suite.rounds import run_rounds
+from benchmarks.suite.progress import Progress
+from benchmarks.suite.record import Machine, Record, Results
+from benchmarks.suite.rounds import STOPPING, Run, run_rounds, settings_for
+from benchmarks.suite.timetable import Timetable, in_words, rounds_within
 from benchmarks.suite.values import Plan
 
 _T = TypeVar("_T")
 
-TOOLS: Final = ("unshare", "nsenter", "ip", "ss", "wg", "ping", "iperf3", "sysctl")
+ROUNDS: Final = {Plan.QUICK: 1, Plan.DEFAULT: 5, Plan.FULL: 5}
+STREAM: Final = {Plan.QUICK: 1, Plan.DEFAULT: 2, Plan.FULL: 2}  # seconds
+MINUTES: Final[dict[Plan, float]] = {Plan.QUICK: 2, Plan.DEFAULT: 20, Plan.FULL: math.inf}
+FOLDER: Final = Path("results")
+BUSY: Final = 0.25  # load for each processor
 
 
-def main() -> int:
-    options = _parse()
-    settings = options.rows or rows_of(Plan.QUICK if options.quick else Plan.DEFAULT)
+class Stopped(KeyboardInterrupt):
+    """Somebody wants this to end. number: of the signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure, and return the exit status."""
+    options = _parse(arguments)
+    if found := obstacle():
+        _say(f"Nothing can be measured: {found}")
+        return 2
+    for number in STOPPING:
+        signal.signal(number, _stop)
+    try:
+        return _run(options)
+    except Stopped as stopped:
+        _say("Stopped before anything was measured.")
+        return 128 + stopped.number
+
+
+def _run(options: argparse.Namespace) -> int:
+    plan = options.plan
+    settings = options.rows or rows_of(plan)
+    results = Results()
+    began = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as folder:
-        chosen = _chosen(options, Path(folder))
-        results = Results()
-        interrupted = False
+        chosen = _chosen(options, Path(folder), results)
+        seconds = options.seconds or STREAM[plan]
+        expected = {one.name: seconds_of(settings_for(one, settings), seconds) for one in chosen}
+        budget = _budget(options)
+        rounds = options.rounds or rounds_within(budget, expected, ROUNDS[plan])
+        run = Run(chosen, settings, rounds, seconds)
+        record = Record(
+            date=began.isoformat(timespec="seconds"),
+            host=platform.node(),
+            machine=Machine.here(),
+            plan=plan.name.lower(),
+            rounds=rounds,
+            seconds=seconds,
+            implementations=chosen,
+            measures=measures_of(settings),
+            results=results,
+        )
+        path = options.json or _usual_place(began, record.host)
+        _announce(run, record, sum(expected.values()) * rounds, budget)
         try:
-            progress = _progress(options.rounds, seconds_of(settings, options.seconds), chosen)
-            run_rounds(chosen, options.rounds, settings, options.seconds, results, progress)
-        except KeyboardInterrupt:
-            interrupted = True
-            print("Interrupted; this is what was measured until then.", file=sys.stderr)
-    print(markdown(measures_of(settings), chosen, results))
-    if options.json:
-        options.json.write_text(json.dumps(_record(options, chosen, results), indent=1) + "\n")
-    return 130 if interrupted else int(bool(results.failures))
+            status = _measure(run, Timetable(budget, expected), results)
+        finally:
+            written, sentence = _write(record, path)
+            print(markdown(record.measures, chosen, results), flush=True)
+            _say(sentence)
+    return status if written else max(status, 1)
 
 
-def _parse() -> argparse.Namespace:
-    """Parse the command line, and see that this host can do it; ends the program if not."""
+# -- Options --------------------------------------------------------------------------------------
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; ends the program if it is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Compare the userspace WireGuard implementations of this host. Needs root.",
-        epilog="Exit status 1: an implementation failed. It is named; the others are measured all the same.",
+        usage="%(prog)s [run] [OPTION]...\n       %(prog)s report FILE...\n       %(prog)s install-peers",
+        description="Compare the WireGuard implementations of this host: run (the default) measures them, "
+        "report makes tables and plots of what was measured, install-peers installs others to compare with.",
+        epilog="Ctrl-C ends a run; what was measured until then is kept. Exit status 1: an implementation "
+        "failed, which is named, or the record could not be written; 2: this host or the command line cannot "
+        "do it.",
+    )
+    plans = parser.add_mutually_exclusive_group()
+    plans.add_argument(
+        "--quick", dest="plan", action="store_const", const=Plan.QUICK, default=Plan.DEFAULT,
+        help="2 minutes: one round of short streams, to see that everything works",
+    )  # fmt: skip
+    plans.add_argument(
+        "--full", dest="plan", action="store_const", const=Plan.FULL,
+        help="everything there is, in hours (default: what fits into 20 minutes)",
+    )  # fmt: skip
+    parser.add_argument("--rows", metavar="NAME,...", type=argument(read_rows), help="measure only these")
+    parser.add_argument(
+        "--rounds", metavar="N", type=positive, help="default: 5, or as many as there is time for"
     )
     parser.add_argument(
-        "--implementations",
-        metavar="NAME,...",
-        help="only these, in this order (default: all that are found)",
+        "--seconds", metavar="N", type=positive, help="of each stream (default: 2; 1 if quick)"
     )
+    parser.add_argument(
+        "--minutes", metavar="N", type=positive, help="let no turn begin that would end later"
+    )
+    parser.add_argument(
+        "--implementations", metavar="NAME,...",
+        help="only these, in this order (default: all that are found)",
+    )  # fmt: skip
     parser.add_argument(
         "--impl", metavar="NAME=COMMAND", type=argument(read_implementation), action="append", default=[],
         help="one more, or another program for a name that is found; COMMAND stays in the foreground "
         "and gets the interface's name where it says {interface}, else at its end; "
         "a name that begins with wgpy is ours",
     )  # fmt: skip
-    parser.add_argument("--rows", metavar="NAME,...", type=argument(read_rows), help="measure only these")
-    parser.add_argument("--rounds", type=positive, default=5, help="default: %(default)s")
-    parser.add_argument("--seconds", type=positive, default=2, help="of each stream (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="one round with streams of one second")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write every sample to FILE")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help=f"the record (default: {FOLDER}/DATE-HOST.json)"
+    )
+    options = parser.parse_args(arguments)
     if options.json and not options.json.parent.is_dir():
         parser.error(f"there is no folder {options.json.parent} to write {options.json.name} to")
-    if options.quick:
-        options.rounds = options.seconds = 1
-    if missing := _missing():
-        parser.exit(2, f"{parser.prog}: this host lacks {missing}\n")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if options.json and options.json.is_dir():
+        parser.error(f"{options.json} is a folder; name a file")
     return options
 
 
@@ -101,95 +165,117 @@ def argument(read: Callable[[str], _T]) -> Callable[[str], _T]:
 
 
 def positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("want at least 1")
-    return number
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
-def _missing() -> str:
-    if os.geteuid() != 0:
-        return "root's rights: run it as root"
-    if not Path("/dev/net/tun").exists():
-        return "/dev/net/tun"
-    return ", ".join(tool for tool in TOOLS if shutil.which(tool) is None)
+def _budget(options: argparse.Namespace) -> float:
+    """Return the seconds that a run may take: none if the number of its rounds is given and nothing else."""
+    if options.minutes:
+        return float(options.minutes * 60)
+    return math.inf if options.rounds else MINUTES[options.plan] * 60
 
 
-def _chosen(options: argparse.Namespace, folder: Path) -> list[Implementation]:
+def _chosen(options: argparse.Namespace, folder: Path, results: Results) -> list[Implementation]:
     """Return the implementations to measure; those asked for that are not here end the program.
 
     folder: to build the limit in.
     """
     here = {one.name: one for one in [*find_implementations(), *options.impl]}
     asked = options.implementations.split(",") if options.implementations else []
+    if not asked and (absent := [name for name in PEERS if name not in here]):
+        names = ", ".join(absent)
+        results.left_out.append(
+            f"not on this host: {names} (./run bench --install-peers installs what it can)"
+        )
+    if not asked and "kernel" not in here:
+        results.left_out.append("not on this host: the kernel's own WireGuard")
     try:
         here["limit"] = build_limit(folder)
         if any(name.startswith("structure-") for name in asked):
             here |= {one.name: one for one in build_structures(folder)}
     except BuildFailed as error:
-        print(f"The limit is left out: {error}", file=sys.stderr)
-    names = asked or list(here)
-    if absent := [name for name in names if name not in here]:
-        sys.exit(f"{', '.join(absent)} cannot be measured on this host; found: {', '.join(here)}")
-    return [here[name] for name in names]
+        results.left_out.append(f"the limit was left out: {error}")
+    wanted = asked or list(here)
+    if absent := [name for name in wanted if name not in here]:
+        _say(f"{', '.join(absent)} cannot be measured on this host; found: {', '.join(here)}")
+        sys.exit(2)
+    return [here[name] for name in dict.fromkeys(wanted)]
 
 
-def _progress(
-    rounds: int, each: float, chosen: Sequence[Implementation]
-) -> Callable[[int, Implementation], None]:
-    """Say what is measured, and how long that will take; return what says where it is."""
-    runs = rounds * len(chosen)
-    began = time.monotonic()
-    done = 0
-    for one in chosen:
-        print(f"{one.name:14} {one.version or '?':40} {one.command[0]}", file=sys.stderr)
-    print(f"{rounds} rounds, about {_minutes(runs * each)}.", file=sys.stderr)
-
-    def say(number: int, implementation: Implementation) -> None:
-        nonlocal done
-        pace = (time.monotonic() - began) / done if done else each
-        left = _minutes((runs - done) * pace)
-        print(f"round {number + 1} of {rounds}, {left} left: {implementation.name}", file=sys.stderr)
-        done += 1
-
-    return say
+# -- The run --------------------------------------------------------------------------------------
 
 
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} minutes"
+def _announce(run: Run, record: Record, estimate: float, budget: float) -> None:
+    """Say what will be measured, by whom, and how long that takes."""
+    _say("Measured, between two namespaces of this host:")
+    for setting in run.settings:
+        _say(f"  {setting.name:14} {'; '.join(row.title for row in setting.rows)}")
+    _say("of these implementations:")
+    for one in run.implementations:
+        _say(f"  {one.name:14} {one.version or '?':40} {shlex.join(one.command)}")
+    for sentence in record.results.left_out:
+        _say(f"  {sentence}")
+    rounds = "1 round" if run.rounds == 1 else f"{run.rounds} rounds, in each of them everyone anew"
+    limit = f", at most {in_words(budget)}" if budget < math.inf else ""
+    _say(f"{rounds}; streams of {run.seconds:.0f} s; about {in_words(min(estimate, budget))}{limit}.")
+    if (load := record.machine.load) > BUSY * record.machine.processors:
+        _say(f"This host is busy (load {load:.1f}), so figures will spread more than they need to.")
 
 
-def _record(
-    options: argparse.Namespace, chosen: Sequence[Implementation], results: Results
-) -> dict[str, object]:
-    """Return everything there is to know about a run."""
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": {
-            "kernel": platform.release(),
-            "machine": platform.machine(),
-            "processor": _processor(),
-            "processors": len(os.sched_getaffinity(0)),
-            "python": platform.python_version(),
-        },
-        "rounds": options.rounds,
-        "seconds": options.seconds,
-        "implementations": [
-            {
-                "name": one.name,
-                "role": one.role.value,
-                "version": one.version,
-                "command": shlex.join(one.command),
-            }
-            for one in chosen
-        ],
-        "samples": results.samples,
-        "failures": [dataclasses.asdict(failure) for failure in results.failures],
-    }
+def _measure(run: Run, timetable: Timetable, results: Results) -> int:
+    """Measure until the end, or until somebody wants it to end; return the exit status."""
+    progress = Progress(run.rounds, sys.stderr)
+    try:
+        run_rounds(run, timetable, results, progress)
+    except Stopped as stopped:
+        progress.say("Interrupted; this is what was measured until then.")
+        results.left_out.append("everything behind the moment when the run was interrupted")
+        return 128 + stopped.number
+    except OSError as error:
+        progress.say(f"The run ended early, {error}; this is what was measured until then.")
+        return 1
+    finally:
+        progress.end()
+        for number in STOPPING:  # the next one ends it at once
+            signal.signal(number, signal.SIG_DFL)
+    return int(bool(results.failures))
 
 
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown"
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise Stopped(number)
+
+
+# -- The record -----------------------------------------------------------------------------------
+
+
+def _usual_place(began: datetime, host: str) -> Path:
+    return FOLDER / f"{began:%Y-%m-%d-%H%M%S}-{host}.json"
+
+
+def _write(record: Record, path: Path) -> tuple[bool, str]:
+    """Write the record, for whoever called sudo; return whether that went well, and say it in a sentence."""
+    try:
+        if path.parent == FOLDER:
+            FOLDER.mkdir(exist_ok=True)
+            _give_back(FOLDER)
+        record.write(path)
+        _give_back(path)
+    except OSError as error:
+        return (
+            False,
+            f"The record could not be written to {path}: {error.strerror}. The table is all there is.",
+        )
+    return True, f"Every sample is in {path}. For plots: python -m benchmarks report {path}"
+
+
+def _give_back(path: Path) -> None:
+    """Have what root made belong to whoever called sudo."""
+    user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
+    if user and group and (path.is_file() or path.is_dir()):
+        os.chown(path, int(user), int(group))
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)

@@ -1,11 +1,15 @@
 """The implementations of WireGuard that this host has, and the limit they are measured against."""
 
+import importlib.util
+import os
+import platform
+import pwd
 import re
 import shlex
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,6 +17,7 @@ from typing import Final
 
 from benchmarks.compiler import build
 
+PEERS: Final = ("wireguard-go", "tailscale", "gotatun", "boringtun")  # that can be installed
 _LIMIT: Final = Path(__file__).parents[1] / "limit"
 _WGPY: Final = Path(__file__).parents[2] / "wgpy"
 _TOLD: Final = ("{interface}", "{port}", "{remote}", "{port}")
@@ -20,6 +25,8 @@ _GO_MODULES: Final = {
     "golang.zx2c4.com/wireguard": "wireguard-go",
     "github.com/tailscale/wireguard-go": "tailscale",
 }
+# Its interface lives as long as its process, or rather as the namespace.
+_KERNEL: Final = ("sh", "-c", "ip link add {interface} type wireguard && exec sleep infinity")
 # What the Go linker writes into a program: the module it was built from, and its version.
 _GO_BUILD: Final = re.compile(rb"\nmod\t(\S+)\t(\S+)")
 
@@ -29,6 +36,7 @@ class Role(Enum):
 
     OURS = "ours"
     PEER = "peer"
+    KERNEL = "kernel"  # is no userspace: shown, and compared with nothing
     LIMIT = "limit"
     RULER = "ruler"  # as little of a daemon as the limit, but nothing is compared with it
 
@@ -48,8 +56,13 @@ class Implementation:
 
     @property
     def is_daemon(self) -> bool:
-        """Whether it has to be configured, and has a cipher to be configured with."""
+        """Whether it is a process that speaks WireGuard, and answers `wg` by a socket."""
         return self.role in (Role.OURS, Role.PEER)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether it has to be configured by `wg`, and has a cipher to be configured with."""
+        return self.is_daemon or self.role is Role.KERNEL
 
 
 def read_implementation(text: str) -> Implementation:
@@ -67,7 +80,7 @@ def read_implementation(text: str) -> Implementation:
 
 
 def find_implementations() -> list[Implementation]:
-    """Return every daemon that is in its usual place; of two builds of one implementation the newer kind."""
+    """Return all that are in their usual places; of two builds of one implementation the newer kind."""
     found: dict[str, Implementation] = {}
     for implementation in _candidates():
         found.setdefault(implementation.name, implementation)
@@ -97,42 +110,64 @@ def go_build(program: Path) -> tuple[str, str]:
     return (found[1].decode(), found[2].decode()) if found else ("", "")
 
 
+def usual_folders(below: str) -> list[Path]:
+    """Return that folder of the home of who called, under sudo too, and of root's; then those of PATH."""
+    homes = [Path.home()]
+    if user := os.environ.get("SUDO_USER"):
+        with suppress(KeyError):
+            homes.insert(0, Path(pwd.getpwnam(user).pw_dir))
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return [*(home / below for home in homes), *map(Path, path)]
+
+
+def programs(file: str, folders: Iterable[Path]) -> Iterator[Path]:
+    """Yield the programs of that name in some folders."""
+    for folder in folders:
+        program = folder / file
+        if program.is_file() and os.access(program, os.X_OK):
+            yield program
+
+
 def _candidates() -> Iterator[Implementation]:
     """Yield what is found, the better of two of one name first."""
-    for program in _programs("wgpyd", Path(sys.executable).parent):
-        yield Implementation("wgpyd", Role.OURS, (program, "-f", "{interface}"), _said_version(program))
+    for program in programs("wgpyd", [Path(sys.executable).parent, *usual_folders(".local/bin")]):
+        ours, version = (str(program), "-f", "{interface}"), _said_version(program)
+        yield Implementation("wgpyd", Role.OURS, ours, version)
+        if importlib.util.find_spec("wgpy._fastpath"):  # else it is portable as it is
+            portable = ("env", "WGPY_DATAPATH=portable", *ours)
+            yield Implementation("wgpyd-portable", Role.OURS, portable, version)
     for file in ("wireguard", "wireguard-go"):  # `go install` calls it wireguard, Debian wireguard-go
-        for program in _programs(file, Path.home() / "go" / "bin"):
-            module, version = go_build(Path(program))
+        for program in programs(file, usual_folders("go/bin")):
+            module, version = go_build(program)
             name = _GO_MODULES.get(module, "wireguard-go" if file == "wireguard-go" else "")
             if name:
-                version = version or _said_version(program)
-                yield Implementation(name, Role.PEER, (program, "-f", "{interface}"), version)
+                known = version if version not in ("", "(devel)") else _said_version(program)
+                yield Implementation(name, Role.PEER, (str(program), "-f", "{interface}"), known)
     # They would change to the user who logged in, where nobody need have done so.
     options = ("-f", "--disable-drop-privileges")
     for name, file in (("gotatun", "gotatun"), ("boringtun", "boringtun-cli")):
-        for program in _programs(file, Path.home() / ".cargo" / "bin"):
-            command = (program, *options, "{interface}")
+        for program in programs(file, usual_folders(".cargo/bin")):
+            command = (str(program), *options, "{interface}")
             yield Implementation(name, Role.PEER, command, _said_version(program))
+    if _kernel_has_wireguard():
+        yield Implementation("kernel", Role.KERNEL, _KERNEL, platform.release())
 
 
-def _programs(file: str, usual: Path) -> Iterator[str]:
-    """Yield the paths of a program: in the folder where it usually is, and in PATH."""
-    if (usual / file).is_file():
-        yield str(usual / file)
-    if program := shutil.which(file):
-        yield program
+def _kernel_has_wireguard() -> bool:
+    """Try it, in a network namespace that is gone at once."""
+    command = ["unshare", "--net", "ip", "link", "add", "wg0", "type", "wireguard"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
-def _said_version(program: str) -> str:
+def _said_version(program: Path) -> str:
     """Return the first line of what a program says of its version."""
-    lines = _output([program, "--version"]).splitlines()
+    lines = _output([str(program), "--version"]).splitlines()
     return lines[0].strip() if lines else ""
 
 
 def _output(command: Sequence[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except subprocess.TimeoutExpired:
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout

@@ -64,7 +64,7 @@ def configure(
 ) -> None:
     """Make the two ends peers, and give them addresses. Raises CommandFailed."""
     hosts = (left, right)
-    if implementation.is_daemon:
+    if implementation.has_keys:
         keys = [key_pair() for _ in hosts]
         for here, host in enumerate(hosts):
             there = 1 - here

@@ -30,6 +30,10 @@ class Failure:
     doing: str
     reason: str
 
+    @property
+    def sentence(self) -> str:
+        return f"{self.implementation} failed in round {self.round}, {self.doing}: {self.reason}"
+
 
 @dataclass(slots=True)
 class Results:
@@ -97,12 +101,15 @@ class Record:
     results: Results = field(default_factory=Results)
 
     def write(self, path: Path) -> None:
-        """Write the file, or leave what is there as it is. Raises OSError."""
-        text = json.dumps(_record_to_json(self), indent=1, ensure_ascii=False, allow_nan=False)
+        """Write the file, or leave one that is there as it is. Raises OSError."""
+        text = json.dumps(_record_to_json(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        if path.exists() and not path.is_file():  # a terminal, a pipe: nothing can take its place
+            path.write_text(text, encoding="utf-8")
+            return
         unfinished = path.with_name(f".{path.name}.unfinished")
         try:
             with unfinished.open("w", encoding="utf-8") as file:
-                file.write(text + "\n")
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.replace(path)
@@ -133,9 +140,10 @@ def _record_to_json(record: Record) -> dict[str, Any]:
     fields = dataclasses.asdict(record)
     for implementation in fields["implementations"]:
         implementation["role"] = implementation["role"].value
-    for measure in fields["measures"]:
-        if measure["failed_from"] == math.inf:  # JSON has none
-            measure["failed_from"] = None
+    fields["measures"] = [
+        {key: None if value == math.inf else value for key, value in measure.items()}  # JSON has no infinity
+        for measure in fields["measures"]
+    ]
     return {"format": FORMAT, "version": VERSION, **fields}
 
 
@@ -153,7 +161,7 @@ def _record_from_json(found: dict[str, Any]) -> Record:
             for one in found["implementations"]
         ],
         measures=[
-            Measure(**{**one, "failed_from": math.inf if one["failed_from"] is None else one["failed_from"]})
+            Measure(**{key: math.inf if value is None else value for key, value in one.items()})
             for one in found["measures"]
         ],
         results=_results_from_json(found["results"]),

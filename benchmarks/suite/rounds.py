@@ -3,25 +3,44 @@
 So what changes on the host while the benchmark runs meets all of them alike.
 """
 
+import dataclasses
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from benchmarks.compiler import BuildFailed
-from benchmarks.suite.implementations import Implementation
+from benchmarks.suite.implementations import Implementation, Role
 from benchmarks.suite.namespaces import INTERFACE, PORT
+from benchmarks.suite.progress import Progress
 from benchmarks.suite.readings import MeasureFailed
 from benchmarks.suite.record import Failure, Results
-from benchmarks.suite.values import Setting
+from benchmarks.suite.timetable import Timetable
+from benchmarks.suite.values import Row, Setting
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.peers import wait_until_listening
 
 _T = TypeVar("_T")
+
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TRIES: Final = 2  # rounds in which an implementation may fail at one thing
+# What a setting or a row may raise, and what comes of a full disk or of a tool that says what nobody expects.
+_FAILED: Final = (
+    AssertionError,
+    BuildFailed,
+    MeasureFailed,
+    subprocess.SubprocessError,
+    OSError,
+    ArithmeticError,
+    LookupError,
+    ValueError,
+)
 
 
 @dataclass(slots=True)
@@ -59,9 +78,10 @@ class Turn:
             wait_until_listening(host, INTERFACE, daemon)
         return daemon
 
-    def add(self, samples: Mapping[str, float]) -> None:
-        for measure, sample in samples.items():
-            self.samples.setdefault(measure, {})[self.round] = sample
+    def add(self, row: Row[Any], samples: Mapping[str, float]) -> None:
+        """Keep a row's samples, of those measures that the implementation can have."""
+        for measure in samples.keys() & _measures(row, self.implementation):
+            self.samples.setdefault(measure, {})[self.round] = samples[measure]
 
 
 def turned(things: Sequence[_T], number: int) -> list[_T]:
@@ -70,50 +90,105 @@ def turned(things: Sequence[_T], number: int) -> list[_T]:
     return [*things[start:], *things[:start]]
 
 
-def run_rounds(
-    implementations: Sequence[Implementation],
-    rounds: int,
-    settings: Sequence[Setting[Any]],
-    seconds: float,
-    results: Results,
-    progress: Callable[[int, Implementation], None],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is to be measured. seconds: of each stream."""
+
+    implementations: Sequence[Implementation]
+    settings: Sequence[Setting[Any]]
+    rounds: int
+    seconds: float
+
+
+def settings_for(implementation: Implementation, settings: Sequence[Setting[Any]]) -> list[Setting[Any]]:
+    """Return the settings with those rows alone that an implementation can be measured with."""
+    fitting = [
+        dataclasses.replace(setting, rows=tuple(row for row in setting.rows if _fits(row, implementation)))
+        for setting in settings
+    ]
+    return [setting for setting in fitting if setting.rows]
+
+
+def run_rounds(run: Run, timetable: Timetable, results: Results, progress: Progress) -> None:
     """Measure everything, and add to `results` as it comes, so that an interrupted run has its beginning.
 
-    seconds: of each stream.
+    No turn begins that would not end within the timetable's budget, but for the very first.
     """
+    turns = [(number, one) for number in range(run.rounds) for one in turned(run.implementations, number)]
+    untimely: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory() as programs:
-        for number in range(rounds):
-            for implementation in turned(implementations, number):
-                progress(number, implementation)
-                for setting in settings:
-                    _take_turn(implementation, number, setting, seconds, results, Path(programs))
+        taker = _Taker(run, results, progress, Path(programs))
+        for index, (number, one) in enumerate(turns):
+            now = time.monotonic()
+            if index and not timetable.has_time_for(one.name, now):
+                untimely.setdefault(one.name, []).append(str(number + 1))
+                continue
+            progress.turn(number + 1, one, timetable.left((other.name for _, other in turns[index:]), now))
+            for setting in settings_for(one, run.settings):
+                taker.take(one, number + 1, setting)
+            timetable.expected[one.name] = time.monotonic() - now
+    for name, rounds in untimely.items():
+        taker.leave_out(f"{name} was left out of round {', '.join(rounds)}: the time was up")
 
 
-def _take_turn(
-    implementation: Implementation,
-    number: int,
-    setting: Setting[Any],
-    seconds: float,
-    results: Results,
-    programs: Path,
-) -> None:
-    rows = [row for row in setting.rows if row.rulers or implementation.is_daemon]
-    if not rows:
-        return
-    samples = results.samples.setdefault(implementation.name, {})
-    with tempfile.TemporaryDirectory() as logs:
-        turn = Turn(implementation, Lab(Path(logs)), number + 1, samples, programs)
-        try:
-            built = setting.build(turn)
-            for row in rows:
-                turn.doing = row.title
-                turn.add(row.measure(built, seconds))
-        except (AssertionError, BuildFailed, MeasureFailed, subprocess.TimeoutExpired) as error:
-            reason = _reason(error, turn.daemons)
-            results.failures.append(Failure(implementation.name, number + 1, turn.doing, reason))
-        finally:
-            turn.lab.power_off()
+@dataclass(slots=True)
+class _Taker:
+    """Takes one turn after another, and knows what failed before."""
+
+    run: Run
+    results: Results
+    progress: Progress
+    programs: Path
+    failed: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # implementation, setting, row
+
+    def take(self, one: Implementation, number: int, setting: Setting[Any]) -> None:
+        """Build a setting and measure its rows, until something fails."""
+        rows = [row for row in setting.rows if self._is_hopeful(one, setting, row.name)]
+        if not rows or not self._is_hopeful(one, setting):
+            return
+        samples = self.results.samples.setdefault(one.name, {})
+        row_name, what = "", "; ".join(row.title for row in rows)
+        with tempfile.TemporaryDirectory() as logs:
+            turn = Turn(one, Lab(Path(logs)), number, samples, self.programs)
+            try:
+                self.progress.row(turn.doing)
+                built = setting.build(turn)
+                for row in rows:
+                    row_name = row.name
+                    turn.doing = what = row.title
+                    self.progress.row(row.title)
+                    turn.add(row, row.measure(built, self.run.seconds))
+            except _FAILED as error:
+                failure = Failure(one.name, number, turn.doing, _reason(error, turn.daemons))
+                self._note(failure, setting, row_name, what)
+            finally:
+                turn.lab.power_off()
+
+    def leave_out(self, sentence: str) -> None:
+        self.results.left_out.append(sentence)
+        self.progress.say(sentence)
+
+    def _is_hopeful(self, one: Implementation, setting: Setting[Any], row_name: str = "") -> bool:
+        return self.failed[one.name, setting.name, row_name] < TRIES
+
+    def _note(self, failure: Failure, setting: Setting[Any], row_name: str, what: str) -> None:
+        """Remember a failure. row_name: empty if the setting could not be built; what: is lost with it."""
+        self.results.failures.append(failure)
+        self.progress.failed(failure)
+        name = failure.implementation
+        self.failed[name, setting.name, row_name] += 1
+        if self.failed[name, setting.name, row_name] == TRIES and failure.round < self.run.rounds:
+            self.leave_out(f"{name} failed at this {TRIES} times and is not tried again: {what}")
+
+
+def _fits(row: Row[Any], implementation: Implementation) -> bool:
+    return (row.rulers or implementation.is_daemon) and bool(_measures(row, implementation))
+
+
+def _measures(row: Row[Any], implementation: Implementation) -> set[str]:
+    """Return the names of the measures that an implementation can have."""
+    in_kernel = implementation.role is Role.KERNEL
+    return {measure.name for measure in row.measures if not (in_kernel and measure.of_process)}
 
 
 def _reason(error: Exception, daemons: Sequence[HostProcess]) -> str:
@@ -124,7 +199,12 @@ def _reason(error: Exception, daemons: Sequence[HostProcess]) -> str:
             return f"the daemon ended with status {end.status}: {_gist(end.output)}"
     if isinstance(error, subprocess.TimeoutExpired):
         return f"it hung: no end after {error.timeout:.0f} s"
-    return " ".join(str(error).split())[:300]
+    text = " ".join(str(error).split())[:300]
+    return (
+        text
+        if isinstance(error, (AssertionError, BuildFailed, MeasureFailed))
+        else f"{type(error).__name__}: {text}"
+    )
 
 
 def _gist(output: str) -> str:
@@ -135,7 +215,7 @@ def _gist(output: str) -> str:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
         yield
     finally:

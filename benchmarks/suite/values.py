@@ -26,7 +26,9 @@ class Measure:
     """A line of the table.
 
     beside: the measure that it should not fall far below; failed_from: a sample that reaches it stands for
-    what did not succeed.
+    what did not succeed; of_process: read of a daemon's process, so the kernel's WireGuard has none;
+    wrong_from: a median that reaches it says that the implementation does not do what a tunnel must, and its
+    other figures do not compare.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Measure:
     more_is_better: bool
     beside: str = ""
     failed_from: float = math.inf
+    of_process: bool = False
+    wrong_from: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
