@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from benchmarks.rows.flood import JUNK, VALID
 from benchmarks.rows.hub import HUB
-from benchmarks.rows.streams import TUNNEL, TUNNEL6
+from benchmarks.rows.lossy import LOSSY
+from benchmarks.rows.tunnel import TUNNEL, TUNNEL6
 from benchmarks.suite.values import Measure, Plan, Row, Setting
 
 # Rest before load, what is compared with one stream beside it, and the harshest load last.
-SETTINGS: Final[tuple[Setting[Any], ...]] = (TUNNEL, TUNNEL6, HUB, JUNK, VALID)
+SETTINGS: Final[tuple[Setting[Any], ...]] = (TUNNEL, TUNNEL6, LOSSY, HUB, JUNK, VALID)
 
 
 def rows_of(plan: Plan) -> list[Setting[Any]]:

@@ -20,7 +20,7 @@ from benchmarks.compiler import build
 from benchmarks.suite.namespaces import INSIDE, INTERFACE, PORT, configure, join, ping_through
 from benchmarks.suite.readings import MeasureFailed
 from benchmarks.suite.rounds import Turn
-from benchmarks.suite.tools import stream
+from benchmarks.suite.tools import AHEAD, stream
 from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
 from tests.integration.hosts import Host, HostProcess, add_addresses, connect
 
@@ -36,7 +36,6 @@ JUNK_RATE: Final = 200_000  # messages a second
 VALID_RATE: Final = 20_000
 WITHIN: Final = 16.0  # seconds: three tries, 5 s and a little apart
 POLL: Final = 0.05  # seconds
-AHEAD: Final = ("nice", "--adjustment=-10")  # hosts that are elsewhere wait for no processor here
 LEAD: Final = 1.0  # seconds that a flood runs before what it is to disturb begins
 SPARE: Final = 30  # seconds after which a flood that nobody ended ends by itself
 

@@ -5,9 +5,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-PING_TIMEOUT: Final = 1.0  # seconds; a lost ping counts as this
+from benchmarks.suite.probe import TIMEOUT
 
 
 class MeasureFailed(Exception):
@@ -16,10 +16,11 @@ class MeasureFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What arrived at the receiver of a stream."""
+    """What arrived at the receiver of a stream. retransmitted: segments that TCP sent once more."""
 
     bytes: int
     seconds: float
+    retransmitted: int = 0
 
     @property
     def gigabits(self) -> float:
@@ -27,11 +28,50 @@ class Transfer:
         return self.bytes * 8 / self.seconds / 1e9
 
 
+@dataclass(frozen=True, slots=True)
+class Datagrams:
+    """What became of UDP datagrams at one rate. offered: bits per second; lost, out_of_order: parts of 1."""
+
+    offered: float
+    lost: float
+    out_of_order: float
+
+    @property
+    def received(self) -> float:
+        """Bits per second."""
+        return self.offered * (1 - self.lost)
+
+
 def read_iperf3(text: str, received: str = "sum_received") -> Transfer:
-    """Read what `iperf3 --json` printed, warnings before it included. Raises MeasureFailed.
+    """Read what `iperf3 --json` printed of a stream. Raises MeasureFailed.
 
     received: which sum of it; `--bidir` has a second one, of the way back.
     """
+    end = _end_of_report(text)
+    found, sent = end.get(received, {}), end.get(received.replace("received", "sent"), {})
+    if not found.get("bytes"):
+        raise MeasureFailed("nothing was received")
+    return Transfer(found["bytes"], found["seconds"], sent.get("retransmits", 0))
+
+
+def read_datagrams(text: str) -> Datagrams:
+    """Read what `iperf3 --json --udp` printed. Raises MeasureFailed.
+
+    What came out of order only the receiver knows: the client has to be it, by --reverse.
+    """
+    end = _end_of_report(text)
+    received, sent = end.get("sum_received", {}), end.get("sum_sent", {})
+    if not (received.get("packets") and sent.get("seconds")):
+        raise MeasureFailed("nothing was received")
+    return Datagrams(
+        sent["bytes"] * 8 / sent["seconds"],
+        received["lost_packets"] / received["packets"],
+        sum(stream["udp"]["out_of_order"] for stream in end["streams"]) / received["packets"],
+    )
+
+
+def _end_of_report(text: str) -> dict[str, Any]:
+    """Return what a report of iperf3 sums up, whatever warnings are before it. Raises MeasureFailed."""
     start = max(text.find("{"), 0)
     try:
         report: dict[str, Any] = json.loads(text[start:])
@@ -39,24 +79,30 @@ def read_iperf3(text: str, received: str = "sum_received") -> Transfer:
         raise MeasureFailed(f"iperf3 said: {text.strip() or 'nothing'}") from None
     if "error" in report:
         raise MeasureFailed(f"iperf3 said: {report['error']}")
-    found = report["end"].get(received, {})
-    if not found.get("bytes"):
-        raise MeasureFailed("nothing was received")
-    return Transfer(found["bytes"], found["seconds"])
+    end: dict[str, Any] = report["end"]
+    return end
 
 
-def read_ping(text: str, sent: int) -> list[float]:
-    """Read what ping printed and return a round trip in seconds for each of the pings sent.
-
-    One that was lost counts as long as ping waited for it.
-    """
-    times = [float(time) / 1000 for time in re.findall(r"time=([\d.]+) ms", text)]
-    return times + [PING_TIMEOUT] * (sent - len(times))
+def read_probe(text: str) -> list[float]:
+    """Read what the probe printed, seconds for each ping. Raises MeasureFailed, also if none came back."""
+    try:
+        times: list[float] = json.loads(text)
+    except json.JSONDecodeError:
+        raise MeasureFailed(f"the probe said: {text.strip() or 'nothing'}") from None
+    if min(times) >= TIMEOUT:
+        raise MeasureFailed("no ping came back")
+    return times
 
 
 def percentile(values: Sequence[float], part: float) -> float:
-    """Return the least value that `part` of all values do not exceed."""
-    return sorted(values)[max(math.ceil(part * len(values)) - 1, 0)]
+    """Return the least value that `part` of all values do not exceed.
+
+    Raises ValueError for one that no value lies beyond: it would be the greatest, however many there are.
+    """
+    number = math.ceil(part * len(values))
+    if number >= len(values):
+        raise ValueError(f"{len(values)} values have no percentile {part * 100:g}")
+    return sorted(values)[number - 1]
 
 
 def read_process_cpu(stat: str, ticks: int) -> float:

@@ -1,32 +1,49 @@
 """The tools that measure, run on hosts, and what the kernel says of daemons."""
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from benchmarks.suite import probe
 from benchmarks.suite.readings import (
-    PING_TIMEOUT,
+    Datagrams,
     MeasureFailed,
     Transfer,
+    read_datagrams,
     read_host_cpu,
     read_iperf3,
-    read_ping,
+    read_probe,
     read_process_cpu,
     read_pss,
 )
 from tests.integration.hosts import Host, HostProcess, eventually
 
 PATIENCE: Final = 15  # seconds that a tool may take longer than its stream
-PING_INTERVAL: Final = 0.005  # seconds
+AHEAD: Final = ("nice", "--adjustment=-10")  # hosts that are elsewhere wait for no processor here
+PING_INTERVAL: Final = 0.002  # seconds
 
 
 def stream(sender: Host, receiver: Host, address: str, seconds: float, *options: str) -> Transfer:
     """Stream to the receiver's address with iperf3, and return what arrived. Raises MeasureFailed."""
-    with serving(receiver):
-        client = (*stream_client(address, seconds), *options)
-        return read_iperf3(sender.attempt(*client, timeout=seconds + PATIENCE).output)
+    return read_iperf3(iperf3(sender, receiver, address, seconds, *options))
+
+
+def datagrams(
+    sender: Host, receiver: Host, address: str, seconds: float, bitrate: float, size: int, *options: str
+) -> Datagrams:
+    """Send UDP datagrams of a size at bits per second, 0 for as many as possible. Raises MeasureFailed."""
+    udp = ("--udp", "--bitrate", f"{bitrate:.0f}", "--length", str(size))
+    return read_datagrams(iperf3(sender, receiver, address, seconds, *udp, *options))
+
+
+def iperf3(client: Host, server: Host, address: str, seconds: float, *options: str) -> str:
+    """Have iperf3 send from client to server, unless an option says else, and return what it said."""
+    with serving(server):
+        command = (*stream_client(address, seconds), *options)
+        return client.attempt(*command, timeout=seconds + PATIENCE).output
 
 
 def stream_client(address: str, seconds: float) -> tuple[str, ...]:
@@ -48,10 +65,9 @@ def listening(host: Host) -> None:
 
 
 def pings(host: Host, address: str, count: int) -> list[float]:
-    """Return the round trip of each ping, in seconds."""
-    ping = ("ping", "-n", "-c", str(count), "-i", str(PING_INTERVAL), "-W", f"{PING_TIMEOUT:.0f}")
-    done = host.attempt(*ping, address, timeout=count * PING_INTERVAL + PATIENCE)
-    return read_ping(done.output, count)
+    """Return the seconds that each ping took; for a lost one, the probe's TIMEOUT. Raises MeasureFailed."""
+    program = (sys.executable, "-I", "-S", str(probe.__file__), address, str(count), str(PING_INTERVAL))
+    return read_probe(host.attempt(*program, timeout=count * PING_INTERVAL + PATIENCE).output)
 
 
 def cpu(daemons: Sequence[HostProcess]) -> float:

@@ -1,26 +1,16 @@
-"""The benchmark's arithmetic: what tools print becomes samples, samples become figures, figures a table."""
+"""The benchmark's arithmetic: what is measured, samples become figures, figures a table."""
 
 import argparse
-import json
 from pathlib import Path
 
 import pytest
-
 from benchmarks.micro.path.path import read_count, read_numbers
+
 from benchmarks.report.table import Figure, best, markdown, ratio
 from benchmarks.rows import SETTINGS, measures_of, read_rows, rows_of
 from benchmarks.rows.flood import read_rate
 from benchmarks.suite.implementations import Implementation, Role, go_build, read_implementation
-from benchmarks.suite.readings import (
-    MeasureFailed,
-    Transfer,
-    percentile,
-    read_host_cpu,
-    read_iperf3,
-    read_ping,
-    read_process_cpu,
-    read_pss,
-)
+from benchmarks.suite.readings import MeasureFailed
 from benchmarks.suite.record import Failure, Results
 from benchmarks.suite.rounds import turned
 from benchmarks.suite.values import Measure, Plan
@@ -34,85 +24,7 @@ SLOW = Implementation("slow", Role.PEER, ("slow",))
 LIMIT = Implementation("limit", Role.LIMIT, ("limit",))
 
 
-# -- What the tools print --------------------------------------------------------------------------
-
-
-def iperf3(**end: object) -> str:
-    return json.dumps({"start": {"version": "iperf 3.12"}, "intervals": [], "end": end})
-
-
-def test_the_receiver_of_a_stream_is_believed_and_not_the_sender() -> None:
-    text = iperf3(
-        sum_sent={"bytes": 9_000_000_000, "seconds": 2.0},
-        sum_received={"bytes": 1_000_000_000, "seconds": 2.0},
-    )
-
-    assert read_iperf3(text) == Transfer(1_000_000_000, 2.0)
-    assert read_iperf3(text).gigabits == 4.0
-
-
-def test_a_warning_before_the_report_is_skipped() -> None:
-    text = iperf3(sum_received={"bytes": 1, "seconds": 1.0})
-
-    assert read_iperf3(f"warning: UDP block size 1380 exceeds TCP MSS 1368\n{text}") == Transfer(1, 1.0)
-
-
-def test_a_stream_both_ways_has_a_sum_for_each() -> None:
-    text = iperf3(
-        sum_received={"bytes": 1_000_000_000, "seconds": 2.0},
-        sum_received_bidir_reverse={"bytes": 500_000_000, "seconds": 2.0},
-    )
-
-    assert read_iperf3(text, "sum_received_bidir_reverse") == Transfer(500_000_000, 2.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        ('{"start": {}, "end": {}, "error": "unable to connect to server"}', "unable to connect to server"),
-        (iperf3(sum_received={"bytes": 0, "seconds": 5.0}), "nothing was received"),
-        (iperf3(), "nothing was received"),
-        ("iperf3: not found", "not found"),
-        ("", "nothing"),
-    ],
-)
-def test_a_stream_that_failed_says_why(text: str, reason: str) -> None:
-    with pytest.raises(MeasureFailed, match=reason):
-        read_iperf3(text)
-
-
-def test_a_lost_ping_counts_as_a_second() -> None:
-    text = (
-        "64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=0.105 ms\n"
-        "64 bytes from 10.0.0.2: icmp_seq=3 ttl=64 time=12.4 ms\n"
-        "3 packets transmitted, 2 received, 33% packet loss, time 2003ms\n"
-    )
-
-    assert read_ping(text, sent=3) == pytest.approx([0.000105, 0.0124, 1.0])
-
-
-def test_percentiles_are_samples_that_occurred() -> None:
-    values = [float(value) for value in range(100, 0, -1)]
-
-    assert percentile(values, 0.5) == 50
-    assert percentile(values, 0.99) == 99
-    assert percentile([7.0], 0.99) == 7
-
-
-def test_a_process_named_with_spaces_and_brackets_has_its_time_read() -> None:
-    stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 100 0 0 0 150 250 0 0 20 0 3 0 1000 0 0"
-
-    assert read_process_cpu(stat, ticks=100) == 4.0
-
-
-def test_a_host_is_busy_when_it_neither_idles_nor_waits_for_disks() -> None:
-    stat = "cpu  100 20 300 9999 8888 4 76 5555 0 0\ncpu0 50 10 150 5000 4444 2 38 2777 0 0\n"
-
-    assert read_host_cpu(stat, ticks=100) == 5.0
-
-
-def test_memory_is_the_proportional_set() -> None:
-    assert read_pss("7f00-7fff ---p 00000000 00:00 0 [rollup]\nRss: 9000 kB\nPss:   2048 kB\n") == 2.0
+# -- What our own programs print -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("warning", ["", "nice: cannot set niceness: Permission denied\n"])
@@ -156,6 +68,7 @@ def test_the_full_plan_gives_all_measures_and_one_row_only_its_own() -> None:
     assert rows_of(Plan.FULL) == list(SETTINGS)
     assert [measure.name for measure in measures_of(read_rows("tcp1"))] == [
         "tcp_1",
+        "tcp_1_again",
         "cpu_daemons",
         "cpu_host",
     ]
