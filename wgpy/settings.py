@@ -3,6 +3,7 @@
 Every variable has its default where it is empty or not set.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Final
 from wgpy.datapath import native
 
 MAX_WORKERS: Final = 16
+USUAL_WORKERS: Final = 4  # at most, if nothing is said: more was never measured to give more
 # A tunnel is in the middle of its traffic. If it goes before who fills it and who empties it, queues stay
 # short and what is in them is still in the cache: on two busy processors a tenth more throughput.
 DEFAULT_NICE: Final = -15
@@ -29,16 +31,25 @@ class Offload(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """native: by threads in C, else in Python; small: take less memory; workers: pairs of threads, of C.
+    """native: by threads in C, else in Python; small: take less memory.
 
+    workers: pairs of threads, of C; 0 for as many as there are processors, up to USUAL_WORKERS.
     nice: of these threads, as in nice(2). They have that of who calls `Interface.start`; wgpyd sees to it.
     """
 
     native: bool
     offloads: frozenset[Offload] = frozenset(Offload)
     small: bool = False
-    workers: int = 1
+    workers: int = 0
     nice: int = DEFAULT_NICE
+
+    def queues(self) -> int:
+        """How many queues of a TUN to ask for."""
+        if not self.native:
+            return 1
+        if self.workers:
+            return self.workers
+        return 1 if self.small else min(len(os.sched_getaffinity(0)), USUAL_WORKERS)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -92,7 +103,7 @@ def _small(choice: str) -> bool:
 
 def _workers(choice: str) -> int:
     if not choice:
-        return 1
+        return 0
     if choice.isascii() and choice.isdigit() and 1 <= int(choice[:3]) <= MAX_WORKERS:
         return int(choice)
     raise ValueError(f"WGPY_WORKERS is `{choice}`, want a number from 1 to {MAX_WORKERS}")

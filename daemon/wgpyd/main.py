@@ -126,9 +126,14 @@ def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
 
 
 def _open_tun(name: str, settings: Settings) -> Tun:
+    vnet_header, queues = bool(tun_offloads(settings)), settings.queues()
     try:
-        queues = settings.workers if settings.native else 1
-        return Tun.open(name, vnet_header=bool(tun_offloads(settings)), queues=queues)
+        try:
+            return Tun.open(name, vnet_header=vnet_header, queues=queues)
+        except OSError as error:
+            if settings.workers or error.errno != EINVAL:
+                raise
+            return Tun.open(name, vnet_header=vnet_header)  # a persistent one may have a single queue
     except OSError as error:
         raise StartError(_why_no_tun(name, error)) from None
 

@@ -66,6 +66,18 @@ def test_each_worker_is_a_pair_of_threads(lab: Lab, program: str, workers: int) 
     assert names["wgpy-inbound"] == names["wgpy-outbound"] == workers
 
 
+@needs_native
+def test_a_persistent_tun_with_one_queue_is_enough_unless_more_are_asked_for(lab: Lab, program: str) -> None:
+    host = lab.host("host")
+    host.run("ip", "tuntap", "add", "dev", "wg0", "mode", "tun", "vnet_hdr")
+
+    refused = host.attempt(program, "-f", "--workers=2", "wg0")
+    process = served(host, program, "-f", "wg0")
+
+    assert refused.status != 0
+    assert threads(process)["wgpy-inbound"] == 1
+
+
 def test_in_python_there_is_one_thread(lab: Lab, program: str) -> None:
     process = served(lab.host("host"), "env", "WGPY_DATAPATH=portable", program, "-f", "--workers=3", "wg0")
 
