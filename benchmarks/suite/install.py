@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     ).parse_args(arguments)
     there = 0
     for name, install in _INSTALLERS.items():
-        print(f"{name:18} ", end="", flush=True)
+        print(f"{name:22} ", end="", flush=True)
         try:
             print(install(), flush=True)
             there += 1
@@ -44,7 +44,7 @@ def _by_go(module: str, version: str, file: str) -> str:
     for program in programs(file, usual_folders("go/bin")):
         if go_build(program) == (module, wanted):
             return f"{wanted} is installed already: {program}"
-    print(f"{wanted}, by go install ... ", end="", flush=True)
+    print(f"go install {module}@{wanted} ... ", end="", flush=True)
     _output([go, "install", f"{module}@{wanted}"])
     return "installed"
 
@@ -52,14 +52,14 @@ def _by_go(module: str, version: str, file: str) -> str:
 def _by_cargo(package: str) -> str:
     """Install a Rust program, and say what became of it. Raises NotInstalled."""
     cargo = _program("cargo", "Rust: https://rustup.rs, or apt-get install cargo")
-    print("by cargo install, which takes minutes ... ", end="", flush=True)
+    print(f"cargo install {package}, which takes minutes ... ", end="", flush=True)
     try:
         said = _output([cargo, "install", "--locked", package])
     except NotInstalled as error:
         if re.search("binary `.*` already exists", str(error)):  # though cargo knows nothing of it
-            return "is installed already"
+            return "it is here already"
         raise
-    return "is installed already" if "already installed" in said else "installed"
+    return "it is here already" if "already installed" in said else "installed"
 
 
 def _by_apt(package: str) -> str:
@@ -73,7 +73,7 @@ def _by_apt(package: str) -> str:
     if status == "installed":
         return f"{version} is installed already"
     as_root = [] if os.geteuid() == 0 else [_program("sudo", "root, or sudo")]
-    print("by apt-get install ... ", end="", flush=True)
+    print(f"apt-get install {package} ... ", end="", flush=True)
     apt_get = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y", "--no-install-recommends"]
     _output([*as_root, *apt_get, "install", package])
     return "installed"

@@ -160,12 +160,13 @@ def _record_from_json(found: dict[str, Any]) -> Record:
             Implementation(**{**one, "role": Role(one["role"]), "command": tuple(one["command"])})
             for one in found["implementations"]
         ],
-        measures=[
-            Measure(**{key: math.inf if value is None else value for key, value in one.items()})
-            for one in found["measures"]
-        ],
+        measures=[Measure(**_with_infinity(measure)) for measure in found["measures"]],
         results=_results_from_json(found["results"]),
     )
+
+
+def _with_infinity(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: math.inf if value is None else value for key, value in fields.items()}
 
 
 def _results_from_json(found: dict[str, Any]) -> Results:

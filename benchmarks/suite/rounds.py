@@ -178,7 +178,7 @@ class _Taker:
         name = failure.implementation
         self.failed[name, setting.name, row_name] += 1
         if self.failed[name, setting.name, row_name] == TRIES and failure.round < self.run.rounds:
-            self.leave_out(f"{name} failed at this {TRIES} times and is not tried again: {what}")
+            self.leave_out(f"{name} failed {TRIES} times at this, and is not tried at it again: {what}")
 
 
 def _fits(row: Row[Any], implementation: Implementation) -> bool:
@@ -196,7 +196,8 @@ def _reason(error: Exception, daemons: Sequence[HostProcess]) -> str:
     for daemon in daemons:
         if not daemon.is_running():
             end = daemon.wait()
-            return f"the daemon ended with status {end.status}: {_gist(end.output)}"
+            how = signal.Signals(-end.status).name if end.status < 0 else f"status {end.status}"
+            return f"the daemon ended with {how}: {_gist(end.output)}"
     if isinstance(error, subprocess.TimeoutExpired):
         return f"it hung: no end after {error.timeout:.0f} s"
     text = " ".join(str(error).split())[:300]
@@ -208,8 +209,9 @@ def _reason(error: Exception, daemons: Sequence[HostProcess]) -> str:
 
 
 def _gist(output: str) -> str:
-    """Return the line that tells most: the first, but the last of a Python traceback."""
-    lines = output.strip().splitlines() or ["it said nothing"]
+    """Return the line that tells most: the first, but for advice in a box, or the last of a traceback."""
+    lines = [line for line in output.splitlines() if line.strip("┌─┐│└┘ ") == line.strip() != ""]
+    lines = lines or ["it said nothing"]
     return lines[-1 if lines[0].startswith("Traceback") else 0].strip()
 
 

@@ -33,5 +33,5 @@ class Timetable:
 def in_words(seconds: float) -> str:
     """Write a time as people say it."""
     if seconds < 100:
-        return f"{seconds:.0f} seconds"
+        return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
