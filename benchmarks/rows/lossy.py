@@ -50,7 +50,7 @@ def read_ways(text: str) -> list[Way]:
 
 @dataclass(frozen=True, slots=True)
 class Lossy:
-    """A tunnel, and the host between its ends."""
+    """Two hosts, and the one between them. seed: decides which datagrams are lost."""
 
     left: Host
     middle: Host
@@ -70,18 +70,23 @@ class Lossy:
         ways += read_ways(wire.wait().output)
 
 
-def lossy(turn: Turn) -> Lossy:
-    """Make a fresh tunnel through a host in the middle, and ping through it. Raises BuildFailed."""
-    program = turn.programs / "delay"
-    if not program.exists():
-        build(program, [SOURCE])
-    left, middle, right = (turn.host(name) for name in ("left", "middle", "right"))
+def join(left: Host, middle: Host, right: Host) -> None:
+    """Lay the wires between the ends and the middle."""
     connect(left, "eth0", middle, "eth0")
     connect(middle, "eth1", right, "eth0")
     add_addresses(left, "eth0", f"{LEFT}/24")
     add_addresses(middle, "eth0", f"{LEFT_MIDDLE}/24")
     add_addresses(middle, "eth1", f"{RIGHT_MIDDLE}/24")
     add_addresses(right, "eth0", f"{RIGHT}/24")
+
+
+def lossy(turn: Turn) -> Lossy:
+    """Make a fresh tunnel through a host in the middle, and ping through it. Raises BuildFailed."""
+    program = turn.programs / "delay"
+    if not program.exists():
+        build(program, [SOURCE])
+    left, middle, right = (turn.host(name) for name in ("left", "middle", "right"))
+    join(left, middle, right)
     turn.start_daemon(left, LEFT_MIDDLE)
     turn.start_daemon(right, RIGHT_MIDDLE)
     made = Lossy(left, middle, right, program, seed=turn.round + 1)
