@@ -43,6 +43,10 @@ _FAILED: Final = (
 )
 
 
+class NotStarted(AssertionError):
+    """A daemon could not be started; the message says what it did instead."""
+
+
 @dataclass(slots=True)
 class Turn:
     """One implementation's turn in a round: hosts and daemons that are gone at its end, and its samples.
@@ -64,18 +68,23 @@ class Turn:
             return self.lab.host(name)
 
     def start_daemon(self, host: Host, remote: str = "") -> HostProcess:
-        """Make an end of a tunnel to `remote` that can be configured. Raises AssertionError."""
+        """Make an end of a tunnel to `remote` that can be configured. Raises NotStarted."""
         one = self.implementation
         words = [word.format(interface=INTERFACE, remote=remote, port=PORT) for word in one.command]
         daemon = host.start(*words)
         self.daemons.append(daemon)
-        if not one.is_daemon:
-            eventually(
-                lambda: not daemon.is_running() or host.attempt("ip", "link", "show", INTERFACE).status == 0,
-                f"{one.name} makes its interface",
-            )
-        else:
-            wait_until_listening(host, INTERFACE, daemon)
+        try:
+            if one.is_daemon:
+                wait_until_listening(host, INTERFACE, daemon)
+            else:
+                eventually(
+                    lambda: (
+                        host.attempt("ip", "link", "show", INTERFACE).status == 0 or not daemon.is_running()
+                    ),
+                    "it makes its interface",
+                )
+        except AssertionError as error:
+            raise NotStarted(str(error)) from None
         return daemon
 
     def add(self, row: Row[Any], samples: Mapping[str, float]) -> None:
@@ -124,8 +133,7 @@ def run_rounds(run: Run, timetable: Timetable, results: Results, progress: Progr
                 untimely.setdefault(one.name, []).append(str(number + 1))
                 continue
             progress.turn(number + 1, one, timetable.left((other.name for _, other in turns[index:]), now))
-            for setting in settings_for(one, run.settings):
-                taker.take(one, number + 1, setting)
+            taker.take(one, number + 1)
             timetable.expected[one.name] = time.monotonic() - now
     for name, rounds in untimely.items():
         taker.leave_out(f"{name} was left out of round {', '.join(rounds)}: the time was up")
@@ -133,34 +141,46 @@ def run_rounds(run: Run, timetable: Timetable, results: Results, progress: Progr
 
 @dataclass(slots=True)
 class _Taker:
-    """Takes one turn after another, and knows what failed before."""
+    """Takes one turn after another, and knows what failed before.
+
+    failed: how often, by implementation, setting and row; what could not be built has no row, and what could
+    not even be started no setting.
+    """
 
     run: Run
     results: Results
     progress: Progress
     programs: Path
-    failed: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # implementation, setting, row
+    failed: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
-    def take(self, one: Implementation, number: int, setting: Setting[Any]) -> None:
-        """Build a setting and measure its rows, until something fails."""
-        rows = [row for row in setting.rows if self._is_hopeful(one, setting, row.name)]
-        if not rows or not self._is_hopeful(one, setting):
-            return
-        samples = self.results.samples.setdefault(one.name, {})
-        row_name, what = "", "; ".join(row.title for row in rows)
+    def take(self, one: Implementation, number: int) -> None:
+        """Measure an implementation in all settings. One that cannot be started is not tried any further."""
+        self.results.samples.setdefault(one.name, {})
+        failures = self.failed[one.name, "", ""]
+        for setting in settings_for(one, self.run.settings):
+            rows = [row for row in setting.rows if self._is_hopeful(one.name, setting.name, row.name)]
+            if rows and self.failed[one.name, "", ""] == failures < TRIES:
+                self._measure(one, number, setting, rows)
+
+    def _measure(
+        self, one: Implementation, number: int, setting: Setting[Any], rows: Sequence[Row[Any]]
+    ) -> None:
+        """Build a setting and measure rows in it, until something fails."""
+        place, lost = (one.name, setting.name, ""), "; ".join(row.title for row in rows)
         with tempfile.TemporaryDirectory() as logs:
-            turn = Turn(one, Lab(Path(logs)), number, samples, self.programs)
+            turn = Turn(one, Lab(Path(logs)), number, self.results.samples[one.name], self.programs)
             try:
                 self.progress.row(turn.doing)
                 built = setting.build(turn)
                 for row in rows:
-                    row_name = row.name
-                    turn.doing = what = row.title
+                    place, lost = (one.name, setting.name, row.name), row.title
+                    turn.doing = row.title
                     self.progress.row(row.title)
                     turn.add(row, row.measure(built, self.run.seconds))
             except _FAILED as error:
-                failure = Failure(one.name, number, turn.doing, _reason(error, turn.daemons))
-                self._note(failure, setting, row_name, what)
+                if isinstance(error, NotStarted) and len(turn.daemons) == 1:
+                    place, lost = (one.name, "", ""), "starting, and so everything"
+                self._note(Failure(one.name, number, turn.doing, _reason(error, turn.daemons)), place, lost)
             finally:
                 turn.lab.power_off()
 
@@ -168,17 +188,18 @@ class _Taker:
         self.results.left_out.append(sentence)
         self.progress.say(sentence)
 
-    def _is_hopeful(self, one: Implementation, setting: Setting[Any], row_name: str = "") -> bool:
-        return self.failed[one.name, setting.name, row_name] < TRIES
+    def _is_hopeful(self, one: str, setting: str, row: str) -> bool:
+        return self.failed[one, setting, ""] < TRIES and self.failed[one, setting, row] < TRIES
 
-    def _note(self, failure: Failure, setting: Setting[Any], row_name: str, what: str) -> None:
-        """Remember a failure. row_name: empty if the setting could not be built; what: is lost with it."""
+    def _note(self, failure: Failure, place: tuple[str, str, str], lost: str) -> None:
+        """Remember a failure. lost: what cannot be measured if it stays like this."""
         self.results.failures.append(failure)
         self.progress.failed(failure)
-        name = failure.implementation
-        self.failed[name, setting.name, row_name] += 1
-        if self.failed[name, setting.name, row_name] == TRIES and failure.round < self.run.rounds:
-            self.leave_out(f"{name} failed {TRIES} times at this, and is not tried at it again: {what}")
+        self.failed[place] += 1
+        if self.failed[place] == TRIES and failure.round < self.run.rounds:
+            self.leave_out(
+                f"{failure.implementation} failed {TRIES} times at this, and is not tried at it again: {lost}"
+            )
 
 
 def _fits(row: Row[Any], implementation: Implementation) -> bool:
@@ -198,14 +219,15 @@ def _reason(error: Exception, daemons: Sequence[HostProcess]) -> str:
             end = daemon.wait()
             how = signal.Signals(-end.status).name if end.status < 0 else f"status {end.status}"
             return f"the daemon ended with {how}: {_gist(end.output)}"
-    if isinstance(error, subprocess.TimeoutExpired):
-        return f"it hung: no end after {error.timeout:.0f} s"
     text = " ".join(str(error).split())[:300]
-    return (
-        text
-        if isinstance(error, (AssertionError, BuildFailed, MeasureFailed))
-        else f"{type(error).__name__}: {text}"
-    )
+    match error:
+        case subprocess.TimeoutExpired():
+            return f"it hung: no end after {error.timeout:.0f} s"
+        case AssertionError() if text.startswith("not within"):  # as `eventually` says it
+            return f"it hung, {text}"
+        case AssertionError() | BuildFailed() | MeasureFailed():
+            return text
+    return f"{type(error).__name__}: {text}"
 
 
 def _gist(output: str) -> str:

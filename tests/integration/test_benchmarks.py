@@ -3,7 +3,6 @@
 left: wgpyd, wireguard-go, one that is broken, the limit ==== right: the same
 """
 
-import json
 import os
 import shutil
 import signal
@@ -16,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compiler import build
-from benchmarks.rows import measures_of, read_rows
 from benchmarks.rows.flood import FASTPATH, SOURCES
+from benchmarks.suite.record import Record
 from tests.integration.hosts import Lab, eventually
 from wgpy.engine.cookie import CookieChecker
 from wgpy.engine.messages import HandshakeInitiation, decode
 
 TUNNEL_ROWS = "ping,tcp1,inside6,outside6,routed,tcp4,back,busy,udp1380,udp64,memory"
+MUST_FLOW = {"tcp_1", "tcp_4", "tcp_1_back", "tcp_inside6", "tcp_outside6", "udp_1380", "udp_64", "memory"}
 ROOT = Path(__file__).parents[2]
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 RECEIVE_TEN = """
@@ -62,41 +62,109 @@ def marked(mark: Path) -> Sequence[str]:
 
 @pytest.mark.slow
 def test_a_round_measures_what_works_and_names_what_does_not(tmp_path: Path, program: str) -> None:
-    record = tmp_path / "record.json"
+    path = tmp_path / "record.json"
     given = ("--impl", f"wgpyd={program} -f", "--impl", "broken=false")
     names = ("--implementations", "wgpyd,wireguard-go,broken,limit", "--rows", TUNNEL_ROWS)
 
-    running = benchmark(tmp_path, *given, *names, "--json", record)
+    running = benchmark(tmp_path, *given, *names, "--json", path)
     table, _ = running.communicate(timeout=200)
 
-    found = json.loads(record.read_text())
-    assert {failure["implementation"] for failure in found["failures"]} == {"broken"}
-    assert "- broken, round 1, starting: the daemon ended with status 1: it said nothing" in table
+    record = Record.read(path)
+    assert [one.sentence for one in record.results.failures] == [
+        "broken failed in round 1, starting: the daemon ended with status 1: it said nothing"
+    ]
+    assert "broken" in table
     assert running.returncode == 1
+    assert {measure.name for measure in record.measures} == set(record.results.samples["wireguard-go"])
     for name in ("wgpyd", "wireguard-go", "limit"):
         beyond = {"tcp_outside6"} if name == "limit" else set()
-        assert (
-            set(found["samples"][name])
-            == {measure.name for measure in measures_of(read_rows(TUNNEL_ROWS))} - beyond
-        )
-        assert all(len(taken) == 1 and taken[0] > 0 for taken in found["samples"][name].values())
-    assert list(tmp_path.iterdir()) == [record]
+        samples = record.results.samples[name]
+        assert set(samples) == {measure.name for measure in record.measures} - beyond
+        assert all(set(by_round) == {1} for by_round in samples.values())
+        assert all(by_round[1] > 0 for measure, by_round in samples.items() if measure in MUST_FLOW)
+    assert list(tmp_path.iterdir()) == [path]
     eventually(lambda: not marked(tmp_path), "every process of the benchmark is gone")
 
 
-def test_an_interrupted_run_shows_what_it_has_and_leaves_nothing(tmp_path: Path) -> None:
-    running = benchmark(tmp_path, "--implementations", "wireguard-go,limit")
-    eventually(lambda: len(marked(tmp_path)) > 5, "hosts, daemons and tools run", within=90)
+@pytest.mark.slow
+def test_one_that_hangs_and_one_that_crashes_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    crashing = "crashing=timeout --signal=KILL 3 wireguard-go -f"
+    given = ("--impl", "hung=sh -c 'exec sleep 1000'", "--impl", crashing)
+    names = ("--implementations", "hung,crashing,limit", "--rows", "ping,tcp1")
 
-    os.killpg(running.pid, signal.SIGINT)  # as Ctrl-C does
+    running = benchmark(tmp_path, *given, *names, "--rounds", "3", "--seconds", "3", "--json", path)
+    _, progress = running.communicate(timeout=250)
+
+    results = Record.read(path).results
+    assert [(one.implementation, one.round) for one in results.failures if one.implementation == "hung"] == [
+        ("hung", 1), ("hung", 2),
+    ]  # fmt: skip
+    assert "hung failed in round 1, starting: it hung, not within 10 s: wg0.sock answers" in progress
+    assert "crashing failed in round 1, TCP, 1 stream: the daemon ended with SIGKILL" in progress
+    assert "crashing failed 2 times at this, and is not tried at it again: TCP, 1 stream" in progress
+    assert results.taken("crashing", "ping_rest_p50")
+    assert not results.taken("crashing", "tcp_1")
+    assert set(results.samples["limit"]["tcp_1"]) == {1, 2, 3}
+    assert running.returncode == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_run_that_is_ended_keeps_what_it_has_and_leaves_nothing(tmp_path: Path, number: int) -> None:
+    path = tmp_path / "record.json"
+    running = benchmark(tmp_path, "--implementations", "limit,wireguard-go", "--rounds", "50", "--json", path)
+    said = running.stderr
+    assert said is not None
+    while "round 1 of 50" not in (line := said.readline()) or "wireguard-go" not in line:
+        assert line, "it ended too early"
+
+    os.killpg(running.pid, number)  # as Ctrl-C does
     table, progress = running.communicate(timeout=30)
 
-    assert running.returncode == 130
+    assert running.returncode == 128 + number
     assert "Interrupted" in progress
     assert "Traceback" not in progress
     assert "TCP, 1 stream" in table
-    assert list(tmp_path.iterdir()) == []
+    assert Record.read(path).results.taken("limit", "tcp_1")
+    assert list(tmp_path.iterdir()) == [path]
     eventually(lambda: not marked(tmp_path), "every process of the benchmark is gone")
+
+
+def test_a_record_that_cannot_be_written_leaves_the_table(tmp_path: Path) -> None:
+    running = benchmark(tmp_path, "--implementations", "limit", "--rows", "ping", "--json", "/dev/full")
+    table, progress = running.communicate(timeout=100)
+
+    assert "The record could not be written to /dev/full: No space left on device" in progress
+    assert "ping at rest" in table
+    assert running.returncode == 1
+
+
+def test_who_may_not_measure_is_told_what_to_do() -> None:
+    command = [sys.executable, "-m", "benchmarks"]
+    nobody = ["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--no-new-privs"]
+    if subprocess.run([*nobody, *command, "--help"], cwd=ROOT, capture_output=True).returncode != 0:
+        nobody = ["unshare", "--user"]  # which has no root either, but can read what root alone can
+
+    done = subprocess.run([*nobody, *command], cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 2
+    assert "needs root" in done.stderr
+    assert "sudo .venv/bin/python -m benchmarks" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_host_without_the_tools_is_told_where_they_are(tmp_path: Path) -> None:
+    for tool in ("unshare", "nsenter", "mount", "ip", "ss", "sysctl"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "absent")
+
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks"],
+        cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "this host lacks wg, ping, iperf3." in done.stderr
+    assert "apt-get install wireguard-tools iputils-ping iperf3" in done.stderr
 
 
 def test_a_hub_is_measured_with_all_its_peers(tmp_path: Path) -> None:
@@ -107,7 +175,7 @@ def test_a_hub_is_measured_with_all_its_peers(tmp_path: Path) -> None:
     _, progress = running.communicate(timeout=100)
 
     assert running.returncode == 0, progress
-    samples = {name: taken for name, (taken,) in samples_of(record)["wireguard-go"].items()}
+    samples = only_samples(record, "wireguard-go")
     assert samples["hub"] == pytest.approx(samples["hub_out"] + samples["hub_back"])
     assert 0 < samples["hub_least"] <= samples["hub"] / 8
     assert 0 < samples["hub_cpu"] < samples["hub_cpu_all"]
@@ -121,7 +189,7 @@ def test_a_flood_is_measured_by_what_it_leaves_of_streams_and_handshakes(tmp_pat
     _, progress = running.communicate(timeout=100)
 
     assert running.returncode == 0, progress
-    samples = {name: taken for name, (taken,) in samples_of(record)["wireguard-go"].items()}
+    samples = only_samples(record, "wireguard-go")
     assert all(samples[name] > 0 for name in ("tcp_calm", "tcp_closed", "tcp_junk"))
     assert 0 < samples["handshake_flooded"] <= 16
     assert all(0 < samples[name] <= 210 for name in ("rate_closed", "rate_junk", "rate_valid"))
@@ -144,6 +212,7 @@ def test_the_messages_of_a_flood_have_the_mac1_they_should(lab: Lab, tmp_path: P
     assert len({source for source, _ in received}) == 10
 
 
-def samples_of(record: Path) -> dict[str, dict[str, list[float]]]:
-    found: dict[str, dict[str, list[float]]] = json.loads(record.read_text())["samples"]
-    return found
+def only_samples(record: Path, implementation: str) -> dict[str, float]:
+    """Return the samples of the only round by measure."""
+    samples = Record.read(record).results.samples[implementation]
+    return {measure: by_round[1] for measure, by_round in samples.items()}

@@ -19,9 +19,10 @@ from benchmarks.suite.implementations import Implementation, Role, usual_folders
 from benchmarks.suite.progress import Progress
 from benchmarks.suite.readings import MeasureFailed
 from benchmarks.suite.record import Failure, Machine, Record, RecordUnreadable, Results
-from benchmarks.suite.rounds import Run, Turn, run_rounds, settings_for
+from benchmarks.suite.rounds import NotStarted, Run, Turn, run_rounds, settings_for
 from benchmarks.suite.timetable import Timetable, in_words, rounds_within
 from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
+from tests.integration.hosts import HostProcess
 
 ROOT = Path(__file__).parents[2]
 GOOD = Implementation("good", Role.PEER, ("good",))
@@ -110,6 +111,30 @@ def test_what_could_not_be_built_twice_is_not_built_again() -> None:
     assert built == [1, 2]
     assert results.left_out == [
         "good failed 2 times at this, and is not tried at it again: the row first; the row second"
+    ]
+
+
+def test_one_that_cannot_be_started_is_not_tried_in_every_setting() -> None:
+    def build(turn: Turn) -> Turn:
+        turn.daemons.append(ended)
+        raise NotStarted("the daemon ended at once")
+
+    ended = HostProcess(subprocess.Popen(["false"], text=True), Path(os.devnull))
+    ended.wait()
+    results, said = Results(), io.StringIO()
+    settings = [Setting(name, build, (row(name, speed, SPEED),)) for name in ("one", "other")]
+
+    run_rounds(
+        Run([GOOD], settings, rounds=3, seconds=1),
+        Timetable(float("inf"), {"good": 0}),
+        results,
+        Progress(3, said),
+    )
+
+    reason = "the daemon ended with status 1: it said nothing"
+    assert results.failures == [Failure("good", number, "starting", reason) for number in (1, 2)]
+    assert results.left_out == [
+        "good failed 2 times at this, and is not tried at it again: starting, and so everything"
     ]
 
 
