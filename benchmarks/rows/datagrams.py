@@ -6,7 +6,7 @@ from typing import Final
 
 from benchmarks.suite.namespaces import INSIDE, Tunnel
 from benchmarks.suite.readings import Datagrams
-from benchmarks.suite.tools import datagrams, stream
+from benchmarks.suite.tools import STARTING, datagrams, stream
 from benchmarks.suite.values import Measure, Plan, Row, Samples
 
 REMOTE: Final = INSIDE[1]
@@ -48,7 +48,7 @@ FAITHFUL: Final = Row(
     _faithful,
     Plan.DEFAULT,
     streams=0,
-    seconds=TRIAL + 0.5,
+    seconds=TRIAL + STARTING,
 )
 
 
@@ -67,6 +67,7 @@ FLOOD_1380: Final[Row[Tunnel]] = Row(
     (Measure("udp_1380", "UDP 1,380 B, received", "Gbit/s", more_is_better=True),),
     lambda tunnel, seconds: {"udp_1380": _flood(tunnel, seconds, 1380) / 1e9},
     Plan.DEFAULT,
+    seconds=STARTING,
 )
 FLOOD_64: Final[Row[Tunnel]] = Row(
     "udp64",
@@ -74,6 +75,7 @@ FLOOD_64: Final[Row[Tunnel]] = Row(
     (Measure("udp_64", "UDP 64 B, received", "1,000/s", more_is_better=True),),
     lambda tunnel, seconds: {"udp_64": _flood(tunnel, seconds, 64) / 64 / 8 / 1000},
     Plan.QUICK,
+    seconds=STARTING,
 )
 
 

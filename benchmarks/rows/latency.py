@@ -4,7 +4,7 @@ from typing import Final
 
 from benchmarks.suite.namespaces import INSIDE, Tunnel
 from benchmarks.suite.readings import percentile, read_iperf3
-from benchmarks.suite.tools import PATIENCE, PING_INTERVAL, pings, serving, stream_client
+from benchmarks.suite.tools import PATIENCE, PING_INTERVAL, STARTING, pings, serving, stream_client
 from benchmarks.suite.values import Measure, Plan, Row, Samples
 
 REMOTE: Final = INSIDE[1]
@@ -52,7 +52,13 @@ def _measures(when: str, title: str, parts: dict[str, float]) -> tuple[Measure, 
 
 
 AT_REST: Final = Row(
-    "ping", "ping at rest", _measures("rest", "ping at rest", USUAL), _at_rest, Plan.QUICK, streams=0
+    "ping",
+    "ping at rest",
+    _measures("rest", "ping at rest", USUAL),
+    _at_rest,
+    Plan.QUICK,
+    streams=0,
+    seconds=REST_PINGS * PING_INTERVAL + STARTING,
 )
 AT_REST_LONG: Final = Row(
     "pinglong",
@@ -61,7 +67,7 @@ AT_REST_LONG: Final = Row(
     _at_rest_long,
     Plan.FULL,
     streams=0,
-    seconds=TAIL_PINGS * PING_INTERVAL,
+    seconds=TAIL_PINGS * PING_INTERVAL + STARTING,
 )
 BESIDE_TCP: Final = Row(
     "busy",
@@ -69,7 +75,7 @@ BESIDE_TCP: Final = Row(
     _measures("busy", "ping beside TCP", USUAL),
     _beside_tcp,
     Plan.QUICK,
-    seconds=1.5,
+    seconds=1 + STARTING,
 )
 BESIDE_TCP_LONG: Final = Row(
     "busylong",
@@ -78,5 +84,5 @@ BESIDE_TCP_LONG: Final = Row(
     _beside_tcp_long,
     Plan.FULL,
     streams=0,
-    seconds=TAIL_PINGS * PING_INTERVAL + 1.5,
+    seconds=TAIL_PINGS * PING_INTERVAL + 1 + STARTING,
 )

@@ -5,7 +5,7 @@ from typing import Final
 
 from benchmarks.suite.namespaces import INSIDE, INSIDE6, Tunnel
 from benchmarks.suite.readings import read_iperf3
-from benchmarks.suite.tools import cpu, host_cpu, iperf3, memory, stream
+from benchmarks.suite.tools import STARTING, cpu, host_cpu, iperf3, memory, stream
 from benchmarks.suite.values import Measure, Plan, Row, Samples
 
 REMOTE: Final = INSIDE[1]
@@ -67,6 +67,7 @@ def _row(
         (Measure(measure, title, "Gbit/s", more_is_better=True, beside=beside),),
         lambda tunnel, seconds: {measure: gigabits(tunnel, seconds)},
         plan,
+        seconds=STARTING,
         rulers=rulers,
     )
 
@@ -82,6 +83,7 @@ ONE: Final = Row(
     ),
     _one,
     Plan.QUICK,
+    seconds=STARTING,
 )
 OTHER_SENDERS: Final = (
     _row("inside6", "tcp_inside6", "TCP, IPv6 inside", _inside6, Plan.FULL, beside="tcp_1"),

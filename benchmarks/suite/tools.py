@@ -21,6 +21,7 @@ from benchmarks.suite.readings import (
 )
 from tests.integration.hosts import Host, HostProcess, eventually
 
+STARTING: Final = 0.5  # seconds that a tool takes beside its stream
 PATIENCE: Final = 15  # seconds that a tool may take longer than its stream
 AHEAD: Final = ("nice", "--adjustment=-10")  # hosts that are elsewhere wait for no processor here
 PING_INTERVAL: Final = 0.002  # seconds

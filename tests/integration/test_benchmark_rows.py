@@ -19,6 +19,7 @@ from benchmarks.rows import read_rows
 from benchmarks.rows.lossy import DELAY, LEFT_MIDDLE, RIGHT, SOURCE, Lossy, Way, join, lossy
 from benchmarks.suite.implementations import Implementation, Role
 from benchmarks.suite.namespaces import INSIDE, INTERFACE, PORT, tunnel
+from benchmarks.suite.probe import TIMEOUT
 from benchmarks.suite.rounds import Turn
 from benchmarks.suite.tools import cpu, datagrams, memory, pings, stream
 from tests.integration.hosts import Lab, eventually
@@ -153,6 +154,15 @@ def test_lost_datagrams_are_those_that_the_wire_lost(turn: Turn) -> None:
     to_right, _ = ways
     assert came.lost == pytest.approx(to_right.lost / to_right.came, abs=0.015)
     assert came.out_of_order == 0
+
+
+def test_pings_are_lost_where_the_wire_lost_them(turn: Turn) -> None:
+    far = lossy(turn)
+
+    with far.losing(5) as ways:
+        times = pings(far.left, INSIDE[1], 500)
+
+    assert times.count(TIMEOUT) == pytest.approx(sum(way.lost for way in ways), abs=5)
 
 
 # -- The wire that delays and loses ----------------------------------------------------------------
