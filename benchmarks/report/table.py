@@ -1,80 +1,145 @@
-"""From samples to a table: medians, spreads, ratios, ties."""
+"""The table of a run in Markdown, which a terminal shows as well as a page."""
 
 import math
-import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
+from benchmarks.report.figures import (
+    COMPARED,
+    Figure,
+    Figures,
+    best,
+    figures,
+    is_contest,
+    number,
+    ranking,
+    ratio,
+    ties,
+    wrong,
+)
 from benchmarks.suite.implementations import Implementation, Role
-from benchmarks.suite.record import Failure, Results
+from benchmarks.suite.record import Results
 from benchmarks.suite.values import Measure
 
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A median, and the least and most of its samples."""
-
-    median: float
-    least: float
-    most: float
-
-    @classmethod
-    def of(cls, samples: Sequence[float]) -> "Figure":
-        return cls(statistics.median(samples), min(samples), max(samples))
-
-    def ties_with(self, other: "Figure") -> bool:
-        """Say whether the difference is no larger than the larger of the two spreads."""
-        spread = max(self.most - self.least, other.most - other.least)
-        return abs(self.median - other.median) <= spread
-
-    def __str__(self) -> str:
-        return f"{_number(self.median)} ({_number(self.least)}..{_number(self.most)})"
-
-
-def figures(
-    measure: Measure, implementations: Sequence[Implementation], results: Results
-) -> dict[str, Figure]:
-    """Return the figures of a measure by implementation, where there are any."""
-    found = {one.name: results.taken(one.name, measure.name) for one in implementations}
-    return {name: Figure.of(taken) for name, taken in found.items() if taken}
-
-
-def best(measure: Measure, candidates: Mapping[str, Figure]) -> str | None:
-    """Return the name of the best of some figures."""
-    if not candidates:
-        return None
-    choose = max if measure.more_is_better else min
-    return choose(candidates, key=lambda name: candidates[name].median)
-
-
-def ratio(figure: Figure, other: Figure) -> str:
-    """Say how many times the other a figure is, and whether that means anything."""
-    if other.median == 0:
-        return "-"
-    times = f"{figure.median / other.median:.2f}"
-    return f"{times} (tie)" if figure.ties_with(other) else times
+LEGEND = (
+    "Medians, and (least..most) of all rounds. ↑ more is better, ↓ less is better. "
+    "(tie): the difference is no larger than the larger of both spreads, so it says nothing."
+)
+WRONG = "(!)"
 
 
 def markdown(measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results) -> str:
-    """Return the table, and below it how measures compare with others, and what failed."""
-    ours = [one.name for one in implementations if one.role is Role.OURS]
-    names = [one.name for one in implementations]
-    rows = [
-        ["", *names, *(f"{name} / best peer" for name in ours), *(f"{name} / limit" for name in ours)],
-        ["---", *["---:"] * (len(names) + 2 * len(ours))],
-    ]
+    """Return the table; above it who is wrong, below it how measures compare with others, and what failed."""
+    mistakes = wrong(measures, implementations, results)
+    ours = next((one.name for one in implementations if one.role is Role.OURS), None)
+    names = [f"{one.name} {WRONG}" if one.name in mistakes else one.name for one in implementations]
+    ratios = [f"{ours} / best peer", f"{ours} / limit"] if ours else []
+    rows = [["", *names, *ratios]]
     for measure in measures:
-        found = figures(measure, implementations, results)
-        cells = [_cell(measure, results.taken(name, measure.name)) for name in names]
-        peers = _with_role(implementations, Role.PEER, found)
-        limits = _with_role(implementations, Role.LIMIT, found)
-        against_peer = [_against(measure, found.get(name), peers, named=True) for name in ours]
-        against_limit = [_against(measure, found.get(name), limits, named=False) for name in ours]
-        sign = "more" if measure.more_is_better else "less"
-        title = f"{measure.title}, {measure.unit} ({sign} is better)"
-        rows.append([title, *cells, *against_peer, *against_limit])
-    shares = _shares(measures, implementations, results)
-    return "\n".join([*_aligned(rows), *shares, *_failures(results.failures)])
+        cells = [_cell(measure, results.taken(one.name, measure.name)) for one in implementations]
+        found = _right(figures(measure, implementations, results), mistakes)
+        against = _against(measure, ours, implementations, found) if ours else []
+        rows.append([titled(measure), *cells, *against])
+    return "\n".join(
+        [
+            *warnings(mistakes),
+            *aligned(rows),
+            "",
+            LEGEND,
+            *_single(implementations, measures, results),
+            *_shares(measures, implementations, results),
+            *_listed(
+                "What failed was not measured from there on in that round:",
+                [one.sentence for one in results.failures],
+            ),
+            *_listed("Left out:", results.left_out),
+        ]
+    )
+
+
+def warnings(mistakes: dict[str, str]) -> list[str]:
+    """Return a paragraph for each implementation that does not do what a tunnel must."""
+    lines = [
+        f"**{WRONG} {name} is wrong: {what}. Do not compare its figures.**" for name, what in mistakes.items()
+    ]
+    return [line for warning in lines for line in (warning, "")]
+
+
+def rankings(
+    measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results
+) -> list[str]:
+    """Return a table that says for each measure who is at which place, and whose order says nothing."""
+    mistakes = wrong(measures, implementations, results)
+    rows = [["", "ranking", "ties"]]
+    for measure in filter(is_contest, measures):
+        candidates = _right(figures(measure, compared(implementations), results), mistakes)
+        if len(candidates) > 1:
+            places = ranking(measure, candidates).items()
+            order = "; ".join(f"{place}. {', '.join(names)}" for place, names in places)
+            pairs = "; ".join(" = ".join(pair) for pair in ties(candidates))
+            rows.append([measure.title, order, pairs or "-"])
+    return aligned(rows, left=3) if len(rows) > 1 else []
+
+
+def compared(implementations: Sequence[Implementation]) -> list[Implementation]:
+    """Return those that are ranked: not the kernel, which is no userspace, nor what does not encrypt."""
+    return [one for one in implementations if one.role in COMPARED]
+
+
+def titled(measure: Measure) -> str:
+    return f"{measure.title}, {measure.unit} {'↑' if measure.more_is_better else '↓'}"
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Return a Markdown table that can be read without rendering it. left: columns that hold no figures."""
+    rule = ["---" if column < left else "---:" for column in range(len(rows[0]))]
+    head, *body = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    every = [head, rule, *body]
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
+    return [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in every
+    ]
+
+
+def _right(found: Figures, mistakes: Collection[str]) -> dict[str, Figure]:
+    return {name: figure for name, figure in found.items() if name not in mistakes}
+
+
+def _cell(measure: Measure, taken: Sequence[float]) -> str:
+    if not taken:
+        return "-"
+    figure = Figure.of(taken)
+    if measure.failed_from < math.inf:
+        succeeded = sum(sample < measure.failed_from for sample in taken)
+        return f"{figure}, {succeeded} of {len(taken)}"
+    return str(figure) if len(taken) > 1 else number(figure.median)
+
+
+def _against(
+    measure: Measure, ours: str, implementations: Sequence[Implementation], found: Figures
+) -> list[str]:
+    """Return how many times the best peer and the limit ours is."""
+    against = []
+    for role in (Role.PEER, Role.LIMIT):
+        others = {
+            one.name: found[one.name] for one in implementations if one.role is role and one.name in found
+        }
+        other = best(measure, others)
+        if ours not in found or other is None or not is_contest(measure):
+            against.append("-")
+        else:
+            times = ratio(found[ours], found[other])
+            against.append(f"{times} {other}" if role is Role.PEER else times)
+    return against
+
+
+def _single(
+    implementations: Sequence[Implementation], measures: Sequence[Measure], results: Results
+) -> list[str]:
+    taken = [results.taken(one.name, measure.name) for one in implementations for measure in measures]
+    if max(map(len, taken), default=0) != 1:
+        return []
+    return ["", "There was one round, so no spread is known, and a tie cannot be told from a difference."]
 
 
 def _shares(
@@ -92,51 +157,8 @@ def _shares(
         if common := parts.keys() & wholes.keys():
             cells = [ratio(parts[name], wholes[name]) if name in common else "-" for name in names]
             rows.append([f"{measure.title} / {whole.title}", *cells])
-    if not rows:
-        return []
-    return ["", *_aligned([["", *names], ["---", *["---:"] * len(names)], *rows])]
+    return ["", *aligned([["", *names], *rows])] if rows else []
 
 
-def _cell(measure: Measure, taken: Sequence[float]) -> str:
-    if not taken:
-        return "-"
-    succeeded = sum(sample < measure.failed_from for sample in taken)
-    return f"{Figure.of(taken)}" + (
-        f", {succeeded} of {len(taken)}" if measure.failed_from < math.inf else ""
-    )
-
-
-def _with_role(
-    implementations: Sequence[Implementation], role: Role, found: Mapping[str, Figure]
-) -> dict[str, Figure]:
-    return {one.name: found[one.name] for one in implementations if one.role is role and one.name in found}
-
-
-def _against(measure: Measure, figure: Figure | None, others: Mapping[str, Figure], *, named: bool) -> str:
-    other = best(measure, others)
-    if figure is None or other is None:
-        return "-"
-    return f"{ratio(figure, others[other])} {other}" if named else ratio(figure, others[other])
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the rows of a Markdown table whose columns can be read without rendering it."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
-        for row in rows
-    ]
-
-
-def _failures(failures: Sequence[Failure]) -> list[str]:
-    if not failures:
-        return []
-    lines = [f"- {one.implementation}, round {one.round}, {one.doing}: {one.reason}" for one in failures]
-    return ["", "Failed, and not measured from there on in that round:", "", *lines]
-
-
-def _number(value: float) -> str:
-    """Write a number with three digits that count."""
-    if abs(value) >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+def _listed(title: str, sentences: Sequence[str]) -> list[str]:
+    return ["", title, "", *(f"- {sentence}" for sentence in sentences)] if sentences else []

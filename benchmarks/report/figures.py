@@ -1,0 +1,122 @@
+"""From samples to figures, and what may be said of two of them: which is better, or that nobody can tell.
+
+The spread of a figure is the least and the most of its samples. With five rounds the true median lies between
+them with a probability of 1 - 2 / 2⁵, 94 %, whatever the distribution; a deviation or a percentile of five
+samples would promise more than they hold.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.suite.implementations import Implementation, Role
+from benchmarks.suite.record import Results
+from benchmarks.suite.values import Measure
+
+COMPARED = (Role.OURS, Role.PEER)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A median, and the least and most of its samples."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, samples: Sequence[float]) -> "Figure":
+        return cls(statistics.median(samples), min(samples), max(samples))
+
+    def ties_with(self, other: "Figure") -> bool:
+        """Say whether the difference is no larger than the larger of the two spreads."""
+        spread = max(self.most - self.least, other.most - other.least)
+        return abs(self.median - other.median) <= spread
+
+    def __str__(self) -> str:
+        return f"{number(self.median)} ({number(self.least)}..{number(self.most)})"
+
+
+Figures = Mapping[str, Figure]  # by implementation
+
+
+def figures(
+    measure: Measure, implementations: Sequence[Implementation], results: Results
+) -> dict[str, Figure]:
+    """Return the figures of a measure by implementation, where there are any."""
+    found = {one.name: results.taken(one.name, measure.name) for one in implementations}
+    return {name: Figure.of(taken) for name, taken in found.items() if taken}
+
+
+def wrong(
+    measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results
+) -> dict[str, str]:
+    """Return those implementations that do not do what a tunnel must, and what they do instead."""
+    found: dict[str, list[str]] = {}
+    for measure in measures:
+        for name, figure in figures(measure, implementations, results).items():
+            if figure.median >= measure.wrong_from:
+                found.setdefault(name, []).append(f"{measure.title}: {number(figure.median)} {measure.unit}")
+    return {name: "; ".join(what) for name, what in found.items()}
+
+
+def is_contest(measure: Measure) -> bool:
+    """Say whether there is a better and a worse in a measure, and not only a right and a wrong."""
+    return measure.wrong_from == math.inf
+
+
+# -- Which is better ------------------------------------------------------------------------------
+
+
+def best(measure: Measure, candidates: Figures) -> str | None:
+    """Return the name of the best of some figures."""
+    if not candidates:
+        return None
+    choose = max if measure.more_is_better else min
+    return choose(candidates, key=lambda name: candidates[name].median)
+
+
+def beats(measure: Measure, figure: Figure, other: Figure) -> bool:
+    """Say whether a figure is better than the other beyond their spreads."""
+    more = figure.median > other.median
+    return more == measure.more_is_better and not figure.ties_with(other)
+
+
+def ranking(measure: Measure, candidates: Figures) -> dict[int, list[str]]:
+    """Return who is at which place, best first: behind as many as are better beyond their spreads."""
+    places = {
+        name: 1 + sum(beats(measure, other, figure) for other in candidates.values())
+        for name, figure in candidates.items()
+    }
+    by_median = sorted(candidates, key=lambda name: candidates[name].median, reverse=measure.more_is_better)
+    return {
+        place: [name for name in by_median if places[name] == place] for place in sorted(set(places.values()))
+    }
+
+
+def ties(candidates: Figures) -> list[tuple[str, str]]:
+    """Return the pairs whose order says nothing."""
+    pairs = itertools.combinations(candidates, 2)
+    return [(one, other) for one, other in pairs if candidates[one].ties_with(candidates[other])]
+
+
+def ratio(figure: Figure, other: Figure) -> str:
+    """Say how many times the other a figure is, and whether that means anything."""
+    if other.median == 0:
+        return "-"
+    times = number(figure.median / other.median)
+    return f"{times} (tie)" if figure.ties_with(other) else times
+
+
+def number(value: float) -> str:
+    """Write a number with the three digits that count, two if it is small."""
+    size = abs(value)
+    if size >= 99.95:
+        return f"{value:,.0f}"
+    if size >= 9.995:
+        return f"{value:.1f}"
+    if size >= 0.0995 or size == 0:
+        return f"{value:.2f}" if size else "0"
+    return f"{value:.{1 - math.floor(math.log10(size))}f}"
