@@ -1,6 +1,6 @@
 /* Runs parts of the C data path a number of times, so that a counter of instructions can tell what each costs.
  *
- *     path_count MODE PACKETS TIMES
+ *     path MODE PACKETS TIMES
  *
  * A TCP superpacket of so many packets passes from one data path to another, by system calls that are made here and do
  * nothing but copy. Each mode does what the one before does, and one thing more, so differences are what counts:
@@ -15,7 +15,7 @@
  */
 #include "internal.h"
 
-#include "checksum.h"
+#include "superpacket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,19 +25,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../fail.h"
+#include "../fail.h"
 
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
 
 enum {
-    MTU = 1420,
-    TRANSPORT = 20, /* where the TCP header begins, and its length with timestamps */
-    TCP_HEADER = 32,
-    HEADERS = TRANSPORT + TCP_HEADER,
-    SEGMENT = MTU - HEADERS,
-    MOST_PACKETS = 45,
+    MOST_PACKETS = 45, /* whose messages one UDP_SEGMENT takes */
     MESSAGE = MTU + MESSAGE_OVERHEAD,
     STRIDE = 1536, /* a packet for the cipher, aligned */
     PORT = 51820,
@@ -46,14 +41,8 @@ enum {
     UDP = 2001,
 };
 
-static const uint8_t addresses[2][4] = {{10, 0, 0, 1}, {10, 0, 0, 2}};
-
-static struct {
-    struct wgfp_vnet vnet;
-    uint8_t packet[HEADERS + MOST_PACKETS * SEGMENT];
-    size_t length;
-    bool waits; /* at the sender's TUN */
-} tun;
+static struct superpacket tun;
+static bool tun_waits; /* it, at the sender's TUN */
 
 /* What was sent as one, until it is received. */
 static struct {
@@ -76,11 +65,11 @@ static ssize_t nothing_waits(void)
 
 static ssize_t read_superpacket(int fd, const struct iovec *slices, int n)
 {
-    if (fd != TUN || !tun.waits || n != 2)
+    if (fd != TUN || !tun_waits || n != 2)
         return nothing_waits();
-    tun.waits = false;
+    tun_waits = false;
     memcpy(slices[0].iov_base, &tun.vnet, sizeof tun.vnet);
-    memcpy(slices[1].iov_base, tun.packet, tun.length);
+    memcpy(slices[1].iov_base, tun.bytes, tun.length);
     return (ssize_t)(sizeof tun.vnet + tun.length);
 }
 
@@ -153,7 +142,7 @@ static const struct wgfp_system calls = {
 /* end: 0 sends, 1 receives. */
 static struct wgfp_datapath *datapath_make(uint32_t end)
 {
-    const uint8_t *remote = addresses[1 - end];
+    const uint8_t *remote = superpacket_addresses[1 - end];
     const struct wgfp_queue queue = {.tun = TUN + (int)end, .udp4 = UDP + (int)end, .udp6 = -1};
     const struct wgfp_settings settings = {
         .queues = &queue, .queue_count = 1, .vnet_header = 1, .staged_bytes = 1 << 20, .system = &calls,
@@ -169,7 +158,7 @@ static struct wgfp_datapath *datapath_make(uint32_t end)
     uint32_t peer;
 
     if (wgfp_datapath_new(&datapath, &settings) != 0 || wgfp_peer_add(datapath, &peer) != 0 ||
-        wgfp_route_set(datapath, peer, remote, sizeof addresses[0], 32) != 0 ||
+        wgfp_route_set(datapath, peer, remote, sizeof superpacket_addresses[0], 32) != 0 ||
         wgfp_keypair_install(datapath, peer, &session) != 0)
         fail("a data path cannot be made");
     wgfp_datapath_set_mtu(datapath, MTU);
@@ -190,32 +179,6 @@ static void check_drops(const struct wgfp_datapath *datapath)
     }
 }
 
-/* As the kernel hands it out: all headers but the lengths of one packet, the checksum begun. */
-static void superpacket_make(uint32_t packets)
-{
-    uint8_t *ip = tun.packet, *tcp = ip + TRANSPORT;
-
-    tun.length = HEADERS + packets * SEGMENT;
-    memset(tun.packet, 0x5a, tun.length);
-    memset(tun.packet, 0, HEADERS);
-    ip[0] = 0x45;
-    ip[2] = (uint8_t)(tun.length >> 8);
-    ip[3] = (uint8_t)tun.length;
-    ip[6] = 0x40; /* do not fragment */
-    ip[8] = 64;
-    ip[9] = IPPROTO_TCP;
-    memcpy(ip + 12, addresses, sizeof addresses);
-    wgfp_checksum_store(ip + 10, wgfp_sum(ip, TRANSPORT));
-    tcp[12] = TCP_HEADER / 4 << 4;
-    tcp[13] = 0x10; /* ACK */
-    memcpy(tcp + 20, "\1\1\10\12", 4); /* timestamps */
-    wgfp_sum_store(tcp + 16, wgfp_sum_pseudo4(ip + 12, IPPROTO_TCP, (uint16_t)(tun.length - TRANSPORT)));
-    tun.vnet = (struct wgfp_vnet){
-        .flags = WGFP_VNET_NEEDS_CSUM, .gso_type = packets > 1 ? WGFP_VNET_TCP4 : 0, .hdr_len = HEADERS,
-        .gso_size = packets > 1 ? SEGMENT : 0, .csum_start = TRANSPORT, .csum_offset = 16,
-    };
-}
-
 /* -- Modes ------------------------------------------------------------------------------------------ */
 
 enum mode { IDLE, COPY, OUT, CARRY, IN, SEAL, OPEN, MODES };
@@ -226,10 +189,10 @@ static void take_turns(enum mode mode, struct wgfp_datapath *sender, struct wgfp
 {
     struct iovec room[2] = {{scratch, sizeof tun.vnet}, {scratch + sizeof tun.vnet, sizeof scratch - sizeof tun.vnet}};
 
-    tun.waits = mode >= OUT;
+    tun_waits = mode >= OUT;
     wgfp_datapath_step(sender);
     if (mode == COPY) {
-        tun.waits = true;
+        tun_waits = true;
         (void)read_superpacket(TUN, room, 2);
     }
     if (mode == CARRY) {
@@ -245,7 +208,7 @@ static void run_path(enum mode mode, uint32_t packets, uint32_t times)
 {
     struct wgfp_datapath *sender = datapath_make(0), *receiver = datapath_make(1);
 
-    superpacket_make(packets);
+    superpacket_make(&tun, TCP4, packets);
     carrying = mode >= CARRY;
     for (uint32_t i = 0; i < times; i++)
         take_turns(mode, sender, receiver);
@@ -287,7 +250,7 @@ int main(int argc, char **argv)
     unsigned mode = 0;
 
     if (argc != 4) {
-        fputs("usage: path_count MODE PACKETS TIMES\n", stderr);
+        fputs("usage: path MODE PACKETS TIMES\n", stderr);
         return 2;
     }
     while (mode < MODES && strcmp(argv[1], mode_names[mode]) != 0)
