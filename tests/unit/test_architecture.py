@@ -1,7 +1,7 @@
 """Who may import whom, read from the source.
 
 The engine and the portable data path are sans-IO: no sockets, no clock, no randomness of their own.
-The two know only each other's values, and `interface` is the one place that joins them.
+The two know only each other's values, and `interface` is the one place that joins them. The mesh is values, too.
 """
 
 import ast
@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 WGPY = ROOT / "wgpy"
 
 ENGINE = sorted((WGPY / "engine").glob("*.py"))
+MESH = sorted((WGPY / "mesh").glob("*.py"))
 DATAPATH = sorted((WGPY / "datapath").glob("*.py"))
 IMPURE = {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time", "uvloop"}
 VALUES = {"actions", "constants", "crypto", "endpoint", "errors", "events", "messages"}
@@ -21,8 +22,8 @@ VALUES = {"actions", "constants", "crypto", "endpoint", "errors", "events", "mes
 JOINS = {"interface", "testing", "__init__"}
 
 
-@pytest.mark.parametrize("path", ENGINE + DATAPATH, ids=lambda path: path.stem)
-def test_neither_engine_nor_data_path_touches_the_world(path: Path) -> None:
+@pytest.mark.parametrize("path", ENGINE + DATAPATH + MESH, ids=lambda path: path.stem)
+def test_neither_engine_nor_data_path_nor_mesh_touches_the_world(path: Path) -> None:
     assert not {name for name in imports(path) if name.partition(".")[0] in IMPURE}
 
 
@@ -36,6 +37,13 @@ def test_the_data_path_knows_the_values_of_the_engine_and_nothing_of_handshakes(
     allowed = {"wgpy._fastpath", *(f"wgpy.engine.{name}" for name in VALUES)}
 
     assert not {name for name in ours(path) if not name.startswith("wgpy.datapath") and name not in allowed}
+
+
+@pytest.mark.parametrize("path", MESH, ids=lambda path: path.stem)
+def test_the_mesh_knows_keys_and_endpoints_and_nothing_else_of_wgpy(path: Path) -> None:
+    allowed = {"wgpy.keys", "wgpy.engine.endpoint"}
+
+    assert not {name for name in ours(path) if not name.startswith("wgpy.mesh") and name not in allowed}
 
 
 def test_only_the_drivers_join_engine_and_data_path() -> None:

@@ -1,0 +1,127 @@
+"""A network to test with: an administrator who decrees, and hosts that speak."""
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from typing import Any
+
+from wgpy.keys import PublicKey
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import (
+    Approval,
+    Decree,
+    Departure,
+    Network,
+    Node,
+    Prefix,
+    Record,
+    Removal,
+    Revocation,
+    Rule,
+    Token,
+    admit,
+    encode,
+    network_id,
+)
+from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
+from wgpy.mesh.topology import Topology, derive
+
+NOW = 1_800_000_000
+DAY = 86_400
+
+
+def key_of(number: int) -> SigningKey:
+    """A signing key that is always the same for a number."""
+    return SigningKey(number.to_bytes(32, "big"))
+
+
+def prefixes(*texts: str) -> tuple[Prefix, ...]:
+    return tuple(map(ip_network, texts))
+
+
+def sign(key: SigningKey, record: Record) -> Signed:
+    return key.sign(encode(record))
+
+
+@dataclass(slots=True)
+class Administrator:
+    """Who holds the network's key.
+
+    records: all that was signed here and by hosts, in order; admitted: when hosts first were.
+    """
+
+    key: SigningKey = field(default_factory=lambda: key_of(1))
+    now: int = NOW
+    sequence: int = 0
+    records: list[Signed] = field(default_factory=list)
+    admitted: dict[SigningKey, int] = field(default_factory=dict)
+
+    @property
+    def network(self) -> bytes:
+        return network_id(self.key.verify_key())
+
+    def decree(self, kind: type[Decree], **fields: Any) -> Signed:
+        self.sequence += 1
+        record = kind(
+            network=self.network,
+            signer=self.key.verify_key(),
+            sequence=self.sequence,
+            time=self.now,
+            **fields,
+        )
+        return self.say(self.key, record)
+
+    def say(self, key: SigningKey, record: Record) -> Signed:
+        self.records.append(sign(key, record))
+        return self.records[-1]
+
+    def found(self) -> Signed:
+        return self.decree(
+            Network, name="prod", addresses=IPv4Network("100.80.0.0/16"),
+            addresses6=IPv6Network("fd12:3456::/32"), pool=IPv4Network("100.96.0.0/12"), mtu=1380,
+        )  # fmt: skip
+
+    def invite(self, token: SigningKey, **fields: Any) -> Signed:
+        usual = {"expires": self.now + DAY, "uses": 9, "lifetime": 0, "tags": (), "routes": ()}
+        return self.decree(Token, key=token.verify_key(), **{**usual, **fields})
+
+    def revoke(self, token: SigningKey, *keep: VerifyKey) -> Signed:
+        return self.decree(Revocation, token=token.verify_key(), keep=keep)
+
+    def remove(self, identity: SigningKey) -> Signed:
+        return self.decree(Removal, identity=identity.verify_key())
+
+    def approve(self, identity: SigningKey, *routes: str) -> Signed:
+        return self.decree(Approval, identity=identity.verify_key(), routes=prefixes(*routes))
+
+    def rule(self, source: str, destination: str, *, allowed: bool = True) -> Signed:
+        return self.decree(Rule, source=source, destination=destination, allowed=allowed)
+
+    def join(self, identity: SigningKey, token: SigningKey, **fields: Any) -> Signed:
+        return self.say(identity, self.node(identity, token, **fields))
+
+    def node(self, identity: SigningKey, token: SigningKey, **fields: Any) -> Node:
+        number = int.from_bytes(bytes(identity), "big")
+        first = self.admitted.setdefault(identity, self.now - DAY // 2 + len(self.admitted))
+        admitted = fields.pop("admitted", first)
+        usual = {
+            "sequence": 1, "name": f"n{number}", "key": PublicKey(number.to_bytes(32, "little")),
+            "address": IPv4Address("100.80.0.0") + number, "routes": (), "endpoints": (),
+        }  # fmt: skip
+        return Node(
+            network=self.network, signer=identity.verify_key(), admitted=admitted, token=token.verify_key(),
+            admission=admit(token, self.network, identity.verify_key(), admitted),
+            **{**usual, **fields},
+        )  # fmt: skip
+
+    def depart(self, identity: SigningKey) -> Signed:
+        return self.say(identity, Departure(network=self.network, signer=identity.verify_key()))
+
+    def ledger(self) -> Ledger:
+        """A ledger that was told everything."""
+        ledger = Ledger(self.key.verify_key())
+        for signed in self.records:
+            ledger.add(signed)
+        return ledger
+
+    def topology(self, now: int | None = None) -> Topology:
+        return derive(self.ledger(), self.now if now is None else now)

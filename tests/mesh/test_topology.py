@@ -1,0 +1,302 @@
+"""Who is a member, whom a node learns of, and what nobody can take from another."""
+
+import random
+from ipaddress import IPv4Address, IPv6Network
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes
+from wgpy.keys import PublicKey
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.topology import Exclusion, Topology, derive
+
+TOKEN, LATER_TOKEN = key_of(2), key_of(3)
+SAYINGS = ("invite", "join", "join", "join", "revoke", "remove", "approve", "rule", "depart")
+ANN, BOB, EVE = key_of(10), key_of(11), key_of(12)
+
+
+@pytest.fixture
+def administrator() -> Administrator:
+    one = Administrator()
+    one.found()
+    one.invite(TOKEN, tags=("edge",), routes=prefixes("10.42.0.0/16"))
+    one.join(ANN, TOKEN)
+    one.join(BOB, TOKEN)
+    return one
+
+
+def names(topology: Topology) -> list[str]:
+    return [member.name for member in topology.members]
+
+
+def peer_names(topology: Topology, identity: object) -> list[str]:
+    return [peer.name for peer in topology.peers(identity)]  # type: ignore[arg-type]
+
+
+# -- Members --------------------------------------------------------------------------------------
+
+
+def test_who_was_admitted_is_a_member_and_the_peer_of_everybody(administrator: Administrator) -> None:
+    topology = administrator.topology()
+
+    assert names(topology) == ["n10", "n11"]
+    (peer,) = topology.peers(ANN.verify_key())
+    assert peer.allowed_ips[0] == prefixes("100.80.0.11/32")[0]
+    assert peer.address6 in IPv6Network("fd12:3456::/48")
+    assert peer.tags == {"edge"}
+
+
+def test_a_stranger_has_no_peers(administrator: Administrator) -> None:
+    assert administrator.topology().peers(EVE.verify_key()) == ()
+
+
+def test_before_the_network_is_known_there_is_nobody(administrator: Administrator) -> None:
+    administrator.records.pop(0)
+
+    assert names(administrator.topology()) == []
+
+
+def test_a_token_that_the_administrator_never_signed_admits_nobody(administrator: Administrator) -> None:
+    administrator.join(EVE, key_of(99))
+
+    assert administrator.topology().excluded == {EVE.verify_key(): Exclusion.NO_TOKEN}
+
+
+def test_a_token_admits_until_it_expires(administrator: Administrator) -> None:
+    administrator.join(EVE, TOKEN, admitted=NOW + DAY)
+
+    assert administrator.topology().excluded == {EVE.verify_key(): Exclusion.TOKEN_EXPIRED}
+
+
+def test_who_was_removed_or_left_stays_away_even_if_it_speaks_again(administrator: Administrator) -> None:
+    administrator.remove(ANN)
+    administrator.depart(BOB)
+    administrator.join(ANN, TOKEN, sequence=2)
+    administrator.join(BOB, TOKEN, sequence=2)
+
+    assert administrator.topology().excluded == {
+        ANN.verify_key(): Exclusion.REMOVED,
+        BOB.verify_key(): Exclusion.DEPARTED,
+    }
+
+
+def test_of_a_revoked_token_those_stay_that_are_named_whatever_date_others_claim(
+    administrator: Administrator,
+) -> None:
+    administrator.revoke(TOKEN, ANN.verify_key())
+    administrator.join(EVE, TOKEN, admitted=NOW - DAY)
+
+    topology = administrator.topology()
+
+    assert names(topology) == ["n10"]
+    assert topology.excluded[EVE.verify_key()] is Exclusion.TOKEN_REVOKED
+
+
+def test_a_membership_ends_by_itself_where_the_token_says_so(administrator: Administrator) -> None:
+    administrator.invite(LATER_TOKEN, lifetime=DAY)
+    administrator.join(EVE, LATER_TOKEN, admitted=NOW)
+
+    assert names(administrator.topology(NOW + DAY - 1)) == ["n10", "n11", "n12"]
+    assert administrator.topology(NOW + DAY).excluded == {EVE.verify_key(): Exclusion.MEMBERSHIP_EXPIRED}
+
+
+def test_a_host_that_boots_in_1970_goes_by_the_newest_decree(administrator: Administrator) -> None:
+    administrator.invite(LATER_TOKEN, lifetime=DAY)
+    administrator.join(EVE, LATER_TOKEN)
+    administrator.now += 2 * DAY
+    administrator.rule("any", "any")
+
+    assert administrator.topology(0).excluded == {EVE.verify_key(): Exclusion.MEMBERSHIP_EXPIRED}
+
+
+# -- What is taken --------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_taken_is_not_given_again(administrator: Administrator) -> None:
+    administrator.join(EVE, TOKEN, name="n10", admitted=NOW + 1)
+
+    assert names(administrator.topology()) == ["n10", "n11", ""]
+
+
+@pytest.mark.parametrize("address", ["100.80.0.10", "100.81.0.1", "100.80.0.0", "100.80.255.255"])
+def test_an_address_that_is_taken_or_not_of_the_network_makes_no_member(
+    administrator: Administrator, address: str
+) -> None:
+    administrator.join(EVE, TOKEN, address=IPv4Address(address), admitted=NOW + 1)
+
+    assert administrator.topology().excluded == {EVE.verify_key(): Exclusion.ADDRESS_TAKEN}
+
+
+def test_a_wireguard_key_that_is_taken_makes_no_member(administrator: Administrator) -> None:
+    key = PublicKey((10).to_bytes(32, "little"))
+    administrator.join(EVE, TOKEN, key=key, admitted=NOW + 1)
+
+    assert administrator.topology().excluded == {EVE.verify_key(): Exclusion.KEY_TAKEN}
+
+
+def test_an_antedated_record_takes_nothing_from_who_came_by_an_older_token(
+    administrator: Administrator,
+) -> None:
+    administrator.invite(LATER_TOKEN, routes=prefixes("10.42.0.0/16"))
+    administrator.join(ANN, TOKEN, sequence=2, routes=prefixes("10.42.1.0/24"))
+    administrator.join(EVE, LATER_TOKEN, admitted=1, name="n10", routes=prefixes("10.42.1.0/25"))
+
+    *_, eve = administrator.topology().members
+
+    assert eve.identity == EVE.verify_key()
+    assert eve.name == ""
+    assert eve.routes == ()
+    assert eve.requested == prefixes("10.42.1.0/25")
+
+
+# -- Routes ---------------------------------------------------------------------------------------
+
+
+def test_a_node_announces_what_its_token_allows_and_requests_the_rest(administrator: Administrator) -> None:
+    routes = prefixes("10.42.3.0/24", "10.43.0.0/24", "10.0.0.0/8", "0.0.0.0/0", "::/0", "100.80.0.11/32")
+    administrator.join(ANN, TOKEN, sequence=2, routes=routes)
+
+    ann = administrator.topology().members[0]
+
+    assert ann.routes == prefixes("10.42.3.0/24")
+    assert ann.requested == routes[1:]
+
+
+def test_what_is_approved_is_announced_too_until_the_approval_is_taken_back(
+    administrator: Administrator,
+) -> None:
+    routes = prefixes("10.42.3.0/24", "192.168.1.0/24")
+    administrator.join(ANN, TOKEN, sequence=2, routes=routes)
+    administrator.approve(ANN, "192.168.0.0/16")
+    assert administrator.topology().members[0].routes == routes
+
+    administrator.approve(ANN)
+
+    assert administrator.topology().members[0].routes == routes[:1]
+
+
+def test_nobody_announces_the_addresses_of_nodes_even_if_that_is_approved(
+    administrator: Administrator,
+) -> None:
+    routes = prefixes("100.80.0.11/32", "fd12:3456:1::/48", "100.64.0.0/10")
+    administrator.join(ANN, TOKEN, sequence=2, routes=routes)
+    administrator.approve(ANN, "0.0.0.0/0", "::/0")
+
+    assert administrator.topology().members[0].routes == ()
+
+
+# -- Rules ----------------------------------------------------------------------------------------
+
+
+def test_with_the_first_rule_only_who_may_speak_learn_of_each_other(administrator: Administrator) -> None:
+    administrator.invite(LATER_TOKEN, tags=("office",))
+    administrator.join(EVE, LATER_TOKEN)
+    administrator.rule("tag:office", "node:n10")
+
+    topology = administrator.topology()
+
+    assert peer_names(topology, EVE.verify_key()) == ["n10"]
+    assert peer_names(topology, ANN.verify_key()) == ["n12"]
+    assert peer_names(topology, BOB.verify_key()) == []
+    eve, ann = topology.members[2], topology.members[0]
+    assert topology.allows(eve, ann)
+    assert not topology.allows(ann, eve)
+
+
+def test_when_the_last_rule_is_taken_back_everybody_reaches_everybody(administrator: Administrator) -> None:
+    administrator.rule("node:n10", "node:n10")
+    administrator.rule("node:n10", "node:n10", allowed=False)
+
+    assert peer_names(administrator.topology(), ANN.verify_key()) == ["n11"]
+
+
+# -- The law --------------------------------------------------------------------------------------
+
+
+def histories() -> st.SearchStrategy[Administrator]:
+    """Anything that an administrator and hosts, honest or not, may say."""
+
+    @st.composite
+    def build(draw: st.DrawFn) -> Administrator:
+        one = Administrator()
+        one.found()
+        tokens, hosts = [key_of(number) for number in (2, 3, 4)], [key_of(number) for number in range(10, 16)]
+        nets = [
+            "10.42.0.0/16",
+            "10.42.1.0/24",
+            "10.42.1.128/25",
+            "192.168.0.0/16",
+            "fd00:42::/64",
+            "0.0.0.0/0",
+        ]
+        some_routes = st.lists(st.sampled_from(nets), max_size=3, unique=True)
+        for _ in range(draw(st.integers(3, 14))):
+            host, token = draw(st.sampled_from(hosts)), draw(st.sampled_from(tokens))
+            match draw(
+                st.sampled_from(
+                    ["invite", "join", "join", "join", "revoke", "remove", "approve", "rule", "depart"]
+                )
+            ):
+                case "invite":
+                    one.invite(
+                        token, routes=prefixes(*draw(some_routes)), lifetime=draw(st.sampled_from([0, DAY]))
+                    )
+                case "join":
+                    one.join(
+                        host, token, sequence=draw(st.integers(1, 3)),
+                        admitted=NOW + draw(st.integers(-2, 2)), name=draw(st.sampled_from(["a", "b", "c"])),
+                        address=IPv4Address("100.80.0.0") + draw(st.integers(0, 4)),
+                        routes=prefixes(*draw(some_routes)),
+                    )  # fmt: skip
+                case "revoke":
+                    one.revoke(token, host.verify_key())
+                case "remove":
+                    one.remove(host)
+                case "approve":
+                    one.approve(host, *draw(some_routes))
+                case "rule":
+                    one.rule(draw(st.sampled_from(["any", "node:a"])), "node:b", allowed=draw(st.booleans()))
+                case _:
+                    one.depart(host)
+        return one
+
+    return build()
+
+
+@settings(deadline=None)
+@given(administrator=histories(), seed=st.integers(0, 1 << 32))
+def test_any_order_and_repetition_of_the_same_records_gives_the_same_topology(
+    administrator: Administrator, seed: int
+) -> None:
+    source = random.Random(seed)
+    shuffled = administrator.records + source.choices(administrator.records, k=5)
+    source.shuffle(shuffled)
+    other = Ledger(administrator.key.verify_key())
+    for signed in shuffled:
+        other.add(signed)
+
+    first, second = administrator.topology(), derive(other, NOW)
+
+    assert first.members == second.members
+    assert first.excluded == second.excluded
+    assert set(first.rules) == set(second.rules)
+    assert administrator.ledger().standing() == other.standing()
+
+
+@settings(deadline=None)
+@given(administrator=histories())
+def test_no_two_members_share_a_name_an_address_a_key_or_a_route(administrator: Administrator) -> None:
+    members = administrator.topology().members
+    routes = [prefix for member in members for prefix in member.allowed_ips]
+
+    for unique in (
+        [member.name for member in members if member.name],
+        [member.address for member in members],
+        [member.address6 for member in members],
+        [member.key for member in members],
+    ):
+        assert len(set(unique)) == len(unique)
+    for number, one in enumerate(routes):
+        assert not any(one.version == other.version and one.overlaps(other) for other in routes[:number])

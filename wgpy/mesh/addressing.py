@@ -1,0 +1,68 @@
+"""Which addresses nodes have.
+
+IPv6: nodes live in site 0 of the network's /32, that is its first /48, by an address made from their
+identity: nobody can be given, or take, another's. IPv4: chosen when a node joins, and told in its record.
+"""
+
+import hashlib
+from collections.abc import Container, Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Final
+
+from wgpy.mesh.records import Prefix
+from wgpy.mesh.signing import VerifyKey
+
+NODE_BITS: Final = 80  # behind the /48 of a site
+# Where `init` looks for addresses, the least used first: 100.64.0.0/10 is RFC 6598's, the others RFC 1918's.
+RANGES: Final = tuple(map(IPv4Network, ("100.64.0.0/10", "10.0.0.0/8", "172.16.0.0/12")))
+NODES_LENGTH: Final = 16
+POOL_LENGTH: Final = 12
+
+
+class NoSpace(ValueError):
+    """There is no range or address left; the message says of what."""
+
+
+def node_address6(network: IPv6Network, identity: VerifyKey) -> IPv6Address:
+    """Return a node's address. network: the /32."""
+    suffix = hashlib.blake2s(b"wgpy address" + bytes(identity), digest_size=NODE_BITS // 8).digest()
+    return network.network_address + int.from_bytes(suffix, "big")
+
+
+def free_address(network: IPv4Network, taken: Container[IPv4Address], identity: VerifyKey) -> IPv4Address:
+    """Return an address for a node, always the same for one identity unless taken. Raises NoSpace."""
+    hosts = network.num_addresses - 2  # without the network's own and the broadcast address
+    start = int.from_bytes(hashlib.blake2s(bytes(identity), digest_size=8).digest(), "big")
+    for step in range(hosts):
+        address = network.network_address + 1 + (start + step) % hosts
+        if address not in taken:
+            return address
+    raise NoSpace(f"all {hosts} addresses of {network} are taken")
+
+
+def choose_ranges(reported: Iterable[Prefix]) -> tuple[IPv4Network, IPv4Network]:
+    """Return a range for nodes (/16) and a pool for mapped sites (/12) that overlap nothing reported.
+
+    Raises NoSpace.
+    """
+    used = [prefix for prefix in reported if isinstance(prefix, IPv4Network)]
+    pool = _first_free(POOL_LENGTH, used)
+    return _first_free(NODES_LENGTH, [*used, pool]), pool
+
+
+def choose_range6(seed: bytes) -> IPv6Network:
+    """Return a unique local /32: fd and 24 bits of the seed. RFC 4193, with more room than its /48."""
+    return IPv6Network((b"\xfd" + seed[:3] + bytes(12), 32))
+
+
+def _first_free(length: int, used: Iterable[IPv4Network]) -> IPv4Network:
+    taken = list(used)
+    for candidate in _candidates(length):
+        if not any(candidate.overlaps(prefix) for prefix in taken):
+            return candidate
+    raise NoSpace(f"no /{length} of {', '.join(map(str, RANGES))} is free on the hosts that reported theirs")
+
+
+def _candidates(length: int) -> Iterator[IPv4Network]:
+    for prefix in RANGES:
+        yield from prefix.subnets(new_prefix=max(length, prefix.prefixlen))

@@ -1,0 +1,61 @@
+"""What a person copies to a new host: `wgpy1_` and all that the host needs for its first contact.
+
+It holds the private half of a token, so it is a secret; it says whom to trust before anything is fetched.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+from wgpy.mesh.signing import SigningKey, VerifyKey
+
+PREFIX: Final = "wgpy1_"
+KEY_HASH_LENGTH: Final = 32
+MAX_URL: Final = 1024
+_CHECK_LENGTH: Final = 4
+_FIXED: Final = 32 + 32 + KEY_HASH_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """token: admits; network: its key; coordinator: BLAKE2s of its public key in DER; url: where it is."""
+
+    token: SigningKey = field(repr=False)
+    network: VerifyKey
+    coordinator: bytes
+    url: str
+
+    def __post_init__(self) -> None:
+        if len(self.coordinator) != KEY_HASH_LENGTH:
+            raise ValueError(f"the hash of a coordinator's key has {KEY_HASH_LENGTH} bytes")
+        if not self.url.startswith("https://") or not self.url.isascii() or len(self.url) > MAX_URL:
+            raise ValueError(f"{self.url!r} is no address of a coordinator: want https://HOST[:PORT]")
+
+    def text(self) -> str:
+        """Return what is copied: letters, digits, `-` and `_`."""
+        data = bytes(self.token) + bytes(self.network) + self.coordinator + self.url.encode()
+        return PREFIX + base64.urlsafe_b64encode(data + _check(data)).decode().rstrip("=")
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Raises ValueError with a sentence for who copied it; it shows nothing of the text."""
+        text = text.strip()
+        if not text.startswith(PREFIX):
+            raise ValueError(f"a token begins with {PREFIX}")
+        encoded = text.removeprefix(PREFIX)
+        try:
+            both = base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            both = b""
+        data, check = both[:-_CHECK_LENGTH], both[-_CHECK_LENGTH:]
+        if len(data) < _FIXED or not hmac.compare_digest(_check(data), check):
+            raise ValueError("the token is damaged: copy all of it, from `wgpy1_` to its end")
+        token, network, coordinator, url = data[:32], data[32:64], data[64:_FIXED], data[_FIXED:]
+        return cls(SigningKey(token), VerifyKey(network), coordinator, url.decode("ascii", "replace"))
+
+
+def _check(data: bytes) -> bytes:
+    return hashlib.blake2s(data, digest_size=_CHECK_LENGTH).digest()
