@@ -4,6 +4,7 @@ import argparse
 import math
 import os
 import platform
+import re
 import shlex
 import signal
 import sys
@@ -214,7 +215,7 @@ def _announce(run: Run, record: Record, estimate: float, budget: float) -> None:
         _say(f"  {setting.name:14} {'; '.join(row.title for row in setting.rows)}")
     _say("of these implementations:")
     for one in run.implementations:
-        _say(f"  {one.name:14} {one.version or '?':40} {shlex.join(one.command)}")
+        _say(f"  {one.name:14} {one.version or '?':36} {_shown(one.command)}")
     for sentence in record.results.left_out:
         _say(f"  {sentence}")
     rounds = "1 round" if run.rounds == 1 else f"{run.rounds} rounds, in each of them everyone anew"
@@ -222,6 +223,11 @@ def _announce(run: Run, record: Record, estimate: float, budget: float) -> None:
     _say(f"{rounds}; streams of {run.seconds:.0f} s; about {in_words(min(estimate, budget))}{limit}.")
     if (load := record.machine.load) > BUSY * record.machine.processors:
         _say(f"This host is busy (load {load:.1f}), so figures will spread more than they need to.")
+
+
+def _shown(command: Sequence[str]) -> str:
+    """Write a command as one would type it, placeholders as they are."""
+    return re.sub(r"'({\w+})'", r"\1", shlex.join(command))
 
 
 def _measure(run: Run, timetable: Timetable, results: Results) -> int:
@@ -267,7 +273,7 @@ def _write(record: Record, path: Path) -> tuple[bool, str]:
             False,
             f"The record could not be written to {path}: {error.strerror}. The table is all there is.",
         )
-    return True, f"Every sample is in {path}. For plots: python -m benchmarks report {path}"
+    return True, f"Every sample is in {path}. For plots: ./run bench report {path}"
 
 
 def _give_back(path: Path) -> None:

@@ -207,6 +207,46 @@ def test_times_are_said_in_words() -> None:
     ]  # fmt: skip
 
 
+# -- Progress -------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_one_line_that_changes_and_what_is_to_be_remembered_above_it() -> None:
+    terminal = Terminal()
+    progress = Progress(5, terminal)
+
+    progress.turn(2, GOOD, 60)
+    progress.row("TCP, 4 streams")
+    progress.failed(Failure("good", 2, "TCP, 4 streams", "nothing was received"))
+    progress.row("memory")
+    progress.end()
+
+    clear = "\r\033[K"
+    assert terminal.getvalue() == (
+        f"{clear}round 2 of 5, about 60 seconds left: good: TCP, 4 streams"
+        f"{clear}good failed in round 2, TCP, 4 streams: nothing was received\n"
+        f"{clear}round 2 of 5, about 60 seconds left: good: memory"
+        f"{clear}"
+    )
+
+
+def test_elsewhere_there_is_a_line_for_each_turn() -> None:
+    file = io.StringIO()
+    progress = Progress(5, file)
+
+    progress.turn(2, GOOD, 60)
+    progress.row("TCP, 4 streams")
+    progress.end()
+
+    assert file.getvalue() == "round 2 of 5, about 60 seconds left: good\n"
+
+
 # -- The record -----------------------------------------------------------------------------------
 
 
