@@ -6,7 +6,7 @@ from typing import Final
 
 from benchmarks.suite.namespaces import INSIDE, Tunnel
 from benchmarks.suite.readings import Datagrams
-from benchmarks.suite.tools import STARTING, datagrams, stream
+from benchmarks.suite.tools import STARTING, datagrams
 from benchmarks.suite.values import Measure, Plan, Row, Samples
 
 REMOTE: Final = INSIDE[1]
@@ -56,9 +56,8 @@ FAITHFUL: Final = Row(
 
 
 def _flood(tunnel: Tunnel, seconds: float, size: int) -> float:
-    """Return bits per second that were received of as many as could be sent."""
-    flood = ("--udp", "--bitrate", "0", "--length", str(size))
-    return stream(tunnel.left, tunnel.right, REMOTE, seconds, *flood).gigabits * 1e9
+    """Return the bits per second received of as many as could be sent."""
+    return datagrams(tunnel.left, tunnel.right, REMOTE, seconds, 0, size).received
 
 
 FLOOD_1380: Final[Row[Tunnel]] = Row(

@@ -30,16 +30,16 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Datagrams:
-    """What became of UDP datagrams at one rate. offered: bits per second; lost, out_of_order: parts of 1."""
+    """What became of UDP datagrams that were sent at one rate.
+
+    offered, received: bits per second, each in the time that it took, since a long queue may still give when
+    nothing is sent any more; lost, out_of_order: parts of 1.
+    """
 
     offered: float
+    received: float
     lost: float
     out_of_order: float
-
-    @property
-    def received(self) -> float:
-        """Bits per second."""
-        return self.offered * (1 - self.lost)
 
 
 def read_iperf3(text: str, received: str = "sum_received") -> Transfer:
@@ -61,12 +61,13 @@ def read_datagrams(text: str) -> Datagrams:
     """
     end = _end_of_report(text)
     received, sent = end.get("sum_received", {}), end.get("sum_sent", {})
-    if not (received.get("packets") and sent.get("seconds")):
+    if not (received.get("bytes") and sent.get("bytes")):
         raise MeasureFailed("nothing was received")
     return Datagrams(
-        sent["bytes"] * 8 / sent["seconds"],
-        received["lost_packets"] / received["packets"],
-        sum(stream["udp"]["out_of_order"] for stream in end["streams"]) / received["packets"],
+        offered=sent["bytes"] * 8 / sent["seconds"],
+        received=received["bytes"] * 8 / received["seconds"],
+        lost=max(1 - received["bytes"] / sent["bytes"], 0),  # its own count misses those at the end
+        out_of_order=sum(stream["udp"]["out_of_order"] for stream in end["streams"]) / received["packets"],
     )
 
 
