@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.suite.namespaces import INTERFACE, MTU, PORT
-from benchmarks.suite.readings import read_iperf3
+from benchmarks.suite.readings import BACK, read_iperf3
 from benchmarks.suite.rounds import Turn
 from benchmarks.suite.tools import PATIENCE, cpu, listening, memory, stream_client
 from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
@@ -84,7 +84,7 @@ def _streams(star: Star, seconds: float) -> Samples:
     outputs = [client.wait(seconds + PATIENCE).output for client in clients]
     after = cpu([hub_daemon]), cpu(daemons)
     out = [read_iperf3(output) for output in outputs]
-    back = [read_iperf3(output, "sum_received_bidir_reverse") for output in outputs]
+    back = [read_iperf3(output, BACK) for output in outputs]
     gigabytes = sum(transfer.bytes for transfer in (*out, *back)) / 1e9
     both = [one.gigabits + other.gigabits for one, other in zip(out, back, strict=True)]
     return {

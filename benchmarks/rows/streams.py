@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from benchmarks.suite.namespaces import INSIDE, INSIDE6, Tunnel
-from benchmarks.suite.readings import read_iperf3
+from benchmarks.suite.readings import BACK, read_iperf3
 from benchmarks.suite.tools import STARTING, cpu, host_cpu, iperf3, memory, stream
 from benchmarks.suite.values import Measure, Plan, Row, Samples
 
@@ -33,8 +33,7 @@ def _each_way(*options: str) -> Gigabits:
 
     def measure(tunnel: Tunnel, seconds: float) -> float:
         report = iperf3(tunnel.left, tunnel.right, REMOTE, seconds, "--bidir", *options)
-        back = read_iperf3(report, "sum_received_bidir_reverse")
-        return read_iperf3(report).gigabits + back.gigabits
+        return read_iperf3(report).gigabits + read_iperf3(report, BACK).gigabits
 
     return measure
 

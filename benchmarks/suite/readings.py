@@ -5,9 +5,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from benchmarks.suite.probe import TIMEOUT
+
+THERE: Final = "sum_received"
+BACK: Final = "sum_received_bidir_reverse"  # what `--bidir` has beside it
 
 
 class MeasureFailed(Exception):
@@ -42,11 +45,8 @@ class Datagrams:
     out_of_order: float
 
 
-def read_iperf3(text: str, received: str = "sum_received") -> Transfer:
-    """Read what `iperf3 --json` printed of a stream. Raises MeasureFailed.
-
-    received: which sum of it; `--bidir` has a second one, of the way back.
-    """
+def read_iperf3(text: str, received: str = THERE) -> Transfer:
+    """Read what `iperf3 --json` printed of a stream. received: THERE or BACK. Raises MeasureFailed."""
     end = _end_of_report(text)
     found, sent = end.get(received, {}), end.get(received.replace("received", "sent"), {})
     if not found.get("bytes"):
@@ -60,7 +60,7 @@ def read_datagrams(text: str) -> Datagrams:
     What came out of order only the receiver knows: the client has to be it, by --reverse.
     """
     end = _end_of_report(text)
-    received, sent = end.get("sum_received", {}), end.get("sum_sent", {})
+    received, sent = end.get(THERE, {}), end.get("sum_sent", {})
     if not (received.get("bytes") and sent.get("bytes")):
         raise MeasureFailed("nothing was received")
     return Datagrams(

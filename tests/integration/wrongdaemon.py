@@ -11,7 +11,7 @@ from wgpyd.main import main
 
 DROPS_EVERY = 33
 SWAPS_EVERY = 20
-HANGS_AFTER = 2000
+HANGS_AFTER = 500
 
 
 class _Dropping(PortableDataPath):
@@ -49,7 +49,7 @@ class _Reordering(PortableDataPath):
 
 
 class _Hanging(PortableDataPath):
-    """Nothing comes after 2,000 packets."""
+    """Nothing comes after 500 packets."""
 
     _seen = 0
 

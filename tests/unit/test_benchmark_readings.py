@@ -8,6 +8,7 @@ from benchmarks.rows.datagrams import highest_rate
 from benchmarks.rows.lossy import Way, read_ways
 from benchmarks.suite.probe import TIMEOUT
 from benchmarks.suite.readings import (
+    BACK,
     Datagrams,
     MeasureFailed,
     Transfer,
@@ -49,7 +50,7 @@ def test_a_stream_both_ways_has_a_sum_for_each() -> None:
         sum_received_bidir_reverse={"bytes": 500_000_000, "seconds": 2.0},
     )
 
-    assert read_iperf3(text, "sum_received_bidir_reverse") == Transfer(500_000_000, 2.0)
+    assert read_iperf3(text, BACK) == Transfer(500_000_000, 2.0)
 
 
 @pytest.mark.parametrize(
