@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,6 +41,7 @@ STREAM: Final = {Plan.QUICK: 1, Plan.DEFAULT: 2, Plan.FULL: 2}  # seconds
 MINUTES: Final[dict[Plan, float]] = {Plan.QUICK: 2, Plan.DEFAULT: 20, Plan.FULL: math.inf}
 FOLDER: Final = Path("results")
 BUSY: Final = 0.25  # load for each processor
+WIDTH: Final = 110  # of lines, in characters
 
 
 class Stopped(KeyboardInterrupt):
@@ -56,8 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     if found := obstacle():
         _say(f"Nothing can be measured: {found}")
         return 2
-    for number in STOPPING:
-        signal.signal(number, _stop)
+    _when_stopped(_stop)
     try:
         return _run(options)
     except Stopped as stopped:
@@ -212,7 +213,8 @@ def _announce(run: Run, record: Record, estimate: float, budget: float) -> None:
     """Say what will be measured, by whom, and how long that takes."""
     _say("Measured, between two namespaces of this host:")
     for setting in run.settings:
-        _say(f"  {setting.name:14} {'; '.join(row.title for row in setting.rows)}")
+        titles = "; ".join(row.title for row in setting.rows)
+        _say(textwrap.fill(f"  {setting.name:14} {titles}", WIDTH, subsequent_indent=17 * " "))
     _say("of these implementations:")
     for one in run.implementations:
         _say(f"  {one.name:14} {one.version or '?':36} {_shown(one.command)}")
@@ -244,9 +246,15 @@ def _measure(run: Run, timetable: Timetable, results: Results) -> int:
         return 1
     finally:
         progress.end()
-        for number in STOPPING:  # the next one ends it at once
-            signal.signal(number, signal.SIG_DFL)
+        _when_stopped(signal.SIG_DFL)  # the next one ends it at once
     return int(bool(results.failures))
+
+
+def _when_stopped(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    """Set what signals do, those aside that whoever started this wants to be ignored, as nohup does."""
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
