@@ -1,7 +1,7 @@
 """What floods of handshake messages leave of a tunnel.
 
     left eth0 192.0.2.1 -------- 192.0.2.2 eth0 right eth1 198.51.100.1 -------- 198.51.100.2 eth0 flooder
-          wg0 10.0.0.1 ========== 10.0.0.2 wg0
+     wgbench0 198.18.0.1 ====== 198.18.0.2 wgbench0
 
 The flooder sends from addresses of 10.128.0.0/9, and the right one has a route to all of them: through the
 flooder, where whatever is answered ends.

@@ -1,7 +1,7 @@
 """TCP through a tunnel whose wire takes its time and loses.
 
     left eth0 192.0.2.1 -- 192.0.2.254 eth0 middle eth1 198.51.100.254 -- 198.51.100.1 eth0 right
-          wg0 10.0.0.1 ================================================== 10.0.0.2 wg0
+     wgbench0 198.18.0.1 ========================================= 198.18.0.2 wgbench0
 
 In the middle runs a program that holds each datagram for 10 ms, so a round trip takes 20, and loses some. It
 is not the kernel's netem, since not every kernel has that, and since all are to lose the same in a round.

@@ -2,8 +2,8 @@
 
     behind eth0 ---- veth, MTU 1420 ---- eth1 left eth0 -------- veth, MTU 1500 -------- eth0 right
     203.0.113.2                203.0.113.1    192.0.2.1, 2001:db8::1     192.0.2.2, 2001:db8::2
-                                              wg0 ========== tunnel, MTU 1420 ========== wg0
-                                              10.0.0.1, fd00::1             10.0.0.2, fd00::2
+                                              wgbench0 ======= tunnel, MTU 1420 ===== wgbench0
+                                              198.18.0.1, 2001:2::1       198.18.0.2, 2001:2::2
 
 Law: everything lives below processes that the kernel kills when this one ends, however it ends, and the
 namespaces vanish with their last process. So nothing is left to clean up.
@@ -12,20 +12,22 @@ namespaces vanish with their last process. So nothing is left to clean up.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.suite.ends import Daemon, End
 from benchmarks.suite.implementations import Implementation
-from tests.integration.hosts import Host, HostProcess, add_addresses, connect
+from tests.integration.hosts import Host, add_addresses, connect
 from tests.integration.peers import key_pair
 
 if TYPE_CHECKING:
     from benchmarks.suite.rounds import Turn
 
-INTERFACE: Final = "wg0"
-PORT: Final = 51820
+# Across two hosts, what is here must not meet what is there: addresses of RFC 2544 and 5180, for benchmarks.
+INTERFACE: Final = "wgbench0"
+PORT: Final = 51899
 MTU: Final = 1420
 OUTSIDE: Final = ("192.0.2.1", "192.0.2.2")
 OUTSIDE6: Final = ("2001:db8::1", "2001:db8::2")
-INSIDE: Final = ("10.0.0.1", "10.0.0.2")
-INSIDE6: Final = ("fd00::1", "fd00::2")
+INSIDE: Final = ("198.18.0.1", "198.18.0.2")
+INSIDE6: Final = ("2001:2::1", "2001:2::2")
 BEHIND: Final = "203.0.113.0/24"
 _ALLOWED: Final = (f"{INSIDE[0]},{INSIDE6[0]},{BEHIND}", f"{INSIDE[1]},{INSIDE6[1]}")
 
@@ -34,10 +36,10 @@ _ALLOWED: Final = (f"{INSIDE[0]},{INSIDE6[0]},{BEHIND}", f"{INSIDE[1]},{INSIDE6[
 class Tunnel:
     """Two hosts with an implementation's interface each, and a third one that routes through the left."""
 
-    left: Host
-    right: Host
-    behind: Host
-    daemons: tuple[HostProcess, HostProcess]
+    left: End
+    right: End
+    behind: End
+    daemons: tuple[Daemon, Daemon]
 
 
 def tunnel(turn: "Turn", outside: tuple[str, str] = OUTSIDE) -> Tunnel:
@@ -60,7 +62,7 @@ def join(left: Host, right: Host) -> None:
 
 
 def configure(
-    implementation: Implementation, left: Host, right: Host, outside: tuple[str, str] = OUTSIDE
+    implementation: Implementation, left: End, right: End, outside: tuple[str, str] = OUTSIDE
 ) -> None:
     """Make the two ends peers, and give them addresses. Raises CommandFailed."""
     hosts = (left, right)
@@ -79,7 +81,7 @@ def configure(
         host.run("ip", "link", "set", INTERFACE, "mtu", str(MTU), "up")
 
 
-def ping_through(left: Host) -> None:
+def ping_through(left: End) -> None:
     """Wait until a ping comes through the tunnel. Raises CommandFailed."""
     left.run("ping", "-n", "-c", "1", "-W", "10", INSIDE[1])
 

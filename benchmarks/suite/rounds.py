@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from benchmarks.compiler import BuildFailed
+from benchmarks.suite.ends import Daemon
 from benchmarks.suite.implementations import Implementation, Role
 from benchmarks.suite.namespaces import INTERFACE, PORT
 from benchmarks.suite.progress import Progress
@@ -59,7 +60,7 @@ class Turn:
     round: int
     samples: dict[str, dict[int, float]]
     programs: Path
-    daemons: list[HostProcess] = field(default_factory=list)
+    daemons: list[Daemon] = field(default_factory=list)
     doing: str = "starting"
 
     def host(self, name: str) -> Host:
@@ -67,11 +68,15 @@ class Turn:
         with _interrupts_held():  # a host half booted could not be powered off
             return self.lab.host(name)
 
+    def command(self, remote: str = "") -> list[str]:
+        """Return the words that make an end of a tunnel to `remote`."""
+        told = {"interface": INTERFACE, "remote": remote, "port": PORT}
+        return [word.format(**told) for word in self.implementation.command]
+
     def start_daemon(self, host: Host, remote: str = "") -> HostProcess:
         """Make an end of a tunnel to `remote` that can be configured. Raises NotStarted."""
         one = self.implementation
-        words = [word.format(interface=INTERFACE, remote=remote, port=PORT) for word in one.command]
-        daemon = host.start(*words)
+        daemon = host.start(*self.command(remote))
         self.daemons.append(daemon)
         try:
             if one.is_daemon:
@@ -212,7 +217,7 @@ def _measures(row: Row[Any], implementation: Implementation) -> set[str]:
     return {measure.name for measure in row.measures if not (in_kernel and measure.of_process)}
 
 
-def _reason(error: Exception, daemons: Sequence[HostProcess]) -> str:
+def _reason(error: Exception, daemons: Sequence[Daemon]) -> str:
     """Say in a line why an implementation failed; that a daemon is dead explains whatever else happened."""
     for daemon in daemons:
         if not daemon.is_running():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.suite import probe
+from benchmarks.suite.ends import Daemon, End
 from benchmarks.suite.readings import (
     Datagrams,
     MeasureFailed,
@@ -19,7 +20,7 @@ from benchmarks.suite.readings import (
     read_process_cpu,
     read_pss,
 )
-from tests.integration.hosts import Host, HostProcess, eventually
+from tests.integration.hosts import eventually
 
 STARTING: Final = 0.5  # seconds that a tool takes beside its stream
 PATIENCE: Final = 15  # seconds that a tool may take longer than its stream
@@ -27,20 +28,20 @@ AHEAD: Final = ("nice", "--adjustment=-10")  # hosts that are elsewhere wait for
 PING_INTERVAL: Final = 0.002  # seconds
 
 
-def stream(sender: Host, receiver: Host, address: str, seconds: float, *options: str) -> Transfer:
+def stream(sender: End, receiver: End, address: str, seconds: float, *options: str) -> Transfer:
     """Stream to the receiver's address with iperf3, and return what arrived. Raises MeasureFailed."""
     return read_iperf3(iperf3(sender, receiver, address, seconds, *options))
 
 
 def datagrams(
-    sender: Host, receiver: Host, address: str, seconds: float, bitrate: float, size: int, *options: str
+    sender: End, receiver: End, address: str, seconds: float, bitrate: float, size: int, *options: str
 ) -> Datagrams:
     """Send UDP datagrams of a size at bits per second, 0 for as many as possible. Raises MeasureFailed."""
     udp = ("--udp", "--bitrate", f"{bitrate:.0f}", "--length", str(size))
     return read_datagrams(iperf3(sender, receiver, address, seconds, *udp, *options))
 
 
-def iperf3(client: Host, server: Host, address: str, seconds: float, *options: str) -> str:
+def iperf3(client: End, server: End, address: str, seconds: float, *options: str) -> str:
     """Have iperf3 send from client to server, unless an option says else, and return what it said."""
     with serving(server):
         command = (*stream_client(address, seconds), *options)
@@ -52,7 +53,7 @@ def stream_client(address: str, seconds: float) -> tuple[str, ...]:
 
 
 @contextmanager
-def serving(host: Host) -> Iterator[None]:
+def serving(host: End) -> Iterator[None]:
     """Serve one stream; at the end the port is free for the next."""
     server = host.start("iperf3", "--server", "--one-off")
     listening(host)
@@ -60,18 +61,18 @@ def serving(host: Host) -> Iterator[None]:
     server.wait(PATIENCE)
 
 
-def listening(host: Host) -> None:
+def listening(host: End) -> None:
     """Wait until the server of a stream can be connected to."""
     eventually(lambda: host.run("ss", "-Hltn", "sport = :5201") != "", "iperf3 listens")
 
 
-def pings(host: Host, address: str, count: int) -> list[float]:
+def pings(host: End, address: str, count: int) -> list[float]:
     """Return the seconds that each ping took; for a lost one, the probe's TIMEOUT. Raises MeasureFailed."""
     program = (sys.executable, "-I", "-S", str(probe.__file__), address, str(count), str(PING_INTERVAL))
     return read_probe(host.attempt(*program, timeout=count * PING_INTERVAL + PATIENCE).output)
 
 
-def cpu(daemons: Sequence[HostProcess]) -> float:
+def cpu(daemons: Sequence[Daemon]) -> float:
     """Return the CPU seconds that daemons have used. Raises MeasureFailed."""
     ticks = os.sysconf("SC_CLK_TCK")
     return sum(read_process_cpu(_proc(daemon, "stat"), ticks) for daemon in daemons)
@@ -82,13 +83,13 @@ def host_cpu() -> float:
     return read_host_cpu(Path("/proc/stat").read_text(), os.sysconf("SC_CLK_TCK"))
 
 
-def memory(daemon: HostProcess) -> float:
+def memory(daemon: Daemon) -> float:
     """Return a daemon's PSS in MiB. Raises MeasureFailed."""
     return read_pss(_proc(daemon, "smaps_rollup"))
 
 
-def _proc(daemon: HostProcess, file: str) -> str:
+def _proc(daemon: Daemon, file: str) -> str:
     try:
-        return Path(f"/proc/{daemon.pid}/{file}").read_text()
+        return daemon.proc(file)
     except OSError as error:
         raise MeasureFailed(f"the daemon is gone: {error}") from None

@@ -58,16 +58,20 @@ class Process(Protocol):
     def wait(self, timeout: float = 30) -> Result: ...
 
 
-class Machine(Protocol):
+class Runner(Protocol):
+    """Whatever commands can be run on."""
+
+    def run(self, *command: str, timeout: float = 30) -> str:
+        """Run a command that must succeed and return its output."""
+
+
+class Machine(Runner, Protocol):
     """What a test sees of a host or of a guest kernel: a name, commands, files, a network card."""
 
     name: str
 
     def attempt(self, *command: str, timeout: float = 30) -> Result:
         """Run a command and return what came of it."""
-
-    def run(self, *command: str, timeout: float = 30) -> str:
-        """Run a command that must succeed and return its output."""
 
     def start(self, *command: str) -> Process:
         """Start a command and return while it runs."""
@@ -121,6 +125,10 @@ class HostProcess:
     def kill(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send the command a signal."""
         os.kill(self.pid, number)
+
+    def proc(self, file: str) -> str:
+        """Return what a file of its folder in /proc says. Raises OSError."""
+        return Path(f"/proc/{self.pid}/{file}").read_text()
 
     def wait(self, timeout: float = 30) -> Result:
         """Wait for the end and return it; a death by signal is its negative number."""
@@ -245,7 +253,7 @@ def hand_over(card: str, giver: Host, taker: Host) -> None:
     )
 
 
-def add_addresses(machine: Machine, card: str, *addresses: str) -> None:
+def add_addresses(machine: Runner, card: str, *addresses: str) -> None:
     """Give a network card addresses with prefix lengths, usable at once."""
     for address in addresses:
         machine.run("ip", "address", "add", address, "dev", card, *(["nodad"] if ":" in address else []))

@@ -100,7 +100,7 @@ def test_one_that_hangs_and_one_that_crashes_are_named_and_the_rest_goes_on(tmp_
     assert [(one.implementation, one.round) for one in results.failures if one.implementation == "hung"] == [
         ("hung", 1), ("hung", 2),
     ]  # fmt: skip
-    assert "hung failed in round 1, starting: it hung, not within 10 s: wg0.sock answers" in progress
+    assert "hung failed in round 1, starting: it hung, not within 10 s: wgbench0.sock answers" in progress
     assert "crashing failed in round 1, TCP, 1 stream: the daemon ended with SIGKILL" in progress
     assert "crashing failed 2 times at this, and is not tried at it again: TCP, 1 stream" in progress
     assert results.taken("crashing", "ping_rest_p50")
