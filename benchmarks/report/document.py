@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.report.figures import beats, best, figures, is_contest, ratio, wrong
 from benchmarks.report.runs import compared_runs
-from benchmarks.report.table import aligned, markdown, rankings
+from benchmarks.report.table import aligned, disturbance, markdown, rankings
 from benchmarks.rows import SETTINGS, measures_of, read_rows, rows_of
 from benchmarks.suite.implementations import Implementation, Role
 from benchmarks.suite.record import Record
@@ -28,7 +28,8 @@ def document(record: Record, others: Sequence[Record], pictures: Sequence[Pictur
     lines = [
         f"# Userspace WireGuard compared, {_day(record)}",
         "",
-        *(line for picture in pictures[:1] for line in _shown(picture)),
+        *(line for picture in pictures[:1] for line in [*_shown(picture), ""]),
+        *([f"**{disturbed}**", ""] if (disturbed := disturbance(record.machine)) else []),
         *verdict(record),
         "",
         "## Figures",
@@ -135,7 +136,6 @@ def _shown(picture: Picture) -> list[str]:
         f'  <source media="(prefers-color-scheme: dark)" srcset="{picture.dark}">',
         f'  <img alt="{picture.title}" src="{picture.light}">',
         "</picture>",
-        "",
     ]
 
 

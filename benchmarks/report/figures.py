@@ -1,7 +1,7 @@
 """From samples to figures, and what may be said of two of them: which is better, or that nobody can tell.
 
 The spread of a figure is the least and the most of its samples. With five rounds the true median lies between
-them with a probability of 1 - 2 / 2⁵, 94 %, whatever the distribution; a deviation or a percentile of five
+them with a probability of 94 %, whatever the distribution; a deviation or a percentile of five
 samples would promise more than they hold.
 """
 
@@ -37,6 +37,11 @@ class Figure:
 
     def __str__(self) -> str:
         return f"{number(self.median)} ({number(self.least)}..{number(self.most)})"
+
+
+def certainty(rounds: int) -> float:
+    """Return the probability that the true median lies between the least and the most of so many samples."""
+    return 1 - math.pow(2, 1 - rounds)
 
 
 Figures = Mapping[str, Figure]  # by implementation
@@ -114,7 +119,7 @@ def number(value: float) -> str:
     """Write a number with the three digits that count, two if it is small."""
     size = abs(value)
     if size >= 99.95:
-        return f"{value:,.0f}"
+        return f"{float(f'{value:.3g}'):,.0f}"
     if size >= 9.995:
         return f"{value:.1f}"
     if size >= 0.0995 or size == 0:

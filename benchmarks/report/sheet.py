@@ -17,7 +17,7 @@ from matplotlib.patches import Polygon, Rectangle
 from matplotlib.textpath import text_to_path
 
 from benchmarks.report.figures import Figure, figures, number, wrong
-from benchmarks.report.table import WRONG
+from benchmarks.report.table import WRONG, disturbance
 from benchmarks.suite.implementations import Implementation, Role
 from benchmarks.suite.record import Record
 from benchmarks.suite.values import Measure
@@ -266,6 +266,8 @@ class Sheet:
             notes.append(
                 ("Dashed line: the limit, the same path through the kernel without a cipher.", theme.limit)
             )
+        if disturbed := disturbance(self.record.machine):
+            notes.append((disturbed, theme.wrong))
         for name, what in mistakes.items():
             lines = textwrap.wrap(f"{WRONG} {name} is wrong: {what}. Do not compare its figures.", NOTE)
             notes += [(line, theme.wrong) for line in lines]

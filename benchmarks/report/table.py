@@ -8,6 +8,7 @@ from benchmarks.report.figures import (
     Figure,
     Figures,
     best,
+    certainty,
     figures,
     is_contest,
     number,
@@ -17,7 +18,7 @@ from benchmarks.report.figures import (
     wrong,
 )
 from benchmarks.suite.implementations import Implementation, Role
-from benchmarks.suite.record import Results
+from benchmarks.suite.record import Machine, Results
 from benchmarks.suite.values import Measure
 
 LEGEND = (
@@ -45,7 +46,7 @@ def markdown(measures: Sequence[Measure], implementations: Sequence[Implementati
             *aligned(rows),
             "",
             LEGEND,
-            *_single(implementations, measures, results),
+            _spread(implementations, measures, results),
             *_shares(measures, implementations, results),
             *_listed(
                 "What failed was not measured from there on in that round:",
@@ -78,6 +79,13 @@ def rankings(
             pairs = "; ".join(" = ".join(pair) for pair in ties(candidates))
             rows.append([measure.title, order, pairs or "-"])
     return aligned(rows, left=3) if len(rows) > 1 else []
+
+
+def disturbance(machine: Machine) -> str:
+    """Say that the machine had other work than the benchmark, if it had."""
+    if machine.load <= machine.processors / 2:
+        return ""
+    return f"The machine was busy with other work (load {machine.load:.1f} before the run): repeat it."
 
 
 def compared(implementations: Sequence[Implementation]) -> list[Implementation]:
@@ -133,13 +141,16 @@ def _against(
     return against
 
 
-def _single(
-    implementations: Sequence[Implementation], measures: Sequence[Measure], results: Results
-) -> list[str]:
-    taken = [results.taken(one.name, measure.name) for one in implementations for measure in measures]
-    if max(map(len, taken), default=0) != 1:
-        return []
-    return ["", "There was one round, so no spread is known, and a tie cannot be told from a difference."]
+def _spread(implementations: Sequence[Implementation], measures: Sequence[Measure], results: Results) -> str:
+    """Say what a spread is worth."""
+    counts = [len(results.taken(one.name, measure.name)) for one in implementations for measure in measures]
+    most = max(counts, default=0)
+    if most == 1:
+        return "There was one round, so no spread is known, and a tie cannot be told from a difference."
+    if most == 0:
+        return "Nothing was measured."
+    sure = f"{certainty(most):.0%}"
+    return f"With {most} rounds, the true median is within (least..most) with a probability of {sure}."
 
 
 def _shares(

@@ -103,8 +103,8 @@ def test_ties_need_not_chain() -> None:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (12345.6, "12,346"), (99.96, "100"), (97.84, "97.8"), (9.996, "10.0"), (4.8321, "4.83"),
-        (0.42, "0.42"), (0.0996, "0.10"), (0.0123, "0.012"), (0.00021, "0.00021"), (0, "0"),
+        (12345.6, "12,300"), (999.6, "1,000"), (99.96, "100"), (97.84, "97.8"), (9.996, "10.0"),
+        (4.8321, "4.83"), (0.42, "0.42"), (0.0996, "0.10"), (0.0123, "0.012"), (0.00021, "0.00021"), (0, "0"),
     ],
 )  # fmt: skip
 def test_a_number_has_the_digits_that_count(value: float, text: str) -> None:
@@ -155,12 +155,13 @@ def test_the_table_of_a_run_without_ours_has_no_ratios() -> None:
     assert cells(markdown([TCP_1], [FAST], results_of(USUAL)).splitlines()[0]) == ["", "fast"]
 
 
-def test_a_single_round_is_said_to_know_no_spread() -> None:
+def test_it_is_said_what_a_spread_is_worth() -> None:
     one_round = markdown([TCP_1], [OURS], results_of({"wgpyd": {"tcp_1": [6.0]}}))
 
     assert cells(one_round.splitlines()[2])[1] == "6.00"
     assert "no spread is known" in one_round
-    assert "no spread is known" not in markdown([TCP_1], [OURS], results_of(USUAL))
+    three_rounds = markdown([TCP_1], [OURS], results_of(USUAL))
+    assert "With 3 rounds, the true median is within (least..most) with a probability of 75%." in three_rounds
 
 
 def test_what_should_not_fall_far_below_another_figure_is_shown_beside_it() -> None:
@@ -326,6 +327,18 @@ def test_the_report_begins_with_where_ours_is_ahead_and_where_behind() -> None:
         )
     ]
     assert verdict(record_of({"fast": {"tcp_1": [1.0]}})) == []
+
+
+def test_a_machine_that_was_busy_is_said_to_have_been(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    busy = dataclasses.replace(record_of(USUAL), machine=dataclasses.replace(MACHINE, load=7.5))
+    sentence = "The machine was busy with other work (load 7.5 before the run): repeat it."
+
+    main([str(written(busy, tmp_path)), "--to", str(tmp_path)])
+
+    assert f"**{sentence}**" in (tmp_path / "report.md").read_text()
+    assert sentence in words(tmp_path / "overview-light.svg")
+    assert sentence not in document(record_of(USUAL), [], [])
 
 
 @pytest.mark.parametrize(
