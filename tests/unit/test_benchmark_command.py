@@ -10,12 +10,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from benchmarks.rows import SETTINGS
-from benchmarks.suite.implementations import Implementation, Role, usual_folders
+from benchmarks.suite.implementations import Implementation, Role, find_implementations, usual_folders
 from benchmarks.suite.progress import Progress
 from benchmarks.suite.readings import MeasureFailed
 from benchmarks.suite.record import Failure, Machine, Record, RecordUnreadable, Results
@@ -365,6 +366,42 @@ def test_peers_are_looked_for_at_home_of_who_called_sudo_and_then_in_path(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("status", [0, 2], ids=["has", "has not"])
+def test_the_kernel_is_measured_where_it_has_wireguard(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: int
+) -> None:
+    script(tmp_path / "unshare", f"exit {status}")  # as it ends with what `ip link add` ends with
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+    found = {one.name: one for one in find_implementations()}
+
+    assert ("kernel" in found) == (status == 0)
+    if status == 0:
+        assert found["kernel"].role is Role.KERNEL
+        assert found["kernel"].version == os.uname().release
+
+
+def test_what_is_at_home_goes_before_what_is_in_path_and_wgpyd_is_found_with_both_data_paths(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    newer, older = tmp_path / "go/bin/wireguard", tmp_path / "bin/wireguard-go"
+    script(newer, "\nmod\tgolang.zx2c4.com/wireguard\tv9.9.9\t")
+    script(older, "echo wireguard-go v0.0.1")
+    script(tmp_path / "bin/wgpyd", "echo wgpyd 9.9")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin:/usr/bin")
+    monkeypatch.delenv("SUDO_USER", raising=False)
+
+    found = {one.name: one for one in find_implementations()}
+
+    assert found["wireguard-go"].command == (str(newer), "-f", "{interface}")
+    assert found["wireguard-go"].version == "v9.9.9"
+    assert ("wgpyd-portable" in found) == (find_spec("wgpy._fastpath") is not None)
+    for one in found.values():
+        if one.name == "wgpyd-portable":
+            assert one.command == ("env", "WGPY_DATAPATH=portable", *found["wgpyd"].command)
+
+
 def test_peers_that_cannot_be_had_are_named_and_left_out(tmp_path: Path) -> None:
     nothing = {"HOME": str(tmp_path), "PATH": str(tmp_path), "GOPROXY": "off"}
 
@@ -416,6 +453,12 @@ def benchmarks(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments], cwd=ROOT, capture_output=True, text=True
     )
+
+
+def script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
 
 
 @contextmanager
