@@ -564,8 +564,7 @@ int main(int count, char **arguments)
     }
     tunnel.remote.sin_family = AF_INET;
     tunnel.remote.sin_port = htons(read_port(arguments[4]));
-    if (inet_pton(AF_INET, arguments[3], &tunnel.remote.sin_addr) != 1)
-        fail("%s is no IPv4 address", arguments[3]);
+    tunnel.remote.sin_addr = read_address(arguments[3]);
     tunnel.udp = open_udp(read_port(arguments[2]), 0);
     tunnel.tun = open_tun(arguments[1], &tunnel.joins_udp);
 

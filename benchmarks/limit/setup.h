@@ -4,6 +4,7 @@
 
 #include "../fail.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if.h>
@@ -34,6 +35,8 @@ static int open_tun(const char *name, bool *joins_udp)
     const unsigned offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
     const int tun = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 
+    if (*name == '\0') /* the kernel would choose one */
+        fail("the interface has no name");
     if (strlen(name) >= sizeof request.ifr_name)
         fail("the interface name %s has more than 15 characters", name);
     memcpy(request.ifr_name, name, strlen(name));
@@ -64,6 +67,15 @@ static int open_udp(uint16_t port, int flags)
         setsockopt(udp, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
         fail("cannot enlarge the socket's buffers: %s", strerror(errno));
     return udp;
+}
+
+static struct in_addr read_address(const char *text)
+{
+    struct in_addr address;
+
+    if (inet_pton(AF_INET, text, &address) != 1)
+        fail("%s is no IPv4 address", text);
+    return address;
 }
 
 static uint16_t read_port(const char *text)

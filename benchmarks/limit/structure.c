@@ -5,7 +5,6 @@
  */
 #include "internal.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -64,40 +63,56 @@ static int with_origins(int udp)
     return udp;
 }
 
-int main(int count, char **arguments)
+static bool read_cipher(const char *name)
+{
+    if (strcmp(name, "null") != 0 && strcmp(name, "aead") != 0)
+        fail("%s is no cipher; want null or aead", name);
+    return strcmp(name, "null") == 0;
+}
+
+/* One peer that has all addresses, and a session with it. */
+static void add_peer(struct wgfp_datapath *datapath, const struct wgfp_endpoint *remote)
 {
     static const uint8_t everywhere[16];
-    struct wgfp_session session = {
+    const struct wgfp_session session = {
         .local_index = INDEX, .remote_index = INDEX, .reject_after_time = NEVER,
         .rekey_after_sent_time = NEVER, .rekey_after_received_time = NEVER};
+    uint32_t peer;
+
+    if (wgfp_peer_add(datapath, &peer) != 0 || wgfp_route_set(datapath, peer, everywhere, 4, 0) != 0 ||
+        wgfp_route_set(datapath, peer, everywhere, 16, 0) != 0 || wgfp_keypair_install(datapath, peer, &session) != 0 ||
+        wgfp_keypair_use(datapath, peer, INDEX, 0, 1) != 0)
+        fail("the data path takes no peer");
+    wgfp_peer_set_endpoint(datapath, peer, remote);
+}
+
+int main(int count, char **arguments)
+{
     struct wgfp_endpoint remote = {.size = 4};
-    struct wgfp_queue queue;
+    struct wgfp_queue queue = {.udp6 = -1};
     struct wgfp_settings settings = {
         .queues = &queue, .queue_count = 1, .vnet_header = 1, .staged_bytes = 1 << 20};
     struct wgfp_datapath *datapath;
-    uint32_t peer;
     bool joins_udp;
 
     if (count != 6) {
         fputs(USAGE, stderr);
         return 2;
     }
-    queue = (struct wgfp_queue){open_tun(arguments[1], &joins_udp),
-                                with_origins(open_udp(read_port(arguments[2]), SOCK_NONBLOCK)), -1};
-    settings.offloads = OFFLOAD_TUN_TCP | OFFLOAD_UDP_SEGMENT | (joins_udp ? OFFLOAD_TUN_UDP : 0);
+    const struct in_addr address = read_address(arguments[3]);
+    const bool encrypts_nothing = read_cipher(arguments[5]);
+
+    memcpy(remote.address, &address, sizeof address);
     remote.port = read_port(arguments[4]);
-    if (inet_pton(AF_INET, arguments[3], remote.address) != 1)
-        fail("%s is no IPv4 address", arguments[3]);
+    queue.udp4 = with_origins(open_udp(read_port(arguments[2]), SOCK_NONBLOCK));
+    queue.tun = open_tun(arguments[1], &joins_udp);
+    settings.offloads = OFFLOAD_TUN_TCP | OFFLOAD_UDP_SEGMENT | (joins_udp ? OFFLOAD_TUN_UDP : 0);
     if (wgfp_datapath_new(&datapath, &settings) != 0)
         fail("there is no memory");
-    if (strcmp(arguments[5], "null") == 0)
+    if (encrypts_nothing)
         datapath->aead = &null_kernel;
     wgfp_datapath_set_mtu(datapath, 1420);
-    if (wgfp_peer_add(datapath, &peer) != 0 || wgfp_route_set(datapath, peer, everywhere, 4, 0) != 0 ||
-        wgfp_route_set(datapath, peer, everywhere, 16, 0) != 0 || wgfp_keypair_install(datapath, peer, &session) != 0 ||
-        wgfp_keypair_use(datapath, peer, INDEX, 0, 1) != 0)
-        fail("the data path takes no peer");
-    wgfp_peer_set_endpoint(datapath, peer, &remote);
+    add_peer(datapath, &remote);
     if (wgfp_datapath_start(datapath) != 0)
         fail("cannot start threads");
     for (;;)
