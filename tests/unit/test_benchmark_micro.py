@@ -70,6 +70,7 @@ def micro(*options: str | Path, path: str = os.environ["PATH"]) -> subprocess.Co
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # two compilers' work, and an emulator's
 @needs("cc")
 @pytest.mark.parametrize("names", [
     pytest.param([name for name in EXPECTED if name not in EMULATED], id="timed"),
