@@ -30,6 +30,7 @@ from benchmarks.suite.implementations import (
 )
 from benchmarks.suite.progress import Progress
 from benchmarks.suite.record import Machine, Record, Results
+from benchmarks.suite.remote import Unusable, add_options, read_route
 from benchmarks.suite.rounds import STOPPING, Run, run_rounds, settings_for
 from benchmarks.suite.timetable import Timetable, in_words, rounds_within
 from benchmarks.suite.values import Plan
@@ -64,6 +65,9 @@ def main(arguments: Sequence[str]) -> int:
     except Stopped as stopped:
         _say("Stopped before anything was measured.")
         return 128 + stopped.number
+    except Unusable as error:
+        _say(f"Nothing can be measured: {error}")
+        return 2
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -73,6 +77,9 @@ def _run(options: argparse.Namespace) -> int:
     began = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as folder:
         chosen = _chosen(options, Path(folder), results)
+        if options.route:
+            settings = options.route.settings(settings)
+            chosen = options.route.implementations(chosen, results)
         seconds = options.seconds or STREAM[plan]
         expected = {one.name: seconds_of(settings_for(one, settings), seconds) for one in chosen}
         budget = _budget(options)
@@ -90,6 +97,8 @@ def _run(options: argparse.Namespace) -> int:
             results=results,
         )
         path = options.json or _usual_place(began, record.host)
+        where = options.route or "between two namespaces of this host"
+        _say(f"Measured, {where}:")
         _announce(run, record, sum(expected.values()) * rounds, budget)
         try:
             status = _measure(run, Timetable(budget, expected), results)
@@ -146,7 +155,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--json", metavar="FILE", type=Path, help=f"the record (default: {FOLDER}/DATE-HOST.json)"
     )
+    add_options(parser)
     options = parser.parse_args(arguments)
+    try:
+        options.route = read_route(options)
+    except ValueError as error:
+        parser.error(str(error))
     if options.json and not options.json.parent.is_dir():
         parser.error(f"there is no folder {options.json.parent} to write {options.json.name} to")
     if options.json and options.json.is_dir():
@@ -211,7 +225,6 @@ def _chosen(options: argparse.Namespace, folder: Path, results: Results) -> list
 
 def _announce(run: Run, record: Record, estimate: float, budget: float) -> None:
     """Say what will be measured, by whom, and how long that takes."""
-    _say("Measured, between two namespaces of this host:")
     for setting in run.settings:
         titles = "; ".join(row.title for row in setting.rows)
         _say(textwrap.fill(f"  {setting.name:14} {titles}", WIDTH, subsequent_indent=17 * " "))
