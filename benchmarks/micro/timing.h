@@ -44,12 +44,12 @@ static size_t candidate_count;
 /* Results go here, so that no compiler can leave out what made them. */
 static volatile uint64_t sink;
 
-/* The copy that is returned is to be completed by the caller. */
+/* What is returned is to be given a line by the caller. */
 static struct candidate *candidate_add(const char *column, void (*run)(void *state), void *state)
 {
-    struct candidate *added = &candidates[candidate_count++];
+    struct candidate *added = &candidates[candidate_count];
 
-    if (candidate_count > MOST_CANDIDATES)
+    if (candidate_count++ == MOST_CANDIDATES)
         fail("there are more than %d candidates", (int)MOST_CANDIDATES);
     *added = (struct candidate){.column = column, .run = run, .state = state, .each = 1};
     return added;
