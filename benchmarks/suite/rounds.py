@@ -94,8 +94,9 @@ class Turn:
 
     def add(self, row: Row[Any], samples: Mapping[str, float]) -> None:
         """Keep a row's samples, of those measures that the implementation can have."""
-        for measure in samples.keys() & _measures(row, self.implementation):
-            self.samples.setdefault(measure, {})[self.round] = samples[measure]
+        for measure in _measures(row, self.implementation):
+            if measure in samples:
+                self.samples.setdefault(measure, {})[self.round] = samples[measure]
 
 
 def turned(things: Sequence[_T], number: int) -> list[_T]:
@@ -211,10 +212,10 @@ def _fits(row: Row[Any], implementation: Implementation) -> bool:
     return (row.rulers or implementation.is_daemon) and bool(_measures(row, implementation))
 
 
-def _measures(row: Row[Any], implementation: Implementation) -> set[str]:
+def _measures(row: Row[Any], implementation: Implementation) -> list[str]:
     """Return the names of the measures that an implementation can have."""
     in_kernel = implementation.role is Role.KERNEL
-    return {measure.name for measure in row.measures if not (in_kernel and measure.of_process)}
+    return [measure.name for measure in row.measures if not (in_kernel and measure.of_process)]
 
 
 def _reason(error: Exception, daemons: Sequence[Daemon]) -> str:

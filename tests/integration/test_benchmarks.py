@@ -3,6 +3,8 @@
 left: wgpyd, wireguard-go, one that is broken, the limit ==== right: the same
 """
 
+import io
+import math
 import os
 import shutil
 import signal
@@ -15,8 +17,13 @@ from pathlib import Path
 import pytest
 
 from benchmarks.compiler import build
+from benchmarks.rows import read_rows
 from benchmarks.rows.flood import FASTPATH, SOURCES
-from benchmarks.suite.record import Record
+from benchmarks.suite.implementations import Implementation, Role
+from benchmarks.suite.progress import Progress
+from benchmarks.suite.record import Record, Results
+from benchmarks.suite.rounds import Run, run_rounds
+from benchmarks.suite.timetable import Timetable
 from tests.integration.hosts import Lab, eventually
 from wgpy.engine.cookie import CookieChecker
 from wgpy.engine.messages import HandshakeInitiation, decode
@@ -107,6 +114,21 @@ def test_one_that_hangs_and_one_that_crashes_are_named_and_the_rest_goes_on(tmp_
     assert not results.taken("crashing", "tcp_1")
     assert set(results.samples["limit"]["tcp_1"]) == {1, 2, 3}
     assert running.returncode == 1
+
+
+def test_the_kernels_is_configured_as_others_and_has_no_figures_of_a_process(tmp_path: Path) -> None:
+    # Where no kernel has it: an interface that outlives the command that made it, as the kernel's does.
+    command = ("sh", "-c", "wireguard-go {interface} && exec sleep infinity")
+    kernel = Implementation("kernel", Role.KERNEL, command)
+    results, said = Results(), io.StringIO()
+    settings = read_rows("tcp1,memory,outside6")
+
+    run = Run([kernel], settings, rounds=1, seconds=1)
+    run_rounds(run, Timetable(math.inf, {"kernel": 1}), results, Progress(1, said))
+
+    assert results.failures == [], said.getvalue()
+    assert results.samples["kernel"].keys() >= {"tcp_1", "cpu_host"}
+    assert results.samples["kernel"].keys().isdisjoint({"cpu_daemons", "memory", "tcp_outside6"})
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
