@@ -5,13 +5,19 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from benchmarks.rows.flood import JUNK, VALID
+from benchmarks.rows.handshakes import HANDSHAKES
 from benchmarks.rows.hub import HUB
 from benchmarks.rows.lossy import LOSSY
+from benchmarks.rows.recovery import RECOVERY
+from benchmarks.rows.rest import REST
+from benchmarks.rows.scale import CROWDS
 from benchmarks.rows.tunnel import TUNNEL, TUNNEL6
 from benchmarks.suite.values import Measure, Plan, Row, Setting
 
 # Rest before load, what is compared with one stream beside it, and the harshest load last.
-SETTINGS: Final[tuple[Setting[Any], ...]] = (TUNNEL, TUNNEL6, LOSSY, HUB, JUNK, VALID)
+SETTINGS: Final[tuple[Setting[Any], ...]] = (
+    REST, TUNNEL, TUNNEL6, LOSSY, RECOVERY, HANDSHAKES, *CROWDS, HUB, JUNK, VALID,
+)  # fmt: skip
 
 
 def rows_of(plan: Plan) -> list[Setting[Any]]:

@@ -1,0 +1,95 @@
+"""How many handshakes a second a responder completes.
+
+left eth0 -------- veth -------- eth0 right
+1,000 initiators                 wg0, of whom each is a peer
+"""
+
+import base64
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.rows import initiators
+from benchmarks.rows.daemons import ask
+from benchmarks.suite.namespaces import INTERFACE, OUTSIDE, PORT, join
+from benchmarks.suite.readings import MeasureFailed
+from benchmarks.suite.rounds import Turn
+from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
+from tests.integration.hosts import Host
+from tests.integration.peers import key_pair
+from wgpy.engine.crypto import dh_public
+
+INITIATORS: Final = 1_000
+WITHIN: Final = 10.0  # seconds to take a configuration in
+PATIENCE: Final = 60.0  # seconds
+ENOUGH: Final = 0.99  # of all messages have to be answered
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """A responder who knows all initiators; their keys are in a file of the left host."""
+
+    left: Host
+    right: Host
+    public_key: bytes
+    keys: str
+
+
+def busy(turn: Turn, number: int = INITIATORS) -> Busy:
+    """Make a responder that so many initiators are peers of."""
+    left, right = turn.host("left"), turn.host("right")
+    join(left, right)
+    turn.start_daemon(right)
+    private, public = key_pair()
+    key = right.write("/run/private.key", private)
+    right.run("wg", "set", INTERFACE, "listen-port", str(PORT), "private-key", key)
+    right.run("ip", "link", "set", INTERFACE, "up")
+    private_keys = [os.urandom(32) for _ in range(number)]
+    # Some answer a peer only where they were told that it is.
+    peers = "".join(
+        f"public_key={dh_public(key).hex()}\nendpoint={OUTSIDE[0]}:{initiators.FIRST_PORT + place}\n"
+        for place, key in enumerate(private_keys)
+    )
+    ask(right, f"set=1\n{peers}\n", WITHIN)
+    keys = left.write("/run/initiators", "\n".join(key.hex() for key in private_keys))
+    return Busy(left, right, base64.b64decode(public), keys)
+
+
+def measure(hosts: Busy, _seconds: float) -> Samples:
+    """Raises MeasureFailed, also if too few messages were answered."""
+    words = (hosts.keys, hosts.public_key.hex(), OUTSIDE[1], str(PORT))
+    outcome = read_outcome(
+        hosts.left.attempt(sys.executable, initiators.__file__, *words, timeout=PATIENCE).output
+    )
+    if outcome.answered < outcome.asked * ENOUGH:
+        raise MeasureFailed(f"{outcome.answered:,} of {outcome.asked:,} handshakes were answered")
+    return {"handshakes": outcome.answered / outcome.seconds}
+
+
+def read_outcome(text: str) -> initiators.Outcome:
+    """Read what the initiators printed. Raises MeasureFailed."""
+    try:
+        return initiators.Outcome(**json.loads(text))
+    except (json.JSONDecodeError, TypeError):
+        raise MeasureFailed(f"the initiators said: {text.strip() or 'nothing'}") from None
+
+
+HANDSHAKES: Final = Setting(
+    "handshakes",
+    busy,
+    (
+        Row(
+            "handshakes",
+            "handshakes",
+            (Measure("handshakes", "handshakes as responder", "1/s", more_is_better=True),),
+            measure,
+            Plan.DEFAULT,
+            streams=0,
+            seconds=3,
+            rulers=False,
+        ),
+    ),
+    seconds=1,
+)
