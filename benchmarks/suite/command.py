@@ -11,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -301,7 +302,8 @@ def _give_back(path: Path) -> None:
     """Have what root made belong to whoever called sudo."""
     user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
     if user and group and (path.is_file() or path.is_dir()):
-        os.chown(path, int(user), int(group))
+        with suppress(OSError):  # not every file system lets root do so
+            os.chown(path, int(user), int(group))
 
 
 def _say(sentence: str) -> None:
