@@ -8,12 +8,13 @@ import itertools
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Polygon, Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Polygon, Rectangle
 from matplotlib.textpath import text_to_path
 
 from benchmarks.report.figures import Figure, figures, number, wrong
@@ -100,7 +101,7 @@ class _Panel:
         if figure.median > self.value:
             x, low, high = self.end - 12, middle + BAR / 2 + 1, middle - BAR / 2 - 1
             gap = [(x, low), (x + 4, low), (x + 8, high), (x + 4, high)]
-            self.axes.add_patch(Polygon(gap, color=self.theme.page, linewidth=0, zorder=3))
+            self._add(Polygon(gap, color=self.theme.page, linewidth=0, zorder=3))
             return
         least, most = self._x(figure.least), self._x(figure.most)
         for colour_, width in ((self.theme.page, 3), (self.theme.whisker, 1)):
@@ -112,8 +113,8 @@ class _Panel:
         """Draw the median as a dashed line, named below, and the spread as a band."""
         top, bottom, colour = self.top - 3, self.top + rows * ROW + 3, self.theme.limit
         least, x, most = self._x(figure.least), self._x(figure.median), self._x(figure.most)
-        self._fill((least, top), most - least, bottom - top, colour, alpha=0.16)
-        self._line((x, x), (top, bottom), colour, width=1.5, dashes=(3, 2))
+        self._fill((least, top), most - least, bottom - top, colour, alpha=0.16, order=1)
+        self._line((x, x), (top, bottom), colour, width=1.5, dashed=True)
         text = f"limit {number(figure.median)}"
         half = width_of(text, SMALL) / 2
         x = min(max(x, self.left + half), self.right - half)
@@ -139,17 +140,31 @@ class _Panel:
         *,
         width: float = 1,
         order: int = 3,
-        **more: Any,
+        dashed: bool = False,
     ) -> None:
-        style = {"solid_capstyle": "butt", "dash_capstyle": "butt", "zorder": order, **more}
-        self.axes.plot(x, y, color=colour, linewidth=width * PIXEL, **style)
+        line = Line2D(x, y, color=colour, linewidth=width * PIXEL, zorder=order)
+        if dashed:
+            line.set_dashes((3, 2))
+        line.set_solid_capstyle("butt")
+        line.set_clip_on(False)
+        self.axes.add_line(line)
 
     def _fill(
-        self, corner: tuple[float, float], width: float, height: float, colour: str, alpha: float = 1
+        self,
+        corner: tuple[float, float],
+        width: float,
+        height: float,
+        colour: str,
+        *,
+        alpha: float = 1,
+        order: int = 2,
     ) -> None:
-        self.axes.add_patch(
-            Rectangle(corner, width, height, color=colour, linewidth=0, alpha=alpha, zorder=2)
-        )
+        shape = Rectangle(corner, width, height, color=colour, linewidth=0, alpha=alpha, zorder=order)
+        self._add(shape)
+
+    def _add(self, shape: Patch) -> None:
+        shape.set_clip_on(False)
+        self.axes.add_patch(shape)
 
 
 @dataclass(slots=True)
