@@ -52,7 +52,7 @@ def test_every_measure_has_a_name_of_its_own() -> None:
 
 
 def test_a_row_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(ValueError, match="no row tcp9; want some of ping,"):
+    with pytest.raises(ValueError, match="no row tcp9; want some of start,"):
         read_rows("tcp1,tcp9")
 
 
