@@ -317,8 +317,8 @@ def _start_daemon(turn: Turn, end: ReachedEnd, remote: str) -> ReachedProcess:
     turn.daemons.append(daemon)
 
     def is_ready() -> bool:
-        # Not by `wg` at first, which removes a socket that does not listen yet.
-        if turn.implementation.is_daemon and SOCKET not in end.run("ss", "-Hlx"):
+        # Not by `wg` at first: it removes a socket that does not listen yet. One may be renamed later.
+        if turn.implementation.is_daemon and Path(SOCKET).name not in end.run("ss", "-Hlx"):
             return False
         return end.attempt("wg", "show", INTERFACE).status == 0
 
