@@ -1,7 +1,7 @@
 """Who may import whom, read from the source.
 
-The engine and the portable data path are sans-IO: no sockets, no clock, no randomness of their own.
-The two know only each other's values, and `interface` is the one place that joins them. The mesh is values, too.
+The engine, the portable data path and the mesh are sans-IO: no sockets, no clock, no randomness of their own.
+The first two know only each other's values, and `interface` is the one place that joins them.
 """
 
 import ast

@@ -117,7 +117,7 @@ def test_what_cannot_be_measured_is_refused_with_the_reason(options: list[str], 
 
 @pytest.mark.parametrize("compiler", [pytest.param(name, marks=needs(name)) for name in ("gcc", "clang")])
 def test_the_programs_have_no_warnings(compiler: str) -> None:
-    command = [compiler, *STRICT, "-I", ROOT / "wgpy/fastpath", *MICRO.glob("*.c")]
+    command = [compiler, *STRICT, "-I", str(ROOT / "wgpy/fastpath"), *map(str, MICRO.glob("*.c"))]
 
     done = subprocess.run(command, capture_output=True, text=True)
 
