@@ -85,6 +85,7 @@ def _machine(record: Record) -> list[str]:
     return [
         f"- {machine.processor}, {cores}, {machine.memory / 1024:,.1f} GiB of memory",
         f"- {machine.system}, Linux {machine.kernel}, Python {machine.python}",
+        *([f"- congestion control of TCP: {machine.congestion}"] if machine.congestion else []),
         f"- {_day(record)} UTC, load {machine.load:.2f} before it began",
         f"- plan {record.plan}, {rounds}, streams of {record.seconds:g} s; both ends on this machine",
     ]

@@ -53,7 +53,10 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a run was measured on. memory: MiB; virtual: whether below a hypervisor; load: before the run."""
+    """What a run was measured on.
+
+    memory: MiB; virtual: whether below a hypervisor; load: before the run; congestion: how TCP controls it.
+    """
 
     processor: str
     processors: int
@@ -63,6 +66,7 @@ class Machine:
     system: str
     python: str
     load: float
+    congestion: str = ""
 
     @classmethod
     def here(cls) -> "Machine":
@@ -79,6 +83,7 @@ class Machine:
             system=_system(),
             python=platform.python_version(),
             load=os.getloadavg()[0],
+            congestion=Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
         )
 
 
