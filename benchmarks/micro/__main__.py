@@ -47,7 +47,13 @@ PARTS: Final = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.json:
+        try:
+            options.json.touch()  # what takes minutes is not to be lost in the end
+        except OSError as error:
+            parser.error(f"{options.json} cannot be written: {error.strerror}")
     chosen = [part for part in PARTS if not options.parts or part.name in options.parts]
     rounds = QUICK_ROUNDS if options.quick else options.rounds
     tables: dict[str, Table] = {}
@@ -94,4 +100,7 @@ def _rounds(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Interrupted; the tables above are whole.")
