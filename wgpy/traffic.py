@@ -12,7 +12,6 @@ from typing import Final, Protocol
 from wgpy.datapath import DataPath
 from wgpy.datapath.native import NativeDataPath, Queue
 from wgpy.datapath.native import Offload as DataPathOffload
-from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.constants import MAX_STAGED_BYTES, SMALL_STAGED_BYTES
 from wgpy.engine.endpoint import Endpoint
 from wgpy.engine.errors import DropReason
@@ -81,6 +80,9 @@ class PortableTraffic:
                 f"{packets.name} was opened with IFF_VNET_HDR, which only the data path in C understands: "
                 "open it without, or build that"
             )
+        # It needs OpenSSL, which is a fifth of the memory of a daemon that can do without.
+        from wgpy.datapath.portable import PortableDataPath  # noqa: PLC0415
+
         self.datapath = PortableDataPath(staged_bytes=_staged_bytes(settings))
         self._packets = packets
         self._sockets = sockets.all()

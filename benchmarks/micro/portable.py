@@ -7,6 +7,8 @@ from struct import pack
 from time import perf_counter_ns
 from typing import Final
 
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
 from benchmarks.micro.table import Table
 from benchmarks.micro.timing import Candidate, take_turns
 from wgpy.datapath.allowedips import AllowedIPs
@@ -21,7 +23,7 @@ from wgpy.engine.actions import (
     UseKeypair,
 )
 from wgpy.engine.constants import SECOND
-from wgpy.engine.crypto import ChaCha20Poly1305, nonce
+from wgpy.engine.crypto import nonce
 from wgpy.engine.endpoint import Endpoint
 
 PACKETS: Final = 200  # in a turn: about one wake-up's worth of a busy driver

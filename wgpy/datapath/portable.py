@@ -8,6 +8,9 @@ from collections import Counter, deque
 from copy import copy
 from typing import Final, NamedTuple, assert_never
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
 from wgpy.engine.actions import (
     AddPeer,
     ClearSource,
@@ -41,7 +44,7 @@ from wgpy.engine.constants import (
     TRANSPORT_HEADER_SIZE,
     TRANSPORT_OVERHEAD,
 )
-from wgpy.engine.crypto import ChaCha20Poly1305, InvalidTag, nonce
+from wgpy.engine.crypto import nonce
 from wgpy.engine.endpoint import Endpoint
 from wgpy.engine.errors import DropReason
 from wgpy.engine.events import (

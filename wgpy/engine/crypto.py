@@ -1,17 +1,18 @@
-"""The primitives of WireGuard by the names of whitepaper 5.4, over `cryptography`, `pynacl` and `hashlib`.
+"""The primitives of WireGuard by the names of whitepaper 5.4, over `pynacl` and `hashlib`.
 
 Law: nothing here keeps state, and failure is `InvalidTag` or `LowOrderKey`, never a bool.
-X25519 and XChaCha20-Poly1305 are libsodium's (it takes raw bytes, so no key object is made per call);
-ChaCha20-Poly1305 is OpenSSL's.
+libsodium takes raw bytes, so no key object is made per call. OpenSSL is faster with whole packets, but where
+those are moved in C, it would be a fifth of a daemon's memory for nothing.
 """
 
 from hashlib import blake2s
 from hmac import compare_digest
 from struct import Struct
+from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from nacl.bindings import (
+    crypto_aead_chacha20poly1305_ietf_decrypt,
+    crypto_aead_chacha20poly1305_ietf_encrypt,
     crypto_aead_xchacha20poly1305_ietf_decrypt,
     crypto_aead_xchacha20poly1305_ietf_encrypt,
     crypto_scalarmult,
@@ -19,7 +20,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
-try:  # the wrapper around it takes twice as long as the cipher, and cookies are given while a flood lasts
+try:  # the wrapper around it takes twice as long as the cipher, and there may be a flood of handshakes
     from nacl._sodium import ffi as _ffi  # type: ignore[import-not-found]
     from nacl._sodium import lib as _sodium
 except ImportError:  # pynacl has it elsewhere now
@@ -28,7 +29,6 @@ except ImportError:  # pynacl has it elsewhere now
 from .constants import COOKIE_NONCE_LENGTH, HASH_LENGTH, KEY_LENGTH, MAC_LENGTH, TAG_LENGTH
 
 __all__ = [
-    "ChaCha20Poly1305",
     "InvalidTag",
     "LowOrderKey",
     "aead_open",
@@ -52,6 +52,10 @@ _BLOCK = 64  # BLAKE2s
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 _pack_nonce = Struct("<4xQ").pack
+
+
+class InvalidTag(Exception):
+    """What was to be opened is not what was sealed with this key, nonce and authenticated data."""
 
 
 class LowOrderKey(ValueError):
@@ -123,25 +127,31 @@ def nonce(counter: int) -> bytes:
 
 def aead_seal(key: bytes, counter: int, plaintext: bytes, authenticated: bytes) -> bytes:
     """AEAD: ChaCha20-Poly1305, ciphertext with its 16-byte tag. RFC 8439."""
-    return ChaCha20Poly1305(key).encrypt(_pack_nonce(counter), plaintext, authenticated)
+    if _sodium is None:
+        return crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, authenticated, _pack_nonce(counter), key)
+    seal = _sodium.crypto_aead_chacha20poly1305_ietf_encrypt
+    return _sealed(seal, key, _pack_nonce(counter), plaintext, authenticated)
 
 
 def aead_open(key: bytes, counter: int, ciphertext: bytes, authenticated: bytes) -> bytes:
     """The plaintext of `aead_seal`. Raises InvalidTag."""
-    return ChaCha20Poly1305(key).decrypt(_pack_nonce(counter), ciphertext, authenticated)
+    if _sodium is not None:
+        open_ = _sodium.crypto_aead_chacha20poly1305_ietf_decrypt
+        return _opened(open_, key, _pack_nonce(counter), ciphertext, authenticated)
+    try:
+        return crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, authenticated, _pack_nonce(counter), key)
+    except CryptoError as error:
+        raise InvalidTag from error
 
 
 def xaead_seal(key: bytes, nonce24: bytes, plaintext: bytes, authenticated: bytes) -> bytes:
     """XAEAD: XChaCha20-Poly1305, with a 24-byte nonce."""
-    if len(key) != KEY_LENGTH or len(nonce24) != COOKIE_NONCE_LENGTH:
-        raise ValueError(f"want a key of {KEY_LENGTH} bytes and a nonce of {COOKIE_NONCE_LENGTH}")
+    if len(nonce24) != COOKIE_NONCE_LENGTH:
+        raise ValueError(f"want a nonce of {COOKIE_NONCE_LENGTH} bytes")
     if _sodium is None:
         return crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, authenticated, nonce24, key)
-    sealed, null = _ffi.new("unsigned char[]", len(plaintext) + TAG_LENGTH), _ffi.NULL
-    _sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(
-        sealed, null, plaintext, len(plaintext), authenticated, len(authenticated), null, nonce24, key
-    )
-    return bytes(_ffi.buffer(sealed))
+    seal = _sodium.crypto_aead_xchacha20poly1305_ietf_encrypt
+    return _sealed(seal, key, nonce24, plaintext, authenticated)
 
 
 def xaead_open(key: bytes, nonce24: bytes, ciphertext: bytes, authenticated: bytes) -> bytes:
@@ -150,6 +160,30 @@ def xaead_open(key: bytes, nonce24: bytes, ciphertext: bytes, authenticated: byt
         return crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, authenticated, nonce24, key)
     except CryptoError as error:
         raise InvalidTag from error
+
+
+def _sealed(seal: Any, key: bytes, nonce_: bytes, plaintext: bytes, authenticated: bytes) -> bytes:
+    """Call a function of libsodium's. nonce_: as long as that takes."""
+    _check_key(key)
+    sealed, null = _ffi.new("unsigned char[]", len(plaintext) + TAG_LENGTH), _ffi.NULL
+    seal(sealed, null, plaintext, len(plaintext), authenticated, len(authenticated), null, nonce_, key)
+    return bytes(_ffi.buffer(sealed))
+
+
+def _opened(open_: Any, key: bytes, nonce_: bytes, ciphertext: bytes, authenticated: bytes) -> bytes:
+    """Call a function of libsodium's. Raises InvalidTag."""
+    _check_key(key)
+    length, null = len(ciphertext) - TAG_LENGTH, _ffi.NULL
+    opened = _ffi.new("unsigned char[]", max(length, 0))
+    ends = (len(ciphertext), authenticated, len(authenticated), nonce_, key)
+    if length < 0 or open_(opened, null, null, ciphertext, *ends) != 0:
+        raise InvalidTag
+    return bytes(_ffi.buffer(opened))
+
+
+def _check_key(key: bytes) -> None:
+    if len(key) != KEY_LENGTH:
+        raise ValueError(f"want a key of {KEY_LENGTH} bytes")
 
 
 assert KEY_LENGTH <= _BLOCK
