@@ -38,6 +38,7 @@ _IFF_TUN: Final = 0x0001
 _IFF_MULTI_QUEUE: Final = 0x0100
 _IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
+_IFF_TUN_EXCL: Final = 0x8000
 _IFREQ_FLAGS: Final = struct.Struct("16sH22x")
 _TUNSETOFFLOAD: Final = 0x400454D0
 _TUNSETVNETHDRSZ: Final = 0x400454D8
@@ -139,13 +140,14 @@ class Tun:
     def open(cls, name: str, *, vnet_header: bool = False, queues: int = 1) -> "Tun":
         """Make an interface of this name, or attach to a persistent one that is free.
 
-        Raises OSError, and ValueError for a name that cannot be.
+        queues: more than one only of an interface that is made, since the kernel would share out one
+        that is in use. Raises OSError, and ValueError for a name that cannot be.
         """
         check_name(name)
         flags = _IFF_TUN | _IFF_NO_PI
         flags |= _IFF_VNET_HDR if vnet_header else 0
         flags |= _IFF_MULTI_QUEUE if queues > 1 else 0
-        tun = cls(_open(name, flags))
+        tun = cls(_open(name, flags | _IFF_TUN_EXCL if queues > 1 else flags))
         try:
             for _ in range(queues - 1):
                 tun._add_queue(flags)

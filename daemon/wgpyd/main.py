@@ -131,9 +131,9 @@ def _open_tun(name: str, settings: Settings) -> Tun:
         try:
             return Tun.open(name, vnet_header=vnet_header, queues=queues)
         except OSError as error:
-            if settings.workers or error.errno != EINVAL:
+            if settings.workers or queues == 1 or error.errno != EBUSY:
                 raise
-            return Tun.open(name, vnet_header=vnet_header)  # a persistent one may have a single queue
+            return Tun.open(name, vnet_header=vnet_header)  # it may be a persistent one that is free
     except OSError as error:
         raise StartError(_why_no_tun(name, error)) from None
 

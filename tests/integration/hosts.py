@@ -227,6 +227,11 @@ class Host:
         return ["nsenter", f"--target={self._pid}", "--net", "--mount", "--pid", "--", *command]
 
 
+def heed_interrupts() -> None:
+    """For a child: undo what a shell does to jobs in the background, these tests among them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _die_with_parent() -> None:
     """Have the kernel kill this process when the one that forked it ends, however it ends."""
     import ctypes

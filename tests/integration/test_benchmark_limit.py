@@ -48,6 +48,9 @@ WRONG = (
 )
 
 
+pytestmark = pytest.mark.xdist_group("rulers")  # which take a while to build, so once
+
+
 @dataclass(frozen=True, slots=True)
 class Ends:
     """Two hosts with a ruler between them."""
@@ -142,13 +145,12 @@ def test_a_port_that_is_taken_is_said(ends: Ends, programs: dict[str, Path]) -> 
     assert "cannot listen on UDP port 51820: Address already in use" in done.output
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_rulers_build_without_warnings(compiler: str, name: str, tmp_path: Path) -> None:
-    if shutil.which(compiler) is None:
-        pytest.skip(f"this host lacks {compiler}")
+def test_another_compiler_has_no_warnings_either(name: str, tmp_path: Path) -> None:
+    if shutil.which("clang") is None:
+        pytest.skip("this host lacks clang")
 
-    build(tmp_path / name, SOURCES[name], *STRICT, compiler=compiler)
+    build(tmp_path / name, SOURCES[name], *STRICT, compiler="clang")
 
 
 # -- No daemon can be switched to it ---------------------------------------------------------------

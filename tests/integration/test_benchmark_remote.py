@@ -18,7 +18,7 @@ import pytest
 from benchmarks.suite.namespaces import INSIDE, INTERFACE, PORT
 from benchmarks.suite.record import Record
 from benchmarks.suite.remote import FOLDER, SOCKET
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually, heed_interrupts
 
 ROOT = Path(__file__).parents[2]
 ADDRESSES = {"here": "192.0.2.1", "there": "192.0.2.2"}
@@ -46,6 +46,7 @@ class Two:
              "--remote", " ".join(there), "--here", ADDRESSES["here"], "--there", ADDRESSES["there"],
              "--json", str(self.record), *options],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            preexec_fn=heed_interrupts,
         )  # fmt: skip
         self.running.append(popen)
         return popen

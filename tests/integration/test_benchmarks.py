@@ -24,7 +24,7 @@ from benchmarks.suite.progress import Progress
 from benchmarks.suite.record import Record, Results
 from benchmarks.suite.rounds import Run, run_rounds
 from benchmarks.suite.timetable import Timetable
-from tests.integration.hosts import Lab, eventually
+from tests.integration.hosts import Lab, eventually, heed_interrupts
 from wgpy.engine.cookie import CookieChecker
 from wgpy.engine.messages import HandshakeInitiation, decode
 
@@ -54,6 +54,7 @@ def benchmark(mark: Path, *options: str | Path) -> subprocess.Popen[str]:
         [sys.executable, "-m", "benchmarks", "--quick", *options],
         cwd=ROOT, env={**os.environ, "TMPDIR": str(mark)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=heed_interrupts,
     )  # fmt: skip
 
 
@@ -203,15 +204,17 @@ def test_a_hub_is_measured_with_all_its_peers(tmp_path: Path) -> None:
     assert 0 < samples["hub_cpu"] < samples["hub_cpu_all"]
 
 
-def test_a_flood_is_measured_by_what_it_leaves_of_streams_and_handshakes(tmp_path: Path) -> None:
+def test_a_flood_is_measured_by_what_it_leaves_of_streams_and_handshakes(
+    tmp_path: Path, program: str
+) -> None:
     record = tmp_path / "record.json"
-    names = ("--implementations", "wireguard-go", "--rows", "junk,valid", "--json", record)
+    names = ("--implementations", "wgpyd", "--impl", f"wgpyd={program} -f", "--rows", "junk,valid")
 
-    running = benchmark(tmp_path, *names)
+    running = benchmark(tmp_path, *names, "--json", record)
     _, progress = running.communicate(timeout=100)
 
     assert running.returncode == 0, progress
-    samples = only_samples(record, "wireguard-go")
+    samples = only_samples(record, "wgpyd")
     assert all(samples[name] > 0 for name in ("tcp_calm", "tcp_closed", "tcp_junk"))
     assert 0 < samples["handshake_flooded"] <= 16
     assert all(0 < samples[name] <= 210 for name in ("rate_closed", "rate_junk", "rate_valid"))
