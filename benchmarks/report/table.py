@@ -137,7 +137,7 @@ def _against(
             against.append("-")
         else:
             times = ratio(found[ours], found[other])
-            against.append(f"{times} {other}" if role is Role.PEER else times)
+            against.append(f"{times} {other}" if role is Role.PEER and times != "-" else times)
     return against
 
 
