@@ -3,23 +3,31 @@
 left wg0 ==== wg0 right
 """
 
+import re
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from benchmarks.rows import initiators
+from benchmarks.rows.daemons import launch, until_ready
 from benchmarks.rows.handshakes import busy, read_outcome
+from benchmarks.rows.recovery import RECOVERY
+from benchmarks.rows.rest import context_switches, switched
 from benchmarks.rows.scale import CROWDS
 from benchmarks.suite.implementations import Implementation, Role
-from benchmarks.suite.namespaces import INTERFACE, OUTSIDE, PORT
+from benchmarks.suite.namespaces import INSIDE, INTERFACE, OUTSIDE, PORT, tunnel
 from benchmarks.suite.rounds import Turn
+from benchmarks.suite.tools import pings
 from tests.integration.hosts import Lab
 
 
 @pytest.fixture
 def turn(lab: Lab, program: str, tmp_path: Path) -> Turn:
-    daemon = Implementation("wgpyd", Role.OURS, (program, "-f", "{interface}"))
+    command = ("env", "LOG_LEVEL=debug", program, "-f", "{interface}")
+    daemon = Implementation("wgpyd", Role.OURS, command)
     return Turn(daemon, lab, 1, {}, tmp_path)
 
 
@@ -40,3 +48,48 @@ def test_a_crowd_is_as_large_as_it_says(turn: Turn) -> None:
     hosts = CROWDS[1].build(turn)
 
     assert len(hosts.right.run("wg", "show", INTERFACE, "peers").splitlines()) == 100 + 1
+
+
+def test_a_daemon_is_ready_when_its_log_says_that_it_serves(turn: Turn) -> None:
+    host = turn.host("left")
+    began, by_the_wall = time.monotonic(), time.time()
+    daemon = launch(turn, host)
+
+    took = until_ready(host, daemon, began)
+
+    daemon.kill()
+    said = re.search(r"(\S+ \S+),(\d+) serving at", daemon.wait().output)
+    assert said is not None
+    serving = datetime.fromisoformat(said[1]).timestamp() + int(said[2]) / 1000 - by_the_wall
+    assert serving - 0.05 <= took < serving + 3  # the answer may have to wait for a busy host
+
+
+def test_threads_leave_a_processor_as_often_as_the_scheduler_says_that_they_had_one(turn: Turn) -> None:
+    made = tunnel(turn)
+    pid = made.daemons[0].pid
+    if not Path(f"/proc/{pid}/schedstat").exists():
+        pytest.skip("this kernel keeps no statistics of its scheduler")
+    before = context_switches(pid), turns_on_a_processor(pid)
+
+    pings(made.left, INSIDE[1], 300)
+
+    left = switched(before[0], context_switches(pid))
+    had = switched(before[1], turns_on_a_processor(pid))
+    assert left > 300, "each ping and each answer wakes one"
+    assert left == pytest.approx(had, rel=0.1, abs=20)
+
+
+def turns_on_a_processor(pid: int) -> dict[str, int]:
+    """The third number of each thread's schedstat; sched-stats in the kernel's documentation."""
+    tasks = Path(f"/proc/{pid}/task").glob("*")
+    return {task.name: int((task / "schedstat").read_text().split()[2]) for task in tasks}
+
+
+def test_an_interruption_ends_with_the_handshake_that_wg_shows(turn: Turn) -> None:
+    mortal = RECOVERY.build(turn)
+    began = time.time()
+
+    took = mortal.interruption(right_speaks=True)
+
+    shown = mortal.left.run("wg", "show", INTERFACE, "latest-handshakes").split()[1]
+    assert began - 1 <= int(shown) <= began + took + 1  # it shows whole seconds
