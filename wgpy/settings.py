@@ -3,7 +3,6 @@
 Every variable has its default where it is empty or not set.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Final
 from wgpy.datapath import native
 
 MAX_WORKERS: Final = 16
-USUAL_WORKERS: Final = 4  # at most, if nothing is said: more was never measured to give more
 # A tunnel is in the middle of its traffic. If it goes before who fills it and who empties it, queues stay
 # short and what is in them is still in the cache: on two busy processors a tenth more throughput.
 DEFAULT_NICE: Final = -15
@@ -33,23 +31,19 @@ class Offload(Enum):
 class Settings:
     """native: by threads in C, else in Python; small: take less memory.
 
-    workers: pairs of threads, of C; 0 for as many as there are processors, up to USUAL_WORKERS.
+    workers: pairs of threads, of C.
     nice: of these threads, as in nice(2). They have that of who calls `Interface.start`; wgpyd sees to it.
     """
 
     native: bool
     offloads: frozenset[Offload] = frozenset(Offload)
     small: bool = False
-    workers: int = 0
+    workers: int = 1
     nice: int = DEFAULT_NICE
 
     def queues(self) -> int:
         """How many queues of a TUN to ask for."""
-        if not self.native:
-            return 1
-        if self.workers:
-            return self.workers
-        return 1 if self.small else min(len(os.sched_getaffinity(0)), USUAL_WORKERS)
+        return self.workers if self.native else 1
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -103,7 +97,7 @@ def _small(choice: str) -> bool:
 
 def _workers(choice: str) -> int:
     if not choice:
-        return 0
+        return 1
     if choice.isascii() and choice.isdigit() and 1 <= int(choice[:3]) <= MAX_WORKERS:
         return int(choice)
     raise ValueError(f"WGPY_WORKERS is `{choice}`, want a number from 1 to {MAX_WORKERS}")

@@ -126,14 +126,8 @@ def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
 
 
 def _open_tun(name: str, settings: Settings) -> Tun:
-    vnet_header, queues = bool(tun_offloads(settings)), settings.queues()
     try:
-        try:
-            return Tun.open(name, vnet_header=vnet_header, queues=queues)
-        except OSError as error:
-            if settings.workers or queues == 1 or error.errno != EBUSY:
-                raise
-            return Tun.open(name, vnet_header=vnet_header)  # it may be a persistent one that is free
+        return Tun.open(name, vnet_header=bool(tun_offloads(settings)), queues=settings.queues())
     except OSError as error:
         raise StartError(_why_no_tun(name, error)) from None
 

@@ -42,7 +42,7 @@ options:
   --offload=all|none|LIST     what the kernel may do for many packets at once: some of
                               checksum,tso,uso,gso,gro; without what a kernel does wrongly
   --memory=normal|small       take less memory, for hosts that have little
-  --workers=N                 pairs of threads, 1 to 16; by default as many as there are processors, up to 4
+  --workers=N                 pairs of threads, 1 (the default) to 16: for many peers on many processors
   --nice=N                    their priority, as of nice(1), -15 by default: packets go before who makes them
   --version                   print the version
   -h, --help                  print this text

@@ -1,7 +1,5 @@
 """How the environment chooses the way packets are moved."""
 
-import os
-
 import pytest
 
 from wgpy.datapath import native
@@ -13,7 +11,7 @@ needs_native = pytest.mark.skipif(not native.available(), reason="the C data pat
 
 
 def test_by_default_packets_pass_through_c_where_it_was_built_with_all_offloads() -> None:
-    assert read_settings({}) == Settings(native.available(), frozenset(Offload), small=False, workers=0)
+    assert read_settings({}) == Settings(native.available(), frozenset(Offload), small=False, workers=1)
 
 
 def test_threads_go_before_others_unless_something_else_is_said() -> None:
@@ -85,12 +83,9 @@ def test_what_makes_no_sense_is_named_with_what_would(name: str, value: str) -> 
         read_settings({name: value})
 
 
-def test_unless_told_there_is_a_queue_for_each_processor_up_to_four_and_one_where_memory_is_little() -> None:
-    processors = len(os.sched_getaffinity(0))
-
-    assert Settings(native=True).queues() == min(processors, 4)
-    assert Settings(native=True, small=True).queues() == 1
-    assert Settings(native=True, small=True, workers=3).queues() == 3
+def test_there_is_one_queue_unless_more_workers_are_asked_for_and_made_of_c() -> None:
+    assert Settings(native=True).queues() == 1
+    assert Settings(native=True, workers=3).queues() == 3
     assert Settings(native=False, workers=3).queues() == 1
 
 
