@@ -1,7 +1,7 @@
 """How many handshakes a second a responder completes.
 
 left eth0 -------- veth -------- eth0 right
-1,000 initiators                 wg0, of whom each is a peer
+1,000 initiators                 wgbench0, of whom each is a peer
 """
 
 import base64

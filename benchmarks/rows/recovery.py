@@ -1,7 +1,7 @@
 """How long a tunnel is interrupted when one of its ends is killed and started anew.
 
 left eth0 -------- veth -------- eth0 right, which is killed
-     wg0  ======== tunnel ====== wg0
+ wgbench0 ======== tunnel ====== wgbench0
 """
 
 import time
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.rows.daemons import kill, launch, until_ready
-from benchmarks.suite.namespaces import INSIDE, INSIDE6, INTERFACE, MTU, configure, join, ping_through
+from benchmarks.suite.namespaces import INSIDE, INSIDE6, INTERFACE, MTU, tunnel_of_two
 from benchmarks.suite.readings import MeasureFailed
 from benchmarks.suite.rounds import Turn
 from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
@@ -55,13 +55,7 @@ class Mortal:
 
 
 def _mortal(turn: Turn) -> Mortal:
-    left, right = turn.host("left"), turn.host("right")
-    join(left, right)
-    turn.start_daemon(left)
-    daemon = turn.start_daemon(right)
-    turn.doing = "the first ping"
-    configure(turn.implementation, left, right)
-    ping_through(left)
+    left, right, (_, daemon) = tunnel_of_two(turn)
     return Mortal(turn, left, right, daemon)
 
 

@@ -1,7 +1,7 @@
 """How soon a daemon is there, and what it takes while nothing happens.
 
 left eth0 -------- veth -------- eth0 right
-     wg0  ======== tunnel ====== wg0
+ wgbench0 ======== tunnel ====== wgbench0
 """
 
 import time

@@ -1,7 +1,7 @@
 """What many configured peers cost.
 
 left eth0 -------- veth -------- eth0 right, which has many more peers
-     wg0  ======== tunnel ====== wg0
+ wgbench0 ======== tunnel ====== wgbench0
 """
 
 import os
@@ -13,7 +13,7 @@ from statistics import median
 from typing import Final
 
 from benchmarks.rows.daemons import ask
-from benchmarks.suite.namespaces import INSIDE, configure, join, ping_through
+from benchmarks.suite.namespaces import INSIDE, tunnel_of_two
 from benchmarks.suite.readings import MeasureFailed, percentile
 from benchmarks.suite.rounds import Turn
 from benchmarks.suite.tools import memory, pings
@@ -45,13 +45,7 @@ def set_request(numbers: Iterable[int]) -> str:
 
 
 def _crowded(turn: Turn, peers: int) -> Crowded:
-    left, right = turn.host("left"), turn.host("right")
-    join(left, right)
-    turn.start_daemon(left)
-    daemon = turn.start_daemon(right)
-    turn.doing = "the first ping"
-    configure(turn.implementation, left, right)
-    ping_through(left)
+    left, right, (_, daemon) = tunnel_of_two(turn)
     turn.doing = f"configuring {peers:,} peers"
     return Crowded(left, right, daemon, peers, _seconds_of(right, set_request(range(peers))))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from benchmarks.suite.ends import Daemon, End
 from benchmarks.suite.implementations import Implementation
-from tests.integration.hosts import Host, add_addresses, connect
+from tests.integration.hosts import Host, HostProcess, add_addresses, connect
 from tests.integration.peers import key_pair
 
 if TYPE_CHECKING:
@@ -43,15 +43,24 @@ class Tunnel:
 
 
 def tunnel(turn: "Turn", outside: tuple[str, str] = OUTSIDE) -> Tunnel:
+    """Make a fresh tunnel between two addresses, and let a third host reach the right one through it."""
+    left, right, daemons = tunnel_of_two(turn, outside)
+    behind = turn.host("behind")
+    route_through(left, right, behind)
+    return Tunnel(left, right, behind, daemons)
+
+
+def tunnel_of_two(
+    turn: "Turn", outside: tuple[str, str] = OUTSIDE
+) -> tuple[Host, Host, tuple[HostProcess, HostProcess]]:
     """Make a fresh tunnel between two addresses, and see that a ping comes through."""
-    left, right, behind = (turn.host(name) for name in ("left", "right", "behind"))
+    left, right = turn.host("left"), turn.host("right")
     join(left, right)
     daemons = (turn.start_daemon(left, outside[1]), turn.start_daemon(right, outside[0]))
     turn.doing = "the first ping"
     configure(turn.implementation, left, right, outside)
-    route_through(left, right, behind)
     ping_through(left)
-    return Tunnel(left, right, behind, daemons)
+    return left, right, daemons
 
 
 def join(left: Host, right: Host) -> None:
