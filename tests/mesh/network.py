@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from wgpy.keys import PublicKey
+from wgpy.mesh.codec import Prefix
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import (
     Approval,
@@ -12,7 +13,6 @@ from wgpy.mesh.records import (
     Departure,
     Network,
     Node,
-    Prefix,
     Record,
     Removal,
     Revocation,

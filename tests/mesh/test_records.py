@@ -150,7 +150,7 @@ def test_the_newest_word_on_a_subject_counts_and_an_older_one_changes_nothing(
 
     assert ledger.add(moved) is Verdict.NEW
     assert ledger.add(moved) is Verdict.KNOWN
-    assert ledger.add(old) is Verdict.KNOWN
+    assert ledger.add(old) is Verdict.OLD
     assert [node.name for node in ledger.nodes()] == ["moved"]
 
 

@@ -14,6 +14,7 @@ from wgpy.mesh.signing import SigningKey, VerifyKey
 
 PREFIX: Final = "wgpy1_"
 KEY_HASH_LENGTH: Final = 32
+BY_NAME: Final = bytes(KEY_HASH_LENGTH)  # its certificate is judged by name and authority instead
 MAX_URL: Final = 1024
 _CHECK_LENGTH: Final = 4
 _FIXED: Final = 32 + 32 + KEY_HASH_LENGTH

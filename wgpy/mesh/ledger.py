@@ -33,7 +33,8 @@ class Verdict(Enum):
     """What became of a record that is genuine."""
 
     NEW = "new"
-    KNOWN = "known"  # it, or a newer one, is there
+    KNOWN = "known"
+    OLD = "old"  # a newer one is there
 
 
 class RefusalReason(Enum):
@@ -56,9 +57,9 @@ class RecordRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far a ledger knows what the administrator said: neighbours with the same one know the same.
+    """How far a ledger knows what everybody is to know: neighbours with the same one know the same.
 
-    sequence: the highest; digest: 32 bytes over all decrees that count.
+    sequence: the highest of a decree; digest: 32 bytes over all decrees and departures that count.
     """
 
     sequence: int
@@ -99,7 +100,7 @@ class Ledger:
         place, entry = _place(record, signed), _Entry(signed, record)
         present = self._entries.get(place)
         if present is not None and present.rank >= entry.rank:
-            return Verdict.KNOWN
+            return Verdict.KNOWN if present.rank == entry.rank else Verdict.OLD
         self._verify(record, signed)
         if present is None and len(self._entries) >= MAX_RECORDS:
             raise RecordRefused(RefusalReason.TOO_MANY, f"{MAX_RECORDS} are there")
@@ -144,14 +145,24 @@ class Ledger:
         """Return a time, Unix seconds, that has surely come: of the newest decree; 0 without any."""
         return max((record.time for record in self._records() if isinstance(record, Decree)), default=0)
 
+    def for_everybody(self) -> list[Signed]:
+        """Return the decrees and departures that count."""
+        return [entry.signed for entry in self._entries.values() if is_for_everybody(entry.record)]
+
     def standing(self) -> Standing:
-        entries = [entry for entry in self._entries.values() if isinstance(entry.record, Decree)]
-        digests = sorted(entry.signed.digest for entry in entries)
-        sequence = max((entry.rank[0] for entry in entries), default=0)
+        digests = sorted(signed.digest for signed in self.for_everybody())
+        sequence = max(
+            (record.sequence for record in self._records() if isinstance(record, Decree)), default=0
+        )
         return Standing(sequence, hashlib.blake2s(b"".join(digests)).digest())
 
     def _records(self) -> Iterator[Record | Unknown]:
         return (entry.record for entry in self._entries.values())
+
+
+def is_for_everybody(record: Record | Unknown) -> bool:
+    """Say whether all nodes are to know a record, whoever may reach whom."""
+    return isinstance(record, Decree | Departure)
 
 
 def _place(record: Record | Unknown, signed: Signed) -> tuple[str, bytes]:

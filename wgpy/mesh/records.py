@@ -6,24 +6,21 @@ says which network it is of, its type and the version of that type. What an olde
 `Unknown`: it is kept and passed on.
 """
 
-import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
-from typing import Any, ClassVar, Final, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from typing import Any, ClassVar, Final
 
 from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PublicKey
+from wgpy.mesh import codec
+from wgpy.mesh.codec import Prefix
 from wgpy.mesh.signing import SIGNATURE_LENGTH, SigningKey, VerifyKey
 
-Prefix = IPv4Network | IPv6Network
-
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-MAX_NUMBER: Final = (1 << 53) - 1  # what every reader of JSON can count to
-MAX_ITEMS: Final = 256  # in a list
+MAX_ITEMS: Final = 256  # routes, say: what is compared with each other
 MIN_MTU, MAX_MTU = 1280, 65535
 NETWORK_ID_LENGTH: Final = 16
 
@@ -51,6 +48,9 @@ class Record:
     signer: VerifyKey
 
     def __post_init__(self) -> None:
+        for name in ("tags", "routes", "endpoints"):
+            if len(getattr(self, name, ())) > MAX_ITEMS:
+                raise ValueError(f"more than {MAX_ITEMS} {name}")
         self.check()
 
     def check(self) -> None:
@@ -267,8 +267,7 @@ def admit(token: SigningKey, network: bytes, identity: VerifyKey, admitted: int)
 def encode(record: Record) -> bytes:
     """Return the body of a record. Raises ValueError if it is too large for one."""
     kind = type(record)
-    said = {name: codec.write(getattr(record, name)) for name, codec in _SCHEMAS[kind].items()}
-    return _spelled({"type": kind.TYPE, "version": kind.VERSION, **said})
+    return _spelled({"type": kind.TYPE, "version": kind.VERSION, **codec.write(record)})
 
 
 def decode(body: bytes) -> Record | Unknown:
@@ -286,11 +285,12 @@ def decode(body: bytes) -> Record | Unknown:
 
 def _record(found: dict[str, Any], body: bytes) -> Record | Unknown:
     """Raises whatever Python does where something is missing or of another type."""
-    name, version = _STRING.read(found["type"]), _NUMBER.read(found["version"])
+    name, version = codec.STRING.read(found["type"]), codec.NUMBER.read(found["version"])
     kind = _KINDS.get((name, version))
     if kind is None:
-        return Unknown(_BYTES.read(found["network"]), _KEY.read(found["signer"]), name, version)
-    record = kind(**{field: codec.read(found[field]) for field, codec in _SCHEMAS[kind].items()})
+        network, signer = codec.BYTES.read(found["network"]), codec.VERIFY_KEY.read(found["signer"])
+        return Unknown(network, signer, name, version)
+    record = codec.read(kind, found)
     if encode(record) != body:
         raise ValueError("it says more than it should, or otherwise")
     return record
@@ -300,89 +300,8 @@ def _spelled(said: dict[str, Any]) -> bytes:
     return json.dumps(said, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Codec:
-    """How a field is written in JSON, and read; reading raises ValueError or TypeError."""
-
-    write: Callable[[Any], Any]
-    read: Callable[[Any], Any]
-
-
-def _only(kind: type[_T]) -> Callable[[Any], _T]:
-    def read(value: Any) -> _T:
-        if type(value) is not kind:
-            raise TypeError(f"{value!r} is no {kind.__name__}")
-        return value
-
-    return read
-
-
-def _read_number(value: Any) -> int:
-    number = _only(int)(value)
-    if not 0 <= number <= MAX_NUMBER:
-        raise ValueError(f"{number} is out of range")
-    return number
-
-
-def _read_bytes(value: Any) -> bytes:
-    return base64.b64decode(_only(str)(value), validate=True)
-
-
-def _from_text(kind: Callable[[str], Any]) -> _Codec:
-    return _Codec(str, lambda value: kind(_only(str)(value)))
-
-
-def _read_endpoint(text: str) -> Endpoint:
-    address, _, port = text.rpartition(":")
-    if not 0 < int(port) < 1 << 16:
-        raise ValueError(f"there is no port {port}")
-    return Endpoint(str(ip_address(address.strip("[]"))), int(port))
-
-
-_NUMBER: Final = _Codec(_read_number, _read_number)
-_STRING: Final = _Codec(_only(str), _only(str))
-_KEY: Final = _from_text(VerifyKey.from_base64)
-_BYTES: Final = _Codec(lambda value: base64.b64encode(value).decode(), _read_bytes)
-_CODECS: Final[dict[Any, _Codec]] = {
-    int: _NUMBER,
-    str: _STRING,
-    bool: _Codec(_only(bool), _only(bool)),
-    bytes: _BYTES,
-    PublicKey: _from_text(PublicKey.from_base64),
-    VerifyKey: _KEY,
-    IPv4Address: _from_text(IPv4Address),
-    IPv4Network: _from_text(IPv4Network),
-    IPv6Network: _from_text(IPv6Network),
-    Prefix: _from_text(ip_network),
-    Endpoint: _from_text(_read_endpoint),
-}
-
-
-def _codec(kind: Any) -> _Codec:
-    return _list_codec(_CODECS[get_args(kind)[0]]) if get_origin(kind) is tuple else _CODECS[kind]
-
-
-def _list_codec(item: _Codec) -> _Codec:
-    def read(value: Any) -> tuple[Any, ...]:
-        items = _only(list)(value)
-        if len(items) > MAX_ITEMS:
-            raise ValueError(f"{len(items)} items, more than {MAX_ITEMS}")
-        return tuple(map(item.read, items))
-
-    return _Codec(lambda value: list(map(item.write, value)), read)
-
-
-def _schema(kind: type[Record]) -> dict[str, _Codec]:
-    hints = get_type_hints(kind)
-    return {field.name: _codec(hints[field.name]) for field in fields(kind)}
-
-
 _TYPES: Final = (Network, Token, Revocation, Removal, Approval, Rule, Node, Departure)
 _KINDS: Final[dict[tuple[str, int], type[Record]]] = {(kind.TYPE, kind.VERSION): kind for kind in _TYPES}
-_SCHEMAS: Final[dict[type[Record], dict[str, _Codec]]] = {kind: _schema(kind) for kind in _TYPES}
 
 
 def _check_length(data: bytes, length: int, what: str) -> None:

@@ -12,8 +12,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
+from wgpy.mesh.codec import Prefix
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Approval, Network, Node, Prefix, Removal, Revocation, Rule, Token
+from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
 from wgpy.mesh.signing import VerifyKey
 
 

@@ -1,0 +1,122 @@
+"""Values as JSON, by the types of their fields: for signed bodies, and for what a host keeps on disk."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
+
+from wgpy.engine.endpoint import Endpoint
+from wgpy.keys import PrivateKey, PublicKey
+from wgpy.mesh.signing import SigningKey, VerifyKey
+
+Prefix = IPv4Network | IPv6Network
+
+MAX_NUMBER: Final = (1 << 53) - 1  # what every reader of JSON can count to
+
+_T = TypeVar("_T")
+
+
+def write(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass as JSON has them."""
+    return {name: codec.write(getattr(value, name)) for name, codec in _schema(type(value)).items()}
+
+
+def read(kind: type[_T], found: Any) -> _T:
+    """Return what `write` was given; what has no field is ignored.
+
+    Raises ValueError, TypeError or KeyError for what is no such value.
+    """
+    return kind(**{name: codec.read(found[name]) for name, codec in _schema(kind).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """How one value is written in JSON, and read; reading raises ValueError or TypeError."""
+
+    write: Callable[[Any], Any]
+    read: Callable[[Any], Any]
+
+
+def _only(kind: type[_T]) -> Callable[[Any], _T]:
+    def read(value: Any) -> _T:
+        if type(value) is not kind:
+            raise TypeError(f"{value!r} is no {kind.__name__}")
+        return value
+
+    return read
+
+
+def _read_number(value: Any) -> int:
+    number = _only(int)(value)
+    if not 0 <= number <= MAX_NUMBER:
+        raise ValueError(f"{number} is out of range")
+    return number
+
+
+def _read_bytes(value: Any) -> bytes:
+    return base64.b64decode(_only(str)(value), validate=True)
+
+
+def _from_text(kind: Callable[[str], Any]) -> Codec:
+    return Codec(str, lambda value: kind(_only(str)(value)))
+
+
+def _read_endpoint(text: str) -> Endpoint:
+    address, _, port = text.rpartition(":")
+    if not 0 < int(port) < 1 << 16:
+        raise ValueError(f"there is no port {port}")
+    return Endpoint(str(ip_address(address.strip("[]"))), int(port))
+
+
+def _secret(kind: type[PrivateKey] | type[SigningKey]) -> Codec:
+    """Such a key prints itself only when asked for it by name."""
+    return Codec(kind.base64, lambda value: kind.from_base64(_only(str)(value)))
+
+
+NUMBER: Final = Codec(_read_number, _read_number)
+STRING: Final = Codec(_only(str), _only(str))
+VERIFY_KEY: Final = _from_text(VerifyKey.from_base64)
+BYTES: Final = Codec(lambda value: base64.b64encode(value).decode(), _read_bytes)
+_CODECS: Final[dict[Any, Codec]] = {
+    int: NUMBER,
+    str: STRING,
+    bool: Codec(_only(bool), _only(bool)),
+    bytes: BYTES,
+    PublicKey: _from_text(PublicKey.from_base64),
+    VerifyKey: VERIFY_KEY,
+    SigningKey: _secret(SigningKey),
+    PrivateKey: _secret(PrivateKey),
+    IPv4Address: _from_text(IPv4Address),
+    IPv6Address: _from_text(IPv6Address),
+    IPv4Network: _from_text(IPv4Network),
+    IPv6Network: _from_text(IPv6Network),
+    Prefix: _from_text(ip_network),
+    Endpoint: _from_text(_read_endpoint),
+}
+
+
+def _codec(kind: Any) -> Codec:
+    if get_origin(kind) is tuple:
+        return _list_codec(_codec(get_args(kind)[0]))
+    if isinstance(kind, type) and is_dataclass(kind):
+        return Codec(write, lambda found: read(kind, found))
+    return _CODECS[kind]
+
+
+def _list_codec(item: Codec) -> Codec:
+    def read(value: Any) -> tuple[Any, ...]:
+        return tuple(map(item.read, _only(list)(value)))
+
+    return Codec(lambda value: list(map(item.write, value)), read)
+
+
+def _schema(kind: Any) -> dict[str, Codec]:
+    """Return how each field of a dataclass is written; found out once."""
+    if kind not in _schemas:
+        hints = get_type_hints(kind)
+        _schemas[kind] = {field.name: _codec(hints[field.name]) for field in fields(kind)}
+    return _schemas[kind]
+
+
+_schemas: Final[dict[Any, dict[str, Codec]]] = {}

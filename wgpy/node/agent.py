@@ -1,0 +1,149 @@
+"""What the agent in `wgpyd` tells the commands of this host, and how they ask it.
+
+The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics, POST
+/rename with a JSON object of `name`, POST /leave.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any
+
+from wgpy.keys import PublicKey
+from wgpy.mesh import codec
+from wgpy.mesh.codec import Prefix
+from wgpy.mesh.signing import VerifyKey
+from wgpy.node.files import SOCKETS
+from wgpy.node.http import BROKEN, Client, HttpError
+
+
+class AgentError(Exception):
+    """The agent cannot be asked, or says no; one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A node that this one knows.
+
+    routes: those that lead to it; left_out: sentences, why a route of it is not used here; endpoint: "" if
+    none is known; last_handshake: Unix seconds, 0 for never; received, sent: bytes.
+    """
+
+    name: str
+    identity: VerifyKey
+    key: PublicKey
+    address: IPv4Address
+    address6: IPv6Address
+    tags: tuple[str, ...]
+    routes: tuple[Prefix, ...]
+    left_out: tuple[str, ...]
+    endpoint: str
+    last_handshake: int
+    received: int
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A node that speaks and is no member. reason: a sentence."""
+
+    name: str
+    identity: VerifyKey
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What somebody told that is not so. time: Unix seconds; source: `coordinator` or `neighbour NAME`."""
+
+    time: int
+    source: str
+    reason: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a node knows.
+
+    connected: whether the coordinator sends news; trouble: why not; heard: when it last did, Unix seconds;
+    member: whether this node is one; exclusion: why not; requested: routes of this node that nobody has
+    approved; sequence: of the newest decree; refusals: the newest last; refused: all of them, counted;
+    withheld: sentences, what neighbours knew and the coordinator did not tell; warnings: sentences.
+    """
+
+    network: str
+    network_key: VerifyKey
+    interface: str
+    mtu: int
+    listen_port: int
+    name: str
+    identity: VerifyKey
+    key: PublicKey
+    address: IPv4Address
+    address6: IPv6Address
+    addresses: Prefix
+    addresses6: Prefix
+    routes: tuple[Prefix, ...]
+    requested: tuple[Prefix, ...]
+    member: bool
+    exclusion: str
+    coordinator: str
+    connected: bool
+    trouble: str
+    heard: int
+    revision: int
+    sequence: int
+    rules: tuple[str, ...]
+    peers: tuple[Peer, ...]
+    excluded: tuple[Excluded, ...]
+    refusals: tuple[Refusal, ...]
+    refused: int
+    withheld: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def socket_path(network: str) -> Path:
+    return SOCKETS / f"{network}.sock"
+
+
+def status(network: str) -> Status:
+    """Raises AgentError."""
+    try:
+        return codec.read(Status, json.loads(_ask(network, "GET", "/status")))
+    except (ValueError, TypeError, KeyError):
+        raise AgentError(f"the agent of {network} is of another version: restart it") from None
+
+
+def rename(network: str, name: str) -> None:
+    """Return once the coordinator has it. Raises AgentError."""
+    _ask(network, "POST", "/rename", {"name": name})
+
+
+def leave(network: str) -> None:
+    """Return once the coordinator knows; the agent then ends. Raises AgentError."""
+    _ask(network, "POST", "/leave")
+
+
+def _ask(network: str, method: str, target: str, body: Any = None) -> bytes:
+    return asyncio.run(_request(network, method, target, body))
+
+
+async def _request(network: str, method: str, target: str, body: Any) -> bytes:
+    """Raises AgentError."""
+    path = socket_path(network)
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+    except OSError as error:
+        raise AgentError(f"the agent of {network} does not run ({path}: {error.strerror})") from None
+    try:
+        client = Client(reader, writer, "agent")
+        return b"".join([data async for data in client.request(method, target, body=body)])
+    except HttpError as error:
+        raise AgentError(str(error)) from None
+    except BROKEN as error:
+        raise AgentError(f"the agent of {network} broke off: {error}") from None
+    finally:
+        writer.close()

@@ -1,0 +1,266 @@
+"""A coordinator, as a node and the administrator's commands see it: HTTP over TLS to a key known before.
+
+Law: nothing that a coordinator says is believed because it says so. Its key is checked so that nobody else
+reads or withholds; what it tells are records, which whoever reads them verifies.
+"""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
+
+from wgpy.mesh.invitation import BY_NAME
+from wgpy.mesh.records import network_id
+from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
+from wgpy.mesh.wire import (
+    MAX_LINE,
+    Delta,
+    Greeting,
+    decode_line,
+    proof,
+    read_signed,
+    write_signed,
+)
+from wgpy.node.http import BROKEN, Client, HttpError
+
+DEFAULT_PORT: Final = 51820  # TCP, beside WireGuard's UDP
+_TIMEOUT: Final = 10.0  # seconds, for everything but news
+_MAX_ANSWER: Final = 1 << 28  # bytes
+# The kernel finds out by itself that the other host is gone: nobody wakes for it. tcp(7)
+_KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+
+_T = TypeVar("_T")
+
+
+class CoordinatorError(Exception):
+    """A coordinator did not do what was asked; one sentence."""
+
+
+class Unreachable(CoordinatorError):
+    """It could not be asked, or broke off; later it may answer."""
+
+
+class Denied(CoordinatorError):
+    """It says no, with its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a coordinator is, and how it is known. key_hash: as in an invitation."""
+
+    url: str
+    key_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a record. verdict: new, known, old or refused; reason: why it was refused."""
+
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """What a host needs to know to join.
+
+    records: those for everybody; addresses, names: taken ones; seen: the address that the request came from.
+    """
+
+    records: tuple[Signed, ...]
+    addresses: frozenset[IPv4Address]
+    names: frozenset[str]
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a coordinator knows of a node. heard: when last, Unix seconds, 0 for never."""
+
+    identity: VerifyKey
+    connected: bool
+    heard: int
+    seen: str
+
+
+class Coordinator:
+    """One connection, one request at a time. Use `async with Coordinator(…) as coordinator`."""
+
+    def __init__(self, address: Address, network: VerifyKey, key: SigningKey | None = None) -> None:
+        """key: in whose name to ask: a node's identity, a token, or the network's key."""
+        self._address = address
+        self._network = network
+        self._key = key
+        self._authorization = ""
+
+    async def __aenter__(self) -> Self:
+        """Raises Unreachable or Denied."""
+        parts = urlsplit(self._address.url)
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORT
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                reader, self._writer = await asyncio.open_connection(
+                    host, port, ssl=_tls(self._address), server_hostname=host
+                )
+        except (OSError, TimeoutError) as error:
+            raise Unreachable(f"{self._address.url} does not answer: {_why(error)}") from None
+        self._client = Client(reader, self._writer, parts.netloc)
+        try:
+            _keep_alive(self._writer.get_extra_info("socket"))
+            _check_key(self._writer.get_extra_info("ssl_object"), self._address)
+            await self._greet()
+        except BaseException:
+            self._writer.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.close()
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(1):
+                await self._writer.wait_closed()
+
+    async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
+        """Hand records in; whoever holds an outcome may rely on the record being stored.
+
+        Raises CoordinatorError.
+        """
+        return await self._ask(
+            "POST", "/v1/records", _read_outcomes, {"records": list(map(write_signed, records))}
+        )
+
+    async def welcome(self) -> Welcome:
+        """Ask in a token's name. Raises CoordinatorError."""
+        return await self._ask("GET", "/v1/welcome", _read_welcome)
+
+    async def records(self) -> list[Signed]:
+        """Ask for what concerns the asker, the network's key for all. Raises CoordinatorError."""
+        return await self._ask("GET", "/v1/records", lambda found: list(map(read_signed, found["records"])))
+
+    async def nodes(self) -> list[Health]:
+        """Raises CoordinatorError."""
+        return await self._ask("GET", "/v1/nodes", lambda found: list(map(_read_health, found["nodes"])))
+
+    async def audit(self) -> list[dict[str, Any]]:
+        """Ask with the network's key who changed what, the newest last. Raises CoordinatorError."""
+        return await self._ask("GET", "/v1/audit", lambda found: list(map(dict, found["entries"])))
+
+    async def follow(self, since: int) -> AsyncIterator[Greeting | Delta]:
+        """Give a greeting, then news as it comes, until the connection ends. Raises CoordinatorError."""
+        rest = b""
+        async for data in self._exchange("GET", f"/v1/follow?since={since}"):
+            *lines, rest = (rest + data).split(b"\n")
+            if len(rest) > MAX_LINE:
+                raise Unreachable(f"{self._address.url} sends a line without end")
+            for line in lines:
+                try:
+                    said = decode_line(line)
+                except ValueError as error:
+                    raise Unreachable(f"{self._address.url} cannot be understood: {error}") from None
+                if isinstance(said, Greeting | Delta):
+                    yield said
+        raise Unreachable(f"{self._address.url} ended the connection")
+
+    # -- HTTP ------------------------------------------------------------------------------------
+
+    async def _greet(self) -> None:
+        """Make sure of the network, and prove who asks."""
+        network, challenge = await self._ask(
+            "GET", "/v1/hello", lambda found: (str(found["network"]), str(found["challenge"]))
+        )
+        if network != str(self._network):
+            raise Denied(f"{self._address.url} serves another network")
+        if self._key is not None:
+            self._authorization = proof(self._key, network_id(self._network), challenge)
+
+    async def _ask(self, method: str, target: str, read: Callable[[Any], _T], body: Any = None) -> _T:
+        """Return what `read` makes of the answer. Raises CoordinatorError."""
+        answer = bytearray()
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                async for data in self._exchange(method, target, body):
+                    answer += data
+                    if len(answer) > _MAX_ANSWER:
+                        raise Unreachable(f"{self._address.url} answers without end")
+        except TimeoutError:
+            raise Unreachable(f"{self._address.url} did not answer within {_TIMEOUT:.0f} s") from None
+        try:
+            return read(json.loads(answer))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise Unreachable(f"{self._address.url} is no coordinator, or not of this version") from None
+
+    async def _exchange(self, method: str, target: str, body: Any = None) -> AsyncIterator[bytes]:
+        """Give the answer in pieces. Raises CoordinatorError."""
+        try:
+            async for data in self._client.request(
+                method, target, authorization=self._authorization, body=body
+            ):
+                yield data
+        except HttpError as error:
+            raise Denied(error.reason or f"{self._address.url} answers {error.status}") from None
+        except BROKEN as error:
+            raise Unreachable(f"{self._address.url} broke off: {_why(error)}") from None
+
+
+def _read_outcomes(found: Any) -> list[Outcome]:
+    return [Outcome(str(result["verdict"]), str(result["reason"])) for result in found["results"]]
+
+
+def _read_welcome(found: Any) -> Welcome:
+    records = tuple(map(read_signed, found["records"]))
+    addresses = frozenset(map(IPv4Address, found["addresses"]))
+    return Welcome(records, addresses, frozenset(map(str, found["names"])), str(found["seen"]))
+
+
+def _read_health(found: Any) -> Health:
+    identity = VerifyKey.from_base64(found["identity"])
+    return Health(identity, bool(found["connected"]), int(found["heard"]), str(found["seen"]))
+
+
+def key_hash(certificate: bytes) -> bytes:
+    """Return what an invitation says of a coordinator: BLAKE2s of its public key. certificate: DER."""
+    # Imported where it is needed: it brings OpenSSL a second time, 5 MiB.
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
+    from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415
+
+    key = load_der_x509_certificate(certificate).public_key()
+    return hashlib.blake2s(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+def _tls(address: Address) -> ssl.SSLContext:
+    """A certificate is judged by name and authority, or not at all: then its key is, see `_check_key`."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if address.key_hash != BY_NAME:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _check_key(tls: ssl.SSLObject, address: Address) -> None:
+    certificate = tls.getpeercert(binary_form=True) or b""
+    if address.key_hash != BY_NAME and not hmac.compare_digest(key_hash(certificate), address.key_hash):
+        raise Denied(f"{address.url} has another key than the token says: somebody else answers there")
+
+
+def _keep_alive(one: socket.socket) -> None:
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in _KEEPALIVE:
+        one.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return f"nothing came within {_TIMEOUT:.0f} s"
+    return getattr(error, "strerror", None) or str(error)

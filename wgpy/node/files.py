@@ -1,0 +1,229 @@
+"""What a node keeps on disk: who it is, and all that it was told. A reboot needs nothing else.
+
+Law: a file is replaced in one step or appended to, so that a killed process, a power cut or a full disk
+leaves the old state or the new one. Everything is for its owner alone.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+from wgpy.engine.endpoint import Endpoint
+from wgpy.keys import PrivateKey
+from wgpy.mesh import codec
+from wgpy.mesh.codec import Prefix
+from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.records import Departure, Node, encode, network_id
+from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
+from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
+from wgpy.node.coordinator import Address
+
+NODES: Final = Path("/var/lib/wgpyd/mesh")  # a folder for each network that this host is in
+COORDINATORS: Final = Path("/var/lib/wgmesh")  # a folder for each network that this host coordinates
+SOCKETS: Final = Path("/var/run/wgpyd")  # of agents
+_COMPACT_FROM: Final = 1 << 20  # bytes
+
+_T = TypeVar("_T")
+
+
+class StateError(Exception):
+    """A file cannot be read or written; one sentence that says what to do."""
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file in one step, and return once that is on disk. Raises StateError."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(fd)
+        new.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            new.unlink()
+        raise StateError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is on disk once its folder is. fsync(2)"""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _load(kind: type[_T], path: Path) -> _T:
+    """Raises StateError."""
+    try:
+        return codec.read(kind, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise StateError(f"{path} is not there") from None
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise StateError(f"{path} is damaged ({error}): restore it from a backup, or join anew") from None
+
+
+def _save(value: Any, path: Path) -> None:
+    """Raises StateError."""
+    write_file(path, json.dumps(codec.write(value), indent=1).encode() + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFile:
+    """Who this host is in a network.
+
+    network: the network's key; url, key_hash: its coordinator; interface, listen_port: of the tunnel;
+    endpoints: those that the operator gave, which come before those that are found; the rest as in
+    `records.Node`, where sequence is that of the last one signed.
+    """
+
+    network: VerifyKey
+    url: str
+    key_hash: bytes
+    interface: str
+    listen_port: int
+    identity: SigningKey = field(repr=False)
+    key: PrivateKey = field(repr=False)
+    token: VerifyKey
+    admitted: int
+    admission: bytes
+    name: str
+    address: IPv4Address
+    routes: tuple[Prefix, ...]
+    endpoints: tuple[Endpoint, ...]
+    sequence: int = 0
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises StateError."""
+        return _load(cls, folder / "node.json")
+
+    def save(self, folder: Path) -> None:
+        """Raises StateError."""
+        _save(self, folder / "node.json")
+
+    @property
+    def coordinator(self) -> Address:
+        return Address(self.url, self.key_hash)
+
+    def signed(self, endpoints: Sequence[Endpoint]) -> tuple[Self, Signed]:
+        """Say anew what this host is: the record, and the file to save before anybody hears of it."""
+        said = replace(self, sequence=self.sequence + 1)
+        record = Node(
+            network=network_id(self.network),
+            signer=self.identity.verify_key(),
+            sequence=said.sequence,
+            admitted=self.admitted,
+            token=self.token,
+            admission=self.admission,
+            name=self.name,
+            key=self.key.public_key(),
+            address=self.address,
+            routes=self.routes,
+            endpoints=tuple(endpoints),
+        )
+        return said, self.identity.sign(encode(record))
+
+    def departure(self) -> Signed:
+        record = Departure(network=network_id(self.network), signer=self.identity.verify_key())
+        return self.identity.sign(encode(record))
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkKeyFile:
+    """The administrator's key, with what is needed to use it on any host.
+
+    sequence: of the last decree that was signed with it here; used: when, Unix seconds.
+    """
+
+    key: SigningKey = field(repr=False)
+    url: str
+    key_hash: bytes
+    sequence: int
+    used: int
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Raises StateError."""
+        return _load(cls, path)
+
+    def save(self, path: Path) -> None:
+        """Raises StateError."""
+        _save(self, path)
+
+
+class Journal:
+    """Every line that a node was told, appended as it came; read again after a reboot.
+
+    The records in it are verified again, so it can be damaged but not forged. A torn end is cut off.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "records.jsonl"
+        self._size = 0
+        self._compact_size = 0
+
+    def load(self, ledger: Ledger) -> int:
+        """Tell a ledger what is there; the revision to follow the coordinator from. Raises StateError."""
+        revision = 0
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            raise StateError(f"{self._path} cannot be read: {error.strerror}") from None
+        *lines, torn = data.split(b"\n")
+        for number, line in enumerate(lines):
+            try:
+                delta = decode_line(line)
+            except ValueError:
+                torn = line  # and what follows it is as if it had not come
+                lines = lines[:number]
+                break
+            if isinstance(delta, Delta):
+                revision = max(revision, delta.revision)
+                for signed in delta.records:
+                    with suppress(RecordRefused):
+                        ledger.add(signed)
+        self._size = sum(len(line) + 1 for line in lines)
+        if torn:
+            self._truncate()
+        return revision
+
+    def append(self, delta: Delta) -> None:
+        """Return once it is on disk. Raises StateError, and then the journal is as it was."""
+        line = encode_line(delta)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            with os.fdopen(fd, "wb", buffering=0) as file:
+                if file.write(line) < len(line):
+                    raise OSError(None, "the disk is full")
+                os.fsync(fd)
+        except OSError as error:
+            self._truncate()
+            raise StateError(f"{self._path} cannot be written: {error.strerror}") from None
+        self._size += len(line)
+
+    def compact(self, ledger: Ledger, revision: int) -> None:
+        """Write anew what still counts, once half of the file does not. Raises StateError."""
+        if self._size < max(_COMPACT_FROM, 2 * self._compact_size):
+            return
+        data = b"".join(map(encode_line, deltas(0, revision, list(ledger))))
+        write_file(self._path, data)
+        self._size = self._compact_size = len(data)
+
+    def _truncate(self) -> None:
+        with suppress(OSError):
+            os.truncate(self._path, self._size)

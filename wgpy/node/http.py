@@ -1,0 +1,149 @@
+"""HTTP/1.1 on asyncio streams, by h11: one request at a time, both ends. RFC 9112"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import h11
+
+_READ_SIZE: Final = 1 << 16
+_MAX_REQUEST: Final = 1 << 16  # bytes of its body
+_PATIENCE: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
+
+BROKEN: Final = (OSError, h11.ProtocolError, EOFError)  # what ends an exchange
+
+
+class HttpError(Exception):
+    """An answer that is no success. reason: its sentence, "" if there is none."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason or f"the answer is {status}")
+        self.status = status
+        self.reason = reason
+
+
+class Client:
+    """The asking end of a connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._authority = authority
+        self._http = h11.Connection(h11.CLIENT)
+
+    async def request(
+        self, method: str, target: str, *, authorization: str = "", body: Any = None
+    ) -> AsyncIterator[bytes]:
+        """Send a request and give the answer in pieces. body: as JSON has it.
+
+        Raises HttpError, and BROKEN.
+        """
+        content = b"" if body is None else json.dumps(body).encode()
+        headers = [("Host", self._authority), ("Content-Length", str(len(content)))]
+        if authorization:
+            headers.append(("Authorization", authorization))
+        if content:
+            headers.append(("Content-Type", "application/json"))
+        self._send(h11.Request(method=method, target=target, headers=headers))
+        if content:
+            self._send(h11.Data(data=content))
+        self._send(h11.EndOfMessage())
+        await self._writer.drain()
+        response = await self._response()
+        if response.status_code != 200:
+            raise HttpError(response.status_code, _reason(await self._rest()))
+        while isinstance(event := await self._event(), h11.Data):
+            yield bytes(event.data)
+        self._http.start_next_cycle()
+
+    def _send(self, event: Any) -> None:
+        self._writer.write(self._http.send(event) or b"")
+
+    async def _response(self) -> h11.Response:
+        while not isinstance(event := await self._event(), h11.Response):
+            pass  # it announces itself: 1xx
+        return event
+
+    async def _event(self) -> Any:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(_READ_SIZE))
+        if isinstance(event, h11.ConnectionClosed):
+            raise EOFError("the connection was closed")
+        return event
+
+    async def _rest(self) -> bytes:
+        data = b""
+        while isinstance(event := await self._event(), h11.Data) and len(data) < _READ_SIZE:
+            data += bytes(event.data)
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of us. body: at most _MAX_REQUEST bytes."""
+
+    method: str
+    target: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    content: bytes
+    kind: str = "application/json"
+
+
+async def serve(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    answer: Callable[[Request], Awaitable[Answer]],
+) -> None:
+    """Answer the one request that comes by a connection, and close it."""
+    http = h11.Connection(h11.SERVER)
+    with suppress(*BROKEN):
+        async with asyncio.timeout(_PATIENCE):
+            request = await _receive(http, reader)
+        given = await answer(request)
+        headers = [
+            ("Content-Type", given.kind),
+            ("Content-Length", str(len(given.content))),
+            ("Connection", "close"),
+        ]
+        for event in (
+            h11.Response(status_code=given.status, headers=headers),
+            h11.Data(data=given.content),
+            h11.EndOfMessage(),
+        ):
+            writer.write(http.send(event) or b"")
+        async with asyncio.timeout(_PATIENCE):
+            await writer.drain()
+    writer.close()
+
+
+async def _receive(http: h11.Connection, reader: asyncio.StreamReader) -> Request:
+    """Raises BROKEN."""
+    head = h11.Request(method="GET", target="/", headers=[("Host", "-")])
+    body = b""
+    while not isinstance(event := http.next_event(), h11.EndOfMessage):
+        match event:
+            case h11.NEED_DATA:
+                http.receive_data(await reader.read(_READ_SIZE))
+            case h11.Request():
+                head = event
+            case h11.Data():
+                body += bytes(event.data)
+            case _:
+                raise EOFError("the connection was closed")
+        if len(body) > _MAX_REQUEST:
+            raise EOFError("the request is too large")
+    return Request(head.method.decode("ascii"), head.target.decode("ascii"), body)
+
+
+def _reason(body: bytes) -> str:
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(body)["detail"])
+    return ""
