@@ -74,6 +74,8 @@ def _change_peer(device: Device, change: PeerUpdate, starting_over: set[bytes], 
         device.set_preshared_key(peer, bytes(change.preshared_key))
     if change.endpoint is not None and not _leads_to(peer, change.endpoint):
         device.set_endpoint(peer, change.endpoint, now)
+    if change.candidates is not None:
+        device.set_candidates(peer, change.candidates, now)
     yield from _change_allowed_ips(device, peer, change)
     # Last, as it may send at once: everything that the packet needs is set by now.
     if change.persistent_keepalive is not None:
@@ -88,6 +90,7 @@ def _as_first(change: PeerUpdate) -> PeerUpdate:
     return replace(
         change,
         preshared_key=change.preshared_key or _NO_PRESHARED_KEY,
+        candidates=change.candidates or (),
         persistent_keepalive=change.persistent_keepalive or 0,
         replace_allowed_ips=True,
     )

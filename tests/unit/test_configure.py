@@ -113,6 +113,21 @@ def test_a_peer_can_be_given_another_endpoint(device: Device, alice: Peer) -> No
     assert alice.endpoint == THERE
 
 
+def test_candidates_stay_until_others_are_set(device: Device, alice: Peer) -> None:
+    configure_peers(device, PeerUpdate(ALICE, candidates=[THERE]))
+    configure_peers(device, PeerUpdate(ALICE, persistent_keepalive=7))
+    assert (alice.candidates, alice.endpoint) == ((THERE,), HERE)
+
+    configure_peers(device, PeerUpdate(ALICE, candidates=[]))
+    assert alice.candidates == ()
+
+
+def test_the_first_candidate_is_the_endpoint_of_a_peer_that_has_none(device: Device) -> None:
+    configure_peers(device, PeerUpdate(BOB, candidates=[THERE, HERE]))
+
+    assert peer(device, BOB).endpoint == THERE
+
+
 def test_zeros_and_0_clear_preshared_key_and_keepalive(device: Device, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, preshared_key=PresharedKey(NO_SECRET), persistent_keepalive=0))
 

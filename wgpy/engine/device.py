@@ -7,7 +7,7 @@ Every driver is one loop: give input, apply `take_actions`, sleep until `next_de
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from .actions import (
     Action,
@@ -33,6 +33,7 @@ from .constants import (
     INITIATION_MIN_INTERVAL,
     KEEPALIVE_TIMEOUT,
     KEY_LENGTH,
+    MAX_CANDIDATES,
     MAX_PEERS,
     NEW_HANDSHAKE_AFTER_SILENCE,
     REJECT_AFTER_TIME,
@@ -216,6 +217,15 @@ class Device:
         self._move_endpoint(peer, endpoint)
         if was_unreachable:
             self._start_persistent_keepalive(peer, now)
+
+    def set_candidates(self, peer: Peer, candidates: Sequence[Endpoint], now: int) -> None:
+        """Say where a peer may be found while it does not answer at its endpoint: tried in this order.
+
+        The first MAX_CANDIDATES count; the first is its endpoint if it has none.
+        """
+        peer.candidates = tuple(candidates[:MAX_CANDIDATES])
+        if peer.endpoint is None and peer.candidates:
+            self.set_endpoint(peer, peer.candidates[0], now)
 
     def clear_source(self, peer: Peer) -> None:
         """Let the kernel choose our address towards this peer again, as the one used so far may be gone."""
@@ -418,6 +428,7 @@ class Device:
             static_static = self._static_static(self._identity, peer)
         except HandshakeError:
             return  # a key of low order: it never causes a packet
+        peer.retries = peer.retries + 1 if peer.initiation else 0
         self._forget_initiation(peer)
         message, peer.initiation = create_initiation(
             self._identity,
@@ -428,7 +439,8 @@ class Device:
             self._tai64n.next(),
         )
         self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + self._jitter())
-        self._send_handshake(peer, peer.cookie_maker.seal(message, now), peer.endpoint, now)
+        place = peer.place_to_try(peer.endpoint)
+        self._send_handshake(peer, peer.cookie_maker.seal(message, now), place, now)
 
     def _send_handshake(self, peer: Peer, datagram: bytes, endpoint: Endpoint, now: int) -> None:
         peer.last_handshake_sent = peer.last_handshake_traversal = now

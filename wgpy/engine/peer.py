@@ -22,12 +22,14 @@ class Peer:
     # Settings
     preshared_key: bytes = field(default=bytes(KEY_LENGTH), repr=False)  # zeros for none
     endpoint: Endpoint | None = None
+    candidates: tuple[Endpoint, ...] = ()  # where else it may be, the best first
     persistent_keepalive: int = 0  # seconds, 0 for off
     allowed_ips: dict[AllowedIP, None] = field(default_factory=dict, repr=False)  # in order of adding
 
     # Handshake. Times are boottime ns; None for never.
     static_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
     initiation: SentInitiation | None = None  # in flight
+    retries: int = 0  # of that initiation
     attempts_began: int = 0
     last_handshake_sent: int | None = None  # an initiation or a response of ours
     last_initiation_consumed: int | None = None
@@ -39,3 +41,11 @@ class Peer:
     last_handshake_traversal: int = 0  # boottime ns of the last authentic handshake message, either way
     tx_bytes: int = 0  # handshake messages; the data path counts the rest
     rx_bytes: int = 0
+
+    def place_to_try(self, endpoint: Endpoint) -> Endpoint:
+        """Where the initiation goes: to the endpoint first, then round all candidates until one answers.
+
+        Data stays with the endpoint, which may be good although an initiation was lost.
+        """
+        others = [place for place in self.candidates if place != endpoint.without_source()]
+        return [endpoint, *others][self.retries % (1 + len(others))]

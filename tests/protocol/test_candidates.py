@@ -1,0 +1,227 @@
+"""Chapter 12: candidates. Who does not answer at its endpoint is looked for elsewhere, with no packet more.
+
+Of this implementation: the paper knows one endpoint for a peer.
+"""
+
+import pytest
+
+from wgpy.engine.endpoint import Endpoint
+from wgpy.testing import Flight
+
+from . import whitepaper as wp
+from .harness import DELAY, PAPER_AT, Bench, Pair
+
+OFFICE = Endpoint("203.0.113.1", 51820)
+CLOUD = Endpoint("203.0.113.2", 40000)
+IPV6 = Endpoint("2001:db8::9", 51820)
+ELSEWHERE = Endpoint("198.51.100.200", 7)
+MAX_CANDIDATES = 16
+EVERY_RETRY = wp.REKEY_TIMEOUT + wp.JITTER
+
+
+def silent_bench(*candidates: Endpoint, endpoint_known: bool = True) -> tuple[Bench, list[Flight]]:
+    """A node whose peer is at none of the places where it may be, and what the node sends."""
+    bench = Bench(endpoint_known=endpoint_known)
+    flights: list[Flight] = []
+    bench.simulation.network.watch(flights.append)
+    bench.node.device.set_candidates(bench.peer, candidates, bench.now)
+    bench.node.settle()
+    return bench, flights
+
+
+def places(flights: list[Flight]) -> list[Endpoint]:
+    """Where initiations went, in order."""
+    return [flight.destination for flight in flights if wp.type_of(flight.data) == wp.INITIATION]
+
+
+def places_of_bob(pair: Pair) -> list[Endpoint]:
+    """Where Alice thinks he is."""
+    return [flight.destination for flight in pair.wire.flights if flight.source == pair.alice.listen]
+
+
+# -- While nobody answers ----------------------------------------------------------------------------
+
+
+def test_each_retry_goes_to_the_next_candidate_and_then_round_again() -> None:
+    bench, flights = silent_bench(OFFICE, CLOUD, IPV6)
+
+    bench.node_sends()
+    bench.run(5 * EVERY_RETRY)
+
+    assert places(flights)[:6] == [PAPER_AT, OFFICE, CLOUD, IPV6, PAPER_AT, OFFICE]
+
+
+def test_a_candidate_that_is_the_endpoint_is_not_tried_twice() -> None:
+    bench, flights = silent_bench(OFFICE, PAPER_AT)
+
+    bench.node_sends()
+    bench.run(3 * EVERY_RETRY)
+
+    assert places(flights)[:4] == [PAPER_AT, OFFICE, PAPER_AT, OFFICE]
+
+
+def test_candidates_cost_no_initiation_more() -> None:
+    without, flights_without = silent_bench()
+    having, flights_having = silent_bench(OFFICE, CLOUD, IPV6)
+    for bench in (without, having):
+        bench.node_sends()
+        bench.run(wp.REKEY_ATTEMPT_TIME + EVERY_RETRY)
+
+    sent_at = [flight.sent_at for flight in flights_having]
+
+    assert sent_at == [flight.sent_at for flight in flights_without]
+    assert set(places(flights_having)) == {PAPER_AT, OFFICE, CLOUD, IPV6}
+
+
+def test_as_many_count_as_are_tried_before_the_node_gives_up() -> None:
+    candidates = [Endpoint("203.0.113.9", port) for port in range(1, 100)]
+    bench, flights = silent_bench(*candidates)
+
+    bench.node_sends()
+    bench.run(wp.REKEY_ATTEMPT_TIME + EVERY_RETRY)
+
+    assert bench.peer.candidates == tuple(candidates[:MAX_CANDIDATES])
+    assert places(flights)[: 1 + MAX_CANDIDATES] == [PAPER_AT, *candidates[:MAX_CANDIDATES]]
+
+
+def test_who_gave_up_begins_anew_with_the_endpoint() -> None:
+    bench, flights = silent_bench(OFFICE, CLOUD)
+    bench.node_sends()
+    bench.run(wp.REKEY_ATTEMPT_TIME + EVERY_RETRY)
+    flights.clear()
+
+    bench.node_sends()
+    bench.run(EVERY_RETRY)
+
+    assert places(flights) == [PAPER_AT, OFFICE]
+    assert bench.peer.endpoint == PAPER_AT
+
+
+def test_other_candidates_may_come_while_a_handshake_is_tried() -> None:
+    bench, flights = silent_bench(OFFICE)
+    bench.node_sends()
+    bench.run(EVERY_RETRY)
+
+    bench.node.device.set_candidates(bench.peer, [CLOUD, IPV6], bench.now)
+    bench.run(2 * EVERY_RETRY)
+
+    assert places(flights)[:2] == [PAPER_AT, OFFICE]
+    assert {IPV6, PAPER_AT} == set(places(flights)[2:4])
+
+
+# -- Once somebody answers ---------------------------------------------------------------------------
+
+
+def test_the_candidate_that_answers_is_the_endpoint() -> None:
+    bench, flights = silent_bench(OFFICE, CLOUD)
+    bench.attach(OFFICE)
+    bench.simulation.network.loses = lambda flight: flight.destination == PAPER_AT
+    packet = bench.node_sends()
+    bench.run(EVERY_RETRY)
+    ((initiation, at),) = bench.inbox
+
+    response, session = bench.paper.respond(initiation)
+    data = bench.exchange(response, OFFICE)
+
+    assert at == OFFICE
+    assert bench.peer.endpoint == OFFICE
+    assert session.open(data[0]).startswith(packet)
+    assert flights[-1].destination == OFFICE
+
+
+def test_an_answer_that_is_not_authentic_makes_no_endpoint() -> None:
+    bench, flights = silent_bench(OFFICE, CLOUD)
+    bench.attach(OFFICE)
+    bench.simulation.network.loses = lambda flight: flight.destination == PAPER_AT
+    bench.node_sends()
+    bench.run(EVERY_RETRY)
+    ((initiation, _),) = bench.inbox
+    response, _ = bench.paper.respond(initiation)
+
+    bench.exchange(response[:-40] + bytes(40), OFFICE)
+    bench.run(EVERY_RETRY)
+
+    assert bench.peer.endpoint == PAPER_AT
+    assert places(flights)[-1] == CLOUD
+
+
+def test_roaming_wins() -> None:
+    bench, flights = silent_bench(OFFICE, CLOUD)
+    bench.attach(ELSEWHERE)
+
+    bench.exchange(bench.paper.initiation(bench.timestamp()), ELSEWHERE)
+    bench.run(wp.ZERO_KEYS_AFTER)
+    flights.clear()
+    bench.node_sends()
+    bench.run(EVERY_RETRY)
+
+    assert bench.peer.endpoint == ELSEWHERE
+    assert places(flights) == [ELSEWHERE, OFFICE]
+
+
+# -- A working endpoint ------------------------------------------------------------------------------
+
+
+def test_an_endpoint_that_answers_is_never_left() -> None:
+    pair = Pair()
+    pair.alice.device.set_candidates(pair.bob_at_alice, [OFFICE, CLOUD], pair.now)
+
+    pair.keep_talking(3 * wp.REJECT_AFTER_TIME)
+
+    assert len(pair.wire.of(wp.INITIATION, pair.alice)) > 2
+    assert set(places_of_bob(pair)) == {pair.bob.listen}
+
+
+def test_data_stays_with_the_endpoint_while_an_initiation_is_lost() -> None:
+    pair = Pair()
+    pair.alice.device.set_candidates(pair.bob_at_alice, [OFFICE, CLOUD], pair.now)
+    began = pair.establish()
+    pair.simulation.network.loses = lambda flight: wp.type_of(flight.data) == wp.INITIATION
+    pair.run(began + wp.REKEY_AFTER_TIME - pair.now)
+
+    pair.keep_talking(2 * EVERY_RETRY)
+    pair.run(DELAY)
+
+    assert {flight.destination for flight in pair.wire.of(wp.TRANSPORT, pair.alice)} == {pair.bob.listen}
+    assert {OFFICE, CLOUD} <= {flight.destination for flight in pair.wire.of(wp.INITIATION, pair.alice)}
+    assert pair.bob.delivered != []
+    assert pair.bob_at_alice.endpoint == pair.bob.listen
+
+
+def test_a_handshake_that_was_lost_once_succeeds_at_the_endpoint_when_its_turn_comes() -> None:
+    pair = Pair()
+    pair.alice.device.set_candidates(pair.bob_at_alice, [OFFICE], pair.now)
+    pair.simulation.network.loses = lambda flight: pair.now < wp.REKEY_TIMEOUT
+
+    pair.alice_sends()
+    pair.run(2 * EVERY_RETRY + 3 * DELAY)
+
+    assert len(pair.bob.delivered) == 1
+    assert pair.bob_at_alice.endpoint == pair.bob.listen
+
+
+# -- Without an endpoint -----------------------------------------------------------------------------
+
+
+def test_without_an_endpoint_the_first_candidate_is_it() -> None:
+    bench, flights = silent_bench(OFFICE, CLOUD, endpoint_known=False)
+
+    bench.node_sends()
+    bench.run(EVERY_RETRY)
+
+    assert places(flights) == [OFFICE, CLOUD]
+
+
+def test_candidates_leave_an_endpoint_that_is_there() -> None:
+    bench, _ = silent_bench(OFFICE)
+
+    assert bench.peer.endpoint == PAPER_AT
+
+
+@pytest.mark.parametrize("candidates", [[], [OFFICE]])
+def test_a_node_that_has_nothing_to_say_looks_for_nobody(candidates: list[Endpoint]) -> None:
+    bench, flights = silent_bench(*candidates, endpoint_known=False)
+
+    bench.run(3600 * wp.NS)
+
+    assert flights == []
