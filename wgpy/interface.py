@@ -10,6 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Final, Protocol
 
@@ -85,6 +86,8 @@ class Interface:
         self._route_check_is_due = False
         self._configuring = asyncio.Lock()
         self._closed = asyncio.Event()
+        # Called soon after a session began: with whom, and whether we began the handshake.
+        self.on_session: Callable[[PublicKey, bool], None] | None = None
 
     @property
     def name(self) -> str:
@@ -327,13 +330,16 @@ class Interface:
                 self._traffic.flush()  # what was sealed before this message leaves before it
                 self.send(data, endpoint, HANDSHAKE_TOS, peer)
             case HandshakeCompleted(peer, initiator):
-                _LOG.debug(
-                    "%s: new session, we %s it", self._named(peer), "began" if initiator else "answered"
-                )
+                self._tell_session(peer, initiator)
             case PeerUnreachable(peer):
                 _LOG.debug("%s: no answer to our handshakes, giving up", self._named(peer))
             case _:
                 self._datapath.apply(action, now)
+
+    def _tell_session(self, peer: PeerId, initiator: bool) -> None:
+        _LOG.debug("%s: new session, we %s it", self._named(peer), "began" if initiator else "answered")
+        if self.on_session is not None and (known := self._device.peer(peer)):
+            self._loop.call_soon(self.on_session, PublicKey(known.public_key), initiator)
 
     def send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
         """Send a datagram; whether that told the engine something: that our address is no good any more."""

@@ -325,6 +325,22 @@ def test_a_key_goes_on_where_its_clock_stood() -> None:
     asyncio.run(scenario())
 
 
+def test_both_ends_are_told_of_a_new_session_and_who_began_it() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            told: asyncio.Queue[tuple[str, PublicKey, bool]] = asyncio.Queue()
+            one.interface.on_session = lambda key, began: told.put_nowait(("one", key, began))
+            two.interface.on_session = lambda key, began: told.put_nowait(("two", key, began))
+
+            await one.send(packet(one, two, 1))
+            async with asyncio.timeout(PATIENCE):
+                sessions = {await told.get(), await told.get()}
+
+            assert sessions == {("one", two.public_key, True), ("two", one.public_key, False)}
+
+    asyncio.run(scenario())
+
+
 def test_an_interface_ends_with_its_device() -> None:
     async def scenario() -> None:
         async with host(1) as one:
