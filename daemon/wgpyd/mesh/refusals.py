@@ -1,0 +1,129 @@
+"""What others told that is not so, and what they did not tell. Time is given, never read.
+
+Law: everybody can send nonsense, so nothing here grows with it: neither memory nor the log.
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Final
+
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import Decree, Departure, Node, RecordInvalid, Unknown, decode
+from wgpy.mesh.signing import Signed
+from wgpy.node.agent import Refusal
+
+_LOG = logging.getLogger("wgpy")
+
+KEPT: Final = 50
+MAX_COUNTED: Final = 1000  # pairs of source and reason
+OTHERS: Final = "others"  # what comes after that many
+PATIENCE: Final = 10  # seconds of connection in which a coordinator tells its news
+_MAX_TEXT: Final = 200
+
+
+class Refusals:
+    """The newest of them, and the number of all."""
+
+    def __init__(self) -> None:
+        self._newest: deque[Refusal] = deque(maxlen=KEPT)
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._logged_at = -1
+        self._not_logged = 0
+
+    @property
+    def newest(self) -> tuple[Refusal, ...]:
+        """The newest last."""
+        return tuple(self._newest)
+
+    @property
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """By source and reason."""
+        return self._counts
+
+    def note(self, source: str, reason: str, what: str, now: int) -> None:
+        """Keep, count and log one.
+
+        source: `coordinator` or `neighbour NAME`; reason: one of few; what: of any kind and length; now: Unix
+        seconds. At most one a second is logged, with the number of those that were not.
+        """
+        refusal = Refusal(now, source, reason, _printable(what))
+        self._newest.append(refusal)
+        known = (source, reason) in self._counts or len(self._counts) < MAX_COUNTED
+        self._counts[source if known else OTHERS, reason] += 1
+        if now == self._logged_at:
+            self._not_logged += 1
+            return
+        more = f"; {self._not_logged} more were not logged" if self._not_logged else ""
+        _LOG.warning("refused what %s told: %s: %s%s", source, reason, refusal.what, more)
+        self._logged_at, self._not_logged = now, 0
+
+
+class Withheld:
+    """What neighbours knew and the coordinator does not tell, though there is time to.
+
+    Its time is that of connections alone, so that it can neither be late by being away nor hide by going.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._untold: dict[bytes, tuple[str, float]] = {}  # digest: a sentence, and the connected time then
+        self._connected_before = 0.0
+        self._connected_at: float | None = None
+
+    def connected(self, now: float) -> None:
+        """The coordinator sends news from now on. now: seconds of a clock that never goes back."""
+        if self._connected_at is None:
+            self._connected_at = now
+
+    def disconnected(self, now: float) -> None:
+        self._connected_before, self._connected_at = self._connected_time(now), None
+
+    def learned_from_neighbour(self, digest: bytes, name: str, what: str, now: float) -> None:
+        """Expect the coordinator to tell this, too. digest: of a new record; what: see `describe`."""
+        sentence = f"{name} knew {_printable(what)}, and the coordinator does not tell it"
+        self._untold.setdefault(digest, (sentence, self._connected_time(now)))
+
+    def told_by_coordinator(self, digest: bytes) -> None:
+        self._untold.pop(digest, None)
+
+    def withheld(self, now: float) -> tuple[str, ...]:
+        """Return a sentence for each that is overdue and still counts."""
+        due = self._connected_time(now) - PATIENCE
+        overdue = [digest for digest, (_, since) in self._untold.items() if since <= due]
+        if not overdue:
+            return ()
+        counting = {signed.digest for signed in self._ledger}
+        for digest in overdue:
+            if digest not in counting:
+                del self._untold[digest]  # a newer word took its place
+        return tuple(self._untold[digest][0] for digest in overdue if digest in counting)
+
+    def _connected_time(self, now: float) -> float:
+        """Return how long the coordinator was connected in all, in seconds."""
+        return self._connected_before + (0 if self._connected_at is None else now - self._connected_at)
+
+
+def describe(signed: Signed) -> str:
+    """Say what a record is about, whether or not it is genuine."""
+    try:
+        record = decode(signed.body)
+    except RecordInvalid:
+        return f"{len(signed.body)} bytes that are no record"
+    match record:
+        case Decree():
+            return f"{record.TYPE} {record.sequence}"
+        case Node():
+            return f"node {record.name}"
+        case Departure():
+            return f"departure of {record.signer}"
+        case Unknown():
+            return f"a record of the type {record.type!r}, version {record.version}"
+        case _:
+            return record.TYPE
+
+
+def _printable(text: str) -> str:
+    """One line that may stand in a log and on a terminal, whoever wrote it."""
+    short = text[:_MAX_TEXT]
+    return "".join(letter if letter.isprintable() else "?" for letter in short) + "…" * (short != text)
