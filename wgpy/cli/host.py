@@ -1,7 +1,5 @@
 """The host's own tools (ip, nft, resolvectl, …); one that fails is a CommandError that says why."""
 
-import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wgpy.cli.errors import CommandError
+from wgpy.iproute import read_answer, read_failures, read_reason
 
 
 class Host:
@@ -28,7 +27,7 @@ class Host:
         self.say(shlex.join(command))
         done = _call(command, text)
         if done.returncode != 0:
-            raise CommandError(f"`{shlex.join(command)}` failed: {_reason(done.stderr)}")
+            raise CommandError(f"`{shlex.join(command)}` failed: {read_reason(done.stderr)}")
 
     def ip(self, lines: Sequence[str], *options: str) -> None:
         """Make several changes by one `ip -batch`; it stops at the first that fails."""
@@ -38,17 +37,15 @@ class Host:
             self.say(f"ip {' '.join([*options, line])}")
         done = _call(["ip", *options, "-batch", "-"], "\n".join([*lines, ""]))
         if done.returncode != 0:
-            found = re.search(r"Command failed -:(\d+)", done.stderr)
-            line = lines[int(found[1]) - 1] if found else lines[0]
-            raise CommandError(f"`ip {' '.join([*options, line])}` failed: {_reason(done.stderr)}")
+            index, reason = next(iter(read_failures(done.stderr).items()), (0, read_reason(done.stderr)))
+            raise CommandError(f"`ip {' '.join([*options, lines[index]])}` failed: {reason}")
 
     def ask_ip(self, *arguments: str) -> list[Any]:
         """What `ip -json` answers; an empty list if it has no answer."""
         done = _call(["ip", "-json", *arguments], "")
         if done.returncode != 0:
             return []
-        answer = json.loads(done.stdout or "[]")
-        return answer if isinstance(answer, list) else []
+        return read_answer(done.stdout)
 
     def run_hooks(self, name: str, commands: Sequence[str], interface: str) -> None:
         """Run shell commands of the configuration, in which %i is the interface."""
@@ -82,13 +79,3 @@ def _call(command: Sequence[str], text: str) -> subprocess.CompletedProcess[str]
         raise CommandError(f"{command[0]} is not installed, and this needs it") from None
     except OSError as error:
         raise CommandError(f"{command[0]} cannot be run: {error.strerror}") from None
-
-
-def _reason(stderr: str) -> str:
-    """The first line of what a tool complained."""
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return (
-        lines[0].removeprefix("Error: ").removeprefix("RTNETLINK answers: ").rstrip(".")
-        if lines
-        else "no reason given"
-    )
