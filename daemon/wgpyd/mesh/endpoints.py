@@ -1,0 +1,111 @@
+"""Where this host is: its own networks, and the endpoints that others may reach it at. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from typing import Any, Final
+
+from wgpy.engine.endpoint import Endpoint
+from wgpy.mesh.codec import Prefix
+
+MAX_FOUND: Final = 8  # endpoints beside those that the operator gave
+# Links whose packets travel in those of another, or do not leave this host at all.
+_TUNNELS: Final = {"geneve", "gre", "gretap", "ipip", "sit", "tun", "vti", "vxlan", "wireguard", "xfrm"}
+_TUNNELS6: Final = {"ip6gre", "ip6gretap", "ip6tnl", "vti6"}
+_INNER_KINDS: Final = {"dummy", "ifb", *_TUNNELS, *_TUNNELS6}
+_NOT_TO_BE_USED: Final = {"deprecated", "tentative", "dadfailed", "temporary"}
+_INDOORS: Final = ("veth", "tun")  # ports of a bridge that lead to containers and virtual machines
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a host knows of where it is.
+
+    networks: that it is in, and by which interface; addresses: that others may reach it at.
+    """
+
+    networks: Mapping[Prefix, str]
+    addresses: tuple[Address, ...]
+
+
+NOWHERE: Final = Surroundings({}, ())
+
+
+def read_surroundings(links: Sequence[Mapping[str, Any]], interface: str) -> Surroundings:
+    """Read what `ip -details -json address` answers. interface: the mesh's own, which does not count."""
+    others = [link for link in links if link["ifname"] != interface]
+    networks = {
+        network: f"a network of {link['ifname']}"
+        for link in others
+        for found in _addresses(link)
+        if _counts(
+            (network := ip_interface(f"{found['local']}/{found['prefixlen']}").network).network_address
+        )
+    }
+    addresses = (
+        address
+        for link in others
+        if "UP" in link["flags"] and _leads_out(link, others)
+        for found in _addresses(link)
+        if not _NOT_TO_BE_USED & found.keys() and _counts(address := ip_address(found["local"]))
+    )
+    return Surroundings(networks, tuple(sorted(addresses, key=_preference)))
+
+
+def _addresses(link: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (found for found in link.get("addr_info", ()) if "local" in found)
+
+
+def _counts(address: Address) -> bool:
+    return not (
+        address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
+    )
+
+
+def _leads_out(link: Mapping[str, Any], links: Iterable[Mapping[str, Any]]) -> bool:
+    """Say whether others can come in by a link, as far as can be seen."""
+    kind = _kind(link)
+    if kind != "bridge":
+        return kind not in _INNER_KINDS
+    ports = (other for other in links if other.get("master") == link["ifname"])
+    return any(_kind(port) not in _INDOORS for port in ports)
+
+
+def _kind(link: Mapping[str, Any]) -> str:
+    return str(link.get("linkinfo", {}).get("info_kind", ""))
+
+
+def _preference(address: Address) -> tuple[bool, int, int]:
+    """The lesser first. Always the same for the same addresses, so that nobody is told without need."""
+    return not address.is_global, address.version, int(address)
+
+
+def choose(
+    given: Sequence[Endpoint],
+    seen: str,
+    addresses: Iterable[Address],
+    port: int,
+    mesh: Sequence[Prefix],
+) -> tuple[Endpoint, ...]:
+    """Return a node's endpoints, the best first.
+
+    given: by the operator; seen: the address that the coordinator saw, "" if unknown; mesh: networks inside
+    the tunnel, which lead nowhere outside it.
+    """
+    found = (*_seen(seen), *addresses)
+    outside = (address for address in found if not any(address in network for network in mesh))
+    ours = dict.fromkeys(Endpoint(str(address), port) for address in outside)
+    return tuple(dict.fromkeys((*given, *list(ours)[:MAX_FOUND])))
+
+
+def _seen(text: str) -> Iterator[Address]:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return
+    if isinstance(address, IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if _counts(address):
+        yield address

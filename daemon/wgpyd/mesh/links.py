@@ -1,0 +1,91 @@
+"""Addresses and routes of the mesh's interface, by `ip`. ip(8), ip-route(8)
+
+Law: what `ip` refuses is a warning, and is asked for again with the next change.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Interface, IPv6Interface
+from typing import Any, Final
+
+from wgpy.iproute import read_answer, read_failures, read_reason
+from wgpy.mesh.codec import Prefix
+
+_PATIENCE: Final = 30.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """How the interface is to be. addresses: with the prefix length of the network; routes: beside it."""
+
+    mtu: int
+    addresses: tuple[IPv4Interface | IPv6Interface, ...]
+    routes: tuple[Prefix, ...]
+
+
+class Links:
+    """One interface, and what of it was set from here."""
+
+    def __init__(self, interface: str) -> None:
+        self._interface = interface
+        self._present: dict[str, str] = {}  # what was done, and how it is undone
+        self.warnings: tuple[str, ...] = ()
+
+    async def apply(self, wanted: Link) -> None:
+        """Make the interface so, by as few changes as it takes."""
+        to_be = dict(self._orders(wanted))
+        gone = {line: undo for line, undo in self._present.items() if line not in to_be}
+        orders = [
+            *filter(None, reversed(gone.values())),
+            *(line for line in to_be if line not in self._present),
+        ]
+        failures = await _change(orders) if orders else {}
+        failed = {orders[index] for index in failures}
+        self.warnings = tuple(f"`ip {orders[index]}` failed: {why}" for index, why in failures.items())
+        self._present = {line: undo for line, undo in to_be.items() if line not in failed}
+
+    def _orders(self, wanted: Link) -> Iterator[tuple[str, str]]:
+        """Give lines for `ip`, each with the one that undoes it."""
+        device = f"dev {self._interface}"
+        yield f"link set {device} mtu {wanted.mtu} up", ""
+        for address in wanted.addresses:
+            # Nobody else can have it: without detection of duplicates it can be used at once.
+            nodad = " nodad" if address.version == 6 else ""
+            yield f"address replace {address} {device}{nodad}", f"address delete {address} {device}"
+        for route in wanted.routes:
+            yield f"route replace {route} {device}", f"route delete {route} {device}"
+
+
+async def _change(lines: Iterable[str]) -> dict[int, str]:
+    """Make several changes; which failed, by index, and why."""
+    orders = list(lines)
+    status, _, complaints = await _ip("-force", "-batch", "-", text="\n".join([*orders, ""]))
+    failures = read_failures(complaints)
+    if status and not failures:
+        return dict.fromkeys(range(len(orders)), read_reason(complaints))
+    return failures
+
+
+async def ask_ip(*arguments: str) -> list[Any]:
+    """Return what `ip -json` answers; an empty list if it has no answer."""
+    status, answer, _ = await _ip("-json", *arguments)
+    return [] if status else read_answer(answer)
+
+
+async def _ip(*arguments: str, text: str = "") -> tuple[int, str, str]:
+    """Return the exit status, and what was printed and complained."""
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec("ip", *arguments, stdin=pipe, stdout=pipe, stderr=pipe)
+    except OSError as error:
+        return 1, "", f"ip cannot be run: {error.strerror}"
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            answer, complaints = await process.communicate(text.encode())
+    except BaseException as error:
+        process.kill()
+        if isinstance(error, TimeoutError):
+            return 1, "", f"ip did not end within {_PATIENCE:.0f} s"
+        raise
+    return process.returncode or 0, answer.decode(errors="replace"), complaints.decode(errors="replace")
