@@ -62,7 +62,7 @@ def verdict(record: Record) -> list[str]:
         elif beats(measure, found[ours], found[peer]):
             ahead.append(measure.title)
         else:
-            behind.append(f"{measure.title} ({ratio(found[ours], found[peer])} of {peer}'s)")
+            behind.append(f"{measure.title}, {ratio(found[ours], found[peer])} of {peer}'s")
     if not ahead + level + behind:
         return []
     sentences = [
@@ -75,7 +75,7 @@ def verdict(record: Record) -> list[str]:
 
 def _ranking(record: Record) -> list[str]:
     table = rankings(record.measures, record.implementations, record.results)
-    return table and [*table, "", "A place says how many are better beyond their spreads, and one more."]
+    return table and [*table, "", "A place says how many are better in every round, and one more."]
 
 
 def _machine(record: Record) -> list[str]:

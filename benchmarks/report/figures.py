@@ -3,6 +3,10 @@
 The spread of a figure is the least and the most of its samples. With five rounds the true median lies between
 them with a probability of 94 %, whatever the distribution; a deviation or a percentile of five
 samples would promise more than they hold.
+
+Two figures are compared within each round, since all implementations met the same minutes in it: what makes
+both swing leaves their ratio alone. The ratios of all rounds are a figure as well; if 1 lies within its
+spread, neither of the two was better in every round, and nobody can tell.
 """
 
 import itertools
@@ -20,20 +24,37 @@ COMPARED = (Role.OURS, Role.PEER)
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A median, and the least and most of its samples."""
+    """The samples of a measure, one of each round, at least one; shown as their median, least and most."""
 
-    median: float
-    least: float
-    most: float
+    by_round: Mapping[int, float]
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> "Figure":
-        return cls(statistics.median(samples), min(samples), max(samples))
+        """samples: in the order of the rounds, none of which is missing."""
+        return cls(dict(enumerate(samples, 1)))
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.by_round.values())
+
+    @property
+    def least(self) -> float:
+        return min(self.by_round.values())
+
+    @property
+    def most(self) -> float:
+        return max(self.by_round.values())
+
+    def over(self, other: "Figure") -> "Figure | None":
+        """Return how many times the other it is within each round that has both, if there is one."""
+        rounds = self.by_round.keys() & other.by_round.keys()
+        ratios = {one: _quotient(self.by_round[one], other.by_round[one]) for one in sorted(rounds)}
+        return Figure(ratios) if ratios else None
 
     def ties_with(self, other: "Figure") -> bool:
-        """Say whether the difference is no larger than the larger of the two spreads."""
-        spread = max(self.most - self.least, other.most - other.least)
-        return abs(self.median - other.median) <= spread
+        """Say whether neither was larger in every round that has both."""
+        times = self.over(other)
+        return times is None or times.least <= 1 <= times.most
 
     def __str__(self) -> str:
         return f"{number(self.median)} ({number(self.least)}..{number(self.most)})"
@@ -51,8 +72,8 @@ def figures(
     measure: Measure, implementations: Sequence[Implementation], results: Results
 ) -> dict[str, Figure]:
     """Return the figures of a measure by implementation, where there are any."""
-    found = {one.name: results.taken(one.name, measure.name) for one in implementations}
-    return {name: Figure.of(taken) for name, taken in found.items() if taken}
+    found = {one.name: results.samples.get(one.name, {}).get(measure.name) for one in implementations}
+    return {name: Figure(by_round) for name, by_round in found.items() if by_round}
 
 
 def wrong(
@@ -84,13 +105,15 @@ def best(measure: Measure, candidates: Figures) -> str | None:
 
 
 def beats(measure: Measure, figure: Figure, other: Figure) -> bool:
-    """Say whether a figure is better than the other beyond their spreads."""
-    more = figure.median > other.median
-    return more == measure.more_is_better and not figure.ties_with(other)
+    """Say whether a figure is better than the other in every round that has both."""
+    times = figure.over(other)
+    if times is None:
+        return False
+    return times.least > 1 if measure.more_is_better else times.most < 1
 
 
 def ranking(measure: Measure, candidates: Figures) -> dict[int, list[str]]:
-    """Return who is at which place, best first: behind as many as are better beyond their spreads."""
+    """Return who is at which place, best first: behind as many as are better in every round."""
     places = {
         name: 1 + sum(beats(measure, other, figure) for other in candidates.values())
         for name, figure in candidates.items()
@@ -108,15 +131,25 @@ def ties(candidates: Figures) -> list[tuple[str, str]]:
 
 
 def ratio(figure: Figure, other: Figure) -> str:
-    """Say how many times the other a figure is, and whether that means anything."""
-    if other.median == 0:
+    """Say how many times the other a figure is, within rounds, and whether that means anything."""
+    times = figure.over(other)
+    if times is None or math.isinf(times.median):
         return "-"
-    times = number(figure.median / other.median)
-    return f"{times} (tie)" if figure.ties_with(other) else times
+    notes = [f"{number(times.least)}..{number(times.most)}"] if len(times.by_round) > 1 else []
+    notes += ["tie"] if figure.ties_with(other) else []
+    return f"{number(times.median)} ({', '.join(notes)})" if notes else number(times.median)
+
+
+def _quotient(dividend: float, divisor: float) -> float:
+    if dividend == divisor:
+        return 1  # of two zeros, too: they are alike
+    return dividend / divisor if divisor else math.inf
 
 
 def number(value: float) -> str:
     """Write a number with the three digits that count, two if it is small."""
+    if math.isinf(value):
+        return "∞"
     size = abs(value)
     if size >= 99.95:
         return f"{float(f'{value:.3g}'):,.0f}"

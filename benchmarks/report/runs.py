@@ -13,7 +13,7 @@ from benchmarks.suite.values import Measure
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """One is better than the other in the first run, and worse in the second, beyond the spreads of both."""
+    """One is better than the other in every round of the first run, and worse in every one of the second."""
 
     measure: Measure
     one: str
@@ -23,8 +23,8 @@ class Contradiction:
 
     def __str__(self) -> str:
         return (
-            f"{self.measure.title}, {self.measure.unit}: {self.one} beside {self.other} "
-            f"was {self.first[0]} beside {self.first[1]}, then {self.second[0]} beside {self.second[1]}"
+            f"{titled(self.measure)}: {self.one} was {ratio(*self.first)} of {self.other}, "
+            f"then {ratio(*self.second)}"
         )
 
 

@@ -23,7 +23,8 @@ from benchmarks.suite.values import Measure
 
 LEGEND = (
     "Medians, and (least..most) of all rounds. ↑ more is better, ↓ less is better. "
-    "(tie): the difference is no larger than the larger of both spreads, so it says nothing."
+    "Ratios are those within each round, where all met the same minutes, not those of the medians. "
+    "A tie: neither was better in every round, so the order says nothing."
 )
 WRONG = "(!)"
 
