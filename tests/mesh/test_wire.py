@@ -6,8 +6,17 @@ from hypothesis import strategies as st
 
 from tests.mesh.network import key_of
 from wgpy.mesh.ledger import Standing
-from wgpy.mesh.signing import Signed
-from wgpy.mesh.wire import Delta, Greeting, check_proof, decode_line, deltas, encode_line, proof
+from wgpy.mesh.signing import MAX_BODY, Signed
+from wgpy.mesh.wire import (
+    BYTES_PER_LINE,
+    Delta,
+    Greeting,
+    check_proof,
+    decode_line,
+    deltas,
+    encode_line,
+    proof,
+)
 
 KEY = key_of(1)
 NETWORK = bytes(16)
@@ -49,6 +58,21 @@ def test_much_news_is_cut_and_only_the_last_line_has_the_new_revision(count: int
 
     assert [signed for delta in cut for signed in delta.records] == records
     assert [delta.revision for delta in cut] == [5] * (len(cut) - 1) + [9]
+
+
+def test_large_records_are_cut_into_lines_that_anybody_reads() -> None:
+    records = [Signed(b'"' * MAX_BODY, bytes(64)) for _ in range(100)]
+
+    lines = [encode_line(delta) for delta in deltas(5, 9, records)]
+
+    assert [signed for line in lines for signed in decoded(line).records] == records
+    assert max(map(len, lines)) < 3 * BYTES_PER_LINE
+
+
+def decoded(line: bytes) -> Delta:
+    delta = decode_line(line)
+    assert isinstance(delta, Delta)
+    return delta
 
 
 def test_a_proof_is_of_one_key_one_network_and_one_challenge() -> None:

@@ -5,7 +5,7 @@ in it are signed, and whoever reads them verifies them.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 
 MAX_LINE: Final = 1 << 25  # bytes
 RECORDS_PER_LINE: Final = 200
+BYTES_PER_LINE: Final = 1 << 20  # of bodies, unless one record is larger
 _SCHEME: Final = "wgpy"
 
 
@@ -62,11 +63,17 @@ def decode_line(data: bytes) -> Line:
     raise ValueError("a line says nothing that is known here")
 
 
-def deltas(since: int, revision: int, records: Sequence[Signed]) -> Iterator[Delta]:
+def deltas(since: int, revision: int, records: Iterable[Signed]) -> Iterator[Delta]:
     """Cut news into lines; only after the last one does the reader know all up to the new revision."""
-    for start in range(0, len(records) or 1, RECORDS_PER_LINE):
-        end = start + RECORDS_PER_LINE
-        yield Delta(revision if end >= len(records) else since, tuple(records[start:end]))
+    line: list[Signed] = []
+    size = 0
+    for signed in records:
+        size += len(signed.body)
+        if len(line) >= RECORDS_PER_LINE or (line and size > BYTES_PER_LINE):
+            yield Delta(since, tuple(line))
+            line, size = [], len(signed.body)
+        line.append(signed)
+    yield Delta(revision, tuple(line))
 
 
 def write_signed(signed: Signed) -> dict[str, str]:
