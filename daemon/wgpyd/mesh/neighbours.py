@@ -1,0 +1,197 @@
+"""Comparing notes with neighbours, through the tunnel: what a coordinator hides from one, another may know.
+
+Whoever began a session asks; both say their standing, and who has another one gets the other's records for
+everybody. Law: this happens once a session and ends within seconds, so a tunnel without use falls silent as
+it would without it; and whatever a neighbour says costs little.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from ipaddress import IPv6Address
+from typing import Final
+
+from wgpy.mesh.ledger import Ledger, Standing
+from wgpy.mesh.signing import Signed
+from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
+
+from .refusals import Refusals
+
+_LOG = logging.getLogger("wgpy")
+
+PORT: Final = 51821
+NOT_UNDERSTOOD: Final = "not a line of ours"
+_PATIENCE: Final = 10.0  # seconds, for an exchange
+_MAX_LINE: Final = 1 << 22  # bytes
+_MAX_HEARD: Final = 1 << 24  # bytes of an exchange
+_MAX_EXCHANGES: Final = 8  # at once, those that we began and those that others did, each
+# Seconds until a neighbour that began an exchange may begin another, and after one that told falsehoods.
+_PAUSE: Final = 1.0
+_DISTRUST: Final = 60.0
+_IPV6_FREEBIND: Final = 78  # linux/in6.h; Python has no name for it
+
+# Judges what a neighbour told: records and `neighbour NAME`. Whether all of them were genuine.
+Learn = Callable[[Sequence[Signed], str], bool]
+
+
+class Neighbours:
+    """Answers neighbours and asks them, on the running loop, until it is closed."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        refusals: Refusals,
+        learn: Learn,
+        name_of: Callable[[IPv6Address], str | None],
+        *,
+        port: int = PORT,
+        patience: float = _PATIENCE,
+    ) -> None:
+        """name_of: the peer with this address, None if there is none; port: 0 for any that is free.
+
+        patience: seconds. learn is not to raise.
+        """
+        self._patience = patience
+        self._ledger = ledger
+        self._refusals = refusals
+        self._learn = learn
+        self._name_of = name_of
+        self._port = port
+        self._own: IPv6Address | None = None
+        self._server: asyncio.Server | None = None
+        self._asking: dict[IPv6Address, asyncio.Task[None]] = {}
+        self._answering: dict[IPv6Address, asyncio.Task[None]] = {}
+        self._not_before: dict[IPv6Address, float] = {}  # of members, so it stays small
+        self._turn = asyncio.Semaphore(_MAX_EXCHANGES)
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    async def listen(self, address: IPv6Address) -> None:
+        """Answer at this node's address, which may come and go. Raises OSError."""
+        listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+            listener.bind((str(address), self._port))
+            self._server = await asyncio.start_server(self._answer, sock=listener, limit=_MAX_LINE)
+        except BaseException:
+            listener.close()
+            raise
+        self._own, self._port = address, listener.getsockname()[1]
+
+    def ask(self, address: IPv6Address) -> None:
+        """Begin an exchange, as a session that we asked for has begun; none if one is under way."""
+        name = self._name_of(address)
+        if name is not None and address not in self._asking:
+            task = asyncio.create_task(self._ask(address, name))
+            self._asking[address] = task
+            task.add_done_callback(lambda _: self._asking.pop(address))
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        for task in (*self._asking.values(), *self._answering.values()):
+            task.cancel()
+
+    # -- Exchanges -------------------------------------------------------------------------------
+
+    async def _ask(self, address: IPv6Address, name: str) -> None:
+        source = None if self._own is None else (str(self._own), 0)
+        async with self._turn:
+            try:
+                async with asyncio.timeout(self._patience):
+                    reader, writer = await asyncio.open_connection(
+                        str(address), self._port, local_addr=source, limit=_MAX_LINE
+                    )
+            except OSError as error:  # it is older, or its firewall is closed
+                _LOG.debug("cannot compare with %s: %s", name, error)
+                return
+            await self._exchange(reader, writer, name)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        address, task = IPv6Address(writer.get_extra_info("peername")[0]), asyncio.current_task()
+        name = self._name_of(address)
+        if task is None or name is None or not self._may_begin(address):
+            writer.transport.abort()
+            return
+        self._answering[address] = task
+        self._not_before[address] = time.monotonic() + _PAUSE
+        try:
+            if not await self._exchange(reader, writer, name):
+                self._not_before[address] = time.monotonic() + _DISTRUST
+        finally:
+            del self._answering[address]
+
+    def _may_begin(self, address: IPv6Address) -> bool:
+        return (
+            address not in self._answering
+            and len(self._answering) < _MAX_EXCHANGES
+            and time.monotonic() >= self._not_before.get(address, 0)
+        )
+
+    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str) -> bool:
+        """Compare, and end the connection; whether all that was heard was true."""
+        source = f"neighbour {name}"
+        try:
+            async with asyncio.timeout(self._patience):
+                is_true = await self._converse(reader, writer, source)
+                writer.close()
+                await writer.wait_closed()
+        except ValueError as error:
+            self._refusals.note(source, NOT_UNDERSTOOD, str(error), int(time.time()))
+            return False
+        except (OSError, EOFError) as error:
+            _LOG.debug("the exchange with %s broke off: %s", name, error)
+            return True
+        finally:
+            writer.transport.abort()
+        return is_true
+
+    async def _converse(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
+    ) -> bool:
+        """Raises ValueError, EOFError or OSError."""
+        own = self._ledger.standing()
+        writer.write(encode_line(own))
+        lines = _lines(reader)
+        if not (first := await anext(lines, b"")):
+            raise EOFError("it says nothing")
+        if not isinstance(said := decode_line(first), Standing):
+            raise ValueError("a line says something else than a standing")
+        if said == own:
+            return True
+        telling = asyncio.create_task(self._tell(writer))
+        # Its error is told by who awaits it, if anybody still does.
+        telling.add_done_callback(lambda told: told.cancelled() or told.exception())
+        try:
+            async for line in lines:
+                delta = decode_line(line)
+                if isinstance(delta, Delta) and not self._learn(delta.records, source):
+                    return False
+            await telling
+        finally:
+            telling.cancel()
+        return True
+
+    async def _tell(self, writer: asyncio.StreamWriter) -> None:
+        for delta in deltas(0, 0, self._ledger.for_everybody()):
+            writer.write(encode_line(delta))
+            await writer.drain()
+        writer.write_eof()
+
+
+async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Give lines until the other end has said all. Raises ValueError if it says too much, EOFError."""
+    heard = 0
+    while line := await reader.readline():
+        heard += len(line)
+        if heard > _MAX_HEARD:
+            raise ValueError(f"a line is one too many: over {_MAX_HEARD} bytes")
+        if not line.endswith(b"\n"):
+            raise EOFError("in the middle of a line")
+        yield line
+        await asyncio.sleep(0)  # what has arrived already is read without waiting

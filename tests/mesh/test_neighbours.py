@@ -1,0 +1,329 @@
+"""What one node knows its neighbour learns, and what a neighbour says costs little. Loopback, and no tunnel.
+
+That an exchange is traffic and yet keeps no session alive is shown in virtual time, at the end.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address
+
+import pytest
+
+from tests.mesh.network import Administrator, key_of
+from wgpy.engine.actions import HandshakeCompleted
+from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.signing import Signed
+from wgpy.mesh.wire import Delta, encode_line
+from wgpy.testing import SECOND, ActionTaken, Flight, Node, Notice, Simulation
+from wgpyd.mesh.neighbours import NOT_UNDERSTOOD, Neighbours
+from wgpyd.mesh.refusals import Refusals, describe
+
+HERE = IPv6Address("::1")
+PATIENCE = 10.0  # seconds
+OTHER_STANDING = b'{"standing":{"sequence":9,"digest":""}}\n'
+HOUR = 3600 * SECOND
+
+
+@dataclass
+class Host:
+    """A node that learns what is genuine. heard: all that it was told, one entry a line."""
+
+    ledger: Ledger
+    name: str = "n3"  # how it calls its only neighbour
+    port: int = 0
+    patience: float = PATIENCE
+    refusals: Refusals = field(default_factory=Refusals)
+    heard: list[Sequence[Signed]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.neighbours = Neighbours(
+            self.ledger,
+            self.refusals,
+            self.learn,
+            lambda address: self.name if address == HERE and self.name else None,
+            port=self.port,
+            patience=self.patience,
+        )
+
+    def learn(self, records: Sequence[Signed], source: str) -> bool:
+        self.heard.append(records)
+        for signed in records:
+            try:
+                self.ledger.add(signed)
+            except RecordRefused as error:
+                self.refusals.note(source, error.reason.value, describe(signed), 0)
+                return False
+        return True
+
+
+@asynccontextmanager
+async def answering(ledger: Ledger, **settings: object) -> AsyncIterator[Host]:
+    """A host that can be asked."""
+    host = Host(ledger, **settings)  # type: ignore[arg-type]
+    await host.neighbours.listen(HERE)
+    try:
+        yield host
+    finally:
+        host.neighbours.close()
+
+
+@asynccontextmanager
+async def connected(host: Host) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(str(HERE), host.neighbours.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def told(host: Host, *lines: bytes) -> list[bytes]:
+    """Say something to a host as its neighbour; the lines that it answered."""
+    async with connected(host) as (reader, writer), asyncio.timeout(PATIENCE):
+        writer.writelines(lines)
+        writer.write_eof()
+        try:
+            return (await reader.read()).splitlines()
+        except ConnectionResetError:
+            return []
+
+
+async def all_done() -> None:
+    """Wait until nobody does anything any more."""
+    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+        _, undone = await asyncio.wait(others, timeout=PATIENCE)
+        assert undone == set()
+
+
+@pytest.fixture
+def admin() -> Administrator:
+    admin = Administrator()
+    admin.found()
+    admin.invite(key_of(8))
+    return admin
+
+
+def standing(admin: Administrator) -> bytes:
+    """What a node says that knows all."""
+    return encode_line(admin.ledger().standing())
+
+
+# -- Exchanges -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("asker_is_behind", [True, False])
+def test_who_is_behind_learns_what_the_neighbour_knows(admin: Administrator, asker_is_behind: bool) -> None:
+    async def scenario() -> None:
+        behind = admin.ledger()
+        admin.remove(key_of(7))
+        admin.depart(key_of(6))
+        ahead = admin.ledger()
+        first, second = (behind, ahead) if asker_is_behind else (ahead, behind)
+        async with answering(second) as other:
+            asker = Host(first, port=other.neighbours.port)
+
+            asker.neighbours.ask(HERE)
+            await all_done()
+
+            assert behind.standing() == ahead.standing()
+            assert asker.refusals.newest == other.refusals.newest == ()
+
+    asyncio.run(scenario())
+
+
+def test_each_learns_what_only_the_other_knows(admin: Administrator) -> None:
+    async def scenario() -> None:
+        one, two = admin.ledger(), admin.ledger()
+        one.add(admin.remove(key_of(7)))
+        two.add(admin.remove(key_of(6)))
+        async with answering(two) as other:
+            asker = Host(one, port=other.neighbours.port)
+
+            asker.neighbours.ask(HERE)
+            await all_done()
+
+            assert one.standing() == two.standing() == admin.ledger().standing()
+
+    asyncio.run(scenario())
+
+
+def test_what_concerns_not_everybody_is_not_told(admin: Administrator) -> None:
+    async def scenario() -> None:
+        admin.join(key_of(7), key_of(8))
+        async with answering(admin.ledger()) as other:
+            answer = await told(other, encode_line(Ledger(admin.key.verify_key()).standing()))
+
+            assert len(answer) == 2
+            assert b"n7" not in answer[1]
+
+    asyncio.run(scenario())
+
+
+def test_those_who_know_the_same_say_no_more_than_that(admin: Administrator) -> None:
+    async def scenario() -> None:
+        async with answering(admin.ledger()) as other:
+            assert await told(other, standing(admin)) == [standing(admin).strip()]
+            assert other.heard == []
+
+    asyncio.run(scenario())
+
+
+def test_the_address_need_not_be_there_yet(admin: Administrator) -> None:
+    async def scenario() -> None:
+        host = Host(admin.ledger())
+        await host.neighbours.listen(IPv6Address("fd12:3456::1"))
+        host.neighbours.close()
+
+        assert host.neighbours.port > 0
+
+    asyncio.run(scenario())
+
+
+def test_a_neighbour_that_does_not_answer_is_no_news(
+    admin: Administrator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "wgpy")
+
+    async def scenario() -> None:
+        async with answering(admin.ledger()) as other:
+            port = other.neighbours.port
+        asker = Host(admin.ledger(), port=port)
+
+        asker.neighbours.ask(HERE)
+        await all_done()
+
+    asyncio.run(scenario())
+    assert {record.levelno for record in caplog.records} == {logging.DEBUG}
+
+
+# -- Neighbours that lie -------------------------------------------------------------------------
+
+
+def test_a_stranger_gets_no_answer(admin: Administrator) -> None:
+    async def scenario() -> None:
+        async with answering(admin.ledger(), name="") as host:
+            assert await told(host, standing(admin)) == []
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"hello\n"],
+        [b"\n"],
+        [b"{}\n"],
+        [encode_line(Delta(0, ()))],
+        [OTHER_STANDING, b"hello\n"],
+        [b"x" * (1 << 22) + b"\n"],
+        [OTHER_STANDING, *[b'{"revision":0,"records":[]}' + b" " * 4_000_000 + b"\n"] * 5],
+    ],
+    ids=["words", "nothing", "nothing known", "no standing", "words later", "no end", "too much"],
+)  # fmt: skip
+def test_who_says_nonsense_is_noted_and_not_heard_any_more(admin: Administrator, lines: list[bytes]) -> None:
+    async def scenario() -> None:
+        async with answering(admin.ledger()) as host:
+            await told(host, *lines)
+            await all_done()
+
+            assert [(refusal.source, refusal.reason) for refusal in host.refusals.newest] == [
+                ("neighbour n3", NOT_UNDERSTOOD)
+            ]
+            assert await told(host, standing(admin)) == []
+
+    asyncio.run(scenario())
+
+
+def test_who_tells_a_forged_record_is_not_heard_to_the_end(admin: Administrator) -> None:
+    async def scenario() -> None:
+        forged = Signed(admin.remove(key_of(7)).body, bytes(64))
+        line = encode_line(Delta(0, (forged,)))
+        async with answering(Administrator(admin.key).ledger()) as host:
+            await told(host, standing(admin), *[line] * 100)
+            await all_done()
+
+            assert host.heard == [(forged,)]
+            assert [(refusal.source, refusal.what) for refusal in host.refusals.newest] == [
+                ("neighbour n3", "removal 3")
+            ]
+            assert await told(host, standing(admin)) == []
+
+    asyncio.run(scenario())
+
+
+def test_who_says_nothing_is_let_go(admin: Administrator) -> None:
+    async def scenario() -> None:
+        async with answering(admin.ledger(), patience=0.05) as host, connected(host) as (reader, _):
+            async with asyncio.timeout(PATIENCE):
+                assert await reader.readline() == standing(admin)
+                assert await reader.read() == b""
+
+            assert host.refusals.newest == ()
+
+    asyncio.run(scenario())
+
+
+def test_a_neighbour_has_one_exchange_at_a_time(admin: Administrator) -> None:
+    async def scenario() -> None:
+        async with answering(admin.ledger()) as host, connected(host) as (reader, _):
+            assert await reader.readline() == standing(admin)
+
+            assert await told(host, standing(admin)) == []
+
+    asyncio.run(scenario())
+
+
+def test_what_breaks_off_in_the_middle_is_no_falsehood(admin: Administrator) -> None:
+    async def scenario() -> None:
+        async with answering(admin.ledger()) as host:
+            await told(host, OTHER_STANDING, b'{"revision":')
+            await all_done()
+
+            assert host.refusals.newest == ()
+
+    asyncio.run(scenario())
+
+
+# -- Silence -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("firewalled", [False, True])
+def test_exchanges_do_not_keep_an_idle_tunnel_awake(firewalled: bool) -> None:
+    """Packets as TCP sends them: a dialogue within a second, or a first segment again and again for 10 s."""
+    simulation = Simulation(seed=3)
+    alice, bob = simulation.add_node("alice"), simulation.add_node("bob")
+    simulation.connect(alice, bob)
+    flights: list[Flight] = []
+    simulation.network.watch(flights.append)
+    exchanges = 0
+
+    def send_later(seconds: float, source: Node, destination: Node) -> None:
+        simulation.timeline.call_after(
+            int(seconds * SECOND), lambda: source.send_packet(simulation.packet(source, destination))
+        )
+
+    def exchange(node: Node, notice: Notice) -> None:
+        nonlocal exchanges
+        match notice:
+            case ActionTaken(HandshakeCompleted(initiator=True)):
+                exchanges += 1
+                other = bob if node is alice else alice
+                for at in (0, 1, 3, 7) if firewalled else (0, 0.1, 0.2, 0.3):
+                    send_later(at, node, other)
+                    if not firewalled:
+                        send_later(at + 0.05, other, node)
+
+    for node in (alice, bob):
+        node.listen_to(exchange)
+
+    simulation.send(alice, bob)
+    simulation.run_for(60 * SECOND)
+    before = len(flights)
+    simulation.run_for(10 * HOUR)
+
+    assert exchanges == 1
+    assert len(bob.delivered) == 1 + 4
+    assert len(flights) == before
+    assert [node.device.next_deadline() for node in (alice, bob)] == [None, None]
