@@ -11,7 +11,7 @@ import h11
 
 _READ_SIZE: Final = 1 << 16
 _MAX_REQUEST: Final = 1 << 16  # bytes of its body
-_PATIENCE: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
+PATIENCE: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
 
 BROKEN: Final = (OSError, h11.ProtocolError, EOFError)  # what ends an exchange
 
@@ -54,10 +54,17 @@ class Client:
         await self._writer.drain()
         response = await self._response()
         if response.status_code != 200:
-            raise HttpError(response.status_code, _reason(await self._rest()))
+            reason = _reason(await self._rest())
+            self._be_ready_again()
+            raise HttpError(response.status_code, reason)
         while isinstance(event := await self._event(), h11.Data):
             yield bytes(event.data)
-        self._http.start_next_cycle()
+        self._be_ready_again()
+
+    def _be_ready_again(self) -> None:
+        """The server may want to close after an answer; then it is the last one."""
+        if self._http.our_state is self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
 
     def _send(self, event: Any) -> None:
         self._writer.write(self._http.send(event) or b"")
@@ -102,26 +109,32 @@ async def serve(
     writer: asyncio.StreamWriter,
     answer: Callable[[Request], Awaitable[Answer]],
 ) -> None:
-    """Answer the one request that comes by a connection, and close it."""
+    """Answer the one request that comes by a connection, and close it; whoever is slow is let go."""
     http = h11.Connection(h11.SERVER)
-    with suppress(*BROKEN):
-        async with asyncio.timeout(_PATIENCE):
-            request = await _receive(http, reader)
-        given = await answer(request)
-        headers = [
-            ("Content-Type", given.kind),
-            ("Content-Length", str(len(given.content))),
-            ("Connection", "close"),
-        ]
-        for event in (
-            h11.Response(status_code=given.status, headers=headers),
-            h11.Data(data=given.content),
-            h11.EndOfMessage(),
-        ):
-            writer.write(http.send(event) or b"")
-        async with asyncio.timeout(_PATIENCE):
-            await writer.drain()
-    writer.close()
+    try:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                request = await _receive(http, reader)
+        except BROKEN:
+            return
+        writer.write(_encode(http, await answer(request)))
+        with suppress(*BROKEN):
+            async with asyncio.timeout(PATIENCE):
+                writer.close()
+                await writer.wait_closed()
+    finally:
+        writer.transport.abort()
+
+
+def _encode(http: h11.Connection, answer: Answer) -> bytes:
+    headers = [
+        ("Content-Type", answer.kind),
+        ("Content-Length", str(len(answer.content))),
+        ("Connection", "close"),
+    ]
+    response = h11.Response(status_code=answer.status, headers=headers)
+    events = (response, h11.Data(data=answer.content), h11.EndOfMessage())
+    return b"".join(http.send(event) or b"" for event in events)
 
 
 async def _receive(http: h11.Connection, reader: asyncio.StreamReader) -> Request:
