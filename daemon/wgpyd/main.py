@@ -9,7 +9,8 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import replace
 from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from pathlib import Path
 from typing import Final
@@ -53,6 +54,10 @@ def main() -> int:
         return 0
     try:
         options = read_options(arguments, os.environ)
+        if options.mesh:
+            from .mesh.start import interface_of  # noqa: PLC0415 - who needs no mesh does not pay for it
+
+            options = replace(options, interface=interface_of(options.mesh))
     except StartError as error:
         return _fail(error, _USAGE if isinstance(error, UsageError) else _FAILURE)
     if options.foreground:
@@ -92,13 +97,14 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
         if options.settings.native:
             _set_nice(options.settings.nice)  # while we may
         drop_privileges()
+        agent = _open_agent(options, interface)
     except StartError as error:
         return _fail(error, _FAILURE)
     except (OSError, MemoryError) as error:
         return _fail(StartError(f"cannot start: {error}"), _FAILURE)
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
-            runner.run(_serve(interface, socket_file, connections, own_nice, ready))
+            runner.run(_serve(interface, agent, socket_file, connections, own_nice, ready))
     except StartError as error:
         return _fail(error, _FAILURE)
     timestamps.close()
@@ -154,6 +160,15 @@ def _open_socket(options: Options, name: str) -> SocketFile:
     return SocketFile.create(DIRECTORY / f"{name}.sock")
 
 
+def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextManager[object]:
+    """What is to be up before we are ready."""
+    if not options.mesh:
+        return nullcontext()
+    from .mesh.start import open_agent  # noqa: PLC0415
+
+    return open_agent(options.mesh, interface, options.metrics)
+
+
 def _set_nice(nice: int) -> None:
     """The priority of this thread and of those that it starts; where that is not allowed, as it was."""
     with suppress(PermissionError):
@@ -162,6 +177,7 @@ def _set_nice(nice: int) -> None:
 
 async def _serve(
     interface: Interface,
+    agent: AbstractAsyncContextManager[object],
     socket_file: SocketFile,
     connections: int,
     own_nice: int,
@@ -180,13 +196,14 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, interface.close)
         loop.add_reader(socket_file.fileno(), _on_file_change, interface, socket_file)
-        gc.collect()
-        gc.freeze()  # what was imported stays; no need to look at it ever again
-        ready()
-        _notify_systemd("READY=1")
-        _LOG.info("serving at %s", socket_file.path)
-        await interface.wait_closed()
-        _notify_systemd("STOPPING=1")
+        async with agent:
+            gc.collect()
+            gc.freeze()  # what was imported stays; no need to look at it ever again
+            ready()
+            _notify_systemd("READY=1")
+            _LOG.info("serving at %s", socket_file.path)
+            await interface.wait_closed()
+            _notify_systemd("STOPPING=1")
     finally:
         socket_file.remove()
         interface.close()

@@ -18,9 +18,11 @@ _OF_SETTINGS: Final = {
     "--workers": "WGPY_WORKERS",
     "--nice": "WGPY_NICE",
 }
+_OF_MESH: Final = ("--mesh", "--metrics")
 
 HELP: Final = """\
 usage: wgpyd [OPTION]... INTERFACE
+       wgpyd [OPTION]... --mesh=NETWORK [--metrics=ADDRESS:PORT|unix:PATH]
        wgpyd --help | --version
 
 Makes the WireGuard interface INTERFACE, a TUN device, and serves it until it is deleted. It goes to the
@@ -36,8 +38,13 @@ or all of it by wg-quick, where the kernel has no WireGuard of its own:
 
     WG_QUICK_USERSPACE_IMPLEMENTATION=wgpyd wg-quick up wg0
 
+As a node of a mesh that this host has joined (`wgpy mesh join`) it does all of that by itself: its keys are
+in /var/lib/wgpyd/mesh/NETWORK, its peers are those that it is told of, and it starts without anybody's help.
+
 options:
   -f, --foreground            stay in the foreground and log to standard error
+  --mesh=NETWORK              be this host's node in a mesh; the interface is that of the node
+  --metrics=WHERE             tell Prometheus about it, by HTTP at ADDRESS:PORT or at a socket, unix:PATH
   --datapath=native|portable  move packets in threads of C (the default where that was built), or in Python
   --offload=all|none|LIST     what the kernel may do for many packets at once: some of
                               checksum,tso,uso,gso,gro; without what a kernel does wrongly
@@ -64,9 +71,15 @@ class UsageError(StartError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to run. log_level: None if the operator did not ask for one."""
+    """What to run. log_level: None if the operator did not ask for one.
+
+    interface: its name, "" for that of the node; mesh: the network's name, "" for none; metrics: where they
+    are served, "" for nowhere.
+    """
 
     interface: str
+    mesh: str
+    metrics: str
     foreground: bool
     log_level: str | None
     tun_fd: int | None
@@ -80,22 +93,35 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     foreground = environment.get("WG_PROCESS_FOREGROUND") == "1"
     environment = dict(environment)
     names = []
-    for argument in arguments:
-        option, _, value = argument.partition("=")
+    of_mesh = dict.fromkeys(_OF_MESH, "")
+    rest = iter(arguments)
+    for argument in rest:
+        option, is_given, value = argument.partition("=")
+        if option in _OF_MESH and not is_given:
+            value = next(rest, "")
         if argument in ("-f", "--foreground"):
             foreground = True
+        elif option in (*_OF_SETTINGS, *_OF_MESH) and not value:
+            raise UsageError(f"{option} wants a value, as in `{option}=…`; see `wgpyd --help`")
         elif option in _OF_SETTINGS:
-            if not value:
-                raise UsageError(f"{option} wants a value, as in `{option}=…`; see `wgpyd --help`")
             environment[_OF_SETTINGS[option]] = value
+        elif option in _OF_MESH:
+            of_mesh[option] = value
         elif argument.startswith("-"):
             raise UsageError(f"there is no option {argument}; see `wgpyd --help`")
         else:
             names.append(argument)
-    if len(names) != 1:
+    mesh, metrics = of_mesh["--mesh"], of_mesh["--metrics"]
+    if metrics and not mesh:
+        raise UsageError("--metrics is for a node: give --mesh=NETWORK, too")
+    if mesh and names:
+        raise UsageError("a node has its own interface: give --mesh=NETWORK or INTERFACE, not both")
+    if not mesh and len(names) != 1:
         raise UsageError("want the name of one interface, as in `wgpyd wg0`; see `wgpyd --help`")
     return Options(
-        interface=_interface(names[0]),
+        interface="" if mesh else _interface(names[0]),
+        mesh=mesh,
+        metrics=metrics,
         foreground=foreground,
         log_level=_log_level(environment),
         tun_fd=_descriptor(environment, "WG_TUN_FD"),

@@ -12,6 +12,8 @@ from wgpyd.options import HELP, Options, UsageError, read_options
 def test_the_name_of_an_interface_is_all_it_needs() -> None:
     assert read_options(["wg0"], {}) == Options(
         interface="wg0",
+        mesh="",
+        metrics="",
         foreground=False,
         log_level=None,
         tun_fd=None,
@@ -109,3 +111,20 @@ def test_the_log_levels_are_those_of_wireguard_go(level: str) -> None:
 )
 def test_the_help_names_every_way_to_influence_it(word: str) -> None:
     assert word in HELP
+
+
+@pytest.mark.parametrize("arguments", [["--mesh", "prod"], ["--mesh=prod"]])
+def test_a_node_needs_the_name_of_its_network_alone(arguments: list[str]) -> None:
+    options = read_options([*arguments, "--metrics=unix:/run/prod.sock"], {})
+
+    assert (options.interface, options.mesh, options.metrics) == ("", "prod", "unix:/run/prod.sock")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--mesh"], ["--mesh="], ["--mesh=prod", "wg0"], ["--metrics=127.0.0.1:9586", "wg0"]],
+    ids=" ".join,
+)
+def test_a_node_without_a_name_or_with_an_interface_is_refused(arguments: list[str]) -> None:
+    with pytest.raises(UsageError):
+        read_options(arguments, {})

@@ -4,7 +4,8 @@ Law: what `ip` refuses is a warning, and is asked for again with the next change
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any, Final
@@ -12,7 +13,7 @@ from typing import Any, Final
 from wgpy.iproute import read_answer, read_failures, read_reason
 from wgpy.mesh.codec import Prefix
 
-_PATIENCE: Final = 30.0  # seconds
+_PATIENCE: Final = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,35 +58,30 @@ class Links:
             yield f"route replace {route} {device}", f"route delete {route} {device}"
 
 
-async def _change(lines: Iterable[str]) -> dict[int, str]:
+async def _change(lines: Sequence[str]) -> dict[int, str]:
     """Make several changes; which failed, by index, and why."""
-    orders = list(lines)
-    status, _, complaints = await _ip("-force", "-batch", "-", text="\n".join([*orders, ""]))
-    failures = read_failures(complaints)
-    if status and not failures:
-        return dict.fromkeys(range(len(orders)), read_reason(complaints))
+    done = await asyncio.to_thread(_ip, ("-force", "-batch", "-"), "\n".join([*lines, ""]))
+    failures = read_failures(done.stderr)
+    if done.returncode and not failures:
+        return dict.fromkeys(range(len(lines)), read_reason(done.stderr))
     return failures
 
 
 async def ask_ip(*arguments: str) -> list[Any]:
     """Return what `ip -json` answers; an empty list if it has no answer."""
-    status, answer, _ = await _ip("-json", *arguments)
-    return [] if status else read_answer(answer)
+    done = await asyncio.to_thread(_ip, ("-json", *arguments))
+    return [] if done.returncode else read_answer(done.stdout)
 
 
-async def _ip(*arguments: str, text: str = "") -> tuple[int, str, str]:
-    """Return the exit status, and what was printed and complained."""
-    pipe = asyncio.subprocess.PIPE
+def _ip(arguments: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """In a thread, since it may take its time, and since uvloop fails to write to who has ended."""
+    command = ["ip", *arguments]
     try:
-        process = await asyncio.create_subprocess_exec("ip", *arguments, stdin=pipe, stdout=pipe, stderr=pipe)
+        return subprocess.run(
+            command, input=text, capture_output=True, text=True, errors="replace", check=False,
+            timeout=_PATIENCE,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"it did not end within {_PATIENCE:.0f} s")
     except OSError as error:
-        return 1, "", f"ip cannot be run: {error.strerror}"
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            answer, complaints = await process.communicate(text.encode())
-    except BaseException as error:
-        process.kill()
-        if isinstance(error, TimeoutError):
-            return 1, "", f"ip did not end within {_PATIENCE:.0f} s"
-        raise
-    return process.returncode or 0, answer.decode(errors="replace"), complaints.decode(errors="replace")
+        return subprocess.CompletedProcess(command, 1, "", f"it cannot be run: {error.strerror}")

@@ -1,0 +1,184 @@
+"""Following a coordinator for ever: news comes in, and what it lost is given back.
+
+Law: nothing that a coordinator says or fails to say ends this, nor touches what is known already. While it is
+connected and there is no news, nothing wakes.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from wgpy.mesh.ledger import Standing
+from wgpy.mesh.signing import Signed
+from wgpy.mesh.wire import Delta, Greeting, deltas
+from wgpy.node.coordinator import Coordinator, CoordinatorError, Denied, Outcome
+
+from .knowledge import COORDINATOR, Knowledge
+from .own import Own
+from .refusals import Withheld
+
+_LOG = logging.getLogger("wgpy")
+
+FIRST_PAUSE: Final = 1.0  # seconds between attempts to connect, each twice the one before
+LAST_PAUSE: Final = 60.0
+_PATIENCE: Final = 20.0  # seconds, until it greets
+_TIME_TO_CATCH_UP: Final = 2.0  # seconds after a greeting, before it counts as behind us
+
+
+class Following:
+    """One node's line to its coordinator.
+
+    connected: whether news comes; trouble: why not, a sentence; heard: when something last came, Unix
+    seconds; seen: the address that it last saw us come from; refused: why it does not take our own record.
+    """
+
+    def __init__(
+        self,
+        own: Own,
+        knowledge: Knowledge,
+        withheld: Withheld,
+        on_news: Callable[[], None],
+    ) -> None:
+        """on_news: called after anything has changed."""
+        self._own = own
+        self._knowledge = knowledge
+        self._withheld = withheld
+        self._on_news = on_news
+        self._attempt: asyncio.Timeout | None = None
+        self._hurry = asyncio.Event()
+        self._owed: Standing | None = None  # what the coordinator knows, if that is not what we know
+        self._giving: set[asyncio.Task[None]] = set()
+        self._greeted = False
+        self.connected = False
+        self.trouble = "not yet connected"
+        self.heard = 0
+        self.seen = ""
+        self.refused = ""
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        pause = FIRST_PAUSE
+        try:
+            while True:
+                if await self._attempt_once():
+                    pause = FIRST_PAUSE
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause * random.uniform(0.5, 1)):
+                        await self._hurry.wait()
+                self._hurry.clear()
+                pause = min(2 * pause, LAST_PAUSE)
+        finally:
+            for task in self._giving:
+                task.cancel()
+
+    def hurry(self) -> None:
+        """Connect anew, now: this host is somewhere else than it was."""
+        self._hurry.set()
+        self.connected = False  # in a way that counts: what it saw of us is the past
+        if self._attempt is not None:
+            self._attempt.reschedule(0)
+            self._attempt = None
+
+    async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
+        """Hand records in by a connection of their own. Raises CoordinatorError."""
+        async with self._coordinator() as coordinator:
+            return [
+                outcome
+                for part in deltas(0, 0, records)
+                for outcome in await coordinator.submit(part.records)
+            ]
+
+    def give(self, records: Sequence[Signed]) -> None:
+        """Hand records in when there is time; what is lost on the way is given after the next greeting."""
+        task = asyncio.create_task(self._give(records))
+        self._giving.add(task)
+        task.add_done_callback(self._giving.discard)
+
+    def _coordinator(self) -> Coordinator:
+        node = self._own.node
+        return Coordinator(node.coordinator, node.network, node.identity)
+
+    # -- A connection ----------------------------------------------------------------------------
+
+    async def _attempt_once(self) -> bool:
+        """Follow until the connection ends; whether it was one."""
+        self._greeted = False
+        try:
+            async with asyncio.timeout(_PATIENCE) as self._attempt:
+                await self._follow()
+        except TimeoutError:
+            self.trouble = "it does not greet"
+        except CoordinatorError as error:
+            self.trouble = str(error)
+            if isinstance(error, Denied):
+                self._introduce()
+        finally:
+            self._attempt = self._owed = None
+            self.connected = False
+            self._withheld.disconnected(time.monotonic())
+        _LOG.info("the coordinator is away: %s", self.trouble)
+        self._on_news()
+        return self._greeted
+
+    async def _follow(self) -> None:
+        """Raises CoordinatorError."""
+        async with self._coordinator() as coordinator:
+            async for said in coordinator.follow(self._knowledge.revision):
+                self.heard = int(time.time())
+                match said:
+                    case Greeting():
+                        self._on_greeting(said)
+                    case Delta():
+                        self._on_delta(said)
+                        await asyncio.sleep(0)  # a long catching up lets others have their turn
+
+    def _on_greeting(self, greeting: Greeting) -> None:
+        if self._attempt is not None:
+            self._attempt.reschedule(None)
+        self._greeted = self.connected = True
+        self.trouble, self.seen = "", greeting.seen
+        self._withheld.connected(time.monotonic())
+        own = self._own.signed()
+        if own is not None and own.digest != greeting.own:
+            self.give([own])
+        if greeting.standing != self._knowledge.ledger.standing():
+            self._owed = greeting.standing
+            asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._give_back, greeting.standing)
+        self._on_news()
+
+    def _on_delta(self, delta: Delta) -> None:
+        for signed in delta.records:
+            self._withheld.told_by_coordinator(signed.digest)
+        if self._knowledge.learn(delta.records, COORDINATOR, delta.revision).new:
+            if self._owed == self._knowledge.ledger.standing():
+                self._owed = None
+            self._on_news()
+
+    # -- What it lost ----------------------------------------------------------------------------
+
+    def _give_back(self, standing: Standing) -> None:
+        """It has told its news, and still knew something else than we do: it lost some."""
+        if self._owed is standing:
+            self._owed = None
+            self.give(self._knowledge.ledger.for_everybody())
+
+    def _introduce(self) -> None:
+        """It does not know us: it may have lost who we are, and only records can tell it."""
+        if own := self._own.signed():
+            self.give([*self._knowledge.ledger.for_everybody(), own])
+
+    async def _give(self, records: Sequence[Signed]) -> None:
+        own = self._own.signed()
+        try:
+            outcomes = await self.submit(records)
+        except CoordinatorError as error:
+            _LOG.info("could not hand in %d records: %s", len(records), error)
+            return
+        for signed, outcome in zip(records, outcomes, strict=False):
+            if signed == own:
+                self.refused = outcome.reason if outcome.verdict == "refused" else ""
+        self._on_news()

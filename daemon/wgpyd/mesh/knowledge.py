@@ -1,0 +1,79 @@
+"""All that a node was told: verified, in memory, and on disk for its next life.
+
+Law: what is not on disk is not counted as known there: after a reboot a node asks again for all that came
+since. A disk that is full costs that, and nothing else.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from wgpy.mesh.ledger import Ledger, RecordRefused, Verdict
+from wgpy.mesh.signing import Signed, VerifyKey
+from wgpy.mesh.wire import Delta
+from wgpy.node.files import Journal, StateError
+
+from .refusals import Refusals, describe
+
+_LOG = logging.getLogger("wgpy")
+
+COORDINATOR: Final = "coordinator"  # a source of records
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What came of records. genuine: whether none was refused."""
+
+    new: tuple[Signed, ...]
+    genuine: bool
+
+
+class Knowledge:
+    """A ledger with its journal."""
+
+    def __init__(self, folder: Path, network: VerifyKey, clock: Callable[[], float] = time.time) -> None:
+        """Read what is on disk. clock: seconds since 1970. Raises StateError."""
+        self.ledger = Ledger(network)
+        self.refusals = Refusals()
+        self.warning = ""  # a sentence, while the disk takes nothing
+        self._clock = clock
+        self._journal = Journal(folder)
+        self._unsaved: list[Signed] = []
+        self.revision = self._journal.load(self.ledger)
+        self._saved_revision = self.revision
+
+    def learn(self, records: Sequence[Signed], source: str, revision: int = 0) -> Learned:
+        """Verify records, and keep those that are new.
+
+        source: as in `Refusal`; revision: up to which all is known then, if the source can know that.
+        """
+        verdicts = [self._add(signed, source) for signed in records]
+        new = [signed for signed, verdict in zip(records, verdicts, strict=True) if verdict is Verdict.NEW]
+        self.revision = max(self.revision, revision)
+        self._unsaved += new
+        if self._unsaved or self.revision > self._saved_revision:
+            self._save()
+        return Learned(tuple(new), None not in verdicts)
+
+    def _add(self, signed: Signed, source: str) -> Verdict | None:
+        try:
+            return self.ledger.add(signed)
+        except RecordRefused as error:
+            self.refusals.note(source, error.reason.value, describe(signed), int(self._clock()))
+            return None
+
+    def _save(self) -> None:
+        """What cannot be saved now is with the next news."""
+        try:
+            self._journal.append(Delta(self.revision, tuple(self._unsaved)))
+            self._unsaved.clear()
+            self._saved_revision = self.revision
+            self._journal.compact(self.ledger, self.revision)
+            self.warning = ""
+        except StateError as error:
+            if not self.warning:
+                _LOG.warning("%s; the next start will ask the coordinator again", error)
+            self.warning = str(error)

@@ -1,0 +1,61 @@
+"""From a folder on disk to a running node."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+from wgpy.interface import Interface
+from wgpy.mesh.records import NAME
+from wgpy.node.files import NODES, NodeFile, StateError
+from wgpy.tun import check_name
+
+from wgpyd.errors import StartError
+from .agent import Agent
+
+
+def interface_of(network: str) -> str:
+    """Return the interface of this host's node. Raises StartError."""
+    name = _load(network).interface
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise StartError(f"the interface `{name}` of {network} cannot be used: {error}") from None
+    return name
+
+
+def open_agent(network: str, interface: Interface, metrics: str) -> AbstractAsyncContextManager[object]:
+    """Read what the node knows; it is up inside the context, whose entry raises StartError, as does this."""
+    try:
+        return _run(Agent(network, _folder(network), _load(network), interface), metrics)
+    except StateError as error:
+        raise StartError(str(error)) from None
+
+
+@asynccontextmanager
+async def _run(agent: Agent, metrics: str) -> AsyncIterator[None]:
+    try:
+        await agent.start()
+    except OSError as error:
+        port = agent.own.node.listen_port
+        raise StartError(f"the port {port} of this node cannot be used: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        await agent.stop()
+
+
+def _folder(network: str) -> Path:
+    if not NAME.fullmatch(network):
+        raise StartError(f"`{network}` is no name of a network: want a-z, 0-9 and -")
+    return NODES / network
+
+
+def _load(network: str) -> NodeFile:
+    """Raises StartError."""
+    folder = _folder(network)
+    if not folder.exists():
+        raise StartError(f"this host has not joined {network}: `wgpy mesh join` it with a token")
+    try:
+        return NodeFile.load(folder)
+    except StateError as error:
+        raise StartError(str(error)) from None

@@ -1,0 +1,126 @@
+"""A node's daemon on hosts of their own: what is on disk becomes interface, addresses, routes and peers."""
+
+import json
+import time
+from ipaddress import IPv6Network, ip_network
+
+import pytest
+
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.mesh.nodes import Network
+from wgpy.engine.endpoint import Endpoint
+from wgpy.mesh.addressing import node_address6
+from wgpy.node.files import NodeFile
+
+PORT = 51820
+FOLDER = "/var/lib/wgpyd/mesh/prod"
+POD_RANGES = "10.42.1.0/24", "10.42.2.0/24"
+
+
+def two_nodes(lab: Lab) -> tuple[Network, list[Host]]:
+    """
+    n1                              n2
+    eth0 10.10.0.1/24 ───────────── eth0 10.10.0.2/24
+    mesh0 100.80.0.1/16             mesh0 100.80.0.2/16
+    announces 10.42.1.0/24          announces 10.42.2.0/24
+    """
+    network = Network.found(int(time.time()), routes=(ip_network("10.42.0.0/16"),))
+    hosts = [lab.host("n1"), lab.host("n2")]
+    connect(hosts[0], "eth0", hosts[1], "eth0")
+    for number, host in enumerate(hosts, 1):
+        add_addresses(host, "eth0", f"10.10.0.{number}/24")
+        routes = (ip_network(POD_RANGES[number - 1]),)
+        network.join(Endpoint(f"10.10.0.{number}", PORT), port=PORT, routes=routes)
+    for node, host in zip(network.nodes, hosts, strict=True):
+        network.store(node, host.path(FOLDER))
+    return network, hosts
+
+
+def start(host: Host, program: str) -> None:
+    """Begin a node's daemon; the command returns once it is ready."""
+    host.run(program, "--mesh", "prod")
+
+
+def address6(node: NodeFile) -> str:
+    return str(node_address6(IPv6Network("fd12:3456::/32"), node.identity.verify_key()))
+
+
+def ping(host: Host, address: str) -> None:
+    host.run("ping", "-c", "1", "-W", "5", address)
+
+
+def routes(host: Host) -> set[str]:
+    return {route["dst"] for route in json.loads(host.run("ip", "-json", "route", "show", "dev", "mesh0"))}
+
+
+def test_nodes_meet_from_their_disks_alone(lab: Lab, program: str) -> None:
+    network, (one, two) = two_nodes(lab)
+
+    for host in one, two:
+        start(host, program)
+
+    ping(one, str(network.nodes[1].address))
+    ping(two, address6(network.nodes[0]))
+
+
+def test_what_a_node_announces_is_reached_by_the_others_and_not_by_itself(lab: Lab, program: str) -> None:
+    _, (one, two) = two_nodes(lab)
+    add_addresses(two, "lo", "10.42.2.1/32")
+
+    for host in one, two:
+        start(host, program)
+
+    assert routes(one) == {"100.80.0.0/16", "10.42.2.0/24"}
+    ping(one, "10.42.2.1")
+
+
+def test_a_route_into_a_network_of_this_host_is_left_out(lab: Lab, program: str) -> None:
+    _, (one, _) = two_nodes(lab)
+    add_addresses(one, "eth0", "10.42.2.77/25")
+
+    start(one, program)
+
+    assert routes(one) == {"100.80.0.0/16"}
+
+
+def test_a_route_comes_back_once_this_host_has_left_that_network(lab: Lab, program: str) -> None:
+    _, (one, _) = two_nodes(lab)
+    add_addresses(one, "eth0", "10.42.2.77/25")
+    start(one, program)
+
+    one.run("ip", "address", "delete", "10.42.2.77/25", "dev", "eth0")
+
+    eventually(lambda: "10.42.2.0/24" in routes(one), "the route of the other node is used")
+
+
+def test_the_interface_has_what_the_network_says_and_is_gone_with_the_daemon(lab: Lab, program: str) -> None:
+    network, (one, _) = two_nodes(lab)
+
+    start(one, program)
+
+    link = json.loads(one.run("ip", "-json", "address", "show", "dev", "mesh0"))[0]
+    assert link["mtu"] == 1380
+    assert {(found["local"], found["prefixlen"]) for found in link["addr_info"]} == {
+        ("100.80.0.1", 16),
+        (address6(network.nodes[0]), 32),
+    }
+    one.run("rm", "/run/wireguard/mesh0.sock")
+    eventually(lambda: one.attempt("ip", "link", "show", "dev", "mesh0").status != 0, "mesh0 is gone")
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        ("rm -r {folder}", "this host has not joined prod"),
+        ("echo x > {folder}/node.json", "node.json is damaged"),
+    ],
+)
+def test_a_node_that_cannot_start_says_why(lab: Lab, program: str, damage: str, sentence: str) -> None:
+    _, (one, _) = two_nodes(lab)
+    one.run("sh", "-c", damage.format(folder=FOLDER))
+
+    result = one.attempt(program, "--mesh", "prod")
+
+    assert result.status == 1
+    assert sentence in result.output
+    assert len(result.output.splitlines()) == 1
