@@ -218,6 +218,22 @@ def test_candidates_leave_an_endpoint_that_is_there() -> None:
     assert bench.peer.endpoint == PAPER_AT
 
 
+def test_an_endpoint_that_was_a_candidate_and_is_none_any_more_is_left_for_the_first() -> None:
+    bench, _ = silent_bench(OFFICE, CLOUD, endpoint_known=False)
+
+    bench.node.device.set_candidates(bench.peer, [IPV6, CLOUD], bench.now)
+
+    assert bench.peer.endpoint == IPV6
+
+
+def test_an_endpoint_that_is_still_a_candidate_stays() -> None:
+    bench, _ = silent_bench(OFFICE, endpoint_known=False)
+
+    bench.node.device.set_candidates(bench.peer, [IPV6, OFFICE], bench.now)
+
+    assert bench.peer.endpoint == OFFICE
+
+
 @pytest.mark.parametrize("candidates", [[], [OFFICE]])
 def test_a_node_that_has_nothing_to_say_looks_for_nobody(candidates: list[Endpoint]) -> None:
     bench, flights = silent_bench(*candidates, endpoint_known=False)

@@ -221,10 +221,13 @@ class Device:
     def set_candidates(self, peer: Peer, candidates: Sequence[Endpoint], now: int) -> None:
         """Say where a peer may be found while it does not answer at its endpoint: tried in this order.
 
-        The first MAX_CANDIDATES count; the first is its endpoint if it has none.
+        The first MAX_CANDIDATES count; the first is its endpoint if it has none, or if its endpoint was one of
+        them and is none any more. One that it roamed to stays.
         """
-        peer.candidates = tuple(candidates[:MAX_CANDIDATES])
-        if peer.endpoint is None and peer.candidates:
+        before, peer.candidates = peer.candidates, tuple(candidates[:MAX_CANDIDATES])
+        present = peer.endpoint and peer.endpoint.without_source()
+        is_withdrawn = present in before and present not in peer.candidates
+        if peer.candidates and (present is None or is_withdrawn):
             self.set_endpoint(peer, peer.candidates[0], now)
 
     def clear_source(self, peer: Peer) -> None:
