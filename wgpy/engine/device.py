@@ -221,8 +221,8 @@ class Device:
     def set_candidates(self, peer: Peer, candidates: Sequence[Endpoint], now: int) -> None:
         """Say where a peer may be found while it does not answer at its endpoint: tried in this order.
 
-        The first MAX_CANDIDATES count; the first is its endpoint if it has none, or if its endpoint was one of
-        them and is none any more. One that it roamed to stays.
+        The first MAX_CANDIDATES count; the first is its endpoint if it has none, or if its endpoint was one
+        of them and is none any more. One that it roamed to stays.
         """
         before, peer.candidates = peer.candidates, tuple(candidates[:MAX_CANDIDATES])
         present = peer.endpoint and peer.endpoint.without_source()

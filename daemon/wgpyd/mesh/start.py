@@ -8,8 +8,8 @@ from wgpy.interface import Interface
 from wgpy.mesh.records import NAME
 from wgpy.node.files import NODES, NodeFile, StateError
 from wgpy.tun import check_name
-
 from wgpyd.errors import StartError
+
 from .agent import Agent
 
 
