@@ -5,10 +5,11 @@ is refused changes nothing.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from wgpy.mesh.records import (
     Decree,
@@ -17,6 +18,7 @@ from wgpy.mesh.records import (
     Node,
     Record,
     RecordInvalid,
+    Token,
     Unknown,
     admission,
     decode,
@@ -24,7 +26,9 @@ from wgpy.mesh.records import (
 )
 from wgpy.mesh.signing import Signed, VerifyKey
 
-MAX_RECORDS: Final = 100_000
+# What anybody with a key of its own can say has its own limits, so that it leaves no decree without room.
+MAX_RECORDS: Final[dict[type, int]] = {Decree: 1_000_000, Departure: 20_000, Node: 100_000, Unknown: 1_000}
+MAX_STRANGERS: Final = 1_000  # nodes of tokens that are not known, or not yet
 
 _D = TypeVar("_D", bound=Decree)
 
@@ -69,12 +73,23 @@ class Standing:
 @dataclass(frozen=True, slots=True)
 class _Entry:
     signed: Signed
-    record: Record | Unknown
+    record: Any  # Record or Unknown; its shelf says of which type
 
     @property
     def rank(self) -> tuple[int, bytes]:
         """The greater counts. Of two different ones with one sequence, everybody has to choose the same."""
         return getattr(self.record, "sequence", 0), self.signed.digest
+
+    @property
+    def subject(self) -> bytes:
+        """On which, among records of its type, the newest alone counts."""
+        match self.record:
+            case Decree():
+                return self.record.subject
+            case Node() | Departure():
+                return bytes(self.record.signer)
+            case _:
+                return self.signed.digest
 
 
 @dataclass(slots=True)
@@ -82,7 +97,9 @@ class Ledger:
     """The records of one network, which is known by its key."""
 
     key: VerifyKey
-    _entries: dict[tuple[str, bytes], _Entry] = field(default_factory=dict)
+    _shelves: dict[type, dict[bytes, _Entry]] = field(default_factory=dict)  # by type, then by subject
+    _admitted: Counter[VerifyKey] = field(default_factory=Counter)  # nodes that name a token
+    _standing: Standing | None = None  # None: not known since it changed
 
     @property
     def network(self) -> bytes:
@@ -97,14 +114,16 @@ class Ledger:
             raise RecordRefused(RefusalReason.INVALID, str(error)) from None
         if record.network != self.network:
             raise RecordRefused(RefusalReason.OTHER_NETWORK)
-        place, entry = _place(record, signed), _Entry(signed, record)
-        present = self._entries.get(place)
+        entry = _Entry(signed, record)
+        present = self._shelf(type(record)).get(entry.subject)
+        if present is not None and present.signed == signed:
+            return Verdict.KNOWN
+        self._verify(record, signed)  # what is older, too: who alters a record is found out
         if present is not None and present.rank >= entry.rank:
             return Verdict.KNOWN if present.rank == entry.rank else Verdict.OLD
-        self._verify(record, signed)
-        if present is None and len(self._entries) >= MAX_RECORDS:
-            raise RecordRefused(RefusalReason.TOO_MANY, f"{MAX_RECORDS} are there")
-        self._entries[place] = entry
+        if present is None:
+            self._make_room(record)
+        self._keep(entry, present)
         return Verdict.NEW
 
     def _verify(self, record: Record | Unknown, signed: Signed) -> None:
@@ -118,24 +137,46 @@ class Ledger:
             if not record.token.verifies(admitted, record.admission):
                 raise RecordRefused(RefusalReason.BAD_ADMISSION, record.name)
 
+    def _make_room(self, record: Record | Unknown) -> None:
+        """Raises RecordRefused where there is none."""
+        kind = next(kind for kind in MAX_RECORDS if isinstance(record, kind))
+        if sum(1 for _ in self._entries(kind)) >= MAX_RECORDS[kind]:
+            raise RecordRefused(RefusalReason.TOO_MANY, f"{MAX_RECORDS[kind]} are there")
+        if isinstance(record, Node) and not self._is_known(record.token):
+            strangers = sum(count for token, count in self._admitted.items() if not self._is_known(token))
+            if strangers >= MAX_STRANGERS:
+                raise RecordRefused(RefusalReason.TOO_MANY, f"{strangers} are there by unknown tokens")
+
+    def _is_known(self, token: VerifyKey) -> bool:
+        return bytes(token) in self._shelf(Token)
+
+    def _keep(self, entry: _Entry, before: _Entry | None) -> None:
+        self._shelf(type(entry.record))[entry.subject] = entry
+        if before is not None and isinstance(before.record, Node):
+            self._admitted[before.record.token] -= 1
+        if isinstance(entry.record, Node):
+            self._admitted[entry.record.token] += 1
+        if is_for_everybody(entry.record):
+            self._standing = None
+
     def __iter__(self) -> Iterator[Signed]:
-        """Give every record that counts, those of unknown types included."""
-        return (entry.signed for entry in self._entries.values())
+        """Give every record that counts, those of unknown types included, decrees first."""
+        return (entry.signed for kind in MAX_RECORDS for entry in self._entries(kind))
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return sum(map(len, self._shelves.values()))
 
     def decrees(self, kind: type[_D]) -> dict[bytes, _D]:
         """Return the decrees of a type by their subject."""
-        return {record.subject: record for record in self._records() if isinstance(record, kind)}
+        return {subject: entry.record for subject, entry in self._shelf(kind).items()}
 
     def nodes(self) -> list[Node]:
         """Return what hosts say of themselves, whether or not they are members."""
-        return [record for record in self._records() if isinstance(record, Node)]
+        return [entry.record for entry in self._shelf(Node).values()]
 
     def departed(self) -> set[VerifyKey]:
         """Return the identities that said they left."""
-        return {record.signer for record in self._records() if isinstance(record, Departure)}
+        return {entry.record.signer for entry in self._shelf(Departure).values()}
 
     def charter(self) -> Network | None:
         """Return what the network is, once that is known."""
@@ -143,34 +184,28 @@ class Ledger:
 
     def time(self) -> int:
         """Return a time, Unix seconds, that has surely come: of the newest decree; 0 without any."""
-        return max((record.time for record in self._records() if isinstance(record, Decree)), default=0)
+        return max((entry.record.time for entry in self._entries(Decree)), default=0)
 
     def for_everybody(self) -> list[Signed]:
         """Return the decrees and departures that count."""
-        return [entry.signed for entry in self._entries.values() if is_for_everybody(entry.record)]
+        return [entry.signed for kind in (Decree, Departure) for entry in self._entries(kind)]
 
     def standing(self) -> Standing:
-        digests = sorted(signed.digest for signed in self.for_everybody())
-        sequence = max(
-            (record.sequence for record in self._records() if isinstance(record, Decree)), default=0
-        )
-        return Standing(sequence, hashlib.blake2s(b"".join(digests)).digest())
+        if self._standing is None:
+            digests = sorted(signed.digest for signed in self.for_everybody())
+            sequence = max((entry.record.sequence for entry in self._entries(Decree)), default=0)
+            self._standing = Standing(sequence, hashlib.blake2s(b"".join(digests)).digest())
+        return self._standing
 
-    def _records(self) -> Iterator[Record | Unknown]:
-        return (entry.record for entry in self._entries.values())
+    def _shelf(self, kind: type) -> dict[bytes, _Entry]:
+        return self._shelves.setdefault(kind, {})
+
+    def _entries(self, kind: type) -> Iterator[_Entry]:
+        """Give what counts of a type and those derived from it."""
+        shelves = (shelf for found, shelf in self._shelves.items() if issubclass(found, kind))
+        return (entry for shelf in shelves for entry in shelf.values())
 
 
 def is_for_everybody(record: Record | Unknown) -> bool:
     """Say whether all nodes are to know a record, whoever may reach whom."""
     return isinstance(record, Decree | Departure)
-
-
-def _place(record: Record | Unknown, signed: Signed) -> tuple[str, bytes]:
-    """Return the subject on which the newest record alone counts."""
-    match record:
-        case Decree():
-            return record.TYPE, record.subject
-        case Node() | Departure():
-            return record.TYPE, bytes(record.signer)
-        case _:
-            return "", signed.digest
