@@ -1,0 +1,182 @@
+"""What a node shows of itself: to the commands of this host, and to Prometheus.
+
+Law: who may open the Unix socket may do everything, so it is its owner's alone; elsewhere there are metrics
+and nothing else. Whoever asks slowly holds nobody up.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from wgpy.interface import Interface
+from wgpy.mesh import codec
+from wgpy.metrics import CONTENT_TYPE, exposition
+from wgpy.node.agent import AgentError, Status
+from wgpy.node.http import Answer, Request, serve
+from wgpy.uapi import parse_endpoint
+from wgpyd.errors import StartError
+from wgpyd.socketfile import SocketFile
+
+from .measures import measures
+from .refusals import Refusals
+
+_MAX_CONNECTIONS: Final = 64  # at once, to each socket
+_FAREWELL: Final = 1.0  # seconds, in which answers under way may still be taken
+_UNIX: Final = "unix:"
+
+_Answerer = Callable[[Request], Awaitable[Answer]]
+
+
+class Host(Protocol):
+    """Whose face it is."""
+
+    @property
+    def interface(self) -> Interface: ...
+
+    @property
+    def refusals(self) -> Refusals: ...
+
+    async def status(self) -> Status:
+        """Raises LookupError with a sentence while there is nothing to tell."""
+
+    async def rename(self, name: str) -> None:
+        """Raises AgentError."""
+
+    async def leave(self) -> None:
+        """Raises AgentError."""
+
+
+@asynccontextmanager
+async def face(host: Host, path: Path, metrics: str = "") -> AsyncIterator[None]:
+    """Answer at the Unix socket of this path while inside.
+
+    metrics: where to give nothing but them, `ADDRESS:PORT` or `unix:PATH`. Raises StartError.
+    """
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(_serving(SocketFile.create(path), partial(_answer_owner, host)))
+        if metrics:
+            await stack.enter_async_context(_serving(_open(metrics), partial(_answer_scraper, host)))
+        yield
+
+
+def _open(where: str) -> SocketFile | socket.socket:
+    """Raises StartError."""
+    if where.startswith(_UNIX):
+        return SocketFile.create(Path(where.removeprefix(_UNIX)))
+    try:
+        endpoint = parse_endpoint(where)
+    except ValueError:
+        raise StartError(
+            f"metrics cannot be served at `{where}`: want ADDRESS:PORT, as 127.0.0.1:9586, or unix:PATH"
+        ) from None
+    family = socket.AF_INET6 if endpoint.is_ipv6 else socket.AF_INET
+    try:
+        return socket.create_server((endpoint.address, endpoint.port), family=family)
+    except OSError as error:
+        raise StartError(f"metrics cannot be served at {where}: {error.strerror}") from None
+
+
+@asynccontextmanager
+async def _serving(opened: SocketFile | socket.socket, answer: _Answerer) -> AsyncIterator[None]:
+    connections = _Connections(answer)
+    if isinstance(opened, SocketFile):
+        server = await asyncio.start_unix_server(connections.take, sock=opened.listener)
+    else:
+        server = await asyncio.start_server(connections.take, sock=opened)
+    try:
+        yield
+    finally:
+        if isinstance(opened, SocketFile):
+            opened.remove()
+        server.close()
+        await connections.end()
+        opened.close()
+
+
+class _Connections:
+    """Those of one socket."""
+
+    def __init__(self, answer: _Answerer) -> None:
+        self._answer = answer
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._tasks) >= _MAX_CONNECTIONS:
+            writer.transport.abort()
+            return
+        self._tasks.add(task)
+        try:
+            await serve(reader, writer, self._answer)
+        finally:
+            self._tasks.discard(task)
+
+    async def end(self) -> None:
+        if self._tasks:
+            _, slow = await asyncio.wait(self._tasks, timeout=_FAREWELL)
+            for task in slow:
+                task.cancel()
+
+
+# -- Answers --------------------------------------------------------------------------------------
+
+
+async def _answer_owner(host: Host, request: Request) -> Answer:
+    try:
+        match request.method, request.target:
+            case "GET", "/status":
+                return _json(200, codec.write(await host.status()))
+            case "GET", "/metrics":
+                return await _measure(host)
+            case "POST", "/rename":
+                await host.rename(_read_name(request.body))
+                return _json(200, {})
+            case "POST", "/leave":
+                await host.leave()
+                return _json(200, {})
+            case _:
+                return _nothing_there(request)
+    except AgentError as error:
+        return _detail(409, str(error))
+    except LookupError as error:
+        return _detail(503, str(error))
+
+
+async def _answer_scraper(host: Host, request: Request) -> Answer:
+    if (request.method, request.target) != ("GET", "/metrics"):
+        return _nothing_there(request)
+    try:
+        return await _measure(host)
+    except LookupError as error:
+        return _detail(503, str(error))
+
+
+async def _measure(host: Host) -> Answer:
+    """Raises LookupError."""
+    families = measures(await host.status(), host.interface.counters(), host.refusals.counts)
+    return Answer(200, exposition(families), CONTENT_TYPE)
+
+
+def _read_name(body: bytes) -> str:
+    """Raises AgentError."""
+    try:
+        return str(codec.STRING.read(json.loads(body)["name"]))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise AgentError("want a JSON object with a `name`") from None
+
+
+def _nothing_there(request: Request) -> Answer:
+    return _detail(404, f"there is no {request.method} {request.target}")
+
+
+def _detail(status: int, sentence: str) -> Answer:
+    return _json(status, {"detail": sentence})
+
+
+def _json(status: int, value: Any) -> Answer:
+    return Answer(status, json.dumps(value).encode())

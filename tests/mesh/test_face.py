@@ -1,0 +1,345 @@
+"""What a node shows, asked as its commands and Prometheus ask."""
+
+import asyncio
+import re
+import socket
+import stat
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+
+import pytest
+
+from tests.mesh.network import NOW, key_of
+from wgpy.interface import Interface
+from wgpy.keys import PrivateKey
+from wgpy.node import agent
+from wgpy.node.agent import AgentError, Excluded, Peer, Refusal, Status
+from wgpy.node.http import Client, HttpError
+from wgpy.tun import PacketSocket
+from wgpyd.errors import StartError
+from wgpyd.mesh.face import face
+from wgpyd.mesh.refusals import Refusals
+
+PATIENCE = 10.0  # seconds
+NETWORK = "prod"
+ME, OTHER = key_of(7).verify_key(), key_of(8).verify_key()
+KEY = PrivateKey(b"\x0b" * 32).public_key()
+
+STATUS = Status(
+    network=NETWORK,
+    network_key=key_of(1).verify_key(),
+    interface="mesh0",
+    mtu=1380,
+    listen_port=51820,
+    name="n7",
+    identity=ME,
+    key=PrivateKey(b"\x0a" * 32).public_key(),
+    address=IPv4Address("100.80.0.7"),
+    address6=IPv6Address("fd12:3456::7"),
+    addresses=IPv4Network("100.80.0.0/16"),
+    addresses6=IPv6Network("fd12:3456::/32"),
+    routes=(IPv4Network("10.42.7.0/24"),),
+    requested=(),
+    member=True,
+    exclusion="",
+    coordinator="https://vpn.example.com",
+    connected=True,
+    trouble="",
+    heard=NOW,
+    revision=(1 << 53) - 1,
+    sequence=12,
+    rules=("any tag:web",),
+    peers=(
+        Peer(
+            'n"8\\', OTHER, KEY, IPv4Address("100.80.0.8"), IPv6Address("fd12:3456::8"), ("web",), (),
+            ("10.0.0.0/8 is here already",), "192.0.2.8:51820", NOW, 1000, 2000,
+        ),
+    ),
+    excluded=(Excluded("n9", key_of(9).verify_key(), "it was removed"),),
+    refusals=(Refusal(NOW, "coordinator", "not a record", "2 bytes"),),
+    refused=1,
+    withheld=("n8 knew removal 7, and the coordinator does not tell it",),
+    warnings=("the disk is full",),
+)  # fmt: skip
+
+
+@dataclass
+class Node:
+    """Whose face it is: its status is as it was made, and it remembers what it was told to do."""
+
+    interface: Interface
+    current: Status | None = STATUS
+    refusals: Refusals = field(default_factory=Refusals)
+    left: bool = False
+
+    async def status(self) -> Status:
+        if self.current is None:
+            raise LookupError("this node was not told yet what prod is")
+        return self.current
+
+    async def rename(self, name: str) -> None:
+        if name == "n8":
+            raise AgentError("the name n8 is taken")
+        assert self.current is not None
+        self.current = replace(self.current, name=name)
+
+    async def leave(self) -> None:
+        self.left = True
+
+
+@pytest.fixture
+def sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where commands look for agents."""
+    monkeypatch.setattr(agent, "SOCKETS", tmp_path)
+    return tmp_path
+
+
+@asynccontextmanager
+async def node() -> AsyncIterator[Node]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    interface = Interface(PacketSocket(ours))
+    interface.start()
+    try:
+        yield Node(interface)
+    finally:
+        interface.close()
+        theirs.close()
+
+
+@asynccontextmanager
+async def shown(sockets: Path, metrics: str = "") -> AsyncIterator[Node]:
+    async with node() as shown_node, face(shown_node, sockets / f"{NETWORK}.sock", metrics):
+        yield shown_node
+
+
+async def get(path: Path, target: str, method: str = "GET") -> str:
+    """Ask at a Unix socket. Raises HttpError."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            client = Client(reader, writer, "node")
+            return b"".join([data async for data in client.request(method, target)]).decode()
+    finally:
+        writer.close()
+
+
+# -- Commands ------------------------------------------------------------------------------------
+
+
+def test_a_command_reads_the_status_as_it_is(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets):
+            assert await asyncio.to_thread(agent.status, NETWORK) == STATUS
+
+    asyncio.run(scenario())
+
+
+def test_a_node_that_knows_nothing_yet_says_so(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            one.current = None
+
+            with pytest.raises(AgentError, match="was not told yet"):
+                await asyncio.to_thread(agent.status, NETWORK)
+
+    asyncio.run(scenario())
+
+
+def test_a_command_renames_the_node_or_hears_why_not(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            await asyncio.to_thread(agent.rename, NETWORK, "web1")
+            with pytest.raises(AgentError, match="the name n8 is taken"):
+                await asyncio.to_thread(agent.rename, NETWORK, "n8")
+
+            assert (await one.status()).name == "web1"
+
+    asyncio.run(scenario())
+
+
+def test_a_command_lets_the_node_leave(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            await asyncio.to_thread(agent.leave, NETWORK)
+
+            assert one.left
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"), [("GET", "/", 404), ("POST", "/status", 404), ("POST", "/rename", 409)]
+)
+def test_what_makes_no_sense_changes_nothing(sockets: Path, method: str, target: str, status: int) -> None:
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            with pytest.raises(HttpError, match=r"\w") as raised:
+                await get(sockets / f"{NETWORK}.sock", target, method)
+
+            assert (raised.value.status, one.current, one.left) == (status, STATUS, False)
+
+    asyncio.run(scenario())
+
+
+# -- The socket ----------------------------------------------------------------------------------
+
+
+def test_the_socket_is_its_owners_alone_and_gone_in_the_end(sockets: Path) -> None:
+    async def scenario() -> None:
+        path = sockets / f"{NETWORK}.sock"
+        async with shown(sockets):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    asyncio.run(scenario())
+    assert list(sockets.iterdir()) == []
+
+
+def test_the_socket_of_an_agent_that_died_is_replaced(sockets: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(sockets / f"{NETWORK}.sock"))
+
+    async def scenario() -> None:
+        async with shown(sockets):
+            assert await asyncio.to_thread(agent.status, NETWORK) == STATUS
+
+    asyncio.run(scenario())
+
+
+def test_who_asks_slowly_holds_nobody_up(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets):
+            reader, writer = await asyncio.open_unix_connection(sockets / f"{NETWORK}.sock")
+            writer.write(b"GET /sta")
+
+            assert await asyncio.to_thread(agent.status, NETWORK) == STATUS
+
+            writer.close()
+            assert await reader.read() == b""
+
+    asyncio.run(scenario())
+
+
+def test_connections_are_limited_and_those_that_are_done_do_not_count(sockets: Path) -> None:
+    async def scenario() -> None:
+        path = sockets / f"{NETWORK}.sock"
+        async with shown(sockets):
+            streams = [await asyncio.open_unix_connection(path) for _ in range(64)]
+            async with asyncio.timeout(PATIENCE):
+                reader, writer = await asyncio.open_unix_connection(path)
+                assert await reader.read() == b""
+            for one in (writer, *(writer for _, writer in streams)):
+                one.close()
+            async with asyncio.timeout(PATIENCE):
+                for reader, _ in streams:
+                    await reader.read()
+
+            assert await asyncio.to_thread(agent.status, NETWORK) == STATUS
+
+    asyncio.run(scenario())
+
+
+# -- Metrics -------------------------------------------------------------------------------------
+
+LINE = re.compile(r'(\w+)(?:\{((?:\w+="(?:[^"\\\n]|\\[\\"n])*",?)*)\})? (\d+(?:\.\d+)?)')
+
+
+def read_metrics(text: str) -> dict[tuple[str, str], float]:
+    """By name and labels; each name is explained before."""
+    found, explained = {}, set()
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name.endswith("_total") == (kind == "counter")
+            explained.add(name)
+        elif not line.startswith("# HELP "):
+            match = LINE.fullmatch(line)
+            assert match is not None, line
+            assert match[1] in explained
+            found[match[1], match[2] or ""] = float(match[3])
+    return found
+
+
+def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            one.refusals.note("neighbour n8", "not a record", "x", NOW)
+            one.refusals.note("neighbour n8", "not a record", "y", NOW)
+            found = read_metrics(await get(sockets / f"{NETWORK}.sock", "/metrics"))
+
+            peer = rf'name="n\"8\\",key="{KEY}"'
+            assert found == {
+                ("wgpy_peer_received_bytes_total", peer): 1000,
+                ("wgpy_peer_sent_bytes_total", peer): 2000,
+                ("wgpy_peer_last_handshake_timestamp_seconds", peer): NOW,
+                ("wgpy_mesh_revision", ""): (1 << 53) - 1,
+                ("wgpy_mesh_decree_sequence", ""): 12,
+                ("wgpy_mesh_members", ""): 2,
+                ("wgpy_mesh_coordinator_connected", ""): 1,
+                ("wgpy_mesh_withheld_records", ""): 1,
+                ("wgpy_mesh_refused_total", 'source="neighbour n8",reason="not a record"'): 2,
+            }
+
+    asyncio.run(scenario())
+
+
+def test_drops_are_told_by_reason(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+                stranger.sendto(b"hello", ("127.0.0.1", one.interface.listen_port))
+            found: dict[tuple[str, str], float] = {}
+            async with asyncio.timeout(PATIENCE):
+                while ("wgpy_dropped_packets_total", 'reason="unknown_type"') not in found:
+                    found = read_metrics(await get(sockets / f"{NETWORK}.sock", "/metrics"))
+
+    asyncio.run(scenario())
+
+
+def test_elsewhere_there_are_metrics_and_nothing_else(sockets: Path) -> None:
+    async def scenario() -> None:
+        path = sockets / "metrics.sock"
+        async with shown(sockets, f"unix:{path}") as one:
+            assert read_metrics(await get(path, "/metrics")) != {}
+            for method, target in (("GET", "/status"), ("POST", "/leave"), ("POST", "/metrics")):
+                with pytest.raises(HttpError, match="there is no"):
+                    await get(path, target, method)
+
+            assert not one.left
+
+    asyncio.run(scenario())
+    assert list(sockets.iterdir()) == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_metrics_are_served_at_an_address(sockets: Path, address: str) -> None:
+    async def scenario() -> None:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.create_server((address, 0), family=family) as free:
+            port = free.getsockname()[1]
+        where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        async with shown(sockets, where):
+            reader, writer = await asyncio.open_connection(address, port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                answer = await reader.read()
+            writer.close()
+
+            assert b"Content-Type: text/plain; version=0.0.4" in answer
+            assert b"\nwgpy_mesh_members 2\n" in answer
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("where", ["9586", "localhost:9586", "192.0.2.1:9586", "unix:/proc/nowhere/metrics"])
+def test_a_place_for_metrics_that_cannot_be_had_is_told_at_the_start(sockets: Path, where: str) -> None:
+    async def scenario() -> None:
+        async with node() as one:
+            with pytest.raises(StartError, match=re.escape(where.removeprefix("unix:"))):
+                async with face(one, sockets / f"{NETWORK}.sock", where):
+                    raise AssertionError("it was taken")
+
+    asyncio.run(scenario())
+    assert list(sockets.iterdir()) == []
