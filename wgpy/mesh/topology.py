@@ -5,7 +5,7 @@ node can take a name, an address or a route from another that was admitted befor
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -14,6 +14,7 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.prefixes import Prefixes
 from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
 from wgpy.mesh.signing import VerifyKey
 
@@ -101,7 +102,10 @@ class _Judge:
         self._tokens = ledger.decrees(Token)
         self._revocations = ledger.decrees(Revocation)
         self._removals = ledger.decrees(Removal)
-        self._approvals = ledger.decrees(Approval)
+        self._tags = {token.key: frozenset(token.tags) for token in self._tokens.values()}
+        self._granted = {token.key: Prefixes(token.routes) for token in self._tokens.values()}
+        approvals = ledger.decrees(Approval)
+        self._approved = {identity: Prefixes(said.routes) for identity, said in approvals.items()}
 
     def members(self) -> tuple[tuple[Member, ...], dict[VerifyKey, Exclusion]]:
         excluded: dict[VerifyKey, Exclusion] = {}
@@ -141,7 +145,7 @@ class _Judge:
         names: set[str] = set()
         keys: set[PublicKey] = set()
         addresses: set[IPv4Address] = set()
-        routes: list[Prefix] = []
+        taken = Prefixes((self._network.addresses, self._network.addresses6))
         for node in nodes:
             if node.key in keys:
                 excluded[node.signer] = Exclusion.KEY_TAKEN
@@ -149,39 +153,37 @@ class _Judge:
             if node.address in addresses or not self._is_of_network(node.address):
                 excluded[node.signer] = Exclusion.ADDRESS_TAKEN
                 continue
-            member = self._member(node, routes)
-            members.append(member if node.name not in names else replace(member, name=""))
+            members.append(self._member(node, "" if node.name in names else node.name, taken))
             names.add(node.name)
             keys.add(node.key)
             addresses.add(node.address)
-            routes.extend(member.routes)
         return tuple(members)
 
-    def _member(self, node: Node, taken: list[Prefix]) -> Member:
-        token = self._tokens[bytes(node.token)]
-        approval = self._approvals.get(bytes(node.signer))
-        granted = (*token.routes, *(approval.routes if approval else ()))
+    def _member(self, node: Node, name: str, taken: Prefixes) -> Member:
+        """taken: the prefixes of others; the node's are added."""
         routes: list[Prefix] = []
         requested: list[Prefix] = []
         for route in node.routes:
-            good = (
-                any(_is_within(route, prefix) for prefix in granted)
-                and not any(_overlap(route, other) for other in (*taken, *routes))
-                and not _overlap(route, self._network.addresses)
-                and not _overlap(route, self._network.addresses6)
-            )
-            (routes if good else requested).append(route)
+            if self._may_announce(node, route) and not taken.overlap(route):
+                routes.append(route)
+                taken.add(route)
+            else:
+                requested.append(route)
         return Member(
             node.signer,
-            node.name,
+            name,
             node.key,
             node.address,
             node_address6(self._network.addresses6, node.signer),
-            frozenset(token.tags),
+            self._tags[node.token],
             tuple(routes),
             tuple(requested),
             node.endpoints,
         )
+
+    def _may_announce(self, node: Node, route: Prefix) -> bool:
+        approved = self._approved.get(bytes(node.signer))
+        return self._granted[node.token].cover(route) or (approved is not None and approved.cover(route))
 
     def _is_of_network(self, address: IPv4Address) -> bool:
         network = self._network.addresses
@@ -197,15 +199,3 @@ def _selects(selector: str, member: Member) -> bool:
             return name in member.tags
         case _:
             return True
-
-
-def _is_within(route: Prefix, prefix: Prefix) -> bool:
-    match route, prefix:
-        case (IPv4Network(), IPv4Network()) | (IPv6Network(), IPv6Network()):
-            return route.subnet_of(prefix)  # type: ignore[arg-type]
-        case _:
-            return False
-
-
-def _overlap(one: Prefix, other: Prefix) -> bool:
-    return one.version == other.version and one.overlaps(other)

@@ -1,0 +1,29 @@
+"""A set of prefixes answers as the prefixes themselves do."""
+
+from ipaddress import IPv4Network, IPv6Network
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wgpy.mesh.codec import Prefix
+from wgpy.mesh.prefixes import Prefixes
+
+
+def some_prefixes() -> st.SearchStrategy[Prefix]:
+    """Few enough addresses that they often meet."""
+    lengths = st.integers(0, 4) | st.integers(28, 32)
+    four = st.builds(
+        lambda address, length: IPv4Network((address >> (32 - length) << (32 - length), length)),
+        st.sampled_from([0, 0xF0000000, 0xFFFFFFFF, 0xFFFFFFF1, 0x0A000001]),
+        lengths,
+    )
+    return four | four.map(lambda prefix: IPv6Network((int(prefix.network_address) << 96, prefix.prefixlen)))
+
+
+@given(st.lists(some_prefixes(), max_size=6), some_prefixes())
+def test_a_set_of_prefixes_says_what_they_say_one_by_one(present: list[Prefix], asked: Prefix) -> None:
+    same = [prefix for prefix in present if prefix.version == asked.version]
+    prefixes = Prefixes(present)
+
+    assert prefixes.overlap(asked) == any(prefix.overlaps(asked) for prefix in same)
+    assert prefixes.cover(asked) == any(asked.subnet_of(prefix) for prefix in same)  # type: ignore[arg-type]

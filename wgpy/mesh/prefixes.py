@@ -1,0 +1,42 @@
+"""Sets of prefixes that are asked often: what is in them, and what touches them. Each question costs the same
+however many there are."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from wgpy.mesh.codec import Prefix
+
+_BITS: Final = {4: 32, 6: 128}
+
+
+class Prefixes:
+    """Prefixes of both versions of IP."""
+
+    def __init__(self, prefixes: Iterable[Prefix] = ()) -> None:
+        self._present: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}  # version, length: the leading bits
+        self._above: dict[int, dict[int, set[int]]] = {4: {}, 6: {}}  # the same of what covers those
+        for prefix in prefixes:
+            self.add(prefix)
+
+    def add(self, prefix: Prefix) -> None:
+        address, bits, length = int(prefix.network_address), _BITS[prefix.version], prefix.prefixlen
+        self._present[prefix.version].setdefault(length, set()).add(address >> (bits - length))
+        above = self._above[prefix.version]
+        for shorter in range(length - 1, -1, -1):
+            leading = above.setdefault(shorter, set())
+            if address >> (bits - shorter) in leading:
+                break  # and so are all shorter ones
+            leading.add(address >> (bits - shorter))
+
+    def cover(self, prefix: Prefix) -> bool:
+        """Say whether one of them is the prefix, or holds all of it."""
+        address, bits = int(prefix.network_address), _BITS[prefix.version]
+        return any(
+            length <= prefix.prefixlen and address >> (bits - length) in leading
+            for length, leading in self._present[prefix.version].items()
+        )
+
+    def overlap(self, prefix: Prefix) -> bool:
+        """Say whether one of them has an address of the prefix."""
+        leading = int(prefix.network_address) >> (_BITS[prefix.version] - prefix.prefixlen)
+        return self.cover(prefix) or leading in self._above[prefix.version].get(prefix.prefixlen, ())
