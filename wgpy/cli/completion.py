@@ -1,7 +1,9 @@
 """`wgpy completion`: what a shell needs to complete the command line, made from the table of subcommands."""
 
-from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from wgpy.cli.table import Command
 
 SHELLS: Final = ("bash", "zsh", "fish")
 
@@ -11,81 +13,110 @@ _CONFIGURED: Final = "for c in /etc/wireguard/*.conf; do [ -f $c ] && basename $
 _ARGUMENTS: Final = {"show": f"echo all; {_RUNNING}", "down": _RUNNING, "up": _CONFIGURED}
 
 
-class Subcommand(NamedTuple):
-    """What there is to complete. options: what each long option does."""
-
-    name: str
-    summary: str
-    options: Mapping[str, str]
-
-    def words(self) -> str:
-        """All that may follow, as words and command substitutions of sh."""
-        fixed = [*self.options, *(SHELLS if self.name == "completion" else ())]
-        found = [f"$({_ARGUMENTS[self.name]})"] if self.name in _ARGUMENTS else []
-        return " ".join([*fixed, *found])
-
-
-def script(shell: str, commands: Sequence[Subcommand]) -> str:
+def script(shell: str, commands: Sequence[Command]) -> str:
     """The completion script. shell: one of SHELLS."""
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands)
 
 
-def _bash(commands: Sequence[Subcommand]) -> str:
-    names = " ".join(command.name for command in commands)
-    cases = "\n".join(f'        {command.name}) words="{command.words()}" ;;' for command in commands)
+def _words(command: Command) -> str:
+    """All that may follow, as words and command substitutions of sh."""
+    fixed = [*command.options(), *(SHELLS if command.name == "completion" else ())]
+    found = [f"$({_ARGUMENTS[command.name]})"] if command.name in _ARGUMENTS else []
+    return " ".join([*fixed, *found])
+
+
+def _names(commands: Sequence[Command]) -> str:
+    return " ".join(command.name for command in commands)
+
+
+def _groups(commands: Sequence[Command]) -> Iterator[Command]:
+    return (command for command in commands if command.commands)
+
+
+def _bash(commands: Sequence[Command]) -> str:
+    cases = [f'        {command.name}) words="{_words(command)}" ;;' for command in commands]
+    for group in _groups(commands):
+        inner = "".join(
+            f'                {command.name}) words="{_words(command)}" ;;\n' for command in group.commands
+        )
+        cases[commands.index(group)] = f"""\
+        {group.name})
+            case "${{COMP_WORDS[2]}}" in
+{inner}            esac
+            [ "$COMP_CWORD" -eq 2 ] && words="{_names(group.commands)} --help"
+            ;;"""
+    lines = "\n".join(cases)
     return f"""\
 # bash completion for wgpy: eval "$(wgpy completion bash)"
 _wgpy() {{
     local words=""
     case "${{COMP_WORDS[1]}}" in
-{cases}
+{lines}
     esac
-    [ "$COMP_CWORD" -eq 1 ] && words="{names} --help --version"
+    [ "$COMP_CWORD" -eq 1 ] && words="{_names(commands)} --help --version"
     COMPREPLY=($(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}"))
 }}
 complete -o default -F _wgpy wgpy
 """
 
 
-def _zsh(commands: Sequence[Subcommand]) -> str:
-    names = " ".join(command.name for command in commands)
-    cases = "\n".join(
-        f'        {command.name}) compadd -- ${{=:-"{command.words()}"}}{_zsh_files(command.name)} ;;'
-        for command in commands
-    )
+def _zsh(commands: Sequence[Command]) -> str:
+    cases = [_zsh_case(command.name, command) for command in commands if not command.commands]
+    for group in _groups(commands):
+        cases += [_zsh_case(f"'{group.name} '{command.name}", command) for command in group.commands]
+        cases.append(f"        {group.name}*) compadd -- {_names(group.commands)} --help ;;")
+    lines = "\n".join(cases)
+    groups = "|".join(group.name for group in _groups(commands))
     return f"""\
 #compdef wgpy
 # zsh completion for wgpy: eval "$(wgpy completion zsh)"
 _wgpy() {{
     setopt localoptions nullglob
     if (( CURRENT == 2 )); then
-        compadd -- {names} --help --version
+        compadd -- {_names(commands)} --help --version
         return
     fi
-    case "$words[2]" in
-{cases}
+    local command="$words[2]"
+    case "$command" in
+        {groups}) (( CURRENT > 3 )) && command="$command $words[3]" ;;
+    esac
+    case "$command" in
+{lines}
     esac
 }}
 compdef _wgpy wgpy
 """
 
 
+def _zsh_case(pattern: str, command: Command) -> str:
+    return f'        {pattern}) compadd -- ${{=:-"{_words(command)}"}}{_zsh_files(command.name)} ;;'
+
+
 def _zsh_files(name: str) -> str:
     return "; _files -g '*.conf'" if name in ("up", "down") else ""
 
 
-def _fish(commands: Sequence[Subcommand]) -> str:
+def _fish(commands: Sequence[Command]) -> str:
     lines = ["# fish completion for wgpy: wgpy completion fish | source"]
-    for name, summary, options in commands:
-        seen = f"__fish_seen_subcommand_from {name}"
-        lines.append(f"complete -c wgpy -n __fish_use_subcommand -f -a {name} -d {_quoted(summary)}")
-        for option, text in options.items():
-            lines.append(f"complete -c wgpy -n '{seen}' -l {option.removeprefix('--')} -d {_quoted(text)}")
-        if name == "completion":
-            lines.append(f"complete -c wgpy -n '{seen}' -f -a '{' '.join(SHELLS)}'")
-        if name in _ARGUMENTS:
-            lines.append(f"complete -c wgpy -n '{seen}' -a {_quoted(f'(sh -c {_quoted(_ARGUMENTS[name])})')}")
+    for command in commands:
+        seen = f"__fish_seen_subcommand_from {command.name}"
+        lines += _fish_command(command, "__fish_use_subcommand", seen)
+        if command.commands:
+            unseen = f"{seen}; and not __fish_seen_subcommand_from {_names(command.commands)}"
+            for inner in command.commands:
+                both = f"{seen}; and __fish_seen_subcommand_from {inner.name}"
+                lines += _fish_command(inner, f"'{unseen}'", both)
     return "\n".join(lines) + "\n"
+
+
+def _fish_command(command: Command, before: str, seen: str) -> Iterator[str]:
+    yield f"complete -c wgpy -n {before} -f -a {command.name} -d {_quoted(command.summary)}"
+    for option, text in command.options().items():
+        yield f"complete -c wgpy -n '{seen}' -l {option.removeprefix('--')} -d {_quoted(text)}"
+    if command.name == "completion":
+        yield f"complete -c wgpy -n '{seen}' -f -a '{' '.join(SHELLS)}'"
+    if command.name in _ARGUMENTS:
+        yield f"complete -c wgpy -n '{seen}' -a {_quoted(f'(sh -c {_quoted(_ARGUMENTS[command.name])})')}"
 
 
 def _quoted(text: str) -> str:

@@ -7,25 +7,21 @@ next one begins. What is to be done is worked out in `plan`.
 import os
 import re
 import shutil
-import signal
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from wgpy.cli import daemon, plan
+from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolve
 from wgpy.config import Config, load, to_update, with_status, write
 from wgpy.uapi import DeviceStatus
 from wgpy.uapi import client as uapi_client
-from wgpy.uapi.client import InterfaceError
 
 CONFIG_DIRECTORY: Final = Path("/etc/wireguard")
 _INTERFACE_NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
@@ -55,7 +51,7 @@ def find_config(name_or_file: str) -> tuple[str, Path]:
 def up(name_or_file: str, *, verbose: bool) -> None:
     """Bring a tunnel up. Raises CommandError, ConfigError or InterfaceError, and then nothing has changed."""
     interface, path = find_config(name_or_file)
-    _need_root("up")
+    need_root("up")
     config = load(path)
     _warn_if_others_can_read(path)
     host = Host(verbose=verbose)
@@ -65,7 +61,7 @@ def up(name_or_file: str, *, verbose: bool) -> None:
         raise CommandError(
             f"there is already a network interface {interface}, and it is not ours; choose another name"
         )
-    with _interruptible(), ExitStack() as undo:
+    with interruptible(), ExitStack() as undo:
         _bring_up(host, interface, config, undo)
         undo.pop_all()
 
@@ -77,21 +73,21 @@ def _bring_up(host: Host, interface: str, config: Config, undo: ExitStack) -> No
     update = replace(to_update(config, resolve), fwmark=mark)
 
     daemon.start(host, interface)
-    undo.callback(_quietly, lambda: daemon.stop(host, interface))
+    undo.callback(quietly, lambda: daemon.stop(host, interface))
     uapi_client.set_(interface, update)
 
     host.ip(plan.address_lines(interface, config))
     mtu = config.mtu or plan.tunnel_mtu(_route_mtus(host, uapi_client.get(interface)))
     host.ip([f"link set mtu {mtu} up dev {interface}"])
     if config.dns:
-        undo.callback(_quietly, lambda: _unset_dns(host, interface))
+        undo.callback(quietly, lambda: _unset_dns(host, interface))
         _set_dns(host, interface, config)
 
     routes = plan.plan_routes(interface, config, mark)
     host.ip(routes.lines)
     if routes.full_tunnel:
-        undo.callback(_quietly, lambda: _remove_rules(host, mark))
-        undo.callback(_quietly, lambda: _remove_firewall(host, interface))
+        undo.callback(quietly, lambda: _remove_rules(host, mark))
+        undo.callback(quietly, lambda: _remove_firewall(host, interface))
         _protect(host, interface, config, mark, undo)
         for family in routes.full_tunnel:
             host.ip(plan.rule_lines(mark, host.ask_ip(f"-{family}", "rule")), f"-{family}")
@@ -125,11 +121,11 @@ def _route_mtu(host: Host, route: plan.Json) -> int:
 
 def _protect(host: Host, interface: str, config: Config, mark: int, undo: ExitStack) -> None:
     old = host.sysctl(_SRC_VALID_MARK, "1")
-    undo.callback(_quietly, lambda: host.sysctl(_SRC_VALID_MARK, old))
+    undo.callback(quietly, lambda: host.sysctl(_SRC_VALID_MARK, old))
     if shutil.which("nft"):
         host.run(["nft", "-f", "-"], plan.firewall_script(interface, config, mark))
     else:
-        _warn(f"nft is not installed, so others may reach the addresses of {interface} past the tunnel")
+        warn(f"nft is not installed, so others may reach the addresses of {interface} past the tunnel")
 
 
 # -- down ------------------------------------------------------------------------------------------
@@ -138,7 +134,7 @@ def _protect(host: Host, interface: str, config: Config, mark: int, undo: ExitSt
 def down(name_or_file: str, *, verbose: bool) -> None:
     """Take a tunnel down. Raises CommandError, ConfigError or InterfaceError."""
     interface, path = find_config(name_or_file)
-    _need_root("down")
+    need_root("down")
     config = load(path)
     host = Host(verbose=verbose)
     if interface not in uapi_client.interfaces():
@@ -148,7 +144,7 @@ def down(name_or_file: str, *, verbose: bool) -> None:
     if config.save_config:
         save(path, _with_addresses(with_status(config, status), host, interface))
     if config.dns:
-        _quietly(lambda: _unset_dns(host, interface))
+        quietly(lambda: _unset_dns(host, interface))
     # Rules first: they must not lead into a table that the link's end has emptied.
     if status.fwmark:
         _remove_rules(host, status.fwmark)
@@ -215,7 +211,7 @@ def _set_dns(host: Host, interface: str, config: Config) -> None:
             ["resolvconf", "-a", _resolvconf_name(interface), "-m", "0", "-x"], plan.resolvconf_input(config)
         )
     else:
-        _warn("neither systemd-resolved nor resolvconf is here, so the DNS servers of the file are not used")
+        warn("neither systemd-resolved nor resolvconf is here, so the DNS servers of the file are not used")
 
 
 def _unset_dns(host: Host, interface: str) -> None:
@@ -238,41 +234,7 @@ def _resolvconf_name(interface: str) -> str:
     return interface
 
 
-def _quietly(step: Callable[[], object]) -> None:
-    """Go on with undoing, whatever one step of it says."""
-    with suppress(CommandError, InterfaceError):
-        step()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP leave by an exception, so that what was begun is undone."""
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-
-    def leave(number: int, _frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)  # a second one must not stop the undoing
-        raise SystemExit(128 + number)
-
-    old = {number: signal.signal(number, leave) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _need_root(command: str) -> None:
-    if os.geteuid() != 0:
-        raise CommandError(f"only root may change the network; try `sudo wgpy {command} …`")
-
-
 def _warn_if_others_can_read(path: Path) -> None:
     with suppress(OSError):
         if path.stat().st_mode & path.absolute().parent.stat().st_mode & 0o007:
-            _warn(f"everybody on this host can read {path}; try `chmod 600 {path}`")
-
-
-def _warn(text: str) -> None:
-    print(f"wgpy: warning: {text}.", file=sys.stderr)
+            warn(f"everybody on this host can read {path}; try `chmod 600 {path}`")

@@ -1,0 +1,291 @@
+"""`wgpy mesh` without a mesh: what may be said to it, and how it says what it found."""
+
+import json
+import os
+import subprocess
+import sys
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh import status, values
+from wgpy.cli.mesh.membership import clean_name
+from wgpy.cli.mesh.secret import read_invitation
+from wgpy.cli.mesh.table import MESH
+from wgpy.cli.mesh.text import columns
+from wgpy.cli.mesh.why import judge
+from wgpy.config import HostPort
+from wgpy.keys import PrivateKey
+from wgpy.mesh.invitation import Invitation
+from wgpy.mesh.signing import SigningKey
+from wgpy.node.agent import Excluded, Peer, Refusal, Status
+
+NOW = 1_700_000_000
+KEYS = [SigningKey(bytes([number]) * 32).verify_key() for number in range(1, 9)]
+WIREGUARD_KEYS = [PrivateKey(bytes([number]) * 32).public_key() for number in range(1, 9)]
+COMMANDS = [command.name for command in MESH.commands]
+
+
+def wgpy(*arguments: str, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "wgpy.cli.main", "mesh", *arguments],
+        input=text, capture_output=True, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+# -- the command line --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("7d", 604_800), ("24h", 86_400), ("90m", 5400), ("1s", 1), ("2w", 1_209_600)]
+)
+def test_a_span_of_time_has_a_unit(text: str, seconds: int) -> None:
+    assert values.span(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("vpn.example.com", HostPort("vpn.example.com", 51820)),
+        ("vpn.example.com:443", HostPort("vpn.example.com", 443)),
+        ("192.0.2.1:1", HostPort("192.0.2.1", 1)),
+        ("2001:db8::1", HostPort("2001:db8::1", 51820)),
+        ("[2001:db8::1]:443", HostPort("2001:db8::1", 443)),
+        ("[2001:db8::1]", HostPort("2001:db8::1", 51820)),
+    ],
+)
+def test_a_host_may_have_a_port(text: str, where: HostPort) -> None:
+    assert values.host_port(text) == where
+
+
+@pytest.mark.parametrize(
+    ("text", "selector"),
+    [("any", "any"), ("web-1", "node:web-1"), ("node:any", "node:any"), ("tag:k8s", "tag:k8s")],
+)
+def test_a_rule_means_a_node_a_tag_or_anybody(text: str, selector: str) -> None:
+    assert values.selector(text) == selector
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (values.span, "7"), (values.span, "d"), (values.span, "-7d"), (values.span, "0d"),
+        (values.span, "7y"),
+        (values.name, "Web"), (values.name, "-web"), (values.name, ""), (values.name, "a" * 64),
+        (values.port, "0"), (values.port, "65536"), (values.port, "x"), (values.mtu, "1279"),
+        (values.prefix, "10.42.3.1/24"), (values.prefix, "web"), (values.prefix4, "fd00::/32"),
+        (values.prefix4, "10.0.0.0/31"), (values.selector, "user:bob"), (values.selector, ":web"),
+        (values.selector, "tag:"), (values.interface, "sixteen-letters-"), (values.interface, "a/b"),
+        (values.host_port, ""), (values.host_port, "host:"), (values.host_port, "host:0"),
+        (values.host_port, "a b"), (values.host_port, "[web]:1"), (values.host_port, "2001:db8::x"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_with_the_text_itself(read: Callable[[str], Any], text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=r"^`"):
+        read(text)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_and_an_answer_for_programs(command: str) -> None:
+    done = wgpy(command, "--help")
+    assert done.returncode == 0
+    assert f"usage: wgpy mesh {command}" in done.stdout
+    assert "--json" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [("fly",), ("init", "prod"), ("token", "--expires", "7"), ("allow", "a"), ("join", "a", "b")]
+)
+def test_a_wrong_command_line_is_status_2_and_a_sentence(arguments: tuple[str, ...]) -> None:
+    done = wgpy(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith("--help` says what there is.\n")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_no_command_shows_the_help() -> None:
+    done = wgpy()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: wgpy mesh" in done.stderr
+
+
+# -- tokens ------------------------------------------------------------------------------------------
+
+
+INVITATION = Invitation(SigningKey(bytes(range(32))), KEYS[0], bytes(range(32)), "https://vpn.example.com")
+
+
+def given(**arguments: str) -> Namespace:
+    return Namespace(**{"token": None, "token_file": None, **arguments})
+
+
+def test_a_token_is_read_from_argument_file_or_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(INVITATION.text() + "\n")
+
+    assert read_invitation(given(token=INVITATION.text())) == INVITATION
+    assert read_invitation(given(token_file=str(path))) == INVITATION
+    monkeypatch.setenv("WGPY_TOKEN", INVITATION.text())
+    assert read_invitation(given()) == INVITATION
+    assert "WGPY_TOKEN" not in os.environ, "what is started from here does not get it"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "says"),
+    [
+        ((), "", "there is no token: give one as an argument, with --token-file or in WGPY_TOKEN"),
+        (("hello",), "", "a token begins with wgpy1_"),
+        (("wgpy1_hello",), "", "the token is damaged: copy all of it, from `wgpy1_` to its end"),
+        (("--token-file", "-"), "", "there is no token in standard input"),
+        (("--token-file", "-"), INVITATION.text()[:-3], "the token is damaged"),
+        (("--token-file", "/nowhere/token"), "", "/nowhere/token cannot be read: No such file or directory"),
+        (("wgpy1_x", "--token-file", "-"), "", "give the token once"),
+    ],
+)
+def test_without_a_good_token_join_says_what_is_wrong(
+    arguments: tuple[str, ...], text: str, says: str
+) -> None:
+    done = wgpy("join", *arguments, text=text)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"wgpy: {says}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("hostname", "name"),
+    [
+        ("web1", "web1"),
+        ("Web_1.example.com", "web-1"),
+        ("--x--", "x"),
+        ("", "node"),
+        ("é", "node"),
+        ("a" * 80, "a" * 60),
+        ("a" * 59 + "-b", "a" * 59),
+    ],
+)
+def test_a_node_is_named_after_its_host(hostname: str, name: str) -> None:
+    assert clean_name(hostname) == name
+
+
+# -- what is shown -----------------------------------------------------------------------------------
+
+
+def peer(**fields: Any) -> Peer:
+    known = Peer(
+        name="web2", identity=KEYS[2], key=WIREGUARD_KEYS[2], address=IPv4Address("100.64.0.2"),
+        address6=IPv6Address("fd12:3456::2"), tags=("k8s",), routes=(), left_out=(),
+        endpoint="192.0.2.2:51820", last_handshake=NOW - 5, received=2048, sent=1024,
+    )  # fmt: skip
+    return replace(known, **fields)
+
+
+def a_status(**fields: Any) -> Status:
+    plain = Status(
+        network="prod", network_key=KEYS[0], interface="mesh0", mtu=1380, listen_port=51820, name="web1",
+        identity=KEYS[1], key=WIREGUARD_KEYS[1], address=IPv4Address("100.64.0.1"),
+        address6=IPv6Address("fd12:3456::1"), addresses=IPv4Network("100.64.0.0/16"),
+        addresses6=IPv6Network("fd12:3456::/32"), routes=(), requested=(), member=True, exclusion="",
+        coordinator="https://vpn.example.com", connected=True, trouble="", heard=NOW, revision=7, sequence=3,
+        rules=(), peers=(peer(),), excluded=(), refusals=(), refused=0, withheld=(), warnings=(),
+    )  # fmt: skip
+    return replace(plain, **fields)
+
+
+def test_a_healthy_network_is_a_few_lines() -> None:
+    shown = status.text(a_status(), None)
+
+    assert "coordinator    https://vpn.example.com, connected" in shown
+    assert "everybody reaches everybody" in shown
+    assert shown.splitlines()[-1].startswith("web2  100.64.0.2  fd12:3456::2  192.0.2.2:51820")
+
+
+def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
+    shown = status.text(
+        a_status(
+            member=False, exclusion="it was removed", connected=False, trouble="nobody answers", heard=0,
+            requested=(IPv4Network("10.1.0.0/16"),), rules=("node:web1 tag:k8s",), refused=4,
+            refusals=(Refusal(NOW, "coordinator", "not signed by who may say it", "a node"),),
+            excluded=(Excluded("old", KEYS[3], "it left"),), withheld=("the removal of web3",),
+            peers=(peer(left_out=("10.2.0.0/16 is a network of eth0",)),), warnings=("the disk is full",),
+        ),
+        None,
+    )  # fmt: skip
+
+    for expected in (
+        "no member: it was removed",
+        "not connected, last heard never: nobody answers",
+        "would announce 10.1.0.0/16: `wgpy mesh approve web1` allows it",
+        "web1 to tag:k8s",
+        "web2: 10.2.0.0/16 is a network of eth0",
+        "old is no member: it left",
+        "withheld by the coordinator: the removal of web3",
+        "refused 4 records",
+        "from coordinator: not signed by who may say it (a node)",
+        "warning: the disk is full",
+    ):
+        assert expected in shown
+
+
+def test_programs_get_the_same_as_json() -> None:
+    document = status.document_of(a_status(), None)
+
+    assert json.loads(json.dumps(document))["peers"][0]["name"] == "web2"
+    assert document["network_key_file"] is None
+
+
+def test_columns_stand_below_each_other() -> None:
+    assert columns([("A", "BB"), ("ccc", "d")]) == "A    BB\nccc  d"
+
+
+@pytest.mark.parametrize(
+    ("known", "subject", "good", "text", "advice"),
+    [
+        (a_status(), "handshake", True, "ago", ""),
+        (a_status(peers=()), "node", False, "none of that name", "`wgpy mesh node-list`"),
+        (a_status(peers=(), rules=("any any",)), "node", False, "none of that name", "A rule may be missing"),
+        (a_status(peers=(), connected=False), "node", False, "", "The coordinator does not answer"),
+        (
+            a_status(peers=(), excluded=(Excluded("web2", KEYS[2], "it was removed"),)),
+            "node", False, "no member: it was removed", "join again",
+        ),
+        (a_status(peers=(peer(last_handshake=0),)), "handshake", None, "never", "`ping 100.64.0.2`"),
+        (a_status(peers=(peer(last_handshake=NOW - 181),)), "handshake", None, "ago", "`ping 100.64.0.2`"),
+    ],
+)  # fmt: skip
+def test_why_ends_with_what_decides(
+    known: Status, subject: str, good: bool | None, text: str, advice: str
+) -> None:
+    last = list(judge(known, "web2", NOW))[-1]
+
+    assert (last.subject, last.good) == (subject, good)
+    assert text in last.text
+    assert advice in last.advice
+
+
+def test_why_tells_of_rule_route_and_endpoint() -> None:
+    known = a_status(
+        rules=("tag:k8s any", "node:db tag:office"),
+        peers=(peer(endpoint="", left_out=("10.2.0.0/16 is a network of eth0",)),),
+    )
+
+    found = {finding.subject: finding for finding in judge(known, "web2", NOW)}
+
+    assert found["rule"].text == "tag:k8s to any"
+    assert found["route"].text == "10.2.0.0/16 is a network of eth0"
+    assert "--endpoint" in found["endpoint"].advice
+
+
+def test_why_begins_with_this_node_itself() -> None:
+    first = next(judge(a_status(member=False, exclusion="it was removed"), "web2", NOW))
+
+    assert (first.subject, first.good, first.text) == ("this node", False, "no member: it was removed")
+    with pytest.raises(CommandError, match="web1 is this node"):
+        next(judge(a_status(), "web1", NOW))

@@ -1,0 +1,1 @@
+"""`wgpy mesh`: one module per subject, `table` with all subcommands."""

@@ -1,0 +1,103 @@
+"""What the holder of a network's key does: know all records, and sign decrees.
+
+Law: the file of the key holds the sequence of a decree before anybody sees that, so no two have the same.
+"""
+
+import time
+from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh import place
+from wgpy.cli.mesh.membership import read_ledger
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import Decree, Node, encode, network_id
+from wgpy.mesh.topology import Topology, derive
+from wgpy.node.coordinator import Address, Coordinator
+from wgpy.node.files import NetworkKeyFile
+
+
+@dataclass(slots=True)
+class Administrator:
+    """A connection in the name of the network's key, and all that the coordinator knows."""
+
+    file: NetworkKeyFile
+    path: Path
+    coordinator: Coordinator
+    ledger: Ledger
+
+    @property
+    def topology(self) -> Topology:
+        return derive(self.ledger, int(time.time()))
+
+    async def decree(self, kind: type[Decree], **fields: Any) -> None:
+        """Sign a decree, and return once it is stored.
+
+        Raises CommandError, CoordinatorError and StateError.
+        """
+        sequence = max(self.file.sequence, self.ledger.standing().sequence) + 1
+        self.file = replace(self.file, sequence=sequence, used=int(time.time()))
+        self.file.save(self.path)
+        key = self.file.key
+        try:
+            record = kind(
+                network=network_id(key.verify_key()),
+                signer=key.verify_key(),
+                sequence=sequence,
+                time=self.file.used,
+                **fields,
+            )
+            signed = key.sign(encode(record))
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        (outcome,) = await self.coordinator.submit([signed])
+        if outcome.verdict != "new":
+            raise CommandError(
+                f"the coordinator did not take it: {outcome.reason or 'a newer one is there'}; "
+                "give the command again"
+            )
+        self.ledger.add(signed)
+
+    def node(self, name: str) -> Node:
+        """Return the node of a name or identity. Raises CommandError."""
+        named = {member.name: member.identity for member in self.topology.members}
+        identity = named.get(name)
+        nodes = self.ledger.nodes()
+        found = [node for node in nodes if node.signer == identity] or [
+            node for node in nodes if name in (node.name, str(node.signer))
+        ]
+        if len(found) != 1:
+            raise CommandError(
+                f"several nodes were called {name}; give the identity: `wgpy mesh node-list --json` shows it"
+                if found
+                else f"there is no node {name}; there are {', '.join(sorted(named)) or 'none'}"
+            )
+        return found[0]
+
+
+@asynccontextmanager
+async def administrator(arguments: Namespace) -> AsyncIterator[Administrator]:
+    """Find the key that the arguments mean and ask the coordinator. Raises CommandError and others."""
+    path, address = _key_and_address(arguments)
+    file = NetworkKeyFile.load(path)
+    network = file.key.verify_key()
+    async with Coordinator(address or Address(file.url, file.key_hash), network, file.key) as coordinator:
+        yield Administrator(file, path, coordinator, read_ledger(network, await coordinator.records()))
+
+
+def _key_and_address(arguments: Namespace) -> tuple[Path, Address | None]:
+    """Where the key is, and how this host's own node reaches the coordinator, if there is one."""
+    if arguments.key:
+        return Path(arguments.key), None
+    network = place.chosen(arguments)
+    path = place.key_path(network)
+    if not path.exists():
+        raise CommandError(
+            f"the key of {network} is not on this host ({path}); use the host that has it, or --key FILE"
+        )
+    node = place.node_file(network)
+    return path, node.coordinator if node else None

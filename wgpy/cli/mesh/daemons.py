@@ -1,0 +1,94 @@
+"""Starting and stopping the daemons of a network: by systemd where its units are installed, else by hand."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from wgpy.cli import daemon
+from wgpy.cli.changes import warn
+from wgpy.cli.errors import CommandError
+from wgpy.cli.host import Host
+from wgpy.node import agent
+from wgpy.node.files import COORDINATORS
+from wgpy.uapi import client as uapi_client
+
+_SYSTEMD: Final = Path("/run/systemd/system")
+_START_TIMEOUT: Final = 20.0  # seconds
+_SETTLING_TIME: Final = 5.0
+
+
+def start_node(host: Host, network: str) -> None:
+    """Return when the agent answers. Raises CommandError."""
+    unit = f"wgpyd-mesh@{network}.service"
+    if _has(unit):
+        host.run(["systemctl", "enable", "--now", unit])
+        if not daemon.eventually(lambda: runs(network), _START_TIMEOUT):
+            raise CommandError(f"{unit} does not answer; `systemctl status {unit}` says more")
+        return
+    _warn_of_reboots(unit)
+    daemon.launch(host, [*daemon.program("wgpyd"), "--mesh", network], network, lambda: runs(network))
+
+
+def stop_node(host: Host, network: str, interface: str) -> None:
+    """Raises CommandError."""
+    unit = f"wgpyd-mesh@{network}.service"
+    if _has(unit):
+        host.run(["systemctl", "disable", "--now", unit])
+    if interface in uapi_client.interfaces():
+        daemon.stop(host, interface)
+
+
+def runs(network: str) -> bool:
+    try:
+        agent.status(network)
+    except agent.AgentError:
+        return False
+    return True
+
+
+def settled(network: str) -> agent.Status:
+    """Wait until the agent has heard of the coordinator, or will not soon. Raises AgentError."""
+    daemon.eventually(lambda: agent.status(network).connected, _SETTLING_TIME)
+    return agent.status(network)
+
+
+def start_coordinator(host: Host, network: str, answers: Callable[[], bool]) -> Callable[[], None]:
+    """Return when it answers, and give what stops it. Raises CommandError."""
+    unit = f"wgmesh@{network}.service"
+    if _has(unit):
+        host.run(["systemctl", "enable", "--now", unit])
+        return lambda: host.run(["systemctl", "disable", "--now", unit])
+    command = [*daemon.program("wgmesh"), "serve", network]
+    host.say(" ".join(command))
+    log = COORDINATORS / network / "wgmesh.log"
+    with log.open("ab") as said:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/", start_new_session=True
+        )
+    if (
+        not daemon.eventually(lambda: process.poll() is not None or answers(), _START_TIMEOUT)
+        or process.poll()
+    ):
+        process.terminate()
+        raise CommandError(f"the coordinator did not start: {daemon.last_line(log.read_bytes())} ({log})")
+    return process.terminate
+
+
+def _has(unit: str) -> bool:
+    """Say whether systemd runs this host and knows a unit."""
+    return (
+        _SYSTEMD.is_dir()
+        and subprocess.run(
+            ["systemctl", "cat", unit], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+        ).returncode
+        == 0
+    )
+
+
+def _warn_of_reboots(unit: str) -> None:
+    """Say how it would be started at boot, where systemd could do that."""
+    if _SYSTEMD.is_dir():
+        units = Path(sys.prefix) / "lib/systemd/system"
+        warn(f"{unit} is not installed, so a reboot ends this; `systemctl link {units}/*mesh*` installs it")

@@ -1,0 +1,210 @@
+"""`wgpy mesh init`: a network, its coordinator, and its first node, on this host.
+
+Law: what fails half-way leaves the host as it was.
+"""
+
+import asyncio
+import shutil
+import time
+from argparse import Namespace
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import replace
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Any, Final
+
+from wgpy.cli import daemon
+from wgpy.cli.changes import interruptible, need_root, quietly, warn
+from wgpy.cli.errors import CommandError
+from wgpy.cli.host import Host
+from wgpy.cli.mesh import daemons, join, place, tokens
+from wgpy.cli.mesh.administrator import Administrator
+from wgpy.cli.mesh.text import tell
+from wgpy.cli.resolve import resolve
+from wgpy.config import HostPort
+from wgpy.mesh.addressing import choose_range6, choose_ranges
+from wgpy.mesh.invitation import BY_NAME, Invitation
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import Network, Token
+from wgpy.mesh.signing import SigningKey
+from wgpy.node.coordinator import DEFAULT_PORT, Address, Coordinator, CoordinatorError
+from wgpy.node.files import COORDINATORS, NetworkKeyFile
+
+_DAY: Final = 86_400  # seconds
+_HOUR: Final = 3_600
+_ALL_ADDRESSES: Final = ("", "0.0.0.0", "::")
+
+
+def init(arguments: Namespace) -> None:
+    """Raises CommandError, and whatever a step of it raises."""
+    need_root("mesh init")
+    _check(arguments)
+    host = Host(verbose=arguments.verbose)
+    with interruptible(), ExitStack() as undo:
+        _init(host, arguments, undo)
+        undo.pop_all()
+
+
+def _check(arguments: Namespace) -> None:
+    """Raises CommandError for what cannot be begun."""
+    network = arguments.network
+    for folder in (place.folder(network), COORDINATORS / network):
+        if folder.exists():
+            raise CommandError(
+                f"there is a network {network} on this host ({folder}); choose another name, or "
+                f"`wgpy mesh leave --network {network}` and delete that folder"
+            )
+    if bool(arguments.certificate) != bool(arguments.certificate_key):
+        raise CommandError("--certificate and --certificate-key belong together")
+
+
+def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
+    network = arguments.network
+    key, (addresses, pool) = SigningKey.generate(), _ranges(host, arguments.addresses)
+    undo.callback(_delete, COORDINATORS / network)
+    address = _create(host, arguments, key)
+    near = _near(arguments, address)
+    stop = daemons.start_coordinator(host, network, lambda: _answers(near, key))
+    undo.callback(quietly, stop)
+
+    path = place.key_path(network)
+    undo.callback(_delete, place.folder(network))
+    file = NetworkKeyFile(key, address.url, address.key_hash, sequence=0, used=int(time.time()))
+    file.save(path)
+    charter = {
+        "name": network,
+        "addresses": addresses,
+        "addresses6": choose_range6(bytes(key.verify_key())),
+        "pool": pool,
+        "mtu": arguments.mtu,
+    }
+    first = asyncio.run(_found(file, path, near, charter))
+    undo.callback(quietly, lambda: daemons.stop_node(host, network, arguments.interface))
+    join.become_node(host, replace(first, url=near.url), _with_endpoint(arguments))
+    daemons.start_node(host, network)
+    second, made = asyncio.run(_invite(path, near))
+
+    public = _answers(address, key)
+    if not public:
+        warn(
+            f"{address.url} does not answer from here: see that TCP port {arguments.public.port} "
+            "of it leads to this host"
+        )
+    document = {
+        "network": network,
+        "network_key": str(key.verify_key()),
+        "coordinator": address.url,
+        "answers": public,
+        "addresses": str(addresses),
+        "addresses6": str(charter["addresses6"]),
+        "pool": str(pool),
+        "key_file": str(path),
+        "token": second.text(),
+    }
+    text = f"""\
+The network {network} is there.
+  nodes have addresses of   {addresses} and {charter["addresses6"]}
+  mapped sites will be in   {pool}
+  coordinator               {address.url}
+  network's key             {path}
+Who has that key rules the network: keep a copy of it in a safe place.
+
+Next, on another host:
+
+{tokens.describe(second, made)}
+`wgpy mesh token` makes tokens for more."""
+    tell(arguments, document, text)
+
+
+def _ranges(host: Host, wanted: IPv4Network | None) -> tuple[IPv4Network, IPv4Network]:
+    """Return the range for nodes and the pool. Raises CommandError and NoSpace."""
+    used = _used(host)
+    if wanted is None:
+        return choose_ranges(used)
+    for prefix in used:
+        if wanted.overlaps(prefix):
+            raise CommandError(f"{wanted} overlaps {prefix}, which this host is in or has a route to")
+    return wanted, choose_ranges([*used, wanted])[1]
+
+
+def _used(host: Host) -> list[IPv4Network]:
+    """Return the IPv4 networks that this host is in, and those that it has routes to."""
+    addresses = [
+        f"{found['local']}/{found['prefixlen']}"
+        for link in host.ask_ip("-4", "address")
+        for found in link.get("addr_info", ())
+    ]
+    routes = [route["dst"] for route in host.ask_ip("-4", "route", "show", "table", "all")]
+    found = {IPv4Network(text, strict=False) for text in [*addresses, *routes] if text[0].isdecimal()}
+    return sorted(prefix for prefix in found if prefix.prefixlen)
+
+
+def _create(host: Host, arguments: Namespace, key: SigningKey) -> Address:
+    """Make the coordinator's folder; where the others find it. Raises CommandError and StateError."""
+    public: HostPort = arguments.public
+    listen = arguments.listen or HostPort("0.0.0.0", public.port)
+    host.run([*daemon.program("wgmesh"), "create", arguments.network, str(key.verify_key()), str(listen)])
+    return Address(_url(public), BY_NAME)
+
+
+def _url(where: HostPort) -> str:
+    text = str(where)
+    return "https://" + text.removesuffix(f":{DEFAULT_PORT}")
+
+
+def _near(arguments: Namespace, address: Address) -> Address:
+    """Return how this host itself reaches its coordinator: by no detour, if no name is to be checked."""
+    if address.key_hash == BY_NAME:
+        return address
+    listen = arguments.listen or HostPort("", arguments.public.port)
+    host = "127.0.0.1" if listen.host in _ALL_ADDRESSES else listen.host
+    return replace(address, url=_url(listen._replace(host=host)))
+
+
+def _answers(address: Address, key: SigningKey) -> bool:
+    async def ask() -> None:
+        async with Coordinator(address, key.verify_key()):
+            pass
+
+    with suppress(CoordinatorError):
+        asyncio.run(ask())
+        return True
+    return False
+
+
+async def _found(file: NetworkKeyFile, path: Path, address: Address, charter: dict[str, Any]) -> Invitation:
+    """Say what the network is, and make a token for its first node."""
+    async with _administrator(file, path, address) as admin:
+        await admin.decree(Network, **charter)
+        return (await tokens.make(admin, uses=1, expires=_HOUR))[0]
+
+
+async def _invite(path: Path, address: Address) -> tuple[Invitation, Token]:
+    """Make a token for one more host."""
+    async with _administrator(NetworkKeyFile.load(path), path, address) as admin:
+        return await tokens.make(admin, uses=1, expires=_DAY)
+
+
+@asynccontextmanager
+async def _administrator(file: NetworkKeyFile, path: Path, address: Address) -> AsyncIterator[Administrator]:
+    network = file.key.verify_key()
+    async with Coordinator(address, network, file.key) as coordinator:
+        yield Administrator(file, path, coordinator, Ledger(network))
+
+
+def _with_endpoint(arguments: Namespace) -> Namespace:
+    """Return the arguments with what --public says of where this node is, unless that is said otherwise."""
+    public = HostPort(arguments.public.host, arguments.listen_port)
+    if arguments.endpoint:
+        return arguments
+    try:
+        resolve(public, patience=0)
+    except CommandError as error:
+        warn(f"{error}, so the other nodes may not find this one")
+        return arguments
+    return Namespace(**{**vars(arguments), "endpoint": [public]})
+
+
+def _delete(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

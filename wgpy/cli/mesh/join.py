@@ -1,0 +1,81 @@
+"""`wgpy mesh join`: this host becomes a node, and its daemon runs."""
+
+import asyncio
+from argparse import Namespace
+
+from wgpy.cli.changes import need_root, warn
+from wgpy.cli.errors import CommandError
+from wgpy.cli.host import Host
+from wgpy.cli.mesh import daemons, membership
+from wgpy.cli.mesh.secret import read_invitation
+from wgpy.cli.mesh.text import count, listed, tell
+from wgpy.mesh.invitation import Invitation
+from wgpy.node.coordinator import Unreachable
+
+
+def join(arguments: Namespace) -> None:
+    """Raises CommandError, AgentError, CoordinatorError and StateError."""
+    invitation = read_invitation(arguments)
+    need_root("mesh join")
+    host = Host(verbose=arguments.verbose)
+    network = become_node(host, invitation, arguments)
+    start(host, network)
+    say(network, arguments)
+
+
+def become_node(host: Host, invitation: Invitation, arguments: Namespace) -> str:
+    """Make this host a member, or go on where that was interrupted; the network's name."""
+    network = membership.begun(invitation)
+    if network and membership.is_complete(network):
+        if daemons.runs(network):
+            raise CommandError(
+                f"this host is in {network} already; `wgpy mesh leave --network {network}` takes it out"
+            )
+        return network
+    if not network and host.ask_ip("link", "show", "dev", arguments.interface):
+        raise CommandError(
+            f"there is already a network interface {arguments.interface}; choose another with --interface"
+        )
+    try:
+        return asyncio.run(membership.become(invitation, arguments))
+    except Unreachable as error:
+        raise CommandError(f"{error}; when it does, give the same command again") from None
+
+
+def start(host: Host, network: str) -> None:
+    """Raises CommandError."""
+    try:
+        daemons.start_node(host, network)
+    except CommandError as error:
+        raise CommandError(
+            f"this host is in {network}, but {error}; when that is mended, give the same command again"
+        ) from None
+
+
+def say(network: str, arguments: Namespace) -> None:
+    """Tell who this host is now. Raises AgentError."""
+    status = daemons.settled(network)
+    for warning in status.warnings:
+        warn(warning)
+    document = {
+        "network": network,
+        "name": status.name,
+        "address": str(status.address),
+        "address6": str(status.address6),
+        "interface": status.interface,
+        "peers": len(status.peers),
+        "requested": list(map(str, status.requested)),
+        "connected": status.connected,
+    }
+    lines = [
+        f"This host is {status.name} in {network}: {status.address} and {status.address6}.",
+        f"It knows {count(len(status.peers), 'other node')}; `wgpy mesh status` shows all.",
+    ]
+    if status.requested:
+        lines.append(
+            f"Nobody uses {listed(status.requested)} through it before `wgpy mesh approve {status.name}`, "
+            "where the network's key is."
+        )
+    if not status.connected:
+        warn(f"the coordinator does not answer it: {status.trouble or 'not yet'}")
+    tell(arguments, document, "\n".join(lines))

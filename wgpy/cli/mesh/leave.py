@@ -1,0 +1,56 @@
+"""`wgpy mesh leave`: this host is no node any more, and the others know it."""
+
+import asyncio
+from argparse import Namespace
+
+from wgpy.cli.changes import need_root
+from wgpy.cli.errors import CommandError
+from wgpy.cli.host import Host
+from wgpy.cli.mesh import daemons, membership, place
+from wgpy.cli.mesh.text import tell
+from wgpy.node import agent
+from wgpy.node.agent import AgentError
+from wgpy.node.coordinator import Coordinator, CoordinatorError, Denied
+from wgpy.node.files import COORDINATORS, NodeFile
+
+
+def leave(arguments: Namespace) -> None:
+    """Raises CommandError and StateError."""
+    need_root("mesh leave")
+    network = place.chosen(arguments)
+    node = place.node_file(network)
+    if node is None:
+        raise CommandError(f"this host is no node of {network}; it only has the network's key")
+    told = _tell_others(network, node, force=arguments.force)
+    daemons.stop_node(Host(verbose=arguments.verbose), network, node.interface)
+    membership.forget(network)
+    lines = [f"This host has left {network}."]
+    if not told:
+        lines.append(f"The others know it as a node until `wgpy mesh remove {node.name}`.")
+    if place.key_path(network).exists():
+        lines.append(f"The network's key is still here: {place.key_path(network)}.")
+    if (COORDINATORS / network).exists():
+        lines.append("The coordinator still runs here.")
+    tell(arguments, {"network": network, "name": node.name, "told": told}, "\n".join(lines))
+
+
+def _tell_others(network: str, node: NodeFile, *, force: bool) -> bool:
+    """Say that this host leaves; whether the coordinator knows. Raises CommandError unless force."""
+    try:
+        if daemons.runs(network):
+            agent.leave(network)
+        else:
+            asyncio.run(_submit_departure(node))
+    except (AgentError, CoordinatorError) as error:
+        if not force:
+            raise CommandError(f"{error}; `wgpy mesh leave --force` leaves without telling anybody") from None
+        return False
+    return True
+
+
+async def _submit_departure(node: NodeFile) -> None:
+    """Raises CoordinatorError."""
+    async with Coordinator(node.coordinator, node.network) as coordinator:
+        (outcome,) = await coordinator.submit([node.departure()])
+    if outcome.verdict == "refused":
+        raise Denied(outcome.reason)

@@ -1,0 +1,184 @@
+"""How a host becomes a member of a network.
+
+Law: who this host is stands on disk before anybody hears of it, so what was interrupted goes on where it was.
+It is a member once all that it was told is on disk, too.
+"""
+
+import re
+import socket
+import time
+from argparse import Namespace
+from collections.abc import Container, Iterable
+from dataclasses import replace
+from ipaddress import IPv4Address
+from itertools import count
+from typing import Final
+
+from wgpy.cli.changes import warn
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh import place
+from wgpy.cli.resolve import resolve
+from wgpy.keys import PrivateKey
+from wgpy.mesh.addressing import free_address
+from wgpy.mesh.invitation import Invitation
+from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.records import Network, admit, network_id
+from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
+from wgpy.mesh.wire import deltas
+from wgpy.node.coordinator import Coordinator, Denied, Welcome
+from wgpy.node.files import Journal, NodeFile, StateError
+
+_TRIES: Final = 5
+_JOURNAL: Final = "records.jsonl"
+_NAME_LENGTH: Final = 60  # leaves room for a number
+
+
+def begun(invitation: Invitation) -> str:
+    """Return the network that this host has begun to join by the invitation, or "". Raises StateError."""
+    for network in place.networks():
+        node = place.node_file(network)
+        if node is not None and node.network == invitation.network:
+            return network
+    return ""
+
+
+def is_complete(network: str) -> bool:
+    """Say whether a host that has begun to join has become a member."""
+    return (place.folder(network) / _JOURNAL).exists()
+
+
+def forget(network: str) -> None:
+    """Delete what this host is in a network; the network's key stays. Raises StateError."""
+    folder = place.folder(network)
+    try:
+        for name in ("node.json", _JOURNAL):
+            (folder / name).unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        raise StateError(f"{folder} cannot be deleted: {error.strerror}") from None
+
+
+async def become(invitation: Invitation, arguments: Namespace) -> str:
+    """Make this host a member; the network's name.
+
+    Raises CommandError, CoordinatorError and StateError; what was refused leaves nothing behind.
+    """
+    network = begun(invitation)
+    node = place.node_file(network) if network else None
+    if node is not None and node.token == invitation.token.verify_key():
+        async with Coordinator(node.coordinator, node.network) as coordinator:
+            reason = await _submit(coordinator, network, node)
+    else:
+        network, reason = await _apply(invitation, arguments)
+    if reason:
+        raise Denied(reason)
+    await _learn(network)
+    return network
+
+
+async def _apply(invitation: Invitation, arguments: Namespace) -> tuple[str, str]:
+    """Ask to be admitted under a name and an address that nobody has; the network, and why not."""
+    network_key, token = invitation.network, invitation.token
+    identity, admitted = SigningKey.generate(), int(time.time())
+    node = NodeFile(
+        network=network_key,
+        url=invitation.url,
+        key_hash=invitation.coordinator,
+        interface=arguments.interface,
+        listen_port=arguments.listen_port,
+        identity=identity,
+        key=PrivateKey.generate(),
+        token=token.verify_key(),
+        admitted=admitted,
+        admission=admit(token, network_id(network_key), identity.verify_key(), admitted),
+        name=arguments.name or "",
+        address=IPv4Address(0),
+        routes=tuple(arguments.routes),
+        endpoints=tuple(map(resolve, arguments.endpoint)),
+    )
+    async with Coordinator(node.coordinator, network_key, token) as coordinator:
+        network, reason = "", "the coordinator gives the same names and addresses to others"
+        for _ in range(_TRIES):
+            welcome = await coordinator.welcome()
+            if node.address not in welcome.addresses and node.name not in welcome.names and network:
+                break  # that was not why it was refused
+            charter = _charter(network_key, welcome)
+            network = _free_folder(charter.name)
+            node = replace(
+                node,
+                name=_free_name(arguments.name, welcome.names),
+                address=free_address(charter.addresses, welcome.addresses, identity.verify_key()),
+            )
+            reason = await _submit(coordinator, network, node)
+            if not reason:
+                break
+        return network, reason
+
+
+async def _submit(coordinator: Coordinator, network: str, node: NodeFile) -> str:
+    """Say what this host is; why that is refused, or "". What is refused is forgotten."""
+    node, signed = node.signed(node.endpoints)
+    node.save(place.folder(network))
+    (outcome,) = await coordinator.submit([signed])
+    if outcome.verdict != "refused":
+        return ""
+    forget(network)
+    return outcome.reason
+
+
+async def _learn(network: str) -> None:
+    """Write down all that concerns this host, so that it needs nobody from now on."""
+    folder = place.folder(network)
+    node = NodeFile.load(folder)
+    async with Coordinator(node.coordinator, node.network, node.identity) as coordinator:
+        records = await coordinator.records()
+    journal = Journal(folder)
+    for delta in deltas(0, 0, list(read_ledger(node.network, records))):
+        journal.append(delta)
+
+
+def read_ledger(network: VerifyKey, records: Iterable[Signed]) -> Ledger:
+    """Verify what a coordinator told; what is not genuine is left out with a warning."""
+    ledger = Ledger(network)
+    for signed in records:
+        try:
+            ledger.add(signed)
+        except RecordRefused as refusal:
+            warn(f"the coordinator told something that is not so: {refusal}")
+    return ledger
+
+
+def _charter(network: VerifyKey, welcome: Welcome) -> Network:
+    """Raises CommandError."""
+    charter = read_ledger(network, welcome.records).charter()
+    if charter is None:
+        raise CommandError("the coordinator does not tell what the network is; ask who runs it")
+    return charter
+
+
+def _free_folder(network: str) -> str:
+    """Return the network's name unless this host is in another one of that name. Raises CommandError."""
+    if (place.folder(network) / "node.json").exists() and is_complete(network):
+        raise CommandError(
+            f"this host is in another network {network}; "
+            f"`wgpy mesh leave --network {network}` takes it out of that"
+        )
+    return network
+
+
+def _free_name(wanted: str | None, taken: Container[str]) -> str:
+    """Return the wanted name, or one made from that of the host. Raises CommandError."""
+    if wanted:
+        if wanted in taken:
+            raise CommandError(f"another node is called {wanted}; choose another name with --name")
+        return wanted
+    own = clean_name(socket.gethostname())
+    names = (own if number == 1 else f"{own}-{number}" for number in count(1))
+    return next(name for name in names if name not in taken)
+
+
+def clean_name(hostname: str) -> str:
+    """Return what of a host's name may name a node."""
+    name = re.sub("[^a-z0-9]+", "-", hostname.partition(".")[0].lower()).strip("-")
+    return name[:_NAME_LENGTH].rstrip("-") or "node"

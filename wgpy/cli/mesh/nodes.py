@@ -1,0 +1,158 @@
+"""`wgpy mesh rename`, `node-list`, `remove` and `approve`: the nodes of a network."""
+
+import asyncio
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wgpy.cli.changes import need_root
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh import place
+from wgpy.cli.mesh.administrator import administrator
+from wgpy.cli.mesh.membership import read_ledger
+from wgpy.cli.mesh.text import columns, listed, since, tell
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import Approval, Node, Removal
+from wgpy.mesh.topology import Exclusion, Member, derive
+from wgpy.node import agent
+from wgpy.node.coordinator import Coordinator, Health
+
+
+def rename(arguments: Namespace) -> None:
+    """Raises AgentError and CommandError."""
+    need_root("mesh rename")
+    network = place.chosen(arguments)
+    old = agent.status(network).name
+    agent.rename(network, arguments.name)
+    tell(
+        arguments,
+        {"network": network, "old": old, "new": arguments.name},
+        f"This node was {old} and now is {arguments.name}.",
+    )
+
+
+def remove(arguments: Namespace) -> None:
+    asyncio.run(_remove(arguments))
+
+
+def approve(arguments: Namespace) -> None:
+    asyncio.run(_approve(arguments))
+
+
+def node_list(arguments: Namespace) -> None:
+    ledger, health = asyncio.run(_ask(arguments))
+    rows = list(_rows(ledger, health))
+    document = [row.document() for row in rows]
+    head = ("NODE", "ADDRESS", "STATE", "SEEN FROM", "TAGS", "ROUTES", "ASKS FOR")
+    tell(arguments, document, columns([head, *(row.cells() for row in rows)]))
+
+
+async def _remove(arguments: Namespace) -> None:
+    async with administrator(arguments) as admin:
+        node = admin.node(arguments.name)
+        if admin.topology.excluded.get(node.signer) is Exclusion.REMOVED:
+            raise CommandError(f"{arguments.name} is removed already")
+        await admin.decree(Removal, identity=node.signer)
+    tell(
+        arguments,
+        {"removed": node.name, "identity": str(node.signer)},
+        f"{node.name} is removed: no node speaks to it any more.",
+    )
+
+
+async def _approve(arguments: Namespace) -> None:
+    async with administrator(arguments) as admin:
+        node = admin.node(arguments.name)
+        routes = () if arguments.none else tuple(arguments.routes) or node.routes
+        if not routes and not arguments.none:
+            raise CommandError(f"{node.name} announces no routes, so there is nothing to approve")
+        await admin.decree(Approval, identity=node.signer, routes=routes)
+        topology = admin.topology
+    member = next((member for member in topology.members if member.identity == node.signer), None)
+    used, waiting = (member.routes, member.requested) if member else ((), node.routes)
+    lines = [f"{node.name} may announce {listed(routes, 'nothing but what its token allows')}."]
+    lines.append(f"It is now the way to {listed(used, 'no prefix')}.")
+    if waiting and not arguments.none:
+        lines.append(
+            f"Not to {listed(waiting)}: not approved, or another node's, or overlapping the network itself."
+        )
+    document = {
+        "node": node.name,
+        "approved": list(map(str, routes)),
+        "routes": list(map(str, used)),
+        "requested": list(map(str, waiting)),
+    }
+    tell(arguments, document, "\n".join(lines))
+
+
+async def _ask(arguments: Namespace) -> tuple[Ledger, list[Health]]:
+    """Ask for all with the network's key, else in the name of this node for what it may know."""
+    network = "" if arguments.key else place.chosen(arguments)
+    node = place.node_file(network) if network else None
+    if node is None or place.key_path(network).exists():
+        async with administrator(arguments) as admin:
+            return admin.ledger, await admin.coordinator.nodes()
+    async with Coordinator(node.coordinator, node.network, node.identity) as coordinator:
+        return read_ledger(node.network, await coordinator.records()), await coordinator.nodes()
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A node, with what is known of it from others. member: None if it is none; health: None if unknown."""
+
+    node: Node
+    member: Member | None
+    exclusion: Exclusion | None
+    health: Health | None
+
+    @property
+    def state(self) -> str:
+        if self.exclusion is not None:
+            return self.exclusion.value
+        if self.health is None:
+            return "unknown"
+        return "connected" if self.health.connected else f"last heard {since(self.health.heard)}"
+
+    def cells(self) -> tuple[str, ...]:
+        return (
+            (self.member.name if self.member else self.node.name) or str(self.node.signer),
+            str(self.node.address),
+            self.state,
+            (self.health.seen if self.health else "") or "-",
+            listed(sorted(self.member.tags) if self.member else ()),
+            listed(self.member.routes if self.member else ()),
+            listed(self.member.requested if self.member else self.node.routes),
+        )
+
+    def document(self) -> dict[str, Any]:
+        member, health = self.member, self.health
+        return {
+            "name": member.name if member else self.node.name,
+            "identity": str(self.node.signer),
+            "key": str(self.node.key),
+            "address": str(self.node.address),
+            "address6": str(member.address6) if member else None,
+            "member": member is not None,
+            "exclusion": self.exclusion.value if self.exclusion else "",
+            "connected": health.connected if health else False,
+            "heard": health.heard if health else 0,
+            "seen": health.seen if health else "",
+            "admitted": self.node.admitted,
+            "token": str(self.node.token),
+            "tags": sorted(member.tags) if member else [],
+            "routes": list(map(str, member.routes)) if member else [],
+            "requested": list(map(str, member.requested if member else self.node.routes)),
+            "endpoints": list(map(str, self.node.endpoints)),
+        }
+
+
+def _rows(ledger: Ledger, health: Sequence[Health]) -> Iterator[_Row]:
+    """Give members first, by name."""
+    topology = derive(ledger, int(time.time()))
+    members = {member.identity: member for member in topology.members}
+    heard = {one.identity: one for one in health}
+    for node in sorted(ledger.nodes(), key=lambda node: (node.signer not in members, node.name)):
+        identity = node.signer
+        yield _Row(node, members.get(identity), topology.excluded.get(identity), heard.get(identity))

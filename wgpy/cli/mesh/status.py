@@ -1,0 +1,107 @@
+"""`wgpy mesh status`: the networks of this host as its nodes know them."""
+
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from wgpy.cli.changes import need_root
+from wgpy.cli.mesh import place
+from wgpy.cli.mesh.text import columns, count, listed, since, tell
+from wgpy.cli.show import size
+from wgpy.mesh import codec
+from wgpy.node import agent
+from wgpy.node.agent import Peer, Status
+from wgpy.node.files import NetworkKeyFile
+
+_NEWEST: Final = 5  # refusals that are shown
+
+
+def show_status(arguments: Namespace) -> None:
+    """Print one network, or every one that this host is a node of. Raises AgentError and CommandError."""
+    need_root("mesh status")
+    several = [name for name in place.networks() if place.node_file(name)]
+    names = [place.chosen(arguments)] if arguments.network or not several else several
+    found = [(agent.status(name), place.network_key(name)) for name in names]
+    document = {status.network: document_of(status, key) for status, key in found}
+    tell(arguments, document, "\n\n".join(text(status, key) for status, key in found))
+
+
+def document_of(status: Status, key: NetworkKeyFile | None) -> dict[str, Any]:
+    """Return what programs are told. Times are Unix seconds, 0 for never."""
+    place_of_key = {"path": str(place.key_path(status.network)), "used": key.used} if key else None
+    return {**codec.write(status), "network_key_file": place_of_key}
+
+
+def text(status: Status, key: NetworkKeyFile | None) -> str:
+    """Return what people are told."""
+    parts = [columns(_about(status, key)), _peers(status.peers)]
+    parts += [part for part in map("\n".join, _remarks(status)) if part]
+    return "\n\n".join(parts)
+
+
+def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, str]]:
+    yield "network", f"{status.network}, {status.addresses} and {status.addresses6}, MTU {status.mtu}"
+    yield "this node", f"{status.name}, {status.address} and {status.address6}"
+    yield "", f"on {status.interface}, UDP port {status.listen_port}"
+    if not status.member:
+        yield "", f"no member: {status.exclusion}"
+    if status.routes:
+        yield "", f"announces {listed(status.routes)}"
+    if status.requested:
+        yield "", f"would announce {listed(status.requested)}: `wgpy mesh approve {status.name}` allows it"
+    yield "coordinator", f"{status.coordinator}, {_connection(status)}"
+    yield "network's key", _key(status, key)
+    yield "rules", listed(map(rule_text, status.rules), "none, so everybody reaches everybody")
+
+
+def _connection(status: Status) -> str:
+    if status.connected:
+        return "connected"
+    why = f": {status.trouble}" if status.trouble else ""
+    return f"not connected, last heard {since(status.heard)}{why}"
+
+
+def _key(status: Status, key: NetworkKeyFile | None) -> str:
+    if key is None:
+        return "not on this host"
+    return f"{place.key_path(status.network)}, last used {since(key.used)}"
+
+
+def rule_text(rule: str) -> str:
+    """Return a rule as `wgpy mesh allow` is told it."""
+    return " to ".join(selector.removeprefix("node:") for selector in rule.split(" "))
+
+
+def _peers(peers: Sequence[Peer]) -> str:
+    if not peers:
+        return "No other node is known here; `wgpy mesh token` makes a token for one."
+    rows = [
+        (
+            peer.name or str(peer.identity),
+            str(peer.address),
+            str(peer.address6),
+            peer.endpoint or "unknown",
+            since(peer.last_handshake),
+            f"{size(peer.received)} / {size(peer.sent)}",
+            listed((*peer.tags, *peer.routes)),
+        )
+        for peer in sorted(peers, key=lambda peer: peer.name)
+    ]
+    head = ("NODE", "ADDRESS", "IPV6", "ENDPOINT", "HANDSHAKE", "RECEIVED / SENT", "TAGS, ROUTES")
+    return columns([head, *rows])
+
+
+def _remarks(status: Status) -> Iterator[Iterator[str]]:
+    """Give what is not as it should be, by its kind."""
+    yield (f"{peer.name}: {why}" for peer in status.peers for why in peer.left_out)
+    yield (f"{node.name or node.identity} is no member: {node.reason}" for node in status.excluded)
+    yield (f"withheld by the coordinator: {what}" for what in status.withheld)
+    yield _refusals(status)
+    yield (f"warning: {warning}" for warning in status.warnings)
+
+
+def _refusals(status: Status) -> Iterator[str]:
+    if status.refused:
+        yield f"refused {count(status.refused, 'record')}; the newest:"
+    for refusal in status.refusals[-_NEWEST:]:
+        yield f"  {since(refusal.time)}, from {refusal.source}: {refusal.reason} ({refusal.what})"

@@ -1,0 +1,141 @@
+"""`wgpy mesh token` and `wgpy mesh revoke`: who may join."""
+
+import asyncio
+import time
+from argparse import Namespace
+from collections.abc import Iterable
+from typing import Any
+
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh.administrator import Administrator, administrator
+from wgpy.cli.mesh.text import columns, count, date, listed, tell
+from wgpy.mesh.codec import Prefix
+from wgpy.mesh.invitation import Invitation
+from wgpy.mesh.records import Revocation, Token
+from wgpy.mesh.signing import SigningKey
+
+
+def token(arguments: Namespace) -> None:
+    asyncio.run(_list(arguments) if arguments.list else _token(arguments))
+
+
+def revoke(arguments: Namespace) -> None:
+    asyncio.run(_revoke(arguments))
+
+
+async def make(
+    administrator: Administrator,
+    *,
+    uses: int,
+    expires: int,
+    lifetime: int = 0,
+    tags: Iterable[str] = (),
+    routes: Iterable[Prefix] = (),
+) -> tuple[Invitation, Token]:
+    """Make a token. expires, lifetime: in seconds from now on. Raises as `Administrator.decree` does."""
+    key = SigningKey.generate()
+    await administrator.decree(
+        Token,
+        key=key.verify_key(),
+        expires=int(time.time()) + expires,
+        uses=uses,
+        lifetime=lifetime,
+        tags=tuple(sorted(set(tags))),
+        routes=tuple(routes),
+    )
+    file = administrator.file
+    made = administrator.ledger.decrees(Token)[bytes(key.verify_key())]
+    return Invitation(key, file.key.verify_key(), file.key_hash, file.url), made
+
+
+def describe(invitation: Invitation, made: Token) -> str:
+    """Say what to do with a token."""
+    may = f", which have {listed(made.tags)}" if made.tags else ""
+    routes = f"\nThey may announce {listed(made.routes)}." if made.routes else ""
+    return (
+        f"  sudo wgpy mesh join {invitation.text()}\n\n"
+        f"It admits {count(made.uses, 'host')} until {date(made.expires)}{may}.{routes}"
+    )
+
+
+async def _token(arguments: Namespace) -> None:
+    async with administrator(arguments) as admin:
+        invitation, made = await make(
+            admin,
+            uses=arguments.uses,
+            expires=arguments.expires,
+            lifetime=arguments.lifetime,
+            tags=arguments.tag,
+            routes=arguments.routes,
+        )
+    document = {"token": invitation.text(), **_json(made)}
+    tell(arguments, document, f"On each host that is to join:\n\n{describe(invitation, made)}")
+
+
+async def _list(arguments: Namespace) -> None:
+    async with administrator(arguments) as admin:
+        tokens = sorted(admin.ledger.decrees(Token).values(), key=lambda token: token.sequence)
+        rows = [(token, _state(admin, token), _used(admin, token)) for token in tokens]
+    document = [{**_json(token), "state": state, "used": used} for token, state, used in rows]
+    lines = [
+        (
+            str(token.key),
+            state,
+            f"{used} of {token.uses}",
+            date(token.expires),
+            listed(token.tags),
+            listed(token.routes),
+        )
+        for token, state, used in rows
+    ]
+    tell(arguments, document, columns([("KEY", "STATE", "USED", "EXPIRES", "TAGS", "ROUTES"), *lines]))
+
+
+async def _revoke(arguments: Namespace) -> None:
+    async with administrator(arguments) as admin:
+        found = _find(admin, arguments.token)
+        excluded = admin.topology.excluded
+        keep = tuple(
+            node.signer
+            for node in admin.ledger.nodes()
+            if node.token == found.key and node.signer not in excluded
+        )
+        await admin.decree(Revocation, token=found.key, keep=keep)
+    text = f"The token {found.key} admits nobody any more. {count(len(keep), 'node')} that it admitted stay."
+    if len(keep) == 1:
+        text = f"The token {found.key} admits nobody any more. The node that it admitted stays."
+    tell(arguments, {"revoked": str(found.key), "kept": list(map(str, keep))}, text)
+
+
+def _find(admin: Administrator, beginning: str) -> Token:
+    """Raises CommandError."""
+    found = [token for token in admin.ledger.decrees(Token).values() if str(token.key).startswith(beginning)]
+    if len(found) != 1:
+        raise CommandError(
+            f"{'several tokens begin' if found else 'no token begins'} with {beginning}; "
+            "`wgpy mesh token --list` shows all"
+        )
+    return found[0]
+
+
+def _used(admin: Administrator, token: Token) -> int:
+    return sum(node.token == token.key for node in admin.ledger.nodes())
+
+
+def _state(admin: Administrator, token: Token) -> str:
+    if bytes(token.key) in admin.ledger.decrees(Revocation):
+        return "revoked"
+    if token.expires <= time.time():
+        return "expired"
+    return "used up" if _used(admin, token) >= token.uses else "valid"
+
+
+def _json(token: Token) -> dict[str, Any]:
+    return {
+        "key": str(token.key),
+        "expires": token.expires,
+        "uses": token.uses,
+        "lifetime": token.lifetime,
+        "tags": list(token.tags),
+        "routes": list(map(str, token.routes)),
+    }

@@ -1,0 +1,98 @@
+"""What may stand on the command line of `wgpy mesh`, each checked as it is read."""
+
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Final
+
+from wgpy.config import HostPort
+
+DEFAULT_PORT: Final = 51820
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_HOST: Final = re.compile(
+    r"\[(?P<address>[^\]]+)\](?::(?P<port>\d+))?|(?P<host>[^:/\s]+)(?::(?P<number>\d+))?"
+)
+
+
+def name(text: str) -> str:
+    from wgpy.mesh.records import NAME
+
+    if not NAME.fullmatch(text):
+        raise ArgumentTypeError(f"`{text}` is no name: want up to 63 of a-z, 0-9 and -, such as web-1")
+    return text
+
+
+def interface(text: str) -> str:
+    from wgpy.tun import check_name
+
+    try:
+        check_name(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"`{text}` cannot be used: {error}") from None
+    return text
+
+
+def _number(low: int, high: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ArgumentTypeError(f"`{text}` is no number from {low} to {high}")
+        return int(text)
+
+    return read
+
+
+port: Final = _number(1, 65535)
+mtu: Final = _number(1280, 65535)
+count: Final = _number(1, 1_000_000)
+
+
+def span(text: str) -> int:
+    """Return seconds."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _UNITS or not number.isdecimal() or not 0 < int(number) < 1_000_000:
+        raise ArgumentTypeError(f"`{text}` is no span of time: want a number and s, m, h, d or w, as in 7d")
+    return int(number) * _UNITS[unit]
+
+
+def prefix(text: str) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise ArgumentTypeError(f"`{text}` is no prefix: want one such as 10.42.3.0/24") from None
+
+
+def prefix4(text: str) -> IPv4Network:
+    found = prefix(text)
+    if not isinstance(found, IPv4Network) or found.prefixlen > 30:
+        raise ArgumentTypeError(f"`{text}` is no IPv4 range for nodes: want one such as 100.80.0.0/16")
+    return found
+
+
+def host_port(text: str) -> HostPort:
+    """Read HOST, HOST:PORT, [ADDRESS]:PORT or an IPv6 address alone."""
+    if text.count(":") > 1 and not text.startswith("["):
+        text = f"[{text}]"
+    found = _HOST.fullmatch(text)
+    where = found and (found["address"] or found["host"])
+    if not found or not where or (found["address"] and not _is_ipv6(where)):
+        raise ArgumentTypeError(f"`{text}` is neither HOST nor HOST:PORT")
+    return HostPort(where, port(found["port"] or found["number"] or str(DEFAULT_PORT)))
+
+
+def selector(text: str) -> str:
+    """Read whom a rule means: `any`, `tag:NAME`, or a node's name."""
+    kind, colon, rest = text.rpartition(":")
+    if text == "any":
+        return text
+    if kind not in ("", "node", "tag") or (colon and not kind):
+        raise ArgumentTypeError(f"`{text}` is neither a node's name nor tag:NAME nor any")
+    return f"{kind or 'node'}:{name(rest)}"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
