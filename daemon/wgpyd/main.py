@@ -17,6 +17,7 @@ from typing import Final
 
 from wgpy.interface import Interface
 from wgpy.settings import Settings
+from wgpy.systemd import notify
 from wgpy.traffic import tun_offloads
 from wgpy.tun import Tun
 
@@ -200,10 +201,10 @@ async def _serve(
             gc.collect()
             gc.freeze()  # what was imported stays; no need to look at it ever again
             ready()
-            _notify_systemd("READY=1")
+            notify("READY=1")
             _LOG.info("serving at %s", socket_file.path)
             await interface.wait_closed()
-            _notify_systemd("STOPPING=1")
+            notify("STOPPING=1")
     finally:
         socket_file.remove()
         interface.close()
@@ -217,18 +218,6 @@ def _on_file_change(interface: Interface, socket_file: SocketFile) -> None:
     if not socket_file.is_there():
         _LOG.info("%s was removed", socket_file.path)
         interface.close()
-
-
-def _notify_systemd(state: str) -> None:
-    """sd_notify(3)"""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as systemd:
-        try:
-            systemd.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
-        except OSError as error:
-            _LOG.warning("cannot tell systemd: %s", error.strerror)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from wgpy.mesh.records import NAME, Network
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import Exclusion, Topology, derive
 from wgpy.netlink import NetworkMonitor
-from wgpy.node.agent import Status
+from wgpy.node.agent import AgentError, Status
 from wgpy.node.coordinator import CoordinatorError
 from wgpy.node.files import NodeFile, StateError
 from wgpy.uapi import DeviceUpdate
@@ -35,7 +35,7 @@ from .links import Link, Links, ask_ip
 from .neighbours import Neighbours
 from .own import Own
 from .peers import Peer, Tunnel, difference, meet, next_expiry, tunnels
-from .refusals import Withheld, describe
+from .refusals import Refusals, Withheld, describe
 from .status import tell
 
 _LOG = logging.getLogger("wgpy")
@@ -45,12 +45,8 @@ _BATCHING_TIME: Final = 0.02  # seconds, in which more news may come
 _SHARE: Final = 3  # it rests so many times as long as it worked
 _LONGEST_REST: Final = 0.5  # seconds
 _LONGEST_SLEEP: Final = 3600.0  # seconds: nobody says when the wall clock is set
-_FAREWELL: Final = 0.5  # seconds, in which who asked us to leave gets the answer
 _MOST_STRANGERS: Final = 3
-
-
-class AgentRefused(Exception):
-    """What was asked for cannot be done; one sentence."""
+_FOR_EVER: Final = (Exclusion.REMOVED, Exclusion.DEPARTED)
 
 
 class Agent:
@@ -130,14 +126,19 @@ class Agent:
                 raise ended
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
-        """Neither task ends by itself: it failed, and a node that is deaf must not look well."""
-        if not task.cancelled():
+        """If it failed: a node that is deaf must not look well."""
+        if not task.cancelled() and task.exception():
             self.interface.close()
 
     # -- What is asked of it ---------------------------------------------------------------------
 
     async def status(self) -> Status:
+        """Raises LookupError with a sentence as long as nobody told it what the network is."""
         return await tell(self)
+
+    @property
+    def refusals(self) -> Refusals:
+        return self.knowledge.refusals
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -150,44 +151,42 @@ class Agent:
         )
 
     async def rename(self, name: str) -> None:
-        """Return once the coordinator has it. Raises AgentRefused."""
+        """Return once the coordinator has it. Raises AgentError."""
         if not NAME.fullmatch(name):
-            raise AgentRefused(
-                f"{name!r} is no name: want 1 to 63 of a-z, 0-9 and -, none of them - at an end"
-            )
+            raise AgentError(f"{name!r} is no name: want 1 to 63 of a-z, 0-9 and -, none of them - at an end")
         async with self._speaking:
             said, before = self.own.record(), self.own.node.name
             try:
                 signed = self.own.say(said.endpoints if said else (), name)
                 try:
                     await self._submit(signed)
-                except AgentRefused:
+                except AgentError:
                     self.own.take_back_name(before)
                     raise
             except StateError as error:
-                raise AgentRefused(str(error)) from None
+                raise AgentError(str(error)) from None
             self.knowledge.learn([signed], "this node")
         self._ring()
 
     async def leave(self) -> None:
-        """Tell the coordinator, forget the network, and end soon. Raises AgentRefused."""
+        """Tell the coordinator, forget the network, and end soon. Raises AgentError."""
         async with self._speaking:
-            if self.exclusion not in (Exclusion.REMOVED, Exclusion.DEPARTED):
+            if self.exclusion not in _FOR_EVER:
                 await self._submit(self.own.node.departure())
             try:
                 self.own.forget()
             except StateError as error:
-                raise AgentRefused(str(error)) from None
-            self._loop.call_later(_FAREWELL, self.interface.close)
+                raise AgentError(str(error)) from None
+            self._loop.call_soon(self.interface.close)
 
     async def _submit(self, signed: Signed) -> None:
-        """Raises AgentRefused."""
+        """Raises AgentError."""
         try:
             outcomes = await self.following.submit([signed])
         except CoordinatorError as error:
-            raise AgentRefused(str(error)) from None
+            raise AgentError(str(error)) from None
         if len(outcomes) != 1 or outcomes[0].verdict == "refused":
-            raise AgentRefused(
+            raise AgentError(
                 outcomes[0].reason if outcomes else "the coordinator does not say what came of it"
             )
 
@@ -256,6 +255,9 @@ class Agent:
     async def _apply(self, network: Network) -> None:
         ledger, now = self.knowledge.ledger, int(self._clock())
         self.topology = derive(ledger, now)
+        self._warn("member", f"this node is no member: {self.exclusion.value}" if self.exclusion else "")
+        if self.exclusion in _FOR_EVER:
+            self.following.give_up()
         here = {**self._surroundings.networks, **dict.fromkeys(self.own.node.routes, "a route of this node")}
         self.peers = meet(self.topology.peers(self.own.identity), here)
         self._by_key = {peer.member.key: peer for peer in self.peers}

@@ -53,6 +53,7 @@ class Following:
         self._owed: Standing | None = None  # what the coordinator knows, if that is not what we know
         self._giving: set[asyncio.Task[None]] = set()
         self._greeted = False
+        self._is_over = False
         self.connected = False
         self.trouble = "not yet connected"
         self.heard = 0
@@ -60,10 +61,10 @@ class Following:
         self.refused = ""
 
     async def run(self) -> None:
-        """Follow until cancelled."""
+        """Follow until cancelled, or until there is no use in it any more."""
         pause = FIRST_PAUSE
         try:
-            while True:
+            while not self._is_over:
                 if await self._attempt_once():
                     pause = FIRST_PAUSE
                 with suppress(TimeoutError):
@@ -82,6 +83,11 @@ class Following:
         if self._attempt is not None:
             self._attempt.reschedule(0)
             self._attempt = None
+
+    def give_up(self) -> None:
+        """This node will never be a member again: no coordinator has news for it."""
+        self._is_over = True
+        self.hurry()
 
     async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
         """Hand records in by a connection of their own. Raises CoordinatorError."""
@@ -111,7 +117,7 @@ class Following:
             async with asyncio.timeout(_PATIENCE) as self._attempt:
                 await self._follow()
         except TimeoutError:
-            self.trouble = "it does not greet"
+            self.trouble = "connecting anew" if self._hurry.is_set() else "it does not greet"
         except CoordinatorError as error:
             self.trouble = str(error)
             if isinstance(error, Denied):
@@ -121,7 +127,6 @@ class Following:
             self.connected = False
             self._withheld.disconnected(time.monotonic())
         _LOG.info("the coordinator is away: %s", self.trouble)
-        self._on_news()
         return self._greeted
 
     async def _follow(self) -> None:
@@ -181,4 +186,3 @@ class Following:
         for signed, outcome in zip(records, outcomes, strict=False):
             if signed == own:
                 self.refused = outcome.reason if outcome.verdict == "refused" else ""
-        self._on_news()

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from wgpy.interface import Interface
 from wgpy.mesh.records import NAME
+from wgpy.node.agent import socket_path
 from wgpy.node.files import NODES, NodeFile, StateError
 from wgpy.tun import check_name
 from wgpyd.errors import StartError
 
 from .agent import Agent
+from .face import face
 
 
 def interface_of(network: str) -> str:
@@ -33,15 +35,17 @@ def open_agent(network: str, interface: Interface, metrics: str) -> AbstractAsyn
 
 @asynccontextmanager
 async def _run(agent: Agent, metrics: str) -> AsyncIterator[None]:
-    try:
-        await agent.start()
-    except OSError as error:
-        port = agent.own.node.listen_port
-        raise StartError(f"the port {port} of this node cannot be used: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        await agent.stop()
+    """Raises StartError."""
+    async with face(agent, socket_path(agent.name), metrics):
+        try:
+            await agent.start()
+        except OSError as error:
+            port = agent.own.node.listen_port
+            raise StartError(f"the port {port} of this node cannot be used: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            await agent.stop()
 
 
 def _folder(network: str) -> Path:
