@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from errno import ENOSPC
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -171,7 +172,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "records.jsonl"
-        self._size = 0
+        self._size: int | None = None  # of its good lines, in bytes; None until the file was seen
         self._compact_size = 0
 
     def load(self, ledger: Ledger) -> int:
@@ -183,47 +184,57 @@ class Journal:
             data = b""
         except OSError as error:
             raise StateError(f"{self._path} cannot be read: {error.strerror}") from None
-        *lines, torn = data.split(b"\n")
-        for number, line in enumerate(lines):
+        self._size = 0
+        for line in data.splitlines(keepends=True):
             try:
-                delta = decode_line(line)
+                delta = decode_line(line) if line.endswith(b"\n") else None
             except ValueError:
-                torn = line  # and what follows it is as if it had not come
-                lines = lines[:number]
-                break
-            if isinstance(delta, Delta):
-                revision = max(revision, delta.revision)
-                for signed in delta.records:
-                    with suppress(RecordRefused):
-                        ledger.add(signed)
-        self._size = sum(len(line) + 1 for line in lines)
-        if torn:
-            self._truncate()
+                delta = None
+            if not isinstance(delta, Delta):
+                break  # what follows is as if it had not come
+            self._size += len(line)
+            revision = max(revision, delta.revision)
+            for signed in delta.records:
+                with suppress(RecordRefused):
+                    ledger.add(signed)
+        if self._size < len(data):
+            self._cut()
         return revision
 
     def append(self, delta: Delta) -> None:
         """Return once it is on disk. Raises StateError, and then the journal is as it was."""
-        line = encode_line(delta)
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb", buffering=0) as file:
-                if file.write(line) < len(line):
-                    raise OSError(None, "the disk is full")
-                os.fsync(fd)
+            self._write(encode_line(delta))
         except OSError as error:
-            self._truncate()
+            self._cut()
             raise StateError(f"{self._path} cannot be written: {error.strerror}") from None
+
+    def _write(self, line: bytes) -> None:
+        """Raises OSError, and then there may be a torn end."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb", buffering=0) as file:
+            present = os.fstat(fd).st_size
+            self._size = present if self._size is None else min(present, self._size)
+            if present > self._size:
+                os.ftruncate(fd, self._size)  # an end that could not be cut off before
+            if file.write(line) < len(line):
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+            os.fsync(fd)
+        if self._size == 0:
+            _sync_folder(self._path.parent)
         self._size += len(line)
 
     def compact(self, ledger: Ledger, revision: int) -> None:
         """Write anew what still counts, once half of the file does not. Raises StateError."""
-        if self._size < max(_COMPACT_FROM, 2 * self._compact_size):
+        if (self._size or 0) < max(_COMPACT_FROM, 2 * self._compact_size):
             return
         data = b"".join(map(encode_line, deltas(0, revision, list(ledger))))
         write_file(self._path, data)
         self._size = self._compact_size = len(data)
 
-    def _truncate(self) -> None:
-        with suppress(OSError):
-            os.truncate(self._path, self._size)
+    def _cut(self) -> None:
+        """Take off what follows the good lines; if that fails, it is done before the next one."""
+        if self._size is not None:
+            with suppress(OSError):
+                os.truncate(self._path, self._size)
