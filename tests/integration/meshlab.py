@@ -1,0 +1,382 @@
+"""Hosts in several networks, as they are found in the world, and `wgpy mesh` on each of them.
+
+Who stands in a cloud has a public address. Who stands in an office or at an edge site has one that means
+nothing outside, behind a router that translates addresses and lets one UDP port in. `World.drawing` shows it.
+"""
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, permutations
+from pathlib import Path
+from typing import Any
+
+from tests.integration.exchange import assert_tcp_arrives_whole
+from tests.integration.hosts import (
+    CommandFailed,
+    Host,
+    HostProcess,
+    Lab,
+    Result,
+    add_addresses,
+    connect,
+    eventually,
+)
+from tests.integration.topologies import masquerade
+from wgpy.mesh import codec
+from wgpy.node.agent import Status
+from wgpy.node.files import COORDINATORS, NODES
+
+NETWORK = "lab"
+PORT = 51820  # UDP of every node, and TCP of the coordinator
+_TCP_SIZE = 1 << 20
+_PROGRAMS = Path(sys.executable).parent
+_MAPPING_SECONDS = 30
+_LEFT_BY_A_REBOOT = ("/run/wgpyd", "/run/wireguard")  # nothing of these
+_COLUMN = 28  # characters of the drawing
+
+
+def program(name: str) -> str:
+    """Return a program of this installation."""
+    return str(_PROGRAMS / name)
+
+
+@dataclass(slots=True)
+class Node:
+    """A host that can be in the mesh. inside: its own address; outside: that it has for the world."""
+
+    name: str
+    host: Host
+    inside: str
+    outside: str
+
+    # -- Commands --------------------------------------------------------------------------------
+
+    def mesh(self, *arguments: str) -> str:
+        """Run `wgpy mesh …`, which must succeed, and return what it says."""
+        return self.host.run(program("wgpy"), "mesh", *arguments)
+
+    def ask(self, *arguments: str) -> Any:
+        """Run `wgpy mesh … --json` and return the document; warnings stand before it."""
+        said = self.mesh(*arguments, "--json")
+        return json.loads(said[re.search(r"^[\[{]", said, re.MULTILINE).start() :])  # type: ignore[union-attr]
+
+    def attempt(self, *arguments: str) -> Result:
+        """Run `wgpy mesh …` and return what came of it."""
+        return self.host.attempt(program("wgpy"), "mesh", *arguments)
+
+    def join(self, token: str, *options: str) -> str:
+        return self.mesh("join", token, "--name", self.name, *options)
+
+    def status(self) -> Status:
+        return codec.read(Status, self.ask("status")[NETWORK])
+
+    def token(self, *options: str) -> str:
+        """Make a token; this node has the network's key."""
+        return str(self.ask("token", *options)["token"])
+
+    # -- The tunnel ------------------------------------------------------------------------------
+
+    def address(self, family: int = 4) -> str:
+        """Return its address in the mesh, as its interface has it."""
+        (card,) = json.loads(self.host.run("ip", "-json", "address", "show", "dev", "mesh0"))
+        kind = "inet" if family == 4 else "inet6"
+        found = [
+            one["local"] for one in card["addr_info"] if one["family"] == kind and one["scope"] == "global"
+        ]
+        return str(found[0])
+
+    def ping(self, other: "Node", family: int = 4, *, within: int = 5) -> float:
+        """Ping another by the mesh and return the milliseconds; fails unless it answers."""
+        said = self.host.run("ping", "-n", "-c", "1", "-W", str(within), other.address(family))
+        found = re.search(r"time=([0-9.]+) ms", said)
+        assert found, said
+        return float(found[1])
+
+    def reaches(self, other: "Node", *, within: float = 0.5) -> bool:
+        """Say whether a ping is answered within some seconds."""
+        ping = ("ping", "-n", "-c", "1", "-W", str(within), other.address())
+        return self.host.attempt(*ping).status == 0
+
+    def tcp(self, other: "Node", family: int = 4, size: int = _TCP_SIZE) -> None:
+        """Send another so many bytes by the mesh, which must arrive whole."""
+        assert_tcp_arrives_whole(self.host, other.host, other.address(family), size)
+
+    # -- Life and death --------------------------------------------------------------------------
+
+    def agents(self) -> list[int]:
+        """Return the processes that are the node, by their ids outside."""
+        return [pid for pid in self.host.processes("wgpyd") if _is(pid, "wgpyd", "--mesh")]
+
+    def kill_agent(self) -> None:
+        """Kill it as it stands, and return when it is gone."""
+        _kill(self.agents())
+        eventually(lambda: not self.agents(), f"the agent of {self.name} is gone")
+
+    def start_agent(self) -> None:
+        """Start it as the system does at boot, and return when it is ready."""
+        self.host.run(program("wgpyd"), "--mesh", NETWORK)
+
+    def switch_off(self) -> None:
+        """Lose all but the disk."""
+        self.kill_agent()
+        self.host.run("rm", "-rf", *_LEFT_BY_A_REBOOT)
+
+    @property
+    def folder(self) -> Path:
+        """What the node keeps on disk, as a path that can be opened from outside."""
+        return self.host.path(str(NODES / NETWORK))
+
+
+@dataclass(slots=True)
+class Coordinator:
+    """The coordinator's process on its host, which `wgpy mesh init` started."""
+
+    host: Host
+
+    def processes(self) -> list[int]:
+        return [pid for pid in self.host.processes("wgmesh") if _is(pid, "wgmesh", "serve")]
+
+    def kill(self) -> None:
+        """Kill it as it stands, and return when it is gone."""
+        _kill(self.processes())
+        eventually(lambda: not self.processes(), "the coordinator is gone")
+
+    def start(self) -> HostProcess:
+        """Start it as the system does at boot, and return when it listens."""
+        process = self.host.start(program("wgmesh"), "serve", NETWORK)
+        eventually(lambda: self.listens() or not process.is_running(), "the coordinator listens", within=15)
+        if not process.is_running():
+            raise CommandFailed(f"the coordinator ended at once: {process.wait()}")
+        return process
+
+    def listens(self) -> bool:
+        return bool(self.host.run("ss", "-Hltn", f"sport = :{PORT}"))
+
+    def run(self, command: str, *arguments: str) -> str:
+        """Run `wgmesh COMMAND lab …`, which must succeed."""
+        return self.host.run(program("wgmesh"), command, NETWORK, *arguments)
+
+    @property
+    def folder(self) -> Path:
+        """Its state, as a path that can be opened from outside."""
+        return self.host.path(str(COORDINATORS / NETWORK))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A network that hosts stand in. router: its way out; outside: what the world sees, "" if all of it."""
+
+    name: str
+    router: Host
+    bridge: str
+    prefix: str
+    outside: str = ""
+
+    def address(self, number: int) -> str:
+        return f"{self.prefix.rpartition('.')[0]}.{number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How one node reached another: milliseconds of a ping by IPv4 and IPv6."""
+
+    ping4: float
+    ping6: float
+
+
+@dataclass(slots=True)
+class World:
+    """Four networks and their hosts; the first host is the coordinator's."""
+
+    lab: Lab
+    sites: list[Site]
+    nodes: list[Node]
+    places: Mapping[str, str]  # of hosts, the site of each
+    token: str = ""
+    reached: dict[tuple[str, str], Reach] = field(default_factory=dict)
+    megabytes: float = 0.0  # that came by TCP
+
+    @classmethod
+    def build(cls, lab: Lab) -> "World":
+        """Power on everything; nobody is in a mesh yet. See `drawing`."""
+        backbone = _backbone(lab)
+        sites = [
+            _cloud(backbone, "cloud-a", "198.51.100.0/24"),
+            _cloud(backbone, "cloud-b", "203.0.113.0/24"),
+            _behind_nat(lab, backbone, "office", ("192.0.2.1/25", "192.0.2.10")),
+            _behind_nat(lab, backbone, "edge", ("192.0.2.129/25", "192.0.2.140")),
+        ]
+        a, b, office, edge = sites
+        nodes = [
+            _stand(lab, a, "hub", 10),
+            _stand(lab, a, "alpha", 11),
+            _stand(lab, b, "beta", 10),
+            _stand(lab, office, "desk", 10),
+            _stand(lab, edge, "sensor", 10),
+        ]
+        places = {"hub": a.name, "alpha": a.name, "beta": b.name, "desk": office.name, "sensor": edge.name}
+        return cls(lab, sites, nodes, places)
+
+    @property
+    def hub(self) -> Node:
+        """The host of the coordinator, which is the first node and has the network's key."""
+        return self.nodes[0]
+
+    @property
+    def others(self) -> Sequence[Node]:
+        return self.nodes[1:]
+
+    @property
+    def coordinator(self) -> Coordinator:
+        return Coordinator(self.hub.host)
+
+    def node(self, name: str) -> Node:
+        return next(node for node in self.nodes if node.name == name)
+
+    def found(self, *options: str) -> None:
+        """Make the network, by one command on the first host."""
+        init = ("init", NETWORK, "--public", self.hub.outside, "--name", self.hub.name)
+        self.token = str(self.hub.ask(*init, *options)["token"])
+
+    def populate(self, *, token_options: Sequence[str] = ()) -> None:
+        """Have all the others join, each by one command."""
+        token = self.hub.token("--uses", str(len(self.others)), *token_options)
+        for node in self.others:
+            node.join(token)
+
+    def measure(self) -> None:
+        """Have every node ping every other, and every pair move TCP: there by IPv4, back by IPv6."""
+        for one, other in permutations(self.nodes, 2):
+            self.reached[one.name, other.name] = Reach(one.ping(other, 4), one.ping(other, 6))
+        for one, other in combinations(self.nodes, 2):
+            one.tcp(other, 4)
+            other.tcp(one, 6)
+            self.megabytes += 2 * _TCP_SIZE / 1e6
+
+    def drawing(self) -> str:
+        """Show what stands where, and how who reached whom by the mesh."""
+        return "\n\n".join(["\n".join(self._picture()), _table(self._addresses()), self._results()])
+
+    def _picture(self) -> list[str]:
+        stems = [f"{'│':^{_COLUMN}}"] * len(self.sites)
+        roof = "┬".join(["─" * (_COLUMN - 1)] * (len(self.sites) - 1))
+        columns = [self._column(site) for site in self.sites]
+        height = max(map(len, columns))
+        rows = ["".join(column[at] if at < len(column) else " " * _COLUMN for column in columns)
+                for at in range(height)]  # fmt: skip
+        margin = " " * (_COLUMN // 2)
+        lines = [f"{'the internet':^{_COLUMN * len(self.sites)}}", f"{margin}┌{roof}┐", "".join(stems), *rows]
+        return [line.rstrip() for line in lines]
+
+    def _column(self, site: Site) -> list[str]:
+        lines = [f"{site.name:^{_COLUMN}}"]
+        if site.outside:
+            lines += _box(f"NAT {site.outside}", f"UDP {PORT} → {site.address(10)}")
+            lines.append(f"{'│':^{_COLUMN}}")
+        lines.append(f"{site.prefix:^{_COLUMN}}")
+        for node in self.nodes:
+            if self.places[node.name] == site.name:
+                role = [f"coordinator, TCP {PORT}"] if node is self.hub else []
+                lines += _box(node.name, *role, node.inside, f"mesh0 {node.address()}")
+        return lines
+
+    def _addresses(self) -> list[list[str]]:
+        rows = [[node.name, node.inside, f"{node.outside}:{PORT}", node.address(), node.address(6)]
+                for node in self.nodes]  # fmt: skip
+        return [["NODE", "OWN ADDRESS", "FROM OUTSIDE", "IN THE MESH", ""], *rows]
+
+    def _results(self) -> str:
+        if not self.reached:
+            return "Nothing was measured yet."
+        rows = [[one.name, *(self._cell(one, other) for other in self.nodes)] for one in self.nodes]
+        head = ["PING FROM, TO", *(node.name for node in self.nodes)]
+        return (
+            f"{_table([head, *rows])}\n(milliseconds by IPv4 / IPv6)\n"
+            f"TCP of every pair, there by IPv4 and back by IPv6: {self.megabytes:.0f} MB, all of it whole."
+        )
+
+    def _cell(self, one: Node, other: Node) -> str:
+        reach = self.reached.get((one.name, other.name))
+        return f"{reach.ping4:.1f} / {reach.ping6:.1f}" if reach else "-"
+
+
+def _backbone(lab: Lab) -> Host:
+    backbone = lab.host("backbone")
+    backbone.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    return backbone
+
+
+def _bridge(router: Host, name: str, address: str) -> None:
+    router.run("ip", "link", "add", name, "type", "bridge")
+    router.run("ip", "link", "set", name, "up")
+    add_addresses(router, name, address)
+
+
+def _cloud(backbone: Host, name: str, prefix: str) -> Site:
+    site = Site(name, backbone, name, prefix)
+    _bridge(backbone, name, f"{site.address(1)}/24")
+    return site
+
+
+def _behind_nat(lab: Lab, backbone: Host, name: str, wire: tuple[str, str]) -> Site:
+    """Set up a router as it is sold. wire: the backbone's address with its length, and the router's."""
+    router = lab.host(f"{name}-nat")
+    gateway, length = wire[0].split("/")
+    connect(backbone, name, router, "wan")
+    add_addresses(backbone, name, wire[0])
+    add_addresses(router, "wan", f"{wire[1]}/{length}")
+    router.run("ip", "route", "add", "default", "via", gateway)
+    site = Site(name, router, "lan", "192.168.1.0/24", wire[1])
+    _bridge(router, "lan", f"{site.address(1)}/24")
+    masquerade(router, "wan", _MAPPING_SECONDS)
+    router.run(
+        "nft",
+        "add chain ip nat in { type nat hook prerouting priority -100; };"
+        f"add rule ip nat in iifname wan udp dport {PORT} dnat to {site.address(10)};"
+        "add table ip wall; add chain ip wall pass { type filter hook forward priority 0; policy drop; };"
+        "add rule ip wall pass ct state established,related accept;"
+        "add rule ip wall pass iifname lan accept; add rule ip wall pass ct status dnat accept",
+    )
+    return site
+
+
+def _stand(lab: Lab, site: Site, name: str, number: int) -> Node:
+    """Power on a host in a site."""
+    host = lab.host(name)
+    connect(host, "eth0", site.router, name)
+    site.router.run("ip", "link", "set", name, "master", site.bridge)
+    inside = site.address(number)
+    add_addresses(host, "eth0", f"{inside}/24")
+    host.run("ip", "route", "add", "default", "via", site.address(1))
+    return Node(name, host, inside, site.outside or inside)
+
+
+def _is(pid: int, *words: str) -> bool:
+    """Say whether a process was started with these words, the first of which ends a path."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:  # gone in the meantime
+        return False
+    return any(Path(word).name == words[0] for word in command) and words[1] in command
+
+
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def _box(*lines: str) -> list[str]:
+    width = _COLUMN - 4
+    inner = [f" │{line:^{width}}│ " for line in lines]
+    return [f" ┌{'─' * width}┐ ", *inner, f" └{'─' * width}┘ "]
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
