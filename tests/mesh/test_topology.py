@@ -1,6 +1,7 @@
 """Who is a member, whom a node learns of, and what nobody can take from another."""
 
 import random
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Network
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes
+from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.topology import Exclusion, Topology, derive
@@ -247,6 +249,7 @@ def histories() -> st.SearchStrategy[Administrator]:
                     one.join(
                         host, token, sequence=draw(st.integers(1, 3)),
                         admitted=NOW + draw(st.integers(-2, 2)), name=draw(st.sampled_from(["a", "b", "c"])),
+                        endpoints=draw(st.sampled_from([(), (Endpoint("192.0.2.1", 51820),)])),
                         address=IPv4Address("100.80.0.0") + draw(st.integers(0, 4)),
                         routes=prefixes(*draw(some_routes)),
                     )  # fmt: skip
@@ -283,6 +286,45 @@ def test_any_order_and_repetition_of_the_same_records_gives_the_same_topology(
     assert first.excluded == second.excluded
     assert set(first.rules) == set(second.rules)
     assert administrator.ledger().standing() == other.standing()
+
+
+@settings(deadline=None)
+@given(administrator=histories(), data=st.data())
+def test_what_is_derived_from_what_was_before_is_what_is_derived_from_nothing(
+    administrator: Administrator, data: st.DataObject
+) -> None:
+    ledger, topology = Ledger(administrator.key.verify_key()), None
+    ends = st.integers(NOW - 2, NOW + 2) | st.integers(NOW + DAY - 2, NOW + DAY + 2)
+    for signed in administrator.records:
+        ledger.add(signed)
+        now = data.draw(ends)
+        topology = derive(ledger, now, topology)
+        assert topology == derive(ledger, now)
+
+
+def test_who_moves_is_the_only_one_that_is_judged_anew(administrator: Administrator) -> None:
+    ledger = administrator.ledger()
+    before = derive(ledger, NOW)
+    ledger.add(administrator.join(BOB, TOKEN, sequence=2, endpoints=(Endpoint("192.0.2.1", 51820),)))
+
+    ann, bob = derive(ledger, NOW, before).members
+
+    assert ann is before.members[0]
+    assert bob == replace(before.members[1], endpoints=(Endpoint("192.0.2.1", 51820),))
+
+
+@settings(deadline=None)
+@given(administrator=histories())
+def test_peers_are_those_who_may_reach_each_other(administrator: Administrator) -> None:
+    topology = administrator.topology()
+
+    for me in topology.members:
+        met = {
+            other.identity
+            for other in topology.members
+            if other is not me and (topology.allows(me, other) or topology.allows(other, me))
+        }
+        assert {peer.identity for peer in topology.peers(me.identity)} == met
 
 
 @settings(deadline=None)

@@ -5,18 +5,25 @@ node can take a name, an address or a route from another that was admitted befor
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from math import inf
+from operator import itemgetter
+from typing import Final
 
 from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.codec import Prefix
-from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.ledger import Ledger, Standing
 from wgpy.mesh.prefixes import Prefixes
 from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
 from wgpy.mesh.signing import VerifyKey
+
+_ANYBODY: Final = "any"  # a selector
+
+Seniority = tuple[int, int, bytes]
 
 
 class Exclusion(Enum):
@@ -56,20 +63,44 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class _Basis:
+    """What a topology was derived from: as long as this is so, only endpoints can change it.
+
+    nodes: what each said, in the ledger's order; since, until: Unix seconds, between which no membership ends.
+    """
+
+    standing: Standing
+    nodes: list[Node]
+    since: int
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """Everybody of a network, in the order in which they were admitted, and who is not, and why."""
 
     members: tuple[Member, ...]
     excluded: dict[VerifyKey, Exclusion]
     rules: tuple[Rule, ...]
+    _places: dict[VerifyKey, int] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # among the members
+    _basis: _Basis | None = field(default=None, repr=False, compare=False)
+
+    def member(self, identity: VerifyKey) -> Member | None:
+        place = self._places.get(identity)
+        return None if place is None else self.members[place]
 
     def peers(self, identity: VerifyKey) -> tuple[Member, ...]:
         """Return whom a node learns of: those that it may reach, and those that may reach it."""
-        me = next((member for member in self.members if member.identity == identity), None)
+        me = self.member(identity)
         if me is None:
             return ()
         others = (member for member in self.members if member is not me)
-        return tuple(other for other in others if self.allows(me, other) or self.allows(other, me))
+        met = self._met(me)
+        if _ANYBODY in met:
+            return tuple(others)
+        return tuple(other for other in others if any(_selects(selector, other) for selector in met))
 
     def allows(self, source: Member, destination: Member) -> bool:
         """Say whether one may speak to the other. Without any rule everybody may."""
@@ -77,94 +108,136 @@ class Topology:
             _selects(rule.source, source) and _selects(rule.destination, destination) for rule in self.rules
         )
 
+    def _met(self, me: Member) -> set[str]:
+        """Return selectors of all whom one may reach or be reached by."""
+        to = {rule.destination for rule in self.rules if _selects(rule.source, me)}
+        by = {rule.source for rule in self.rules if _selects(rule.destination, me)}
+        return to | by if self.rules else {_ANYBODY}
 
-def derive(ledger: Ledger, now: int) -> Topology:
+    def moved(self, ledger: Ledger, now: int) -> "Topology | None":
+        """Return what a ledger makes of this if only endpoints are other ones, else None. See `derive`."""
+        basis, nodes = self._basis, ledger.nodes()
+        if basis is None or basis.standing != ledger.standing() or len(basis.nodes) != len(nodes):
+            return None
+        changed = [(old, new) for old, new in zip(basis.nodes, nodes, strict=True) if old is not new]
+        if not basis.since <= now < basis.until or not all(_only_moved(*both) for both in changed):
+            return None
+        members = list(self.members)
+        for _, node in changed:
+            if (place := self._places.get(node.signer)) is not None:
+                members[place] = replace(members[place], endpoints=node.endpoints)
+        return replace(self, members=tuple(members), _basis=replace(basis, nodes=nodes))
+
+
+def derive(ledger: Ledger, now: int, before: Topology | None = None) -> Topology:
     """Judge every node of a ledger.
 
-    now: Unix seconds by the local clock. A host that boots in 1970 goes by the newest decree instead.
+    now: Unix seconds by the local clock. A host that boots in 1970 goes by the newest decree instead. before:
+    what was derived last, which makes it faster and nothing else.
     """
+    now = max(now, ledger.time())
+    if before is not None and (moved := before.moved(ledger, now)) is not None:
+        return moved
     network = ledger.charter()
     rules = tuple(rule for rule in ledger.decrees(Rule).values() if rule.allowed)
     if network is None:
         return Topology((), {}, rules)
-    judge = _Judge(ledger, network, max(now, ledger.time()))
-    return Topology(*judge.members(), rules)
+    return _Judge(ledger, network, now).topology(rules)
+
+
+class _Grant:
+    """What a token gives to those whom it admits."""
+
+    def __init__(self, token: Token, revocation: Revocation | None) -> None:
+        self.sequence = token.sequence
+        self.expires = token.expires
+        self.lifetime = token.lifetime
+        self.tags = frozenset(token.tags)
+        self.routes = Prefixes(token.routes)
+        self.keep = None if revocation is None else frozenset(revocation.keep)  # None: everybody
 
 
 class _Judge:
     """What judging a node needs."""
 
     def __init__(self, ledger: Ledger, network: Network, now: int) -> None:
+        revocations = ledger.decrees(Revocation)
+        self._ledger = ledger
         self._network = network
         self._now = now
-        self._nodes = ledger.nodes()
         self._departed = ledger.departed()
-        self._tokens = ledger.decrees(Token)
-        self._revocations = ledger.decrees(Revocation)
         self._removals = ledger.decrees(Removal)
-        self._tags = {token.key: frozenset(token.tags) for token in self._tokens.values()}
-        self._granted = {token.key: Prefixes(token.routes) for token in self._tokens.values()}
-        approvals = ledger.decrees(Approval)
-        self._approved = {identity: Prefixes(said.routes) for identity, said in approvals.items()}
+        self._grants = {
+            token.key: _Grant(token, revocations.get(subject))
+            for subject, token in ledger.decrees(Token).items()
+        }
+        self._approved = {
+            approval.identity: Prefixes(approval.routes) for approval in ledger.decrees(Approval).values()
+        }
 
-    def members(self) -> tuple[tuple[Member, ...], dict[VerifyKey, Exclusion]]:
+    def topology(self, rules: tuple[Rule, ...]) -> Topology:
+        nodes = self._ledger.nodes()
         excluded: dict[VerifyKey, Exclusion] = {}
-        admitted = []
-        for node in self._nodes:
-            if (reason := self._exclusion(node)) is None:
-                admitted.append(node)
-            else:
-                excluded[node.signer] = reason
-        admitted.sort(key=self._seniority)
-        return self._settle(admitted, excluded), excluded
+        admitted: list[tuple[Seniority, Node, _Grant]] = []
+        until: float = inf
+        for node in nodes:
+            grant = self._grants.get(node.token)
+            reason = self._exclusion(node, grant)
+            if grant is None or reason is not None:
+                excluded[node.signer] = reason or Exclusion.NO_TOKEN
+                continue
+            admitted.append((_seniority(node, grant), node, grant))
+            if grant.lifetime:
+                until = min(until, node.admitted + grant.lifetime)
+        admitted.sort(key=itemgetter(0))
+        members = self._settle(((node, grant) for _, node, grant in admitted), excluded)
+        places = {member.identity: place for place, member in enumerate(members)}
+        basis = _Basis(self._ledger.standing(), nodes, self._now, until)
+        return Topology(members, excluded, rules, places, basis)
 
-    def _exclusion(self, node: Node) -> Exclusion | None:
-        token = self._tokens.get(bytes(node.token))
-        revocation = self._revocations.get(bytes(node.token))
+    def _exclusion(self, node: Node, grant: _Grant | None) -> Exclusion | None:
         if bytes(node.signer) in self._removals:
             return Exclusion.REMOVED
         if node.signer in self._departed:
             return Exclusion.DEPARTED
-        if token is None:
+        if grant is None:
             return Exclusion.NO_TOKEN
-        if node.admitted >= token.expires:
+        if node.admitted >= grant.expires:
             return Exclusion.TOKEN_EXPIRED
-        if revocation is not None and node.signer not in revocation.keep:
+        if grant.keep is not None and node.signer not in grant.keep:
             return Exclusion.TOKEN_REVOKED
-        if token.lifetime and self._now >= node.admitted + token.lifetime:
+        if grant.lifetime and self._now >= node.admitted + grant.lifetime:
             return Exclusion.MEMBERSHIP_EXPIRED
         return None
 
-    def _seniority(self, node: Node) -> tuple[int, int, bytes]:
-        """The lesser was first. The holder of a newer token cannot antedate itself before an older one's."""
-        return self._tokens[bytes(node.token)].sequence, node.admitted, bytes(node.signer)
-
-    def _settle(self, nodes: Iterable[Node], excluded: dict[VerifyKey, Exclusion]) -> tuple[Member, ...]:
+    def _settle(
+        self, nodes: Iterable[tuple[Node, _Grant]], excluded: dict[VerifyKey, Exclusion]
+    ) -> tuple[Member, ...]:
         """Give names, addresses and routes to who was first."""
         members: list[Member] = []
         names: set[str] = set()
         keys: set[PublicKey] = set()
         addresses: set[IPv4Address] = set()
         taken = Prefixes((self._network.addresses, self._network.addresses6))
-        for node in nodes:
+        for node, grant in nodes:
             if node.key in keys:
                 excluded[node.signer] = Exclusion.KEY_TAKEN
                 continue
             if node.address in addresses or not self._is_of_network(node.address):
                 excluded[node.signer] = Exclusion.ADDRESS_TAKEN
                 continue
-            members.append(self._member(node, "" if node.name in names else node.name, taken))
+            members.append(self._member(node, "" if node.name in names else node.name, grant, taken))
             names.add(node.name)
             keys.add(node.key)
             addresses.add(node.address)
         return tuple(members)
 
-    def _member(self, node: Node, name: str, taken: Prefixes) -> Member:
+    def _member(self, node: Node, name: str, grant: _Grant, taken: Prefixes) -> Member:
         """taken: the prefixes of others; the node's are added."""
         routes: list[Prefix] = []
         requested: list[Prefix] = []
         for route in node.routes:
-            if self._may_announce(node, route) and not taken.overlap(route):
+            if self._may_announce(node, route, grant) and not taken.overlap(route):
                 routes.append(route)
                 taken.add(route)
             else:
@@ -175,19 +248,29 @@ class _Judge:
             node.key,
             node.address,
             node_address6(self._network.addresses6, node.signer),
-            self._tags[node.token],
+            grant.tags,
             tuple(routes),
             tuple(requested),
             node.endpoints,
         )
 
-    def _may_announce(self, node: Node, route: Prefix) -> bool:
-        approved = self._approved.get(bytes(node.signer))
-        return self._granted[node.token].cover(route) or (approved is not None and approved.cover(route))
+    def _may_announce(self, node: Node, route: Prefix, grant: _Grant) -> bool:
+        approved = self._approved.get(node.signer)
+        return grant.routes.cover(route) or (approved is not None and approved.cover(route))
 
     def _is_of_network(self, address: IPv4Address) -> bool:
         network = self._network.addresses
         return address in network and address not in (network.network_address, network.broadcast_address)
+
+
+def _seniority(node: Node, grant: _Grant) -> Seniority:
+    """The lesser was first. The holder of a newer token cannot antedate itself before an older one's."""
+    return grant.sequence, node.admitted, bytes(node.signer)
+
+
+def _only_moved(old: Node, new: Node) -> bool:
+    """Say whether a node said nothing new but where it may be reached."""
+    return replace(old, sequence=new.sequence, endpoints=new.endpoints) == new
 
 
 def _selects(selector: str, member: Member) -> bool:
