@@ -66,7 +66,7 @@ class Member:
 class _Basis:
     """What a topology was derived from: as long as this is so, only endpoints can change it.
 
-    nodes: what each said, in the ledger's order; since, until: Unix seconds, between which no membership ends.
+    nodes: what each said, in the ledger's order; since, until: Unix seconds, no membership ends between them.
     """
 
     standing: Standing
