@@ -154,6 +154,15 @@ def test_the_newest_word_on_a_subject_counts_and_an_older_one_changes_nothing(
     assert [node.name for node in ledger.nodes()] == ["moved"]
 
 
+def test_what_is_tried_on_a_copy_changes_nothing(administrator: Administrator) -> None:
+    ledger = administrator.ledger()
+    standing, records = ledger.standing(), list(ledger)
+
+    assert ledger.copy().add(administrator.remove(HOST)) is Verdict.NEW
+
+    assert (ledger.standing(), list(ledger)) == (standing, records)
+
+
 def test_a_record_of_a_later_version_is_kept_and_passed_on(administrator: Administrator) -> None:
     ledger = administrator.ledger()
     said = json.loads(administrator.records[0].body) | {"type": "site", "version": 7, "more": [1]}

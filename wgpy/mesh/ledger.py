@@ -159,6 +159,11 @@ class Ledger:
         if is_for_everybody(entry.record):
             self._standing = None
 
+    def copy(self) -> "Ledger":
+        """Return another that holds the same: to try what a record would change."""
+        shelves = {kind: shelf.copy() for kind, shelf in self._shelves.items()}
+        return Ledger(self.key, shelves, self._admitted.copy(), self._standing)
+
     def __iter__(self) -> Iterator[Signed]:
         """Give every record that counts, those of unknown types included, decrees first."""
         return (entry.signed for kind in MAX_RECORDS for entry in self._entries(kind))
