@@ -237,8 +237,8 @@ class Agent:
                 if self._must_look:
                     await self._look()
                 if network := self.knowledge.ledger.charter():
-                    await self._apply(network)
                     self._speak(network)
+                    await self._apply(network)
                     self._up.set()
                 worked = self._loop.time() - began
                 await asyncio.sleep(min(max(_BATCHING_TIME, _SHARE * worked), _LONGEST_REST))
@@ -327,7 +327,6 @@ class Agent:
         self._warn("own", "")
         self.knowledge.learn([signed], "this node")
         self.following.give([signed])
-        self._ring()
 
     def _may_speak(self) -> bool:
         """Say whether this is the only host that says who we are; a restored backup may forget once."""

@@ -86,8 +86,9 @@ class Following:
 
     def give_up(self) -> None:
         """This node will never be a member again: no coordinator has news for it."""
-        self._is_over = True
-        self.hurry()
+        if not self._is_over:
+            self._is_over = True
+            self.hurry()
 
     async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
         """Hand records in by a connection of their own. Raises CoordinatorError."""
