@@ -10,6 +10,7 @@ from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.signing import SigningKey, VerifyKey
 
+Address = IPv4Address | IPv6Address
 Prefix = IPv4Network | IPv6Network
 
 MAX_NUMBER: Final = (1 << 53) - 1  # what every reader of JSON can count to
@@ -58,15 +59,37 @@ def _read_bytes(value: Any) -> bytes:
     return base64.b64decode(_only(str)(value), validate=True)
 
 
-def _from_text(kind: Callable[[str], Any]) -> Codec:
-    return Codec(str, lambda value: kind(_only(str)(value)))
+def _from_text(read: Callable[[str], Any], kind: type | None = None) -> Codec:
+    """kind: of what is read, if that may be something else."""
+
+    def checked(value: Any) -> Any:
+        found = read(_only(str)(value))
+        if kind is not None and not isinstance(found, kind):
+            raise TypeError(f"{found} is no {kind.__name__}")
+        return found
+
+    return Codec(str, checked)
+
+
+def _read_address(text: str) -> Address:
+    """Raises ValueError for what means or is spelled something else elsewhere: a zone, a mapped address."""
+    address = ip_address(text)
+    if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
+        raise ValueError(f"{address} is not the same address everywhere")
+    return address
+
+
+def _read_prefix(text: str) -> Prefix:
+    prefix = ip_network(text)
+    _read_address(str(prefix.network_address))
+    return prefix
 
 
 def _read_endpoint(text: str) -> Endpoint:
     address, _, port = text.rpartition(":")
     if not 0 < int(port) < 1 << 16:
         raise ValueError(f"there is no port {port}")
-    return Endpoint(str(ip_address(address.strip("[]"))), int(port))
+    return Endpoint(str(_read_address(address.strip("[]"))), int(port))
 
 
 def _secret(kind: type[PrivateKey] | type[SigningKey]) -> Codec:
@@ -87,11 +110,11 @@ _CODECS: Final[dict[Any, Codec]] = {
     VerifyKey: VERIFY_KEY,
     SigningKey: _secret(SigningKey),
     PrivateKey: _secret(PrivateKey),
-    IPv4Address: _from_text(IPv4Address),
-    IPv6Address: _from_text(IPv6Address),
-    IPv4Network: _from_text(IPv4Network),
-    IPv6Network: _from_text(IPv6Network),
-    Prefix: _from_text(ip_network),
+    IPv4Address: _from_text(_read_address, IPv4Address),
+    IPv6Address: _from_text(_read_address, IPv6Address),
+    IPv4Network: _from_text(_read_prefix, IPv4Network),
+    IPv6Network: _from_text(_read_prefix, IPv6Network),
+    Prefix: _from_text(_read_prefix),
     Endpoint: _from_text(_read_endpoint),
 }
 
