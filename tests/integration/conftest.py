@@ -55,8 +55,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the machines said when a test fails."""
     report = yield
-    if report.failed and _LOGS in item.stash:
-        for log in sorted(item.stash[_LOGS].glob("*.log")):
+    if report.failed:
+        stashes = [node.stash for node in item.listchain() if _LOGS in node.stash]
+        for log in sorted(log for stash in stashes for log in stash[_LOGS].glob("*.log")):
             report.sections.append((log.name, log.read_text(errors="replace")[-8000:]))
     return report
 
@@ -64,8 +65,18 @@ def pytest_runtest_makereport(
 @pytest.fixture
 def lab(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A network to power machines on in."""
-    request.node.stash[_LOGS] = tmp_path
-    lab = Lab(tmp_path)
+    yield from _powered(tmp_path, request)
+
+
+@pytest.fixture(scope="module")
+def module_lab(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """The same, for all tests of a file, which then belong to one xdist_group."""
+    yield from _powered(tmp_path_factory.mktemp("lab"), request)
+
+
+def _powered(logs: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    request.node.stash[_LOGS] = logs
+    lab = Lab(logs)
     try:
         yield lab
     finally:

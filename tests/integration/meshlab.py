@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, permutations
 from pathlib import Path
@@ -47,12 +47,16 @@ def program(name: str) -> str:
 
 @dataclass(slots=True)
 class Node:
-    """A host that can be in the mesh. inside: its own address; outside: that it has for the world."""
+    """A host that can be in the mesh.
+
+    inside: its own address; outside: that it has for the world; options: that it joins with.
+    """
 
     name: str
     host: Host
     inside: str
     outside: str
+    options: tuple[str, ...] = ()
 
     # -- Commands --------------------------------------------------------------------------------
 
@@ -70,7 +74,7 @@ class Node:
         return self.host.attempt(program("wgpy"), "mesh", *arguments)
 
     def join(self, token: str, *options: str) -> str:
-        return self.mesh("join", token, "--name", self.name, *options)
+        return self.mesh("join", token, "--name", self.name, *self.options, *options)
 
     def status(self) -> Status:
         return codec.read(Status, self.ask("status")[NETWORK])
@@ -119,7 +123,9 @@ class Node:
 
     def start_agent(self) -> None:
         """Start it as the system does at boot, and return when it is ready."""
-        self.host.run(program("wgpyd"), "--mesh", NETWORK)
+        log = self.host.logs / f"{self.name}-agent.log"
+        daemon = f"exec {program('wgpyd')} --mesh {NETWORK} >>{log} 2>&1"
+        self.host.run("env", "LOG_LEVEL=debug", "sh", "-c", daemon)
 
     def switch_off(self) -> None:
         """Lose all but the disk."""
@@ -196,8 +202,7 @@ class World:
     lab: Lab
     sites: list[Site]
     nodes: list[Node]
-    places: Mapping[str, str]  # of hosts, the site of each
-    token: str = ""
+    places: dict[str, str]  # of hosts, the site of each
     reached: dict[tuple[str, str], Reach] = field(default_factory=dict)
     megabytes: float = 0.0  # that came by TCP
 
@@ -211,16 +216,21 @@ class World:
             _behind_nat(lab, backbone, "office", ("192.0.2.1/25", "192.0.2.10")),
             _behind_nat(lab, backbone, "edge", ("192.0.2.129/25", "192.0.2.140")),
         ]
-        a, b, office, edge = sites
-        nodes = [
-            _stand(lab, a, "hub", 10),
-            _stand(lab, a, "alpha", 11),
-            _stand(lab, b, "beta", 10),
-            _stand(lab, office, "desk", 10),
-            _stand(lab, edge, "sensor", 10),
-        ]
-        places = {"hub": a.name, "alpha": a.name, "beta": b.name, "desk": office.name, "sensor": edge.name}
-        return cls(lab, sites, nodes, places)
+        world = cls(lab, sites, [], {})
+        world.stand("hub", "cloud-a", 10)
+        world.stand("alpha", "cloud-a", 11)
+        world.stand("beta", "cloud-b", 10)
+        world.stand("desk", "office", 10).options = ("--endpoint", f"192.0.2.10:{PORT}")
+        world.stand("sensor", "edge", 10)  # others find it where the coordinator sees it
+        return world
+
+    def stand(self, name: str, site_name: str, number: int) -> Node:
+        """Power on one more host in a site. number: the last of its own address."""
+        site = next(site for site in self.sites if site.name == site_name)
+        node = _stand(self.lab, site, name, number)
+        self.nodes.append(node)
+        self.places[name] = site_name
+        return node
 
     @property
     def hub(self) -> Node:
@@ -240,11 +250,10 @@ class World:
 
     def found(self, *options: str) -> None:
         """Make the network, by one command on the first host."""
-        init = ("init", NETWORK, "--public", self.hub.outside, "--name", self.hub.name)
-        self.token = str(self.hub.ask(*init, *options)["token"])
+        self.hub.mesh("init", NETWORK, "--public", self.hub.outside, "--name", self.hub.name, *options)
 
-    def populate(self, *, token_options: Sequence[str] = ()) -> None:
-        """Have all the others join, each by one command."""
+    def populate(self, *token_options: str) -> None:
+        """Have all the others join, each by one command with the same token."""
         token = self.hub.token("--uses", str(len(self.others)), *token_options)
         for node in self.others:
             node.join(token)
@@ -269,7 +278,7 @@ class World:
         height = max(map(len, columns))
         rows = ["".join(column[at] if at < len(column) else " " * _COLUMN for column in columns)
                 for at in range(height)]  # fmt: skip
-        margin = " " * (_COLUMN // 2)
+        margin = " " * ((_COLUMN - 1) // 2)
         lines = [f"{'the internet':^{_COLUMN * len(self.sites)}}", f"{margin}┌{roof}┐", "".join(stems), *rows]
         return [line.rstrip() for line in lines]
 
