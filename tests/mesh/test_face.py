@@ -279,6 +279,7 @@ def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
                 ("wgpy_mesh_members", ""): 2,
                 ("wgpy_mesh_coordinator_connected", ""): 1,
                 ("wgpy_mesh_withheld_records", ""): 1,
+                ("wgpy_mesh_excluded_nodes", 'reason="it was removed"'): 1,
                 ("wgpy_mesh_refused_total", 'source="neighbour n8",reason="not a record"'): 2,
             }
 

@@ -35,7 +35,7 @@ from .links import Link, Links, ask_ip
 from .neighbours import Neighbours
 from .own import Own
 from .peers import Peer, Tunnel, difference, meet, next_expiry, tunnels
-from .refusals import Refusals, Withheld, describe
+from .refusals import PATIENCE, Refusals, Withheld, describe
 from .status import tell
 
 _LOG = logging.getLogger("wgpy")
@@ -63,7 +63,7 @@ class Agent:
         """name: of the network; folder: where `node` was loaded from. Raises StateError."""
         self.name = name
         self.interface = interface
-        self.knowledge = Knowledge(folder, node.network, clock)
+        self.knowledge = Knowledge(folder, node.network, node.identity.verify_key(), clock)
         self.own = Own(folder, node, self.knowledge.ledger)
         self.withheld = Withheld(self.knowledge.ledger)
         self.links = Links(interface.name)
@@ -86,6 +86,7 @@ class Agent:
         self._speaking = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._strangers = 0
+        self._told_withheld: frozenset[str] = frozenset()
         self._warnings: dict[str, str] = {}  # by what they are about
 
     async def start(self) -> None:
@@ -221,6 +222,7 @@ class Agent:
             self.withheld.learned_from_neighbour(signed.digest, name, describe(signed), time.monotonic())
         if learned.new:
             self._ring()
+            self._loop.call_later(PATIENCE, self._ring)  # to see whether the coordinator tells it, too
         return learned.genuine
 
     def _name_of(self, address: IPv6Address) -> str | None:
@@ -254,7 +256,9 @@ class Agent:
 
     async def _apply(self, network: Network) -> None:
         ledger, now = self.knowledge.ledger, int(self._clock())
-        self.topology = derive(ledger, now)
+        before, self.topology = self.topology, derive(ledger, now, self.topology)
+        _tell_of_excluded(before, self.topology)
+        self._tell_of_withheld()
         self._warn("member", f"this node is no member: {self.exclusion.value}" if self.exclusion else "")
         if self.exclusion in _FOR_EVER:
             self.following.give_up()
@@ -268,6 +272,12 @@ class Agent:
         await self.links.apply(self._link(network))
         await self._listen(network)
         self._sleep(next_expiry(ledger, now), now)
+
+    def _tell_of_withheld(self) -> None:
+        withheld = frozenset(self.withheld.withheld(time.monotonic()))
+        for sentence in sorted(withheld - self._told_withheld):
+            _LOG.warning("%s", sentence)
+        self._told_withheld = withheld
 
     async def _configure(self) -> None:
         wanted = tunnels(self.peers)
@@ -344,3 +354,11 @@ class Agent:
         if sentence and self._warnings.get(about) != sentence:
             _LOG.warning("%s", sentence)
         self._warnings[about] = sentence
+
+
+def _tell_of_excluded(before: Topology, now: Topology) -> None:
+    """Log who speaks and is no member, at most one line for all."""
+    new = [identity for identity in now.excluded if identity not in before.excluded]
+    if new:
+        more = f"; so are {len(new) - 1} more" if len(new) > 1 else ""
+        _LOG.warning("%s is no member: %s%s", new[0], now.excluded[new[0]].value, more)

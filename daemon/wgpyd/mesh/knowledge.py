@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger, RecordRefused, Verdict
+from wgpy.mesh.records import decode
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta
 from wgpy.node.files import Journal, StateError
@@ -21,6 +22,7 @@ from .refusals import Refusals, describe
 _LOG = logging.getLogger("wgpy")
 
 COORDINATOR: Final = "coordinator"  # a source of records
+OUTDATED: Final = "older than what is known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,14 @@ class Learned:
 class Knowledge:
     """A ledger with its journal."""
 
-    def __init__(self, folder: Path, network: VerifyKey, clock: Callable[[], float] = time.time) -> None:
-        """Read what is on disk. clock: seconds since 1970. Raises StateError."""
+    def __init__(
+        self, folder: Path, network: VerifyKey, own: VerifyKey, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Read what is on disk. own: this node's identity; clock: seconds since 1970. Raises StateError."""
         self.ledger = Ledger(network)
         self.refusals = Refusals()
         self.warning = ""  # a sentence, while the disk takes nothing
+        self._own = own
         self._clock = clock
         self._journal = Journal(folder)
         self._unsaved: list[Signed] = []
@@ -60,10 +65,17 @@ class Knowledge:
 
     def _add(self, signed: Signed, source: str) -> Verdict | None:
         try:
-            return self.ledger.add(signed)
+            verdict = self.ledger.add(signed)
         except RecordRefused as error:
-            self.refusals.note(source, error.reason.value, describe(signed), int(self._clock()))
+            self._note(source, error.reason.value, signed)
             return None
+        # A coordinator has no cause to repeat what is over, save what we said ourselves a moment ago.
+        if verdict is Verdict.OLD and source == COORDINATOR and decode(signed.body).signer != self._own:
+            self._note(source, OUTDATED, signed)
+        return verdict
+
+    def _note(self, source: str, reason: str, signed: Signed) -> None:
+        self.refusals.note(source, reason, describe(signed), int(self._clock()))
 
     def _save(self) -> None:
         """What cannot be saved now is with the next news."""

@@ -1,5 +1,6 @@
 """What Prometheus is told of a node: https://prometheus.io/docs/practices/naming. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from wgpy.datapath import Counters
@@ -9,6 +10,7 @@ from wgpy.node.agent import Peer, Status
 
 def measures(status: Status, drops: Counters, refusals: Mapping[tuple[str, str], int]) -> list[Family]:
     """Return all families; those of the mesh alone begin with `wgpy_mesh`. refusals: by source and reason."""
+    excluded = Counter(one.reason for one in status.excluded)
     return [
         *_of_peers(status.peers),
         Family(
@@ -25,6 +27,10 @@ def measures(status: Status, drops: Counters, refusals: Mapping[tuple[str, str],
         _gauge(
             "wgpy_mesh_withheld_records", "What neighbours knew and the coordinator did not tell.",
             len(status.withheld),
+        ),
+        Family(
+            "wgpy_mesh_excluded_nodes", "gauge", "Nodes that speak and are no members.",
+            tuple(Sample(count, {"reason": reason}) for reason, count in excluded.items()),
         ),
         Family(
             "wgpy_mesh_refused_total", "counter", "What others told that is not so.",
