@@ -1,0 +1,107 @@
+"""Where a host is: what `ip` says of its links, and which of it others are told."""
+
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from tests.mesh.network import prefixes
+from wgpy.engine.endpoint import Endpoint
+from wgpyd.mesh.endpoints import MAX_FOUND, choose, read_surroundings
+
+PORT = 51820
+GIVEN = Endpoint("198.51.100.1", 443)
+MESH = prefixes("100.80.0.0/16", "fd12:3456::/32")
+
+
+def link(name: str, *addresses: str, kind: str = "", **fields: Any) -> dict[str, Any]:
+    """A link that is up, as `ip -details -json address` prints it."""
+    halves = (text.split("/") for text in addresses)
+    found = [{"local": address, "prefixlen": int(length)} for address, length in halves]
+    info = {"linkinfo": {"info_kind": kind}} if kind else {}
+    return {"ifname": name, "flags": ["UP"], "addr_info": found, **info, **fields}
+
+
+def endpoints(*addresses: str, port: int = PORT) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint(address, port) for address in addresses)
+
+
+def test_networks_are_those_of_all_links_but_the_meshs_own() -> None:
+    links = [
+        link("lo", "127.0.0.1/8", "::1/128"),
+        link("eth0", "192.168.7.5/24", "fe80::1/64"),
+        link("docker0", "172.17.0.1/16", kind="bridge"),
+        link("mesh0", "100.80.0.1/16", kind="tun"),
+    ]
+
+    networks = read_surroundings(links, "mesh0").networks
+
+    assert set(networks) == set(prefixes("192.168.7.0/24", "172.17.0.0/16"))
+    assert networks[prefixes("172.17.0.0/16")[0]] == "a network of docker0"
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [link("lo", "127.0.0.1/8", "::1/128")],
+        [link("eth0", "fe80::1/64", "169.254.1.1/16")],
+        [link("wg0", "10.8.0.1/24", kind="wireguard")],
+        [link("tun0", "10.9.0.1/24", kind="tun")],
+        [link("flannel.1", "10.42.0.0/32", kind="vxlan")],
+        [link("kube-ipvs0", "10.43.0.1/32", kind="dummy")],
+        [link("eth1", "10.1.0.1/24", flags=["BROADCAST"])],
+        [link("cni0", "10.42.1.1/24", kind="bridge"), link("veth1", kind="veth", master="cni0")],
+    ],
+    ids=lambda links: links[0]["ifname"],
+)
+def test_nobody_is_told_an_address_that_nobody_can_come_in_by(links: list[dict[str, Any]]) -> None:
+    assert read_surroundings(links, "mesh0").addresses == ()
+
+
+def test_a_bridge_with_a_card_in_it_leads_out() -> None:
+    links = [link("br0", "10.0.0.5/24", kind="bridge"), link("eth0", master="br0")]
+
+    assert read_surroundings(links, "mesh0").addresses == (ip_address("10.0.0.5"),)
+
+
+@pytest.mark.parametrize("state", ["temporary", "deprecated", "tentative"])
+def test_an_address_that_will_not_last_is_told_to_nobody(state: str) -> None:
+    eth0 = link("eth0", "2001:4860::5/64")
+    eth0["addr_info"][0][state] = True
+
+    assert read_surroundings([eth0], "mesh0").addresses == ()
+
+
+def test_addresses_of_the_internet_come_before_those_of_a_lan_whatever_the_order_of_links() -> None:
+    links = [link("eth0", "192.168.7.5/24", "2001:4860::5/64"), link("eth1", "8.8.4.4/24")]
+
+    for order in (links, links[::-1]):
+        assert read_surroundings(order, "mesh0").addresses == tuple(
+            map(ip_address, ("8.8.4.4", "2001:4860::5", "192.168.7.5"))
+        )
+
+
+def test_what_the_operator_gave_is_first_then_what_the_coordinator_saw() -> None:
+    addresses = [ip_address("192.168.7.5")]
+
+    assert choose([GIVEN], "203.0.113.9", addresses, PORT, MESH) == (
+        GIVEN,
+        *endpoints("203.0.113.9", "192.168.7.5"),
+    )
+
+
+def test_an_address_is_told_once() -> None:
+    addresses = [ip_address("203.0.113.9")]
+
+    assert choose([], "::ffff:203.0.113.9", addresses, PORT, MESH) == endpoints("203.0.113.9")
+
+
+@pytest.mark.parametrize("seen", ["", "127.0.0.1", "::1", "fe80::1", "100.80.0.7", "fd12:3456::7", "proxy"])
+def test_what_the_coordinator_saw_may_be_of_no_use(seen: str) -> None:
+    assert choose([], seen, [], PORT, MESH) == ()
+
+
+def test_there_are_not_too_many() -> None:
+    addresses = [ip_address(f"10.0.{number}.1") for number in range(100)]
+
+    assert len(choose([GIVEN], "", addresses, PORT, MESH)) == 1 + MAX_FOUND
