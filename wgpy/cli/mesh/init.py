@@ -5,6 +5,7 @@ Law: what fails half-way leaves the host as it was.
 
 import asyncio
 import shutil
+import ssl
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator
@@ -28,7 +29,7 @@ from wgpy.mesh.invitation import BY_NAME, Invitation
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Network, Token
 from wgpy.mesh.signing import SigningKey
-from wgpy.node.coordinator import DEFAULT_PORT, Address, Coordinator, CoordinatorError
+from wgpy.node.coordinator import DEFAULT_PORT, Address, Coordinator, CoordinatorError, key_hash
 from wgpy.node.files import COORDINATORS, NetworkKeyFile
 
 _DAY: Final = 86_400  # seconds
@@ -141,11 +142,15 @@ def _used(host: Host) -> list[IPv4Network]:
 
 
 def _create(host: Host, arguments: Namespace, key: SigningKey) -> Address:
-    """Make the coordinator's folder; where the others find it. Raises CommandError and StateError."""
+    """Make the coordinator's folder; where the others find it. Raises CommandError."""
     public: HostPort = arguments.public
     listen = arguments.listen or HostPort("0.0.0.0", public.port)
-    host.run([*daemon.program("wgmesh"), "create", arguments.network, str(key.verify_key()), str(listen)])
-    return Address(_url(public), BY_NAME)
+    command = [*daemon.program("wgmesh"), "create", arguments.network, str(key.verify_key()), str(listen)]
+    host.run(command)
+    if arguments.certificate:
+        return Address(_url(public), BY_NAME)
+    certificate = (COORDINATORS / arguments.network / "certificate.pem").read_text()
+    return Address(_url(public), key_hash(ssl.PEM_cert_to_DER_cert(certificate)))
 
 
 def _url(where: HostPort) -> str:
