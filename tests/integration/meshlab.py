@@ -116,12 +116,12 @@ class Node:
         """Return the processes that are the node, by their ids outside."""
         return [pid for pid in self.host.processes("wgpyd") if _is(pid, "wgpyd", "--mesh")]
 
-    def kill_agent(self) -> None:
+    def kill(self) -> None:
         """Kill it as it stands, and return when it is gone."""
         _kill(self.agents())
         eventually(lambda: not self.agents(), f"the agent of {self.name} is gone")
 
-    def start_agent(self) -> None:
+    def start(self) -> None:
         """Start it as the system does at boot, and return when it is ready."""
         log = self.host.logs / f"{self.name}-agent.log"
         daemon = f"exec {program('wgpyd')} --mesh {NETWORK} >>{log} 2>&1"
@@ -129,7 +129,7 @@ class Node:
 
     def switch_off(self) -> None:
         """Lose all but the disk."""
-        self.kill_agent()
+        self.kill()
         self.host.run("rm", "-rf", *_LEFT_BY_A_REBOOT)
 
     @property
