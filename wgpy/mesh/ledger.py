@@ -82,14 +82,7 @@ class _Entry:
 
     @property
     def subject(self) -> bytes:
-        """On which, among records of its type, the newest alone counts."""
-        match self.record:
-            case Decree():
-                return self.record.subject
-            case Node() | Departure():
-                return bytes(self.record.signer)
-            case _:
-                return self.signed.digest
+        return subject(self.record, self.signed)
 
 
 @dataclass(slots=True)
@@ -214,3 +207,14 @@ class Ledger:
 def is_for_everybody(record: Record | Unknown) -> bool:
     """Say whether all nodes are to know a record, whoever may reach whom."""
     return isinstance(record, Decree | Departure)
+
+
+def subject(record: Record | Unknown, signed: Signed) -> bytes:
+    """Return on what, among records of its type, the newest alone counts."""
+    match record:
+        case Decree():
+            return record.subject
+        case Node() | Departure():
+            return bytes(record.signer)
+        case _:
+            return signed.digest

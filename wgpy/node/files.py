@@ -63,8 +63,8 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def _load(kind: type[_T], path: Path) -> _T:
-    """Raises StateError."""
+def load(kind: type[_T], path: Path) -> _T:
+    """Read what `save` wrote. Raises StateError."""
     try:
         return codec.read(kind, json.loads(path.read_bytes()))
     except FileNotFoundError:
@@ -72,11 +72,11 @@ def _load(kind: type[_T], path: Path) -> _T:
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StateError(f"{path} is damaged ({error}): restore it from a backup, or join anew") from None
+        raise StateError(f"{path} is damaged ({error}): restore it from a backup, or begin anew") from None
 
 
-def _save(value: Any, path: Path) -> None:
-    """Raises StateError."""
+def save(value: Any, path: Path) -> None:
+    """Write a dataclass as JSON. Raises StateError."""
     write_file(path, json.dumps(codec.write(value), indent=1).encode() + b"\n")
 
 
@@ -108,11 +108,11 @@ class NodeFile:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Raises StateError."""
-        return _load(cls, folder / "node.json")
+        return load(cls, folder / "node.json")
 
     def save(self, folder: Path) -> None:
         """Raises StateError."""
-        _save(self, folder / "node.json")
+        save(self, folder / "node.json")
 
     @property
     def coordinator(self) -> Address:
@@ -157,11 +157,11 @@ class NetworkKeyFile:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Raises StateError."""
-        return _load(cls, path)
+        return load(cls, path)
 
     def save(self, path: Path) -> None:
         """Raises StateError."""
-        _save(self, path)
+        save(self, path)
 
 
 class Journal:
