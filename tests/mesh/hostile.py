@@ -30,9 +30,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Mallory:
-    """A coordinator with an honest network's records."""
+    """A coordinator with an honest network's records. spared: whose word it leaves alone."""
 
     honest: Administrator
+    spared: SigningKey | None = None
 
     @property
     def network(self) -> bytes:
@@ -132,7 +133,9 @@ class Mallory:
 
     def _signed(self, kind: type[Record]) -> Signed:
         """The first record of a kind that was ever said."""
-        return next(signed for signed in self.honest.records if isinstance(decode(signed.body), kind))
+        spared = None if self.spared is None else self.spared.verify_key()
+        records = ((signed, decode(signed.body)) for signed in self.honest.records)
+        return next(signed for signed, said in records if isinstance(said, kind) and said.signer != spared)
 
     def _a(self, kind: type[Any]) -> Any:
         return decode(self._signed(kind).body)
