@@ -172,6 +172,11 @@ class Ledger:
         """Return what hosts say of themselves, whether or not they are members."""
         return [entry.record for entry in self._shelf(Node).values()]
 
+    def node(self, identity: VerifyKey) -> Node | None:
+        """Return what one host says of itself, if anything."""
+        entry = self._shelf(Node).get(bytes(identity))
+        return None if entry is None else entry.record
+
     def departed(self) -> set[VerifyKey]:
         """Return the identities that said they left."""
         return {entry.record.signer for entry in self._shelf(Departure).values()}

@@ -69,6 +69,7 @@ class _Basis:
     nodes: what each said, in the ledger's order; since, until: Unix seconds, no membership ends between them.
     """
 
+    network: Network
     standing: Standing
     nodes: list[Node]
     since: int
@@ -86,6 +87,11 @@ class Topology:
         default_factory=dict, repr=False, compare=False
     )  # among the members
     _basis: _Basis | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def until(self) -> float:
+        """When the next membership ends, Unix seconds; infinity if none ever does."""
+        return self._basis.until if self._basis else inf
 
     def member(self, identity: VerifyKey) -> Member | None:
         place = self._places.get(identity)
@@ -142,7 +148,10 @@ def derive(ledger: Ledger, now: int, before: Topology | None = None) -> Topology
     rules = tuple(rule for rule in ledger.decrees(Rule).values() if rule.allowed)
     if network is None:
         return Topology((), {}, rules)
-    return _Judge(ledger, network, now).topology(rules)
+    return _Judge(ledger, network, now, before or _NOTHING).topology(rules)
+
+
+_NOTHING: Final = Topology((), {}, ())
 
 
 class _Grant:
@@ -160,11 +169,12 @@ class _Grant:
 class _Judge:
     """What judging a node needs."""
 
-    def __init__(self, ledger: Ledger, network: Network, now: int) -> None:
+    def __init__(self, ledger: Ledger, network: Network, now: int, before: Topology) -> None:
         revocations = ledger.decrees(Revocation)
         self._ledger = ledger
         self._network = network
         self._now = now
+        self._before = before if before._basis and before._basis.network is network else _NOTHING
         self._departed = ledger.departed()
         self._removals = ledger.decrees(Removal)
         self._grants = {
@@ -192,7 +202,7 @@ class _Judge:
         admitted.sort(key=itemgetter(0))
         members = self._settle(((node, grant) for _, node, grant in admitted), excluded)
         places = {member.identity: place for place, member in enumerate(members)}
-        basis = _Basis(self._ledger.standing(), nodes, self._now, until)
+        basis = _Basis(self._network, self._ledger.standing(), nodes, self._now, until)
         return Topology(members, excluded, rules, places, basis)
 
     def _exclusion(self, node: Node, grant: _Grant | None) -> Exclusion | None:
@@ -234,6 +244,28 @@ class _Judge:
 
     def _member(self, node: Node, name: str, grant: _Grant, taken: Prefixes) -> Member:
         """taken: the prefixes of others; the node's are added."""
+        routes, requested = self._routes(node, grant, taken)
+        before = self._before.member(node.signer)
+        if before is not None and _is_made_of(before, node):
+            derived = (before.name, before.tags, before.routes, before.requested)
+            if derived == (name, grant.tags, routes, requested):
+                return before
+        return Member(
+            node.signer,
+            name,
+            node.key,
+            node.address,
+            node_address6(self._network.addresses6, node.signer),
+            grant.tags,
+            routes,
+            requested,
+            node.endpoints,
+        )
+
+    def _routes(
+        self, node: Node, grant: _Grant, taken: Prefixes
+    ) -> tuple[tuple[Prefix, ...], tuple[Prefix, ...]]:
+        """Return those that are the node's, and those that are not."""
         routes: list[Prefix] = []
         requested: list[Prefix] = []
         for route in node.routes:
@@ -242,17 +274,7 @@ class _Judge:
                 taken.add(route)
             else:
                 requested.append(route)
-        return Member(
-            node.signer,
-            name,
-            node.key,
-            node.address,
-            node_address6(self._network.addresses6, node.signer),
-            grant.tags,
-            tuple(routes),
-            tuple(requested),
-            node.endpoints,
-        )
+        return tuple(routes), tuple(requested)
 
     def _may_announce(self, node: Node, route: Prefix, grant: _Grant) -> bool:
         approved = self._approved.get(node.signer)
@@ -266,6 +288,11 @@ class _Judge:
 def _seniority(node: Node, grant: _Grant) -> Seniority:
     """The lesser was first. The holder of a newer token cannot antedate itself before an older one's."""
     return grant.sequence, node.admitted, bytes(node.signer)
+
+
+def _is_made_of(member: Member, node: Node) -> bool:
+    """Say whether a member is of this very record: one that is read again has values of its own."""
+    return member.key is node.key and member.address is node.address and member.endpoints is node.endpoints
 
 
 def _only_moved(old: Node, new: Node) -> bool:
