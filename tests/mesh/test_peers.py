@@ -1,12 +1,13 @@
 """From members to the tunnel's peers: which routes lead there, and what changes when members do."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mesh.network import DAY, Administrator, key_of, prefixes
+from tests.mesh.network import Administrator, key_of, prefixes
 from wgpy.configure import apply_update, check_update
 from wgpy.engine.device import Device
 from wgpy.engine.endpoint import Endpoint
@@ -15,7 +16,7 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.topology import Member
 from wgpy.uapi import DeviceUpdate, PeerUpdate
-from wgpyd.mesh.peers import Tunnel, difference, meet, next_expiry, tunnels
+from wgpyd.mesh.peers import Place, Tunnel, difference, meet, tunnels
 
 KEYS = [PublicKey(bytes([number]) * 32) for number in range(1, 6)]
 PREFIXES = prefixes("10.0.0.0/24", "10.0.0.7/32", "10.1.0.0/16", "fd00::/64", "fd00::7/128", "0.0.0.0/0")
@@ -66,6 +67,15 @@ def network(*routes: str) -> Administrator:
     return administrator
 
 
+def place(
+    networks: Mapping[Prefix, str] | None = None, own: Sequence[str] = (), versions: Sequence[int] = (4, 6)
+) -> Place:
+    return Place(networks or {}, frozenset(own), frozenset(versions))
+
+
+HERE = place()
+
+
 # -- Differences -------------------------------------------------------------------------------------
 
 
@@ -114,7 +124,7 @@ def test_a_peer_that_says_the_same_endpoints_again_keeps_the_one_that_it_roamed_
 def test_a_peer_has_its_addresses_and_its_routes() -> None:
     bob = members(network("10.42.3.0/24"))["bob"]
 
-    (tunnel,) = tunnels(meet([bob], {})).values()
+    (tunnel,) = tunnels(meet([bob], HERE)).values()
 
     assert tunnel == Tunnel(
         frozenset((*prefixes(f"{bob.address}/32", f"{bob.address6}/128"), *bob.routes)), (PLACES[0],)
@@ -125,7 +135,7 @@ def test_a_route_that_overlaps_a_network_of_this_host_is_left_out_and_said() -> 
     bob = members(network("192.168.0.0/16", "10.42.3.0/24"))["bob"]
     here: dict[Prefix, str] = {ip_network("192.168.7.0/24"): "a network of eth0"}
 
-    (peer,) = meet([bob], here)
+    (peer,) = meet([bob], place(here))
 
     assert peer.routes == prefixes("10.42.3.0/24")
     assert peer.left_out == (
@@ -137,28 +147,35 @@ def test_a_route_that_overlaps_a_network_of_this_host_is_left_out_and_said() -> 
 def test_networks_of_the_other_family_do_not_matter() -> None:
     bob = members(network("2001:db8:7::/48"))["bob"]
 
-    (peer,) = meet([bob], {ip_network("192.168.7.0/24"): "a network of eth0"})
+    (peer,) = meet([bob], place({ip_network("192.168.7.0/24"): "a network of eth0"}))
 
     assert peer.routes == prefixes("2001:db8:7::/48")
 
 
-# -- Expiry ------------------------------------------------------------------------------------------
+# -- Endpoints ---------------------------------------------------------------------------------------
 
 
-def test_the_next_membership_to_end_is_the_first_of_those_that_have_not_ended() -> None:
-    administrator = Administrator()
-    administrator.found()
-    administrator.invite(TOKEN, lifetime=DAY)
-    for identity, admitted in ((ALICE, 0), (BOB, 100), (key_of(5), 50)):
-        administrator.join(identity, TOKEN, admitted=administrator.now + admitted)
-    end = administrator.now + DAY
+def test_what_leads_back_to_our_own_nat_is_tried_after_what_does_not() -> None:
+    bob = replace(members(network())["bob"], endpoints=(Endpoint("203.0.113.9", 2), Endpoint("10.0.0.2", 1)))
 
-    ledger = administrator.ledger()
+    (peer,) = meet([bob], place(own=["203.0.113.9", "10.0.0.1"]))
 
-    assert [next_expiry(ledger, now) for now in (end - 1, end, end + 99, end + 100)] == [
-        end, end + 50, end + 100, None
-    ]  # fmt: skip
+    assert [endpoint.address for endpoint in peer.tunnel.endpoints] == ["10.0.0.2", "203.0.113.9"]
 
 
-def test_memberships_without_end_never_wake_anybody() -> None:
-    assert next_expiry(network().ledger(), 0) is None
+def test_what_this_host_cannot_send_to_is_tried_last() -> None:
+    bob = replace(members(network())["bob"], endpoints=(PLACES[2], PLACES[0], PLACES[1]))
+
+    (peer,) = meet([bob], place(versions=[4]))
+
+    assert peer.tunnel.endpoints == (PLACES[0], PLACES[1], PLACES[2])
+
+
+def test_members_that_stay_as_they_are_are_met_once() -> None:
+    alice, bob = members(network()).values()
+    before = meet([alice, bob], HERE)
+
+    after = meet([alice, replace(bob, endpoints=())], HERE, before)
+
+    assert after[0] is before[0]
+    assert after == meet([alice, replace(bob, endpoints=())], HERE)

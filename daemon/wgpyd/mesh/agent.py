@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +35,7 @@ from .knowledge import Knowledge
 from .links import Link, Links, ask_ip
 from .neighbours import Neighbours
 from .own import Own
-from .peers import Peer, Tunnel, difference, meet, next_expiry, tunnels
+from .peers import Peer, Place, Tunnel, difference, meet, tunnels
 from .refusals import PATIENCE, Refusals, Withheld, describe
 from .status import tell
 
@@ -73,6 +74,7 @@ class Agent:
         )
         self.topology = Topology((), {}, ())
         self.peers: tuple[Peer, ...] = ()
+        self._place = Place({}, frozenset(), frozenset())
         self._by_key: Mapping[PublicKey, Peer] = {}
         self._names: Mapping[IPv6Address, str] = {}
         self._clock = clock
@@ -262,8 +264,9 @@ class Agent:
         self._warn("member", f"this node is no member: {self.exclusion.value}" if self.exclusion else "")
         if self.exclusion in _FOR_EVER:
             self.following.give_up()
-        here = {**self._surroundings.networks, **dict.fromkeys(self.own.node.routes, "a route of this node")}
-        self.peers = meet(self.topology.peers(self.own.identity), here)
+        place = self._where()
+        known = self.peers if place == self._place else ()
+        self._place, self.peers = place, meet(self.topology.peers(self.own.identity), place, known)
         self._by_key = {peer.member.key: peer for peer in self.peers}
         self._names = {
             peer.member.address6: peer.member.name or str(peer.member.identity) for peer in self.peers
@@ -271,13 +274,21 @@ class Agent:
         await self._configure()
         await self.links.apply(self._link(network))
         await self._listen(network)
-        self._sleep(next_expiry(ledger, now), now)
+        self._sleep(self.topology.until - now)
 
     def _tell_of_withheld(self) -> None:
         withheld = frozenset(self.withheld.withheld(time.monotonic()))
         for sentence in sorted(withheld - self._told_withheld):
             _LOG.warning("%s", sentence)
         self._told_withheld = withheld
+
+    def _where(self) -> Place:
+        own = self.own.record()
+        return Place(
+            {**self._surroundings.networks, **dict.fromkeys(self.own.node.routes, "a route of this node")},
+            frozenset(endpoint.address for endpoint in own.endpoints) if own else frozenset(),
+            frozenset(address.version for address in self._surroundings.addresses),
+        )
 
     async def _configure(self) -> None:
         wanted = tunnels(self.peers)
@@ -304,13 +315,13 @@ class Agent:
         except OSError as error:
             self._warn("neighbours", f"neighbours cannot be answered: {error.strerror}")
 
-    def _sleep(self, until: int | None, now: int) -> None:
-        """Ring when the next membership ends."""
+    def _sleep(self, seconds: float) -> None:
+        """Ring when the next membership ends; infinity for never."""
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
             self._expiry_timer = None
-        if until is not None:
-            self._expiry_timer = self._loop.call_later(min(until - now, _LONGEST_SLEEP), self._ring)
+        if seconds < inf:
+            self._expiry_timer = self._loop.call_later(min(seconds, _LONGEST_SLEEP), self._ring)
 
     # -- Speaking --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Final
 from wgpy.engine.endpoint import Endpoint
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Node, encode
-from wgpy.mesh.signing import Signed, VerifyKey
+from wgpy.mesh.signing import Signed
 from wgpy.node.files import NodeFile, StateError
 
 _KEPT: Final = "network.key"  # the administrator's, which outlives a node
@@ -25,15 +25,11 @@ class Own:
         self._folder = folder
         self._ledger = ledger
         self.node = node
-
-    @property
-    def identity(self) -> VerifyKey:
-        return self.node.identity.verify_key()
+        self.identity = node.identity.verify_key()
 
     def record(self) -> Node | None:
         """Return the newest that is known, whichever life of this node it is of."""
-        identity = self.identity
-        return next((node for node in self._ledger.nodes() if node.signer == identity), None)
+        return self._ledger.node(self.identity)
 
     def signed(self) -> Signed | None:
         """Return the same as it was signed: a signature is always the same."""

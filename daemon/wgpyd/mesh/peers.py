@@ -11,10 +11,16 @@ from wgpy.engine.actions import AllowedIP
 from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix
-from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Token
 from wgpy.mesh.topology import Member
 from wgpy.uapi import AllowedIPChange, PeerUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """What the interface knows of a peer. endpoints: where it may be reached, the best first."""
+
+    allowed_ips: frozenset[Prefix]
+    endpoints: tuple[Endpoint, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,43 +33,51 @@ class Peer:
     member: Member
     routes: tuple[Prefix, ...]
     left_out: tuple[str, ...]
-
-    @property
-    def tunnel(self) -> "Tunnel":
-        member = self.member
-        own = frozenset(member.allowed_ips) - frozenset(member.routes)
-        return Tunnel(own | frozenset(self.routes), member.endpoints)
-
-
-@dataclass(frozen=True, slots=True)
-class Tunnel:
-    """What the interface knows of a peer. endpoints: where it may be reached, the best first."""
-
-    allowed_ips: frozenset[Prefix]
-    endpoints: tuple[Endpoint, ...]
+    tunnel: Tunnel
 
 
 Tunnels = Mapping[PublicKey, Tunnel]
 
 
-def meet(members: Iterable[Member], here: Mapping[Prefix, str]) -> tuple[Peer, ...]:
-    """Leave out of the members' routes what would take traffic from where this host is itself.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """From where a node sees the others.
 
-    here: networks that must not lead into the mesh, and what each is.
+    networks: that must not lead into the mesh, and what each is; own: where the node itself may be reached;
+    versions: of IP that it can send by.
     """
-    return tuple(_meet(member, here) for member in members)
+
+    networks: Mapping[Prefix, str]
+    own: frozenset[str]
+    versions: frozenset[int]
+
+    def meet(self, member: Member) -> Peer:
+        """Leave out of a member's routes what would take traffic from where this host is itself."""
+        used: list[Prefix] = []
+        left_out: list[str] = []
+        for route in member.routes:
+            hit = next(
+                (one for one in self.networks if one.version == route.version and one.overlaps(route)), None
+            )
+            if hit is None:
+                used.append(route)
+            else:
+                left_out.append(f"{route} is not used here: it overlaps {hit}, {self.networks[hit]}")
+        addresses = frozenset(member.allowed_ips) - frozenset(member.routes)
+        endpoints = tuple(sorted(member.endpoints, key=self._distance))
+        return Peer(member, tuple(used), tuple(left_out), Tunnel(addresses | frozenset(used), endpoints))
+
+    def _distance(self, endpoint: Endpoint) -> int:
+        """The lesser is tried first. An address that is ours, too, is our own NAT's, and we are behind it."""
+        if (6 if endpoint.is_ipv6 else 4) not in self.versions:
+            return 2
+        return 1 if endpoint.address in self.own else 0
 
 
-def _meet(member: Member, here: Mapping[Prefix, str]) -> Peer:
-    used: list[Prefix] = []
-    left_out: list[str] = []
-    for route in member.routes:
-        hit = next((one for one in here if one.version == route.version and one.overlaps(route)), None)
-        if hit is None:
-            used.append(route)
-        else:
-            left_out.append(f"{route} is not used here: it overlaps {hit}, {here[hit]}")
-    return Peer(member, tuple(used), tuple(left_out))
+def meet(members: Iterable[Member], place: Place, before: Iterable[Peer] = ()) -> tuple[Peer, ...]:
+    """Return how members are to be configured. before: what was returned last for the same place."""
+    known = {id(peer.member): peer for peer in before}  # of members that live as long as their peers
+    return tuple(known.get(id(member)) or place.meet(member) for member in members)
 
 
 def tunnels(peers: Iterable[Peer]) -> dict[PublicKey, Tunnel]:
@@ -100,10 +114,3 @@ _NOTHING = Tunnel(frozenset(), ())
 def _changes(prefixes: Iterable[Prefix], *, remove: bool) -> Iterable[AllowedIPChange]:
     for prefix in prefixes:
         yield AllowedIPChange(AllowedIP(prefix.network_address.packed, prefix.prefixlen), remove)
-
-
-def next_expiry(ledger: Ledger, now: int) -> int | None:
-    """Return when the next membership ends, Unix seconds; None if none ever does."""
-    lifetimes = {token.key: token.lifetime for token in ledger.decrees(Token).values() if token.lifetime}
-    ends = (node.admitted + lifetimes[node.token] for node in ledger.nodes() if node.token in lifetimes)
-    return min((end for end in ends if end > now), default=None)
