@@ -26,7 +26,7 @@ NOT_UNDERSTOOD: Final = "not a line of ours"
 _PATIENCE: Final = 10.0  # seconds, for an exchange
 _MAX_LINE: Final = 1 << 22  # bytes
 _MAX_HEARD: Final = 1 << 24  # bytes of an exchange
-_MAX_EXCHANGES: Final = 8  # at once, those that we began and those that others did, each
+_MAX_EXCHANGES: Final = 32  # at once, that we began and that others did, each
 # Seconds until a neighbour that began an exchange may begin another, and after one that told falsehoods.
 _PAUSE: Final = 1.0
 _DISTRUST: Final = 60.0
