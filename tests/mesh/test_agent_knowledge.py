@@ -1,0 +1,116 @@
+"""What a node was told, on a disk that may be full."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.mesh.network import Administrator, key_of
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.signing import Signed
+from wgpy.node.files import Journal
+from wgpyd.mesh.knowledge import Knowledge
+
+SOURCE = "coordinator"
+OWN = key_of(55).verify_key()
+
+
+@contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """No file can be larger than the journal is now and some bytes more. setrlimit(2)"""
+    size = (folder / "records.jsonl").stat().st_size
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def administrator() -> Administrator:
+    administrator = Administrator()
+    administrator.found()
+    return administrator
+
+
+@pytest.fixture
+def knowledge(tmp_path: Path, administrator: Administrator) -> Knowledge:
+    knowledge = Knowledge(tmp_path, administrator.key.verify_key(), OWN)
+    knowledge.learn(administrator.records, SOURCE, 1)
+    return knowledge
+
+
+def after_a_reboot(folder: Path, administrator: Administrator) -> tuple[set[Signed], int]:
+    """What the next life knows, and from which revision it follows."""
+    ledger = Ledger(administrator.key.verify_key())
+    revision = Journal(folder).load(ledger)
+    return set(ledger), revision
+
+
+def test_what_was_learned_is_known_after_a_reboot(
+    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+) -> None:
+    knowledge.learn([administrator.rule("any", "any")], SOURCE, 2)
+
+    assert after_a_reboot(tmp_path, administrator) == (set(administrator.records), 2)
+
+
+def test_a_revision_without_records_is_kept_too(
+    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+) -> None:
+    knowledge.learn([], SOURCE, 7)
+
+    assert after_a_reboot(tmp_path, administrator)[1] == 7
+
+
+def test_what_is_told_again_is_not_written_again(
+    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+) -> None:
+    before = (tmp_path / "records.jsonl").read_bytes()
+
+    knowledge.learn(administrator.records, SOURCE, 1)
+
+    assert (tmp_path / "records.jsonl").read_bytes() == before
+
+
+def test_with_a_full_disk_news_counts_and_is_asked_for_again_after_a_reboot(
+    tmp_path: Path, administrator: Administrator, knowledge: Knowledge, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = set(administrator.records)
+    with full_disk(tmp_path):
+        for revision in (2, 3):
+            knowledge.learn([administrator.remove(key_of(revision))], SOURCE, revision)
+
+    assert set(knowledge.ledger) == set(administrator.records)
+    assert knowledge.revision == 3
+    assert "records.jsonl cannot be written" in knowledge.warning
+    assert len(caplog.records) == 1
+    assert after_a_reboot(tmp_path, administrator) == (known, 1)
+
+
+def test_once_there_is_room_all_of_it_is_written(
+    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+) -> None:
+    with full_disk(tmp_path):
+        knowledge.learn([administrator.remove(key_of(2))], SOURCE, 2)
+
+    knowledge.learn([], SOURCE, 3)
+
+    assert after_a_reboot(tmp_path, administrator) == (set(administrator.records), 3)
+    assert knowledge.warning == ""
+
+
+def test_what_is_not_genuine_is_noted_and_not_written(
+    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+) -> None:
+    known = set(administrator.records)
+    signed = administrator.rule("any", "any")
+
+    learned = knowledge.learn([Signed(signed.body, bytes(64))], "neighbour n2", 2)
+
+    assert (learned.new, learned.genuine) == ((), False)
+    assert [refusal.source for refusal in knowledge.refusals.newest] == ["neighbour n2"]
+    assert after_a_reboot(tmp_path, administrator) == (known, 2)
