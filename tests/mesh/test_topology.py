@@ -313,6 +313,18 @@ def test_who_moves_is_the_only_one_that_is_judged_anew(administrator: Administra
     assert bob == replace(before.members[1], endpoints=(Endpoint("192.0.2.1", 51820),))
 
 
+def test_who_is_the_same_is_the_same_object_whoever_comes_or_goes(administrator: Administrator) -> None:
+    """So whoever makes something of members can see which are new without a look at them."""
+    ledger = administrator.ledger()
+    before = derive(ledger, NOW)
+    ledger.add(administrator.join(EVE, TOKEN))
+    ledger.add(administrator.remove(BOB))
+
+    ann, _ = derive(ledger, NOW, before).members
+
+    assert ann is before.members[0]
+
+
 @settings(deadline=None)
 @given(administrator=histories())
 def test_peers_are_those_who_may_reach_each_other(administrator: Administrator) -> None:
