@@ -1,12 +1,13 @@
 """A node's daemon on hosts of their own: what is on disk becomes interface, addresses, routes and peers."""
 
 import json
+import sys
 import time
 from ipaddress import IPv6Network, ip_network
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, Result, add_addresses, connect, eventually
 from tests.mesh.nodes import Network
 from wgpy.engine.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
@@ -15,6 +16,14 @@ from wgpy.node.files import NodeFile
 PORT = 51820
 FOLDER = "/var/lib/wgpyd/mesh/prod"
 POD_RANGES = "10.42.1.0/24", "10.42.2.0/24"
+
+
+_ASK = """
+import json
+from wgpy.mesh import codec
+from wgpy.node.agent import status
+print(json.dumps(codec.write(status("prod"))))
+"""
 
 
 def two_nodes(lab: Lab) -> tuple[Network, list[Host]]:
@@ -51,6 +60,16 @@ def ping(host: Host, address: str) -> None:
 
 def routes(host: Host) -> set[str]:
     return {route["dst"] for route in json.loads(host.run("ip", "-json", "route", "show", "dev", "mesh0"))}
+
+
+def status(host: Host) -> Result:
+    """What the agent answers: JSON, or why it cannot."""
+    return host.attempt(sys.executable, "-c", _ASK)
+
+
+def warnings(host: Host) -> list[str]:
+    found: list[str] = json.loads(status(host).output)["warnings"]
+    return found
 
 
 def test_nodes_meet_from_their_disks_alone(lab: Lab, program: str) -> None:
@@ -106,6 +125,36 @@ def test_the_interface_has_what_the_network_says_and_is_gone_with_the_daemon(lab
     }
     one.run("rm", "/run/wireguard/mesh0.sock")
     eventually(lambda: one.attempt("ip", "link", "show", "dev", "mesh0").status != 0, "mesh0 is gone")
+
+
+def test_what_ip_refuses_is_a_warning_and_is_tried_again_with_the_next_change(lab: Lab, program: str) -> None:
+    network, (one, two) = two_nodes(lab)
+    own6 = address6(network.nodes[0])
+    one.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
+    for host in one, two:
+        start(host, program)
+
+    ping(one, str(network.nodes[1].address))
+    assert any(f"`ip address replace {own6}/32 dev mesh0 nodad` failed" in line for line in warnings(one))
+
+    one.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
+    eventually(lambda: warnings(one) == [], "the address is set")
+    ping(two, own6)
+
+
+def test_a_node_that_knows_nothing_waits_and_says_so(lab: Lab, program: str) -> None:
+    _, (one, _) = two_nodes(lab)
+    one.run("rm", f"{FOLDER}/records.jsonl")
+
+    process = one.start(program, "-f", "--mesh", "prod")
+
+    eventually(lambda: "was not told yet" in status(one).output, "it says what it waits for")
+    process.kill()
+    result = process.wait()
+    assert (result.status, result.output.splitlines()[-1]) == (
+        1,
+        "wgpyd: ended before anybody told this node what prod is",
+    )
 
 
 @pytest.mark.parametrize(

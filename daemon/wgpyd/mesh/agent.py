@@ -91,8 +91,8 @@ class Agent:
         self._told_withheld: frozenset[str] = frozenset()
         self._warnings: dict[str, str] = {}  # by what they are about
 
-    async def start(self) -> None:
-        """Return once addresses are set and the known peers configured, or the interface has ended.
+    async def start(self) -> bool:
+        """Return once addresses are set and the known peers configured, False if the interface ended before.
 
         Raises OSError if the port cannot be had.
         """
@@ -108,10 +108,11 @@ class Agent:
         for task in self._tasks:
             task.add_done_callback(self._on_end)
         self._ring()
-        closing = asyncio.create_task(self.interface.wait_closed())
-        closing.add_done_callback(lambda _: self._up.set())
-        await self._up.wait()
-        closing.cancel()
+        up, closed = (asyncio.create_task(wait()) for wait in (self._up.wait, self.interface.wait_closed))
+        await asyncio.wait([up, closed], return_when=asyncio.FIRST_COMPLETED)
+        up.cancel()
+        closed.cancel()
+        return self._up.is_set()
 
     async def stop(self) -> None:
         """Raises whatever ended it."""

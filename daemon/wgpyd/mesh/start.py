@@ -38,11 +38,13 @@ async def _run(agent: Agent, metrics: str) -> AsyncIterator[None]:
     """Raises StartError."""
     async with face(agent, socket_path(agent.name), metrics):
         try:
-            await agent.start()
+            is_up = await agent.start()
         except OSError as error:
             port = agent.own.node.listen_port
             raise StartError(f"the port {port} of this node cannot be used: {error.strerror}") from None
         try:
+            if not is_up:
+                raise StartError(f"ended before anybody told this node what {agent.name} is")
             yield
         finally:
             await agent.stop()
