@@ -133,7 +133,7 @@ class Ledger:
     def _make_room(self, record: Record | Unknown) -> None:
         """Raises RecordRefused where there is none."""
         kind = next(kind for kind in MAX_RECORDS if isinstance(record, kind))
-        if sum(1 for _ in self._entries(kind)) >= MAX_RECORDS[kind]:
+        if sum(map(len, self._shelves_of(kind))) >= MAX_RECORDS[kind]:
             raise RecordRefused(RefusalReason.TOO_MANY, f"{MAX_RECORDS[kind]} are there")
         if isinstance(record, Node) and not self._is_known(record.token):
             strangers = sum(count for token, count in self._admitted.items() if not self._is_known(token))
@@ -203,10 +203,12 @@ class Ledger:
     def _shelf(self, kind: type) -> dict[bytes, _Entry]:
         return self._shelves.setdefault(kind, {})
 
+    def _shelves_of(self, kind: type) -> Iterator[dict[bytes, _Entry]]:
+        """Give those of a type and of what is derived from it."""
+        return (shelf for found, shelf in self._shelves.items() if issubclass(found, kind))
+
     def _entries(self, kind: type) -> Iterator[_Entry]:
-        """Give what counts of a type and those derived from it."""
-        shelves = (shelf for found, shelf in self._shelves.items() if issubclass(found, kind))
-        return (entry for shelf in shelves for entry in shelf.values())
+        return (entry for shelf in self._shelves_of(kind) for entry in shelf.values())
 
 
 def is_for_everybody(record: Record | Unknown) -> bool:
