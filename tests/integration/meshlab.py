@@ -1,16 +1,18 @@
 """Hosts in several networks, as they are found in the world, and `wgpy mesh` on each of them.
 
 Who stands in a cloud has a public address. Who stands in an office or at an edge site has one that means
-nothing outside, behind a router that translates addresses and lets one UDP port in. `World.drawing` shows it.
+nothing outside, behind a router that translates addresses and lets one UDP port in. `meshdrawing` shows it.
 """
 
 import json
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from tests.integration.hosts import (
 )
 from tests.integration.topologies import masquerade
 from wgpy.mesh import codec
-from wgpy.node.agent import Status
+from wgpy.node.agent import Status, socket_path
 from wgpy.node.files import COORDINATORS, NODES
 
 NETWORK = "lab"
@@ -36,8 +38,8 @@ PORT = 51820  # UDP of every node, and TCP of the coordinator
 _TCP_SIZE = 1 << 20
 _PROGRAMS = Path(sys.executable).parent
 _MAPPING_SECONDS = 30
+_PATIENCE = 10.0  # seconds
 _LEFT_BY_A_REBOOT = ("/run/wgpyd", "/run/wireguard")  # nothing of these
-_COLUMN = 28  # characters of the drawing
 
 
 def program(name: str) -> str:
@@ -77,6 +79,16 @@ class Node:
         return self.mesh("join", token, "--name", self.name, *self.options, *options)
 
     def status(self) -> Status:
+        """Return what its agent knows, asked at its socket: for what is asked often."""
+        agent = HTTPConnection("agent")
+        with socket.socket(socket.AF_UNIX) as agent.sock:
+            agent.sock.settimeout(_PATIENCE)
+            agent.sock.connect(str(self.host.path(f"/run/wgpyd/{socket_path(NETWORK).name}")))
+            agent.request("GET", "/status")
+            return codec.read(Status, json.load(agent.getresponse()))
+
+    def shown_status(self) -> Status:
+        """Return what `wgpy mesh status` shows, without what only that adds."""
         return codec.read(Status, self.ask("status")[NETWORK])
 
     def token(self, *options: str) -> str:
@@ -208,7 +220,7 @@ class World:
 
     @classmethod
     def build(cls, lab: Lab) -> "World":
-        """Power on everything; nobody is in a mesh yet. See `drawing`."""
+        """Power on everything; nobody is in a mesh yet. See `meshdrawing`."""
         backbone = _backbone(lab)
         sites = [
             _cloud(backbone, "cloud-a", "198.51.100.0/24"),
@@ -266,52 +278,6 @@ class World:
             one.tcp(other, 4)
             other.tcp(one, 6)
             self.megabytes += 2 * _TCP_SIZE / 1e6
-
-    def drawing(self) -> str:
-        """Show what stands where, and how who reached whom by the mesh."""
-        return "\n\n".join(["\n".join(self._picture()), _table(self._addresses()), self._results()])
-
-    def _picture(self) -> list[str]:
-        stems = [f"{'│':^{_COLUMN}}"] * len(self.sites)
-        roof = "┬".join(["─" * (_COLUMN - 1)] * (len(self.sites) - 1))
-        columns = [self._column(site) for site in self.sites]
-        height = max(map(len, columns))
-        rows = ["".join(column[at] if at < len(column) else " " * _COLUMN for column in columns)
-                for at in range(height)]  # fmt: skip
-        margin = " " * ((_COLUMN - 1) // 2)
-        lines = [f"{'the internet':^{_COLUMN * len(self.sites)}}", f"{margin}┌{roof}┐", "".join(stems), *rows]
-        return [line.rstrip() for line in lines]
-
-    def _column(self, site: Site) -> list[str]:
-        lines = [f"{site.name:^{_COLUMN}}"]
-        if site.outside:
-            lines += _box(f"NAT {site.outside}", f"UDP {PORT} → {site.address(10)}")
-            lines.append(f"{'│':^{_COLUMN}}")
-        lines.append(f"{site.prefix:^{_COLUMN}}")
-        for node in self.nodes:
-            if self.places[node.name] == site.name:
-                role = [f"coordinator, TCP {PORT}"] if node is self.hub else []
-                lines += _box(node.name, *role, node.inside, f"mesh0 {node.address()}")
-        return lines
-
-    def _addresses(self) -> list[list[str]]:
-        rows = [[node.name, node.inside, f"{node.outside}:{PORT}", node.address(), node.address(6)]
-                for node in self.nodes]  # fmt: skip
-        return [["NODE", "OWN ADDRESS", "FROM OUTSIDE", "IN THE MESH", ""], *rows]
-
-    def _results(self) -> str:
-        if not self.reached:
-            return "Nothing was measured yet."
-        rows = [[one.name, *(self._cell(one, other) for other in self.nodes)] for one in self.nodes]
-        head = ["PING FROM, TO", *(node.name for node in self.nodes)]
-        return (
-            f"{_table([head, *rows])}\n(milliseconds by IPv4 / IPv6)\n"
-            f"TCP of every pair, there by IPv4 and back by IPv6: {self.megabytes:.0f} MB, all of it whole."
-        )
-
-    def _cell(self, one: Node, other: Node) -> str:
-        reach = self.reached.get((one.name, other.name))
-        return f"{reach.ping4:.1f} / {reach.ping6:.1f}" if reach else "-"
 
 
 def _backbone(lab: Lab) -> Host:
@@ -377,15 +343,3 @@ def _is(pid: int, *words: str) -> bool:
 def _kill(pids: Sequence[int]) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-
-
-def _box(*lines: str) -> list[str]:
-    width = _COLUMN - 4
-    inner = [f" │{line:^{width}}│ " for line in lines]
-    return [f" ┌{'─' * width}┐ ", *inner, f" └{'─' * width}┘ "]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
