@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,12 +33,15 @@ def start_node(host: Host, network: str) -> None:
 
 
 def stop_node(host: Host, network: str, interface: str) -> None:
-    """Raises CommandError."""
+    """Return when the daemon is gone, whether or not it ends by itself. Raises CommandError."""
     unit = f"wgpyd-mesh@{network}.service"
     if _has(unit):
         host.run(["systemctl", "disable", "--now", unit])
-    if interface in uapi_client.interfaces():
-        daemon.stop(host, interface)
+    with suppress(CommandError):  # it was gone a moment before
+        if interface in uapi_client.interfaces():
+            daemon.stop(host, interface)
+    if not daemon.eventually(lambda: interface not in uapi_client.interfaces(), _SETTLING_TIME):
+        raise CommandError(f"the daemon of {network} still runs; `ip link delete {interface}` ends it")
 
 
 def runs(network: str) -> bool:

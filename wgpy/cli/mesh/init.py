@@ -5,7 +5,6 @@ Law: what fails half-way leaves the host as it was.
 
 import asyncio
 import shutil
-import ssl
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator
@@ -15,7 +14,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
-from wgpy.cli import daemon
+from wgmesh.errors import MeshError
+from wgmesh.settings import create
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
@@ -29,12 +29,12 @@ from wgpy.mesh.invitation import BY_NAME, Invitation
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Network, Token
 from wgpy.mesh.signing import SigningKey
-from wgpy.node.coordinator import DEFAULT_PORT, Address, Coordinator, CoordinatorError, key_hash
+from wgpy.node.coordinator import Address, Coordinator, CoordinatorError
 from wgpy.node.files import COORDINATORS, NetworkKeyFile
 
 _DAY: Final = 86_400  # seconds
 _HOUR: Final = 3_600
-_ALL_ADDRESSES: Final = ("", "0.0.0.0", "::")
+_NEAR: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what answers where all addresses do
 
 
 def init(arguments: Namespace) -> None:
@@ -64,7 +64,7 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
     network = arguments.network
     key, (addresses, pool) = SigningKey.generate(), _ranges(host, arguments.addresses)
     undo.callback(_delete, COORDINATORS / network)
-    address = _create(host, arguments, key)
+    address = _create(arguments, key)
     near = _near(arguments, address)
     stop = daemons.start_coordinator(host, network, lambda: _answers(near, key))
     undo.callback(quietly, stop)
@@ -141,30 +141,34 @@ def _used(host: Host) -> list[IPv4Network]:
     return sorted(prefix for prefix in found if prefix.prefixlen)
 
 
-def _create(host: Host, arguments: Namespace, key: SigningKey) -> Address:
-    """Make the coordinator's folder; where the others find it. Raises CommandError."""
+def _create(arguments: Namespace, key: SigningKey) -> Address:
+    """Make the coordinator's folder; where nodes find it. Raises CommandError."""
+    own = arguments.certificate and (Path(arguments.certificate), Path(arguments.certificate_key))
+    try:
+        return create(
+            COORDINATORS / arguments.network,
+            key.verify_key(),
+            str(arguments.public),
+            str(_listen(arguments)),
+            *(own or ()),
+        )
+    except MeshError as error:
+        raise CommandError(str(error)) from None
+
+
+def _listen(arguments: Namespace) -> HostPort:
     public: HostPort = arguments.public
-    listen = arguments.listen or HostPort("0.0.0.0", public.port)
-    command = [*daemon.program("wgmesh"), "create", arguments.network, str(key.verify_key()), str(listen)]
-    host.run(command)
-    if arguments.certificate:
-        return Address(_url(public), BY_NAME)
-    certificate = (COORDINATORS / arguments.network / "certificate.pem").read_text()
-    return Address(_url(public), key_hash(ssl.PEM_cert_to_DER_cert(certificate)))
-
-
-def _url(where: HostPort) -> str:
-    text = str(where)
-    return "https://" + text.removesuffix(f":{DEFAULT_PORT}")
+    everywhere = HostPort("::" if ":" in public.host else "0.0.0.0", public.port)
+    return arguments.listen or everywhere
 
 
 def _near(arguments: Namespace, address: Address) -> Address:
     """Return how this host itself reaches its coordinator: by no detour, if no name is to be checked."""
     if address.key_hash == BY_NAME:
         return address
-    listen = arguments.listen or HostPort("", arguments.public.port)
-    host = "127.0.0.1" if listen.host in _ALL_ADDRESSES else listen.host
-    return replace(address, url=_url(listen._replace(host=host)))
+    listen = _listen(arguments)
+    near = listen._replace(host=_NEAR.get(listen.host, listen.host))
+    return replace(address, url=f"https://{near}")
 
 
 def _answers(address: Address, key: SigningKey) -> bool:

@@ -53,7 +53,7 @@ def forget(network: str) -> None:
     try:
         for name in ("node.json", _JOURNAL):
             (folder / name).unlink(missing_ok=True)
-        if not any(folder.iterdir()):
+        if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
     except OSError as error:
         raise StateError(f"{folder} cannot be deleted: {error.strerror}") from None
