@@ -337,6 +337,8 @@ def test_peers_are_those_who_may_reach_each_other(administrator: Administrator) 
             if other is not me and (topology.allows(me, other) or topology.allows(other, me))
         }
         assert {peer.identity for peer in topology.peers(me.identity)} == met
+        others = (other for other in topology.members if other is not me)
+        assert {other.identity for other in others if topology.meet(me, other)} == met
 
 
 @settings(deadline=None)

@@ -4,7 +4,7 @@ Law: everybody who has the same records and nearly the same clock derives the sa
 node can take a name, an address or a route from another that was admitted before it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -77,15 +77,26 @@ class _Basis:
 
 
 @dataclass(frozen=True, slots=True)
+class _Index:
+    """What is asked of a topology for each node.
+
+    places: among the members, by identity; selected: places by selector; met: selectors by those with which a
+    rule joins them, whoever of both may begin. Without any rule the last two are empty.
+    """
+
+    places: dict[VerifyKey, int] = field(default_factory=dict)
+    selected: dict[str, list[int]] = field(default_factory=dict)
+    met: dict[str, set[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """Everybody of a network, in the order in which they were admitted, and who is not, and why."""
 
     members: tuple[Member, ...]
     excluded: dict[VerifyKey, Exclusion]
     rules: tuple[Rule, ...]
-    _places: dict[VerifyKey, int] = field(
-        default_factory=dict, repr=False, compare=False
-    )  # among the members
+    _index: _Index = field(default_factory=_Index, repr=False, compare=False)
     _basis: _Basis | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -94,7 +105,7 @@ class Topology:
         return self._basis.until if self._basis else inf
 
     def member(self, identity: VerifyKey) -> Member | None:
-        place = self._places.get(identity)
+        place = self._index.places.get(identity)
         return None if place is None else self.members[place]
 
     def peers(self, identity: VerifyKey) -> tuple[Member, ...]:
@@ -102,23 +113,28 @@ class Topology:
         me = self.member(identity)
         if me is None:
             return ()
-        others = (member for member in self.members if member is not me)
         met = self._met(me)
         if _ANYBODY in met:
-            return tuple(others)
-        return tuple(other for other in others if any(_selects(selector, other) for selector in met))
+            return tuple(member for member in self.members if member is not me)
+        places = {place for selector in met for place in self._index.selected.get(selector, ())}
+        return tuple(self.members[place] for place in sorted(places - {self._index.places[identity]}))
+
+    def meet(self, one: Member, other: Member) -> bool:
+        """Say whether one of two may reach the other."""
+        return not self._met(one).isdisjoint(_selectors(other))
 
     def allows(self, source: Member, destination: Member) -> bool:
         """Say whether one may speak to the other. Without any rule everybody may."""
+        sources, destinations = _selectors(source), _selectors(destination)
         return not self.rules or any(
-            _selects(rule.source, source) and _selects(rule.destination, destination) for rule in self.rules
+            rule.source in sources and rule.destination in destinations for rule in self.rules
         )
 
     def _met(self, me: Member) -> set[str]:
         """Return selectors of all whom one may reach or be reached by."""
-        to = {rule.destination for rule in self.rules if _selects(rule.source, me)}
-        by = {rule.source for rule in self.rules if _selects(rule.destination, me)}
-        return to | by if self.rules else {_ANYBODY}
+        if not self.rules:
+            return {_ANYBODY}
+        return set().union(*(self._index.met.get(selector, ()) for selector in _selectors(me)))
 
     def moved(self, ledger: Ledger, now: int) -> "Topology | None":
         """Return what a ledger makes of this if only endpoints are other ones, else None. See `derive`."""
@@ -130,7 +146,7 @@ class Topology:
             return None
         members = list(self.members)
         for _, node in changed:
-            if (place := self._places.get(node.signer)) is not None:
+            if (place := self._index.places.get(node.signer)) is not None:
                 members[place] = replace(members[place], endpoints=node.endpoints)
         return replace(self, members=tuple(members), _basis=replace(basis, nodes=nodes))
 
@@ -201,9 +217,8 @@ class _Judge:
                 until = min(until, node.admitted + grant.lifetime)
         admitted.sort(key=itemgetter(0))
         members = self._settle(((node, grant) for _, node, grant in admitted), excluded)
-        places = {member.identity: place for place, member in enumerate(members)}
         basis = _Basis(self._network, self._ledger.standing(), nodes, self._now, until)
-        return Topology(members, excluded, rules, places, basis)
+        return Topology(members, excluded, rules, _index(members, rules), basis)
 
     def _exclusion(self, node: Node, grant: _Grant | None) -> Exclusion | None:
         if bytes(node.signer) in self._removals:
@@ -300,12 +315,18 @@ def _only_moved(old: Node, new: Node) -> bool:
     return replace(old, sequence=new.sequence, endpoints=new.endpoints) == new
 
 
-def _selects(selector: str, member: Member) -> bool:
-    kind, _, name = selector.partition(":")
-    match kind:
-        case "node":
-            return name == member.name
-        case "tag":
-            return name in member.tags
-        case _:
-            return True
+def _index(members: Sequence[Member], rules: Iterable[Rule]) -> _Index:
+    index = _Index({member.identity: place for place, member in enumerate(members)})
+    for rule in rules:
+        index.met.setdefault(rule.source, set()).add(rule.destination)
+        index.met.setdefault(rule.destination, set()).add(rule.source)
+    if index.met:
+        for place, member in enumerate(members):
+            for selector in _selectors(member):
+                index.selected.setdefault(selector, []).append(place)
+    return index
+
+
+def _selectors(member: Member) -> list[str]:
+    """Return all that select a member."""
+    return [_ANYBODY, f"node:{member.name}", *(f"tag:{tag}" for tag in member.tags)]
