@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.network import Administrator, key_of
+from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed
 from wgpy.node.files import Journal
@@ -64,6 +65,12 @@ def test_a_revision_without_records_is_kept_too(
     knowledge.learn([], SOURCE, 7)
 
     assert after_a_reboot(tmp_path, administrator)[1] == 7
+
+
+def test_after_a_revision_above_all_there_is_still_one_above(knowledge: Knowledge) -> None:
+    knowledge.learn([], SOURCE, MAX_NUMBER)
+
+    assert knowledge.revision < MAX_NUMBER
 
 
 def test_what_is_told_again_is_not_written_again(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.mesh.network import prefixes
 from wgpy.engine.endpoint import Endpoint
-from wgpyd.mesh.endpoints import MAX_FOUND, choose, read_surroundings
+from wgpyd.mesh.endpoints import MAX_FOUND, NOWHERE, choose, read_surroundings
 
 PORT = 51820
 GIVEN = Endpoint("198.51.100.1", 443)
@@ -82,26 +82,30 @@ def test_addresses_of_the_internet_come_before_those_of_a_lan_whatever_the_order
 
 
 def test_what_the_operator_gave_is_first_then_what_the_coordinator_saw() -> None:
-    addresses = [ip_address("192.168.7.5")]
+    here = read_surroundings([link("eth0", "192.168.7.5/24")], "mesh0")
 
-    assert choose([GIVEN], "203.0.113.9", addresses, PORT, MESH) == (
+    assert choose([GIVEN], "203.0.113.9", here, PORT, MESH) == (
         GIVEN,
         *endpoints("203.0.113.9", "192.168.7.5"),
     )
 
 
-def test_an_address_is_told_once() -> None:
-    addresses = [ip_address("203.0.113.9")]
-
-    assert choose([], "::ffff:203.0.113.9", addresses, PORT, MESH) == endpoints("203.0.113.9")
+def test_a_mapped_address_is_that_of_ipv4() -> None:
+    assert choose([], "::ffff:203.0.113.9", NOWHERE, PORT, MESH) == endpoints("203.0.113.9")
 
 
 @pytest.mark.parametrize("seen", ["", "127.0.0.1", "::1", "fe80::1", "100.80.0.7", "fd12:3456::7", "proxy"])
 def test_what_the_coordinator_saw_may_be_of_no_use(seen: str) -> None:
-    assert choose([], seen, [], PORT, MESH) == ()
+    assert choose([], seen, NOWHERE, PORT, MESH) == ()
+
+
+def test_an_address_of_this_host_that_others_are_not_to_have_is_not_told_because_it_was_seen() -> None:
+    here = read_surroundings([link("wg0", "10.8.0.1/24", kind="wireguard")], "mesh0")
+
+    assert choose([], "10.8.0.1", here, PORT, MESH) == ()
 
 
 def test_there_are_not_too_many() -> None:
-    addresses = [ip_address(f"10.0.{number}.1") for number in range(100)]
+    here = read_surroundings([link("eth0", *(f"10.0.{number}.1/24" for number in range(100)))], "mesh0")
 
-    assert len(choose([GIVEN], "", addresses, PORT, MESH)) == 1 + MAX_FOUND
+    assert len(choose([GIVEN], "", here, PORT, MESH)) == 1 + MAX_FOUND

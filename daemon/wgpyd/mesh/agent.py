@@ -336,30 +336,29 @@ class Agent:
             return
         mesh: tuple[Prefix, ...] = (network.addresses, network.addresses6, network.pool)
         endpoints = choose(
-            self.own.node.endpoints, self.following.seen, self._surroundings.addresses,
+            self.own.node.endpoints, self.following.seen, self._surroundings,
             self.interface.listen_port, mesh,
         )  # fmt: skip
-        if self.own.is_said(endpoints) or not self._may_speak():
+        if self.own.is_said(endpoints) or self._strangers >= _MOST_STRANGERS:
             return
+        is_foreign = self.own.is_foreign()
         try:
             signed = self.own.say(endpoints)
         except StateError as error:
             self._warn("own", f"this node's endpoints cannot be told: {error}")
             return
         self._warn("own", "")
+        self._count_stranger(is_foreign)
         self.knowledge.learn([signed], "this node")
         self.following.give([signed])
 
-    def _may_speak(self) -> bool:
-        """Say whether this is the only host that says who we are; a restored backup may forget once."""
-        if self.own.is_foreign():
-            self._strangers += 1
-        if self._strangers < _MOST_STRANGERS:
-            return True
-        self._warn(
-            "own", "another host speaks with this node's identity: `wgpy mesh remove` it, and join both anew"
-        )
-        return False
+    def _count_stranger(self, is_foreign: bool) -> None:
+        """A restored backup may forget once what this host said; more than that is another host."""
+        self._strangers += is_foreign
+        if self._strangers >= _MOST_STRANGERS:
+            self._warn(
+                "stranger", "another host speaks with this node's identity: remove it, and join both anew"
+            )
 
     def _warn(self, about: str, sentence: str) -> None:
         """Keep a warning, "" for none any more, and log it if it is a new one."""

@@ -83,29 +83,26 @@ def _preference(address: Address) -> tuple[bool, int, int]:
 
 
 def choose(
-    given: Sequence[Endpoint],
-    seen: str,
-    addresses: Iterable[Address],
-    port: int,
-    mesh: Sequence[Prefix],
+    given: Sequence[Endpoint], seen: str, here: Surroundings, port: int, mesh: Sequence[Prefix]
 ) -> tuple[Endpoint, ...]:
     """Return a node's endpoints, the best first.
 
     given: by the operator; seen: the address that the coordinator saw, "" if unknown; mesh: networks inside
     the tunnel, which lead nowhere outside it.
     """
-    found = (*_seen(seen), *addresses)
+    found = (*_seen(seen, here), *here.addresses)
     outside = (address for address in found if not any(address in network for network in mesh))
     ours = dict.fromkeys(Endpoint(str(address), port) for address in outside)
     return tuple(dict.fromkeys((*given, *list(ours)[:MAX_FOUND])))
 
 
-def _seen(text: str) -> Iterator[Address]:
+def _seen(text: str, here: Surroundings) -> Iterator[Address]:
+    """What was seen is of use if it is a NAT's: with an address of this host itself, we know better."""
     try:
         address = ip_address(text)
     except ValueError:
         return
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    if _counts(address):
+    if _counts(address) and not any(address in network for network in here.networks):
         yield address

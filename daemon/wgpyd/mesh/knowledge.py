@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger, RecordRefused, Verdict
 from wgpy.mesh.records import decode
 from wgpy.mesh.signing import Signed, VerifyKey
@@ -22,6 +23,7 @@ from .refusals import Refusals, describe
 _LOG = logging.getLogger("wgpy")
 
 COORDINATOR: Final = "coordinator"  # a source of records
+_MAX_REVISION: Final = MAX_NUMBER - (1 << 40)  # so that whoever lies about it leaves room for the truth
 OUTDATED: Final = "older than what is known"
 
 
@@ -57,7 +59,7 @@ class Knowledge:
         """
         verdicts = [self._add(signed, source) for signed in records]
         new = [signed for signed, verdict in zip(records, verdicts, strict=True) if verdict is Verdict.NEW]
-        self.revision = max(self.revision, revision)
+        self.revision = max(self.revision, min(revision, _MAX_REVISION))
         self._unsaved += new
         if self._unsaved or self.revision > self._saved_revision:
             self._save()
