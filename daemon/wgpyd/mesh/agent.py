@@ -83,6 +83,7 @@ class Agent:
         self._bell = asyncio.Event()
         self._up = asyncio.Event()
         self._must_look = True
+        self._is_listening = False
         self._look_timer: asyncio.TimerHandle | None = None
         self._expiry_timer: asyncio.TimerHandle | None = None
         self._speaking = asyncio.Lock()
@@ -309,12 +310,15 @@ class Agent:
         return Link(network.mtu, (IPv4Interface(own), IPv6Interface(own6)), routes)
 
     async def _listen(self, network: Network) -> None:
-        if self._up.is_set():
+        if self._is_listening:
             return
         try:
             await self.neighbours.listen(node_address6(network.addresses6, self.own.identity))
         except OSError as error:
             self._warn("neighbours", f"neighbours cannot be answered: {error.strerror}")
+            return
+        self._is_listening = True
+        self._warn("neighbours", "")
 
     def _sleep(self, seconds: float) -> None:
         """Ring when the next membership ends; infinity for never."""
