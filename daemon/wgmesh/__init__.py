@@ -1,1 +1,5 @@
-"""The coordinator `wgmesh`: stores what is said in a network and tells everybody whom it concerns."""
+"""The coordinator of a mesh: it stores and spreads records.
+
+Law: nobody has to believe it. Every node verifies every record for itself, so whoever has this process, its
+database or its wire can withhold news and no more.
+"""

@@ -1,0 +1,172 @@
+"""The command `wgmesh`: a coordinator, and what is done to its folder."""
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from wgpy import systemd
+from wgpy.mesh.signing import VerifyKey
+from wgpy.node.coordinator import DEFAULT_PORT
+
+from .backup import back_up, restore
+from .errors import MeshError
+from .server import run
+from .settings import DATABASE, Settings, create, folder_of, lock
+from .store import AuditEntry, Store
+
+try:
+    import uvloop
+except ImportError:
+    _new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+else:
+    _new_event_loop = uvloop.new_event_loop
+
+_LOG = logging.getLogger("wgmesh")
+
+_DESCRIPTORS: Final = 65_536  # a connection each
+
+
+def main() -> int:
+    """Run the command; the exit status."""
+    arguments = _parser().parse_args()
+    try:
+        arguments.run(arguments)
+    except MeshError as error:
+        print(f"wgmesh: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="wgmesh", description="The coordinator of a mesh.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+        one.add_argument("network", metavar="NAME", type=folder_of, help="a network's name, or a folder")
+        one.set_defaults(run=run)
+        return one
+
+    made = command("create", _create, "make a coordinator's folder")
+    made.add_argument("key", metavar="KEY", type=_network_key, help="the network's public key, in base64")
+    made.add_argument("--public", metavar="HOST[:PORT]", required=True, help="where nodes find it")
+    made.add_argument("--listen", metavar="ADDRESS:PORT", help="where it listens: all addresses unless said")
+    made.add_argument("--certificate", metavar="FILE", type=Path, help="of an authority, and its chain")
+    made.add_argument("--key", metavar="FILE", dest="tls_key", type=Path, help="that of the certificate")
+
+    serve = command("serve", _serve, "serve a network")
+    serve.add_argument("--listen", metavar="ADDRESS:PORT", help="instead of what `create` was told")
+    serve.add_argument("--metrics", metavar="ADDRESS:PORT", default="", help="serve metrics by plain HTTP")
+    _add_database(serve)
+
+    saved = command("backup", _back_up, "copy the database and the key, also while it is served")
+    saved.add_argument("file", metavar="FILE", type=Path)
+
+    restored = command("restore", _restore, "take up what `backup` wrote")
+    restored.add_argument("file", metavar="FILE", type=Path)
+
+    audited = command("audit", _audit, "tell who changed what")
+    audited.add_argument("--json", action="store_true", help="for programs")
+    _add_database(audited)
+    return parser
+
+
+def _add_database(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--database", metavar="URL", default="", help="as SQLAlchemy has it, instead of SQLite in the folder"
+    )
+
+
+def _network_key(text: str) -> VerifyKey:
+    try:
+        return VerifyKey.from_base64(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"`{text}` is no key: want 32 bytes in base64") from None
+
+
+def _create(arguments: argparse.Namespace) -> None:
+    if (arguments.certificate is None) != (arguments.tls_key is None):
+        raise MeshError("a certificate needs its key, and a key its certificate: give both")
+    port = arguments.public.rpartition(":")[2]
+    listen = arguments.listen or f"[::]:{port if port.isdecimal() else DEFAULT_PORT}"
+    address = create(
+        arguments.network, arguments.key, arguments.public, listen, arguments.certificate, arguments.tls_key
+    )
+    print(json.dumps({"url": address.url, "key_hash": address.key_hash.hex()}))
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    folder: Path = arguments.network
+    settings = Settings.load(folder)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    _raise_descriptor_limit()
+    listen = arguments.listen or settings.listen
+
+    def ready() -> None:
+        gc.collect()
+        gc.freeze()  # what was imported and loaded stays; no need to look at it ever again
+        _LOG.info("serving %s at %s", folder.name, listen)
+        systemd.notify("READY=1")
+
+    with lock(folder):
+        store = Store(_database(arguments), settings.network)
+        try:
+            with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+                runner.run(run(folder, settings, store, listen, arguments.metrics, ready))
+        finally:
+            systemd.notify("STOPPING=1")
+            store.close()
+
+
+def _database(arguments: argparse.Namespace) -> str:
+    return arguments.database or f"sqlite:///{(arguments.network / DATABASE).absolute()}"
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(_DESCRIPTORS, hard), hard))
+
+
+def _back_up(arguments: argparse.Namespace) -> None:
+    back_up(arguments.network, arguments.file)
+    print(f"{arguments.file} has the network, and the coordinator's key: keep it where nobody else reads it.")
+
+
+def _restore(arguments: argparse.Namespace) -> None:
+    kept = restore(arguments.network, arguments.file, int(time.time()))
+    if kept is not None:
+        print(f"What was there before is in {kept}.")
+    print("Start the coordinator again. Nodes give back what the backup does not know.")
+
+
+def _audit(arguments: argparse.Namespace) -> None:
+    store = Store(_database(arguments), Settings.load(arguments.network).network)
+    try:
+        entries = store.audit()
+    finally:
+        store.close()
+    if arguments.json:
+        print(json.dumps([_said(entry) for entry in entries], indent=1))
+    else:
+        for entry in entries:
+            when = datetime.fromtimestamp(entry.time, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+            print(f"{when}  {entry.source}  {entry.who}: {entry.what}")
+
+
+def _said(entry: AuditEntry) -> dict[str, object]:
+    return {"time": entry.time, "who": entry.who, "what": entry.what, "from": entry.source}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""What a coordinator counts, for Prometheus."""
+
+from bisect import bisect_left
+from collections import Counter
+from typing import Final
+
+from wgpy.metrics import Family, Sample
+
+from .book import Book
+
+_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # seconds
+
+
+class Metrics:
+    """Since the process began. submissions: by verdict; sent: bytes of news."""
+
+    def __init__(self) -> None:
+        self.submissions: Counter[str] = Counter()
+        self.sent = 0
+        self._delivered = [0] * (len(_BUCKETS) + 1)
+        self._delivery_seconds = 0.0
+
+    def deliver(self, seconds: float) -> None:
+        """Note that a follower was handed a change. seconds: since it was stored."""
+        self._delivered[bisect_left(_BUCKETS, seconds)] += 1
+        self._delivery_seconds += seconds
+
+    def families(self, book: Book, followers: int) -> list[Family]:
+        records = Counter(place.kind or "unknown" for place in book.entries)
+        return [
+            Family("wgmesh_followers", "gauge", "Nodes that are connected.", (Sample(followers),)),
+            Family("wgmesh_members", "gauge", "Nodes that count.", (Sample(len(book.topology.members)),)),
+            Family(
+                "wgmesh_records",
+                "gauge",
+                "Records that count, by type.",
+                tuple(Sample(count, {"type": kind}) for kind, count in sorted(records.items())),
+            ),
+            Family("wgmesh_revision", "gauge", "The newest revision.", (Sample(book.revision),)),
+            Family(
+                "wgmesh_submissions_total",
+                "counter",
+                "Records handed in, by what became of them.",
+                tuple(
+                    Sample(self.submissions[verdict], {"verdict": verdict})
+                    for verdict in ("new", "known", "old", "refused")
+                ),
+            ),
+            Family("wgmesh_sent_bytes_total", "counter", "News sent to nodes.", (Sample(self.sent),)),
+            self._delivery(),
+        ]
+
+    def _delivery(self) -> Family:
+        samples = []
+        count = 0
+        for limit, delivered in zip((*_BUCKETS, float("inf")), self._delivered, strict=True):
+            count += delivered
+            bound = "+Inf" if limit == float("inf") else str(limit)
+            samples.append(Sample(count, {"le": bound}, "_bucket"))
+        samples += [Sample(self._delivery_seconds, suffix="_sum"), Sample(count, suffix="_count")]
+        text = "Seconds from the storing of a change until it was handed to a follower's connection."
+        return Family("wgmesh_delivery_seconds", "histogram", text, tuple(samples))

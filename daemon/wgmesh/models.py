@@ -1,0 +1,125 @@
+"""What goes over the wire as JSON, for the OpenAPI description."""
+
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from wgpy.mesh.signing import MAX_BODY
+from wgpy.mesh.wire import RECORDS_PER_LINE
+
+_KEY: Final = "nzQwOT2Wk1mDyzuGX3cGK5NGPEgJ2ah1mGT4hXgPNsI="
+_BODY: Final = f'{{"identity":"{_KEY}","sequence":7,"type":"removal","version":1}}'
+_RECORD: Final = {"body": _BODY, "signature": "rJ3aFz…Cg=="}
+
+
+def _example(**fields: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"example": fields})
+
+
+class SignedRecord(BaseModel):
+    """A record, which proves by itself who said it."""
+
+    model_config = _example(**_RECORD)
+
+    body: str = Field(
+        description="What was signed: one JSON object in its only spelling.", max_length=MAX_BODY
+    )
+    signature: str = Field(description="Ed25519 signature of the body, in base64.", max_length=88)
+
+
+class Trouble(BaseModel):
+    """Why a request was not granted."""
+
+    model_config = _example(detail="the token has expired")
+
+    detail: str = Field(description="One sentence.")
+
+
+class Hello(BaseModel):
+    model_config = _example(network=_KEY, challenge="1800000000-6f0a4c…")
+
+    network: str = Field(description="The network's public key, in base64.")
+    challenge: str = Field(description="To be signed for `Authorization`; good for 60 s.")
+
+
+class Welcome(BaseModel):
+    """What a host needs to know to join."""
+
+    model_config = _example(records=[_RECORD], addresses=["100.64.3.7"], names=["web-1"], seen="198.51.100.7")
+
+    records: list[SignedRecord] = Field(description="What everybody is to know: decrees and departures.")
+    addresses: list[str] = Field(description="IPv4 addresses that nodes have.")
+    names: list[str] = Field(description="Names that nodes have.")
+    seen: str = Field(description="The address that this request came from.")
+
+
+class Submission(BaseModel):
+    model_config = _example(records=[_RECORD])
+
+    records: list[SignedRecord] = Field(max_length=RECORDS_PER_LINE)
+
+
+class Result(BaseModel):
+    """What became of a record."""
+
+    model_config = _example(verdict="refused", reason="the name web-1 is another node's")
+
+    verdict: str = Field(
+        description="new: stored; known: it was there; old: a newer one was there; refused: see reason.",
+        json_schema_extra={"enum": ["new", "known", "old", "refused"]},
+    )
+    reason: str = Field(description="Why it was refused, else empty.")
+
+
+class Results(BaseModel):
+    model_config = _example(results=[{"verdict": "new", "reason": ""}])
+
+    results: list[Result] = Field(description="One for each record, in order.")
+
+
+class Records(BaseModel):
+    model_config = _example(records=[_RECORD])
+
+    records: list[SignedRecord]
+
+
+class NodeHealth(BaseModel):
+    model_config = _example(identity=_KEY, connected=True, heard=1800000000, seen="198.51.100.7")
+
+    identity: str = Field(description="The node's public identity key, in base64.")
+    connected: bool = Field(description="Whether it follows the news now.")
+    heard: int = Field(description="When it last did: Unix seconds, 0 for never.")
+    seen: str = Field(description="The address that it came from.")
+
+
+class Nodes(BaseModel):
+    model_config = _example(
+        nodes=[{"identity": _KEY, "connected": True, "heard": 1800000000, "seen": "198.51.100.7"}]
+    )
+
+    nodes: list[NodeHealth]
+
+
+class AuditLine(BaseModel):
+    """A change. `from` is the address that it came from."""
+
+    model_config = ConfigDict(
+        populate_by_name=True,
+        json_schema_extra={
+            "example": {
+                "time": 1800000000,
+                "who": "network key",
+                "what": "removal of web-1",
+                "from": "198.51.100.7",
+            }
+        },
+    )
+
+    time: int = Field(description="Unix seconds.")
+    who: str = Field(description="`network key`, or a node's name.")
+    what: str = Field(description="A sentence.")
+    source: str = Field(alias="from", description="An IP address.")
+
+
+class Audit(BaseModel):
+    entries: list[AuditLine] = Field(description="The newest last.")

@@ -1,0 +1,61 @@
+"""The tables of a coordinator, and how each version of them came from the one before.
+
+A step is never changed once it was released: what it made is in databases. To change the tables, change them
+here and append a step that does the same to those that are there.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBinary, MetaData, Table, Text
+
+METADATA: Final = MetaData()
+
+# One row each: which version of the tables these are, and what is true of all records.
+SCHEMA: Final = Table("schema_version", METADATA, Column("version", Integer, nullable=False))
+STATE: Final = Table(
+    "state",
+    METADATA,
+    Column("network", Text, nullable=False),  # its key
+    Column("revision", BigInteger, nullable=False),
+    Column("visibility", BigInteger, nullable=False),
+    Column("restored", BigInteger, nullable=False),  # Unix seconds
+)
+RECORDS: Final = Table(
+    "records",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("subject", LargeBinary(1024), primary_key=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("viewed", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("signature", LargeBinary(64), nullable=False),
+    Index("records_by_revision", "revision"),
+)
+ADMISSIONS: Final = Table(
+    "admissions",
+    METADATA,
+    Column("token", Text, primary_key=True),
+    Column("identity", Text, primary_key=True),
+)
+AUDIT: Final = Table(
+    "audit",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("time", BigInteger, nullable=False),  # Unix seconds
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("source", Text, nullable=False),  # an address
+)
+SEEN: Final = Table(
+    "seen",
+    METADATA,
+    Column("identity", Text, primary_key=True),
+    Column("heard", BigInteger, nullable=False),  # Unix seconds
+    Column("address", Text, nullable=False),
+)
+
+Step = Callable[[Connection], None]
+
+# The n-th step makes version n out of version n - 1; an empty database is of version 0.
+STEPS: Final[tuple[Step, ...]] = (METADATA.create_all,)

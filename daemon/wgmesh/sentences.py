@@ -1,0 +1,70 @@
+"""What a change is, in words for the audit log. Pure."""
+
+from wgpy.mesh.records import (
+    Approval,
+    Decree,
+    Departure,
+    Network,
+    Node,
+    Record,
+    Removal,
+    Revocation,
+    Rule,
+    Token,
+    Unknown,
+)
+from wgpy.mesh.signing import VerifyKey
+
+from .draft import Change
+
+ADMINISTRATOR = "network key"
+
+
+def who(record: Record | Unknown, names: dict[VerifyKey, str], network: VerifyKey) -> str:
+    """Return who said it. names: of the nodes."""
+    if isinstance(record, Decree) or record.signer == network:
+        return ADMINISTRATOR
+    return names.get(record.signer, str(record.signer))
+
+
+def what(change: Change, names: dict[VerifyKey, str]) -> str:
+    """Return what it changed. names: of the nodes."""
+    match change.record:
+        case Network(name=name):
+            return f"network {name}"
+        case Token(key=key, uses=uses, tags=tags):
+            return f"token {_short(key)} for {uses} nodes" + (f" with tags {', '.join(tags)}" if tags else "")
+        case Revocation(token=token, keep=keep):
+            return f"revocation of token {_short(token)}, {len(keep)} nodes stay"
+        case Removal(identity=identity):
+            return f"removal of {names.get(identity, identity)}"
+        case Approval(identity=identity, routes=routes):
+            return (
+                f"approval of {', '.join(map(str, routes)) or 'nothing'} for {names.get(identity, identity)}"
+            )
+        case Rule(source=source, destination=destination, allowed=allowed):
+            return f"rule {source} to {destination}" + ("" if allowed else " taken back")
+        case Node() as node:
+            return _node(node, change.before)
+        case Departure(signer=signer):
+            return f"departure of {names.get(signer, signer)}"
+        case Unknown(type=kind, version=version):
+            return f"{kind} (version {version}), which this coordinator does not know"
+        case _:
+            return change.place.kind
+
+
+def _node(node: Node, before: Record | Unknown | None) -> str:
+    if not isinstance(before, Node):
+        return f"{node.name} joined with {node.address} by token {_short(node.token)}"
+    changed = [
+        name
+        for name in ("name", "key", "address", "routes", "endpoints")
+        if getattr(node, name) != getattr(before, name)
+    ]
+    was = f", which was {before.name}" if node.name != before.name else ""
+    return f"{node.name}{was}, changed: {', '.join(changed) or 'nothing'}"
+
+
+def _short(key: VerifyKey) -> str:
+    return str(key)[:8]

@@ -1,0 +1,112 @@
+"""A coordinator's folder: what it serves, where, and by which key.
+
+A folder holds `settings.json`, `records.sqlite` unless the database is elsewhere, `tls.key` and `tls.crt`
+unless the operator has own ones, and `lock`, which whoever uses the database holds.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from wgpy.config import HostPort
+from wgpy.mesh.invitation import BY_NAME
+from wgpy.mesh.signing import VerifyKey
+from wgpy.node.coordinator import DEFAULT_PORT, Address
+from wgpy.node.files import COORDINATORS, StateError, load, save
+
+from .errors import MeshError
+from .tls import load_context, make_key
+
+SETTINGS: Final = "settings.json"
+DATABASE: Final = "records.sqlite"
+TLS_KEY: Final = "tls.key"
+TLS_CERTIFICATE: Final = "tls.crt"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """network: its key; public: HOST:PORT that nodes use; listen: ADDRESS:PORT; the rest: paths in the folder
+    or anywhere."""
+
+    network: VerifyKey
+    public: str
+    listen: str
+    certificate: str
+    key: str
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises MeshError."""
+        try:
+            return load(cls, folder / SETTINGS)
+        except StateError as error:
+            raise MeshError(str(error)) from None
+
+
+def create(
+    folder: Path,
+    network: VerifyKey,
+    public: str,
+    listen: str,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> Address:
+    """Make a coordinator's folder; where nodes find it. Raises MeshError, and then there is none.
+
+    public: HOST[:PORT]; listen: ADDRESS:PORT; certificate, key: the operator's own.
+    """
+    if (folder / SETTINGS).exists():
+        raise MeshError(f"{folder} is a coordinator's folder already: use another name, or delete it")
+    host, port = read_host_port(public)
+    url = f"https://{HostPort(host, port)}".removesuffix(f":{DEFAULT_PORT}")
+    read_host_port(listen)
+    try:
+        if certificate is not None and key is not None:
+            certificate, key = certificate.absolute(), key.absolute()
+            load_context(certificate, key)
+            known_by = BY_NAME
+        else:
+            certificate, key = Path(TLS_CERTIFICATE), Path(TLS_KEY)
+            known_by = make_key(folder / key, folder / certificate, host)
+        settings = Settings(network, str(HostPort(host, port)), listen, str(certificate), str(key))
+        save(settings, folder / SETTINGS)  # the last, so that a folder is whole or none
+    except StateError as error:
+        raise MeshError(str(error)) from None
+    return Address(url, known_by)
+
+
+def read_host_port(text: str) -> HostPort:
+    """Read HOST[:PORT], where an IPv6 address stands in brackets. Raises MeshError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(DEFAULT_PORT)
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise MeshError(f"{text!r} is no HOST:PORT: write an IPv6 address in brackets, as in [::1]:51820")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 0 <= int(port) < 1 << 16:
+        raise MeshError(f"{text!r} is no HOST:PORT, such as vpn.example.com:{DEFAULT_PORT}")
+    return HostPort(host, int(port))
+
+
+def folder_of(name: str) -> Path:
+    """Return the folder of a network; a path stays what it is."""
+    return Path(name) if "/" in name else COORDINATORS / name
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Hold the folder, as one process may. Raises MeshError."""
+    try:
+        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise MeshError(f"{folder} cannot be used: {error.strerror}") from None
+    with os.fdopen(fd):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise MeshError(f"wgmesh serves {folder} already: stop it first") from None
+        yield

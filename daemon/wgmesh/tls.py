@@ -1,0 +1,61 @@
+"""The coordinator's key and certificate.
+
+Nodes know the hash of the public key, so a certificate that we make has no meaning of its own: its dates do
+not matter. One that an authority signed is the operator's, and is judged by name.
+"""
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from wgpy.node.coordinator import key_hash
+from wgpy.node.files import write_file
+
+from .errors import MeshError
+
+_FOREVER = datetime(9999, 12, 31, tzinfo=UTC)  # RFC 5280 section 4.1.2.5
+
+
+def make_key(key_file: Path, certificate_file: Path, name: str) -> bytes:
+    """Write a new key and a certificate for it; the hash by which nodes know it. Raises StateError."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime(1970, 1, 1, tzinfo=UTC))
+        .not_valid_after(_FOREVER)
+        .sign(key, SHA256())
+    )
+    write_file(key_file, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_file(certificate_file, certificate.public_bytes(Encoding.PEM))
+    return key_hash(certificate.public_bytes(Encoding.DER))
+
+
+def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Raises MeshError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    # A node connects once and stays, so it never resumes a session: keep none for it.
+    context.num_tickets = 0
+    load_certificate(context, certificate, key)
+    return context
+
+
+def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Use what is in the files from the next connection on. Raises MeshError."""
+    try:
+        context.load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        raise MeshError(f"{certificate} and {key} are no certificate and its key: {error.reason}") from None
+    except OSError as error:
+        raise MeshError(f"{certificate} or {key} cannot be read: {error.strerror}") from None
