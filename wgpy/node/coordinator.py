@@ -240,11 +240,13 @@ def key_hash(certificate: bytes) -> bytes:
 
 def _tls(address: Address) -> ssl.SSLContext:
     """A certificate is judged by name and authority, or not at all: then its key is, see `_check_key`."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    if address.key_hash != BY_NAME:
+    if address.key_hash == BY_NAME:
+        context = ssl.create_default_context()
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # authorities are a megabyte, and are not asked
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     return context
 
 
