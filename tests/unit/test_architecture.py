@@ -46,6 +46,18 @@ def test_the_mesh_knows_keys_and_endpoints_and_nothing_else_of_wgpy(path: Path) 
     assert not {name for name in ours(path) if not name.startswith("wgpy.mesh") and name not in allowed}
 
 
+@pytest.mark.parametrize("path", sorted(WGPY.rglob("*.py")), ids=lambda path: str(path.relative_to(WGPY)))
+def test_the_library_and_its_command_import_no_daemon(path: Path) -> None:
+    assert not {name for name in imports(path) if name.partition(".")[0] in ("wgpyd", "wgmesh")}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "daemon" / "wgmesh").glob("*.py")), ids=lambda path: path.stem)
+def test_the_coordinator_knows_the_mesh_and_nothing_of_tunnels(path: Path) -> None:
+    tunnels = ("wgpy.datapath", "wgpy.engine", "wgpy.interface", "wgpy.traffic", "wgpy.tun", "wgpyd")
+
+    assert not {name for name in imports(path) if name.startswith(tunnels)}
+
+
 def test_only_the_drivers_join_engine_and_data_path() -> None:
     joining = {
         path.relative_to(WGPY).parts[0].removesuffix(".py")
