@@ -1,78 +1,61 @@
-"""Two hosts, a WireGuard daemon on each, configured by `wg`: done as by hand, and told as it happens.
-
-    left                                                  right
-    wg0  10.1.0.1, fd01::1                 wg1  10.1.0.2, fd01::2       the tunnel
-    veth 192.0.2.1  ----------------------  veth 192.0.2.2              the wire
+"""Five hosts in five places become one network: done as by hand, told as it happens, drawn at the end.
 
 Everything lives in namespaces made for the demo, so it needs no root where the system lets anybody make
 user namespaces, and nothing of it is left when it ends.
 """
 
 import argparse
-import hashlib
+import json
 import os
-import shutil
-import socket
+import re
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from itertools import permutations
 from pathlib import Path
 
-PORT = 51820
-TRANSFER_PORT = 7777
-TRANSFER_SIZE = 32 * 2**20
-CHUNK = 2**16
-SOCKETS = Path("/run/wireguard")
-PATIENCE = 10.0  # seconds to wait for a daemon
+from examples.picture import Place, draw
+from examples.transfer import SIZE
+from examples.world import DemoError, Host, go_behind_nat, go_online, internet, run
 
+PLACES = (
+    Place("hub", "data centre", "203.0.113.10", role="coordinator"),
+    Place("web", "cloud one", "198.51.100.20"),
+    Place("db", "cloud two", "192.0.2.30"),
+    Place("desk", "office", "203.0.113.40", inside="192.168.1.10"),
+    Place("sensor", "edge site", "198.51.100.50", inside="192.168.1.10"),
+)
+HUB, REMOVED, SENDER, RECEIVER = "hub", "db", "desk", "sensor"
+PORT = 51820  # of WireGuard, UDP
+PATIENCE = 10.0  # seconds
+TRANSFER = (sys.executable, "-I", str(Path(__file__).with_name("transfer.py")))
 
-@dataclass(frozen=True, slots=True)
-class Host:
-    """One end. Both share the folder of the daemons' sockets, so their interfaces have different names."""
-
-    name: str
-    interface: str
-    wire: str
-    inside: tuple[str, str]
-
-
-LEFT = Host("left", "wg0", "192.0.2.1", ("10.1.0.1", "fd01::1"))
-RIGHT = Host("right", "wg1", "192.0.2.2", ("10.1.0.2", "fd01::2"))
+Hosts = Mapping[str, Host]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Two hosts, a WireGuard tunnel, real traffic in it.")
-    parser.add_argument("--daemon", default="wgpyd", help="the daemon to use (default: %(default)s)")
-    # How the demo calls itself again: inside of its namespaces, and as the ends of the transfer.
+    parser = argparse.ArgumentParser(description="Five hosts in five places become one network.")
+    # How the demo calls itself again, inside of its namespaces.
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--receive", metavar="ADDRESS", help=argparse.SUPPRESS)
-    parser.add_argument("--send", metavar="ADDRESS", help=argparse.SUPPRESS)
     options = parser.parse_args()
     try:
-        if options.receive:
-            receive(options.receive)
-        elif options.send:
-            send(options.send)
-        elif options.inside:
-            demonstrate(find_daemon(options.daemon))
+        if options.inside:
+            demonstrate()
         else:
             enter_namespaces()
     except (OSError, DemoError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 
-class DemoError(Exception):
-    """A sentence for the person who runs the demo."""
-
-
 def enter_namespaces() -> None:
-    """Start again as root of namespaces of our own. Does not return."""
-    unshare = ["unshare", "--net", "--mount"]
+    """Start again as root of namespaces of our own, whose processes all end with us. Does not return."""
+    unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if os.geteuid() != 0:
         unshare += ["--user", "--map-root-user"]
         if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
@@ -81,207 +64,146 @@ def enter_namespaces() -> None:
         run(*unshare, "true")
     except DemoError as error:
         raise DemoError(f"this host lets you make no namespaces ({error}); run the demo as root") from None
-    os.execvp("unshare", [*unshare, sys.executable, __file__, "--inside", *sys.argv[1:]])
-
-
-def find_daemon(name: str) -> str:
-    """The daemon's path: beside this Python, as in a virtual environment, or on the PATH."""
-    beside = Path(sys.executable).parent / name
-    found = str(beside) if beside.is_file() else shutil.which(name)
-    if found is None:
-        raise DemoError(f"there is no {name} here")
-    return found
+    os.execvp("unshare", [*unshare, sys.executable, "-m", "examples.demo", "--inside"])
 
 
 # -- The story -----------------------------------------------------------------------------------
 
 
-def demonstrate(daemon: str) -> None:
-    run("mount", "-t", "tmpfs", "tmpfs", "/run")
-    os.environ["STATE_DIRECTORY"] = "/run"  # wgpyd remembers no key of the demo
-    with ExitStack() as stack:
-        say("Two hosts in network namespaces, a wire between them")
-        connect()
-
-        say(f"{Path(daemon).name} on each; `wg` gives them keys and tells them of each other")
-        for host in (LEFT, RIGHT):
-            stack.enter_context(running(daemon, host))
-        configure()
-
-        say("Ping through the tunnel, IPv4 and IPv6")
-        for address in RIGHT.inside:
-            show(LEFT, "ping", "-c", "3", "-i", "0.2", "-W", "5", address)
-
-        say(f"A TCP connection through the tunnel: {TRANSFER_SIZE // 2**20} MiB")
-        transfer()
-
-        say("What `wg` sees on the left")
-        show(LEFT, "wg", "show", LEFT.interface)
-    say("Done, and nothing is left of it")
-
-
-def connect() -> None:
-    """The hosts and the wire, as drawn at the top."""
-    for host in (LEFT, RIGHT):
-        run("ip", "netns", "add", host.name)
-    run(
-        "ip",
-        "-n",
-        LEFT.name,
-        "link",
-        "add",
-        "veth",
-        "type",
-        "veth",
-        "peer",
-        "name",
-        "veth",
-        "netns",
-        RIGHT.name,
+def demonstrate() -> None:
+    begin = time.monotonic()
+    say(
+        "Five hosts in five places. Two are behind routers that translate addresses (NAT) and let one port in"
     )
-    for host in (LEFT, RIGHT):
-        run("ip", "-n", host.name, "link", "set", "lo", "up")
-        run("ip", "-n", host.name, "address", "add", f"{host.wire}/24", "dev", "veth")
-        run("ip", "-n", host.name, "link", "set", "veth", "up")
+    hosts = build()
+    for place in PLACES:
+        behind = f", behind NAT as {place.inside}" if place.inside else ""
+        print(f"  {place.name:7} {place.site:12} {place.public}{behind}")
+
+    say("On the first, a command makes the network; it is the coordinator and a node")
+    told(hosts[HUB], "wgpy", "mesh", "init", "demo", "--public", PLACES[0].public)
+
+    say("A token lets the others in")
+    token = find_token(told(hosts[HUB], "wgpy", "mesh", "token", "--uses", "4"))
+
+    say("One command on each of them")
+    for name in [place.name for place in PLACES if place.name != HUB]:
+        told(hosts[name], "wgpy", "mesh", "join", token)
+
+    say("Everybody reaches everybody by mesh address, IPv4 and IPv6")
+    addresses = {name: mesh_addresses(host) for name, host in hosts.items()}
+    round_trips = ping_everybody(hosts, addresses)
+
+    say(f"One TCP connection from the office to the edge site, through both routers: {SIZE // 2**20} MiB")
+    rate = transfer(hosts[SENDER], hosts[RECEIVER], addresses[RECEIVER][0])
+
+    say("One node is removed, by whoever has the network's key")
+    told(hosts[HUB], "wgpy", "mesh", "remove", REMOVED)
+    await_silence(hosts, addresses[REMOVED])
+
+    say("What a node knows")
+    told(hosts[SENDER], "wgpy", "mesh", "status")
+
+    say("All of it")
+    first = {name: address for name, (address, _) in addresses.items()}
+    print(f"\n{draw(PLACES, first, round_trips, (SENDER, RECEIVER, rate), REMOVED)}")
+    say(f"Done in {time.monotonic() - begin:.0f} s, and nothing is left of it")
 
 
-def configure() -> None:
-    """Keys, peers and addresses: as with any other WireGuard."""
-    private = {host: run("wg", "genkey") for host in (LEFT, RIGHT)}
-    preshared = run("wg", "genpsk")
-    for host, other in ((LEFT, RIGHT), (RIGHT, LEFT)):
-        v4, v6 = host.inside
-        on(
-            host,
-            "wg",
-            "set",
-            host.interface,
-            "listen-port",
-            str(PORT),
-            "private-key",
-            "/dev/stdin",
-            stdin=private[host],
-        )
-        allowed_ips = ",".join(other.inside)
-        on(
-            host,
-            *("wg", "set", host.interface, "peer", run("wg", "pubkey", stdin=private[other])),
-            *("preshared-key", "/dev/stdin", "endpoint", f"{other.wire}:{PORT}", "allowed-ips", allowed_ips),
-            stdin=preshared,
-        )
-        run("ip", "-n", host.name, "address", "add", f"{v4}/24", "dev", host.interface)
-        run("ip", "-n", host.name, "address", "add", f"{v6}/64", "dev", host.interface, "nodad")
-        run("ip", "-n", host.name, "link", "set", host.interface, "mtu", "1420", "up")
-        print(f"  {host.name}: {host.interface}, {v4} and {v6}, over {host.wire}")
+def build() -> dict[str, Host]:
+    """Make the hosts, as drawn at the end."""
+    net = internet()
+    hosts = {place.name: Host.boot(place.name) for place in PLACES}
+    for place in PLACES:
+        if place.inside:
+            go_behind_nat(hosts[place.name], place.inside, place.public, PORT, net)
+        else:
+            go_online(hosts[place.name], "eth0", place.public, net)
+    return hosts
 
 
-def transfer() -> None:
-    """Send random bytes from left to right; both ends say the same hash, or the demo fails."""
-    receiver = subprocess.Popen(
-        inside(RIGHT, sys.executable, __file__, "--receive", RIGHT.inside[0]),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with receiver:
-        sent, seconds = on(LEFT, sys.executable, __file__, "--send", RIGHT.inside[0]).split()
-        received = receiver.communicate()[0].strip()
-    if sent != received:
-        raise DemoError(f"left sent {sent}, right received {received}")
-    rate = TRANSFER_SIZE * 8 / float(seconds) / 1e6
-    print(f"  arrived whole, SHA-256 {sent[:16]}…, in {float(seconds):.1f} s: {rate:.0f} Mbit/s")
+def find_token(text: str) -> str:
+    found = re.search(r"wgpy1_[\w-]+", text)
+    if found is None:
+        raise DemoError(f"there is no token in: {text}")
+    return found[0]
 
 
-@contextmanager
-def running(daemon: str, host: Host) -> Iterator[None]:
-    """A daemon in the foreground, until the block ends."""
-    log = Path("/run") / f"{host.name}.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(inside(host, daemon, "-f", host.interface), stdout=output, stderr=output)
+def mesh_addresses(host: Host) -> tuple[str, str]:
+    (link,) = json.loads(host.run("ip", "-json", "address", "show", "dev", "mesh0", "scope", "global"))
+    found = {address["family"]: str(address["local"]) for address in link["addr_info"]}
+    return found["inet"], found["inet6"]
+
+
+def ping_everybody(hosts: Hosts, addresses: Mapping[str, tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """Return the round trips by IPv4 in milliseconds. Raises DemoError if somebody does not answer."""
+    round_trips = {}
+    for source, target in permutations(hosts, 2):
+        round_trips[source, target], _ = (ping(hosts[source], address) for address in addresses[target])
+    for source in hosts:
+        print(f"  {source:7} reaches {', '.join(target for target in hosts if target != source)}")
+    return round_trips
+
+
+def ping(host: Host, address: str) -> float:
+    """Return the round trip in milliseconds; the first makes the session, and does not count."""
+    said = host.run("ping", "-n", "-c", "5", "-i", "0.01", "-W", "5", address)
+    return min(float(time) for time in re.findall(r"time=([\d.]+)", said))
+
+
+def await_silence(hosts: Hosts, addresses: tuple[str, str]) -> None:
+    """Wait until nobody reaches the removed node. Raises DemoError."""
+    begin = time.monotonic()
+    others = [host for name, host in hosts.items() if name != REMOVED]
+    while any(reaches(host, address) for host in others for address in addresses):
+        if time.monotonic() - begin > PATIENCE:
+            raise DemoError(f"{REMOVED} is still reached {PATIENCE:.0f} s after it was removed")
+    print(f"  {', '.join(host.name for host in others)}: none reaches {REMOVED} any more")
+
+
+def reaches(host: Host, address: str) -> bool:
     try:
-        await_socket(process, host, log)
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+        host.run("ping", "-n", "-c", "1", "-W", "0.3", address)
+    except DemoError:
+        return False
+    return True
 
 
-def await_socket(process: "subprocess.Popen[bytes]", host: Host, log: Path) -> None:
-    patience = time.monotonic() + PATIENCE
-    while not (SOCKETS / f"{host.interface}.sock").exists():
-        if process.poll() is not None:
-            raise DemoError(f"the daemon on {host.name} exited with {process.returncode}: {log.read_text()}")
-        if time.monotonic() > patience:
-            raise DemoError(f"the daemon on {host.name} opened no socket within {PATIENCE:.0f} seconds")
-        time.sleep(0.02)
+# -- One connection ------------------------------------------------------------------------------
 
 
-# -- The two ends of the transfer ----------------------------------------------------------------
+def transfer(sender: Host, receiver: Host, address: str) -> float:
+    """Send random bytes, of which both ends say the same hash, or the demo fails; Mbit/s."""
+    with subprocess.Popen(
+        receiver.inside(*TRANSFER, "receive", address), stdout=subprocess.PIPE, text=True
+    ) as process:
+        sent, seconds = sender.run(*TRANSFER, "send", address).split()
+        received = process.communicate()[0].strip()
+    if sent != received:
+        raise DemoError(f"{sender.name} sent {sent}, {receiver.name} received {received}")
+    rate = SIZE * 8 / float(seconds) / 1e6
+    print(f"  arrived whole, SHA-256 {sent[:16]}…, in {float(seconds):.1f} s: {rate:.0f} Mbit/s")
+    return rate
 
 
-def receive(address: str) -> None:
-    """Take one connection and print the hash of what came."""
-    digest = hashlib.sha256()
-    with socket.create_server((address, TRANSFER_PORT)) as server:
-        connection, _ = server.accept()
-        with connection:
-            while data := connection.recv(CHUNK):
-                digest.update(data)
-    print(digest.hexdigest())
-
-
-def send(address: str) -> None:
-    """Send random bytes; print their hash and the seconds until the other end had them all."""
-    digest = hashlib.sha256()
-    with connect_patiently(address) as connection:
-        start = time.monotonic()
-        for _ in range(TRANSFER_SIZE // CHUNK):
-            data = os.urandom(CHUNK)
-            digest.update(data)
-            connection.sendall(data)
-        connection.shutdown(socket.SHUT_WR)
-        connection.recv(1)  # the other end closes when it has read everything
-        print(digest.hexdigest(), time.monotonic() - start)
-
-
-def connect_patiently(address: str) -> socket.socket:
-    """The receiver is started at the same time, and may not listen yet."""
-    patience = time.monotonic() + PATIENCE
-    while True:
-        try:
-            return socket.create_connection((address, TRANSFER_PORT), timeout=60)
-        except ConnectionRefusedError:
-            if time.monotonic() > patience:
-                raise
-            time.sleep(0.02)
-
-
-# -- Helpers -------------------------------------------------------------------------------------
+# -- Telling --------------------------------------------------------------------------------------
 
 
 def say(sentence: str) -> None:
     print(f"\n* {sentence}", flush=True)
 
 
-def inside(host: Host, *command: str) -> list[str]:
-    return ["ip", "netns", "exec", host.name, *command]
+def told(host: Host, program: str, *arguments: str) -> str:
+    """Run a program of this installation on a host, and print both; what it said."""
+    print(f"\n  {host.name}# {short(' '.join((program, *arguments)))}", flush=True)
+    said = host.run(str(Path(sys.executable).parent / program), *arguments)
+    print("".join(f"    {short(line)}".rstrip() + "\n" for line in said.splitlines()), end="", flush=True)
+    return said
 
 
-def on(host: Host, *command: str, stdin: str = "") -> str:
-    return run(*inside(host, *command), stdin=stdin)
-
-
-def show(host: Host, *command: str) -> None:
-    """Run a command on a host and print what it says."""
-    output = on(host, *command)
-    print("".join(f"  {line}\n" for line in output.splitlines()), end="", flush=True)
-
-
-def run(*command: str, stdin: str = "") -> str:
-    """What the command prints; DemoError with what it says if it fails."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise DemoError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip()}")
-    return done.stdout.strip()
+def short(text: str) -> str:
+    """A token is long, and here nobody copies it."""
+    return re.sub(r"(wgpy1_[\w-]{8})[\w-]+", r"\1…", text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,111 @@
+"""The demo's network and what was measured in it, as a drawing of text at most 100 columns wide."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+_LABEL = 14  # columns, on the left
+_CELL = 17  # columns, for each place
+_BOX = 13
+_ADDRESS_WIDTH = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a node is. inside: its address behind a router that translates; "" if it has the public one."""
+
+    name: str
+    site: str
+    public: str
+    inside: str = ""
+    role: str = "node"
+
+
+def draw(
+    places: Sequence[Place],
+    addresses: Mapping[str, str],
+    round_trips: Mapping[tuple[str, str], float],
+    stream: tuple[str, str, float],
+    removed: str,
+) -> str:
+    """Return the drawing.
+
+    addresses: of the nodes in the mesh; round_trips: ms, by from and to; stream: from, to, Mbit/s;
+    removed: the name of the node that was.
+    """
+    gone = [place.name == removed for place in places]
+    bars = ["│"] * len(places)
+    return "\n".join(
+        [
+            _row("", [place.site for place in places]),
+            "",
+            _line("the internet", len(places)),
+            _row("public address", [place.public for place in places]),
+            *_routers(places),
+            _row("own address", [place.inside or bar for place, bar in zip(places, bars, strict=True)]),
+            _row("", [_edge("┌", "┴", "┐")] * len(places)),
+            _row("", [_boxed(place.name) for place in places]),
+            _row(
+                "",
+                [_boxed("removed" if out else place.role) for place, out in zip(places, gone, strict=True)],
+            ),
+            _row("", [_edge("└", "─" if out else "╥", "┘") for out in gone]),
+            _mesh(gone),
+            _row("mesh address", [addresses[place.name] for place in places]),
+            "",
+            *_matrix(places, round_trips),
+            "",
+            _stream([place.name for place in places], stream),
+        ]
+    )
+
+
+def _row(label: str, cells: Sequence[str]) -> str:
+    return (label.ljust(_LABEL) + "".join(cell.center(_CELL) for cell in cells)).rstrip()
+
+
+def _middle(index: int) -> int:
+    """Return the column where the wire of a place is."""
+    return _LABEL + index * _CELL + _CELL // 2
+
+
+def _line(label: str, count: int) -> str:
+    """Draw a wire that leads down to every place."""
+    span = "─" * (_CELL - 1)
+    return label.ljust(_middle(0)) + "┌" + (span + "┬") * (count - 2) + span + "┐"
+
+
+def _routers(places: Sequence[Place]) -> list[str]:
+    """Draw a router where there is one, else the wire."""
+    pieces = ("┌──┴──┐", "│ NAT │", "└──┬──┘")
+    return [_row("", [piece if place.inside else "│" for place in places]) for piece in pieces]
+
+
+def _edge(left: str, middle: str, right: str) -> str:
+    half = "─" * (_BOX // 2 - 1)
+    return left + half + middle + half + right
+
+
+def _boxed(text: str) -> str:
+    return f"│{text.center(_BOX - 2)}│"
+
+
+def _mesh(gone: Sequence[bool]) -> str:
+    """Draw the mesh as one wire, which does not lead to who is gone."""
+    cells = [(" " * _CELL) if out else "╩".center(_CELL, "═") for out in gone]
+    return "the mesh".ljust(_LABEL) + "".join(cells)
+
+
+def _matrix(places: Sequence[Place], round_trips: Mapping[tuple[str, str], float]) -> list[str]:
+    rows = []
+    for source in places:
+        times = [round_trips.get((source.name, target.name)) for target in places]
+        rows.append(_row(f"  from {source.name}", ["·" if time is None else f"{time:.2f}" for time in times]))
+    return ["round trip, ms", *rows]
+
+
+def _stream(names: Sequence[str], stream: tuple[str, str, float]) -> str:
+    """Draw an arrow from one place to another, with the rate on it."""
+    source, target, rate = stream
+    start, end = _middle(names.index(source)), _middle(names.index(target))
+    text = f" {rate:.0f} Mbit/s "
+    return "one TCP stream".ljust(start) + "├" + text.center(end - start - 1, "─") + "▶"

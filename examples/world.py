@@ -1,0 +1,119 @@
+"""Hosts made of namespaces, and the internet between them: no process outside can see them.
+
+Law: a host lives as long as its first process, and that as long as the demo, so nothing of it is left.
+"""
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_FIRST_PROCESS = """
+set -e
+mount -t sysfs sysfs /sys
+for folder in /run /var/lib; do mount -t tmpfs tmpfs $folder; done
+hostname "$1"
+ip link set lo up
+echo ready
+exec sleep infinity
+"""
+_NAT = """
+table ip nat {
+    chain out {
+        type nat hook postrouting priority 100
+        oifname "wan" masquerade
+    }
+    chain in {
+        type nat hook prerouting priority -100
+        iifname "wan" udp dport PORT dnat to INSIDE
+    }
+}
+"""
+
+
+class DemoError(Exception):
+    """A sentence for the person who runs the demo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A host. pid: of its first process, whose namespaces it is."""
+
+    name: str
+    pid: int
+
+    @classmethod
+    def boot(cls, name: str) -> "Host":
+        """Return when it is up. Raises DemoError."""
+        first = subprocess.Popen(
+            ["unshare", "--net", "--mount", "--uts", "sh", "-c", _FIRST_PROCESS, "sh", name],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert first.stdout is not None
+        assert first.stderr is not None
+        if first.stdout.readline() != "ready\n":
+            raise DemoError(f"no namespaces for {name}: {first.stderr.read().strip()}")
+        return cls(name, first.pid)
+
+    def inside(self, *command: str) -> list[str]:
+        """Return the command that runs a command there."""
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--uts", "--", *command]
+
+    def run(self, *command: str, stdin: str = "") -> str:
+        """Return what a command prints. Raises DemoError with its words if it fails."""
+        return _output(self.inside(*command), f"{self.name}# {' '.join(command)}", stdin)
+
+    def ip(self, *arguments: str) -> None:
+        self.run("ip", *arguments)
+
+
+def run(*command: str) -> str:
+    """Return what a command prints. Raises DemoError with its words if it fails."""
+    return _output(command, " ".join(command), "")
+
+
+def _output(command: Sequence[str], shown: str, stdin: str) -> str:
+    done = subprocess.run(
+        command, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise DemoError(f"{shown}: {done.stdout.strip() or f'exit status {done.returncode}'}")
+    return done.stdout.strip()
+
+
+def internet() -> Host:
+    """What all places are plugged into. Everybody there hears everybody, which is enough of it."""
+    host = Host.boot("internet")
+    host.ip("link", "add", "net0", "type", "bridge")
+    host.ip("link", "set", "net0", "up")
+    return host
+
+
+def go_online(host: Host, card: str, address: str, net: Host) -> None:
+    """Plug a network card into the internet, with a public address."""
+    far = f"to-{host.name}"
+    _connect(host, card, net, far)
+    net.ip("link", "set", far, "master", "net0")
+    host.ip("address", "add", f"{address}/32", "dev", card)
+    host.ip("route", "add", "default", "dev", card)
+
+
+def go_behind_nat(host: Host, inside: str, public: str, port: int, net: Host) -> None:
+    """Put a host behind a router of its own, which lets in one UDP port. inside: in a /24."""
+    router = Host.boot(f"nat-{host.name}")
+    go_online(router, "wan", public, net)
+    _connect(router, "lan", host, "eth0")
+    gateway = inside.rpartition(".")[0] + ".1"
+    router.ip("address", "add", f"{gateway}/24", "dev", "lan")
+    host.ip("address", "add", f"{inside}/24", "dev", "eth0")
+    host.ip("route", "add", "default", "via", gateway)
+    router.run("tee", "/proc/sys/net/ipv4/ip_forward", stdin="1")
+    router.run("nft", "-f", "-", stdin=_NAT.replace("PORT", str(port)).replace("INSIDE", inside))
+
+
+def _connect(one: Host, card: str, other: Host, other_card: str) -> None:
+    run(
+        *("ip", "link", "add", "name", card, "netns", str(one.pid), "type", "veth"),
+        *("peer", "name", other_card, "netns", str(other.pid)),
+    )
+    one.ip("link", "set", card, "up")
+    other.ip("link", "set", other_card, "up")
