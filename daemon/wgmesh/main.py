@@ -19,7 +19,6 @@ from wgpy.node.coordinator import DEFAULT_PORT
 
 from .backup import back_up, restore
 from .errors import MeshError
-from .server import run
 from .settings import DATABASE, Settings, create, folder_of, lock
 from .store import AuditEntry, Store
 
@@ -105,6 +104,8 @@ def _create(arguments: argparse.Namespace) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
+    from .server import run  # noqa: PLC0415 - the web's libraries, which no other command needs
+
     folder: Path = arguments.network
     settings = Settings.load(folder)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)

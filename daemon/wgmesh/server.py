@@ -4,8 +4,10 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from errno import EADDRINUSE
 from pathlib import Path
 from typing import Final
@@ -40,10 +42,54 @@ async def run(
     folder: Path, settings: Settings, store: Store, listen: str, metrics: str, ready: Callable[[], None]
 ) -> None:
     """Serve until a signal comes. ready: called once it listens. Raises MeshError."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    async with serving(folder, settings, store, listen, metrics) as served:
+        loop.add_signal_handler(signal.SIGHUP, served.renew)
+        ready()
+        await ended.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A network that is served. address: where; renew: reads the certificate again."""
+
+    hub: Hub
+    address: HostPort
+    renew: Callable[[], None]
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, settings: Settings, store: Store, listen: str, metrics: str
+) -> AsyncIterator[Serving]:
+    """Serve while the context lasts. Raises MeshError."""
     certificate, key = folder / settings.certificate, folder / settings.key
     context = load_context(certificate, key)
-    hub = Hub(store)
-    config = uvicorn.Config(
+
+    def renew() -> None:
+        try:
+            load_certificate(context, certificate, key)
+            _LOG.info("the certificate was read again")
+        except MeshError as error:
+            _LOG.error("%s", error)
+
+    async with AsyncExitStack() as stack:
+        hub = Hub(store)
+        stack.push_async_callback(hub.close)
+        if metrics:
+            await stack.enter_async_context(_serve_metrics(hub, metrics))
+        listener = open_socket(read_host_port(listen))
+        server = _Server(_configuration(hub, context))
+        await stack.enter_async_context(server.serving(listener))
+        stack.callback(hub.stop)  # followers go, and then nobody is waited for
+        yield Serving(hub, HostPort(*listener.getsockname()[:2]), renew)
+
+
+def _configuration(hub: Hub, context: ssl.SSLContext) -> uvicorn.Config:
+    return uvicorn.Config(
         make_app(hub),
         lifespan="off",
         ws="none",
@@ -51,33 +97,31 @@ async def run(
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         backlog=_BACKLOG,
         timeout_graceful_shutdown=_LAST_WORDS,
         ssl_context_factory=lambda _config, _default: context,
     )
-    server = _Server(config, ready)
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        hub.stop()
-        server.should_exit = True
-
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(hub.close)
-        if metrics:
-            await stack.enter_async_context(_serve_metrics(hub, metrics))
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop)
-        loop.add_signal_handler(signal.SIGHUP, _renew, lambda: load_certificate(context, certificate, key))
-        await server.serve([open_socket(read_host_port(listen))])
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens, and leaves signals to us."""
+    """Leaves signals to us, and sleeps while nobody asks."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._listens = asyncio.Event()
+        self._stopped = asyncio.Event()
+
+    @asynccontextmanager
+    async def serving(self, listener: socket.socket) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.serve([listener]))
+        task.add_done_callback(lambda _: self._listens.set())
+        try:
+            await self._listens.wait()
+            yield
+        finally:
+            self._stopped.set()
+            await task
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -85,7 +129,10 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._ready()
+        self._listens.set()
+
+    async def main_loop(self) -> None:
+        await self._stopped.wait()
 
 
 def open_socket(where: HostPort) -> socket.socket:
@@ -126,12 +173,3 @@ async def _serve_metrics(hub: Hub, where: str) -> AsyncIterator[None]:
     )
     async with server:
         yield
-
-
-def _renew(load: Callable[[], None]) -> None:
-    """Use a certificate that was renewed. SIGHUP"""
-    try:
-        load()
-        _LOG.info("the certificate was read again")
-    except MeshError as error:
-        _LOG.error("%s", error)
