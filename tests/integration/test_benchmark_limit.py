@@ -4,6 +4,8 @@ left eth0 -------- veth, MTU 1500 -------- eth0 right
      wg0  ==== limit, or structure ======= wg0
 """
 
+import fcntl
+import os
 import re
 import shutil
 import signal
@@ -48,7 +50,17 @@ WRONG = (
 )
 
 
-pytestmark = pytest.mark.xdist_group("rulers")  # which take a while to build, so once
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """The rulers' programs by name; each is built by whichever worker wants it first."""
+
+    folder: Path
+
+    def __getitem__(self, name: str) -> Path:
+        program = self.folder / name
+        with (self.folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return program if program.exists() else build(program, SOURCES[name], *STRICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +73,16 @@ class Ends:
 
 
 @pytest.fixture(scope="session")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The rulers' programs by name."""
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Programs:
     if shutil.which("cc") is None:
         pytest.skip("this host lacks cc")
-    folder = tmp_path_factory.mktemp("rulers")
-    return {name: build(folder / name, sources, *STRICT) for name, sources in SOURCES.items()}
+    own = tmp_path_factory.mktemp("rulers")
+    # A worker's folders are below that of the whole run.
+    return Programs(own.parents[1] if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.fixture(params=RULERS)
-def ends(lab: Lab, programs: dict[str, Path], request: pytest.FixtureRequest) -> Ends:
+def ends(lab: Lab, programs: Programs, request: pytest.FixtureRequest) -> Ends:
     """Each kind of ruler in turn."""
     name, *cipher = RULERS[request.param]
     left, right = lab.host("left"), lab.host("right")
@@ -113,7 +125,7 @@ def test_a_ruler_ends_when_it_is_told_to_and_its_interface_with_it(ends: Ends) -
 
 
 @pytest.mark.parametrize("ruler", RULERS)
-def test_wrong_arguments_are_refused_with_the_reason(lab: Lab, programs: dict[str, Path], ruler: str) -> None:
+def test_wrong_arguments_are_refused_with_the_reason(lab: Lab, programs: Programs, ruler: str) -> None:
     name, *cipher = RULERS[ruler]
     host = lab.host("host")
 
@@ -129,7 +141,7 @@ def test_wrong_arguments_are_refused_with_the_reason(lab: Lab, programs: dict[st
         assert (done.status, done.output[:7]) == (2, "usage: ")
 
 
-def test_a_cipher_that_does_not_exist_is_refused(lab: Lab, programs: dict[str, Path]) -> None:
+def test_a_cipher_that_does_not_exist_is_refused(lab: Lab, programs: Programs) -> None:
     done = lab.host("host").attempt(
         str(programs["structure"]), "wg0", "51820", "192.0.2.2", "51820", "none", timeout=10
     )
@@ -138,7 +150,7 @@ def test_a_cipher_that_does_not_exist_is_refused(lab: Lab, programs: dict[str, P
     assert "none is no cipher; want null or aead" in done.output
 
 
-def test_a_port_that_is_taken_is_said(ends: Ends, programs: dict[str, Path]) -> None:
+def test_a_port_that_is_taken_is_said(ends: Ends, programs: Programs) -> None:
     done = ends.left.attempt(str(programs["limit"]), "wg1", "51820", "192.0.2.2", "51820", timeout=10)
 
     assert done.status == 1
@@ -150,13 +162,13 @@ def test_another_compiler_has_no_warnings_either(name: str, tmp_path: Path) -> N
     if shutil.which("clang") is None:
         pytest.skip("this host lacks clang")
 
-    build(tmp_path / name, SOURCES[name], *STRICT, compiler="clang")
+    build(tmp_path / name, SOURCES[name], *STRICT, "-fsyntax-only", compiler="clang")
 
 
 # -- No daemon can be switched to it ---------------------------------------------------------------
 
 
-def test_the_library_that_daemons_load_has_no_null_cipher(programs: dict[str, Path]) -> None:
+def test_the_library_that_daemons_load_has_no_null_cipher(programs: Programs) -> None:
     extension = pytest.importorskip("wgpy._fastpath")
 
     assert has_null_cipher(programs["structure"].read_bytes())

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 ADDRESSES = {"here": "192.0.2.1", "there": "192.0.2.2"}
 OWN_RUN = 'mount -t tmpfs tmpfs /run && exec "$@"'
 LISTEN = "import signal, socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', {})); signal.pause()"
-GOING_ON = ("--implementations", "wireguard-go", "--rows", "tcp1", "--seconds", "30", "--rounds", "2")
+GOING_ON = ("--implementations", "wireguard-go", "--rows", "tcp1", "--seconds", "5", "--rounds", "2")
 
 
 @dataclass(slots=True)
@@ -84,7 +84,6 @@ def two(lab: Lab, tmp_path: Path) -> Iterator[Two]:
         popen.communicate()
 
 
-@pytest.mark.slow
 def test_two_hosts_are_measured_and_left_as_they_were(two: Two, program: str) -> None:
     given = ("--impl", f"wgpyd={program} -f", "--impl", "elsewhere=no-such-program")
     rows = ("--rows", "ping,tcp1,memory,routed,hub")

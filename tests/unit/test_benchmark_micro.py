@@ -69,7 +69,6 @@ def micro(*options: str | Path, path: str = os.environ["PATH"]) -> subprocess.Co
     )  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)  # two compilers' work, and an emulator's
 @needs("cc")
 @pytest.mark.parametrize("names", [
