@@ -1,0 +1,1 @@
+"""What a change costs a mesh, by the number of its nodes."""

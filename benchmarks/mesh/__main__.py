@@ -1,0 +1,66 @@
+"""The command line: `python -m benchmarks.mesh`."""
+
+import argparse
+import asyncio
+from collections.abc import Iterable
+from statistics import median
+
+from benchmarks.mesh.change import Cost, costs
+from benchmarks.mesh.followers import Followed, follow
+from benchmarks.mesh.network import found
+
+_KINDS = {False: "no rule: everybody meets everybody", True: "rules: everybody meets a group of ten"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.mesh", description=__doc__)
+    parser.add_argument(
+        "--nodes", type=int, nargs="*", default=[100, 300, 1000], help="simulated, each in turn"
+    )
+    parser.add_argument("--followers", type=int, default=0, help="real ones of one real coordinator")
+    parser.add_argument("--changes", type=int, default=9, help="that all followers are told of")
+    arguments = parser.parse_args()
+    for grouped, kind in _KINDS.items() if arguments.nodes else ():
+        print(f"\n**{kind}**\n")
+        _print_costs(cost for nodes in arguments.nodes for cost in costs(found(nodes, grouped=grouped)))
+    if arguments.followers:
+        _print_followed(asyncio.run(follow(arguments.followers, arguments.changes)))
+
+
+def _print_costs(found: Iterable[Cost]) -> None:
+    print("| change | nodes | concerned | to one | to all | coordinator | a node | full state to all |")
+    print("|---|---|---|---|---|---|---|---|")
+    for cost in found:
+        cells = (
+            cost.change,
+            f"{cost.nodes:,}",
+            f"{cost.concerned:,}",
+            f"{cost.sent // (cost.concerned or 1):,} B",
+            f"{cost.sent / 1e6:.3f} MB",
+            f"{cost.coordinator * 1e3:.1f} ms",
+            f"{cost.node * 1e3:.2f} ms",
+            f"{cost.full / 1e6:,.0f} MB",
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _print_followed(found: Followed) -> None:
+    done = found.deliveries
+    rows = {
+        "followers": f"{found.followers:,}",
+        "all join, one after another": f"{found.joined:.1f} s",
+        "memory (PSS) without followers": f"{found.idle / 2**20:.0f} MiB",
+        "memory (PSS) with all": f"{found.busy / 2**20:.0f} MiB",
+        "a change is stored, median": f"{median(one.stored for one in done) * 1e3:.0f} ms",
+        "a follower has it, median": f"{median(one.median for one in done) * 1e3:.0f} ms",
+        "the last one has it, median": f"{median(one.last for one in done) * 1e3:.0f} ms",
+        "the last one has it, most": f"{max(one.last for one in done) * 1e3:.0f} ms",
+        "CPU of the coordinator a change": f"{median(one.cpu for one in done) * 1e3:.0f} ms",
+    }
+    print("\n| one coordinator | |\n|---|---|")
+    for what, value in rows.items():
+        print(f"| {what} | {value} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""One change at a time: what it costs the coordinator, and each node that it concerns.
+
+All of it happens in one process with what coordinator and nodes run in earnest, save sockets and disks.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.mesh.network import Model
+from benchmarks.mesh.node import Node
+from wgmesh.book import Book, Entry
+from wgmesh.draft import Draft, place_of
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import decode
+from wgpy.mesh.signing import Signed, VerifyKey
+from wgpy.mesh.topology import derive
+from wgpy.mesh.wire import deltas, encode_line, write_signed
+
+CHANGES: Final[dict[str, Callable[[Model], Signed]]] = {
+    "a node joins": Model.join,
+    "a node moves": lambda model: model.move(0),
+    "a rule": lambda model: model.rule("tag:office-0", "tag:office-0"),
+    "a node is removed": lambda model: model.remove(1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one change.
+
+    concerned: nodes that were told; sent: bytes, to all of them; coordinator, node: seconds of CPU, that of a
+    node that is concerned; full: bytes, if everybody were sent everything instead.
+    """
+
+    change: str
+    nodes: int
+    concerned: int
+    sent: int
+    coordinator: float
+    node: float
+    full: int
+
+
+def open_book(model: Model) -> Book:
+    """Return what a coordinator knows that has just started."""
+    ledger, entries = Ledger(model.key.verify_key()), {}
+    for revision, signed in enumerate(model.records, 1):
+        ledger.add(signed)
+        record = decode(signed.body)
+        entries[place_of(record, signed)] = Entry(signed, record, revision)
+    return Book(ledger, derive(ledger, model.now), entries, revision=len(model.records))
+
+
+def costs(model: Model) -> Iterator[Cost]:
+    """Make every change in turn, each of a network that knows of those before."""
+    book = open_book(model)
+    for change, make in CHANGES.items():
+        identities = [identity.verify_key() for identity in model.identities]
+        listener = identities[2]  # in the first group, where everything happens
+        known = [entry.signed for entry in book.news(listener, 0)]
+        node = Node(model.key.verify_key(), listener, model.now, known)
+        signed = make(model)
+        begin = time.process_time()
+        before, book = book, _accept(book, signed, model.now)
+        lines = {identity: _lines(book, identity, before.revision) for identity in identities}
+        spent = time.process_time() - begin
+        told = {identity: data for identity, data in lines.items() if data}
+        yield Cost(
+            change, len(identities), len(told), sum(map(len, told.values())), spent,
+            sum(map(node.time_to_hear, told.get(listener, b"").splitlines())),
+            len(_everything(book)) * len(identities),
+        )  # fmt: skip
+
+
+def _accept(book: Book, signed: Signed, now: int) -> Book:
+    draft = Draft(book, now)
+    outcome = draft.submit(signed)
+    if outcome.verdict != "new":
+        raise ValueError(f"the record is {outcome.verdict}: {outcome.reason}")
+    return draft.finished(book.revision + 1)
+
+
+def _lines(book: Book, identity: VerifyKey, since: int) -> bytes:
+    news = [entry.signed for entry in book.news(identity, since)]
+    return b"".join(map(encode_line, deltas(since, book.revision, news))) if news else b""
+
+
+def _everything(book: Book) -> bytes:
+    return json.dumps([write_signed(entry.signed) for entry in book.entries.values()]).encode()

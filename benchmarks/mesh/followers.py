@@ -1,0 +1,182 @@
+"""One coordinator as it is run, and many nodes that follow it by TLS on this host."""
+
+import asyncio
+import json
+import os
+import socket
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.mesh.clients import Clients
+from benchmarks.mesh.network import Model, found
+from wgpy.mesh import codec
+from wgpy.mesh.signing import Signed
+from wgpy.mesh.wire import Delta
+from wgpy.node.coordinator import Address, Coordinator
+
+_PROCESSES = 2  # of clients
+_WGMESH = (sys.executable, "-m", "wgmesh.main")
+_AT_ONCE = 20  # records that are handed in
+_PATIENCE = 300.0  # seconds, for anything
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Of one change to all: seconds from when it was handed in; cpu: seconds of the coordinator."""
+
+    stored: float
+    median: float
+    last: float
+    cpu: float
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """joined: seconds in which all joined; idle, busy: PSS in bytes, without followers and with all."""
+
+    followers: int
+    joined: float
+    idle: int
+    busy: int
+    deliveries: tuple[Delivery, ...]
+
+
+async def follow(nodes: int, changes: int) -> Followed:
+    """Let that many nodes follow a coordinator, and change something several times."""
+    model = found(nodes, grouped=False)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="wgmesh-")))
+        process, address = await stack.enter_async_context(_coordinator(folder, model))
+        begin = time.monotonic()
+        await _submit(address, model, model.records)
+        joined, idle = time.monotonic() - begin, _pss(process.pid)
+        since = await _revision(address, model)
+        crowds = [
+            await stack.enter_async_context(_crowd(clients)) for clients in _divided(address, model, since)
+        ]
+        for crowd in crowds:
+            await _hear(crowd)
+        deliveries = [
+            await _deliver(process.pid, address, model, model.move(number), crowds)
+            for number in range(changes)
+        ]
+        return Followed(nodes, joined, idle, _pss(process.pid), tuple(deliveries))
+
+
+# -- The coordinator -------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def _coordinator(folder: Path, model: Model) -> AsyncIterator[tuple[Process, Address]]:
+    where, home = f"127.0.0.1:{_free_port()}", str(folder / "prod")
+    create = ("create", home, str(model.key.verify_key()), "--public", where, "--listen", where)
+    made = await asyncio.create_subprocess_exec(*_WGMESH, *create, stdout=PIPE)
+    said = json.loads((await made.communicate())[0])
+    process = await asyncio.create_subprocess_exec(*_WGMESH, "serve", home, stderr=PIPE)
+    try:
+        assert process.stderr is not None
+        while b"serving" not in (line := await process.stderr.readline()):
+            if not line:
+                raise RuntimeError("the coordinator does not start")
+        logging = asyncio.create_task(_drain(process.stderr))
+        yield process, Address(said["url"], bytes.fromhex(said["key_hash"]))
+        logging.cancel()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _drain(reader: asyncio.StreamReader) -> None:
+    while await reader.readline():
+        pass
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return int(one.getsockname()[1])
+
+
+async def _submit(address: Address, model: Model, records: Sequence[Signed]) -> None:
+    async with Coordinator(address, model.key.verify_key()) as coordinator:
+        for start in range(0, len(records), _AT_ONCE):
+            for outcome in await coordinator.submit(records[start : start + _AT_ONCE]):
+                if outcome.verdict != "new":
+                    raise RuntimeError(f"the coordinator says {outcome.verdict}: {outcome.reason}")
+
+
+async def _revision(address: Address, model: Model) -> int:
+    """Return how far the coordinator knows."""
+    async with Coordinator(address, model.key.verify_key(), model.identities[0]) as coordinator:
+        async for said in coordinator.follow(0):
+            if isinstance(said, Delta) and said.revision:
+                return said.revision
+    raise RuntimeError("the coordinator ended the connection")
+
+
+# -- Who follows -----------------------------------------------------------------------------------
+
+
+def _divided(address: Address, model: Model, since: int) -> list[Clients]:
+    network = model.key.verify_key()
+    parts = [tuple(model.identities[number::_PROCESSES]) for number in range(_PROCESSES)]
+    return [Clients(address.url, address.key_hash, network, part, since) for part in parts]
+
+
+@asynccontextmanager
+async def _crowd(clients: Clients) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.mesh.clients", stdin=PIPE, stdout=PIPE, limit=1 << 24
+    )
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(codec.write(clients)).encode())
+    process.stdin.close()
+    try:
+        yield process
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def _hear(crowd: Process) -> dict[str, Any]:
+    """Return the next line of clients."""
+    assert crowd.stdout is not None
+    async with asyncio.timeout(_PATIENCE):
+        line = await crowd.stdout.readline()
+    if not line:
+        raise RuntimeError("clients ended")
+    return dict(json.loads(line))
+
+
+async def _deliver(
+    pid: int, address: Address, model: Model, signed: Signed, crowds: Sequence[Process]
+) -> Delivery:
+    """Hand in a change and wait until everybody was told of it."""
+    cpu, begin = _cpu(pid), time.monotonic()
+    await _submit(address, model, [signed])
+    stored = time.monotonic() - begin
+    reports = [await _hear(crowd) for crowd in crowds]
+    delays = [at - begin for report in reports for at in report["told"]]
+    return Delivery(stored, median(delays), max(delays), _cpu(pid) - cpu)
+
+
+# -- What it takes ---------------------------------------------------------------------------------
+
+
+def _pss(pid: int) -> int:
+    """Return the memory that is a process's own, and its share of what it shares, in bytes. proc(5)"""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+
+
+def _cpu(pid: int) -> float:
+    """Return seconds of CPU. proc(5)"""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
