@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from ipaddress import IPv6Network, ip_network
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +156,29 @@ def test_a_node_that_knows_nothing_waits_and_says_so(lab: Lab, program: str) -> 
         1,
         "wgpyd: ended before anybody told this node what prod is",
     )
+
+
+def test_a_node_that_gets_another_address_tells_everybody_before_it_speaks_to_them(
+    lab: Lab, program: str
+) -> None:
+    """Topology: as above, with a coordinator on n1."""
+    one, two = lab.host("n1"), lab.host("n2")
+    connect(one, "eth0", two, "eth0")
+    for number, host in enumerate((one, two), 1):
+        add_addresses(host, "eth0", f"10.10.0.{number}/24")
+    wgpy = str(Path(program).with_name("wgpy"))
+    said = one.run(wgpy, "mesh", "init", "prod", "--public", "10.10.0.1")
+    two.run(wgpy, "mesh", "join", next(word for word in said.split() if word.startswith("wgpy1_")))
+    eventually(lambda: "10.10.0.2:" in endpoints(one), "the first knows the second")
+
+    two.run("ip", "address", "delete", "10.10.0.2/24", "dev", "eth0")
+    add_addresses(two, "eth0", "10.10.0.22/24")
+
+    eventually(lambda: "10.10.0.22:" in endpoints(one), "the first knows where the second is now", within=10)
+
+
+def endpoints(host: Host) -> str:
+    return host.run("wg", "show", "mesh0", "endpoints")
 
 
 @pytest.mark.parametrize(
