@@ -53,6 +53,7 @@ class Following:
         self._owed: Standing | None = None  # what the coordinator knows, if that is not what we know
         self._giving: set[asyncio.Task[None]] = set()
         self._greeted = False
+        self._is_introduced = False  # by the last attempt
         self._is_over = False
         self.connected = False
         self.trouble = "not yet connected"
@@ -112,8 +113,8 @@ class Following:
     # -- A connection ----------------------------------------------------------------------------
 
     async def _attempt_once(self) -> bool:
-        """Follow until the connection ends; whether it was one."""
-        self._greeted = False
+        """Follow until the connection ends; whether the next attempt is more likely to succeed than this."""
+        self._greeted, before, self._is_introduced = False, self._is_introduced, False
         try:
             async with asyncio.timeout(_PATIENCE) as self._attempt:
                 await self._follow()
@@ -128,7 +129,7 @@ class Following:
             self.connected = False
             self._withheld.disconnected(time.monotonic())
         _LOG.info("the coordinator is away: %s", self.trouble)
-        return self._greeted
+        return self._greeted or (self._is_introduced and not before)
 
     async def _follow(self) -> None:
         """Raises CoordinatorError."""
@@ -175,6 +176,7 @@ class Following:
     def _introduce(self) -> None:
         """It does not know us: it may have lost who we are, and only records can tell it."""
         if own := self._own.signed():
+            self._is_introduced = True
             self.give([*self._knowledge.ledger.for_everybody(), own])
 
     async def _give(self, records: Sequence[Signed]) -> None:
