@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, Result, add_addresses, connect, eventually
 
 PODS = "10.42.0.0/16"
 SERVICE = "10.43.0.10"
@@ -35,10 +35,13 @@ class Pod:
     host: Host
     address: str
 
-    def reaches(self, address: str, size: int) -> bool:
-        """Say whether a ping that nobody may fragment is answered. size: of the packet, bytes."""
-        once = ("-n", "-c", "1", "-W", "3", "-M", "do", "-s", str(size - _IP_AND_ICMP))
-        return self.host.attempt("ping", *once, address).status == 0
+    def ping(self, other: "Pod", size: int, within: int = 3) -> Result:
+        """Ping another by a packet of so many bytes, which nobody may fragment. within: seconds."""
+        once = ("-n", "-c", "1", "-W", str(within), "-M", "do", "-s", str(size - _IP_AND_ICMP))
+        return self.host.attempt("ping", *once, other.address)
+
+    def reaches(self, other: "Pod", size: int, within: int = 3) -> bool:
+        return self.ping(other, size, within).status == 0
 
 
 @dataclass(slots=True)
@@ -147,7 +150,7 @@ class Cluster:
                 run("ip", "route", "add", other.range, "via", end, "dev", "flannel.1", "onlink")
 
 
-def throughput(sender: Pod, receiver: Pod, seconds: int = 2) -> float:
+def throughput(sender: Pod, receiver: Pod, seconds: int = 1) -> float:
     """Return Mbit/s of one TCP connection."""
     receiver.host.start("iperf3", "-s", "-1", "-p", "5201")
     eventually(lambda: _listens(receiver, "5201"), "iperf3 listens")
@@ -155,9 +158,9 @@ def throughput(sender: Pod, receiver: Pod, seconds: int = 2) -> float:
     return float(json.loads(report)["end"]["sum_received"]["bits_per_second"]) / 1e6
 
 
-def ask_service(pod: Pod, count: int) -> set[str]:
+def ask_service(host: Host, count: int) -> set[str]:
     """Connect to the service until so many pods have answered; their names."""
-    return set(pod.host.run(*_WEBPODS, "ask", SERVICE, PORT, str(count), timeout=60).split())
+    return set(host.run(*_WEBPODS, "ask", SERVICE, PORT, str(count), timeout=60).split())
 
 
 def _mtu(workers: Sequence[Worker]) -> int:
