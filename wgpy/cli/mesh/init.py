@@ -84,6 +84,7 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
     undo.callback(quietly, lambda: daemons.stop_node(host, network, arguments.interface))
     join.become_node(host, replace(first, url=near.url), _with_endpoint(arguments))
     daemons.start_node(host, network)
+    join.settle(network)
     second, made = asyncio.run(_invite(path, near))
 
     public = _answers(address, key)

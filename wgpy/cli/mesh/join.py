@@ -2,6 +2,7 @@
 
 import asyncio
 from argparse import Namespace
+from contextlib import suppress
 
 from wgpy.cli.changes import need_root, warn
 from wgpy.cli.errors import CommandError
@@ -10,7 +11,7 @@ from wgpy.cli.mesh import daemons, membership
 from wgpy.cli.mesh.secret import read_invitation
 from wgpy.cli.mesh.text import count, listed, tell
 from wgpy.mesh.invitation import Invitation
-from wgpy.node.coordinator import Unreachable
+from wgpy.node.coordinator import CoordinatorError, Unreachable
 
 
 def join(arguments: Namespace) -> None:
@@ -20,6 +21,7 @@ def join(arguments: Namespace) -> None:
     host = Host(verbose=arguments.verbose)
     network = become_node(host, invitation, arguments)
     start(host, network)
+    settle(network)
     say(network, arguments)
 
 
@@ -50,6 +52,12 @@ def start(host: Host, network: str) -> None:
         raise CommandError(
             f"this host is in {network}, but {error}; when that is mended, give the same command again"
         ) from None
+
+
+def settle(network: str) -> None:
+    """Return when the others may know where this node is."""
+    with suppress(CoordinatorError):  # then the agent says so
+        asyncio.run(membership.wait_until_known(network))
 
 
 def say(network: str, arguments: Namespace) -> None:

@@ -4,6 +4,7 @@ Law: who this host is stands on disk before anybody hears of it, so what was int
 It is a member once all that it was told is on disk, too.
 """
 
+import asyncio
 import re
 import socket
 import time
@@ -29,6 +30,8 @@ from wgpy.node.coordinator import Coordinator, Denied, Welcome
 from wgpy.node.files import Journal, NodeFile, StateError
 
 _TRIES: Final = 5
+_PATIENCE: Final = 3.0  # seconds
+_PAUSE: Final = 0.1
 _JOURNAL: Final = "records.jsonl"
 _NAME_LENGTH: Final = 60  # leaves room for a number
 
@@ -75,6 +78,18 @@ async def become(invitation: Invitation, arguments: Namespace) -> str:
         raise Denied(reason)
     await _learn(network)
     return network
+
+
+async def wait_until_known(network: str) -> None:
+    """Wait until others may know where this host is; or not much longer, as it may have no such place."""
+    node = NodeFile.load(place.folder(network))
+    end = time.monotonic() + _PATIENCE
+    async with Coordinator(node.coordinator, node.network, node.identity) as coordinator:
+        while time.monotonic() < end:
+            nodes = read_ledger(node.network, await coordinator.records()).nodes()
+            if any(known.signer == node.identity.verify_key() and known.endpoints for known in nodes):
+                return
+            await asyncio.sleep(_PAUSE)
 
 
 async def _apply(invitation: Invitation, arguments: Namespace) -> tuple[str, str]:
