@@ -6,6 +6,7 @@ meet whom has changed since: then it is told of all whom it may meet.
 """
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Node, Record, Token, Unknown
@@ -87,15 +88,13 @@ class Book:
         other = self.topology.member(entry.record.signer)
         if me is None or other is None:
             return False
-        return self.topology.allows(me, other) or self.topology.allows(other, me)
+        return self.topology.meet(me, other)
 
     def _all_visible(self, identity: VerifyKey, since: int) -> list[Entry]:
-        met = {peer.identity for peer in self.topology.peers(identity)} | {identity}
-        return [
-            entry
-            for entry in self.entries.values()
-            if (entry.record.signer in met if isinstance(entry.record, Node) else entry.revision > since)
-        ]
+        met = (identity, *(peer.identity for peer in self.topology.peers(identity)))
+        nodes = [entry for one in met if (entry := self.node(one)) is not None]
+        others = [entry for entry in self._newer(since) if not isinstance(entry.record, Node)]
+        return sorted([*others, *nodes], key=attrgetter("revision"))
 
 
 def trouble_of(token: Token, users: int, now: int) -> str:

@@ -1,7 +1,7 @@
 """What handing in records would make of a book. Pure; nothing counts before it is stored.
 
 Law: a record that is refused leaves no trace. A coordinator refuses more than nodes do: what would shut its
-speaker out, what takes the name of another, and one identity more than a token has uses.
+speaker out, what takes anything from another, and one identity more than a token has uses.
 """
 
 from dataclasses import dataclass, replace
@@ -128,7 +128,10 @@ class Draft:
 
     @staticmethod
     def _check_others(node: Node, before: Topology, after: Topology) -> None:
-        """Nobody is to lose a name or an address, not even to whom it would belong. Raises Refused."""
+        """Nobody is to lose a name, an address or a route, not even to whom it would belong. Raises Refused.
+
+        Who was first is said by dates, and by a token that others hold, too, anybody can date itself back.
+        """
         for other in before.members:
             now = after.member(other.identity)
             if other.identity == node.signer or now is other:
@@ -137,6 +140,8 @@ class Draft:
                 raise Refused(f"its address or key is that of {other.name or other.identity}")
             if now.name != other.name and other.name:
                 raise Refused(f"the name {node.name} is another node's")
+            if not set(other.routes) <= set(now.routes):
+                raise Refused(f"a route of it is that of {other.name or other.identity}")
 
     def _use_token(self, node: Node) -> None:
         """Raises Refused."""

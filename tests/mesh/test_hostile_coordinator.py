@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests.mesh.hostile import ATTEMPTS, FALSE_NETWORK, FALSE_TOKEN, MALLORY, Attempt, Mallory, known, tell
 from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes, sign
 from tests.mesh.test_topology import histories
+from wgmesh.book import Book
+from wgmesh.draft import Draft
 from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import MAX_RECORDS, MAX_STRANGERS, Ledger, RecordRefused, RefusalReason, Verdict
 from wgpy.mesh.records import Departure, Network, Record, Token, Unknown, encode
@@ -233,6 +235,55 @@ def test_a_decree_that_claims_the_future_is_not_believed_without_the_key(honest:
 
     assert ledger.time() == NOW
     assert EVE.verify_key() not in derive(ledger, 0).excluded
+
+
+# -- Who holds a token, at an honest coordinator ---------------------------------------------------
+
+
+def book_of(honest: Administrator) -> Book:
+    draft = Draft(Book(Ledger(honest.key.verify_key())), NOW)
+    for signed in honest.records:
+        assert draft.submit(signed).verdict == "new"
+    return draft.finished(1)
+
+
+@settings(deadline=None)
+@given(
+    admitted=st.integers(0, NOW + DAY), name=st.sampled_from(["n10", "n11", "eve"]),
+    address=st.sampled_from([9, 11, 66]), key=st.sampled_from([10, 11, 666]),
+    speaker=st.sampled_from([ANN, EVE]),
+    routes=st.lists(st.sampled_from(["10.42.3.0/24", "10.42.3.128/25", "10.42.0.0/16", "10.42.7.0/24"])),
+)  # fmt: skip
+def test_whoever_is_admitted_by_whatever_token_takes_nothing_from_anybody(
+    admitted: int, name: str, address: int, key: int, speaker: SigningKey, routes: list[str]
+) -> None:
+    """By antedating itself, or by changing what it says of itself, though it was there first."""
+    honest = a_network()
+    draft = Draft(before := book_of(honest), NOW)
+
+    draft.submit(honest.join(
+        speaker, TOKEN, sequence=9, admitted=admitted, name=name, address=IPv4Address("100.80.0.0") + address,
+        key=PublicKey(key.to_bytes(32, "little")), routes=prefixes(*routes),
+    ))  # fmt: skip
+
+    after = draft.finished(2).topology
+    others = [one for one in before.topology.members if one.identity != speaker.verify_key()]
+    assert [after.member(one.identity) for one in others] == others
+
+
+def test_a_token_that_has_expired_admits_nobody_by_an_earlier_date(honest: Administrator) -> None:
+    draft = Draft(book_of(honest), NOW + 2 * DAY)
+
+    outcome = draft.submit(honest.join(EVE, TOKEN, admitted=NOW))
+
+    assert (outcome.verdict, outcome.reason) == ("refused", "the token has expired")
+
+
+def test_strangers_leave_nothing_with_a_coordinator(honest: Administrator) -> None:
+    draft = Draft(book_of(honest), NOW)
+    said = [honest.depart(MALLORY), of_a_later_version(honest, MALLORY), honest.join(MALLORY, FALSE_TOKEN)]
+
+    assert [draft.submit(signed).verdict for signed in said] == ["refused"] * 3
 
 
 # -- Floods ----------------------------------------------------------------------------------------
