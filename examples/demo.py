@@ -72,9 +72,7 @@ def enter_namespaces() -> None:
 
 def demonstrate() -> None:
     begin = time.monotonic()
-    say(
-        "Five hosts in five places. Two are behind routers that translate addresses (NAT) and let one port in"
-    )
+    say("Five hosts in five places, two behind routers that translate addresses (NAT) and let one port in")
     hosts = build()
     for place in PLACES:
         behind = f", behind NAT as {place.inside}" if place.inside else ""
@@ -104,7 +102,7 @@ def demonstrate() -> None:
     say("What a node knows")
     told(hosts[SENDER], "wgpy", "mesh", "status")
 
-    say("All of it")
+    say(f"All of it. The round trips are from before {REMOVED} was removed")
     first = {name: address for name, (address, _) in addresses.items()}
     print(f"\n{draw(PLACES, first, round_trips, (SENDER, RECEIVER, rate), REMOVED)}")
     say(f"Done in {time.monotonic() - begin:.0f} s, and nothing is left of it")

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 _LABEL = 14  # columns, on the left
 _CELL = 17  # columns, for each place
 _BOX = 13
-_ADDRESS_WIDTH = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +95,16 @@ def _mesh(gone: Sequence[bool]) -> str:
 
 
 def _matrix(places: Sequence[Place], round_trips: Mapping[tuple[str, str], float]) -> list[str]:
-    rows = []
+    rows = [_row("round trip, ms", [f"to {place.name}" for place in places])]
     for source in places:
         times = [round_trips.get((source.name, target.name)) for target in places]
         rows.append(_row(f"  from {source.name}", ["·" if time is None else f"{time:.2f}" for time in times]))
-    return ["round trip, ms", *rows]
+    return rows
 
 
 def _stream(names: Sequence[str], stream: tuple[str, str, float]) -> str:
-    """Draw an arrow from one place to another, with the rate on it."""
+    """Draw an arrow from one place to another on its right, with the rate on it."""
     source, target, rate = stream
     start, end = _middle(names.index(source)), _middle(names.index(target))
     text = f" {rate:.0f} Mbit/s "
-    return "one TCP stream".ljust(start) + "├" + text.center(end - start - 1, "─") + "▶"
+    return "one TCP stream, through both routers".ljust(start) + "├" + text.center(end - start - 1, "─") + "▶"
