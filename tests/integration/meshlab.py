@@ -10,9 +10,9 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
@@ -133,11 +133,20 @@ class Node:
         _kill(self.agents())
         eventually(lambda: not self.agents(), f"the agent of {self.name} is gone")
 
-    def start(self) -> None:
-        """Start it as the system does at boot, and return when it is ready."""
-        log = self.host.logs / f"{self.name}-agent.log"
-        daemon = f"exec {program('wgpyd')} --mesh {NETWORK} >>{log} 2>&1"
-        self.host.run("env", "LOG_LEVEL=debug", "sh", "-c", daemon)
+    def serve(self) -> HostProcess:
+        """Start it as the system does at boot, and do not wait until it is ready."""
+        return self.host.start("env", "LOG_LEVEL=debug", program("wgpyd"), "-f", "--mesh", NETWORK)
+
+    def start(self) -> HostProcess:
+        """Start it, and return when it is ready."""
+        return _started(self.serve(), self.is_ready)
+
+    def is_ready(self) -> bool:
+        try:
+            self.status()
+        except (OSError, HTTPException):
+            return False
+        return True
 
     def switch_off(self) -> None:
         """Lose all but the disk."""
@@ -164,16 +173,14 @@ class Coordinator:
         _kill(self.processes())
         eventually(lambda: not self.processes(), "the coordinator is gone")
 
-    def start(self) -> HostProcess:
-        """Start it as the system does at boot, and return when it listens."""
-        process = self.host.start(program("wgmesh"), "serve", NETWORK)
-        eventually(lambda: self.listens() or not process.is_running(), "the coordinator listens", within=15)
-        if not process.is_running():
-            raise CommandFailed(f"the coordinator ended at once: {process.wait()}")
-        return process
+    def serve(self) -> HostProcess:
+        """Start it as the system does at boot, and do not wait until it is ready."""
+        return self.host.start(program("wgmesh"), "serve", NETWORK)
 
-    def listens(self) -> bool:
-        return bool(self.host.run("ss", "-Hltn", f"sport = :{PORT}"))
+    def start(self) -> HostProcess:
+        """Start it, and return when it is ready."""
+        process = self.serve()
+        return _started(process, lambda: "serving" in process.log.read_text())
 
     def run(self, command: str, *arguments: str) -> str:
         """Run `wgmesh COMMAND lab …`, which must succeed."""
@@ -338,6 +345,13 @@ def _is(pid: int, *words: str) -> bool:
     except OSError:  # gone in the meantime
         return False
     return any(Path(word).name == words[0] for word in command) and words[1] in command
+
+
+def _started(process: HostProcess, is_ready: Callable[[], bool]) -> HostProcess:
+    eventually(lambda: is_ready() or not process.is_running(), "a daemon is ready", within=30)
+    if not process.is_running():
+        raise CommandFailed(f"a daemon ended at once: {process.wait()}")
+    return process
 
 
 def _kill(pids: Sequence[int]) -> None:

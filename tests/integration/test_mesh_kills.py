@@ -1,0 +1,163 @@
+"""kill -9 at random moments of changes: what was acknowledged is there, nothing is damaged, all agree.
+
+The administrator makes decrees and two nodes rename themselves, all without a pause, while one process after
+another is killed as it stands, and started again as a service manager would. WGPY_KILLS says how many times,
+WGPY_SEED repeats a run's choices. Topology: meshlab.World, of which three hosts are used.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.integration.hosts import HostProcess, Lab, eventually
+from tests.integration.meshlab import NETWORK, Coordinator, Node, World
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import Rule
+from wgpy.node.files import Journal, NodeFile
+
+_CHANGES = (sys.executable, str(Path(__file__).with_name("meshchanges.py")))
+_KILLS = int(os.environ.get("WGPY_KILLS", "30"))
+_SEED = int(os.environ.get("WGPY_SEED", "0")) or random.randrange(1, 1 << 32)
+_PATIENCE = 30  # seconds, until everybody has found the coordinator again
+_LONGEST_WAIT = 0.4  # seconds of changes between a start and the next kill
+
+
+@dataclass(slots=True)
+class Changes:
+    """A process that makes changes, one after another."""
+
+    process: HostProcess
+
+    @property
+    def acknowledged(self) -> list[int]:
+        """Their numbers. The last line may be on its way."""
+        return [int(line) for line in self._said.split("\n")[:-1] if line.isdecimal()]
+
+    def stop(self) -> list[int]:
+        self.process.kill()
+        self.process.wait()
+        return self.acknowledged
+
+    @property
+    def _said(self) -> str:
+        return self.process.log.read_text()
+
+
+@dataclass(slots=True)
+class Service:
+    """A daemon under a manager that starts it anew whenever it has ended."""
+
+    daemon: Coordinator | Node
+    process: HostProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.daemon.kill()  # which a command started
+        self.process = self.daemon.serve()
+
+    @property
+    def name(self) -> str:
+        return self.daemon.name if isinstance(self.daemon, Node) else "coordinator"
+
+    def kill(self) -> None:
+        self.process.kill(signal.SIGKILL)
+        self.process.wait()
+
+    def manage(self) -> None:
+        if not self.process.is_running():
+            self.process = self.daemon.serve()
+
+
+@dataclass(slots=True)
+class Trial:
+    """Three hosts with all that runs and changes on them."""
+
+    world: World
+    choice: random.Random
+    nodes: list[Node] = field(init=False)
+    services: list[Service] = field(init=False)
+    decrees: Changes = field(init=False)
+    renames: dict[str, Changes] = field(init=False)
+
+    def __post_init__(self) -> None:
+        world = self.world
+        world.found()
+        self.nodes = [world.hub, world.node("beta"), world.node("desk")]
+        for node in self.nodes[1:]:
+            node.join(world.hub.token())
+        self.services = [Service(world.coordinator), *map(Service, self.nodes)]
+        self.decrees = Changes(world.hub.host.start(*_CHANGES, "decrees", NETWORK))
+        self.renames = {
+            node.name: Changes(node.host.start(*_CHANGES, "rename", NETWORK, node.name))
+            for node in self.nodes[1:]
+        }
+
+    def kill_one(self) -> str:
+        """Kill a daemon at some moment of changes, and have it started anew; which."""
+        before = len(self.decrees.acknowledged)
+        eventually(lambda: self.go_on() and len(self.decrees.acknowledged) > before, "changes", _PATIENCE)
+        time.sleep(self.choice.uniform(0, _LONGEST_WAIT))
+        victim = self.choice.choice(self.services)
+        victim.kill()
+        victim.manage()
+        return victim.name
+
+    def go_on(self) -> bool:
+        for service in self.services:
+            service.manage()
+        return True
+
+    def end(self) -> tuple[set[int], dict[str, int]]:
+        """Make no more changes; the decrees, and the last number of each node, that were acknowledged."""
+        names = {name: max(changes.stop()) for name, changes in self.renames.items()}
+        return set(self.decrees.stop()), names
+
+
+def test_no_kill_loses_what_was_acknowledged_or_damages_anything(lab: Lab) -> None:
+    print(f"WGPY_SEED={_SEED}")
+    trial = Trial(World.build(lab), random.Random(_SEED))
+    victims = [trial.kill_one() for _ in range(_KILLS)]
+    decrees, names = trial.end()
+    print(f"killed {', '.join(victims)}; {len(decrees)} decrees and {sum(names.values())} names")
+
+    eventually(lambda: trial.go_on() and agree(trial.nodes), "all nodes know the same", _PATIENCE)
+
+    known = trial.world.hub.host.run(*_CHANGES, "known", NETWORK)
+    assert decrees <= set(map(int, known.split())), f"seed {_SEED}: the coordinator lost decrees"
+    for node in trial.nodes:
+        assert decrees <= on_disk(node), f"seed {_SEED}: {node.name} lost decrees"
+        assert node.status().refused == 0
+        for name, number in called(node).items():
+            assert number >= names[name], f"seed {_SEED}: {node.name} forgot a name of {name}"
+        for other in trial.nodes:
+            if other is not node:
+                node.ping(other)
+
+
+def called(node: Node) -> dict[str, int]:
+    """Return the numbers in the names of the others, without that of the hub, which has none."""
+    names = [peer.name.split("-") for peer in node.status().peers if "-" in peer.name]
+    return {name: int(number) for name, number in names}
+
+
+def agree(nodes: list[Node]) -> bool:
+    if not all(node.is_ready() for node in nodes):
+        return False
+    found = [node.status() for node in nodes]
+    names = [{status.name, *(peer.name for peer in status.peers)} for status in found]
+    return (
+        all(status.connected for status in found)
+        and len({status.sequence for status in found}) == 1
+        and all(each == names[0] for each in names)
+        and len(names[0]) == len(nodes)
+    )
+
+
+def on_disk(node: Node) -> set[int]:
+    """Return the sequences of the decrees that a node would know after a reboot."""
+    ledger = Ledger(NodeFile.load(node.folder).network)
+    Journal(node.folder).load(ledger)
+    return {rule.sequence for rule in ledger.decrees(Rule).values()}
