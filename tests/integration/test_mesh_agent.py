@@ -83,6 +83,21 @@ def test_nodes_meet_from_their_disks_alone(lab: Lab, program: str) -> None:
     ping(two, address6(network.nodes[0]))
 
 
+def test_a_node_that_was_killed_is_heard_again_at_once_by_who_still_has_its_old_session(
+    lab: Lab, program: str
+) -> None:
+    network, (one, two) = two_nodes(lab)
+    for host in one, two:
+        start(host, program)
+    ping(one, str(network.nodes[1].address))
+
+    two.run("pkill", "--signal", "KILL", "wgpyd")
+    eventually(lambda: two.attempt("ip", "link", "show", "dev", "mesh0").status != 0, "mesh0 is gone")
+    start(two, program)
+
+    one.run("ping", "-c", "10", "-i", "0.2", "-W", "1", str(network.nodes[1].address))
+
+
 def test_what_a_node_announces_is_reached_by_the_others_and_not_by_itself(lab: Lab, program: str) -> None:
     _, (one, two) = two_nodes(lab)
     add_addresses(two, "lo", "10.42.2.1/32")

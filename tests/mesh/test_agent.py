@@ -28,7 +28,7 @@ from wgpy.tun import PacketSocket
 from wgpyd.mesh.agent import Agent
 
 PATIENCE = 10.0  # seconds
-HOME = Endpoint("198.51.100.1", 51820)
+HOME = Endpoint("127.0.0.1", 9)  # nobody listens there
 
 
 @dataclass(slots=True)

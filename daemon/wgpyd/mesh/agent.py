@@ -27,7 +27,7 @@ from wgpy.netlink import NetworkMonitor
 from wgpy.node.agent import AgentError, Status
 from wgpy.node.coordinator import CoordinatorError
 from wgpy.node.files import NodeFile, StateError
-from wgpy.uapi import DeviceUpdate
+from wgpy.uapi import DeviceUpdate, PeerUpdate
 
 from .endpoints import NOWHERE, choose, read_surroundings
 from .following import Following
@@ -45,6 +45,8 @@ _SETTLING_TIME: Final = 1.0  # seconds, in which a host changes more than one th
 _BATCHING_TIME: Final = 0.02  # seconds, in which more news may come
 _SHARE: Final = 3  # it rests so many times as long as it worked
 _LONGEST_REST: Final = 0.5  # seconds
+_MAX_GREETED: Final = 256
+_GREETING_TIME: Final = 0.5  # seconds
 _LONGEST_SLEEP: Final = 3600.0  # seconds: nobody says when the wall clock is set
 _MOST_STRANGERS: Final = 3
 _FOR_EVER: Final = (Exclusion.REMOVED, Exclusion.DEPARTED)
@@ -109,6 +111,7 @@ class Agent:
         for task in self._tasks:
             task.add_done_callback(self._on_end)
         self._ring()
+        self._tasks.append(asyncio.create_task(self._greet()))
         up, closed = (asyncio.create_task(wait()) for wait in (self._up.wait, self.interface.wait_closed))
         await asyncio.wait([up, closed], return_when=asyncio.FIRST_COMPLETED)
         up.cancel()
@@ -302,6 +305,16 @@ class Agent:
                 return
             self._warn("peers", "")
         self._configured = wanted
+
+    async def _greet(self) -> None:
+        """Begin sessions anew: who still has one with our last life would send into it for 15 s."""
+        await self._up.wait()
+        keys = [peer.member.key for peer in self.peers[:_MAX_GREETED]]
+        with suppress(ConnectionError):  # the interface was closed
+            for seconds in (1, 0):
+                changes = [PeerUpdate(key, update_only=True, persistent_keepalive=seconds) for key in keys]
+                await self.interface.configure(DeviceUpdate(peers=changes))
+                await asyncio.sleep(_GREETING_TIME)
 
     def _link(self, network: Network) -> Link:
         own = self.own.node.address, network.addresses.prefixlen
