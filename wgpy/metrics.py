@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isinf
 from typing import Final
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -49,4 +50,4 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 def _number(value: float) -> str:
     """A whole number keeps all its digits."""
-    return str(value) if isinstance(value, int) else repr(float(value)).replace("inf", "Inf")
+    return f"{value:+}".title() if isinf(value) else str(value)

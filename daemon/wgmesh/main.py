@@ -8,7 +8,7 @@ import logging
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -34,9 +34,9 @@ _LOG = logging.getLogger("wgmesh")
 _DESCRIPTORS: Final = 65_536  # a connection each
 
 
-def main() -> int:
-    """Run the command; the exit status."""
-    arguments = _parser().parse_args()
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status. words: instead of those of the command line."""
+    arguments = _parser().parse_args(words)
     try:
         arguments.run(arguments)
     except MeshError as error:

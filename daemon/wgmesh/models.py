@@ -11,6 +11,13 @@ _KEY: Final = "nzQwOT2Wk1mDyzuGX3cGK5NGPEgJ2ah1mGT4hXgPNsI="
 _BODY: Final = f'{{"identity":"{_KEY}","sequence":7,"type":"removal","version":1}}'
 _RECORD: Final = {"body": _BODY, "signature": "rJ3aFz…Cg=="}
 
+_CHANGE: Final = {
+    "time": 1800000000,
+    "who": "network key",
+    "what": "removal of web-1",
+    "from": "198.51.100.7",
+}
+
 
 def _example(**fields: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"example": fields})
@@ -103,17 +110,7 @@ class Nodes(BaseModel):
 class AuditLine(BaseModel):
     """A change. `from` is the address that it came from."""
 
-    model_config = ConfigDict(
-        populate_by_name=True,
-        json_schema_extra={
-            "example": {
-                "time": 1800000000,
-                "who": "network key",
-                "what": "removal of web-1",
-                "from": "198.51.100.7",
-            }
-        },
-    )
+    model_config = _example(**_CHANGE)
 
     time: int = Field(description="Unix seconds.")
     who: str = Field(description="`network key`, or a node's name.")
@@ -122,4 +119,6 @@ class AuditLine(BaseModel):
 
 
 class Audit(BaseModel):
+    model_config = _example(entries=[_CHANGE])
+
     entries: list[AuditLine] = Field(description="The newest last.")

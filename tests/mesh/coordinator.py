@@ -1,0 +1,133 @@
+"""A coordinator to test with: the real one, on a loopback port, with a database on disk."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+
+from tests.mesh.network import Administrator, key_of
+from wgmesh.server import Serving, serving
+from wgmesh.settings import DATABASE, Settings, create
+from wgmesh.store import Store
+from wgpy.mesh.records import Network, Node, Record, Unknown, decode
+from wgpy.mesh.signing import Signed, SigningKey
+from wgpy.mesh.wire import Delta, Greeting
+from wgpy.node.coordinator import Address, Coordinator, Outcome
+
+P = ParamSpec("P")
+
+TOKEN = key_of(1001)
+ALICE, BOB, CAROL, DAVE = (key_of(number) for number in (11, 12, 13, 14))
+NEW = Outcome("new", "")
+
+
+def in_a_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run a test that is a coroutine."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        asyncio.run(_within_limits(test(*args, **kwargs)))
+
+    return run
+
+
+async def _within_limits(test: Awaitable[None]) -> None:
+    async with asyncio.timeout(60):
+        await test
+
+
+@dataclass(slots=True)
+class Site:
+    """A network, and its coordinator's folder; the administrator's clock is this host's."""
+
+    folder: Path
+    administrator: Administrator
+    address: Address
+
+    @classmethod
+    def create(cls, folder: Path) -> "Site":
+        administrator = Administrator(now=int(time.time()))
+        address = create(folder, administrator.key.verify_key(), "127.0.0.1", "127.0.0.1:0")
+        return cls(folder, administrator, address)
+
+    @property
+    def url(self) -> str:
+        """Of the database."""
+        return f"sqlite:///{self.folder / DATABASE}"
+
+    def store(self) -> Store:
+        return Store(self.url, self.administrator.key.verify_key())
+
+    @asynccontextmanager
+    async def serve(self, metrics: str = "") -> AsyncIterator[Serving]:
+        store = self.store()
+        try:
+            settings = Settings.load(self.folder)
+            async with serving(self.folder, settings, store, settings.listen, metrics) as served:
+                self.address = Address(f"https://{served.address}", self.address.key_hash)
+                yield served
+        finally:
+            store.close()
+
+    def ask(self, key: SigningKey | None = None) -> Coordinator:
+        return Coordinator(self.address, self.administrator.key.verify_key(), key)
+
+    async def submit(self, *records: Signed) -> list[Outcome]:
+        async with self.ask() as coordinator:
+            return await coordinator.submit(records)
+
+    async def submit_all(self) -> None:
+        """Hand in what was signed so far."""
+        outcomes = await self.submit(*self.administrator.records)
+        assert {outcome.verdict for outcome in outcomes} <= {"new", "known"}, outcomes
+
+    async def found(self, *identities: SigningKey) -> None:
+        """Make the network with a token, and these nodes in it."""
+        self.administrator.found()
+        self.administrator.invite(TOKEN)
+        for identity in identities:
+            self.administrator.join(identity, TOKEN)
+        await self.submit_all()
+
+    @asynccontextmanager
+    async def follow(self, identity: SigningKey, since: int = 0) -> AsyncIterator["Follower"]:
+        """Follow, and be greeted."""
+        async with self.ask(identity) as coordinator:
+            lines = coordinator.follow(since)
+            greeting = await anext(lines)
+            assert isinstance(greeting, Greeting)
+            yield Follower(greeting, lines)
+            await lines.aclose()  # type: ignore[attr-defined]
+
+
+class Follower:
+    """A node that follows. greeting: what it was told first."""
+
+    def __init__(self, greeting: Greeting, lines: AsyncIterator[Greeting | Delta]) -> None:
+        self.greeting = greeting
+        self._lines = lines
+
+    async def told(self) -> Delta:
+        """Return the next news."""
+        line = await anext(self._lines)
+        assert isinstance(line, Delta)
+        return line
+
+
+def kinds(delta: Delta) -> list[str]:
+    """What news is of: the types of records, and the names of nodes instead of theirs."""
+    return sorted(_kind(decode(signed.body)) for signed in delta.records)
+
+
+def _kind(record: Record | Unknown) -> str:
+    match record:
+        case Node(name=name) | Network(name=name):
+            return name
+        case Unknown():
+            return "unknown"
+        case _:
+            return record.TYPE

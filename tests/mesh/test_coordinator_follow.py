@@ -1,0 +1,300 @@
+"""Who follows is told what concerns it, once, as it comes."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, TOKEN, Site, in_a_loop, kinds
+from tests.mesh.network import key_of
+from wgpy.engine.endpoint import Endpoint
+from wgpy.node.coordinator import CoordinatorError, Denied, Unreachable
+
+
+@in_a_loop
+async def test_who_begins_is_told_of_everything_that_concerns_it(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE, BOB)
+
+        async with site.follow(ALICE) as alice:
+            news = await alice.told()
+
+    assert kinds(news) == ["n11", "n12", "prod", "token"]
+    assert alice.greeting.standing == site.administrator.ledger().standing()
+    assert alice.greeting.own == site.administrator.records[2].digest
+    assert alice.greeting.seen == "127.0.0.1"
+
+
+@in_a_loop
+async def test_a_change_reaches_every_follower_as_a_delta(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE, BOB)
+        async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
+            first, _ = await alice.told(), await bob.told()
+
+            await site.submit(site.administrator.join(CAROL, TOKEN))
+            news = await alice.told()
+
+            assert kinds(news) == ["n13"]
+            assert news.revision > first.revision
+            assert await bob.told() == news
+
+
+@in_a_loop
+async def test_after_a_gap_only_what_is_newer_is_told(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE, BOB)
+        async with site.follow(ALICE) as alice:
+            known = (await alice.told()).revision
+        await site.submit(site.administrator.join(CAROL, TOKEN))
+
+        async with site.follow(ALICE, since=known) as alice:
+            assert kinds(await alice.told()) == ["n13"]
+
+
+@in_a_loop
+async def test_a_gap_across_a_restart_is_a_gap_like_others(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE, BOB)
+        async with site.follow(ALICE) as alice:
+            known = (await alice.told()).revision
+        await site.submit(site.administrator.join(CAROL, TOKEN))
+
+    async with site.serve(), site.follow(ALICE, since=known) as alice:
+        assert kinds(await alice.told()) == ["n13"]
+
+
+@in_a_loop
+async def test_rules_decide_who_is_told_of_whom(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        site.administrator.rule("node:n11", "node:n12")
+        await site.found(ALICE, BOB, CAROL)
+
+        async with site.follow(ALICE) as alice, site.follow(BOB) as bob, site.follow(CAROL) as carol:
+            assert kinds(await alice.told()) == ["n11", "n12", "prod", "rule", "token"]
+            assert kinds(await bob.told()) == ["n11", "n12", "prod", "rule", "token"]
+            assert kinds(await carol.told()) == ["n13", "prod", "rule", "token"]
+
+
+@in_a_loop
+async def test_a_new_rule_brings_all_records_that_are_now_visible(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        site.administrator.rule("node:n11", "node:n12")
+        await site.found(ALICE, BOB, CAROL)
+        async with site.follow(CAROL) as carol:
+            known = (await carol.told()).revision
+
+            await site.submit(site.administrator.rule("node:n13", "node:n12"))
+
+            assert kinds(await carol.told()) == ["n12", "n13", "rule"]
+        async with site.follow(CAROL, since=known) as carol:
+            assert kinds(await carol.told()) == ["n12", "n13", "rule"]
+    async with site.serve(), site.follow(CAROL, since=known) as carol:
+        assert kinds(await carol.told()) == ["n12", "n13", "rule"]
+
+
+@in_a_loop
+async def test_a_name_that_a_rule_names_brings_who_may_be_met_by_it(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        site.administrator.rule("node:web", "node:n12")
+        await site.found(ALICE, BOB)
+        async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
+            assert "n12" not in kinds(await alice.told())
+            assert "n11" not in kinds(await bob.told())
+
+            await site.submit(site.administrator.join(ALICE, TOKEN, name="web", sequence=2))
+
+            assert kinds(await alice.told()) == ["n12", "web"]
+            assert kinds(await bob.told()) == ["web"]
+
+
+@in_a_loop
+async def test_a_new_endpoint_is_told_to_peers_and_brings_nothing_else(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        site.administrator.rule("node:n11", "node:n12")
+        await site.found(ALICE, BOB, CAROL)
+        async with site.follow(ALICE) as alice, site.follow(BOB) as bob, site.follow(CAROL) as carol:
+            for follower in (alice, bob, carol):
+                await follower.told()
+
+            await site.submit(
+                site.administrator.join(BOB, TOKEN, endpoints=(Endpoint("192.0.2.1", 5),), sequence=2)
+            )
+            await site.submit(site.administrator.invite(key_of(77)))
+
+            assert kinds(await alice.told()) == ["n12"]
+            assert kinds(await bob.told()) == ["n12"]
+            assert kinds(await carol.told()) == ["token"]
+
+
+@in_a_loop
+async def test_who_is_removed_is_told_so_and_let_go(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE, BOB)
+        async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
+            await alice.told()
+            await bob.told()
+
+            await site.submit(site.administrator.remove(ALICE))
+
+            assert kinds(await alice.told()) == ["removal"]
+            assert kinds(await bob.told()) == ["removal"]
+            with pytest.raises(Unreachable):
+                await alice.told()
+        with pytest.raises(Denied, match="it was removed"):
+            async with site.follow(ALICE):
+                pass
+
+
+@in_a_loop
+async def test_who_left_is_let_go(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE)
+
+        await site.submit(site.administrator.depart(ALICE))
+
+        with pytest.raises(Denied, match="it left"):
+            async with site.follow(ALICE):
+                pass
+
+
+@in_a_loop
+async def test_a_membership_ends_by_itself(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        token = key_of(1002)
+        site.administrator.invite(token, lifetime=60)
+        await site.found(BOB)
+        node = site.administrator.join(ALICE, token, admitted=site.administrator.now - 61)
+
+        (outcome,) = await site.submit(node)
+
+        assert (outcome.verdict, outcome.reason) == ("refused", "its membership has expired")
+
+
+@in_a_loop
+async def test_a_stranger_follows_nothing(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE)
+
+        for key in (BOB, TOKEN, site.administrator.key):
+            with pytest.raises(Denied):
+                async with site.follow(key):
+                    pass
+
+
+@in_a_loop
+async def test_much_is_told_in_lines_of_which_only_the_last_says_how_far(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE)
+        for part in range(3):
+            await site.submit(*(site.administrator.invite(key_of(5000 + part * 100 + n)) for n in range(100)))
+
+        async with site.follow(ALICE) as alice:
+            first, second = await alice.told(), await alice.told()
+
+    assert first.revision == 0
+    assert second.revision > 0
+    assert len(first.records) + len(second.records) == 303
+
+
+@in_a_loop
+async def test_a_follower_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE, BOB)
+        async with site.follow(ALICE), site.follow(BOB) as bob:
+            await bob.told()
+            for number in range(20):
+                tokens = [site.administrator.invite(key_of(6000 + number * 50 + n)) for n in range(50)]
+                await site.submit(*tokens)
+                told = 0
+                while told < len(tokens):
+                    told += len((await bob.told()).records)
+
+
+@in_a_loop
+async def test_hundred_followers_are_told_of_one_change(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    nodes = [key_of(100 + number) for number in range(100)]
+
+    async def follow(identity: object, ready: asyncio.Semaphore) -> list[str]:
+        async with site.follow(identity) as follower:  # type: ignore[arg-type]
+            await follower.told()
+            ready.release()
+            return kinds(await follower.told())
+
+    async with site.serve() as served:
+        site.administrator.found()
+        site.administrator.invite(TOKEN, uses=200)
+        for node in nodes:
+            site.administrator.join(node, TOKEN)
+        await site.submit_all()
+        ready = asyncio.Semaphore(0)
+        tasks = [asyncio.create_task(follow(node, ready)) for node in nodes]
+        for _ in nodes:
+            await ready.acquire()
+        assert served.hub.followers() == 100
+
+        await site.submit(site.administrator.join(DAVE, TOKEN))
+
+        assert await asyncio.gather(*tasks) == [["n14"]] * 100
+
+
+@in_a_loop
+async def test_who_was_told_more_than_the_coordinator_knows_is_told_everything(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve() as served:
+        await site.found(ALICE)
+        ahead = time.time_ns() // 1000 + 3600 * 1_000_000
+
+        async with site.follow(ALICE, since=ahead) as alice:
+            everything = await alice.told()
+            assert kinds(everything) == ["n11", "prod", "token"]
+            assert everything.revision >= ahead
+            await site.submit(site.administrator.join(BOB, TOKEN))
+            assert (await alice.told()).revision > everything.revision
+
+    async with site.serve() as served:
+        assert served.hub.book.revision > ahead
+
+
+@in_a_loop
+async def test_a_revision_that_leaves_no_room_is_not_gone_above(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve() as served:
+        await site.found(ALICE)
+
+        async with site.follow(ALICE, since=(1 << 53) - 1) as alice:
+            assert kinds(await alice.told()) == ["n11", "prod", "token"]
+
+        assert served.hub.book.revision < 1 << 52
+
+
+@in_a_loop
+async def test_the_end_of_the_coordinator_waits_for_no_follower(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE)
+        async with site.ask(ALICE) as coordinator:
+            lines = coordinator.follow(0)
+            await anext(lines)
+            await anext(lines)
+            waiting = asyncio.ensure_future(anext(lines))
+            await asyncio.sleep(0)
+
+    with pytest.raises(CoordinatorError):
+        await waiting
