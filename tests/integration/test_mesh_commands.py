@@ -117,9 +117,6 @@ def test_what_makes_no_sense_to_init_is_one_sentence_and_changes_nothing(lan: La
     )
     half = host.attempt(*init, "--certificate", "/etc/hostname")
     assert "--certificate and --certificate-key belong together" in sentence(half)
-    nobody = ("setpriv", "--reuid=65534", "--clear-groups", program("wgpy"), "mesh")
-    for command in (init, ["status"], ["token"], ["leave"]):
-        assert "sudo wgpy mesh" in sentence(host.host.attempt(*nobody, *command))
     assert not host.host.path(f"{_NODES}/{NETWORK}").exists()
 
     made = host.ask(
@@ -133,6 +130,12 @@ def test_what_makes_no_sense_to_init_is_one_sentence_and_changes_nothing(lan: La
     assert f"there is a network {NETWORK} on this host" in sentence(host.attempt(*init))
     busy = host.attempt("init", "other", "--public", host.inside, "--interface", "mesh1")
     assert "the coordinator did not start: " in sentence(busy)
+    taken = host.attempt("init", "other", "--public", f"{host.inside}:4001", "--interface", "wg7")
+    assert "there is already a network interface wg7" in sentence(taken)
+    nobody = ("setpriv", "--reuid=65534", "--clear-groups", program("wgpy"), "mesh")
+    for command in (init, ["status"], ["token"], ["leave"]):
+        assert "sudo wgpy mesh" in sentence(host.host.attempt(*nobody, *command))
+    assert host.status().connected
 
 
 def test_an_init_that_fails_leaves_the_host_as_it_was(lan: Lan) -> None:

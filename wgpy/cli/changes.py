@@ -6,9 +6,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import ParamSpec
 
 from wgpy.cli.errors import CommandError
 from wgpy.uapi.client import InterfaceError
+
+_P = ParamSpec("_P")
 
 
 def need_root(command: str) -> None:
@@ -21,10 +24,10 @@ def warn(text: str) -> None:
     print(f"wgpy: warning: {text}.", file=sys.stderr)
 
 
-def quietly(step: Callable[[], object]) -> None:
+def quietly(step: Callable[_P, object], *arguments: _P.args, **named: _P.kwargs) -> None:
     """Go on with undoing, whatever one step of it says."""
     with suppress(CommandError, InterfaceError):
-        step()
+        step(*arguments, **named)
 
 
 @contextmanager

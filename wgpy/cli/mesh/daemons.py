@@ -12,8 +12,9 @@ from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.node import agent
-from wgpy.node.files import COORDINATORS
+from wgpy.node.files import COORDINATORS, NodeFile
 from wgpy.uapi import client as uapi_client
+from wgpy.uapi.client import InterfaceError
 
 _SYSTEMD: Final = Path("/run/systemd/system")
 _START_TIMEOUT: Final = 20.0  # seconds
@@ -32,16 +33,24 @@ def start_node(host: Host, network: str) -> None:
     daemon.launch(host, [*daemon.program("wgpyd"), "--mesh", network], network, lambda: runs(network))
 
 
-def stop_node(host: Host, network: str, interface: str) -> None:
+def stop_node(host: Host, network: str, node: NodeFile) -> None:
     """Return when the daemon is gone, whether or not it ends by itself. Raises CommandError."""
     unit = f"wgpyd-mesh@{network}.service"
     if _has(unit):
         host.run(["systemctl", "disable", "--now", unit])
     with suppress(CommandError):  # it was gone a moment before
-        if interface in uapi_client.interfaces():
-            daemon.stop(host, interface)
-    if not daemon.eventually(lambda: interface not in uapi_client.interfaces(), _SETTLING_TIME):
-        raise CommandError(f"the daemon of {network} still runs; `ip link delete {interface}` ends it")
+        if _serves(node):
+            daemon.stop(host, node.interface)
+    if not daemon.eventually(lambda: not _serves(node), _SETTLING_TIME):
+        raise CommandError(f"the daemon of {network} still runs; `ip link delete {node.interface}` ends it")
+
+
+def _serves(node: NodeFile) -> bool:
+    """Say whether the interface is there, and is this node's."""
+    try:
+        return uapi_client.get(node.interface).private_key == node.key
+    except InterfaceError:
+        return False
 
 
 def runs(network: str) -> bool:

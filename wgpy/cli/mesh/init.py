@@ -5,6 +5,7 @@ Law: what fails half-way leaves the host as it was.
 
 import asyncio
 import shutil
+import socket
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator
@@ -30,18 +31,19 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Network, Token
 from wgpy.mesh.signing import SigningKey
 from wgpy.node.coordinator import Address, Coordinator, CoordinatorError
-from wgpy.node.files import COORDINATORS, NetworkKeyFile
+from wgpy.node.files import COORDINATORS, NetworkKeyFile, NodeFile
 
 _DAY: Final = 86_400  # seconds
 _HOUR: Final = 3_600
-_NEAR: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # what answers where all addresses do
+_EVERYWHERE: Final = ("0.0.0.0", "::")
 
 
 def init(arguments: Namespace) -> None:
     """Raises CommandError, and whatever a step of it raises."""
     need_root("mesh init")
-    _check(arguments)
     host = Host(verbose=arguments.verbose)
+    _check(arguments)
+    join.check_interface(host, arguments.interface)
     with interruptible(), ExitStack() as undo:
         _init(host, arguments, undo)
         undo.pop_all()
@@ -81,8 +83,8 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
         "mtu": arguments.mtu,
     }
     first = asyncio.run(_found(file, path, near, charter))
-    undo.callback(quietly, lambda: daemons.stop_node(host, network, arguments.interface))
     join.become_node(host, replace(first, url=near.url), _with_endpoint(arguments))
+    undo.callback(quietly, daemons.stop_node, host, network, NodeFile.load(path.parent))
     daemons.start_node(host, network)
     join.settle(network)
     second, made = asyncio.run(_invite(path, near))
@@ -158,9 +160,8 @@ def _create(arguments: Namespace, key: SigningKey) -> Address:
 
 
 def _listen(arguments: Namespace) -> HostPort:
-    public: HostPort = arguments.public
-    everywhere = HostPort("::" if ":" in public.host else "0.0.0.0", public.port)
-    return arguments.listen or everywhere
+    everywhere = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
+    return arguments.listen or HostPort(everywhere, arguments.public.port)
 
 
 def _near(arguments: Namespace, address: Address) -> Address:
@@ -168,7 +169,7 @@ def _near(arguments: Namespace, address: Address) -> Address:
     if address.key_hash == BY_NAME:
         return address
     listen = _listen(arguments)
-    near = listen._replace(host=_NEAR.get(listen.host, listen.host))
+    near = listen._replace(host="127.0.0.1") if listen.host in _EVERYWHERE else listen
     return replace(address, url=f"https://{near}")
 
 

@@ -34,14 +34,18 @@ def become_node(host: Host, invitation: Invitation, arguments: Namespace) -> str
                 f"this host is in {network} already; `wgpy mesh leave --network {network}` takes it out"
             )
         return network
-    if not network and host.ask_ip("link", "show", "dev", arguments.interface):
-        raise CommandError(
-            f"there is already a network interface {arguments.interface}; choose another with --interface"
-        )
+    if not network:
+        check_interface(host, arguments.interface)
     try:
         return asyncio.run(membership.become(invitation, arguments))
     except Unreachable as error:
         raise CommandError(f"{error}; when it does, give the same command again") from None
+
+
+def check_interface(host: Host, name: str) -> None:
+    """Raises CommandError if it is there already."""
+    if host.ask_ip("link", "show", "dev", name):
+        raise CommandError(f"there is already a network interface {name}; choose another with --interface")
 
 
 def start(host: Host, network: str) -> None:

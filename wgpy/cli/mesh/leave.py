@@ -22,7 +22,7 @@ def leave(arguments: Namespace) -> None:
     if node is None:
         raise CommandError(f"this host is no node of {network}; it only has the network's key")
     told = _tell_others(network, node, force=arguments.force)
-    daemons.stop_node(Host(verbose=arguments.verbose), network, node.interface)
+    daemons.stop_node(Host(verbose=arguments.verbose), network, node)
     membership.forget(network)
     lines = [f"This host has left {network}."]
     if not told:
