@@ -80,7 +80,7 @@ def test_a_node_that_is_not_at_its_best_endpoint_is_found_at_the_next(
 ) -> None:
     network = Network.found(int(time.time()))
     one, two = hosts
-    network.join(Endpoint("10.10.0.1", PORT), port=PORT)
+    network.join(port=PORT)  # so that the second cannot begin
     network.join(NOWHERE, Endpoint("10.10.0.2", PORT), port=PORT)
     for node, host in zip(network.nodes, hosts, strict=True):
         network.store(node, host.path(FOLDER))
