@@ -1,17 +1,27 @@
-"""Who owns the coordinator and means harm: what such a one can tell, without keys but its own."""
+"""Who owns the coordinator and means harm: what such a one can tell, without keys but its own.
 
+`python -m tests.mesh.hostile NETWORK ADDRESS FOLDER` is one, in a process of its own: it says where it serves
+and by which key, and tells whatever comes in, lines as `wire` has them. FOLDER is for its key.
+"""
+
+import asyncio
+import json
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any, Final
 
 from tests.mesh.network import Administrator, key_of, prefixes, sign
+from tests.mesh.teller import teller
 from wgpy.engine.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import Ledger, RecordRefused, RefusalReason, Verdict
 from wgpy.mesh.records import Departure, Node, Record, Removal, Token, Unknown, decode
-from wgpy.mesh.signing import Signed, SigningKey
+from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.topology import Exclusion
+from wgpy.mesh.wire import Delta, decode_line
 
 MALLORY, FALSE_TOKEN, FALSE_NETWORK = key_of(666), key_of(667), key_of(668)
 EVIL_KEY: Final = PublicKey(bytes(range(1, 33)))
@@ -165,3 +175,17 @@ def _tell(ledger: Ledger, signed: Signed) -> RefusalReason | Verdict:
         return ledger.add(signed)
     except RecordRefused as refused:
         return refused.reason
+
+
+async def _tell_on() -> None:
+    network, address, folder = sys.argv[1:]
+    async with teller([], VerifyKey.from_base64(network), Path(folder), address) as telling:
+        print(json.dumps({"url": telling.url, "key_hash": telling.key_hash.hex()}), flush=True)
+        while line := await asyncio.to_thread(sys.stdin.buffer.readline):
+            said = decode_line(line)
+            assert isinstance(said, Delta)
+            telling.tell(*said.records)
+
+
+if __name__ == "__main__":
+    asyncio.run(_tell_on())

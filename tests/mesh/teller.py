@@ -138,14 +138,16 @@ class Teller:
 
 
 @asynccontextmanager
-async def teller(records: Sequence[Signed], network: VerifyKey, folder: Path) -> AsyncIterator[Teller]:
-    """Serve on a free port of the loopback. folder: for its key."""
+async def teller(
+    records: Sequence[Signed], network: VerifyKey, folder: Path, address: str = "127.0.0.1"
+) -> AsyncIterator[Teller]:
+    """Serve on a free port. folder: for its key."""
     telling = Teller(Ledger(network))
     for signed in records:
         telling.ledger.add(signed)
     context, telling.key_hash = _identity(folder)
-    server = await asyncio.start_server(telling.serve, "127.0.0.1", 0, ssl=context)
-    telling.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(telling.serve, address, 0, ssl=context)
+    telling.url = f"https://{address}:{server.sockets[0].getsockname()[1]}"
     try:
         yield telling
     finally:

@@ -57,6 +57,15 @@ def test_a_hostile_coordinator_does_not_fill_the_log(log: pytest.LogCaptureFixtu
     assert [message.rpartition("; ")[2] for message in log.messages[1:]] == ["999 more were not logged"] * 2
 
 
+def test_a_flood_of_one_kind_does_not_keep_another_out_of_the_log(log: pytest.LogCaptureFixture) -> None:
+    refusals = Refusals()
+
+    for reason in (FORGED, FORGED, "not a record"):
+        refusals.note(COORDINATOR, reason, "x", NOW)
+
+    assert [message.split(": ")[1] for message in log.messages] == [FORGED, "not a record"]
+
+
 def test_who_renames_itself_all_the_time_does_not_fill_the_memory() -> None:
     refusals = Refusals()
 

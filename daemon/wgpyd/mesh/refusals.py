@@ -28,8 +28,7 @@ class Refusals:
     def __init__(self) -> None:
         self._newest: deque[Refusal] = deque(maxlen=KEPT)
         self._counts: Counter[tuple[str, str]] = Counter()
-        self._logged_at = -1
-        self._not_logged = 0
+        self._logged: dict[str, tuple[int, int]] = {}  # by reason: when last, and how many were not
 
     @property
     def newest(self) -> tuple[Refusal, ...]:
@@ -45,18 +44,19 @@ class Refusals:
         """Keep, count and log one.
 
         source: `coordinator` or `neighbour NAME`; reason: one of few; what: of any kind and length; now: Unix
-        seconds. At most one a second is logged, with the number of those that were not.
+        seconds. At most one a second is logged for a reason, with the number of those that were not.
         """
         refusal = Refusal(now, source, reason, _printable(what))
         self._newest.append(refusal)
         known = (source, reason) in self._counts or len(self._counts) < MAX_COUNTED
         self._counts[source if known else OTHERS, reason] += 1
-        if now == self._logged_at:
-            self._not_logged += 1
+        logged_at, not_logged = self._logged.get(reason, (-1, 0))
+        if now == logged_at:
+            self._logged[reason] = now, not_logged + 1
             return
-        more = f"; {self._not_logged} more were not logged" if self._not_logged else ""
+        more = f"; {not_logged} more were not logged" if not_logged else ""
         _LOG.warning("refused what %s told: %s: %s%s", source, reason, refusal.what, more)
-        self._logged_at, self._not_logged = now, 0
+        self._logged[reason] = now, 0
 
 
 class Withheld:
