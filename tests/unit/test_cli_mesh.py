@@ -230,7 +230,7 @@ def test_a_healthy_network_is_a_few_lines() -> None:
 def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
     shown = status.text(
         a_status(
-            member=False, exclusion="it was removed", connected=False, trouble="nobody answers", heard=0,
+            connected=False, trouble="nobody answers", heard=0,
             requested=(IPv4Network("10.1.0.0/16"),), rules=("node:web1 tag:k8s",), refused=4,
             refusals=(Refusal(NOW, "coordinator", "not signed by who may say it", "a node"),),
             excluded=(Excluded("old", KEYS[3], "it left"),), withheld=("the removal of web3",),
@@ -240,7 +240,6 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
     )  # fmt: skip
 
     for expected in (
-        "no member: it was removed",
         "not connected, last heard never: nobody answers",
         "would announce 10.1.0.0/16: `wgpy mesh approve web1` allows it",
         "web1 to tag:k8s",
@@ -252,6 +251,13 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         "warning: the disk is full",
     ):
         assert expected in shown
+
+
+def test_who_is_no_member_is_told_how_to_become_one_again() -> None:
+    shown = status.text(a_status(member=False, exclusion="it was removed", peers=()), None)
+
+    assert "no member: it was removed; `wgpy mesh leave`, then join with a new token" in shown
+    assert "No other node" not in shown
 
 
 def test_programs_get_the_same_as_json() -> None:
@@ -304,7 +310,7 @@ def test_why_tells_of_rule_route_and_endpoint() -> None:
 
 
 def test_why_begins_with_this_node_itself() -> None:
-    first = next(judge(a_status(member=False, exclusion="it was removed"), "web2", NOW))
+    (first,) = judge(a_status(member=False, exclusion="it was removed"), "web2", NOW)
 
     assert (first.subject, first.good, first.text) == ("this node", False, "no member: it was removed")
     with pytest.raises(CommandError, match="web1 is this node"):

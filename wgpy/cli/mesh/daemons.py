@@ -11,6 +11,7 @@ from wgpy.cli import daemon
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
+from wgpy.cli.mesh import place
 from wgpy.node import agent
 from wgpy.node.files import COORDINATORS, NodeFile
 from wgpy.uapi import client as uapi_client
@@ -59,6 +60,18 @@ def runs(network: str) -> bool:
     except agent.AgentError:
         return False
     return True
+
+
+def status(network: str) -> agent.Status:
+    """Ask the agent of this host's node. Raises CommandError."""
+    if place.node_file(network) is None:
+        raise CommandError(f"this host is no node of {network}; it only has the network's key")
+    try:
+        return agent.status(network)
+    except agent.AgentError as error:
+        unit = f"wgpyd-mesh@{network}.service"
+        start = f"systemctl start {unit}" if _has(unit) else f"wgpyd --mesh={network}"
+        raise CommandError(f"{error}; `{start}` starts it, if that is what is missing") from None
 
 
 def settled(network: str) -> agent.Status:

@@ -9,7 +9,7 @@ from typing import Any
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import place
+from wgpy.cli.mesh import daemons, place
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.text import columns, listed, since, tell
@@ -24,7 +24,7 @@ def rename(arguments: Namespace) -> None:
     """Raises AgentError and CommandError."""
     need_root("mesh rename")
     network = place.chosen(arguments)
-    old = agent.status(network).name
+    old = daemons.status(network).name
     agent.rename(network, arguments.name)
     tell(
         arguments,

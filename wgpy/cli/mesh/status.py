@@ -5,11 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from wgpy.cli.changes import need_root
-from wgpy.cli.mesh import place
+from wgpy.cli.mesh import daemons, place
 from wgpy.cli.mesh.text import columns, count, listed, since, tell
 from wgpy.cli.show import size
 from wgpy.mesh import codec
-from wgpy.node import agent
 from wgpy.node.agent import Peer, Status
 from wgpy.node.files import NetworkKeyFile
 
@@ -17,11 +16,11 @@ _NEWEST: Final = 5  # refusals that are shown
 
 
 def show_status(arguments: Namespace) -> None:
-    """Print one network, or every one that this host is a node of. Raises AgentError and CommandError."""
+    """Print one network, or every one that this host is a node of. Raises CommandError."""
     need_root("mesh status")
     several = [name for name in place.networks() if place.node_file(name)]
     names = [place.chosen(arguments)] if arguments.network or not several else several
-    found = [(agent.status(name), place.network_key(name)) for name in names]
+    found = [(daemons.status(name), place.network_key(name)) for name in names]
     document = {status.network: document_of(status, key) for status, key in found}
     tell(arguments, document, "\n\n".join(text(status, key) for status, key in found))
 
@@ -34,7 +33,9 @@ def document_of(status: Status, key: NetworkKeyFile | None) -> dict[str, Any]:
 
 def text(status: Status, key: NetworkKeyFile | None) -> str:
     """Return what people are told."""
-    parts = [columns(_about(status, key)), _peers(status.peers)]
+    parts = [columns(_about(status, key))]
+    if status.member:
+        parts.append(_peers(status.peers))
     parts += [part for part in map("\n".join, _remarks(status)) if part]
     return "\n\n".join(parts)
 
@@ -44,10 +45,10 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     yield "this node", f"{status.name}, {status.address} and {status.address6}"
     yield "", f"on {status.interface}, UDP port {status.listen_port}"
     if not status.member:
-        yield "", f"no member: {status.exclusion}"
+        yield "", f"no member: {status.exclusion}; `wgpy mesh leave`, then join with a new token"
     if status.routes:
         yield "", f"announces {listed(status.routes)}"
-    if status.requested:
+    if status.requested and status.member:
         yield "", f"would announce {listed(status.requested)}: `wgpy mesh approve {status.name}` allows it"
     yield "coordinator", f"{status.coordinator}, {_connection(status)}"
     yield "network's key", _key(status, key)
@@ -94,7 +95,11 @@ def _peers(peers: Sequence[Peer]) -> str:
 def _remarks(status: Status) -> Iterator[Iterator[str]]:
     """Give what is not as it should be, by its kind."""
     yield (f"{peer.name}: {why}" for peer in status.peers for why in peer.left_out)
-    yield (f"{node.name or node.identity} is no member: {node.reason}" for node in status.excluded)
+    yield (
+        f"{node.name or node.identity} is no member: {node.reason}"
+        for node in status.excluded
+        if node.identity != status.identity
+    )
     yield (f"withheld by the coordinator: {what}" for what in status.withheld)
     yield _refusals(status)
     yield (f"warning: {warning}" for warning in status.warnings)

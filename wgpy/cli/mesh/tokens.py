@@ -50,11 +50,11 @@ async def make(
 
 def describe(invitation: Invitation, made: Token) -> str:
     """Say what to do with a token."""
-    may = f", which have {listed(made.tags)}" if made.tags else ""
+    tags = f", with tag {listed(made.tags)}" if made.tags else ""
     routes = f"\nThey may announce {listed(made.routes)}." if made.routes else ""
     return (
         f"  sudo wgpy mesh join {invitation.text()}\n\n"
-        f"It admits {count(made.uses, 'host')} until {date(made.expires)}{may}.{routes}"
+        f"It admits {count(made.uses, 'host')} until {date(made.expires)}{tags}.{routes}"
     )
 
 

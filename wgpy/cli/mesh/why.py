@@ -8,10 +8,9 @@ from typing import Final
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import place
+from wgpy.cli.mesh import daemons, place
 from wgpy.cli.mesh.status import rule_text
 from wgpy.cli.mesh.text import columns, listed, since, tell
-from wgpy.node import agent
 from wgpy.node.agent import Peer, Status
 
 _FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
@@ -30,9 +29,9 @@ class Finding:
 
 
 def why(arguments: Namespace) -> None:
-    """Raises AgentError and CommandError."""
+    """Raises CommandError."""
     need_root("mesh why")
-    status = agent.status(place.chosen(arguments))
+    status = daemons.status(place.chosen(arguments))
     findings = list(judge(status, arguments.name, int(time.time())))
     reachable = next((False for finding in findings if finding.good is False), findings[-1].good)
     advice = [finding.advice for finding in findings if finding.advice]
@@ -55,6 +54,8 @@ def judge(status: Status, name: str, now: int) -> Iterator[Finding]:
     if name in (status.name, str(status.identity)):
         raise CommandError(f"{name} is this node; `wgpy mesh status` shows it")
     yield _this_node(status)
+    if not status.member:
+        return
     peer = next((peer for peer in status.peers if name in (peer.name, str(peer.identity))), None)
     if peer is None:
         yield _unknown(status, name)
