@@ -385,8 +385,12 @@ class Agent:
 
 
 def _tell_of_excluded(before: Topology, now: Topology) -> None:
-    """Log who speaks and is no member, at most one line for all."""
-    new = [identity for identity in now.excluded if identity not in before.excluded]
+    """Log who speaks and is no member, at most one line for all; who was removed or left has spoken once."""
+    new = [
+        identity
+        for identity, reason in now.excluded.items()
+        if identity not in before.excluded and reason not in _FOR_EVER
+    ]
     if new:
         more = f"; so are {len(new) - 1} more" if len(new) > 1 else ""
         _LOG.warning("%s is no member: %s%s", new[0], now.excluded[new[0]].value, more)
