@@ -98,7 +98,7 @@ def start_coordinator(host: Host, network: str, answers: Callable[[], bool]) -> 
         or process.poll()
     ):
         process.terminate()
-        raise CommandError(f"the coordinator did not start: {daemon.last_line(log.read_bytes())} ({log})")
+        raise CommandError(f"the coordinator did not start: {daemon.last_line(log.read_bytes())}")
     return process.terminate
 
 

@@ -11,6 +11,7 @@ from argparse import Namespace
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +52,11 @@ def init(arguments: Namespace) -> None:
 
 def _check(arguments: Namespace) -> None:
     """Raises CommandError for what cannot be begun."""
+    if missing := [name for name in ("fastapi", "sqlalchemy", "uvicorn") if find_spec(name) is None]:
+        raise CommandError(
+            f"a coordinator needs {', '.join(missing)}: install wgpy with its extra, as in `pip install "
+            "'wgpy[coordinator]'`"
+        )
     network = arguments.network
     for folder in (place.folder(network), COORDINATORS / network):
         if folder.exists():
