@@ -21,6 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "no_cover: pytest-cov does not measure this test, if it is there")
     # Workers of pytest-xdist get the options of their controller, and so its seed.
     if config.option.seed is None:
         config.option.seed = random.SystemRandom().randrange(2**32)
@@ -30,10 +31,14 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: {config.option.seed} (repeat with --seed {config.option.seed})"
 
 
+@pytest.hookimpl(trylast=True)  # Hypothesis marks its own before
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
+        # What a random test reaches is no coverage to rely on, and to measure it takes as long as the test.
+        if item.get_closest_marker("hypothesis") or "seed" in getattr(item, "fixturenames", ()):
+            item.add_marker("no_cover")
 
 
 @pytest.fixture
