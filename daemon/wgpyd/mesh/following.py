@@ -71,6 +71,7 @@ class Following:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause * random.uniform(0.5, 1)):
                         await self._hurry.wait()
+                        pause = FIRST_PAUSE
                 self._hurry.clear()
                 pause = min(2 * pause, LAST_PAUSE)
         finally:
@@ -93,6 +94,13 @@ class Following:
 
     async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
         """Hand records in by a connection of their own. Raises CoordinatorError."""
+        outcomes = await self._hand_in(records)
+        if not self.connected:
+            self._hurry.set()  # it answers, so there is nothing to wait for
+        return outcomes
+
+    async def _hand_in(self, records: Sequence[Signed]) -> list[Outcome]:
+        """Raises CoordinatorError."""
         async with self._coordinator() as coordinator:
             return [
                 outcome
@@ -182,7 +190,7 @@ class Following:
     async def _give(self, records: Sequence[Signed]) -> None:
         own = self._own.signed()
         try:
-            outcomes = await self.submit(records)
+            outcomes = await self._hand_in(records)
         except CoordinatorError as error:
             _LOG.info("could not hand in %d records: %s", len(records), error)
             return
