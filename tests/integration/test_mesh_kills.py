@@ -97,13 +97,22 @@ class Trial:
 
     def kill_one(self) -> str:
         """Kill a daemon at some moment of changes, and have it started anew; which."""
-        before = len(self.decrees.acknowledged)
-        eventually(lambda: self.go_on() and len(self.decrees.acknowledged) > before, "changes", _PATIENCE)
+        self.change(self.decrees)
         time.sleep(self.choice.uniform(0, _LONGEST_WAIT))
         victim = self.choice.choice(self.services)
         victim.kill()
         victim.manage()
         return victim.name
+
+    def change(self, *kinds: Changes) -> None:
+        """Return after one more change of each kind was acknowledged."""
+        before = [len(kind.acknowledged) for kind in kinds]
+
+        def changed() -> bool:
+            self.go_on()
+            return all(len(kind.acknowledged) > count for kind, count in zip(kinds, before, strict=True))
+
+        eventually(changed, "changes", _PATIENCE)
 
     def go_on(self) -> bool:
         for service in self.services:
@@ -112,6 +121,7 @@ class Trial:
 
     def end(self) -> tuple[set[int], dict[str, int]]:
         """Make no more changes; the decrees, and the last number of each node, that were acknowledged."""
+        self.change(self.decrees, *self.renames.values())
         names = {name: max(changes.stop()) for name, changes in self.renames.items()}
         return set(self.decrees.stop()), names
 
