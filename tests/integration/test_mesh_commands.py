@@ -316,6 +316,7 @@ def test_who_is_removed_or_leaves_may_come_back_as_another(network: Lan) -> None
     eventually(lambda: not hub.reaches(web), "web is unreachable")
     assert "removed already" in sentence(hub.attempt("remove", "web"))
     assert "there is no node db" in sentence(hub.attempt("remove", "db"))
+    assert "hub is this node; `wgpy mesh leave`" in sentence(hub.attempt("remove", "hub"))
     assert hub.ask("why", "web")["reachable"] is False
     eventually(lambda: not web.status().member, "web knows")
 

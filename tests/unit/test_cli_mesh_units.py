@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "daemon/deploy/systemd"
+CLONE = Path(__file__).parents[2] / "daemon/deploy/systemd"
+# Where only the tests of the clone are, what was installed is tested.
+FOLDER = CLONE if CLONE.exists() else Path(sys.prefix) / "lib/systemd/system"
 UNITS = ("wgmesh@.service", "wgpyd-mesh@.service")
 
 

@@ -15,6 +15,7 @@ from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.text import columns, listed, since, tell
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Approval, Node, Removal
+from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Exclusion, Member, derive
 from wgpy.node import agent
 from wgpy.node.coordinator import Coordinator, Health
@@ -54,12 +55,20 @@ async def _remove(arguments: Namespace) -> None:
         node = admin.node(arguments.name)
         if admin.topology.excluded.get(node.signer) is Exclusion.REMOVED:
             raise CommandError(f"{arguments.name} is removed already")
+        if node.signer == _own_identity(arguments):
+            raise CommandError(f"{arguments.name} is this node; `wgpy mesh leave` takes it out")
         await admin.decree(Removal, identity=node.signer)
     tell(
         arguments,
         {"removed": node.name, "identity": str(node.signer)},
         f"{node.name} is removed: no node speaks to it any more.",
     )
+
+
+def _own_identity(arguments: Namespace) -> VerifyKey | None:
+    """Return who this host is in the network, if the network's key is in its place here."""
+    node = None if arguments.key else place.node_file(place.chosen(arguments))
+    return node.identity.verify_key() if node else None
 
 
 async def _approve(arguments: Namespace) -> None:
