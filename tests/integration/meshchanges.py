@@ -2,7 +2,7 @@
 
 meshchanges.py decrees NETWORK          until killed; prints the sequence of each that is stored
 meshchanges.py rename NETWORK NAME      likewise: this node is NAME-1, NAME-2, …; prints the number of each
-meshchanges.py many NETWORK COUNT       so many decrees at once
+meshchanges.py many NETWORK COUNT       so many decrees at once; prints the sequence of the last
 meshchanges.py known NETWORK            print the sequences of all decrees that the coordinator has
 
 The decrees take back rules that nobody made, so they change nothing else.
@@ -58,6 +58,7 @@ async def many(network: str, count: str) -> None:
         ]  # fmt: skip
         outcomes = await admin.coordinator.submit([key.sign(encode(rule)) for rule in rules])
         assert all(outcome.verdict == "new" for outcome in outcomes)
+        print(rules[-1].sequence)
 
 
 async def known(network: str) -> None:

@@ -64,7 +64,8 @@ def test_a_removed_node_is_unreachable_from_all_others_within_a_second(world: Wo
     time.sleep(_LATER)
 
     for node, ping in zip(others, pings, strict=True):
-        ping.popen.kill()
+        ping.kill()
+        ping.wait()
         answers = re.findall(r"^\[(\d+\.\d+)\] \d+ bytes from", ping.log.read_text(), re.MULTILINE)
         assert float(answers[-1]) < returned + _A_SECOND, f"{node.name} still hears it"
         assert "sensor" not in peers(node)
@@ -145,9 +146,7 @@ def test_a_name_that_is_taken_is_refused(world: World, guest: Node) -> None:
     assert "beta" in joining.output
     assert "name" in renaming.output
     assert guest.status().name == "guest"
-    assert {node.address() for node in world.nodes} == {world.hub.address(), *peers(world.hub).values()} - {
-        guest.address()
-    }
+    assert peers(world.hub)["beta"] == world.node("beta").address()
 
 
 def test_an_address_that_is_taken_stays_with_whom_it_is(world: World, guest: Node) -> None:
@@ -173,9 +172,8 @@ def test_an_address_that_is_taken_stays_with_whom_it_is(world: World, guest: Nod
 
 def test_a_node_learns_of_whom_it_missed_and_is_not_told_what_it_knows(world: World, guest: Node) -> None:
     sensor, desk = world.node("sensor"), world.node("desk")
-    world.hub.host.run(*_CHANGES, "many", NETWORK, "150")
-    newest = world.hub.status().sequence
-    eventually(lambda: sensor.status().sequence >= newest, "what is much to tell is told")
+    newest = int(world.hub.host.run(*_CHANGES, "many", NETWORK, "150"))
+    eventually(lambda: sensor.status().sequence >= newest, "it was told much")
     everything = (sensor.folder / "records.jsonl").stat().st_size
     sensor.switch_off()
     guest.join(world.hub.token())
@@ -211,7 +209,7 @@ def test_without_its_coordinator_the_mesh_goes_on(world: World, guest: Node) -> 
             beta.ping(other)
             other.ping(beta, 6)
     eventually(lambda: not any(node.status().connected for node in world.nodes), "all know that it is away")
-    assert not re.search(r"token|refused by", guest.attempt("join", token).output)
+    assert "does not answer" in guest.attempt("join", token).output
     assert " 0% packet loss" in stream.wait().output
     world.coordinator.start()
     guest.join(token)
