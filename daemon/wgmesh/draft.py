@@ -7,9 +7,9 @@ speaker out, what takes anything from another, and one identity more than a toke
 from dataclasses import dataclass, replace
 
 from wgpy.mesh.ledger import Ledger, RecordRefused, Verdict, subject
-from wgpy.mesh.records import Departure, Node, Record, RecordInvalid, Rule, Token, Unknown, decode
+from wgpy.mesh.records import Departure, Node, Record, RecordInvalid, Token, Unknown, decode
 from wgpy.mesh.signing import Signed, VerifyKey
-from wgpy.mesh.topology import Topology, derive
+from wgpy.mesh.topology import Topology, derive, only_moved
 
 from .book import Book, Entry, Place, trouble_of
 
@@ -72,7 +72,7 @@ class Draft:
         for place, change in self.changes.items():
             before = entries.pop(place, None)
             viewed = before.viewed if before else 0
-            if isinstance(change.record, Node) and self._views_anew(change.record.signer, topology):
+            if _is_another(change):
                 viewed = revision
             entries[place] = Entry(change.signed, change.record, revision, viewed)
         return replace(
@@ -178,9 +178,8 @@ class Draft:
         return bool(after.rules) and (now.name, now.tags) != (then.name, then.tags)
 
     def _all_view_anew(self, after: Topology) -> bool:
-        """Say whether anybody may meet others than before, by what others than itself say."""
-        before = self._book.topology
-        if {_selectors(rule) for rule in before.rules} != {_selectors(rule) for rule in after.rules}:
+        """Say whether anybody may meet others, by what neither itself nor a new rule says."""
+        if self._book.topology.rules and not after.rules:
             return True
         return any(
             self._views_anew(member.identity, after)
@@ -189,11 +188,16 @@ class Draft:
         )
 
 
+def _is_another(change: Change) -> bool:
+    """Say whether a node says something new of itself beside where it is."""
+    match change.before, change.record:
+        case Node() as old, Node() as new:
+            return not only_moved(old, new)
+        case _:
+            return False
+
+
 def place_of(record: Record | Unknown, signed: Signed) -> Place:
     """Return where a record belongs."""
     kind = "" if isinstance(record, Unknown) else record.TYPE
     return Place(kind, subject(record, signed))
-
-
-def _selectors(rule: Rule) -> tuple[str, str]:
-    return rule.source, rule.destination

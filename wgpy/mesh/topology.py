@@ -4,7 +4,7 @@ Law: everybody who has the same records and nearly the same clock derives the sa
 node can take a name, an address or a route from another that was admitted before it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -123,6 +123,14 @@ class Topology:
         """Say whether one of two may reach the other."""
         return not self._met(one).isdisjoint(_selectors(other))
 
+    def joined(self, me: Member, rules: Iterable[Rule]) -> Iterator[Member]:
+        """Give all whom some of the rules let meet a member, the same perhaps more than once."""
+        selectors = _selectors(me)
+        for rule in rules:
+            for mine, other in ((rule.source, rule.destination), (rule.destination, rule.source)):
+                if mine in selectors:
+                    yield from (self.members[place] for place in self._index.selected.get(other, ()))
+
     def allows(self, source: Member, destination: Member) -> bool:
         """Say whether one may speak to the other. Without any rule everybody may."""
         sources, destinations = _selectors(source), _selectors(destination)
@@ -142,7 +150,7 @@ class Topology:
         if basis is None or basis.standing != ledger.standing() or len(basis.nodes) != len(nodes):
             return None
         changed = [(old, new) for old, new in zip(basis.nodes, nodes, strict=True) if old is not new]
-        if not basis.since <= now < basis.until or not all(_only_moved(*both) for both in changed):
+        if not basis.since <= now < basis.until or not all(only_moved(*both) for both in changed):
             return None
         members = list(self.members)
         for _, node in changed:
@@ -310,7 +318,7 @@ def _is_made_of(member: Member, node: Node) -> bool:
     return member.key is node.key and member.address is node.address and member.endpoints is node.endpoints
 
 
-def _only_moved(old: Node, new: Node) -> bool:
+def only_moved(old: Node, new: Node) -> bool:
     """Say whether a node said nothing new but where it may be reached."""
     return replace(old, sequence=new.sequence, endpoints=new.endpoints) == new
 

@@ -1,0 +1,88 @@
+"""What a change costs does not grow with those whom it does not concern."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.mesh.change import CHANGES, costs
+from benchmarks.mesh.followers import follow
+from benchmarks.mesh.network import GROUP, found
+from tests.mesh.coordinator import in_a_loop
+from tests.mesh.network import NOW, Administrator, key_of
+from wgmesh.book import Book
+from wgmesh.draft import Draft
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.topology import derive
+
+FEW, MANY = 40, 160
+ROOM = 1.02  # for names and numbers, which are longer
+
+
+@pytest.mark.parametrize("change", ["a node joins", "a node moves"])
+def test_what_concerns_a_group_costs_the_same_bytes_however_many_others_there_are(change: str) -> None:
+    few, many = ({cost.change: cost for cost in costs(found(size, grouped=True))} for size in (FEW, MANY))
+
+    assert few[change].concerned == many[change].concerned <= GROUP + 1
+    assert many[change].sent <= few[change].sent * ROOM
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_each_that_is_concerned_is_told_the_same_bytes_however_many_there_are(grouped: bool) -> None:
+    few, many = (list(costs(found(size, grouped=grouped))) for size in (FEW, MANY))
+
+    for one, other in zip(few, many, strict=True):
+        if one.change != "a rule":  # which tells of those whom it lets meet
+            assert other.sent / other.concerned <= one.sent / one.concerned * ROOM
+    assert {cost.change for cost in few} == set(CHANGES)
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Administrator:
+    """Nodes of two tags that come, are renamed and go, while rules come and go."""
+    one, tokens = Administrator(), (key_of(2), key_of(3))
+    one.found()
+    for token, tag in zip(tokens, ("x", "y"), strict=True):
+        one.invite(token, tags=(tag,))
+    selectors = st.sampled_from(["any", "tag:x", "tag:y", "node:n10", "node:n11", "node:new"])
+    for sequence in range(1, draw(st.integers(2, 15))):
+        number = draw(st.integers(10, 14))
+        match draw(st.sampled_from(["join", "join", "rename", "rule", "rule", "no rule", "remove"])):
+            case "join" | "rename" as said:
+                name = f"n{number}" if said == "join" else "new"
+                one.join(key_of(number), tokens[number % 2], sequence=sequence, name=name)
+            case "remove":
+                one.remove(key_of(number))
+            case said:
+                one.rule(draw(selectors), draw(selectors), allowed=said == "rule")
+    return one
+
+
+@settings(deadline=None)
+@given(administrator=lives())
+def test_who_is_told_only_what_is_newer_knows_what_who_is_told_everything_knows(
+    administrator: Administrator,
+) -> None:
+    network = administrator.key.verify_key()
+    book, ledgers, since = Book(Ledger(network)), dict[VerifyKey, Ledger](), dict[VerifyKey, int]()
+
+    for revision, signed in enumerate(administrator.records, 1):
+        draft = Draft(book, NOW)
+        if draft.submit(signed).verdict == "new":
+            book = draft.finished(revision)
+        for member in book.topology.members:
+            ledger = ledgers.setdefault(member.identity, Ledger(network))
+            for entry in book.news(member.identity, since.get(member.identity, 0)):
+                ledger.add(entry.signed)
+            since[member.identity] = book.revision
+            known = derive(ledger, NOW).peers(member.identity)
+            assert set(known) == set(book.topology.peers(member.identity))
+
+
+@in_a_loop
+async def test_a_hundred_followers_of_a_coordinator_as_it_is_run_are_told_of_a_change() -> None:
+    followed = await follow(100, changes=2)
+
+    assert followed.followers == 100
+    assert len(followed.deliveries) == 2
+    assert followed.busy < 150 << 20
