@@ -19,6 +19,7 @@ from wgpy.metrics import CONTENT_TYPE, exposition
 from wgpy.node.http import Answer, Request, serve
 
 from .api import make_app
+from .challenges import VALID
 from .errors import MeshError
 from .hub import Hub
 from .settings import Settings, read_host_port
@@ -99,6 +100,7 @@ def _configuration(hub: Hub, context: ssl.SSLContext) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         backlog=_BACKLOG,
+        timeout_keep_alive=VALID,
         timeout_graceful_shutdown=_LAST_WORDS,
         ssl_context_factory=lambda _config, _default: context,
     )

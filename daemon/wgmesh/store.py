@@ -287,11 +287,15 @@ def _admissions(connection: Connection) -> Iterator[tuple[VerifyKey, VerifyKey]]
 
 
 def _trouble(error: BaseException | None) -> str:
-    match getattr(error, "sqlite_errorcode", None):
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the rest says more than a person needs
         case sqlite3.SQLITE_FULL:
             return "cannot be written: the disk is full"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return "is damaged: restore a backup by `wgmesh restore`"
+        case sqlite3.SQLITE_READONLY:
+            return "cannot be written: see whose it is, and whether its disk is read-only"
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return "is in use by another program: end that first"
         case sqlite3.SQLITE_CANTOPEN:
             return "cannot be opened: see that its folder is there and whose it is"
         case _:
