@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from wgpy import systemd
+from wgpy.eventloop import new_event_loop
 from wgpy.mesh.signing import VerifyKey
 from wgpy.node.coordinator import DEFAULT_PORT
 
@@ -21,13 +22,6 @@ from .backup import back_up, restore
 from .errors import MeshError
 from .settings import DATABASE, Settings, create, folder_of, lock
 from .store import AuditEntry, Store
-
-try:
-    import uvloop
-except ImportError:
-    _new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-else:
-    _new_event_loop = uvloop.new_event_loop
 
 _LOG = logging.getLogger("wgmesh")
 
@@ -122,7 +116,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     with lock(folder):
         store = Store(_database(arguments), settings.network)
         try:
-            with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(run(folder, settings, store, listen, arguments.metrics, ready))
         finally:
             systemd.notify("STOPPING=1")

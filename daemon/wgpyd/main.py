@@ -15,6 +15,7 @@ from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from pathlib import Path
 from typing import Final
 
+from wgpy.eventloop import new_event_loop
 from wgpy.interface import Interface
 from wgpy.settings import Settings
 from wgpy.systemd import notify
@@ -29,13 +30,6 @@ from .privileges import drop_privileges
 from .server import MAX_CONNECTIONS, UapiServer
 from .socketfile import DIRECTORY, SocketFile
 from .state import TimestampFiles
-
-try:
-    import uvloop
-except ImportError:
-    _new_event_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-else:
-    _new_event_loop = uvloop.new_event_loop
 
 _LOG = logging.getLogger("wgpy")
 
@@ -104,7 +98,7 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
     except (OSError, MemoryError) as error:
         return _fail(StartError(f"cannot start: {error}"), _FAILURE)
     try:
-        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(_serve(interface, agent, socket_file, connections, own_nice, ready))
     except StartError as error:
         return _fail(error, _FAILURE)
