@@ -22,8 +22,8 @@ from wgpy.mesh.wire import deltas, encode_line, write_signed
 CHANGES: Final[dict[str, Callable[[Model], Signed]]] = {
     "a node joins": Model.join,
     "a node moves": lambda model: model.move(0),
-    "a rule": lambda model: model.rule("tag:office-0", "tag:office-0"),
     "a node is removed": lambda model: model.remove(1),
+    "a rule": lambda model: model.rule("tag:office-0", "tag:office-1"),
 }
 
 
