@@ -247,8 +247,11 @@ def test_a_token_that_does_not_count_is_refused_with_the_reason(network: Lan) ->
     web, desk = network.add("web"), network.add("desk")
     used_up, expiring = network.hub.token(), network.hub.token("--expires", "1s")
     web.join(used_up)
-    revoked = network.hub.ask("token")
-    network.hub.mesh("revoke", revoked["key"][:8])
+    revoked = network.hub.ask("token", "--uses", "2")
+    desk.join(revoked["token"])
+    assert "these stay: desk." in network.hub.mesh("revoke", revoked["key"][:8])
+    network.hub.ping(desk)
+    desk.mesh("leave")
     eventually(lambda: "expired" in desk.attempt("join", expiring).output, "the token expires")
 
     assert "used" in sentence(desk.attempt("join", used_up))
@@ -308,11 +311,15 @@ def test_the_networks_key_works_from_another_host(network: Lan) -> None:
 
 
 def test_who_is_removed_or_leaves_may_come_back_as_another(network: Lan) -> None:
-    hub, web = network.hub, network.joined("web")
+    hub, web = network.hub, network.add("web")
+    token = hub.token("--uses", "2")
+    web.join(token)
     hub.ping(web)
 
-    assert hub.mesh("remove", "web").startswith("web is removed")
+    removed = hub.mesh("remove", "web")
 
+    assert removed.startswith("web is removed")
+    assert "The token that admitted it still admits hosts" in removed
     eventually(lambda: not hub.reaches(web), "web is unreachable")
     assert "removed already" in sentence(hub.attempt("remove", "web"))
     assert "there is no node db" in sentence(hub.attempt("remove", "db"))
@@ -323,8 +330,11 @@ def test_who_is_removed_or_leaves_may_come_back_as_another(network: Lan) -> None
     assert web.mesh("leave") == f"This host has left {NETWORK}.\n"
     assert not web.folder.exists()
     assert "mesh0" not in web.host.run("ip", "-brief", "link")
-    web.join(hub.token())
+    web.join(token)
     hub.ping(web)
+    assert "The token" not in hub.mesh("remove", "web")
+    web.mesh("leave")
+    web.join(hub.token())
 
     network.coordinator.kill()
     assert "--force" in sentence(web.attempt("leave"))

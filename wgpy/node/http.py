@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import h11
 
+from wgpy.node.text import printable
+
 _READ_SIZE: Final = 1 << 16
 _MAX_REQUEST: Final = 1 << 16  # bytes of its body
 PATIENCE: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
@@ -158,5 +160,5 @@ async def _receive(http: h11.Connection, reader: asyncio.StreamReader) -> Reques
 
 def _reason(body: bytes) -> str:
     with suppress(ValueError, KeyError, TypeError):
-        return str(json.loads(body)["detail"])
+        return printable(str(json.loads(body)["detail"]))
     return ""

@@ -12,6 +12,7 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Decree, Departure, Node, RecordInvalid, Unknown, decode
 from wgpy.mesh.signing import Signed
 from wgpy.node.agent import Refusal
+from wgpy.node.text import printable
 
 _LOG = logging.getLogger("wgpy")
 
@@ -19,7 +20,6 @@ KEPT: Final = 50
 MAX_COUNTED: Final = 1000  # pairs of source and reason
 OTHERS: Final = "others"  # what comes after that many
 PATIENCE: Final = 10  # seconds of connection in which a coordinator tells its news
-_MAX_TEXT: Final = 200
 
 
 class Refusals:
@@ -46,7 +46,7 @@ class Refusals:
         source: `coordinator` or `neighbour NAME`; reason: one of few; what: of any kind and length; now: Unix
         seconds. At most one a second is logged for a reason, with the number of those that were not.
         """
-        refusal = Refusal(now, source, reason, _printable(what))
+        refusal = Refusal(now, source, reason, printable(what))
         self._newest.append(refusal)
         known = (source, reason) in self._counts or len(self._counts) < MAX_COUNTED
         self._counts[source if known else OTHERS, reason] += 1
@@ -81,7 +81,7 @@ class Withheld:
 
     def learned_from_neighbour(self, digest: bytes, name: str, what: str, now: float) -> None:
         """Expect the coordinator to tell this, too. digest: of a new record; what: see `describe`."""
-        sentence = f"{name} knew {_printable(what)}, and the coordinator does not tell it"
+        sentence = f"{name} knew {printable(what)}, and the coordinator does not tell it"
         self._untold.setdefault(digest, (sentence, self._connected_time(now)))
 
     def told_by_coordinator(self, digest: bytes) -> None:
@@ -121,9 +121,3 @@ def describe(signed: Signed) -> str:
             return f"a record of the type {record.type!r}, version {record.version}"
         case _:
             return record.TYPE
-
-
-def _printable(text: str) -> str:
-    """One line that may stand in a log and on a terminal, whoever wrote it."""
-    short = text[:_MAX_TEXT]
-    return "".join(letter if letter.isprintable() else "?" for letter in short) + "…" * (short != text)

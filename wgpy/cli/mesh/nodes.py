@@ -9,12 +9,12 @@ from typing import Any
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, place
+from wgpy.cli.mesh import daemons, place, tokens
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.text import columns, listed, since, tell
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Approval, Node, Removal
+from wgpy.mesh.records import Approval, Node, Removal, Token
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Exclusion, Member, derive
 from wgpy.node import agent
@@ -58,11 +58,16 @@ async def _remove(arguments: Namespace) -> None:
         if node.signer == _own_identity(arguments):
             raise CommandError(f"{arguments.name} is this node; `wgpy mesh leave` takes it out")
         await admin.decree(Removal, identity=node.signer)
-    tell(
-        arguments,
-        {"removed": node.name, "identity": str(node.signer)},
-        f"{node.name} is removed: no node speaks to it any more.",
-    )
+        token = admin.ledger.decrees(Token)[bytes(node.token)]
+        is_open = tokens.state(admin, token) == "valid"
+    text = f"{node.name} is removed: no node speaks to it any more."
+    if is_open:
+        text += (
+            "\nThe token that admitted it still admits hosts. If a stranger may have it: "
+            f"`wgpy mesh revoke {str(token.key)[:8]}`."
+        )
+    document = {"removed": node.name, "identity": str(node.signer), "token": str(token.key), "open": is_open}
+    tell(arguments, document, text)
 
 
 def _own_identity(arguments: Namespace) -> VerifyKey | None:

@@ -188,7 +188,7 @@ Examples:
   sudo wgpy mesh token --list
 A token (elsewhere: enrolment key) is a secret: who has it can join. `wgpy mesh revoke` ends it.""",
             (
-                _argument("--uses", metavar="N", type=values.count, default=1, help="how many hosts, else 1"),
+                _argument("--uses", metavar="N", type=values.uses, default=1, help="how many hosts, else 1"),
                 _argument(
                     "--expires", metavar="SPAN", type=values.span, default=DAY,
                     help="for how long it admits, such as 12h, 7d or 4w; else 24h",

@@ -75,7 +75,7 @@ async def _token(arguments: Namespace) -> None:
 async def _list(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
         tokens = sorted(admin.ledger.decrees(Token).values(), key=lambda token: token.sequence)
-        rows = [(token, _state(admin, token), _used(admin, token)) for token in tokens]
+        rows = [(token, state(admin, token), _used(admin, token)) for token in tokens]
     document = [{**_json(token), "state": state, "used": used} for token, state, used in rows]
     lines = [
         (
@@ -101,9 +101,10 @@ async def _revoke(arguments: Namespace) -> None:
             if node.token == found.key and node.signer not in excluded
         )
         await admin.decree(Revocation, token=found.key, keep=keep)
-    text = f"The token {found.key} admits nobody any more. {count(len(keep), 'node')} that it admitted stay."
-    if len(keep) == 1:
-        text = f"The token {found.key} admits nobody any more. The node that it admitted stays."
+        names = sorted(member.name for member in admin.topology.members if member.identity in keep)
+    text = f"The token {found.key} admits nobody any more."
+    if keep:
+        text += f" Of those whom it admitted, these stay: {listed(names)}."
     tell(arguments, {"revoked": str(found.key), "kept": list(map(str, keep))}, text)
 
 
@@ -122,7 +123,8 @@ def _used(admin: Administrator, token: Token) -> int:
     return sum(node.token == token.key for node in admin.ledger.nodes())
 
 
-def _state(admin: Administrator, token: Token) -> str:
+def state(admin: Administrator, token: Token) -> str:
+    """Return whether a token still admits hosts: valid, revoked, expired or used up."""
     if bytes(token.key) in admin.ledger.decrees(Revocation):
         return "revoked"
     if token.expires <= time.time():

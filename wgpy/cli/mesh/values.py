@@ -44,7 +44,7 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 
 port: Final = _number(1, 65535)
 mtu: Final = _number(1280, 65535)
-count: Final = _number(1, 1_000_000)
+uses: Final = _number(1, 1000)  # all that a token admitted can be named when it is revoked
 
 
 def span(text: str) -> int:
