@@ -7,6 +7,7 @@ user namespaces, and nothing of it is left when it ends.
 import argparse
 import json
 import os
+import shutil
 import re
 import signal
 import subprocess
@@ -72,6 +73,7 @@ def enter_namespaces() -> None:
 
 def demonstrate() -> None:
     begin = time.monotonic()
+    os.environ["COLUMNS"] = str(shutil.get_terminal_size((100, 0)).columns)  # for what commands print
     say("Five hosts in five places, two behind routers that translate addresses (NAT) and let one port in")
     hosts = build()
     for place in PLACES:

@@ -219,12 +219,24 @@ def a_status(**fields: Any) -> Status:
     return replace(plain, **fields)
 
 
-def test_a_healthy_network_is_a_few_lines() -> None:
+def test_a_healthy_network_is_a_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
     shown = status.text(a_status(), None)
 
     assert "coordinator    https://vpn.example.com, connected" in shown
     assert "everybody reaches everybody" in shown
-    assert shown.splitlines()[-1].startswith("web2  100.64.0.2  fd12:3456::2  192.0.2.2:51820")
+    assert shown.splitlines()[-1].startswith("web2  100.64.0.2  192.0.2.2:51820")
+    assert shown.splitlines()[-1].endswith("fd12:3456::2")
+
+
+def test_a_narrow_terminal_is_shown_no_ipv6_addresses_of_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    shown = status.text(a_status(), None)
+
+    assert "fd12:3456::2" not in shown
+    assert "192.0.2.2:51820" in shown
 
 
 def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:

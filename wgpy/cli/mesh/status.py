@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.mesh import daemons, place
-from wgpy.cli.mesh.text import columns, count, listed, since, tell
+from wgpy.cli.mesh.text import columns, count, fits, listed, since, tell
 from wgpy.cli.show import size
 from wgpy.mesh import codec
 from wgpy.node.agent import Peer, Status
@@ -80,16 +80,19 @@ def _peers(peers: Sequence[Peer]) -> str:
         (
             peer.name or str(peer.identity),
             str(peer.address),
-            str(peer.address6),
             peer.endpoint or "unknown",
             since(peer.last_handshake),
             f"{size(peer.received)} / {size(peer.sent)}",
             listed((*peer.tags, *peer.routes)),
+            str(peer.address6),
         )
         for peer in sorted(peers, key=lambda peer: peer.name)
     ]
-    head = ("NODE", "ADDRESS", "IPV6", "ENDPOINT", "HANDSHAKE", "RECEIVED / SENT", "TAGS, ROUTES")
-    return columns([head, *rows])
+    head = ("NODE", "ADDRESS", "ENDPOINT", "HANDSHAKE", "RECEIVED / SENT", "TAGS, ROUTES", "IPV6")
+    table = columns([head, *rows])
+    if fits(table):
+        return table
+    return columns([head[:-1], *(row[:-1] for row in rows)])  # `why NAME` has the rest
 
 
 def _remarks(status: Status) -> Iterator[Iterator[str]]:

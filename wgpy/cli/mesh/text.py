@@ -1,6 +1,8 @@
 """How the mesh's commands write: aligned columns for people, JSON for programs."""
 
 import json
+import shutil
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
@@ -24,6 +26,12 @@ def columns(rows: Iterable[Sequence[str]]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     )
+
+
+def fits(text: str) -> bool:
+    """Say whether no line is wider than the terminal, if that is known."""
+    width = shutil.get_terminal_size((sys.maxsize, 0)).columns
+    return all(len(line) <= width for line in text.splitlines())
 
 
 def since(when: int) -> str:
