@@ -13,6 +13,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from tests.integration.hosts import HostProcess, Lab, eventually
 from tests.integration.meshlab import NETWORK, Coordinator, Node, World
 from wgpy.mesh.ledger import Ledger
@@ -126,6 +128,7 @@ class Trial:
         return set(self.decrees.stop()), names
 
 
+@pytest.mark.timeout(300 + 5 * _KILLS)
 def test_no_kill_loses_what_was_acknowledged_or_damages_anything(lab: Lab) -> None:
     print(f"WGPY_SEED={_SEED}")
     trial = Trial(World.build(lab), random.Random(_SEED))
