@@ -7,8 +7,8 @@ user namespaces, and nothing of it is left when it ends.
 import argparse
 import json
 import os
-import shutil
 import re
+import shutil
 import signal
 import subprocess
 import sys
