@@ -75,7 +75,7 @@ def test_threads_leave_a_processor_as_often_as_the_scheduler_says_that_they_had_
 
     left = switched(before[0], context_switches(pid))
     had = switched(before[1], turns_on_a_processor(pid))
-    assert left > 300, "each ping and each answer wakes one"
+    assert left > 30, "pings and their answers wake one, on a busy host several at once"
     assert left == pytest.approx(had, rel=0.1, abs=20)
 
 
