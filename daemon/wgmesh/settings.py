@@ -41,6 +41,8 @@ class Settings:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Raises MeshError."""
+        if not folder.exists():
+            raise MeshError(f"{folder} is not there: `wgpy mesh init` makes a network and its coordinator")
         try:
             return load(cls, folder / SETTINGS)
         except StateError as error:

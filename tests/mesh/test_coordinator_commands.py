@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,12 @@ def test_nothing_is_backed_up_where_nothing_is(tmp_path: Path, capsys: pytest.Ca
     assert main(["backup", str(site.folder), str(tmp_path / "file")]) == 1
     assert "records.sqlite is not there" in capsys.readouterr().err
     assert not (tmp_path / "file").exists()
+
+
+def test_a_host_that_lacks_what_a_coordinator_needs_is_told_what_to_install() -> None:
+    program = "import sys; sys.modules['sqlalchemy'] = None; from wgmesh.start import main; sys.exit(main())"
+
+    done = subprocess.run([sys.executable, "-c", program, "serve", "lab"], capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert done.stderr == "wgmesh: sqlalchemy is not installed here: pip install 'wgpy[coordinator]'\n"
