@@ -28,6 +28,7 @@ from .store import AuditEntry, Seen, Store
 _LOG = logging.getLogger("wgmesh")
 
 _SEEN_DELAY: Final = 5.0  # seconds, in which who comes and goes is written once
+_EXPIRY_CHECK: Final = 3600.0  # seconds, as the clock of the host may be set
 _SHARED_LINES: Final = 64  # news that is kept encoded, while it is news
 _SIGNED: Final[Callable[[Entry], Signed]] = attrgetter("signed")
 _MAX_SINCE: Final = MAX_NUMBER // 2  # in 2112: whoever says more leaves no room for what comes after
@@ -52,12 +53,16 @@ class Hub:
         self._lines: dict[tuple[int, ...], list[bytes]] = {}
         self._closing = False
         self._writer: asyncio.Task[None] | None = None
+        self._expiry: asyncio.TimerHandle | None = None
+        self._await_expiry()
         self.metrics = Metrics()
 
     def stop(self) -> None:
         """Let all followers go."""
         self._closing = True
         self._news.set()
+        if self._expiry is not None:
+            self._expiry.cancel()
 
     async def close(self) -> None:
         """Finish what is being stored."""
@@ -113,6 +118,21 @@ class Hub:
         self._lines.clear()
         news, self._news = self._news, asyncio.Event()
         news.set()
+        self._await_expiry()
+
+    def _await_expiry(self) -> None:
+        """Look again when the next membership ends."""
+        if self._expiry is not None:
+            self._expiry.cancel()
+        wait = min(self.book.topology.until - _now(), _EXPIRY_CHECK)
+        self._expiry = asyncio.get_running_loop().call_later(wait, self._expire)
+
+    def _expire(self) -> None:
+        book = self.book
+        if book.topology.until <= _now():
+            self._publish(replace(book, topology=book.topology_at(_now())))
+        else:
+            self._await_expiry()
 
     # -- Following -------------------------------------------------------------------------------
 

@@ -184,6 +184,24 @@ async def test_a_membership_ends_by_itself(tmp_path: Path) -> None:
 
 
 @in_a_loop
+async def test_who_follows_when_its_membership_ends_is_let_go(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        token = key_of(1002)
+        site.administrator.invite(token, lifetime=60)
+        await site.found(BOB)
+        await site.submit(site.administrator.join(ALICE, token, admitted=int(time.time()) - 55))
+        async with site.follow(ALICE) as alice:
+            await alice.told()
+
+            with pytest.raises(Unreachable):
+                await alice.told()
+        with pytest.raises(Denied, match="its membership has expired"):
+            async with site.follow(ALICE):
+                pass
+
+
+@in_a_loop
 async def test_a_stranger_follows_nothing(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
