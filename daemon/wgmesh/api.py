@@ -39,6 +39,7 @@ from .models import (
     Trouble,
     Welcome,
 )
+from .store import Seen
 
 _LOG = logging.getLogger("wgmesh")
 
@@ -85,6 +86,7 @@ def make_app(hub: Hub) -> FastAPI:
 
 async def _hub(request: Request) -> Hub:
     hub: Hub = request.app.state.hub
+    await hub.catch_up()
     return hub
 
 
@@ -196,7 +198,8 @@ async def nodes(hub: _Hub, asker: _MemberOrNetwork) -> Nodes:
     concerned = [member.identity for member in topology.members]
     if asker.role is Role.MEMBER:
         concerned = [asker.key, *(peer.identity for peer in topology.peers(asker.key))]
-    return Nodes(nodes=[_health(hub, identity) for identity in concerned])
+    seen = await hub.presence.seen()
+    return Nodes(nodes=[_health(identity, seen.get(identity, Seen(0, ""))) for identity in concerned])
 
 
 @_ROUTER.get("/audit", responses=_DENIALS)
@@ -215,11 +218,9 @@ def _records(records: Iterable[Signed]) -> list[SignedRecord]:
     return [SignedRecord.model_validate(write_signed(signed)) for signed in records]
 
 
-def _health(hub: Hub, identity: VerifyKey) -> NodeHealth:
-    seen = hub.seen(identity)
-    return NodeHealth(
-        identity=str(identity), connected=hub.is_connected(identity), heard=seen.heard, seen=seen.address
-    )
+def _health(identity: VerifyKey, seen: Seen) -> NodeHealth:
+    connected = bool(seen.coordinator)
+    return NodeHealth(identity=str(identity), connected=connected, heard=seen.heard, seen=seen.address)
 
 
 def _clock() -> int:

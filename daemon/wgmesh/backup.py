@@ -1,13 +1,15 @@
 """A coordinator in one file, and back.
 
-A backup is a copy of the SQLite database with one table more: the folder's other files. The key is in it,
-since nodes know the coordinator by that.
+A backup is a copy of the database in SQLite's format, whichever that is of, with one table more: the
+folder's other files. The key is in it, since nodes know the coordinator by that.
 """
 
 import sqlite3
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from wgpy.node.files import StateError, write_file
@@ -15,27 +17,41 @@ from wgpy.node.files import StateError, write_file
 from .errors import MeshError
 from .settings import DATABASE, SETTINGS, TLS_CERTIFICATE, TLS_KEY, Settings, lock
 from .sqlite import copy_database, sync
-from .store import Store
+from .store import Store, open_store
 
 _FILES: Final = (TLS_KEY, TLS_CERTIFICATE, SETTINGS)  # in the order in which they are restored
 
 
 def back_up(folder: Path, file: Path) -> None:
     """Write a backup, also while the folder is served. Raises MeshError."""
-    database = folder / DATABASE
-    if not database.exists():
-        raise MeshError(f"{database} is not there: only a database in SQLite is backed up by this command")
     found = [(name, (folder / name).read_bytes()) for name in _FILES if (folder / name).exists()]
-    try:
-        copy_database(database, file, lambda copy: _put_in(copy, found))
-    except (OSError, sqlite3.Error) as error:
-        raise MeshError(f"cannot write {file}: {error}") from None
+    with _said(f"cannot write {file}"), _rows_of(folder, file) as rows:
+        copy_database(rows, file, lambda copy: _put_in(copy, found))
+
+
+@contextmanager
+def _rows_of(folder: Path, file: Path) -> Iterator[Path]:
+    """Give a database in SQLite to be copied. Raises MeshError."""
+    settings = Settings.load(folder)
+    if not settings.database:
+        if not (folder / DATABASE).exists():
+            raise MeshError(f"{folder / DATABASE} is not there: the coordinator has never run")
+        yield folder / DATABASE
+        return
+    with TemporaryDirectory(prefix=f".{file.name}.", dir=file.absolute().parent) as place:
+        rows = Path(place) / DATABASE
+        with (
+            closing(open_store(folder, settings)) as store,
+            closing(Store(f"sqlite:///{rows}", settings.network)) as copy,
+        ):
+            store.copy_to(copy)
+        yield rows
 
 
 def restore(folder: Path, file: Path, now: int) -> Path | None:
     """Put a backup in the place of what is there; where that is kept. Raises MeshError.
 
-    now: Unix seconds.
+    now: Unix seconds. Other coordinators may go on with a shared database.
     """
     files = _files_in(file)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,21 +62,44 @@ def restore(folder: Path, file: Path, now: int) -> Path | None:
                     write_file(folder / name, files[name])
         except StateError as error:
             raise MeshError(str(error)) from None
-        network = Settings.load(folder).network
+        settings = Settings.load(folder)
         new = folder / f".{DATABASE}.restored"
-        try:
+        with _said(f"cannot restore {file}"):
             copy_database(file, new, _take_out)
-            store = Store(f"sqlite:///{new.absolute()}", network)
-            store.mark_restored(now)
-            store.close()
+            with closing(Store(f"sqlite:///{new.absolute()}", settings.network)) as store:
+                store.mark_restored(now)
+                kept = _put_into(folder, settings, store) if settings.database else None
+            if settings.database:
+                new.unlink()
+                return kept
             return _put_in_place(new, folder / DATABASE)
-        except (OSError, sqlite3.Error) as error:
-            raise MeshError(f"cannot restore {file}: {error}") from None
+
+
+def _put_into(folder: Path, settings: Settings, restored: Store) -> Path:
+    """Return a backup of what was in the shared database before. Raises MeshError."""
+    kept = folder / f"{DATABASE}.{_before()}"
+    back_up(folder, kept)
+    with closing(open_store(folder, settings)) as store:
+        restored.copy_to(store)
+    return kept
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """Raises MeshError."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise MeshError(f"{what}: {error}") from None
+
+
+def _before() -> str:
+    return f"before-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
 def _put_in_place(new: Path, database: Path) -> Path | None:
     """Return where the old one is now. It may be damaged, so it is moved as it is."""
-    kept = database.with_name(f"{database.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
+    kept = database.with_name(f"{database.name}.{_before()}")
     was_there = database.exists()
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):

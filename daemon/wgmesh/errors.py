@@ -9,6 +9,10 @@ class StoreError(MeshError):
     """The database does not do what it should."""
 
 
+class Overtaken(StoreError):
+    """Another coordinator has stored something meanwhile; nothing was stored."""
+
+
 class Denial(Exception):
     """A request is not granted. status: of HTTP; the message is one sentence."""
 

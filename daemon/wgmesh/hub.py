@@ -7,7 +7,6 @@ told the rest when it can take it, so a slow one holds nobody up and costs nothi
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,14 +19,15 @@ from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
 
 from .book import Book, Entry
 from .draft import Draft, Outcome
-from .errors import StoreError
+from .errors import Overtaken, StoreError
 from .metrics import Metrics
+from .presence import Presence
 from .sentences import what, who
-from .store import AuditEntry, Seen, Store
+from .store import AuditEntry, Store
 
 _LOG = logging.getLogger("wgmesh")
 
-_SEEN_DELAY: Final = 5.0  # seconds, in which who comes and goes is written once
+_POLL: Final = 0.5  # seconds between looks at what other coordinators store
 _EXPIRY_CHECK: Final = 3600.0  # seconds, as the clock of the host may be set
 _SHARED_LINES: Final = 64  # news that is kept encoded, while it is news
 _SIGNED: Final[Callable[[Entry], Signed]] = attrgetter("signed")
@@ -40,19 +40,17 @@ class Hub:
     def __init__(self, store: Store) -> None:
         """Raises StoreError."""
         self._store = store
-        self.book, damaged = store.load(_now())
-        for sentence in damaged:
-            _LOG.warning("%s: %s", store.name, sentence)
-        self._seen = store.seen()
-        self._unwritten: dict[VerifyKey, Seen] = {}
-        self._followers: Counter[VerifyKey] = Counter()
+        self.book = store.load(_now())
         self._writing = asyncio.Lock()
+        self.presence = Presence(store, self._writing)
         self._tasks: set[asyncio.Task[object]] = set()
         self._news = asyncio.Event()
         self._changed_at = time.monotonic()
         self._lines: dict[tuple[int, ...], list[bytes]] = {}
         self._closing = False
-        self._writer: asyncio.Task[None] | None = None
+        self._history = 0  # how often the database was put back to an earlier state
+        self._trouble = ""  # of the database
+        self._polling = asyncio.create_task(self._poll()) if store.is_shared else None
         self._expiry: asyncio.TimerHandle | None = None
         self._await_expiry()
         self.metrics = Metrics()
@@ -63,15 +61,15 @@ class Hub:
         self._news.set()
         if self._expiry is not None:
             self._expiry.cancel()
+        if self._polling is not None:
+            self._polling.cancel()
 
     async def close(self) -> None:
         """Finish what is being stored."""
         self.stop()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        if self._writer is not None:
-            self._writer.cancel()
-        await self._write_seen()
+        await self.presence.close()
 
     # -- Handing in --------------------------------------------------------------------------------
 
@@ -87,18 +85,25 @@ class Hub:
 
     async def _submit(self, records: Sequence[Signed], source: str) -> list[Outcome]:
         async with self._writing:
-            before = self.book
-            draft = Draft(before, _now())
-            outcomes, book = await asyncio.to_thread(self._judge, draft, before, records, source)
-            if book is not before:
+            outcomes, book = await self._stored(records, source)
+            if book is not self.book:
                 self._publish(book)
         self.metrics.submissions.update(outcome.verdict for outcome in outcomes)
         return outcomes
 
-    def _judge(
-        self, draft: Draft, before: Book, records: Sequence[Signed], source: str
-    ) -> tuple[list[Outcome], Book]:
-        """In a thread: neither signatures nor the disk hold up who reads. Raises StoreError."""
+    async def _stored(self, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Book]:
+        """Whoever is overtaken tries again: each time somebody got on. Raises StoreError."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._judge, self.book, records, source)
+            except Overtaken:
+                if not self._store.is_shared:
+                    raise
+                await self._catch_up()
+
+    def _judge(self, before: Book, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Book]:
+        """In a thread: neither signatures nor the disk hold up who reads. Raises Overtaken and StoreError."""
+        draft = Draft(before, _now())
         outcomes = [draft.submit(signed) for signed in records]
         if not draft.changes:
             return outcomes, before
@@ -134,6 +139,43 @@ class Hub:
         else:
             self._await_expiry()
 
+    # -- Other coordinators ------------------------------------------------------------------------
+
+    async def catch_up(self) -> None:
+        """Know what others have stored. While the database is away, what is known goes on counting."""
+        if not self._store.is_shared:
+            return
+        try:
+            async with self._writing:
+                await self._catch_up()
+            self._trouble = ""
+        except StoreError as error:
+            if not self._trouble:
+                _LOG.error("%s; what is known goes on counting", error)
+            self._trouble = str(error)
+
+    async def _catch_up(self) -> None:
+        """Raises StoreError."""
+        before = self.book
+        book = await asyncio.to_thread(self._store.catch_up, before, _now())
+        if book.revision < before.revision:
+            restored = max(_now(), before.restored + 1)
+            with suppress(Overtaken):  # another has done it, which is found out next time
+                await asyncio.to_thread(self._store.go_on_above, book, before.revision, restored)
+            await self._catch_up()
+        elif book is not before:
+            if book.restored != before.restored:
+                _LOG.warning(
+                    "%s was put back to an earlier state: nodes give back the rest", self._store.name
+                )
+                self._history += 1
+            self._publish(book)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL)
+            await self.catch_up()
+
     # -- Following -------------------------------------------------------------------------------
 
     async def resume(self, since: int) -> int:
@@ -146,15 +188,18 @@ class Hub:
             return since
         if since <= _MAX_SINCE:
             async with self._writing:
-                book = self.book
-                if book.revision < since:
-                    revision = await asyncio.to_thread(self._store.raise_revision, book, since)
-                    self._publish(replace(book, revision=revision))
+                while (book := self.book).revision < since:
+                    try:
+                        book = await asyncio.to_thread(self._store.go_on_above, book, since, book.restored)
+                        self._publish(book)
+                    except Overtaken:
+                        await self._catch_up()
         return 0
 
     async def follow(self, identity: VerifyKey, since: int, address: str) -> AsyncIterator[bytes]:
         """Give lines: a greeting, then news, until the node is no member. since: as `resume` gave it."""
-        self._came(identity, address)
+        self.presence.came(identity, address)
+        history = self._history
         try:
             own = self.book.node(identity)
             digest = own.signed.digest if own else b""
@@ -162,19 +207,19 @@ class Hub:
             book = self.book
             for line in self._told(book, identity, since):
                 yield line
-            while book.topology.member(identity) is not None and await self._next(book):
+            while book.topology.member(identity) is not None and await self._next(book, history):
                 since, book = book.revision, self.book
                 for line in self._told(book, identity, since):
                     yield line
                     self.metrics.deliver(time.monotonic() - self._changed_at)
         finally:
-            self._went(identity, address)
+            self.presence.went(identity, address)
 
-    async def _next(self, book: Book) -> bool:
-        """Wait for another book; whether there is one."""
+    async def _next(self, book: Book, history: int) -> bool:
+        """Wait for another book; whether there is one that goes on where this one ends."""
         while self.book is book and not self._closing:
             await self._news.wait()
-        return not self._closing
+        return not self._closing and self._history == history
 
     def _told(self, book: Book, identity: VerifyKey, since: int) -> Iterator[bytes]:
         """What many are told at once is encoded once."""
@@ -194,45 +239,6 @@ class Hub:
             if len(self._lines) < _SHARED_LINES and book is self.book:
                 self._lines[key] = lines
         return lines
-
-    # -- Who is there ----------------------------------------------------------------------------
-
-    def followers(self) -> int:
-        return self._followers.total()
-
-    def is_connected(self, identity: VerifyKey) -> bool:
-        return self._followers[identity] > 0
-
-    def seen(self, identity: VerifyKey) -> Seen:
-        """Return when and where a node was last."""
-        seen = self._seen.get(identity, Seen(0, ""))
-        return replace(seen, heard=_now()) if self.is_connected(identity) else seen
-
-    def _came(self, identity: VerifyKey, address: str) -> None:
-        self._followers[identity] += 1
-        self._note(identity, address)
-
-    def _went(self, identity: VerifyKey, address: str) -> None:
-        self._followers[identity] -= 1
-        if not self._followers[identity]:
-            del self._followers[identity]
-        self._note(identity, address)
-
-    def _note(self, identity: VerifyKey, address: str) -> None:
-        self._seen[identity] = self._unwritten[identity] = Seen(_now(), address)
-        if self._writer is None and not self._closing:
-            self._writer = asyncio.create_task(self._write_seen_soon())
-
-    async def _write_seen_soon(self) -> None:
-        await asyncio.sleep(_SEEN_DELAY)
-        self._writer = None
-        await self._write_seen()
-
-    async def _write_seen(self) -> None:
-        async with self._writing:
-            seen, self._unwritten = self._unwritten, {}
-            with suppress(StoreError):  # it is told again when next it comes
-                await asyncio.to_thread(self._store.write_seen, seen)
 
     # -- What commands ask -----------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ from wgpy.node.coordinator import DEFAULT_PORT
 
 from .backup import back_up, restore
 from .errors import MeshError
-from .settings import DATABASE, Settings, create, folder_of, lock
-from .store import AuditEntry, Store
+from .settings import Settings, create, folder_of, lock
+from .store import AuditEntry, open_store
 
 _LOG = logging.getLogger("wgmesh")
 
@@ -59,7 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     serve = command("serve", _serve, "serve a network")
     serve.add_argument("--listen", metavar="ADDRESS:PORT", help="instead of what `create` was told")
     serve.add_argument("--metrics", metavar="ADDRESS:PORT", default="", help="serve metrics by plain HTTP")
-    _add_database(serve)
 
     saved = command("backup", _back_up, "copy the database and the key, also while it is served")
     saved.add_argument("file", metavar="FILE", type=Path)
@@ -69,14 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     audited = command("audit", _audit, "tell who changed what")
     audited.add_argument("--json", action="store_true", help="for programs")
-    _add_database(audited)
     return parser
-
-
-def _add_database(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--database", metavar="URL", default="", help="as SQLAlchemy has it, instead of SQLite in the folder"
-    )
 
 
 def _network_key(text: str) -> VerifyKey:
@@ -114,17 +106,13 @@ def _serve(arguments: argparse.Namespace) -> None:
         systemd.notify("READY=1")
 
     with lock(folder):
-        store = Store(_database(arguments), settings.network)
+        store = open_store(folder, settings)
         try:
             with asyncio.Runner(loop_factory=new_event_loop) as runner:
                 runner.run(run(folder, settings, store, listen, arguments.metrics, ready))
         finally:
             systemd.notify("STOPPING=1")
             store.close()
-
-
-def _database(arguments: argparse.Namespace) -> str:
-    return arguments.database or f"sqlite:///{(arguments.network / DATABASE).absolute()}"
 
 
 def _raise_descriptor_limit() -> None:
@@ -146,7 +134,7 @@ def _restore(arguments: argparse.Namespace) -> None:
 
 
 def _audit(arguments: argparse.Namespace) -> None:
-    store = Store(_database(arguments), Settings.load(arguments.network).network)
+    store = open_store(arguments.network, Settings.load(arguments.network))
     try:
         entries = store.audit()
     finally:

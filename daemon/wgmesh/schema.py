@@ -37,6 +37,7 @@ ADMISSIONS: Final = Table(
     METADATA,
     Column("token", Text, primary_key=True),
     Column("identity", Text, primary_key=True),
+    Column("revision", BigInteger, nullable=False),
 )
 AUDIT: Final = Table(
     "audit",
@@ -53,6 +54,13 @@ SEEN: Final = Table(
     Column("identity", Text, primary_key=True),
     Column("heard", BigInteger, nullable=False),  # Unix seconds
     Column("address", Text, nullable=False),
+    Column("coordinator", Text, nullable=False),  # whose follower it is, "" for nobody's
+)
+COORDINATORS: Final = Table(
+    "coordinators",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("alive", BigInteger, nullable=False),  # when last, Unix seconds
 )
 
 Step = Callable[[Connection], None]

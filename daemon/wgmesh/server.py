@@ -168,7 +168,7 @@ async def _serve_metrics(hub: Hub, where: str) -> AsyncIterator[None]:
     async def answer(request: Request) -> Answer:
         if (request.method, request.target) != ("GET", "/metrics"):
             return Answer(404, b'{"detail": "there is only /metrics"}')
-        return Answer(200, exposition(hub.metrics.families(hub.book, hub.followers())), CONTENT_TYPE)
+        return Answer(200, exposition(hub.metrics.families(hub.book, hub.presence.followers())), CONTENT_TYPE)
 
     server = await asyncio.start_server(
         lambda reader, writer: serve(reader, writer, answer), sock=open_socket(read_host_port(where))

@@ -1,7 +1,7 @@
 """A coordinator's folder: what it serves, where, and by which key.
 
-A folder holds `settings.json`, `records.sqlite` unless the database is elsewhere, `tls.key` and `tls.crt`
-unless the operator has own ones, and `lock`, which whoever uses the database holds.
+A folder holds `settings.json`, `records.sqlite` unless coordinators share another database, `tls.key` and
+`tls.crt` unless the operator has own ones, and `lock`, which whoever serves the folder holds.
 """
 
 import fcntl
@@ -29,14 +29,15 @@ TLS_CERTIFICATE: Final = "tls.crt"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """network: its key; public: HOST:PORT that nodes use; listen: ADDRESS:PORT; the rest: paths in the folder
-    or anywhere."""
+    """network: its key; public: HOST:PORT that nodes use; listen: ADDRESS:PORT; certificate, key: paths in
+    the folder or anywhere; database: the URL of a shared one, "" for the folder's own."""
 
     network: VerifyKey
     public: str
     listen: str
     certificate: str
     key: str
+    database: str
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -74,7 +75,7 @@ def create(
         else:
             certificate, key = Path(TLS_CERTIFICATE), Path(TLS_KEY)
             known_by = make_key(folder / key, folder / certificate, host)
-        settings = Settings(network, str(HostPort(host, port)), listen, str(certificate), str(key))
+        settings = Settings(network, str(HostPort(host, port)), listen, str(certificate), str(key), "")
         save(settings, folder / SETTINGS)  # the last, so that a folder is whole or none
     except StateError as error:
         raise MeshError(str(error)) from None

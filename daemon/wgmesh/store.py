@@ -1,31 +1,18 @@
 """The database of a coordinator: by SQLAlchemy, so in SQLite or what else it knows.
 
 Law: what one request hands in is stored in one transaction, under a revision that is taken from one row in
-the same transaction; who gets an answer may rely on it.
+the same transaction; who gets an answer may rely on it. Whoever holds that row is the only one who stores, so
+revisions become visible in their order, and a reader that knows one revision needs only what is newer.
 """
 
-import sqlite3
+import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import (
-    Connection,
-    Engine,
-    Table,
-    create_engine,
-    delete,
-    event,
-    insert,
-    inspect,
-    select,
-    update,
-)
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Table, delete, insert, inspect, select, update
 
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger, RecordRefused
@@ -34,13 +21,18 @@ from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 
 from .book import Book, Entry
+from .database import Database
 from .draft import Draft, place_of
-from .errors import StoreError
-from .schema import ADMISSIONS, AUDIT, RECORDS, SCHEMA, SEEN, STATE, STEPS, Step
+from .errors import Overtaken, StoreError
+from .schema import ADMISSIONS, AUDIT, COORDINATORS, RECORDS, SCHEMA, SEEN, STATE, STEPS, Step
+from .settings import DATABASE, Settings
 from .sqlite import copy_database
 
+_LOG = logging.getLogger("wgmesh")
+
 MAX_AUDIT: Final = 100_000  # entries, the newest
-_BUSY: Final = 5.0  # seconds to wait for who else reads the file
+_PART: Final = 1000  # rows that are copied at once
+_FORGOTTEN: Final = 3600  # seconds, after which a coordinator that is away is no row any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +47,35 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A node that was there. heard: when last, Unix seconds; address: where from."""
+    """A node that was there.
+
+    heard: when last, Unix seconds; address: where from; coordinator: whose follower it is, "" for nobody's.
+    """
 
     heard: int
     address: str
+    coordinator: str = ""
 
 
 class Store:
     """An open database of one network."""
 
-    def __init__(self, url: str, network: VerifyKey, steps: Sequence[Step] = STEPS) -> None:
+    def __init__(
+        self, url: str, network: VerifyKey, steps: Sequence[Step] = STEPS, *, is_shared: bool = False
+    ) -> None:
         """Make the tables, or bring them up to date after a backup beside them. Raises StoreError.
 
-        url: as SQLAlchemy has it.
+        url: as SQLAlchemy has it; is_shared: whether other coordinators may write to it.
         """
         self._network = network
-        self.name = database_name(url)
-        self._engine = _open(url)
+        self._database = Database(url)
+        self._errors = self._database.errors
+        self.name = self._database.name
+        self.is_shared = is_shared
+        self._engine = self._database.open()
         try:
             with self._errors():
-                self._migrate(url, steps)
+                self._migrate(steps)
                 self._found()
         except BaseException:
             self.close()
@@ -85,37 +86,50 @@ class Store:
 
     # -- Records ---------------------------------------------------------------------------------
 
-    def load(self, now: int) -> tuple[Book, list[str]]:
-        """Return all that is stored, and which records are damaged: sentences. Raises StoreError.
+    def load(self, now: int) -> Book:
+        """Return all that is stored; what is damaged is left out. now: Unix seconds. Raises StoreError."""
+        return self.catch_up(Book(Ledger(self._network), revision=-1), now)
+
+    def catch_up(self, book: Book, now: int) -> Book:
+        """Return the book with what was stored since, or what is stored instead of it. Raises StoreError.
 
         now: Unix seconds.
         """
-        ledger = Ledger(self._network)
-        entries, damaged = {}, []
         with self._errors(), self._engine.connect() as connection:
             state = connection.execute(select(STATE)).one()
-            for row in connection.execute(select(RECORDS).order_by(RECORDS.c.revision)):
-                try:
-                    signed = Signed(row.body, row.signature)
-                    ledger.add(signed)
-                except (RecordRefused, ValueError) as error:
-                    damaged.append(f"a record of type {row.kind or 'unknown'} is damaged: {error}")
-                    continue
-                record = decode(signed.body)
-                entries[place_of(record, signed)] = Entry(signed, record, row.revision, row.viewed)
-            admitted: dict[VerifyKey, frozenset[VerifyKey]] = {}
-            for token, identity in _admissions(connection):
-                admitted[token] = admitted.get(token, frozenset()) | {identity}
-        topology = derive(ledger, now)
-        return (
-            Book(ledger, topology, entries, admitted, state.revision, state.visibility, state.restored),
-            damaged,
-        )
+            if state.restored != book.restored or state.revision < book.revision:
+                book = Book(Ledger(self._network), restored=state.restored)
+            elif state.revision == book.revision:
+                return book
+            return self._read_newer(connection, state, book, now)
+
+    def _read_newer(self, connection: Connection, state: Any, book: Book, now: int) -> Book:
+        """What others store meanwhile is for the next time, and so is what it takes the place of."""
+        ledger, entries, admitted = book.ledger.copy(), book.entries.copy(), book.admitted.copy()
+        newer = RECORDS.c.revision > book.revision, RECORDS.c.revision <= state.revision
+        for row in connection.execute(select(RECORDS).where(*newer).order_by(RECORDS.c.revision)):
+            try:
+                signed = Signed(row.body, row.signature)
+                ledger.add(signed)
+            except (RecordRefused, ValueError) as error:
+                _LOG.warning(
+                    "%s: a record of type %s is damaged: %s", self.name, row.kind or "unknown", error
+                )
+                continue
+            record = decode(signed.body)
+            place = place_of(record, signed)
+            entries.pop(place, None)
+            entries[place] = Entry(signed, record, row.revision, row.viewed)
+        for row in connection.execute(select(ADMISSIONS).where(ADMISSIONS.c.revision > book.revision)):
+            token = VerifyKey.from_base64(row.token)
+            admitted[token] = admitted.get(token, frozenset()) | {VerifyKey.from_base64(row.identity)}
+        topology = derive(ledger, now, book.topology)
+        return Book(ledger, topology, entries, admitted, state.revision, state.visibility, state.restored)
 
     def commit(self, draft: Draft, book: Book, audit: Iterable[AuditEntry]) -> Book:
         """Store what a draft changes; the book with it. Raises StoreError, and then nothing is stored.
 
-        book: that which the draft is of.
+        book: that which the draft is of; Overtaken: it is not the newest any more.
         """
         with self._errors(), self._engine.begin() as connection:
             revision = self._take_revision(connection, book.revision, 0)
@@ -141,7 +155,7 @@ class Store:
                 connection,
                 ADMISSIONS,
                 [
-                    {"token": str(token), "identity": str(identity)}
+                    {"token": str(token), "identity": str(identity), "revision": revision}
                     for token, identities in draft.admitted.items()
                     for identity in identities - book.admitted.get(token, frozenset())
                 ],
@@ -149,17 +163,19 @@ class Store:
             self._write_audit(connection, audit)
         return new
 
-    def raise_revision(self, book: Book, above: int) -> int:
-        """Go on above what a node has seen; the revision. Raises StoreError."""
+    def go_on_above(self, book: Book, seen: int, restored: int) -> Book:
+        """Return the book above what a node has seen. restored: as in it from now on. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:
-            return self._take_revision(connection, book.revision, above)
+            revision = self._take_revision(connection, book.revision, seen)
+            connection.execute(update(STATE).values(restored=restored))
+        return replace(book, revision=revision, restored=restored)
 
     def _take_revision(self, connection: Connection, last: int, above: int) -> int:
         """Revisions are times in microseconds, so that a restored backup goes on above what was seen."""
         revision = min(max(last + 1, time.time_ns() // 1000, above), MAX_NUMBER)
         taken = connection.execute(update(STATE).where(STATE.c.revision == last).values(revision=revision))
         if taken.rowcount != 1:
-            raise StoreError(f"another coordinator writes to {self.name}: stop one of them")
+            raise Overtaken(f"another coordinator writes to {self.name}: stop one of them")
         return revision
 
     # -- What is beside them -----------------------------------------------------------------------
@@ -171,29 +187,68 @@ class Store:
             rows = connection.execute(select(*columns).order_by(AUDIT.c.number.desc()).limit(count)).all()
         return [AuditEntry(*row) for row in reversed(rows)]
 
-    def seen(self) -> dict[VerifyKey, Seen]:
-        """Raises StoreError."""
+    def seen(self, since: int) -> dict[VerifyKey, Seen]:
+        """Return who was there. since: Unix seconds, before which a coordinator is taken for dead.
+
+        Raises StoreError.
+        """
         with self._errors(), self._engine.connect() as connection:
+            alive = set(connection.scalars(select(COORDINATORS.c.name).where(COORDINATORS.c.alive >= since)))
             return {
-                VerifyKey.from_base64(row.identity): Seen(row.heard, row.address)
+                VerifyKey.from_base64(row.identity): Seen(
+                    row.heard, row.address, row.coordinator if row.coordinator in alive else ""
+                )
                 for row in connection.execute(select(SEEN))
             }
 
-    def write_seen(self, seen: dict[VerifyKey, Seen]) -> None:
-        """Raises StoreError."""
-        rows = [
-            {"identity": str(identity), "heard": one.heard, "address": one.address}
-            for identity, one in seen.items()
-        ]
+    def write_seen(self, seen: dict[VerifyKey, Seen], coordinator: str) -> None:
+        """coordinator: who says it, and says of nobody that it went away from another. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:
-            for row in rows:
-                connection.execute(delete(SEEN).where(SEEN.c.identity == row["identity"]))
-            _insert(connection, SEEN, rows)
+            for identity, one in seen.items():
+                row = {"heard": one.heard, "address": one.address, "coordinator": one.coordinator}
+                known = SEEN.c.identity == str(identity)
+                mine = () if one.coordinator else (SEEN.c.coordinator.in_(["", coordinator]),)
+                if connection.execute(update(SEEN).where(known, *mine).values(row)).rowcount == 0:
+                    self._insert_seen(connection, str(identity), row)
+
+    @staticmethod
+    def _insert_seen(connection: Connection, identity: str, row: dict[str, Any]) -> None:
+        there = connection.execute(select(SEEN.c.heard).where(SEEN.c.identity == identity)).first()
+        if there is None:
+            _insert(connection, SEEN, [{"identity": identity, **row}])
+
+    def write_alive(self, coordinator: str, now: int) -> None:
+        """Say that a coordinator lives. now: Unix seconds, 0 when it ends. Raises StoreError."""
+        with self._errors(), self._engine.begin() as connection:
+            connection.execute(
+                delete(COORDINATORS).where(
+                    (COORDINATORS.c.name == coordinator) | (COORDINATORS.c.alive < now - _FORGOTTEN)
+                )
+            )
+            if now:
+                _insert(connection, COORDINATORS, [{"name": coordinator, "alive": now}])
 
     def mark_restored(self, now: int) -> None:
         """Note that what follows may be lost. now: Unix seconds. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:
             connection.execute(update(STATE).values(restored=now))
+
+    def copy_to(self, other: "Store") -> None:
+        """Put all that is here into another store, instead of what is there. Raises StoreError."""
+        with (
+            self._errors(),
+            self._engine.connect() as unread,
+            other._errors(),
+            other._engine.begin() as connection,
+        ):
+            snapshot = {} if self._database.path else {"isolation_level": "REPEATABLE READ"}
+            source = unread.execution_options(**snapshot)
+            for table in (STATE, RECORDS, ADMISSIONS, AUDIT, SEEN):
+                connection.execute(delete(table))
+                columns = [column for column in table.columns if column is not AUDIT.c.number]
+                order = AUDIT.c.number if table is AUDIT else columns[0]
+                for part in source.execute(select(*columns).order_by(order)).mappings().partitions(_PART):
+                    _insert(connection, table, list(map(dict, part)))
 
     @staticmethod
     def _write_audit(connection: Connection, audit: Iterable[AuditEntry]) -> None:
@@ -205,7 +260,7 @@ class Store:
 
     # -- Opening ---------------------------------------------------------------------------------
 
-    def _migrate(self, url: str, steps: Sequence[Step]) -> None:
+    def _migrate(self, steps: Sequence[Step]) -> None:
         with self._engine.connect() as connection:
             version = 0
             if inspect(connection).has_table(SCHEMA.name):
@@ -216,7 +271,7 @@ class Store:
             )
         if version == len(steps):
             return
-        if version and (path := sqlite_path(url)) is not None:
+        if version and (path := self._database.path) is not None:
             copy_database(path, path.with_name(f"{path.name}.version-{version}"))
         with self._engine.begin() as connection:
             for step in steps[version:]:
@@ -235,68 +290,13 @@ class Store:
             elif network != str(self._network):
                 raise StoreError(f"{self.name} is of another network: give each network its own")
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Say in a sentence what a database says in its own way. Raises StoreError."""
-        try:
-            yield
-        except DBAPIError as error:
-            raise StoreError(f"{self.name} {_trouble(error.orig)}") from None
-        except (SQLAlchemyError, OSError, sqlite3.Error) as error:
-            raise StoreError(f"{self.name} {_trouble(error)}") from None
 
-
-def sqlite_path(url: str) -> Path | None:
-    """Return the file of an SQLite database."""
-    parsed = make_url(url)
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
-
-
-def database_name(url: str) -> str:
-    """Return what a person calls a database, without its password."""
-    return str(sqlite_path(url) or make_url(url).render_as_string(hide_password=True))
-
-
-def _open(url: str) -> Engine:
-    path = sqlite_path(url)
-    if path is None:
-        return create_engine(url)
-    engine = create_engine(url, connect_args={"timeout": _BUSY})
-
-    @event.listens_for(engine, "connect")
-    def set_up(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # else Python ends a transaction before tables change
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
-
-    return engine
+def open_store(folder: Path, settings: Settings) -> Store:
+    """Open what a coordinator's settings say. Raises StoreError."""
+    url = settings.database or f"sqlite:///{(folder / DATABASE).absolute()}"
+    return Store(url, settings.network, is_shared=bool(settings.database))
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     if rows:
         connection.execute(insert(table), rows)
-
-
-def _admissions(connection: Connection) -> Iterator[tuple[VerifyKey, VerifyKey]]:
-    for row in connection.execute(select(ADMISSIONS)):
-        yield VerifyKey.from_base64(row.token), VerifyKey.from_base64(row.identity)
-
-
-def _trouble(error: BaseException | None) -> str:
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the rest says more than a person needs
-        case sqlite3.SQLITE_FULL:
-            return "cannot be written: the disk is full"
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            return "is damaged: restore a backup by `wgmesh restore`"
-        case sqlite3.SQLITE_READONLY:
-            return "cannot be written: see whose it is, and whether its disk is read-only"
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "is in use by another program: end that first"
-        case sqlite3.SQLITE_CANTOPEN:
-            return "cannot be opened: see that its folder is there and whose it is"
-        case _:
-            return f"cannot be used: {error}"

@@ -4,19 +4,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
+from shutil import copytree
 from typing import ParamSpec
 
 from tests.mesh.network import Administrator, key_of
 from wgmesh.server import Serving, serving
-from wgmesh.settings import DATABASE, Settings, create
-from wgmesh.store import Store
+from wgmesh.settings import SETTINGS, Settings, create
+from wgmesh.store import Store, open_store
 from wgpy.mesh.records import Network, Node, Record, Unknown, decode
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.mesh.wire import Delta, Greeting
 from wgpy.node.coordinator import Address, Coordinator, Outcome
+from wgpy.node.files import save
 
 P = ParamSpec("P")
 
@@ -54,13 +56,17 @@ class Site:
         address = create(folder, administrator.key.verify_key(), "127.0.0.1", "127.0.0.1:0")
         return cls(folder, administrator, address)
 
-    @property
-    def url(self) -> str:
-        """Of the database."""
-        return f"sqlite:///{self.folder / DATABASE}"
-
     def store(self) -> Store:
-        return Store(self.url, self.administrator.key.verify_key())
+        return open_store(self.folder, Settings.load(self.folder))
+
+    def share(self, url: str) -> None:
+        """Use another database than the folder's own."""
+        save(replace(Settings.load(self.folder), database=url), self.folder / SETTINGS)
+
+    def copy(self, folder: Path) -> "Site":
+        """Another coordinator of the same network."""
+        copytree(self.folder, folder)
+        return replace(self, folder=folder)
 
     @asynccontextmanager
     async def serve(self, metrics: str = "") -> AsyncIterator[Serving]:

@@ -337,7 +337,7 @@ async def test_who_breaks_off_follows_no_more(tmp_path: Path) -> None:
     async with site.serve() as served:
         await site.found(ALICE)
         async with site.follow(ALICE):
-            assert served.hub.followers() == 1
+            assert served.hub.presence.followers() == 1
 
-        while served.hub.followers():
+        while served.hub.presence.followers():
             await served.hub.audit()  # anything that takes a turn of the loop

@@ -265,7 +265,7 @@ async def test_hundred_followers_are_told_of_one_change(tmp_path: Path) -> None:
         tasks = [asyncio.create_task(follow(node, ready)) for node in nodes]
         for _ in nodes:
             await ready.acquire()
-        assert served.hub.followers() == 100
+        assert served.hub.presence.followers() == 100
 
         await site.submit(site.administrator.join(DAVE, TOKEN))
 

@@ -10,6 +10,7 @@ import hmac
 import json
 import socket
 import ssl
+from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -108,9 +109,7 @@ class Coordinator:
         host, port = parts.hostname or "", parts.port or DEFAULT_PORT
         try:
             async with asyncio.timeout(_TIMEOUT):
-                reader, self._writer = await asyncio.open_connection(
-                    host, port, ssl=_tls(self._address), server_hostname=host
-                )
+                reader, self._writer = await _connect(host, port, _tls(self._address))
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{self._address.url} does not answer: {_why(error)}") from None
         self._client = Client(reader, self._writer, parts.netloc)
@@ -236,6 +235,18 @@ def key_hash(certificate: bytes) -> bytes:
 
     key = load_der_x509_certificate(certificate).public_key()
     return hashlib.blake2s(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+
+
+async def _connect(host: str, port: int, tls: ssl.SSLContext) -> tuple[StreamReader, StreamWriter]:
+    """Try all addresses of a name: several coordinators may be there. Raises OSError and TimeoutError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    *others, last = dict.fromkeys(str(address[0]) for *_, address in found)
+    for address in others:
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(_TIMEOUT / len(found)):
+                return await asyncio.open_connection(address, port, ssl=tls, server_hostname=host)
+    return await asyncio.open_connection(last, port, ssl=tls, server_hostname=host)
 
 
 def _tls(address: Address) -> ssl.SSLContext:

@@ -1,0 +1,101 @@
+"""Which nodes are there, and when and from where they last were; several coordinators know it of each other.
+
+Law: it is for people to read. What is lost of it when a process is killed comes back with the nodes.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from wgpy.mesh.signing import VerifyKey
+
+from .errors import StoreError
+from .store import Seen, Store
+
+_DELAY: Final = 5.0  # seconds, in which who comes and goes is written once
+_MISSED: Final = 3  # delays, after which a coordinator that says nothing is taken for dead
+
+
+class Presence:
+    """The followers of one process, and what is known of all nodes."""
+
+    def __init__(self, store: Store, writing: asyncio.Lock) -> None:
+        """writing: held by who writes to the store. Raises StoreError."""
+        self._store = store
+        self._writing = writing
+        self._name = secrets.token_hex(8)
+        self._followers: Counter[VerifyKey] = Counter()
+        self._seen = store.seen(0)
+        self._unwritten: dict[VerifyKey, Seen] = {}
+        self._writer: asyncio.Task[None] | None = None
+        if store.is_shared:
+            self._writer = asyncio.create_task(self._keep_writing())
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            self._writer.cancel()
+        self._writer = None
+        await self._write()
+        if self._store.is_shared:
+            with suppress(StoreError):
+                await asyncio.to_thread(self._store.write_alive, self._name, 0)
+
+    def followers(self) -> int:
+        return self._followers.total()
+
+    def came(self, identity: VerifyKey, address: str) -> None:
+        self._followers[identity] += 1
+        self._note(identity, address)
+
+    def went(self, identity: VerifyKey, address: str) -> None:
+        self._followers[identity] -= 1
+        if not self._followers[identity]:
+            del self._followers[identity]
+        self._note(identity, address)
+
+    async def seen(self) -> Mapping[VerifyKey, Seen]:
+        """Return when and where each node was last. Raises StoreError."""
+        seen = self._seen
+        if self._store.is_shared:
+            stored = await asyncio.to_thread(self._store.seen, _now() - _MISSED * int(_DELAY))
+            seen = {**stored, **self._unwritten}
+        now = _now()
+        ours = {identity: replace(self._seen[identity], heard=now) for identity in self._followers}
+        return {**seen, **ours}
+
+    def _note(self, identity: VerifyKey, address: str) -> None:
+        coordinator = self._name if self._followers[identity] else ""
+        self._seen[identity] = self._unwritten[identity] = Seen(_now(), address, coordinator)
+        if self._writer is None:
+            self._writer = asyncio.create_task(self._write_soon())
+
+    async def _write_soon(self) -> None:
+        await asyncio.sleep(_DELAY)
+        self._writer = None
+        await self._write()
+
+    async def _keep_writing(self) -> None:
+        """Say to others that we live."""
+        while True:
+            with suppress(StoreError):  # it is said again
+                await asyncio.to_thread(self._store.write_alive, self._name, _now())
+            await self._write()
+            await asyncio.sleep(_DELAY)
+
+    async def _write(self) -> None:
+        async with self._writing:
+            seen, self._unwritten = self._unwritten, {}
+            try:
+                await asyncio.to_thread(self._store.write_seen, seen, self._name)
+            except StoreError:  # with what comes next, then
+                self._unwritten = {**seen, **self._unwritten}
+
+
+def _now() -> int:
+    """Unix seconds."""
+    return int(time.time())
