@@ -13,7 +13,7 @@ import ssl
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -56,10 +56,14 @@ class Denied(CoordinatorError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a coordinator is, and how it is known. key_hash: as in an invitation."""
+    """Where a coordinator is, and how it is known.
+
+    key_hash: as in an invitation; near: a URL on this host that is tried first, "" if there is none.
+    """
 
     url: str
     key_hash: bytes
+    near: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,15 @@ class Coordinator:
 
     async def __aenter__(self) -> Self:
         """Raises Unreachable or Denied."""
+        address = self._address
+        if address.near:
+            with suppress(Unreachable):
+                return await self._connected(replace(address, url=address.near))
+        return await self._connected(address)
+
+    async def _connected(self, address: Address) -> Self:
+        """Raises Unreachable or Denied."""
+        self._address = address
         parts = urlsplit(self._address.url)
         host, port = parts.hostname or "", parts.port or DEFAULT_PORT
         try:

@@ -84,7 +84,7 @@ def save(value: Any, path: Path) -> None:
 class NodeFile:
     """Who this host is in a network.
 
-    network: the network's key; url, key_hash: its coordinator; interface, listen_port: of the tunnel;
+    network: the network's key; url, key_hash, near: its coordinator; interface, listen_port: of the tunnel;
     endpoints: those that the operator gave, which come before those that are found; the rest as in
     `records.Node`, where sequence is that of the last one signed.
     """
@@ -103,6 +103,7 @@ class NodeFile:
     address: IPv4Address
     routes: tuple[Prefix, ...]
     endpoints: tuple[Endpoint, ...]
+    near: str = ""
     sequence: int = 0
 
     @classmethod
@@ -116,7 +117,7 @@ class NodeFile:
 
     @property
     def coordinator(self) -> Address:
-        return Address(self.url, self.key_hash)
+        return Address(self.url, self.key_hash, self.near)
 
     def signed(self, endpoints: Sequence[Endpoint]) -> tuple[Self, Signed]:
         """Say anew what this host is: the record, and the file to save before anybody hears of it."""

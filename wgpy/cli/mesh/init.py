@@ -89,7 +89,7 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
         "mtu": arguments.mtu,
     }
     first = asyncio.run(_found(file, path, near, charter))
-    join.become_node(host, replace(first, url=near.url), _with_endpoint(arguments))
+    join.become_node(host, first, _with_endpoint(arguments), "" if near == address else near.url)
     undo.callback(quietly, daemons.stop_node, host, network, NodeFile.load(path.parent))
     daemons.start_node(host, network)
     join.settle(network)

@@ -25,8 +25,11 @@ def join(arguments: Namespace) -> None:
     say(network, arguments)
 
 
-def become_node(host: Host, invitation: Invitation, arguments: Namespace) -> str:
-    """Make this host a member, or go on where that was interrupted; the network's name."""
+def become_node(host: Host, invitation: Invitation, arguments: Namespace, near: str = "") -> str:
+    """Make this host a member, or go on where that was interrupted; the network's name.
+
+    near: as in a coordinator's address.
+    """
     network = membership.begun(invitation)
     if network and membership.is_complete(network):
         if daemons.runs(network):
@@ -37,7 +40,7 @@ def become_node(host: Host, invitation: Invitation, arguments: Namespace) -> str
     if not network:
         check_interface(host, arguments.interface)
     try:
-        return asyncio.run(membership.become(invitation, arguments))
+        return asyncio.run(membership.become(invitation, arguments, near))
     except Unreachable as error:
         raise CommandError(f"{error}; when it does, give the same command again") from None
 

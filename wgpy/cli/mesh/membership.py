@@ -62,8 +62,8 @@ def forget(network: str) -> None:
         raise StateError(f"{folder} cannot be deleted: {error.strerror}") from None
 
 
-async def become(invitation: Invitation, arguments: Namespace) -> str:
-    """Make this host a member; the network's name.
+async def become(invitation: Invitation, arguments: Namespace, near: str) -> str:
+    """Make this host a member; the network's name. near: as in a coordinator's address.
 
     Raises CommandError, CoordinatorError and StateError; what was refused leaves nothing behind.
     """
@@ -73,7 +73,7 @@ async def become(invitation: Invitation, arguments: Namespace) -> str:
         async with Coordinator(node.coordinator, node.network) as coordinator:
             reason = await _submit(coordinator, network, node)
     else:
-        network, reason = await _apply(invitation, arguments)
+        network, reason = await _apply(invitation, arguments, near)
     if reason:
         raise Denied(reason)
     await _learn(network)
@@ -92,7 +92,7 @@ async def wait_until_known(network: str) -> None:
             await asyncio.sleep(_PAUSE)
 
 
-async def _apply(invitation: Invitation, arguments: Namespace) -> tuple[str, str]:
+async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tuple[str, str]:
     """Ask to be admitted under a name and an address that nobody has; the network, and why not."""
     network_key, token = invitation.network, invitation.token
     identity, admitted = SigningKey.generate(), int(time.time())
@@ -111,6 +111,7 @@ async def _apply(invitation: Invitation, arguments: Namespace) -> tuple[str, str
         address=IPv4Address(0),
         routes=tuple(arguments.routes),
         endpoints=tuple(map(resolve, arguments.endpoint)),
+        near=near,
     )
     async with Coordinator(node.coordinator, network_key, token) as coordinator:
         network, reason = "", "the coordinator gives the same names and addresses to others"
