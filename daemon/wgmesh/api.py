@@ -155,6 +155,7 @@ async def welcome(hub: _Hub, asker: _Token, source: _Source) -> Welcome:
     "/records",
     responses={
         413: {"model": Trouble, "description": "More than is taken at once."},
+        429: {"model": Trouble, "description": "More than is taken from one address."},
         503: {"model": Trouble, "description": "The database does not take it; nothing was stored."},
     },
 )

@@ -1,7 +1,11 @@
-"""How much of a request is read, and for how long."""
+"""How much of a request is read, for how long, and how much an address may send.
+
+Anybody may hand records in, and to look at them takes time: 1 MiB is about 1,500 signatures, 0.2 s.
+"""
 
 import asyncio
 from http import HTTPStatus
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -9,16 +13,44 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY: Final = 8 << 20  # bytes: as many records as fit in a line, and how JSON writes them
 _PATIENCE: Final = 30.0  # seconds, for all of it
+_RATE: Final = 1 << 18  # bytes a second of each address
+_BURST: Final = 2 * MAX_BODY
+_ADDRESSES: Final = 10_000  # that are remembered
+
+
+class Allowance:
+    """What each address may still send: _RATE bytes more each second, _BURST at most. IPv6: each /64."""
+
+    def __init__(self) -> None:
+        self._used: dict[
+            str, tuple[float, float]
+        ] = {}  # bytes, and when they were that many; the newest last
+
+    def take(self, address: str, size: int, now: float) -> bool:
+        """Say whether it may send so many bytes. now: seconds of any clock."""
+        source = ip_address(address)
+        if isinstance(source, IPv6Address):
+            source = source.ipv4_mapped or ip_address(int(source) >> 64 << 64)
+        used, since = self._used.pop(str(source), (0.0, now))
+        used = max(0.0, used - (now - since) * _RATE)
+        is_granted = used + size <= _BURST
+        self._used[str(source)] = (used + size if is_granted else used, now)
+        if len(self._used) > _ADDRESSES:
+            del self._used[next(iter(self._used))]
+        return is_granted
 
 
 class LimitedBody:
-    """Refuses what is too large before it is all there, and what never ends."""
+    """Refuses what is too large before it is all there, what never ends, and whoever sends too much."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._allowance = Allowance()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        deadline = asyncio.get_running_loop().time() + _PATIENCE
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + _PATIENCE
+        address, _ = scope.get("client") or ("::", 0)
         size = 0
         complete = False
 
@@ -31,7 +63,11 @@ class LimitedBody:
                     message = await receive()
             except TimeoutError:
                 raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the request did not end") from None
-            size += len(message.get("body", b""))
+            part = len(message.get("body", b""))
+            if part and not self._allowance.take(address, part, clock()):
+                detail = "too much comes from this address: try again in a minute"
+                raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, detail)
+            size += part
             complete = not message.get("more_body", False)
             if size > MAX_BODY:
                 detail = f"the request is too large: hand in at most {MAX_BODY} bytes at once"

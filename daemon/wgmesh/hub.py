@@ -148,6 +148,8 @@ class Hub:
         try:
             async with self._writing:
                 await self._catch_up()
+            if self._trouble:
+                _LOG.info("%s answers again", self._store.name)
             self._trouble = ""
         except StoreError as error:
             if not self._trouble:

@@ -16,7 +16,7 @@ SCHEMA: Final = Table("schema_version", METADATA, Column("version", Integer, nul
 STATE: Final = Table(
     "state",
     METADATA,
-    Column("network", Text, nullable=False),  # its key
+    Column("network", Text, primary_key=True),  # its key
     Column("revision", BigInteger, nullable=False),
     Column("visibility", BigInteger, nullable=False),
     Column("restored", BigInteger, nullable=False),  # Unix seconds

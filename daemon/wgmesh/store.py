@@ -205,17 +205,12 @@ class Store:
         """coordinator: who says it, and says of nobody that it went away from another. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:
             for identity, one in seen.items():
-                row = {"heard": one.heard, "address": one.address, "coordinator": one.coordinator}
                 known = SEEN.c.identity == str(identity)
                 mine = () if one.coordinator else (SEEN.c.coordinator.in_(["", coordinator]),)
-                if connection.execute(update(SEEN).where(known, *mine).values(row)).rowcount == 0:
-                    self._insert_seen(connection, str(identity), row)
-
-    @staticmethod
-    def _insert_seen(connection: Connection, identity: str, row: dict[str, Any]) -> None:
-        there = connection.execute(select(SEEN.c.heard).where(SEEN.c.identity == identity)).first()
-        if there is None:
-            _insert(connection, SEEN, [{"identity": identity, **row}])
+                connection.execute(delete(SEEN).where(known, *mine))
+                if connection.execute(select(SEEN.c.identity).where(known)).first() is None:
+                    row = {"heard": one.heard, "address": one.address, "coordinator": one.coordinator}
+                    _insert(connection, SEEN, [{"identity": str(identity), **row}])
 
     def write_alive(self, coordinator: str, now: int) -> None:
         """Say that a coordinator lives. now: Unix seconds, 0 when it ends. Raises StoreError."""

@@ -25,11 +25,8 @@ BACKUP = "/run/backup"
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    try:
-        with PostgreSQL.running() as server:
-            yield server.database(NETWORK)
-    except FileNotFoundError as error:
-        pytest.skip(f"TESTS WITH POSTGRESQL DID NOT RUN: this host lacks {error}")
+    with PostgreSQL.running() as server:
+        yield server.database(NETWORK)
 
 
 def know_the_name(node: Node) -> None:

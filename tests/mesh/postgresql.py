@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 SETTINGS = "-c listen_addresses= -c fsync=off -c max_connections=50"
 
 
@@ -23,7 +25,7 @@ class PostgreSQL:
     @classmethod
     @contextmanager
     def running(cls) -> Iterator["PostgreSQL"]:
-        """Raises FileNotFoundError where it is not installed."""
+        """Skip the test where it is not installed."""
         server = cls(_programs(), Path(tempfile.mkdtemp(prefix="postgresql-")))
         try:
             if os.geteuid() == 0:
@@ -75,5 +77,5 @@ def _programs() -> Path:
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))[-1:]
     found = newest or [Path(path) for path in [shutil.which("initdb")] if path]
     if not found:
-        raise FileNotFoundError("initdb: apt-get install postgresql")
+        pytest.skip("TESTS WITH POSTGRESQL DID NOT RUN: this host lacks it (apt-get install postgresql)")
     return found[0].parent

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, CAROL, NEW, TOKEN, Site, in_a_loop, kinds
 from tests.mesh.network import key_of
-from wgmesh.body import MAX_BODY
+from wgmesh.body import MAX_BODY, Allowance
 from wgpy.mesh.wire import RECORDS_PER_LINE, Delta, proof
 from wgpy.node.coordinator import Address, Coordinator, Denied, Unreachable
 from wgpy.node.http import Client, HttpError
@@ -181,6 +182,53 @@ async def test_too_much_at_once_is_refused_with_a_sentence(tmp_path: Path) -> No
         with pytest.raises(HttpError, match="too large") as failure:
             await http(site, "POST", "/v1/records", body={"records": "x" * MAX_BODY})
         assert failure.value.status == 413
+
+
+async def refusal(site: Site, body: Any) -> tuple[int, str]:
+    with pytest.raises(HttpError) as failure:
+        await http(site, "POST", "/v1/records", body=body)
+    return failure.value.status, failure.value.reason
+
+
+@in_a_loop
+async def test_who_sends_without_end_is_told_to_wait_and_what_it_asks_is_answered(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE)
+        said = [await refusal(site, {"records": "x" * (MAX_BODY - 100)}) for _ in range(4)]
+        assert said[0][0] == 422
+        assert (429, "too much comes from this address: try again in a minute") in said
+        async with site.follow(ALICE) as alice:
+            assert kinds(await alice.told()) == ["n11", "prod", "token"]
+
+
+@pytest.mark.parametrize(
+    ("address", "neighbour", "stranger"),
+    [
+        ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
+        ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
+        ("2001:db8::1", "2001:db8::ffff:0:0:1", "2001:db8:0:1::1"),
+    ],
+)
+def test_an_allowance_is_an_addresss_own_and_comes_back(address: str, neighbour: str, stranger: str) -> None:
+    allowance = Allowance()
+
+    assert allowance.take(address, 2 * MAX_BODY, 100)
+    assert not allowance.take(neighbour, 1, 100)
+    assert allowance.take(stranger, 2 * MAX_BODY, 100)
+    assert not allowance.take(address, 2 << 18, 101)
+    assert allowance.take(neighbour, 2 << 18, 102)
+    assert not allowance.take(address, 1, 102)
+    assert allowance.take(address, 2 * MAX_BODY, 1000)
+
+
+def test_allowances_of_many_addresses_take_no_more_than_so_much_memory() -> None:
+    allowance = Allowance()
+    for number in range(20_000):
+        allowance.take(str(ip_address(number)), 1, 0)
+
+    assert allowance.take("0.0.0.1", 2 * MAX_BODY, 0)  # long forgotten
+    assert not allowance.take(str(ip_address(19_999)), 2 * MAX_BODY, 0)
 
 
 @in_a_loop
