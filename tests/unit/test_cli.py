@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from wgpy.cli.completion import SHELLS
 from wgpy.cli.errors import CommandError
 from wgpy.cli.resolve import resolve
 from wgpy.cli.tunnel import find_config, save
@@ -189,32 +188,3 @@ def test_a_numeric_endpoint_needs_no_name_server(where: HostPort, endpoint: Endp
 def test_a_name_that_does_not_resolve_is_a_sentence(host: str) -> None:
     with pytest.raises(CommandError, match="cannot be resolved"):
         resolve(HostPort(host, 7), patience=0)
-
-
-# -- completion --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shell", SHELLS)
-def test_a_completion_script_names_all_commands_and_options(shell: str) -> None:
-    script = wgpy("completion", shell).stdout
-    for word in ("genkey", "pubkey", "genpsk", "show", "up", "down", "show-keys", "verbose"):
-        assert word in script
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("wgpy gen", {"genkey", "genpsk"}),
-        ("wgpy show --", {"--counters", "--help", "--json", "--show-keys"}),
-        ("wgpy completion f", {"fish"}),
-    ],
-)
-def test_bash_completes(line: str, expected: set[str]) -> None:
-    words = line.split()
-    script = (
-        wgpy("completion", "bash").stdout
-        + f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _wgpy; "
-        + 'printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == expected

@@ -115,26 +115,6 @@ def test_no_command_shows_the_help() -> None:
     assert "usage: wgpy mesh" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("wgpy me", {"mesh"}),
-        ("wgpy mesh re", {"remove", "rename", "revoke"}),
-        ("wgpy mesh revoke --", {"--help", "--json", "--key", "--network"}),
-    ],
-)
-def test_bash_completes_the_words_of_a_word(line: str, expected: set[str]) -> None:
-    words = line.split()
-    script = subprocess.run(
-        [sys.executable, "-m", "wgpy.cli.main", "completion", "bash"], capture_output=True, text=True
-    ).stdout
-    ask = f'COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _wgpy; printf "%s\\n" "${{COMPREPLY[@]}}"'
-
-    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True)
-
-    assert set(done.stdout.split()) == expected
-
-
 # -- tokens ------------------------------------------------------------------------------------------
 
 

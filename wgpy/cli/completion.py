@@ -18,10 +18,10 @@ def script(shell: str, commands: Sequence[Command]) -> str:
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands)
 
 
-def _words(command: Command) -> str:
-    """All that may follow, as words and command substitutions of sh."""
+def _words(command: Command, substitution: str = "$({})") -> str:
+    """All that may follow, as words and command substitutions of a shell. substitution: how it writes one."""
     fixed = [*command.options(), *(SHELLS if command.name == "completion" else ())]
-    found = [f"$({_ARGUMENTS[command.name]})"] if command.name in _ARGUMENTS else []
+    found = [substitution.format(_ARGUMENTS[command.name])] if command.name in _ARGUMENTS else []
     return " ".join([*fixed, *found])
 
 
@@ -89,7 +89,8 @@ compdef _wgpy wgpy
 
 
 def _zsh_case(pattern: str, command: Command) -> str:
-    return f'        {pattern}) compadd -- ${{=:-"{_words(command)}"}}{_zsh_files(command.name)} ;;'
+    words = _words(command, '${{(f)"$({})"}}')  # a word a line
+    return f"        {pattern}) compadd -- {words}{_zsh_files(command.name)} ;;"
 
 
 def _zsh_files(name: str) -> str:
