@@ -33,9 +33,10 @@ def what(change: Change, names: dict[VerifyKey, str]) -> str:
         case Network(name=name):
             return f"network {name}"
         case Token(key=key, uses=uses, tags=tags):
-            return f"token {_short(key)} for {uses} nodes" + (f" with tags {', '.join(tags)}" if tags else "")
+            tagged = f" with tags {', '.join(tags)}" if tags else ""
+            return f"token {_short(key)} for {_nodes(uses)}{tagged}"
         case Revocation(token=token, keep=keep):
-            return f"revocation of token {_short(token)}, {len(keep)} nodes stay"
+            return f"revocation of token {_short(token)}, {_nodes(len(keep))} to stay"
         case Removal(identity=identity):
             return f"removal of {names.get(identity, identity)}"
         case Approval(identity=identity, routes=routes):
@@ -68,3 +69,7 @@ def _node(node: Node, before: Record | Unknown | None) -> str:
 
 def _short(key: VerifyKey) -> str:
     return str(key)[:8]
+
+
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"

@@ -26,7 +26,7 @@ def start_node(host: Host, network: str) -> None:
     """Return when the agent answers. Raises CommandError."""
     unit = f"wgpyd-mesh@{network}.service"
     if _has(unit):
-        host.run(["systemctl", "enable", "--now", unit])
+        _enable(host, unit)
         if not daemon.eventually(lambda: runs(network), _START_TIMEOUT):
             raise CommandError(f"{unit} does not answer; `systemctl status {unit}` says more")
         return
@@ -84,7 +84,7 @@ def start_coordinator(host: Host, network: str, answers: Callable[[], bool]) -> 
     """Return when it answers, and give what stops it. Raises CommandError."""
     unit = f"wgmesh@{network}.service"
     if _has(unit):
-        host.run(["systemctl", "enable", "--now", unit])
+        _enable(host, unit)
         return lambda: host.run(["systemctl", "disable", "--now", unit])
     command = [*daemon.program("wgmesh"), "serve", network]
     host.say(" ".join(command))
@@ -100,6 +100,16 @@ def start_coordinator(host: Host, network: str, answers: Callable[[], bool]) -> 
         process.terminate()
         raise CommandError(f"the coordinator did not start: {daemon.last_line(log.read_bytes())}")
     return process.terminate
+
+
+def _enable(host: Host, unit: str) -> None:
+    """Start it, now and at each boot, or neither. Raises CommandError."""
+    try:
+        host.run(["systemctl", "enable", "--now", unit])
+    except CommandError:
+        with suppress(CommandError):
+            host.run(["systemctl", "disable", "--now", unit])
+        raise CommandError(f"{unit} does not start; `journalctl -u {unit}` says why") from None
 
 
 def _has(unit: str) -> bool:
