@@ -22,7 +22,7 @@ from tests.integration.hosts import Host, Lab, add_addresses, connect, eventuall
 
 ROOT = Path(__file__).parents[2]
 ADDRESSES = {"here": "192.0.2.1", "there": "192.0.2.2"}
-OWN_RUN = 'mount -t tmpfs tmpfs /run && exec "$@"'
+OWN_FOLDERS = 'for folder in /run /var/lib; do mount -t tmpfs tmpfs $folder || exit; done; exec "$@"'
 LISTEN = "import signal, socket; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', {})); signal.pause()"
 GOING_ON = ("--implementations", "wireguard-go", "--rows", "tcp1", "--seconds", "5", "--rounds", "2")
 
@@ -42,7 +42,7 @@ class Two:
         inside = ("nsenter", f"--target={self.here.namespace()}", "--net", "--", "unshare", "--mount")
         there = ("nsenter", f"--target={self.there.namespace()}", "--net", "--mount", "--pid", "--", *reached)
         popen = subprocess.Popen(
-            [*inside, "sh", "-c", OWN_RUN, "sh", sys.executable, "-m", "benchmarks", "--quick",
+            [*inside, "sh", "-c", OWN_FOLDERS, "sh", sys.executable, "-m", "benchmarks", "--quick",
              "--remote", " ".join(there), "--here", ADDRESSES["here"], "--there", ADDRESSES["there"],
              "--json", str(self.record), *options],
             cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
