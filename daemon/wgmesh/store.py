@@ -8,6 +8,7 @@ revisions become visible in their order, and a reader that knows one revision ne
 import logging
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -121,8 +122,12 @@ class Store:
             entries.pop(place, None)
             entries[place] = Entry(signed, record, row.revision, row.viewed)
         for row in connection.execute(select(ADMISSIONS).where(ADMISSIONS.c.revision > book.revision)):
-            token = VerifyKey.from_base64(row.token)
-            admitted[token] = admitted.get(token, frozenset()) | {VerifyKey.from_base64(row.identity)}
+            try:
+                token, identity = VerifyKey.from_base64(row.token), VerifyKey.from_base64(row.identity)
+            except ValueError as error:
+                _LOG.warning("%s: a use of a token is damaged: %s", self.name, error)
+                continue
+            admitted[token] = admitted.get(token, frozenset()) | {identity}
         topology = derive(ledger, now, book.topology)
         return Book(ledger, topology, entries, admitted, state.revision, state.visibility, state.restored)
 
@@ -194,12 +199,12 @@ class Store:
         """
         with self._errors(), self._engine.connect() as connection:
             alive = set(connection.scalars(select(COORDINATORS.c.name).where(COORDINATORS.c.alive >= since)))
-            return {
-                VerifyKey.from_base64(row.identity): Seen(
-                    row.heard, row.address, row.coordinator if row.coordinator in alive else ""
-                )
-                for row in connection.execute(select(SEEN))
-            }
+            seen = {}
+            for row in connection.execute(select(SEEN)):
+                with suppress(ValueError):  # damaged, and known again when the node comes back
+                    coordinator = row.coordinator if row.coordinator in alive else ""
+                    seen[VerifyKey.from_base64(row.identity)] = Seen(row.heard, row.address, coordinator)
+            return seen
 
     def write_seen(self, seen: dict[VerifyKey, Seen], coordinator: str) -> None:
         """coordinator: who says it, and says of nobody that it went away from another. Raises StoreError."""

@@ -128,6 +128,27 @@ async def test_a_damaged_record_is_left_out_and_can_be_given_back(
 
 
 @in_a_loop
+async def test_what_is_damaged_beside_the_records_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE, BOB)
+        async with site.follow(ALICE), site.follow(BOB):
+            pass
+    with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
+        alice = str(ALICE.verify_key())
+        for table in "admissions", "seen":
+            database.execute(f"UPDATE {table} SET identity = 'x' WHERE identity = ?", (alice,))
+        database.commit()
+
+    async with site.serve():
+        assert "a use of a token is damaged" in caplog.text
+        async with site.ask(site.administrator.key) as coordinator:
+            assert [bool(health.heard) for health in await coordinator.nodes()] == [False, True]
+
+
+@in_a_loop
 async def test_two_coordinators_do_not_write_to_one_database(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
