@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from wgpy.config import Config as Config
     from wgpy.config import ConfigError as ConfigError
     from wgpy.config import PeerConfig as PeerConfig
+    from wgpy.contract.endpoint import Endpoint as Endpoint
+    from wgpy.contract.orders import AllowedIP as AllowedIP
     from wgpy.datapath.portable import PortableDataPath as PortableDataPath
-    from wgpy.engine.actions import AllowedIP as AllowedIP
     from wgpy.engine.device import Device as Device
-    from wgpy.engine.endpoint import Endpoint as Endpoint
     from wgpy.interface import Interface as Interface
     from wgpy.keys import PresharedKey as PresharedKey
     from wgpy.keys import PrivateKey as PrivateKey
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "AllowedIP": "wgpy.engine.actions",
+    "AllowedIP": "wgpy.contract.orders",
     "AllowedIPChange": "wgpy.uapi",
     "Config": "wgpy.config",
     "ConfigError": "wgpy.config",
     "Device": "wgpy.engine.device",
     "DeviceStatus": "wgpy.uapi",
     "DeviceUpdate": "wgpy.uapi",
-    "Endpoint": "wgpy.engine.endpoint",
+    "Endpoint": "wgpy.contract.endpoint",
     "Interface": "wgpy.interface",
     "PeerConfig": "wgpy.config",
     "PeerStatus": "wgpy.uapi",

@@ -12,8 +12,8 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.uapi import (
     AllowedIPChange,
@@ -233,7 +233,7 @@ def _allowed_ip(text: str) -> AllowedIPChange:
 _DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9_~.][A-Za-z0-9_.-]*")
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
-_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.@-]+)?")
+_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
 
 
 def _endpoint(text: str) -> HostPort:

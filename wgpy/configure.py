@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.constants import KEY_LENGTH, MAX_PEERS
+from wgpy.contract.constants import KEY_LENGTH, MAX_PEERS
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import StateError
+from wgpy.contract.orders import AllowedIP
 from wgpy.engine.device import Device
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import StateError
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
 from wgpy.uapi import DeviceUpdate, PeerUpdate

@@ -16,13 +16,13 @@ from typing import Final, Protocol
 
 from wgpy.bootclock import Alarm, boottime
 from wgpy.configure import apply_update, check_update
+from wgpy.contract.constants import HANDSHAKE_TOS, MILLISECOND, SECOND
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import PeerId
 from wgpy.datapath import Counters
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
-from wgpy.engine.constants import HANDSHAKE_TOS, MILLISECOND, SECOND
 from wgpy.engine.device import Device
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import PeerId
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.netlink import NetworkMonitor, RouteLookup

@@ -10,7 +10,7 @@ import hmac
 import os
 from typing import Self
 
-from wgpy.engine.constants import KEY_LENGTH
+from wgpy.contract.constants import KEY_LENGTH
 from wgpy.engine.crypto import clamp, dh_public
 
 

@@ -9,7 +9,7 @@ import socket
 import struct
 from typing import Final
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 
 _RTM_NEWROUTE: Final = 24
 _RTM_GETROUTE: Final = 26

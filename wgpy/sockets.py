@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 
 MAX_DATAGRAM_SIZE: Final = 65535
 _BUFFER: Final = 7 * 2**20  # each way: rides out a handshake or two; wireguard-go takes the same

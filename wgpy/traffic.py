@@ -9,13 +9,13 @@ import os
 import socket
 from typing import Final, Protocol
 
+from wgpy.contract.constants import MAX_STAGED_BYTES, SMALL_STAGED_BYTES
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import PeerId
 from wgpy.datapath import DataPath
 from wgpy.datapath.native import NativeDataPath, Queue
 from wgpy.datapath.native import Offload as DataPathOffload
-from wgpy.engine.constants import MAX_STAGED_BYTES, SMALL_STAGED_BYTES
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import PeerId
 from wgpy.settings import Offload, Settings
 from wgpy.sockets import UdpSockets, receive
 from wgpy.tun import PacketDevice, TunOffload

@@ -18,7 +18,7 @@ from enum import Enum, Flag
 from pathlib import Path
 from typing import Final, Protocol
 
-from wgpy.engine.constants import DEFAULT_MTU
+from wgpy.contract.constants import DEFAULT_MTU
 
 try:
     import pytun

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import choose_range6
 from wgpy.mesh.records import Decree, Network, Node, Record, Removal, Rule, Token, admit, encode, network_id

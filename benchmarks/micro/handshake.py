@@ -15,14 +15,14 @@ from typing import Final
 
 from benchmarks.micro.table import Table
 from benchmarks.micro.timing import Candidate, take_turns
+from wgpy.contract.constants import COOKIE_REPLY_SIZE, SECOND, TIMESTAMP_LENGTH, UNDER_LOAD_DEPTH
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import KeyNeeded, PeerActivity
 from wgpy.engine import noise
 from wgpy.engine.actions import SendDatagram
-from wgpy.engine.constants import COOKIE_REPLY_SIZE, SECOND, TIMESTAMP_LENGTH, UNDER_LOAD_DEPTH
 from wgpy.engine.cookie import CookieChecker, CookieMaker
 from wgpy.engine.crypto import aead_open, aead_seal, dh, dh_public, hash_, kdf1, kdf2, kdf3
 from wgpy.engine.device import Device
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.events import KeyNeeded, PeerActivity
 
 HUB: Final = Endpoint("192.0.2.1", 51820)
 START: Final = 1000 * SECOND

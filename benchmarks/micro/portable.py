@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from benchmarks.micro.table import Table
 from benchmarks.micro.timing import Candidate, take_turns
-from wgpy.datapath.allowedips import AllowedIPs
-from wgpy.datapath.portable import PortableDataPath
-from wgpy.engine.actions import (
+from wgpy.contract.constants import SECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.messages import nonce
+from wgpy.contract.orders import (
     AddPeer,
     AllowedIP,
     InstallKeypair,
@@ -22,9 +23,8 @@ from wgpy.engine.actions import (
     SetRoute,
     UseKeypair,
 )
-from wgpy.engine.constants import SECOND
-from wgpy.engine.crypto import nonce
-from wgpy.engine.endpoint import Endpoint
+from wgpy.datapath.allowedips import AllowedIPs
+from wgpy.datapath.portable import PortableDataPath
 
 PACKETS: Final = 200  # in a turn: about one wake-up's worth of a busy driver
 SIZES: Final = (64, 1420)

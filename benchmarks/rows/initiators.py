@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from wgpy.contract.errors import HandshakeError
+from wgpy.contract.messages import CookieReply, HandshakeInitiation, HandshakeResponse, decode
 from wgpy.engine import noise
 from wgpy.engine.cookie import CookieMaker
 from wgpy.engine.crypto import dh, dh_public
-from wgpy.engine.errors import HandshakeError
-from wgpy.engine.messages import CookieReply, HandshakeInitiation, HandshakeResponse, decode
 from wgpy.engine.tai64n import encode
 
 WINDOW: Final = 32

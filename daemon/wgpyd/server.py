@@ -9,7 +9,7 @@ import errno
 import logging
 from typing import Final
 
-from wgpy.engine.errors import StateError
+from wgpy.contract.errors import StateError
 from wgpy.interface import Interface
 from wgpy.uapi import (
     CountersRequest,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from wgpy.engine.constants import SECOND
+from wgpy.contract.constants import SECOND
 
 _LOG = logging.getLogger("wgpy")
 _INTERVAL: Final = 60 * SECOND

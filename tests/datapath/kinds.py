@@ -15,12 +15,12 @@ from tests.datapath.remote import (
     Message,
     Remote,
 )
+from wgpy.contract.constants import DEFAULT_MTU
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AddPeer, AllowedIP, SetEndpoint, SetRoute, UseKeypair
 from wgpy.datapath import DataPath
 from wgpy.datapath.portable import Datagram, PortableDataPath
-from wgpy.engine.actions import AddPeer, AllowedIP, SetEndpoint, SetRoute, UseKeypair
-from wgpy.engine.constants import DEFAULT_MTU
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
 
 
 class DataPathUnderTest(DataPath, Protocol):

@@ -16,13 +16,13 @@ from typing import Any
 from tests.fastpath.extension import build_extension
 from tests.fastpath.superpackets import GSO_NONE, Vnet
 from wgpy._fastpath import ffi
+from wgpy.contract.constants import DEFAULT_MTU
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import Event, PeerActivity, PeerId
+from wgpy.contract.orders import DataPathOrder, InstallKeypair
 from wgpy.datapath import Counters
 from wgpy.datapath.native import NativeDataPath, Offload, Queue, pack_endpoint, unpack_endpoint
 from wgpy.datapath.portable import Datagram
-from wgpy.engine.actions import DataPathAction, InstallKeypair
-from wgpy.engine.constants import DEFAULT_MTU
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.events import Event, PeerActivity, PeerId
 
 ALL_OFFLOADS = Offload.TUN_TCP | Offload.TUN_UDP | Offload.UDP_SEGMENT
 VNET = Struct("=BBHHHH")
@@ -176,7 +176,7 @@ class NativeUnderTest:
 
     # -- The engine's side -----------------------------------------------------------------------
 
-    def apply(self, action: DataPathAction, now: int) -> None:
+    def apply(self, action: DataPathOrder, now: int) -> None:
         self.settle()
         self.world.enter(max(now, 1))
         self.path.apply(action, max(now, 1))

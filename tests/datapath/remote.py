@@ -8,9 +8,9 @@ from struct import pack, unpack
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import InstallKeypair
 from wgpy.datapath.portable import Datagram
-from wgpy.engine.actions import InstallKeypair
-from wgpy.engine.endpoint import Endpoint
 
 SECOND = 10**9
 NOW = 1000 * SECOND

@@ -4,7 +4,7 @@ import pytest
 
 from tests.datapath.kinds import DataPathUnderTest, MakeDataPath, drop_counts
 from tests.datapath.remote import AWAY, HOME, NOW
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
 
 SIZES = {1: 148, 2: 92, 3: 64}
 HANDSHAKE_QUEUE_SIZE = 512

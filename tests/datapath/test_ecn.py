@@ -13,8 +13,8 @@ from tests.datapath.remote import (
     REMOTE_HOST6,
     Remote,
 )
-from wgpy.engine.actions import SendKeepalive, UseKeypair
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
+from wgpy.contract.orders import SendKeepalive, UseKeypair
 
 NOT_ECT, ECT_1, ECT_0, CE = 0b00, 0b01, 0b10, 0b11
 DROP = None

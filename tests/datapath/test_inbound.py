@@ -17,9 +17,9 @@ from tests.datapath.remote import (
     STRANGE_HOST,
     Remote,
 )
-from wgpy.engine.actions import AddPeer, RemoveKeypair, SetRoute
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import EndpointChanged, PeerActivity
+from wgpy.contract.drops import DropReason
+from wgpy.contract.events import EndpointChanged, PeerActivity
+from wgpy.contract.orders import AddPeer, RemoveKeypair, SetRoute
 
 PACKET = ipv4(REMOTE_HOST, LOCAL_HOST, b"payload")
 PACKET6 = ipv6(REMOTE_HOST6, LOCAL_HOST6, b"payload")

@@ -7,8 +7,7 @@ import pytest
 from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, prefix, with_peer
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import HOME, LOCAL_HOST, NOW, REMOTE_HOST, SECOND, STRANGE_HOST, Remote
-from wgpy.engine.actions import AddPeer, SendKeepalive, SetEndpoint, SetRoute, UseKeypair
-from wgpy.engine.events import (
+from wgpy.contract.events import (
     DataReceived,
     DataSent,
     EndpointChanged,
@@ -18,6 +17,7 @@ from wgpy.engine.events import (
     KeyNeeded,
     PeerActivity,
 )
+from wgpy.contract.orders import AddPeer, SendKeepalive, SetEndpoint, SetRoute, UseKeypair
 
 OUT = ipv4(LOCAL_HOST, REMOTE_HOST, b"payload")
 IN = ipv4(REMOTE_HOST, LOCAL_HOST, b"payload")

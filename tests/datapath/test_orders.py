@@ -15,11 +15,14 @@ from tests.datapath.remote import (
     STRANGE_HOST6,
     Remote,
 )
-from wgpy.engine.actions import (
+from wgpy.contract.drops import DropReason
+from wgpy.contract.errors import StateError
+from wgpy.contract.events import PeerActivity
+from wgpy.contract.orders import (
     AddPeer,
     AllowedIP,
     ClearSource,
-    DataPathAction,
+    DataPathOrder,
     PurgeStaged,
     RemoveKeypair,
     RemovePeer,
@@ -29,8 +32,6 @@ from wgpy.engine.actions import (
     SetRoute,
     UseKeypair,
 )
-from wgpy.engine.errors import DropReason, StateError
-from wgpy.engine.events import PeerActivity
 
 OUT = ipv4(LOCAL_HOST, REMOTE_HOST)
 IN = ipv4(REMOTE_HOST, LOCAL_HOST)
@@ -54,13 +55,13 @@ NOBODY = 99
     ],
     ids=lambda order: type(order).__name__,
 )
-def test_an_order_about_an_unknown_peer_is_refused(path: DataPathUnderTest, order: DataPathAction) -> None:
+def test_an_order_about_an_unknown_peer_is_refused(path: DataPathUnderTest, order: DataPathOrder) -> None:
     with pytest.raises(StateError, match="AddPeer comes first"):
         path.apply(order, NOW)
 
 
 @pytest.mark.parametrize("order", [UseKeypair(PEER, 5), RemoveKeypair(PEER, 5)], ids=["use", "remove"])
-def test_an_order_about_an_unknown_keypair_is_refused(path: DataPathUnderTest, order: DataPathAction) -> None:
+def test_an_order_about_an_unknown_keypair_is_refused(path: DataPathUnderTest, order: DataPathOrder) -> None:
     with pytest.raises(StateError, match="InstallKeypair comes first"):
         path.apply(order, NOW)
 

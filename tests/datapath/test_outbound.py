@@ -26,10 +26,10 @@ from tests.datapath.remote import (
     STRANGE_HOST6,
     Remote,
 )
-from wgpy.engine.actions import AddPeer, ClearSource, SendKeepalive, SetEndpoint, SetRoute, UseKeypair
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import KeyNeeded
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import KeyNeeded
+from wgpy.contract.orders import AddPeer, ClearSource, SendKeepalive, SetEndpoint, SetRoute, UseKeypair
 
 PACKET = ipv4(LOCAL_HOST, REMOTE_HOST, b"payload")
 

@@ -5,7 +5,9 @@ import pytest
 from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix, sent, with_peer
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import HOME, LOCAL_HOST, NOW, REJECT_AFTER_TIME, REMOTE_HOST, Remote
-from wgpy.engine.actions import (
+from wgpy.contract.drops import DropReason
+from wgpy.contract.events import DataSent, KeyConfirmed, KeyNeeded
+from wgpy.contract.orders import (
     AddPeer,
     PurgeStaged,
     RemoveKeypair,
@@ -15,8 +17,6 @@ from wgpy.engine.actions import (
     SetRoute,
     UseKeypair,
 )
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import DataSent, KeyConfirmed, KeyNeeded
 
 MAX_STAGED_PACKETS = 128
 MAX_STAGED_BYTES = 4 * 2**20  # all peers together

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.fastpath.extension import build_extension
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 
 NAMES = "allowedips", "replay", "blake2s", "cookie"
 HEADERS = "errors.h", *(f"{name}.h" for name in NAMES)

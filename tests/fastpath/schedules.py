@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from hashlib import blake2s
 from random import Random
 
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.allowedips import AllowedIPs
 from wgpy.datapath.replay import ReplayWindow
-from wgpy.engine.actions import AllowedIP
 from wgpy.engine.cookie import CookieChecker, has_valid_mac2
 from wgpy.engine.crypto import hash_, mac
-from wgpy.engine.endpoint import Endpoint
 
 PEERS = 1, 2, 3, 77, 2**32 - 1
 

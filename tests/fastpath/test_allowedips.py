@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from tests.fastpath.parts import Parts
+from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.allowedips import AllowedIPs
-from wgpy.engine.actions import AllowedIP
 
 ALICE, BOB = 1, 2**32 - 1
 MANY = 130_560

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fastpath.parts import CookieSecret, Mac1, Parts
-from wgpy.engine.constants import INITIATION_SIZE, RESPONSE_SIZE
+from wgpy.contract.constants import INITIATION_SIZE, RESPONSE_SIZE
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.messages import HandshakeInitiation
 from wgpy.engine.cookie import CookieChecker, CookieMaker, has_valid_mac2
 from wgpy.engine.crypto import hash_, mac
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.messages import HandshakeInitiation
 
 SECRET = bytes(range(32))
 SOURCES = Endpoint("192.0.2.7", 51820), Endpoint("2001:db8::7", 1)

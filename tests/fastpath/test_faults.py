@@ -16,9 +16,9 @@ from tests.datapath.remote import (
     Remote,
 )
 from tests.fastpath.superpackets import ACK, Packet, Vnet, segments
-from wgpy.engine.actions import AddPeer, SetEndpoint, SetRoute, UseKeypair
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import EndpointChanged
+from wgpy.contract.drops import DropReason
+from wgpy.contract.events import EndpointChanged
+from wgpy.contract.orders import AddPeer, SetEndpoint, SetRoute, UseKeypair
 
 if "native" not in DATA_PATHS:
     pytest.skip("the C data path is not built, or there is no C compiler", allow_module_level=True)

@@ -10,9 +10,9 @@ import pytest
 
 from tests.datapath.kinds import DATA_PATHS, drop_counts
 from tests.datapath.remote import AWAY, HOME, NOW, SECOND
-from wgpy.engine.actions import SetCookieSecret, SetGuard
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import SetCookieSecret, SetGuard
 
 if "native" not in DATA_PATHS:
     pytest.skip("the C data path is not built, or there is no C compiler", allow_module_level=True)

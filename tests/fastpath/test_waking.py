@@ -7,7 +7,7 @@ import pytest
 from tests.datapath.kinds import DATA_PATHS, PEER, DataPathUnderTest, with_peer, with_session
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import HOME, LOCAL_HOST, NOW, REMOTE_HOST, Remote
-from wgpy.engine.events import DataReceived, DataSent
+from wgpy.contract.events import DataReceived, DataSent
 
 if "native" not in DATA_PATHS:
     pytest.skip("the C data path is not built, or there is no C compiler", allow_module_level=True)

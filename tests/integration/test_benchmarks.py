@@ -25,8 +25,8 @@ from benchmarks.suite.record import Record, Results
 from benchmarks.suite.rounds import Run, run_rounds
 from benchmarks.suite.timetable import Timetable
 from tests.integration.hosts import Lab, eventually, heed_interrupts
+from wgpy.contract.messages import HandshakeInitiation, decode
 from wgpy.engine.cookie import CookieChecker
-from wgpy.engine.messages import HandshakeInitiation, decode
 
 # test_benchmark_rows.py has the rest.
 TUNNEL_ROWS = "ping,tcp1,inside6,outside6,routed,busy,udp64,memory"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.hosts import Host, Lab, Result, add_addresses, connect, eventually
 from tests.mesh.nodes import Network
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
 from wgpy.node.files import NodeFile
 

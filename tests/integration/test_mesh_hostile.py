@@ -15,7 +15,7 @@ from tests.integration.meshlab import NETWORK, PORT, Node
 from tests.mesh.hostile import ATTEMPTS, Mallory
 from tests.mesh.network import key_of
 from tests.mesh.nodes import Network
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh import codec
 from wgpy.mesh.ledger import Verdict
 from wgpy.mesh.signing import Signed

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tests.mesh.network import Administrator, key_of, prefixes, sign
 from tests.mesh.teller import teller
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import Ledger, RecordRefused, RefusalReason, Verdict
 from wgpy.mesh.records import Departure, Node, Record, Removal, Token, Unknown, decode

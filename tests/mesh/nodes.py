@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from tests.mesh.network import DAY, Administrator, key_of
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.records import admit

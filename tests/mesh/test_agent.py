@@ -16,7 +16,7 @@ import pytest
 from tests.mesh.network import DAY, key_of
 from tests.mesh.nodes import Network
 from tests.mesh.teller import REFUSAL, SEEN, Teller, teller
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.interface import Interface
 from wgpy.keys import PublicKey
 from wgpy.mesh.records import Node, decode

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh import codec
 from wgpy.mesh.codec import MAX_NUMBER, Prefix
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.mesh.network import prefixes
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpyd.mesh.endpoints import MAX_FOUND, NOWHERE, choose, read_surroundings
 
 PORT = 51820

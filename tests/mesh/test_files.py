@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mesh.network import NOW, Administrator, key_of, prefixes
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Departure, Node, admit, decode

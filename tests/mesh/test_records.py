@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mesh.network import NOW, Administrator, key_of, prefixes, sign
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.ledger import Ledger, RecordRefused, RefusalReason, Verdict
 from wgpy.mesh.records import Node, RecordInvalid, Token, Unknown, decode, encode
 from wgpy.mesh.signing import Signed, SigningKey

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.topology import Exclusion, Topology, derive

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from wgpy.engine.actions import AllowedIP
+from wgpy.contract.orders import AllowedIP
 
 key_bytes = st.binary(min_size=32, max_size=32)
 uint16 = st.integers(0, 2**16 - 1)

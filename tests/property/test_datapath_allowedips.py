@@ -5,8 +5,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.allowedips import AllowedIPs
-from wgpy.engine.actions import AllowedIP
 
 PEERS = st.integers(0, 4)
 

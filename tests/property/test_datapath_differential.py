@@ -21,11 +21,13 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 from tests.datapath.kinds import DATA_PATHS, DataPathUnderTest, drop_counts, prefix
 from tests.datapath.remote import NOW, SECOND, Remote
 from tests.fastpath.superpackets import ACK, CWR, PSH, TCP, UDP, Packet, segments, superpacket
-from wgpy.datapath.portable import Datagram, PortableDataPath
-from wgpy.engine.actions import (
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import StateError
+from wgpy.contract.events import EndpointChanged, Event, KeyAged, KeyConfirmed
+from wgpy.contract.orders import (
     AddPeer,
     ClearSource,
-    DataPathAction,
+    DataPathOrder,
     PurgeStaged,
     RemoveKeypair,
     RemovePeer,
@@ -35,9 +37,7 @@ from wgpy.engine.actions import (
     SetRoute,
     UseKeypair,
 )
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import StateError
-from wgpy.engine.events import EndpointChanged, Event, KeyAged, KeyConfirmed
+from wgpy.datapath.portable import Datagram, PortableDataPath
 
 if "native" not in DATA_PATHS:
     pytest.skip("the C data path is not built, or there is no C compiler", allow_module_level=True)
@@ -68,7 +68,7 @@ ecn_fields = st.integers(0, 3)
 times = st.sampled_from([1, SECOND, 60 * SECOND, 130 * SECOND])
 marks = st.none() | times.map(lambda time: NOW + time)
 
-orders: st.SearchStrategy[DataPathAction] = st.one_of(
+orders: st.SearchStrategy[DataPathOrder] = st.one_of(
     st.builds(AddPeer, peers),
     st.builds(RemovePeer, peers),
     st.builds(SetRoute, peers, st.sampled_from(PREFIXES)),
@@ -179,7 +179,7 @@ class Schedule(RuleBasedStateMachine):
             self.install_and_use(peer, peer, 180 * SECOND, None, None)
 
     @rule(order=orders)
-    def order(self, order: DataPathAction) -> None:
+    def order(self, order: DataPathOrder) -> None:
         outcomes = [outcome(path, order, self.now) for path in self.paths]
         assert outcomes[0] == outcomes[1]
         if outcomes[0] is None:
@@ -200,7 +200,7 @@ class Schedule(RuleBasedStateMachine):
         self.order(install)
         self.order(UseKeypair(peer, index))
 
-    def note(self, order: DataPathAction) -> None:
+    def note(self, order: DataPathOrder) -> None:
         match order:
             case AddPeer(peer):
                 self.peers.add(peer)
@@ -314,7 +314,7 @@ def remote(index: int) -> Remote:
     return Remote(index, 0x100 + index, b"to  peer%08d" % index, b"from    %08d" % index)
 
 
-def outcome(path: DataPathUnderTest, order: DataPathAction, now: int) -> str | None:
+def outcome(path: DataPathUnderTest, order: DataPathOrder, now: int) -> str | None:
     """What it says if it refuses."""
     try:
         path.apply(order, now)

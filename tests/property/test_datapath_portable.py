@@ -18,8 +18,8 @@ from tests.datapath.kinds import (
 )
 from tests.datapath.packets import ipv4, ipv6
 from tests.datapath.remote import AWAY, HOME, LOCAL_HOST, LOCAL_HOST6, NOW, REMOTE_HOST, REMOTE_HOST6, Remote
-from wgpy.engine.actions import AddPeer, SetRoute, UseKeypair
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
+from wgpy.contract.orders import AddPeer, SetRoute, UseKeypair
 
 all_data_paths = pytest.mark.parametrize("make", DATA_PATHS.values(), ids=DATA_PATHS)
 

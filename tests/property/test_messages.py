@@ -3,8 +3,9 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wgpy.engine.errors import DropReason, HandshakeError
-from wgpy.engine.messages import (
+from wgpy.contract.drops import DropReason
+from wgpy.contract.errors import HandshakeError
+from wgpy.contract.messages import (
     CookieReply,
     HandshakeInitiation,
     HandshakeResponse,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.property.strategies import key_bytes, prefixes, uint16, uint32
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.uapi import (
     AllowedIPChange,

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from wgpy.engine.actions import Action, AllowedIP, InstallKeypair
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP, InstallKeypair
+from wgpy.engine.actions import Action
 from wgpy.engine.peer import Peer
 from wgpy.testing import (
     ActionTaken,

@@ -5,7 +5,7 @@ Of this implementation: the paper knows one endpoint for a peer.
 
 import pytest
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.testing import Flight
 
 from . import whitepaper as wp

@@ -2,9 +2,9 @@
 
 import pytest
 
-from wgpy.engine.actions import AllowedIP, SetRoute
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import KeyNeeded
+from wgpy.contract.drops import DropReason
+from wgpy.contract.events import KeyNeeded
+from wgpy.contract.orders import AllowedIP, SetRoute
 from wgpy.testing import InnerPacket, PeerConfig, Simulation
 
 from . import whitepaper as wp

@@ -4,9 +4,9 @@ from socket import AF_INET, inet_pton
 
 import pytest
 
-from wgpy.engine.actions import SetCookieSecret, SetGuard
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import SetCookieSecret, SetGuard
 
 from . import whitepaper as wp
 from .harness import DELAY, PAPER_AT, Bench, Pair

@@ -2,8 +2,8 @@
 
 import pytest
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
+from wgpy.contract.orders import AllowedIP
 from wgpy.engine.peer import Peer
 from wgpy.testing import InnerPacket, Node, PeerConfig, Simulation, ecn_of
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from wgpy.engine.actions import AllowedIP, HandshakeCompleted
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
+from wgpy.contract.orders import AllowedIP
+from wgpy.engine.actions import HandshakeCompleted
 from wgpy.testing import InnerPacket, PeerConfig, Simulation
 
 from . import whitepaper as wp

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.testing import Conditions, InnerPacket, Nat, Network, Simulation, Timeline, number_of
 
 from . import whitepaper as wp

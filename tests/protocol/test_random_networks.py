@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from wgpy.engine.events import KeyNeeded
+from wgpy.contract.events import KeyNeeded
 from wgpy.testing import Node, Simulation
 from wgpy.testing.invariants import Auditor, InvariantBroken
 from wgpy.testing.soak import HOURS_PER_NETWORK, run_network

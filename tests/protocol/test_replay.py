@@ -2,7 +2,7 @@
 
 import random
 
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
 
 from . import whitepaper as wp
 from .harness import PAPER_AT, Bench

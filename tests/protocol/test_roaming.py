@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.testing import InnerPacket
 
 from . import whitepaper as wp

@@ -7,10 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wgpy.engine.actions import InstallKeypair, SendDatagram
-from wgpy.engine.device import Device
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.events import (
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import (
     DataReceived,
     DataSent,
     EndpointChanged,
@@ -19,6 +17,9 @@ from wgpy.engine.events import (
     KeyNeeded,
     PeerActivity,
 )
+from wgpy.contract.orders import InstallKeypair
+from wgpy.engine.actions import SendDatagram
+from wgpy.engine.device import Device
 from wgpy.testing import Flight
 
 from . import whitepaper as wp

@@ -4,7 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from wgpy.engine.actions import ClearSource, InstallKeypair, PeerUnreachable, RemoveKeypair
+from wgpy.contract.orders import ClearSource, InstallKeypair, RemoveKeypair
+from wgpy.engine.actions import PeerUnreachable
 from wgpy.testing import Flight
 
 from . import whitepaper as wp

@@ -4,8 +4,8 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.allowedips import AllowedIPs
-from wgpy.engine.actions import AllowedIP
 
 ALICE, BOB, CAROL = 1, 2, 3
 

@@ -1,50 +1,78 @@
 """Who may import whom, read from the source.
 
-The engine, the portable data path and the mesh are sans-IO: no sockets, no clock, no randomness of their own.
-The first two know only each other's values, and `interface` is the one place that joins them.
+A room is a package or a module. Each may use itself, the rooms that `ROOMS` names for it, and no other of ours.
+What is sans-IO touches no socket, no clock and no randomness of its own.
 """
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 WGPY = ROOT / "wgpy"
 
-ENGINE = sorted((WGPY / "engine").glob("*.py"))
-MESH = sorted((WGPY / "mesh").glob("*.py"))
-DATAPATH = sorted((WGPY / "datapath").glob("*.py"))
-COORDINATOR = sorted((ROOT / "daemon" / "wgmesh").glob("*.py"))
-IMPURE = {"asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time", "uvloop"}
-VALUES = {"actions", "constants", "crypto", "endpoint", "errors", "events", "messages"}
-# The drivers, one for the real world and one for the simulated; the package itself only names what is public.
-JOINS = {"interface", "testing", "__init__"}
+IMPURE: Final = {
+    "asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time", "uvloop",
+}  # fmt: skip
+SANS_IO: Final = ("wgpy.contract", "wgpy.datapath", "wgpy.engine", "wgpy.mesh", "wgpy.paths")
+
+_VALUES: Final = {"wgpy.contract", "wgpy.address", "wgpy.keys"}
+# What is not named here may use everything of wgpy: it joins the parts, or is a program.
+ROOMS: Final[dict[str, set[str]]] = {
+    "wgpy.contract": set(),
+    "wgpy.engine": {"wgpy.contract"},
+    "wgpy.datapath": {"wgpy.contract", "wgpy._fastpath"},
+    "wgpy.paths": {"wgpy.contract"},
+    "wgpy.address": {"wgpy.contract"},
+    "wgpy.keys": {"wgpy.contract", "wgpy.engine.crypto"},
+    "wgpy.config": {*_VALUES, "wgpy.uapi"},
+    "wgpy.model": _VALUES,
+    "wgpy.uapi": {*_VALUES, "wgpy.model"},
+    "wgpy.transport": {"wgpy.contract"},
+    "wgpy.host": {"wgpy.contract"},
+    "wgpy.mesh": _VALUES,
+    "wgpy.node": {*_VALUES, "wgpy.mesh"},
+}
+# The drivers, of the real world and of the simulated one.
+JOINS: Final = {"driver", "testing", "__init__"}  # the last only names what is public
 
 
-@pytest.mark.parametrize("path", ENGINE + DATAPATH + MESH, ids=lambda path: path.stem)
-def test_neither_engine_nor_data_path_nor_mesh_touches_the_world(path: Path) -> None:
+def sources(room: str) -> list[Path]:
+    """The files of a room, none if it is not there."""
+    path = ROOT.joinpath(*room.split("."))
+    module = path.with_suffix(".py")
+    return sorted(path.rglob("*.py")) or ([module] if module.is_file() else [])
+
+
+def cases(*rooms: str) -> list[object]:
+    return [
+        pytest.param(room, path, id=f"{path.relative_to(ROOT)}") for room in rooms for path in sources(room)
+    ]
+
+
+@pytest.mark.parametrize(("room", "path"), cases(*ROOMS))
+def test_a_room_uses_only_the_rooms_below_it(room: str, path: Path) -> None:
+    allowed = (room, *ROOMS[room])
+
+    assert not [name for name in ours(path) if not any(is_within(name, one) for one in allowed)]
+
+
+@pytest.mark.parametrize(("room", "path"), cases(*SANS_IO))
+def test_what_is_sans_io_does_not_touch_the_world(room: str, path: Path) -> None:
     assert not {name for name in imports(path) if name.partition(".")[0] in IMPURE}
 
 
-@pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.stem)
-def test_the_engine_imports_only_itself_of_wgpy(path: Path) -> None:
-    assert not {name for name in ours(path) if not name.startswith("wgpy.engine")}
+def test_only_the_drivers_join_engine_and_data_path() -> None:
+    joining = {
+        path.relative_to(WGPY).parts[0].removesuffix(".py")
+        for path in WGPY.rglob("*.py")
+        if {"wgpy.engine.device", "wgpy.datapath.portable"} <= ours(path)
+    }
 
-
-@pytest.mark.parametrize("path", DATAPATH, ids=lambda path: path.stem)
-def test_the_data_path_knows_the_values_of_the_engine_and_nothing_of_handshakes(path: Path) -> None:
-    allowed = {"wgpy._fastpath", *(f"wgpy.engine.{name}" for name in VALUES)}
-
-    assert not {name for name in ours(path) if not name.startswith("wgpy.datapath") and name not in allowed}
-
-
-@pytest.mark.parametrize("path", MESH, ids=lambda path: path.stem)
-def test_the_mesh_knows_keys_and_endpoints_and_nothing_else_of_wgpy(path: Path) -> None:
-    allowed = {"wgpy.keys", "wgpy.engine.endpoint"}
-
-    assert not {name for name in ours(path) if not name.startswith("wgpy.mesh") and name not in allowed}
+    assert joining <= JOINS
 
 
 def test_the_library_imports_no_daemon_and_one_command_makes_a_coordinator() -> None:
@@ -57,21 +85,11 @@ def test_the_library_imports_no_daemon_and_one_command_makes_a_coordinator() -> 
     assert importing <= {Path("cli/mesh/init.py")}
 
 
-@pytest.mark.parametrize("path", COORDINATOR, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sources("daemon.wgmesh"), ids=lambda path: path.stem)
 def test_the_coordinator_knows_the_mesh_and_nothing_of_tunnels(path: Path) -> None:
-    tunnels = ("wgpy.datapath", "wgpy.engine", "wgpy.interface", "wgpy.traffic", "wgpy.tun", "wgpyd")
+    tunnels = ("wgpy.datapath", "wgpy.engine", "wgpy.driver", "wgpy.host.tun", "wgpyd")
 
-    assert not {name for name in imports(path) if name.startswith(tunnels)}
-
-
-def test_only_the_drivers_join_engine_and_data_path() -> None:
-    joining = {
-        path.relative_to(WGPY).parts[0].removesuffix(".py")
-        for path in WGPY.rglob("*.py")
-        if {"wgpy.engine.device", "wgpy.datapath.portable"} <= ours(path)
-    }
-
-    assert joining <= JOINS
+    assert not [name for name in imports(path) if any(is_within(name, one) for one in tunnels)]
 
 
 def test_an_import_is_seen_wherever_and_however_it_is_written(tmp_path: Path) -> None:
@@ -93,6 +111,10 @@ def test_an_import_is_seen_wherever_and_however_it_is_written(tmp_path: Path) ->
 
 
 # -- Helpers -------------------------------------------------------------------------------------
+
+
+def is_within(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
 
 
 def ours(path: Path) -> set[str]:

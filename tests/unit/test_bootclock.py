@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from wgpy.bootclock import Alarm, boottime
-from wgpy.engine.constants import MILLISECOND, SECOND
+from wgpy.contract.constants import MILLISECOND, SECOND
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.resolve import resolve
 from wgpy.cli.tunnel import find_config, save
 from wgpy.config import Config, HostPort, load
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
 
 # RFC 7748 section 6.1: Bob's keys.

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from wgpy.cli.show import ago, counters_text, json_value, size, text
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.uapi import DeviceStatus, PeerStatus, parse_prefix
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wgpy.config import Config, ConfigError, HostPort, PeerConfig, load, parse, to_update, with_status, write
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.uapi import (
     AllowedIPChange,

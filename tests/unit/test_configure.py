@@ -5,11 +5,11 @@ from ipaddress import ip_network
 import pytest
 
 from wgpy.configure import apply_update, check_update
-from wgpy.engine.actions import AllowedIP, RemovePeer, RemoveRoute
-from wgpy.engine.constants import KEY_LENGTH, SECOND
+from wgpy.contract.constants import KEY_LENGTH, SECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import PeerActivity
+from wgpy.contract.orders import AllowedIP, RemovePeer, RemoveRoute
 from wgpy.engine.device import Device
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.events import PeerActivity
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate

@@ -9,9 +9,11 @@ import pytest
 from tests.datapath.kinds import prefix
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import HOME, LOCAL_HOST, NOW, REMOTE_HOST, Remote
-from wgpy.datapath import native
-from wgpy.datapath.native import NativeDataPath, Queue, pack_endpoint, unpack_endpoint
-from wgpy.engine.actions import (
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import StateError
+from wgpy.contract.events import KeyNeeded, PeerActivity
+from wgpy.contract.orders import (
     AddPeer,
     AllowedIP,
     InstallKeypair,
@@ -21,9 +23,8 @@ from wgpy.engine.actions import (
     SetGuard,
     SetRoute,
 )
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason, StateError
-from wgpy.engine.events import KeyNeeded, PeerActivity
+from wgpy.datapath import native
+from wgpy.datapath.native import NativeDataPath, Queue, pack_endpoint, unpack_endpoint
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C data path is not built")
 

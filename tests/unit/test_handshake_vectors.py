@@ -13,24 +13,15 @@ from typing import Any
 
 import pytest
 
+from wgpy.contract import messages
+from wgpy.contract.constants import LABEL_MAC1, MAC_LENGTH, SECOND, UNDER_LOAD_DEPTH
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP, InstallKeypair
 from wgpy.datapath.portable import PortableDataPath
-from wgpy.engine import crypto, messages, noise, tai64n
-from wgpy.engine.actions import (
-    AllowedIP,
-    HandshakeCompleted,
-    InstallKeypair,
-    PeerUnreachable,
-    SendDatagram,
-)
-from wgpy.engine.constants import (
-    LABEL_MAC1,
-    MAC_LENGTH,
-    SECOND,
-    UNDER_LOAD_DEPTH,
-)
+from wgpy.engine import crypto, noise, tai64n
+from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable, SendDatagram
 from wgpy.engine.device import Device
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 

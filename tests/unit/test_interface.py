@@ -9,10 +9,10 @@ from ipaddress import ip_network
 
 import pytest
 
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import native
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
 from wgpy.interface import Interface
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.testing.packets import InnerPacket, number_of

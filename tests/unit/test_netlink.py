@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.netlink import RouteLookup
 
 LOOPBACK = socket.if_nametoindex("lo")

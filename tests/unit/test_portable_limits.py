@@ -9,12 +9,12 @@ import pytest
 from tests.datapath.kinds import PEER, drop_counts, sent, with_peer, with_session
 from tests.datapath.packets import ipv4
 from tests.datapath.remote import LOCAL_HOST, NOW, REMOTE_HOST, Remote
+from wgpy.contract import constants
+from wgpy.contract.drops import DropReason
+from wgpy.contract.events import DataSent, KeyAged, KeyNeeded
+from wgpy.contract.orders import SendKeepalive, UseKeypair
 from wgpy.datapath import portable
 from wgpy.datapath.portable import PortableDataPath
-from wgpy.engine import constants
-from wgpy.engine.actions import SendKeepalive, UseKeypair
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import DataSent, KeyAged, KeyNeeded
 
 PACKET = ipv4(LOCAL_HOST, REMOTE_HOST, b"payload")
 

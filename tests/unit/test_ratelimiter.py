@@ -1,6 +1,6 @@
 """The rate limiter's memory: bounded, whoever sends. What it lets through is in the chapter on cookies."""
 
-from wgpy.engine.constants import RATE_LIMIT_BURST, RATE_LIMIT_MAX_SOURCES, SECOND
+from wgpy.contract.constants import RATE_LIMIT_BURST, RATE_LIMIT_MAX_SOURCES, SECOND
 from wgpy.engine.ratelimiter import RateLimiter
 
 

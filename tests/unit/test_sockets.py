@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.sockets import Received, UdpSockets, receive
 
 PATIENCE = 10.0  # seconds

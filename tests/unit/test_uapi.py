@@ -8,8 +8,8 @@ from socket import if_indextoname
 
 import pytest
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.uapi import (
     COUNTERS_REQUEST,

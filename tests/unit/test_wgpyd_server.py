@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from wgpy.engine.errors import DropReason
+from wgpy.contract.drops import DropReason
 from wgpy.interface import Interface
 from wgpy.keys import PrivateKey
 from wgpy.tun import PacketSocket

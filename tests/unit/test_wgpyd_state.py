@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wgpy.engine.constants import SECOND
+from wgpy.contract.constants import SECOND
 from wgpyd.state import TimestampFiles
 
 KEY = b"\x01" * 32

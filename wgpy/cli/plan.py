@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from wgpy.config import Config, InterfaceAddress
-from wgpy.engine.actions import AllowedIP
+from wgpy.contract.orders import AllowedIP
 from wgpy.uapi import format_prefix
 
 FIRST_TABLE: Final = 51820

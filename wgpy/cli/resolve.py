@@ -6,7 +6,7 @@ from typing import Final
 
 from wgpy.cli.errors import CommandError
 from wgpy.config import HostPort
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 
 # At boot the network may come up a little later than we do.
 _PATIENCE: Final = 20.0  # seconds

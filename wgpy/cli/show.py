@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from wgpy.engine.constants import SECOND
+from wgpy.contract.constants import SECOND
 from wgpy.keys import PresharedKey, PrivateKey
 from wgpy.uapi import DeviceStatus, PeerStatus, format_prefix
 from wgpy.uapi import client as uapi_client

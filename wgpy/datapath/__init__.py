@@ -7,10 +7,11 @@ and `native` (C worker threads). What both must do is written here and held by o
 from collections.abc import Mapping
 from typing import Protocol
 
-from wgpy.engine.actions import DataPathAction
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason, StateError
-from wgpy.engine.events import Event, PeerActivity, PeerId
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import StateError
+from wgpy.contract.events import Event, PeerActivity, PeerId
+from wgpy.contract.orders import DataPathOrder
 
 Counters = Mapping[DropReason, int]
 
@@ -18,7 +19,7 @@ Counters = Mapping[DropReason, int]
 class DataPath(Protocol):
     """The half of a WireGuard device that moves packets; the engine is the other half."""
 
-    def apply(self, action: DataPathAction, now: int) -> None:
+    def apply(self, action: DataPathOrder, now: int) -> None:
         """Carry out one order of the engine. now: boottime ns.
 
         An order about a peer or keypair that is not there raises StateError: the engine never gives one.

@@ -8,8 +8,8 @@ inserting and at looking up alike, as a step costs the same there and a trie tak
 from bisect import insort
 from operator import itemgetter
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.events import PeerId
+from wgpy.contract.events import PeerId
+from wgpy.contract.orders import AllowedIP
 
 
 class AllowedIPs:

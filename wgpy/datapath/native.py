@@ -12,10 +12,24 @@ from ipaddress import IPv6Address, ip_address
 from struct import Struct
 from typing import Any, Final, NamedTuple, NoReturn, assert_never
 
-from wgpy.engine.actions import (
+from wgpy.contract.constants import DEFAULT_MTU, KEY_LENGTH, MAX_STAGED_BYTES, MAX_STRANGERS
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import (
+    DataReceived,
+    DataSent,
+    EndpointChanged,
+    Event,
+    KeyAged,
+    KeyConfirmed,
+    KeyNeeded,
+    PeerActivity,
+    PeerId,
+)
+from wgpy.contract.orders import (
     AddPeer,
     ClearSource,
-    DataPathAction,
+    DataPathOrder,
     InstallKeypair,
     PurgeStaged,
     RemoveKeypair,
@@ -27,20 +41,6 @@ from wgpy.engine.actions import (
     SetGuard,
     SetRoute,
     UseKeypair,
-)
-from wgpy.engine.constants import DEFAULT_MTU, KEY_LENGTH, MAX_STAGED_BYTES, MAX_STRANGERS
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import (
-    DataReceived,
-    DataSent,
-    EndpointChanged,
-    Event,
-    KeyAged,
-    KeyConfirmed,
-    KeyNeeded,
-    PeerActivity,
-    PeerId,
 )
 
 from . import Counters, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
@@ -242,7 +242,7 @@ class NativeDataPath:
 
     # -- Orders of the engine --------------------------------------------------------------------
 
-    def apply(self, action: DataPathAction, now: int) -> None:  # noqa: C901, PLR0912 - a case for every order
+    def apply(self, action: DataPathOrder, now: int) -> None:  # noqa: C901, PLR0912 - a case for every order
         """Carry out one order of the engine. Raises StateError for a peer or keypair that is not there."""
         number_of = self._number_of
         match action:

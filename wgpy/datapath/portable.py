@@ -11,23 +11,7 @@ from typing import Final, NamedTuple, assert_never
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from wgpy.engine.actions import (
-    AddPeer,
-    ClearSource,
-    DataPathAction,
-    InstallKeypair,
-    PurgeStaged,
-    RemoveKeypair,
-    RemovePeer,
-    RemoveRoute,
-    SendKeepalive,
-    SetCookieSecret,
-    SetEndpoint,
-    SetGuard,
-    SetRoute,
-    UseKeypair,
-)
-from wgpy.engine.constants import (
+from wgpy.contract.constants import (
     COOKIE_REPLY_SIZE,
     DEFAULT_MTU,
     HANDSHAKE_QUEUE_SIZE,
@@ -44,10 +28,9 @@ from wgpy.engine.constants import (
     TRANSPORT_HEADER_SIZE,
     TRANSPORT_OVERHEAD,
 )
-from wgpy.engine.crypto import nonce
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.errors import DropReason
-from wgpy.engine.events import (
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import (
     DataReceived,
     DataSent,
     EndpointChanged,
@@ -58,13 +41,30 @@ from wgpy.engine.events import (
     PeerActivity,
     PeerId,
 )
-from wgpy.engine.messages import (
+from wgpy.contract.messages import (
     TYPE_COOKIE_REPLY,
     TYPE_INITIATION,
     TYPE_RESPONSE,
     TYPE_TRANSPORT,
     TransportData,
     message_type,
+    nonce,
+)
+from wgpy.contract.orders import (
+    AddPeer,
+    ClearSource,
+    DataPathOrder,
+    InstallKeypair,
+    PurgeStaged,
+    RemoveKeypair,
+    RemovePeer,
+    RemoveRoute,
+    SendKeepalive,
+    SetCookieSecret,
+    SetEndpoint,
+    SetGuard,
+    SetRoute,
+    UseKeypair,
 )
 
 from . import Counters, bad_mtu, ip, keypair_exists, no_keypair, no_peer, peer_exists
@@ -172,7 +172,7 @@ class PortableDataPath:
             raise bad_mtu(mtu)
         self._mtu = mtu
 
-    def apply(self, action: DataPathAction, now: int) -> None:  # noqa: C901, PLR0912 - a case for every order
+    def apply(self, action: DataPathOrder, now: int) -> None:  # noqa: C901, PLR0912 - a case for every order
         """Carry out one order of the engine. Raises StateError for a peer or keypair that is not there."""
         match action:
             case SetRoute():  # first, as there may be a hundred thousand

@@ -8,7 +8,7 @@ Python's small integers need no allocation.
 
 from typing import Final
 
-from wgpy.engine.constants import REPLAY_WINDOW, REPLAY_WINDOW_BITS
+from wgpy.contract.constants import REPLAY_WINDOW, REPLAY_WINDOW_BITS
 
 _BYTES: Final = REPLAY_WINDOW_BITS // 8
 _RING_MASK: Final = _BYTES - 1

@@ -1,129 +1,13 @@
-"""What the engine wants done: orders to the data path, datagrams for the world, news for people.
+"""What the engine wants done: orders to the data path, messages to send, and what became of a handshake.
 
-The driver applies them in order. Everything up to `SetCookieSecret` is the data path's (`DataPath.apply`).
+The driver carries them out in order.
 """
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from .endpoint import Endpoint
-from .events import PeerId
-
-
-class AllowedIP(NamedTuple):
-    """A prefix. address: 4 or 16 bytes with all host bits zero; prefix_length: 0 to 32 or 128."""
-
-    address: bytes
-    prefix_length: int
-
-
-@dataclass(frozen=True, slots=True)
-class AddPeer:
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class RemovePeer:
-    """Forget the peer: its keypairs, routes, staged packets and counters."""
-
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class SetRoute:
-    """Route the prefix to this peer, whoever had it."""
-
-    peer: PeerId
-    prefix: AllowedIP
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveRoute:
-    peer: PeerId
-    prefix: AllowedIP
-
-
-@dataclass(frozen=True, slots=True)
-class SetEndpoint:
-    peer: PeerId
-    endpoint: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class ClearSource:
-    """Let the kernel choose our address again: the one used so far may be why nobody answers."""
-
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class InstallKeypair:
-    """Receive by this keypair from now on; send by it after `UseKeypair`, or `KeyConfirmed` of the newest.
-
-    Its marks: sending at or after `rekey_after_sent_time`, receiving at or after
-    `rekey_after_received_time` (boottime ns, None for never), or sending message number
-    REKEY_AFTER_MESSAGES raises `KeyAged`, each once. From `reject_after_time` on it neither opens nor
-    seals. Installing one also clears both `first_` fields of the peer's activity.
-    """
-
-    peer: PeerId
-    local_index: int
-    remote_index: int
-    sending_key: bytes = field(repr=False)
-    receiving_key: bytes = field(repr=False)
-    reject_after_time: int
-    rekey_after_sent_time: int | None
-    rekey_after_received_time: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class UseKeypair:
-    """Send by this keypair, staged packets first. With None: stop sending, and stage.
-
-    confirm: with nothing staged, send an empty packet, as the responder waits for the first one.
-    """
-
-    peer: PeerId
-    local_index: int | None
-    confirm: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveKeypair:
-    peer: PeerId
-    local_index: int
-
-
-@dataclass(frozen=True, slots=True)
-class SendKeepalive:
-    """Send what is staged or, if nothing is, one empty packet.
-
-    Without a usable keypair an empty packet is staged, which raises `KeyNeeded`.
-    """
-
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class PurgeStaged:
-    peer: PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class SetGuard:
-    """From now on the engine wants only handshake messages with a valid mac1 for this key; None: any.
-
-    A data path may pass on others, as the engine checks too. The cookie secret is no more.
-    """
-
-    public_key: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class SetCookieSecret:
-    """Under load the engine wants messages with a valid mac2 by this secret first. Whitepaper 5.4.7."""
-
-    secret: bytes = field(repr=False)
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import PeerId
+from wgpy.contract.orders import DataPathOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +34,4 @@ class PeerUnreachable:
     peer: PeerId
 
 
-DataPathAction = (
-    AddPeer
-    | RemovePeer
-    | SetRoute
-    | RemoveRoute
-    | SetEndpoint
-    | ClearSource
-    | InstallKeypair
-    | UseKeypair
-    | RemoveKeypair
-    | SendKeepalive
-    | PurgeStaged
-    | SetGuard
-    | SetCookieSecret
-)
-Action = DataPathAction | SendDatagram | HandshakeCompleted | PeerUnreachable
+Action = DataPathOrder | SendDatagram | HandshakeCompleted | PeerUnreachable

@@ -6,7 +6,7 @@ says it is. A cookie covers address and port, and is answered to at once, never 
 
 from collections.abc import Callable
 
-from .constants import (
+from wgpy.contract.constants import (
     COOKIE_LENGTH,
     COOKIE_NONCE_LENGTH,
     COOKIE_SECRET_LATENCY,
@@ -16,10 +16,12 @@ from .constants import (
     LABEL_MAC1,
     MAC_LENGTH,
 )
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import HandshakeError
+from wgpy.contract.messages import CookieReply, HandshakeInitiation, HandshakeResponse
+
 from .crypto import InvalidTag, compare_digest, hash_, mac, xaead_open, xaead_seal
-from .endpoint import Endpoint
-from .errors import DropReason, HandshakeError
-from .messages import CookieReply, HandshakeInitiation, HandshakeResponse
 
 _ZERO_MAC = bytes(MAC_LENGTH)
 

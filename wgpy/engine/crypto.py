@@ -7,7 +7,6 @@ those are moved in C, it would be a fifth of a daemon's memory for nothing.
 
 from hashlib import blake2s
 from hmac import compare_digest
-from struct import Struct
 from typing import Any
 
 from nacl.bindings import (
@@ -26,7 +25,8 @@ try:  # the wrapper around it takes twice as long as the cipher, and there may b
 except ImportError:  # pynacl has it elsewhere now
     _ffi = _sodium = None
 
-from .constants import COOKIE_NONCE_LENGTH, HASH_LENGTH, KEY_LENGTH, MAC_LENGTH, TAG_LENGTH
+from wgpy.contract.constants import COOKIE_NONCE_LENGTH, HASH_LENGTH, KEY_LENGTH, MAC_LENGTH, TAG_LENGTH
+from wgpy.contract.messages import nonce
 
 __all__ = [
     "InvalidTag",
@@ -43,7 +43,6 @@ __all__ = [
     "kdf2",
     "kdf3",
     "mac",
-    "nonce",
     "xaead_open",
     "xaead_seal",
 ]
@@ -51,7 +50,6 @@ __all__ = [
 _BLOCK = 64  # BLAKE2s
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
-_pack_nonce = Struct("<4xQ").pack
 
 
 class InvalidTag(Exception):
@@ -120,26 +118,21 @@ def kdf3(key: bytes, data: bytes) -> tuple[bytes, bytes, bytes]:
     return first, second, hmac(secret, second + b"\x03")
 
 
-def nonce(counter: int) -> bytes:
-    """The 12-byte nonce of a 64-bit counter: four zero bytes, then little-endian."""
-    return _pack_nonce(counter)
-
-
 def aead_seal(key: bytes, counter: int, plaintext: bytes, authenticated: bytes) -> bytes:
     """AEAD: ChaCha20-Poly1305, ciphertext with its 16-byte tag. RFC 8439."""
     if _sodium is None:
-        return crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, authenticated, _pack_nonce(counter), key)
+        return crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, authenticated, nonce(counter), key)
     seal = _sodium.crypto_aead_chacha20poly1305_ietf_encrypt
-    return _sealed(seal, key, _pack_nonce(counter), plaintext, authenticated)
+    return _sealed(seal, key, nonce(counter), plaintext, authenticated)
 
 
 def aead_open(key: bytes, counter: int, ciphertext: bytes, authenticated: bytes) -> bytes:
     """The plaintext of `aead_seal`. Raises InvalidTag."""
     if _sodium is not None:
         open_ = _sodium.crypto_aead_chacha20poly1305_ietf_decrypt
-        return _opened(open_, key, _pack_nonce(counter), ciphertext, authenticated)
+        return _opened(open_, key, nonce(counter), ciphertext, authenticated)
     try:
-        return crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, authenticated, _pack_nonce(counter), key)
+        return crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, authenticated, nonce(counter), key)
     except CryptoError as error:
         raise InvalidTag from error
 

@@ -9,27 +9,7 @@ Every driver is one loop: give input, apply `take_actions`, sleep until `next_de
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from .actions import (
-    Action,
-    AddPeer,
-    AllowedIP,
-    ClearSource,
-    HandshakeCompleted,
-    InstallKeypair,
-    PeerUnreachable,
-    PurgeStaged,
-    RemoveKeypair,
-    RemovePeer,
-    RemoveRoute,
-    SendDatagram,
-    SendKeepalive,
-    SetCookieSecret,
-    SetEndpoint,
-    SetGuard,
-    SetRoute,
-    UseKeypair,
-)
-from .constants import (
+from wgpy.contract.constants import (
     INITIATION_MIN_INTERVAL,
     KEEPALIVE_TIMEOUT,
     KEY_LENGTH,
@@ -47,11 +27,10 @@ from .constants import (
     UNDER_LOAD_HOLD,
     ZERO_KEY_MATERIAL_AFTER,
 )
-from .cookie import CookieChecker, CookieMaker, has_valid_mac2
-from .crypto import LowOrderKey, clamp, dh, dh_public
-from .endpoint import Endpoint
-from .errors import DropReason, HandshakeError, StateError
-from .events import (
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import HandshakeError, StateError
+from wgpy.contract.events import (
     DataReceived,
     DataSent,
     EndpointChanged,
@@ -62,9 +41,29 @@ from .events import (
     PeerActivity,
     PeerId,
 )
+from wgpy.contract.messages import CookieReply, HandshakeInitiation, HandshakeResponse, TransportData, decode
+from wgpy.contract.orders import (
+    AddPeer,
+    AllowedIP,
+    ClearSource,
+    InstallKeypair,
+    PurgeStaged,
+    RemoveKeypair,
+    RemovePeer,
+    RemoveRoute,
+    SendKeepalive,
+    SetCookieSecret,
+    SetEndpoint,
+    SetGuard,
+    SetRoute,
+    UseKeypair,
+)
+
+from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
+from .cookie import CookieChecker, CookieMaker, has_valid_mac2
+from .crypto import LowOrderKey, clamp, dh, dh_public
 from .indextable import IndexTable
 from .keypair import Keypair
-from .messages import CookieReply, HandshakeInitiation, HandshakeResponse, TransportData, decode
 from .noise import (
     Identity,
     Session,

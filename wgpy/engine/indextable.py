@@ -5,7 +5,7 @@ Law: an index in use names exactly one peer, and tells an outsider nothing. Whit
 
 from collections.abc import Callable
 
-from .events import PeerId
+from wgpy.contract.events import PeerId
 
 
 class IndexTable:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from .constants import CONSTRUCTION, IDENTIFIER
+from wgpy.contract.constants import CONSTRUCTION, IDENTIFIER
+from wgpy.contract.drops import DropReason
+from wgpy.contract.errors import HandshakeError
+from wgpy.contract.messages import HandshakeInitiation, HandshakeResponse
+
 from .crypto import InvalidTag, LowOrderKey, aead_open, aead_seal, dh, dh_public, hash_, kdf1, kdf2, kdf3
-from .errors import DropReason, HandshakeError
-from .messages import HandshakeInitiation, HandshakeResponse
 
 _INITIAL_CHAINING_KEY: Final = hash_(CONSTRUCTION)
 _INITIAL_HASH: Final = hash_(_INITIAL_CHAINING_KEY, IDENTIFIER)

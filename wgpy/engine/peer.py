@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from .actions import AllowedIP
-from .constants import KEY_LENGTH
+from wgpy.contract.constants import KEY_LENGTH
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import PeerId
+from wgpy.contract.orders import AllowedIP
+
 from .cookie import CookieMaker
-from .endpoint import Endpoint
-from .events import PeerId
 from .keypair import Keypairs
 from .noise import SentInitiation
 

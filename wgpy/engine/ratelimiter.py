@@ -6,7 +6,7 @@ IPv4 address and per IPv6 /64, as a /64 is what one host can fill at will.
 
 from collections import OrderedDict
 
-from .constants import RATE_LIMIT_BURST, RATE_LIMIT_MAX_SOURCES, RATE_LIMIT_PER_SECOND, SECOND
+from wgpy.contract.constants import RATE_LIMIT_BURST, RATE_LIMIT_MAX_SOURCES, RATE_LIMIT_PER_SECOND, SECOND
 
 _COST = SECOND // RATE_LIMIT_PER_SECOND
 _FULL = RATE_LIMIT_BURST * _COST

@@ -7,7 +7,7 @@ battery boots in 1970, so the newest value is also the driver's to keep across r
 from collections.abc import Callable
 from typing import Final
 
-from .constants import SECOND
+from wgpy.contract.constants import SECOND
 
 # Real time is cut to this, as the kernel does, so that a stamp tells little about the host's clock.
 RESOLUTION: Final = 2**24

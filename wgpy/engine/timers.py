@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 
-from .events import PeerId
+from wgpy.contract.events import PeerId
 
 
 class Timer(IntEnum):

@@ -1,6 +1,6 @@
 /* Why a packet or datagram is not passed on: one list gives the enumeration, the counters and their names.
  *
- * The names are those of DropReason in wgpy/engine/errors.py.
+ * The names are those of DropReason in wgpy/contract/errors.py.
  */
 #ifndef WGFP_DROPS_H
 #define WGFP_DROPS_H

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.signing import SigningKey, VerifyKey
 

@@ -12,7 +12,7 @@ from math import inf
 from operator import itemgetter
 from typing import Final
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.codec import Prefix

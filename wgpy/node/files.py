@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
 from wgpy.mesh.codec import Prefix

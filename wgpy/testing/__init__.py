@@ -10,7 +10,7 @@
 Nothing here reads a clock, opens a socket or draws randomness of its own: a seed replays a run exactly.
 """
 
-from wgpy.engine.constants import MILLISECOND, SECOND
+from wgpy.contract.constants import MILLISECOND, SECOND
 
 from .clock import HostClock, Timeline
 from .network import PERFECT, Conditions, Flight, Nat, Network

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Final
 
-from wgpy.engine.constants import SECOND
+from wgpy.contract.constants import SECOND
 
 # Worlds begin here, in 2023; hosts booted a little before it.
 WORLD_START: Final = 1_700_000_000 * SECOND

@@ -7,17 +7,18 @@ wire as the receivers do; whatever it finds broken raises InvariantBroken at tha
 from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
-from wgpy.engine.actions import Action, AllowedIP, InstallKeypair, RemoveKeypair, RemovePeer
-from wgpy.engine.constants import (
+from wgpy.contract.constants import (
     PADDING_MULTIPLE,
     REJECT_AFTER_TIME,
     REKEY_TIMEOUT,
     SECOND,
     ZERO_KEY_MATERIAL_AFTER,
 )
+from wgpy.contract.events import PeerId
+from wgpy.contract.messages import HandshakeInitiation, TransportData, decode
+from wgpy.contract.orders import AllowedIP, InstallKeypair, RemoveKeypair, RemovePeer
+from wgpy.engine.actions import Action
 from wgpy.engine.crypto import InvalidTag, aead_open, dh
-from wgpy.engine.events import PeerId
-from wgpy.engine.messages import HandshakeInitiation, TransportData, decode
 from wgpy.engine.noise import Identity, consume_initiation
 
 from .clock import Timeline

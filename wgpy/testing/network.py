@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple
 
-from wgpy.engine.constants import MILLISECOND, SECOND
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.constants import MILLISECOND, SECOND
+from wgpy.contract.endpoint import Endpoint
 
 from .clock import Timeline
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
+from wgpy.contract.constants import DEFAULT_MTU, HANDSHAKE_TOS, KEY_LENGTH, SECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import PeerActivity, PeerId
+from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.portable import PortableDataPath
-from wgpy.engine.actions import Action, AllowedIP, HandshakeCompleted, PeerUnreachable, SendDatagram
-from wgpy.engine.constants import DEFAULT_MTU, HANDSHAKE_TOS, KEY_LENGTH, SECOND
+from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from wgpy.engine.crypto import dh_public
 from wgpy.engine.device import Device
-from wgpy.engine.endpoint import Endpoint
-from wgpy.engine.events import PeerActivity, PeerId
 from wgpy.engine.peer import Peer
 
 from .clock import HostClock, Timeline

@@ -6,9 +6,9 @@ Law: a seed and the calls made give the same run again, byte for byte.
 from random import Random
 from typing import Final
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.constants import DEFAULT_MTU, KEY_LENGTH
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.constants import DEFAULT_MTU, KEY_LENGTH
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 
 from .clock import Timeline
 from .network import PERFECT, Conditions, Nat, Network

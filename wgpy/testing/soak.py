@@ -16,13 +16,7 @@ from secrets import randbelow
 from time import monotonic
 from typing import Final
 
-from wgpy.engine.constants import (
-    KEY_LENGTH,
-    MILLISECOND,
-    REKEY_AFTER_TIME,
-    SECOND,
-    ZERO_KEY_MATERIAL_AFTER,
-)
+from wgpy.contract.constants import KEY_LENGTH, MILLISECOND, REKEY_AFTER_TIME, SECOND, ZERO_KEY_MATERIAL_AFTER
 
 from .invariants import Auditor, InvariantBroken
 from .network import PERFECT, Conditions, Flight

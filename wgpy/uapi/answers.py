@@ -7,7 +7,7 @@ from errno import EPROTO
 from itertools import islice
 from typing import Any, Final
 
-from wgpy.engine.constants import KEY_LENGTH, SECOND
+from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.keys import PresharedKey, PublicKey
 
 from .requests import DEVICE_KEYS, shown

@@ -4,8 +4,8 @@ import re
 from socket import AF_INET, AF_INET6, if_nametoindex, inet_ntop, inet_pton
 from typing import Final
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 
 from .values import AllowedIPChange
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 
 

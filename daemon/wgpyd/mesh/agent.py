@@ -15,7 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
-from wgpy.engine.errors import StateError as NotConfigured
+from wgpy.contract.errors import StateError as NotConfigured
 from wgpy.interface import Interface
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6

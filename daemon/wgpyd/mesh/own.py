@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Node, encode
 from wgpy.mesh.signing import Signed

@@ -7,8 +7,8 @@ any more is gone with the first of them.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from wgpy.engine.actions import AllowedIP
-from wgpy.engine.endpoint import Endpoint
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.topology import Member

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from wgpy.engine.constants import SECOND
+from wgpy.contract.constants import SECOND
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.topology import Topology

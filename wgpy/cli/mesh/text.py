@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from wgpy.cli.show import ago
-from wgpy.engine.constants import SECOND
+from wgpy.contract.constants import SECOND
 
 
 def tell(arguments: Namespace, document: Any, text: str) -> None:

@@ -16,7 +16,8 @@ from .constants import (
     TRANSPORT_HEADER_SIZE,
     TRANSPORT_OVERHEAD,
 )
-from .errors import DropReason, HandshakeError
+from .drops import DropReason
+from .errors import HandshakeError
 
 TYPE_INITIATION: Final = 1
 TYPE_RESPONSE: Final = 2
@@ -24,6 +25,7 @@ TYPE_COOKIE_REPLY: Final = 3
 TYPE_TRANSPORT: Final = 4
 
 _ZERO_MAC: Final = bytes(MAC_LENGTH)
+_pack_nonce: Final = Struct("<4xQ").pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,11 @@ def message_type(datagram: bytes) -> int | None:
     if len(datagram) < 4 or datagram[1] or datagram[2] or datagram[3]:
         return None
     return datagram[0] if TYPE_INITIATION <= datagram[0] <= TYPE_TRANSPORT else None
+
+
+def nonce(counter: int) -> bytes:
+    """The 12-byte nonce of a 64-bit counter: four zero bytes, then little-endian."""
+    return _pack_nonce(counter)
 
 
 def decode(datagram: bytes) -> Message:

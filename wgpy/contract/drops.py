@@ -1,9 +1,4 @@
-"""What can go wrong, in two kinds: the network's fault is counted, the caller's fault is raised.
-
-The network never makes the engine or a data path raise: whatever a datagram holds, it ends as one
-`DropReason`. Inside the engine a handshake step says so by `HandshakeError`, which one place in
-`device` catches and counts. Misuse by the caller raises at once, with a sentence that says what to do.
-"""
+"""Why a datagram, or a packet, was not passed on: what both halves of a device count."""
 
 from enum import Enum
 
@@ -49,15 +44,3 @@ class DropReason(Enum):
     # Datagrams that are not WireGuard
     STRANGER_QUEUE_FULL = "stranger_queue_full"
     STRANGER_TOO_LONG = "stranger_too_long"
-
-
-class HandshakeError(Exception):
-    """A handshake message is refused; nothing has changed because of it."""
-
-    def __init__(self, reason: DropReason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
-class StateError(RuntimeError):
-    """The caller asked for what this object cannot do now; the message says what to do."""
