@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from wgpy.keys import PresharedKey as PresharedKey
     from wgpy.keys import PrivateKey as PrivateKey
     from wgpy.keys import PublicKey as PublicKey
-    from wgpy.uapi import AllowedIPChange as AllowedIPChange
-    from wgpy.uapi import DeviceStatus as DeviceStatus
-    from wgpy.uapi import DeviceUpdate as DeviceUpdate
-    from wgpy.uapi import PeerStatus as PeerStatus
-    from wgpy.uapi import PeerUpdate as PeerUpdate
+    from wgpy.model import AllowedIPChange as AllowedIPChange
+    from wgpy.model import DeviceStatus as DeviceStatus
+    from wgpy.model import DeviceUpdate as DeviceUpdate
+    from wgpy.model import PeerStatus as PeerStatus
+    from wgpy.model import PeerUpdate as PeerUpdate
 
     __version__: str
 
 _HOMES = {
     "AllowedIP": "wgpy.contract.orders",
-    "AllowedIPChange": "wgpy.uapi",
+    "AllowedIPChange": "wgpy.model",
     "Config": "wgpy.config",
     "ConfigError": "wgpy.config",
     "Device": "wgpy.engine.device",
-    "DeviceStatus": "wgpy.uapi",
-    "DeviceUpdate": "wgpy.uapi",
+    "DeviceStatus": "wgpy.model",
+    "DeviceUpdate": "wgpy.model",
     "Endpoint": "wgpy.contract.endpoint",
     "Interface": "wgpy.interface",
     "PeerConfig": "wgpy.config",
-    "PeerStatus": "wgpy.uapi",
-    "PeerUpdate": "wgpy.uapi",
+    "PeerStatus": "wgpy.model",
+    "PeerUpdate": "wgpy.model",
     "PortableDataPath": "wgpy.datapath.portable",
     "PresharedKey": "wgpy.keys",
     "PrivateKey": "wgpy.keys",

@@ -15,16 +15,8 @@ from typing import Any, Final, NamedTuple
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.uapi import (
-    AllowedIPChange,
-    DeviceStatus,
-    DeviceUpdate,
-    PeerStatus,
-    PeerUpdate,
-    format_prefix,
-    parse_fwmark,
-    parse_prefix,
-)
+from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
+from wgpy.uapi import format_prefix, parse_fwmark, parse_prefix
 
 MAX_FILE_SIZE: Final = 2**25
 

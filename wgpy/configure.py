@@ -15,7 +15,7 @@ from wgpy.contract.orders import AllowedIP
 from wgpy.engine.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
-from wgpy.uapi import DeviceUpdate, PeerUpdate
+from wgpy.model import DeviceUpdate, PeerUpdate
 
 _T = TypeVar("_T")
 

@@ -25,12 +25,12 @@ from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, Sen
 from wgpy.engine.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
 from wgpy.netlink import NetworkMonitor, RouteLookup
 from wgpy.settings import Settings, read_settings
 from wgpy.sockets import UdpSockets
 from wgpy.traffic import open_traffic
 from wgpy.tun import Link, PacketDevice
-from wgpy.uapi import DeviceStatus, DeviceUpdate, PeerStatus
 
 _LOG = logging.getLogger("wgpy")
 

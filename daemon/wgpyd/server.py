@@ -11,9 +11,9 @@ from typing import Final
 
 from wgpy.contract.errors import StateError
 from wgpy.interface import Interface
+from wgpy.model import DeviceUpdate
 from wgpy.uapi import (
     CountersRequest,
-    DeviceUpdate,
     GetRequest,
     Request,
     RequestParser,

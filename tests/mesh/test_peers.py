@@ -15,7 +15,7 @@ from wgpy.engine.device import Device
 from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.topology import Member
-from wgpy.uapi import DeviceUpdate, PeerUpdate
+from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpyd.mesh.peers import Place, Tunnel, difference, meet, tunnels
 
 KEYS = [PublicKey(bytes([number]) * 32) for number in range(1, 6)]

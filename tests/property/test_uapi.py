@@ -13,12 +13,8 @@ from tests.property.strategies import key_bytes, prefixes, uint16, uint32
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.uapi import (
-    AllowedIPChange,
-    DeviceStatus,
-    DeviceUpdate,
-    PeerStatus,
-    PeerUpdate,
     Request,
     RequestParser,
     UapiError,

@@ -1,7 +1,7 @@
 """Who may import whom, read from the source.
 
-A room is a package or a module. Each may use itself, the rooms that `ROOMS` names for it, and no other of ours.
-What is sans-IO touches no socket, no clock and no randomness of its own.
+A room is a package or a module. Of ours, each may use itself and the rooms that `ROOMS` names for it. What is
+sans-IO touches no socket, no clock and no randomness of its own.
 """
 
 import ast

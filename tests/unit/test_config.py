@@ -8,15 +8,8 @@ import pytest
 from wgpy.config import Config, ConfigError, HostPort, PeerConfig, load, parse, to_update, with_status, write
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.uapi import (
-    AllowedIPChange,
-    DeviceStatus,
-    DeviceUpdate,
-    PeerStatus,
-    PeerUpdate,
-    format_prefix,
-    parse_prefix,
-)
+from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
+from wgpy.uapi import format_prefix, parse_prefix
 
 PRIVATE = PrivateKey(b"\x40" * 32)
 PUBLIC = PublicKey(b"\x51" * 32)

@@ -12,7 +12,7 @@ from wgpy.contract.orders import AllowedIP, RemovePeer, RemoveRoute
 from wgpy.engine.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.uapi import AllowedIPChange, DeviceUpdate, PeerUpdate
+from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
 
 NOW = 1000 * SECOND
 OURS = PrivateKey(b"\x11" * KEY_LENGTH)

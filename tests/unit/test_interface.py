@@ -15,9 +15,9 @@ from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import native
 from wgpy.interface import Interface
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.model import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.testing.packets import InnerPacket, number_of
 from wgpy.tun import PacketSocket
-from wgpy.uapi import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
 
 PATIENCE = 10.0  # seconds
 

@@ -11,17 +11,13 @@ import pytest
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.uapi import (
     COUNTERS_REQUEST,
     MAX_LINE_LENGTH,
     MAX_REQUEST_LINES,
-    AllowedIPChange,
     CountersRequest,
-    DeviceStatus,
-    DeviceUpdate,
     GetRequest,
-    PeerStatus,
-    PeerUpdate,
     Request,
     RequestParser,
     UapiError,

@@ -8,8 +8,9 @@ from typing import Any
 
 from wgpy.contract.constants import SECOND
 from wgpy.keys import PresharedKey, PrivateKey
-from wgpy.uapi import DeviceStatus, PeerStatus, format_prefix
+from wgpy.model import DeviceStatus, PeerStatus
 from wgpy.uapi import client as uapi_client
+from wgpy.uapi import format_prefix
 
 
 def show(interface: str, *, as_json: bool, show_keys: bool) -> None:

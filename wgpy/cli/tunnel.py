@@ -20,7 +20,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolve
 from wgpy.config import Config, load, to_update, with_status, write
-from wgpy.uapi import DeviceStatus
+from wgpy.model import DeviceStatus
 from wgpy.uapi import client as uapi_client
 
 CONFIG_DIRECTORY: Final = Path("/etc/wireguard")

@@ -1,4 +1,4 @@
-"""The cross-platform configuration protocol (UAPI): values, and their text form in both directions.
+"""The cross-platform configuration protocol (UAPI): the values of `wgpy.model` as text, in both directions.
 
 Sans-IO but for `client`. Used by the daemon that serves it and by whoever configures a daemon.
 https://www.wireguard.com/xplatform/
@@ -12,6 +12,7 @@ from .answers import (
     encode_errno,
     encode_status,
 )
+from .errors import UapiError
 from .requests import (
     COUNTERS_REQUEST,
     GET_REQUEST,
@@ -24,20 +25,14 @@ from .requests import (
     encode_set,
 )
 from .text import format_prefix, parse_endpoint, parse_fwmark, parse_prefix
-from .values import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate, UapiError
 
 __all__ = [
     "COUNTERS_REQUEST",
     "GET_REQUEST",
     "MAX_LINE_LENGTH",
     "MAX_REQUEST_LINES",
-    "AllowedIPChange",
     "CountersRequest",
-    "DeviceStatus",
-    "DeviceUpdate",
     "GetRequest",
-    "PeerStatus",
-    "PeerUpdate",
     "Request",
     "RequestParser",
     "UapiError",

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.keys import PresharedKey, PublicKey
+from wgpy.model import DeviceStatus, PeerStatus
 
+from .errors import UapiError
 from .requests import DEVICE_KEYS, shown
 from .text import format_prefix, parse_endpoint, parse_prefix, unsigned
-from .values import DeviceStatus, PeerStatus, UapiError
 
 _LINES_PER_CHUNK: Final = 1024
 _NO_PRESHARED_KEY: Final = PresharedKey(bytes(KEY_LENGTH))

@@ -11,9 +11,11 @@ from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Final
 
+from wgpy.model import DeviceStatus, DeviceUpdate
+
 from .answers import decode_counters, decode_errno, decode_status
+from .errors import UapiError
 from .requests import COUNTERS_REQUEST, GET_REQUEST, encode_set
-from .values import DeviceStatus, DeviceUpdate, UapiError
 
 SOCKET_DIRECTORY: Final = Path("/var/run/wireguard")
 _TIMEOUT: Final = 10.0  # seconds in which the daemon must say something

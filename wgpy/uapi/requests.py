@@ -8,7 +8,9 @@ from errno import EINVAL, EPROTO
 from typing import Any, Final
 
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
 
+from .errors import UapiError
 from .text import (
     allowed_ip,
     format_prefix,
@@ -20,7 +22,6 @@ from .text import (
     uint16,
     version,
 )
-from .values import AllowedIPChange, DeviceUpdate, PeerUpdate, UapiError
 
 GET_REQUEST: Final = b"get=1\n\n"
 COUNTERS_REQUEST: Final = b"counters=1\n\n"

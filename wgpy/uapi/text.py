@@ -6,8 +6,7 @@ from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
-
-from .values import AllowedIPChange
+from wgpy.model import AllowedIPChange
 
 _UINT16_MAX: Final = 0xFFFF
 _UINT32_MAX: Final = 0xFFFFFFFF

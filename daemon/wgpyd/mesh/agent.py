@@ -23,11 +23,11 @@ from wgpy.mesh.codec import Prefix
 from wgpy.mesh.records import NAME, Network
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import Exclusion, Topology, derive
+from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpy.netlink import NetworkMonitor
 from wgpy.node.agent import AgentError, Status
 from wgpy.node.coordinator import CoordinatorError
 from wgpy.node.files import NodeFile, StateError
-from wgpy.uapi import DeviceUpdate, PeerUpdate
 
 from .endpoints import NOWHERE, choose, read_surroundings
 from .following import Following

@@ -12,7 +12,7 @@ from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.topology import Member
-from wgpy.uapi import AllowedIPChange, PeerUpdate
+from wgpy.model import AllowedIPChange, PeerUpdate
 
 
 @dataclass(frozen=True, slots=True)

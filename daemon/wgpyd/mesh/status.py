@@ -7,8 +7,8 @@ from wgpy.contract.constants import SECOND
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.topology import Topology
+from wgpy.model import PeerStatus
 from wgpy.node import agent as told
-from wgpy.uapi import PeerStatus
 
 from .peers import Peer
 

@@ -1,4 +1,4 @@
-"""What a `set` asks for and a `get` tells, as values; and what is wrong with one that makes no sense."""
+"""What an interface can be told, and what it tells: its settings, its peers and their state, as values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,21 +64,3 @@ class DeviceStatus:
     listen_port: int = 0
     fwmark: int = 0
     peers: Sequence[PeerStatus] = ()
-
-
-class UapiError(Exception):
-    """A request, or an answer to one, that cannot be accepted; `str` is one sentence for the log.
-
-    errno: as it goes on the wire; line_number: within its request, from 1, or 0 if it is about no line;
-    line: what stood there, cut, with keys hidden; fatal: close the connection after answering.
-    """
-
-    def __init__(
-        self, errno: int, why: str, *, line_number: int = 0, line: str = "", fatal: bool = False
-    ) -> None:
-        super().__init__(f"line {line_number}, `{line}`: {why}" if line_number else why)
-        self.errno = errno
-        self.why = why
-        self.line_number = line_number
-        self.line = line
-        self.fatal = fatal
