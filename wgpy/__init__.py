@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from wgpy.contract.endpoint import Endpoint as Endpoint
     from wgpy.contract.orders import AllowedIP as AllowedIP
     from wgpy.datapath.portable import PortableDataPath as PortableDataPath
+    from wgpy.driver.interface import Interface as Interface
     from wgpy.engine.device import Device as Device
-    from wgpy.interface import Interface as Interface
     from wgpy.keys import PresharedKey as PresharedKey
     from wgpy.keys import PrivateKey as PrivateKey
     from wgpy.keys import PublicKey as PublicKey
@@ -35,7 +35,7 @@ _HOMES = {
     "DeviceStatus": "wgpy.model",
     "DeviceUpdate": "wgpy.model",
     "Endpoint": "wgpy.contract.endpoint",
-    "Interface": "wgpy.interface",
+    "Interface": "wgpy.driver.interface",
     "PeerConfig": "wgpy.config",
     "PeerStatus": "wgpy.model",
     "PeerUpdate": "wgpy.model",

@@ -15,11 +15,11 @@ from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from pathlib import Path
 from typing import Final
 
+from wgpy.driver.interface import Interface
+from wgpy.driver.settings import Settings
+from wgpy.driver.traffic import tun_offloads
 from wgpy.eventloop import new_event_loop
-from wgpy.interface import Interface
-from wgpy.settings import Settings
 from wgpy.systemd import notify
-from wgpy.traffic import tun_offloads
 from wgpy.tun import Tun
 
 from .daemonise import daemonise

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from wgpy.settings import Settings, read_settings
+from wgpy.driver.settings import Settings, read_settings
 from wgpy.tun import check_name
 
 from .errors import StartError

@@ -10,7 +10,7 @@ import logging
 from typing import Final
 
 from wgpy.contract.errors import StateError
-from wgpy.interface import Interface
+from wgpy.driver.interface import Interface
 from wgpy.model import DeviceUpdate
 from wgpy.uapi import (
     CountersRequest,

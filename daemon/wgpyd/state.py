@@ -21,7 +21,7 @@ _STOPPED: Final = "stopped"
 
 
 class TimestampFiles:
-    """Implements `wgpy.interface.Timestamps`."""
+    """Implements `wgpy.driver.interface.Timestamps`."""
 
     def __init__(self, directory: Path, wall_clock: Callable[[], int] = time.time_ns) -> None:
         self._directory = directory

@@ -17,7 +17,7 @@ from tests.mesh.network import DAY, key_of
 from tests.mesh.nodes import Network
 from tests.mesh.teller import REFUSAL, SEEN, Teller, teller
 from wgpy.contract.endpoint import Endpoint
-from wgpy.interface import Interface
+from wgpy.driver.interface import Interface
 from wgpy.keys import PublicKey
 from wgpy.mesh.records import Node, decode
 from wgpy.mesh.signing import Signed

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.network import NOW, key_of
-from wgpy.interface import Interface
+from wgpy.driver.interface import Interface
 from wgpy.keys import PrivateKey
 from wgpy.node import agent
 from wgpy.node.agent import AgentError, Excluded, Peer, Refusal, Status

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mesh.network import Administrator, key_of, prefixes
-from wgpy.configure import apply_update, check_update
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerActivity
+from wgpy.driver.configure import apply_update, check_update
 from wgpy.engine.device import Device
 from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix

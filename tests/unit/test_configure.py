@@ -4,11 +4,11 @@ from ipaddress import ip_network
 
 import pytest
 
-from wgpy.configure import apply_update, check_update
 from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerActivity
 from wgpy.contract.orders import AllowedIP, RemovePeer, RemoveRoute
+from wgpy.driver.configure import apply_update, check_update
 from wgpy.engine.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey

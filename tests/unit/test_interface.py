@@ -13,7 +13,7 @@ from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import native
-from wgpy.interface import Interface
+from wgpy.driver.interface import Interface
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.testing.packets import InnerPacket, number_of

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from wgpy.settings import Offload, read_settings
+from wgpy.driver.settings import Offload, read_settings
 from wgpyd.errors import StartError
 from wgpyd.options import HELP, Options, UsageError, read_options
 

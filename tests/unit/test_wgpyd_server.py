@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wgpy.contract.drops import DropReason
-from wgpy.interface import Interface
+from wgpy.driver.interface import Interface
 from wgpy.keys import PrivateKey
 from wgpy.tun import PacketSocket
 from wgpy.uapi import COUNTERS_REQUEST, GET_REQUEST, decode_counters, decode_status

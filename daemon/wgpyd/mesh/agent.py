@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from wgpy.contract.errors import StateError as NotConfigured
-from wgpy.interface import Interface
+from wgpy.driver.interface import Interface
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.codec import Prefix

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from wgpy.interface import Interface
+from wgpy.driver.interface import Interface
 from wgpy.mesh import codec
 from wgpy.metrics import CONTENT_TYPE, exposition
 from wgpy.node.agent import AgentError, Status

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
-from wgpy.interface import Interface
+from wgpy.driver.interface import Interface
 from wgpy.mesh.records import NAME
 from wgpy.node.agent import socket_path
 from wgpy.node.files import NODES, NodeFile, StateError

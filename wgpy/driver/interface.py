@@ -15,21 +15,21 @@ from contextlib import ExitStack, closing
 from typing import Final, Protocol
 
 from wgpy.bootclock import Alarm, boottime
-from wgpy.configure import apply_update, check_update
 from wgpy.contract.constants import HANDSHAKE_TOS, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
 from wgpy.datapath import Counters
+from wgpy.driver.configure import apply_update, check_update
+from wgpy.driver.settings import Settings, read_settings
+from wgpy.driver.traffic import open_traffic
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from wgpy.engine.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
 from wgpy.netlink import NetworkMonitor, RouteLookup
-from wgpy.settings import Settings, read_settings
 from wgpy.sockets import UdpSockets
-from wgpy.traffic import open_traffic
 from wgpy.tun import Link, PacketDevice
 
 _LOG = logging.getLogger("wgpy")

@@ -16,7 +16,7 @@ from wgpy.contract.events import PeerId
 from wgpy.datapath import DataPath
 from wgpy.datapath.native import NativeDataPath, Queue
 from wgpy.datapath.native import Offload as DataPathOffload
-from wgpy.settings import Offload, Settings
+from wgpy.driver.settings import Offload, Settings
 from wgpy.sockets import UdpSockets, receive
 from wgpy.tun import PacketDevice, TunOffload
 
