@@ -29,7 +29,7 @@ from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
 from wgpy.netlink import NetworkMonitor, RouteLookup
-from wgpy.sockets import UdpSockets
+from wgpy.transport.udp import UdpSockets
 from wgpy.tun import Link, PacketDevice
 
 _LOG = logging.getLogger("wgpy")

@@ -17,7 +17,7 @@ from wgpy.datapath import DataPath
 from wgpy.datapath.native import NativeDataPath, Queue
 from wgpy.datapath.native import Offload as DataPathOffload
 from wgpy.driver.settings import Offload, Settings
-from wgpy.sockets import UdpSockets, receive
+from wgpy.transport.udp import UdpSockets, receive
 from wgpy.tun import PacketDevice, TunOffload
 
 _PACKETS_PER_TURN: Final = 64

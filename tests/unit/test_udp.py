@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.sockets import Received, UdpSockets, receive
+from wgpy.transport.udp import Received, UdpSockets, receive
 
 PATIENCE = 10.0  # seconds
 ECT_0, ECT_1, CE = 2, 1, 3
