@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from wgpy import systemd
-from wgpy.eventloop import new_event_loop
+from wgpy.host import systemd
+from wgpy.host.eventloop import new_event_loop
 from wgpy.mesh.signing import VerifyKey
 from wgpy.node.coordinator import DEFAULT_PORT
 

@@ -18,9 +18,9 @@ from typing import Final
 from wgpy.driver.interface import Interface
 from wgpy.driver.settings import Settings
 from wgpy.driver.traffic import tun_offloads
-from wgpy.eventloop import new_event_loop
-from wgpy.systemd import notify
-from wgpy.tun import Tun
+from wgpy.host.eventloop import new_event_loop
+from wgpy.host.systemd import notify
+from wgpy.host.tun import Tun
 
 from .daemonise import daemonise
 from .errors import StartError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from wgpy.driver.settings import Settings, read_settings
-from wgpy.tun import check_name
+from wgpy.host.tun import check_name
 
 from .errors import StartError
 

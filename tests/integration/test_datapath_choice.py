@@ -24,7 +24,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 IFF_TUN_NO_PI, IFF_VNET_HDR = 0x1001, 0x4000
 
 ASK_OFFLOADS = """
-from wgpy.tun import Tun, TunOffload
+from wgpy.host.tun import Tun, TunOffload
 everything = TunOffload.CHECKSUM | TunOffload.TCP | TunOffload.UDP
 for name, wanted in (("tun1", everything), ("tun2", TunOffload.CHECKSUM), ("tun3", TunOffload.NONE)):
     print(Tun.open(name, vnet_header=True).set_offloads(wanted).value)

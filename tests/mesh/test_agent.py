@@ -18,13 +18,13 @@ from tests.mesh.nodes import Network
 from tests.mesh.teller import REFUSAL, SEEN, Teller, teller
 from wgpy.contract.endpoint import Endpoint
 from wgpy.driver.interface import Interface
+from wgpy.host.tun import PacketSocket
 from wgpy.keys import PublicKey
 from wgpy.mesh.records import Node, decode
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
 from wgpy.node.agent import AgentError, Status
 from wgpy.node.files import Journal, NodeFile
-from wgpy.tun import PacketSocket
 from wgpyd.mesh.agent import Agent
 
 PATIENCE = 10.0  # seconds

@@ -14,11 +14,11 @@ import pytest
 
 from tests.mesh.network import NOW, key_of
 from wgpy.driver.interface import Interface
+from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
 from wgpy.node import agent
 from wgpy.node.agent import AgentError, Excluded, Peer, Refusal, Status
 from wgpy.node.http import Client, HttpError
-from wgpy.tun import PacketSocket
 from wgpyd.errors import StartError
 from wgpyd.mesh.face import face
 from wgpyd.mesh.refusals import Refusals

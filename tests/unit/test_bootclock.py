@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from wgpy.bootclock import Alarm, boottime
 from wgpy.contract.constants import MILLISECOND, SECOND
+from wgpy.host.bootclock import Alarm, boottime
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import native
 from wgpy.driver.interface import Interface
+from wgpy.host.tun import PacketSocket
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.testing.packets import InnerPacket, number_of
-from wgpy.tun import PacketSocket
 
 PATIENCE = 10.0  # seconds
 

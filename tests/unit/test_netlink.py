@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.netlink import RouteLookup
+from wgpy.host.netlink import RouteLookup
 
 LOOPBACK = socket.if_nametoindex("lo")
 

@@ -5,7 +5,7 @@ import pytest
 from wgpy.datapath import native
 from wgpy.driver.settings import Offload, Settings, read_settings
 from wgpy.driver.traffic import tun_offloads
-from wgpy.tun import TunOffload
+from wgpy.host.tun import TunOffload
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the C data path is not built")
 

@@ -11,8 +11,8 @@ import pytest
 
 from wgpy.contract.drops import DropReason
 from wgpy.driver.interface import Interface
+from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
-from wgpy.tun import PacketSocket
 from wgpy.uapi import COUNTERS_REQUEST, GET_REQUEST, decode_counters, decode_status
 from wgpyd.server import UapiServer
 from wgpyd.socketfile import SocketFile

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wgpy.cli.errors import CommandError
-from wgpy.iproute import read_answer, read_failures, read_reason
+from wgpy.host.iproute import read_answer, read_failures, read_reason
 
 
 class Host:

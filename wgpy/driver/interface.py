@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Final, Protocol
 
-from wgpy.bootclock import Alarm, boottime
 from wgpy.contract.constants import HANDSHAKE_TOS, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
@@ -26,11 +25,12 @@ from wgpy.driver.traffic import open_traffic
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from wgpy.engine.device import Device
 from wgpy.engine.peer import Peer
+from wgpy.host.bootclock import Alarm, boottime
+from wgpy.host.netlink import NetworkMonitor, RouteLookup
+from wgpy.host.tun import Link, PacketDevice
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
-from wgpy.netlink import NetworkMonitor, RouteLookup
 from wgpy.transport.udp import UdpSockets
-from wgpy.tun import Link, PacketDevice
 
 _LOG = logging.getLogger("wgpy")
 

@@ -17,8 +17,8 @@ from wgpy.datapath import DataPath
 from wgpy.datapath.native import NativeDataPath, Queue
 from wgpy.datapath.native import Offload as DataPathOffload
 from wgpy.driver.settings import Offload, Settings
+from wgpy.host.tun import PacketDevice, TunOffload
 from wgpy.transport.udp import UdpSockets, receive
-from wgpy.tun import PacketDevice, TunOffload
 
 _PACKETS_PER_TURN: Final = 64
 

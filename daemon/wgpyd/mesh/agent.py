@@ -17,6 +17,7 @@ from typing import Final
 
 from wgpy.contract.errors import StateError as NotConfigured
 from wgpy.driver.interface import Interface
+from wgpy.host.netlink import NetworkMonitor
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.codec import Prefix
@@ -24,7 +25,6 @@ from wgpy.mesh.records import NAME, Network
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import Exclusion, Topology, derive
 from wgpy.model import DeviceUpdate, PeerUpdate
-from wgpy.netlink import NetworkMonitor
 from wgpy.node.agent import AgentError, Status
 from wgpy.node.coordinator import CoordinatorError
 from wgpy.node.files import NodeFile, StateError

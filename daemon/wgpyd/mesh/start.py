@@ -5,10 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from wgpy.driver.interface import Interface
+from wgpy.host.tun import check_name
 from wgpy.mesh.records import NAME
 from wgpy.node.agent import socket_path
 from wgpy.node.files import NODES, NodeFile, StateError
-from wgpy.tun import check_name
 from wgpyd.errors import StartError
 
 from .agent import Agent

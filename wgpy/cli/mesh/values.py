@@ -24,7 +24,7 @@ def name(text: str) -> str:
 
 
 def interface(text: str) -> str:
-    from wgpy.tun import check_name
+    from wgpy.host.tun import check_name
 
     try:
         check_name(text)

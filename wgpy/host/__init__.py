@@ -1,0 +1,1 @@
+"""Linux, said once: devices, addresses and routes, clocks, service managers."""
