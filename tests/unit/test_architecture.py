@@ -28,7 +28,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.paths": {"wgpy.contract"},
     "wgpy.address": {"wgpy.contract"},
     "wgpy.keys": {"wgpy.contract", "wgpy.engine.crypto"},
-    "wgpy.config": {*_VALUES, "wgpy.uapi"},
+    "wgpy.config": {*_VALUES, "wgpy.model", "wgpy.uapi"},
     "wgpy.model": _VALUES,
     "wgpy.uapi": {*_VALUES, "wgpy.model"},
     "wgpy.transport": {"wgpy.contract"},

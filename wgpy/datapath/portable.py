@@ -67,7 +67,8 @@ from wgpy.contract.orders import (
     UseKeypair,
 )
 
-from . import Counters, bad_mtu, ip, keypair_exists, no_keypair, no_peer, peer_exists
+from . import Counters, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
+from . import packet as ip
 from .allowedips import AllowedIPs
 from .replay import ReplayWindow
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.datapath.packets import checksum, ipv4
-from wgpy.datapath.ip import CE, ECT_0, ECT_1, decapsulate_ecn
+from wgpy.datapath.packet import CE, ECT_0, ECT_1, decapsulate_ecn
 
 
 @pytest.mark.parametrize("stored", [0x0000, 0x0001, 0x0002, 0x0003, 0x8000, 0xFFFC, 0xFFFD, 0xFFFE, 0xFFFF])
