@@ -8,7 +8,7 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 from wgpy.mesh.wire import Delta, decode_line, encode_line
-from wgpyd.mesh.peers import Place, difference, meet, tunnels
+from wgpyd.agent.reconcile.tunnels import Place, difference, meet, tunnels
 
 _SOMEWHERE: Final = Place({}, frozenset(), frozenset((4, 6)))
 

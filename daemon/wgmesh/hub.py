@@ -178,7 +178,7 @@ class Hub:
             await asyncio.sleep(_POLL)
             await self.catch_up()
 
-    # -- Following -------------------------------------------------------------------------------
+    # -- Subscription -------------------------------------------------------------------------------
 
     async def resume(self, since: int) -> int:
         """Return from where to tell a node that says what revision it knows. Raises StoreError.

@@ -50,7 +50,7 @@ def main() -> int:
     try:
         options = read_options(arguments, os.environ)
         if options.mesh:
-            from .mesh.start import interface_of  # noqa: PLC0415 - who needs no mesh does not pay for it
+            from .agent.start import interface_of  # noqa: PLC0415 - who needs no mesh does not pay for it
 
             options = replace(options, interface=interface_of(options.mesh))
     except StartError as error:
@@ -159,7 +159,7 @@ def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextM
     """What is to be up before we are ready."""
     if not options.mesh:
         return nullcontext()
-    from .mesh.start import open_agent  # noqa: PLC0415
+    from .agent.start import open_agent  # noqa: PLC0415
 
     return open_agent(options.mesh, interface, options.metrics)
 

@@ -25,7 +25,7 @@ from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
 from wgpy.node.agent import AgentError, Status
 from wgpy.node.files import Journal, NodeFile
-from wgpyd.mesh.agent import Agent
+from wgpyd.agent.agent import Agent
 
 PATIENCE = 10.0  # seconds
 HOME = Endpoint("127.0.0.1", 9)  # nobody listens there

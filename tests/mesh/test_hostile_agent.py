@@ -17,9 +17,9 @@ from tests.mesh.test_agent import PATIENCE, Scene, configured, scene, until
 from wgpy.mesh.ledger import Verdict
 from wgpy.metrics import exposition
 from wgpy.node.agent import Status
-from wgpyd.mesh.agent import Agent
-from wgpyd.mesh.knowledge import OUTDATED
-from wgpyd.mesh.measures import measures
+from wgpyd.agent.agent import Agent
+from wgpyd.agent.metrics import measures
+from wgpyd.agent.store import OUTDATED
 
 GONE = key_of(99)
 

@@ -24,7 +24,7 @@ from wgpy.config import HostPort
 from wgpy.keys import PrivateKey
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.signing import SigningKey
-from wgpy.node.agent import Excluded, Peer, Refusal, Status
+from wgpy.node.agent import Excluded, Peer, RejectedRecord, Status
 
 NOW = 1_700_000_000
 KEYS = [SigningKey(bytes([number]) * 32).verify_key() for number in range(1, 9)]
@@ -224,7 +224,7 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         a_status(
             connected=False, trouble="nobody answers", heard=0,
             requested=(IPv4Network("10.1.0.0/16"),), rules=("node:web1 tag:k8s",), refused=4,
-            refusals=(Refusal(NOW, "coordinator", "not signed by who may say it", "a node"),),
+            refusals=(RejectedRecord(NOW, "coordinator", "not signed by who may say it", "a node"),),
             excluded=(Excluded("old", KEYS[3], "it left"),), withheld=("the removal of web3",),
             peers=(peer(left_out=("10.2.0.0/16 is a network of eth0",)),), warnings=("the disk is full",),
         ),

@@ -358,7 +358,7 @@ def test_timestamps_are_those_that_wireguard_go_made_of_the_time(handshake: Hand
     assert tai64n.Tai64nClock(lambda: time).next() == handshake.timestamp
 
 
-# -- Refusals ------------------------------------------------------------------------------------
+# -- RejectedRecords ------------------------------------------------------------------------------------
 
 HEADER_SIZE = {messages.TYPE_INITIATION: 8, messages.TYPE_RESPONSE: 12}
 

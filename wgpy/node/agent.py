@@ -55,7 +55,7 @@ class Excluded:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RejectedRecord:
     """What somebody told that is not so. time: Unix seconds; source: `coordinator` or `neighbour NAME`."""
 
     time: int
@@ -99,7 +99,7 @@ class Status:
     rules: tuple[str, ...]
     peers: tuple[Peer, ...]
     excluded: tuple[Excluded, ...]
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[RejectedRecord, ...]
     refused: int
     withheld: tuple[str, ...]
     warnings: tuple[str, ...]

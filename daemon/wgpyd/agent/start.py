@@ -12,7 +12,7 @@ from wgpy.node.files import NODES, NodeFile, StateError
 from wgpyd.errors import StartError
 
 from .agent import Agent
-from .face import face
+from .api import face
 
 
 def interface_of(network: str) -> str:

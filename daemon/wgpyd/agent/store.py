@@ -18,7 +18,7 @@ from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta
 from wgpy.node.files import Journal, StateError
 
-from .refusals import Refusals, describe
+from .rejected import RejectedRecords, describe
 
 _LOG = logging.getLogger("wgpy")
 
@@ -35,7 +35,7 @@ class Learned:
     genuine: bool
 
 
-class Knowledge:
+class RecordStore:
     """A ledger with its journal."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Knowledge:
     ) -> None:
         """Read what is on disk. own: this node's identity; clock: seconds since 1970. Raises StateError."""
         self.ledger = Ledger(network)
-        self.refusals = Refusals()
+        self.refusals = RejectedRecords()
         self.warning = ""  # a sentence, while the disk takes nothing
         self._own = own
         self._clock = clock
@@ -55,7 +55,7 @@ class Knowledge:
     def learn(self, records: Sequence[Signed], source: str, revision: int = 0) -> Learned:
         """Verify records, and keep those that are new.
 
-        source: as in `Refusal`; revision: up to which all is known then, if the source can know that.
+        source: as in `RejectedRecord`; revision: up to which all is known then, if the source can know that.
         """
         verdicts = [self._add(signed, source) for signed in records]
         new = [signed for signed, verdict in zip(records, verdicts, strict=True) if verdict is Verdict.NEW]

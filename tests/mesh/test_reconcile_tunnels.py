@@ -16,7 +16,7 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.topology import Member
 from wgpy.model import DeviceUpdate, PeerUpdate
-from wgpyd.mesh.peers import Place, Tunnel, difference, meet, tunnels
+from wgpyd.agent.reconcile.tunnels import LocalView, Tunnel, difference, meet, tunnels
 
 KEYS = [PublicKey(bytes([number]) * 32) for number in range(1, 6)]
 PREFIXES = prefixes("10.0.0.0/24", "10.0.0.7/32", "10.1.0.0/16", "fd00::/64", "fd00::7/128", "0.0.0.0/0")
@@ -69,8 +69,8 @@ def network(*routes: str) -> Administrator:
 
 def place(
     networks: Mapping[Prefix, str] | None = None, own: Sequence[str] = (), versions: Sequence[int] = (4, 6)
-) -> Place:
-    return Place(networks or {}, frozenset(own), frozenset(versions))
+) -> LocalView:
+    return LocalView(networks or {}, frozenset(own), frozenset(versions))
 
 
 HERE = place()

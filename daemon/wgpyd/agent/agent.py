@@ -29,15 +29,15 @@ from wgpy.node.agent import AgentError, Status
 from wgpy.node.coordinator import CoordinatorError
 from wgpy.node.files import NodeFile, StateError
 
-from .endpoints import NOWHERE, choose, read_surroundings
-from .following import Following
-from .knowledge import Knowledge
-from .links import Link, Links, ask_ip
-from .neighbours import Neighbours
-from .own import Own
-from .peers import Peer, Place, Tunnel, difference, meet, tunnels
-from .refusals import PATIENCE, Refusals, Withheld, describe
+from .gossip import Gossip
+from .host_networks import NOWHERE, choose, read_host_networks
+from .identity import LocalIdentity
+from .reconcile.link import Link, Links, ask_ip
+from .reconcile.tunnels import LocalView, Peer, Tunnel, difference, meet, tunnels
+from .rejected import PATIENCE, RejectedRecords, WithholdingDetector, describe
 from .status import tell
+from .store import RecordStore
+from .subscription import Subscription
 
 _LOG = logging.getLogger("wgpy")
 
@@ -66,17 +66,17 @@ class Agent:
         """name: of the network; folder: where `node` was loaded from. Raises StateError."""
         self.name = name
         self.interface = interface
-        self.knowledge = Knowledge(folder, node.network, node.identity.verify_key(), clock)
-        self.own = Own(folder, node, self.knowledge.ledger)
-        self.withheld = Withheld(self.knowledge.ledger)
+        self.knowledge = RecordStore(folder, node.network, node.identity.verify_key(), clock)
+        self.own = LocalIdentity(folder, node, self.knowledge.ledger)
+        self.withheld = WithholdingDetector(self.knowledge.ledger)
         self.links = Links(interface.name)
-        self.following = Following(self.own, self.knowledge, self.withheld, self._ring)
-        self.neighbours = Neighbours(
+        self.following = Subscription(self.own, self.knowledge, self.withheld, self._ring)
+        self.neighbours = Gossip(
             self.knowledge.ledger, self.knowledge.refusals, self._learn_from_neighbour, self._name_of
         )
         self.topology = Topology((), {}, ())
         self.peers: tuple[Peer, ...] = ()
-        self._place = Place({}, frozenset(), frozenset())
+        self._place = LocalView({}, frozenset(), frozenset())
         self._by_key: Mapping[PublicKey, Peer] = {}
         self._names: Mapping[IPv6Address, str] = {}
         self._clock = clock
@@ -145,7 +145,7 @@ class Agent:
         return await tell(self)
 
     @property
-    def refusals(self) -> Refusals:
+    def refusals(self) -> RejectedRecords:
         return self.knowledge.refusals
 
     @property
@@ -257,7 +257,7 @@ class Agent:
         self._must_look = False
         if not (links := await ask_ip("-details", "address")):
             return
-        before, self._surroundings = self._surroundings, read_surroundings(links, self.interface.name)
+        before, self._surroundings = self._surroundings, read_host_networks(links, self.interface.name)
         if before is not NOWHERE and before.addresses != self._surroundings.addresses:
             self.following.hurry()
 
@@ -287,9 +287,9 @@ class Agent:
             _LOG.warning("%s", sentence)
         self._told_withheld = withheld
 
-    def _where(self) -> Place:
+    def _where(self) -> LocalView:
         own = self.own.record()
-        return Place(
+        return LocalView(
             {**self._surroundings.networks, **dict.fromkeys(self.own.node.routes, "a route of this node")},
             frozenset(endpoint.address for endpoint in own.endpoints) if own else frozenset(),
             frozenset(address.version for address in self._surroundings.addresses),

@@ -12,7 +12,7 @@ from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed
 from wgpy.node.files import Journal
-from wgpyd.mesh.knowledge import Knowledge
+from wgpyd.agent.store import RecordStore
 
 SOURCE = "coordinator"
 OWN = key_of(55).verify_key()
@@ -38,8 +38,8 @@ def administrator() -> Administrator:
 
 
 @pytest.fixture
-def knowledge(tmp_path: Path, administrator: Administrator) -> Knowledge:
-    knowledge = Knowledge(tmp_path, administrator.key.verify_key(), OWN)
+def knowledge(tmp_path: Path, administrator: Administrator) -> RecordStore:
+    knowledge = RecordStore(tmp_path, administrator.key.verify_key(), OWN)
     knowledge.learn(administrator.records, SOURCE, 1)
     return knowledge
 
@@ -52,7 +52,7 @@ def after_a_reboot(folder: Path, administrator: Administrator) -> tuple[set[Sign
 
 
 def test_what_was_learned_is_known_after_a_reboot(
-    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
 ) -> None:
     knowledge.learn([administrator.rule("any", "any")], SOURCE, 2)
 
@@ -60,21 +60,21 @@ def test_what_was_learned_is_known_after_a_reboot(
 
 
 def test_a_revision_without_records_is_kept_too(
-    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
 ) -> None:
     knowledge.learn([], SOURCE, 7)
 
     assert after_a_reboot(tmp_path, administrator)[1] == 7
 
 
-def test_after_a_revision_above_all_there_is_still_one_above(knowledge: Knowledge) -> None:
+def test_after_a_revision_above_all_there_is_still_one_above(knowledge: RecordStore) -> None:
     knowledge.learn([], SOURCE, MAX_NUMBER)
 
     assert knowledge.revision < MAX_NUMBER
 
 
 def test_what_is_told_again_is_not_written_again(
-    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
 ) -> None:
     before = (tmp_path / "records.jsonl").read_bytes()
 
@@ -84,7 +84,7 @@ def test_what_is_told_again_is_not_written_again(
 
 
 def test_with_a_full_disk_news_counts_and_is_asked_for_again_after_a_reboot(
-    tmp_path: Path, administrator: Administrator, knowledge: Knowledge, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, administrator: Administrator, knowledge: RecordStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     known = set(administrator.records)
     with full_disk(tmp_path):
@@ -99,7 +99,7 @@ def test_with_a_full_disk_news_counts_and_is_asked_for_again_after_a_reboot(
 
 
 def test_once_there_is_room_all_of_it_is_written(
-    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
 ) -> None:
     with full_disk(tmp_path):
         knowledge.learn([administrator.remove(key_of(2))], SOURCE, 2)
@@ -111,7 +111,7 @@ def test_once_there_is_room_all_of_it_is_written(
 
 
 def test_what_is_not_genuine_is_noted_and_not_written(
-    tmp_path: Path, administrator: Administrator, knowledge: Knowledge
+    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
 ) -> None:
     known = set(administrator.records)
     signed = administrator.rule("any", "any")

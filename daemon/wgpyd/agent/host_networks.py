@@ -20,7 +20,7 @@ Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HostNetworks:
     """What a host knows of where it is.
 
     networks: that it is in, and by which interface; addresses: that others may reach it at.
@@ -30,10 +30,10 @@ class Surroundings:
     addresses: tuple[Address, ...]
 
 
-NOWHERE: Final = Surroundings({}, ())
+NOWHERE: Final = HostNetworks({}, ())
 
 
-def read_surroundings(links: Sequence[Mapping[str, Any]], interface: str) -> Surroundings:
+def read_host_networks(links: Sequence[Mapping[str, Any]], interface: str) -> HostNetworks:
     """Read what `ip -details -json address` answers. interface: the mesh's own, which does not count."""
     others = [link for link in links if link["ifname"] != interface]
     networks = {
@@ -51,7 +51,7 @@ def read_surroundings(links: Sequence[Mapping[str, Any]], interface: str) -> Sur
         for found in _addresses(link)
         if not _NOT_TO_BE_USED & found.keys() and _counts(address := ip_address(found["local"]))
     )
-    return Surroundings(networks, tuple(sorted(addresses, key=_preference)))
+    return HostNetworks(networks, tuple(sorted(addresses, key=_preference)))
 
 
 def _addresses(link: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -83,7 +83,7 @@ def _preference(address: Address) -> tuple[bool, int, int]:
 
 
 def choose(
-    given: Sequence[Endpoint], seen: str, here: Surroundings, port: int, mesh: Sequence[Prefix]
+    given: Sequence[Endpoint], seen: str, here: HostNetworks, port: int, mesh: Sequence[Prefix]
 ) -> tuple[Endpoint, ...]:
     """Return a node's endpoints, the best first.
 
@@ -96,7 +96,7 @@ def choose(
     return tuple(dict.fromkeys((*given, *list(ours)[:MAX_FOUND])))
 
 
-def _seen(text: str, here: Surroundings) -> Iterator[Address]:
+def _seen(text: str, here: HostNetworks) -> Iterator[Address]:
     """What was seen is of use if it is a NAT's: with an address of this host itself, we know better."""
     try:
         address = ip_address(text)

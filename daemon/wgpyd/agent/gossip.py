@@ -17,7 +17,7 @@ from wgpy.mesh.ledger import Ledger, Standing
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
 
-from .refusals import Refusals
+from .rejected import RejectedRecords
 
 _LOG = logging.getLogger("wgpy")
 
@@ -36,13 +36,13 @@ _IPV6_FREEBIND: Final = 78  # linux/in6.h; Python has no name for it
 Learn = Callable[[Sequence[Signed], str], bool]
 
 
-class Neighbours:
+class Gossip:
     """Answers neighbours and asks them, on the running loop, until it is closed."""
 
     def __init__(
         self,
         ledger: Ledger,
-        refusals: Refusals,
+        refusals: RejectedRecords,
         learn: Learn,
         name_of: Callable[[IPv6Address], str | None],
         *,

@@ -1,4 +1,4 @@
-"""Following a coordinator for ever: news comes in, and what it lost is given back.
+"""Subscription a coordinator for ever: news comes in, and what it lost is given back.
 
 Law: nothing that a coordinator says or fails to say ends this, nor touches what is known already. While it is
 connected and there is no news, nothing wakes.
@@ -17,9 +17,9 @@ from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, Greeting, deltas
 from wgpy.node.coordinator import Coordinator, CoordinatorError, Denied, Outcome
 
-from .knowledge import COORDINATOR, Knowledge
-from .own import Own
-from .refusals import Withheld
+from .identity import LocalIdentity
+from .rejected import WithholdingDetector
+from .store import COORDINATOR, RecordStore
 
 _LOG = logging.getLogger("wgpy")
 
@@ -29,7 +29,7 @@ _PATIENCE: Final = 20.0  # seconds, until it greets
 _TIME_TO_CATCH_UP: Final = 2.0  # seconds after a greeting, before it counts as behind us
 
 
-class Following:
+class Subscription:
     """One node's line to its coordinator.
 
     connected: whether news comes; trouble: why not, a sentence; heard: when something last came, Unix
@@ -38,9 +38,9 @@ class Following:
 
     def __init__(
         self,
-        own: Own,
-        knowledge: Knowledge,
-        withheld: Withheld,
+        own: LocalIdentity,
+        knowledge: RecordStore,
+        withheld: WithholdingDetector,
         on_news: Callable[[], None],
     ) -> None:
         """on_news: called after anything has changed."""

@@ -22,8 +22,8 @@ from wgpy.uapi import parse_endpoint
 from wgpyd.errors import StartError
 from wgpyd.socketfile import SocketFile
 
-from .measures import measures
-from .refusals import Refusals
+from .metrics import measures
+from .rejected import RejectedRecords
 
 _MAX_CONNECTIONS: Final = 64  # at once, to each socket
 _FAREWELL: Final = 1.0  # seconds, in which answers under way may still be taken
@@ -39,7 +39,7 @@ class Host(Protocol):
     def interface(self) -> Interface: ...
 
     @property
-    def refusals(self) -> Refusals: ...
+    def refusals(self) -> RejectedRecords: ...
 
     async def status(self) -> Status:
         """Raises LookupError with a sentence while there is nothing to tell."""

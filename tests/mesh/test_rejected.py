@@ -7,7 +7,15 @@ import pytest
 from tests.mesh.network import NOW, Administrator, key_of
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed
-from wgpyd.mesh.refusals import KEPT, MAX_COUNTED, OTHERS, PATIENCE, Refusals, Withheld, describe
+from wgpyd.agent.rejected import (
+    KEPT,
+    MAX_COUNTED,
+    OTHERS,
+    PATIENCE,
+    RejectedRecords,
+    WithholdingDetector,
+    describe,
+)
 
 COORDINATOR = "coordinator"
 FORGED = "not signed by who may say it"
@@ -20,11 +28,11 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
-# -- Refusals ------------------------------------------------------------------------------------
+# -- RejectedRecords ------------------------------------------------------------------------------------
 
 
 def test_a_refusal_is_kept_counted_and_logged(log: pytest.LogCaptureFixture) -> None:
-    refusals = Refusals()
+    refusals = RejectedRecords()
 
     refusals.note("neighbour n3", FORGED, "removal 7", NOW)
 
@@ -37,7 +45,7 @@ def test_a_refusal_is_kept_counted_and_logged(log: pytest.LogCaptureFixture) -> 
 
 
 def test_the_newest_are_kept_and_all_are_counted() -> None:
-    refusals = Refusals()
+    refusals = RejectedRecords()
 
     for number in range(3 * KEPT):
         refusals.note(COORDINATOR, FORGED, str(number), NOW)
@@ -47,7 +55,7 @@ def test_the_newest_are_kept_and_all_are_counted() -> None:
 
 
 def test_a_hostile_coordinator_does_not_fill_the_log(log: pytest.LogCaptureFixture) -> None:
-    refusals = Refusals()
+    refusals = RejectedRecords()
 
     for second in range(3):
         for _ in range(1000):
@@ -58,7 +66,7 @@ def test_a_hostile_coordinator_does_not_fill_the_log(log: pytest.LogCaptureFixtu
 
 
 def test_a_flood_of_one_kind_does_not_keep_another_out_of_the_log(log: pytest.LogCaptureFixture) -> None:
-    refusals = Refusals()
+    refusals = RejectedRecords()
 
     for reason in (FORGED, FORGED, "not a record"):
         refusals.note(COORDINATOR, reason, "x", NOW)
@@ -67,7 +75,7 @@ def test_a_flood_of_one_kind_does_not_keep_another_out_of_the_log(log: pytest.Lo
 
 
 def test_who_renames_itself_all_the_time_does_not_fill_the_memory() -> None:
-    refusals = Refusals()
+    refusals = RejectedRecords()
 
     for number in range(MAX_COUNTED + 5):
         refusals.note(f"neighbour n{number}", FORGED, "x", NOW)
@@ -79,7 +87,7 @@ def test_who_renames_itself_all_the_time_does_not_fill_the_memory() -> None:
 def test_what_was_refused_cannot_write_to_a_terminal_nor_a_second_line(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    refusals = Refusals()
+    refusals = RejectedRecords()
 
     refusals.note(COORDINATOR, FORGED, "\x1b[2J\nall is well \u202e" + "x" * 1000, NOW)
 
@@ -101,10 +109,10 @@ def test_what_a_record_is_about_can_be_said_of_any() -> None:
     assert describe(Signed(newer, bytes(64))) == "a record of the type 'removal', version 2"
 
 
-# -- Withheld ------------------------------------------------------------------------------------
+# -- WithholdingDetector ------------------------------------------------------------------------------------
 
 
-def learned(ledger: Ledger, withheld: Withheld, signed: Signed, now: float) -> None:
+def learned(ledger: Ledger, withheld: WithholdingDetector, signed: Signed, now: float) -> None:
     ledger.add(signed)
     withheld.learned_from_neighbour(signed.digest, "n3", describe(signed), now)
 
@@ -122,7 +130,7 @@ def ledger(admin: Administrator) -> Ledger:
 
 
 def test_what_the_coordinator_does_not_tell_in_time_is_withheld(admin: Administrator, ledger: Ledger) -> None:
-    withheld = Withheld(ledger)
+    withheld = WithholdingDetector(ledger)
     withheld.connected(0)
 
     learned(ledger, withheld, admin.remove(IDENTITY), 5)
@@ -134,7 +142,7 @@ def test_what_the_coordinator_does_not_tell_in_time_is_withheld(admin: Administr
 def test_what_the_coordinator_tells_is_not_withheld_also_if_it_is_late(
     admin: Administrator, ledger: Ledger
 ) -> None:
-    withheld = Withheld(ledger)
+    withheld = WithholdingDetector(ledger)
     withheld.connected(0)
     removal = admin.remove(IDENTITY)
     learned(ledger, withheld, removal, 0)
@@ -146,7 +154,7 @@ def test_what_the_coordinator_tells_is_not_withheld_also_if_it_is_late(
 
 
 def test_a_coordinator_that_is_away_withholds_nothing(admin: Administrator, ledger: Ledger) -> None:
-    withheld = Withheld(ledger)
+    withheld = WithholdingDetector(ledger)
 
     learned(ledger, withheld, admin.remove(IDENTITY), 0)
 
@@ -157,7 +165,7 @@ def test_a_coordinator_that_is_away_withholds_nothing(admin: Administrator, ledg
 
 
 def test_who_goes_again_and_again_hides_nothing(admin: Administrator, ledger: Ledger) -> None:
-    withheld = Withheld(ledger)
+    withheld = WithholdingDetector(ledger)
     withheld.connected(0)
     learned(ledger, withheld, admin.remove(IDENTITY), 0)
 
@@ -173,7 +181,7 @@ def test_who_goes_again_and_again_hides_nothing(admin: Administrator, ledger: Le
 
 
 def test_what_a_newer_word_took_the_place_of_is_not_withheld(admin: Administrator, ledger: Ledger) -> None:
-    withheld = Withheld(ledger)
+    withheld = WithholdingDetector(ledger)
     withheld.connected(0)
     learned(ledger, withheld, admin.approve(IDENTITY, "10.1.0.0/16"), 0)
 

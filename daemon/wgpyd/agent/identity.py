@@ -18,7 +18,7 @@ from wgpy.node.files import NodeFile, StateError
 _KEPT: Final = "network.key"  # the administrator's, which outlives a node
 
 
-class Own:
+class LocalIdentity:
     """One node's own word."""
 
     def __init__(self, folder: Path, node: NodeFile, ledger: Ledger) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.mesh.network import prefixes
 from wgpy.contract.endpoint import Endpoint
-from wgpyd.mesh.endpoints import MAX_FOUND, NOWHERE, choose, read_surroundings
+from wgpyd.agent.host_networks import MAX_FOUND, NOWHERE, choose, read_host_networks
 
 PORT = 51820
 GIVEN = Endpoint("198.51.100.1", 443)
@@ -34,7 +34,7 @@ def test_networks_are_those_of_all_links_but_the_meshs_own() -> None:
         link("mesh0", "100.80.0.1/16", kind="tun"),
     ]
 
-    networks = read_surroundings(links, "mesh0").networks
+    networks = read_host_networks(links, "mesh0").networks
 
     assert set(networks) == set(prefixes("192.168.7.0/24", "172.17.0.0/16"))
     assert networks[prefixes("172.17.0.0/16")[0]] == "a network of docker0"
@@ -55,13 +55,13 @@ def test_networks_are_those_of_all_links_but_the_meshs_own() -> None:
     ids=lambda links: links[0]["ifname"],
 )
 def test_nobody_is_told_an_address_that_nobody_can_come_in_by(links: list[dict[str, Any]]) -> None:
-    assert read_surroundings(links, "mesh0").addresses == ()
+    assert read_host_networks(links, "mesh0").addresses == ()
 
 
 def test_a_bridge_with_a_card_in_it_leads_out() -> None:
     links = [link("br0", "10.0.0.5/24", kind="bridge"), link("eth0", master="br0")]
 
-    assert read_surroundings(links, "mesh0").addresses == (ip_address("10.0.0.5"),)
+    assert read_host_networks(links, "mesh0").addresses == (ip_address("10.0.0.5"),)
 
 
 @pytest.mark.parametrize("state", ["temporary", "deprecated", "tentative"])
@@ -69,20 +69,20 @@ def test_an_address_that_will_not_last_is_told_to_nobody(state: str) -> None:
     eth0 = link("eth0", "2001:4860::5/64")
     eth0["addr_info"][0][state] = True
 
-    assert read_surroundings([eth0], "mesh0").addresses == ()
+    assert read_host_networks([eth0], "mesh0").addresses == ()
 
 
 def test_addresses_of_the_internet_come_before_those_of_a_lan_whatever_the_order_of_links() -> None:
     links = [link("eth0", "192.168.7.5/24", "2001:4860::5/64"), link("eth1", "8.8.4.4/24")]
 
     for order in (links, links[::-1]):
-        assert read_surroundings(order, "mesh0").addresses == tuple(
+        assert read_host_networks(order, "mesh0").addresses == tuple(
             map(ip_address, ("8.8.4.4", "2001:4860::5", "192.168.7.5"))
         )
 
 
 def test_what_the_operator_gave_is_first_then_what_the_coordinator_saw() -> None:
-    here = read_surroundings([link("eth0", "192.168.7.5/24")], "mesh0")
+    here = read_host_networks([link("eth0", "192.168.7.5/24")], "mesh0")
 
     assert choose([GIVEN], "203.0.113.9", here, PORT, MESH) == (
         GIVEN,
@@ -100,12 +100,12 @@ def test_what_the_coordinator_saw_may_be_of_no_use(seen: str) -> None:
 
 
 def test_an_address_of_this_host_that_others_are_not_to_have_is_not_told_because_it_was_seen() -> None:
-    here = read_surroundings([link("wg0", "10.8.0.1/24", kind="wireguard")], "mesh0")
+    here = read_host_networks([link("wg0", "10.8.0.1/24", kind="wireguard")], "mesh0")
 
     assert choose([], "10.8.0.1", here, PORT, MESH) == ()
 
 
 def test_there_are_not_too_many() -> None:
-    here = read_surroundings([link("eth0", *(f"10.0.{number}.1/24" for number in range(100)))], "mesh0")
+    here = read_host_networks([link("eth0", *(f"10.0.{number}.1/24" for number in range(100)))], "mesh0")
 
     assert len(choose([GIVEN], "", here, PORT, MESH)) == 1 + MAX_FOUND

@@ -17,11 +17,11 @@ from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
 from wgpy.node import agent
-from wgpy.node.agent import AgentError, Excluded, Peer, Refusal, Status
+from wgpy.node.agent import AgentError, Excluded, Peer, RejectedRecord, Status
 from wgpy.node.http import Client, HttpError
+from wgpyd.agent.api import face
+from wgpyd.agent.rejected import RejectedRecords
 from wgpyd.errors import StartError
-from wgpyd.mesh.face import face
-from wgpyd.mesh.refusals import Refusals
 
 PATIENCE = 10.0  # seconds
 NETWORK = "prod"
@@ -59,7 +59,7 @@ STATUS = Status(
         ),
     ),
     excluded=(Excluded("n9", key_of(9).verify_key(), "it was removed"),),
-    refusals=(Refusal(NOW, "coordinator", "not a record", "2 bytes"),),
+    refusals=(RejectedRecord(NOW, "coordinator", "not a record", "2 bytes"),),
     refused=1,
     withheld=("n8 knew removal 7, and the coordinator does not tell it",),
     warnings=("the disk is full",),
@@ -72,7 +72,7 @@ class Node:
 
     interface: Interface
     current: Status | None = STATUS
-    refusals: Refusals = field(default_factory=Refusals)
+    refusals: RejectedRecords = field(default_factory=RejectedRecords)
     left: bool = False
 
     async def status(self) -> Status:

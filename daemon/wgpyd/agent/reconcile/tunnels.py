@@ -40,7 +40,7 @@ Tunnels = Mapping[PublicKey, Tunnel]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LocalView:
     """From where a node sees the others.
 
     networks: that must not lead into the mesh, and what each is; own: where the node itself may be reached;
@@ -74,7 +74,7 @@ class Place:
         return 1 if endpoint.address in self.own else 0
 
 
-def meet(members: Iterable[Member], place: Place, before: Iterable[Peer] = ()) -> tuple[Peer, ...]:
+def meet(members: Iterable[Member], place: LocalView, before: Iterable[Peer] = ()) -> tuple[Peer, ...]:
     """Return how members are to be configured. before: what was returned last for the same place."""
     known = {id(peer.member): peer for peer in before}  # of members that live as long as their peers
     return tuple(known.get(id(member)) or place.meet(member) for member in members)

@@ -18,8 +18,8 @@ from wgpy.mesh.ledger import Ledger, RecordRefused
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
 from wgpy.testing import SECOND, ActionTaken, Flight, Node, Notice, Simulation
-from wgpyd.mesh.neighbours import NOT_UNDERSTOOD, Neighbours
-from wgpyd.mesh.refusals import Refusals, describe
+from wgpyd.agent.gossip import NOT_UNDERSTOOD, Gossip
+from wgpyd.agent.rejected import RejectedRecords, describe
 
 HERE = IPv6Address("::1")
 PATIENCE = 10.0  # seconds
@@ -35,11 +35,11 @@ class Host:
     name: str = "n3"  # how it calls its only neighbour
     port: int = 0
     patience: float = PATIENCE
-    refusals: Refusals = field(default_factory=Refusals)
+    refusals: RejectedRecords = field(default_factory=RejectedRecords)
     heard: list[Sequence[Signed]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.neighbours = Neighbours(
+        self.neighbours = Gossip(
             self.ledger,
             self.refusals,
             self.learn,
@@ -198,7 +198,7 @@ def test_a_neighbour_that_does_not_answer_is_no_news(
     assert {record.levelno for record in caplog.records} == {logging.DEBUG}
 
 
-# -- Neighbours that lie -------------------------------------------------------------------------
+# -- Gossip that lie -------------------------------------------------------------------------
 
 
 def test_a_stranger_gets_no_answer(admin: Administrator) -> None:

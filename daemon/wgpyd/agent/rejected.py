@@ -11,7 +11,7 @@ from typing import Final
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Decree, Departure, Node, RecordInvalid, Unknown, decode
 from wgpy.mesh.signing import Signed
-from wgpy.node.agent import Refusal
+from wgpy.node.agent import RejectedRecord
 from wgpy.node.text import printable
 
 _LOG = logging.getLogger("wgpy")
@@ -22,16 +22,16 @@ OTHERS: Final = "others"  # what comes after that many
 PATIENCE: Final = 10  # seconds of connection in which a coordinator tells its news
 
 
-class Refusals:
+class RejectedRecords:
     """The newest of them, and the number of all."""
 
     def __init__(self) -> None:
-        self._newest: deque[Refusal] = deque(maxlen=KEPT)
+        self._newest: deque[RejectedRecord] = deque(maxlen=KEPT)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._logged: dict[str, tuple[int, int]] = {}  # by reason: when last, and how many were not
 
     @property
-    def newest(self) -> tuple[Refusal, ...]:
+    def newest(self) -> tuple[RejectedRecord, ...]:
         """The newest last."""
         return tuple(self._newest)
 
@@ -46,7 +46,7 @@ class Refusals:
         source: `coordinator` or `neighbour NAME`; reason: one of few; what: of any kind and length; now: Unix
         seconds. At most one a second is logged for a reason, with the number of those that were not.
         """
-        refusal = Refusal(now, source, reason, printable(what))
+        refusal = RejectedRecord(now, source, reason, printable(what))
         self._newest.append(refusal)
         known = (source, reason) in self._counts or len(self._counts) < MAX_COUNTED
         self._counts[source if known else OTHERS, reason] += 1
@@ -59,7 +59,7 @@ class Refusals:
         self._logged[reason] = now, 0
 
 
-class Withheld:
+class WithholdingDetector:
     """What neighbours knew and the coordinator does not tell, though there is time to.
 
     Its time is that of connections alone, so that it can neither be late by being away nor hide by going.

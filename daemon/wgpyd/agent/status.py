@@ -10,7 +10,7 @@ from wgpy.mesh.topology import Topology
 from wgpy.model import PeerStatus
 from wgpy.node import agent as told
 
-from .peers import Peer
+from .reconcile.tunnels import Peer
 
 if TYPE_CHECKING:
     from .agent import Agent

@@ -1,0 +1,1 @@
+"""Each makes its part of the host what the plan says."""
