@@ -11,8 +11,8 @@ from typing import Final
 
 from benchmarks.mesh.network import Model
 from benchmarks.mesh.node import Node
-from wgmesh.book import Book, Entry
-from wgmesh.draft import Draft, place_of
+from wgmesh.snapshot import Entry, Snapshot
+from wgmesh.transaction import Transaction, place_of
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import decode
 from wgpy.mesh.signing import Signed, VerifyKey
@@ -44,14 +44,14 @@ class Cost:
     full: int
 
 
-def open_book(model: Model) -> Book:
+def open_book(model: Model) -> Snapshot:
     """Return what a coordinator knows that has just started."""
     ledger, entries = Ledger(model.key.verify_key()), {}
     for revision, signed in enumerate(model.records, 1):
         ledger.add(signed)
         record = decode(signed.body)
         entries[place_of(record, signed)] = Entry(signed, record, revision)
-    return Book(ledger, derive(ledger, model.now), entries, revision=len(model.records))
+    return Snapshot(ledger, derive(ledger, model.now), entries, revision=len(model.records))
 
 
 def costs(model: Model) -> Iterator[Cost]:
@@ -75,18 +75,18 @@ def costs(model: Model) -> Iterator[Cost]:
         )  # fmt: skip
 
 
-def _accept(book: Book, signed: Signed, now: int) -> Book:
-    draft = Draft(book, now)
+def _accept(book: Snapshot, signed: Signed, now: int) -> Snapshot:
+    draft = Transaction(book, now)
     outcome = draft.submit(signed)
     if outcome.verdict != "new":
         raise ValueError(f"the record is {outcome.verdict}: {outcome.reason}")
     return draft.finished(book.revision + 1)
 
 
-def _lines(book: Book, identity: VerifyKey, since: int) -> bytes:
+def _lines(book: Snapshot, identity: VerifyKey, since: int) -> bytes:
     news = [entry.signed for entry in book.news(identity, since)]
     return b"".join(map(encode_line, deltas(since, book.revision, news))) if news else b""
 
 
-def _everything(book: Book) -> bytes:
+def _everything(book: Snapshot) -> bytes:
     return json.dumps([write_signed(entry.signed) for entry in book.entries.values()]).encode()

@@ -20,11 +20,10 @@ from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import read_signed, write_signed
 
-from .askers import Asker, Role, asker_of, prove
-from .body import LimitedBody
+from .auth import Asker, Role, asker_of, prove
 from .challenges import Challenges
 from .errors import Denial, StoreError
-from .hub import Hub
+from .limits import LimitedBody
 from .models import (
     Audit,
     AuditLine,
@@ -39,6 +38,7 @@ from .models import (
     Trouble,
     Welcome,
 )
+from .service import Service
 from .store import Seen
 
 _LOG = logging.getLogger("wgmesh")
@@ -69,7 +69,7 @@ _DENIALS: Final[dict[int | str, dict[str, object]]] = {
 }
 
 
-def make_app(hub: Hub) -> FastAPI:
+def make_app(hub: Service) -> FastAPI:
     app = FastAPI(title="wgmesh", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.hub = hub
     app.state.challenges = Challenges(os.urandom(32))
@@ -84,8 +84,8 @@ def make_app(hub: Hub) -> FastAPI:
 # -- Who asks -------------------------------------------------------------------------------------
 
 
-async def _hub(request: Request) -> Hub:
-    hub: Hub = request.app.state.hub
+async def _hub(request: Request) -> Service:
+    hub: Service = request.app.state.hub
     await hub.catch_up()
     return hub
 
@@ -101,7 +101,7 @@ async def _source(request: Request) -> str:
     return str(address.ipv4_mapped or address if isinstance(address, IPv6Address) else address)
 
 
-_Hub = Annotated[Hub, Depends(_hub)]
+_Hub = Annotated[Service, Depends(_hub)]
 _Challenges = Annotated[Challenges, Depends(_challenges)]
 _Source = Annotated[str, Depends(_source)]
 

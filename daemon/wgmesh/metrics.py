@@ -6,7 +6,7 @@ from typing import Final
 
 from wgpy.metrics import Family, Sample
 
-from .book import Book
+from .snapshot import Snapshot
 
 _BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # seconds
 
@@ -25,7 +25,7 @@ class Metrics:
         self._delivered[bisect_left(_BUCKETS, seconds)] += 1
         self._delivery_seconds += seconds
 
-    def families(self, book: Book, followers: int) -> list[Family]:
+    def families(self, book: Snapshot, followers: int) -> list[Family]:
         records = Counter(place.kind or "unknown" for place in book.entries)
         return [
             Family("wgmesh_followers", "gauge", "Nodes that are connected.", (Sample(followers),)),

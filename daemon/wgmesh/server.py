@@ -21,7 +21,7 @@ from wgpy.node.http import Answer, Request, serve
 from .api import make_app
 from .challenges import VALID
 from .errors import MeshError
-from .hub import Hub
+from .service import Service
 from .settings import Settings, read_host_port
 from .store import Store
 from .tls import load_certificate, load_context
@@ -57,7 +57,7 @@ async def run(
 class Serving:
     """A network that is served. address: where; renew: reads the certificate again."""
 
-    hub: Hub
+    hub: Service
     address: HostPort
     renew: Callable[[], None]
 
@@ -78,7 +78,7 @@ async def serving(
             _LOG.error("%s", error)
 
     async with AsyncExitStack() as stack:
-        hub = Hub(store)
+        hub = Service(store)
         stack.push_async_callback(hub.close)
         if metrics:
             await stack.enter_async_context(_serve_metrics(hub, metrics))
@@ -89,7 +89,7 @@ async def serving(
         yield Serving(hub, HostPort(*listener.getsockname()[:2]), renew)
 
 
-def _configuration(hub: Hub, context: ssl.SSLContext) -> uvicorn.Config:
+def _configuration(hub: Service, context: ssl.SSLContext) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(hub),
         lifespan="off",
@@ -162,7 +162,7 @@ def open_socket(where: HostPort) -> socket.socket:
 
 
 @asynccontextmanager
-async def _serve_metrics(hub: Hub, where: str) -> AsyncIterator[None]:
+async def _serve_metrics(hub: Service, where: str) -> AsyncIterator[None]:
     """Raises MeshError."""
 
     async def answer(request: Request) -> Answer:

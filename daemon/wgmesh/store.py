@@ -21,13 +21,13 @@ from wgpy.mesh.records import decode
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 
-from .book import Book, Entry
 from .database import Database
-from .draft import Draft, place_of
 from .errors import Overtaken, StoreError
 from .schema import ADMISSIONS, AUDIT, COORDINATORS, RECORDS, SCHEMA, SEEN, STATE, STEPS, Step
 from .settings import DATABASE, Settings
+from .snapshot import Entry, Snapshot
 from .sqlite import copy_database
+from .transaction import Transaction, place_of
 
 _LOG = logging.getLogger("wgmesh")
 
@@ -87,11 +87,11 @@ class Store:
 
     # -- Records ---------------------------------------------------------------------------------
 
-    def load(self, now: int) -> Book:
+    def load(self, now: int) -> Snapshot:
         """Return all that is stored; what is damaged is left out. now: Unix seconds. Raises StoreError."""
-        return self.catch_up(Book(Ledger(self._network), revision=-1), now)
+        return self.catch_up(Snapshot(Ledger(self._network), revision=-1), now)
 
-    def catch_up(self, book: Book, now: int) -> Book:
+    def catch_up(self, book: Snapshot, now: int) -> Snapshot:
         """Return the book with what was stored since, or what is stored instead of it. Raises StoreError.
 
         now: Unix seconds.
@@ -99,12 +99,12 @@ class Store:
         with self._errors(), self._engine.connect() as connection:
             state = connection.execute(select(STATE)).one()
             if state.restored != book.restored or state.revision < book.revision:
-                book = Book(Ledger(self._network), restored=state.restored)
+                book = Snapshot(Ledger(self._network), restored=state.restored)
             elif state.revision == book.revision:
                 return book
             return self._read_newer(connection, state, book, now)
 
-    def _read_newer(self, connection: Connection, state: Any, book: Book, now: int) -> Book:
+    def _read_newer(self, connection: Connection, state: Any, book: Snapshot, now: int) -> Snapshot:
         """What others store meanwhile is for the next time, and so is what it takes the place of."""
         ledger, entries, admitted = book.ledger.copy(), book.entries.copy(), book.admitted.copy()
         newer = RECORDS.c.revision > book.revision, RECORDS.c.revision <= state.revision
@@ -129,9 +129,9 @@ class Store:
                 continue
             admitted[token] = admitted.get(token, frozenset()) | {identity}
         topology = derive(ledger, now, book.topology)
-        return Book(ledger, topology, entries, admitted, state.revision, state.visibility, state.restored)
+        return Snapshot(ledger, topology, entries, admitted, state.revision, state.visibility, state.restored)
 
-    def commit(self, draft: Draft, book: Book, audit: Iterable[AuditEntry]) -> Book:
+    def commit(self, draft: Transaction, book: Snapshot, audit: Iterable[AuditEntry]) -> Snapshot:
         """Store what a draft changes; the book with it. Raises StoreError, and then nothing is stored.
 
         book: that which the draft is of; Overtaken: it is not the newest any more.
@@ -168,7 +168,7 @@ class Store:
             self._write_audit(connection, audit)
         return new
 
-    def go_on_above(self, book: Book, seen: int, restored: int) -> Book:
+    def go_on_above(self, book: Snapshot, seen: int, restored: int) -> Snapshot:
         """Return the book above what a node has seen. restored: as in it from now on. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:
             revision = self._take_revision(connection, book.revision, seen)

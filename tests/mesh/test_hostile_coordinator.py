@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.mesh.hostile import ATTEMPTS, FALSE_NETWORK, FALSE_TOKEN, MALLORY, Attempt, Mallory, known, tell
 from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes, sign
 from tests.mesh.test_topology import histories
-from wgmesh.book import Book
-from wgmesh.draft import Draft
+from wgmesh.snapshot import Snapshot
+from wgmesh.transaction import Transaction
 from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import MAX_RECORDS, MAX_STRANGERS, Ledger, RecordRefused, RefusalReason, Verdict
 from wgpy.mesh.records import Departure, Network, Record, Token, Unknown, encode
@@ -240,8 +240,8 @@ def test_a_decree_that_claims_the_future_is_not_believed_without_the_key(honest:
 # -- Who holds a token, at an honest coordinator ---------------------------------------------------
 
 
-def book_of(honest: Administrator) -> Book:
-    draft = Draft(Book(Ledger(honest.key.verify_key())), NOW)
+def book_of(honest: Administrator) -> Snapshot:
+    draft = Transaction(Snapshot(Ledger(honest.key.verify_key())), NOW)
     for signed in honest.records:
         assert draft.submit(signed).verdict == "new"
     return draft.finished(1)
@@ -259,7 +259,7 @@ def test_whoever_is_admitted_by_whatever_token_takes_nothing_from_anybody(
 ) -> None:
     """By antedating itself, or by changing what it says of itself, though it was there first."""
     honest = a_network()
-    draft = Draft(before := book_of(honest), NOW)
+    draft = Transaction(before := book_of(honest), NOW)
 
     draft.submit(honest.join(
         speaker, TOKEN, sequence=9, admitted=admitted, name=name, address=IPv4Address("100.80.0.0") + address,
@@ -272,7 +272,7 @@ def test_whoever_is_admitted_by_whatever_token_takes_nothing_from_anybody(
 
 
 def test_a_token_that_has_expired_admits_nobody_by_an_earlier_date(honest: Administrator) -> None:
-    draft = Draft(book_of(honest), NOW + 2 * DAY)
+    draft = Transaction(book_of(honest), NOW + 2 * DAY)
 
     outcome = draft.submit(honest.join(EVE, TOKEN, admitted=NOW))
 
@@ -280,7 +280,7 @@ def test_a_token_that_has_expired_admits_nobody_by_an_earlier_date(honest: Admin
 
 
 def test_strangers_leave_nothing_with_a_coordinator(honest: Administrator) -> None:
-    draft = Draft(book_of(honest), NOW)
+    draft = Transaction(book_of(honest), NOW)
     said = [honest.depart(MALLORY), of_a_later_version(honest, MALLORY), honest.join(MALLORY, FALSE_TOKEN)]
 
     assert [draft.submit(signed).verdict for signed in said] == ["refused"] * 3

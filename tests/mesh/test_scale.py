@@ -9,8 +9,8 @@ from benchmarks.mesh.followers import follow
 from benchmarks.mesh.network import GROUP, found
 from tests.mesh.coordinator import in_a_loop
 from tests.mesh.network import NOW, Administrator, key_of
-from wgmesh.book import Book
-from wgmesh.draft import Draft
+from wgmesh.snapshot import Snapshot
+from wgmesh.transaction import Transaction
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import derive
@@ -64,10 +64,10 @@ def test_who_is_told_only_what_is_newer_knows_what_who_is_told_everything_knows(
     administrator: Administrator,
 ) -> None:
     network = administrator.key.verify_key()
-    book, ledgers, since = Book(Ledger(network)), dict[VerifyKey, Ledger](), dict[VerifyKey, int]()
+    book, ledgers, since = Snapshot(Ledger(network)), dict[VerifyKey, Ledger](), dict[VerifyKey, int]()
 
     for revision, signed in enumerate(administrator.records, 1):
-        draft = Draft(book, NOW)
+        draft = Transaction(book, NOW)
         if draft.submit(signed).verdict == "new":
             book = draft.finished(revision)
         for member in book.topology.members:

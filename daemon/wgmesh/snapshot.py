@@ -37,7 +37,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class Snapshot:
     """What a coordinator knows at one revision; it does not change.
 
     entries: by revision; admitted: identities by the token that admitted them, whatever became of them;

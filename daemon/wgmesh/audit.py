@@ -15,7 +15,7 @@ from wgpy.mesh.records import (
 )
 from wgpy.mesh.signing import VerifyKey
 
-from .draft import Change
+from .transaction import Change
 
 ADMINISTRATOR = "network key"
 

@@ -17,13 +17,13 @@ from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
 
-from .book import Book, Entry
-from .draft import Draft, Outcome
+from .audit import what, who
 from .errors import Overtaken, StoreError
 from .metrics import Metrics
 from .presence import Presence
-from .sentences import what, who
+from .snapshot import Entry, Snapshot
 from .store import AuditEntry, Store
+from .transaction import Outcome, Transaction
 
 _LOG = logging.getLogger("wgmesh")
 
@@ -34,7 +34,7 @@ _SIGNED: Final[Callable[[Entry], Signed]] = attrgetter("signed")
 _MAX_SINCE: Final = MAX_NUMBER // 2  # in 2112: whoever says more leaves no room for what comes after
 
 
-class Hub:
+class Service:
     """One network. Everything is called from one event loop."""
 
     def __init__(self, store: Store) -> None:
@@ -91,7 +91,7 @@ class Hub:
         self.metrics.submissions.update(outcome.verdict for outcome in outcomes)
         return outcomes
 
-    async def _stored(self, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Book]:
+    async def _stored(self, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Snapshot]:
         """Whoever is overtaken tries again: each time somebody got on. Raises StoreError."""
         while True:
             try:
@@ -101,9 +101,11 @@ class Hub:
                     raise
                 await self._catch_up()
 
-    def _judge(self, before: Book, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Book]:
+    def _judge(
+        self, before: Snapshot, records: Sequence[Signed], source: str
+    ) -> tuple[list[Outcome], Snapshot]:
         """In a thread: neither signatures nor the disk hold up who reads. Raises Overtaken and StoreError."""
-        draft = Draft(before, _now())
+        draft = Transaction(before, _now())
         outcomes = [draft.submit(signed) for signed in records]
         if not draft.changes:
             return outcomes, before
@@ -117,7 +119,7 @@ class Hub:
             _LOG.info("%s: %s (from %s)", entry.who, entry.what, entry.source)
         return outcomes, book
 
-    def _publish(self, book: Book) -> None:
+    def _publish(self, book: Snapshot) -> None:
         self.book = book
         self._changed_at = time.monotonic()
         self._lines.clear()
@@ -217,13 +219,13 @@ class Hub:
         finally:
             self.presence.went(identity, address)
 
-    async def _next(self, book: Book, history: int) -> bool:
+    async def _next(self, book: Snapshot, history: int) -> bool:
         """Wait for another book; whether there is one that goes on where this one ends."""
         while self.book is book and not self._closing:
             await self._news.wait()
         return not self._closing and self._history == history
 
-    def _told(self, book: Book, identity: VerifyKey, since: int) -> Iterator[bytes]:
+    def _told(self, book: Snapshot, identity: VerifyKey, since: int) -> Iterator[bytes]:
         """What many are told at once is encoded once."""
         news = book.news(identity, since)
         if len(news) > RECORDS_PER_LINE:
@@ -234,7 +236,7 @@ class Hub:
             self.metrics.sent += len(line)
             yield line
 
-    def _shared(self, book: Book, since: int, news: list[Entry]) -> list[bytes]:
+    def _shared(self, book: Snapshot, since: int, news: list[Entry]) -> list[bytes]:
         key = (since, book.revision, *map(id, news))
         if (lines := self._lines.get(key)) is None:
             lines = list(map(encode_line, deltas(since, book.revision, map(_SIGNED, news))))

@@ -11,7 +11,7 @@ from wgpy.mesh.records import Departure, Node, Record, RecordInvalid, Token, Unk
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive, only_moved
 
-from .book import Book, Entry, Place, trouble_of
+from .snapshot import Entry, Place, Snapshot, trouble_of
 
 
 class Refused(Exception):
@@ -36,10 +36,10 @@ class Change:
     before: Record | Unknown | None
 
 
-class Draft:
+class Transaction:
     """One submission to a book. changes: what is new, in order; admitted: the new uses of tokens."""
 
-    def __init__(self, book: Book, now: int) -> None:
+    def __init__(self, book: Snapshot, now: int) -> None:
         """now: Unix seconds."""
         self._book = book
         self._now = now
@@ -65,7 +65,7 @@ class Draft:
         """Return what nodes call themselves."""
         return {node.signer: node.name for node in self._ledger.nodes()}
 
-    def finished(self, revision: int) -> Book:
+    def finished(self, revision: int) -> Snapshot:
         """Return the book with the changes in it. revision: of all of them."""
         topology = self._current_topology()
         entries = self._book.entries.copy()

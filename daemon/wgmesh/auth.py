@@ -7,9 +7,9 @@ from wgpy.mesh.records import Revocation, Token
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.wire import check_proof
 
-from .book import Book
 from .challenges import Challenges
 from .errors import Denial
+from .snapshot import Snapshot
 
 
 class Role(Enum):
@@ -39,7 +39,7 @@ def prove(said: str | None, network: bytes, challenges: Challenges, clock: int) 
     return key
 
 
-def asker_of(key: VerifyKey, book: Book, now: int) -> Asker:
+def asker_of(key: VerifyKey, book: Snapshot, now: int) -> Asker:
     """Return what a key is here. now: Unix seconds. Raises Denial with the reason why it is nothing."""
     if key == book.ledger.key:
         return Asker(key, Role.NETWORK)
