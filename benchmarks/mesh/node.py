@@ -8,9 +8,9 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 from wgpy.mesh.wire import Delta, decode_line, encode_line
-from wgpyd.agent.reconcile.tunnels import Place, difference, meet, tunnels
+from wgpyd.agent.reconcile.tunnels import LocalView, difference, meet, tunnels
 
-_SOMEWHERE: Final = Place({}, frozenset(), frozenset((4, 6)))
+_SOMEWHERE: Final = LocalView({}, frozenset(), frozenset((4, 6)))
 
 
 class Node:
