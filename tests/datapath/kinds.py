@@ -33,7 +33,7 @@ class DataPathUnderTest(DataPath, Protocol):
 
 
 class MakeDataPath(Protocol):
-    def __call__(self, *, mtu: int = DEFAULT_MTU, accept_strangers: bool = False) -> DataPathUnderTest: ...
+    def __call__(self, *, mtu: int = DEFAULT_MTU, accept_foreign: bool = False) -> DataPathUnderTest: ...
 
 
 DATA_PATHS: dict[str, MakeDataPath] = {"portable": PortableDataPath}
@@ -52,10 +52,10 @@ def prefix(text: str) -> AllowedIP:
 
 
 def with_peer(
-    make: MakeDataPath, *, peer: int = PEER, mtu: int = MTU, accept_strangers: bool = False
+    make: MakeDataPath, *, peer: int = PEER, mtu: int = MTU, accept_foreign: bool = False
 ) -> DataPathUnderTest:
     """One peer with an endpoint and the remote hosts' routes, and no keypair yet."""
-    path = make(mtu=mtu, accept_strangers=accept_strangers)
+    path = make(mtu=mtu, accept_foreign=accept_foreign)
     path.apply(AddPeer(peer), NOW)
     path.apply(SetRoute(peer, prefix(REMOTE_HOST)), NOW)
     path.apply(SetRoute(peer, prefix(REMOTE_HOST6)), NOW)

@@ -103,7 +103,7 @@ class NativeUnderTest:
     """
 
     def __init__(
-        self, *, mtu: int = DEFAULT_MTU, accept_strangers: bool = False, offloads: Offload = Offload.NONE
+        self, *, mtu: int = DEFAULT_MTU, accept_foreign: bool = False, offloads: Offload = Offload.NONE
     ) -> None:
         self.world = World()
         self._has_vnet = self._joins = bool(offloads)
@@ -112,7 +112,7 @@ class NativeUnderTest:
             vnet_header=self._has_vnet,
             offloads=offloads,
             mtu=mtu,
-            accept_strangers=accept_strangers,
+            accept_foreign=accept_foreign,
             system=self.world.system,
         )
         self._given: list[tuple[bytes, Endpoint, int]] = []  # datagrams of `_moment`
@@ -196,9 +196,9 @@ class NativeUnderTest:
         self.settle()
         return self.path.handshakes_waiting
 
-    def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
+    def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         self.settle()
-        return self.path.take_strangers()
+        return self.path.take_foreign()
 
     def activity(self, peer: PeerId) -> PeerActivity:
         self.settle()

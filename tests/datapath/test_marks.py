@@ -153,7 +153,7 @@ def test_a_new_peer_has_done_nothing(datapath: MakeDataPath) -> None:
     assert with_peer(datapath).activity(PEER) == PeerActivity()
 
 
-def test_the_activity_of_a_stranger_is_a_key_error(path: DataPathUnderTest) -> None:
+def test_the_activity_of_an_unknown_peer_is_a_key_error(path: DataPathUnderTest) -> None:
     with pytest.raises(KeyError):
         path.activity(99)
 

@@ -12,7 +12,7 @@ from tests.datapath.kinds import DATA_PATHS, drop_counts
 from tests.datapath.remote import AWAY, HOME, NOW, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.orders import SetCookieSecret, SetGuard
+from wgpy.contract.orders import SetCookieSecret, SetMac1Key
 
 if "native" not in DATA_PATHS:
     pytest.skip("the C data path is not built, or there is no C compiler", allow_module_level=True)
@@ -54,7 +54,7 @@ def first_taken(path: NativeUnderTest) -> bytes:
 def path() -> NativeUnderTest:
     """It guards PUBLIC_KEY, and gave cookies by SECRET."""
     path = NativeUnderTest()
-    path.apply(SetGuard(PUBLIC_KEY), NOW)
+    path.apply(SetMac1Key(PUBLIC_KEY), NOW)
     path.apply(SetCookieSecret(SECRET), NOW)
     return path
 
@@ -90,7 +90,7 @@ def test_a_message_for_another_key_is_dropped(path: NativeUnderTest, kind: int) 
 
 
 def test_a_new_key_takes_the_place_of_the_former(path: NativeUnderTest) -> None:
-    path.apply(SetGuard(OTHER_KEY), NOW)
+    path.apply(SetMac1Key(OTHER_KEY), NOW)
     path.receive_datagram(message(1), HOME, NOW)
     path.receive_datagram(message(2, key=OTHER_KEY), HOME, NOW)
 
@@ -99,7 +99,7 @@ def test_a_new_key_takes_the_place_of_the_former(path: NativeUnderTest) -> None:
 
 
 def test_without_a_key_any_message_waits(path: NativeUnderTest) -> None:
-    path.apply(SetGuard(None), NOW)
+    path.apply(SetMac1Key(None), NOW)
     path.receive_datagram(message(key=OTHER_KEY), HOME, NOW)
 
     assert path.handshakes_waiting == 1
@@ -181,9 +181,11 @@ def test_messages_with_cookies_are_limited_too(path: NativeUnderTest) -> None:
     assert path.handshakes_waiting == UNDER_LOAD_DEPTH + QUEUE_SIZE
 
 
-@pytest.mark.parametrize("order", [SetCookieSecret(OTHER_SECRET), SetGuard(PUBLIC_KEY)], ids=["new", "none"])
+@pytest.mark.parametrize(
+    "order", [SetCookieSecret(OTHER_SECRET), SetMac1Key(PUBLIC_KEY)], ids=["new", "none"]
+)
 def test_a_cookie_by_a_former_secret_is_worth_nothing(
-    path: NativeUnderTest, order: SetCookieSecret | SetGuard
+    path: NativeUnderTest, order: SetCookieSecret | SetMac1Key
 ) -> None:
     path.apply(order, NOW)
     load(path)
@@ -226,7 +228,7 @@ def test_cookie_replies_alone_are_no_load(path: NativeUnderTest) -> None:
 
 @pytest.mark.parametrize("data", [message(), COOKIE_REPLY, b"hello"], ids=["message", "cookie", "stranger"])
 def test_a_letter_wakes_whoever_waits_for_it(data: bytes) -> None:
-    path = NativeUnderTest(accept_strangers=True)
+    path = NativeUnderTest(accept_foreign=True)
     path.settle()
     assert not is_readable(path)
 

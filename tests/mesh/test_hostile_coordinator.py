@@ -18,7 +18,7 @@ from tests.mesh.test_topology import histories
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Transaction
 from wgpy.keys import PublicKey
-from wgpy.mesh.ledger import MAX_RECORDS, MAX_STRANGERS, Ledger, RecordRefused, RefusalReason, Verdict
+from wgpy.mesh.ledger import MAX_RECORDS, MAX_UNKNOWN_NODES, Ledger, RecordRefused, RefusalReason, Verdict
 from wgpy.mesh.records import Departure, Network, Record, Token, Unknown, encode
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.mesh.topology import Exclusion, Topology, derive
@@ -292,7 +292,7 @@ def test_strangers_leave_nothing_with_a_coordinator(honest: Administrator) -> No
 def test_nodes_of_tokens_that_nobody_knows_are_few_and_leave_room_for_all_others(
     honest: Administrator,
 ) -> None:
-    ledger, strangers = honest.ledger(), range(1000, 1000 + MAX_STRANGERS)
+    ledger, strangers = honest.ledger(), range(1000, 1000 + MAX_UNKNOWN_NODES)
     flood = [sign(key, honest.node(key, FALSE_TOKEN, name="sly")) for key in map(key_of, strangers)]
 
     assert set(tell(ledger, flood)) == {Verdict.NEW}

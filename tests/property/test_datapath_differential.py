@@ -156,11 +156,11 @@ class Schedule(RuleBasedStateMachine):
 
     @staticmethod
     def make() -> DataPathUnderTest:
-        return NativeUnderTest(accept_strangers=True)
+        return NativeUnderTest(accept_foreign=True)
 
     def __init__(self) -> None:
         super().__init__()
-        self.paths = PortableDataPath(accept_strangers=True), self.make()
+        self.paths = PortableDataPath(accept_foreign=True), self.make()
         self.now = NOW
         self.id = 0  # of IPv4
         self.peers: set[int] = set()
@@ -261,7 +261,7 @@ class Schedule(RuleBasedStateMachine):
         assert by_peer(portable.take_datagrams()) == by_peer(path.take_datagrams())
         assert by_flow(portable.take_packets()) == by_flow(path.take_packets())
         assert drop_counts(portable) == drop_counts(path)
-        assert portable.take_strangers() == path.take_strangers()
+        assert portable.take_foreign() == path.take_foreign()
         assert handshakes(portable) == handshakes(path)
         for peer in self.peers:
             assert portable.activity(peer) == path.activity(peer)
@@ -297,7 +297,7 @@ class Schedule(RuleBasedStateMachine):
 class ScheduleWithSuperpackets(Schedule):
     @staticmethod
     def make() -> DataPathUnderTest:
-        return NativeUnderTest(accept_strangers=True, offloads=ALL_OFFLOADS)
+        return NativeUnderTest(accept_foreign=True, offloads=ALL_OFFLOADS)
 
     @rule(sent=st.lists(st.tuples(packets(30_000), st.integers(500, 1400)), min_size=1, max_size=4))
     def send_superpackets(self, sent: list[tuple[Packet, int]]) -> None:

@@ -99,11 +99,11 @@ def test_padding_is_less_than_16_and_only_past_the_mtu_if_the_packet_is(
 def test_any_bytes_from_the_network_end_in_one_place(
     make: MakeDataPath, data: bytes, strangers: bool, ecn: int, now: int
 ) -> None:
-    path = make(accept_strangers=strangers)
+    path = make(accept_foreign=strangers)
 
     path.receive_datagram(data, HOME, now, ecn)
 
-    ends = path.handshakes_waiting + len(path.take_strangers()) + sum(path.counters().values())
+    ends = path.handshakes_waiting + len(path.take_foreign()) + sum(path.counters().values())
     assert ends == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.orders import SetCookieSecret, SetGuard
+from wgpy.contract.orders import SetCookieSecret, SetMac1Key
 
 from . import whitepaper as wp
 from .harness import DELAY, PAPER_AT, Bench, Pair
@@ -388,7 +388,7 @@ def test_the_data_path_is_told_whose_mac1_counts() -> None:
     bench.node.device.set_private_key(bench.node.private_key, bench.node.now)
     bench.node.settle()
 
-    assert bench.actions_of(SetGuard)[-2:] == [SetGuard(None), SetGuard(bench.node.public_key)]
+    assert bench.actions_of(SetMac1Key)[-2:] == [SetMac1Key(None), SetMac1Key(bench.node.public_key)]
 
 
 def test_the_data_path_is_told_the_secret_that_the_cookies_are_made_with() -> None:

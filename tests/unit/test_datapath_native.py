@@ -20,7 +20,7 @@ from wgpy.contract.orders import (
     RemovePeer,
     SetCookieSecret,
     SetEndpoint,
-    SetGuard,
+    SetMac1Key,
     SetRoute,
 )
 from wgpy.datapath import native
@@ -143,7 +143,7 @@ def test_a_key_of_another_length_is_refused(path: NativeDataPath) -> None:
     path.apply(AddPeer(PEER), NOW)
     short = InstallKeypair(PEER, 1, 2, b"short", bytes(32), NOW + 1, None, None)
 
-    for order in (short, SetGuard(b"short"), SetCookieSecret(b"short")):
+    for order in (short, SetMac1Key(b"short"), SetCookieSecret(b"short")):
         with pytest.raises(ValueError, match="a key is 32 bytes"):
             path.apply(order, NOW)
 
@@ -159,7 +159,7 @@ def test_a_keypair_of_a_removed_peer_can_be_installed_again(path: NativeDataPath
 
 
 def test_guard_and_cookie_secret_can_be_set_and_taken_away(path: NativeDataPath) -> None:
-    for order in (SetGuard(bytes(32)), SetCookieSecret(bytes(32)), SetGuard(None)):
+    for order in (SetMac1Key(bytes(32)), SetCookieSecret(bytes(32)), SetMac1Key(None)):
         path.apply(order, NOW)
 
     assert path.next_handshake() is None

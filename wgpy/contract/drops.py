@@ -42,5 +42,5 @@ class DropReason(Enum):
     STAGED_PURGED = "staged_purged"
     SEND_FAILED = "send_failed"
     # Datagrams that are not WireGuard
-    STRANGER_QUEUE_FULL = "stranger_queue_full"
-    STRANGER_TOO_LONG = "stranger_too_long"
+    FOREIGN_QUEUE_FULL = "foreign_queue_full"
+    FOREIGN_TOO_LONG = "foreign_too_long"

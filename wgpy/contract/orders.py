@@ -99,7 +99,7 @@ class PurgeStaged:
 
 
 @dataclass(frozen=True, slots=True)
-class SetGuard:
+class SetMac1Key:
     """From now on the engine wants only handshake messages with a valid mac1 for this key; None: any.
 
     A data path may pass on others, as the engine checks too. The cookie secret is no more.
@@ -125,7 +125,7 @@ EngineOrder = (
     | RemoveKeypair
     | SendKeepalive
     | PurgeStaged
-    | SetGuard
+    | SetMac1Key
     | SetCookieSecret
 )
 

@@ -35,8 +35,8 @@ class DataPath(Protocol):
     def handshakes_waiting(self) -> int:
         """How many more `next_handshake` would give: what tells the load."""
 
-    def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
-        """Datagrams that are not WireGuard's, if they are kept: at most MAX_STRANGERS, oldest first."""
+    def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
+        """Datagrams that are not WireGuard's, if they are kept: at most MAX_FOREIGN, oldest first."""
 
     def activity(self, peer: PeerId) -> PeerActivity:
         """The peer's record as it stands now. Raises KeyError for a peer that was not added."""

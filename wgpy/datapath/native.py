@@ -12,7 +12,7 @@ from ipaddress import IPv6Address, ip_address
 from struct import Struct
 from typing import Any, Final, NamedTuple, NoReturn, assert_never
 
-from wgpy.contract.constants import DEFAULT_MTU, KEY_LENGTH, MAX_STAGED_BYTES, MAX_STRANGERS
+from wgpy.contract.constants import DEFAULT_MTU, KEY_LENGTH, MAX_FOREIGN, MAX_STAGED_BYTES
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import (
@@ -38,7 +38,7 @@ from wgpy.contract.orders import (
     SendKeepalive,
     SetCookieSecret,
     SetEndpoint,
-    SetGuard,
+    SetMac1Key,
     SetRoute,
     UseKeypair,
 )
@@ -108,7 +108,7 @@ class NativeDataPath:
         mtu: int = DEFAULT_MTU,
         staged_bytes: int = MAX_STAGED_BYTES,
         small: bool = False,
-        accept_strangers: bool = False,
+        accept_foreign: bool = False,
         system: Any = None,
     ) -> None:
         """queues: 1 to 16; system: a `struct wgfp_system *` in place of the kernel's.
@@ -128,7 +128,7 @@ class NativeDataPath:
             "offloads": offloads,
             "staged_bytes": staged_bytes,
             "small": small,
-            "keep_strangers": accept_strangers,
+            "keep_strangers": accept_foreign,
             "system": _ffi.NULL if system is None else system,
         }
         made = _ffi.new("struct wgfp_datapath **")
@@ -214,9 +214,9 @@ class NativeDataPath:
     def handshakes_waiting(self) -> int:
         return int(_lib.wgfp_handshakes_waiting(self._c))
 
-    def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
+    def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         strangers: list[tuple[bytes, Endpoint]] = []
-        while len(strangers) < MAX_STRANGERS and _lib.wgfp_stranger_take(self._c, self._letter):
+        while len(strangers) < MAX_FOREIGN and _lib.wgfp_stranger_take(self._c, self._letter):
             strangers.append(self._take_letter())
         return strangers
 
@@ -269,7 +269,7 @@ class NativeDataPath:
                 self._add_peer(peer)
             case RemovePeer(peer):
                 self._remove_peer(peer)
-            case SetGuard(public_key):
+            case SetMac1Key(public_key):
                 self._set_guard(public_key)
             case SetCookieSecret(secret):
                 _lib.wgfp_handshakes_set_cookie_secret(self._c, _key(secret))

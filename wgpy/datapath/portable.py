@@ -16,10 +16,10 @@ from wgpy.contract.constants import (
     DEFAULT_MTU,
     HANDSHAKE_QUEUE_SIZE,
     INITIATION_SIZE,
+    MAX_FOREIGN,
+    MAX_FOREIGN_SIZE,
     MAX_STAGED_BYTES,
     MAX_STAGED_PACKETS,
-    MAX_STRANGER_SIZE,
-    MAX_STRANGERS,
     PADDING_MULTIPLE,
     REJECT_AFTER_MESSAGES,
     REKEY_AFTER_MESSAGES,
@@ -62,7 +62,7 @@ from wgpy.contract.orders import (
     SendKeepalive,
     SetCookieSecret,
     SetEndpoint,
-    SetGuard,
+    SetMac1Key,
     SetRoute,
     UseKeypair,
 )
@@ -96,7 +96,7 @@ class PortableDataPath:
     """Implements `DataPath` for a driver that owns the TUN, the sockets and the clock.
 
     staged_bytes: at most so many of all peers' packets that wait for a keypair.
-    accept_strangers: keep datagrams that are not WireGuard's for `take_strangers`.
+    accept_foreign: keep datagrams that are not WireGuard's for `take_foreign`.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class PortableDataPath:
         *,
         mtu: int = DEFAULT_MTU,
         staged_bytes: int = MAX_STAGED_BYTES,
-        accept_strangers: bool = False,
+        accept_foreign: bool = False,
     ) -> None:
         self._max_staged_bytes = staged_bytes
-        self._accept_strangers = accept_strangers
+        self._accept_foreign = accept_foreign
         self._peers: dict[PeerId, _Peer] = {}
         self._keypairs: dict[int, _Keypair] = {}  # by local index
         self._routes = AllowedIPs()
@@ -115,7 +115,7 @@ class PortableDataPath:
         self._datagrams: list[Datagram] = []
         self._packets: list[bytes] = []
         self._handshakes: deque[tuple[bytes, Endpoint]] = deque()
-        self._strangers: list[tuple[bytes, Endpoint]] = []
+        self._foreign: list[tuple[bytes, Endpoint]] = []
         self._events: dict[Event, None] = {}  # a set that keeps its order
         self._moved: dict[_Peer, None] = {}
         self._drops: Counter[DropReason] = Counter()
@@ -142,10 +142,10 @@ class PortableDataPath:
         """How many more `next_handshake` would give: at most HANDSHAKE_QUEUE_SIZE."""
         return len(self._handshakes)
 
-    def take_strangers(self) -> list[tuple[bytes, Endpoint]]:
-        """Datagrams that are not WireGuard's, at most MAX_STRANGERS since the last call."""
-        strangers, self._strangers = self._strangers, []
-        return strangers
+    def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
+        """Datagrams that are not WireGuard's, at most MAX_FOREIGN since the last call."""
+        foreign, self._foreign = self._foreign, []
+        return foreign
 
     def take_events(self) -> list[Event]:
         """What happened since the last call, each flag once; new endpoints first, for the rest to use."""
@@ -198,7 +198,7 @@ class PortableDataPath:
                 self._add_peer(peer)
             case RemovePeer(peer):
                 self._remove_peer(self._peer(peer))
-            case SetGuard() | SetCookieSecret():
+            case SetMac1Key() | SetCookieSecret():
                 pass  # the engine checks all macs itself
             case _:
                 assert_never(action)
@@ -349,7 +349,7 @@ class PortableDataPath:
         if kind == TYPE_TRANSPORT:
             self._receive_transport(data, source, now, ecn)
         elif kind is None:
-            self._receive_stranger(data, source)
+            self._receive_foreign(data, source)
         elif len(data) != _HANDSHAKE_SIZES[kind]:
             self._drops[DropReason.MALFORMED] += 1
         elif len(self._handshakes) >= HANDSHAKE_QUEUE_SIZE:
@@ -357,15 +357,15 @@ class PortableDataPath:
         else:
             self._handshakes.append((data, source))
 
-    def _receive_stranger(self, data: bytes, source: Endpoint) -> None:
-        if not self._accept_strangers:
+    def _receive_foreign(self, data: bytes, source: Endpoint) -> None:
+        if not self._accept_foreign:
             self._drops[DropReason.UNKNOWN_TYPE] += 1
-        elif len(data) > MAX_STRANGER_SIZE:
-            self._drops[DropReason.STRANGER_TOO_LONG] += 1
-        elif len(self._strangers) >= MAX_STRANGERS:
-            self._drops[DropReason.STRANGER_QUEUE_FULL] += 1
+        elif len(data) > MAX_FOREIGN_SIZE:
+            self._drops[DropReason.FOREIGN_TOO_LONG] += 1
+        elif len(self._foreign) >= MAX_FOREIGN:
+            self._drops[DropReason.FOREIGN_QUEUE_FULL] += 1
         else:
-            self._strangers.append((data, source))
+            self._foreign.append((data, source))
 
     def _receive_transport(self, data: bytes, source: Endpoint, now: int, ecn: int) -> None:
         """Open a data message; an authentic one counts for its peer, whatever its packet is then worth."""

@@ -54,7 +54,7 @@ from wgpy.contract.orders import (
     SendKeepalive,
     SetCookieSecret,
     SetEndpoint,
-    SetGuard,
+    SetMac1Key,
     SetRoute,
     UseKeypair,
 )
@@ -165,7 +165,7 @@ class Device:
             return
         self._identity = Identity(key, dh_public(key)) if key else None
         self._cookie_checker = None
-        self._actions.append(SetGuard(self.public_key))
+        self._actions.append(SetMac1Key(self.public_key))
         self._tai64n = Tai64nClock(self._wall_clock, max(last_timestamp, self._tai64n.last))
         if self._identity:
             self._cookie_checker = CookieChecker(self._identity.public_key, self._random)

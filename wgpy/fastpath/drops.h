@@ -1,6 +1,6 @@
 /* Why a packet or datagram is not passed on: one list gives the enumeration, the counters and their names.
  *
- * The names are those of DropReason in wgpy/contract/errors.py.
+ * The names are those of DropReason in wgpy/contract/drops.py.
  */
 #ifndef WGFP_DROPS_H
 #define WGFP_DROPS_H
@@ -25,8 +25,8 @@
     X(STAGED_QUEUE_FULL, "staged_queue_full")             \
     X(STAGED_PURGED, "staged_purged")                     \
     X(SEND_FAILED, "send_failed")                         \
-    X(STRANGER_QUEUE_FULL, "stranger_queue_full")         \
-    X(STRANGER_TOO_LONG, "stranger_too_long")
+    X(STRANGER_QUEUE_FULL, "foreign_queue_full")          \
+    X(STRANGER_TOO_LONG, "foreign_too_long")
 
 enum wgfp_drop {
 #define WGFP_DROP_REASON(name, counter) WGFP_DROP_##name,

@@ -28,7 +28,7 @@ from wgpy.mesh.signing import Signed, VerifyKey
 
 # What anybody with a key of its own can say has its own limits, so that it leaves no decree without room.
 MAX_RECORDS: Final[dict[type, int]] = {Decree: 1_000_000, Departure: 20_000, Node: 100_000, Unknown: 1_000}
-MAX_STRANGERS: Final = 1_000  # nodes of tokens that are not known, or not yet
+MAX_UNKNOWN_NODES: Final = 1_000  # nodes of tokens that are not known, or not yet
 
 _D = TypeVar("_D", bound=Decree)
 
@@ -137,7 +137,7 @@ class Ledger:
             raise RecordRefused(RefusalReason.TOO_MANY, f"{MAX_RECORDS[kind]} are there")
         if isinstance(record, Node) and not self._is_known(record.token):
             strangers = sum(count for token, count in self._admitted.items() if not self._is_known(token))
-            if strangers >= MAX_STRANGERS:
+            if strangers >= MAX_UNKNOWN_NODES:
                 raise RecordRefused(RefusalReason.TOO_MANY, f"{strangers} are there by unknown tokens")
 
     def _is_known(self, token: VerifyKey) -> bool:

@@ -8,8 +8,8 @@ from wgpy.contract.drops import DropReason
 
 SIZES = {1: 148, 2: 92, 3: 64}
 HANDSHAKE_QUEUE_SIZE = 512
-MAX_STRANGERS = 64
-MAX_STRANGER_SIZE = 2048
+MAX_FOREIGN = 64
+MAX_FOREIGN_SIZE = 2048
 
 
 def handshake(kind: int, fill: int = 0xAA, size: int | None = None) -> bytes:
@@ -81,38 +81,38 @@ STRANGERS = [
 def test_what_is_not_wireguards_is_dropped(path: DataPathUnderTest, data: bytes) -> None:
     path.receive_datagram(data, HOME, NOW)
 
-    assert path.take_strangers() == []
+    assert path.take_foreign() == []
     assert drop_counts(path) == {DropReason.UNKNOWN_TYPE: 1}
 
 
 @pytest.mark.parametrize("data", STRANGERS, ids=lambda data: data[:4].hex() or "empty")
 def test_what_is_not_wireguards_is_handed_up_if_asked_for(datapath: MakeDataPath, data: bytes) -> None:
-    path = datapath(accept_strangers=True)
+    path = datapath(accept_foreign=True)
 
     path.receive_datagram(data, AWAY, NOW)
 
-    assert path.take_strangers() == [(data, AWAY)]
-    assert path.take_strangers() == []
+    assert path.take_foreign() == [(data, AWAY)]
+    assert path.take_foreign() == []
     assert drop_counts(path) == {}
 
 
-def test_strangers_are_limited(datapath: MakeDataPath) -> None:
-    path = datapath(accept_strangers=True)
-    for number in range(MAX_STRANGERS + 3):
+def test_foreign_datagrams_are_limited(datapath: MakeDataPath) -> None:
+    path = datapath(accept_foreign=True)
+    for number in range(MAX_FOREIGN + 3):
         path.receive_datagram(b"hello", HOME._replace(port=number), NOW)
 
-    assert [source.port for _, source in path.take_strangers()] == list(range(MAX_STRANGERS))
-    assert drop_counts(path) == {DropReason.STRANGER_QUEUE_FULL: 3}
+    assert [source.port for _, source in path.take_foreign()] == list(range(MAX_FOREIGN))
+    assert drop_counts(path) == {DropReason.FOREIGN_QUEUE_FULL: 3}
 
 
-def test_a_stranger_may_not_be_too_long(datapath: MakeDataPath) -> None:
-    path = datapath(accept_strangers=True)
+def test_a_foreign_datagram_may_not_be_too_long(datapath: MakeDataPath) -> None:
+    path = datapath(accept_foreign=True)
 
-    path.receive_datagram(bytes(MAX_STRANGER_SIZE), HOME, NOW)
-    path.receive_datagram(bytes(MAX_STRANGER_SIZE + 1), HOME, NOW)
+    path.receive_datagram(bytes(MAX_FOREIGN_SIZE), HOME, NOW)
+    path.receive_datagram(bytes(MAX_FOREIGN_SIZE + 1), HOME, NOW)
 
-    assert path.take_strangers() == [(bytes(MAX_STRANGER_SIZE), HOME)]
-    assert drop_counts(path) == {DropReason.STRANGER_TOO_LONG: 1}
+    assert path.take_foreign() == [(bytes(MAX_FOREIGN_SIZE), HOME)]
+    assert drop_counts(path) == {DropReason.FOREIGN_TOO_LONG: 1}
 
 
 def test_counters_are_a_snapshot(path: DataPathUnderTest) -> None:
