@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wgpy.contract.orders import AllowedIP as AllowedIP
     from wgpy.datapath.portable import PortableDataPath as PortableDataPath
     from wgpy.driver.interface import Interface as Interface
-    from wgpy.engine.device import Device as Device
+    from wgpy.engine.engine import Engine as Engine
     from wgpy.keys import PresharedKey as PresharedKey
     from wgpy.keys import PrivateKey as PrivateKey
     from wgpy.keys import PublicKey as PublicKey
@@ -31,7 +31,7 @@ _HOMES = {
     "AllowedIPChange": "wgpy.model",
     "Config": "wgpy.config",
     "ConfigError": "wgpy.config",
-    "Device": "wgpy.engine.device",
+    "Engine": "wgpy.engine.engine",
     "DeviceStatus": "wgpy.model",
     "DeviceUpdate": "wgpy.model",
     "Endpoint": "wgpy.contract.endpoint",
@@ -50,10 +50,10 @@ __all__ = [
     "AllowedIPChange",
     "Config",
     "ConfigError",
-    "Device",
     "DeviceStatus",
     "DeviceUpdate",
     "Endpoint",
+    "Engine",
     "Interface",
     "PeerConfig",
     "PeerStatus",

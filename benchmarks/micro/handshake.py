@@ -22,7 +22,7 @@ from wgpy.engine import noise
 from wgpy.engine.actions import SendDatagram
 from wgpy.engine.cookie import CookieChecker, CookieMaker
 from wgpy.engine.crypto import aead_open, aead_seal, dh, dh_public, hash_, kdf1, kdf2, kdf3
-from wgpy.engine.device import Device
+from wgpy.engine.engine import Engine
 
 HUB: Final = Endpoint("192.0.2.1", 51820)
 START: Final = 1000 * SECOND
@@ -125,10 +125,10 @@ def _identity() -> noise.Identity:
 # -- The engine ------------------------------------------------------------------------------------
 
 
-def _meeting() -> tuple[Device, list[Device]]:
+def _meeting() -> tuple[Engine, list[Engine]]:
     """Return a hub, and its peers."""
-    hub = _device()
-    spokes = [_device() for _ in range(PEERS)]
+    hub = _engine()
+    spokes = [_engine() for _ in range(PEERS)]
     for spoke in spokes:
         assert spoke.public_key and hub.public_key
         hub.add_peer(spoke.public_key)
@@ -138,19 +138,19 @@ def _meeting() -> tuple[Device, list[Device]]:
     return hub, spokes
 
 
-def _device() -> Device:
-    device = Device(random=os.urandom, wall_clock=time.time_ns, activity=lambda _: PeerActivity())
+def _engine() -> Engine:
+    device = Engine(random=os.urandom, wall_clock=time.time_ns, activity=lambda _: PeerActivity())
     device.set_private_key(os.urandom(32), START)
     device.up(START)
     return device
 
 
-def _sent(device: Device) -> bytes:
+def _sent(device: Engine) -> bytes:
     (datagram,) = (action.data for action in device.take_actions() if isinstance(action, SendDatagram))
     return datagram
 
 
-def _time_handshakes(hub: Device, spokes: list[Device], now: int) -> tuple[float, float]:
+def _time_handshakes(hub: Engine, spokes: list[Engine], now: int) -> tuple[float, float]:
     """Nanoseconds of a handshake that a spoke took as initiator, and the hub as responder."""
     initiating = responding = 0
     for number, spoke in enumerate(spokes):
@@ -169,7 +169,7 @@ def _time_handshakes(hub: Device, spokes: list[Device], now: int) -> tuple[float
     return initiating / len(spokes), responding / len(spokes)
 
 
-def _time_cookies(hub: Device, spokes: list[Device], now: int) -> float:
+def _time_cookies(hub: Engine, spokes: list[Engine], now: int) -> float:
     """Nanoseconds the hub took to answer a spoke's first message with a cookie reply."""
     replying = 0
     for number, spoke in enumerate(spokes):

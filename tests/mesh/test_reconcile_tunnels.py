@@ -11,7 +11,7 @@ from tests.mesh.network import Administrator, key_of, prefixes
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerActivity
 from wgpy.driver.configure import apply_update, check_update
-from wgpy.engine.device import Device
+from wgpy.engine.engine import Engine
 from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.topology import Member
@@ -38,18 +38,18 @@ def networks(draw: st.DrawFn) -> dict[PublicKey, Tunnel]:
     }
 
 
-def device() -> Device:
-    return Device(random=bytes, wall_clock=lambda: 0, activity=lambda _: PeerActivity())
+def device() -> Engine:
+    return Engine(random=bytes, wall_clock=lambda: 0, activity=lambda _: PeerActivity())
 
 
-def configure(one: Device, changes: Sequence[PeerUpdate]) -> None:
+def configure(one: Engine, changes: Sequence[PeerUpdate]) -> None:
     update = DeviceUpdate(peers=changes)
     check_update(one, update)
     for _ in apply_update(one, update, 0):
         pass
 
 
-def configured(one: Device) -> dict[bytes, object]:
+def configured(one: Engine) -> dict[bytes, object]:
     return {key: (set(peer.allowed_ips), peer.candidates) for key, peer in one.peers.items()}
 
 

@@ -19,7 +19,7 @@ from wgpy.contract.events import (
 )
 from wgpy.contract.orders import InstallKeypair
 from wgpy.engine.actions import SendDatagram
-from wgpy.engine.device import Device
+from wgpy.engine.engine import Engine
 from wgpy.testing import Flight
 
 from . import whitepaper as wp
@@ -29,9 +29,9 @@ NOW = 100 * wp.NS
 UNIX_NOW = 1_700_000_000 * wp.NS
 
 
-def make_device(seed: int = 1) -> Device:
+def make_device(seed: int = 1) -> Engine:
     """A device that is up and has one peer."""
-    device = Device(
+    device = Engine(
         random=Random(seed).randbytes, wall_clock=lambda: UNIX_NOW, activity=lambda peer: PeerActivity()
     )
     device.set_private_key(wp.hash_(b"device"), NOW)
@@ -40,7 +40,7 @@ def make_device(seed: int = 1) -> Device:
     return device
 
 
-def paper_for(device: Device) -> wp.PaperPeer:
+def paper_for(device: Engine) -> wp.PaperPeer:
     assert device.public_key is not None
     return wp.PaperPeer(wp.hash_(b"paper's key"), device.public_key)
 

@@ -69,7 +69,7 @@ def test_only_the_drivers_join_engine_and_data_path() -> None:
     joining = {
         path.relative_to(WGPY).parts[0].removesuffix(".py")
         for path in WGPY.rglob("*.py")
-        if {"wgpy.engine.device", "wgpy.datapath.portable"} <= ours(path)
+        if {"wgpy.engine.engine", "wgpy.datapath.portable"} <= ours(path)
     }
 
     assert joining <= JOINS

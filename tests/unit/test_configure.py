@@ -9,7 +9,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerActivity
 from wgpy.contract.orders import AllowedIP, RemovePeer, RemoveRoute
 from wgpy.driver.configure import apply_update, check_update
-from wgpy.engine.device import Device
+from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
@@ -41,29 +41,29 @@ def prefixes(peer: Peer) -> set[AllowedIP]:
     return set(peer.allowed_ips)
 
 
-def configure(device: Device, update: DeviceUpdate) -> None:
+def configure(device: Engine, update: DeviceUpdate) -> None:
     check_update(device, update)
     for _ in apply_update(device, update, NOW):
         pass
 
 
-def configure_peers(device: Device, *peers: PeerUpdate, replace_peers: bool = False) -> None:
+def configure_peers(device: Engine, *peers: PeerUpdate, replace_peers: bool = False) -> None:
     configure(device, DeviceUpdate(replace_peers=replace_peers, peers=peers))
 
 
-def peer(device: Device, key: PublicKey) -> Peer:
+def peer(device: Engine, key: PublicKey) -> Peer:
     return device.peers[bytes(key)]
 
 
 @pytest.fixture
-def device() -> Device:
-    device = Device(random=lambda n: b"\x01" * n, wall_clock=lambda: NOW, activity=lambda _: PeerActivity())
+def device() -> Engine:
+    device = Engine(random=lambda n: b"\x01" * n, wall_clock=lambda: NOW, activity=lambda _: PeerActivity())
     device.set_private_key(bytes(OURS), NOW)
     return device
 
 
 @pytest.fixture
-def alice(device: Device) -> Peer:
+def alice(device: Engine) -> Peer:
     """A peer of the device with every setting away from its default."""
     configure_peers(
         device,
@@ -79,7 +79,7 @@ def alice(device: Device) -> Peer:
     return peer(device, ALICE)
 
 
-def test_a_setting_that_is_left_out_stays(device: Device, alice: Peer) -> None:
+def test_a_setting_that_is_left_out_stays(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, allowed_ips=adding("10.0.1.0/24")))
 
     assert peer(device, ALICE) is alice
@@ -87,7 +87,7 @@ def test_a_setting_that_is_left_out_stays(device: Device, alice: Peer) -> None:
     assert prefixes(alice) == {prefix("10.0.0.0/24"), prefix("fd00::/64"), prefix("10.0.1.0/24")}
 
 
-def test_nothing_leaks_from_one_peer_into_the_next(device: Device) -> None:
+def test_nothing_leaks_from_one_peer_into_the_next(device: Engine) -> None:
     configure_peers(
         device,
         PeerUpdate(ALICE, preshared_key=SECRET, endpoint=HERE, persistent_keepalive=25),
@@ -98,7 +98,7 @@ def test_nothing_leaks_from_one_peer_into_the_next(device: Device) -> None:
     assert (bob.preshared_key, bob.endpoint, bob.persistent_keepalive) == (NO_SECRET, None, 0)
 
 
-def test_a_peer_set_to_the_same_endpoint_keeps_our_source_address(device: Device, alice: Peer) -> None:
+def test_a_peer_set_to_the_same_endpoint_keeps_our_source_address(device: Engine, alice: Peer) -> None:
     met = HERE._replace(local_address="198.51.100.7", local_interface=3)
     device.set_endpoint(alice, met, NOW)
 
@@ -107,13 +107,13 @@ def test_a_peer_set_to_the_same_endpoint_keeps_our_source_address(device: Device
     assert alice.endpoint == met
 
 
-def test_a_peer_can_be_given_another_endpoint(device: Device, alice: Peer) -> None:
+def test_a_peer_can_be_given_another_endpoint(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, endpoint=THERE))
 
     assert alice.endpoint == THERE
 
 
-def test_candidates_stay_until_others_are_set(device: Device, alice: Peer) -> None:
+def test_candidates_stay_until_others_are_set(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, candidates=[THERE]))
     configure_peers(device, PeerUpdate(ALICE, persistent_keepalive=7))
     assert (alice.candidates, alice.endpoint) == ((THERE,), HERE)
@@ -122,31 +122,31 @@ def test_candidates_stay_until_others_are_set(device: Device, alice: Peer) -> No
     assert alice.candidates == ()
 
 
-def test_the_first_candidate_is_the_endpoint_of_a_peer_that_has_none(device: Device) -> None:
+def test_the_first_candidate_is_the_endpoint_of_a_peer_that_has_none(device: Engine) -> None:
     configure_peers(device, PeerUpdate(BOB, candidates=[THERE, HERE]))
 
     assert peer(device, BOB).endpoint == THERE
 
 
-def test_zeros_and_0_clear_preshared_key_and_keepalive(device: Device, alice: Peer) -> None:
+def test_zeros_and_0_clear_preshared_key_and_keepalive(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, preshared_key=PresharedKey(NO_SECRET), persistent_keepalive=0))
 
     assert (alice.preshared_key, alice.persistent_keepalive) == (NO_SECRET, 0)
 
 
-def test_zeros_clear_the_private_key(device: Device) -> None:
+def test_zeros_clear_the_private_key(device: Engine) -> None:
     configure(device, DeviceUpdate(private_key=PrivateKey(bytes(KEY_LENGTH))))
 
     assert device.private_key is None
 
 
-def test_a_peer_with_our_own_key_is_ignored(device: Device) -> None:
+def test_a_peer_with_our_own_key_is_ignored(device: Engine) -> None:
     configure_peers(device, PeerUpdate(OURS.public_key(), endpoint=HERE, allowed_ips=adding("10.0.0.0/24")))
 
     assert not device.peers
 
 
-def test_a_private_key_removes_the_peer_that_has_its_public_key(device: Device) -> None:
+def test_a_private_key_removes_the_peer_that_has_its_public_key(device: Engine) -> None:
     other = PrivateKey(b"\x22" * KEY_LENGTH)
     configure_peers(device, PeerUpdate(other.public_key()))
 
@@ -155,25 +155,25 @@ def test_a_private_key_removes_the_peer_that_has_its_public_key(device: Device) 
     assert not device.peers
 
 
-def test_update_only_does_not_add_a_peer(device: Device) -> None:
+def test_update_only_does_not_add_a_peer(device: Engine) -> None:
     configure_peers(device, PeerUpdate(ALICE, update_only=True, endpoint=HERE))
 
     assert not device.peers
 
 
-def test_update_only_changes_a_peer_that_is_there(device: Device, alice: Peer) -> None:
+def test_update_only_changes_a_peer_that_is_there(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, update_only=True, endpoint=THERE))
 
     assert alice.endpoint == THERE
 
 
-def test_removing_a_peer_that_is_not_there_is_nothing(device: Device, alice: Peer) -> None:
+def test_removing_a_peer_that_is_not_there_is_nothing(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(BOB, remove=True))
 
     assert list(device.peers) == [bytes(ALICE)]
 
 
-def test_a_peer_removed_and_set_again_in_one_update_is_a_new_one(device: Device, alice: Peer) -> None:
+def test_a_peer_removed_and_set_again_in_one_update_is_a_new_one(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, remove=True), PeerUpdate(ALICE))
 
     again = peer(device, ALICE)
@@ -181,39 +181,39 @@ def test_a_peer_removed_and_set_again_in_one_update_is_a_new_one(device: Device,
     assert (again.preshared_key, again.endpoint, again.persistent_keepalive) == (NO_SECRET, None, 0)
 
 
-def test_replace_peers_removes_those_that_are_not_set_again(device: Device, alice: Peer) -> None:
+def test_replace_peers_removes_those_that_are_not_set_again(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(BOB), replace_peers=True)
 
     assert list(device.peers) == [bytes(BOB)]
 
 
-def test_replace_peers_keeps_the_session_of_a_peer_that_is_set_again(device: Device, alice: Peer) -> None:
+def test_replace_peers_keeps_the_session_of_a_peer_that_is_set_again(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, endpoint=HERE), replace_peers=True)
 
     assert peer(device, ALICE) is alice
     assert not any(isinstance(action, RemovePeer) for action in device.take_actions())
 
 
-def test_replace_peers_leaves_of_a_peer_only_what_is_set_again(device: Device, alice: Peer) -> None:
+def test_replace_peers_leaves_of_a_peer_only_what_is_set_again(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, allowed_ips=adding("10.0.9.0/24")), replace_peers=True)
 
     assert (alice.preshared_key, alice.persistent_keepalive) == (NO_SECRET, 0)
     assert prefixes(alice) == {prefix("10.0.9.0/24")}
 
 
-def test_after_replace_peers_an_update_only_peer_is_absent(device: Device, alice: Peer) -> None:
+def test_after_replace_peers_an_update_only_peer_is_absent(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, update_only=True, endpoint=HERE), replace_peers=True)
 
     assert not device.peers
 
 
-def test_after_replace_peers_removing_comes_before_setting_again(device: Device, alice: Peer) -> None:
+def test_after_replace_peers_removing_comes_before_setting_again(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, remove=True), PeerUpdate(ALICE), replace_peers=True)
 
     assert list(device.peers) == [bytes(ALICE)]
 
 
-def test_after_replace_peers_a_peer_set_twice_has_both(device: Device, alice: Peer) -> None:
+def test_after_replace_peers_a_peer_set_twice_has_both(device: Engine, alice: Peer) -> None:
     configure_peers(
         device,
         PeerUpdate(ALICE, allowed_ips=adding("10.0.1.0/24")),
@@ -224,14 +224,14 @@ def test_after_replace_peers_a_peer_set_twice_has_both(device: Device, alice: Pe
     assert prefixes(alice) == {prefix("10.0.1.0/24"), prefix("10.0.2.0/24")}
 
 
-def test_an_allowed_ip_is_taken_from_whoever_had_it(device: Device, alice: Peer) -> None:
+def test_an_allowed_ip_is_taken_from_whoever_had_it(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(BOB, allowed_ips=adding("10.0.0.0/24")))
 
     assert prefixes(alice) == {prefix("fd00::/64")}
     assert prefixes(peer(device, BOB)) == {prefix("10.0.0.0/24")}
 
 
-def test_an_allowed_ip_is_only_removed_from_its_owner(device: Device, alice: Peer) -> None:
+def test_an_allowed_ip_is_only_removed_from_its_owner(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(BOB, allowed_ips=removing("10.0.0.0/24")))
     assert prefix("10.0.0.0/24") in alice.allowed_ips
 
@@ -239,7 +239,7 @@ def test_an_allowed_ip_is_only_removed_from_its_owner(device: Device, alice: Pee
     assert prefix("10.0.0.0/24") not in alice.allowed_ips
 
 
-def test_replacing_allowed_ips_never_takes_one_away_that_stays(device: Device, alice: Peer) -> None:
+def test_replacing_allowed_ips_never_takes_one_away_that_stays(device: Engine, alice: Peer) -> None:
     change = PeerUpdate(ALICE, replace_allowed_ips=True, allowed_ips=adding("10.0.0.0/24", "10.0.2.0/24"))
 
     configure_peers(device, change)
@@ -249,7 +249,7 @@ def test_replacing_allowed_ips_never_takes_one_away_that_stays(device: Device, a
     assert removed == [RemoveRoute(alice.id, prefix("fd00::/64"))]
 
 
-def test_adding_and_removing_go_in_the_order_they_are_written(device: Device, alice: Peer) -> None:
+def test_adding_and_removing_go_in_the_order_they_are_written(device: Engine, alice: Peer) -> None:
     change = (*adding("10.0.5.0/24"), *removing("10.0.5.0/24", "10.0.6.0/24"), *adding("10.0.6.0/24"))
 
     configure_peers(device, PeerUpdate(ALICE, replace_allowed_ips=True, allowed_ips=change))
@@ -257,7 +257,7 @@ def test_adding_and_removing_go_in_the_order_they_are_written(device: Device, al
     assert prefixes(alice) == {prefix("10.0.6.0/24")}
 
 
-def test_a_large_update_comes_in_steps_between_which_others_have_their_turn(device: Device) -> None:
+def test_a_large_update_comes_in_steps_between_which_others_have_their_turn(device: Engine) -> None:
     many = tuple(
         AllowedIPChange(AllowedIP(number.to_bytes(4, "big"), 32)) for number in range(2**24, 2**24 + 10_000)
     )

@@ -21,7 +21,7 @@ from wgpy.contract.orders import AllowedIP, InstallKeypair
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine import crypto, noise, tai64n
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable, SendDatagram
-from wgpy.engine.device import Device
+from wgpy.engine.engine import Engine
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -158,7 +158,7 @@ class Replay:
         self.now = self.session.transcript[0].time
         self.boot = self.now - 3600 * SECOND
         self.datapath = PortableDataPath()
-        self.device = Device(random=self.random, wall_clock=lambda: self.now, activity=self.datapath.activity)
+        self.device = Engine(random=self.random, wall_clock=lambda: self.now, activity=self.datapath.activity)
         keys, remote = self.session.ends[self.end], self.session.remote(self.end)
         self.device.set_private_key(keys.private_key, self.boot_time)
         peer = self.device.add_peer(remote.public_key)

@@ -12,7 +12,7 @@ from wgpy.contract.constants import KEY_LENGTH, MAX_PEERS
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import StateError
 from wgpy.contract.orders import AllowedIP
-from wgpy.engine.device import Device
+from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
 from wgpy.model import DeviceUpdate, PeerUpdate
@@ -23,14 +23,14 @@ _PREFIXES_PER_STEP: Final = 256
 _NO_PRESHARED_KEY: Final = PresharedKey(bytes(KEY_LENGTH))
 
 
-def check_update(device: Device, update: DeviceUpdate) -> None:
+def check_update(device: Engine, update: DeviceUpdate) -> None:
     """Raises StateError if the device cannot hold what the update asks for."""
     known = set() if update.replace_peers else set(device.peers)
     if len(known.union(bytes(peer.public_key) for peer in update.peers)) > MAX_PEERS:
         raise StateError(f"an interface has at most {MAX_PEERS} peers: remove some first")
 
 
-def apply_update(device: Device, update: DeviceUpdate, now: int, last_timestamp: int = 0) -> Iterator[None]:
+def apply_update(device: Engine, update: DeviceUpdate, now: int, last_timestamp: int = 0) -> Iterator[None]:
     """Carry out an update that `check_update` accepted; it is done when the iterator ends.
 
     Between steps the device may be driven, but not configured. last_timestamp: for the new private key.
@@ -51,7 +51,7 @@ def apply_update(device: Device, update: DeviceUpdate, now: int, last_timestamp:
         yield
 
 
-def _change_peer(device: Device, change: PeerUpdate, starting_over: set[bytes], now: int) -> Iterator[None]:
+def _change_peer(device: Engine, change: PeerUpdate, starting_over: set[bytes], now: int) -> Iterator[None]:
     """starting_over: peers that count as removed, though their sessions wait for them to be set again."""
     key = bytes(change.public_key)
     if key == device.public_key:
@@ -101,13 +101,13 @@ def _leads_to(peer: Peer, endpoint: Endpoint) -> bool:
     return peer.endpoint is not None and peer.endpoint.without_source() == endpoint.without_source()
 
 
-def _remove_peer(device: Device, peer: Peer) -> Iterator[None]:
+def _remove_peer(device: Engine, peer: Peer) -> Iterator[None]:
     yield from _remove_allowed_ips(device, peer, list(peer.allowed_ips))  # all at once may take long
     device.remove_peer(peer)
     yield
 
 
-def _change_allowed_ips(device: Device, peer: Peer, change: PeerUpdate) -> Iterator[None]:
+def _change_allowed_ips(device: Engine, peer: Peer, change: PeerUpdate) -> Iterator[None]:
     if change.replace_allowed_ips and peer.allowed_ips:
         wanted = {prefix for prefix, remove in change.allowed_ips if not remove}
         unwanted = [prefix for prefix in peer.allowed_ips if prefix not in wanted]
@@ -121,7 +121,7 @@ def _change_allowed_ips(device: Device, peer: Peer, change: PeerUpdate) -> Itera
         yield
 
 
-def _remove_allowed_ips(device: Device, peer: Peer, prefixes: Sequence[AllowedIP]) -> Iterator[None]:
+def _remove_allowed_ips(device: Engine, peer: Peer, prefixes: Sequence[AllowedIP]) -> Iterator[None]:
     for step in _in_steps(prefixes):
         for prefix in step:
             device.remove_allowed_ip(peer, prefix)

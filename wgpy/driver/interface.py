@@ -23,7 +23,7 @@ from wgpy.driver.configure import apply_update, check_update
 from wgpy.driver.settings import Settings, read_settings
 from wgpy.driver.traffic import open_traffic
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
-from wgpy.engine.device import Device
+from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
@@ -77,7 +77,7 @@ class Interface:
             self._traffic = open_traffic(packets, self._sockets, settings or read_settings(os.environ), self)
             opened.pop_all()
         self._datapath = self._traffic.datapath
-        self._device = Device(random=os.urandom, wall_clock=time.time_ns, activity=self._datapath.activity)
+        self._engine = Engine(random=os.urandom, wall_clock=time.time_ns, activity=self._datapath.activity)
         self._drops: Counter[DropReason] = Counter()
         self._last_timestamp = 0
         self._deadline: int | None = None
@@ -127,7 +127,7 @@ class Interface:
 
     def counters(self) -> Counters:
         """Dropped packets, datagrams and handshake messages by reason."""
-        return self._drops + Counter(self._datapath.counters()) + Counter(self._device.drops)
+        return self._drops + Counter(self._datapath.counters()) + Counter(self._engine.drops)
 
     # -- Configuration ---------------------------------------------------------------------------
 
@@ -137,10 +137,10 @@ class Interface:
         Raises OSError (port or fwmark) or StateError, and then nothing at all has changed.
         """
         async with self._configuring:
-            check_update(self._device, update)
+            check_update(self._engine, update)
             self._change_sockets(update)
             pause_at = boottime() + _CONFIGURE_TIME_PER_TURN
-            for _ in apply_update(self._device, update, boottime(), self._known_timestamp(update)):
+            for _ in apply_update(self._engine, update, boottime(), self._known_timestamp(update)):
                 if boottime() >= pause_at:
                     self.turn()
                     await asyncio.sleep(0)
@@ -152,12 +152,12 @@ class Interface:
     async def status(self) -> DeviceStatus:
         """What a `get` tells, never from the middle of a `set`."""
         async with self._configuring:
-            key = self._device.private_key
+            key = self._engine.private_key
             return DeviceStatus(
                 private_key=PrivateKey(key) if key else None,
                 listen_port=self._sockets.port,
                 fwmark=self._fwmark,
-                peers=[self._peer_status(peer) for peer in self._device.peers.values()],
+                peers=[self._peer_status(peer) for peer in self._engine.peers.values()],
             )
 
     def _peer_status(self, peer: Peer) -> PeerStatus:
@@ -229,9 +229,9 @@ class Interface:
     def _look_at_link(self) -> None:
         match self._packets.link():
             case Link.UP:
-                self._device.up(boottime())
-            case Link.DOWN if self._device.is_up:
-                self._device.down()
+                self._engine.up(boottime())
+            case Link.DOWN if self._engine.is_up:
+                self._engine.down()
             case Link.DELETED:
                 _LOG.info("%s was deleted", self.name)
                 self.close()
@@ -247,12 +247,12 @@ class Interface:
             return
         began = boottime()
         self._settle(began)  # so that the engine knows all endpoints
-        for peer in self._device.peers.values():
+        for peer in self._engine.peers.values():
             endpoint = peer.endpoint
             if endpoint and endpoint.local_interface:
                 interface = self._routes.interface_towards(endpoint, self._fwmark)
                 if interface != endpoint.local_interface:
-                    self._device.clear_source(peer)
+                    self._engine.clear_source(peer)
         self.turn()
         self._next_route_check = boottime() + (boottime() - began) * _ROUTE_CHECK_SHARE
 
@@ -266,11 +266,11 @@ class Interface:
         """
         now = boottime()
         is_due = self._deadline is not None and self._deadline <= now
-        if is_due or not self._device.is_up:
+        if is_due or not self._engine.is_up:
             self._look_at_link()
         if is_due and not self._closed.is_set():
             self._deadline = None
-            self._device.expire(now)
+            self._engine.expire(now)
             self._settle(now)
         return None if self._closed.is_set() else now
 
@@ -281,16 +281,16 @@ class Interface:
         if self._datapath.handshakes_waiting:
             self._answer_handshakes(now)
         self._settle(now)
-        if self._device.last_timestamp != self._last_timestamp:
+        if self._engine.last_timestamp != self._last_timestamp:
             self._keep_timestamp()
-        self._deadline = self._device.next_deadline()
+        self._deadline = self._engine.next_deadline()
         self._alarm.set(self._deadline)
 
     def _answer_handshakes(self, now: int) -> None:
         """Answer as many as time allows, and come back for the rest after everybody else's turn."""
         while (message := self._datapath.next_handshake()) is not None:
             data, source = message
-            self._device.receive_datagram(data, source, now, self._datapath.handshakes_waiting)
+            self._engine.receive_datagram(data, source, now, self._datapath.handshakes_waiting)
             if boottime() - now >= _HANDSHAKE_TIME_PER_TURN:
                 self._turn_again()
                 break
@@ -318,8 +318,8 @@ class Interface:
         """Carry events, orders and datagrams once; whether it is worth to ask again."""
         events = self._datapath.take_events()
         for event in events:
-            self._device.receive_event(event, now)
-        actions = self._device.take_actions()
+            self._engine.receive_event(event, now)
+        actions = self._engine.take_actions()
         for action in actions:
             self._carry_out(action, now)
         return self._traffic.flush() or bool(events or actions)
@@ -338,7 +338,7 @@ class Interface:
 
     def _tell_session(self, peer: PeerId, initiator: bool) -> None:
         _LOG.debug("%s: new session, we %s it", self._named(peer), "began" if initiator else "answered")
-        if self.on_session is not None and (known := self._device.peer(peer)):
+        if self.on_session is not None and (known := self._engine.peer(peer)):
             self._loop.call_soon(self.on_session, PublicKey(known.public_key), initiator)
 
     def send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
@@ -349,8 +349,8 @@ class Interface:
             self.count_drop(DropReason.SEND_FAILED)
             _LOG.debug("cannot send to %s: %s", endpoint, error.strerror)
             return False
-        if not source_is_good and peer is not None and (known := self._device.peer(peer)):
-            self._device.clear_source(known)
+        if not source_is_good and peer is not None and (known := self._engine.peer(peer)):
+            self._engine.clear_source(known)
         return not source_is_good
 
     def count_drop(self, reason: DropReason) -> None:
@@ -362,10 +362,10 @@ class Interface:
         self.close()
 
     def _keep_timestamp(self) -> None:
-        self._last_timestamp = self._device.last_timestamp
-        if self._timestamps is not None and (key := self._device.public_key):
+        self._last_timestamp = self._engine.last_timestamp
+        if self._timestamps is not None and (key := self._engine.public_key):
             self._timestamps.keep(key, self._last_timestamp)
 
     def _named(self, peer: PeerId) -> str:
-        known = self._device.peer(peer)
+        known = self._engine.peer(peer)
         return f"peer {PublicKey(known.public_key)}" if known else "a removed peer"

@@ -14,7 +14,7 @@ from .noise import SentInitiation
 
 @dataclass(slots=True, eq=False)
 class Peer:
-    """A peer's settings and protocol state. Read by drivers, written by `Device` alone."""
+    """A peer's settings and protocol state. Read by drivers, written by `Engine` alone."""
 
     id: PeerId
     public_key: bytes

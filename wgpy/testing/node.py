@@ -16,7 +16,7 @@ from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from wgpy.engine.crypto import dh_public
-from wgpy.engine.device import Device
+from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 
 from .clock import HostClock, Timeline
@@ -187,7 +187,7 @@ class Node:
         self._wake_at, self._disk_written = None, False
         self._timestamp = self._disk
         self.datapath = PortableDataPath(mtu=self.mtu)
-        self.device = Device(
+        self.device = Engine(
             random=self._random.randbytes, wall_clock=self.clock.wall, activity=self._activity
         )
         self._running = True

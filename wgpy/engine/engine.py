@@ -78,7 +78,7 @@ from .tai64n import Tai64nClock
 from .timers import Timer, Timers
 
 
-class Device:
+class Engine:
     """Peers, handshakes, sessions and timers of one interface."""
 
     def __init__(
