@@ -1,6 +1,6 @@
 """Hosts made of namespaces, and the internet between them: no process outside can see them.
 
-Law: a host lives as long as its first process, and that as long as the demo, so nothing of it is left.
+Invariant: a host lives as long as its first process, and that as long as the demo, so nothing of it is left.
 """
 
 import subprocess

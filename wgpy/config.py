@@ -1,7 +1,7 @@
 """wg-quick configuration files: parse and write.
 
 Takes what wg(8) and wg-quick(8) take. Whatever is wrong raises `ConfigError`, which names file, line and
-remedy and repeats no key. Law: parse(write(config)) == config.
+remedy and repeats no key. Invariant: parse(write(config)) == config.
 """
 
 import re

@@ -9,7 +9,18 @@ from typing import Any
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import choose_range6
-from wgpy.mesh.records import Decree, Network, Node, Record, Removal, Rule, Token, admit, encode, network_id
+from wgpy.mesh.records import (
+    AdminRecord,
+    Network,
+    Node,
+    Record,
+    Removal,
+    Rule,
+    Token,
+    admit,
+    encode,
+    network_id,
+)
 from wgpy.mesh.signing import Signed, SigningKey
 
 DAY = 86_400  # seconds
@@ -34,7 +45,7 @@ class Model:
     def network(self) -> bytes:
         return network_id(self.key.verify_key())
 
-    def decree(self, kind: type[Decree], **fields: Any) -> Signed:
+    def decree(self, kind: type[AdminRecord], **fields: Any) -> Signed:
         self.sequence += 1
         signer = self.key.verify_key()
         record = kind(network=self.network, signer=signer, sequence=self.sequence, time=self.now, **fields)

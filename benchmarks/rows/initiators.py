@@ -1,7 +1,7 @@
 """Many initiators at once: a program that has a responder answer them, and prints how fast it did, as JSON.
 
-Law: at most WINDOW messages are unanswered at any time, so nobody takes itself to be under load by the length
-of its queue. Who counts messages gives cookies: then the same message goes out again with mac2. What
+Invariant: at most WINDOW messages are unanswered at any time, so nobody takes itself to be under load by the
+length of its queue. Who counts messages gives cookies: then the same message goes out again with mac2. What
 initiators compute is computed before the clock runs, and whether each answer is right is seen after it. Each
 one's first handshake is not timed, since then some compute what they keep.
 """

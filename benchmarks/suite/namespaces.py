@@ -5,7 +5,7 @@
                                               wgbench0 ======= tunnel, MTU 1420 ===== wgbench0
                                               198.18.0.1, 2001:2::1       198.18.0.2, 2001:2::2
 
-Law: everything lives below processes that the kernel kills when this one ends, however it ends, and the
+Invariant: everything lives below processes that the kernel kills when this one ends, however it ends, and the
 namespaces vanish with their last process. So nothing is left to clean up.
 """
 

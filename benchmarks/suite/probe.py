@@ -1,7 +1,7 @@
 """Pings at an even pace: a program that prints the round trip of each in seconds, as JSON.
 
-Law: it sends when it is time, whatever has come back, and sleeps until then. The tool ping does not sleep
-where pings are less than 10 ms apart: it takes a whole processor, and so disturbs what it measures.
+Invariant: it sends when it is time, whatever has come back, and sleeps until then. The tool ping does not
+sleep where pings are less than 10 ms apart: it takes a whole processor, and so disturbs what it measures.
 """
 
 import json

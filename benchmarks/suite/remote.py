@@ -6,8 +6,8 @@
 Nothing is in a namespace here, so what is made must not meet what is there, and must go when this process
 ends, however it ends.
 
-Law: every command, at both ends, runs below a shell that reads its own text from standard input and then
-holds on to it: when that closes, because this process ended or the connection did, the shell ends the
+Invariant: every command, at both ends, runs below a shell that reads its own text from standard input and
+then holds on to it: when that closes, because this process ended or the connection did, the shell ends the
 command. That also leaves nothing to quote: whatever carries the words `sh` and standard input will do. Only
 the other end of a connection that breaks without a word notices nothing; LONGEST is for that.
 """

@@ -1,8 +1,8 @@
 """What a change is, in words for the audit log. Pure."""
 
 from wgpy.mesh.records import (
+    AdminRecord,
     Approval,
-    Decree,
     Departure,
     Network,
     Node,
@@ -22,7 +22,7 @@ ADMINISTRATOR = "network key"
 
 def who(record: Record | Unknown, names: dict[VerifyKey, str], network: VerifyKey) -> str:
     """Return who said it. names: of the nodes."""
-    if isinstance(record, Decree) or record.signer == network:
+    if isinstance(record, AdminRecord) or record.signer == network:
         return ADMINISTRATOR
     return names.get(record.signer, str(record.signer))
 

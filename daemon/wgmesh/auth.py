@@ -48,12 +48,12 @@ def asker_of(key: VerifyKey, book: Snapshot, now: int) -> Asker:
         return Asker(key, Role.MEMBER)
     if (reason := topology.excluded.get(key)) is not None:
         raise Denial(403, f"this node is no member: {reason.value}")
-    token = book.ledger.decrees(Token).get(bytes(key))
+    token = book.ledger.admin_records(Token).get(bytes(key))
     if token is None:
         raise Denial(
             403, "this key is neither a node's nor a token's nor the network's, as far as is known here"
         )
-    if bytes(key) in book.ledger.decrees(Revocation):
+    if bytes(key) in book.ledger.admin_records(Revocation):
         raise Denial(403, "the token was revoked")
     if trouble := book.token_trouble(token, now):
         raise Denial(403, trouble)

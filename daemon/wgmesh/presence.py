@@ -1,6 +1,6 @@
 """Which nodes are there, and when and from where they last were; several coordinators know it of each other.
 
-Law: it is for people to read. What is lost of it when a process is killed comes back with the nodes.
+Invariant: it is for people to read. What is lost of it when a process is killed comes back with the nodes.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The book as it changes: who hands in, who follows, who was seen.
 
-Law: readers see what is stored and nothing else. A follower has no queue: it says how far it knows, and is
-told the rest when it can take it, so a slow one holds nobody up and costs nothing.
+Invariant: readers see what is stored and nothing else. A follower has no queue: it says how far it knows, and
+is told the rest when it can take it, so a slow one holds nobody up and costs nothing.
 """
 
 import asyncio
@@ -207,7 +207,7 @@ class Service:
         try:
             own = self.book.node(identity)
             digest = own.signed.digest if own else b""
-            yield encode_line(Greeting(self.book.ledger.standing(), digest, address))
+            yield encode_line(Greeting(self.book.ledger.state_digest(), digest, address))
             book = self.book
             for line in self._told(book, identity, since):
                 yield line

@@ -1,8 +1,8 @@
 """All that a coordinator knows, and whom it concerns. Pure values.
 
-Law: what concerns a node is what everybody is to know, its own record, and those of the members that it may
-reach or be reached by. A reader that knows all up to a revision is told only what is newer, and of whom
-a rule since then lets it meet. If it may meet others for another reason, it is told of all whom it may meet.
+Invariant: what concerns a node is what everybody is to know, its own record, and those of the members that it
+may reach or be reached by. A reader that knows all up to a revision is told only what is newer, and of whom a
+rule since then lets it meet. If it may meet others for another reason, it is told of all whom it may meet.
 """
 
 from dataclasses import dataclass, field

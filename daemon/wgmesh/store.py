@@ -1,8 +1,8 @@
 """The database of a coordinator: by SQLAlchemy, so in SQLite or what else it knows.
 
-Law: what one request hands in is stored in one transaction, under a revision that is taken from one row in
-the same transaction; who gets an answer may rely on it. Whoever holds that row is the only one who stores, so
-revisions become visible in their order, and a reader that knows one revision needs only what is newer.
+Invariant: what one request hands in is stored in one transaction, under a revision that is taken from one row
+in the same transaction; who gets an answer may rely on it. Whoever holds that row is the only one who stores,
+so revisions become visible in their order, and a reader that knows one revision needs only what is newer.
 """
 
 import logging

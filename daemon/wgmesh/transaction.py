@@ -1,7 +1,7 @@
 """What handing in records would make of a book. Pure; nothing counts before it is stored.
 
-Law: a record that is refused leaves no trace. A coordinator refuses more than nodes do: what would shut its
-speaker out, what takes anything from another, and one identity more than a token has uses.
+Invariant: a record that is refused leaves no trace. A coordinator refuses more than nodes do: what would shut
+its speaker out, what takes anything from another, and one identity more than a token has uses.
 """
 
 from dataclasses import dataclass, replace
@@ -148,7 +148,7 @@ class Transaction:
         users = self.admitted.get(node.token) or self._book.admitted.get(node.token, frozenset())
         if node.signer in users:
             return
-        token = self._ledger.decrees(Token)[bytes(node.token)]
+        token = self._ledger.admin_records(Token)[bytes(node.token)]
         # A restored coordinator has forgotten who was admitted meanwhile, and those come back.
         forgotten = node.admitted < self._book.restored
         now = node.admitted if forgotten else max(self._now, self._ledger.time())

@@ -1,7 +1,7 @@
 """The configuration socket's server: many connections, one operation at a time.
 
-Law: a connection waits only for itself. Whoever writes slowly, reads slowly or never finishes holds nobody
-up; when there are too many, the one that has been silent longest gives way.
+Invariant: a connection waits only for itself. Whoever writes slowly, reads slowly or never finishes holds
+nobody up; when there are too many, the one that has been silent longest gives way.
 """
 
 import asyncio

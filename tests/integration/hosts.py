@@ -1,6 +1,6 @@
 """Hosts made of namespaces, and the wires between them.
 
-Law: a host has its own network, mounts and process ids, and everything in it descends from one first
+Invariant: a host has its own network, mounts and process ids, and everything in it descends from one first
 process, which the kernel kills when the test process dies. So nothing has a name outside, two tests can both
 call their interface wg0, and a killed run leaves nothing behind: there is nothing to clean up.
 """

@@ -48,7 +48,7 @@ async def decrees(network: str) -> None:
 
 async def many(network: str, count: str) -> None:
     async with _administrator(network) as admin:
-        key, first = admin.file.key, admin.ledger.standing().sequence + 1
+        key, first = admin.file.key, admin.ledger.state_digest().sequence + 1
         rules = [
             Rule(
                 network=network_id(key.verify_key()), signer=key.verify_key(), time=int(time.time()),
@@ -63,7 +63,7 @@ async def many(network: str, count: str) -> None:
 
 async def known(network: str) -> None:
     async with _administrator(network) as admin:
-        for rule in admin.ledger.decrees(Rule).values():
+        for rule in admin.ledger.admin_records(Rule).values():
             print(rule.sequence)
 
 

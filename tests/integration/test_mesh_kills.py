@@ -173,4 +173,4 @@ def on_disk(node: Node) -> set[int]:
     """Return the sequences of the decrees that a node would know after a reboot."""
     ledger = Ledger(NodeFile.load(node.folder).network)
     Journal(node.folder).load(ledger)
-    return {rule.sequence for rule in ledger.decrees(Rule).values()}
+    return {rule.sequence for rule in ledger.admin_records(Rule).values()}

@@ -256,5 +256,5 @@ def test_all_that_was_told_is_on_the_disk_of_each(world: World) -> None:
     for node in world.nodes:
         ledger = Ledger(node.status().network_key)
         Journal(node.folder).load(ledger)
-        assert {str(token.key) for token in ledger.decrees(Token).values()} == expected
+        assert {str(token.key) for token in ledger.admin_records(Token).values()} == expected
         assert node.status().refused == 0

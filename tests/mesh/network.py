@@ -8,8 +8,8 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.codec import Prefix
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import (
+    AdminRecord,
     Approval,
-    Decree,
     Departure,
     Network,
     Node,
@@ -59,7 +59,7 @@ class Administrator:
     def network(self) -> bytes:
         return network_id(self.key.verify_key())
 
-    def decree(self, kind: type[Decree], **fields: Any) -> Signed:
+    def decree(self, kind: type[AdminRecord], **fields: Any) -> Signed:
         self.sequence += 1
         record = kind(
             network=self.network,

@@ -117,7 +117,7 @@ class Teller:
             _answer(http, writer, 403, {"detail": "no member of this network"})
             return
         since = int(request.target.decode().partition("since=")[2])
-        greeting = Greeting(self.ledger.standing(), self._own(identity), SEEN)
+        greeting = Greeting(self.ledger.state_digest(), self._own(identity), SEEN)
         told = Delta(self.revision, tuple(self.ledger) if since < self.revision else ())
         writer.write(
             http.send(h11.Response(status_code=200, headers=[("Transfer-Encoding", "chunked")])) or b""

@@ -187,7 +187,7 @@ async def test_nodes_give_back_what_a_restored_backup_does_not_know(tmp_path: Pa
     assert kept is not None
     assert kept.exists()
     async with site.serve(), site.follow(ALICE, since=seen) as alice:
-        assert alice.greeting.standing != administrator.ledger().standing()
+        assert alice.greeting.standing != administrator.ledger().state_digest()
         await alice.told()
         with pytest.raises(Denied, match="neither a node's"):
             async with site.follow(BOB, since=seen):

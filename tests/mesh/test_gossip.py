@@ -107,7 +107,7 @@ def admin() -> Administrator:
 
 def standing(admin: Administrator) -> bytes:
     """What a node says that knows all."""
-    return encode_line(admin.ledger().standing())
+    return encode_line(admin.ledger().state_digest())
 
 
 # -- Exchanges -----------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def test_who_is_behind_learns_what_the_neighbour_knows(admin: Administrator, ask
             asker.neighbours.ask(HERE)
             await all_done()
 
-            assert behind.standing() == ahead.standing()
+            assert behind.state_digest() == ahead.state_digest()
             assert asker.refusals.newest == other.refusals.newest == ()
 
     asyncio.run(scenario())
@@ -144,7 +144,7 @@ def test_each_learns_what_only_the_other_knows(admin: Administrator) -> None:
             asker.neighbours.ask(HERE)
             await all_done()
 
-            assert one.standing() == two.standing() == admin.ledger().standing()
+            assert one.state_digest() == two.state_digest() == admin.ledger().state_digest()
 
     asyncio.run(scenario())
 
@@ -153,7 +153,7 @@ def test_what_concerns_not_everybody_is_not_told(admin: Administrator) -> None:
     async def scenario() -> None:
         admin.join(key_of(7), key_of(8))
         async with answering(admin.ledger()) as other:
-            answer = await told(other, encode_line(Ledger(admin.key.verify_key()).standing()))
+            answer = await told(other, encode_line(Ledger(admin.key.verify_key()).state_digest()))
 
             assert len(answer) == 2
             assert b"n7" not in answer[1]

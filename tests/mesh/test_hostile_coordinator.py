@@ -96,11 +96,11 @@ def test_a_withheld_removal_is_learned_from_a_neighbour_that_knows_it(honest: Ad
     removal = honest.remove(BOB)
     knows, behind = honest.ledger(), Ledger(honest.key.verify_key())
     tell(behind, tuple(signed for signed in honest.records if signed != removal))
-    assert knows.standing() != behind.standing()
+    assert knows.state_digest() != behind.state_digest()
 
     tell(behind, tuple(knows.for_everybody()))
 
-    assert knows.standing() == behind.standing()
+    assert knows.state_digest() == behind.state_digest()
     assert derive(behind, NOW).excluded[BOB.verify_key()] is Exclusion.REMOVED
 
 

@@ -156,11 +156,11 @@ def test_the_newest_word_on_a_subject_counts_and_an_older_one_changes_nothing(
 
 def test_what_is_tried_on_a_copy_changes_nothing(administrator: Administrator) -> None:
     ledger = administrator.ledger()
-    standing, records = ledger.standing(), list(ledger)
+    standing, records = ledger.state_digest(), list(ledger)
 
     assert ledger.copy().add(administrator.remove(HOST)) is Verdict.NEW
 
-    assert (ledger.standing(), list(ledger)) == (standing, records)
+    assert (ledger.state_digest(), list(ledger)) == (standing, records)
 
 
 def test_a_record_of_a_later_version_is_kept_and_passed_on(administrator: Administrator) -> None:
@@ -180,9 +180,9 @@ def test_ledgers_agree_on_what_was_decreed_or_see_that_they_do_not(administrator
     for signed in administrator.records[:-2]:
         behind.add(signed)  # without the removal
 
-    assert administrator.ledger().standing() == administrator.ledger().standing()
-    assert behind.standing().sequence < administrator.ledger().standing().sequence
-    assert behind.standing().digest != administrator.ledger().standing().digest
+    assert administrator.ledger().state_digest() == administrator.ledger().state_digest()
+    assert behind.state_digest().sequence < administrator.ledger().state_digest().sequence
+    assert behind.state_digest().digest != administrator.ledger().state_digest().digest
 
 
 def test_a_network_is_what_its_key_says(administrator: Administrator) -> None:

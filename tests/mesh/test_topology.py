@@ -285,7 +285,7 @@ def test_any_order_and_repetition_of_the_same_records_gives_the_same_topology(
     assert first.members == second.members
     assert first.excluded == second.excluded
     assert set(first.rules) == set(second.rules)
-    assert administrator.ledger().standing() == other.standing()
+    assert administrator.ledger().state_digest() == other.state_digest()
 
 
 @settings(deadline=None)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mesh.network import key_of
-from wgpy.mesh.ledger import Standing
+from wgpy.mesh.ledger import StateDigest
 from wgpy.mesh.signing import MAX_BODY, Signed
 from wgpy.mesh.wire import (
     BYTES_PER_LINE,
@@ -22,7 +22,7 @@ KEY = key_of(1)
 NETWORK = bytes(16)
 NUMBERS = st.integers(0, (1 << 53) - 1)
 RECORDS = st.builds(Signed, st.binary(max_size=50), st.binary(min_size=64, max_size=64))
-STANDINGS = st.builds(Standing, NUMBERS, st.binary(min_size=32, max_size=32))
+STANDINGS = st.builds(StateDigest, NUMBERS, st.binary(min_size=32, max_size=32))
 LINES = (
     st.builds(Delta, NUMBERS, st.lists(RECORDS, max_size=3).map(tuple))
     | STANDINGS
@@ -31,7 +31,7 @@ LINES = (
 
 
 @given(LINES)
-def test_a_line_is_read_as_it_was_written(line: Delta | Standing | Greeting) -> None:
+def test_a_line_is_read_as_it_was_written(line: Delta | StateDigest | Greeting) -> None:
     encoded = encode_line(line)
 
     assert encoded.index(b"\n") == len(encoded) - 1

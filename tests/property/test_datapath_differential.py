@@ -1,7 +1,7 @@
 """Whatever the engine, the network and the TUN do, both data paths do the same.
 
-Law: of equal orders, packets and datagrams at equal times come datagrams and packets that are equal byte for
-byte and in order for each peer and flow, equal counters and activity, and equal sets of events.
+Invariant: of equal orders, packets and datagrams at equal times come datagrams and packets that are equal
+byte for byte and in order for each peer and flow, equal counters and activity, and equal sets of events.
 
 The C data path moves in one step what the portable one is given one by one. So what comes at one moment comes
 from one side and through one socket, and for each peer by one keypair: the order of the rest means nothing.

@@ -1,7 +1,7 @@
 """`wgpy up` and `wgpy down`: a wg-quick file to a working tunnel, and back.
 
-Law: what fails half-way leaves the host as it was; each step of `up` puts down how it is undone before the
-next one begins. What is to be done is worked out in `plan`.
+Invariant: what fails half-way leaves the host as it was; each step of `up` puts down how it is undone before
+the next one begins. What is to be done is worked out in `plan`.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The four messages on the wire, as values. Whitepaper 5.4.2 to 5.4.7.
 
-Law: decode(encode(m)) is m, and `decode` accepts exactly what `encode` gives. All integers are
+Invariant: decode(encode(m)) is m, and `decode` accepts exactly what `encode` gives. All integers are
 little-endian; the three bytes after the type are zero.
 """
 

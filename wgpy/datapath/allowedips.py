@@ -1,6 +1,6 @@
 """Cryptokey routing: which peer owns an address. Whitepaper 2.
 
-Law: an address belongs to the peer of the longest prefix that contains it, and a prefix to one peer
+Invariant: an address belongs to the peer of the longest prefix that contains it, and a prefix to one peer
 at a time. One dictionary per prefix length, longest first: in Python that beats a bitwise trie at
 inserting and at looking up alike, as a step costs the same there and a trie takes one per bit.
 """

@@ -1,7 +1,7 @@
 """The data path in C as Python sees it: one method per function of wgpy/fastpath/wgfp.h.
 
-Law: nothing is decided here. Values of the engine become those of C and back, and errors of C become the
-exceptions of the portable data path. Whoever owns the descriptors lends them until `close`.
+Invariant: nothing is decided here. Values of the engine become those of C and back, and errors of C become
+the exceptions of the portable data path. Whoever owns the descriptors lends them until `close`.
 """
 
 from collections import Counter

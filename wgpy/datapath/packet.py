@@ -1,6 +1,6 @@
 """The few fields of an inner IP header that a data path reads or changes. RFC 791, RFC 8200, RFC 6040.
 
-Law: only `stated_length` takes any bytes; the others take packets for which it gave a length.
+Invariant: only `stated_length` takes any bytes; the others take packets for which it gave a length.
 """
 
 from typing import Final

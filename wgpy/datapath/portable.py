@@ -1,6 +1,6 @@
 """The data path in Python, sans-IO: packets in, datagrams out, and back. Whitepaper 5.4.6 and 6.
 
-Law: nothing that the network or the TUN gives makes it raise; what is not passed on is counted by its
+Invariant: nothing that the network or the TUN gives makes it raise; what is not passed on is counted by its
 `DropReason`. What it has to send waits until the driver takes it, after each packet or datagram given.
 """
 

@@ -1,6 +1,6 @@
 """The window of message counters of one receiving key. Whitepaper 5.4.6, RFC 6479.
 
-Law: a counter is accepted at most once, and never when it is more than REPLAY_WINDOW behind the
+Invariant: a counter is accepted at most once, and never when it is more than REPLAY_WINDOW behind the
 greatest accepted. The bitmap is a ring that never shifts: moving on clears the bytes that come into
 use again, one in eight messages when they arrive in order. Bytes rather than larger words, as
 Python's small integers need no allocation.

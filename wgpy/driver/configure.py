@@ -1,7 +1,7 @@
 """What a `set` means: an update carried out on a running device, a little at a time.
 
-Law: nothing here can fail half-way; the caller has done before what can fail. A peer that is known keeps
-its session, and a prefix that stays is never without its route, so traffic flows while this runs.
+Invariant: nothing here can fail half-way; the caller has done before what can fail. A peer that is known
+keeps its session, and a prefix that stays is never without its route, so traffic flows while this runs.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
 """One WireGuard interface on an asyncio loop: engine, data path, a TUN and UDP sockets joined.
 
-Law: this moves bytes and time between them and decides nothing of the protocol. It sleeps until a packet,
-a datagram or the engine's deadline comes; without any of these nothing wakes it. Whatever one turn of the
-loop does is bounded, so that no peer and no socket keeps the others waiting.
+Invariant: this moves bytes and time between them and decides nothing of the protocol. It sleeps until a
+packet, a datagram or the engine's deadline comes; without any of these nothing wakes it. Whatever one turn of
+the loop does is bounded, so that no peer and no socket keeps the others waiting.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """How packets pass between a TUN and UDP sockets: on the loop, in Python, or in threads, in C.
 
-Law: a traffic owns a data path and watches descriptors for it; it decides nothing, and opens and closes none
-of them. What it needs of the interface around it is `Driver`, what the interface needs of it is `Traffic`.
+Invariant: a traffic owns a data path and watches descriptors for it; it decides nothing, and opens and closes
+none of them. What it needs of the interface around it is `Driver`, what the interface needs of it is
+`Traffic`.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The macs at the end of handshake messages, and cookies, in both roles. Whitepaper 5.3, 5.4.4, 5.4.7.
 
-Law: mac1 shows that the sender knows whom it speaks to; mac2, under load, that it receives where it
+Invariant: mac1 shows that the sender knows whom it speaks to; mac2, under load, that it receives where it
 says it is. A cookie covers address and port, and is answered to at once, never kept by who gives it.
 """
 

@@ -1,6 +1,6 @@
 """The primitives of WireGuard by the names of whitepaper 5.4, over `pynacl` and `hashlib`.
 
-Law: nothing here keeps state, and failure is `InvalidTag` or `LowOrderKey`, never a bool.
+Invariant: nothing here keeps state, and failure is `InvalidTag` or `LowOrderKey`, never a bool.
 libsodium takes raw bytes, so no key object is made per call. OpenSSL is faster with whole packets, but where
 those are moved in C, it would be a fifth of a daemon's memory for nothing.
 """

@@ -1,6 +1,6 @@
 """The engine's face: one WireGuard interface as a sans-IO state machine. Whitepaper 5 and 6.
 
-Law: time is given, randomness and the wall clock are constructor arguments, and what the world is to
+Invariant: time is given, randomness and the wall clock are constructor arguments, and what the world is to
 do comes out of `take_actions`; so a recorded run replays exactly. Nothing the network sends raises.
 
 Every driver is one loop: give input, apply `take_actions`, sleep until `next_deadline`.

@@ -1,6 +1,6 @@
 """Local indices: by which 32-bit number a remote peer addresses a handshake or a session of ours.
 
-Law: an index in use names exactly one peer, and tells an outsider nothing. Whitepaper 5.4.2 (I_i, I_r).
+Invariant: an index in use names exactly one peer, and tells an outsider nothing. Whitepaper 5.4.2 (I_i, I_r).
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """Which sessions of a peer are alive: next, current and previous. Whitepaper 5.4.5, 6.1; Linux noise.c.
 
-Law: a responder does not send by a session before its initiator has used it; and the session before
+Invariant: a responder does not send by a session before its initiator has used it; and the session before
 the current one still receives, as datagrams of it may be under way. The keys themselves are the data
 path's; here is only who is who.
 """

@@ -1,6 +1,6 @@
 """The handshake: Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s as four functions over values. Whitepaper 5.4.
 
-Law: a function either returns what follows from a message, or raises HandshakeError and nothing has
+Invariant: a function either returns what follows from a message, or raises HandshakeError and nothing has
 changed anywhere. Nothing here knows of time, timestamps' order or who may speak: that is `device`'s.
 
 An initiation in flight is a value (`SentInitiation`) apart from what we answer as responder. So when

@@ -1,6 +1,6 @@
 """How many handshake messages one source may have answered under load. Whitepaper 5.3.
 
-Law: memory is bounded; when it is full of active sources, a new one is refused. One token bucket per
+Invariant: memory is bounded; when it is full of active sources, a new one is refused. One token bucket per
 IPv4 address and per IPv6 /64, as a /64 is what one host can fill at will.
 """
 

@@ -1,6 +1,6 @@
 """TAI64N timestamps that never go back. Whitepaper 5.1 and 5.4.2; https://cr.yp.to/libtai/tai64.html
 
-Law: every stamp is greater than all before it, whatever the wall clock does. A host without a clock
+Invariant: every stamp is greater than all before it, whatever the wall clock does. A host without a clock
 battery boots in 1970, so the newest value is also the driver's to keep across restarts.
 """
 

@@ -1,6 +1,6 @@
 """When something is to be done about a peer. Whitepaper 6; the names are the kernel's.
 
-Law: one deadline per peer and timer; arming again replaces it. Time is given, never read.
+Invariant: one deadline per peer and timer; arming again replaces it. Time is given, never read.
 """
 
 from collections.abc import Iterator

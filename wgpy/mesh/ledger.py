@@ -1,7 +1,7 @@
 """All that was said in a network, each record verified, the newest word on each subject.
 
-Law: what a ledger holds depends on which records were added, not on their order nor how often. A record that
-is refused changes nothing.
+Invariant: what a ledger holds depends on which records were added, not on their order nor how often. A record
+that is refused changes nothing.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 
 from wgpy.mesh.records import (
-    Decree,
+    AdminRecord,
     Departure,
     Network,
     Node,
@@ -27,10 +27,15 @@ from wgpy.mesh.records import (
 from wgpy.mesh.signing import Signed, VerifyKey
 
 # What anybody with a key of its own can say has its own limits, so that it leaves no decree without room.
-MAX_RECORDS: Final[dict[type, int]] = {Decree: 1_000_000, Departure: 20_000, Node: 100_000, Unknown: 1_000}
+MAX_RECORDS: Final[dict[type, int]] = {
+    AdminRecord: 1_000_000,
+    Departure: 20_000,
+    Node: 100_000,
+    Unknown: 1_000,
+}
 MAX_UNKNOWN_NODES: Final = 1_000  # nodes of tokens that are not known, or not yet
 
-_D = TypeVar("_D", bound=Decree)
+_D = TypeVar("_D", bound=AdminRecord)
 
 
 class Verdict(Enum):
@@ -60,7 +65,7 @@ class RecordRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StateDigest:
     """How far a ledger knows what everybody is to know: neighbours with the same one know the same.
 
     sequence: the highest of a decree; digest: 32 bytes over all decrees and departures that count.
@@ -92,7 +97,7 @@ class Ledger:
     key: VerifyKey
     _shelves: dict[type, dict[bytes, _Entry]] = field(default_factory=dict)  # by type, then by subject
     _admitted: Counter[VerifyKey] = field(default_factory=Counter)  # nodes that name a token
-    _standing: Standing | None = None  # None: not known since it changed
+    _standing: StateDigest | None = None  # None: not known since it changed
 
     @property
     def network(self) -> bytes:
@@ -121,7 +126,7 @@ class Ledger:
 
     def _verify(self, record: Record | Unknown, signed: Signed) -> None:
         """What is unknown is signed by who it says; whether that one may say it, others know."""
-        if isinstance(record, Decree) and record.signer != self.key:
+        if isinstance(record, AdminRecord) and record.signer != self.key:
             raise RecordRefused(RefusalReason.BAD_SIGNATURE)
         if not record.signer.verifies(signed.body, signed.signature):
             raise RecordRefused(RefusalReason.BAD_SIGNATURE)
@@ -164,7 +169,7 @@ class Ledger:
     def __len__(self) -> int:
         return sum(map(len, self._shelves.values()))
 
-    def decrees(self, kind: type[_D]) -> dict[bytes, _D]:
+    def admin_records(self, kind: type[_D]) -> dict[bytes, _D]:
         """Return the decrees of a type by their subject."""
         return {subject: entry.record for subject, entry in self._shelf(kind).items()}
 
@@ -183,21 +188,21 @@ class Ledger:
 
     def charter(self) -> Network | None:
         """Return what the network is, once that is known."""
-        return next(iter(self.decrees(Network).values()), None)
+        return next(iter(self.admin_records(Network).values()), None)
 
     def time(self) -> int:
         """Return a time, Unix seconds, that has surely come: of the newest decree; 0 without any."""
-        return max((entry.record.time for entry in self._entries(Decree)), default=0)
+        return max((entry.record.time for entry in self._entries(AdminRecord)), default=0)
 
     def for_everybody(self) -> list[Signed]:
         """Return the decrees and departures that count."""
-        return [entry.signed for kind in (Decree, Departure) for entry in self._entries(kind)]
+        return [entry.signed for kind in (AdminRecord, Departure) for entry in self._entries(kind)]
 
-    def standing(self) -> Standing:
+    def state_digest(self) -> StateDigest:
         if self._standing is None:
             digests = sorted(signed.digest for signed in self.for_everybody())
-            sequence = max((entry.record.sequence for entry in self._entries(Decree)), default=0)
-            self._standing = Standing(sequence, hashlib.blake2s(b"".join(digests)).digest())
+            sequence = max((entry.record.sequence for entry in self._entries(AdminRecord)), default=0)
+            self._standing = StateDigest(sequence, hashlib.blake2s(b"".join(digests)).digest())
         return self._standing
 
     def _shelf(self, kind: type) -> dict[bytes, _Entry]:
@@ -213,13 +218,13 @@ class Ledger:
 
 def is_for_everybody(record: Record | Unknown) -> bool:
     """Say whether all nodes are to know a record, whoever may reach whom."""
-    return isinstance(record, Decree | Departure)
+    return isinstance(record, AdminRecord | Departure)
 
 
 def subject(record: Record | Unknown, signed: Signed) -> bytes:
     """Return on what, among records of its type, the newest alone counts."""
     match record:
-        case Decree():
+        case AdminRecord():
             return record.subject
         case Node() | Departure():
             return bytes(record.signer)

@@ -59,7 +59,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decree(Record):
+class AdminRecord(Record):
     """What the administrator says. Its signer is the network's key.
 
     sequence: counts all decrees of a network from 1; time: of its making, Unix seconds.
@@ -75,7 +75,7 @@ class Decree(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network(Decree):
+class Network(AdminRecord):
     """One mesh.
 
     addresses: of its nodes; addresses6: a /32 for nodes and sites; pool: for mapped sites; mtu: of its
@@ -91,7 +91,7 @@ class Network(Decree):
     mtu: int
 
     def check(self) -> None:
-        Decree.check(self)
+        AdminRecord.check(self)
         _check_name(self.name)
         if self.network != network_id(self.signer):
             raise ValueError("a network's id is made from its key")
@@ -108,7 +108,7 @@ class Network(Decree):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token(Decree):
+class Token(AdminRecord):
     """Who holds the private half of `key` may admit nodes.
 
     expires: when no longer, Unix seconds; uses: how many, which is for the coordinator to count; lifetime: of
@@ -126,7 +126,7 @@ class Token(Decree):
     routes: tuple[Prefix, ...]
 
     def check(self) -> None:
-        Decree.check(self)
+        AdminRecord.check(self)
         _check_sorted(self.tags)
         for tag in self.tags:
             _check_name(tag)
@@ -137,7 +137,7 @@ class Token(Decree):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Revocation(Decree):
+class Revocation(AdminRecord):
     """A token admits nobody any more. keep: the identities that stay of those whom it admitted.
 
     They are named, since who holds a token's private half can admit with whatever date it likes.
@@ -154,7 +154,7 @@ class Revocation(Decree):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removal(Decree):
+class Removal(AdminRecord):
     """A node is no member any more, and its identity will never be one."""
 
     TYPE: ClassVar[str] = "removal"
@@ -167,7 +167,7 @@ class Removal(Decree):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Approval(Decree):
+class Approval(AdminRecord):
     """Which routes a node may announce beside those of its token: all, and no other."""
 
     TYPE: ClassVar[str] = "approval"
@@ -181,7 +181,7 @@ class Approval(Decree):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule(Decree):
+class Rule(AdminRecord):
     """Who may reach whom.
 
     source, destination: `any`, `node:NAME` or `tag:NAME`; allowed: False takes the rule back.
@@ -194,7 +194,7 @@ class Rule(Decree):
     allowed: bool
 
     def check(self) -> None:
-        Decree.check(self)
+        AdminRecord.check(self)
         for selector in (self.source, self.destination):
             kind, _, name = selector.partition(":")
             if selector != "any" and not (kind in ("node", "tag") and NAME.fullmatch(name)):

@@ -1,7 +1,7 @@
 """From records to a node's own peers. Whitepaper section 2 says what allowed IPs then do.
 
-Law: everybody who has the same records and nearly the same clock derives the same members, and no record of a
-node can take a name, an address or a route from another that was admitted before it.
+Invariant: everybody who has the same records and nearly the same clock derives the same members, and no
+record of a node can take a name, an address or a route from another that was admitted before it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.codec import Prefix
-from wgpy.mesh.ledger import Ledger, Standing
+from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.prefixes import Prefixes
 from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
 from wgpy.mesh.signing import VerifyKey
@@ -70,7 +70,7 @@ class _Basis:
     """
 
     network: Network
-    standing: Standing
+    standing: StateDigest
     nodes: list[Node]
     since: int
     until: float
@@ -147,7 +147,7 @@ class Topology:
     def moved(self, ledger: Ledger, now: int) -> "Topology | None":
         """Return what a ledger makes of this if only endpoints are other ones, else None. See `derive`."""
         basis, nodes = self._basis, ledger.nodes()
-        if basis is None or basis.standing != ledger.standing() or len(basis.nodes) != len(nodes):
+        if basis is None or basis.standing != ledger.state_digest() or len(basis.nodes) != len(nodes):
             return None
         changed = [(old, new) for old, new in zip(basis.nodes, nodes, strict=True) if old is not new]
         if not basis.since <= now < basis.until or not all(only_moved(*both) for both in changed):
@@ -169,7 +169,7 @@ def derive(ledger: Ledger, now: int, before: Topology | None = None) -> Topology
     if before is not None and (moved := before.moved(ledger, now)) is not None:
         return moved
     network = ledger.charter()
-    rules = tuple(rule for rule in ledger.decrees(Rule).values() if rule.allowed)
+    rules = tuple(rule for rule in ledger.admin_records(Rule).values() if rule.allowed)
     if network is None:
         return Topology((), {}, rules)
     return _Judge(ledger, network, now, before or _NOTHING).topology(rules)
@@ -194,19 +194,20 @@ class _Judge:
     """What judging a node needs."""
 
     def __init__(self, ledger: Ledger, network: Network, now: int, before: Topology) -> None:
-        revocations = ledger.decrees(Revocation)
+        revocations = ledger.admin_records(Revocation)
         self._ledger = ledger
         self._network = network
         self._now = now
         self._before = before if before._basis and before._basis.network is network else _NOTHING
         self._departed = ledger.departed()
-        self._removals = ledger.decrees(Removal)
+        self._removals = ledger.admin_records(Removal)
         self._grants = {
             token.key: _Grant(token, revocations.get(subject))
-            for subject, token in ledger.decrees(Token).items()
+            for subject, token in ledger.admin_records(Token).items()
         }
         self._approved = {
-            approval.identity: Prefixes(approval.routes) for approval in ledger.decrees(Approval).values()
+            approval.identity: Prefixes(approval.routes)
+            for approval in ledger.admin_records(Approval).values()
         }
 
     def topology(self, rules: tuple[Rule, ...]) -> Topology:
@@ -225,7 +226,7 @@ class _Judge:
                 until = min(until, node.admitted + grant.lifetime)
         admitted.sort(key=itemgetter(0))
         members = self._settle(((node, grant) for _, node, grant in admitted), excluded)
-        basis = _Basis(self._network, self._ledger.standing(), nodes, self._now, until)
+        basis = _Basis(self._network, self._ledger.state_digest(), nodes, self._now, until)
         return Topology(members, excluded, rules, _index(members, rules), basis)
 
     def _exclusion(self, node: Node, grant: _Grant | None) -> Exclusion | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from wgpy.mesh import codec
-from wgpy.mesh.ledger import Standing
+from wgpy.mesh.ledger import StateDigest
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 
 MAX_LINE: Final = 1 << 25  # bytes
@@ -35,12 +35,12 @@ class Greeting:
     the address that the node's request came from.
     """
 
-    standing: Standing
+    standing: StateDigest
     own: bytes
     seen: str
 
 
-Line = Delta | Greeting | Standing
+Line = Delta | Greeting | StateDigest
 
 
 def encode_line(line: Line) -> bytes:
@@ -113,9 +113,9 @@ def _said(line: Line) -> dict[str, Any]:
             return {"revision": revision, "records": list(map(write_signed, records))}
         case Greeting(standing, own, seen):
             return {**_said(standing), "own": codec.BYTES.write(own), "seen": seen}
-        case Standing():
+        case StateDigest():
             return {"standing": codec.write(line)}
 
 
-def _standing(found: Any) -> Standing:
-    return codec.read(Standing, found)
+def _standing(found: Any) -> StateDigest:
+    return codec.read(StateDigest, found)

@@ -1,7 +1,7 @@
 """A coordinator, as a node and the administrator's commands see it: HTTP over TLS to a key known before.
 
-Law: nothing that a coordinator says is believed because it says so. Its key is checked so that nobody else
-reads or withholds; what it tells are records, which whoever reads them verifies.
+Invariant: nothing that a coordinator says is believed because it says so. Its key is checked so that nobody
+else reads or withholds; what it tells are records, which whoever reads them verifies.
 """
 
 import asyncio

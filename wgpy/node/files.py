@@ -1,6 +1,6 @@
 """What a node keeps on disk: who it is, and all that it was told. A reboot needs nothing else.
 
-Law: a file is replaced in one step or appended to, so that a killed process, a power cut or a full disk
+Invariant: a file is replaced in one step or appended to, so that a killed process, a power cut or a full disk
 leaves the old state or the new one. Everything is for its owner alone.
 """
 

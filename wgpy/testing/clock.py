@@ -1,6 +1,6 @@
 """Time that moves only when told: the world's timeline, and each host's two clocks on it.
 
-Law: everything happens as a callback of the timeline, in order of time and, at one instant, in order of
+Invariant: everything happens as a callback of the timeline, in order of time and, at one instant, in order of
 scheduling; so a run depends on its inputs alone. All times are nanoseconds.
 """
 

@@ -1,7 +1,7 @@
 """What must hold in every network at every instant, checked from outside the nodes.
 
-Law: the auditor only listens. It knows the nodes' private keys and the keys they install, so it reads the
-wire as the receivers do; whatever it finds broken raises InvariantBroken at that very instant.
+Invariant: the auditor only listens. It knows the nodes' private keys and the keys they install, so it reads
+the wire as the receivers do; whatever it finds broken raises InvariantBroken at that very instant.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """A network of datagrams that loses, delays, reorders, duplicates and damages them as its seed says.
 
-Law: whatever happens to a datagram is drawn from the one `random.Random` given, in the order of sending; a
-seed therefore gives the same network again.
+Invariant: whatever happens to a datagram is drawn from the one `random.Random` given, in the order of
+sending; a seed therefore gives the same network again.
 """
 
 from collections.abc import Callable

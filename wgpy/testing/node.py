@@ -1,7 +1,7 @@
 """A host of the simulation: the engine and the portable data path with the driver's loop around them.
 
-Law: a node does what a real driver does, only its clocks, sockets, disk and randomness are the simulation's.
-Whoever wants to know what happens in it listens to its notices.
+Invariant: a node does what a real driver does, only its clocks, sockets, disk and randomness are the
+simulation's. Whoever wants to know what happens in it listens to its notices.
 """
 
 from collections.abc import Callable

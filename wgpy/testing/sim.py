@@ -1,6 +1,6 @@
 """A world of nodes on one network and one timeline, from one seed.
 
-Law: a seed and the calls made give the same run again, byte for byte.
+Invariant: a seed and the calls made give the same run again, byte for byte.
 """
 
 from random import Random

@@ -1,6 +1,6 @@
 """The UDP sockets of one interface, IPv4 and IPv6 on one port, with source addresses and ECN. ip(7), ipv6(7)
 
-Law: what comes in says at which of our addresses it came in, and an answer leaves from there. Outer
+Invariant: what comes in says at which of our addresses it came in, and an answer leaves from there. Outer
 datagrams may be fragmented, so no path MTU is ever learnt here.
 """
 

@@ -264,7 +264,7 @@ class RequestParser:
 
 
 def encode_set(update: DeviceUpdate) -> bytes:
-    """The request that makes this update. Law: `RequestParser` reads it back as the same value."""
+    """The request that makes this update. Invariant: `RequestParser` reads it back as the same value."""
     return "".join(_set_lines(update)).encode()
 
 

@@ -1,7 +1,7 @@
 """One node: what it knows, made into what its interface does.
 
-Law: one task applies, so what is applied is always the whole of what was known at one moment; whatever may
-have changed that only rings for it. It wakes for news, for a change of the host's networks, and when a
+Invariant: one task applies, so what is applied is always the whole of what was known at one moment; whatever
+may have changed that only rings for it. It wakes for news, for a change of the host's networks, and when a
 membership ends.
 """
 

@@ -1,7 +1,7 @@
 """What a node shows of itself: to the commands of this host, and to Prometheus.
 
-Law: who may open the Unix socket may do everything, so it is its owner's alone; elsewhere there are metrics
-and nothing else. Whoever asks slowly holds nobody up.
+Invariant: who may open the Unix socket may do everything, so it is its owner's alone; elsewhere there are
+metrics and nothing else. Whoever asks slowly holds nobody up.
 """
 
 import asyncio

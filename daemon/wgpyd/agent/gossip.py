@@ -1,8 +1,8 @@
 """Comparing notes with neighbours, through the tunnel: what a coordinator hides from one, another may know.
 
 Whoever began a session asks; both say their standing, and who has another one gets the other's records for
-everybody. Law: this happens once a session and ends within seconds, so a tunnel without use falls silent as
-it would without it; and whatever a neighbour says costs little.
+everybody. Invariant: this happens once a session and ends within seconds, so a tunnel without use falls
+silent as it would without it; and whatever a neighbour says costs little.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Final
 
-from wgpy.mesh.ledger import Ledger, Standing
+from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
 
@@ -155,12 +155,12 @@ class Gossip:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
     ) -> bool:
         """Raises ValueError, EOFError or OSError."""
-        own = self._ledger.standing()
+        own = self._ledger.state_digest()
         writer.write(encode_line(own))
         lines = _lines(reader)
         if not (first := await anext(lines, b"")):
             raise EOFError("it says nothing")
-        if not isinstance(said := decode_line(first), Standing):
+        if not isinstance(said := decode_line(first), StateDigest):
             raise ValueError("a line says something else than a standing")
         if said == own:
             return True

@@ -1,6 +1,6 @@
 """What this node says of itself: its file, and its record in the network.
 
-Law: nobody hears a record that the file does not know of, so no two records have one sequence.
+Invariant: nobody hears a record that the file does not know of, so no two records have one sequence.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """What others told that is not so, and what they did not tell. Time is given, never read.
 
-Law: everybody can send nonsense, so nothing here grows with it: neither memory nor the log.
+Invariant: everybody can send nonsense, so nothing here grows with it: neither memory nor the log.
 """
 
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Decree, Departure, Node, RecordInvalid, Unknown, decode
+from wgpy.mesh.records import AdminRecord, Departure, Node, RecordInvalid, Unknown, decode
 from wgpy.mesh.signing import Signed
 from wgpy.node.agent import RejectedRecord
 from wgpy.node.text import printable
@@ -111,7 +111,7 @@ def describe(signed: Signed) -> str:
     except RecordInvalid:
         return f"{len(signed.body)} bytes that are no record"
     match record:
-        case Decree():
+        case AdminRecord():
             return f"{record.TYPE} {record.sequence}"
         case Node():
             return f"node {record.name}"

@@ -47,7 +47,7 @@ async def tell(agent: "Agent") -> told.Status:
         trouble=following.trouble,
         heard=following.heard,
         revision=knowledge.revision,
-        sequence=knowledge.ledger.standing().sequence,
+        sequence=knowledge.ledger.state_digest().sequence,
         rules=tuple(f"{rule.source} {rule.destination}" for rule in agent.topology.rules),
         peers=tuple(_peer(peer, present.get(bytes(peer.member.key))) for peer in agent.peers),
         excluded=tuple(_excluded(agent.topology, knowledge.ledger)),

@@ -1,7 +1,7 @@
 """All that a node was told: verified, in memory, and on disk for its next life.
 
-Law: what is not on disk is not counted as known there: after a reboot a node asks again for all that came
-since. A disk that is full costs that, and nothing else.
+Invariant: what is not on disk is not counted as known there: after a reboot a node asks again for all that
+came since. A disk that is full costs that, and nothing else.
 """
 
 import logging

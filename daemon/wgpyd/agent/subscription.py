@@ -1,7 +1,7 @@
-"""Subscription a coordinator for ever: news comes in, and what it lost is given back.
+"""A subscription to a coordinator, for ever: news comes in, and what it lost is given back.
 
-Law: nothing that a coordinator says or fails to say ends this, nor touches what is known already. While it is
-connected and there is no news, nothing wakes.
+Invariant: nothing that a coordinator says or fails to say ends this, nor touches what is known already. While
+it is connected and there is no news, nothing wakes.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from wgpy.mesh.ledger import Standing
+from wgpy.mesh.ledger import StateDigest
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, Greeting, deltas
 from wgpy.node.coordinator import Coordinator, CoordinatorError, Denied, Outcome
@@ -50,7 +50,7 @@ class Subscription:
         self._on_news = on_news
         self._attempt: asyncio.Timeout | None = None
         self._hurry = asyncio.Event()
-        self._owed: Standing | None = None  # what the coordinator knows, if that is not what we know
+        self._owed: StateDigest | None = None  # what the coordinator knows, if that is not what we know
         self._giving: set[asyncio.Task[None]] = set()
         self._greeted = False
         self._is_introduced = False  # by the last attempt
@@ -160,7 +160,7 @@ class Subscription:
         own = self._own.signed()
         if own is not None and own.digest != greeting.own:
             self.give([own])
-        if greeting.standing != self._knowledge.ledger.standing():
+        if greeting.standing != self._knowledge.ledger.state_digest():
             self._owed = greeting.standing
             asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._give_back, greeting.standing)
         self._on_news()
@@ -169,13 +169,13 @@ class Subscription:
         for signed in delta.records:
             self._withheld.told_by_coordinator(signed.digest)
         if self._knowledge.learn(delta.records, COORDINATOR, delta.revision).new:
-            if self._owed == self._knowledge.ledger.standing():
+            if self._owed == self._knowledge.ledger.state_digest():
                 self._owed = None
             self._on_news()
 
     # -- What it lost ----------------------------------------------------------------------------
 
-    def _give_back(self, standing: Standing) -> None:
+    def _give_back(self, standing: StateDigest) -> None:
         """It has told its news, and still knew something else than we do: it lost some."""
         if self._owed is standing:
             self._owed = None

@@ -1,6 +1,7 @@
 """What the holder of a network's key does: know all records, and sign decrees.
 
-Law: the file of the key holds the sequence of a decree before anybody sees that, so no two have the same.
+Invariant: the file of the key holds the sequence of a decree before anybody sees that, so no two have the
+same.
 """
 
 import time
@@ -15,7 +16,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import place
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Decree, Node, encode, network_id
+from wgpy.mesh.records import AdminRecord, Node, encode, network_id
 from wgpy.mesh.topology import Topology, derive
 from wgpy.node.coordinator import Address, Coordinator
 from wgpy.node.files import NetworkKeyFile
@@ -34,12 +35,12 @@ class Administrator:
     def topology(self) -> Topology:
         return derive(self.ledger, int(time.time()))
 
-    async def decree(self, kind: type[Decree], **fields: Any) -> None:
+    async def decree(self, kind: type[AdminRecord], **fields: Any) -> None:
         """Sign a decree, and return once it is stored.
 
         Raises CommandError, CoordinatorError and StateError.
         """
-        sequence = max(self.file.sequence, self.ledger.standing().sequence) + 1
+        sequence = max(self.file.sequence, self.ledger.state_digest().sequence) + 1
         self.file = replace(self.file, sequence=sequence, used=int(time.time()))
         self.file.save(self.path)
         key = self.file.key

@@ -1,6 +1,6 @@
 """`wgpy mesh init`: a network, its coordinator, and its first node, on this host.
 
-Law: what fails half-way leaves the host as it was.
+Invariant: what fails half-way leaves the host as it was.
 """
 
 import asyncio

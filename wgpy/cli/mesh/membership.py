@@ -1,7 +1,7 @@
 """How a host becomes a member of a network.
 
-Law: who this host is stands on disk before anybody hears of it, so what was interrupted goes on where it was.
-It is a member once all that it was told is on disk, too.
+Invariant: who this host is stands on disk before anybody hears of it, so what was interrupted goes on where
+it was. It is a member once all that it was told is on disk, too.
 """
 
 import asyncio

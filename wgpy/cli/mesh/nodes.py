@@ -58,7 +58,7 @@ async def _remove(arguments: Namespace) -> None:
         if node.signer == _own_identity(arguments):
             raise CommandError(f"{arguments.name} is this node; `wgpy mesh leave` takes it out")
         await admin.decree(Removal, identity=node.signer)
-        token = admin.ledger.decrees(Token)[bytes(node.token)]
+        token = admin.ledger.admin_records(Token)[bytes(node.token)]
         is_open = tokens.state(admin, token) == "valid"
     text = f"{node.name} is removed: no node speaks to it any more."
     if is_open:

@@ -44,7 +44,7 @@ async def make(
         routes=tuple(routes),
     )
     file = administrator.file
-    made = administrator.ledger.decrees(Token)[bytes(key.verify_key())]
+    made = administrator.ledger.admin_records(Token)[bytes(key.verify_key())]
     return Invitation(key, file.key.verify_key(), file.key_hash, file.url), made
 
 
@@ -74,7 +74,7 @@ async def _token(arguments: Namespace) -> None:
 
 async def _list(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
-        tokens = sorted(admin.ledger.decrees(Token).values(), key=lambda token: token.sequence)
+        tokens = sorted(admin.ledger.admin_records(Token).values(), key=lambda token: token.sequence)
         rows = [(token, state(admin, token), _used(admin, token)) for token in tokens]
     document = [{**_json(token), "state": state, "used": used} for token, state, used in rows]
     lines = [
@@ -110,7 +110,9 @@ async def _revoke(arguments: Namespace) -> None:
 
 def _find(admin: Administrator, beginning: str) -> Token:
     """Raises CommandError."""
-    found = [token for token in admin.ledger.decrees(Token).values() if str(token.key).startswith(beginning)]
+    found = [
+        token for token in admin.ledger.admin_records(Token).values() if str(token.key).startswith(beginning)
+    ]
     if len(found) != 1:
         raise CommandError(
             f"{'several tokens begin' if found else 'no token begins'} with {beginning}; "
@@ -125,7 +127,7 @@ def _used(admin: Administrator, token: Token) -> int:
 
 def state(admin: Administrator, token: Token) -> str:
     """Return whether a token still admits hosts: valid, revoked, expired or used up."""
-    if bytes(token.key) in admin.ledger.decrees(Revocation):
+    if bytes(token.key) in admin.ledger.admin_records(Revocation):
         return "revoked"
     if token.expires <= time.time():
         return "expired"

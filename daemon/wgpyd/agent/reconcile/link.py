@@ -1,6 +1,6 @@
 """Addresses and routes of the mesh's interface, by `ip`. ip(8), ip-route(8)
 
-Law: what `ip` refuses is a warning, and is asked for again with the next change.
+Invariant: what `ip` refuses is a warning, and is asked for again with the next change.
 """
 
 import asyncio

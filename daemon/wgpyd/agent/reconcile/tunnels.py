@@ -1,7 +1,7 @@
 """From members to the tunnel's peers, and from what is configured to what is to change. Pure.
 
-Law: differences applied one after another give the same as configuring from nothing, and who is no member
-any more is gone with the first of them.
+Invariant: differences applied one after another give the same as configuring from nothing, and who is no
+member any more is gone with the first of them.
 """
 
 from collections.abc import Iterable, Mapping
