@@ -198,7 +198,7 @@ def test_a_neighbour_that_does_not_answer_is_no_news(
     assert {record.levelno for record in caplog.records} == {logging.DEBUG}
 
 
-# -- Gossip that lie -------------------------------------------------------------------------
+# -- Neighbours that lie -------------------------------------------------------------------------
 
 
 def test_a_stranger_gets_no_answer(admin: Administrator) -> None:

@@ -224,7 +224,7 @@ class Interface:
             self._route_check_is_due = True
             self._loop.call_later(wait / SECOND, self._check_routes)
 
-    # -- Subscription the host ----------------------------------------------------------------------
+    # -- Following the host --------------------------------------------------------------------------
 
     def _look_at_link(self) -> None:
         match self._packets.link():
