@@ -5,10 +5,12 @@ import asyncio
 from collections.abc import Iterable
 from statistics import median
 
+from benchmarks.mesh import rules
 from benchmarks.mesh.change import Cost, costs
 from benchmarks.mesh.followers import Followed, follow
 from benchmarks.mesh.network import found
 
+_SECONDS = 2  # of a stream
 _KINDS = {False: "no rule: everybody meets everybody", True: "rules: everybody meets a group of ten"}
 
 
@@ -18,6 +20,7 @@ def main() -> None:
         "--nodes", type=int, nargs="*", default=[100, 300, 1000], help="simulated, each in turn"
     )
     parser.add_argument("--followers", type=int, default=0, help="real ones of one real coordinator")
+    parser.add_argument("--rules", type=int, default=0, metavar="ROUNDS", help="what one in force costs")
     parser.add_argument("--changes", type=int, default=9, help="that all followers are told of")
     arguments = parser.parse_args()
     for grouped, kind in _KINDS.items() if arguments.nodes else ():
@@ -25,6 +28,8 @@ def main() -> None:
         _print_costs(cost for nodes in arguments.nodes for cost in costs(found(nodes, grouped=grouped)))
     if arguments.followers:
         _print_followed(asyncio.run(follow(arguments.followers, arguments.changes)))
+    if arguments.rules:
+        _print_rules(rules.costs(arguments.rules, _SECONDS))
 
 
 def _print_costs(found: Iterable[Cost]) -> None:
@@ -42,6 +47,12 @@ def _print_costs(found: Iterable[Cost]) -> None:
             f"{cost.full / 1e6:,.0f} MB",
         )
         print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _print_rules(found: Iterable[rules.Cost]) -> None:
+    print("\n| Gbit/s | no rule | a rule one way | with / without |\n|---|---|---|---|")
+    for cost in found:
+        print(f"| {' | '.join(cost.row())} |")
 
 
 def _print_followed(found: Followed) -> None:
