@@ -34,8 +34,11 @@ class RemovePeer:
 
 @dataclass(frozen=True, slots=True)
 class SetEndpoint:
+    """Send there. pinned: authentic datagrams from elsewhere do not move it; only the next order does."""
+
     peer: PeerId
     endpoint: Endpoint
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,8 +188,8 @@ class PortableDataPath:
                 self._install_keypair(self._peer(action.peer), action)
             case RemoveKeypair(peer, local_index):
                 self._remove_keypair(self._peer(peer), local_index)
-            case SetEndpoint(peer, endpoint):
-                self._set_endpoint(self._peer(peer), endpoint)
+            case SetEndpoint(peer, endpoint, pinned):
+                self._set_endpoint(self._peer(peer), endpoint, pinned)
             case ClearSource(peer):
                 self._clear_source(self._peer(peer))
             case PurgeStaged(peer):
@@ -228,8 +228,8 @@ class PortableDataPath:
         self._moved.pop(peer, None)
         del self._peers[peer.id]
 
-    def _set_endpoint(self, peer: "_Peer", endpoint: Endpoint) -> None:
-        peer.endpoint = endpoint
+    def _set_endpoint(self, peer: "_Peer", endpoint: Endpoint, pinned: bool) -> None:
+        peer.endpoint, peer.pinned = endpoint, pinned
         self._moved.pop(peer, None)  # the order is newer than the move
 
     def _clear_source(self, peer: "_Peer") -> None:
@@ -397,7 +397,7 @@ class PortableDataPath:
     ) -> None:
         """Note that an authentic datagram came: where from, by which keypair, and when."""
         peer = keypair.peer
-        if source != peer.endpoint:
+        if source != peer.endpoint and not peer.pinned:
             peer.endpoint = source
             self._moved[peer] = None
         if not keypair.confirmed:
@@ -436,11 +436,12 @@ class PortableDataPath:
 class _Peer:
     """Where a peer is, its keypairs, and what waits for one to send by. Compared by identity."""
 
-    __slots__ = ("activity", "endpoint", "id", "keypairs", "sending", "staged")
+    __slots__ = ("activity", "endpoint", "id", "keypairs", "pinned", "sending", "staged")
 
     def __init__(self, peer: PeerId) -> None:
         self.id = peer
         self.endpoint: Endpoint | None = None
+        self.pinned = False
         self.keypairs: dict[int, _Keypair] = {}  # by local index, the newest last
         self.sending: _Keypair | None = None
         self.staged: deque[bytes] = deque()

@@ -72,8 +72,8 @@ def _change_peer(device: Engine, change: PeerUpdate, starting_over: set[bytes], 
             peer = device.add_peer(key)
     if change.preshared_key is not None:
         device.set_preshared_key(peer, bytes(change.preshared_key))
-    if change.endpoint is not None and not _leads_to(peer, change.endpoint):
-        device.set_endpoint(peer, change.endpoint, now)
+    if change.endpoint is not None and not _leads_to(peer, change.endpoint, change.pinned):
+        device.set_endpoint(peer, change.endpoint, now, pinned=change.pinned)
     if change.candidates is not None:
         device.set_candidates(peer, change.candidates, now)
     yield from _change_allowed_ips(device, peer, change)
@@ -96,9 +96,11 @@ def _as_first(change: PeerUpdate) -> PeerUpdate:
     )
 
 
-def _leads_to(peer: Peer, endpoint: Endpoint) -> bool:
-    """Whether the peer's endpoint is this one already, whatever our own address is."""
-    return peer.endpoint is not None and peer.endpoint.without_source() == endpoint.without_source()
+def _leads_to(peer: Peer, endpoint: Endpoint, pinned: bool) -> bool:
+    """Whether the peer's endpoint is this one already, whatever our own address is; and as firmly."""
+    if peer.endpoint is None or peer.pinned != pinned:
+        return False
+    return peer.endpoint.without_source() == endpoint.without_source()
 
 
 def _remove_peer(device: Engine, peer: Peer) -> Iterator[None]:

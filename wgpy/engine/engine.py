@@ -211,9 +211,10 @@ class Engine:
         """Use this secret from the next handshake on; zeros for none. Raises ValueError."""
         peer.preshared_key = _checked_key(key)
 
-    def set_endpoint(self, peer: Peer, endpoint: Endpoint, now: int) -> None:
+    def set_endpoint(self, peer: Peer, endpoint: Endpoint, now: int, *, pinned: bool = False) -> None:
+        """Send there. pinned: authentic messages from elsewhere do not move it; only the next call does."""
         was_unreachable = peer.endpoint is None
-        self._move_endpoint(peer, endpoint)
+        self._move_endpoint(peer, endpoint, pinned)
         if was_unreachable:
             self._start_persistent_keepalive(peer, now)
 
@@ -325,7 +326,8 @@ class Engine:
             case DataReceived():
                 self._send_keepalive(peer, now)
             case EndpointChanged(endpoint=endpoint):
-                peer.endpoint = endpoint
+                if not peer.pinned:  # else it is older than the order that pins
+                    peer.endpoint = endpoint
 
     # -- Receiving -------------------------------------------------------------------------------
 
@@ -386,7 +388,7 @@ class Engine:
         peer.latest_timestamp = initiation.timestamp
         peer.last_initiation_consumed = now
         peer.rx_bytes += message.LAYOUT.size
-        self._move_endpoint(peer, source)
+        self._roam(peer, source)
         self._install_session(peer, session, now)
         self._send_handshake(peer, peer.cookie_maker.seal(response, now), source, now)
 
@@ -401,7 +403,7 @@ class Engine:
         peer.initiation = None  # its index goes on as the session's
         peer.rx_bytes += message.LAYOUT.size
         peer.last_handshake_traversal = now
-        self._move_endpoint(peer, source)
+        self._roam(peer, source)
         self._install_session(peer, session, now)
         self._complete_handshake(peer, initiator=True)
         self._actions.append(UseKeypair(peer.id, session.local_index, confirm=True))
@@ -551,10 +553,15 @@ class Engine:
         peer_id = self._indices.peer(local_index)
         return None if peer_id is None else self._peers_by_id[peer_id]
 
-    def _move_endpoint(self, peer: Peer, endpoint: Endpoint) -> None:
-        if peer.endpoint != endpoint:
-            peer.endpoint = endpoint
-            self._actions.append(SetEndpoint(peer.id, endpoint))
+    def _roam(self, peer: Peer, source: Endpoint) -> None:
+        """An authentic message came from there. Whitepaper 2.1"""
+        if not peer.pinned:
+            self._move_endpoint(peer, source)
+
+    def _move_endpoint(self, peer: Peer, endpoint: Endpoint, pinned: bool = False) -> None:
+        if (peer.endpoint, peer.pinned) != (endpoint, pinned):
+            peer.endpoint, peer.pinned = endpoint, pinned
+            self._actions.append(SetEndpoint(peer.id, endpoint, pinned))
 
     def _static_static(self, identity: Identity, peer: Peer) -> bytes:
         """DH of both static keys, computed once per peer. Raises HandshakeError (LOW_ORDER_KEY)."""

@@ -23,6 +23,7 @@ class Peer:
     # Settings
     preshared_key: bytes = field(default=bytes(KEY_LENGTH), repr=False)  # zeros for none
     endpoint: Endpoint | None = None
+    pinned: bool = False  # the endpoint stays, wherever authentic messages come from
     candidates: tuple[Endpoint, ...] = ()  # where else it may be, the best first
     persistent_keepalive: int = 0  # seconds, 0 for off
     allowed_ips: dict[AllowedIP, None] = field(default_factory=dict, repr=False)  # in order of adding
