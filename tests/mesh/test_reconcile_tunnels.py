@@ -50,7 +50,7 @@ def configure(one: Engine, changes: Sequence[PeerUpdate]) -> None:
 
 
 def configured(one: Engine) -> dict[bytes, object]:
-    return {key: (set(peer.allowed_ips), peer.candidates) for key, peer in one.peers.items()}
+    return {key: (set(peer.allowed_ips), peer.selector) for key, peer in one.peers.items()}
 
 
 def members(administrator: Administrator) -> Mapping[str, Member]:

@@ -3,10 +3,17 @@
 Of this implementation: the paper knows one endpoint for a peer.
 """
 
+from collections.abc import Sequence
+
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.testing import Flight
+from wgpy.driver.configure import apply_update
+from wgpy.engine.peer import Peer
+from wgpy.keys import PublicKey
+from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.paths.candidates import Candidates
+from wgpy.testing import Flight, Node
 
 from . import whitepaper as wp
 from .harness import DELAY, PAPER_AT, Bench, Pair
@@ -24,9 +31,15 @@ def silent_bench(*candidates: Endpoint, endpoint_known: bool = True) -> tuple[Be
     bench = Bench(endpoint_known=endpoint_known)
     flights: list[Flight] = []
     bench.simulation.network.watch(flights.append)
-    bench.node.device.set_candidates(bench.peer, candidates, bench.now)
+    set_candidates(bench.node, bench.peer, candidates)
     bench.node.settle()
     return bench, flights
+
+
+def set_candidates(node: Node, peer: Peer, candidates: Sequence[Endpoint]) -> None:
+    update = PeerUpdate(PublicKey(peer.public_key), candidates=candidates)
+    for _ in apply_update(node.device, DeviceUpdate(peers=[update]), node.now):
+        pass
 
 
 def places(flights: list[Flight]) -> list[Endpoint]:
@@ -80,7 +93,7 @@ def test_as_many_count_as_are_tried_before_the_node_gives_up() -> None:
     bench.node_sends()
     bench.run(wp.REKEY_ATTEMPT_TIME + EVERY_RETRY)
 
-    assert bench.peer.candidates == tuple(candidates[:MAX_CANDIDATES])
+    assert bench.peer.selector == Candidates(tuple(candidates[:MAX_CANDIDATES]))
     assert places(flights)[: 1 + MAX_CANDIDATES] == [PAPER_AT, *candidates[:MAX_CANDIDATES]]
 
 
@@ -102,7 +115,7 @@ def test_other_candidates_may_come_while_a_handshake_is_tried() -> None:
     bench.node_sends()
     bench.run(EVERY_RETRY)
 
-    bench.node.device.set_candidates(bench.peer, [CLOUD, IPV6], bench.now)
+    set_candidates(bench.node, bench.peer, [CLOUD, IPV6])
     bench.run(2 * EVERY_RETRY)
 
     assert places(flights)[:2] == [PAPER_AT, OFFICE]
@@ -164,7 +177,7 @@ def test_roaming_wins() -> None:
 
 def test_an_endpoint_that_answers_is_never_left() -> None:
     pair = Pair()
-    pair.alice.device.set_candidates(pair.bob_at_alice, [OFFICE, CLOUD], pair.now)
+    set_candidates(pair.alice, pair.bob_at_alice, [OFFICE, CLOUD])
 
     pair.keep_talking(3 * wp.REJECT_AFTER_TIME)
 
@@ -174,7 +187,7 @@ def test_an_endpoint_that_answers_is_never_left() -> None:
 
 def test_data_stays_with_the_endpoint_while_an_initiation_is_lost() -> None:
     pair = Pair()
-    pair.alice.device.set_candidates(pair.bob_at_alice, [OFFICE, CLOUD], pair.now)
+    set_candidates(pair.alice, pair.bob_at_alice, [OFFICE, CLOUD])
     began = pair.establish()
     pair.simulation.network.loses = lambda flight: wp.type_of(flight.data) == wp.INITIATION
     pair.run(began + wp.REKEY_AFTER_TIME - pair.now)
@@ -190,7 +203,7 @@ def test_data_stays_with_the_endpoint_while_an_initiation_is_lost() -> None:
 
 def test_a_handshake_that_was_lost_once_succeeds_at_the_endpoint_when_its_turn_comes() -> None:
     pair = Pair()
-    pair.alice.device.set_candidates(pair.bob_at_alice, [OFFICE], pair.now)
+    set_candidates(pair.alice, pair.bob_at_alice, [OFFICE])
     pair.simulation.network.loses = lambda flight: pair.now < wp.REKEY_TIMEOUT
 
     pair.alice_sends()
@@ -221,7 +234,7 @@ def test_candidates_leave_an_endpoint_that_is_there() -> None:
 def test_an_endpoint_that_was_a_candidate_and_is_none_any_more_is_left_for_the_first() -> None:
     bench, _ = silent_bench(OFFICE, CLOUD, endpoint_known=False)
 
-    bench.node.device.set_candidates(bench.peer, [IPV6, CLOUD], bench.now)
+    set_candidates(bench.node, bench.peer, [IPV6, CLOUD])
 
     assert bench.peer.endpoint == IPV6
 
@@ -229,7 +242,7 @@ def test_an_endpoint_that_was_a_candidate_and_is_none_any_more_is_left_for_the_f
 def test_an_endpoint_that_is_still_a_candidate_stays() -> None:
     bench, _ = silent_bench(OFFICE, endpoint_known=False)
 
-    bench.node.device.set_candidates(bench.peer, [IPV6, OFFICE], bench.now)
+    set_candidates(bench.node, bench.peer, [IPV6, OFFICE])
 
     assert bench.peer.endpoint == OFFICE
 

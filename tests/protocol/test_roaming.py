@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import EndpointChanged
+from wgpy.paths.candidates import Candidates
 from wgpy.testing import InnerPacket
 
 from . import whitepaper as wp
@@ -103,6 +105,85 @@ def test_a_response_moves_the_endpoint() -> None:
 
     assert bench.peer.endpoint == OTHER_ADDRESS
     assert node_answers_at(bench) == OTHER_ADDRESS
+
+
+# -- A pinned endpoint -------------------------------------------------------------------------------
+
+
+def pinned_bench() -> Bench:
+    bench = Bench()
+    bench.node.device.set_endpoint(bench.peer, PAPER_AT, bench.node.now, pinned=True)
+    bench.node.settle()
+    return bench
+
+
+def test_authentic_data_does_not_move_a_pinned_endpoint() -> None:
+    bench = pinned_bench()
+    session = bench.establish()
+
+    bench.exchange(session.seal(1, bench.paper_packet()), OTHER_ADDRESS)
+
+    assert len(bench.node.delivered) == 1
+    assert bench.peer.endpoint == PAPER_AT
+    assert node_answers_at(bench) == PAPER_AT
+
+
+def test_an_initiation_does_not_move_a_pinned_endpoint_and_is_answered_where_it_came_from() -> None:
+    bench = pinned_bench()
+    bench.attach(OTHER_ADDRESS)
+
+    initiation = bench.paper.initiation(bench.timestamp())
+    bench.simulation.network.send(OTHER_ADDRESS, bench.node.listen, initiation)
+    bench.run(wp.NS)
+
+    ((response, at),) = bench.inbox
+    assert (wp.type_of(response), at) == (wp.RESPONSE, OTHER_ADDRESS)
+    assert bench.peer.endpoint == PAPER_AT
+
+
+def test_a_response_does_not_move_a_pinned_endpoint() -> None:
+    bench = pinned_bench()
+    bench.node_sends()
+    (initiation,) = bench.take()
+
+    response, _ = bench.paper.respond(initiation)
+    bench.exchange(response, OTHER_ADDRESS)
+
+    assert bench.peer.endpoint == PAPER_AT
+    assert node_answers_at(bench) == PAPER_AT
+
+
+def test_a_pinned_endpoint_is_the_only_one_that_is_tried() -> None:
+    bench = pinned_bench()
+    bench.attach(OTHER_ADDRESS)
+    bench.node.device.set_selector(bench.peer, Candidates((OTHER_ADDRESS,)))
+
+    bench.node_sends()
+    bench.run(wp.REKEY_ATTEMPT_TIME)
+
+    assert {at for _, at in bench.inbox} == {PAPER_AT}
+
+
+def test_a_move_that_was_on_its_way_when_the_endpoint_was_pinned_counts_no_more() -> None:
+    bench = pinned_bench()
+
+    bench.node.device.receive_event(EndpointChanged(bench.peer.id, OTHER_ADDRESS), bench.node.now)
+
+    assert bench.peer.endpoint == PAPER_AT
+
+
+def test_a_peer_roams_again_once_its_endpoint_is_set_without_a_pin() -> None:
+    bench = pinned_bench()
+    session = bench.establish()
+    bench.node.device.set_endpoint(bench.peer, PAPER_AT, bench.node.now)
+    bench.node.settle()
+
+    bench.exchange(session.seal(1, b""), OTHER_ADDRESS)
+
+    assert bench.peer.endpoint == OTHER_ADDRESS
+
+
+# -- What is not authentic ---------------------------------------------------------------------------
 
 
 def forged_data(bench: Bench, session: wp.PaperSession) -> bytes:

@@ -7,12 +7,13 @@ import pytest
 from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerActivity
-from wgpy.contract.orders import AllowedIP, RemovePeer, RemoveRoute
+from wgpy.contract.orders import AllowedIP, RemovePeer, RemoveRoute, SetEndpoint
 from wgpy.driver.configure import apply_update, check_update
 from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
+from wgpy.paths.candidates import Candidates
 
 NOW = 1000 * SECOND
 OURS = PrivateKey(b"\x11" * KEY_LENGTH)
@@ -113,13 +114,32 @@ def test_a_peer_can_be_given_another_endpoint(device: Engine, alice: Peer) -> No
     assert alice.endpoint == THERE
 
 
+def test_an_endpoint_is_pinned_and_let_loose_by_setting_it(device: Engine, alice: Peer) -> None:
+    configure_peers(device, PeerUpdate(ALICE, endpoint=HERE, pinned=True))
+    assert device.take_actions() == [SetEndpoint(alice.id, HERE, pinned=True)]
+
+    configure_peers(device, PeerUpdate(ALICE, endpoint=HERE, pinned=True))
+    assert device.take_actions() == []
+
+    configure_peers(device, PeerUpdate(ALICE, endpoint=HERE))
+    assert device.take_actions() == [SetEndpoint(alice.id, HERE)]
+
+
+def test_what_says_nothing_of_the_endpoint_leaves_it_pinned(device: Engine, alice: Peer) -> None:
+    configure_peers(device, PeerUpdate(ALICE, endpoint=HERE, pinned=True, candidates=[HERE]))
+
+    configure_peers(device, PeerUpdate(ALICE, candidates=[THERE]), PeerUpdate(ALICE, persistent_keepalive=7))
+
+    assert (alice.endpoint, alice.pinned) == (HERE, True)
+
+
 def test_candidates_stay_until_others_are_set(device: Engine, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, candidates=[THERE]))
     configure_peers(device, PeerUpdate(ALICE, persistent_keepalive=7))
-    assert (alice.candidates, alice.endpoint) == ((THERE,), HERE)
+    assert (alice.selector, alice.endpoint) == (Candidates((THERE,)), HERE)
 
     configure_peers(device, PeerUpdate(ALICE, candidates=[]))
-    assert alice.candidates == ()
+    assert alice.selector is None
 
 
 def test_the_first_candidate_is_the_endpoint_of_a_peer_that_has_none(device: Engine) -> None:

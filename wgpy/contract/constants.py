@@ -71,5 +71,3 @@ MAX_FOREIGN_SIZE: Final = 2048
 HANDSHAKE_TOS: Final = 0x88  # Linux: HANDSHAKE_DSCP, AF41
 DEFAULT_MTU: Final = 1420
 MAX_PEERS: Final = 2**20  # Linux: MAX_PEERS_PER_DEVICE
-# Of a peer: each gets an initiation, as does its endpoint, before REKEY_ATTEMPT_TIME has passed.
-MAX_CANDIDATES: Final = REKEY_ATTEMPT_TIME // (REKEY_TIMEOUT + REKEY_JITTER)

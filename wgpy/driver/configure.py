@@ -16,6 +16,7 @@ from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
 from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.paths.candidates import Candidates
 
 _T = TypeVar("_T")
 
@@ -75,11 +76,18 @@ def _change_peer(device: Engine, change: PeerUpdate, starting_over: set[bytes], 
     if change.endpoint is not None and not _leads_to(peer, change.endpoint, change.pinned):
         device.set_endpoint(peer, change.endpoint, now, pinned=change.pinned)
     if change.candidates is not None:
-        device.set_candidates(peer, change.candidates, now)
+        _set_candidates(device, peer, Candidates.of(change.candidates), now)
     yield from _change_allowed_ips(device, peer, change)
     # Last, as it may send at once: everything that the packet needs is set by now.
     if change.persistent_keepalive is not None:
         device.set_persistent_keepalive(peer, change.persistent_keepalive, now)
+
+
+def _set_candidates(device: Engine, peer: Peer, candidates: Candidates, now: int) -> None:
+    endpoint = candidates.endpoint_instead(peer.endpoint, before=peer.selector)
+    device.set_selector(peer, candidates if candidates.endpoints else None)
+    if endpoint and not peer.pinned:
+        device.set_endpoint(peer, endpoint, now)
 
 
 def _as_first(change: PeerUpdate) -> PeerUpdate:

@@ -7,13 +7,12 @@ Every driver is one loop: give input, apply `take_actions`, sleep until `next_de
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from wgpy.contract.constants import (
     INITIATION_MIN_INTERVAL,
     KEEPALIVE_TIMEOUT,
     KEY_LENGTH,
-    MAX_CANDIDATES,
     MAX_PEERS,
     NEW_HANDSHAKE_AFTER_SILENCE,
     REJECT_AFTER_TIME,
@@ -58,6 +57,7 @@ from wgpy.contract.orders import (
     SetRoute,
     UseKeypair,
 )
+from wgpy.contract.paths import PathSelector
 
 from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from .cookie import CookieChecker, CookieMaker, has_valid_mac2
@@ -218,17 +218,9 @@ class Engine:
         if was_unreachable:
             self._start_persistent_keepalive(peer, now)
 
-    def set_candidates(self, peer: Peer, candidates: Sequence[Endpoint], now: int) -> None:
-        """Say where a peer may be found while it does not answer at its endpoint: tried in this order.
-
-        The first MAX_CANDIDATES count; the first is its endpoint if it has none, or if its endpoint was one
-        of them and is none any more. One that it roamed to stays.
-        """
-        before, peer.candidates = peer.candidates, tuple(candidates[:MAX_CANDIDATES])
-        present = peer.endpoint and peer.endpoint.without_source()
-        is_withdrawn = present in before and present not in peer.candidates
-        if peer.candidates and (present is None or is_withdrawn):
-            self.set_endpoint(peer, peer.candidates[0], now)
+    def set_selector(self, peer: Peer, selector: PathSelector | None) -> None:
+        """Let it say where initiations go, unless the endpoint is pinned. None: to the endpoint."""
+        peer.selector = selector
 
     def clear_source(self, peer: Peer) -> None:
         """Let the kernel choose our address towards this peer again, as the one used so far may be gone."""
@@ -443,8 +435,10 @@ class Engine:
             self._tai64n.next(),
         )
         self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + self._jitter())
-        place = peer.place_to_try(peer.endpoint)
-        self._send_handshake(peer, peer.cookie_maker.seal(message, now), place, now)
+        destination = peer.endpoint
+        if peer.selector and not peer.pinned:
+            destination = peer.selector.destination(peer.endpoint, peer.retries)
+        self._send_handshake(peer, peer.cookie_maker.seal(message, now), destination, now)
 
     def _send_handshake(self, peer: Peer, datagram: bytes, endpoint: Endpoint, now: int) -> None:
         peer.last_handshake_sent = peer.last_handshake_traversal = now

@@ -6,6 +6,7 @@ from wgpy.contract.constants import KEY_LENGTH
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
 from wgpy.contract.orders import AllowedIP
+from wgpy.contract.paths import PathSelector
 
 from .cookie import CookieMaker
 from .keypair import Keypairs
@@ -24,7 +25,7 @@ class Peer:
     preshared_key: bytes = field(default=bytes(KEY_LENGTH), repr=False)  # zeros for none
     endpoint: Endpoint | None = None
     pinned: bool = False  # the endpoint stays, wherever authentic messages come from
-    candidates: tuple[Endpoint, ...] = ()  # where else it may be, the best first
+    selector: PathSelector | None = None  # where else it may be
     persistent_keepalive: int = 0  # seconds, 0 for off
     allowed_ips: dict[AllowedIP, None] = field(default_factory=dict, repr=False)  # in order of adding
 
@@ -43,11 +44,3 @@ class Peer:
     last_handshake_traversal: int = 0  # boottime ns of the last authentic handshake message, either way
     tx_bytes: int = 0  # handshake messages; the data path counts the rest
     rx_bytes: int = 0
-
-    def place_to_try(self, endpoint: Endpoint) -> Endpoint:
-        """Where the initiation goes: to the endpoint first, then round all candidates until one answers.
-
-        Data stays with the endpoint, which may be good although an initiation was lost.
-        """
-        others = [place for place in self.candidates if place != endpoint.without_source()]
-        return [endpoint, *others][self.retries % (1 + len(others))]
