@@ -25,7 +25,7 @@ class PeerUpdate:
     remove: bool = False
     preshared_key: PresharedKey | None = None  # zeros clear it
     endpoint: Endpoint | None = None
-    pinned: bool = False  # of that endpoint: the peer does not roam; only within a program, not as text
+    pinned: bool = False  # endpoint stays, wherever the peer sends from; only within a program, not as text
     candidates: Sequence[Endpoint] | None = None  # where else it may be; only within a program, not as text
     persistent_keepalive: int | None = None  # seconds, 0 for off
     replace_allowed_ips: bool = False
