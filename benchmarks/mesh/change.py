@@ -12,7 +12,7 @@ from typing import Final
 from benchmarks.mesh.network import Model
 from benchmarks.mesh.node import Node
 from wgmesh.snapshot import Entry, Snapshot
-from wgmesh.transaction import Transaction, place_of
+from wgmesh.transaction import Transaction, record_key
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import decode
 from wgpy.mesh.signing import Signed, VerifyKey
@@ -44,49 +44,49 @@ class Cost:
     full: int
 
 
-def open_book(model: Model) -> Snapshot:
+def open_snapshot(model: Model) -> Snapshot:
     """Return what a coordinator knows that has just started."""
     ledger, entries = Ledger(model.key.verify_key()), {}
     for revision, signed in enumerate(model.records, 1):
         ledger.add(signed)
         record = decode(signed.body)
-        entries[place_of(record, signed)] = Entry(signed, record, revision)
+        entries[record_key(record, signed)] = Entry(signed, record, revision)
     return Snapshot(ledger, derive(ledger, model.now), entries, revision=len(model.records))
 
 
 def costs(model: Model) -> Iterator[Cost]:
     """Make every change in turn, each of a network that knows of those before."""
-    book = open_book(model)
+    snapshot = open_snapshot(model)
     for change, make in CHANGES.items():
         identities = [identity.verify_key() for identity in model.identities]
         listener = identities[2]  # in the first group, where everything happens
-        known = [entry.signed for entry in book.news(listener, 0)]
+        known = [entry.signed for entry in snapshot.news(listener, 0)]
         node = Node(model.key.verify_key(), listener, model.now, known)
         signed = make(model)
         begin = time.process_time()
-        before, book = book, _accept(book, signed, model.now)
-        lines = {identity: _lines(book, identity, before.revision) for identity in identities}
+        before, snapshot = snapshot, _accept(snapshot, signed, model.now)
+        lines = {identity: _lines(snapshot, identity, before.revision) for identity in identities}
         spent = time.process_time() - begin
         told = {identity: data for identity, data in lines.items() if data}
         yield Cost(
             change, len(identities), len(told), sum(map(len, told.values())), spent,
             sum(map(node.time_to_hear, told.get(listener, b"").splitlines())),
-            len(_everything(book)) * len(identities),
+            len(_everything(snapshot)) * len(identities),
         )  # fmt: skip
 
 
-def _accept(book: Snapshot, signed: Signed, now: int) -> Snapshot:
-    draft = Transaction(book, now)
-    outcome = draft.submit(signed)
+def _accept(snapshot: Snapshot, signed: Signed, now: int) -> Snapshot:
+    transaction = Transaction(snapshot, now)
+    outcome = transaction.submit(signed)
     if outcome.verdict != "new":
         raise ValueError(f"the record is {outcome.verdict}: {outcome.reason}")
-    return draft.finished(book.revision + 1)
+    return transaction.finished(snapshot.revision + 1)
 
 
-def _lines(book: Snapshot, identity: VerifyKey, since: int) -> bytes:
-    news = [entry.signed for entry in book.news(identity, since)]
-    return b"".join(map(encode_line, deltas(since, book.revision, news))) if news else b""
+def _lines(snapshot: Snapshot, identity: VerifyKey, since: int) -> bytes:
+    news = [entry.signed for entry in snapshot.news(identity, since)]
+    return b"".join(map(encode_line, deltas(since, snapshot.revision, news))) if news else b""
 
 
-def _everything(book: Snapshot) -> bytes:
-    return json.dumps([write_signed(entry.signed) for entry in book.entries.values()]).encode()
+def _everything(snapshot: Snapshot) -> bytes:
+    return json.dumps([write_signed(entry.signed) for entry in snapshot.entries.values()]).encode()

@@ -1,5 +1,5 @@
-"""The coordinator of a mesh: it stores and spreads records.
+"""The coordinator of a mesh: it stores records and sends them to nodes.
 
-Invariant: nobody has to believe it. Every node verifies every record for itself, so whoever has this process,
-its database or its wire can withhold news and no more.
+Invariant: no node trusts the coordinator. Every node verifies every record, so whoever controls this process,
+its database or its network can withhold records and no more.
 """

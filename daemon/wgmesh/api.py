@@ -1,6 +1,6 @@
-"""The HTTPS interface, described by OpenAPI at /openapi.json.
+"""The HTTPS API, described by OpenAPI at /openapi.json.
 
-Records speak for themselves, so whoever has one may hand it in. All else is for those who prove a key.
+Records are signed, so anybody may submit one. Every other request but `hello` is authenticated by a key.
 """
 
 import logging
@@ -20,7 +20,7 @@ from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import read_signed, write_signed
 
-from .auth import Asker, Role, asker_of, prove
+from .auth import Client, Role, authenticate, authorize
 from .challenges import Challenges
 from .errors import Denial, StoreError
 from .limits import LimitedBody
@@ -44,10 +44,10 @@ from .store import Seen
 _LOG = logging.getLogger("wgmesh")
 
 _DESCRIPTION: Final = """\
-Stores the signed records of one network and tells each node what concerns it.
+Stores the signed records of one network and sends each node the records that concern it.
 
-`Authorization: wgpy KEY CHALLENGE SIGNATURE` proves a key: KEY and SIGNATURE in base64, CHALLENGE from
-`/v1/hello`; what is signed is `wgpy request 1`, the 16 bytes of the network's id, and the challenge."""
+`Authorization: wgpy KEY CHALLENGE SIGNATURE` authenticates a client: KEY and SIGNATURE in base64, CHALLENGE
+from `/v1/hello`; what is signed is `wgpy request 1`, the 16 bytes of the network's id, and the challenge."""
 _PROOF: Final = APIKeyHeader(
     name="Authorization", scheme_name="proof", auto_error=False, description="wgpy KEY CHALLENGE SIGNATURE"
 )
@@ -56,22 +56,22 @@ _FOLLOW: Final = {
     "content": {
         _LINES: {"example": '{"standing":{"sequence":7,"digest":"…"},"own":"…","seen":"198.51.100.7"}'}
     },
-    "description": "Lines of JSON: a greeting, then `{revision, records}` as news comes. It does not end "
-    "while the asker is a member.",
+    "description": "Lines of JSON: a greeting, then `{revision, records}` as records are stored. The answer "
+    "ends when the node is no longer a member.",
 }
 
 _ROUTER: Final = APIRouter(
-    prefix="/v1", responses={422: {"model": Trouble, "description": "The request cannot be understood."}}
+    prefix="/v1", responses={422: {"model": Trouble, "description": "The request is malformed."}}
 )
 _DENIALS: Final[dict[int | str, dict[str, object]]] = {
-    401: {"model": Trouble, "description": "No key is proved."},
-    403: {"model": Trouble, "description": "The key is nobody here, or may not ask for this."},
+    401: {"model": Trouble, "description": "The request is not authenticated."},
+    403: {"model": Trouble, "description": "The key is unknown here, or is not authorized for this request."},
 }
 
 
-def make_app(hub: Service) -> FastAPI:
+def make_app(service: Service) -> FastAPI:
     app = FastAPI(title="wgmesh", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
-    app.state.hub = hub
+    app.state.service = service
     app.state.challenges = Challenges(os.urandom(32))
     app.include_router(_ROUTER)
     app.add_middleware(LimitedBody)
@@ -81,13 +81,13 @@ def make_app(hub: Service) -> FastAPI:
     return app
 
 
-# -- Who asks -------------------------------------------------------------------------------------
+# -- Authentication -------------------------------------------------------------------------------
 
 
-async def _hub(request: Request) -> Service:
-    hub: Service = request.app.state.hub
-    await hub.catch_up()
-    return hub
+async def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    await service.catch_up()
+    return service
 
 
 async def _challenges(request: Request) -> Challenges:
@@ -101,50 +101,52 @@ async def _source(request: Request) -> str:
     return str(address.ipv4_mapped or address if isinstance(address, IPv6Address) else address)
 
 
-_Hub = Annotated[Service, Depends(_hub)]
+_Service = Annotated[Service, Depends(_service)]
 _Challenges = Annotated[Challenges, Depends(_challenges)]
 _Source = Annotated[str, Depends(_source)]
 
 
-async def _asker(hub: _Hub, challenges: _Challenges, proof: Annotated[str | None, Depends(_PROOF)]) -> Asker:
-    key = prove(proof, hub.book.ledger.network, challenges, _clock())
-    return asker_of(key, hub.book, int(time.time()))
+async def _client(
+    service: _Service, challenges: _Challenges, proof: Annotated[str | None, Depends(_PROOF)]
+) -> Client:
+    key = authenticate(proof, service.snapshot.ledger.network, challenges, _clock())
+    return authorize(key, service.snapshot, int(time.time()))
 
 
 class _Only:
-    """Lets some of those who prove a key ask."""
+    """Admits clients of certain roles."""
 
     def __init__(self, *roles: Role) -> None:
         self._roles = roles
 
-    async def __call__(self, asker: Annotated[Asker, Depends(_asker)]) -> Asker:
-        if asker.role not in self._roles:
+    async def __call__(self, client: Annotated[Client, Depends(_client)]) -> Client:
+        if client.role not in self._roles:
             allowed = " or ".join(role.value for role in self._roles)
-            raise Denial(403, f"this is for {allowed}, and the key is {asker.role.value}")
-        return asker
+            raise Denial(403, f"this request is for {allowed}, and the key is {client.role.value}")
+        return client
 
 
-_Token = Annotated[Asker, Depends(_Only(Role.TOKEN))]
-_Member = Annotated[Asker, Depends(_Only(Role.MEMBER))]
-_MemberOrNetwork = Annotated[Asker, Depends(_Only(Role.MEMBER, Role.NETWORK))]
-_Network = Annotated[Asker, Depends(_Only(Role.NETWORK))]
+_Token = Annotated[Client, Depends(_Only(Role.TOKEN))]
+_Member = Annotated[Client, Depends(_Only(Role.MEMBER))]
+_MemberOrNetwork = Annotated[Client, Depends(_Only(Role.MEMBER, Role.NETWORK))]
+_Network = Annotated[Client, Depends(_Only(Role.NETWORK))]
 
 
-# -- What is asked ---------------------------------------------------------------------------------
+# -- Requests --------------------------------------------------------------------------------------
 
 
 @_ROUTER.get("/hello")
-async def hello(hub: _Hub, challenges: _Challenges) -> Hello:
-    """Say whose records these are, and what to sign to prove a key."""
-    return Hello(network=str(hub.book.ledger.key), challenge=challenges.make(_clock()))
+async def hello(service: _Service, challenges: _Challenges) -> Hello:
+    """Return the network's key, and the challenge to sign."""
+    return Hello(network=str(service.snapshot.ledger.key), challenge=challenges.make(_clock()))
 
 
 @_ROUTER.get("/welcome", responses=_DENIALS)
-async def welcome(hub: _Hub, asker: _Token, source: _Source) -> Welcome:
-    """Tell the holder of a token what it needs to know to join."""
-    members = hub.book.topology.members
+async def welcome(service: _Service, client: _Token, source: _Source) -> Welcome:
+    """Return what the holder of a token needs to join."""
+    members = service.snapshot.topology.members
     return Welcome(
-        records=_records(hub.book.ledger.for_everybody()),
+        records=_records(service.snapshot.ledger.for_everybody()),
         addresses=[str(member.address) for member in members],
         names=[member.name for member in members if member.name],
         seen=source,
@@ -154,63 +156,65 @@ async def welcome(hub: _Hub, asker: _Token, source: _Source) -> Welcome:
 @_ROUTER.post(
     "/records",
     responses={
-        413: {"model": Trouble, "description": "More than is taken at once."},
-        429: {"model": Trouble, "description": "More than is taken from one address."},
-        503: {"model": Trouble, "description": "The database does not take it; nothing was stored."},
+        413: {"model": Trouble, "description": "The request is too large."},
+        429: {"model": Trouble, "description": "The address sends too much."},
+        503: {"model": Trouble, "description": "The database failed; nothing was stored."},
     },
 )
-async def submit(hub: _Hub, submission: Submission, source: _Source) -> Results:
-    """Hand records in. Those that the answer calls new are on disk."""
+async def submit(service: _Service, submission: Submission, source: _Source) -> Results:
+    """Submit records. Those that the answer calls new are on disk."""
     try:
         records = [read_signed(record.model_dump()) for record in submission.records]
     except ValueError as error:
         raise Denial(422, f"a record is damaged: {error}") from None
-    outcomes = await hub.submit(records, source)
-    return Results(results=[Result(verdict=one.verdict, reason=one.reason) for one in outcomes])
+    outcomes = await service.submit(records, source)
+    return Results(results=[Result(verdict=outcome.verdict, reason=outcome.reason) for outcome in outcomes])
 
 
 @_ROUTER.get("/follow", response_class=StreamingResponse, responses={**_DENIALS, 200: _FOLLOW})
 async def follow(
-    hub: _Hub,
-    asker: _Member,
+    service: _Service,
+    client: _Member,
     source: _Source,
     since: Annotated[
-        int, Query(ge=0, le=MAX_NUMBER, description="The revision up to which all is known.")
+        int, Query(ge=0, le=MAX_NUMBER, description="The revision up to which the node has all records.")
     ] = 0,
 ) -> StreamingResponse:
-    """Tell a node what concerns it, as it comes."""
-    since = await hub.resume(since)
-    return StreamingResponse(hub.follow(asker.key, since, source), media_type=_LINES)
+    """Send a node the records that concern it, as they are stored."""
+    since = await service.resume(since)
+    return StreamingResponse(service.follow(client.key, since, source), media_type=_LINES)
 
 
 @_ROUTER.get("/records", responses=_DENIALS)
-async def records(hub: _Hub, asker: _MemberOrNetwork) -> Records:
-    """Give the network's key all records, and a member those that concern it."""
-    book = hub.book
-    if asker.role is Role.NETWORK:
-        return Records(records=_records(book.ledger))
-    return Records(records=_records(entry.signed for entry in book.news(asker.key, 0)))
+async def records(service: _Service, client: _MemberOrNetwork) -> Records:
+    """Return all records to the network's key, and to a member those that concern it."""
+    snapshot = service.snapshot
+    if client.role is Role.NETWORK:
+        return Records(records=_records(snapshot.ledger))
+    return Records(records=_records(entry.signed for entry in snapshot.news(client.key, 0)))
 
 
 @_ROUTER.get("/nodes", responses=_DENIALS)
-async def nodes(hub: _Hub, asker: _MemberOrNetwork) -> Nodes:
-    """Tell the network's key of all nodes, and a member of itself and its peers, whether they follow."""
-    topology = hub.book.topology
-    concerned = [member.identity for member in topology.members]
-    if asker.role is Role.MEMBER:
-        concerned = [asker.key, *(peer.identity for peer in topology.peers(asker.key))]
-    seen = await hub.presence.seen()
-    return Nodes(nodes=[_health(identity, seen.get(identity, Seen(0, ""))) for identity in concerned])
+async def nodes(service: _Service, client: _MemberOrNetwork) -> Nodes:
+    """Return the health of all nodes to the network's key, and to a member that of itself and its peers."""
+    topology = service.snapshot.topology
+    identities = [member.identity for member in topology.members]
+    if client.role is Role.MEMBER:
+        identities = [client.key, *(peer.identity for peer in topology.peers(client.key))]
+    seen = await service.presence.seen()
+    return Nodes(nodes=[_health(identity, seen.get(identity, Seen(0, ""))) for identity in identities])
 
 
 @_ROUTER.get("/audit", responses=_DENIALS)
-async def audit(hub: _Hub, asker: _Network) -> Audit:
-    """Tell who changed what, when and from where."""
-    entries = await hub.audit()
+async def audit(service: _Service, client: _Network) -> Audit:
+    """Return the audit log."""
+    entries = await service.audit()
     return Audit(
         entries=[
-            AuditLine.model_validate({"time": one.time, "who": one.who, "what": one.what, "from": one.source})
-            for one in entries
+            AuditLine.model_validate(
+                {"time": entry.time, "who": entry.who, "what": entry.what, "from": entry.source}
+            )
+            for entry in entries
         ]
     )
 
@@ -225,11 +229,11 @@ def _health(identity: VerifyKey, seen: Seen) -> NodeHealth:
 
 
 def _clock() -> int:
-    """Seconds, of a clock that does not go back."""
+    """Return the time of the monotonic clock in seconds."""
     return int(time.monotonic())
 
 
-# -- What goes wrong -------------------------------------------------------------------------------
+# -- Errors ----------------------------------------------------------------------------------------
 
 
 async def _on_denial(_request: Request, error: Exception) -> JSONResponse:
@@ -240,7 +244,7 @@ async def _on_denial(_request: Request, error: Exception) -> JSONResponse:
 async def _on_store_error(_request: Request, error: Exception) -> JSONResponse:
     _LOG.error("%s", error)
     return JSONResponse(
-        {"detail": f"the coordinator cannot store it: {error}"}, HTTPStatus.SERVICE_UNAVAILABLE
+        {"detail": f"the coordinator cannot store the records: {error}"}, HTTPStatus.SERVICE_UNAVAILABLE
     )
 
 

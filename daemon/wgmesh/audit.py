@@ -1,4 +1,4 @@
-"""What a change is, in words for the audit log. Pure."""
+"""The audit log's sentences. Pure."""
 
 from wgpy.mesh.records import (
     AdminRecord,
@@ -20,15 +20,15 @@ from .transaction import Change
 ADMINISTRATOR = "network key"
 
 
-def who(record: Record | Unknown, names: dict[VerifyKey, str], network: VerifyKey) -> str:
-    """Return who said it. names: of the nodes."""
+def author(record: Record | Unknown, names: dict[VerifyKey, str], network: VerifyKey) -> str:
+    """Return who signed a record. names: of the nodes."""
     if isinstance(record, AdminRecord) or record.signer == network:
         return ADMINISTRATOR
     return names.get(record.signer, str(record.signer))
 
 
-def what(change: Change, names: dict[VerifyKey, str]) -> str:
-    """Return what it changed. names: of the nodes."""
+def sentence(change: Change, names: dict[VerifyKey, str]) -> str:
+    """Return what a record changed. names: of the nodes."""
     match change.record:
         case Network(name=name):
             return f"network {name}"
@@ -52,7 +52,7 @@ def what(change: Change, names: dict[VerifyKey, str]) -> str:
         case Unknown(type=kind, version=version):
             return f"{kind} (version {version}), which this coordinator does not know"
         case _:
-            return change.place.kind
+            return change.key.kind
 
 
 def _node(node: Node, before: Record | Unknown | None) -> str:

@@ -1,4 +1,4 @@
-"""Who asks, and what for: every request but two proves a key."""
+"""Authentication by a key, and authorization by what the key is in the network."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -13,7 +13,7 @@ from .snapshot import Snapshot
 
 
 class Role(Enum):
-    """What a key is here."""
+    """What a key is in the network."""
 
     NETWORK = "the network's key"
     MEMBER = "a member"
@@ -21,40 +21,43 @@ class Role(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Client:
+    """Who makes a request."""
+
     key: VerifyKey
     role: Role
 
 
-def prove(said: str | None, network: bytes, challenges: Challenges, clock: int) -> VerifyKey:
-    """Return whose request it is. clock: as of the challenges. Raises Denial."""
-    if not said:
+def authenticate(proof: str | None, network: bytes, challenges: Challenges, clock: int) -> VerifyKey:
+    """Return the key that signed the challenge. clock: as of the challenges. Raises Denial."""
+    if not proof:
         raise Denial(401, "prove a key: sign the challenge of /v1/hello")
     try:
-        key, challenge = check_proof(said, network)
+        key, challenge = check_proof(proof, network)
     except ValueError as error:
-        raise Denial(401, f"the proof is none: {error}") from None
+        raise Denial(401, f"the proof is invalid: {error}") from None
     if not challenges.is_fresh(challenge, clock):
         raise Denial(401, "the challenge is too old, or of another coordinator: ask /v1/hello for a new one")
     return key
 
 
-def asker_of(key: VerifyKey, book: Snapshot, now: int) -> Asker:
-    """Return what a key is here. now: Unix seconds. Raises Denial with the reason why it is nothing."""
-    if key == book.ledger.key:
-        return Asker(key, Role.NETWORK)
-    topology = book.topology_at(now)
+def authorize(key: VerifyKey, snapshot: Snapshot, now: int) -> Client:
+    """Return a key with its role. now: Unix seconds. Raises Denial with the reason why the key has none."""
+    if key == snapshot.ledger.key:
+        return Client(key, Role.NETWORK)
+    topology = snapshot.topology_at(now)
     if topology.member(key) is not None:
-        return Asker(key, Role.MEMBER)
+        return Client(key, Role.MEMBER)
     if (reason := topology.excluded.get(key)) is not None:
         raise Denial(403, f"this node is no member: {reason.value}")
-    token = book.ledger.admin_records(Token).get(bytes(key))
+    token = snapshot.ledger.admin_records(Token).get(bytes(key))
     if token is None:
         raise Denial(
-            403, "this key is neither a node's nor a token's nor the network's, as far as is known here"
+            403,
+            "this key is neither a node's nor a token's nor the network's, as far as this coordinator knows",
         )
-    if bytes(key) in book.ledger.admin_records(Revocation):
+    if bytes(key) in snapshot.ledger.admin_records(Revocation):
         raise Denial(403, "the token was revoked")
-    if trouble := book.token_trouble(token, now):
+    if trouble := snapshot.token_trouble(token, now):
         raise Denial(403, trouble)
-    return Asker(key, Role.TOKEN)
+    return Client(key, Role.TOKEN)

@@ -1,7 +1,7 @@
-"""A coordinator in one file, and back.
+"""Backup of a coordinator into one file, and restore.
 
-A backup is a copy of the database in SQLite's format, whichever that is of, with one table more: the
-folder's other files. The key is in it, since nodes know the coordinator by that.
+A backup is a copy of the database in SQLite's format, also of a database in PostgreSQL, with one more
+table: the folder's other files. These include the TLS key, as nodes verify the coordinator by its hash.
 """
 
 import sqlite3
@@ -25,21 +25,21 @@ _FILES: Final = (TLS_KEY, TLS_CERTIFICATE, SETTINGS)  # in the order in which th
 def back_up(folder: Path, file: Path) -> None:
     """Write a backup, also while the folder is served. Raises MeshError."""
     found = [(name, (folder / name).read_bytes()) for name in _FILES if (folder / name).exists()]
-    with _said(f"cannot write {file}"), _rows_of(folder, file) as rows:
-        copy_database(rows, file, lambda copy: _put_in(copy, found))
+    with _errors(f"cannot write {file}"), _sqlite_copy(folder, file) as rows:
+        copy_database(rows, file, lambda copy: _add_files(copy, found))
 
 
 @contextmanager
-def _rows_of(folder: Path, file: Path) -> Iterator[Path]:
-    """Give a database in SQLite to be copied. Raises MeshError."""
+def _sqlite_copy(folder: Path, file: Path) -> Iterator[Path]:
+    """Yield the folder's database, or a copy of the shared one, in SQLite's format. Raises MeshError."""
     settings = Settings.load(folder)
     if not settings.database:
         if not (folder / DATABASE).exists():
             raise MeshError(f"{folder / DATABASE} is not there: the coordinator has never run")
         yield folder / DATABASE
         return
-    with TemporaryDirectory(prefix=f".{file.name}.", dir=file.absolute().parent) as place:
-        rows = Path(place) / DATABASE
+    with TemporaryDirectory(prefix=f".{file.name}.", dir=file.absolute().parent) as temporary:
+        rows = Path(temporary) / DATABASE
         with (
             closing(open_store(folder, settings)) as store,
             closing(Store(f"sqlite:///{rows}", settings.network)) as copy,
@@ -49,9 +49,9 @@ def _rows_of(folder: Path, file: Path) -> Iterator[Path]:
 
 
 def restore(folder: Path, file: Path, now: int) -> Path | None:
-    """Put a backup in the place of what is there; where that is kept. Raises MeshError.
+    """Restore a backup; return the path of a copy of the previous database, if there was one.
 
-    now: Unix seconds. Other coordinators may go on with a shared database.
+    now: Unix seconds. Other coordinators of a shared database may run meanwhile. Raises MeshError.
     """
     files = _files_in(file)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -64,19 +64,19 @@ def restore(folder: Path, file: Path, now: int) -> Path | None:
             raise MeshError(str(error)) from None
         settings = Settings.load(folder)
         new = folder / f".{DATABASE}.restored"
-        with _said(f"cannot restore {file}"):
-            copy_database(file, new, _take_out)
+        with _errors(f"cannot restore {file}"):
+            copy_database(file, new, _remove_files)
             with closing(Store(f"sqlite:///{new.absolute()}", settings.network)) as store:
                 store.mark_restored(now)
-                kept = _put_into(folder, settings, store) if settings.database else None
+                kept = _replace_shared(folder, settings, store) if settings.database else None
             if settings.database:
                 new.unlink()
                 return kept
-            return _put_in_place(new, folder / DATABASE)
+            return _replace_file(new, folder / DATABASE)
 
 
-def _put_into(folder: Path, settings: Settings, restored: Store) -> Path:
-    """Return a backup of what was in the shared database before. Raises MeshError."""
+def _replace_shared(folder: Path, settings: Settings, restored: Store) -> Path:
+    """Replace the contents of the shared database; return a backup of the old ones. Raises MeshError."""
     kept = folder / f"{DATABASE}.{_before()}"
     back_up(folder, kept)
     with closing(open_store(folder, settings)) as store:
@@ -85,7 +85,7 @@ def _put_into(folder: Path, settings: Settings, restored: Store) -> Path:
 
 
 @contextmanager
-def _said(what: str) -> Iterator[None]:
+def _errors(what: str) -> Iterator[None]:
     """Raises MeshError."""
     try:
         yield
@@ -97,8 +97,8 @@ def _before() -> str:
     return f"before-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def _put_in_place(new: Path, database: Path) -> Path | None:
-    """Return where the old one is now. It may be damaged, so it is moved as it is."""
+def _replace_file(new: Path, database: Path) -> Path | None:
+    """Replace the database; return the path to which the old one was renamed, as that may be damaged."""
     kept = database.with_name(f"{database.name}.{_before()}")
     was_there = database.exists()
     for suffix in ("", "-wal", "-shm"):
@@ -109,12 +109,12 @@ def _put_in_place(new: Path, database: Path) -> Path | None:
     return kept if was_there else None
 
 
-def _put_in(copy: sqlite3.Connection, files: list[tuple[str, bytes]]) -> None:
+def _add_files(copy: sqlite3.Connection, files: list[tuple[str, bytes]]) -> None:
     copy.execute("CREATE TABLE backup_files (name TEXT, content BLOB)")
     copy.executemany("INSERT INTO backup_files VALUES (?, ?)", files)
 
 
-def _take_out(copy: sqlite3.Connection) -> None:
+def _remove_files(copy: sqlite3.Connection) -> None:
     copy.execute("DROP TABLE backup_files")
 
 
@@ -126,4 +126,4 @@ def _files_in(file: Path) -> dict[str, bytes]:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as backup:
             return dict(backup.execute("SELECT name, content FROM backup_files"))
     except sqlite3.Error as error:
-        raise MeshError(f"{file} is no backup of a coordinator: {error}") from None
+        raise MeshError(f"{file} is not a backup of a coordinator: {error}") from None

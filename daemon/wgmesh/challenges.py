@@ -1,4 +1,4 @@
-"""What an asker signs to prove its key. A challenge says when we made it, so nothing is kept of it."""
+"""What a client signs to prove its key. A challenge contains the time when it was made, so none is stored."""
 
 import hmac
 from typing import Final
@@ -7,13 +7,13 @@ VALID: Final = 60  # seconds
 
 
 class Challenges:
-    """Those of one process."""
+    """The challenges of one process."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def make(self, now: int) -> str:
-        """now: seconds by any clock that does not go back."""
+        """now: seconds of a monotonic clock."""
         return f"{now}-{self._mac(str(now))}"
 
     def is_fresh(self, challenge: str, now: int) -> bool:

@@ -1,4 +1,4 @@
-"""Databases by their URLs: SQLite's files, PostgreSQL, or what else SQLAlchemy knows."""
+"""Databases by URL: SQLite, PostgreSQL, or another that SQLAlchemy supports."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .errors import StoreError
 
-_BUSY: Final = 5.0  # seconds to wait for who else reads the file
-# A server that went away without a word is noticed, and each request looks first. libpq, section 34.1.2
+_BUSY_TIMEOUT: Final = 5.0  # seconds to wait for the file's lock
+# The client notices a server that vanished; each request tests its connection first. libpq, section 34.1.2
 _POSTGRESQL: Final = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 30}
 
 
 class Database:
-    """What a URL leads to. name: what a person calls it, without its password."""
+    """A database's URL. name: for messages, without the password."""
 
     def __init__(self, url: str) -> None:
         """Raises StoreError."""
         try:
             parsed = make_url(url)
-        except SQLAlchemyError:  # its own sentence repeats a password
+        except SQLAlchemyError:  # the message of the error repeats the password
             raise StoreError(
                 "the database's URL cannot be read: want one such as postgresql://user@host/name"
             ) from None
@@ -51,7 +51,7 @@ class Database:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Say in a sentence what a database says in its own way. Raises StoreError."""
+        """Turn a database's errors into one sentence. Raises StoreError."""
         try:
             yield
         except DBAPIError as error:
@@ -61,7 +61,7 @@ class Database:
 
 
 def _open_sqlite(url: URL) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": _BUSY})
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT})
 
     @event.listens_for(engine, "connect")
     def set_up(connection: Any, _record: Any) -> None:
@@ -77,16 +77,16 @@ def _open_sqlite(url: URL) -> Engine:
 
 
 def _trouble(error: BaseException | None) -> str:
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the rest says more than a person needs
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:  # the higher bits are details
         case sqlite3.SQLITE_FULL:
             return "cannot be written: the disk is full"
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return "is damaged: restore a backup by `wgmesh restore`"
         case sqlite3.SQLITE_READONLY:
-            return "cannot be written: see whose it is, and whether its disk is read-only"
+            return "cannot be written: check its owner, and whether its disk is read-only"
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return "is in use by another program: end that first"
+            return "is in use by another program: stop that program first"
         case sqlite3.SQLITE_CANTOPEN:
-            return "cannot be opened: see that its folder is there and whose it is"
+            return "cannot be opened: check that its folder exists, and its owner"
         case _:
             return f"cannot be used: {' '.join(str(error).split())}"

@@ -1,20 +1,20 @@
-"""Why something does not work, for a person."""
+"""Errors of the coordinator; the message of each is one sentence for a person."""
 
 
 class MeshError(Exception):
-    """One sentence."""
+    """A command cannot be carried out."""
 
 
 class StoreError(MeshError):
-    """The database does not do what it should."""
+    """The database failed."""
 
 
 class Overtaken(StoreError):
-    """Another coordinator has stored something meanwhile; nothing was stored."""
+    """Another coordinator raised the revision since it was read; nothing was stored."""
 
 
 class Denial(Exception):
-    """A request is not granted. status: of HTTP; the message is one sentence."""
+    """A request is not granted. status: of HTTP."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""The command `wgmesh`: a coordinator, and what is done to its folder."""
+"""The command `wgmesh`: runs a coordinator, and creates, backs up and restores its folder."""
 
 import argparse
 import asyncio
@@ -29,7 +29,7 @@ _DESCRIPTORS: Final = 65_536  # a connection each
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status. words: instead of those of the command line."""
+    """Run the command; return the exit status. words: arguments, by default of the command line."""
     arguments = _parser().parse_args(words)
     try:
         arguments.run(arguments)
@@ -44,30 +44,34 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], None], help: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
-        one.add_argument("network", metavar="NAME", type=folder_of, help="a network's name, or a folder")
-        one.set_defaults(run=run)
-        return one
+        subparser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+        subparser.add_argument(
+            "network", metavar="NAME", type=folder_of, help="a network's name, or a folder"
+        )
+        subparser.set_defaults(run=run)
+        return subparser
 
-    made = command("create", _create, "make a coordinator's folder")
-    made.add_argument("key", metavar="KEY", type=_network_key, help="the network's public key, in base64")
-    made.add_argument("--public", metavar="HOST[:PORT]", required=True, help="where nodes find it")
-    made.add_argument("--listen", metavar="ADDRESS:PORT", help="where it listens: all addresses unless said")
-    made.add_argument("--certificate", metavar="FILE", type=Path, help="of an authority, and its chain")
-    made.add_argument("--key", metavar="FILE", dest="tls_key", type=Path, help="that of the certificate")
+    create = command("create", _create, "make a coordinator's folder")
+    create.add_argument("key", metavar="KEY", type=_network_key, help="the network's public key, in base64")
+    create.add_argument(
+        "--public", metavar="HOST[:PORT]", required=True, help="address that nodes connect to"
+    )
+    create.add_argument("--listen", metavar="ADDRESS:PORT", help="address to listen at (default: all)")
+    create.add_argument("--certificate", metavar="FILE", type=Path, help="certificate chain of an authority")
+    create.add_argument("--key", metavar="FILE", dest="tls_key", type=Path, help="key of the certificate")
 
     serve = command("serve", _serve, "serve a network")
-    serve.add_argument("--listen", metavar="ADDRESS:PORT", help="instead of what `create` was told")
+    serve.add_argument("--listen", metavar="ADDRESS:PORT", help="address to listen at instead of `create`'s")
     serve.add_argument("--metrics", metavar="ADDRESS:PORT", default="", help="serve metrics by plain HTTP")
 
-    saved = command("backup", _back_up, "copy the database and the key, also while it is served")
-    saved.add_argument("file", metavar="FILE", type=Path)
+    backup = command("backup", _back_up, "copy the database and the keys, also while the network is served")
+    backup.add_argument("file", metavar="FILE", type=Path)
 
-    restored = command("restore", _restore, "take up what `backup` wrote")
-    restored.add_argument("file", metavar="FILE", type=Path)
+    restore = command("restore", _restore, "restore a backup")
+    restore.add_argument("file", metavar="FILE", type=Path)
 
-    audited = command("audit", _audit, "tell who changed what")
-    audited.add_argument("--json", action="store_true", help="for programs")
+    audit = command("audit", _audit, "print the audit log")
+    audit.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
@@ -75,7 +79,7 @@ def _network_key(text: str) -> VerifyKey:
     try:
         return VerifyKey.from_base64(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"`{text}` is no key: want 32 bytes in base64") from None
+        raise argparse.ArgumentTypeError(f"`{text}` is not a key: want 32 bytes in base64") from None
 
 
 def _create(arguments: argparse.Namespace) -> None:
@@ -101,7 +105,7 @@ def _serve(arguments: argparse.Namespace) -> None:
 
     def ready() -> None:
         gc.collect()
-        gc.freeze()  # what was imported and loaded stays; no need to look at it ever again
+        gc.freeze()  # what was imported and loaded is never collected
         _LOG.info("serving %s at %s", folder.name, listen)
         systemd.notify("READY=1")
 
@@ -123,14 +127,14 @@ def _raise_descriptor_limit() -> None:
 
 def _back_up(arguments: argparse.Namespace) -> None:
     back_up(arguments.network, arguments.file)
-    print(f"{arguments.file} has the network, and the coordinator's key: keep it where nobody else reads it.")
+    print(f"{arguments.file} holds the records and the coordinator's key: keep it secret.")
 
 
 def _restore(arguments: argparse.Namespace) -> None:
     kept = restore(arguments.network, arguments.file, int(time.time()))
     if kept is not None:
-        print(f"What was there before is in {kept}.")
-    print("Start the coordinator again. Nodes give back what the backup does not know.")
+        print(f"The previous database is in {kept}.")
+    print("Start the coordinator again. Nodes submit the records that the backup lacks.")
 
 
 def _audit(arguments: argparse.Namespace) -> None:
@@ -140,14 +144,14 @@ def _audit(arguments: argparse.Namespace) -> None:
     finally:
         store.close()
     if arguments.json:
-        print(json.dumps([_said(entry) for entry in entries], indent=1))
+        print(json.dumps([_document(entry) for entry in entries], indent=1))
     else:
         for entry in entries:
             when = datetime.fromtimestamp(entry.time, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
             print(f"{when}  {entry.source}  {entry.who}: {entry.what}")
 
 
-def _said(entry: AuditEntry) -> dict[str, object]:
+def _document(entry: AuditEntry) -> dict[str, object]:
     return {"time": entry.time, "who": entry.who, "what": entry.what, "from": entry.source}
 
 

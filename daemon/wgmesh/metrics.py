@@ -1,4 +1,4 @@
-"""What a coordinator counts, for Prometheus."""
+"""The coordinator's metrics for Prometheus."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -12,7 +12,7 @@ _BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)  # seconds
 
 
 class Metrics:
-    """Since the process began. submissions: by verdict; sent: bytes of news."""
+    """Counters since the process began. submissions: by verdict; sent: bytes of records sent to nodes."""
 
     def __init__(self) -> None:
         self.submissions: Counter[str] = Counter()
@@ -21,32 +21,37 @@ class Metrics:
         self._delivery_seconds = 0.0
 
     def deliver(self, seconds: float) -> None:
-        """Note that a follower was handed a change. seconds: since it was stored."""
+        """Count a change that was sent to a node. seconds: since it was stored."""
         self._delivered[bisect_left(_BUCKETS, seconds)] += 1
         self._delivery_seconds += seconds
 
-    def families(self, book: Snapshot, followers: int) -> list[Family]:
-        records = Counter(place.kind or "unknown" for place in book.entries)
+    def families(self, snapshot: Snapshot, followers: int) -> list[Family]:
+        records = Counter(key.kind or "unknown" for key in snapshot.entries)
         return [
             Family("wgmesh_followers", "gauge", "Nodes that are connected.", (Sample(followers),)),
-            Family("wgmesh_members", "gauge", "Nodes that count.", (Sample(len(book.topology.members)),)),
+            Family(
+                "wgmesh_members",
+                "gauge",
+                "Nodes that are members.",
+                (Sample(len(snapshot.topology.members)),),
+            ),
             Family(
                 "wgmesh_records",
                 "gauge",
-                "Records that count, by type.",
+                "Stored records, by type.",
                 tuple(Sample(count, {"type": kind}) for kind, count in sorted(records.items())),
             ),
-            Family("wgmesh_revision", "gauge", "The newest revision.", (Sample(book.revision),)),
+            Family("wgmesh_revision", "gauge", "Newest revision.", (Sample(snapshot.revision),)),
             Family(
                 "wgmesh_submissions_total",
                 "counter",
-                "Records handed in, by what became of them.",
+                "Submitted records, by verdict.",
                 tuple(
                     Sample(self.submissions[verdict], {"verdict": verdict})
                     for verdict in ("new", "known", "old", "refused")
                 ),
             ),
-            Family("wgmesh_sent_bytes_total", "counter", "News sent to nodes.", (Sample(self.sent),)),
+            Family("wgmesh_sent_bytes_total", "counter", "Records sent to nodes.", (Sample(self.sent),)),
             self._delivery(),
         ]
 
@@ -58,5 +63,5 @@ class Metrics:
             bound = "+Inf" if limit == float("inf") else str(limit)
             samples.append(Sample(count, {"le": bound}, "_bucket"))
         samples += [Sample(self._delivery_seconds, suffix="_sum"), Sample(count, suffix="_count")]
-        text = "Seconds from the storing of a change until it was handed to a follower's connection."
+        text = "Seconds from storing a change until it was written to a node's connection."
         return Family("wgmesh_delivery_seconds", "histogram", text, tuple(samples))

@@ -1,4 +1,4 @@
-"""What goes over the wire as JSON, for the OpenAPI description."""
+"""The bodies of requests and responses in JSON, for the OpenAPI description."""
 
 from typing import Any, Final
 
@@ -24,12 +24,12 @@ def _example(**fields: Any) -> ConfigDict:
 
 
 class SignedRecord(BaseModel):
-    """A record, which proves by itself who said it."""
+    """A record with its signature."""
 
     model_config = _example(**_RECORD)
 
     body: str = Field(
-        description="What was signed: one JSON object in its only spelling.", max_length=MAX_BODY
+        description="The signed text: one JSON object in its canonical form.", max_length=MAX_BODY
     )
     signature: str = Field(description="Ed25519 signature of the body, in base64.", max_length=88)
 
@@ -46,15 +46,15 @@ class Hello(BaseModel):
     model_config = _example(network=_KEY, challenge="1800000000-6f0a4c…")
 
     network: str = Field(description="The network's public key, in base64.")
-    challenge: str = Field(description="To be signed for `Authorization`; good for 60 s.")
+    challenge: str = Field(description="To be signed for `Authorization`; valid for 60 s.")
 
 
 class Welcome(BaseModel):
-    """What a host needs to know to join."""
+    """What a host needs to join."""
 
     model_config = _example(records=[_RECORD], addresses=["100.64.3.7"], names=["web-1"], seen="198.51.100.7")
 
-    records: list[SignedRecord] = Field(description="What everybody is to know: decrees and departures.")
+    records: list[SignedRecord] = Field(description="Admin records and departures.")
     addresses: list[str] = Field(description="IPv4 addresses that nodes have.")
     names: list[str] = Field(description="Names that nodes have.")
     seen: str = Field(description="The address that this request came from.")
@@ -67,15 +67,15 @@ class Submission(BaseModel):
 
 
 class Result(BaseModel):
-    """What became of a record."""
+    """The verdict on a record."""
 
     model_config = _example(verdict="refused", reason="the name web-1 is another node's")
 
     verdict: str = Field(
-        description="new: stored; known: it was there; old: a newer one was there; refused: see reason.",
+        description="new: stored; known: stored before; old: a newer one is stored; refused: see reason.",
         json_schema_extra={"enum": ["new", "known", "old", "refused"]},
     )
-    reason: str = Field(description="Why it was refused, else empty.")
+    reason: str = Field(description="Why the record was refused, else empty.")
 
 
 class Results(BaseModel):
@@ -94,9 +94,9 @@ class NodeHealth(BaseModel):
     model_config = _example(identity=_KEY, connected=True, heard=1800000000, seen="198.51.100.7")
 
     identity: str = Field(description="The node's public identity key, in base64.")
-    connected: bool = Field(description="Whether it follows the news now.")
-    heard: int = Field(description="When it last did: Unix seconds, 0 for never.")
-    seen: str = Field(description="The address that it came from.")
+    connected: bool = Field(description="Whether the node is subscribed now.")
+    heard: int = Field(description="When the node was last subscribed: Unix seconds, 0 for never.")
+    seen: str = Field(description="The address of the node's connection.")
 
 
 class Nodes(BaseModel):
@@ -108,7 +108,7 @@ class Nodes(BaseModel):
 
 
 class AuditLine(BaseModel):
-    """A change. `from` is the address that it came from."""
+    """A change. `from` is the source address of the request."""
 
     model_config = _example(**_CHANGE)
 

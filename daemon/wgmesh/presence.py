@@ -1,6 +1,6 @@
-"""Which nodes are there, and when and from where they last were; several coordinators know it of each other.
+"""Which nodes are connected, and when and from which address each last was, also to other coordinators.
 
-Invariant: it is for people to read. What is lost of it when a process is killed comes back with the nodes.
+Invariant: presence is for people to read. What is lost when a process is killed returns when nodes reconnect.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from wgpy.mesh.signing import VerifyKey
 from .errors import StoreError
 from .store import Seen, Store
 
-_DELAY: Final = 5.0  # seconds, in which who comes and goes is written once
-_MISSED: Final = 3  # delays, after which a coordinator that says nothing is taken for dead
+_WRITE_DELAY: Final = 5.0  # seconds; connects and disconnects in between are one write
+_MISSED: Final = 3  # delays, after which a coordinator that wrote nothing is considered dead
 
 
 class Presence:
-    """The followers of one process, and what is known of all nodes."""
+    """The connected nodes of one process, and what is known of all nodes."""
 
     def __init__(self, store: Store, writing: asyncio.Lock) -> None:
-        """writing: held by who writes to the store. Raises StoreError."""
+        """writing: held while the store is written to. Raises StoreError."""
         self._store = store
         self._writing = writing
         self._name = secrets.token_hex(8)
@@ -48,21 +48,21 @@ class Presence:
     def followers(self) -> int:
         return self._followers.total()
 
-    def came(self, identity: VerifyKey, address: str) -> None:
+    def connect(self, identity: VerifyKey, address: str) -> None:
         self._followers[identity] += 1
         self._note(identity, address)
 
-    def went(self, identity: VerifyKey, address: str) -> None:
+    def disconnect(self, identity: VerifyKey, address: str) -> None:
         self._followers[identity] -= 1
         if not self._followers[identity]:
             del self._followers[identity]
         self._note(identity, address)
 
     async def seen(self) -> Mapping[VerifyKey, Seen]:
-        """Return when and where each node was last. Raises StoreError."""
+        """Return when and from which address each node was last connected. Raises StoreError."""
         seen = self._seen
         if self._store.is_shared:
-            stored = await asyncio.to_thread(self._store.seen, _now() - _MISSED * int(_DELAY))
+            stored = await asyncio.to_thread(self._store.seen, _now() - _MISSED * int(_WRITE_DELAY))
             seen = {**stored, **self._unwritten}
         now = _now()
         ours = {identity: replace(self._seen[identity], heard=now) for identity in self._followers}
@@ -75,24 +75,24 @@ class Presence:
             self._writer = asyncio.create_task(self._write_soon())
 
     async def _write_soon(self) -> None:
-        await asyncio.sleep(_DELAY)
+        await asyncio.sleep(_WRITE_DELAY)
         self._writer = None
         await self._write()
 
     async def _keep_writing(self) -> None:
-        """Say to others that we live."""
+        """Report to other coordinators that this one is alive."""
         while True:
-            with suppress(StoreError):  # it is said again
+            with suppress(StoreError):  # the next turn tries again
                 await asyncio.to_thread(self._store.write_alive, self._name, _now())
             await self._write()
-            await asyncio.sleep(_DELAY)
+            await asyncio.sleep(_WRITE_DELAY)
 
     async def _write(self) -> None:
         async with self._writing:
             seen, self._unwritten = self._unwritten, {}
             try:
                 await asyncio.to_thread(self._store.write_seen, seen, self._name)
-            except StoreError:  # with what comes next, then
+            except StoreError:  # the next write tries again
                 self._unwritten = {**seen, **self._unwritten}
 
 

@@ -1,7 +1,7 @@
-"""The tables of a coordinator, and how each version of them came from the one before.
+"""The tables of a coordinator's database, and the migrations between their versions.
 
-A step is never changed once it was released: what it made is in databases. To change the tables, change them
-here and append a step that does the same to those that are there.
+A step is never changed once it was released. To change the tables, change them here and append a step that
+makes the same change in existing databases.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, Column, Connection, Index, Integer, LargeBina
 
 METADATA: Final = MetaData()
 
-# One row each: which version of the tables these are, and what is true of all records.
+# One row each: the version of the tables, and the state of all records.
 SCHEMA: Final = Table("schema_version", METADATA, Column("version", Integer, nullable=False))
 STATE: Final = Table(
     "state",
@@ -54,13 +54,13 @@ SEEN: Final = Table(
     Column("identity", Text, primary_key=True),
     Column("heard", BigInteger, nullable=False),  # Unix seconds
     Column("address", Text, nullable=False),
-    Column("coordinator", Text, nullable=False),  # whose follower it is, "" for nobody's
+    Column("coordinator", Text, nullable=False),  # the one that the node is connected to, or ""
 )
 COORDINATORS: Final = Table(
     "coordinators",
     METADATA,
     Column("name", Text, primary_key=True),
-    Column("alive", BigInteger, nullable=False),  # when last, Unix seconds
+    Column("alive", BigInteger, nullable=False),  # when it last wrote, Unix seconds
 )
 
 Step = Callable[[Connection], None]

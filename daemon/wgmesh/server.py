@@ -1,4 +1,4 @@
-"""From a folder to a served network, and back to nothing."""
+"""The HTTPS server of a coordinator's folder."""
 
 import asyncio
 import logging
@@ -28,21 +28,22 @@ from .tls import load_certificate, load_context
 
 _LOG = logging.getLogger("wgmesh")
 
-_BACKLOG: Final = 2048  # a whole network may come back at once
-_LAST_WORDS: Final = 2  # seconds, for answers that are on their way when we end
-# Accepted connections inherit these: the kernel lets a dead or stuck reader go, nobody wakes for it. tcp(7)
+_BACKLOG: Final = 2048  # all nodes of a network may reconnect at once
+_SHUTDOWN_TIMEOUT: Final = 2  # seconds, for responses in progress
+# Accepted connections inherit these: the kernel closes connections of dead or stuck nodes without a timer
+# of ours. tcp(7)
 _TCP: Final = (
     (socket.TCP_KEEPIDLE, 60),  # seconds
     (socket.TCP_KEEPINTVL, 10),
     (socket.TCP_KEEPCNT, 3),
-    (socket.TCP_USER_TIMEOUT, 60_000),  # ms until what was sent must have been taken
+    (socket.TCP_USER_TIMEOUT, 60_000),  # ms until sent data must be acknowledged
 )
 
 
 async def run(
     folder: Path, settings: Settings, store: Store, listen: str, metrics: str, ready: Callable[[], None]
 ) -> None:
-    """Serve until a signal comes. ready: called once it listens. Raises MeshError."""
+    """Serve until SIGTERM or SIGINT. ready: called once the server listens. Raises MeshError."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -55,9 +56,9 @@ async def run(
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A network that is served. address: where; renew: reads the certificate again."""
+    """A network that is served. address: of the socket; renew: reads the certificate again."""
 
-    hub: Service
+    service: Service
     address: HostPort
     renew: Callable[[], None]
 
@@ -78,20 +79,20 @@ async def serving(
             _LOG.error("%s", error)
 
     async with AsyncExitStack() as stack:
-        hub = Service(store)
-        stack.push_async_callback(hub.close)
+        service = Service(store)
+        stack.push_async_callback(service.close)
         if metrics:
-            await stack.enter_async_context(_serve_metrics(hub, metrics))
+            await stack.enter_async_context(_serve_metrics(service, metrics))
         listener = open_socket(read_host_port(listen))
-        server = _Server(_configuration(hub, context))
+        server = _Server(_configuration(service, context))
         await stack.enter_async_context(server.serving(listener))
-        stack.callback(hub.stop)  # followers go, and then nobody is waited for
-        yield Serving(hub, HostPort(*listener.getsockname()[:2]), renew)
+        stack.callback(service.stop)  # before the server waits for its connections
+        yield Serving(service, HostPort(*listener.getsockname()[:2]), renew)
 
 
-def _configuration(hub: Service, context: ssl.SSLContext) -> uvicorn.Config:
+def _configuration(service: Service, context: ssl.SSLContext) -> uvicorn.Config:
     return uvicorn.Config(
-        make_app(hub),
+        make_app(service),
         lifespan="off",
         ws="none",
         log_config=None,
@@ -101,13 +102,13 @@ def _configuration(hub: Service, context: ssl.SSLContext) -> uvicorn.Config:
         date_header=False,
         backlog=_BACKLOG,
         timeout_keep_alive=VALID,
-        timeout_graceful_shutdown=_LAST_WORDS,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT,
         ssl_context_factory=lambda _config, _default: context,
     )
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us, and sleeps while nobody asks."""
+    """A server that handles no signals and does not wake while it is idle."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -137,14 +138,16 @@ class _Server(uvicorn.Server):
         await self._stopped.wait()
 
 
-def open_socket(where: HostPort) -> socket.socket:
-    """Raises MeshError."""
+def open_socket(address: HostPort) -> socket.socket:
+    """Return a socket that is bound to an address. Raises MeshError."""
     try:
-        found = socket.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = found[0]
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, resolved = found[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise MeshError(f"cannot listen at {where}: {error.strerror}") from None
+        raise MeshError(f"cannot listen at {address}: {error.strerror}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -153,25 +156,29 @@ def open_socket(where: HostPort) -> socket.socket:
         if family == socket.AF_INET6:
             # `::` is for IPv4, too, also where the host's default is otherwise. ipv6(7)
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listener.bind(address)
+        listener.bind(resolved)
     except OSError as error:
         listener.close()
-        who = "another process has the port" if error.errno == EADDRINUSE else error.strerror
-        raise MeshError(f"cannot listen at {where}: {who}") from None
+        reason = "another process has the port" if error.errno == EADDRINUSE else error.strerror
+        raise MeshError(f"cannot listen at {address}: {reason}") from None
     return listener
 
 
 @asynccontextmanager
-async def _serve_metrics(hub: Service, where: str) -> AsyncIterator[None]:
+async def _serve_metrics(service: Service, address: str) -> AsyncIterator[None]:
     """Raises MeshError."""
 
     async def answer(request: Request) -> Answer:
         if (request.method, request.target) != ("GET", "/metrics"):
             return Answer(404, b'{"detail": "there is only /metrics"}')
-        return Answer(200, exposition(hub.metrics.families(hub.book, hub.presence.followers())), CONTENT_TYPE)
+        return Answer(
+            200,
+            exposition(service.metrics.families(service.snapshot, service.presence.followers())),
+            CONTENT_TYPE,
+        )
 
     server = await asyncio.start_server(
-        lambda reader, writer: serve(reader, writer, answer), sock=open_socket(read_host_port(where))
+        lambda reader, writer: serve(reader, writer, answer), sock=open_socket(read_host_port(address))
     )
     async with server:
         yield

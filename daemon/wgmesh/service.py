@@ -1,7 +1,8 @@
-"""The book as it changes: who hands in, who follows, who was seen.
+"""The service of one network: submissions, subscriptions, presence, and the current snapshot.
 
-Invariant: readers see what is stored and nothing else. A follower has no queue: it says how far it knows, and
-is told the rest when it can take it, so a slow one holds nobody up and costs nothing.
+Invariant: readers see only what is stored. A subscription has no queue, only the revision that the node has
+reached: the node is sent the rest when its connection takes it, so a slow node delays nobody and costs no
+memory.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
 
-from .audit import what, who
+from .audit import author, sentence
 from .errors import Overtaken, StoreError
 from .metrics import Metrics
 from .presence import Presence
@@ -27,20 +28,20 @@ from .transaction import Outcome, Transaction
 
 _LOG = logging.getLogger("wgmesh")
 
-_POLL: Final = 0.5  # seconds between looks at what other coordinators store
-_EXPIRY_CHECK: Final = 3600.0  # seconds, as the clock of the host may be set
-_SHARED_LINES: Final = 64  # news that is kept encoded, while it is news
+_POLL_INTERVAL: Final = 0.5  # seconds between reads of the revision that other coordinators raise
+_EXPIRY_INTERVAL: Final = 3600.0  # seconds at most between checks, as the clock of the host may be set
+_MAX_SHARED_LINES: Final = 64  # entries in the cache of encoded lines
 _SIGNED: Final[Callable[[Entry], Signed]] = attrgetter("signed")
-_MAX_SINCE: Final = MAX_NUMBER // 2  # in 2112: whoever says more leaves no room for what comes after
+_MAX_SINCE: Final = MAX_NUMBER // 2  # in 2112: a larger revision would leave no room for later ones
 
 
 class Service:
-    """One network. Everything is called from one event loop."""
+    """The service of one network. All methods are called in one event loop."""
 
     def __init__(self, store: Store) -> None:
         """Raises StoreError."""
         self._store = store
-        self.book = store.load(_now())
+        self.snapshot = store.load(_now())
         self._writing = asyncio.Lock()
         self.presence = Presence(store, self._writing)
         self._tasks: set[asyncio.Task[object]] = set()
@@ -48,7 +49,7 @@ class Service:
         self._changed_at = time.monotonic()
         self._lines: dict[tuple[int, ...], list[bytes]] = {}
         self._closing = False
-        self._history = 0  # how often the database was put back to an earlier state
+        self._restorations = 0  # of the database, since this process began
         self._trouble = ""  # of the database
         self._polling = asyncio.create_task(self._poll()) if store.is_shared else None
         self._expiry: asyncio.TimerHandle | None = None
@@ -56,7 +57,7 @@ class Service:
         self.metrics = Metrics()
 
     def stop(self) -> None:
-        """Let all followers go."""
+        """End all subscriptions."""
         self._closing = True
         self._news.set()
         if self._expiry is not None:
@@ -65,18 +66,18 @@ class Service:
             self._polling.cancel()
 
     async def close(self) -> None:
-        """Finish what is being stored."""
+        """Return when the submissions in progress are stored."""
         self.stop()
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self.presence.close()
 
-    # -- Handing in --------------------------------------------------------------------------------
+    # -- Submissions -------------------------------------------------------------------------------
 
     async def submit(self, records: Sequence[Signed], source: str) -> list[Outcome]:
-        """Store records; return once that is on disk. source: an address. Raises StoreError.
+        """Store records; return once they are on disk. source: an address. Raises StoreError.
 
-        It goes on to the end even if nobody waits for it any more.
+        A submission is completed even if its caller is cancelled.
         """
         task = asyncio.create_task(self._submit(records, source))
         self._tasks.add(task)
@@ -85,42 +86,44 @@ class Service:
 
     async def _submit(self, records: Sequence[Signed], source: str) -> list[Outcome]:
         async with self._writing:
-            outcomes, book = await self._stored(records, source)
-            if book is not self.book:
-                self._publish(book)
+            outcomes, snapshot = await self._stored(records, source)
+            if snapshot is not self.snapshot:
+                self._publish(snapshot)
         self.metrics.submissions.update(outcome.verdict for outcome in outcomes)
         return outcomes
 
     async def _stored(self, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Snapshot]:
-        """Whoever is overtaken tries again: each time somebody got on. Raises StoreError."""
+        """Try again each time that another coordinator raised the revision first. Raises StoreError."""
         while True:
             try:
-                return await asyncio.to_thread(self._judge, self.book, records, source)
+                return await asyncio.to_thread(self._commit, self.snapshot, records, source)
             except Overtaken:
                 if not self._store.is_shared:
                     raise
                 await self._catch_up()
 
-    def _judge(
+    def _commit(
         self, before: Snapshot, records: Sequence[Signed], source: str
     ) -> tuple[list[Outcome], Snapshot]:
-        """In a thread: neither signatures nor the disk hold up who reads. Raises Overtaken and StoreError."""
-        draft = Transaction(before, _now())
-        outcomes = [draft.submit(signed) for signed in records]
-        if not draft.changes:
+        """Run in a thread, as verifying and writing would block readers. Raises Overtaken and StoreError."""
+        transaction = Transaction(before, _now())
+        outcomes = [transaction.submit(signed) for signed in records]
+        if not transaction.changes:
             return outcomes, before
-        names = draft.names()
+        names = transaction.names()
         audit = [
-            AuditEntry(_now(), who(change.record, names, before.ledger.key), what(change, names), source)
-            for change in draft.changes.values()
+            AuditEntry(
+                _now(), author(change.record, names, before.ledger.key), sentence(change, names), source
+            )
+            for change in transaction.changes.values()
         ]
-        book = self._store.commit(draft, before, audit)
+        snapshot = self._store.commit(transaction, before, audit)
         for entry in audit:
             _LOG.info("%s: %s (from %s)", entry.who, entry.what, entry.source)
-        return outcomes, book
+        return outcomes, snapshot
 
-    def _publish(self, book: Snapshot) -> None:
-        self.book = book
+    def _publish(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
         self._changed_at = time.monotonic()
         self._lines.clear()
         news, self._news = self._news, asyncio.Event()
@@ -128,123 +131,126 @@ class Service:
         self._await_expiry()
 
     def _await_expiry(self) -> None:
-        """Look again when the next membership ends."""
+        """Schedule the derivation of the topology for the time when the next membership expires."""
         if self._expiry is not None:
             self._expiry.cancel()
-        wait = min(self.book.topology.until - _now(), _EXPIRY_CHECK)
-        self._expiry = asyncio.get_running_loop().call_later(wait, self._expire)
+        delay = min(self.snapshot.topology.until - _now(), _EXPIRY_INTERVAL)
+        self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
 
     def _expire(self) -> None:
-        book = self.book
-        if book.topology.until <= _now():
-            self._publish(replace(book, topology=book.topology_at(_now())))
+        snapshot = self.snapshot
+        if snapshot.topology.until <= _now():
+            self._publish(replace(snapshot, topology=snapshot.topology_at(_now())))
         else:
             self._await_expiry()
 
     # -- Other coordinators ------------------------------------------------------------------------
 
     async def catch_up(self) -> None:
-        """Know what others have stored. While the database is away, what is known goes on counting."""
+        """Read what other coordinators stored. While the database fails, the snapshot stays in force."""
         if not self._store.is_shared:
             return
         try:
             async with self._writing:
                 await self._catch_up()
             if self._trouble:
-                _LOG.info("%s answers again", self._store.name)
+                _LOG.info("%s is available again", self._store.name)
             self._trouble = ""
         except StoreError as error:
             if not self._trouble:
-                _LOG.error("%s; what is known goes on counting", error)
+                _LOG.error("%s; the records in memory stay in force", error)
             self._trouble = str(error)
 
     async def _catch_up(self) -> None:
         """Raises StoreError."""
-        before = self.book
-        book = await asyncio.to_thread(self._store.catch_up, before, _now())
-        if book.revision < before.revision:
+        before = self.snapshot
+        snapshot = await asyncio.to_thread(self._store.catch_up, before, _now())
+        if snapshot.revision < before.revision:
             restored = max(_now(), before.restored + 1)
-            with suppress(Overtaken):  # another has done it, which is found out next time
-                await asyncio.to_thread(self._store.go_on_above, book, before.revision, restored)
+            with suppress(Overtaken):  # another coordinator did it, and the next call reads that
+                await asyncio.to_thread(self._store.go_on_above, snapshot, before.revision, restored)
             await self._catch_up()
-        elif book is not before:
-            if book.restored != before.restored:
+        elif snapshot is not before:
+            if snapshot.restored != before.restored:
                 _LOG.warning(
-                    "%s was put back to an earlier state: nodes give back the rest", self._store.name
+                    "%s was restored to an earlier state: nodes submit the records that it lacks",
+                    self._store.name,
                 )
-                self._history += 1
-            self._publish(book)
+                self._restorations += 1
+            self._publish(snapshot)
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(_POLL)
+            await asyncio.sleep(_POLL_INTERVAL)
             await self.catch_up()
 
     # -- Subscription -------------------------------------------------------------------------------
 
     async def resume(self, since: int) -> int:
-        """Return from where to tell a node that says what revision it knows. Raises StoreError.
+        """Return the revision from which to send records to a node that has reached since. Raises StoreError.
 
-        Who knows more than we do knew this coordinator before it was restored: we go on above that, and
-        tell it everything.
+        A node that has reached more than the snapshot did so before the database was restored: the revision
+        is raised above that, and the node is sent everything.
         """
-        if since <= self.book.revision:
+        if since <= self.snapshot.revision:
             return since
         if since <= _MAX_SINCE:
             async with self._writing:
-                while (book := self.book).revision < since:
+                while (snapshot := self.snapshot).revision < since:
                     try:
-                        book = await asyncio.to_thread(self._store.go_on_above, book, since, book.restored)
-                        self._publish(book)
+                        snapshot = await asyncio.to_thread(
+                            self._store.go_on_above, snapshot, since, snapshot.restored
+                        )
+                        self._publish(snapshot)
                     except Overtaken:
                         await self._catch_up()
         return 0
 
     async def follow(self, identity: VerifyKey, since: int, address: str) -> AsyncIterator[bytes]:
-        """Give lines: a greeting, then news, until the node is no member. since: as `resume` gave it."""
-        self.presence.came(identity, address)
-        history = self._history
+        """Yield lines, a greeting and then deltas, until the node is no member. since: as from `resume`."""
+        self.presence.connect(identity, address)
+        restorations = self._restorations
         try:
-            own = self.book.node(identity)
-            digest = own.signed.digest if own else b""
-            yield encode_line(Greeting(self.book.ledger.state_digest(), digest, address))
-            book = self.book
-            for line in self._told(book, identity, since):
+            node = self.snapshot.node(identity)
+            digest = node.signed.digest if node else b""
+            yield encode_line(Greeting(self.snapshot.ledger.state_digest(), digest, address))
+            snapshot = self.snapshot
+            for line in self._delta(snapshot, identity, since):
                 yield line
-            while book.topology.member(identity) is not None and await self._next(book, history):
-                since, book = book.revision, self.book
-                for line in self._told(book, identity, since):
+            while snapshot.topology.member(identity) is not None and await self._next(snapshot, restorations):
+                since, snapshot = snapshot.revision, self.snapshot
+                for line in self._delta(snapshot, identity, since):
                     yield line
                     self.metrics.deliver(time.monotonic() - self._changed_at)
         finally:
-            self.presence.went(identity, address)
+            self.presence.disconnect(identity, address)
 
-    async def _next(self, book: Snapshot, history: int) -> bool:
-        """Wait for another book; whether there is one that goes on where this one ends."""
-        while self.book is book and not self._closing:
+    async def _next(self, snapshot: Snapshot, restorations: int) -> bool:
+        """Wait for another snapshot; return whether there is one that continues this one."""
+        while self.snapshot is snapshot and not self._closing:
             await self._news.wait()
-        return not self._closing and self._history == history
+        return not self._closing and self._restorations == restorations
 
-    def _told(self, book: Snapshot, identity: VerifyKey, since: int) -> Iterator[bytes]:
-        """What many are told at once is encoded once."""
-        news = book.news(identity, since)
+    def _delta(self, snapshot: Snapshot, identity: VerifyKey, since: int) -> Iterator[bytes]:
+        """Yield the lines from since to a snapshot; a delta of many nodes is encoded once."""
+        news = snapshot.news(identity, since)
         if len(news) > RECORDS_PER_LINE:
-            lines: Iterable[bytes] = map(encode_line, deltas(since, book.revision, map(_SIGNED, news)))
+            lines: Iterable[bytes] = map(encode_line, deltas(since, snapshot.revision, map(_SIGNED, news)))
         else:
-            lines = self._shared(book, since, news) if news else ()
+            lines = self._shared(snapshot, since, news) if news else ()
         for line in lines:
             self.metrics.sent += len(line)
             yield line
 
-    def _shared(self, book: Snapshot, since: int, news: list[Entry]) -> list[bytes]:
-        key = (since, book.revision, *map(id, news))
+    def _shared(self, snapshot: Snapshot, since: int, news: list[Entry]) -> list[bytes]:
+        key = (since, snapshot.revision, *map(id, news))
         if (lines := self._lines.get(key)) is None:
-            lines = list(map(encode_line, deltas(since, book.revision, map(_SIGNED, news))))
-            if len(self._lines) < _SHARED_LINES and book is self.book:
+            lines = list(map(encode_line, deltas(since, snapshot.revision, map(_SIGNED, news))))
+            if len(self._lines) < _MAX_SHARED_LINES and snapshot is self.snapshot:
                 self._lines[key] = lines
         return lines
 
-    # -- What commands ask -----------------------------------------------------------------------
+    # -- The audit log -----------------------------------------------------------------------------
 
     async def audit(self) -> list[AuditEntry]:
         """Raises StoreError."""

@@ -1,7 +1,7 @@
-"""A coordinator's folder: what it serves, where, and by which key.
+"""A coordinator's folder and the settings in it.
 
-A folder holds `settings.json`, `records.sqlite` unless coordinators share another database, `tls.key` and
-`tls.crt` unless the operator has own ones, and `lock`, which whoever serves the folder holds.
+A folder holds `settings.json`; `records.sqlite` unless coordinators share another database; `tls.key` and
+`tls.crt` unless the operator provides others; and `lock`, which the process that serves the folder holds.
 """
 
 import fcntl
@@ -29,8 +29,11 @@ TLS_CERTIFICATE: Final = "tls.crt"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """network: its key; public: HOST:PORT that nodes use; listen: ADDRESS:PORT; certificate, key: paths in
-    the folder or anywhere; database: the URL of a shared one, "" for the folder's own."""
+    """The settings of a coordinator.
+
+    network: its key; public: HOST:PORT that nodes connect to; listen: ADDRESS:PORT; certificate, key: paths,
+    relative to the folder or absolute; database: the URL of a shared database, "" for `records.sqlite`.
+    """
 
     network: VerifyKey
     public: str
@@ -58,9 +61,9 @@ def create(
     certificate: Path | None = None,
     key: Path | None = None,
 ) -> Address:
-    """Make a coordinator's folder; where nodes find it. Raises MeshError, and then there is none.
+    """Make a coordinator's folder; return the address that nodes connect to. On errors there is no folder.
 
-    public: HOST[:PORT]; listen: ADDRESS:PORT; certificate, key: the operator's own.
+    public: HOST[:PORT]; listen: ADDRESS:PORT; certificate, key: the operator's. Raises MeshError.
     """
     if (folder / SETTINGS).exists():
         raise MeshError(f"{folder} is a coordinator's folder already: use another name, or delete it")
@@ -76,7 +79,7 @@ def create(
             certificate, key = Path(TLS_CERTIFICATE), Path(TLS_KEY)
             known_by = make_key(folder / key, folder / certificate, host)
         settings = Settings(network, str(HostPort(host, port)), listen, str(certificate), str(key), "")
-        save(settings, folder / SETTINGS)  # the last, so that a folder is whole or none
+        save(settings, folder / SETTINGS)  # the last, so that a folder with settings is complete
     except StateError as error:
         raise MeshError(str(error)) from None
     return Address(url, known_by)
@@ -96,13 +99,13 @@ def read_host_port(text: str) -> HostPort:
 
 
 def folder_of(name: str) -> Path:
-    """Return the folder of a network; a path stays what it is."""
+    """Return the folder of a network. name: of the network, or a path."""
     return Path(name) if "/" in name else COORDINATORS / name
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Hold the folder, as one process may. Raises MeshError."""
+    """Hold the folder's lock, which one process can. Raises MeshError."""
     try:
         fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

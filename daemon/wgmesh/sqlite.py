@@ -1,4 +1,4 @@
-"""Copies of an SQLite database, also of one that is in use."""
+"""Copies of a SQLite database, also while it is in use."""
 
 import os
 import sqlite3
@@ -10,9 +10,9 @@ from pathlib import Path
 def copy_database(
     source: Path, target: Path, finish: Callable[[sqlite3.Connection], None] | None = None
 ) -> None:
-    """Replace `target` by a copy in one step, on disk when this returns. Raises OSError and sqlite3.Error.
+    """Replace target atomically by a copy, on disk on return. Raises OSError and sqlite3.Error.
 
-    finish: what to do to the copy before.
+    finish: called with the copy before that.
     """
     new = target.with_name(f".{target.name}.new")
     new.unlink(missing_ok=True)
@@ -26,7 +26,7 @@ def copy_database(
             if finish is not None:
                 finish(copy)
             copy.commit()
-            copy.execute("PRAGMA journal_mode = DELETE")  # one file, which has all
+            copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
         sync(new)
         new.replace(target)
         sync(target.parent)

@@ -1,12 +1,12 @@
-"""The command `wgmesh`, also where what a coordinator needs is not installed: nodes do without it."""
+"""The entry point of the command `wgmesh`, which says what to install if a dependency is missing."""
 
 import sys
 
 
 def main() -> int:
-    """Run the command; the exit status."""
+    """Run the command; return the exit status."""
     try:
-        from .main import main as run  # noqa: PLC0415 - it may be that this fails
+        from .main import main as run  # noqa: PLC0415 - this import may fail
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith(("wgmesh", "wgpy")):
             raise

@@ -1,15 +1,16 @@
-"""The database of a coordinator: by SQLAlchemy, so in SQLite or what else it knows.
+"""The database of a coordinator, through SQLAlchemy: SQLite, PostgreSQL, or another that it supports.
 
-Invariant: what one request hands in is stored in one transaction, under a revision that is taken from one row
-in the same transaction; who gets an answer may rely on it. Whoever holds that row is the only one who stores,
-so revisions become visible in their order, and a reader that knows one revision needs only what is newer.
+Invariant: the records of one request are stored in one transaction, under a revision that the same
+transaction takes from one row by compare-and-swap; an answered request is durable. The holder of that row
+is the only writer, so revisions become visible in order, and a reader that has one revision needs only
+newer rows.
 """
 
 import logging
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,18 +28,18 @@ from .schema import ADMISSIONS, AUDIT, COORDINATORS, RECORDS, SCHEMA, SEEN, STAT
 from .settings import DATABASE, Settings
 from .snapshot import Entry, Snapshot
 from .sqlite import copy_database
-from .transaction import Transaction, place_of
+from .transaction import Transaction, record_key
 
 _LOG = logging.getLogger("wgmesh")
 
 MAX_AUDIT: Final = 100_000  # entries, the newest
 _PART: Final = 1000  # rows that are copied at once
-_FORGOTTEN: Final = 3600  # seconds, after which a coordinator that is away is no row any more
+_COORDINATOR_TTL: Final = 3600  # seconds after which the row of a dead coordinator is deleted
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A change. time: Unix seconds; who: said it; what: a sentence; source: the address it came from."""
+    """A change. time: Unix seconds; who: its author; what: a sentence; source: the address of the request."""
 
     time: int
     who: str
@@ -48,9 +49,9 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A node that was there.
+    """When a node was last connected.
 
-    heard: when last, Unix seconds; address: where from; coordinator: whose follower it is, "" for nobody's.
+    heard: Unix seconds; address: of the node; coordinator: the one that the node is connected to, or "".
     """
 
     heard: int
@@ -64,9 +65,9 @@ class Store:
     def __init__(
         self, url: str, network: VerifyKey, steps: Sequence[Step] = STEPS, *, is_shared: bool = False
     ) -> None:
-        """Make the tables, or bring them up to date after a backup beside them. Raises StoreError.
+        """Create the tables, or migrate them after a backup of the file. Raises StoreError.
 
-        url: as SQLAlchemy has it; is_shared: whether other coordinators may write to it.
+        url: of SQLAlchemy; is_shared: whether other coordinators may write to the database.
         """
         self._network = network
         self._database = Database(url)
@@ -77,7 +78,7 @@ class Store:
         try:
             with self._errors():
                 self._migrate(steps)
-                self._found()
+                self._claim()
         except BaseException:
             self.close()
             raise
@@ -88,26 +89,26 @@ class Store:
     # -- Records ---------------------------------------------------------------------------------
 
     def load(self, now: int) -> Snapshot:
-        """Return all that is stored; what is damaged is left out. now: Unix seconds. Raises StoreError."""
+        """Return a snapshot of the database without damaged records. now: Unix seconds. Raises StoreError."""
         return self.catch_up(Snapshot(Ledger(self._network), revision=-1), now)
 
-    def catch_up(self, book: Snapshot, now: int) -> Snapshot:
-        """Return the book with what was stored since, or what is stored instead of it. Raises StoreError.
+    def catch_up(self, snapshot: Snapshot, now: int) -> Snapshot:
+        """Return the snapshot with newer records, or a new one if the database was restored.
 
-        now: Unix seconds.
+        now: Unix seconds. Raises StoreError.
         """
         with self._errors(), self._engine.connect() as connection:
             state = connection.execute(select(STATE)).one()
-            if state.restored != book.restored or state.revision < book.revision:
-                book = Snapshot(Ledger(self._network), restored=state.restored)
-            elif state.revision == book.revision:
-                return book
-            return self._read_newer(connection, state, book, now)
+            if state.restored != snapshot.restored or state.revision < snapshot.revision:
+                snapshot = Snapshot(Ledger(self._network), restored=state.restored)
+            elif state.revision == snapshot.revision:
+                return snapshot
+            return self._read_newer(connection, state, snapshot, now)
 
-    def _read_newer(self, connection: Connection, state: Any, book: Snapshot, now: int) -> Snapshot:
-        """What others store meanwhile is for the next time, and so is what it takes the place of."""
-        ledger, entries, admitted = book.ledger.copy(), book.entries.copy(), book.admitted.copy()
-        newer = RECORDS.c.revision > book.revision, RECORDS.c.revision <= state.revision
+    def _read_newer(self, connection: Connection, state: Any, snapshot: Snapshot, now: int) -> Snapshot:
+        """Read records up to the revision of state: what others store meanwhile, the next call reads."""
+        ledger, entries, admitted = snapshot.ledger.copy(), snapshot.entries.copy(), snapshot.admitted.copy()
+        newer = RECORDS.c.revision > snapshot.revision, RECORDS.c.revision <= state.revision
         for row in connection.execute(select(RECORDS).where(*newer).order_by(RECORDS.c.revision)):
             try:
                 signed = Signed(row.body, row.signature)
@@ -118,37 +119,37 @@ class Store:
                 )
                 continue
             record = decode(signed.body)
-            place = place_of(record, signed)
-            entries.pop(place, None)
-            entries[place] = Entry(signed, record, row.revision, row.viewed)
-        for row in connection.execute(select(ADMISSIONS).where(ADMISSIONS.c.revision > book.revision)):
+            key = record_key(record, signed)
+            entries.pop(key, None)
+            entries[key] = Entry(signed, record, row.revision, row.viewed)
+        for row in connection.execute(select(ADMISSIONS).where(ADMISSIONS.c.revision > snapshot.revision)):
             try:
                 token, identity = VerifyKey.from_base64(row.token), VerifyKey.from_base64(row.identity)
             except ValueError as error:
                 _LOG.warning("%s: a use of a token is damaged: %s", self.name, error)
                 continue
             admitted[token] = admitted.get(token, frozenset()) | {identity}
-        topology = derive(ledger, now, book.topology)
+        topology = derive(ledger, now, snapshot.topology)
         return Snapshot(ledger, topology, entries, admitted, state.revision, state.visibility, state.restored)
 
-    def commit(self, draft: Transaction, book: Snapshot, audit: Iterable[AuditEntry]) -> Snapshot:
-        """Store what a draft changes; the book with it. Raises StoreError, and then nothing is stored.
+    def commit(self, transaction: Transaction, snapshot: Snapshot, audit: Iterable[AuditEntry]) -> Snapshot:
+        """Store the changes of a transaction; return the new snapshot. On errors nothing is stored.
 
-        book: that which the draft is of; Overtaken: it is not the newest any more.
+        snapshot: the transaction's. Raises StoreError, and Overtaken if the snapshot is no longer the newest.
         """
         with self._errors(), self._engine.begin() as connection:
-            revision = self._take_revision(connection, book.revision, 0)
-            new = draft.finished(revision)
+            revision = self._take_revision(connection, snapshot.revision, 0)
+            new = transaction.finished(revision)
             connection.execute(update(STATE).values(visibility=new.visibility))
             rows = []
-            for place in draft.changes:
-                entry = new.entries[place]
-                key = RECORDS.c.kind == place.kind, RECORDS.c.subject == place.subject
-                connection.execute(delete(RECORDS).where(*key))
+            for key in transaction.changes:
+                entry = new.entries[key]
+                replaced = RECORDS.c.kind == key.kind, RECORDS.c.subject == key.subject
+                connection.execute(delete(RECORDS).where(*replaced))
                 rows.append(
                     {
-                        "kind": place.kind,
-                        "subject": place.subject,
+                        "kind": key.kind,
+                        "subject": key.subject,
                         "revision": revision,
                         "viewed": entry.viewed,
                         "body": entry.signed.body,
@@ -161,39 +162,39 @@ class Store:
                 ADMISSIONS,
                 [
                     {"token": str(token), "identity": str(identity), "revision": revision}
-                    for token, identities in draft.admitted.items()
-                    for identity in identities - book.admitted.get(token, frozenset())
+                    for token, identities in transaction.admitted.items()
+                    for identity in identities - snapshot.admitted.get(token, frozenset())
                 ],
             )
             self._write_audit(connection, audit)
         return new
 
-    def go_on_above(self, book: Snapshot, seen: int, restored: int) -> Snapshot:
-        """Return the book above what a node has seen. restored: as in it from now on. Raises StoreError."""
+    def go_on_above(self, snapshot: Snapshot, seen: int, restored: int) -> Snapshot:
+        """Raise the revision above one that a node has reached. restored: to be stored. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:
-            revision = self._take_revision(connection, book.revision, seen)
+            revision = self._take_revision(connection, snapshot.revision, seen)
             connection.execute(update(STATE).values(restored=restored))
-        return replace(book, revision=revision, restored=restored)
+        return replace(snapshot, revision=revision, restored=restored)
 
     def _take_revision(self, connection: Connection, last: int, above: int) -> int:
-        """Revisions are times in microseconds, so that a restored backup goes on above what was seen."""
+        """Return a new revision: at least the time in microseconds, so that it grows across a restore."""
         revision = min(max(last + 1, time.time_ns() // 1000, above), MAX_NUMBER)
         taken = connection.execute(update(STATE).where(STATE.c.revision == last).values(revision=revision))
         if taken.rowcount != 1:
             raise Overtaken(f"another coordinator writes to {self.name}: stop one of them")
         return revision
 
-    # -- What is beside them -----------------------------------------------------------------------
+    # -- Audit log and presence --------------------------------------------------------------------
 
     def audit(self, count: int = MAX_AUDIT) -> list[AuditEntry]:
-        """Return the last changes, the newest last. Raises StoreError."""
+        """Return the newest entries, the newest last. Raises StoreError."""
         columns = AUDIT.c.time, AUDIT.c.who, AUDIT.c.what, AUDIT.c.source
         with self._errors(), self._engine.connect() as connection:
             rows = connection.execute(select(*columns).order_by(AUDIT.c.number.desc()).limit(count)).all()
         return [AuditEntry(*row) for row in reversed(rows)]
 
     def seen(self, since: int) -> dict[VerifyKey, Seen]:
-        """Return who was there. since: Unix seconds, before which a coordinator is taken for dead.
+        """Return the presence of nodes. since: Unix seconds; coordinators last alive before that are dead.
 
         Raises StoreError.
         """
@@ -201,48 +202,50 @@ class Store:
             alive = set(connection.scalars(select(COORDINATORS.c.name).where(COORDINATORS.c.alive >= since)))
             seen = {}
             for row in connection.execute(select(SEEN)):
-                with suppress(ValueError):  # damaged, and known again when the node comes back
+                with suppress(ValueError):  # damaged, until the node connects again
                     coordinator = row.coordinator if row.coordinator in alive else ""
                     seen[VerifyKey.from_base64(row.identity)] = Seen(row.heard, row.address, coordinator)
             return seen
 
     def write_seen(self, seen: dict[VerifyKey, Seen], coordinator: str) -> None:
-        """coordinator: who says it, and says of nobody that it went away from another. Raises StoreError."""
+        """Write the presence of nodes, except disconnects of nodes that are connected to another coordinator.
+
+        coordinator: the one that writes. Raises StoreError.
+        """
         with self._errors(), self._engine.begin() as connection:
-            for identity, one in seen.items():
-                known = SEEN.c.identity == str(identity)
-                mine = () if one.coordinator else (SEEN.c.coordinator.in_(["", coordinator]),)
-                connection.execute(delete(SEEN).where(known, *mine))
-                if connection.execute(select(SEEN.c.identity).where(known)).first() is None:
-                    row = {"heard": one.heard, "address": one.address, "coordinator": one.coordinator}
-                    _insert(connection, SEEN, [{"identity": str(identity), **row}])
+            for identity, node in seen.items():
+                same = SEEN.c.identity == str(identity)
+                ours = () if node.coordinator else (SEEN.c.coordinator.in_(["", coordinator]),)
+                connection.execute(delete(SEEN).where(same, *ours))
+                if connection.execute(select(SEEN.c.identity).where(same)).first() is None:
+                    _insert(connection, SEEN, [{"identity": str(identity), **asdict(node)}])
 
     def write_alive(self, coordinator: str, now: int) -> None:
-        """Say that a coordinator lives. now: Unix seconds, 0 when it ends. Raises StoreError."""
+        """Record that a coordinator is alive. now: Unix seconds, 0 when it ends. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:
             connection.execute(
                 delete(COORDINATORS).where(
-                    (COORDINATORS.c.name == coordinator) | (COORDINATORS.c.alive < now - _FORGOTTEN)
+                    (COORDINATORS.c.name == coordinator) | (COORDINATORS.c.alive < now - _COORDINATOR_TTL)
                 )
             )
             if now:
                 _insert(connection, COORDINATORS, [{"name": coordinator, "alive": now}])
 
     def mark_restored(self, now: int) -> None:
-        """Note that what follows may be lost. now: Unix seconds. Raises StoreError."""
+        """Mark the database as restored from a backup. now: Unix seconds. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:
             connection.execute(update(STATE).values(restored=now))
 
     def copy_to(self, other: "Store") -> None:
-        """Put all that is here into another store, instead of what is there. Raises StoreError."""
+        """Replace the contents of another store by those of this one. Raises StoreError."""
         with (
             self._errors(),
             self._engine.connect() as unread,
             other._errors(),
             other._engine.begin() as connection,
         ):
-            snapshot = {} if self._database.path else {"isolation_level": "REPEATABLE READ"}
-            source = unread.execution_options(**snapshot)
+            isolation = {} if self._database.path else {"isolation_level": "REPEATABLE READ"}
+            source = unread.execution_options(**isolation)
             for table in (STATE, RECORDS, ADMISSIONS, AUDIT, SEEN):
                 connection.execute(delete(table))
                 columns = [column for column in table.columns if column is not AUDIT.c.number]
@@ -252,8 +255,7 @@ class Store:
 
     @staticmethod
     def _write_audit(connection: Connection, audit: Iterable[AuditEntry]) -> None:
-        rows = [{"time": one.time, "who": one.who, "what": one.what, "source": one.source} for one in audit]
-        _insert(connection, AUDIT, rows)
+        _insert(connection, AUDIT, list(map(asdict, audit)))
         newest = select(AUDIT.c.number).order_by(AUDIT.c.number.desc()).limit(1)
         last = connection.execute(newest).scalar() or 0
         connection.execute(delete(AUDIT).where(AUDIT.c.number <= last - MAX_AUDIT))
@@ -267,7 +269,7 @@ class Store:
                 version = connection.execute(select(SCHEMA.c.version)).scalar_one()
         if version > len(steps):
             raise StoreError(
-                f"{self.name} is of a newer wgmesh (version {version}, this one: {len(steps)}): update it"
+                f"{self.name} is of a newer wgmesh (version {version}, this one: {len(steps)}): update wgmesh"
             )
         if version == len(steps):
             return
@@ -279,8 +281,8 @@ class Store:
             connection.execute(delete(SCHEMA))
             connection.execute(insert(SCHEMA).values(version=len(steps)))
 
-    def _found(self) -> None:
-        """Make the row of a new database; of one that is there, make sure whose it is. Raises StoreError."""
+    def _claim(self) -> None:
+        """Write the network's row into a new database, or check it in an old one. Raises StoreError."""
         with self._engine.begin() as connection:
             network = connection.execute(select(STATE.c.network)).scalar()
             if network is None:
@@ -292,7 +294,7 @@ class Store:
 
 
 def open_store(folder: Path, settings: Settings) -> Store:
-    """Open what a coordinator's settings say. Raises StoreError."""
+    """Open the database that a coordinator's settings name. Raises StoreError."""
     url = settings.database or f"sqlite:///{(folder / DATABASE).absolute()}"
     return Store(url, settings.network, is_shared=bool(settings.database))
 

@@ -1,7 +1,7 @@
 """The coordinator's key and certificate.
 
-Nodes know the hash of the public key, so a certificate that we make has no meaning of its own: its dates do
-not matter. One that an authority signed is the operator's, and is judged by name.
+Nodes verify the hash of the public key, so the name and the dates of a self-signed certificate do not
+matter. The certificate of an authority is the operator's, and nodes verify it by name.
 """
 
 import ssl
@@ -23,7 +23,7 @@ _FOREVER = datetime(9999, 12, 31, tzinfo=UTC)  # RFC 5280 section 4.1.2.5
 
 
 def make_key(key_file: Path, certificate_file: Path, name: str) -> bytes:
-    """Write a new key and a certificate for it; the hash by which nodes know it. Raises StateError."""
+    """Write a new key and its certificate; return the hash by which nodes verify it. Raises StateError."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     certificate = (
@@ -45,17 +45,19 @@ def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """Raises MeshError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    # A node connects once and stays, so it never resumes a session: keep none for it.
+    # A node connects once and stays connected, so it never resumes a session: no tickets.
     context.num_tickets = 0
     load_certificate(context, certificate, key)
     return context
 
 
 def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Use what is in the files from the next connection on. Raises MeshError."""
+    """Read the files, for new connections. Raises MeshError."""
     try:
         context.load_cert_chain(certificate, key)
     except ssl.SSLError as error:
-        raise MeshError(f"{certificate} and {key} are no certificate and its key: {error.reason}") from None
+        raise MeshError(
+            f"{certificate} and {key} are not a certificate and its key: {error.reason}"
+        ) from None
     except OSError as error:
         raise MeshError(f"{certificate} or {key} cannot be read: {error.strerror}") from None

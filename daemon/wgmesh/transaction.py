@@ -1,7 +1,8 @@
-"""What handing in records would make of a book. Pure; nothing counts before it is stored.
+"""The changes that a submission makes to a snapshot. Pure: they take effect when the store commits them.
 
-Invariant: a record that is refused leaves no trace. A coordinator refuses more than nodes do: what would shut
-its speaker out, what takes anything from another, and one identity more than a token has uses.
+Invariant: a rejected record changes nothing. A coordinator rejects more than nodes do: a node's record that
+would exclude its signer or take a name, an address or a route from another member, and one identity more than
+a token has uses.
 """
 
 from dataclasses import dataclass, replace
@@ -11,11 +12,11 @@ from wgpy.mesh.records import Departure, Node, Record, RecordInvalid, Token, Unk
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive, only_moved
 
-from .snapshot import Entry, Place, Snapshot, trouble_of
+from .snapshot import Entry, RecordKey, Snapshot, trouble_of
 
 
 class Refused(Exception):
-    """A record is genuine and yet not taken; one sentence."""
+    """A record is authentic, but this coordinator does not store it; the message is one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,64 +29,64 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A record that is new. before: what it takes the place of."""
+    """A new record. before: the record that it replaces."""
 
-    place: Place
+    key: RecordKey
     signed: Signed
     record: Record | Unknown
     before: Record | Unknown | None
 
 
 class Transaction:
-    """One submission to a book. changes: what is new, in order; admitted: the new uses of tokens."""
+    """One submission to a snapshot. changes: new records, in order; admitted: changed entries of it."""
 
-    def __init__(self, book: Snapshot, now: int) -> None:
+    def __init__(self, snapshot: Snapshot, now: int) -> None:
         """now: Unix seconds."""
-        self._book = book
+        self._snapshot = snapshot
         self._now = now
-        self._ledger = book.ledger.copy()
-        self._topology: Topology | None = book.topology_at(now)  # None: not known since it changed
-        self.changes: dict[Place, Change] = {}
+        self._ledger = snapshot.ledger.copy()
+        self._topology: Topology | None = snapshot.topology_at(now)  # None: to be derived anew
+        self.changes: dict[RecordKey, Change] = {}
         self.admitted: dict[VerifyKey, frozenset[VerifyKey]] = {}
 
     def submit(self, signed: Signed) -> Outcome:
-        """Take a record, or say why not."""
+        """Add a record, or return why it is refused."""
         try:
             record = decode(signed.body)
             verdict = self._add(record, signed)
         except (RecordInvalid, RecordRefused, Refused) as error:
             return Outcome("refused", str(error))
         if verdict is Verdict.NEW:
-            place = place_of(record, signed)
-            before = self._book.entries.get(place)
-            self.changes[place] = Change(place, signed, record, before.record if before else None)
+            key = record_key(record, signed)
+            before = self._snapshot.entries.get(key)
+            self.changes[key] = Change(key, signed, record, before.record if before else None)
         return Outcome(verdict.value)
 
     def names(self) -> dict[VerifyKey, str]:
-        """Return what nodes call themselves."""
+        """Return the name in each node's record."""
         return {node.signer: node.name for node in self._ledger.nodes()}
 
     def finished(self, revision: int) -> Snapshot:
-        """Return the book with the changes in it. revision: of all of them."""
+        """Return the snapshot with the changes. revision: of all of them."""
         topology = self._current_topology()
-        entries = self._book.entries.copy()
-        for place, change in self.changes.items():
-            before = entries.pop(place, None)
+        entries = self._snapshot.entries.copy()
+        for key, change in self.changes.items():
+            before = entries.pop(key, None)
             viewed = before.viewed if before else 0
-            if _is_another(change):
+            if _changes_more_than_endpoints(change):
                 viewed = revision
-            entries[place] = Entry(change.signed, change.record, revision, viewed)
+            entries[key] = Entry(change.signed, change.record, revision, viewed)
         return replace(
-            self._book,
+            self._snapshot,
             ledger=self._ledger,
             topology=topology,
             entries=entries,
-            admitted={**self._book.admitted, **self.admitted},
+            admitted={**self._snapshot.admitted, **self.admitted},
             revision=revision,
-            visibility=revision if self._all_view_anew(topology) else self._book.visibility,
+            visibility=revision if self._changes_visibility(topology) else self._snapshot.visibility,
         )
 
-    # -- Judging ---------------------------------------------------------------------------------
+    # -- Checks ----------------------------------------------------------------------------------
 
     def _add(self, record: Record | Unknown, signed: Signed) -> Verdict:
         """Raises RecordRefused and Refused."""
@@ -119,7 +120,7 @@ class Transaction:
     def _check_membership(node: Node, ledger: Ledger, after: Topology) -> None:
         """Raises Refused."""
         if ledger.charter() is None:
-            raise Refused("what the network is has not been said here: hand in the network's record first")
+            raise Refused("the network's record is not here: submit it first")
         if (reason := after.excluded.get(node.signer)) is not None:
             raise Refused(reason.value)
         member = after.member(node.signer)
@@ -128,9 +129,9 @@ class Transaction:
 
     @staticmethod
     def _check_others(node: Node, before: Topology, after: Topology) -> None:
-        """Nobody is to lose a name, an address or a route, not even to whom it would belong. Raises Refused.
+        """Raise Refused if another member would lose a name, an address or a route.
 
-        Who was first is said by dates, and by a token that others hold, too, anybody can date itself back.
+        Dates decide which node was first, and a node whose token admits several can antedate itself.
         """
         for other in before.members:
             now = after.member(other.identity)
@@ -141,16 +142,16 @@ class Transaction:
             if now.name != other.name and other.name:
                 raise Refused(f"the name {node.name} is another node's")
             if not set(other.routes) <= set(now.routes):
-                raise Refused(f"a route of it is that of {other.name or other.identity}")
+                raise Refused(f"one of its routes is that of {other.name or other.identity}")
 
     def _use_token(self, node: Node) -> None:
         """Raises Refused."""
-        users = self.admitted.get(node.token) or self._book.admitted.get(node.token, frozenset())
+        users = self.admitted.get(node.token) or self._snapshot.admitted.get(node.token, frozenset())
         if node.signer in users:
             return
         token = self._ledger.admin_records(Token)[bytes(node.token)]
-        # A restored coordinator has forgotten who was admitted meanwhile, and those come back.
-        forgotten = node.admitted < self._book.restored
+        # A restored coordinator lacks nodes admitted since its backup, and they submit their records again.
+        forgotten = node.admitted < self._snapshot.restored
         now = node.admitted if forgotten else max(self._now, self._ledger.time())
         if trouble := trouble_of(token, len(users), now):
             raise Refused(trouble)
@@ -162,34 +163,34 @@ class Transaction:
         return self._topology
 
     def _knows(self, identity: VerifyKey) -> bool:
-        place = Place(Node.TYPE, bytes(identity))
-        return place in self._book.entries or place in self.changes
+        key = RecordKey(Node.TYPE, bytes(identity))
+        return key in self._snapshot.entries or key in self.changes
 
     def _is_member(self, identity: VerifyKey) -> bool:
         return self._current_topology().member(identity) is not None
 
-    # -- Who sees whom ---------------------------------------------------------------------------
+    # -- Visibility ------------------------------------------------------------------------------
 
-    def _views_anew(self, identity: VerifyKey, after: Topology) -> bool:
-        """Say whether a node may meet others than before."""
-        now, then = after.member(identity), self._book.topology.member(identity)
+    def _has_other_peers(self, identity: VerifyKey, after: Topology) -> bool:
+        """Return whether the peers of a node may have changed."""
+        now, then = after.member(identity), self._snapshot.topology.member(identity)
         if now is None or then is None:
             return True
         return bool(after.rules) and (now.name, now.tags) != (then.name, then.tags)
 
-    def _all_view_anew(self, after: Topology) -> bool:
-        """Say whether anybody may meet others, by what neither itself nor a new rule says."""
-        if self._book.topology.rules and not after.rules:
+    def _changes_visibility(self, after: Topology) -> bool:
+        """Return whether any node's peers changed for another reason than its record or an added rule."""
+        if self._snapshot.topology.rules and not after.rules:
             return True
         return any(
-            self._views_anew(member.identity, after)
+            self._has_other_peers(member.identity, after)
             for member in after.members
-            if Place(Node.TYPE, bytes(member.identity)) not in self.changes
+            if RecordKey(Node.TYPE, bytes(member.identity)) not in self.changes
         )
 
 
-def _is_another(change: Change) -> bool:
-    """Say whether a node says something new of itself beside where it is."""
+def _changes_more_than_endpoints(change: Change) -> bool:
+    """Return whether a node's record changes anything but its endpoints."""
     match change.before, change.record:
         case Node() as old, Node() as new:
             return not only_moved(old, new)
@@ -197,7 +198,7 @@ def _is_another(change: Change) -> bool:
             return False
 
 
-def place_of(record: Record | Unknown, signed: Signed) -> Place:
-    """Return where a record belongs."""
+def record_key(record: Record | Unknown, signed: Signed) -> RecordKey:
+    """Return the key of which only the newest record counts."""
     kind = "" if isinstance(record, Unknown) else record.TYPE
-    return Place(kind, subject(record, signed))
+    return RecordKey(kind, subject(record, signed))

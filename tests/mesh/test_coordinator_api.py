@@ -146,7 +146,7 @@ async def test_each_key_may_ask_what_is_for_it(tmp_path: Path) -> None:
             (TOKEN, "audit"), (ALICE, "audit"),
         ):  # fmt: skip
             async with site.ask(key) as coordinator:
-                with pytest.raises(Denied, match="this is for"):
+                with pytest.raises(Denied, match="this request is for"):
                     await getattr(coordinator, ask)()
 
 
@@ -311,7 +311,9 @@ async def test_an_answer_is_not_lost_with_who_waited_for_it(tmp_path: Path) -> N
     site = Site.create(tmp_path)
     async with site.serve() as served:
         await site.found()
-        submission = asyncio.create_task(served.hub.submit([site.administrator.join(ALICE, TOKEN)], "::1"))
+        submission = asyncio.create_task(
+            served.service.submit([site.administrator.join(ALICE, TOKEN)], "::1")
+        )
         await asyncio.sleep(0)
         submission.cancel()
 
@@ -375,7 +377,7 @@ async def test_a_certificate_that_was_renewed_is_read_again(
         assert await site.submit() == []
         (site.folder / "tls.key").write_bytes(b"")
         served.renew()
-        assert "are no certificate and its key" in caplog.text
+        assert "are not a certificate and its key" in caplog.text
         assert await site.submit() == []
 
 
@@ -385,7 +387,7 @@ async def test_who_breaks_off_follows_no_more(tmp_path: Path) -> None:
     async with site.serve() as served:
         await site.found(ALICE)
         async with site.follow(ALICE):
-            assert served.hub.presence.followers() == 1
+            assert served.service.presence.followers() == 1
 
-        while served.hub.presence.followers():
-            await served.hub.audit()  # anything that takes a turn of the loop
+        while served.service.presence.followers():
+            await served.service.audit()  # anything that takes a turn of the loop

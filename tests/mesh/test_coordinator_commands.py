@@ -25,7 +25,7 @@ async def test_a_backup_is_made_while_it_serves_and_restored_when_not(
         with lock(site.folder):
             await site.found(ALICE)
             assert await asyncio.to_thread(main, ["backup", folder, file]) == 0
-            assert f"{file} has the network, and the coordinator's key" in capsys.readouterr().out
+            assert f"{file} holds the records and the coordinator's key" in capsys.readouterr().out
             assert await asyncio.to_thread(main, ["restore", folder, file]) == 1
             assert capsys.readouterr().err == refused
             assert await asyncio.to_thread(main, ["serve", folder]) == 1

@@ -265,7 +265,7 @@ async def test_hundred_followers_are_told_of_one_change(tmp_path: Path) -> None:
         tasks = [asyncio.create_task(follow(node, ready)) for node in nodes]
         for _ in nodes:
             await ready.acquire()
-        assert served.hub.presence.followers() == 100
+        assert served.service.presence.followers() == 100
 
         await site.submit(site.administrator.join(DAVE, TOKEN))
 
@@ -287,7 +287,7 @@ async def test_who_was_told_more_than_the_coordinator_knows_is_told_everything(t
             assert (await alice.told()).revision > everything.revision
 
     async with site.serve() as served:
-        assert served.hub.book.revision > ahead
+        assert served.service.snapshot.revision > ahead
 
 
 @in_a_loop
@@ -299,7 +299,7 @@ async def test_a_revision_that_leaves_no_room_is_not_gone_above(tmp_path: Path) 
         async with site.follow(ALICE, since=(1 << 53) - 1) as alice:
             assert kinds(await alice.told()) == ["n11", "prod", "token"]
 
-        assert served.hub.book.revision < 1 << 52
+        assert served.service.snapshot.revision < 1 << 52
 
 
 @in_a_loop

@@ -171,7 +171,7 @@ async def test_no_node_joins_what_nobody_has_founded(tmp_path: Path) -> None:
         _, outcome = await site.submit(*site.administrator.records, site.administrator.join(ALICE, TOKEN))
 
     assert outcome.verdict == "refused"
-    assert "hand in the network's record first" in outcome.reason
+    assert "the network's record is not here: submit it first" in outcome.reason
 
 
 @in_a_loop

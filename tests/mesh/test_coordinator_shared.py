@@ -156,15 +156,19 @@ async def test_nothing_that_was_acknowledged_is_lost_and_both_know_the_same(east
         )
 
         assert answers == [[NEW]] * 40
-        await one.hub.catch_up()
-        await other.hub.catch_up()
-        assert one.hub.book.revision == other.hub.book.revision
-        assert set(one.hub.book.ledger) == set(other.hub.book.ledger) == set(east.administrator.records)
-        assert one.hub.book.topology.members == other.hub.book.topology.members
-        assert one.hub.book.admitted == other.hub.book.admitted
+        await one.service.catch_up()
+        await other.service.catch_up()
+        assert one.service.snapshot.revision == other.service.snapshot.revision
+        assert (
+            set(one.service.snapshot.ledger)
+            == set(other.service.snapshot.ledger)
+            == set(east.administrator.records)
+        )
+        assert one.service.snapshot.topology.members == other.service.snapshot.topology.members
+        assert one.service.snapshot.admitted == other.service.snapshot.admitted
         with closing(east.store()) as store:
             stored = store.load(int(time.time()))
-            assert stored.entries == one.hub.book.entries == other.hub.book.entries
+            assert stored.entries == one.service.snapshot.entries == other.service.snapshot.entries
             assert len(store.audit()) == len(east.administrator.records)
 
 
@@ -204,7 +208,7 @@ async def until_connected(site: Site, *expected: bool) -> None:
 async def test_each_tells_who_follows_the_other(
     east: Site, west: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wgmesh.presence._DELAY", 0.2)
+    monkeypatch.setattr("wgmesh.presence._WRITE_DELAY", 0.2)
     async with east.serve(), west.serve():
         await east.found(ALICE, BOB)
         assert await connected(west) == [False, False]
@@ -254,15 +258,15 @@ async def test_a_backup_of_a_shared_database_is_restored_while_both_serve(
             for follower in at_east, at_west:
                 with pytest.raises(Unreachable):
                     await follower.told()
-        assert lost not in one.hub.book.ledger
-        assert lost not in other.hub.book.ledger
-        assert min(one.hub.book.revision, other.hub.book.revision) > told.revision
+        assert lost not in one.service.snapshot.ledger
+        assert lost not in other.service.snapshot.ledger
+        assert min(one.service.snapshot.revision, other.service.snapshot.revision) > told.revision
         assert await west.submit(lost) == [NEW]
         async with east.follow(ALICE, told.revision) as alice:
             assert "n12" in kinds(await alice.told())
 
     said = capsys.readouterr().out
-    kept = Path(said.split("What was there before is in ")[1].split(".\n")[0])
+    kept = Path(said.split("The previous database is in ")[1].split(".\n")[0])
     with closing(Store(f"sqlite:///{kept}", east.administrator.key.verify_key())) as store:
         assert lost in store.load(int(time.time())).ledger
         assert len(store.audit()) == 4
@@ -299,14 +303,14 @@ async def test_while_the_database_is_away_what_is_known_goes_on_counting(
             async with site.follow(ALICE) as alice:
                 assert kinds(await alice.told()) == ["n11", "prod", "token"]
                 with pytest.raises(
-                    Denied, match="the coordinator cannot store it: postgresql://wgmesh@/away"
+                    Denied, match="the coordinator cannot store the records: postgresql://wgmesh@/away"
                 ):
                     await site.submit(late)
         finally:
             await asyncio.to_thread(postgresql.start)
 
         assert await site.submit(late) == [NEW]
-    assert "what is known goes on counting" in caplog.text
+    assert "the records in memory stay in force" in caplog.text
 
 
 @in_a_loop

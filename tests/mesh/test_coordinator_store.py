@@ -76,14 +76,14 @@ async def test_an_update_that_breaks_off_changes_nothing(tmp_path: Path) -> None
 
     assert "colour" not in columns(tmp_path / DATABASE)
     async with site.serve() as served:
-        assert len(served.hub.book.ledger) == 3
+        assert len(served.service.snapshot.ledger) == 3
 
 
 def test_an_older_binary_refuses_a_newer_database(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     reopen(site, (*STEPS, add_colour))
 
-    with pytest.raises(StoreError, match=r"is of a newer wgmesh \(version 2, this one: 1\): update it"):
+    with pytest.raises(StoreError, match=r"is of a newer wgmesh \(version 2, this one: 1\): update wgmesh"):
         site.store()
 
 
@@ -104,7 +104,7 @@ def test_a_damaged_database_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="cannot be opened: see that its folder is there"):
+    with pytest.raises(StoreError, match="cannot be opened: check that its folder exists"):
         Store(f"sqlite:///{tmp_path}/none/{DATABASE}", key_of(2).verify_key())
 
 
@@ -249,7 +249,7 @@ def test_what_is_no_backup_is_not_restored(tmp_path: Path, content: bytes) -> No
     site.store().close()
     (tmp_path / "backup").write_bytes(content)
 
-    with pytest.raises(MeshError, match="is no backup of a coordinator"):
+    with pytest.raises(MeshError, match="is not a backup of a coordinator"):
         backup.restore(site.folder, tmp_path / "backup", NOW)
     with pytest.raises(MeshError, match="is not there"):
         backup.restore(site.folder, tmp_path / "other", NOW)
@@ -325,7 +325,7 @@ def test_an_operators_certificate_is_judged_by_name(tmp_path: Path) -> None:
 
     assert address.key_hash == BY_NAME
     assert Settings.load(tmp_path / "prod").certificate == str(certificate)
-    with pytest.raises(MeshError, match="are no certificate and its key"):
+    with pytest.raises(MeshError, match="are not a certificate and its key"):
         create(tmp_path / "z", key_of(1).verify_key(), "vpn.example.com", "127.0.0.1:0", key, key)
     with pytest.raises(MeshError, match="cannot be read"):
         create(tmp_path / "z", key_of(1).verify_key(), "vpn.example.com", "127.0.0.1:0", own / "none", key)

@@ -240,11 +240,11 @@ def test_a_decree_that_claims_the_future_is_not_believed_without_the_key(honest:
 # -- Who holds a token, at an honest coordinator ---------------------------------------------------
 
 
-def book_of(honest: Administrator) -> Snapshot:
-    draft = Transaction(Snapshot(Ledger(honest.key.verify_key())), NOW)
+def snapshot_of(honest: Administrator) -> Snapshot:
+    transaction = Transaction(Snapshot(Ledger(honest.key.verify_key())), NOW)
     for signed in honest.records:
-        assert draft.submit(signed).verdict == "new"
-    return draft.finished(1)
+        assert transaction.submit(signed).verdict == "new"
+    return transaction.finished(1)
 
 
 @settings(deadline=None)
@@ -259,31 +259,31 @@ def test_whoever_is_admitted_by_whatever_token_takes_nothing_from_anybody(
 ) -> None:
     """By antedating itself, or by changing what it says of itself, though it was there first."""
     honest = a_network()
-    draft = Transaction(before := book_of(honest), NOW)
+    transaction = Transaction(before := snapshot_of(honest), NOW)
 
-    draft.submit(honest.join(
+    transaction.submit(honest.join(
         speaker, TOKEN, sequence=9, admitted=admitted, name=name, address=IPv4Address("100.80.0.0") + address,
         key=PublicKey(key.to_bytes(32, "little")), routes=prefixes(*routes),
     ))  # fmt: skip
 
-    after = draft.finished(2).topology
+    after = transaction.finished(2).topology
     others = [one for one in before.topology.members if one.identity != speaker.verify_key()]
     assert [after.member(one.identity) for one in others] == others
 
 
 def test_a_token_that_has_expired_admits_nobody_by_an_earlier_date(honest: Administrator) -> None:
-    draft = Transaction(book_of(honest), NOW + 2 * DAY)
+    transaction = Transaction(snapshot_of(honest), NOW + 2 * DAY)
 
-    outcome = draft.submit(honest.join(EVE, TOKEN, admitted=NOW))
+    outcome = transaction.submit(honest.join(EVE, TOKEN, admitted=NOW))
 
     assert (outcome.verdict, outcome.reason) == ("refused", "the token has expired")
 
 
 def test_strangers_leave_nothing_with_a_coordinator(honest: Administrator) -> None:
-    draft = Transaction(book_of(honest), NOW)
+    transaction = Transaction(snapshot_of(honest), NOW)
     said = [honest.depart(MALLORY), of_a_later_version(honest, MALLORY), honest.join(MALLORY, FALSE_TOKEN)]
 
-    assert [draft.submit(signed).verdict for signed in said] == ["refused"] * 3
+    assert [transaction.submit(signed).verdict for signed in said] == ["refused"] * 3
 
 
 # -- Floods ----------------------------------------------------------------------------------------

@@ -64,19 +64,19 @@ def test_who_is_told_only_what_is_newer_knows_what_who_is_told_everything_knows(
     administrator: Administrator,
 ) -> None:
     network = administrator.key.verify_key()
-    book, ledgers, since = Snapshot(Ledger(network)), dict[VerifyKey, Ledger](), dict[VerifyKey, int]()
+    snapshot, ledgers, since = Snapshot(Ledger(network)), dict[VerifyKey, Ledger](), dict[VerifyKey, int]()
 
     for revision, signed in enumerate(administrator.records, 1):
-        draft = Transaction(book, NOW)
-        if draft.submit(signed).verdict == "new":
-            book = draft.finished(revision)
-        for member in book.topology.members:
+        transaction = Transaction(snapshot, NOW)
+        if transaction.submit(signed).verdict == "new":
+            snapshot = transaction.finished(revision)
+        for member in snapshot.topology.members:
             ledger = ledgers.setdefault(member.identity, Ledger(network))
-            for entry in book.news(member.identity, since.get(member.identity, 0)):
+            for entry in snapshot.news(member.identity, since.get(member.identity, 0)):
                 ledger.add(entry.signed)
-            since[member.identity] = book.revision
+            since[member.identity] = snapshot.revision
             known = derive(ledger, NOW).peers(member.identity)
-            assert set(known) == set(book.topology.peers(member.identity))
+            assert set(known) == set(snapshot.topology.peers(member.identity))
 
 
 @in_a_loop
