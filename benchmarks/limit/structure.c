@@ -3,7 +3,7 @@
  * Beside limit.c it tells what the structure costs: null against limit is the structure, aead against null the
  * cipher. The keys are fixed, so it protects nothing: it is a ruler. Nothing can switch a daemon to it.
  */
-#include "internal.h"
+#include "datapath.h"
 
 #include <stdio.h>
 #include <string.h>

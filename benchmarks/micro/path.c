@@ -13,7 +13,7 @@
  *
  * Two modes are by themselves, the cipher over the same packets in one call: seal, open.
  */
-#include "internal.h"
+#include "datapath.h"
 
 #include "superpacket.h"
 
@@ -33,7 +33,7 @@
 
 enum {
     MOST_PACKETS = 45, /* whose messages one UDP_SEGMENT takes */
-    MESSAGE = MTU + MESSAGE_OVERHEAD,
+    MESSAGE = MTU + TRANSPORT_OVERHEAD,
     STRIDE = 1536, /* a packet for the cipher, aligned */
     PORT = 51820,
     LOCAL_INDEX = 7,

@@ -1,4 +1,4 @@
-"""This folder is one suite for every kind of data path: its tests use the face and nothing else."""
+"""This folder is one suite for every kind of data path: its tests use the interface and nothing else."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The C data path with the face of the portable one, in a world of its own (world.c).
+"""The C data path with the interface of the portable one, in a world of its own (world.c).
 
 Packets and datagrams are collected as long as they come at one moment and from one side, then moved in one
 step: so the suite meets batches, and with `offloads` superpackets and joined datagrams, as busy tunnels do.

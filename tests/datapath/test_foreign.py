@@ -64,7 +64,7 @@ def test_when_the_queue_is_full_the_newest_is_dropped(path: DataPathUnderTest) -
     assert first[1].port == 0
 
 
-STRANGERS = [
+FOREIGN = [
     b"",
     b"\1",
     b"\4\0\0",
@@ -77,7 +77,7 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize("data", STRANGERS, ids=lambda data: data[:4].hex() or "empty")
+@pytest.mark.parametrize("data", FOREIGN, ids=lambda data: data[:4].hex() or "empty")
 def test_what_is_not_wireguards_is_dropped(path: DataPathUnderTest, data: bytes) -> None:
     path.receive_datagram(data, HOME, NOW)
 
@@ -85,7 +85,7 @@ def test_what_is_not_wireguards_is_dropped(path: DataPathUnderTest, data: bytes)
     assert drop_counts(path) == {DropReason.UNKNOWN_TYPE: 1}
 
 
-@pytest.mark.parametrize("data", STRANGERS, ids=lambda data: data[:4].hex() or "empty")
+@pytest.mark.parametrize("data", FOREIGN, ids=lambda data: data[:4].hex() or "empty")
 def test_what_is_not_wireguards_is_handed_up_if_asked_for(datapath: MakeDataPath, data: bytes) -> None:
     path = datapath(accept_foreign=True)
 

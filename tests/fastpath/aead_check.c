@@ -20,7 +20,7 @@ enum {
     PACKETS = 70, /* more than the batch that a kernel is given at once */
     LONGEST = 3000,
     STRIDE = 4096,
-    GUARD = 0xa5,
+    MARGIN = 0xa5,
 };
 
 static const char *const names[] = {"portable", "avx2", "avx512", "neon"};
@@ -159,13 +159,13 @@ static void packets_describe(struct wgfp_aead_packet *packets, const struct shap
 }
 
 /* The array is as it was but for the packets, of `length` + `more` bytes each. */
-static void check_guards(const uint8_t *array, const struct shape *shape, uint32_t more)
+static void check_margins(const uint8_t *array, const struct shape *shape, uint32_t more)
 {
     for (size_t i = 0; i < shape->n; i++) {
         const size_t begin = shape->offset[i], end = begin + shape->length[i] + more;
 
         for (size_t at = i * STRIDE; at < (i + 1) * STRIDE; at++) {
-            if ((at < begin || at >= end) && array[at] != GUARD)
+            if ((at < begin || at >= end) && array[at] != MARGIN)
                 fail("written outside of the packet", i, shape->length[i]);
         }
     }
@@ -178,7 +178,7 @@ static void check_seal(const struct shape *shape, bool in_place)
     packets_describe(packets, shape, plain, expected);
     wgfp_aead_seal(wgfp_aead_kernel_find("portable"), shape->key, packets, shape->n);
 
-    memset(sealed, GUARD, sizeof sealed);
+    memset(sealed, MARGIN, sizeof sealed);
     for (size_t i = 0; in_place && i < shape->n; i++)
         memcpy(sealed + shape->offset[i], plain + shape->offset[i], shape->length[i]);
     packets_describe(packets, shape, in_place ? sealed : plain, sealed);
@@ -187,7 +187,7 @@ static void check_seal(const struct shape *shape, bool in_place)
         if (memcmp(sealed + shape->offset[i], expected + shape->offset[i], shape->length[i] + TAG) != 0)
             fail("sealed differs from the portable kernel's", i, shape->length[i]);
     }
-    check_guards(sealed, shape, TAG);
+    check_margins(sealed, shape, TAG);
 }
 
 static void check_open(const struct shape *shape, bool in_place, uint32_t forged_of_16)
@@ -204,7 +204,7 @@ static void check_open(const struct shape *shape, bool in_place, uint32_t forged
             sealed[shape->offset[i] + bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
     memcpy(expected, sealed, sizeof expected);
-    memset(opened, GUARD, sizeof opened);
+    memset(opened, MARGIN, sizeof opened);
     packets_describe(packets, shape, sealed, target);
     wgfp_aead_open(tested, shape->key, packets, shape->n);
     for (size_t i = 0; i < shape->n; i++) {
@@ -217,11 +217,11 @@ static void check_open(const struct shape *shape, bool in_place, uint32_t forged
         if (forged[i] && in_place && memcmp(target + at, expected + at, shape->length[i] + TAG) != 0)
             fail("a forged packet was written over", i, shape->length[i]);
         for (uint32_t j = 0; forged[i] && !in_place && j < shape->length[i]; j++) {
-            if (target[at + j] != GUARD)
+            if (target[at + j] != MARGIN)
                 fail("something was written of a forged packet", i, shape->length[i]);
         }
     }
-    check_guards(target, shape, in_place ? TAG : 0);
+    check_margins(target, shape, in_place ? TAG : 0);
 }
 
 static void check_random_shapes(int rounds)

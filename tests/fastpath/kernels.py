@@ -1,4 +1,4 @@
-"""The C data path's AEAD as the tests see it: byte strings in and out, guard bytes around every packet."""
+"""The C data path's AEAD as the tests see it: byte strings in and out, margins around every packet."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ NAMES = [name for name in ("portable", "avx2", "avx512", "neon") if lib.wgfp_aea
 
 Packets = list[tuple[int, bytes]]  # counter, data
 
-GUARD = b"\xa5" * 64
+MARGIN = b"\xa5" * 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ class Kernel:
         """
         done = self._run(lib.wgfp_aead_open, key, packets, -TAG, in_place, gap)
         for (_, sealed), (data, ok) in zip(packets, done, strict=True):
-            assert ok or data == (sealed[:-TAG] if in_place else (GUARD * (1 + len(data) // 64))[: len(data)])
+            assert ok or data == (
+                sealed[:-TAG] if in_place else (MARGIN * (1 + len(data) // 64))[: len(data)]
+            )
         return [data if ok else None for data, ok in done]
 
     def _run(
@@ -48,8 +50,8 @@ class Kernel:
         gap: int,
     ) -> list[tuple[bytes, bool]]:
         space = max((len(data) for _, data in packets), default=0) + TAG + gap
-        source = _guarded(space * len(packets))
-        target = source if in_place else _guarded(space * len(packets))
+        source = _with_margins(space * len(packets))
+        target = source if in_place else _with_margins(space * len(packets))
         table = ffi.new("struct wgfp_aead_packet[]", len(packets))
         for i, (counter, data) in enumerate(packets):
             at = 64 + i * space
@@ -68,12 +70,12 @@ class Kernel:
             at = 64 + i * space
             length = len(data) + grows
             touched = len(data) if in_place and grows < 0 else length
-            assert ffi.buffer(target + at - 16, 16)[:] == GUARD[:16]
-            assert ffi.buffer(target + at + touched, 16)[:] == GUARD[:16]
+            assert ffi.buffer(target + at - 16, 16)[:] == MARGIN[:16]
+            assert ffi.buffer(target + at + touched, 16)[:] == MARGIN[:16]
             results.append((ffi.buffer(target + at, length)[:], bool(table[i].ok)))
         return results
 
 
-def _guarded(size: int) -> Any:
-    size += 2 * len(GUARD)
-    return ffi.new("uint8_t[]", GUARD * (size // 64 + 1))
+def _with_margins(size: int) -> Any:
+    size += 2 * len(MARGIN)
+    return ffi.new("uint8_t[]", MARGIN * (size // 64 + 1))

@@ -1,4 +1,4 @@
-"""The C data path's checksums and superpackets as the tests see them: byte strings, guards around them."""
+"""The C data path's checksums and superpackets as the tests see them: byte strings, margins around them."""
 
 import shutil
 import tempfile
@@ -20,7 +20,7 @@ with tempfile.TemporaryDirectory() as place:
         ("checksum", "offload", "offload_coalesce"), ("checksum.h", "offload.h"), Path(place)
     )
 
-GUARD = b"\xa5" * 64
+MARGIN = b"\xa5" * 64
 KINDS = {6: 1, 17: 2}
 
 
@@ -29,13 +29,13 @@ class Refused(Exception):
 
 
 class Buffer:
-    """Memory of `size` bytes with guards on both sides; shift: how far it begins from an aligned address."""
+    """Memory of `size` bytes with margins on both sides; shift: how far it begins from an aligned address."""
 
     def __init__(self, content: bytes | int, *, shift: int = 0) -> None:
         self.size = content if isinstance(content, int) else len(content)
-        self._before = GUARD + GUARD[:shift]
+        self._before = MARGIN + MARGIN[:shift]
         filling = bytes(content)
-        self._memory: Any = ffi.new("uint8_t[]", self._before + filling + GUARD)
+        self._memory: Any = ffi.new("uint8_t[]", self._before + filling + MARGIN)
         self.at: Any = self._memory + len(self._before)
 
     def __bytes__(self) -> bytes:
@@ -44,7 +44,7 @@ class Buffer:
     def check(self) -> None:
         """Fail if anything was written beside the buffer."""
         assert ffi.buffer(self._memory, len(self._before))[:] == self._before
-        assert ffi.buffer(self.at + self.size, len(GUARD))[:] == GUARD
+        assert ffi.buffer(self.at + self.size, len(MARGIN))[:] == MARGIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 /* What the functions mean is said in pair.h. */
-#include "internal.h"
+#include "datapath.h" /* first: it asks for what only Linux has */
 
 #include "pair.h"
 
@@ -148,7 +148,7 @@ static void routes_remove(struct pair *pair, uint32_t number, uint32_t peer)
     wgfp_route_remove(side->datapath, side->peers[peer], address, 4, 24);
 }
 
-static void peer_add(struct pair *pair, uint32_t number, uint32_t peer)
+static void side_add_peer(struct pair *pair, uint32_t number, uint32_t peer)
 {
     struct side *side = &pair->sides[number];
     const struct wgfp_endpoint endpoint = endpoint_of(&pair->sides[1 - number], peer);
@@ -159,7 +159,7 @@ static void peer_add(struct pair *pair, uint32_t number, uint32_t peer)
     side->newest[peer] = side->previous[peer] = 0;
 }
 
-static void peer_remove(struct side *side, uint32_t peer)
+static void side_remove_peer(struct side *side, uint32_t peer)
 {
     wgfp_peer_remove(side->datapath, side->peers[peer]);
     side->peers[peer] = side->newest[peer] = side->previous[peer] = 0;
@@ -203,7 +203,7 @@ void pair_rekey(struct pair *pair, uint32_t peer)
                              wgfp_kernel.now()) == 0, "it is there");
 }
 
-/* -- Events and letters ----------------------------------------------------------------------------- */
+/* -- Events and datagrams ---------------------------------------------------------------------------- */
 
 static void event_answer(struct pair *pair, struct side *side, const struct wgfp_event *event)
 {
@@ -226,7 +226,7 @@ static void event_answer(struct pair *pair, struct side *side, const struct wgfp
 
 void pair_answer(struct pair *pair)
 {
-    static struct wgfp_letter letter;
+    static struct wgfp_datagram taken;
     struct wgfp_event events[64];
     size_t n;
 
@@ -237,13 +237,13 @@ void pair_answer(struct pair *pair)
         while ((n = wgfp_events_take(side->datapath, events, 64)) != 0)
             for (size_t k = 0; k < n; k++)
                 event_answer(pair, side, &events[k]);
-        while (wgfp_handshake_take(side->datapath, &letter) || wgfp_stranger_take(side->datapath, &letter))
-            pair->letters++;
+        while (wgfp_handshake_take(side->datapath, &taken) || wgfp_foreign_take(side->datapath, &taken))
+            pair->control_messages++;
     }
 }
 
-/* Handshake messages and strangers, with macs that are wrong if anybody looks. */
-static void letters_send(const struct side *side)
+/* Handshake messages and foreign datagrams, with macs that are wrong if anybody looks. */
+static void control_messages_send(const struct side *side)
 {
     static const uint32_t sizes[] = {148, 92, 64, 500};
     const struct sockaddr_in to = {
@@ -258,11 +258,11 @@ static void letters_send(const struct side *side)
     close(fd);
 }
 
-static void guards_change(struct side *side, uint32_t number)
+static void keys_change(struct side *side, uint32_t number)
 {
     uint8_t bytes[32] = {(uint8_t)number};
 
-    wgfp_handshakes_guard(side->datapath, number % 3 == 0 ? bytes : NULL);
+    wgfp_handshakes_set_mac1_key(side->datapath, number % 3 == 0 ? bytes : NULL);
     wgfp_handshakes_set_cookie_secret(side->datapath, number % 2 == 0 ? bytes : NULL);
     (void)wgfp_handshakes_waiting(side->datapath);
 }
@@ -308,8 +308,8 @@ void pair_change(struct pair *pair, uint32_t number)
         side_move(pair, side);
         break;
     case 1:
-        peer_remove(side, peer);
-        peer_add(pair, which, peer);
+        side_remove_peer(side, peer);
+        side_add_peer(pair, which, peer);
         pair_rekey(pair, peer);
         break;
     case 2:
@@ -323,10 +323,10 @@ void pair_change(struct pair *pair, uint32_t number)
         extra_peers(pair, side);
         break;
     case 5:
-        letters_send(side);
+        control_messages_send(side);
         break;
     case 6:
-        guards_change(side, number / 12);
+        keys_change(side, number / 12);
         break;
     case 7:
         wgfp_peer_send_keepalive(side->datapath, side->peers[peer], wgfp_kernel.now());
@@ -356,13 +356,13 @@ void pair_open(struct pair *pair, const struct wgfp_system *system)
         tuns_open(side);
         const struct wgfp_settings settings = {.queues = side->queues, .queue_count = FLOW_QUEUES, .vnet_header = 1,
                                                .offloads = 7, .staged_bytes = STAGED_BYTES, .small = i,
-                                               .keep_strangers = 1, .system = system};
+                                               .accept_foreign = 1, .system = system};
 
         require(wgfp_datapath_new(&side->datapath, &settings) == 0, "there is memory");
         wgfp_datapath_set_mtu(side->datapath, MTU);
     }
     for (uint32_t i = 0; i < 2 * FLOW_PEERS; i++)
-        peer_add(pair, i % 2, i / 2);
+        side_add_peer(pair, i % 2, i / 2);
     for (uint32_t i = 0; i < 2; i++)
         require(wgfp_datapath_start(pair->sides[i].datapath) == 0, "the workers start");
 }
@@ -374,7 +374,7 @@ void pair_close(struct pair *pair)
 
         wgfp_datapath_stop(side->datapath);
         for (uint32_t peer = 0; peer < FLOW_PEERS; peer++)
-            peer_remove(side, peer);
+            side_remove_peer(side, peer);
         require(side->datapath->keypairs.count == 0, "no keypair is left");
         require(side->datapath->staging.free_count == STAGED_BYTES / STAGED_CELL, "no packet is left in the pool");
         require(wgfp_allowedips_count(side->datapath->routes) == 0, "no route is left");

@@ -28,7 +28,7 @@ struct pair {
     uint32_t sessions;
     uint64_t key_life; /* nanoseconds until keys age; 0: they never do */
     uint64_t events[6]; /* how many were taken, by kind */
-    uint64_t letters;
+    uint64_t control_messages; /* and foreign datagrams that were taken */
 };
 
 /* Say what is not so, and exit with 1. */

@@ -434,14 +434,14 @@ def test_more_flows_than_are_watched_still_arrive_in_order() -> None:
 
 
 @kinds
-@pytest.mark.parametrize("stranger", ["fragment", "ICMP", "nonsense", "nothing"])
-def test_what_may_belong_to_any_flow_is_overtaken_by_none(kind: Packet, stranger: str) -> None:
+@pytest.mark.parametrize("other", ["fragment", "ICMP", "nonsense", "nothing"])
+def test_what_may_belong_to_any_flow_is_overtaken_by_none(kind: Packet, other: str) -> None:
     data = {
         "fragment": replace(IP4, payload=bytes(100), fragment=0x2000).encode(),
         "ICMP": replace(KINDS["UDP over IPv4"], payload=bytes(100), protocol=1).encode()[:50],
         "nonsense": bytes(range(200)),
         "nothing": b"",
-    }[stranger]
+    }[other]
     before = encoded(stream(kind, 100, 100))
     after = encoded(stream(replace(kind, sequence=201, id=9), 100, 100))
 

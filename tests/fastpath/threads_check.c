@@ -315,12 +315,12 @@ static void everything_changes(uint32_t records)
     }
     feeders_join();
     settle();
-    printf("%u records arrived, with %u sessions and %llu letters\n", received, pair.sessions,
-           (unsigned long long)pair.letters);
+    printf("%u records arrived, with %u sessions and %llu control messages\n", received, pair.sessions,
+           (unsigned long long)pair.control_messages);
     require(received >= records * FLOWS / 4, "most packets arrive while everything changes");
     for (uint32_t kind = 0; kind < 6; kind++)
         require(pair.events[kind] > 0, "every event happens");
-    require(pair.letters > 0, "letters arrive");
+    require(pair.control_messages > 0, "control messages arrive");
 }
 
 static void everything_rests(uint32_t records)

@@ -4,7 +4,7 @@
  * and in superpackets; that packets wait for keys; that nothing arrives twice; and what is handed up meanwhile. Exits
  * with 0, or says what is not so and exits with 1.
  */
-#include "internal.h" /* first: it asks for what only Linux has */
+#include "datapath.h" /* first: it asks for what only Linux has */
 
 #include "flows.h"
 #include "world.h"
@@ -168,7 +168,7 @@ static void session_install(uint32_t side, uint32_t peer, uint32_t session)
 }
 
 /* Side 0 sends by it from now on. */
-static void keypair_use(uint32_t peer, uint32_t session, int confirm)
+static void session_use(uint32_t peer, uint32_t session, int confirm)
 {
     enter(0);
     require(wgfp_keypair_use(sides[0].datapath, sides[0].peers[peer], index_of(session, 0), confirm, now) == 0,
@@ -183,7 +183,7 @@ static uint32_t rekey(void)
 
         session_install(0, peer, session);
         session_install(1, peer, session);
-        keypair_use(peer, session, 1);
+        session_use(peer, session, 1);
     }
     return move(0);
 }
@@ -298,7 +298,7 @@ static void keys_change_under_way(void)
     for (uint32_t peer = 0; peer < FLOW_PEERS; peer++) {
         session_install(0, peer, ++sessions);
         session_install(1, peer, sessions);
-        keypair_use(peer, sessions, 0);
+        session_use(peer, sessions, 0);
     }
     flows_send(0, 2, 700);
     require(move(0) == FLOWS / 2 * 4, "what was sent by both keys arrives");
@@ -312,10 +312,10 @@ static void keys_change_under_way(void)
     require(move(0) == 0 && dropped(1, WGFP_DROP_UNKNOWN_INDEX) == FLOWS / 2, "without a key nothing arrives");
 }
 
-static void letters_are_handed_up(void)
+static void handshake_messages_are_handed_up(void)
 {
     struct world_label label = {.tos = 0};
-    static struct wgfp_letter letter;
+    static struct wgfp_datagram message;
     const struct wgfp_endpoint source = endpoint_of(0, 1);
     const uint8_t initiation[148] = {1, 0, 0, 0, 77};
 
@@ -323,9 +323,9 @@ static void letters_are_handed_up(void)
     world_udp_give(sides[1].world, &label, initiation, sizeof initiation);
     enter(1);
     wgfp_datapath_step(sides[1].datapath);
-    require(wgfp_handshake_take(sides[1].datapath, &letter) == 1, "a handshake message is handed up");
-    require(letter.length == 148 && memcmp(letter.data, initiation, 148) == 0, "as it came");
-    require(memcmp(&letter.source, &source, sizeof source) == 0, "with where it came from");
+    require(wgfp_handshake_take(sides[1].datapath, &message) == 1, "a handshake message is handed up");
+    require(message.length == 148 && memcmp(message.data, initiation, 148) == 0, "as it came");
+    require(memcmp(&message.source, &source, sizeof source) == 0, "with where it came from");
 }
 
 int main(void)
@@ -338,7 +338,7 @@ int main(void)
     packets_pass_both_ways();
     nothing_passes_twice();
     keys_change_under_way();
-    letters_are_handed_up();
+    handshake_messages_are_handed_up();
     for (uint32_t side = 0; side < 2; side++) {
         wgfp_datapath_free(sides[side].datapath);
         world_free(sides[side].world);

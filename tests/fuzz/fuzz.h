@@ -3,7 +3,7 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
-#include "internal.h" /* first: it asks for what only Linux has */
+#include "datapath.h" /* first: it asks for what only Linux has */
 
 #include "flows.h"
 #include "world.h"

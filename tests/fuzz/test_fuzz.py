@@ -24,9 +24,9 @@ SOURCES = [
 ]
 PROGRAMS = {
     "offload": TESTS / "fastpath/offload_check.c",
-    "decap": HERE / "fuzz_decap.c",
-    "encap": HERE / "fuzz_encap.c",
-    "letters": HERE / "fuzz_letters.c",
+    "inbound": HERE / "fuzz_inbound.c",
+    "outbound": HERE / "fuzz_outbound.c",
+    "handshake_queue": HERE / "fuzz_handshake_queue.c",
 }
 SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 OPTIONS = [*SANITIZERS, "-DFUZZER", *(f"-I{TESTS / name}" for name in ("fastpath", "datapath", "fuzz"))]
@@ -72,9 +72,9 @@ def test_a_fuzzer_finds_nothing(name: str, objects: list[Path], tmp_path: Path, 
 @pytest.mark.parametrize(
     ("name", "part", "good", "bad"),
     [
-        ("decap", "replay.c", "return false;", "return true;"),
-        ("encap", "staging.c", ".length = length;", ".length = length > 99 ? length - 1 : length;"),
-        ("letters", "cookie.c", "return difference == 0;", "return true;"),
+        ("inbound", "replay.c", "return false;", "return true;"),
+        ("outbound", "staging.c", ".length = length;", ".length = length > 99 ? length - 1 : length;"),
+        ("handshake_queue", "cookie.c", "return difference == 0;", "return true;"),
     ],
 )
 def test_what_is_wrong_would_be_seen(

@@ -143,7 +143,7 @@ inbound = st.builds(
     ecn_fields,
     st.sampled_from([delivered, delivered, delivered, reversed_, repeated, damaged, cut_short, misdirected]),
 )
-letters = st.one_of(
+control_messages = st.one_of(
     st.binary(max_size=70),
     st.tuples(st.integers(0, 5), st.sampled_from([31, 32, 64, 92, 148, 2048, 2049])).map(
         lambda shape: bytes([shape[0], 0, 0, 0]).ljust(shape[1], b"\xaa")
@@ -243,8 +243,8 @@ class Schedule(RuleBasedStateMachine):
             for data in one.fate([self.remotes[index].seal(packet) for packet in plain]):
                 self.deliver(data, source, one.ecn)
 
-    @rule(sent=st.lists(letters, max_size=40), source=endpoints)
-    def receive_letters(self, sent: list[bytes], source: Endpoint) -> None:
+    @rule(sent=st.lists(control_messages, max_size=40), source=endpoints)
+    def receive_control_messages(self, sent: list[bytes], source: Endpoint) -> None:
         for data in sent:
             self.deliver(data, source, 0)
 

@@ -95,11 +95,11 @@ def test_padding_is_less_than_16_and_only_past_the_mtu_if_the_packet_is(
 
 
 @all_data_paths
-@given(data=st.binary(max_size=200), strangers=st.booleans(), ecn=ECN_FIELDS, now=st.integers(0, 2**63))
+@given(data=st.binary(max_size=200), foreign=st.booleans(), ecn=ECN_FIELDS, now=st.integers(0, 2**63))
 def test_any_bytes_from_the_network_end_in_one_place(
-    make: MakeDataPath, data: bytes, strangers: bool, ecn: int, now: int
+    make: MakeDataPath, data: bytes, foreign: bool, ecn: int, now: int
 ) -> None:
-    path = make(accept_foreign=strangers)
+    path = make(accept_foreign=foreign)
 
     path.receive_datagram(data, HOME, now, ecn)
 

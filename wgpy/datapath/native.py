@@ -52,7 +52,7 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 2
+ABI_VERSION: Final = 3
 
 _NEVER: Final = 2**64 - 1
 _ENDPOINTS_REMEMBERED: Final = 1024
@@ -60,7 +60,7 @@ _EVENTS_AT_ONCE: Final = 256
 _MAX_EVENTS: Final = 16 * _EVENTS_AT_ONCE  # in one go; a busy data path raises new ones meanwhile
 _ENDPOINT: Final = Struct("=16s16sIIII")  # struct wgfp_endpoint
 _IPV4_SIZE: Final = 4
-_LETTER: Final = Struct("=48sI")  # struct wgfp_letter without its data
+_DATAGRAM: Final = Struct("=48sI")  # struct wgfp_datagram without its data
 
 
 class Offload(IntFlag):
@@ -128,7 +128,7 @@ class NativeDataPath:
             "offloads": offloads,
             "staged_bytes": staged_bytes,
             "small": small,
-            "keep_strangers": accept_foreign,
+            "accept_foreign": accept_foreign,
             "system": _ffi.NULL if system is None else system,
         }
         made = _ffi.new("struct wgfp_datapath **")
@@ -138,8 +138,8 @@ class NativeDataPath:
         if error:
             raise ValueError("the data path refuses these settings; see struct wgfp_settings")
         self._c = _ffi.gc(made[0], _lib.wgfp_datapath_free)
-        self._letter = _ffi.new("struct wgfp_letter *")
-        self._letter_bytes = _ffi.buffer(self._letter)
+        self._datagram = _ffi.new("struct wgfp_datagram *")
+        self._datagram_bytes = _ffi.buffer(self._datagram)
         self._events = _ffi.new("struct wgfp_event[]", _EVENTS_AT_ONCE)
         self._number = _ffi.new("uint32_t *")
         self._session = _ffi.new("struct wgfp_session *")
@@ -207,22 +207,22 @@ class NativeDataPath:
         return count
 
     def next_handshake(self) -> tuple[bytes, Endpoint] | None:
-        """The next message with a valid mac1 for the guard's key, those with a valid mac2 first."""
-        return self._take_letter() if _lib.wgfp_handshake_take(self._c, self._letter) else None
+        """The next message with a valid mac1 for the mac1 key, those with a valid mac2 first."""
+        return self._take_datagram() if _lib.wgfp_handshake_take(self._c, self._datagram) else None
 
     @property
     def handshakes_waiting(self) -> int:
         return int(_lib.wgfp_handshakes_waiting(self._c))
 
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
-        strangers: list[tuple[bytes, Endpoint]] = []
-        while len(strangers) < MAX_FOREIGN and _lib.wgfp_stranger_take(self._c, self._letter):
-            strangers.append(self._take_letter())
-        return strangers
+        foreign: list[tuple[bytes, Endpoint]] = []
+        while len(foreign) < MAX_FOREIGN and _lib.wgfp_foreign_take(self._c, self._datagram):
+            foreign.append(self._take_datagram())
+        return foreign
 
-    def _take_letter(self) -> tuple[bytes, Endpoint]:
-        source, length = _LETTER.unpack_from(self._letter_bytes)
-        return self._letter_bytes[_LETTER.size : _LETTER.size + length], unpack_endpoint(source)
+    def _take_datagram(self) -> tuple[bytes, Endpoint]:
+        source, length = _DATAGRAM.unpack_from(self._datagram_bytes)
+        return self._datagram_bytes[_DATAGRAM.size : _DATAGRAM.size + length], unpack_endpoint(source)
 
     def activity(self, peer: PeerId) -> PeerActivity:
         record = self._activity
@@ -338,7 +338,7 @@ class NativeDataPath:
 
     def _set_guard(self, public_key: bytes | None) -> None:
         _lib.wgfp_handshakes_set_cookie_secret(self._c, _ffi.NULL)
-        _lib.wgfp_handshakes_guard(self._c, _ffi.NULL if public_key is None else _key(public_key))
+        _lib.wgfp_handshakes_set_mac1_key(self._c, _ffi.NULL if public_key is None else _key(public_key))
 
 
 # -- Values in both forms ------------------------------------------------------------------------

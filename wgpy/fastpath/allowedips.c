@@ -325,7 +325,7 @@ static inline uint32_t family_lookup(const struct family *family, struct key add
     return NONE;
 }
 
-/* The face. */
+/* What allowedips.h offers. */
 
 struct wgfp_allowedips *wgfp_allowedips_new(void)
 {

@@ -1,6 +1,6 @@
 /* Cryptokey routing: which peer owns an address. Whitepaper 2.
  *
- * Law: an address belongs to the peer of the longest prefix that contains it, and a prefix to one peer at a time.
+ * Invariant: an address belongs to the peer of the longest prefix that contains it, and a prefix to one peer at a time.
  *
  * Looking up changes nothing, so any number of threads may do it; the caller sees to it that nobody does while a
  * function without `const` runs. Only insert allocates memory, and new.

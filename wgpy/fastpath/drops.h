@@ -25,8 +25,8 @@
     X(STAGED_QUEUE_FULL, "staged_queue_full")             \
     X(STAGED_PURGED, "staged_purged")                     \
     X(SEND_FAILED, "send_failed")                         \
-    X(STRANGER_QUEUE_FULL, "foreign_queue_full")          \
-    X(STRANGER_TOO_LONG, "foreign_too_long")
+    X(FOREIGN_QUEUE_FULL, "foreign_queue_full")           \
+    X(FOREIGN_TOO_LONG, "foreign_too_long")
 
 enum wgfp_drop {
 #define WGFP_DROP_REASON(name, counter) WGFP_DROP_##name,

@@ -1,13 +1,15 @@
-/* What happened, as flags of peers and keypairs, and the list of peers that have any. */
-#include "internal.h"
+/* Events; what the functions mean is said in events.h and wgfp.h. */
+#include "datapath.h"
+
+#include "events.h"
 
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 /* Data that is sent or received starts timers of 10 seconds and more, which run from when it was, not from when that
- * was heard of. So the news may wait a second; otherwise a busy tunnel would tell it at every turn of its talk. */
-enum { PATIENCE = 1 }; /* seconds */
+ * was heard of. So these events may be late; otherwise a busy tunnel would raise them at every turn of its conversation. */
+enum { DATA_EVENT_DELAY = 1 }; /* seconds */
 
 int events_init(struct events *events)
 {
@@ -29,7 +31,7 @@ void events_free(struct events *events)
 /* Under the lock. */
 static void wake(struct events *events, bool urgent)
 {
-    const struct itimerspec at = {.it_value = {urgent ? 0 : PATIENCE, urgent ? 1 : 0}};
+    const struct itimerspec at = {.it_value = {urgent ? 0 : DATA_EVENT_DELAY, urgent ? 1 : 0}};
 
     if (events->now || (events->soon && !urgent))
         return;

@@ -1,7 +1,9 @@
-/* Keypairs: found by the local index that messages name, held by their peers, cleared when they are no more. */
-#include "internal.h"
+/* Keypairs; what the functions mean is said in keypair.h. */
+#include "datapath.h"
 
 #include "clear.h"
+#include "keypair.h"
+#include "outbound.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -81,7 +83,7 @@ void keypairs_remove(struct wgfp_datapath *datapath, struct peer *peer)
     peer->keypairs = NULL;
 }
 
-static int keypair_install(struct wgfp_datapath *datapath, struct peer *peer, const struct wgfp_session *session)
+int keypair_install(struct wgfp_datapath *datapath, struct peer *peer, const struct wgfp_session *session)
 {
     struct keypair_table *table = &datapath->keypairs;
 
@@ -110,8 +112,7 @@ static struct keypair *keypair_of(const struct wgfp_datapath *datapath, const st
     return keypair != NULL && keypair->peer == peer ? keypair : NULL;
 }
 
-static int keypair_use(struct wgfp_datapath *datapath, struct peer *peer, uint32_t local_index, bool confirm,
-                       uint64_t now)
+int keypair_use(struct wgfp_datapath *datapath, struct peer *peer, uint32_t local_index, bool confirm, uint64_t now)
 {
     struct keypair *keypair = keypair_of(datapath, peer, local_index);
 
@@ -126,7 +127,7 @@ static int keypair_use(struct wgfp_datapath *datapath, struct peer *peer, uint32
     return 0;
 }
 
-static int keypair_remove(struct wgfp_datapath *datapath, struct peer *peer, uint32_t local_index)
+int keypair_remove(struct wgfp_datapath *datapath, struct peer *peer, uint32_t local_index)
 {
     struct keypair *keypair = keypair_of(datapath, peer, local_index);
     struct keypair **link = &peer->keypairs;
@@ -141,38 +142,4 @@ static int keypair_remove(struct wgfp_datapath *datapath, struct peer *peer, uin
     table_remove(&datapath->keypairs, keypair);
     keypair_free(keypair);
     return 0;
-}
-
-int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session)
-{
-    control_lock(datapath);
-    const int result = keypair_install(datapath, datapath->peers[peer], session);
-
-    control_unlock(datapath);
-    return result;
-}
-
-int wgfp_keypair_use(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index, int confirm, uint64_t now)
-{
-    control_lock(datapath);
-    const int result = keypair_use(datapath, datapath->peers[peer], local_index, confirm != 0, now);
-
-    control_unlock(datapath);
-    return result;
-}
-
-void wgfp_keypair_use_none(struct wgfp_datapath *datapath, uint32_t peer)
-{
-    control_lock(datapath);
-    datapath->peers[peer]->sending = NULL;
-    control_unlock(datapath);
-}
-
-int wgfp_keypair_remove(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index)
-{
-    control_lock(datapath);
-    const int result = keypair_remove(datapath, datapath->peers[peer], local_index);
-
-    control_unlock(datapath);
-    return result;
 }

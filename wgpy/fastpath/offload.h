@@ -4,7 +4,7 @@
  * be completed, and of how many bytes the segments are that the packet stands for. Here are pure functions over it:
  * no system call, no allocation.
  *
- * Law: joined packets, cut again, are the very packets that were joined; only IPv4 identifications that were all the
+ * Invariant: joined packets, cut again, are the very packets that were joined; only IPv4 identifications that were all the
  * same become consecutive, which means nothing in packets that must not be fragmented (RFC 6864).
  */
 #ifndef WGFP_OFFLOAD_H

@@ -1,5 +1,8 @@
-/* Peers by number, and the routes to them. */
-#include "internal.h"
+/* Peers by number; what the functions mean is said in peer.h and wgfp.h. */
+#include "datapath.h"
+
+#include "outbound.h"
+#include "peer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +36,7 @@ static int peers_grow(struct wgfp_datapath *datapath)
     return 0;
 }
 
-static int peer_new(struct wgfp_datapath *datapath, uint32_t *number)
+int peer_new(struct wgfp_datapath *datapath, uint32_t *number)
 {
     if (datapath->free_peer_count == 0 && peers_grow(datapath) != 0)
         return WGFP_ERR_MEMORY;
@@ -67,6 +70,14 @@ static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
     free(peer);
 }
 
+void peer_remove(struct wgfp_datapath *datapath, uint32_t number)
+{
+    wgfp_allowedips_remove_peer(datapath->routes, number);
+    peer_free(datapath, datapath->peers[number]);
+    datapath->peers[number] = NULL;
+    datapath->free_peer_numbers[datapath->free_peer_count++] = number;
+}
+
 void peers_free(struct wgfp_datapath *datapath)
 {
     for (uint32_t number = 0; number < datapath->peer_room; number++)
@@ -85,26 +96,7 @@ void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint
     outbound_staged(datapath->control, peer, now);
 }
 
-int wgfp_peer_add(struct wgfp_datapath *datapath, uint32_t *peer)
-{
-    control_lock(datapath);
-    const int result = peer_new(datapath, peer);
-
-    control_unlock(datapath);
-    return result;
-}
-
-void wgfp_peer_remove(struct wgfp_datapath *datapath, uint32_t peer)
-{
-    control_lock(datapath);
-    wgfp_allowedips_remove_peer(datapath->routes, peer);
-    peer_free(datapath, datapath->peers[peer]);
-    datapath->peers[peer] = NULL;
-    datapath->free_peer_numbers[datapath->free_peer_count++] = peer;
-    control_unlock(datapath);
-}
-
-/* From here on the peer's own lock is enough: only the control, which calls, could remove the peer. */
+/* -- What the peer's own lock is enough for: only the control, which calls, could remove the peer ----- */
 
 void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t number, const struct wgfp_endpoint *endpoint)
 {
@@ -142,28 +134,4 @@ void wgfp_peer_activity(struct wgfp_datapath *datapath, uint32_t number, struct 
     pthread_mutex_lock(&peer->lock);
     *activity = peer->activity;
     pthread_mutex_unlock(&peer->lock);
-}
-
-void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uint64_t now)
-{
-    control_lock(datapath);
-    peer_send_keepalive(datapath, datapath->peers[peer], now);
-    control_unlock(datapath);
-}
-
-int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size, unsigned length)
-{
-    control_lock(datapath);
-    const int result = wgfp_allowedips_insert(datapath->routes, address, size, length, peer);
-
-    control_unlock(datapath);
-    return result;
-}
-
-void wgfp_route_remove(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size,
-                       unsigned length)
-{
-    control_lock(datapath);
-    wgfp_allowedips_remove(datapath->routes, address, size, length, peer);
-    control_unlock(datapath);
 }

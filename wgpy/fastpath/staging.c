@@ -1,6 +1,8 @@
 /* Packets that wait for a keypair. All peers share one pool, so that none needs memory for the worst case; a packet is
  * a chain of cells, and the packets of a peer are one chain. */
-#include "internal.h"
+#include "staging.h"
+
+#include "errors.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,9 @@
 #ifndef WGFP_TUN_H
 #define WGFP_TUN_H
 
-#include "internal.h"
+#include "datapath.h"
+#include "offload.h"
+#include "packet.h"
 
 /* A packet as it is read. */
 struct tun_buffer {

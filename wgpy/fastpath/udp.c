@@ -14,7 +14,7 @@
 #endif
 
 enum {
-    SEND_PATIENCE = 20, /* milliseconds to wait for room in the socket's buffer before datagrams are dropped */
+    SEND_TIMEOUT = 20, /* milliseconds to wait for room in the socket's buffer before datagrams are dropped */
     ECN = 3,
 };
 
@@ -150,7 +150,7 @@ static int send_messages(struct udp_batch *batch, struct mmsghdr *messages, uint
             return -errno;
         struct pollfd writable = {.fd = batch->fd, .events = POLLOUT};
 
-        (void)system->poll(&writable, 1, SEND_PATIENCE);
+        (void)system->poll(&writable, 1, SEND_TIMEOUT);
         waited = true;
     }
 }

@@ -2,9 +2,14 @@
 #ifndef WGFP_UDP_H
 #define WGFP_UDP_H
 
-#include "internal.h"
+#include "datapath.h"
 
 #include <netinet/in.h>
+
+enum {
+    BATCH_MESSAGES = 64, /* as many as one UDP_SEGMENT takes on every kernel */
+    BATCH_BYTES = 65507, /* of messages: the most that IPv4's UDP takes */
+};
 
 /* -- Sending ---------------------------------------------------------------------------------------- */
 

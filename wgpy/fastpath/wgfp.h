@@ -65,11 +65,11 @@ struct wgfp_settings {
     uint32_t offloads;       /* 1 TCP superpackets to the TUN, 2 UDP superpackets to it, 4 UDP_SEGMENT */
     uint32_t staged_bytes;   /* at most so many of packets that wait for a keypair, of all peers */
     uint32_t small;          /* 1: take less memory, and make smaller batches */
-    uint32_t keep_strangers; /* 1: datagrams that are not WireGuard's wait for wgfp_stranger_take */
+    uint32_t accept_foreign; /* 1: datagrams that are not WireGuard's wait for wgfp_foreign_take */
     const struct wgfp_system *system;
 };
 
-/* A remote UDP address, and the local one it was met at. Unused bytes are zero. */
+/* A remote UDP address, and the local one that its datagrams came to. Unused bytes are zero. */
 struct wgfp_endpoint {
     uint8_t address[16];       /* as on the network; the first 4 bytes if size is 4 */
     uint8_t local_address[16]; /* zeros: the kernel chooses */
@@ -89,7 +89,7 @@ void wgfp_datapath_stop(struct wgfp_datapath *datapath);
 /* Move what there is to move, in this thread, and wait for nothing. For a data path that was not started. */
 void wgfp_datapath_step(struct wgfp_datapath *datapath);
 
-/* Readable while there is something to take: events, handshake messages, strangers, or that a TUN is gone; a second
+/* Readable while there is something to take: events, handshake messages, foreign datagrams, or that a TUN is gone; a second
  * later for DATA_SENT and DATA_RECEIVED. Acknowledge before taking. */
 int wgfp_datapath_fileno(const struct wgfp_datapath *datapath);
 void wgfp_datapath_acknowledge(struct wgfp_datapath *datapath);
@@ -126,7 +126,7 @@ struct wgfp_activity {
     uint64_t rx_bytes;
 };
 
-/* A session's keys, and the marks at which it ages: 2^64 - 1 for never. */
+/* A session's keys, and its rekey thresholds: 2^64 - 1 for never. */
 struct wgfp_session {
     uint8_t sending_key[32];
     uint8_t receiving_key[32];
@@ -186,20 +186,22 @@ struct wgfp_event {
 /* Write at most n events, n at least 64, and return how many; as long as that is not 0 there may be more. */
 size_t wgfp_events_take(struct wgfp_datapath *datapath, struct wgfp_event *events, size_t n);
 
-/* A datagram that is not data. */
-struct wgfp_letter {
+/* A datagram that is not transport data. */
+struct wgfp_datagram {
     struct wgfp_endpoint source;
     uint32_t length;
-    uint8_t data[2048]; /* a stranger that is longer is dropped */
+    uint8_t data[2048]; /* a foreign datagram that is longer is dropped */
 };
 
 /* Handshake messages, those with a valid mac2 first. take: 1, or 0 if there is none. */
 size_t wgfp_handshakes_waiting(const struct wgfp_datapath *datapath);
-int wgfp_handshake_take(struct wgfp_datapath *datapath, struct wgfp_letter *letter);
-int wgfp_stranger_take(struct wgfp_datapath *datapath, struct wgfp_letter *letter);
+int wgfp_handshake_take(struct wgfp_datapath *datapath, struct wgfp_datagram *message);
+
+/* Foreign datagrams: 1, or 0 if there is none. */
+int wgfp_foreign_take(struct wgfp_datapath *datapath, struct wgfp_datagram *datagram);
 
 /* Let only messages with a valid mac1 for this public key wait; NULL: any. */
-void wgfp_handshakes_guard(struct wgfp_datapath *datapath, const uint8_t *public_key);
+void wgfp_handshakes_set_mac1_key(struct wgfp_datapath *datapath, const uint8_t *public_key);
 
 /* Under load, messages with a valid mac2 by this secret (32 bytes) come first; NULL: there is none. */
 void wgfp_handshakes_set_cookie_secret(struct wgfp_datapath *datapath, const uint8_t *secret);

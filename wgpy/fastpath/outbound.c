@@ -3,18 +3,19 @@
  * Packets are collected in an arena, a batch, until no more fit or no more are there. A batch is then taken peer by
  * peer: counters are given under the peer's lock; sealing, by one call, and sending, by one system call, go without.
  */
-#include "udp.h"
+#include "datapath.h"
 
-#include "bytes.h"
-#include "ip.h"
+#include "message.h"
+#include "outbound.h"
+#include "packet.h"
+#include "udp.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     END = BATCH_MESSAGES,
-    ARENA_BYTES = BATCH_BYTES + 2 * MESSAGE_OVERHEAD + PADDING_MULTIPLE, /* room for one packet of any length, too */
-    MESSAGE_DATA = 4,   /* a message's type */
+    ARENA_BYTES = BATCH_BYTES + 2 * TRANSPORT_OVERHEAD + PADDING_MULTIPLE, /* room for one packet of any length, too */
 };
 
 /* A packet on its way to become a message. */
@@ -99,25 +100,25 @@ static void bundle_add(struct outbound *out, struct peer *peer, uint32_t number)
 /* Make room for a packet; returns where it goes. message_done comes next. */
 static uint8_t *message_begin(struct outbound *out, uint32_t most, uint64_t now)
 {
-    if (out->count == BATCH_MESSAGES || out->bytes + most + MESSAGE_OVERHEAD > BATCH_BYTES)
+    if (out->count == BATCH_MESSAGES || out->bytes + most + TRANSPORT_OVERHEAD > BATCH_BYTES)
         outbound_flush(out, now);
 
     uint8_t *data = out->arena + out->bytes;
 
     out->messages[out->count] = (struct message){.data = data, .next = END};
-    return data + MESSAGE_HEADER;
+    return data + TRANSPORT_HEADER_SIZE;
 }
 
 static void message_done(struct outbound *out, struct peer *peer, uint32_t length)
 {
     struct message *message = &out->messages[out->count];
-    uint8_t *packet = message->data + MESSAGE_HEADER;
+    uint8_t *packet = message->data + TRANSPORT_HEADER_SIZE;
 
     message->packet = length;
     message->padded = padded_length(length, atomic_load_explicit(&out->datapath->mtu, memory_order_relaxed));
     message->tos = length > 0 ? ip_ecn(packet) : 0;
     memset(packet + length, 0, message->padded - length);
-    out->bytes += message->padded + MESSAGE_OVERHEAD;
+    out->bytes += message->padded + TRANSPORT_OVERHEAD;
     bundle_add(out, peer, out->count++);
 }
 
@@ -159,13 +160,6 @@ void outbound_packet(struct outbound *out, const struct wgfp_vnet *vnet, uint8_t
 
 /* -- Sealing ---------------------------------------------------------------------------------------- */
 
-static void header_write(uint8_t *header, const struct keypair *keypair, uint64_t counter)
-{
-    wgfp_store32(header, MESSAGE_DATA);
-    wgfp_store32(header + 4, keypair->session.remote_index);
-    wgfp_store64(header + 8, counter);
-}
-
 /* Note that a message was given a counter. Under the peer's lock. */
 static void note_sent(struct outbound *out, struct peer *peer, struct keypair *keypair, const struct message *message,
                       uint64_t now)
@@ -174,7 +168,7 @@ static void note_sent(struct outbound *out, struct peer *peer, struct keypair *k
     struct events *events = &out->datapath->events;
 
     activity->last_sent = now;
-    activity->tx_bytes += message->padded + MESSAGE_OVERHEAD;
+    activity->tx_bytes += message->padded + TRANSPORT_OVERHEAD;
     activity->first_unacked_received = 0;
     if (message->packet > 0 && activity->first_unanswered_sent == 0) {
         activity->first_unanswered_sent = now;
@@ -205,11 +199,11 @@ static uint32_t bundle_number(struct outbound *out, struct bundle *bundle, uint6
         return i; /* only the control sends what is staged, and nothing overtakes that */
     while (i != END && keypair != NULL && keypair_may_seal(keypair, now)) {
         const struct message *message = &out->messages[i];
-        uint8_t *packet = message->data + MESSAGE_HEADER;
+        uint8_t *packet = message->data + TRANSPORT_HEADER_SIZE;
 
         out->sealing[bundle->sealed++] = (struct wgfp_aead_packet){
             .src = packet, .dst = packet, .counter = keypair->counter, .length = message->padded};
-        header_write(message->data, keypair, keypair->counter);
+        transport_header_write(message->data, keypair->session.remote_index, keypair->counter);
         note_sent(out, bundle->peer, keypair, message, now);
         keypair->counter++;
         i = message->next;
@@ -224,7 +218,7 @@ static void bundle_stage(struct outbound *out, struct bundle *bundle, uint32_t f
     uint32_t dropped = 0;
 
     for (uint32_t i = first; i != END; i = out->messages[i].next)
-        dropped += staged_push(&datapath->staging, &bundle->peer->staged, out->messages[i].data + MESSAGE_HEADER,
+        dropped += staged_push(&datapath->staging, &bundle->peer->staged, out->messages[i].data + TRANSPORT_HEADER_SIZE,
                                out->messages[i].packet);
     drop_count(datapath, WGFP_DROP_STAGED_QUEUE_FULL, dropped);
     if (!peer_may_seal(bundle->peer, now))
@@ -285,7 +279,7 @@ static void bundle_send(struct outbound *out, const struct bundle *bundle)
     for (uint32_t left = bundle->sealed; left > 0; left--) {
         const struct message *message = &out->messages[i];
 
-        udp_batch_add(&out->sending, message->data, message->padded + MESSAGE_OVERHEAD, message->tos);
+        udp_batch_add(&out->sending, message->data, message->padded + TRANSPORT_OVERHEAD, message->tos);
         i = message->next;
     }
     const struct udp_outcome outcome = udp_batch_send(&out->sending);
@@ -319,7 +313,7 @@ static bool staged_collect(struct outbound *out, struct peer *peer, uint64_t now
     pthread_mutex_lock(&peer->lock);
     while (peer_may_seal(peer, now) && out->count < BATCH_MESSAGES &&
            (length = staged_first_length(staging, &peer->staged)) >= 0 &&
-           (out->count == 0 || out->bytes + (uint32_t)length + 2 * MESSAGE_OVERHEAD <= BATCH_BYTES)) {
+           (out->count == 0 || out->bytes + (uint32_t)length + 2 * TRANSPORT_OVERHEAD <= BATCH_BYTES)) {
         staged_pop(staging, &peer->staged, message_begin(out, (uint32_t)length, now));
         message_done(out, peer, (uint32_t)length);
     }

@@ -9,6 +9,7 @@
 
 #include "bytes.h"
 #include "offload_headers.h"
+#include "packet.h"
 
 #include <errno.h>
 
@@ -235,12 +236,12 @@ static uint32_t written_check(void)
     return count;
 }
 
-static uint32_t letters_take(void)
+static uint32_t control_messages_take(void)
 {
-    static struct wgfp_letter letter;
+    static struct wgfp_datagram taken;
     uint32_t count = 0;
 
-    while (wgfp_handshake_take(datapath, &letter) || wgfp_stranger_take(datapath, &letter))
+    while (wgfp_handshake_take(datapath, &taken) || wgfp_foreign_take(datapath, &taken))
         count++;
     return count;
 }
@@ -252,10 +253,10 @@ static void settle(void)
 
     for (int i = 0; i < 3; i++) /* receiving may fail twice */
         wgfp_datapath_step(datapath);
-    const uint32_t written = written_check(), letters = letters_take();
+    const uint32_t written = written_check(), messages = control_messages_take();
 
     require(written == expected_count || writes_fail, "all that may be written is");
-    require(pieces == written + letters + keepalives + (drops_of(datapath) - before), "what is not is counted");
+    require(pieces == written + messages + keepalives + (drops_of(datapath) - before), "what is not is counted");
     for (uint32_t i = 0; i < FLOW_PEERS; i++) {
         struct wgfp_activity activity;
 
@@ -318,7 +319,7 @@ static void seal(struct input *input, uint32_t number, const uint8_t *plain, uin
     made->session = number;
     made->counter = counter_next(input, &sessions[number]);
     made->plain_length = length;
-    made->length = length + MESSAGE_OVERHEAD;
+    made->length = length + TRANSPORT_OVERHEAD;
     made->plain = malloc(length + 1);
     made->data = malloc(made->length);
     memcpy(made->plain, plain, length);
@@ -327,7 +328,7 @@ static void seal(struct input *input, uint32_t number, const uint8_t *plain, uin
     wgfp_store64(made->data + 8, made->counter);
     key_of(number, key);
     wgfp_aead_seal(wgfp_aead_kernel_best(), key, &(struct wgfp_aead_packet){
-        .src = made->plain, .dst = made->data + MESSAGE_HEADER, .length = length, .counter = made->counter}, 1);
+        .src = made->plain, .dst = made->data + TRANSPORT_HEADER_SIZE, .length = length, .counter = made->counter}, 1);
     message_append(made->data, made->length);
 }
 
@@ -374,7 +375,7 @@ static void seal_any(struct input *input)
 static void copy(struct input *input)
 {
     const struct sealed *from = &sealed[sealed_count == 0 ? 0 : input_byte(input) % sealed_count];
-    uint8_t data[LONGEST + 16 + MESSAGE_OVERHEAD];
+    uint8_t data[LONGEST + 16 + TRANSPORT_OVERHEAD];
 
     if (sealed_count == 0)
         return;
@@ -492,7 +493,7 @@ static void begin(uint8_t options)
     world_enter(world, now = 10000);
     datapath = datapath_new(&(struct wgfp_settings){.vnet_header = has_vnet, .offloads = options >> 1 & 7,
                                                     .small = (options & 0xd0) != 0xd0,
-                                                    .keep_strangers = options >> 5 & 1});
+                                                    .accept_foreign = options >> 5 & 1});
     for (uint32_t i = 0; i < FLOWS; i++)
         flows[i] = flow_of_number(i);
     for (uint32_t i = 0; i < FLOW_PEERS; i++) {

@@ -8,6 +8,7 @@
 
 #include "bytes.h"
 #include "offload_headers.h"
+#include "packet.h"
 
 #include <errno.h>
 
@@ -218,12 +219,12 @@ static void padding_check(const struct packet *packet, const uint8_t *plain, uin
 static void message_check(const uint8_t *data, size_t length, const struct world_label *label)
 {
     static uint8_t plain[MAX_PACKET + 16];
-    struct wgfp_aead_packet opening = {.src = data + MESSAGE_HEADER, .dst = plain,
-                                       .length = (uint32_t)length - MESSAGE_OVERHEAD};
+    struct wgfp_aead_packet opening = {.src = data + TRANSPORT_HEADER_SIZE, .dst = plain,
+                                       .length = (uint32_t)length - TRANSPORT_OVERHEAD};
     struct wgfp_endpoint to, expected;
     uint8_t key[32];
 
-    require(length >= MESSAGE_OVERHEAD && wgfp_load32(data) == 4, "what is sent is a data message");
+    require(length >= TRANSPORT_OVERHEAD && wgfp_load32(data) == 4, "what is sent is a data message");
     const uint32_t index = wgfp_load32(data + 4);
 
     require(index < 2 * FLOW_PEERS, "it is to somebody who is there");

@@ -3,11 +3,13 @@
  * What one system call received is taken apart into datagrams. Those of one keypair are opened by one call; then,
  * under their peer's lock, they pass the replay window and are noted. What is left of them goes to the TUN together.
  */
+#include "datapath.h"
+
+#include "inbound.h"
+#include "message.h"
+#include "packet.h"
 #include "tun.h"
 #include "udp.h"
-
-#include "bytes.h"
-#include "ip.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +19,6 @@ enum {
     MESSAGES_SMALL = 4,  /* for small hosts */
     MESSAGE_BYTES = 1 << 16,
     DATAGRAMS = 256,     /* that are taken together */
-    MESSAGE_DATA = 4,
     END = DATAGRAMS,
 };
 
@@ -112,7 +113,7 @@ static void note_received(struct inbound *in, struct keypair *keypair, const str
     activity->last_received = now;
     activity->rx_bytes += datagram->length;
     activity->first_unanswered_sent = 0;
-    if (datagram->length > MESSAGE_OVERHEAD && activity->first_unacked_received == 0) {
+    if (datagram->length > TRANSPORT_OVERHEAD && activity->first_unacked_received == 0) {
         activity->first_unacked_received = now;
         event_raise(events, peer, NULL, WGFP_EVENT_DATA_RECEIVED);
     }
@@ -193,11 +194,11 @@ static void bundle_open(struct inbound *in, const struct bundle *bundle, uint64_
 
     for (uint32_t i = 0; i < bundle->count; i++) {
         const struct datagram *datagram = &in->datagrams[at];
-        uint8_t *sealed = datagram->data + MESSAGE_HEADER;
+        uint8_t *sealed = datagram->data + TRANSPORT_HEADER_SIZE;
 
         in->opening[i] = (struct wgfp_aead_packet){
-            .src = sealed, .dst = sealed, .length = datagram->length - MESSAGE_OVERHEAD,
-            .counter = wgfp_load64(datagram->data + 8)};
+            .src = sealed, .dst = sealed, .length = datagram->length - TRANSPORT_OVERHEAD,
+            .counter = transport_counter(datagram->data)};
         at = datagram->next;
     }
     wgfp_aead_open(in->datapath->aead, keypair->session.receiving_key, in->opening, bundle->count);
@@ -237,12 +238,12 @@ static struct keypair *keypair_of(struct wgfp_datapath *datapath, const uint8_t 
     struct keypair *keypair = NULL;
     enum wgfp_drop reason;
 
-    if (length < MESSAGE_OVERHEAD)
+    if (length < TRANSPORT_OVERHEAD)
         reason = WGFP_DROP_MALFORMED;
-    else if ((keypair = keypair_find(&datapath->keypairs, wgfp_load32(data + 4))) == NULL)
+    else if ((keypair = keypair_find(&datapath->keypairs, transport_index(data))) == NULL)
         reason = WGFP_DROP_UNKNOWN_INDEX;
     else if (now >= keypair->session.reject_after_time ||
-             wgfp_load64(data + 8) >= REJECT_AFTER_MESSAGES)
+             transport_counter(data) >= REJECT_AFTER_MESSAGES)
         reason = WGFP_DROP_KEYPAIR_EXPIRED;
     else
         return keypair;
@@ -250,19 +251,28 @@ static struct keypair *keypair_of(struct wgfp_datapath *datapath, const uint8_t 
     return NULL;
 }
 
-static void datagram_add(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin,
-                         uint64_t now)
+static void transport_add(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin,
+                          uint64_t now)
 {
-    if (length < 4 || wgfp_load32(data) != MESSAGE_DATA) {
-        letter_receive(in->datapath, &origin->source, data, length);
-        return;
-    }
     struct keypair *keypair = keypair_of(in->datapath, data, length, now);
 
     if (keypair == NULL)
         return;
     in->datagrams[in->count] = (struct datagram){data, length, END, origin};
     bundle_add(in, keypair, in->count++);
+}
+
+static void datagram_add(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin,
+                         uint64_t now)
+{
+    const enum message_type type = message_type(data, length);
+
+    if (type == TYPE_TRANSPORT)
+        transport_add(in, data, length, origin, now);
+    else if (type == NO_MESSAGE)
+        foreign_receive(in->datapath, &origin->source, data, length);
+    else
+        handshake_receive(in->datapath, &origin->source, data, length);
 }
 
 /* Take a message apart: with UDP_GRO it may be many datagrams. */

@@ -1,9 +1,9 @@
 /* The few fields of an inner IP header that the data path reads or changes. RFC 791, RFC 8200, RFC 6040.
  *
- * Law: only ip_stated_length takes any bytes; the others take packets for which it gave a length.
+ * Invariant: only ip_stated_length takes any bytes; the others take packets for which it gave a length.
  */
-#ifndef WGFP_IP_H
-#define WGFP_IP_H
+#ifndef WGFP_PACKET_H
+#define WGFP_PACKET_H
 
 #include "allowedips.h"
 
@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+
+enum { MAX_PACKET = 65535 };
 
 /* The packet's length by its own header, which may not be the real one; 0 for what is no IP packet. An IPv6 jumbogram
  * states no more than its header, as RFC 2675 is not spoken here. */

@@ -1,5 +1,5 @@
-/* ECN in inner IP headers; what the function means is said in ip.h. */
-#include "ip.h"
+/* ECN in inner IP headers; what the function means is said in packet.h. */
+#include "packet.h"
 
 #include "checksum.h"
 

@@ -1,6 +1,6 @@
 """Which handshake messages reach the engine, and in what order. Whitepaper 5.3, 5.4.4, 5.4.7.
 
-The macs are made here from the paper. The sizes of the queues are wgpy/fastpath/internal.h's.
+The macs are made here from the paper. The sizes of the queues are wgpy/fastpath/handshake_queue.h's.
 """
 
 import select
@@ -52,7 +52,7 @@ def first_taken(path: NativeUnderTest) -> bytes:
 
 @pytest.fixture
 def path() -> NativeUnderTest:
-    """It guards PUBLIC_KEY, and gave cookies by SECRET."""
+    """It expects macs for PUBLIC_KEY, and gave cookies by SECRET."""
     path = NativeUnderTest()
     path.apply(SetMac1Key(PUBLIC_KEY), NOW)
     path.apply(SetCookieSecret(SECRET), NOW)
@@ -154,7 +154,7 @@ def test_without_load_a_cookie_is_no_privilege(path: NativeUnderTest) -> None:
 
 @pytest.mark.parametrize(("later", "first"), [(SECOND - 1, 1000), (SECOND, 500)])
 def test_load_lasts_a_second_beyond_itself(path: NativeUnderTest, later: int, first: int) -> None:
-    load(path, count=UNDER_LOAD_DEPTH + 1)  # the last one meets the load
+    load(path, count=UNDER_LOAD_DEPTH + 1)  # the last one comes under load
     relieve(path)
     path.receive_datagram(message(500), HOME, NOW + later)
 
@@ -226,8 +226,8 @@ def test_cookie_replies_alone_are_no_load(path: NativeUnderTest) -> None:
 # -- Waking --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("data", [message(), COOKIE_REPLY, b"hello"], ids=["message", "cookie", "stranger"])
-def test_a_letter_wakes_whoever_waits_for_it(data: bytes) -> None:
+@pytest.mark.parametrize("data", [message(), COOKIE_REPLY, b"hello"], ids=["message", "cookie", "foreign"])
+def test_a_control_message_or_foreign_datagram_wakes_whoever_waits_for_it(data: bytes) -> None:
     path = NativeUnderTest(accept_foreign=True)
     path.settle()
     assert not is_readable(path)

@@ -1,0 +1,146 @@
+/* The control's locks, and what it changes under all of them. What the functions mean is said in control.h and wgfp.h. */
+#include "datapath.h"
+
+#include "control.h"
+#include "outbound.h"
+
+void control_lock(struct wgfp_datapath *datapath)
+{
+    pthread_mutex_lock(&datapath->gate);
+    atomic_store_explicit(&datapath->waiting, 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
+        pthread_mutex_lock(&datapath->workers[i].lock);
+}
+
+void control_unlock(struct wgfp_datapath *datapath)
+{
+    for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
+        pthread_mutex_unlock(&datapath->workers[i].lock);
+    atomic_store_explicit(&datapath->waiting, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&datapath->gate);
+}
+
+void control_first(struct wgfp_datapath *datapath)
+{
+    if (atomic_load_explicit(&datapath->waiting, memory_order_relaxed)) {
+        pthread_mutex_lock(&datapath->gate);
+        pthread_mutex_unlock(&datapath->gate);
+    }
+}
+
+/* -- Peers ------------------------------------------------------------------------------------------ */
+
+int wgfp_peer_add(struct wgfp_datapath *datapath, uint32_t *peer)
+{
+    control_lock(datapath);
+    const int result = peer_new(datapath, peer);
+
+    control_unlock(datapath);
+    return result;
+}
+
+void wgfp_peer_remove(struct wgfp_datapath *datapath, uint32_t peer)
+{
+    control_lock(datapath);
+    peer_remove(datapath, peer);
+    control_unlock(datapath);
+}
+
+void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uint64_t now)
+{
+    control_lock(datapath);
+    peer_send_keepalive(datapath, datapath->peers[peer], now);
+    control_unlock(datapath);
+}
+
+/* -- Routes ----------------------------------------------------------------------------------------- */
+
+int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size, unsigned length)
+{
+    control_lock(datapath);
+    const int result = wgfp_allowedips_insert(datapath->routes, address, size, length, peer);
+
+    control_unlock(datapath);
+    return result;
+}
+
+void wgfp_route_remove(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size,
+                       unsigned length)
+{
+    control_lock(datapath);
+    wgfp_allowedips_remove(datapath->routes, address, size, length, peer);
+    control_unlock(datapath);
+}
+
+/* -- Keypairs --------------------------------------------------------------------------------------- */
+
+int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session)
+{
+    control_lock(datapath);
+    const int result = keypair_install(datapath, datapath->peers[peer], session);
+
+    control_unlock(datapath);
+    return result;
+}
+
+int wgfp_keypair_use(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index, int confirm, uint64_t now)
+{
+    control_lock(datapath);
+    const int result = keypair_use(datapath, datapath->peers[peer], local_index, confirm != 0, now);
+
+    control_unlock(datapath);
+    return result;
+}
+
+void wgfp_keypair_use_none(struct wgfp_datapath *datapath, uint32_t peer)
+{
+    control_lock(datapath);
+    datapath->peers[peer]->sending = NULL;
+    control_unlock(datapath);
+}
+
+int wgfp_keypair_remove(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index)
+{
+    control_lock(datapath);
+    const int result = keypair_remove(datapath, datapath->peers[peer], local_index);
+
+    control_unlock(datapath);
+    return result;
+}
+
+/* -- Handshake messages ----------------------------------------------------------------------------- */
+
+void wgfp_handshakes_set_mac1_key(struct wgfp_datapath *datapath, const uint8_t *public_key)
+{
+    control_lock(datapath);
+    handshake_queue_set_mac1_key(&datapath->handshakes, public_key);
+    control_unlock(datapath);
+}
+
+void wgfp_handshakes_set_cookie_secret(struct wgfp_datapath *datapath, const uint8_t *secret)
+{
+    control_lock(datapath);
+    handshake_queue_set_cookie_secret(&datapath->handshakes, secret);
+    control_unlock(datapath);
+}
+
+/* -- Sockets ---------------------------------------------------------------------------------------- */
+
+static void sockets_replace(struct wgfp_datapath *datapath, const struct wgfp_queue *queues)
+{
+    outbound_set_sockets(datapath->control, queues[0].udp4, queues[0].udp6);
+    for (uint32_t i = 0; i < datapath->queue_count; i++) {
+        datapath->queues[i].udp4 = queues[i].udp4;
+        datapath->queues[i].udp6 = queues[i].udp6;
+        outbound_set_sockets(datapath->workers[2 * i].out, queues[i].udp4, queues[i].udp6);
+    }
+}
+
+void wgfp_datapath_set_sockets(struct wgfp_datapath *datapath, const struct wgfp_queue *queues)
+{
+    control_lock(datapath);
+    sockets_replace(datapath, queues);
+    control_unlock(datapath);
+    for (uint32_t i = 0; i < datapath->queue_count; i++)
+        worker_wake(&datapath->workers[2 * i + 1]); /* it waits for the former ones */
+}

@@ -1,0 +1,52 @@
+/* The data path as a whole: what its parts find in it. */
+#ifndef WGFP_DATAPATH_H
+#define WGFP_DATAPATH_H
+
+#include "system.h" /* first: it asks for what only Linux has */
+
+#include "allowedips.h"
+#include "drops.h"
+#include "events.h"
+#include "foreign.h"
+#include "handshake_queue.h"
+#include "worker.h"
+
+#include <stdatomic.h>
+
+enum { MAX_QUEUES = 16 };
+
+enum offloads { OFFLOAD_TUN_TCP = 1, OFFLOAD_TUN_UDP = 2, OFFLOAD_UDP_SEGMENT = 4 };
+
+struct wgfp_datapath {
+    const struct wgfp_system *system;
+    const struct wgfp_aead_kernel *aead;
+    struct wgfp_queue queues[MAX_QUEUES];
+    uint32_t queue_count;
+    bool vnet_header, small;
+    struct worker workers[2 * MAX_QUEUES];
+    struct outbound *control; /* the control's */
+    pthread_mutex_t gate;   /* workers wait here while the control wants their locks */
+    atomic_uint waiting;    /* is it held? */
+    atomic_bool stopping;
+    atomic_int failure;     /* errno of a TUN */
+    atomic_uint offloads;
+    atomic_uint mtu;
+    _Atomic uint64_t drops[WGFP_DROPS];
+    /* All workers' locks */
+    struct wgfp_allowedips *routes;
+    struct keypair_table keypairs;
+    struct peer **peers; /* by number; 0 is none */
+    uint32_t peer_room, free_peer_count;
+    uint32_t *free_peer_numbers; /* a stack */
+    struct staging staging;
+    struct events events;
+    struct handshake_queue handshakes;
+    struct foreign foreign;
+};
+
+static inline void drop_count(struct wgfp_datapath *datapath, enum wgfp_drop reason, uint64_t count)
+{
+    atomic_fetch_add_explicit(&datapath->drops[reason], count, memory_order_relaxed);
+}
+
+#endif

@@ -1,0 +1,27 @@
+/* What happened, as flags of peers and keypairs, and the list of peers that have any. */
+#ifndef WGFP_EVENTS_H
+#define WGFP_EVENTS_H
+
+#include "keypair.h"
+#include "peer.h"
+
+struct events {
+    pthread_mutex_t lock;
+    struct peer *first_dirty, *last_dirty;
+    int fd;             /* a timerfd: readable now, or soon */
+    bool now, soon;     /* which it is set to, since it was acknowledged last */
+};
+
+/* WGFP_ERR_MEMORY: or there is no descriptor. */
+int events_init(struct events *events);
+void events_free(struct events *events);
+void events_wake(struct events *events);
+void events_acknowledge(struct events *events);
+
+/* Under the peer's lock. keypair: NULL but for KEY_CONFIRMED and KEY_AGED. */
+void event_raise(struct events *events, struct peer *peer, struct keypair *keypair, enum wgfp_event_kind kind);
+
+/* The peer's events are no more. Control. */
+void events_forget(struct events *events, struct peer *peer);
+
+#endif

@@ -1,0 +1,18 @@
+/* Inbound: datagrams from the sockets become packets for the TUN, or wait for the control. */
+#ifndef WGFP_INBOUND_H
+#define WGFP_INBOUND_H
+
+#include "wgfp.h"
+
+#include <stdbool.h>
+
+struct inbound; /* what one system call received; one thread's */
+
+/* WGFP_ERR_MEMORY. */
+int inbound_new(struct inbound **in, struct wgfp_datapath *datapath);
+void inbound_free(struct inbound *in);
+
+/* Receive from a socket once, and hand on what came. Returns whether there may be more. */
+bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now);
+
+#endif

@@ -1,0 +1,43 @@
+/* Peers by number, and what changes of them as packets pass. */
+#ifndef WGFP_PEER_H
+#define WGFP_PEER_H
+
+#include "staging.h"
+#include "wgfp.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+enum {
+    MAX_PEERS = 1 << 20,
+    MAX_PEER_NUMBERS = 2 * MAX_PEERS, /* as memory for them doubles, and 0 is none */
+};
+
+struct peer {
+    pthread_mutex_t lock;
+    uint32_t number;
+    struct keypair *keypairs; /* the newest first. Control */
+    struct keypair *sending;  /* peer's lock, as all below; or control */
+    struct wgfp_endpoint endpoint;
+    struct wgfp_endpoint plain;    /* this endpoint takes no UDP_SEGMENT */
+    struct staged staged;
+    struct wgfp_activity activity;
+    unsigned events;
+    bool dirty;              /* it is in the list of peers with events. events.lock */
+    struct peer *next_dirty; /* events.lock */
+};
+
+/* All: control. Number a new peer.
+ * WGFP_ERR_MEMORY. */
+int peer_new(struct wgfp_datapath *datapath, uint32_t *number);
+
+/* Its routes and keypairs go, too. */
+void peer_remove(struct wgfp_datapath *datapath, uint32_t number);
+
+/* All of them, with their keypairs. */
+void peers_free(struct wgfp_datapath *datapath);
+
+/* Send what is staged or, if nothing is, an empty packet. */
+void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now);
+
+#endif

@@ -1,0 +1,46 @@
+/* Workers: the threads that move packets, two a queue, one outbound (TUN to UDP) and one inbound (UDP to TUN).
+ *
+ * A worker holds its own lock but while it waits; the control holds all of them while it changes what they use.
+ */
+#ifndef WGFP_WORKER_H
+#define WGFP_WORKER_H
+
+#include "wgfp.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct tun_buffer; /* tun.h */
+
+struct worker {
+    struct wgfp_datapath *datapath; /* NULL: it was never made */
+    struct wgfp_queue *queue;
+    pthread_mutex_t lock;
+    pthread_t thread;
+    bool runs; /* has it a thread? Control */
+    struct outbound *out; /* outbound: with where packets are read to */
+    struct tun_buffer *buffer;
+    struct inbound *in;  /* inbound */
+    bool ready4, ready6; /* may its sockets be read? The worker itself */
+    int wake; /* an eventfd: look at `stopping`, and at the sockets again */
+};
+
+/* Number `number` of the data path's: even numbers go outbound, odd ones inbound.
+ * WGFP_ERR_MEMORY: or there is no descriptor; what there is then, worker_free frees. */
+int worker_init(struct wgfp_datapath *datapath, uint32_t number);
+void worker_free(struct worker *worker);
+
+/* WGFP_ERR_MEMORY: no thread can be had. */
+int worker_start(struct worker *worker);
+
+/* `stopping` is set. */
+void worker_stop(struct worker *worker);
+
+/* Let it look at what changed. */
+void worker_wake(struct worker *worker);
+
+/* Move what is there, without waiting. The worker's lock is held, or it has no thread. Returns whether more may be
+ * there. */
+bool worker_turn(struct worker *worker);
+
+#endif
