@@ -7,10 +7,10 @@
 enum {
     WORD_BITS = 64,
     WORDS = sizeof((struct wgfp_replay *)0)->bitmap / sizeof(uint64_t),
-    WINDOW = (WORDS - 1) * WORD_BITS,
 };
 
-_Static_assert(WINDOW == 8128, "the engine's REPLAY_WINDOW");
+_Static_assert(WORDS * WORD_BITS == REPLAY_WINDOW_BITS, "the bitmap is of as many bits");
+_Static_assert((WORDS - 1) * WORD_BITS == REPLAY_WINDOW, "one word is always being cleared");
 _Static_assert((WORDS & (WORDS - 1)) == 0, "numbers of words are taken modulo WORDS by a mask");
 
 /* Words first to last, numbered as if there were no ring, come into use. */
@@ -34,7 +34,7 @@ bool wgfp_replay_accept(struct wgfp_replay *window, uint64_t counter)
         if (word != greatest / WORD_BITS)
             clear_words(window, greatest / WORD_BITS + 1, word);
         window->greatest = counter;
-    } else if (greatest - counter > WINDOW) {
+    } else if (greatest - counter > REPLAY_WINDOW) {
         return false;
     }
     if (window->bitmap[word % WORDS] & bit)

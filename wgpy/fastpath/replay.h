@@ -1,6 +1,6 @@
 /* The window of message counters of one receiving key. Whitepaper 5.4.6, RFC 6479.
  *
- * Law: a counter is accepted at most once, and never when it is more than 8128 behind the greatest accepted.
+ * Invariant: a counter is accepted at most once, and never when it is more than 8128 behind the greatest accepted.
  */
 #ifndef WGFP_REPLAY_H
 #define WGFP_REPLAY_H
@@ -20,5 +20,10 @@ struct wgfp_replay {
 bool wgfp_replay_accept(struct wgfp_replay *window, uint64_t counter);
 
 /* cffi: end */
+
+enum {
+    REPLAY_WINDOW_BITS = 8192,
+    REPLAY_WINDOW = REPLAY_WINDOW_BITS - 64, /* usable: one word is always being cleared */
+};
 
 #endif
