@@ -61,23 +61,22 @@ static void message_prepare(struct inbound *in, uint32_t i)
     udp_message_prepare(&in->messages[i].msg_hdr, &in->addresses[i], &in->controls[i], &in->slices[i]);
 }
 
+static int inbound_init(struct inbound *in, struct wgfp_datapath *datapath)
+{
+    in->datapath = datapath;
+    in->room = datapath->small ? MESSAGES_SMALL : MESSAGES;
+    in->buffers = malloc((size_t)in->room * MESSAGE_BYTES);
+    if (in->buffers == NULL)
+        return WGFP_ERR_MEMORY;
+    for (uint32_t i = 0; i < in->room; i++)
+        message_prepare(in, i);
+    return 0;
+}
+
 int inbound_new(struct inbound **in, struct wgfp_datapath *datapath)
 {
-    const uint32_t room = datapath->small ? MESSAGES_SMALL : MESSAGES;
-
-    *in = calloc(1, sizeof **in);
-    if (*in == NULL)
-        return WGFP_ERR_MEMORY;
-    (*in)->datapath = datapath;
-    (*in)->room = room;
-    (*in)->buffers = malloc((size_t)room * MESSAGE_BYTES);
-    if ((*in)->buffers == NULL) {
-        free(*in);
-        return WGFP_ERR_MEMORY;
-    }
-    for (uint32_t i = 0; i < room; i++)
-        message_prepare(*in, i);
-    return 0;
+    *in = calloc(1, sizeof **in); /* what there is on failure, inbound_free frees */
+    return *in != NULL ? inbound_init(*in, datapath) : WGFP_ERR_MEMORY;
 }
 
 void inbound_free(struct inbound *in)
