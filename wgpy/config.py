@@ -8,15 +8,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from wgpy.address import HostPort, format_prefix, is_address, parse_host_port, parse_prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
-from wgpy.uapi import format_prefix, parse_fwmark, parse_prefix
+from wgpy.number import MAX_UINT32, parse_fwmark, parse_number, parse_port, parse_uint16
 
 MAX_FILE_SIZE: Final = 2**25
 
@@ -31,16 +32,6 @@ class ConfigError(Exception):
         self.source = source
         self.line_number = line_number
         self.why = why
-
-
-class HostPort(NamedTuple):
-    """Where a peer is reached, as written: host is an address or a name that is not yet resolved."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,26 +118,16 @@ def _peer_config(peer: PeerStatus) -> PeerConfig:
 
 
 # -- values ----------------------------------------------------------------------------------------
-# Each reads the text after `=` and raises ValueError with what to write instead.
-
-
-def _number(text: str, lowest: int, highest: int) -> int:
-    if text.isdecimal() and text.isascii() and len(text) < 20 and lowest <= int(text) <= highest:
-        return int(text)
-    raise ValueError(f"write a whole number from {lowest} to {highest}")
-
-
-def _listen_port(text: str) -> int:
-    return _number(text, 0, 65535)
+# Each reads the text after `=` and raises ValueError with what is wanted.
 
 
 def _mtu(text: str) -> int:
-    return _number(text, 68, 65535)
+    return parse_number(text, 68, 65535)
 
 
 def _keepalive(text: str) -> int:
     try:
-        return 0 if text.lower() == "off" else _number(text, 0, 65535)
+        return 0 if text.lower() == "off" else parse_uint16(text)
     except ValueError as error:
         raise ValueError(f"{error}, in seconds, or `off`") from None
 
@@ -155,7 +136,7 @@ def _fwmark(text: str) -> int:
     if text.lower() == "off":
         return 0
     if not text:
-        raise ValueError("write a number, decimal or 0x hexadecimal, or `off`")
+        raise ValueError("want a number, decimal or 0x hexadecimal, or `off`")
     return parse_fwmark(text)
 
 
@@ -164,20 +145,20 @@ def _table(text: str) -> str:
     if lower in ("auto", "off", "main"):
         return lower
     try:
-        return str(_number(text, 1, 2**32 - 1))
+        return str(parse_number(text, 1, MAX_UINT32))
     except ValueError:
-        raise ValueError("write `auto`, `off`, `main` or the number of a routing table") from None
+        raise ValueError("want `auto`, `off`, `main` or the number of a routing table") from None
 
 
 def _save_config(text: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise ValueError("write `true` or `false`")
+        raise ValueError("want `true` or `false`")
     return text.lower() == "true"
 
 
 def _command(text: str) -> tuple[str]:
     if not text:
-        raise ValueError("write a shell command, or leave the line out")
+        raise ValueError("want a shell command, or leave the line out")
     return (text,)
 
 
@@ -189,23 +170,15 @@ def _addresses(text: str) -> tuple[InterfaceAddress, ...]:
     try:
         return tuple(map(ip_interface, _items(text)))
     except ValueError:
-        raise ValueError("write addresses with prefix lengths: 10.0.0.1/24, fd00::1/64") from None
+        raise ValueError("want addresses with prefix lengths: 10.0.0.1/24, fd00::1/64") from None
 
 
 def _dns(text: str) -> tuple[str, ...]:
     for item in _items(text):
         is_domain = _DOMAIN.fullmatch(item) and not _DIGITS_AND_DOTS.fullmatch(item)
-        if not is_domain and not _is_address(item):
-            raise ValueError("write addresses of name servers, and search domains, with commas between")
+        if not is_domain and not is_address(item):
+            raise ValueError("want addresses of name servers, and search domains, with commas between")
     return tuple(_items(text))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _allowed_ips(text: str) -> tuple[AllowedIPChange, ...]:
@@ -216,33 +189,11 @@ def _allowed_ip(text: str) -> AllowedIPChange:
     prefix = text[1:] if text.startswith(("+", "-")) else text
     if "/" not in prefix:
         prefix += "/128" if ":" in prefix else "/32"
-    try:
-        return AllowedIPChange(parse_prefix(prefix), text.startswith("-"))
-    except ValueError:
-        raise ValueError("write addresses with prefix lengths: 10.0.0.0/24, fd00::/64, 0.0.0.0/0") from None
+    return AllowedIPChange(parse_prefix(prefix), text.startswith("-"))
 
 
 _DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9_~.][A-Za-z0-9_.-]*")
-_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
-_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
-
-
-def _endpoint(text: str) -> HostPort:
-    host, _, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if bracketed:
-        host = host[1:-1]
-    shape = _IPV6 if bracketed else _HOST
-    must_be_address = bracketed or _DIGITS_AND_DOTS.fullmatch(host)
-    if not shape.fullmatch(host) or (must_be_address and not _is_address(host)):
-        raise ValueError(
-            "write HOST:PORT, as in vpn.example.net:51820, 192.0.2.1:51820 or [2001:db8::1]:51820"
-        )
-    try:
-        return HostPort(host, _number(port, 1, 65535))
-    except ValueError:
-        raise ValueError("the port, after the last `:`, is a number from 1 to 65535") from None
 
 
 def _key(kind: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -250,7 +201,7 @@ def _key(kind: Callable[[str], Any]) -> Callable[[str], Any]:
         try:
             return kind(text)
         except ValueError:
-            raise ValueError("write a key: 44 characters of base64, as `wgpy genkey` prints") from None
+            raise ValueError("want a key: 44 characters of base64, as `wgpy genkey` prints") from None
 
     return parse
 
@@ -269,7 +220,7 @@ class _Setting(NamedTuple):
 
 _INTERFACE_SETTINGS: Final = (
     _Setting("PrivateKey", "private_key", _key(PrivateKey.from_base64)),
-    _Setting("ListenPort", "listen_port", _listen_port),
+    _Setting("ListenPort", "listen_port", parse_port),
     _Setting("FwMark", "fwmark", _fwmark),
     _Setting("Address", "addresses", _addresses, is_list=True),
     _Setting("DNS", "dns", _dns, is_list=True),
@@ -285,7 +236,7 @@ _PEER_SETTINGS: Final = (
     _Setting("PublicKey", "public_key", _key(PublicKey.from_base64)),
     _Setting("PresharedKey", "preshared_key", _key(PresharedKey.from_base64)),
     _Setting("AllowedIPs", "allowed_ips", _allowed_ips, is_list=True),
-    _Setting("Endpoint", "endpoint", _endpoint),
+    _Setting("Endpoint", "endpoint", parse_host_port),
     _Setting("PersistentKeepalive", "persistent_keepalive", _keepalive),
 )
 _SECTIONS: Final = {
@@ -402,8 +353,8 @@ def _config(sections: list[_Section], source: str) -> Config:
     if not any(section.kind == "[interface]" for section in sections):
         raise ConfigError(source, 1, "there is no [Interface] section; write one")
     names = fields.pop("dns", [])
-    fields["dns"] = [name for name in names if _is_address(name)]
-    fields["dns_search"] = [name for name in names if not _is_address(name)]
+    fields["dns"] = [name for name in names if is_address(name)]
+    fields["dns_search"] = [name for name in names if not is_address(name)]
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     return Config(**{**fields, **lists}, peers=tuple(peers))
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import uvicorn
 
-from wgpy.config import HostPort
+from wgpy.address import HostPort
 from wgpy.metrics import CONTENT_TYPE, exposition
 from wgpy.node.http import Answer, Request, serve
 

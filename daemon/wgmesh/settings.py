@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from wgpy.config import HostPort
+from wgpy.address import HostPort, parse_host_port
 from wgpy.mesh.invitation import BY_NAME
 from wgpy.mesh.signing import VerifyKey
 from wgpy.node.coordinator import DEFAULT_PORT, Address
@@ -87,15 +87,10 @@ def create(
 
 def read_host_port(text: str) -> HostPort:
     """Read HOST[:PORT], where an IPv6 address stands in brackets. Raises MeshError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(DEFAULT_PORT)
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise MeshError(f"{text!r} is no HOST:PORT: write an IPv6 address in brackets, as in [::1]:51820")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or not 0 <= int(port) < 1 << 16:
-        raise MeshError(f"{text!r} is no HOST:PORT, such as vpn.example.com:{DEFAULT_PORT}")
-    return HostPort(host, int(port))
+    try:
+        return parse_host_port(text, DEFAULT_PORT, lowest_port=0)
+    except ValueError as error:
+        raise MeshError(f"{text!r} is no HOST:PORT: {error}") from None
 
 
 def folder_of(name: str) -> Path:

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Any
 
+from wgpy.address import Prefix
 from wgpy.keys import PublicKey
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import (
     AdminRecord,

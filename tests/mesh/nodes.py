@@ -5,9 +5,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 from tests.mesh.network import DAY, Administrator, key_of
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.records import admit
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.mesh.wire import Delta

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh import codec
-from wgpy.mesh.codec import MAX_NUMBER, Prefix
+from wgpy.mesh.codec import MAX_NUMBER
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wgpy.mesh.codec import Prefix
+from wgpy.address import Prefix
 from wgpy.mesh.prefixes import Prefixes
 
 

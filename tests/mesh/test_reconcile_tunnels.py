@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mesh.network import Administrator, key_of, prefixes
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerActivity
 from wgpy.driver.configure import apply_update, check_update
 from wgpy.engine.engine import Engine
 from wgpy.keys import PublicKey
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.topology import Member
 from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpyd.agent.reconcile.tunnels import LocalView, Tunnel, difference, meet, tunnels

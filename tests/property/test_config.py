@@ -4,7 +4,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.property.strategies import key_bytes, prefixes, uint16, uint32
-from wgpy.config import Config, ConfigError, HostPort, PeerConfig, parse, write
+from wgpy.address import HostPort
+from wgpy.config import Config, ConfigError, PeerConfig, parse, write
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 
 ports = st.integers(1, 65535)

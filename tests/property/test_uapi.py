@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.property.strategies import key_bytes, prefixes, uint16, uint32
+from wgpy.address import format_prefix, parse_endpoint, parse_prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
@@ -21,9 +22,6 @@ from wgpy.uapi import (
     decode_status,
     encode_set,
     encode_status,
-    format_prefix,
-    parse_endpoint,
-    parse_prefix,
 )
 
 uint64 = st.integers(0, 2**63 - 1)

@@ -19,16 +19,17 @@ IMPURE: Final = {
 }  # fmt: skip
 SANS_IO: Final = ("wgpy.contract", "wgpy.datapath", "wgpy.engine", "wgpy.mesh", "wgpy.paths")
 
-_VALUES: Final = {"wgpy.contract", "wgpy.address", "wgpy.keys"}
+_VALUES: Final = {"wgpy.contract", "wgpy.address", "wgpy.keys", "wgpy.number"}
 # What is not named here may use everything of wgpy: it joins the parts, or is a program.
 ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.contract": set(),
     "wgpy.engine": {"wgpy.contract"},
     "wgpy.datapath": {"wgpy.contract", "wgpy._fastpath"},
     "wgpy.paths": {"wgpy.contract"},
-    "wgpy.address": {"wgpy.contract"},
+    "wgpy.number": set(),
+    "wgpy.address": {"wgpy.contract", "wgpy.number"},
     "wgpy.keys": {"wgpy.contract", "wgpy.engine.crypto"},
-    "wgpy.config": {*_VALUES, "wgpy.model", "wgpy.uapi"},
+    "wgpy.config": {*_VALUES, "wgpy.model"},
     "wgpy.model": _VALUES,
     "wgpy.uapi": {*_VALUES, "wgpy.model"},
     "wgpy.transport": {"wgpy.contract"},

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from wgpy.address import HostPort
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import status, values
 from wgpy.cli.mesh.membership import clean_name
@@ -20,7 +21,6 @@ from wgpy.cli.mesh.secret import read_invitation
 from wgpy.cli.mesh.table import MESH
 from wgpy.cli.mesh.text import columns
 from wgpy.cli.mesh.why import judge
-from wgpy.config import HostPort
 from wgpy.keys import PrivateKey
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.signing import SigningKey

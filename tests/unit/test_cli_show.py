@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from wgpy.address import parse_prefix
 from wgpy.cli.show import ago, counters_text, json_value, size, text
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import DeviceStatus, PeerStatus
-from wgpy.uapi import parse_prefix
 
 SECOND = 1_000_000_000
 NOW = 1_700_000_000 * SECOND

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from wgpy.config import Config, ConfigError, HostPort, PeerConfig, load, parse, to_update, with_status, write
+from wgpy.address import HostPort, format_prefix, parse_prefix
+from wgpy.config import Config, ConfigError, PeerConfig, load, parse, to_update, with_status, write
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
-from wgpy.uapi import format_prefix, parse_prefix
 
 PRIVATE = PrivateKey(b"\x40" * 32)
 PUBLIC = PublicKey(b"\x51" * 32)
@@ -171,19 +171,19 @@ def error(text: str) -> str:
 @pytest.mark.parametrize(
     ("line", "remedy"),
     [
-        ("ListenPort = 70000", "ListenPort: write a whole number from 0 to 65535"),
-        ("ListenPort =", "ListenPort: write a whole number"),
-        ("PrivateKey = abc", "PrivateKey: write a key"),
+        ("ListenPort = 70000", "ListenPort: want a whole number from 0 to 65535"),
+        ("ListenPort =", "ListenPort: want a whole number"),
+        ("PrivateKey = abc", "PrivateKey: want a key"),
         ("FwMark = on", "FwMark: want a mark"),
-        ("FwMark =", "FwMark: write a number"),
-        ("Address = 10.0.0.1/33", "Address: write addresses"),
-        ("DNS = 10.0.0", "DNS: write addresses of name servers"),
-        ("DNS = -x", "DNS: write addresses of name servers"),
-        ("MTU = 10", "MTU: write a whole number from 68 to 65535"),
-        ("Table = of", "Table: write `auto`, `off`, `main`"),
-        ("Table = 0", "Table: write `auto`, `off`, `main`"),
-        ("PostUp =", "PostUp: write a shell command"),
-        ("SaveConfig = yes", "SaveConfig: write `true` or `false`"),
+        ("FwMark =", "FwMark: want a number"),
+        ("Address = 10.0.0.1/33", "Address: want addresses"),
+        ("DNS = 10.0.0", "DNS: want addresses of name servers"),
+        ("DNS = -x", "DNS: want addresses of name servers"),
+        ("MTU = 10", "MTU: want a whole number from 68 to 65535"),
+        ("Table = of", "Table: want `auto`, `off`, `main`"),
+        ("Table = 0", "Table: want `auto`, `off`, `main`"),
+        ("PostUp =", "PostUp: want a shell command"),
+        ("SaveConfig = yes", "SaveConfig: want `true` or `false`"),
         ("Adress = 10.0.0.1/8", "`Adress` is no setting; did you mean Address?"),
         ("Colour = blue", "`Colour` is no setting of [Interface]; these are: PrivateKey, "),
         ("AllowedIPs = ::/0", "AllowedIPs belongs below [Peer], and this line is below [Interface]"),
@@ -199,16 +199,16 @@ def test_an_error_names_file_line_and_remedy(line: str, remedy: str) -> None:
 @pytest.mark.parametrize(
     ("line", "remedy"),
     [
-        ("Endpoint = example.net", "Endpoint: write HOST:PORT"),
-        ("Endpoint = 2001:db8::1:51820", "Endpoint: write HOST:PORT"),
-        ("Endpoint = [10.0.0.1]:1", "Endpoint: write HOST:PORT"),
-        ("Endpoint = 10.0.0:1", "Endpoint: write HOST:PORT"),
-        ("Endpoint = -x:1", "Endpoint: write HOST:PORT"),
-        ("Endpoint = :1", "Endpoint: write HOST:PORT"),
-        ("Endpoint = example.net:0", "Endpoint: the port, after the last `:`"),
-        ("AllowedIPs = 10.0.0.0/8, 10.0.0.0/99", "AllowedIPs: write addresses"),
-        ("PersistentKeepalive = 1s", "PersistentKeepalive: write a whole number"),
-        ("PresharedKey =", "PresharedKey: write a key"),
+        ("Endpoint = example.net", "Endpoint: want HOST:PORT"),
+        ("Endpoint = 2001:db8::1:51820", "Endpoint: want HOST:PORT"),
+        ("Endpoint = [10.0.0.1]:1", "Endpoint: want HOST:PORT"),
+        ("Endpoint = 10.0.0:1", "Endpoint: want HOST:PORT"),
+        ("Endpoint = -x:1", "Endpoint: want HOST:PORT"),
+        ("Endpoint = :1", "Endpoint: want HOST:PORT"),
+        ("Endpoint = example.net:0", "Endpoint: want a port from 1 to 65535"),
+        ("AllowedIPs = 10.0.0.0/8, 10.0.0.0/99", "AllowedIPs: want an IP address"),
+        ("PersistentKeepalive = 1s", "PersistentKeepalive: want a whole number"),
+        ("PresharedKey =", "PresharedKey: want a key"),
         ("MTU = 1420", "MTU belongs below [Interface]"),
     ],
 )

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from wgpy.address import parse_prefix
 from wgpy.keys import PublicKey
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerUpdate
-from wgpy.uapi import RequestParser, encode_counters, encode_errno, encode_status, parse_prefix
+from wgpy.uapi import RequestParser, encode_counters, encode_errno, encode_status
 from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError, NoSuchInterfaceError
 

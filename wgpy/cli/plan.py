@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
+from wgpy.address import format_prefix
 from wgpy.config import Config, InterfaceAddress
 from wgpy.contract.orders import AllowedIP
-from wgpy.uapi import format_prefix
 
 FIRST_TABLE: Final = 51820
 MTU_OVERHEAD: Final = 80  # IPv6 and UDP header, and WireGuard's own 32 bytes

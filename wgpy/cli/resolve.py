@@ -4,8 +4,8 @@ import time
 from socket import EAI_AGAIN, SOCK_DGRAM, gaierror, getaddrinfo
 from typing import Final
 
+from wgpy.address import HostPort
 from wgpy.cli.errors import CommandError
-from wgpy.config import HostPort
 from wgpy.contract.endpoint import Endpoint
 
 # At boot the network may come up a little later than we do.

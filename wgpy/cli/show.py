@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from wgpy.address import format_prefix
 from wgpy.contract.constants import SECOND
 from wgpy.keys import PresharedKey, PrivateKey
 from wgpy.model import DeviceStatus, PeerStatus
 from wgpy.uapi import client as uapi_client
-from wgpy.uapi import format_prefix
 
 
 def show(interface: str, *, as_json: bool, show_keys: bool) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
-from wgpy.mesh.codec import Prefix
+from wgpy.address import Prefix
 from wgpy.mesh.signing import VerifyKey
 
 NODE_BITS: Final = 80  # behind the /48 of a site

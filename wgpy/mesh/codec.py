@@ -3,15 +3,13 @@
 import base64
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
+from wgpy.address import Prefix, parse_global_address, parse_global_endpoint, parse_global_prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.signing import SigningKey, VerifyKey
-
-Address = IPv4Address | IPv6Address
-Prefix = IPv4Network | IPv6Network
 
 MAX_NUMBER: Final = (1 << 53) - 1  # what every reader of JSON can count to
 
@@ -71,27 +69,6 @@ def _from_text(read: Callable[[str], Any], kind: type | None = None) -> Codec:
     return Codec(str, checked)
 
 
-def _read_address(text: str) -> Address:
-    """Raises ValueError for what means or is spelled something else elsewhere: a zone, a mapped address."""
-    address = ip_address(text)
-    if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
-        raise ValueError(f"{address} is not the same address everywhere")
-    return address
-
-
-def _read_prefix(text: str) -> Prefix:
-    prefix = ip_network(text)
-    _read_address(str(prefix.network_address))
-    return prefix
-
-
-def _read_endpoint(text: str) -> Endpoint:
-    address, _, port = text.rpartition(":")
-    if not 0 < int(port) < 1 << 16:
-        raise ValueError(f"there is no port {port}")
-    return Endpoint(str(_read_address(address.strip("[]"))), int(port))
-
-
 def _secret(kind: type[PrivateKey] | type[SigningKey]) -> Codec:
     """Such a key prints itself only when asked for it by name."""
     return Codec(kind.base64, lambda value: kind.from_base64(_only(str)(value)))
@@ -110,12 +87,12 @@ _CODECS: Final[dict[Any, Codec]] = {
     VerifyKey: VERIFY_KEY,
     SigningKey: _secret(SigningKey),
     PrivateKey: _secret(PrivateKey),
-    IPv4Address: _from_text(_read_address, IPv4Address),
-    IPv6Address: _from_text(_read_address, IPv6Address),
-    IPv4Network: _from_text(_read_prefix, IPv4Network),
-    IPv6Network: _from_text(_read_prefix, IPv6Network),
-    Prefix: _from_text(_read_prefix),
-    Endpoint: _from_text(_read_endpoint),
+    IPv4Address: _from_text(parse_global_address, IPv4Address),
+    IPv6Address: _from_text(parse_global_address, IPv6Address),
+    IPv4Network: _from_text(parse_global_prefix, IPv4Network),
+    IPv6Network: _from_text(parse_global_prefix, IPv6Network),
+    Prefix: _from_text(parse_global_prefix),
+    Endpoint: _from_text(parse_global_endpoint),
 }
 
 

@@ -4,7 +4,7 @@ however many there are."""
 from collections.abc import Iterable
 from typing import Final
 
-from wgpy.mesh.codec import Prefix
+from wgpy.address import Prefix
 
 _BITS: Final = {4: 32, 6: 128}
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from typing import Any, ClassVar, Final
 
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh import codec
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.signing import SIGNATURE_LENGTH, SigningKey, VerifyKey
 
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")

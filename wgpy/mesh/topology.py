@@ -12,10 +12,10 @@ from math import inf
 from operator import itemgetter
 from typing import Final
 
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.prefixes import Prefixes
 from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token

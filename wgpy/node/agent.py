@@ -11,9 +11,9 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
+from wgpy.address import Prefix
 from wgpy.keys import PublicKey
 from wgpy.mesh import codec
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.signing import VerifyKey
 from wgpy.node.files import SOCKETS
 from wgpy.node.http import BROKEN, Client, HttpError

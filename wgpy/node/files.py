@@ -14,10 +14,10 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.ledger import Ledger, RecordRefused
 from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey

@@ -24,7 +24,6 @@ from .requests import (
     RequestParser,
     encode_set,
 )
-from .text import format_prefix, parse_endpoint, parse_fwmark, parse_prefix
 
 __all__ = [
     "COUNTERS_REQUEST",
@@ -43,8 +42,4 @@ __all__ = [
     "encode_errno",
     "encode_set",
     "encode_status",
-    "format_prefix",
-    "parse_endpoint",
-    "parse_fwmark",
-    "parse_prefix",
 ]

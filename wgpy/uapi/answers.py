@@ -7,13 +7,14 @@ from errno import EPROTO
 from itertools import islice
 from typing import Any, Final
 
+from wgpy.address import format_prefix, parse_endpoint, parse_prefix
 from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.keys import PresharedKey, PublicKey
 from wgpy.model import DeviceStatus, PeerStatus
+from wgpy.number import MAX_UINT64, parse_number
 
 from .errors import UapiError
 from .requests import DEVICE_KEYS, shown
-from .text import format_prefix, parse_endpoint, parse_prefix, unsigned
 
 _LINES_PER_CHUNK: Final = 1024
 _NO_PRESHARED_KEY: Final = PresharedKey(bytes(KEY_LENGTH))
@@ -78,7 +79,7 @@ def decode_counters(answer: bytes) -> dict[str, int]:
     for line_number, line in enumerate(answer.decode("latin-1").splitlines()[:-2], 1):
         name, _, count = line.partition("=")
         try:
-            counters[name] = unsigned(count, 2**64 - 1)
+            counters[name] = parse_number(count, 0, MAX_UINT64)
         except ValueError as error:
             raise UapiError(EPROTO, str(error), line_number=line_number, line=shown(line)) from None
     return counters
@@ -126,12 +127,14 @@ def _read_peer_status(fields: dict[str, Any], key: str, value: str) -> None:
         case "endpoint":
             fields["endpoint"] = parse_endpoint(value)
         case "last_handshake_time_sec":
-            fields["last_handshake_time"] = unsigned(value, 2**63) * SECOND
+            fields["last_handshake_time"] = parse_number(value, 0, 2**63) * SECOND
         case "last_handshake_time_nsec":
             # `sec` comes first, in every daemon.
-            fields["last_handshake_time"] = fields.get("last_handshake_time", 0) + unsigned(value, SECOND)
+            fields["last_handshake_time"] = fields.get("last_handshake_time", 0) + parse_number(
+                value, 0, SECOND
+            )
         case _ if key in _STATUS_NUMBERS:
-            fields[_STATUS_NUMBERS[key]] = unsigned(value, 2**64 - 1)
+            fields[_STATUS_NUMBERS[key]] = parse_number(value, 0, MAX_UINT64)
 
 
 def _peer_status(fields: dict[str, Any]) -> PeerStatus:

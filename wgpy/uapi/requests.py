@@ -7,21 +7,13 @@ from enum import Enum
 from errno import EINVAL, EPROTO
 from typing import Any, Final
 
+from wgpy.address import format_prefix, new_tuple, parse_endpoint, parse_prefix
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
+from wgpy.number import parse_fwmark, parse_port, parse_uint16
 
 from .errors import UapiError
-from .text import (
-    allowed_ip,
-    format_prefix,
-    new_tuple,
-    parse_endpoint,
-    parse_fwmark,
-    parse_prefix,
-    true,
-    uint16,
-    version,
-)
+from .text import allowed_ip, true, version
 
 GET_REQUEST: Final = b"get=1\n\n"
 COUNTERS_REQUEST: Final = b"counters=1\n\n"
@@ -32,7 +24,7 @@ _Parse = Callable[[str], Any]
 # key -> field of DeviceUpdate or PeerUpdate, and how its value is read
 DEVICE_KEYS: Final[dict[str, tuple[str, _Parse]]] = {
     "private_key": ("private_key", PrivateKey.from_hex),
-    "listen_port": ("listen_port", uint16),
+    "listen_port": ("listen_port", parse_port),
     "fwmark": ("fwmark", parse_fwmark),
     "replace_peers": ("replace_peers", true),
 }
@@ -41,7 +33,7 @@ _PEER_KEYS: Final[dict[str, tuple[str, _Parse]]] = {
     "remove": ("remove", true),
     "preshared_key": ("preshared_key", PresharedKey.from_hex),
     "endpoint": ("endpoint", parse_endpoint),
-    "persistent_keepalive_interval": ("persistent_keepalive", uint16),
+    "persistent_keepalive_interval": ("persistent_keepalive", parse_uint16),
     "replace_allowed_ips": ("replace_allowed_ips", true),
     "protocol_version": ("", version),
 }

@@ -15,12 +15,12 @@ from math import inf
 from pathlib import Path
 from typing import Final
 
+from wgpy.address import Prefix
 from wgpy.contract.errors import StateError as NotConfigured
 from wgpy.driver.interface import Interface
 from wgpy.host.netlink import NetworkMonitor
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.records import NAME, Network
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import Exclusion, Topology, derive

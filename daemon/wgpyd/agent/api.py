@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from wgpy.address import parse_endpoint
 from wgpy.driver.interface import Interface
 from wgpy.mesh import codec
 from wgpy.metrics import CONTENT_TYPE, exposition
 from wgpy.node.agent import AgentError, Status
 from wgpy.node.http import Answer, Request, serve
-from wgpy.uapi import parse_endpoint
 from wgpyd.errors import StartError
 from wgpyd.socketfile import SocketFile
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from typing import Any, Final
 
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
-from wgpy.mesh.codec import Prefix
 
 MAX_FOUND: Final = 8  # endpoints beside those that the operator gave
 # Links whose packets travel in those of another, or do not leave this host at all.

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from wgmesh.errors import MeshError
 from wgmesh.settings import create
+from wgpy.address import HostPort
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
@@ -25,7 +26,6 @@ from wgpy.cli.mesh import daemons, join, place, tokens
 from wgpy.cli.mesh.administrator import Administrator
 from wgpy.cli.mesh.text import tell
 from wgpy.cli.resolve import resolve
-from wgpy.config import HostPort
 from wgpy.mesh.addressing import choose_range6, choose_ranges
 from wgpy.mesh.invitation import BY_NAME, Invitation
 from wgpy.mesh.ledger import Ledger

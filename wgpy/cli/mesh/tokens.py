@@ -6,10 +6,10 @@ from argparse import Namespace
 from collections.abc import Iterable
 from typing import Any
 
+from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.text import columns, count, date, listed, tell
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.records import Revocation, Token
 from wgpy.mesh.signing import SigningKey

@@ -1,18 +1,14 @@
 """What may stand on the command line of `wgpy mesh`, each checked as it is read."""
 
-import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Network, ip_network
 from typing import Final
 
-from wgpy.config import HostPort
+from wgpy.address import HostPort, Prefix, is_address, parse_host_port
 
 DEFAULT_PORT: Final = 51820
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_HOST: Final = re.compile(
-    r"\[(?P<address>[^\]]+)\](?::(?P<port>\d+))?|(?P<host>[^:/\s]+)(?::(?P<number>\d+))?"
-)
 
 
 def name(text: str) -> str:
@@ -55,7 +51,7 @@ def span(text: str) -> int:
     return int(number) * _UNITS[unit]
 
 
-def prefix(text: str) -> IPv4Network | IPv6Network:
+def prefix(text: str) -> Prefix:
     try:
         return ip_network(text)
     except ValueError:
@@ -71,13 +67,10 @@ def prefix4(text: str) -> IPv4Network:
 
 def host_port(text: str) -> HostPort:
     """Read HOST, HOST:PORT, [ADDRESS]:PORT or an IPv6 address alone."""
-    if text.count(":") > 1 and not text.startswith("["):
-        text = f"[{text}]"
-    found = _HOST.fullmatch(text)
-    where = found and (found["address"] or found["host"])
-    if not found or not where or (found["address"] and not _is_ipv6(where)):
-        raise ArgumentTypeError(f"`{text}` is neither HOST nor HOST:PORT")
-    return HostPort(where, port(found["port"] or found["number"] or str(DEFAULT_PORT)))
+    try:
+        return parse_host_port(f"[{text}]" if ":" in text and is_address(text) else text, DEFAULT_PORT)
+    except ValueError as error:
+        raise ArgumentTypeError(f"`{text}` cannot be used: {error}") from None
 
 
 def selector(text: str) -> str:
@@ -88,11 +81,3 @@ def selector(text: str) -> str:
     if kind not in ("", "node", "tag") or (colon and not kind):
         raise ArgumentTypeError(f"`{text}` is neither a node's name nor tag:NAME nor any")
     return f"{kind or 'node'}:{name(rest)}"
-
-
-def _is_ipv6(text: str) -> bool:
-    try:
-        IPv6Address(text)
-    except ValueError:
-        return False
-    return True

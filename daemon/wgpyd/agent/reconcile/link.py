@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any, Final
 
+from wgpy.address import Prefix
 from wgpy.host.iproute import read_answer, read_failures, read_reason
-from wgpy.mesh.codec import Prefix
 
 _PATIENCE: Final = 10.0  # seconds
 

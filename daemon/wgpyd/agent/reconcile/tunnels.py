@@ -7,10 +7,10 @@ member any more is gone with the first of them.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PublicKey
-from wgpy.mesh.codec import Prefix
 from wgpy.mesh.topology import Member
 from wgpy.model import AllowedIPChange, PeerUpdate
 
