@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from wgpy.cli.table import Command
+from wgpy.cli.command import Command
 
 SHELLS: Final = ("bash", "zsh", "fish")
 

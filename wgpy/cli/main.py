@@ -8,11 +8,11 @@ from typing import Final
 
 import wgpy
 from wgpy.cli import completion
+from wgpy.cli.command import USAGE, Argument, Command, parser
 from wgpy.cli.errors import CommandError
 from wgpy.cli.keys import genkey, genpsk, pubkey
-from wgpy.cli.mesh.table import MESH
+from wgpy.cli.mesh.commands import MESH
 from wgpy.cli.show import show, show_counters
-from wgpy.cli.table import USAGE, Argument, Command, parser
 from wgpy.cli.tunnel import down, up
 from wgpy.config import ConfigError
 from wgpy.uapi.client import InterfaceError

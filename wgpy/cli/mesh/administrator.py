@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import place
+from wgpy.cli.mesh import networks
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import AdminRecord, Node, encode, network_id
@@ -94,11 +94,11 @@ def _key_and_address(arguments: Namespace) -> tuple[Path, Address | None]:
     """Where the key is, and how this host's own node reaches the coordinator, if there is one."""
     if arguments.key:
         return Path(arguments.key), None
-    network = place.chosen(arguments)
-    path = place.key_path(network)
+    network = networks.selected(arguments)
+    path = networks.key_path(network)
     if not path.exists():
         raise CommandError(
             f"the key of {network} is not on this host ({path}); use the host that has it, or --key FILE"
         )
-    node = place.node_file(network)
+    node = networks.node_file(network)
     return path, node.coordinator if node else None

@@ -4,7 +4,7 @@ import asyncio
 from argparse import Namespace
 
 from wgpy.cli.mesh.administrator import administrator
-from wgpy.cli.mesh.text import columns, date, tell
+from wgpy.cli.mesh.output import columns, date, report
 
 
 def audit(arguments: Namespace) -> None:
@@ -18,4 +18,4 @@ async def _audit(arguments: Namespace) -> None:
         (date(int(entry["time"])), str(entry["who"]), str(entry["what"]), str(entry["from"]))
         for entry in entries
     ]
-    tell(arguments, entries, columns([("TIME", "WHO", "WHAT", "FROM"), *rows]))
+    report(arguments, entries, columns([("TIME", "WHO", "WHAT", "FROM"), *rows]))

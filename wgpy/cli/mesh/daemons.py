@@ -11,7 +11,7 @@ from wgpy.cli import daemon
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.cli.mesh import place
+from wgpy.cli.mesh import networks
 from wgpy.node import agent
 from wgpy.node.files import COORDINATORS, NodeFile
 from wgpy.uapi import client as uapi_client
@@ -64,7 +64,7 @@ def runs(network: str) -> bool:
 
 def status(network: str) -> agent.Status:
     """Ask the agent of this host's node. Raises CommandError."""
-    if place.node_file(network) is None:
+    if networks.node_file(network) is None:
         raise CommandError(f"this host is no node of {network}; it only has the network's key")
     try:
         return agent.status(network)

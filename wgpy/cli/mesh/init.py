@@ -22,9 +22,9 @@ from wgpy.address import HostPort
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.cli.mesh import daemons, join, place, tokens
+from wgpy.cli.mesh import daemons, join, networks, tokens
 from wgpy.cli.mesh.administrator import Administrator
-from wgpy.cli.mesh.text import tell
+from wgpy.cli.mesh.output import report
 from wgpy.cli.resolve import resolve
 from wgpy.mesh.addressing import choose_range6, choose_ranges
 from wgpy.mesh.invitation import BY_NAME, Invitation
@@ -58,7 +58,7 @@ def _check(arguments: Namespace) -> None:
             "'wgpy[coordinator]'`"
         )
     network = arguments.network
-    for folder in (place.folder(network), COORDINATORS / network):
+    for folder in (networks.folder(network), COORDINATORS / network):
         if folder.exists():
             raise CommandError(
                 f"there is a network {network} on this host ({folder}); choose another name, or "
@@ -77,8 +77,8 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
     stop = daemons.start_coordinator(host, network, lambda: _answers(near, key))
     undo.callback(quietly, stop)
 
-    path = place.key_path(network)
-    undo.callback(_delete, place.folder(network))
+    path = networks.key_path(network)
+    undo.callback(_delete, networks.folder(network))
     file = NetworkKeyFile(key, address.url, address.key_hash, sequence=0, used=int(time.time()))
     file.save(path)
     charter = {
@@ -124,7 +124,7 @@ Next, on another host:
 
 {tokens.describe(second, made)}
 `wgpy mesh token` makes tokens for more."""
-    tell(arguments, document, text)
+    report(arguments, document, text)
 
 
 def _ranges(host: Host, wanted: IPv4Network | None) -> tuple[IPv4Network, IPv4Network]:

@@ -8,8 +8,8 @@ from wgpy.cli.changes import need_root, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, membership
-from wgpy.cli.mesh.secret import read_invitation
-from wgpy.cli.mesh.text import count, listed, tell
+from wgpy.cli.mesh.output import count, listed, report
+from wgpy.cli.mesh.token_input import read_invitation
 from wgpy.mesh.invitation import Invitation
 from wgpy.node.coordinator import CoordinatorError, Unreachable
 
@@ -93,4 +93,4 @@ def say(network: str, arguments: Namespace) -> None:
         )
     if not status.connected:
         warn(f"the coordinator does not answer it: {status.trouble or 'not yet'}")
-    tell(arguments, document, "\n".join(lines))
+    report(arguments, document, "\n".join(lines))

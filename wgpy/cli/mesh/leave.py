@@ -6,8 +6,8 @@ from argparse import Namespace
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.cli.mesh import daemons, membership, place
-from wgpy.cli.mesh.text import tell
+from wgpy.cli.mesh import daemons, membership, networks
+from wgpy.cli.mesh.output import report
 from wgpy.node import agent
 from wgpy.node.agent import AgentError
 from wgpy.node.coordinator import Coordinator, CoordinatorError, Denied
@@ -17,8 +17,8 @@ from wgpy.node.files import COORDINATORS, NodeFile
 def leave(arguments: Namespace) -> None:
     """Raises CommandError and StateError."""
     need_root("mesh leave")
-    network = place.chosen(arguments)
-    node = place.node_file(network)
+    network = networks.selected(arguments)
+    node = networks.node_file(network)
     if node is None:
         raise CommandError(f"this host is no node of {network}; it only has the network's key")
     told = _tell_others(network, node, force=arguments.force)
@@ -27,11 +27,11 @@ def leave(arguments: Namespace) -> None:
     lines = [f"This host has left {network}."]
     if not told:
         lines.append(f"The others know it as a node until `wgpy mesh remove {node.name}`.")
-    if place.key_path(network).exists():
-        lines.append(f"The network's key is still here: {place.key_path(network)}.")
+    if networks.key_path(network).exists():
+        lines.append(f"The network's key is still here: {networks.key_path(network)}.")
     if (COORDINATORS / network).exists():
         lines.append("The coordinator still runs here.")
-    tell(arguments, {"network": network, "name": node.name, "told": told}, "\n".join(lines))
+    report(arguments, {"network": network, "name": node.name, "told": told}, "\n".join(lines))
 
 
 def _tell_others(network: str, node: NodeFile, *, force: bool) -> bool:

@@ -17,7 +17,7 @@ from typing import Final
 
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import place
+from wgpy.cli.mesh import networks
 from wgpy.cli.resolve import resolve
 from wgpy.keys import PrivateKey
 from wgpy.mesh.addressing import free_address
@@ -38,8 +38,8 @@ _NAME_LENGTH: Final = 60  # leaves room for a number
 
 def begun(invitation: Invitation) -> str:
     """Return the network that this host has begun to join by the invitation, or "". Raises StateError."""
-    for network in place.networks():
-        node = place.node_file(network)
+    for network in networks.known():
+        node = networks.node_file(network)
         if node is not None and node.network == invitation.network:
             return network
     return ""
@@ -47,12 +47,12 @@ def begun(invitation: Invitation) -> str:
 
 def is_complete(network: str) -> bool:
     """Say whether a host that has begun to join has become a member."""
-    return (place.folder(network) / _JOURNAL).exists()
+    return (networks.folder(network) / _JOURNAL).exists()
 
 
 def forget(network: str) -> None:
     """Delete what this host is in a network; the network's key stays. Raises StateError."""
-    folder = place.folder(network)
+    folder = networks.folder(network)
     try:
         for name in ("node.json", _JOURNAL):
             (folder / name).unlink(missing_ok=True)
@@ -68,7 +68,7 @@ async def become(invitation: Invitation, arguments: Namespace, near: str) -> str
     Raises CommandError, CoordinatorError and StateError; what was refused leaves nothing behind.
     """
     network = begun(invitation)
-    node = place.node_file(network) if network else None
+    node = networks.node_file(network) if network else None
     if node is not None and node.token == invitation.token.verify_key():
         async with Coordinator(node.coordinator, node.network) as coordinator:
             reason = await _submit(coordinator, network, node)
@@ -82,7 +82,7 @@ async def become(invitation: Invitation, arguments: Namespace, near: str) -> str
 
 async def wait_until_known(network: str) -> None:
     """Wait until others may know where this host is; or not much longer, as it may have no such place."""
-    node = NodeFile.load(place.folder(network))
+    node = NodeFile.load(networks.folder(network))
     end = time.monotonic() + _PATIENCE
     async with Coordinator(node.coordinator, node.network, node.identity) as coordinator:
         while time.monotonic() < end:
@@ -135,7 +135,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
 async def _submit(coordinator: Coordinator, network: str, node: NodeFile) -> str:
     """Say what this host is; why that is refused, or "". What is refused is forgotten."""
     node, signed = node.signed(node.endpoints)
-    node.save(place.folder(network))
+    node.save(networks.folder(network))
     (outcome,) = await coordinator.submit([signed])
     if outcome.verdict != "refused":
         return ""
@@ -145,7 +145,7 @@ async def _submit(coordinator: Coordinator, network: str, node: NodeFile) -> str
 
 async def _learn(network: str) -> None:
     """Write down all that concerns this host, so that it needs nobody from now on."""
-    folder = place.folder(network)
+    folder = networks.folder(network)
     node = NodeFile.load(folder)
     async with Coordinator(node.coordinator, node.network, node.identity) as coordinator:
         records = await coordinator.records()
@@ -175,7 +175,7 @@ def _charter(network: VerifyKey, welcome: Welcome) -> Network:
 
 def _free_folder(network: str) -> str:
     """Return the network's name unless this host is in another one of that name. Raises CommandError."""
-    if (place.folder(network) / "node.json").exists() and is_complete(network):
+    if (networks.folder(network) / "node.json").exists() and is_complete(network):
         raise CommandError(
             f"this host is in another network {network}; "
             f"`wgpy mesh leave --network {network}` takes it out of that"

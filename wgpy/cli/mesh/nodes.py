@@ -9,10 +9,10 @@ from typing import Any
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, place, tokens
+from wgpy.cli.mesh import daemons, networks, tokens
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.membership import read_ledger
-from wgpy.cli.mesh.text import columns, listed, since, tell
+from wgpy.cli.mesh.output import columns, listed, report, since
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Approval, Node, Removal, Token
 from wgpy.mesh.signing import VerifyKey
@@ -24,10 +24,10 @@ from wgpy.node.coordinator import Coordinator, Health
 def rename(arguments: Namespace) -> None:
     """Raises AgentError and CommandError."""
     need_root("mesh rename")
-    network = place.chosen(arguments)
+    network = networks.selected(arguments)
     old = daemons.status(network).name
     agent.rename(network, arguments.name)
-    tell(
+    report(
         arguments,
         {"network": network, "old": old, "new": arguments.name},
         f"This node was {old} and now is {arguments.name}.",
@@ -47,7 +47,7 @@ def node_list(arguments: Namespace) -> None:
     rows = list(_rows(ledger, health))
     document = [row.document() for row in rows]
     head = ("NODE", "ADDRESS", "STATE", "SEEN FROM", "TAGS", "ROUTES", "ASKS FOR")
-    tell(arguments, document, columns([head, *(row.cells() for row in rows)]))
+    report(arguments, document, columns([head, *(row.cells() for row in rows)]))
 
 
 async def _remove(arguments: Namespace) -> None:
@@ -67,12 +67,12 @@ async def _remove(arguments: Namespace) -> None:
             f"`wgpy mesh revoke {str(token.key)[:8]}`."
         )
     document = {"removed": node.name, "identity": str(node.signer), "token": str(token.key), "open": is_open}
-    tell(arguments, document, text)
+    report(arguments, document, text)
 
 
 def _own_identity(arguments: Namespace) -> VerifyKey | None:
     """Return who this host is in the network, if the network's key is in its place here."""
-    node = None if arguments.key else place.node_file(place.chosen(arguments))
+    node = None if arguments.key else networks.node_file(networks.selected(arguments))
     return node.identity.verify_key() if node else None
 
 
@@ -98,14 +98,14 @@ async def _approve(arguments: Namespace) -> None:
         "routes": list(map(str, used)),
         "requested": list(map(str, waiting)),
     }
-    tell(arguments, document, "\n".join(lines))
+    report(arguments, document, "\n".join(lines))
 
 
 async def _ask(arguments: Namespace) -> tuple[Ledger, list[Health]]:
     """Ask for all with the network's key, else in the name of this node for what it may know."""
-    network = "" if arguments.key else place.chosen(arguments)
-    node = place.node_file(network) if network else None
-    if node is None or place.key_path(network).exists():
+    network = "" if arguments.key else networks.selected(arguments)
+    node = networks.node_file(network) if network else None
+    if node is None or networks.key_path(network).exists():
         async with administrator(arguments) as admin:
             return admin.ledger, await admin.coordinator.nodes()
     async with Coordinator(node.coordinator, node.network, node.identity) as coordinator:

@@ -6,8 +6,8 @@ from argparse import Namespace
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
+from wgpy.cli.mesh.output import listed, report
 from wgpy.cli.mesh.status import rule_text
-from wgpy.cli.mesh.text import listed, tell
 from wgpy.mesh.records import Rule
 
 
@@ -30,7 +30,7 @@ async def _allow(arguments: Namespace) -> None:
     text = f"{rule_text(rule)} is allowed."
     if not before:
         text += "\nThis is the first rule: from now on only what a rule allows is reached."
-    tell(arguments, {"allowed": rule, "rules": [*before, rule]}, text)
+    report(arguments, {"allowed": rule, "rules": [*before, rule]}, text)
 
 
 async def _disallow(arguments: Namespace) -> None:
@@ -46,7 +46,7 @@ async def _disallow(arguments: Namespace) -> None:
     text = f"{rule_text(rule)} is no longer allowed."
     if not after:
         text += "\nThere is no rule left: everybody reaches everybody."
-    tell(arguments, {"disallowed": rule, "rules": after}, text)
+    report(arguments, {"disallowed": rule, "rules": after}, text)
 
 
 async def _decree(admin: Administrator, arguments: Namespace, *, allowed: bool) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from wgpy.cli.changes import need_root
-from wgpy.cli.mesh import daemons, place
-from wgpy.cli.mesh.text import columns, count, fits, listed, since, tell
+from wgpy.cli.mesh import daemons, networks
+from wgpy.cli.mesh.output import columns, count, fits, listed, report, since
 from wgpy.cli.show import size
 from wgpy.mesh import codec
 from wgpy.node.agent import Peer, Status
@@ -18,16 +18,16 @@ _NEWEST: Final = 5  # refusals that are shown
 def show_status(arguments: Namespace) -> None:
     """Print one network, or every one that this host is a node of. Raises CommandError."""
     need_root("mesh status")
-    several = [name for name in place.networks() if place.node_file(name)]
-    names = [place.chosen(arguments)] if arguments.network or not several else several
-    found = [(daemons.status(name), place.network_key(name)) for name in names]
+    several = [name for name in networks.known() if networks.node_file(name)]
+    names = [networks.selected(arguments)] if arguments.network or not several else several
+    found = [(daemons.status(name), networks.network_key(name)) for name in names]
     document = {status.network: document_of(status, key) for status, key in found}
-    tell(arguments, document, "\n\n".join(text(status, key) for status, key in found))
+    report(arguments, document, "\n\n".join(text(status, key) for status, key in found))
 
 
 def document_of(status: Status, key: NetworkKeyFile | None) -> dict[str, Any]:
     """Return what programs are told. Times are Unix seconds, 0 for never."""
-    place_of_key = {"path": str(place.key_path(status.network)), "used": key.used} if key else None
+    place_of_key = {"path": str(networks.key_path(status.network)), "used": key.used} if key else None
     return {**codec.write(status), "network_key_file": place_of_key}
 
 
@@ -65,7 +65,7 @@ def _connection(status: Status) -> str:
 def _key(status: Status, key: NetworkKeyFile | None) -> str:
     if key is None:
         return "not on this host"
-    return f"{place.key_path(status.network)}, last used {since(key.used)}"
+    return f"{networks.key_path(status.network)}, last used {since(key.used)}"
 
 
 def rule_text(rule: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
-from wgpy.cli.mesh.text import columns, count, date, listed, tell
+from wgpy.cli.mesh.output import columns, count, date, listed, report
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.records import Revocation, Token
 from wgpy.mesh.signing import SigningKey
@@ -69,7 +69,7 @@ async def _token(arguments: Namespace) -> None:
             routes=arguments.routes,
         )
     document = {"token": invitation.text(), **_json(made)}
-    tell(arguments, document, f"On each host that is to join:\n\n{describe(invitation, made)}")
+    report(arguments, document, f"On each host that is to join:\n\n{describe(invitation, made)}")
 
 
 async def _list(arguments: Namespace) -> None:
@@ -88,7 +88,7 @@ async def _list(arguments: Namespace) -> None:
         )
         for token, state, used in rows
     ]
-    tell(arguments, document, columns([("KEY", "STATE", "USED", "EXPIRES", "TAGS", "ROUTES"), *lines]))
+    report(arguments, document, columns([("KEY", "STATE", "USED", "EXPIRES", "TAGS", "ROUTES"), *lines]))
 
 
 async def _revoke(arguments: Namespace) -> None:
@@ -105,7 +105,7 @@ async def _revoke(arguments: Namespace) -> None:
     text = f"The token {found.key} admits nobody any more."
     if keep:
         text += f" Of those whom it admitted, these stay: {listed(names)}."
-    tell(arguments, {"revoked": str(found.key), "kept": list(map(str, keep))}, text)
+    report(arguments, {"revoked": str(found.key), "kept": list(map(str, keep))}, text)
 
 
 def _find(admin: Administrator, beginning: str) -> Token:

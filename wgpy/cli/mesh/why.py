@@ -8,9 +8,9 @@ from typing import Final
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, place
+from wgpy.cli.mesh import daemons, networks
+from wgpy.cli.mesh.output import columns, listed, report, since
 from wgpy.cli.mesh.status import rule_text
-from wgpy.cli.mesh.text import columns, listed, since, tell
 from wgpy.node.agent import Peer, Status
 
 _FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
@@ -31,7 +31,7 @@ class Finding:
 def why(arguments: Namespace) -> None:
     """Raises CommandError."""
     need_root("mesh why")
-    status = daemons.status(place.chosen(arguments))
+    status = daemons.status(networks.selected(arguments))
     findings = list(judge(status, arguments.name, int(time.time())))
     reachable = next((False for finding in findings if finding.good is False), findings[-1].good)
     advice = [finding.advice for finding in findings if finding.advice]
@@ -43,7 +43,7 @@ def why(arguments: Namespace) -> None:
     }
     rows = [("", finding.subject, _MARKS[finding.good], finding.text) for finding in findings]
     lines = [f"{arguments.name} {_VERDICTS[reachable]}.", columns(rows), *advice]
-    tell(arguments, document, "\n".join(lines))
+    report(arguments, document, "\n".join(lines))
 
 
 def judge(status: Status, name: str, now: int) -> Iterator[Finding]:

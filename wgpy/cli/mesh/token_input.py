@@ -1,7 +1,7 @@
-"""A token on its way into `wgpy mesh join`: by argument, file, standard input or environment.
+"""The token of `wgpy mesh join`: from an argument, a file, standard input or the environment.
 
-Everybody on a host can read the arguments of a process. So one that was given a token there starts itself
-anew at once, and hands the token on in memory that only it has.
+Every user of a host can read the arguments of a process. So a process that was given a token as an argument
+executes itself again at once, and passes the token in anonymous memory.
 """
 
 import os
@@ -19,7 +19,7 @@ _MAX_TOKEN: Final = 1 << 13
 
 def read_invitation(arguments: Namespace) -> Invitation:
     """Raises CommandError."""
-    from_environment = os.environ.pop(VARIABLE, "")  # no process that is started from here needs it
+    from_environment = os.environ.pop(VARIABLE, "")  # so that child processes do not inherit the token
     if arguments.token and arguments.token_file:
         raise CommandError("give the token once: as an argument or with --token-file")
     if arguments.token:
@@ -34,7 +34,7 @@ def read_invitation(arguments: Namespace) -> Invitation:
 
 
 def _hide(token: str) -> None:
-    """Start this command anew without the token among its arguments; return if it is not there."""
+    """Execute this command again without the token among its arguments; return if it is not there."""
     words = sys.orig_argv[1:]
     if token not in words:
         return

@@ -1,4 +1,4 @@
-"""What may stand on the command line of `wgpy mesh`, each checked as it is read."""
+"""The types of the arguments of `wgpy mesh`: each parses and checks one."""
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
@@ -15,7 +15,7 @@ def name(text: str) -> str:
     from wgpy.mesh.records import NAME
 
     if not NAME.fullmatch(text):
-        raise ArgumentTypeError(f"`{text}` is no name: want up to 63 of a-z, 0-9 and -, such as web-1")
+        raise ArgumentTypeError(f"`{text}` is not a name: want up to 63 of a-z, 0-9 and -, such as web-1")
     return text
 
 
@@ -32,7 +32,7 @@ def interface(text: str) -> str:
 def _number(low: int, high: int) -> Callable[[str], int]:
     def read(text: str) -> int:
         if not text.isdecimal() or not low <= int(text) <= high:
-            raise ArgumentTypeError(f"`{text}` is no number from {low} to {high}")
+            raise ArgumentTypeError(f"`{text}` is not a number from {low} to {high}")
         return int(text)
 
     return read
@@ -40,14 +40,14 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 
 port: Final = _number(1, 65535)
 mtu: Final = _number(1280, 65535)
-uses: Final = _number(1, 1000)  # all that a token admitted can be named when it is revoked
+uses: Final = _number(1, 1000)  # as many identities as a revocation can name
 
 
 def span(text: str) -> int:
     """Return seconds."""
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not number.isdecimal() or not 0 < int(number) < 1_000_000:
-        raise ArgumentTypeError(f"`{text}` is no span of time: want a number and s, m, h, d or w, as in 7d")
+        raise ArgumentTypeError(f"`{text}` is not a duration: want a number and s, m, h, d or w, as in 7d")
     return int(number) * _UNITS[unit]
 
 
@@ -55,18 +55,18 @@ def prefix(text: str) -> Prefix:
     try:
         return ip_network(text)
     except ValueError:
-        raise ArgumentTypeError(f"`{text}` is no prefix: want one such as 10.42.3.0/24") from None
+        raise ArgumentTypeError(f"`{text}` is not a prefix: want one such as 10.42.3.0/24") from None
 
 
 def prefix4(text: str) -> IPv4Network:
     found = prefix(text)
     if not isinstance(found, IPv4Network) or found.prefixlen > 30:
-        raise ArgumentTypeError(f"`{text}` is no IPv4 range for nodes: want one such as 100.80.0.0/16")
+        raise ArgumentTypeError(f"`{text}` is not an IPv4 range for nodes: want one such as 100.80.0.0/16")
     return found
 
 
 def host_port(text: str) -> HostPort:
-    """Read HOST, HOST:PORT, [ADDRESS]:PORT or an IPv6 address alone."""
+    """Parse HOST, HOST:PORT, [ADDRESS]:PORT or an IPv6 address alone."""
     try:
         return parse_host_port(f"[{text}]" if ":" in text and is_address(text) else text, DEFAULT_PORT)
     except ValueError as error:
@@ -74,7 +74,7 @@ def host_port(text: str) -> HostPort:
 
 
 def selector(text: str) -> str:
-    """Read whom a rule means: `any`, `tag:NAME`, or a node's name."""
+    """Parse a rule's selector: `any`, `tag:NAME`, or a node's name."""
     kind, colon, rest = text.rpartition(":")
     if text == "any":
         return text

@@ -1,4 +1,4 @@
-"""What a subcommand is, and how a table of them becomes a parser."""
+"""Subcommands as values, and the parser that is made of them."""
 
 import argparse
 import sys
@@ -10,16 +10,16 @@ _FORM: Final = argparse.RawDescriptionHelpFormatter
 
 
 class Argument(NamedTuple):
-    """What `argparse` is told of it."""
+    """The parameters of `add_argument`."""
 
     names: tuple[str, ...]
     options: dict[str, Any]
 
 
 class Command(NamedTuple):
-    """A subcommand: what it does in a line, what to know and do next, its arguments.
+    """A subcommand.
 
-    run: None for one that has subcommands of its own.
+    run: None for one that has subcommands; summary: one line; lesson: the text below the options in `--help`.
     """
 
     name: str
@@ -30,26 +30,26 @@ class Command(NamedTuple):
     commands: tuple["Command", ...] = ()
 
     def options(self) -> dict[str, str]:
-        """Return the long options, and what they do."""
+        """Return the long options with their help."""
         options = {
             name: argument.options["help"]
             for argument in self.arguments
             for name in argument.names
             if name.startswith("--")
         }
-        return {"--help": "show what it does", **options}
+        return {"--help": "show this command's help", **options}
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong with a command line in the one form all our errors have."""
+    """Reports errors of the command line in the form of all errors of `wgpy`."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"wgpy: {message}; `{self.prog} --help` says what there is.", file=sys.stderr)
+        print(f"wgpy: {message}; see `{self.prog} --help`.", file=sys.stderr)
         raise SystemExit(USAGE)
 
 
 def parser(program: str, description: str, lesson: str, commands: Sequence[Command]) -> Parser:
-    """Return a parser whose namespaces have `run`, or None and the `parser` that knows more."""
+    """Return a parser whose namespaces have `run`, which may be None, and the `parser` of the subcommand."""
     made = Parser(program, description=description, epilog=lesson, formatter_class=_FORM, allow_abbrev=False)
     _add(made, commands)
     return made

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
+from wgpy.cli.command import Argument, Command
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import values
-from wgpy.cli.table import Argument, Command
+from wgpy.cli.mesh import argument_types as types
 
 DAY: Final = 86_400  # seconds
 
@@ -45,23 +45,23 @@ _VERBOSE: Final = _argument(
 _ANY: Final = (_NETWORK, _JSON)
 _ADMINISTRATOR: Final = (_NETWORK, _KEY, _JSON)
 _SELECTORS: Final = (
-    _argument("source", metavar="SOURCE", type=values.selector, help="a node's name, tag:NAME, or any"),
-    _argument("destination", metavar="DESTINATION", type=values.selector, help="likewise"),
+    _argument("source", metavar="SOURCE", type=types.selector, help="a node's name, tag:NAME, or any"),
+    _argument("destination", metavar="DESTINATION", type=types.selector, help="likewise"),
 )
 _HOST: Final = (
-    _argument("--name", metavar="NAME", type=values.name, help="of this node, else the host's own name"),
+    _argument("--name", metavar="NAME", type=types.name, help="of this node, else the host's own name"),
     _argument(
-        "--endpoint", metavar="HOST[:PORT]", type=values.host_port, action="append", default=[],
+        "--endpoint", metavar="HOST[:PORT]", type=types.host_port, action="append", default=[],
         help="where others reach this node, if that cannot be found out: a mapped port, say",
     ),
     _argument(
-        "--routes", metavar="PREFIX", type=values.prefix, action="extend", nargs="+", default=[],
+        "--routes", metavar="PREFIX", type=types.prefix, action="extend", nargs="+", default=[],
         help="prefixes behind this node that the others reach through it, such as its pods",
     ),
     _argument(
-        "--interface", metavar="NAME", type=values.interface, default="mesh0", help="else mesh0"
+        "--interface", metavar="NAME", type=types.interface, default="mesh0", help="else mesh0"
     ),
-    _argument("--listen-port", metavar="PORT", type=values.port, default=51820, help="UDP, else 51820"),
+    _argument("--listen-port", metavar="PORT", type=types.port, default=51820, help="UDP, else 51820"),
 )  # fmt: skip
 
 MESH: Final = Command(
@@ -86,21 +86,21 @@ The other hosts need to reach PORT by TCP (51820 unless said otherwise), and pre
 If a step fails, the steps before it are undone.
 Next: run the command that it prints on another host; `wgpy mesh token` makes tokens for more.""",
             (
-                _argument("network", metavar="NAME", type=values.name, help="of the network"),
+                _argument("network", metavar="NAME", type=types.name, help="of the network"),
                 _argument(
-                    "--public", metavar="HOST[:PORT]", type=values.host_port, required=True,
+                    "--public", metavar="HOST[:PORT]", type=types.host_port, required=True,
                     help="where the other hosts find the coordinator",
                 ),
                 _argument(
-                    "--listen", metavar="ADDRESS[:PORT]", type=values.host_port,
+                    "--listen", metavar="ADDRESS[:PORT]", type=types.host_port,
                     help="where the coordinator listens, else on all addresses and the port of --public",
                 ),
                 _argument(
-                    "--addresses", metavar="RANGE", type=values.prefix4,
+                    "--addresses", metavar="RANGE", type=types.prefix4,
                     help="IPv4 addresses of the nodes, else a /16 that overlaps nothing on this host",
                 ),
                 _argument(
-                    "--mtu", metavar="BYTES", type=values.mtu, default=1380,
+                    "--mtu", metavar="BYTES", type=types.mtu, default=1380,
                     help="of the interfaces, else 1380; a network under it must carry 80 more",
                 ),
                 _argument(
@@ -169,7 +169,7 @@ Next: it may join again, with a new token.""",
             _run("nodes:rename"),
             "Give this node another name.",
             "Rules that name it go on naming the old one.",
-            (_argument("name", metavar="NAME", type=values.name, help="the new one"), *_ANY),
+            (_argument("name", metavar="NAME", type=types.name, help="the new one"), *_ANY),
         ),
         Command(
             "node-list",
@@ -188,21 +188,21 @@ Examples:
   sudo wgpy mesh token --list
 A token (elsewhere: enrolment key) is a secret: who has it can join. `wgpy mesh revoke` ends it.""",
             (
-                _argument("--uses", metavar="N", type=values.uses, default=1, help="how many hosts, else 1"),
+                _argument("--uses", metavar="N", type=types.uses, default=1, help="how many hosts, else 1"),
                 _argument(
-                    "--expires", metavar="SPAN", type=values.span, default=DAY,
+                    "--expires", metavar="SPAN", type=types.span, default=DAY,
                     help="for how long it admits, such as 12h, 7d or 4w; else 24h",
                 ),
                 _argument(
-                    "--lifetime", metavar="SPAN", type=values.span, default=0,
+                    "--lifetime", metavar="SPAN", type=types.span, default=0,
                     help="how long its nodes stay members, else for ever",
                 ),
                 _argument(
-                    "--tag", metavar="NAME", type=values.name, action="append", default=[],
+                    "--tag", metavar="NAME", type=types.name, action="append", default=[],
                     help="that its nodes have, for rules; may be given several times",
                 ),
                 _argument(
-                    "--routes", metavar="PREFIX", type=values.prefix, action="extend", nargs="+", default=[],
+                    "--routes", metavar="PREFIX", type=types.prefix, action="extend", nargs="+", default=[],
                     help="its nodes may announce these, and parts of them, without approval",
                 ),
                 _argument("--list", action="store_true", help="show the tokens that there are"),
@@ -235,7 +235,7 @@ Examples:
             (
                 _argument("name", metavar="NAME", help="of the node"),
                 _argument(
-                    "routes", metavar="PREFIX", nargs="*", type=values.prefix, help="else all it asks for"
+                    "routes", metavar="PREFIX", nargs="*", type=types.prefix, help="else all it asks for"
                 ),
                 _argument("--none", action="store_true", help="no route but those of its token"),
                 *_ADMINISTRATOR,

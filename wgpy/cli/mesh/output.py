@@ -1,4 +1,4 @@
-"""How the mesh's commands write: aligned columns for people, JSON for programs."""
+"""The output of the mesh's commands: aligned columns for people, JSON for programs."""
 
 import json
 import shutil
@@ -13,13 +13,13 @@ from wgpy.cli.show import ago
 from wgpy.contract.constants import SECOND
 
 
-def tell(arguments: Namespace, document: Any, text: str) -> None:
-    """Print what a command found or did, as it was asked to."""
+def report(arguments: Namespace, document: Any, text: str) -> None:
+    """Print the result of a command: the document as JSON with --json, else the text."""
     print(json.dumps(document, indent=2) if arguments.json else text)
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
-    """Return lines in which columns stand below each other."""
+    """Return lines with aligned columns."""
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
@@ -29,18 +29,18 @@ def columns(rows: Iterable[Sequence[str]]) -> str:
 
 
 def fits(text: str) -> bool:
-    """Say whether no line is wider than the terminal, if that is known."""
+    """Return whether no line is wider than the terminal, if its width is known."""
     width = shutil.get_terminal_size((sys.maxsize, 0)).columns
     return all(len(line) <= width for line in text.splitlines())
 
 
 def since(when: int) -> str:
-    """Return how long ago that was. when: Unix seconds, 0 for never."""
+    """Return how long ago a time was. when: Unix seconds, 0 for never."""
     return ago(time.time_ns() - when * SECOND) if when else "never"
 
 
 def date(when: int) -> str:
-    """Return a time as this host's clock shows it. when: Unix seconds."""
+    """Return a time in the host's time zone. when: Unix seconds."""
     return datetime.fromtimestamp(when).astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 

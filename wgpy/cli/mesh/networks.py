@@ -1,4 +1,4 @@
-"""Which network a command means, and where this host keeps what it knows of it."""
+"""The networks of this host: which one a command means, and the paths of its files."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -9,8 +9,8 @@ from wgpy.node.files import NODES, NetworkKeyFile, NodeFile, StateError
 KEY_FILE = "network.key"
 
 
-def networks() -> list[str]:
-    """Return the networks that this host is in, or has the key of. Raises StateError."""
+def known() -> list[str]:
+    """Return the networks that this host is a node of, or has the key of. Raises StateError."""
     try:
         return sorted(
             path.name
@@ -23,22 +23,22 @@ def networks() -> list[str]:
         raise StateError(f"{NODES} cannot be read: {error.strerror}; try `sudo wgpy mesh …`") from None
 
 
-def chosen(arguments: Namespace) -> str:
-    """Return the network that is meant. Raises CommandError and StateError."""
-    known = networks()
+def selected(arguments: Namespace) -> str:
+    """Return the network that a command means. Raises CommandError and StateError."""
+    names = known()
     if arguments.network:
-        if arguments.network not in known:
+        if arguments.network not in names:
             raise CommandError(
-                f"this host is not in a network {arguments.network}; it is in {', '.join(known) or 'none'}"
+                f"this host is not in a network {arguments.network}; it is in {', '.join(names) or 'none'}"
             )
         return str(arguments.network)
-    if not known:
+    if not names:
         raise CommandError(
             "this host is in no network; `wgpy mesh init` makes one, `wgpy mesh join` joins one"
         )
-    if len(known) > 1:
-        raise CommandError(f"this host is in {', '.join(known)}; say which with --network NAME")
-    return known[0]
+    if len(names) > 1:
+        raise CommandError(f"this host is in {', '.join(names)}; select one with --network NAME")
+    return names[0]
 
 
 def folder(network: str) -> Path:
@@ -46,7 +46,7 @@ def folder(network: str) -> Path:
 
 
 def node_file(network: str) -> NodeFile | None:
-    """Return who this host is in a network, if it is in. Raises StateError."""
+    """Return the file of this host's node in a network, if there is one. Raises StateError."""
     path = folder(network)
     return NodeFile.load(path) if (path / "node.json").exists() else None
 
@@ -56,6 +56,6 @@ def key_path(network: str) -> Path:
 
 
 def network_key(network: str) -> NetworkKeyFile | None:
-    """Return the network's key, if it is in its place. Raises StateError."""
+    """Return the network's key, if it is on this host. Raises StateError."""
     path = key_path(network)
     return NetworkKeyFile.load(path) if path.exists() else None
