@@ -18,6 +18,7 @@ from wgpy.host.tun import PacketSocket
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.testing.packets import InnerPacket, number_of
+from wgpy.transport import Transport
 
 PATIENCE = 10.0  # seconds
 
@@ -79,11 +80,11 @@ class Host:
 
 
 @asynccontextmanager
-async def host(number: int) -> AsyncIterator[Host]:
+async def host(number: int, transport: Transport | None = None) -> AsyncIterator[Host]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.setblocking(False)
     clocks = Clocks()
-    interface = Interface(PacketSocket(ours), timestamps=clocks)
+    interface = Interface(PacketSocket(ours), transport=transport, timestamps=clocks)
     interface.start()
     key = PrivateKey.generate()
     await interface.configure(DeviceUpdate(private_key=key))

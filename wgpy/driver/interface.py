@@ -30,7 +30,8 @@ from wgpy.host.netlink import NetworkMonitor, RouteLookup
 from wgpy.host.tun import Link, PacketDevice
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
-from wgpy.transport.udp import UdpSockets
+from wgpy.transport import Transport
+from wgpy.transport.udp import open_udp
 
 _LOG = logging.getLogger("wgpy")
 
@@ -52,29 +53,34 @@ class Timestamps(Protocol):
 
 
 class Interface:
-    """Opens its sockets when it is made, works from `start` on, and ends with `close` or with its device."""
+    """Works from `start` on, and ends with `close` or with its device."""
 
     def __init__(
         self,
         packets: PacketDevice,
         *,
+        transport: Transport | None = None,
         timestamps: Timestamps | None = None,
         settings: Settings | None = None,
     ) -> None:
-        """Takes the device over, and closes it at the end. settings: None for those of the environment.
+        """Takes device and transport over, and closes them at the end.
 
-        Raises OSError, MemoryError, and ValueError for a device or settings that cannot be used; then it
-        leaves the device open.
+        transport: None for UDP sockets on any port; settings: None for those of the environment.
+        Raises OSError, MemoryError, and ValueError for a device, a transport or settings that cannot be
+        used; then it leaves what it was given open.
         """
         self._packets = packets
         self._timestamps = timestamps
-        self._fwmark = 0
         with ExitStack() as opened:
-            self._sockets = opened.enter_context(closing(self._open_sockets(0, self._fwmark)))
+            self._transport = transport or opened.enter_context(
+                closing(open_udp(0, 0, pairs=len(packets.queue_filenos())))
+            )
             self._monitor = opened.enter_context(closing(NetworkMonitor()))
             self._routes = opened.enter_context(closing(RouteLookup()))
             self._alarm = opened.enter_context(closing(Alarm()))
-            self._traffic = open_traffic(packets, self._sockets, settings or read_settings(os.environ), self)
+            self._traffic = open_traffic(
+                packets, self._transport, settings or read_settings(os.environ), self
+            )
             opened.pop_all()
         self._datapath = self._traffic.datapath
         self._engine = Engine(random=os.urandom, wall_clock=time.time_ns, activity=self._datapath.activity)
@@ -95,7 +101,7 @@ class Interface:
 
     @property
     def listen_port(self) -> int:
-        return self._sockets.port
+        return self._transport.port
 
     def start(self) -> None:
         """Begin to work on the running loop. Raises MemoryError if the data path gets no threads."""
@@ -118,7 +124,7 @@ class Interface:
             self._loop.remove_reader(watched.fileno())
         if (fileno := self._packets.link_fileno()) is not None:
             self._loop.remove_reader(fileno)
-        for closable in (self._sockets, self._monitor, self._routes, self._alarm, self._packets):
+        for closable in (self._transport, self._monitor, self._routes, self._alarm, self._packets):
             closable.close()
 
     async def wait_closed(self) -> None:
@@ -138,7 +144,7 @@ class Interface:
         """
         async with self._configuring:
             check_update(self._engine, update)
-            self._change_sockets(update)
+            self._change_transport(update)
             pause_at = boottime() + _CONFIGURE_TIME_PER_TURN
             for _ in apply_update(self._engine, update, boottime(), self._known_timestamp(update)):
                 if boottime() >= pause_at:
@@ -155,8 +161,8 @@ class Interface:
             key = self._engine.private_key
             return DeviceStatus(
                 private_key=PrivateKey(key) if key else None,
-                listen_port=self._sockets.port,
-                fwmark=self._fwmark,
+                listen_port=self._transport.port,
+                fwmark=self._transport.mark,
                 peers=[self._peer_status(peer) for peer in self._engine.peers.values()],
             )
 
@@ -173,24 +179,16 @@ class Interface:
             allowed_ips=tuple(peer.allowed_ips),
         )
 
-    def _change_sockets(self, update: DeviceUpdate) -> None:
-        """Bind to another port and set another mark. Raises OSError, and then neither has changed."""
-        port, mark = update.listen_port, update.fwmark
-        if mark is None:
-            mark = self._fwmark
-        if port is None or port == self._sockets.port:
-            self._sockets.set_mark(mark)
-        else:
-            sockets = self._open_sockets(port, mark)
-            self._traffic.use_sockets(sockets)
-            self._sockets.close()
-            self._sockets = sockets
-        if mark != self._fwmark:
-            self._fwmark = mark
+    def _change_transport(self, update: DeviceUpdate) -> None:
+        """Bind to another port and set another mark. Raises OSError, StateError; then neither has changed."""
+        before, old_mark = self._transport, self._transport.mark
+        mark = old_mark if update.fwmark is None else update.fwmark
+        self._transport = before.configured(update.listen_port, mark)
+        if self._transport is not before:
+            self._traffic.use_transport(self._transport)
+            before.close()
+        if mark != old_mark:
             self._check_routes()
-
-    def _open_sockets(self, port: int, mark: int) -> UdpSockets:
-        return UdpSockets(port, mark, pairs=len(self._packets.queue_filenos()))
 
     def _known_timestamp(self, update: DeviceUpdate) -> int:
         """How far the clock of the private key that is to be set went in an earlier life."""
@@ -243,14 +241,15 @@ class Interface:
     def _check_routes(self) -> None:
         """Let go of every source address whose interface is not the way to its peer any more."""
         self._route_check_is_due = False
-        if self._closed.is_set():
+        if self._closed.is_set() or not self._transport.is_routed_here:
             return
         began = boottime()
+        mark = self._transport.mark
         self._settle(began)  # so that the engine knows all endpoints
         for peer in self._engine.peers.values():
             endpoint = peer.endpoint
             if endpoint and endpoint.local_interface:
-                interface = self._routes.interface_towards(endpoint, self._fwmark)
+                interface = self._routes.interface_towards(endpoint, mark)
                 if interface != endpoint.local_interface:
                     self._engine.clear_source(peer)
         self.turn()
@@ -344,7 +343,7 @@ class Interface:
     def send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
         """Send a datagram; whether that told the engine something: that our address is no good any more."""
         try:
-            source_is_good = self._sockets.send(data, endpoint, tos)
+            source_is_good = self._transport.send(data, endpoint, tos)
         except OSError as error:
             self.count_drop(DropReason.SEND_FAILED)
             _LOG.debug("cannot send to %s: %s", endpoint, error.strerror)

@@ -7,7 +7,6 @@ none of them. What it needs of the interface around it is `Driver`, what the int
 
 import asyncio
 import os
-import socket
 from typing import Final, Protocol
 
 from wgpy.contract.constants import MAX_STAGED_BYTES, SMALL_STAGED_BYTES
@@ -19,7 +18,7 @@ from wgpy.datapath.native import NativeDataPath, Queue
 from wgpy.datapath.native import Offload as DataPathOffload
 from wgpy.driver.settings import Offload, Settings
 from wgpy.host.tun import PacketDevice, TunOffload
-from wgpy.transport.udp import UdpSockets, receive
+from wgpy.transport import Transport
 
 _PACKETS_PER_TURN: Final = 64
 
@@ -53,28 +52,33 @@ class Traffic(Protocol):
     def start(self, loop: _Loop) -> None:
         """Raises MemoryError if it needs threads and they could not be had."""
 
-    def use_sockets(self, sockets: UdpSockets) -> None:
-        """Use these instead; when this returns, the former ones can be closed."""
+    def use_transport(self, transport: Transport) -> None:
+        """Use this instead; when this returns, the former one can be closed."""
 
     def flush(self) -> bool:
         """Pass on what waits in the data path; whether that told the engine something new."""
 
     def close(self) -> None:
-        """Use neither TUN nor sockets any more."""
+        """Use neither TUN nor transport any more."""
 
 
-def open_traffic(packets: PacketDevice, sockets: UdpSockets, settings: Settings, driver: Driver) -> Traffic:
-    """Raises ValueError if the device is not for such a traffic, MemoryError."""
+def open_traffic(packets: PacketDevice, transport: Transport, settings: Settings, driver: Driver) -> Traffic:
+    """Raises ValueError if device or transport are not for such a traffic, MemoryError."""
+    queues, pairs = len(packets.queue_filenos()), len(transport.filenos())
+    if queues != pairs:
+        raise ValueError(
+            f"{packets.name} has {queues} queues, and there are sockets for {pairs}: want as many"
+        )
     if settings.native:
-        return NativeTraffic(packets, sockets, settings, driver)
-    return PortableTraffic(packets, sockets, settings, driver)
+        return NativeTraffic(packets, transport, settings, driver)
+    return PortableTraffic(packets, transport, settings, driver)
 
 
 class PortableTraffic:
     """On the loop, a few packets at a time."""
 
     def __init__(
-        self, packets: PacketDevice, sockets: UdpSockets, settings: Settings, driver: Driver
+        self, packets: PacketDevice, transport: Transport, settings: Settings, driver: Driver
     ) -> None:
         if packets.vnet_header:
             raise ValueError(
@@ -86,7 +90,7 @@ class PortableTraffic:
 
         self.datapath = PortableDataPath(staged_bytes=_staged_bytes(settings))
         self._packets = packets
-        self._sockets = sockets.all()
+        self._transport = transport
         self._driver = driver
 
     def start(self, loop: _Loop) -> None:
@@ -94,9 +98,9 @@ class PortableTraffic:
         loop.add_reader(self._packets.fileno(), self._on_packets)
         self._watch()
 
-    def use_sockets(self, sockets: UdpSockets) -> None:
+    def use_transport(self, transport: Transport) -> None:
         self._unwatch()
-        self._sockets = sockets.all()
+        self._transport = transport
         self._watch()
 
     def close(self) -> None:
@@ -104,12 +108,15 @@ class PortableTraffic:
         self._unwatch()
 
     def _watch(self) -> None:
-        for one in self._sockets:
-            self._loop.add_reader(one.fileno(), self._on_datagrams, one)
+        for fileno in self._filenos():
+            self._loop.add_reader(fileno, self._on_datagrams, fileno)
 
     def _unwatch(self) -> None:
-        for one in self._sockets:
-            self._loop.remove_reader(one.fileno())
+        for fileno in self._filenos():
+            self._loop.remove_reader(fileno)
+
+    def _filenos(self) -> list[int]:
+        return [fileno for pair in self._transport.filenos() for fileno in pair if fileno >= 0]
 
     def _on_packets(self) -> None:
         now = self._driver.catch_up()
@@ -126,11 +133,11 @@ class PortableTraffic:
         else:
             self._driver.turn()
 
-    def _on_datagrams(self, one: socket.socket) -> None:
+    def _on_datagrams(self, fileno: int) -> None:
         now = self._driver.catch_up()
         if now is None:
             return
-        for data, source, ecn in receive(one, _PACKETS_PER_TURN):
+        for data, source, ecn in self._transport.receive(fileno, _PACKETS_PER_TURN):
             self.datapath.receive_datagram(data, source, now, ecn)
         self._driver.turn()
 
@@ -150,14 +157,14 @@ class NativeTraffic:
     """In threads that C runs; the loop wakes only for what the engine is to know."""
 
     def __init__(
-        self, packets: PacketDevice, sockets: UdpSockets, settings: Settings, driver: Driver
+        self, packets: PacketDevice, transport: Transport, settings: Settings, driver: Driver
     ) -> None:
         accepted = packets.set_offloads(tun_offloads(settings))
         self._gro = Offload.GRO in settings.offloads
         self._tuns = packets.queue_filenos()
         self._driver = driver
         self.datapath = NativeDataPath(
-            self._queues(sockets),
+            self._queues(transport),
             vnet_header=packets.vnet_header,
             offloads=_datapath_offloads(settings, accepted),
             staged_bytes=_staged_bytes(settings),
@@ -169,17 +176,17 @@ class NativeTraffic:
         loop.add_reader(self.datapath.fileno(), self._on_news)
         self.datapath.start()
 
-    def use_sockets(self, sockets: UdpSockets) -> None:
-        self.datapath.set_sockets(self._queues(sockets))
+    def use_transport(self, transport: Transport) -> None:
+        self.datapath.set_sockets(self._queues(transport))
 
     def close(self) -> None:
         self._loop.remove_reader(self.datapath.fileno())
         self.datapath.close()
 
-    def _queues(self, sockets: UdpSockets) -> list[Queue]:
+    def _queues(self, transport: Transport) -> list[Queue]:
         if self._gro:
-            sockets.join_datagrams()
-        return [Queue(tun, *pair) for tun, pair in zip(self._tuns, sockets.filenos(), strict=True)]
+            transport.join_datagrams()
+        return [Queue(tun, *pair) for tun, pair in zip(self._tuns, transport.filenos(), strict=True)]
 
     def _on_news(self) -> None:
         self.datapath.acknowledge()

@@ -1,292 +1,229 @@
-"""The UDP sockets of one interface, IPv4 and IPv6 on one port, with source addresses and ECN. ip(7), ipv6(7)
+"""The first transport: UDP sockets for IPv4 and IPv6 on one port, our own or such as were handed in.
 
-Invariant: what comes in says at which of our addresses it came in, and an answer leaves from there. Outer
-datagrams may be fragmented, so no path MTU is ever learnt here.
+Invariant: who could not be given a transport still has all descriptors as they were.
 """
 
 import errno
+import os
 import socket
-import struct
-from collections.abc import Iterable
-from contextlib import suppress
-from functools import lru_cache
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import StateError
 
-MAX_DATAGRAM_SIZE: Final = 65535
-_BUFFER: Final = 7 * 2**20  # each way: rides out a handshake or two; wireguard-go takes the same
+from . import Received, udpsocket
+
 _PORT_TRIES: Final = 32
-_ENDPOINTS_REMEMBERED: Final = 1024
-_ECN: Final = 3
+_SO_NETNS_COOKIE: Final = 71  # asm-generic/socket.h
+_COOKIE_SIZE: Final = 8
 
-# linux/in.h and linux/in6.h, where the socket module of Python 3.11 does not have them
-_IP_PKTINFO: Final = 8
-_IP_MTU_DISCOVER: Final = 10
-_IPV6_MTU_DISCOVER: Final = 23
-_PMTUDISC_DONT: Final = 0
-_SO_SNDBUFFORCE: Final = 32
-_SO_RCVBUFFORCE: Final = 33
-_UDP_GRO: Final = 104
-_IPV4_INFO: Final = struct.Struct("=i4s4s")  # interface, address to send from, address it was sent to
-_IPV6_INFO: Final = struct.Struct("=16si")
-_INT: Final = struct.Struct("=i")
-
-_Ancillary = tuple[tuple[int, int, bytes], ...]
-
-# Errors that a source address of ours may be the cause of: it is gone, or the route left its interface.
-_SOURCE_ERRORS: Final = {
-    errno.EINVAL,
-    errno.ENETUNREACH,
-    errno.EHOSTUNREACH,
-    errno.EADDRNOTAVAIL,
-    errno.ENODEV,
-}
-_NO_SUCH_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL}
-
-
-class Received(NamedTuple):
-    """A datagram from the network. ecn: the ECN field of its outer header."""
-
-    data: bytes
-    source: Endpoint
-    ecn: int
-
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 
 _Pair = tuple[socket.socket | None, socket.socket | None]
 
 
-class UdpSockets:
-    """One or both of an IPv4 and an IPv6 socket, on all addresses and one port; or several such pairs."""
+class UdpTransport:
+    """Implements `Transport` with one socket for each family, or one of them; or with several such pairs.
 
-    def __init__(self, port: int, mark: int, *, pairs: int = 1) -> None:
-        """port: 0 for any that is free; mark: SO_MARK, 0 for none. Raises OSError; then nothing is open.
+    Among pairs the kernel divides what comes in, by source and destination.
+    """
 
-        pairs: of sockets, among which the kernel divides what comes in, by source and destination.
-        """
-        self._pairs: list[_Pair] = []
-        for tries_left in reversed(range(_PORT_TRIES if port == 0 else 1)):
-            try:
-                self._open(port)
-                for _ in range(pairs - 1):
-                    self._open_beside()
-                self.set_mark(mark)
-                return
-            except OSError as error:
-                self.close()
-                # The port that IPv4 was given may be taken for IPv6.
-                if error.errno != errno.EADDRINUSE or not tries_left:
-                    raise
-
-    def _open(self, port: int) -> None:
-        ipv4 = _open_if_there(socket.AF_INET, port)
-        self._pairs = [(ipv4, None)]
-        ipv6 = _open_if_there(socket.AF_INET6, port if ipv4 is None else self.port)
-        self._pairs = [(ipv4, ipv6)]
-        if not self.all():
-            raise OSError(errno.EAFNOSUPPORT, "this host has neither IPv4 nor IPv6")
-
-    def _open_beside(self) -> None:
-        """Another pair on the same port. The first was bound alone: so nobody else had it."""
-        for one in self.all():
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        port = self.port
-        ipv4, ipv6 = (one and _open_if_there(one.family, port, shared=True) for one in self._pairs[0])
-        self._pairs.append((ipv4, ipv6))
+    def __init__(self, pairs: Sequence[_Pair], *, adopted: bool = False) -> None:
+        """Takes bound sockets over: see `open_udp` and `adopt_udp`."""
+        self._pairs = pairs
+        self._adopted = adopted
+        self._sockets = {udp.fileno(): udp for pair in pairs for udp in pair if udp is not None}
+        self.is_routed_here = not adopted or all(map(_is_of_this_namespace, self._sockets.values()))
 
     @property
     def port(self) -> int:
-        return int(self.all()[0].getsockname()[1])
+        return udpsocket.port_of(next(iter(self._sockets.values())))
 
-    def all(self) -> list[socket.socket]:
-        """The sockets to watch."""
-        return [one for pair in self._pairs for one in pair if one is not None]
+    @property
+    def mark(self) -> int:
+        return udpsocket.mark_of(next(iter(self._sockets.values())))
 
     def filenos(self) -> list[tuple[int, int]]:
-        """Of each pair those for IPv4 and IPv6, -1 where the host has none."""
         return [(_fileno(ipv4), _fileno(ipv6)) for ipv4, ipv6 in self._pairs]
 
-    def join_datagrams(self) -> None:
-        """Receive equally long datagrams as one, if the kernel can. udp(7), UDP_GRO"""
-        for one in self.all():
-            with suppress(OSError):
-                one.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
-
-    def set_mark(self, mark: int) -> None:
-        """Set SO_MARK on both. Raises OSError, and then neither has changed."""
-        before = [_mark(one) for one in self.all()]
-        try:
-            for one, old in zip(self.all(), before, strict=True):
-                if old != mark:
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, _INT.pack(_signed(mark)))
-        except OSError:
-            for one, old in zip(self.all(), before, strict=True):
-                if _mark(one) != old:
-                    one.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, _INT.pack(_signed(old)))
-            raise
+    def receive(self, fileno: int, at_most: int) -> Iterable[Received]:
+        return udpsocket.receive(self._sockets[fileno], at_most)
 
     def send(self, data: bytes, to: Endpoint, tos: int) -> bool:
-        """Send from the endpoint's local address, or from any if that fails: then the answer is False.
-
-        False says that the local address is no good any more. Raises OSError if the datagram was not sent.
-        """
-        ipv6 = to.is_ipv6
-        one = self._pairs[0][ipv6]
-        if one is None:
+        udp = self._pairs[0][to.is_ipv6]
+        if udp is None:
             raise OSError(errno.EAFNOSUPPORT, "this host has no such address family")
-        address = (to.address, to.port, 0, to.scope_id) if ipv6 else (to.address, to.port)
-        if not to.local_address:
-            one.sendmsg((data,), _ancillary("", ipv6, tos), 0, address)
-            return True
+        return udpsocket.send(udp, data, to, tos)
+
+    def configured(self, port: int | None, mark: int) -> "UdpTransport":
+        if self._adopted and port not in (None, 0, self.port):
+            raise StateError(f"the sockets handed in have port {self.port} for good: hand in others")
+        if self._adopted or port in (None, self.port):
+            self.set_mark(mark)
+            return self
+        return open_udp(port or 0, mark, pairs=len(self._pairs))
+
+    def set_mark(self, mark: int) -> None:
+        """On all of them. Raises OSError or StateError, and then none has changed."""
+        before = {udp: udpsocket.mark_of(udp) for udp in self._sockets.values()}
         try:
-            one.sendmsg((data,), _ancillary(to.local_address, ipv6, tos), 0, address)
-            return True
+            for udp in before:
+                udpsocket.set_mark(udp, mark)
         except OSError as error:
-            if error.errno not in _SOURCE_ERRORS:
-                raise
-        one.sendmsg((data,), _ancillary("", ipv6, tos), 0, address)
-        return False
+            for udp, old in before.items():
+                udpsocket.set_mark(udp, old)
+            if self._adopted and isinstance(error, PermissionError):
+                raise StateError(
+                    "the sockets handed in take no fwmark from here: set it where they are made"
+                ) from None
+            raise
+
+    def join_datagrams(self) -> None:
+        for udp in self._sockets.values():
+            udpsocket.join_datagrams(udp)
 
     def close(self) -> None:
-        for one in self.all():
-            one.close()
-        self._pairs = [(None, None)]
+        for udp in self._sockets.values():
+            udp.close()
 
 
-def receive(one: socket.socket, at_most: int) -> Iterable[Received]:
-    """The datagrams that wait on this socket, the oldest first."""
-    read = _read_ipv6 if one.family == socket.AF_INET6 else _read_ipv4
-    for _ in range(at_most):
-        try:
-            data, ancillary, _, address = one.recvmsg(MAX_DATAGRAM_SIZE, _ANCILLARY_SIZE)
-        except BlockingIOError:
-            return
-        except OSError:
-            # An ICMP error of an earlier datagram; it says nothing about the next.
-            continue
-        source, ecn = read(address, ancillary)
-        yield Received(data, source, ecn)
+def _fileno(udp: socket.socket | None) -> int:
+    return -1 if udp is None else udp.fileno()
 
 
-_ANCILLARY_SIZE: Final = (
-    socket.CMSG_SPACE(_IPV6_INFO.size) + socket.CMSG_SPACE(_INT.size) + socket.CMSG_SPACE(64)
-)
+def _is_of_this_namespace(udp: socket.socket) -> bool:
+    """Whether it is of the network namespace that we are in; true where the kernel does not tell."""
+    try:
+        with socket.socket(udp.family, socket.SOCK_DGRAM) as ours:
+            cookies = {
+                each.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, _COOKIE_SIZE) for each in (udp, ours)
+            }
+    except OSError:
+        return True
+    return len(cookies) == 1
 
 
-def _read_ipv4(address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]) -> tuple[Endpoint, int]:
-    ecn, info = 0, b""
-    for _, kind, value in ancillary:
-        if kind == socket.IP_TOS:
-            ecn = value[0] & _ECN
-        elif kind == _IP_PKTINFO:
-            info = value
-    return _ipv4_endpoint(address, info), ecn
+# -- Sockets of our own ----------------------------------------------------------------------------
 
 
-@lru_cache(_ENDPOINTS_REMEMBERED)
-def _ipv4_endpoint(address: tuple[str, int], info: bytes) -> Endpoint:
-    interface, local, _ = _IPV4_INFO.unpack(info) if info else (0, b"", b"")
-    return Endpoint(
-        *address,
-        local_address=socket.inet_ntop(socket.AF_INET, local) if local else "",
-        local_interface=interface,
-    )
+def open_udp(port: int, mark: int, *, pairs: int = 1) -> UdpTransport:
+    """On all addresses. port: 0 for any that is free; mark: 0 for none.
 
-
-def _read_ipv6(
-    address: tuple[str, int, int, int], ancillary: list[tuple[int, int, bytes]]
-) -> tuple[Endpoint, int]:
-    ecn, info = 0, b""
-    for _, kind, value in ancillary:
-        if kind == socket.IPV6_TCLASS:
-            ecn = _INT.unpack(value)[0] & _ECN
-        elif kind == socket.IPV6_PKTINFO:
-            info = value
-    host, port, _, scope_id = address  # without the flow label, which may change between datagrams
-    return _ipv6_endpoint(host, port, scope_id, info), ecn
-
-
-@lru_cache(_ENDPOINTS_REMEMBERED)
-def _ipv6_endpoint(host: str, port: int, scope_id: int, info: bytes) -> Endpoint:
-    local, interface = _IPV6_INFO.unpack(info) if info else (b"", 0)
-    return Endpoint(
-        host, port, scope_id, socket.inet_ntop(socket.AF_INET6, local) if local else "", interface
-    )
-
-
-@lru_cache(_ENDPOINTS_REMEMBERED)
-def _ancillary(local_address: str, ipv6: bool, tos: int) -> _Ancillary:
-    """Source and TOS of an outgoing datagram, as ancillary data.
-
-    The interface stays open: the route decides it, as in the kernel; only the address is ours to keep.
+    Raises OSError; then nothing is open.
     """
-    messages = []
-    if tos and ipv6:
-        messages.append((socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _INT.pack(tos)))
-    elif tos:
-        messages.append((socket.IPPROTO_IP, socket.IP_TOS, _INT.pack(tos)))
-    if local_address and ipv6:
-        info = _IPV6_INFO.pack(socket.inet_pton(socket.AF_INET6, local_address), 0)
-        messages.append((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info))
-    elif local_address:
-        info = _IPV4_INFO.pack(0, socket.inet_pton(socket.AF_INET, local_address), bytes(4))
-        messages.append((socket.IPPROTO_IP, _IP_PKTINFO, info))
-    return tuple(messages)
-
-
-def _open_if_there(family: socket.AddressFamily, port: int, *, shared: bool = False) -> socket.socket | None:
-    """A bound socket, or None if the host has no such address family."""
-    try:
-        one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    except OSError as error:
-        if error.errno in _NO_SUCH_FAMILY:
-            return None
-        raise
-    try:
-        (_prepare_ipv6 if family == socket.AF_INET6 else _prepare_ipv4)(one)
-        _grow_buffers(one)
-        if shared:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        one.bind(("", port))
-    except OSError as error:
-        one.close()
-        if error.errno in _NO_SUCH_FAMILY:
-            return None
-        raise
-    return one
-
-
-def _prepare_ipv4(one: socket.socket) -> None:
-    one.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-    one.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
-    one.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DONT)
-
-
-def _prepare_ipv6(one: socket.socket) -> None:
-    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
-    one.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_DONT)
-
-
-def _grow_buffers(one: socket.socket) -> None:
-    for by_force, within_limit in (
-        (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
-        (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
-    ):
+    for tries_left in reversed(range(_PORT_TRIES if port == 0 else 1)):
+        opened: list[socket.socket] = []
         try:
-            one.setsockopt(socket.SOL_SOCKET, by_force, _BUFFER)
-        except OSError:  # it needs CAP_NET_ADMIN; without, the host's limit holds
-            one.setsockopt(socket.SOL_SOCKET, within_limit, _BUFFER)
+            transport = UdpTransport(_open_pairs(port, pairs, opened))
+            transport.set_mark(mark)
+            return transport
+        except OSError as error:
+            for udp in opened:
+                udp.close()
+            # The port that IPv4 was given may be taken for IPv6.
+            if error.errno != errno.EADDRINUSE or not tries_left:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
-def _fileno(one: socket.socket | None) -> int:
-    return -1 if one is None else one.fileno()
+def _open_pairs(port: int, pairs: int, opened: list[socket.socket]) -> list[_Pair]:
+    """opened: gets each socket as soon as it is open."""
+    first = _open_pair(port, opened)
+    if not opened:
+        raise OSError(errno.EAFNOSUPPORT, "this host has neither IPv4 nor IPv6")
+    if pairs > 1:  # the first were bound alone: so nobody else had the port
+        for udp in opened:
+            udpsocket.share_port(udp)
+    return [first, *(_open_pair(port, opened, shared=True) for _ in range(pairs - 1))]
 
 
-def _mark(one: socket.socket) -> int:
-    return one.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) & 0xFFFFFFFF
+def _open_pair(port: int, opened: list[socket.socket], *, shared: bool = False) -> _Pair:
+    ipv4 = _open(socket.AF_INET, port, opened, shared)
+    return ipv4, _open(socket.AF_INET6, port, opened, shared)
 
 
-def _signed(mark: int) -> int:
-    return mark - 2**32 if mark >= 2**31 else mark
+def _open(
+    family: socket.AddressFamily, port: int, opened: list[socket.socket], shared: bool
+) -> socket.socket | None:
+    """On the port of those that are open, if there are any."""
+    udp = udpsocket.open_if_there(family, udpsocket.port_of(opened[0]) if opened else port, shared=shared)
+    if udp is not None:
+        opened.append(udp)
+    return udp
+
+
+# -- Sockets that were handed in -------------------------------------------------------------------
+
+
+def adopt_udp(filenos: Sequence[int]) -> UdpTransport:
+    """Take over UDP sockets of one family or both, on one port; of each as many as the device has queues.
+
+    They may be of another network namespace. What a user namespace other than theirs may not do with them,
+    which is to set a mark and large buffers, stays as it is. Raises ValueError with a sentence, or OSError;
+    then all descriptors are open and the caller's, as they were.
+    """
+    adopted: list[socket.socket] = []
+    try:
+        for fileno in filenos:
+            adopted.append(_socket_of(fileno))  # noqa: PERF401 - known, should the next be refused
+        pairs = _pairs_of(adopted)
+        for udp in adopted:
+            udpsocket.prepare(udp)
+            udpsocket.join_datagrams(udp, False)
+            udp.set_inheritable(False)
+        return UdpTransport(pairs, adopted=True)
+    except BaseException:
+        for udp in adopted:
+            udp.detach()
+        raise
+
+
+def _socket_of(fileno: int) -> socket.socket:
+    """Raises ValueError unless the descriptor can be used."""
+    try:
+        udp = socket.socket(fileno=fileno)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"descriptor {fileno} is no UDP socket: {error}") from None
+    if fault := _fault_of(udp):
+        udp.detach()
+        raise ValueError(f"descriptor {fileno} {fault}")
+    return udp
+
+
+def _fault_of(udp: socket.socket) -> str | None:
+    if udp.family not in (socket.AF_INET, socket.AF_INET6) or udp.proto != socket.IPPROTO_UDP:
+        return "is no UDP socket of IPv4 or IPv6"
+    if os.get_blocking(udp.fileno()):
+        return "blocks: make it non-blocking first"
+    if not udpsocket.port_of(udp):
+        return "has no port: bind it first"
+    if _is_connected(udp):
+        return "is connected to one address: leave it unconnected"
+    if udp.family == socket.AF_INET6 and not udp.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        return "takes IPv4 too: set IPV6_V6ONLY before binding it, and hand in another one for IPv4"
+    return None
+
+
+def _is_connected(udp: socket.socket) -> bool:
+    try:
+        udp.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def _pairs_of(sockets: Sequence[socket.socket]) -> list[_Pair]:
+    """Raises ValueError unless they go together."""
+    if not sockets:
+        raise ValueError("no descriptors were handed in: want a UDP socket for IPv4, for IPv6, or for each")
+    if len({udp.fileno() for udp in sockets}) < len(sockets):
+        raise ValueError("a descriptor was handed in twice: want another one for each family and queue")
+    ports = sorted({udpsocket.port_of(udp) for udp in sockets})
+    if len(ports) > 1:
+        raise ValueError(f"the sockets that were handed in have ports {ports}: bind them to the same")
+    ipv4, ipv6 = ([udp for udp in sockets if udp.family == family] for family in _FAMILIES)
+    if ipv4 and ipv6 and len(ipv4) != len(ipv6):
+        raise ValueError(f"{len(ipv4)} sockets are for IPv4 and {len(ipv6)} for IPv6: want as many of each")
+    return list(zip_longest(ipv4, ipv6))
