@@ -1,0 +1,54 @@
+"""What records are in bytes: nodes of any version have to agree on it, so it never changes."""
+
+import json
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Final
+
+from tests.mesh.network import Administrator, key_of, prefixes
+from wgpy.contract.endpoint import Endpoint
+from wgpy.mesh.records import Unknown, decode, encode
+from wgpy.mesh.wire import read_signed, write_signed
+
+VECTORS: Final = [
+    json.loads(line) for line in Path(__file__).with_name("records.jsonl").read_text().splitlines()
+]
+
+
+def test_every_kind_of_record_is_written_as_it_always_was() -> None:
+    assert [write_signed(signed) for signed in one_of_each().records] == VECTORS
+
+
+def test_every_kind_of_record_is_read_as_it_always_was() -> None:
+    for line, signed in zip(VECTORS, one_of_each().records, strict=True):
+        assert read_signed(line) == signed
+        record = decode(read_signed(line).body)
+        assert not isinstance(record, Unknown)
+        assert encode(record) == signed.body
+
+
+def test_the_digest_of_what_everybody_is_to_know_is_what_it_always_was() -> None:
+    digest = one_of_each().ledger().state_digest()
+
+    assert digest.sequence == 8
+    assert digest.digest.hex() == "0011ec294d04a2f7c2dd5232e3704618de496519f77757e4bd4dcc470b610100"
+
+
+def one_of_each() -> Administrator:
+    """An administrator and a host that signed one record of each kind, two rules among them."""
+    one, token, host = Administrator(), key_of(2), key_of(3)
+    one.found()
+    one.invite(token, tags=("edge", "k8s"), routes=prefixes("10.42.0.0/16", "fd00:42::/48"), lifetime=86_400)
+    one.join(
+        host, token, name="web-1", address=IPv4Address("100.80.0.9"),
+        routes=prefixes("10.42.3.0/24"),
+        endpoints=(Endpoint("192.0.2.1", 51820), Endpoint("2001:db8::1", 51820)),
+    )  # fmt: skip
+    one.approve(host, "192.168.1.0/24", "2001:db8::/64")
+    one.rule("tag:edge", "node:n3")
+    one.rule("any", "tag:k8s", allowed=False)
+    one.revoke(token, host.verify_key())
+    one.remove(key_of(4))
+    one.remove(host)
+    one.depart(host)
+    return one
