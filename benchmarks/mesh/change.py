@@ -12,9 +12,9 @@ from typing import Final
 from benchmarks.mesh.network import Model
 from benchmarks.mesh.node import Node
 from wgmesh.snapshot import Entry, Snapshot
-from wgmesh.transaction import Transaction, record_key
+from wgmesh.transaction import Transaction
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import decode
+from wgpy.mesh.records import record_key
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 from wgpy.mesh.wire import deltas, encode_line, write_signed
@@ -48,9 +48,8 @@ def open_snapshot(model: Model) -> Snapshot:
     """Return what a coordinator knows that has just started."""
     ledger, entries = Ledger(model.key.verify_key()), {}
     for revision, signed in enumerate(model.records, 1):
-        ledger.add(signed)
-        record = decode(signed.body)
-        entries[record_key(record, signed)] = Entry(signed, record, revision)
+        record = ledger.add(signed).record
+        entries[record_key(record)] = Entry(signed, record, revision)
     return Snapshot(ledger, derive(ledger, model.now), entries, revision=len(model.records))
 
 

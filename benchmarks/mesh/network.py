@@ -1,7 +1,7 @@
 """Networks of any number of nodes, every record of them signed as in earnest."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
@@ -45,7 +45,7 @@ class Model:
     def network(self) -> bytes:
         return network_id(self.key.verify_key())
 
-    def decree(self, kind: type[AdminRecord], **fields: Any) -> Signed:
+    def decree(self, kind: Callable[..., AdminRecord], **fields: Any) -> Signed:
         self.sequence += 1
         signer = self.key.verify_key()
         record = kind(network=self.network, signer=signer, sequence=self.sequence, time=self.now, **fields)

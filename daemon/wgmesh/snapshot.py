@@ -8,19 +8,14 @@ records of all its peers.
 
 from dataclasses import dataclass, field
 from operator import attrgetter
+from typing import Final
 
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Node, Record, Rule, Token, Unknown
+from wgpy.mesh.records import KINDS, Audience, Record, RecordKey, Rule, Token, kind_of, node, record_key
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Member, Topology, derive
 
-
-@dataclass(frozen=True, slots=True)
-class RecordKey:
-    """What a record is of: of one key, only the newest record counts. kind: the record's type as written."""
-
-    kind: str
-    subject: bytes
+_OF_A_NODE: Final = tuple(kind.name for kind in KINDS if kind.audience is Audience.REACHABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +27,7 @@ class Entry:
     """
 
     signed: Signed
-    record: Record | Unknown
+    record: Record
     revision: int
     viewed: int = 0
 
@@ -57,7 +52,7 @@ class Snapshot:
 
     def node(self, identity: VerifyKey) -> Entry | None:
         """Return a node's record, if there is one."""
-        return self.entries.get(RecordKey(Node.TYPE, bytes(identity)))
+        return self.entries.get(RecordKey(node.KIND.name, bytes(identity)))
 
     def topology_at(self, now: int) -> Topology:
         """Return the topology at a time, as memberships expire. now: Unix seconds."""
@@ -86,7 +81,7 @@ class Snapshot:
         return found
 
     def _concerns(self, entry: Entry, identity: VerifyKey, member: Member | None, since: int) -> bool:
-        if not isinstance(entry.record, Node) or entry.record.signer == identity:
+        if kind_of(entry.record).audience is Audience.EVERYBODY or entry.record.signer == identity:
             return True
         other = self.topology.member(entry.record.signer)
         if member is None or other is None:
@@ -96,20 +91,31 @@ class Snapshot:
     def _with_peers_of_new_rules(self, member: Member, news: list[Entry]) -> list[Entry]:
         rules = [entry.record for entry in news if isinstance(entry.record, Rule) and entry.record.allowed]
         peers = dict.fromkeys(peer.identity for peer in self.topology.joined(member, rules))
-        known = {entry.record.signer for entry in news if isinstance(entry.record, Node)} | {member.identity}
-        older = [entry for peer in peers if peer not in known and (entry := self.node(peer)) is not None]
+        known = {record_key(entry.record) for entry in news}
+        older = [
+            entry
+            for identity in peers
+            if identity != member.identity
+            for entry in self._published(identity)
+            if record_key(entry.record) not in known
+        ]
         return sorted([*news, *older], key=attrgetter("revision")) if older else news
 
     def _all_visible(self, identity: VerifyKey, since: int) -> list[Entry]:
         visible = dict.fromkeys([identity, *(peer.identity for peer in self.topology.peers(identity))])
-        nodes = [entry for other in visible if (entry := self.node(other)) is not None]
+        published = [entry for other in visible for entry in self._published(other)]
         others = [
             entry
             for entry in self._newer(since)
-            if not isinstance(entry.record, Node)
+            if kind_of(entry.record).audience is Audience.EVERYBODY
             or (entry.viewed > since > 0 and entry.record.signer not in visible)
         ]
-        return sorted([*others, *nodes], key=attrgetter("revision"))
+        return sorted([*others, *published], key=attrgetter("revision"))
+
+    def _published(self, identity: VerifyKey) -> list[Entry]:
+        """Return the records of a node that only its peers are to know."""
+        keys = (RecordKey(kind, bytes(identity)) for kind in _OF_A_NODE)
+        return [entry for key in keys if (entry := self.entries.get(key)) is not None]
 
 
 def trouble_of(token: Token, users: int, now: int) -> str:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Table, delete, insert, inspect, select, updat
 
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger, RecordRefused
-from wgpy.mesh.records import decode
+from wgpy.mesh.records import record_key
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 
@@ -28,7 +28,7 @@ from .schema import ADMISSIONS, AUDIT, COORDINATORS, RECORDS, SCHEMA, SEEN, STAT
 from .settings import DATABASE, Settings
 from .snapshot import Entry, Snapshot
 from .sqlite import copy_database
-from .transaction import Transaction, record_key
+from .transaction import Transaction
 
 _LOG = logging.getLogger("wgmesh")
 
@@ -111,17 +111,15 @@ class Store:
         newer = RECORDS.c.revision > snapshot.revision, RECORDS.c.revision <= state.revision
         for row in connection.execute(select(RECORDS).where(*newer).order_by(RECORDS.c.revision)):
             try:
-                signed = Signed(row.body, row.signature)
-                ledger.add(signed)
+                judged = ledger.add(Signed(row.body, row.signature))
             except (RecordRefused, ValueError) as error:
                 _LOG.warning(
                     "%s: a record of type %s is damaged: %s", self.name, row.kind or "unknown", error
                 )
                 continue
-            record = decode(signed.body)
-            key = record_key(record, signed)
+            key = record_key(judged.record)
             entries.pop(key, None)
-            entries[key] = Entry(signed, record, row.revision, row.viewed)
+            entries[key] = Entry(judged.signed, judged.record, row.revision, row.viewed)
         for row in connection.execute(select(ADMISSIONS).where(ADMISSIONS.c.revision > snapshot.revision)):
             try:
                 token, identity = VerifyKey.from_base64(row.token), VerifyKey.from_base64(row.identity)

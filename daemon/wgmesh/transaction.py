@@ -7,12 +7,12 @@ a token has uses.
 
 from dataclasses import dataclass, replace
 
-from wgpy.mesh.ledger import Ledger, RecordRefused, Verdict, subject
-from wgpy.mesh.records import Departure, Node, Record, RecordInvalid, Token, Unknown, decode
+from wgpy.mesh.ledger import Judged, Ledger, RecordRefused, Verdict
+from wgpy.mesh.records import Author, Node, Record, RecordKey, Token, Unknown, kind_of, record_key
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive, only_moved
 
-from .snapshot import Entry, RecordKey, Snapshot, trouble_of
+from .snapshot import Entry, Snapshot, trouble_of
 
 
 class Refused(Exception):
@@ -33,8 +33,8 @@ class Change:
 
     key: RecordKey
     signed: Signed
-    record: Record | Unknown
-    before: Record | Unknown | None
+    record: Record
+    before: Record | None
 
 
 class Transaction:
@@ -52,15 +52,12 @@ class Transaction:
     def submit(self, signed: Signed) -> Outcome:
         """Add a record, or return why it is refused."""
         try:
-            record = decode(signed.body)
-            verdict = self._add(record, signed)
-        except (RecordInvalid, RecordRefused, Refused) as error:
+            judged = self._ledger.judge(signed)
+            if judged.verdict is Verdict.NEW:
+                self._take(judged)
+        except (RecordRefused, Refused) as error:
             return Outcome("refused", str(error))
-        if verdict is Verdict.NEW:
-            key = record_key(record, signed)
-            before = self._snapshot.entries.get(key)
-            self.changes[key] = Change(key, signed, record, before.record if before else None)
-        return Outcome(verdict.value)
+        return Outcome(judged.verdict.value)
 
     def names(self) -> dict[VerifyKey, str]:
         """Return the name in each node's record."""
@@ -88,33 +85,36 @@ class Transaction:
 
     # -- Checks ----------------------------------------------------------------------------------
 
-    def _add(self, record: Record | Unknown, signed: Signed) -> Verdict:
-        """Raises RecordRefused and Refused."""
-        match record:
-            case Node():
-                return self._add_node(record, signed)
-            case Departure() if not self._knows(record.signer):
-                raise Refused("no node of this identity is known")
-            case Unknown() if record.signer != self._ledger.key and not self._is_member(record.signer):
-                raise Refused("it is of an unknown type, and not of a member")
-        verdict = self._ledger.add(signed)
-        if verdict is Verdict.NEW:
+    def _take(self, judged: Judged) -> None:
+        """Raises Refused."""
+        if isinstance(judged.record, Node):
+            self._take_node(judged.record, judged)
+        else:
+            self._check_author(judged.record)
+            self._ledger.keep(judged)
             self._topology = None
-        return verdict
+        key = record_key(judged.record)
+        before = self._snapshot.entries.get(key)
+        self.changes[key] = Change(key, judged.signed, judged.record, before.record if before else None)
 
-    def _add_node(self, node: Node, signed: Signed) -> Verdict:
-        """Raises RecordRefused and Refused."""
+    def _check_author(self, record: Record) -> None:
+        """Anybody can make an identity: only those of nodes are heard. Raises Refused."""
+        if isinstance(record, Unknown):
+            if record.signer != self._ledger.key and not self._is_member(record.signer):
+                raise Refused("it is of an unknown type, and not of a member")
+        elif kind_of(record).author is Author.NODE and self._ledger.node(record.signer) is None:
+            raise Refused("no node of this identity is known")
+
+    def _take_node(self, node: Node, judged: Judged) -> None:
+        """Raises Refused."""
         trial = self._ledger.copy()
-        verdict = trial.add(signed)
-        if verdict is not Verdict.NEW:
-            return verdict
+        trial.keep(judged)
         before = self._current_topology()
         after = derive(trial, self._now, before)
         self._check_membership(node, trial, after)
         self._check_others(node, before, after)
         self._use_token(node)
         self._ledger, self._topology = trial, after
-        return verdict
 
     @staticmethod
     def _check_membership(node: Node, ledger: Ledger, after: Topology) -> None:
@@ -162,10 +162,6 @@ class Transaction:
             self._topology = derive(self._ledger, self._now)
         return self._topology
 
-    def _knows(self, identity: VerifyKey) -> bool:
-        key = RecordKey(Node.TYPE, bytes(identity))
-        return key in self._snapshot.entries or key in self.changes
-
     def _is_member(self, identity: VerifyKey) -> bool:
         return self._current_topology().member(identity) is not None
 
@@ -182,10 +178,13 @@ class Transaction:
         """Return whether any node's peers changed for another reason than its record or an added rule."""
         if self._snapshot.topology.rules and not after.rules:
             return True
+        changed = {
+            change.record.signer for change in self.changes.values() if isinstance(change.record, Node)
+        }
         return any(
             self._has_other_peers(member.identity, after)
             for member in after.members
-            if RecordKey(Node.TYPE, bytes(member.identity)) not in self.changes
+            if member.identity not in changed
         )
 
 
@@ -196,9 +195,3 @@ def _changes_more_than_endpoints(change: Change) -> bool:
             return not only_moved(old, new)
         case _:
             return False
-
-
-def record_key(record: Record | Unknown, signed: Signed) -> RecordKey:
-    """Return the key of which only the newest record counts."""
-    kind = "" if isinstance(record, Unknown) else record.TYPE
-    return RecordKey(kind, subject(record, signed))

@@ -14,7 +14,7 @@ from tests.mesh.network import Administrator, key_of
 from wgmesh.server import Serving, serving
 from wgmesh.settings import SETTINGS, Settings, create
 from wgmesh.store import Store, open_store
-from wgpy.mesh.records import Network, Node, Record, Unknown, decode
+from wgpy.mesh.records import Network, Node, Record, decode, kind_of
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.mesh.wire import Delta, Greeting
 from wgpy.node.coordinator import Address, Coordinator, Outcome
@@ -129,11 +129,9 @@ def kinds(delta: Delta) -> list[str]:
     return sorted(_kind(decode(signed.body)) for signed in delta.records)
 
 
-def _kind(record: Record | Unknown) -> str:
+def _kind(record: Record) -> str:
     match record:
         case Node(name=name) | Network(name=name):
             return name
-        case Unknown():
-            return "unknown"
         case _:
-            return record.TYPE
+            return kind_of(record).name or "unknown"

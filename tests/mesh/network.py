@@ -1,5 +1,6 @@
 """A network to test with: an administrator who decrees, and hosts that speak."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -59,7 +60,7 @@ class Administrator:
     def network(self) -> bytes:
         return network_id(self.key.verify_key())
 
-    def decree(self, kind: type[AdminRecord], **fields: Any) -> Signed:
+    def decree(self, kind: Callable[..., AdminRecord], **fields: Any) -> Signed:
         self.sequence += 1
         record = kind(
             network=self.network,

@@ -78,7 +78,7 @@ class Teller:
 
     def _keep(self, signed: Signed) -> str:
         try:
-            return self.ledger.add(signed).value
+            return self.ledger.add(signed).verdict.value
         except RecordRefused:
             return "refused"
 

@@ -19,7 +19,7 @@ from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
 from wgpy.testing import SECOND, ActionTaken, Flight, Node, Notice, Simulation
 from wgpyd.agent.gossip import NOT_UNDERSTOOD, Gossip
-from wgpyd.agent.rejected import RejectedRecords, describe
+from wgpyd.agent.rejected import RejectedRecords
 
 HERE = IPv6Address("::1")
 PATIENCE = 10.0  # seconds
@@ -54,7 +54,7 @@ class Host:
             try:
                 self.ledger.add(signed)
             except RecordRefused as error:
-                self.refusals.note(source, error.reason.value, describe(signed), 0)
+                self.refusals.note(source, error.reason.value, error.description, 0)
                 return False
         return True
 

@@ -148,9 +148,9 @@ def test_the_newest_word_on_a_subject_counts_and_an_older_one_changes_nothing(
     moved = sign(HOST, administrator.node(HOST, TOKEN, sequence=2, name="moved"))
     old = sign(HOST, administrator.node(HOST, TOKEN, sequence=1))
 
-    assert ledger.add(moved) is Verdict.NEW
-    assert ledger.add(moved) is Verdict.KNOWN
-    assert ledger.add(old) is Verdict.OLD
+    assert ledger.add(moved).verdict is Verdict.NEW
+    assert ledger.add(moved).verdict is Verdict.KNOWN
+    assert ledger.add(old).verdict is Verdict.OLD
     assert [node.name for node in ledger.nodes()] == ["moved"]
 
 
@@ -158,7 +158,7 @@ def test_what_is_tried_on_a_copy_changes_nothing(administrator: Administrator) -
     ledger = administrator.ledger()
     standing, records = ledger.state_digest(), list(ledger)
 
-    assert ledger.copy().add(administrator.remove(HOST)) is Verdict.NEW
+    assert ledger.copy().add(administrator.remove(HOST)).verdict is Verdict.NEW
 
     assert (ledger.state_digest(), list(ledger)) == (standing, records)
 
@@ -168,8 +168,8 @@ def test_a_record_of_a_later_version_is_kept_and_passed_on(administrator: Admini
     said = json.loads(administrator.records[0].body) | {"type": "site", "version": 7, "more": [1]}
     signed = administrator.key.sign(spelled(said))
 
-    assert ledger.add(signed) is Verdict.NEW
-    assert ledger.add(signed) is Verdict.KNOWN
+    assert ledger.add(signed).verdict is Verdict.NEW
+    assert ledger.add(signed).verdict is Verdict.KNOWN
     assert signed in set(ledger)
     with pytest.raises(RecordRefused, match="not signed"):
         administrator.ledger().add(OTHER.sign(spelled(said)))

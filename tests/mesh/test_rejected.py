@@ -6,6 +6,7 @@ import pytest
 
 from tests.mesh.network import NOW, Administrator, key_of
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import describe
 from wgpy.mesh.signing import Signed
 from wgpyd.agent.rejected import (
     KEPT,
@@ -14,7 +15,6 @@ from wgpyd.agent.rejected import (
     PATIENCE,
     RejectedRecords,
     WithholdingDetector,
-    describe,
 )
 
 COORDINATOR = "coordinator"
@@ -97,24 +97,12 @@ def test_what_was_refused_cannot_write_to_a_terminal_nor_a_second_line(
     assert refusals.newest[0].what.startswith("?[2J?all is well ?x")
 
 
-def test_what_a_record_is_about_can_be_said_of_any() -> None:
-    admin = Administrator()
-    admin.found()
-
-    assert describe(admin.remove(IDENTITY)) == "removal 2"
-    assert describe(admin.join(IDENTITY, TOKEN)) == "node n7"
-    assert describe(admin.depart(IDENTITY)) == f"departure of {IDENTITY.verify_key()}"
-    assert describe(Signed(b"{}", bytes(64))) == "2 bytes that are no record"
-    newer = admin.remove(IDENTITY).body.replace(b'"version":1', b'"version":2')
-    assert describe(Signed(newer, bytes(64))) == "a record of the type 'removal', version 2"
-
-
 # -- WithholdingDetector ------------------------------------------------------------------------------------
 
 
 def learned(ledger: Ledger, withheld: WithholdingDetector, signed: Signed, now: float) -> None:
-    ledger.add(signed)
-    withheld.learned_from_neighbour(signed.digest, "n3", describe(signed), now)
+    record = ledger.add(signed).record
+    withheld.learned_from_neighbour(signed.digest, "n3", describe(record), now)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""All that was said in a network, each record verified, the newest word on each subject.
+"""The records of a network, each verified, the newest on each subject.
 
 Invariant: what a ledger holds depends on which records were added, not on their order nor how often. A record
 that is refused changes nothing.
@@ -9,37 +9,41 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from wgpy.mesh.records import (
+    KINDS,
+    UNKNOWN,
     AdminRecord,
+    Audience,
+    Author,
     Departure,
+    Kind,
     Network,
     Node,
     Record,
     RecordInvalid,
     Token,
-    Unknown,
-    admission,
     decode,
+    describe,
+    kind_of,
     network_id,
 )
 from wgpy.mesh.signing import Signed, VerifyKey
 
-# What anybody with a key of its own can say has its own limits, so that it leaves no decree without room.
-MAX_RECORDS: Final[dict[type, int]] = {
-    AdminRecord: 1_000_000,
-    Departure: 20_000,
-    Node: 100_000,
-    Unknown: 1_000,
-}
 MAX_UNKNOWN_NODES: Final = 1_000  # nodes of tokens that are not known, or not yet
+MAX_RECORDS: Final[dict[type, int]] = {kind.record: kind.limit for kind in (*KINDS, UNKNOWN)}
+_ADMIN_KINDS: Final = tuple(kind for kind in KINDS if kind.author is Author.ADMINISTRATOR)
+_OTHER_KINDS: Final = tuple(kind for kind in (*KINDS, UNKNOWN) if kind not in _ADMIN_KINDS)
+# What neighbours compare. What is unknown is not: a node that knows its kind might count it otherwise.
+_COMMON_KINDS: Final = tuple(kind for kind in KINDS if kind.audience is Audience.EVERYBODY)
 
 _D = TypeVar("_D", bound=AdminRecord)
 
 
 class Verdict(Enum):
-    """What became of a record that is genuine."""
+    """What becomes of a record that is genuine."""
 
     NEW = "new"
     KNOWN = "known"
@@ -57,18 +61,19 @@ class RefusalReason(Enum):
 
 
 class RecordRefused(Exception):
-    """A record that does not count."""
+    """A record that does not count. description: what it is about."""
 
-    def __init__(self, reason: RefusalReason, details: str = "") -> None:
-        super().__init__(f"{reason.value}: {details}" if details else reason.value)
+    def __init__(self, reason: RefusalReason, description: str, message: str) -> None:
+        super().__init__(message)
         self.reason = reason
+        self.description = description
 
 
 @dataclass(frozen=True, slots=True)
 class StateDigest:
     """How far a ledger knows what everybody is to know: neighbours with the same one know the same.
 
-    sequence: the highest of a decree; digest: 32 bytes over all decrees and departures that count.
+    sequence: the highest of an admin record; digest: 32 bytes over all records for everybody that count.
     """
 
     sequence: int
@@ -76,18 +81,17 @@ class StateDigest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Judged:
+    """A record that is genuine, and what becomes of it. record: perhaps Unknown."""
+
     signed: Signed
-    record: Any  # Record or Unknown; its shelf says of which type
+    record: Any  # a Record; where it is kept says of which kind
+    verdict: Verdict
 
     @property
     def rank(self) -> tuple[int, bytes]:
         """The greater counts. Of two different ones with one sequence, everybody has to choose the same."""
         return getattr(self.record, "sequence", 0), self.signed.digest
-
-    @property
-    def subject(self) -> bytes:
-        return subject(self.record, self.signed)
 
 
 @dataclass(slots=True)
@@ -95,138 +99,132 @@ class Ledger:
     """The records of one network, which is known by its key."""
 
     key: VerifyKey
-    _shelves: dict[type, dict[bytes, _Entry]] = field(default_factory=dict)  # by type, then by subject
+    _records: dict[type, dict[bytes, Judged]] = field(
+        default_factory=lambda: {kind: {} for kind in MAX_RECORDS}
+    )  # by class, then by subject
     _admitted: Counter[VerifyKey] = field(default_factory=Counter)  # nodes that name a token
-    _standing: StateDigest | None = None  # None: not known since it changed
+    _state_digest: StateDigest | None = None  # None: not known since it changed
 
     @property
     def network(self) -> bytes:
         """The network's id."""
         return network_id(self.key)
 
-    def add(self, signed: Signed) -> Verdict:
-        """Verify a record and keep it if it is the newest on its subject. Raises RecordRefused."""
+    def add(self, signed: Signed) -> Judged:
+        """Judge a record, and keep it if it is new. Raises RecordRefused."""
+        judged = self.judge(signed)
+        if judged.verdict is Verdict.NEW:
+            self.keep(judged)
+        return judged
+
+    def judge(self, signed: Signed) -> Judged:
+        """Decode and verify a record, and say what would become of it. Raises RecordRefused."""
         try:
             record = decode(signed.body)
         except RecordInvalid as error:
-            raise RecordRefused(RefusalReason.INVALID, str(error)) from None
+            what = f"{len(signed.body)} bytes that are no record"
+            raise RecordRefused(RefusalReason.INVALID, what, str(error)) from None
+        kind = kind_of(record)
         if record.network != self.network:
-            raise RecordRefused(RefusalReason.OTHER_NETWORK)
-        entry = _Entry(signed, record)
-        present = self._shelf(type(record)).get(entry.subject)
+            raise _refused(record, RefusalReason.OTHER_NETWORK)
+        present = self._records[kind.record].get(kind.subject(record))
         if present is not None and present.signed == signed:
-            return Verdict.KNOWN
+            return Judged(signed, record, Verdict.KNOWN)
         self._verify(record, signed)  # what is older, too: who alters a record is found out
-        if present is not None and present.rank >= entry.rank:
-            return Verdict.KNOWN if present.rank == entry.rank else Verdict.OLD
+        judged = Judged(signed, record, Verdict.NEW)
         if present is None:
-            self._make_room(record)
-        self._keep(entry, present)
-        return Verdict.NEW
+            self._check_room(kind, record)
+        elif present.rank >= judged.rank:
+            return Judged(signed, record, Verdict.KNOWN if present.rank == judged.rank else Verdict.OLD)
+        return judged
 
-    def _verify(self, record: Record | Unknown, signed: Signed) -> None:
-        """What is unknown is signed by who it says; whether that one may say it, others know."""
-        if isinstance(record, AdminRecord) and record.signer != self.key:
-            raise RecordRefused(RefusalReason.BAD_SIGNATURE)
+    def keep(self, judged: Judged) -> None:
+        """Hold what was judged to be new since the last change."""
+        kind = kind_of(judged.record)
+        kept, subject = self._records[kind.record], kind.subject(judged.record)
+        if (before := kept.get(subject)) is not None and isinstance(before.record, Node):
+            self._admitted[before.record.token] -= 1
+        if isinstance(judged.record, Node):
+            self._admitted[judged.record.token] += 1
+        kept[subject] = judged
+        if kind in _COMMON_KINDS:
+            self._state_digest = None
+
+    def _verify(self, record: Record, signed: Signed) -> None:
+        """What is unknown is signed by its signer; whether that one may sign it, others know."""
+        if kind_of(record).author is Author.ADMINISTRATOR and record.signer != self.key:
+            raise _refused(record, RefusalReason.BAD_SIGNATURE)
         if not record.signer.verifies(signed.body, signed.signature):
-            raise RecordRefused(RefusalReason.BAD_SIGNATURE)
-        if isinstance(record, Node):
-            admitted = admission(record.network, record.signer, record.admitted)
-            if not record.token.verifies(admitted, record.admission):
-                raise RecordRefused(RefusalReason.BAD_ADMISSION, record.name)
+            raise _refused(record, RefusalReason.BAD_SIGNATURE)
+        if isinstance(record, Node) and not record.is_admitted:
+            raise _refused(record, RefusalReason.BAD_ADMISSION, record.name)
 
-    def _make_room(self, record: Record | Unknown) -> None:
+    def _check_room(self, kind: Kind[Any], record: Record) -> None:
         """Raises RecordRefused where there is none."""
-        kind = next(kind for kind in MAX_RECORDS if isinstance(record, kind))
-        if sum(map(len, self._shelves_of(kind))) >= MAX_RECORDS[kind]:
-            raise RecordRefused(RefusalReason.TOO_MANY, f"{MAX_RECORDS[kind]} are there")
+        limit = MAX_RECORDS[kind.record]
+        if len(self._records[kind.record]) >= limit:
+            raise _refused(record, RefusalReason.TOO_MANY, f"{limit} are there")
         if isinstance(record, Node) and not self._is_known(record.token):
-            strangers = sum(count for token, count in self._admitted.items() if not self._is_known(token))
-            if strangers >= MAX_UNKNOWN_NODES:
-                raise RecordRefused(RefusalReason.TOO_MANY, f"{strangers} are there by unknown tokens")
+            unknown = sum(count for token, count in self._admitted.items() if not self._is_known(token))
+            if unknown >= MAX_UNKNOWN_NODES:
+                raise _refused(record, RefusalReason.TOO_MANY, f"{unknown} are there by unknown tokens")
 
     def _is_known(self, token: VerifyKey) -> bool:
-        return bytes(token) in self._shelf(Token)
-
-    def _keep(self, entry: _Entry, before: _Entry | None) -> None:
-        self._shelf(type(entry.record))[entry.subject] = entry
-        if before is not None and isinstance(before.record, Node):
-            self._admitted[before.record.token] -= 1
-        if isinstance(entry.record, Node):
-            self._admitted[entry.record.token] += 1
-        if is_for_everybody(entry.record):
-            self._standing = None
+        return bytes(token) in self._records[Token]
 
     def copy(self) -> "Ledger":
         """Return another that holds the same: to try what a record would change."""
-        shelves = {kind: shelf.copy() for kind, shelf in self._shelves.items()}
-        return Ledger(self.key, shelves, self._admitted.copy(), self._standing)
+        records = {kind: kept.copy() for kind, kept in self._records.items()}
+        return Ledger(self.key, records, self._admitted.copy(), self._state_digest)
 
     def __iter__(self) -> Iterator[Signed]:
-        """Give every record that counts, those of unknown types included, decrees first."""
-        return (entry.signed for kind in MAX_RECORDS for entry in self._entries(kind))
+        """Give every record that counts: those of the administrator by sequence, then all others."""
+        admin = sorted(self._entries(_ADMIN_KINDS), key=attrgetter("record.sequence"))
+        return (kept.signed for kept in (*admin, *self._entries(_OTHER_KINDS)))
 
     def __len__(self) -> int:
-        return sum(map(len, self._shelves.values()))
+        return sum(map(len, self._records.values()))
 
     def admin_records(self, kind: type[_D]) -> dict[bytes, _D]:
-        """Return the decrees of a type by their subject."""
-        return {subject: entry.record for subject, entry in self._shelf(kind).items()}
+        """Return those of a kind by their subject, in the order in which the subjects were first known."""
+        return {subject: kept.record for subject, kept in self._records[kind].items()}
 
     def nodes(self) -> list[Node]:
-        """Return what hosts say of themselves, whether or not they are members."""
-        return [entry.record for entry in self._shelf(Node).values()]
+        """Return what hosts publish of themselves, whether or not they are members."""
+        return [kept.record for kept in self._records[Node].values()]
 
     def node(self, identity: VerifyKey) -> Node | None:
-        """Return what one host says of itself, if anything."""
-        entry = self._shelf(Node).get(bytes(identity))
-        return None if entry is None else entry.record
+        """Return what one host publishes of itself, if anything."""
+        kept = self._records[Node].get(bytes(identity))
+        return None if kept is None else kept.record
 
     def departed(self) -> set[VerifyKey]:
-        """Return the identities that said they left."""
-        return {entry.record.signer for entry in self._shelf(Departure).values()}
+        """Return the identities that left."""
+        return {kept.record.signer for kept in self._records[Departure].values()}
 
     def charter(self) -> Network | None:
         """Return what the network is, once that is known."""
         return next(iter(self.admin_records(Network).values()), None)
 
     def time(self) -> int:
-        """Return a time, Unix seconds, that has surely come: of the newest decree; 0 without any."""
-        return max((entry.record.time for entry in self._entries(AdminRecord)), default=0)
+        """Return a time, Unix seconds, that has surely come: of the newest admin record; 0 without any."""
+        return max((kept.record.time for kept in self._entries(_ADMIN_KINDS)), default=0)
 
     def for_everybody(self) -> list[Signed]:
-        """Return the decrees and departures that count."""
-        return [entry.signed for kind in (AdminRecord, Departure) for entry in self._entries(kind)]
+        """Return the records that count and that every node is to know."""
+        return [kept.signed for kept in self._entries(_COMMON_KINDS)]
 
     def state_digest(self) -> StateDigest:
-        if self._standing is None:
+        if self._state_digest is None:
             digests = sorted(signed.digest for signed in self.for_everybody())
-            sequence = max((entry.record.sequence for entry in self._entries(AdminRecord)), default=0)
-            self._standing = StateDigest(sequence, hashlib.blake2s(b"".join(digests)).digest())
-        return self._standing
+            sequence = max((kept.record.sequence for kept in self._entries(_ADMIN_KINDS)), default=0)
+            self._state_digest = StateDigest(sequence, hashlib.blake2s(b"".join(digests)).digest())
+        return self._state_digest
 
-    def _shelf(self, kind: type) -> dict[bytes, _Entry]:
-        return self._shelves.setdefault(kind, {})
-
-    def _shelves_of(self, kind: type) -> Iterator[dict[bytes, _Entry]]:
-        """Give those of a type and of what is derived from it."""
-        return (shelf for found, shelf in self._shelves.items() if issubclass(found, kind))
-
-    def _entries(self, kind: type) -> Iterator[_Entry]:
-        return (entry for shelf in self._shelves_of(kind) for entry in shelf.values())
+    def _entries(self, kinds: tuple[Kind[Any], ...]) -> Iterator[Judged]:
+        return (kept for kind in kinds for kept in self._records[kind.record].values())
 
 
-def is_for_everybody(record: Record | Unknown) -> bool:
-    """Say whether all nodes are to know a record, whoever may reach whom."""
-    return isinstance(record, AdminRecord | Departure)
-
-
-def subject(record: Record | Unknown, signed: Signed) -> bytes:
-    """Return on what, among records of its type, the newest alone counts."""
-    match record:
-        case AdminRecord():
-            return record.subject
-        case Node() | Departure():
-            return bytes(record.signer)
-        case _:
-            return signed.digest
+def _refused(record: Record, reason: RefusalReason, details: str = "") -> RecordRefused:
+    message = f"{reason.value}: {details}" if details else reason.value
+    return RecordRefused(reason, describe(record), message)

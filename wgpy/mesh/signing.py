@@ -71,5 +71,10 @@ class Signed:
 
     @property
     def digest(self) -> bytes:
-        """32 bytes that stand for the body: BLAKE2s."""
-        return hashlib.blake2s(self.body).digest()
+        """32 bytes that stand for the body."""
+        return digest_of(self.body)
+
+
+def digest_of(body: bytes) -> bytes:
+    """Return the BLAKE2s of a body, 32 bytes."""
+    return hashlib.blake2s(body).digest()

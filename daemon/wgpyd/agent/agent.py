@@ -21,7 +21,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.netlink import NetworkMonitor
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
-from wgpy.mesh.records import NAME, Network
+from wgpy.mesh.records import NAME, Network, describe
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import Exclusion, Topology, derive
 from wgpy.model import DeviceUpdate, PeerUpdate
@@ -34,7 +34,7 @@ from .host_networks import NOWHERE, choose, read_host_networks
 from .identity import LocalIdentity
 from .reconcile.link import Link, Links, ask_ip
 from .reconcile.tunnels import LocalView, Peer, Tunnel, difference, meet, tunnels
-from .rejected import PATIENCE, RejectedRecords, WithholdingDetector, describe
+from .rejected import PATIENCE, RejectedRecords, WithholdingDetector
 from .status import tell
 from .store import RecordStore
 from .subscription import Subscription
@@ -224,9 +224,10 @@ class Agent:
 
     def _learn_from_neighbour(self, records: Sequence[Signed], source: str) -> bool:
         learned = self.knowledge.learn(records, source)
-        for signed in learned.new:
+        for new in learned.new:
             name = source.removeprefix("neighbour ")
-            self.withheld.learned_from_neighbour(signed.digest, name, describe(signed), time.monotonic())
+            digest, what = new.signed.digest, describe(new.record)
+            self.withheld.learned_from_neighbour(digest, name, what, time.monotonic())
         if learned.new:
             self._ring()
             self._loop.call_later(PATIENCE, self._ring)  # to see whether the coordinator tells it, too

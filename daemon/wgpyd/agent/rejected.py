@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import AdminRecord, Departure, Node, RecordInvalid, Unknown, decode
-from wgpy.mesh.signing import Signed
 from wgpy.node.agent import RejectedRecord
 from wgpy.node.text import printable
 
@@ -80,7 +78,7 @@ class WithholdingDetector:
         self._connected_before, self._connected_at = self._connected_time(now), None
 
     def learned_from_neighbour(self, digest: bytes, name: str, what: str, now: float) -> None:
-        """Expect the coordinator to tell this, too. digest: of a new record; what: see `describe`."""
+        """Expect the coordinator to tell this, too. digest: of a new record; what: what it is about."""
         sentence = f"{name} knew {printable(what)}, and the coordinator does not tell it"
         self._untold.setdefault(digest, (sentence, self._connected_time(now)))
 
@@ -102,22 +100,3 @@ class WithholdingDetector:
     def _connected_time(self, now: float) -> float:
         """Return how long the coordinator was connected in all, in seconds."""
         return self._connected_before + (0 if self._connected_at is None else now - self._connected_at)
-
-
-def describe(signed: Signed) -> str:
-    """Say what a record is about, whether or not it is genuine."""
-    try:
-        record = decode(signed.body)
-    except RecordInvalid:
-        return f"{len(signed.body)} bytes that are no record"
-    match record:
-        case AdminRecord():
-            return f"{record.TYPE} {record.sequence}"
-        case Node():
-            return f"node {record.name}"
-        case Departure():
-            return f"departure of {record.signer}"
-        case Unknown():
-            return f"a record of the type {record.type!r}, version {record.version}"
-        case _:
-            return record.TYPE

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from wgpy.mesh.codec import MAX_NUMBER
-from wgpy.mesh.ledger import Ledger, RecordRefused, Verdict
-from wgpy.mesh.records import decode
+from wgpy.mesh.ledger import Judged, Ledger, RecordRefused, Verdict
+from wgpy.mesh.records import describe
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta
 from wgpy.node.files import Journal, StateError
 
-from .rejected import RejectedRecords, describe
+from .rejected import RejectedRecords
 
 _LOG = logging.getLogger("wgpy")
 
@@ -31,7 +31,7 @@ OUTDATED: Final = "older than what is known"
 class Learned:
     """What came of records. genuine: whether none was refused."""
 
-    new: tuple[Signed, ...]
+    new: tuple[Judged, ...]
     genuine: bool
 
 
@@ -57,27 +57,27 @@ class RecordStore:
 
         source: as in `RejectedRecord`; revision: up to which all is known then, if the source can know that.
         """
-        verdicts = [self._add(signed, source) for signed in records]
-        new = [signed for signed, verdict in zip(records, verdicts, strict=True) if verdict is Verdict.NEW]
+        judged = [self._add(signed, source) for signed in records]
+        new = tuple(each for each in judged if each is not None and each.verdict is Verdict.NEW)
         self.revision = max(self.revision, min(revision, _MAX_REVISION))
-        self._unsaved += new
+        self._unsaved += (each.signed for each in new)
         if self._unsaved or self.revision > self._saved_revision:
             self._save()
-        return Learned(tuple(new), None not in verdicts)
+        return Learned(new, None not in judged)
 
-    def _add(self, signed: Signed, source: str) -> Verdict | None:
+    def _add(self, signed: Signed, source: str) -> Judged | None:
         try:
-            verdict = self.ledger.add(signed)
+            judged = self.ledger.add(signed)
         except RecordRefused as error:
-            self._note(source, error.reason.value, signed)
+            self._note(source, error.reason.value, error.description)
             return None
-        # A coordinator has no cause to repeat what is over, save what we said ourselves a moment ago.
-        if verdict is Verdict.OLD and source == COORDINATOR and decode(signed.body).signer != self._own:
-            self._note(source, OUTDATED, signed)
-        return verdict
+        # A coordinator has no cause to repeat what is over, save what we published ourselves a moment ago.
+        if judged.verdict is Verdict.OLD and source == COORDINATOR and judged.record.signer != self._own:
+            self._note(source, OUTDATED, describe(judged.record))
+        return judged
 
-    def _note(self, source: str, reason: str, signed: Signed) -> None:
-        self.refusals.note(source, reason, describe(signed), int(self._clock()))
+    def _note(self, source: str, reason: str, what: str) -> None:
+        self.refusals.note(source, reason, what, int(self._clock()))
 
     def _save(self) -> None:
         """What cannot be saved now is with the next news."""

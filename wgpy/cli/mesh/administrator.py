@@ -6,7 +6,7 @@ same.
 
 import time
 from argparse import Namespace
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ class Administrator:
     def topology(self) -> Topology:
         return derive(self.ledger, int(time.time()))
 
-    async def decree(self, kind: type[AdminRecord], **fields: Any) -> None:
+    async def decree(self, kind: Callable[..., AdminRecord], **fields: Any) -> None:
         """Sign a decree, and return once it is stored.
 
         Raises CommandError, CoordinatorError and StateError.

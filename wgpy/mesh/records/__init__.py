@@ -1,0 +1,34 @@
+"""What is published in a network, and by whom: one file a kind, which holds all that is special of it.
+
+A new kind is a file here that ends with its KIND, and its tests: `registry` finds it, and whoever decodes,
+keeps, spreads or describes records asks its KIND.
+"""
+
+from .approval import Approval
+from .base import (
+    MAX_ITEMS,
+    NAME,
+    AdminRecord,
+    Audience,
+    Author,
+    Kind,
+    Record,
+    RecordInvalid,
+    network_id,
+)
+from .departure import Departure
+from .network import Network
+from .node import Node, admission, admit
+from .registry import KINDS, RecordKey, decode, describe, encode, kind_of, record_key
+from .removal import Removal
+from .revocation import Revocation
+from .rule import Rule
+from .token import Token
+from .unknown import UNKNOWN, Unknown
+
+__all__ = [
+    "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "Approval", "Audience", "Author", "Departure",
+    "Kind", "Network", "Node", "Record", "RecordInvalid", "RecordKey", "Removal", "Revocation", "Rule",
+    "Token", "Unknown", "admission", "admit", "decode", "describe", "encode", "kind_of", "network_id",
+    "record_key",
+]  # fmt: skip

@@ -1,0 +1,57 @@
+"""A token: a key to which the administrator delegates the admission of nodes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from wgpy.address import Prefix
+from wgpy.mesh.signing import VerifyKey
+
+from .base import Audience, Author, Kind, NameOf, check_count, check_name, check_record, count_of_nodes, short
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """Who holds the private half of `key` may admit nodes.
+
+    expires: when no longer, Unix seconds; uses: how many, which is for the coordinator to count; lifetime: of
+    a node's membership, in seconds, 0 for ever; tags: that its nodes have; routes: they may announce these
+    and parts of them.
+    """
+
+    network: bytes
+    signer: VerifyKey
+    sequence: int
+    time: int
+    key: VerifyKey
+    expires: int
+    uses: int
+    lifetime: int
+    tags: tuple[str, ...]
+    routes: tuple[Prefix, ...]
+
+    def __post_init__(self) -> None:
+        check_record(self)
+        check_count(self.tags, "tags")
+        check_count(self.routes, "routes")
+        if list(self.tags) != sorted(set(self.tags)):
+            raise ValueError("tags are sorted, each once")
+        for tag in self.tags:
+            check_name(tag)
+
+
+def _audit(token: Token, before: Token | None, name_of: NameOf) -> str:
+    tagged = f" with tags {', '.join(token.tags)}" if token.tags else ""
+    return f"token {short(token.key)} for {count_of_nodes(token.uses)}{tagged}"
+
+
+KIND: Final[Kind[Token]] = Kind(
+    name="token",
+    version=1,
+    record=Token,
+    author=Author.ADMINISTRATOR,
+    audience=Audience.EVERYBODY,
+    limit=200_000,
+    subject=lambda token: bytes(token.key),
+    describe=lambda token: f"token {token.sequence}",
+    audit=_audit,
+)
