@@ -19,7 +19,7 @@ from wgpy._fastpath import ffi
 from wgpy.contract.constants import DEFAULT_MTU
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import Event, PeerActivity, PeerId
-from wgpy.contract.orders import DataPathOrder, InstallKeypair
+from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair
 from wgpy.datapath import Counters
 from wgpy.datapath.native import NativeDataPath, Offload, Queue, pack_endpoint, unpack_endpoint
 from wgpy.datapath.portable import Datagram
@@ -203,6 +203,9 @@ class NativeUnderTest:
     def activity(self, peer: PeerId) -> PeerActivity:
         self.settle()
         return self.path.activity(peer)
+
+    def allowed_ips(self, peer: PeerId) -> list[AllowedIP]:
+        return self.path.allowed_ips(peer)
 
     def counters(self) -> Counters:
         self.settle()

@@ -239,3 +239,29 @@ def test_a_default_route_takes_the_rest_of_its_own_family(
 def test_what_is_no_prefix_is_the_callers_fault(path: DataPathUnderTest, wrong: AllowedIP) -> None:
     with pytest.raises(ValueError, match="no prefix"):
         path.apply(SetRoute(PEER, wrong), NOW)
+
+
+def test_allowed_ips_are_told_in_the_order_in_which_a_peer_got_them(datapath: MakeDataPath) -> None:
+    """A prefix that it has already stays where it is; one that it lost and got back is its newest."""
+    path, other = datapath(), PEER + 1
+    first, second, third = prefix("10.1.0.0/16"), prefix("fd00::/64"), prefix("0.0.0.0/0")
+    path.apply(AddPeer(PEER), NOW)
+    path.apply(AddPeer(other), NOW)
+
+    for order in (
+        SetRoute(PEER, first), SetRoute(PEER, second), SetRoute(PEER, third), SetRoute(PEER, first),
+        SetRoute(other, second), SetRoute(PEER, second), SetRoute(other, third), RemoveRoute(PEER, third),
+    ):  # fmt: skip
+        path.apply(order, NOW)
+
+    assert path.allowed_ips(PEER) == [first, second]
+    assert path.allowed_ips(other) == [third]
+
+
+def test_a_new_peer_has_no_allowed_ips_and_an_unknown_one_is_refused(datapath: MakeDataPath) -> None:
+    path = datapath()
+    path.apply(AddPeer(PEER), NOW)
+    assert path.allowed_ips(PEER) == []
+
+    with pytest.raises(StateError, match="AddPeer comes first"):
+        path.allowed_ips(NOBODY)

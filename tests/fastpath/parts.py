@@ -1,6 +1,7 @@
 """The small parts of the C data path, with the faces of their twins in Python."""
 
 from pathlib import Path
+from struct import iter_unpack
 from typing import Any
 
 from tests.fastpath.extension import build_extension
@@ -48,6 +49,7 @@ class Parts:
 
 class AllowedIPs:
     def __init__(self, ffi: Any, lib: Any) -> None:
+        self._ffi = ffi
         self._lib = lib
         self._routes = ffi.gc(lib.wgfp_allowedips_new(), lib.wgfp_allowedips_free)
 
@@ -65,6 +67,15 @@ class AllowedIPs:
     def remove(self, prefix: AllowedIP, peer: int) -> None:
         address, length = prefix
         self._lib.wgfp_allowedips_remove(self._routes, address, len(address), length, peer)
+
+    def of_peer(self, peer: int) -> list[AllowedIP]:
+        count = self._lib.wgfp_allowedips_of_peer(self._routes, peer, self._ffi.NULL, 0)
+        prefixes = bytearray(18 * count)
+        buffer = self._ffi.from_buffer("uint8_t[]", prefixes)
+        assert self._lib.wgfp_allowedips_of_peer(self._routes, peer, buffer, count) == count
+        return [
+            AllowedIP(address[:size], length) for address, size, length in iter_unpack("=16sBB", prefixes)
+        ]
 
     def remove_peer(self, peer: int) -> None:
         self._lib.wgfp_allowedips_remove_peer(self._routes, peer)

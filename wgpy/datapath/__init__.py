@@ -11,7 +11,7 @@ from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import StateError
 from wgpy.contract.events import Event, PeerActivity, PeerId
-from wgpy.contract.orders import DataPathOrder
+from wgpy.contract.orders import AllowedIP, DataPathOrder
 
 Counters = Mapping[DropReason, int]
 
@@ -20,9 +20,9 @@ class DataPath(Protocol):
     """The half of a WireGuard device that moves packets; the engine is the other half."""
 
     def apply(self, action: DataPathOrder, now: int) -> None:
-        """Carry out one order of the engine. now: boottime ns.
+        """Carry out one order. now: boottime ns.
 
-        An order about a peer or keypair that is not there raises StateError: the engine never gives one.
+        Raises StateError for a peer or keypair that is not there: the engine never gives such an order.
         """
 
     def take_events(self) -> list[Event]:
@@ -40,6 +40,9 @@ class DataPath(Protocol):
 
     def activity(self, peer: PeerId) -> PeerActivity:
         """The peer's record as it stands now. Raises KeyError for a peer that was not added."""
+
+    def allowed_ips(self, peer: PeerId) -> list[AllowedIP]:
+        """The prefixes that are the peer's, in the order in which it got them. Raises StateError."""
 
     def counters(self) -> Counters:
         """Dropped packets and datagrams by reason, since the data path was made; 0 for any other."""

@@ -19,7 +19,7 @@ class AllowedIPs:
 
     def __init__(self) -> None:
         self._families = {4: _Family(32), 16: _Family(128)}  # by length of the address
-        self._owned: dict[PeerId, set[AllowedIP]] = {}
+        self._owned: dict[PeerId, dict[AllowedIP, None]] = {}  # sets that keep their order
 
     def __len__(self) -> int:
         return sum(map(len, self._owned.values()))
@@ -44,8 +44,8 @@ class AllowedIPs:
             self._disown(prefix, before)
         owned = self._owned.get(peer)
         if owned is None:
-            owned = self._owned[peer] = set()
-        owned.add(prefix)
+            owned = self._owned[peer] = {}
+        owned[prefix] = None
 
     def remove(self, prefix: AllowedIP, peer: PeerId) -> None:
         """Take the prefix from this peer; nothing happens if it is not this peer's."""
@@ -58,6 +58,10 @@ class AllowedIPs:
         for prefix in self._owned.pop(peer, ()):
             self._families[len(prefix.address)].remove(prefix)
 
+    def of_peer(self, peer: PeerId) -> list[AllowedIP]:
+        """This peer's prefixes, in the order in which it got them."""
+        return list(self._owned.get(peer, ()))
+
     def lookup(self, address: bytes) -> PeerId | None:
         """The peer that owns an address of 4 or 16 bytes, or None."""
         whole = int.from_bytes(address)
@@ -69,7 +73,7 @@ class AllowedIPs:
 
     def _disown(self, prefix: AllowedIP, peer: PeerId) -> None:
         owned = self._owned[peer]
-        owned.remove(prefix)
+        del owned[prefix]
         if not owned:
             del self._owned[peer]
 

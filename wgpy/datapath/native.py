@@ -28,6 +28,7 @@ from wgpy.contract.events import (
 )
 from wgpy.contract.orders import (
     AddPeer,
+    AllowedIP,
     ClearSource,
     DataPathOrder,
     InstallKeypair,
@@ -52,13 +53,14 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 3
+ABI_VERSION: Final = 4
 
 _NEVER: Final = 2**64 - 1
 _ENDPOINTS_REMEMBERED: Final = 1024
 _EVENTS_AT_ONCE: Final = 256
 _MAX_EVENTS: Final = 16 * _EVENTS_AT_ONCE  # in one go; a busy data path raises new ones meanwhile
 _ENDPOINT: Final = Struct("=16s16sIIII")  # struct wgfp_endpoint
+_PREFIX: Final = Struct("=16sBB")  # WGFP_PREFIX_SIZE
 _IPV4_SIZE: Final = 4
 _DATAGRAM: Final = Struct("=48sI")  # struct wgfp_datagram without its data
 
@@ -235,6 +237,13 @@ class NativeDataPath:
             record.tx_bytes,
             record.rx_bytes,
         )
+
+    def allowed_ips(self, peer: PeerId) -> list[AllowedIP]:
+        number = self._number_of(peer)
+        count = _lib.wgfp_routes_of_peer(self._c, number, _ffi.NULL, 0)
+        prefixes = bytearray(count * _PREFIX.size)
+        _lib.wgfp_routes_of_peer(self._c, number, _ffi.from_buffer("uint8_t[]", prefixes), count)
+        return [AllowedIP(address[:size], length) for address, size, length in _PREFIX.iter_unpack(prefixes)]
 
     def counters(self) -> Counters:
         _lib.wgfp_drops(self._c, self._drops)

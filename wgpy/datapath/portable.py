@@ -52,6 +52,7 @@ from wgpy.contract.messages import (
 )
 from wgpy.contract.orders import (
     AddPeer,
+    AllowedIP,
     ClearSource,
     DataPathOrder,
     InstallKeypair,
@@ -160,6 +161,10 @@ class PortableDataPath:
     def activity(self, peer: PeerId) -> PeerActivity:
         """The peer's record as it stands now. Raises KeyError for a peer that was not added."""
         return copy(self._peers[peer].activity)
+
+    def allowed_ips(self, peer: PeerId) -> list[AllowedIP]:
+        """The prefixes that are the peer's, in the order in which it got them."""
+        return self._routes.of_peer(self._peer(peer).id)
 
     def counters(self) -> Counters:
         """Dropped packets and datagrams by reason, since the data path was made; 0 for any other."""

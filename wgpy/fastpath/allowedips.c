@@ -80,6 +80,12 @@ static uint64_t load64_be(const uint8_t *p)
     return (uint64_t)wgfp_load32_be(p) << 32 | wgfp_load32_be(p + 4);
 }
 
+static void store64_be(uint8_t *p, uint64_t word)
+{
+    for (int i = 7; i >= 0; i--, word >>= 8)
+        p[i] = (uint8_t)word;
+}
+
 static struct key key_ipv4(const uint8_t address[4])
 {
     return (struct key){(uint64_t)wgfp_load32_be(address) << 32, 0};
@@ -420,6 +426,31 @@ void wgfp_allowedips_remove(struct wgfp_allowedips *routes, const uint8_t *addre
 
     if (slot != NULL && slot->peer == peer)
         prefix_remove(routes, slot->number);
+}
+
+static void prefix_write(const struct prefix *prefix, uint8_t bytes[WGFP_PREFIX_SIZE])
+{
+    store64_be(bytes, prefix->key.high);
+    store64_be(bytes + 8, prefix->key.low);
+    bytes[16] = prefix->is_ipv6 ? 16 : 4;
+    bytes[17] = prefix->length;
+}
+
+size_t wgfp_allowedips_of_peer(const struct wgfp_allowedips *routes, uint32_t peer, uint8_t *prefixes, size_t room)
+{
+    const struct slot *slot = table_find(&routes->peers, key_peer(peer));
+    const uint32_t newest = slot == NULL ? NONE : slot->number;
+    size_t count = 0;
+
+    for (uint32_t number = newest; number != NONE; number = prefix_at(routes, number)->next)
+        count++;
+    if (count > room)
+        return count;
+    uint8_t *at = prefixes + count * WGFP_PREFIX_SIZE;
+
+    for (uint32_t number = newest; number != NONE; number = prefix_at(routes, number)->next)
+        prefix_write(prefix_at(routes, number), at -= WGFP_PREFIX_SIZE);
+    return count;
 }
 
 void wgfp_allowedips_remove_peer(struct wgfp_allowedips *routes, uint32_t peer)

@@ -19,6 +19,9 @@
  * network, its size, 4 or 16 bytes, and a length in bits. */
 struct wgfp_allowedips;
 
+/* A prefix in bytes: its address and zeros up to 16, the size of the address, its length. */
+enum { WGFP_PREFIX_SIZE = 18 };
+
 /* NULL if there is no memory. */
 struct wgfp_allowedips *wgfp_allowedips_new(void);
 
@@ -33,6 +36,10 @@ int wgfp_allowedips_insert(struct wgfp_allowedips *routes, const uint8_t *addres
 /* Take the prefix from this peer; nothing happens if it is not this peer's. */
 void wgfp_allowedips_remove(struct wgfp_allowedips *routes, const uint8_t *address, size_t size, unsigned length,
                             uint32_t peer);
+
+/* How many prefixes this peer has; and, if there is room for as many, what they are, in the order in which it got them,
+ * WGFP_PREFIX_SIZE bytes each. */
+size_t wgfp_allowedips_of_peer(const struct wgfp_allowedips *routes, uint32_t peer, uint8_t *prefixes, size_t room);
 
 /* Take all of this peer's prefixes. */
 void wgfp_allowedips_remove_peer(struct wgfp_allowedips *routes, uint32_t peer);

@@ -72,6 +72,12 @@ void wgfp_route_remove(struct wgfp_datapath *datapath, uint32_t peer, const uint
     control_unlock(datapath);
 }
 
+/* Without a lock: only the control, which calls, could change them. */
+size_t wgfp_routes_of_peer(const struct wgfp_datapath *datapath, uint32_t peer, uint8_t *prefixes, size_t room)
+{
+    return wgfp_allowedips_of_peer(datapath->routes, peer, prefixes, room);
+}
+
 /* -- Keypairs --------------------------------------------------------------------------------------- */
 
 int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session)

@@ -151,6 +151,9 @@ int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t 
 void wgfp_route_remove(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size,
                        unsigned length);
 
+/* As wgfp_allowedips_of_peer. */
+size_t wgfp_routes_of_peer(const struct wgfp_datapath *datapath, uint32_t peer, uint8_t *prefixes, size_t room);
+
 /* It receives; it sends once it is used, or has received as the newest of its peer.
  * WGFP_ERR_EXISTS: the local index is in use; WGFP_ERR_MEMORY. */
 int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session);
