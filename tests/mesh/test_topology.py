@@ -12,6 +12,7 @@ from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.rules import Rules
 from wgpy.mesh.topology import Exclusion, Topology, derive
 
 TOKEN, LATER_TOKEN = key_of(2), key_of(3)
@@ -203,8 +204,8 @@ def test_with_the_first_rule_only_who_may_speak_learn_of_each_other(administrato
     assert peer_names(topology, ANN.verify_key()) == ["n12"]
     assert peer_names(topology, BOB.verify_key()) == []
     eve, ann = topology.members[2], topology.members[0]
-    assert topology.allows(eve, ann)
-    assert not topology.allows(ann, eve)
+    assert Rules(topology).allow(eve, ann)
+    assert not Rules(topology).allow(ann, eve)
 
 
 def test_when_the_last_rule_is_taken_back_everybody_reaches_everybody(administrator: Administrator) -> None:
@@ -329,12 +330,13 @@ def test_who_is_the_same_is_the_same_object_whoever_comes_or_goes(administrator:
 @given(administrator=histories())
 def test_peers_are_those_who_may_reach_each_other(administrator: Administrator) -> None:
     topology = administrator.topology()
+    rules = Rules(topology)
 
     for me in topology.members:
         met = {
             other.identity
             for other in topology.members
-            if other is not me and (topology.allows(me, other) or topology.allows(other, me))
+            if other is not me and (rules.allow(me, other) or rules.allow(other, me))
         }
         assert {peer.identity for peer in topology.peers(me.identity)} == met
         others = (other for other in topology.members if other is not me)

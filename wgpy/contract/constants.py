@@ -71,3 +71,7 @@ MAX_FOREIGN_SIZE: Final = 2048
 HANDSHAKE_TOS: Final = 0x88  # Linux: HANDSHAKE_DSCP, AF41
 DEFAULT_MTU: Final = 1420
 MAX_PEERS: Final = 2**20  # Linux: MAX_PEERS_PER_DEVICE
+
+# -- Policy --------------------------------------------------------------------------------------
+MAX_RULES: Final = 1024  # that are counted apart
+MAX_PERMITS: Final = 256  # of a peer

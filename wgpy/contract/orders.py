@@ -17,6 +17,21 @@ class AllowedIP(NamedTuple):
     prefix_length: int
 
 
+class Permit(NamedTuple):
+    """What a peer may begin.
+
+    rule: number of the rule that says so, 0 to MAX_RULES - 1, counted there; protocol: IP protocol number, 0
+    for any; destination: None for any; first_port, last_port: inclusive, of protocols with ports; a permit
+    with other ports than all matches nothing of a protocol without.
+    """
+
+    rule: int
+    protocol: int = 0
+    destination: AllowedIP | None = None
+    first_port: int = 0
+    last_port: int = 65535
+
+
 # -- Of the engine ---------------------------------------------------------------------------------
 
 

@@ -61,6 +61,11 @@ class Member:
     def allowed_ips(self) -> tuple[Prefix, ...]:
         return IPv4Network(self.address), IPv6Network(self.address6), *self.routes
 
+    @property
+    def selectors(self) -> list[str]:
+        """All that select it in a rule."""
+        return [_ANYBODY, f"node:{self.name}", *(f"tag:{tag}" for tag in self.tags)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Basis:
@@ -91,11 +96,16 @@ class _Index:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Everybody of a network, in the order in which they were admitted, and who is not, and why."""
+    """Everybody of a network, in the order in which they were admitted, and who is not, and why.
+
+    rule_numbers: of each rule, from 1 in the order in which the ledger first knew of one of its source and
+    destination; no other rule ever has that number in this ledger.
+    """
 
     members: tuple[Member, ...]
     excluded: dict[VerifyKey, Exclusion]
     rules: tuple[Rule, ...]
+    rule_numbers: tuple[int, ...] = field(default=(), compare=False)
     _index: _Index = field(default_factory=_Index, repr=False, compare=False)
     _basis: _Basis | None = field(default=None, repr=False, compare=False)
 
@@ -121,28 +131,21 @@ class Topology:
 
     def meet(self, one: Member, other: Member) -> bool:
         """Say whether one of two may reach the other."""
-        return not self._met(one).isdisjoint(_selectors(other))
+        return not self._met(one).isdisjoint(other.selectors)
 
     def joined(self, me: Member, rules: Iterable[Rule]) -> Iterator[Member]:
         """Give all whom some of the rules let meet a member, the same perhaps more than once."""
-        selectors = _selectors(me)
+        selectors = me.selectors
         for rule in rules:
             for mine, other in ((rule.source, rule.destination), (rule.destination, rule.source)):
                 if mine in selectors:
                     yield from (self.members[place] for place in self._index.selected.get(other, ()))
 
-    def allows(self, source: Member, destination: Member) -> bool:
-        """Say whether one may speak to the other. Without any rule everybody may."""
-        sources, destinations = _selectors(source), _selectors(destination)
-        return not self.rules or any(
-            rule.source in sources and rule.destination in destinations for rule in self.rules
-        )
-
     def _met(self, me: Member) -> set[str]:
         """Return selectors of all whom one may reach or be reached by."""
         if not self.rules:
             return {_ANYBODY}
-        return set().union(*(self._index.met.get(selector, ()) for selector in _selectors(me)))
+        return set().union(*(self._index.met.get(selector, ()) for selector in me.selectors))
 
     def moved(self, ledger: Ledger, now: int) -> "Topology | None":
         """Return what a ledger makes of this if only endpoints are other ones, else None. See `derive`."""
@@ -169,10 +172,18 @@ def derive(ledger: Ledger, now: int, before: Topology | None = None) -> Topology
     if before is not None and (moved := before.moved(ledger, now)) is not None:
         return moved
     network = ledger.charter()
-    rules = tuple(rule for rule in ledger.admin_records(Rule).values() if rule.allowed)
+    rules, numbers = _rules_in_force(ledger)
     if network is None:
-        return Topology((), {}, rules)
-    return _Judge(ledger, network, now, before or _NOTHING).topology(rules)
+        return Topology((), {}, rules, numbers)
+    return _Judge(ledger, network, now, before or _NOTHING).topology(rules, numbers)
+
+
+def _rules_in_force(ledger: Ledger) -> tuple[tuple[Rule, ...], tuple[int, ...]]:
+    """Return the rules, and the number of each."""
+    found = [
+        (rule, number) for number, rule in enumerate(ledger.admin_records(Rule).values(), 1) if rule.allowed
+    ]
+    return tuple(rule for rule, _ in found), tuple(number for _, number in found)
 
 
 _NOTHING: Final = Topology((), {}, ())
@@ -210,7 +221,7 @@ class _Judge:
             for approval in ledger.admin_records(Approval).values()
         }
 
-    def topology(self, rules: tuple[Rule, ...]) -> Topology:
+    def topology(self, rules: tuple[Rule, ...], rule_numbers: tuple[int, ...]) -> Topology:
         nodes = self._ledger.nodes()
         excluded: dict[VerifyKey, Exclusion] = {}
         admitted: list[tuple[Seniority, Node, _Grant]] = []
@@ -227,7 +238,7 @@ class _Judge:
         admitted.sort(key=itemgetter(0))
         members = self._settle(((node, grant) for _, node, grant in admitted), excluded)
         basis = _Basis(self._network, self._ledger.state_digest(), nodes, self._now, until)
-        return Topology(members, excluded, rules, _index(members, rules), basis)
+        return Topology(members, excluded, rules, rule_numbers, _index(members, rules), basis)
 
     def _exclusion(self, node: Node, grant: _Grant | None) -> Exclusion | None:
         if bytes(node.signer) in self._removals:
@@ -331,11 +342,6 @@ def _index(members: Sequence[Member], rules: Iterable[Rule]) -> _Index:
         index.met.setdefault(rule.destination, set()).add(rule.source)
     if index.met:
         for place, member in enumerate(members):
-            for selector in _selectors(member):
+            for selector in member.selectors:
                 index.selected.setdefault(selector, []).append(place)
     return index
-
-
-def _selectors(member: Member) -> list[str]:
-    """Return all that select a member."""
-    return [_ANYBODY, f"node:{member.name}", *(f"tag:{tag}" for tag in member.tags)]

@@ -13,6 +13,7 @@ from wgpy.mesh import codec
 from wgpy.mesh.ledger import StateDigest
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 
+GOSSIP_PORT: Final = 51821  # TCP, of a node's IPv6 address in the network: there neighbours compare records
 MAX_LINE: Final = 1 << 25  # bytes
 RECORDS_PER_LINE: Final = 200
 BYTES_PER_LINE: Final = 1 << 20  # of bodies, unless one record is larger

@@ -15,13 +15,12 @@ from typing import Final
 
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.signing import Signed
-from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
+from wgpy.mesh.wire import GOSSIP_PORT, Delta, decode_line, deltas, encode_line
 
 from .rejected import RejectedRecords
 
 _LOG = logging.getLogger("wgpy")
 
-PORT: Final = 51821
 NOT_UNDERSTOOD: Final = "not a line of ours"
 _PATIENCE: Final = 10.0  # seconds, for an exchange
 _MAX_LINE: Final = 1 << 22  # bytes
@@ -46,7 +45,7 @@ class Gossip:
         learn: Learn,
         name_of: Callable[[IPv6Address], str | None],
         *,
-        port: int = PORT,
+        port: int = GOSSIP_PORT,
         patience: float = _PATIENCE,
     ) -> None:
         """name_of: the peer with this address, None if there is none; port: 0 for any that is free.

@@ -30,6 +30,11 @@ class Rule:
             if selector != "any" and not (kind in ("node", "tag") and NAME.fullmatch(name)):
                 raise ValueError(f"{selector!r} is not any, node:NAME or tag:NAME")
 
+    @property
+    def text(self) -> str:
+        """What tells it from other rules."""
+        return f"{self.source} {self.destination}"
+
 
 def _audit(rule: Rule, before: Rule | None, name_of: NameOf) -> str:
     return f"rule {rule.source} to {rule.destination}" + ("" if rule.allowed else " taken back")
@@ -42,7 +47,7 @@ KIND: Final[Kind[Rule]] = Kind(
     author=Author.ADMINISTRATOR,
     audience=Audience.EVERYBODY,
     limit=100_000,
-    subject=lambda rule: f"{rule.source} {rule.destination}".encode(),
+    subject=lambda rule: rule.text.encode(),
     describe=lambda rule: f"rule {rule.sequence}",
     audit=_audit,
 )

@@ -1,0 +1,87 @@
+"""Which member may begin to speak to which, and what a data path has to know of that.
+
+`allow SOURCE DESTINATION` lets SOURCE begin; replies pass; nobody else may begin. Without any rule everybody
+may. Invariant: two members learn of each other exactly if one of them may begin to the other.
+"""
+
+from itertools import product
+from operator import itemgetter
+from typing import Final
+
+from wgpy.contract.constants import MAX_PERMITS, MAX_RULES
+from wgpy.contract.orders import AllowedIP, Permit
+from wgpy.keys import PublicKey
+from wgpy.mesh.records import Rule
+from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.wire import GOSSIP_PORT
+
+GOSSIP: Final = 0  # the number of what every peer may begin, whatever the rules: to compare records
+OTHERS: Final = MAX_RULES - 1  # the number that the rules share for which there is no number left
+_TCP: Final = 6  # IANA's number of the protocol
+
+
+class Rules:
+    """The rules of a topology, by their selectors, and their numbers.
+
+    A rule has a number from 1 on, in the order in which this process first knew of it, and keeps it though it
+    is taken back and allowed again; so a count of packets by number stays that of one rule. From OTHERS on,
+    all rules have that one number.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._rules = {
+            (rule.source, rule.destination): (number, rule)
+            for number, rule in zip(topology.rule_numbers, topology.rules, strict=True)
+        }
+
+    def between(self, source: Member, destination: Member) -> Rule | None:
+        """Return the rule that lets one member begin to another: if several do, the first one."""
+        pairs = product(source.selectors, destination.selectors)
+        found = [self._rules[pair] for pair in pairs if pair in self._rules]
+        return min(found, key=itemgetter(0))[1] if found else None
+
+    def allow(self, source: Member, destination: Member) -> bool:
+        """Say whether one member may begin to another."""
+        return not self._rules or self.between(source, destination) is not None
+
+    def texts(self) -> dict[int, str]:
+        """Return what each number that a permit may have stands for."""
+        own = {number: rule.text for number, rule in self._rules.values() if number < OTHERS}
+        return {GOSSIP: "gossip", **own, OTHERS: "others"}
+
+    def permits(self, local: Member) -> dict[PublicKey, tuple[Permit, ...] | None]:
+        """Return what each peer may begin at a member, and at the routes behind it.
+
+        None: everything, as there is no rule. Of the permits that a peer has, which all say the same but for
+        the number, no more than MAX_PERMITS are given.
+        """
+        peers = self._topology.peers(local.identity)
+        if not self._rules:
+            return {peer.key: None for peer in peers}
+        gossip, numbers = _gossip(local), self._numbers_to(local)
+        permits: dict[tuple[int, ...], tuple[Permit, ...]] = {}  # the same for all that have the same
+        return {
+            peer.key: permits.setdefault(found, (gossip, *map(Permit, found)))
+            for peer in peers
+            for found in (_numbers_of(peer, numbers),)
+        }
+
+    def _numbers_to(self, local: Member) -> dict[str, set[int]]:
+        """Return the numbers of the rules that have a member as destination, by their source."""
+        found: dict[str, set[int]] = {}
+        selectors = frozenset(local.selectors)
+        for (source, destination), (number, _) in self._rules.items():
+            if destination in selectors:
+                found.setdefault(source, set()).add(min(number, OTHERS))
+        return found
+
+
+def _numbers_of(peer: Member, by_source: dict[str, set[int]]) -> tuple[int, ...]:
+    found = set().union(*(by_source.get(selector, ()) for selector in peer.selectors))
+    return tuple(sorted(found)[: MAX_PERMITS - 1])
+
+
+def _gossip(local: Member) -> Permit:
+    """Neighbours compare records, whoever of them may begin anything else."""
+    return Permit(GOSSIP, _TCP, AllowedIP(local.address6.packed, 128), GOSSIP_PORT, GOSSIP_PORT)
