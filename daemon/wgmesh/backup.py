@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from wgpy.node.files import StateError, write_file
+from wgpy.node.files import StorageError, write_file
 
 from .errors import MeshError
 from .settings import DATABASE, SETTINGS, TLS_CERTIFICATE, TLS_KEY, Settings, lock
@@ -60,7 +60,7 @@ def restore(folder: Path, file: Path, now: int) -> Path | None:
             for name in _FILES:
                 if name in files and not (folder / name).exists():
                     write_file(folder / name, files[name])
-        except StateError as error:
+        except StorageError as error:
             raise MeshError(str(error)) from None
         settings = Settings.load(folder)
         new = folder / f".{DATABASE}.restored"

@@ -16,7 +16,7 @@ from wgpy.address import HostPort, parse_host_port
 from wgpy.mesh.invitation import BY_NAME
 from wgpy.mesh.signing import VerifyKey
 from wgpy.node.coordinator import DEFAULT_PORT, Address
-from wgpy.node.files import COORDINATORS, StateError, load, save
+from wgpy.node.files import COORDINATORS, StorageError, load, save
 
 from .errors import MeshError
 from .tls import load_context, make_key
@@ -49,7 +49,7 @@ class Settings:
             raise MeshError(f"{folder} is not there: `wgpy mesh init` makes a network and its coordinator")
         try:
             return load(cls, folder / SETTINGS)
-        except StateError as error:
+        except StorageError as error:
             raise MeshError(str(error)) from None
 
 
@@ -80,7 +80,7 @@ def create(
             known_by = make_key(folder / key, folder / certificate, host)
         settings = Settings(network, str(HostPort(host, port)), listen, str(certificate), str(key), "")
         save(settings, folder / SETTINGS)  # the last, so that a folder with settings is complete
-    except StateError as error:
+    except StorageError as error:
         raise MeshError(str(error)) from None
     return Address(url, known_by)
 

@@ -23,7 +23,7 @@ _FOREVER = datetime(9999, 12, 31, tzinfo=UTC)  # RFC 5280 section 4.1.2.5
 
 
 def make_key(key_file: Path, certificate_file: Path, name: str) -> bytes:
-    """Write a new key and its certificate; return the hash by which nodes verify it. Raises StateError."""
+    """Write a new key and its certificate; return the hash by which nodes verify it. Raises StorageError."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     certificate = (

@@ -22,7 +22,7 @@ from wgpy.mesh.records import Departure, Node, admit, decode
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import derive
 from wgpy.mesh.wire import Delta
-from wgpy.node.files import Journal, NetworkKeyFile, NodeFile, StateError, write_file
+from wgpy.node.files import Journal, NetworkKeyFile, NodeFile, StorageError, write_file
 
 IDENTITY, TOKEN = key_of(7), key_of(8)
 JOURNAL = "records.jsonl"
@@ -116,7 +116,7 @@ def test_the_networks_key_is_read_as_it_was_saved(admin: Administrator, tmp_path
 def test_a_file_that_cannot_be_written_leaves_the_old_one(node: NodeFile, tmp_path: Path) -> None:
     node.save(tmp_path)
 
-    with full_disk(100), pytest.raises(StateError, match=r"node\.json cannot be written: File too large"):
+    with full_disk(100), pytest.raises(StorageError, match=r"node\.json cannot be written: File too large"):
         replace(node, name="other").save(tmp_path)
 
     assert NodeFile.load(tmp_path) == node
@@ -150,7 +150,7 @@ def test_a_file_that_cannot_be_read_says_what_to_do(
     if data is not None:
         (tmp_path / "node.json").write_bytes(data)
 
-    with pytest.raises(StateError, match=sentence) as raised:
+    with pytest.raises(StorageError, match=sentence) as raised:
         NodeFile.load(tmp_path)
 
     assert str(raised.value).isprintable()
@@ -171,7 +171,7 @@ def test_nothing_but_a_state_error_comes_of_a_damaged_file(
     data[position % len(data)] = byte
     (folder / "node.json").write_bytes(data)
 
-    with suppress(StateError):
+    with suppress(StorageError):
         NodeFile.load(folder)
 
 
@@ -290,7 +290,7 @@ def test_on_a_full_disk_the_journal_is_as_it_was_and_goes_on_later(
     later = admin.remove(IDENTITY)
 
     for _ in range(2):
-        with full_disk(len(before) + room), pytest.raises(StateError, match="cannot be written"):
+        with full_disk(len(before) + room), pytest.raises(StorageError, match="cannot be written"):
             journal.append(Delta(3, (later,)))
         assert (tmp_path / JOURNAL).read_bytes() == before
 
@@ -301,7 +301,7 @@ def test_on_a_full_disk_the_journal_is_as_it_was_and_goes_on_later(
 def test_who_appends_without_having_read_loses_nothing(admin: Administrator, tmp_path: Path) -> None:
     journal_of(tmp_path, admin.records[:1])
 
-    with full_disk(1), pytest.raises(StateError):
+    with full_disk(1), pytest.raises(StorageError):
         Journal(tmp_path).append(Delta(2, (admin.records[1],)))
     Journal(tmp_path).append(Delta(2, (admin.records[1],)))
 
@@ -339,7 +339,7 @@ def test_a_compaction_that_fails_leaves_the_journal(admin: Administrator, tmp_pa
     journal.append(Delta(3, (admin.records[0],) * 3000))
     before = (tmp_path / JOURNAL).read_bytes()
 
-    with full_disk(10), pytest.raises(StateError, match="cannot be written"):
+    with full_disk(10), pytest.raises(StorageError, match="cannot be written"):
         journal.compact(admin.ledger(), 3)
 
     assert (tmp_path / JOURNAL).read_bytes() == before

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
 from wgpy.address import Prefix
+from wgpy.contract.errors import WgpyError
 from wgpy.mesh.signing import VerifyKey
 
 NODE_BITS: Final = 80  # behind the /48 of a site
@@ -19,7 +20,7 @@ NODES_LENGTH: Final = 16
 POOL_LENGTH: Final = 12
 
 
-class NoSpace(ValueError):
+class NoSpace(WgpyError, ValueError):
     """There is no range or address left; the message says of what."""
 
 

@@ -12,6 +12,7 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
+from wgpy.contract.errors import WgpyError
 from wgpy.mesh.records import (
     KINDS,
     UNKNOWN,
@@ -60,7 +61,7 @@ class RefusalReason(Enum):
     TOO_MANY = "one more than a network may have"
 
 
-class RecordRefused(Exception):
+class RecordRefused(WgpyError):
     """A record that does not count. description: what it is about."""
 
     def __init__(self, reason: RefusalReason, description: str, message: str) -> None:

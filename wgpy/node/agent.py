@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wgpy.address import Prefix
+from wgpy.contract.errors import WgpyError
 from wgpy.keys import PublicKey
 from wgpy.mesh import codec
 from wgpy.mesh.signing import VerifyKey
@@ -19,7 +20,7 @@ from wgpy.node.files import SOCKETS
 from wgpy.node.http import BROKEN, Client, HttpError
 
 
-class AgentError(Exception):
+class AgentError(WgpyError):
     """The agent cannot be asked, or says no; one sentence."""
 
 

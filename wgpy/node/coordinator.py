@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
+from wgpy.contract.errors import WgpyError
 from wgpy.mesh.invitation import BY_NAME
 from wgpy.mesh.records import network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
@@ -42,7 +43,7 @@ _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (soc
 _T = TypeVar("_T")
 
 
-class CoordinatorError(Exception):
+class CoordinatorError(WgpyError):
     """A coordinator did not do what was asked; one sentence."""
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Self, TypeVar
 
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import WgpyError
 from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
 from wgpy.mesh.ledger import Ledger, RecordRefused
@@ -32,12 +33,12 @@ _COMPACT_FROM: Final = 1 << 20  # bytes
 _T = TypeVar("_T")
 
 
-class StateError(Exception):
+class StorageError(WgpyError):
     """A file cannot be read or written; one sentence that says what to do."""
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace a file in one step, and return once that is on disk. Raises StateError."""
+    """Replace a file in one step, and return once that is on disk. Raises StorageError."""
     new = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def write_file(path: Path, data: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             new.unlink()
-        raise StateError(f"{path} cannot be written: {error.strerror}") from None
+        raise StorageError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _sync_folder(folder: Path) -> None:
@@ -64,19 +65,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 def load(kind: type[_T], path: Path) -> _T:
-    """Read what `save` wrote. Raises StateError."""
+    """Read what `save` wrote. Raises StorageError."""
     try:
         return codec.read(kind, json.loads(path.read_bytes()))
     except FileNotFoundError:
-        raise StateError(f"{path} is not there") from None
+        raise StorageError(f"{path} is not there") from None
     except OSError as error:
-        raise StateError(f"{path} cannot be read: {error.strerror}") from None
+        raise StorageError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StateError(f"{path} is damaged ({error}): restore it from a backup, or begin anew") from None
+        raise StorageError(f"{path} is damaged ({error}): restore it from a backup, or begin anew") from None
 
 
 def save(value: Any, path: Path) -> None:
-    """Write a dataclass as JSON. Raises StateError."""
+    """Write a dataclass as JSON. Raises StorageError."""
     write_file(path, json.dumps(codec.write(value), indent=1).encode() + b"\n")
 
 
@@ -108,11 +109,11 @@ class NodeFile:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Raises StateError."""
+        """Raises StorageError."""
         return load(cls, folder / "node.json")
 
     def save(self, folder: Path) -> None:
-        """Raises StateError."""
+        """Raises StorageError."""
         save(self, folder / "node.json")
 
     @property
@@ -157,11 +158,11 @@ class NetworkKeyFile:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Raises StateError."""
+        """Raises StorageError."""
         return load(cls, path)
 
     def save(self, path: Path) -> None:
-        """Raises StateError."""
+        """Raises StorageError."""
         save(self, path)
 
 
@@ -177,14 +178,14 @@ class Journal:
         self._compact_size = 0
 
     def load(self, ledger: Ledger) -> int:
-        """Tell a ledger what is there; the revision to follow the coordinator from. Raises StateError."""
+        """Tell a ledger what is there; the revision to follow the coordinator from. Raises StorageError."""
         revision = 0
         try:
             data = self._path.read_bytes()
         except FileNotFoundError:
             data = b""
         except OSError as error:
-            raise StateError(f"{self._path} cannot be read: {error.strerror}") from None
+            raise StorageError(f"{self._path} cannot be read: {error.strerror}") from None
         self._size = 0
         for line in data.splitlines(keepends=True):
             try:
@@ -203,12 +204,12 @@ class Journal:
         return revision
 
     def append(self, delta: Delta) -> None:
-        """Return once it is on disk. Raises StateError, and then the journal is as it was."""
+        """Return once it is on disk. Raises StorageError, and then the journal is as it was."""
         try:
             self._write(encode_line(delta))
         except OSError as error:
             self._cut()
-            raise StateError(f"{self._path} cannot be written: {error.strerror}") from None
+            raise StorageError(f"{self._path} cannot be written: {error.strerror}") from None
 
     def _write(self, line: bytes) -> None:
         """Raises OSError, and then there may be a torn end."""
@@ -227,7 +228,7 @@ class Journal:
         self._size += len(line)
 
     def compact(self, ledger: Ledger, revision: int) -> None:
-        """Write anew what still counts, once half of the file does not. Raises StateError."""
+        """Write anew what still counts, once half of the file does not. Raises StorageError."""
         if (self._size or 0) < max(_COMPACT_FROM, 2 * self._compact_size):
             return
         data = b"".join(map(encode_line, deltas(0, revision, list(ledger))))

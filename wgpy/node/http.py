@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import h11
 
+from wgpy.contract.errors import WgpyError
 from wgpy.node.text import printable
 
 _READ_SIZE: Final = 1 << 16
@@ -18,7 +19,7 @@ PATIENCE: Final = 10.0  # seconds, for a request to arrive and for its answer to
 BROKEN: Final = (OSError, h11.ProtocolError, EOFError)  # what ends an exchange
 
 
-class HttpError(Exception):
+class HttpError(WgpyError):
     """An answer that is no success. reason: its sentence, "" if there is none."""
 
     def __init__(self, status: int, reason: str) -> None:

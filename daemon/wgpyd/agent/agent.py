@@ -27,7 +27,7 @@ from wgpy.mesh.topology import Exclusion, Topology, derive
 from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpy.node.agent import AgentError, Status
 from wgpy.node.coordinator import CoordinatorError
-from wgpy.node.files import NodeFile, StateError
+from wgpy.node.files import NodeFile, StorageError
 
 from .gossip import Gossip
 from .host_networks import NOWHERE, choose, read_host_networks
@@ -63,7 +63,7 @@ class Agent:
         interface: Interface,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """name: of the network; folder: where `node` was loaded from. Raises StateError."""
+        """name: of the network; folder: where `node` was loaded from. Raises StorageError."""
         self.name = name
         self.interface = interface
         self.knowledge = RecordStore(folder, node.network, node.identity.verify_key(), clock)
@@ -171,7 +171,7 @@ class Agent:
                 except AgentError:
                     self.own.take_back_name(before)
                     raise
-            except StateError as error:
+            except StorageError as error:
                 raise AgentError(str(error)) from None
             self.knowledge.learn([signed], "this node")
         self._ring()
@@ -183,7 +183,7 @@ class Agent:
                 await self._submit(self.own.node.departure())
             try:
                 self.own.forget()
-            except StateError as error:
+            except StorageError as error:
                 raise AgentError(str(error)) from None
             self._loop.call_soon(self.interface.close)
 
@@ -362,7 +362,7 @@ class Agent:
         is_foreign = self.own.is_foreign()
         try:
             signed = self.own.say(endpoints)
-        except StateError as error:
+        except StorageError as error:
             self._warn("own", f"this node's endpoints cannot be told: {error}")
             return
         self._warn("own", "")

@@ -13,7 +13,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Node, encode
 from wgpy.mesh.signing import Signed
-from wgpy.node.files import NodeFile, StateError
+from wgpy.node.files import NodeFile, StorageError
 
 _KEPT: Final = "network.key"  # the administrator's, which outlives a node
 
@@ -49,7 +49,7 @@ class LocalIdentity:
         return said is not None and said.sequence > self.node.sequence
 
     def say(self, endpoints: Sequence[Endpoint], name: str = "") -> Signed:
-        """Sign what this node is now, above all that it ever said. Raises StateError."""
+        """Sign what this node is now, above all that it ever said. Raises StorageError."""
         said = self.record()
         last = max(self.node.sequence, said.sequence if said else 0)
         node, signed = replace(self.node, sequence=last, name=name or self.node.name).signed(endpoints)
@@ -58,17 +58,17 @@ class LocalIdentity:
         return signed
 
     def take_back_name(self, name: str) -> None:
-        """The new one was not accepted. Raises StateError."""
+        """The new one was not accepted. Raises StorageError."""
         self.node = replace(self.node, name=name)
         self.node.save(self._folder)
 
     def forget(self) -> None:
-        """Delete the node's folder, but not the administrator's key. Raises StateError."""
+        """Delete the node's folder, but not the administrator's key. Raises StorageError."""
         try:
             for path in self._folder.iterdir():
                 if path.name != _KEPT:
                     path.unlink()
         except OSError as error:
-            raise StateError(f"{self._folder} cannot be deleted: {error.strerror}") from None
+            raise StorageError(f"{self._folder} cannot be deleted: {error.strerror}") from None
         with suppress(OSError):  # the key is there
             self._folder.rmdir()

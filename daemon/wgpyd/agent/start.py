@@ -8,7 +8,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.tun import check_name
 from wgpy.mesh.records import NAME
 from wgpy.node.agent import socket_path
-from wgpy.node.files import NODES, NodeFile, StateError
+from wgpy.node.files import NODES, NodeFile, StorageError
 from wgpyd.errors import StartError
 
 from .agent import Agent
@@ -29,7 +29,7 @@ def open_agent(network: str, interface: Interface, metrics: str) -> AbstractAsyn
     """Read what the node knows; it is up inside the context, whose entry raises StartError, as does this."""
     try:
         return _run(Agent(network, _folder(network), _load(network), interface), metrics)
-    except StateError as error:
+    except StorageError as error:
         raise StartError(str(error)) from None
 
 
@@ -63,5 +63,5 @@ def _load(network: str) -> NodeFile:
         raise StartError(f"this host has not joined {network}: `wgpy mesh join` it with a token")
     try:
         return NodeFile.load(folder)
-    except StateError as error:
+    except StorageError as error:
         raise StartError(str(error)) from None

@@ -16,7 +16,7 @@ from wgpy.mesh.ledger import Judged, Ledger, RecordRefused, Verdict
 from wgpy.mesh.records import describe
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta
-from wgpy.node.files import Journal, StateError
+from wgpy.node.files import Journal, StorageError
 
 from .rejected import RejectedRecords
 
@@ -41,7 +41,7 @@ class RecordStore:
     def __init__(
         self, folder: Path, network: VerifyKey, own: VerifyKey, clock: Callable[[], float] = time.time
     ) -> None:
-        """Read what is on disk. own: this node's identity; clock: seconds since 1970. Raises StateError."""
+        """Read what is on disk. own: this node's identity; clock: seconds since 1970. Raises StorageError."""
         self.ledger = Ledger(network)
         self.refusals = RejectedRecords()
         self.warning = ""  # a sentence, while the disk takes nothing
@@ -87,7 +87,7 @@ class RecordStore:
             self._saved_revision = self.revision
             self._journal.compact(self.ledger, self.revision)
             self.warning = ""
-        except StateError as error:
+        except StorageError as error:
             if not self.warning:
                 _LOG.warning("%s; the next start will ask the coordinator again", error)
             self.warning = str(error)

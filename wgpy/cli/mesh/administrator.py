@@ -38,7 +38,7 @@ class Administrator:
     async def decree(self, kind: Callable[..., AdminRecord], **fields: Any) -> None:
         """Sign a decree, and return once it is stored.
 
-        Raises CommandError, CoordinatorError and StateError.
+        Raises CommandError, CoordinatorError and StorageError.
         """
         sequence = max(self.file.sequence, self.ledger.state_digest().sequence) + 1
         self.file = replace(self.file, sequence=sequence, used=int(time.time()))

@@ -19,12 +19,12 @@ def _run(where: str) -> Callable[[argparse.Namespace], None]:
         from wgpy.mesh.addressing import NoSpace
         from wgpy.node.agent import AgentError
         from wgpy.node.coordinator import CoordinatorError
-        from wgpy.node.files import StateError
+        from wgpy.node.files import StorageError
 
         module, _, function = where.partition(":")
         try:
             getattr(import_module(f"wgpy.cli.mesh.{module}"), function)(arguments)
-        except (AgentError, CoordinatorError, NoSpace, StateError) as error:
+        except (AgentError, CoordinatorError, NoSpace, StorageError) as error:
             raise CommandError(str(error)) from None
 
     return run

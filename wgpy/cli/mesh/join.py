@@ -15,7 +15,7 @@ from wgpy.node.coordinator import CoordinatorError, Unreachable
 
 
 def join(arguments: Namespace) -> None:
-    """Raises CommandError, AgentError, CoordinatorError and StateError."""
+    """Raises CommandError, AgentError, CoordinatorError and StorageError."""
     invitation = read_invitation(arguments)
     need_root("mesh join")
     host = Host(verbose=arguments.verbose)

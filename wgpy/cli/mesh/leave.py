@@ -15,7 +15,7 @@ from wgpy.node.files import COORDINATORS, NodeFile
 
 
 def leave(arguments: Namespace) -> None:
-    """Raises CommandError and StateError."""
+    """Raises CommandError and StorageError."""
     need_root("mesh leave")
     network = networks.selected(arguments)
     node = networks.node_file(network)

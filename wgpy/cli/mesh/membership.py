@@ -27,7 +27,7 @@ from wgpy.mesh.records import Network, admit, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import deltas
 from wgpy.node.coordinator import Coordinator, Denied, Welcome
-from wgpy.node.files import Journal, NodeFile, StateError
+from wgpy.node.files import Journal, NodeFile, StorageError
 
 _TRIES: Final = 5
 _PATIENCE: Final = 3.0  # seconds
@@ -37,7 +37,7 @@ _NAME_LENGTH: Final = 60  # leaves room for a number
 
 
 def begun(invitation: Invitation) -> str:
-    """Return the network that this host has begun to join by the invitation, or "". Raises StateError."""
+    """Return the network that this host has begun to join by the invitation, or "". Raises StorageError."""
     for network in networks.known():
         node = networks.node_file(network)
         if node is not None and node.network == invitation.network:
@@ -51,7 +51,7 @@ def is_complete(network: str) -> bool:
 
 
 def forget(network: str) -> None:
-    """Delete what this host is in a network; the network's key stays. Raises StateError."""
+    """Delete what this host is in a network; the network's key stays. Raises StorageError."""
     folder = networks.folder(network)
     try:
         for name in ("node.json", _JOURNAL):
@@ -59,13 +59,13 @@ def forget(network: str) -> None:
         if folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
     except OSError as error:
-        raise StateError(f"{folder} cannot be deleted: {error.strerror}") from None
+        raise StorageError(f"{folder} cannot be deleted: {error.strerror}") from None
 
 
 async def become(invitation: Invitation, arguments: Namespace, near: str) -> str:
     """Make this host a member; the network's name. near: as in a coordinator's address.
 
-    Raises CommandError, CoordinatorError and StateError; what was refused leaves nothing behind.
+    Raises CommandError, CoordinatorError and StorageError; what was refused leaves nothing behind.
     """
     network = begun(invitation)
     node = networks.node_file(network) if network else None

@@ -4,13 +4,13 @@ from argparse import Namespace
 from pathlib import Path
 
 from wgpy.cli.errors import CommandError
-from wgpy.node.files import NODES, NetworkKeyFile, NodeFile, StateError
+from wgpy.node.files import NODES, NetworkKeyFile, NodeFile, StorageError
 
 KEY_FILE = "network.key"
 
 
 def known() -> list[str]:
-    """Return the networks that this host is a node of, or has the key of. Raises StateError."""
+    """Return the networks that this host is a node of, or has the key of. Raises StorageError."""
     try:
         return sorted(
             path.name
@@ -20,11 +20,11 @@ def known() -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise StateError(f"{NODES} cannot be read: {error.strerror}; try `sudo wgpy mesh …`") from None
+        raise StorageError(f"{NODES} cannot be read: {error.strerror}; try `sudo wgpy mesh …`") from None
 
 
 def selected(arguments: Namespace) -> str:
-    """Return the network that a command means. Raises CommandError and StateError."""
+    """Return the network that a command means. Raises CommandError and StorageError."""
     names = known()
     if arguments.network:
         if arguments.network not in names:
@@ -46,7 +46,7 @@ def folder(network: str) -> Path:
 
 
 def node_file(network: str) -> NodeFile | None:
-    """Return the file of this host's node in a network, if there is one. Raises StateError."""
+    """Return the file of this host's node in a network, if there is one. Raises StorageError."""
     path = folder(network)
     return NodeFile.load(path) if (path / "node.json").exists() else None
 
@@ -56,6 +56,6 @@ def key_path(network: str) -> Path:
 
 
 def network_key(network: str) -> NetworkKeyFile | None:
-    """Return the network's key, if it is on this host. Raises StateError."""
+    """Return the network's key, if it is on this host. Raises StorageError."""
     path = key_path(network)
     return NetworkKeyFile.load(path) if path.exists() else None

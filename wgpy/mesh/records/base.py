@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from wgpy.contract.errors import WgpyError
 from wgpy.mesh.signing import VerifyKey
 
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -16,7 +17,7 @@ NETWORK_ID_LENGTH: Final = 16
 NameOf = Callable[[VerifyKey], str]  # of a node, or its identity where it has none
 
 
-class RecordInvalid(ValueError):
+class RecordInvalid(WgpyError, ValueError):
     """A body is no record; the message says why."""
 
 
