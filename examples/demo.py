@@ -30,7 +30,7 @@ PLACES = (
 )
 HUB, REMOVED, SENDER, RECEIVER = "hub", "db", "desk", "sensor"
 PORT = 51820  # of WireGuard, UDP
-PATIENCE = 10.0  # seconds
+REMOVAL_TIMEOUT = 10.0  # seconds
 TRANSFER = (sys.executable, "-I", str(Path(__file__).with_name("transfer.py")))
 
 Hosts = Mapping[str, Host]
@@ -156,8 +156,8 @@ def await_silence(hosts: Hosts, addresses: tuple[str, str]) -> None:
     begin = time.monotonic()
     others = [host for name, host in hosts.items() if name != REMOVED]
     while any(reaches(host, address) for host in others for address in addresses):
-        if time.monotonic() - begin > PATIENCE:
-            raise DemoError(f"{REMOVED} is still reached {PATIENCE:.0f} s after it was removed")
+        if time.monotonic() - begin > REMOVAL_TIMEOUT:
+            raise DemoError(f"{REMOVED} is still reached {REMOVAL_TIMEOUT:.0f} s after it was removed")
     print(f"  {', '.join(host.name for host in others)}: none reaches {REMOVED} any more")
 
 

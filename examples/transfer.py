@@ -13,7 +13,7 @@ import time
 SIZE = 64 * 2**20
 _PORT = 7777
 _CHUNK = 2**20
-_PATIENCE = 10.0  # seconds
+_TIMEOUT = 10.0  # seconds
 
 
 def receive(address: str) -> None:
@@ -39,7 +39,7 @@ def send(address: str) -> None:
 
 def _connect(address: str) -> socket.socket:
     """Connect to a receiver that is started at the same time, and may not listen yet."""
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _TIMEOUT
     while True:
         try:
             return socket.create_connection((address, _PORT), timeout=60)

@@ -25,7 +25,7 @@ from wgpy.node.coordinator import Address, Coordinator
 _PROCESSES = 2  # of clients
 _WGMESH = (sys.executable, "-m", "wgmesh.main")
 _AT_ONCE = 20  # records that are handed in
-_PATIENCE = 300.0  # seconds, for anything
+_FOLLOW_TIMEOUT = 300.0  # seconds, for anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ async def _crowd(clients: Clients) -> AsyncIterator[Process]:
 async def _hear(crowd: Process) -> dict[str, Any]:
     """Return the next line of clients."""
     assert crowd.stdout is not None
-    async with asyncio.timeout(_PATIENCE):
+    async with asyncio.timeout(_FOLLOW_TIMEOUT):
         line = await crowd.stdout.readline()
     if not line:
         raise RuntimeError("clients ended")

@@ -23,7 +23,7 @@ from wgpy.engine.crypto import dh_public
 
 INITIATORS: Final = 1_000
 WITHIN: Final = 10.0  # seconds to take a configuration in
-PATIENCE: Final = 60.0  # seconds
+INITIATORS_TIMEOUT: Final = 60.0  # seconds
 ENOUGH: Final = 0.99  # of all messages have to be answered
 
 
@@ -61,7 +61,7 @@ def measure(hosts: Busy, _seconds: float) -> Samples:
     """Raises MeasureFailed, also if too few messages were answered."""
     words = (hosts.keys, hosts.public_key.hex(), OUTSIDE[1], str(PORT))
     outcome = read_outcome(
-        hosts.left.attempt(sys.executable, initiators.__file__, *words, timeout=PATIENCE).output
+        hosts.left.attempt(sys.executable, initiators.__file__, *words, timeout=INITIATORS_TIMEOUT).output
     )
     if outcome.answered < outcome.asked * ENOUGH:
         raise MeasureFailed(f"{outcome.answered:,} of {outcome.asked:,} handshakes were answered")

@@ -11,7 +11,7 @@ from typing import Final
 from benchmarks.suite.namespaces import INTERFACE, MTU, PORT
 from benchmarks.suite.readings import BACK, read_iperf3
 from benchmarks.suite.rounds import Turn
-from benchmarks.suite.tools import PATIENCE, cpu, listening, memory, stream_client
+from benchmarks.suite.tools import TOOL_TIMEOUT, cpu, listening, memory, stream_client
 from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
 from tests.integration.hosts import Host, add_addresses, connect
 from tests.integration.peers import key_pair
@@ -81,7 +81,7 @@ def _streams(star: Star, seconds: float) -> Samples:
         hub.start(*stream_client(f"10.0.0.{number}", seconds), "--bidir")
         for number in range(1, len(spokes) + 1)
     ]
-    outputs = [client.wait(seconds + PATIENCE).output for client in clients]
+    outputs = [client.wait(seconds + TOOL_TIMEOUT).output for client in clients]
     after = cpu([hub_daemon]), cpu(daemons)
     out = [read_iperf3(output) for output in outputs]
     back = [read_iperf3(output, BACK) for output in outputs]

@@ -4,7 +4,7 @@ from typing import Final
 
 from benchmarks.suite.namespaces import INSIDE, Tunnel
 from benchmarks.suite.readings import percentile, read_iperf3
-from benchmarks.suite.tools import PATIENCE, PING_INTERVAL, STARTING, pings, serving, stream_client
+from benchmarks.suite.tools import PING_INTERVAL, STARTING, TOOL_TIMEOUT, pings, serving, stream_client
 from benchmarks.suite.values import Measure, Plan, Row, Samples
 
 REMOTE: Final = INSIDE[1]
@@ -36,7 +36,7 @@ def _pings_beside_tcp(tunnel: Tunnel, count: int) -> list[float]:
     with serving(tunnel.right):
         client = tunnel.left.start(*stream_client(REMOTE, seconds))
         times = pings(tunnel.left, REMOTE, count)
-        read_iperf3(client.wait(PATIENCE + seconds).output)
+        read_iperf3(client.wait(TOOL_TIMEOUT + seconds).output)
     return times
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.suite.implementations import go_build, programs, usual_folders
 
-PATIENCE: Final = 1800  # seconds for one to be fetched and built
+INSTALL_TIMEOUT: Final = 1800  # seconds for one to be fetched and built
 _USUAL: Final = ("/usr/local/go/bin", "/usr/lib/go/bin")  # of Go, not always in PATH
 
 
@@ -106,7 +106,7 @@ def _output(command: Sequence[str]) -> str:
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            cwd=Path.home(), timeout=PATIENCE, check=False,
+            cwd=Path.home(), timeout=INSTALL_TIMEOUT, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotInstalled(str(error)) from None

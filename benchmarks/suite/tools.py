@@ -23,7 +23,7 @@ from benchmarks.suite.readings import (
 from tests.integration.hosts import eventually
 
 STARTING: Final = 0.5  # seconds that a tool takes beside its stream
-PATIENCE: Final = 15  # seconds that a tool may take longer than its stream
+TOOL_TIMEOUT: Final = 15  # seconds that a tool may take longer than its stream
 AHEAD: Final = ("nice", "--adjustment=-10")  # hosts that are elsewhere wait for no processor here
 PING_INTERVAL: Final = 0.002  # seconds
 
@@ -45,7 +45,7 @@ def iperf3(client: End, server: End, address: str, seconds: float, *options: str
     """Have iperf3 send from client to server, unless an option says else, and return what it said."""
     with serving(server):
         command = (*stream_client(address, seconds), *options)
-        return client.attempt(*command, timeout=seconds + PATIENCE).output
+        return client.attempt(*command, timeout=seconds + TOOL_TIMEOUT).output
 
 
 def stream_client(address: str, seconds: float) -> tuple[str, ...]:
@@ -58,7 +58,7 @@ def serving(host: End) -> Iterator[None]:
     server = host.start("iperf3", "--server", "--one-off")
     listening(host)
     yield
-    server.wait(PATIENCE)
+    server.wait(TOOL_TIMEOUT)
 
 
 def listening(host: End) -> None:
@@ -69,7 +69,7 @@ def listening(host: End) -> None:
 def pings(host: End, address: str, count: int) -> list[float]:
     """Return the seconds that each ping took; for a lost one, the probe's TIMEOUT. Raises MeasureFailed."""
     program = (sys.executable, "-I", "-S", str(probe.__file__), address, str(count), str(PING_INTERVAL))
-    return read_probe(host.attempt(*program, timeout=count * PING_INTERVAL + PATIENCE).output)
+    return read_probe(host.attempt(*program, timeout=count * PING_INTERVAL + TOOL_TIMEOUT).output)
 
 
 def cpu(daemons: Sequence[Daemon]) -> float:

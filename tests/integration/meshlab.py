@@ -38,7 +38,7 @@ PORT = 51820  # UDP of every node, and TCP of the coordinator
 _TCP_SIZE = 1 << 20
 _PROGRAMS = Path(sys.executable).parent
 _MAPPING_SECONDS = 30
-_PATIENCE = 10.0  # seconds
+_AGENT_TIMEOUT = 10.0  # seconds
 _LEFT_BY_A_REBOOT = ("/run/wgpyd", "/run/wireguard")  # nothing of these
 
 
@@ -82,7 +82,7 @@ class Node:
         """Return what its agent knows, asked at its socket: for what is asked often."""
         agent = HTTPConnection("agent")
         with socket.socket(socket.AF_UNIX) as agent.sock:
-            agent.sock.settimeout(_PATIENCE)
+            agent.sock.settimeout(_AGENT_TIMEOUT)
             agent.sock.connect(str(self.host.path(f"/run/wgpyd/{socket_path(NETWORK).name}")))
             agent.request("GET", "/status")
             return codec.read(Status, json.load(agent.getresponse()))

@@ -24,7 +24,7 @@ from wgpy.node.files import Journal, NodeFile
 _CHANGES = (sys.executable, str(Path(__file__).with_name("meshchanges.py")))
 _KILLS = int(os.environ.get("WGPY_KILLS", "30"))
 _SEED = int(os.environ.get("WGPY_SEED", "0")) or random.randrange(1, 1 << 32)
-_PATIENCE = 30  # seconds, until everybody has found the coordinator again
+_AGREEMENT_TIMEOUT = 30  # seconds, until everybody has found the coordinator again
 _LONGEST_WAIT = 0.4  # seconds of changes between a start and the next kill
 
 
@@ -114,7 +114,7 @@ class Trial:
             self.go_on()
             return all(len(kind.acknowledged) > count for kind, count in zip(kinds, before, strict=True))
 
-        eventually(changed, "changes", _PATIENCE)
+        eventually(changed, "changes", _AGREEMENT_TIMEOUT)
 
     def go_on(self) -> bool:
         for service in self.services:
@@ -136,7 +136,7 @@ def test_no_kill_loses_what_was_acknowledged_or_damages_anything(lab: Lab) -> No
     decrees, names = trial.end()
     print(f"killed {', '.join(victims)}; {len(decrees)} decrees and {sum(names.values())} names")
 
-    eventually(lambda: trial.go_on() and agree(trial.nodes), "all nodes know the same", _PATIENCE)
+    eventually(lambda: trial.go_on() and agree(trial.nodes), "all nodes know the same", _AGREEMENT_TIMEOUT)
 
     known = trial.world.hub.host.run(*_CHANGES, "known", NETWORK)
     assert decrees <= set(map(int, known.split())), f"seed {_SEED}: the coordinator lost decrees"

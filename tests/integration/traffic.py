@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 
-_PATIENCE = 20.0  # seconds
+_TIMEOUT = 20.0  # seconds
 _ANYBODY = b"is anybody there?"
 _BLOCK = 1 << 20
 _UDP_SEGMENT = 103  # linux/udp.h
@@ -28,10 +28,10 @@ def _family(address: str) -> socket.AddressFamily:
 def tcp_sink(address: str, port: int) -> None:
     digest = hashlib.sha256()
     with socket.create_server((address, port), family=_family(address)) as server:
-        server.settimeout(_PATIENCE)
+        server.settimeout(_TIMEOUT)
         connection, _ = server.accept()
     with connection:
-        connection.settimeout(_PATIENCE)
+        connection.settimeout(_TIMEOUT)
         while data := connection.recv(65536):
             digest.update(data)
     print(digest.hexdigest())
@@ -49,10 +49,10 @@ def tcp_send(address: str, port: int, size: int) -> None:
 
 def _connect(address: str, port: int) -> socket.socket:
     """Connect, and wait for the sink to be there: until then the answer is a refusal."""
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + _TIMEOUT
     while True:
         try:
-            return socket.create_connection((address, port), timeout=_PATIENCE)
+            return socket.create_connection((address, port), timeout=_TIMEOUT)
         except ConnectionRefusedError:
             if time.monotonic() > end:
                 raise
@@ -94,7 +94,7 @@ def _wait_for_echo(asker: socket.socket) -> None:
         except (ConnectionRefusedError, TimeoutError):
             time.sleep(0.05)
         else:
-            asker.settimeout(_PATIENCE)
+            asker.settimeout(_TIMEOUT)
             return
     sys.exit("nobody echoes")
 

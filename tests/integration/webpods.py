@@ -7,7 +7,7 @@ webpods.py ask ADDRESS PORT COUNT      connect until so many different names ans
 import socket
 import sys
 
-_PATIENCE = 5.0  # seconds
+_TIMEOUT = 5.0  # seconds
 _PAGE = 1 << 16  # bytes, so that packets of full size are in it
 _CONNECTIONS = 200  # of three names, chosen at random, one is missed once in 10^35 times
 
@@ -32,7 +32,7 @@ def ask(address: str, port: str, count: str) -> None:
 
 
 def _name(address: str, port: int) -> str:
-    with socket.create_connection((address, port), timeout=_PATIENCE) as connection:
+    with socket.create_connection((address, port), timeout=_TIMEOUT) as connection:
         page = bytearray()
         while data := connection.recv(_PAGE):
             page += data

@@ -188,4 +188,4 @@ def test_a_numeric_endpoint_needs_no_name_server(where: HostPort, endpoint: Endp
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 70])
 def test_a_name_that_does_not_resolve_is_a_sentence(host: str) -> None:
     with pytest.raises(CommandError, match="cannot be resolved"):
-        resolve(HostPort(host, 7), patience=0)
+        resolve(HostPort(host, 7), timeout=0)

@@ -13,7 +13,7 @@ import pytest
 
 from wgpy.cli.completion import SHELLS
 
-PATIENCE = 60  # seconds
+TIMEOUT = 60  # seconds
 
 
 def script(shell: str) -> str:
@@ -96,7 +96,7 @@ def test_zsh_completes(line: str, completed: str, tmp_path: Path) -> None:
 
 
 def read_until(terminal: int, expected: str) -> None:
-    said, end = "", time.monotonic() + PATIENCE
+    said, end = "", time.monotonic() + TIMEOUT
     while expected not in said:
         assert time.monotonic() < end, f"no {expected!r} in {said!r}"
         if select.select([terminal], [], [], 0.1)[0]:

@@ -9,17 +9,17 @@ from wgpy.cli.errors import CommandError
 from wgpy.contract.endpoint import Endpoint
 
 # At boot the network may come up a little later than we do.
-_PATIENCE: Final = 20.0  # seconds
+_RESOLVE_TIMEOUT: Final = 20.0  # seconds
 _FIRST_PAUSE: Final = 0.5
 _PAUSE_GROWTH: Final = 1.5
 
 
-def resolve(where: HostPort, patience: float = _PATIENCE) -> Endpoint:
+def resolve(where: HostPort, timeout: float = _RESOLVE_TIMEOUT) -> Endpoint:
     """The first address of a host; name servers that fail are asked again. Raises CommandError.
 
-    patience: s until it gives up.
+    timeout: seconds.
     """
-    end = time.monotonic() + patience
+    end = time.monotonic() + timeout
     pause = _FIRST_PAUSE
     while True:
         try:

@@ -216,7 +216,7 @@ def _with_endpoint(arguments: Namespace) -> Namespace:
     if arguments.endpoint:
         return arguments
     try:
-        resolve(public, patience=0)
+        resolve(public, timeout=0)
     except CommandError as error:
         warn(f"{error}, so the other nodes may not find this one")
         return arguments
