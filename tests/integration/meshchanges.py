@@ -1,11 +1,11 @@
 """Change a mesh without a pause, and say which changes were acknowledged; runs on the hosts of a mesh.
 
-meshchanges.py decrees NETWORK          until killed; prints the sequence of each that is stored
+meshchanges.py publish NETWORK          publish rules until killed; print the sequence of each that is stored
 meshchanges.py rename NETWORK NAME      likewise: this node is NAME-1, NAME-2, …; prints the number of each
-meshchanges.py many NETWORK COUNT       so many decrees at once; prints the sequence of the last
-meshchanges.py known NETWORK            print the sequences of all decrees that the coordinator has
+meshchanges.py many NETWORK COUNT       submit COUNT rules at once; print the sequence of the last
+meshchanges.py known NETWORK            print the sequences of all rules that the coordinator has
 
-The decrees take back rules that nobody made, so they change nothing else.
+The rules are removals of rules that never were, so they change nothing else.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ def _administrator(network: str) -> AbstractAsyncContextManager[Administrator]:
     return administrator(Namespace(key=None, network=network))
 
 
-async def decrees(network: str) -> None:
+async def publish(network: str) -> None:
     while True:
         try:
             async with _administrator(network) as admin:
                 while True:
-                    await admin.decree(
+                    await admin.publish(
                         Rule, source=f"tag:t{admin.file.sequence}", destination="any", allowed=False
                     )
                     print(admin.file.sequence, flush=True)
@@ -82,7 +82,7 @@ async def rename(network: str, name: str) -> None:
 
 
 COMMANDS: dict[str, Callable[..., Coroutine[Any, Any, None]]] = {
-    "decrees": decrees,
+    "publish": publish,
     "rename": rename,
     "many": many,
     "known": known,

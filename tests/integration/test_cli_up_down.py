@@ -280,9 +280,7 @@ def test_each_misuse_is_one_sentence(left: Side) -> None:
     left.wgpy("down", _FILE)
     left.host.run("ip", "link", "add", "wg0", "type", "veth")
     assert left.attempt("up", _FILE) == (
-        Result(
-            1, "wgpy: there is already a network interface wg0, and it is not ours; choose another name.\n"
-        )
+        Result(1, "wgpy: a network interface wg0 exists that is not wgpy's; choose another name.\n")
     )
 
 

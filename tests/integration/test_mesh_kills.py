@@ -1,8 +1,8 @@
 """kill -9 at random moments of changes: what was acknowledged is there, nothing is damaged, all agree.
 
-The administrator makes decrees and two nodes rename themselves, all without a pause, while one process after
-another is killed as it stands, and started again as a service manager would. WGPY_KILLS says how many times,
-WGPY_SEED repeats a run's choices. Topology: meshlab.World, of which three hosts are used.
+The administrator publishes rules and two nodes rename themselves, all without a pause, while one process
+after another is killed as it stands, and started again as a service manager would. WGPY_KILLS says how many
+times, WGPY_SEED repeats a run's choices. Topology: meshlab.World, of which three hosts are used.
 """
 
 import os
@@ -81,7 +81,7 @@ class Trial:
     choice: random.Random
     nodes: list[Node] = field(init=False)
     services: list[Service] = field(init=False)
-    decrees: Changes = field(init=False)
+    rules: Changes = field(init=False)
     renames: dict[str, Changes] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -91,7 +91,7 @@ class Trial:
         for node in self.nodes[1:]:
             node.join(world.hub.token())
         self.services = [Service(world.coordinator), *map(Service, self.nodes)]
-        self.decrees = Changes(world.hub.host.start(*_CHANGES, "decrees", NETWORK))
+        self.rules = Changes(world.hub.host.start(*_CHANGES, "publish", NETWORK))
         self.renames = {
             node.name: Changes(node.host.start(*_CHANGES, "rename", NETWORK, node.name))
             for node in self.nodes[1:]
@@ -99,7 +99,7 @@ class Trial:
 
     def kill_one(self) -> str:
         """Kill a daemon at some moment of changes, and have it started anew; which."""
-        self.change(self.decrees)
+        self.change(self.rules)
         time.sleep(self.choice.uniform(0, _LONGEST_WAIT))
         victim = self.choice.choice(self.services)
         victim.kill()
@@ -122,10 +122,10 @@ class Trial:
         return True
 
     def end(self) -> tuple[set[int], dict[str, int]]:
-        """Make no more changes; the decrees, and the last number of each node, that were acknowledged."""
-        self.change(self.decrees, *self.renames.values())
+        """Make no more changes; the rules, and the last number of each node, that were acknowledged."""
+        self.change(self.rules, *self.renames.values())
         names = {name: max(changes.stop()) for name, changes in self.renames.items()}
-        return set(self.decrees.stop()), names
+        return set(self.rules.stop()), names
 
 
 @pytest.mark.timeout(300 + 5 * _KILLS)
@@ -133,15 +133,15 @@ def test_no_kill_loses_what_was_acknowledged_or_damages_anything(lab: Lab) -> No
     print(f"WGPY_SEED={_SEED}")
     trial = Trial(World.build(lab), random.Random(_SEED))
     victims = [trial.kill_one() for _ in range(_KILLS)]
-    decrees, names = trial.end()
-    print(f"killed {', '.join(victims)}; {len(decrees)} decrees and {sum(names.values())} names")
+    rules, names = trial.end()
+    print(f"killed {', '.join(victims)}; {len(rules)} rules and {sum(names.values())} names")
 
     eventually(lambda: trial.go_on() and agree(trial.nodes), "all nodes know the same", _AGREEMENT_TIMEOUT)
 
     known = trial.world.hub.host.run(*_CHANGES, "known", NETWORK)
-    assert decrees <= set(map(int, known.split())), f"seed {_SEED}: the coordinator lost decrees"
+    assert rules <= set(map(int, known.split())), f"seed {_SEED}: the coordinator lost rules"
     for node in trial.nodes:
-        assert decrees <= on_disk(node), f"seed {_SEED}: {node.name} lost decrees"
+        assert rules <= on_disk(node), f"seed {_SEED}: {node.name} lost rules"
         assert node.status().refused == 0
         for name, number in called(node).items():
             assert number >= names[name], f"seed {_SEED}: {node.name} forgot a name of {name}"
@@ -170,7 +170,7 @@ def agree(nodes: list[Node]) -> bool:
 
 
 def on_disk(node: Node) -> set[int]:
-    """Return the sequences of the decrees that a node would know after a reboot."""
+    """Return the sequences of the rules that a node would know after a reboot."""
     ledger = Ledger(NodeFile.load(node.folder).network)
     Journal(node.folder).load(ledger)
     return {rule.sequence for rule in ledger.admin_records(Rule).values()}

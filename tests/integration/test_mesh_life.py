@@ -233,7 +233,8 @@ def test_a_restored_backup_makes_nobody_deaf_and_what_it_lost_is_given_back(
     eventually(lambda: all(node.status().connected for node in everybody), "all are back", _RETURN)
     eventually(lambda: "guest" in connected(world.hub), "the guest said again who it is", _RETURN)
     eventually(
-        lambda: 7 in [token["uses"] for token in world.hub.ask("token", "--list")], "nodes gave back decrees"
+        lambda: 7 in [token["uses"] for token in world.hub.ask("token", "--list")],
+        "nodes submitted admin records",
     )
     guest.mesh("rename", "visitor")
     for node in world.nodes:

@@ -48,7 +48,7 @@ def wgpy(*arguments: str, text: str = "", **environment: str) -> subprocess.Comp
     ("text", "seconds"), [("7d", 604_800), ("24h", 86_400), ("90m", 5400), ("1s", 1), ("2w", 1_209_600)]
 )
 def test_a_span_of_time_has_a_unit(text: str, seconds: int) -> None:
-    assert types.span(text) == seconds
+    assert types.duration(text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def test_a_rule_means_a_node_a_tag_or_anybody(text: str, selector: str) -> None:
 @pytest.mark.parametrize(
     ("read", "text"),
     [
-        (types.span, "7"), (types.span, "d"), (types.span, "-7d"), (types.span, "0d"),
-        (types.span, "7y"),
+        (types.duration, "7"), (types.duration, "d"), (types.duration, "-7d"), (types.duration, "0d"),
+        (types.duration, "7y"),
         (types.name, "Web"), (types.name, "-web"), (types.name, ""), (types.name, "a" * 64),
         (types.port, "0"), (types.port, "65536"), (types.port, "x"), (types.mtu, "1279"),
         (types.prefix, "10.42.3.1/24"), (types.prefix, "web"), (types.prefix4, "fd00::/32"),

@@ -122,7 +122,7 @@ def test_other_marks_and_tables_are_not_ours() -> None:
 # -- the rest ----------------------------------------------------------------------------------------
 
 
-def test_the_firewall_guards_every_address_and_marks_only_our_datagrams() -> None:
+def test_the_firewall_protects_every_address_and_marks_only_our_datagrams() -> None:
     script = plan.firewall_script("wg0", config(address="10.0.0.1/24, fd00::1/64"), MARK)
     assert 'iifname != "wg0" ip daddr 10.0.0.1 fib saddr type != local drop' in script
     assert 'iifname != "wg0" ip6 daddr fd00::1 fib saddr type != local drop' in script

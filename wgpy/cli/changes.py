@@ -1,4 +1,4 @@
-"""What every command does that changes the host: ask for root, undo when it is stopped, warn."""
+"""What all commands that change the host share: the check for root, undo on interruption, warnings."""
 
 import os
 import signal
@@ -25,20 +25,20 @@ def warn(text: str) -> None:
 
 
 def quietly(step: Callable[_P, object], *arguments: _P.args, **named: _P.kwargs) -> None:
-    """Go on with undoing, whatever one step of it says."""
+    """Run one step of an undo; errors are ignored, so that the other steps run."""
     with suppress(CommandError, InterfaceError):
         step(*arguments, **named)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Make SIGTERM and SIGHUP leave by an exception, so that what was begun is undone."""
+    """Turn SIGTERM and SIGHUP into SystemExit, so that a command undoes its steps."""
 
     numbers = (signal.SIGTERM, signal.SIGHUP)
 
     def leave(number: int, _frame: FrameType | None) -> None:
         for each in numbers:
-            signal.signal(each, signal.SIG_IGN)  # a second one must not stop the undoing
+            signal.signal(each, signal.SIG_IGN)  # a second signal must not interrupt the undo
         raise SystemExit(128 + number)
 
     old = {number: signal.signal(number, leave) for number in numbers}

@@ -1,4 +1,4 @@
-"""`wgpy completion`: what a shell needs to complete the command line, made from the table of subcommands."""
+"""`wgpy completion`: completion scripts for shells, made from the subcommands."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -7,19 +7,19 @@ from wgpy.cli.command import Command
 
 SHELLS: Final = ("bash", "zsh", "fish")
 
-# Interfaces that a daemon serves, and those that a file could bring up; in sh.
+# sh: the interfaces that a daemon serves, and those that have a configuration file.
 _RUNNING: Final = "for s in /var/run/wireguard/*.sock; do [ -S $s ] && basename $s .sock; done"
 _CONFIGURED: Final = "for c in /etc/wireguard/*.conf; do [ -f $c ] && basename $c .conf; done"
 _ARGUMENTS: Final = {"show": f"echo all; {_RUNNING}", "down": _RUNNING, "up": _CONFIGURED}
 
 
 def script(shell: str, commands: Sequence[Command]) -> str:
-    """The completion script. shell: one of SHELLS."""
+    """Return the completion script. shell: one of SHELLS."""
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](commands)
 
 
 def _words(command: Command, substitution: str = "$({})") -> str:
-    """All that may follow, as words and command substitutions of a shell. substitution: how it writes one."""
+    """Return a command's completions, in the shell's syntax. substitution: the shell's for a command."""
     fixed = [*command.options(), *(SHELLS if command.name == "completion" else ())]
     found = [substitution.format(_ARGUMENTS[command.name])] if command.name in _ARGUMENTS else []
     return " ".join([*fixed, *found])
@@ -121,5 +121,5 @@ def _fish_command(command: Command, before: str, seen: str) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """For fish: in single quotes only the quote and the backslash are special."""
+    """Quote for fish: in single quotes only the quote and the backslash are special."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

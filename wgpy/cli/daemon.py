@@ -1,4 +1,4 @@
-"""Starting and stopping daemons, such as that of one interface."""
+"""Start and stop of daemons, such as the daemon of an interface."""
 
 import os
 import shlex
@@ -17,44 +17,44 @@ from wgpy.uapi.client import InterfaceError
 
 _START_TIMEOUT: Final = 10.0  # seconds
 _STOP_TIMEOUT: Final = 5.0
-_POLL: Final = 0.02
+_POLL_INTERVAL: Final = 0.02
 
 
 def daemon_command(environment: Mapping[str, str]) -> list[str]:
-    """The daemon that belongs to this installation, or what wg-quick's own variable names."""
+    """Return the program that wg-quick's variable names, or else this installation's daemon."""
     if chosen := environment.get("WG_QUICK_USERSPACE_IMPLEMENTATION"):
         return [chosen]
     return program("wgpyd")
 
 
 def program(name: str) -> list[str]:
-    """One of this installation's programs."""
-    for neighbour in (Path(sys.argv[0]), Path(sys.executable)):
-        candidate = neighbour.absolute().parent / name
+    """Return the command that runs one of this installation's programs."""
+    for sibling in (Path(sys.argv[0]), Path(sys.executable)):
+        candidate = sibling.absolute().parent / name
         if candidate.is_file() and os.access(candidate, os.X_OK):
             return [str(candidate)]
     return [sys.executable, "-m", f"{name}.main"]
 
 
 def start(host: Host, interface: str) -> None:
-    """Return when the interface's daemon answers. Raises CommandError with the daemon's own words."""
+    """Return when the interface's daemon answers. Raises CommandError with the daemon's message."""
     launch(host, [*daemon_command(os.environ), interface], interface, lambda: _answers(interface))
 
 
 def launch(host: Host, command: Sequence[str], name: str, answers: Callable[[], bool]) -> None:
-    """Run what goes to the background by itself, and return when it answers.
+    """Run a daemon that forks into the background, and return when it answers.
 
-    name: of what it serves. Raises CommandError with the daemon's own words.
+    name: of what the daemon serves. Raises CommandError with the daemon's message.
     """
-    host.say(shlex.join(command))
-    # Not a pipe: a daemon may keep it open for life.
-    with tempfile.TemporaryFile() as said:
+    host.print_change(shlex.join(command))
+    # Not a pipe: a daemon may keep it open until it ends.
+    with tempfile.TemporaryFile() as output:
         try:
             status = subprocess.run(
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 timeout=_START_TIMEOUT,
                 check=False,
             ).returncode
@@ -66,18 +66,18 @@ def launch(host: Host, command: Sequence[str], name: str, answers: Callable[[], 
             raise CommandError(f"{command[0]} cannot be run: {error.strerror}") from None
         # Some daemons return 0 although they failed, or a moment before they listen.
         if status != 0 or not eventually(answers, _STOP_TIMEOUT):
-            said.seek(0)
-            raise CommandError(f"the daemon of {name} did not start: {last_line(said.read())}")
+            output.seek(0)
+            raise CommandError(f"the daemon of {name} did not start: {last_line(output.read())}")
 
 
-def last_line(said: bytes) -> str:
-    """Return the words that a daemon ended with."""
-    lines = said.decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it says nothing"
+def last_line(output: bytes) -> str:
+    """Return the last line of a daemon's output."""
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"
 
 
 def stop(host: Host, interface: str) -> None:
-    """Delete the interface, and return when its daemon is gone too. Raises CommandError."""
+    """Delete the interface, and return when its daemon has ended. Raises CommandError."""
     host.run(["ip", "link", "delete", "dev", interface])
     if not eventually(lambda: interface not in uapi_client.interfaces(), _STOP_TIMEOUT):
         raise CommandError(f"{interface} is deleted, but its daemon still runs")
@@ -91,11 +91,11 @@ def _answers(interface: str) -> bool:
     return True
 
 
-def eventually(holds: Callable[[], bool], within: float) -> bool:
-    """Wait until something holds; whether it does. within: seconds."""
-    end = time.monotonic() + within
-    while not holds():
+def eventually(condition: Callable[[], bool], timeout: float) -> bool:
+    """Wait for a condition; return whether it holds. timeout: seconds."""
+    end = time.monotonic() + timeout
+    while not condition():
         if time.monotonic() > end:
             return False
-        time.sleep(_POLL)
+        time.sleep(_POLL_INTERVAL)
     return True

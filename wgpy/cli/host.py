@@ -1,4 +1,4 @@
-"""The host's own tools (ip, nft, resolvectl, …); one that fails is a CommandError that says why."""
+"""The host's tools (ip, nft, resolvectl, …); the failure of a tool is a CommandError with its reason."""
 
 import shlex
 import shutil
@@ -13,35 +13,35 @@ from wgpy.host.iproute import read_answer, read_failures, read_reason
 
 
 class Host:
-    """This host. With verbose, every change is printed before it is made."""
+    """The host's tools. With verbose, every change is printed before it is made."""
 
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
 
-    def say(self, text: str) -> None:
+    def print_change(self, text: str) -> None:
         if self._verbose:
             print(f"# {text}", file=sys.stderr)
 
     def run(self, command: Sequence[str], text: str = "") -> None:
         """Run a command that changes something, with text as its input."""
-        self.say(shlex.join(command))
+        self.print_change(shlex.join(command))
         done = _call(command, text)
         if done.returncode != 0:
             raise CommandError(f"`{shlex.join(command)}` failed: {read_reason(done.stderr)}")
 
     def ip(self, lines: Sequence[str], *options: str) -> None:
-        """Make several changes by one `ip -batch`; it stops at the first that fails."""
+        """Make several changes by one `ip -batch`, up to the first that fails."""
         if not lines:
             return
         for line in lines:
-            self.say(f"ip {' '.join([*options, line])}")
+            self.print_change(f"ip {' '.join([*options, line])}")
         done = _call(["ip", *options, "-batch", "-"], "\n".join([*lines, ""]))
         if done.returncode != 0:
             index, reason = next(iter(read_failures(done.stderr).items()), (0, read_reason(done.stderr)))
             raise CommandError(f"`ip {' '.join([*options, lines[index]])}` failed: {reason}")
 
-    def ask_ip(self, *arguments: str) -> list[Any]:
-        """What `ip -json` answers; an empty list if it has no answer."""
+    def query_ip(self, *arguments: str) -> list[Any]:
+        """Return the answer of `ip -json`, or an empty list if it fails."""
         done = _call(["ip", "-json", *arguments], "")
         if done.returncode != 0:
             return []
@@ -52,18 +52,18 @@ class Host:
         shell = shutil.which("bash") or "sh"
         for command in commands:
             filled = command.replace("%i", interface)
-            self.say(filled)
+            self.print_change(filled)
             status = subprocess.run([shell, "-c", filled], check=False).returncode
             if status != 0:
                 raise CommandError(f"the {name} command `{filled}` failed with exit status {status}")
 
     def sysctl(self, name: str, value: str) -> str:
-        """Set a kernel setting and return what it was."""
+        """Set a kernel setting and return its old value."""
         path = Path("/proc/sys", *name.split("."))
         try:
             old = path.read_text().strip()
             if old != value:
-                self.say(f"sysctl {name}={value}")
+                self.print_change(f"sysctl {name}={value}")
                 path.write_text(value)
         except OSError as error:
             raise CommandError(f"the kernel setting {name} cannot be changed: {error.strerror}") from None
@@ -76,6 +76,6 @@ def _call(command: Sequence[str], text: str) -> subprocess.CompletedProcess[str]
             command, input=text, capture_output=True, text=True, errors="replace", check=False
         )
     except FileNotFoundError:
-        raise CommandError(f"{command[0]} is not installed, and this needs it") from None
+        raise CommandError(f"{command[0]} is not installed, and this command needs it") from None
     except OSError as error:
         raise CommandError(f"{command[0]} cannot be run: {error.strerror}") from None

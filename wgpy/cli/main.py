@@ -1,4 +1,4 @@
-"""The command `wgpy`: its subcommands as a table, and one place where errors become sentences."""
+"""The command `wgpy`: its subcommands, and the conversion of errors into one sentence on standard error."""
 
 import argparse
 import os
@@ -51,7 +51,7 @@ _COMMANDS: Final = (
         """\
 Keep it where only its owner can read it:
   (umask 077; wgpy genkey > private.key)
-Next: `wgpy pubkey < private.key` gives the public key, which the peers are told.""",
+Next: `wgpy pubkey < private.key` prints the public key, for the files of the peers.""",
     ),
     Command(
         "pubkey",
@@ -60,14 +60,14 @@ Next: `wgpy pubkey < private.key` gives the public key, which the peers are told
         """\
 Example:
   wgpy pubkey < private.key
-Next: put it into the file of the other side, as `PublicKey = …` below [Peer].""",
+Next: put the public key into the file of the other host, as `PublicKey = …` below [Peer].""",
     ),
     Command(
         "genpsk",
         lambda _: genpsk(),
         "Make a preshared key: one more secret that two peers share.",
         """\
-Next: put it into the files of both sides, as `PresharedKey = …` below [Peer].""",
+Next: put the key into the files of both hosts, as `PresharedKey = …` below [Peer].""",
     ),
     Command(
         "show",
@@ -77,25 +77,21 @@ Next: put it into the files of both sides, as `PresharedKey = …` below [Peer].
 Examples:
   wgpy show                 every interface
   wgpy show wg0             one
-  wgpy show wg0 --json      for programs: an object with one member per interface
-  wgpy show wg0 --counters  how many packets and messages wgpyd dropped, and why
+  wgpy show wg0 --json      JSON: an object with one member per interface
+  wgpy show wg0 --counters  numbers of dropped packets and messages, by reason
 No "latest handshake" means that the peer has never answered: check its Endpoint, both public keys,
 and that UDP passes between the two hosts.""",
         (
-            Argument(
-                ("interface",), {"nargs": "?", "default": "all", "help": "an interface, or all as without it"}
-            ),
-            Argument(("--json",), {"action": "store_true", "help": "print JSON; secrets are left out"}),
+            Argument(("interface",), {"nargs": "?", "default": "all", "help": "an interface (default: all)"}),
+            Argument(("--json",), {"action": "store_true", "help": "print JSON without secret keys"}),
             Argument(("--show-keys",), {"action": "store_true", "help": "print the secret keys as well"}),
-            Argument(
-                ("--counters",), {"action": "store_true", "help": "print instead what was dropped, by reason"}
-            ),
+            Argument(("--counters",), {"action": "store_true", "help": "print the drop counters instead"}),
         ),
     ),
     Command(
         "up",
         lambda arguments: up(arguments.config, verbose=arguments.verbose),
-        "Bring a tunnel up as a file says.",
+        "Bring up the tunnel of a configuration file.",
         """\
 The smallest file, wg0.conf:
   [Interface]
@@ -114,17 +110,17 @@ Next: `wgpy show wg0`, and `wgpy down ./wg0.conf` when done.""",
     Command(
         "down",
         lambda arguments: down(arguments.config, verbose=arguments.verbose),
-        "Take a tunnel down again.",
-        "With `SaveConfig = true` in the file, the running state is written to it first.",
+        "Take a tunnel down.",
+        "With `SaveConfig = true` in the file, the running configuration is written to the file first.",
         (_CONFIG, _VERBOSE),
     ),
     MESH,
     Command(
         "completion",
         _completion,
-        "Print a script that teaches the shell to complete wgpy.",
+        "Print a completion script for a shell.",
         """\
-Put the line of your shell where it reads at its start:
+Add the line of your shell to its startup file:
   eval "$(wgpy completion bash)"          ~/.bashrc
   eval "$(wgpy completion zsh)"           ~/.zshrc, after compinit
   wgpy completion fish | source           ~/.config/fish/config.fish""",
@@ -136,16 +132,16 @@ _DESCRIPTION: Final = "WireGuard tunnels without the kernel module."
 _LESSON: Final = """\
 A tunnel in four steps, on each of two hosts:
   (umask 077; wgpy genkey > private.key)
-  wgpy pubkey < private.key               tell the other side
+  wgpy pubkey < private.key               the public key, for the other host's file
   sudo wgpy up ./wg0.conf                 `wgpy up --help` shows what the file holds
   sudo wgpy show wg0
 
 Many hosts as one network, each by one command: `wgpy mesh --help`.
-`wgpy COMMAND --help` says more about each."""
+`wgpy COMMAND --help` describes each."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0, 1 if it fails, 2 if it is called wrongly."""
+    """Run the command; return the exit status: 0, 1 on failure, 2 on a wrong command line."""
     reader = parser("wgpy", _DESCRIPTION, _LESSON, _COMMANDS)
     reader.add_argument("--version", action="store_true", help="print the version and exit")
     options = reader.parse_args(arguments)
@@ -162,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"wgpy: {str(error).rstrip('.')}.", file=sys.stderr)
         return _FAILURE
     except BrokenPipeError:
-        # Whoever read our output has enough; Python would complain again when it closes it.
+        # The reader closed the pipe; Python would report that again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILURE
     except KeyboardInterrupt:

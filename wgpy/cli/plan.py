@@ -1,10 +1,10 @@
-"""What `up` does to a host's network, worked out before anything is done.
+"""The changes that `up` makes to a host's network, as values.
 
-Pure: from a configuration and what the host said, to lines for `ip -batch` and a script for nft.
+Pure: from a configuration and the answers of `ip`, to lines for `ip -batch` and a script for nft.
 
-A default route through the tunnel must not catch the tunnel's own datagrams. So it stands in a table of its
-own, which every packet reads that does not carry the tunnel's mark; a rule before that lets routes of the
-main table win unless they are default routes. wg-quick(8) calls this "rule-based routing".
+A default route through the tunnel must not match the tunnel's datagrams. So the route is in a separate table,
+which is looked up for every packet without the tunnel's mark; a rule before that prefers routes of the main
+table unless they are default routes. wg-quick(8) calls this "rule-based routing".
 """
 
 import re
@@ -65,7 +65,7 @@ def _auto_routes(
 
 
 def full_tunnel_families(config: Config) -> set[int]:
-    """The IP versions whose default route goes through the tunnel by rules."""
+    """Return the IP versions whose default route goes through the tunnel by rules."""
     if config.table not in (None, "auto"):
         return set()
     allowed = (prefix for peer in config.peers for prefix in peer.allowed_ips)
@@ -91,7 +91,7 @@ def address_lines(interface: str, config: Config) -> list[str]:
 
 
 def rule_lines(mark: int, rules: Sequence[Json]) -> list[str]:
-    """The two rules of a full tunnel, before all rules but the local table's. rules: `ip -json rule`."""
+    """Return the two rules of a full tunnel, before all but the local table's. rules: `ip -json rule`."""
     taken = [rule["priority"] for rule in rules if rule["priority"] > 0]
     first = min([_MAIN_RULE_PREFERENCE, *taken])
     return [
@@ -125,17 +125,17 @@ def _is_tunnel_rule(rule: Json, mark: int) -> bool:
 
 
 def firewall_table(interface: str) -> str:
-    """What nft calls our table; its names may hold fewer characters than an interface's."""
+    """Return nft's name of our table; a table's name allows fewer characters than an interface's."""
     return "inet wgpy-" + re.sub(r"[^A-Za-z0-9.-]", lambda found: f"_{ord(found[0]):02x}", interface)
 
 
 def firewall_script(interface: str, config: Config, mark: int) -> str:
-    """For `nft -f`: guard the addresses of a full tunnel, and let answers to its datagrams come in.
+    """For `nft -f`: protect the addresses of a full tunnel, and accept answers to its datagrams.
 
-    Nobody outside may reach the tunnel's addresses past the tunnel. The mark of outgoing datagrams is kept
-    with their connection and given to the answers, so that strict reverse path filtering lets them pass.
+    Packets to the tunnel's addresses are dropped unless they come through the tunnel. The mark of outgoing
+    datagrams is stored in their connection and set on the answers, as strict reverse path filtering needs.
     """
-    guards = "\n".join(
+    drops = "\n".join(
         f'iifname != "{interface}" {"ip" if address.version == 4 else "ip6"} daddr {address.ip} '
         "fib saddr type != local drop"
         for address in config.addresses
@@ -143,7 +143,7 @@ def firewall_script(interface: str, config: Config, mark: int) -> str:
     return f"""\
 table {firewall_table(interface)} {{
 chain preraw {{ type filter hook prerouting priority -300;
-{guards}
+{drops}
 }}
 chain premangle {{ type filter hook prerouting priority -150;
 meta l4proto udp ct mark {mark} meta mark set ct mark
@@ -159,7 +159,7 @@ meta l4proto udp meta mark {mark} ct mark set meta mark
 
 
 def tunnel_mtu(route_mtus: Sequence[int]) -> int:
-    """What fits through the narrowest of the routes to the peers."""
+    """Return the MTU for the smallest MTU of the routes to the peers."""
     return max(_MTU_MIN, min(route_mtus, default=_MTU_WITHOUT_ROUTE) - MTU_OVERHEAD)
 
 

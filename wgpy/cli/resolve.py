@@ -1,4 +1,4 @@
-"""Names of peers to addresses, when a tunnel comes up."""
+"""Resolution of peers' host names when a tunnel is brought up."""
 
 import time
 from socket import EAI_AGAIN, SOCK_DGRAM, gaierror, getaddrinfo
@@ -8,14 +8,14 @@ from wgpy.address import HostPort
 from wgpy.cli.errors import CommandError
 from wgpy.contract.endpoint import Endpoint
 
-# At boot the network may come up a little later than we do.
+# At boot the network may come up later than the tunnel.
 _RESOLVE_TIMEOUT: Final = 20.0  # seconds
 _FIRST_PAUSE: Final = 0.5
 _PAUSE_GROWTH: Final = 1.5
 
 
-def resolve(where: HostPort, timeout: float = _RESOLVE_TIMEOUT) -> Endpoint:
-    """The first address of a host; name servers that fail are asked again. Raises CommandError.
+def resolve(target: HostPort, timeout: float = _RESOLVE_TIMEOUT) -> Endpoint:
+    """Return the first address of a host; retry while name servers fail. Raises CommandError.
 
     timeout: seconds.
     """
@@ -23,14 +23,14 @@ def resolve(where: HostPort, timeout: float = _RESOLVE_TIMEOUT) -> Endpoint:
     pause = _FIRST_PAUSE
     while True:
         try:
-            address = getaddrinfo(where.host, where.port, type=SOCK_DGRAM)[0][4]
+            address = getaddrinfo(target.host, target.port, type=SOCK_DGRAM)[0][4]
         except gaierror as error:
             if error.errno != EAI_AGAIN or time.monotonic() + pause > end:
-                raise CommandError(f"the endpoint {where} cannot be resolved: {error.strerror}") from None
+                raise CommandError(f"the endpoint {target} cannot be resolved: {error.strerror}") from None
         except UnicodeError:
-            raise CommandError(f"the endpoint {where} cannot be resolved: that is no host name") from None
+            raise CommandError(f"the endpoint {target} cannot be resolved: that is no host name") from None
         else:
             scope_id = address[3] if len(address) == 4 else 0
-            return Endpoint(str(address[0]).partition("%")[0], where.port, scope_id)
+            return Endpoint(str(address[0]).partition("%")[0], target.port, scope_id)
         time.sleep(pause)
         pause *= _PAUSE_GROWTH

@@ -1,4 +1,4 @@
-"""`wgpy show`: the state of interfaces, for people and as JSON."""
+"""`wgpy show`: the status of interfaces, as text and as JSON."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from wgpy.uapi import client as uapi_client
 
 
 def show(interface: str, *, as_json: bool, show_keys: bool) -> None:
-    """Print one interface, or with "all" every one that a daemon serves. Raises InterfaceError."""
+    """Print one interface, or with "all" every interface that a daemon serves. Raises InterfaceError."""
     names = uapi_client.interfaces() if interface == "all" else [interface]
     states = {name: uapi_client.get(name) for name in names}
     if as_json:
@@ -28,7 +28,7 @@ def show(interface: str, *, as_json: bool, show_keys: bool) -> None:
 
 
 def show_counters(interface: str, *, as_json: bool) -> None:
-    """Print what one interface, or with "all" every one, has dropped. Raises InterfaceError."""
+    """Print the drop counters of one interface, or with "all" of every one. Raises InterfaceError."""
     names = uapi_client.interfaces() if interface == "all" else [interface]
     counters = {name: uapi_client.counters(name) for name in names}
     if as_json:
@@ -41,7 +41,7 @@ def show_counters(interface: str, *, as_json: bool) -> None:
 
 
 def json_value(status: DeviceStatus, *, show_keys: bool) -> dict[str, Any]:
-    """An interface as JSON's own types. Secrets are left out unless show_keys."""
+    """Return an interface in types of JSON, without secret keys unless show_keys."""
     value: dict[str, Any] = {
         "public_key": status.private_key.public_key().base64() if status.private_key else None,
         "listen_port": status.listen_port or None,
@@ -73,7 +73,7 @@ def _json_peer(peer: PeerStatus, *, show_keys: bool) -> dict[str, Any]:
 
 
 def text(name: str, status: DeviceStatus, now: int, *, show_keys: bool) -> str:
-    """An interface as lines to read, the peers heard last first. now: ns since 1970."""
+    """Return an interface as text, peers with the latest handshake first. now: ns since 1970."""
     lines = [f"interface: {name}"]
     if status.private_key:
         lines.append(f"  public key: {status.private_key.public_key()}")
@@ -90,9 +90,10 @@ def text(name: str, status: DeviceStatus, now: int, *, show_keys: bool) -> str:
 
 
 def counters_text(name: str, counters: Mapping[str, int]) -> str:
-    """What an interface dropped, the most frequent reason first."""
+    """Return the drop counters of an interface as text, the most frequent reason first."""
     lines = [f"interface: {name}"]
-    lines += [f"  {why}: {counters[why]}" for why in sorted(counters, key=lambda why: (-counters[why], why))]
+    most_first = sorted(counters.items(), key=lambda counter: (-counter[1], counter[0]))
+    lines += [f"  {reason}: {count}" for reason, count in most_first]
     if not counters:
         lines.append("  nothing was dropped")
     return "\n".join(lines) + "\n"
@@ -122,7 +123,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def ago(elapsed: int) -> str:
-    """A time span in words. elapsed: ns; negative if the clock was set back since."""
+    """Return a duration as text. elapsed: ns; negative if the clock was set back since."""
     if elapsed < 0:
         return "in the future; was the clock of this host set back?"
     seconds = elapsed // SECOND
@@ -137,7 +138,7 @@ def ago(elapsed: int) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes in the unit that gives at most four digits before the point."""
+    """Return a number of bytes in the unit that gives at most four digits before the point."""
     if number < 1024:
         return f"{number} B"
     amount = float(number)

@@ -1,7 +1,7 @@
-"""`wgpy up` and `wgpy down`: a wg-quick file to a working tunnel, and back.
+"""`wgpy up` and `wgpy down`: bring up and take down the tunnel of a wg-quick file.
 
-Invariant: what fails half-way leaves the host as it was; each step of `up` puts down how it is undone before
-the next one begins. What is to be done is worked out in `plan`.
+Invariant: a command that fails half-way restores the host's former state: each step of `up` registers its
+undo before the next step begins. `plan` computes the steps.
 """
 
 import os
@@ -29,7 +29,7 @@ _SRC_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
 
 
 def find_config(name_or_file: str) -> tuple[str, Path]:
-    """The interface and the file that `up` and `down` were given. Raises CommandError."""
+    """Return the interface and the file that `up` and `down` were given. Raises CommandError."""
     if "/" in name_or_file or name_or_file.endswith(".conf"):
         path = Path(name_or_file)
         interface = path.name.removesuffix(".conf")
@@ -57,10 +57,8 @@ def up(name_or_file: str, *, verbose: bool) -> None:
     host = Host(verbose=verbose)
     if interface in uapi_client.interfaces():
         raise CommandError(f"{interface} is already up; `wgpy down {name_or_file}` takes it down")
-    if host.ask_ip("link", "show", "dev", interface):
-        raise CommandError(
-            f"there is already a network interface {interface}, and it is not ours; choose another name"
-        )
+    if host.query_ip("link", "show", "dev", interface):
+        raise CommandError(f"a network interface {interface} exists that is not wgpy's; choose another name")
     with interruptible(), ExitStack() as undo:
         _bring_up(host, interface, config, undo)
         undo.pop_all()
@@ -90,24 +88,26 @@ def _bring_up(host: Host, interface: str, config: Config, undo: ExitStack) -> No
         undo.callback(quietly, lambda: _remove_firewall(host, interface))
         _protect(host, interface, config, mark, undo)
         for family in routes.full_tunnel:
-            host.ip(plan.rule_lines(mark, host.ask_ip(f"-{family}", "rule")), f"-{family}")
+            host.ip(plan.rule_lines(mark, host.query_ip(f"-{family}", "rule")), f"-{family}")
     host.run_hooks("PostUp", config.post_up, interface)
 
 
 def _free_table(host: Host) -> int:
-    """A routing table nobody uses; its number will also be the mark."""
+    """Return the number of an unused routing table, which is also the mark."""
     table = plan.FIRST_TABLE
-    while any(host.ask_ip(family, "route", "show", "table", str(table)) for family in ("-4", "-6")):
+    while any(host.query_ip(family, "route", "show", "table", str(table)) for family in ("-4", "-6")):
         table += 1
     return table
 
 
 def _route_mtus(host: Host, status: DeviceStatus) -> list[int]:
-    """The MTU of the route to each peer, or else of the default route."""
+    """Return the MTU of the route to each peer, or else of the default route."""
     addresses = [peer.endpoint.address for peer in status.peers if peer.endpoint]
-    routes = [route for address in addresses for route in host.ask_ip("route", "get", address)]
+    routes = [route for address in addresses for route in host.query_ip("route", "get", address)]
     return [
-        mtu for route in routes or host.ask_ip("route", "show", "default") if (mtu := _route_mtu(host, route))
+        mtu
+        for route in routes or host.query_ip("route", "show", "default")
+        if (mtu := _route_mtu(host, route))
     ]
 
 
@@ -115,7 +115,7 @@ def _route_mtu(host: Host, route: plan.Json) -> int:
     for metrics in route.get("metrics", ()):
         if "mtu" in metrics:
             return int(metrics["mtu"])
-    links = host.ask_ip("link", "show", "dev", route["dev"]) if "dev" in route else []
+    links = host.query_ip("link", "show", "dev", route["dev"]) if "dev" in route else []
     return int(links[0].get("mtu", 0)) if links else 0
 
 
@@ -125,7 +125,7 @@ def _protect(host: Host, interface: str, config: Config, mark: int, undo: ExitSt
     if shutil.which("nft"):
         host.run(["nft", "-f", "-"], plan.firewall_script(interface, config, mark))
     else:
-        warn(f"nft is not installed, so others may reach the addresses of {interface} past the tunnel")
+        warn(f"nft is not installed, so packets reach the addresses of {interface} also outside the tunnel")
 
 
 # -- down ------------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def down(name_or_file: str, *, verbose: bool) -> None:
         save(path, _with_addresses(with_status(config, status), host, interface))
     if config.dns:
         quietly(lambda: _unset_dns(host, interface))
-    # Rules first: they must not lead into a table that the link's end has emptied.
+    # Rules first: they must not refer to a table whose routes went with the link.
     if status.fwmark:
         _remove_rules(host, status.fwmark)
     _remove_firewall(host, interface)
@@ -154,7 +154,7 @@ def down(name_or_file: str, *, verbose: bool) -> None:
 
 
 def save(path: Path, config: Config) -> None:
-    """Replace the file at once and durably. Raises CommandError."""
+    """Replace the file atomically and durably. Raises CommandError."""
     target = path.resolve()
     try:
         descriptor, name = tempfile.mkstemp(
@@ -175,8 +175,8 @@ def save(path: Path, config: Config) -> None:
 
 
 def _with_addresses(config: Config, host: Host, interface: str) -> Config:
-    """The addresses and, if the file sets it, the MTU that the interface has now."""
-    links = host.ask_ip("address", "show", "dev", interface)
+    """Return the configuration with the interface's present addresses and, if the file sets one, MTU."""
+    links = host.query_ip("address", "show", "dev", interface)
     if not links:
         return config
     addresses = tuple(
@@ -192,13 +192,13 @@ def _with_addresses(config: Config, host: Host, interface: str) -> Config:
 
 def _remove_rules(host: Host, mark: int) -> None:
     for family in ("-4", "-6"):
-        host.ip(plan.rule_removal_lines(mark, host.ask_ip(family, "rule")), family)
+        host.ip(plan.rule_removal_lines(mark, host.query_ip(family, "rule")), family)
 
 
 def _remove_firewall(host: Host, interface: str) -> None:
     if shutil.which("nft"):
         table = plan.firewall_table(interface)
-        # Made first, as deleting what is not there is an error.
+        # Added first, as deleting a missing table is an error.
         host.run(["nft", "-f", "-"], f"add table {table}\ndelete table {table}\n")
 
 
@@ -211,7 +211,7 @@ def _set_dns(host: Host, interface: str, config: Config) -> None:
             ["resolvconf", "-a", _resolvconf_name(interface), "-m", "0", "-x"], plan.resolvconf_input(config)
         )
     else:
-        warn("neither systemd-resolved nor resolvconf is here, so the DNS servers of the file are not used")
+        warn("systemd-resolved and resolvconf are not installed, so the file's DNS servers are not used")
 
 
 def _unset_dns(host: Host, interface: str) -> None:
@@ -226,7 +226,7 @@ def _uses_resolved() -> bool:
 
 
 def _resolvconf_name(interface: str) -> str:
-    """Debian's resolvconf ranks interfaces by the beginning of their names: take the first there is."""
+    """Return a name with the first prefix in Debian's order of interfaces, by which resolvconf ranks them."""
     with suppress(OSError):
         for line in Path("/etc/resolvconf/interface-order").read_text().splitlines():
             if re.fullmatch(r"[A-Za-z0-9-]+\*", line):

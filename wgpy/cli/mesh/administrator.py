@@ -1,7 +1,7 @@
-"""What the holder of a network's key does: know all records, and sign decrees.
+"""The administrator of a network: the holder of its key, who reads all records and signs admin records.
 
-Invariant: the file of the key holds the sequence of a decree before anybody sees that, so no two have the
-same.
+Invariant: the sequence number of an admin record is in the key's file before the record leaves this
+process, so no two admin records have the same.
 """
 
 import time
@@ -24,7 +24,7 @@ from wgpy.node.files import NetworkKeyFile
 
 @dataclass(slots=True)
 class Administrator:
-    """A connection in the name of the network's key, and all that the coordinator knows."""
+    """A connection to the coordinator in the name of the network's key, and the ledger of all records."""
 
     file: NetworkKeyFile
     path: Path
@@ -35,8 +35,8 @@ class Administrator:
     def topology(self) -> Topology:
         return derive(self.ledger, int(time.time()))
 
-    async def decree(self, kind: Callable[..., AdminRecord], **fields: Any) -> None:
-        """Sign a decree, and return once it is stored.
+    async def publish(self, kind: Callable[..., AdminRecord], **fields: Any) -> None:
+        """Sign an admin record, and return once the coordinator has stored it.
 
         Raises CommandError, CoordinatorError and StorageError.
         """
@@ -58,8 +58,8 @@ class Administrator:
         (outcome,) = await self.coordinator.submit([signed])
         if outcome.verdict != "new":
             raise CommandError(
-                f"the coordinator did not take it: {outcome.reason or 'a newer one is there'}; "
-                "give the command again"
+                f"the coordinator refused the record: {outcome.reason or 'it has a newer one'}; "
+                "run the command again"
             )
         self.ledger.add(signed)
 
@@ -73,7 +73,7 @@ class Administrator:
         ]
         if len(found) != 1:
             raise CommandError(
-                f"several nodes were called {name}; give the identity: `wgpy mesh node-list --json` shows it"
+                f"several nodes had the name {name}; give the identity: `wgpy mesh node-list --json` shows it"
                 if found
                 else f"there is no node {name}; there are {', '.join(sorted(named)) or 'none'}"
             )
@@ -82,7 +82,7 @@ class Administrator:
 
 @asynccontextmanager
 async def administrator(arguments: Namespace) -> AsyncIterator[Administrator]:
-    """Find the key that the arguments mean and ask the coordinator. Raises CommandError and others."""
+    """Read the network's key, connect, and read all records. Raises CommandError and others."""
     path, address = _key_and_address(arguments)
     file = NetworkKeyFile.load(path)
     network = file.key.verify_key()
@@ -91,14 +91,14 @@ async def administrator(arguments: Namespace) -> AsyncIterator[Administrator]:
 
 
 def _key_and_address(arguments: Namespace) -> tuple[Path, Address | None]:
-    """Where the key is, and how this host's own node reaches the coordinator, if there is one."""
+    """Return the path of the key, and the coordinator's address in this host's node file, if there is one."""
     if arguments.key:
         return Path(arguments.key), None
     network = networks.selected(arguments)
     path = networks.key_path(network)
     if not path.exists():
         raise CommandError(
-            f"the key of {network} is not on this host ({path}); use the host that has it, or --key FILE"
+            f"the key of {network} is not on this host ({path}); use the host that has the key, or --key FILE"
         )
     node = networks.node_file(network)
     return path, node.coordinator if node else None

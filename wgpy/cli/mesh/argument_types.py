@@ -43,7 +43,7 @@ mtu: Final = _number(1280, 65535)
 uses: Final = _number(1, 1000)  # as many identities as a revocation can name
 
 
-def span(text: str) -> int:
+def duration(text: str) -> int:
     """Return seconds."""
     number, unit = text[:-1], text[-1:]
     if unit not in _UNITS or not number.isdecimal() or not 0 < int(number) < 1_000_000:

@@ -1,4 +1,4 @@
-"""`wgpy mesh audit`: who changed what."""
+"""`wgpy mesh audit`: the coordinator's audit log."""
 
 import asyncio
 from argparse import Namespace

@@ -1,4 +1,4 @@
-"""The subcommands of `wgpy mesh`. What each needs is loaded when it runs."""
+"""The subcommands of `wgpy mesh`. The module of each is imported when it runs."""
 
 import argparse
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from wgpy.cli.mesh import argument_types as types
 DAY: Final = 86_400  # seconds
 
 
-def _run(where: str) -> Callable[[argparse.Namespace], None]:
-    """Return what runs `module:function`; why it fails is a CommandError."""
+def _run(target: str) -> Callable[[argparse.Namespace], None]:
+    """Return a function that runs `module:function` and raises its errors as CommandError."""
 
     def run(arguments: argparse.Namespace) -> None:
         from wgpy.mesh.addressing import NoSpace
@@ -21,7 +21,7 @@ def _run(where: str) -> Callable[[argparse.Namespace], None]:
         from wgpy.node.coordinator import CoordinatorError
         from wgpy.node.files import StorageError
 
-        module, _, function = where.partition(":")
+        module, _, function = target.partition(":")
         try:
             getattr(import_module(f"wgpy.cli.mesh.{module}"), function)(arguments)
         except (AgentError, CoordinatorError, NoSpace, StorageError) as error:
@@ -34,11 +34,9 @@ def _argument(*names: str, **options: Any) -> Argument:
     return Argument(names, options)
 
 
-_NETWORK: Final = _argument("--network", metavar="NAME", help="which network, on a host that is in several")
-_KEY: Final = _argument(
-    "--key", metavar="FILE", help="the network's key, where it is not in its place on this host"
-)
-_JSON: Final = _argument("--json", action="store_true", help="print JSON, for programs")
+_NETWORK: Final = _argument("--network", metavar="NAME", help="the network, on a host that is in several")
+_KEY: Final = _argument("--key", metavar="FILE", help="the network's key (default: this host's copy)")
+_JSON: Final = _argument("--json", action="store_true", help="print JSON")
 _VERBOSE: Final = _argument(
     "-v", "--verbose", action="store_true", help="print every command before it is run"
 )
@@ -46,34 +44,37 @@ _ANY: Final = (_NETWORK, _JSON)
 _ADMINISTRATOR: Final = (_NETWORK, _KEY, _JSON)
 _SELECTORS: Final = (
     _argument("source", metavar="SOURCE", type=types.selector, help="a node's name, tag:NAME, or any"),
-    _argument("destination", metavar="DESTINATION", type=types.selector, help="likewise"),
+    _argument("destination", metavar="DESTINATION", type=types.selector, help="as SOURCE"),
 )
 _HOST: Final = (
-    _argument("--name", metavar="NAME", type=types.name, help="of this node, else the host's own name"),
+    _argument("--name", metavar="NAME", type=types.name, help="name of this node (default: the host's)"),
     _argument(
         "--endpoint", metavar="HOST[:PORT]", type=types.host_port, action="append", default=[],
-        help="where others reach this node, if that cannot be found out: a mapped port, say",
+        help="address at which other nodes reach this one, if a NAT maps a port to it; may be repeated",
     ),
     _argument(
         "--routes", metavar="PREFIX", type=types.prefix, action="extend", nargs="+", default=[],
-        help="prefixes behind this node that the others reach through it, such as its pods",
+        help="prefixes that this node announces to the other nodes, such as its pods'",
     ),
     _argument(
-        "--interface", metavar="NAME", type=types.interface, default="mesh0", help="else mesh0"
+        "--interface", metavar="NAME", type=types.interface, default="mesh0",
+        help="name of the interface (default: mesh0)",
     ),
-    _argument("--listen-port", metavar="PORT", type=types.port, default=51820, help="UDP, else 51820"),
+    _argument(
+        "--listen-port", metavar="PORT", type=types.port, default=51820, help="UDP port (default: 51820)"
+    ),
 )  # fmt: skip
 
 MESH: Final = Command(
     "mesh",
     None,
-    "Many hosts as one network, wherever they are.",
+    "Connect many hosts as one network.",
     """\
-On a host that the others can reach:
+On a host that the other hosts can reach:
   sudo wgpy mesh init prod --public vpn.example.com
-On each other host, with the token that this printed:
+On each other host, with the token that `init` printed:
   sudo wgpy mesh join wgpy1_…
-Next: `sudo wgpy mesh status`, and `sudo wgpy mesh why NAME` where a node is not reached.""",
+Next: `sudo wgpy mesh status`, and `sudo wgpy mesh why NAME` if a node is not reachable.""",
     commands=(
         Command(
             "init",
@@ -82,30 +83,30 @@ Next: `sudo wgpy mesh status`, and `sudo wgpy mesh why NAME` where a node is not
             """\
 Example:
   sudo wgpy mesh init prod --public vpn.example.com
-The other hosts need to reach PORT by TCP (51820 unless said otherwise), and preferably this node's UDP port.
+The other hosts must reach PORT by TCP (default: 51820), and should reach this node's UDP port.
 If a step fails, the steps before it are undone.
-Next: run the command that it prints on another host; `wgpy mesh token` makes tokens for more.""",
+Next: run the command that `init` prints on another host; `wgpy mesh token` makes more tokens.""",
             (
-                _argument("network", metavar="NAME", type=types.name, help="of the network"),
+                _argument("network", metavar="NAME", type=types.name, help="name of the network"),
                 _argument(
                     "--public", metavar="HOST[:PORT]", type=types.host_port, required=True,
-                    help="where the other hosts find the coordinator",
+                    help="address at which nodes connect to the coordinator",
                 ),
                 _argument(
                     "--listen", metavar="ADDRESS[:PORT]", type=types.host_port,
-                    help="where the coordinator listens, else on all addresses and the port of --public",
+                    help="address at which the coordinator listens (default: all, and the port of --public)",
                 ),
                 _argument(
                     "--addresses", metavar="RANGE", type=types.prefix4,
-                    help="IPv4 addresses of the nodes, else a /16 that overlaps nothing on this host",
+                    help="IPv4 addresses of the nodes (default: a /16 that overlaps no network of this host)",
                 ),
                 _argument(
                     "--mtu", metavar="BYTES", type=types.mtu, default=1380,
-                    help="of the interfaces, else 1380; a network under it must carry 80 more",
+                    help="MTU of the interfaces (default: 1380); the underlying network must carry 80 more",
                 ),
                 _argument(
                     "--certificate", metavar="FILE",
-                    help="of the coordinator, by an authority that all hosts trust; else it makes its own",
+                    help="certificate of the coordinator by an authority (default: a self-signed one)",
                 ),
                 _argument("--certificate-key", metavar="FILE", help="the private key of --certificate"),
                 *_HOST,
@@ -123,13 +124,15 @@ Examples:
   sudo wgpy mesh join --token-file ./token        - for standard input
   sudo WGPY_TOKEN=wgpy1_… wgpy mesh join
   sudo wgpy mesh join wgpy1_… --routes 10.42.3.0/24
-A join that was interrupted is finished by the same command.
+The same command resumes a join that was interrupted.
 Next: `sudo wgpy mesh status`.""",
             (
                 _argument(
-                    "token", metavar="TOKEN", nargs="?", help="from `wgpy mesh init` or `wgpy mesh token`"
+                    "token", metavar="TOKEN", nargs="?", help="token of `wgpy mesh init` or `wgpy mesh token`"
                 ),
-                _argument("--token-file", metavar="FILE", help="which holds the token; - for standard input"),
+                _argument(
+                    "--token-file", metavar="FILE", help="file that holds the token; - for standard input"
+                ),
                 *_HOST,
                 _JSON,
                 _VERBOSE,
@@ -138,14 +141,14 @@ Next: `sudo wgpy mesh status`.""",
         Command(
             "leave",
             _run("leave:leave"),
-            "Take this host out of its network, for ever.",
+            "Remove this host from its network and delete its node.",
             """\
-With --force also while the coordinator does not answer; then the others know it as a node until
+With --force also while the coordinator does not answer; then the other nodes treat this one as a member until
 `wgpy mesh remove NAME`.
-Next: it may join again, with a new token.""",
+Next: the host can join again with a new token.""",
             (
                 _NETWORK,
-                _argument("--force", action="store_true", help="even if the coordinator cannot be told"),
+                _argument("--force", action="store_true", help="leave also without the coordinator"),
                 _JSON,
                 _VERBOSE,
             ),
@@ -154,90 +157,95 @@ Next: it may join again, with a new token.""",
             "status",
             _run("status:show_status"),
             "Show the network as this node knows it.",
-            "Next: `wgpy mesh why NAME` where a node is not reached.",
+            "Next: `wgpy mesh why NAME` if a node is not reachable.",
             _ANY,
         ),
         Command(
             "why",
             _run("why:why"),
-            "Say why a node is reachable, or is not.",
+            "Explain why a node is reachable, or is not.",
             "Example:\n  sudo wgpy mesh why web1",
-            (_argument("name", metavar="NAME", help="of the other node"), *_ANY),
+            (_argument("name", metavar="NAME", help="name of the other node"), *_ANY),
         ),
         Command(
             "rename",
             _run("nodes:rename"),
-            "Give this node another name.",
-            "Rules that name it go on naming the old one.",
-            (_argument("name", metavar="NAME", type=types.name, help="the new one"), *_ANY),
+            "Rename this node.",
+            "Rules that contain the old name do not change.",
+            (_argument("name", metavar="NAME", type=types.name, help="new name"), *_ANY),
         ),
         Command(
             "node-list",
             _run("nodes:node_list"),
-            "List the nodes as the coordinator knows them, and their health.",
-            "With the network's key on this host: all of them; else those that this node may know.",
+            "List the nodes and their health, as the coordinator knows them.",
+            "With the network's key on this host: all nodes; or else this node and its peers.",
             _ADMINISTRATOR,
         ),
         Command(
             "token",
             _run("tokens:token"),
-            "Make a token, which lets hosts join; or list them.",
+            "Make a token, which admits hosts; or list the tokens.",
             """\
 Examples:
   sudo wgpy mesh token --uses 20 --expires 7d --tag k8s
   sudo wgpy mesh token --list
-A token (elsewhere: enrolment key) is a secret: who has it can join. `wgpy mesh revoke` ends it.""",
+A token (elsewhere: enrolment key) is a secret: any host that has it can join. `wgpy mesh revoke` revokes
+it.""",
             (
-                _argument("--uses", metavar="N", type=types.uses, default=1, help="how many hosts, else 1"),
                 _argument(
-                    "--expires", metavar="SPAN", type=types.span, default=DAY,
-                    help="for how long it admits, such as 12h, 7d or 4w; else 24h",
+                    "--uses", metavar="N", type=types.uses, default=1,
+                    help="number of hosts that the token admits (default: 1)",
                 ),
                 _argument(
-                    "--lifetime", metavar="SPAN", type=types.span, default=0,
-                    help="how long its nodes stay members, else for ever",
+                    "--expires", metavar="DURATION", type=types.duration, default=DAY,
+                    help="how long the token admits hosts, such as 12h, 7d or 4w (default: 24h)",
+                ),
+                _argument(
+                    "--lifetime", metavar="DURATION", type=types.duration, default=0,
+                    help="how long each admitted node stays a member (default: for ever)",
                 ),
                 _argument(
                     "--tag", metavar="NAME", type=types.name, action="append", default=[],
-                    help="that its nodes have, for rules; may be given several times",
+                    help="tag of the admitted nodes, for rules; may be repeated",
                 ),
                 _argument(
                     "--routes", metavar="PREFIX", type=types.prefix, action="extend", nargs="+", default=[],
-                    help="its nodes may announce these, and parts of them, without approval",
+                    help="prefixes that the admitted nodes may announce, whole or in part, without approval",
                 ),
-                _argument("--list", action="store_true", help="show the tokens that there are"),
+                _argument("--list", action="store_true", help="list the tokens"),
                 *_ADMINISTRATOR,
             ),
         ),
         Command(
             "revoke",
             _run("tokens:revoke"),
-            "End a token; who has joined by it stays.",
-            "`wgpy mesh token --list` shows the keys of tokens; a beginning of one is enough.",
-            (_argument("token", metavar="TOKEN-KEY", help="the key of the token"), *_ADMINISTRATOR),
+            "Revoke a token; nodes that it admitted stay members.",
+            "`wgpy mesh token --list` shows the keys of tokens; an unambiguous beginning of a key is enough.",
+            (_argument("token", metavar="TOKEN-KEY", help="key of the token"), *_ADMINISTRATOR),
         ),
         Command(
             "remove",
             _run("nodes:remove"),
-            "Remove a node; nobody speaks to it any more.",
-            "The host can join again with a new token. It leaves by itself with `wgpy mesh leave`.",
-            (_argument("name", metavar="NAME", help="of the node, or its identity"), *_ADMINISTRATOR),
+            "Remove a node; no node accepts its packets any more.",
+            "The host can join again with a new token. To remove this host itself, use `wgpy mesh leave`.",
+            (_argument("name", metavar="NAME", help="name or identity of the node"), *_ADMINISTRATOR),
         ),
         Command(
             "approve",
             _run("nodes:approve"),
-            "Let a node announce routes that its token does not allow.",
+            "Approve routes of a node that its token does not allow.",
             """\
 Examples:
-  sudo wgpy mesh approve web1                   all that it asks for
-  sudo wgpy mesh approve web1 10.42.3.0/24      this, and none that was approved before
-  sudo wgpy mesh approve web1 --none            take it back""",
+  sudo wgpy mesh approve web1                   all routes that the node announces
+  sudo wgpy mesh approve web1 10.42.3.0/24      this route, and none that was approved before
+  sudo wgpy mesh approve web1 --none            no route""",
             (
-                _argument("name", metavar="NAME", help="of the node"),
+                _argument("name", metavar="NAME", help="name of the node"),
                 _argument(
-                    "routes", metavar="PREFIX", nargs="*", type=types.prefix, help="else all it asks for"
+                    "routes", metavar="PREFIX", nargs="*", type=types.prefix,
+                    help="approved prefixes (default: all that the node announces)",
                 ),
-                _argument("--none", action="store_true", help="no route but those of its token"),
+                _argument("--none", action="store_true", help="approve no route but those of the token"),
                 *_ADMINISTRATOR,
             ),
         ),
@@ -255,15 +263,15 @@ Examples:
         Command(
             "disallow",
             _run("rules:disallow"),
-            "Take a rule back.",
+            "Remove a rule.",
             "`wgpy mesh status` shows the rules.",
             (*_SELECTORS, *_ADMINISTRATOR),
         ),
         Command(
             "audit",
             _run("audit:audit"),
-            "Show who changed what, and when, as the coordinator wrote it down.",
-            "The newest is the last.",
+            "Show the coordinator's audit log: time, author, change and source address.",
+            "The newest entry is the last.",
             _ADMINISTRATOR,
         ),
     ),

@@ -1,4 +1,4 @@
-"""Starting and stopping the daemons of a network: by systemd where its units are installed, else by hand."""
+"""Start and stop of a network's daemons: by systemd if its units are installed, or else in the background."""
 
 import subprocess
 import sys
@@ -43,11 +43,11 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
         if _serves(node):
             daemon.stop(host, node.interface)
     if not daemon.eventually(lambda: not _serves(node), _SETTLING_TIME):
-        raise CommandError(f"the daemon of {network} still runs; `ip link delete {node.interface}` ends it")
+        raise CommandError(f"the daemon of {network} still runs; `ip link delete {node.interface}` stops it")
 
 
 def _serves(node: NodeFile) -> bool:
-    """Say whether the interface is there, and is this node's."""
+    """Return whether the interface exists and has this node's key."""
     try:
         return uapi_client.get(node.interface).private_key == node.key
     except InterfaceError:
@@ -75,23 +75,23 @@ def status(network: str) -> agent.Status:
 
 
 def settled(network: str) -> agent.Status:
-    """Wait until the agent has heard of the coordinator, or will not soon. Raises AgentError."""
+    """Wait a few seconds for the agent to connect to the coordinator. Raises AgentError."""
     daemon.eventually(lambda: agent.status(network).connected, _SETTLING_TIME)
     return agent.status(network)
 
 
 def start_coordinator(host: Host, network: str, answers: Callable[[], bool]) -> Callable[[], None]:
-    """Return when it answers, and give what stops it. Raises CommandError."""
+    """Return when the coordinator answers; return a function that stops it. Raises CommandError."""
     unit = f"wgmesh@{network}.service"
     if _has(unit):
         _enable(host, unit)
         return lambda: host.run(["systemctl", "disable", "--now", unit])
     command = [*daemon.program("wgmesh"), "serve", network]
-    host.say(" ".join(command))
+    host.print_change(" ".join(command))
     log = COORDINATORS / network / "wgmesh.log"
-    with log.open("ab") as said:
+    with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd="/", start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
         )
     if (
         not daemon.eventually(lambda: process.poll() is not None or answers(), _START_TIMEOUT)
@@ -103,7 +103,7 @@ def start_coordinator(host: Host, network: str, answers: Callable[[], bool]) -> 
 
 
 def _enable(host: Host, unit: str) -> None:
-    """Start it, now and at each boot, or neither. Raises CommandError."""
+    """Start a unit now and at each boot, or neither. Raises CommandError."""
     try:
         host.run(["systemctl", "enable", "--now", unit])
     except CommandError:
@@ -113,7 +113,7 @@ def _enable(host: Host, unit: str) -> None:
 
 
 def _has(unit: str) -> bool:
-    """Say whether systemd runs this host and knows a unit."""
+    """Return whether systemd runs on this host and has the unit."""
     return (
         _SYSTEMD.is_dir()
         and subprocess.run(
@@ -124,7 +124,7 @@ def _has(unit: str) -> bool:
 
 
 def _warn_of_reboots(unit: str) -> None:
-    """Say how it would be started at boot, where systemd could do that."""
+    """Warn that the daemon does not start at boot, if systemd could start it."""
     if _SYSTEMD.is_dir():
         units = Path(sys.prefix) / "lib/systemd/system"
-        warn(f"{unit} is not installed, so a reboot ends this; `systemctl link {units}/*mesh*` installs it")
+        warn(f"{unit} is not installed, so no boot starts it; `systemctl link {units}/*mesh*` installs it")

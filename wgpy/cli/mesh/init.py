@@ -1,6 +1,6 @@
 """`wgpy mesh init`: a network, its coordinator, and its first node, on this host.
 
-Invariant: what fails half-way leaves the host as it was.
+Invariant: a command that fails half-way restores the host's former state.
 """
 
 import asyncio
@@ -73,8 +73,8 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
     key, (addresses, pool) = SigningKey.generate(), _ranges(host, arguments.addresses)
     undo.callback(_delete, COORDINATORS / network)
     address = _create(arguments, key)
-    near = _near(arguments, address)
-    stop = daemons.start_coordinator(host, network, lambda: _answers(near, key))
+    local = _local_address(arguments, address)
+    stop = daemons.start_coordinator(host, network, lambda: _answers(local, key))
     undo.callback(quietly, stop)
 
     path = networks.key_path(network)
@@ -88,18 +88,18 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
         "pool": pool,
         "mtu": arguments.mtu,
     }
-    first = asyncio.run(_found(file, path, near, charter))
-    join.become_node(host, first, _with_endpoint(arguments), "" if near == address else near.url)
+    first = asyncio.run(_publish_network(file, path, local, charter))
+    join.become_node(host, first, _with_endpoint(arguments), "" if local == address else local.url)
     undo.callback(quietly, daemons.stop_node, host, network, NodeFile.load(path.parent))
     daemons.start_node(host, network)
-    join.settle(network)
-    second, made = asyncio.run(_invite(path, near))
+    join.wait_until_known(network)
+    second, made = asyncio.run(_invite(path, local))
 
     public = _answers(address, key)
     if not public:
         warn(
-            f"{address.url} does not answer from here: see that TCP port {arguments.public.port} "
-            "of it leads to this host"
+            f"{address.url} does not answer from here: check that its TCP port {arguments.public.port} "
+            "leads to this host"
         )
     document = {
         "network": network,
@@ -113,12 +113,12 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
         "token": second.text(),
     }
     text = f"""\
-The network {network} is there.
-  nodes have addresses of   {addresses} and {charter["addresses6"]}
-  mapped sites will be in   {pool}
+The network {network} is made.
+  addresses of nodes        {addresses} and {charter["addresses6"]}
+  pool for mapped sites     {pool}
   coordinator               {address.url}
   network's key             {path}
-Who has that key rules the network: keep a copy of it in a safe place.
+The network's key controls the network: keep a copy of the file in a safe place.
 
 Next, on another host:
 
@@ -139,27 +139,27 @@ def _ranges(host: Host, wanted: IPv4Network | None) -> tuple[IPv4Network, IPv4Ne
 
 
 def _used(host: Host) -> list[IPv4Network]:
-    """Return the IPv4 networks that this host is in, and those that it has routes to."""
+    """Return the IPv4 networks of this host's interfaces and routes."""
     addresses = [
         f"{found['local']}/{found['prefixlen']}"
-        for link in host.ask_ip("-4", "address")
+        for link in host.query_ip("-4", "address")
         for found in link.get("addr_info", ())
     ]
-    routes = [route["dst"] for route in host.ask_ip("-4", "route", "show", "table", "all")]
+    routes = [route["dst"] for route in host.query_ip("-4", "route", "show", "table", "all")]
     found = {IPv4Network(text, strict=False) for text in [*addresses, *routes] if text[0].isdecimal()}
     return sorted(prefix for prefix in found if prefix.prefixlen)
 
 
 def _create(arguments: Namespace, key: SigningKey) -> Address:
-    """Make the coordinator's folder; where nodes find it. Raises CommandError."""
-    own = arguments.certificate and (Path(arguments.certificate), Path(arguments.certificate_key))
+    """Make the coordinator's folder; return the address that nodes connect to. Raises CommandError."""
+    pair = arguments.certificate and (Path(arguments.certificate), Path(arguments.certificate_key))
     try:
         return create(
             COORDINATORS / arguments.network,
             key.verify_key(),
             str(arguments.public),
             str(_listen(arguments)),
-            *(own or ()),
+            *(pair or ()),
         )
     except MeshError as error:
         raise CommandError(str(error)) from None
@@ -170,13 +170,13 @@ def _listen(arguments: Namespace) -> HostPort:
     return arguments.listen or HostPort(everywhere, arguments.public.port)
 
 
-def _near(arguments: Namespace, address: Address) -> Address:
-    """Return how this host itself reaches its coordinator: by no detour, if no name is to be checked."""
+def _local_address(arguments: Namespace, address: Address) -> Address:
+    """Return the coordinator's address on this host, or the public one if its certificate has a name."""
     if address.key_hash == BY_NAME:
         return address
     listen = _listen(arguments)
-    near = listen._replace(host="127.0.0.1") if listen.host in _EVERYWHERE else listen
-    return replace(address, url=f"https://{near}")
+    local = listen._replace(host="127.0.0.1") if listen.host in _EVERYWHERE else listen
+    return replace(address, url=f"https://{local}")
 
 
 def _answers(address: Address, key: SigningKey) -> bool:
@@ -190,10 +190,12 @@ def _answers(address: Address, key: SigningKey) -> bool:
     return False
 
 
-async def _found(file: NetworkKeyFile, path: Path, address: Address, charter: dict[str, Any]) -> Invitation:
-    """Say what the network is, and make a token for its first node."""
+async def _publish_network(
+    file: NetworkKeyFile, path: Path, address: Address, charter: dict[str, Any]
+) -> Invitation:
+    """Publish the network's record, and make a token for its first node."""
     async with _administrator(file, path, address) as admin:
-        await admin.decree(Network, **charter)
+        await admin.publish(Network, **charter)
         return (await tokens.make(admin, uses=1, expires=_HOUR))[0]
 
 
@@ -211,7 +213,7 @@ async def _administrator(file: NetworkKeyFile, path: Path, address: Address) -> 
 
 
 def _with_endpoint(arguments: Namespace) -> Namespace:
-    """Return the arguments with what --public says of where this node is, unless that is said otherwise."""
+    """Return the arguments with an endpoint made from --public, unless --endpoint is given."""
     public = HostPort(arguments.public.host, arguments.listen_port)
     if arguments.endpoint:
         return arguments

@@ -21,12 +21,12 @@ def join(arguments: Namespace) -> None:
     host = Host(verbose=arguments.verbose)
     network = become_node(host, invitation, arguments)
     start(host, network)
-    settle(network)
-    say(network, arguments)
+    wait_until_known(network)
+    print_status(network, arguments)
 
 
 def become_node(host: Host, invitation: Invitation, arguments: Namespace, near: str = "") -> str:
-    """Make this host a member, or go on where that was interrupted; the network's name.
+    """Make this host a member, or resume an interrupted join; return the network's name.
 
     near: as in a coordinator's address.
     """
@@ -42,12 +42,12 @@ def become_node(host: Host, invitation: Invitation, arguments: Namespace, near: 
     try:
         return asyncio.run(membership.become(invitation, arguments, near))
     except Unreachable as error:
-        raise CommandError(f"{error}; when it does, give the same command again") from None
+        raise CommandError(f"{error}; when it does, run the same command again") from None
 
 
 def check_interface(host: Host, name: str) -> None:
-    """Raises CommandError if it is there already."""
-    if host.ask_ip("link", "show", "dev", name):
+    """Raises CommandError if an interface of the name exists."""
+    if host.query_ip("link", "show", "dev", name):
         raise CommandError(f"there is already a network interface {name}; choose another with --interface")
 
 
@@ -57,18 +57,18 @@ def start(host: Host, network: str) -> None:
         daemons.start_node(host, network)
     except CommandError as error:
         raise CommandError(
-            f"this host is in {network}, but {error}; when that is mended, give the same command again"
+            f"this host is in {network}, but {error}; when that is fixed, run the same command again"
         ) from None
 
 
-def settle(network: str) -> None:
-    """Return when the others may know where this node is."""
-    with suppress(CoordinatorError):  # then the agent says so
+def wait_until_known(network: str) -> None:
+    """Return when the coordinator has this node's endpoints, or after a few seconds."""
+    with suppress(CoordinatorError):  # then the agent reports it
         asyncio.run(membership.wait_until_known(network))
 
 
-def say(network: str, arguments: Namespace) -> None:
-    """Tell who this host is now. Raises AgentError."""
+def print_status(network: str, arguments: Namespace) -> None:
+    """Print the node's name, addresses and warnings. Raises AgentError."""
     status = daemons.settled(network)
     for warning in status.warnings:
         warn(warning)
@@ -88,9 +88,9 @@ def say(network: str, arguments: Namespace) -> None:
     ]
     if status.requested:
         lines.append(
-            f"Nobody uses {listed(status.requested)} through it before `wgpy mesh approve {status.name}`, "
-            "where the network's key is."
+            f"The nodes route {listed(status.requested)} to it after `wgpy mesh approve {status.name}` "
+            "on the host with the network's key."
         )
     if not status.connected:
-        warn(f"the coordinator does not answer it: {status.trouble or 'not yet'}")
+        warn(f"it is not connected to the coordinator: {status.trouble or 'not yet'}")
     report(arguments, document, "\n".join(lines))

@@ -1,4 +1,4 @@
-"""`wgpy mesh leave`: this host is no node any more, and the others know it."""
+"""`wgpy mesh leave`: this host's node ceases to be a member, and its files are deleted."""
 
 import asyncio
 from argparse import Namespace
@@ -21,12 +21,12 @@ def leave(arguments: Namespace) -> None:
     node = networks.node_file(network)
     if node is None:
         raise CommandError(f"this host is no node of {network}; it only has the network's key")
-    told = _tell_others(network, node, force=arguments.force)
+    told = _publish_departure(network, node, force=arguments.force)
     daemons.stop_node(Host(verbose=arguments.verbose), network, node)
     membership.forget(network)
     lines = [f"This host has left {network}."]
     if not told:
-        lines.append(f"The others know it as a node until `wgpy mesh remove {node.name}`.")
+        lines.append(f"The other nodes treat it as a member until `wgpy mesh remove {node.name}`.")
     if networks.key_path(network).exists():
         lines.append(f"The network's key is still here: {networks.key_path(network)}.")
     if (COORDINATORS / network).exists():
@@ -34,8 +34,8 @@ def leave(arguments: Namespace) -> None:
     report(arguments, {"network": network, "name": node.name, "told": told}, "\n".join(lines))
 
 
-def _tell_others(network: str, node: NodeFile, *, force: bool) -> bool:
-    """Say that this host leaves; whether the coordinator knows. Raises CommandError unless force."""
+def _publish_departure(network: str, node: NodeFile, *, force: bool) -> bool:
+    """Publish the departure; return whether the coordinator has it. Raises CommandError unless force."""
     try:
         if daemons.runs(network):
             agent.leave(network)
@@ -43,7 +43,7 @@ def _tell_others(network: str, node: NodeFile, *, force: bool) -> bool:
             asyncio.run(_submit_departure(node))
     except (AgentError, CoordinatorError) as error:
         if not force:
-            raise CommandError(f"{error}; `wgpy mesh leave --force` leaves without telling anybody") from None
+            raise CommandError(f"{error}; `wgpy mesh leave --force` leaves without the coordinator") from None
         return False
     return True
 

@@ -43,7 +43,7 @@ def approve(arguments: Namespace) -> None:
 
 
 def node_list(arguments: Namespace) -> None:
-    ledger, health = asyncio.run(_ask(arguments))
+    ledger, health = asyncio.run(_read(arguments))
     rows = list(_rows(ledger, health))
     document = [row.document() for row in rows]
     head = ("NODE", "ADDRESS", "STATE", "SEEN FROM", "TAGS", "ROUTES", "ASKS FOR")
@@ -55,23 +55,23 @@ async def _remove(arguments: Namespace) -> None:
         node = admin.node(arguments.name)
         if admin.topology.excluded.get(node.signer) is Exclusion.REMOVED:
             raise CommandError(f"{arguments.name} is removed already")
-        if node.signer == _own_identity(arguments):
+        if node.signer == _local_identity(arguments):
             raise CommandError(f"{arguments.name} is this node; `wgpy mesh leave` takes it out")
-        await admin.decree(Removal, identity=node.signer)
+        await admin.publish(Removal, identity=node.signer)
         token = admin.ledger.admin_records(Token)[bytes(node.token)]
         is_open = tokens.state(admin, token) == "valid"
-    text = f"{node.name} is removed: no node speaks to it any more."
+    text = f"{node.name} is removed: no node accepts its packets any more."
     if is_open:
         text += (
-            "\nThe token that admitted it still admits hosts. If a stranger may have it: "
+            f"\nThe token that admitted {node.name} still admits hosts. If somebody else may have it: "
             f"`wgpy mesh revoke {str(token.key)[:8]}`."
         )
     document = {"removed": node.name, "identity": str(node.signer), "token": str(token.key), "open": is_open}
     report(arguments, document, text)
 
 
-def _own_identity(arguments: Namespace) -> VerifyKey | None:
-    """Return who this host is in the network, if the network's key is in its place here."""
+def _local_identity(arguments: Namespace) -> VerifyKey | None:
+    """Return the identity of this host's node in the network, unless --key names another network's key."""
     node = None if arguments.key else networks.node_file(networks.selected(arguments))
     return node.identity.verify_key() if node else None
 
@@ -82,15 +82,16 @@ async def _approve(arguments: Namespace) -> None:
         routes = () if arguments.none else tuple(arguments.routes) or node.routes
         if not routes and not arguments.none:
             raise CommandError(f"{node.name} announces no routes, so there is nothing to approve")
-        await admin.decree(Approval, identity=node.signer, routes=routes)
+        await admin.publish(Approval, identity=node.signer, routes=routes)
         topology = admin.topology
     member = next((member for member in topology.members if member.identity == node.signer), None)
     used, waiting = (member.routes, member.requested) if member else ((), node.routes)
     lines = [f"{node.name} may announce {listed(routes, 'nothing but what its token allows')}."]
-    lines.append(f"It is now the way to {listed(used, 'no prefix')}.")
+    lines.append(f"The nodes now route {listed(used, 'no prefix')} to {node.name}.")
     if waiting and not arguments.none:
         lines.append(
-            f"Not to {listed(waiting)}: not approved, or another node's, or overlapping the network itself."
+            f"They do not route {listed(waiting)} to it: not approved, or another node's, or overlapping the "
+            "network's addresses."
         )
     document = {
         "node": node.name,
@@ -101,8 +102,8 @@ async def _approve(arguments: Namespace) -> None:
     report(arguments, document, "\n".join(lines))
 
 
-async def _ask(arguments: Namespace) -> tuple[Ledger, list[Health]]:
-    """Ask for all with the network's key, else in the name of this node for what it may know."""
+async def _read(arguments: Namespace) -> tuple[Ledger, list[Health]]:
+    """Read all records with the network's key, or else those that concern this node with its identity."""
     network = "" if arguments.key else networks.selected(arguments)
     node = networks.node_file(network) if network else None
     if node is None or networks.key_path(network).exists():
@@ -114,7 +115,7 @@ async def _ask(arguments: Namespace) -> tuple[Ledger, list[Health]]:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A node, with what is known of it from others. member: None if it is none; health: None if unknown."""
+    """A line of the table. member: None if the node is not a member; health: None if unknown."""
 
     node: Node
     member: Member | None
@@ -163,10 +164,10 @@ class _Row:
 
 
 def _rows(ledger: Ledger, health: Sequence[Health]) -> Iterator[_Row]:
-    """Give members first, by name."""
+    """Yield members first, by name."""
     topology = derive(ledger, int(time.time()))
     members = {member.identity: member for member in topology.members}
-    heard = {one.identity: one for one in health}
+    healths = {found.identity: found for found in health}
     for node in sorted(ledger.nodes(), key=lambda node: (node.signer not in members, node.name)):
         identity = node.signer
-        yield _Row(node, members.get(identity), topology.excluded.get(identity), heard.get(identity))
+        yield _Row(node, members.get(identity), topology.excluded.get(identity), healths.get(identity))

@@ -1,4 +1,4 @@
-"""`wgpy mesh allow` and `disallow`: who reaches whom."""
+"""`wgpy mesh allow` and `disallow`: rules."""
 
 import asyncio
 from argparse import Namespace
@@ -25,8 +25,8 @@ async def _allow(arguments: Namespace) -> None:
         rule = f"{arguments.source} {arguments.destination}"
         if rule in before:
             raise CommandError(f"{rule_text(rule)} is allowed already")
-        _warn_of_strangers(admin, (arguments.source, arguments.destination))
-        await _decree(admin, arguments, allowed=True)
+        _warn_of_unmatched(admin, (arguments.source, arguments.destination))
+        await _publish(admin, arguments, allowed=True)
     text = f"{rule_text(rule)} is allowed."
     if not before:
         text += "\nThis is the first rule: from now on only what a rule allows is reached."
@@ -41,7 +41,7 @@ async def _disallow(arguments: Namespace) -> None:
             raise CommandError(
                 f"there is no rule {rule_text(rule)}; the rules are: {listed(map(rule_text, before), 'none')}"
             )
-        await _decree(admin, arguments, allowed=False)
+        await _publish(admin, arguments, allowed=False)
     after = [other for other in before if other != rule]
     text = f"{rule_text(rule)} is no longer allowed."
     if not after:
@@ -49,16 +49,16 @@ async def _disallow(arguments: Namespace) -> None:
     report(arguments, {"disallowed": rule, "rules": after}, text)
 
 
-async def _decree(admin: Administrator, arguments: Namespace, *, allowed: bool) -> None:
-    await admin.decree(Rule, source=arguments.source, destination=arguments.destination, allowed=allowed)
+async def _publish(admin: Administrator, arguments: Namespace, *, allowed: bool) -> None:
+    await admin.publish(Rule, source=arguments.source, destination=arguments.destination, allowed=allowed)
 
 
 def _rules(admin: Administrator) -> list[str]:
     return [f"{rule.source} {rule.destination}" for rule in admin.topology.rules]
 
 
-def _warn_of_strangers(admin: Administrator, selectors: tuple[str, ...]) -> None:
-    """Name what no member has; it may come later, or be misspelt."""
+def _warn_of_unmatched(admin: Administrator, selectors: tuple[str, ...]) -> None:
+    """Warn of selectors that match no member, as they may be misspelt."""
     members = admin.topology.members
     known = {"any", *(f"node:{member.name}" for member in members)}
     known |= {f"tag:{tag}" for member in members for tag in member.tags}

@@ -1,4 +1,4 @@
-"""`wgpy mesh token` and `wgpy mesh revoke`: who may join."""
+"""`wgpy mesh token` and `wgpy mesh revoke`: tokens."""
 
 import asyncio
 import time
@@ -32,9 +32,9 @@ async def make(
     tags: Iterable[str] = (),
     routes: Iterable[Prefix] = (),
 ) -> tuple[Invitation, Token]:
-    """Make a token. expires, lifetime: in seconds from now on. Raises as `Administrator.decree` does."""
+    """Make a token. expires, lifetime: seconds from now. Raises as `Administrator.publish` does."""
     key = SigningKey.generate()
-    await administrator.decree(
+    await administrator.publish(
         Token,
         key=key.verify_key(),
         expires=int(time.time()) + expires,
@@ -49,7 +49,7 @@ async def make(
 
 
 def describe(invitation: Invitation, made: Token) -> str:
-    """Say what to do with a token."""
+    """Return the command that uses a token, and what the token admits."""
     tags = f", with tag {listed(made.tags)}" if made.tags else ""
     routes = f"\nThey may announce {listed(made.routes)}." if made.routes else ""
     return (
@@ -100,11 +100,11 @@ async def _revoke(arguments: Namespace) -> None:
             for node in admin.ledger.nodes()
             if node.token == found.key and node.signer not in excluded
         )
-        await admin.decree(Revocation, token=found.key, keep=keep)
+        await admin.publish(Revocation, token=found.key, keep=keep)
         names = sorted(member.name for member in admin.topology.members if member.identity in keep)
-    text = f"The token {found.key} admits nobody any more."
+    text = f"The token {found.key} admits no host any more."
     if keep:
-        text += f" Of those whom it admitted, these stay: {listed(names)}."
+        text += f" Of the nodes that it admitted, these stay: {listed(names)}."
     report(arguments, {"revoked": str(found.key), "kept": list(map(str, keep))}, text)
 
 
