@@ -17,13 +17,20 @@ WGPY = ROOT / "wgpy"
 IMPURE: Final = {
     "asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time", "uvloop",
 }  # fmt: skip
-SANS_IO: Final = ("wgpy.contract", "wgpy.datapath", "wgpy.engine", "wgpy.mesh", "wgpy.paths")
+SANS_IO: Final = (
+    "wgpy.contract",
+    "wgpy.datapath",
+    "wgpy.engine",
+    "wgpy.mesh",
+    "wgpy.paths",
+    "wgpy.ratelimiter",
+)
 
 _VALUES: Final = {"wgpy.contract", "wgpy.address", "wgpy.keys", "wgpy.number"}
 # What is not named here may use everything of wgpy: it joins the parts, or is a program.
 ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.contract": set(),
-    "wgpy.engine": {"wgpy.contract"},
+    "wgpy.engine": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.datapath": {"wgpy.contract", "wgpy._fastpath"},
     "wgpy.paths": {"wgpy.contract"},
     "wgpy.number": set(),
@@ -32,7 +39,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.config": {*_VALUES, "wgpy.model"},
     "wgpy.model": _VALUES,
     "wgpy.uapi": {*_VALUES, "wgpy.model"},
-    "wgpy.transport": {"wgpy.contract"},
+    "wgpy.ratelimiter": {"wgpy.contract"},
+    "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.host": {"wgpy.contract"},
     "wgpy.mesh": _VALUES,
     "wgpy.node": {*_VALUES, "wgpy.mesh"},

@@ -1,7 +1,14 @@
 """The rate limiter's memory: bounded, whoever sends. What it lets through is in the chapter on cookies."""
 
-from wgpy.contract.constants import RATE_LIMIT_BURST, RATE_LIMIT_MAX_SOURCES, SECOND
-from wgpy.engine.ratelimiter import RateLimiter
+from wgpy.contract.constants import RATE_LIMIT_BURST, RATE_LIMIT_MAX_SOURCES, RATE_LIMIT_PER_SECOND, SECOND
+from wgpy.ratelimiter import RateLimiter
+
+
+def make_limiter() -> RateLimiter:
+    """The engine's."""
+    return RateLimiter(
+        per_second=RATE_LIMIT_PER_SECOND, burst=RATE_LIMIT_BURST, max_sources=RATE_LIMIT_MAX_SOURCES
+    )
 
 
 def _fill(limiter: RateLimiter, now: int) -> None:
@@ -10,7 +17,7 @@ def _fill(limiter: RateLimiter, now: int) -> None:
 
 
 def test_when_memory_is_full_of_active_sources_a_new_one_is_refused_and_the_old_ones_are_not() -> None:
-    limiter = RateLimiter()
+    limiter = make_limiter()
     _fill(limiter, now=SECOND)
 
     assert not limiter.allow(b"\xff\xff\xff\xff", SECOND)
@@ -19,7 +26,7 @@ def test_when_memory_is_full_of_active_sources_a_new_one_is_refused_and_the_old_
 
 
 def test_sources_that_have_been_silent_make_room() -> None:
-    limiter = RateLimiter()
+    limiter = make_limiter()
     _fill(limiter, now=SECOND)
 
     assert limiter.allow(b"\xff\xff\xff\xff", 2 * SECOND)
@@ -27,7 +34,7 @@ def test_sources_that_have_been_silent_make_room() -> None:
 
 
 def test_a_refused_message_does_not_put_off_the_next_that_is_allowed() -> None:
-    limiter = RateLimiter()
+    limiter = make_limiter()
     for _ in range(RATE_LIMIT_BURST):
         assert limiter.allow(bytes(4), SECOND)
 

@@ -15,6 +15,9 @@ from wgpy.contract.constants import (
     KEY_LENGTH,
     MAX_PEERS,
     NEW_HANDSHAKE_AFTER_SILENCE,
+    RATE_LIMIT_BURST,
+    RATE_LIMIT_MAX_SOURCES,
+    RATE_LIMIT_PER_SECOND,
     REJECT_AFTER_TIME,
     REKEY_AFTER_TIME,
     REKEY_ATTEMPT_TIME,
@@ -58,6 +61,7 @@ from wgpy.contract.orders import (
     UseKeypair,
 )
 from wgpy.contract.paths import PathSelector
+from wgpy.ratelimiter import RateLimiter
 
 from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from .cookie import CookieChecker, CookieMaker, has_valid_mac2
@@ -73,7 +77,6 @@ from .noise import (
     create_response,
 )
 from .peer import Peer
-from .ratelimiter import RateLimiter
 from .tai64n import Tai64nClock
 from .timers import Timer, Timers
 
@@ -109,7 +112,9 @@ class Engine:
         # Shared
         self._indices = IndexTable(random)
         self._timers = Timers()
-        self._rate_limiter = RateLimiter()
+        self._rate_limiter = RateLimiter(
+            per_second=RATE_LIMIT_PER_SECOND, burst=RATE_LIMIT_BURST, max_sources=RATE_LIMIT_MAX_SOURCES
+        )
         self._under_load_until = 0
         self._on_timer = {
             Timer.RETRANSMIT_HANDSHAKE: self._retransmit_handshake,
