@@ -196,6 +196,10 @@ class NativeUnderTest:
         self.settle()
         return self.path.handshakes_waiting
 
+    def accept_foreign(self) -> None:
+        self.settle()
+        self.path.accept_foreign()
+
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         self.settle()
         return self.path.take_foreign()

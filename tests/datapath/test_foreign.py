@@ -96,6 +96,17 @@ def test_what_is_not_wireguards_is_handed_up_if_asked_for(datapath: MakeDataPath
     assert drop_counts(path) == {}
 
 
+def test_what_is_not_wireguards_is_handed_up_from_when_it_is_asked_for(path: DataPathUnderTest) -> None:
+    path.receive_datagram(b"early", AWAY, NOW)
+
+    path.accept_foreign()
+    path.receive_datagram(b"late", AWAY, NOW)
+    path.accept_foreign()
+
+    assert path.take_foreign() == [(b"late", AWAY)]
+    assert drop_counts(path) == {DropReason.UNKNOWN_TYPE: 1}
+
+
 def test_foreign_datagrams_are_limited(datapath: MakeDataPath) -> None:
     path = datapath(accept_foreign=True)
     for number in range(MAX_FOREIGN + 3):

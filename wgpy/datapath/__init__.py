@@ -35,6 +35,9 @@ class DataPath(Protocol):
     def handshakes_waiting(self) -> int:
         """How many more `next_handshake` would give: what tells the load."""
 
+    def accept_foreign(self) -> None:
+        """Keep datagrams that are not WireGuard's from now on, as somebody wants them. Raises MemoryError."""
+
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         """Datagrams that are not WireGuard's, if they are kept: at most MAX_FOREIGN, oldest first."""
 

@@ -53,7 +53,7 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 4
+ABI_VERSION: Final = 5
 
 _NEVER: Final = 2**64 - 1
 _ENDPOINTS_REMEMBERED: Final = 1024
@@ -215,6 +215,10 @@ class NativeDataPath:
     @property
     def handshakes_waiting(self) -> int:
         return int(_lib.wgfp_handshakes_waiting(self._c))
+
+    def accept_foreign(self) -> None:
+        if _lib.wgfp_foreign_accept(self._c):
+            raise MemoryError("there is no memory for datagrams that are not WireGuard's")
 
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         foreign: list[tuple[bytes, Endpoint]] = []

@@ -143,6 +143,10 @@ class PortableDataPath:
         """How many more `next_handshake` would give: at most HANDSHAKE_QUEUE_SIZE."""
         return len(self._handshakes)
 
+    def accept_foreign(self) -> None:
+        """Keep datagrams that are not WireGuard's from now on."""
+        self._accept_foreign = True
+
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         """Datagrams that are not WireGuard's, at most MAX_FOREIGN since the last call."""
         foreign, self._foreign = self._foreign, []

@@ -11,8 +11,12 @@ int datagram_queue_init(struct datagram_queue *queue, uint32_t size, uint32_t lo
     const size_t slot_size = (offsetof(struct wgfp_datagram, data) + longest + alignment - 1) / alignment * alignment;
 
     assert(longest <= sizeof((struct wgfp_datagram *)0)->data);
-    *queue = (struct datagram_queue){.slots = calloc(size, slot_size), .slot_size = (uint32_t)slot_size, .size = size};
-    return queue->slots != NULL ? 0 : WGFP_ERR_MEMORY;
+    uint8_t *slots = calloc(size, slot_size);
+
+    if (slots == NULL)
+        return WGFP_ERR_MEMORY;
+    *queue = (struct datagram_queue){.slots = slots, .slot_size = (uint32_t)slot_size, .size = size};
+    return 0;
 }
 
 void datagram_queue_free(struct datagram_queue *queue)

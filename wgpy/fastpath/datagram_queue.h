@@ -13,7 +13,7 @@ struct datagram_queue {
 };
 
 /* longest: bytes of a datagram.
- * WGFP_ERR_MEMORY. */
+ * WGFP_ERR_MEMORY: it is as it was. */
 int datagram_queue_init(struct datagram_queue *queue, uint32_t size, uint32_t longest);
 
 /* One of zeros is freed, too. */

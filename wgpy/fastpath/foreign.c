@@ -1,6 +1,7 @@
 /* Foreign datagrams; what the functions mean is said in foreign.h. */
 #include "datapath.h"
 
+#include "control.h"
 #include "foreign.h"
 
 int foreign_init(struct foreign *foreign, bool accept)
@@ -41,6 +42,17 @@ void foreign_receive(struct wgfp_datapath *datapath, const struct wgfp_endpoint 
         drop_count(datapath, WGFP_DROP_FOREIGN_TOO_LONG, 1);
     else
         foreign_push(datapath, source, data, length);
+}
+
+int wgfp_foreign_accept(struct wgfp_datapath *datapath)
+{
+    struct datagram_queue *queue = &datapath->foreign.queue;
+
+    control_lock(datapath); /* no worker looks at the queue's size meanwhile */
+    const int result = queue->size != 0 ? 0 : datagram_queue_init(queue, MAX_FOREIGN, MAX_FOREIGN_SIZE);
+
+    control_unlock(datapath);
+    return result;
 }
 
 int wgfp_foreign_take(struct wgfp_datapath *datapath, struct wgfp_datagram *datagram)

@@ -65,7 +65,7 @@ struct wgfp_settings {
     uint32_t offloads;       /* 1 TCP superpackets to the TUN, 2 UDP superpackets to it, 4 UDP_SEGMENT */
     uint32_t staged_bytes;   /* at most so many of packets that wait for a keypair, of all peers */
     uint32_t small;          /* 1: take less memory, and make smaller batches */
-    uint32_t accept_foreign; /* 1: datagrams that are not WireGuard's wait for wgfp_foreign_take */
+    uint32_t accept_foreign; /* 1: as after wgfp_foreign_accept */
     const struct wgfp_system *system;
 };
 
@@ -200,7 +200,11 @@ struct wgfp_datagram {
 size_t wgfp_handshakes_waiting(const struct wgfp_datapath *datapath);
 int wgfp_handshake_take(struct wgfp_datapath *datapath, struct wgfp_datagram *message);
 
-/* Foreign datagrams: 1, or 0 if there is none. */
+/* From now on datagrams that are not WireGuard's wait for wgfp_foreign_take.
+ * WGFP_ERR_MEMORY: nothing has changed. */
+int wgfp_foreign_accept(struct wgfp_datapath *datapath);
+
+/* 1, or 0 if there is none. */
 int wgfp_foreign_take(struct wgfp_datapath *datapath, struct wgfp_datagram *datagram);
 
 /* Let only messages with a valid mac1 for this public key wait; NULL: any. */
