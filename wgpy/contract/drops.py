@@ -42,5 +42,7 @@ class DropReason(Enum):
     STAGED_PURGED = "staged_purged"
     SEND_FAILED = "send_failed"
     # Datagrams that are not WireGuard
+    FOREIGN_RATE_LIMITED = "foreign_rate_limited"
+    UNEXPECTED_ANSWER = "unexpected_answer"
     FOREIGN_QUEUE_FULL = "foreign_queue_full"
     FOREIGN_TOO_LONG = "foreign_too_long"

@@ -19,5 +19,13 @@ class HandshakeError(WgpyError):
         self.reason = reason
 
 
+class DatagramError(WgpyError):
+    """A foreign datagram is refused by its reader; nothing has changed because of it."""
+
+    def __init__(self, reason: DropReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
 class StateError(WgpyError, RuntimeError):
     """The caller asked for what this object cannot do now; the message says what to do."""
