@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Final, Protocol
 
-from wgpy.contract.constants import HANDSHAKE_TOS, MILLISECOND, SECOND
+from wgpy.contract.constants import HANDSHAKE_TOS, MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
@@ -31,6 +31,7 @@ from wgpy.host.tun import Link, PacketDevice
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
 from wgpy.transport import Transport
+from wgpy.transport.demultiplexer import Demultiplexer, Reader
 from wgpy.transport.udp import open_udp
 
 _LOG = logging.getLogger("wgpy")
@@ -84,6 +85,7 @@ class Interface:
             opened.pop_all()
         self._datapath = self._traffic.datapath
         self._engine = Engine(random=os.urandom, wall_clock=time.time_ns, activity=self._datapath.activity)
+        self._demultiplexer = Demultiplexer()
         self._drops: Counter[DropReason] = Counter()
         self._last_timestamp = 0
         self._deadline: int | None = None
@@ -133,7 +135,34 @@ class Interface:
 
     def counters(self) -> Counters:
         """Dropped packets, datagrams and handshake messages by reason."""
-        return self._drops + Counter(self._datapath.counters()) + Counter(self._engine.drops)
+        counters = self._datapath.counters(), self._engine.drops, self._demultiplexer.drops
+        return sum(map(Counter, counters), self._drops)
+
+    # -- Datagrams that are not WireGuard's, at the same port ------------------------------------
+
+    def register_reader(self, prefix: bytes, reader: Reader) -> None:
+        """As `Demultiplexer.register`. What the reader answers goes to whoever asked, from where it asked.
+
+        Raises ValueError, StateError, MemoryError.
+        """
+        self._demultiplexer.register(prefix, reader)
+        self._datapath.accept_foreign()
+
+    def unregister_reader(self, prefix: bytes) -> None:
+        self._demultiplexer.unregister(prefix)
+
+    def send_foreign(self, data: bytes, to: Endpoint) -> None:
+        """Send a datagram that is not WireGuard's. One that cannot be sent is counted."""
+        self.send(data, to, tos=0, peer=None)
+
+    def _read_foreign(self, now: int) -> None:
+        """Hand as many as the data path keeps to their readers, and come back if there may be more."""
+        foreign = self._datapath.take_foreign()
+        for data, source in foreign:
+            if answer := self._demultiplexer.receive(data, source, now):
+                self.send_foreign(answer, source)
+        if len(foreign) >= MAX_FOREIGN:
+            self._turn_again()
 
     # -- Configuration ---------------------------------------------------------------------------
 
@@ -279,6 +308,7 @@ class Interface:
         now = boottime()
         if self._datapath.handshakes_waiting:
             self._answer_handshakes(now)
+        self._read_foreign(now)
         self._settle(now)
         if self._engine.last_timestamp != self._last_timestamp:
             self._keep_timestamp()

@@ -18,6 +18,7 @@ from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, Sen
 from wgpy.engine.crypto import dh_public
 from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
+from wgpy.transport.demultiplexer import Demultiplexer, Reader
 
 from .clock import HostClock, Timeline
 from .network import Nat, Network
@@ -113,6 +114,7 @@ class Node:
         self.news: list[HandshakeCompleted | PeerUnreachable] = []
         # Handshake messages that are to be thought of as waiting: 64 put the node under load.
         self.backlog = 0
+        self._demultiplexer = Demultiplexer()
         self._timeline = timeline
         self._network = network
         self._random = random
@@ -175,6 +177,11 @@ class Node:
         self.device.set_persistent_keepalive(peer, config.persistent_keepalive, self.now)
         return peer
 
+    def register_reader(self, prefix: bytes, reader: Reader) -> None:
+        """Hand datagrams that are not WireGuard's to a reader, in this life and the next ones."""
+        self._demultiplexer.register(prefix, reader)
+        self.datapath.accept_foreign()
+
     # -- Life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
@@ -186,7 +193,7 @@ class Node:
         self._crashed = self._asleep = False
         self._wake_at, self._disk_written = None, False
         self._timestamp = self._disk
-        self.datapath = PortableDataPath(mtu=self.mtu)
+        self.datapath = PortableDataPath(mtu=self.mtu, accept_foreign=self._demultiplexer.has_readers)
         self.device = Engine(
             random=self._random.randbytes, wall_clock=self.clock.wall, activity=self._activity
         )
@@ -260,6 +267,9 @@ class Node:
         for packet in self.datapath.take_packets():
             self.delivered.append(packet)
             self._notify(PacketDelivered(packet, data))
+        for foreign, _ in self.datapath.take_foreign():
+            if answer := self._demultiplexer.receive(foreign, source, self.now):
+                self.send_raw(source, answer)
         self.settle()
 
     def _wake(self) -> None:
