@@ -1,4 +1,4 @@
-"""What the engine asks of whoever knows where a peer may be."""
+"""What the engine asks of the selector of a peer's paths."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from .endpoint import Endpoint
 
 
 class PathSelector(Protocol):
-    """The choice among the ways to one peer."""
+    """The choice among the paths to a peer."""
 
     def destination(self, endpoint: Endpoint, retries: int) -> Endpoint:
         """Where an initiation goes. endpoint: the peer's; retries: initiations in a row without an answer."""

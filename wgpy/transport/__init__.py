@@ -1,6 +1,6 @@
 """How datagrams leave this host and arrive: what any transport offers to the driver.
 
-The first is `udp`: sockets of our own, or such as were handed in.
+The first is `udp`: UDP sockets, our own or handed in.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ class Received(NamedTuple):
 
 
 class Transport(Protocol):
-    """Sends and receives datagrams at one port, until `close`."""
+    """Sends and receives datagrams at a port, until `close`."""
 
     @property
     def port(self) -> int: ...
@@ -44,7 +44,7 @@ class Transport(Protocol):
         """
 
     def configured(self, port: int | None, mark: int) -> "Transport":
-        """This transport with that mark; or, for another port, another one, and this one is as it was.
+        """This transport, now with that mark; or, for another port, a new transport beside this one.
 
         port: None for the same, 0 for any. Raises OSError or StateError, and then nothing has changed.
         """

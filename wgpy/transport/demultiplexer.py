@@ -1,7 +1,7 @@
-"""What arrives at a transport and is not WireGuard's goes to who asked for it, by its first bytes.
+"""Which reader gets a datagram that is not WireGuard's: its first bytes say so.
 
-Invariant: memory and the work for a datagram are bounded, whatever comes from wherever; one source has its
-budget and cannot take from another's. What nobody asked for is counted and costs no more.
+Invariant: memory and the work for a datagram are bounded, whatever arrives; each source has a budget, and
+takes nothing from another's. A datagram without a reader is counted, and takes nothing from any budget.
 """
 
 from collections import Counter

@@ -1,6 +1,6 @@
-"""The first transport: UDP sockets for IPv4 and IPv6 on one port, our own or such as were handed in.
+"""The first transport: UDP sockets for IPv4 and IPv6 on the same port, our own or handed in.
 
-Invariant: who could not be given a transport still has all descriptors as they were.
+Invariant: a failure leaves open, and as they were, the descriptors that were handed in, and no others.
 """
 
 import errno
@@ -25,7 +25,7 @@ _Pair = tuple[socket.socket | None, socket.socket | None]
 
 
 class UdpTransport:
-    """Implements `Transport` with one socket for each family, or one of them; or with several such pairs.
+    """Implements `Transport` with a socket for each family, or for one of them; or with several such pairs.
 
     Among pairs the kernel divides what comes in, by source and destination.
     """
