@@ -1,4 +1,4 @@
-"""Five hosts in five places become one network: done as by hand, told as it happens, drawn at the end.
+"""Five hosts at five sites become one network: the commands as an operator runs them, then a picture.
 
 Everything lives in namespaces made for the demo, so it needs no root where the system lets anybody make
 user namespaces, and nothing of it is left when it ends.
@@ -17,16 +17,16 @@ from collections.abc import Mapping
 from itertools import permutations
 from pathlib import Path
 
-from examples.picture import Place, draw
+from examples.picture import Node, draw
 from examples.transfer import SIZE
 from examples.world import DemoError, Host, go_behind_nat, go_online, internet, run
 
-PLACES = (
-    Place("hub", "data centre", "203.0.113.10", role="coordinator"),
-    Place("web", "cloud one", "198.51.100.20"),
-    Place("db", "cloud two", "192.0.2.30"),
-    Place("desk", "office", "203.0.113.40", inside="192.168.1.10"),
-    Place("sensor", "edge site", "198.51.100.50", inside="192.168.1.10"),
+NODES = (
+    Node("hub", "data centre", "203.0.113.10", role="coordinator"),
+    Node("web", "cloud one", "198.51.100.20"),
+    Node("db", "cloud two", "192.0.2.30"),
+    Node("desk", "office", "203.0.113.40", inside="192.168.1.10"),
+    Node("sensor", "edge site", "198.51.100.50", inside="192.168.1.10"),
 )
 HUB, REMOVED, SENDER, RECEIVER = "hub", "db", "desk", "sensor"
 PORT = 51820  # of WireGuard, UDP
@@ -37,7 +37,7 @@ Hosts = Mapping[str, Host]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Five hosts in five places become one network.")
+    parser = argparse.ArgumentParser(description="Five hosts at five sites become one network.")
     # How the demo calls itself again, inside of its namespaces.
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def enter_namespaces() -> None:
-    """Start again as root of namespaces of our own, whose processes all end with us. Does not return."""
+    """Execute this program again as root of new namespaces, whose processes end with it. Does not return."""
     unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if os.geteuid() != 0:
         unshare += ["--user", "--map-root-user"]
@@ -74,51 +74,53 @@ def enter_namespaces() -> None:
 def demonstrate() -> None:
     begin = time.monotonic()
     os.environ["COLUMNS"] = str(shutil.get_terminal_size((100, 0)).columns)  # for what commands print
-    say("Five hosts in five places, two behind routers that translate addresses (NAT) and let one port in")
+    announce("Five hosts at five sites, two behind NATs that map one port")
     hosts = build()
-    for place in PLACES:
-        behind = f", behind NAT as {place.inside}" if place.inside else ""
-        print(f"  {place.name:7} {place.site:12} {place.public}{behind}")
+    for node in NODES:
+        behind = f", behind NAT as {node.inside}" if node.inside else ""
+        print(f"  {node.name:7} {node.site:12} {node.public}{behind}")
 
-    say("On the first, a command makes the network; it is the coordinator and a node")
-    told(hosts[HUB], "wgpy", "mesh", "init", "demo", "--public", PLACES[0].public)
+    announce("On the first host, `init` makes the network: its coordinator and its first node")
+    run_shown(hosts[HUB], "wgpy", "mesh", "init", "demo", "--public", NODES[0].public)
 
-    say("A token lets the others in")
-    token = find_token(told(hosts[HUB], "wgpy", "mesh", "token", "--uses", "4"))
+    announce("A token admits the other hosts")
+    token = find_token(run_shown(hosts[HUB], "wgpy", "mesh", "token", "--uses", "4"))
 
-    say("One command on each of them")
-    for name in [place.name for place in PLACES if place.name != HUB]:
-        told(hosts[name], "wgpy", "mesh", "join", token)
+    announce("One command on each of the other hosts")
+    for name in [node.name for node in NODES if node.name != HUB]:
+        run_shown(hosts[name], "wgpy", "mesh", "join", token)
 
-    say("Everybody reaches everybody by mesh address, IPv4 and IPv6")
+    announce("Each node reaches every other node by mesh address, IPv4 and IPv6")
     addresses = {name: mesh_addresses(host) for name, host in hosts.items()}
     round_trips = ping_everybody(hosts, addresses)
 
-    say(f"One TCP connection from the office to the edge site, through both routers: {SIZE // 2**20} MiB")
+    announce(
+        f"One TCP connection from the office to the edge site, through both routers: {SIZE // 2**20} MiB"
+    )
     rate = transfer(hosts[SENDER], hosts[RECEIVER], addresses[RECEIVER][0])
 
-    say("One node is removed, by whoever has the network's key")
-    told(hosts[HUB], "wgpy", "mesh", "remove", REMOVED)
+    announce("The holder of the network's key removes a node")
+    run_shown(hosts[HUB], "wgpy", "mesh", "remove", REMOVED)
     await_silence(hosts, addresses[REMOVED])
 
-    say("What a node knows")
-    told(hosts[SENDER], "wgpy", "mesh", "status")
+    announce("The status of a node")
+    run_shown(hosts[SENDER], "wgpy", "mesh", "status")
 
-    say(f"All of it. The round trips are from before {REMOVED} was removed")
+    announce(f"The network. The round trips are from before {REMOVED} was removed")
     first = {name: address for name, (address, _) in addresses.items()}
-    print(f"\n{draw(PLACES, first, round_trips, (SENDER, RECEIVER, rate), REMOVED)}")
-    say(f"Done in {time.monotonic() - begin:.0f} s, and nothing is left of it")
+    print(f"\n{draw(NODES, first, round_trips, (SENDER, RECEIVER, rate), REMOVED)}")
+    announce(f"Done in {time.monotonic() - begin:.0f} s; the namespaces are gone")
 
 
 def build() -> dict[str, Host]:
     """Make the hosts, as drawn at the end."""
     net = internet()
-    hosts = {place.name: Host.boot(place.name) for place in PLACES}
-    for place in PLACES:
-        if place.inside:
-            go_behind_nat(hosts[place.name], place.inside, place.public, PORT, net)
+    hosts = {node.name: Host.boot(node.name) for node in NODES}
+    for node in NODES:
+        if node.inside:
+            go_behind_nat(hosts[node.name], node.inside, node.public, PORT, net)
         else:
-            go_online(hosts[place.name], "eth0", place.public, net)
+            go_online(hosts[node.name], "eth0", node.public, net)
     return hosts
 
 
@@ -147,8 +149,8 @@ def ping_everybody(hosts: Hosts, addresses: Mapping[str, tuple[str, str]]) -> di
 
 def ping(host: Host, address: str) -> float:
     """Return the round trip in milliseconds; the first makes the session, and does not count."""
-    said = host.run("ping", "-n", "-c", "5", "-i", "0.01", "-W", "5", address)
-    return min(float(time) for time in re.findall(r"time=([\d.]+)", said))
+    output = host.run("ping", "-n", "-c", "5", "-i", "0.01", "-W", "5", address)
+    return min(float(time) for time in re.findall(r"time=([\d.]+)", output))
 
 
 def await_silence(hosts: Hosts, addresses: tuple[str, str]) -> None:
@@ -173,7 +175,7 @@ def reaches(host: Host, address: str) -> bool:
 
 
 def transfer(sender: Host, receiver: Host, address: str) -> float:
-    """Send random bytes, of which both ends say the same hash, or the demo fails; Mbit/s."""
+    """Send random bytes; fail unless both ends compute the same hash; return Mbit/s."""
     with subprocess.Popen(
         receiver.inside(*TRANSFER, "receive", address), stdout=subprocess.PIPE, text=True
     ) as process:
@@ -189,16 +191,16 @@ def transfer(sender: Host, receiver: Host, address: str) -> float:
 # -- Telling --------------------------------------------------------------------------------------
 
 
-def say(sentence: str) -> None:
+def announce(sentence: str) -> None:
     print(f"\n* {sentence}", flush=True)
 
 
-def told(host: Host, program: str, *arguments: str) -> str:
-    """Run a program of this installation on a host, and print both; what it said."""
+def run_shown(host: Host, program: str, *arguments: str) -> str:
+    """Run a program of this installation on a host; print the command and its output, and return that."""
     print(f"\n  {host.name}# {short(' '.join((program, *arguments)))}", flush=True)
-    said = host.run(str(Path(sys.executable).parent / program), *arguments)
-    print("".join(f"    {short(line)}".rstrip() + "\n" for line in said.splitlines()), end="", flush=True)
-    return said
+    output = host.run(str(Path(sys.executable).parent / program), *arguments)
+    print("".join(f"    {short(line)}".rstrip() + "\n" for line in output.splitlines()), end="", flush=True)
+    return output
 
 
 def short(text: str) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _LABEL = 14  # columns, on the left
-_CELL = 17  # columns, for each place
+_CELL = 17  # columns, for each node
 _BOX = 13
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Node:
     """Where a node is. inside: its address behind a router that translates; "" if it has the public one."""
 
     name: str
@@ -20,7 +20,7 @@ class Place:
 
 
 def draw(
-    places: Sequence[Place],
+    nodes: Sequence[Node],
     addresses: Mapping[str, str],
     round_trips: Mapping[tuple[str, str], float],
     stream: tuple[str, str, float],
@@ -31,29 +31,29 @@ def draw(
     addresses: of the nodes in the mesh; round_trips: ms, by from and to; stream: from, to, Mbit/s;
     removed: the name of the node that was.
     """
-    gone = [place.name == removed for place in places]
-    bars = ["│"] * len(places)
+    gone = [node.name == removed for node in nodes]
+    bars = ["│"] * len(nodes)
     return "\n".join(
         [
-            _row("", [place.site for place in places]),
+            _row("", [node.site for node in nodes]),
             "",
-            _line("the internet", len(places)),
-            _row("public address", [place.public for place in places]),
-            *_routers(places),
-            _row("own address", [place.inside or bar for place, bar in zip(places, bars, strict=True)]),
-            _row("", [_edge("┌", "┴", "┐")] * len(places)),
-            _row("", [_boxed(place.name) for place in places]),
+            _line("the internet", len(nodes)),
+            _row("public address", [node.public for node in nodes]),
+            *_routers(nodes),
+            _row("own address", [node.inside or bar for node, bar in zip(nodes, bars, strict=True)]),
+            _row("", [_edge("┌", "┴", "┐")] * len(nodes)),
+            _row("", [_boxed(node.name) for node in nodes]),
             _row(
                 "",
-                [_boxed("removed" if out else place.role) for place, out in zip(places, gone, strict=True)],
+                [_boxed("removed" if out else node.role) for node, out in zip(nodes, gone, strict=True)],
             ),
             _row("", [_edge("└", "─" if out else "╥", "┘") for out in gone]),
             _mesh(gone),
-            _row("mesh address", [addresses[place.name] for place in places]),
+            _row("mesh address", [addresses[node.name] for node in nodes]),
             "",
-            *_matrix(places, round_trips),
+            *_matrix(nodes, round_trips),
             "",
-            _stream([place.name for place in places], stream),
+            _stream([node.name for node in nodes], stream),
         ]
     )
 
@@ -63,20 +63,20 @@ def _row(label: str, cells: Sequence[str]) -> str:
 
 
 def _middle(index: int) -> int:
-    """Return the column where the wire of a place is."""
+    """Return the column where the wire of a node is."""
     return _LABEL + index * _CELL + _CELL // 2
 
 
 def _line(label: str, count: int) -> str:
-    """Draw a wire that leads down to every place."""
+    """Draw a wire that leads down to every node."""
     span = "─" * (_CELL - 1)
     return label.ljust(_middle(0)) + "┌" + (span + "┬") * (count - 2) + span + "┐"
 
 
-def _routers(places: Sequence[Place]) -> list[str]:
+def _routers(nodes: Sequence[Node]) -> list[str]:
     """Draw a router where there is one, else the wire."""
     pieces = ("┌──┴──┐", "│ NAT │", "└──┬──┘")
-    return [_row("", [piece if place.inside else "│" for place in places]) for piece in pieces]
+    return [_row("", [piece if node.inside else "│" for node in nodes]) for piece in pieces]
 
 
 def _edge(left: str, middle: str, right: str) -> str:
@@ -94,16 +94,16 @@ def _mesh(gone: Sequence[bool]) -> str:
     return "the mesh".ljust(_LABEL) + "".join(cells)
 
 
-def _matrix(places: Sequence[Place], round_trips: Mapping[tuple[str, str], float]) -> list[str]:
-    rows = [_row("round trip, ms", [f"to {place.name}" for place in places])]
-    for source in places:
-        times = [round_trips.get((source.name, target.name)) for target in places]
+def _matrix(nodes: Sequence[Node], round_trips: Mapping[tuple[str, str], float]) -> list[str]:
+    rows = [_row("round trip, ms", [f"to {node.name}" for node in nodes])]
+    for source in nodes:
+        times = [round_trips.get((source.name, target.name)) for target in nodes]
         rows.append(_row(f"  from {source.name}", ["·" if time is None else f"{time:.2f}" for time in times]))
     return rows
 
 
 def _stream(names: Sequence[str], stream: tuple[str, str, float]) -> str:
-    """Draw an arrow from one place to another on its right, with the rate on it."""
+    """Draw an arrow from one node to another on its right, with the rate on it."""
     source, target, rate = stream
     start, end = _middle(names.index(source)), _middle(names.index(target))
     text = f" {rate:.0f} Mbit/s "

@@ -8,10 +8,10 @@ from statistics import median
 from benchmarks.mesh import rules
 from benchmarks.mesh.change import Cost, costs
 from benchmarks.mesh.followers import Followed, follow
-from benchmarks.mesh.network import found
+from benchmarks.mesh.network import make
 
 _SECONDS = 2  # of a stream
-_KINDS = {False: "no rule: everybody meets everybody", True: "rules: everybody meets a group of ten"}
+_KINDS = {False: "no rule: all nodes reach each other", True: "rules: each node reaches a group of ten"}
 
 
 def main() -> None:
@@ -21,21 +21,21 @@ def main() -> None:
     )
     parser.add_argument("--followers", type=int, default=0, help="real ones of one real coordinator")
     parser.add_argument("--rules", type=int, default=0, metavar="ROUNDS", help="what one in force costs")
-    parser.add_argument("--changes", type=int, default=9, help="that all followers are told of")
+    parser.add_argument("--changes", type=int, default=9, help="changes that all followers receive")
     arguments = parser.parse_args()
     for grouped, kind in _KINDS.items() if arguments.nodes else ():
         print(f"\n**{kind}**\n")
-        _print_costs(cost for nodes in arguments.nodes for cost in costs(found(nodes, grouped=grouped)))
+        _print_costs(cost for nodes in arguments.nodes for cost in costs(make(nodes, grouped=grouped)))
     if arguments.followers:
         _print_followed(asyncio.run(follow(arguments.followers, arguments.changes)))
     if arguments.rules:
         _print_rules(rules.costs(arguments.rules, _SECONDS))
 
 
-def _print_costs(found: Iterable[Cost]) -> None:
+def _print_costs(make: Iterable[Cost]) -> None:
     print("| change | nodes | concerned | to one | to all | coordinator | a node | full state to all |")
     print("|---|---|---|---|---|---|---|---|")
-    for cost in found:
+    for cost in make:
         cells = (
             cost.change,
             f"{cost.nodes:,}",
@@ -49,19 +49,19 @@ def _print_costs(found: Iterable[Cost]) -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def _print_rules(found: Iterable[rules.Cost]) -> None:
+def _print_rules(make: Iterable[rules.Cost]) -> None:
     print("\n| Gbit/s | no rule | a rule one way | with / without |\n|---|---|---|---|")
-    for cost in found:
+    for cost in make:
         print(f"| {' | '.join(cost.row())} |")
 
 
-def _print_followed(found: Followed) -> None:
-    done = found.deliveries
+def _print_followed(make: Followed) -> None:
+    done = make.deliveries
     rows = {
-        "followers": f"{found.followers:,}",
-        "all join, one after another": f"{found.joined:.1f} s",
-        "memory (PSS) without followers": f"{found.idle / 2**20:.0f} MiB",
-        "memory (PSS) with all": f"{found.busy / 2**20:.0f} MiB",
+        "followers": f"{make.followers:,}",
+        "all join, one after another": f"{make.joined:.1f} s",
+        "memory (PSS) without followers": f"{make.idle / 2**20:.0f} MiB",
+        "memory (PSS) with all": f"{make.busy / 2**20:.0f} MiB",
         "a change is stored, median": f"{median(one.stored for one in done) * 1e3:.0f} ms",
         "a follower has it, median": f"{median(one.median for one in done) * 1e3:.0f} ms",
         "the last one has it, median": f"{median(one.last for one in done) * 1e3:.0f} ms",

@@ -31,8 +31,8 @@ CHANGES: Final[dict[str, Callable[[Model], Signed]]] = {
 class Cost:
     """Of one change.
 
-    concerned: nodes that were told; sent: bytes, to all of them; coordinator, node: seconds of CPU, that of a
-    node that is concerned; full: bytes, if everybody were sent everything instead.
+    concerned: nodes that the change is sent to; sent: bytes, to all of them; coordinator, node: seconds of
+    CPU, that of a node that is concerned; full: bytes, if all nodes were sent all records instead.
     """
 
     change: str
@@ -66,10 +66,10 @@ def costs(model: Model) -> Iterator[Cost]:
         before, snapshot = snapshot, _accept(snapshot, signed, model.now)
         lines = {identity: _lines(snapshot, identity, before.revision) for identity in identities}
         spent = time.process_time() - begin
-        told = {identity: data for identity, data in lines.items() if data}
+        sent = {identity: data for identity, data in lines.items() if data}
         yield Cost(
-            change, len(identities), len(told), sum(map(len, told.values())), spent,
-            sum(map(node.time_to_hear, told.get(listener, b"").splitlines())),
+            change, len(identities), len(sent), sum(map(len, sent.values())), spent,
+            sum(map(node.time_to_hear, sent.get(listener, b"").splitlines())),
             len(_everything(snapshot)) * len(identities),
         )  # fmt: skip
 

@@ -1,7 +1,7 @@
-"""Many nodes that follow one coordinator, in one process: `python -m benchmarks.mesh.clients`.
+"""Many nodes that subscribe to one coordinator, in one process: `python -m benchmarks.mesh.clients`.
 
-It reads `Clients` as JSON, prints a line of JSON when all are greeted, and one for each revision of which all
-were told, with the seconds of the monotonic clock at which they were.
+The program reads `Clients` as JSON, prints a line of JSON when all have received a greeting, and one for each
+revision that all have received, with the times of receipt in seconds of the monotonic clock.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class _Crowd:
         self._clients = clients
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._greeted = 0
-        self._told: dict[int, list[float]] = {}
+        self._times: dict[int, list[float]] = {}
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -46,23 +46,23 @@ class _Crowd:
         address = Address(self._clients.url, self._clients.key_hash)
         await self._gate.acquire()
         async with Coordinator(address, self._clients.network, identity) as coordinator:
-            async for said in coordinator.follow(self._clients.since):
-                if isinstance(said, Greeting):
+            async for line in coordinator.follow(self._clients.since):
+                if isinstance(line, Greeting):
                     self._gate.release()
-                    self._greet()
-                elif said.revision > self._clients.since:
-                    self._tell(said.revision)
+                    self._count_greeting()
+                elif line.revision > self._clients.since:
+                    self._count(line.revision)
 
-    def _greet(self) -> None:
+    def _count_greeting(self) -> None:
         self._greeted += 1
         if self._greeted == len(self._clients.identities):
             print(json.dumps({"greeted": self._greeted}), flush=True)
 
-    def _tell(self, revision: int) -> None:
-        told = self._told.setdefault(revision, [])
-        told.append(time.monotonic())
-        if len(told) == len(self._clients.identities):
-            print(json.dumps({"revision": revision, "told": self._told.pop(revision)}), flush=True)
+    def _count(self, revision: int) -> None:
+        times = self._times.setdefault(revision, [])
+        times.append(time.monotonic())
+        if len(times) == len(self._clients.identities):
+            print(json.dumps({"revision": revision, "received": self._times.pop(revision)}), flush=True)
 
 
 def main() -> None:

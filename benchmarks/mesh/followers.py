@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.mesh.clients import Clients
-from benchmarks.mesh.network import Model, found
+from benchmarks.mesh.network import Model, make
 from wgpy.mesh import codec
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta
@@ -24,7 +24,7 @@ from wgpy.node.coordinator import Address, Coordinator
 
 _PROCESSES = 2  # of clients
 _WGMESH = (sys.executable, "-m", "wgmesh.main")
-_AT_ONCE = 20  # records that are handed in
+_AT_ONCE = 20  # records of a submission
 _FOLLOW_TIMEOUT = 300.0  # seconds, for anything
 
 
@@ -51,7 +51,7 @@ class Followed:
 
 async def follow(nodes: int, changes: int) -> Followed:
     """Let that many nodes follow a coordinator, and change something several times."""
-    model = found(nodes, grouped=False)
+    model = make(nodes, grouped=False)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="wgmesh-")))
         process, address = await stack.enter_async_context(_coordinator(folder, model))
@@ -79,7 +79,7 @@ async def _coordinator(folder: Path, model: Model) -> AsyncIterator[tuple[Proces
     where, home = f"127.0.0.1:{_free_port()}", str(folder / "prod")
     create = ("create", home, str(model.key.verify_key()), "--public", where, "--listen", where)
     made = await asyncio.create_subprocess_exec(*_WGMESH, *create, stdout=PIPE)
-    said = json.loads((await made.communicate())[0])
+    created = json.loads((await made.communicate())[0])
     process = await asyncio.create_subprocess_exec(*_WGMESH, "serve", home, stderr=PIPE)
     try:
         assert process.stderr is not None
@@ -87,7 +87,7 @@ async def _coordinator(folder: Path, model: Model) -> AsyncIterator[tuple[Proces
             if not line:
                 raise RuntimeError("the coordinator does not start")
         logging = asyncio.create_task(_drain(process.stderr))
-        yield process, Address(said["url"], bytes.fromhex(said["key_hash"]))
+        yield process, Address(created["url"], bytes.fromhex(created["key_hash"]))
         logging.cancel()
     finally:
         process.terminate()
@@ -115,13 +115,13 @@ async def _submit(address: Address, model: Model, records: Sequence[Signed]) -> 
 async def _revision(address: Address, model: Model) -> int:
     """Return how far the coordinator knows."""
     async with Coordinator(address, model.key.verify_key(), model.identities[0]) as coordinator:
-        async for said in coordinator.follow(0):
-            if isinstance(said, Delta) and said.revision:
-                return said.revision
+        async for line in coordinator.follow(0):
+            if isinstance(line, Delta) and line.revision:
+                return line.revision
     raise RuntimeError("the coordinator ended the connection")
 
 
-# -- Who follows -----------------------------------------------------------------------------------
+# -- Followers -------------------------------------------------------------------------------------
 
 
 def _divided(address: Address, model: Model, since: int) -> list[Clients]:
@@ -158,12 +158,12 @@ async def _hear(crowd: Process) -> dict[str, Any]:
 async def _deliver(
     pid: int, address: Address, model: Model, signed: Signed, crowds: Sequence[Process]
 ) -> Delivery:
-    """Hand in a change and wait until everybody was told of it."""
+    """Submit a change and wait until all nodes have received it."""
     cpu, begin = _cpu(pid), time.monotonic()
     await _submit(address, model, [signed])
     stored = time.monotonic() - begin
     reports = [await _hear(crowd) for crowd in crowds]
-    delays = [at - begin for report in reports for at in report["told"]]
+    delays = [at - begin for report in reports for at in report["received"]]
     return Delivery(stored, median(delays), max(delays), _cpu(pid) - cpu)
 
 

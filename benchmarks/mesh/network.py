@@ -1,4 +1,4 @@
-"""Networks of any number of nodes, every record of them signed as in earnest."""
+"""Networks of any number of nodes, with signed records."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,12 +24,12 @@ from wgpy.mesh.records import (
 from wgpy.mesh.signing import Signed, SigningKey
 
 DAY = 86_400  # seconds
-GROUP = 10  # nodes that may speak to each other, where there are groups
+GROUP = 10  # nodes that reach each other, if there are groups
 
 
 @dataclass(slots=True)
 class Model:
-    """An administrator and hosts, who all speak when they are asked.
+    """The keys and records of a network.
 
     tokens: one for each group; identities: of nodes, in the order in which they joined.
     """
@@ -45,28 +45,28 @@ class Model:
     def network(self) -> bytes:
         return network_id(self.key.verify_key())
 
-    def decree(self, kind: Callable[..., AdminRecord], **fields: Any) -> Signed:
+    def sign(self, kind: Callable[..., AdminRecord], **fields: Any) -> Signed:
         self.sequence += 1
         signer = self.key.verify_key()
         record = kind(network=self.network, signer=signer, sequence=self.sequence, time=self.now, **fields)
-        return self._say(self.key, record)
+        return self._add(self.key, record)
 
     def join(self) -> Signed:
-        """Let one more host join."""
+        """Add a node."""
         self.identities.append(SigningKey.generate())
-        return self._say_node(len(self.identities) - 1, 1)
+        return self._sign_node(len(self.identities) - 1, 1)
 
     def move(self, number: int) -> Signed:
-        """Let a node be somewhere else."""
-        return self._say_node(number, 2)
+        """Change the endpoints of a node."""
+        return self._sign_node(number, 2)
 
     def remove(self, number: int) -> Signed:
-        return self.decree(Removal, identity=self.identities[number].verify_key())
+        return self.sign(Removal, identity=self.identities[number].verify_key())
 
     def rule(self, source: str, destination: str) -> Signed:
-        return self.decree(Rule, source=source, destination=destination, allowed=True)
+        return self.sign(Rule, source=source, destination=destination, allowed=True)
 
-    def _say_node(self, number: int, sequence: int) -> Signed:
+    def _sign_node(self, number: int, sequence: int) -> Signed:
         identity, token = self.identities[number], self.tokens[number // GROUP % len(self.tokens)]
         record = Node(
             network=self.network, signer=identity.verify_key(), sequence=sequence, admitted=self.now,
@@ -76,9 +76,9 @@ class Model:
             address=_ADDRESSES.network_address + 1 + number, routes=(),
             endpoints=(Endpoint("192.0.2.1", 1024 + number % 60000), Endpoint(f"10.0.{sequence}.7", 51820)),
         )  # fmt: skip
-        return self._say(identity, record)
+        return self._add(identity, record)
 
-    def _say(self, key: SigningKey, record: Record) -> Signed:
+    def _add(self, key: SigningKey, record: Record) -> Signed:
         self.records.append(key.sign(encode(record)))
         return self.records[-1]
 
@@ -86,16 +86,16 @@ class Model:
 _ADDRESSES = IPv4Network("100.64.0.0/16")
 
 
-def found(nodes: int, *, grouped: bool) -> Model:
-    """Return a network of so many nodes. grouped: whether each speaks to the others of its group alone."""
+def make(nodes: int, *, grouped: bool) -> Model:
+    """Return a network of so many nodes. grouped: whether rules let each reach its group alone."""
     model = Model()
-    model.decree(
+    model.sign(
         Network, name="prod", addresses=_ADDRESSES, addresses6=choose_range6(b"abc"),
         pool=IPv4Network("100.80.0.0/12"), mtu=1380,
     )  # fmt: skip
     for tags in _tags(nodes, grouped=grouped):
         model.tokens.append(SigningKey.generate())
-        model.decree(
+        model.sign(
             Token, key=model.tokens[-1].verify_key(), expires=model.now + DAY, uses=nodes + 1, lifetime=0,
             tags=tags, routes=(),
         )  # fmt: skip

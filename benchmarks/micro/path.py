@@ -60,7 +60,7 @@ def read_count(text: str) -> int:
     """Read what the plugin printed. Raises ValueError."""
     _, found, number = text.rpartition("instructions: ")
     if not found:
-        raise ValueError(f"the plugin said: {text.strip() or 'nothing'}")
+        raise ValueError(f"the plugin printed: {text.strip() or 'nothing'}")
     return int(number)
 
 
@@ -73,7 +73,7 @@ def _instructions(plugin: Path, program: Path, *arguments: str) -> float:
     """Return those of one time: what twice as many times take more, so the start does not count."""
 
     def executed(times: int) -> int:
-        _, said = run(EMULATOR, "-plugin", plugin, "-d", "plugin", program, *arguments, str(times))
-        return read_count(said)
+        _, output = run(EMULATOR, "-plugin", plugin, "-d", "plugin", program, *arguments, str(times))
+        return read_count(output)
 
     return (executed(2 * TIMES) - executed(TIMES)) / TIMES

@@ -37,7 +37,7 @@ def build_part(folder: Path, name: str, *options: str, compiler: str = "cc") -> 
 
 
 def run(*command: str | Path, environment: dict[str, str] | None = None) -> tuple[str, str]:
-    """Return what a program printed, and what it said beside that. Raises ProgramFailed."""
+    """Return what a program printed, on standard output, and on standard error. Raises ProgramFailed."""
     words = list(map(str, command))
     try:
         done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)

@@ -75,7 +75,11 @@ def verdict(record: Record) -> list[str]:
 
 def _ranking(record: Record) -> list[str]:
     table = rankings(record.measures, record.implementations, record.results)
-    return table and [*table, "", "A place says how many are better in every round, and one more."]
+    return table and [
+        *table,
+        "",
+        "A rank is 1 plus the number of those that are better in every round.",
+    ]
 
 
 def _machine(record: Record) -> list[str]:

@@ -52,7 +52,7 @@ class Figure:
         return Figure(ratios) if ratios else None
 
     def ties_with(self, other: "Figure") -> bool:
-        """Say whether neither was larger in every round that has both."""
+        """Return whether neither was larger in every round that has both."""
         times = self.over(other)
         return times is None or times.least <= 1 <= times.most
 
@@ -89,7 +89,7 @@ def wrong(
 
 
 def is_contest(measure: Measure) -> bool:
-    """Say whether there is a better and a worse in a measure, and not only a right and a wrong."""
+    """Return whether there is a better and a worse in a measure, and not only a right and a wrong."""
     return measure.wrong_from == math.inf
 
 
@@ -105,7 +105,7 @@ def best(measure: Measure, candidates: Figures) -> str | None:
 
 
 def beats(measure: Measure, figure: Figure, other: Figure) -> bool:
-    """Say whether a figure is better than the other in every round that has both."""
+    """Return whether a figure is better than the other in every round that has both."""
     times = figure.over(other)
     if times is None:
         return False
@@ -113,15 +113,13 @@ def beats(measure: Measure, figure: Figure, other: Figure) -> bool:
 
 
 def ranking(measure: Measure, candidates: Figures) -> dict[int, list[str]]:
-    """Return who is at which place, best first: behind as many as are better in every round."""
-    places = {
+    """Return the names at each rank, best first: a rank is behind all that are better in every round."""
+    ranks = {
         name: 1 + sum(beats(measure, other, figure) for other in candidates.values())
         for name, figure in candidates.items()
     }
     by_median = sorted(candidates, key=lambda name: candidates[name].median, reverse=measure.more_is_better)
-    return {
-        place: [name for name in by_median if places[name] == place] for place in sorted(set(places.values()))
-    }
+    return {rank: [name for name in by_median if ranks[name] == rank] for rank in sorted(set(ranks.values()))}
 
 
 def ties(candidates: Figures) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """How a picture is drawn: a panel for each measure, a bar for each implementation, the limit as a line.
 
-Everyone has the same place and the same colour in every panel, so names stand once, at the left. All lengths
-are pixels of a page that shows the picture in its own size, from above to below.
+Each implementation has the same row and the same colour in every panel, so names stand once, at the left.
+All lengths are pixels of a page that shows the picture in its own size, from above to below.
 """
 
 import itertools
@@ -30,7 +30,7 @@ COLUMNS: Final = 3
 TEXT, SMALL, LARGE = 11.5, 10.5, 17.0
 MARGIN, GAP, HEADER, FOOTER = 16, 30, 74, 24
 LINE, ROW, BAR, BELOW = 16, 19, 11, 46  # BELOW a panel: the limit's name, and space
-NOTE: Final = 126  # letters
+NOTE: Final = 126  # characters
 CUT: Final = 2.0  # times the next; what is that bad is cut off, or it would dwarf the rest
 
 
@@ -193,15 +193,15 @@ class Sheet:
         self._draw_head(axes)
         tops = itertools.accumulate((one + below for one in above), initial=HEADER)
         for row, top in zip(rows, map(sum, zip(tops, above, strict=False)), strict=True):
-            for place, (one, name) in enumerate(zip(bars, names, strict=True)):
-                middle = top + (place + 0.5) * ROW
+            for index, (one, name) in enumerate(zip(bars, names, strict=True)):
+                middle = top + (index + 0.5) * ROW
                 self._label(axes, left - 10, middle, name, one, mistaken=one.name in mistakes)
             for column, (measure, title) in enumerate(row):
                 x = left + column * (width + GAP)
                 self._draw_title(axes, x, top - 8 - (len(title) + 1) * LINE, measure, title)
                 self._draw_panel(axes, measure, (x, top), width, mistakes)
-        for place, (text, colour) in enumerate(reversed(notes), 1):
-            write(axes, MARGIN, height - FOOTER - place * LINE + 6, text, colour, SMALL)
+        for index, (text, colour) in enumerate(reversed(notes), 1):
+            write(axes, MARGIN, height - FOOTER - index * LINE + 6, text, colour, SMALL)
         return canvas
 
     def _draw_head(self, axes: Axes) -> None:
@@ -213,8 +213,8 @@ class Sheet:
         write(axes, MARGIN, 40, " · ".join(parts), self.theme.quiet, SMALL)
 
     def _draw_title(self, axes: Axes, x: float, y: float, measure: Measure, title: Sequence[str]) -> None:
-        for place, line in enumerate(title):
-            write(axes, x, y + place * LINE, line, self.theme.text, TEXT, weight="bold")
+        for index, line in enumerate(title):
+            write(axes, x, y + index * LINE, line, self.theme.text, TEXT, weight="bold")
         better = "more is better" if measure.more_is_better else "less is better"
         write(axes, x, y + len(title) * LINE, f"{measure.unit}, {better}", self.theme.quiet, SMALL)
 
@@ -299,7 +299,7 @@ def wrapped(title: str, width: float) -> list[str]:
     words = title.split()
     if len(words) == 1 or width_of(title, TEXT, "bold") <= width:
         return [title]
-    pairs = [[" ".join(words[:place]), " ".join(words[place:])] for place in range(1, len(words))]
+    pairs = [[" ".join(words[:index]), " ".join(words[index:])] for index in range(1, len(words))]
     return min(pairs, key=lambda pair: max(width_of(line, TEXT, "bold") for line in pair))
 
 

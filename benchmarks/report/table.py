@@ -69,14 +69,14 @@ def warnings(mistakes: dict[str, str]) -> list[str]:
 def rankings(
     measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results
 ) -> list[str]:
-    """Return a table that says for each measure who is at which place, and whose order says nothing."""
+    """Return a table with the ranks and the ties of each measure."""
     mistakes = wrong(measures, implementations, results)
     rows = [["", "ranking", "ties"]]
     for measure in filter(is_contest, measures):
         candidates = _right(figures(measure, compared(implementations), results), mistakes)
         if len(candidates) > 1:
-            places = ranking(measure, candidates).items()
-            order = "; ".join(f"{place}. {', '.join(names)}" for place, names in places)
+            ranks = ranking(measure, candidates).items()
+            order = "; ".join(f"{rank}. {', '.join(names)}" for rank, names in ranks)
             pairs = "; ".join(" = ".join(pair) for pair in ties(candidates))
             rows.append([measure.title, order, pairs or "-"])
     return aligned(rows, left=3) if len(rows) > 1 else []

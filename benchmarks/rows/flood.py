@@ -54,7 +54,7 @@ def read_rate(text: str) -> float:
     """Read what the generator said last: messages a second. Raises MeasureFailed."""
     found = re.search(r"^sent \d+ in [\d.]+ s: (\d+) a second\n\Z", text, re.MULTILINE)
     if found is None:
-        raise MeasureFailed(f"the generator said: {text.strip() or 'nothing'}")
+        raise MeasureFailed(f"the generator printed: {text.strip() or 'nothing'}")
     return float(found[1])
 
 
@@ -132,7 +132,7 @@ def _handshake(tunnel: Floodable, seconds: float) -> Samples:
 
 
 def _has_session(host: Host) -> bool:
-    """Say whether a handshake has completed; its time is behind the peer's key, 0 for never."""
+    """Return whether a handshake has completed; its time is behind the peer's key, 0 for never."""
     return not host.run("wg", "show", INTERFACE, "latest-handshakes").endswith("\t0\n")
 
 

@@ -49,8 +49,8 @@ def busy(turn: Turn, number: int = INITIATORS) -> Busy:
     private_keys = [os.urandom(32) for _ in range(number)]
     # Some answer a peer only where they were told that it is.
     peers = "".join(
-        f"public_key={dh_public(key).hex()}\nendpoint={OUTSIDE[0]}:{initiators.FIRST_PORT + place}\n"
-        for place, key in enumerate(private_keys)
+        f"public_key={dh_public(key).hex()}\nendpoint={OUTSIDE[0]}:{initiators.FIRST_PORT + index}\n"
+        for index, key in enumerate(private_keys)
     )
     ask(right, f"set=1\n{peers}\n", WITHIN)
     keys = left.write("/run/initiators", "\n".join(key.hex() for key in private_keys))
@@ -73,7 +73,7 @@ def read_outcome(text: str) -> initiators.Outcome:
     try:
         return initiators.Outcome(**json.loads(text))
     except (json.JSONDecodeError, TypeError):
-        raise MeasureFailed(f"the initiators said: {text.strip() or 'nothing'}") from None
+        raise MeasureFailed(f"the initiators printed: {text.strip() or 'nothing'}") from None
 
 
 HANDSHAKES: Final = Setting(

@@ -72,7 +72,7 @@ class Attempt:
         self.initiator.here.send(self.initiator.macs.seal(self.message, NOW))
 
     def is_answered(self) -> bool:
-        """Say whether the answer is what only the responder can say, and only to this message."""
+        """Return whether the answer is what only the responder can say, and only to this message."""
         if self.response is None:
             return False
         try:

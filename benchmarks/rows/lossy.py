@@ -44,7 +44,7 @@ def read_ways(text: str) -> list[Way]:
     """Read what the program said last: of the way to the right, and to the left. Raises MeasureFailed."""
     found = [Way(*map(int, counts)) for counts in _REPORT.findall(text)]
     if len(found) != 2:
-        raise MeasureFailed(f"the delaying program said: {text.strip() or 'nothing'}")
+        raise MeasureFailed(f"the delaying program printed: {text.strip() or 'nothing'}")
     return found
 
 

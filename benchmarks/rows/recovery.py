@@ -52,7 +52,7 @@ class Mortal:
         end = pings.wait(WITHIN + 5)
         took = time.monotonic() - began
         if end.status not in (0, 1):  # 1: no answer in time
-            raise MeasureFailed(f"ping said: {end.output.strip()}")
+            raise MeasureFailed(f"ping printed: {end.output.strip()}")
         return took if end.status == 0 else WITHIN
 
 

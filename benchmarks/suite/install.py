@@ -54,12 +54,12 @@ def _by_cargo(package: str) -> str:
     cargo = _program("cargo", "Rust: https://rustup.rs, or apt-get install cargo")
     print(f"cargo install {package}, which takes minutes ... ", end="", flush=True)
     try:
-        said = _output([cargo, "install", "--locked", package])
+        output = _output([cargo, "install", "--locked", package])
     except NotInstalled as error:
         if re.search("binary `.*` already exists", str(error)):  # though cargo knows nothing of it
             return "it is here already"
         raise
-    return "it is here already" if "already installed" in said else "installed"
+    return "it is here already" if "already installed" in output else "installed"
 
 
 def _by_apt(package: str) -> str:
@@ -102,7 +102,7 @@ def _program(file: str, origin: str) -> str:
 
 
 def _output(command: Sequence[str]) -> str:
-    """Return what a command said. Raises NotInstalled with what says most of why it failed."""
+    """Return what a command output. Raises NotInstalled with what says most of why it failed."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -77,9 +77,9 @@ def _end_of_report(text: str) -> dict[str, Any]:
     try:
         report: dict[str, Any] = json.loads(text[start:])
     except json.JSONDecodeError:
-        raise MeasureFailed(f"iperf3 said: {text.strip() or 'nothing'}") from None
+        raise MeasureFailed(f"iperf3 printed: {text.strip() or 'nothing'}") from None
     if "error" in report:
-        raise MeasureFailed(f"iperf3 said: {report['error']}")
+        raise MeasureFailed(f"iperf3 printed: {report['error']}")
     end: dict[str, Any] = report["end"]
     return end
 
@@ -89,7 +89,7 @@ def read_probe(text: str) -> list[float]:
     try:
         times: list[float] = json.loads(text)
     except json.JSONDecodeError:
-        raise MeasureFailed(f"the probe said: {text.strip() or 'nothing'}") from None
+        raise MeasureFailed(f"the probe printed: {text.strip() or 'nothing'}") from None
     if min(times) >= TIMEOUT:
         raise MeasureFailed("no ping came back")
     return times

@@ -38,7 +38,7 @@ FOLDER: Final = f"/run/{INTERFACE}"  # for keys
 SOCKET: Final = f"/run/wireguard/{INTERFACE}.sock"
 STREAM_PORT: Final = 5201  # iperf3's
 ENDING: Final = 10  # seconds
-# Its first line is the command's process, its last one the status; between them is what the command said.
+# Its first line is the command's process, its last one the status; between them is its output.
 _SHELL: Final = """{{
 exec 3<&0
 sh -c 'echo $$; exec "$@"' sh {command} </dev/null 3<&- &
@@ -130,11 +130,11 @@ class ReachedProcess:
 
     def result(self) -> Result | None:
         """Return what came of the command if it ended by itself."""
-        said, _, status = self._text().rpartition("\nended ")
+        output, _, status = self._text().rpartition("\nended ")
         if not status.strip().isdigit():
             return None
         number = int(status)
-        return Result(128 - number if number > 128 else number, said.partition("\n")[2])
+        return Result(128 - number if number > 128 else number, output.partition("\n")[2])
 
     def proc(self, file: str) -> str:
         return self.end.run("cat", f"/proc/{self.pid}/{file}")
@@ -151,8 +151,8 @@ class ReachedProcess:
             self.popen.wait()
 
     def _lost(self) -> str:
-        said = " ".join(self._text().split())
-        return f"the connection to {self.end.name} is lost" + (f": {said}" if said else "")
+        output = " ".join(self._text().split())
+        return f"the connection to {self.end.name} is lost" + (f": {output}" if output else "")
 
     def _text(self) -> str:
         return self.log.read_text(errors="replace")
@@ -204,7 +204,7 @@ class ReachedEnd:
                 start_new_session=True,  # Ctrl-C is for this process, which then ends that one
             )  # fmt: skip
         assert popen.stdin is not None
-        with suppress(BrokenPipeError):  # what it said instead is in its log
+        with suppress(BrokenPipeError):  # its log has the reason
             popen.stdin.write(_SHELL.format(command=shlex.join(command), longest=LONGEST))
             popen.stdin.flush()
         return ReachedProcess(self, popen, log)

@@ -70,8 +70,8 @@ class Turn:
 
     def command(self, remote: str = "") -> list[str]:
         """Return the words that make an end of a tunnel to `remote`."""
-        told = {"interface": INTERFACE, "remote": remote, "port": PORT}
-        return [word.format(**told) for word in self.implementation.command]
+        fields = {"interface": INTERFACE, "remote": remote, "port": PORT}
+        return [word.format(**fields) for word in self.implementation.command]
 
     def start_daemon(self, host: Host, remote: str = "") -> HostProcess:
         """Make an end of a tunnel to `remote` that can be configured. Raises NotStarted."""
@@ -172,21 +172,21 @@ class _Taker:
         self, one: Implementation, number: int, setting: Setting[Any], rows: Sequence[Row[Any]]
     ) -> None:
         """Build a setting and measure rows in it, until something fails."""
-        place, lost = (one.name, setting.name, ""), "; ".join(row.title for row in rows)
+        scope, lost = (one.name, setting.name, ""), "; ".join(row.title for row in rows)
         with tempfile.TemporaryDirectory() as logs:
             turn = Turn(one, Lab(Path(logs)), number, self.results.samples[one.name], self.programs)
             try:
                 self.progress.row(turn.doing)
                 built = setting.build(turn)
                 for row in rows:
-                    place, lost = (one.name, setting.name, row.name), row.title
+                    scope, lost = (one.name, setting.name, row.name), row.title
                     turn.doing = row.title
                     self.progress.row(row.title)
                     turn.add(row, row.measure(built, self.run.seconds))
             except _FAILED as error:
                 if isinstance(error, NotStarted) and len(turn.daemons) == 1:
-                    place, lost = (one.name, "", ""), "starting, and so everything"
-                self._note(Failure(one.name, number, turn.doing, _reason(error, turn.daemons)), place, lost)
+                    scope, lost = (one.name, "", ""), "starting, and so everything"
+                self._note(Failure(one.name, number, turn.doing, _reason(error, turn.daemons)), scope, lost)
             finally:
                 turn.lab.power_off()
 
@@ -197,12 +197,12 @@ class _Taker:
     def _is_hopeful(self, one: str, setting: str, row: str) -> bool:
         return self.failed[one, setting, ""] < TRIES and self.failed[one, setting, row] < TRIES
 
-    def _note(self, failure: Failure, place: tuple[str, str, str], lost: str) -> None:
+    def _note(self, failure: Failure, scope: tuple[str, str, str], lost: str) -> None:
         """Remember a failure. lost: what cannot be measured if it stays like this."""
         self.results.failures.append(failure)
         self.progress.failed(failure)
-        self.failed[place] += 1
-        if self.failed[place] == TRIES and failure.round < self.run.rounds:
+        self.failed[scope] += 1
+        if self.failed[scope] == TRIES and failure.round < self.run.rounds:
             self.leave_out(
                 f"{failure.implementation} failed {TRIES} times at this, and is not tried at it again: {lost}"
             )
@@ -239,7 +239,7 @@ def _reason(error: Exception, daemons: Sequence[Daemon]) -> str:
 def _gist(output: str) -> str:
     """Return the line that tells most: the first, but for advice in a box, or the last of a traceback."""
     lines = [line for line in output.splitlines() if line.strip("┌─┐│└┘ ") == line.strip() != ""]
-    lines = lines or ["it said nothing"]
+    lines = lines or ["it printed nothing"]
     return lines[-1 if lines[0].startswith("Traceback") else 0].strip()
 
 

@@ -26,7 +26,7 @@ class Timetable:
         return max(0, min(sum(self.expected[name] for name in turns), self.began + self.budget - now))
 
     def has_time_for(self, name: str, now: float) -> bool:
-        """Say whether a turn of an implementation would end within the budget."""
+        """Return whether a turn of an implementation would end within the budget."""
         return now + self.expected[name] <= self.began + self.budget
 
 

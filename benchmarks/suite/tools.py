@@ -42,7 +42,7 @@ def datagrams(
 
 
 def iperf3(client: End, server: End, address: str, seconds: float, *options: str) -> str:
-    """Have iperf3 send from client to server, unless an option says else, and return what it said."""
+    """Have iperf3 send from client to server, unless an option reverses that, and return its output."""
     with serving(server):
         command = (*stream_client(address, seconds), *options)
         return client.attempt(*command, timeout=seconds + TOOL_TIMEOUT).output

@@ -79,7 +79,7 @@ def test_a_round_measures_what_works_and_names_what_does_not(tmp_path: Path, pro
 
     record = Record.read(path)
     assert [one.sentence for one in record.results.failures] == [
-        "broken failed in round 1, starting: the daemon ended with status 1: it said nothing"
+        "broken failed in round 1, starting: the daemon ended with status 1: it printed nothing"
     ]
     assert "broken" in table
     assert running.returncode == 1

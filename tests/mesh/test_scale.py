@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from benchmarks.mesh.change import CHANGES, costs
 from benchmarks.mesh.followers import follow
-from benchmarks.mesh.network import GROUP, found
+from benchmarks.mesh.network import GROUP, make
 from tests.mesh.coordinator import in_a_loop
 from tests.mesh.network import NOW, Administrator, key_of
 from wgmesh.snapshot import Snapshot
@@ -21,7 +21,7 @@ ROOM = 1.02  # for names and numbers, which are longer
 
 @pytest.mark.parametrize("change", ["a node joins", "a node moves"])
 def test_what_concerns_a_group_costs_the_same_bytes_however_many_others_there_are(change: str) -> None:
-    few, many = ({cost.change: cost for cost in costs(found(size, grouped=True))} for size in (FEW, MANY))
+    few, many = ({cost.change: cost for cost in costs(make(size, grouped=True))} for size in (FEW, MANY))
 
     assert few[change].concerned == many[change].concerned <= GROUP + 1
     assert many[change].sent <= few[change].sent * ROOM
@@ -29,7 +29,7 @@ def test_what_concerns_a_group_costs_the_same_bytes_however_many_others_there_ar
 
 @pytest.mark.parametrize("grouped", [False, True])
 def test_each_that_is_concerned_is_told_the_same_bytes_however_many_there_are(grouped: bool) -> None:
-    few, many = (list(costs(found(size, grouped=grouped))) for size in (FEW, MANY))
+    few, many = (list(costs(make(size, grouped=grouped))) for size in (FEW, MANY))
 
     for one, other in zip(few, many, strict=True):
         if one.change != "a rule":  # which tells of those whom it lets meet

@@ -132,7 +132,7 @@ def test_one_that_cannot_be_started_is_not_tried_in_every_setting() -> None:
         Progress(3, said),
     )
 
-    reason = "the daemon ended with status 1: it said nothing"
+    reason = "the daemon ended with status 1: it printed nothing"
     assert results.failures == [Failure("good", number, "starting", reason) for number in (1, 2)]
     assert results.left_out == [
         "good failed 2 times at this, and is not tried at it again: starting, and so everything"

@@ -200,7 +200,7 @@ def test_how_often_something_succeeded_stands_beside_how_long_it_took() -> None:
 
 
 def test_an_implementation_that_failed_is_named_and_keeps_its_place_in_the_table() -> None:
-    failure = Failure("fast", 2, "TCP, 4 streams", "the daemon ended with status -11: it said nothing")
+    failure = Failure("fast", 2, "TCP, 4 streams", "the daemon ended with status -11: it printed nothing")
     results = results_of({"wgpyd": {"tcp_1": [6.0, 6.0]}, "fast": {}}, failure)
     results.left_out.append("there was no limit here")
 
