@@ -55,6 +55,7 @@ class PeerStatus:
     rx_bytes: int = 0
     persistent_keepalive: int = 0
     allowed_ips: Sequence[AllowedIP] = ()
+    candidates: Sequence[Endpoint] = ()  # where else it may be; only within a program, not as text
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Iterable
+from ipaddress import IPv4Address
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.plan import LocalView, NodePlan, plan
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 from wgpy.mesh.wire import Delta, decode_line, encode_line
-from wgpyd.agent.reconcile.tunnels import LocalView, difference, meet, tunnels
+from wgpyd.agent.reconcile.tunnels import difference
 
-_SOMEWHERE: Final = LocalView({}, frozenset(), frozenset((4, 6)))
+_ADDRESS: Final = IPv4Address("100.80.0.1")
 
 
 class Node:
@@ -18,13 +20,12 @@ class Node:
 
     def __init__(self, network: VerifyKey, identity: VerifyKey, now: int, known: Iterable[Signed]) -> None:
         self._ledger = Ledger(network)
-        self._identity = identity
+        self._view = LocalView(identity, _ADDRESS, {}, frozenset(), frozenset((4, 6)))
         self._now = now
         for signed in known:
             self._ledger.add(signed)
         self._topology = derive(self._ledger, now)
-        self._peers = meet(self._topology.peers(identity), _SOMEWHERE)
-        self._tunnels = tunnels(self._peers)
+        self._plan = self._planned(NodePlan.empty())
 
     def hear(self, line: bytes) -> int:
         """Make of a line what the interface is to change; how many peers that are."""
@@ -34,9 +35,13 @@ class Node:
             self._ledger.add(signed)
         encode_line(delta)  # for the journal
         self._topology = derive(self._ledger, self._now, self._topology)
-        self._peers = meet(self._topology.peers(self._identity), _SOMEWHERE, self._peers)
-        before, self._tunnels = self._tunnels, tunnels(self._peers)
-        return len(difference(before, self._tunnels))
+        before, self._plan = self._plan, self._planned(self._plan)
+        return len(difference(before.tunnels, self._plan.tunnels))
+
+    def _planned(self, before: NodePlan) -> NodePlan:
+        network = self._ledger.charter()
+        assert network is not None
+        return plan(network, self._topology, self._view, before)
 
     def time_to_hear(self, line: bytes) -> float:
         """Return seconds of CPU."""

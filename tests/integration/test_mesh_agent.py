@@ -151,7 +151,7 @@ def test_what_ip_refuses_is_a_warning_and_is_tried_again_with_the_next_change(la
         start(host, program)
 
     ping(one, str(network.nodes[1].address))
-    assert any(f"`ip address replace {own6}/32 dev mesh0 nodad` failed" in line for line in warnings(one))
+    assert any(f"`ip address add {own6}/32 dev mesh0 nodad` failed" in line for line in warnings(one))
 
     one.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
     eventually(lambda: warnings(one) == [], "the address is set")
@@ -164,12 +164,12 @@ def test_a_node_that_knows_nothing_waits_and_says_so(lab: Lab, program: str) -> 
 
     process = one.start(program, "-f", "--mesh", "prod")
 
-    eventually(lambda: "was not told yet" in status(one).output, "it says what it waits for")
+    eventually(lambda: "does not know yet" in status(one).output, "it says what it waits for")
     process.kill()
     result = process.wait()
     assert (result.status, result.output.splitlines()[-1]) == (
         1,
-        "wgpyd: ended before anybody told this node what prod is",
+        "wgpyd: ended before this node knew what prod is",
     )
 
 

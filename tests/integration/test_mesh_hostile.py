@@ -156,7 +156,7 @@ def peers(status: Status) -> set[tuple[object, ...]]:
 
 
 def noticed(status: Status) -> int:
-    return status.refused + len(status.excluded)
+    return status.rejected_count + len(status.excluded)
 
 
 def shown(status: Status) -> str:

@@ -142,7 +142,7 @@ def test_no_kill_loses_what_was_acknowledged_or_damages_anything(lab: Lab) -> No
     assert rules <= set(map(int, known.split())), f"seed {_SEED}: the coordinator lost rules"
     for node in trial.nodes:
         assert rules <= on_disk(node), f"seed {_SEED}: {node.name} lost rules"
-        assert node.status().refused == 0
+        assert node.status().rejected_count == 0
         for name, number in called(node).items():
             assert number >= names[name], f"seed {_SEED}: {node.name} forgot a name of {name}"
         for other in trial.nodes:

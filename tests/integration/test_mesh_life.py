@@ -258,4 +258,4 @@ def test_all_that_was_told_is_on_the_disk_of_each(world: World) -> None:
         ledger = Ledger(node.status().network_key)
         Journal(node.folder).load(ledger)
         assert {str(token.key) for token in ledger.admin_records(Token).values()} == expected
-        assert node.status().refused == 0
+        assert node.status().rejected_count == 0

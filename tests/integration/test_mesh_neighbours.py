@@ -71,8 +71,8 @@ def test_a_removal_that_one_node_knows_reaches_the_other_with_their_first_packet
     told = status(two, monkeypatch)
     assert [(node.name, node.reason) for node in told.excluded] == [("n3", "it was removed")]
     assert told.sequence == status(one, monkeypatch).sequence
-    assert (told.refusals, told.withheld) == ((), ())
-    assert "\nwgpy_mesh_decree_sequence 3\n" in asyncio.run(metrics(two))
+    assert (told.rejected, told.withheld) == ((), ())
+    assert "\nwgpy_mesh_admin_record_sequence 3\n" in asyncio.run(metrics(two))
 
 
 def test_a_node_that_is_not_at_its_best_endpoint_is_found_at_the_next(

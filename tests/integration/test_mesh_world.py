@@ -32,7 +32,7 @@ def test_status_shows_every_node_where_it_is(world: World) -> None:
         status = node.shown_status()
         assert (status.name, status.member, status.connected) == (node.name, True, True)
         assert (str(status.address), str(status.address6)) == (node.address(4), node.address(6))
-        assert (status.warnings, status.refused, status.withheld, status.excluded) == ((), 0, (), ())
+        assert (status.warnings, status.rejected_count, status.withheld, status.excluded) == ((), 0, (), ())
         assert {peer.name: (str(peer.address), str(peer.address6)) for peer in status.peers} == {
             other.name: (other.address(4), other.address(6)) for other in world.nodes if other is not node
         }

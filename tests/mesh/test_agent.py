@@ -102,7 +102,7 @@ def in_a_scene(scenario: Callable[[Scene], Awaitable[None]]) -> Callable[[Path],
 
 async def until(agent: Agent, holds: Callable[[Status], bool]) -> Status:
     """Return the first status of which that is true."""
-    while not holds(status := await agent.status()):  # noqa: ASYNC110 - no one event is all it tells
+    while not holds(status := await agent.control.status()):  # noqa: ASYNC110 - no one event is all it tells
         await asyncio.sleep(0)
     return status
 
@@ -204,7 +204,7 @@ async def test_what_is_not_genuine_is_refused_and_what_came_with_it_counts(world
 
         status = await until(agent, lambda status: status.rules != ())
         assert status.rules == ("any any",)
-        assert (status.refused, status.refusals[0].source) == (1, "coordinator")
+        assert (status.rejected_count, status.rejected[0].source) == (1, "coordinator")
 
 
 @in_a_scene
@@ -311,7 +311,7 @@ async def test_a_node_whose_file_is_older_than_its_record_speaks_above_it(world:
 async def test_two_hosts_with_one_identity_do_not_outdo_each_other_for_ever(world: Scene) -> None:
     async with world.agent() as agent:
         status = await until(agent, lambda status: status.connected)
-        while not any(warning.startswith("another host speaks") for warning in status.warnings):
+        while not any(warning.startswith("another host publishes") for warning in status.warnings):
             other = replace(world.node, sequence=own_record(world).sequence + 10)
             world.coordinator.tell(other.signed((HOME,))[1])
             status = await until(agent, lambda status: status.revision == world.coordinator.revision)
@@ -325,7 +325,7 @@ async def test_a_node_gets_another_name(world: Scene) -> None:
     async with world.agent() as agent:
         await until(agent, lambda status: status.connected)
 
-        await agent.rename("attic")
+        await agent.control.rename("attic")
 
         assert own_record(world).name == "attic"
         assert NodeFile.load(world.folder).name == "attic"
@@ -338,23 +338,23 @@ async def test_a_name_that_is_refused_changes_nothing(world: Scene) -> None:
         await until(agent, lambda status: status.connected)
 
         with pytest.raises(AgentError, match=REFUSAL):
-            await agent.rename("attic")
+            await agent.control.rename("attic")
 
-        assert (await agent.status()).name == NodeFile.load(world.folder).name == "n1"
+        assert (await agent.control.status()).name == NodeFile.load(world.folder).name == "n1"
 
 
 @in_a_scene
 async def test_a_name_that_is_none_is_refused_before_anybody_is_asked(world: Scene) -> None:
     async with world.agent() as agent:
         with pytest.raises(AgentError, match="is no name"):
-            await agent.rename("Attic!")
+            await agent.control.rename("Attic!")
 
 
 @in_a_scene
 async def test_a_node_that_leaves_says_so_and_keeps_nothing_but_the_administrators_key(world: Scene) -> None:
     (world.folder / "network.key").touch()
     async with world.agent() as agent:
-        await agent.leave()
+        await agent.control.leave()
         await agent.interface.wait_closed()
 
     assert world.coordinator.given[-1] == world.node.departure()
@@ -366,7 +366,7 @@ async def test_a_node_stays_if_nobody_can_be_told_that_it_leaves(world: Scene) -
     world.coordinator.refuses = True
     async with world.agent() as agent:
         with pytest.raises(AgentError, match=REFUSAL):
-            await agent.leave()
+            await agent.control.leave()
 
         assert await configured(agent) == world.others
     assert NodeFile.load(world.folder).identity == world.node.identity

@@ -34,18 +34,18 @@ class Host:
     ledger: Ledger
     name: str = "n3"  # how it calls its only neighbour
     port: int = 0
-    patience: float = PATIENCE
-    refusals: RejectedRecords = field(default_factory=RejectedRecords)
+    timeout: float = PATIENCE
+    rejected: RejectedRecords = field(default_factory=RejectedRecords)
     heard: list[Sequence[Signed]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.neighbours = Gossip(
             self.ledger,
-            self.refusals,
+            self.rejected,
             self.learn,
             lambda address: self.name if address == HERE and self.name else None,
             port=self.port,
-            patience=self.patience,
+            timeout=self.timeout,
         )
 
     def learn(self, records: Sequence[Signed], source: str) -> bool:
@@ -54,7 +54,7 @@ class Host:
             try:
                 self.ledger.add(signed)
             except RecordRefused as error:
-                self.refusals.note(source, error.reason.value, error.description, 0)
+                self.rejected.note(source, error.reason.value, error.description, 0)
                 return False
         return True
 
@@ -128,7 +128,7 @@ def test_who_is_behind_learns_what_the_neighbour_knows(admin: Administrator, ask
             await all_done()
 
             assert behind.state_digest() == ahead.state_digest()
-            assert asker.refusals.newest == other.refusals.newest == ()
+            assert asker.rejected.newest == other.rejected.newest == ()
 
     asyncio.run(scenario())
 
@@ -228,7 +228,7 @@ def test_who_says_nonsense_is_noted_and_not_heard_any_more(admin: Administrator,
             await told(host, *lines)
             await all_done()
 
-            assert [(refusal.source, refusal.reason) for refusal in host.refusals.newest] == [
+            assert [(record.source, record.reason) for record in host.rejected.newest] == [
                 ("neighbour n3", NOT_UNDERSTOOD)
             ]
             assert await told(host, standing(admin)) == []
@@ -245,7 +245,7 @@ def test_who_tells_a_forged_record_is_not_heard_to_the_end(admin: Administrator)
             await all_done()
 
             assert host.heard == [(forged,)]
-            assert [(refusal.source, refusal.what) for refusal in host.refusals.newest] == [
+            assert [(record.source, record.what) for record in host.rejected.newest] == [
                 ("neighbour n3", "removal 3")
             ]
             assert await told(host, standing(admin)) == []
@@ -255,12 +255,12 @@ def test_who_tells_a_forged_record_is_not_heard_to_the_end(admin: Administrator)
 
 def test_who_says_nothing_is_let_go(admin: Administrator) -> None:
     async def scenario() -> None:
-        async with answering(admin.ledger(), patience=0.05) as host, connected(host) as (reader, _):
+        async with answering(admin.ledger(), timeout=0.05) as host, connected(host) as (reader, _):
             async with asyncio.timeout(PATIENCE):
                 assert await reader.readline() == standing(admin)
                 assert await reader.read() == b""
 
-            assert host.refusals.newest == ()
+            assert host.rejected.newest == ()
 
     asyncio.run(scenario())
 
@@ -281,7 +281,7 @@ def test_what_breaks_off_in_the_middle_is_no_falsehood(admin: Administrator) -> 
             await told(host, OTHER_STANDING, b'{"revision":')
             await all_done()
 
-            assert host.refusals.newest == ()
+            assert host.rejected.newest == ()
 
     asyncio.run(scenario())
 

@@ -58,7 +58,7 @@ def test_what_it_is_told_of_itself_or_by_itself_does_not_make_a_node_another(tmp
 
             world.coordinator.tell(world.own, stolen, replace(world.own, body=world.own.body[:-1] + b" }"))
 
-            after = await until(agent, lambda status: status.refused >= before.refused + 1)
+            after = await until(agent, lambda status: status.rejected_count >= before.rejected_count + 1)
             assert (after.name, after.address, after.key) == (before.name, before.address, before.key)
 
     asyncio.run(play())
@@ -74,8 +74,8 @@ def test_a_flood_of_falsehoods_leaves_a_node_that_listens(tmp_path: Path) -> Non
             world.coordinator.tell(*(replace(decree, signature=bytes(64)) for _ in range(2000)), decree)
 
             after = await until(agent, lambda status: status.rules != ())
-            assert after.refused == before.refused + 2000
-            assert len(after.refusals) <= 50
+            assert after.rejected_count == before.rejected_count + 2000
+            assert len(after.rejected) <= 50
             assert (world.folder / "records.jsonl").stat().st_size < size + 1000
 
     asyncio.run(play())
@@ -102,11 +102,11 @@ def reason(tried: Attempt) -> str:
 
 def told(status: Status) -> set[str]:
     """What is said of others that is not well."""
-    return {refusal.reason for refusal in status.refusals} | {one.reason for one in status.excluded}
+    return {refusal.reason for refusal in status.rejected} | {one.reason for one in status.excluded}
 
 
 def noticed(status: Status) -> int:
-    return status.refused + len(status.excluded)
+    return status.rejected_count + len(status.excluded)
 
 
 def peers(status: Status) -> set[tuple[object, ...]]:
@@ -117,5 +117,5 @@ def peers(status: Status) -> set[tuple[object, ...]]:
 
 
 def metrics(agent: Agent, status: Status) -> str:
-    families = measures(status, agent.interface.counters(), agent.refusals.counts)
+    families = measures(status, agent.interface.counters(), agent.control.rejected.counts)
     return exposition(families).decode()

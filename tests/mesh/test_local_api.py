@@ -19,7 +19,7 @@ from wgpy.keys import PrivateKey
 from wgpy.node import agent
 from wgpy.node.agent import AgentError, Excluded, Peer, RejectedRecord, Status
 from wgpy.node.http import Client, HttpError
-from wgpyd.agent.api import face
+from wgpyd.agent.api import local_api
 from wgpyd.agent.rejected import RejectedRecords
 from wgpyd.errors import StartError
 
@@ -59,8 +59,8 @@ STATUS = Status(
         ),
     ),
     excluded=(Excluded("n9", key_of(9).verify_key(), "it was removed"),),
-    refusals=(RejectedRecord(NOW, "coordinator", "not a record", "2 bytes"),),
-    refused=1,
+    rejected=(RejectedRecord(NOW, "coordinator", "not a record", "2 bytes"),),
+    rejected_count=1,
     withheld=("n8 knew removal 7, and the coordinator does not tell it",),
     warnings=("the disk is full",),
 )  # fmt: skip
@@ -72,7 +72,7 @@ class Node:
 
     interface: Interface
     current: Status | None = STATUS
-    refusals: RejectedRecords = field(default_factory=RejectedRecords)
+    rejected: RejectedRecords = field(default_factory=RejectedRecords)
     left: bool = False
 
     async def status(self) -> Status:
@@ -111,7 +111,7 @@ async def node() -> AsyncIterator[Node]:
 
 @asynccontextmanager
 async def shown(sockets: Path, metrics: str = "") -> AsyncIterator[Node]:
-    async with node() as shown_node, face(shown_node, sockets / f"{NETWORK}.sock", metrics):
+    async with node() as shown_node, local_api(shown_node, sockets / f"{NETWORK}.sock", metrics):
         yield shown_node
 
 
@@ -265,8 +265,8 @@ def read_metrics(text: str) -> dict[tuple[str, str], float]:
 def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
     async def scenario() -> None:
         async with shown(sockets) as one:
-            one.refusals.note("neighbour n8", "not a record", "x", NOW)
-            one.refusals.note("neighbour n8", "not a record", "y", NOW)
+            one.rejected.note("neighbour n8", "not a record", "x", NOW)
+            one.rejected.note("neighbour n8", "not a record", "y", NOW)
             found = read_metrics(await get(sockets / f"{NETWORK}.sock", "/metrics"))
 
             peer = rf'name="n\"8\\",key="{KEY}"'
@@ -275,12 +275,12 @@ def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
                 ("wgpy_peer_sent_bytes_total", peer): 2000,
                 ("wgpy_peer_last_handshake_timestamp_seconds", peer): NOW,
                 ("wgpy_mesh_revision", ""): (1 << 53) - 1,
-                ("wgpy_mesh_decree_sequence", ""): 12,
+                ("wgpy_mesh_admin_record_sequence", ""): 12,
                 ("wgpy_mesh_members", ""): 2,
                 ("wgpy_mesh_coordinator_connected", ""): 1,
                 ("wgpy_mesh_withheld_records", ""): 1,
                 ("wgpy_mesh_excluded_nodes", 'reason="it was removed"'): 1,
-                ("wgpy_mesh_refused_total", 'source="neighbour n8",reason="not a record"'): 2,
+                ("wgpy_mesh_rejected_records_total", 'source="neighbour n8",reason="not a record"'): 2,
             }
 
     asyncio.run(scenario())
@@ -339,7 +339,7 @@ def test_a_place_for_metrics_that_cannot_be_had_is_told_at_the_start(sockets: Pa
     async def scenario() -> None:
         async with node() as one:
             with pytest.raises(StartError, match=re.escape(where.removeprefix("unix:"))):
-                async with face(one, sockets / f"{NETWORK}.sock", where):
+                async with local_api(one, sockets / f"{NETWORK}.sock", where):
                     raise AssertionError("it was taken")
 
     asyncio.run(scenario())

@@ -196,7 +196,7 @@ def a_status(**fields: Any) -> Status:
         address6=IPv6Address("fd12:3456::1"), addresses=IPv4Network("100.64.0.0/16"),
         addresses6=IPv6Network("fd12:3456::/32"), routes=(), requested=(), member=True, exclusion="",
         coordinator="https://vpn.example.com", connected=True, trouble="", heard=NOW, revision=7, sequence=3,
-        rules=(), peers=(peer(),), excluded=(), refusals=(), refused=0, withheld=(), warnings=(),
+        rules=(), peers=(peer(),), excluded=(), rejected=(), rejected_count=0, withheld=(), warnings=(),
     )  # fmt: skip
     return replace(plain, **fields)
 
@@ -225,8 +225,8 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
     shown = status.text(
         a_status(
             connected=False, trouble="nobody answers", heard=0,
-            requested=(IPv4Network("10.1.0.0/16"),), rules=("node:web1 tag:k8s",), refused=4,
-            refusals=(RejectedRecord(NOW, "coordinator", "not signed by who may say it", "a node"),),
+            requested=(IPv4Network("10.1.0.0/16"),), rules=("node:web1 tag:k8s",), rejected_count=4,
+            rejected=(RejectedRecord(NOW, "coordinator", "not signed by who may say it", "a node"),),
             excluded=(Excluded("old", KEYS[3], "it left"),), withheld=("the removal of web3",),
             peers=(peer(left_out=("10.2.0.0/16 is a network of eth0",)),), warnings=("the disk is full",),
         ),
@@ -240,7 +240,7 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         "web2: 10.2.0.0/16 is a network of eth0",
         "old is no member: it left",
         "withheld by the coordinator: the removal of web3",
-        "refused 4 records",
+        "rejected 4 records",
         "from coordinator: not signed by who may say it (a node)",
         "warning: the disk is full",
     ):

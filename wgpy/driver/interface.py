@@ -30,6 +30,7 @@ from wgpy.host.netlink import NetworkMonitor, RouteLookup
 from wgpy.host.tun import Link, PacketDevice
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
+from wgpy.paths.candidates import Candidates
 from wgpy.transport import Transport
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
 from wgpy.transport.udp import open_udp
@@ -206,6 +207,7 @@ class Interface:
             rx_bytes=activity.rx_bytes + peer.rx_bytes,
             persistent_keepalive=peer.persistent_keepalive,
             allowed_ips=tuple(peer.allowed_ips),
+            candidates=peer.selector.endpoints if isinstance(peer.selector, Candidates) else (),
         )
 
     def _change_transport(self, update: DeviceUpdate) -> None:

@@ -1,8 +1,50 @@
-"""What iproute2's `ip` answers, and why it refuses. ip(8)"""
+"""Asks and changes the host by iproute2's `ip`, and reads why it refuses. ip(8)"""
 
+import asyncio
 import json
 import re
-from typing import Any
+import subprocess
+from collections.abc import Sequence
+from typing import Any, Final
+
+from wgpy.contract.errors import WgpyError
+
+_TIMEOUT: Final = 10.0  # seconds
+
+
+class IpFailed(WgpyError):
+    """`ip` has no answer; the message says why."""
+
+
+async def ask_ip(*arguments: str) -> list[Any]:
+    """Return what `ip -json` answers. Raises IpFailed."""
+    done = await asyncio.to_thread(_ip, ("-json", *arguments))
+    if done.returncode:
+        raise IpFailed(f"`ip {' '.join(arguments)}` failed: {read_reason(done.stderr)}")
+    return read_answer(done.stdout)
+
+
+async def change_ip(lines: Sequence[str]) -> dict[int, str]:
+    """Make several changes; which failed, by index, and why."""
+    done = await asyncio.to_thread(_ip, ("-force", "-batch", "-"), "\n".join([*lines, ""]))
+    failures = read_failures(done.stderr)
+    if done.returncode and not failures:
+        return dict.fromkeys(range(len(lines)), read_reason(done.stderr))
+    return failures
+
+
+def _ip(arguments: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """In a thread, since it may take its time, and since uvloop fails to write to who has ended."""
+    command = ["ip", *arguments]
+    try:
+        return subprocess.run(
+            command, input=text, capture_output=True, text=True, errors="replace", check=False,
+            timeout=_TIMEOUT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(command, 1, "", f"it did not end within {_TIMEOUT:.0f} s")
+    except OSError as error:
+        return subprocess.CompletedProcess(command, 1, "", f"it cannot be run: {error.strerror}")
 
 
 def read_answer(stdout: str) -> list[Any]:

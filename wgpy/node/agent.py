@@ -1,4 +1,4 @@
-"""What the agent in `wgpyd` tells the commands of this host, and how they ask it.
+"""What the agent in `wgpyd` reports to the commands of this host, and how they ask it.
 
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics, POST
 /rename with a JSON object of `name`, POST /leave.
@@ -57,7 +57,7 @@ class Excluded:
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """What somebody told that is not so. time: Unix seconds; source: `coordinator` or `neighbour NAME`."""
+    """What somebody sent that is not so. time: Unix seconds; source: `coordinator` or `neighbour NAME`."""
 
     time: int
     source: str
@@ -71,8 +71,8 @@ class Status:
 
     connected: whether the coordinator sends news; trouble: why not; heard: when it last did, Unix seconds;
     member: whether this node is one; exclusion: why not; requested: routes of this node that nobody has
-    approved; sequence: of the newest decree; refusals: the newest last; refused: all of them, counted;
-    withheld: sentences, what neighbours knew and the coordinator did not tell; warnings: sentences.
+    approved; sequence: of the newest admin record; rejected: the newest last; rejected_count: all of them;
+    withheld: sentences, what neighbours knew and the coordinator did not send; warnings: sentences.
     """
 
     network: str
@@ -100,8 +100,8 @@ class Status:
     rules: tuple[str, ...]
     peers: tuple[Peer, ...]
     excluded: tuple[Excluded, ...]
-    refusals: tuple[RejectedRecord, ...]
-    refused: int
+    rejected: tuple[RejectedRecord, ...]
+    rejected_count: int
     withheld: tuple[str, ...]
     warnings: tuple[str, ...]
 

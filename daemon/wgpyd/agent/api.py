@@ -1,4 +1,4 @@
-"""What a node shows of itself: to the commands of this host, and to Prometheus.
+"""The local API: what a node shows of itself: to the commands of this host, and to Prometheus.
 
 Invariant: who may open the Unix socket may do everything, so it is its owner's alone; elsewhere there are
 metrics and nothing else. Whoever asks slowly holds nobody up.
@@ -26,23 +26,23 @@ from .metrics import measures
 from .rejected import RejectedRecords
 
 _MAX_CONNECTIONS: Final = 64  # at once, to each socket
-_FAREWELL: Final = 1.0  # seconds, in which answers under way may still be taken
+_CLOSING_TIME: Final = 1.0  # seconds, in which answers under way may still be taken
 _UNIX: Final = "unix:"
 
 _Answerer = Callable[[Request], Awaitable[Answer]]
 
 
-class Host(Protocol):
-    """Whose face it is."""
+class Node(Protocol):
+    """Whose API it is."""
 
     @property
     def interface(self) -> Interface: ...
 
     @property
-    def refusals(self) -> RejectedRecords: ...
+    def rejected(self) -> RejectedRecords: ...
 
     async def status(self) -> Status:
-        """Raises LookupError with a sentence while there is nothing to tell."""
+        """Raises LookupError with a sentence while there is nothing to report."""
 
     async def rename(self, name: str) -> None:
         """Raises AgentError."""
@@ -52,15 +52,15 @@ class Host(Protocol):
 
 
 @asynccontextmanager
-async def face(host: Host, path: Path, metrics: str = "") -> AsyncIterator[None]:
+async def local_api(node: Node, path: Path, metrics: str = "") -> AsyncIterator[None]:
     """Answer at the Unix socket of this path while inside.
 
     metrics: where to give nothing but them, `ADDRESS:PORT` or `unix:PATH`. Raises StartError.
     """
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_serving(SocketFile.create(path), partial(_answer_owner, host)))
+        await stack.enter_async_context(_serving(SocketFile.create(path), partial(_answer_owner, node)))
         if metrics:
-            await stack.enter_async_context(_serving(_open(metrics), partial(_answer_scraper, host)))
+            await stack.enter_async_context(_serving(_open(metrics), partial(_answer_scraper, node)))
         yield
 
 
@@ -118,7 +118,7 @@ class _Connections:
 
     async def end(self) -> None:
         if self._tasks:
-            _, slow = await asyncio.wait(self._tasks, timeout=_FAREWELL)
+            _, slow = await asyncio.wait(self._tasks, timeout=_CLOSING_TIME)
             for task in slow:
                 task.cancel()
 
@@ -126,18 +126,18 @@ class _Connections:
 # -- Answers --------------------------------------------------------------------------------------
 
 
-async def _answer_owner(host: Host, request: Request) -> Answer:
+async def _answer_owner(node: Node, request: Request) -> Answer:
     try:
         match request.method, request.target:
             case "GET", "/status":
-                return _json(200, codec.write(await host.status()))
+                return _json(200, codec.write(await node.status()))
             case "GET", "/metrics":
-                return await _measure(host)
+                return await _measure(node)
             case "POST", "/rename":
-                await host.rename(_read_name(request.body))
+                await node.rename(_read_name(request.body))
                 return _json(200, {})
             case "POST", "/leave":
-                await host.leave()
+                await node.leave()
                 return _json(200, {})
             case _:
                 return _nothing_there(request)
@@ -147,18 +147,18 @@ async def _answer_owner(host: Host, request: Request) -> Answer:
         return _detail(503, str(error))
 
 
-async def _answer_scraper(host: Host, request: Request) -> Answer:
+async def _answer_scraper(node: Node, request: Request) -> Answer:
     if (request.method, request.target) != ("GET", "/metrics"):
         return _nothing_there(request)
     try:
-        return await _measure(host)
+        return await _measure(node)
     except LookupError as error:
         return _detail(503, str(error))
 
 
-async def _measure(host: Host) -> Answer:
+async def _measure(node: Node) -> Answer:
     """Raises LookupError."""
-    families = measures(await host.status(), host.interface.counters(), host.refusals.counts)
+    families = measures(await node.status(), node.interface.counters(), node.rejected.counts)
     return Answer(200, exposition(families), CONTENT_TYPE)
 
 

@@ -1,8 +1,8 @@
 """Comparing notes with neighbours, through the tunnel: what a coordinator hides from one, another may know.
 
-Whoever began a session asks; both say their standing, and who has another one gets the other's records for
-everybody. Invariant: this happens once a session and ends within seconds, so a tunnel without use falls
-silent as it would without it; and whatever a neighbour says costs little.
+Whoever began a session asks; both send the digest of their state, and whose differs gets the other's records
+for everybody. Invariant: this happens once a session and ends within seconds, so a tunnel without use falls
+silent as it would without it; and whatever a neighbour sends costs little.
 """
 
 import asyncio
@@ -22,16 +22,16 @@ from .rejected import RejectedRecords
 _LOG = logging.getLogger("wgpy")
 
 NOT_UNDERSTOOD: Final = "not a line of ours"
-_PATIENCE: Final = 10.0  # seconds, for an exchange
+_TIMEOUT: Final = 10.0  # seconds, for an exchange
 _MAX_LINE: Final = 1 << 22  # bytes
 _MAX_HEARD: Final = 1 << 24  # bytes of an exchange
 _MAX_EXCHANGES: Final = 32  # at once, that we began and that others did, each
-# Seconds until a neighbour that began an exchange may begin another, and after one that told falsehoods.
+# Seconds until a neighbour that began an exchange may begin another, and after one that sent falsehoods.
 _PAUSE: Final = 1.0
 _DISTRUST: Final = 60.0
 _IPV6_FREEBIND: Final = 78  # linux/in6.h; Python has no name for it
 
-# Judges what a neighbour told: records and `neighbour NAME`. Whether all of them were genuine.
+# Judges what a neighbour sent: records and `neighbour NAME`. Whether all of them were genuine.
 Learn = Callable[[Sequence[Signed], str], bool]
 
 
@@ -41,24 +41,25 @@ class Gossip:
     def __init__(
         self,
         ledger: Ledger,
-        refusals: RejectedRecords,
+        rejected: RejectedRecords,
         learn: Learn,
         name_of: Callable[[IPv6Address], str | None],
         *,
         port: int = GOSSIP_PORT,
-        patience: float = _PATIENCE,
+        timeout: float = _TIMEOUT,
     ) -> None:
         """name_of: the peer with this address, None if there is none; port: 0 for any that is free.
 
-        patience: seconds. learn is not to raise.
+        timeout: seconds, of an exchange. learn is not to raise.
         """
-        self._patience = patience
+        self._timeout = timeout
         self._ledger = ledger
-        self._refusals = refusals
+        self._rejected = rejected
         self._learn = learn
         self._name_of = name_of
         self._port = port
-        self._own: IPv6Address | None = None
+        self._address: IPv6Address | None = None
+        self.warning = ""  # a sentence, while nobody can be answered
         self._server: asyncio.Server | None = None
         self._asking: dict[IPv6Address, asyncio.Task[None]] = {}
         self._answering: dict[IPv6Address, asyncio.Task[None]] = {}
@@ -70,7 +71,19 @@ class Gossip:
         return self._port
 
     async def listen(self, address: IPv6Address) -> None:
-        """Answer at this node's address, which may come and go. Raises OSError."""
+        """Answer at this node's address, which may come and go, unless this does already."""
+        if self._server is not None:
+            return
+        try:
+            await self._listen(address)
+            self.warning = ""
+        except OSError as error:
+            if not self.warning:
+                _LOG.warning("neighbours cannot be answered: %s", error.strerror)
+            self.warning = f"neighbours cannot be answered: {error.strerror}"
+
+    async def _listen(self, address: IPv6Address) -> None:
+        """Raises OSError."""
         listener = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -80,7 +93,7 @@ class Gossip:
         except BaseException:
             listener.close()
             raise
-        self._own, self._port = address, listener.getsockname()[1]
+        self._address, self._port = address, listener.getsockname()[1]
 
     def ask(self, address: IPv6Address) -> None:
         """Begin an exchange, as a session that we asked for has begun; none if one is under way."""
@@ -99,10 +112,10 @@ class Gossip:
     # -- Exchanges -------------------------------------------------------------------------------
 
     async def _ask(self, address: IPv6Address, name: str) -> None:
-        source = None if self._own is None else (str(self._own), 0)
+        source = None if self._address is None else (str(self._address), 0)
         async with self._turn:
             try:
-                async with asyncio.timeout(self._patience):
+                async with asyncio.timeout(self._timeout):
                     reader, writer = await asyncio.open_connection(
                         str(address), self._port, local_addr=source, limit=_MAX_LINE
                     )
@@ -136,12 +149,12 @@ class Gossip:
         """Compare, and end the connection; whether all that was heard was true."""
         source = f"neighbour {name}"
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 is_true = await self._converse(reader, writer, source)
                 writer.close()
                 await writer.wait_closed()
         except ValueError as error:
-            self._refusals.note(source, NOT_UNDERSTOOD, str(error), int(time.time()))
+            self._rejected.note(source, NOT_UNDERSTOOD, str(error), int(time.time()))
             return False
         except (OSError, EOFError) as error:
             _LOG.debug("the exchange with %s broke off: %s", name, error)
@@ -154,29 +167,29 @@ class Gossip:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
     ) -> bool:
         """Raises ValueError, EOFError or OSError."""
-        own = self._ledger.state_digest()
-        writer.write(encode_line(own))
+        digest = self._ledger.state_digest()
+        writer.write(encode_line(digest))
         lines = _lines(reader)
         if not (first := await anext(lines, b"")):
-            raise EOFError("it says nothing")
-        if not isinstance(said := decode_line(first), StateDigest):
-            raise ValueError("a line says something else than a standing")
-        if said == own:
+            raise EOFError("it sends nothing")
+        if not isinstance(other := decode_line(first), StateDigest):
+            raise ValueError("a line is something else than a state digest")
+        if other == digest:
             return True
-        telling = asyncio.create_task(self._tell(writer))
-        # Its error is told by who awaits it, if anybody still does.
-        telling.add_done_callback(lambda told: told.cancelled() or told.exception())
+        sending = asyncio.create_task(self._send(writer))
+        # Its error is raised where it is awaited, if anybody still does.
+        sending.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
         try:
             async for line in lines:
                 delta = decode_line(line)
                 if isinstance(delta, Delta) and not self._learn(delta.records, source):
                     return False
-            await telling
+            await sending
         finally:
-            telling.cancel()
+            sending.cancel()
         return True
 
-    async def _tell(self, writer: asyncio.StreamWriter) -> None:
+    async def _send(self, writer: asyncio.StreamWriter) -> None:
         for delta in deltas(0, 0, self._ledger.for_everybody()):
             writer.write(encode_line(delta))
             await writer.drain()
@@ -184,7 +197,7 @@ class Gossip:
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Give lines until the other end has said all. Raises ValueError if it says too much, EOFError."""
+    """Give lines until the other end has sent all. Raises ValueError if it sends too much, EOFError."""
     heard = 0
     while line := await reader.readline():
         heard += len(line)

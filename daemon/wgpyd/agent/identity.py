@@ -1,4 +1,4 @@
-"""What this node says of itself: its file, and its record in the network.
+"""What this node is: its file, and its record in the network.
 
 Invariant: nobody hears a record that the file does not know of, so no two records have one sequence.
 """
@@ -7,60 +7,75 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.plan import LocalView
 from wgpy.mesh.records import Node, encode
 from wgpy.mesh.signing import Signed
 from wgpy.node.files import NodeFile, StorageError
+
+from .host_networks import HostNetworks
 
 _KEPT: Final = "network.key"  # the administrator's, which outlives a node
 
 
 class LocalIdentity:
-    """One node's own word."""
+    """Of one node in one network. key: the public half of its identity key."""
 
     def __init__(self, folder: Path, node: NodeFile, ledger: Ledger) -> None:
         self._folder = folder
         self._ledger = ledger
         self.node = node
-        self.identity = node.identity.verify_key()
+        self.key = node.identity.verify_key()
 
     def record(self) -> Node | None:
         """Return the newest that is known, whichever life of this node it is of."""
-        return self._ledger.node(self.identity)
+        return self._ledger.node(self.key)
 
     def signed(self) -> Signed | None:
         """Return the same as it was signed: a signature is always the same."""
         record = self.record()
         return None if record is None else self.node.identity.sign(encode(record))
 
-    def is_said(self, endpoints: Sequence[Endpoint]) -> bool:
+    def view(self, host: HostNetworks) -> LocalView:
+        """Return from where this node sees the others."""
+        record = self.record()
+        return LocalView(
+            self.key,
+            self.node.address,
+            {**host.networks, **dict.fromkeys(self.node.routes, "a route of this node")},
+            frozenset(endpoint.address for endpoint in record.endpoints) if record else frozenset(),
+            frozenset(address.version for address in host.addresses),
+        )
+
+    def is_published(self, endpoints: Sequence[Endpoint]) -> bool:
         """Say whether the network's record of this node is what it is now."""
-        said, node = self.record(), self.node
-        return said is not None and (said.name, said.key, said.address, said.routes, said.endpoints) == (
-            node.name, node.key.public_key(), node.address, node.routes, tuple(endpoints)
-        )  # fmt: skip
+        record, node = self.record(), self.node
+        return record is not None and (
+            record.name, record.key, record.address, record.routes, record.endpoints
+        ) == (node.name, node.key.public_key(), node.address, node.routes, tuple(endpoints))  # fmt: skip
 
     def is_foreign(self) -> bool:
         """Say whether the newest record was not signed by this host, as far as its file knows."""
-        said = self.record()
-        return said is not None and said.sequence > self.node.sequence
+        record = self.record()
+        return record is not None and record.sequence > self.node.sequence
 
-    def say(self, endpoints: Sequence[Endpoint], name: str = "") -> Signed:
-        """Sign what this node is now, above all that it ever said. Raises StorageError."""
-        said = self.record()
-        last = max(self.node.sequence, said.sequence if said else 0)
-        node, signed = replace(self.node, sequence=last, name=name or self.node.name).signed(endpoints)
-        node.save(self._folder)
-        self.node = node
+    def sign(self, endpoints: Sequence[Endpoint], **changes: Any) -> Signed:
+        """Sign what this node is now, above all that it ever signed.
+
+        changes: of its file. Raises StorageError.
+        """
+        record = self.record()
+        last = max(self.node.sequence, record.sequence if record else 0)
+        node, signed = replace(self.node, sequence=last, **changes).signed(endpoints)
+        self._save(node)
         return signed
 
-    def take_back_name(self, name: str) -> None:
-        """The new one was not accepted. Raises StorageError."""
-        self.node = replace(self.node, name=name)
-        self.node.save(self._folder)
+    def take_back(self, **changes: Any) -> None:
+        """Change only the file, as the record was not accepted. Raises StorageError."""
+        self._save(replace(self.node, **changes))
 
     def forget(self) -> None:
         """Delete the node's folder, but not the administrator's key. Raises StorageError."""
@@ -72,3 +87,7 @@ class LocalIdentity:
             raise StorageError(f"{self._folder} cannot be deleted: {error.strerror}") from None
         with suppress(OSError):  # the key is there
             self._folder.rmdir()
+
+    def _save(self, node: NodeFile) -> None:
+        node.save(self._folder)
+        self.node = node

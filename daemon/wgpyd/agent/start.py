@@ -12,7 +12,7 @@ from wgpy.node.files import NODES, NodeFile, StorageError
 from wgpyd.errors import StartError
 
 from .agent import Agent
-from .api import face
+from .api import local_api
 
 
 def interface_of(network: str) -> str:
@@ -36,15 +36,15 @@ def open_agent(network: str, interface: Interface, metrics: str) -> AbstractAsyn
 @asynccontextmanager
 async def _run(agent: Agent, metrics: str) -> AsyncIterator[None]:
     """Raises StartError."""
-    async with face(agent, socket_path(agent.name), metrics):
+    async with local_api(agent.control, socket_path(agent.name), metrics):
         try:
             is_up = await agent.start()
         except OSError as error:
-            port = agent.own.node.listen_port
+            port = agent.identity.node.listen_port
             raise StartError(f"the port {port} of this node cannot be used: {error.strerror}") from None
         try:
             if not is_up:
-                raise StartError(f"ended before anybody told this node what {agent.name} is")
+                raise StartError(f"ended before this node knew what {agent.name} is")
             yield
         finally:
             await agent.stop()

@@ -1,90 +1,123 @@
-"""What an agent tells of itself. `wgpy.node.agent` says what each of it means."""
+"""What an agent reports of itself. `wgpy.node.agent` says what each of it means."""
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from wgpy.contract.constants import SECOND
+from wgpy.driver.interface import Interface
+from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.topology import Topology
 from wgpy.model import PeerStatus
-from wgpy.node import agent as told
+from wgpy.node.agent import Excluded, Peer, Status
 
-from .reconcile.tunnels import Peer
+from .identity import LocalIdentity
+from .membership import Membership
+from .reconcile.reconciler import Reconciler
+from .store import RecordStore
+from .subscription import Subscription
+from .warning import Warnings
+from .withholding import WithholdingDetector
 
-if TYPE_CHECKING:
-    from .agent import Agent
+
+class Node(Protocol):
+    """Whose status it is. plan: what was planned last."""
+
+    name: str
+    interface: Interface
+    identity: LocalIdentity
+    store: RecordStore
+    subscription: Subscription
+    withholding: WithholdingDetector
+    reconciler: Reconciler
+    membership: Membership
+    plan: NodePlan
+    warnings: Warnings
 
 
-async def tell(agent: "Agent") -> told.Status:
+async def report(node: Node) -> Status:
     """Raises LookupError as long as the network is not known."""
-    node, following, knowledge = agent.own.node, agent.following, agent.knowledge
-    network = knowledge.ledger.charter()
+    file, subscription, store = node.identity.node, node.subscription, node.store
+    network = store.ledger.charter()
     if network is None:
-        raise LookupError(f"this node was not told yet what {agent.name} is: {following.trouble}")
-    device = await agent.interface.status()
-    present = {bytes(peer.public_key): peer for peer in device.peers}
-    me = next((member for member in agent.topology.members if member.identity == agent.own.identity), None)
-    return told.Status(
-        network=agent.name,
-        network_key=node.network,
-        interface=agent.interface.name,
+        raise LookupError(f"this node does not know yet what {node.name} is: {subscription.trouble}")
+    device = await node.interface.status()
+    member = node.membership.topology.member(node.identity.key)
+    return Status(
+        network=node.name,
+        network_key=file.network,
+        interface=node.interface.name,
         mtu=network.mtu,
         listen_port=device.listen_port,
-        name=node.name,
-        identity=agent.own.identity,
-        key=node.key.public_key(),
-        address=node.address,
-        address6=node_address6(network.addresses6, agent.own.identity),
+        name=file.name,
+        identity=node.identity.key,
+        key=file.key.public_key(),
+        address=file.address,
+        address6=node_address6(network.addresses6, node.identity.key),
         addresses=network.addresses,
         addresses6=network.addresses6,
-        routes=me.routes if me else (),
-        requested=me.requested if me else node.routes,
-        member=me is not None,
-        exclusion="" if me else _exclusion(agent),
-        coordinator=node.url,
-        connected=following.connected,
-        trouble=following.trouble,
-        heard=following.heard,
-        revision=knowledge.revision,
-        sequence=knowledge.ledger.state_digest().sequence,
-        rules=tuple(f"{rule.source} {rule.destination}" for rule in agent.topology.rules),
-        peers=tuple(_peer(peer, present.get(bytes(peer.member.key))) for peer in agent.peers),
-        excluded=tuple(_excluded(agent.topology, knowledge.ledger)),
-        refusals=knowledge.refusals.newest,
-        refused=sum(knowledge.refusals.counts.values()),
-        withheld=agent.withheld.withheld(time.monotonic()),
-        warnings=agent.warnings,
+        routes=member.routes if member else (),
+        requested=member.requested if member else file.routes,
+        member=member is not None,
+        exclusion="" if member else _exclusion(node),
+        coordinator=file.url,
+        connected=subscription.connected,
+        trouble=subscription.trouble,
+        heard=subscription.heard,
+        revision=store.revision,
+        sequence=store.ledger.state_digest().sequence,
+        rules=tuple(f"{rule.source} {rule.destination}" for rule in node.membership.topology.rules),
+        peers=tuple(_peers(node, {peer.public_key: peer for peer in device.peers})),
+        excluded=tuple(_excluded(node.membership.topology, store.ledger)),
+        rejected=store.rejected.newest,
+        rejected_count=sum(store.rejected.counts.values()),
+        withheld=node.withholding.withheld(time.monotonic()),
+        warnings=tuple(_warnings(node)),
     )
 
 
-def _exclusion(agent: "Agent") -> str:
-    reason = agent.exclusion
+def _exclusion(node: Node) -> str:
+    reason = node.membership.exclusion
     return reason.value if reason else "nobody has heard of it yet"
 
 
-def _peer(peer: Peer, present: PeerStatus | None) -> told.Peer:
-    member = peer.member
-    endpoint = present.endpoint if present else None
-    return told.Peer(
-        name=member.name,
-        identity=member.identity,
-        key=member.key,
-        address=member.address,
-        address6=member.address6,
-        tags=tuple(sorted(member.tags)),
-        routes=peer.routes,
-        left_out=peer.left_out,
-        endpoint=str(endpoint) if endpoint else "",
-        last_handshake=present.last_handshake_time // SECOND if present else 0,
-        received=present.rx_bytes if present else 0,
-        sent=present.tx_bytes if present else 0,
-    )
+def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer]:
+    conflicts = node.reconciler.conflicts
+    for peer in node.plan.peers:
+        member, tunnel = peer.member, present.get(peer.member.key)
+        taken = [route for route in peer.routes if route in conflicts]
+        yield Peer(
+            name=member.name,
+            identity=member.identity,
+            key=member.key,
+            address=member.address,
+            address6=member.address6,
+            tags=tuple(sorted(member.tags)),
+            routes=tuple(route for route in peer.routes if route not in conflicts),
+            left_out=(*peer.left_out, *(conflicts[route] for route in taken)),
+            endpoint=str(tunnel.endpoint) if tunnel and tunnel.endpoint else "",
+            last_handshake=tunnel.last_handshake_time // SECOND if tunnel else 0,
+            received=tunnel.rx_bytes if tunnel else 0,
+            sent=tunnel.tx_bytes if tunnel else 0,
+        )
 
 
-def _excluded(topology: Topology, ledger: Ledger) -> list[told.Excluded]:
+def _excluded(topology: Topology, ledger: Ledger) -> Iterator[Excluded]:
     names = {node.signer: node.name for node in ledger.nodes()}
-    return [
-        told.Excluded(names.get(identity, ""), identity, reason.value)
-        for identity, reason in topology.excluded.items()
-    ]
+    for identity, reason in topology.excluded.items():
+        yield Excluded(names.get(identity, ""), identity, reason.value)
+
+
+def _warnings(node: Node) -> Iterator[str]:
+    """Give sentences: what is not as it should be."""
+    yield from filter(None, (node.store.warning, *node.warnings, *node.reconciler.warnings))
+    yield from (
+        conflict
+        for route, conflict in node.reconciler.conflicts.items()
+        if not any(route in peer.routes for peer in node.plan.peers)
+    )
+    if refused := node.subscription.refused:
+        yield f"the coordinator does not take this node's record: {refused}"

@@ -1,4 +1,4 @@
-"""All that a node was told: verified, in memory, and on disk for its next life.
+"""All records that a node was sent: verified, in memory, and on disk for its next life.
 
 Invariant: what is not on disk is not counted as known there: after a reboot a node asks again for all that
 came since. A disk that is full costs that, and nothing else.
@@ -23,7 +23,7 @@ from .rejected import RejectedRecords
 _LOG = logging.getLogger("wgpy")
 
 COORDINATOR: Final = "coordinator"  # a source of records
-_MAX_REVISION: Final = MAX_NUMBER - (1 << 40)  # so that whoever lies about it leaves room for the truth
+_MAX_REVISION: Final = MAX_NUMBER - (1 << 40)  # so that a false one leaves room for the true one
 OUTDATED: Final = "older than what is known"
 
 
@@ -39,13 +39,13 @@ class RecordStore:
     """A ledger with its journal."""
 
     def __init__(
-        self, folder: Path, network: VerifyKey, own: VerifyKey, clock: Callable[[], float] = time.time
+        self, folder: Path, network: VerifyKey, identity: VerifyKey, clock: Callable[[], float] = time.time
     ) -> None:
-        """Read what is on disk. own: this node's identity; clock: seconds since 1970. Raises StorageError."""
+        """Read what is on disk. identity: this node's; clock: seconds since 1970. Raises StorageError."""
         self.ledger = Ledger(network)
-        self.refusals = RejectedRecords()
+        self.rejected = RejectedRecords()
         self.warning = ""  # a sentence, while the disk takes nothing
-        self._own = own
+        self._identity = identity
         self._clock = clock
         self._journal = Journal(folder)
         self._unsaved: list[Signed] = []
@@ -72,12 +72,12 @@ class RecordStore:
             self._note(source, error.reason.value, error.description)
             return None
         # A coordinator has no cause to repeat what is over, save what we published ourselves a moment ago.
-        if judged.verdict is Verdict.OLD and source == COORDINATOR and judged.record.signer != self._own:
+        if judged.verdict is Verdict.OLD and source == COORDINATOR and judged.record.signer != self._identity:
             self._note(source, OUTDATED, describe(judged.record))
         return judged
 
     def _note(self, source: str, reason: str, what: str) -> None:
-        self.refusals.note(source, reason, what, int(self._clock()))
+        self.rejected.note(source, reason, what, int(self._clock()))
 
     def _save(self) -> None:
         """What cannot be saved now is with the next news."""

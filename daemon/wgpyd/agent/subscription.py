@@ -1,7 +1,7 @@
 """A subscription to a coordinator, for ever: news comes in, and what it lost is given back.
 
-Invariant: nothing that a coordinator says or fails to say ends this, nor touches what is known already. While
-it is connected and there is no news, nothing wakes.
+Invariant: nothing that a coordinator sends or fails to send ends this, nor touches what is known already.
+While it is connected and there is no news, nothing wakes.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from wgpy.mesh.wire import Delta, Greeting, deltas
 from wgpy.node.coordinator import Coordinator, CoordinatorError, Denied, Outcome
 
 from .identity import LocalIdentity
-from .rejected import WithholdingDetector
 from .store import COORDINATOR, RecordStore
+from .withholding import WithholdingDetector
 
 _LOG = logging.getLogger("wgpy")
 
 FIRST_PAUSE: Final = 1.0  # seconds between attempts to connect, each twice the one before
 LAST_PAUSE: Final = 60.0
-_PATIENCE: Final = 20.0  # seconds, until it greets
+_GREETING_TIMEOUT: Final = 20.0  # seconds, until it greets
 _TIME_TO_CATCH_UP: Final = 2.0  # seconds after a greeting, before it counts as behind us
 
 
@@ -38,20 +38,20 @@ class Subscription:
 
     def __init__(
         self,
-        own: LocalIdentity,
-        knowledge: RecordStore,
-        withheld: WithholdingDetector,
+        identity: LocalIdentity,
+        store: RecordStore,
+        withholding: WithholdingDetector,
         on_news: Callable[[], None],
     ) -> None:
         """on_news: called after anything has changed."""
-        self._own = own
-        self._knowledge = knowledge
-        self._withheld = withheld
+        self._identity = identity
+        self._store = store
+        self._withholding = withholding
         self._on_news = on_news
         self._attempt: asyncio.Timeout | None = None
-        self._hurry = asyncio.Event()
+        self._reconnecting = asyncio.Event()
         self._owed: StateDigest | None = None  # what the coordinator knows, if that is not what we know
-        self._giving: set[asyncio.Task[None]] = set()
+        self._submissions: set[asyncio.Task[None]] = set()
         self._greeted = False
         self._is_introduced = False  # by the last attempt
         self._is_over = False
@@ -62,7 +62,7 @@ class Subscription:
         self.refused = ""
 
     async def run(self) -> None:
-        """Follow until cancelled, or until there is no use in it any more."""
+        """Follow until cancelled, or until no coordinator can have news for this node any more."""
         pause = FIRST_PAUSE
         try:
             while not self._is_over:
@@ -70,17 +70,17 @@ class Subscription:
                     pause = FIRST_PAUSE
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause * random.uniform(0.5, 1)):
-                        await self._hurry.wait()
+                        await self._reconnecting.wait()
                         pause = FIRST_PAUSE
-                self._hurry.clear()
+                self._reconnecting.clear()
                 pause = min(2 * pause, LAST_PAUSE)
         finally:
-            for task in self._giving:
+            for task in self._submissions:
                 task.cancel()
 
-    def hurry(self) -> None:
+    def reconnect(self) -> None:
         """Connect anew, now: this host is somewhere else than it was."""
-        self._hurry.set()
+        self._reconnecting.set()
         self.connected = False  # in a way that counts: what it saw of us is the past
         if self._attempt is not None:
             self._attempt.reschedule(0)
@@ -90,13 +90,13 @@ class Subscription:
         """This node will never be a member again: no coordinator has news for it."""
         if not self._is_over:
             self._is_over = True
-            self.hurry()
+            self.reconnect()
 
     async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
         """Hand records in by a connection of their own. Raises CoordinatorError."""
         outcomes = await self._hand_in(records)
         if not self.connected:
-            self._hurry.set()  # it answers, so there is nothing to wait for
+            self._reconnecting.set()  # it answers, so there is nothing to wait for
         return outcomes
 
     async def _hand_in(self, records: Sequence[Signed]) -> list[Outcome]:
@@ -108,14 +108,14 @@ class Subscription:
                 for outcome in await coordinator.submit(part.records)
             ]
 
-    def give(self, records: Sequence[Signed]) -> None:
-        """Hand records in when there is time; what is lost on the way is given after the next greeting."""
-        task = asyncio.create_task(self._give(records))
-        self._giving.add(task)
-        task.add_done_callback(self._giving.discard)
+    def submit_later(self, records: Sequence[Signed]) -> None:
+        """Hand records in when there is time; what is lost is handed in after the next greeting."""
+        task = asyncio.create_task(self._submit_quietly(records))
+        self._submissions.add(task)
+        task.add_done_callback(self._submissions.discard)
 
     def _coordinator(self) -> Coordinator:
-        node = self._own.node
+        node = self._identity.node
         return Coordinator(node.coordinator, node.network, node.identity)
 
     # -- A connection ----------------------------------------------------------------------------
@@ -124,10 +124,10 @@ class Subscription:
         """Follow until the connection ends; whether the next attempt is more likely to succeed than this."""
         self._greeted, before, self._is_introduced = False, self._is_introduced, False
         try:
-            async with asyncio.timeout(_PATIENCE) as self._attempt:
+            async with asyncio.timeout(_GREETING_TIMEOUT) as self._attempt:
                 await self._follow()
         except TimeoutError:
-            self.trouble = "connecting anew" if self._hurry.is_set() else "it does not greet"
+            self.trouble = "reconnecting" if self._reconnecting.is_set() else "it sends no greeting"
         except CoordinatorError as error:
             self.trouble = str(error)
             if isinstance(error, Denied):
@@ -135,20 +135,20 @@ class Subscription:
         finally:
             self._attempt = self._owed = None
             self.connected = False
-            self._withheld.disconnected(time.monotonic())
+            self._withholding.disconnected(time.monotonic())
         _LOG.info("the coordinator is away: %s", self.trouble)
         return self._greeted or (self._is_introduced and not before)
 
     async def _follow(self) -> None:
         """Raises CoordinatorError."""
         async with self._coordinator() as coordinator:
-            async for said in coordinator.follow(self._knowledge.revision):
+            async for message in coordinator.follow(self._store.revision):
                 self.heard = int(time.time())
-                match said:
+                match message:
                     case Greeting():
-                        self._on_greeting(said)
+                        self._on_greeting(message)
                     case Delta():
-                        self._on_delta(said)
+                        self._on_delta(message)
                         await asyncio.sleep(0)  # a long catching up lets others have their turn
 
     def _on_greeting(self, greeting: Greeting) -> None:
@@ -156,39 +156,39 @@ class Subscription:
             self._attempt.reschedule(None)
         self._greeted = self.connected = True
         self.trouble, self.seen = "", greeting.seen
-        self._withheld.connected(time.monotonic())
-        own = self._own.signed()
+        self._withholding.connected(time.monotonic())
+        own = self._identity.signed()
         if own is not None and own.digest != greeting.own:
-            self.give([own])
-        if greeting.standing != self._knowledge.ledger.state_digest():
+            self.submit_later([own])
+        if greeting.standing != self._store.ledger.state_digest():
             self._owed = greeting.standing
             asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._give_back, greeting.standing)
         self._on_news()
 
     def _on_delta(self, delta: Delta) -> None:
         for signed in delta.records:
-            self._withheld.told_by_coordinator(signed.digest)
-        if self._knowledge.learn(delta.records, COORDINATOR, delta.revision).new:
-            if self._owed == self._knowledge.ledger.state_digest():
+            self._withholding.sent_by_coordinator(signed.digest)
+        if self._store.learn(delta.records, COORDINATOR, delta.revision).new:
+            if self._owed == self._store.ledger.state_digest():
                 self._owed = None
             self._on_news()
 
     # -- What it lost ----------------------------------------------------------------------------
 
-    def _give_back(self, standing: StateDigest) -> None:
-        """It has told its news, and still knew something else than we do: it lost some."""
-        if self._owed is standing:
+    def _give_back(self, digest: StateDigest) -> None:
+        """It has sent its news, and still knew something else than we do: it lost some."""
+        if self._owed is digest:
             self._owed = None
-            self.give(self._knowledge.ledger.for_everybody())
+            self.submit_later(self._store.ledger.for_everybody())
 
     def _introduce(self) -> None:
         """It does not know us: it may have lost who we are, and only records can tell it."""
-        if own := self._own.signed():
+        if own := self._identity.signed():
             self._is_introduced = True
-            self.give([*self._knowledge.ledger.for_everybody(), own])
+            self.submit_later([*self._store.ledger.for_everybody(), own])
 
-    async def _give(self, records: Sequence[Signed]) -> None:
-        own = self._own.signed()
+    async def _submit_quietly(self, records: Sequence[Signed]) -> None:
+        own = self._identity.signed()
         try:
             outcomes = await self._hand_in(records)
         except CoordinatorError as error:

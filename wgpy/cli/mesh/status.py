@@ -12,7 +12,7 @@ from wgpy.mesh import codec
 from wgpy.node.agent import Peer, Status
 from wgpy.node.files import NetworkKeyFile
 
-_NEWEST: Final = 5  # refusals that are shown
+_NEWEST: Final = 5  # rejected records that are shown
 
 
 def show_status(arguments: Namespace) -> None:
@@ -104,12 +104,12 @@ def _remarks(status: Status) -> Iterator[Iterator[str]]:
         if node.identity != status.identity
     )
     yield (f"withheld by the coordinator: {what}" for what in status.withheld)
-    yield _refusals(status)
+    yield _rejected(status)
     yield (f"warning: {warning}" for warning in status.warnings)
 
 
-def _refusals(status: Status) -> Iterator[str]:
-    if status.refused:
-        yield f"refused {count(status.refused, 'record')}; the newest:"
-    for refusal in status.refusals[-_NEWEST:]:
-        yield f"  {since(refusal.time)}, from {refusal.source}: {refusal.reason} ({refusal.what})"
+def _rejected(status: Status) -> Iterator[str]:
+    if status.rejected_count:
+        yield f"rejected {count(status.rejected_count, 'record')}; the newest:"
+    for record in status.rejected[-_NEWEST:]:
+        yield f"  {since(record.time)}, from {record.source}: {record.reason} ({record.what})"

@@ -1,0 +1,42 @@
+"""What the commands of this host ask of a node, by the local API."""
+
+import asyncio
+
+from wgpy.driver.interface import Interface
+from wgpy.node.agent import Status
+
+from .publisher import Publisher
+from .rejected import RejectedRecords
+from .status import Node, report
+from .wake import Wake
+
+
+class Control:
+    """Of one node."""
+
+    def __init__(self, node: Node, publisher: Publisher, wake: Wake) -> None:
+        self._node = node
+        self._publisher = publisher
+        self._wake = wake
+
+    @property
+    def interface(self) -> Interface:
+        return self._node.interface
+
+    @property
+    def rejected(self) -> RejectedRecords:
+        return self._node.store.rejected
+
+    async def status(self) -> Status:
+        """Raises LookupError with a sentence as long as the node does not know what the network is."""
+        return await report(self._node)
+
+    async def rename(self, name: str) -> None:
+        """Return once the coordinator has it. Raises AgentError."""
+        await self._publisher.rename(name)
+        self._wake.now()
+
+    async def leave(self) -> None:
+        """Have the coordinator know, forget the network, and end soon. Raises AgentError."""
+        await self._publisher.leave(is_over=self._node.membership.is_over)
+        asyncio.get_running_loop().call_soon(self._node.interface.close)

@@ -1,0 +1,78 @@
+"""Says when this host's links, addresses, routes or rules have changed, and where it is once it has settled.
+
+Invariant: without a change nothing wakes, and however many come, looking at the host costs one part of the
+time in so many: until it is time to look again the kernel's notices wait unread.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from wgpy.host.iproute import IpFailed, ask_ip
+from wgpy.host.netlink import NetworkMonitor
+
+from .host_networks import NOWHERE, read_host_networks
+
+_BATCHING_TIME: Final = 0.1  # seconds, in which more of the same change may come
+_SETTLING_TIME: Final = 1.0  # seconds, in which a host changes more than one thing about its networks
+_SHARE: Final = 10
+_LONGEST_REST: Final = 1.0  # seconds: a host whose reading takes longer is slow anyhow
+
+
+class HostMonitor:
+    """Of the namespace of one interface. networks: where the host was when it was last asked."""
+
+    def __init__(self, interface: str, on_change: Callable[[], None]) -> None:
+        """on_change: called soon after a change, and once more when the host has settled."""
+        self.networks = NOWHERE
+        self._interface = interface
+        self._on_change = on_change
+        self._has_settled = True
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._not_before = 0.0
+
+    def start(self) -> None:
+        """Begin on the running loop. Raises OSError."""
+        self._loop = asyncio.get_running_loop()
+        self._monitor = NetworkMonitor()
+        self._listen()
+
+    def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._loop.remove_reader(self._monitor.fileno())
+        self._monitor.close()
+
+    async def read_networks(self) -> bool:
+        """Find out where this host is, if it has settled since; whether others reach it elsewhere now."""
+        if not self._has_settled:
+            return False
+        self._has_settled, before = False, self.networks
+        with suppress(IpFailed):  # then it is where it was
+            self.networks = read_host_networks(await ask_ip("-details", "address"), self._interface)
+        return before is not NOWHERE and before.addresses != self.networks.addresses
+
+    def rest(self, worked: float) -> None:
+        """Say nothing for a while. worked: seconds that the last change cost."""
+        self._not_before = self._loop.time() + min(_SHARE * worked, _LONGEST_REST)
+
+    def _listen(self) -> None:
+        self._loop.add_reader(self._monitor.fileno(), self._on_notice)
+
+    def _on_notice(self) -> None:
+        self._loop.remove_reader(self._monitor.fileno())
+        when = max(self._loop.time() + _BATCHING_TIME, self._not_before)
+        self._timers["batch"] = self._loop.call_at(when, self._on_batch)
+        if "settling" not in self._timers:
+            self._timers["settling"] = self._loop.call_later(_SETTLING_TIME, self._on_settled)
+
+    def _on_batch(self) -> None:
+        self._monitor.acknowledge()
+        self._listen()
+        self._on_change()
+
+    def _on_settled(self) -> None:
+        del self._timers["settling"]
+        self._has_settled = True
+        self._on_change()

@@ -1,0 +1,53 @@
+"""Who is a member, this node included, as its records and its clock say."""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.topology import Exclusion, Topology, derive
+
+from .warning import Warnings
+
+_LOG = logging.getLogger("wgpy")
+
+_FINAL: Final = (Exclusion.REMOVED, Exclusion.DEPARTED)  # such an identity will never be a member again
+
+Excluded = Mapping[VerifyKey, Exclusion]
+
+
+class Membership:
+    """Of all nodes. topology: what was derived last."""
+
+    def __init__(self, ledger: Ledger, own: VerifyKey, warnings: Warnings) -> None:
+        self.topology = Topology((), {}, ())
+        self._ledger = ledger
+        self._own = own
+        self._warnings = warnings
+
+    @property
+    def exclusion(self) -> Exclusion | None:
+        """Why this node is no member; None if it is one, or nobody has heard of it."""
+        return self.topology.excluded.get(self._own)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this node will never be a member again."""
+        return self.exclusion in _FINAL
+
+    def derive(self, now: int) -> Topology:
+        """now: Unix seconds."""
+        before, self.topology = self.topology, derive(self._ledger, now, self.topology)
+        _log_excluded(before.excluded, self.topology.excluded)
+        reason = self.exclusion
+        self._warnings.set("member", f"this node is no member: {reason.value}" if reason else "")
+        return self.topology
+
+
+def _log_excluded(before: Excluded, now: Excluded) -> None:
+    """Log who is so since then, at most one line for all; who was removed or left is no news."""
+    new = [identity for identity, reason in now.items() if identity not in before and reason not in _FINAL]
+    if new:
+        more = f"; so are {len(new) - 1} more" if len(new) > 1 else ""
+        _LOG.warning("%s is no member: %s%s", new[0], now[new[0]].value, more)

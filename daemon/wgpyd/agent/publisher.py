@@ -1,0 +1,119 @@
+"""Publishes what this node is: signed, in its file and its store, and handed in at the coordinator.
+
+Invariant: one record at a time is made, above all that were made before, so no
+two have one sequence.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from wgpy.address import Prefix
+from wgpy.contract.endpoint import Endpoint
+from wgpy.mesh.records import NAME, Network
+from wgpy.mesh.signing import Signed
+from wgpy.node.agent import AgentError
+from wgpy.node.coordinator import CoordinatorError
+from wgpy.node.files import StorageError
+
+from .host_networks import HostNetworks, choose
+from .identity import LocalIdentity
+from .store import RecordStore
+from .subscription import Subscription
+from .warning import Warnings
+
+SOURCE: Final = "this node"
+_MAX_DUPLICATES: Final = 3
+
+
+class Publisher:
+    """Of one node."""
+
+    def __init__(
+        self, identity: LocalIdentity, store: RecordStore, subscription: Subscription, warnings: Warnings
+    ) -> None:
+        self._identity = identity
+        self._store = store
+        self._subscription = subscription
+        self._warnings = warnings
+        self._submitting = asyncio.Lock()
+        self._duplicates = 0
+
+    def publish(self, network: Network, host: HostNetworks, port: int) -> None:
+        """Hand in a new record if the network's of this node is not what it is now.
+
+        port: where it listens.
+
+        Where it is, a node knows only with the coordinator's help; without, an older record is better.
+        """
+        is_time = self._subscription.connected or self._identity.record() is None
+        if not is_time or self._submitting.locked() or self._duplicates >= _MAX_DUPLICATES:
+            return
+        mesh: tuple[Prefix, ...] = (network.addresses, network.addresses6, network.pool)
+        endpoints = choose(self._identity.node.endpoints, self._subscription.seen, host, port, mesh)
+        if not self._identity.is_published(endpoints):
+            self._publish(endpoints)
+
+    def _publish(self, endpoints: Sequence[Endpoint]) -> None:
+        is_foreign = self._identity.is_foreign()
+        try:
+            signed = self._identity.sign(endpoints)
+        except StorageError as error:
+            self._warnings.set("record", f"this node's endpoints cannot be published: {error}")
+            return
+        self._warnings.set("record", "")
+        self._count_duplicate(is_foreign)
+        self._store.learn([signed], SOURCE)
+        self._subscription.submit_later([signed])
+
+    async def rename(self, name: str) -> None:
+        """Return once the coordinator has it. Raises AgentError."""
+        if not NAME.fullmatch(name):
+            raise AgentError(f"{name!r} is no name: want 1 to 63 of a-z, 0-9 and -, none of them - at an end")
+        await self._change(name=name)
+
+    async def _change(self, **changes: Any) -> None:
+        """Publish other fields of the node's file. Raises AgentError, and then they are as they were."""
+        async with self._submitting:
+            record, node = self._identity.record(), self._identity.node
+            before = {name: getattr(node, name) for name in changes}
+            try:
+                signed = self._identity.sign(record.endpoints if record else (), **changes)
+                try:
+                    await self._submit(signed)
+                except AgentError:
+                    self._identity.take_back(**before)
+                    raise
+            except StorageError as error:
+                raise AgentError(str(error)) from None
+            self._store.learn([signed], SOURCE)
+
+    async def leave(self, *, is_over: bool) -> None:
+        """Hand in a departure, and forget the network. is_over: nobody has to be told. Raises AgentError."""
+        async with self._submitting:
+            if not is_over:
+                await self._submit(self._identity.node.departure())
+            try:
+                self._identity.forget()
+            except StorageError as error:
+                raise AgentError(str(error)) from None
+
+    async def _submit(self, signed: Signed) -> None:
+        """Raises AgentError."""
+        try:
+            outcomes = await self._subscription.submit([signed])
+        except CoordinatorError as error:
+            raise AgentError(str(error)) from None
+        if len(outcomes) != 1 or outcomes[0].verdict == "refused":
+            raise AgentError(
+                outcomes[0].reason if outcomes else "the coordinator does not say what came of it"
+            )
+
+    def _count_duplicate(self, is_foreign: bool) -> None:
+        """A restored backup may forget once what this host signed; more than that is another host."""
+        self._duplicates += is_foreign
+        if self._duplicates >= _MAX_DUPLICATES:
+            self._warnings.set(
+                "duplicate",
+                "another host publishes with this node's identity: remove it, and join both anew",
+            )

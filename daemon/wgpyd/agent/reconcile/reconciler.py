@@ -1,0 +1,130 @@
+"""Makes a host what its node's plan says: it compares the two, and makes the difference.
+
+Invariant: what is compared is the host as it is, read whenever the host or its part of the plan has changed
+and only then. What the host refuses is a warning, and is asked for again with the next change of either.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from wgpy.address import Prefix
+from wgpy.contract.errors import StateError
+from wgpy.driver.interface import Interface
+from wgpy.host.iproute import IpFailed, ask_ip, change_ip
+from wgpy.mesh.plan import LinkPlan, NodePlan, Tunnels
+from wgpy.model import DeviceUpdate
+
+from .link import link_changes, read_link
+from .routes import RouteChanges, read_routes, route_changes
+from .tunnels import difference, read_tunnels
+
+_LOG = logging.getLogger("wgpy")
+
+_MAX_NAMED: Final = 3  # changes, in a line of the log
+_QUIET_TIME: Final = 60.0  # seconds until the same repair is logged again
+
+
+class Reconciler:
+    """Of one interface.
+
+    conflicts: sentences, by the prefix that another route has; warnings: sentences, what else failed.
+    """
+
+    def __init__(self, interface: Interface, on_change: Callable[[], None]) -> None:
+        """on_change: called when the plan is to be applied again."""
+        self._on_change = on_change
+        self._interface = interface
+        self._applied: tuple[LinkPlan, Sequence[Prefix]] | None = None
+        self._is_stale = True
+        self._tunnels_failed = ""
+        self._failures: tuple[str, ...] = ()
+        self._logged = ("", 0.0)  # the last repair that was, and when
+        self.conflicts: Mapping[Prefix, str] = {}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return (*filter(None, (self._tunnels_failed,)), *self._failures)
+
+    def host_changed(self) -> None:
+        """Look at the host again, even if the plan is the same."""
+        self._is_stale = True
+        self._on_change()
+
+    async def apply(self, plan: NodePlan) -> None:
+        """Raises ConnectionError if the interface was closed."""
+        await self._apply_tunnels(plan.tunnels)
+        if self._is_stale or self._applied != (plan.link, plan.routes):
+            await self._apply_to_host(plan.link, plan.routes)
+
+    async def _apply_tunnels(self, wanted: Tunnels) -> None:
+        changes = difference(read_tunnels(await self._interface.status()), wanted)
+        try:
+            if changes:
+                await self._interface.configure(DeviceUpdate(peers=changes))
+            self._tunnels_failed = ""
+        except StateError as error:
+            self._tunnels_failed = self._warn(str(error), (self._tunnels_failed,))
+
+    # -- Link and routes -----------------------------------------------------------------------------
+
+    async def _apply_to_host(self, link: LinkPlan, routes: Sequence[Prefix]) -> None:
+        is_repair, self._applied, self._is_stale = self._applied == (link, routes), (link, routes), False
+        try:
+            changes = [*await self._apply_link(link), *await self._apply_routes(routes)]
+        except IpFailed as error:
+            changes, failures = [], [str(error)]
+        else:
+            failures = [f"`ip {line}` failed: {why}" for line, why in changes if why]
+        self._failures = tuple(self._warn(sentence, self._failures) for sentence in failures)
+        made = [line for line, why in changes if not why]
+        if is_repair and made:
+            self._log_repair(made)
+
+    async def _apply_link(self, plan: LinkPlan) -> list[tuple[str, str]]:
+        """Return what was changed, each with why it failed or "". Raises IpFailed."""
+        name = self._interface.name
+        found = read_link(await ask_ip("address", "show", "dev", name))
+        return await _make(list(link_changes(found, plan, name)))
+
+    async def _apply_routes(self, wanted: Sequence[Prefix]) -> list[tuple[str, str]]:
+        """After the link: as it comes up or gets an address the kernel adds routes of its own."""
+        changes = await self._compare_routes(wanted)
+        for sentence in changes.conflicts.values():
+            self._warn(sentence, self.conflicts.values())
+        self.conflicts = changes.conflicts
+        return await _make(changes.lines)
+
+    async def _compare_routes(self, wanted: Sequence[Prefix]) -> RouteChanges:
+        found = [
+            route
+            for version in (4, 6)
+            for route in read_routes(
+                await ask_ip("-N", f"-{version}", "route", "show", "table", "main"), version
+            )
+        ]
+        return route_changes(found, wanted, self._interface.name)
+
+    # -- The log -------------------------------------------------------------------------------------
+
+    def _warn(self, sentence: str, known: Iterable[str]) -> str:
+        """Log a sentence that is a new one."""
+        if sentence not in known:
+            _LOG.warning("%s", sentence)
+        return sentence
+
+    def _log_repair(self, made: Sequence[str]) -> None:
+        """One line for all. Who breaks the same again and again is named once a minute."""
+        more = f" and {len(made) - _MAX_NAMED} more" if len(made) > _MAX_NAMED else ""
+        sentence = f"repaired the host: {', '.join(made[:_MAX_NAMED])}{more}"
+        last, when = self._logged
+        if sentence != last or time.monotonic() - when >= _QUIET_TIME:
+            _LOG.warning("%s", sentence)
+            self._logged = sentence, time.monotonic()
+
+
+async def _make(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Make changes; each with why it failed, or ""."""
+    failures = await change_ip(lines) if lines else {}
+    return [(line, failures.get(index, "")) for index, line in enumerate(lines)]

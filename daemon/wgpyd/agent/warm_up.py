@@ -1,0 +1,24 @@
+"""A restarted node initiates handshakes: who has a session with its last life would use that for 15 s."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from wgpy.driver.interface import Interface
+from wgpy.keys import PublicKey
+from wgpy.model import DeviceUpdate, PeerUpdate
+
+_MAX_PEERS: Final = 256
+_WARM_UP_TIME: Final = 0.5  # seconds
+
+
+async def warm_up(interface: Interface, keys: Sequence[PublicKey]) -> None:
+    """Have peers send a keepalive at once, and none any more afterwards."""
+    with suppress(ConnectionError):  # the interface was closed
+        for seconds in (1, 0):
+            changes = [
+                PeerUpdate(key, update_only=True, persistent_keepalive=seconds) for key in keys[:_MAX_PEERS]
+            ]
+            await interface.configure(DeviceUpdate(peers=changes))
+            await asyncio.sleep(_WARM_UP_TIME)
