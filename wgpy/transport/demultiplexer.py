@@ -64,19 +64,18 @@ class Demultiplexer:
 
     def receive(self, data: bytes, source: Endpoint, now: int) -> bytes | None:
         """What is to be answered to this datagram, from the address at which it came in. now: boottime ns."""
-        try:
-            return self._reader_of(data, source, now)(data, source, now)
-        except DatagramError as error:
-            self._drops[error.reason] += 1
-            return None
-
-    def _reader_of(self, data: bytes, source: Endpoint, now: int) -> Reader:
         prefix = next(filter(data.startswith, self._readers), None)
         if prefix is None:
-            raise DatagramError(DropReason.UNKNOWN_TYPE)
-        if not self._budget.allow(source.packed()[:-2], now):
-            raise DatagramError(DropReason.FOREIGN_RATE_LIMITED)
-        return self._readers[prefix]
+            reason = DropReason.UNKNOWN_TYPE
+        elif not self._budget.allow(source.packed()[:-2], now):
+            reason = DropReason.FOREIGN_RATE_LIMITED
+        else:
+            try:
+                return self._readers[prefix](data, source, now)
+            except DatagramError as error:
+                reason = error.reason
+        self._drops[reason] += 1
+        return None
 
     def _check_prefix(self, prefix: bytes) -> None:
         if not 1 <= len(prefix) <= MAX_PREFIX_SIZE:
