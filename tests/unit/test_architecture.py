@@ -6,6 +6,7 @@ sans-IO touches no socket, no clock and no randomness of its own.
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Final
 
@@ -56,6 +57,17 @@ def sources(room: str) -> list[Path]:
     return sorted(path.rglob("*.py")) or ([module] if module.is_file() else [])
 
 
+def module_name(path: Path, root: Path = ROOT) -> str:
+    below = path.relative_to(root / "daemon" if path.is_relative_to(root / "daemon") else root)
+    return ".".join(below.with_suffix("").parts).removesuffix(".__init__")
+
+
+# By name.
+MODULES: Final = {
+    module_name(path): path for folder in ("wgpy", "daemon") for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+
 def cases(*rooms: str) -> list[object]:
     return [
         pytest.param(room, path, id=f"{path.relative_to(ROOT)}") for room in rooms for path in sources(room)
@@ -101,6 +113,17 @@ def test_the_coordinator_knows_the_mesh_and_nothing_of_tunnels(path: Path) -> No
     assert not [name for name in imports(path) if any(is_within(name, one) for one in tunnels)]
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = TopologicalSorter(
+        {
+            module: {name for name in imports(path) if name in MODULES and name != module}
+            for module, path in MODULES.items()
+        }
+    )
+
+    graph.prepare()  # raises CycleError, which names them
+
+
 def test_an_import_is_seen_wherever_and_however_it_is_written(tmp_path: Path) -> None:
     engine = tmp_path / "wgpy" / "engine"
     engine.mkdir(parents=True)
@@ -133,7 +156,7 @@ def ours(path: Path) -> set[str]:
 
 def imports(path: Path, root: Path = ROOT) -> Iterator[str]:
     """The full names of the modules a file below root imports, at its top or inside of functions."""
-    package = path.relative_to(root).parent.parts
+    package = module_name(path, root).split(".")[: None if path.stem == "__init__" else -1]
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.Import(names=names):
@@ -146,5 +169,6 @@ def imports(path: Path, root: Path = ROOT) -> Iterator[str]:
 
 def module_of(base: str, name: str, root: Path) -> str:
     """What `from base import name` loads: base.name if that is a module, else base."""
-    inner = root.joinpath(*base.split("."), name)
-    return f"{base}.{name}" if inner.is_dir() or inner.with_suffix(".py").is_file() else base
+    inner = [folder.joinpath(*base.split("."), name) for folder in (root, root / "daemon")]
+    is_module = any(path.is_dir() or path.with_suffix(".py").is_file() for path in inner)
+    return f"{base}.{name}" if is_module else base
