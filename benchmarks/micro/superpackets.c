@@ -43,6 +43,8 @@ static void join(void *state)
 {
     struct trip *trip = state;
 
+    for (uint32_t i = 0; i < trip->whole.packets; i++)
+        (void)wgfp_packet_parse(&trip->packets[i].view, trip->packets[i].data, trip->packets[i].length);
     sink = wgfp_coalesce(trip->packets, trip->whole.packets, WGFP_COALESCE_TCP | WGFP_COALESCE_UDP, trip->groups);
 }
 

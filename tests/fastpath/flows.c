@@ -41,7 +41,7 @@ static uint32_t ip_write(const struct flow *flow, uint8_t *packet, uint32_t rest
     if (flow_is_six(flow)) {
         memset(packet, 0, IPV6_HEADER);
         packet[0] = 0x60;
-        store16(packet + 4, rest);
+        wgfp_store16_be(packet + 4, rest);
         packet[6] = protocol;
         packet[7] = 64;
         address_write(flow, flow->side, packet + 8);
@@ -50,7 +50,7 @@ static uint32_t ip_write(const struct flow *flow, uint8_t *packet, uint32_t rest
     }
     memset(packet, 0, IPV4_HEADER);
     packet[0] = 0x45;
-    store16(packet + 2, IPV4_HEADER + rest);
+    wgfp_store16_be(packet + 2, IPV4_HEADER + rest);
     packet[6] = 0x40;
     packet[8] = 64;
     packet[9] = protocol;
@@ -66,16 +66,16 @@ static uint32_t transport_write(const struct flow *flow, uint8_t *at, uint32_t p
     const uint32_t length = flow_is_tcp(flow) ? 20 : 8;
 
     memset(at, 0, length);
-    store16(at, PORT + flow_number(flow));
-    store16(at + 2, PORT);
+    wgfp_store16_be(at, PORT + flow_number(flow));
+    wgfp_store16_be(at + 2, PORT);
     if (flow_is_tcp(flow)) {
-        store16(at + 4, flow->sequence >> 16);
-        store16(at + 6, flow->sequence);
+        wgfp_store16_be(at + 4, flow->sequence >> 16);
+        wgfp_store16_be(at + 6, flow->sequence);
         at[12] = 0x50;
         at[13] = ACK;
-        store16(at + 14, 1000);
+        wgfp_store16_be(at + 14, 1000);
     } else {
-        store16(at + 4, length + payload);
+        wgfp_store16_be(at + 4, length + payload);
     }
     return length;
 }
@@ -119,10 +119,13 @@ size_t flow_write(struct flow *flow, uint32_t count, uint32_t size, struct wgfp_
 bool flow_read(uint32_t from, const uint8_t *packet, size_t length, uint32_t *number, uint32_t *record)
 {
     uint8_t expected[FLOW_PACKET], *sent = expected;
+    struct wgfp_view view;
     struct headers headers;
     struct wgfp_vnet vnet;
 
-    if (wgfp_headers_parse(&headers, packet, length) != WGFP_GSO_ACCEPTED || length < headers.length + FLOW_RECORD)
+    if (!wgfp_packet_parse(&view, packet, length) ||
+        wgfp_headers_parse(&headers, &view, packet, length) != WGFP_GSO_ACCEPTED ||
+        length < headers.length + FLOW_RECORD)
         return false;
     *record = wgfp_load32(packet + headers.length);
     *number = wgfp_load32(packet + headers.length + 4);

@@ -177,6 +177,7 @@ static void check_batch(const struct batch *batch)
     for (size_t i = 0; i < batch->count; i++) {
         packets[i].data = copy_of(batch->data[i], batch->length[i]);
         packets[i].length = (uint32_t)batch->length[i];
+        (void)wgfp_packet_parse(&packets[i].view, packets[i].data, packets[i].length);
     }
     const size_t n = wgfp_coalesce(packets, batch->count, 3, groups);
 

@@ -17,7 +17,9 @@ if shutil.which("cc") is None:
 
 with tempfile.TemporaryDirectory() as place:
     ffi, lib = build_extension(
-        ("checksum", "offload", "offload_coalesce"), ("checksum.h", "offload.h"), Path(place)
+        ("checksum", "packet", "offload", "offload_coalesce"),
+        ("checksum.h", "packet.h", "offload.h"),
+        Path(place),
     )
 
 MARGIN = b"\xa5" * 64
@@ -98,7 +100,9 @@ def _gso(vnet: Vnet, buffer: Buffer) -> Any:
 def join(batch: Sequence[bytes], protocols: Sequence[int] = (6, 17)) -> list[Handed]:
     """What is handed in for a batch. Fails the test if memory beside a packet was touched."""
     buffers = [Buffer(data, shift=i % 3) for i, data in enumerate(batch)]
-    packets = ffi.new("struct wgfp_packet[]", [(buffer.at, buffer.size, 0, 0) for buffer in buffers])
+    packets = ffi.new("struct wgfp_packet[]", [(buffer.at, buffer.size) for buffer in buffers])
+    for packet in packets:
+        lib.wgfp_packet_parse(ffi.addressof(packet.view), packet.data, packet.length)
     groups = ffi.new("struct wgfp_group[]", len(batch))
     count = lib.wgfp_coalesce(packets, len(batch), sum(KINDS[one] for one in protocols), groups)
     for buffer in buffers:

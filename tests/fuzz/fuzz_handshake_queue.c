@@ -1,7 +1,7 @@
 /* Any datagrams, with macs that are valid or not, under load or not.
  *
- * Invariant: what is handed up came, once, from the source it names and as it was; with a mac1 key only with a valid mac1;
- * in the order of its lane, those with a valid mac2 under load first; and what is not handed up is counted.
+ * Invariant: what is handed up came, once, from the source it names and as it was; with a mac1 key only with a
+ * valid mac1; in the order of its lane, those with a valid mac2 under load first; and what is not handed up is counted.
  */
 #include "fuzz.h"
 

@@ -91,10 +91,10 @@ static uint32_t inner_length(const struct sealed *from)
     const uint8_t *plain = from->plain;
     uint32_t length = 0;
 
-    if (from->plain_length >= 20 && plain[0] >> 4 == 4 && load16(plain + 2) >= 20)
-        length = load16(plain + 2);
+    if (from->plain_length >= 20 && plain[0] >> 4 == 4 && wgfp_load16_be(plain + 2) >= 20)
+        length = wgfp_load16_be(plain + 2);
     else if (from->plain_length >= 40 && plain[0] >> 4 == 6)
-        length = 40u + load16(plain + 4);
+        length = 40u + wgfp_load16_be(plain + 4);
     return length <= from->plain_length ? length : 0;
 }
 
@@ -174,12 +174,20 @@ static void message_expect(uint32_t segment_size, uint32_t tos)
 
 /* -- What became of it ------------------------------------------------------------------------------ */
 
+static bool headers_parse(struct headers *headers, const uint8_t *packet, uint32_t length)
+{
+    struct wgfp_view view;
+
+    (void)wgfp_packet_parse(&view, packet, length);
+    return wgfp_headers_parse(headers, &view, packet, length) == 0;
+}
+
 static bool same_flow(const struct expected *a, const struct expected *b)
 {
     struct headers left, right;
     const bool six = a->data[0] >> 4 == 6;
 
-    return wgfp_headers_parse(&left, a->data, a->length) == 0 && wgfp_headers_parse(&right, b->data, b->length) == 0 &&
+    return headers_parse(&left, a->data, a->length) && headers_parse(&right, b->data, b->length) &&
            left.version == right.version && left.protocol == right.protocol && a->session == b->session &&
            memcmp(a->data + (six ? 8 : 12), b->data + (six ? 8 : 12), six ? 32 : 8) == 0 &&
            memcmp(a->data + left.transport, b->data + right.transport, 4) == 0;
@@ -193,7 +201,7 @@ static bool is_as_sent(const uint8_t *packet, const struct expected *sent)
 
     if (memcmp(packet, sent->data, sent->length) == 0)
         return true;
-    if (packet[0] >> 4 != 4 || wgfp_headers_parse(&headers, packet, sent->length) != 0)
+    if (packet[0] >> 4 != 4 || !headers_parse(&headers, packet, sent->length))
         return false;
     memcpy(copy, packet, sent->length);
     memcpy(copy + 4, sent->data + 4, 2);
@@ -362,12 +370,12 @@ static void seal_any(struct input *input)
         flow_prefix(1, number / 2, false, prefix);
         memcpy(packet + 12, prefix, 3);
         packet[0] = 0x45;
-        store16(packet + 2, length - which / 64);
+        wgfp_store16_be(packet + 2, length - which / 64);
     } else if ((which & 32) && length >= 40) {
         flow_prefix(1, number / 2, true, prefix);
         memcpy(packet + 8, prefix, 8);
         packet[0] = 0x60;
-        store16(packet + 4, length - 40 - (which >= 128 && length > 40));
+        wgfp_store16_be(packet + 4, length - 40 - (which >= 128 && length > 40));
     }
     seal(input, number, packet, length);
 }

@@ -146,8 +146,8 @@ static struct peer_model *owner_of(const uint8_t *packet, uint32_t length)
 static bool packet_is_whole(const uint8_t *packet, uint32_t length)
 {
     if (length >= 20 && packet[0] >> 4 == 4)
-        return load16(packet + 2) == length;
-    return length >= 40 && packet[0] >> 4 == 6 && load16(packet + 4) + 40u == length;
+        return wgfp_load16_be(packet + 2) == length;
+    return length >= 40 && packet[0] >> 4 == 6 && wgfp_load16_be(packet + 4) + 40u == length;
 }
 
 static struct packet *packet_new(uint32_t length)
@@ -340,7 +340,7 @@ static void any_give(struct input *input)
         const bool six = which & 8;
 
         packet[0] = six ? 0x60 : 0x45;
-        store16(packet + (six ? 4 : 2), length - (six ? 40 : 0));
+        wgfp_store16_be(packet + (six ? 4 : 2), length - (six ? 40 : 0));
         flow_prefix(1, which / 16 % FLOW_PEERS, six, prefix);
         memcpy(packet + (six ? 24 : 16), prefix, six ? 16 : 4);
     }

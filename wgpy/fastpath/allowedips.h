@@ -53,4 +53,10 @@ size_t wgfp_allowedips_count(const struct wgfp_allowedips *routes);
 
 /* cffi: end */
 
+/* The same, of an address of 4 or 16 bytes. */
+static inline uint32_t wgfp_allowedips_lookup(const struct wgfp_allowedips *routes, const uint8_t *address, size_t size)
+{
+    return size == 4 ? wgfp_allowedips_lookup4(routes, address) : wgfp_allowedips_lookup6(routes, address);
+}
+
 #endif

@@ -1,4 +1,4 @@
-/* The control's locks, and what it changes under all of them. What the functions mean is said in control.h and wgfp.h. */
+/* The control's locks, and what it changes under all of them; what the functions mean is said in control.h, wgfp.h. */
 #include "datapath.h"
 
 #include "control.h"

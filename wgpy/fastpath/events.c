@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 /* Data that is sent or received starts timers of 10 seconds and more, which run from when it was, not from when that
- * was heard of. So these events may be late; otherwise a busy tunnel would raise them at every turn of its conversation. */
+ * was heard of. So these events may be late; otherwise a busy tunnel would raise them all the time. */
 enum { DATA_EVENT_DELAY = 1 }; /* seconds */
 
 int events_init(struct events *events)

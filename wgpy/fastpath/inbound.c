@@ -146,19 +146,38 @@ static void bundle_accept(struct inbound *in, const struct bundle *bundle, uint6
         drop_count(in->datapath, WGFP_DROP_REPLAYED_COUNTER, replayed);
 }
 
-/* Is the packet one that may come from this peer? Otherwise it is counted. like: one that may, or NULL. */
-static bool packet_is_good(struct inbound *in, uint8_t *packet, uint32_t padded, uint32_t peer, uint32_t outer_ecn,
-                           const uint8_t *like)
+/* The source of the packet before, of the same peer, which may use it. A copy: what is handed on may be changed. */
+struct source {
+    uint32_t size; /* 0: there was none */
+    uint8_t address[16];
+};
+
+/* May packets from there come from this peer? */
+static bool source_is_allowed(const struct wgfp_allowedips *routes, struct source *source, const uint8_t *address,
+                              uint32_t size, uint32_t peer)
 {
-    const uint32_t length = ip_stated_length(packet, padded);
+    if (source->size == size && packet_address_equal(source->address, address, size))
+        return true;
+    if (wgfp_allowedips_lookup(routes, address, size) != peer)
+        return false;
+    source->size = size;
+    memcpy(source->address, address, size);
+    return true;
+}
+
+/* Is it one that may come from this peer? Otherwise it is counted. padded: bytes, with padding. */
+static bool packet_is_good(struct inbound *in, struct wgfp_packet *packet, uint32_t padded, uint32_t peer,
+                           uint32_t outer_ecn, struct source *source)
+{
+    struct wgfp_view *view = &packet->view;
     enum wgfp_drop reason;
 
-    if (length == 0 || length > padded)
+    if (!wgfp_packet_parse(view, packet->data, padded))
         reason = WGFP_DROP_INVALID_PACKET;
-    else if (!(like != NULL && ip_same_source(packet, like)) &&
-             ip_owner_of_source(in->datapath->routes, packet) != peer)
+    else if (!source_is_allowed(in->datapath->routes, source, packet_source(view, packet->data),
+                                packet_address_size(view), peer))
         reason = WGFP_DROP_SOURCE_NOT_ALLOWED;
-    else if (outer_ecn != 0 && !ip_decapsulate_ecn(packet, outer_ecn))
+    else if (outer_ecn != 0 && !packet_decapsulate_ecn(packet->data, outer_ecn))
         reason = WGFP_DROP_ECN_CONGESTION;
     else
         return true;
@@ -170,17 +189,18 @@ static bool packet_is_good(struct inbound *in, uint8_t *packet, uint32_t padded,
 static void bundle_check(struct inbound *in, const struct bundle *bundle)
 {
     const uint32_t peer = bundle->keypair->peer->number;
-    const uint8_t *like = NULL;
+    struct source source = {.size = 0};
     uint32_t at = bundle->first;
 
     for (uint32_t i = 0; i < bundle->count; i++) {
         const struct wgfp_aead_packet *opened = &in->opening[i];
+        struct wgfp_packet *packet = &in->packets[in->packet_count];
 
+        packet->data = opened->dst;
         if (opened->ok && opened->length > 0 &&
-            packet_is_good(in, opened->dst, opened->length, peer, in->datagrams[at].origin->ecn, like)) {
-            in->packets[in->packet_count++] = (struct wgfp_packet){
-                .data = opened->dst, .length = ip_stated_length(opened->dst, opened->length)};
-            like = opened->dst;
+            packet_is_good(in, packet, opened->length, peer, in->datagrams[at].origin->ecn, &source)) {
+            packet->length = packet->view.length;
+            in->packet_count++;
         }
         at = in->datagrams[at].next;
     }

@@ -7,6 +7,7 @@
 
 #include "offload_headers.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -15,38 +16,31 @@ _Static_assert(sizeof(struct wgfp_slice) == sizeof(struct iovec), "slices are io
 _Static_assert(offsetof(struct wgfp_slice, data) == offsetof(struct iovec, iov_base), "slices are iovecs");
 _Static_assert(offsetof(struct wgfp_slice, length) == offsetof(struct iovec, iov_len), "slices are iovecs");
 
-enum {
-    TCP_HEADER = 20,
-    UDP_HEADER = 8,
-    IPV6_FRAGMENT = 44,
-};
-
 /* -- Headers ------------------------------------------------------------------------------------- */
 
-static int ip4_parse(struct headers *headers, const uint8_t *packet, size_t length)
+/* Why a packet is refused for its IP headers. */
+static int ip_refusal(const struct wgfp_view *view, const uint8_t *packet, size_t length)
 {
-    if (length < IPV4_HEADER)
+    const uint32_t version = length > 0 ? packet[0] >> 4 : 4;
+
+    if (version != 4 && version != 6)
+        return WGFP_GSO_REFUSED_VERSION;
+    if (length < (version == 4 ? IPV4_HEADER : IPV6_HEADER))
         return WGFP_GSO_REFUSED_SHORT;
-    headers->transport = 4 * (packet[0] & 15u);
-    if (headers->transport < IPV4_HEADER || headers->transport > length)
-        return WGFP_GSO_REFUSED_SHORT;
-    if (load16(packet + 2) != length)
+    if (view->version == 0 || view->length != length)
         return WGFP_GSO_REFUSED_LENGTH;
-    if ((load16(packet + 6) & 0x3fff) != 0)
+    if (!view->is_whole)
         return WGFP_GSO_REFUSED_FRAGMENT;
-    headers->protocol = packet[9];
-    return WGFP_GSO_ACCEPTED;
+    if (version == 6)
+        return WGFP_GSO_REFUSED_PROTOCOL; /* extension headers */
+    return WGFP_GSO_REFUSED_SHORT;
 }
 
-static int ip6_parse(struct headers *headers, const uint8_t *packet, size_t length)
+/* Can a packet with these IP headers be cut or joined? */
+static bool ip_accepted(const struct wgfp_view *view, size_t length)
 {
-    if (length < IPV6_HEADER)
-        return WGFP_GSO_REFUSED_SHORT;
-    if (load16(packet + 4) != length - IPV6_HEADER)
-        return WGFP_GSO_REFUSED_LENGTH;
-    headers->transport = IPV6_HEADER;
-    headers->protocol = packet[6];
-    return headers->protocol == IPV6_FRAGMENT ? WGFP_GSO_REFUSED_FRAGMENT : WGFP_GSO_ACCEPTED;
+    return view->version != 0 && view->length == length && view->is_whole && view->has_transport &&
+           (view->version == 4 || view->transport == IPV6_HEADER);
 }
 
 static int transport_parse(struct headers *headers, const uint8_t *packet, size_t length)
@@ -65,7 +59,7 @@ static int transport_parse(struct headers *headers, const uint8_t *packet, size_
     case UDP:
         if (rest < UDP_HEADER)
             return WGFP_GSO_REFUSED_SHORT;
-        if (load16(transport + 4) != rest)
+        if (wgfp_load16_be(transport + 4) != rest)
             return WGFP_GSO_REFUSED_LENGTH;
         headers->length = headers->transport + UDP_HEADER;
         return WGFP_GSO_ACCEPTED;
@@ -74,29 +68,17 @@ static int transport_parse(struct headers *headers, const uint8_t *packet, size_
     }
 }
 
-int wgfp_headers_parse(struct headers *headers, const uint8_t *packet, size_t length)
+int wgfp_headers_parse(struct headers *headers, const struct wgfp_view *view, const uint8_t *packet, size_t length)
 {
-    int refusal;
-
-    if (length == 0)
-        return WGFP_GSO_REFUSED_SHORT;
-    headers->version = packet[0] >> 4;
-    if (headers->version == 4)
-        refusal = ip4_parse(headers, packet, length);
-    else if (headers->version == 6)
-        refusal = ip6_parse(headers, packet, length);
-    else
-        refusal = WGFP_GSO_REFUSED_VERSION;
-    return refusal == WGFP_GSO_ACCEPTED ? transport_parse(headers, packet, length) : refusal;
+    if (!ip_accepted(view, length))
+        return ip_refusal(view, packet, length);
+    headers->version = view->version;
+    headers->protocol = view->protocol;
+    headers->transport = view->transport;
+    return transport_parse(headers, packet, length);
 }
 
 /* -- Segments ------------------------------------------------------------------------------------ */
-
-static void store32(uint8_t *p, uint32_t word)
-{
-    store16(p, word >> 16);
-    store16(p + 2, word);
-}
 
 /* A checksum that is not 0, which in UDP would say that there is none; 0xffff is as right. */
 static void checksum_store_nonzero(uint8_t *at, uint64_t sum)
@@ -122,8 +104,10 @@ const char *wgfp_gso_refusal_name(int refusal)
 /* A packet that is not to be cut. What is in it, and so where its checksum is, is the kernel's matter. */
 static int whole_parse(struct wgfp_gso *gso, const struct wgfp_vnet *vnet, uint8_t *packet, size_t length)
 {
-    *gso = (struct wgfp_gso){.packet = packet, .count = 1, .payload = (uint32_t)length};
-
+    gso->packet = packet;
+    gso->count = 1;
+    gso->header_length = gso->segment_size = 0;
+    gso->payload = (uint32_t)length;
     if (vnet->flags & WGFP_VNET_NEEDS_CSUM) {
         const size_t start = vnet->csum_start, at = start + vnet->csum_offset;
 
@@ -131,6 +115,7 @@ static int whole_parse(struct wgfp_gso *gso, const struct wgfp_vnet *vnet, uint8
             return WGFP_GSO_REFUSED_CHECKSUM;
         checksum_store_nonzero(packet + at, wgfp_sum(packet + start, length - start));
     }
+    (void)wgfp_packet_parse(&gso->view, packet, length); /* now, as nothing says that the checksum is in no IP header */
     return WGFP_GSO_ACCEPTED;
 }
 
@@ -167,22 +152,22 @@ static void template_make(struct wgfp_gso *gso, const struct headers *headers)
 
     memcpy(ip, gso->packet, headers->length);
     if (headers->version == 4) {
-        gso->id = load16(ip + 4);
-        store32(ip + 2, 0); /* length and identification */
-        store16(ip + 10, 0);
+        gso->id = wgfp_load16_be(ip + 4);
+        wgfp_store32_be(ip + 2, 0); /* length and identification */
+        wgfp_store16_be(ip + 10, 0);
         gso->ip_sum = wgfp_sum(ip, headers->transport);
     } else {
-        store16(ip + 4, 0);
+        wgfp_store16_be(ip + 4, 0);
     }
     if (headers->protocol == TCP) {
         gso->sequence = wgfp_load32_be(transport + 4);
         gso->flags = transport[13];
-        store32(transport + 4, 0);
+        wgfp_store32_be(transport + 4, 0);
         transport[13] = 0;
     } else {
-        store16(transport + 4, 0);
+        wgfp_store16_be(transport + 4, 0);
     }
-    store16(transport + checksum_offset(headers->protocol), 0);
+    wgfp_store16_be(transport + checksum_offset(headers->protocol), 0);
     gso->transport_sum = wgfp_sum(transport, headers->length - headers->transport) + pseudo_sum(ip, headers, 0);
 }
 
@@ -193,7 +178,8 @@ int wgfp_gso_parse(struct wgfp_gso *gso, const struct wgfp_vnet *vnet, uint8_t *
 
     if (vnet->gso_type == 0)
         return whole_parse(gso, vnet, packet, length);
-    refusal = wgfp_headers_parse(&headers, packet, length);
+    (void)wgfp_packet_parse(&gso->view, packet, length);
+    refusal = wgfp_headers_parse(&headers, &gso->view, packet, length);
     if (refusal == WGFP_GSO_ACCEPTED)
         refusal = gso_verify(&headers, vnet);
     if (refusal != WGFP_GSO_ACCEPTED)
@@ -202,14 +188,12 @@ int wgfp_gso_parse(struct wgfp_gso *gso, const struct wgfp_vnet *vnet, uint8_t *
     const uint32_t payload = (uint32_t)length - headers.length;
 
     *gso = (struct wgfp_gso){
+        .view = gso->view,
         .packet = packet,
         .count = payload > 0 ? (payload + vnet->gso_size - 1u) / vnet->gso_size : 1,
         .header_length = headers.length,
         .payload = payload,
         .segment_size = vnet->gso_size,
-        .transport = headers.transport,
-        .version = (uint8_t)headers.version,
-        .protocol = (uint8_t)headers.protocol,
     };
     template_make(gso, &headers);
     return WGFP_GSO_ACCEPTED;
@@ -241,29 +225,29 @@ static void header_write(const struct wgfp_gso *gso, uint32_t i, uint8_t *header
                          uint64_t payload_sum)
 {
     const uint32_t length = gso->header_length + (uint32_t)payload;
-    const uint32_t transport_length = length - gso->transport;
-    uint8_t *transport = header + gso->transport;
+    const uint32_t transport_length = length - gso->view.transport;
+    uint8_t *transport = header + gso->view.transport;
     uint64_t sum = gso->transport_sum + payload_sum + wgfp_sum_word((uint16_t)transport_length);
 
     memcpy(header, gso->template, gso->header_length);
-    if (gso->version == 4) {
+    if (gso->view.version == 4) {
         const uint16_t id = (uint16_t)(gso->id + i);
 
-        store16(header + 2, length);
-        store16(header + 4, id);
+        wgfp_store16_be(header + 2, length);
+        wgfp_store16_be(header + 4, id);
         wgfp_checksum_store(header + 10, gso->ip_sum + wgfp_sum_word((uint16_t)length) + wgfp_sum_word(id));
     } else {
-        store16(header + 4, transport_length);
+        wgfp_store16_be(header + 4, transport_length);
     }
-    if (gso->protocol == TCP) {
+    if (gso->view.protocol == TCP) {
         const uint32_t sequence = gso->sequence + i * gso->segment_size;
 
-        store32(transport + 4, sequence);
+        wgfp_store32_be(transport + 4, sequence);
         transport[13] = segment_flags(gso, i);
         sum += wgfp_sum_word((uint16_t)(sequence >> 16)) + wgfp_sum_word((uint16_t)sequence);
         wgfp_checksum_store(transport + 16, sum + wgfp_sum_word(transport[13]));
     } else {
-        store16(transport + 4, transport_length);
+        wgfp_store16_be(transport + 4, transport_length);
         checksum_store_nonzero(transport + 6, sum + wgfp_sum_word((uint16_t)transport_length));
     }
 }

@@ -10,6 +10,8 @@
 #ifndef WGFP_OFFLOAD_H
 #define WGFP_OFFLOAD_H
 
+#include "packet.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,16 +50,14 @@ struct wgfp_vnet {
 
 /* A packet that was verified and can be cut. */
 struct wgfp_gso {
+    struct wgfp_view view;  /* of version 0 for what is whole and no IP packet */
     const uint8_t *packet;
     uint32_t count;         /* of segments */
     uint32_t header_length; /* of IP and TCP or UDP; 0: the packet is whole as it is, and its only segment */
     uint32_t payload;       /* bytes behind the headers */
     uint32_t segment_size;  /* payload of each segment but the last */
-    uint32_t transport;     /* where the TCP or UDP header begins */
     uint32_t sequence;      /* TCP's, of segment 0 */
     uint16_t id;            /* IPv4's, of segment 0 */
-    uint8_t version;
-    uint8_t protocol;
     uint8_t flags;          /* TCP's */
     uint8_t template[120];  /* the headers, with zeros for what differs between segments */
     uint64_t ip_sum;        /* of the template's IPv4 header */
@@ -89,6 +89,7 @@ size_t wgfp_gso_copy(const struct wgfp_gso *gso, uint32_t i, uint8_t *segment);
 struct wgfp_packet {
     uint8_t *data;   /* headers are changed in place where packets are joined */
     uint32_t length;
+    struct wgfp_view view; /* of the data; of version 0 if it is no IP packet */
     uint32_t next;   /* written: the next of its group, an index; not of the last one */
     uint32_t skip;   /* written: bytes of headers that are not handed in again */
 };

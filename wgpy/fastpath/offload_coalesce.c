@@ -50,9 +50,9 @@ static void group_patch(const struct open_group *open)
     };
     if (headers->version == 4) {
         wgfp_checksum_update(ip + 10, wgfp_sum(ip + 2, 2), wgfp_sum_word((uint16_t)group->length));
-        store16(ip + 2, group->length);
+        wgfp_store16_be(ip + 2, group->length);
     } else {
-        store16(ip + 4, transport_length);
+        wgfp_store16_be(ip + 4, transport_length);
     }
     if (headers->protocol == TCP) {
         group->vnet.gso_type = headers->version == 4 ? WGFP_VNET_TCP4 : WGFP_VNET_TCP6;
@@ -60,7 +60,7 @@ static void group_patch(const struct open_group *open)
             group->vnet.gso_type |= WGFP_VNET_ECN;
         transport[13] |= open->last->data[headers->transport + 13] & (FIN | PSH);
     } else {
-        store16(transport + 4, transport_length);
+        wgfp_store16_be(transport + 4, transport_length);
     }
     wgfp_sum_store(transport + group->vnet.csum_offset, pseudo_sum(ip, headers, transport_length));
 }
@@ -99,7 +99,7 @@ static void group_open(struct coalescer *coalescer, struct wgfp_packet *packet, 
         .headers = *headers,
         .segment_size = payload,
         .sequence = headers->protocol == TCP ? wgfp_load32_be(packet->data + headers->transport + 4) + payload : 0,
-        .id = load16(packet->data + 4),
+        .id = wgfp_load16_be(packet->data + 4),
     };
 }
 
@@ -122,12 +122,12 @@ static bool may_be_joined(const struct wgfp_packet *packet, const struct headers
     if (packet->length == headers->length || packet->length > WGFP_GROUP_BYTES)
         return false;
     /* With an IP checksum that is wrong, or right but written otherwise (0xffff), it would not come out as it is. */
-    if (headers->version == 4 && (headers->transport != IPV4_HEADER || load16(ip + 10) == 0xffff ||
+    if (headers->version == 4 && (headers->transport != IPV4_HEADER || wgfp_load16_be(ip + 10) == 0xffff ||
                                   wgfp_sum_fold(wgfp_sum(ip, IPV4_HEADER)) != 0xffff))
         return false;
     if (headers->protocol == TCP)
         return (kinds & WGFP_COALESCE_TCP) && (transport[13] & (SYN | RST | URG)) == 0;
-    return (kinds & WGFP_COALESCE_UDP) && load16(transport + 6) != 0;
+    return (kinds & WGFP_COALESCE_UDP) && wgfp_load16_be(transport + 6) != 0;
 }
 
 static bool ip_continues(const struct open_group *open, const struct wgfp_packet *packet)
@@ -139,7 +139,7 @@ static bool ip_continues(const struct open_group *open, const struct wgfp_packet
     if (a[1] != b[1] || memcmp(a + 6, b + 6, 3) != 0) /* type of service; fragmentation, time to live */
         return false;
 
-    const uint16_t step = (uint16_t)(load16(b + 4) - open->id);
+    const uint16_t step = (uint16_t)(wgfp_load16_be(b + 4) - open->id);
 
     if (open->group->count > 1)
         return step == open->id_step;
@@ -162,7 +162,7 @@ static bool is_intact(const struct wgfp_packet *packet, const struct headers *he
     const uint32_t length = packet->length - headers->transport;
     const uint8_t *transport = packet->data + headers->transport;
 
-    if (headers->protocol == TCP && load16(transport + 16) == 0xffff)
+    if (headers->protocol == TCP && wgfp_load16_be(transport + 16) == 0xffff)
         return false;
     return wgfp_sum_fold(wgfp_sum(transport, length) + pseudo_sum(packet->data, headers, length)) == 0xffff;
 }
@@ -195,7 +195,7 @@ static void group_join(struct coalescer *coalescer, struct open_group *open, str
     open->last = packet;
     open->sequence += payload;
     if (open->headers.version == 4) {
-        const uint16_t id = load16(packet->data + 4);
+        const uint16_t id = wgfp_load16_be(packet->data + 4);
 
         open->id_step = (uint16_t)(id - open->id);
         open->id = id;
@@ -219,7 +219,7 @@ static void coalesce_one(struct coalescer *coalescer, struct wgfp_packet *packet
     bool joinable;
     size_t at;
 
-    if (wgfp_headers_parse(&headers, packet->data, packet->length) != WGFP_GSO_ACCEPTED) {
+    if (wgfp_headers_parse(&headers, &packet->view, packet->data, packet->length) != WGFP_GSO_ACCEPTED) {
         /* It may belong to any flow, as a fragment does. */
         while (coalescer->open_count > 0)
             group_close(coalescer, coalescer->open_count - 1);

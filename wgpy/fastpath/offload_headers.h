@@ -5,14 +5,10 @@
 #include "bytes.h"
 #include "checksum.h"
 #include "offload.h"
+#include "packet.h"
+#include "protocols.h"
 
 enum {
-    TCP = 6,
-    UDP = 17,
-
-    IPV4_HEADER = 20,
-    IPV6_HEADER = 40,
-
     FIN = 0x01,
     SYN = 0x02,
     RST = 0x04,
@@ -21,7 +17,7 @@ enum {
     CWR = 0x80,
 };
 
-/* Where things are. */
+/* Where things are, in a packet that can be cut or joined. */
 struct headers {
     uint32_t version;
     uint32_t protocol;
@@ -29,19 +25,9 @@ struct headers {
     uint32_t length;    /* of all headers */
 };
 
-/* Nothing in the packet is believed that does not agree with its length. Returns 0, or why it is refused. */
-int wgfp_headers_parse(struct headers *headers, const uint8_t *packet, size_t length);
-
-static inline uint16_t load16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static inline void store16(uint8_t *p, uint32_t word)
-{
-    p[0] = (uint8_t)(word >> 8);
-    p[1] = (uint8_t)word;
-}
+/* Look behind the IP headers that `view` is of. Nothing in the packet is believed that does not agree with its length.
+ * Returns 0, or why it is refused. */
+int wgfp_headers_parse(struct headers *headers, const struct wgfp_view *view, const uint8_t *packet, size_t length);
 
 /* Of the checksum, in the TCP or UDP header. */
 static inline uint32_t checksum_offset(uint32_t protocol)

@@ -109,14 +109,15 @@ static uint8_t *message_begin(struct outbound *out, uint32_t most, uint64_t now)
     return data + TRANSPORT_HEADER_SIZE;
 }
 
-static void message_done(struct outbound *out, struct peer *peer, uint32_t length)
+/* tos: its outer TOS byte. */
+static void message_done(struct outbound *out, struct peer *peer, uint32_t length, uint32_t tos)
 {
     struct message *message = &out->messages[out->count];
     uint8_t *packet = message->data + TRANSPORT_HEADER_SIZE;
 
     message->packet = length;
     message->padded = padded_length(length, atomic_load_explicit(&out->datapath->mtu, memory_order_relaxed));
-    message->tos = length > 0 ? ip_ecn(packet) : 0;
+    message->tos = tos;
     memset(packet + length, 0, message->padded - length);
     out->bytes += message->padded + TRANSPORT_OVERHEAD;
     bundle_add(out, peer, out->count++);
@@ -125,11 +126,14 @@ static void message_done(struct outbound *out, struct peer *peer, uint32_t lengt
 /* The peer that owns the packet's destination; NULL, and counted, if it leads nowhere. */
 static struct peer *peer_towards(struct wgfp_datapath *datapath, const struct wgfp_gso *gso, size_t length)
 {
-    if (ip_stated_length(gso->packet, length) != length) {
+    const struct wgfp_view *view = &gso->view;
+
+    if (view->version == 0 || view->length != length) {
         drop_count(datapath, WGFP_DROP_INVALID_OUTBOUND_PACKET, 1);
         return NULL;
     }
-    const uint32_t owner = ip_owner_of_destination(datapath->routes, gso->packet);
+    const uint32_t owner = wgfp_allowedips_lookup(datapath->routes, packet_destination(view, gso->packet),
+                                                  packet_address_size(view));
 
     if (owner == 0) {
         drop_count(datapath, WGFP_DROP_NO_PEER_FOR_DESTINATION, gso->count);
@@ -151,10 +155,12 @@ void outbound_packet(struct outbound *out, const struct wgfp_vnet *vnet, uint8_t
 
     if (peer == NULL)
         return;
+    const uint32_t tos = packet_ecn(packet);
+
     for (uint32_t i = 0; i < gso.count; i++) {
         uint8_t *segment = message_begin(out, most < length ? most : (uint32_t)length, now);
 
-        message_done(out, peer, (uint32_t)wgfp_gso_copy(&gso, i, segment));
+        message_done(out, peer, (uint32_t)wgfp_gso_copy(&gso, i, segment), tos);
     }
 }
 
@@ -314,8 +320,10 @@ static bool staged_collect(struct outbound *out, struct peer *peer, uint64_t now
     while (peer_may_seal(peer, now) && out->count < BATCH_MESSAGES &&
            (length = staged_first_length(staging, &peer->staged)) >= 0 &&
            (out->count == 0 || out->bytes + (uint32_t)length + 2 * TRANSPORT_OVERHEAD <= BATCH_BYTES)) {
-        staged_pop(staging, &peer->staged, message_begin(out, (uint32_t)length, now));
-        message_done(out, peer, (uint32_t)length);
+        uint8_t *packet = message_begin(out, (uint32_t)length, now);
+
+        staged_pop(staging, &peer->staged, packet);
+        message_done(out, peer, (uint32_t)length, length > 0 ? packet_ecn(packet) : 0);
     }
     const bool more = peer->staged.count > 0;
 

@@ -1,7 +1,109 @@
-/* ECN in inner IP headers; what the function means is said in packet.h. */
+/* Views of packets, and ECN; what the functions mean is said in packet.h. */
 #include "packet.h"
 
+#include "bytes.h"
 #include "checksum.h"
+#include "protocols.h"
+
+enum {
+    HOP_BY_HOP = 0,
+    ROUTING = 43,
+    FRAGMENT = 44,
+    AUTHENTICATION = 51,
+    DESTINATION_OPTIONS = 60,
+
+    LEAST_EXTENSION = 8, /* bytes */
+};
+
+/* -- Headers ---------------------------------------------------------------------------------------- */
+
+static void parse4(struct wgfp_view *view, const uint8_t *packet)
+{
+    const uint32_t header = 4 * (packet[0] & 15u), fragment = wgfp_load16_be(packet + 6);
+
+    view->protocol = packet[9];
+    view->has_transport = header >= IPV4_HEADER && header <= view->length;
+    view->transport = view->has_transport ? header : IPV4_HEADER;
+    view->fragment_offset = fragment & 0x1fff;
+    view->more_fragments = fragment >> 13 & 1;
+    view->is_whole = (fragment & 0x3fff) == 0;
+}
+
+static bool is_extension(uint8_t protocol)
+{
+    return protocol == HOP_BY_HOP || protocol == ROUTING || protocol == FRAGMENT || protocol == AUTHENTICATION ||
+           protocol == DESTINATION_OPTIONS;
+}
+
+static uint32_t extension_length(uint8_t protocol, const uint8_t *header)
+{
+    if (protocol == FRAGMENT)
+        return LEAST_EXTENSION;
+    return protocol == AUTHENTICATION ? 4 * (header[1] + 2u) : 8 * (header[1] + 1u);
+}
+
+static void fragment_note(struct wgfp_view *view, const uint8_t *header)
+{
+    const uint32_t field = wgfp_load16_be(header + 2);
+
+    view->is_whole = false;
+    view->fragment_offset = (uint16_t)(field >> 3);
+    view->more_fragments = field & 1;
+}
+
+/* Go on behind the extension header that is next; false: it cannot be. */
+static bool extension_pass(struct wgfp_view *view, const uint8_t *packet)
+{
+    const uint8_t *header = packet + view->transport;
+    const uint32_t left = view->length - view->transport;
+
+    if (left < LEAST_EXTENSION || (view->protocol == FRAGMENT && !view->is_whole))
+        return false;
+    const uint32_t length = extension_length(view->protocol, header);
+
+    if (length > left)
+        return false;
+    if (view->protocol == FRAGMENT)
+        fragment_note(view, header);
+    view->protocol = header[0];
+    view->transport += length;
+    return true;
+}
+
+static void parse6(struct wgfp_view *view, const uint8_t *packet)
+{
+    uint32_t passed = 0;
+
+    view->protocol = packet[6];
+    view->transport = IPV6_HEADER;
+    view->fragment_offset = 0;
+    view->more_fragments = false;
+    view->is_whole = view->has_transport = true;
+    while (view->has_transport && view->fragment_offset == 0 && is_extension(view->protocol))
+        view->has_transport = passed++ < MAX_EXTENSION_HEADERS && extension_pass(view, packet);
+}
+
+bool wgfp_packet_parse(struct wgfp_view *view, const uint8_t *packet, size_t size)
+{
+    const uint32_t version = size >= IPV4_HEADER ? packet[0] >> 4 : 0;
+
+    if (version == 4) {
+        view->length = wgfp_load16_be(packet + 2);
+        view->version = view->length >= IPV4_HEADER && view->length <= size ? 4 : 0;
+    } else if (version == 6 && size >= IPV6_HEADER) {
+        view->length = IPV6_HEADER + wgfp_load16_be(packet + 4);
+        view->version = view->length <= size ? 6 : 0;
+    } else {
+        view->version = 0;
+    }
+    if (view->version == 4)
+        parse4(view, packet);
+    else if (view->version == 6)
+        parse6(view, packet);
+    return view->version != 0;
+}
+
+/* -- ECN -------------------------------------------------------------------------------------------- */
 
 enum ecn { NOT_ECT, ECT_1, ECT_0, CE, DROP };
 
@@ -13,9 +115,9 @@ static const uint8_t decapsulated[4][4] = {
     [CE] = {[NOT_ECT] = CE, [ECT_0] = CE, [ECT_1] = CE, [CE] = CE},
 };
 
-bool ip_decapsulate_ecn(uint8_t *packet, uint32_t outer)
+bool packet_decapsulate_ecn(uint8_t *packet, uint32_t outer)
 {
-    const uint32_t inner = ip_ecn(packet), combined = decapsulated[inner][outer];
+    const uint32_t inner = packet_ecn(packet), combined = decapsulated[inner][outer];
 
     if (combined == DROP)
         return false;

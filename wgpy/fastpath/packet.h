@@ -1,62 +1,69 @@
-/* The few fields of an inner IP header that the data path reads or changes. RFC 791, RFC 8200, RFC 6040.
+/* One parsed view of an IP packet, for all who read its headers. RFC 791, RFC 8200, RFC 4302 (AH), RFC 6040 (ECN).
  *
- * Invariant: only ip_stated_length takes any bytes; the others take packets for which it gave a length.
+ * Invariant: only wgfp_packet_parse takes any bytes; the others take packets for which it returned true.
  */
 #ifndef WGFP_PACKET_H
 #define WGFP_PACKET_H
-
-#include "allowedips.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-enum { MAX_PACKET = 65535 };
+enum {
+    MAX_PACKET = 65535,
+    MAX_EXTENSION_HEADERS = 8,
+};
 
-/* The packet's length by its own header, which may not be the real one; 0 for what is no IP packet. An IPv6 jumbogram
- * states no more than its header, as RFC 2675 is not spoken here. */
-static inline uint32_t ip_stated_length(const uint8_t *packet, size_t size)
+/* cffi: begin */
+
+/* What the IP headers of a packet say; its other fields are where `transport` says. */
+struct wgfp_view {
+    uint32_t length;          /* of the packet by its own header; what lies behind is padding */
+    uint32_t transport;       /* offset of what follows all IP headers, at most `length` */
+    uint16_t fragment_offset; /* in units of 8 bytes */
+    uint8_t version;          /* 4 or 6; 0: it is no IP packet */
+    uint8_t protocol;         /* of what follows all IP headers; of a fragment that is not the first: as it says */
+    uint8_t is_whole;         /* it is no fragment, and has no fragment header */
+    uint8_t more_fragments;
+    uint8_t has_transport;    /* 0: its IP headers go beyond its end, are wrong or too many */
+};
+
+/* false: it is no IP packet, or it is longer than `size` bytes. An IPv6 jumbogram is as long as its header here, as RFC
+ * 2675 is not spoken. */
+bool wgfp_packet_parse(struct wgfp_view *view, const uint8_t *packet, size_t size);
+
+/* cffi: end */
+
+static inline const uint8_t *packet_source(const struct wgfp_view *view, const uint8_t *packet)
 {
-    if (size >= 20 && packet[0] >> 4 == 4) {
-        const uint32_t length = (uint32_t)packet[2] << 8 | packet[3];
-
-        return length >= 20 ? length : 0;
-    }
-    if (size >= 40 && packet[0] >> 4 == 6)
-        return 40 + ((uint32_t)packet[4] << 8 | packet[5]);
-    return 0;
+    return packet + (view->version == 4 ? 12 : 8);
 }
 
-/* The peer that owns the address, or 0. */
-static inline uint32_t ip_owner_of_source(const struct wgfp_allowedips *routes, const uint8_t *packet)
+static inline const uint8_t *packet_destination(const struct wgfp_view *view, const uint8_t *packet)
 {
-    return packet[0] >> 4 == 4 ? wgfp_allowedips_lookup4(routes, packet + 12)
-                               : wgfp_allowedips_lookup6(routes, packet + 8);
+    return packet + (view->version == 4 ? 16 : 24);
 }
 
-static inline uint32_t ip_owner_of_destination(const struct wgfp_allowedips *routes, const uint8_t *packet)
+/* Of an address, in bytes. */
+static inline uint32_t packet_address_size(const struct wgfp_view *view)
 {
-    return packet[0] >> 4 == 4 ? wgfp_allowedips_lookup4(routes, packet + 16)
-                               : wgfp_allowedips_lookup6(routes, packet + 24);
+    return view->version == 4 ? 4 : 16;
 }
 
-/* Have both the same source address? */
-static inline bool ip_same_source(const uint8_t *packet, const uint8_t *other)
+static inline bool packet_address_equal(const uint8_t *a, const uint8_t *b, uint32_t size)
 {
-    if (packet[0] >> 4 == 4)
-        return other[0] >> 4 == 4 && memcmp(packet + 12, other + 12, 4) == 0;
-    return other[0] >> 4 == 6 && memcmp(packet + 8, other + 8, 16) == 0;
+    return size == 4 ? memcmp(a, b, 4) == 0 : memcmp(a, b, 16) == 0;
 }
 
 /* The ECN field: the low bits of IPv4's TOS or IPv6's traffic class. */
-static inline uint32_t ip_ecn(const uint8_t *packet)
+static inline uint32_t packet_ecn(const uint8_t *packet)
 {
     return (packet[0] >> 4 == 4 ? packet[1] : packet[1] >> 4) & 3u;
 }
 
 /* Combine the packet's ECN field with the outer header's; false if the packet must be dropped: that is so for CE
  * around a packet whose sender does not speak ECN, as a loss is the only signal of congestion it understands. */
-bool ip_decapsulate_ecn(uint8_t *packet, uint32_t outer);
+bool packet_decapsulate_ecn(uint8_t *packet, uint32_t outer);
 
 #endif

@@ -89,8 +89,8 @@ void wgfp_datapath_stop(struct wgfp_datapath *datapath);
 /* Move what there is to move, in this thread, and wait for nothing. For a data path that was not started. */
 void wgfp_datapath_step(struct wgfp_datapath *datapath);
 
-/* Readable while there is something to take: events, handshake messages, foreign datagrams, or that a TUN is gone; a second
- * later for DATA_SENT and DATA_RECEIVED. Acknowledge before taking. */
+/* Readable while there is something to take: events, handshake messages, foreign datagrams, or that a TUN is gone; a
+ * second later for DATA_SENT and DATA_RECEIVED. Acknowledge before taking. */
 int wgfp_datapath_fileno(const struct wgfp_datapath *datapath);
 void wgfp_datapath_acknowledge(struct wgfp_datapath *datapath);
 
