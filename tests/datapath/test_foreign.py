@@ -5,10 +5,12 @@ import pytest
 from tests.datapath.kinds import DataPathUnderTest, MakeDataPath, drop_counts
 from tests.datapath.remote import AWAY, HOME, NOW
 from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
 
 SIZES = {1: 148, 2: 92, 3: 64}
 HANDSHAKE_QUEUE_SIZE = 512
 MAX_FOREIGN = 64
+MAX_FOREIGN_PER_SOURCE = 8
 MAX_FOREIGN_SIZE = 2048
 
 
@@ -109,11 +111,42 @@ def test_what_is_not_wireguards_is_handed_up_from_when_it_is_asked_for(path: Dat
 
 def test_foreign_datagrams_are_limited(datapath: MakeDataPath) -> None:
     path = datapath(accept_foreign=True)
-    for number in range(MAX_FOREIGN + 3):
-        path.receive_datagram(b"hello", HOME._replace(port=number), NOW)
+    sources = [HOME._replace(address=f"192.0.2.{number}") for number in range(MAX_FOREIGN + 3)]
+    for source in sources:
+        path.receive_datagram(b"hello", source, NOW)
 
-    assert [source.port for _, source in path.take_foreign()] == list(range(MAX_FOREIGN))
+    assert [source for _, source in path.take_foreign()] == sources[:MAX_FOREIGN]
     assert drop_counts(path) == {DropReason.FOREIGN_QUEUE_FULL: 3}
+
+
+SAME_SOURCE = {
+    "IPv4": [HOME._replace(port=number) for number in range(20)],
+    "IPv6": [AWAY._replace(address=f"2001:db8::{number}") for number in range(1, 21)],
+}
+
+
+@pytest.mark.parametrize("sources", SAME_SOURCE.values(), ids=SAME_SOURCE)
+def test_one_source_keeps_no_other_out(datapath: MakeDataPath, sources: list[Endpoint]) -> None:
+    path = datapath(accept_foreign=True)
+    others = [HOME._replace(address="192.0.2.3"), AWAY._replace(address="2001:db8:0:1::2")]
+
+    for source in sources + others:
+        path.receive_datagram(b"hello", source, NOW)
+
+    kept = sources[:MAX_FOREIGN_PER_SOURCE] + others
+    assert sorted(source for _, source in path.take_foreign()) == sorted(kept)
+    assert drop_counts(path) == {DropReason.FOREIGN_SOURCE_LIMIT: len(sources) - MAX_FOREIGN_PER_SOURCE}
+
+
+def test_what_was_taken_makes_room_for_its_source(datapath: MakeDataPath) -> None:
+    path = datapath(accept_foreign=True)
+
+    for _ in range(2):
+        for _ in range(MAX_FOREIGN_PER_SOURCE):
+            path.receive_datagram(b"hello", HOME, NOW)
+        assert len(path.take_foreign()) == MAX_FOREIGN_PER_SOURCE
+
+    assert drop_counts(path) == {}
 
 
 def test_a_foreign_datagram_may_not_be_too_long(datapath: MakeDataPath) -> None:

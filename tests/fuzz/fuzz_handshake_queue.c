@@ -16,6 +16,7 @@ enum {
     STEPS,
 
     LONGEST = 2100,
+    FOREIGN_SOURCES = 16, /* whose budgets are more than the queue */
 };
 
 struct lane {
@@ -54,6 +55,23 @@ static const struct wgfp_datagram *lane_pop(struct lane *lane)
     return &lane->datagrams[lane->first++ % HANDSHAKE_QUEUE_SIZE];
 }
 
+/* One source, an IPv4 address or an IPv6 /64, has a budget. */
+static void foreign_push(const struct wgfp_datagram *datagram)
+{
+    uint32_t same = 0;
+
+    for (uint32_t i = 0; i < foreign.count; i++) {
+        const struct wgfp_endpoint *other = &foreign.datagrams[(foreign.first + i) % HANDSHAKE_QUEUE_SIZE].source;
+
+        same += other->size == datagram->source.size &&
+                memcmp(other->address, datagram->source.address, other->size == 4 ? 4 : 8) == 0;
+    }
+    if (same < MAX_FOREIGN_PER_SOURCE)
+        lane_push(&foreign, datagram);
+    else
+        dropped++;
+}
+
 static bool under_load(void)
 {
     if (verified.count + others.count >= UNDER_LOAD_DEPTH)
@@ -71,7 +89,7 @@ static void expect(const struct wgfp_datagram *datagram, uint32_t length, uint8_
     if (length >= 4 && data[0] == 4 && (data[1] | data[2] | data[3]) == 0)
         dropped++; /* there is no keypair */
     else if (!known && length <= sizeof datagram->data && foreign.most > 0)
-        lane_push(&foreign, datagram);
+        foreign_push(datagram);
     else if (!known || length != sizes[data[0]])
         dropped++;
     else if (data[0] == 3)
@@ -183,7 +201,7 @@ static void message_give(struct input *input)
 
 static void datagram_give(struct input *input)
 {
-    struct wgfp_datagram datagram = {.source = endpoint_of(input_byte(input) % MOST_ENDPOINTS)};
+    struct wgfp_datagram datagram = {.source = endpoint_of(input_byte(input) % FOREIGN_SOURCES)};
     const uint32_t length = input_number(input, 2) % LONGEST;
     uint8_t data[LONGEST];
 

@@ -67,6 +67,7 @@ MAX_STAGED_BYTES: Final = 4 * 2**20  # all peers together
 SMALL_STAGED_BYTES: Final = 2**20  # where memory is short
 STAGED_CELL: Final = 512  # a staged packet takes whole cells of them, an empty one takes one
 MAX_FOREIGN: Final = 64  # datagrams of other types waiting for the driver
+MAX_FOREIGN_PER_SOURCE: Final = 8  # an IPv4 address, or what an IPv6 host may have: a /64
 MAX_FOREIGN_SIZE: Final = 2048
 HANDSHAKE_TOS: Final = 0x88  # Linux: HANDSHAKE_DSCP, AF41
 DEFAULT_MTU: Final = 1420

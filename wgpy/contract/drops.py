@@ -46,3 +46,4 @@ class DropReason(Enum):
     UNEXPECTED_ANSWER = "unexpected_answer"
     FOREIGN_QUEUE_FULL = "foreign_queue_full"
     FOREIGN_TOO_LONG = "foreign_too_long"
+    FOREIGN_SOURCE_LIMIT = "foreign_source_limit"

@@ -39,6 +39,10 @@ class Endpoint(NamedTuple):
         # By hand, as every message of a flood needs it: a quarter of the time of ipaddress.
         return bytes(map(int, self.address.split("."))) + self.port.to_bytes(2, "big")
 
+    def network(self) -> bytes:
+        """What has one budget, as one host may have all of it: an IPv4 address, or an IPv6 /64."""
+        return self.packed()[:8] if self.is_ipv6 else self.packed()[:4]
+
     def __str__(self) -> str:
         """As `wg` prints and reads it: 192.0.2.1:51820, [2001:db8::1]:51820, [fe80::1%3]:51820."""
         if not self.is_ipv6:

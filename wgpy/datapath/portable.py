@@ -17,6 +17,7 @@ from wgpy.contract.constants import (
     HANDSHAKE_QUEUE_SIZE,
     INITIATION_SIZE,
     MAX_FOREIGN,
+    MAX_FOREIGN_PER_SOURCE,
     MAX_FOREIGN_SIZE,
     MAX_STAGED_BYTES,
     MAX_STAGED_PACKETS,
@@ -117,6 +118,7 @@ class PortableDataPath:
         self._packets: list[bytes] = []
         self._handshakes: deque[tuple[bytes, Endpoint]] = deque()
         self._foreign: list[tuple[bytes, Endpoint]] = []
+        self._foreign_of: Counter[bytes] = Counter()  # how many of a source
         self._events: dict[Event, None] = {}  # a set that keeps its order
         self._moved: dict[_Peer, None] = {}
         self._drops: Counter[DropReason] = Counter()
@@ -150,6 +152,7 @@ class PortableDataPath:
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         """Datagrams that are not WireGuard's, at most MAX_FOREIGN since the last call."""
         foreign, self._foreign = self._foreign, []
+        self._foreign_of.clear()
         return foreign
 
     def take_events(self) -> list[Event]:
@@ -371,10 +374,13 @@ class PortableDataPath:
             self._drops[DropReason.UNKNOWN_TYPE] += 1
         elif len(data) > MAX_FOREIGN_SIZE:
             self._drops[DropReason.FOREIGN_TOO_LONG] += 1
+        elif self._foreign_of[source.network()] >= MAX_FOREIGN_PER_SOURCE:
+            self._drops[DropReason.FOREIGN_SOURCE_LIMIT] += 1
         elif len(self._foreign) >= MAX_FOREIGN:
             self._drops[DropReason.FOREIGN_QUEUE_FULL] += 1
         else:
             self._foreign.append((data, source))
+            self._foreign_of[source.network()] += 1
 
     def _receive_transport(self, data: bytes, source: Endpoint, now: int, ecn: int) -> None:
         """Open a data message; an authentic one counts for its peer, whatever its packet is then worth."""

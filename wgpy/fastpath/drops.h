@@ -26,7 +26,8 @@
     X(STAGED_PURGED, "staged_purged")                     \
     X(SEND_FAILED, "send_failed")                         \
     X(FOREIGN_QUEUE_FULL, "foreign_queue_full")           \
-    X(FOREIGN_TOO_LONG, "foreign_too_long")
+    X(FOREIGN_TOO_LONG, "foreign_too_long")               \
+    X(FOREIGN_SOURCE_LIMIT, "foreign_source_limit")
 
 enum wgfp_drop {
 #define WGFP_DROP_REASON(name, counter) WGFP_DROP_##name,

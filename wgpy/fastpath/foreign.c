@@ -4,6 +4,8 @@
 #include "control.h"
 #include "foreign.h"
 
+#include <string.h>
+
 int foreign_init(struct foreign *foreign, bool accept)
 {
     if (pthread_mutex_init(&foreign->lock, NULL) != 0)
@@ -17,18 +19,45 @@ void foreign_free(struct foreign *foreign)
     (void)pthread_mutex_destroy(&foreign->lock);
 }
 
+/* Is it one source, which has one budget? */
+static bool same_source(const struct wgfp_endpoint *a, const struct wgfp_endpoint *b)
+{
+    return a->size == b->size && memcmp(a->address, b->address, a->size == 4 ? 4 : 8) == 0;
+}
+
+static uint32_t count_of(const struct datagram_queue *queue, const struct wgfp_endpoint *source)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < queue->count; i++)
+        count += same_source(&datagram_queue_at(queue, i)->source, source);
+    return count;
+}
+
+/* false: it is not kept, for this reason. Under the lock. */
+static bool foreign_keep(struct foreign *foreign, const struct wgfp_endpoint *source, const uint8_t *data,
+                         size_t length, enum wgfp_drop *reason)
+{
+    *reason = WGFP_DROP_FOREIGN_SOURCE_LIMIT;
+    if (count_of(&foreign->queue, source) >= MAX_FOREIGN_PER_SOURCE)
+        return false;
+    *reason = WGFP_DROP_FOREIGN_QUEUE_FULL;
+    return datagram_queue_push(&foreign->queue, source, data, (uint32_t)length);
+}
+
 static void foreign_push(struct wgfp_datapath *datapath, const struct wgfp_endpoint *source, const uint8_t *data,
                          size_t length)
 {
     struct foreign *foreign = &datapath->foreign;
+    enum wgfp_drop reason;
 
     pthread_mutex_lock(&foreign->lock);
-    const bool kept = datagram_queue_push(&foreign->queue, source, data, (uint32_t)length);
+    const bool kept = foreign_keep(foreign, source, data, length, &reason);
     const bool only = kept && foreign->queue.count == 1;
 
     pthread_mutex_unlock(&foreign->lock);
     if (!kept)
-        drop_count(datapath, WGFP_DROP_FOREIGN_QUEUE_FULL, 1);
+        drop_count(datapath, reason, 1);
     if (only)
         events_wake(&datapath->events);
 }

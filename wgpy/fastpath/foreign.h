@@ -1,4 +1,7 @@
-/* Foreign datagrams: what arrives at the sockets and is not WireGuard's waits for whoever asked for it. */
+/* Foreign datagrams: what arrives at the sockets and is not WireGuard's waits for whoever asked for it.
+ *
+ * Invariant: what one source sends keeps no other source out.
+ */
 #ifndef WGFP_FOREIGN_H
 #define WGFP_FOREIGN_H
 
@@ -8,6 +11,7 @@
 
 enum {
     MAX_FOREIGN = 64, /* that wait */
+    MAX_FOREIGN_PER_SOURCE = 8, /* of them: of an IPv4 address, or of what an IPv6 host may have, a /64 */
     MAX_FOREIGN_SIZE = sizeof((struct wgfp_datagram *)0)->data,
 };
 
