@@ -83,7 +83,7 @@ static void add_peer(struct wgfp_datapath *datapath, const struct wgfp_endpoint 
         wgfp_route_set(datapath, peer, everywhere, 16, 0) != 0 || wgfp_keypair_install(datapath, peer, &session) != 0 ||
         wgfp_keypair_use(datapath, peer, INDEX, 0, 1) != 0)
         fail("the data path takes no peer");
-    wgfp_peer_set_endpoint(datapath, peer, remote);
+    wgfp_peer_set_endpoint(datapath, peer, remote, 0);
 }
 
 int main(int count, char **arguments)

@@ -162,7 +162,7 @@ static struct wgfp_datapath *datapath_make(uint32_t end)
         wgfp_keypair_install(datapath, peer, &session) != 0)
         fail("a data path cannot be made");
     wgfp_datapath_set_mtu(datapath, MTU);
-    wgfp_peer_set_endpoint(datapath, peer, &endpoint);
+    wgfp_peer_set_endpoint(datapath, peer, &endpoint, 0);
     if (wgfp_keypair_use(datapath, peer, LOCAL_INDEX, 0, now()) != 0)
         fail("the keypair cannot be used");
     return datapath;

@@ -20,7 +20,6 @@ from tests.datapath.remote import (
 from wgpy.contract.drops import DropReason
 from wgpy.contract.events import EndpointChanged, PeerActivity
 from wgpy.contract.orders import AddPeer, RemoveKeypair, SetEndpoint, SetRoute
-from wgpy.datapath.portable import PortableDataPath
 
 PACKET = ipv4(REMOTE_HOST, LOCAL_HOST, b"payload")
 PACKET6 = ipv6(REMOTE_HOST6, LOCAL_HOST6, b"payload")
@@ -309,8 +308,6 @@ def test_a_peer_without_an_endpoint_gets_the_first_authentic_one(
 
 
 def test_a_pinned_endpoint_is_moved_by_the_next_order_alone(path: DataPathUnderTest, remote: Remote) -> None:
-    if not isinstance(path, PortableDataPath):
-        pytest.skip("the data path in C follows")
     path.apply(SetEndpoint(PEER, HOME, pinned=True), NOW)
 
     path.receive_datagram(remote.seal(), AWAY, NOW)

@@ -110,7 +110,7 @@ void pair_introduce(struct pair *pair)
     for (uint32_t i = 0; i < 2 * FLOW_PEERS; i++) {
         const struct wgfp_endpoint endpoint = endpoint_of(&pair->sides[1 - i % 2], i / 2);
 
-        wgfp_peer_set_endpoint(pair->sides[i % 2].datapath, pair->sides[i % 2].peers[i / 2], &endpoint);
+        wgfp_peer_set_endpoint(pair->sides[i % 2].datapath, pair->sides[i % 2].peers[i / 2], &endpoint, 0);
     }
 }
 
@@ -154,7 +154,7 @@ static void side_add_peer(struct pair *pair, uint32_t number, uint32_t peer)
     const struct wgfp_endpoint endpoint = endpoint_of(&pair->sides[1 - number], peer);
 
     require(wgfp_peer_add(side->datapath, &side->peers[peer]) == 0, "a peer can be added");
-    wgfp_peer_set_endpoint(side->datapath, side->peers[peer], &endpoint);
+    wgfp_peer_set_endpoint(side->datapath, side->peers[peer], &endpoint, 0);
     routes_set(pair, number, peer);
     side->newest[peer] = side->previous[peer] = 0;
 }

@@ -230,7 +230,7 @@ static void side_open(uint32_t side)
         const struct wgfp_endpoint endpoint = endpoint_of(1 - side, peer);
 
         require(wgfp_peer_add(self->datapath, &self->peers[peer]) == 0, "a peer can be added");
-        wgfp_peer_set_endpoint(self->datapath, self->peers[peer], &endpoint);
+        wgfp_peer_set_endpoint(self->datapath, self->peers[peer], &endpoint, 0);
         for (uint32_t six = 0; six < 2; six++) {
             uint8_t prefix[16];
 

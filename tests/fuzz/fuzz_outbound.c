@@ -406,7 +406,7 @@ static void endpoint_change(struct input *input)
     const uint32_t number = which / FLOW_PEERS % (MOST_ENDPOINTS + 1);
     const struct wgfp_endpoint endpoint = number < MOST_ENDPOINTS ? endpoint_of(number) : none;
 
-    wgfp_peer_set_endpoint(datapath, peer->number, &endpoint);
+    wgfp_peer_set_endpoint(datapath, peer->number, &endpoint, 0);
     peer->endpoint = number;
 }
 
@@ -519,7 +519,7 @@ static void begin(uint8_t options)
         require(wgfp_peer_add(datapath, &peers[i].number) == 0, "it can be added");
         const struct wgfp_endpoint endpoint = endpoint_of(i);
 
-        wgfp_peer_set_endpoint(datapath, peers[i].number, &endpoint);
+        wgfp_peer_set_endpoint(datapath, peers[i].number, &endpoint, 0);
         route_toggle(i);
         session_install(2 * i);
         session_install(2 * i + 1);

@@ -73,7 +73,7 @@ orders: st.SearchStrategy[DataPathOrder] = st.one_of(
     st.builds(RemovePeer, peers),
     st.builds(SetRoute, peers, st.sampled_from(PREFIXES)),
     st.builds(RemoveRoute, peers, st.sampled_from(PREFIXES)),
-    st.builds(SetEndpoint, peers, endpoints),
+    st.builds(SetEndpoint, peers, endpoints, st.booleans()),
     st.builds(ClearSource, peers),
     st.builds(UseKeypair, peers, st.none() | indices, st.booleans()),
     st.builds(RemoveKeypair, peers, indices),

@@ -261,8 +261,8 @@ class NativeDataPath:
         match action:
             case SetRoute():  # first, as it is by far the most frequent
                 self._set_route(action)
-            case SetEndpoint(peer, endpoint):
-                _lib.wgfp_peer_set_endpoint(self._c, number_of(peer), _c_endpoint(endpoint))
+            case SetEndpoint(peer, endpoint, pinned):
+                _lib.wgfp_peer_set_endpoint(self._c, number_of(peer), _c_endpoint(endpoint), pinned)
             case InstallKeypair():
                 self._install_keypair(action)
             case UseKeypair(peer, local_index, confirm):

@@ -95,7 +95,7 @@ static void note_received(struct inbound *in, struct keypair *keypair, const str
     struct wgfp_activity *activity = &peer->activity;
     struct events *events = &in->datapath->events;
 
-    if (memcmp(&peer->endpoint, &datagram->origin->source, sizeof peer->endpoint) != 0) {
+    if (memcmp(&peer->endpoint, &datagram->origin->source, sizeof peer->endpoint) != 0 && !peer->pinned) {
         peer->endpoint = datagram->origin->source;
         event_raise(events, peer, NULL, WGFP_EVENT_ENDPOINT_CHANGED);
     }

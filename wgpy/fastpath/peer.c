@@ -98,12 +98,14 @@ void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint
 
 /* -- What the peer's own lock is enough for: only the control, which calls, could remove the peer ----- */
 
-void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t number, const struct wgfp_endpoint *endpoint)
+void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t number, const struct wgfp_endpoint *endpoint,
+                            int pinned)
 {
     struct peer *peer = datapath->peers[number];
 
     pthread_mutex_lock(&peer->lock);
     peer->endpoint = *endpoint;
+    peer->pinned = pinned != 0;
     peer->events &= ~(1u << WGFP_EVENT_ENDPOINT_CHANGED); /* the order is newer than the move */
     pthread_mutex_unlock(&peer->lock);
 }

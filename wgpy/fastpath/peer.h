@@ -19,6 +19,7 @@ struct peer {
     struct keypair *keypairs; /* the newest first. Control */
     struct keypair *sending;  /* peer's lock, as all below; or control */
     struct wgfp_endpoint endpoint;
+    bool pinned; /* the endpoint stays, wherever datagrams come from */
     struct wgfp_endpoint plain;    /* this endpoint takes no UDP_SEGMENT */
     struct staged staged;
     struct wgfp_activity activity;

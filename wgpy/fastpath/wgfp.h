@@ -140,7 +140,11 @@ struct wgfp_session {
 /* WGFP_ERR_MEMORY. */
 int wgfp_peer_add(struct wgfp_datapath *datapath, uint32_t *peer);
 void wgfp_peer_remove(struct wgfp_datapath *datapath, uint32_t peer);
-void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_endpoint *endpoint);
+
+/* Send there. pinned: 1: whatever arrives from elsewhere, until the next call; 0: until an authentic datagram does. */
+void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_endpoint *endpoint,
+                            int pinned);
+
 void wgfp_peer_clear_source(struct wgfp_datapath *datapath, uint32_t peer);
 void wgfp_peer_purge_staged(struct wgfp_datapath *datapath, uint32_t peer);
 void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uint64_t now);
