@@ -72,6 +72,16 @@ def test_a_mistyped_invitation_is_refused_without_showing_it(at: int, letter: st
     assert mistyped not in str(refused.value)
 
 
+def test_no_letter_at_its_end_can_be_mistaken_for_another() -> None:
+    text = INVITATION.text()
+
+    for letter in sorted(
+        set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") - {text[-1]}
+    ):
+        with pytest.raises(ValueError, match="damaged"):
+            Invitation.from_text(text[:-1] + letter)
+
+
 @pytest.mark.parametrize(
     "text", ["", "wgpy1_", "wgpy2_AAAA", INVITATION.text()[:-1], INVITATION.text() + "A"]
 )

@@ -38,7 +38,7 @@ class Invitation:
     def text(self) -> str:
         """Return what is copied: letters, digits, `-` and `_`."""
         data = bytes(self.token) + bytes(self.network) + self.coordinator + self.url.encode()
-        return PREFIX + base64.urlsafe_b64encode(data + _check(data)).decode().rstrip("=")
+        return PREFIX + _encoded(data + _check(data))
 
     @classmethod
     def from_text(cls, text: str) -> Self:
@@ -52,10 +52,16 @@ class Invitation:
         except (binascii.Error, ValueError):
             both = b""
         data, check = both[:-_CHECK_LENGTH], both[-_CHECK_LENGTH:]
-        if len(data) < _FIXED or not hmac.compare_digest(_check(data), check):
+        is_whole = _encoded(both) == encoded and hmac.compare_digest(_check(data), check)
+        if len(data) < _FIXED or not is_whole:
             raise ValueError("the token is damaged: copy all of it, from `wgpy1_` to its end")
         token, network, coordinator, url = data[:32], data[32:64], data[64:_FIXED], data[_FIXED:]
         return cls(SigningKey(token), VerifyKey(network), coordinator, url.decode("ascii", "replace"))
+
+
+def _encoded(data: bytes) -> str:
+    """Return the only spelling that is read: a last letter can have bits that no byte has."""
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def _check(data: bytes) -> bytes:
