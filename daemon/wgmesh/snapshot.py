@@ -86,11 +86,11 @@ class Snapshot:
         other = self.topology.member(entry.record.signer)
         if member is None or other is None:
             return False
-        return entry.viewed > since > 0 or self.topology.meet(member, other)
+        return entry.viewed > since > 0 or self.topology.are_peers(member, other)
 
     def _with_peers_of_new_rules(self, member: Member, news: list[Entry]) -> list[Entry]:
         rules = [entry.record for entry in news if isinstance(entry.record, Rule) and entry.record.allowed]
-        peers = dict.fromkeys(peer.identity for peer in self.topology.joined(member, rules))
+        peers = dict.fromkeys(peer.identity for peer in self.topology.peers_by(rules, member))
         known = {record_key(entry.record) for entry in news}
         older = [
             entry

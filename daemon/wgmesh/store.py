@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Table, delete, insert, inspect, select, update
 
 from wgpy.mesh.codec import MAX_NUMBER
-from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import record_key
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
@@ -112,7 +112,7 @@ class Store:
         for row in connection.execute(select(RECORDS).where(*newer).order_by(RECORDS.c.revision)):
             try:
                 judged = ledger.add(Signed(row.body, row.signature))
-            except (RecordRefused, ValueError) as error:
+            except (RecordRejected, ValueError) as error:
                 _LOG.warning(
                     "%s: a record of type %s is damaged: %s", self.name, row.kind or "unknown", error
                 )

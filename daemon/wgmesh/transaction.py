@@ -7,10 +7,10 @@ a token has uses.
 
 from dataclasses import dataclass, replace
 
-from wgpy.mesh.ledger import Judged, Ledger, RecordRefused, Verdict
+from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
 from wgpy.mesh.records import Author, Node, Record, RecordKey, Token, Unknown, kind_of, record_key
 from wgpy.mesh.signing import Signed, VerifyKey
-from wgpy.mesh.topology import Topology, derive, only_moved
+from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 
 from .snapshot import Entry, Snapshot, trouble_of
 
@@ -55,7 +55,7 @@ class Transaction:
             judged = self._ledger.judge(signed)
             if judged.verdict is Verdict.NEW:
                 self._take(judged)
-        except (RecordRefused, Refused) as error:
+        except (RecordRejected, Refused) as error:
             return Outcome("refused", str(error))
         return Outcome(judged.verdict.value)
 
@@ -192,6 +192,6 @@ def _changes_more_than_endpoints(change: Change) -> bool:
     """Return whether a node's record changes anything but its endpoints."""
     match change.before, change.record:
         case Node() as old, Node() as new:
-            return not only_moved(old, new)
+            return not only_endpoints_differ(old, new)
         case _:
             return False

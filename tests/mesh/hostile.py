@@ -17,7 +17,7 @@ from tests.mesh.network import Administrator, key_of, prefixes, sign
 from tests.mesh.teller import teller
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
-from wgpy.mesh.ledger import Ledger, RecordRefused, RefusalReason, Verdict
+from wgpy.mesh.ledger import Ledger, RecordRejected, RejectionReason, Verdict
 from wgpy.mesh.records import Departure, Node, Record, Removal, Token, Unknown, decode
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.topology import Exclusion
@@ -27,7 +27,7 @@ MALLORY, FALSE_TOKEN, FALSE_NETWORK = key_of(666), key_of(667), key_of(668)
 EVIL_KEY: Final = PublicKey(bytes(range(1, 33)))
 EVIL_ENDPOINT: Final = Endpoint("198.51.100.66", 666)
 
-Shown = RefusalReason | Exclusion | Verdict
+Shown = RejectionReason | Exclusion | Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ class Mallory:
 
     def adds_a_node_that_names_a_genuine_token(self) -> Attempt:
         node = replace(self._mallory(FALSE_TOKEN), token=self._a(Token).key)
-        return Attempt((sign(MALLORY, node),), RefusalReason.BAD_ADMISSION)
+        return Attempt((sign(MALLORY, node),), RejectionReason.BAD_ADMISSION)
 
     def adds_a_node_with_the_admission_of_another(self) -> Attempt:
         victim = self._a(Node)
         node = replace(victim, signer=MALLORY.verify_key(), sequence=99, key=EVIL_KEY)
-        return Attempt((sign(MALLORY, node),), RefusalReason.BAD_ADMISSION)
+        return Attempt((sign(MALLORY, node),), RejectionReason.BAD_ADMISSION)
 
     # -- What nodes said -------------------------------------------------------------------------
 
@@ -80,11 +80,11 @@ class Mallory:
 
     def speaks_for_a_node(self) -> Attempt:
         node = replace(self._a(Node), sequence=99, endpoints=(EVIL_ENDPOINT,))
-        return Attempt((sign(MALLORY, node),), RefusalReason.BAD_SIGNATURE)
+        return Attempt((sign(MALLORY, node),), RejectionReason.BAD_SIGNATURE)
 
     def says_that_a_node_left(self) -> Attempt:
         record = Departure(network=self.network, signer=self._a(Node).signer)
-        return Attempt((sign(MALLORY, record),), RefusalReason.BAD_SIGNATURE)
+        return Attempt((sign(MALLORY, record),), RejectionReason.BAD_SIGNATURE)
 
     def replays_an_old_record(self) -> Attempt:
         """Of a node that has spoken twice."""
@@ -103,7 +103,7 @@ class Mallory:
         """Keeping its signature."""
         token = replace(self._a(Token), routes=(IPv4Network("0.0.0.0/0"),))
         altered = replace(self._signed(Token), body=sign(MALLORY, token).body)
-        return Attempt((altered,), RefusalReason.BAD_SIGNATURE)
+        return Attempt((altered,), RejectionReason.BAD_SIGNATURE)
 
     def removes_a_node(self) -> Attempt:
         return self._decree(replace(self._a(Removal), sequence=99, identity=self._a(Node).signer))
@@ -115,17 +115,17 @@ class Mallory:
         other.invite(FALSE_TOKEN)
         other.join(MALLORY, FALSE_TOKEN)
         other.rule("any", "any")
-        return Attempt(tuple(other.records), RefusalReason.OTHER_NETWORK)
+        return Attempt(tuple(other.records), RejectionReason.OTHER_NETWORK)
 
     def says_that_another_networks_records_are_of_this_one(self) -> Attempt:
         other = Administrator(FALSE_NETWORK, now=self.honest.now)
         said = (other.invite(FALSE_TOKEN), other.remove(MALLORY), other.rule("any", "any"))
         moved = (replace(known(signed), network=self.network) for signed in said)
-        return Attempt(tuple(sign(FALSE_NETWORK, record) for record in moved), RefusalReason.BAD_SIGNATURE)
+        return Attempt(tuple(sign(FALSE_NETWORK, record) for record in moved), RejectionReason.BAD_SIGNATURE)
 
     def says_what_is_no_record(self) -> Attempt:
         bodies = (b"", b"{}", b"[" * 9999, b'{"type":"\\u001b[2J"}', b"\xff" * 99)
-        return Attempt(tuple(MALLORY.sign(body) for body in bodies), RefusalReason.INVALID)
+        return Attempt(tuple(MALLORY.sign(body) for body in bodies), RejectionReason.INVALID)
 
     # -- Helpers ---------------------------------------------------------------------------------
 
@@ -136,10 +136,10 @@ class Mallory:
         """Change what a node said, and keep its signature."""
         signed = self._signed(Node)
         altered = replace(signed, body=sign(MALLORY, replace(self._a(Node), **fields)).body)
-        return Attempt((altered,), RefusalReason.BAD_SIGNATURE)
+        return Attempt((altered,), RejectionReason.BAD_SIGNATURE)
 
     def _decree(self, record: Record) -> Attempt:
-        return Attempt((sign(FALSE_NETWORK, record),), RefusalReason.BAD_SIGNATURE)
+        return Attempt((sign(FALSE_NETWORK, record),), RejectionReason.BAD_SIGNATURE)
 
     def _signed(self, kind: type[Record]) -> Signed:
         """The first record of a kind that was ever said."""
@@ -165,15 +165,15 @@ ATTEMPTS: Final[dict[str, Callable[[Mallory], Attempt]]] = {
 }
 
 
-def tell(ledger: Ledger, records: Iterable[Signed]) -> list[RefusalReason | Verdict]:
+def tell(ledger: Ledger, records: Iterable[Signed]) -> list[RejectionReason | Verdict]:
     """Tell a ledger, and return what it made of each."""
     return [_tell(ledger, signed) for signed in records]
 
 
-def _tell(ledger: Ledger, signed: Signed) -> RefusalReason | Verdict:
+def _tell(ledger: Ledger, signed: Signed) -> RejectionReason | Verdict:
     try:
         return ledger.add(signed).verdict
-    except RecordRefused as refused:
+    except RecordRejected as refused:
         return refused.reason
 
 

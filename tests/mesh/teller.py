@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Node, decode
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta, Greeting, check_proof, encode_line, read_signed
@@ -79,7 +79,7 @@ class Teller:
     def _keep(self, signed: Signed) -> str:
         try:
             return self.ledger.add(signed).verdict.value
-        except RecordRefused:
+        except RecordRejected:
             return "refused"
 
     # -- HTTP ------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ async def test_who_begins_is_told_of_everything_that_concerns_it(tmp_path: Path)
             news = await alice.told()
 
     assert kinds(news) == ["n11", "n12", "prod", "token"]
-    assert alice.greeting.standing == site.administrator.ledger().state_digest()
-    assert alice.greeting.own == site.administrator.records[2].digest
+    assert alice.greeting.state_digest == site.administrator.ledger().state_digest()
+    assert alice.greeting.node_digest == site.administrator.records[2].digest
     assert alice.greeting.seen == "127.0.0.1"
 
 

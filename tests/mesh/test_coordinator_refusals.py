@@ -232,7 +232,7 @@ async def test_forged_and_foreign_records_are_refused_and_leave_no_trace(tmp_pat
 
             outcomes = await site.submit(forged, other.found(), Signed(b"{}", bytes(64)))
             assert [outcome.reason.partition(":")[0] for outcome in outcomes] == [
-                "not signed by who may say it",
+                "not signed by the right key",
                 "of another network",
                 "a record is damaged",
             ]

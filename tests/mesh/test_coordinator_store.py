@@ -120,7 +120,7 @@ async def test_a_damaged_record_is_left_out_and_can_be_given_back(
         database.commit()
 
     async with site.serve():
-        assert "a record of type token is damaged: not signed by who may say it" in caplog.text
+        assert "a record of type token is damaged: not signed by the right key" in caplog.text
         outcomes = await site.submit(*site.administrator.records)
         assert [outcome.verdict for outcome in outcomes] == ["known", "new", "known"]
         async with site.follow(ALICE) as alice:
@@ -187,7 +187,7 @@ async def test_nodes_give_back_what_a_restored_backup_does_not_know(tmp_path: Pa
     assert kept is not None
     assert kept.exists()
     async with site.serve(), site.follow(ALICE, since=seen) as alice:
-        assert alice.greeting.standing != administrator.ledger().state_digest()
+        assert alice.greeting.state_digest != administrator.ledger().state_digest()
         await alice.told()
         with pytest.raises(Denied, match="neither a node's"):
             async with site.follow(BOB, since=seen):

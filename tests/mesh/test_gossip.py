@@ -14,7 +14,7 @@ import pytest
 
 from tests.mesh.network import Administrator, key_of
 from wgpy.engine.actions import HandshakeCompleted
-from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
 from wgpy.testing import SECOND, ActionTaken, Flight, Node, Notice, Simulation
@@ -53,7 +53,7 @@ class Host:
         for signed in records:
             try:
                 self.ledger.add(signed)
-            except RecordRefused as error:
+            except RecordRejected as error:
                 self.rejected.note(source, error.reason.value, error.description, 0)
                 return False
         return True

@@ -18,7 +18,7 @@ from tests.mesh.test_topology import histories
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Transaction
 from wgpy.keys import PublicKey
-from wgpy.mesh.ledger import MAX_RECORDS, MAX_UNKNOWN_NODES, Ledger, RecordRefused, RefusalReason, Verdict
+from wgpy.mesh.ledger import MAX_RECORDS, MAX_UNKNOWN_NODES, Ledger, RecordRejected, RejectionReason, Verdict
 from wgpy.mesh.records import Departure, Network, Token, Unknown, encode
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.mesh.topology import Exclusion, Topology, derive
@@ -88,7 +88,7 @@ def test_whatever_is_changed_in_a_record_that_is_known_already_is_refused(honest
         for at in range(0, len(data), 3):
             changed = bytearray(data)
             changed[at] ^= 1 << at % 8
-            with pytest.raises(RecordRefused):
+            with pytest.raises(RecordRejected):
                 ledger.add(Signed.from_bytes(bytes(changed)))
 
 
@@ -296,7 +296,7 @@ def test_nodes_of_tokens_that_nobody_knows_are_few_and_leave_room_for_all_others
     flood = [sign(key, honest.node(key, FALSE_TOKEN, name="sly")) for key in map(key_of, strangers)]
 
     assert set(tell(ledger, flood)) == {Verdict.NEW}
-    assert tell(ledger, [sign(EVE, honest.node(EVE, FALSE_TOKEN))]) == [RefusalReason.TOO_MANY]
+    assert tell(ledger, [sign(EVE, honest.node(EVE, FALSE_TOKEN))]) == [RejectionReason.TOO_MANY]
     assert tell(ledger, [honest.join(EVE, TOKEN), honest.remove(BOB)]) == [Verdict.NEW] * 2
 
 
@@ -311,7 +311,7 @@ def test_departures_of_whoever_make_no_removal_one_too_many(
         assert tell(ledger, [honest.depart(key), of_a_later_version(honest, key)]) == [Verdict.NEW] * 2
 
     too_many = [honest.depart(EVE), of_a_later_version(honest, EVE)]
-    assert tell(ledger, too_many) == [RefusalReason.TOO_MANY] * 2
+    assert tell(ledger, too_many) == [RejectionReason.TOO_MANY] * 2
     assert tell(ledger, [honest.remove(BOB)]) == [Verdict.NEW]
 
 

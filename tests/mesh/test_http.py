@@ -310,7 +310,7 @@ def test_only_the_first_request_of_a_connection_is_answered() -> None:
 
 @pytest.mark.parametrize("said", [b"", REQUEST[:20], REQUEST[:-1]])
 def test_who_does_not_finish_is_let_go(said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "PATIENCE", 0.05)
+    monkeypatch.setattr(http, "REQUEST_TIMEOUT", 0.05)
 
     async def scenario() -> None:
         async with server(ours) as connect, asyncio.timeout(PATIENCE):
@@ -323,7 +323,7 @@ def test_who_does_not_finish_is_let_go(said: bytes, monkeypatch: pytest.MonkeyPa
 
 
 def test_who_does_not_take_its_answer_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "PATIENCE", 0.05)
+    monkeypatch.setattr(http, "REQUEST_TIMEOUT", 0.05)
     ended = asyncio.Event()
 
     async def much(request: Request) -> Answer:

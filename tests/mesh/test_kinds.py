@@ -10,7 +10,7 @@ import pytest
 from tests.mesh.network import Administrator, key_of
 from tests.mesh.test_record_bytes import one_of_each
 from wgpy.mesh import records
-from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import KINDS, UNKNOWN, Audience, Kind, RecordInvalid, decode, describe, encode, kind_of
 from wgpy.mesh.records.registry import discover
 from wgpy.mesh.signing import Signed
@@ -102,7 +102,7 @@ def test_what_a_record_is_about_can_be_said_of_any() -> None:
     assert describe(decode(admin.depart(identity).body)) == f"departure of {identity.verify_key()}"
     newer = decode(admin.remove(identity).body.replace(b'"version":1', b'"version":2'))
     assert describe(newer) == "a record of the type 'removal', version 2"
-    with pytest.raises(RecordRefused) as refused:
+    with pytest.raises(RecordRejected) as refused:
         Ledger(admin.key.verify_key()).add(Signed(b"{}", bytes(64)))
     assert refused.value.description == "2 bytes that are no record"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.mesh.network import NOW, Administrator, key_of, prefixes, sign
 from wgpy.contract.endpoint import Endpoint
-from wgpy.mesh.ledger import Ledger, RecordRefused, RefusalReason, Verdict
+from wgpy.mesh.ledger import Ledger, RecordRejected, RejectionReason, Verdict
 from wgpy.mesh.records import Node, RecordInvalid, Token, Unknown, decode, encode
 from wgpy.mesh.signing import Signed, SigningKey
 
@@ -49,7 +49,7 @@ def test_a_changed_bit_in_any_byte_of_a_record_is_refused(administrator: Adminis
         for at in range(len(data)):
             changed = bytearray(data)
             changed[at] ^= 1 << at % 8
-            with pytest.raises(RecordRefused):
+            with pytest.raises(RecordRejected):
                 Ledger(administrator.key.verify_key()).add(Signed.from_bytes(bytes(changed)))
 
 
@@ -86,9 +86,9 @@ def test_another_spelling_is_refused_however_well_it_is_signed() -> None:
 
 
 def refuse(body: bytes) -> None:
-    with pytest.raises(RecordRefused) as refused:
+    with pytest.raises(RecordRejected) as refused:
         Ledger(key_of(1).verify_key()).add(HOST.sign(body))
-    assert refused.value.reason is RefusalReason.INVALID
+    assert refused.value.reason is RejectionReason.INVALID
 
 
 def spelled(said: dict[str, Any]) -> bytes:
@@ -97,7 +97,7 @@ def spelled(said: dict[str, Any]) -> bytes:
 
 def test_a_record_of_another_network_is_refused(administrator: Administrator) -> None:
     for signed in administrator.records:
-        with pytest.raises(RecordRefused, match="of another network"):
+        with pytest.raises(RecordRejected, match="of another network"):
             Ledger(key_of(9).verify_key()).add(signed)
 
 
@@ -109,7 +109,7 @@ def test_only_the_administrator_decrees(administrator: Administrator, signer: Si
         if isinstance(decree, Token):
             for said in (administrator.key, signer):
                 forged = replace(decree, sequence=99, uses=1000, signer=said.verify_key())
-                with pytest.raises(RecordRefused, match="not signed by who may say it"):
+                with pytest.raises(RecordRejected, match="not signed by the right key"):
                     administrator.ledger().add(sign(signer, forged))
 
 
@@ -117,7 +117,7 @@ def test_nobody_speaks_for_a_node_but_itself(administrator: Administrator) -> No
     node = replace(administrator.node(HOST, TOKEN), sequence=2, name="taken")
 
     for signer in (TOKEN, OTHER, administrator.key):
-        with pytest.raises(RecordRefused, match="not signed by who may say it"):
+        with pytest.raises(RecordRejected, match="not signed by the right key"):
             administrator.ledger().add(sign(signer, node))
 
 
@@ -125,7 +125,7 @@ def test_a_node_that_admits_itself_is_refused(administrator: Administrator) -> N
     forged = administrator.node(OTHER, OTHER, name="sly")
     forged = replace(forged, token=TOKEN.verify_key())
 
-    with pytest.raises(RecordRefused, match="not admitted by the token that it names: sly"):
+    with pytest.raises(RecordRejected, match="not admitted by the token that it names: sly"):
         administrator.ledger().add(sign(OTHER, forged))
 
 
@@ -136,9 +136,9 @@ def test_an_admission_is_for_one_identity_and_one_date(administrator: Administra
         (replace(node, signer=OTHER.verify_key()), OTHER),
         (replace(node, admitted=NOW - 1, sequence=2), HOST),
     ):
-        with pytest.raises(RecordRefused) as refused:
+        with pytest.raises(RecordRejected) as refused:
             administrator.ledger().add(sign(signer, stolen))
-        assert refused.value.reason is RefusalReason.BAD_ADMISSION
+        assert refused.value.reason is RejectionReason.BAD_ADMISSION
 
 
 def test_the_newest_word_on_a_subject_counts_and_an_older_one_changes_nothing(
@@ -156,11 +156,11 @@ def test_the_newest_word_on_a_subject_counts_and_an_older_one_changes_nothing(
 
 def test_what_is_tried_on_a_copy_changes_nothing(administrator: Administrator) -> None:
     ledger = administrator.ledger()
-    standing, records = ledger.state_digest(), list(ledger)
+    digest, records = ledger.state_digest(), list(ledger)
 
     assert ledger.copy().add(administrator.remove(HOST)).verdict is Verdict.NEW
 
-    assert (ledger.state_digest(), list(ledger)) == (standing, records)
+    assert (ledger.state_digest(), list(ledger)) == (digest, records)
 
 
 def test_a_record_of_a_later_version_is_kept_and_passed_on(administrator: Administrator) -> None:
@@ -171,7 +171,7 @@ def test_a_record_of_a_later_version_is_kept_and_passed_on(administrator: Admini
     assert ledger.add(signed).verdict is Verdict.NEW
     assert ledger.add(signed).verdict is Verdict.KNOWN
     assert signed in set(ledger)
-    with pytest.raises(RecordRefused, match="not signed"):
+    with pytest.raises(RecordRejected, match="not signed"):
         administrator.ledger().add(OTHER.sign(spelled(said)))
 
 

@@ -13,7 +13,7 @@ from wgpyd.agent.rejected import (
 )
 
 COORDINATOR = "coordinator"
-FORGED = "not signed by who may say it"
+FORGED = "not signed by the right key"
 IDENTITY, TOKEN = key_of(7), key_of(8)
 
 
@@ -33,7 +33,7 @@ def test_a_rejected_record_is_kept_counted_and_logged(log: pytest.LogCaptureFixt
         NOW, "neighbour n3", FORGED, "removal 7",
     )  # fmt: skip
     assert rejected.counts == {("neighbour n3", FORGED): 1}
-    assert log.messages == ["refused what neighbour n3 told: not signed by who may say it: removal 7"]
+    assert log.messages == ["refused what neighbour n3 told: not signed by the right key: removal 7"]
 
 
 def test_the_newest_are_kept_and_all_are_counted() -> None:

@@ -340,7 +340,7 @@ def test_peers_are_those_who_may_reach_each_other(administrator: Administrator) 
         }
         assert {peer.identity for peer in topology.peers(me.identity)} == met
         others = (other for other in topology.members if other is not me)
-        assert {other.identity for other in others if topology.meet(me, other)} == met
+        assert {other.identity for other in others if topology.are_peers(me, other)} == met
 
 
 @settings(deadline=None)

@@ -226,7 +226,7 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         a_status(
             connected=False, trouble="nobody answers", heard=0,
             requested=(IPv4Network("10.1.0.0/16"),), rules=("node:web1 tag:k8s",), rejected_count=4,
-            rejected=(RejectedRecord(NOW, "coordinator", "not signed by who may say it", "a node"),),
+            rejected=(RejectedRecord(NOW, "coordinator", "not signed by the right key", "a node"),),
             excluded=(Excluded("old", KEYS[3], "it left"),), withheld=("the removal of web3",),
             peers=(peer(left_out=("10.2.0.0/16 is a network of eth0",)),), warnings=("the disk is full",),
         ),
@@ -241,7 +241,7 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         "old is no member: it left",
         "withheld by the coordinator: the removal of web3",
         "rejected 4 records",
-        "from coordinator: not signed by who may say it (a node)",
+        "from coordinator: not signed by the right key (a node)",
         "warning: the disk is full",
     ):
         assert expected in shown

@@ -1,7 +1,7 @@
-"""Which addresses nodes have.
+"""The addresses of nodes.
 
 IPv6: nodes live in site 0 of the network's /32, that is its first /48, by an address made from their
-identity: nobody can be given, or take, another's. IPv4: chosen when a node joins, and told in its record.
+identity, so no node can take another's. IPv4: chosen when a node joins, and published in its record.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ POOL_LENGTH: Final = 12
 
 
 class NoSpace(WgpyError, ValueError):
-    """There is no range or address left; the message says of what."""
+    """There is no range or address left; the message names what ran out."""
 
 
 def node_address6(network: IPv6Network, identity: VerifyKey) -> IPv6Address:
@@ -61,7 +61,7 @@ def _first_free(length: int, used: Iterable[IPv4Network]) -> IPv4Network:
     for candidate in _candidates(length):
         if not any(candidate.overlaps(prefix) for prefix in taken):
             return candidate
-    raise NoSpace(f"no /{length} of {', '.join(map(str, RANGES))} is free on the hosts that reported theirs")
+    raise NoSpace(f"no /{length} of {', '.join(map(str, RANGES))} is free on all hosts that reported")
 
 
 def _candidates(length: int) -> Iterator[IPv4Network]:

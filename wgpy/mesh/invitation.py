@@ -1,6 +1,7 @@
-"""What a person copies to a new host: `wgpy1_` and all that the host needs for its first contact.
+"""The text that a person copies to a new host: `wgpy1_` and all that the host needs for its first contact.
 
-It holds the private half of a token, so it is a secret; it says whom to trust before anything is fetched.
+It has the private half of a token, so it is a secret; it has the keys of the network and of the coordinator,
+so the first contact is authenticated.
 """
 
 import base64
@@ -42,7 +43,7 @@ class Invitation:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Raises ValueError with a sentence for who copied it; it shows nothing of the text."""
+        """Raises ValueError with a sentence for the user, which shows nothing of the text."""
         text = text.strip()
         if not text.startswith(PREFIX):
             raise ValueError(f"a token begins with {PREFIX}")

@@ -1,7 +1,7 @@
-"""The records of a network, each verified, the newest on each subject.
+"""The records of a network: each is verified, and only the newest on each subject counts.
 
 Invariant: what a ledger holds depends on which records were added, not on their order nor how often. A record
-that is refused changes nothing.
+that is rejected changes nothing.
 """
 
 import hashlib
@@ -37,34 +37,34 @@ MAX_UNKNOWN_NODES: Final = 1_000  # nodes of tokens that are not known, or not y
 MAX_RECORDS: Final[dict[type, int]] = {kind.record: kind.limit for kind in (*KINDS, UNKNOWN)}
 _ADMIN_KINDS: Final = tuple(kind for kind in KINDS if kind.author is Author.ADMINISTRATOR)
 _OTHER_KINDS: Final = tuple(kind for kind in (*KINDS, UNKNOWN) if kind not in _ADMIN_KINDS)
-# What neighbours compare. What is unknown is not: a node that knows its kind might count it otherwise.
+# What neighbours compare. Unknown kinds are left out: nodes that know them may count other records.
 _COMMON_KINDS: Final = tuple(kind for kind in KINDS if kind.audience is Audience.EVERYBODY)
 
 _D = TypeVar("_D", bound=AdminRecord)
 
 
 class Verdict(Enum):
-    """What becomes of a record that is genuine."""
+    """What a ledger does with a record that is authentic: it keeps a new one."""
 
     NEW = "new"
     KNOWN = "known"
     OLD = "old"  # a newer one is there
 
 
-class RefusalReason(Enum):
-    """Why a record is not genuine, or not for us."""
+class RejectionReason(Enum):
+    """Why a ledger does not take a record."""
 
     INVALID = "not a record"
     OTHER_NETWORK = "of another network"
-    BAD_SIGNATURE = "not signed by who may say it"
+    BAD_SIGNATURE = "not signed by the right key"
     BAD_ADMISSION = "not admitted by the token that it names"
     TOO_MANY = "one more than a network may have"
 
 
-class RecordRefused(WgpyError):
-    """A record that does not count. description: what it is about."""
+class RecordRejected(WgpyError):
+    """A ledger does not take a record. description: what the record is about."""
 
-    def __init__(self, reason: RefusalReason, description: str, message: str) -> None:
+    def __init__(self, reason: RejectionReason, description: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.description = description
@@ -72,9 +72,9 @@ class RecordRefused(WgpyError):
 
 @dataclass(frozen=True, slots=True)
 class StateDigest:
-    """How far a ledger knows what everybody is to know: neighbours with the same one know the same.
+    """A digest of the records that every node is to have: ledgers with the same digest have the same ones.
 
-    sequence: the highest of an admin record; digest: 32 bytes over all records for everybody that count.
+    sequence: the highest of an admin record; digest: 32 bytes.
     """
 
     sequence: int
@@ -83,15 +83,15 @@ class StateDigest:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A record that is genuine, and what becomes of it. record: perhaps Unknown."""
+    """An authentic record, and its verdict. record: perhaps Unknown."""
 
     signed: Signed
-    record: Any  # a Record; where it is kept says of which kind
+    record: Any  # a Record, whose kind depends on where it is kept
     verdict: Verdict
 
     @property
     def rank(self) -> tuple[int, bytes]:
-        """The greater counts. Of two different ones with one sequence, everybody has to choose the same."""
+        """The greatest counts. Between two of one sequence the digest decides, the same for all nodes."""
         return getattr(self.record, "sequence", 0), self.signed.digest
 
 
@@ -112,26 +112,26 @@ class Ledger:
         return network_id(self.key)
 
     def add(self, signed: Signed) -> Judged:
-        """Judge a record, and keep it if it is new. Raises RecordRefused."""
+        """Judge a record, and keep it if it is new. Raises RecordRejected."""
         judged = self.judge(signed)
         if judged.verdict is Verdict.NEW:
             self.keep(judged)
         return judged
 
     def judge(self, signed: Signed) -> Judged:
-        """Decode and verify a record, and say what would become of it. Raises RecordRefused."""
+        """Decode and verify a record, and return its verdict. Raises RecordRejected."""
         try:
             record = decode(signed.body)
         except RecordInvalid as error:
             what = f"{len(signed.body)} bytes that are no record"
-            raise RecordRefused(RefusalReason.INVALID, what, str(error)) from None
+            raise RecordRejected(RejectionReason.INVALID, what, str(error)) from None
         kind = kind_of(record)
         if record.network != self.network:
-            raise _refused(record, RefusalReason.OTHER_NETWORK)
+            raise _rejected(record, RejectionReason.OTHER_NETWORK)
         present = self._records[kind.record].get(kind.subject(record))
         if present is not None and present.signed == signed:
             return Judged(signed, record, Verdict.KNOWN)
-        self._verify(record, signed)  # what is older, too: who alters a record is found out
+        self._verify(record, signed)  # also an old one, so that an altered record is noticed
         judged = Judged(signed, record, Verdict.NEW)
         if present is None:
             self._check_room(kind, record)
@@ -140,7 +140,7 @@ class Ledger:
         return judged
 
     def keep(self, judged: Judged) -> None:
-        """Hold what was judged to be new since the last change."""
+        """Keep a record that was judged to be new since the last change."""
         kind = kind_of(judged.record)
         kept, subject = self._records[kind.record], kind.subject(judged.record)
         if (before := kept.get(subject)) is not None and isinstance(before.record, Node):
@@ -152,23 +152,23 @@ class Ledger:
             self._state_digest = None
 
     def _verify(self, record: Record, signed: Signed) -> None:
-        """What is unknown is signed by its signer; whether that one may sign it, others know."""
+        """Raises RecordRejected. Of an unknown kind only the signature can be verified."""
         if kind_of(record).author is Author.ADMINISTRATOR and record.signer != self.key:
-            raise _refused(record, RefusalReason.BAD_SIGNATURE)
+            raise _rejected(record, RejectionReason.BAD_SIGNATURE)
         if not record.signer.verifies(signed.body, signed.signature):
-            raise _refused(record, RefusalReason.BAD_SIGNATURE)
+            raise _rejected(record, RejectionReason.BAD_SIGNATURE)
         if isinstance(record, Node) and not record.is_admitted:
-            raise _refused(record, RefusalReason.BAD_ADMISSION, record.name)
+            raise _rejected(record, RejectionReason.BAD_ADMISSION, record.name)
 
     def _check_room(self, kind: Kind[Any], record: Record) -> None:
-        """Raises RecordRefused where there is none."""
+        """Raises RecordRejected where there is none."""
         limit = MAX_RECORDS[kind.record]
         if len(self._records[kind.record]) >= limit:
-            raise _refused(record, RefusalReason.TOO_MANY, f"{limit} are there")
+            raise _rejected(record, RejectionReason.TOO_MANY, f"{limit} are there")
         if isinstance(record, Node) and not self._is_known(record.token):
             unknown = sum(count for token, count in self._admitted.items() if not self._is_known(token))
             if unknown >= MAX_UNKNOWN_NODES:
-                raise _refused(record, RefusalReason.TOO_MANY, f"{unknown} are there by unknown tokens")
+                raise _rejected(record, RejectionReason.TOO_MANY, f"{unknown} are there by unknown tokens")
 
     def _is_known(self, token: VerifyKey) -> bool:
         return bytes(token) in self._records[Token]
@@ -191,20 +191,20 @@ class Ledger:
         return {subject: kept.record for subject, kept in self._records[kind].items()}
 
     def nodes(self) -> list[Node]:
-        """Return what hosts publish of themselves, whether or not they are members."""
+        """Return the records of all nodes, whether or not they are members."""
         return [kept.record for kept in self._records[Node].values()]
 
     def node(self, identity: VerifyKey) -> Node | None:
-        """Return what one host publishes of itself, if anything."""
+        """Return the record of a node, if there is one."""
         kept = self._records[Node].get(bytes(identity))
         return None if kept is None else kept.record
 
     def departed(self) -> set[VerifyKey]:
-        """Return the identities that left."""
+        """Return the identities of the nodes that left."""
         return {kept.record.signer for kept in self._records[Departure].values()}
 
     def charter(self) -> Network | None:
-        """Return what the network is, once that is known."""
+        """Return the network's record, once it is there."""
         return next(iter(self.admin_records(Network).values()), None)
 
     def time(self) -> int:
@@ -212,7 +212,7 @@ class Ledger:
         return max((kept.record.time for kept in self._entries(_ADMIN_KINDS)), default=0)
 
     def for_everybody(self) -> list[Signed]:
-        """Return the records that count and that every node is to know."""
+        """Return the records that count and that every node is to have."""
         return [kept.signed for kept in self._entries(_COMMON_KINDS)]
 
     def state_digest(self) -> StateDigest:
@@ -226,6 +226,6 @@ class Ledger:
         return (kept for kind in kinds for kept in self._records[kind.record].values())
 
 
-def _refused(record: Record, reason: RefusalReason, details: str = "") -> RecordRefused:
+def _rejected(record: Record, reason: RejectionReason, details: str = "") -> RecordRejected:
     message = f"{reason.value}: {details}" if details else reason.value
-    return RecordRefused(reason, describe(record), message)
+    return RecordRejected(reason, describe(record), message)

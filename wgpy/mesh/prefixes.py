@@ -1,5 +1,4 @@
-"""Sets of prefixes that are asked often: what is in them, and what touches them. Each question costs the same
-however many there are."""
+"""Sets of prefixes, for many look-ups of what they cover and overlap: the cost does not grow with a set."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -29,7 +28,7 @@ class Prefixes:
             leading.add(address >> (bits - shorter))
 
     def cover(self, prefix: Prefix) -> bool:
-        """Say whether one of them is the prefix, or holds all of it."""
+        """Return whether one of them covers the prefix."""
         address, bits = int(prefix.network_address), _BITS[prefix.version]
         return any(
             length <= prefix.prefixlen and address >> (bits - length) in leading
@@ -37,6 +36,6 @@ class Prefixes:
         )
 
     def overlap(self, prefix: Prefix) -> bool:
-        """Say whether one of them has an address of the prefix."""
+        """Return whether one of them overlaps the prefix."""
         leading = int(prefix.network_address) >> (_BITS[prefix.version] - prefix.prefixlen)
         return self.cover(prefix) or leading in self._above[prefix.version].get(prefix.prefixlen, ())

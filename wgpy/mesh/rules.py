@@ -1,7 +1,7 @@
-"""Which member may begin to speak to which, and what a data path has to know of that.
+"""The direction of rules: which member may begin a flow to which, and the permits that a data path needs.
 
-`allow SOURCE DESTINATION` lets SOURCE begin; replies pass; nobody else may begin. Without any rule everybody
-may. Invariant: two members learn of each other exactly if one of them may begin to the other.
+With `allow SOURCE DESTINATION`, SOURCE may begin, replies pass, and no other member may begin. Without any
+rule every member may. Invariant: two members are peers exactly if one of them may begin to the other.
 """
 
 from itertools import product
@@ -15,16 +15,16 @@ from wgpy.mesh.records import Rule
 from wgpy.mesh.topology import Member, Topology
 from wgpy.mesh.wire import GOSSIP_PORT
 
-GOSSIP: Final = 0  # the number of what every peer may begin, whatever the rules: to compare records
-OTHERS: Final = MAX_RULES - 1  # the number that the rules share for which there is no number left
+GOSSIP: Final = 0  # the number of the permit that every peer has: to compare state digests
+OTHERS: Final = MAX_RULES - 1  # the number that all rules have for which none is left
 _TCP: Final = 6  # IANA's number of the protocol
 
 
 class Rules:
     """The rules of a topology, by their selectors, and their numbers.
 
-    A rule has a number from 1 on, in the order in which this process first knew of it, and keeps it though it
-    is taken back and allowed again; so a count of packets by number stays that of one rule. From OTHERS on,
+    Numbers begin with 1, in the order in which this process first had each rule. A rule that is taken back
+    and allowed again keeps its number, so a count of packets by number is always of one rule. From OTHERS on,
     all rules have that one number.
     """
 
@@ -36,25 +36,25 @@ class Rules:
         }
 
     def between(self, source: Member, destination: Member) -> Rule | None:
-        """Return the rule that lets one member begin to another: if several do, the first one."""
+        """Return the rule that lets a member begin to another, the first if there are several."""
         pairs = product(source.selectors, destination.selectors)
         found = [self._rules[pair] for pair in pairs if pair in self._rules]
         return min(found, key=itemgetter(0))[1] if found else None
 
     def allow(self, source: Member, destination: Member) -> bool:
-        """Say whether one member may begin to another."""
+        """Return whether a member may begin to another."""
         return not self._rules or self.between(source, destination) is not None
 
     def texts(self) -> dict[int, str]:
-        """Return what each number that a permit may have stands for."""
-        own = {number: rule.text for number, rule in self._rules.values() if number < OTHERS}
-        return {GOSSIP: "gossip", **own, OTHERS: "others"}
+        """Return the text of each number that a permit may have."""
+        texts = {number: rule.text for number, rule in self._rules.values() if number < OTHERS}
+        return {GOSSIP: "gossip", **texts, OTHERS: "others"}
 
     def permits(self, local: Member) -> dict[PublicKey, tuple[Permit, ...] | None]:
-        """Return what each peer may begin at a member, and at the routes behind it.
+        """Return what each peer of a member may begin to it and to the routes behind it.
 
-        None: everything, as there is no rule. Of the permits that a peer has, which all say the same but for
-        the number, no more than MAX_PERMITS are given.
+        None: everything, as there is no rule. A peer has at most MAX_PERMITS; its permits by rules differ in
+        their number alone, so more of them would permit nothing more.
         """
         peers = self._topology.peers(local.identity)
         if not self._rules:
@@ -83,5 +83,5 @@ def _numbers_of(peer: Member, by_source: dict[str, set[int]]) -> tuple[int, ...]
 
 
 def _gossip(local: Member) -> Permit:
-    """Neighbours compare records, whoever of them may begin anything else."""
+    """Every peer may compare state digests, in whatever direction the rules are."""
     return Permit(GOSSIP, _TCP, AllowedIP(local.address6.packed, 128), GOSSIP_PORT, GOSSIP_PORT)

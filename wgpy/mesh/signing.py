@@ -15,7 +15,7 @@ MAX_BODY: Final = 1 << 16  # bytes
 
 
 class VerifyKey(Key):
-    """Whose signature it is."""
+    """The public half, which verifies signatures."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class VerifyKey(Key):
         return f"VerifyKey({self.base64()})"
 
     def verifies(self, body: bytes, signature: bytes) -> bool:
-        """Say whether the holder of this key's private half signed the body."""
+        """Return whether the signature of the body is by this key's private half."""
         try:
             _Ed25519PublicKey(bytes(self)).verify(body, signature)
         except (BadSignatureError, ValueError):
@@ -52,7 +52,7 @@ class SigningKey(Key):
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A body and a signature of it, not yet verified by anybody. body: at most MAX_BODY bytes."""
+    """A body and a signature of it, not yet verified. body: at most MAX_BODY bytes."""
 
     body: bytes
     signature: bytes

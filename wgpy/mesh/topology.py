@@ -1,7 +1,7 @@
-"""From records to a node's own peers. Whitepaper section 2 says what allowed IPs then do.
+"""The members of a network and the peers of each, derived from records. Allowed IPs: whitepaper section 2.
 
-Invariant: everybody who has the same records and nearly the same clock derives the same members, and no
-record of a node can take a name, an address or a route from another that was admitted before it.
+Invariant: nodes with the same records and nearly the same clock derive the same members, and no record of a
+node can take a name, an address or a route from a node that was admitted before it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,13 +21,13 @@ from wgpy.mesh.prefixes import Prefixes
 from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
 from wgpy.mesh.signing import VerifyKey
 
-_ANYBODY: Final = "any"  # a selector
+_ANY: Final = "any"  # a selector
 
 Seniority = tuple[int, int, bytes]
 
 
 class Exclusion(Enum):
-    """Why a node that speaks is no member."""
+    """Why a node with a record is no member."""
 
     NO_TOKEN = "its token is not of this network"
     TOKEN_EXPIRED = "its token had expired when it joined"
@@ -41,10 +41,10 @@ class Exclusion(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node that counts.
+    """A node that is admitted.
 
-    name: "" if it is another's; routes: those it may announce and nobody before it does; requested: those
-    that it announces and may not, or not alone.
+    name: "" if another member has it; routes: those that it may announce and that no earlier member has;
+    requested: the others that it announces.
     """
 
     identity: VerifyKey
@@ -63,19 +63,19 @@ class Member:
 
     @property
     def selectors(self) -> list[str]:
-        """All that select it in a rule."""
-        return [_ANYBODY, f"node:{self.name}", *(f"tag:{tag}" for tag in self.tags)]
+        """What selects it in a rule."""
+        return [_ANY, f"node:{self.name}", *(f"tag:{tag}" for tag in self.tags)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Basis:
-    """What a topology was derived from: as long as this is so, only endpoints can change it.
+    """What a topology was derived from: while it is the same, only endpoints can change the topology.
 
-    nodes: what each said, in the ledger's order; since, until: Unix seconds, no membership ends between them.
+    nodes: the ledger's, in its order; since, until: Unix seconds, no membership ends between them.
     """
 
     network: Network
-    standing: StateDigest
+    state_digest: StateDigest
     nodes: list[Node]
     since: int
     until: float
@@ -83,23 +83,23 @@ class _Basis:
 
 @dataclass(frozen=True, slots=True)
 class _Index:
-    """What is asked of a topology for each node.
+    """Look-ups that would cost a pass over all members or rules.
 
-    places: among the members, by identity; selected: places by selector; met: selectors by those with which a
-    rule joins them, whoever of both may begin. Without any rule the last two are empty.
+    positions: among the members, by identity; selected: positions by selector; reachable: for each selector
+    those that a rule has on its other side, in either direction. Without rules the last two are empty.
     """
 
-    places: dict[VerifyKey, int] = field(default_factory=dict)
+    positions: dict[VerifyKey, int] = field(default_factory=dict)
     selected: dict[str, list[int]] = field(default_factory=dict)
-    met: dict[str, set[str]] = field(default_factory=dict)
+    reachable: dict[str, set[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Everybody of a network, in the order in which they were admitted, and who is not, and why.
+    """The members of a network in the order of their admission, the excluded nodes, and the rules in force.
 
-    rule_numbers: of each rule, from 1 in the order in which the ledger first knew of one of its source and
-    destination; no other rule ever has that number in this ledger.
+    rule_numbers: of each rule, from 1, in the order in which the ledger got the first record of its source
+    and destination; no other rule ever has that number in this ledger.
     """
 
     members: tuple[Member, ...]
@@ -115,62 +115,64 @@ class Topology:
         return self._basis.until if self._basis else inf
 
     def member(self, identity: VerifyKey) -> Member | None:
-        place = self._index.places.get(identity)
-        return None if place is None else self.members[place]
+        position = self._index.positions.get(identity)
+        return None if position is None else self.members[position]
 
     def peers(self, identity: VerifyKey) -> tuple[Member, ...]:
-        """Return whom a node learns of: those that it may reach, and those that may reach it."""
-        me = self.member(identity)
-        if me is None:
+        """Return the members that a node may reach, and those that may reach it."""
+        local = self.member(identity)
+        if local is None:
             return ()
-        met = self._met(me)
-        if _ANYBODY in met:
-            return tuple(member for member in self.members if member is not me)
-        places = {place for selector in met for place in self._index.selected.get(selector, ())}
-        return tuple(self.members[place] for place in sorted(places - {self._index.places[identity]}))
+        reachable = self._reachable(local)
+        if _ANY in reachable:
+            return tuple(member for member in self.members if member is not local)
+        selected = self._index.selected
+        positions = {position for selector in reachable for position in selected.get(selector, ())}
+        positions.discard(self._index.positions[identity])
+        return tuple(self.members[position] for position in sorted(positions))
 
-    def meet(self, one: Member, other: Member) -> bool:
-        """Say whether one of two may reach the other."""
-        return not self._met(one).isdisjoint(other.selectors)
+    def are_peers(self, local: Member, remote: Member) -> bool:
+        """Return whether either of two members may reach the other."""
+        return not self._reachable(local).isdisjoint(remote.selectors)
 
-    def joined(self, me: Member, rules: Iterable[Rule]) -> Iterator[Member]:
-        """Give all whom some of the rules let meet a member, the same perhaps more than once."""
-        selectors = me.selectors
+    def peers_by(self, rules: Iterable[Rule], local: Member) -> Iterator[Member]:
+        """Give the peers that a member has by any of the rules, some perhaps more than once."""
+        selectors = local.selectors
         for rule in rules:
-            for mine, other in ((rule.source, rule.destination), (rule.destination, rule.source)):
-                if mine in selectors:
-                    yield from (self.members[place] for place in self._index.selected.get(other, ()))
+            for here, there in ((rule.source, rule.destination), (rule.destination, rule.source)):
+                if here in selectors:
+                    yield from map(self.members.__getitem__, self._index.selected.get(there, ()))
 
-    def _met(self, me: Member) -> set[str]:
-        """Return selectors of all whom one may reach or be reached by."""
+    def _reachable(self, local: Member) -> set[str]:
+        """Return the selectors of a member's peers."""
         if not self.rules:
-            return {_ANYBODY}
-        return set().union(*(self._index.met.get(selector, ()) for selector in me.selectors))
+            return {_ANY}
+        return set().union(*(self._index.reachable.get(selector, ()) for selector in local.selectors))
 
-    def moved(self, ledger: Ledger, now: int) -> "Topology | None":
-        """Return what a ledger makes of this if only endpoints are other ones, else None. See `derive`."""
+    def with_endpoints(self, ledger: Ledger, now: int) -> "Topology | None":
+        """Return the topology of a ledger if it differs from this one in endpoints alone, else None."""
         basis, nodes = self._basis, ledger.nodes()
-        if basis is None or basis.standing != ledger.state_digest() or len(basis.nodes) != len(nodes):
+        if basis is None or basis.state_digest != ledger.state_digest() or len(basis.nodes) != len(nodes):
             return None
         changed = [(old, new) for old, new in zip(basis.nodes, nodes, strict=True) if old is not new]
-        if not basis.since <= now < basis.until or not all(only_moved(*both) for both in changed):
+        if not basis.since <= now < basis.until or not all(only_endpoints_differ(*both) for both in changed):
             return None
         members = list(self.members)
         for _, node in changed:
-            if (place := self._index.places.get(node.signer)) is not None:
-                members[place] = replace(members[place], endpoints=node.endpoints)
+            if (position := self._index.positions.get(node.signer)) is not None:
+                members[position] = replace(members[position], endpoints=node.endpoints)
         return replace(self, members=tuple(members), _basis=replace(basis, nodes=nodes))
 
 
 def derive(ledger: Ledger, now: int, before: Topology | None = None) -> Topology:
-    """Judge every node of a ledger.
+    """Return the topology of a ledger.
 
-    now: Unix seconds by the local clock. A host that boots in 1970 goes by the newest decree instead. before:
-    what was derived last, which makes it faster and nothing else.
+    now: Unix seconds by the local clock; a host that boots in 1970 uses the newest admin record's time
+    instead. before: an earlier result, which makes it faster and nothing else.
     """
     now = max(now, ledger.time())
-    if before is not None and (moved := before.moved(ledger, now)) is not None:
-        return moved
+    if before is not None and (same := before.with_endpoints(ledger, now)) is not None:
+        return same
     network = ledger.charter()
     rules, numbers = _rules_in_force(ledger)
     if network is None:
@@ -190,7 +192,7 @@ _NOTHING: Final = Topology((), {}, ())
 
 
 class _Grant:
-    """What a token gives to those whom it admits."""
+    """What the nodes that a token admits may do."""
 
     def __init__(self, token: Token, revocation: Revocation | None) -> None:
         self.sequence = token.sequence
@@ -198,11 +200,11 @@ class _Grant:
         self.lifetime = token.lifetime
         self.tags = frozenset(token.tags)
         self.routes = Prefixes(token.routes)
-        self.keep = None if revocation is None else frozenset(revocation.keep)  # None: everybody
+        self.keep = None if revocation is None else frozenset(revocation.keep)  # None: all
 
 
 class _Judge:
-    """What judging a node needs."""
+    """Decides which nodes are members."""
 
     def __init__(self, ledger: Ledger, network: Network, now: int, before: Topology) -> None:
         revocations = ledger.admin_records(Revocation)
@@ -258,7 +260,7 @@ class _Judge:
     def _settle(
         self, nodes: Iterable[tuple[Node, _Grant]], excluded: dict[VerifyKey, Exclusion]
     ) -> tuple[Member, ...]:
-        """Give names, addresses and routes to who was first."""
+        """Give names, addresses and routes to the node that was admitted first."""
         members: list[Member] = []
         names: set[str] = set()
         keys: set[PublicKey] = set()
@@ -278,7 +280,7 @@ class _Judge:
         return tuple(members)
 
     def _member(self, node: Node, name: str, grant: _Grant, taken: Prefixes) -> Member:
-        """taken: the prefixes of others; the node's are added."""
+        """taken: the prefixes of earlier members; the node's are added."""
         routes, requested = self._routes(node, grant, taken)
         before = self._before.member(node.signer)
         if before is not None and _is_made_of(before, node):
@@ -300,7 +302,7 @@ class _Judge:
     def _routes(
         self, node: Node, grant: _Grant, taken: Prefixes
     ) -> tuple[tuple[Prefix, ...], tuple[Prefix, ...]]:
-        """Return those that are the node's, and those that are not."""
+        """Return the routes that the node gets, and those that it does not."""
         routes: list[Prefix] = []
         requested: list[Prefix] = []
         for route in node.routes:
@@ -321,27 +323,27 @@ class _Judge:
 
 
 def _seniority(node: Node, grant: _Grant) -> Seniority:
-    """The lesser was first. The holder of a newer token cannot antedate itself before an older one's."""
+    """Return a rank; the lesser was admitted first. A newer token's nodes never precede an older one's."""
     return grant.sequence, node.admitted, bytes(node.signer)
 
 
 def _is_made_of(member: Member, node: Node) -> bool:
-    """Say whether a member is of this very record: one that is read again has values of its own."""
+    """Return whether a member was made of this very record: another reading of it has other objects."""
     return member.key is node.key and member.address is node.address and member.endpoints is node.endpoints
 
 
-def only_moved(old: Node, new: Node) -> bool:
-    """Say whether a node said nothing new but where it may be reached."""
+def only_endpoints_differ(old: Node, new: Node) -> bool:
+    """Return whether two records of a node differ in nothing but its endpoints."""
     return replace(old, sequence=new.sequence, endpoints=new.endpoints) == new
 
 
 def _index(members: Sequence[Member], rules: Iterable[Rule]) -> _Index:
-    index = _Index({member.identity: place for place, member in enumerate(members)})
+    index = _Index({member.identity: position for position, member in enumerate(members)})
     for rule in rules:
-        index.met.setdefault(rule.source, set()).add(rule.destination)
-        index.met.setdefault(rule.destination, set()).add(rule.source)
-    if index.met:
-        for place, member in enumerate(members):
+        index.reachable.setdefault(rule.source, set()).add(rule.destination)
+        index.reachable.setdefault(rule.destination, set()).add(rule.source)
+    if index.reachable:
+        for position, member in enumerate(members):
             for selector in member.selectors:
-                index.selected.setdefault(selector, []).append(place)
+                index.selected.setdefault(selector, []).append(position)
     return index

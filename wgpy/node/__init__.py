@@ -1,4 +1,4 @@
-"""A host's part in a mesh: what it keeps on disk, and how it talks to a coordinator and to its own agent.
+"""A host's part in a mesh: its files, and HTTP to a coordinator and to the agent of this host.
 
-The command `wgpy mesh` and the agent in `wgpyd` share it. What a mesh is, `wgpy.mesh` says.
+The command `wgpy mesh` and the agent in `wgpyd` share it. `wgpy.mesh` is the mesh itself.
 """

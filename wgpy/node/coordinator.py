@@ -1,7 +1,7 @@
-"""A coordinator, as a node and the administrator's commands see it: HTTP over TLS to a key known before.
+"""The client of a coordinator, for nodes and the administrator's commands: HTTP over TLS to a known key.
 
-Invariant: nothing that a coordinator says is believed because it says so. Its key is checked so that nobody
-else reads or withholds; what it tells are records, which whoever reads them verifies.
+Invariant: no answer is trusted. The coordinator's key is verified so that no third party reads or withholds
+records; the records that it sends are signed, and their reader verifies them.
 """
 
 import asyncio
@@ -37,27 +37,27 @@ from wgpy.node.http import BROKEN, Client, HttpError
 DEFAULT_PORT: Final = 51820  # TCP, beside WireGuard's UDP
 _TIMEOUT: Final = 10.0  # seconds, for everything but news
 _MAX_ANSWER: Final = 1 << 28  # bytes
-# The kernel finds out by itself that the other host is gone: nobody wakes for it. tcp(7)
+# The kernel notices by itself that the other host is gone, without waking this process. tcp(7)
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 
 _T = TypeVar("_T")
 
 
 class CoordinatorError(WgpyError):
-    """A coordinator did not do what was asked; one sentence."""
+    """A request to a coordinator failed; one sentence."""
 
 
 class Unreachable(CoordinatorError):
-    """It could not be asked, or broke off; later it may answer."""
+    """The coordinator did not answer, or broke off; later it may answer."""
 
 
 class Denied(CoordinatorError):
-    """It says no, with its reason."""
+    """The coordinator refused the request, with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a coordinator is, and how it is known.
+    """The URL of a coordinator, and how its key is verified.
 
     key_hash: as in an invitation; near: a URL on this host that is tried first, "" if there is none.
     """
@@ -69,7 +69,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a record. verdict: new, known, old or refused; reason: why it was refused."""
+    """A coordinator's answer to a record. verdict: new, known, old or refused; reason: why refused."""
 
     verdict: str
     reason: str
@@ -77,9 +77,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """What a host needs to know to join.
+    """What a host needs in order to join.
 
-    records: those for everybody; addresses, names: taken ones; seen: the address that the request came from.
+    records: those for every node; addresses, names: that are taken; seen: the address that the request came
+    from.
     """
 
     records: tuple[Signed, ...]
@@ -90,7 +91,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a coordinator knows of a node. heard: when last, Unix seconds, 0 for never."""
+    """A node's connection to its coordinator. heard: the last time, Unix seconds, 0 for never."""
 
     identity: VerifyKey
     connected: bool
@@ -102,7 +103,7 @@ class Coordinator:
     """One connection, one request at a time. Use `async with Coordinator(…) as coordinator`."""
 
     def __init__(self, address: Address, network: VerifyKey, key: SigningKey | None = None) -> None:
-        """key: in whose name to ask: a node's identity, a token, or the network's key."""
+        """key: authenticates the requests: a node's identity, a token, or the network's key."""
         self._address = address
         self._network = network
         self._key = key
@@ -145,7 +146,7 @@ class Coordinator:
                 await self._writer.wait_closed()
 
     async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
-        """Hand records in; whoever holds an outcome may rely on the record being stored.
+        """Submit records; once this returns, those that are new are stored.
 
         Raises CoordinatorError.
         """
@@ -154,11 +155,11 @@ class Coordinator:
         )
 
     async def welcome(self) -> Welcome:
-        """Ask in a token's name. Raises CoordinatorError."""
+        """Ask with a token as key. Raises CoordinatorError."""
         return await self._ask("GET", "/v1/welcome", _read_welcome)
 
     async def records(self) -> list[Signed]:
-        """Ask for what concerns the asker, the network's key for all. Raises CoordinatorError."""
+        """Ask for the records that concern the key: the network's, all. Raises CoordinatorError."""
         return await self._ask("GET", "/v1/records", lambda found: list(map(read_signed, found["records"])))
 
     async def nodes(self) -> list[Health]:
@@ -166,11 +167,11 @@ class Coordinator:
         return await self._ask("GET", "/v1/nodes", lambda found: list(map(_read_health, found["nodes"])))
 
     async def audit(self) -> list[dict[str, Any]]:
-        """Ask with the network's key who changed what, the newest last. Raises CoordinatorError."""
+        """Ask with the network's key for the audit log, the newest entry last. Raises CoordinatorError."""
         return await self._ask("GET", "/v1/audit", lambda found: list(map(dict, found["entries"])))
 
     async def follow(self, since: int) -> AsyncIterator[Greeting | Delta]:
-        """Give a greeting, then news as it comes, until the connection ends. Raises CoordinatorError."""
+        """Give a greeting, then new records, until the connection ends. Raises CoordinatorError."""
         rest = b""
         async for data in self._exchange("GET", f"/v1/follow?since={since}"):
             *lines, rest = (rest + data).split(b"\n")
@@ -178,17 +179,17 @@ class Coordinator:
                 raise Unreachable(f"{self._address.url} sends a line without end")
             for line in lines:
                 try:
-                    said = decode_line(line)
+                    decoded = decode_line(line)
                 except ValueError as error:
                     raise Unreachable(f"{self._address.url} cannot be understood: {error}") from None
-                if isinstance(said, Greeting | Delta):
-                    yield said
+                if isinstance(decoded, Greeting | Delta):
+                    yield decoded
         raise Unreachable(f"{self._address.url} ended the connection")
 
     # -- HTTP ------------------------------------------------------------------------------------
 
     async def _greet(self) -> None:
-        """Make sure of the network, and prove who asks."""
+        """Check the network's key, and prepare the proof of ours."""
         network, challenge = await self._ask(
             "GET", "/v1/hello", lambda found: (str(found["network"]), str(found["challenge"]))
         )
@@ -242,7 +243,7 @@ def _read_health(found: Any) -> Health:
 
 
 def key_hash(certificate: bytes) -> bytes:
-    """Return what an invitation says of a coordinator: BLAKE2s of its public key. certificate: DER."""
+    """Return the BLAKE2s of a coordinator's public key, as in an invitation. certificate: DER."""
     # Imported where it is needed: it brings OpenSSL a second time, 5 MiB.
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
     from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415
@@ -264,11 +265,11 @@ async def _connect(host: str, port: int, tls: ssl.SSLContext) -> tuple[StreamRea
 
 
 def _tls(address: Address) -> ssl.SSLContext:
-    """A certificate is judged by name and authority, or not at all: then its key is, see `_check_key`."""
+    """A certificate is verified by name and authority, or not at all: then its key is, see `_check_key`."""
     if address.key_hash == BY_NAME:
         context = ssl.create_default_context()
     else:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # authorities are a megabyte, and are not asked
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # authorities are a megabyte, and not needed
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -278,13 +279,13 @@ def _tls(address: Address) -> ssl.SSLContext:
 def _check_key(tls: ssl.SSLObject, address: Address) -> None:
     certificate = tls.getpeercert(binary_form=True) or b""
     if address.key_hash != BY_NAME and not hmac.compare_digest(key_hash(certificate), address.key_hash):
-        raise Denied(f"{address.url} has another key than the token says: somebody else answers there")
+        raise Denied(f"{address.url} has another key than the token has: another host answers there")
 
 
-def _keep_alive(one: socket.socket) -> None:
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def _keep_alive(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _KEEPALIVE:
-        one.setsockopt(socket.IPPROTO_TCP, option, value)
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _why(error: BaseException) -> str:

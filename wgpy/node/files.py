@@ -1,7 +1,7 @@
-"""What a node keeps on disk: who it is, and all that it was told. A reboot needs nothing else.
+"""The files of a node: its keys and settings, and the records that it has. A reboot needs nothing else.
 
 Invariant: a file is replaced in one step or appended to, so that a killed process, a power cut or a full disk
-leaves the old state or the new one. Everything is for its owner alone.
+leaves the old state or the new one. Only their owner may read them.
 """
 
 import json
@@ -19,7 +19,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
 from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
-from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 class StorageError(WgpyError):
-    """A file cannot be read or written; one sentence that says what to do."""
+    """A file cannot be read or written; one sentence with a remedy."""
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -83,11 +83,11 @@ def save(value: Any, path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NodeFile:
-    """Who this host is in a network.
+    """A host's keys and settings in a network.
 
     network: the network's key; url, key_hash, near: its coordinator; interface, listen_port: of the tunnel;
     endpoints: those that the operator gave, which come before those that are found; the rest as in
-    `records.Node`, where sequence is that of the last one signed.
+    `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -121,12 +121,12 @@ class NodeFile:
         return Address(self.url, self.key_hash, self.near)
 
     def signed(self, endpoints: Sequence[Endpoint]) -> tuple[Self, Signed]:
-        """Say anew what this host is: the record, and the file to save before anybody hears of it."""
-        said = replace(self, sequence=self.sequence + 1)
+        """Return the file with the next sequence, to be saved first, and the record to publish then."""
+        file = replace(self, sequence=self.sequence + 1)
         record = Node(
             network=network_id(self.network),
             signer=self.identity.verify_key(),
-            sequence=said.sequence,
+            sequence=file.sequence,
             admitted=self.admitted,
             token=self.token,
             admission=self.admission,
@@ -136,7 +136,7 @@ class NodeFile:
             routes=self.routes,
             endpoints=tuple(endpoints),
         )
-        return said, self.identity.sign(encode(record))
+        return file, self.identity.sign(encode(record))
 
     def departure(self) -> Signed:
         record = Departure(network=network_id(self.network), signer=self.identity.verify_key())
@@ -145,9 +145,9 @@ class NodeFile:
 
 @dataclass(frozen=True, slots=True)
 class NetworkKeyFile:
-    """The administrator's key, with what is needed to use it on any host.
+    """The network's key, with what is needed to use it on any host.
 
-    sequence: of the last decree that was signed with it here; used: when, Unix seconds.
+    sequence: of the last admin record that was signed with it here; used: when, Unix seconds.
     """
 
     key: SigningKey = field(repr=False)
@@ -167,7 +167,7 @@ class NetworkKeyFile:
 
 
 class Journal:
-    """Every line that a node was told, appended as it came; read again after a reboot.
+    """The lines of the coordinator and of neighbours, stored verbatim and read after a reboot.
 
     The records in it are verified again, so it can be damaged but not forged. A torn end is cut off.
     """
@@ -178,7 +178,7 @@ class Journal:
         self._compact_size = 0
 
     def load(self, ledger: Ledger) -> int:
-        """Tell a ledger what is there; the revision to follow the coordinator from. Raises StorageError."""
+        """Add the records to a ledger; return the revision to follow from. Raises StorageError."""
         revision = 0
         try:
             data = self._path.read_bytes()
@@ -193,11 +193,11 @@ class Journal:
             except ValueError:
                 delta = None
             if not isinstance(delta, Delta):
-                break  # what follows is as if it had not come
+                break  # what follows is ignored
             self._size += len(line)
             revision = max(revision, delta.revision)
             for signed in delta.records:
-                with suppress(RecordRefused):
+                with suppress(RecordRejected):
                     ledger.add(signed)
         if self._size < len(data):
             self._cut()
@@ -228,7 +228,7 @@ class Journal:
         self._size += len(line)
 
     def compact(self, ledger: Ledger, revision: int) -> None:
-        """Write anew what still counts, once half of the file does not. Raises StorageError."""
+        """Rewrite the file with the records that count, once half of it does not. Raises StorageError."""
         if (self._size or 0) < max(_COMPACT_FROM, 2 * self._compact_size):
             return
         data = b"".join(map(encode_line, deltas(0, revision, list(ledger))))
@@ -236,7 +236,7 @@ class Journal:
         self._size = self._compact_size = len(data)
 
     def _cut(self) -> None:
-        """Take off what follows the good lines; if that fails, it is done before the next one."""
+        """Cut off what follows the good lines; if that fails, it is done before the next append."""
         if self._size is not None:
             with suppress(OSError):
                 os.truncate(self._path, self._size)

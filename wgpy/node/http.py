@@ -1,4 +1,4 @@
-"""HTTP/1.1 on asyncio streams, by h11: one request at a time, both ends. RFC 9112"""
+"""HTTP/1.1 on asyncio streams, by h11: client and server, a request at a time. RFC 9112"""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from wgpy.node.text import printable
 
 _READ_SIZE: Final = 1 << 16
 _MAX_REQUEST: Final = 1 << 16  # bytes of its body
-PATIENCE: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
+REQUEST_TIMEOUT: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
 
 BROKEN: Final = (OSError, h11.ProtocolError, EOFError)  # what ends an exchange
 
@@ -65,7 +65,7 @@ class Client:
         self._be_ready_again()
 
     def _be_ready_again(self) -> None:
-        """The server may want to close after an answer; then it is the last one."""
+        """Prepare for the next request, unless the server closes after this answer."""
         if self._http.our_state is self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
 
@@ -74,7 +74,7 @@ class Client:
 
     async def _response(self) -> h11.Response:
         while not isinstance(event := await self._event(), h11.Response):
-            pass  # it announces itself: 1xx
+            pass  # informational: 1xx
         return event
 
     async def _event(self) -> Any:
@@ -93,7 +93,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of us. body: at most _MAX_REQUEST bytes."""
+    """A request that was received. body: at most _MAX_REQUEST bytes."""
 
     method: str
     target: str
@@ -112,17 +112,17 @@ async def serve(
     writer: asyncio.StreamWriter,
     answer: Callable[[Request], Awaitable[Answer]],
 ) -> None:
-    """Answer the one request that comes by a connection, and close it; whoever is slow is let go."""
+    """Answer the one request of a connection, and close it; a slow client is disconnected."""
     http = h11.Connection(h11.SERVER)
     try:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REQUEST_TIMEOUT):
                 request = await _receive(http, reader)
         except BROKEN:
             return
         writer.write(_encode(http, await answer(request)))
         with suppress(*BROKEN):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(REQUEST_TIMEOUT):
                 writer.close()
                 await writer.wait_closed()
     finally:

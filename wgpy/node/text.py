@@ -1,4 +1,4 @@
-"""What others wrote, made fit to be shown."""
+"""Text from other hosts, made fit to be shown."""
 
 from typing import Final
 
@@ -6,6 +6,6 @@ _MAX_LENGTH: Final = 200
 
 
 def printable(text: str) -> str:
-    """Return one line that may stand in a log and on a terminal, whoever wrote it."""
+    """Return a line that is safe in a log and on a terminal, wherever the text came from."""
     short = text[:_MAX_LENGTH]
     return "".join(letter if letter.isprintable() else "?" for letter in short) + "…" * (short != text)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from wgpy.mesh.codec import MAX_NUMBER
-from wgpy.mesh.ledger import Judged, Ledger, RecordRefused, Verdict
+from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
 from wgpy.mesh.records import describe
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta
@@ -68,7 +68,7 @@ class RecordStore:
     def _add(self, signed: Signed, source: str) -> Judged | None:
         try:
             judged = self.ledger.add(signed)
-        except RecordRefused as error:
+        except RecordRejected as error:
             self._note(source, error.reason.value, error.description)
             return None
         # A coordinator has no cause to repeat what is over, save what we published ourselves a moment ago.

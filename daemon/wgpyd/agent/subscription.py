@@ -158,11 +158,11 @@ class Subscription:
         self.trouble, self.seen = "", greeting.seen
         self._withholding.connected(time.monotonic())
         own = self._identity.signed()
-        if own is not None and own.digest != greeting.own:
+        if own is not None and own.digest != greeting.node_digest:
             self.submit_later([own])
-        if greeting.standing != self._store.ledger.state_digest():
-            self._owed = greeting.standing
-            asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._give_back, greeting.standing)
+        if greeting.state_digest != self._store.ledger.state_digest():
+            self._owed = greeting.state_digest
+            asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._give_back, greeting.state_digest)
         self._on_news()
 
     def _on_delta(self, delta: Delta) -> None:

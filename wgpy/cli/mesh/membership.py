@@ -22,7 +22,7 @@ from wgpy.cli.resolve import resolve
 from wgpy.keys import PrivateKey
 from wgpy.mesh.addressing import free_address
 from wgpy.mesh.invitation import Invitation
-from wgpy.mesh.ledger import Ledger, RecordRefused
+from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Network, admit, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import deltas
@@ -160,7 +160,7 @@ def read_ledger(network: VerifyKey, records: Iterable[Signed]) -> Ledger:
     for signed in records:
         try:
             ledger.add(signed)
-        except RecordRefused as refusal:
+        except RecordRejected as refusal:
             warn(f"the coordinator told something that is not so: {refusal}")
     return ledger
 

@@ -1,7 +1,7 @@
-"""What is published in a network, and by whom: one file a kind, which holds all that is special of it.
+"""The kinds of records that are published in a network: one file a kind, with all that is special to it.
 
-A new kind is a file here that ends with its KIND, and its tests: `registry` finds it, and whoever decodes,
-keeps, spreads or describes records asks its KIND.
+A new kind is a file here that ends with its KIND, and its tests. The registry finds it, and the code that
+decodes, keeps, spreads or describes records depends on KIND alone.
 """
 
 from .approval import Approval

@@ -11,14 +11,14 @@ from wgpy.contract.errors import WgpyError
 from wgpy.mesh.signing import VerifyKey
 
 NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-MAX_ITEMS: Final = 256  # routes, say: what is compared with each other
+MAX_ITEMS: Final = 256  # of a record's routes, for example, which are compared with each other
 NETWORK_ID_LENGTH: Final = 16
 
-NameOf = Callable[[VerifyKey], str]  # of a node, or its identity where it has none
+NameOf = Callable[[VerifyKey], str]  # of a node, or its identity if it has none
 
 
 class RecordInvalid(WgpyError, ValueError):
-    """A body is no record; the message says why."""
+    """A body is no record; the message has the reason."""
 
 
 class Record(Protocol):
@@ -46,14 +46,14 @@ R = TypeVar("R", bound=Record)
 
 
 class Author(Enum):
-    """By whose key a record has to be signed."""
+    """The key that has to sign a record."""
 
     ADMINISTRATOR = "the network's key"
     NODE = "the identity of a node"
 
 
 class Audience(Enum):
-    """Who is concerned, and so is sent a record."""
+    """The nodes that get a record."""
 
     EVERYBODY = "every node of the network"
     REACHABLE = "the node that signed it, its subject, and those that may reach it or be reached by it"
@@ -61,7 +61,7 @@ class Audience(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Generic[R]):
-    """All that is to be known of a kind of record, so that nothing else has to tell kinds apart.
+    """What the rest of the mesh depends on in a kind of record, so that nothing else distinguishes kinds.
 
     name, version: the type and the version in its bodies; record: the class that has the fields of a body;
     limit: how many a ledger holds; subject: on what, among records of its kind, the newest alone counts;
@@ -81,12 +81,12 @@ class Kind(Generic[R]):
 
 
 def network_id(key: VerifyKey) -> bytes:
-    """Return the 16 bytes that name a network: who has another key is in another network."""
+    """Return the 16 bytes that identify a network, made from its key."""
     return hashlib.blake2s(b"wgpy network" + bytes(key), digest_size=NETWORK_ID_LENGTH).digest()
 
 
 def short(key: VerifyKey) -> str:
-    """Return the beginning of a key, by which people know it."""
+    """Return the beginning of a key, as it is shown to people."""
     return str(key)[:8]
 
 

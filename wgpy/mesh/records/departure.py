@@ -1,4 +1,4 @@
-"""The end of a node's membership, by itself."""
+"""The end of a node's membership, by the node itself."""
 
 from dataclasses import dataclass
 from typing import Final

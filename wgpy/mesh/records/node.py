@@ -1,4 +1,4 @@
-"""A node: what a host publishes of itself, with its admission."""
+"""A node: a host of the network, with its admission."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -16,11 +16,11 @@ _CHANGING: Final = ("name", "key", "address", "routes", "endpoints")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """What a host is. Its signer is its identity.
+    """A host as it publishes itself. Its signer is its identity.
 
-    sequence: the highest of an identity counts; admitted: when, by the clock of then, Unix seconds; token:
-    who admitted it; admission: the token's signature, see `admission`; routes: prefixes behind it that it
-    announces; endpoints: where it may be reached, the best first.
+    sequence: the highest of an identity counts; admitted: the time of its admission, Unix seconds; token: the
+    key that admitted it; admission: the token's signature, see `admission`; routes: prefixes behind it that
+    it announces; endpoints: its addresses on the underlay, the best first.
     """
 
     network: bytes

@@ -1,9 +1,9 @@
 """The kinds of records, and their bodies.
 
 A body is one JSON object in its only spelling: sorted keys, no spaces, ASCII, whole numbers. What does not
-encode to the bytes that it was decoded from is refused, so there are no two bodies of one record. Every body
-has the id of its network, its type and the version of that type. What an older node does not know is an
-`Unknown`: it is kept and passed on.
+encode to the bytes that it was decoded from is refused, so a record has one body. Every body has the
+id of its network, its type and the version of that type. A type or version that this program does not know is
+`Unknown`: the record is kept and passed on.
 """
 
 import json
@@ -53,7 +53,7 @@ def record_key(record: Record) -> RecordKey:
 
 
 def describe(record: Record) -> str:
-    """Say in a few words what a record is about."""
+    """Return in a few words what a record is about."""
     return kind_of(record).describe(record)
 
 
@@ -85,7 +85,7 @@ def _record(found: dict[str, Any], body: bytes) -> Record:
         return Unknown(network, signer, name, version, digest_of(body))
     record: Record = codec.read(kind.record, found)
     if encode(record) != body:
-        raise ValueError("it says more than it should, or otherwise")
+        raise ValueError("it has other fields, or another spelling of one")
     return record
 
 

@@ -10,7 +10,7 @@ from .base import Audience, Author, Kind, check_record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal:
-    """A node is no member any more, and its identity will never be one."""
+    """A node is no member any more, and its identity can never be one again."""
 
     network: bytes
     signer: VerifyKey

@@ -10,9 +10,9 @@ from .base import Audience, Author, Kind, NameOf, check_record, count_of_nodes, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """A token admits nobody any more. keep: the identities that stay of those whom it admitted.
+    """A token admits no node any more. keep: the identities that stay, of those that it admitted.
 
-    They are named, since who holds a token's private half can admit with whatever date it likes.
+    They are listed, since the holder of a token's private half can date an admission back.
     """
 
     network: bytes

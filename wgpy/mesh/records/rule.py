@@ -1,4 +1,4 @@
-"""A rule: which nodes may begin to speak to which."""
+"""A rule: which nodes may begin a flow to which."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ from .base import NAME, Audience, Author, Kind, NameOf, check_record
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """Who may begin to whom; replies pass.
+    """Nodes that `source` selects may begin to those that `destination` selects; replies pass.
 
     source, destination: `any`, `node:NAME` or `tag:NAME`; allowed: False takes the rule back.
     """
@@ -32,7 +32,7 @@ class Rule:
 
     @property
     def text(self) -> str:
-        """What tells it from other rules."""
+        """What distinguishes it from other rules."""
         return f"{self.source} {self.destination}"
 
 

@@ -11,11 +11,11 @@ from .base import Audience, Author, Kind, NameOf, check_count, check_name, check
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """Who holds the private half of `key` may admit nodes.
+    """The holder of the private half of `key` may admit nodes.
 
-    expires: when no longer, Unix seconds; uses: how many, which is for the coordinator to count; lifetime: of
-    a node's membership, in seconds, 0 for ever; tags: that its nodes have; routes: they may announce these
-    and parts of them.
+    expires: Unix seconds; uses: the number of nodes, which the coordinator counts; lifetime: of a node's
+    membership, in seconds, 0 for ever; tags: of its nodes; routes: its nodes may announce these and parts of
+    them.
     """
 
     network: bytes

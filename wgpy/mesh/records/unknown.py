@@ -19,7 +19,7 @@ class Unknown:
     digest: bytes
 
 
-# Of no type, so no body is of this kind by what it says. Nobody can tell of what it is the newest.
+# Its name and version are those of no body. Its subject is unknown, so each record is its own.
 UNKNOWN: Final[Kind[Unknown]] = Kind(
     name="",
     version=0,
