@@ -32,10 +32,10 @@ def main() -> None:
         _print_rules(rules.costs(arguments.rules, _SECONDS))
 
 
-def _print_costs(make: Iterable[Cost]) -> None:
+def _print_costs(measured: Iterable[Cost]) -> None:
     print("| change | nodes | concerned | to one | to all | coordinator | a node | full state to all |")
     print("|---|---|---|---|---|---|---|---|")
-    for cost in make:
+    for cost in measured:
         cells = (
             cost.change,
             f"{cost.nodes:,}",
@@ -49,24 +49,24 @@ def _print_costs(make: Iterable[Cost]) -> None:
         print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def _print_rules(make: Iterable[rules.Cost]) -> None:
+def _print_rules(measured: Iterable[rules.Cost]) -> None:
     print("\n| Gbit/s | no rule | a rule one way | with / without |\n|---|---|---|---|")
-    for cost in make:
+    for cost in measured:
         print(f"| {' | '.join(cost.row())} |")
 
 
-def _print_followed(make: Followed) -> None:
-    done = make.deliveries
+def _print_followed(measured: Followed) -> None:
+    done = measured.deliveries
     rows = {
-        "followers": f"{make.followers:,}",
-        "all join, one after another": f"{make.joined:.1f} s",
-        "memory (PSS) without followers": f"{make.idle / 2**20:.0f} MiB",
-        "memory (PSS) with all": f"{make.busy / 2**20:.0f} MiB",
+        "subscriptions": f"{measured.followers:,}",
+        "all join, one after another": f"{measured.joined:.1f} s",
+        "memory (PSS) without subscriptions": f"{measured.idle / 2**20:.0f} MiB",
+        "memory (PSS) with all": f"{measured.busy / 2**20:.0f} MiB",
         "a change is stored, median": f"{median(one.stored for one in done) * 1e3:.0f} ms",
-        "a follower has it, median": f"{median(one.median for one in done) * 1e3:.0f} ms",
-        "the last one has it, median": f"{median(one.last for one in done) * 1e3:.0f} ms",
-        "the last one has it, most": f"{max(one.last for one in done) * 1e3:.0f} ms",
-        "CPU of the coordinator a change": f"{median(one.cpu for one in done) * 1e3:.0f} ms",
+        "a node has it, median": f"{median(one.median for one in done) * 1e3:.0f} ms",
+        "the last node has it, median": f"{median(one.last for one in done) * 1e3:.0f} ms",
+        "the last node has it, maximum": f"{max(one.last for one in done) * 1e3:.0f} ms",
+        "CPU time of the coordinator for a change": f"{median(one.cpu for one in done) * 1e3:.0f} ms",
     }
     print("\n| one coordinator | |\n|---|---|")
     for what, value in rows.items():
