@@ -25,6 +25,7 @@ SANS_IO: Final = (
     "wgpy.mesh",
     "wgpy.paths",
     "wgpy.ratelimiter",
+    "wgpy.transport.demultiplexer",
 )
 
 _VALUES: Final = {"wgpy.contract", "wgpy.address", "wgpy.keys", "wgpy.number"}
