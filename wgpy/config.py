@@ -5,7 +5,7 @@ remedy and repeats no key. Invariant: parse(write(config)) == config.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
@@ -16,7 +16,7 @@ from wgpy.address import HostPort, format_prefix, is_address, parse_host_port, p
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
+from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate, net_allowed_ips
 from wgpy.number import MAX_UINT32, parse_fwmark, parse_number, parse_port, parse_uint16
 
 MAX_FILE_SIZE: Final = 2**25
@@ -346,7 +346,7 @@ def _config(sections: list[_Section], source: str) -> Config:
             if "public_key" not in section.fields:
                 raise ConfigError(source, section.line_number, "this [Peer] has no PublicKey; add one")
             changes = section.fields.pop("allowed_ips", [])
-            peers.append(PeerConfig(**section.fields, allowed_ips=_net_allowed_ips(changes)))
+            peers.append(PeerConfig(**section.fields, allowed_ips=tuple(net_allowed_ips(changes))))
         else:
             for name, value in section.fields.items():
                 fields[name] = fields.get(name, []) + value if isinstance(value, list) else value
@@ -357,17 +357,6 @@ def _config(sections: list[_Section], source: str) -> Config:
     fields["dns_search"] = [name for name in names if not is_address(name)]
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
     return Config(**{**fields, **lists}, peers=tuple(peers))
-
-
-def _net_allowed_ips(changes: Iterable[AllowedIPChange]) -> tuple[AllowedIP, ...]:
-    """What is left when each `-PREFIX` takes away what stands before it; each prefix once."""
-    prefixes: dict[AllowedIP, None] = {}
-    for prefix, remove in changes:
-        if remove:
-            prefixes.pop(prefix, None)
-        else:
-            prefixes[prefix] = None
-    return tuple(prefixes)
 
 
 # -- write -----------------------------------------------------------------------------------------

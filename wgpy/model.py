@@ -1,6 +1,6 @@
 """What an interface can be told, and what it tells: its settings, its peers and their state, as values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,17 @@ class AllowedIPChange(NamedTuple):
 
     prefix: AllowedIP
     remove: bool = False
+
+
+def net_allowed_ips(changes: Iterable[AllowedIPChange]) -> dict[AllowedIP, None]:
+    """What the changes leave to a peer that had nothing: each prefix once, in the order of the changes."""
+    prefixes: dict[AllowedIP, None] = {}
+    for prefix, remove in changes:
+        if remove:
+            prefixes.pop(prefix, None)
+        else:
+            prefixes[prefix] = None
+    return prefixes
 
 
 @dataclass(frozen=True, slots=True)

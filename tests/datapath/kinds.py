@@ -19,8 +19,8 @@ from wgpy.contract.constants import DEFAULT_MTU
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AddPeer, AllowedIP, SetEndpoint, SetRoute, UseKeypair
-from wgpy.datapath import DataPath
-from wgpy.datapath.portable import Datagram, PortableDataPath
+from wgpy.datapath import Datagram, DataPath
+from wgpy.datapath.portable import PortableDataPath
 
 
 class DataPathUnderTest(DataPath, Protocol):

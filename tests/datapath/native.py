@@ -20,9 +20,8 @@ from wgpy.contract.constants import DEFAULT_MTU
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import Event, PeerActivity, PeerId
 from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair
-from wgpy.datapath import Counters
+from wgpy.datapath import Counters, Datagram
 from wgpy.datapath.native import NativeDataPath, Offload, Queue, pack_endpoint, unpack_endpoint
-from wgpy.datapath.portable import Datagram
 
 ALL_OFFLOADS = Offload.TUN_TCP | Offload.TUN_UDP | Offload.UDP_SEGMENT
 VNET = Struct("=BBHHHH")

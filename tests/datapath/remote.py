@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import InstallKeypair
-from wgpy.datapath.portable import Datagram
+from wgpy.datapath import Datagram
 
 SECOND = 10**9
 NOW = 1000 * SECOND

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mesh.network import prefixes
+from wgpy.configure import apply_update, check_update
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import PeerActivity
-from wgpy.driver.configure import apply_update, check_update
-from wgpy.engine.engine import Engine
+from wgpy.datapath.portable import PortableDataPath
+from wgpy.device import Device
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import Tunnel, allowed_ip
 from wgpy.model import DeviceUpdate, PeerUpdate
@@ -40,19 +40,19 @@ def networks(draw: st.DrawFn) -> dict[PublicKey, Tunnel]:
     }
 
 
-def device() -> Engine:
-    return Engine(random=bytes, wall_clock=lambda: 0, activity=lambda _: PeerActivity())
+def device() -> Device[PortableDataPath]:
+    return Device(PortableDataPath(), random=bytes, wall_clock=lambda: 0)
 
 
-def configure(one: Engine, changes: Sequence[PeerUpdate]) -> None:
+def configure(one: Device[PortableDataPath], changes: Sequence[PeerUpdate]) -> None:
     update = DeviceUpdate(peers=changes)
     check_update(one, update)
-    for _ in apply_update(one, update, 0):
+    for _ in apply_update(one, update, lambda: 0):
         pass
 
 
-def configured(one: Engine) -> dict[bytes, object]:
-    return {key: (set(peer.allowed_ips), peer.selector) for key, peer in one.peers.items()}
+def configured(one: Device[PortableDataPath]) -> dict[bytes, object]:
+    return {key: (set(one.allowed_ips(peer)), peer.selector) for key, peer in one.engine.peers.items()}
 
 
 # -- Differences -------------------------------------------------------------------------------------
@@ -89,8 +89,8 @@ def test_a_peer_that_says_the_same_endpoints_again_keeps_the_one_that_it_roamed_
     one, roamed = device(), Endpoint("203.0.113.9", 9)
     before, after = (Tunnel(frozenset(PREFIXES[:number]), (ENDPOINTS[0],)) for number in (1, 2))
     configure(one, difference({}, {KEYS[0]: before}))
-    peer = one.peers[bytes(KEYS[0])]
-    one.set_endpoint(peer, roamed, 0)
+    peer = one.engine.peers[bytes(KEYS[0])]
+    one.engine.set_endpoint(peer, roamed, 0)
 
     configure(one, difference({KEYS[0]: before}, {KEYS[0]: after}))
 

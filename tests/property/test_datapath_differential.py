@@ -37,7 +37,8 @@ from wgpy.contract.orders import (
     SetRoute,
     UseKeypair,
 )
-from wgpy.datapath.portable import Datagram, PortableDataPath
+from wgpy.datapath import Datagram
+from wgpy.datapath.portable import PortableDataPath
 
 if "native" not in DATA_PATHS:
     pytest.skip("the C data path is not built, or there is no C compiler", allow_module_level=True)

@@ -5,7 +5,9 @@ from typing import TypeVar
 
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import EndpointChanged
 from wgpy.contract.orders import AllowedIP, InstallKeypair
+from wgpy.device import DeviceEvent
 from wgpy.engine.actions import Action
 from wgpy.engine.peer import Peer
 from wgpy.testing import (
@@ -48,6 +50,11 @@ class Wire:
 
     def clear(self) -> None:
         self.flights.clear()
+
+
+def handshake_events(node: Node) -> list[DeviceEvent]:
+    """What became of the node's handshakes."""
+    return [event for event in node.events if not isinstance(event, EndpointChanged)]
 
 
 class Pair:
@@ -95,8 +102,8 @@ class Pair:
         assert len(self.alice.delivered) == 1
         self.alice.delivered.clear()
         self.bob.delivered.clear()
-        self.alice.news.clear()
-        self.bob.news.clear()
+        self.alice.events.clear()
+        self.bob.events.clear()
         self.wire.clear()
         return began
 
@@ -202,7 +209,7 @@ class Bench:
         return session
 
     def dropped(self, reason: DropReason) -> int:
-        return self.node.device.drops.get(reason, 0) + self.node.datapath.counters().get(reason, 0)
+        return self.node.engine.drops.get(reason, 0) + self.node.datapath.counters().get(reason, 0)
 
     def actions_of(self, kind: type[A]) -> list[A]:
         """What the engine wanted of this kind since the beginning."""

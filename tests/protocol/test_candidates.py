@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from wgpy.configure import apply_update
 from wgpy.contract.endpoint import Endpoint
-from wgpy.driver.configure import apply_update
 from wgpy.engine.peer import Peer
 from wgpy.keys import PublicKey
 from wgpy.model import DeviceUpdate, PeerUpdate
@@ -38,7 +38,7 @@ def silent_bench(*candidates: Endpoint, endpoint_known: bool = True) -> tuple[Be
 
 def set_candidates(node: Node, peer: Peer, candidates: Sequence[Endpoint]) -> None:
     update = PeerUpdate(PublicKey(peer.public_key), candidates=candidates)
-    for _ in apply_update(node.device, DeviceUpdate(peers=[update]), node.now):
+    for _ in apply_update(node.device, DeviceUpdate(peers=[update]), lambda: node.now):
         pass
 
 

@@ -4,8 +4,10 @@ import pytest
 
 from wgpy.contract.drops import DropReason
 from wgpy.contract.events import KeyNeeded
-from wgpy.contract.orders import AllowedIP, SetRoute
-from wgpy.testing import InnerPacket, PeerConfig, Simulation
+from wgpy.contract.orders import AllowedIP
+from wgpy.engine.peer import Peer
+from wgpy.model import AllowedIPChange
+from wgpy.testing import InnerPacket, Node, PeerConfig, Simulation
 
 from . import whitepaper as wp
 from .harness import NODE_INNER, PAPER_AT, Bench, Pair
@@ -15,8 +17,17 @@ NEW_KEY = wp.hash_(b"the node's next private key")
 
 
 def change_private_key(bench: Bench, key: bytes | None) -> None:
-    bench.node.device.set_private_key(key, bench.node.now)
+    bench.node.engine.set_private_key(key, bench.node.now)
     bench.node.settle()
+
+
+def add_allowed_ip(node: Node, peer: Peer, prefix: AllowedIP) -> None:
+    node.device.change_allowed_ips(peer, [AllowedIPChange(prefix)], node.now)
+
+
+def remove_allowed_ips(node: Node, peer: Peer, *prefixes: AllowedIP) -> None:
+    changes = [AllowedIPChange(prefix, remove=True) for prefix in prefixes]
+    node.device.change_allowed_ips(peer, changes, node.now)
 
 
 # -- Private key -------------------------------------------------------------------------------------
@@ -88,8 +99,8 @@ def test_a_private_key_is_clamped() -> None:
 
     change_private_key(bench, b"\xff" * 32)
 
-    assert bench.node.device.private_key == b"\xf8" + b"\xff" * 30 + b"\x7f"
-    assert bench.node.device.public_key == wp.public(b"\xff" * 32)
+    assert bench.node.engine.private_key == b"\xf8" + b"\xff" * 30 + b"\x7f"
+    assert bench.node.engine.public_key == wp.public(b"\xff" * 32)
 
 
 def test_a_peer_that_becomes_ourselves_by_a_new_private_key_is_removed() -> None:
@@ -97,8 +108,8 @@ def test_a_peer_that_becomes_ourselves_by_a_new_private_key_is_removed() -> None
 
     change_private_key(bench, bench.paper.private)
 
-    assert list(bench.node.device.peers) == []
-    assert bench.node.device.peer(bench.peer.id) is None
+    assert list(bench.node.engine.peers) == []
+    assert bench.node.engine.peer(bench.peer.id) is None
 
 
 def test_without_a_private_key_a_running_session_sends_nothing() -> None:
@@ -110,8 +121,8 @@ def test_without_a_private_key_a_running_session_sends_nothing() -> None:
     bench.run(60 * wp.NS)
 
     assert bench.take() == []
-    assert bench.node.device.private_key is None
-    assert bench.node.device.public_key is None
+    assert bench.node.engine.private_key is None
+    assert bench.node.engine.public_key is None
 
 
 # -- Preshared key -----------------------------------------------------------------------------------
@@ -121,7 +132,7 @@ def test_a_new_preshared_key_does_not_disturb_the_session() -> None:
     bench = Bench()
     session = bench.establish()
 
-    bench.node.device.set_preshared_key(bench.peer, b"\1" * 32)
+    bench.node.engine.set_preshared_key(bench.peer, b"\1" * 32)
     bench.node.settle()
 
     packet = bench.node_sends()
@@ -131,7 +142,7 @@ def test_a_new_preshared_key_does_not_disturb_the_session() -> None:
 def test_a_new_preshared_key_counts_from_the_next_handshake_on() -> None:
     bench = Bench()
     bench.establish()
-    bench.node.device.set_preshared_key(bench.peer, b"\1" * 32)
+    bench.node.engine.set_preshared_key(bench.peer, b"\1" * 32)
 
     (response,) = bench.exchange(bench.paper.initiation(bench.timestamp()))
     with pytest.raises(wp.InvalidTag):
@@ -147,7 +158,7 @@ def test_a_preshared_key_set_while_a_handshake_is_under_way_counts_for_it() -> N
     bench = Bench()
     bench.node_sends()
     (initiation,) = bench.take()
-    bench.node.device.set_preshared_key(bench.peer, b"\1" * 32)
+    bench.node.engine.set_preshared_key(bench.peer, b"\1" * 32)
     bench.paper.preshared = b"\1" * 32
 
     response, session = bench.paper.respond(initiation)
@@ -164,7 +175,7 @@ def test_a_new_endpoint_is_used_for_the_very_next_packet() -> None:
     elsewhere = PAPER_AT._replace(address="203.0.113.7")
     bench.attach(elsewhere)
 
-    bench.node.device.set_endpoint(bench.peer, elsewhere, bench.node.now)
+    bench.node.engine.set_endpoint(bench.peer, elsewhere, bench.node.now)
     bench.node.settle()
     packet = bench.node_sends()
 
@@ -179,7 +190,7 @@ def test_a_retry_of_a_handshake_goes_to_the_new_endpoint() -> None:
     bench.take()
     elsewhere = PAPER_AT._replace(port=4444)
     bench.attach(elsewhere)
-    bench.node.device.set_endpoint(bench.peer, elsewhere, bench.node.now)
+    bench.node.engine.set_endpoint(bench.peer, elsewhere, bench.node.now)
     bench.node.settle()
 
     bench.run(wp.REKEY_TIMEOUT + wp.JITTER)
@@ -190,7 +201,7 @@ def test_a_retry_of_a_handshake_goes_to_the_new_endpoint() -> None:
 
 def test_a_peer_that_gets_its_first_endpoint_is_reached() -> None:
     bench = Bench(endpoint_known=False)
-    bench.node.device.set_endpoint(bench.peer, PAPER_AT, bench.node.now)
+    bench.node.engine.set_endpoint(bench.peer, PAPER_AT, bench.node.now)
     bench.node.settle()
 
     bench.node_sends()
@@ -210,7 +221,7 @@ def test_an_allowed_ip_given_to_another_peer_is_taken_from_the_first() -> None:
     for peer in (first, second):
         peer.add_peer(simulation.peer_config(node))
 
-    node.device.add_allowed_ip(other, prefix)
+    add_allowed_ip(node, other, prefix)
     node.settle()
     packet = InnerPacket(NODE_INNER, "10.9.1.2", 1).encode()
     node.send_packet(packet)
@@ -218,15 +229,15 @@ def test_an_allowed_ip_given_to_another_peer_is_taken_from_the_first() -> None:
 
     assert first.delivered == []
     assert second.delivered == [packet]
-    assert list(one.allowed_ips) == []
-    assert list(other.allowed_ips) == [prefix]
+    assert node.device.allowed_ips(one) == []
+    assert node.device.allowed_ips(other) == [prefix]
 
 
 def test_a_removed_allowed_ip_is_neither_sent_to_nor_accepted_from() -> None:
     bench = Bench()
     session = bench.establish()
 
-    bench.node.device.remove_allowed_ip(bench.peer, PAPER_PREFIX)
+    remove_allowed_ips(bench.node, bench.peer, PAPER_PREFIX)
     bench.node.settle()
     bench.node_sends()
     bench.exchange(session.seal(1, bench.paper_packet()))
@@ -240,7 +251,7 @@ def test_an_added_allowed_ip_counts_in_the_running_session() -> None:
     bench = Bench()
     session = bench.establish()
 
-    bench.node.device.add_allowed_ip(bench.peer, AllowedIP(bytes([172, 16, 0, 0]), 12))
+    add_allowed_ip(bench.node, bench.peer, AllowedIP(bytes([172, 16, 0, 0]), 12))
     bench.node.settle()
 
     packet = bench.paper_packet("172.16.3.4")
@@ -253,7 +264,7 @@ def test_an_allowed_ip_that_is_not_the_peers_cannot_be_removed_by_it() -> None:
     other = bench.node.add_peer(PeerConfig(wp.hash_(b"other")))
     session = bench.establish()
 
-    bench.node.device.remove_allowed_ip(other, PAPER_PREFIX)
+    remove_allowed_ips(bench.node, other, PAPER_PREFIX)
     bench.node.settle()
 
     packet = bench.paper_packet()
@@ -263,23 +274,24 @@ def test_an_allowed_ip_that_is_not_the_peers_cannot_be_removed_by_it() -> None:
 
 def test_an_allowed_ip_set_again_changes_nothing() -> None:
     bench = Bench()
-    before = len(bench.actions_of(SetRoute))
+    add_allowed_ip(bench.node, bench.peer, AllowedIP(bytes(4), 0))
+    before = bench.node.device.allowed_ips(bench.peer)
 
-    bench.node.device.add_allowed_ip(bench.peer, PAPER_PREFIX)
+    add_allowed_ip(bench.node, bench.peer, PAPER_PREFIX)
     bench.node.settle()
 
-    assert len(bench.actions_of(SetRoute)) == before
+    assert bench.node.device.allowed_ips(bench.peer) == before
 
 
 def test_all_allowed_ips_can_be_taken_at_once() -> None:
     bench = Bench()
-    bench.node.device.add_allowed_ip(bench.peer, AllowedIP(bytes(4), 0))
+    add_allowed_ip(bench.node, bench.peer, AllowedIP(bytes(4), 0))
 
-    bench.node.device.clear_allowed_ips(bench.peer)
+    remove_allowed_ips(bench.node, bench.peer, *bench.node.device.allowed_ips(bench.peer))
     bench.node.settle()
     bench.node_sends()
 
-    assert list(bench.peer.allowed_ips) == []
+    assert bench.node.device.allowed_ips(bench.peer) == []
     assert bench.take() == []
 
 
@@ -290,7 +302,7 @@ def test_a_removed_peer_is_a_stranger() -> None:
     bench = Bench()
     session = bench.establish()
 
-    bench.node.device.remove_peer(bench.peer)
+    bench.node.engine.remove_peer(bench.peer)
     bench.node.settle()
     bench.exchange(session.seal(1, bench.paper_packet()))
     answers = bench.exchange(bench.paper.initiation(bench.timestamp()))
@@ -309,7 +321,7 @@ def test_a_peer_removed_during_a_handshake_leaves_nothing_behind() -> None:
     (initiation,) = bench.take()
     response, _ = bench.paper.respond(initiation)
 
-    bench.node.device.remove_peer(bench.peer)
+    bench.node.engine.remove_peer(bench.peer)
     bench.node.settle()
 
     assert bench.exchange(response) == []
@@ -320,18 +332,18 @@ def test_a_peer_removed_during_a_handshake_leaves_nothing_behind() -> None:
 
 def test_an_event_about_a_removed_peer_is_ignored() -> None:
     bench = Bench()
-    bench.node.device.remove_peer(bench.peer)
+    bench.node.engine.remove_peer(bench.peer)
     bench.node.settle()
 
-    bench.node.device.receive_event(KeyNeeded(bench.peer.id), bench.node.now)
+    bench.node.engine.receive_event(KeyNeeded(bench.peer.id), bench.node.now)
 
-    assert bench.node.device.take_actions() == []
+    assert bench.node.engine.take_actions() == []
 
 
 def test_a_peer_added_again_has_a_new_id_and_works() -> None:
     bench = Bench()
     bench.establish()
-    bench.node.device.remove_peer(bench.peer)
+    bench.node.engine.remove_peer(bench.peer)
     again = bench.node.add_peer(PeerConfig(bench.paper.public, (PAPER_PREFIX,), PAPER_AT))
     bench.run(wp.NS)
 
@@ -350,7 +362,7 @@ def test_removing_a_peer_frees_its_allowed_ips() -> None:
     node.add_peer(PeerConfig(second.public_key, (wide,), second.listen))
     second.add_peer(simulation.peer_config(node))
 
-    node.device.remove_peer(gone)
+    node.engine.remove_peer(gone)
     node.settle()
     packet = simulation.send(node, second)
     simulation.run_for(wp.NS)
@@ -361,33 +373,33 @@ def test_removing_a_peer_frees_its_allowed_ips() -> None:
 @pytest.mark.parametrize("size", [0, 31, 33])
 def test_a_key_of_another_size_is_the_callers_mistake(size: int) -> None:
     bench = Bench()
-    device = bench.node.device
+    engine = bench.node.engine
 
     with pytest.raises(ValueError, match="32 bytes"):
-        device.add_peer(bytes(size))
+        engine.add_peer(bytes(size))
     with pytest.raises(ValueError, match="32 bytes"):
-        device.set_private_key(bytes(size), bench.node.now)
+        engine.set_private_key(bytes(size), bench.node.now)
     with pytest.raises(ValueError, match="32 bytes"):
-        device.set_preshared_key(bench.peer, bytes(size))
+        engine.set_preshared_key(bench.peer, bytes(size))
 
 
 def test_a_peer_cannot_be_added_twice() -> None:
     bench = Bench()
 
     with pytest.raises(ValueError, match="there is a peer with this public key"):
-        bench.node.device.add_peer(bench.paper.public)
+        bench.node.engine.add_peer(bench.paper.public)
 
 
 # -- Up and down -------------------------------------------------------------------------------------
 
 
 def down(bench: Bench) -> None:
-    bench.node.device.down()
+    bench.node.engine.down()
     bench.node.settle()
 
 
 def up(bench: Bench) -> None:
-    bench.node.device.up(bench.node.now)
+    bench.node.engine.up(bench.node.now)
     bench.node.settle()
 
 
@@ -462,9 +474,9 @@ def test_both_ends_change_their_keys_and_go_on() -> None:
     for node, name in ((alice, b"alice"), (bob, b"bob")):
         node.private_key = wp.hash_(name)
         node.public_key = wp.public(node.private_key)
-        node.device.set_private_key(node.private_key, node.now)
-    alice.device.remove_peer(old_bob)
-    bob.device.remove_peer(old_alice)
+        node.engine.set_private_key(node.private_key, node.now)
+    alice.engine.remove_peer(old_bob)
+    bob.engine.remove_peer(old_alice)
 
     pair.simulation.connect(alice, bob)
 
@@ -474,7 +486,7 @@ def test_both_ends_change_their_keys_and_go_on() -> None:
 def test_the_address_inside_is_not_tied_to_the_address_outside() -> None:
     bench = Bench()
     session = bench.establish()
-    bench.node.device.add_allowed_ip(bench.peer, AllowedIP(bytes(4), 0))
+    add_allowed_ip(bench.node, bench.peer, AllowedIP(bytes(4), 0))
     bench.node.settle()
 
     packet = InnerPacket("192.0.2.1", NODE_INNER, 5).encode()  # the node's own outer address

@@ -384,8 +384,8 @@ def test_one_message_takes_one_cookie() -> None:
 
 def test_the_data_path_is_told_whose_mac1_counts() -> None:
     bench = Bench()
-    bench.node.device.set_private_key(None, bench.node.now)
-    bench.node.device.set_private_key(bench.node.private_key, bench.node.now)
+    bench.node.engine.set_private_key(None, bench.node.now)
+    bench.node.engine.set_private_key(bench.node.private_key, bench.node.now)
     bench.node.settle()
 
     assert bench.actions_of(SetMac1Key)[-2:] == [SetMac1Key(None), SetMac1Key(bench.node.public_key)]

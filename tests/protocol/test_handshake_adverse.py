@@ -7,7 +7,7 @@ from wgpy.contract.orders import AllowedIP
 from wgpy.testing import InnerPacket, PeerConfig, Simulation
 
 from . import whitepaper as wp
-from .harness import DELAY, NODE_INNER, PAPER_AT, Bench, Pair
+from .harness import DELAY, NODE_INNER, PAPER_AT, Bench, Pair, handshake_events
 
 # -- A network that is not kind ----------------------------------------------------------------------
 
@@ -267,7 +267,7 @@ def test_another_type_or_a_reserved_bit_gets_no_answer(first: bytes) -> None:
 def test_without_a_private_key_nobody_gets_an_answer_and_nothing_is_sent() -> None:
     bench = Bench()
     initiation = bench.paper.initiation(bench.timestamp())
-    bench.node.device.set_private_key(None, bench.node.now)
+    bench.node.engine.set_private_key(None, bench.node.now)
     bench.node.settle()
 
     bench.node_sends()
@@ -286,7 +286,7 @@ def test_a_wrong_preshared_key_gives_no_session() -> None:
 
     assert bench.exchange(response) == []
     assert bench.dropped(DropReason.HANDSHAKE_DECRYPTION_FAILED) == 1
-    assert bench.node.news == []
+    assert handshake_events(bench.node) == []
 
 
 def test_the_initiator_notices_a_wrong_preshared_key_of_the_responder() -> None:
@@ -349,7 +349,7 @@ def test_our_own_public_key_is_no_peer() -> None:
     bench = Bench()
 
     with pytest.raises(ValueError, match="own public key"):
-        bench.node.device.add_peer(bench.node.public_key)
+        bench.node.engine.add_peer(bench.node.public_key)
 
 
 def test_an_initiation_by_ourselves_gets_no_answer() -> None:

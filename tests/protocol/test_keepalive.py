@@ -13,7 +13,7 @@ INTERVAL = 25
 def persistent(seed: int = 1) -> Pair:
     """Alice keeps the tunnel to Bob alive."""
     pair = Pair(seed)
-    pair.alice.device.set_persistent_keepalive(pair.bob_at_alice, INTERVAL, pair.alice.now)
+    pair.alice.engine.set_persistent_keepalive(pair.bob_at_alice, INTERVAL, pair.alice.now)
     pair.alice.settle()
     return pair
 
@@ -29,12 +29,12 @@ def test_switching_it_on_sends_at_once() -> None:
 def test_it_goes_out_as_soon_as_the_interface_comes_up() -> None:
     pair = persistent()
     pair.run(wp.NS)
-    pair.alice.device.down()
+    pair.alice.engine.down()
     pair.alice.settle()
     pair.run(100 * wp.NS)
     pair.wire.clear()
 
-    pair.alice.device.up(pair.alice.now)
+    pair.alice.engine.up(pair.alice.now)
     pair.alice.settle()
 
     assert pair.wire.kinds() == [wp.INITIATION]
@@ -43,13 +43,13 @@ def test_it_goes_out_as_soon_as_the_interface_comes_up() -> None:
 def test_it_goes_out_as_soon_as_a_private_key_arrives() -> None:
     pair = Pair()
     private_key = pair.alice.private_key
-    pair.alice.device.set_private_key(None, pair.alice.now)
-    pair.alice.device.set_persistent_keepalive(pair.bob_at_alice, INTERVAL, pair.alice.now)
+    pair.alice.engine.set_private_key(None, pair.alice.now)
+    pair.alice.engine.set_persistent_keepalive(pair.bob_at_alice, INTERVAL, pair.alice.now)
     pair.alice.settle()
     pair.run(100 * wp.NS)
     assert pair.wire.flights == []
 
-    pair.alice.device.set_private_key(private_key, pair.alice.now)
+    pair.alice.engine.set_private_key(private_key, pair.alice.now)
     pair.alice.settle()
 
     assert pair.wire.kinds() == [wp.INITIATION]
@@ -57,11 +57,11 @@ def test_it_goes_out_as_soon_as_a_private_key_arrives() -> None:
 
 def test_it_goes_out_as_soon_as_an_endpoint_is_known() -> None:
     pair = Pair(nat=True)
-    pair.bob.device.set_persistent_keepalive(pair.alice_at_bob, INTERVAL, pair.bob.now)
+    pair.bob.engine.set_persistent_keepalive(pair.alice_at_bob, INTERVAL, pair.bob.now)
     pair.bob.settle()
     assert pair.wire.flights == []
 
-    pair.bob.device.set_endpoint(pair.alice_at_bob, pair.alice.listen, pair.bob.now)
+    pair.bob.engine.set_endpoint(pair.alice_at_bob, pair.alice.listen, pair.bob.now)
     pair.bob.settle()
 
     assert pair.wire.kinds() == [wp.INITIATION]
@@ -118,7 +118,7 @@ def test_it_goes_on_trying_while_the_peer_is_away() -> None:
 
     pair.run(INTERVAL * wp.NS)
 
-    assert pair.alice.news[-1:] != []
+    assert pair.alice.events[-1:] != []
     packet = pair.bob_sends()
     pair.run(wp.NS)
     assert packet in pair.alice.delivered
@@ -126,7 +126,7 @@ def test_it_goes_on_trying_while_the_peer_is_away() -> None:
 
 def test_it_keeps_a_nat_mapping_open() -> None:
     pair = Pair(nat=True)
-    pair.alice.device.set_persistent_keepalive(pair.bob_at_alice, INTERVAL, pair.alice.now)
+    pair.alice.engine.set_persistent_keepalive(pair.bob_at_alice, INTERVAL, pair.alice.now)
     pair.alice.settle()
     pair.run(600 * wp.NS)
 
@@ -150,7 +150,7 @@ def test_without_it_a_nat_mapping_closes() -> None:
 def test_switching_it_off_makes_the_tunnel_silent() -> None:
     pair = persistent()
     pair.run(60 * wp.NS)
-    pair.alice.device.set_persistent_keepalive(pair.bob_at_alice, 0, pair.alice.now)
+    pair.alice.engine.set_persistent_keepalive(pair.bob_at_alice, 0, pair.alice.now)
     pair.alice.settle()
     pair.wire.clear()
 
@@ -165,7 +165,7 @@ def test_a_shorter_interval_counts_from_the_last_datagram() -> None:
     pair.run(10 * wp.NS)
     pair.wire.clear()
 
-    pair.alice.device.set_persistent_keepalive(pair.bob_at_alice, 5, pair.alice.now)
+    pair.alice.engine.set_persistent_keepalive(pair.bob_at_alice, 5, pair.alice.now)
     pair.alice.settle()
     pair.run(wp.NS)
 
@@ -177,7 +177,7 @@ def test_setting_the_same_interval_again_sends_nothing() -> None:
     pair.run(10 * wp.NS)
     pair.wire.clear()
 
-    pair.alice.device.set_persistent_keepalive(pair.bob_at_alice, INTERVAL, pair.alice.now)
+    pair.alice.engine.set_persistent_keepalive(pair.bob_at_alice, INTERVAL, pair.alice.now)
     pair.alice.settle()
 
     assert pair.wire.flights == []

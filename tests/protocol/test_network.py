@@ -280,7 +280,7 @@ def test_a_node_that_stopped_forgets_all_but_its_configuration() -> None:
 
     assert bob.is_running
     assert bob.device is not before
-    assert list(bob.device.peers) == [alice.public_key]
+    assert list(bob.engine.peers) == [alice.public_key]
 
 
 def test_a_simulation_has_room_for_a_stated_number_of_nodes() -> None:

@@ -101,7 +101,7 @@ def test_the_auditor_finds_a_handshake_that_nobody_asked_for() -> None:
     world = Audited.make()
     world.simulation.run_for(3600 * wp.NS)
     peer = world.alice.peer(world.bob.public_key)
-    world.alice.device.receive_event(KeyNeeded(peer.id), world.alice.now)
+    world.alice.engine.receive_event(KeyNeeded(peer.id), world.alice.now)
 
     with pytest.raises(InvariantBroken, match="idle tunnel began a handshake"):
         world.alice.settle()
@@ -109,8 +109,8 @@ def test_the_auditor_finds_a_handshake_that_nobody_asked_for() -> None:
 
 def test_the_auditor_finds_handshakes_that_follow_each_other_too_fast() -> None:
     world = Audited.make()
-    world.alice.device.down()  # which forgets when the last one was
-    world.alice.device.up(world.alice.now)
+    world.alice.engine.down()  # which forgets when the last one was
+    world.alice.engine.up(world.alice.now)
     world.alice.settle()
 
     with pytest.raises(InvariantBroken, match="within REKEY_TIMEOUT"):

@@ -112,7 +112,7 @@ def test_a_response_moves_the_endpoint() -> None:
 
 def pinned_bench() -> Bench:
     bench = Bench()
-    bench.node.device.set_endpoint(bench.peer, PAPER_AT, bench.node.now, pinned=True)
+    bench.node.engine.set_endpoint(bench.peer, PAPER_AT, bench.node.now, pinned=True)
     bench.node.settle()
     return bench
 
@@ -156,7 +156,7 @@ def test_a_response_does_not_move_a_pinned_endpoint() -> None:
 def test_a_pinned_endpoint_is_the_only_one_that_is_tried() -> None:
     bench = pinned_bench()
     bench.attach(OTHER_ADDRESS)
-    bench.node.device.set_selector(bench.peer, Candidates((OTHER_ADDRESS,)))
+    bench.node.engine.set_selector(bench.peer, Candidates((OTHER_ADDRESS,)))
 
     bench.node_sends()
     bench.run(wp.REKEY_ATTEMPT_TIME)
@@ -167,7 +167,7 @@ def test_a_pinned_endpoint_is_the_only_one_that_is_tried() -> None:
 def test_a_move_that_was_on_its_way_when_the_endpoint_was_pinned_counts_no_more() -> None:
     bench = pinned_bench()
 
-    bench.node.device.receive_event(EndpointChanged(bench.peer.id, OTHER_ADDRESS), bench.node.now)
+    bench.node.engine.receive_event(EndpointChanged(bench.peer.id, OTHER_ADDRESS), bench.node.now)
 
     assert bench.peer.endpoint == PAPER_AT
 
@@ -175,7 +175,7 @@ def test_a_move_that_was_on_its_way_when_the_endpoint_was_pinned_counts_no_more(
 def test_a_peer_roams_again_once_its_endpoint_is_set_without_a_pin() -> None:
     bench = pinned_bench()
     session = bench.establish()
-    bench.node.device.set_endpoint(bench.peer, PAPER_AT, bench.node.now)
+    bench.node.engine.set_endpoint(bench.peer, PAPER_AT, bench.node.now)
     bench.node.settle()
 
     bench.exchange(session.seal(1, b""), OTHER_ADDRESS)

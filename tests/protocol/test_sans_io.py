@@ -164,12 +164,17 @@ def test_no_secret_is_in_any_repr() -> None:
     session = bench.actions_of(InstallKeypair)[0]
     secrets = [
         bench.node.private_key,
-        bytes(bench.node.device.private_key or b""),
+        bytes(bench.node.engine.private_key or b""),
         bench.peer.preshared_key,
         session.sending_key,
         session.receiving_key,
     ]
-    shown = repr(bench.node.device) + repr(bench.peer) + repr([taken.action for taken in bench.actions])
+    shown = (
+        repr(bench.node.engine)
+        + repr(bench.node.device)
+        + repr(bench.peer)
+        + repr([taken.action for taken in bench.actions])
+    )
 
     for secret in secrets:
         assert len(secret) == 32

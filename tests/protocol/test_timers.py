@@ -7,7 +7,7 @@ from wgpy.engine.actions import PeerUnreachable
 from wgpy.testing import Flight
 
 from . import whitepaper as wp
-from .harness import DELAY, PAPER_AT, Bench, Pair
+from .harness import DELAY, PAPER_AT, Bench, Pair, handshake_events
 
 # -- Rekeying, 6.2 -----------------------------------------------------------------------------------
 
@@ -205,7 +205,7 @@ def test_after_90_s_the_peer_is_unreachable_and_nothing_more_is_sent() -> None:
 
     flights = unanswered(pair)
 
-    assert pair.alice.news == [PeerUnreachable(pair.bob_at_alice.id)]
+    assert handshake_events(pair.alice) == [PeerUnreachable(pair.bob_at_alice.id)]
     last = flights[-1].sent_at - began
     assert wp.REKEY_ATTEMPT_TIME - wp.REKEY_TIMEOUT - wp.JITTER <= last < wp.REKEY_ATTEMPT_TIME
     assert pair.alice.device.next_deadline() is None
@@ -217,10 +217,10 @@ def test_the_news_of_an_unreachable_peer_comes_at_90_s() -> None:
     pair.alice_sends()
 
     pair.run(wp.REKEY_ATTEMPT_TIME - 1)
-    assert pair.alice.news == []
+    assert handshake_events(pair.alice) == []
 
     pair.run(wp.REKEY_TIMEOUT + wp.JITTER + 1)
-    assert len(pair.alice.news) == 1
+    assert len(handshake_events(pair.alice)) == 1
 
 
 def test_after_giving_up_staged_packets_are_gone_and_the_next_packet_starts_over() -> None:
@@ -253,7 +253,7 @@ def test_every_packet_that_waits_gives_the_handshake_another_90_s() -> None:
         pair.alice_sends()
         pair.run(wp.NS)
 
-    assert pair.alice.news == []
+    assert handshake_events(pair.alice) == []
 
 
 def test_more_packets_make_no_more_initiations_than_one_every_5_s() -> None:
@@ -271,7 +271,7 @@ def test_more_packets_make_no_more_initiations_than_one_every_5_s() -> None:
 def test_a_retry_forgets_which_of_our_addresses_was_used() -> None:
     bench = Bench()
     met_at = PAPER_AT._replace(local_address="192.0.2.1", local_interface=2)
-    bench.node.device.set_endpoint(bench.peer, met_at, bench.node.now)
+    bench.node.engine.set_endpoint(bench.peer, met_at, bench.node.now)
     bench.node_sends()
     assert bench.actions_of(ClearSource) == []
 

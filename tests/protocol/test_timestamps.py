@@ -137,17 +137,17 @@ def test_the_value_to_keep_is_the_one_last_sent() -> None:
 
     (timestamp,) = stamps(bench)
 
-    assert wp.tai64n(bench.node.device.last_timestamp) == timestamp
+    assert wp.tai64n(bench.node.engine.last_timestamp) == timestamp
 
 
 def test_a_new_private_key_does_not_set_the_timestamps_back() -> None:
     bench = Bench()
     bench.node_sends()
-    before = bench.node.device.last_timestamp
+    before = bench.node.engine.last_timestamp
     bench.node.clock.step_wall(-HOUR)
 
-    bench.node.device.set_private_key(wp.hash_(b"new"), bench.node.now)
+    bench.node.engine.set_private_key(wp.hash_(b"new"), bench.node.now)
     bench.node.settle()
     bench.node_sends()
 
-    assert bench.node.device.last_timestamp > before
+    assert bench.node.engine.last_timestamp > before

@@ -19,10 +19,13 @@ IMPURE: Final = {
     "asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time", "uvloop",
 }  # fmt: skip
 SANS_IO: Final = (
+    "wgpy.configure",
     "wgpy.contract",
     "wgpy.datapath",
+    "wgpy.device",
     "wgpy.engine",
     "wgpy.mesh",
+    "wgpy.model",
     "wgpy.paths",
     "wgpy.ratelimiter",
     "wgpy.transport.demultiplexer",
@@ -40,6 +43,15 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.keys": {"wgpy.contract", "wgpy.engine.crypto"},
     "wgpy.config": {*_VALUES, "wgpy.model"},
     "wgpy.model": _VALUES,
+    "wgpy.device": {*_VALUES, "wgpy.model", "wgpy.engine", "wgpy.datapath", "wgpy.paths"},
+    "wgpy.configure": {
+        *_VALUES,
+        "wgpy.device",
+        "wgpy.model",
+        "wgpy.engine.peer",
+        "wgpy.datapath",
+        "wgpy.paths",
+    },
     "wgpy.uapi": {*_VALUES, "wgpy.model"},
     "wgpy.ratelimiter": {"wgpy.contract"},
     "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
@@ -47,8 +59,6 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.mesh": _VALUES,
     "wgpy.node": {*_VALUES, "wgpy.mesh"},
 }
-# The drivers, of the real world and of the simulated one.
-JOINS: Final = {"driver", "testing", "__init__"}  # the last only names what is public
 
 
 def sources(room: str) -> list[Path]:
@@ -87,14 +97,10 @@ def test_what_is_sans_io_does_not_touch_the_world(room: str, path: Path) -> None
     assert not {name for name in imports(path) if name.partition(".")[0] in IMPURE}
 
 
-def test_only_the_drivers_join_engine_and_data_path() -> None:
-    joining = {
-        path.relative_to(WGPY).parts[0].removesuffix(".py")
-        for path in WGPY.rglob("*.py")
-        if {"wgpy.engine.engine", "wgpy.datapath.portable"} <= ours(path)
-    }
+def test_only_the_device_carries_out_what_the_engine_wants() -> None:
+    taking = {path.relative_to(WGPY) for path in WGPY.rglob("*.py") if ".take_actions()" in path.read_text()}
 
-    assert joining <= JOINS
+    assert taking == {Path("device.py")}
 
 
 def test_the_library_imports_no_daemon_and_one_command_makes_a_coordinator() -> None:

@@ -17,11 +17,12 @@ from wgpy.contract import messages
 from wgpy.contract.constants import LABEL_MAC1, MAC_LENGTH, SECOND, UNDER_LOAD_DEPTH
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.orders import AllowedIP, InstallKeypair
+from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair
 from wgpy.datapath.portable import PortableDataPath
+from wgpy.device import Device
 from wgpy.engine import crypto, noise, tai64n
-from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable, SendDatagram
-from wgpy.engine.engine import Engine
+from wgpy.engine.actions import Action, PeerUnreachable
+from wgpy.model import AllowedIPChange
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -157,17 +158,19 @@ class Replay:
     def __post_init__(self) -> None:
         self.now = self.session.transcript[0].time
         self.boot = self.now - 3600 * SECOND
-        self.datapath = PortableDataPath()
-        self.device = Engine(random=self.random, wall_clock=lambda: self.now, activity=self.datapath.activity)
+        self.device = Device(
+            PortableDataPath(), random=self.random, wall_clock=lambda: self.now, watch=self.note
+        )
+        engine = self.device.engine
         keys, remote = self.session.ends[self.end], self.session.remote(self.end)
-        self.device.set_private_key(keys.private_key, self.boot_time)
-        peer = self.device.add_peer(remote.public_key)
-        self.device.set_preshared_key(peer, self.session.preshared_key)
-        self.device.add_allowed_ip(peer, AllowedIP(bytes(4), 0))
-        self.device.add_allowed_ip(peer, AllowedIP(bytes(16), 0))
+        engine.set_private_key(keys.private_key, self.boot_time)
+        peer = self.device.add_peer(remote.public_key, self.boot_time)
+        engine.set_preshared_key(peer, self.session.preshared_key)
+        everything = AllowedIP(bytes(4), 0), AllowedIP(bytes(16), 0)
+        self.device.change_allowed_ips(peer, map(AllowedIPChange, everything), self.boot_time)
         if self.end == "left":  # the other one learns it, as in the recorded sessions
-            self.device.set_endpoint(peer, remote.endpoint, self.boot_time)
-        self.device.up(self.boot_time)
+            engine.set_endpoint(peer, remote.endpoint, self.boot_time)
+        engine.up(self.boot_time)
         self.settle()
 
     @property
@@ -176,10 +179,7 @@ class Replay:
 
     @property
     def drops(self) -> dict[DropReason, int]:
-        counters = dict(self.datapath.counters())
-        for reason, count in self.device.drops.items():
-            counters[reason] = counters.get(reason, 0) + count
-        return counters
+        return self.device.counters()
 
     def random(self, length: int) -> bytes:
         """What wireguard-go drew in this step, told apart by length: key or secret, nonce, index.
@@ -200,7 +200,7 @@ class Replay:
             self.settle()
         self.now = step.time
         if step.packet:
-            self.datapath.send_packet(step.packet, self.boot_time)
+            self.device.send(step.packet, self.boot_time)
         if step.datagram:
             return self.deliver(step.datagram, step.under_load)
         self.settle()
@@ -217,39 +217,26 @@ class Replay:
     def deliver(self, datagram: bytes, under_load: bool) -> Outcome:
         """Receive a datagram now, from the other end's address."""
         source = self.session.remote(self.end).endpoint
-        self.datapath.receive_datagram(datagram, source, self.boot_time)
+        self.device.receive(datagram, source, self.boot_time)
         self.settle(UNDER_LOAD_DEPTH if under_load else 0)
         return self.outcome()
 
     def outcome(self) -> Outcome:
         sent, self.sent = self.sent, []
-        return sent, self.datapath.take_packets()
+        return sent, self.device.take_packets()
 
     def settle(self, queued: int = 0) -> None:
-        """Carry messages, events and actions between engine and data path until both are done."""
-        now = self.boot_time
-        while True:
-            self.sent += [datagram.data for datagram in self.datapath.take_datagrams()]
-            handshake = self.datapath.next_handshake()
-            if handshake:
-                self.device.receive_datagram(*handshake, now, queued)
-            for event in self.datapath.take_events():
-                self.device.receive_event(event, now)
-            actions = self.device.take_actions()
-            if not actions and not handshake:
-                return
-            for action in actions:
-                match action:
-                    case SendDatagram(data=data):
-                        self.sent.append(data)
-                    case HandshakeCompleted():
-                        pass
-                    case PeerUnreachable():
-                        raise AssertionError("the other end did answer")
-                    case _:
-                        if isinstance(action, InstallKeypair):
-                            self.installed.append(action)
-                        self.datapath.apply(action, now)
+        """Let engine and data path talk until both are done."""
+        while self.device.step(self.boot_time, queued):
+            pass
+        self.sent += [datagram.data for datagram in self.device.take_datagrams()]
+
+    def note(self, action: Action | DataPathOrder) -> None:
+        match action:
+            case InstallKeypair():
+                self.installed.append(action)
+            case PeerUnreachable():
+                raise AssertionError("the other end did answer")
 
 
 # -- Byte for byte -------------------------------------------------------------------------------

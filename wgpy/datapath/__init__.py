@@ -5,7 +5,7 @@ and `native` (C worker threads). What both must do is written here and held by o
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
@@ -14,6 +14,15 @@ from wgpy.contract.events import Event, PeerActivity, PeerId
 from wgpy.contract.orders import AllowedIP, DataPathOrder
 
 Counters = Mapping[DropReason, int]
+
+
+class Datagram(NamedTuple):
+    """Bytes for a UDP socket. tos: the outer TOS byte or traffic class; peer: None if it is no peer's."""
+
+    data: bytes
+    endpoint: Endpoint
+    tos: int
+    peer: PeerId | None
 
 
 class DataPath(Protocol):
@@ -27,6 +36,9 @@ class DataPath(Protocol):
 
     def take_events(self) -> list[Event]:
         """What happened since the last call, each flag once; a new endpoint before what else its peer did."""
+
+    def take_datagrams(self) -> list[Datagram]:
+        """What the driver is to send, in order; nothing where the data path sends by itself."""
 
     def next_handshake(self) -> tuple[bytes, Endpoint] | None:
         """A message of types 1 to 3, of the right size; its macs may be checked or not."""

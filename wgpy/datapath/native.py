@@ -44,7 +44,7 @@ from wgpy.contract.orders import (
     UseKeypair,
 )
 
-from . import Counters, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
+from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
 from .allowedips import no_prefix
 
 try:
@@ -208,6 +208,9 @@ class NativeDataPath:
         events += [_event(self._events[i], self._ids[self._events[i].peer]) for i in range(count)]
         return count
 
+    def take_datagrams(self) -> list[Datagram]:
+        return []
+
     def next_handshake(self) -> tuple[bytes, Endpoint] | None:
         """The next message with a valid mac1 for the mac1 key, those with a valid mac2 first."""
         return self._take_datagram() if _lib.wgfp_handshake_take(self._c, self._datagram) else None
@@ -247,7 +250,11 @@ class NativeDataPath:
         count = _lib.wgfp_routes_of_peer(self._c, number, _ffi.NULL, 0)
         prefixes = bytearray(count * _PREFIX.size)
         _lib.wgfp_routes_of_peer(self._c, number, _ffi.from_buffer("uint8_t[]", prefixes), count)
-        return [AllowedIP(address[:size], length) for address, size, length in _PREFIX.iter_unpack(prefixes)]
+        new = tuple.__new__  # of a hundred thousand, at half the price of AllowedIP's own
+        return [
+            new(AllowedIP, (address[:size], length))
+            for address, size, length in _PREFIX.iter_unpack(prefixes)
+        ]
 
     def counters(self) -> Counters:
         _lib.wgfp_drops(self._c, self._drops)

@@ -6,7 +6,7 @@ Invariant: nothing that the network or the TUN gives makes it raise; what is not
 
 from collections import Counter, deque
 from copy import copy
-from typing import Final, NamedTuple, assert_never
+from typing import Final, assert_never
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
@@ -69,7 +69,7 @@ from wgpy.contract.orders import (
     UseKeypair,
 )
 
-from . import Counters, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
+from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
 from . import packet as ip
 from .allowedips import AllowedIPs
 from .replay import ReplayWindow
@@ -83,15 +83,6 @@ _HANDSHAKE_SIZES: Final = {
 }
 _pack_header: Final = TransportData.LAYOUT.pack
 _unpack_header: Final = TransportData.LAYOUT.unpack_from
-
-
-class Datagram(NamedTuple):
-    """Bytes for a UDP socket. tos: the outer TOS byte or traffic class; peer: None if it is no peer's."""
-
-    data: bytes
-    endpoint: Endpoint
-    tos: int
-    peer: PeerId | None
 
 
 class PortableDataPath:

@@ -8,38 +8,33 @@ the loop does is bounded, so that no peer and no socket keeps the others waiting
 import asyncio
 import logging
 import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import Final, Protocol
 
-from wgpy.contract.constants import HANDSHAKE_TOS, MAX_FOREIGN, MILLISECOND, SECOND
+from wgpy.configure import apply_update, check_update
+from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
-from wgpy.datapath import Counters
-from wgpy.driver.configure import apply_update, check_update
+from wgpy.datapath import Counters, Datagram
+from wgpy.device import DeviceEvent
 from wgpy.driver.settings import Settings, read_settings
 from wgpy.driver.traffic import open_traffic
-from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
-from wgpy.engine.engine import Engine
-from wgpy.engine.peer import Peer
+from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
 from wgpy.host.tun import Link, PacketDevice
-from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
-from wgpy.paths.candidates import Candidates
+from wgpy.keys import PublicKey
+from wgpy.model import DeviceStatus, DeviceUpdate
 from wgpy.transport import Transport
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
 from wgpy.transport.udp import open_udp
 
 _LOG = logging.getLogger("wgpy")
 
-_HANDSHAKE_TIME_PER_TURN: Final = 2 * MILLISECOND
-_CONFIGURE_TIME_PER_TURN: Final = 2 * MILLISECOND
-_EXCHANGES_PER_TURN: Final = 16
+_TIME_PER_TURN: Final = 2 * MILLISECOND
 # In a storm of route changes, looking at the routes takes one part of the time in so many.
 _ROUTE_CHECK_SHARE: Final = 10
 
@@ -84,8 +79,8 @@ class Interface:
                 packets, self._transport, settings or read_settings(os.environ), self
             )
             opened.pop_all()
-        self._datapath = self._traffic.datapath
-        self._engine = Engine(random=os.urandom, wall_clock=time.time_ns, activity=self._datapath.activity)
+        self._device = self._traffic.device
+        self._engine = self._device.engine
         self._demultiplexer = Demultiplexer()
         self._drops: Counter[DropReason] = Counter()
         self._last_timestamp = 0
@@ -136,8 +131,7 @@ class Interface:
 
     def counters(self) -> Counters:
         """Dropped packets, datagrams and handshake messages by reason."""
-        counters = self._datapath.counters(), self._engine.drops, self._demultiplexer.drops
-        return sum(map(Counter, counters), self._drops)
+        return self._drops + self._device.counters() + Counter(self._demultiplexer.drops)
 
     # -- Datagrams that are not WireGuard's, at the same port ------------------------------------
 
@@ -147,18 +141,18 @@ class Interface:
         Raises ValueError, StateError, MemoryError.
         """
         self._demultiplexer.register(prefix, reader)
-        self._datapath.accept_foreign()
+        self._device.datapath.accept_foreign()
 
     def unregister_reader(self, prefix: bytes) -> None:
         self._demultiplexer.unregister(prefix)
 
     def send_foreign(self, data: bytes, to: Endpoint) -> None:
         """Send a datagram that is not WireGuard's. One that cannot be sent is counted."""
-        self.send(data, to, tos=0, peer=None)
+        self._send(Datagram(data, to, tos=0, peer=None))
 
     def _read_foreign(self, now: int) -> None:
         """Hand as many as the data path keeps to their readers, and come back if there may be more."""
-        foreign = self._datapath.take_foreign()
+        foreign = self._device.datapath.take_foreign()
         for data, source in foreign:
             if answer := self._demultiplexer.receive(data, source, now):
                 self.send_foreign(answer, source)
@@ -173,42 +167,22 @@ class Interface:
         Raises OSError (port or fwmark) or StateError, and then nothing at all has changed.
         """
         async with self._configuring:
-            check_update(self._engine, update)
+            check_update(self._device, update)
             self._change_transport(update)
-            pause_at = boottime() + _CONFIGURE_TIME_PER_TURN
-            for _ in apply_update(self._engine, update, boottime(), self._known_timestamp(update)):
+            pause_at = boottime() + _TIME_PER_TURN
+            for _ in apply_update(self._device, update, boottime, self._known_timestamp(update)):
                 if boottime() >= pause_at:
                     self.turn()
                     await asyncio.sleep(0)
                     if self._closed.is_set():
                         raise ConnectionError("the interface was closed")
-                    pause_at = boottime() + _CONFIGURE_TIME_PER_TURN
+                    pause_at = boottime() + _TIME_PER_TURN
             self.turn()
 
     async def status(self) -> DeviceStatus:
         """What a `get` tells, never from the middle of a `set`."""
         async with self._configuring:
-            key = self._engine.private_key
-            return DeviceStatus(
-                private_key=PrivateKey(key) if key else None,
-                listen_port=self._transport.port,
-                fwmark=self._transport.mark,
-                peers=[self._peer_status(peer) for peer in self._engine.peers.values()],
-            )
-
-    def _peer_status(self, peer: Peer) -> PeerStatus:
-        activity = self._datapath.activity(peer.id)
-        return PeerStatus(
-            public_key=PublicKey(peer.public_key),
-            preshared_key=PresharedKey(peer.preshared_key),
-            endpoint=peer.endpoint,
-            last_handshake_time=peer.last_handshake_time,
-            tx_bytes=activity.tx_bytes + peer.tx_bytes,
-            rx_bytes=activity.rx_bytes + peer.rx_bytes,
-            persistent_keepalive=peer.persistent_keepalive,
-            allowed_ips=tuple(peer.allowed_ips),
-            candidates=peer.selector.endpoints if isinstance(peer.selector, Candidates) else (),
-        )
+            return self._device.status(self._transport.port, self._transport.mark)
 
     def _change_transport(self, update: DeviceUpdate) -> None:
         """Bind to another port and set another mark. Raises OSError, StateError; then neither has changed."""
@@ -267,7 +241,7 @@ class Interface:
 
     def _follow_mtu(self) -> None:
         if mtu := self._packets.mtu():
-            self._datapath.set_mtu(mtu)
+            self._device.datapath.set_mtu(mtu)
 
     def _check_routes(self) -> None:
         """Let go of every source address whose interface is not the way to its peer any more."""
@@ -300,7 +274,7 @@ class Interface:
             self._look_at_link()
         if is_due and not self._closed.is_set():
             self._deadline = None
-            self._engine.expire(now)
+            self._device.expire(now)
             self._settle(now)
         return None if self._closed.is_set() else now
 
@@ -308,23 +282,32 @@ class Interface:
         """Carry out what engine and data path want after new input, and sleep until the next deadline."""
         self._turn_is_due = False
         now = boottime()
-        if self._datapath.handshakes_waiting:
-            self._answer_handshakes(now)
         self._read_foreign(now)
         self._settle(now)
         if self._engine.last_timestamp != self._last_timestamp:
             self._keep_timestamp()
-        self._deadline = self._engine.next_deadline()
+        self._deadline = self._device.next_deadline()
         self._alarm.set(self._deadline)
 
-    def _answer_handshakes(self, now: int) -> None:
-        """Answer as many as time allows, and come back for the rest after everybody else's turn."""
-        while (message := self._datapath.next_handshake()) is not None:
-            data, source = message
-            self._engine.receive_datagram(data, source, now, self._datapath.handshakes_waiting)
-            if boottime() - now >= _HANDSHAKE_TIME_PER_TURN:
+    def _settle(self, now: int) -> None:
+        """Step until nobody has anything to say, or until it is the turn of the loop's others.
+
+        Handshake messages may come in as fast as they are answered, and events of threads as they are taken.
+        """
+        while self._step(now):
+            if boottime() - now >= _TIME_PER_TURN:
                 self._turn_again()
                 break
+
+    def _step(self, now: int) -> bool:
+        """Let the device talk once, and pass on what it gives; whether it may have more to say."""
+        is_busy = self._device.step(now)
+        for datagram in self._device.take_datagrams():
+            is_busy |= self._send(datagram)
+        self._traffic.deliver()
+        for event in self._device.take_events():
+            self._report(event)
+        return is_busy
 
     def _turn_again(self) -> None:
         if not self._turn_is_due:
@@ -335,45 +318,19 @@ class Interface:
         if self._turn_is_due and not self._closed.is_set():
             self.turn()
 
-    def _settle(self, now: int) -> None:
-        """Let engine and data path talk until neither has anything to say.
-
-        In threads a data path may always have something to say; the loop's others have their turn then, too.
-        """
-        for _ in range(_EXCHANGES_PER_TURN):
-            if not self._exchange(now):
-                return
-        self._turn_again()
-
-    def _exchange(self, now: int) -> bool:
-        """Carry events, orders and datagrams once; whether it is worth to ask again."""
-        events = self._datapath.take_events()
-        for event in events:
-            self._engine.receive_event(event, now)
-        actions = self._engine.take_actions()
-        for action in actions:
-            self._carry_out(action, now)
-        return self._traffic.flush() or bool(events or actions)
-
-    def _carry_out(self, action: Action, now: int) -> None:
-        match action:
-            case SendDatagram(peer, data, endpoint):
-                self._traffic.flush()  # what was sealed before this message leaves before it
-                self.send(data, endpoint, HANDSHAKE_TOS, peer)
+    def _report(self, event: DeviceEvent) -> None:
+        match event:
             case HandshakeCompleted(peer, initiator):
-                self._tell_session(peer, initiator)
+                verb = "began" if initiator else "answered"
+                _LOG.debug("%s: new session, we %s it", self._named(peer), verb)
+                if self.on_session is not None and (known := self._engine.peer(peer)):
+                    self._loop.call_soon(self.on_session, PublicKey(known.public_key), initiator)
             case PeerUnreachable(peer):
                 _LOG.debug("%s: no answer to our handshakes, giving up", self._named(peer))
-            case _:
-                self._datapath.apply(action, now)
 
-    def _tell_session(self, peer: PeerId, initiator: bool) -> None:
-        _LOG.debug("%s: new session, we %s it", self._named(peer), "began" if initiator else "answered")
-        if self.on_session is not None and (known := self._engine.peer(peer)):
-            self._loop.call_soon(self.on_session, PublicKey(known.public_key), initiator)
-
-    def send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
-        """Send a datagram; whether that told the engine something: that our address is no good any more."""
+    def _send(self, datagram: Datagram) -> bool:
+        """Whether that told the engine something: that our address is no good any more."""
+        data, endpoint, tos, peer = datagram
         try:
             source_is_good = self._transport.send(data, endpoint, tos)
         except OSError as error:

@@ -7,15 +7,15 @@ none of them. What it needs of the interface around it is `Driver`, what the int
 
 import asyncio
 import os
-from typing import Final, Protocol
+import time
+from typing import Final, Protocol, TypeVar
 
 from wgpy.contract.constants import MAX_STAGED_BYTES, SMALL_STAGED_BYTES
 from wgpy.contract.drops import DropReason
-from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import PeerId
 from wgpy.datapath import DataPath
 from wgpy.datapath.native import NativeDataPath, Queue
 from wgpy.datapath.native import Offload as DataPathOffload
+from wgpy.device import Device
 from wgpy.driver.settings import Offload, Settings
 from wgpy.host.tun import PacketDevice, TunOffload
 from wgpy.transport import Transport
@@ -23,6 +23,7 @@ from wgpy.transport import Transport
 _PACKETS_PER_TURN: Final = 64
 
 _Loop = asyncio.AbstractEventLoop
+_Path = TypeVar("_Path", bound=DataPath)
 
 
 class Driver(Protocol):
@@ -34,9 +35,6 @@ class Driver(Protocol):
     def turn(self) -> None:
         """Let engine and data path see to the new input."""
 
-    def send(self, data: bytes, endpoint: Endpoint, tos: int, peer: PeerId | None) -> bool:
-        """Send a datagram; whether that told the engine something new."""
-
     def count_drop(self, reason: DropReason) -> None: ...
 
     def end(self, why: OSError) -> None:
@@ -47,7 +45,7 @@ class Traffic(Protocol):
     """The moving of packets, from `start` to `close`."""
 
     @property
-    def datapath(self) -> DataPath: ...
+    def device(self) -> Device[DataPath]: ...
 
     def start(self, loop: _Loop) -> None:
         """Raises MemoryError if it needs threads and they could not be had."""
@@ -55,8 +53,8 @@ class Traffic(Protocol):
     def use_transport(self, transport: Transport) -> None:
         """Use this instead; when this returns, the former one can be closed."""
 
-    def flush(self) -> bool:
-        """Pass on what waits in the data path; whether that told the engine something new."""
+    def deliver(self) -> None:
+        """Hand the TUN what waits in the device."""
 
     def close(self) -> None:
         """Use neither TUN nor transport any more."""
@@ -88,7 +86,7 @@ class PortableTraffic:
         # It needs OpenSSL, which is a fifth of the memory of a daemon that can do without.
         from wgpy.datapath.portable import PortableDataPath  # noqa: PLC0415
 
-        self.datapath = PortableDataPath(staged_bytes=_staged_bytes(settings))
+        self.device = _device(PortableDataPath(staged_bytes=_staged_bytes(settings)))
         self._packets = packets
         self._transport = transport
         self._driver = driver
@@ -127,7 +125,7 @@ class PortableTraffic:
                 packet = self._packets.read()
                 if packet is None:
                     break
-                self.datapath.send_packet(packet, now)
+                self.device.send(packet, now)
         except OSError as error:
             self._driver.end(error)
         else:
@@ -138,19 +136,15 @@ class PortableTraffic:
         if now is None:
             return
         for data, source, ecn in self._transport.receive(fileno, _PACKETS_PER_TURN):
-            self.datapath.receive_datagram(data, source, now, ecn)
+            self.device.receive(data, source, now, ecn)
         self._driver.turn()
 
-    def flush(self) -> bool:
-        news = False
-        for data, endpoint, tos, peer in self.datapath.take_datagrams():
-            news |= self._driver.send(data, endpoint, tos, peer)
-        for packet in self.datapath.take_packets():
+    def deliver(self) -> None:
+        for packet in self.device.take_packets():
             try:
                 self._packets.write(packet)
             except OSError:  # it is down, or its queue is full
                 self._driver.count_drop(DropReason.TUN_WRITE_FAILED)
-        return news
 
 
 class NativeTraffic:
@@ -163,25 +157,26 @@ class NativeTraffic:
         self._gro = Offload.GRO in settings.offloads
         self._tuns = packets.queue_filenos()
         self._driver = driver
-        self.datapath = NativeDataPath(
+        self._datapath = NativeDataPath(
             self._queues(transport),
             vnet_header=packets.vnet_header,
             offloads=_datapath_offloads(settings, accepted),
             staged_bytes=_staged_bytes(settings),
             small=settings.small,
         )
+        self.device = _device(self._datapath)
 
     def start(self, loop: _Loop) -> None:
         self._loop = loop
-        loop.add_reader(self.datapath.fileno(), self._on_news)
-        self.datapath.start()
+        loop.add_reader(self._datapath.fileno(), self._on_news)
+        self._datapath.start()
 
     def use_transport(self, transport: Transport) -> None:
-        self.datapath.set_sockets(self._queues(transport))
+        self._datapath.set_sockets(self._queues(transport))
 
     def close(self) -> None:
-        self._loop.remove_reader(self.datapath.fileno())
-        self.datapath.close()
+        self._loop.remove_reader(self._datapath.fileno())
+        self._datapath.close()
 
     def _queues(self, transport: Transport) -> list[Queue]:
         if self._gro:
@@ -189,14 +184,18 @@ class NativeTraffic:
         return [Queue(tun, *pair) for tun, pair in zip(self._tuns, transport.filenos(), strict=True)]
 
     def _on_news(self) -> None:
-        self.datapath.acknowledge()
-        if error := self.datapath.failure():
+        self._datapath.acknowledge()
+        if error := self._datapath.failure():
             self._driver.end(OSError(error, os.strerror(error)))
         elif self._driver.catch_up() is not None:
             self._driver.turn()
 
-    def flush(self) -> bool:
-        return False
+    def deliver(self) -> None:
+        pass  # the threads do
+
+
+def _device(datapath: _Path) -> Device[_Path]:
+    return Device(datapath, random=os.urandom, wall_clock=time.time_ns)
 
 
 def tun_offloads(settings: Settings) -> TunOffload:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
-from wgpy.contract.orders import DataPathOrder
+from wgpy.contract.orders import EngineOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +34,4 @@ class PeerUnreachable:
     peer: PeerId
 
 
-Action = DataPathOrder | SendDatagram | HandshakeCompleted | PeerUnreachable
+Action = EngineOrder | SendDatagram | HandshakeCompleted | PeerUnreachable

@@ -46,18 +46,15 @@ from wgpy.contract.events import (
 from wgpy.contract.messages import CookieReply, HandshakeInitiation, HandshakeResponse, TransportData, decode
 from wgpy.contract.orders import (
     AddPeer,
-    AllowedIP,
     ClearSource,
     InstallKeypair,
     PurgeStaged,
     RemoveKeypair,
     RemovePeer,
-    RemoveRoute,
     SendKeepalive,
     SetCookieSecret,
     SetEndpoint,
     SetMac1Key,
-    SetRoute,
     UseKeypair,
 )
 from wgpy.contract.paths import PathSelector
@@ -108,7 +105,6 @@ class Engine:
         self._peers: dict[bytes, Peer] = {}
         self._peers_by_id: dict[PeerId, Peer] = {}
         self._next_id: PeerId = 1
-        self._routes: dict[AllowedIP, Peer] = {}
         # Shared
         self._indices = IndexTable(random)
         self._timers = Timers()
@@ -206,8 +202,6 @@ class Engine:
         self._forget_initiation(peer)
         for keypair in peer.keypairs.clear():
             self._indices.release(keypair.local_index)
-        for prefix in peer.allowed_ips:
-            del self._routes[prefix]
         self._timers.disarm_all(peer.id)
         del self._peers[peer.public_key], self._peers_by_id[peer.id]
         self._actions.append(RemovePeer(peer.id))
@@ -242,27 +236,6 @@ class Engine:
             self._start_persistent_keepalive(peer, now)
         elif seconds and self._is_up:
             self._arm_persistent_keepalive(peer)
-
-    def add_allowed_ip(self, peer: Peer, prefix: AllowedIP) -> None:
-        """Route a prefix to the peer, and accept it as source from there; whoever had it loses it."""
-        owner = self._routes.get(prefix)
-        if owner is peer:
-            return
-        if owner:
-            del owner.allowed_ips[prefix]
-        self._routes[prefix] = peer
-        peer.allowed_ips[prefix] = None
-        self._actions.append(SetRoute(peer.id, prefix))
-
-    def remove_allowed_ip(self, peer: Peer, prefix: AllowedIP) -> None:
-        """Take a prefix from the peer; nothing happens if it is not the peer's."""
-        if self._routes.get(prefix) is peer:
-            del self._routes[prefix], peer.allowed_ips[prefix]
-            self._actions.append(RemoveRoute(peer.id, prefix))
-
-    def clear_allowed_ips(self, peer: Peer) -> None:
-        for prefix in list(peer.allowed_ips):
-            self.remove_allowed_ip(peer, prefix)
 
     def up(self, now: int) -> None:
         """The link is up: speak."""

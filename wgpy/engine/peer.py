@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from wgpy.contract.constants import KEY_LENGTH
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
-from wgpy.contract.orders import AllowedIP
 from wgpy.contract.paths import PathSelector
 
 from .cookie import CookieMaker
@@ -27,7 +26,6 @@ class Peer:
     pinned: bool = False  # the endpoint stays, wherever authentic messages come from
     selector: PathSelector | None = None  # where else it may be
     persistent_keepalive: int = 0  # seconds, 0 for off
-    allowed_ips: dict[AllowedIP, None] = field(default_factory=dict, repr=False)  # in order of adding
 
     # Handshake. Times are boottime ns; None for never.
     static_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed

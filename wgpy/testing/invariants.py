@@ -16,7 +16,7 @@ from wgpy.contract.constants import (
 )
 from wgpy.contract.events import PeerId
 from wgpy.contract.messages import HandshakeInitiation, TransportData, decode
-from wgpy.contract.orders import AllowedIP, InstallKeypair, RemoveKeypair, RemovePeer
+from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair, RemoveKeypair, RemovePeer
 from wgpy.engine.actions import Action
 from wgpy.engine.crypto import InvalidTag, aead_open, dh
 from wgpy.engine.noise import Identity, consume_initiation
@@ -194,7 +194,7 @@ class Auditor:
         return consume_initiation(identity, message, lambda _: self._static_static[ends]).timestamp
 
     def _node_of(self, node: Node, peer: PeerId) -> Node:
-        known = node.device.peer(peer)
+        known = node.engine.peer(peer)
         if known is None:
             self._broken(node, "a message was sent to a peer that is not there")
         return self._nodes[known.public_key]
@@ -207,7 +207,7 @@ class Auditor:
 
     # -- Keys ------------------------------------------------------------------------------------
 
-    def _note_action(self, node: Node, action: Action) -> None:
+    def _note_action(self, node: Node, action: Action | DataPathOrder) -> None:
         life = self._lives[node]
         match action:
             case InstallKeypair():

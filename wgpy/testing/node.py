@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from wgpy.contract.constants import DEFAULT_MTU, HANDSHAKE_TOS, KEY_LENGTH, SECOND
+from wgpy.contract.constants import DEFAULT_MTU, KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import PeerActivity, PeerId
-from wgpy.contract.orders import AllowedIP
+from wgpy.contract.events import PeerId
+from wgpy.contract.orders import AllowedIP, DataPathOrder
 from wgpy.datapath.portable import PortableDataPath
-from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
+from wgpy.device import Device, DeviceEvent
+from wgpy.engine.actions import Action
 from wgpy.engine.crypto import dh_public
 from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
+from wgpy.model import AllowedIPChange
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
 
 from .clock import HostClock, Timeline
@@ -63,9 +65,9 @@ class DatagramSent:
 
 @dataclass(frozen=True, slots=True)
 class ActionTaken:
-    """The engine wanted this done, and the node did it."""
+    """The engine or the configuration wanted this done, and the node did it."""
 
-    action: Action
+    action: Action | DataPathOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,9 @@ class Node:
         self.mtu = mtu
         self.clock = HostClock(timeline)
         self.config: dict[bytes, PeerConfig] = {}
-        # Packets that came out of the TUN, and the engine's news, oldest first. Clear them as you like.
+        # Packets that came out of the TUN, and the device's events, oldest first. Clear them as you like.
         self.delivered: list[bytes] = []
-        self.news: list[HandshakeCompleted | PeerUnreachable] = []
+        self.events: list[DeviceEvent] = []
         # Handshake messages that are to be thought of as waiting: 64 put the node under load.
         self.backlog = 0
         self._demultiplexer = Demultiplexer()
@@ -137,6 +139,14 @@ class Node:
         return self.clock.boot()
 
     @property
+    def engine(self) -> Engine:
+        return self.device.engine
+
+    @property
+    def datapath(self) -> PortableDataPath:
+        return self.device.datapath
+
+    @property
     def is_running(self) -> bool:
         return self._running
 
@@ -158,23 +168,22 @@ class Node:
 
     def peer(self, public_key: bytes) -> Peer:
         """The running device's peer of this key. Raises KeyError."""
-        return self.device.peers[public_key]
+        return self.engine.peers[public_key]
 
     def change_preshared_key(self, public_key: bytes, preshared_key: bytes) -> None:
         """Change a peer's preshared key in the configuration, and in the device if it runs."""
         self.config[public_key] = replace(self.config[public_key], preshared_key=preshared_key)
         if self._running:
-            self.device.set_preshared_key(self.peer(public_key), preshared_key)
+            self.engine.set_preshared_key(self.peer(public_key), preshared_key)
             self.settle()
 
     def _configure(self, config: PeerConfig) -> Peer:
-        peer = self.device.add_peer(config.public_key)
-        self.device.set_preshared_key(peer, config.preshared_key)
-        for prefix in config.allowed_ips:
-            self.device.add_allowed_ip(peer, prefix)
+        peer = self.device.add_peer(config.public_key, self.now)
+        self.engine.set_preshared_key(peer, config.preshared_key)
+        self.device.change_allowed_ips(peer, map(AllowedIPChange, config.allowed_ips), self.now)
         if config.endpoint is not None:
-            self.device.set_endpoint(peer, config.endpoint, self.now)
-        self.device.set_persistent_keepalive(peer, config.persistent_keepalive, self.now)
+            self.engine.set_endpoint(peer, config.endpoint, self.now)
+        self.engine.set_persistent_keepalive(peer, config.persistent_keepalive, self.now)
         return peer
 
     def register_reader(self, prefix: bytes, reader: Reader) -> None:
@@ -193,17 +202,19 @@ class Node:
         self._crashed = self._asleep = False
         self._wake_at, self._disk_written = None, False
         self._timestamp = self._disk
-        self.datapath = PortableDataPath(mtu=self.mtu, accept_foreign=self._demultiplexer.has_readers)
-        self.device = Engine(
-            random=self._random.randbytes, wall_clock=self.clock.wall, activity=self._activity
+        self.device = Device(
+            PortableDataPath(mtu=self.mtu, accept_foreign=self._demultiplexer.has_readers),
+            random=self._random.randbytes,
+            wall_clock=self.clock.wall,
+            watch=lambda action: self._notify(ActionTaken(action)),
         )
         self._running = True
         self._notify(Started())
-        self.device.set_private_key(self.private_key, self.now, last_timestamp=self._disk)
+        self.engine.set_private_key(self.private_key, self.now, last_timestamp=self._disk)
         for config in self.config.values():
             self._configure(config)
         self._network.attach(self.listen, self._receive, self.nat)
-        self.device.up(self.now)
+        self.engine.up(self.now)
         self.settle()
 
     def stop(self) -> None:
@@ -234,7 +245,7 @@ class Node:
         self._network.detach(self.listen)
 
     def _write_disk(self) -> None:
-        self._disk = self.device.last_timestamp
+        self._disk = self.engine.last_timestamp
         self._disk_written = True
 
     # -- The driver's loop -----------------------------------------------------------------------
@@ -244,7 +255,7 @@ class Node:
         if not self._running or self._asleep:
             return
         self._notify(PacketSent(packet))
-        self.datapath.send_packet(packet, self.now)
+        self.device.send(packet, self.now)
         self.settle()
 
     def send_raw(self, destination: Endpoint, data: bytes) -> None:
@@ -255,16 +266,20 @@ class Node:
         """Carry out what the engine and the data path want, after they were touched from outside."""
         if not self._running or self._asleep:
             return
-        self._exchange()
+        while self.device.step(self.now, self.backlog):
+            if self.engine.last_timestamp != self._timestamp:
+                self._keep_timestamp()
+            self._send_datagrams()
         self._send_datagrams()
+        self.events += self.device.take_events()
         self._rearm()
         self._notify(Settled())
 
     def _receive(self, data: bytes, source: Endpoint, tos: int) -> None:
         if self._asleep:
             return
-        self.datapath.receive_datagram(data, source, self.now, tos & _ECN)
-        for packet in self.datapath.take_packets():
+        self.device.receive(data, source, self.now, tos & _ECN)
+        for packet in self.device.take_packets():
             self.delivered.append(packet)
             self._notify(PacketDelivered(packet, data))
         for foreign, _ in self.datapath.take_foreign():
@@ -287,46 +302,14 @@ class Node:
         if deadline is not None and deadline <= self.now:
             raise AssertionError(f"{self.name}: the next deadline is not in the future after expire()")
 
-    def _exchange(self) -> None:
-        """Let engine and data path talk until neither has anything to say."""
-        while True:
-            for event in self.datapath.take_events():
-                self.device.receive_event(event, self.now)
-            while (message := self.datapath.next_handshake()) is not None:
-                data, source = message
-                queued = self.datapath.handshakes_waiting + self.backlog
-                self.device.receive_datagram(data, source, self.now, queued)
-            actions = self.device.take_actions()
-            if not actions:
-                return
-            for action in actions:
-                self._carry_out(action)
-            if self.device.last_timestamp != self._timestamp:
-                self._keep_timestamp()
-
-    def _carry_out(self, action: Action) -> None:
-        match action:
-            case SendDatagram(peer, data, endpoint):
-                # In the order of the actions: data sealed before this message leaves before it.
-                self._send_datagrams()
-                self._send(peer, data, endpoint, HANDSHAKE_TOS)
-            case HandshakeCompleted() | PeerUnreachable():
-                self.news.append(action)
-            case _:
-                self.datapath.apply(action, self.now)
-        self._notify(ActionTaken(action))
-
     def _send_datagrams(self) -> None:
-        for datagram in self.datapath.take_datagrams():
-            self._send(datagram.peer, datagram.data, datagram.endpoint, datagram.tos)
-
-    def _send(self, peer: PeerId | None, data: bytes, endpoint: Endpoint, tos: int) -> None:
-        self._notify(DatagramSent(peer, data))
-        self._network.send(self.listen, endpoint, data, tos)
+        for datagram in self.device.take_datagrams():
+            self._notify(DatagramSent(datagram.peer, datagram.data))
+            self._network.send(self.listen, datagram.endpoint, datagram.data, datagram.tos)
 
     def _keep_timestamp(self) -> None:
         """Write a new timestamp to the disk, unless it is less than a minute above what is there."""
-        self._timestamp = self.device.last_timestamp
+        self._timestamp = self.engine.last_timestamp
         if not self._disk_written or self._timestamp - self._disk >= _DISK_INTERVAL:
             self._write_disk()
 
@@ -340,9 +323,6 @@ class Node:
             return  # a wake-up comes soon enough, and arms the next one
         self._wake_at = when
         self._timeline.call_at(when, self._wake)
-
-    def _activity(self, peer: PeerId) -> PeerActivity:
-        return self.datapath.activity(peer)
 
     def _notify(self, notice: Notice) -> None:
         for listener in self._listeners:

@@ -1,0 +1,148 @@
+"""What a `set` means: an update carried out on a running device, a little at a time.
+
+Invariant: nothing here can fail half-way; the caller has done before what can fail. A peer that is known
+keeps its session, and a prefix that stays is never without its route, so traffic flows while this runs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from wgpy.contract.constants import KEY_LENGTH, MAX_PEERS
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import StateError
+from wgpy.contract.orders import AllowedIP
+from wgpy.datapath import DataPath
+from wgpy.device import Device
+from wgpy.engine.peer import Peer
+from wgpy.keys import PresharedKey
+from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate, net_allowed_ips
+from wgpy.paths.candidates import Candidates
+
+_PREFIXES_PER_STEP: Final = 256
+_NO_PRESHARED_KEY: Final = PresharedKey(bytes(KEY_LENGTH))
+
+
+def check_update(device: Device[DataPath], update: DeviceUpdate) -> None:
+    """Raises StateError if the device cannot hold what the update asks for."""
+    known = set() if update.replace_peers else set(device.engine.peers)
+    if len(known.union(bytes(peer.public_key) for peer in update.peers)) > MAX_PEERS:
+        raise StateError(f"an interface has at most {MAX_PEERS} peers: remove some first")
+
+
+def apply_update(
+    device: Device[DataPath], update: DeviceUpdate, clock: Callable[[], int], last_timestamp: int = 0
+) -> Iterator[None]:
+    """Carry out an update that `check_update` accepted; it is done when the iterator ends.
+
+    Between steps the device may be driven, but not configured. clock(): boottime ns, as a large update takes
+    long; last_timestamp: for the new private key.
+    """
+    if update.private_key is not None:
+        key = bytes(update.private_key) if update.private_key else None
+        device.engine.set_private_key(key, clock(), last_timestamp)
+    application = _Application(device, clock)
+    if update.replace_peers:
+        yield from application.begin_anew(update.peers)
+    for change in update.peers:
+        yield from application.change_peer(change)
+        yield
+
+
+@dataclass(slots=True)
+class _Application:
+    """starting_over: peers that count as removed, though their sessions wait for them to be set again."""
+
+    device: Device[DataPath]
+    clock: Callable[[], int]
+    starting_over: set[bytes] = field(default_factory=set)
+
+    def begin_anew(self, changes: Sequence[PeerUpdate]) -> Iterator[None]:
+        """Remove all peers, or let them start over if they are set again."""
+        set_again = {bytes(peer.public_key) for peer in changes if not (peer.update_only or peer.remove)}
+        for peer in list(self.device.engine.peers.values()):
+            if peer.public_key in set_again:
+                self.starting_over.add(peer.public_key)
+            else:
+                yield from self._remove_peer(peer)
+
+    def change_peer(self, change: PeerUpdate) -> Iterator[None]:
+        key = bytes(change.public_key)
+        peer = None if key in self.starting_over else self.device.engine.peers.get(key)
+        if key == self.device.engine.public_key or (peer is None and change.update_only):
+            return
+        if change.remove:
+            if peer:
+                yield from self._remove_peer(peer)
+        elif peer:
+            yield from self._change_settings(peer, change)
+        elif key in self.starting_over:
+            self.starting_over.remove(key)
+            yield from self._change_settings(self.device.engine.peers[key], _as_first(change))
+        else:
+            yield from self._change_settings(self.device.add_peer(key, self.clock()), change)
+
+    def _remove_peer(self, peer: Peer) -> Iterator[None]:
+        # Its allowed IPs first, as all at once may take long.
+        yield from self._change_allowed_ips(peer, _removing(self.device.allowed_ips(peer)))
+        self.device.engine.remove_peer(peer)
+        yield
+
+    def _change_settings(self, peer: Peer, change: PeerUpdate) -> Iterator[None]:
+        engine, now = self.device.engine, self.clock()
+        if change.preshared_key is not None:
+            engine.set_preshared_key(peer, bytes(change.preshared_key))
+        if change.endpoint is not None and not _leads_to(peer, change.endpoint, change.pinned):
+            engine.set_endpoint(peer, change.endpoint, now, pinned=change.pinned)
+        if change.candidates is not None:
+            self._set_candidates(peer, Candidates.of(change.candidates), now)
+        present = self.device.allowed_ips(peer) if change.replace_allowed_ips else []
+        changes = _difference(present, change.allowed_ips) if present else change.allowed_ips
+        yield from self._change_allowed_ips(peer, changes)
+        # Last, as it may send at once: everything that the packet needs is set by now.
+        if change.persistent_keepalive is not None:
+            engine.set_persistent_keepalive(peer, change.persistent_keepalive, self.clock())
+
+    def _set_candidates(self, peer: Peer, candidates: Candidates, now: int) -> None:
+        endpoint = candidates.endpoint_instead(peer.endpoint, before=peer.selector)
+        self.device.engine.set_selector(peer, candidates if candidates.endpoints else None)
+        if endpoint and not peer.pinned:
+            self.device.engine.set_endpoint(peer, endpoint, now)
+
+    def _change_allowed_ips(self, peer: Peer, changes: Sequence[AllowedIPChange]) -> Iterator[None]:
+        for start in range(0, len(changes), _PREFIXES_PER_STEP):
+            step = changes[start : start + _PREFIXES_PER_STEP]
+            self.device.change_allowed_ips(peer, step, self.clock())
+            yield
+
+
+def _difference(present: list[AllowedIP], changes: Sequence[AllowedIPChange]) -> list[AllowedIPChange]:
+    """What makes of those that are present what the changes would make of none."""
+    wanted, known = net_allowed_ips(changes), set(present)
+    unwanted = _removing(prefix for prefix in present if prefix not in wanted)
+    return unwanted + [AllowedIPChange(prefix) for prefix in wanted if prefix not in known]
+
+
+def _removing(prefixes: Iterable[AllowedIP]) -> list[AllowedIPChange]:
+    return [AllowedIPChange(prefix, remove=True) for prefix in prefixes]
+
+
+def _as_first(change: PeerUpdate) -> PeerUpdate:
+    """The same for a peer that was not there: what it leaves out is at its default.
+
+    Only the endpoint stays as it is, since the session that is kept would be of no use without it.
+    """
+    return replace(
+        change,
+        preshared_key=change.preshared_key or _NO_PRESHARED_KEY,
+        candidates=change.candidates or (),
+        persistent_keepalive=change.persistent_keepalive or 0,
+        replace_allowed_ips=True,
+    )
+
+
+def _leads_to(peer: Peer, endpoint: Endpoint, pinned: bool) -> bool:
+    """Whether the peer's endpoint is this one already, whatever our own address is; and as firmly."""
+    if peer.endpoint is None or peer.pinned != pinned:
+        return False
+    return peer.endpoint.without_source() == endpoint.without_source()

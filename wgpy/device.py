@@ -1,0 +1,178 @@
+"""A WireGuard interface without the world: engine and data path as one object, sans-IO.
+
+Invariant: time is given, and what the world is to do is taken. Every driver is one loop: give input, `step`
+until neither part has anything more to say, take datagrams, packets and events, sleep until `next_deadline`.
+
+A data path with threads and sockets of its own needs no `send` and no `receive`: its driver steps when it has
+news.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from wgpy.contract.constants import HANDSHAKE_TOS
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import EndpointChanged
+from wgpy.contract.orders import AllowedIP, DataPathOrder, RemoveRoute, SetEndpoint, SetRoute
+from wgpy.datapath import Datagram, DataPath
+from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
+from wgpy.engine.engine import Engine
+from wgpy.engine.peer import Peer
+from wgpy.keys import PresharedKey, PrivateKey, PublicKey
+from wgpy.model import AllowedIPChange, DeviceStatus, PeerStatus
+from wgpy.paths.candidates import Candidates
+
+if TYPE_CHECKING:  # it needs OpenSSL, which is a fifth of the memory of a daemon that can do without
+    from wgpy.datapath.portable import PortableDataPath
+
+DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged
+
+_Path_co = TypeVar("_Path_co", bound=DataPath, covariant=True)
+
+
+class Device(Generic[_Path_co]):
+    """An interface that owns its parts: `engine` for peers and sessions, `datapath` for packets.
+
+    Who changes the engine directly steps afterwards.
+    """
+
+    def __init__(
+        self,
+        datapath: _Path_co,
+        *,
+        random: Callable[[int], bytes],
+        wall_clock: Callable[[], int],
+        watch: Callable[[Action | DataPathOrder], None] = lambda _: None,
+    ) -> None:
+        """random, wall_clock: as `Engine` takes them; watch: told of whatever was carried out."""
+        self.datapath = datapath
+        self.engine = Engine(random=random, wall_clock=wall_clock, activity=datapath.activity)
+        self._watch = watch
+        self._datagrams: list[Datagram] = []
+        self._events: list[DeviceEvent] = []
+
+    # -- Input -----------------------------------------------------------------------------------
+
+    def send(self: "Device[PortableDataPath]", packet: bytes, now: int) -> None:
+        """Take an IP packet for the peer that owns its destination."""
+        self.datapath.send_packet(packet, now)
+
+    def receive(
+        self: "Device[PortableDataPath]", datagram: bytes, source: Endpoint, now: int, ecn: int = 0
+    ) -> None:
+        """Take a datagram from the network. ecn: the ECN field of its outer header, 0 to 3."""
+        self.datapath.receive_datagram(datagram, source, now, ecn)
+
+    def expire(self, now: int) -> None:
+        """Do what is due by now."""
+        self.engine.expire(now)
+
+    # -- The loop --------------------------------------------------------------------------------
+
+    def step(self, now: int, queued: int = 0) -> bool:
+        """Let both parts talk once; whether either may have more to say.
+
+        At most one handshake message is answered. queued: how many more wait outside of the data path.
+        """
+        events = self.datapath.take_events()
+        for event in events:
+            if isinstance(event, EndpointChanged):
+                self._events.append(event)
+            self.engine.receive_event(event, now)
+        message = self.datapath.next_handshake()
+        if message is not None:
+            data, source = message
+            self.engine.receive_datagram(data, source, now, self.datapath.handshakes_waiting + queued)
+        has_acted = self._carry_out_actions(now)
+        self._datagrams += self.datapath.take_datagrams()
+        return bool(events) or message is not None or has_acted
+
+    def next_deadline(self) -> int | None:
+        """When `expire` is to be called next, in boottime ns; None while nothing is to be done."""
+        return self.engine.next_deadline()
+
+    def _carry_out_actions(self, now: int) -> bool:
+        actions = self.engine.take_actions()
+        for action in actions:
+            self._carry_out(action, now)
+            self._watch(action)
+        return bool(actions)
+
+    def _carry_out(self, action: Action, now: int) -> None:
+        match action:
+            case SendDatagram(peer, data, endpoint):
+                self._datagrams += self.datapath.take_datagrams()  # what was sealed before leaves before
+                self._datagrams.append(Datagram(data, endpoint, HANDSHAKE_TOS, peer))
+            case HandshakeCompleted() | PeerUnreachable():
+                self._events.append(action)
+            case _:
+                self.datapath.apply(action, now)
+                if isinstance(action, SetEndpoint):
+                    self._events.append(EndpointChanged(action.peer, action.endpoint))
+
+    # -- Output ----------------------------------------------------------------------------------
+
+    def take_datagrams(self) -> list[Datagram]:
+        """What is to be sent, in order."""
+        datagrams, self._datagrams = self._datagrams, []
+        return datagrams
+
+    def take_packets(self: "Device[PortableDataPath]") -> list[bytes]:
+        """IP packets for the host, in order."""
+        return self.datapath.take_packets()
+
+    def take_events(self) -> list[DeviceEvent]:
+        """What became of handshakes and endpoints, in order."""
+        events, self._events = self._events, []
+        return events
+
+    # -- Peers and their allowed IPs -------------------------------------------------------------
+
+    def add_peer(self, public_key: bytes, now: int) -> Peer:
+        """Begin to know a peer. Raises ValueError and StateError, as `Engine.add_peer`."""
+        peer = self.engine.add_peer(public_key)
+        self._carry_out_actions(now)  # so that it can have allowed IPs
+        return peer
+
+    def allowed_ips(self, peer: Peer) -> list[AllowedIP]:
+        """In the order in which the peer got them."""
+        return self.datapath.allowed_ips(peer.id)
+
+    def change_allowed_ips(self, peer: Peer, changes: Iterable[AllowedIPChange], now: int) -> None:
+        """One by one, route a prefix to the peer, whoever had it, or take it away if it is the peer's."""
+        for prefix, remove in changes:
+            order = RemoveRoute(peer.id, prefix) if remove else SetRoute(peer.id, prefix)
+            self.datapath.apply(order, now)
+            self._watch(order)
+
+    # -- Reading ---------------------------------------------------------------------------------
+
+    def counters(self) -> Counter[DropReason]:
+        """Dropped packets, datagrams and handshake messages by reason."""
+        return Counter(self.datapath.counters()) + Counter(self.engine.drops)
+
+    def status(self, listen_port: int = 0, fwmark: int = 0) -> DeviceStatus:
+        """The state of everything, after a step. listen_port, fwmark: what the driver knows of itself."""
+        key = self.engine.private_key
+        return DeviceStatus(
+            private_key=PrivateKey(key) if key else None,
+            listen_port=listen_port,
+            fwmark=fwmark,
+            peers=[self._peer_status(peer) for peer in self.engine.peers.values()],
+        )
+
+    def _peer_status(self, peer: Peer) -> PeerStatus:
+        activity = self.datapath.activity(peer.id)
+        return PeerStatus(
+            public_key=PublicKey(peer.public_key),
+            preshared_key=PresharedKey(peer.preshared_key),
+            endpoint=peer.endpoint,
+            last_handshake_time=peer.last_handshake_time,
+            tx_bytes=activity.tx_bytes + peer.tx_bytes,
+            rx_bytes=activity.rx_bytes + peer.rx_bytes,
+            persistent_keepalive=peer.persistent_keepalive,
+            allowed_ips=tuple(self.allowed_ips(peer)),
+            candidates=peer.selector.endpoints if isinstance(peer.selector, Candidates) else (),
+        )
