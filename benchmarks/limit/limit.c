@@ -4,7 +4,7 @@
  * each as a transport message, send many messages by one system call (UDP_SEGMENT). Inbound: receive many
  * messages by one system call (UDP_GRO), join their packets to superpackets again, write those to the TUN.
  *
- * Law: this is a ruler, not a tunnel. It encrypts nothing, believes every sender, and nothing can switch a
+ * Invariant: this is a ruler, not a tunnel. It encrypts nothing, trusts every sender, and nothing can switch a
  * daemon to it. A datagram or packet that the kernel refuses is lost, as on any network.
  */
 #define _GNU_SOURCE

@@ -5,7 +5,7 @@
  * Which datagrams are lost is decided by their number and by a seed, so it is the same in every run. What comes
  * faster than it can be passed on waits in the kernel's buffer, and is lost where that is full.
  *
- * Law: it sleeps until a datagram comes or is due. SIGTERM ends it; in the end it says what it lost.
+ * Invariant: it sleeps until a datagram comes or is due. SIGTERM ends it; at the end it prints what it dropped.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

@@ -3,7 +3,7 @@
  * All of a message is random but its type, and mac1 if the public key of the flooded end is given: then it is right,
  * so that end must open the message, or send a cookie that nobody waits for, to find out that it is worth nothing.
  *
- * Law: it sends from addresses that are not its own, so it is for networks that are made to vanish; and it ends by
+ * Invariant: it sends from addresses that are not its own, so it is for networks that are made to vanish; and it ends by
  * itself. SIGTERM ends it earlier. In the end it says what it sent.
  */
 #define _GNU_SOURCE

@@ -19,10 +19,10 @@ def assert_tcp_arrives_whole(sender: Machine, receiver: Machine, address: str, s
     assert received.output == sent
 
 
-def assert_udp_comes_back(asker: Machine, echo: Machine, address: str, sizes: Sequence[int]) -> None:
+def assert_udp_comes_back(client: Machine, echo: Machine, address: str, sizes: Sequence[int]) -> None:
     """Have datagrams of these sizes echoed, each by itself, and then bursts of them."""
     echo.start(*TRAFFIC, "udp-echo", address, _UDP_PORT)
-    asker.run(*TRAFFIC, "udp-ask", address, _UDP_PORT, *map(str, sizes))
+    client.run(*TRAFFIC, "udp-ask", address, _UDP_PORT, *map(str, sizes))
 
 
 def complaints(machine: Machine) -> list[str]:

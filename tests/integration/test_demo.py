@@ -1,4 +1,4 @@
-"""What a stranger runs first."""
+"""The demo."""
 
 import subprocess
 import sys

@@ -37,14 +37,14 @@ with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, so
 ASK = f"""
 import hashlib, os, socket, struct, sys
 UDP_SEGMENT = 103
-with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM) as asker:
-    asker.connect((sys.argv[1], 5001))
-    asker.settimeout(20)
-    asker.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, {SEGMENT})
+with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM) as client:
+    client.connect((sys.argv[1], 5001))
+    client.settimeout(20)
+    client.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, {SEGMENT})
     for _ in range({BURSTS}):
         data = os.urandom({SEGMENT * (COUNT - 1) + 7})
-        asker.send(data)
-        assert asker.recv(100) == hashlib.sha256(data).digest()
+        client.send(data)
+        assert client.recv(100) == hashlib.sha256(data).digest()
 """
 
 pytestmark = pytest.mark.root

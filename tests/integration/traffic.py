@@ -68,40 +68,40 @@ def udp_echo(address: str, port: int) -> None:
 
 
 def udp_ask(address: str, port: int, *sizes: int) -> None:
-    with socket.socket(_family(address), socket.SOCK_DGRAM) as asker:
-        asker.connect((address, port))
-        _wait_for_echo(asker)
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as client:
+        client.connect((address, port))
+        _wait_for_echo(client)
         for size in sizes:
             data = os.urandom(size)
-            asker.send(data)
-            if _echo(asker) != data:
+            client.send(data)
+            if _echo(client) != data:
                 sys.exit(f"a datagram of {size} bytes came back different")
         for size, count in _BURSTS:
-            asker.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, size)
+            client.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, size)
             data = os.urandom(size * count - 1)
-            asker.send(data)
-            if b"".join(_echo(asker) for _ in range(count)) != data:
+            client.send(data)
+            if b"".join(_echo(client) for _ in range(count)) != data:
                 sys.exit(f"{count} datagrams of {size} bytes came back different")
 
 
-def _wait_for_echo(asker: socket.socket) -> None:
+def _wait_for_echo(client: socket.socket) -> None:
     """Ask until the other side listens: until then the answer is a refusal, or nothing."""
-    asker.settimeout(0.2)
+    client.settimeout(0.2)
     for _ in range(100):
         try:
-            asker.send(_ANYBODY)
-            asker.recv(65536)
+            client.send(_ANYBODY)
+            client.recv(65536)
         except (ConnectionRefusedError, TimeoutError):
             time.sleep(0.05)
         else:
-            asker.settimeout(_TIMEOUT)
+            client.settimeout(_TIMEOUT)
             return
     sys.exit("nobody echoes")
 
 
-def _echo(asker: socket.socket) -> bytes:
+def _echo(client: socket.socket) -> bytes:
     """Receive, past late answers to _wait_for_echo."""
-    while (data := asker.recv(65536)) == _ANYBODY:
+    while (data := client.recv(65536)) == _ANYBODY:
         pass
     return data
 

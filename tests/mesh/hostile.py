@@ -90,7 +90,7 @@ class Mallory:
         """Of a node that has spoken twice."""
         return Attempt((self._signed(Node),), Verdict.OLD)
 
-    # -- What the administrator decrees ----------------------------------------------------------
+    # -- Admin records ---------------------------------------------------------------------------
 
     def forges_a_token(self) -> Attempt:
         return self._decree(replace(self._a(Token), key=FALSE_TOKEN.verify_key(), sequence=99))

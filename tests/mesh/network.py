@@ -1,4 +1,4 @@
-"""A network to test with: an administrator who decrees, and hosts that speak."""
+"""A network to test with: the keys and records of an administrator and of nodes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,7 +60,7 @@ class Administrator:
     def network(self) -> bytes:
         return network_id(self.key.verify_key())
 
-    def decree(self, kind: Callable[..., AdminRecord], **fields: Any) -> Signed:
+    def sign(self, kind: Callable[..., AdminRecord], **fields: Any) -> Signed:
         self.sequence += 1
         record = kind(
             network=self.network,
@@ -76,26 +76,26 @@ class Administrator:
         return self.records[-1]
 
     def found(self) -> Signed:
-        return self.decree(
+        return self.sign(
             Network, name="prod", addresses=IPv4Network("100.80.0.0/16"),
             addresses6=IPv6Network("fd12:3456::/32"), pool=IPv4Network("100.96.0.0/12"), mtu=1380,
         )  # fmt: skip
 
     def invite(self, token: SigningKey, **fields: Any) -> Signed:
         usual = {"expires": self.now + DAY, "uses": 9, "lifetime": 0, "tags": (), "routes": ()}
-        return self.decree(Token, key=token.verify_key(), **{**usual, **fields})
+        return self.sign(Token, key=token.verify_key(), **{**usual, **fields})
 
     def revoke(self, token: SigningKey, *keep: VerifyKey) -> Signed:
-        return self.decree(Revocation, token=token.verify_key(), keep=keep)
+        return self.sign(Revocation, token=token.verify_key(), keep=keep)
 
     def remove(self, identity: SigningKey) -> Signed:
-        return self.decree(Removal, identity=identity.verify_key())
+        return self.sign(Removal, identity=identity.verify_key())
 
     def approve(self, identity: SigningKey, *routes: str) -> Signed:
-        return self.decree(Approval, identity=identity.verify_key(), routes=prefixes(*routes))
+        return self.sign(Approval, identity=identity.verify_key(), routes=prefixes(*routes))
 
     def rule(self, source: str, destination: str, *, allowed: bool = True) -> Signed:
-        return self.decree(Rule, source=source, destination=destination, allowed=allowed)
+        return self.sign(Rule, source=source, destination=destination, allowed=allowed)
 
     def join(self, identity: SigningKey, token: SigningKey, **fields: Any) -> Signed:
         return self.say(identity, self.node(identity, token, **fields))

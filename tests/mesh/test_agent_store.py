@@ -38,10 +38,10 @@ def administrator() -> Administrator:
 
 
 @pytest.fixture
-def knowledge(tmp_path: Path, administrator: Administrator) -> RecordStore:
-    knowledge = RecordStore(tmp_path, administrator.key.verify_key(), OWN)
-    knowledge.learn(administrator.records, SOURCE, 1)
-    return knowledge
+def store(tmp_path: Path, administrator: Administrator) -> RecordStore:
+    store = RecordStore(tmp_path, administrator.key.verify_key(), OWN)
+    store.learn(administrator.records, SOURCE, 1)
+    return store
 
 
 def after_a_reboot(folder: Path, administrator: Administrator) -> tuple[set[Signed], int]:
@@ -52,72 +52,72 @@ def after_a_reboot(folder: Path, administrator: Administrator) -> tuple[set[Sign
 
 
 def test_what_was_learned_is_known_after_a_reboot(
-    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
+    tmp_path: Path, administrator: Administrator, store: RecordStore
 ) -> None:
-    knowledge.learn([administrator.rule("any", "any")], SOURCE, 2)
+    store.learn([administrator.rule("any", "any")], SOURCE, 2)
 
     assert after_a_reboot(tmp_path, administrator) == (set(administrator.records), 2)
 
 
 def test_a_revision_without_records_is_kept_too(
-    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
+    tmp_path: Path, administrator: Administrator, store: RecordStore
 ) -> None:
-    knowledge.learn([], SOURCE, 7)
+    store.learn([], SOURCE, 7)
 
     assert after_a_reboot(tmp_path, administrator)[1] == 7
 
 
-def test_after_a_revision_above_all_there_is_still_one_above(knowledge: RecordStore) -> None:
-    knowledge.learn([], SOURCE, MAX_NUMBER)
+def test_after_a_revision_above_all_there_is_still_one_above(store: RecordStore) -> None:
+    store.learn([], SOURCE, MAX_NUMBER)
 
-    assert knowledge.revision < MAX_NUMBER
+    assert store.revision < MAX_NUMBER
 
 
 def test_what_is_told_again_is_not_written_again(
-    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
+    tmp_path: Path, administrator: Administrator, store: RecordStore
 ) -> None:
     before = (tmp_path / "records.jsonl").read_bytes()
 
-    knowledge.learn(administrator.records, SOURCE, 1)
+    store.learn(administrator.records, SOURCE, 1)
 
     assert (tmp_path / "records.jsonl").read_bytes() == before
 
 
 def test_with_a_full_disk_news_counts_and_is_asked_for_again_after_a_reboot(
-    tmp_path: Path, administrator: Administrator, knowledge: RecordStore, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, administrator: Administrator, store: RecordStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     known = set(administrator.records)
     with full_disk(tmp_path):
         for revision in (2, 3):
-            knowledge.learn([administrator.remove(key_of(revision))], SOURCE, revision)
+            store.learn([administrator.remove(key_of(revision))], SOURCE, revision)
 
-    assert set(knowledge.ledger) == set(administrator.records)
-    assert knowledge.revision == 3
-    assert "records.jsonl cannot be written" in knowledge.warning
+    assert set(store.ledger) == set(administrator.records)
+    assert store.revision == 3
+    assert "records.jsonl cannot be written" in store.warning
     assert len(caplog.records) == 1
     assert after_a_reboot(tmp_path, administrator) == (known, 1)
 
 
 def test_once_there_is_room_all_of_it_is_written(
-    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
+    tmp_path: Path, administrator: Administrator, store: RecordStore
 ) -> None:
     with full_disk(tmp_path):
-        knowledge.learn([administrator.remove(key_of(2))], SOURCE, 2)
+        store.learn([administrator.remove(key_of(2))], SOURCE, 2)
 
-    knowledge.learn([], SOURCE, 3)
+    store.learn([], SOURCE, 3)
 
     assert after_a_reboot(tmp_path, administrator) == (set(administrator.records), 3)
-    assert knowledge.warning == ""
+    assert store.warning == ""
 
 
 def test_what_is_not_genuine_is_noted_and_not_written(
-    tmp_path: Path, administrator: Administrator, knowledge: RecordStore
+    tmp_path: Path, administrator: Administrator, store: RecordStore
 ) -> None:
     known = set(administrator.records)
     signed = administrator.rule("any", "any")
 
-    learned = knowledge.learn([Signed(signed.body, bytes(64))], "neighbour n2", 2)
+    learned = store.learn([Signed(signed.body, bytes(64))], "neighbour n2", 2)
 
     assert (learned.new, learned.genuine) == ((), False)
-    assert [refusal.source for refusal in knowledge.rejected.newest] == ["neighbour n2"]
+    assert [refusal.source for refusal in store.rejected.newest] == ["neighbour n2"]
     assert after_a_reboot(tmp_path, administrator) == (known, 2)

@@ -203,21 +203,23 @@ async def test_who_sends_without_end_is_told_to_wait_and_what_it_asks_is_answere
 
 
 @pytest.mark.parametrize(
-    ("address", "neighbour", "stranger"),
+    ("address", "same_source", "other_source"),
     [
         ("192.0.2.1", "192.0.2.1", "192.0.2.2"),
         ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.2"),
         ("2001:db8::1", "2001:db8::ffff:0:0:1", "2001:db8:0:1::1"),
     ],
 )
-def test_an_allowance_is_an_addresss_own_and_comes_back(address: str, neighbour: str, stranger: str) -> None:
+def test_an_allowance_is_an_addresss_own_and_comes_back(
+    address: str, same_source: str, other_source: str
+) -> None:
     allowance = Allowance()
 
     assert allowance.take(address, 2 * MAX_BODY, 100)
-    assert not allowance.take(neighbour, 1, 100)
-    assert allowance.take(stranger, 2 * MAX_BODY, 100)
+    assert not allowance.take(same_source, 1, 100)
+    assert allowance.take(other_source, 2 * MAX_BODY, 100)
     assert not allowance.take(address, 2 << 18, 101)
-    assert allowance.take(neighbour, 2 << 18, 102)
+    assert allowance.take(same_source, 2 << 18, 102)
     assert not allowance.take(address, 1, 102)
     assert allowance.take(address, 2 * MAX_BODY, 1000)
 

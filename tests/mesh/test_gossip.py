@@ -39,7 +39,7 @@ class Host:
     heard: list[Sequence[Signed]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.neighbours = Gossip(
+        self.gossip = Gossip(
             self.ledger,
             self.rejected,
             self.learn,
@@ -63,16 +63,16 @@ class Host:
 async def answering(ledger: Ledger, **settings: object) -> AsyncIterator[Host]:
     """A host that can be asked."""
     host = Host(ledger, **settings)  # type: ignore[arg-type]
-    await host.neighbours.listen(HERE)
+    await host.gossip.listen(HERE)
     try:
         yield host
     finally:
-        host.neighbours.close()
+        host.gossip.close()
 
 
 @asynccontextmanager
 async def connected(host: Host) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(str(HERE), host.neighbours.port)
+    reader, writer = await asyncio.open_connection(str(HERE), host.gossip.port)
     try:
         yield reader, writer
     finally:
@@ -122,13 +122,13 @@ def test_who_is_behind_learns_what_the_neighbour_knows(admin: Administrator, ask
         ahead = admin.ledger()
         first, second = (behind, ahead) if asker_is_behind else (ahead, behind)
         async with answering(second) as other:
-            asker = Host(first, port=other.neighbours.port)
+            client = Host(first, port=other.gossip.port)
 
-            asker.neighbours.ask(HERE)
+            client.gossip.ask(HERE)
             await all_done()
 
             assert behind.state_digest() == ahead.state_digest()
-            assert asker.rejected.newest == other.rejected.newest == ()
+            assert client.rejected.newest == other.rejected.newest == ()
 
     asyncio.run(scenario())
 
@@ -139,9 +139,9 @@ def test_each_learns_what_only_the_other_knows(admin: Administrator) -> None:
         one.add(admin.remove(key_of(7)))
         two.add(admin.remove(key_of(6)))
         async with answering(two) as other:
-            asker = Host(one, port=other.neighbours.port)
+            client = Host(one, port=other.gossip.port)
 
-            asker.neighbours.ask(HERE)
+            client.gossip.ask(HERE)
             await all_done()
 
             assert one.state_digest() == two.state_digest() == admin.ledger().state_digest()
@@ -173,10 +173,10 @@ def test_those_who_know_the_same_say_no_more_than_that(admin: Administrator) -> 
 def test_the_address_need_not_be_there_yet(admin: Administrator) -> None:
     async def scenario() -> None:
         host = Host(admin.ledger())
-        await host.neighbours.listen(IPv6Address("fd12:3456::1"))
-        host.neighbours.close()
+        await host.gossip.listen(IPv6Address("fd12:3456::1"))
+        host.gossip.close()
 
-        assert host.neighbours.port > 0
+        assert host.gossip.port > 0
 
     asyncio.run(scenario())
 
@@ -188,10 +188,10 @@ def test_a_neighbour_that_does_not_answer_is_no_news(
 
     async def scenario() -> None:
         async with answering(admin.ledger()) as other:
-            port = other.neighbours.port
-        asker = Host(admin.ledger(), port=port)
+            port = other.gossip.port
+        client = Host(admin.ledger(), port=port)
 
-        asker.neighbours.ask(HERE)
+        client.gossip.ask(HERE)
         await all_done()
 
     asyncio.run(scenario())

@@ -68,10 +68,10 @@ def test_a_flood_of_falsehoods_leaves_a_node_that_listens(tmp_path: Path) -> Non
     async def play() -> None:
         async with asyncio.timeout(PATIENCE), scene(tmp_path) as world, world.agent() as agent:
             before = await settle(world, agent)
-            decree = world.network.administrator.rule("any", "any")
+            rule = world.network.administrator.rule("any", "any")
             size = (world.folder / "records.jsonl").stat().st_size
 
-            world.coordinator.tell(*(replace(decree, signature=bytes(64)) for _ in range(2000)), decree)
+            world.coordinator.tell(*(replace(rule, signature=bytes(64)) for _ in range(2000)), rule)
 
             after = await until(agent, lambda status: status.rules != ())
             assert after.rejected_count == before.rejected_count + 2000

@@ -292,8 +292,8 @@ def test_strangers_leave_nothing_with_a_coordinator(honest: Administrator) -> No
 def test_nodes_of_tokens_that_nobody_knows_are_few_and_leave_room_for_all_others(
     honest: Administrator,
 ) -> None:
-    ledger, strangers = honest.ledger(), range(1000, 1000 + MAX_UNKNOWN_NODES)
-    flood = [sign(key, honest.node(key, FALSE_TOKEN, name="sly")) for key in map(key_of, strangers)]
+    ledger, numbers = honest.ledger(), range(1000, 1000 + MAX_UNKNOWN_NODES)
+    flood = [sign(key, honest.node(key, FALSE_TOKEN, name="sly")) for key in map(key_of, numbers)]
 
     assert set(tell(ledger, flood)) == {Verdict.NEW}
     assert tell(ledger, [sign(EVE, honest.node(EVE, FALSE_TOKEN))]) == [RejectionReason.TOO_MANY]

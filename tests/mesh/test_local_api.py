@@ -68,7 +68,7 @@ STATUS = Status(
 
 @dataclass
 class Node:
-    """Whose face it is: its status is as it was made, and it remembers what it was told to do."""
+    """The agent behind the local API: it has the status that it was made with, and records its calls."""
 
     interface: Interface
     current: Status | None = STATUS
@@ -289,8 +289,8 @@ def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
 def test_drops_are_told_by_reason(sockets: Path) -> None:
     async def scenario() -> None:
         async with shown(sockets) as one:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-                stranger.sendto(b"hello", ("127.0.0.1", one.interface.listen_port))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"hello", ("127.0.0.1", one.interface.listen_port))
             found: dict[tuple[str, str], float] = {}
             async with asyncio.timeout(PATIENCE):
                 while ("wgpy_dropped_packets_total", 'reason="unknown_type"') not in found:

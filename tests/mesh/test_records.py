@@ -102,13 +102,13 @@ def test_a_record_of_another_network_is_refused(administrator: Administrator) ->
 
 
 @pytest.mark.parametrize("signer", [TOKEN, HOST, OTHER], ids=["a token", "a node", "anybody"])
-def test_only_the_administrator_decrees(administrator: Administrator, signer: SigningKey) -> None:
-    decrees = [decode(signed.body) for signed in administrator.records]
+def test_only_the_administrator_signs_admin_records(administrator: Administrator, signer: SigningKey) -> None:
+    records = [decode(signed.body) for signed in administrator.records]
 
-    for decree in decrees:
-        if isinstance(decree, Token):
+    for record in records:
+        if isinstance(record, Token):
             for said in (administrator.key, signer):
-                forged = replace(decree, sequence=99, uses=1000, signer=said.verify_key())
+                forged = replace(record, sequence=99, uses=1000, signer=said.verify_key())
                 with pytest.raises(RecordRejected, match="not signed by the right key"):
                     administrator.ledger().add(sign(signer, forged))
 

@@ -230,8 +230,8 @@ def test_xaead_takes_no_nonce_of_another_length(length: int) -> None:
         crypto.xaead_seal(bytes(32), bytes(length), bytes(16), b"mac1")
 
 
-def test_ciphers_are_the_same_by_pynacls_public_face() -> None:
-    """Which is used where what lies behind that face is not where it was."""
+def test_ciphers_are_the_same_by_pynacls_public_api() -> None:
+    """The public API is used if the private module is missing."""
     program = (
         "import sys, nacl.bindings; sys.modules['nacl._sodium'] = None\n"
         "from wgpy.engine import crypto\n"

@@ -274,7 +274,7 @@ def test_the_status_is_never_from_the_middle_of_a_set() -> None:
 def test_junk_datagrams_are_counted_and_change_nothing() -> None:
     async def scenario() -> None:
         async with pair() as (one, two):
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 for junk in (
                     b"",
                     b"x",
@@ -283,7 +283,7 @@ def test_junk_datagrams_are_counted_and_change_nothing() -> None:
                     b"\x04" + bytes(31),
                     b"\x02" * 5000,
                 ):
-                    stranger.sendto(junk, ("127.0.0.1", two.interface.listen_port))
+                    sender.sendto(junk, ("127.0.0.1", two.interface.listen_port))
 
             await one.send(packet(one, two, 1))
 

@@ -97,8 +97,8 @@ def test_it_tells_what_was_dropped(tmp_path: Path) -> None:
         async with served(tmp_path) as daemon:
             assert decode_counters(await daemon.ask(COUNTERS_REQUEST)) == {}
             port = decode_status(await daemon.ask(GET_REQUEST)).listen_port
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-                stranger.sendto(b"hello", ("127.0.0.1", port))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"hello", ("127.0.0.1", port))
             async with asyncio.timeout(PATIENCE):
                 dropped: dict[str, int] = {}
                 while not dropped:
