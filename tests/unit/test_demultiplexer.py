@@ -1,12 +1,21 @@
 """Who gets what arrives and is not WireGuard's, and whom nobody may register for."""
 
+from ipaddress import IPv4Address
+
 import pytest
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import DatagramError, StateError
-from wgpy.transport.demultiplexer import BURST, MAX_PREFIX_SIZE, MAX_READERS, RATE_PER_SECOND, Demultiplexer
+from wgpy.transport.demultiplexer import (
+    BURST,
+    MAX_PREFIX_SIZE,
+    MAX_READERS,
+    MAX_SOURCES,
+    RATE_PER_SECOND,
+    Demultiplexer,
+)
 
 NOW = 1000 * SECOND
 SOURCE = Endpoint("192.0.2.1", 51820)
@@ -144,6 +153,14 @@ def test_who_can_have_many_addresses_has_one_budget(source: Endpoint, same: Endp
     answered(demultiplexer, source, BURST)
 
     assert answered(demultiplexer, same, 1) == 0
+
+
+def test_forged_sources_keep_nobody_out() -> None:
+    demultiplexer = with_reader()
+    for number in range(10 * MAX_SOURCES):
+        demultiplexer.receive(b"echo", Endpoint(str(IPv4Address(number)), 1), NOW)
+
+    assert answered(demultiplexer, SOURCE, 1000) == BURST
 
 
 def test_what_nobody_asked_for_costs_its_source_nothing() -> None:

@@ -25,6 +25,16 @@ def test_when_memory_is_full_of_active_sources_a_new_one_is_refused_and_the_old_
     assert len(limiter) == RATE_LIMIT_MAX_SOURCES
 
 
+def test_when_sources_may_be_forged_the_one_silent_longest_makes_room_for_a_new_one() -> None:
+    limiter = RateLimiter(per_second=20, burst=1, max_sources=2, forged=True)
+    for source in (b"aaaa", b"bbbb", b"aaaa", b"cccc"):
+        limiter.allow(source, SECOND)
+
+    assert not limiter.allow(b"aaaa", SECOND)
+    assert limiter.allow(b"bbbb", SECOND)
+    assert len(limiter) == 2
+
+
 def test_sources_that_have_been_silent_make_room() -> None:
     limiter = make_limiter()
     _fill(limiter, now=SECOND)

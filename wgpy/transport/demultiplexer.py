@@ -25,7 +25,7 @@ MAX_PREFIX_SIZE: Final = 16
 # Of each source: a few questions a second of every node behind a NAT.
 RATE_PER_SECOND: Final = 32
 BURST: Final = 16
-MAX_SOURCES: Final = 4096
+MAX_SOURCES: Final = 1024
 
 _WIREGUARD: Final = tuple(bytes([kind, 0, 0, 0]) for kind in range(TYPE_INITIATION, TYPE_TRANSPORT + 1))
 
@@ -35,7 +35,9 @@ class Demultiplexer:
 
     def __init__(self) -> None:
         self._readers: dict[bytes, Reader] = {}
-        self._budget = RateLimiter(per_second=RATE_PER_SECOND, burst=BURST, max_sources=MAX_SOURCES)
+        self._budget = RateLimiter(
+            per_second=RATE_PER_SECOND, burst=BURST, max_sources=MAX_SOURCES, forged=True
+        )
         self._drops: Counter[DropReason] = Counter()
 
     @property
