@@ -27,7 +27,7 @@ from wgpy.node.agent import AgentError, Status
 from wgpy.node.files import Journal, NodeFile
 from wgpyd.agent.agent import Agent
 
-PATIENCE = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 HOME = Endpoint("127.0.0.1", 9)  # nobody listens there
 
 
@@ -94,7 +94,7 @@ def in_a_scene(scenario: Callable[[Scene], Awaitable[None]]) -> Callable[[Path],
     """Make a test of what is to happen in a scene."""
 
     async def play(tmp_path: Path) -> None:
-        async with asyncio.timeout(PATIENCE), scene(tmp_path) as world:
+        async with asyncio.timeout(TIMEOUT), scene(tmp_path) as world:
             await scenario(world)
 
     return lambda tmp_path: asyncio.run(play(tmp_path))

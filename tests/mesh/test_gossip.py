@@ -22,7 +22,7 @@ from wgpyd.agent.gossip import NOT_UNDERSTOOD, Gossip
 from wgpyd.agent.rejected import RejectedRecords
 
 HERE = IPv6Address("::1")
-PATIENCE = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 OTHER_STANDING = b'{"standing":{"sequence":9,"digest":""}}\n'
 HOUR = 3600 * SECOND
 
@@ -34,7 +34,7 @@ class Host:
     ledger: Ledger
     name: str = "n3"  # how it calls its only neighbour
     port: int = 0
-    timeout: float = PATIENCE
+    timeout: float = TIMEOUT
     rejected: RejectedRecords = field(default_factory=RejectedRecords)
     heard: list[Sequence[Signed]] = field(default_factory=list)
 
@@ -81,7 +81,7 @@ async def connected(host: Host) -> AsyncIterator[tuple[asyncio.StreamReader, asy
 
 async def told(host: Host, *lines: bytes) -> list[bytes]:
     """Say something to a host as its neighbour; the lines that it answered."""
-    async with connected(host) as (reader, writer), asyncio.timeout(PATIENCE):
+    async with connected(host) as (reader, writer), asyncio.timeout(TIMEOUT):
         writer.writelines(lines)
         writer.write_eof()
         try:
@@ -93,7 +93,7 @@ async def told(host: Host, *lines: bytes) -> list[bytes]:
 async def all_done() -> None:
     """Wait until nobody does anything any more."""
     if others := asyncio.all_tasks() - {asyncio.current_task()}:
-        _, undone = await asyncio.wait(others, timeout=PATIENCE)
+        _, undone = await asyncio.wait(others, timeout=TIMEOUT)
         assert undone == set()
 
 
@@ -256,7 +256,7 @@ def test_who_tells_a_forged_record_is_not_heard_to_the_end(admin: Administrator)
 def test_who_says_nothing_is_let_go(admin: Administrator) -> None:
     async def scenario() -> None:
         async with answering(admin.ledger(), timeout=0.05) as host, connected(host) as (reader, _):
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 assert await reader.readline() == standing(admin)
                 assert await reader.read() == b""
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.mesh.hostile import ATTEMPTS, Attempt, Mallory
 from tests.mesh.network import key_of
-from tests.mesh.test_agent import PATIENCE, Scene, configured, scene, until
+from tests.mesh.test_agent import TIMEOUT, Scene, configured, scene, until
 from wgpy.mesh.ledger import Verdict
 from wgpy.metrics import exposition
 from wgpy.node.agent import Status
@@ -29,7 +29,7 @@ def test_a_node_stays_as_it_was_and_log_metrics_and_status_tell_of_the_attempt(
     attempt: Callable[[Mallory], Attempt], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def play() -> None:
-        async with asyncio.timeout(PATIENCE), scene(tmp_path) as world, world.agent() as agent:
+        async with asyncio.timeout(TIMEOUT), scene(tmp_path) as world, world.agent() as agent:
             before = await settle(world, agent)
             tried = attempt(Mallory(world.network.administrator, world.node.identity))
             caplog.clear()
@@ -52,7 +52,7 @@ def test_what_it_is_told_of_itself_or_by_itself_does_not_make_a_node_another(tmp
     """Its own key is its alone, and an old word of its own is no news."""
 
     async def play() -> None:
-        async with asyncio.timeout(PATIENCE), scene(tmp_path) as world, world.agent() as agent:
+        async with asyncio.timeout(TIMEOUT), scene(tmp_path) as world, world.agent() as agent:
             before = await settle(world, agent)
             stolen = replace(world.own, signature=bytes(64))
 
@@ -66,7 +66,7 @@ def test_what_it_is_told_of_itself_or_by_itself_does_not_make_a_node_another(tmp
 
 def test_a_flood_of_falsehoods_leaves_a_node_that_listens(tmp_path: Path) -> None:
     async def play() -> None:
-        async with asyncio.timeout(PATIENCE), scene(tmp_path) as world, world.agent() as agent:
+        async with asyncio.timeout(TIMEOUT), scene(tmp_path) as world, world.agent() as agent:
             before = await settle(world, agent)
             rule = world.network.administrator.rule("any", "any")
             size = (world.folder / "records.jsonl").stat().st_size

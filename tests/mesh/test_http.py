@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wgpy.node import http
 from wgpy.node.http import BROKEN, Answer, Client, HttpError, Request, serve
 
-PATIENCE = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 MAX_REQUEST = 1 << 16
 SIZE = 1 << 25  # more than the system takes for a connection
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -63,7 +63,7 @@ def saying(*pieces: bytes) -> Connected:
 async def ask(streams: Streams, method: str, target: str, **what: Any) -> bytes:
     """One request on a new connection."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             client = Client(*streams, "host")
             return b"".join([data async for data in client.request(method, target, **what)])
     finally:
@@ -73,7 +73,7 @@ async def ask(streams: Streams, method: str, target: str, **what: Any) -> bytes:
 async def say(connect: Callable[[], Awaitable[Streams]], *pieces: bytes) -> bytes:
     """Say something to a server and be done; all that it answers until it closes."""
     reader, writer = await connect()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         try:
             for piece in pieces:
                 writer.write(piece)
@@ -148,7 +148,7 @@ def test_one_connection_carries_one_request_after_another_also_after_a_refusal()
         writer.close()
 
     async def scenario() -> None:
-        async with server(two_by_two) as connect, asyncio.timeout(PATIENCE):
+        async with server(two_by_two) as connect, asyncio.timeout(TIMEOUT):
             reader, writer = await connect()
             client = Client(reader, writer, "host")
 
@@ -185,7 +185,7 @@ def test_news_is_given_as_it_comes() -> None:
         writer.close()
 
     async def scenario() -> None:
-        async with server(news) as connect, asyncio.timeout(PATIENCE):
+        async with server(news) as connect, asyncio.timeout(TIMEOUT):
             reader, writer = await connect()
             answer = Client(reader, writer, "host").request("GET", "/follow")
             assert await anext(answer) == GREETING
@@ -313,7 +313,7 @@ def test_who_does_not_finish_is_let_go(said: bytes, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(http, "REQUEST_TIMEOUT", 0.05)
 
     async def scenario() -> None:
-        async with server(ours) as connect, asyncio.timeout(PATIENCE):
+        async with server(ours) as connect, asyncio.timeout(TIMEOUT):
             reader, writer = await connect()
             writer.write(said)
             assert await reader.read() == b""
@@ -334,7 +334,7 @@ def test_who_does_not_take_its_answer_is_let_go(monkeypatch: pytest.MonkeyPatch)
         ended.set()
 
     async def scenario() -> None:
-        async with server(connected) as connect, asyncio.timeout(PATIENCE):
+        async with server(connected) as connect, asyncio.timeout(TIMEOUT):
             reader, writer = await connect()
             writer.write(REQUEST)
             await ended.wait()

@@ -23,7 +23,7 @@ from wgpyd.agent.api import local_api
 from wgpyd.agent.rejected import RejectedRecords
 from wgpyd.errors import StartError
 
-PATIENCE = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 NETWORK = "prod"
 ME, OTHER = key_of(7).verify_key(), key_of(8).verify_key()
 KEY = PrivateKey(b"\x0b" * 32).public_key()
@@ -119,7 +119,7 @@ async def get(path: Path, target: str, method: str = "GET") -> str:
     """Ask at a Unix socket. Raises HttpError."""
     reader, writer = await asyncio.open_unix_connection(path)
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             client = Client(reader, writer, "node")
             return b"".join([data async for data in client.request(method, target)]).decode()
     finally:
@@ -227,12 +227,12 @@ def test_connections_are_limited_and_those_that_are_done_do_not_count(sockets: P
         path = sockets / f"{NETWORK}.sock"
         async with shown(sockets):
             streams = [await asyncio.open_unix_connection(path) for _ in range(64)]
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 reader, writer = await asyncio.open_unix_connection(path)
                 assert await reader.read() == b""
             for one in (writer, *(writer for _, writer in streams)):
                 one.close()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 for reader, _ in streams:
                     await reader.read()
 
@@ -292,7 +292,7 @@ def test_drops_are_told_by_reason(sockets: Path) -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.sendto(b"hello", ("127.0.0.1", one.interface.listen_port))
             found: dict[tuple[str, str], float] = {}
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 while ("wgpy_dropped_packets_total", 'reason="unknown_type"') not in found:
                     found = read_metrics(await get(sockets / f"{NETWORK}.sock", "/metrics"))
 
@@ -324,7 +324,7 @@ def test_metrics_are_served_at_an_address(sockets: Path, address: str) -> None:
         async with shown(sockets, where):
             reader, writer = await asyncio.open_connection(address, port)
             writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 answer = await reader.read()
             writer.close()
 

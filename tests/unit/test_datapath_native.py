@@ -29,7 +29,7 @@ from wgpy.datapath.native import NativeDataPath, Queue, pack_endpoint, unpack_en
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C data path is not built")
 
 PEER = 2**40  # of the engine's numbers there is no end
-PATIENCE = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 NO_SOCKETS = Queue(-1, -1, -1)
 
 
@@ -185,7 +185,7 @@ def test_its_descriptor_is_readable_when_a_thread_has_news(path: NativeDataPath,
     path.start()
     tun.ours.send(ipv4(LOCAL_HOST, REMOTE_HOST, b"payload"))
 
-    assert select.select([path], [], [], PATIENCE)[0]
+    assert select.select([path], [], [], TIMEOUT)[0]
     path.acknowledge()
     assert path.take_events() == [KeyNeeded(PEER)]
     assert not select.select([path], [], [], 0)[0]
@@ -196,7 +196,7 @@ def test_a_tun_that_is_gone_is_a_failure(path: NativeDataPath, tun: Tun) -> None
     path.start()
     tun.ours.close()
 
-    assert select.select([path], [], [], PATIENCE)[0]
+    assert select.select([path], [], [], TIMEOUT)[0]
     assert path.failure() != 0
 
 

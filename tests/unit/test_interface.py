@@ -20,7 +20,7 @@ from wgpy.model import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.testing.packets import InnerPacket, number_of
 from wgpy.transport import Transport
 
-PATIENCE = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 
 
 @pytest.fixture(autouse=True, params=["portable", "native"])
@@ -71,7 +71,7 @@ class Host:
 
     async def received(self) -> int:
         """The number of the next packet that comes out of the tunnel."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             return number_of(await asyncio.get_running_loop().sock_recv(self.packets, 65535))
 
     async def peer(self, other: "Host") -> PeerStatus:
@@ -334,7 +334,7 @@ def test_both_ends_are_told_of_a_new_session_and_who_began_it() -> None:
             two.interface.on_session = lambda key, began: told.put_nowait(("two", key, began))
 
             await one.send(packet(one, two, 1))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 sessions = {await told.get(), await told.get()}
 
             assert sessions == {("one", two.public_key, True), ("two", one.public_key, False)}
@@ -346,7 +346,7 @@ def test_an_interface_ends_with_its_device() -> None:
     async def scenario() -> None:
         async with host(1) as one:
             one.packets.close()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await one.interface.wait_closed()
 
     asyncio.run(scenario())

@@ -16,7 +16,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.paths.ping import MAGIC, Answer, Ping
 
-from .test_interface import PATIENCE, data_path, host, packet, pair
+from .test_interface import TIMEOUT, data_path, host, packet, pair
 
 __all__ = ["data_path"]  # a fixture: all of this holds for both
 
@@ -42,7 +42,7 @@ class Pinging:
         return remote
 
     async def answer(self) -> Answer:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             await self.heard.wait()
         self.heard.clear()
         (answer,) = self.ping.take_answers()
@@ -69,7 +69,7 @@ def test_a_ping_is_answered_at_the_port_of_the_tunnel(loopback: str) -> None:
 
             answer = await asking.answer()
             assert answer.remote == remote
-            assert 0 < answer.round_trip < PATIENCE * SECOND
+            assert 0 < answer.round_trip < TIMEOUT * SECOND
             await one.send(packet(one, two, 2))
             assert await two.received() == 2
 
@@ -99,7 +99,7 @@ def test_a_reader_that_was_unregistered_hears_nothing() -> None:
 
             asking.ask(two.interface)
             one.interface.send_foreign(b"last", Endpoint("127.0.0.1", two.interface.listen_port))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 await last.wait()
 
             assert two.interface.counters()[DropReason.UNKNOWN_TYPE] == 1

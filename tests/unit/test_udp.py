@@ -12,7 +12,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.transport import Received
 from wgpy.transport.udp import UdpTransport, open_udp
 
-PATIENCE = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 ECT_0, ECT_1, CE = 2, 1, 3
 UDP_SEGMENT = 103
 
@@ -35,7 +35,7 @@ def filenos(transport: UdpTransport) -> list[int]:
 
 def readable(transport: UdpTransport) -> int:
     """The descriptor of a datagram that waits."""
-    ready, _, _ = select.select(filenos(transport), [], [], PATIENCE)
+    ready, _, _ = select.select(filenos(transport), [], [], TIMEOUT)
     return int(ready[0])
 
 
@@ -132,7 +132,7 @@ def test_several_pairs_share_what_comes_in_on_one_port() -> None:
                 sender.sendto(b"x", ("127.0.0.1", transport.port))
 
         ipv4 = {fds[0] for fds in transport.filenos()}
-        ready, _, _ = select.select(ipv4, [], [], PATIENCE)
+        ready, _, _ = select.select(ipv4, [], [], TIMEOUT)
         assert set(ready) == ipv4
 
 

@@ -17,7 +17,7 @@ from wgpy.uapi import COUNTERS_REQUEST, GET_REQUEST, decode_counters, decode_sta
 from wgpyd.server import UapiServer
 from wgpyd.socketfile import SocketFile
 
-PATIENCE = 10.0  # seconds
+TIMEOUT = 10.0  # seconds
 ALICE = PrivateKey(b"\x0a" * 32).public_key().hex()
 OURS = PrivateKey(b"\x0b" * 32)
 
@@ -31,7 +31,7 @@ class Connection:
         self.writer.write(request)
 
     async def answer(self) -> bytes:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             return await self.reader.readuntil(b"\n\n")
 
     async def ask(self, request: bytes) -> bytes:
@@ -39,7 +39,7 @@ class Connection:
         return await self.answer()
 
     async def is_closed(self) -> bool:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIMEOUT):
             return await self.reader.read() == b""
 
 
@@ -99,7 +99,7 @@ def test_it_tells_what_was_dropped(tmp_path: Path) -> None:
             port = decode_status(await daemon.ask(GET_REQUEST)).listen_port
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.sendto(b"hello", ("127.0.0.1", port))
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT):
                 dropped: dict[str, int] = {}
                 while not dropped:
                     dropped = decode_counters(await daemon.ask(COUNTERS_REQUEST))
