@@ -6,7 +6,7 @@ import socket
 from wgpy.contract.endpoint import Endpoint
 from wgpy.model import DeviceUpdate
 
-from .test_interface import PATIENCE, data_path, packet, pair
+from .test_interface import TIMEOUT, data_path, packet, pair
 
 __all__ = ["data_path"]  # a fixture: all of this holds for both
 
@@ -28,7 +28,7 @@ def test_a_pinned_endpoint_stays_until_it_is_set_again() -> None:
                 left_behind.bind((pinned.address, pinned.port))
                 left_behind.setblocking(False)
                 await one.send(packet(one, two, 3))
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(TIMEOUT):
                     data = await asyncio.get_running_loop().sock_recv(left_behind, 65535)
             assert data.startswith(TRANSPORT_DATA)
             assert (await one.peer(two)).endpoint == pinned

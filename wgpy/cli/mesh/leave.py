@@ -21,17 +21,17 @@ def leave(arguments: Namespace) -> None:
     node = networks.node_file(network)
     if node is None:
         raise CommandError(f"this host is no node of {network}; it only has the network's key")
-    told = _publish_departure(network, node, force=arguments.force)
+    is_published = _publish_departure(network, node, force=arguments.force)
     daemons.stop_node(Host(verbose=arguments.verbose), network, node)
     membership.forget(network)
     lines = [f"This host has left {network}."]
-    if not told:
+    if not is_published:
         lines.append(f"The other nodes treat it as a member until `wgpy mesh remove {node.name}`.")
     if networks.key_path(network).exists():
         lines.append(f"The network's key is still here: {networks.key_path(network)}.")
     if (COORDINATORS / network).exists():
         lines.append("The coordinator still runs here.")
-    report(arguments, {"network": network, "name": node.name, "told": told}, "\n".join(lines))
+    report(arguments, {"network": network, "name": node.name, "told": is_published}, "\n".join(lines))
 
 
 def _publish_departure(network: str, node: NodeFile, *, force: bool) -> bool:
