@@ -292,6 +292,16 @@ def test_status_and_why_show_the_network_to_people_and_programs(network: Lan) ->
     assert {node["name"] for node in web.ask("node-list")} == {"hub", "web"}
     assert "web joined" in hub.mesh("audit")
 
+    assert web.ask("route", "add", "10.42.3.0/24", "fd00:42::/64")["requested"] == [
+        "10.42.3.0/24",
+        "fd00:42::/64",
+    ]
+    assert "`wgpy mesh approve web` allows it" in web.mesh("route", "remove", "10.42.3.0/24")
+    hub.mesh("approve", "web")
+    eventually(lambda: "fd00:42::/64 dev mesh0" in hub.host.run("ip", "-6", "route"), "hub routes it")
+    assert "10.42.3.0/24 is not announced" in sentence(web.attempt("route", "remove", "10.42.3.0/24"))
+    assert web.mesh("route", "remove", "fd00:42::/64") == "web announces no prefix.\n"
+
     assert web.mesh("rename", "www") == "This node was web and now is www.\n"
     eventually(lambda: [peer.name for peer in hub.status().peers] == ["www"], "hub knows")
     assert "hub" in sentence(web.attempt("rename", "hub"))

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.records import Node, decode
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
-from wgpy.node.agent import AgentError, Status
+from wgpy.node.agent import AgentError, RouteChange, Status
 from wgpy.node.files import Journal, NodeFile
 from wgpyd.agent.agent import Agent
 
@@ -348,6 +349,53 @@ async def test_a_name_that_is_none_is_refused_before_anybody_is_asked(world: Sce
     async with world.agent() as agent:
         with pytest.raises(AgentError, match="is no name"):
             await agent.control.rename("Attic!")
+
+
+PODS, OTHER_PODS = ip_network("10.42.1.0/24"), ip_network("10.42.2.0/24")
+
+
+@in_a_scene
+async def test_a_node_announces_routes_and_withdraws_them_while_it_runs(world: Scene) -> None:
+    async with world.agent() as agent:
+        await until(agent, lambda status: status.connected)
+
+        await agent.control.change_routes(RouteChange((PODS, OTHER_PODS), ()))
+        await agent.control.change_routes(RouteChange((), (PODS,)))
+
+        assert own_record(world).routes == NodeFile.load(world.folder).routes == (OTHER_PODS,)
+        assert (await agent.control.status()).requested == (OTHER_PODS,), "it waits for an approval"
+
+
+@in_a_scene
+async def test_routes_that_are_refused_change_nothing(world: Scene) -> None:
+    world.coordinator.refuses = True
+    async with world.agent() as agent:
+        await until(agent, lambda status: status.connected)
+
+        with pytest.raises(AgentError, match=REFUSAL):
+            await agent.control.change_routes(RouteChange((PODS,), ()))
+
+        assert (await agent.control.status()).requested == NodeFile.load(world.folder).routes == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (RouteChange((), (OTHER_PODS,)), "10.42.2.0/24 is not announced; this node announces 10.42.1.0/24"),
+        (RouteChange((PODS,), ()), "10.42.1.0/24 is announced already"),
+        (RouteChange(tuple(IPv4Network("10.64.0.0/16").subnets(8)), ()), "more than 256 routes"),
+    ],
+)
+def test_a_change_of_routes_that_is_none_says_why(change: RouteChange, sentence: str, tmp_path: Path) -> None:
+    async def scenario(world: Scene) -> None:
+        replace(world.node, routes=(PODS,)).save(world.folder)
+        async with world.agent() as agent:
+            with pytest.raises(AgentError, match=sentence):
+                await agent.control.change_routes(change)
+
+        assert NodeFile.load(world.folder).routes == (PODS,)
+
+    in_a_scene(scenario)(tmp_path)
 
 
 @in_a_scene

@@ -17,7 +17,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
 from wgpy.node import agent
-from wgpy.node.agent import AgentError, Excluded, Peer, RejectedRecord, Status
+from wgpy.node.agent import AgentError, Excluded, Peer, RejectedRecord, RouteChange, Status
 from wgpy.node.http import Client, HttpError
 from wgpyd.agent.api import local_api
 from wgpyd.agent.rejected import RejectedRecords
@@ -85,6 +85,12 @@ class Node:
             raise AgentError("the name n8 is taken")
         assert self.current is not None
         self.current = replace(self.current, name=name)
+
+    async def change_routes(self, change: RouteChange) -> None:
+        if not change.add:
+            raise AgentError("10.42.9.0/24 is not announced")
+        assert self.current is not None
+        self.current = replace(self.current, routes=change.add)
 
     async def leave(self) -> None:
         self.left = True
@@ -170,8 +176,23 @@ def test_a_command_lets_the_node_leave(sockets: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_command_changes_the_routes_or_hears_why_not(sockets: Path) -> None:
+    prefix = IPv6Network("fd00:42::/64")
+
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            await asyncio.to_thread(agent.change_routes, NETWORK, RouteChange((prefix,), ()))
+            assert one.current is not None
+            assert one.current.routes == (prefix,)
+            with pytest.raises(AgentError, match="is not announced"):
+                await asyncio.to_thread(agent.change_routes, NETWORK, RouteChange((), (prefix,)))
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
-    ("method", "target", "status"), [("GET", "/", 404), ("POST", "/status", 404), ("POST", "/rename", 409)]
+    ("method", "target", "status"),
+    [("GET", "/", 404), ("POST", "/status", 404), ("POST", "/rename", 409), ("POST", "/routes", 409)],
 )
 def test_what_makes_no_sense_changes_nothing(sockets: Path, method: str, target: str, status: int) -> None:
     async def scenario() -> None:

@@ -39,6 +39,7 @@ CANDIDATES = [
     ("wgpy mesh revoke --", {"--help", "--json", "--key", "--network"}),
     ("wgpy show --", {"--counters", "--help", "--json", "--show-keys"}),
     ("wgpy completion f", {"fish"}),
+    ("wgpy mesh route a", {"add"}),
 ]
 
 
@@ -73,6 +74,7 @@ def test_fish_completes(line: str, expected: set[str]) -> None:
         ("wgpy show --sh", "wgpy show --show-keys"),
         ("wgpy show al", "wgpy show all"),
         ("wgpy completion f", "wgpy completion fish"),
+        ("wgpy mesh route rem", "wgpy mesh route remove"),
     ],
 )
 def test_zsh_completes(line: str, completed: str, tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ class Command(NamedTuple):
         }
         return {"--help": "show this command's help", **options}
 
+    def choices(self) -> list[str]:
+        """Return the words of which an argument is one."""
+        return [word for argument in self.arguments for word in argument.options.get("choices", ())]
+
 
 class Parser(argparse.ArgumentParser):
     """Reports errors of the command line in the form of all errors of `wgpy`."""

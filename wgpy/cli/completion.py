@@ -20,7 +20,7 @@ def script(shell: str, commands: Sequence[Command]) -> str:
 
 def _words(command: Command, substitution: str = "$({})") -> str:
     """Return a command's completions, in the shell's syntax. substitution: the shell's for a command."""
-    fixed = [*command.options(), *(SHELLS if command.name == "completion" else ())]
+    fixed = [*command.options(), *command.choices()]
     found = [substitution.format(_ARGUMENTS[command.name])] if command.name in _ARGUMENTS else []
     return " ".join([*fixed, *found])
 
@@ -114,8 +114,8 @@ def _fish_command(command: Command, before: str, seen: str) -> Iterator[str]:
     yield f"complete -c wgpy -n {before} -f -a {command.name} -d {_quoted(command.summary)}"
     for option, text in command.options().items():
         yield f"complete -c wgpy -n '{seen}' -l {option.removeprefix('--')} -d {_quoted(text)}"
-    if command.name == "completion":
-        yield f"complete -c wgpy -n '{seen}' -f -a '{' '.join(SHELLS)}'"
+    if choices := command.choices():
+        yield f"complete -c wgpy -n '{seen}' -f -a '{' '.join(choices)}'"
     if command.name in _ARGUMENTS:
         yield f"complete -c wgpy -n '{seen}' -a {_quoted(f'(sh -c {_quoted(_ARGUMENTS[command.name])})')}"
 

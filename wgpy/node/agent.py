@@ -1,7 +1,7 @@
 """What the agent in `wgpyd` reports to the commands of this host, and how they ask it.
 
-The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics, POST
-/rename with a JSON object of `name`, POST /leave.
+The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST
+/rename with a JSON object of `name`, /routes with `RouteChange`, /leave.
 """
 
 import asyncio
@@ -106,6 +106,14 @@ class Status:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RouteChange:
+    """Prefixes that a node announces from now on, and that it does no more."""
+
+    add: tuple[Prefix, ...]
+    remove: tuple[Prefix, ...]
+
+
 def socket_path(network: str) -> Path:
     return SOCKETS / f"{network}.sock"
 
@@ -121,6 +129,11 @@ def status(network: str) -> Status:
 def rename(network: str, name: str) -> None:
     """Return once the coordinator has it. Raises AgentError."""
     _ask(network, "POST", "/rename", {"name": name})
+
+
+def change_routes(network: str, change: RouteChange) -> None:
+    """Return once the coordinator has it. Raises AgentError."""
+    _ask(network, "POST", "/routes", codec.write(change))
 
 
 def leave(network: str) -> None:

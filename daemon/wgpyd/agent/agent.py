@@ -50,10 +50,10 @@ class Agent:
         """name: of the network; folder: where `node` was loaded from. Raises StorageError."""
         self.name, self.interface = name, interface
         self.plan, self.warnings = NodePlan.empty(), Warnings()
-        self._wake, self._clock = Wake(), clock
+        self._wake = Wake()
         self.store = RecordStore(folder, node.network, node.identity.verify_key(), clock)
         self.identity = LocalIdentity(folder, node, self.store.ledger)
-        self.membership = Membership(self.store.ledger, self.identity.key, self.warnings)
+        self.membership = Membership(self.store.ledger, self.identity.key, self.warnings, clock)
         self.withholding = WithholdingDetector(self.store.ledger)
         self.subscription = Subscription(self.identity, self.store, self.withholding, self._wake.now)
         self.reconciler = Reconciler(interface, self._wake.now)
@@ -133,14 +133,13 @@ class Agent:
                 await asyncio.sleep(min(max(_BATCHING_TIME, _SHARE * worked), _LONGEST_REST))
 
     async def _apply(self, network: Network) -> None:
-        now = int(self._clock())
         if self.membership.exclusion is None:
             self._publisher.publish(network, self._host.networks, self.interface.listen_port)
-        topology = self.membership.derive(now)
+        topology = self.membership.derive()
         if self.membership.is_over:
             self.subscription.give_up()
         self.withholding.log(time.monotonic())
         self.plan = plan(network, topology, self.identity.view(self._host.networks), self.plan)
         await self.reconciler.apply(self.plan)
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
-        self._wake.after(topology.until - now)
+        self._wake.after(self.membership.seconds_left)

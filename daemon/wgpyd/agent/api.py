@@ -17,7 +17,7 @@ from wgpy.address import parse_endpoint
 from wgpy.driver.interface import Interface
 from wgpy.mesh import codec
 from wgpy.metrics import CONTENT_TYPE, exposition
-from wgpy.node.agent import AgentError, Status
+from wgpy.node.agent import AgentError, RouteChange, Status
 from wgpy.node.http import Answer, Request, serve
 from wgpyd.errors import StartError
 from wgpyd.socketfile import SocketFile
@@ -45,6 +45,9 @@ class Node(Protocol):
         """Raises LookupError with a sentence while there is nothing to report."""
 
     async def rename(self, name: str) -> None:
+        """Raises AgentError."""
+
+    async def change_routes(self, change: RouteChange) -> None:
         """Raises AgentError."""
 
     async def leave(self) -> None:
@@ -136,6 +139,9 @@ async def _answer_owner(node: Node, request: Request) -> Answer:
             case "POST", "/rename":
                 await node.rename(_read_name(request.body))
                 return _json(200, {})
+            case "POST", "/routes":
+                await node.change_routes(_read_change(request.body))
+                return _json(200, {})
             case "POST", "/leave":
                 await node.leave()
                 return _json(200, {})
@@ -168,6 +174,14 @@ def _read_name(body: bytes) -> str:
         return str(codec.STRING.read(json.loads(body)["name"]))
     except (ValueError, TypeError, KeyError, RecursionError):
         raise AgentError("want a JSON object with a `name`") from None
+
+
+def _read_change(body: bytes) -> RouteChange:
+    """Raises AgentError."""
+    try:
+        return codec.read(RouteChange, json.loads(body))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise AgentError("want a JSON object with lists of prefixes, `add` and `remove`") from None
 
 
 def _nothing_there(request: Request) -> Answer:

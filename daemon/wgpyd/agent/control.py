@@ -3,7 +3,7 @@
 import asyncio
 
 from wgpy.driver.interface import Interface
-from wgpy.node.agent import Status
+from wgpy.node.agent import RouteChange, Status
 
 from .publisher import Publisher
 from .rejected import RejectedRecords
@@ -34,6 +34,12 @@ class Control:
     async def rename(self, name: str) -> None:
         """Return once the coordinator has it. Raises AgentError."""
         await self._publisher.rename(name)
+        self._wake.now()
+
+    async def change_routes(self, change: RouteChange) -> None:
+        """Return once the coordinator has it. Raises AgentError."""
+        await self._publisher.change_routes(change)
+        self._node.membership.derive()
         self._wake.now()
 
     async def leave(self) -> None:

@@ -1,7 +1,7 @@
 """Who is a member, this node included, as its records and its clock say."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger
@@ -20,8 +20,12 @@ Excluded = Mapping[VerifyKey, Exclusion]
 class Membership:
     """Of all nodes. topology: what was derived last."""
 
-    def __init__(self, ledger: Ledger, own: VerifyKey, warnings: Warnings) -> None:
+    def __init__(
+        self, ledger: Ledger, own: VerifyKey, warnings: Warnings, clock: Callable[[], float]
+    ) -> None:
+        """own: this node's identity; clock: seconds since 1970."""
         self.topology = Topology((), {}, ())
+        self._clock = clock
         self._ledger = ledger
         self._own = own
         self._warnings = warnings
@@ -36,9 +40,14 @@ class Membership:
         """Whether this node will never be a member again."""
         return self.exclusion in _FINAL
 
-    def derive(self, now: int) -> Topology:
-        """now: Unix seconds."""
-        before, self.topology = self.topology, derive(self._ledger, now, self.topology)
+    @property
+    def seconds_left(self) -> float:
+        """Until the next membership ends; infinity if none ever does."""
+        return self.topology.until - self._clock()
+
+    def derive(self) -> Topology:
+        """Judge all nodes anew."""
+        before, self.topology = self.topology, derive(self._ledger, int(self._clock()), self.topology)
         _log_excluded(before.excluded, self.topology.excluded)
         reason = self.exclusion
         self._warnings.set("member", f"this node is no member: {reason.value}" if reason else "")

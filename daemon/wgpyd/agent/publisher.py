@@ -12,7 +12,7 @@ from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.records import NAME, Network
 from wgpy.mesh.signing import Signed
-from wgpy.node.agent import AgentError
+from wgpy.node.agent import AgentError, RouteChange
 from wgpy.node.coordinator import CoordinatorError
 from wgpy.node.files import StorageError
 
@@ -72,6 +72,18 @@ class Publisher:
             raise AgentError(f"{name!r} is no name: want 1 to 63 of a-z, 0-9 and -, none of them - at an end")
         await self._change(name=name)
 
+    async def change_routes(self, change: RouteChange) -> None:
+        """Return once the coordinator has it. Raises AgentError."""
+        present = self._identity.node.routes
+        for prefix in change.remove:
+            if prefix not in present:
+                raise AgentError(f"{prefix} is not announced; this node announces {_listed(present)}")
+        for prefix in change.add:
+            if prefix in present:
+                raise AgentError(f"{prefix} is announced already")
+        kept = (prefix for prefix in present if prefix not in change.remove)
+        await self._change(routes=tuple(dict.fromkeys((*kept, *change.add))))
+
     async def _change(self, **changes: Any) -> None:
         """Publish other fields of the node's file. Raises AgentError, and then they are as they were."""
         async with self._submitting:
@@ -84,7 +96,7 @@ class Publisher:
                 except AgentError:
                     self._identity.take_back(**before)
                     raise
-            except StorageError as error:
+            except (StorageError, ValueError) as error:  # or more routes than a record has room for
                 raise AgentError(str(error)) from None
             self._store.learn([signed], SOURCE)
 
@@ -117,3 +129,7 @@ class Publisher:
                 "duplicate",
                 "another host publishes with this node's identity: remove it, and join both anew",
             )
+
+
+def _listed(prefixes: Sequence[Prefix]) -> str:
+    return ", ".join(map(str, prefixes)) or "none"

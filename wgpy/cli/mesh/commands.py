@@ -175,6 +175,24 @@ Next: the host can join again with a new token.""",
             (_argument("name", metavar="NAME", type=types.name, help="new name"), *_ANY),
         ),
         Command(
+            "route",
+            _run("routes:change_routes"),
+            "Announce prefixes behind this node, or withdraw them.",
+            """\
+Examples:
+  sudo wgpy mesh route add 10.42.3.0/24 fd00:42:3::/64
+  sudo wgpy mesh route remove 10.42.3.0/24
+The other nodes reach them through this node if its token or `wgpy mesh approve` allows it.
+Next: `wgpy mesh status` shows what this node announces.""",
+            (
+                _argument("change", choices=("add", "remove"), help="add or remove"),
+                _argument(
+                    "prefixes", metavar="PREFIX", type=types.prefix, nargs="+", help="behind this node"
+                ),
+                *_ANY,
+            ),
+        ),
+        Command(
             "node-list",
             _run("nodes:node_list"),
             "List the nodes and their health, as the coordinator knows them.",
