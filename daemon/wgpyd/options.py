@@ -25,32 +25,32 @@ usage: wgpyd [OPTION]... INTERFACE
        wgpyd [OPTION]... --mesh=NETWORK [--metrics=ADDRESS:PORT|unix:PATH]
        wgpyd --help | --version
 
-Makes the WireGuard interface INTERFACE, a TUN device, and serves it until it is deleted. It goes to the
-background once it can be configured; the rest is done by the ordinary tools:
+Makes the WireGuard interface INTERFACE, a TUN device, and serves it until the interface is deleted. wgpyd
+forks into the background once the interface can be configured with the usual tools:
 
-    wgpyd wg0                                   begin
-    wg setconf wg0 /etc/wireguard/wg0.conf      keys and peers (a file without wg-quick's own keywords)
+    wgpyd wg0                                   start
+    wg setconf wg0 /etc/wireguard/wg0.conf      keys and peers (a file without the keywords of wg-quick)
     ip address add 10.0.0.1/24 dev wg0          addresses
-    ip link set wg0 up                          speak
-    ip link delete wg0                          end
+    ip link set wg0 up                          link up
+    ip link delete wg0                          stop
 
-or all of it by wg-quick, where the kernel has no WireGuard of its own:
+or with wg-quick, where the kernel has no WireGuard:
 
     WG_QUICK_USERSPACE_IMPLEMENTATION=wgpyd wg-quick up wg0
 
-As a node of a mesh that this host has joined (`wgpy mesh join`) it does all of that by itself: its keys are
-in /var/lib/wgpyd/mesh/NETWORK, its peers are those that it is told of, and it starts without anybody's help.
+As a node of a mesh that this host has joined (`wgpy mesh join`), wgpyd configures its interface itself: its
+keys and the records of the network are in /var/lib/wgpyd/mesh/NETWORK.
 
 options:
   -f, --foreground            stay in the foreground and log to standard error
-  --mesh=NETWORK              be this host's node in a mesh; the interface is that of the node
-  --metrics=WHERE             tell Prometheus about it, by HTTP at ADDRESS:PORT or at a socket, unix:PATH
-  --datapath=native|portable  move packets in threads of C (the default where that was built), or in Python
-  --offload=all|none|LIST     what the kernel may do for many packets at once: some of
-                              checksum,tso,uso,gso,gro; without what a kernel does wrongly
-  --memory=normal|small       take less memory, for hosts that have little
+  --mesh=NETWORK              run this host's node of a mesh, with the node's interface
+  --metrics=ADDRESS           serve metrics for Prometheus by HTTP, at ADDRESS:PORT or a socket, unix:PATH
+  --datapath=native|portable  data path in C, with threads (the default if it was built), or in Python
+  --offload=all|none|LIST     offloads of the kernel to use: some of checksum,tso,uso,gso,gro, without those
+                              that a kernel or a network card gets wrong
+  --memory=normal|small       use less memory, for hosts with little
   --workers=N                 pairs of threads, 1 (the default) to 16: for many peers on many processors
-  --nice=N                    their priority, as of nice(1), -15 by default: packets go before who makes them
+  --nice=N                    priority of these threads, as of nice(1) (default: -15)
   --version                   print the version
   -h, --help                  print this text
 
@@ -60,13 +60,13 @@ environment:
   WG_TUN_FD                   an open TUN descriptor to use instead of making INTERFACE
   WG_UAPI_FD                  a listening descriptor to use instead of /var/run/wireguard/INTERFACE.sock
   WGPY_DATAPATH, WGPY_OFFLOAD, WGPY_MEMORY, WGPY_WORKERS, WGPY_NICE
-                              the same as the options of these names, which go before
-  STATE_DIRECTORY             where the clock of each key is kept, instead of /var/lib/wgpyd
+                              the same as the options of these names, which have precedence
+  STATE_DIRECTORY             directory of the keys' last handshake times, instead of /var/lib/wgpyd
 """
 
 
 class UsageError(StartError):
-    """The command line cannot be understood."""
+    """The command line is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
