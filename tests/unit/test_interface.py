@@ -1,19 +1,24 @@
 """Two interfaces in one process: socketpairs for TUN devices, loopback UDP for the network, no root."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import EndpointChanged
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import native
+from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
+from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerStatus, PeerUpdate
@@ -326,20 +331,95 @@ def test_a_key_goes_on_where_its_clock_stood() -> None:
     asyncio.run(scenario())
 
 
+def sessions_of(interface: Interface) -> "asyncio.Queue[tuple[PublicKey, bool]]":
+    """Each new session, with whom and whether this end began it."""
+    sessions: asyncio.Queue[tuple[PublicKey, bool]] = asyncio.Queue()
+
+    def listen(key: PublicKey, event: DeviceEvent) -> None:
+        if isinstance(event, HandshakeCompleted):
+            sessions.put_nowait((key, event.initiator))
+
+    interface.subscribe(listen)
+    return sessions
+
+
 def test_both_ends_are_told_of_a_new_session_and_who_began_it() -> None:
     async def scenario() -> None:
         async with pair() as (one, two):
-            told: asyncio.Queue[tuple[str, PublicKey, bool]] = asyncio.Queue()
-            one.interface.on_session = lambda key, began: told.put_nowait(("one", key, began))
-            two.interface.on_session = lambda key, began: told.put_nowait(("two", key, began))
+            ours, theirs = sessions_of(one.interface), sessions_of(two.interface)
 
             await one.send(packet(one, two, 1))
             async with asyncio.timeout(TIMEOUT):
-                sessions = {await told.get(), await told.get()}
-
-            assert sessions == {("one", two.public_key, True), ("two", one.public_key, False)}
+                assert await ours.get() == (two.public_key, True)
+                assert await theirs.get() == (one.public_key, False)
 
     asyncio.run(scenario())
+
+
+def test_any_number_may_listen_each_until_it_ends_that() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            first, second = sessions_of(one.interface), sessions_of(one.interface)
+            unwanted: list[DeviceEvent] = []
+            unsubscribe = one.interface.subscribe(lambda key, event: unwanted.append(event))
+            unsubscribe()
+            unsubscribe()
+
+            await one.send(packet(one, two, 1))
+            async with asyncio.timeout(TIMEOUT):
+                assert await first.get() == await second.get()
+            assert unwanted == []
+
+    asyncio.run(scenario())
+
+
+def test_an_endpoint_that_becomes_another_is_reported() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            endpoints: asyncio.Queue[int] = asyncio.Queue()
+
+            def listen(key: PublicKey, event: DeviceEvent) -> None:
+                if isinstance(event, EndpointChanged):
+                    endpoints.put_nowait(event.endpoint.port)
+
+            two.interface.subscribe(listen)
+            await one.send(packet(one, two, 1))
+            async with asyncio.timeout(TIMEOUT):
+                assert await endpoints.get() == one.interface.listen_port
+
+    asyncio.run(scenario())
+
+
+def open_descriptors() -> int:
+    gc.collect()  # those of the data path in C go with its object
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_an_interface_works_within_its_context_and_is_closed_after_it() -> None:
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            async with Interface(PacketSocket(ours)) as interface:
+                await interface.configure(DeviceUpdate(private_key=PrivateKey.generate()))
+            await interface.wait_closed()
+
+            assert theirs.recv(1) == b""
+
+    asyncio.run(scenario())
+
+
+def test_an_interface_that_never_started_is_closed_with_all_its_descriptors() -> None:
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            Interface(PacketSocket(ours)).close()
+
+            assert theirs.recv(1) == b""
+
+    before = open_descriptors()
+    asyncio.run(scenario())
+
+    assert open_descriptors() == before
 
 
 def test_an_interface_ends_with_its_device() -> None:

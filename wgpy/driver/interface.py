@@ -11,17 +11,18 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Protocol, Self
 
 from wgpy.configure import apply_update, check_update
 from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import PeerId
+from wgpy.contract.events import EndpointChanged
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
 from wgpy.driver.settings import Settings, read_settings
-from wgpy.driver.traffic import open_traffic
+from wgpy.driver.traffic import Readers, open_traffic
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
@@ -37,6 +38,9 @@ _LOG = logging.getLogger("wgpy")
 _TIME_PER_TURN: Final = 2 * MILLISECOND
 # In a storm of route changes, looking at the routes takes one part of the time in so many.
 _ROUTE_CHECK_SHARE: Final = 10
+
+
+Listener = Callable[[PublicKey, DeviceEvent], None]  # with whom, and what happened
 
 
 class Timestamps(Protocol):
@@ -90,8 +94,8 @@ class Interface:
         self._route_check_is_due = False
         self._configuring = asyncio.Lock()
         self._closed = asyncio.Event()
-        # Called soon after a session began: with whom, and whether we began the handshake.
-        self.on_session: Callable[[PublicKey, bool], None] | None = None
+        self._readers = Readers()
+        self._listeners: dict[object, Listener] = {}
 
     @property
     def name(self) -> str:
@@ -101,15 +105,22 @@ class Interface:
     def listen_port(self) -> int:
         return self._transport.port
 
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.close()
+
     def start(self) -> None:
         """Begin to work on the running loop. Raises MemoryError if the data path gets no threads."""
         self._loop = asyncio.get_running_loop()
         self._follow_mtu()
-        self._traffic.start(self._loop)
-        self._loop.add_reader(self._alarm.fileno(), self._on_alarm)
-        self._loop.add_reader(self._monitor.fileno(), self._on_network_change)
+        self._traffic.start()
+        self._readers.add(self._alarm.fileno(), self._on_alarm)
+        self._readers.add(self._monitor.fileno(), self._on_network_change)
         if (fileno := self._packets.link_fileno()) is not None:
-            self._loop.add_reader(fileno, self._on_link_change)
+            self._readers.add(fileno, self._on_link_change)
         self._on_link_change()
 
     def close(self) -> None:
@@ -118,10 +129,7 @@ class Interface:
             return
         self._closed.set()
         self._traffic.close()
-        for watched in (self._alarm, self._monitor):
-            self._loop.remove_reader(watched.fileno())
-        if (fileno := self._packets.link_fileno()) is not None:
-            self._loop.remove_reader(fileno)
+        self._readers.close()
         for closable in (self._transport, self._monitor, self._routes, self._alarm, self._packets):
             closable.close()
 
@@ -132,6 +140,17 @@ class Interface:
     def counters(self) -> Counters:
         """Dropped packets, datagrams and handshake messages by reason."""
         return self._drops + self._device.counters() + Counter(self._demultiplexer.drops)
+
+    # -- Events ----------------------------------------------------------------------------------
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call the listener soon after each event, until what is returned here is called."""
+        subscription = object()
+        self._listeners[subscription] = listener
+        return partial(self._unsubscribe, subscription)
+
+    def _unsubscribe(self, subscription: object) -> None:
+        self._listeners.pop(subscription, None)
 
     # -- Datagrams that are not WireGuard's, at the same port ------------------------------------
 
@@ -319,14 +338,17 @@ class Interface:
             self.turn()
 
     def _report(self, event: DeviceEvent) -> None:
-        match event:
-            case HandshakeCompleted(peer, initiator):
-                verb = "began" if initiator else "answered"
-                _LOG.debug("%s: new session, we %s it", self._named(peer), verb)
-                if self.on_session is not None and (known := self._engine.peer(peer)):
-                    self._loop.call_soon(self.on_session, PublicKey(known.public_key), initiator)
-            case PeerUnreachable(peer):
-                _LOG.debug("%s: no answer to our handshakes, giving up", self._named(peer))
+        peer = self._engine.peer(event.peer)
+        if peer is None:
+            return
+        key = PublicKey(peer.public_key)
+        _LOG.debug("peer %s: %s", key, _in_words(event))
+        for subscription in self._listeners:
+            self._loop.call_soon(self._call, subscription, key, event)
+
+    def _call(self, subscription: object, key: PublicKey, event: DeviceEvent) -> None:
+        if listener := self._listeners.get(subscription):
+            listener(key, event)
 
     def _send(self, datagram: Datagram) -> bool:
         """Whether that told the engine something: that our address is no good any more."""
@@ -354,6 +376,12 @@ class Interface:
         if self._timestamps is not None and (key := self._engine.public_key):
             self._timestamps.keep(key, self._last_timestamp)
 
-    def _named(self, peer: PeerId) -> str:
-        known = self._engine.peer(peer)
-        return f"peer {PublicKey(known.public_key)}" if known else "a removed peer"
+
+def _in_words(event: DeviceEvent) -> str:
+    match event:
+        case HandshakeCompleted(initiator=initiator):
+            return f"new session, we {'began' if initiator else 'answered'} it"
+        case PeerUnreachable():
+            return "no answer to our handshakes, giving up"
+        case EndpointChanged(endpoint=endpoint):
+            return f"its endpoint is {endpoint}"

@@ -8,6 +8,8 @@ none of them. What it needs of the interface around it is `Driver`, what the int
 import asyncio
 import os
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Final, Protocol, TypeVar
 
 from wgpy.contract.constants import MAX_STAGED_BYTES, SMALL_STAGED_BYTES
@@ -22,8 +24,23 @@ from wgpy.transport import Transport
 
 _PACKETS_PER_TURN: Final = 64
 
-_Loop = asyncio.AbstractEventLoop
 _Path = TypeVar("_Path", bound=DataPath)
+
+
+class Readers:
+    """Descriptors that the running loop watches, until `close`."""
+
+    def __init__(self) -> None:
+        self._watched = ExitStack()
+
+    def add(self, fileno: int, callback: Callable[..., None], *arguments: int) -> None:
+        """Call back while there is something to read."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(fileno, callback, *arguments)
+        self._watched.callback(loop.remove_reader, fileno)
+
+    def close(self) -> None:
+        self._watched.close()
 
 
 class Driver(Protocol):
@@ -47,8 +64,8 @@ class Traffic(Protocol):
     @property
     def device(self) -> Device[DataPath]: ...
 
-    def start(self, loop: _Loop) -> None:
-        """Raises MemoryError if it needs threads and they could not be had."""
+    def start(self) -> None:
+        """Begin on the running loop. Raises MemoryError if it needs threads and they could not be had."""
 
     def use_transport(self, transport: Transport) -> None:
         """Use this instead; when this returns, the former one can be closed."""
@@ -90,31 +107,26 @@ class PortableTraffic:
         self._packets = packets
         self._transport = transport
         self._driver = driver
+        self._tun_readers, self._transport_readers = Readers(), Readers()
 
-    def start(self, loop: _Loop) -> None:
-        self._loop = loop
-        loop.add_reader(self._packets.fileno(), self._on_packets)
-        self._watch()
+    def start(self) -> None:
+        self._tun_readers.add(self._packets.fileno(), self._on_packets)
+        self._watch_transport()
 
     def use_transport(self, transport: Transport) -> None:
-        self._unwatch()
+        self._transport_readers.close()
         self._transport = transport
-        self._watch()
+        self._watch_transport()
 
     def close(self) -> None:
-        self._loop.remove_reader(self._packets.fileno())
-        self._unwatch()
+        self._tun_readers.close()
+        self._transport_readers.close()
 
-    def _watch(self) -> None:
-        for fileno in self._filenos():
-            self._loop.add_reader(fileno, self._on_datagrams, fileno)
-
-    def _unwatch(self) -> None:
-        for fileno in self._filenos():
-            self._loop.remove_reader(fileno)
-
-    def _filenos(self) -> list[int]:
-        return [fileno for pair in self._transport.filenos() for fileno in pair if fileno >= 0]
+    def _watch_transport(self) -> None:
+        for pair in self._transport.filenos():
+            for fileno in pair:
+                if fileno >= 0:
+                    self._transport_readers.add(fileno, self._on_datagrams, fileno)
 
     def _on_packets(self) -> None:
         now = self._driver.catch_up()
@@ -165,17 +177,17 @@ class NativeTraffic:
             small=settings.small,
         )
         self.device = _device(self._datapath)
+        self._readers = Readers()
 
-    def start(self, loop: _Loop) -> None:
-        self._loop = loop
-        loop.add_reader(self._datapath.fileno(), self._on_news)
+    def start(self) -> None:
+        self._readers.add(self._datapath.fileno(), self._on_news)
         self._datapath.start()
 
     def use_transport(self, transport: Transport) -> None:
         self._datapath.set_sockets(self._queues(transport))
 
     def close(self) -> None:
-        self._loop.remove_reader(self._datapath.fileno())
+        self._readers.close()
         self._datapath.close()
 
     def _queues(self, transport: Transport) -> list[Queue]:

@@ -12,7 +12,9 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
 
+from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
+from wgpy.engine.actions import HandshakeCompleted
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.plan import NodePlan, plan
@@ -61,6 +63,7 @@ class Agent:
         self._host = HostMonitor(interface.name, self.reconciler.host_changed)
         self._gossip = Gossip(self.store.ledger, self.store.rejected, self._learn, self._name_of)
         self.control = Control(self, self._publisher, self._wake)
+        self._unsubscribe = interface.subscribe(self._on_event)
         self._up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -74,7 +77,6 @@ class Agent:
             DeviceUpdate(private_key=node.key, listen_port=node.listen_port, replace_peers=True)
         )
         self._host.start()
-        self.interface.on_session = self._on_session
         self._wake.now()
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self.subscription.run())]
         for task in self._tasks:
@@ -85,7 +87,7 @@ class Agent:
 
     async def stop(self) -> None:
         """Raises whatever ended it."""
-        self.interface.on_session = None
+        self._unsubscribe()
         for closable in (self._gossip, self._host, self._wake):
             closable.close()
         for task in self._tasks:
@@ -101,7 +103,8 @@ class Agent:
 
     # -- What others begin ---------------------------------------------------------------------------
 
-    def _on_session(self, key: PublicKey, is_ours: bool) -> None:
+    def _on_event(self, key: PublicKey, event: DeviceEvent) -> None:
+        is_ours = isinstance(event, HandshakeCompleted) and event.initiator
         if is_ours and (peer := self.plan.by_key.get(key)):
             self._gossip.ask(peer.member.address6)
 
