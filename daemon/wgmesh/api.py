@@ -38,8 +38,8 @@ from .models import (
     Trouble,
     Welcome,
 )
+from .presence_table import Seen
 from .service import Service
-from .store import Seen
 
 _LOG = logging.getLogger("wgmesh")
 

@@ -15,7 +15,8 @@ from typing import Final
 from wgpy.mesh.signing import VerifyKey
 
 from .errors import StoreError
-from .store import Seen, Store
+from .presence_table import Seen
+from .store import Store
 
 _WRITE_DELAY: Final = 5.0  # seconds; connects and disconnects in between are one write
 _MISSED: Final = 3  # delays, after which a coordinator that wrote nothing is considered dead
@@ -30,7 +31,7 @@ class Presence:
         self._writing = writing
         self._name = secrets.token_hex(8)
         self._followers: Counter[VerifyKey] = Counter()
-        self._seen = store.seen(0)
+        self._seen = store.presence.read(0)
         self._unwritten: dict[VerifyKey, Seen] = {}
         self._writer: asyncio.Task[None] | None = None
         if store.is_shared:
@@ -43,7 +44,7 @@ class Presence:
         await self._write()
         if self._store.is_shared:
             with suppress(StoreError):
-                await asyncio.to_thread(self._store.write_alive, self._name, 0)
+                await asyncio.to_thread(self._store.presence.write_alive, self._name, 0)
 
     def followers(self) -> int:
         return self._followers.total()
@@ -62,7 +63,7 @@ class Presence:
         """Return when and from which address each node was last connected. Raises StoreError."""
         seen = self._seen
         if self._store.is_shared:
-            stored = await asyncio.to_thread(self._store.seen, _now() - _MISSED * int(_WRITE_DELAY))
+            stored = await asyncio.to_thread(self._store.presence.read, _now() - _MISSED * int(_WRITE_DELAY))
             seen = {**stored, **self._unwritten}
         now = _now()
         ours = {identity: replace(self._seen[identity], heard=now) for identity in self._followers}
@@ -83,7 +84,7 @@ class Presence:
         """Report to other coordinators that this one is alive."""
         while True:
             with suppress(StoreError):  # the next turn tries again
-                await asyncio.to_thread(self._store.write_alive, self._name, _now())
+                await asyncio.to_thread(self._store.presence.write_alive, self._name, _now())
             await self._write()
             await asyncio.sleep(_WRITE_DELAY)
 
@@ -91,7 +92,7 @@ class Presence:
         async with self._writing:
             seen, self._unwritten = self._unwritten, {}
             try:
-                await asyncio.to_thread(self._store.write_seen, seen, self._name)
+                await asyncio.to_thread(self._store.presence.write, seen, self._name)
             except StoreError:  # the next write tries again
                 self._unwritten = {**seen, **self._unwritten}
 

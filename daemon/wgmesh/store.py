@@ -9,12 +9,11 @@ newer rows.
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, delete, insert, inspect, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger, RecordRejected
@@ -24,17 +23,17 @@ from wgpy.mesh.topology import derive
 
 from .database import Database
 from .errors import Overtaken, StoreError
-from .schema import ADMISSIONS, AUDIT, COORDINATORS, RECORDS, SCHEMA, SEEN, STATE, STEPS, Step
+from .migration import migrate
+from .presence_table import PresenceTable
+from .schema import ADMISSIONS, AUDIT, RECORDS, SEEN, STATE, STEPS, Step
 from .settings import DATABASE, Settings
 from .snapshot import Entry, Snapshot
-from .sqlite import copy_database
 from .transaction import Transaction
 
 _LOG = logging.getLogger("wgmesh")
 
 MAX_AUDIT: Final = 100_000  # entries, the newest
 _PART: Final = 1000  # rows that are copied at once
-_COORDINATOR_TTL: Final = 3600  # seconds after which the row of a dead coordinator is deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +44,6 @@ class AuditEntry:
     who: str
     what: str
     source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """When a node was last connected.
-
-    heard: Unix seconds; address: of the node; coordinator: the one that the node is connected to, or "".
-    """
-
-    heard: int
-    address: str
-    coordinator: str = ""
 
 
 class Store:
@@ -75,9 +62,10 @@ class Store:
         self.name = self._database.name
         self.is_shared = is_shared
         self._engine = self._database.open()
+        self.presence = PresenceTable(self._engine, self._database)
         try:
             with self._errors():
-                self._migrate(steps)
+                migrate(self._engine, self._database, steps)
                 self._claim()
         except BaseException:
             self.close()
@@ -182,7 +170,7 @@ class Store:
             raise Overtaken(f"another coordinator writes to {self.name}: stop one of them")
         return revision
 
-    # -- Audit log and presence --------------------------------------------------------------------
+    # -- Audit log ---------------------------------------------------------------------------------
 
     def audit(self, count: int = MAX_AUDIT) -> list[AuditEntry]:
         """Return the newest entries, the newest last. Raises StoreError."""
@@ -190,44 +178,6 @@ class Store:
         with self._errors(), self._engine.connect() as connection:
             rows = connection.execute(select(*columns).order_by(AUDIT.c.number.desc()).limit(count)).all()
         return [AuditEntry(*row) for row in reversed(rows)]
-
-    def seen(self, since: int) -> dict[VerifyKey, Seen]:
-        """Return the presence of nodes. since: Unix seconds; coordinators last alive before that are dead.
-
-        Raises StoreError.
-        """
-        with self._errors(), self._engine.connect() as connection:
-            alive = set(connection.scalars(select(COORDINATORS.c.name).where(COORDINATORS.c.alive >= since)))
-            seen = {}
-            for row in connection.execute(select(SEEN)):
-                with suppress(ValueError):  # damaged, until the node connects again
-                    coordinator = row.coordinator if row.coordinator in alive else ""
-                    seen[VerifyKey.from_base64(row.identity)] = Seen(row.heard, row.address, coordinator)
-            return seen
-
-    def write_seen(self, seen: dict[VerifyKey, Seen], coordinator: str) -> None:
-        """Write the presence of nodes, except disconnects of nodes that are connected to another coordinator.
-
-        coordinator: the one that writes. Raises StoreError.
-        """
-        with self._errors(), self._engine.begin() as connection:
-            for identity, node in seen.items():
-                same = SEEN.c.identity == str(identity)
-                ours = () if node.coordinator else (SEEN.c.coordinator.in_(["", coordinator]),)
-                connection.execute(delete(SEEN).where(same, *ours))
-                if connection.execute(select(SEEN.c.identity).where(same)).first() is None:
-                    _insert(connection, SEEN, [{"identity": str(identity), **asdict(node)}])
-
-    def write_alive(self, coordinator: str, now: int) -> None:
-        """Record that a coordinator is alive. now: Unix seconds, 0 when it ends. Raises StoreError."""
-        with self._errors(), self._engine.begin() as connection:
-            connection.execute(
-                delete(COORDINATORS).where(
-                    (COORDINATORS.c.name == coordinator) | (COORDINATORS.c.alive < now - _COORDINATOR_TTL)
-                )
-            )
-            if now:
-                _insert(connection, COORDINATORS, [{"name": coordinator, "alive": now}])
 
     def mark_restored(self, now: int) -> None:
         """Mark the database as restored from a backup. now: Unix seconds. Raises StoreError."""
@@ -259,25 +209,6 @@ class Store:
         connection.execute(delete(AUDIT).where(AUDIT.c.number <= last - MAX_AUDIT))
 
     # -- Opening ---------------------------------------------------------------------------------
-
-    def _migrate(self, steps: Sequence[Step]) -> None:
-        with self._engine.connect() as connection:
-            version = 0
-            if inspect(connection).has_table(SCHEMA.name):
-                version = connection.execute(select(SCHEMA.c.version)).scalar_one()
-        if version > len(steps):
-            raise StoreError(
-                f"{self.name} is of a newer wgmesh (version {version}, this one: {len(steps)}): update wgmesh"
-            )
-        if version == len(steps):
-            return
-        if version and (path := self._database.path) is not None:
-            copy_database(path, path.with_name(f"{path.name}.version-{version}"))
-        with self._engine.begin() as connection:
-            for step in steps[version:]:
-                step(connection)
-            connection.execute(delete(SCHEMA))
-            connection.execute(insert(SCHEMA).values(version=len(steps)))
 
     def _claim(self) -> None:
         """Write the network's row into a new database, or check it in an old one. Raises StoreError."""

@@ -24,7 +24,8 @@ from tests.mesh.postgresql import PostgreSQL
 from tests.mesh.processes import Process
 from wgmesh.errors import StoreError
 from wgmesh.main import main
-from wgmesh.store import Seen, Store
+from wgmesh.presence_table import Seen
+from wgmesh.store import Store
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.node.coordinator import Address, CoordinatorError, Denied, Outcome, Unreachable
 
@@ -225,10 +226,10 @@ async def test_followers_of_a_coordinator_that_died_are_not_there(east: Site) ->
     async with east.serve():
         await east.found(ALICE, BOB)
     with closing(east.store()) as store:
-        store.write_alive("dead", now - 60)
-        store.write_alive("alive", now + 60)
-        store.write_seen({ALICE.verify_key(): Seen(7, "192.0.2.7", "dead")}, "dead")
-        store.write_seen({BOB.verify_key(): Seen(7, "192.0.2.8", "alive")}, "alive")
+        store.presence.write_alive("dead", now - 60)
+        store.presence.write_alive("alive", now + 60)
+        store.presence.write({ALICE.verify_key(): Seen(7, "192.0.2.7", "dead")}, "dead")
+        store.presence.write({BOB.verify_key(): Seen(7, "192.0.2.8", "alive")}, "alive")
 
     async with east.serve():
         assert await connected(east) == [False, True]
