@@ -1,20 +1,41 @@
-"""WireGuard in Python: keys, configuration files, a sans-IO protocol engine, and what drives it.
+"""WireGuard in Python: keys, configuration files, a sans-IO device, and tunnels on ordinary sockets.
 
-The public names are loaded when they are first used, so `import wgpy` costs nothing.
+Whatever wgpy raises of its own is a `WgpyError`. The public names are loaded when they are first used, so
+`import wgpy` costs nothing.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wgpy.address import HostPort as HostPort
+    from wgpy.address import format_prefix as format_prefix
+    from wgpy.address import parse_endpoint as parse_endpoint
+    from wgpy.address import parse_host_port as parse_host_port
+    from wgpy.address import parse_prefix as parse_prefix
     from wgpy.config import Config as Config
     from wgpy.config import ConfigError as ConfigError
     from wgpy.config import PeerConfig as PeerConfig
+    from wgpy.configure import apply_update as apply_update
+    from wgpy.configure import check_update as check_update
+    from wgpy.contract.drops import DropReason as DropReason
     from wgpy.contract.endpoint import Endpoint as Endpoint
+    from wgpy.contract.errors import StateError as StateError
+    from wgpy.contract.errors import WgpyError as WgpyError
+    from wgpy.contract.events import EndpointChanged as EndpointChanged
     from wgpy.contract.orders import AllowedIP as AllowedIP
+    from wgpy.datapath import Datagram as Datagram
     from wgpy.datapath.portable import PortableDataPath as PortableDataPath
+    from wgpy.device import Device as Device
+    from wgpy.device import DeviceEvent as DeviceEvent
     from wgpy.driver.interface import Interface as Interface
+    from wgpy.driver.settings import Settings as Settings
+    from wgpy.engine.actions import HandshakeCompleted as HandshakeCompleted
+    from wgpy.engine.actions import PeerUnreachable as PeerUnreachable
     from wgpy.engine.engine import Engine as Engine
+    from wgpy.host.tun import PacketDevice as PacketDevice
+    from wgpy.host.tun import PacketSocket as PacketSocket
+    from wgpy.host.tun import Tun as Tun
     from wgpy.keys import PresharedKey as PresharedKey
     from wgpy.keys import PrivateKey as PrivateKey
     from wgpy.keys import PublicKey as PublicKey
@@ -23,47 +44,78 @@ if TYPE_CHECKING:
     from wgpy.model import DeviceUpdate as DeviceUpdate
     from wgpy.model import PeerStatus as PeerStatus
     from wgpy.model import PeerUpdate as PeerUpdate
+    from wgpy.transport.udp import adopt_udp as adopt_udp
+    from wgpy.transport.udp import open_udp as open_udp
+    from wgpy.uapi import UapiError as UapiError
+    from wgpy.uapi.client import InterfaceError as InterfaceError
 
     __version__: str
 
-_HOMES = {
-    "AllowedIP": "wgpy.contract.orders",
-    "AllowedIPChange": "wgpy.model",
-    "Config": "wgpy.config",
-    "ConfigError": "wgpy.config",
-    "Engine": "wgpy.engine.engine",
-    "DeviceStatus": "wgpy.model",
-    "DeviceUpdate": "wgpy.model",
-    "Endpoint": "wgpy.contract.endpoint",
-    "Interface": "wgpy.driver.interface",
-    "PeerConfig": "wgpy.config",
-    "PeerStatus": "wgpy.model",
-    "PeerUpdate": "wgpy.model",
-    "PortableDataPath": "wgpy.datapath.portable",
-    "PresharedKey": "wgpy.keys",
-    "PrivateKey": "wgpy.keys",
-    "PublicKey": "wgpy.keys",
+_NAMES = {
+    "wgpy.address": (
+        "HostPort",
+        "format_prefix",
+        "parse_endpoint",
+        "parse_host_port",
+        "parse_prefix",
+    ),
+    "wgpy.config": (
+        "Config",
+        "ConfigError",
+        "PeerConfig",
+    ),
+    "wgpy.configure": (
+        "apply_update",
+        "check_update",
+    ),
+    "wgpy.contract.drops": ("DropReason",),
+    "wgpy.contract.endpoint": ("Endpoint",),
+    "wgpy.contract.errors": (
+        "StateError",
+        "WgpyError",
+    ),
+    "wgpy.contract.events": ("EndpointChanged",),
+    "wgpy.contract.orders": ("AllowedIP",),
+    "wgpy.datapath": ("Datagram",),
+    "wgpy.datapath.portable": ("PortableDataPath",),
+    "wgpy.device": (
+        "Device",
+        "DeviceEvent",
+    ),
+    "wgpy.driver.interface": ("Interface",),
+    "wgpy.driver.settings": ("Settings",),
+    "wgpy.engine.actions": (
+        "HandshakeCompleted",
+        "PeerUnreachable",
+    ),
+    "wgpy.engine.engine": ("Engine",),
+    "wgpy.host.tun": (
+        "PacketDevice",
+        "PacketSocket",
+        "Tun",
+    ),
+    "wgpy.keys": (
+        "PresharedKey",
+        "PrivateKey",
+        "PublicKey",
+    ),
+    "wgpy.model": (
+        "AllowedIPChange",
+        "DeviceStatus",
+        "DeviceUpdate",
+        "PeerStatus",
+        "PeerUpdate",
+    ),
+    "wgpy.transport.udp": (
+        "adopt_udp",
+        "open_udp",
+    ),
+    "wgpy.uapi": ("UapiError",),
+    "wgpy.uapi.client": ("InterfaceError",),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "AllowedIP",
-    "AllowedIPChange",
-    "Config",
-    "ConfigError",
-    "DeviceStatus",
-    "DeviceUpdate",
-    "Endpoint",
-    "Engine",
-    "Interface",
-    "PeerConfig",
-    "PeerStatus",
-    "PeerUpdate",
-    "PortableDataPath",
-    "PresharedKey",
-    "PrivateKey",
-    "PublicKey",
-    "__version__",
-]
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - all are strings
 
 
 def __getattr__(name: str) -> object:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from wgpy.address import HostPort, format_prefix, is_address, parse_host_port, parse_prefix
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import WgpyError
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate, net_allowed_ips
@@ -24,7 +25,7 @@ MAX_FILE_SIZE: Final = 2**25
 InterfaceAddress = IPv4Interface | IPv6Interface
 
 
-class ConfigError(Exception):
+class ConfigError(WgpyError):
     """A configuration file is wrong; the message is `FILE, line N: what is wrong and what to write`."""
 
     def __init__(self, source: str, line_number: int, why: str) -> None:

@@ -1,5 +1,7 @@
 """Why a command fails."""
 
+from wgpy.contract.errors import WgpyError
 
-class CommandError(Exception):
+
+class CommandError(WgpyError):
     """One sentence for the person at the terminal: what is wrong, and what to do. Exit status 1."""

@@ -26,6 +26,7 @@ except ImportError:  # pynacl has it elsewhere now
     _ffi = _sodium = None
 
 from wgpy.contract.constants import COOKIE_NONCE_LENGTH, HASH_LENGTH, KEY_LENGTH, MAC_LENGTH, TAG_LENGTH
+from wgpy.contract.errors import WgpyError
 from wgpy.contract.messages import nonce
 
 __all__ = [
@@ -52,11 +53,11 @@ _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
-class InvalidTag(Exception):
+class InvalidTag(WgpyError):
     """What was to be opened is not what was sealed with this key, nonce and authenticated data."""
 
 
-class LowOrderKey(ValueError):
+class LowOrderKey(WgpyError, ValueError):
     """A public key of low order: every Diffie-Hellman with it gives zeros. RFC 7748 section 6.1."""
 
 

@@ -14,6 +14,7 @@ from wgpy.contract.constants import (
     SECOND,
     ZERO_KEY_MATERIAL_AFTER,
 )
+from wgpy.contract.errors import WgpyError
 from wgpy.contract.events import PeerId
 from wgpy.contract.messages import HandshakeInitiation, TransportData, decode
 from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair, RemoveKeypair, RemovePeer
@@ -41,7 +42,7 @@ LONGEST_ECHO: Final = 240 * SECOND
 MAX_LIVE_KEYPAIRS: Final = 3  # per peer: next, current, previous
 
 
-class InvariantBroken(AssertionError):
+class InvariantBroken(WgpyError, AssertionError):
     """A node did what no node may do."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Final
 
+from wgpy.contract.errors import WgpyError
 from wgpy.model import DeviceStatus, DeviceUpdate
 
 from .answers import decode_counters, decode_errno, decode_status
@@ -23,7 +24,7 @@ _READ_SIZE: Final = 2**16
 _MAX_ANSWER: Final = 2**28
 
 
-class InterfaceError(Exception):
+class InterfaceError(WgpyError):
     """The interface cannot be asked or configured; the message is a sentence that says why."""
 
 

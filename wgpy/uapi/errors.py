@@ -1,7 +1,9 @@
 """What is wrong with a request or an answer."""
 
+from wgpy.contract.errors import WgpyError
 
-class UapiError(Exception):
+
+class UapiError(WgpyError):
     """A request, or an answer to one, that cannot be accepted; `str` is one sentence for the log.
 
     errno: as it goes on the wire; line_number: within its request, from 1, or 0 if it is about no line;

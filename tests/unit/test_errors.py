@@ -1,0 +1,38 @@
+"""One family of errors: whoever catches `WgpyError` has caught all that wgpy raises of its own."""
+
+import pkgutil
+from collections.abc import Iterator
+from importlib import import_module
+
+import wgpy
+from wgpy.contract.errors import WgpyError
+
+
+def test_every_error_of_wgpy_is_a_wgpy_error() -> None:
+    errors = list(own_errors())
+
+    assert len(errors) > 10
+    assert [error for error in errors if not issubclass(error, WgpyError)] == []
+
+
+def test_the_family_is_public() -> None:
+    assert wgpy.WgpyError is WgpyError
+
+
+def test_all_that_is_public_can_be_had_and_is_listed() -> None:
+    assert [name for name in wgpy.__all__ if not hasattr(wgpy, name)] == []
+    assert set(wgpy.__all__) <= set(dir(wgpy))
+
+
+def own_errors() -> Iterator[type[BaseException]]:
+    """The exception classes that a module of wgpy defines."""
+    for module in pkgutil.walk_packages(wgpy.__path__, "wgpy."):
+        if module.name == "wgpy._fastpath":
+            continue
+        for value in vars(import_module(module.name)).values():
+            if (
+                isinstance(value, type)
+                and issubclass(value, BaseException)
+                and value.__module__ == module.name
+            ):
+                yield value
