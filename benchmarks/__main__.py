@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the first word says, and return the exit status. Each loads only what it needs."""
+    """Run the command of the first argument, and return the exit status. Each imports only what it needs."""
     match arguments:
         case ["report", *rest]:
             from benchmarks.report.command import main as report

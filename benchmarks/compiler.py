@@ -1,4 +1,4 @@
-"""The C compiler, for the programs that a benchmark needs: built each time, in a folder that vanishes."""
+"""The C compiler, for the programs of the benchmarks: built for each run, in a temporary folder."""
 
 import subprocess
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class BuildFailed(Exception):
-    """A program could not be built; the message holds what the compiler said."""
+    """A program could not be built; the message has the compiler's output."""
 
 
 def build(program: Path, sources: Sequence[Path], *options: str, compiler: str = "cc") -> Path:

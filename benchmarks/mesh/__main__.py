@@ -17,11 +17,15 @@ _KINDS = {False: "no rule: all nodes reach each other", True: "rules: each node 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mesh", description=__doc__)
     parser.add_argument(
-        "--nodes", type=int, nargs="*", default=[100, 300, 1000], help="simulated, each in turn"
+        "--nodes", type=int, nargs="*", default=[100, 300, 1000], help="numbers of simulated nodes"
     )
-    parser.add_argument("--followers", type=int, default=0, help="real ones of one real coordinator")
-    parser.add_argument("--rules", type=int, default=0, metavar="ROUNDS", help="what one in force costs")
-    parser.add_argument("--changes", type=int, default=9, help="changes that all followers receive")
+    parser.add_argument(
+        "--followers", type=int, default=0, help="number of real subscriptions to one coordinator"
+    )
+    parser.add_argument(
+        "--rules", type=int, default=0, metavar="ROUNDS", help="measure the cost of a rule in so many rounds"
+    )
+    parser.add_argument("--changes", type=int, default=9, help="number of changes with --followers")
     arguments = parser.parse_args()
     for grouped, kind in _KINDS.items() if arguments.nodes else ():
         print(f"\n**{kind}**\n")

@@ -45,7 +45,7 @@ class Cost:
 
 
 def open_snapshot(model: Model) -> Snapshot:
-    """Return what a coordinator knows that has just started."""
+    """Return the snapshot of a coordinator that has just started."""
     ledger, entries = Ledger(model.key.verify_key()), {}
     for revision, signed in enumerate(model.records, 1):
         record = ledger.add(signed).record
@@ -54,7 +54,7 @@ def open_snapshot(model: Model) -> Snapshot:
 
 
 def costs(model: Model) -> Iterator[Cost]:
-    """Make every change in turn, each of a network that knows of those before."""
+    """Yield the cost of every change in turn, each in the network after the changes before."""
     snapshot = open_snapshot(model)
     for change, make in CHANGES.items():
         identities = [identity.verify_key() for identity in model.identities]

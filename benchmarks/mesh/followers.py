@@ -1,4 +1,4 @@
-"""One coordinator as it is run, and many nodes that follow it by TLS on this host."""
+"""One real coordinator, and many nodes that subscribe to it by TLS on this host."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ _FOLLOW_TIMEOUT = 300.0  # seconds, for anything
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Of one change to all: seconds from when it was handed in; cpu: seconds of the coordinator."""
+    """The delays of one change, in seconds since its submission; cpu: seconds of the coordinator."""
 
     stored: float
     median: float
@@ -50,7 +50,7 @@ class Followed:
 
 
 async def follow(nodes: int, changes: int) -> Followed:
-    """Let that many nodes follow a coordinator, and change something several times."""
+    """Subscribe so many nodes to a coordinator, and measure several changes."""
     model = make(nodes, grouped=False)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="wgmesh-")))
@@ -113,7 +113,7 @@ async def _submit(address: Address, model: Model, records: Sequence[Signed]) -> 
 
 
 async def _revision(address: Address, model: Model) -> int:
-    """Return how far the coordinator knows."""
+    """Return the coordinator's revision."""
     async with Coordinator(address, model.key.verify_key(), model.identities[0]) as coordinator:
         async for line in coordinator.follow(0):
             if isinstance(line, Delta) and line.revision:
@@ -171,7 +171,7 @@ async def _deliver(
 
 
 def _pss(pid: int) -> int:
-    """Return the memory that is a process's own, and its share of what it shares, in bytes. proc(5)"""
+    """Return the proportional set size of a process in bytes. proc(5)"""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
 

@@ -1,4 +1,4 @@
-"""What a node does with a line from its coordinator, without sockets and disk."""
+"""A node's work for a line from its coordinator, without sockets and disk."""
 
 import time
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _ADDRESS: Final = IPv4Address("100.80.0.1")
 
 
 class Node:
-    """One node, as the agent in `wgpyd` is one."""
+    """One node with the parts of wgpyd's agent."""
 
     def __init__(self, network: VerifyKey, identity: VerifyKey, now: int, known: Iterable[Signed]) -> None:
         self._ledger = Ledger(network)
@@ -28,7 +28,7 @@ class Node:
         self._plan = self._planned(NodePlan.empty())
 
     def hear(self, line: bytes) -> int:
-        """Make of a line what the interface is to change; how many peers that are."""
+        """Compute the changes of the interface for a line; return how many peers change."""
         delta = decode_line(line)
         assert isinstance(delta, Delta)
         for signed in delta.records:

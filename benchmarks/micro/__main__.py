@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("parts", nargs="*", metavar="NAME", type=_part, help=f"of a part: {names}; else all")
     parser.add_argument("--rounds", metavar="N", type=_rounds, default=ROUNDS, help="(default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="see that it works: the figures mean nothing")
+    parser.add_argument("--quick", action="store_true", help="two rounds, as a check that everything works")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every sample to a file")
     return parser
 

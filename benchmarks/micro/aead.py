@@ -53,7 +53,7 @@ def build_aead(folder: Path, *options: str, compiler: str = "cc") -> tuple[Path,
 
 
 def _calls_from_python() -> Iterator[Candidate]:
-    """Yield what Python's callers pay; with no plaintext, nearly all of it is the call."""
+    """Yield the cost of calls from Python; without plaintext it is nearly all the call's."""
     cipher = ChaCha20Poly1305(_KEY)
     for length in LENGTHS:
         plain = bytes(length)

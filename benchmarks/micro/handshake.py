@@ -1,4 +1,4 @@
-"""The handshake in Python: each message, each step of Noise in them, and all that the engine does about one.
+"""The handshake in Python: each message, each step of Noise, and the whole handshake in the engine.
 
 In the engine one device with one identity meets many peers, each an engine of its own; the two roles are
 timed apart. Everything a real handshake costs is in it: macs, index table, TAI64N, sessions and actions;

@@ -1,4 +1,4 @@
-"""The portable data path in Python, beside the cipher alone: one thread, no I/O."""
+"""The portable data path, and the cipher alone: one thread, no I/O."""
 
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -8,13 +8,13 @@ from benchmarks.report.table import aligned
 
 @dataclass(slots=True)
 class Table:
-    """Lines and columns, in the order of their first samples; what could not be had, a sentence each."""
+    """Lines and columns, in the order of their first samples; a sentence for each missing one."""
 
     samples: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
     def add(self, line: str, column: str, sample: float) -> None:
-        """column: says the unit, too."""
+        """column: with its unit."""
         self.samples.setdefault(line, {}).setdefault(column, []).append(sample)
 
     def read(self, printed: str) -> None:

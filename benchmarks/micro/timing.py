@@ -1,4 +1,4 @@
-"""What is timed, in C and in Python: candidates take turns, so that all meet the same other load."""
+"""Timing in C and in Python: candidates take turns, so that other load affects all alike."""
 
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ SLICE: Final = 2_000_000  # nanoseconds, about: how long a turn is in Python
 
 
 class ProgramFailed(Exception):
-    """A program of a part ended in a way that it should not; the message says how."""
+    """A program of a part failed; the message has the reason."""
 
 
 def build_part(folder: Path, name: str, *options: str, compiler: str = "cc") -> Path:
@@ -63,7 +63,7 @@ def measure_program(name: str) -> Callable[[Table, int, Path], None]:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What is called, over and over. size: bytes of what one call is about, if that is of interest."""
+    """A function to time. size: bytes of one call, if there is a rate."""
 
     line: str
     call: Callable[[], object]

@@ -1,1 +1,1 @@
-"""What the samples of a run say."""
+"""Reports of runs."""

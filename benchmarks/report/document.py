@@ -1,4 +1,4 @@
-"""The report of a run: pictures, the table, the ranking, and all that is needed to judge and to repeat it."""
+"""The report of a run: pictures, the table, the ranking, and how to judge and to repeat the run."""
 
 import shlex
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def document(record: Record, others: Sequence[Record], pictures: Sequence[Pictur
 
 
 def verdict(record: Record) -> list[str]:
-    """Return a sentence that says where ours beats the best peer, ties with it, or is behind."""
+    """Return a sentence on the measures in which ours beats the best peer, ties with it, or is behind."""
     mistakes = wrong(record.measures, record.implementations, record.results)
     ours = next((one.name for one in record.implementations if one.role is Role.OURS), None)
     peers = [one for one in record.implementations if one.role is Role.PEER and one.name not in mistakes]
@@ -101,7 +101,7 @@ def _implementations(record: Record) -> list[str]:
 
 
 def _command(one: Implementation) -> str:
-    """Return how it was started, without the folders of the machine where it was."""
+    """Return a run's command without the folders of its machine."""
     return " ".join(Path(word).name if word.startswith("/") else word for word in one.command)
 
 
@@ -125,7 +125,7 @@ def _reproduction(record: Record) -> list[str]:
 
 
 def _rows(record: Record) -> str:
-    """Return which rows to ask for, if they are not all that the plan has and no others."""
+    """Return the option --rows of a run, unless the rows are those of its plan."""
     asked = {measure.name for measure in record.measures}
     plan = next((plan for plan in Plan if plan.name.lower() == record.plan), None)
     if plan and asked == {measure.name for measure in measures_of(rows_of(plan))}:

@@ -1,4 +1,4 @@
-"""From samples to figures, and what may be said of two of them: which is better, or that nobody can tell.
+"""Figures from samples, and the comparison of two figures: which is better, or that they tie.
 
 The spread of a figure is the least and the most of its samples. With five rounds the true median lies between
 them with a probability of 94 %, whatever the distribution; a deviation or a percentile of five
@@ -46,7 +46,7 @@ class Figure:
         return max(self.by_round.values())
 
     def over(self, other: "Figure") -> "Figure | None":
-        """Return how many times the other it is within each round that has both, if there is one."""
+        """Return the ratios to another figure within each round that has both, if there is one."""
         rounds = self.by_round.keys() & other.by_round.keys()
         ratios = {one: _quotient(self.by_round[one], other.by_round[one]) for one in sorted(rounds)}
         return Figure(ratios) if ratios else None
@@ -79,7 +79,7 @@ def figures(
 def wrong(
     measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results
 ) -> dict[str, str]:
-    """Return those implementations that do not do what a tunnel must, and what they do instead."""
+    """Return the implementations that lose or reorder packets, with the reason."""
     found: dict[str, list[str]] = {}
     for measure in measures:
         for name, figure in figures(measure, implementations, results).items():
@@ -89,7 +89,7 @@ def wrong(
 
 
 def is_contest(measure: Measure) -> bool:
-    """Return whether there is a better and a worse in a measure, and not only a right and a wrong."""
+    """Return whether a measure can be ranked, and not only be right or wrong."""
     return measure.wrong_from == math.inf
 
 
@@ -123,13 +123,13 @@ def ranking(measure: Measure, candidates: Figures) -> dict[int, list[str]]:
 
 
 def ties(candidates: Figures) -> list[tuple[str, str]]:
-    """Return the pairs whose order says nothing."""
+    """Return the pairs that tie."""
     pairs = itertools.combinations(candidates, 2)
     return [(one, other) for one, other in pairs if candidates[one].ties_with(candidates[other])]
 
 
 def ratio(figure: Figure, other: Figure) -> str:
-    """Say how many times the other a figure is, within rounds, and whether that means anything."""
+    """Return the ratio of two figures within rounds as text, with its spread, and whether they tie."""
     times = figure.over(other)
     if times is None or math.isinf(times.median):
         return "-"
@@ -140,7 +140,7 @@ def ratio(figure: Figure, other: Figure) -> str:
 
 def _quotient(dividend: float, divisor: float) -> float:
     if dividend == divisor:
-        return 1  # of two zeros, too: they are alike
+        return 1  # also of two zeros
     return dividend / divisor if divisor else math.inf
 
 

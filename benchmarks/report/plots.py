@@ -1,4 +1,4 @@
-"""The pictures of a run: which there are, of which measures, and their files."""
+"""The pictures of a run: their measures and files."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether two runs say the same: no pair of implementations in the opposite order, but for ties."""
+"""The agreement of two runs: no pair of implementations has the opposite order, except for ties."""
 
 import itertools
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ def agreement(first: Record, second: Record) -> Agreement:
 
 
 def compared_runs(first: Record, second: Record, number: int) -> list[str]:
-    """Return a section that says whether the second run, of that number, has the first one's ranking."""
+    """Return a section on whether the second run, of that number, has the first run's ranking."""
     found = agreement(first, second)
     lines = [
         f"## Run {number} compared with run 1",
@@ -99,7 +99,7 @@ def _pairs(
 
 
 def _differences(first: Record, second: Record) -> list[str]:
-    """Say in which way the two runs were not the same experiment."""
+    """Return sentences on the differences of the two runs' conditions."""
     sentences = []
     if (first.machine.processor, first.machine.processors) != (
         second.machine.processor,
@@ -114,7 +114,7 @@ def _differences(first: Record, second: Record) -> list[str]:
 
 
 def _ratios(first: Record, second: Record, number: int) -> list[str]:
-    """Return a table of what ours is to each peer in both runs."""
+    """Return a table of the ratios of ours to each peer in both runs."""
     ours = next((one.name for one in first.implementations if one.role is Role.OURS), "")
     peers = [one.name for one in first.implementations if one.role is Role.PEER]
     rows: dict[str, dict[str, str]] = {}

@@ -68,7 +68,7 @@ def shown(record: Record) -> list[Implementation]:
 
 
 def edge(measure: Measure, medians: Sequence[float]) -> float:
-    """Return where a panel ends: at the most there is, but for what is so bad that it dwarfs the rest."""
+    """Return the end of a panel's scale: the maximum, without outliers that would dwarf the other bars."""
     ordered = sorted(medians)
     while not measure.more_is_better and len(ordered) > 2 and ordered[-1] > CUT * ordered[-2] > 0:
         ordered.pop()
@@ -121,7 +121,7 @@ class _Panel:
         write(self.axes, x, bottom + 4, text, colour, SMALL, align="center")
 
     def draw_track(self, index: int) -> None:
-        """Draw a line that leads the eye from the bar to its number."""
+        """Draw a line from the bar to its number."""
         middle = self.middle(index)
         self._line((self.left, self.end), (middle, middle), self.theme.rule, order=0)
 
@@ -252,7 +252,7 @@ class Sheet:
     def _label(
         self, axes: Axes, x: float, y: float, text: str, one: Implementation, *, mistaken: bool
     ) -> None:
-        """Write what belongs to an implementation; it ends there."""
+        """Write a text of an implementation, right-aligned at a point."""
         theme, first = self.theme, one is self._ours()
         colour = theme.wrong if mistaken else theme.text if first else theme.quiet
         weight = "bold" if first else "normal"
@@ -304,7 +304,7 @@ def wrapped(title: str, width: float) -> list[str]:
 
 
 def width_of(text: str, size: float, weight: str = "normal") -> float:
-    """Return how wide a text is."""
+    """Return the width of a text."""
     font = FontProperties(family=FONTS[0], size=size, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width)

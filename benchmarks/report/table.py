@@ -30,7 +30,7 @@ WRONG = "(!)"
 
 
 def markdown(measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results) -> str:
-    """Return the table; above it who is wrong, below it how measures compare with others, and what failed."""
+    """Return the table; above it the wrong implementations, below it ratios and failures."""
     mistakes = wrong(measures, implementations, results)
     ours = next((one.name for one in implementations if one.role is Role.OURS), None)
     names = [f"{one.name} {WRONG}" if one.name in mistakes else one.name for one in implementations]
@@ -59,7 +59,7 @@ def markdown(measures: Sequence[Measure], implementations: Sequence[Implementati
 
 
 def warnings(mistakes: dict[str, str]) -> list[str]:
-    """Return a paragraph for each implementation that does not do what a tunnel must."""
+    """Return a paragraph for each implementation that loses or reorders packets."""
     lines = [
         f"**{WRONG} {name} is wrong: {what}. Do not compare its figures.**" for name, what in mistakes.items()
     ]
@@ -83,14 +83,14 @@ def rankings(
 
 
 def disturbance(machine: Machine) -> str:
-    """Say that the machine had other work than the benchmark, if it had."""
+    """Return a warning if the machine had other work than the benchmark."""
     if machine.load <= machine.processors / 2:
         return ""
     return f"The machine was busy with other work (load {machine.load:.1f} before the run): repeat it."
 
 
 def compared(implementations: Sequence[Implementation]) -> list[Implementation]:
-    """Return those that are ranked: not the kernel, which is no userspace, nor what does not encrypt."""
+    """Return the ranked implementations: without the kernel, and without those that do not encrypt."""
     return [one for one in implementations if one.role in COMPARED]
 
 
@@ -127,7 +127,7 @@ def _cell(measure: Measure, taken: Sequence[float]) -> str:
 def _against(
     measure: Measure, ours: str, implementations: Sequence[Implementation], found: Figures
 ) -> list[str]:
-    """Return how many times the best peer and the limit ours is."""
+    """Return the ratios of ours to the best peer and to the limit."""
     against = []
     for role in (Role.PEER, Role.LIMIT):
         others = {
@@ -143,7 +143,7 @@ def _against(
 
 
 def _spread(implementations: Sequence[Implementation], measures: Sequence[Measure], results: Results) -> str:
-    """Say what a spread is worth."""
+    """Return a sentence on the meaning of a spread."""
     counts = [len(results.taken(one.name, measure.name)) for one in implementations for measure in measures]
     most = max(counts, default=0)
     if most == 1:
@@ -157,7 +157,7 @@ def _spread(implementations: Sequence[Implementation], measures: Sequence[Measur
 def _shares(
     measures: Sequence[Measure], implementations: Sequence[Implementation], results: Results
 ) -> list[str]:
-    """Return a table of the measures that another one of the same implementation stands beside."""
+    """Return a table of the ratios of measures to another measure of the same implementation."""
     by_name = {measure.name: measure for measure in measures}
     names = [one.name for one in implementations]
     rows = []

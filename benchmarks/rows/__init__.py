@@ -1,4 +1,4 @@
-"""All that can be measured, and how it is chosen."""
+"""All rows, and their selection."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""UDP through the tunnel: whether all of it arrives in order, what a flood leaves, and what comes through."""
+"""UDP through the tunnel: loss and order at a low rate, the rate at full rate, and the highest rate."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -25,7 +25,7 @@ LEAST: Final = 1e6  # bits per second; who loses more than is tolerated even the
 
 
 def _faithful(tunnel: Tunnel, seconds: float) -> Samples:
-    """Say what is wrong each time: a host that stalls for a moment makes any tunnel lose."""
+    """Return the least loss of some attempts: a host that stalls makes any tunnel lose packets."""
     lost = reordered = 100.0
     for _ in range(TRIES):
         # Back, since iperf3's server does not tell its client what came out of order.
@@ -56,7 +56,7 @@ FAITHFUL: Final = Row(
 
 
 def _flood(tunnel: Tunnel, seconds: float, size: int) -> float:
-    """Return the bits per second received of as many as could be sent."""
+    """Return the bits per second received at full rate."""
     return datagrams(tunnel.left, tunnel.right, REMOTE, seconds, 0, size).received
 
 

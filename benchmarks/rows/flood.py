@@ -1,4 +1,4 @@
-"""What floods of handshake messages leave of a tunnel.
+"""A tunnel during floods of handshake messages.
 
     left eth0 192.0.2.1 -------- 192.0.2.2 eth0 right eth1 198.51.100.1 -------- 198.51.100.2 eth0 flooder
      wgbench0 198.18.0.1 ====== 198.18.0.2 wgbench0
@@ -51,7 +51,7 @@ class Flood:
 
 
 def read_rate(text: str) -> float:
-    """Read what the generator said last: messages a second. Raises MeasureFailed."""
+    """Parse the generator's last line: messages a second. Raises MeasureFailed."""
     found = re.search(r"^sent \d+ in [\d.]+ s: (\d+) a second\n\Z", text, re.MULTILINE)
     if found is None:
         raise MeasureFailed(f"the generator printed: {text.strip() or 'nothing'}")

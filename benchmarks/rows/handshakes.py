@@ -29,7 +29,7 @@ ENOUGH: Final = 0.99  # of all messages have to be answered
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """A responder who knows all initiators; their keys are in a file of the left host."""
+    """A responder that has all initiators as peers; their keys are in a file of the left host."""
 
     left: Host
     right: Host
@@ -38,7 +38,7 @@ class Busy:
 
 
 def busy(turn: Turn, number: int = INITIATORS) -> Busy:
-    """Make a responder that so many initiators are peers of."""
+    """Make a responder with so many peers."""
     left, right = turn.host("left"), turn.host("right")
     join(left, right)
     turn.start_daemon(right)

@@ -41,7 +41,7 @@ NO_PSK: Final = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of the timed handshakes. cookies: those it gave, in all passes."""
+    """The result of the timed handshakes. cookies: cookie replies in all passes."""
 
     asked: int
     answered: int
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Initiator:
-    """One peer of the responder, with a socket of its own: some take a port for a peer."""
+    """One peer of the responder, with its own socket, as some responders identify a peer by its port."""
 
     identity: noise.Identity
     here: socket.socket
@@ -72,7 +72,7 @@ class Attempt:
         self.initiator.here.send(self.initiator.macs.seal(self.message, NOW))
 
     def is_answered(self) -> bool:
-        """Return whether the answer is what only the responder can say, and only to this message."""
+        """Return whether the answer is the responder's authentic answer to this message."""
         if self.response is None:
             return False
         try:
@@ -96,7 +96,7 @@ class Crowd:
             self.selector.register(initiator.here, selectors.EVENT_READ)
 
     def shake_hands(self, attempts: Sequence[Attempt]) -> float:
-        """Have the responder answer all of them; return the seconds from first message to last answer."""
+        """Do all handshakes; return the seconds from the first message to the last answer."""
         began = answered = time.perf_counter()
         due = iter(attempts)
         while answered - began < WITHIN:
@@ -139,7 +139,7 @@ def prepare(initiators: Sequence[Initiator], responder: bytes) -> list[list[Atte
 
 
 def main(keys: Sequence[bytes], responder: bytes, address: str, port: int) -> Outcome:
-    """Measure a responder. keys: private ones of its peers, whom it expects at ports from FIRST_PORT on."""
+    """Measure a responder. keys: private keys of its peers, which have the ports from FIRST_PORT on."""
     with ExitStack() as closing:
         initiators = []
         for number, key in enumerate(keys):

@@ -1,4 +1,4 @@
-"""How long a ping through the tunnel takes, at rest and beside a full TCP stream."""
+"""The time of a ping through the tunnel, at rest and during a TCP stream."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How long a tunnel is interrupted when one of its ends is killed and started anew.
+"""How long a tunnel is interrupted when one of its ends is killed and restarted.
 
 left eth0 -------- veth -------- eth0 right, which is killed
  wgbench0 ======== tunnel ====== wgbench0

@@ -1,4 +1,4 @@
-"""How soon a daemon is there, and what it takes while nothing happens.
+"""The start of a daemon, and its memory and wake-ups at rest.
 
 left eth0 -------- veth -------- eth0 right
  wgbench0 ======== tunnel ====== wgbench0
@@ -83,7 +83,7 @@ def _wakeups(fresh: Fresh, seconds: float) -> Samples:
 
 
 def context_switches(pid: int) -> dict[str, int]:
-    """Return how often each thread of a process left a processor. Raises MeasureFailed if it is gone."""
+    """Return how often each thread of a process left a processor. Raises MeasureFailed if it has ended."""
     counts = {}
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with suppress(OSError):  # a thread that has just ended

@@ -1,1 +1,1 @@
-"""How rows are measured: who is here, in which order, by which tools, and what came out."""
+"""The measurement of rows: implementations, rounds, tools and the record."""

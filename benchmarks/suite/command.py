@@ -1,4 +1,4 @@
-"""The command that measures: its options, what it says before and after, and where it keeps the record."""
+"""The command that measures: its options, its output, and the file of its record."""
 
 import argparse
 import math
@@ -47,7 +47,7 @@ WIDTH: Final = 110  # of lines, in characters
 
 
 class Stopped(KeyboardInterrupt):
-    """Somebody wants this to end. number: of the signal."""
+    """A signal asks the run to end. number: of the signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -127,29 +127,30 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     plans = parser.add_mutually_exclusive_group()
     plans.add_argument(
         "--quick", dest="plan", action="store_const", const=Plan.QUICK, default=Plan.DEFAULT,
-        help="2 minutes: one round of short streams, to see that everything works",
+        help="one round of short streams within 2 minutes, as a check that everything works",
     )  # fmt: skip
     plans.add_argument(
         "--full", dest="plan", action="store_const", const=Plan.FULL,
-        help="everything there is, in hours (default: what fits into 20 minutes)",
+        help="all rows, in hours (default: what fits into 20 minutes)",
     )  # fmt: skip
     parser.add_argument("--rows", metavar="NAME,...", type=argument(read_rows), help="measure only these")
     parser.add_argument(
-        "--rounds", metavar="N", type=positive, help="default: 5, or as many as there is time for"
+        "--rounds",
+        metavar="N",
+        type=positive,
+        help="number of rounds (default: 5, or as many as fit into the time)",
     )
     parser.add_argument(
-        "--seconds", metavar="N", type=positive, help="of each stream (default: 2; 1 if quick)"
+        "--seconds", metavar="N", type=positive, help="duration of each stream (default: 2; with --quick 1)"
     )
-    parser.add_argument(
-        "--minutes", metavar="N", type=positive, help="let no turn begin that would end later"
-    )
+    parser.add_argument("--minutes", metavar="N", type=positive, help="begin no turn that would end later")
     parser.add_argument(
         "--implementations", metavar="NAME,...",
-        help="only these, in this order (default: all that are found)",
+        help="measure only these, in this order (default: all that are found)",
     )  # fmt: skip
     parser.add_argument(
         "--impl", metavar="NAME=COMMAND", type=argument(read_implementation), action="append", default=[],
-        help="one more, or another program for a name that is found; COMMAND stays in the foreground "
+        help="add an implementation, or replace one; COMMAND stays in the foreground "
         "and gets the interface's name where it says {interface}, else at its end; "
         "a name that begins with wgpy is ours",
     )  # fmt: skip
@@ -170,7 +171,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def argument(read: Callable[[str], _T]) -> Callable[[str], _T]:
-    """Have the parser show what a reader that raises ValueError says."""
+    """Let the parser show the message of a reader's ValueError."""
 
     def read_argument(text: str) -> _T:
         try:
@@ -225,7 +226,7 @@ def _chosen(options: argparse.Namespace, folder: Path, results: Results) -> list
 
 
 def _announce(run: Run, record: Record, estimate: float, budget: float) -> None:
-    """Say what will be measured, by whom, and how long that takes."""
+    """Print the rows, the implementations and the expected time."""
     for setting in run.settings:
         titles = "; ".join(row.title for row in setting.rows)
         _say(textwrap.fill(f"  {setting.name:14} {titles}", WIDTH, subsequent_indent=17 * " "))
@@ -247,7 +248,7 @@ def _shown(command: Sequence[str]) -> str:
 
 
 def _measure(run: Run, timetable: Timetable, results: Results) -> int:
-    """Measure until the end, or until somebody wants it to end; return the exit status."""
+    """Measure until the end or a signal; return the exit status."""
     progress = Progress(run.rounds, sys.stderr)
     try:
         run_rounds(run, timetable, results, progress)
@@ -265,7 +266,7 @@ def _measure(run: Run, timetable: Timetable, results: Results) -> int:
 
 
 def _when_stopped(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
-    """Set what signals do, those aside that whoever started this wants to be ignored, as nohup does."""
+    """Set the handlers of signals, except for signals that the parent ignores, as nohup does."""
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
@@ -283,7 +284,7 @@ def _usual_place(began: datetime, host: str) -> Path:
 
 
 def _write(record: Record, path: Path) -> tuple[bool, str]:
-    """Write the record, for whoever called sudo; return whether that went well, and say it in a sentence."""
+    """Write the record, for the user who called sudo; print the result and return whether it succeeded."""
     try:
         if path.parent == FOLDER:
             FOLDER.mkdir(exist_ok=True)
@@ -299,7 +300,7 @@ def _write(record: Record, path: Path) -> tuple[bool, str]:
 
 
 def _give_back(path: Path) -> None:
-    """Have what root made belong to whoever called sudo."""
+    """Give files of root to the user who called sudo."""
     user, group = os.environ.get("SUDO_UID"), os.environ.get("SUDO_GID")
     if user and group and (path.is_file() or path.is_dir()):
         with suppress(OSError):  # not every file system lets root do so

@@ -21,7 +21,7 @@ TUN: Final = Path("/dev/net/tun")
 
 
 def obstacle() -> str:
-    """Say why nothing can be measured on this host, and what to do about it; nothing if it can."""
+    """Return why nothing can be measured on this host, with a remedy, or nothing."""
     if os.geteuid() != 0:
         return (
             "this makes network namespaces, which needs root.\n"

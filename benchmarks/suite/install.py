@@ -1,4 +1,4 @@
-"""Installs the peers to compare with, each by its ordinary package manager."""
+"""Installation of the peers to compare with, each by its package manager."""
 
 import argparse
 import os
@@ -16,11 +16,11 @@ _USUAL: Final = ("/usr/local/go/bin", "/usr/lib/go/bin")  # of Go, not always in
 
 
 class NotInstalled(Exception):
-    """A peer cannot be had here; the message says why."""
+    """A peer cannot be installed; the message has the reason."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Install what can be had, and return 1 if none of the peers could be."""
+    """Install the peers that can be installed; return 1 if there is none."""
     argparse.ArgumentParser(
         prog="python -m benchmarks install-peers",
         description="Install userspace WireGuard implementations to compare with, by go, cargo and apt-get. "
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _by_go(module: str, version: str, file: str) -> str:
-    """Install a Go program, and say what became of it. Raises NotInstalled."""
+    """Install a Go program, and return what was done. Raises NotInstalled."""
     go = _program("go", "Go: https://go.dev/dl, or apt-get install golang-go")
     wanted = _output([go, "list", "-m", "-f", "{{.Version}}", f"{module}@{version}"]).splitlines()[-1]
     for program in programs(file, usual_folders("go/bin")):
@@ -50,7 +50,7 @@ def _by_go(module: str, version: str, file: str) -> str:
 
 
 def _by_cargo(package: str) -> str:
-    """Install a Rust program, and say what became of it. Raises NotInstalled."""
+    """Install a Rust program, and return what was done. Raises NotInstalled."""
     cargo = _program("cargo", "Rust: https://rustup.rs, or apt-get install cargo")
     print(f"cargo install {package}, which takes minutes ... ", end="", flush=True)
     try:
@@ -63,7 +63,7 @@ def _by_cargo(package: str) -> str:
 
 
 def _by_apt(package: str) -> str:
-    """Install a Debian package, and say what became of it. Raises NotInstalled."""
+    """Install a Debian package, and return what was done. Raises NotInstalled."""
     query = _program("dpkg-query", "Debian")
     asked = subprocess.run(
         [query, "-W", "-f", "${db:Status-Status} ${Version}", package],
@@ -102,7 +102,7 @@ def _program(file: str, origin: str) -> str:
 
 
 def _output(command: Sequence[str]) -> str:
-    """Return what a command output. Raises NotInstalled with what says most of why it failed."""
+    """Return a command's output. Raises NotInstalled with the most telling line of it."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -1,4 +1,4 @@
-"""How the tools' outputs and the kernel's files are read."""
+"""Parsers of the tools' outputs and of the kernel's files."""
 
 import json
 import math
@@ -14,12 +14,12 @@ BACK: Final = "sum_received_bidir_reverse"  # what `--bidir` has beside it
 
 
 class MeasureFailed(Exception):
-    """A tool did not measure; the message says what it said instead."""
+    """A tool did not measure; the message has its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What arrived at the receiver of a stream. retransmitted: segments that TCP sent once more."""
+    """What a stream's receiver got. retransmitted: segments that TCP sent again."""
 
     bytes: int
     seconds: float
@@ -33,7 +33,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Datagrams:
-    """What became of UDP datagrams that were sent at one rate.
+    """The loss and order of UDP datagrams that were sent at one rate.
 
     offered, received: bits per second, each in the time that it took, since a long queue may still give when
     nothing is sent any more; lost, out_of_order: parts of 1.
@@ -85,7 +85,7 @@ def _end_of_report(text: str) -> dict[str, Any]:
 
 
 def read_probe(text: str) -> list[float]:
-    """Read what the probe printed, seconds for each ping. Raises MeasureFailed, also if none came back."""
+    """Parse the probe's output, seconds for each ping. Raises MeasureFailed, also if no answer came."""
     try:
         times: list[float] = json.loads(text)
     except json.JSONDecodeError:
@@ -119,7 +119,7 @@ def read_host_cpu(stat: str, ticks: int) -> float:
 
 
 def read_pss(rollup: str) -> float:
-    """Return MiB by /proc/PID/smaps_rollup: memory of its own, and its share of what others use too."""
+    """Return the proportional set size (PSS) in MiB, by /proc/PID/smaps_rollup."""
     found = re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)
     if found is None:
         raise MeasureFailed("smaps_rollup has no Pss")

@@ -90,11 +90,11 @@ _OF_ONE_HOST: Final = ("cpu_host",)
 
 
 class ConnectionLost(CommandFailed):
-    """The command that reaches an end is over, but not because what it ran is."""
+    """The command that reaches a host ended before the command that it ran there."""
 
 
 class Unusable(Exception):
-    """Nothing can be measured between these two; the message says why, and what to do."""
+    """Nothing can be measured between the two hosts; the message has the reason and a remedy."""
 
 
 @dataclass(slots=True)
@@ -107,7 +107,7 @@ class ReachedProcess:
 
     @property
     def pid(self) -> int:
-        """As that host sees it. Raises ConnectionLost."""
+        """Return the process id on that host. Raises ConnectionLost."""
         eventually(lambda: "\n" in self._text() or not self.is_running(), "a process", ENDING)
         first = self._text().partition("\n")[0]
         if not first.isdigit():
@@ -129,7 +129,7 @@ class ReachedProcess:
         return self.result() or Result(255, self._lost())
 
     def result(self) -> Result | None:
-        """Return what came of the command if it ended by itself."""
+        """Return the result of the command if it ended by itself."""
         output, _, status = self._text().rpartition("\nended ")
         if not status.strip().isdigit():
             return None
@@ -241,7 +241,7 @@ class Route:
         return Tunnel(left, right, left, daemons)
 
     def settings(self, wanted: Iterable[Setting[Any]]) -> list[Setting[Any]]:
-        """Return what can be measured between two hosts of what is wanted. Raises Unusable."""
+        """Return the wanted settings that can be measured between two hosts. Raises Unusable."""
         for setting in wanted:
             if setting.name == TUNNEL.name:
                 rows = tuple(_of_two(row) for row in setting.rows if row.name not in _NEEDS_NAMESPACES)
@@ -280,7 +280,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     remote = parser.add_argument_group("across two hosts")
     remote.add_argument(
         "--remote", metavar="COMMAND", type=shlex.split,
-        help="runs what is put behind it on the other host, as root: 'ssh root@other'",
+        help="command that runs another command on the other host, as root: 'ssh root@other'",
     )  # fmt: skip
     for option, whose in (("--here", "this"), ("--there", "the other")):
         remote.add_argument(

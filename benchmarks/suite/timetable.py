@@ -1,4 +1,4 @@
-"""How long turns take, how many rounds there is time for, and when there is time for no more."""
+"""The duration of turns, and the number of rounds that fit into a budget."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 
 def rounds_within(budget: float, expected: Mapping[str, float], wanted: int) -> int:
-    """Return how many of the wanted rounds a budget has time for, one at least."""
+    """Return how many of the wanted rounds fit into a budget, at least one."""
     return max(1, min(wanted, int(min(budget / sum(expected.values()), wanted))))
 
 
@@ -31,7 +31,7 @@ class Timetable:
 
 
 def in_words(seconds: float) -> str:
-    """Write a time as people say it."""
+    """Return a duration as text."""
     if seconds < 100:
         return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 6000 else f"{seconds / 3600:.1f} hours"

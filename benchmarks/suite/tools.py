@@ -1,4 +1,4 @@
-"""The tools that measure, run on hosts, and what the kernel says of daemons."""
+"""The tools that measure, run on hosts, and the kernel's figures of daemons."""
 
 import os
 import sys
