@@ -34,6 +34,7 @@ __all__ = [
     "LowOrderKey",
     "aead_open",
     "aead_seal",
+    "checked_key",
     "clamp",
     "compare_digest",
     "dh",
@@ -59,6 +60,13 @@ class InvalidTag(WgpyError):
 
 class LowOrderKey(WgpyError, ValueError):
     """A public key of low order: every Diffie-Hellman with it gives zeros. RFC 7748 section 6.1."""
+
+
+def checked_key(key: bytes) -> bytes:
+    """The same. Raises ValueError unless it is 32 bytes."""
+    if len(key) != KEY_LENGTH:
+        raise ValueError(f"a key is {KEY_LENGTH} bytes, not {len(key)}")
+    return key
 
 
 def clamp(private_key: bytes) -> bytes:

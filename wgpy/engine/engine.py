@@ -1,9 +1,9 @@
-"""The engine's face: one WireGuard interface as a sans-IO state machine. Whitepaper 5 and 6.
+"""The protocol of one WireGuard interface as a sans-IO state machine. Whitepaper 5 and 6.
 
 Invariant: time is given, randomness and the wall clock are constructor arguments, and what the world is to
 do comes out of `take_actions`; so a recorded run replays exactly. Nothing the network sends raises.
 
-Every driver is one loop: give input, apply `take_actions`, sleep until `next_deadline`.
+`wgpy.device` carries out its actions.
 """
 
 from collections import Counter
@@ -11,22 +11,15 @@ from collections.abc import Callable, Mapping
 
 from wgpy.contract.constants import (
     INITIATION_MIN_INTERVAL,
-    KEEPALIVE_TIMEOUT,
     KEY_LENGTH,
     MAX_PEERS,
     NEW_HANDSHAKE_AFTER_SILENCE,
-    RATE_LIMIT_BURST,
-    RATE_LIMIT_MAX_SOURCES,
-    RATE_LIMIT_PER_SECOND,
     REJECT_AFTER_TIME,
     REKEY_AFTER_TIME,
     REKEY_ATTEMPT_TIME,
     REKEY_JITTER,
     REKEY_ON_RECEIVE_AFTER_TIME,
     REKEY_TIMEOUT,
-    SECOND,
-    UNDER_LOAD_DEPTH,
-    UNDER_LOAD_HOLD,
     ZERO_KEY_MATERIAL_AFTER,
 )
 from wgpy.contract.drops import DropReason
@@ -51,19 +44,18 @@ from wgpy.contract.orders import (
     PurgeStaged,
     RemoveKeypair,
     RemovePeer,
-    SendKeepalive,
-    SetCookieSecret,
     SetEndpoint,
     SetMac1Key,
     UseKeypair,
 )
 from wgpy.contract.paths import PathSelector
-from wgpy.ratelimiter import RateLimiter
 
 from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
-from .cookie import CookieChecker, CookieMaker, has_valid_mac2
-from .crypto import LowOrderKey, clamp, dh, dh_public
+from .admission import Admission
+from .cookie import CookieMaker
+from .crypto import LowOrderKey, checked_key, clamp, dh, dh_public
 from .indextable import IndexTable
+from .keepalive import Keepalives
 from .keypair import Keypair
 from .noise import (
     Identity,
@@ -99,7 +91,7 @@ class Engine:
         self._is_up = False
         # Ours
         self._identity: Identity | None = None
-        self._cookie_checker: CookieChecker | None = None
+        self._admission = Admission(random, self._actions)
         self._tai64n = Tai64nClock(wall_clock)
         # Theirs
         self._peers: dict[bytes, Peer] = {}
@@ -108,13 +100,10 @@ class Engine:
         # Shared
         self._indices = IndexTable(random)
         self._timers = Timers()
-        self._rate_limiter = RateLimiter(
-            per_second=RATE_LIMIT_PER_SECOND, burst=RATE_LIMIT_BURST, max_sources=RATE_LIMIT_MAX_SOURCES
-        )
-        self._under_load_until = 0
+        self._keepalives = Keepalives(self._timers, activity, self._actions)
         self._on_timer = {
             Timer.RETRANSMIT_HANDSHAKE: self._retransmit_handshake,
-            Timer.SEND_KEEPALIVE: self._send_keepalive,
+            Timer.SEND_KEEPALIVE: self._keepalives.send_passive,
             Timer.NEW_HANDSHAKE: self._new_handshake,
             Timer.ZERO_KEY_MATERIAL: self._zero_key_material,
             Timer.PERSISTENT_KEEPALIVE: self._persistent_keepalive,
@@ -161,17 +150,15 @@ class Engine:
         with this key. Raises ValueError unless the key is 32 bytes.
         """
         if key is not None:
-            key = clamp(_checked_key(key))
+            key = clamp(checked_key(key))
         if key == self.private_key:
             return
         self._identity = Identity(key, dh_public(key)) if key else None
-        self._cookie_checker = None
+        self._admission.set_public_key(self.public_key)
         self._actions.append(SetMac1Key(self.public_key))
         self._tai64n = Tai64nClock(self._wall_clock, max(last_timestamp, self._tai64n.last))
-        if self._identity:
-            self._cookie_checker = CookieChecker(self._identity.public_key, self._random)
-            if own := self._peers.get(self._identity.public_key):
-                self.remove_peer(own)
+        if self._identity and (own := self._peers.get(self._identity.public_key)):
+            self.remove_peer(own)
         for peer in self._peers.values():
             peer.static_static = None
             peer.last_handshake_sent = None
@@ -186,7 +173,7 @@ class Engine:
 
         Raises ValueError for a key that is not 32 bytes, our own or already there, StateError when full.
         """
-        if _checked_key(public_key) in self._peers:
+        if checked_key(public_key) in self._peers:
             raise ValueError("there is a peer with this public key: change that one")
         if public_key == self.public_key:
             raise ValueError("this is the interface's own public key: a peer needs another")
@@ -208,7 +195,7 @@ class Engine:
 
     def set_preshared_key(self, peer: Peer, key: bytes) -> None:
         """Use this secret from the next handshake on; zeros for none. Raises ValueError."""
-        peer.preshared_key = _checked_key(key)
+        peer.preshared_key = checked_key(key)
 
     def set_endpoint(self, peer: Peer, endpoint: Endpoint, now: int, *, pinned: bool = False) -> None:
         """Send there. pinned: authentic messages from elsewhere do not move it; only the next call does."""
@@ -235,7 +222,7 @@ class Engine:
         if was_off:
             self._start_persistent_keepalive(peer, now)
         elif seconds and self._is_up:
-            self._arm_persistent_keepalive(peer)
+            self._keepalives.arm_persistent(peer)
 
     def up(self, now: int) -> None:
         """The link is up: speak."""
@@ -257,7 +244,8 @@ class Engine:
     # -- The engine's loop -----------------------------------------------------------------------
 
     def take_actions(self) -> list[Action]:
-        actions, self._actions = self._actions, []
+        actions = self._actions.copy()
+        self._actions.clear()  # the list is also that of the engine's parts
         return actions
 
     def next_deadline(self) -> int | None:
@@ -271,8 +259,7 @@ class Engine:
 
     def receive_datagram(self, data: bytes, source: Endpoint, now: int, queued: int = 0) -> None:
         """A handshake message came in. queued: how many more are waiting, which tells the load."""
-        if queued >= UNDER_LOAD_DEPTH:
-            self._under_load_until = now + UNDER_LOAD_HOLD
+        self._admission.note_load(queued, now)
         try:
             self._receive_message(data, source, now)
         except HandshakeError as error:
@@ -294,7 +281,7 @@ class Engine:
             case DataSent():
                 self._new_handshake(peer, now)
             case DataReceived():
-                self._send_keepalive(peer, now)
+                self._keepalives.send_passive(peer, now)
             case EndpointChanged(endpoint=endpoint):
                 if not peer.pinned:  # else it is older than the order that pins
                     peer.endpoint = endpoint
@@ -307,34 +294,16 @@ class Engine:
             raise HandshakeError(DropReason.UNKNOWN_TYPE)  # the data path's, not ours
         if not self._is_up:
             raise HandshakeError(DropReason.DEVICE_DOWN)
-        if self._identity is None or self._cookie_checker is None:
+        if self._identity is None:
             raise HandshakeError(DropReason.NO_PRIVATE_KEY)
         if isinstance(message, CookieReply):
             self._consume_cookie_reply(message, now)
             return
-        self._check_macs(self._cookie_checker, data, message.sender_index, source, now)
+        self._admission.check(data, message.sender_index, source, now)
         if isinstance(message, HandshakeInitiation):
             self._answer_initiation(self._identity, message, source, now)
         else:
             self._finish_handshake(self._identity, message, source, now)
-
-    def _check_macs(
-        self, checker: CookieChecker, data: bytes, sender_index: int, source: Endpoint, now: int
-    ) -> None:
-        """Whitepaper 5.3. Under load, who shows no valid mac2 gets a cookie instead of an answer."""
-        if not checker.has_valid_mac1(data):
-            raise HandshakeError(DropReason.INVALID_MAC1)
-        if now >= self._under_load_until:
-            return
-        cookie = checker.cookie(source, now)
-        if secret := checker.take_new_secret():
-            self._actions.append(SetCookieSecret(secret))
-        if not has_valid_mac2(data, cookie):
-            reply = checker.create_reply(data, sender_index, cookie)
-            self._actions.append(SendDatagram(None, reply.encode(), source))
-            raise HandshakeError(DropReason.INVALID_MAC2)
-        if not self._rate_limiter.allow(source.packed()[:-2], now):
-            raise HandshakeError(DropReason.RATE_LIMITED)
 
     def _answer_initiation(
         self, identity: Identity, message: HandshakeInitiation, source: Endpoint, now: int
@@ -478,13 +447,6 @@ class Engine:
             self._actions.append(UseKeypair(peer.id, None))
         self._actions += [PurgeStaged(peer.id), PeerUnreachable(peer.id)]
 
-    def _send_keepalive(self, peer: Peer, now: int) -> None:
-        first = self._activity(peer.id).first_unacked_received
-        if first and first + KEEPALIVE_TIMEOUT <= now:
-            self._actions.append(SendKeepalive(peer.id))
-        elif first:
-            self._timers.arm(peer.id, Timer.SEND_KEEPALIVE, first + KEEPALIVE_TIMEOUT)
-
     def _new_handshake(self, peer: Peer, now: int) -> None:
         first = self._activity(peer.id).first_unanswered_sent
         if first and first + NEW_HANDSHAKE_AFTER_SILENCE <= now:
@@ -498,26 +460,14 @@ class Engine:
         self._remove_keypairs(peer, peer.keypairs.clear())
 
     def _persistent_keepalive(self, peer: Peer, now: int) -> None:
-        if self._persistent_keepalive_due(peer) <= now:
+        if self._keepalives.is_persistent_due(peer, now):
             self._start_persistent_keepalive(peer, now)
         else:
-            self._arm_persistent_keepalive(peer)
+            self._keepalives.arm_persistent(peer)
 
     def _start_persistent_keepalive(self, peer: Peer, now: int) -> None:
-        """Send one at once, and the next an interval later."""
         if self._is_up and self._identity and peer.persistent_keepalive:
-            self._actions.append(SendKeepalive(peer.id))
-            deadline = now + peer.persistent_keepalive * SECOND
-            self._timers.arm(peer.id, Timer.PERSISTENT_KEEPALIVE, deadline)
-
-    def _arm_persistent_keepalive(self, peer: Peer) -> None:
-        self._timers.arm(peer.id, Timer.PERSISTENT_KEEPALIVE, self._persistent_keepalive_due(peer))
-
-    def _persistent_keepalive_due(self, peer: Peer) -> int:
-        """An interval after anything authentic passed, either way."""
-        activity = self._activity(peer.id)
-        last = max(activity.last_sent, activity.last_received, peer.last_handshake_traversal)
-        return last + peer.persistent_keepalive * SECOND
+            self._keepalives.start_persistent(peer, now)
 
     # -- Small things ----------------------------------------------------------------------------
 
@@ -547,9 +497,3 @@ class Engine:
     def _jitter(self) -> int:
         """0 to REKEY_JITTER, so that two ends that failed together do not retry together."""
         return int.from_bytes(self._random(4), "little") * REKEY_JITTER >> 32
-
-
-def _checked_key(key: bytes) -> bytes:
-    if len(key) != KEY_LENGTH:
-        raise ValueError(f"a key is {KEY_LENGTH} bytes, not {len(key)}")
-    return key
