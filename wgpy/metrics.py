@@ -12,7 +12,7 @@ _HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One value. labels: what tells it from others of its family; suffix: of its name, `_bucket` say."""
+    """One value. labels: by which samples of a family differ; suffix: of the name, for example `_bucket`."""
 
     value: float
     labels: Mapping[str, str] | None = None
@@ -44,8 +44,8 @@ def _lines(family: Family) -> Iterable[str]:
 def _labels(labels: Mapping[str, str]) -> str:
     if not labels:
         return ""
-    said = (f'{name}="{value.translate(_LABEL_ESCAPES)}"' for name, value in labels.items())
-    return "{" + ",".join(said) + "}"
+    pairs = (f'{name}="{value.translate(_LABEL_ESCAPES)}"' for name, value in labels.items())
+    return "{" + ",".join(pairs) + "}"
 
 
 def _number(value: float) -> str:
