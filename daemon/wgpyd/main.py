@@ -50,7 +50,7 @@ def main() -> int:
     try:
         options = read_options(arguments, os.environ)
         if options.mesh:
-            from .agent.start import interface_of  # noqa: PLC0415 - who needs no mesh does not pay for it
+            from .agent.start import interface_of  # noqa: PLC0415 - no cost without a mesh
 
             options = replace(options, interface=interface_of(options.mesh))
     except StartError as error:

@@ -33,7 +33,7 @@ def test_a_rejected_record_is_kept_counted_and_logged(log: pytest.LogCaptureFixt
         NOW, "neighbour n3", FORGED, "removal 7",
     )  # fmt: skip
     assert rejected.counts == {("neighbour n3", FORGED): 1}
-    assert log.messages == ["refused what neighbour n3 told: not signed by the right key: removal 7"]
+    assert log.messages == ["rejected a record of neighbour n3: not signed by the right key: removal 7"]
 
 
 def test_the_newest_are_kept_and_all_are_counted() -> None:

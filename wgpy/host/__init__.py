@@ -1,1 +1,1 @@
-"""Linux, said once: devices, addresses and routes, clocks, service managers."""
+"""Linux, in one place: devices, addresses and routes, clocks, service managers."""

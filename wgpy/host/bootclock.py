@@ -54,10 +54,10 @@ class Alarm:
         return self._fd
 
     def set(self, when: int | None) -> None:
-        """Ring at this boottime in ns, or never. No system call if that is what is set already."""
+        """Fire at this boottime in ns, or never. No system call if that is what is set already."""
         if when != self._when:
             self._when = when
-            # Zero would disarm it, and a time that has passed rings at once.
+            # Zero would disarm it, and a time that has passed fires at once.
             _set(self._fd, 0 if when is None else max(when, 1))
 
     def acknowledge(self) -> None:

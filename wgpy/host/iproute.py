@@ -13,7 +13,7 @@ _TIMEOUT: Final = 10.0  # seconds
 
 
 class IpFailed(WgpyError):
-    """`ip` has no answer; the message says why."""
+    """`ip` has no answer; the message is the reason."""
 
 
 async def ask_ip(*arguments: str) -> list[Any]:
@@ -34,7 +34,7 @@ async def change_ip(lines: Sequence[str]) -> dict[int, str]:
 
 
 def _ip(arguments: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
-    """In a thread, since it may take its time, and since uvloop fails to write to who has ended."""
+    """In a thread, since it may take long, and since uvloop fails to write to a process that has ended."""
     command = ["ip", *arguments]
     try:
         return subprocess.run(
@@ -56,13 +56,13 @@ def read_answer(stdout: str) -> list[Any]:
 def read_failures(stderr: str) -> dict[int, str]:
     """Return which lines of `ip -batch -` failed, by index, and why; with -force there may be several."""
     failures: dict[int, str] = {}
-    said: list[str] = []
+    complaints: list[str] = []
     for line in stderr.splitlines():
         if found := re.fullmatch(r"Command failed -:(\d+)\s*", line):
-            failures[int(found[1]) - 1] = read_reason("\n".join(said))
-            said = []
+            failures[int(found[1]) - 1] = read_reason("\n".join(complaints))
+            complaints = []
         else:
-            said.append(line)
+            complaints.append(line)
     return failures
 
 

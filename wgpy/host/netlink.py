@@ -1,6 +1,6 @@
 """A bare rtnetlink client: hears that the network changed, and asks where a route leads. rtnetlink(7)
 
-What changed is not read. Everybody who listens looks at what it cares for again, so a burst that the
+What changed is not read. Each listener reads what it needs again, so a burst that the
 kernel cuts short (ENOBUFS) loses nothing.
 """
 

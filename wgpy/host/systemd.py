@@ -1,4 +1,4 @@
-"""What a daemon tells systemd. sd_notify(3)"""
+"""Notifications to systemd. sd_notify(3)"""
 
 import logging
 import os
@@ -8,7 +8,7 @@ _LOG = logging.getLogger("wgpy")
 
 
 def notify(state: str) -> None:
-    """Say how it stands, if systemd wants to know. state: `READY=1` or `STOPPING=1`, say."""
+    """Report a state, if systemd wants it. state: `READY=1` or `STOPPING=1`, say."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
@@ -16,4 +16,4 @@ def notify(state: str) -> None:
         try:
             systemd.sendto(state.encode(), address.replace("@", "\0", 1) if address[0] == "@" else address)
         except OSError as error:
-            _LOG.warning("cannot tell systemd: %s", error.strerror)
+            _LOG.warning("cannot notify systemd: %s", error.strerror)

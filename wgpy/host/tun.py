@@ -1,8 +1,8 @@
 """The TUN device: IP packets to and from the kernel. Linux Documentation/networking/tuntap.rst
 
-Facts about the descriptor that nothing else tells, and that need no privilege, from drivers/net/tun.c: it
+Facts about the descriptor that nothing else reports, and that need no privilege, from drivers/net/tun.c: it
 is writable exactly while the link is up; an edge-triggered epoll wakes at every link-up that comes after
-somebody saw it down; once the link is deleted, poll says POLLERR and reading fails.
+somebody saw it down; once the link is deleted, poll reports POLLERR and reading fails.
 """
 
 import errno

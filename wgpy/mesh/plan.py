@@ -54,8 +54,9 @@ class LinkPlan:
 class LocalView:
     """What a node knows of itself and of where its host is.
 
-    identity, address: its own in the network; networks: that must not lead into the mesh, and what each is;
-    own_endpoints: addresses at which the node itself may be reached; versions: of IP that it can send by.
+    identity, address: its own in the network; networks: that must not lead into the mesh, each with its
+    description; own_endpoints: addresses at which the node itself may be reached; versions: of IP that it can
+    send by.
     """
 
     identity: VerifyKey

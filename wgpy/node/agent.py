@@ -21,7 +21,7 @@ from wgpy.node.http import BROKEN, Client, HttpError
 
 
 class AgentError(WgpyError):
-    """The agent cannot be asked, or says no; one sentence."""
+    """The agent does not answer, or refuses; one sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Comparing notes with neighbours, through the tunnel: what a coordinator hides from one, another may know.
+"""Gossip: neighbours compare records, so that what is withheld from one may be known to another.
 
 Whoever began a session asks; both send the digest of their state, and whose differs gets the other's records
 for everybody. Invariant: this happens once a session and ends within seconds, so a tunnel without use falls
@@ -79,8 +79,8 @@ class Gossip:
             self.warning = ""
         except OSError as error:
             if not self.warning:
-                _LOG.warning("neighbours cannot be answered: %s", error.strerror)
-            self.warning = f"neighbours cannot be answered: {error.strerror}"
+                _LOG.warning("gossip cannot be answered: %s", error.strerror)
+            self.warning = f"gossip cannot be answered: {error.strerror}"
 
     async def _listen(self, address: IPv6Address) -> None:
         """Raises OSError."""

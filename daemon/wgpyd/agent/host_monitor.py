@@ -1,4 +1,4 @@
-"""Says when this host's links, addresses, routes or rules have changed, and where it is once it has settled.
+"""Reports that links, addresses, routes or rules have changed, and where the host is once it has settled.
 
 Invariant: without a change nothing wakes, and however many come, looking at the host costs one part of the
 time in so many: until it is time to look again the kernel's notices wait unread.
@@ -54,7 +54,7 @@ class HostMonitor:
         return before is not NOWHERE and before.addresses != self.networks.addresses
 
     def rest(self, worked: float) -> None:
-        """Say nothing for a while. worked: seconds that the last change cost."""
+        """Report nothing for a while. worked: seconds that the last change cost."""
         self._not_before = self._loop.time() + min(_SHARE * worked, _LONGEST_REST)
 
     def _listen(self) -> None:

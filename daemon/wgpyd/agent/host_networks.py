@@ -1,4 +1,4 @@
-"""Where this host is: its own networks, and the endpoints that others may reach it at. Pure."""
+"""Where this host is: its networks, and the endpoints that others may reach it at. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _TUNNELS: Final = {"geneve", "gre", "gretap", "ipip", "sit", "tun", "vti", "vxla
 _TUNNELS6: Final = {"ip6gre", "ip6gretap", "ip6tnl", "vti6"}
 _INNER_KINDS: Final = {"dummy", "ifb", *_TUNNELS, *_TUNNELS6}
 _NOT_TO_BE_USED: Final = {"deprecated", "tentative", "dadfailed", "temporary"}
-_INDOORS: Final = ("veth", "tun")  # ports of a bridge that lead to containers and virtual machines
+_CONTAINER_PORTS: Final = ("veth", "tun")  # ports of a bridge that lead to containers and virtual machines
 
 Address = IPv4Address | IPv6Address
 
@@ -34,7 +34,7 @@ NOWHERE: Final = HostNetworks({}, ())
 
 
 def read_host_networks(links: Sequence[Mapping[str, Any]], interface: str) -> HostNetworks:
-    """Read what `ip -details -json address` answers. interface: the mesh's own, which does not count."""
+    """Read what `ip -details -json address` answers. interface: that of the mesh, which does not count."""
     others = [link for link in links if link["ifname"] != interface]
     networks = {
         network: f"a network of {link['ifname']}"
@@ -65,12 +65,12 @@ def _counts(address: Address) -> bool:
 
 
 def _leads_out(link: Mapping[str, Any], links: Iterable[Mapping[str, Any]]) -> bool:
-    """Say whether others can come in by a link, as far as can be seen."""
+    """Return whether others can come in by a link, as far as can be seen."""
     kind = _kind(link)
     if kind != "bridge":
         return kind not in _INNER_KINDS
     ports = (other for other in links if other.get("master") == link["ifname"])
-    return any(_kind(port) not in _INDOORS for port in ports)
+    return any(_kind(port) not in _CONTAINER_PORTS for port in ports)
 
 
 def _kind(link: Mapping[str, Any]) -> str:
@@ -78,7 +78,7 @@ def _kind(link: Mapping[str, Any]) -> str:
 
 
 def _preference(address: Address) -> tuple[bool, int, int]:
-    """The lesser first. Always the same for the same addresses, so that nobody is told without need."""
+    """The lesser first. Always the same for the same addresses, so that nothing is published without need."""
     return not address.is_global, address.version, int(address)
 
 

@@ -51,14 +51,14 @@ class LocalIdentity:
         )
 
     def is_published(self, endpoints: Sequence[Endpoint]) -> bool:
-        """Say whether the network's record of this node is what it is now."""
+        """Return whether the network's record of this node is what it is now."""
         record, node = self.record(), self.node
         return record is not None and (
             record.name, record.key, record.address, record.routes, record.endpoints
         ) == (node.name, node.key.public_key(), node.address, node.routes, tuple(endpoints))  # fmt: skip
 
     def is_foreign(self) -> bool:
-        """Say whether the newest record was not signed by this host, as far as its file knows."""
+        """Return whether the newest record was not signed by this host, as far as its file knows."""
         record = self.record()
         return record is not None and record.sequence > self.node.sequence
 

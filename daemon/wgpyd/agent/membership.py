@@ -21,19 +21,19 @@ class Membership:
     """Of all nodes. topology: what was derived last."""
 
     def __init__(
-        self, ledger: Ledger, own: VerifyKey, warnings: Warnings, clock: Callable[[], float]
+        self, ledger: Ledger, local: VerifyKey, warnings: Warnings, clock: Callable[[], float]
     ) -> None:
-        """own: this node's identity; clock: seconds since 1970."""
+        """local: this node's identity; clock: seconds since 1970."""
         self.topology = Topology((), {}, ())
         self._clock = clock
         self._ledger = ledger
-        self._own = own
+        self._local = local
         self._warnings = warnings
 
     @property
     def exclusion(self) -> Exclusion | None:
         """Why this node is no member; None if it is one, or nobody has heard of it."""
-        return self.topology.excluded.get(self._own)
+        return self.topology.excluded.get(self._local)
 
     @property
     def is_over(self) -> bool:

@@ -1,4 +1,4 @@
-"""Publishes what this node is: signed, in its file and its store, and handed in at the coordinator.
+"""Publishes what this node is: signed, in its file and its store, and submitted to the coordinator.
 
 Invariant: one record at a time is made, above all that were made before, so no
 two have one sequence.
@@ -40,7 +40,7 @@ class Publisher:
         self._duplicates = 0
 
     def publish(self, network: Network, host: HostNetworks, port: int) -> None:
-        """Hand in a new record if the network's of this node is not what it is now.
+        """Submit a new record if the network's of this node is not what it is now.
 
         port: where it listens.
 
@@ -101,7 +101,7 @@ class Publisher:
             self._store.learn([signed], SOURCE)
 
     async def leave(self, *, is_over: bool) -> None:
-        """Hand in a departure, and forget the network. is_over: nobody has to be told. Raises AgentError."""
+        """Submit a departure unless the membership is over, and forget the network. Raises AgentError."""
         async with self._submitting:
             if not is_over:
                 await self._submit(self._identity.node.departure())
@@ -117,9 +117,7 @@ class Publisher:
         except CoordinatorError as error:
             raise AgentError(str(error)) from None
         if len(outcomes) != 1 or outcomes[0].verdict == "refused":
-            raise AgentError(
-                outcomes[0].reason if outcomes else "the coordinator does not say what came of it"
-            )
+            raise AgentError(outcomes[0].reason if outcomes else "the coordinator does not report an outcome")
 
     def _count_duplicate(self, is_foreign: bool) -> None:
         """A restored backup may forget once what this host signed; more than that is another host."""

@@ -51,5 +51,5 @@ class RejectedRecords:
             self._logged[reason] = now, not_logged + 1
             return
         more = f"; {not_logged} more were not logged" if not_logged else ""
-        _LOG.warning("refused what %s told: %s: %s%s", source, reason, rejected.what, more)
+        _LOG.warning("rejected a record of %s: %s: %s%s", source, reason, rejected.what, more)
         self._logged[reason] = now, 0

@@ -1,4 +1,4 @@
-"""What an agent reports of itself. `wgpy.node.agent` says what each of it means."""
+"""What an agent reports of itself. `wgpy.node.agent` documents each field."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -120,4 +120,4 @@ def _warnings(node: Node) -> Iterator[str]:
         if not any(route in peer.routes for peer in node.plan.peers)
     )
     if refused := node.subscription.refused:
-        yield f"the coordinator does not take this node's record: {refused}"
+        yield f"the coordinator rejects this node's record: {refused}"

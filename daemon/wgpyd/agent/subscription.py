@@ -33,7 +33,7 @@ class Subscription:
     """One node's line to its coordinator.
 
     connected: whether news comes; trouble: why not, a sentence; heard: when something last came, Unix
-    seconds; seen: the address that it last saw us come from; refused: why it does not take our own record.
+    seconds; seen: the address that it last saw us come from; refused: why it rejects this node's record.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class Subscription:
             self.reconnect()
 
     async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
-        """Hand records in by a connection of their own. Raises CoordinatorError."""
-        outcomes = await self._hand_in(records)
+        """Submit records by a connection of their own. Raises CoordinatorError."""
+        outcomes = await self._submit(records)
         if not self.connected:
             self._reconnecting.set()  # it answers, so there is nothing to wait for
         return outcomes
 
-    async def _hand_in(self, records: Sequence[Signed]) -> list[Outcome]:
+    async def _submit(self, records: Sequence[Signed]) -> list[Outcome]:
         """Raises CoordinatorError."""
         async with self._coordinator() as coordinator:
             return [
@@ -109,7 +109,7 @@ class Subscription:
             ]
 
     def submit_later(self, records: Sequence[Signed]) -> None:
-        """Hand records in when there is time; what is lost is handed in after the next greeting."""
+        """Submit records when there is time; what is lost is submitted after the next greeting."""
         task = asyncio.create_task(self._submit_quietly(records))
         self._submissions.add(task)
         task.add_done_callback(self._submissions.discard)
@@ -157,12 +157,12 @@ class Subscription:
         self._greeted = self.connected = True
         self.trouble, self.seen = "", greeting.seen
         self._withholding.connected(time.monotonic())
-        own = self._identity.signed()
-        if own is not None and own.digest != greeting.node_digest:
-            self.submit_later([own])
+        signed = self._identity.signed()
+        if signed is not None and signed.digest != greeting.node_digest:
+            self.submit_later([signed])
         if greeting.state_digest != self._store.ledger.state_digest():
             self._owed = greeting.state_digest
-            asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._give_back, greeting.state_digest)
+            asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._restore, greeting.state_digest)
         self._on_news()
 
     def _on_delta(self, delta: Delta) -> None:
@@ -175,7 +175,7 @@ class Subscription:
 
     # -- What it lost ----------------------------------------------------------------------------
 
-    def _give_back(self, digest: StateDigest) -> None:
+    def _restore(self, digest: StateDigest) -> None:
         """It has sent its news, and still knew something else than we do: it lost some."""
         if self._owed is digest:
             self._owed = None
@@ -183,17 +183,17 @@ class Subscription:
 
     def _introduce(self) -> None:
         """It does not know us: it may have lost who we are, and only records can tell it."""
-        if own := self._identity.signed():
+        if signed := self._identity.signed():
             self._is_introduced = True
-            self.submit_later([*self._store.ledger.for_everybody(), own])
+            self.submit_later([*self._store.ledger.for_everybody(), signed])
 
     async def _submit_quietly(self, records: Sequence[Signed]) -> None:
-        own = self._identity.signed()
+        local = self._identity.signed()
         try:
-            outcomes = await self._hand_in(records)
+            outcomes = await self._submit(records)
         except CoordinatorError as error:
-            _LOG.info("could not hand in %d records: %s", len(records), error)
+            _LOG.info("could not submit %d records: %s", len(records), error)
             return
         for signed, outcome in zip(records, outcomes, strict=False):
-            if signed == own:
+            if signed == local:
                 self.refused = outcome.reason if outcome.verdict == "refused" else ""

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from math import inf
 from typing import Any, Final
 
-_LONGEST_SLEEP: Final = 3600.0  # seconds: nobody says when the wall clock is set
+_LONGEST_SLEEP: Final = 3600.0  # seconds: no event reports that the wall clock was set
 
 
 class Wake:
@@ -19,7 +19,7 @@ class Wake:
         self._event.set()
 
     def after(self, seconds: float) -> None:
-        """Wake then or within the hour, and no more when the last call of this said; infinity for never."""
+        """Wake then or within the hour, and not at the time of an earlier call; infinity for never."""
         self.close()
         if seconds < inf:
             loop = asyncio.get_running_loop()

@@ -55,7 +55,7 @@ class WithholdingDetector:
         counting = {signed.digest for signed in self._ledger}
         for digest in overdue:
             if digest not in counting:
-                del self._expected[digest]  # a newer record took its place
+                del self._expected[digest]  # a newer record replaced it
         return tuple(self._expected[digest][0] for digest in overdue if digest in counting)
 
     def log(self, now: float) -> None:

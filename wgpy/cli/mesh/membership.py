@@ -1,7 +1,7 @@
 """How a host becomes a member of a network.
 
-Invariant: who this host is stands on disk before anybody hears of it, so what was interrupted goes on where
-it was. It is a member once all that it was told is on disk, too.
+Invariant: the identity of this host is on disk before it is submitted, so an interrupted join continues where
+it was. The host is a member once the records that concern it are on disk, too.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ def begun(invitation: Invitation) -> str:
 
 
 def is_complete(network: str) -> bool:
-    """Say whether a host that has begun to join has become a member."""
+    """Return whether a host that has begun to join has become a member."""
     return (networks.folder(network) / _JOURNAL).exists()
 
 
@@ -81,7 +81,7 @@ async def become(invitation: Invitation, arguments: Namespace, near: str) -> str
 
 
 async def wait_until_known(network: str) -> None:
-    """Wait until others may know where this host is; or not much longer, as it may have no such place."""
+    """Wait until the coordinator has endpoints of this host; not for long, as it may have none."""
     node = NodeFile.load(networks.folder(network))
     end = time.monotonic() + _PATIENCE
     async with Coordinator(node.coordinator, node.network, node.identity) as coordinator:
@@ -133,7 +133,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
 
 
 async def _submit(coordinator: Coordinator, network: str, node: NodeFile) -> str:
-    """Say what this host is; why that is refused, or "". What is refused is forgotten."""
+    """Submit this host's record; why it is rejected, or "". What is rejected is forgotten."""
     node, signed = node.signed(node.endpoints)
     node.save(networks.folder(network))
     (outcome,) = await coordinator.submit([signed])
@@ -155,13 +155,13 @@ async def _learn(network: str) -> None:
 
 
 def read_ledger(network: VerifyKey, records: Iterable[Signed]) -> Ledger:
-    """Verify what a coordinator told; what is not genuine is left out with a warning."""
+    """Verify records of a coordinator; one that is rejected is left out with a warning."""
     ledger = Ledger(network)
     for signed in records:
         try:
             ledger.add(signed)
         except RecordRejected as refusal:
-            warn(f"the coordinator told something that is not so: {refusal}")
+            warn(f"rejected a record of the coordinator: {refusal}")
     return ledger
 
 
@@ -169,7 +169,7 @@ def _charter(network: VerifyKey, welcome: Welcome) -> Network:
     """Raises CommandError."""
     charter = read_ledger(network, welcome.records).charter()
     if charter is None:
-        raise CommandError("the coordinator does not tell what the network is; ask who runs it")
+        raise CommandError("the coordinator does not send the network's record; ask its administrator")
     return charter
 
 
@@ -189,8 +189,8 @@ def _free_name(wanted: str | None, taken: Container[str]) -> str:
         if wanted in taken:
             raise CommandError(f"another node is called {wanted}; choose another name with --name")
         return wanted
-    own = clean_name(socket.gethostname())
-    names = (own if number == 1 else f"{own}-{number}" for number in count(1))
+    hostname = clean_name(socket.gethostname())
+    names = (hostname if number == 1 else f"{hostname}-{number}" for number in count(1))
     return next(name for name in names if name not in taken)
 
 

@@ -26,13 +26,13 @@ def show_status(arguments: Namespace) -> None:
 
 
 def document_of(status: Status, key: NetworkKeyFile | None) -> dict[str, Any]:
-    """Return what programs are told. Times are Unix seconds, 0 for never."""
+    """Return the document of --json. Times are Unix seconds, 0 for never."""
     place_of_key = {"path": str(networks.key_path(status.network)), "used": key.used} if key else None
     return {**codec.write(status), "network_key_file": place_of_key}
 
 
 def text(status: Status, key: NetworkKeyFile | None) -> str:
-    """Return what people are told."""
+    """Return the text."""
     parts = [columns(_about(status, key))]
     if status.member:
         parts.append(_peers(status.peers))
@@ -69,7 +69,7 @@ def _key(status: Status, key: NetworkKeyFile | None) -> str:
 
 
 def rule_text(rule: str) -> str:
-    """Return a rule as `wgpy mesh allow` is told it."""
+    """Return a rule as in the arguments of `wgpy mesh allow`."""
     return " to ".join(selector.removeprefix("node:") for selector in rule.split(" "))
 
 

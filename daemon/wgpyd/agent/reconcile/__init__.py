@@ -1,1 +1,1 @@
-"""Each makes its part of the host what the plan says."""
+"""Reconcilers: each compares its part of the host with the plan."""

@@ -39,9 +39,9 @@ def link_changes(found: FoundLink, plan: LinkPlan, interface: str) -> Iterator[s
     device = f"dev {interface}"
     if not found.is_up or found.mtu != plan.mtu:
         yield f"link set {device} mtu {plan.mtu} up"
-    own = {address.ip for address in plan.addresses}
+    planned = {address.ip for address in plan.addresses}
     for address in found.addresses:
-        if address.ip in own and address not in plan.addresses:
+        if address.ip in planned and address not in plan.addresses:
             yield f"address delete {address} {device}"
     for address in plan.addresses:
         if address not in found.addresses:

@@ -1,4 +1,4 @@
-"""Makes a host what its node's plan says: it compares the two, and makes the difference.
+"""Compares a host with its node's plan, and makes the difference.
 
 Invariant: what is compared is the host as it is, read whenever the host or its part of the plan has changed
 and only then. What the host refuses is a warning, and is asked for again with the next change of either.
@@ -115,7 +115,7 @@ class Reconciler:
         return sentence
 
     def _log_repair(self, made: Sequence[str]) -> None:
-        """One line for all. Who breaks the same again and again is named once a minute."""
+        """One line for all. The same repair is logged once a minute."""
         more = f" and {len(made) - _MAX_NAMED} more" if len(made) > _MAX_NAMED else ""
         sentence = f"repaired the host: {', '.join(made[:_MAX_NAMED])}{more}"
         last, when = self._logged

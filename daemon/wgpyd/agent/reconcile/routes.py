@@ -14,7 +14,7 @@ from wgpy.address import Prefix
 # Who made a route, in its field for that. The kernel's header and iproute2's rt_protos leave 151 free, and so
 # do the routing daemons (FRR to 197, BIRD, Calico's 80, OVN's 84, Open/R's 99).
 PROTOCOL: Final = "151"
-_BOOT: Final = "3"  # of routes whose maker does not say who it is; `ip` then leaves it out
+_BOOT: Final = "3"  # of routes without a protocol of their own; `ip` then leaves it out
 _EVERYWHERE: Final = {4: "0.0.0.0/0", 6: "::/0"}
 # linux/rtnetlink.h: RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT
 _NOWHERE: Final = {"6", "7", "8"}
@@ -70,7 +70,7 @@ def route_changes(found: Sequence[Route], wanted: Sequence[Prefix], interface: s
     """Return what makes the wanted prefixes lead into the interface, as far as nothing else has them."""
     planned = frozenset(wanted)
     present = {route.prefix for route in found if route.device == interface}
-    own = [route.prefix for route in found if _is_own(route, interface)]
+    marked = [route.prefix for route in found if _is_own(route, interface)]
     rivals = {
         route.prefix: route for route in found if route.prefix in planned and _is_rival(route, interface)
     }
@@ -78,7 +78,7 @@ def route_changes(found: Sequence[Route], wanted: Sequence[Prefix], interface: s
         (
             *(
                 _line("delete", prefix, interface)
-                for prefix in own
+                for prefix in marked
                 if prefix not in planned or prefix in rivals
             ),
             *(

@@ -1,7 +1,7 @@
 """From the peers that an interface has to those of the plan. Pure.
 
-Invariant: what the interface has after the changes is what the plan says, whatever it had before, and who is
-no member any more is gone with the first of them.
+Invariant: after the changes the interface has what is planned, whatever it had before. Peers that are not
+members any more are removed first.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ def read_tunnels(status: DeviceStatus) -> Tunnels:
 
 
 def difference(present: Tunnels, wanted: Tunnels) -> list[PeerUpdate]:
-    """Return what is to change. Who goes goes first, so that what was theirs can be another's."""
+    """Return what is to change. Removals come first, so that their prefixes are free for others."""
     return [
         *(PeerUpdate(key, remove=True) for key in present if key not in wanted),
         *(
