@@ -35,19 +35,19 @@ async def test_a_full_disk_stops_changes_and_nothing_else(small_disk: Path) -> N
     async with site.serve():
         await site.found(ALICE)
         async with site.follow(ALICE) as alice:
-            await alice.told()
+            await alice.received()
             fill(filler)
 
             with pytest.raises(Denied, match="cannot be written: the disk is full"):
                 await site.submit(site.administrator.join(BOB, TOKEN))
 
             async with site.follow(ALICE) as again:
-                assert "n11" in kinds(await again.told())
+                assert "n11" in kinds(await again.received())
             filler.unlink()
             assert await site.submit(site.administrator.join(BOB, TOKEN)) == [NEW]  # as if never tried
-            assert kinds(await alice.told()) == ["n12"]
+            assert kinds(await alice.received()) == ["n12"]
     async with site.serve(), site.follow(BOB) as bob:
-        assert {"n11", "n12"} <= set(kinds(await bob.told()))
+        assert {"n11", "n12"} <= set(kinds(await bob.received()))
 
 
 def fill(path: Path) -> None:

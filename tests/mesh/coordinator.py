@@ -117,7 +117,7 @@ class Follower:
         self.greeting = greeting
         self._lines = lines
 
-    async def told(self) -> Delta:
+    async def received(self) -> Delta:
         """Return the next news."""
         line = await anext(self._lines)
         assert isinstance(line, Delta)

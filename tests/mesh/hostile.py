@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.mesh.network import Administrator, key_of, prefixes, sign
-from tests.mesh.teller import teller
+from tests.mesh.scripted import scripted_coordinator
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import Ledger, RecordRejected, RejectionReason, Verdict
@@ -93,11 +93,11 @@ class Mallory:
     # -- Admin records ---------------------------------------------------------------------------
 
     def forges_a_token(self) -> Attempt:
-        return self._decree(replace(self._a(Token), key=FALSE_TOKEN.verify_key(), sequence=99))
+        return self._by_administrator(replace(self._a(Token), key=FALSE_TOKEN.verify_key(), sequence=99))
 
     def forges_a_token_in_its_own_name(self) -> Attempt:
         token = replace(self._a(Token), key=FALSE_TOKEN.verify_key(), sequence=99)
-        return self._decree(replace(token, signer=FALSE_NETWORK.verify_key()))
+        return self._by_administrator(replace(token, signer=FALSE_NETWORK.verify_key()))
 
     def widens_a_token(self) -> Attempt:
         """Keeping its signature."""
@@ -106,7 +106,7 @@ class Mallory:
         return Attempt((altered,), RejectionReason.BAD_SIGNATURE)
 
     def removes_a_node(self) -> Attempt:
-        return self._decree(replace(self._a(Removal), sequence=99, identity=self._a(Node).signer))
+        return self._by_administrator(replace(self._a(Removal), sequence=99, identity=self._a(Node).signer))
 
     def moves_what_another_network_says(self) -> Attempt:
         """Another that it owns, and where it may do all of this."""
@@ -138,7 +138,7 @@ class Mallory:
         altered = replace(signed, body=sign(MALLORY, replace(self._a(Node), **fields)).body)
         return Attempt((altered,), RejectionReason.BAD_SIGNATURE)
 
-    def _decree(self, record: Record) -> Attempt:
+    def _by_administrator(self, record: Record) -> Attempt:
         return Attempt((sign(FALSE_NETWORK, record),), RejectionReason.BAD_SIGNATURE)
 
     def _signed(self, kind: type[Record]) -> Signed:
@@ -165,12 +165,12 @@ ATTEMPTS: Final[dict[str, Callable[[Mallory], Attempt]]] = {
 }
 
 
-def tell(ledger: Ledger, records: Iterable[Signed]) -> list[RejectionReason | Verdict]:
+def add_all(ledger: Ledger, records: Iterable[Signed]) -> list[RejectionReason | Verdict]:
     """Tell a ledger, and return what it made of each."""
-    return [_tell(ledger, signed) for signed in records]
+    return [_add(ledger, signed) for signed in records]
 
 
-def _tell(ledger: Ledger, signed: Signed) -> RejectionReason | Verdict:
+def _add(ledger: Ledger, signed: Signed) -> RejectionReason | Verdict:
     try:
         return ledger.add(signed).verdict
     except RecordRejected as refused:
@@ -179,12 +179,12 @@ def _tell(ledger: Ledger, signed: Signed) -> RejectionReason | Verdict:
 
 async def _tell_on() -> None:
     network, address, folder = sys.argv[1:]
-    async with teller([], VerifyKey.from_base64(network), Path(folder), address) as telling:
-        print(json.dumps({"url": telling.url, "key_hash": telling.key_hash.hex()}), flush=True)
+    async with scripted_coordinator([], VerifyKey.from_base64(network), Path(folder), address) as coordinator:
+        print(json.dumps({"url": coordinator.url, "key_hash": coordinator.key_hash.hex()}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.buffer.readline):
             said = decode_line(line)
             assert isinstance(said, Delta)
-            telling.tell(*said.records)
+            coordinator.send(*said.records)
 
 
 if __name__ == "__main__":

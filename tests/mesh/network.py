@@ -69,9 +69,9 @@ class Administrator:
             time=self.now,
             **fields,
         )
-        return self.say(self.key, record)
+        return self.publish(self.key, record)
 
-    def say(self, key: SigningKey, record: Record) -> Signed:
+    def publish(self, key: SigningKey, record: Record) -> Signed:
         self.records.append(sign(key, record))
         return self.records[-1]
 
@@ -98,7 +98,7 @@ class Administrator:
         return self.sign(Rule, source=source, destination=destination, allowed=allowed)
 
     def join(self, identity: SigningKey, token: SigningKey, **fields: Any) -> Signed:
-        return self.say(identity, self.node(identity, token, **fields))
+        return self.publish(identity, self.node(identity, token, **fields))
 
     def node(self, identity: SigningKey, token: SigningKey, **fields: Any) -> Node:
         number = int.from_bytes(bytes(identity), "big")
@@ -115,7 +115,7 @@ class Administrator:
         )  # fmt: skip
 
     def depart(self, identity: SigningKey) -> Signed:
-        return self.say(identity, Departure(network=self.network, signer=identity.verify_key()))
+        return self.publish(identity, Departure(network=self.network, signer=identity.verify_key()))
 
     def ledger(self) -> Ledger:
         """A ledger that was told everything."""

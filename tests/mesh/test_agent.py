@@ -16,7 +16,7 @@ import pytest
 
 from tests.mesh.network import DAY, key_of
 from tests.mesh.nodes import Network
-from tests.mesh.teller import REFUSAL, SEEN, Teller, teller
+from tests.mesh.scripted import REFUSAL, SEEN, ScriptedCoordinator, scripted_coordinator
 from wgpy.contract.endpoint import Endpoint
 from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
@@ -37,7 +37,7 @@ class Scene:
     """A network of three, the first of which is ours."""
 
     network: Network
-    coordinator: Teller
+    coordinator: ScriptedCoordinator
     folder: Path
 
     @property
@@ -82,7 +82,9 @@ async def scene(tmp_path: Path, **token: object) -> AsyncIterator[Scene]:
     network = Network.found(int(time.time()), **token)
     for _ in range(3):
         network.join(HOME)
-    async with teller(network.records, network.administrator.key.verify_key(), tmp_path) as coordinator:
+    async with scripted_coordinator(
+        network.records, network.administrator.key.verify_key(), tmp_path
+    ) as coordinator:
         network.nodes[0] = replace(network.nodes[0], url=coordinator.url, key_hash=coordinator.key_hash)
         folder = tmp_path / "prod"
         folder.mkdir()
@@ -161,7 +163,7 @@ async def test_a_node_that_joins_is_a_peer_at_once_and_after_the_next_start(worl
     async with world.agent() as agent:
         await until(agent, lambda status: status.connected)
         world.network.join()
-        world.coordinator.tell(world.network.records[-1])
+        world.coordinator.send(world.network.records[-1])
         await until(agent, lambda status: len(status.peers) == 3)
     world.coordinator.denies = True
 
@@ -174,7 +176,7 @@ async def test_a_node_that_is_removed_is_no_peer_any_more(world: Scene) -> None:
     async with world.agent() as agent:
         await until(agent, lambda status: status.connected)
 
-        world.coordinator.tell(world.network.administrator.remove(world.network.nodes[2].identity))
+        world.coordinator.send(world.network.administrator.remove(world.network.nodes[2].identity))
 
         status = await until(agent, lambda status: len(status.peers) == 1)
         assert await configured(agent) == {world.network.nodes[1].key.public_key()}
@@ -186,7 +188,7 @@ async def test_a_node_that_is_removed_itself_has_no_peers_and_says_why(world: Sc
     async with world.agent() as agent:
         await until(agent, lambda status: status.connected)
 
-        world.coordinator.tell(world.network.administrator.remove(world.node.identity))
+        world.coordinator.send(world.network.administrator.remove(world.node.identity))
 
         status = await until(agent, lambda status: not status.member and not status.connected)
         assert status.exclusion == "it was removed"
@@ -201,7 +203,7 @@ async def test_what_is_not_genuine_is_refused_and_what_came_with_it_counts(world
         genuine = world.network.administrator.rule("any", "any")
         forged = replace(world.network.administrator.rule("any", "node:n1"), signature=bytes(64))
 
-        world.coordinator.tell(forged, genuine)
+        world.coordinator.send(forged, genuine)
 
         status = await until(agent, lambda status: status.rules != ())
         assert status.rules == ("any any",)
@@ -217,7 +219,7 @@ async def test_a_membership_ends_when_its_time_has_come_without_any_news(world: 
     world.network.join()
     async with world.agent() as agent:
         await until(agent, lambda status: status.connected)
-        world.coordinator.tell(*administrator.records[-2:])
+        world.coordinator.send(*administrator.records[-2:])
         await until(agent, lambda status: len(status.peers) == 3)
 
         status = await until(agent, lambda status: len(status.peers) == 2)
@@ -232,7 +234,7 @@ async def test_a_membership_ends_when_its_time_has_come_without_any_news(world: 
 async def test_it_follows_from_where_it_was_when_the_coordinator_comes_back(world: Scene) -> None:
     async with world.agent() as agent:
         await until(agent, lambda status: status.connected)
-        world.coordinator.tell(world.network.administrator.rule("any", "any"))
+        world.coordinator.send(world.network.administrator.rule("any", "any"))
         await until(agent, lambda status: status.rules != ())
 
         world.coordinator.hang_up()
@@ -242,7 +244,7 @@ async def test_it_follows_from_where_it_was_when_the_coordinator_comes_back(worl
 
 
 @in_a_scene
-async def test_a_coordinator_that_lost_decrees_is_given_them_back(world: Scene) -> None:
+async def test_a_coordinator_that_lost_admin_records_is_given_them_back(world: Scene) -> None:
     lost = world.network.administrator.remove(key_of(77))
     world.store()
 
@@ -300,7 +302,7 @@ async def test_it_says_nothing_as_long_as_nothing_changes(world: Scene) -> None:
 
 @in_a_scene
 async def test_a_node_whose_file_is_older_than_its_record_speaks_above_it(world: Scene) -> None:
-    world.coordinator.tell(replace(world.node, sequence=41).signed((HOME,))[1])
+    world.coordinator.send(replace(world.node, sequence=41).signed((HOME,))[1])
 
     async with world.agent() as agent:
         await until(agent, lambda _: own_record(world).sequence > 42)
@@ -314,7 +316,7 @@ async def test_two_hosts_with_one_identity_do_not_outdo_each_other_for_ever(worl
         status = await until(agent, lambda status: status.connected)
         while not any(warning.startswith("another host publishes") for warning in status.warnings):
             other = replace(world.node, sequence=own_record(world).sequence + 10)
-            world.coordinator.tell(other.signed((HOME,))[1])
+            world.coordinator.send(other.signed((HOME,))[1])
             status = await until(agent, lambda status: status.revision == world.coordinator.revision)
 
 

@@ -199,7 +199,7 @@ async def test_who_sends_without_end_is_told_to_wait_and_what_it_asks_is_answere
         assert said[0][0] == 422
         assert (429, "too much comes from this address: try again in a minute") in said
         async with site.follow(ALICE) as alice:
-            assert kinds(await alice.told()) == ["n11", "prod", "token"]
+            assert kinds(await alice.received()) == ["n11", "prod", "token"]
 
 
 @pytest.mark.parametrize(
@@ -293,9 +293,9 @@ async def test_metrics_count_what_happens(tmp_path: Path) -> None:
         await site.found(ALICE, BOB)
         await site.submit(site.administrator.depart(CAROL))
         async with site.follow(ALICE) as alice:
-            await alice.told()
+            await alice.received()
             await site.submit(site.administrator.invite(key_of(1009)))
-            await alice.told()
+            await alice.received()
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             request = Client(reader, writer, "metrics").request("GET", "/metrics")
             lines = b"".join([data async for data in request]).decode().splitlines()
@@ -320,7 +320,7 @@ async def test_an_answer_is_not_lost_with_who_waited_for_it(tmp_path: Path) -> N
         submission.cancel()
 
     async with site.serve(), site.follow(ALICE) as alice:
-        assert "n11" in kinds(await alice.told())
+        assert "n11" in kinds(await alice.received())
 
 
 @in_a_loop

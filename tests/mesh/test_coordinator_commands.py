@@ -35,7 +35,7 @@ async def test_a_backup_is_made_while_it_serves_and_restored_when_not(
 
     assert f"{site.folder / DATABASE}.before-" in capsys.readouterr().out
     async with site.serve(), site.follow(ALICE) as alice:
-        assert kinds(await alice.told()) == ["n11", "prod", "token"]
+        assert kinds(await alice.received()) == ["n11", "prod", "token"]
 
 
 @in_a_loop

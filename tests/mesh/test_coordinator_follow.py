@@ -1,4 +1,4 @@
-"""Who follows is told what concerns it, once, as it comes."""
+"""A subscription gets what concerns its node, once, as it comes."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ async def test_who_begins_is_told_of_everything_that_concerns_it(tmp_path: Path)
         await site.found(ALICE, BOB)
 
         async with site.follow(ALICE) as alice:
-            news = await alice.told()
+            news = await alice.received()
 
     assert kinds(news) == ["n11", "n12", "prod", "token"]
     assert alice.greeting.state_digest == site.administrator.ledger().state_digest()
@@ -33,14 +33,14 @@ async def test_a_change_reaches_every_follower_as_a_delta(tmp_path: Path) -> Non
     async with site.serve():
         await site.found(ALICE, BOB)
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
-            first, _ = await alice.told(), await bob.told()
+            first, _ = await alice.received(), await bob.received()
 
             await site.submit(site.administrator.join(CAROL, TOKEN))
-            news = await alice.told()
+            news = await alice.received()
 
             assert kinds(news) == ["n13"]
             assert news.revision > first.revision
-            assert await bob.told() == news
+            assert await bob.received() == news
 
 
 @in_a_loop
@@ -49,11 +49,11 @@ async def test_after_a_gap_only_what_is_newer_is_told(tmp_path: Path) -> None:
     async with site.serve():
         await site.found(ALICE, BOB)
         async with site.follow(ALICE) as alice:
-            known = (await alice.told()).revision
+            known = (await alice.received()).revision
         await site.submit(site.administrator.join(CAROL, TOKEN))
 
         async with site.follow(ALICE, since=known) as alice:
-            assert kinds(await alice.told()) == ["n13"]
+            assert kinds(await alice.received()) == ["n13"]
 
 
 @in_a_loop
@@ -62,11 +62,11 @@ async def test_a_gap_across_a_restart_is_a_gap_like_others(tmp_path: Path) -> No
     async with site.serve():
         await site.found(ALICE, BOB)
         async with site.follow(ALICE) as alice:
-            known = (await alice.told()).revision
+            known = (await alice.received()).revision
         await site.submit(site.administrator.join(CAROL, TOKEN))
 
     async with site.serve(), site.follow(ALICE, since=known) as alice:
-        assert kinds(await alice.told()) == ["n13"]
+        assert kinds(await alice.received()) == ["n13"]
 
 
 @in_a_loop
@@ -77,43 +77,43 @@ async def test_rules_decide_who_is_told_of_whom(tmp_path: Path) -> None:
         await site.found(ALICE, BOB, CAROL)
 
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob, site.follow(CAROL) as carol:
-            assert kinds(await alice.told()) == ["n11", "n12", "prod", "rule", "token"]
-            assert kinds(await bob.told()) == ["n11", "n12", "prod", "rule", "token"]
-            assert kinds(await carol.told()) == ["n13", "prod", "rule", "token"]
+            assert kinds(await alice.received()) == ["n11", "n12", "prod", "rule", "token"]
+            assert kinds(await bob.received()) == ["n11", "n12", "prod", "rule", "token"]
+            assert kinds(await carol.received()) == ["n13", "prod", "rule", "token"]
 
 
 @in_a_loop
-async def test_a_new_rule_brings_the_records_of_those_whom_it_lets_meet(tmp_path: Path) -> None:
+async def test_a_new_rule_brings_the_records_of_the_peers_that_it_makes(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
         site.administrator.rule("node:n11", "node:n12")
         await site.found(ALICE, BOB, CAROL)
         async with site.follow(CAROL) as carol:
-            known = (await carol.told()).revision
+            known = (await carol.received()).revision
 
             await site.submit(site.administrator.rule("node:n13", "node:n12"))
 
-            assert kinds(await carol.told()) == ["n12", "rule"]
+            assert kinds(await carol.received()) == ["n12", "rule"]
         async with site.follow(CAROL, since=known) as carol:
-            assert kinds(await carol.told()) == ["n12", "rule"]
+            assert kinds(await carol.received()) == ["n12", "rule"]
     async with site.serve(), site.follow(CAROL, since=known) as carol:
-        assert kinds(await carol.told()) == ["n12", "rule"]
+        assert kinds(await carol.received()) == ["n12", "rule"]
 
 
 @in_a_loop
-async def test_a_name_that_a_rule_names_brings_who_may_be_met_by_it(tmp_path: Path) -> None:
+async def test_a_name_that_a_rule_names_brings_the_peers_that_it_makes(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
         site.administrator.rule("node:web", "node:n12")
         await site.found(ALICE, BOB)
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
-            assert "n12" not in kinds(await alice.told())
-            assert "n11" not in kinds(await bob.told())
+            assert "n12" not in kinds(await alice.received())
+            assert "n11" not in kinds(await bob.received())
 
             await site.submit(site.administrator.join(ALICE, TOKEN, name="web", sequence=2))
 
-            assert kinds(await alice.told()) == ["n12", "web"]
-            assert kinds(await bob.told()) == ["web"]
+            assert kinds(await alice.received()) == ["n12", "web"]
+            assert kinds(await bob.received()) == ["web"]
 
 
 @in_a_loop
@@ -124,16 +124,16 @@ async def test_a_new_endpoint_is_told_to_peers_and_brings_nothing_else(tmp_path:
         await site.found(ALICE, BOB, CAROL)
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob, site.follow(CAROL) as carol:
             for follower in (alice, bob, carol):
-                await follower.told()
+                await follower.received()
 
             await site.submit(
                 site.administrator.join(BOB, TOKEN, endpoints=(Endpoint("192.0.2.1", 5),), sequence=2)
             )
             await site.submit(site.administrator.invite(key_of(77)))
 
-            assert kinds(await alice.told()) == ["n12"]
-            assert kinds(await bob.told()) == ["n12"]
-            assert kinds(await carol.told()) == ["token"]
+            assert kinds(await alice.received()) == ["n12"]
+            assert kinds(await bob.received()) == ["n12"]
+            assert kinds(await carol.received()) == ["token"]
 
 
 @in_a_loop
@@ -142,15 +142,15 @@ async def test_who_is_removed_is_told_so_and_let_go(tmp_path: Path) -> None:
     async with site.serve():
         await site.found(ALICE, BOB)
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
-            await alice.told()
-            await bob.told()
+            await alice.received()
+            await bob.received()
 
             await site.submit(site.administrator.remove(ALICE))
 
-            assert kinds(await alice.told()) == ["removal"]
-            assert kinds(await bob.told()) == ["removal"]
+            assert kinds(await alice.received()) == ["removal"]
+            assert kinds(await bob.received()) == ["removal"]
             with pytest.raises(Unreachable):
-                await alice.told()
+                await alice.received()
         with pytest.raises(Denied, match="it was removed"):
             async with site.follow(ALICE):
                 pass
@@ -192,17 +192,17 @@ async def test_who_follows_when_its_membership_ends_is_let_go(tmp_path: Path) ->
         await site.found(BOB)
         await site.submit(site.administrator.join(ALICE, token, admitted=int(time.time()) - 55))
         async with site.follow(ALICE) as alice:
-            await alice.told()
+            await alice.received()
 
             with pytest.raises(Unreachable):
-                await alice.told()
+                await alice.received()
         with pytest.raises(Denied, match="its membership has expired"):
             async with site.follow(ALICE):
                 pass
 
 
 @in_a_loop
-async def test_a_stranger_follows_nothing(tmp_path: Path) -> None:
+async def test_an_unknown_node_follows_nothing(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
         await site.found(ALICE)
@@ -222,7 +222,7 @@ async def test_much_is_told_in_lines_of_which_only_the_last_says_how_far(tmp_pat
             await site.submit(*(site.administrator.invite(key_of(5000 + part * 100 + n)) for n in range(100)))
 
         async with site.follow(ALICE) as alice:
-            first, second = await alice.told(), await alice.told()
+            first, second = await alice.received(), await alice.received()
 
     assert first.revision == 0
     assert second.revision > 0
@@ -235,13 +235,13 @@ async def test_a_follower_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> 
     async with site.serve():
         await site.found(ALICE, BOB)
         async with site.follow(ALICE), site.follow(BOB) as bob:
-            await bob.told()
+            await bob.received()
             for number in range(20):
                 tokens = [site.administrator.invite(key_of(6000 + number * 50 + n)) for n in range(50)]
                 await site.submit(*tokens)
-                told = 0
-                while told < len(tokens):
-                    told += len((await bob.told()).records)
+                received = 0
+                while received < len(tokens):
+                    received += len((await bob.received()).records)
 
 
 @in_a_loop
@@ -251,9 +251,9 @@ async def test_hundred_followers_are_told_of_one_change(tmp_path: Path) -> None:
 
     async def follow(identity: object, ready: asyncio.Semaphore) -> list[str]:
         async with site.follow(identity) as follower:  # type: ignore[arg-type]
-            await follower.told()
+            await follower.received()
             ready.release()
-            return kinds(await follower.told())
+            return kinds(await follower.received())
 
     async with site.serve() as served:
         site.administrator.found()
@@ -280,11 +280,11 @@ async def test_who_was_told_more_than_the_coordinator_knows_is_told_everything(t
         ahead = time.time_ns() // 1000 + 3600 * 1_000_000
 
         async with site.follow(ALICE, since=ahead) as alice:
-            everything = await alice.told()
+            everything = await alice.received()
             assert kinds(everything) == ["n11", "prod", "token"]
             assert everything.revision >= ahead
             await site.submit(site.administrator.join(BOB, TOKEN))
-            assert (await alice.told()).revision > everything.revision
+            assert (await alice.received()).revision > everything.revision
 
     async with site.serve() as served:
         assert served.service.snapshot.revision > ahead
@@ -297,7 +297,7 @@ async def test_a_revision_that_leaves_no_room_is_not_gone_above(tmp_path: Path) 
         await site.found(ALICE)
 
         async with site.follow(ALICE, since=(1 << 53) - 1) as alice:
-            assert kinds(await alice.told()) == ["n11", "prod", "token"]
+            assert kinds(await alice.received()) == ["n11", "prod", "token"]
 
         assert served.service.snapshot.revision < 1 << 52
 

@@ -60,7 +60,7 @@ async def test_it_ends_when_asked_and_waits_for_nobody(tmp_path: Path) -> None:
     process = Process(site)
     await site.found(ALICE)
     async with site.follow(ALICE) as alice:
-        await alice.told()
+        await alice.received()
 
         status, log = await asyncio.to_thread(process.end, signal.SIGTERM)
 
@@ -68,7 +68,7 @@ async def test_it_ends_when_asked_and_waits_for_nobody(tmp_path: Path) -> None:
         assert "n11: n11 joined" in log
         assert str(ALICE.verify_key()) not in log
         try:
-            await alice.told()
+            await alice.received()
             raise AssertionError("it goes on")
         except Unreachable:
             pass

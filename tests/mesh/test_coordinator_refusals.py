@@ -99,7 +99,7 @@ async def test_a_token_that_was_revoked_admits_nobody(tmp_path: Path) -> None:
             async with site.ask(TOKEN) as coordinator:
                 await coordinator.welcome()
         async with site.follow(ALICE) as alice:
-            await alice.told()
+            await alice.received()
 
 
 @in_a_loop
@@ -206,7 +206,7 @@ async def test_what_is_of_an_unknown_type_is_passed_on_for_members(tmp_path: Pat
     async with site.serve():
         await site.found(ALICE, BOB)
         async with site.follow(BOB) as bob:
-            await bob.told()
+            await bob.received()
 
             assert await site.submit(unknown(site, CAROL)) == [
                 refused("it is of an unknown type, and not of a member")
@@ -214,9 +214,9 @@ async def test_what_is_of_an_unknown_type_is_passed_on_for_members(tmp_path: Pat
             of_alice, of_network = unknown(site, ALICE), unknown(site, site.administrator.key)
             assert await site.submit(of_alice, of_network) == [NEW, NEW]
 
-            assert set((await bob.told()).records) == {of_alice, of_network}
+            assert set((await bob.received()).records) == {of_alice, of_network}
     async with site.serve(), site.follow(BOB) as bob:
-        assert {of_alice, of_network} < set((await bob.told()).records)
+        assert {of_alice, of_network} < set((await bob.received()).records)
 
 
 @in_a_loop
@@ -228,7 +228,7 @@ async def test_forged_and_foreign_records_are_refused_and_leave_no_trace(tmp_pat
         good = site.administrator.invite(key_of(1005))
         forged = Signed(good.body, bytes(64))
         async with site.follow(ALICE) as alice:
-            await alice.told()
+            await alice.received()
 
             outcomes = await site.submit(forged, other.found(), Signed(b"{}", bytes(64)))
             assert [outcome.reason.partition(":")[0] for outcome in outcomes] == [
@@ -238,7 +238,7 @@ async def test_forged_and_foreign_records_are_refused_and_leave_no_trace(tmp_pat
             ]
 
             await site.submit(good)
-            assert (await alice.told()).records == (good,)
+            assert (await alice.received()).records == (good,)
 
 
 @in_a_loop

@@ -73,14 +73,16 @@ async def test_what_is_handed_in_at_one_is_told_by_the_other(east: Site, west: S
     async with east.serve(), west.serve():
         await east.found(ALICE)
         async with east.follow(ALICE) as at_east, west.follow(ALICE) as at_west:
-            assert kinds(await at_east.told()) == kinds(await at_west.told()) == ["n11", "prod", "token"]
+            assert (
+                kinds(await at_east.received()) == kinds(await at_west.received()) == ["n11", "prod", "token"]
+            )
 
             async with asyncio.timeout(SOON):
                 await west.submit(east.administrator.join(BOB, TOKEN))
-                assert kinds(await at_east.told()) == ["n12"]
+                assert kinds(await at_east.received()) == ["n12"]
                 await east.submit(east.administrator.join(CAROL, TOKEN))
-                assert kinds(await at_west.told()) == ["n12"]
-                assert kinds(await at_west.told()) == ["n13"]
+                assert kinds(await at_west.received()) == ["n12"]
+                assert kinds(await at_west.received()) == ["n13"]
 
 
 @in_a_loop
@@ -105,11 +107,11 @@ async def test_a_node_that_moves_to_the_other_goes_on_where_it_was(east: Site, w
     async with east.serve(), west.serve():
         await east.found(ALICE)
         async with east.follow(ALICE) as alice:
-            revision = (await alice.told()).revision
+            revision = (await alice.received()).revision
         await west.submit(east.administrator.join(BOB, TOKEN))
 
         async with west.follow(ALICE, revision) as alice:
-            assert kinds(await alice.told()) == ["n12"]
+            assert kinds(await alice.received()) == ["n12"]
 
 
 # -- Both at once ------------------------------------------------------------------------------------
@@ -251,20 +253,20 @@ async def test_a_backup_of_a_shared_database_is_restored_while_both_serve(
         assert await asyncio.to_thread(main, ["backup", folder, str(backup)]) == 0
         await west.submit(lost := east.administrator.join(BOB, TOKEN))
         async with east.follow(ALICE) as at_east, west.follow(ALICE) as at_west:
-            told = await at_east.told()
-            assert kinds(told) == kinds(await at_west.told()) == ["n11", "n12", "prod", "token"]
+            received = await at_east.received()
+            assert kinds(received) == kinds(await at_west.received()) == ["n11", "n12", "prod", "token"]
 
             assert await asyncio.to_thread(main, ["restore", folder, str(backup)]) == 0
 
             for follower in at_east, at_west:
                 with pytest.raises(Unreachable):
-                    await follower.told()
+                    await follower.received()
         assert lost not in one.service.snapshot.ledger
         assert lost not in other.service.snapshot.ledger
-        assert min(one.service.snapshot.revision, other.service.snapshot.revision) > told.revision
+        assert min(one.service.snapshot.revision, other.service.snapshot.revision) > received.revision
         assert await west.submit(lost) == [NEW]
-        async with east.follow(ALICE, told.revision) as alice:
-            assert "n12" in kinds(await alice.told())
+        async with east.follow(ALICE, received.revision) as alice:
+            assert "n12" in kinds(await alice.received())
 
     said = capsys.readouterr().out
     kept = Path(said.split("The previous database is in ")[1].split(".\n")[0])
@@ -286,7 +288,7 @@ async def test_a_network_moves_from_its_own_file_into_a_shared_database(url: str
     assert await asyncio.to_thread(main, ["restore", str(site.folder), str(tmp_path / "backup")]) == 0
 
     async with site.serve(), site.follow(ALICE) as alice:
-        assert kinds(await alice.told()) == ["n11", "prod", "token"]
+        assert kinds(await alice.received()) == ["n11", "prod", "token"]
         assert await site.submit(site.administrator.join(BOB, TOKEN)) == [NEW]
 
 
@@ -302,7 +304,7 @@ async def test_while_the_database_is_away_what_is_known_goes_on_counting(
         await asyncio.to_thread(postgresql.stop)
         try:
             async with site.follow(ALICE) as alice:
-                assert kinds(await alice.told()) == ["n11", "prod", "token"]
+                assert kinds(await alice.received()) == ["n11", "prod", "token"]
                 with pytest.raises(
                     Denied, match="the coordinator cannot store the records: postgresql://wgmesh@/away"
                 ):

@@ -124,7 +124,7 @@ async def test_a_damaged_record_is_left_out_and_can_be_given_back(
         outcomes = await site.submit(*site.administrator.records)
         assert [outcome.verdict for outcome in outcomes] == ["known", "new", "known"]
         async with site.follow(ALICE) as alice:
-            assert kinds(await alice.told()) == ["n11", "prod", "token"]
+            assert kinds(await alice.received()) == ["n11", "prod", "token"]
 
 
 @in_a_loop
@@ -180,7 +180,7 @@ async def test_nodes_give_back_what_a_restored_backup_does_not_know(tmp_path: Pa
         lost = administrator.join(BOB, TOKEN)
         await site.submit(lost, administrator.invite(key_of(7)))
         async with site.follow(ALICE) as alice:
-            seen = (await alice.told()).revision
+            seen = (await alice.received()).revision
 
     kept = backup.restore(site.folder, file, int(time.time()))
 
@@ -188,12 +188,12 @@ async def test_nodes_give_back_what_a_restored_backup_does_not_know(tmp_path: Pa
     assert kept.exists()
     async with site.serve(), site.follow(ALICE, since=seen) as alice:
         assert alice.greeting.state_digest != administrator.ledger().state_digest()
-        await alice.told()
+        await alice.received()
         with pytest.raises(Denied, match="neither a node's"):
             async with site.follow(BOB, since=seen):
                 pass
         assert await site.submit(lost) == [NEW]
-        again = await alice.told()
+        again = await alice.received()
         assert kinds(again) == ["n12"]
         assert again.revision > seen
 
@@ -231,7 +231,7 @@ async def test_a_backup_makes_the_same_coordinator_on_another_host(tmp_path: Pat
     assert (there / TLS_KEY).stat().st_mode & 0o777 == 0o600
     site.folder = there
     async with site.serve(), site.follow(ALICE) as alice:
-        assert kinds(await alice.told()) == ["n11", "prod", "token"]
+        assert kinds(await alice.received()) == ["n11", "prod", "token"]
 
 
 def test_nothing_is_restored_while_it_is_served(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from wgpyd.agent.rejected import RejectedRecords
 
 HERE = IPv6Address("::1")
 TIMEOUT = 10.0  # seconds
-OTHER_STANDING = b'{"standing":{"sequence":9,"digest":""}}\n'
+OTHER_DIGEST = b'{"standing":{"sequence":9,"digest":""}}\n'
 HOUR = 3600 * SECOND
 
 
@@ -79,7 +79,7 @@ async def connected(host: Host) -> AsyncIterator[tuple[asyncio.StreamReader, asy
         writer.close()
 
 
-async def told(host: Host, *lines: bytes) -> list[bytes]:
+async def answers(host: Host, *lines: bytes) -> list[bytes]:
     """Say something to a host as its neighbour; the lines that it answered."""
     async with connected(host) as (reader, writer), asyncio.timeout(TIMEOUT):
         writer.writelines(lines)
@@ -105,7 +105,7 @@ def admin() -> Administrator:
     return admin
 
 
-def standing(admin: Administrator) -> bytes:
+def digest_line(admin: Administrator) -> bytes:
     """What a node says that knows all."""
     return encode_line(admin.ledger().state_digest())
 
@@ -153,7 +153,7 @@ def test_what_concerns_not_everybody_is_not_told(admin: Administrator) -> None:
     async def scenario() -> None:
         admin.join(key_of(7), key_of(8))
         async with answering(admin.ledger()) as other:
-            answer = await told(other, encode_line(Ledger(admin.key.verify_key()).state_digest()))
+            answer = await answers(other, encode_line(Ledger(admin.key.verify_key()).state_digest()))
 
             assert len(answer) == 2
             assert b"n7" not in answer[1]
@@ -164,7 +164,7 @@ def test_what_concerns_not_everybody_is_not_told(admin: Administrator) -> None:
 def test_those_who_know_the_same_say_no_more_than_that(admin: Administrator) -> None:
     async def scenario() -> None:
         async with answering(admin.ledger()) as other:
-            assert await told(other, standing(admin)) == [standing(admin).strip()]
+            assert await answers(other, digest_line(admin)) == [digest_line(admin).strip()]
             assert other.heard == []
 
     asyncio.run(scenario())
@@ -201,10 +201,10 @@ def test_a_neighbour_that_does_not_answer_is_no_news(
 # -- Neighbours that lie -------------------------------------------------------------------------
 
 
-def test_a_stranger_gets_no_answer(admin: Administrator) -> None:
+def test_an_unknown_node_gets_no_answer(admin: Administrator) -> None:
     async def scenario() -> None:
         async with answering(admin.ledger(), name="") as host:
-            assert await told(host, standing(admin)) == []
+            assert await answers(host, digest_line(admin)) == []
 
     asyncio.run(scenario())
 
@@ -216,22 +216,22 @@ def test_a_stranger_gets_no_answer(admin: Administrator) -> None:
         [b"\n"],
         [b"{}\n"],
         [encode_line(Delta(0, ()))],
-        [OTHER_STANDING, b"hello\n"],
+        [OTHER_DIGEST, b"hello\n"],
         [b"x" * (1 << 22) + b"\n"],
-        [OTHER_STANDING, *[b'{"revision":0,"records":[]}' + b" " * 4_000_000 + b"\n"] * 5],
+        [OTHER_DIGEST, *[b'{"revision":0,"records":[]}' + b" " * 4_000_000 + b"\n"] * 5],
     ],
-    ids=["words", "nothing", "nothing known", "no standing", "words later", "no end", "too much"],
+    ids=["words", "nothing", "nothing known", "no state digest", "words later", "no end", "too much"],
 )  # fmt: skip
 def test_who_says_nonsense_is_noted_and_not_heard_any_more(admin: Administrator, lines: list[bytes]) -> None:
     async def scenario() -> None:
         async with answering(admin.ledger()) as host:
-            await told(host, *lines)
+            await answers(host, *lines)
             await all_done()
 
             assert [(record.source, record.reason) for record in host.rejected.newest] == [
                 ("neighbour n3", NOT_UNDERSTOOD)
             ]
-            assert await told(host, standing(admin)) == []
+            assert await answers(host, digest_line(admin)) == []
 
     asyncio.run(scenario())
 
@@ -241,14 +241,14 @@ def test_who_tells_a_forged_record_is_not_heard_to_the_end(admin: Administrator)
         forged = Signed(admin.remove(key_of(7)).body, bytes(64))
         line = encode_line(Delta(0, (forged,)))
         async with answering(Administrator(admin.key).ledger()) as host:
-            await told(host, standing(admin), *[line] * 100)
+            await answers(host, digest_line(admin), *[line] * 100)
             await all_done()
 
             assert host.heard == [(forged,)]
             assert [(record.source, record.what) for record in host.rejected.newest] == [
                 ("neighbour n3", "removal 3")
             ]
-            assert await told(host, standing(admin)) == []
+            assert await answers(host, digest_line(admin)) == []
 
     asyncio.run(scenario())
 
@@ -257,7 +257,7 @@ def test_who_says_nothing_is_let_go(admin: Administrator) -> None:
     async def scenario() -> None:
         async with answering(admin.ledger(), timeout=0.05) as host, connected(host) as (reader, _):
             async with asyncio.timeout(TIMEOUT):
-                assert await reader.readline() == standing(admin)
+                assert await reader.readline() == digest_line(admin)
                 assert await reader.read() == b""
 
             assert host.rejected.newest == ()
@@ -268,9 +268,9 @@ def test_who_says_nothing_is_let_go(admin: Administrator) -> None:
 def test_a_neighbour_has_one_exchange_at_a_time(admin: Administrator) -> None:
     async def scenario() -> None:
         async with answering(admin.ledger()) as host, connected(host) as (reader, _):
-            assert await reader.readline() == standing(admin)
+            assert await reader.readline() == digest_line(admin)
 
-            assert await told(host, standing(admin)) == []
+            assert await answers(host, digest_line(admin)) == []
 
     asyncio.run(scenario())
 
@@ -278,7 +278,7 @@ def test_a_neighbour_has_one_exchange_at_a_time(admin: Administrator) -> None:
 def test_what_breaks_off_in_the_middle_is_no_falsehood(admin: Administrator) -> None:
     async def scenario() -> None:
         async with answering(admin.ledger()) as host:
-            await told(host, OTHER_STANDING, b'{"revision":')
+            await answers(host, OTHER_DIGEST, b'{"revision":')
             await all_done()
 
             assert host.rejected.newest == ()

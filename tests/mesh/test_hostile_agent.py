@@ -34,7 +34,7 @@ def test_a_node_stays_as_it_was_and_log_metrics_and_status_tell_of_the_attempt(
             tried = attempt(Mallory(world.network.administrator, world.node.identity))
             caplog.clear()
 
-            world.coordinator.tell(*tried.records)
+            world.coordinator.send(*tried.records)
 
             after = await until(agent, lambda status: noticed(status) > noticed(before))
             assert peers(after) == peers(before)
@@ -56,7 +56,7 @@ def test_what_it_is_told_of_itself_or_by_itself_does_not_make_a_node_another(tmp
             before = await settle(world, agent)
             stolen = replace(world.own, signature=bytes(64))
 
-            world.coordinator.tell(world.own, stolen, replace(world.own, body=world.own.body[:-1] + b" }"))
+            world.coordinator.send(world.own, stolen, replace(world.own, body=world.own.body[:-1] + b" }"))
 
             after = await until(agent, lambda status: status.rejected_count >= before.rejected_count + 1)
             assert (after.name, after.address, after.key) == (before.name, before.address, before.key)
@@ -71,7 +71,7 @@ def test_a_flood_of_falsehoods_leaves_a_node_that_listens(tmp_path: Path) -> Non
             rule = world.network.administrator.rule("any", "any")
             size = (world.folder / "records.jsonl").stat().st_size
 
-            world.coordinator.tell(*(replace(rule, signature=bytes(64)) for _ in range(2000)), rule)
+            world.coordinator.send(*(replace(rule, signature=bytes(64)) for _ in range(2000)), rule)
 
             after = await until(agent, lambda status: status.rules != ())
             assert after.rejected_count == before.rejected_count + 2000
@@ -89,7 +89,7 @@ async def settle(world: Scene, agent: Agent) -> Status:
     administrator, other = world.network.administrator, world.network.nodes[1]
     administrator.join(GONE, world.network.token)
     moved = replace(other, sequence=7).signed(())[1]
-    world.coordinator.tell(administrator.records[-1], administrator.remove(GONE), moved)
+    world.coordinator.send(administrator.records[-1], administrator.remove(GONE), moved)
     administrator.records.append(moved)
     await until(agent, lambda status: status.sequence == administrator.sequence)
     await world.coordinator.until_given()  # where the node is

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.mesh.hostile import ATTEMPTS, FALSE_NETWORK, FALSE_TOKEN, MALLORY, Attempt, Mallory, known, tell
+from tests.mesh.hostile import (
+    ATTEMPTS,
+    FALSE_NETWORK,
+    FALSE_TOKEN,
+    MALLORY,
+    Attempt,
+    Mallory,
+    add_all,
+    known,
+)
 from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes, sign
 from tests.mesh.test_topology import histories
 from wgmesh.snapshot import Snapshot
@@ -56,7 +65,7 @@ def test_a_hostile_coordinator_achieves_nothing_and_is_found_out(
     ledger, before = honest.ledger(), honest.topology()
     tried = attempt(Mallory(honest))
 
-    made = tell(ledger, tried.records)
+    made = add_all(ledger, tried.records)
 
     after = derive(ledger, NOW)
     assert_nobody_lost_or_gained(before, after)
@@ -73,8 +82,8 @@ def test_it_achieves_no_more_if_it_speaks_before_anybody_else(
     before, ledger = honest.topology(), Ledger(honest.key.verify_key())
     tried = attempt(Mallory(a_network()))
 
-    tell(ledger, tried.records)
-    tell(ledger, tuple(honest.records))
+    add_all(ledger, tried.records)
+    add_all(ledger, tuple(honest.records))
 
     assert_nobody_lost_or_gained(before, derive(ledger, NOW))
 
@@ -95,10 +104,10 @@ def test_whatever_is_changed_in_a_record_that_is_known_already_is_refused(honest
 def test_a_withheld_removal_is_learned_from_a_neighbour_that_knows_it(honest: Administrator) -> None:
     removal = honest.remove(BOB)
     knows, behind = honest.ledger(), Ledger(honest.key.verify_key())
-    tell(behind, tuple(signed for signed in honest.records if signed != removal))
+    add_all(behind, tuple(signed for signed in honest.records if signed != removal))
     assert knows.state_digest() != behind.state_digest()
 
-    tell(behind, tuple(knows.for_everybody()))
+    add_all(behind, tuple(knows.for_everybody()))
 
     assert knows.state_digest() == behind.state_digest()
     assert derive(behind, NOW).excluded[BOB.verify_key()] is Exclusion.REMOVED
@@ -174,7 +183,7 @@ def test_no_forgery_in_any_place_of_any_history_changes_who_is_who(
     forged = data.draw(st.lists(forgeries(honest), min_size=1, max_size=5))
     records = data.draw(st.permutations([*honest.records, *forged]))
 
-    tell(ledger, tuple(records))
+    add_all(ledger, tuple(records))
 
     assert_nobody_lost_or_gained(before, derive(ledger, NOW))
 
@@ -210,8 +219,8 @@ def test_of_two_records_with_one_sequence_everybody_chooses_the_same(honest: Adm
     says = [sign(ANN, honest.node(ANN, TOKEN, sequence=7, name=name)) for name in ("left", "right")]
     one, other = honest.ledger(), honest.ledger()
 
-    tell(one, (says[0], says[1]))
-    tell(other, (says[1], says[0]))
+    add_all(one, (says[0], says[1]))
+    add_all(other, (says[1], says[0]))
 
     assert derive(one, NOW) == derive(other, NOW)
 
@@ -224,14 +233,16 @@ def test_who_was_removed_is_not_back_by_another_token_nor_by_another_record(hone
     assert honest.topology().excluded[GONE.verify_key()] is Exclusion.REMOVED
 
 
-def test_a_decree_that_claims_the_future_is_not_believed_without_the_key(honest: Administrator) -> None:
+def test_an_admin_record_that_claims_the_future_is_not_believed_without_the_key(
+    honest: Administrator,
+) -> None:
     honest.invite(LATER_TOKEN, lifetime=DAY)
     honest.join(EVE, LATER_TOKEN)
     ledger = honest.ledger()
     token = known(honest.records[1])
     assert isinstance(token, Token)
 
-    tell(ledger, (sign(FALSE_NETWORK, replace(token, sequence=99, time=NOW + 1000 * DAY)),))
+    add_all(ledger, (sign(FALSE_NETWORK, replace(token, sequence=99, time=NOW + 1000 * DAY)),))
 
     assert ledger.time() == NOW
     assert EVE.verify_key() not in derive(ledger, 0).excluded
@@ -279,7 +290,7 @@ def test_a_token_that_has_expired_admits_nobody_by_an_earlier_date(honest: Admin
     assert (outcome.verdict, outcome.reason) == ("refused", "the token has expired")
 
 
-def test_strangers_leave_nothing_with_a_coordinator(honest: Administrator) -> None:
+def test_unknown_nodes_leave_nothing_with_a_coordinator(honest: Administrator) -> None:
     transaction = Transaction(snapshot_of(honest), NOW)
     said = [honest.depart(MALLORY), of_a_later_version(honest, MALLORY), honest.join(MALLORY, FALSE_TOKEN)]
 
@@ -295,9 +306,9 @@ def test_nodes_of_tokens_that_nobody_knows_are_few_and_leave_room_for_all_others
     ledger, numbers = honest.ledger(), range(1000, 1000 + MAX_UNKNOWN_NODES)
     flood = [sign(key, honest.node(key, FALSE_TOKEN, name="sly")) for key in map(key_of, numbers)]
 
-    assert set(tell(ledger, flood)) == {Verdict.NEW}
-    assert tell(ledger, [sign(EVE, honest.node(EVE, FALSE_TOKEN))]) == [RejectionReason.TOO_MANY]
-    assert tell(ledger, [honest.join(EVE, TOKEN), honest.remove(BOB)]) == [Verdict.NEW] * 2
+    assert set(add_all(ledger, flood)) == {Verdict.NEW}
+    assert add_all(ledger, [sign(EVE, honest.node(EVE, FALSE_TOKEN))]) == [RejectionReason.TOO_MANY]
+    assert add_all(ledger, [honest.join(EVE, TOKEN), honest.remove(BOB)]) == [Verdict.NEW] * 2
 
 
 def test_departures_of_whoever_make_no_removal_one_too_many(
@@ -308,11 +319,11 @@ def test_departures_of_whoever_make_no_removal_one_too_many(
     ledger, keys = honest.ledger(), [key_of(number) for number in range(1000, 1010)]
 
     for key in keys:
-        assert tell(ledger, [honest.depart(key), of_a_later_version(honest, key)]) == [Verdict.NEW] * 2
+        assert add_all(ledger, [honest.depart(key), of_a_later_version(honest, key)]) == [Verdict.NEW] * 2
 
     too_many = [honest.depart(EVE), of_a_later_version(honest, EVE)]
-    assert tell(ledger, too_many) == [RejectionReason.TOO_MANY] * 2
-    assert tell(ledger, [honest.remove(BOB)]) == [Verdict.NEW]
+    assert add_all(ledger, too_many) == [RejectionReason.TOO_MANY] * 2
+    assert add_all(ledger, [honest.remove(BOB)]) == [Verdict.NEW]
 
 
 # -- Helpers ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from wgpy.mesh.prefixes import Prefixes
 
 
 def some_prefixes() -> st.SearchStrategy[Prefix]:
-    """Few enough addresses that they often meet."""
+    """Few enough addresses that they often overlap."""
     lengths = st.integers(0, 4) | st.integers(28, 32)
     four = st.builds(
         lambda address, length: IPv4Network((address >> (32 - length) << (32 - length), length)),

@@ -175,7 +175,7 @@ def test_a_record_of_a_later_version_is_kept_and_passed_on(administrator: Admini
         administrator.ledger().add(OTHER.sign(spelled(said)))
 
 
-def test_ledgers_agree_on_what_was_decreed_or_see_that_they_do_not(administrator: Administrator) -> None:
+def test_ledgers_agree_on_the_records_for_all_or_see_that_they_do_not(administrator: Administrator) -> None:
     behind = Ledger(administrator.key.verify_key())
     for signed in administrator.records[:-2]:
         behind.add(signed)  # without the removal

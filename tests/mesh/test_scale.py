@@ -32,7 +32,7 @@ def test_each_that_is_concerned_is_told_the_same_bytes_however_many_there_are(gr
     few, many = (list(costs(make(size, grouped=grouped))) for size in (FEW, MANY))
 
     for one, other in zip(few, many, strict=True):
-        if one.change != "a rule":  # which tells of those whom it lets meet
+        if one.change != "a rule":  # which sends the records of new peers
             assert other.sent / other.concerned <= one.sent / one.concerned * ROOM
     assert {cost.change for cost in few} == set(CHANGES)
 

@@ -51,7 +51,7 @@ def test_who_was_admitted_is_a_member_and_the_peer_of_everybody(administrator: A
     assert peer.tags == {"edge"}
 
 
-def test_a_stranger_has_no_peers(administrator: Administrator) -> None:
+def test_an_unknown_node_has_no_peers(administrator: Administrator) -> None:
     assert administrator.topology().peers(EVE.verify_key()) == ()
 
 
@@ -105,7 +105,7 @@ def test_a_membership_ends_by_itself_where_the_token_says_so(administrator: Admi
     assert administrator.topology(NOW + DAY).excluded == {EVE.verify_key(): Exclusion.MEMBERSHIP_EXPIRED}
 
 
-def test_a_host_that_boots_in_1970_goes_by_the_newest_decree(administrator: Administrator) -> None:
+def test_a_host_that_boots_in_1970_goes_by_the_newest_admin_record(administrator: Administrator) -> None:
     administrator.invite(LATER_TOKEN, lifetime=DAY)
     administrator.join(EVE, LATER_TOKEN)
     administrator.now += 2 * DAY
@@ -333,14 +333,14 @@ def test_peers_are_those_who_may_reach_each_other(administrator: Administrator) 
     rules = Rules(topology)
 
     for me in topology.members:
-        met = {
+        peers = {
             other.identity
             for other in topology.members
             if other is not me and (rules.allow(me, other) or rules.allow(other, me))
         }
-        assert {peer.identity for peer in topology.peers(me.identity)} == met
+        assert {peer.identity for peer in topology.peers(me.identity)} == peers
         others = (other for other in topology.members if other is not me)
-        assert {other.identity for other in others if topology.are_peers(me, other)} == met
+        assert {other.identity for other in others if topology.are_peers(me, other)} == peers
 
 
 @settings(deadline=None)

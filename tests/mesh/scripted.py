@@ -1,4 +1,4 @@
-"""A coordinator under a test's hand: it tells what it is told to tell, and keeps what it is given."""
+"""A coordinator that sends what a test says, and keeps what it is given."""
 
 import asyncio
 import datetime as dt
@@ -27,7 +27,7 @@ REFUSAL = "it is not to be"
 
 
 @dataclass(slots=True)
-class Teller:
+class ScriptedCoordinator:
     """ledger: what it has; denies: whether it knows nobody; refuses: whether it takes no record.
 
     given: all records that came in; followers: revisions from which nodes followed, in order.
@@ -57,7 +57,7 @@ class Teller:
             self._changed.clear()
             await self._changed.wait()
 
-    def tell(self, *records: Signed) -> None:
+    def send(self, *records: Signed) -> None:
         """Tell every follower something new, whatever it is."""
         self.revision += 1
         for signed in records:
@@ -118,11 +118,11 @@ class Teller:
             return
         since = int(request.target.decode().partition("since=")[2])
         greeting = Greeting(self.ledger.state_digest(), self._own(identity), SEEN)
-        told = Delta(self.revision, tuple(self.ledger) if since < self.revision else ())
+        received = Delta(self.revision, tuple(self.ledger) if since < self.revision else ())
         writer.write(
             http.send(h11.Response(status_code=200, headers=[("Transfer-Encoding", "chunked")])) or b""
         )
-        for line in (greeting, told):
+        for line in (greeting, received):
             writer.write(http.send(h11.Data(data=encode_line(line))) or b"")
         self._followers.append(writer)
         self._connections.append(http)
@@ -138,20 +138,20 @@ class Teller:
 
 
 @asynccontextmanager
-async def teller(
+async def scripted_coordinator(
     records: Sequence[Signed], network: VerifyKey, folder: Path, address: str = "127.0.0.1"
-) -> AsyncIterator[Teller]:
+) -> AsyncIterator[ScriptedCoordinator]:
     """Serve on a free port. folder: for its key."""
-    telling = Teller(Ledger(network))
+    coordinator = ScriptedCoordinator(Ledger(network))
     for signed in records:
-        telling.ledger.add(signed)
-    context, telling.key_hash = _identity(folder)
-    server = await asyncio.start_server(telling.serve, address, 0, ssl=context)
-    telling.url = f"https://{address}:{server.sockets[0].getsockname()[1]}"
+        coordinator.ledger.add(signed)
+    context, coordinator.key_hash = _identity(folder)
+    server = await asyncio.start_server(coordinator.serve, address, 0, ssl=context)
+    coordinator.url = f"https://{address}:{server.sockets[0].getsockname()[1]}"
     try:
-        yield telling
+        yield coordinator
     finally:
-        telling.hang_up()
+        coordinator.hang_up()
         server.close()
 
 
