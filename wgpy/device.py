@@ -4,7 +4,7 @@ Invariant: time is given, and what the world is to do is taken. Every driver is 
 until neither part has anything more to say, take datagrams, packets and events, sleep until `next_deadline`.
 
 A data path with threads and sockets of its own needs no `send` and no `receive`: its driver steps when it has
-news.
+events.
 """
 
 from collections import Counter
@@ -46,7 +46,7 @@ class Device(Generic[_Path_co]):
         wall_clock: Callable[[], int],
         watch: Callable[[Action | DataPathOrder], None] = lambda _: None,
     ) -> None:
-        """random, wall_clock: as `Engine` takes them; watch: told of whatever was carried out."""
+        """random, wall_clock: as `Engine` takes them; watch: called with each order that was carried out."""
         self.datapath = datapath
         self.engine = Engine(random=random, wall_clock=wall_clock, activity=datapath.activity)
         self._watch = watch
@@ -141,7 +141,7 @@ class Device(Generic[_Path_co]):
         return self.datapath.allowed_ips(peer.id)
 
     def change_allowed_ips(self, peer: Peer, changes: Iterable[AllowedIPChange], now: int) -> None:
-        """One by one, route a prefix to the peer, whoever had it, or take it away if it is the peer's."""
+        """In order, route each prefix to the peer and to no other, or take it away if it is the peer's."""
         for prefix, remove in changes:
             order = RemoveRoute(peer.id, prefix) if remove else SetRoute(peer.id, prefix)
             self.datapath.apply(order, now)

@@ -1,4 +1,4 @@
-"""What an interface can be told, and what it tells: its settings, its peers and their state, as values."""
+"""The settings of an interface and of its peers, changes of them, and their state, as values."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Endpoint(NamedTuple):
-    """A remote UDP address and the local address it was met at.
+    """A remote UDP address, and the local address that it contacted.
 
     address: numeric, in the form the kernel prints (RFC 5952 for IPv6), without a zone; port: 0 to 65535;
     scope_id: the interface index of a link-local IPv6 address, else 0;

@@ -1,4 +1,4 @@
-"""What a data path tells the engine, and the activity record that the engine reads itself.
+"""What a data path reports to the engine, and the activity record that the engine reads itself.
 
 Events are level flags: raising one that is already raised changes nothing, so a busy tunnel raises
 almost none and no queue of them can overflow. An event about a peer or keypair that is gone is ignored.
@@ -32,7 +32,7 @@ class KeyConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class KeyAged:
-    """A keypair crossed one of the marks it was installed with: time for a new handshake."""
+    """A keypair crossed one of its rekey thresholds: time for a new handshake."""
 
     peer: PeerId
     local_index: int

@@ -1,4 +1,4 @@
-"""Orders to a data path, by their author: the engine, or whoever configures the interface.
+"""Orders to a data path, by their author: the engine, or the configuration.
 
 A data path carries them out in the order in which they are given.
 """
@@ -67,7 +67,7 @@ class ClearSource:
 class InstallKeypair:
     """Receive by this keypair from now on; send by it after `UseKeypair`, or `KeyConfirmed` of the newest.
 
-    Its marks: sending at or after `rekey_after_sent_time`, receiving at or after
+    Its rekey thresholds: sending at or after `rekey_after_sent_time`, receiving at or after
     `rekey_after_received_time` (boottime ns, None for never), or sending message number
     REKEY_AFTER_MESSAGES raises `KeyAged`, each once. From `reject_after_time` on it neither opens nor
     seals. Installing one also clears both `first_` fields of the peer's activity.
@@ -147,12 +147,12 @@ EngineOrder = (
     | SetCookieSecret
 )
 
-# -- Of whoever configures the interface -----------------------------------------------------------
+# -- Of the configuration --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class SetRoute:
-    """Route the prefix to this peer, whoever had it."""
+    """Route the prefix to this peer, and to no other any more."""
 
     peer: PeerId
     prefix: AllowedIP

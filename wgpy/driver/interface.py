@@ -199,7 +199,7 @@ class Interface:
             self.turn()
 
     async def status(self) -> DeviceStatus:
-        """What a `get` tells, never from the middle of a `set`."""
+        """The state of interface and peers, never from the middle of a `set`."""
         async with self._configuring:
             return self._device.status(self._transport.port, self._transport.mark)
 

@@ -21,7 +21,7 @@ class SendDatagram:
 
 @dataclass(frozen=True, slots=True)
 class HandshakeCompleted:
-    """News: a session with this peer began."""
+    """Event: a session with this peer began."""
 
     peer: PeerId
     initiator: bool
@@ -29,7 +29,7 @@ class HandshakeCompleted:
 
 @dataclass(frozen=True, slots=True)
 class PeerUnreachable:
-    """News: REKEY_ATTEMPT_TIME passed without an answer; the next packet starts over."""
+    """Event: REKEY_ATTEMPT_TIME passed without an answer; the next packet starts over."""
 
     peer: PeerId
 

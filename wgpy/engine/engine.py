@@ -258,7 +258,7 @@ class Engine:
             self._on_timer[timer](self._peers_by_id[peer_id], now)
 
     def receive_datagram(self, data: bytes, source: Endpoint, now: int, queued: int = 0) -> None:
-        """A handshake message came in. queued: how many more are waiting, which tells the load."""
+        """A handshake message came in. queued: how many more wait: the measure of load."""
         self._admission.note_load(queued, now)
         try:
             self._receive_message(data, source, now)

@@ -68,7 +68,7 @@ class _Life:
 
 
 class Auditor:
-    """Checks every node that it watches. `initiations` counts them, for whoever suspects a storm."""
+    """Checks every node that it watches. `initiations` counts them, so that a test can bound them."""
 
     def __init__(self, timeline: Timeline) -> None:
         self.initiations = 0

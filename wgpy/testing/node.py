@@ -1,7 +1,7 @@
 """A host of the simulation: the engine and the portable data path with the driver's loop around them.
 
 Invariant: a node does what a real driver does, only its clocks, sockets, disk and randomness are the
-simulation's. Whoever wants to know what happens in it listens to its notices.
+simulation's. Its notices say what happens in it.
 """
 
 from collections.abc import Callable
@@ -114,7 +114,7 @@ class Node:
         # Packets that came out of the TUN, and the device's events, oldest first. Clear them as you like.
         self.delivered: list[bytes] = []
         self.events: list[DeviceEvent] = []
-        # Handshake messages that are to be thought of as waiting: 64 put the node under load.
+        # More handshake messages that wait, as far as the engine knows: 64 put the node under load.
         self.backlog = 0
         self._demultiplexer = Demultiplexer()
         self._timeline = timeline

@@ -55,7 +55,7 @@ class Simulation:
         return Nat(f"198.51.100.{number}", Random(self.random.getrandbits(64)))
 
     def connect(self, left: Node, right: Node, preshared_key: bytes = bytes(KEY_LENGTH)) -> None:
-        """Make the two peers of each other, with the endpoints that can be known before they meet."""
+        """Make the two peers of each other, with the endpoints that are known beforehand."""
         left.add_peer(self.peer_config(right, preshared_key))
         right.add_peer(self.peer_config(left, preshared_key))
 

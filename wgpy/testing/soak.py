@@ -30,7 +30,7 @@ HOURS_PER_NETWORK: Final = 10
 # the rest is for ends that keep beginning at the same instant.
 HEALING_TIME: Final = 60 * SECOND
 CALM_TIME: Final = 10 * 60 * SECOND
-# Both ends of a tunnel may begin a handshake each REKEY_AFTER_TIME, and once more while they meet.
+# Both ends of a tunnel may begin a handshake each REKEY_AFTER_TIME, and once more where both begin at once.
 MAX_CALM_INITIATIONS: Final = 2 * (CALM_TIME // REKEY_AFTER_TIME + 1)
 SILENCE_AFTER: Final = ZERO_KEY_MATERIAL_AFTER + 60 * SECOND
 

@@ -1,6 +1,6 @@
 """The cross-platform configuration protocol (UAPI): the values of `wgpy.model` as text, in both directions.
 
-Sans-IO but for `client`. Used by the daemon that serves it and by whoever configures a daemon.
+Sans-IO but for `client`. Used by the daemon that serves it and by the commands that configure one.
 https://www.wireguard.com/xplatform/
 """
 

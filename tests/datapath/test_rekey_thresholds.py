@@ -1,4 +1,4 @@
-"""What the data path tells the engine: marks crossed, keypairs confirmed, activity. Whitepaper 6."""
+"""What the data path reports: rekey thresholds crossed, keypairs confirmed, activity. Whitepaper 6."""
 
 from dataclasses import replace
 
