@@ -1,4 +1,4 @@
-"""Going to the background, in such a way that the caller learns whether it worked. daemon(7)
+"""Forking into the background, with a status for the caller. daemon(7)
 
 The caller's command returns only when the daemon can be used, and with status 1 if it never will. Until
 then the child still has standard error, for the sentence that says why.
@@ -12,7 +12,7 @@ _READY = b"1"
 
 
 def daemonise(serve: Callable[[Callable[[], None]], int], *, keep_output: bool) -> int:
-    """Run serve(ready) in a background process, and return the exit status of the process we are in.
+    """Run serve(ready) in a background process, and return the exit status of the current process.
 
     serve is to call ready() once, and is to start no thread before we fork. keep_output: leave standard
     output and error open even then.
@@ -34,7 +34,7 @@ def daemonise(serve: Callable[[Callable[[], None]], int], *, keep_output: bool) 
 
 
 def _wait(child: int, reading: int) -> int:
-    """0 when the child is ready, 1 when it ended before."""
+    """Return 0 when the child is ready, 1 if it ended before."""
     with os.fdopen(reading, "rb") as pipe:
         if pipe.read(1) == _READY:
             return 0

@@ -1,5 +1,5 @@
-"""Why the daemon cannot start."""
+"""Errors of the daemon's start."""
 
 
 class StartError(Exception):
-    """One sentence for the operator: what is wrong, and what to do."""
+    """The daemon cannot start; the message is one sentence with a remedy."""

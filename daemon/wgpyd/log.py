@@ -1,4 +1,4 @@
-"""Where the log goes: to standard error, or to the system's log once nobody sees that any more."""
+"""The log: to standard error, or to the system's log in the background."""
 
 import logging
 import os
@@ -24,17 +24,17 @@ def configure_log(interface: str, level: str | None) -> None:
     handler.setFormatter(logging.Formatter(f"%(levelname)s: ({interface}) %(asctime)s %(message)s"))
     logging.basicConfig(handlers=[handler], level=_LEVELS[level or "error"])
     logging.captureWarnings(capture=True)
-    # What Python finds out about each record and nobody prints.
+    # Fields of Python's records that the format does not use.
     logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
 
 
 def log_to_system(interface: str) -> None:
-    """Log to the system's log from now on; the records are lost where there is none."""
+    """Log to the system's log from now on; lines are lost on a host without one."""
     logging.getLogger().handlers[:] = [_SystemLog(f"wgpyd({interface})[{os.getpid()}]")]
 
 
 class _SystemLog(logging.Handler):
-    """syslog(3) without its thread and its state: a datagram per record, dropped if nobody takes it."""
+    """syslog(3) without a thread and state: a datagram per line, dropped if the log does not accept it."""
 
     def __init__(self, tag: str) -> None:
         super().__init__()

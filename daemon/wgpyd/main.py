@@ -1,4 +1,4 @@
-"""The command `wgpyd`: from the command line to a served interface, and back to nothing."""
+"""The command `wgpyd`: opens an interface, serves it, and closes it."""
 
 import asyncio
 import gc
@@ -33,13 +33,13 @@ from .state import TimestampFiles
 
 _LOG = logging.getLogger("wgpy")
 
-_OTHER_DESCRIPTORS: Final = 64  # all that are not connections
+_OTHER_DESCRIPTORS: Final = 64  # that are not connections
 _FAILURE: Final = 1
 _USAGE: Final = 2
 
 
 def main() -> int:
-    """Run the command; the exit status."""
+    """Run the command; return the exit status."""
     arguments = sys.argv[1:]
     if "-h" in arguments or "--help" in arguments:
         print(HELP, end="")
@@ -81,7 +81,7 @@ def _run_in_background(options: Options, ready: Callable[[], None]) -> int:
 
 
 def _run(options: Options, ready: Callable[[], None]) -> int:
-    """Open everything, give up privileges, serve; ready() is called when the socket listens."""
+    """Open the TUN and the sockets, drop privileges, serve. ready: called when the socket listens."""
     configure_log(options.interface, options.log_level)
     connections = _connection_limit()
     timestamps = TimestampFiles(Path(options.state_directory))
@@ -90,7 +90,7 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
         interface = _open_interface(options, timestamps)
         socket_file = _open_socket(options, interface.name)
         if options.settings.native:
-            _set_nice(options.settings.nice)  # while we may
+            _set_nice(options.settings.nice)  # before privileges are dropped
         drop_privileges()
         agent = _open_agent(options, interface)
     except StartError as error:
@@ -107,7 +107,7 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
 
 
 def _connection_limit() -> int:
-    """How many connections the limit of open files leaves room for, after raising it as far as needed."""
+    """Raise the limit of open files as far as needed; return how many connections it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + _OTHER_DESCRIPTORS
     if soft < wanted:
@@ -156,7 +156,7 @@ def _open_socket(options: Options, name: str) -> SocketFile:
 
 
 def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextManager[object]:
-    """What is to be up before we are ready."""
+    """Start what must run before the daemon reports that it is ready."""
     if not options.mesh:
         return nullcontext()
     from .agent.start import open_agent  # noqa: PLC0415
@@ -165,7 +165,7 @@ def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextM
 
 
 def _set_nice(nice: int) -> None:
-    """The priority of this thread and of those that it starts; where that is not allowed, as it was."""
+    """Set the priority of this thread and of those that it starts, if that is permitted."""
     with suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, nice)
 
@@ -178,7 +178,7 @@ async def _serve(
     own_nice: int,
     ready: Callable[[], None],
 ) -> None:
-    """Serve until the link is deleted, the socket's file is gone, or a signal comes."""
+    """Serve until the link or the socket's file is deleted, or a signal arrives."""
     loop = asyncio.get_running_loop()
     server = UapiServer(interface, connections)
     try:
@@ -186,14 +186,14 @@ async def _serve(
             interface.start()
         except MemoryError as error:
             raise StartError(f"cannot start: {error}") from None
-        _set_nice(own_nice)  # the threads that move packets have theirs
+        _set_nice(own_nice)  # the threads of the data path keep their priority
         await server.start(socket_file)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, interface.close)
         loop.add_reader(socket_file.fileno(), _on_file_change, interface, socket_file)
         async with agent:
             gc.collect()
-            gc.freeze()  # what was imported stays; no need to look at it ever again
+            gc.freeze()  # what was imported is never collected
             ready()
             notify("READY=1")
             _LOG.info("serving at %s", socket_file.path)

@@ -1,4 +1,4 @@
-"""What the operator asked for, by command line and environment; both are those of wireguard-go."""
+"""The options of the command line and the environment: those of wireguard-go, and ours."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ class Options:
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
-    """Raises UsageError for a command line, StartError for an environment that makes no sense."""
+    """Raises UsageError for a wrong command line, StartError for a wrong environment."""
     foreground = environment.get("WG_PROCESS_FOREGROUND") == "1"
     environment = dict(environment)
     names = []

@@ -1,4 +1,4 @@
-"""Giving up what the daemon does not need any more. capabilities(7), prctl(2)
+"""Dropping of privileges that the daemon no longer needs. capabilities(7), prctl(2)
 
 What stays is CAP_NET_ADMIN, for fwmark while it runs, and CAP_NET_BIND_SERVICE, for ports below 1024. The
 user stays root, if it is, as the socket's and the state's directories are root's. capset is about the
@@ -30,7 +30,7 @@ class _Word(ctypes.Structure):
 
 
 def drop_privileges() -> None:
-    """Keep of our capabilities the two that are needed, never to gain any; and write no core dumps of keys.
+    """Keep only the two capabilities that are needed, for good, and write no core dumps of keys.
 
     Raises OSError.
     """

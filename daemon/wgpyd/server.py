@@ -30,7 +30,7 @@ _LOG = logging.getLogger("wgpy")
 MAX_CONNECTIONS: Final = 1024
 _READ_SIZE: Final = 16384  # parsed in one go: a few milliseconds
 _MAX_UNFINISHED_BYTES: Final = 64 * 2**20  # of requests, over all connections
-_WRITE_TIMEOUT: Final = 30  # seconds, for a reader to take what was written before
+_WRITE_TIMEOUT: Final = 30  # seconds, for a client to read what was written before
 
 _Writer = asyncio.StreamWriter
 _Task = asyncio.Task[None]
@@ -42,7 +42,7 @@ class UapiServer:
     def __init__(self, interface: Interface, max_connections: int = MAX_CONNECTIONS) -> None:
         self._interface = interface
         self._max_connections = max_connections
-        # In order of when they were last heard of; those whose operation runs are in no danger.
+        # In the order of their last data; connections with a running operation are not closed.
         self._silent: dict[_Task, None] = {}
         self._tasks: set[_Task] = set()
         self._unfinished_bytes = 0
@@ -76,7 +76,7 @@ class UapiServer:
 
     def _drop_one(self) -> None:
         for task in self._silent:
-            # Not by closing its transport: the end of input would complete what is half written.
+            # Not by closing its transport: the end of input would complete an unfinished request.
             task.cancel()
             del self._silent[task]
             return
@@ -99,7 +99,7 @@ class UapiServer:
                     return
                 for request in requests:
                     await self._answer(request, writer)
-                # Data that has arrived already is read without waiting, so that others need to be let in.
+                # Reading data that has arrived does not yield, so yield to other connections.
                 await asyncio.sleep(0)
         finally:
             self._unfinished_bytes -= unfinished
@@ -119,7 +119,7 @@ class UapiServer:
                 await _write(writer, encode_errno(request.errno))
 
     async def _configure(self, update: DeviceUpdate) -> int:
-        """The number to answer with."""
+        """Return the errno of the answer."""
         try:
             await self._interface.configure(update)
         except StateError as error:
@@ -132,7 +132,7 @@ class UapiServer:
 
 
 async def _write(writer: _Writer, data: bytes) -> None:
-    """Raises TimeoutError if the other end does not read, ConnectionError if it is gone."""
+    """Raises TimeoutError if the client does not read, ConnectionError if it has disconnected."""
     writer.write(data)
     async with asyncio.timeout(_WRITE_TIMEOUT):
         await writer.drain()

@@ -1,4 +1,4 @@
-"""The configuration socket as a file: claimed, watched, and removed again. unix(7), inotify(7)"""
+"""The file of the configuration socket: made, watched, and removed. unix(7), inotify(7)"""
 
 import ctypes
 import errno
@@ -13,7 +13,7 @@ from .errors import StartError
 
 DIRECTORY: Final = Path("/var/run/wireguard")
 BACKLOG: Final = 1024
-# How long a daemon that has lost its interface may take to go: its socket still answers.
+# How long a daemon may take to end after its interface was deleted: its socket still answers.
 _PATIENCE: Final = 2.0
 _RETRY_INTERVAL: Final = 0.02
 
@@ -27,7 +27,7 @@ class SocketFile:
     """A listening socket, its path, and a descriptor that is readable when the file may be gone."""
 
     def __init__(self, listener: socket.socket, path: Path) -> None:
-        """Raises StartError if the path leads nowhere."""
+        """Raises StartError if the path cannot be watched."""
         listener.setblocking(False)
         self.listener = listener
         self.path = path
@@ -43,18 +43,18 @@ class SocketFile:
 
         Raises StartError if another daemon answers there.
         """
-        # Under its real name the socket listens from the first moment: `wg` unlinks one that does not.
-        unborn = path.with_name(f".{path.name}.new")
+        # The socket listens before it has its final name, as `wg` unlinks a socket that does not listen.
+        unnamed = path.with_name(f".{path.name}.new")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         umask = os.umask(0o022)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _clear(path)
-            unborn.unlink(missing_ok=True)
+            unnamed.unlink(missing_ok=True)
             os.umask(0o177)
-            listener.bind(str(unborn))
+            listener.bind(str(unnamed))
             listener.listen(BACKLOG)
-            unborn.rename(path)
+            unnamed.rename(path)
         except OSError as error:
             listener.close()
             raise StartError(f"cannot listen at {path}: {error.strerror or error}") from None
@@ -67,14 +67,14 @@ class SocketFile:
 
     @classmethod
     def adopt(cls, fd: int) -> "SocketFile":
-        """Take over a listening descriptor. Raises StartError, and then it is still the caller's."""
+        """Take over a listening descriptor. Raises StartError; the descriptor is then still the caller's."""
         with suppress(OSError):
             listener = socket.socket(fileno=fd)
             path = listener.getsockname() if listener.family == socket.AF_UNIX else None
             if isinstance(path, str) and path and _is_listening(listener):
                 return cls(listener, Path(path))
             listener.detach()
-        raise StartError(f"WG_UAPI_FD is {fd}, which is no listening Unix socket with a path")
+        raise StartError(f"WG_UAPI_FD is {fd}, which is not a listening Unix socket with a path")
 
     def fileno(self) -> int:
         return self._watch
@@ -84,14 +84,14 @@ class SocketFile:
             os.read(self._watch, _IN_EVENT_SIZE)
 
     def is_there(self) -> bool:
-        """Whether the path still leads to our socket."""
+        """Return whether the path is still that of our socket."""
         try:
             return self._identity() == self._file
         except OSError:
             return False
 
     def remove(self) -> None:
-        """Remove the file if it is ours, while our socket listens: so nobody can have taken its place."""
+        """Remove the file if it is ours, while our socket listens, so that no other daemon replaced it."""
         if self.is_there():
             with suppress(OSError):
                 self.path.unlink()
@@ -106,11 +106,11 @@ class SocketFile:
 
 
 def _clear(path: Path) -> None:
-    """Make room at a path where a daemon listened once. Raises StartError if one still does, OSError."""
+    """Remove the socket of a dead daemon. Raises OSError, and StartError if a daemon still listens."""
     give_up = time.monotonic() + _PATIENCE
     while _answers(path):
         if time.monotonic() > give_up:
-            raise StartError(f"another daemon serves {path}; end it first, or use another interface name")
+            raise StartError(f"another daemon serves {path}; stop it first, or use another interface name")
         time.sleep(_RETRY_INTERVAL)
     path.unlink(missing_ok=True)
 
@@ -121,7 +121,7 @@ def _answers(path: Path) -> bool:
         try:
             caller.connect(str(path))
         except OSError as error:
-            return error.errno == errno.EAGAIN  # somebody listens, and is busy
+            return error.errno == errno.EAGAIN  # a busy daemon listens
         return True
 
 
@@ -130,7 +130,7 @@ def _is_listening(one: socket.socket) -> bool:
 
 
 def _watch(path: Path) -> int:
-    """A descriptor that is readable after the file was unlinked, moved or changed. Raises OSError."""
+    """Return a descriptor that is readable after the file was unlinked, moved or changed. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
     what = _IN_ATTRIB | _IN_DELETE_SELF | _IN_MOVE_SELF

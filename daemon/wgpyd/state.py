@@ -1,4 +1,4 @@
-"""The clock of each key on disk, so that its TAI64N timestamps never go back. Whitepaper 5.1
+"""The newest timestamp of each key on disk, so that TAI64N timestamps never decrease. Whitepaper 5.1
 
 A file per public key holds a timestamp and whether the daemon still ran. It is written when one is sent that
 is a minute above it, and at the end. So after a crash the newest is less than a minute above it, also if the
@@ -26,12 +26,12 @@ class TimestampFiles:
     def __init__(self, directory: Path, wall_clock: Callable[[], int] = time.time_ns) -> None:
         self._directory = directory
         self._wall_clock = wall_clock
-        self._newest: dict[bytes, int] = {}  # in this life
-        self._written: dict[bytes, int] = {}  # in this life
+        self._newest: dict[bytes, int] = {}  # since the process began
+        self._written: dict[bytes, int] = {}  # since the process began
         self._warned = False
 
     def load(self, public_key: bytes) -> int:
-        """The value to go on from; after a crash, not below what may have been sent since it was kept.
+        """Return the last timestamp; after a crash, at least what may have been sent since it was stored.
 
         That is a minute more, but not ahead of a clock that is in order: a daemon that crashes again and
         again must not run away from the time.
@@ -59,7 +59,7 @@ class TimestampFiles:
             self._write(public_key, timestamp, _RUNNING)
 
     def close(self) -> None:
-        """Write down where every clock stands, for the next start."""
+        """Write the newest timestamp of every key, for the next start."""
         for public_key, timestamp in self._newest.items():
             self._write(public_key, timestamp, _STOPPED)
 
@@ -67,7 +67,7 @@ class TimestampFiles:
         return self._directory / f"{public_key.hex()}.tai64n"
 
     def _write(self, public_key: bytes, timestamp: int, state: str) -> None:
-        """In one step: whoever reads finds the old or the new value."""
+        """Replace the file atomically."""
         path = self._path(public_key)
         new = path.with_suffix(".new")
         try:
@@ -76,7 +76,7 @@ class TimestampFiles:
             with os.fdopen(fd, "w") as file:
                 file.write(f"{timestamp} {state}\n")
                 file.flush()
-                os.fsync(fd)  # a power cut must not leave the new name with nothing behind it
+                os.fsync(fd)  # a power cut must not leave the new name with an empty file
             new.replace(path)
         except OSError as error:
             self._warn(f"cannot keep the clock of a key for the next start: {error}")
