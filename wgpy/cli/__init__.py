@@ -1,1 +1,1 @@
-"""The `wgpy` command: one module per group of subcommands, `main` with their table."""
+"""The `wgpy` command: one module per group of subcommands, `main` with all of them."""

@@ -1,1 +1,1 @@
-"""`wgpy mesh`: one module per subject, `table` with all subcommands."""
+"""`wgpy mesh`: one module per subject, `commands` with all subcommands."""
