@@ -1,0 +1,92 @@
+"""Two devices without sockets: what one gives is handed to the other, in virtual time."""
+
+from itertools import count
+from random import Random
+
+from wgpy import AllowedIP, AllowedIPChange, Datagram, Device, Endpoint, PortableDataPath, PrivateKey
+from wgpy.contract.constants import KEEPALIVE_TIMEOUT, SECOND
+from wgpy.contract.events import EndpointChanged
+from wgpy.device import DeviceEvent
+from wgpy.engine.actions import HandshakeCompleted
+from wgpy.testing import InnerPacket
+
+NOW = 100 * SECOND
+ALICE, BOB = PrivateKey(b"\x11" * 32), PrivateKey(b"\x22" * 32)
+AT_ALICE, AT_BOB = Endpoint("192.0.2.1", 51820), Endpoint("192.0.2.2", 51820)
+EVERYTHING = AllowedIPChange(AllowedIP(bytes(4), 0))
+PACKET = InnerPacket("10.0.0.1", "10.0.0.2", 1).encode()
+_seeds = count()
+
+
+def device(key: PrivateKey, peer: PrivateKey, endpoint: Endpoint | None = None) -> Device[PortableDataPath]:
+    """It is up, and has one peer, which may use any IPv4 address."""
+    made = Device(PortableDataPath(), random=Random(next(_seeds)).randbytes, wall_clock=lambda: NOW)
+    made.engine.set_private_key(bytes(key), NOW)
+    made.engine.up(NOW)
+    known = made.add_peer(bytes(peer.public_key()), NOW)
+    made.change_allowed_ips(known, [EVERYTHING], NOW)
+    if endpoint:
+        made.engine.set_endpoint(known, endpoint, NOW)
+    made.step(NOW)
+    made.take_events()
+    return made
+
+
+def given(one: Device[PortableDataPath], now: int = NOW) -> list[Datagram]:
+    while one.step(now):
+        pass
+    return one.take_datagrams()
+
+
+def talk(one: Device[PortableDataPath], other: Device[PortableDataPath]) -> None:
+    """Carry datagrams until neither gives any more."""
+    while datagrams := [
+        *((other, AT_ALICE, datagram) for datagram in given(one)),
+        *((one, AT_BOB, datagram) for datagram in given(other)),
+    ]:
+        for receiver, source, datagram in datagrams:
+            receiver.receive(datagram.data, source, NOW)
+
+
+def test_a_packet_passes_from_one_device_to_another() -> None:
+    alice, bob = device(ALICE, BOB, AT_BOB), device(BOB, ALICE)
+
+    alice.send(PACKET, NOW)
+    talk(alice, bob)
+
+    assert bob.take_packets() == [PACKET]
+
+
+def test_what_happened_is_reported_once() -> None:
+    alice, bob = device(ALICE, BOB, AT_BOB), device(BOB, ALICE)
+    alice.send(PACKET, NOW)
+    talk(alice, bob)
+
+    events: list[DeviceEvent] = bob.take_events()
+
+    assert events == [EndpointChanged(1, AT_ALICE), HandshakeCompleted(1, initiator=False)]
+    assert bob.take_events() == []
+
+
+def test_a_device_that_has_said_all_has_nothing_to_give_until_its_deadline() -> None:
+    alice, bob = device(ALICE, BOB, AT_BOB), device(BOB, ALICE)
+    alice.send(PACKET, NOW)
+    talk(alice, bob)
+
+    assert not bob.step(NOW)
+    deadline = bob.next_deadline()
+    assert deadline == NOW + KEEPALIVE_TIMEOUT
+    bob.expire(deadline)
+    assert [len(datagram.data) for datagram in given(bob, deadline)] == [32]
+
+
+def test_status_has_the_allowed_ips_and_the_traffic_of_each_peer() -> None:
+    alice, bob = device(ALICE, BOB, AT_BOB), device(BOB, ALICE)
+    alice.send(PACKET, NOW)
+    talk(alice, bob)
+
+    (peer,) = bob.status().peers
+
+    assert (peer.public_key, peer.endpoint) == (ALICE.public_key(), AT_ALICE)
+    assert list(peer.allowed_ips) == [EVERYTHING.prefix]
+    assert peer.rx_bytes > 148
