@@ -27,7 +27,7 @@ EVERY_RETRY = wp.REKEY_TIMEOUT + wp.JITTER
 
 
 def silent_bench(*candidates: Endpoint, endpoint_known: bool = True) -> tuple[Bench, list[Flight]]:
-    """A node whose peer is at none of the places where it may be, and what the node sends."""
+    """A node whose peer is at none of its candidates, and what the node sends."""
     bench = Bench(endpoint_known=endpoint_known)
     flights: list[Flight] = []
     bench.simulation.network.watch(flights.append)
@@ -42,13 +42,13 @@ def set_candidates(node: Node, peer: Peer, candidates: Sequence[Endpoint]) -> No
         pass
 
 
-def places(flights: list[Flight]) -> list[Endpoint]:
+def destinations(flights: list[Flight]) -> list[Endpoint]:
     """Where initiations went, in order."""
     return [flight.destination for flight in flights if wp.type_of(flight.data) == wp.INITIATION]
 
 
-def places_of_bob(pair: Pair) -> list[Endpoint]:
-    """Where Alice thinks he is."""
+def destinations_of_alice(pair: Pair) -> list[Endpoint]:
+    """Where she sends."""
     return [flight.destination for flight in pair.wire.flights if flight.source == pair.alice.listen]
 
 
@@ -61,7 +61,7 @@ def test_each_retry_goes_to_the_next_candidate_and_then_round_again() -> None:
     bench.node_sends()
     bench.run(5 * EVERY_RETRY)
 
-    assert places(flights)[:6] == [PAPER_AT, OFFICE, CLOUD, IPV6, PAPER_AT, OFFICE]
+    assert destinations(flights)[:6] == [PAPER_AT, OFFICE, CLOUD, IPV6, PAPER_AT, OFFICE]
 
 
 def test_a_candidate_that_is_the_endpoint_is_not_tried_twice() -> None:
@@ -70,7 +70,7 @@ def test_a_candidate_that_is_the_endpoint_is_not_tried_twice() -> None:
     bench.node_sends()
     bench.run(3 * EVERY_RETRY)
 
-    assert places(flights)[:4] == [PAPER_AT, OFFICE, PAPER_AT, OFFICE]
+    assert destinations(flights)[:4] == [PAPER_AT, OFFICE, PAPER_AT, OFFICE]
 
 
 def test_candidates_cost_no_initiation_more() -> None:
@@ -83,7 +83,7 @@ def test_candidates_cost_no_initiation_more() -> None:
     sent_at = [flight.sent_at for flight in flights_having]
 
     assert sent_at == [flight.sent_at for flight in flights_without]
-    assert set(places(flights_having)) == {PAPER_AT, OFFICE, CLOUD, IPV6}
+    assert set(destinations(flights_having)) == {PAPER_AT, OFFICE, CLOUD, IPV6}
 
 
 def test_as_many_count_as_are_tried_before_the_node_gives_up() -> None:
@@ -94,7 +94,7 @@ def test_as_many_count_as_are_tried_before_the_node_gives_up() -> None:
     bench.run(wp.REKEY_ATTEMPT_TIME + EVERY_RETRY)
 
     assert bench.peer.selector == Candidates(tuple(candidates[:MAX_CANDIDATES]))
-    assert places(flights)[: 1 + MAX_CANDIDATES] == [PAPER_AT, *candidates[:MAX_CANDIDATES]]
+    assert destinations(flights)[: 1 + MAX_CANDIDATES] == [PAPER_AT, *candidates[:MAX_CANDIDATES]]
 
 
 def test_who_gave_up_begins_anew_with_the_endpoint() -> None:
@@ -106,7 +106,7 @@ def test_who_gave_up_begins_anew_with_the_endpoint() -> None:
     bench.node_sends()
     bench.run(EVERY_RETRY)
 
-    assert places(flights) == [PAPER_AT, OFFICE]
+    assert destinations(flights) == [PAPER_AT, OFFICE]
     assert bench.peer.endpoint == PAPER_AT
 
 
@@ -118,8 +118,8 @@ def test_other_candidates_may_come_while_a_handshake_is_tried() -> None:
     set_candidates(bench.node, bench.peer, [CLOUD, IPV6])
     bench.run(2 * EVERY_RETRY)
 
-    assert places(flights)[:2] == [PAPER_AT, OFFICE]
-    assert {IPV6, PAPER_AT} == set(places(flights)[2:4])
+    assert destinations(flights)[:2] == [PAPER_AT, OFFICE]
+    assert {IPV6, PAPER_AT} == set(destinations(flights)[2:4])
 
 
 # -- Once somebody answers ---------------------------------------------------------------------------
@@ -155,7 +155,7 @@ def test_an_answer_that_is_not_authentic_makes_no_endpoint() -> None:
     bench.run(EVERY_RETRY)
 
     assert bench.peer.endpoint == PAPER_AT
-    assert places(flights)[-1] == CLOUD
+    assert destinations(flights)[-1] == CLOUD
 
 
 def test_roaming_wins() -> None:
@@ -169,7 +169,7 @@ def test_roaming_wins() -> None:
     bench.run(EVERY_RETRY)
 
     assert bench.peer.endpoint == ELSEWHERE
-    assert places(flights) == [ELSEWHERE, OFFICE]
+    assert destinations(flights) == [ELSEWHERE, OFFICE]
 
 
 # -- A working endpoint ------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def test_an_endpoint_that_answers_is_never_left() -> None:
     pair.keep_talking(3 * wp.REJECT_AFTER_TIME)
 
     assert len(pair.wire.of(wp.INITIATION, pair.alice)) > 2
-    assert set(places_of_bob(pair)) == {pair.bob.listen}
+    assert set(destinations_of_alice(pair)) == {pair.bob.listen}
 
 
 def test_data_stays_with_the_endpoint_while_an_initiation_is_lost() -> None:
@@ -222,7 +222,7 @@ def test_without_an_endpoint_the_first_candidate_is_it() -> None:
     bench.node_sends()
     bench.run(EVERY_RETRY)
 
-    assert places(flights) == [OFFICE, CLOUD]
+    assert destinations(flights) == [OFFICE, CLOUD]
 
 
 def test_candidates_leave_an_endpoint_that_is_there() -> None:

@@ -15,7 +15,7 @@ from wgpy.testing import Conditions, Node
 from . import whitepaper as wp
 from .harness import DELAY, Pair
 
-STRANGER = Endpoint("203.0.113.77", 4000)
+FLOODING_AT = Endpoint("203.0.113.77", 4000)
 MAX_FOREIGN = 64
 
 
@@ -106,12 +106,12 @@ def test_a_flood_of_one_source_does_not_keep_others_from_being_answered() -> Non
     pair.establish()
     flooding = Ping(Random(8).randbytes)
     heard: list[bytes] = []
-    pair.simulation.network.attach(STRANGER, lambda data, source, tos: heard.append(data))
+    pair.simulation.network.attach(FLOODING_AT, lambda data, source, tos: heard.append(data))
 
     answers = []
     for _ in range(20):
         for _ in range(10 * MAX_FOREIGN):
-            pair.simulation.network.send(STRANGER, pair.bob.listen, flooding.ask(pair.bob.listen, 0))
+            pair.simulation.network.send(FLOODING_AT, pair.bob.listen, flooding.ask(pair.bob.listen, 0))
         ask(pair.alice, asking, pair.bob.listen)
         pair.run(wp.NS // 10)
         answers += asking.take_answers()
