@@ -23,7 +23,7 @@ from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair
 from wgpy.datapath import Counters, Datagram
 from wgpy.datapath.native import NativeDataPath, Offload, Queue, pack_endpoint, unpack_endpoint
 
-ALL_OFFLOADS = Offload.TUN_TCP | Offload.TUN_UDP | Offload.UDP_SEGMENT
+ALL_OFFLOADS = Offload.TSO | Offload.USO | Offload.GSO
 VNET = Struct("=BBHHHH")
 ROOM = 2**17
 MAX_JOINED = 64  # datagrams

@@ -100,7 +100,7 @@ def test_a_network_device_that_cannot_sum_ends_joining_for_all(path: NativeUnder
     path.world.fail(Call.SENDMMSG, errno.EIO, joined=True)
     send(path)
 
-    assert path.path.offloads() == ALL_OFFLOADS & ~Offload.UDP_SEGMENT
+    assert path.path.offloads() == ALL_OFFLOADS & ~Offload.GSO
     path.apply(SetEndpoint(PEER, AWAY), NOW)
     assert send(path, now=NOW + 1) == [0] * len(OUT)
 
@@ -212,7 +212,7 @@ def test_superpackets_that_are_refused_are_handed_in_packet_by_packet(
 
     assert path.take_packets() == IN
     assert drop_counts(path) == {}
-    assert path.path.offloads() == ALL_OFFLOADS & ~Offload.TUN_TCP
+    assert path.path.offloads() == ALL_OFFLOADS & ~Offload.TSO
     receive(path, remote, NOW + 1)
     assert len(list(path.world.take_packets())) == len(IN)
 

@@ -25,7 +25,7 @@ IFF_TUN_NO_PI, IFF_VNET_HDR = 0x1001, 0x4000
 
 ASK_OFFLOADS = """
 from wgpy.host.tun import Tun, TunOffload
-everything = TunOffload.CHECKSUM | TunOffload.TCP | TunOffload.UDP
+everything = TunOffload.CHECKSUM | TunOffload.TSO | TunOffload.USO
 for name, wanted in (("tun1", everything), ("tun2", TunOffload.CHECKSUM), ("tun3", TunOffload.NONE)):
     print(Tun.open(name, vnet_header=True).set_offloads(wanted).value)
 print(Tun.open("tun4").set_offloads(everything).value)

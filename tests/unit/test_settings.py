@@ -99,8 +99,8 @@ def test_small_memory_and_workers_are_chosen() -> None:
 @pytest.mark.parametrize(
     ("offloads", "expected"),
     [
-        (set(Offload), TunOffload.CHECKSUM | TunOffload.TCP | TunOffload.UDP),
-        ({Offload.CHECKSUM, Offload.USO}, TunOffload.CHECKSUM | TunOffload.UDP),
+        (set(Offload), TunOffload.CHECKSUM | TunOffload.TSO | TunOffload.USO),
+        ({Offload.CHECKSUM, Offload.USO}, TunOffload.CHECKSUM | TunOffload.USO),
         ({Offload.GSO, Offload.GRO}, TunOffload.NONE),
     ],
 )

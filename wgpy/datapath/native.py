@@ -69,9 +69,9 @@ class Offload(IntFlag):
     """What the kernel is trusted with: `offloads` of struct wgfp_settings."""
 
     NONE = 0
-    TUN_TCP = 1  # TCP superpackets to the TUN
-    TUN_UDP = 2  # UDP superpackets to the TUN
-    UDP_SEGMENT = 4
+    TSO = 1  # TCP superpackets to the TUN
+    USO = 2  # UDP superpackets to the TUN
+    GSO = 4  # many datagrams in one call to send
 
 
 class Queue(NamedTuple):

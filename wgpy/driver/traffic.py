@@ -222,19 +222,19 @@ def tun_offloads(settings: Settings) -> TunOffload:
 
 _TUN_OFFLOADS: Final = {
     Offload.CHECKSUM: TunOffload.CHECKSUM,
-    Offload.TSO: TunOffload.TCP,
-    Offload.USO: TunOffload.UDP,
+    Offload.TSO: TunOffload.TSO,
+    Offload.USO: TunOffload.USO,
 }
 
 
 def _datapath_offloads(settings: Settings, accepted: TunOffload) -> DataPathOffload:
     offloads = DataPathOffload.NONE
-    if TunOffload.TCP in accepted:
-        offloads |= DataPathOffload.TUN_TCP
-    if TunOffload.UDP in accepted:
-        offloads |= DataPathOffload.TUN_UDP
+    if TunOffload.TSO in accepted:
+        offloads |= DataPathOffload.TSO
+    if TunOffload.USO in accepted:
+        offloads |= DataPathOffload.USO
     if Offload.GSO in settings.offloads:
-        offloads |= DataPathOffload.UDP_SEGMENT
+        offloads |= DataPathOffload.GSO
     return offloads
 
 

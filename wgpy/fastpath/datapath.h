@@ -15,7 +15,7 @@
 
 enum { MAX_QUEUES = 16 };
 
-enum offloads { OFFLOAD_TUN_TCP = 1, OFFLOAD_TUN_UDP = 2, OFFLOAD_UDP_SEGMENT = 4 };
+enum offloads { OFFLOAD_TSO = 1, OFFLOAD_USO = 2, OFFLOAD_GSO = 4 };
 
 struct wgfp_datapath {
     const struct wgfp_system *system;

@@ -281,7 +281,7 @@ static void bundle_send(struct outbound *out, const struct bundle *bundle)
     uint32_t i = bundle->first;
 
     udp_batch_begin(&out->sending, datapath, bundle->endpoint.size == 4 ? out->udp4 : out->udp6, &bundle->endpoint,
-                    (offloads & OFFLOAD_UDP_SEGMENT) && !bundle->plain);
+                    (offloads & OFFLOAD_GSO) && !bundle->plain);
     for (uint32_t left = bundle->sealed; left > 0; left--) {
         const struct message *message = &out->messages[i];
 

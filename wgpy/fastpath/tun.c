@@ -77,7 +77,7 @@ static void write_singly(struct wgfp_datapath *datapath, int tun, const struct t
 /* Some vendor kernels take no superpacket of a kind, though they said they would. */
 static void kind_refused(struct wgfp_datapath *datapath, const struct wgfp_group *group)
 {
-    const unsigned kind = group->vnet.gso_type == WGFP_VNET_UDP ? OFFLOAD_TUN_UDP : OFFLOAD_TUN_TCP;
+    const unsigned kind = group->vnet.gso_type == WGFP_VNET_UDP ? OFFLOAD_USO : OFFLOAD_TSO;
 
     atomic_fetch_and_explicit(&datapath->offloads, ~kind, memory_order_relaxed);
 }
@@ -108,10 +108,10 @@ static void write_group(struct wgfp_datapath *datapath, int tun, const struct tu
 void tun_write(struct wgfp_datapath *datapath, int tun, const struct tun_batch *batch)
 {
     const unsigned offloads = atomic_load_explicit(&datapath->offloads, memory_order_relaxed);
-    const unsigned kinds = datapath->vnet_header ? offloads & (OFFLOAD_TUN_TCP | OFFLOAD_TUN_UDP) : 0;
+    const unsigned kinds = datapath->vnet_header ? offloads & (OFFLOAD_TSO | OFFLOAD_USO) : 0;
     const size_t groups = wgfp_coalesce(batch->packets, batch->count, kinds, batch->groups);
 
-    _Static_assert((int)OFFLOAD_TUN_TCP == WGFP_COALESCE_TCP && (int)OFFLOAD_TUN_UDP == WGFP_COALESCE_UDP, "");
+    _Static_assert((int)OFFLOAD_TSO == WGFP_COALESCE_TCP && (int)OFFLOAD_USO == WGFP_COALESCE_UDP, "");
     for (size_t i = 0; i < groups; i++)
         write_group(datapath, tun, batch, &batch->groups[i]);
 }

@@ -219,7 +219,7 @@ static void recover(struct udp_batch *batch, const struct udp_run *run, int erro
     if (joined && !outcome->source_is_bad) {
         outcome->segment_is_bad = true;
         if (error == EIO)
-            atomic_fetch_and_explicit(&batch->datapath->offloads, ~(unsigned)OFFLOAD_UDP_SEGMENT, memory_order_relaxed);
+            atomic_fetch_and_explicit(&batch->datapath->offloads, ~(unsigned)OFFLOAD_GSO, memory_order_relaxed);
     }
 }
 

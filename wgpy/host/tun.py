@@ -64,8 +64,8 @@ class TunOffload(Flag):
 
     NONE = 0
     CHECKSUM = 1  # packets whose transport checksum is not complete
-    TCP = 2  # superpackets of TCP
-    UDP = 4  # superpackets of UDP
+    TSO = 2  # superpackets of TCP
+    USO = 4  # superpackets of UDP
 
 
 class PacketDevice(Protocol):
@@ -317,10 +317,10 @@ def _identify(fd: int) -> tuple[str, int]:
 
 def _ways_to_offload(wanted: TunOffload) -> Iterator[tuple[TunOffload, int]]:
     """What to try, the best first: old kernels refuse flags that they do not know, and all with them."""
-    tcp = _TUN_F_TSO if TunOffload.TCP in wanted else 0
-    if TunOffload.UDP in wanted:
+    tcp = _TUN_F_TSO if TunOffload.TSO in wanted else 0
+    if TunOffload.USO in wanted:
         yield wanted, _TUN_F_CSUM | tcp | (_TUN_F_TSO_ECN if tcp else 0) | _TUN_F_USO
-    without_udp = wanted & ~TunOffload.UDP
+    without_udp = wanted & ~TunOffload.USO
     if tcp:
         yield without_udp, _TUN_F_CSUM | tcp | _TUN_F_TSO_ECN
         yield without_udp, _TUN_F_CSUM | tcp
