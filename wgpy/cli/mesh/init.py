@@ -4,8 +4,11 @@ Invariant: a command that fails half-way restores the host's former state.
 """
 
 import asyncio
+import json
+import shlex
 import shutil
 import socket
+import subprocess
 import time
 from argparse import Namespace
 from collections.abc import AsyncIterator
@@ -16,9 +19,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 
-from wgmesh.errors import MeshError
-from wgmesh.settings import create
 from wgpy.address import HostPort
+from wgpy.cli import daemon
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
@@ -72,7 +74,7 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
     network = arguments.network
     key, (addresses, pool) = SigningKey.generate(), _ranges(host, arguments.addresses)
     undo.callback(_delete, COORDINATORS / network)
-    address = _create(arguments, key)
+    address = _create(host, arguments, key)
     local = _local_address(arguments, address)
     stop = daemons.start_coordinator(host, network, lambda: _answers(local, key))
     undo.callback(quietly, stop)
@@ -150,19 +152,20 @@ def _used(host: Host) -> list[IPv4Network]:
     return sorted(prefix for prefix in found if prefix.prefixlen)
 
 
-def _create(arguments: Namespace, key: SigningKey) -> Address:
-    """Make the coordinator's folder; return the address that nodes connect to. Raises CommandError."""
-    pair = arguments.certificate and (Path(arguments.certificate), Path(arguments.certificate_key))
-    try:
-        return create(
-            COORDINATORS / arguments.network,
-            key.verify_key(),
-            str(arguments.public),
-            str(_listen(arguments)),
-            *(pair or ()),
-        )
-    except MeshError as error:
-        raise CommandError(str(error)) from None
+def _create(host: Host, arguments: Namespace, key: SigningKey) -> Address:
+    """Run `wgmesh create`; return the address that nodes connect to. Raises CommandError."""
+    command = [
+        *daemon.program("wgmesh"), "create", arguments.network, str(key.verify_key()),
+        f"--public={arguments.public}", f"--listen={_listen(arguments)}",
+    ]  # fmt: skip
+    if arguments.certificate:
+        command += [f"--certificate={arguments.certificate}", f"--key={arguments.certificate_key}"]
+    host.print_change(shlex.join(command))
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise CommandError(daemon.last_line(done.stderr).removeprefix("wgmesh: "))
+    created = json.loads(done.stdout)
+    return Address(created["url"], bytes.fromhex(created["key_hash"]))
 
 
 def _listen(arguments: Namespace) -> HostPort:
