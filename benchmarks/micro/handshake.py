@@ -1,6 +1,6 @@
 """The handshake in Python: each message, each step of Noise, and the whole handshake in the engine.
 
-In the engine one device with one identity meets many peers, each an engine of its own; the two roles are
+The engine of one device has many peers, each with an engine of its own; the two roles are
 timed apart. Everything a real handshake costs is in it: macs, index table, TAI64N, sessions and actions;
 sockets are not. Under load the same first messages come without mac2, each from an address of its own, and
 get cookies.

@@ -20,7 +20,7 @@ from tests.integration.peers import key_pair
 if TYPE_CHECKING:
     from benchmarks.suite.rounds import Turn
 
-# Across two hosts, what is here must not meet what is there: addresses of RFC 2544 and 5180, for benchmarks.
+# Across two hosts, addresses must not conflict, so they are those of RFC 2544 and 5180, for benchmarks.
 INTERFACE: Final = "wgbench0"
 PORT: Final = 51899
 MTU: Final = 1420

@@ -3,8 +3,8 @@
     left: this host, --here -------- whatever joins them -------- --there, the other host :right
               wgbench0 ================== tunnel, MTU 1420 ================== wgbench0
 
-Nothing is in a namespace here, so what is made must not meet what is there, and must go when this process
-ends, however it ends.
+Nothing is in a namespace here, so what is made must not conflict with what is there, and must go when this
+process ends, however it ends.
 
 Invariant: every command, at both ends, runs below a shell that reads its own text from standard input and
 then holds on to it: when that closes, because this process ended or the connection did, the shell ends the
@@ -63,7 +63,7 @@ _RANGES: Final = tuple(
     ipaddress.ip_network(f"{inside}/{length}", strict=False)
     for inside, length in ((INSIDE[0], 24), (INSIDE6[0], 64))
 )
-# Says in lines what an end lacks, and what there is that its part of a tunnel would meet.
+# Says in lines what an end lacks, and what conflicts with its part of a tunnel.
 _CHECK: Final = f"""
 for tool in ip ss wg iperf3 timeout; do
     command -v $tool >/dev/null || echo "it lacks $tool"

@@ -1,6 +1,6 @@
 """Interleaved rounds: every implementation once a round, in an order that turns.
 
-So what changes on the host while the benchmark runs meets all of them alike.
+So changes of the host during the benchmark affect all of them alike.
 """
 
 import dataclasses

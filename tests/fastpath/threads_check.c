@@ -27,8 +27,8 @@
 enum {
     MOST_RECORDS = 1 << 16,
     WINDOW = 16,         /* records of a flow on their way */
-    PATIENCE = 20,       /* milliseconds until they count as lost while everything changes */
-    CALM_PATIENCE = 30000,
+    LOSS_DELAY = 20,       /* milliseconds until they count as lost while everything changes */
+    CALM_LOSS_DELAY = 30000,
     QUIET = 50,          /* milliseconds without a packet: none is on its way */
     TICK = 1000000,      /* nanoseconds */
     KEY_LIFE = 30000000, /* nanoseconds */
@@ -227,8 +227,8 @@ static void window_await(struct feeder *feeder, const struct flow *flow, uint32_
 
         if (flow->next + count <= base + WINDOW)
             return;
-        require(i < (calm ? CALM_PATIENCE : PATIENCE) || !calm, "at rest all arrive");
-        if (i >= PATIENCE && !calm)
+        require(i < (calm ? CALM_LOSS_DELAY : LOSS_DELAY) || !calm, "at rest all arrive");
+        if (i >= LOSS_DELAY && !calm)
             *lost = flow->next;
         pause_for(TICK);
     }

@@ -123,7 +123,7 @@ def test_nothing_that_it_tells_makes_a_node_another(lab: Lab) -> None:
 
 
 def test_a_removal_that_it_hides_is_learned_from_a_neighbour_and_only_from_one_that_knows(lab: Lab) -> None:
-    """n1 and n2 meet, and both meet n3, which is removed; n4 meets n3 alone. Only n2 was told."""
+    """n1, n2 and n3 are peers; n3 is removed, which only n2 learns; n4 is a peer of n3 alone."""
     scene = Scene.build(lab, 4)
     administrator = scene.network.administrator
     for one, other in (("n1", "n2"), ("n1", "n3"), ("n2", "n3"), ("n4", "n3")):

@@ -119,5 +119,5 @@ def test_what_is_not_genuine_is_noted_and_not_written(
     learned = store.learn([Signed(signed.body, bytes(64))], "neighbour n2", 2)
 
     assert (learned.new, learned.genuine) == ((), False)
-    assert [refusal.source for refusal in store.rejected.newest] == ["neighbour n2"]
+    assert [record.source for record in store.rejected.newest] == ["neighbour n2"]
     assert after_a_reboot(tmp_path, administrator) == (known, 2)

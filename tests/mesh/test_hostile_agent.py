@@ -102,7 +102,7 @@ def reason(tried: Attempt) -> str:
 
 def told(status: Status) -> set[str]:
     """What is said of others that is not well."""
-    return {refusal.reason for refusal in status.rejected} | {one.reason for one in status.excluded}
+    return {record.reason for record in status.rejected} | {one.reason for one in status.excluded}
 
 
 def noticed(status: Status) -> int:

@@ -178,11 +178,11 @@ def test_after_simultaneous_initiations_no_handshake_follows_before_its_time() -
 # -- Who gets no answer ------------------------------------------------------------------------------
 
 
-def test_a_stranger_gets_no_answer() -> None:
+def test_an_unknown_peer_gets_no_answer() -> None:
     bench = Bench()
-    stranger = wp.PaperPeer(wp.hash_(b"stranger"), bench.node.public_key)
+    unknown = wp.PaperPeer(wp.hash_(b"stranger"), bench.node.public_key)
 
-    assert bench.exchange(stranger.initiation(bench.timestamp())) == []
+    assert bench.exchange(unknown.initiation(bench.timestamp())) == []
     assert bench.dropped(DropReason.UNKNOWN_PEER) == 1
 
 

@@ -49,7 +49,7 @@ def paper_for(device: Engine) -> wp.PaperPeer:
 
 
 def conversation(seed: int) -> list[object]:
-    """Everything a device wants done while it meets every kind of input."""
+    """Everything a device wants done for every kind of input."""
     device = make_device(seed)
     paper = paper_for(device)
     actions: list[object] = list(device.take_actions())
@@ -109,7 +109,7 @@ def test_a_simulated_run_replays_byte_for_byte() -> None:
     assert trace(4, inputs) != first
 
 
-# -- The face ----------------------------------------------------------------------------------------
+# -- The interface -----------------------------------------------------------------------------------
 
 
 def test_taking_the_actions_drains_them() -> None:

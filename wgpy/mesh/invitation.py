@@ -61,7 +61,7 @@ class Invitation:
 
 
 def _encoded(data: bytes) -> str:
-    """Return the only spelling that is read: a last letter can have bits that no byte has."""
+    """Return the only spelling that is read: a last character can have bits that no byte has."""
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 

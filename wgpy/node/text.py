@@ -8,4 +8,6 @@ _MAX_LENGTH: Final = 200
 def printable(text: str) -> str:
     """Return a line that is safe in a log and on a terminal, wherever the text came from."""
     short = text[:_MAX_LENGTH]
-    return "".join(letter if letter.isprintable() else "?" for letter in short) + "…" * (short != text)
+    return "".join(character if character.isprintable() else "?" for character in short) + "…" * (
+        short != text
+    )
