@@ -142,7 +142,7 @@ def test_a_removal_that_it_hides_is_learned_from_a_neighbour_and_only_from_one_t
 
     eventually(lambda: not first.reaches(third), "n1 learned of it from n2")
     fourth.ping(third)
-    told = f"n2 knew removal {administrator.sequence}, and the coordinator does not tell it"
+    told = f"n2 knew removal {administrator.sequence}, and the coordinator does not send it"
     eventually(lambda: first.status().withheld == (told,), "n1 says so", within=_TIME_TO_TELL + 5)
     assert told in log(first)
     assert "wgpy_mesh_withheld_records 1" in metrics(first)

@@ -61,7 +61,7 @@ STATUS = Status(
     excluded=(Excluded("n9", key_of(9).verify_key(), "it was removed"),),
     rejected=(RejectedRecord(NOW, "coordinator", "not a record", "2 bytes"),),
     rejected_count=1,
-    withheld=("n8 knew removal 7, and the coordinator does not tell it",),
+    withheld=("n8 knew removal 7, and the coordinator does not send it",),
     warnings=("the disk is full",),
 )  # fmt: skip
 
