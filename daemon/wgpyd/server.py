@@ -76,7 +76,6 @@ class UapiServer:
 
     def _drop_one(self) -> None:
         for task in self._silent:
-            # Not by closing its transport: the end of input would complete an unfinished request.
             task.cancel()
             del self._silent[task]
             return

@@ -3,7 +3,7 @@
 Restated from https://www.wireguard.com/xplatform/ and from what `wg` sends and reads.
 """
 
-from errno import EINVAL
+from errno import EINVAL, EPROTO
 
 import pytest
 
@@ -75,17 +75,65 @@ def test_a_request_may_come_byte_by_byte() -> None:
     assert found == [DeviceUpdate(listen_port=51820, peers=(peer,))]
 
 
-def test_the_end_of_input_ends_a_set() -> None:
+@pytest.mark.parametrize(
+    "half",
+    [
+        pytest.param(f"set=1\npublic_key={A}\nallowed_ip=10.70.0.0/2", id="in a number"),
+        pytest.param(f"set=1\npublic_key={A}\nallowed_ip=10.70.0.0/24", id="before the end of a line"),
+        pytest.param(f"set=1\npublic_key={A}\nallowed_ip=10.70.0.0/24\n", id="before the empty line"),
+        pytest.param("set=1\nreplace_peers=true\n", id="before the peers"),
+        pytest.param("set=1\nlisten_port=7", id="in the port"),
+        pytest.param("set=1\n", id="before the first setting"),
+        pytest.param("set=1", id="in the first line"),
+        pytest.param("se", id="in a word"),
+    ],
+)
+def test_a_set_that_the_end_of_input_cuts_off_is_refused(half: str) -> None:
     parser = RequestParser()
-    assert parser.feed(b"set=1\nlisten_port=7\n") == []
-    assert parser.feed_eof() == [DeviceUpdate(listen_port=7)]
+    assert parser.feed(half.encode()) == []
+
+    (refused,) = parser.feed_eof()
+
+    assert isinstance(refused, UapiError)
+    assert refused.errno == -EPROTO
+    assert "empty line" in str(refused)
     assert parser.is_closed
 
 
-def test_the_last_line_before_the_end_needs_no_newline() -> None:
+def test_a_get_that_the_end_of_input_cuts_off_is_refused() -> None:
     parser = RequestParser()
-    assert parser.feed(b"set=1\nlisten_port=7") == []
-    assert parser.feed_eof() == [DeviceUpdate(listen_port=7)]
+    assert parser.feed(b"get=1\n") == []
+
+    (refused,) = parser.feed_eof()
+
+    assert isinstance(refused, UapiError)
+    assert refused.errno == EPROTO
+
+
+def test_whole_requests_before_one_that_is_cut_off_count() -> None:
+    parser = RequestParser()
+    assert parser.feed(b"set=1\nlisten_port=7\n\nset=1\nlisten_port=8\n") == [DeviceUpdate(listen_port=7)]
+
+    assert [type(request) for request in parser.feed_eof()] == [UapiError]
+
+
+def test_a_refused_request_that_is_cut_off_is_refused_once_for_its_first_fault() -> None:
+    parser = RequestParser()
+    assert parser.feed(b"set=1\nlisten_port=x\nlisten_port=7") == []
+
+    (refused,) = parser.feed_eof()
+
+    assert isinstance(refused, UapiError)
+    assert refused.line_number == 2
+
+
+def test_a_secret_that_is_cut_off_is_not_shown() -> None:
+    parser = RequestParser()
+    parser.feed(f"set=1\nprivate_key={A[:40]}".encode())
+
+    (refused,) = parser.feed_eof()
+
+    assert A[:8] not in str(refused)
 
 
 def test_the_end_of_input_between_requests_asks_for_nothing() -> None:

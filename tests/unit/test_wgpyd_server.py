@@ -182,10 +182,26 @@ def test_a_half_written_request_holds_nobody_up(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_the_end_of_input_ends_a_set(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", ["allowed_ip=10.70.0.0/2", "allowed_ip=10.70.0.0/24\n"])
+def test_a_set_whose_sender_dies_within_it_changes_nothing(half: str, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with served(tmp_path) as daemon:
+            before = await daemon.ask(GET_REQUEST)
+            async with daemon.connect() as dying:
+                dying.send(f"set=1\nlisten_port=0\nfwmark=0\npublic_key={ALICE}\n{half}".encode())
+                dying.writer.write_eof()
+                assert await dying.answer() == b"errno=-71\n\n"
+                assert await dying.is_closed()
+
+            assert await daemon.ask(GET_REQUEST) == before
+
+    asyncio.run(scenario())
+
+
+def test_whoever_closes_its_side_after_the_empty_line_is_answered(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with served(tmp_path) as daemon, daemon.connect() as connection:
-            connection.send(b"set=1\nlisten_port=0\n")
+            connection.send(b"set=1\nlisten_port=0\n\n")
             connection.writer.write_eof()
             assert await connection.answer() == b"errno=0\n\n"
             assert await connection.is_closed()

@@ -142,9 +142,9 @@ class _State(Enum):
 class RequestParser:
     """The server's half of one connection: bytes in, whole requests out.
 
-    Lines are parsed as they arrive, and an error is reported when its request ends, so that framing
-    survives it; what breaks framing is reported at once, as fatal. Never holds more than a line of
-    text and MAX_REQUEST_LINES parsed lines.
+    Only its empty line completes a request. Lines are parsed as they arrive, and an error is reported when
+    its request ends, so that framing survives it; what breaks framing is reported at once, as fatal. Never
+    holds more than a line of text and MAX_REQUEST_LINES parsed lines.
     """
 
     def __init__(self) -> None:
@@ -180,14 +180,21 @@ class RequestParser:
         return self._take_requests()
 
     def feed_eof(self) -> list[Request]:
-        """The request that the end of input completes, if one had begun; a last line needs no newline."""
-        if self._tail:
-            self._take_line(self._tail)
-        if self._state not in (_State.BETWEEN, _State.CLOSED):
-            self._end_request()
+        """The refusal of the request that the end of input cuts off, if one had begun.
+
+        Its sender may have died anywhere: in a number, after half of the allowed IPs, before the empty line.
+        """
+        if self._tail or self._state not in (_State.BETWEEN, _State.CLOSED):
+            self._refuse_cut_off()
         self._tail = ""
         self._state = _State.CLOSED
         return self._take_requests()
+
+    def _refuse_cut_off(self) -> None:
+        if self._state is not _State.REFUSED:
+            self._line_number += 1
+            self._refuse(EPROTO, "the input ended before the empty line that ends a request", self._tail)
+        self._requests.append(self._error)
 
     def _take_requests(self) -> list[Request]:
         requests, self._requests = self._requests, []
