@@ -29,7 +29,7 @@ static int ip_refusal(const struct wgfp_view *view, const uint8_t *packet, size_
         return WGFP_GSO_REFUSED_SHORT;
     if (view->version == 0 || view->length != length)
         return WGFP_GSO_REFUSED_LENGTH;
-    if (!view->is_whole)
+    if (view->fragment != 0)
         return WGFP_GSO_REFUSED_FRAGMENT;
     if (version == 6)
         return WGFP_GSO_REFUSED_PROTOCOL; /* extension headers */
@@ -39,8 +39,8 @@ static int ip_refusal(const struct wgfp_view *view, const uint8_t *packet, size_
 /* Can a packet with these IP headers be cut or joined? */
 static bool ip_accepted(const struct wgfp_view *view, size_t length)
 {
-    return view->version != 0 && view->length == length && view->is_whole && view->has_transport &&
-           (view->version == 4 || view->transport == IPV6_HEADER);
+    return view->length == length && view->fragment == 0 &&
+           (view->version == 4 ? view->transport != 0 : view->version == 6 && view->transport == IPV6_HEADER);
 }
 
 static int transport_parse(struct headers *headers, const uint8_t *packet, size_t length)

@@ -19,14 +19,12 @@ enum {
 
 static void parse4(struct wgfp_view *view, const uint8_t *packet)
 {
-    const uint32_t header = 4 * (packet[0] & 15u), fragment = wgfp_load16_be(packet + 6);
+    const uint32_t header = 4 * (packet[0] & 15u);
+    const uint32_t fragment = wgfp_load16_be(packet + 6) & (FRAGMENT_MORE | FRAGMENT_OFFSET);
 
     view->protocol = packet[9];
-    view->has_transport = header >= IPV4_HEADER && header <= view->length;
-    view->transport = view->has_transport ? header : IPV4_HEADER;
-    view->fragment_offset = fragment & 0x1fff;
-    view->more_fragments = fragment >> 13 & 1;
-    view->is_whole = (fragment & 0x3fff) == 0;
+    view->transport = header >= IPV4_HEADER && header <= view->length ? header : 0;
+    view->fragment = (uint16_t)(fragment != 0 ? fragment | FRAGMENT_ANY : 0);
 }
 
 static bool is_extension(uint8_t protocol)
@@ -42,32 +40,29 @@ static uint32_t extension_length(uint8_t protocol, const uint8_t *header)
     return protocol == AUTHENTICATION ? 4 * (header[1] + 2u) : 8 * (header[1] + 1u);
 }
 
-static void fragment_note(struct wgfp_view *view, const uint8_t *header)
+static uint16_t fragment_of(const uint8_t *header)
 {
     const uint32_t field = wgfp_load16_be(header + 2);
 
-    view->is_whole = false;
-    view->fragment_offset = (uint16_t)(field >> 3);
-    view->more_fragments = field & 1;
+    return (uint16_t)(FRAGMENT_ANY | (field & 1 ? FRAGMENT_MORE : 0) | field >> 3);
 }
 
-/* Go on behind the extension header that is next; false: it cannot be. */
-static bool extension_pass(struct wgfp_view *view, const uint8_t *packet)
+/* Go on behind the extension header that is next; without `transport` if one cannot. */
+static void extension_pass(struct wgfp_view *view, const uint8_t *packet)
 {
     const uint8_t *header = packet + view->transport;
     const uint32_t left = view->length - view->transport;
+    const uint32_t length = left >= LEAST_EXTENSION ? extension_length(view->protocol, header) : LEAST_EXTENSION;
+    const bool is_fragment = view->protocol == FRAGMENT;
 
-    if (left < LEAST_EXTENSION || (view->protocol == FRAGMENT && !view->is_whole))
-        return false;
-    const uint32_t length = extension_length(view->protocol, header);
-
-    if (length > left)
-        return false;
-    if (view->protocol == FRAGMENT)
-        fragment_note(view, header);
+    if (length > left || (is_fragment && view->fragment != 0)) {
+        view->transport = 0;
+        return;
+    }
+    if (is_fragment)
+        view->fragment = fragment_of(header);
     view->protocol = header[0];
     view->transport += length;
-    return true;
 }
 
 static void parse6(struct wgfp_view *view, const uint8_t *packet)
@@ -76,31 +71,53 @@ static void parse6(struct wgfp_view *view, const uint8_t *packet)
 
     view->protocol = packet[6];
     view->transport = IPV6_HEADER;
-    view->fragment_offset = 0;
-    view->more_fragments = false;
-    view->is_whole = view->has_transport = true;
-    while (view->has_transport && view->fragment_offset == 0 && is_extension(view->protocol))
-        view->has_transport = passed++ < MAX_EXTENSION_HEADERS && extension_pass(view, packet);
+    view->fragment = 0;
+    while (view->transport != 0 && (view->fragment & FRAGMENT_OFFSET) == 0 && is_extension(view->protocol)) {
+        if (passed++ < MAX_EXTENSION_HEADERS)
+            extension_pass(view, packet);
+        else
+            view->transport = 0;
+    }
 }
 
-bool wgfp_packet_parse(struct wgfp_view *view, const uint8_t *packet, size_t size)
+/* The version, and the length that its header says. */
+static void length_parse(struct wgfp_view *view, const uint8_t *packet, size_t size)
 {
     const uint32_t version = size >= IPV4_HEADER ? packet[0] >> 4 : 0;
 
+    view->version = 0;
     if (version == 4) {
         view->length = wgfp_load16_be(packet + 2);
-        view->version = view->length >= IPV4_HEADER && view->length <= size ? 4 : 0;
+        view->version = view->length >= IPV4_HEADER ? 4 : 0;
     } else if (version == 6 && size >= IPV6_HEADER) {
         view->length = IPV6_HEADER + wgfp_load16_be(packet + 4);
-        view->version = view->length <= size ? 6 : 0;
-    } else {
-        view->version = 0;
+        view->version = 6;
     }
+}
+
+static bool headers_parse(struct wgfp_view *view, const uint8_t *packet)
+{
     if (view->version == 4)
         parse4(view, packet);
     else if (view->version == 6)
         parse6(view, packet);
     return view->version != 0;
+}
+
+bool wgfp_packet_parse(struct wgfp_view *view, const uint8_t *packet, size_t size)
+{
+    length_parse(view, packet, size);
+    if (view->version != 0 && view->length > size)
+        view->version = 0;
+    return headers_parse(view, packet);
+}
+
+bool wgfp_packet_parse_quoted(struct wgfp_view *view, const uint8_t *data, size_t size)
+{
+    length_parse(view, data, size);
+    if (view->version != 0 && view->length > size)
+        view->length = (uint32_t)size;
+    return headers_parse(view, data);
 }
 
 /* -- ECN -------------------------------------------------------------------------------------------- */

@@ -13,25 +13,30 @@
 enum {
     MAX_PACKET = 65535,
     MAX_EXTENSION_HEADERS = 8,
+
+    FRAGMENT_OFFSET = 0x1fff,
+    FRAGMENT_MORE = 0x2000,
+    FRAGMENT_ANY = 0x8000, /* so an atomic one of IPv6 is one, too */
 };
 
 /* cffi: begin */
 
 /* What the IP headers of a packet say; its other fields are where `transport` says. */
 struct wgfp_view {
-    uint32_t length;          /* of the packet by its own header; what lies behind is padding */
-    uint32_t transport;       /* offset of what follows all IP headers, at most `length` */
-    uint16_t fragment_offset; /* in units of 8 bytes */
-    uint8_t version;          /* 4 or 6; 0: it is no IP packet */
-    uint8_t protocol;         /* of what follows all IP headers; of a fragment that is not the first: as it says */
-    uint8_t is_whole;         /* it is no fragment, and has no fragment header */
-    uint8_t more_fragments;
-    uint8_t has_transport;    /* 0: its IP headers go beyond its end, are wrong or too many */
+    uint32_t length;    /* of the packet by its own header; what lies behind is padding */
+    uint32_t transport; /* offset of what follows all IP headers, at most `length`; 0: they go beyond it, are wrong or too
+                         * many */
+    uint16_t fragment;  /* 0: it is none. Else FRAGMENT_ANY, FRAGMENT_MORE, and its offset in units of 8 bytes */
+    uint8_t version;    /* 4 or 6; 0: it is no IP packet */
+    uint8_t protocol;   /* of what follows all IP headers; of a fragment that is not the first: as it says */
 };
 
 /* false: it is no IP packet, or it is longer than `size` bytes. An IPv6 jumbogram is as long as its header here, as RFC
  * 2675 is not spoken. */
 bool wgfp_packet_parse(struct wgfp_view *view, const uint8_t *packet, size_t size);
+
+/* The same of the beginning of a packet, as ICMP errors quote it: `length` is that of what is there. */
+bool wgfp_packet_parse_quoted(struct wgfp_view *view, const uint8_t *data, size_t size);
 
 /* cffi: end */
 
