@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WGFP_ABI_VERSION = 5 };
+enum { WGFP_ABI_VERSION = 6 };
 
 int wgfp_abi_version(void)
 {
@@ -45,7 +45,7 @@ static int datapath_init(struct wgfp_datapath *datapath, const struct wgfp_setti
         foreign_init(&datapath->foreign, settings->accept_foreign != 0) != 0 ||
         routes_init(datapath) != 0)
         return WGFP_ERR_MEMORY;
-    return 0;
+    return flow_table_init(&datapath->flows, settings->flows, settings->seed);
 }
 
 static struct wgfp_datapath *datapath_of(const struct wgfp_settings *settings)
@@ -97,6 +97,7 @@ void wgfp_datapath_free(struct wgfp_datapath *datapath)
     events_free(&datapath->events);
     handshake_queue_free(&datapath->handshakes);
     foreign_free(&datapath->foreign);
+    flow_table_free(&datapath->flows);
     for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
         worker_free(&datapath->workers[i]);
     outbound_free(datapath->control);

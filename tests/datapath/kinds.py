@@ -15,7 +15,7 @@ from tests.datapath.remote import (
     Message,
     Remote,
 )
-from wgpy.contract.constants import DEFAULT_MTU
+from wgpy.contract.constants import DEFAULT_MTU, MAX_FLOWS
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AddPeer, AllowedIP, SetEndpoint, SetRoute, UseKeypair
@@ -33,7 +33,9 @@ class DataPathUnderTest(DataPath, Protocol):
 
 
 class MakeDataPath(Protocol):
-    def __call__(self, *, mtu: int = DEFAULT_MTU, accept_foreign: bool = False) -> DataPathUnderTest: ...
+    def __call__(
+        self, *, mtu: int = DEFAULT_MTU, accept_foreign: bool = False, flows: int = MAX_FLOWS
+    ) -> DataPathUnderTest: ...
 
 
 DATA_PATHS: dict[str, MakeDataPath] = {"portable": PortableDataPath}
@@ -52,10 +54,15 @@ def prefix(text: str) -> AllowedIP:
 
 
 def with_peer(
-    make: MakeDataPath, *, peer: int = PEER, mtu: int = MTU, accept_foreign: bool = False
+    make: MakeDataPath,
+    *,
+    peer: int = PEER,
+    mtu: int = MTU,
+    accept_foreign: bool = False,
+    flows: int = MAX_FLOWS,
 ) -> DataPathUnderTest:
     """One peer with an endpoint and the remote hosts' routes, and no keypair yet."""
-    path = make(mtu=mtu, accept_foreign=accept_foreign)
+    path = make(mtu=mtu, accept_foreign=accept_foreign, flows=flows)
     path.apply(AddPeer(peer), NOW)
     path.apply(SetRoute(peer, prefix(REMOTE_HOST)), NOW)
     path.apply(SetRoute(peer, prefix(REMOTE_HOST6)), NOW)

@@ -16,7 +16,7 @@ from typing import Any
 from tests.fastpath.extension import build_extension
 from tests.fastpath.superpackets import GSO_NONE, Vnet
 from wgpy._fastpath import ffi
-from wgpy.contract.constants import DEFAULT_MTU
+from wgpy.contract.constants import DEFAULT_MTU, MAX_FLOWS
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import Event, PeerActivity, PeerId
 from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair
@@ -102,7 +102,12 @@ class NativeUnderTest:
     """
 
     def __init__(
-        self, *, mtu: int = DEFAULT_MTU, accept_foreign: bool = False, offloads: Offload = Offload.NONE
+        self,
+        *,
+        mtu: int = DEFAULT_MTU,
+        accept_foreign: bool = False,
+        flows: int = MAX_FLOWS,
+        offloads: Offload = Offload.NONE,
     ) -> None:
         self.world = World()
         self._has_vnet = self._joins = bool(offloads)
@@ -112,6 +117,8 @@ class NativeUnderTest:
             offloads=offloads,
             mtu=mtu,
             accept_foreign=accept_foreign,
+            flows=flows,
+            seed=b"any sixteen byte",
             system=self.world.system,
         )
         self._given: list[tuple[bytes, Endpoint, int]] = []  # datagrams of `_moment`
@@ -213,6 +220,10 @@ class NativeUnderTest:
     def counters(self) -> Counters:
         self.settle()
         return self.path.counters()
+
+    def rule_counts(self) -> list[int]:
+        self.settle()
+        return self.path.rule_counts()
 
     def set_mtu(self, mtu: int) -> None:
         self.settle()

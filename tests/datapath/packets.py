@@ -4,16 +4,28 @@ from ipaddress import ip_address
 from struct import pack
 
 
-def ipv4(source: str, destination: str, payload: bytes = b"", *, tos: int = 0) -> bytes:
+def ipv4(
+    source: str,
+    destination: str,
+    payload: bytes = b"",
+    *,
+    tos: int = 0,
+    protocol: int = 17,
+    fragment: int = 0,
+) -> bytes:
+    """fragment: the 16 bits of flags and offset."""
     size = 20 + len(payload)
     addresses = ip_address(source).packed + ip_address(destination).packed
-    header = pack(">BBHHHBBH", 0x45, tos, size, 0x1234, 0, 64, 17, 0) + addresses
+    header = pack(">BBHHHBBH", 0x45, tos, size, 0x1234, fragment, 64, protocol, 0) + addresses
     return header[:10] + pack(">H", checksum(header)) + header[12:] + payload
 
 
-def ipv6(source: str, destination: str, payload: bytes = b"", *, traffic_class: int = 0) -> bytes:
+def ipv6(
+    source: str, destination: str, payload: bytes = b"", *, traffic_class: int = 0, protocol: int = 17
+) -> bytes:
     addresses = ip_address(source).packed + ip_address(destination).packed
-    return pack(">IHBB", 6 << 28 | traffic_class << 20 | 0xABCDE, len(payload), 17, 64) + addresses + payload
+    word = 6 << 28 | traffic_class << 20 | 0xABCDE
+    return pack(">IHBB", word, len(payload), protocol, 64) + addresses + payload
 
 
 def checksum(header: bytes) -> int:

@@ -8,7 +8,7 @@ from tests.fastpath.extension import build_extension
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 
-NAMES = "allowedips", "replay", "blake2s", "cookie"
+NAMES = "allowedips", "replay", "blake2s", "cookie", "siphash"
 HEADERS = "errors.h", *(f"{name}.h" for name in NAMES)
 
 
@@ -42,6 +42,9 @@ class Parts:
         out = self._ffi.new("uint8_t[16]")
         self._lib.wgfp_blake2s_mac(out, prepared, self._exactly(data), len(data))
         return bytes(out)
+
+    def siphash(self, key: bytes, data: bytes) -> int:
+        return int(self._lib.wgfp_siphash(key, self._exactly(data), len(data)))
 
     def _exactly(self, data: bytes) -> Any:
         return self._ffi.from_buffer("uint8_t[]", data) if data else self._ffi.NULL

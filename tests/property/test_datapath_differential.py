@@ -10,6 +10,8 @@ from one side and through one socket, and for each peer by one keypair: the orde
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_address
+from struct import pack
 from typing import NamedTuple
 
 import pytest
@@ -19,8 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from tests.datapath.kinds import DATA_PATHS, DataPathUnderTest, drop_counts, prefix
+from tests.datapath.packets import ipv4, ipv6
 from tests.datapath.remote import NOW, SECOND, Remote
-from tests.fastpath.superpackets import ACK, CWR, PSH, TCP, UDP, Packet, segments, superpacket
+from tests.fastpath.superpackets import ACK, CWR, PSH, SYN, TCP, UDP, Packet, segments, superpacket
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import StateError
 from wgpy.contract.events import EndpointChanged, Event, KeyAged, KeyConfirmed
@@ -28,12 +31,14 @@ from wgpy.contract.orders import (
     AddPeer,
     ClearSource,
     DataPathOrder,
+    Permit,
     PurgeStaged,
     RemoveKeypair,
     RemovePeer,
     RemoveRoute,
     SendKeepalive,
     SetEndpoint,
+    SetPolicy,
     SetRoute,
     UseKeypair,
 )
@@ -55,6 +60,7 @@ ENDPOINTS6 = [
     Endpoint("fe80::2", 1024, 3, "fe80::1", 3),
     Endpoint("2001:db8::2", 1024, 0, "2001:db8::1", 2),
 ]
+ICMP, ICMPV6 = 1, 58
 HOSTS4 = [bytes([10, 0, 0, n]) for n in range(4)]
 HOSTS6 = [bytes([0xFD, *bytes(14), n]) for n in range(4)]
 PREFIXES = [
@@ -69,6 +75,16 @@ ecn_fields = st.integers(0, 3)
 times = st.sampled_from([1, SECOND, 60 * SECOND, 130 * SECOND])
 marks = st.none() | times.map(lambda time: NOW + time)
 
+permits = st.builds(
+    Permit,
+    rule=st.integers(0, 2),
+    protocol=st.sampled_from([0, 0, TCP, UDP, ICMP, ICMPV6]),
+    destination=st.none() | st.sampled_from(PREFIXES),
+    first_port=st.sampled_from([0, 0, 1, 2000]),
+    last_port=st.sampled_from([65535, 65535, 2000]),
+)
+policies = st.none() | st.lists(permits, max_size=3).map(tuple)
+
 orders: st.SearchStrategy[DataPathOrder] = st.one_of(
     st.builds(AddPeer, peers),
     st.builds(RemovePeer, peers),
@@ -80,6 +96,7 @@ orders: st.SearchStrategy[DataPathOrder] = st.one_of(
     st.builds(RemoveKeypair, peers, indices),
     st.builds(SendKeepalive, peers),
     st.builds(PurgeStaged, peers),
+    st.builds(SetPolicy, peers, policies),
 )
 
 
@@ -95,8 +112,46 @@ def packets(draw: st.DrawFn, longest: int = 1500) -> Packet:
         payload=(b"%04d" % size * (size // 4 + 1))[:size],
         traffic_class=draw(st.integers(0, 255)),
         sequence=draw(st.sampled_from([1, 2**32 - 1000])),
-        flags=draw(st.sampled_from([ACK, ACK | PSH, ACK | CWR])),
+        flags=draw(st.sampled_from([ACK, ACK | PSH, ACK | CWR, SYN, SYN | ACK])),
     )
+
+
+headers = st.one_of(
+    st.builds(pack, st.just(">HHHH"), st.integers(1, 2), st.integers(1, 2), st.just(8), st.just(0)),
+    st.builds(
+        pack, st.just(">HHQBB"), st.just(1), st.just(2), st.just(0), st.just(0x50), st.integers(0, 255)
+    ),
+    st.builds(
+        pack,
+        st.just(">BBHHH"),
+        st.integers(0, 20) | st.integers(127, 130),
+        *[st.just(0)] * 2,
+        indices,
+        indices,
+    ),
+    st.binary(max_size=40),
+)
+
+
+@st.composite
+def bare_packets(draw: st.DrawFn, quotes: bool = True) -> bytes:
+    """A short packet of any protocol: perhaps a fragment, behind extension headers, or quoting another."""
+    hosts = draw(st.sampled_from([HOSTS4, HOSTS6]))
+    source, destination = (str(ip_address(draw(st.sampled_from(hosts)))) for _ in range(2))
+    protocol = draw(st.sampled_from([ICMP, ICMPV6, TCP, UDP, 47, 132]))
+    offset, more = draw(st.sampled_from([(0, 0), (0, 0), (0, 1), (1, 1), (2, 0)]))
+    payload = draw(headers)
+    if quotes and draw(st.booleans()):
+        payload += draw(bare_packets(quotes=False))[: draw(st.sampled_from([19, 28, 48, 100]))]
+    if hosts is HOSTS4:
+        return ipv4(source, destination, payload, protocol=protocol, fragment=more << 13 | offset)
+    if draw(st.booleans()):
+        payload = pack(">BBHI", protocol, 0, offset << 3 | more, 0) + payload
+        protocol = 44
+    for kind in draw(st.lists(st.sampled_from([0, 43, 51, 60]), max_size=9)):
+        payload = pack(">BBHI", protocol, 0, 0, 0) + payload
+        protocol = kind
+    return ipv6(source, destination, payload, protocol=protocol)
 
 
 class Inbound(NamedTuple):
@@ -244,6 +299,18 @@ class Schedule(RuleBasedStateMachine):
             for data in one.fate([self.remotes[index].seal(packet) for packet in plain]):
                 self.deliver(data, source, one.ecn)
 
+    @rule(sent=st.lists(bare_packets(), min_size=1, max_size=20))
+    def send_bare(self, sent: list[bytes]) -> None:
+        for data in sent:
+            for path in self.paths:
+                path.send_packet(data, self.now)
+
+    @rule(index=indices, received=st.lists(bare_packets(), min_size=1, max_size=20))
+    def receive_bare(self, index: int, received: list[bytes]) -> None:
+        """By one keypair: so the rest of the moment means nothing."""
+        for data in received:
+            self.deliver(self.remotes[index].seal(data), ENDPOINTS4[0], 0)
+
     @rule(sent=st.lists(control_messages, max_size=40), source=endpoints)
     def receive_control_messages(self, sent: list[bytes], source: Endpoint) -> None:
         for data in sent:
@@ -262,6 +329,7 @@ class Schedule(RuleBasedStateMachine):
         assert by_peer(portable.take_datagrams()) == by_peer(path.take_datagrams())
         assert by_flow(portable.take_packets()) == by_flow(path.take_packets())
         assert drop_counts(portable) == drop_counts(path)
+        assert portable.rule_counts() == path.rule_counts()
         assert portable.take_foreign() == path.take_foreign()
         assert handshakes(portable) == handshakes(path)
         for peer in self.peers:

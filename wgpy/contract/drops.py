@@ -31,6 +31,8 @@ class DropReason(Enum):
     REPLAYED_COUNTER = "replayed_counter"
     INVALID_PACKET = "invalid_packet"
     SOURCE_NOT_ALLOWED = "source_not_allowed"
+    INVALID_FRAGMENT = "invalid_fragment"
+    NOT_PERMITTED = "not_permitted"
     ECN_CONGESTION = "ecn_congestion"
     TUN_WRITE_FAILED = "tun_write_failed"
     # Packets from the TUN, outbound

@@ -1,4 +1,4 @@
-"""Orders to a data path, by their author: the engine, or the configuration.
+"""Orders to a data path, by their author: the engine, the configuration, or the policy.
 
 A data path carries them out in the order in which they are given.
 """
@@ -166,4 +166,21 @@ class RemoveRoute:
 
 RouteOrder = SetRoute | RemoveRoute
 
-DataPathOrder = EngineOrder | RouteOrder
+# -- Of the policy -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SetPolicy:
+    """Let the peer begin what one of these permits allows; what answers us passes, and nothing else.
+
+    None: no policy, everything passes, as before the first such order. Empty: the peer begins nothing.
+    What is staged for the peer is purged if the policy differs from the one before.
+    """
+
+    peer: PeerId
+    permits: tuple[Permit, ...] | None
+
+
+PolicyOrder = SetPolicy
+
+DataPathOrder = EngineOrder | RouteOrder | PolicyOrder

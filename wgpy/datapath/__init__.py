@@ -62,6 +62,9 @@ class DataPath(Protocol):
     def counters(self) -> Counters:
         """Dropped packets and datagrams by reason, since the data path was made; 0 for any other."""
 
+    def rule_counts(self) -> list[int]:
+        """Packets that a permit let in, by number of its rule: MAX_RULES of them."""
+
     def set_mtu(self, mtu: int) -> None:
         """Pad no packet beyond this many bytes. Raises ValueError below 1."""
 

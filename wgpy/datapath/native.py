@@ -12,7 +12,14 @@ from ipaddress import IPv6Address, ip_address
 from struct import Struct
 from typing import Any, Final, NamedTuple, NoReturn, assert_never
 
-from wgpy.contract.constants import DEFAULT_MTU, KEY_LENGTH, MAX_FOREIGN, MAX_STAGED_BYTES
+from wgpy.contract.constants import (
+    DEFAULT_MTU,
+    KEY_LENGTH,
+    MAX_FLOWS,
+    MAX_FOREIGN,
+    MAX_RULES,
+    MAX_STAGED_BYTES,
+)
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import (
@@ -32,6 +39,7 @@ from wgpy.contract.orders import (
     ClearSource,
     DataPathOrder,
     InstallKeypair,
+    Permit,
     PurgeStaged,
     RemoveKeypair,
     RemovePeer,
@@ -40,12 +48,14 @@ from wgpy.contract.orders import (
     SetCookieSecret,
     SetEndpoint,
     SetMac1Key,
+    SetPolicy,
     SetRoute,
     UseKeypair,
 )
 
 from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
 from .allowedips import no_prefix
+from .policy import check_permits
 
 try:
     from wgpy._fastpath import ffi as _ffi
@@ -53,7 +63,8 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 5
+ABI_VERSION: Final = 6
+SEED_SIZE: Final = 16
 
 _NEVER: Final = 2**64 - 1
 _ENDPOINTS_REMEMBERED: Final = 1024
@@ -111,9 +122,14 @@ class NativeDataPath:
         staged_bytes: int = MAX_STAGED_BYTES,
         small: bool = False,
         accept_foreign: bool = False,
+        flows: int = MAX_FLOWS,
+        seed: bytes = bytes(SEED_SIZE),
         system: Any = None,
     ) -> None:
         """queues: 1 to 16; system: a `struct wgfp_system *` in place of the kernel's.
+
+        flows: at most so many are remembered for their answers, a power of two, at least 8;
+        seed: random, so that nobody can choose which of them share a place in the table.
 
         Raises ImportError without the extension, ValueError and MemoryError.
         """
@@ -131,6 +147,8 @@ class NativeDataPath:
             "staged_bytes": staged_bytes,
             "small": small,
             "accept_foreign": accept_foreign,
+            "flows": flows,
+            "seed": seed,
             "system": _ffi.NULL if system is None else system,
         }
         made = _ffi.new("struct wgfp_datapath **")
@@ -148,6 +166,7 @@ class NativeDataPath:
         self._activity = _ffi.new("struct wgfp_activity *")
         self._reasons = _drop_reasons()
         self._drops = _ffi.new("uint64_t[]", len(self._reasons))
+        self._rule_counts = _ffi.new("uint64_t[]", MAX_RULES)
         self.set_mtu(mtu)
 
     # -- Life ------------------------------------------------------------------------------------
@@ -260,10 +279,15 @@ class NativeDataPath:
         _lib.wgfp_drops(self._c, self._drops)
         return Counter(dict(zip(self._reasons, self._drops, strict=True)))
 
-    # -- Orders of the engine --------------------------------------------------------------------
+    def rule_counts(self) -> list[int]:
+        """Packets that a permit let in, by number of its rule."""
+        _lib.wgfp_rule_counts(self._c, self._rule_counts)
+        return list(self._rule_counts)
+
+    # -- Orders ----------------------------------------------------------------------------------
 
     def apply(self, action: DataPathOrder, now: int) -> None:  # noqa: C901, PLR0912 - a case for every order
-        """Carry out one order of the engine. Raises StateError for a peer or keypair that is not there."""
+        """Carry out one order. Raises StateError for a peer or keypair that is not there."""
         number_of = self._number_of
         match action:
             case SetRoute():  # first, as it is by far the most frequent
@@ -283,6 +307,8 @@ class NativeDataPath:
                 _lib.wgfp_peer_clear_source(self._c, number_of(peer))
             case PurgeStaged(peer):
                 _lib.wgfp_peer_purge_staged(self._c, number_of(peer))
+            case SetPolicy(peer, permits):
+                self._set_policy(number_of(peer), permits)
             case RemoveRoute(peer, (address, length)):
                 _lib.wgfp_route_remove(self._c, number_of(peer), address, len(address), length)
             case AddPeer(peer):
@@ -332,6 +358,13 @@ class NativeDataPath:
             raise MemoryError("there is no memory for another route")
         raise no_prefix(order.prefix)
 
+    def _set_policy(self, number: int, permits: tuple[Permit, ...] | None) -> None:
+        check_permits(permits)
+        rows = [_permit(permit) for permit in permits or ()]
+        array = _ffi.new("struct wgfp_permit[]", rows)
+        if _lib.wgfp_peer_set_policy(self._c, number, array, len(rows), permits is not None):
+            raise MemoryError("there is no memory for another policy")
+
     def _install_keypair(self, order: InstallKeypair) -> None:
         number = self._number_of(order.peer)
         session = self._session
@@ -377,6 +410,12 @@ def _key(key: bytes) -> bytes:
 
 def _or_never(time: int | None) -> int:
     return _NEVER if time is None else time
+
+
+def _permit(permit: Permit) -> tuple[bytes, int, int, int, int, int, int]:
+    """The members of a struct wgfp_permit."""
+    address, length = permit.destination or (b"", 0)
+    return address, len(address), length, permit.protocol, permit.first_port, permit.last_port, permit.rule
 
 
 def _drop_reasons() -> list[DropReason]:

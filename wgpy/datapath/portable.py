@@ -9,13 +9,13 @@ from copy import copy
 from typing import Final, assert_never
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from wgpy.contract.constants import (
     COOKIE_REPLY_SIZE,
     DEFAULT_MTU,
     HANDSHAKE_QUEUE_SIZE,
     INITIATION_SIZE,
+    MAX_FLOWS,
     MAX_FOREIGN,
     MAX_FOREIGN_PER_SOURCE,
     MAX_FOREIGN_SIZE,
@@ -57,6 +57,7 @@ from wgpy.contract.orders import (
     ClearSource,
     DataPathOrder,
     InstallKeypair,
+    Permit,
     PurgeStaged,
     RemoveKeypair,
     RemovePeer,
@@ -65,6 +66,7 @@ from wgpy.contract.orders import (
     SetCookieSecret,
     SetEndpoint,
     SetMac1Key,
+    SetPolicy,
     SetRoute,
     UseKeypair,
 )
@@ -72,9 +74,9 @@ from wgpy.contract.orders import (
 from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
 from . import packet as ip
 from .allowedips import AllowedIPs
-from .replay import ReplayWindow
+from .peer import NEVER, Keypair, Peer
+from .policy import Policy, check_permits
 
-_NEVER: Final = 2**64  # later than any boot clock
 _KEEPALIVE: Final = b""
 _HANDSHAKE_SIZES: Final = {
     TYPE_INITIATION: INITIATION_SIZE,
@@ -90,6 +92,7 @@ class PortableDataPath:
 
     staged_bytes: at most so many of all peers' packets that wait for a keypair.
     accept_foreign: keep datagrams that are not WireGuard's for `take_foreign`.
+    flows: at most so many are remembered, for the answers to what was begun here.
     """
 
     def __init__(
@@ -98,12 +101,14 @@ class PortableDataPath:
         mtu: int = DEFAULT_MTU,
         staged_bytes: int = MAX_STAGED_BYTES,
         accept_foreign: bool = False,
+        flows: int = MAX_FLOWS,
     ) -> None:
         self._max_staged_bytes = staged_bytes
         self._accept_foreign = accept_foreign
-        self._peers: dict[PeerId, _Peer] = {}
-        self._keypairs: dict[int, _Keypair] = {}  # by local index
+        self._peers: dict[PeerId, Peer] = {}
+        self._keypairs: dict[int, Keypair] = {}  # by local index
         self._routes = AllowedIPs()
+        self._policy = Policy(self._routes.lookup, flows)
         self._staged_bytes = 0  # of all peers
         self._datagrams: list[Datagram] = []
         self._packets: list[bytes] = []
@@ -111,7 +116,7 @@ class PortableDataPath:
         self._foreign: list[tuple[bytes, Endpoint]] = []
         self._foreign_of: Counter[bytes] = Counter()  # how many of a source
         self._events: dict[Event, None] = {}  # a set that keeps its order
-        self._moved: dict[_Peer, None] = {}
+        self._moved: dict[Peer, None] = {}
         self._drops: Counter[DropReason] = Counter()
         self.set_mtu(mtu)
 
@@ -168,6 +173,10 @@ class PortableDataPath:
         """Dropped packets and datagrams by reason, since the data path was made; 0 for any other."""
         return self._drops.copy()
 
+    def rule_counts(self) -> list[int]:
+        """Packets that were let in, by number of the rule."""
+        return self._policy.rule_counts.copy()
+
     # -- Orders ----------------------------------------------------------------------------------
 
     def set_mtu(self, mtu: int) -> None:
@@ -201,18 +210,20 @@ class PortableDataPath:
                 self._add_peer(peer)
             case RemovePeer(peer):
                 self._remove_peer(self._peer(peer))
+            case SetPolicy(peer, permits):
+                self._set_policy(self._peer(peer), permits)
             case SetMac1Key() | SetCookieSecret():
                 pass  # the engine checks all macs itself
             case _:
                 assert_never(action)
 
-    def _peer(self, peer: PeerId) -> "_Peer":
+    def _peer(self, peer: PeerId) -> Peer:
         try:
             return self._peers[peer]
         except KeyError:
             raise no_peer(peer) from None
 
-    def _keypair(self, peer: "_Peer", local_index: int) -> "_Keypair":
+    def _keypair(self, peer: Peer, local_index: int) -> Keypair:
         try:
             return peer.keypairs[local_index]
         except KeyError:
@@ -221,31 +232,37 @@ class PortableDataPath:
     def _add_peer(self, peer: PeerId) -> None:
         if peer in self._peers:
             raise peer_exists(peer)
-        self._peers[peer] = _Peer(peer)
+        self._peers[peer] = Peer(peer)
 
-    def _remove_peer(self, peer: "_Peer") -> None:
+    def _remove_peer(self, peer: Peer) -> None:
         self._purge_staged(peer)
         self._routes.remove_peer(peer.id)
+        self._policy.forget(peer.id)
         for local_index in peer.keypairs:
             del self._keypairs[local_index]
         self._moved.pop(peer, None)
         del self._peers[peer.id]
 
-    def _set_endpoint(self, peer: "_Peer", endpoint: Endpoint, pinned: bool) -> None:
+    def _set_policy(self, peer: Peer, permits: tuple[Permit, ...] | None) -> None:
+        check_permits(permits)
+        if self._policy.set(peer.id, permits):
+            self._purge_staged(peer)
+
+    def _set_endpoint(self, peer: Peer, endpoint: Endpoint, pinned: bool) -> None:
         peer.endpoint, peer.pinned = endpoint, pinned
         self._moved.pop(peer, None)  # the order is newer than the move
 
-    def _clear_source(self, peer: "_Peer") -> None:
+    def _clear_source(self, peer: Peer) -> None:
         if peer.endpoint is not None:
             peer.endpoint = peer.endpoint.without_source()
 
-    def _install_keypair(self, peer: "_Peer", order: InstallKeypair) -> None:
+    def _install_keypair(self, peer: Peer, order: InstallKeypair) -> None:
         if order.local_index in self._keypairs:
             raise keypair_exists(order.local_index)
-        self._keypairs[order.local_index] = peer.keypairs[order.local_index] = _Keypair(peer, order)
+        self._keypairs[order.local_index] = peer.keypairs[order.local_index] = Keypair(peer, order)
         peer.activity.first_unanswered_sent = peer.activity.first_unacked_received = 0
 
-    def _use_keypair(self, peer: "_Peer", local_index: int | None, confirm: bool, now: int) -> None:
+    def _use_keypair(self, peer: Peer, local_index: int | None, confirm: bool, now: int) -> None:
         if local_index is None:
             peer.sending = None
             return
@@ -256,12 +273,12 @@ class PortableDataPath:
         elif peer.staged:
             self._send_staged(peer, now)
 
-    def _remove_keypair(self, peer: "_Peer", local_index: int) -> None:
+    def _remove_keypair(self, peer: Peer, local_index: int) -> None:
         if peer.sending is self._keypair(peer, local_index):
             peer.sending = None
         del self._keypairs[local_index], peer.keypairs[local_index]
 
-    def _send_keepalive(self, peer: "_Peer", now: int) -> None:
+    def _send_keepalive(self, peer: Peer, now: int) -> None:
         if not peer.staged:
             self._stage(peer, _KEEPALIVE)
         self._send_staged(peer, now)
@@ -277,6 +294,7 @@ class PortableDataPath:
         if owner is None:
             self._drops[DropReason.NO_PEER_FOR_DESTINATION] += 1
             return
+        self._policy.note_sent(owner, packet, now)
         peer = self._peers[owner]
         if peer.endpoint is None:
             self._drops[DropReason.NO_ENDPOINT] += 1
@@ -290,7 +308,7 @@ class PortableDataPath:
         else:
             self._seal(peer, peer.endpoint, keypair, packet, now)
 
-    def _seal(self, peer: "_Peer", endpoint: Endpoint, keypair: "_Keypair", packet: bytes, now: int) -> None:
+    def _seal(self, peer: Peer, endpoint: Endpoint, keypair: Keypair, packet: bytes, now: int) -> None:
         """Make a datagram of a valid packet, or of an empty one, which is a keepalive."""
         counter = keypair.counter
         keypair.counter = counter + 1
@@ -308,12 +326,12 @@ class PortableDataPath:
             record.first_unanswered_sent = now or 1
             self._events[DataSent(peer.id)] = None
         if now >= keypair.rekey_after_sent_time:
-            keypair.rekey_after_sent_time = _NEVER
+            keypair.rekey_after_sent_time = NEVER
             self._events[KeyAged(peer.id, keypair.local_index)] = None
         elif counter == REKEY_AFTER_MESSAGES:
             self._events[KeyAged(peer.id, keypair.local_index)] = None
 
-    def _stage(self, peer: "_Peer", packet: bytes) -> None:
+    def _stage(self, peer: Peer, packet: bytes) -> None:
         """Keep the packet until there is a key; the peer's oldest make room for it."""
         staged = peer.staged
         room = self._max_staged_bytes - _staged_size(packet)
@@ -326,7 +344,7 @@ class PortableDataPath:
         staged.append(packet)
         self._staged_bytes += _staged_size(packet)
 
-    def _send_staged(self, peer: "_Peer", now: int) -> None:
+    def _send_staged(self, peer: Peer, now: int) -> None:
         """Seal what is staged, as far as the peer's keypair goes."""
         keypair = peer.sending
         while peer.staged and keypair is not None and keypair.may_seal(now):
@@ -339,7 +357,7 @@ class PortableDataPath:
         if peer.staged:
             self._events[KeyNeeded(peer.id)] = None
 
-    def _purge_staged(self, peer: "_Peer") -> None:
+    def _purge_staged(self, peer: Peer) -> None:
         self._drops[DropReason.STAGED_PURGED] += len(peer.staged)
         self._staged_bytes -= sum(map(_staged_size, peer.staged))
         peer.staged.clear()
@@ -396,11 +414,9 @@ class PortableDataPath:
             return
         self._note_received(keypair, source, len(data), bool(plaintext), now)
         if plaintext:
-            self._receive_packet(keypair.peer, plaintext, ecn)
+            self._receive_packet(keypair.peer, plaintext, ecn, now)
 
-    def _note_received(
-        self, keypair: "_Keypair", source: Endpoint, size: int, is_data: bool, now: int
-    ) -> None:
+    def _note_received(self, keypair: Keypair, source: Endpoint, size: int, is_data: bool, now: int) -> None:
         """Note that an authentic datagram came: where from, by which keypair, and when."""
         peer = keypair.peer
         if source != peer.endpoint and not peer.pinned:
@@ -412,7 +428,7 @@ class PortableDataPath:
                 peer.sending = keypair
             self._events[KeyConfirmed(peer.id, keypair.local_index)] = None
         if now >= keypair.rekey_after_received_time:
-            keypair.rekey_after_received_time = _NEVER
+            keypair.rekey_after_received_time = NEVER
             self._events[KeyAged(peer.id, keypair.local_index)] = None
         record = peer.activity
         record.last_received = now or 1
@@ -422,7 +438,7 @@ class PortableDataPath:
             record.first_unacked_received = now or 1
             self._events[DataReceived(peer.id)] = None
 
-    def _receive_packet(self, peer: "_Peer", padded: bytes, ecn: int) -> None:
+    def _receive_packet(self, peer: Peer, padded: bytes, ecn: int, now: int) -> None:
         length = ip.stated_length(padded)
         if not length or length > len(padded):
             self._drops[DropReason.INVALID_PACKET] += 1
@@ -430,70 +446,20 @@ class PortableDataPath:
         if self._routes.lookup(ip.source(padded)) != peer.id:
             self._drops[DropReason.SOURCE_NOT_ALLOWED] += 1
             return
-        packet: bytes | None = padded[:length]
-        if ecn and packet:
-            packet = ip.decapsulate_ecn(packet, ecn)
-        if packet is None:
-            self._drops[DropReason.ECN_CONGESTION] += 1
+        packet = padded[:length]
+        refusal = self._policy.refusal(peer.id, packet, now)
+        if refusal is not None:
+            self._drops[refusal] += 1
             return
-        self._packets.append(packet)
+        self._deliver(packet, ecn)
 
-
-class _Peer:
-    """Where a peer is, its keypairs, and what waits for one to send by. Compared by identity."""
-
-    __slots__ = ("activity", "endpoint", "id", "keypairs", "pinned", "sending", "staged")
-
-    def __init__(self, peer: PeerId) -> None:
-        self.id = peer
-        self.endpoint: Endpoint | None = None
-        self.pinned = False
-        self.keypairs: dict[int, _Keypair] = {}  # by local index, the newest last
-        self.sending: _Keypair | None = None
-        self.staged: deque[bytes] = deque()
-        self.activity = PeerActivity()
-
-    def newest_keypair(self) -> "_Keypair":
-        """Of those that are installed, of which there must be one."""
-        return next(reversed(self.keypairs.values()))
-
-
-class _Keypair:
-    """One session's two keys, with the counter of the one and the window of the other."""
-
-    __slots__ = (
-        "confirmed",
-        "counter",
-        "local_index",
-        "open",
-        "peer",
-        "reject_after_time",
-        "rekey_after_received_time",
-        "rekey_after_sent_time",
-        "remote_index",
-        "seal",
-        "window",
-    )
-
-    def __init__(self, peer: _Peer, order: InstallKeypair) -> None:
-        self.peer = peer
-        self.local_index = order.local_index
-        self.remote_index = order.remote_index
-        self.seal = ChaCha20Poly1305(order.sending_key).encrypt
-        self.open = ChaCha20Poly1305(order.receiving_key).decrypt
-        self.counter = 0  # of the next message to send
-        self.window = ReplayWindow()
-        self.confirmed = False  # it sends, or KeyConfirmed was raised
-        self.reject_after_time = order.reject_after_time
-        self.rekey_after_sent_time = _or_never(order.rekey_after_sent_time)
-        self.rekey_after_received_time = _or_never(order.rekey_after_received_time)
-
-    def may_seal(self, now: int) -> bool:
-        return now < self.reject_after_time and self.counter < REJECT_AFTER_MESSAGES
-
-
-def _or_never(time: int | None) -> int:
-    return _NEVER if time is None else time
+    def _deliver(self, packet: bytes, ecn: int) -> None:
+        """Hand a packet to the TUN. ecn: of the datagram that it came in."""
+        marked = ip.decapsulate_ecn(packet, ecn) if ecn else packet
+        if marked is None:
+            self._drops[DropReason.ECN_CONGESTION] += 1
+        else:
+            self._packets.append(marked)
 
 
 def _staged_size(packet: bytes) -> int:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, Protocol, TypeVar
 
-from wgpy.contract.constants import MAX_STAGED_BYTES, SMALL_STAGED_BYTES
+from wgpy.contract.constants import MAX_FLOWS, MAX_STAGED_BYTES, SMALL_FLOWS, SMALL_STAGED_BYTES
 from wgpy.contract.drops import DropReason
 from wgpy.datapath import DataPath
-from wgpy.datapath.native import NativeDataPath, Queue
+from wgpy.datapath.native import SEED_SIZE, NativeDataPath, Queue
 from wgpy.datapath.native import Offload as DataPathOffload
 from wgpy.device import Device
 from wgpy.driver.settings import Offload, Settings
@@ -103,7 +103,7 @@ class PortableTraffic:
         # It needs OpenSSL, which is a fifth of the memory of a daemon that can do without.
         from wgpy.datapath.portable import PortableDataPath  # noqa: PLC0415
 
-        self.device = _device(PortableDataPath(staged_bytes=_staged_bytes(settings)))
+        self.device = _device(PortableDataPath(staged_bytes=_staged_bytes(settings), flows=_flows(settings)))
         self._packets = packets
         self._transport = transport
         self._driver = driver
@@ -175,6 +175,8 @@ class NativeTraffic:
             offloads=_datapath_offloads(settings, accepted),
             staged_bytes=_staged_bytes(settings),
             small=settings.small,
+            flows=_flows(settings),
+            seed=os.urandom(SEED_SIZE),
         )
         self.device = _device(self._datapath)
         self._readers = Readers()
@@ -236,6 +238,10 @@ def _datapath_offloads(settings: Settings, accepted: TunOffload) -> DataPathOffl
     if Offload.GSO in settings.offloads:
         offloads |= DataPathOffload.GSO
     return offloads
+
+
+def _flows(settings: Settings) -> int:
+    return SMALL_FLOWS if settings.small else MAX_FLOWS
 
 
 def _staged_bytes(settings: Settings) -> int:

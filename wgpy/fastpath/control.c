@@ -53,6 +53,36 @@ void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uin
     control_unlock(datapath);
 }
 
+/* Put another policy in the place of a peer's, which the caller then frees. */
+static struct policy *policy_replace(struct wgfp_datapath *datapath, struct peer *peer, struct policy *policy)
+{
+    struct policy *former = peer->policy;
+
+    peer->policy = policy;
+    if (!policy_equal(former, policy)) {
+        pthread_mutex_lock(&peer->lock);
+        peer_purge(datapath, peer); /* what is staged has passed the former one */
+        pthread_mutex_unlock(&peer->lock);
+    }
+    return former;
+}
+
+int wgfp_peer_set_policy(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_permit *permits, size_t count,
+                         int filtered)
+{
+    struct policy *policy = NULL;
+    const int error = filtered ? policy_new(&policy, permits, count) : 0;
+
+    if (error != 0)
+        return error;
+    control_lock(datapath);
+    struct policy *former = policy_replace(datapath, datapath->peers[peer], policy);
+
+    control_unlock(datapath);
+    policy_free(former);
+    return 0;
+}
+
 /* -- Routes ----------------------------------------------------------------------------------------- */
 
 int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size, unsigned length)

@@ -7,8 +7,10 @@
 #include "allowedips.h"
 #include "drops.h"
 #include "events.h"
+#include "flow_table.h"
 #include "foreign.h"
 #include "handshake_queue.h"
+#include "policy.h"
 #include "worker.h"
 
 #include <stdatomic.h>
@@ -32,12 +34,15 @@ struct wgfp_datapath {
     atomic_uint offloads;
     atomic_uint mtu;
     _Atomic uint64_t drops[WGFP_DROPS];
+    _Atomic uint64_t rule_counts[MAX_RULES];
+    struct flow_table flows;
     /* All workers' locks */
     struct wgfp_allowedips *routes;
     struct keypair_table keypairs;
     struct peer **peers; /* by number; 0 is none */
     uint32_t peer_room, free_peer_count;
     uint32_t *free_peer_numbers; /* a stack */
+    uint64_t lives; /* peers that there ever were */
     struct staging staging;
     struct events events;
     struct handshake_queue handshakes;

@@ -16,6 +16,8 @@
     X(REPLAYED_COUNTER, "replayed_counter")               \
     X(INVALID_PACKET, "invalid_packet")                   \
     X(SOURCE_NOT_ALLOWED, "source_not_allowed")           \
+    X(INVALID_FRAGMENT, "invalid_fragment")               \
+    X(NOT_PERMITTED, "not_permitted")                     \
     X(ECN_CONGESTION, "ecn_congestion")                   \
     X(TUN_WRITE_FAILED, "tun_write_failed")               \
     X(INVALID_OUTBOUND_PACKET, "invalid_outbound_packet") \

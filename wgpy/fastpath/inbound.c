@@ -8,6 +8,7 @@
 #include "inbound.h"
 #include "message.h"
 #include "packet.h"
+#include "policy.h"
 #include "tun.h"
 #include "udp.h"
 
@@ -165,44 +166,46 @@ static bool source_is_allowed(const struct wgfp_allowedips *routes, struct sourc
     return true;
 }
 
-/* Is it one that may come from this peer? Otherwise it is counted. padded: bytes, with padding. */
-static bool packet_is_good(struct inbound *in, struct wgfp_packet *packet, uint32_t padded, uint32_t peer,
-                           uint32_t outer_ecn, struct source *source)
+/* Is it one that may come from this peer, and come in? false: for this reason it is not. padded: bytes, with padding. */
+static bool packet_is_good(struct inbound *in, struct wgfp_packet *packet, uint32_t padded, const struct peer *peer,
+                           uint32_t outer_ecn, struct source *source, uint64_t now, enum wgfp_drop *reason)
 {
     struct wgfp_view *view = &packet->view;
-    enum wgfp_drop reason;
 
+    *reason = WGFP_DROP_INVALID_PACKET;
     if (!wgfp_packet_parse(view, packet->data, padded))
-        reason = WGFP_DROP_INVALID_PACKET;
-    else if (!source_is_allowed(in->datapath->routes, source, packet_source(view, packet->data),
-                                packet_address_size(view), peer))
-        reason = WGFP_DROP_SOURCE_NOT_ALLOWED;
-    else if (outer_ecn != 0 && !packet_decapsulate_ecn(packet->data, outer_ecn))
-        reason = WGFP_DROP_ECN_CONGESTION;
-    else
-        return true;
-    drop_count(in->datapath, reason, 1);
-    return false;
+        return false;
+    *reason = WGFP_DROP_SOURCE_NOT_ALLOWED;
+    if (!source_is_allowed(in->datapath->routes, source, packet_source(view, packet->data), packet_address_size(view),
+                           peer->number))
+        return false;
+    if (peer->policy != NULL && !policy_admits(in->datapath, peer, view, packet->data, now, reason))
+        return false;
+    *reason = WGFP_DROP_ECN_CONGESTION;
+    return outer_ecn == 0 || packet_decapsulate_ecn(packet->data, outer_ecn);
 }
 
-/* Hand on the packets of this peer's opened messages. */
-static void bundle_check(struct inbound *in, const struct bundle *bundle)
+/* Hand on the packets of this peer's opened messages, and count those that are not. */
+static void bundle_check(struct inbound *in, const struct bundle *bundle, uint64_t now)
 {
-    const uint32_t peer = bundle->keypair->peer->number;
+    const struct peer *peer = bundle->keypair->peer;
     struct source source = {.size = 0};
     uint32_t at = bundle->first;
+    enum wgfp_drop reason;
 
-    for (uint32_t i = 0; i < bundle->count; i++) {
+    for (uint32_t i = 0; i < bundle->count; at = in->datagrams[at].next, i++) {
         const struct wgfp_aead_packet *opened = &in->opening[i];
         struct wgfp_packet *packet = &in->packets[in->packet_count];
 
+        if (!opened->ok || opened->length == 0)
+            continue;
         packet->data = opened->dst;
-        if (opened->ok && opened->length > 0 &&
-            packet_is_good(in, packet, opened->length, peer, in->datagrams[at].origin->ecn, &source)) {
+        if (packet_is_good(in, packet, opened->length, peer, in->datagrams[at].origin->ecn, &source, now, &reason)) {
             packet->length = packet->view.length;
             in->packet_count++;
+        } else {
+            drop_count(in->datapath, reason, 1);
         }
-        at = in->datagrams[at].next;
     }
 }
 
@@ -222,7 +225,7 @@ static void bundle_open(struct inbound *in, const struct bundle *bundle, uint64_
     }
     wgfp_aead_open(in->datapath->aead, keypair->session.receiving_key, in->opening, bundle->count);
     bundle_accept(in, bundle, now);
-    bundle_check(in, bundle);
+    bundle_check(in, bundle, now);
 }
 
 static void inbound_flush(struct inbound *in, int tun, uint64_t now)

@@ -8,6 +8,7 @@
 #include "message.h"
 #include "outbound.h"
 #include "packet.h"
+#include "policy.h"
 #include "udp.h"
 
 #include <stdlib.h>
@@ -155,6 +156,8 @@ void outbound_packet(struct outbound *out, const struct wgfp_vnet *vnet, uint8_t
 
     if (peer == NULL)
         return;
+    if (peer->policy != NULL)
+        policy_note_sent(out->datapath, peer, &gso.view, packet, now);
     const uint32_t tos = packet_ecn(packet);
 
     for (uint32_t i = 0; i < gso.count; i++) {

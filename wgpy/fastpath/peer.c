@@ -3,6 +3,7 @@
 
 #include "outbound.h"
 #include "peer.h"
+#include "policy.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -48,13 +49,14 @@ int peer_new(struct wgfp_datapath *datapath, uint32_t *number)
         free(peer);
         return WGFP_ERR_MEMORY;
     }
+    peer->life = ++datapath->lives;
     peer->number = datapath->free_peer_numbers[--datapath->free_peer_count];
     datapath->peers[peer->number] = peer;
     *number = peer->number;
     return 0;
 }
 
-static void peer_purge(struct wgfp_datapath *datapath, struct peer *peer)
+void peer_purge(struct wgfp_datapath *datapath, struct peer *peer)
 {
     drop_count(datapath, WGFP_DROP_STAGED_PURGED, peer->staged.count);
     while (peer->staged.count != 0)
@@ -66,6 +68,7 @@ static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
     peer_purge(datapath, peer);
     keypairs_remove(datapath, peer);
     events_forget(&datapath->events, peer);
+    policy_free(peer->policy);
     (void)pthread_mutex_destroy(&peer->lock);
     free(peer);
 }

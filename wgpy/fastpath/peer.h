@@ -16,6 +16,8 @@ enum {
 struct peer {
     pthread_mutex_t lock;
     uint32_t number;
+    uint64_t life; /* another number, that no other peer ever has */
+    struct policy *policy; /* NULL: none, everything passes. Control */
     struct keypair *keypairs; /* the newest first. Control */
     struct keypair *sending;  /* peer's lock, as all below; or control */
     struct wgfp_endpoint endpoint;
@@ -37,6 +39,9 @@ void peer_remove(struct wgfp_datapath *datapath, uint32_t number);
 
 /* All of them, with their keypairs. */
 void peers_free(struct wgfp_datapath *datapath);
+
+/* What is staged is dropped and counted. Under the peer's lock. */
+void peer_purge(struct wgfp_datapath *datapath, struct peer *peer);
 
 /* Send what is staged or, if nothing is, an empty packet. */
 void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now);

@@ -66,6 +66,8 @@ struct wgfp_settings {
     uint32_t staged_bytes;   /* at most so many of packets that wait for a keypair, of all peers */
     uint32_t small;          /* 1: take less memory, and make smaller batches */
     uint32_t accept_foreign; /* 1: as after wgfp_foreign_accept */
+    uint32_t flows;          /* that are remembered for their answers: a power of two, at least 8; or 0 */
+    uint8_t seed[16];        /* random, for the table of them */
     const struct wgfp_system *system;
 };
 
@@ -149,6 +151,26 @@ void wgfp_peer_clear_source(struct wgfp_datapath *datapath, uint32_t peer);
 void wgfp_peer_purge_staged(struct wgfp_datapath *datapath, uint32_t peer);
 void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uint64_t now);
 void wgfp_peer_activity(struct wgfp_datapath *datapath, uint32_t peer, struct wgfp_activity *activity);
+
+/* What a peer may begin. */
+struct wgfp_permit {
+    uint8_t destination[16];     /* a prefix, as on the network; the first 4 bytes if the size is 4 */
+    uint32_t destination_size;   /* 4 or 16; 0: any */
+    uint32_t destination_length; /* bits */
+    uint32_t protocol;           /* of IP; 0: any */
+    uint32_t first_port;         /* inclusive, of the destination; other ports than all match nothing without ports */
+    uint32_t last_port;
+    uint32_t rule; /* where it is counted, below 1024 */
+};
+
+/* filtered: 0: no policy, everything passes; 1: what these permits allow, and what answers us. If it differs from the one
+ * before, what is staged is purged.
+ * WGFP_ERR_INVALID: more than 256 permits, or no permits; WGFP_ERR_MEMORY. */
+int wgfp_peer_set_policy(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_permit *permits, size_t count,
+                         int filtered);
+
+/* Packets that a permit let in, by number of its rule: 1024 numbers. */
+void wgfp_rule_counts(const struct wgfp_datapath *datapath, uint64_t *counts);
 
 /* WGFP_ERR_INVALID, WGFP_ERR_MEMORY: as wgfp_allowedips_insert. */
 int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size, unsigned length);

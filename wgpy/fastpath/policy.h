@@ -1,0 +1,37 @@
+/* The policy of a peer: what it may begin, and what answers us. The filter of wgpy/datapath/policy.py.
+ *
+ * Invariant: a packet of a peer with a policy is let in if a permit allows what it begins, or if it answers what was
+ * begun here. Nothing here takes a lock or makes a system call; policies change under the locks of all workers.
+ */
+#ifndef WGFP_POLICY_H
+#define WGFP_POLICY_H
+
+#include "drops.h"
+#include "flow_table.h"
+#include "packet.h"
+#include "peer.h"
+
+enum {
+    MAX_RULES = 1024,
+    MAX_PERMITS = 256, /* of one peer */
+};
+
+struct policy; /* of one peer */
+
+/* WGFP_ERR_INVALID: too many permits, or no permits; WGFP_ERR_MEMORY. */
+int policy_new(struct policy **policy, const struct wgfp_permit *permits, size_t count);
+void policy_free(struct policy *policy);
+
+/* NULL: there is none. */
+bool policy_equal(const struct policy *a, const struct policy *b);
+
+/* These two: by a worker that holds its lock, about a peer with a policy. Remember what a packet to the peer begins, so
+ * that its answers pass. */
+void policy_note_sent(struct wgfp_datapath *datapath, const struct peer *peer, const struct wgfp_view *view,
+                      const uint8_t *packet, uint64_t now);
+
+/* Is a packet of the peer, from a source that it may use, let in? false: for this reason it is not. */
+bool policy_admits(struct wgfp_datapath *datapath, const struct peer *peer, const struct wgfp_view *view,
+                   const uint8_t *packet, uint64_t now, enum wgfp_drop *reason);
+
+#endif
