@@ -298,6 +298,17 @@ static void readings_take(struct side *side, uint32_t peer, uint32_t number)
     wgfp_datapath_set_mtu(side->datapath, MTU + number % 2);
 }
 
+/* Nothing may be begun; then anything, counted, or without a policy. */
+static void policy_change(struct side *side, uint32_t peer, uint32_t number)
+{
+    static const struct wgfp_permit anything = {.last_port = 65535, .rule = 7};
+    uint64_t counts[MAX_RULES];
+
+    require(wgfp_peer_set_policy(side->datapath, side->peers[peer], NULL, 0, 1) == 0, "a policy can be set");
+    require(wgfp_peer_set_policy(side->datapath, side->peers[peer], &anything, 1, number % 2) == 0, "so can another");
+    wgfp_rule_counts(side->datapath, counts);
+}
+
 void pair_change(struct pair *pair, uint32_t number)
 {
     const uint32_t which = number / 12 % 2, peer = number / 24 % FLOW_PEERS;
@@ -339,6 +350,9 @@ void pair_change(struct pair *pair, uint32_t number)
         wgfp_datapath_stop(side->datapath);
         require(wgfp_datapath_start(side->datapath) == 0, "the workers start");
         break;
+    case 11:
+        policy_change(side, peer, number / 24);
+        break;
     default:
         readings_take(side, peer, number);
     }
@@ -356,7 +370,7 @@ void pair_open(struct pair *pair, const struct wgfp_system *system)
         tuns_open(side);
         const struct wgfp_settings settings = {.queues = side->queues, .queue_count = FLOW_QUEUES, .vnet_header = 1,
                                                .offloads = 7, .staged_bytes = STAGED_BYTES, .small = i,
-                                               .accept_foreign = 1, .system = system};
+                                               .accept_foreign = 1, .flows = 64, .system = system};
 
         require(wgfp_datapath_new(&side->datapath, &settings) == 0, "there is memory");
         wgfp_datapath_set_mtu(side->datapath, MTU);

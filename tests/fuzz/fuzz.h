@@ -115,12 +115,30 @@ static inline struct wgfp_datapath *datapath_new(const struct wgfp_settings *set
 
     with.queues = &queue;
     with.queue_count = 1;
+    with.flows = 16; /* so that they give way */
     memcpy(&watched, world_system(), sizeof watched);
     watched.readv = readv_watched;
     watched.recvmmsg = recvmmsg_watched;
     with.system = &watched;
     require(wgfp_datapath_new(&datapath, &with) == 0, "there is memory");
     return datapath;
+}
+
+/* Policies of the fuzzers. */
+enum { NO_POLICY, NOTHING, ANYTHING, SOMETHING, POLICIES };
+
+static inline void policy_set(struct wgfp_datapath *datapath, uint32_t peer, uint32_t which)
+{
+    static const struct wgfp_permit anything = {.last_port = 65535, .rule = 1};
+    static const struct wgfp_permit something[] = {
+        {.last_port = 4000, .rule = 2},
+        {.destination = {10}, .destination_size = 4, .destination_length = 8, .protocol = 17, .last_port = 65535},
+        {.destination = {0xfd}, .destination_size = 16, .destination_length = 8, .last_port = 65535, .rule = 1023},
+    };
+    const struct wgfp_permit *permits = which == SOMETHING ? something : &anything;
+    const size_t count = which == SOMETHING ? 3 : which == ANYTHING;
+
+    require(wgfp_peer_set_policy(datapath, peer, permits, count, which != NO_POLICY) == 0, "it can be set");
 }
 
 static inline uint64_t drops_of(const struct wgfp_datapath *datapath)

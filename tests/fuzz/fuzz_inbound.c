@@ -3,7 +3,8 @@
  *
  * Invariant: what is written to the TUN was sealed under a key of the peer that owns its source address, came there no
  * more than once, is as long as its own header says, has the ECN bits that RFC 6040 gives it, and keeps the order of
- * its flow; all that may be written is; and whatever is not is counted.
+ * its flow; all that may be written is, of peers without a policy; of a peer that may begin nothing nothing is written
+ * that begins something, of one that may begin anything all but fragments is; and whatever is not written is counted.
  */
 #include "fuzz.h"
 
@@ -40,6 +41,7 @@ struct sealed {
 /* A packet that is to be written. */
 struct expected {
     uint32_t session, length;
+    uint32_t policy; /* of its peer, then */
     bool came;
     uint8_t data[LONGEST + 64];
 };
@@ -58,6 +60,7 @@ static bool has_vnet, writes_fail;
 static uint64_t now;
 static uint32_t peers[FLOW_PEERS];
 static bool routed[FLOW_PEERS][2];
+static uint32_t policies[FLOW_PEERS];
 static uint64_t received[FLOW_PEERS]; /* bytes */
 static struct session sessions[SESSIONS];
 static struct flow flows[FLOWS];
@@ -150,6 +153,7 @@ static void piece_expect(const uint8_t *data, uint32_t length, uint32_t tos)
     if (next->length == 0 || !inner_allowed(from))
         return;
     next->session = from->session;
+    next->policy = policies[from->session / 2];
     next->came = false;
     memcpy(next->data, from->plain, next->length);
     expected_count += inner_ecn(next->data, tos & 3);
@@ -210,6 +214,28 @@ static bool is_as_sent(const uint8_t *packet, const struct expected *sent)
            wgfp_sum_fold(wgfp_sum(packet, headers.transport)) == 0xffff;
 }
 
+static bool is_fragment(const uint8_t *packet)
+{
+    static const uint8_t extensions[] = {0, 43, 44, 51, 60};
+
+    if (packet[0] >> 4 == 4)
+        return (wgfp_load16_be(packet + 6) & 0x3fff) != 0;
+    return memchr(extensions, packet[6], sizeof extensions) != NULL; /* or may be one */
+}
+
+/* Nothing answers anything here, as nothing is sent: would it be let in though nothing may be begun? */
+static bool begins(const uint8_t *packet, uint32_t length)
+{
+    const uint32_t header = packet[0] >> 4 == 4 ? 4 * (packet[0] & 15u) : 40;
+    const uint8_t protocol = packet[0] >> 4 == 4 ? packet[9] : packet[6];
+
+    if (is_fragment(packet) || protocol == ICMP || protocol == ICMPV6)
+        return false; /* it may be let in */
+    if (protocol != TCP || header < 20 || header + 14 > length)
+        return true;
+    return (packet[header + 13] & 0x12) == 2;
+}
+
 static void packet_check(const uint8_t *packet, size_t length)
 {
     uint32_t i = 0;
@@ -218,9 +244,10 @@ static void packet_check(const uint8_t *packet, size_t length)
            (expected[i].came || expected[i].length != length || !is_as_sent(packet, &expected[i])))
         i++;
     require(i < expected_count, "what is written may be");
+    require(expected[i].policy != NOTHING || !begins(packet, (uint32_t)length), "what is begun is permitted");
     expected[i].came = true;
     for (uint32_t earlier = 0; earlier < i && !writes_fail; earlier++)
-        require(expected[earlier].came || !same_flow(&expected[earlier], &expected[i]), "a flow keeps its order");
+        require(expected[earlier].came || expected[earlier].policy != NO_POLICY || !same_flow(&expected[earlier], &expected[i]), "a flow keeps its order");
 }
 
 static uint32_t written_check(void)
@@ -254,6 +281,11 @@ static uint32_t control_messages_take(void)
     return count;
 }
 
+static bool must_come(const struct expected *sent)
+{
+    return sent->policy == NO_POLICY || (sent->policy == ANYTHING && !is_fragment(sent->data));
+}
+
 /* Move what was given, and look. */
 static void settle(void)
 {
@@ -263,7 +295,8 @@ static void settle(void)
         wgfp_datapath_step(datapath);
     const uint32_t written = written_check(), messages = control_messages_take();
 
-    require(written == expected_count || writes_fail, "all that may be written is");
+    for (uint32_t i = 0; i < expected_count; i++)
+        require(expected[i].came || writes_fail || !must_come(&expected[i]), "all that may be written is");
     require(pieces == written + messages + keepalives + (drops_of(datapath) - before), "what is not is counted");
     for (uint32_t i = 0; i < FLOW_PEERS; i++) {
         struct wgfp_activity activity;
@@ -439,6 +472,12 @@ static void route_toggle(uint32_t peer, bool six)
     routed[peer][six] = !routed[peer][six];
 }
 
+static void policy_change(uint32_t peer, uint32_t policy)
+{
+    policy_set(datapath, peers[peer], policy);
+    policies[peer] = policy;
+}
+
 static void control(struct input *input)
 {
     const uint8_t which = input_byte(input);
@@ -452,7 +491,10 @@ static void control(struct input *input)
         route_toggle(which / 6 % FLOW_PEERS, which & 128);
         break;
     case 2:
-        world_enter(world, now += which * 32u);
+        if (which < 128)
+            world_enter(world, now += which * 32u);
+        else
+            policy_change(which / 6 % FLOW_PEERS, which / 32 % POLICIES);
         break;
     case 3:
         world_fail(world, WORLD_WRITEV, EINVAL, which / 6 % 4, 1 + which / 32, 1);
@@ -507,6 +549,7 @@ static void begin(uint8_t options)
     for (uint32_t i = 0; i < FLOW_PEERS; i++) {
         require(wgfp_peer_add(datapath, &peers[i]) == 0, "it can be added");
         received[i] = 0;
+        policies[i] = NO_POLICY;
         routed[i][0] = routed[i][1] = false;
         route_toggle(i, false);
         route_toggle(i, true);

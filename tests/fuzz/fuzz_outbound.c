@@ -1,4 +1,4 @@
-/* Any packets from the TUN, with any virtio headers, while peers, keys and the kernel change.
+/* Any packets from the TUN, with any virtio headers, while peers, policies, keys and the kernel change.
  *
  * Invariant: what is sent opens at the other end, and is, once and in order, the packets that the TUN gave for this
  * peer (superpackets cut), under counters from 0 on, padded with zeros to 16 bytes but not past the MTU, marked with
@@ -52,6 +52,7 @@ struct peer_model {
     uint32_t number;
     bool routed;
     uint32_t endpoint; /* a number; MOST_ENDPOINTS: none */
+    uint32_t policy;   /* of fuzz.h */
     uint32_t session;  /* that it sends by, 1 or 2; 0: none */
     struct session sessions[2];
     struct waiting waiting;
@@ -455,6 +456,12 @@ static void control(struct input *input)
         break;
     case 4:
         wgfp_peer_clear_source(datapath, peer->number);
+        break;
+    case 7:
+        policy_set(datapath, peer->number, which / 64);
+        if (peer->policy != which / 64u)
+            waiting_purge(peer);
+        peer->policy = which / 64;
         break;
     default:
         wgfp_peer_send_keepalive(datapath, peer->number, now);

@@ -73,6 +73,7 @@ def test_a_fuzzer_finds_nothing(name: str, objects: list[Path], tmp_path: Path, 
     ("name", "part", "good", "bad"),
     [
         ("inbound", "replay.c", "return false;", "return true;"),
+        ("inbound", "policy.c", "(SYN | ACK)) != SYN", "(SYN | ACK)) != ACK"),
         ("outbound", "staging.c", ".length = length;", ".length = length > 99 ? length - 1 : length;"),
         ("handshake_queue", "cookie.c", "return difference == 0;", "return true;"),
     ],
