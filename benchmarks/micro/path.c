@@ -10,6 +10,7 @@
  *     out       that turn finds it: routed, cut, summed, sealed, handed to the socket
  *     carry     its datagrams are carried to the other end, as the kernel would, and that takes a turn for nothing
  *     in        that turn finds them: opened, checked against replay and routes, summed, joined, written to the TUN
+ *     permit    the same, and both ends have a policy that permits everything
  *
  * Two modes are by themselves, the cipher over the same packets in one call: seal, open.
  */
@@ -37,6 +38,7 @@ enum {
     STRIDE = 1536, /* a packet for the cipher, aligned */
     PORT = 51820,
     LOCAL_INDEX = 7,
+    FIRST_PEER = 1,
     TUN = 1001, /* descriptors: the sender's, and the receiver's one more */
     UDP = 2001,
 };
@@ -179,11 +181,19 @@ static void check_drops(const struct wgfp_datapath *datapath)
     }
 }
 
+static void permit_everything(struct wgfp_datapath *datapath)
+{
+    const struct wgfp_permit everything = {.last_port = 65535};
+
+    if (wgfp_peer_set_policy(datapath, FIRST_PEER, &everything, 1, 1) != 0)
+        fail("the policy cannot be set");
+}
+
 /* -- Modes ------------------------------------------------------------------------------------------ */
 
-enum mode { IDLE, COPY, OUT, CARRY, IN, SEAL, OPEN, MODES };
+enum mode { IDLE, COPY, OUT, CARRY, IN, PERMIT, SEAL, OPEN, MODES };
 
-static const char *const mode_names[MODES] = {"idle", "copy", "out", "carry", "in", "seal", "open"};
+static const char *const mode_names[MODES] = {"idle", "copy", "out", "carry", "in", "permit", "seal", "open"};
 
 static void take_turns(enum mode mode, struct wgfp_datapath *sender, struct wgfp_datapath *receiver)
 {
@@ -210,11 +220,15 @@ static void run_path(enum mode mode, uint32_t packets, uint32_t times)
 
     superpacket_make(&tun, TCP4, packets);
     carrying = mode >= CARRY;
+    if (mode == PERMIT) {
+        permit_everything(sender);
+        permit_everything(receiver);
+    }
     for (uint32_t i = 0; i < times; i++)
         take_turns(mode, sender, receiver);
     check_drops(sender);
     check_drops(receiver);
-    if (mode == IN && written != times * tun.length)
+    if (mode >= IN && written != times * tun.length)
         fail("%zu bytes arrived, and %zu were sent", written, times * tun.length);
     wgfp_datapath_free(sender);
     wgfp_datapath_free(receiver);
