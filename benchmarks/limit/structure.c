@@ -106,7 +106,7 @@ int main(int count, char **arguments)
     remote.port = read_port(arguments[4]);
     queue.udp4 = with_origins(open_udp(read_port(arguments[2]), SOCK_NONBLOCK));
     queue.tun = open_tun(arguments[1], &joins_udp);
-    settings.offloads = OFFLOAD_TUN_TCP | OFFLOAD_UDP_SEGMENT | (joins_udp ? OFFLOAD_TUN_UDP : 0);
+    settings.offloads = OFFLOAD_TSO | OFFLOAD_GSO | (joins_udp ? OFFLOAD_USO : 0);
     if (wgfp_datapath_new(&datapath, &settings) != 0)
         fail("there is no memory");
     if (encrypts_nothing)
