@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from wgpy.contract.errors import HandshakeError
+from wgpy.contract.errors import DatagramError
 from wgpy.contract.messages import CookieReply, HandshakeInitiation, HandshakeResponse, decode
 from wgpy.engine import noise
 from wgpy.engine.cookie import CookieMaker
@@ -77,7 +77,7 @@ class Attempt:
             return False
         try:
             noise.consume_response(self.initiator.identity, self.sent, NO_PSK, self.response)
-        except HandshakeError:
+        except DatagramError:
             return False
         return True
 
@@ -164,6 +164,6 @@ if __name__ == "__main__":
     private_keys = [bytes.fromhex(line) for line in Path(sys.argv[1]).read_text().split()]
     try:
         outcome = main(private_keys, bytes.fromhex(sys.argv[2]), sys.argv[3], int(sys.argv[4]))
-    except (HandshakeError, OSError) as error:
+    except (DatagramError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(json.dumps(asdict(outcome)))

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wgpy.contract.drops import DropReason
-from wgpy.contract.errors import HandshakeError
+from wgpy.contract.errors import DatagramError
 from wgpy.contract.messages import (
     CookieReply,
     HandshakeInitiation,
@@ -63,7 +63,7 @@ def test_a_message_has_the_size_and_type_of_the_whitepaper(message: Message) -> 
 def test_what_is_accepted_encodes_to_the_same_bytes(data: bytes) -> None:
     try:
         message = decode(data)
-    except HandshakeError:
+    except DatagramError:
         return
     assert message.encode() == data
 
@@ -72,7 +72,7 @@ def test_what_is_accepted_encodes_to_the_same_bytes(data: bytes) -> None:
 def test_what_is_refused_is_malformed_or_of_no_known_type(data: bytes) -> None:
     try:
         decode(data)
-    except HandshakeError as error:
+    except DatagramError as error:
         reason = error.reason
     else:
         return
@@ -87,6 +87,6 @@ def test_a_message_cut_short_is_refused(message: Message, data: st.DataObject) -
     cut = whole[: data.draw(st.integers(0, shortest))]
     try:
         decode(cut)
-    except HandshakeError:
+    except DatagramError:
         return
     raise AssertionError(f"{len(cut)} bytes were accepted")

@@ -11,16 +11,8 @@ class WgpyError(Exception):
     """Whatever this package raises of its own; `str` is one sentence."""
 
 
-class HandshakeError(WgpyError):
-    """A handshake message is refused; nothing has changed because of it."""
-
-    def __init__(self, reason: DropReason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
 class DatagramError(WgpyError):
-    """A foreign datagram is refused by its reader; nothing has changed because of it."""
+    """A handshake message or a foreign datagram is refused; nothing has changed because of it."""
 
     def __init__(self, reason: DropReason) -> None:
         super().__init__(reason.value)

@@ -17,7 +17,7 @@ from .constants import (
     TRANSPORT_OVERHEAD,
 )
 from .drops import DropReason
-from .errors import HandshakeError
+from .errors import DatagramError
 
 TYPE_INITIATION: Final = 1
 TYPE_RESPONSE: Final = 2
@@ -129,18 +129,18 @@ def nonce(counter: int) -> bytes:
 
 
 def decode(datagram: bytes) -> Message:
-    """The message in a datagram. Raises HandshakeError with UNKNOWN_TYPE or MALFORMED."""
+    """The message in a datagram. Raises DatagramError with UNKNOWN_TYPE or MALFORMED."""
     kind = message_type(datagram)
     if kind is None:
-        raise HandshakeError(DropReason.UNKNOWN_TYPE)
+        raise DatagramError(DropReason.UNKNOWN_TYPE)
     if kind == TYPE_TRANSPORT:
         if len(datagram) < TRANSPORT_OVERHEAD:
-            raise HandshakeError(DropReason.MALFORMED)
+            raise DatagramError(DropReason.MALFORMED)
         _, index, counter = TransportData.LAYOUT.unpack_from(datagram)
         return TransportData(index, counter, datagram[TRANSPORT_HEADER_SIZE:])
     size, message = _FIXED[kind]
     if len(datagram) != size:
-        raise HandshakeError(DropReason.MALFORMED)
+        raise DatagramError(DropReason.MALFORMED)
     return message(*message.LAYOUT.unpack(datagram)[1:])
 
 

@@ -22,7 +22,7 @@ from wgpy.contract.events import EndpointChanged
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
 from wgpy.driver.settings import Settings, read_settings
-from wgpy.driver.traffic import Readers, open_traffic
+from wgpy.driver.traffic import Watches, open_traffic
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
@@ -94,7 +94,7 @@ class Interface:
         self._route_check_is_due = False
         self._configuring = asyncio.Lock()
         self._closed = asyncio.Event()
-        self._readers = Readers()
+        self._watches = Watches()
         self._listeners: dict[object, Listener] = {}
 
     @property
@@ -117,10 +117,10 @@ class Interface:
         self._loop = asyncio.get_running_loop()
         self._follow_mtu()
         self._traffic.start()
-        self._readers.add(self._alarm.fileno(), self._on_alarm)
-        self._readers.add(self._monitor.fileno(), self._on_network_change)
+        self._watches.add(self._alarm.fileno(), self._on_alarm)
+        self._watches.add(self._monitor.fileno(), self._on_network_change)
         if (fileno := self._packets.link_fileno()) is not None:
-            self._readers.add(fileno, self._on_link_change)
+            self._watches.add(fileno, self._on_link_change)
         self._on_link_change()
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class Interface:
             return
         self._closed.set()
         self._traffic.close()
-        self._readers.close()
+        self._watches.close()
         for closable in (self._transport, self._monitor, self._routes, self._alarm, self._packets):
             closable.close()
 

@@ -27,7 +27,7 @@ _PACKETS_PER_TURN: Final = 64
 _Path = TypeVar("_Path", bound=DataPath)
 
 
-class Readers:
+class Watches:
     """Descriptors that the running loop watches, until `close`."""
 
     def __init__(self) -> None:
@@ -107,26 +107,26 @@ class PortableTraffic:
         self._packets = packets
         self._transport = transport
         self._driver = driver
-        self._tun_readers, self._transport_readers = Readers(), Readers()
+        self._tun_watches, self._transport_watches = Watches(), Watches()
 
     def start(self) -> None:
-        self._tun_readers.add(self._packets.fileno(), self._on_packets)
+        self._tun_watches.add(self._packets.fileno(), self._on_packets)
         self._watch_transport()
 
     def use_transport(self, transport: Transport) -> None:
-        self._transport_readers.close()
+        self._transport_watches.close()
         self._transport = transport
         self._watch_transport()
 
     def close(self) -> None:
-        self._tun_readers.close()
-        self._transport_readers.close()
+        self._tun_watches.close()
+        self._transport_watches.close()
 
     def _watch_transport(self) -> None:
         for pair in self._transport.filenos():
             for fileno in pair:
                 if fileno >= 0:
-                    self._transport_readers.add(fileno, self._on_datagrams, fileno)
+                    self._transport_watches.add(fileno, self._on_datagrams, fileno)
 
     def _on_packets(self) -> None:
         now = self._driver.catch_up()
@@ -179,17 +179,17 @@ class NativeTraffic:
             seed=os.urandom(SEED_SIZE),
         )
         self.device = _device(self._datapath)
-        self._readers = Readers()
+        self._watches = Watches()
 
     def start(self) -> None:
-        self._readers.add(self._datapath.fileno(), self._on_news)
+        self._watches.add(self._datapath.fileno(), self._on_news)
         self._datapath.start()
 
     def use_transport(self, transport: Transport) -> None:
         self._datapath.set_sockets(self._queues(transport))
 
     def close(self) -> None:
-        self._readers.close()
+        self._watches.close()
         self._datapath.close()
 
     def _queues(self, transport: Transport) -> list[Queue]:

@@ -15,7 +15,7 @@ from wgpy.contract.constants import (
 )
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.errors import HandshakeError
+from wgpy.contract.errors import DatagramError
 from wgpy.contract.orders import SetCookieSecret
 from wgpy.ratelimiter import RateLimiter
 
@@ -45,11 +45,11 @@ class Admission:
             self._under_load_until = now + UNDER_LOAD_HOLD
 
     def check(self, datagram: bytes, sender_index: int, source: Endpoint, now: int) -> None:
-        """Raises HandshakeError for an initiation or response that is not to be looked at."""
+        """Raises DatagramError for an initiation or response that is not to be looked at."""
         if self._checker is None:
-            raise HandshakeError(DropReason.NO_PRIVATE_KEY)
+            raise DatagramError(DropReason.NO_PRIVATE_KEY)
         if not self._checker.has_valid_mac1(datagram):
-            raise HandshakeError(DropReason.INVALID_MAC1)
+            raise DatagramError(DropReason.INVALID_MAC1)
         if now < self._under_load_until:
             self._check_source(self._checker, datagram, sender_index, source, now)
 
@@ -62,6 +62,6 @@ class Admission:
         if not has_valid_mac2(datagram, cookie):
             reply = checker.create_reply(datagram, sender_index, cookie)
             self._actions.append(SendDatagram(None, reply.encode(), source))
-            raise HandshakeError(DropReason.INVALID_MAC2)
+            raise DatagramError(DropReason.INVALID_MAC2)
         if not self._rate_limiter.allow(source.packed()[:-2], now):
-            raise HandshakeError(DropReason.RATE_LIMITED)
+            raise DatagramError(DropReason.RATE_LIMITED)

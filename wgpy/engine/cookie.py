@@ -18,7 +18,7 @@ from wgpy.contract.constants import (
 )
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.errors import HandshakeError
+from wgpy.contract.errors import DatagramError
 from wgpy.contract.messages import CookieReply, HandshakeInitiation, HandshakeResponse
 
 from .crypto import InvalidTag, compare_digest, hash_, mac, xaead_open, xaead_seal
@@ -96,13 +96,13 @@ class CookieMaker:
         return body + (mac(self._cookie, body) if now < self._cookie_expires else _ZERO_MAC)
 
     def consume_reply(self, reply: CookieReply, now: int) -> None:
-        """Keep the cookie for our next message. Raises HandshakeError; one reply per message is taken."""
+        """Keep the cookie for our next message. Raises DatagramError; one reply per message is taken."""
         if self._last_mac1 is None:
-            raise HandshakeError(DropReason.UNEXPECTED_COOKIE)
+            raise DatagramError(DropReason.UNEXPECTED_COOKIE)
         try:
             cookie = xaead_open(self._cookie_key, reply.nonce, reply.encrypted_cookie, self._last_mac1)
         except InvalidTag:
-            raise HandshakeError(DropReason.INVALID_COOKIE) from None
+            raise DatagramError(DropReason.INVALID_COOKIE) from None
         self._cookie = cookie
         self._cookie_expires = now + COOKIE_SECRET_MAX_AGE - COOKIE_SECRET_LATENCY
         self._last_mac1 = None

@@ -24,7 +24,7 @@ from wgpy.contract.constants import (
 )
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.errors import HandshakeError, StateError
+from wgpy.contract.errors import DatagramError, StateError
 from wgpy.contract.events import (
     DataReceived,
     DataSent,
@@ -262,7 +262,7 @@ class Engine:
         self._admission.note_load(queued, now)
         try:
             self._receive_message(data, source, now)
-        except HandshakeError as error:
+        except DatagramError as error:
             self._drops[error.reason] += 1
 
     def receive_event(self, event: Event, now: int) -> None:
@@ -291,11 +291,11 @@ class Engine:
     def _receive_message(self, data: bytes, source: Endpoint, now: int) -> None:
         message = decode(data)
         if isinstance(message, TransportData):
-            raise HandshakeError(DropReason.UNKNOWN_TYPE)  # the data path's, not ours
+            raise DatagramError(DropReason.UNKNOWN_TYPE)  # the data path's, not ours
         if not self._is_up:
-            raise HandshakeError(DropReason.DEVICE_DOWN)
+            raise DatagramError(DropReason.DEVICE_DOWN)
         if self._identity is None:
-            raise HandshakeError(DropReason.NO_PRIVATE_KEY)
+            raise DatagramError(DropReason.NO_PRIVATE_KEY)
         if isinstance(message, CookieReply):
             self._consume_cookie_reply(message, now)
             return
@@ -311,16 +311,16 @@ class Engine:
         def static_static(public_key: bytes) -> bytes:
             peer = self._peers.get(public_key)
             if peer is None:
-                raise HandshakeError(DropReason.UNKNOWN_PEER)
+                raise DatagramError(DropReason.UNKNOWN_PEER)
             return self._static_static(identity, peer)
 
         initiation = consume_initiation(identity, message, static_static)
         peer = self._peers[initiation.public_key]
         if initiation.timestamp <= peer.latest_timestamp:
-            raise HandshakeError(DropReason.REPLAYED_TIMESTAMP)
+            raise DatagramError(DropReason.REPLAYED_TIMESTAMP)
         last = peer.last_initiation_consumed
         if last is not None and now - last < INITIATION_MIN_INTERVAL:
-            raise HandshakeError(DropReason.INITIATION_FLOOD)
+            raise DatagramError(DropReason.INITIATION_FLOOD)
         index = self._indices.allocate(peer.id)
         # This cannot fail any more: both keys it depends on have shown that they are not of low order.
         response, session = create_response(initiation, peer.preshared_key, index, self._random(KEY_LENGTH))
@@ -337,7 +337,7 @@ class Engine:
         peer = self._peer_by_index(message.receiver_index)
         initiation = peer.initiation if peer else None
         if peer is None or initiation is None or initiation.sender_index != message.receiver_index:
-            raise HandshakeError(DropReason.UNEXPECTED_RESPONSE)
+            raise DatagramError(DropReason.UNEXPECTED_RESPONSE)
         session = consume_response(identity, initiation, peer.preshared_key, message)
         peer.initiation = None  # its index goes on as the session's
         peer.rx_bytes += message.LAYOUT.size
@@ -350,7 +350,7 @@ class Engine:
     def _consume_cookie_reply(self, message: CookieReply, now: int) -> None:
         peer = self._peer_by_index(message.receiver_index)
         if peer is None:
-            raise HandshakeError(DropReason.UNEXPECTED_COOKIE)
+            raise DatagramError(DropReason.UNEXPECTED_COOKIE)
         peer.cookie_maker.consume_reply(message, now)
 
     # -- Handshakes and sessions -----------------------------------------------------------------
@@ -369,7 +369,7 @@ class Engine:
             return
         try:
             static_static = self._static_static(self._identity, peer)
-        except HandshakeError:
+        except DatagramError:
             return  # a key of low order: it never causes a packet
         peer.retries = peer.retries + 1 if peer.initiation else 0
         self._forget_initiation(peer)
@@ -486,12 +486,12 @@ class Engine:
             self._actions.append(SetEndpoint(peer.id, endpoint, pinned))
 
     def _static_static(self, identity: Identity, peer: Peer) -> bytes:
-        """DH of both static keys, computed once per peer. Raises HandshakeError (LOW_ORDER_KEY)."""
+        """DH of both static keys, computed once per peer. Raises DatagramError (LOW_ORDER_KEY)."""
         if peer.static_static is None:
             try:
                 peer.static_static = dh(identity.private_key, peer.public_key)
             except LowOrderKey:
-                raise HandshakeError(DropReason.LOW_ORDER_KEY) from None
+                raise DatagramError(DropReason.LOW_ORDER_KEY) from None
         return peer.static_static
 
     def _jitter(self) -> int:

@@ -1,6 +1,6 @@
 """The handshake: Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s as four functions over values. Whitepaper 5.4.
 
-Invariant: a function either returns what follows from a message, or raises HandshakeError and nothing has
+Invariant: a function either returns what follows from a message, or raises DatagramError and nothing has
 changed anywhere. Nothing here knows of time, timestamps' order or who may speak: that is `device`'s.
 
 An initiation in flight is a value (`SentInitiation`) apart from what we answer as responder. So when
@@ -13,7 +13,7 @@ from typing import Final
 
 from wgpy.contract.constants import CONSTRUCTION, IDENTIFIER
 from wgpy.contract.drops import DropReason
-from wgpy.contract.errors import HandshakeError
+from wgpy.contract.errors import DatagramError
 from wgpy.contract.messages import HandshakeInitiation, HandshakeResponse
 
 from .crypto import InvalidTag, LowOrderKey, aead_open, aead_seal, dh, dh_public, hash_, kdf1, kdf2, kdf3
@@ -100,7 +100,7 @@ class _Transcript:
         try:
             plaintext = aead_open(key, 0, ciphertext, self.hash)
         except InvalidTag:
-            raise HandshakeError(DropReason.HANDSHAKE_DECRYPTION_FAILED) from None
+            raise DatagramError(DropReason.HANDSHAKE_DECRYPTION_FAILED) from None
         self.hash = hash_(self.hash, ciphertext)
         return plaintext
 
@@ -114,7 +114,7 @@ def _dh(private_key: bytes, public_key: bytes) -> bytes:
     try:
         return dh(private_key, public_key)
     except LowOrderKey:
-        raise HandshakeError(DropReason.LOW_ORDER_KEY) from None
+        raise DatagramError(DropReason.LOW_ORDER_KEY) from None
 
 
 def create_initiation(
@@ -128,7 +128,7 @@ def create_initiation(
     """The first message, without macs. Whitepaper 5.4.2.
 
     static_static: DH of both static keys; ephemeral: a fresh private key; timestamp: 12 bytes TAI64N.
-    Raises HandshakeError (LOW_ORDER_KEY).
+    Raises DatagramError (LOW_ORDER_KEY).
     """
     transcript = _Transcript.to_responder(remote_static)
     # e
@@ -151,8 +151,8 @@ def consume_initiation(
 ) -> ReceivedInitiation:
     """Open a first message and say who sent it. Whitepaper 5.4.2.
 
-    static_static(public key): DH of our static key with this peer's; it raises HandshakeError if there
-    is no such peer. Raises HandshakeError (HANDSHAKE_DECRYPTION_FAILED, LOW_ORDER_KEY, and its own).
+    static_static(public key): DH of our static key with this peer's; it raises DatagramError if there
+    is no such peer. Raises DatagramError (HANDSHAKE_DECRYPTION_FAILED, LOW_ORDER_KEY, and its own).
     """
     transcript = _Transcript.to_responder(identity.public_key)
     # e
@@ -181,7 +181,7 @@ def create_response(
     """The answer to an initiation, without macs, and the session it opens. Whitepaper 5.4.3.
 
     preshared_key: 32 bytes, zeros for none; ephemeral: a fresh private key.
-    Raises HandshakeError (LOW_ORDER_KEY).
+    Raises DatagramError (LOW_ORDER_KEY).
     """
     transcript = _Transcript(initiation.chaining_key, initiation.hash)
     # e
@@ -204,7 +204,7 @@ def consume_response(
 ) -> Session:
     """Open the answer to our initiation. Whitepaper 5.4.3.
 
-    Raises HandshakeError (HANDSHAKE_DECRYPTION_FAILED, LOW_ORDER_KEY).
+    Raises DatagramError (HANDSHAKE_DECRYPTION_FAILED, LOW_ORDER_KEY).
     """
     transcript = _Transcript(initiation.chaining_key, initiation.hash)
     # e
