@@ -41,7 +41,7 @@ class Way:
 
 
 def read_ways(text: str) -> list[Way]:
-    """Read what the program said last: of the way to the right, and to the left. Raises MeasureFailed."""
+    """Parse the last line of the program: of the way to the right, and to the left. Raises MeasureFailed."""
     found = [Way(*map(int, counts)) for counts in _REPORT.findall(text)]
     if len(found) != 2:
         raise MeasureFailed(f"the delaying program printed: {text.strip() or 'nothing'}")

@@ -1,4 +1,4 @@
-"""What is said while a run goes on."""
+"""The output of a run while it goes on."""
 
 import shutil
 from dataclasses import dataclass

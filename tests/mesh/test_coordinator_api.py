@@ -195,9 +195,9 @@ async def test_who_sends_without_end_is_told_to_wait_and_what_it_asks_is_answere
     site = Site.create(tmp_path)
     async with site.serve():
         await site.found(ALICE)
-        said = [await refusal(site, {"records": "x" * (MAX_BODY - 100)}) for _ in range(4)]
-        assert said[0][0] == 422
-        assert (429, "too much comes from this address: try again in a minute") in said
+        answers = [await refusal(site, {"records": "x" * (MAX_BODY - 100)}) for _ in range(4)]
+        assert answers[0][0] == 422
+        assert (429, "too much comes from this address: try again in a minute") in answers
         async with site.follow(ALICE) as alice:
             assert kinds(await alice.received()) == ["n11", "prod", "token"]
 

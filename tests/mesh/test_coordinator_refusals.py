@@ -19,13 +19,13 @@ def refused(reason: str) -> Outcome:
 
 
 def unknown(site: Site, key: SigningKey) -> Signed:
-    said = {
+    body = {
         "network": BYTES.write(site.administrator.network),
         "signer": VERIFY_KEY.write(key.verify_key()),
         "type": "relay",
         "version": 1,
     }
-    return key.sign(json.dumps(said, sort_keys=True, separators=(",", ":")).encode())
+    return key.sign(json.dumps(body, sort_keys=True, separators=(",", ":")).encode())
 
 
 @in_a_loop

@@ -268,8 +268,8 @@ async def test_a_backup_of_a_shared_database_is_restored_while_both_serve(
         async with east.follow(ALICE, received.revision) as alice:
             assert "n12" in kinds(await alice.received())
 
-    said = capsys.readouterr().out
-    kept = Path(said.split("The previous database is in ")[1].split(".\n")[0])
+    output = capsys.readouterr().out
+    kept = Path(output.split("The previous database is in ")[1].split(".\n")[0])
     with closing(Store(f"sqlite:///{kept}", east.administrator.key.verify_key())) as store:
         assert lost in store.load(int(time.time())).ledger
         assert len(store.audit()) == 4

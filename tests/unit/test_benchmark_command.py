@@ -1,4 +1,4 @@
-"""The benchmark's command: how rounds go, what a record keeps, who is found, what is said."""
+"""The benchmark's command: how rounds go, what a record keeps, who is found, its output."""
 
 import io
 import json
@@ -52,12 +52,12 @@ def measured(
     rounds: int = 3,
     timetable: Timetable | None = None,
 ) -> tuple[Results, str]:
-    """Run rounds, and return what came out and what was said."""
-    results, said = Results(), io.StringIO()
+    """Run rounds, and return the results and the output."""
+    results, output = Results(), io.StringIO()
     forever = Timetable(float("inf"), dict.fromkeys((one.name for one in implementations), 0.0))
     run = Run(implementations, [setting(*rows)], rounds, seconds=1)
-    run_rounds(run, timetable or forever, results, Progress(rounds, said))
-    return results, said.getvalue()
+    run_rounds(run, timetable or forever, results, Progress(rounds, output))
+    return results, output.getvalue()
 
 
 def speed(turn: Turn, seconds: float) -> Samples:
@@ -75,16 +75,18 @@ def both(turn: Turn, seconds: float) -> Samples:
 
 
 def test_samples_are_kept_with_their_rounds() -> None:
-    results, said = measured([row("speed", speed, SPEED)])
+    results, output = measured([row("speed", speed, SPEED)])
 
     assert results.samples == {name: {"speed": {1: 10.0, 2: 20.0, 3: 30.0}} for name in ("good", "bad")}
     assert results.taken("good", "speed") == [10.0, 20.0, 30.0]
     assert results.taken("good", "other") == []
-    assert said.splitlines()[-1] == "round 3 of 3, about 0 seconds left: bad"
+    assert output.splitlines()[-1] == "round 3 of 3, about 0 seconds left: bad"
 
 
 def test_one_that_failed_at_something_twice_is_not_tried_at_it_again_and_does_the_rest() -> None:
-    results, said = measured([row("first", speed_of_the_good, SPEED), row("second", both, MEMORY)], rounds=4)
+    results, output = measured(
+        [row("first", speed_of_the_good, SPEED), row("second", both, MEMORY)], rounds=4
+    )
 
     assert [(one.implementation, one.round, one.doing) for one in results.failures] == [
         ("bad", 1, "the row first"),
@@ -93,8 +95,8 @@ def test_one_that_failed_at_something_twice_is_not_tried_at_it_again_and_does_th
     assert results.samples["bad"] == {"memory": {3: 7.0, 4: 7.0}}
     assert results.taken("good", "speed") == [10.0, 20.0, 30.0, 40.0]
     assert results.left_out == ["bad failed 2 times at this, and is not tried at it again: the row first"]
-    assert "bad failed in round 1, the row first: nothing was received\n" in said
-    assert results.left_out[0] in said
+    assert "bad failed in round 1, the row first: nothing was received\n" in output
+    assert results.left_out[0] in output
 
 
 def test_what_could_not_be_built_twice_is_not_built_again() -> None:
@@ -103,11 +105,11 @@ def test_what_could_not_be_built_twice_is_not_built_again() -> None:
         raise AssertionError("no namespaces")
 
     built: list[int] = []
-    results, said = Results(), io.StringIO()
+    results, output = Results(), io.StringIO()
     rows = (row("first", speed, SPEED), row("second", speed, SPEED))
     run = Run([GOOD], [Setting("broken", build, rows)], rounds=4, seconds=1)
 
-    run_rounds(run, Timetable(float("inf"), {"good": 0}), results, Progress(4, said))
+    run_rounds(run, Timetable(float("inf"), {"good": 0}), results, Progress(4, output))
 
     assert built == [1, 2]
     assert results.left_out == [
@@ -122,14 +124,14 @@ def test_one_that_cannot_be_started_is_not_tried_in_every_setting() -> None:
 
     ended = HostProcess(subprocess.Popen(["false"], text=True), Path(os.devnull))
     ended.wait()
-    results, said = Results(), io.StringIO()
+    results, output = Results(), io.StringIO()
     settings = [Setting(name, build, (row(name, speed, SPEED),)) for name in ("one", "other")]
 
     run_rounds(
         Run([GOOD], settings, rounds=3, seconds=1),
         Timetable(float("inf"), {"good": 0}),
         results,
-        Progress(3, said),
+        Progress(3, output),
     )
 
     reason = "the daemon ended with status 1: it printed nothing"
@@ -151,12 +153,12 @@ def test_what_a_tool_says_that_nobody_expects_is_a_failure_and_no_end_of_the_run
 def test_no_turn_begins_that_would_end_too_late_but_the_first() -> None:
     timetable = Timetable(budget=3600, expected={"good": 9999, "bad": 9999})
 
-    results, said = measured([row("speed", speed, SPEED)], timetable=timetable)
+    results, output = measured([row("speed", speed, SPEED)], timetable=timetable)
 
     assert results.taken("good", "speed") == [10.0, 20.0, 30.0]  # its first turn took no time
     assert results.taken("bad", "speed") == []
     assert results.left_out == ["bad was left out of round 1, 2, 3: the time was up"]
-    assert results.left_out[0] in said
+    assert results.left_out[0] in output
 
 
 def test_the_kernel_has_no_figures_of_a_process() -> None:
@@ -433,7 +435,7 @@ def test_help_needs_no_root(arguments: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "output"),
     [
         (["--quick", "--full"], "not allowed with argument"),
         (["--rounds", "0"], "'0' is no number from 1 on"),
@@ -442,11 +444,11 @@ def test_help_needs_no_root(arguments: list[str]) -> None:
         (["--json", "/"], "/ is a folder; name a file"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(arguments: list[str], said: str) -> None:
+def test_options_that_make_no_sense_are_refused(arguments: list[str], output: str) -> None:
     done = benchmarks(*arguments)
 
     assert done.returncode == 2
-    assert said in done.stderr
+    assert output in done.stderr
 
 
 def benchmarks(*arguments: str) -> "subprocess.CompletedProcess[str]":

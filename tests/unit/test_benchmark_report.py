@@ -104,7 +104,7 @@ def test_a_run_on_another_machine_is_said_to_be_one() -> None:
 def test_the_report_says_what_was_measured_on_which_machine_and_how_to_repeat_it() -> None:
     text = document(record_of(USUAL), [], [])
 
-    for said in (
+    for output in (
         "Some(R) Processor",
         "2 virtual processors",
         "Some Linux",
@@ -112,7 +112,7 @@ def test_the_report_says_what_was_measured_on_which_machine_and_how_to_repeat_it
         "v0.5",
         "3 interleaved",
     ):
-        assert said in text
+        assert output in text
     assert "`wgpyd -f {interface}`" in text
     assert "/home" not in text
     assert "--rows tcp1,memory --rounds 3 --seconds 2 --implementations wgpyd,wgpyd-portable,fast" in text
@@ -182,10 +182,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_picture_names_everyone_the_units_and_what_is_better(report: Path) -> None:
     for variant in ("light", "dark"):
-        said = words(report / f"overview-{variant}.svg")
-        assert {one.name for one in EVERYONE if one is not LIMIT} <= said
-        assert {"TCP, 1 stream", "Gbit/s, more is better", "MiB, less is better"} <= said
-        assert {"6.00", "3.10", "limit 8.10", "291"} <= said
+        output = words(report / f"overview-{variant}.svg")
+        assert {one.name for one in EVERYONE if one is not LIMIT} <= output
+        assert {"TCP, 1 stream", "Gbit/s, more is better", "MiB, less is better"} <= output
+        assert {"6.00", "3.10", "limit 8.10", "291"} <= output
 
 
 def test_the_first_picture_shows_the_usual_measures_and_another_one_all(report: Path) -> None:
@@ -254,9 +254,9 @@ def test_who_is_wrong_is_so_in_the_picture(tmp_path: Path) -> None:
 
     main([str(path), "--to", str(tmp_path)])
 
-    said = words(tmp_path / "overview-light.svg")
-    assert "fast (!)" in said
-    assert "(!) fast is wrong: datagrams lost: 3.10 %. Do not compare its figures." in said
+    output = words(tmp_path / "overview-light.svg")
+    assert "fast (!)" in output
+    assert "(!) fast is wrong: datagrams lost: 3.10 %. Do not compare its figures." in output
 
 
 def test_without_matplotlib_there_is_a_report_and_it_is_said_how_to_get_plots(
@@ -293,10 +293,10 @@ def test_what_is_no_record_is_refused_in_a_sentence(
 
     assert main([str(path)]) == 2
 
-    said = capsys.readouterr().err
-    assert reason in said
-    assert str(path) in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert reason in output
+    assert str(path) in output
+    assert len(output.splitlines()) == 1
     assert list(tmp_path.iterdir()) == [path]
 
 

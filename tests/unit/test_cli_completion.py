@@ -98,8 +98,8 @@ def test_zsh_completes(line: str, completed: str, tmp_path: Path) -> None:
 
 
 def read_until(terminal: int, expected: str) -> None:
-    said, end = "", time.monotonic() + TIMEOUT
-    while expected not in said:
-        assert time.monotonic() < end, f"no {expected!r} in {said!r}"
+    output, end = "", time.monotonic() + TIMEOUT
+    while expected not in output:
+        assert time.monotonic() < end, f"no {expected!r} in {output!r}"
         if select.select([terminal], [], [], 0.1)[0]:
-            said += os.read(terminal, 4096).decode(errors="replace")
+            output += os.read(terminal, 4096).decode(errors="replace")

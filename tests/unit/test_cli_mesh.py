@@ -1,4 +1,4 @@
-"""`wgpy mesh` without a mesh: what may be said to it, and how it says what it found."""
+"""`wgpy mesh` without a mesh: its arguments and its output."""
 
 import json
 import os
