@@ -16,7 +16,7 @@ from wgpy.datapath import DataPath
 from wgpy.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
-from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate, net_allowed_ips
+from wgpy.model import NO_POLICY, AllowedIPChange, DeviceUpdate, PeerUpdate, net_allowed_ips
 from wgpy.paths.candidates import Candidates
 
 _PREFIXES_PER_STEP: Final = 256
@@ -96,6 +96,8 @@ class _Application:
             engine.set_endpoint(peer, change.endpoint, now, pinned=change.pinned)
         if change.candidates is not None:
             self._set_candidates(peer, Candidates.of(change.candidates), now)
+        if change.policy is not None:
+            self.device.set_policy(peer, change.policy, now)
         present = self.device.allowed_ips(peer) if change.replace_allowed_ips else []
         changes = _difference(present, change.allowed_ips) if present else change.allowed_ips
         yield from self._change_allowed_ips(peer, changes)
@@ -136,6 +138,7 @@ def _as_first(change: PeerUpdate) -> PeerUpdate:
         change,
         preshared_key=change.preshared_key or _NO_PRESHARED_KEY,
         candidates=change.candidates or (),
+        policy=change.policy or NO_POLICY,
         persistent_keepalive=change.persistent_keepalive or 0,
         replace_allowed_ips=True,
     )

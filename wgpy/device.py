@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from wgpy.contract.constants import HANDSHAKE_TOS
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged
-from wgpy.contract.orders import AllowedIP, DataPathOrder, RemoveRoute, SetEndpoint, SetRoute
+from wgpy.contract.events import EndpointChanged, PeerId
+from wgpy.contract.orders import (
+    AllowedIP,
+    DataPathOrder,
+    RemovePeer,
+    RemoveRoute,
+    SetEndpoint,
+    SetPolicy,
+    SetRoute,
+)
 from wgpy.datapath import Datagram, DataPath
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.model import AllowedIPChange, DeviceStatus, PeerStatus
+from wgpy.model import NO_POLICY, AllowedIPChange, DeviceStatus, PeerStatus, Policy
 from wgpy.paths.candidates import Candidates
 
 if TYPE_CHECKING:  # it needs OpenSSL, which is a fifth of the memory of a daemon that can do without
@@ -50,6 +58,7 @@ class Device(Generic[_Path_co]):
         self.datapath = datapath
         self.engine = Engine(random=random, wall_clock=wall_clock, activity=datapath.activity)
         self._watch = watch
+        self._policies: dict[PeerId, Policy] = {}
         self._datagrams: list[Datagram] = []
         self._events: list[DeviceEvent] = []
 
@@ -109,6 +118,8 @@ class Device(Generic[_Path_co]):
                 self._events.append(action)
             case _:
                 self.datapath.apply(action, now)
+                if isinstance(action, RemovePeer):
+                    self._policies.pop(action.peer, None)
                 if isinstance(action, SetEndpoint):
                     self._events.append(EndpointChanged(action.peer, action.endpoint))
 
@@ -147,6 +158,17 @@ class Device(Generic[_Path_co]):
             self.datapath.apply(order, now)
             self._watch(order)
 
+    def set_policy(self, peer: Peer, policy: Policy, now: int) -> None:
+        """Let the peer begin what the policy permits, and nothing else.
+
+        Raises ValueError for more than MAX_PERMITS.
+        """
+        if policy != self._policies.get(peer.id, NO_POLICY):
+            order = SetPolicy(peer.id, policy.permits)
+            self.datapath.apply(order, now)
+            self._policies[peer.id] = policy
+            self._watch(order)
+
     # -- Reading ---------------------------------------------------------------------------------
 
     def counters(self) -> Counter[DropReason]:
@@ -175,4 +197,5 @@ class Device(Generic[_Path_co]):
             persistent_keepalive=peer.persistent_keepalive,
             allowed_ips=tuple(self.allowed_ips(peer)),
             candidates=peer.selector.endpoints if isinstance(peer.selector, Candidates) else (),
+            policy=self._policies.get(peer.id, NO_POLICY),
         )

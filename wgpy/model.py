@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.orders import AllowedIP
+from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 
 
@@ -14,6 +14,15 @@ class AllowedIPChange(NamedTuple):
 
     prefix: AllowedIP
     remove: bool = False
+
+
+class Policy(NamedTuple):
+    """What a peer may begin. permits: None for everything, () for nothing; replies to us pass always."""
+
+    permits: tuple[Permit, ...] | None = None
+
+
+NO_POLICY: Final = Policy()
 
 
 def net_allowed_ips(changes: Iterable[AllowedIPChange]) -> dict[AllowedIP, None]:
@@ -38,6 +47,7 @@ class PeerUpdate:
     endpoint: Endpoint | None = None
     pinned: bool = False  # endpoint stays, wherever the peer sends from; only within a program, not as text
     candidates: Sequence[Endpoint] | None = None  # where else it may be; only within a program, not as text
+    policy: Policy | None = None  # in force before its allowed IPs are; only within a program, not as text
     persistent_keepalive: int | None = None  # seconds, 0 for off
     replace_allowed_ips: bool = False
     allowed_ips: Sequence[AllowedIPChange] = ()
@@ -67,6 +77,7 @@ class PeerStatus:
     persistent_keepalive: int = 0
     allowed_ips: Sequence[AllowedIP] = ()
     candidates: Sequence[Endpoint] = ()  # where else it may be; only within a program, not as text
+    policy: Policy = NO_POLICY
 
 
 @dataclass(frozen=True, slots=True)

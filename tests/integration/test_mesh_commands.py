@@ -362,6 +362,11 @@ def test_rules_say_who_reaches_whom(network: Lan) -> None:
     assert "This is the first rule" in said
     eventually(lambda: not desk.reaches(web), "desk does not reach web")
     network.hub.ping(web)
+    assert not web.reaches(network.hub), "a rule has a direction"
+    assert "web may not begin to hub: no rule says so" in web.mesh("why", "hub")
+    assert web.ask("why", "hub")["reachable"] is False
+    assert "hub may begin to web: allow hub tag:servers (rule 1)" in network.hub.mesh("why", "web")
+    assert re.search(r"hub to tag:servers \(rule 1, let in [1-9]", web.mesh("status"))
     assert "hub to tag:servers" in network.hub.mesh("status")
     assert "allowed already" in sentence(network.hub.attempt("allow", "hub", "tag:servers"))
     assert "A rule may be missing" in desk.mesh("why", "web")

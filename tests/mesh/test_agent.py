@@ -22,6 +22,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PublicKey
 from wgpy.mesh.records import Node, decode
+from wgpy.mesh.rules import GOSSIP
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
 from wgpy.node.agent import AgentError, RouteChange, Status
@@ -206,8 +207,25 @@ async def test_what_is_not_genuine_is_refused_and_what_came_with_it_counts(world
         world.coordinator.send(forged, genuine)
 
         status = await until(agent, lambda status: status.rules != ())
-        assert status.rules == ("any any",)
+        assert [(rule.source, rule.destination) for rule in status.rules] == [("any", "any")]
         assert (status.rejected_count, status.rejected[0].source) == (1, "coordinator")
+
+
+@in_a_scene
+async def test_a_rule_says_what_each_peer_may_begin(world: Scene) -> None:
+    administrator, (_, one, other) = world.network.administrator, world.network.nodes
+    async with world.agent() as agent:
+        await until(agent, lambda status: status.connected)
+
+        world.coordinator.send(administrator.rule("node:n1", "any"), administrator.rule("node:n2", "node:n1"))
+
+        status = await until(agent, lambda status: len(status.rules) == 2)
+        assert [(peer.name, peer.outbound_rule, peer.inbound_rule) for peer in status.peers] == [
+            ("n2", 1, 2), ("n3", 1, 0)
+        ]  # fmt: skip
+        policies = {peer.public_key: peer.policy for peer in (await agent.interface.status()).peers}
+        rules = {key: [permit.rule for permit in policy.permits or ()] for key, policy in policies.items()}
+        assert rules == {one.key.public_key(): [GOSSIP, 2], other.key.public_key(): [GOSSIP]}
 
 
 @in_a_scene

@@ -17,7 +17,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
 from wgpy.node import agent
-from wgpy.node.agent import AgentError, Excluded, Peer, RejectedRecord, RouteChange, Status
+from wgpy.node.agent import AgentError, Excluded, Peer, RejectedRecord, RouteChange, Rule, Status
 from wgpy.node.http import Client, HttpError
 from wgpyd.agent.api import local_api
 from wgpyd.agent.rejected import RejectedRecords
@@ -51,11 +51,11 @@ STATUS = Status(
     heard=NOW,
     revision=(1 << 53) - 1,
     sequence=12,
-    rules=("any tag:web",),
+    rules=(Rule(1, "any", "tag:web", 34),),
     peers=(
         Peer(
             'n"8\\', OTHER, KEY, IPv4Address("100.80.0.8"), IPv6Address("fd12:3456::8"), ("web",), (),
-            ("10.0.0.0/8 is here already",), "192.0.2.8:51820", NOW, 1000, 2000,
+            ("10.0.0.0/8 is here already",), 1, 0, "192.0.2.8:51820", NOW, 1000, 2000,
         ),
     ),
     excluded=(Excluded("n9", key_of(9).verify_key(), "it was removed"),),
@@ -300,6 +300,7 @@ def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
                 ("wgpy_mesh_members", ""): 2,
                 ("wgpy_mesh_coordinator_connected", ""): 1,
                 ("wgpy_mesh_withheld_records", ""): 1,
+                ("wgpy_mesh_permitted_packets_total", 'source="any",destination="tag:web"'): 34,
                 ("wgpy_mesh_excluded_nodes", 'reason="it was removed"'): 1,
                 ("wgpy_mesh_rejected_records_total", 'source="neighbour n8",reason="not a record"'): 2,
             }

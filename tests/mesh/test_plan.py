@@ -9,6 +9,7 @@ from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.plan import LocalView, NodePlan, Tunnel, allowed_ip, plan, reachable
+from wgpy.mesh.rules import GOSSIP
 from wgpy.mesh.topology import Member
 
 ENDPOINTS = [Endpoint("192.0.2.1", 1), Endpoint("192.0.2.2", 2), Endpoint("2001:db8::3", 3)]
@@ -154,3 +155,19 @@ def test_what_was_planned_before_changes_nothing() -> None:
     before = planned(administrator, NOTHING, elsewhere)
 
     assert planned(administrator, before) == planned(administrator)
+
+
+def test_without_a_rule_everybody_may_begin_and_with_one_only_whom_it_names() -> None:
+    administrator = network()
+    (bob,) = [peer.member.key for peer in planned(administrator).peers]
+    assert planned(administrator).filter == {bob: None}
+
+    administrator.rule("node:alice", "any")
+
+    permits = planned(administrator).filter[bob]
+    assert permits is not None
+    assert [permit.rule for permit in permits] == [GOSSIP]
+    administrator.rule("node:bob", "node:alice")
+    permits = planned(administrator).filter[bob]
+    assert permits is not None
+    assert [permit.rule for permit in permits] == [GOSSIP, 2]

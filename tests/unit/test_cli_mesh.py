@@ -26,7 +26,7 @@ from wgpy.cli.mesh.why import judge
 from wgpy.keys import PrivateKey
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.signing import SigningKey
-from wgpy.node.agent import Excluded, Peer, RejectedRecord, Status
+from wgpy.node.agent import Excluded, Peer, RejectedRecord, Rule, Status
 
 NOW = 1_700_000_000
 KEYS = [SigningKey(bytes([number]) * 32).verify_key() for number in range(1, 9)]
@@ -184,6 +184,7 @@ def peer(**fields: Any) -> Peer:
     known = Peer(
         name="web2", identity=KEYS[2], key=WIREGUARD_KEYS[2], address=IPv4Address("100.64.0.2"),
         address6=IPv6Address("fd12:3456::2"), tags=("k8s",), routes=(), left_out=(),
+        outbound_rule=0, inbound_rule=0,
         endpoint="192.0.2.2:51820", last_handshake=NOW - 5, received=2048, sent=1024,
     )  # fmt: skip
     return replace(known, **fields)
@@ -225,7 +226,8 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
     shown = status.text(
         a_status(
             connected=False, trouble="nobody answers", heard=0,
-            requested=(IPv4Network("10.1.0.0/16"),), rules=("node:web1 tag:k8s",), rejected_count=4,
+            requested=(IPv4Network("10.1.0.0/16"),), rejected_count=4,
+            rules=(Rule(7, "node:web1", "tag:k8s", 1),),
             rejected=(RejectedRecord(NOW, "coordinator", "not signed by the right key", "a node"),),
             excluded=(Excluded("old", KEYS[3], "it left"),), withheld=("the removal of web3",),
             peers=(peer(left_out=("10.2.0.0/16 is a network of eth0",)),), warnings=("the disk is full",),
@@ -236,7 +238,7 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
     for expected in (
         "not connected, last heard never: nobody answers",
         "would announce 10.1.0.0/16: `wgpy mesh approve web1` allows it",
-        "web1 to tag:k8s",
+        "web1 to tag:k8s (rule 7, let in 1 packet)",
         "web2: 10.2.0.0/16 is a network of eth0",
         "old is no member: it left",
         "withheld by the coordinator: the removal of web3",
@@ -270,7 +272,10 @@ def test_columns_stand_below_each_other() -> None:
     [
         (a_status(), "handshake", True, "ago", ""),
         (a_status(peers=()), "node", False, "none of that name", "`wgpy mesh node-list`"),
-        (a_status(peers=(), rules=("any any",)), "node", False, "none of that name", "A rule may be missing"),
+        (
+            a_status(peers=(), rules=(Rule(1, "any", "any", 0),)),
+            "node", False, "none of that name", "A rule may be missing",
+        ),
         (a_status(peers=(), connected=False), "node", False, "", "The coordinator does not answer"),
         (
             a_status(peers=(), excluded=(Excluded("web2", KEYS[2], "it was removed"),)),
@@ -292,15 +297,28 @@ def test_why_ends_with_what_decides(
 
 def test_why_tells_of_rule_route_and_endpoint() -> None:
     known = a_status(
-        rules=("tag:k8s any", "node:db tag:office"),
-        peers=(peer(endpoint="", left_out=("10.2.0.0/16 is a network of eth0",)),),
+        rules=(Rule(2, "node:db", "tag:office", 0), Rule(12, "tag:k8s", "node:web1", 0)),
+        peers=(peer(endpoint="", left_out=("10.2.0.0/16 is a network of eth0",), inbound_rule=12),),
     )
 
     found = {finding.subject: finding for finding in judge(known, "web2", NOW)}
 
-    assert found["rule"].text == "tag:k8s to any"
+    assert found["inbound"].text == "web2 may begin to web1: allow tag:k8s web1 (rule 12)"
+    assert found["outbound"].text == "web1 may not begin to web2: no rule says so"
+    assert (found["outbound"].good, found["inbound"].good) == (False, True)
+    assert "`wgpy mesh allow web1 web2`" in found["outbound"].advice
     assert found["route"].text == "10.2.0.0/16 is a network of eth0"
     assert "--endpoint" in found["endpoint"].advice
+
+
+def test_a_node_that_may_not_begin_here_is_reachable_nevertheless() -> None:
+    known = a_status(rules=(Rule(3, "any", "tag:k8s", 9),), peers=(peer(outbound_rule=3),))
+
+    findings = {finding.subject: finding for finding in judge(known, "web2", NOW)}
+
+    assert findings["inbound"].text == "web2 may not begin to web1: no rule says so"
+    assert (findings["inbound"].good, findings["inbound"].is_decisive) == (False, False)
+    assert findings["outbound"].good
 
 
 def test_why_begins_with_this_node_itself() -> None:

@@ -7,13 +7,22 @@ import pytest
 from wgpy.configure import apply_update, check_update
 from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.orders import AllowedIP, DataPathOrder, RemovePeer, RemoveRoute, SetEndpoint
+from wgpy.contract.orders import (
+    AllowedIP,
+    DataPathOrder,
+    Permit,
+    RemovePeer,
+    RemoveRoute,
+    SetEndpoint,
+    SetPolicy,
+    SetRoute,
+)
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.device import Device
 from wgpy.engine.actions import Action
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
+from wgpy.model import NO_POLICY, AllowedIPChange, DeviceUpdate, PeerUpdate, Policy
 from wgpy.paths.candidates import Candidates
 
 PortableDevice = Device[PortableDataPath]
@@ -317,3 +326,44 @@ def test_a_large_update_comes_in_steps_between_which_others_have_their_turn(devi
 
     assert steps > 10
     assert len(prefixes(device, peer(device, ALICE))) == len(many)
+
+
+# -- Policies ----------------------------------------------------------------------------------------
+
+WEB = Policy((Permit(1, 6, None, 443, 443),))
+
+
+def policy(device: PortableDevice, key: PublicKey) -> Policy:
+    (found,) = (peer.policy for peer in device.status().peers if peer.public_key == key)
+    return found
+
+
+def test_a_peer_has_its_policy_before_its_first_allowed_ip(device: PortableDevice, orders: Orders) -> None:
+    configure_peers(device, PeerUpdate(BOB, policy=WEB, allowed_ips=adding("10.0.0.0/24")))
+
+    kinds = [type(order) for order in taken(orders) if isinstance(order, SetPolicy | SetRoute)]
+    assert kinds == [SetPolicy, SetRoute]
+    assert policy(device, BOB) == WEB
+
+
+def test_a_policy_that_is_left_out_stays_and_the_same_one_is_not_set_again(
+    device: PortableDevice, alice: Peer, orders: Orders
+) -> None:
+    configure_peers(device, PeerUpdate(ALICE, policy=WEB))
+    orders.clear()
+
+    configure_peers(device, PeerUpdate(ALICE, policy=WEB), PeerUpdate(ALICE, persistent_keepalive=0))
+
+    assert policy(device, ALICE) == WEB
+    assert not [order for order in orders if isinstance(order, SetPolicy)]
+
+
+def test_a_peer_that_is_removed_or_set_anew_has_no_policy_any_more(
+    device: PortableDevice, alice: Peer
+) -> None:
+    configure_peers(device, PeerUpdate(ALICE, policy=WEB), PeerUpdate(BOB, policy=WEB))
+
+    configure_peers(device, PeerUpdate(BOB, remove=True), PeerUpdate(BOB))
+    configure_peers(device, PeerUpdate(ALICE), PeerUpdate(BOB), replace_peers=True)
+
+    assert policy(device, ALICE) == policy(device, BOB) == NO_POLICY

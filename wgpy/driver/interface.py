@@ -152,6 +152,10 @@ class Interface:
     def _unsubscribe(self, subscription: object) -> None:
         self._listeners.pop(subscription, None)
 
+    def rule_counts(self) -> list[int]:
+        """Packets that a permit let in, by the number of its rule."""
+        return self._device.datapath.rule_counts()
+
     # -- Datagrams that are not WireGuard's, at the same port ------------------------------------
 
     def register_reader(self, prefix: bytes, reader: Reader) -> None:

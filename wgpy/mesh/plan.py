@@ -10,10 +10,11 @@ from typing import Self
 
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.orders import AllowedIP
+from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.records import Network
+from wgpy.mesh.rules import Rules
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Member, Topology
 
@@ -27,6 +28,7 @@ class Tunnel:
 
 
 Tunnels = Mapping[PublicKey, Tunnel]
+Filter = Mapping[PublicKey, tuple[Permit, ...] | None]  # what a peer may begin, None for everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,14 @@ class NodePlan:
     """All that a host shall be, for one network.
 
     view: what it was planned for; by_key: whom the interface knows; tunnels: the same as the interface has
-    them; names: of peers, by their own addresses; routes: prefixes that lead into the interface.
+    them; filter: what each may begin; names: of peers, by their own addresses; routes: prefixes that lead
+    into the interface.
     """
 
     view: LocalView | None
     by_key: Mapping[PublicKey, Peer]
     tunnels: Tunnels
+    filter: Filter
     names: Mapping[IPv6Address, str]
     link: LinkPlan
     routes: tuple[Prefix, ...]
@@ -105,7 +109,7 @@ class NodePlan:
     @classmethod
     def empty(cls) -> Self:
         """Return that of a node that knows nothing yet."""
-        return cls(None, {}, {}, {}, LinkPlan(0, ()), ())
+        return cls(None, {}, {}, {}, {}, LinkPlan(0, ()), ())
 
     @property
     def peers(self) -> Collection[Peer]:
@@ -119,12 +123,14 @@ def plan(network: Network, topology: Topology, view: LocalView, before: NodePlan
     """
     known = before.peers if before.view == view else ()
     peers = reachable(topology.peers(view.identity), view, known)
+    local = topology.member(view.identity)
     own = IPv4Interface((view.address, network.addresses.prefixlen))
     own6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
     return NodePlan(
         view,
         {peer.member.key: peer for peer in peers},
         {peer.member.key: peer.tunnel for peer in peers},
+        Rules(topology).permits(local) if local else {},
         {peer.member.address6: peer.member.name or str(peer.member.identity) for peer in peers},
         LinkPlan(network.mtu, (own, own6)),
         (own.network, own6.network, *(route for peer in peers for route in peer.routes)),

@@ -28,8 +28,9 @@ class AgentError(WgpyError):
 class Peer:
     """A node that this one knows.
 
-    routes: those that lead to it; left_out: sentences, why a route of it is not used here; endpoint: "" if
-    none is known; last_handshake: Unix seconds, 0 for never; received, sent: bytes.
+    routes: those that lead to it; left_out: sentences, why a route of it is not used here; outbound_rule,
+    inbound_rule: numbers of the rules by which this node may begin to it and it to this node, 0 if none lets
+    it; endpoint: "" if none is known; last_handshake: Unix seconds, 0 for never; received, sent: bytes.
     """
 
     name: str
@@ -40,10 +41,25 @@ class Peer:
     tags: tuple[str, ...]
     routes: tuple[Prefix, ...]
     left_out: tuple[str, ...]
+    outbound_rule: int
+    inbound_rule: int
     endpoint: str
     last_handshake: int
     received: int
     sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Nodes that `source` selects may begin to those that `destination` selects. Without any, all may.
+
+    packets: that it let into this node; those of the rules above MAX_RULES are counted together.
+    """
+
+    number: int
+    source: str
+    destination: str
+    packets: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +113,7 @@ class Status:
     heard: int
     revision: int
     sequence: int
-    rules: tuple[str, ...]
+    rules: tuple[Rule, ...]
     peers: tuple[Peer, ...]
     excluded: tuple[Excluded, ...]
     rejected: tuple[RejectedRecord, ...]

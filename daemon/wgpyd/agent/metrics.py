@@ -37,6 +37,13 @@ def measures(status: Status, drops: Counters, rejected: Mapping[tuple[str, str],
             len(status.withheld),
         ),
         Family(
+            "wgpy_mesh_permitted_packets_total", "counter", "Packets that a rule let in.",
+            tuple(
+                Sample(rule.packets, {"source": rule.source, "destination": rule.destination})
+                for rule in status.rules
+            ),
+        ),
+        Family(
             "wgpy_mesh_excluded_nodes", "gauge", "Nodes whose records are known and that are not members.",
             tuple(Sample(count, {"reason": reason}) for reason, count in excluded.items()),
         ),

@@ -10,9 +10,10 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import NodePlan
-from wgpy.mesh.topology import Topology
+from wgpy.mesh.rules import OTHERS, Rules
+from wgpy.mesh.topology import Member, Topology
 from wgpy.model import PeerStatus
-from wgpy.node.agent import Excluded, Peer, Status
+from wgpy.node.agent import Excluded, Peer, Rule, Status
 
 from .identity import LocalIdentity
 from .membership import Membership
@@ -69,7 +70,7 @@ async def report(node: Node) -> Status:
         heard=subscription.heard,
         revision=store.revision,
         sequence=store.ledger.state_digest().sequence,
-        rules=tuple(f"{rule.source} {rule.destination}" for rule in node.membership.topology.rules),
+        rules=tuple(_rules(node)),
         peers=tuple(_peers(node, {peer.public_key: peer for peer in device.peers})),
         excluded=tuple(_excluded(node.membership.topology, store.ledger)),
         rejected=store.rejected.newest,
@@ -85,7 +86,14 @@ def _exclusion(node: Node) -> str:
 
 
 def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer]:
-    conflicts = node.reconciler.conflicts
+    conflicts, topology = node.reconciler.conflicts, node.membership.topology
+    local, rules = topology.member(node.identity.key), Rules(topology)
+    numbers = {rule.text: number for number, rule in zip(topology.rule_numbers, topology.rules, strict=True)}
+
+    def number_of(source: Member | None, destination: Member | None) -> int:
+        rule = rules.between(source, destination) if source and destination else None
+        return numbers[rule.text] if rule else 0
+
     for peer in node.plan.peers:
         member, tunnel = peer.member, present.get(peer.member.key)
         taken = [route for route in peer.routes if route in conflicts]
@@ -98,11 +106,19 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             tags=tuple(sorted(member.tags)),
             routes=tuple(route for route in peer.routes if route not in conflicts),
             left_out=(*peer.left_out, *(conflicts[route] for route in taken)),
+            outbound_rule=number_of(local, member),
+            inbound_rule=number_of(member, local),
             endpoint=str(tunnel.endpoint) if tunnel and tunnel.endpoint else "",
             last_handshake=tunnel.last_handshake_time // SECOND if tunnel else 0,
             received=tunnel.rx_bytes if tunnel else 0,
             sent=tunnel.tx_bytes if tunnel else 0,
         )
+
+
+def _rules(node: Node) -> Iterator[Rule]:
+    topology, counts = node.membership.topology, node.interface.rule_counts()
+    for number, rule in zip(topology.rule_numbers, topology.rules, strict=True):
+        yield Rule(number, rule.source, rule.destination, counts[min(number, OTHERS)])
 
 
 def _excluded(topology: Topology, ledger: Ledger) -> Iterator[Excluded]:

@@ -9,7 +9,7 @@ from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import columns, count, fits, listed, report, since
 from wgpy.cli.show import size
 from wgpy.mesh import codec
-from wgpy.node.agent import Peer, Status
+from wgpy.node.agent import Peer, Rule, Status
 from wgpy.node.files import NetworkKeyFile
 
 _NEWEST: Final = 5  # rejected records that are shown
@@ -52,7 +52,15 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
         yield "", f"would announce {listed(status.requested)}: `wgpy mesh approve {status.name}` allows it"
     yield "coordinator", f"{status.coordinator}, {_connection(status)}"
     yield "network's key", _key(status, key)
-    yield "rules", listed(map(rule_text, status.rules), "none, so everybody reaches everybody")
+    yield from _rules(status.rules)
+
+
+def _rules(rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
+    if not rules:
+        yield "rules", "none, so everybody reaches everybody"
+    for index, rule in enumerate(rules):
+        text = rule_text(f"{rule.source} {rule.destination}")
+        yield "" if index else "rules", f"{text} (rule {rule.number}, let in {count(rule.packets, 'packet')})"
 
 
 def _connection(status: Status) -> str:

@@ -10,8 +10,7 @@ from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import columns, listed, report, since
-from wgpy.cli.mesh.status import rule_text
-from wgpy.node.agent import Peer, Status
+from wgpy.node.agent import Peer, Rule, Status
 
 _FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
 _MARKS: Final = {True: "yes", False: "no", None: "?"}
@@ -20,12 +19,16 @@ _VERDICTS: Final = {True: "is reachable", False: "is not reachable", None: "is n
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that reaching a node depends on. good: None where nobody can tell."""
+    """One thing that reaching a node depends on. good: None where nobody can tell.
+
+    is_decisive: whether the node is not reachable if this is not good.
+    """
 
     subject: str
     good: bool | None
     text: str
     advice: str = ""
+    is_decisive: bool = True
 
 
 def why(arguments: Namespace) -> None:
@@ -33,7 +36,8 @@ def why(arguments: Namespace) -> None:
     need_root("mesh why")
     status = daemons.status(networks.selected(arguments))
     findings = list(judge(status, arguments.name, int(time.time())))
-    reachable = next((False for finding in findings if finding.good is False), findings[-1].good)
+    is_blocked = any(finding.good is False for finding in findings if finding.is_decisive)
+    reachable = False if is_blocked else findings[-1].good
     advice = [finding.advice for finding in findings if finding.advice]
     document = {
         "name": arguments.name,
@@ -61,7 +65,7 @@ def judge(status: Status, name: str, now: int) -> Iterator[Finding]:
         yield _unknown(status, name)
         return
     yield Finding("node", True, f"known as {peer.address} and {peer.address6}")
-    yield _rule(status, peer)
+    yield from _rules(status, peer)
     yield from _routes(peer)
     yield _endpoint(status, peer)
     yield _handshake(status, peer, now)
@@ -90,13 +94,25 @@ def _unknown(status: Status, name: str) -> Finding:
     return Finding("node", False, "none of that name is known here", advice)
 
 
-def _rule(status: Status, peer: Peer) -> Finding:
-    """A node is known only if a rule joins the two."""
+def _rules(status: Status, peer: Peer) -> Iterator[Finding]:
+    """Say who of the two may begin, and by which rule: replies pass in any case."""
     if not status.rules:
-        return Finding("rule", True, "none, so everybody reaches everybody")
-    selectors = {"any", f"node:{peer.name}", *(f"tag:{tag}" for tag in peer.tags)}
-    joining = [rule_text(rule) for rule in status.rules if selectors & set(rule.split(" "))]
-    return Finding("rule", True, listed(joining))
+        yield Finding("rule", True, "none, so everybody reaches everybody")
+        return
+    rules = {rule.number: rule for rule in status.rules}
+    name = peer.name or str(peer.identity)
+    advice = "" if peer.outbound_rule else f"`wgpy mesh allow {status.name} {name}` lets this node begin."
+    outbound = _direction(status.name, name, rules.get(peer.outbound_rule))
+    yield Finding("outbound", bool(peer.outbound_rule), outbound, advice)
+    inbound = _direction(name, status.name, rules.get(peer.inbound_rule))
+    yield Finding("inbound", bool(peer.inbound_rule), inbound, is_decisive=False)
+
+
+def _direction(source: str, destination: str, rule: Rule | None) -> str:
+    if rule is None:
+        return f"{source} may not begin to {destination}: no rule says so"
+    selectors = " ".join(selector.removeprefix("node:") for selector in (rule.source, rule.destination))
+    return f"{source} may begin to {destination}: allow {selectors} (rule {rule.number})"
 
 
 def _routes(peer: Peer) -> Iterator[Finding]:

@@ -13,10 +13,11 @@ from wgpy.address import Prefix
 from wgpy.contract.errors import StateError
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip, change_ip
-from wgpy.mesh.plan import LinkPlan, NodePlan, Tunnels
+from wgpy.mesh.plan import LinkPlan, NodePlan
 from wgpy.model import DeviceUpdate
 
 from .link import link_changes, read_link
+from .policy import read_filter, with_policies
 from .routes import RouteChanges, read_routes, route_changes
 from .tunnels import difference, read_tunnels
 
@@ -54,12 +55,14 @@ class Reconciler:
 
     async def apply(self, plan: NodePlan) -> None:
         """Raises ConnectionError if the interface was closed."""
-        await self._apply_tunnels(plan.tunnels)
+        await self._apply_to_interface(plan)
         if self._is_stale or self._applied != (plan.link, plan.routes):
             await self._apply_to_host(plan.link, plan.routes)
 
-    async def _apply_tunnels(self, wanted: Tunnels) -> None:
-        changes = difference(read_tunnels(await self._interface.status()), wanted)
+    async def _apply_to_interface(self, plan: NodePlan) -> None:
+        status = await self._interface.status()
+        tunnels = difference(read_tunnels(status), plan.tunnels)
+        changes = list(with_policies(tunnels, read_filter(status), plan.filter))
         try:
             if changes:
                 await self._interface.configure(DeviceUpdate(peers=changes))
