@@ -26,6 +26,7 @@ FOLDER = "/var/lib/wgpyd/mesh/prod"
 PODS, PODS6 = "10.42.2.0/24", "fd42:2::/64"
 POD, POD6 = "10.42.2.1", "fd42:2::1"
 REPAIRED = 2.0  # seconds
+CHILDREN_FAULTS, CPU_TICKS = 7, slice(10, 14)  # of `stat`
 QUIET = 0.5  # seconds, in which one more line of the log would come
 
 
@@ -148,11 +149,13 @@ def test_what_others_broke_is_whole_again_and_the_log_has_one_line(scene: Scene,
 
 
 def test_without_a_change_nothing_is_read_and_nothing_is_logged(scene: Scene) -> None:
-    before = scene.log()
+    time.sleep(2 * QUIET)  # until the second look, once the host has settled
+    before, children = scene.log(), stat(scene.daemon)[CHILDREN_FAULTS]
 
     time.sleep(2 * QUIET)
 
     assert new_lines(scene, before) == []
+    assert stat(scene.daemon)[CHILDREN_FAULTS] == children, "no program was run"
 
 
 # -- What is another's stays -------------------------------------------------------------------------
@@ -221,8 +224,12 @@ def test_a_storm_of_other_routes_costs_a_bounded_share_of_time(scene: Scene) -> 
 
 def cpu_seconds(process: HostProcess) -> float:
     """Of the daemon and the children that it waited for."""
-    fields = process.proc("stat").rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / 100
+    return sum(stat(process)[CPU_TICKS]) / 100
+
+
+def stat(process: HostProcess) -> list[int]:
+    """The fields that follow the state. proc_pid_stat(5)"""
+    return list(map(int, process.proc("stat").rpartition(")")[2].split()[1:]))
 
 
 # -- Its own life ------------------------------------------------------------------------------------
