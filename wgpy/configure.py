@@ -1,7 +1,8 @@
 """What a `set` means: an update carried out on a running device, a little at a time.
 
 Invariant: nothing here can fail half-way; the caller has done before what can fail. A peer that is known
-keeps its session, and a prefix that stays is never without its route, so traffic flows while this runs.
+keeps its session, and a prefix that stays is never without its route, so traffic flows while this runs. Only
+what `replace_peers` takes away ends a session that could not have begun under the new settings.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from wgpy.contract.constants import KEY_LENGTH, MAX_PEERS
-from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import StateError
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import DataPath
@@ -78,9 +78,17 @@ class _Application:
             yield from self._change_settings(peer, change)
         elif key in self.starting_over:
             self.starting_over.remove(key)
-            yield from self._change_settings(self.device.engine.peers[key], _as_first(change))
+            yield from self._set_again(self.device.engine.peers[key], change)
         else:
             yield from self._change_settings(self.device.add_peer(key, self.clock()), change)
+
+    def _set_again(self, peer: Peer, change: PeerUpdate) -> Iterator[None]:
+        """Let it start over: with its session, if that could have begun under the new settings, too."""
+        if _keeps_session(peer, change):
+            yield from self._change_settings(peer, _as_first(change))
+            return
+        yield from self._remove_peer(peer)
+        yield from self._change_settings(self.device.add_peer(peer.public_key, self.clock()), change)
 
     def _remove_peer(self, peer: Peer) -> Iterator[None]:
         # Its allowed IPs first, as all at once may take long.
@@ -92,7 +100,7 @@ class _Application:
         engine, now = self.device.engine, self.clock()
         if change.preshared_key is not None:
             engine.set_preshared_key(peer, bytes(change.preshared_key))
-        if change.endpoint is not None and not _leads_to(peer, change.endpoint, change.pinned):
+        if change.endpoint is not None:
             engine.set_endpoint(peer, change.endpoint, now, pinned=change.pinned)
         if change.candidates is not None:
             self._set_candidates(peer, Candidates.of(change.candidates), now)
@@ -132,7 +140,7 @@ def _removing(prefixes: Iterable[AllowedIP]) -> list[AllowedIPChange]:
 def _as_first(change: PeerUpdate) -> PeerUpdate:
     """The same for a peer that was not there: what it leaves out is at its default.
 
-    Only the endpoint stays as it is, since the session that is kept would be of no use without it.
+    Only a learnt endpoint stays, since the session that is kept would be of no use without it.
     """
     return replace(
         change,
@@ -144,8 +152,8 @@ def _as_first(change: PeerUpdate) -> PeerUpdate:
     )
 
 
-def _leads_to(peer: Peer, endpoint: Endpoint, pinned: bool) -> bool:
-    """Whether the peer's endpoint is this one already, whatever our own address is; and as firmly."""
-    if peer.endpoint is None or peer.pinned != pinned:
-        return False
-    return peer.endpoint.without_source() == endpoint.without_source()
+def _keeps_session(peer: Peer, change: PeerUpdate) -> bool:
+    """Whether the preshared key stays, and no endpoint that was set is left out."""
+    preshared_key = bytes(change.preshared_key or _NO_PRESHARED_KEY)
+    has_endpoint = change.endpoint is not None or bool(change.candidates)
+    return preshared_key == peer.preshared_key and (has_endpoint or not peer.endpoint_is_set)

@@ -10,7 +10,7 @@ from wgpy.model import AllowedIPChange
 from wgpy.testing import InnerPacket, Node, PeerConfig, Simulation
 
 from . import whitepaper as wp
-from .harness import NODE_INNER, PAPER_AT, Bench, Pair
+from .harness import DELAY, NODE_INNER, PAPER_AT, Bench, Pair
 
 PAPER_PREFIX = AllowedIP(bytes([10, 0, 0, 99]), 32)
 NEW_KEY = wp.hash_(b"the node's next private key")
@@ -56,6 +56,55 @@ def test_a_new_private_key_does_not_wait_for_the_rekey_timeout() -> None:
     assert [wp.type_of(data) for data in bench.take()] == [wp.INITIATION]
 
 
+def test_a_packet_that_waits_when_the_private_key_arrives_begins_a_handshake() -> None:
+    bench = Bench()
+    change_private_key(bench, None)
+    packet = bench.node_sends()
+    assert bench.take() == []
+
+    change_private_key(bench, NEW_KEY)
+    bench.run(DELAY)
+
+    (initiation,) = bench.take()
+    anew = wp.PaperPeer(bench.paper.private, wp.public(NEW_KEY))
+    response, session = anew.respond(initiation)
+    (data,) = bench.exchange(response)
+    assert session.open(data).startswith(packet)
+
+
+def test_a_packet_that_waits_for_the_former_identitys_handshake_begins_one_of_the_new() -> None:
+    bench = Bench()
+    bench.node_sends()
+    assert len(bench.take()) == 1
+
+    change_private_key(bench, NEW_KEY)
+    bench.run(DELAY)
+
+    assert [wp.type_of(data) for data in bench.take()] == [wp.INITIATION]
+
+
+def test_a_private_key_that_arrives_while_nothing_waits_begins_no_handshake() -> None:
+    bench = Bench()
+    bench.establish()
+
+    change_private_key(bench, NEW_KEY)
+    bench.run(DELAY)
+
+    assert bench.take() == []
+
+
+def test_a_packet_that_was_given_up_begins_no_handshake_by_a_private_key() -> None:
+    bench = Bench()
+    bench.node_sends()
+    bench.run(wp.REKEY_ATTEMPT_TIME + 2 * wp.REKEY_TIMEOUT)
+    bench.take()
+
+    change_private_key(bench, NEW_KEY)
+    bench.run(DELAY)
+
+    assert bench.take() == []
+
+
 def test_after_a_new_private_key_old_sessions_still_receive() -> None:
     bench = Bench()
     session = bench.establish()
@@ -80,6 +129,7 @@ def test_a_response_to_the_old_identity_is_refused() -> None:
     (initiation,) = bench.take()
     response, _ = bench.paper.respond(initiation)
     change_private_key(bench, NEW_KEY)
+    bench.run(DELAY)  # the new identity's initiation
 
     assert bench.exchange(response) == []
 

@@ -7,6 +7,7 @@ import pytest
 from wgpy.configure import apply_update, check_update
 from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import EndpointChanged
 from wgpy.contract.orders import (
     AllowedIP,
     DataPathOrder,
@@ -49,6 +50,12 @@ def adding(*texts: str) -> tuple[AllowedIPChange, ...]:
 
 def removing(*texts: str) -> tuple[AllowedIPChange, ...]:
     return tuple(AllowedIPChange(prefix(text), remove=True) for text in texts)
+
+
+def learn_endpoint(device: PortableDevice, peer: Peer, endpoint: Endpoint) -> None:
+    """As after an authentic datagram from there."""
+    device.engine.up(NOW)
+    device.engine.receive_event(EndpointChanged(peer.id, endpoint), NOW)
 
 
 def prefixes(device: PortableDevice, peer: Peer) -> set[AllowedIP]:
@@ -128,15 +135,15 @@ def test_nothing_leaks_from_one_peer_into_the_next(device: PortableDevice) -> No
     assert (bob.preshared_key, bob.endpoint, bob.persistent_keepalive) == (NO_SECRET, None, 0)
 
 
-def test_a_peer_set_to_the_same_endpoint_keeps_our_source_address(
-    device: PortableDevice, alice: Peer
+def test_an_endpoint_that_is_set_again_leaves_our_source_address_to_the_kernel(
+    device: PortableDevice, alice: Peer, orders: Orders
 ) -> None:
-    met = HERE._replace(local_address="198.51.100.7", local_interface=3)
-    device.engine.set_endpoint(alice, met, NOW)
+    device.engine.set_endpoint(alice, HERE._replace(local_address="198.51.100.7", local_interface=3), NOW)
 
     configure_peers(device, PeerUpdate(ALICE, endpoint=HERE))
 
-    assert alice.endpoint == met
+    assert alice.endpoint == HERE
+    assert orders[-1] == SetEndpoint(alice.id, HERE)
 
 
 def test_a_peer_can_be_given_another_endpoint(device: PortableDevice, alice: Peer) -> None:
@@ -243,17 +250,61 @@ def test_replace_peers_removes_those_that_are_not_set_again(device: PortableDevi
 def test_replace_peers_keeps_the_session_of_a_peer_that_is_set_again(
     device: PortableDevice, alice: Peer, orders: Orders
 ) -> None:
-    configure_peers(device, PeerUpdate(ALICE, endpoint=HERE), replace_peers=True)
+    configure_peers(device, PeerUpdate(ALICE, preshared_key=SECRET, endpoint=HERE), replace_peers=True)
 
     assert peer(device, ALICE) is alice
     assert not any(isinstance(action, RemovePeer) for action in orders)
 
 
 def test_replace_peers_leaves_of_a_peer_only_what_is_set_again(device: PortableDevice, alice: Peer) -> None:
-    configure_peers(device, PeerUpdate(ALICE, allowed_ips=adding("10.0.9.0/24")), replace_peers=True)
+    again = PeerUpdate(ALICE, preshared_key=SECRET, endpoint=HERE, allowed_ips=adding("10.0.9.0/24"))
 
-    assert (alice.preshared_key, alice.persistent_keepalive) == (NO_SECRET, 0)
+    configure_peers(device, again, replace_peers=True)
+
+    assert (peer(device, ALICE), alice.persistent_keepalive) == (alice, 0)
     assert prefixes(device, alice) == {prefix("10.0.9.0/24")}
+
+
+@pytest.mark.parametrize("secret", [None, PresharedKey(b"\x66" * KEY_LENGTH)], ids=["none", "another"])
+def test_replace_peers_with_another_preshared_key_makes_a_new_peer(
+    device: PortableDevice, alice: Peer, secret: PresharedKey | None
+) -> None:
+    again = PeerUpdate(ALICE, preshared_key=secret, endpoint=HERE, allowed_ips=adding("10.0.0.0/24"))
+
+    configure_peers(device, again, replace_peers=True)
+
+    assert peer(device, ALICE) is not alice
+    assert peer(device, ALICE).preshared_key == (bytes(secret) if secret else NO_SECRET)
+    assert prefixes(device, peer(device, ALICE)) == {prefix("10.0.0.0/24")}
+
+
+def test_replace_peers_without_the_endpoint_that_was_set_forgets_it(
+    device: PortableDevice, alice: Peer
+) -> None:
+    configure_peers(device, PeerUpdate(ALICE, preshared_key=SECRET), replace_peers=True)
+
+    assert peer(device, ALICE).endpoint is None
+
+
+def test_replace_peers_without_an_endpoint_keeps_one_that_was_never_set(
+    device: PortableDevice, orders: Orders
+) -> None:
+    configure_peers(device, PeerUpdate(BOB))
+    bob = peer(device, BOB)
+    learn_endpoint(device, bob, THERE)
+    orders.clear()
+
+    configure_peers(device, PeerUpdate(BOB), replace_peers=True)
+
+    assert peer(device, BOB) is bob
+    assert bob.endpoint == THERE
+    assert not any(isinstance(order, RemovePeer) for order in orders)
+
+
+def test_a_new_preshared_key_alone_keeps_the_peer(device: PortableDevice, alice: Peer) -> None:
+    configure_peers(device, PeerUpdate(ALICE, preshared_key=PresharedKey(b"\x66" * KEY_LENGTH)))
+
+    assert peer(device, ALICE) is alice
 
 
 def test_after_replace_peers_an_update_only_peer_is_absent(device: PortableDevice, alice: Peer) -> None:
@@ -276,7 +327,7 @@ def test_after_replace_peers_a_peer_set_twice_has_both(device: PortableDevice, a
         replace_peers=True,
     )
 
-    assert prefixes(device, alice) == {prefix("10.0.1.0/24"), prefix("10.0.2.0/24")}
+    assert prefixes(device, peer(device, ALICE)) == {prefix("10.0.1.0/24"), prefix("10.0.2.0/24")}
 
 
 def test_an_allowed_ip_is_taken_from_whoever_had_it(device: PortableDevice, alice: Peer) -> None:

@@ -159,6 +159,70 @@ def test_an_answer_leaves_from_the_address_that_was_contacted() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("setting", ["endpoint", "port", "mark"])
+def test_setting_endpoint_port_or_mark_leaves_our_source_address_to_the_kernel(setting: str) -> None:
+    async def scenario() -> None:
+        async with pair("127.0.0.77") as (one, two):
+            await one.send(packet(one, two, 1))
+            await two.received()
+            met = (await two.peer(one)).endpoint
+            assert met is not None
+            assert met.local_address == "127.0.0.77"
+            updates = {
+                "endpoint": DeviceUpdate(peers=[PeerUpdate(one.public_key, endpoint=met.without_source())]),
+                "port": DeviceUpdate(listen_port=0),
+                "mark": DeviceUpdate(fwmark=0),
+            }
+
+            await two.interface.configure(updates[setting])
+
+            assert (await two.peer(one)).endpoint == met.without_source()
+            await two.send(packet(two, one, 2))
+            assert await one.received() == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_packet_that_waits_for_a_private_key_passes_when_it_arrives() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            await one.interface.configure(DeviceUpdate(private_key=PrivateKey(bytes(32))))
+            await one.send(packet(one, two, 1))
+            await one.send(InnerPacket("10.0.0.1", "10.9.9.9", 0))
+            await dropped(one, DropReason.NO_PEER_FOR_DESTINATION)  # so the one before it was read
+
+            await one.interface.configure(DeviceUpdate(private_key=one.key))
+
+            assert await two.received() == 1
+
+    asyncio.run(scenario())
+
+
+async def dropped(host: Host, reason: DropReason) -> None:
+    """Return when the host has dropped something for this reason."""
+    async with asyncio.timeout(TIMEOUT):
+        while not host.interface.counters()[reason]:  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0)
+
+
+def test_a_peer_set_again_with_another_preshared_key_has_no_session_by_the_former() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            await one.send(packet(one, two, 1))
+            await two.received()
+
+            again = two.update("127.0.0.1", preshared_key=PresharedKey.generate())
+            await one.interface.configure(DeviceUpdate(replace_peers=True, peers=[again]))
+
+            assert (await one.peer(two)).last_handshake_time == 0
+            await two.interface.configure(DeviceUpdate(peers=[one.update(preshared_key=again.preshared_key)]))
+            await one.send(packet(one, two, 2))
+            assert await two.received() == 2
+            assert (await one.peer(two)).last_handshake_time > 0
+
+    asyncio.run(scenario())
+
+
 def test_the_status_tells_sessions_and_settings() -> None:
     async def scenario() -> None:
         async with pair() as (one, two):

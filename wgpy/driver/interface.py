@@ -215,8 +215,15 @@ class Interface:
         if self._transport is not before:
             self._traffic.use_transport(self._transport)
             before.close()
-        if mark != old_mark:
-            self._check_routes()
+        if self._transport is not before or update.fwmark is not None:
+            self._clear_sources()
+
+    def _clear_sources(self) -> None:
+        """Let the kernel choose our address to every peer again, since port or mark may lead another way."""
+        self._settle(boottime())  # so that the engine knows all endpoints
+        for peer in self._engine.peers.values():
+            self._engine.clear_source(peer)
+        self.turn()
 
     def _known_timestamp(self, update: DeviceUpdate) -> int:
         """How far the clock of the private key that is to be set went in an earlier life."""

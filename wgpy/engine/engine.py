@@ -146,6 +146,8 @@ class Engine:
     def set_private_key(self, key: bytes | None, now: int, last_timestamp: int = 0) -> None:
         """Take another identity, or None for none. Peers send by new sessions only; old ones still receive.
 
+        What waits for a session begins a handshake at once.
+
         A peer with our own public key is removed. last_timestamp: `last_timestamp` of an earlier life
         with this key. Raises ValueError unless the key is 32 bytes.
         """
@@ -166,6 +168,8 @@ class Engine:
             self._remove_keypairs(peer, peer.keypairs.drop_next())
             if peer.keypairs.current:
                 self._actions.append(UseKeypair(peer.id, None))
+            if self._is_up and peer.packets_wait:
+                self._begin_handshake(peer, now)
             self._start_persistent_keepalive(peer, now)
 
     def add_peer(self, public_key: bytes) -> Peer:
@@ -200,6 +204,7 @@ class Engine:
     def set_endpoint(self, peer: Peer, endpoint: Endpoint, now: int, *, pinned: bool = False) -> None:
         """Send there. pinned: authentic messages from elsewhere do not move it; only the next call does."""
         was_unreachable = peer.endpoint is None
+        peer.endpoint_is_set = True
         self._move_endpoint(peer, endpoint, pinned)
         if was_unreachable:
             self._start_persistent_keepalive(peer, now)
@@ -238,7 +243,7 @@ class Engine:
             self._timers.disarm_all(peer.id)
             self._forget_initiation(peer)
             self._remove_keypairs(peer, peer.keypairs.clear())
-            self._actions.append(PurgeStaged(peer.id))
+            self._purge_staged(peer)
             peer.last_handshake_sent = None
 
     # -- The engine's loop -----------------------------------------------------------------------
@@ -272,6 +277,7 @@ class Engine:
             return
         match event:
             case KeyNeeded():
+                peer.packets_wait = True
                 self._begin_handshake(peer, now)
             case KeyAged(local_index=index):
                 if peer.keypairs.current and peer.keypairs.current.local_index == index:
@@ -421,6 +427,7 @@ class Engine:
 
     def _complete_handshake(self, peer: Peer, initiator: bool) -> None:
         self._timers.disarm(peer.id, Timer.RETRANSMIT_HANDSHAKE)
+        peer.packets_wait = False
         peer.last_handshake_time = self._wall_clock()
         self._actions.append(HandshakeCompleted(peer.id, initiator))
 
@@ -445,7 +452,8 @@ class Engine:
         # Whatever session there still is has gone unanswered: let the next packet ask for a new one.
         if peer.keypairs.current:
             self._actions.append(UseKeypair(peer.id, None))
-        self._actions += [PurgeStaged(peer.id), PeerUnreachable(peer.id)]
+        self._purge_staged(peer)
+        self._actions.append(PeerUnreachable(peer.id))
 
     def _new_handshake(self, peer: Peer, now: int) -> None:
         first = self._activity(peer.id).first_unanswered_sent
@@ -470,6 +478,10 @@ class Engine:
             self._keepalives.start_persistent(peer, now)
 
     # -- Small things ----------------------------------------------------------------------------
+
+    def _purge_staged(self, peer: Peer) -> None:
+        peer.packets_wait = False
+        self._actions.append(PurgeStaged(peer.id))
 
     def _peer_by_index(self, local_index: int) -> Peer | None:
         peer_id = self._indices.peer(local_index)

@@ -23,6 +23,7 @@ class Peer:
     # Settings
     preshared_key: bytes = field(default=bytes(KEY_LENGTH), repr=False)  # zeros for none
     endpoint: Endpoint | None = None
+    endpoint_is_set: bool = False  # by a setting, at any time, rather than learnt from authentic messages
     pinned: bool = False  # the endpoint stays, wherever authentic messages come from
     selector: PathSelector | None = None  # where else it may be
     persistent_keepalive: int = 0  # seconds, 0 for off
@@ -32,6 +33,7 @@ class Peer:
     initiation: SentInitiation | None = None  # in flight
     retries: int = 0  # of that initiation
     attempts_began: int = 0
+    packets_wait: bool = False  # they are staged until a handshake completes
     last_handshake_sent: int | None = None  # an initiation or a response of ours
     last_initiation_consumed: int | None = None
     latest_timestamp: bytes = b""  # greatest TAI64N the peer has sent
