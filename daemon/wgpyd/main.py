@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -191,6 +192,7 @@ async def _serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, interface.close)
         loop.add_reader(socket_file.fileno(), _on_file_change, interface, socket_file)
+        interface.watch_name(partial(_follow_name, socket_file))
         async with agent:
             gc.collect()
             gc.freeze()  # what was imported is never collected
@@ -205,6 +207,14 @@ async def _serve(
         loop.remove_reader(socket_file.fileno())
         server.close()
         socket_file.close()
+
+
+def _follow_name(socket_file: SocketFile, name: str) -> None:
+    """Let the socket be found by the interface's new name."""
+    try:
+        socket_file.rename(socket_file.path.with_name(f"{name}.sock"))
+    except StartError as error:
+        _LOG.error("%s is still configured at %s: %s", name, socket_file.path, error)
 
 
 def _on_file_change(interface: Interface, socket_file: SocketFile) -> None:

@@ -90,6 +90,19 @@ class SocketFile:
         except OSError:
             return False
 
+    def rename(self, path: Path) -> None:
+        """Move the file there; that of a daemon that died is replaced.
+
+        Raises StartError if another daemon answers there, or if it cannot be moved; then it stays.
+        """
+        if _answers(path):
+            raise StartError(f"another daemon serves {path}")
+        try:
+            self.path.rename(path)
+        except OSError as error:
+            raise StartError(f"cannot move {self.path} to {path}: {error.strerror}") from None
+        self.path = path
+
     def remove(self) -> None:
         """Remove the file if it is ours, while our socket listens, so that no other daemon replaced it."""
         if self.is_there():

@@ -115,6 +115,40 @@ def test_it_does_not_remove_the_file_of_another(socket_file: SocketFile, path: P
     another.close()
 
 
+def test_it_can_be_renamed_and_is_watched_under_its_new_name(socket_file: SocketFile, path: Path) -> None:
+    new = path.with_name("wg1.sock")
+
+    socket_file.rename(new)
+
+    assert connects(new)
+    assert not path.exists()
+    assert socket_file.is_there()
+    new.unlink()
+    assert is_readable(socket_file)
+    assert not socket_file.is_there()
+
+
+def test_renaming_replaces_the_file_of_a_daemon_that_died(socket_file: SocketFile, path: Path) -> None:
+    new = path.with_name("wg1.sock")
+    SocketFile.create(new).close()
+
+    socket_file.rename(new)
+
+    assert connects(new)
+    assert list(path.parent.iterdir()) == [new]
+
+
+def test_it_is_not_renamed_over_a_daemon_that_answers(socket_file: SocketFile, path: Path) -> None:
+    another = SocketFile.create(path.with_name("wg1.sock"))
+
+    with pytest.raises(StartError, match="another daemon"):
+        socket_file.rename(another.path)
+
+    assert socket_file.is_there()
+    assert another.is_there()
+    another.close()
+
+
 def test_a_listening_descriptor_can_be_adopted(path: Path) -> None:
     path.parent.mkdir()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -96,6 +96,8 @@ class Interface:
         self._closed = asyncio.Event()
         self._watches = Watches()
         self._listeners: dict[object, Listener] = {}
+        self._last_name = packets.name
+        self._name_listener: Callable[[str], None] = lambda _: None
 
     @property
     def name(self) -> str:
@@ -148,6 +150,10 @@ class Interface:
         subscription = object()
         self._listeners[subscription] = listener
         return partial(self._unsubscribe, subscription)
+
+    def watch_name(self, listener: Callable[[str], None]) -> None:
+        """Call the listener with the new name soon after the interface was renamed."""
+        self._name_listener = listener
 
     def _unsubscribe(self, subscription: object) -> None:
         self._listeners.pop(subscription, None)
@@ -241,6 +247,7 @@ class Interface:
     def _on_link_change(self) -> None:
         self._packets.acknowledge_link()
         self._look_at_link()
+        self._look_at_name()
         if not self._closed.is_set():
             self.turn()
 
@@ -248,6 +255,7 @@ class Interface:
         self._monitor.acknowledge()
         self._follow_mtu()
         self._look_at_link()
+        self._look_at_name()
         wait = self._next_route_check - boottime()
         if self._closed.is_set() or self._route_check_is_due:
             return
@@ -268,6 +276,12 @@ class Interface:
             case Link.DELETED:
                 _LOG.info("%s was deleted", self.name)
                 self.close()
+
+    def _look_at_name(self) -> None:
+        if (name := self.name) != self._last_name:
+            _LOG.info("%s is %s now", self._last_name, name)
+            self._last_name = name
+            self._name_listener(name)
 
     def _follow_mtu(self) -> None:
         if mtu := self._packets.mtu():
