@@ -270,12 +270,14 @@ Examples:
         Command(
             "allow",
             _run("rules:allow"),
-            "Let some nodes reach others.",
+            "Let some nodes begin to others.",
             """\
-Without any rule everybody reaches everybody; with the first one, only what a rule allows.
+SOURCE may begin to DESTINATION, and replies pass; DESTINATION begins nothing to SOURCE.
+Without any rule every node may begin to every other one; from the first rule on, nodes begin only what a
+rule allows.
 Examples:
   sudo wgpy mesh allow tag:office tag:servers
-  sudo wgpy mesh allow laptop any""",
+  sudo wgpy mesh allow laptop any               opens the laptop to no node""",
             (*_SELECTORS, *_ADMINISTRATOR),
         ),
         Command(

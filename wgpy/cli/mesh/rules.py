@@ -29,7 +29,7 @@ async def _allow(arguments: Namespace) -> None:
         await _publish(admin, arguments, allowed=True)
     text = f"{rule_text(rule)} is allowed."
     if not before:
-        text += "\nThis is the first rule: from now on only what a rule allows is reached."
+        text += "\nThis is the first rule: from now on nodes begin only what a rule allows."
     report(arguments, {"allowed": rule, "rules": [*before, rule]}, text)
 
 
@@ -45,7 +45,7 @@ async def _disallow(arguments: Namespace) -> None:
     after = [other for other in before if other != rule]
     text = f"{rule_text(rule)} is no longer allowed."
     if not after:
-        text += "\nThere is no rule left: everybody reaches everybody."
+        text += "\nThere is no rule left: every node may begin to every other one."
     report(arguments, {"disallowed": rule, "rules": after}, text)
 
 
