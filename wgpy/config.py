@@ -1,15 +1,19 @@
 """wg-quick configuration files: parse and write.
 
-Takes what wg(8) and wg-quick(8) take. Whatever is wrong raises `ConfigError`, which names file, line and
-remedy and repeats no key. Invariant: parse(write(config)) == config.
+Takes what wg(8) and wg-quick(8) take: blanks within names and values of wg's own settings, empty hooks, a
+comment in any encoding. Whatever is wrong raises `ConfigError`, which names file, line and remedy and repeats
+no key. Invariant: parse(write(config)) == config.
 """
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
+from itertools import islice
 from pathlib import Path
+from socket import AF_INET, getservbyname, inet_aton, inet_ntop
 from typing import Any, Final, NamedTuple
 
 from wgpy.address import HostPort, format_prefix, is_address, parse_host_port, parse_prefix
@@ -50,7 +54,8 @@ class PeerConfig:
 class Config:
     """A whole file: the settings of [Interface], and the peers. None where nothing is said.
 
-    table: "auto", "off", "main" or a number; hooks are shell commands in which %i is the interface.
+    table: "auto", "off", a number, or a name that `ip` knows; hooks are shell commands in which %i is the
+    interface. Bytes of a hook that are not UTF-8 are surrogates (PEP 383).
     """
 
     private_key: PrivateKey | None = None
@@ -122,8 +127,19 @@ def _peer_config(peer: PeerStatus) -> PeerConfig:
 # Each reads the text after `=` and raises ValueError with what is wanted.
 
 
-def _mtu(text: str) -> int:
-    return parse_number(text, 68, 65535)
+def _mtu(text: str) -> int | None:
+    return _ip_number(text, 68, 65535) if text else None
+
+
+def _ip_number(text: str, lowest: int, highest: int) -> int:
+    """Read a number as `ip` does: decimal, 0x hexadecimal, or octal after a 0."""
+    digits = text.removeprefix("+").lower()
+    base = 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10
+    number = -1
+    if digits.isascii() and digits.isalnum():
+        with suppress(ValueError):
+            number = int(digits, base)
+    return parse_number(str(number), lowest, highest)
 
 
 def _keepalive(text: str) -> int:
@@ -138,17 +154,44 @@ def _fwmark(text: str) -> int:
         return 0
     if not text:
         raise ValueError("want a number, decimal or 0x hexadecimal, or `off`")
-    return parse_fwmark(text)
+    return parse_fwmark(re.sub("^0[xX]0+(?=.)", "0x", text))
 
 
-def _table(text: str) -> str:
-    lower = text.lower()
-    if lower in ("auto", "off", "main"):
-        return lower
+def _table(text: str) -> str | None:
+    if not text:
+        return None
+    if text.lower() in ("auto", "off", "main"):
+        return text.lower()
     try:
-        return str(parse_number(text, 1, MAX_UINT32))
+        return str(_ip_number(text, 0, MAX_UINT32) or "main")  # as the kernel reads 0
     except ValueError:
-        raise ValueError("want `auto`, `off`, `main` or the number of a routing table") from None
+        if not _TABLE_NAME.fullmatch(text):
+            raise ValueError("want `auto`, `off`, or the name or number of a routing table") from None
+        return text
+
+
+_TABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # a number that ip would misread is no name
+
+
+def _port(text: str) -> int:
+    """Read a number, or the name of a UDP service, as wg does."""
+    try:
+        return getservbyname(text, "udp") if text[:1].isalpha() and text.isascii() else parse_port(text)
+    except (OSError, ValueError):
+        raise ValueError("want a whole number from 0 to 65535") from None
+
+
+def _endpoint(text: str) -> HostPort:
+    """Read HOST:PORT as wg does: an IPv6 address needs no brackets, a port may be a UDP service."""
+    host, _, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    with suppress(OSError, ValueError):
+        port = str(_port(port))
+    if _DIGITS_AND_DOTS.fullmatch(host):
+        with suppress(OSError):
+            host = inet_ntop(AF_INET, inet_aton(host))
+    return parse_host_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
 
 
 def _save_config(text: str) -> bool:
@@ -157,10 +200,8 @@ def _save_config(text: str) -> bool:
     return text.lower() == "true"
 
 
-def _command(text: str) -> tuple[str]:
-    if not text:
-        raise ValueError("want a shell command, or leave the line out")
-    return (text,)
+def _command(text: str) -> tuple[str, ...]:
+    return (text,) if text else ()
 
 
 def _items(text: str) -> list[str]:
@@ -169,6 +210,8 @@ def _items(text: str) -> list[str]:
 
 def _addresses(text: str) -> tuple[InterfaceAddress, ...]:
     try:
+        if re.search("/0[0-9]", text):
+            raise ValueError("octal, to `ip`")
         return tuple(map(ip_interface, _items(text)))
     except ValueError:
         raise ValueError("want addresses with prefix lengths: 10.0.0.1/24, fd00::1/64") from None
@@ -183,14 +226,17 @@ def _dns(text: str) -> tuple[str, ...]:
 
 
 def _allowed_ips(text: str) -> tuple[AllowedIPChange, ...]:
-    return tuple(map(_allowed_ip, _items(text)))
+    return tuple(map(_allowed_ip, _items(re.sub(r"\s*/\s*", "/", text))))
 
 
 def _allowed_ip(text: str) -> AllowedIPChange:
     prefix = text[1:] if text.startswith(("+", "-")) else text
     if "/" not in prefix:
         prefix += "/128" if ":" in prefix else "/32"
-    return AllowedIPChange(parse_prefix(prefix), text.startswith("-"))
+    return AllowedIPChange(parse_prefix(_LEADING_ZEROS.sub("/", prefix)), text.startswith("-"))
+
+
+_LEADING_ZEROS: Final = re.compile("/0+(?=[0-9])")
 
 
 _DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
@@ -211,34 +257,43 @@ def _key(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 class _Setting(NamedTuple):
-    """A key of the file. A setting that is a list grows with every line; of others the last line counts."""
+    """A key of the file. A setting that is a list grows with every line; of others the last line counts.
+
+    is_command: shell text, which may hold bytes that are not UTF-8.
+    """
 
     name: str
     field: str
     parse: Callable[[str], Any]
     is_list: bool = False
+    is_command: bool = False
+
+
+def _of_wg(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Read a setting that wg parses, which deletes all blanks first."""
+    return lambda text: kind("".join(text.split()))
 
 
 _INTERFACE_SETTINGS: Final = (
-    _Setting("PrivateKey", "private_key", _key(PrivateKey.from_base64)),
-    _Setting("ListenPort", "listen_port", parse_port),
-    _Setting("FwMark", "fwmark", _fwmark),
+    _Setting("PrivateKey", "private_key", _of_wg(_key(PrivateKey.from_base64))),
+    _Setting("ListenPort", "listen_port", _of_wg(_port)),
+    _Setting("FwMark", "fwmark", _of_wg(_fwmark)),
     _Setting("Address", "addresses", _addresses, is_list=True),
     _Setting("DNS", "dns", _dns, is_list=True),
     _Setting("MTU", "mtu", _mtu),
     _Setting("Table", "table", _table),
-    _Setting("PreUp", "pre_up", _command, is_list=True),
-    _Setting("PostUp", "post_up", _command, is_list=True),
-    _Setting("PreDown", "pre_down", _command, is_list=True),
-    _Setting("PostDown", "post_down", _command, is_list=True),
+    _Setting("PreUp", "pre_up", _command, is_list=True, is_command=True),
+    _Setting("PostUp", "post_up", _command, is_list=True, is_command=True),
+    _Setting("PreDown", "pre_down", _command, is_list=True, is_command=True),
+    _Setting("PostDown", "post_down", _command, is_list=True, is_command=True),
     _Setting("SaveConfig", "save_config", _save_config),
 )
 _PEER_SETTINGS: Final = (
-    _Setting("PublicKey", "public_key", _key(PublicKey.from_base64)),
-    _Setting("PresharedKey", "preshared_key", _key(PresharedKey.from_base64)),
+    _Setting("PublicKey", "public_key", _of_wg(_key(PublicKey.from_base64))),
+    _Setting("PresharedKey", "preshared_key", _of_wg(_key(PresharedKey.from_base64))),
     _Setting("AllowedIPs", "allowed_ips", _allowed_ips, is_list=True),
-    _Setting("Endpoint", "endpoint", parse_host_port),
-    _Setting("PersistentKeepalive", "persistent_keepalive", _keepalive),
+    _Setting("Endpoint", "endpoint", _of_wg(_endpoint)),
+    _Setting("PersistentKeepalive", "persistent_keepalive", _of_wg(_keepalive)),
 )
 _SECTIONS: Final = {
     "[interface]": {setting.name.lower(): setting for setting in _INTERFACE_SETTINGS},
@@ -264,12 +319,7 @@ def load(path: Path) -> Config:
         raise ConfigError(
             str(path), 0, f"is larger than {MAX_FILE_SIZE >> 20} MiB, and so no configuration file"
         )
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line_number = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(str(path), line_number, "this is not UTF-8 text; save the file as UTF-8") from None
-    return parse(text, str(path))
+    return parse(data.decode(errors="surrogateescape"), str(path))
 
 
 def parse(text: str, source: str = "configuration") -> Config:
@@ -294,22 +344,36 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _section_kind(line: str) -> str:
-    if line.lower() not in _SECTIONS:
+    kind = _without_blanks(line)
+    if kind not in _SECTIONS:
         raise ValueError("there is no such section; write [Interface] or [Peer]")
-    return line.lower()
+    return kind
+
+
+def _without_blanks(name: str) -> str:
+    return "".join(name.split()).lower()
+
+
+def _need_utf8(text: str) -> None:
+    """Raises ValueError for bytes that `load` could not decode."""
+    if any("\udc80" <= character <= "\udcff" for character in text):
+        raise ValueError("this is not UTF-8 text; save the file as UTF-8")
 
 
 def _read_setting(sections: list[_Section], line: str) -> None:
     name, equals, value = (part.strip() for part in line.partition("="))
+    _need_utf8(name)
     if not equals:
         raise ValueError("write `Name = value`, [Interface] or [Peer], or begin a comment with #")
     if not sections:
         raise ValueError("write [Interface] or [Peer] before the first setting")
     section = sections[-1]
-    setting = _SECTIONS[section.kind].get(name.lower())
+    setting = _SECTIONS[section.kind].get(_without_blanks(name))
     if setting is None:
         raise ValueError(_unknown(name, section.kind))
     try:
+        if not setting.is_command:
+            _need_utf8(value)
         if "\0" in value:
             raise ValueError("this holds a NUL character; delete it")
         parsed = setting.parse(value)
@@ -323,13 +387,14 @@ def _read_setting(sections: list[_Section], line: str) -> None:
 
 def _unknown(name: str, kind: str) -> str:
     """What to say of a name that is none here. It is repeated only if it cannot be a key that slipped."""
+    key = _without_blanks(name)
     for other, settings in _SECTIONS.items():
-        if other != kind and name.lower() in settings:
-            wanted = settings[name.lower()].name
+        if other != kind and key in settings:
+            wanted = settings[key].name
             return f"{wanted} belongs below {_title(other)}, and this line is below {_title(kind)}; move it"
     shown = f"`{name}`" if re.fullmatch("[A-Za-z0-9_-]{1,24}", name) else "this"
     settings = _SECTIONS[kind]
-    if close := get_close_matches(name.lower(), settings, 1):
+    if close := get_close_matches(key, settings, 1):
         return f"{shown} is no setting; did you mean {settings[close[0]].name}?"
     known = ", ".join(setting.name for setting in settings.values())
     return f"{shown} is no setting of {_title(kind)}; these are: {known}"
@@ -341,13 +406,17 @@ def _title(kind: str) -> str:
 
 def _config(sections: list[_Section], source: str) -> Config:
     fields: dict[str, Any] = {}
-    peers = []
+    peers: dict[PublicKey, PeerConfig] = {}
     for section in sections:
         if section.kind == "[peer]":
             if "public_key" not in section.fields:
                 raise ConfigError(source, section.line_number, "this [Peer] has no PublicKey; add one")
             changes = section.fields.pop("allowed_ips", [])
-            peers.append(PeerConfig(**section.fields, allowed_ips=tuple(net_allowed_ips(changes))))
+            key = section.fields["public_key"]
+            # A second section of one peer changes what it says, and replaces all allowed IPs.
+            peers[key] = replace(
+                peers.get(key, PeerConfig(key)), **section.fields, allowed_ips=tuple(net_allowed_ips(changes))
+            )
         else:
             for name, value in section.fields.items():
                 fields[name] = fields.get(name, []) + value if isinstance(value, list) else value
@@ -357,7 +426,7 @@ def _config(sections: list[_Section], source: str) -> Config:
     fields["dns"] = [name for name in names if is_address(name)]
     fields["dns_search"] = [name for name in names if not is_address(name)]
     lists = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
-    return Config(**{**fields, **lists}, peers=tuple(peers))
+    return Config(**{**fields, **lists}, peers=tuple(peers.values()))
 
 
 # -- write -----------------------------------------------------------------------------------------
@@ -365,9 +434,16 @@ def _config(sections: list[_Section], source: str) -> Config:
 
 def write(config: Config) -> str:
     """The configuration as the text of a file, private key and all."""
-    return "\n".join(
-        [*_interface_lines(config), *(line for peer in config.peers for line in _peer_lines(peer)), ""]
-    )
+    return _text(_interface_lines(config), config)
+
+
+def wg_text(config: Config) -> str:
+    """What wg(8) takes of the configuration: the text without wg-quick's settings."""
+    return _text(_wg_lines(config), config)
+
+
+def _text(interface: Iterator[str], config: Config) -> str:
+    return "\n".join([*interface, *(line for peer in config.peers for line in _peer_lines(peer)), ""])
 
 
 def _interface_lines(config: Config) -> Iterator[str]:
@@ -387,6 +463,11 @@ def _interface_lines(config: Config) -> Iterator[str]:
         ("PostDown", config.post_down),
     ):
         yield from (f"{name} = {command}" for command in commands)
+    yield from islice(_wg_lines(config), 1, None)
+
+
+def _wg_lines(config: Config) -> Iterator[str]:
+    yield "[Interface]"
     if config.listen_port is not None:
         yield f"ListenPort = {config.listen_port}"
     if config.fwmark is not None:

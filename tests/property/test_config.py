@@ -38,13 +38,13 @@ configs = st.builds(
     st.lists(st.ip_addresses().map(str), max_size=2).map(tuple),
     st.lists(st.sampled_from(["example.net", "~corp", "a"]), max_size=2).map(tuple),
     st.none() | st.integers(68, 65535),
-    st.none() | st.sampled_from(["auto", "off", "main", "51820"]),
+    st.none() | st.sampled_from(["auto", "off", "main", "51820", "uplink"]),
     commands,
     commands,
     commands,
     commands,
     st.booleans(),
-    st.lists(peers, max_size=3).map(tuple),
+    st.lists(peers, max_size=3, unique_by=lambda peer: peer.public_key).map(tuple),
 )
 
 SECRET = PrivateKey(bytes(range(64, 96))).base64()

@@ -159,6 +159,84 @@ def test_an_endpoint_is_kept_as_it_is_written(text: str, endpoint: HostPort) -> 
     assert str(found) == text
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\t", "\r"])
+@pytest.mark.parametrize("name", ["PreUp", "PostUp", "PreDown", "PostDown"])
+def test_an_empty_hook_is_none(name: str, blank: str) -> None:
+    assert interface(f"{name} ={blank}", f"{name}={blank}# later") == Config()
+
+
+def test_an_empty_mtu_or_table_is_chosen_by_wgpy() -> None:
+    assert interface("MTU =", "Table =") == Config()
+    assert interface("MTU = 1280", "Table = off", "MTU = # none", "Table =") == Config()
+    assert interface("Address =", "DNS =", "Address = ,", "DNS = ,") == Config()
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "value"),
+    [
+        ("MTU = 0x578", "mtu", 1400),
+        ("MTU = 02570", "mtu", 1400),
+        ("MTU = +1400", "mtu", 1400),
+        ("Table = 0xCA6C", "table", "51820"),
+        ("Table = 0100", "table", "64"),
+        ("Table = 0", "table", "main"),
+        ("Table = 4294967295", "table", "4294967295"),
+        ("Table = uplink-2.b", "table", "uplink-2.b"),
+        ("Table = Default", "table", "Default"),
+        ("FwMark = 0x00000000ca6c", "fwmark", 51820),
+        ("FwMark = 0x0", "fwmark", 0),
+        ("FwMark = 010", "fwmark", 10),
+        ("FwMark = 12 34", "fwmark", 1234),
+        ("ListenPort = 00053", "listen_port", 53),
+        ("ListenPort = domain", "listen_port", 53),
+        ("Listen Port = 5 3", "listen_port", 53),
+    ],
+)
+def test_a_number_is_read_in_every_spelling_of_ip_and_wg(line: str, field: str, value: object) -> None:
+    assert getattr(interface(line), field) == value
+
+
+def test_heads_names_and_values_may_hold_blanks() -> None:
+    key = PUBLIC.base64()
+    found = parse(
+        f"[ Interface ]\n[\tPEER\t]\nPublic Key = {key[:9]} {key[9:]}\n"
+        "Allowed IPs = 10.0.0.0 / 08 , fd00:: /64\nEndpoint = 192.0.2.1 : 5 3\n"
+    )
+    assert found.peers == (
+        PeerConfig(
+            PUBLIC,
+            allowed_ips=(parse_prefix("10.0.0.0/8"), parse_prefix("fd00::/64")),
+            endpoint=HostPort("192.0.2.1", 53),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "endpoint"),
+    [
+        ("2001:db8::1:51820", HostPort("2001:db8::1", 51820)),
+        ("fe80::1%eth0:51820", HostPort("fe80::1%eth0", 51820)),
+        ("[10.0.0.1]:1", HostPort("10.0.0.1", 1)),
+        ("[example.net]:1", HostPort("example.net", 1)),
+        ("10.0.258:1", HostPort("10.0.1.2", 1)),
+        ("example.net:domain", HostPort("example.net", 53)),
+        ("example.net:00051820", HostPort("example.net", 51820)),
+    ],
+)
+def test_an_endpoint_is_read_as_wg_reads_it(text: str, endpoint: HostPort) -> None:
+    assert peer(f"Endpoint = {text}").endpoint == endpoint
+
+
+def test_a_second_section_of_a_peer_changes_it_and_replaces_its_allowed_ips() -> None:
+    section = f"[Peer]\nPublicKey = {PUBLIC}\n"
+    found = parse(
+        f"[Interface]\n{section}Endpoint = 192.0.2.1:5\nAllowedIPs = ::/0\n{section}AllowedIPs = 10.0.0.0/8\n"
+    )
+    assert found.peers == (
+        PeerConfig(PUBLIC, allowed_ips=(parse_prefix("10.0.0.0/8"),), endpoint=HostPort("192.0.2.1", 5)),
+    )
+
+
 # -- what is refused ---------------------------------------------------------------------------------
 
 
@@ -177,12 +255,18 @@ def error(text: str) -> str:
         ("FwMark = on", "FwMark: want a mark"),
         ("FwMark =", "FwMark: want a number"),
         ("Address = 10.0.0.1/33", "Address: want addresses"),
+        ("Address = 10.0.0.1/024", "Address: want addresses"),
+        ("Address = 010.0.0.1/24", "Address: want addresses"),
         ("DNS = 10.0.0", "DNS: want addresses of name servers"),
         ("DNS = -x", "DNS: want addresses of name servers"),
         ("MTU = 10", "MTU: want a whole number from 68 to 65535"),
-        ("Table = of", "Table: want `auto`, `off`, `main`"),
-        ("Table = 0", "Table: want `auto`, `off`, `main`"),
-        ("PostUp =", "PostUp: want a shell command"),
+        ("Table = o f", "Table: want `auto`, `off`, or the name or number of a routing table"),
+        ("Table = 08", "Table: want `auto`, `off`, or"),
+        ("Table = 4294967296", "Table: want `auto`, `off`, or"),
+        ("MTU = 0x10", "MTU: want a whole number from 68 to 65535"),
+        ("ListenPort = no-service", "ListenPort: want a whole number"),
+        ("FwMark = 0x100000000", "FwMark: want a mark"),
+        ("SaveConfig =", "SaveConfig: want `true` or `false`"),
         ("SaveConfig = yes", "SaveConfig: want `true` or `false`"),
         ("Adress = 10.0.0.1/8", "`Adress` is no setting; did you mean Address?"),
         ("Colour = blue", "`Colour` is no setting of [Interface]; these are: PrivateKey, "),
@@ -200,9 +284,11 @@ def test_an_error_names_file_line_and_remedy(line: str, remedy: str) -> None:
     ("line", "remedy"),
     [
         ("Endpoint = example.net", "Endpoint: want HOST:PORT"),
-        ("Endpoint = 2001:db8::1:51820", "Endpoint: want HOST:PORT"),
-        ("Endpoint = [10.0.0.1]:1", "Endpoint: want HOST:PORT"),
-        ("Endpoint = 10.0.0:1", "Endpoint: want HOST:PORT"),
+        ("Endpoint = 2001:db8::x:51820", "Endpoint: want HOST:PORT"),
+        ("Endpoint = [10.0.0.256]:1", "Endpoint: want HOST:PORT"),
+        ("Endpoint = [10.0.0.1:1", "Endpoint: want HOST:PORT"),
+        ("Endpoint = 10.0.0.0.0:1", "Endpoint: want HOST:PORT"),
+        ("Endpoint = example.net:no-service", "Endpoint: want a port from 1 to 65535"),
         ("Endpoint = -x:1", "Endpoint: want HOST:PORT"),
         ("Endpoint = :1", "Endpoint: want HOST:PORT"),
         ("Endpoint = example.net:0", "Endpoint: want a port from 1 to 65535"),
@@ -244,11 +330,33 @@ def test_a_file_that_is_not_there_is_a_config_error(tmp_path: Path) -> None:
         load(tmp_path / "wg0.conf")
 
 
-def test_a_file_in_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", [b"DNS = caf\xe9", b"caf\xe9 = 1", b"caf\xe9"])
+def test_a_setting_in_another_encoding_is_named_with_its_line(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "wg0.conf"
-    path.write_bytes(b"[Interface]\n# caf\xe9\n")
-    with pytest.raises(ConfigError, match="line 2: this is not UTF-8 text"):
+    path.write_bytes(b"[Interface]\n" + line + b"\n")
+    with pytest.raises(ConfigError, match="line 2: (DNS: )?this is not UTF-8 text"):
         load(path)
+
+
+def test_a_file_in_utf_16_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "wg0.conf"
+    path.write_text(FULL, encoding="utf-16")
+    with pytest.raises(ConfigError, match="line 1: this is not UTF-8 text"):
+        load(path)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "gbk", "shift_jis"])
+def test_a_comment_may_be_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "wg0.conf"
+    comment = {"latin-1": "# café\n", "utf-8": "# café 中文\n"}.get(encoding, "# 中文\n")
+    path.write_bytes(comment.encode(encoding) + FULL.replace("# only", comment[:-1]).encode(encoding))
+    assert load(path) == FULL_CONFIG
+
+
+def test_a_hook_in_another_encoding_keeps_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "wg0.conf"
+    path.write_bytes(b"[Interface]\nPostUp = echo caf\xe9\n")
+    assert load(path).post_up[0].encode(errors="surrogateescape") == b"echo caf\xe9"
 
 
 def test_a_device_without_end_is_no_configuration_file() -> None:
