@@ -140,6 +140,48 @@ def test_a_default_route_carries_all_but_the_tunnel_itself(left: Side, right: Si
     assert left.network()[:-1] == before[:-1]
 
 
+def test_a_full_tunnel_comes_up_where_the_first_preference_is_taken(left: Side, right: Side) -> None:
+    for family in ("-4", "-6"):
+        left.host.run("ip", family, "rule", "add", "table", "9", "preference", "1")
+    before = left.network()
+    left.write(peer=right, allowed="0.0.0.0/0, ::/0")
+
+    left.wgpy("up", _FILE)
+
+    assert "dev wg0" in left.host.run("ip", "route", "get", "203.0.113.7")
+    assert "dev eth0" in left.host.run("ip", "route", "get", "10.10.0.2"), "routes but the default one stay"
+    assert "dev wg0" in left.host.run("ip", "route", "get", "2001:db8::7")
+    left.wgpy("down", _FILE)
+    assert left.network()[:-1] == before[:-1]
+
+
+@pytest.mark.parametrize(("allowed", "warns"), [("::/0", False), ("0.0.0.0/0", True)])
+def test_a_full_tunnel_comes_up_where_sysctls_are_read_only(
+    left: Side, right: Side, allowed: str, warns: bool
+) -> None:
+    left.host.run("mount", "--bind", "-o", "ro", "/proc/sys", "/proc/sys")
+    left.write(peer=right, allowed=allowed)
+
+    said = left.wgpy("up", _FILE)
+
+    assert ("src_valid_mark cannot be changed" in said) is warns
+    assert "dev wg0" in left.host.run(
+        "ip", "route", "get", "2001:db8::7" if ":" in allowed else "203.0.113.7"
+    )
+
+
+def test_a_table_that_the_host_does_not_know_is_a_sentence(left: Side, right: Side) -> None:
+    before = left.network()
+    left.write("Table = of", peer=right)
+
+    result = left.attempt("up", _FILE)
+
+    assert result.status == 1
+    assert "table of` failed: " in result.output
+    assert len(result.output.splitlines()) == 1
+    assert left.network() == before
+
+
 def test_nobody_reaches_the_address_of_a_full_tunnel_from_outside(left: Side, right: Side) -> None:
     left.write(peer=right, allowed="0.0.0.0/0")
     left.wgpy("up", _FILE)

@@ -10,8 +10,6 @@ from wgpy.config import Config, parse
 from wgpy.keys import PublicKey
 
 MARK = 51820
-KEY = PublicKey(b"\x51" * 32)
-
 # What `ip -json rule` says on a host without further rules.
 PLAIN_RULES: list[dict[str, Any]] = [
     {"priority": 0, "src": "all", "table": "local"},
@@ -21,7 +19,10 @@ PLAIN_RULES: list[dict[str, Any]] = [
 
 
 def config(*allowed: str, address: str = "", interface: str = "") -> Config:
-    peers = "".join(f"[Peer]\nPublicKey={KEY}\nAllowedIPs={one}\n" for one in allowed)
+    keys = (PublicKey(bytes([number]) * 32) for number in range(1, 99))
+    peers = "".join(
+        f"[Peer]\nPublicKey={key}\nAllowedIPs={one}\n" for key, one in zip(keys, allowed, strict=False)
+    )
     return parse(f"[Interface]\nAddress={address}\n{interface}\n{peers}")
 
 
@@ -44,6 +45,11 @@ def test_what_the_address_already_connects_needs_no_route() -> None:
 
 def test_a_single_address_connects_nothing() -> None:
     assert routes(config("10.0.0.1/32", address="10.0.0.1/32")) == ("route add 10.0.0.1/32 dev wg0",)
+
+
+def test_a_single_ipv6_address_and_the_link_local_prefix_need_no_route() -> None:
+    found = config("fd00::1, fe80::/64, fe80::7, fe80::/10", address="fd00::1/128")
+    assert routes(found) == ("route add fe80::/10 dev wg0",)
 
 
 def test_table_off_means_no_routes() -> None:
@@ -100,6 +106,29 @@ def test_a_second_tunnel_has_both_its_rules_before_those_of_the_first() -> None:
     assert [rule["table"] for rule in both] == ["local", "main", "7", "main", "51820", "main", "default"]
 
 
+def rules_at(*preferences: int) -> list[dict[str, Any]]:
+    others = [{"priority": preference, "src": "all", "table": "9"} for preference in preferences]
+    return sorted([*PLAIN_RULES, *others], key=lambda rule: int(rule["priority"]))
+
+
+@pytest.mark.parametrize("taken", [(1,), (2,), (3,), (0,), (0, 1), (1, 2, 3)])
+def test_the_rules_find_a_place_where_low_preferences_are_taken(taken: tuple[int, ...]) -> None:
+    before = rules_at(*taken)
+    found = applied(plan.rule_lines(MARK, before), before)
+    tables = [rule["table"] for rule in found]
+    assert tables[0] == "local"
+    assert all(rule["priority"] >= 0 for rule in found)
+    assert "suppress_prefixlen" in found[tables.index("51820") - 1]
+    assert tables.index("51820") < tables.index("9") or found[tables.index("9")]["priority"] == 0
+    assert applied(plan.rule_removal_lines(MARK, found), found) == before
+
+
+def test_the_rules_stand_after_a_local_rule_that_was_moved() -> None:
+    before = [{"priority": 100, "src": "all", "table": "255"}, *PLAIN_RULES[1:]]
+    found = applied(plan.rule_lines(MARK, before), before)
+    assert [rule["table"] for rule in found] == ["255", "main", "51820", "main", "default"]
+
+
 @pytest.mark.parametrize(("first", "second"), [(MARK, 7), (7, MARK)])
 def test_taking_down_removes_the_own_rules_and_no_others(first: int, second: int) -> None:
     one = applied(plan.rule_lines(first, PLAIN_RULES), PLAIN_RULES)
@@ -123,11 +152,17 @@ def test_other_marks_and_tables_are_not_ours() -> None:
 
 
 def test_the_firewall_protects_every_address_and_marks_only_our_datagrams() -> None:
-    script = plan.firewall_script("wg0", config(address="10.0.0.1/24, fd00::1/64"), MARK)
+    script = plan.firewall_script("wg0", config("0.0.0.0/0, ::/0", address="10.0.0.1/24, fd00::1/64"), MARK)
     assert 'iifname != "wg0" ip daddr 10.0.0.1 fib saddr type != local drop' in script
     assert 'iifname != "wg0" ip6 daddr fd00::1 fib saddr type != local drop' in script
     assert "meta mark 51820 ct mark set meta mark" in script
     assert "ct mark 51820 meta mark set ct mark" in script
+
+
+def test_the_firewall_protects_the_addresses_of_a_full_tunnels_families_alone() -> None:
+    script = plan.firewall_script("wg0", config("::/0", address="10.0.0.1/24, fd00::1/64"), MARK)
+    assert "ip6 daddr fd00::1" in script
+    assert "10.0.0.1" not in script
 
 
 def test_a_firewall_table_has_a_name_that_nft_takes_and_no_other_interface_has() -> None:

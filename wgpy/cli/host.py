@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wgpy.cli import hooks
 from wgpy.cli.errors import CommandError
 from wgpy.host.iproute import read_answer, read_failures, read_reason
 
@@ -47,15 +48,15 @@ class Host:
             return []
         return read_answer(done.stdout)
 
-    def run_hooks(self, name: str, commands: Sequence[str], interface: str) -> None:
-        """Run shell commands of the configuration, in which %i is the interface."""
-        shell = shutil.which("bash") or "sh"
+    def run_hooks(self, name: str, commands: Sequence[str], variables: hooks.Variables) -> None:
+        """Run shell commands of the configuration, by bash where it is installed. Raises CommandError."""
+        bash = shutil.which("bash")
         for command in commands:
-            filled = command.replace("%i", interface)
-            self.print_change(filled)
-            status = subprocess.run([shell, "-c", filled], check=False).returncode
+            self.print_change(command)
+            script = hooks.script(command, variables, bash=bash is not None)
+            status = subprocess.run([bash or "sh", "-c", script], check=False).returncode
             if status != 0:
-                raise CommandError(f"the {name} command `{filled}` failed with exit status {status}")
+                raise CommandError(f"the {name} command `{command}` failed with exit status {status}")
 
     def sysctl(self, name: str, value: str) -> str:
         """Set a kernel setting and return its old value."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
 
-from wgpy.address import format_prefix
+from wgpy.address import format_prefix, parse_prefix
 from wgpy.config import Config, InterfaceAddress
 from wgpy.contract.orders import AllowedIP
 
@@ -22,6 +22,9 @@ MTU_OVERHEAD: Final = 80  # IPv6 and UDP header, and WireGuard's own 32 bytes
 _MTU_WITHOUT_ROUTE: Final = 1500
 _MTU_MIN: Final = 68
 _MAIN_RULE_PREFERENCE: Final = 32766  # Linux: where the rule that reads the main table stands
+_LINK_LOCAL: Final = parse_prefix("fe80::/64")  # every interface has a route of it
+
+_LOCAL: Final = ("local", "255")  # by its name, and by its number as `ip -N` prints it
 
 Json = Mapping[str, Any]
 
@@ -47,7 +50,7 @@ def plan_routes(interface: str, config: Config, mark: int) -> RoutePlan:
             f"route add {format_prefix(prefix)} dev {interface} table {config.table}" for prefix in prefixes
         )
         return RoutePlan(tuple(lines), ())
-    connected = [_network(address) for address in config.addresses if address.network.num_addresses > 1]
+    connected = [_LINK_LOCAL, *(_network(address) for address in config.addresses if _connects(address))]
     return RoutePlan(
         tuple(_auto_routes(interface, prefixes, connected, mark)),
         tuple(family for family in (4, 6) if family in full_tunnel_families(config)),
@@ -72,6 +75,11 @@ def full_tunnel_families(config: Config) -> set[int]:
     return {4 if len(prefix.address) == 4 else 6 for prefix in allowed if prefix.prefix_length == 0}
 
 
+def _connects(address: InterfaceAddress) -> bool:
+    """Whether the kernel makes a route of the address: of a single one only for IPv6."""
+    return address.version == 6 or address.network.num_addresses > 1
+
+
 def _network(address: InterfaceAddress) -> AllowedIP:
     return AllowedIP(address.network.network_address.packed, address.network.prefixlen)
 
@@ -91,30 +99,34 @@ def address_lines(interface: str, config: Config) -> list[str]:
 
 
 def rule_lines(mark: int, rules: Sequence[Json]) -> list[str]:
-    """Return the two rules of a full tunnel, before all but the local table's. rules: `ip -json rule`."""
-    taken = [rule["priority"] for rule in rules if rule["priority"] > 0]
-    first = min([_MAIN_RULE_PREFERENCE, *taken])
+    """Return the rules of a full tunnel, the first after the local table's. rules: `ip -json rule`.
+
+    Where no preference is free there, several rules have one preference, and Linux keeps their order.
+    """
+    local, following = _gap(rules)
+    tunnel, suppress = max(following - 1, local), max(following - 2, local)
     return [
-        f"rule add not fwmark {mark} table {mark} preference {first - 1}",
-        f"rule add table main suppress_prefixlength 0 preference {first - 2}",
+        f"rule add table main suppress_prefixlength 0 preference {suppress}",
+        f"rule add not fwmark {mark} table {mark} preference {tunnel}",
     ]
+
+
+def _gap(rules: Sequence[Json]) -> tuple[int, int]:
+    """Return the preferences of the rule that reads the local table, and of the rule after it."""
+    index = next((index for index, rule in enumerate(rules) if rule.get("table") in _LOCAL), -1)
+    following = rules[index + 1]["priority"] if index + 1 < len(rules) else _MAIN_RULE_PREFERENCE
+    return rules[index]["priority"] if index >= 0 else 0, following
 
 
 def rule_removal_lines(mark: int, rules: Sequence[Json]) -> list[str]:
-    """Undo `rule_lines`, and nothing else. rules: `ip -json rule` as it is now."""
-    ours = {rule["priority"] for rule in rules if _is_tunnel_rule(rule, mark)}
+    """Undo `rule_lines`, and nothing else. rules: `ip -json -N rule` as it is now."""
     suppressing = {rule["priority"] for rule in rules if rule.get("suppress_prefixlen") == 0}
-    pairs = suppressing & {preference - 1 for preference in ours}
-    return [
-        *(
-            f"rule delete not fwmark {mark} table {mark} preference {preference}"
-            for preference in sorted(ours)
-        ),
-        *(
-            f"rule delete table main suppress_prefixlength 0 preference {preference}"
-            for preference in sorted(pairs)
-        ),
-    ]
+    lines = []
+    for tunnel in (rule["priority"] for rule in rules if _is_tunnel_rule(rule, mark)):
+        lines.append(f"rule delete not fwmark {mark} table {mark} preference {tunnel}")
+        if pair := suppressing & {tunnel - 1} or suppressing & {tunnel}:
+            lines.append(f"rule delete table main suppress_prefixlength 0 preference {min(pair)}")
+    return lines
 
 
 def _is_tunnel_rule(rule: Json, mark: int) -> bool:
@@ -130,7 +142,7 @@ def firewall_table(interface: str) -> str:
 
 
 def firewall_script(interface: str, config: Config, mark: int) -> str:
-    """For `nft -f`: protect the addresses of a full tunnel, and accept answers to its datagrams.
+    """For `nft -f`: protect the addresses of a full tunnel's families, and accept answers to its datagrams.
 
     Packets to the tunnel's addresses are dropped unless they come through the tunnel. The mark of outgoing
     datagrams is stored in their connection and set on the answers, as strict reverse path filtering needs.
@@ -139,6 +151,7 @@ def firewall_script(interface: str, config: Config, mark: int) -> str:
         f'iifname != "{interface}" {"ip" if address.version == 4 else "ip6"} daddr {address.ip} '
         "fib saddr type != local drop"
         for address in config.addresses
+        if address.version in full_tunnel_families(config)
     )
     return f"""\
 table {firewall_table(interface)} {{

@@ -14,7 +14,7 @@ from ipaddress import ip_interface
 from pathlib import Path
 from typing import Final
 
-from wgpy.cli import daemon, plan
+from wgpy.cli import daemon, hooks, plan
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
@@ -60,12 +60,13 @@ def up(name_or_file: str, *, verbose: bool) -> None:
     if host.query_ip("link", "show", "dev", interface):
         raise CommandError(f"a network interface {interface} exists that is not wgpy's; choose another name")
     with interruptible(), ExitStack() as undo:
-        _bring_up(host, interface, config, undo)
+        _bring_up(host, interface, path, config, undo)
         undo.pop_all()
 
 
-def _bring_up(host: Host, interface: str, config: Config, undo: ExitStack) -> None:
-    host.run_hooks("PreUp", config.pre_up, interface)
+def _bring_up(host: Host, interface: str, path: Path, config: Config, undo: ExitStack) -> None:
+    variables = hooks.variables(interface, path, config)
+    host.run_hooks("PreUp", config.pre_up, variables)
     families = plan.full_tunnel_families(config)
     mark = config.fwmark or (_free_table(host) if families else 0)
     update = replace(to_update(config, resolve), fwmark=mark)
@@ -86,10 +87,12 @@ def _bring_up(host: Host, interface: str, config: Config, undo: ExitStack) -> No
     if routes.full_tunnel:
         undo.callback(quietly, lambda: _remove_rules(host, mark))
         undo.callback(quietly, lambda: _remove_firewall(host, interface))
-        _protect(host, interface, config, mark, undo)
+        if 4 in routes.full_tunnel:
+            _accept_marked_answers(host, undo)
+        _protect(host, interface, config, mark)
         for family in routes.full_tunnel:
-            host.ip(plan.rule_lines(mark, host.query_ip(f"-{family}", "rule")), f"-{family}")
-    host.run_hooks("PostUp", config.post_up, interface)
+            host.ip(plan.rule_lines(mark, _rules(host, f"-{family}")), f"-{family}")
+    host.run_hooks("PostUp", config.post_up, variables)
 
 
 def _free_table(host: Host) -> int:
@@ -119,9 +122,17 @@ def _route_mtu(host: Host, route: plan.Json) -> int:
     return int(links[0].get("mtu", 0)) if links else 0
 
 
-def _protect(host: Host, interface: str, config: Config, mark: int, undo: ExitStack) -> None:
-    old = host.sysctl(_SRC_VALID_MARK, "1")
-    undo.callback(quietly, lambda: host.sysctl(_SRC_VALID_MARK, old))
+def _accept_marked_answers(host: Host, undo: ExitStack) -> None:
+    """Let strict reverse path filtering look up the route of an answer with the mark of its connection."""
+    try:
+        old = host.sysctl(_SRC_VALID_MARK, "1")
+    except CommandError as error:
+        warn(f"{error}; where rp_filter is 1, the answers of the peers are dropped")
+    else:
+        undo.callback(quietly, lambda: host.sysctl(_SRC_VALID_MARK, old))
+
+
+def _protect(host: Host, interface: str, config: Config, mark: int) -> None:
     if shutil.which("nft"):
         host.run(["nft", "-f", "-"], plan.firewall_script(interface, config, mark))
     else:
@@ -139,7 +150,8 @@ def down(name_or_file: str, *, verbose: bool) -> None:
     host = Host(verbose=verbose)
     if interface not in uapi_client.interfaces():
         raise CommandError(f"{interface} is not up")
-    host.run_hooks("PreDown", config.pre_down, interface)
+    variables = hooks.variables(interface, path, config)
+    host.run_hooks("PreDown", config.pre_down, variables)
     status = uapi_client.get(interface)
     if config.save_config:
         save(path, _with_addresses(with_status(config, status), host, interface))
@@ -150,7 +162,7 @@ def down(name_or_file: str, *, verbose: bool) -> None:
         _remove_rules(host, status.fwmark)
     _remove_firewall(host, interface)
     daemon.stop(host, interface)
-    host.run_hooks("PostDown", config.post_down, interface)
+    host.run_hooks("PostDown", config.post_down, variables)
 
 
 def save(path: Path, config: Config) -> None:
@@ -162,8 +174,8 @@ def save(path: Path, config: Config) -> None:
         )  # readable by its owner alone
         temporary = Path(name)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(write(config))
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(write(config).encode(errors="surrogateescape"))
                 file.flush()
                 os.fsync(descriptor)
             temporary.replace(target)
@@ -192,7 +204,11 @@ def _with_addresses(config: Config, host: Host, interface: str) -> Config:
 
 def _remove_rules(host: Host, mark: int) -> None:
     for family in ("-4", "-6"):
-        host.ip(plan.rule_removal_lines(mark, host.query_ip(family, "rule")), family)
+        host.ip(plan.rule_removal_lines(mark, _rules(host, family)), family)
+
+
+def _rules(host: Host, family: str) -> list[plan.Json]:
+    return host.query_ip("-N", family, "rule")  # -N: a table by its number, also if it has a name
 
 
 def _remove_firewall(host: Host, interface: str) -> None:
