@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from itertools import combinations, permutations
 from pathlib import Path
@@ -79,13 +80,16 @@ class Node:
         return self.mesh("join", token, "--name", self.name, *self.options, *options)
 
     def status(self) -> Status:
-        """Return what its agent knows, asked at its socket: for what is asked often."""
+        """Return what its agent knows, asked at its socket: for what is asked often. Raises HTTPException."""
         agent = HTTPConnection("agent")
         with socket.socket(socket.AF_UNIX) as agent.sock:
             agent.sock.settimeout(_AGENT_TIMEOUT)
             agent.sock.connect(str(self.host.path(f"/run/wgpyd/{socket_path(NETWORK).name}")))
             agent.request("GET", "/status")
-            return codec.read(Status, json.load(agent.getresponse()))
+            answer = agent.getresponse()
+            if answer.status != HTTPStatus.OK:
+                raise HTTPException(answer.read().decode())
+            return codec.read(Status, json.load(answer))
 
     def shown_status(self) -> Status:
         """Return what `wgpy mesh status` shows, without what only that adds."""

@@ -64,7 +64,7 @@ class Agent:
         self._gossip = Gossip(self.store.ledger, self.store.rejected, self._learn, self._name_of)
         self.control = Control(self, self._publisher, self._wake)
         self._unsubscribe = interface.subscribe(self._on_event)
-        self._up = asyncio.Event()
+        self.up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> bool:
@@ -81,9 +81,9 @@ class Agent:
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self.subscription.run())]
         for task in self._tasks:
             task.add_done_callback(self._on_end)
-        await first_of(self._up.wait(), self.interface.wait_closed())
+        await first_of(self.up.wait(), self.interface.wait_closed())
         self._tasks.append(asyncio.create_task(warm_up(self.interface, list(self.plan.by_key))))
-        return self._up.is_set()
+        return self.up.is_set()
 
     async def stop(self) -> None:
         """Raises whatever ended it."""
@@ -130,7 +130,7 @@ class Agent:
                     self.subscription.reconnect()
                 if network := self.store.ledger.charter():
                     await self._apply(network)
-                    self._up.set()
+                    self.up.set()
                 worked = time.monotonic() - began
                 self._host.rest(worked)
                 await asyncio.sleep(min(max(_BATCHING_TIME, _SHARE * worked), _LONGEST_REST))

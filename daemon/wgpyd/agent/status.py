@@ -1,5 +1,6 @@
 """What an agent reports of itself. `wgpy.node.agent` documents each field."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -25,7 +26,7 @@ from .withholding import WithholdingDetector
 
 
 class Node(Protocol):
-    """Whose status it is. plan: what was planned last."""
+    """Whose status it is. plan: what was planned last; up: set once a plan has been applied."""
 
     name: str
     interface: Interface
@@ -36,15 +37,18 @@ class Node(Protocol):
     reconciler: Reconciler
     membership: Membership
     plan: NodePlan
+    up: asyncio.Event
     warnings: Warnings
 
 
 async def report(node: Node) -> Status:
-    """Raises LookupError as long as the network is not known."""
+    """Raises LookupError as long as the network is not known or the node is not up."""
     file, subscription, store = node.identity.node, node.subscription, node.store
     network = store.ledger.charter()
     if network is None:
         raise LookupError(f"this node does not know yet what {node.name} is: {subscription.trouble}")
+    if not node.up.is_set():
+        raise LookupError(f"this node of {node.name} is starting")
     device = await node.interface.status()
     member = node.membership.topology.member(node.identity.key)
     return Status(

@@ -4,6 +4,7 @@ Invariant: what is compared is the host as it is, read whenever the host or its 
 and only then. What the host refuses is a warning, and is asked for again with the next change of either.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -100,13 +101,10 @@ class Reconciler:
         return await _make(changes.lines)
 
     async def _compare_routes(self, wanted: Sequence[Prefix]) -> RouteChanges:
-        found = [
-            route
-            for version in (4, 6)
-            for route in read_routes(
-                await ask_ip("-N", f"-{version}", "route", "show", "table", "main"), version
-            )
-        ]
+        found4, found6 = await asyncio.gather(
+            *(ask_ip("-N", f"-{version}", "route", "show", "table", "main") for version in (4, 6))
+        )
+        found = [*read_routes(found4, 4), *read_routes(found6, 6)]
         return route_changes(found, wanted, self._interface.name)
 
     # -- The log -------------------------------------------------------------------------------------
