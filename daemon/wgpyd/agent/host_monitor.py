@@ -14,7 +14,7 @@ from wgpy.host.netlink import NetworkMonitor
 
 from .host_networks import NOWHERE, read_host_networks
 
-_BATCHING_TIME: Final = 0.1  # seconds, in which more of the same change may come
+_BATCHING_TIME: Final = 0.2  # seconds, in which more of the same change may come
 _SETTLING_TIME: Final = 1.0  # seconds, in which a host changes more than one thing about its networks
 _SHARE: Final = 10
 _LONGEST_REST: Final = 1.0  # seconds: a host whose reading takes longer is slow anyhow
