@@ -123,6 +123,25 @@ def _peer_config(peer: PeerStatus) -> PeerConfig:
     )
 
 
+def warnings(config: Config) -> list[str]:
+    """What is allowed and most likely not meant, a sentence each."""
+    said = []
+    if config.private_key is None:
+        said.append("the file has no PrivateKey, so no peer can be reached until one is set")
+    elif any(peer.public_key == config.private_key.public_key() for peer in config.peers):
+        said.append("one peer has this host's own key, and is ignored; want the public key of the other host")
+    owners: dict[AllowedIP, PublicKey] = {}
+    for peer in config.peers:
+        for prefix in peer.allowed_ips:
+            if prefix in owners:
+                said.append(
+                    f"{format_prefix(prefix)} is in the AllowedIPs of two peers; "
+                    f"{peer.public_key} has it, and {owners[prefix]} does not"
+                )
+            owners[prefix] = peer.public_key
+    return said
+
+
 # -- values ----------------------------------------------------------------------------------------
 # Each reads the text after `=` and raises ValueError with what is wanted.
 

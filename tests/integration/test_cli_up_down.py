@@ -6,6 +6,8 @@ eth0  10.10.0.1/24 fd10::1/64  ───────────  eth0  10.10.0.
 """
 
 import json
+import os
+import shlex
 import signal
 import sys
 from dataclasses import dataclass
@@ -100,7 +102,7 @@ def test_two_files_make_a_tunnel_and_down_leaves_no_trace(left: Side, right: Sid
     left.write(peer=right)
     right.write(peer=left)
 
-    assert left.wgpy("up", _FILE) == ""
+    assert left.wgpy("up", _FILE) == "wg0 is up with 10.20.0.1/24, fd20::1/64, MTU 1420 and 1 peer.\n"
     right.wgpy("up", _FILE)
 
     assert left.pings("10.20.0.2")
@@ -140,6 +142,106 @@ def test_a_default_route_carries_all_but_the_tunnel_itself(left: Side, right: Si
     assert left.network()[:-1] == before[:-1]
 
 
+@pytest.mark.parametrize("first_down", ["wg0", "wg1"])
+def test_two_full_tunnels_are_up_at_once(left: Side, right: Side, first_down: str) -> None:
+    left.host.run("sysctl", "-qw", "net.ipv4.conf.eth0.rp_filter=1")
+    left.host.run("ip", "route", "add", "default", "via", "10.10.0.2")
+    # Both peers are behind the default route, as on the Internet.
+    add_addresses(right.host, "lo", "198.51.100.1/32", "198.51.100.2/32", "203.0.113.7/32")
+    before = left.network()
+    peers = {"wg0": "198.51.100.1:51820", "wg1": "198.51.100.2:51821"}
+    keys = {name: (key_pair(), key_pair()) for name in peers}
+    for number, (name, endpoint) in enumerate(peers.items()):
+        (own, _), (other, _) = keys[name]
+        address, port = f"10.2{number}.0", 51820 + number
+        left.host.write(
+            f"/run/{name}.conf", _file(own, f"{address}.1/24", keys[name][1][1], "0.0.0.0/0", endpoint)
+        )
+        theirs = _file(other, f"{address}.2/24", keys[name][0][1], f"{address}.0/24", "", port)
+        right.host.write(f"/run/{name}.conf", theirs)
+        right.wgpy("up", f"/run/{name}.conf")
+        left.wgpy("up", f"/run/{name}.conf")
+
+    assert left.pings("203.0.113.7")
+    assert left.pings("10.20.0.2"), "the first tunnel"
+    assert left.pings("10.21.0.2"), "the second tunnel"
+    for name in peers:
+        sent = json.loads(left.wgpy("show", name, "--json"))[name]["peers"][0]["tx_bytes"]
+        assert sent < 20_000, "no datagram goes round"
+
+    left.wgpy("down", first_down)
+    assert left.host.run("sysctl", "-n", "net.ipv4.conf.all.src_valid_mark") == "1\n"
+    assert left.pings("203.0.113.7")
+    for name in peers.keys() - {first_down}:
+        left.wgpy("down", name)
+    assert left.network() == before
+
+
+def _file(
+    private_key: str, address: str, peer: str, allowed: str, endpoint: str = "", port: int | None = None
+) -> str:
+    lines = [
+        "[Interface]",
+        f"PrivateKey = {private_key}",
+        f"Address = {address}",
+        *([f"ListenPort = {port}"] if port else []),
+        "[Peer]",
+        f"PublicKey = {peer}",
+        f"AllowedIPs = {allowed}",
+        *([f"Endpoint = {endpoint}"] if endpoint else []),
+    ]
+    return "\n".join([*lines, ""])
+
+
+@pytest.mark.parametrize("allowed", ["0.0.0.0/0, ::/0", "192.0.2.0/24"])
+@pytest.mark.parametrize("mark", ["", "FwMark = 77"])
+def test_down_removes_what_a_killed_daemon_left(left: Side, right: Side, allowed: str, mark: str) -> None:
+    before = left.network()
+    left.write(mark, "PostDown = touch /run/hook", peer=right, allowed=allowed)
+    left.wgpy("up", _FILE)
+    for pid in left.host.processes(Path(left.daemon).name):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: left.host.attempt("ip", "link", "show", "wg0").status != 0, "the link has gone")
+
+    said = left.wgpy("down", "wg0")
+
+    assert said.startswith("wgpy: warning: the daemon of wg0 has ended by itself; ")
+    assert left.host.path("/run/hook").exists()
+    assert left.network()[:-2] == before[:-2]
+    assert left.network()[-1] == before[-1]
+    assert left.attempt("down", "wg0").status == 1
+
+
+def test_up_after_a_killed_daemon_begins_anew(left: Side, right: Side) -> None:
+    left.write(peer=right, allowed="0.0.0.0/0")
+    left.wgpy("up", _FILE)
+    up = left.network()
+    for pid in left.host.processes(Path(left.daemon).name):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: left.host.attempt("ip", "link", "show", "wg0").status != 0, "the link has gone")
+
+    left.wgpy("up", _FILE)
+
+    again = left.network()
+    assert [again[1], again[5]] == [up[1], up[5]], "rules and firewall are there once"
+
+
+def test_down_by_name_finds_the_file_that_is_up(left: Side, right: Side) -> None:
+    before = left.network()
+    left.write("PostDown = touch /run/hook", peer=right)
+    left.host.run("sh", "-c", f"cd /run && exec {shlex.join(left.command('up', './wg0.conf'))}")
+
+    left.wgpy("down", "wg0")
+
+    assert left.host.path("/run/hook").exists()
+    assert left.network() == before
+
+
+def test_what_is_probably_not_meant_is_warned_of(left: Side, right: Side) -> None:
+    left.write(peer=left)
+    assert "warning: one peer has this host's own key" in left.wgpy("up", _FILE)
+
+
 def test_a_full_tunnel_comes_up_where_the_first_preference_is_taken(left: Side, right: Side) -> None:
     for family in ("-4", "-6"):
         left.host.run("ip", family, "rule", "add", "table", "9", "preference", "1")
@@ -152,7 +254,7 @@ def test_a_full_tunnel_comes_up_where_the_first_preference_is_taken(left: Side, 
     assert "dev eth0" in left.host.run("ip", "route", "get", "10.10.0.2"), "routes but the default one stay"
     assert "dev wg0" in left.host.run("ip", "route", "get", "2001:db8::7")
     left.wgpy("down", _FILE)
-    assert left.network()[:-1] == before[:-1]
+    assert left.network() == before
 
 
 @pytest.mark.parametrize(("allowed", "warns"), [("::/0", False), ("0.0.0.0/0", True)])

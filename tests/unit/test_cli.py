@@ -10,8 +10,8 @@ import pytest
 
 from wgpy.address import HostPort
 from wgpy.cli.errors import CommandError
+from wgpy.cli.files import find_config, save
 from wgpy.cli.resolve import resolve
-from wgpy.cli.tunnel import find_config, save
 from wgpy.config import Config, load
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey

@@ -84,6 +84,8 @@ def applied(lines: Sequence[str], rules: Sequence[dict[str, Any]]) -> list[dict[
         rule: dict[str, Any] = {"priority": priority, "src": "all", "table": words[words.index("table") + 1]}
         if "not" in words:
             rule |= {"not": None, "fwmark": hex(int(words[words.index("fwmark") + 1]))}
+        elif "fwmark" in words:
+            rule["fwmark"] = hex(int(words[words.index("fwmark") + 1]))
         if "suppress_prefixlength" in words:
             rule["suppress_prefixlen"] = 0
         if words[1] == "add":
@@ -103,7 +105,9 @@ def test_routes_of_the_main_table_win_before_the_tunnels_default_route() -> None
 def test_a_second_tunnel_has_both_its_rules_before_those_of_the_first() -> None:
     one = applied(plan.rule_lines(MARK, PLAIN_RULES), PLAIN_RULES)
     both = applied(plan.rule_lines(7, one), one)
-    assert [rule["table"] for rule in both] == ["local", "main", "7", "main", "51820", "main", "default"]
+    tables = ["local", "main", "main", "7", "main", "51820", "main", "default"]
+    assert [rule["table"] for rule in both] == tables
+    assert both[1]["fwmark"] == hex(MARK), "the datagrams of the first tunnel go past the second"
 
 
 def rules_at(*preferences: int) -> list[dict[str, Any]]:
@@ -136,6 +140,14 @@ def test_taking_down_removes_the_own_rules_and_no_others(first: int, second: int
     assert applied(plan.rule_removal_lines(second, both), both) == one
     rest = applied(plan.rule_removal_lines(first, both), both)
     assert applied(plan.rule_removal_lines(second, rest), rest) == PLAIN_RULES
+
+
+def test_two_tunnels_where_no_preference_is_free_leave_nothing() -> None:
+    before = rules_at(1)
+    one = applied(plan.rule_lines(MARK, before), before)
+    both = applied(plan.rule_lines(7, one), one)
+    rest = applied(plan.rule_removal_lines(MARK, both), both)
+    assert applied(plan.rule_removal_lines(7, rest), rest) == before
 
 
 def test_other_marks_and_tables_are_not_ours() -> None:
@@ -183,6 +195,16 @@ def test_name_servers_and_domains_are_told_to_resolvconf_and_to_resolved() -> No
         ["resolvectl", "dns", "wg0", "10.0.0.1", "fd00::1"],
         ["resolvectl", "domain", "wg0", "corp.example", "~."],
     ]
+
+
+def test_the_summary_says_what_is_up() -> None:
+    found = config("0.0.0.0/0, ::/0", address="10.0.0.1/24, fd00::1/64")
+    assert plan.summary("wg0", found, 1420, plan.plan_routes("wg0", found, MARK)) == (
+        "wg0 is up with 10.0.0.1/24, fd00::1/64, MTU 1420 and 1 peer; it carries all IPv4 and IPv6 traffic."
+    )
+    assert plan.summary("wg0", config(), 1420, plan.RoutePlan((), ())) == (
+        "wg0 is up with no address, MTU 1420 and 0 peers."
+    )
 
 
 def test_addresses_keep_their_prefix_length() -> None:

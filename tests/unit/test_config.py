@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from wgpy.address import HostPort, format_prefix, parse_prefix
-from wgpy.config import Config, ConfigError, PeerConfig, load, parse, to_update, with_status, write
+from wgpy.config import Config, ConfigError, PeerConfig, load, parse, to_update, warnings, with_status, write
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
@@ -403,3 +403,30 @@ def test_saving_keeps_the_hooks_and_takes_keys_and_peers_from_the_interface() ->
     assert saved.fwmark is None
     assert saved.peers == (PeerConfig(PUBLIC, endpoint=HostPort("fe80::1%3", 7)),)
     assert parse(write(saved)) == saved
+
+
+# -- what is warned of -------------------------------------------------------------------------------
+
+
+def test_a_complete_file_warns_of_nothing() -> None:
+    assert warnings(FULL_CONFIG) == []
+
+
+def test_a_file_without_a_private_key_is_warned_of() -> None:
+    assert warnings(Config())[0].startswith("the file has no PrivateKey")
+
+
+def test_the_own_key_as_a_peer_is_warned_of() -> None:
+    config = Config(PRIVATE, peers=(PeerConfig(PRIVATE.public_key()),))
+    assert warnings(config)[0].startswith("one peer has this host's own key")
+
+
+def test_an_allowed_ip_of_two_peers_is_warned_of() -> None:
+    other, prefix = PublicKey(b"\x52" * 32), parse_prefix("10.0.0.0/8")
+    config = Config(
+        PRIVATE,
+        peers=(PeerConfig(PUBLIC, allowed_ips=(prefix,)), PeerConfig(other, allowed_ips=(prefix,))),
+    )
+    assert warnings(config) == [
+        f"10.0.0.0/8 is in the AllowedIPs of two peers; {other} has it, and {PUBLIC} does not"
+    ]

@@ -48,6 +48,14 @@ class Host:
             return []
         return read_answer(done.stdout)
 
+    def query_nft_tables(self) -> list[str]:
+        """Return the names of nft's tables, with their families; none where nft is not installed."""
+        try:
+            done = _call(["nft", "list", "tables"], "")
+        except CommandError:
+            return []
+        return [line.removeprefix("table ") for line in done.stdout.splitlines()]
+
     def run_hooks(self, name: str, commands: Sequence[str], variables: hooks.Variables) -> None:
         """Run shell commands of the configuration, by bash where it is installed. Raises CommandError."""
         bash = shutil.which("bash")

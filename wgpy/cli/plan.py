@@ -24,6 +24,7 @@ _MTU_MIN: Final = 68
 _MAIN_RULE_PREFERENCE: Final = 32766  # Linux: where the rule that reads the main table stands
 _LINK_LOCAL: Final = parse_prefix("fe80::/64")  # every interface has a route of it
 
+_MAIN: Final = ("main", "254")
 _LOCAL: Final = ("local", "255")  # by its name, and by its number as `ip -N` prints it
 
 Json = Mapping[str, Any]
@@ -99,13 +100,18 @@ def address_lines(interface: str, config: Config) -> list[str]:
 
 
 def rule_lines(mark: int, rules: Sequence[Json]) -> list[str]:
-    """Return the rules of a full tunnel, the first after the local table's. rules: `ip -json rule`.
+    """Return the rules of a full tunnel, the first after the local table's. rules: `ip -json -N rule`.
 
+    The datagrams of the full tunnels that are there go past them: else two tunnels would carry each other's.
     Where no preference is free there, several rules have one preference, and Linux keeps their order.
     """
     local, following = _gap(rules)
-    tunnel, suppress = max(following - 1, local), max(following - 2, local)
+    tunnel, suppress, others = (max(following - distance, local) for distance in (1, 2, 3))
     return [
+        *(
+            f"rule add fwmark {other} table main preference {others}"
+            for other in sorted(tunnel_marks(rules) - {mark})
+        ),
         f"rule add table main suppress_prefixlength 0 preference {suppress}",
         f"rule add not fwmark {mark} table {mark} preference {tunnel}",
     ]
@@ -122,15 +128,32 @@ def rule_removal_lines(mark: int, rules: Sequence[Json]) -> list[str]:
     """Undo `rule_lines`, and nothing else. rules: `ip -json -N rule` as it is now."""
     suppressing = {rule["priority"] for rule in rules if rule.get("suppress_prefixlen") == 0}
     lines = []
-    for tunnel in (rule["priority"] for rule in rules if _is_tunnel_rule(rule, mark)):
+    for tunnel in (rule["priority"] for rule in rules if _tunnel_mark(rule) == mark):
         lines.append(f"rule delete not fwmark {mark} table {mark} preference {tunnel}")
         if pair := suppressing & {tunnel - 1} or suppressing & {tunnel}:
-            lines.append(f"rule delete table main suppress_prefixlength 0 preference {min(pair)}")
+            suppress = min(pair)
+            lines.append(f"rule delete table main suppress_prefixlength 0 preference {suppress}")
+            lines += (
+                f"rule delete fwmark {int(rule['fwmark'], 16)} table main preference {rule['priority']}"
+                for rule in rules
+                if _is_past_tunnel(rule) and suppress - 1 <= rule["priority"] <= suppress
+            )
     return lines
 
 
-def _is_tunnel_rule(rule: Json, mark: int) -> bool:
-    return "not" in rule and int(rule.get("fwmark", "0"), 16) == mark and rule.get("table") == str(mark)
+def tunnel_marks(rules: Sequence[Json]) -> set[int]:
+    """Return the marks of the full tunnels, also those of wg-quick."""
+    return {mark for mark in map(_tunnel_mark, rules) if mark}
+
+
+def _tunnel_mark(rule: Json) -> int:
+    """Return the mark and table of a full tunnel's rule, or 0."""
+    mark = int(rule.get("fwmark", "0"), 16) if "not" in rule else 0
+    return mark if rule.get("table") == str(mark) else 0
+
+
+def _is_past_tunnel(rule: Json) -> bool:
+    return "fwmark" in rule and "not" not in rule and rule.get("table") in _MAIN
 
 
 # -- firewall --------------------------------------------------------------------------------------
@@ -166,6 +189,18 @@ meta l4proto udp meta mark {mark} ct mark set meta mark
 }}
 }}
 """
+
+
+# -- what is up ------------------------------------------------------------------------------------
+
+
+def summary(interface: str, config: Config, mtu: int, routes: RoutePlan) -> str:
+    """Return the line that `up` prints."""
+    addresses = ", ".join(map(str, config.addresses)) or "no address"
+    peers = f"{len(config.peers)} peer{'' if len(config.peers) == 1 else 's'}"
+    families = " and ".join(f"IPv{family}" for family in routes.full_tunnel)
+    all_of = f"; it carries all {families} traffic" if families else ""
+    return f"{interface} is up with {addresses}, MTU {mtu} and {peers}{all_of}."
 
 
 # -- MTU -------------------------------------------------------------------------------------------

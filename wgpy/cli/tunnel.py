@@ -4,45 +4,29 @@ Invariant: a command that fails half-way restores the host's former state: each 
 undo before the next step begins. `plan` computes the steps.
 """
 
-import os
 import re
 import shutil
-import tempfile
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Final
 
-from wgpy.cli import daemon, hooks, plan
+from wgpy.cli import daemon, files, hooks, plan
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
+from wgpy.cli.files import find_config, warn_if_others_can_read
 from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolve
-from wgpy.config import Config, load, to_update, with_status, write
+from wgpy.config import Config, load, to_update, warnings, with_status
 from wgpy.model import DeviceStatus
 from wgpy.uapi import client as uapi_client
 
-CONFIG_DIRECTORY: Final = Path("/etc/wireguard")
-_INTERFACE_NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 _SRC_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
-
-
-def find_config(name_or_file: str) -> tuple[str, Path]:
-    """Return the interface and the file that `up` and `down` were given. Raises CommandError."""
-    if "/" in name_or_file or name_or_file.endswith(".conf"):
-        path = Path(name_or_file)
-        interface = path.name.removesuffix(".conf")
-        if interface == path.name:
-            raise CommandError(f"{path} must be named after its interface, as in wg0.conf")
-    else:
-        interface = name_or_file
-        path = CONFIG_DIRECTORY / f"{interface}.conf"
-    if not _INTERFACE_NAME.fullmatch(interface) or interface in (".", ".."):
-        raise CommandError(
-            f"`{interface}` cannot name an interface: want 1 to 15 letters, digits and the characters _=+.-"
-        )
-    return interface, path
+_SRC_VALID_MARK_TABLE: Final = (
+    "inet wgpy_src_valid_mark"  # an empty one: `up` set it, and the last `down` resets it
+)
 
 
 # -- up --------------------------------------------------------------------------------------------
@@ -53,18 +37,24 @@ def up(name_or_file: str, *, verbose: bool) -> None:
     interface, path = find_config(name_or_file)
     need_root("up")
     config = load(path)
-    _warn_if_others_can_read(path)
+    warn_if_others_can_read(path)
+    for text in warnings(config):
+        warn(text)
     host = Host(verbose=verbose)
     if interface in uapi_client.interfaces():
         raise CommandError(f"{interface} is already up; `wgpy down {name_or_file}` takes it down")
     if host.query_ip("link", "show", "dev", interface):
         raise CommandError(f"a network interface {interface} exists that is not wgpy's; choose another name")
+    if _is_left_over(host, interface):
+        _clean_up(host, interface, path, config)
     with interruptible(), ExitStack() as undo:
-        _bring_up(host, interface, path, config, undo)
+        summary = _bring_up(host, interface, path, config, undo)
+        files.record(interface, path)
         undo.pop_all()
+    print(summary)
 
 
-def _bring_up(host: Host, interface: str, path: Path, config: Config, undo: ExitStack) -> None:
+def _bring_up(host: Host, interface: str, path: Path, config: Config, undo: ExitStack) -> str:
     variables = hooks.variables(interface, path, config)
     host.run_hooks("PreUp", config.pre_up, variables)
     families = plan.full_tunnel_families(config)
@@ -85,22 +75,28 @@ def _bring_up(host: Host, interface: str, path: Path, config: Config, undo: Exit
     routes = plan.plan_routes(interface, config, mark)
     host.ip(routes.lines)
     if routes.full_tunnel:
+        undo.callback(quietly, lambda: _reset_src_valid_mark(host))  # the last of these three
         undo.callback(quietly, lambda: _remove_rules(host, mark))
         undo.callback(quietly, lambda: _remove_firewall(host, interface))
         if 4 in routes.full_tunnel:
-            _accept_marked_answers(host, undo)
+            _accept_marked_answers(host)
         _protect(host, interface, config, mark)
         for family in routes.full_tunnel:
             host.ip(plan.rule_lines(mark, _rules(host, f"-{family}")), f"-{family}")
     host.run_hooks("PostUp", config.post_up, variables)
+    return plan.summary(interface, config, mtu, routes)
 
 
 def _free_table(host: Host) -> int:
     """Return the number of an unused routing table, which is also the mark."""
     table = plan.FIRST_TABLE
-    while any(host.query_ip(family, "route", "show", "table", str(table)) for family in ("-4", "-6")):
+    while _has_routes(host, table):
         table += 1
     return table
+
+
+def _has_routes(host: Host, table: int) -> bool:
+    return any(host.query_ip(family, "route", "show", "table", str(table)) for family in ("-4", "-6"))
 
 
 def _route_mtus(host: Host, status: DeviceStatus) -> list[int]:
@@ -122,14 +118,23 @@ def _route_mtu(host: Host, route: plan.Json) -> int:
     return int(links[0].get("mtu", 0)) if links else 0
 
 
-def _accept_marked_answers(host: Host, undo: ExitStack) -> None:
+def _accept_marked_answers(host: Host) -> None:
     """Let strict reverse path filtering look up the route of an answer with the mark of its connection."""
     try:
         old = host.sysctl(_SRC_VALID_MARK, "1")
     except CommandError as error:
         warn(f"{error}; where rp_filter is 1, the answers of the peers are dropped")
     else:
-        undo.callback(quietly, lambda: host.sysctl(_SRC_VALID_MARK, old))
+        if old == "0" and shutil.which("nft"):
+            host.run(["nft", "add", "table", *_SRC_VALID_MARK_TABLE.split()])
+
+
+def _reset_src_valid_mark(host: Host) -> None:
+    """Undo `_accept_marked_answers`, unless another full tunnel needs it."""
+    if not plan.tunnel_marks(_rules(host, "-4")):
+        with suppress(CommandError):  # no such table: it was 1 before
+            host.run(["nft", "delete", "table", *_SRC_VALID_MARK_TABLE.split()])
+            host.sysctl(_SRC_VALID_MARK, "0")
 
 
 def _protect(host: Host, interface: str, config: Config, mark: int) -> None:
@@ -144,46 +149,71 @@ def _protect(host: Host, interface: str, config: Config, mark: int) -> None:
 
 def down(name_or_file: str, *, verbose: bool) -> None:
     """Take a tunnel down. Raises CommandError, ConfigError or InterfaceError."""
-    interface, path = find_config(name_or_file)
+    interface, path = files.find_running(name_or_file)
     need_root("down")
     config = load(path)
     host = Host(verbose=verbose)
-    if interface not in uapi_client.interfaces():
+    if interface in uapi_client.interfaces():
+        _take_down(host, interface, path, config)
+    elif _is_left_over(host, interface):
+        _clean_up(host, interface, path, config)
+    else:
         raise CommandError(f"{interface} is not up")
+
+
+def _take_down(host: Host, interface: str, path: Path, config: Config) -> None:
     variables = hooks.variables(interface, path, config)
     host.run_hooks("PreDown", config.pre_down, variables)
     status = uapi_client.get(interface)
     if config.save_config:
-        save(path, _with_addresses(with_status(config, status), host, interface))
-    if config.dns:
-        quietly(lambda: _unset_dns(host, interface))
+        files.save(path, _with_addresses(with_status(config, status), host, interface))
     # Rules first: they must not refer to a table whose routes went with the link.
-    if status.fwmark:
-        _remove_rules(host, status.fwmark)
-    _remove_firewall(host, interface)
+    _remove_traces(host, interface, config, {status.fwmark})
     daemon.stop(host, interface)
+    files.forget(interface)
     host.run_hooks("PostDown", config.post_down, variables)
 
 
-def save(path: Path, config: Config) -> None:
-    """Replace the file atomically and durably. Raises CommandError."""
-    target = path.resolve()
+def _is_left_over(host: Host, interface: str) -> bool:
+    """Whether an interface that is not up has left something: its daemon was killed, or its link deleted."""
+    return files.is_recorded(interface) or _has_firewall(host, interface)
+
+
+def _clean_up(host: Host, interface: str, path: Path, config: Config) -> None:
+    """Remove what is left of an interface without a daemon. What fails is a warning, so that all is tried."""
+    warn(f"the daemon of {interface} has ended by itself; what is left of {interface} is removed")
+    variables = hooks.variables(interface, path, config)
+    with _warning():
+        host.run_hooks("PreDown", config.pre_down, variables)
+    with _warning():
+        _remove_traces(host, interface, config, {config.fwmark or 0, *_unused_marks(host)})
+    files.forget(interface)
+    with _warning():
+        host.run_hooks("PostDown", config.post_down, variables)
+
+
+@contextmanager
+def _warning() -> Iterator[None]:
     try:
-        descriptor, name = tempfile.mkstemp(
-            prefix=path.name, dir=target.parent
-        )  # readable by its owner alone
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(write(config).encode(errors="surrogateescape"))
-                file.flush()
-                os.fsync(descriptor)
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink()
-            raise
-    except OSError as error:
-        raise CommandError(f"{path} cannot be saved: {error.strerror}") from None
+        yield
+    except CommandError as error:
+        warn(str(error))
+
+
+def _unused_marks(host: Host) -> set[int]:
+    """Return the marks of full tunnels whose routes have gone, with their interface."""
+    marks = {mark for family in ("-4", "-6") for mark in plan.tunnel_marks(_rules(host, family))}
+    return {mark for mark in marks if not _has_routes(host, mark)}
+
+
+def _remove_traces(host: Host, interface: str, config: Config, marks: Iterable[int]) -> None:
+    """Remove what does not go with the link."""
+    if config.dns:
+        quietly(lambda: _unset_dns(host, interface))
+    for mark in filter(None, marks):
+        _remove_rules(host, mark)
+    _remove_firewall(host, interface)
+    _reset_src_valid_mark(host)
 
 
 def _with_addresses(config: Config, host: Host, interface: str) -> Config:
@@ -218,6 +248,10 @@ def _remove_firewall(host: Host, interface: str) -> None:
         host.run(["nft", "-f", "-"], f"add table {table}\ndelete table {table}\n")
 
 
+def _has_firewall(host: Host, interface: str) -> bool:
+    return plan.firewall_table(interface) in host.query_nft_tables()
+
+
 def _set_dns(host: Host, interface: str, config: Config) -> None:
     if _uses_resolved():
         for command in plan.resolvectl_commands(interface, config):
@@ -248,9 +282,3 @@ def _resolvconf_name(interface: str) -> str:
             if re.fullmatch(r"[A-Za-z0-9-]+\*", line):
                 return f"{line[:-1]}.{interface}"
     return interface
-
-
-def _warn_if_others_can_read(path: Path) -> None:
-    with suppress(OSError):
-        if path.stat().st_mode & path.absolute().parent.stat().st_mode & 0o007:
-            warn(f"everybody on this host can read {path}; try `chmod 600 {path}`")
