@@ -306,6 +306,12 @@ def test_a_ping_of_the_peer_is_no_answer_to_ours(
     assert not is_let_in(filtered, remote, family.received(family.icmp, icmp(family.query, identifier=7)))
 
 
+def test_a_reply_of_ours_begins_nothing(filtered: DataPathUnderTest, remote: Remote, family: Family) -> None:
+    filtered.send_packet(family.sent(family.icmp, icmp(family.reply, identifier=7)), NOW)
+
+    assert not is_let_in(filtered, remote, family.received(family.icmp, icmp(family.reply, identifier=7)))
+
+
 @pytest.mark.parametrize("type_", [5, 9, 10, 137])
 def test_other_icmp_is_not_let_in(
     filtered: DataPathUnderTest, remote: Remote, family: Family, type_: int
