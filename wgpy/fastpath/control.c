@@ -49,7 +49,7 @@ void wgfp_peer_remove(struct wgfp_datapath *datapath, uint32_t peer)
 void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uint64_t now)
 {
     control_lock(datapath);
-    peer_send_keepalive(datapath, datapath->peers[peer], now);
+    peer_send_keepalive(datapath, peer_of(datapath, peer), now);
     control_unlock(datapath);
 }
 
@@ -76,7 +76,7 @@ int wgfp_peer_set_policy(struct wgfp_datapath *datapath, uint32_t peer, const st
     if (error != 0)
         return error;
     control_lock(datapath);
-    struct policy *former = policy_replace(datapath, datapath->peers[peer], policy);
+    struct policy *former = policy_replace(datapath, peer_of(datapath, peer), policy);
 
     control_unlock(datapath);
     policy_free(former);
@@ -113,7 +113,7 @@ size_t wgfp_routes_of_peer(const struct wgfp_datapath *datapath, uint32_t peer, 
 int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session)
 {
     control_lock(datapath);
-    const int result = keypair_install(datapath, datapath->peers[peer], session);
+    const int result = keypair_install(datapath, peer_of(datapath, peer), session);
 
     control_unlock(datapath);
     return result;
@@ -122,7 +122,7 @@ int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const st
 int wgfp_keypair_use(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index, int confirm, uint64_t now)
 {
     control_lock(datapath);
-    const int result = keypair_use(datapath, datapath->peers[peer], local_index, confirm != 0, now);
+    const int result = keypair_use(datapath, peer_of(datapath, peer), local_index, confirm != 0, now);
 
     control_unlock(datapath);
     return result;
@@ -131,14 +131,14 @@ int wgfp_keypair_use(struct wgfp_datapath *datapath, uint32_t peer, uint32_t loc
 void wgfp_keypair_use_none(struct wgfp_datapath *datapath, uint32_t peer)
 {
     control_lock(datapath);
-    datapath->peers[peer]->sending = NULL;
+    peer_of(datapath, peer)->sending = NULL;
     control_unlock(datapath);
 }
 
 int wgfp_keypair_remove(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index)
 {
     control_lock(datapath);
-    const int result = keypair_remove(datapath, datapath->peers[peer], local_index);
+    const int result = keypair_remove(datapath, peer_of(datapath, peer), local_index);
 
     control_unlock(datapath);
     return result;

@@ -32,6 +32,7 @@ struct wgfp_datagram *datagram_queue_at(const struct datagram_queue *queue, uint
 bool datagram_queue_push(struct datagram_queue *queue, const struct wgfp_endpoint *source, const uint8_t *data,
                          uint32_t length)
 {
+    assert(queue->size == 0 || offsetof(struct wgfp_datagram, data) + length <= queue->slot_size);
     if (queue->count == queue->size)
         return false;
     struct wgfp_datagram *slot = datagram_queue_at(queue, queue->count++);

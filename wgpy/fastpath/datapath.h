@@ -13,6 +13,7 @@
 #include "policy.h"
 #include "worker.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 enum { MAX_QUEUES = 16 };
@@ -48,6 +49,13 @@ struct wgfp_datapath {
     struct handshake_queue handshakes;
     struct foreign foreign;
 };
+
+/* The caller promises that wgfp_peer_add gave the number, and that the peer was not removed. */
+static inline struct peer *peer_of(const struct wgfp_datapath *datapath, uint32_t number)
+{
+    assert(number < datapath->peer_room && datapath->peers[number] != NULL);
+    return datapath->peers[number];
+}
 
 static inline void drop_count(struct wgfp_datapath *datapath, enum wgfp_drop reason, uint64_t count)
 {

@@ -76,7 +76,7 @@ static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
 void peer_remove(struct wgfp_datapath *datapath, uint32_t number)
 {
     wgfp_allowedips_remove_peer(datapath->routes, number);
-    peer_free(datapath, datapath->peers[number]);
+    peer_free(datapath, peer_of(datapath, number));
     datapath->peers[number] = NULL;
     datapath->free_peer_numbers[datapath->free_peer_count++] = number;
 }
@@ -104,7 +104,7 @@ void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint
 void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t number, const struct wgfp_endpoint *endpoint,
                             int pinned)
 {
-    struct peer *peer = datapath->peers[number];
+    struct peer *peer = peer_of(datapath, number);
 
     pthread_mutex_lock(&peer->lock);
     peer->endpoint = *endpoint;
@@ -115,7 +115,7 @@ void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t number, con
 
 void wgfp_peer_clear_source(struct wgfp_datapath *datapath, uint32_t number)
 {
-    struct peer *peer = datapath->peers[number];
+    struct peer *peer = peer_of(datapath, number);
 
     pthread_mutex_lock(&peer->lock);
     memset(peer->endpoint.local_address, 0, sizeof peer->endpoint.local_address);
@@ -125,7 +125,7 @@ void wgfp_peer_clear_source(struct wgfp_datapath *datapath, uint32_t number)
 
 void wgfp_peer_purge_staged(struct wgfp_datapath *datapath, uint32_t number)
 {
-    struct peer *peer = datapath->peers[number];
+    struct peer *peer = peer_of(datapath, number);
 
     pthread_mutex_lock(&peer->lock);
     peer_purge(datapath, peer);
@@ -134,7 +134,7 @@ void wgfp_peer_purge_staged(struct wgfp_datapath *datapath, uint32_t number)
 
 void wgfp_peer_activity(struct wgfp_datapath *datapath, uint32_t number, struct wgfp_activity *activity)
 {
-    struct peer *peer = datapath->peers[number];
+    struct peer *peer = peer_of(datapath, number);
 
     pthread_mutex_lock(&peer->lock);
     *activity = peer->activity;

@@ -4,6 +4,7 @@
 
 #include "errors.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,6 +116,7 @@ int staged_first_length(const struct staging *staging, const struct staged *stag
 
 void staged_pop(struct staging *staging, struct staged *staged, uint8_t *packet)
 {
+    assert(staged->count > 0);
     const struct staged_cell *cells = staging->cells;
     const uint32_t first = staged->first, length = cells[first].length, count = cells_of(length);
     uint32_t last = first;

@@ -1,6 +1,7 @@
 /* UDP sockets; what the functions mean is said in udp.h. */
 #include "udp.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/udp.h>
 #include <string.h>
@@ -52,6 +53,7 @@ static bool run_takes(const struct udp_run *run, uint32_t length, uint32_t tos)
 
 void udp_batch_add(struct udp_batch *batch, uint8_t *data, uint32_t length, uint32_t tos)
 {
+    assert(batch->slices_count < BATCH_MESSAGES);
     const bool empty = batch->runs_count == 0;
     struct udp_run *run = empty ? NULL : &batch->runs[batch->runs_count - 1];
     struct iovec *slice = empty ? NULL : &batch->slices[batch->slices_count - 1];
