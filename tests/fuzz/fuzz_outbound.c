@@ -522,6 +522,7 @@ static void begin(uint8_t options)
     for (uint32_t i = 0; i < FLOW_PEERS; i++) {
         peers[i].endpoint = i;
         peers[i].routed = false;
+        peers[i].policy = NO_POLICY;
         peers[i].waiting = (struct waiting){.end = &peers[i].waiting.first};
         require(wgfp_peer_add(datapath, &peers[i].number) == 0, "it can be added");
         const struct wgfp_endpoint endpoint = endpoint_of(i);
