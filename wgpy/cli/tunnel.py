@@ -4,16 +4,13 @@ Invariant: a command that fails half-way restores the host's former state: each 
 undo before the next step begins. `plan` computes the steps.
 """
 
-import re
-import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
-from typing import Final
 
-from wgpy.cli import daemon, files, hooks, plan
+from wgpy.cli import daemon, files, hooks, network, plan
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.files import find_config, warn_if_others_can_read
@@ -22,12 +19,6 @@ from wgpy.cli.resolve import resolve
 from wgpy.config import Config, load, to_update, warnings, with_status
 from wgpy.model import DeviceStatus
 from wgpy.uapi import client as uapi_client
-
-_SRC_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
-_SRC_VALID_MARK_TABLE: Final = (
-    "inet wgpy_src_valid_mark"  # an empty one: `up` set it, and the last `down` resets it
-)
-
 
 # -- up --------------------------------------------------------------------------------------------
 
@@ -58,7 +49,7 @@ def _bring_up(host: Host, interface: str, path: Path, config: Config, undo: Exit
     variables = hooks.variables(interface, path, config)
     host.run_hooks("PreUp", config.pre_up, variables)
     families = plan.full_tunnel_families(config)
-    mark = config.fwmark or (_free_table(host) if families else 0)
+    mark = config.fwmark or (network.free_table(host) if families else 0)
     update = replace(to_update(config, resolve), fwmark=mark)
 
     daemon.start(host, interface)
@@ -69,34 +60,21 @@ def _bring_up(host: Host, interface: str, path: Path, config: Config, undo: Exit
     mtu = config.mtu or plan.tunnel_mtu(_route_mtus(host, uapi_client.get(interface)))
     host.ip([f"link set mtu {mtu} up dev {interface}"])
     if config.dns:
-        undo.callback(quietly, lambda: _unset_dns(host, interface))
-        _set_dns(host, interface, config)
+        undo.callback(quietly, lambda: network.unset_dns(host, interface))
+        network.set_dns(host, interface, config)
 
     routes = plan.plan_routes(interface, config, mark)
     host.ip(routes.lines)
     if routes.full_tunnel:
-        undo.callback(quietly, lambda: _reset_src_valid_mark(host))  # the last of these three
-        undo.callback(quietly, lambda: _remove_rules(host, mark))
-        undo.callback(quietly, lambda: _remove_firewall(host, interface))
+        undo.callback(quietly, lambda: network.reset_src_valid_mark(host))  # the last of these three
+        undo.callback(quietly, lambda: network.remove_rules(host, mark))
+        undo.callback(quietly, lambda: network.remove_firewall(host, interface))
         if 4 in routes.full_tunnel:
-            _accept_marked_answers(host)
-        _protect(host, interface, config, mark)
-        for family in routes.full_tunnel:
-            host.ip(plan.rule_lines(mark, _rules(host, f"-{family}")), f"-{family}")
+            network.accept_marked_answers(host)
+        network.protect(host, interface, config, mark)
+        network.add_rules(host, mark, routes.full_tunnel)
     host.run_hooks("PostUp", config.post_up, variables)
     return plan.summary(interface, config, mtu, routes)
-
-
-def _free_table(host: Host) -> int:
-    """Return the number of an unused routing table, which is also the mark."""
-    table = plan.FIRST_TABLE
-    while _has_routes(host, table):
-        table += 1
-    return table
-
-
-def _has_routes(host: Host, table: int) -> bool:
-    return any(host.query_ip(family, "route", "show", "table", str(table)) for family in ("-4", "-6"))
 
 
 def _route_mtus(host: Host, status: DeviceStatus) -> list[int]:
@@ -116,32 +94,6 @@ def _route_mtu(host: Host, route: plan.Json) -> int:
             return int(metrics["mtu"])
     links = host.query_ip("link", "show", "dev", route["dev"]) if "dev" in route else []
     return int(links[0].get("mtu", 0)) if links else 0
-
-
-def _accept_marked_answers(host: Host) -> None:
-    """Let strict reverse path filtering look up the route of an answer with the mark of its connection."""
-    try:
-        old = host.sysctl(_SRC_VALID_MARK, "1")
-    except CommandError as error:
-        warn(f"{error}; where rp_filter is 1, the answers of the peers are dropped")
-    else:
-        if old == "0" and shutil.which("nft"):
-            host.run(["nft", "add", "table", *_SRC_VALID_MARK_TABLE.split()])
-
-
-def _reset_src_valid_mark(host: Host) -> None:
-    """Undo `_accept_marked_answers`, unless another full tunnel needs it."""
-    if not plan.tunnel_marks(_rules(host, "-4")):
-        with suppress(CommandError):  # no such table: it was 1 before
-            host.run(["nft", "delete", "table", *_SRC_VALID_MARK_TABLE.split()])
-            host.sysctl(_SRC_VALID_MARK, "0")
-
-
-def _protect(host: Host, interface: str, config: Config, mark: int) -> None:
-    if shutil.which("nft"):
-        host.run(["nft", "-f", "-"], plan.firewall_script(interface, config, mark))
-    else:
-        warn(f"nft is not installed, so packets reach the addresses of {interface} also outside the tunnel")
 
 
 # -- down ------------------------------------------------------------------------------------------
@@ -166,7 +118,7 @@ def _take_down(host: Host, interface: str, path: Path, config: Config) -> None:
     host.run_hooks("PreDown", config.pre_down, variables)
     status = uapi_client.get(interface)
     if config.save_config:
-        files.save(path, _with_addresses(with_status(config, status), host, interface))
+        files.save(path, with_addresses(with_status(config, status), host, interface))
     # Rules first: they must not refer to a table whose routes went with the link.
     _remove_traces(host, interface, config, {status.fwmark})
     daemon.stop(host, interface)
@@ -176,7 +128,7 @@ def _take_down(host: Host, interface: str, path: Path, config: Config) -> None:
 
 def _is_left_over(host: Host, interface: str) -> bool:
     """Whether an interface that is not up has left something: its daemon was killed, or its link deleted."""
-    return files.is_recorded(interface) or _has_firewall(host, interface)
+    return files.is_recorded(interface) or network.has_firewall(host, interface)
 
 
 def _clean_up(host: Host, interface: str, path: Path, config: Config) -> None:
@@ -186,7 +138,7 @@ def _clean_up(host: Host, interface: str, path: Path, config: Config) -> None:
     with _warning():
         host.run_hooks("PreDown", config.pre_down, variables)
     with _warning():
-        _remove_traces(host, interface, config, {config.fwmark or 0, *_unused_marks(host)})
+        _remove_traces(host, interface, config, {config.fwmark or 0, *network.unused_marks(host)})
     files.forget(interface)
     with _warning():
         host.run_hooks("PostDown", config.post_down, variables)
@@ -200,23 +152,17 @@ def _warning() -> Iterator[None]:
         warn(str(error))
 
 
-def _unused_marks(host: Host) -> set[int]:
-    """Return the marks of full tunnels whose routes have gone, with their interface."""
-    marks = {mark for family in ("-4", "-6") for mark in plan.tunnel_marks(_rules(host, family))}
-    return {mark for mark in marks if not _has_routes(host, mark)}
-
-
 def _remove_traces(host: Host, interface: str, config: Config, marks: Iterable[int]) -> None:
     """Remove what does not go with the link."""
     if config.dns:
-        quietly(lambda: _unset_dns(host, interface))
+        quietly(lambda: network.unset_dns(host, interface))
     for mark in filter(None, marks):
-        _remove_rules(host, mark)
-    _remove_firewall(host, interface)
-    _reset_src_valid_mark(host)
+        network.remove_rules(host, mark)
+    network.remove_firewall(host, interface)
+    network.reset_src_valid_mark(host)
 
 
-def _with_addresses(config: Config, host: Host, interface: str) -> Config:
+def with_addresses(config: Config, host: Host, interface: str) -> Config:
     """Return the configuration with the interface's present addresses and, if the file sets one, MTU."""
     links = host.query_ip("address", "show", "dev", interface)
     if not links:
@@ -227,58 +173,3 @@ def _with_addresses(config: Config, host: Host, interface: str) -> Config:
         if info.get("scope") == "global"
     )
     return replace(config, addresses=addresses, mtu=links[0].get("mtu") if config.mtu else None)
-
-
-# -- both ------------------------------------------------------------------------------------------
-
-
-def _remove_rules(host: Host, mark: int) -> None:
-    for family in ("-4", "-6"):
-        host.ip(plan.rule_removal_lines(mark, _rules(host, family)), family)
-
-
-def _rules(host: Host, family: str) -> list[plan.Json]:
-    return host.query_ip("-N", family, "rule")  # -N: a table by its number, also if it has a name
-
-
-def _remove_firewall(host: Host, interface: str) -> None:
-    if shutil.which("nft"):
-        table = plan.firewall_table(interface)
-        # Added first, as deleting a missing table is an error.
-        host.run(["nft", "-f", "-"], f"add table {table}\ndelete table {table}\n")
-
-
-def _has_firewall(host: Host, interface: str) -> bool:
-    return plan.firewall_table(interface) in host.query_nft_tables()
-
-
-def _set_dns(host: Host, interface: str, config: Config) -> None:
-    if _uses_resolved():
-        for command in plan.resolvectl_commands(interface, config):
-            host.run(command)
-    elif shutil.which("resolvconf"):
-        host.run(
-            ["resolvconf", "-a", _resolvconf_name(interface), "-m", "0", "-x"], plan.resolvconf_input(config)
-        )
-    else:
-        warn("systemd-resolved and resolvconf are not installed, so the file's DNS servers are not used")
-
-
-def _unset_dns(host: Host, interface: str) -> None:
-    if _uses_resolved():
-        host.run(["resolvectl", "revert", interface])
-    elif shutil.which("resolvconf"):
-        host.run(["resolvconf", "-d", _resolvconf_name(interface), "-f"])
-
-
-def _uses_resolved() -> bool:
-    return Path("/run/systemd/resolve").is_dir() and shutil.which("resolvectl") is not None
-
-
-def _resolvconf_name(interface: str) -> str:
-    """Return a name with the first prefix in Debian's order of interfaces, by which resolvconf ranks them."""
-    with suppress(OSError):
-        for line in Path("/etc/resolvconf/interface-order").read_text().splitlines():
-            if re.fullmatch(r"[A-Za-z0-9-]+\*", line):
-                return f"{line[:-1]}.{interface}"
-    return interface

@@ -1,0 +1,128 @@
+"""The parts of a host's network that do not go with the link: rules, firewall, src_valid_mark, DNS."""
+
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from wgpy.cli import plan
+from wgpy.cli.changes import warn
+from wgpy.cli.errors import CommandError
+from wgpy.cli.host import Host
+from wgpy.config import Config
+
+_SRC_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
+# An empty table of nft, which is there if `up` has changed src_valid_mark; the last `down` changes it back.
+_SRC_VALID_MARK_TABLE: Final = "inet wgpy_src_valid_mark"
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def free_table(host: Host) -> int:
+    """Return the number of an unused routing table, which is also the mark."""
+    table = plan.FIRST_TABLE
+    while _has_routes(host, table):
+        table += 1
+    return table
+
+
+def _has_routes(host: Host, table: int) -> bool:
+    return any(host.query_ip(family, "route", "show", "table", str(table)) for family in ("-4", "-6"))
+
+
+def add_rules(host: Host, mark: int, families: Iterable[int]) -> None:
+    for family in families:
+        host.ip(plan.rule_lines(mark, _rules(host, f"-{family}")), f"-{family}")
+
+
+def remove_rules(host: Host, mark: int, families: Iterable[int] = (4, 6)) -> None:
+    for family in families:
+        host.ip(plan.rule_removal_lines(mark, _rules(host, f"-{family}")), f"-{family}")
+
+
+def unused_marks(host: Host) -> set[int]:
+    """Return the marks of full tunnels whose routes have gone, with their interface."""
+    marks = {mark for family in ("-4", "-6") for mark in plan.tunnel_marks(_rules(host, family))}
+    return {mark for mark in marks if not _has_routes(host, mark)}
+
+
+def _rules(host: Host, family: str) -> list[plan.Json]:
+    return host.query_ip("-N", family, "rule")  # -N: a table by its number, also if it has a name
+
+
+# -- firewall --------------------------------------------------------------------------------------
+
+
+def protect(host: Host, interface: str, config: Config, mark: int) -> None:
+    if shutil.which("nft"):
+        host.run(["nft", "-f", "-"], plan.firewall_script(interface, config, mark))
+    else:
+        warn(f"nft is not installed, so packets reach the addresses of {interface} also outside the tunnel")
+
+
+def has_firewall(host: Host, interface: str) -> bool:
+    return plan.firewall_table(interface) in host.query_nft_tables()
+
+
+def remove_firewall(host: Host, interface: str) -> None:
+    if shutil.which("nft"):
+        table = plan.firewall_table(interface)
+        # Added first, as deleting a missing table is an error.
+        host.run(["nft", "-f", "-"], f"add table {table}\ndelete table {table}\n")
+
+
+def accept_marked_answers(host: Host) -> None:
+    """Let strict reverse path filtering look up the route of an answer with the mark of its connection."""
+    try:
+        old = host.sysctl(_SRC_VALID_MARK, "1")
+    except CommandError as error:
+        warn(f"{error}; where rp_filter is 1, the answers of the peers are dropped")
+    else:
+        if old == "0" and shutil.which("nft"):
+            host.run(["nft", "add", "table", *_SRC_VALID_MARK_TABLE.split()])
+
+
+def reset_src_valid_mark(host: Host) -> None:
+    """Undo `accept_marked_answers`, unless another full tunnel needs it."""
+    if not plan.tunnel_marks(_rules(host, "-4")):
+        with suppress(CommandError):  # no such table: it was 1 before
+            host.run(["nft", "delete", "table", *_SRC_VALID_MARK_TABLE.split()])
+            host.sysctl(_SRC_VALID_MARK, "0")
+
+
+# -- DNS -------------------------------------------------------------------------------------------
+
+
+def set_dns(host: Host, interface: str, config: Config) -> None:
+    if _uses_resolved():
+        for command in plan.resolvectl_commands(interface, config):
+            host.run(command)
+    elif shutil.which("resolvconf"):
+        host.run(
+            ["resolvconf", "-a", _resolvconf_name(interface), "-m", "0", "-x"], plan.resolvconf_input(config)
+        )
+    else:
+        warn("systemd-resolved and resolvconf are not installed, so the file's DNS servers are not used")
+
+
+def unset_dns(host: Host, interface: str) -> None:
+    if _uses_resolved():
+        host.run(["resolvectl", "revert", interface])
+    elif shutil.which("resolvconf"):
+        host.run(["resolvconf", "-d", _resolvconf_name(interface), "-f"])
+
+
+def _uses_resolved() -> bool:
+    return Path("/run/systemd/resolve").is_dir() and shutil.which("resolvectl") is not None
+
+
+def _resolvconf_name(interface: str) -> str:
+    """Return a name with the first prefix in Debian's order of interfaces, by which resolvconf ranks them."""
+    with suppress(OSError):
+        for line in Path("/etc/resolvconf/interface-order").read_text().splitlines():
+            if re.fullmatch(r"[A-Za-z0-9-]+\*", line):
+                return f"{line[:-1]}.{interface}"
+    return interface
