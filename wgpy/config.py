@@ -14,7 +14,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from itertools import islice
 from pathlib import Path
 from socket import AF_INET, getservbyname, inet_aton, inet_ntop
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from wgpy.address import HostPort, format_prefix, is_address, parse_host_port, parse_prefix
 from wgpy.contract.endpoint import Endpoint
@@ -26,6 +26,7 @@ from wgpy.number import MAX_UINT32, parse_fwmark, parse_number, parse_port, pars
 
 MAX_FILE_SIZE: Final = 2**25
 
+_T = TypeVar("_T")
 InterfaceAddress = IPv4Interface | IPv6Interface
 
 
@@ -96,6 +97,37 @@ def to_update(config: Config, resolve: Callable[[HostPort], Endpoint]) -> Device
             for peer in config.peers
         ),
     )
+
+
+def to_reload(
+    config: Config, status: DeviceStatus, fwmark: int, resolve: Callable[[HostPort], Endpoint]
+) -> DeviceUpdate:
+    """The settings as one `set` of an interface that is up: only peers that the file has not are removed.
+
+    fwmark: 0 for off. resolve may raise, and is asked once per peer.
+    """
+    kept = {peer.public_key for peer in config.peers}
+    gone = (peer.public_key for peer in status.peers if peer.public_key not in kept)
+    return DeviceUpdate(
+        private_key=_if_new(config.private_key, status.private_key),
+        listen_port=_if_new(config.listen_port, status.listen_port),
+        fwmark=_if_new(fwmark, status.fwmark),
+        peers=(
+            *(PeerUpdate(key, remove=True) for key in gone),
+            *(
+                replace(
+                    peer,
+                    preshared_key=peer.preshared_key or PresharedKey(bytes(32)),
+                    persistent_keepalive=peer.persistent_keepalive or 0,
+                )
+                for peer in to_update(config, resolve).peers
+            ),
+        ),
+    )
+
+
+def _if_new(value: _T | None, present: _T | None) -> _T | None:
+    return None if value == present else value
 
 
 def with_status(config: Config, status: DeviceStatus) -> Config:

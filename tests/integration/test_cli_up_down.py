@@ -352,6 +352,89 @@ def test_saveconfig_writes_what_the_interface_is_now(left: Side, right: Side) ->
     left.wgpy("up", _FILE)
 
 
+def test_reload_brings_a_changed_file_in_without_a_break(left: Side, right: Side) -> None:
+    left.write("ListenPort = 4000", peer=right, allowed="10.20.0.0/24, fd20::/64, 192.0.2.0/24")
+    right.write(peer=left)
+    left.wgpy("up", _FILE)
+    right.wgpy("up", _FILE)
+    assert left.pings("10.20.0.2")
+    handshake = left.host.run("wg", "show", "wg0", "latest-handshakes")
+    left.write(
+        "ListenPort = 4000",
+        "Address = 10.22.0.1/24",
+        peer=right,
+        allowed="10.20.0.0/24, fd20::/64, 198.51.100.0/24",
+    )
+
+    assert left.wgpy("reload", "wg0") == f"wg0 has what {_FILE} says.\n"
+
+    routes = left.host.run("ip", "route")
+    assert "198.51.100.0/24 dev wg0" in routes
+    assert "192.0.2.0/24" not in routes
+    assert "10.22.0.1/24" in left.host.run("ip", "address", "show", "dev", "wg0")
+    assert left.pings("10.20.0.2")
+    assert left.host.run("wg", "show", "wg0", "latest-handshakes") == handshake
+    other = key_pair()[1]
+    left.host.run("sh", "-c", f"printf '[Peer]\nPublicKey = {other}\n' >> {_FILE}")
+    left.wgpy("reload", "wg0")
+    assert other in left.wgpy("show", "wg0")
+    left.write("ListenPort = 4000", peer=right)
+    left.wgpy("reload", "wg0")
+    assert other not in left.wgpy("show", "wg0")
+    assert "10.22.0.1" not in left.host.run("ip", "address", "show", "dev", "wg0")
+    assert left.host.run("wg", "show", "wg0", "latest-handshakes") == handshake
+
+
+def test_reload_makes_a_full_tunnel_and_ends_it(left: Side, right: Side) -> None:
+    before = left.network()
+    left.write(peer=right, allowed="0.0.0.0/0")
+    left.wgpy("up", _FILE)
+    full = left.network()
+    left.wgpy("down", _FILE)
+    left.write(peer=right)
+    left.wgpy("up", _FILE)
+    narrow = left.network()
+
+    left.write(peer=right, allowed="0.0.0.0/0")
+    left.wgpy("reload", _FILE)
+    assert left.network() == full
+    left.wgpy("reload", _FILE)
+    assert left.network() == full
+    left.write(peer=right)
+    left.wgpy("reload", _FILE)
+    assert left.network() == narrow
+    left.wgpy("down", _FILE)
+    assert left.network() == before
+
+
+def test_a_reload_that_is_refused_changes_nothing(left: Side, right: Side) -> None:
+    left.host.run("ip", "route", "add", "198.51.100.0/24", "via", "10.10.0.2")
+    left.write(peer=right)
+    left.wgpy("up", _FILE)
+    before = left.network(), left.wgpy("show", "wg0")
+    left.write("Address = 10.22.0.1/24", peer=right, allowed="192.0.2.0/24, 198.51.100.0/24")
+
+    result = left.attempt("reload", _FILE)
+
+    assert result.status == 1
+    assert "`ip route add 198.51.100.0/24 dev wg0` failed: File exists" in result.output
+    assert (left.network(), left.wgpy("show", "wg0")) == before
+
+
+def test_save_writes_what_the_interface_is_now(left: Side, right: Side) -> None:
+    left.write(peer=right)
+    left.wgpy("up", _FILE)
+    left.host.run("wg", "set", "wg0", "listen-port", "4000")
+
+    assert left.wgpy("save", "wg0") == ""
+
+    assert "ListenPort = 4000" in left.host.path(_FILE).read_text()
+    left.wgpy("down", "wg0")
+    assert left.attempt("save", _FILE) == (
+        Result(1, f"wgpy: wg0 is not up; `wgpy up {_FILE}` brings it up.\n")
+    )
+
+
 def test_resolvconf_is_told_the_servers(left: Side) -> None:
     # It writes down how it is called, as no Debian host has it from the start.
     left.host.write(

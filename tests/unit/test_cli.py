@@ -84,7 +84,9 @@ def test_version_and_help_succeed() -> None:
     assert "A tunnel in four steps" in wgpy("--help").stdout
 
 
-@pytest.mark.parametrize("command", ["genkey", "pubkey", "genpsk", "show", "up", "down", "completion"])
+@pytest.mark.parametrize(
+    "command", ["genkey", "pubkey", "genpsk", "show", "up", "down", "reload", "save", "strip", "completion"]
+)
 def test_each_command_has_help(command: str) -> None:
     done = wgpy(command, "--help")
     assert done.returncode == 0
@@ -118,7 +120,15 @@ def test_a_reader_that_has_enough_is_no_traceback() -> None:
 # -- files -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["up", "down"])
+def test_strip_prints_what_wg_takes(tmp_path: Path) -> None:
+    path = tmp_path / "wg0.conf"
+    key = PrivateKey.from_base64(BOB_PRIVATE).base64()  # clamped
+    wanted = f"[Interface]\nListenPort = 7\nPrivateKey = {key}\n\n[Peer]\nPublicKey = {BOB_PUBLIC}\n"
+    path.write_text(wanted.replace("ListenPort", "Address = 10.0.0.1/24\nDNS =\nPostUp = true\nListenPort"))
+    assert wgpy("strip", str(path)).stdout == wanted
+
+
+@pytest.mark.parametrize("command", ["up", "down", "reload", "save", "strip"])
 def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path, command: str) -> None:
     done = wgpy(command, str(tmp_path / "wg0.conf"))
     assert done.returncode == 1

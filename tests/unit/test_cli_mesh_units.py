@@ -11,7 +11,7 @@ import pytest
 CLONE = Path(__file__).parents[2] / "daemon/deploy/systemd"
 # Where only the tests of the clone are, what was installed is tested.
 FOLDER = CLONE if CLONE.exists() else Path(sys.prefix) / "lib/systemd/system"
-UNITS = ("wgmesh@.service", "wgpyd-mesh@.service")
+UNITS = ("wgmesh@.service", "wgpy@.service", "wgpyd-mesh@.service")
 
 
 def test_each_unit_is_listed_here() -> None:
@@ -22,7 +22,7 @@ def test_each_unit_is_listed_here() -> None:
 @pytest.mark.parametrize("unit", UNITS)
 def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path, unit: str) -> None:
     """The program need not be installed: another one stands in its place."""
-    text = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={sys.executable}", (FOLDER / unit).read_text())
+    text = re.sub(r"(?m)^(Exec\w+)=\S+", rf"\1={sys.executable}", (FOLDER / unit).read_text())
     path = tmp_path / unit.replace("@", "@prod")
     path.write_text(text)
 

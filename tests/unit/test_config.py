@@ -1,12 +1,25 @@
 """wg-quick configuration files: what they say, and what an error says about them."""
 
+from dataclasses import replace
 from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
 
 from wgpy.address import HostPort, format_prefix, parse_prefix
-from wgpy.config import Config, ConfigError, PeerConfig, load, parse, to_update, warnings, with_status, write
+from wgpy.config import (
+    Config,
+    ConfigError,
+    PeerConfig,
+    load,
+    parse,
+    to_reload,
+    to_update,
+    warnings,
+    wg_text,
+    with_status,
+    write,
+)
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
@@ -430,3 +443,42 @@ def test_an_allowed_ip_of_two_peers_is_warned_of() -> None:
     assert warnings(config) == [
         f"10.0.0.0/8 is in the AllowedIPs of two peers; {other} has it, and {PUBLIC} does not"
     ]
+
+
+# -- what changes an interface that is up ------------------------------------------------------------
+
+
+def test_a_reload_removes_only_peers_that_the_file_has_not() -> None:
+    gone = PublicKey(b"\x52" * 32)
+    status = DeviceStatus(
+        PRIVATE,
+        51820,
+        7,
+        (PeerStatus(gone, PRESHARED), PeerStatus(PUBLIC, PRESHARED, persistent_keepalive=9)),
+    )
+    config = replace(FULL_CONFIG, peers=(PeerConfig(PUBLIC),))
+
+    update = to_reload(config, status, 8, lambda _: Endpoint("198.51.100.7", 1))
+
+    assert update == DeviceUpdate(
+        fwmark=8,
+        peers=(
+            PeerUpdate(gone, remove=True),
+            PeerUpdate(
+                PUBLIC,
+                preshared_key=PresharedKey(bytes(32)),
+                persistent_keepalive=0,
+                replace_allowed_ips=True,
+            ),
+        ),
+    )
+
+
+def test_a_reload_sets_what_the_file_changed() -> None:
+    update = to_reload(replace(FULL_CONFIG, peers=()), DeviceStatus(), 0, lambda _: Endpoint("::", 1))
+    assert update == DeviceUpdate(PRIVATE, 51820)
+
+
+def test_what_wg_takes_is_a_file_without_wg_quicks_settings() -> None:
+    found = parse(wg_text(FULL_CONFIG))
+    assert found == Config(private_key=PRIVATE, listen_port=51820, fwmark=51820, peers=FULL_CONFIG.peers)

@@ -10,7 +10,11 @@ SHELLS: Final = ("bash", "zsh", "fish")
 # sh: the interfaces that a daemon serves, and those that have a configuration file.
 _RUNNING: Final = "for s in /var/run/wireguard/*.sock; do [ -S $s ] && basename $s .sock; done"
 _CONFIGURED: Final = "for c in /etc/wireguard/*.conf; do [ -f $c ] && basename $c .conf; done"
-_ARGUMENTS: Final = {"show": f"echo all; {_RUNNING}", "down": _RUNNING, "up": _CONFIGURED}
+_ARGUMENTS: Final = {
+    "show": f"echo all; {_RUNNING}",
+    **dict.fromkeys(("down", "reload", "save"), _RUNNING),
+    **dict.fromkeys(("up", "strip"), _CONFIGURED),
+}
 
 
 def script(shell: str, commands: Sequence[Command]) -> str:
@@ -94,7 +98,7 @@ def _zsh_case(pattern: str, command: Command) -> str:
 
 
 def _zsh_files(name: str) -> str:
-    return "; _files -g '*.conf'" if name in ("up", "down") else ""
+    return "; _files -g '*.conf'" if name in _ARGUMENTS and name != "show" else ""
 
 
 def _fish(commands: Sequence[Command]) -> str:

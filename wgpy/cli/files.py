@@ -1,4 +1,4 @@
-"""Configuration files of `up` and its sisters: where they are, which interface has which, how one is saved.
+"""Configuration files of tunnels: where a file is, which file an interface has, how a file is saved.
 
 `up` records the file of an interface as a symbolic link in RECORDS until `down`. So a name finds a file that
 is not in /etc/wireguard, and what is left of an interface whose daemon has ended has a name.

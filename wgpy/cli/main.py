@@ -12,6 +12,7 @@ from wgpy.cli.command import USAGE, Argument, Command, parser
 from wgpy.cli.errors import CommandError
 from wgpy.cli.keys import genkey, genpsk, pubkey
 from wgpy.cli.mesh.commands import MESH
+from wgpy.cli.reload import reload, save, strip
 from wgpy.cli.show import show, show_counters
 from wgpy.cli.tunnel import down, up
 from wgpy.config import ConfigError
@@ -113,6 +114,31 @@ Next: `wgpy show wg0`, and `wgpy down ./wg0.conf` when done.""",
         "Take a tunnel down.",
         "With `SaveConfig = true` in the file, the running configuration is written to the file first.",
         (_CONFIG, _VERBOSE),
+    ),
+    Command(
+        "reload",
+        lambda arguments: reload(arguments.config, verbose=arguments.verbose),
+        "Bring a changed configuration file into a tunnel that is up.",
+        """\
+Peers, keys, addresses, allowed IPs and their routes become what the file says; sessions go on.
+Hooks do not run. `Table`, and an `MTU` or `DNS` that was deleted, count from the next `wgpy up`.""",
+        (_CONFIG, _VERBOSE),
+    ),
+    Command(
+        "save",
+        lambda arguments: save(arguments.config, verbose=arguments.verbose),
+        "Write the running configuration of a tunnel into its file.",
+        "The file keeps its hooks and loses its comments. `SaveConfig = true` does this at each `wgpy down`.",
+        (_CONFIG, _VERBOSE),
+    ),
+    Command(
+        "strip",
+        lambda arguments: strip(arguments.config),
+        "Print a configuration file without wg-quick's settings, for `wg`.",
+        """\
+The output has the private key. Example:
+  wg syncconf wg0 <(wgpy strip wg0)""",
+        (_CONFIG,),
     ),
     MESH,
     Command(

@@ -96,6 +96,12 @@ def address_lines(interface: str, config: Config) -> list[str]:
     return [f"address add {address.with_prefixlen} dev {interface}" for address in config.addresses]
 
 
+def without(lines: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Return the lines that are not among the others, in their order."""
+    present = set(others)
+    return [line for line in lines if line not in present]
+
+
 # -- rules -----------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,118 @@
+"""`wgpy reload`, `wgpy save` and `wgpy strip`: the other ways between a file and the interface that is up.
+
+`reload` compares the file with the interface as it is: the sessions of peers that stay are not touched. New
+addresses and routes come before the peers change, old ones go after. If something new is refused, nothing has
+changed.
+"""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from wgpy.cli import files, network, plan
+from wgpy.cli.changes import interruptible, need_root, quietly, warn
+from wgpy.cli.errors import CommandError
+from wgpy.cli.host import Host
+from wgpy.cli.resolve import resolve
+from wgpy.cli.tunnel import with_addresses
+from wgpy.config import Config, load, to_reload, warnings, wg_text, with_status
+from wgpy.model import DeviceStatus
+from wgpy.uapi import client as uapi_client
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What an interface has, or shall have."""
+
+    config: Config
+    mark: int
+    routes: plan.RoutePlan
+
+
+def reload(name_or_file: str, *, verbose: bool) -> None:
+    """Bring a changed file in. Raises CommandError, ConfigError or InterfaceError."""
+    interface, path, config = _running("reload", name_or_file)
+    for text in warnings(config):
+        warn(text)
+    host = Host(verbose=verbose)
+    status = uapi_client.get(interface)
+    present = with_addresses(with_status(config, status), host, interface)
+    old = _state(interface, present, status.fwmark)
+    new = _state(interface, config, _mark(host, config, status))
+    with interruptible():
+        _change(host, interface, status, old, new)
+    files.record(interface, path)
+    print(f"{interface} has what {path} says.")
+
+
+def save(name_or_file: str, *, verbose: bool) -> None:
+    """Write the interface as it is into its file. Raises CommandError, ConfigError or InterfaceError."""
+    interface, path, config = _running("save", name_or_file)
+    status = uapi_client.get(interface)
+    files.save(path, with_addresses(with_status(config, status), Host(verbose=verbose), interface))
+
+
+def strip(name_or_file: str) -> None:
+    """Print what wg(8) takes of a file, secret keys and all. Raises CommandError or ConfigError."""
+    print(wg_text(load(files.find_running(name_or_file)[1])), end="")
+
+
+def _running(command: str, name_or_file: str) -> tuple[str, Path, Config]:
+    interface, path = files.find_running(name_or_file)
+    need_root(command)
+    config = load(path)
+    if interface not in uapi_client.interfaces():
+        raise CommandError(f"{interface} is not up; `wgpy up {name_or_file}` brings it up")
+    return interface, path, config
+
+
+def _mark(host: Host, config: Config, status: DeviceStatus) -> int:
+    if config.fwmark or not plan.full_tunnel_families(config):
+        return config.fwmark or 0
+    return status.fwmark or network.free_table(host)
+
+
+def _state(interface: str, config: Config, mark: int) -> _State:
+    return _State(config, mark, plan.plan_routes(interface, config, mark))
+
+
+def _change(host: Host, interface: str, status: DeviceStatus, old: _State, new: _State) -> None:
+    added = plan.without(_lines(interface, new), _lines(interface, old))
+    removed = plan.without(_lines(interface, old), _lines(interface, new))
+    update = to_reload(new.config, status, new.mark, resolve)
+    with ExitStack() as undo:
+        undo.callback(_remove_each, host, reversed(added))
+        host.ip(added)
+        if new.config.mtu:
+            host.ip([f"link set mtu {new.config.mtu} dev {interface}"])
+        uapi_client.set_(interface, update)
+        undo.pop_all()
+    _change_full_tunnel(host, interface, old, new)
+    if new.config.dns:
+        network.set_dns(host, interface, new.config)
+    _remove_each(host, reversed(removed))
+
+
+def _lines(interface: str, state: _State) -> list[str]:
+    return [*plan.address_lines(interface, state.config), *state.routes.lines]
+
+
+def _remove_each(host: Host, added: Iterable[str]) -> None:
+    """Undo lines of `ip -batch`; what has gone by itself is no error."""
+    for line in added:
+        quietly(host.ip, [line.replace(" add ", " delete ", 1)])
+
+
+def _change_full_tunnel(host: Host, interface: str, old: _State, new: _State) -> None:
+    kept = {*old.routes.full_tunnel} & {*new.routes.full_tunnel} if old.mark == new.mark else set()
+    network.add_rules(host, new.mark, [family for family in new.routes.full_tunnel if family not in kept])
+    network.remove_rules(host, old.mark, [family for family in old.routes.full_tunnel if family not in kept])
+    if 4 in new.routes.full_tunnel:
+        network.accept_marked_answers(host)
+    else:
+        network.reset_src_valid_mark(host)
+    if old.routes.full_tunnel or new.routes.full_tunnel:
+        network.remove_firewall(host, interface)
+    if new.routes.full_tunnel:
+        network.protect(host, interface, new.config, new.mark)
