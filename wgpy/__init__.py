@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from wgpy.config import Config as Config
     from wgpy.config import ConfigError as ConfigError
     from wgpy.config import PeerConfig as PeerConfig
-    from wgpy.configure import apply_update as apply_update
-    from wgpy.configure import check_update as check_update
     from wgpy.contract.drops import DropReason as DropReason
     from wgpy.contract.endpoint import Endpoint as Endpoint
     from wgpy.contract.errors import StateError as StateError
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
     from wgpy.datapath.portable import PortableDataPath as PortableDataPath
     from wgpy.device import Device as Device
     from wgpy.device import DeviceEvent as DeviceEvent
+    from wgpy.device_update import apply_update as apply_update
+    from wgpy.device_update import check_update as check_update
     from wgpy.driver.interface import Interface as Interface
     from wgpy.driver.settings import Settings as Settings
     from wgpy.engine.actions import HandshakeCompleted as HandshakeCompleted
@@ -64,7 +64,7 @@ _NAMES = {
         "ConfigError",
         "PeerConfig",
     ),
-    "wgpy.configure": (
+    "wgpy.device_update": (
         "apply_update",
         "check_update",
     ),

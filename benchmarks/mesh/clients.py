@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from wgpy.mesh import codec
 from wgpy.mesh.signing import SigningKey, VerifyKey
 from wgpy.mesh.wire import Greeting
-from wgpy.node.coordinator import Address, Coordinator
+from wgpy.node.coordinator_client import Address, Coordinator
 
 _AT_ONCE = 20  # connections that begin
 

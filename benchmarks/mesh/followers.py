@@ -20,7 +20,7 @@ from benchmarks.mesh.network import Model, make
 from wgpy.mesh import codec
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta
-from wgpy.node.coordinator import Address, Coordinator
+from wgpy.node.coordinator_client import Address, Coordinator
 
 _PROCESSES = 2  # of clients
 _WGMESH = (sys.executable, "-m", "wgmesh.main")

@@ -16,7 +16,7 @@ from typing import Final
 from wgpy.host import systemd
 from wgpy.host.eventloop import new_event_loop
 from wgpy.mesh.signing import VerifyKey
-from wgpy.node.coordinator import DEFAULT_PORT
+from wgpy.node.coordinator_client import DEFAULT_PORT
 
 from .backup import back_up, restore
 from .errors import MeshError

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections import Counter
 from typing import Final
 
-from wgpy.metrics import Family, Sample
+from wgpy.prometheus import Family, Sample
 
 from .snapshot import Snapshot
 

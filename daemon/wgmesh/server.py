@@ -15,8 +15,8 @@ from typing import Final
 import uvicorn
 
 from wgpy.address import HostPort
-from wgpy.metrics import CONTENT_TYPE, exposition
 from wgpy.node.http import Answer, Request, serve
+from wgpy.prometheus import CONTENT_TYPE, exposition
 
 from .api import make_app
 from .challenges import VALID

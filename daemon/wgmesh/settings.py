@@ -15,7 +15,7 @@ from typing import Final, Self
 from wgpy.address import HostPort, parse_host_port
 from wgpy.mesh.invitation import BY_NAME
 from wgpy.mesh.signing import VerifyKey
-from wgpy.node.coordinator import DEFAULT_PORT, Address
+from wgpy.node.coordinator_client import DEFAULT_PORT, Address
 from wgpy.node.files import COORDINATORS, StorageError, load, save
 
 from .errors import MeshError

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from wgpy.node.coordinator import key_hash
+from wgpy.node.coordinator_client import key_hash
 from wgpy.node.files import write_file
 
 from .errors import MeshError

@@ -19,9 +19,9 @@ from typing import Any
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.mesh.records import Rule, encode, network_id
-from wgpy.node import agent
-from wgpy.node.agent import AgentError
-from wgpy.node.coordinator import CoordinatorError
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import AgentError
+from wgpy.node.coordinator_client import CoordinatorError
 
 _PAUSE = 0.02  # seconds
 _RETRY = 0.1

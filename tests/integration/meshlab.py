@@ -31,7 +31,7 @@ from tests.integration.hosts import (
 )
 from tests.integration.topologies import masquerade
 from wgpy.mesh import codec
-from wgpy.node.agent import Status, socket_path
+from wgpy.node.agent_client import Status, socket_path
 from wgpy.node.files import COORDINATORS, NODES
 
 NETWORK = "lab"

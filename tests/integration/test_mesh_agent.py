@@ -22,7 +22,7 @@ POD_RANGES = "10.42.1.0/24", "10.42.2.0/24"
 _ASK = """
 import json
 from wgpy.mesh import codec
-from wgpy.node.agent import status
+from wgpy.node.agent_client import status
 print(json.dumps(codec.write(status("prod"))))
 """
 

@@ -20,7 +20,7 @@ from wgpy.mesh import codec
 from wgpy.mesh.ledger import Verdict
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
-from wgpy.node.agent import Status, socket_path
+from wgpy.node.agent_client import Status, socket_path
 from wgpy.node.files import Journal
 
 _ROOT = Path(__file__).parents[2]

@@ -10,8 +10,8 @@ from tests.integration.hosts import Host, Lab, add_addresses, connect, eventuall
 from tests.mesh.nodes import Network
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
-from wgpy.node import agent
-from wgpy.node.agent import Status
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import Status
 from wgpy.node.http import Client
 
 PORT = 51820

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, NEW, TOKEN, Site, in_a_loop, kinds
-from wgpy.node.coordinator import Denied
+from wgpy.node.coordinator_client import Denied
 
 pytestmark = [pytest.mark.integration, pytest.mark.root]
 

@@ -17,7 +17,7 @@ from wgmesh.store import Store, open_store
 from wgpy.mesh.records import Network, Node, Record, decode, kind_of
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.mesh.wire import Delta, Greeting
-from wgpy.node.coordinator import Address, Coordinator, Outcome
+from wgpy.node.coordinator_client import Address, Coordinator, Outcome
 from wgpy.node.files import save
 
 P = ParamSpec("P")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.mesh.coordinator import Site
-from wgpy.node.coordinator import Address
+from wgpy.node.coordinator_client import Address
 
 ROOT = Path(__file__).parents[2]
 READY = b"READY=1"

@@ -20,7 +20,7 @@ from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Node, decode
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta, Greeting, check_proof, encode_line, read_signed
-from wgpy.node.coordinator import key_hash
+from wgpy.node.coordinator_client import key_hash
 
 SEEN = "203.0.113.7"
 REFUSAL = "it is not to be"

@@ -25,7 +25,7 @@ from wgpy.mesh.records import Node, decode
 from wgpy.mesh.rules import GOSSIP
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
-from wgpy.node.agent import AgentError, RouteChange, Status
+from wgpy.node.agent_client import AgentError, RouteChange, Status
 from wgpy.node.files import Journal, NodeFile
 from wgpyd.agent.agent import Agent
 

@@ -13,7 +13,7 @@ from tests.mesh.coordinator import ALICE, BOB, CAROL, NEW, TOKEN, Site, in_a_loo
 from tests.mesh.network import key_of
 from wgmesh.limits import MAX_BODY, Allowance
 from wgpy.mesh.wire import RECORDS_PER_LINE, Delta, proof
-from wgpy.node.coordinator import Address, Coordinator, Denied, Unreachable
+from wgpy.node.coordinator_client import Address, Coordinator, Denied, Unreachable
 from wgpy.node.http import Client, HttpError
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, TOKEN, Site, in_a_loop, kinds
 from tests.mesh.network import key_of
 from wgpy.contract.endpoint import Endpoint
-from wgpy.node.coordinator import CoordinatorError, Denied, Unreachable
+from wgpy.node.coordinator_client import CoordinatorError, Denied, Unreachable
 
 
 @in_a_loop

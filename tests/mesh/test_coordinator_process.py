@@ -10,7 +10,7 @@ from tests.mesh.coordinator import ALICE, TOKEN, Site, in_a_loop
 from tests.mesh.network import key_of
 from tests.mesh.processes import Process
 from wgpy.mesh.signing import Signed
-from wgpy.node.coordinator import CoordinatorError, Unreachable
+from wgpy.node.coordinator_client import CoordinatorError, Unreachable
 
 KILLS = 3
 

@@ -11,7 +11,7 @@ from tests.mesh.network import Administrator, key_of
 from wgpy.keys import PublicKey
 from wgpy.mesh.codec import BYTES, VERIFY_KEY
 from wgpy.mesh.signing import Signed, SigningKey
-from wgpy.node.coordinator import Denied, Outcome
+from wgpy.node.coordinator_client import Denied, Outcome
 
 
 def refused(reason: str) -> Outcome:

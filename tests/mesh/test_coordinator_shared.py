@@ -27,7 +27,7 @@ from wgmesh.main import main
 from wgmesh.presence_table import Seen
 from wgmesh.store import Store
 from wgpy.mesh.signing import Signed, SigningKey
-from wgpy.node.coordinator import Address, CoordinatorError, Denied, Outcome, Unreachable
+from wgpy.node.coordinator_client import Address, CoordinatorError, Denied, Outcome, Unreachable
 
 KILLS = 4
 SOON = 5  # seconds: a look each half second, and a busy host
@@ -186,7 +186,7 @@ async def test_a_name_with_several_addresses_leads_to_one_that_answers(
         addresses = [
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in (2, 3, 1)
         ]
-        monkeypatch.setattr("wgpy.node.coordinator._TIMEOUT", 3)
+        monkeypatch.setattr("wgpy.node.coordinator_client._TIMEOUT", 3)
         with socket.create_server(("127.0.0.2", port)), monkeypatch.context() as context:
             context.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
             site.address = Address(f"https://vpn.example.com:{port}", site.address.key_hash)

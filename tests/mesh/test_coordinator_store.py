@@ -17,7 +17,7 @@ from wgmesh.schema import STEPS, Step
 from wgmesh.settings import DATABASE, TLS_KEY, Settings, create, lock
 from wgmesh.store import Store
 from wgpy.mesh.invitation import BY_NAME
-from wgpy.node.coordinator import Denied
+from wgpy.node.coordinator_client import Denied
 
 ROOT = Path(__file__).parents[2]
 NOW = 1_800_000_000

@@ -19,7 +19,7 @@ from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
 from wgpy.testing import SECOND, ActionTaken, Flight, Node, Notice, Simulation
 from wgpyd.agent.gossip import NOT_UNDERSTOOD, Gossip
-from wgpyd.agent.rejected import RejectedRecords
+from wgpyd.agent.rejected_records import RejectedRecords
 
 HERE = IPv6Address("::1")
 TIMEOUT = 10.0  # seconds

@@ -15,8 +15,8 @@ from tests.mesh.hostile import ATTEMPTS, Attempt, Mallory
 from tests.mesh.network import key_of
 from tests.mesh.test_agent import TIMEOUT, Scene, configured, scene, until
 from wgpy.mesh.ledger import Verdict
-from wgpy.metrics import exposition
-from wgpy.node.agent import Status
+from wgpy.node.agent_client import Status
+from wgpy.prometheus import exposition
 from wgpyd.agent.agent import Agent
 from wgpyd.agent.metrics import measures
 from wgpyd.agent.store import OUTDATED

@@ -16,11 +16,11 @@ from tests.mesh.network import NOW, key_of
 from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
-from wgpy.node import agent
-from wgpy.node.agent import AgentError, Excluded, Peer, RejectedRecord, RouteChange, Rule, Status
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import AgentError, Excluded, Peer, RejectedRecord, RouteChange, Rule, Status
 from wgpy.node.http import Client, HttpError
 from wgpyd.agent.api import local_api
-from wgpyd.agent.rejected import RejectedRecords
+from wgpyd.agent.rejected_records import RejectedRecords
 from wgpyd.errors import StartError
 
 TIMEOUT = 10.0  # seconds

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.mesh.network import prefixes
-from wgpy.configure import apply_update, check_update
 from wgpy.contract.endpoint import Endpoint
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.device import Device
+from wgpy.device_update import apply_update, check_update
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import Tunnel, allowed_ip
 from wgpy.model import DeviceUpdate, PeerUpdate

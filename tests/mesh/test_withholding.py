@@ -7,7 +7,7 @@ import pytest
 from tests.mesh.network import Administrator, key_of
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed
-from wgpyd.agent.withholding import CATCH_UP_TIME, WithholdingDetector
+from wgpyd.agent.withholding_detector import CATCH_UP_TIME, WithholdingDetector
 
 IDENTITY = key_of(7)
 

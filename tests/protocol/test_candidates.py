@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from wgpy.configure import apply_update
 from wgpy.contract.endpoint import Endpoint
+from wgpy.device_update import apply_update
 from wgpy.engine.peer import Peer
 from wgpy.keys import PublicKey
 from wgpy.model import DeviceUpdate, PeerUpdate

@@ -19,7 +19,7 @@ IMPURE: Final = {
     "asyncio", "logging", "os", "random", "secrets", "select", "socket", "threading", "time", "uvloop",
 }  # fmt: skip
 SANS_IO: Final = (
-    "wgpy.configure",
+    "wgpy.device_update",
     "wgpy.contract",
     "wgpy.datapath",
     "wgpy.device",
@@ -44,7 +44,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.config": {*_VALUES, "wgpy.model"},
     "wgpy.model": _VALUES,
     "wgpy.device": {*_VALUES, "wgpy.model", "wgpy.engine", "wgpy.datapath", "wgpy.paths"},
-    "wgpy.configure": {
+    "wgpy.device_update": {
         *_VALUES,
         "wgpy.device",
         "wgpy.model",

@@ -26,7 +26,7 @@ from wgpy.cli.mesh.why import judge
 from wgpy.keys import PrivateKey
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.signing import SigningKey
-from wgpy.node.agent import Excluded, Peer, RejectedRecord, Rule, Status
+from wgpy.node.agent_client import Excluded, Peer, RejectedRecord, Rule, Status
 
 NOW = 1_700_000_000
 KEYS = [SigningKey(bytes([number]) * 32).verify_key() for number in range(1, 9)]

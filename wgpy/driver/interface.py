@@ -14,13 +14,13 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final, Protocol, Self
 
-from wgpy.configure import apply_update, check_update
 from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import EndpointChanged
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
+from wgpy.device_update import apply_update, check_update
 from wgpy.driver.settings import Settings, read_settings
 from wgpy.driver.traffic import Watches, open_traffic
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable

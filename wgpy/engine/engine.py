@@ -48,10 +48,9 @@ from wgpy.contract.orders import (
     SetMac1Key,
     UseKeypair,
 )
-from wgpy.contract.paths import PathSelector
+from wgpy.contract.path_selector import PathSelector
 
 from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
-from .admission import Admission
 from .cookie import CookieMaker
 from .crypto import LowOrderKey, checked_key, clamp, dh, dh_public
 from .indextable import IndexTable
@@ -68,6 +67,7 @@ from .noise import (
 from .peer import Peer
 from .tai64n import Tai64nClock
 from .timers import Timer, Timers
+from .under_load import HandshakeChecker
 
 
 class Engine:
@@ -91,7 +91,7 @@ class Engine:
         self._is_up = False
         # Ours
         self._identity: Identity | None = None
-        self._admission = Admission(random, self._actions)
+        self._handshake_checker = HandshakeChecker(random, self._actions)
         self._tai64n = Tai64nClock(wall_clock)
         # Theirs
         self._peers: dict[bytes, Peer] = {}
@@ -156,7 +156,7 @@ class Engine:
         if key == self.private_key:
             return
         self._identity = Identity(key, dh_public(key)) if key else None
-        self._admission.set_public_key(self.public_key)
+        self._handshake_checker.set_public_key(self.public_key)
         self._actions.append(SetMac1Key(self.public_key))
         self._tai64n = Tai64nClock(self._wall_clock, max(last_timestamp, self._tai64n.last))
         if self._identity and (own := self._peers.get(self._identity.public_key)):
@@ -264,7 +264,7 @@ class Engine:
 
     def receive_datagram(self, data: bytes, source: Endpoint, now: int, queued: int = 0) -> None:
         """A handshake message came in. queued: how many more wait: the measure of load."""
-        self._admission.note_load(queued, now)
+        self._handshake_checker.note_load(queued, now)
         try:
             self._receive_message(data, source, now)
         except DatagramError as error:
@@ -305,7 +305,7 @@ class Engine:
         if isinstance(message, CookieReply):
             self._consume_cookie_reply(message, now)
             return
-        self._admission.check(data, message.sender_index, source, now)
+        self._handshake_checker.check(data, message.sender_index, source, now)
         if isinstance(message, HandshakeInitiation):
             self._answer_initiation(self._identity, message, source, now)
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from wgpy.contract.constants import KEY_LENGTH
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
-from wgpy.contract.paths import PathSelector
+from wgpy.contract.path_selector import PathSelector
 
 from .cookie import CookieMaker
 from .keypair import Keypairs

@@ -17,7 +17,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.ledger import Ledger, StateDigest
-from wgpy.mesh.prefixes import Prefixes
+from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
 from wgpy.mesh.signing import VerifyKey
 

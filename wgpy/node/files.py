@@ -23,7 +23,7 @@ from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
-from wgpy.node.coordinator import Address
+from wgpy.node.coordinator_client import Address
 
 NODES: Final = Path("/var/lib/wgpyd/mesh")  # a folder for each network that this host is in
 COORDINATORS: Final = Path("/var/lib/wgmesh")  # a folder for each network that this host coordinates

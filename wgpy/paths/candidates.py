@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from wgpy.contract.constants import REKEY_ATTEMPT_TIME, REKEY_JITTER, REKEY_TIMEOUT
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.paths import PathSelector
+from wgpy.contract.path_selector import PathSelector
 
 # Of a peer: each gets an initiation, as does its endpoint, before REKEY_ATTEMPT_TIME has passed.
 MAX_CANDIDATES: Final = REKEY_ATTEMPT_TIME // (REKEY_TIMEOUT + REKEY_JITTER)

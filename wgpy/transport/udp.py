@@ -13,7 +13,7 @@ from typing import Final
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import StateError
 
-from . import Received, udpsocket
+from . import Received, udp_socket
 
 _PORT_TRIES: Final = 32
 _SO_NETNS_COOKIE: Final = 71  # asm-generic/socket.h
@@ -39,23 +39,23 @@ class UdpTransport:
 
     @property
     def port(self) -> int:
-        return udpsocket.port_of(next(iter(self._sockets.values())))
+        return udp_socket.port_of(next(iter(self._sockets.values())))
 
     @property
     def mark(self) -> int:
-        return udpsocket.mark_of(next(iter(self._sockets.values())))
+        return udp_socket.mark_of(next(iter(self._sockets.values())))
 
     def filenos(self) -> list[tuple[int, int]]:
         return [(_fileno(ipv4), _fileno(ipv6)) for ipv4, ipv6 in self._pairs]
 
     def receive(self, fileno: int, at_most: int) -> Iterable[Received]:
-        return udpsocket.receive(self._sockets[fileno], at_most)
+        return udp_socket.receive(self._sockets[fileno], at_most)
 
     def send(self, data: bytes, to: Endpoint, tos: int) -> bool:
         udp = self._pairs[0][to.is_ipv6]
         if udp is None:
             raise OSError(errno.EAFNOSUPPORT, "this host has no such address family")
-        return udpsocket.send(udp, data, to, tos)
+        return udp_socket.send(udp, data, to, tos)
 
     def configured(self, port: int | None, mark: int) -> "UdpTransport":
         if self._adopted and port not in (None, 0, self.port):
@@ -67,13 +67,13 @@ class UdpTransport:
 
     def set_mark(self, mark: int) -> None:
         """On all of them. Raises OSError or StateError, and then none has changed."""
-        before = {udp: udpsocket.mark_of(udp) for udp in self._sockets.values()}
+        before = {udp: udp_socket.mark_of(udp) for udp in self._sockets.values()}
         try:
             for udp in before:
-                udpsocket.set_mark(udp, mark)
+                udp_socket.set_mark(udp, mark)
         except OSError as error:
             for udp, old in before.items():
-                udpsocket.set_mark(udp, old)
+                udp_socket.set_mark(udp, old)
             if self._adopted and isinstance(error, PermissionError):
                 raise StateError(
                     "the sockets handed in take no fwmark from here: set it where they are made"
@@ -82,7 +82,7 @@ class UdpTransport:
 
     def join_datagrams(self) -> None:
         for udp in self._sockets.values():
-            udpsocket.join_datagrams(udp)
+            udp_socket.join_datagrams(udp)
 
     def close(self) -> None:
         for udp in self._sockets.values():
@@ -135,7 +135,7 @@ def _open_pairs(port: int, pairs: int, opened: list[socket.socket]) -> list[_Pai
         raise OSError(errno.EAFNOSUPPORT, "this host has neither IPv4 nor IPv6")
     if pairs > 1:  # the first were bound alone: so nobody else had the port
         for udp in opened:
-            udpsocket.share_port(udp)
+            udp_socket.share_port(udp)
     return [first, *(_open_pair(port, opened, shared=True) for _ in range(pairs - 1))]
 
 
@@ -148,7 +148,7 @@ def _open(
     family: socket.AddressFamily, port: int, opened: list[socket.socket], shared: bool
 ) -> socket.socket | None:
     """On the port of those that are open, if there are any."""
-    udp = udpsocket.open_if_there(family, udpsocket.port_of(opened[0]) if opened else port, shared=shared)
+    udp = udp_socket.open_if_there(family, udp_socket.port_of(opened[0]) if opened else port, shared=shared)
     if udp is not None:
         opened.append(udp)
     return udp
@@ -170,8 +170,8 @@ def adopt_udp(filenos: Sequence[int]) -> UdpTransport:
             adopted.append(_socket_of(fileno))  # noqa: PERF401 - known, should the next be refused
         pairs = _pairs_of(adopted)
         for udp in adopted:
-            udpsocket.prepare(udp)
-            udpsocket.join_datagrams(udp, False)
+            udp_socket.prepare(udp)
+            udp_socket.join_datagrams(udp, False)
             udp.set_inheritable(False)
         return UdpTransport(pairs, adopted=True)
     except BaseException:
@@ -197,7 +197,7 @@ def _fault_of(udp: socket.socket) -> str | None:
         return "is no UDP socket of IPv4 or IPv6"
     if os.get_blocking(udp.fileno()):
         return "blocks: make it non-blocking first"
-    if not udpsocket.port_of(udp):
+    if not udp_socket.port_of(udp):
         return "has no port: bind it first"
     if _is_connected(udp):
         return "is connected to one address: leave it unconnected"
@@ -220,7 +220,7 @@ def _pairs_of(sockets: Sequence[socket.socket]) -> list[_Pair]:
         raise ValueError("no descriptors were handed in: want a UDP socket for IPv4, for IPv6, or for each")
     if len({udp.fileno() for udp in sockets}) < len(sockets):
         raise ValueError("a descriptor was handed in twice: want another one for each family and queue")
-    ports = sorted({udpsocket.port_of(udp) for udp in sockets})
+    ports = sorted({udp_socket.port_of(udp) for udp in sockets})
     if len(ports) > 1:
         raise ValueError(f"the sockets that were handed in have ports {ports}: bind them to the same")
     ipv4, ipv6 = ([udp for udp in sockets if udp.family == family] for family in _FAMILIES)

@@ -23,7 +23,7 @@ from wgpy.mesh.signing import Signed
 from wgpy.model import DeviceUpdate
 from wgpy.node.files import NodeFile
 
-from .control import Control
+from .commands import Control
 from .gossip import Gossip
 from .host_monitor import HostMonitor
 from .identity import LocalIdentity
@@ -34,8 +34,8 @@ from .store import RecordStore
 from .subscription import Subscription
 from .wake import Wake, first_of
 from .warm_up import warm_up
-from .warning import Warnings
-from .withholding import CATCH_UP_TIME, WithholdingDetector
+from .warnings import Warnings
+from .withholding_detector import CATCH_UP_TIME, WithholdingDetector
 
 _BATCHING_TIME: Final = 0.02  # seconds, in which more news may come
 _SHARE: Final = 3  # it rests so many times as long as it worked

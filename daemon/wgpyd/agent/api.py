@@ -16,14 +16,14 @@ from typing import Any, Final, Protocol
 from wgpy.address import parse_endpoint
 from wgpy.driver.interface import Interface
 from wgpy.mesh import codec
-from wgpy.metrics import CONTENT_TYPE, exposition
-from wgpy.node.agent import AgentError, RouteChange, Status
+from wgpy.node.agent_client import AgentError, RouteChange, Status
 from wgpy.node.http import Answer, Request, serve
+from wgpy.prometheus import CONTENT_TYPE, exposition
 from wgpyd.errors import StartError
 from wgpyd.socketfile import SocketFile
 
 from .metrics import measures
-from .rejected import RejectedRecords
+from .rejected_records import RejectedRecords
 
 _MAX_CONNECTIONS: Final = 64  # at once, to each socket
 _CLOSING_TIME: Final = 1.0  # seconds, in which answers under way may still be taken

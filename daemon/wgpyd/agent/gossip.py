@@ -17,7 +17,7 @@ from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import GOSSIP_PORT, Delta, decode_line, deltas, encode_line
 
-from .rejected import RejectedRecords
+from .rejected_records import RejectedRecords
 
 _LOG = logging.getLogger("wgpy")
 

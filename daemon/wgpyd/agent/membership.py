@@ -8,7 +8,7 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Exclusion, Topology, derive
 
-from .warning import Warnings
+from .warnings import Warnings
 
 _LOG = logging.getLogger("wgpy")
 

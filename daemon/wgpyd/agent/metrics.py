@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from wgpy.datapath import Counters
-from wgpy.metrics import Family, Sample
-from wgpy.node.agent import Peer, Status
+from wgpy.node.agent_client import Peer, Status
+from wgpy.prometheus import Family, Sample
 
 
 def measures(status: Status, drops: Counters, rejected: Mapping[tuple[str, str], int]) -> list[Family]:

@@ -12,15 +12,15 @@ from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.records import NAME, Network
 from wgpy.mesh.signing import Signed
-from wgpy.node.agent import AgentError, RouteChange
-from wgpy.node.coordinator import CoordinatorError
+from wgpy.node.agent_client import AgentError, RouteChange
+from wgpy.node.coordinator_client import CoordinatorError
 from wgpy.node.files import StorageError
 
 from .host_networks import HostNetworks, choose
 from .identity import LocalIdentity
 from .store import RecordStore
 from .subscription import Subscription
-from .warning import Warnings
+from .warnings import Warnings
 
 SOURCE: Final = "this node"
 _MAX_DUPLICATES: Final = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 from wgpy.driver.interface import Interface
 from wgpy.host.tun import check_name
 from wgpy.mesh.records import NAME
-from wgpy.node.agent import socket_path
+from wgpy.node.agent_client import socket_path
 from wgpy.node.files import NODES, NodeFile, StorageError
 from wgpyd.errors import StartError
 

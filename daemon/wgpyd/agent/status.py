@@ -1,4 +1,4 @@
-"""What an agent reports of itself. `wgpy.node.agent` documents each field."""
+"""What an agent reports of itself. `wgpy.node.agent_client` documents each field."""
 
 import asyncio
 import time
@@ -14,15 +14,15 @@ from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.rules import OTHERS, Rules
 from wgpy.mesh.topology import Member, Topology
 from wgpy.model import PeerStatus
-from wgpy.node.agent import Excluded, Peer, Rule, Status
+from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 
 from .identity import LocalIdentity
 from .membership import Membership
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
-from .warning import Warnings
-from .withholding import WithholdingDetector
+from .warnings import Warnings
+from .withholding_detector import WithholdingDetector
 
 
 class Node(Protocol):

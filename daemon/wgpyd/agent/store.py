@@ -18,7 +18,7 @@ from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta
 from wgpy.node.files import Journal, StorageError
 
-from .rejected import RejectedRecords
+from .rejected_records import RejectedRecords
 
 _LOG = logging.getLogger("wgpy")
 

@@ -15,11 +15,11 @@ from typing import Final
 from wgpy.mesh.ledger import StateDigest
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, Greeting, deltas
-from wgpy.node.coordinator import Coordinator, CoordinatorError, Denied, Outcome
+from wgpy.node.coordinator_client import Coordinator, CoordinatorError, Denied, Outcome
 
 from .identity import LocalIdentity
 from .store import COORDINATOR, RecordStore
-from .withholding import WithholdingDetector
+from .withholding_detector import WithholdingDetector
 
 _LOG = logging.getLogger("wgpy")
 

@@ -18,7 +18,7 @@ from wgpy.cli.mesh.membership import read_ledger
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import AdminRecord, Node, encode, network_id
 from wgpy.mesh.topology import Topology, derive
-from wgpy.node.coordinator import Address, Coordinator
+from wgpy.node.coordinator_client import Address, Coordinator
 from wgpy.node.files import NetworkKeyFile
 
 

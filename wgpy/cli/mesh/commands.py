@@ -17,8 +17,8 @@ def _run(target: str) -> Callable[[argparse.Namespace], None]:
 
     def run(arguments: argparse.Namespace) -> None:
         from wgpy.mesh.addressing import NoSpace
-        from wgpy.node.agent import AgentError
-        from wgpy.node.coordinator import CoordinatorError
+        from wgpy.node.agent_client import AgentError
+        from wgpy.node.coordinator_client import CoordinatorError
         from wgpy.node.files import StorageError
 
         module, _, function = target.partition(":")

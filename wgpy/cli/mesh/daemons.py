@@ -12,7 +12,7 @@ from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
-from wgpy.node import agent
+from wgpy.node import agent_client as agent
 from wgpy.node.files import COORDINATORS, NodeFile
 from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError

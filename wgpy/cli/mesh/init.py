@@ -33,7 +33,7 @@ from wgpy.mesh.invitation import BY_NAME, Invitation
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Network, Token
 from wgpy.mesh.signing import SigningKey
-from wgpy.node.coordinator import Address, Coordinator, CoordinatorError
+from wgpy.node.coordinator_client import Address, Coordinator, CoordinatorError
 from wgpy.node.files import COORDINATORS, NetworkKeyFile, NodeFile
 
 _DAY: Final = 86_400  # seconds

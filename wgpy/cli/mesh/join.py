@@ -11,7 +11,7 @@ from wgpy.cli.mesh import daemons, membership
 from wgpy.cli.mesh.output import count, listed, report
 from wgpy.cli.mesh.token_input import read_invitation
 from wgpy.mesh.invitation import Invitation
-from wgpy.node.coordinator import CoordinatorError, Unreachable
+from wgpy.node.coordinator_client import CoordinatorError, Unreachable
 
 
 def join(arguments: Namespace) -> None:

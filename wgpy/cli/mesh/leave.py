@@ -8,9 +8,9 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, membership, networks
 from wgpy.cli.mesh.output import report
-from wgpy.node import agent
-from wgpy.node.agent import AgentError
-from wgpy.node.coordinator import Coordinator, CoordinatorError, Denied
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import AgentError
+from wgpy.node.coordinator_client import Coordinator, CoordinatorError, Denied
 from wgpy.node.files import COORDINATORS, NodeFile
 
 

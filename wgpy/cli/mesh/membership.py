@@ -26,7 +26,7 @@ from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Network, admit, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import deltas
-from wgpy.node.coordinator import Coordinator, Denied, Welcome
+from wgpy.node.coordinator_client import Coordinator, Denied, Welcome
 from wgpy.node.files import Journal, NodeFile, StorageError
 
 _TRIES: Final = 5

@@ -17,8 +17,8 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Approval, Node, Removal, Token
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Exclusion, Member, derive
-from wgpy.node import agent
-from wgpy.node.coordinator import Coordinator, Health
+from wgpy.node import agent_client as agent
+from wgpy.node.coordinator_client import Coordinator, Health
 
 
 def rename(arguments: Namespace) -> None:

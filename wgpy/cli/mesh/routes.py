@@ -5,8 +5,8 @@ from argparse import Namespace
 from wgpy.cli.changes import need_root
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import listed, report
-from wgpy.node import agent
-from wgpy.node.agent import RouteChange
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import RouteChange
 
 
 def change_routes(arguments: Namespace) -> None:

@@ -9,7 +9,7 @@ from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import columns, count, fits, listed, report, since
 from wgpy.cli.show import size
 from wgpy.mesh import codec
-from wgpy.node.agent import Peer, Rule, Status
+from wgpy.node.agent_client import Peer, Rule, Status
 from wgpy.node.files import NetworkKeyFile
 
 _NEWEST: Final = 5  # rejected records that are shown

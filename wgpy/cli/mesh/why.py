@@ -10,7 +10,7 @@ from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import columns, listed, report, since
-from wgpy.node.agent import Peer, Rule, Status
+from wgpy.node.agent_client import Peer, Rule, Status
 
 _FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
 _MARKS: Final = {True: "yes", False: "no", None: "?"}

@@ -1,6 +1,6 @@
 """Metrics as text, by Prometheus' description of its format."""
 
-from wgpy.metrics import Family, Sample, exposition
+from wgpy.prometheus import Family, Sample, exposition
 
 
 def test_families_are_written_as_prometheus_reads_them() -> None:

@@ -4,7 +4,6 @@ from ipaddress import ip_network
 
 import pytest
 
-from wgpy.configure import apply_update, check_update
 from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import EndpointChanged
@@ -20,6 +19,7 @@ from wgpy.contract.orders import (
 )
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.device import Device
+from wgpy.device_update import apply_update, check_update
 from wgpy.engine.actions import Action
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey

@@ -5,12 +5,7 @@ import logging
 import pytest
 
 from tests.mesh.network import NOW, key_of
-from wgpyd.agent.rejected import (
-    KEPT,
-    MAX_COUNTED,
-    OTHERS,
-    RejectedRecords,
-)
+from wgpyd.agent.rejected_records import KEPT, MAX_COUNTED, OTHERS, RejectedRecords
 
 COORDINATOR = "coordinator"
 FORGED = "not signed by the right key"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wgpy.address import Prefix
-from wgpy.mesh.prefixes import Prefixes
+from wgpy.mesh.prefix_set import Prefixes
 
 
 def some_prefixes() -> st.SearchStrategy[Prefix]:

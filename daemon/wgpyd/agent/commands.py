@@ -3,10 +3,10 @@
 import asyncio
 
 from wgpy.driver.interface import Interface
-from wgpy.node.agent import RouteChange, Status
+from wgpy.node.agent_client import RouteChange, Status
 
 from .publisher import Publisher
-from .rejected import RejectedRecords
+from .rejected_records import RejectedRecords
 from .status import Node, report
 from .wake import Wake
 

@@ -23,7 +23,7 @@ from .actions import Action, SendDatagram
 from .cookie import CookieChecker, has_valid_mac2
 
 
-class Admission:
+class HandshakeChecker:
     """For one identity at a time."""
 
     def __init__(self, random: Callable[[int], bytes], actions: list[Action]) -> None:

@@ -8,7 +8,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Final
 
-from wgpy.node.agent import RejectedRecord
+from wgpy.node.agent_client import RejectedRecord
 from wgpy.node.text import printable
 
 _LOG = logging.getLogger("wgpy")
