@@ -36,7 +36,7 @@ static int routes_init(struct wgfp_datapath *datapath)
 static int datapath_init(struct wgfp_datapath *datapath, const struct wgfp_settings *settings)
 {
     if (pthread_mutex_init(&datapath->gate, NULL) != 0 ||
-        outbound_new(&datapath->control, datapath) != 0 ||
+        outbound_new(&datapath->control, datapath, datapath->queues[0].tun) != 0 ||
         workers_init(datapath) != 0 ||
         keypair_table_init(&datapath->keypairs) != 0 ||
         staging_init(&datapath->staging, settings->staged_bytes) != 0 ||

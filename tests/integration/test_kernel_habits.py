@@ -53,3 +53,38 @@ def test_the_former_name_is_free_after_a_renaming(lab: Lab, program: str) -> Non
 
     assert sorted(host.run("wg", "show", "interfaces").split()) == ["office", "wg0"]
     assert first.is_running()
+
+
+# -- ICMP errors -----------------------------------------------------------------------------------
+
+
+_SEND_AND_LISTEN = """
+import socket, sys
+udp = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM)
+udp.settimeout(5)
+udp.connect((sys.argv[1], 9))
+udp.setsockopt(*((socket.IPPROTO_IPV6, 25, 1) if ":" in sys.argv[1] else (socket.IPPROTO_IP, 11, 1)))
+udp.send(b"to nobody")
+try:
+    udp.recv(1)
+except OSError as error:
+    print(type(error).__name__, error.errno)
+"""
+_UNREACHABLE = "OSError 113\n"  # EHOSTUNREACH
+
+
+@pytest.mark.parametrize("destination", ["10.20.0.7", "fd20::7", "10.20.0.9", "fd20::9"])
+def test_who_sends_what_leads_nowhere_learns_it(
+    lab: Lab, program: str, datapath: str, destination: str
+) -> None:
+    """Nobody has the addresses that end in 7; those that end in 9 are a peer's that has no endpoint."""
+    host = lab.host("host")
+    _start(host, program, datapath)
+    key = host.run("wg", "genkey").strip()
+    public_key = host.run("sh", "-c", f"echo {key} | wg pubkey").strip()
+    host.run("wg", "set", "wg0", "peer", public_key, "allowed-ips", "10.20.0.9/32,fd20::9/128")
+    host.run("ip", "link", "set", "wg0", "up")
+    for address in "10.20.0.1/24", "fd20::1/64":
+        host.run("ip", "address", "add", address, "dev", "wg0")
+
+    assert host.run("python3", "-c", _SEND_AND_LISTEN, destination) == _UNREACHABLE

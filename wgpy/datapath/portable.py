@@ -76,6 +76,7 @@ from . import packet as ip
 from .allowedips import AllowedIPs
 from .peer import NEVER, Keypair, Peer
 from .policy import Policy, check_permits
+from .unreachable import Unreachable
 
 _KEEPALIVE: Final = b""
 _HANDSHAKE_SIZES: Final = {
@@ -116,6 +117,7 @@ class PortableDataPath:
         self._foreign: list[tuple[bytes, Endpoint]] = []
         self._foreign_of: Counter[bytes] = Counter()  # how many of a source
         self._events: dict[Event, None] = {}  # a set that keeps its order
+        self._unreachable = Unreachable()
         self._moved: dict[Peer, None] = {}
         self._drops: Counter[DropReason] = Counter()
         self.set_mtu(mtu)
@@ -292,12 +294,12 @@ class PortableDataPath:
             return
         owner = self._routes.lookup(ip.destination(packet))
         if owner is None:
-            self._drops[DropReason.NO_PEER_FOR_DESTINATION] += 1
+            self._refuse(packet, DropReason.NO_PEER_FOR_DESTINATION, now)
             return
         self._policy.note_sent(owner, packet, now)
         peer = self._peers[owner]
         if peer.endpoint is None:
-            self._drops[DropReason.NO_ENDPOINT] += 1
+            self._refuse(packet, DropReason.NO_ENDPOINT, now)
             return
         keypair = peer.sending
         if keypair is None or not keypair.may_seal(now):
@@ -307,6 +309,12 @@ class PortableDataPath:
             self._stage(peer, packet)
         else:
             self._seal(peer, peer.endpoint, keypair, packet, now)
+
+    def _refuse(self, packet: bytes, reason: DropReason, now: int) -> None:
+        """Drop a packet that leads nowhere, and say so to its sender."""
+        self._drops[reason] += 1
+        if packet and (error := self._unreachable.error_for(packet, now)):
+            self._packets.append(error)
 
     def _seal(self, peer: Peer, endpoint: Endpoint, keypair: Keypair, packet: bytes, now: int) -> None:
         """Make a datagram of a valid packet, or of an empty one, which is a keepalive."""
@@ -351,7 +359,7 @@ class PortableDataPath:
             packet = peer.staged.popleft()
             self._staged_bytes -= _staged_size(packet)
             if peer.endpoint is None:
-                self._drops[DropReason.NO_ENDPOINT] += 1
+                self._refuse(packet, DropReason.NO_ENDPOINT, now)
             else:
                 self._seal(peer, peer.endpoint, keypair, packet, now)
         if peer.staged:

@@ -9,7 +9,9 @@
 #include "outbound.h"
 #include "packet.h"
 #include "policy.h"
+#include "tun.h"
 #include "udp.h"
+#include "unreachable.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,22 +42,25 @@ struct bundle {
 
 struct outbound {
     struct wgfp_datapath *datapath;
-    int udp4, udp6;
+    int tun, udp4, udp6;
     uint32_t count, bytes; /* of messages */
     uint32_t bundle_count;
     struct message messages[BATCH_MESSAGES];
     struct bundle bundles[BATCH_MESSAGES];
     struct wgfp_aead_packet sealing[BATCH_MESSAGES];
     struct udp_batch sending;
+    struct unreachable unreachable;
     uint8_t arena[ARENA_BYTES]; /* one message behind the other: the kernel copies few long pieces faster */
 };
 
-int outbound_new(struct outbound **out, struct wgfp_datapath *datapath)
+int outbound_new(struct outbound **out, struct wgfp_datapath *datapath, int tun)
 {
     *out = malloc(sizeof **out);
     if (*out == NULL)
         return WGFP_ERR_MEMORY;
     (*out)->datapath = datapath;
+    (*out)->tun = tun;
+    (*out)->unreachable = (struct unreachable){0};
     (*out)->udp4 = (*out)->udp6 = -1;
     (*out)->count = (*out)->bytes = (*out)->bundle_count = 0;
     return 0;
@@ -124,9 +129,41 @@ static void message_done(struct outbound *out, struct peer *peer, uint32_t lengt
     bundle_add(out, peer, out->count++);
 }
 
-/* The peer that owns the packet's destination; NULL, and counted, if it leads nowhere. */
-static struct peer *peer_towards(struct wgfp_datapath *datapath, const struct wgfp_gso *gso, size_t length)
+/* Say to its sender that a packet leads nowhere. Returns whether there was an ICMP error. */
+static bool packet_refuse(struct outbound *out, const uint8_t *packet, size_t length, uint64_t now)
 {
+    uint8_t error[ICMP_ERROR_SIZE];
+    struct wgfp_view view;
+    size_t size = 0;
+
+    if (wgfp_packet_parse(&view, packet, length))
+        size = unreachable_error(&out->unreachable, &view, packet, error, now);
+    if (size > 0)
+        tun_write_one(out->datapath, out->tun, error, size);
+    return size > 0;
+}
+
+/* How long its segments are at most. */
+static uint32_t segment_most(const struct wgfp_gso *gso, size_t length)
+{
+    const uint32_t most = gso->header_length > 0 ? gso->header_length + gso->segment_size : (uint32_t)length;
+
+    return most < length ? most : (uint32_t)length;
+}
+
+/* The same of a superpacket, segment by segment, as long as there are errors. */
+static void superpacket_refuse(struct outbound *out, const struct wgfp_gso *gso, size_t length, uint64_t now)
+{
+    uint8_t *segment = message_begin(out, segment_most(gso, length), now); /* which is never done */
+
+    for (uint32_t i = 0; i < gso->count && packet_refuse(out, segment, wgfp_gso_copy(gso, i, segment), now); i++) {
+    }
+}
+
+/* The peer that owns the packet's destination; NULL, and counted, if it leads nowhere. */
+static struct peer *peer_towards(struct outbound *out, const struct wgfp_gso *gso, size_t length, uint64_t now)
+{
+    struct wgfp_datapath *datapath = out->datapath;
     const struct wgfp_view *view = &gso->view;
 
     if (view->version == 0 || view->length != length) {
@@ -138,6 +175,7 @@ static struct peer *peer_towards(struct wgfp_datapath *datapath, const struct wg
 
     if (owner == 0) {
         drop_count(datapath, WGFP_DROP_NO_PEER_FOR_DESTINATION, gso->count);
+        superpacket_refuse(out, gso, length, now);
         return NULL;
     }
     return datapath->peers[owner];
@@ -151,8 +189,8 @@ void outbound_packet(struct outbound *out, const struct wgfp_vnet *vnet, uint8_t
         drop_count(out->datapath, WGFP_DROP_INVALID_SUPERPACKET, 1);
         return;
     }
-    struct peer *peer = peer_towards(out->datapath, &gso, length);
-    const uint32_t most = gso.header_length > 0 ? gso.header_length + gso.segment_size : (uint32_t)length;
+    struct peer *peer = peer_towards(out, &gso, length, now);
+    const uint32_t most = segment_most(&gso, length);
 
     if (peer == NULL)
         return;
@@ -161,7 +199,7 @@ void outbound_packet(struct outbound *out, const struct wgfp_vnet *vnet, uint8_t
     const uint32_t tos = packet_ecn(packet);
 
     for (uint32_t i = 0; i < gso.count; i++) {
-        uint8_t *segment = message_begin(out, most < length ? most : (uint32_t)length, now);
+        uint8_t *segment = message_begin(out, most, now);
 
         message_done(out, peer, (uint32_t)wgfp_gso_copy(&gso, i, segment), tos);
     }
@@ -297,12 +335,24 @@ static void bundle_send(struct outbound *out, const struct bundle *bundle)
         bundle_learn(out, bundle, &outcome);
 }
 
+/* The peer has no endpoint. Not under its lock. */
+static void bundle_refuse(struct outbound *out, const struct bundle *bundle, uint64_t now)
+{
+    for (uint32_t i = bundle->first; i != END; i = out->messages[i].next) {
+        const struct message *message = &out->messages[i];
+
+        (void)packet_refuse(out, message->data + TRANSPORT_HEADER_SIZE, message->packet, now);
+    }
+}
+
 void outbound_flush(struct outbound *out, uint64_t now)
 {
     for (uint32_t i = 0; i < out->bundle_count; i++) {
         struct bundle *bundle = &out->bundles[i];
 
         bundle_prepare(out, bundle, now);
+        if (bundle->endpoint.size == 0)
+            bundle_refuse(out, bundle, now);
         if (bundle->sealed == 0)
             continue;
         wgfp_aead_seal(out->datapath->aead, bundle->keypair->session.sending_key, out->sealing, bundle->sealed);

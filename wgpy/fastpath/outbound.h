@@ -7,8 +7,8 @@
 
 struct outbound; /* packets that become messages together; one thread's */
 
-/* WGFP_ERR_MEMORY. */
-int outbound_new(struct outbound **out, struct wgfp_datapath *datapath);
+/* tun: where ICMP errors go. WGFP_ERR_MEMORY. */
+int outbound_new(struct outbound **out, struct wgfp_datapath *datapath, int tun);
 void outbound_free(struct outbound *out);
 
 /* Use these sockets, -1 for none. */

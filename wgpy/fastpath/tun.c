@@ -51,6 +51,12 @@ static int write_packet(const struct wgfp_datapath *datapath, int tun, struct io
     return write_slices(datapath, tun, slices + skip, 1 + n - skip);
 }
 
+void tun_write_one(struct wgfp_datapath *datapath, int tun, uint8_t *packet, size_t length)
+{
+    if (write_packet(datapath, tun, (struct iovec[2]){{packet, length}}, 1))
+        drop_count(datapath, WGFP_DROP_TUN_WRITE_FAILED, 1);
+}
+
 /* Write a group's packets one by one: the kernel did not want them joined. */
 static void write_singly(struct wgfp_datapath *datapath, int tun, const struct tun_batch *batch,
                          const struct wgfp_group *group, const struct wgfp_slice *slices)

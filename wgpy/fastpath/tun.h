@@ -15,6 +15,9 @@ struct tun_buffer {
 /* Read one. *packet: where it lies. Returns its length, 0 if there is none now, or -errno. */
 ssize_t tun_read(const struct wgfp_datapath *datapath, int tun, struct tun_buffer *buffer, uint8_t **packet);
 
+/* Write one plain packet; if it cannot be written, that is counted. */
+void tun_write_one(struct wgfp_datapath *datapath, int tun, uint8_t *packet, size_t length);
+
 /* Packets on their way to the TUN. */
 struct tun_batch {
     struct wgfp_packet *packets;

@@ -143,7 +143,7 @@ void worker_stop(struct worker *worker)
 static int outbound_init(struct worker *worker)
 {
     worker->buffer = aligned_alloc(_Alignof(struct tun_buffer), sizeof *worker->buffer);
-    return worker->buffer == NULL ? WGFP_ERR_MEMORY : outbound_new(&worker->out, worker->datapath);
+    return worker->buffer == NULL ? WGFP_ERR_MEMORY : outbound_new(&worker->out, worker->datapath, worker->queue->tun);
 }
 
 int worker_init(struct wgfp_datapath *datapath, uint32_t number)

@@ -113,6 +113,7 @@ class Node:
         self.config: dict[bytes, PeerConfig] = {}
         # Packets that came out of the TUN, and the device's events, oldest first. Clear them as you like.
         self.delivered: list[bytes] = []
+        self.icmp_errors: list[bytes] = []  # that its host got for packets that led nowhere
         self.events: list[DeviceEvent] = []
         # More handshake messages that wait, as far as the engine knows: 64 put the node under load.
         self.backlog = 0
@@ -256,6 +257,7 @@ class Node:
             return
         self._notify(PacketSent(packet))
         self.device.send(packet, self.now)
+        self.icmp_errors += self.device.take_packets()
         self.settle()
 
     def send_raw(self, destination: Endpoint, data: bytes) -> None:
