@@ -422,7 +422,9 @@ static int udp_sendmmsg(int fd, struct mmsghdr *messages, unsigned n, int flags)
 /* Everything is ready at once; only who waits for room to send asks. */
 static int poll_ready(struct pollfd *fds, nfds_t n, int timeout)
 {
-    (void)timeout;
+    current->calls[WORLD_POLL]++;
+    if (timeout >= 0 && fails(WORLD_POLL, false))
+        return 0;
     for (nfds_t i = 0; i < n; i++)
         fds[i].revents = fds[i].events;
     return (int)n;

@@ -37,7 +37,7 @@ struct world_label {
 void world_udp_give(struct world *world, const struct world_label *label, const uint8_t *data, size_t length);
 long world_udp_take(struct world *world, struct world_label *label, uint8_t *data, size_t room);
 
-enum world_call { WORLD_READV, WORLD_WRITEV, WORLD_RECVMMSG, WORLD_SENDMMSG, WORLD_CALLS };
+enum world_call { WORLD_READV, WORLD_WRITEV, WORLD_RECVMMSG, WORLD_SENDMMSG, WORLD_POLL, WORLD_CALLS };
 
 /* After `skip` more, let `count` calls fail with this errno. joined: count only those with a superpacket or with
  * UDP_SEGMENT. Of sendmmsg each message is a call. */

@@ -153,6 +153,63 @@ def test_a_socket_buffer_that_stays_full_is_not_waited_for_forever(path: NativeU
     assert path.world.calls(Call.SENDMMSG) < 5
 
 
+def test_a_turn_waits_once_for_a_socket_buffer_that_stays_full(remote: Remote) -> None:
+    """A worker holds its lock meanwhile, so whoever changes a setting would wait for every datagram."""
+    path = with_session(NativeUnderTest, remote)
+    assert isinstance(path, NativeUnderTest)
+    path.world.fail(Call.SENDMMSG, errno.EAGAIN, count=FOREVER)
+
+    assert send(path, 20 * OUT) == []
+    assert path.world.calls(Call.POLL) == 1
+    assert drop_counts(path) == {DropReason.SEND_FAILED: 20 * len(OUT)}
+
+    assert send(path, 20 * OUT, now=NOW + 1) == []
+    assert path.world.calls(Call.POLL) == 2
+
+
+def test_a_turn_waits_once_for_all_peers_together(remote: Remote) -> None:
+    path = with_session(NativeUnderTest, remote)
+    assert isinstance(path, NativeUnderTest)
+    other = Remote(local_index=0x33333333, remote_index=0x44444444, sending_key=b"other key, sends")
+    path.apply(AddPeer(PEER + 1), NOW)
+    path.apply(SetRoute(PEER + 1, prefix(STRANGE_HOST)), NOW)
+    path.apply(SetEndpoint(PEER + 1, AWAY), NOW)
+    path.apply(other.keypair(PEER + 1), NOW)
+    path.apply(UseKeypair(PEER + 1, other.local_index), NOW)
+    path.world.fail(Call.SENDMMSG, errno.EAGAIN, count=FOREVER)
+
+    assert send(path, [*OUT, ipv4(LOCAL_HOST, STRANGE_HOST)]) == []
+
+    assert path.world.calls(Call.POLL) == 1
+
+
+def test_what_comes_after_a_wait_in_vain_leaves_if_there_is_room_again(remote: Remote) -> None:
+    path = with_session(NativeUnderTest, remote)
+    assert isinstance(path, NativeUnderTest)
+    path.world.fail(Call.SENDMMSG, errno.EAGAIN, count=3)  # before the wait and after it
+    for packet in OUT:
+        path.send_packet(packet, NOW)
+
+    assert opened(path, remote) == OUT[1:]
+    assert drop_counts(path) == {DropReason.SEND_FAILED: 1}
+
+
+def test_a_wait_that_times_out_is_the_last_of_its_turn_though_one_datagram_then_leaves(
+    remote: Remote,
+) -> None:
+    """A slow uplink makes room for a datagram at a time, and is ready when half of the buffer is empty."""
+    path = with_session(NativeUnderTest, remote)
+    assert isinstance(path, NativeUnderTest)
+    path.world.fail(Call.POLL, 0, count=FOREVER)
+    path.world.fail(Call.SENDMMSG, errno.EAGAIN)
+    assert len(send(path)) == len(OUT)
+
+    path.world.fail(Call.SENDMMSG, errno.EAGAIN, count=FOREVER)
+    assert send(path) == []
+
+    assert path.world.calls(Call.POLL) == 1
+
+
 def test_an_interrupted_call_is_made_again(path: NativeUnderTest, remote: Remote) -> None:
     for call in (Call.READV, Call.SENDMMSG):
         path.world.fail(call, errno.EINTR, count=3)

@@ -61,6 +61,7 @@ int outbound_new(struct outbound **out, struct wgfp_datapath *datapath, int tun)
     (*out)->datapath = datapath;
     (*out)->tun = tun;
     (*out)->unreachable = (struct unreachable){0};
+    udp_batch_init(&(*out)->sending, datapath);
     (*out)->udp4 = (*out)->udp6 = -1;
     (*out)->count = (*out)->bytes = (*out)->bundle_count = 0;
     return 0;
@@ -315,14 +316,14 @@ static void bundle_learn(struct outbound *out, const struct bundle *bundle, cons
     pthread_mutex_unlock(&peer->lock);
 }
 
-static void bundle_send(struct outbound *out, const struct bundle *bundle)
+static void bundle_send(struct outbound *out, const struct bundle *bundle, uint64_t now)
 {
     struct wgfp_datapath *datapath = out->datapath;
     const unsigned offloads = atomic_load_explicit(&datapath->offloads, memory_order_relaxed);
     uint32_t i = bundle->first;
 
-    udp_batch_begin(&out->sending, datapath, bundle->endpoint.size == 4 ? out->udp4 : out->udp6, &bundle->endpoint,
-                    (offloads & OFFLOAD_GSO) && !bundle->plain);
+    udp_batch_begin(&out->sending, bundle->endpoint.size == 4 ? out->udp4 : out->udp6, &bundle->endpoint,
+                    (offloads & OFFLOAD_GSO) && !bundle->plain, now);
     for (uint32_t left = bundle->sealed; left > 0; left--) {
         const struct message *message = &out->messages[i];
 
@@ -356,7 +357,7 @@ void outbound_flush(struct outbound *out, uint64_t now)
         if (bundle->sealed == 0)
             continue;
         wgfp_aead_seal(out->datapath->aead, bundle->keypair->session.sending_key, out->sealing, bundle->sealed);
-        bundle_send(out, bundle);
+        bundle_send(out, bundle, now);
     }
     out->count = out->bytes = out->bundle_count = 0;
 }

@@ -36,10 +36,15 @@ static uint32_t address_write(struct sockaddr_in6 *address, const struct wgfp_en
     return sizeof *address;
 }
 
-void udp_batch_begin(struct udp_batch *batch, struct wgfp_datapath *datapath, int fd, const struct wgfp_endpoint *to,
-                     bool segment)
+void udp_batch_init(struct udp_batch *batch, struct wgfp_datapath *datapath)
 {
     batch->datapath = datapath;
+    batch->stalled_at = 0;
+}
+
+void udp_batch_begin(struct udp_batch *batch, int fd, const struct wgfp_endpoint *to, bool segment, uint64_t now)
+{
+    batch->now = now;
     batch->fd = fd;
     batch->to = *to;
     batch->segment = segment;
@@ -136,7 +141,8 @@ static void message_prepare(struct udp_batch *batch, struct msghdr *message, uni
         message->msg_control = NULL;
 }
 
-/* sendmmsg that waits a moment for room in the socket's buffer. Returns how many were sent, or -errno. */
+/* sendmmsg that waits a moment for room in the socket's buffer, unless that was in vain in this turn. Returns how many
+ * were sent, or -errno. */
 static int send_messages(struct udp_batch *batch, struct mmsghdr *messages, uint32_t n)
 {
     const struct wgfp_system *system = batch->datapath->system;
@@ -148,11 +154,12 @@ static int send_messages(struct udp_batch *batch, struct mmsghdr *messages, uint
             return sent;
         if (errno == EINTR)
             continue;
-        if (errno != EAGAIN || waited)
+        if (errno != EAGAIN || batch->stalled_at == batch->now)
             return -errno;
         struct pollfd writable = {.fd = batch->fd, .events = POLLOUT};
 
-        (void)system->poll(&writable, 1, SEND_TIMEOUT);
+        if (waited || system->poll(&writable, 1, SEND_TIMEOUT) == 0)
+            batch->stalled_at = batch->now; /* one datagram more may have found room */
         waited = true;
     }
 }

@@ -35,6 +35,8 @@ struct udp_batch {
     int fd;
     struct wgfp_endpoint to;
     bool segment; /* may datagrams be joined to runs? */
+    uint64_t now;        /* of the turn */
+    uint64_t stalled_at; /* of the last turn in which a wait for room in the socket's buffer was too short; 0: of none */
     uint32_t runs_count, slices_count;
     struct udp_run runs[BATCH_MESSAGES];
     struct iovec slices[BATCH_MESSAGES];
@@ -49,14 +51,17 @@ struct udp_outcome {
     bool segment_is_bad; /* they left as they do without UDP_SEGMENT */
 };
 
-/* An empty batch. fd: -1 if there is no socket of this family. */
-void udp_batch_begin(struct udp_batch *batch, struct wgfp_datapath *datapath, int fd, const struct wgfp_endpoint *to,
-                     bool segment);
+/* A batch that was never begun. */
+void udp_batch_init(struct udp_batch *batch, struct wgfp_datapath *datapath);
+
+/* Empty it. fd: -1 if there is no socket of this family; now: the same in all of a turn. */
+void udp_batch_begin(struct udp_batch *batch, int fd, const struct wgfp_endpoint *to, bool segment, uint64_t now);
 
 /* At most BATCH_MESSAGES. The data must stay until the batch is sent. */
 void udp_batch_add(struct udp_batch *batch, uint8_t *data, uint32_t length, uint32_t tos);
 
-/* Send all; what cannot be sent is counted. */
+/* Send all; what cannot be sent is counted. A full buffer is waited for once a turn in vain, as a worker holds its lock
+ * meanwhile. */
 struct udp_outcome udp_batch_send(struct udp_batch *batch);
 
 /* -- Receiving -------------------------------------------------------------------------------------- */
