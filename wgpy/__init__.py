@@ -114,6 +114,7 @@ _NAMES = {
     "wgpy.uapi.client": ("InterfaceError",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
+_MODULES = {module.split(".")[1] for module in _NAMES}  # `wgpy.config.load` without `import wgpy.config`
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - all are strings
 
@@ -123,6 +124,8 @@ def __getattr__(name: str) -> object:
     value: object
     if name == "__version__":
         value = import_module("importlib.metadata").version("wgpy")
+    elif name in _MODULES:
+        value = import_module(f"wgpy.{name}")
     elif name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
     else:
@@ -132,4 +135,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_MODULES})

@@ -1,4 +1,4 @@
-"""Invariant of `wgpy up`: it makes of a file what wg-quick makes of it, or the difference is in README's table.
+"""`wgpy up` makes of a file what wg-quick makes of it, or the difference is in README's table.
 
 Each file goes through Debian's wg-quick with wireguard-go on one host, and through `wgpy up` on another. Both
 hosts are alike:

@@ -1,8 +1,12 @@
 """One family of errors: whoever catches `WgpyError` has caught all that wgpy raises of its own."""
 
 import pkgutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
+
+import pytest
 
 import wgpy
 from wgpy.contract.errors import WgpyError
@@ -22,6 +26,14 @@ def test_the_family_is_public() -> None:
 def test_all_that_is_public_can_be_had_and_is_listed() -> None:
     assert [name for name in wgpy.__all__ if not hasattr(wgpy, name)] == []
     assert set(wgpy.__all__) <= set(dir(wgpy))
+
+
+@pytest.mark.parametrize(
+    "what", ["config.load", "config.parse", "keys.PrivateKey", "address.parse_prefix", "uapi.UapiError"]
+)
+def test_a_module_of_a_public_name_needs_no_import_of_its_own(what: str) -> None:
+    done = subprocess.run([sys.executable, "-c", f"import wgpy; wgpy.{what}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def own_errors() -> Iterator[type[BaseException]]:
