@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Final
 
 from wgpy.driver.interface import Interface
-from wgpy.driver.settings import Settings
 from wgpy.driver.traffic import tun_offloads
 from wgpy.host.eventloop import new_event_loop
 from wgpy.host.systemd import notify
@@ -119,7 +118,7 @@ def _connection_limit() -> int:
 
 def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
     if options.tun_fd is None:
-        tun = _open_tun(options.interface, options.settings)
+        tun = _open_tun(options)
         return Interface(tun, timestamps=timestamps, settings=options.settings)
     try:
         return Interface(Tun(options.tun_fd), timestamps=timestamps, settings=options.settings)
@@ -127,14 +126,16 @@ def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
         raise StartError(f"WG_TUN_FD cannot be used: {error}") from None
 
 
-def _open_tun(name: str, settings: Settings) -> Tun:
+def _open_tun(options: Options) -> Tun:
+    settings = options.settings
     try:
-        return Tun.open(name, vnet_header=bool(tun_offloads(settings)), queues=settings.queues())
+        return Tun.open(options.interface, vnet_header=bool(tun_offloads(settings)), queues=settings.queues())
     except OSError as error:
-        raise StartError(_why_no_tun(name, error)) from None
+        raise StartError(_why_no_tun(options, error)) from None
 
 
-def _why_no_tun(name: str, error: OSError) -> str:
+def _why_no_tun(options: Options, error: OSError) -> str:
+    name = options.interface
     match error.errno:
         case _ if error.errno in (EACCES, EPERM):
             return (
@@ -143,11 +144,19 @@ def _why_no_tun(name: str, error: OSError) -> str:
         case _ if error.errno in (ENOENT, ENODEV, ENXIO):
             return "there is no /dev/net/tun: load the tun module (modprobe tun), or give it to the container"
         case _ if error.errno in (EBUSY, EINVAL) and name in (known for _, known in socket.if_nameindex()):
-            return (
-                f"the interface {name} exists already: delete it (ip link delete {name}), or use another name"
-            )
+            return _why_taken(options)
         case _:
             return f"cannot make the interface {name}: {error.strerror}"
+
+
+def _why_taken(options: Options) -> str:
+    name = options.interface
+    if options.mesh:
+        from .agent.start import is_running  # noqa: PLC0415
+
+        if is_running(options.mesh):
+            return f"the agent of {options.mesh} runs already: `wgpy mesh status` shows it"
+    return f"the interface {name} exists already: delete it (ip link delete {name}), or use another name"
 
 
 def _open_socket(options: Options, name: str) -> SocketFile:

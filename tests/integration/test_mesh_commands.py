@@ -320,6 +320,13 @@ def test_the_networks_key_works_from_another_host(network: Lan) -> None:
     assert "does not answer: " in sentence(web.attempt("token", "--key", "/run/network.key"))
 
 
+def test_a_second_agent_says_that_one_runs(network: Lan) -> None:
+    second = network.hub.host.attempt(program("wgpyd"), f"--mesh={NETWORK}")
+
+    assert second == Result(1, f"wgpyd: the agent of {NETWORK} runs already: `wgpy mesh status` shows it\n")
+    assert network.hub.is_ready()
+
+
 def test_who_is_removed_or_leaves_may_come_back_as_another(network: Lan) -> None:
     hub, web = network.hub, network.add("web")
     token = hub.token("--uses", "2")

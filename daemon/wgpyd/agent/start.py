@@ -1,5 +1,6 @@
 """From a folder on disk to a running node."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,12 @@ def interface_of(network: str) -> str:
     except ValueError as error:
         raise StartError(f"the interface `{name}` of {network} cannot be used: {error}") from None
     return name
+
+
+def is_running(network: str) -> bool:
+    """Whether an agent of the network answers at its socket."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(socket_path(network))) == 0
 
 
 def open_agent(network: str, interface: Interface, metrics: str) -> AbstractAsyncContextManager[object]:
