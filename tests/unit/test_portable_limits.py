@@ -13,7 +13,7 @@ from wgpy.contract import constants
 from wgpy.contract.drops import DropReason
 from wgpy.contract.events import DataSent, KeyAged, KeyNeeded
 from wgpy.contract.orders import SendKeepalive, UseKeypair
-from wgpy.datapath import portable
+from wgpy.datapath import peer, portable
 from wgpy.datapath.portable import PortableDataPath
 
 PACKET = ipv4(LOCAL_HOST, REMOTE_HOST, b"payload")
@@ -38,7 +38,7 @@ def test_message_number_rekey_after_messages_ages_the_keypair_once(monkeypatch: 
 
 
 def test_no_message_is_sealed_with_counter_reject_after_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portable, "REJECT_AFTER_MESSAGES", 3)
+    monkeypatch.setattr(peer, "REJECT_AFTER_MESSAGES", 3)
     remote = Remote()
     path = with_session(PortableDataPath, remote)
     for _ in range(3):
@@ -52,7 +52,7 @@ def test_no_message_is_sealed_with_counter_reject_after_messages(monkeypatch: py
 
 
 def test_staged_packets_beyond_the_limit_wait_for_the_next_keypair(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portable, "REJECT_AFTER_MESSAGES", 3)
+    monkeypatch.setattr(peer, "REJECT_AFTER_MESSAGES", 3)
     first, second = Remote(), Remote(local_index=5, remote_index=6)
     path = with_peer(PortableDataPath)
     for _ in range(5):
