@@ -88,3 +88,46 @@ def test_who_sends_what_leads_nowhere_learns_it(
         host.run("ip", "address", "add", address, "dev", "wg0")
 
     assert host.run("python3", "-c", _SEND_AND_LISTEN, destination) == _UNREACHABLE
+
+
+# -- Its settings ----------------------------------------------------------------------------------
+
+
+def test_setconf_takes_away_what_the_file_left_out(lab: Lab, program: str, datapath: str) -> None:
+    host = lab.host("host")
+    _start(host, program, datapath)
+    key = host.run("wg", "genkey").strip()
+    peer = host.run("sh", "-c", f"echo {key} | wg pubkey").strip()
+    secret = host.run("wg", "genpsk").strip()
+    rest = f"[Peer]\nPublicKey = {peer}\nAllowedIPs = 10.20.0.9/32\n"
+    full = host.write("/root/full.conf", f"{rest}PresharedKey = {secret}\nEndpoint = 10.10.0.9:51820\n")
+    short = host.write("/root/short.conf", rest)
+
+    host.run("wg", "setconf", "wg0", full)
+    assert host.run("wg", "show", "wg0", "endpoints").split() == [peer, "10.10.0.9:51820"]
+    host.run("wg", "setconf", "wg0", short)
+
+    assert host.run("wg", "show", "wg0", "endpoints").split() == [peer, "(none)"]
+    assert host.run("wg", "show", "wg0", "preshared-keys").split() == [peer, "(none)"]
+    assert host.run("wg", "show", "wg0", "allowed-ips").split() == [peer, "10.20.0.9/32"]
+
+
+_DIE_IN_A_SET = """
+import os, socket, sys
+daemon = socket.socket(socket.AF_UNIX)
+daemon.connect("/run/wireguard/wg0.sock")
+daemon.sendall(f"set=1\\nlisten_port=4444\\npublic_key={'a1' * 32}\\n{sys.argv[1]}".encode())
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("half", ["allowed_ip=10.70.0.0/2", "allowed_ip=10.70.0.0/24\n"])
+def test_a_set_whose_sender_dies_within_it_changes_nothing(lab: Lab, program: str, half: str) -> None:
+    host = lab.host("host")
+    process = _start(host, program, "native")
+
+    assert host.attempt("python3", "-c", _DIE_IN_A_SET, half).status != 0
+    wait_until_listening(host, "wg0", process)
+
+    assert host.run("wg", "show", "wg0", "peers") == ""
+    assert host.run("wg", "show", "wg0", "listen-port") != "4444\n"
