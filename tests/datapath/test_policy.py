@@ -1,72 +1,46 @@
-"""What a peer may begin, what answers us, and what is neither. Numbers are restated from the RFCs."""
+"""What a peer may begin, what answers us, and what is neither."""
 
-from dataclasses import dataclass, replace
 from struct import pack
 
 import pytest
 
-from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix, with_peer
+from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix
 from tests.datapath.packets import ipv4, ipv6
+from tests.datapath.policies import (
+    ACK,
+    ANYTHING,
+    DCCP,
+    FAMILIES,
+    FIN,
+    FLOW_LIFETIME,
+    GRE,
+    NOTHING,
+    RST,
+    SCTP,
+    SYN,
+    TCP,
+    UDP,
+    UDP_LITE,
+    Family,
+    add_peer,
+    error_about,
+    icmp,
+    is_let_in,
+    tcp,
+    udp,
+    with_session,
+)
 from tests.datapath.remote import (
-    HOME,
     LOCAL_HOST,
     LOCAL_HOST6,
     NOW,
     REMOTE_HOST,
     REMOTE_HOST6,
-    SECOND,
     STRANGE_HOST,
-    STRANGE_HOST6,
     Remote,
 )
-from tests.fastpath.superpackets import ACK as TCP_ACK
-from tests.fastpath.superpackets import Packet, segments
 from wgpy.contract.drops import DropReason
-from wgpy.contract.orders import AddPeer, Permit, RemovePeer, SetEndpoint, SetPolicy, SetRoute, UseKeypair
-
-TCP, UDP, GRE, DCCP, SCTP, UDP_LITE = 6, 17, 47, 33, 132, 136
-SYN, ACK, RST, FIN = 0x02, 0x10, 0x04, 0x01
-FLOW_LIFETIME = 180 * SECOND
-MAX_RULES, MAX_PERMITS, MAX_FLOWS = 1024, 256, 65536
-NOTHING: tuple[Permit, ...] = ()
-ANYTHING = (Permit(rule=0),)
-
-
-@dataclass(frozen=True)
-class Family:
-    """Addresses of both ends, and what differs between the two versions of IP."""
-
-    local: str
-    remote: str
-    strange: str  # nobody is routed there
-    icmp: int
-    query: int
-    reply: int
-    error: int
-
-    def packet(self, source: str, destination: str, protocol: int, payload: bytes) -> bytes:
-        make = ipv4 if self.icmp == 1 else ipv6
-        return make(source, destination, payload, protocol=protocol)
-
-    def sent(self, protocol: int, payload: bytes) -> bytes:
-        """From us to the peer."""
-        return self.packet(self.local, self.remote, protocol, payload)
-
-    def received(self, protocol: int, payload: bytes) -> bytes:
-        return self.packet(self.remote, self.local, protocol, payload)
-
-    def fragment(self, protocol: int, payload: bytes, *, offset: int = 0, more: bool = True) -> bytes:
-        """From the peer. offset: in units of 8 bytes."""
-        if self.icmp == 1:
-            return ipv4(self.remote, self.local, payload, protocol=protocol, fragment=more << 13 | offset)
-        header = pack(">BBHI", protocol, 0, offset << 3 | more, 1)
-        return ipv6(self.remote, self.local, header + payload, protocol=44)
-
-
-FAMILIES = {
-    "IPv4": Family(LOCAL_HOST, REMOTE_HOST, STRANGE_HOST, 1, 8, 0, 3),
-    "IPv6": Family(LOCAL_HOST6, REMOTE_HOST6, STRANGE_HOST6, 58, 128, 129, 1),
-}
+from wgpy.contract.orders import Permit, RemovePeer, SetPolicy, SetRoute
 
 
 @pytest.fixture(params=list(FAMILIES.values()), ids=list(FAMILIES))
@@ -510,237 +484,3 @@ def test_ipv4_options_are_looked_behind(path: DataPathUnderTest, remote: Remote)
 
     assert is_let_in(path, remote, packet)
     assert not is_let_in(path, remote, b"\x45" + plain[1:])
-
-
-# -- Permits -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("port", "expected"), [(79, False), (80, True), (85, True), (90, True), (91, False)])
-@pytest.mark.parametrize("protocol", [TCP, UDP])
-def test_a_permit_of_ports_is_of_the_destination_and_includes_both_ends(
-    path: DataPathUnderTest, remote: Remote, family: Family, protocol: int, port: int, expected: bool
-) -> None:
-    path.apply(SetPolicy(PEER, (Permit(rule=0, first_port=80, last_port=90),)), NOW)
-    payload = tcp(SYN, 85, port) if protocol == TCP else udp(85, port)
-
-    assert is_let_in(path, remote, family.received(protocol, payload)) == expected
-
-
-def test_a_permit_of_ports_is_of_no_protocol_without_ports(
-    path: DataPathUnderTest, remote: Remote, family: Family
-) -> None:
-    path.apply(SetPolicy(PEER, (Permit(rule=0, last_port=65534),)), NOW)
-
-    assert not is_let_in(path, remote, family.received(GRE, bytes(8)))
-    assert not is_let_in(path, remote, family.received(family.icmp, icmp(family.query)))
-
-
-def test_a_permit_of_a_protocol_is_of_no_other(
-    path: DataPathUnderTest, remote: Remote, family: Family
-) -> None:
-    path.apply(SetPolicy(PEER, (Permit(rule=0, protocol=UDP),)), NOW)
-
-    assert is_let_in(path, remote, family.received(UDP, udp()))
-    assert not is_let_in(path, remote, family.received(TCP, tcp(SYN)))
-
-
-@pytest.mark.parametrize(
-    ("destination", "expected"),
-    [
-        (LOCAL_HOST, True),
-        ("10.0.0.0/31", True),
-        ("10.0.0.2/31", False),
-        ("0.0.0.0/0", True),
-        (LOCAL_HOST6, False),
-        ("::/0", False),
-    ],
-)
-def test_a_permit_of_a_destination_is_of_the_packets_to_it(
-    path: DataPathUnderTest, remote: Remote, destination: str, expected: bool
-) -> None:
-    path.apply(SetPolicy(PEER, (Permit(rule=0, destination=prefix(destination)),)), NOW)
-
-    assert is_let_in(path, remote, ipv4(REMOTE_HOST, LOCAL_HOST, udp())) == expected
-
-
-@pytest.mark.parametrize(
-    ("destination", "expected"),
-    [(LOCAL_HOST6, True), ("fd00::/127", True), ("fd00::2/127", False), ("::/0", True), ("0.0.0.0/0", False)],
-)
-def test_so_is_one_of_ipv6(path: DataPathUnderTest, remote: Remote, destination: str, expected: bool) -> None:
-    path.apply(SetPolicy(PEER, (Permit(rule=0, destination=prefix(destination)),)), NOW)
-
-    assert is_let_in(path, remote, ipv6(REMOTE_HOST6, LOCAL_HOST6, udp())) == expected
-
-
-def test_what_is_let_in_is_counted_by_the_first_rule_that_says_so(
-    path: DataPathUnderTest, remote: Remote, family: Family
-) -> None:
-    web = Permit(rule=3, protocol=TCP, first_port=80, last_port=80)
-    path.apply(SetPolicy(PEER, (web, Permit(rule=MAX_RULES - 1, protocol=TCP))), NOW)
-    for port in (80, 443, 80, 80):
-        assert is_let_in(path, remote, family.received(TCP, tcp(SYN, 5000, port)))
-
-    counts = path.rule_counts()
-
-    assert len(counts) == MAX_RULES
-    assert {rule: count for rule, count in enumerate(counts) if count} == {3: 3, MAX_RULES - 1: 1}
-
-
-def test_an_answer_is_counted_by_no_rule(filtered: DataPathUnderTest, remote: Remote, family: Family) -> None:
-    filtered.send_packet(family.sent(UDP, udp(5000, 53)), NOW)
-    assert is_let_in(filtered, remote, family.received(UDP, udp(53, 5000)))
-
-    assert not any(filtered.rule_counts())
-
-
-def test_every_peer_has_a_policy_of_its_own(datapath: MakeDataPath, remote: Remote) -> None:
-    path = with_session(datapath, remote)
-    other, also = Remote(local_index=9, remote_index=10), "10.0.0.3"
-    add_peer(path, 8, other, also)
-
-    path.apply(SetPolicy(PEER, NOTHING), NOW)
-
-    assert not is_let_in(path, remote, ipv4(REMOTE_HOST, LOCAL_HOST, tcp(SYN)))
-    assert is_let_in(path, other, ipv4(also, LOCAL_HOST, tcp(SYN)))
-
-
-def test_the_source_is_checked_first(filtered: DataPathUnderTest, remote: Remote) -> None:
-    filtered.apply(SetPolicy(PEER, ANYTHING), NOW)
-
-    assert not is_let_in(filtered, remote, ipv4(STRANGE_HOST, LOCAL_HOST, tcp(SYN)))
-    assert drop_counts(filtered) == {DropReason.SOURCE_NOT_ALLOWED: 1}
-    assert not any(filtered.rule_counts())
-
-
-REFUSED = {
-    "a rule below 0": (Permit(rule=-1),),
-    "a rule too great": (Permit(rule=MAX_RULES),),
-    "a protocol too great": (Permit(rule=0, protocol=256),),
-    "a port too great": (Permit(rule=0, last_port=65536),),
-    "ports the wrong way round": (Permit(rule=0, first_port=81, last_port=80),),
-    "host bits": (Permit(rule=0, destination=prefix("10.0.0.0/8")._replace(address=b"\x0a\0\0\1")),),
-    "a prefix too long": (Permit(rule=0, destination=prefix("10.0.0.0/8")._replace(prefix_length=33)),),
-    "no address": (Permit(rule=0, destination=prefix("10.0.0.0/8")._replace(address=b"10")),),
-    "too many": (Permit(rule=0),) * (MAX_PERMITS + 1),
-}
-
-
-@pytest.mark.parametrize("permits", REFUSED.values(), ids=REFUSED)
-def test_what_is_no_policy_is_refused_and_changes_nothing(
-    filtered: DataPathUnderTest, remote: Remote, permits: tuple[Permit, ...]
-) -> None:
-    with pytest.raises(ValueError, match="."):
-        filtered.apply(SetPolicy(PEER, permits), NOW)
-
-    assert not is_let_in(filtered, remote, ipv4(REMOTE_HOST, LOCAL_HOST, tcp(SYN)))
-
-
-def test_as_many_permits_as_may_be_are_taken(path: DataPathUnderTest, remote: Remote) -> None:
-    ports = tuple(Permit(rule=n, first_port=n, last_port=n) for n in range(MAX_PERMITS))
-
-    path.apply(SetPolicy(PEER, ports), NOW)
-
-    assert is_let_in(path, remote, ipv4(REMOTE_HOST, LOCAL_HOST, udp(53, MAX_PERMITS - 1)))
-    assert not is_let_in(path, remote, ipv4(REMOTE_HOST, LOCAL_HOST, udp(53, MAX_PERMITS)))
-
-
-# -- What is staged ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("permits", [NOTHING, ANYTHING, None])
-def test_a_change_of_policy_purges_what_is_staged_as_that_has_passed_the_former_one(
-    path: DataPathUnderTest, permits: tuple[Permit, ...] | None
-) -> None:
-    path.apply(SetPolicy(PEER, (Permit(rule=1),)), NOW)
-    path.apply(UseKeypair(PEER, None), NOW)
-    path.send_packet(ipv4(LOCAL_HOST, REMOTE_HOST), NOW)
-
-    path.apply(SetPolicy(PEER, permits), NOW)
-
-    assert drop_counts(path) == {DropReason.STAGED_PURGED: 1}
-
-
-@pytest.mark.parametrize("permits", [NOTHING, ANYTHING, None])
-def test_the_same_policy_again_purges_nothing(
-    path: DataPathUnderTest, remote: Remote, permits: tuple[Permit, ...] | None
-) -> None:
-    path.apply(SetPolicy(PEER, permits), NOW)
-    path.apply(UseKeypair(PEER, None), NOW)
-    path.send_packet(ipv4(LOCAL_HOST, REMOTE_HOST), NOW)
-
-    path.apply(SetPolicy(PEER, permits), NOW)
-
-    assert drop_counts(path) == {}
-    path.apply(UseKeypair(PEER, remote.local_index), NOW)
-    assert len(path.take_datagrams()) == 1
-
-
-def test_what_is_staged_is_noted_when_it_comes_from_the_tun(
-    filtered: DataPathUnderTest, remote: Remote, family: Family
-) -> None:
-    filtered.apply(UseKeypair(PEER, None), NOW)
-    filtered.send_packet(family.sent(UDP, udp(5000, 53)), NOW)
-
-    assert is_let_in(filtered, remote, family.received(UDP, udp(53, 5000)))
-
-
-# -- Superpackets --------------------------------------------------------------------------------
-
-
-def test_the_packets_of_a_connection_that_are_joined_are_judged_each(
-    filtered: DataPathUnderTest, remote: Remote
-) -> None:
-    whole = Packet(
-        bytes([10, 0, 0, 2]), bytes([10, 0, 0, 1]), TCP, ports=(80, 5000), payload=bytes(5000), flags=TCP_ACK
-    )
-    stream = segments(whole, 1000)
-    opening = segments(replace(whole, payload=b"", flags=SYN), 1000)
-
-    for packet in [*stream[:2], *opening, *stream[2:]]:
-        filtered.receive_datagram(remote.seal(packet), HOME, NOW)
-
-    assert filtered.take_packets() == stream
-    assert drop_counts(filtered) == {DropReason.NOT_PERMITTED: 1}
-
-
-# -- Helpers -------------------------------------------------------------------------------------
-
-
-def with_session(make: MakeDataPath, remote: Remote, flows: int = MAX_FLOWS) -> DataPathUnderTest:
-    path = with_peer(make, flows=flows)
-    path.apply(remote.keypair(PEER, reject_after_time=NOW + 10 * FLOW_LIFETIME), NOW)
-    path.apply(UseKeypair(PEER, remote.local_index), NOW)
-    return path
-
-
-def tcp(flags: int, source: int = 80, destination: int = 5000) -> bytes:
-    return pack(">HHIIBBHHH", source, destination, 1, 2, 5 << 4, flags, 1000, 0, 0)
-
-
-def udp(source: int = 53, destination: int = 5000) -> bytes:
-    return pack(">HHHH", source, destination, 8, 0)
-
-
-def icmp(type_: int, identifier: int = 1) -> bytes:
-    return pack(">BBHHH", type_, 0, 0, identifier, 1)
-
-
-def error_about(family: Family, quoted: bytes) -> bytes:
-    """From the peer."""
-    return family.received(family.icmp, icmp(family.error) + quoted)
-
-
-def is_let_in(path: DataPathUnderTest, remote: Remote, packet: bytes, now: int = NOW) -> bool:
-    path.receive_datagram(remote.seal(packet), HOME, now)
-    taken = path.take_packets()
-    assert taken in ([], [packet])
-    return taken == [packet]
-
-
-def add_peer(path: DataPathUnderTest, peer: int, remote: Remote, host: str) -> None:
-    path.apply(AddPeer(peer), NOW)
-    path.apply(SetRoute(peer, prefix(host)), NOW)
-    path.apply(SetEndpoint(peer, HOME), NOW)
-    path.apply(remote.keypair(peer), NOW)
-    path.apply(UseKeypair(peer, remote.local_index), NOW)
