@@ -193,6 +193,41 @@ def _file(
     return "\n".join([*lines, ""])
 
 
+@pytest.mark.parametrize("table", ["Table = off", ""])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_down_keeps_the_rules_of_a_tunnel_with_the_same_mark(
+    left: Side, right: Side, table: str, is_killed: bool
+) -> None:
+    left.write("FwMark = 51820", peer=right, allowed="0.0.0.0/0")
+    left.wgpy("up", _FILE)
+    rules = left.host.run("ip", "rule")
+    running = set(left.host.processes(Path(left.daemon).name))
+    own, (_, other) = key_pair()[0], key_pair()
+    text = _file(own, "10.30.0.1/24", other, "0.0.0.0/0" if table else "10.31.0.0/24")
+    left.host.write("/run/wg1.conf", text.replace("[Peer]", f"FwMark = 51820\n{table}\n[Peer]"))
+    left.wgpy("up", "/run/wg1.conf")
+    if is_killed:
+        for pid in set(left.host.processes(Path(left.daemon).name)) - running:
+            os.kill(pid, signal.SIGKILL)
+        eventually(lambda: left.host.attempt("ip", "link", "show", "wg1").status != 0, "the link has gone")
+
+    left.wgpy("down", "wg1")
+
+    assert left.host.run("ip", "rule") == rules
+
+
+def test_down_keeps_rules_that_hooks_remove(left: Side, right: Side) -> None:
+    rule = "not fwmark 51820 table 51820"
+    hooks = (f"PostUp = ip rule add {rule}", f"PostDown = ip rule delete {rule}")
+    left.write("FwMark = 51820", "Table = 51820", *hooks, peer=right, allowed="0.0.0.0/0")
+    before = left.network()
+    left.wgpy("up", _FILE)
+
+    left.wgpy("down", _FILE)
+
+    assert left.network() == before
+
+
 @pytest.mark.parametrize("allowed", ["0.0.0.0/0, ::/0", "192.0.2.0/24"])
 @pytest.mark.parametrize("mark", ["", "FwMark = 77"])
 def test_down_removes_what_a_killed_daemon_left(left: Side, right: Side, allowed: str, mark: str) -> None:

@@ -29,8 +29,14 @@ def free_table(host: Host) -> int:
     return table
 
 
-def _has_routes(host: Host, table: int) -> bool:
-    return any(host.query_ip(family, "route", "show", "table", str(table)) for family in ("-4", "-6"))
+def is_table_of(host: Host, interface: str, table: int) -> bool:
+    """Whether a table has routes of the interface: another one may have its mark, to go past its tunnel."""
+    return _has_routes(host, table, "dev", interface)
+
+
+def _has_routes(host: Host, table: int, *selector: str) -> bool:
+    show = ("route", "show", "table", str(table), *selector)
+    return any(host.query_ip(family, *show) for family in ("-4", "-6"))
 
 
 def add_rules(host: Host, mark: int, families: Iterable[int]) -> None:

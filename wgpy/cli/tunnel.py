@@ -120,7 +120,8 @@ def _take_down(host: Host, interface: str, path: Path, config: Config) -> None:
     if config.save_config:
         files.save(path, with_addresses(with_status(config, status), host, interface))
     # Rules first: they must not refer to a table whose routes went with the link.
-    _remove_traces(host, interface, config, {status.fwmark})
+    marks = {status.fwmark} if network.is_table_of(host, interface, status.fwmark) else set()
+    _remove_traces(host, interface, config, marks)
     daemon.stop(host, interface)
     files.forget(interface)
     host.run_hooks("PostDown", config.post_down, variables)
@@ -138,7 +139,7 @@ def _clean_up(host: Host, interface: str, path: Path, config: Config) -> None:
     with _warning():
         host.run_hooks("PreDown", config.pre_down, variables)
     with _warning():
-        _remove_traces(host, interface, config, {config.fwmark or 0, *network.unused_marks(host)})
+        _remove_traces(host, interface, config, network.unused_marks(host))
     files.forget(interface)
     with _warning():
         host.run_hooks("PostDown", config.post_down, variables)
@@ -153,10 +154,10 @@ def _warning() -> Iterator[None]:
 
 
 def _remove_traces(host: Host, interface: str, config: Config, marks: Iterable[int]) -> None:
-    """Remove what does not go with the link."""
+    """Remove what does not go with the link. With a Table of its own the file's hooks make the rules."""
     if config.dns:
         quietly(lambda: network.unset_dns(host, interface))
-    for mark in filter(None, marks):
+    for mark in marks if config.table in (None, "auto") else ():
         network.remove_rules(host, mark)
     network.remove_firewall(host, interface)
     network.reset_src_valid_mark(host)
