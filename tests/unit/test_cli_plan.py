@@ -150,6 +150,11 @@ def test_two_tunnels_where_no_preference_is_free_leave_nothing() -> None:
     assert applied(plan.rule_removal_lines(7, rest), rest) == before
 
 
+def test_without_a_mark_no_rule_is_removed() -> None:
+    one = applied(plan.rule_lines(MARK, PLAIN_RULES), PLAIN_RULES)
+    assert plan.rule_removal_lines(0, one) == []
+
+
 def test_other_marks_and_tables_are_not_ours() -> None:
     others: list[dict[str, Any]] = [
         {"priority": 100, "src": "all", "fwmark": "0xca6c", "table": "51820"},

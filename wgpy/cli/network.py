@@ -31,7 +31,7 @@ def free_table(host: Host) -> int:
 
 def is_table_of(host: Host, interface: str, table: int) -> bool:
     """Whether a table has routes of the interface: another one may have its mark, to go past its tunnel."""
-    return _has_routes(host, table, "dev", interface)
+    return table != 0 and _has_routes(host, table, "dev", interface)  # 0: all tables, to `ip`
 
 
 def _has_routes(host: Host, table: int, *selector: str) -> bool:

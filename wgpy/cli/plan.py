@@ -131,10 +131,10 @@ def _gap(rules: Sequence[Json]) -> tuple[int, int]:
 
 
 def rule_removal_lines(mark: int, rules: Sequence[Json]) -> list[str]:
-    """Undo `rule_lines`, and nothing else. rules: `ip -json -N rule` as it is now."""
+    """Undo `rule_lines`, and nothing else. mark: 0 for none; rules: `ip -json -N rule` as it is now."""
     suppressing = {rule["priority"] for rule in rules if rule.get("suppress_prefixlen") == 0}
     lines = []
-    for tunnel in (rule["priority"] for rule in rules if _tunnel_mark(rule) == mark):
+    for tunnel in (rule["priority"] for rule in rules if mark and _tunnel_mark(rule) == mark):
         lines.append(f"rule delete not fwmark {mark} table {mark} preference {tunnel}")
         if pair := suppressing & {tunnel - 1} or suppressing & {tunnel}:
             suppress = min(pair)
