@@ -13,7 +13,7 @@ from wgpy.host.tun import PacketSocket
 from wgpy.model import DeviceUpdate
 from wgpy.transport.udp import adopt_udp
 
-from .test_interface import data_path, host, packet
+from .interface_hosts import data_path, host, packet
 
 __all__ = ["data_path"]  # a fixture: all of this holds for both
 

@@ -16,7 +16,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.paths.ping import MAGIC, Answer, Ping
 
-from .test_interface import TIMEOUT, data_path, host, packet, pair
+from .interface_hosts import TIMEOUT, data_path, host, packet, pair
 
 __all__ = ["data_path"]  # a fixture: all of this holds for both
 

@@ -6,7 +6,7 @@ import socket
 from wgpy.contract.endpoint import Endpoint
 from wgpy.model import DeviceUpdate
 
-from .test_interface import TIMEOUT, data_path, packet, pair
+from .interface_hosts import TIMEOUT, data_path, packet, pair
 
 __all__ = ["data_path"]  # a fixture: all of this holds for both
 

@@ -17,7 +17,6 @@ from wgpy.contract.constants import (
     REJECT_AFTER_TIME,
     REKEY_AFTER_TIME,
     REKEY_ATTEMPT_TIME,
-    REKEY_JITTER,
     REKEY_ON_RECEIVE_AFTER_TIME,
     REKEY_TIMEOUT,
     ZERO_KEY_MATERIAL_AFTER,
@@ -52,7 +51,7 @@ from wgpy.contract.path_selector import PathSelector
 
 from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from .cookie import CookieMaker
-from .crypto import LowOrderKey, checked_key, clamp, dh, dh_public
+from .crypto import checked_key, clamp, dh_public
 from .indextable import IndexTable
 from .keepalive import Keepalives
 from .keypair import Keypair
@@ -66,7 +65,7 @@ from .noise import (
 )
 from .peer import Peer
 from .tai64n import Tai64nClock
-from .timers import Timer, Timers
+from .timers import Timer, Timers, jitter
 from .under_load import HandshakeChecker
 
 
@@ -162,7 +161,7 @@ class Engine:
         if self._identity and (own := self._peers.get(self._identity.public_key)):
             self.remove_peer(own)
         for peer in self._peers.values():
-            peer.static_static = None
+            peer.shared_static = None
             peer.last_handshake_sent = None
             self._forget_initiation(peer)
             self._remove_keypairs(peer, peer.keypairs.drop_next())
@@ -318,7 +317,7 @@ class Engine:
             peer = self._peers.get(public_key)
             if peer is None:
                 raise DatagramError(DropReason.UNKNOWN_PEER)
-            return self._static_static(identity, peer)
+            return peer.static_static(identity.private_key)
 
         initiation = consume_initiation(identity, message, static_static)
         peer = self._peers[initiation.public_key]
@@ -368,13 +367,13 @@ class Engine:
         if last is None or now - last >= REKEY_TIMEOUT:
             self._send_initiation(peer, now)
         elif not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
-            self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, last + REKEY_TIMEOUT + self._jitter())
+            self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, last + REKEY_TIMEOUT + jitter(self._random))
 
     def _send_initiation(self, peer: Peer, now: int) -> None:
         if self._identity is None or peer.endpoint is None:
             return
         try:
-            static_static = self._static_static(self._identity, peer)
+            static_static = peer.static_static(self._identity.private_key)
         except DatagramError:
             return  # a key of low order: it never causes a packet
         peer.retries = peer.retries + 1 if peer.initiation else 0
@@ -387,7 +386,7 @@ class Engine:
             self._random(KEY_LENGTH),
             self._tai64n.next(),
         )
-        self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + self._jitter())
+        self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + jitter(self._random))
         destination = peer.endpoint
         if peer.selector and not peer.pinned:
             destination = peer.selector.destination(peer.endpoint, peer.retries)
@@ -461,7 +460,7 @@ class Engine:
             self.clear_source(peer)
             self._begin_handshake(peer, now)
         elif first:
-            deadline = first + NEW_HANDSHAKE_AFTER_SILENCE + self._jitter()
+            deadline = first + NEW_HANDSHAKE_AFTER_SILENCE + jitter(self._random)
             self._timers.arm(peer.id, Timer.NEW_HANDSHAKE, deadline)
 
     def _zero_key_material(self, peer: Peer, now: int) -> None:
@@ -496,16 +495,3 @@ class Engine:
         if (peer.endpoint, peer.pinned) != (endpoint, pinned):
             peer.endpoint, peer.pinned = endpoint, pinned
             self._actions.append(SetEndpoint(peer.id, endpoint, pinned))
-
-    def _static_static(self, identity: Identity, peer: Peer) -> bytes:
-        """DH of both static keys, computed once per peer. Raises DatagramError (LOW_ORDER_KEY)."""
-        if peer.static_static is None:
-            try:
-                peer.static_static = dh(identity.private_key, peer.public_key)
-            except LowOrderKey:
-                raise DatagramError(DropReason.LOW_ORDER_KEY) from None
-        return peer.static_static
-
-    def _jitter(self) -> int:
-        """0 to REKEY_JITTER, so that two ends that failed together do not retry together."""
-        return int.from_bytes(self._random(4), "little") * REKEY_JITTER >> 32

@@ -110,7 +110,8 @@ class _Transcript:
         return Session(initiator, local_index, remote_index, sending, receiving)
 
 
-def _dh(private_key: bytes, public_key: bytes) -> bytes:
+def agree(private_key: bytes, public_key: bytes) -> bytes:
+    """DH of two keys. Raises DatagramError (LOW_ORDER_KEY)."""
     try:
         return dh(private_key, public_key)
     except LowOrderKey:
@@ -135,7 +136,7 @@ def create_initiation(
     public_ephemeral = dh_public(ephemeral)
     transcript.mix_ephemeral(public_ephemeral)
     # es
-    key = transcript.mix_dh(_dh(ephemeral, remote_static))
+    key = transcript.mix_dh(agree(ephemeral, remote_static))
     # s
     encrypted_static = transcript.seal(key, identity.public_key)
     # ss
@@ -158,7 +159,7 @@ def consume_initiation(
     # e
     transcript.mix_ephemeral(message.unencrypted_ephemeral)
     # es
-    key = transcript.mix_dh(_dh(identity.private_key, message.unencrypted_ephemeral))
+    key = transcript.mix_dh(agree(identity.private_key, message.unencrypted_ephemeral))
     # s
     public_key = transcript.open(key, message.encrypted_static)
     # ss
@@ -188,9 +189,9 @@ def create_response(
     public_ephemeral = dh_public(ephemeral)
     transcript.mix_ephemeral(public_ephemeral)
     # ee
-    transcript.mix_dh(_dh(ephemeral, initiation.ephemeral))
+    transcript.mix_dh(agree(ephemeral, initiation.ephemeral))
     # se
-    transcript.mix_dh(_dh(ephemeral, initiation.public_key))
+    transcript.mix_dh(agree(ephemeral, initiation.public_key))
     # psk
     key = transcript.mix_preshared_key(preshared_key)
     # {}
@@ -210,9 +211,9 @@ def consume_response(
     # e
     transcript.mix_ephemeral(message.unencrypted_ephemeral)
     # ee
-    transcript.mix_dh(_dh(initiation.ephemeral, message.unencrypted_ephemeral))
+    transcript.mix_dh(agree(initiation.ephemeral, message.unencrypted_ephemeral))
     # se
-    transcript.mix_dh(_dh(identity.private_key, message.unencrypted_ephemeral))
+    transcript.mix_dh(agree(identity.private_key, message.unencrypted_ephemeral))
     # psk
     key = transcript.mix_preshared_key(preshared_key)
     # {}

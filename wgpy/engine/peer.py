@@ -9,7 +9,7 @@ from wgpy.contract.path_selector import PathSelector
 
 from .cookie import CookieMaker
 from .keypair import Keypairs
-from .noise import SentInitiation
+from .noise import SentInitiation, agree
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +29,7 @@ class Peer:
     persistent_keepalive: int = 0  # seconds, 0 for off
 
     # Handshake. Times are boottime ns; None for never.
-    static_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
+    shared_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
     initiation: SentInitiation | None = None  # in flight
     retries: int = 0  # of that initiation
     attempts_began: int = 0
@@ -44,3 +44,9 @@ class Peer:
     last_handshake_traversal: int = 0  # boottime ns of the last authentic handshake message, either way
     tx_bytes: int = 0  # handshake messages; the data path counts the rest
     rx_bytes: int = 0
+
+    def static_static(self, private_key: bytes) -> bytes:
+        """DH of both static keys, computed once for a private key. Raises DatagramError (LOW_ORDER_KEY)."""
+        if self.shared_static is None:
+            self.shared_static = agree(private_key, self.public_key)
+        return self.shared_static

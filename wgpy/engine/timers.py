@@ -3,10 +3,11 @@
 Invariant: one deadline per peer and timer; arming again replaces it. Time is given, never read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 from heapq import heapify, heappop, heappush
 
+from wgpy.contract.constants import REKEY_JITTER
 from wgpy.contract.events import PeerId
 
 
@@ -63,3 +64,8 @@ class Timers:
             _, peer, timer = heappop(self._heap)
             del self._armed[peer, timer]
             yield peer, timer
+
+
+def jitter(random: Callable[[int], bytes]) -> int:
+    """0 to REKEY_JITTER, so that two ends that failed together do not retry together."""
+    return int.from_bytes(random(4), "little") * REKEY_JITTER >> 32
