@@ -60,7 +60,7 @@ class Agent:
         self.subscription = Subscription(self.identity, self.store, self.withholding, self._wake.now)
         self.reconciler = Reconciler(interface, self._wake.now)
         self._publisher = Publisher(self.identity, self.store, self.subscription, self.warnings)
-        self._host = HostMonitor(interface.name, self.reconciler.host_changed)
+        self._host = HostMonitor(interface, self.reconciler.host_changed)
         self._gossip = Gossip(self.store.ledger, self.store.rejected, self._learn, self._name_of)
         self.control = Control(self, self._publisher, self._wake)
         self._unsubscribe = interface.subscribe(self._on_event)

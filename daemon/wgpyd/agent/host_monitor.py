@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip
 from wgpy.host.netlink import NetworkMonitor
 
@@ -23,7 +24,7 @@ _LONGEST_REST: Final = 1.0  # seconds: a host whose reading takes longer is slow
 class HostMonitor:
     """Of the namespace of one interface. networks: where the host was when it was last asked."""
 
-    def __init__(self, interface: str, on_change: Callable[[], None]) -> None:
+    def __init__(self, interface: Interface, on_change: Callable[[], None]) -> None:
         """on_change: called soon after a change, and once more when the host has settled."""
         self.networks = NOWHERE
         self._interface = interface
@@ -50,7 +51,8 @@ class HostMonitor:
             return False
         self._has_settled, before = False, self.networks
         with suppress(IpFailed):  # then it is where it was
-            self.networks = read_host_networks(await ask_ip("-details", "address"), self._interface)
+            links = await ask_ip("-details", "address")
+            self.networks = read_host_networks(links, self._interface.name)
         return before is not NOWHERE and before.addresses != self.networks.addresses
 
     def rest(self, worked: float) -> None:
