@@ -272,6 +272,18 @@ def test_down_by_name_finds_the_file_that_is_up(left: Side, right: Side) -> None
     assert left.network() == before
 
 
+@pytest.mark.parametrize("verb", ["down", "reload", "save"])
+def test_a_user_who_is_not_root_is_told_so(left: Side, verb: str) -> None:
+    left.write()
+    left.wgpy("up", _FILE)
+    # Another user may not be allowed to read the interpreter, so the user changes after the imports.
+    program = "import os, sys; from wgpy.cli.main import main; os.setuid(65534); sys.exit(main(sys.argv[1:]))"
+
+    result = left.host.attempt(sys.executable, "-c", program, verb, "wg0")
+
+    assert result == Result(1, f"wgpy: only root may change the network; try `sudo wgpy {verb} …`.\n")
+
+
 def test_what_is_probably_not_meant_is_warned_of(left: Side, right: Side) -> None:
     left.write(peer=left)
     assert "warning: one peer has this host's own key" in left.wgpy("up", _FILE)

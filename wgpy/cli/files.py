@@ -53,7 +53,9 @@ def record(interface: str, path: Path) -> None:
 
 
 def is_recorded(interface: str) -> bool:
-    return _record(interface).is_symlink()
+    with suppress(OSError):  # RECORDS is root's
+        return _record(interface).is_symlink()
+    return False
 
 
 def forget(interface: str) -> None:
