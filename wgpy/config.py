@@ -7,27 +7,24 @@ no key. Invariant: parse(write(config)) == config.
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from itertools import islice
 from pathlib import Path
-from socket import AF_INET, getservbyname, inet_aton, inet_ntop
 from typing import Any, Final, NamedTuple, TypeVar
 
-from wgpy.address import HostPort, format_prefix, is_address, parse_host_port, parse_prefix
+from wgpy import config_values as values
+from wgpy.address import HostPort, format_prefix, is_address
+from wgpy.config_values import InterfaceAddress
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate, net_allowed_ips
-from wgpy.number import MAX_UINT32, parse_fwmark, parse_number, parse_port, parse_uint16
 
 MAX_FILE_SIZE: Final = 2**25
 
 _T = TypeVar("_T")
-InterfaceAddress = IPv4Interface | IPv6Interface
 
 
 class ConfigError(WgpyError):
@@ -174,136 +171,6 @@ def warnings(config: Config) -> list[str]:
     return said
 
 
-# -- values ----------------------------------------------------------------------------------------
-# Each reads the text after `=` and raises ValueError with what is wanted.
-
-
-def _mtu(text: str) -> int | None:
-    return _ip_number(text, 68, 65535) if text else None
-
-
-def _ip_number(text: str, lowest: int, highest: int) -> int:
-    """Read a number as `ip` does: decimal, 0x hexadecimal, or octal after a 0."""
-    digits = text.removeprefix("+").lower()
-    base = 16 if digits.startswith("0x") else 8 if digits.startswith("0") else 10
-    number = -1
-    if digits.isascii() and digits.isalnum():
-        with suppress(ValueError):
-            number = int(digits, base)
-    return parse_number(str(number), lowest, highest)
-
-
-def _keepalive(text: str) -> int:
-    try:
-        return 0 if text.lower() == "off" else parse_uint16(text)
-    except ValueError as error:
-        raise ValueError(f"{error}, in seconds, or `off`") from None
-
-
-def _fwmark(text: str) -> int:
-    if text.lower() == "off":
-        return 0
-    if not text:
-        raise ValueError("want a number, decimal or 0x hexadecimal, or `off`")
-    return parse_fwmark(re.sub("^0[xX]0+(?=.)", "0x", text))
-
-
-def _table(text: str) -> str | None:
-    if not text:
-        return None
-    if text.lower() in ("auto", "off", "main"):
-        return text.lower()
-    try:
-        return str(_ip_number(text, 0, MAX_UINT32) or "main")  # as the kernel reads 0
-    except ValueError:
-        if not _TABLE_NAME.fullmatch(text):
-            raise ValueError("want `auto`, `off`, or the name or number of a routing table") from None
-        return text
-
-
-_TABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")  # a number that ip would misread is no name
-
-
-def _port(text: str) -> int:
-    """Read a number, or the name of a UDP service, as wg does."""
-    try:
-        return getservbyname(text, "udp") if text[:1].isalpha() and text.isascii() else parse_port(text)
-    except (OSError, ValueError):
-        raise ValueError("want a whole number from 0 to 65535") from None
-
-
-def _endpoint(text: str) -> HostPort:
-    """Read HOST:PORT as wg does: an IPv6 address needs no brackets, a port may be a UDP service."""
-    host, _, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    with suppress(OSError, ValueError):
-        port = str(_port(port))
-    if _DIGITS_AND_DOTS.fullmatch(host):
-        with suppress(OSError):
-            host = inet_ntop(AF_INET, inet_aton(host))
-    return parse_host_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-
-
-def _save_config(text: str) -> bool:
-    if text.lower() not in ("true", "false"):
-        raise ValueError("want `true` or `false`")
-    return text.lower() == "true"
-
-
-def _command(text: str) -> tuple[str, ...]:
-    return (text,) if text else ()
-
-
-def _items(text: str) -> list[str]:
-    return text.replace(",", " ").split()
-
-
-def _addresses(text: str) -> tuple[InterfaceAddress, ...]:
-    try:
-        if re.search("/0[0-9]", text):
-            raise ValueError("octal, to `ip`")
-        return tuple(map(ip_interface, _items(text)))
-    except ValueError:
-        raise ValueError("want addresses with prefix lengths: 10.0.0.1/24, fd00::1/64") from None
-
-
-def _dns(text: str) -> tuple[str, ...]:
-    for item in _items(text):
-        is_domain = _DOMAIN.fullmatch(item) and not _DIGITS_AND_DOTS.fullmatch(item)
-        if not is_domain and not is_address(item):
-            raise ValueError("want addresses of name servers, and search domains, with commas between")
-    return tuple(_items(text))
-
-
-def _allowed_ips(text: str) -> tuple[AllowedIPChange, ...]:
-    return tuple(map(_allowed_ip, _items(re.sub(r"\s*/\s*", "/", text))))
-
-
-def _allowed_ip(text: str) -> AllowedIPChange:
-    prefix = text[1:] if text.startswith(("+", "-")) else text
-    if "/" not in prefix:
-        prefix += "/128" if ":" in prefix else "/32"
-    return AllowedIPChange(parse_prefix(_LEADING_ZEROS.sub("/", prefix)), text.startswith("-"))
-
-
-_LEADING_ZEROS: Final = re.compile("/0+(?=[0-9])")
-
-
-_DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
-_DOMAIN: Final = re.compile(r"[A-Za-z0-9_~.][A-Za-z0-9_.-]*")
-
-
-def _key(kind: Callable[[str], Any]) -> Callable[[str], Any]:
-    def parse(text: str) -> Any:
-        try:
-            return kind(text)
-        except ValueError:
-            raise ValueError("want a key: 44 characters of base64, as `wgpy genkey` prints") from None
-
-    return parse
-
-
 # -- parse -----------------------------------------------------------------------------------------
 
 
@@ -326,25 +193,25 @@ def _of_wg(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 _INTERFACE_SETTINGS: Final = (
-    _Setting("PrivateKey", "private_key", _of_wg(_key(PrivateKey.from_base64))),
-    _Setting("ListenPort", "listen_port", _of_wg(_port)),
-    _Setting("FwMark", "fwmark", _of_wg(_fwmark)),
-    _Setting("Address", "addresses", _addresses, is_list=True),
-    _Setting("DNS", "dns", _dns, is_list=True),
-    _Setting("MTU", "mtu", _mtu),
-    _Setting("Table", "table", _table),
-    _Setting("PreUp", "pre_up", _command, is_list=True, is_command=True),
-    _Setting("PostUp", "post_up", _command, is_list=True, is_command=True),
-    _Setting("PreDown", "pre_down", _command, is_list=True, is_command=True),
-    _Setting("PostDown", "post_down", _command, is_list=True, is_command=True),
-    _Setting("SaveConfig", "save_config", _save_config),
+    _Setting("PrivateKey", "private_key", _of_wg(values.read_key(PrivateKey.from_base64))),
+    _Setting("ListenPort", "listen_port", _of_wg(values.read_port)),
+    _Setting("FwMark", "fwmark", _of_wg(values.read_fwmark)),
+    _Setting("Address", "addresses", values.read_addresses, is_list=True),
+    _Setting("DNS", "dns", values.read_dns, is_list=True),
+    _Setting("MTU", "mtu", values.read_mtu),
+    _Setting("Table", "table", values.read_table),
+    _Setting("PreUp", "pre_up", values.read_command, is_list=True, is_command=True),
+    _Setting("PostUp", "post_up", values.read_command, is_list=True, is_command=True),
+    _Setting("PreDown", "pre_down", values.read_command, is_list=True, is_command=True),
+    _Setting("PostDown", "post_down", values.read_command, is_list=True, is_command=True),
+    _Setting("SaveConfig", "save_config", values.read_save_config),
 )
 _PEER_SETTINGS: Final = (
-    _Setting("PublicKey", "public_key", _of_wg(_key(PublicKey.from_base64))),
-    _Setting("PresharedKey", "preshared_key", _of_wg(_key(PresharedKey.from_base64))),
-    _Setting("AllowedIPs", "allowed_ips", _allowed_ips, is_list=True),
-    _Setting("Endpoint", "endpoint", _of_wg(_endpoint)),
-    _Setting("PersistentKeepalive", "persistent_keepalive", _of_wg(_keepalive)),
+    _Setting("PublicKey", "public_key", _of_wg(values.read_key(PublicKey.from_base64))),
+    _Setting("PresharedKey", "preshared_key", _of_wg(values.read_key(PresharedKey.from_base64))),
+    _Setting("AllowedIPs", "allowed_ips", values.read_allowed_ips, is_list=True),
+    _Setting("Endpoint", "endpoint", _of_wg(values.read_endpoint)),
+    _Setting("PersistentKeepalive", "persistent_keepalive", _of_wg(values.read_keepalive)),
 )
 _SECTIONS: Final = {
     "[interface]": {setting.name.lower(): setting for setting in _INTERFACE_SETTINGS},

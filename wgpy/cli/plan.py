@@ -14,7 +14,8 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from wgpy.address import format_prefix, parse_prefix
-from wgpy.config import Config, InterfaceAddress
+from wgpy.config import Config
+from wgpy.config_values import InterfaceAddress
 from wgpy.contract.orders import AllowedIP
 
 FIRST_TABLE: Final = 51820
