@@ -4,6 +4,8 @@ flows.py serve ADDRESS...           echo by TCP and UDP and print what arrives; 
                                     send another datagram to the sender of the last one
 flows.py begin NAME=ADDRESS...      try each protocol at each address; print those that were answered, as JSON
 flows.py hold ADDRESS               begin a connection and a UDP flow; for each line try whether they go on
+flows.py fill ADDRESS COUNT         begin a UDP flow, then so many others; for each line try whether the first
+                                    goes on, and a new one
 flows.py errors ADDRESS BEYOND      provoke ICMP errors of each kind; print those that arrived, as JSON
 flows.py forge SOURCE DESTINATION   send what begins a connection, and what only looks as if one had begun;
                                     print what was answered by SYN and ACK, as JSON
@@ -25,6 +27,8 @@ from typing import Any
 
 TCP_PORT, UDP_PORT, CLOSED_PORT = 7001, 7002, 7009
 WAIT = 1.0  # seconds, for an answer
+FILLED_PORTS = 10_000  # the first of many
+BURST, BURST_INTERVAL = 64, 0.005  # datagrams at once, and seconds: a TUN's queue takes 500
 SMALL_MTU = 1280
 _SYN, _RST, _ACK = 2, 4, 16
 _MTU_DISCOVER = {
@@ -144,6 +148,22 @@ def hold(address: str) -> None:
         answered: list[str] = []
         _try(answered, "tcp", lambda _: _is_echoed(connection), address)
         _try(answered, "udp", lambda _: flow.recv(100) == b"again", address)
+        print("still", *answered, flush=True)
+
+
+def fill(address: str, count: str) -> None:
+    first, others = open_socket(address, socket.SOCK_DGRAM), open_socket(address, socket.SOCK_DGRAM)
+    first.connect((address, UDP_PORT))
+    print("held" if _is_echoed(first) else "not held", flush=True)
+    for number in range(int(count)):
+        others.sendto(b"hello", (address, FILLED_PORTS + number))
+        if number % BURST == 0:
+            time.sleep(BURST_INTERVAL)
+    print("filled", flush=True)
+    for _ in sys.stdin:
+        answered: list[str] = []
+        _try(answered, "first", lambda _: first.recv(100) == b"again", address)
+        _try(answered, "new", _udp, address)
         print("still", *answered, flush=True)
 
 

@@ -21,6 +21,7 @@ import pytest
 from tests.integration.flows import SMALL_MTU
 from tests.integration.hosts import HostProcess, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node
+from wgpy.contract.constants import SMALL_FLOWS
 
 pytestmark = pytest.mark.slow
 
@@ -95,6 +96,7 @@ def _data_path(name: str) -> object:
 def mesh(module_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Mesh]:
     with pytest.MonkeyPatch.context() as patch, ExitStack() as inputs:
         patch.setenv("WGPY_DATAPATH", request.param)
+        patch.setenv("WGPY_MEMORY", "small")  # so that a flow table can be filled
         yield _built(module_lab, request.param, inputs)
 
 
@@ -177,6 +179,21 @@ def test_a_rule_that_is_taken_back_ends_what_it_allowed_also_where_the_other_end
     mesh.set_rules("web>lap")
 
     eventually(lambda: mesh.begun() == "web>lap", "lap begins nothing to web")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_flow_table_that_is_full_forgets_the_oldest_flows_and_takes_new_ones(
+    mesh: Mesh, family: int
+) -> None:
+    mesh.set_rules("lap>web")
+
+    flows = mesh.start("lap", "fill", mesh.nodes["web"].address(family), str(4 * SMALL_FLOWS))
+
+    eventually(lambda: "held\nfilled" in flows.log.read_text(), "the table is full", within=20)
+    _line(mesh.servers["web"])
+    _line(flows)
+    eventually(lambda: "still" in flows.log.read_text(), "both were tried")
+    assert flows.log.read_text().endswith("still new\n")
 
 
 def test_neighbours_compare_state_digests_whoever_of_them_may_begin(mesh: Mesh) -> None:
