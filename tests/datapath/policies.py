@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from struct import pack
 
+import pytest
+
 from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, prefix, with_peer
 from tests.datapath.packets import ipv4, ipv6
 from tests.datapath.remote import (
@@ -17,7 +19,7 @@ from tests.datapath.remote import (
     STRANGE_HOST6,
     Remote,
 )
-from wgpy.contract.orders import AddPeer, Permit, SetEndpoint, SetRoute, UseKeypair
+from wgpy.contract.orders import AddPeer, Permit, SetEndpoint, SetPolicy, SetRoute, UseKeypair
 
 TCP, UDP, GRE, DCCP, SCTP, UDP_LITE = 6, 17, 47, 33, 132, 136
 SYN, ACK, RST, FIN = 0x02, 0x10, 0x04, 0x01
@@ -62,6 +64,25 @@ FAMILIES = {
     "IPv4": Family(LOCAL_HOST, REMOTE_HOST, STRANGE_HOST, 1, 8, 0, 3),
     "IPv6": Family(LOCAL_HOST6, REMOTE_HOST6, STRANGE_HOST6, 58, 128, 129, 1),
 }
+
+
+@pytest.fixture(params=list(FAMILIES.values()), ids=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> Family:
+    family: Family = request.param
+    return family
+
+
+@pytest.fixture
+def path(datapath: MakeDataPath, remote: Remote) -> DataPathUnderTest:
+    """With one session, which lives longer than flows do."""
+    return with_session(datapath, remote)
+
+
+@pytest.fixture
+def filtered(path: DataPathUnderTest) -> DataPathUnderTest:
+    """The peer may begin nothing."""
+    path.apply(SetPolicy(PEER, NOTHING), NOW)
+    return path
 
 
 def with_session(make: MakeDataPath, remote: Remote, flows: int = MAX_FLOWS) -> DataPathUnderTest:

@@ -8,7 +8,6 @@ from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_cou
 from tests.datapath.packets import ipv4, ipv6
 from tests.datapath.policies import (
     ANYTHING,
-    FAMILIES,
     GRE,
     MAX_PERMITS,
     MAX_RULES,
@@ -18,8 +17,11 @@ from tests.datapath.policies import (
     UDP,
     Family,
     add_peer,
+    family,
+    filtered,
     icmp,
     is_let_in,
+    path,
     tcp,
     udp,
     with_session,
@@ -39,24 +41,7 @@ from tests.fastpath.superpackets import Packet, segments
 from wgpy.contract.drops import DropReason
 from wgpy.contract.orders import Permit, SetPolicy, UseKeypair
 
-
-@pytest.fixture(params=list(FAMILIES.values()), ids=list(FAMILIES))
-def family(request: pytest.FixtureRequest) -> Family:
-    family: Family = request.param
-    return family
-
-
-@pytest.fixture
-def path(datapath: MakeDataPath, remote: Remote) -> DataPathUnderTest:
-    """With one session, which lives longer than flows do."""
-    return with_session(datapath, remote)
-
-
-@pytest.fixture
-def filtered(path: DataPathUnderTest) -> DataPathUnderTest:
-    """The peer may begin nothing."""
-    path.apply(SetPolicy(PEER, NOTHING), NOW)
-    return path
+__all__ = ["family", "filtered", "path"]  # fixtures
 
 
 # -- Permits -------------------------------------------------------------------------------------

@@ -24,8 +24,11 @@ from tests.datapath.policies import (
     Family,
     add_peer,
     error_about,
+    family,
+    filtered,
     icmp,
     is_let_in,
+    path,
     tcp,
     udp,
     with_session,
@@ -42,24 +45,7 @@ from tests.datapath.remote import (
 from wgpy.contract.drops import DropReason
 from wgpy.contract.orders import Permit, RemovePeer, SetPolicy, SetRoute
 
-
-@pytest.fixture(params=list(FAMILIES.values()), ids=list(FAMILIES))
-def family(request: pytest.FixtureRequest) -> Family:
-    family: Family = request.param
-    return family
-
-
-@pytest.fixture
-def path(datapath: MakeDataPath, remote: Remote) -> DataPathUnderTest:
-    """With one session, which lives longer than flows do."""
-    return with_session(datapath, remote)
-
-
-@pytest.fixture
-def filtered(path: DataPathUnderTest) -> DataPathUnderTest:
-    """The peer may begin nothing."""
-    path.apply(SetPolicy(PEER, NOTHING), NOW)
-    return path
+__all__ = ["family", "filtered", "path"]  # fixtures
 
 
 # -- Without a policy ----------------------------------------------------------------------------
