@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 # Reaps orphans (a daemon that left its parent), says when it is there, and waits to be killed.
 _FIRST_PROCESS = """
@@ -198,6 +198,10 @@ class Host:
         process = HostProcess(popen, log)
         self._started.append(process)
         return process
+
+    def popen(self, command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+        """Start a command whose input and output are the caller's. options: of Popen."""
+        return subprocess.Popen(self._inside(command), **options)
 
     def write(self, path: str, text: str) -> str:
         file = self.path(path)

@@ -1,14 +1,8 @@
-"""`wgpy mesh` on hosts of their own: from nothing to a network, and back.
-
-hub (coordinator)          web                        desk
-br0 10.10.0.1/24 ───────── eth0 10.10.0.2/24
-   └────────────────────────────────────────────────── eth0 10.10.0.3/24
-"""
+"""`wgpy mesh` on hosts of their own, see `meshlan`: from nothing to a network, and back."""
 
 import os
 import re
 import signal
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,51 +14,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from tests.integration.hosts import HostProcess, Lab, Result, add_addresses, connect, eventually
-from tests.integration.meshlab import NETWORK, Coordinator, Node, program
+from tests.integration.hosts import HostProcess, Lab, Result, add_addresses, eventually
+from tests.integration.meshlab import NETWORK, Node, program
+from tests.integration.meshlan import Lan
+from tests.integration.terminal import Terminal
 
 _NODES = "/var/lib/wgpyd/mesh"
 _COORDINATORS = "/var/lib/wgmesh"
 _TOKEN = re.compile(r"wgpy1_[\w-]+")
-
-
-@dataclass(slots=True)
-class Lan:
-    """Hosts beside each other, the first of which is to coordinate."""
-
-    lab: Lab
-    nodes: list[Node] = field(default_factory=list)
-
-    def add(self, name: str) -> Node:
-        number = len(self.nodes) + 1
-        node = Node(name, self.lab.host(name), f"10.10.0.{number}", "")
-        if self.nodes:
-            connect(self.hub.host, f"w{number}", node.host, "eth0")
-            self.hub.host.run("ip", "link", "set", f"w{number}", "master", "br0")
-            add_addresses(node.host, "eth0", f"{node.inside}/24")
-        else:
-            node.host.run("ip", "link", "add", "br0", "type", "bridge")
-            add_addresses(node.host, "br0", f"{node.inside}/24")
-            node.host.run("ip", "link", "set", "br0", "up")
-        self.nodes.append(node)
-        return node
-
-    @property
-    def hub(self) -> Node:
-        return self.nodes[0]
-
-    @property
-    def coordinator(self) -> Coordinator:
-        return Coordinator(self.hub.host)
-
-    def init(self, *options: str) -> str:
-        return self.hub.mesh("init", NETWORK, "--public", self.hub.inside, "--name", "hub", *options)
-
-    def joined(self, name: str, *token_options: str) -> Node:
-        """Add a host that is a node."""
-        node = self.add(name)
-        node.join(self.hub.token(*token_options))
-        return node
 
 
 @pytest.fixture
@@ -98,11 +55,15 @@ def test_init_prints_the_command_by_which_another_host_joins(lan: Lan) -> None:
 
     said = lan.init()
     web = lan.add("web")
-    command = re.search(r"sudo wgpy mesh (join \S+)", said)
+    command, token = re.search(r"sudo wgpy mesh (join)\n", said), _TOKEN.search(said)
     assert command
-    joined = web.mesh(*command[1].split(), "--name", "web")
+    assert token
+    with Terminal(web.host, program("wgpy"), "mesh", command[1], "--name", "web") as terminal:
+        terminal.shows("Token")
+        terminal.types(token[0] + "\n")
+        joined = terminal.shows(" shows all.")
 
-    assert joined.startswith(f"This host is web in {NETWORK}: ")
+    assert f"This host is web in {NETWORK}: " in joined
     assert "It knows 1 other node;" in joined
     lan.hub.ping(web)
     web.ping(lan.hub, 6)

@@ -72,8 +72,8 @@ MESH: Final = Command(
     """\
 On a host that the other hosts can reach:
   sudo wgpy mesh init prod --public vpn.example.com
-On each other host, with the token that `init` printed:
-  sudo wgpy mesh join wgpy1_…
+On each other host; the command asks for the token that `init` printed:
+  sudo wgpy mesh join
 Next: `sudo wgpy mesh status`, and `sudo wgpy mesh why NAME` if a node is not reachable.""",
     commands=(
         Command(
@@ -120,15 +120,17 @@ Next: run the command that `init` prints on another host; `wgpy mesh token` make
             "Make this host a node of a network.",
             """\
 Examples:
-  sudo wgpy mesh join wgpy1_…
+  sudo wgpy mesh join                             asks for the token
+  sudo wgpy mesh join --routes 10.42.3.0/24
   sudo wgpy mesh join --token-file ./token        - for standard input
-  sudo WGPY_TOKEN=wgpy1_… wgpy mesh join
-  sudo wgpy mesh join wgpy1_… --routes 10.42.3.0/24
+  sudo --preserve-env=WGPY_TOKEN wgpy mesh join
+A token among the arguments (`sudo wgpy mesh join wgpy1_…`) stays in sudo's log.
 The same command resumes a join that was interrupted.
 Next: `sudo wgpy mesh status`.""",
             (
                 _argument(
-                    "token", metavar="TOKEN", nargs="?", help="token of `wgpy mesh init` or `wgpy mesh token`"
+                    "token", metavar="TOKEN", nargs="?",
+                    help="token of `wgpy mesh init` or `wgpy mesh token` (default: the terminal is asked)",
                 ),
                 _argument(
                     "--token-file", metavar="FILE", help="file that holds the token; - for standard input"

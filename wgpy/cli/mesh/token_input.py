@@ -1,15 +1,19 @@
-"""The token of `wgpy mesh join`: from an argument, a file, standard input or the environment.
+"""The token of `wgpy mesh join`: from an argument, a file, standard input, the environment or the terminal.
 
-Every user of a host can read the arguments of a process. So a process that was given a token as an argument
-executes itself again at once, and passes the token in anonymous memory.
+Every user of a host can read the arguments of a process, and sudo logs them. So a terminal is asked for the
+token, without echo. A process that was given a token as an argument executes itself again at once, and passes
+the token in anonymous memory.
 """
 
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from wgpy.cli.changes import interruptible, need_root
 from wgpy.cli.errors import CommandError
 from wgpy.mesh.invitation import Invitation
 
@@ -25,6 +29,8 @@ def read_invitation(arguments: Namespace) -> Invitation:
     if arguments.token:
         _hide(arguments.token)
     text = arguments.token or (_read(arguments.token_file) if arguments.token_file else from_environment)
+    if not text and sys.stdin.isatty():
+        text = _ask(sys.stdin.fileno())
     if not text:
         raise CommandError(f"there is no token: give one as an argument, with --token-file or in {VARIABLE}")
     try:
@@ -57,3 +63,29 @@ def _read(name: str) -> str:
     if not data.strip():
         raise CommandError(f"there is no token in {'standard input' if name == '-' else name}")
     return data.decode("latin-1")
+
+
+def _ask(terminal: int) -> str:
+    """Return the first line that is not blank, or "" at the end of input. Raises CommandError."""
+    need_root("mesh join")
+    with interruptible(), _without_echo(terminal):
+        print("Token (it is not shown): ", end="", file=sys.stderr, flush=True)
+        while (line := os.read(terminal, _MAX_TOKEN)).isspace():
+            pass
+    return line.decode("latin-1")
+
+
+@contextmanager
+def _without_echo(terminal: int) -> Iterator[None]:
+    """Show nothing of what is typed or pasted, and discard what is left of it at the end."""
+    import termios
+
+    before = termios.tcgetattr(terminal)
+    silent = [*before]
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(terminal, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSAFLUSH, before)
+        print(file=sys.stderr)

@@ -53,7 +53,8 @@ def describe(invitation: Invitation, made: Token) -> str:
     tags = f", with tag {listed(made.tags)}" if made.tags else ""
     routes = f"\nThey may announce {listed(made.routes)}." if made.routes else ""
     return (
-        f"  sudo wgpy mesh join {invitation.text()}\n\n"
+        "  sudo wgpy mesh join\n\n"
+        f"The command asks for this token, which is a secret:\n\n  {invitation.text()}\n\n"
         f"It admits {count(made.uses, 'host')} until {date(made.expires)}{tags}.{routes}"
     )
 
