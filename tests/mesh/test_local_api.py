@@ -43,6 +43,8 @@ STATUS = Status(
     addresses6=IPv6Network("fd12:3456::/32"),
     routes=(IPv4Network("10.42.7.0/24"),),
     requested=(),
+    nat="",
+    keepalive=0,
     member=True,
     exclusion="",
     coordinator="https://vpn.example.com",
@@ -85,6 +87,12 @@ class Node:
             raise AgentError("the name n8 is taken")
         assert self.current is not None
         self.current = replace(self.current, name=name)
+
+    async def set_keepalive(self, keepalive: str) -> None:
+        if keepalive == "often":
+            raise AgentError("want a whole number from 1 to 65535")
+        assert self.current is not None
+        self.current = replace(self.current, keepalive=int(keepalive))
 
     async def change_routes(self, change: RouteChange) -> None:
         if not change.add:
@@ -162,6 +170,18 @@ def test_a_command_renames_the_node_or_hears_why_not(sockets: Path) -> None:
                 await asyncio.to_thread(agent.rename, NETWORK, "n8")
 
             assert (await one.status()).name == "web1"
+
+    asyncio.run(scenario())
+
+
+def test_a_command_sets_the_keepalive_or_hears_why_not(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            await asyncio.to_thread(agent.set_keepalive, NETWORK, "20")
+            with pytest.raises(AgentError, match="want a whole number"):
+                await asyncio.to_thread(agent.set_keepalive, NETWORK, "often")
+
+            assert (await one.status()).keepalive == 20
 
     asyncio.run(scenario())
 

@@ -195,7 +195,8 @@ def a_status(**fields: Any) -> Status:
         network="prod", network_key=KEYS[0], interface="mesh0", mtu=1380, listen_port=51820, name="web1",
         identity=KEYS[1], key=WIREGUARD_KEYS[1], address=IPv4Address("100.64.0.1"),
         address6=IPv6Address("fd12:3456::1"), addresses=IPv4Network("100.64.0.0/16"),
-        addresses6=IPv6Network("fd12:3456::/32"), routes=(), requested=(), member=True, exclusion="",
+        addresses6=IPv6Network("fd12:3456::/32"), routes=(), requested=(), nat="", keepalive=0,
+        member=True, exclusion="",
         coordinator="https://vpn.example.com", connected=True, trouble="", heard=NOW, revision=7, sequence=3,
         rules=(), peers=(peer(),), excluded=(), rejected=(), rejected_count=0, withheld=(), warnings=(),
     )  # fmt: skip
@@ -247,6 +248,20 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         "warning: the disk is full",
     ):
         assert expected in shown
+
+
+@pytest.mark.parametrize(
+    ("nat", "keepalive", "line"),
+    [
+        ("203.0.113.7", 25, "behind the NAT 203.0.113.7, keepalives every 25 s"),
+        ("203.0.113.7", 0, "behind the NAT 203.0.113.7, no keepalives"),
+        ("", 9, "keepalives every 9 s"),
+    ],
+)
+def test_a_node_behind_a_nat_is_shown_so(nat: str, keepalive: int, line: str) -> None:
+    shown = status.text(a_status(nat=nat, keepalive=keepalive), None)
+
+    assert line in [text.strip() for text in shown.splitlines()]
 
 
 def test_who_is_no_member_is_told_how_to_become_one_again() -> None:

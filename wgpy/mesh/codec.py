@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,19 +22,25 @@ def write(value: Any) -> dict[str, Any]:
 
 
 def read(kind: type[_T], found: Any) -> _T:
-    """Return what `write` was given; what has no field is ignored.
+    """Return what `write` was given; what has no field is ignored, and what is missing has its default.
 
     Raises ValueError, TypeError or KeyError for what is no such value.
     """
-    return kind(**{name: codec.read(found[name]) for name, codec in _schema(kind).items()})
+    fields_of = _schema(kind)
+    present = {name: codec for name, codec in fields_of.items() if name in found or not codec.has_default}
+    return kind(**{name: codec.read(found[name]) for name, codec in present.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """How one value is written in JSON, and read; reading raises ValueError or TypeError."""
+    """How one value is written in JSON, and read; reading raises ValueError or TypeError.
+
+    has_default: whether it may be missing, as of a field that an older program did not write.
+    """
 
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
+    has_default: bool = False
 
 
 def _only(kind: type[_T]) -> Callable[[Any], _T]:
@@ -115,8 +121,12 @@ def _schema(kind: Any) -> dict[str, Codec]:
     """Return how each field of a dataclass is written; found out once."""
     if kind not in _schemas:
         hints = get_type_hints(kind)
-        _schemas[kind] = {field.name: _codec(hints[field.name]) for field in fields(kind)}
+        _schemas[kind] = {field.name: _field_codec(field, hints[field.name]) for field in fields(kind)}
     return _schemas[kind]
+
+
+def _field_codec(field: Field[Any], kind: Any) -> Codec:
+    return replace(_codec(kind), has_default=field.default is not MISSING)
 
 
 _schemas: Final[dict[Any, dict[str, Codec]]] = {}

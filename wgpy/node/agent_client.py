@@ -1,7 +1,7 @@
 """What the agent in `wgpyd` reports to the commands of this host, and how they ask it.
 
-The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST
-/rename with a JSON object of `name`, /routes with `RouteChange`, /leave.
+The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
+with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`, /leave.
 """
 
 import asyncio
@@ -87,8 +87,10 @@ class Status:
 
     connected: whether the coordinator sends news; trouble: why not; heard: when it last did, Unix seconds;
     member: whether this node is one; exclusion: why not; requested: routes of this node that nobody has
-    approved; sequence: of the newest admin record; rejected: the newest last; rejected_count: all of them;
-    withheld: sentences, what neighbours knew and the coordinator did not send; warnings: sentences.
+    approved; nat: the address of the NAT that the host is behind, "" if none is known; keepalive: seconds
+    between keepalives to peers that answer, 0 for none; sequence: of the newest admin record; rejected: the
+    newest last; rejected_count: all of them; withheld: sentences, what neighbours knew and the coordinator
+    did not send; warnings: sentences.
     """
 
     network: str
@@ -105,6 +107,8 @@ class Status:
     addresses6: Prefix
     routes: tuple[Prefix, ...]
     requested: tuple[Prefix, ...]
+    nat: str
+    keepalive: int
     member: bool
     exclusion: str
     coordinator: str
@@ -145,6 +149,11 @@ def status(network: str) -> Status:
 def rename(network: str, name: str) -> None:
     """Return once the coordinator has it. Raises AgentError."""
     _ask(network, "POST", "/rename", {"name": name})
+
+
+def set_keepalive(network: str, keepalive: str) -> None:
+    """keepalive: `auto`, `off` or seconds. Raises AgentError."""
+    _ask(network, "POST", "/keepalive", {"keepalive": keepalive})
 
 
 def change_routes(network: str, change: RouteChange) -> None:

@@ -24,10 +24,13 @@ from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
 from wgpy.node.coordinator_client import Address
+from wgpy.number import parse_number
 
 NODES: Final = Path("/var/lib/wgpyd/mesh")  # a folder for each network that this host is in
 COORDINATORS: Final = Path("/var/lib/wgmesh")  # a folder for each network that this host coordinates
 SOCKETS: Final = Path("/var/run/wgpyd")  # of agents
+KEEPALIVE_AUTO: Final = "auto"  # keepalives if this host is behind a NAT
+KEEPALIVE_OFF: Final = "off"
 _COMPACT_FROM: Final = 1 << 20  # bytes
 
 _T = TypeVar("_T")
@@ -35,6 +38,13 @@ _T = TypeVar("_T")
 
 class StorageError(WgpyError):
     """A file cannot be read or written; one sentence with a remedy."""
+
+
+def parse_keepalive(text: str) -> str:
+    """`auto`, `off` or seconds, 1 to 65535. Raises ValueError."""
+    if text in (KEEPALIVE_AUTO, KEEPALIVE_OFF):
+        return text
+    return str(parse_number(text, 1, 65535))
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -86,8 +96,8 @@ class NodeFile:
     """A host's keys and settings in a network.
 
     network: the network's key; url, key_hash, near: its coordinator; interface, listen_port: of the tunnel;
-    endpoints: those that the operator gave, which come before those that are found; the rest as in
-    `records.Node`, where sequence is that of the last record signed.
+    endpoints: those that the operator gave, which come before those that are found; keepalive: `auto`, `off`
+    or seconds; the rest as in `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -106,6 +116,11 @@ class NodeFile:
     endpoints: tuple[Endpoint, ...]
     near: str = ""
     sequence: int = 0
+    keepalive: str = KEEPALIVE_AUTO
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        parse_keepalive(self.keepalive)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

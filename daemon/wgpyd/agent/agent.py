@@ -27,6 +27,7 @@ from .commands import Control
 from .gossip import Gossip
 from .host_monitor import HostMonitor
 from .identity import LocalIdentity
+from .keepalives import Keepalives
 from .membership import Membership
 from .publisher import Publisher
 from .reconcile.reconciler import Reconciler
@@ -63,6 +64,7 @@ class Agent:
         self._host = HostMonitor(interface, self.reconciler.host_changed)
         self._gossip = Gossip(self.store.ledger, self.store.rejected, self._learn, self._name_of)
         self.control = Control(self, self._publisher, self._wake)
+        self.keepalives = Keepalives(self._wake.now)
         self._unsubscribe = interface.subscribe(self._on_event)
         self.up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -82,7 +84,9 @@ class Agent:
         for task in self._tasks:
             task.add_done_callback(self._on_end)
         await first_of(self.up.wait(), self.interface.wait_closed())
-        self._tasks.append(asyncio.create_task(warm_up(self.interface, list(self.plan.by_key))))
+        self._tasks.append(
+            asyncio.create_task(warm_up(self.interface, list(self.plan.by_key), self._wake.now))
+        )
         return self.up.is_set()
 
     async def stop(self) -> None:
@@ -104,6 +108,7 @@ class Agent:
     # -- What others begin ---------------------------------------------------------------------------
 
     def _on_event(self, key: PublicKey, event: DeviceEvent) -> None:
+        self.keepalives.on_event(key, event)
         is_ours = isinstance(event, HandshakeCompleted) and event.initiator
         if is_ours and (peer := self.plan.by_key.get(key)):
             self._gossip.ask(peer.member.address6)
@@ -143,6 +148,7 @@ class Agent:
             self.subscription.give_up()
         self.withholding.log(time.monotonic())
         self.plan = plan(network, topology, self.identity.view(self._host.networks), self.plan)
-        await self.reconciler.apply(self.plan)
+        self.keepalives.configure(self.identity, self.subscription.seen, self._host.networks)
+        await self.reconciler.apply(self.plan, self.keepalives.wanted(self.plan.tunnels))
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
-        self._wake.after(self.membership.seconds_left)
+        self._wake.after(min(self.membership.seconds_left, self.keepalives.seconds_left))

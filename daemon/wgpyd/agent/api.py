@@ -47,6 +47,9 @@ class Node(Protocol):
     async def rename(self, name: str) -> None:
         """Raises AgentError."""
 
+    async def set_keepalive(self, keepalive: str) -> None:
+        """Raises AgentError."""
+
     async def change_routes(self, change: RouteChange) -> None:
         """Raises AgentError."""
 
@@ -137,7 +140,10 @@ async def _answer_owner(node: Node, request: Request) -> Answer:
             case "GET", "/metrics":
                 return await _measure(node)
             case "POST", "/rename":
-                await node.rename(_read_name(request.body))
+                await node.rename(_read_text(request.body, "name"))
+                return _json(200, {})
+            case "POST", "/keepalive":
+                await node.set_keepalive(_read_text(request.body, "keepalive"))
                 return _json(200, {})
             case "POST", "/routes":
                 await node.change_routes(_read_change(request.body))
@@ -168,12 +174,12 @@ async def _measure(node: Node) -> Answer:
     return Answer(200, exposition(families), CONTENT_TYPE)
 
 
-def _read_name(body: bytes) -> str:
+def _read_text(body: bytes, field: str) -> str:
     """Raises AgentError."""
     try:
-        return str(codec.STRING.read(json.loads(body)["name"]))
+        return str(codec.STRING.read(json.loads(body)[field]))
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise AgentError("want a JSON object with a `name`") from None
+        raise AgentError(f"want a JSON object with a `{field}`") from None
 
 
 def _read_change(body: bytes) -> RouteChange:

@@ -3,7 +3,8 @@
 import asyncio
 
 from wgpy.driver.interface import Interface
-from wgpy.node.agent_client import RouteChange, Status
+from wgpy.node.agent_client import AgentError, RouteChange, Status
+from wgpy.node.files import StorageError, parse_keepalive
 
 from .publisher import Publisher
 from .rejected_records import RejectedRecords
@@ -34,6 +35,14 @@ class Control:
     async def rename(self, name: str) -> None:
         """Return once the coordinator has it. Raises AgentError."""
         await self._publisher.rename(name)
+        self._wake.now()
+
+    async def set_keepalive(self, keepalive: str) -> None:
+        """Raises AgentError."""
+        try:
+            self._node.identity.change_file(keepalive=parse_keepalive(keepalive))
+        except (StorageError, ValueError) as error:
+            raise AgentError(str(error)) from None
         self._wake.now()
 
     async def change_routes(self, change: RouteChange) -> None:

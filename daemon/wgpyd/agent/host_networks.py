@@ -96,6 +96,15 @@ def choose(
     return tuple(dict.fromkeys((*given, *list(ours)[:MAX_FOUND])))
 
 
+def nat_address(seen: str, published: Iterable[Endpoint], here: HostNetworks) -> str:
+    """Return the address of the NAT that this host is behind, or "" if it is behind none.
+
+    seen: as in `choose`; while it is unknown, what was published before counts.
+    """
+    candidates = [seen] if seen else [endpoint.address for endpoint in published]
+    return next((str(address) for text in candidates for address in _seen(text, here)), "")
+
+
 def _seen(text: str, here: HostNetworks) -> Iterator[Address]:
     """What was seen is of use if it is a NAT's: with an address of this host itself, we know better."""
     try:

@@ -73,8 +73,8 @@ class LocalIdentity:
         self._save(node)
         return signed
 
-    def take_back(self, **changes: Any) -> None:
-        """Change only the file, as the record was not accepted. Raises StorageError."""
+    def change_file(self, **changes: Any) -> None:
+        """Change the file alone, which is no news for others. Raises StorageError."""
         self._save(replace(self.node, **changes))
 
     def forget(self) -> None:

@@ -94,7 +94,7 @@ class Publisher:
                 try:
                     await self._submit(signed)
                 except AgentError:
-                    self._identity.take_back(**before)
+                    self._identity.change_file(**before)
                     raise
             except (StorageError, ValueError) as error:  # or more routes than a record has room for
                 raise AgentError(str(error)) from None

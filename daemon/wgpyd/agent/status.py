@@ -17,6 +17,7 @@ from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 
 from .identity import LocalIdentity
+from .keepalives import Keepalives
 from .membership import Membership
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
@@ -36,6 +37,7 @@ class Node(Protocol):
     withholding: WithholdingDetector
     reconciler: Reconciler
     membership: Membership
+    keepalives: Keepalives
     plan: NodePlan
     up: asyncio.Event
     warnings: Warnings
@@ -66,6 +68,8 @@ async def report(node: Node) -> Status:
         addresses6=network.addresses6,
         routes=member.routes if member else (),
         requested=member.requested if member else file.routes,
+        nat=node.keepalives.nat,
+        keepalive=node.keepalives.interval,
         member=member is not None,
         exclusion="" if member else _exclusion(node),
         coordinator=file.url,

@@ -1,7 +1,7 @@
 """A restarted node initiates handshakes: who has a session with its last life would use that for 15 s."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -13,12 +13,10 @@ _MAX_PEERS: Final = 256
 _WARM_UP_TIME: Final = 0.5  # seconds
 
 
-async def warm_up(interface: Interface, keys: Sequence[PublicKey]) -> None:
-    """Have peers send a keepalive at once, and none any more afterwards."""
+async def warm_up(interface: Interface, keys: Sequence[PublicKey], on_end: Callable[[], None]) -> None:
+    """Send peers a keepalive at once. on_end: called when they are to have their own intervals again."""
     with suppress(ConnectionError):  # the interface was closed
-        for seconds in (1, 0):
-            changes = [
-                PeerUpdate(key, update_only=True, persistent_keepalive=seconds) for key in keys[:_MAX_PEERS]
-            ]
-            await interface.configure(DeviceUpdate(peers=changes))
-            await asyncio.sleep(_WARM_UP_TIME)
+        changes = [PeerUpdate(key, update_only=True, persistent_keepalive=1) for key in keys[:_MAX_PEERS]]
+        await interface.configure(DeviceUpdate(peers=changes))
+        await asyncio.sleep(_WARM_UP_TIME)
+        on_end()

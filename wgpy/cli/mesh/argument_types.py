@@ -51,6 +51,17 @@ def duration(text: str) -> int:
     return int(number) * _UNITS[unit]
 
 
+def keepalive(text: str) -> str:
+    from wgpy.node.files import parse_keepalive
+
+    try:
+        return parse_keepalive(text)
+    except ValueError:
+        raise ArgumentTypeError(
+            f"`{text}` is no interval: want seconds from 1 to 65535, off, or auto (25 if behind a NAT)"
+        ) from None
+
+
 def prefix(text: str) -> Prefix:
     try:
         return ip_network(text)

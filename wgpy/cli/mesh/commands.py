@@ -63,6 +63,10 @@ _HOST: Final = (
     _argument(
         "--listen-port", metavar="PORT", type=types.port, default=51820, help="UDP port (default: 51820)"
     ),
+    _argument(
+        "--keepalive", metavar="SECONDS|off|auto", type=types.keepalive, default="auto",
+        help="interval of keepalives to the nodes that answer (default: auto, 25 if behind a NAT, else off)",
+    ),
 )  # fmt: skip
 
 MESH: Final = Command(
@@ -175,6 +179,24 @@ Next: the host can join again with a new token.""",
             "Rename this node.",
             "Rules that contain the old name do not change.",
             (_argument("name", metavar="NAME", type=types.name, help="new name"), *_ANY),
+        ),
+        Command(
+            "keepalive",
+            _run("settings:set_keepalive"),
+            "Say how often this node sends keepalives to the nodes that answer.",
+            """\
+A NAT forgets a node that sends nothing, and then the others do not reach it. So a node that the coordinator
+sees at an address that is not its own sends keepalives by itself.
+Examples:
+  sudo wgpy mesh keepalive 20        also where no NAT is seen, such as behind a stateful firewall
+  sudo wgpy mesh keepalive off
+  sudo wgpy mesh keepalive auto      25 seconds behind a NAT, else off""",
+            (
+                _argument(
+                    "keepalive", metavar="SECONDS|off|auto", type=types.keepalive, help="interval"
+                ),
+                *_ANY,
+            ),
         ),
         Command(
             "route",

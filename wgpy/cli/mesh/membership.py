@@ -112,6 +112,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
         routes=tuple(arguments.routes),
         endpoints=tuple(map(resolve, arguments.endpoint)),
         near=near,
+        keepalive=arguments.keepalive,
     )
     async with Coordinator(node.coordinator, network_key, token) as coordinator:
         network, reason = "", "the coordinator gives the same names and addresses to others"

@@ -44,6 +44,8 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     yield "network", f"{status.network}, {status.addresses} and {status.addresses6}, MTU {status.mtu}"
     yield "this node", f"{status.name}, {status.address} and {status.address6}"
     yield "", f"on {status.interface}, UDP port {status.listen_port}"
+    if nat := nat_text(status):
+        yield "", nat
     if not status.member:
         yield "", f"no member: {status.exclusion}; `wgpy mesh leave`, then join with a new token"
     if status.routes:
@@ -53,6 +55,14 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     yield "coordinator", f"{status.coordinator}, {_connection(status)}"
     yield "network's key", _key(status, key)
     yield from _rules(status.rules)
+
+
+def nat_text(status: Status) -> str:
+    """Return whether this node is behind a NAT, and its keepalives; "" for neither."""
+    interval = f"keepalives every {status.keepalive} s" if status.keepalive else "no keepalives"
+    if status.nat:
+        return f"behind the NAT {status.nat}, {interval}"
+    return interval if status.keepalive else ""
 
 
 def _rules(rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:

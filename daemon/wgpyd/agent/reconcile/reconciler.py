@@ -17,6 +17,7 @@ from wgpy.host.iproute import IpFailed, ask_ip, change_ip
 from wgpy.mesh.plan import LinkPlan, NodePlan
 from wgpy.model import DeviceUpdate
 
+from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
 from .routes import RouteChanges, read_routes, route_changes
@@ -54,16 +55,17 @@ class Reconciler:
         self._is_stale = True
         self._on_change()
 
-    async def apply(self, plan: NodePlan) -> None:
+    async def apply(self, plan: NodePlan, keepalives: Intervals) -> None:
         """Raises ConnectionError if the interface was closed."""
-        await self._apply_to_interface(plan)
+        await self._apply_to_interface(plan, keepalives)
         if self._is_stale or self._applied != (plan.link, plan.routes):
             await self._apply_to_host(plan.link, plan.routes)
 
-    async def _apply_to_interface(self, plan: NodePlan) -> None:
+    async def _apply_to_interface(self, plan: NodePlan, keepalives: Intervals) -> None:
         status = await self._interface.status()
         tunnels = difference(read_tunnels(status), plan.tunnels)
-        changes = list(with_policies(tunnels, read_filter(status), plan.filter))
+        policies = with_policies(tunnels, read_filter(status), plan.filter)
+        changes = list(with_keepalives(policies, read_keepalives(status), keepalives))
         try:
             if changes:
                 await self._interface.configure(DeviceUpdate(peers=changes))

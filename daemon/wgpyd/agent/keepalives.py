@@ -1,0 +1,112 @@
+"""Which peers this node sends persistent keepalives to, so that a NAT keeps its mappings towards them.
+
+Invariant: a node that is behind no NAT, as far as it can tell, sends none unless its operator asks for them.
+A peer that does not answer is called again after pauses that grow, so that nobody is called for ever.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from wgpy.contract.endpoint import Endpoint
+from wgpy.device import DeviceEvent
+from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.keys import PublicKey
+from wgpy.mesh.plan import Tunnels
+from wgpy.node.files import KEEPALIVE_AUTO, KEEPALIVE_OFF
+
+from .host_networks import HostNetworks, nat_address
+from .identity import LocalIdentity
+from .reconcile.keepalives import Intervals
+
+NAT_INTERVAL: Final = 25  # seconds; Linux keeps the mapping of one packet for 30
+FIRST_PAUSE: Final = 60.0  # seconds until a peer that does not answer is called again, then twice as long
+LAST_PAUSE: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """A peer did not answer at these endpoints. until: when it is called again; pause: seconds."""
+
+    endpoints: tuple[Endpoint, ...]
+    until: float
+    pause: float
+
+
+class Keepalives:
+    """Of one node.
+
+    nat: the address of the NAT that this host is behind, "" if none is known; interval: seconds, 0 for none.
+    """
+
+    def __init__(self, on_change: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
+        """on_change: called when `wanted` may have changed; clock: seconds."""
+        self._on_change = on_change
+        self._clock = clock
+        self._tunnels: Tunnels = {}
+        self._answering: set[PublicKey] = set()
+        self._silent: dict[PublicKey, _Silence] = {}
+        self.nat = ""
+        self.interval = 0
+
+    def configure(self, identity: LocalIdentity, seen: str, here: HostNetworks) -> None:
+        """seen: the address that the coordinator saw, "" if unknown."""
+        record = identity.record()
+        self.nat = nat_address(seen, record.endpoints if record else (), here)
+        self.interval = _interval(identity.node.keepalive, self.nat)
+
+    def wanted(self, tunnels: Tunnels) -> Intervals:
+        """Return the interval of each peer that is to have one."""
+        self._tunnels = tunnels
+        self._answering.intersection_update(tunnels)
+        self._silent = {key: silence for key, silence in self._silent.items() if key in tunnels}
+        return dict.fromkeys(self._called(), self.interval) if self.interval else {}
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the next peer that does not answer is to be called again; infinity if there is none."""
+        now = self._clock()
+        waiting = [silence.until - now for silence in self._silent.values() if silence.until > now]
+        return min(waiting, default=inf) if self.interval else inf
+
+    def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
+        """A listener of the interface."""
+        match event:
+            case HandshakeCompleted():
+                is_news = key not in self._answering or key in self._silent
+                self._answering.add(key)
+                self._silent.pop(key, None)
+            case PeerUnreachable():
+                is_news = True
+                self._note_silence(key)
+            case _:
+                return
+        if is_news and self.interval:
+            self._on_change()
+
+    def _note_silence(self, key: PublicKey) -> None:
+        before = self._silent.get(key)
+        pause = min(2 * before.pause, LAST_PAUSE) if before else FIRST_PAUSE
+        self._silent[key] = _Silence(self._endpoints(key), self._clock() + pause, pause)
+
+    def _called(self) -> Iterator[PublicKey]:
+        """Yield peers that answer, and those that may."""
+        now = self._clock()
+        for key, tunnel in self._tunnels.items():
+            silence = self._silent.get(key)
+            is_silent = silence is not None and silence.until > now and silence.endpoints == tunnel.endpoints
+            if (tunnel.endpoints or key in self._answering) and not is_silent:
+                yield key
+
+    def _endpoints(self, key: PublicKey) -> tuple[Endpoint, ...]:
+        tunnel = self._tunnels.get(key)
+        return tunnel.endpoints if tunnel else ()
+
+
+def _interval(setting: str, nat: str) -> int:
+    """Return seconds, 0 for none."""
+    if setting == KEEPALIVE_AUTO:
+        return NAT_INTERVAL if nat else 0
+    return 0 if setting == KEEPALIVE_OFF else int(setting)

@@ -1,0 +1,92 @@
+"""A node behind a router that translates addresses, lets nothing in by itself, and soon forgets.
+
+web                      router                                      hub (coordinator)
+eth0 192.168.1.2/24 ──── lan 192.168.1.1/24 │ wan 10.10.0.1/24 ──── eth0 10.10.0.2/24
+                                      masquerade
+"""
+
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.meshlab import NETWORK, Node
+from tests.integration.topologies import masquerade
+from wgpyd.agent.keepalives import NAT_INTERVAL
+
+_MAPPING_SECONDS = 3
+_SILENCE = 6.0  # seconds: the router forgets
+
+
+@dataclass(slots=True)
+class Scene:
+    hub: Node
+    web: Node
+    router: Host
+
+
+@pytest.fixture
+def scene(lab: Lab) -> Scene:
+    """Two hosts, the first of which has a network."""
+    hub, web, router = lab.host("hub"), lab.host("web"), lab.host("router")
+    connect(web, "eth0", router, "lan")
+    connect(router, "wan", hub, "eth0")
+    for host, card, address in (
+        (web, "eth0", "192.168.1.2/24"),
+        (router, "lan", "192.168.1.1/24"),
+        (router, "wan", "10.10.0.1/24"),
+        (hub, "eth0", "10.10.0.2/24"),
+    ):
+        add_addresses(host, card, address)
+    web.run("ip", "route", "add", "default", "via", "192.168.1.1")
+    masquerade(router, "wan", _MAPPING_SECONDS)
+    router.run("nft", "add chain ip nat in { type filter hook input priority 0; policy drop; }")
+    node = Node("hub", hub, "10.10.0.2", "")
+    node.mesh("init", NETWORK, "--public", "10.10.0.2", "--name", "hub")
+    return Scene(node, Node("web", web, "192.168.1.2", "10.10.0.1"), router)
+
+
+def test_a_node_behind_a_nat_sends_keepalives_by_itself_and_no_other_node_does(scene: Scene) -> None:
+    scene.web.join(scene.hub.token())
+
+    status = scene.web.status()
+    assert (status.nat, status.keepalive) == ("10.10.0.1", NAT_INTERVAL)
+    eventually(lambda: _intervals(scene.web) == [str(NAT_INTERVAL)], "its interface has the interval")
+    assert (scene.hub.status().nat, scene.hub.status().keepalive) == ("", 0)
+    assert _intervals(scene.hub) == ["off"]
+
+
+def test_a_node_behind_a_nat_is_reached_after_silence_as_long_as_it_sends_keepalives(scene: Scene) -> None:
+    scene.web.join(scene.hub.token(), "--keepalive", "1")
+    eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web")
+
+    time.sleep(_SILENCE)
+    assert scene.hub.reaches(scene.web, within=2)
+
+    said = scene.web.mesh("keepalive", "off")
+    assert said == "Keepalives of this node: off.\n"
+    eventually(lambda: _intervals(scene.web) == ["off"], "its interface has none")
+    time.sleep(_SILENCE)
+    assert not scene.hub.reaches(scene.web, within=2), "the router has forgotten"
+
+    scene.web.mesh("keepalive", "1")
+    eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web again")
+
+
+@pytest.mark.slow
+def test_what_a_node_does_by_itself_is_enough_for_linux(scene: Scene) -> None:
+    timeouts = [f"net.netfilter.nf_conntrack_udp_timeout{kind}=30" for kind in ("", "_stream")]
+    scene.router.run("sysctl", "-qw", *timeouts)
+    scene.web.join(scene.hub.token())
+    eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web")
+
+    time.sleep(2.5 * NAT_INTERVAL)
+
+    assert scene.hub.reaches(scene.web, within=2)
+
+
+def _intervals(node: Node) -> list[str]:
+    """Return the keepalives that its interface has, of each peer."""
+    lines = node.host.run("wg", "show", "mesh0", "persistent-keepalive").splitlines()
+    return [line.split("\t")[1] for line in lines]
