@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain, filterfalse
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
@@ -26,6 +27,7 @@ from wgpy.mesh.records import (
     Record,
     RecordInvalid,
     Token,
+    Unknown,
     decode,
     describe,
     kind_of,
@@ -37,7 +39,7 @@ MAX_UNKNOWN_NODES: Final = 1_000  # nodes of tokens that are not known, or not y
 MAX_RECORDS: Final[dict[type, int]] = {kind.record: kind.limit for kind in (*KINDS, UNKNOWN)}
 _ADMIN_KINDS: Final = tuple(kind for kind in KINDS if kind.author is Author.ADMINISTRATOR)
 _OTHER_KINDS: Final = tuple(kind for kind in (*KINDS, UNKNOWN) if kind not in _ADMIN_KINDS)
-# What neighbours compare. Unknown kinds are left out: nodes that know them may count other records.
+# What neighbours compare, with admin records of unknown kinds.
 _COMMON_KINDS: Final = tuple(kind for kind in KINDS if kind.audience is Audience.EVERYBODY)
 
 _D = TypeVar("_D", bound=AdminRecord)
@@ -73,6 +75,8 @@ class RecordRejected(WgpyError):
 @dataclass(frozen=True, slots=True)
 class StateDigest:
     """A digest of the records that every node is to have: ledgers with the same digest have the same ones.
+
+    These are all of the administrator, of unknown kinds too, and departures.
 
     sequence: the highest of an admin record; digest: 32 bytes.
     """
@@ -148,7 +152,7 @@ class Ledger:
         if isinstance(judged.record, Node):
             self._admitted[judged.record.token] += 1
         kept[subject] = judged
-        if kind in _COMMON_KINDS:
+        if kind in _COMMON_KINDS or self._is_unknown_admin_record(judged):
             self._state_digest = None
 
     def _verify(self, record: Record, signed: Signed) -> None:
@@ -163,12 +167,22 @@ class Ledger:
     def _check_room(self, kind: Kind[Any], record: Record) -> None:
         """Raises RecordRejected where there is none."""
         limit = MAX_RECORDS[kind.record]
-        if len(self._records[kind.record]) >= limit:
+        if kind is UNKNOWN and record.signer == self.key:
+            return
+        if self._count(kind) >= limit:
             raise _rejected(record, RejectionReason.TOO_MANY, f"{limit} are there")
         if isinstance(record, Node) and not self._is_known(record.token):
             unknown = sum(count for token, count in self._admitted.items() if not self._is_known(token))
             if unknown >= MAX_UNKNOWN_NODES:
                 raise _rejected(record, RejectionReason.TOO_MANY, f"{unknown} are there by unknown tokens")
+
+    def _count(self, kind: Kind[Any]) -> int:
+        """Return how many there are of a kind, of unknown ones those of nodes."""
+        of_administrator = sum(1 for _ in self._unknown_admin_entries()) if kind is UNKNOWN else 0
+        return len(self._records[kind.record]) - of_administrator
+
+    def _is_unknown_admin_record(self, judged: Judged) -> bool:
+        return isinstance(judged.record, Unknown) and judged.record.signer == self.key
 
     def _is_known(self, token: VerifyKey) -> bool:
         return bytes(token) in self._records[Token]
@@ -180,8 +194,9 @@ class Ledger:
 
     def __iter__(self) -> Iterator[Signed]:
         """Give every record that counts: those of the administrator by sequence, then all others."""
-        admin = sorted(self._entries(_ADMIN_KINDS), key=attrgetter("record.sequence"))
-        return (kept.signed for kept in (*admin, *self._entries(_OTHER_KINDS)))
+        admin = sorted(self._admin_entries(), key=attrgetter("record.sequence"))
+        others = filterfalse(self._is_unknown_admin_record, self._entries(_OTHER_KINDS))
+        return (kept.signed for kept in chain(admin, others))
 
     def __len__(self) -> int:
         return sum(map(len, self._records.values()))
@@ -209,18 +224,24 @@ class Ledger:
 
     def time(self) -> int:
         """Return a time, Unix seconds, that has surely come: of the newest admin record; 0 without any."""
-        return max((kept.record.time for kept in self._entries(_ADMIN_KINDS)), default=0)
+        return max((kept.record.time for kept in self._admin_entries()), default=0)
 
     def for_everybody(self) -> list[Signed]:
         """Return the records that count and that every node is to have."""
-        return [kept.signed for kept in self._entries(_COMMON_KINDS)]
+        return [kept.signed for kept in chain(self._entries(_COMMON_KINDS), self._unknown_admin_entries())]
 
     def state_digest(self) -> StateDigest:
         if self._state_digest is None:
             digests = sorted(signed.digest for signed in self.for_everybody())
-            sequence = max((kept.record.sequence for kept in self._entries(_ADMIN_KINDS)), default=0)
+            sequence = max((kept.record.sequence for kept in self._admin_entries()), default=0)
             self._state_digest = StateDigest(sequence, hashlib.blake2s(b"".join(digests)).digest())
         return self._state_digest
+
+    def _admin_entries(self) -> Iterator[Judged]:
+        return chain(self._entries(_ADMIN_KINDS), self._unknown_admin_entries())
+
+    def _unknown_admin_entries(self) -> Iterator[Judged]:
+        return filter(self._is_unknown_admin_record, self._entries((UNKNOWN,)))
 
     def _entries(self, kinds: tuple[Kind[Any], ...]) -> Iterator[Judged]:
         return (kept for kind in kinds for kept in self._records[kind.record].values())

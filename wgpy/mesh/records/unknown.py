@@ -10,16 +10,22 @@ from .base import Audience, Author, Kind
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A record of a type, or of a version, that this program does not know. digest: that of its body."""
+    """A record of a type, or of a version, that this program does not know.
+
+    subject: 32 bytes that stand for its signer, its type, its version and its subject; sequence, time: as in
+    an admin record, 0 if there is none.
+    """
 
     network: bytes
     signer: VerifyKey
     type: str
     version: int
-    digest: bytes
+    subject: bytes
+    sequence: int
+    time: int
 
 
-# Its name and version are those of no body. Its subject is unknown, so each record is its own.
+# Its name and version are those of no body. The network's key may sign any number; the limit is for others.
 UNKNOWN: Final[Kind[Unknown]] = Kind(
     name="",
     version=0,
@@ -27,7 +33,7 @@ UNKNOWN: Final[Kind[Unknown]] = Kind(
     author=Author.NODE,
     audience=Audience.EVERYBODY,
     limit=1_000,
-    subject=lambda unknown: unknown.digest,
+    subject=lambda unknown: unknown.subject,
     describe=lambda unknown: f"a record of the type {unknown.type!r}, version {unknown.version}",
     audit=lambda unknown, before, name_of: (
         f"{unknown.type} (version {unknown.version}), which this coordinator does not know"
