@@ -19,6 +19,7 @@ Prefix = IPv4Network | IPv6Network
 new_tuple: Final = tuple.__new__  # what a NamedTuple's own constructor calls, at half the price
 _PREFIX_LENGTHS: Final = {str(length): length for length in range(129)}
 _DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
+_BROADCAST: Final = IPv4Address("255.255.255.255")
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
 
@@ -121,6 +122,11 @@ def is_address(text: str) -> bool:
     return True
 
 
+def overlap(one: Prefix, other: Prefix) -> bool:
+    """Return whether two prefixes, of any version of IP, have an address in common."""
+    return one.version == other.version and one.overlaps(other)
+
+
 # -- What means the same on every host -------------------------------------------------------------
 
 
@@ -140,6 +146,9 @@ def parse_global_prefix(text: str) -> Prefix:
 
 
 def parse_global_endpoint(text: str) -> Endpoint:
-    """Such an address, and a port other than 0."""
+    """Such an address that a single host may have, and a port other than 0."""
     host, port = parse_host_port(text)
-    return Endpoint(str(parse_global_address(host)), port)
+    address = parse_global_address(host)
+    if address.is_multicast or address.is_unspecified or address == _BROADCAST:
+        raise ValueError(f"{address} is not the address of a host")
+    return Endpoint(str(address), port)

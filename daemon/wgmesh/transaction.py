@@ -7,6 +7,7 @@ a token has uses.
 
 from dataclasses import dataclass, replace
 
+from wgpy.mesh.addressing import announcement_trouble
 from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
 from wgpy.mesh.records import Author, Node, Record, RecordKey, Token, Unknown, kind_of, record_key
 from wgpy.mesh.signing import Signed, VerifyKey
@@ -107,6 +108,7 @@ class Transaction:
 
     def _take_node(self, node: Node, judged: Judged) -> None:
         """Raises Refused."""
+        self._check_routes(node)
         trial = self._ledger.copy()
         trial.keep(judged)
         before = self._current_topology()
@@ -115,6 +117,13 @@ class Transaction:
         self._check_others(node, before, after)
         self._use_token(node)
         self._ledger, self._topology = trial, after
+
+    def _check_routes(self, node: Node) -> None:
+        """Raises Refused for a new one that no node may announce."""
+        before = self._ledger.node(node.signer)
+        for route in frozenset(node.routes).difference(before.routes if before else ()):
+            if trouble := announcement_trouble(route):
+                raise Refused(trouble)
 
     @staticmethod
     def _check_membership(node: Node, ledger: Ledger, after: Topology) -> None:

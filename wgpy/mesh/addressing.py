@@ -5,16 +5,30 @@ identity, so no node can take another's. IPv4: chosen when a node joins, and pub
 """
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
-from wgpy.address import Prefix
+from wgpy.address import Prefix, overlap
 from wgpy.contract.errors import WgpyError
 from wgpy.mesh.signing import VerifyKey
 
 NODE_BITS: Final = 80  # behind the /48 of a site
 # Where `init` looks for addresses, the least used first: 100.64.0.0/10 is RFC 6598's, the others RFC 1918's.
+# What no node may announce, nor what covers that: traffic of a host to itself, to its link, or to its cloud.
+NEVER_ANNOUNCED: Final[Mapping[Prefix, str]] = {
+    IPv4Network("0.0.0.0/8"): "no address",  # RFC 1122 section 3.2.1.3
+    IPv4Network("127.0.0.0/8"): "loopback",
+    IPv4Network("169.254.0.0/16"): "link-local, with a cloud's metadata",
+    IPv4Network("224.0.0.0/4"): "multicast",
+    IPv4Network("255.255.255.255/32"): "broadcast",
+    IPv6Network("::/96"): "no address, and loopback",
+    IPv6Network("::ffff:0:0/96"): "mapped IPv4",
+    IPv6Network("fe80::/10"): "link-local",
+    IPv6Network("ff00::/8"): "multicast",
+    IPv6Network("fd00:ec2::254/128"): "a cloud's metadata",
+    IPv6Network("fd20:ce::254/128"): "a cloud's metadata",
+}
 RANGES: Final = tuple(map(IPv4Network, ("100.64.0.0/10", "10.0.0.0/8", "172.16.0.0/12")))
 NODES_LENGTH: Final = 16
 POOL_LENGTH: Final = 12
@@ -39,6 +53,14 @@ def free_address(network: IPv4Network, taken: Container[IPv4Address], identity: 
         if address not in taken:
             return address
     raise NoSpace(f"all {hosts} addresses of {network} are taken")
+
+
+def announcement_trouble(prefix: Prefix) -> str:
+    """Return why no node may announce a prefix, or ""."""
+    for other, what in NEVER_ANNOUNCED.items():
+        if overlap(prefix, other):
+            return f"{prefix} cannot be announced: it overlaps {other}, which is {what}"
+    return ""
 
 
 def choose_ranges(reported: Iterable[Prefix]) -> tuple[IPv4Network, IPv4Network]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import Self
 
-from wgpy.address import Prefix
+from wgpy.address import Prefix, overlap
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
@@ -72,7 +72,7 @@ class LocalView:
         used: list[Prefix] = []
         left_out: list[str] = []
         for route in member.routes:
-            network = next((network for network in self.networks if _overlap(network, route)), None)
+            network = next((network for network in self.networks if overlap(network, route)), None)
             if network is None:
                 used.append(route)
             else:
@@ -145,7 +145,3 @@ def reachable(members: Iterable[Member], view: LocalView, before: Iterable[Peer]
 
 def allowed_ip(prefix: Prefix) -> AllowedIP:
     return AllowedIP(prefix.network_address.packed, prefix.prefixlen)
-
-
-def _overlap(one: Prefix, other: Prefix) -> bool:
-    return one.version == other.version and one.overlaps(other)

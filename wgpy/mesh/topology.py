@@ -15,7 +15,7 @@ from typing import Final
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
-from wgpy.mesh.addressing import node_address6
+from wgpy.mesh.addressing import NEVER_ANNOUNCED, node_address6
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
@@ -265,7 +265,7 @@ class _Judge:
         names: set[str] = set()
         keys: set[PublicKey] = set()
         addresses: set[IPv4Address] = set()
-        taken = Prefixes((self._network.addresses, self._network.addresses6))
+        taken = Prefixes((self._network.addresses, self._network.addresses6, *NEVER_ANNOUNCED))
         for node, grant in nodes:
             if node.key in keys:
                 excluded[node.signer] = Exclusion.KEY_TAKEN
