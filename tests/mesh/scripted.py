@@ -57,6 +57,11 @@ class ScriptedCoordinator:
             self._changed.clear()
             await self._changed.wait()
 
+    async def changed(self) -> None:
+        """Wait until it is followed anew, or records came in."""
+        self._changed.clear()
+        await self._changed.wait()
+
     def send(self, *records: Signed) -> None:
         """Tell every follower something new, whatever it is."""
         self.revision += 1

@@ -1,7 +1,6 @@
 """Programs that are a version apart keep the same records, although one of them does not know a kind."""
 
 import json
-from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
@@ -47,7 +46,7 @@ KIND = Kind(
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / f"later_kinds_{tmp_path.name}"
     folder.mkdir()
     (folder / "__init__.py").touch()

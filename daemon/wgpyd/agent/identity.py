@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import WgpyError
+from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import LocalView
 from wgpy.mesh.records import Node, encode
@@ -19,6 +21,10 @@ from wgpy.node.files import NodeFile, StorageError
 from .host_networks import HostNetworks
 
 _KEPT: Final = "network.key"  # the administrator's, which outlives a node
+
+
+class IdentityUsedUp(WgpyError):
+    """No record can be signed any more: another host has the key, and signed the last that there can be."""
 
 
 class LocalIdentity:
@@ -65,10 +71,15 @@ class LocalIdentity:
     def sign(self, endpoints: Sequence[Endpoint], **changes: Any) -> Signed:
         """Sign what this node is now, above all that it ever signed.
 
-        changes: of its file. Raises StorageError.
+        changes: of its file. Raises StorageError and IdentityUsedUp.
         """
         record = self.record()
         last = max(self.node.sequence, record.sequence if record else 0)
+        if last >= MAX_NUMBER:
+            raise IdentityUsedUp(
+                "another host has this node's identity key, and signed a record that none can follow: "
+                "`wgpy mesh leave` and join anew"
+            )
         node, signed = replace(self.node, sequence=last, **changes).signed(endpoints)
         self._save(node)
         return signed

@@ -17,7 +17,7 @@ from wgpy.node.coordinator_client import CoordinatorError
 from wgpy.node.files import StorageError
 
 from .host_networks import HostNetworks, choose
-from .identity import LocalIdentity
+from .identity import IdentityUsedUp, LocalIdentity
 from .store import RecordStore
 from .subscription import Subscription
 from .warnings import Warnings
@@ -58,7 +58,7 @@ class Publisher:
         is_foreign = self._identity.is_foreign()
         try:
             signed = self._identity.sign(endpoints)
-        except StorageError as error:
+        except (StorageError, IdentityUsedUp) as error:
             self._warnings.set("record", f"this node's endpoints cannot be published: {error}")
             return
         self._warnings.set("record", "")
@@ -96,7 +96,11 @@ class Publisher:
                 except AgentError:
                     self._identity.change_file(**before)
                     raise
-            except (StorageError, ValueError) as error:  # or more routes than a record has room for
+            except (
+                StorageError,
+                IdentityUsedUp,
+                ValueError,
+            ) as error:  # or more routes than a record has room for
                 raise AgentError(str(error)) from None
             self._store.learn([signed], SOURCE)
 
