@@ -1,15 +1,15 @@
 """The changes that a submission makes to a snapshot. Pure: they take effect when the store commits them.
 
 Invariant: a rejected record changes nothing. A coordinator rejects more than nodes do: a node's record that
-would exclude its signer or take a name, an address or a route from another member, and one identity more than
-a token has uses.
+would exclude its signer or take a name, an address or a route from another member, one identity more than a
+token has uses, and a default route.
 """
 
 from dataclasses import dataclass, replace
 
-from wgpy.mesh.addressing import announcement_trouble
+from wgpy.mesh.addressing import announcement_trouble, grant_trouble
 from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
-from wgpy.mesh.records import Author, Node, Record, RecordKey, Token, Unknown, kind_of, record_key
+from wgpy.mesh.records import Approval, Author, Node, Record, RecordKey, Token, Unknown, kind_of, record_key
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 
@@ -92,6 +92,7 @@ class Transaction:
             self._take_node(judged.record, judged)
         else:
             self._check_author(judged.record)
+            self._check_grant(judged.record)
             self._ledger.keep(judged)
             self._topology = None
         key = record_key(judged.record)
@@ -105,6 +106,18 @@ class Transaction:
                 raise Refused("it is of an unknown type, and not of a member")
         elif kind_of(record).author is Author.NODE and self._ledger.node(record.signer) is None:
             raise Refused("no node of this identity is known")
+
+    def _check_grant(self, record: Record) -> None:
+        """Raises Refused for a default route."""
+        if not isinstance(record, Token | Approval) or self._is_forgotten(record):
+            return
+        if trouble := next(filter(None, map(grant_trouble, record.routes)), ""):
+            raise Refused(trouble)
+
+    def _is_forgotten(self, record: Node | Token | Approval) -> bool:
+        """Return whether a restored coordinator may lack a record, which was made before it was restored."""
+        made = record.admitted if isinstance(record, Node) else record.time
+        return made < self._snapshot.restored
 
     def _take_node(self, node: Node, judged: Judged) -> None:
         """Raises Refused."""
@@ -120,6 +133,8 @@ class Transaction:
 
     def _check_routes(self, node: Node) -> None:
         """Raises Refused for a new one that no node may announce."""
+        if self._is_forgotten(node):
+            return
         before = self._ledger.node(node.signer)
         for route in frozenset(node.routes).difference(before.routes if before else ()):
             if trouble := announcement_trouble(route):
@@ -159,9 +174,7 @@ class Transaction:
         if node.signer in users:
             return
         token = self._ledger.admin_records(Token)[bytes(node.token)]
-        # A restored coordinator lacks nodes admitted since its backup, and they submit their records again.
-        forgotten = node.admitted < self._snapshot.restored
-        now = node.admitted if forgotten else max(self._now, self._ledger.time())
+        now = node.admitted if self._is_forgotten(node) else max(self._now, self._ledger.time())
         if trouble := trouble_of(token, len(users), now):
             raise Refused(trouble)
         self.admitted[node.token] = users | {node.signer}

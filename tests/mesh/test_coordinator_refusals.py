@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, NEW, TOKEN, Site, in_a_loop
-from tests.mesh.network import Administrator, key_of
+from tests.mesh.network import Administrator, key_of, prefixes
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.codec import BYTES, VERIFY_KEY
 from wgpy.mesh.signing import Signed, SigningKey
@@ -112,6 +113,52 @@ async def test_who_was_removed_does_not_come_back(tmp_path: Path) -> None:
         again = site.administrator.join(ALICE, TOKEN, sequence=2)
 
         assert await site.submit(again) == [refused("it was removed")]
+
+
+@in_a_loop
+@pytest.mark.parametrize("route", ["0.0.0.0/0", "::/0", "0.0.0.0/1", "8000::/1", "10.0.0.0/7"])
+async def test_a_default_route_is_in_no_token_approval_or_node(tmp_path: Path, route: str) -> None:
+    site = Site.create(tmp_path)
+    administrator = site.administrator
+    reason = refused(
+        f"{route} cannot be announced: it is a default route or a large part of one, and nodes announce "
+        "prefixes of /8 or longer"
+    )
+    async with site.serve():
+        await site.found(ALICE)
+
+        assert await site.submit(administrator.invite(key_of(5), routes=prefixes(route))) == [reason]
+        assert await site.submit(administrator.approve(ALICE, "10.0.0.0/8", route)) == [reason]
+        assert await site.submit(administrator.join(ALICE, TOKEN, sequence=2, routes=prefixes(route))) == [
+            reason
+        ]
+        assert await site.submit(administrator.approve(ALICE, "10.0.0.0/8", "fd00::/8")) == [NEW]
+
+
+@in_a_loop
+async def test_what_an_older_coordinator_stored_of_default_routes_goes_on(tmp_path: Path) -> None:
+    """Where there is one, its node still publishes its endpoints, and a restored coordinator has it again."""
+    site = Site.create(tmp_path)
+    administrator = site.administrator
+    wide, token = prefixes("0.0.0.0/0"), key_of(5)
+    async with site.serve():
+        await site.found(ALICE)
+    store = site.store()
+    store.mark_restored(administrator.now + 1)
+    store.close()
+
+    async with site.serve():
+        assert await site.submit(administrator.invite(token, routes=wide)) == [NEW]
+        assert await site.submit(administrator.join(BOB, token, routes=wide)) == [NEW]
+    store = site.store()
+    store.mark_restored(0)
+    store.close()
+
+    async with site.serve():
+        moved = administrator.join(
+            BOB, token, routes=wide, sequence=2, endpoints=(Endpoint("192.0.2.1", 51820),)
+        )
+        assert await site.submit(moved) == [NEW]
 
 
 @in_a_loop

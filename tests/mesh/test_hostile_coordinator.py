@@ -196,7 +196,9 @@ def test_no_forgery_in_any_place_of_any_history_changes_who_is_who(
     data=st.data(), admitted=st.integers(0, NOW + 2 * DAY), sequence=st.integers(1, 99),
     name=st.sampled_from(["a", "b", "c", "eve"]), address=st.integers(0, 16),
     key=st.sampled_from([10, 11, 12, 13, 14, 15, 666]),
-    routes=st.lists(st.sampled_from(["10.42.1.0/24", "10.42.0.0/16", "0.0.0.0/0", "100.80.0.10/32"])),
+    routes=st.lists(
+        st.sampled_from(["10.42.1.0/24", "10.42.0.0/16", "10.0.0.0/8", "0.0.0.0/0", "100.80.0.10/32"])
+    ),
 )  # fmt: skip
 def test_who_holds_only_a_newer_token_takes_nothing_from_anybody_whatever_it_says(
     data: st.DataObject, admitted: int, sequence: int, name: str, address: int, key: int, routes: list[str]

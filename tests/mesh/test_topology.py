@@ -185,9 +185,24 @@ def test_nobody_announces_the_addresses_of_nodes_even_if_that_is_approved(
 ) -> None:
     routes = prefixes("100.80.0.11/32", "fd12:3456:1::/48", "100.64.0.0/10")
     administrator.join(ANN, TOKEN, sequence=2, routes=routes)
-    administrator.approve(ANN, "0.0.0.0/0", "::/0")
+    administrator.approve(ANN, "100.0.0.0/8", "fd00::/8")
 
     assert administrator.topology().members[0].routes == ()
+
+
+@pytest.mark.parametrize("route", ["0.0.0.0/0", "::/0", "0.0.0.0/1", "128.0.0.0/1", "8000::/1", "4000::/2"])
+def test_nobody_announces_a_default_route_or_half_of_one_whatever_allows_it(
+    administrator: Administrator, route: str
+) -> None:
+    token = key_of(5)
+    administrator.invite(token, routes=prefixes(route))
+    administrator.join(EVE, token, routes=prefixes(route))
+    administrator.approve(EVE, route)
+
+    (eve,) = (member for member in administrator.topology().members if member.identity == EVE.verify_key())
+
+    assert eve.routes == ()
+    assert eve.requested == prefixes(route)
 
 
 # -- Rules ----------------------------------------------------------------------------------------
@@ -232,6 +247,7 @@ def histories() -> st.SearchStrategy[Administrator]:
             "10.42.1.128/25",
             "192.168.0.0/16",
             "fd00:42::/64",
+            "10.0.0.0/8",
             "0.0.0.0/0",
         ]
         some_routes = st.lists(st.sampled_from(nets), max_size=3, unique=True)

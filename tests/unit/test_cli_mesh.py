@@ -81,8 +81,9 @@ def test_a_rule_means_a_node_a_tag_or_anybody(text: str, selector: str) -> None:
         (types.duration, "7y"),
         (types.name, "Web"), (types.name, "-web"), (types.name, ""), (types.name, "a" * 64),
         (types.port, "0"), (types.port, "65536"), (types.port, "x"), (types.mtu, "1279"),
-        (types.prefix, "10.42.3.1/24"), (types.prefix, "web"), (types.prefix4, "fd00::/32"),
-        (types.prefix4, "10.0.0.0/31"), (types.selector, "user:bob"), (types.selector, ":web"),
+        (types.prefix, "10.42.3.1/24"), (types.prefix, "web"), (types.route, "web"), (types.grant, "web"),
+        (types.prefix4, "fd00::/32"), (types.prefix4, "10.0.0.0/31"), (types.selector, "user:bob"),
+        (types.selector, ":web"),
         (types.selector, "tag:"), (types.interface, "sixteen-letters-"), (types.interface, "a/b"),
         (types.host_port, ""), (types.host_port, "host:"), (types.host_port, "host:0"),
         (types.host_port, "a b"), (types.host_port, "[web]:1"), (types.host_port, "2001:db8::x"),
@@ -91,6 +92,23 @@ def test_a_rule_means_a_node_a_tag_or_anybody(text: str, selector: str) -> None:
 def test_what_makes_no_sense_is_refused_with_the_text_itself(read: Callable[[str], Any], text: str) -> None:
     with pytest.raises(ArgumentTypeError, match=r"^`"):
         read(text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("token", "--routes"),
+        ("join", "--routes"),
+        ("init", "prod", "--public=a", "--routes"),
+        ("approve", "web1"),
+    ],
+)
+@pytest.mark.parametrize("route", ["0.0.0.0/0", "::/0", "128.0.0.0/1"])
+def test_no_command_takes_a_default_route(arguments: tuple[str, ...], route: str) -> None:
+    done = wgpy(*arguments, route)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{route} cannot be announced: it is a default route or a large part of one" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -14,7 +14,6 @@ from wgpy.contract.errors import WgpyError
 from wgpy.mesh.signing import VerifyKey
 
 NODE_BITS: Final = 80  # behind the /48 of a site
-# Where `init` looks for addresses, the least used first: 100.64.0.0/10 is RFC 6598's, the others RFC 1918's.
 # What no node may announce, nor what covers that: traffic of a host to itself, to its link, or to its cloud.
 NEVER_ANNOUNCED: Final[Mapping[Prefix, str]] = {
     IPv4Network("0.0.0.0/8"): "no address",  # RFC 1122 section 3.2.1.3
@@ -29,9 +28,11 @@ NEVER_ANNOUNCED: Final[Mapping[Prefix, str]] = {
     IPv6Network("fd00:ec2::254/128"): "a cloud's metadata",
     IPv6Network("fd20:ce::254/128"): "a cloud's metadata",
 }
+# Where `init` looks for addresses, the least used first: 100.64.0.0/10 is RFC 6598's, the others RFC 1918's.
 RANGES: Final = tuple(map(IPv4Network, ("100.64.0.0/10", "10.0.0.0/8", "172.16.0.0/12")))
 NODES_LENGTH: Final = 16
 POOL_LENGTH: Final = 12
+MIN_ROUTE_LENGTH: Final = 8  # that of the widest private networks, 10.0.0.0/8 and fd00::/8
 
 
 class NoSpace(WgpyError, ValueError):
@@ -55,8 +56,23 @@ def free_address(network: IPv4Network, taken: Container[IPv4Address], identity: 
     raise NoSpace(f"all {hosts} addresses of {network} are taken")
 
 
+def grant_trouble(prefix: Prefix) -> str:
+    """Return why no token and no approval may have a prefix, or "".
+
+    A default route would take the traffic of every host, and halves of it do the same.
+    """
+    if prefix.prefixlen >= MIN_ROUTE_LENGTH:
+        return ""
+    return (
+        f"{prefix} cannot be announced: it is a default route or a large part of one, and nodes announce "
+        f"prefixes of /{MIN_ROUTE_LENGTH} or longer"
+    )
+
+
 def announcement_trouble(prefix: Prefix) -> str:
     """Return why no node may announce a prefix, or ""."""
+    if trouble := grant_trouble(prefix):
+        return trouble
     for other, what in NEVER_ANNOUNCED.items():
         if overlap(prefix, other):
             return f"{prefix} cannot be announced: it overlaps {other}, which is {what}"

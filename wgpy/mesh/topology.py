@@ -15,7 +15,7 @@ from typing import Final
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
-from wgpy.mesh.addressing import NEVER_ANNOUNCED, node_address6
+from wgpy.mesh.addressing import MIN_ROUTE_LENGTH, NEVER_ANNOUNCED, node_address6
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
@@ -314,6 +314,8 @@ class _Judge:
         return tuple(routes), tuple(requested)
 
     def _may_announce(self, node: Node, route: Prefix, grant: _Grant) -> bool:
+        if route.prefixlen < MIN_ROUTE_LENGTH:
+            return False
         approved = self._approved.get(node.signer)
         return grant.routes.cover(route) or (approved is not None and approved.cover(route))
 

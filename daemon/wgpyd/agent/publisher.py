@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
+from wgpy.mesh.addressing import announcement_trouble
 from wgpy.mesh.records import NAME, Network
 from wgpy.mesh.signing import Signed
 from wgpy.node.agent_client import AgentError, RouteChange
@@ -79,6 +80,8 @@ class Publisher:
             if prefix not in present:
                 raise AgentError(f"{prefix} is not announced; this node announces {_listed(present)}")
         for prefix in change.add:
+            if reason := announcement_trouble(prefix):
+                raise AgentError(reason)
             if prefix in present:
                 raise AgentError(f"{prefix} is announced already")
         kept = (prefix for prefix in present if prefix not in change.remove)

@@ -8,7 +8,7 @@ from typing import Protocol
 from wgpy.contract.constants import SECOND
 from wgpy.driver.interface import Interface
 from wgpy.keys import PublicKey
-from wgpy.mesh.addressing import node_address6
+from wgpy.mesh.addressing import announcement_trouble, node_address6
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.rules import OTHERS, Rules
@@ -143,5 +143,6 @@ def _warnings(node: Node) -> Iterator[str]:
         for route, conflict in node.reconciler.conflicts.items()
         if not any(route in peer.routes for peer in node.plan.peers)
     )
+    yield from filter(None, map(announcement_trouble, node.identity.node.routes))
     if refused := node.subscription.refused:
         yield f"the coordinator rejects this node's record: {refused}"

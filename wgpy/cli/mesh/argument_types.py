@@ -69,6 +69,24 @@ def prefix(text: str) -> Prefix:
         raise ArgumentTypeError(f"`{text}` is not a prefix: want one such as 10.42.3.0/24") from None
 
 
+def route(text: str) -> Prefix:
+    """Parse a prefix that nodes may announce."""
+    from wgpy.mesh.addressing import announcement_trouble
+
+    if trouble := announcement_trouble(found := prefix(text)):
+        raise ArgumentTypeError(trouble)
+    return found
+
+
+def grant(text: str) -> Prefix:
+    """Parse a prefix of which nodes may be allowed to announce parts."""
+    from wgpy.mesh.addressing import grant_trouble
+
+    if trouble := grant_trouble(found := prefix(text)):
+        raise ArgumentTypeError(trouble)
+    return found
+
+
 def prefix4(text: str) -> IPv4Network:
     found = prefix(text)
     if not isinstance(found, IPv4Network) or found.prefixlen > 30:

@@ -53,7 +53,7 @@ _HOST: Final = (
         help="address at which other nodes reach this one, if a NAT maps a port to it; may be repeated",
     ),
     _argument(
-        "--routes", metavar="PREFIX", type=types.prefix, action="extend", nargs="+", default=[],
+        "--routes", metavar="PREFIX", type=types.route, action="extend", nargs="+", default=[],
         help="prefixes that this node announces to the other nodes, such as its pods'",
     ),
     _argument(
@@ -251,7 +251,7 @@ it.""",
                     help="tag of the admitted nodes, for rules; may be repeated",
                 ),
                 _argument(
-                    "--routes", metavar="PREFIX", type=types.prefix, action="extend", nargs="+", default=[],
+                    "--routes", metavar="PREFIX", type=types.grant, action="extend", nargs="+", default=[],
                     help="prefixes that the admitted nodes may announce, whole or in part, without approval",
                 ),
                 _argument("--list", action="store_true", help="list the tokens"),
@@ -284,7 +284,7 @@ Examples:
             (
                 _argument("name", metavar="NAME", help="name of the node"),
                 _argument(
-                    "routes", metavar="PREFIX", nargs="*", type=types.prefix,
+                    "routes", metavar="PREFIX", nargs="*", type=types.grant,
                     help="approved prefixes (default: all that the node announces)",
                 ),
                 _argument("--none", action="store_true", help="approve no route but those of the token"),

@@ -13,6 +13,7 @@ from wgpy.cli.mesh import daemons, networks, tokens
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import columns, listed, report, since
+from wgpy.mesh.addressing import grant_trouble
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Approval, Node, Removal, Token
 from wgpy.mesh.signing import VerifyKey
@@ -82,6 +83,8 @@ async def _approve(arguments: Namespace) -> None:
         routes = () if arguments.none else tuple(arguments.routes) or node.routes
         if not routes and not arguments.none:
             raise CommandError(f"{node.name} announces no routes, so there is nothing to approve")
+        if reason := next(filter(None, map(grant_trouble, routes)), ""):
+            raise CommandError(reason)
         await admin.publish(Approval, identity=node.signer, routes=routes)
         topology = admin.topology
     member = next((member for member in topology.members if member.identity == node.signer), None)
