@@ -17,6 +17,7 @@ import pytest
 from tests.mesh.network import DAY, key_of
 from tests.mesh.nodes import Network
 from tests.mesh.scripted import REFUSAL, SEEN, ScriptedCoordinator, scripted_coordinator
+from tests.mesh.test_agent_store import damage_signature
 from wgpy.contract.endpoint import Endpoint
 from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
@@ -142,6 +143,35 @@ async def test_a_damaged_journal_counts_as_far_as_it_is_good(world: Scene) -> No
 
     async with world.agent() as agent:
         assert await configured(agent) == {world.network.nodes[1].key.public_key()}
+
+
+@in_a_scene
+async def test_what_was_damaged_in_the_middle_of_a_journal_is_sent_again(
+    world: Scene,
+) -> None:
+    journal = world.folder / "records.jsonl"
+    journal.unlink()
+    for number, signed in enumerate(world.network.records, start=1):
+        Journal(world.folder).append(Delta(number, (signed,)))
+    world.coordinator.revision = len(world.network.records)
+    damage_signature(journal, world.network.records[-2])
+
+    async with world.agent() as agent:
+        await until(agent, lambda status: len(status.peers) == len(world.others))
+
+        assert world.coordinator.followed[0] == world.coordinator.revision - 2
+        status = await until(agent, lambda status: not any("damaged" in each for each in status.warnings))
+        assert [rejected.source for rejected in status.rejected] == ["journal"]
+
+
+@in_a_scene
+async def test_while_the_coordinator_is_away_a_node_keeps_what_is_not_damaged(world: Scene) -> None:
+    world.coordinator.denies = True
+    damage_signature(world.folder / "records.jsonl", world.network.records[-1])
+
+    async with world.agent() as agent:
+        assert await configured(agent) == {world.network.nodes[1].key.public_key()}
+        assert any("damaged on disk" in each for each in (await agent.control.status()).warnings)
 
 
 @in_a_scene

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.network import Administrator, key_of
-from wgpy.mesh.codec import MAX_NUMBER
+from wgpy.mesh.codec import BYTES, MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed
 from wgpy.node.files import Journal
@@ -121,3 +121,30 @@ def test_what_is_not_genuine_is_noted_and_not_written(
     assert (learned.new, learned.genuine) == ((), False)
     assert [record.source for record in store.rejected.newest] == ["neighbour n2"]
     assert after_a_reboot(tmp_path, administrator) == (known, 2)
+
+
+def test_what_was_damaged_is_reported_until_the_coordinator_has_sent_it_again(
+    tmp_path: Path, administrator: Administrator, store: RecordStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    removal = administrator.remove(key_of(2))
+    store.learn([removal], SOURCE, 2)
+    damage_signature(tmp_path / "records.jsonl", removal)
+
+    again = RecordStore(tmp_path, administrator.key.verify_key(), OWN)
+
+    assert again.revision == 1
+    assert "damaged on disk" in again.damage
+    assert again.rejected.counts == {("journal", "damaged on disk"): 1}
+    assert "rejected a record of journal: damaged on disk" in caplog.text
+    again.learn([removal], "neighbour n2")
+    assert "damaged on disk" in again.damage, "who knows what else there was"
+    again.learn([removal], SOURCE, 2)
+    assert again.damage == ""
+    assert after_a_reboot(tmp_path, administrator) == (set(administrator.records), 2)
+
+
+def damage_signature(journal: Path, signed: Signed) -> None:
+    """Change one bit of a record's signature."""
+    data, signature = journal.read_bytes(), BYTES.write(signed.signature).encode()
+    assert signature in data
+    journal.write_bytes(data.replace(signature, bytes([signature[0] ^ 1]) + signature[1:]))

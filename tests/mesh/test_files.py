@@ -21,7 +21,7 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Departure, Node, admit, decode
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import derive
-from wgpy.mesh.wire import Delta
+from wgpy.mesh.wire import Delta, encode_line
 from wgpy.node.files import Journal, NetworkKeyFile, NodeFile, StorageError, write_file
 
 IDENTITY, TOKEN = key_of(7), key_of(8)
@@ -258,7 +258,7 @@ def test_a_journal_torn_anywhere_gives_the_lines_before_and_goes_on(
 
 
 @pytest.mark.parametrize("damage", [b"\0" * 40, b"\n", b"{}", b"\xff\xfe", b'{"revision":9,"records":[7]}'])
-def test_a_damaged_line_ends_what_is_known_and_the_rest_is_asked_for_again(
+def test_behind_a_damaged_line_all_is_asked_for_again_and_what_is_good_is_kept_meanwhile(
     admin: Administrator, tmp_path: Path, damage: bytes
 ) -> None:
     journal_of(tmp_path, admin.records)
@@ -267,18 +267,93 @@ def test_a_damaged_line_ends_what_is_known_and_the_rest_is_asked_for_again(
     (tmp_path / JOURNAL).write_bytes(first + damage + b"\n" + second)
 
     revision, records, journal = read_again(tmp_path, admin)
-    assert (revision, records) == (1, admin.records[:1])
+    assert (revision, records) == (1, admin.records[:2])
+    assert "a line" in journal.damage
     journal.append(Delta(7, (later,)))
 
-    revision, records, _ = read_again(tmp_path, admin)
-    assert (revision, records) == (7, [admin.records[0], later])
+    revision, records, journal = read_again(tmp_path, admin)
+    assert (revision, records) == (7, [*admin.records[:2], later])
+    assert journal.damage == ""
 
 
 def test_a_forged_line_is_not_believed(admin: Administrator, tmp_path: Path) -> None:
     forged = Signed(admin.remove(IDENTITY).body, bytes(64))
     journal_of(tmp_path, [admin.records[0], forged])
 
-    assert read_again(tmp_path, admin)[:2] == (2, admin.records[:1])
+    assert read_again(tmp_path, admin)[:2] == (1, admin.records[:1])
+
+
+def test_one_bit_anywhere_in_a_journal_is_damage_and_followed_from_before_its_line(
+    admin: Administrator, tmp_path: Path
+) -> None:
+    admin.join(IDENTITY, TOKEN)
+    journal_of(tmp_path, admin.records)
+    lines = (tmp_path / JOURNAL).read_bytes().splitlines(keepends=True)
+    whole = b"".join(lines)
+
+    for position in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        (tmp_path / JOURNAL).write_bytes(damaged)
+        number = sum(len(b"".join(lines[: n + 1])) <= position for n in range(len(lines)))
+
+        revision, records, journal = read_again(tmp_path, admin)
+
+        assert revision == number
+        assert set(admin.records[:number]) <= set(records) <= set(admin.records)
+        assert journal.damage != "" or position == len(whole) - 1, "which is as if its end were torn"
+
+
+def test_a_journal_whose_revision_runs_ahead_of_its_records_is_damaged(
+    admin: Administrator, tmp_path: Path
+) -> None:
+    journal_of(tmp_path, admin.records)
+    data = (tmp_path / JOURNAL).read_bytes()
+    (tmp_path / JOURNAL).write_bytes(data.replace(b'"revision":2', b'"revision":9'))
+
+    revision, records, journal = read_again(tmp_path, admin)
+
+    assert (revision, records) == (1, admin.records)
+    assert journal.damage == "a line is damaged"
+
+
+def test_a_journal_without_checksums_is_read_as_it_was_by_older_versions(
+    admin: Administrator, tmp_path: Path
+) -> None:
+    lines = [encode_line(Delta(number, (signed,))) for number, signed in enumerate(admin.records, 1)]
+    (tmp_path / JOURNAL).write_bytes(b"".join(lines))
+
+    revision, records, journal = read_again(tmp_path, admin)
+
+    assert (revision, records, journal.damage) == (2, admin.records, "")
+
+
+@pytest.mark.parametrize("line", [b'{"revision":3,"records":[],"more":1}', b'{"snapshot":{}}', b"2 {}"])
+def test_of_a_journal_of_a_newer_version_all_that_is_understood_is_kept(
+    admin: Administrator, tmp_path: Path, line: bytes
+) -> None:
+    journal_of(tmp_path, admin.records)
+    before = (tmp_path / JOURNAL).read_bytes()
+    (tmp_path / JOURNAL).write_bytes(line + b"\n" + before)
+
+    assert read_again(tmp_path, admin)[1] == admin.records
+
+
+def test_damage_that_a_full_disk_keeps_is_found_again_at_the_next_start(
+    admin: Administrator, tmp_path: Path
+) -> None:
+    journal_of(tmp_path, [*admin.records, Signed(admin.remove(IDENTITY).body, bytes(64))])
+    before = (tmp_path / JOURNAL).read_bytes()
+
+    for _ in range(2):
+        with full_disk(10):
+            revision, records, journal = read_again(tmp_path, admin)
+        assert (revision, records) == (2, admin.records[:2])
+        assert "removal 3" in journal.damage
+        assert (tmp_path / JOURNAL).read_bytes() == before
+
+    assert read_again(tmp_path, admin)[2].damage != ""
+    assert read_again(tmp_path, admin)[2].damage == ""
 
 
 @pytest.mark.parametrize("room", [0, 1, 50])

@@ -13,6 +13,7 @@ from errno import ENOSPC
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+from zlib import crc32
 
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
@@ -24,6 +25,7 @@ from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
 from wgpy.node.coordinator_client import Address
+from wgpy.node.text import printable
 from wgpy.number import parse_number
 
 NODES: Final = Path("/var/lib/wgpyd/mesh")  # a folder for each network that this host is in
@@ -182,46 +184,53 @@ class NetworkKeyFile:
 
 
 class Journal:
-    """The lines of the coordinator and of neighbours, stored verbatim and read after a reboot.
+    """The lines of the coordinator and of neighbours, each with a checksum, which are read after a reboot.
 
     The records in it are verified again, so it can be damaged but not forged. A torn end is cut off.
+    damage: what the last reading found, in a few words, "" for nothing.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "records.jsonl"
-        self._size: int | None = None  # of its good lines, in bytes; None until the file was seen
+        self._size: int | None = None  # of its whole lines, in bytes; None until the file was seen
         self._compact_size = 0
+        self.damage = ""
 
     def load(self, ledger: Ledger) -> int:
-        """Add the records to a ledger; return the revision to follow from. Raises StorageError."""
-        revision = 0
-        try:
-            data = self._path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-        except OSError as error:
-            raise StorageError(f"{self._path} cannot be read: {error.strerror}") from None
-        self._size = 0
-        for line in data.splitlines(keepends=True):
-            try:
-                delta = decode_line(line) if line.endswith(b"\n") else None
-            except ValueError:
-                delta = None
-            if not isinstance(delta, Delta):
-                break  # what follows is ignored
-            self._size += len(line)
-            revision = max(revision, delta.revision)
-            for signed in delta.records:
-                with suppress(RecordRejected):
-                    ledger.add(signed)
+        """Add the good records to a ledger; return the revision to follow from. Raises StorageError.
+
+        What is behind damage is kept, but does not count as known: who follows from before it is sent again
+        what was lost.
+        """
+        data = self._read()
+        self._size = data.rfind(b"\n") + 1
+        revision, damage = 0, list[str]()
+        for line in data[: self._size].splitlines(keepends=True):
+            reached, trouble = _read_line(line, ledger)
+            damage += trouble
+            if not damage:
+                revision = max(revision, reached)
         if self._size < len(data):
             self._cut()
+        if damage:
+            self.damage = damage[0] if len(damage) == 1 else f"{damage[0]}, and {len(damage) - 1} more"
+            with suppress(StorageError):  # else the next start finds it again
+                self._rewrite(ledger, revision)
         return revision
+
+    def _read(self) -> bytes:
+        """Raises StorageError."""
+        try:
+            return self._path.read_bytes()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise StorageError(f"{self._path} cannot be read: {error.strerror}") from None
 
     def append(self, delta: Delta) -> None:
         """Return once it is on disk. Raises StorageError, and then the journal is as it was."""
         try:
-            self._write(encode_line(delta))
+            self._write(_with_checksum(encode_line(delta)))
         except OSError as error:
             self._cut()
             raise StorageError(f"{self._path} cannot be written: {error.strerror}") from None
@@ -246,7 +255,12 @@ class Journal:
         """Rewrite the file with the records that count, once half of it does not. Raises StorageError."""
         if (self._size or 0) < max(_COMPACT_FROM, 2 * self._compact_size):
             return
-        data = b"".join(map(encode_line, deltas(0, revision, list(ledger))))
+        self._rewrite(ledger, revision)
+
+    def _rewrite(self, ledger: Ledger, revision: int) -> None:
+        """Raises StorageError."""
+        lines = map(encode_line, deltas(0, revision, list(ledger)))
+        data = b"".join(map(_with_checksum, lines))
         write_file(self._path, data)
         self._size = self._compact_size = len(data)
 
@@ -255,3 +269,28 @@ class Journal:
         if self._size is not None:
             with suppress(OSError):
                 os.truncate(self._path, self._size)
+
+
+def _with_checksum(line: bytes) -> bytes:
+    return b"%08x " % crc32(line) + line
+
+
+def _read_line(line: bytes, ledger: Ledger) -> tuple[int, list[str]]:
+    """Add the records of a journal's line; return its revision, and what is damaged in it.
+
+    Records have signatures, so what is good of a damaged line is used. Older versions wrote no checksum.
+    """
+    checksum, brace, rest = line.partition(b"{")
+    damage = [] if checksum in (b"", b"%08x " % crc32(brace + rest)) else ["a line is damaged"]
+    try:
+        delta = decode_line(brace + rest)
+    except ValueError as error:
+        return 0, [str(error)]
+    if not isinstance(delta, Delta):
+        return 0, ["a line has no records"]
+    for signed in delta.records:
+        try:
+            ledger.add(signed)
+        except RecordRejected as error:
+            damage.insert(0, f"{printable(error.description)}: {error}")
+    return delta.revision, damage

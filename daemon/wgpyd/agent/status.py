@@ -137,7 +137,8 @@ def _excluded(topology: Topology, ledger: Ledger) -> Iterator[Excluded]:
 
 def _warnings(node: Node) -> Iterator[str]:
     """Give sentences: what is not as it should be."""
-    yield from filter(None, (node.store.warning, *node.warnings, *node.reconciler.warnings))
+    store = node.store
+    yield from filter(None, (store.warning, store.damage, *node.warnings, *node.reconciler.warnings))
     yield from (
         conflict
         for route, conflict in node.reconciler.conflicts.items()

@@ -23,6 +23,8 @@ from .rejected_records import RejectedRecords
 _LOG = logging.getLogger("wgpy")
 
 COORDINATOR: Final = "coordinator"  # a source of records
+JOURNAL: Final = "journal"  # another
+DAMAGED: Final = "damaged on disk"
 _MAX_REVISION: Final = MAX_NUMBER - (1 << 40)  # so that a false one leaves room for the true one
 OUTDATED: Final = "older than what is known"
 
@@ -36,7 +38,10 @@ class Learned:
 
 
 class RecordStore:
-    """A ledger with its journal."""
+    """A ledger with its journal.
+
+    warning: a sentence, while the disk takes nothing; damage: a sentence, until what was damaged is replaced.
+    """
 
     def __init__(
         self, folder: Path, network: VerifyKey, identity: VerifyKey, clock: Callable[[], float] = time.time
@@ -44,13 +49,17 @@ class RecordStore:
         """Read what is on disk. identity: this node's; clock: seconds since 1970. Raises StorageError."""
         self.ledger = Ledger(network)
         self.rejected = RejectedRecords()
-        self.warning = ""  # a sentence, while the disk takes nothing
+        self.warning = ""
         self._identity = identity
         self._clock = clock
         self._journal = Journal(folder)
         self._unsaved: list[Signed] = []
         self.revision = self._journal.load(self.ledger)
         self._saved_revision = self.revision
+        self.damage = ""
+        if found := self._journal.damage:
+            self._note(JOURNAL, DAMAGED, found)
+            self.damage = f"records were damaged on disk, and the coordinator is asked again: {found}"
 
     def learn(self, records: Sequence[Signed], source: str, revision: int = 0) -> Learned:
         """Verify records, and keep those that are new.
@@ -61,6 +70,8 @@ class RecordStore:
         new = tuple(each for each in judged if each is not None and each.verdict is Verdict.NEW)
         self.revision = max(self.revision, min(revision, _MAX_REVISION))
         self._unsaved += (each.signed for each in new)
+        if source == COORDINATOR and revision > 0:
+            self.damage = ""  # it has sent again what was lost
         if self._unsaved or self.revision > self._saved_revision:
             self._save()
         return Learned(new, None not in judged)
