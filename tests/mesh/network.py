@@ -18,6 +18,7 @@ from wgpy.mesh.records import (
     Removal,
     Revocation,
     Rule,
+    Tags,
     Token,
     admit,
     encode,
@@ -93,6 +94,9 @@ class Administrator:
 
     def approve(self, identity: SigningKey, *routes: str) -> Signed:
         return self.sign(Approval, identity=identity.verify_key(), routes=prefixes(*routes))
+
+    def tag(self, identity: SigningKey, *tags: str) -> Signed:
+        return self.sign(Tags, identity=identity.verify_key(), tags=tags)
 
     def rule(self, source: str, destination: str, *, allowed: bool = True) -> Signed:
         return self.sign(Rule, source=source, destination=destination, allowed=allowed)

@@ -117,6 +117,23 @@ async def test_a_name_that_a_rule_names_brings_the_peers_that_it_makes(tmp_path:
 
 
 @in_a_loop
+async def test_a_tag_that_a_rule_names_brings_the_peers_that_it_makes(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        site.administrator.rule("tag:web", "node:n12")
+        await site.found(ALICE, BOB, CAROL)
+        async with site.follow(ALICE) as alice, site.follow(BOB) as bob, site.follow(CAROL) as carol:
+            for follower in (alice, bob, carol):
+                await follower.received()
+
+            await site.submit(site.administrator.tag(ALICE, "web"))
+
+            assert kinds(await alice.received()) == ["n11", "n12", "tags"]
+            assert kinds(await bob.received()) == ["n11", "n12", "tags"]
+            assert kinds(await carol.received()) == ["n13", "tags"]
+
+
+@in_a_loop
 async def test_a_new_endpoint_is_told_to_peers_and_brings_nothing_else(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():

@@ -41,6 +41,7 @@ STATUS = Status(
     address6=IPv6Address("fd12:3456::7"),
     addresses=IPv4Network("100.80.0.0/16"),
     addresses6=IPv6Network("fd12:3456::/32"),
+    tags=("k8s",),
     routes=(IPv4Network("10.42.7.0/24"),),
     requested=(),
     nat="",

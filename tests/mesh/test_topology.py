@@ -255,7 +255,7 @@ def histories() -> st.SearchStrategy[Administrator]:
             host, token = draw(st.sampled_from(hosts)), draw(st.sampled_from(tokens))
             match draw(
                 st.sampled_from(
-                    ["invite", "join", "join", "join", "revoke", "remove", "approve", "rule", "depart"]
+                    ["invite", "join", "join", "join", "revoke", "remove", "approve", "tag", "rule", "depart"]
                 )
             ):
                 case "invite":
@@ -276,6 +276,8 @@ def histories() -> st.SearchStrategy[Administrator]:
                     one.remove(host)
                 case "approve":
                     one.approve(host, *draw(some_routes))
+                case "tag":
+                    one.tag(host, *draw(st.sampled_from([(), ("edge",), ("edge", "k8s")])))
                 case "rule":
                     one.rule(draw(st.sampled_from(["any", "node:a"])), "node:b", allowed=draw(st.booleans()))
                 case _:

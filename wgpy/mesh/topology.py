@@ -18,7 +18,7 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import MIN_ROUTE_LENGTH, NEVER_ANNOUNCED, node_address6
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.prefix_set import Prefixes
-from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Token
+from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Tags, Token
 from wgpy.mesh.signing import VerifyKey
 
 _ANY: Final = "any"  # a selector
@@ -214,6 +214,7 @@ class _Judge:
         self._before = before if before._basis and before._basis.network is network else _NOTHING
         self._departed = ledger.departed()
         self._removals = ledger.admin_records(Removal)
+        self._tags = ledger.admin_records(Tags)
         self._grants = {
             token.key: _Grant(token, revocations.get(subject))
             for subject, token in ledger.admin_records(Token).items()
@@ -282,10 +283,11 @@ class _Judge:
     def _member(self, node: Node, name: str, grant: _Grant, taken: Prefixes) -> Member:
         """taken: the prefixes of earlier members; the node's are added."""
         routes, requested = self._routes(node, grant, taken)
+        tags = self._tags_of(node, grant)
         before = self._before.member(node.signer)
         if before is not None and _is_made_of(before, node):
             derived = (before.name, before.tags, before.routes, before.requested)
-            if derived == (name, grant.tags, routes, requested):
+            if derived == (name, tags, routes, requested):
                 return before
         return Member(
             node.signer,
@@ -293,11 +295,16 @@ class _Judge:
             node.key,
             node.address,
             node_address6(self._network.addresses6, node.signer),
-            grant.tags,
+            tags,
             routes,
             requested,
             node.endpoints,
         )
+
+    def _tags_of(self, node: Node, grant: _Grant) -> frozenset[str]:
+        """Return those of the newest admin record that gives some: of the node, or of its token."""
+        tags = self._tags.get(bytes(node.signer))
+        return grant.tags if tags is None or tags.sequence < grant.sequence else frozenset(tags.tags)
 
     def _routes(
         self, node: Node, grant: _Grant, taken: Prefixes

@@ -105,6 +105,7 @@ class Status:
     address6: IPv6Address
     addresses: Prefix
     addresses6: Prefix
+    tags: tuple[str, ...]
     routes: tuple[Prefix, ...]
     requested: tuple[Prefix, ...]
     nat: str

@@ -66,6 +66,7 @@ async def report(node: Node) -> Status:
         address6=node_address6(network.addresses6, node.identity.key),
         addresses=network.addresses,
         addresses6=network.addresses6,
+        tags=tuple(sorted(member.tags)) if member else (),
         routes=member.routes if member else (),
         requested=member.requested if member else file.routes,
         nat=node.keepalives.nat,

@@ -109,6 +109,10 @@ Next: run the command that `init` prints on another host; `wgpy mesh token` make
                     help="MTU of the interfaces (default: 1380); the underlying network must carry 80 more",
                 ),
                 _argument(
+                    "--tag", metavar="NAME", type=types.name, action="append", default=[],
+                    help="tag of the first node, for rules; may be repeated",
+                ),
+                _argument(
                     "--certificate", metavar="FILE",
                     help="certificate of the coordinator by an authority (default: a self-signed one)",
                 ),
@@ -288,6 +292,22 @@ Examples:
                     help="approved prefixes (default: all that the node announces)",
                 ),
                 _argument("--none", action="store_true", help="approve no route but those of the token"),
+                *_ADMINISTRATOR,
+            ),
+        ),
+        Command(
+            "tag",
+            _run("tags:tag"),
+            "Set the tags of a node, for rules.",
+            """\
+Examples:
+  sudo wgpy mesh tag web1 servers k8s           these tags, and no other
+  sudo wgpy mesh tag web1 --remove              no tag
+The tags of its token no longer count for the node. A node that joins anew has the tags of its new token.""",
+            (
+                _argument("name", metavar="NODE", help="name or identity of the node"),
+                _argument("tags", metavar="TAG", nargs="*", type=types.name, help="all tags of the node"),
+                _argument("--remove", action="store_true", help="remove all tags of the node"),
                 *_ADMINISTRATOR,
             ),
         ),

@@ -48,6 +48,8 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
         yield "", nat
     if not status.member:
         yield "", f"no member: {status.exclusion}; `wgpy mesh leave`, then join with a new token"
+    if status.tags:
+        yield "", f"tags {listed(status.tags)}"
     if status.routes:
         yield "", f"announces {listed(status.routes)}"
     if status.requested and status.member:

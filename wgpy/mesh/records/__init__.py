@@ -23,12 +23,13 @@ from .registry import KINDS, RecordKey, decode, describe, encode, kind_of, recor
 from .removal import Removal
 from .revocation import Revocation
 from .rule import Rule
+from .tags import Tags
 from .token import Token
 from .unknown import UNKNOWN, Unknown
 
 __all__ = [
     "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "Approval", "Audience", "Author", "Departure",
     "Kind", "Network", "Node", "Record", "RecordInvalid", "RecordKey", "Removal", "Revocation", "Rule",
-    "Token", "Unknown", "admission", "admit", "decode", "describe", "encode", "kind_of", "network_id",
+    "Tags", "Token", "Unknown", "admission", "admit", "decode", "describe", "encode", "kind_of", "network_id",
     "record_key",
 ]  # fmt: skip

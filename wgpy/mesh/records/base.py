@@ -115,3 +115,11 @@ def check_length(data: bytes, length: int, what: str) -> None:
 def check_name(name: str) -> None:
     if not NAME.fullmatch(name):
         raise ValueError(f"{name!r} is no name: want 1 to 63 of a-z, 0-9 and -, none of them - at an end")
+
+
+def check_tags(tags: tuple[str, ...]) -> None:
+    check_count(tags, "tags")
+    if list(tags) != sorted(set(tags)):
+        raise ValueError("tags are sorted, each once")
+    for tag in tags:
+        check_name(tag)

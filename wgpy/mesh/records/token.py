@@ -6,7 +6,7 @@ from typing import Final
 from wgpy.address import Prefix
 from wgpy.mesh.signing import VerifyKey
 
-from .base import Audience, Author, Kind, NameOf, check_count, check_name, check_record, count_of_nodes, short
+from .base import Audience, Author, Kind, NameOf, check_count, check_record, check_tags, count_of_nodes, short
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +14,8 @@ class Token:
     """The holder of the private half of `key` may admit nodes.
 
     expires: Unix seconds; uses: the number of nodes, which the coordinator counts; lifetime: of a node's
-    membership, in seconds, 0 for ever; tags: of its nodes; routes: its nodes may announce these and parts of
-    them.
+    membership, in seconds, 0 for ever; tags: of its nodes, unless a newer Tags gives them others; routes: its
+    nodes may announce these and parts of them.
     """
 
     network: bytes
@@ -31,12 +31,8 @@ class Token:
 
     def __post_init__(self) -> None:
         check_record(self)
-        check_count(self.tags, "tags")
+        check_tags(self.tags)
         check_count(self.routes, "routes")
-        if list(self.tags) != sorted(set(self.tags)):
-            raise ValueError("tags are sorted, each once")
-        for tag in self.tags:
-            check_name(tag)
 
 
 def _audit(token: Token, before: Token | None, name_of: NameOf) -> str:

@@ -1,0 +1,56 @@
+"""`wgpy mesh tag`: the tags of a node, for rules."""
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Iterator
+
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh.administrator import Administrator, administrator
+from wgpy.cli.mesh.output import listed, report
+from wgpy.cli.mesh.status import rule_text
+from wgpy.mesh.records import Node, Tags
+from wgpy.mesh.topology import Member
+
+
+def tag(arguments: Namespace) -> None:
+    if arguments.remove == bool(arguments.tags):
+        raise CommandError("give all tags that the node is to have, or --remove for none")
+    asyncio.run(_tag(arguments))
+
+
+async def _tag(arguments: Namespace) -> None:
+    async with administrator(arguments) as admin:
+        before = _member(admin, admin.node(arguments.name))
+        await admin.publish(Tags, identity=before.identity, tags=tuple(sorted(set(arguments.tags))))
+        after = admin.topology.member(before.identity) or before
+        rules = list(_changed(admin, before, after))
+    name = before.name or str(before.identity)
+    document = {"node": name, "identity": str(before.identity), "tags": sorted(after.tags), "rules": rules}
+    lines = [f"{name} has {_tags(after)}; before, it had {_tags(before)}.", *map(_line, rules)]
+    report(arguments, document, "\n".join(lines))
+
+
+def _member(admin: Administrator, node: Node) -> Member:
+    """Raises CommandError."""
+    member = admin.topology.member(node.signer)
+    if member is None:
+        raise CommandError(f"{node.name} is no member: {admin.topology.excluded[node.signer].value}")
+    return member
+
+
+def _tags(member: Member) -> str:
+    return f"the tags {listed(sorted(member.tags))}" if member.tags else "no tag"
+
+
+def _changed(admin: Administrator, before: Member, after: Member) -> Iterator[dict[str, str | bool]]:
+    """Give the rules that concern a node since its tags changed, and those that no longer do."""
+    for rule in admin.topology.rules:
+        ends = {rule.source, rule.destination}
+        was, does = not ends.isdisjoint(before.selectors), not ends.isdisjoint(after.selectors)
+        if was is not does:
+            yield {"rule": rule.text, "concerns": does}
+
+
+def _line(rule: dict[str, str | bool]) -> str:
+    concerns = "now concerns it" if rule["concerns"] else "no longer concerns it"
+    return f"The rule {rule_text(str(rule['rule']))} {concerns}."
