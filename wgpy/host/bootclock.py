@@ -6,36 +6,10 @@ nothing wakes the process before.
 """
 
 import os
-import sys
 import time
 from contextlib import suppress
 
-if sys.version_info >= (3, 13):
-
-    def _create() -> int:
-        return os.timerfd_create(time.CLOCK_BOOTTIME, flags=os.TFD_NONBLOCK | os.TFD_CLOEXEC)
-
-    def _set(fd: int, when: int) -> None:
-        os.timerfd_settime_ns(fd, flags=os.TFD_TIMER_ABSTIME, initial=when)
-
-else:
-    import ctypes
-
-    _TFD_TIMER_ABSTIME = 1
-    _LIBC = ctypes.CDLL(None, use_errno=True)
-    _TimerSpec = ctypes.c_long * 4  # struct itimerspec: interval, then value, each seconds and nanoseconds
-
-    def _create() -> int:
-        return _checked(_LIBC.timerfd_create(time.CLOCK_BOOTTIME, os.O_NONBLOCK | os.O_CLOEXEC))
-
-    def _set(fd: int, when: int) -> None:
-        timer = _TimerSpec(0, 0, *divmod(when, 1_000_000_000))
-        _checked(_LIBC.timerfd_settime(fd, _TFD_TIMER_ABSTIME, timer, None))
-
-    def _checked(result: int) -> int:
-        if result < 0:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return result
+from . import timerfd
 
 
 def boottime() -> int:
@@ -47,7 +21,7 @@ class Alarm:
     """A descriptor that is readable once the boot clock has reached the time that was set."""
 
     def __init__(self) -> None:
-        self._fd = _create()
+        self._fd = timerfd.create(time.CLOCK_BOOTTIME)
         self._when: int | None = None
 
     def fileno(self) -> int:
@@ -58,7 +32,7 @@ class Alarm:
         if when != self._when:
             self._when = when
             # Zero would disarm it, and a time that has passed fires at once.
-            _set(self._fd, 0 if when is None else max(when, 1))
+            timerfd.set_at(self._fd, 0 if when is None else max(when, 1))
 
     def acknowledge(self) -> None:
         """Make the descriptor unreadable until it is set again."""
