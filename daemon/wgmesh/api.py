@@ -137,8 +137,9 @@ _Network = Annotated[Client, Depends(_Only(Role.NETWORK))]
 
 @_ROUTER.get("/hello")
 async def hello(service: _Service, challenges: _Challenges) -> Hello:
-    """Return the network's key, and the challenge to sign."""
-    return Hello(network=str(service.snapshot.ledger.key), challenge=challenges.make(_clock()))
+    """Return the network's key, the challenge to sign, and the time."""
+    network, challenge = str(service.snapshot.ledger.key), challenges.make(_clock())
+    return Hello(network=network, challenge=challenge, time=int(time.time()))
 
 
 @_ROUTER.get("/welcome", responses=_DENIALS)

@@ -43,10 +43,11 @@ class Trouble(BaseModel):
 
 
 class Hello(BaseModel):
-    model_config = _example(network=_KEY, challenge="1800000000-6f0a4c…")
+    model_config = _example(network=_KEY, challenge="1800000000-6f0a4c…", time=1800000000)
 
     network: str = Field(description="The network's public key, in base64.")
     challenge: str = Field(description="To be signed for `Authorization`; valid for 60 s.")
+    time: int = Field(description="By the coordinator's clock: Unix seconds.")
 
 
 class Welcome(BaseModel):

@@ -14,6 +14,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Final
 
+from wgpy.host.wallclock import ClockMonitor
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
@@ -29,7 +30,7 @@ from .transaction import Outcome, Transaction
 _LOG = logging.getLogger("wgmesh")
 
 _POLL_INTERVAL: Final = 0.5  # seconds between reads of the revision that other coordinators raise
-_EXPIRY_INTERVAL: Final = 3600.0  # seconds at most between checks, as the clock of the host may be set
+_EXPIRY_INTERVAL: Final = 3600.0  # seconds at most between checks, as the clock of the host may be slewed
 _MAX_SHARED_LINES: Final = 64  # entries in the cache of encoded lines
 _SIGNED: Final[Callable[[Entry], Signed]] = attrgetter("signed")
 _MAX_SINCE: Final = MAX_NUMBER // 2  # in 2112: a larger revision would leave no room for later ones
@@ -53,6 +54,8 @@ class Service:
         self._trouble = ""  # of the database
         self._polling = asyncio.create_task(self._poll()) if store.is_shared else None
         self._expiry: asyncio.TimerHandle | None = None
+        self._clock = ClockMonitor()
+        asyncio.get_running_loop().add_reader(self._clock.fileno(), self._on_clock_set)
         self._await_expiry()
         self.metrics = Metrics()
 
@@ -64,6 +67,7 @@ class Service:
             self._expiry.cancel()
         if self._polling is not None:
             self._polling.cancel()
+        asyncio.get_running_loop().remove_reader(self._clock.fileno())
 
     async def close(self) -> None:
         """Return when the submissions in progress are stored."""
@@ -71,6 +75,7 @@ class Service:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self.presence.close()
+        self._clock.close()
 
     # -- Submissions -------------------------------------------------------------------------------
 
@@ -137,9 +142,13 @@ class Service:
         delay = min(self.snapshot.topology.until - _now(), _EXPIRY_INTERVAL)
         self._expiry = asyncio.get_running_loop().call_later(delay, self._expire)
 
+    def _on_clock_set(self) -> None:
+        self._clock.acknowledge()
+        self._expire()
+
     def _expire(self) -> None:
         snapshot = self.snapshot
-        if snapshot.topology.until <= _now():
+        if not snapshot.holds_at(_now()):
             self._publish(replace(snapshot, topology=snapshot.topology_at(_now())))
         else:
             self._await_expiry()

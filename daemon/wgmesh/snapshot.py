@@ -58,9 +58,13 @@ class Snapshot:
         """Return the topology at a time, as memberships expire. now: Unix seconds."""
         return derive(self.ledger, now, self.topology)
 
+    def holds_at(self, now: int) -> bool:
+        """Return whether the topology is still that of the records. now: Unix seconds."""
+        return self.topology.holds_at(self.ledger.judging_time(now))
+
     def token_trouble(self, token: Token, now: int) -> str:
         """Return why a token admits no further node, or ""."""
-        return trouble_of(token, len(self.admitted.get(token.key, ())), max(now, self.ledger.time()))
+        return trouble_of(token, len(self.admitted.get(token.key, ())), self.ledger.judging_time(now))
 
     def news(self, identity: VerifyKey, since: int) -> list[Entry]:
         """Return what a node is to be sent, the oldest first. since: the revision up to which it has all."""

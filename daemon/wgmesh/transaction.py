@@ -2,14 +2,26 @@
 
 Invariant: a rejected record changes nothing. A coordinator rejects more than nodes do: a node's record that
 would exclude its signer or take a name, an address or a route from another member, one identity more than a
-token has uses, and a default route.
+token has uses, a default route, and an admin record of the future or with the sequence number of another one.
 """
 
 from dataclasses import dataclass, replace
 
 from wgpy.mesh.addressing import announcement_trouble, grant_trouble
+from wgpy.mesh.clock import is_of_the_future, written
 from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
-from wgpy.mesh.records import Approval, Author, Node, Record, RecordKey, Token, Unknown, kind_of, record_key
+from wgpy.mesh.records import (
+    AdminRecord,
+    Approval,
+    Author,
+    Node,
+    Record,
+    RecordKey,
+    Token,
+    Unknown,
+    kind_of,
+    record_key,
+)
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 
@@ -47,6 +59,7 @@ class Transaction:
         self._now = now
         self._ledger = snapshot.ledger.copy()
         self._topology: Topology | None = snapshot.topology_at(now)  # None: to be derived anew
+        self._sequences: dict[int, bytes] | None = None  # digests of admin records; None: not yet needed
         self.changes: dict[RecordKey, Change] = {}
         self.admitted: dict[VerifyKey, frozenset[VerifyKey]] = {}
 
@@ -93,6 +106,8 @@ class Transaction:
         else:
             self._check_author(judged.record)
             self._check_grant(judged.record)
+            if self._ledger.is_admin_record(judged):
+                self._take_sequence(judged.record, judged.signed)
             self._ledger.keep(judged)
             self._topology = None
         key = record_key(judged.record)
@@ -118,6 +133,33 @@ class Transaction:
         """Return whether a restored coordinator may lack a record, which was made before it was restored."""
         made = record.admitted if isinstance(record, Node) else record.time
         return made < self._snapshot.restored
+
+    def _take_sequence(self, record: AdminRecord, signed: Signed) -> None:
+        """Raises Refused. Records before the newest are those that nodes give back after a restore."""
+        if not record.sequence:  # an unknown kind may have none
+            return
+        newest = self._ledger.newest
+        if newest is None or record.sequence > newest.sequence:
+            self._check_time(record)
+        if self._used_sequences().setdefault(record.sequence, signed.digest) != signed.digest:
+            raise Refused(
+                f"another admin record has its sequence number {record.sequence}: sign with a higher one"
+            )
+
+    def _check_time(self, record: AdminRecord) -> None:
+        """Raises Refused."""
+        if is_of_the_future(record.time, self._now):
+            raise Refused(
+                f"it was signed at {written(record.time)}, and the coordinator's clock says "
+                f"{written(self._now)}: set the clock that is wrong"
+            )
+
+    def _used_sequences(self) -> dict[int, bytes]:
+        if self._sequences is None:
+            self._sequences = {
+                sequence: signed.digest for sequence, signed in self._ledger.by_sequence().items()
+            }
+        return self._sequences
 
     def _take_node(self, node: Node, judged: Judged) -> None:
         """Raises Refused."""
@@ -174,7 +216,7 @@ class Transaction:
         if node.signer in users:
             return
         token = self._ledger.admin_records(Token)[bytes(node.token)]
-        now = node.admitted if self._is_forgotten(node) else max(self._now, self._ledger.time())
+        now = node.admitted if self._is_forgotten(node) else self._ledger.judging_time(self._now)
         if trouble := trouble_of(token, len(users), now):
             raise Refused(trouble)
         self.admitted[node.token] = users | {node.signer}

@@ -61,12 +61,12 @@ class Scene:
         return {node.key.public_key() for node in self.network.nodes[1:]}
 
     @asynccontextmanager
-    async def agent(self) -> AsyncIterator[Agent]:
+    async def agent(self, clock: Callable[[], float] = time.time) -> AsyncIterator[Agent]:
         """Run the node from what is on its disk now."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         interface = Interface(PacketSocket(ours, name="no-such-link"))
         interface.start()
-        agent = Agent("prod", self.folder, NodeFile.load(self.folder), interface)
+        agent = Agent("prod", self.folder, NodeFile.load(self.folder), interface, clock)
         try:
             await agent.start()
             try:

@@ -246,7 +246,7 @@ def test_an_admin_record_that_claims_the_future_is_not_believed_without_the_key(
 
     add_all(ledger, (sign(FALSE_NETWORK, replace(token, sequence=99, time=NOW + 1000 * DAY)),))
 
-    assert ledger.time() == NOW
+    assert ledger.judging_time(0) == NOW
     assert EVE.verify_key() not in derive(ledger, 0).excluded
 
 

@@ -116,7 +116,8 @@ def test_an_unknown_record_of_the_administrator_is_in_the_digest_and_among_what_
     assert signed in ledger.for_everybody()
     assert ledger.state_digest().sequence == before.sequence + 1
     assert ledger.state_digest().digest != before.digest
-    assert ledger.time() == admin.now
+    assert ledger.newest == decode(signed.body)
+    assert ledger.judging_time(0) == admin.now
 
 
 def test_who_had_what_was_replaced_has_the_digest_of_who_never_had_it(

@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from wgpy.contract.errors import WgpyError
+from wgpy.mesh.clock import judging_time
 from wgpy.mesh.records import (
     KINDS,
     UNKNOWN,
@@ -109,6 +110,12 @@ class Ledger:
     )  # by class, then by subject
     _admitted: Counter[VerifyKey] = field(default_factory=Counter)  # nodes that name a token
     _state_digest: StateDigest | None = None  # None: not known since it changed
+    _newest: Judged | None = None
+
+    @property
+    def newest(self) -> AdminRecord | None:
+        """The admin record with the highest sequence number, if there is one."""
+        return self._newest.record if self._newest else None
 
     @property
     def network(self) -> bytes:
@@ -154,6 +161,12 @@ class Ledger:
         kept[subject] = judged
         if kind in _COMMON_KINDS or self._is_unknown_admin_record(judged):
             self._state_digest = None
+        if self.is_admin_record(judged) and (self._newest is None or judged.rank > self._newest.rank):
+            self._newest = judged
+
+    def is_admin_record(self, judged: Judged) -> bool:
+        """Return whether a record, which may be of an unknown kind, is one of the administrator."""
+        return kind_of(judged.record) in _ADMIN_KINDS or self._is_unknown_admin_record(judged)
 
     def _verify(self, record: Record, signed: Signed) -> None:
         """Raises RecordRejected. Of an unknown kind only the signature can be verified."""
@@ -190,7 +203,7 @@ class Ledger:
     def copy(self) -> "Ledger":
         """Return another that holds the same: to try what a record would change."""
         records = {kind: kept.copy() for kind, kept in self._records.items()}
-        return Ledger(self.key, records, self._admitted.copy(), self._state_digest)
+        return Ledger(self.key, records, self._admitted.copy(), self._state_digest, self._newest)
 
     def __iter__(self) -> Iterator[Signed]:
         """Give every record that counts: those of the administrator by sequence, then all others."""
@@ -200,6 +213,16 @@ class Ledger:
 
     def __len__(self) -> int:
         return sum(map(len, self._records.values()))
+
+    def by_sequence(self) -> dict[int, Signed]:
+        """Return the admin records that count by their sequence number."""
+        return {kept.record.sequence: kept.signed for kept in self._admin_entries()}
+
+    def newest_of(self, record: Record) -> Record | None:
+        """Return the record that counts on a record's subject, if there is one."""
+        kind = kind_of(record)
+        kept = self._records[kind.record].get(kind.subject(record))
+        return None if kept is None else kept.record
 
     def admin_records(self, kind: type[_D]) -> dict[bytes, _D]:
         """Return those of a kind by their subject, in the order in which the subjects were first known."""
@@ -222,9 +245,9 @@ class Ledger:
         """Return the network's record, once it is there."""
         return next(iter(self.admin_records(Network).values()), None)
 
-    def time(self) -> int:
-        """Return a time, Unix seconds, that has surely come: of the newest admin record; 0 without any."""
-        return max((kept.record.time for kept in self._admin_entries()), default=0)
+    def judging_time(self, now: int) -> int:
+        """Return the time by which to judge expiry, Unix seconds. now: by the local clock."""
+        return judging_time(now, self.newest.time if self.newest else 0)
 
     def for_everybody(self) -> list[Signed]:
         """Return the records that count and that every node is to have."""
@@ -233,7 +256,7 @@ class Ledger:
     def state_digest(self) -> StateDigest:
         if self._state_digest is None:
             digests = sorted(signed.digest for signed in self.for_everybody())
-            sequence = max((kept.record.sequence for kept in self._admin_entries()), default=0)
+            sequence = self.newest.sequence if self.newest else 0
             self._state_digest = StateDigest(sequence, hashlib.blake2s(b"".join(digests)).digest())
         return self._state_digest
 

@@ -114,6 +114,10 @@ class Topology:
         """When the next membership ends, Unix seconds; infinity if none ever does."""
         return self._basis.until if self._basis else inf
 
+    def holds_at(self, now: int) -> bool:
+        """Return whether no membership ended or, as a clock was set back, began again. now: Unix seconds."""
+        return self._basis is None or self._basis.since <= now < self._basis.until
+
     def member(self, identity: VerifyKey) -> Member | None:
         position = self._index.positions.get(identity)
         return None if position is None else self.members[position]
@@ -155,7 +159,7 @@ class Topology:
         if basis is None or basis.state_digest != ledger.state_digest() or len(basis.nodes) != len(nodes):
             return None
         changed = [(old, new) for old, new in zip(basis.nodes, nodes, strict=True) if old is not new]
-        if not basis.since <= now < basis.until or not all(only_endpoints_differ(*both) for both in changed):
+        if not self.holds_at(now) or not all(only_endpoints_differ(*both) for both in changed):
             return None
         members = list(self.members)
         for _, node in changed:
@@ -167,10 +171,10 @@ class Topology:
 def derive(ledger: Ledger, now: int, before: Topology | None = None) -> Topology:
     """Return the topology of a ledger.
 
-    now: Unix seconds by the local clock; a host that boots in 1970 uses the newest admin record's time
+    now: Unix seconds by the local clock; if that was never set, the newest admin record's time counts
     instead. before: an earlier result, which makes it faster and nothing else.
     """
-    now = max(now, ledger.time())
+    now = ledger.judging_time(now)
     if before is not None and (same := before.with_endpoints(ledger, now)) is not None:
         return same
     network = ledger.charter()

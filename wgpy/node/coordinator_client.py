@@ -10,6 +10,7 @@ import hmac
 import json
 import socket
 import ssl
+import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from wgpy.contract.errors import WgpyError
+from wgpy.mesh import codec
 from wgpy.mesh.invitation import BY_NAME
 from wgpy.mesh.records import network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
@@ -100,7 +102,10 @@ class Health:
 
 
 class Coordinator:
-    """One connection, one request at a time. Use `async with Coordinator(…) as coordinator`."""
+    """One connection, one request at a time. Use `async with Coordinator(…) as coordinator`.
+
+    ahead: seconds by which this host's clock is ahead of the coordinator's; None if an older one tells none.
+    """
 
     def __init__(self, address: Address, network: VerifyKey, key: SigningKey | None = None) -> None:
         """key: authenticates the requests: a node's identity, a token, or the network's key."""
@@ -108,6 +113,7 @@ class Coordinator:
         self._network = network
         self._key = key
         self._authorization = ""
+        self.ahead: int | None = None
 
     async def __aenter__(self) -> Self:
         """Raises Unreachable or Denied."""
@@ -190,9 +196,8 @@ class Coordinator:
 
     async def _greet(self) -> None:
         """Check the network's key, and prepare the proof of ours."""
-        network, challenge = await self._ask(
-            "GET", "/v1/hello", lambda found: (str(found["network"]), str(found["challenge"]))
-        )
+        network, challenge, told = await self._ask("GET", "/v1/hello", _read_hello)
+        self.ahead = None if told is None else int(time.time()) - told
         if network != str(self._network):
             raise Denied(f"{self._address.url} serves another network")
         if self._key is not None:
@@ -225,6 +230,12 @@ class Coordinator:
             raise Denied(error.reason or f"{self._address.url} answers {error.status}") from None
         except BROKEN as error:
             raise Unreachable(f"{self._address.url} broke off: {_why(error)}") from None
+
+
+def _read_hello(found: Any) -> tuple[str, str, int | None]:
+    """Return the network's key, the challenge, and the time, which an older coordinator does not tell."""
+    told = found.get("time")
+    return str(found["network"]), str(found["challenge"]), None if told is None else codec.NUMBER.read(told)
 
 
 def _read_outcomes(found: Any) -> list[Outcome]:

@@ -79,6 +79,7 @@ class Agent:
             DeviceUpdate(private_key=node.key, listen_port=node.listen_port, replace_peers=True)
         )
         self._host.start()
+        self._wake.start()
         self._wake.now()
         self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self.subscription.run())]
         for task in self._tasks:

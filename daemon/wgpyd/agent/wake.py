@@ -1,11 +1,13 @@
-"""What the agent waits for."""
+"""What the agent waits for: a call, a timer, or the wall clock that is set."""
 
 import asyncio
 from collections.abc import Coroutine
 from math import inf
 from typing import Any, Final
 
-_LONGEST_SLEEP: Final = 3600.0  # seconds: no event reports that the wall clock was set
+from wgpy.host.wallclock import ClockMonitor
+
+_LONGEST_SLEEP: Final = 3600.0  # seconds: no event reports that the wall clock is slewed
 
 
 class Wake:
@@ -14,13 +16,23 @@ class Wake:
     def __init__(self) -> None:
         self._event = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
+        self._clock: ClockMonitor | None = None
+
+    def start(self) -> None:
+        """From now on wake when the wall clock is set. Raises OSError."""
+        self._clock = ClockMonitor()
+        asyncio.get_running_loop().add_reader(self._clock.fileno(), self._on_clock_set, self._clock)
+
+    def _on_clock_set(self, clock: ClockMonitor) -> None:
+        clock.acknowledge()
+        self.now()
 
     def now(self) -> None:
         self._event.set()
 
     def after(self, seconds: float) -> None:
         """Wake then or within the hour, and not at the time of an earlier call; infinity for never."""
-        self.close()
+        self._cancel()
         if seconds < inf:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(min(seconds, _LONGEST_SLEEP), self.now)
@@ -30,6 +42,13 @@ class Wake:
         self._event.clear()
 
     def close(self) -> None:
+        self._cancel()
+        if self._clock is not None:
+            asyncio.get_running_loop().remove_reader(self._clock.fileno())
+            self._clock.close()
+            self._clock = None
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -21,12 +21,13 @@ from wgpy.cli.mesh import networks
 from wgpy.cli.resolve import resolve
 from wgpy.keys import PrivateKey
 from wgpy.mesh.addressing import free_address
+from wgpy.mesh.clock import differ, written
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Network, admit, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import deltas
-from wgpy.node.coordinator_client import Coordinator, Denied, Welcome
+from wgpy.node.coordinator_client import Address, Coordinator, Denied, Welcome
 from wgpy.node.files import Journal, NodeFile, StorageError
 
 _TRIES: Final = 5
@@ -95,26 +96,28 @@ async def wait_until_known(network: str) -> None:
 async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tuple[str, str]:
     """Ask to be admitted under a name and an address that nobody has; the network, and why not."""
     network_key, token = invitation.network, invitation.token
-    identity, admitted = SigningKey.generate(), int(time.time())
-    node = NodeFile(
-        network=network_key,
-        url=invitation.url,
-        key_hash=invitation.coordinator,
-        interface=arguments.interface,
-        listen_port=arguments.listen_port,
-        identity=identity,
-        key=PrivateKey.generate(),
-        token=token.verify_key(),
-        admitted=admitted,
-        admission=admit(token, network_id(network_key), identity.verify_key(), admitted),
-        name=arguments.name or "",
-        address=IPv4Address(0),
-        routes=tuple(arguments.routes),
-        endpoints=tuple(map(resolve, arguments.endpoint)),
-        near=near,
-        keepalive=arguments.keepalive,
-    )
-    async with Coordinator(node.coordinator, network_key, token) as coordinator:
+    identity, endpoints = SigningKey.generate(), tuple(map(resolve, arguments.endpoint))
+    address = Address(invitation.url, invitation.coordinator, near)
+    async with Coordinator(address, network_key, token) as coordinator:
+        admitted = admission_time(int(time.time()), coordinator.ahead)
+        node = NodeFile(
+            network=network_key,
+            url=invitation.url,
+            key_hash=invitation.coordinator,
+            interface=arguments.interface,
+            listen_port=arguments.listen_port,
+            identity=identity,
+            key=PrivateKey.generate(),
+            token=token.verify_key(),
+            admitted=admitted,
+            admission=admit(token, network_id(network_key), identity.verify_key(), admitted),
+            name=arguments.name or "",
+            address=IPv4Address(0),
+            routes=tuple(arguments.routes),
+            endpoints=endpoints,
+            near=near,
+            keepalive=arguments.keepalive,
+        )
         network, reason = "", "the coordinator gives the same names and addresses to others"
         for _ in range(_TRIES):
             welcome = await coordinator.welcome()
@@ -131,6 +134,19 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
             if not reason:
                 break
         return network, reason
+
+
+def admission_time(now: int, ahead: int | None) -> int:
+    """Return when this host joins, Unix seconds: by the coordinator's clock, as its own may be unset.
+
+    now: by this host's clock; ahead: as in `Coordinator`.
+    """
+    if ahead is not None and differ(ahead, 0):
+        warn(
+            f"this host's clock says {written(now)} and the coordinator's {written(now - ahead)}: set the "
+            "one that is wrong, as a node judges by its own clock which memberships have expired"
+        )
+    return now - (ahead or 0)
 
 
 async def _submit(coordinator: Coordinator, network: str, node: NodeFile) -> str:

@@ -130,7 +130,7 @@ def state(admin: Administrator, token: Token) -> str:
     """Return whether a token still admits hosts: valid, revoked, expired or used up."""
     if bytes(token.key) in admin.ledger.admin_records(Revocation):
         return "revoked"
-    if token.expires <= time.time():
+    if token.expires <= admin.ledger.judging_time(int(time.time())):
         return "expired"
     return "used up" if _used(admin, token) >= token.uses else "valid"
 
