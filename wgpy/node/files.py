@@ -4,10 +4,12 @@ Invariant: a file is replaced in one step or appended to, so that a killed proce
 leaves the old state or the new one. Only their owner may read them.
 """
 
+import asyncio
+import fcntl
 import json
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from errno import ENOSPC
 from ipaddress import IPv4Address
@@ -34,6 +36,8 @@ SOCKETS: Final = Path("/var/run/wgpyd")  # of agents
 KEEPALIVE_AUTO: Final = "auto"  # keepalives if this host is behind a NAT
 KEEPALIVE_OFF: Final = "off"
 _COMPACT_FROM: Final = 1 << 20  # bytes
+_LOCK_PAUSE: Final = 0.02  # seconds between attempts
+_LOCK_TIMEOUT: Final = 60.0  # seconds: another command ends before
 
 _T = TypeVar("_T")
 
@@ -91,6 +95,44 @@ def load(kind: type[_T], path: Path) -> _T:
 def save(value: Any, path: Path) -> None:
     """Write a dataclass as JSON. Raises StorageError."""
     write_file(path, json.dumps(codec.write(value), indent=1).encode() + b"\n")
+
+
+@asynccontextmanager
+async def locked(folder: Path) -> AsyncIterator[None]:
+    """Hold the lock of a folder, for which other processes wait. Raises StorageError.
+
+    Of the folder, since its files are replaced.
+    """
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be read: {error.strerror}") from None
+    try:
+        await _lock(fd, folder)
+        yield
+    finally:
+        os.close(fd)
+
+
+async def _lock(fd: int, folder: Path) -> None:
+    """Raises StorageError."""
+    try:
+        async with asyncio.timeout(_LOCK_TIMEOUT):
+            while not _try_to_lock(fd):  # noqa: ASYNC110 - no event tells that a lock is free
+                await asyncio.sleep(_LOCK_PAUSE)
+    except TimeoutError:
+        raise StorageError(f"another command uses {folder} for more than {_LOCK_TIMEOUT:.0f} s") from None
+    except OSError as error:
+        raise StorageError(f"{folder} cannot be locked: {error.strerror}") from None
+
+
+def _try_to_lock(fd: int) -> bool:
+    """Raises OSError."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

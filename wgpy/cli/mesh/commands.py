@@ -42,6 +42,15 @@ _VERBOSE: Final = _argument(
 )
 _ANY: Final = (_NETWORK, _JSON)
 _ADMINISTRATOR: Final = (_NETWORK, _KEY, _JSON)
+_SIGNING: Final = (
+    _NETWORK,
+    _KEY,
+    _argument(
+        "--trust-clock", action="store_true",
+        help="sign although the newest record was signed later than this host's clock says",
+    ),
+    _JSON,
+)  # fmt: skip
 _SELECTORS: Final = (
     _argument("source", metavar="SOURCE", type=types.selector, help="a node's name, tag:NAME, or any"),
     _argument("destination", metavar="DESTINATION", type=types.selector, help="as SOURCE"),
@@ -259,7 +268,7 @@ it.""",
                     help="prefixes that the admitted nodes may announce, whole or in part, without approval",
                 ),
                 _argument("--list", action="store_true", help="list the tokens"),
-                *_ADMINISTRATOR,
+                *_SIGNING,
             ),
         ),
         Command(
@@ -267,14 +276,14 @@ it.""",
             _run("tokens:revoke"),
             "Revoke a token; nodes that it admitted stay members.",
             "`wgpy mesh token --list` shows the keys of tokens; an unambiguous beginning of a key is enough.",
-            (_argument("token", metavar="TOKEN-KEY", help="key of the token"), *_ADMINISTRATOR),
+            (_argument("token", metavar="TOKEN-KEY", help="key of the token"), *_SIGNING),
         ),
         Command(
             "remove",
             _run("nodes:remove"),
             "Remove a node; no node accepts its packets any more.",
             "The host can join again with a new token. To remove this host itself, use `wgpy mesh leave`.",
-            (_argument("name", metavar="NAME", help="name or identity of the node"), *_ADMINISTRATOR),
+            (_argument("name", metavar="NAME", help="name or identity of the node"), *_SIGNING),
         ),
         Command(
             "approve",
@@ -292,7 +301,7 @@ Examples:
                     help="approved prefixes (default: all that the node announces)",
                 ),
                 _argument("--none", action="store_true", help="approve no route but those of the token"),
-                *_ADMINISTRATOR,
+                *_SIGNING,
             ),
         ),
         Command(
@@ -322,14 +331,14 @@ rule allows.
 Examples:
   sudo wgpy mesh allow tag:office tag:servers
   sudo wgpy mesh allow laptop any               opens the laptop to no node""",
-            (*_SELECTORS, *_ADMINISTRATOR),
+            (*_SELECTORS, *_SIGNING),
         ),
         Command(
             "disallow",
             _run("rules:disallow"),
             "Remove a rule.",
             "`wgpy mesh status` shows the rules.",
-            (*_SELECTORS, *_ADMINISTRATOR),
+            (*_SELECTORS, *_SIGNING),
         ),
         Command(
             "audit",
