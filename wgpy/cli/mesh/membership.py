@@ -5,6 +5,7 @@ it was. The host is a member once the records that concern it are on disk, too.
 """
 
 import asyncio
+import random
 import re
 import socket
 import time
@@ -12,7 +13,7 @@ from argparse import Namespace
 from collections.abc import Container, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 from wgpy.cli.changes import warn
@@ -30,7 +31,8 @@ from wgpy.mesh.wire import deltas
 from wgpy.node.coordinator_client import Address, Coordinator, Denied, Welcome
 from wgpy.node.files import Journal, NodeFile, StorageError
 
-_TRIES: Final = 5
+_TRIES: Final = 64  # of hosts that join at once under one name, as many as get in whatever happens
+_ORDERLY_TRIES: Final = 4  # in which the next name is taken; later ones draw from more and more
 _PATIENCE: Final = 3.0  # seconds
 _PAUSE: Final = 0.1
 _JOURNAL: Final = "records.jsonl"
@@ -119,7 +121,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
             keepalive=arguments.keepalive,
         )
         network, reason = "", "the coordinator gives the same names and addresses to others"
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             welcome = await coordinator.welcome()
             if node.address not in welcome.addresses and node.name not in welcome.names and network:
                 break  # that was not why it was refused
@@ -127,7 +129,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
             network = _free_folder(charter.name)
             node = replace(
                 node,
-                name=_free_name(arguments.name, welcome.names),
+                name=_free_name(arguments.name, welcome.names, attempt),
                 address=free_address(charter.addresses, welcome.addresses, identity.verify_key()),
             )
             reason = await _submit(coordinator, network, node)
@@ -200,15 +202,20 @@ def _free_folder(network: str) -> str:
     return network
 
 
-def _free_name(wanted: str | None, taken: Container[str]) -> str:
-    """Return the wanted name, or one made from that of the host. Raises CommandError."""
+def _free_name(wanted: str | None, taken: Container[str], attempt: int) -> str:
+    """Return the wanted name, or one made from that of the host. Raises CommandError.
+
+    attempt: how often another host was faster. Of many that join at once one is the fastest each time, so the
+    others soon draw different names.
+    """
     if wanted:
         if wanted in taken:
             raise CommandError(f"another node is called {wanted}; choose another name with --name")
         return wanted
     hostname = clean_name(socket.gethostname())
     names = (hostname if number == 1 else f"{hostname}-{number}" for number in count(1))
-    return next(name for name in names if name not in taken)
+    free = (name for name in names if name not in taken)
+    return random.choice(list(islice(free, min(_TRIES, 1 << max(0, attempt - _ORDERLY_TRIES)))))
 
 
 def clean_name(hostname: str) -> str:
