@@ -203,7 +203,13 @@ async def nodes(service: _Service, client: _MemberOrNetwork) -> Nodes:
     if client.role is Role.MEMBER:
         identities = [client.key, *(peer.identity for peer in topology.peers(client.key))]
     seen = await service.presence.seen()
-    return Nodes(nodes=[_health(identity, seen.get(identity, Seen(0, ""))) for identity in identities])
+    clones = service.presence.clones()
+    return Nodes(
+        nodes=[
+            _health(identity, seen.get(identity, Seen(0, "")), cloned=identity in clones)
+            for identity in identities
+        ]
+    )
 
 
 @_ROUTER.get("/audit", responses=_DENIALS)
@@ -224,9 +230,14 @@ def _records(records: Iterable[Signed]) -> list[SignedRecord]:
     return [SignedRecord.model_validate(write_signed(signed)) for signed in records]
 
 
-def _health(identity: VerifyKey, seen: Seen) -> NodeHealth:
-    connected = bool(seen.coordinator)
-    return NodeHealth(identity=str(identity), connected=connected, heard=seen.heard, seen=seen.address)
+def _health(identity: VerifyKey, seen: Seen, *, cloned: bool) -> NodeHealth:
+    return NodeHealth(
+        identity=str(identity),
+        connected=bool(seen.coordinator),
+        heard=seen.heard,
+        seen=seen.address,
+        cloned=cloned,
+    )
 
 
 def _clock() -> int:

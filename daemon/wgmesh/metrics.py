@@ -25,10 +25,17 @@ class Metrics:
         self._delivered[bisect_left(_BUCKETS, seconds)] += 1
         self._delivery_seconds += seconds
 
-    def families(self, snapshot: Snapshot, followers: int) -> list[Family]:
+    def families(self, snapshot: Snapshot, followers: int, clones: int) -> list[Family]:
+        """followers: nodes that are connected; clones: nodes that are several hosts."""
         records = Counter(key.kind or "unknown" for key in snapshot.entries)
         return [
             Family("wgmesh_followers", "gauge", "Nodes that are connected.", (Sample(followers),)),
+            Family(
+                "wgmesh_cloned_nodes",
+                "gauge",
+                "Nodes whose identity several connected hosts have.",
+                (Sample(clones),),
+            ),
             Family(
                 "wgmesh_members",
                 "gauge",

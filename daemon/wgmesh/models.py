@@ -11,6 +11,13 @@ _KEY: Final = "nzQwOT2Wk1mDyzuGX3cGK5NGPEgJ2ah1mGT4hXgPNsI="
 _BODY: Final = f'{{"identity":"{_KEY}","sequence":7,"type":"removal","version":1}}'
 _RECORD: Final = {"body": _BODY, "signature": "rJ3aFz…Cg=="}
 
+_HEALTH: Final = {
+    "identity": _KEY,
+    "connected": True,
+    "heard": 1800000000,
+    "seen": "198.51.100.7",
+    "cloned": False,
+}
 _CHANGE: Final = {
     "time": 1800000000,
     "who": "network key",
@@ -92,18 +99,17 @@ class Records(BaseModel):
 
 
 class NodeHealth(BaseModel):
-    model_config = _example(identity=_KEY, connected=True, heard=1800000000, seen="198.51.100.7")
+    model_config = _example(**_HEALTH)
 
     identity: str = Field(description="The node's public identity key, in base64.")
     connected: bool = Field(description="Whether the node is subscribed now.")
     heard: int = Field(description="When the node was last subscribed: Unix seconds, 0 for never.")
     seen: str = Field(description="The address of the node's connection.")
+    cloned: bool = Field(description="Whether several hosts with this identity are subscribed.")
 
 
 class Nodes(BaseModel):
-    model_config = _example(
-        nodes=[{"identity": _KEY, "connected": True, "heard": 1800000000, "seen": "198.51.100.7"}]
-    )
+    model_config = _example(nodes=[_HEALTH])
 
     nodes: list[NodeHealth]
 
@@ -114,7 +120,7 @@ class AuditLine(BaseModel):
     model_config = _example(**_CHANGE)
 
     time: int = Field(description="Unix seconds.")
-    who: str = Field(description="`network key`, or a node's name.")
+    who: str = Field(description="`network key`, a node's name, or `coordinator`.")
     what: str = Field(description="A sentence.")
     source: str = Field(alias="from", description="An IP address.")
 

@@ -1,22 +1,29 @@
 """Which nodes are connected, and when and from which address each last was, also to other coordinators.
 
+Of the nodes that are connected to this coordinator it also knows which are several hosts.
+
 Invariant: presence is for people to read. What is lost when a process is killed returns when nodes reconnect.
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from wgpy.mesh.signing import VerifyKey
 
+from . import clones
+from .clones import Clones
 from .errors import StoreError
 from .presence_table import Seen
-from .store import Store
+from .store import AuditEntry, Store
+
+_LOG = logging.getLogger("wgmesh")
 
 _WRITE_DELAY: Final = 5.0  # seconds; connects and disconnects in between are one write
 _MISSED: Final = 3  # delays, after which a coordinator that wrote nothing is considered dead
@@ -25,10 +32,13 @@ _MISSED: Final = 3  # delays, after which a coordinator that wrote nothing is co
 class Presence:
     """The connected nodes of one process, and what is known of all nodes."""
 
-    def __init__(self, store: Store, writing: asyncio.Lock) -> None:
-        """writing: held while the store is written to. Raises StoreError."""
+    def __init__(self, store: Store, writing: asyncio.Lock, name_of: Callable[[VerifyKey], str]) -> None:
+        """writing: held while the store is written to; name_of: a node. Raises StoreError."""
         self._store = store
         self._writing = writing
+        self._name_of = name_of
+        self._clones = Clones()
+        self._reports: dict[VerifyKey, asyncio.Task[None]] = {}  # of clones, one for each
         self._name = secrets.token_hex(8)
         self._followers: Counter[VerifyKey] = Counter()
         self._seen = store.presence.read(0)
@@ -41,6 +51,8 @@ class Presence:
         if self._writer is not None:
             self._writer.cancel()
         self._writer = None
+        for report in self._reports.values():
+            report.cancel()
         await self._write()
         if self._store.is_shared:
             with suppress(StoreError):
@@ -49,11 +61,19 @@ class Presence:
     def followers(self) -> int:
         return self._followers.total()
 
+    def clones(self) -> set[VerifyKey]:
+        """Return the nodes that are several hosts."""
+        return self._clones.identities(time.monotonic())
+
     def connect(self, identity: VerifyKey, address: str) -> None:
         self._followers[identity] += 1
+        is_another = self._clones.connect(identity, address, time.monotonic())
+        if is_another and identity not in self._reports:
+            self._reports[identity] = asyncio.create_task(self._report_clone(identity))
         self._note(identity, address)
 
     def disconnect(self, identity: VerifyKey, address: str) -> None:
+        self._clones.disconnect(identity, address)
         self._followers[identity] -= 1
         if not self._followers[identity]:
             del self._followers[identity]
@@ -75,6 +95,18 @@ class Presence:
         if self._writer is None:
             self._writer = asyncio.create_task(self._write_soon())
 
+    async def _report_clone(self, identity: VerifyKey) -> None:
+        """Write into the log and the audit log if a node is several hosts and stays so for long enough."""
+        await asyncio.sleep(clones.AGE)
+        if not (addresses := self._clones.addresses(identity, time.monotonic())):
+            del self._reports[identity]
+            return
+        entry = _clone_entry(self._name_of(identity), addresses)
+        _LOG.warning("%s", entry.what)
+        async with self._writing:
+            with suppress(StoreError):  # the log and the metrics have it
+                await asyncio.to_thread(self._store.note, entry)
+
     async def _write_soon(self) -> None:
         await asyncio.sleep(_WRITE_DELAY)
         self._writer = None
@@ -95,6 +127,14 @@ class Presence:
                 await asyncio.to_thread(self._store.presence.write, seen, self._name)
             except StoreError:  # the next write tries again
                 self._unwritten = {**seen, **self._unwritten}
+
+
+def _clone_entry(name: str, addresses: Sequence[str]) -> AuditEntry:
+    what = (
+        f"{name} is {len(addresses)} hosts with one identity, from {', '.join(addresses)}: one is a copy; "
+        f"remove {name}, and join each host by itself"
+    )
+    return AuditEntry(_now(), "coordinator", what, addresses[0])
 
 
 def _now() -> int:

@@ -173,7 +173,11 @@ async def _serve_metrics(service: Service, address: str) -> AsyncIterator[None]:
             return Answer(404, b'{"detail": "there is only /metrics"}')
         return Answer(
             200,
-            exposition(service.metrics.families(service.snapshot, service.presence.followers())),
+            exposition(
+                service.metrics.families(
+                    service.snapshot, service.presence.followers(), len(service.presence.clones())
+                )
+            ),
             CONTENT_TYPE,
         )
 

@@ -44,7 +44,7 @@ class Service:
         self._store = store
         self.snapshot = store.load(_now())
         self._writing = asyncio.Lock()
-        self.presence = Presence(store, self._writing)
+        self.presence = Presence(store, self._writing, self._name_of)
         self._tasks: set[asyncio.Task[object]] = set()
         self._news = asyncio.Event()
         self._changed_at = time.monotonic()
@@ -126,6 +126,10 @@ class Service:
         for entry in audit:
             _LOG.info("%s: %s (from %s)", entry.who, entry.what, entry.source)
         return outcomes, snapshot
+
+    def _name_of(self, identity: VerifyKey) -> str:
+        node = self.snapshot.ledger.node(identity)
+        return node.name if node else str(identity)
 
     def _publish(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot

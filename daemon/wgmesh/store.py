@@ -179,6 +179,11 @@ class Store:
             rows = connection.execute(select(*columns).order_by(AUDIT.c.number.desc()).limit(count)).all()
         return [AuditEntry(*row) for row in reversed(rows)]
 
+    def note(self, entry: AuditEntry) -> None:
+        """Write an entry of what the coordinator itself has noticed. Raises StoreError."""
+        with self._errors(), self._engine.begin() as connection:
+            self._write_audit(connection, [entry])
+
     def mark_restored(self, now: int) -> None:
         """Mark the database as restored from a backup. now: Unix seconds. Raises StoreError."""
         with self._errors(), self._engine.begin() as connection:

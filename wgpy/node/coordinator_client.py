@@ -93,12 +93,17 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """A node's connection to its coordinator. heard: the last time, Unix seconds, 0 for never."""
+    """A node's connection to its coordinator.
+
+    heard: the last time, Unix seconds, 0 for never; cloned: whether several hosts with the identity are
+    connected.
+    """
 
     identity: VerifyKey
     connected: bool
     heard: int
     seen: str
+    cloned: bool
 
 
 class Coordinator:
@@ -250,7 +255,8 @@ def _read_welcome(found: Any) -> Welcome:
 
 def _read_health(found: Any) -> Health:
     identity = VerifyKey.from_base64(found["identity"])
-    return Health(identity, bool(found["connected"]), int(found["heard"]), str(found["seen"]))
+    cloned = bool(found.get("cloned"))  # a coordinator of an earlier version does not say
+    return Health(identity, bool(found["connected"]), int(found["heard"]), str(found["seen"]), cloned)
 
 
 def key_hash(certificate: bytes) -> bytes:

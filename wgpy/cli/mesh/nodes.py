@@ -44,11 +44,14 @@ def approve(arguments: Namespace) -> None:
 
 
 def node_list(arguments: Namespace) -> None:
-    ledger, health = asyncio.run(_read(arguments))
-    rows = list(_rows(ledger, health))
-    document = [row.document() for row in rows]
+    rows = list(rows_of(*asyncio.run(_read(arguments))))
+    report(arguments, [row.document() for row in rows], table(rows))
+
+
+def table(rows: Sequence["Row"]) -> str:
+    """Return the nodes for people, and what to do about clones."""
     head = ("NODE", "ADDRESS", "STATE", "SEEN FROM", "TAGS", "ROUTES", "ASKS FOR")
-    report(arguments, document, columns([head, *(row.cells() for row in rows)]))
+    return "\n".join([columns([head, *(row.cells() for row in rows)]), *_clones(rows)])
 
 
 async def _remove(arguments: Namespace) -> None:
@@ -117,7 +120,7 @@ async def _read(arguments: Namespace) -> tuple[Ledger, list[Health]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """A line of the table. member: None if the node is not a member; health: None if unknown."""
 
     node: Node
@@ -131,6 +134,8 @@ class _Row:
             return self.exclusion.value
         if self.health is None:
             return "unknown"
+        if self.health.cloned:
+            return "several hosts, see below"
         return "connected" if self.health.connected else f"last heard {since(self.health.heard)}"
 
     def cells(self) -> tuple[str, ...]:
@@ -157,6 +162,7 @@ class _Row:
             "connected": health.connected if health else False,
             "heard": health.heard if health else 0,
             "seen": health.seen if health else "",
+            "cloned": health.cloned if health else False,
             "admitted": self.node.admitted,
             "token": str(self.node.token),
             "tags": sorted(member.tags) if member else [],
@@ -166,11 +172,21 @@ class _Row:
         }
 
 
-def _rows(ledger: Ledger, health: Sequence[Health]) -> Iterator[_Row]:
+def _clones(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        if row.health is not None and row.health.cloned:
+            name = row.node.name
+            yield (
+                f"{name} is several hosts with one identity: one is a copy. `wgpy mesh remove {name}`, and "
+                "join each host by itself."
+            )
+
+
+def rows_of(ledger: Ledger, health: Sequence[Health]) -> Iterator[Row]:
     """Yield members first, by name."""
     topology = derive(ledger, int(time.time()))
     members = {member.identity: member for member in topology.members}
     healths = {found.identity: found for found in health}
     for node in sorted(ledger.nodes(), key=lambda node: (node.signer not in members, node.name)):
         identity = node.signer
-        yield _Row(node, members.get(identity), topology.excluded.get(identity), healths.get(identity))
+        yield Row(node, members.get(identity), topology.excluded.get(identity), healths.get(identity))
