@@ -7,6 +7,7 @@ somebody saw it down; once the link is deleted, poll reports POLLERR and reading
 
 import errno
 import fcntl
+import logging
 import os
 import select
 import socket
@@ -19,17 +20,21 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from wgpy.contract.constants import DEFAULT_MTU
+from wgpy.host import links
 
 try:
     import pytun
 except ImportError:
     pytun = None
 
+_LOG = logging.getLogger("wgpy")
+
 IFNAMSIZ: Final = 16
 MAX_PACKET_SIZE: Final = 65535
 
 # linux/if_tun.h and linux/sockios.h
 _TUNSETIFF: Final = 0x400454CA
+_TUNSETPERSIST: Final = 0x400454CB
 _TUNGETIFF: Final = 0x800454D2
 _TUNGETDEVNETNS: Final = 0x54E3
 _SIOCGIFMTU: Final = 0x8921
@@ -47,7 +52,6 @@ _TUN_F_TSO: Final = 0x02 | 0x04  # IPv4 and IPv6
 _TUN_F_TSO_ECN: Final = 0x08
 _TUN_F_USO: Final = 0x20 | 0x40  # since Linux 6.2, and only both together
 VNET_HEADER_SIZE: Final = 10  # struct virtio_net_hdr
-_IN6_ADDR_GEN_MODE_NONE: Final = "1"
 _IFREQ_INT: Final = struct.Struct("16si20x")
 
 
@@ -125,6 +129,7 @@ class Tun:
         self._fd = fd
         self._more_queues: list[int] = []
         self._name = name
+        self._is_persistent = False  # by us
         self._vnet_header = bool(flags & _IFF_VNET_HDR)
         if self._vnet_header:
             fcntl.ioctl(fd, _TUNSETVNETHDRSZ, VNET_HEADER_SIZE.to_bytes(4, sys.byteorder))
@@ -137,25 +142,75 @@ class Tun:
         self._link_changes.register(fd, select.EPOLLOUT | select.EPOLLET)
 
     @classmethod
-    def open(cls, name: str, *, vnet_header: bool = False, queues: int = 1) -> "Tun":
+    def open(cls, name: str, *, vnet_header: bool = False, queues: int = 1, owner: str = "") -> "Tun":
         """Make an interface of this name, or attach to a persistent one that is free.
 
         queues: more than one only of an interface that is made, since the kernel would share out one
-        that is in use. Raises OSError, and ValueError for a name that cannot be.
+        that is in use. owner: "" for an interface that goes with its last descriptor; else as in `links`,
+        for a persistent one, which is taken over with its addresses, under whatever name it has now.
+        Raises OSError, FileExistsError if a link of the name is not the owner's, BlockingIOError if another
+        process holds that of the owner, and ValueError for a name that cannot be.
         """
         check_name(name)
         flags = _IFF_TUN | _IFF_NO_PI
         flags |= _IFF_VNET_HDR if vnet_header else 0
         flags |= _IFF_MULTI_QUEUE if queues > 1 else 0
-        tun = cls(_open(name, flags | _IFF_TUN_EXCL if queues > 1 else flags))
+        if owner:
+            return cls._open_persistent(name, flags, queues, owner)
+        tun = cls._attach(name, flags | _IFF_TUN_EXCL if queues > 1 else flags, queues)
+        _make_like_wireguard(tun.name)
+        return tun
+
+    @classmethod
+    def _open_persistent(cls, name: str, flags: int, queues: int, owner: str) -> "Tun":
+        found = links.find_owned(owner)
+        if found is None:
+            return cls._make_persistent(name, flags, queues, owner)
+        if found.has_carrier:
+            raise BlockingIOError(errno.EBUSY, "another process holds it")
         try:
-            for _ in range(queues - 1):
-                tun._add_queue(flags)
+            tun = cls._attach(found.name, flags, queues)
+            tun._is_persistent = True
+            return tun
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        _remove(found.name, flags ^ _IFF_MULTI_QUEUE)
+        _LOG.warning(
+            "%s has another number of queues now, so it and the links on it were deleted", found.name
+        )
+        return cls._make_persistent(found.name, flags, queues, owner)
+
+    @classmethod
+    def _make_persistent(cls, name: str, flags: int, queues: int, owner: str) -> "Tun":
+        """Persistence comes last, so that no interface without an owner is left behind."""
+        if any(link.name == name for link in links.links()):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        tun = cls._attach(name, flags | _IFF_TUN_EXCL, queues)
+        try:
+            _make_like_wireguard(name)
+            _keep_routes_without_carrier(name)
+            links.set_alias(socket.if_nametoindex(name), owner)
+            tun._persist(is_persistent=True)
         except OSError:
             tun.close()
             raise
-        _make_like_wireguard(tun.name)
         return tun
+
+    @classmethod
+    def _attach(cls, name: str, flags: int, queues: int) -> "Tun":
+        tun = cls(_open(name, flags))
+        try:
+            for _ in range(queues - 1):
+                tun._add_queue(flags & ~_IFF_TUN_EXCL)
+        except OSError:
+            tun.close()
+            raise
+        return tun
+
+    def _persist(self, *, is_persistent: bool) -> None:
+        fcntl.ioctl(self._fd, _TUNSETPERSIST, int(is_persistent))
+        self._is_persistent = is_persistent
 
     def _add_queue(self, flags: int) -> None:
         fd = _open(self.name, flags)
@@ -232,7 +287,12 @@ class Tun:
         os.write(self._fd, packet)
 
     def close(self) -> None:
-        """The interface goes with its last descriptor, unless it was made persistent."""
+        """The interface goes with its last descriptor, unless it is persistent and still in our namespace.
+
+        In another namespace no daemon would find it again.
+        """
+        if self._is_persistent and not self._is_in_our_namespace():
+            self._persist(is_persistent=False)
         self._link_changes.close()
         for fd in self.queue_filenos():
             os.close(fd)
@@ -293,10 +353,30 @@ def _make_like_wireguard(name: str) -> None:
 
     Without an IPv6 link-local address nothing is sent into the tunnel that nobody asked for.
     """
-    with suppress(OSError):
-        Path(f"/proc/sys/net/ipv6/conf/{name}/addr_gen_mode").write_text(_IN6_ADDR_GEN_MODE_NONE)
+    with suppress(OSError):  # without IPv6
+        links.set_no_link_local_address(socket.if_nametoindex(name))
     with suppress(OSError):
         _interface_ioctl(_SIOCSIFMTU, name, DEFAULT_MTU)
+
+
+def _keep_routes_without_carrier(name: str) -> None:
+    """Let routes count while nobody holds the interface, whatever the host's default is, as far as we may.
+
+    Else its packets take the next best route, in the clear. Linux ip-sysctl: ignore_routes_with_linkdown
+    """
+    with suppress(OSError):
+        links.use_ipv4_routes_without_carrier(socket.if_nametoindex(name))
+    with suppress(OSError):
+        Path(f"/proc/sys/net/ipv6/conf/{name}/ignore_routes_with_linkdown").write_text("0")
+
+
+def _remove(name: str, flags: int) -> None:
+    """Remove a persistent interface that nobody holds. Raises OSError."""
+    fd = _open(name, flags)
+    try:
+        fcntl.ioctl(fd, _TUNSETPERSIST, 0)
+    finally:
+        os.close(fd)
 
 
 def _interface_ioctl(request: int, name: str, value: int = 0) -> int:

@@ -1,0 +1,146 @@
+"""Links of this network namespace: which there are, and what wgpy changes of one without `ip`. rtnetlink(7)
+
+A persistent interface outlives its daemon, so it bears the name of its owner, as its alias: a daemon takes
+over the interface of that alias, whatever its name is by now, and no other.
+"""
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final
+
+# linux/netlink.h, linux/rtnetlink.h, linux/if_link.h
+_NLMSG_ERROR: Final = 2
+_NLMSG_DONE: Final = 3
+_NLM_F_REQUEST: Final = 0x1
+_NLM_F_ACK: Final = 0x4
+_NLM_F_DUMP: Final = 0x300
+_RTM_NEWLINK: Final = 16
+_RTM_GETLINK: Final = 18
+_RTM_SETLINK: Final = 19
+_IFLA_IFNAME: Final = 3
+_IFLA_IFALIAS: Final = 20
+_IFLA_AF_SPEC: Final = 26
+_IFLA_CARRIER: Final = 33
+_IFLA_INET_CONF: Final = 1
+_IFLA_INET6_ADDR_GEN_MODE: Final = 8
+_IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN: Final = 29
+_IN6_ADDR_GEN_MODE_NONE: Final = b"\x01"
+_TYPE: Final = 0x3FFF  # of an attribute, without its flags
+
+_HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_INT: Final = struct.Struct("=i")
+_UINT: Final = struct.Struct("=I")
+_READ_SIZE: Final = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class HostLink:
+    """One of this namespace.
+
+    alias: free text, "" for none; has_carrier: of a TUN, whether a process holds it.
+    """
+
+    index: int
+    name: str
+    alias: str
+    has_carrier: bool
+
+
+def mesh_owner(network: str) -> str:
+    """Return the alias of the interface of this host's node in a network."""
+    return f"wgpyd --mesh={network}"
+
+
+def tunnel_owner(interface: str) -> str:
+    """Return the alias of a persistent interface outside a mesh."""
+    return f"wgpyd --persistent {interface}"
+
+
+def find_owned(owner: str) -> HostLink | None:
+    """Return the persistent interface of an owner, if it has one. Raises OSError."""
+    return next((link for link in links() if link.alias == owner), None)
+
+
+def links() -> list[HostLink]:
+    """Return all links of this namespace. Raises OSError."""
+    return [_read_link(body) for body in _request(_RTM_GETLINK, _NLM_F_DUMP, _link(0))]
+
+
+def set_alias(index: int, alias: str) -> None:
+    """Raises OSError."""
+    _change(index, _attribute(_IFLA_IFALIAS, os.fsencode(alias)))
+
+
+def set_no_link_local_address(index: int) -> None:
+    """Let the kernel make no IPv6 address of its own when the link comes up. Raises OSError."""
+    mode = _attribute(_IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE)
+    _change(index, _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode)))
+
+
+def use_ipv4_routes_without_carrier(index: int) -> None:
+    """Let routes by a link count also without a carrier. Raises OSError."""
+    ignored = _attribute(_IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN, _UINT.pack(0))
+    _change(
+        index, _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET, _attribute(_IFLA_INET_CONF, ignored)))
+    )
+
+
+def _change(index: int, attributes: bytes) -> None:
+    for _ in _request(_RTM_SETLINK, _NLM_F_ACK, _link(index) + attributes):
+        pass
+
+
+def _link(index: int) -> bytes:
+    return _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
+
+
+def _request(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
+    """Give the bodies of the answer. Raises OSError."""
+    with closing(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC)) as kernel:
+        kernel.send(_HEADER.pack(_HEADER.size + len(body), kind, _NLM_F_REQUEST | flags, 1, 0) + body)
+        while True:
+            for answer, found in _messages(kernel.recv(_READ_SIZE)):
+                if answer == _NLMSG_ERROR and (error := -_INT.unpack_from(found)[0]):
+                    raise OSError(error, os.strerror(error))
+                if answer in (_NLMSG_ERROR, _NLMSG_DONE):
+                    return
+                yield found
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while data:
+        size, kind, *_ = _HEADER.unpack_from(data)
+        yield kind, data[_HEADER.size : size]
+        data = data[_aligned(size) :]
+
+
+def _read_link(body: bytes) -> HostLink:
+    attributes = dict(_attributes(body[_LINK.size :]))
+    return HostLink(
+        index=_LINK.unpack_from(body)[2],
+        name=os.fsdecode(attributes[_IFLA_IFNAME].rstrip(b"\0")),
+        alias=os.fsdecode(attributes.get(_IFLA_IFALIAS, b"").rstrip(b"\0")),
+        has_carrier=attributes.get(_IFLA_CARRIER) == b"\x01",
+    )
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= _ATTRIBUTE.size:
+        size, kind = _ATTRIBUTE.unpack_from(data)
+        yield kind & _TYPE, data[_ATTRIBUTE.size : size]
+        data = data[max(_aligned(size), _ATTRIBUTE.size) :]
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    size = _ATTRIBUTE.size + len(value)
+    return _ATTRIBUTE.pack(size, kind) + value + bytes(_aligned(size) - size)
+
+
+def _aligned(size: int) -> int:
+    return size + 3 & ~3
