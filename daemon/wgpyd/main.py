@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
-from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
+from errno import EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ from typing import Final
 from wgpy.driver.interface import Interface
 from wgpy.driver.traffic import tun_offloads
 from wgpy.host.eventloop import new_event_loop
+from wgpy.host.links import mesh_owner, tunnel_owner
 from wgpy.host.systemd import notify
 from wgpy.host.tun import Tun
 
@@ -34,6 +35,7 @@ from .state import TimestampFiles
 _LOG = logging.getLogger("wgpy")
 
 _OTHER_DESCRIPTORS: Final = 64  # that are not connections
+_TAKEN: Final = (EBUSY, EEXIST, EINVAL)
 _FAILURE: Final = 1
 _USAGE: Final = 2
 
@@ -129,9 +131,21 @@ def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
 def _open_tun(options: Options) -> Tun:
     settings = options.settings
     try:
-        return Tun.open(options.interface, vnet_header=bool(tun_offloads(settings)), queues=settings.queues())
+        return Tun.open(
+            options.interface,
+            vnet_header=bool(tun_offloads(settings)),
+            queues=settings.queues(),
+            owner=_owner(options),
+        )
     except OSError as error:
         raise StartError(_why_no_tun(options, error)) from None
+
+
+def _owner(options: Options) -> str:
+    """Return the owner of a persistent interface, "" for one that goes with this process."""
+    if options.mesh:
+        return mesh_owner(options.mesh)
+    return tunnel_owner(options.interface) if options.persistent else ""
 
 
 def _why_no_tun(options: Options, error: OSError) -> str:
@@ -143,20 +157,27 @@ def _why_no_tun(options: Options, error: OSError) -> str:
             )
         case _ if error.errno in (ENOENT, ENODEV, ENXIO):
             return "there is no /dev/net/tun: load the tun module (modprobe tun), or give it to the container"
-        case _ if error.errno in (EBUSY, EINVAL) and name in (known for _, known in socket.if_nameindex()):
-            return _why_taken(options)
+        case _ if error.errno in (EBUSY, EEXIST, EINVAL) and name in (
+            known for _, known in socket.if_nameindex()
+        ):
+            return _why_taken(options, error)
         case _:
             return f"cannot make the interface {name}: {error.strerror}"
 
 
-def _why_taken(options: Options) -> str:
+def _why_taken(options: Options, error: OSError) -> str:
     name = options.interface
     if options.mesh:
         from .agent.start import is_running  # noqa: PLC0415
 
         if is_running(options.mesh):
             return f"the agent of {options.mesh} runs already: `wgpy mesh status` shows it"
-    return f"the interface {name} exists already: delete it (ip link delete {name}), or use another name"
+    if isinstance(error, BlockingIOError):
+        return f"another process holds the interface of `{_owner(options)}`: end it first"
+    whose = " and is not its own" if _owner(options) else ""
+    return (
+        f"the interface {name} exists already{whose}: delete it (ip link delete {name}), or use another name"
+    )
 
 
 def _open_socket(options: Options, name: str) -> SocketFile:
@@ -165,10 +186,10 @@ def _open_socket(options: Options, name: str) -> SocketFile:
     return SocketFile.create(DIRECTORY / f"{name}.sock")
 
 
-def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextManager[object]:
-    """Start what must run before the daemon reports that it is ready."""
+def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextManager[Callable[[], None]]:
+    """Start what must run before the daemon reports that it is ready; it gives what to call after a `set`."""
     if not options.mesh:
-        return nullcontext()
+        return nullcontext(lambda: None)
     from .agent.start import open_agent  # noqa: PLC0415
 
     return open_agent(options.mesh, interface, options.metrics)
@@ -182,7 +203,7 @@ def _set_nice(nice: int) -> None:
 
 async def _serve(
     interface: Interface,
-    agent: AbstractAsyncContextManager[object],
+    agent: AbstractAsyncContextManager[Callable[[], None]],
     socket_file: SocketFile,
     connections: int,
     own_nice: int,
@@ -202,7 +223,8 @@ async def _serve(
             loop.add_signal_handler(number, interface.close)
         loop.add_reader(socket_file.fileno(), _on_file_change, interface, socket_file)
         interface.watch_name(partial(_follow_name, socket_file))
-        async with agent:
+        async with agent as on_set:
+            server.watch(on_set)
             gc.collect()
             gc.freeze()  # what was imported is never collected
             ready()

@@ -44,6 +44,9 @@ keys and the records of the network are in /var/lib/wgpyd/mesh/NETWORK.
 options:
   -f, --foreground            stay in the foreground and log to standard error
   --mesh=NETWORK              run this host's node of a mesh, with the node's interface
+  --persistent                keep INTERFACE, its addresses and its routes when wgpyd ends, whatever ends it,
+                              so that nothing leaves in the clear. The next `wgpyd --persistent INTERFACE`
+                              takes it over; `ip link delete INTERFACE` deletes it. A node's is always so
   --metrics=ADDRESS           serve metrics for Prometheus by HTTP, at ADDRESS:PORT or a socket, unix:PATH
   --datapath=native|portable  data path in C, with threads (the default if it was built), or in Python
   --offload=all|none|LIST     offloads of the kernel to use: some of checksum,tso,uso,gso,gro, without those
@@ -74,7 +77,7 @@ class Options:
     """What to run. log_level: None if the operator did not ask for one.
 
     interface: its name, "" for that of the node; mesh: the network's name, "" for none; metrics: where they
-    are served, "" for nowhere.
+    are served, "" for nowhere; persistent: whether the interface outlives the daemon, as that of a node does.
     """
 
     interface: str
@@ -86,11 +89,13 @@ class Options:
     uapi_fd: int | None
     state_directory: str
     settings: Settings
+    persistent: bool = False
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """Raises UsageError for a wrong command line, StartError for a wrong environment."""
     foreground = environment.get("WG_PROCESS_FOREGROUND") == "1"
+    persistent = False
     environment = dict(environment)
     names = []
     of_mesh = dict.fromkeys(_OF_MESH, "")
@@ -101,6 +106,8 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
             value = next(rest, "")
         if argument in ("-f", "--foreground"):
             foreground = True
+        elif argument == "--persistent":
+            persistent = True
         elif option in (*_OF_SETTINGS, *_OF_MESH) and not value:
             raise UsageError(f"{option} wants a value, as in `{option}=…`; see `wgpyd --help`")
         elif option in _OF_SETTINGS:
@@ -129,6 +136,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         # systemd separates several by colons.
         state_directory=environment.get("STATE_DIRECTORY", "").partition(":")[0] or "/var/lib/wgpyd",
         settings=_settings(environment),
+        persistent=persistent or bool(mesh),
     )
 
 

@@ -7,6 +7,7 @@ nobody up; when there are too many, the one that has been silent longest gives w
 import asyncio
 import errno
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from wgpy.contract.errors import StateError
@@ -47,6 +48,11 @@ class UapiServer:
         self._tasks: set[_Task] = set()
         self._unfinished_bytes = 0
         self._server: asyncio.Server | None = None
+        self._listener: Callable[[], None] = lambda: None
+
+    def watch(self, listener: Callable[[], None]) -> None:
+        """Call the listener after each `set` that was carried out."""
+        self._listener = listener
 
     async def start(self, socket_file: SocketFile) -> None:
         self._server = await asyncio.start_unix_server(
@@ -127,6 +133,7 @@ class UapiServer:
         except OSError as error:
             _LOG.error("refused a request: listen_port or fwmark cannot be set: %s", error.strerror)
             return -errno.EADDRINUSE
+        self._listener()
         return 0
 
 

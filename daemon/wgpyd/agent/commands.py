@@ -51,6 +51,10 @@ class Control:
         self._node.membership.derive()
         self._wake.now()
 
+    def interface_changed(self) -> None:
+        """Compare the interface with the plan, since another program has configured it, `wg` say."""
+        self._wake.now()
+
     async def leave(self) -> None:
         """Have the coordinator know, forget the network, and end soon. Raises AgentError."""
         await self._publisher.leave(is_over=self._node.membership.is_over)

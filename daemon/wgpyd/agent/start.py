@@ -1,7 +1,7 @@
 """From a folder on disk to a running node."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -32,8 +32,13 @@ def is_running(network: str) -> bool:
         return probe.connect_ex(str(socket_path(network))) == 0
 
 
-def open_agent(network: str, interface: Interface, metrics: str) -> AbstractAsyncContextManager[object]:
-    """Read what the node knows; it is up inside the context, whose entry raises StartError, as does this."""
+def open_agent(
+    network: str, interface: Interface, metrics: str
+) -> AbstractAsyncContextManager[Callable[[], None]]:
+    """Read what the node knows; it is up inside the context, whose entry raises StartError, as does this.
+
+    The context gives what to call after another program has configured the interface.
+    """
     try:
         return _run(Agent(network, _folder(network), _load(network), interface), metrics)
     except StorageError as error:
@@ -41,7 +46,7 @@ def open_agent(network: str, interface: Interface, metrics: str) -> AbstractAsyn
 
 
 @asynccontextmanager
-async def _run(agent: Agent, metrics: str) -> AsyncIterator[None]:
+async def _run(agent: Agent, metrics: str) -> AsyncIterator[Callable[[], None]]:
     """Raises StartError."""
     async with local_api(agent.control, socket_path(agent.name), metrics):
         try:
@@ -52,7 +57,7 @@ async def _run(agent: Agent, metrics: str) -> AsyncIterator[None]:
         try:
             if not is_up:
                 raise StartError(f"ended before this node knew what {agent.name} is")
-            yield
+            yield agent.control.interface_changed
         finally:
             await agent.stop()
 

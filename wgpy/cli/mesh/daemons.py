@@ -12,6 +12,7 @@ from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
+from wgpy.host.links import find_owned, mesh_owner
 from wgpy.node import agent_client as agent
 from wgpy.node.files import COORDINATORS, NodeFile
 from wgpy.uapi import client as uapi_client
@@ -35,21 +36,23 @@ def start_node(host: Host, network: str) -> None:
 
 
 def stop_node(host: Host, network: str, node: NodeFile) -> None:
-    """Return when the daemon is gone, whether or not it ends by itself. Raises CommandError."""
+    """Return when daemon and interface are gone, whether or not one is there. Raises CommandError."""
     unit = f"wgpyd-mesh@{network}.service"
     if _has(unit):
         host.run(["systemctl", "disable", "--now", unit])
+    owned = find_owned(mesh_owner(network))  # under whatever name it has now
+    name = owned.name if owned else node.interface
     with suppress(CommandError):  # it was gone a moment before
-        if _serves(node):
-            daemon.stop(host, node.interface)
-    if not daemon.eventually(lambda: not _serves(node), _SETTLING_TIME):
-        raise CommandError(f"the daemon of {network} still runs; `ip link delete {node.interface}` stops it")
+        if owned or _serves(node, name):
+            host.run(["ip", "link", "delete", "dev", name])
+    if not daemon.eventually(lambda: not _serves(node, name), _SETTLING_TIME):
+        raise CommandError(f"the daemon of {network} still runs; `ip link delete {name}` stops it")
 
 
-def _serves(node: NodeFile) -> bool:
+def _serves(node: NodeFile, interface: str) -> bool:
     """Return whether the interface exists and has this node's key."""
     try:
-        return uapi_client.get(node.interface).private_key == node.key
+        return uapi_client.get(interface).private_key == node.key
     except InterfaceError:
         return False
 

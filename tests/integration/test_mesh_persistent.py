@@ -1,0 +1,190 @@
+"""What stands on a mesh's interface, while its daemon is away and when the node leaves.
+
+hub (coordinator)               web
+eth0 10.10.0.1/24 ───────────── eth0 10.10.0.2/24
+mesh0                           mesh0; lo 10.42.2.1, of which web announces the prefix
+"""
+
+import json
+import os
+import re
+import signal
+import time
+from dataclasses import dataclass
+from ipaddress import ip_interface
+from typing import Any
+
+import pytest
+
+from tests.integration.hosts import Lab, add_addresses, connect, eventually
+from tests.integration.meshlab import NETWORK, Node
+
+pytestmark = pytest.mark.xdist_group("mesh_persistent")
+
+_PODS, _POD = "10.42.2.0/24", "10.42.2.1"
+_NEIGHBOUR = "02:00:00:00:00:09"
+_ALIAS = f"wgpyd --mesh={NETWORK}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two nodes of a network."""
+
+    hub: Node
+    web: Node
+
+    def join(self) -> None:
+        self.web.join(self.hub.token("--routes", _PODS), "--routes", _PODS)
+        eventually(lambda: self.hub.host.attempt("ping", "-c1", "-W1", _POD).status == 0, "the pod answers")
+
+    def furnish(self) -> None:
+        """Let a VXLAN stand on the hub's interface, as flannel makes it."""
+        local, remote = self.hub.address(), self.web.address()
+        for line in (
+            f"link add flannel.1 type vxlan id 1 dev mesh0 local {local} dstport 8472 nolearning",
+            "address add 10.43.1.0/32 dev flannel.1",
+            "link set flannel.1 up",
+            f"neighbour add 10.43.2.0 lladdr {_NEIGHBOUR} dev flannel.1",
+            "route add 10.43.2.0/24 via 10.43.2.0 dev flannel.1 onlink",
+        ):
+            self.hub.host.run("ip", *line.split())
+        self.hub.host.run("bridge", "fdb", "add", _NEIGHBOUR, "dev", "flannel.1", "dst", remote)
+
+    def kept(self) -> list[str]:
+        """Return what must not change while the daemon is away. `linkdown` says that it is."""
+        found = (
+            self.hub.host.run("ip", "-brief", "address", "show", "dev", "flannel.1"),
+            self.hub.host.run("ip", "-brief", "link", "show", "dev", "flannel.1"),
+            self.hub.host.run("ip", "neighbour", "show", "dev", "flannel.1"),
+            self.hub.host.run("bridge", "fdb", "show", "dev", "flannel.1"),
+            self.hub.host.run("ip", "-4", "route", "show"),
+            self.hub.host.run("ip", "-6", "route", "show"),
+        )
+        return [*(text.replace(" linkdown", "") for text in found), *addresses(self.hub)]
+
+
+def addresses(node: Node) -> list[str]:
+    (link,) = ask(node, "address", "show", "dev", "mesh0")
+    return [str(link["ifindex"]), *sorted(found["local"] for found in link["addr_info"])]
+
+
+def ask(node: Node, *arguments: str) -> list[Any]:
+    found: list[Any] = json.loads(node.host.run("ip", "-json", *arguments))
+    return found
+
+
+def interfaces(node: Node) -> list[str]:
+    return [link["ifname"] for link in ask(node, "link", "show")]
+
+
+@pytest.fixture(scope="module")
+def pair(module_lab: Lab) -> Pair:
+    hub = Node("hub", module_lab.host("hub"), "10.10.0.1", "")
+    web = Node("web", module_lab.host("web"), "10.10.0.2", "")
+    connect(hub.host, "eth0", web.host, "eth0")
+    for node in (hub, web):
+        add_addresses(node.host, "eth0", f"{node.inside}/24")
+        node.host.run("ip", "route", "add", "default", "dev", "eth0")
+    add_addresses(web.host, "lo", f"{_POD}/32")
+    hub.mesh("init", NETWORK, "--public", hub.inside, "--name", "hub")
+    pair = Pair(hub, web)
+    pair.join()
+    return pair
+
+
+def restart(node: Node, number: signal.Signals) -> None:
+    """End the node's daemon and start it, as a service manager does."""
+    for pid in node.agents():
+        os.kill(pid, number)
+    eventually(lambda: not node.agents(), "it is gone")
+    node.start()
+
+
+def watch_clear(node: Node) -> None:
+    """Count what leaves outside the tunnel of what belongs into it."""
+    inside = f"{_PODS}, 10.43.0.0/16, {ip_interface(node.address() + '/10').network}"
+    for line in (
+        "add table inet clear",
+        "add chain inet clear out { type filter hook output priority 0; }",
+        f"add rule inet clear out oifname eth0 ip daddr {{ {inside} }} counter",
+    ):
+        node.host.run("nft", line)
+
+
+def clear_packets(node: Node) -> int:
+    found = re.search(r"counter packets (\d+)", node.host.run("nft", "list", "table", "inet", "clear"))
+    assert found
+    return int(found[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "stopped"])
+def test_a_restart_keeps_what_stands_on_the_interface_and_sends_nothing_in_the_clear(
+    pair: Pair, number: signal.Signals
+) -> None:
+    pair.furnish()
+    before = pair.kept()
+    watch_clear(pair.hub)
+    pings = [pair.hub.host.start("ping", "-i", "0.05", to) for to in (_POD, pair.web.address(), "10.43.2.0")]
+
+    restart(pair.hub, number)
+
+    answered = pings[0].log.read_text().count("bytes from")
+    eventually(lambda: pings[0].log.read_text().count("bytes from") > answered, "the pod answers again")
+    time.sleep(0.5)
+    assert pair.kept() == before
+    assert clear_packets(pair.hub) == 0
+    pair.hub.host.run("nft", "delete", "table", "inet", "clear")
+    pair.hub.host.run("ip", "link", "delete", "flannel.1")
+
+
+def test_its_alias_names_its_network(pair: Pair) -> None:
+    assert ask(pair.hub, "link", "show", "dev", "mesh0")[0]["ifalias"] == _ALIAS
+
+
+@pytest.mark.parametrize("state", ["runs", "is dead", "has another interface name"])
+def test_leave_takes_it_away(pair: Pair, state: str) -> None:
+    match state:
+        case "is dead":
+            pair.web.kill()
+        case "has another interface name":
+            pair.web.host.run("ip", "link", "set", "mesh0", "name", "mesh7")
+    assert {"mesh0", "mesh7"} & {*interfaces(pair.web)}
+
+    pair.web.mesh("leave")
+
+    assert interfaces(pair.web) == ["lo", "eth0"]
+    assert pair.web.agents() == []
+    pair.join()
+
+
+def test_a_node_finds_another_interface_of_its_name(pair: Pair) -> None:
+    pair.web.kill()
+    pair.web.host.run("ip", "link", "delete", "mesh0")
+    pair.web.host.run("ip", "tuntap", "add", "mode", "tun", "mesh0")
+
+    process = pair.web.serve()
+
+    assert process.wait().status == 1
+    assert "the interface mesh0 exists already and is not its own" in process.log.read_text()
+    pair.web.host.run("ip", "link", "delete", "mesh0")
+    pair.web.start()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "set mesh0 peer {other} remove",
+        "set mesh0 peer {other} allowed-ips 10.99.0.0/16",
+        "set mesh0 peer {foreign} allowed-ips 10.98.0.0/16 endpoint 10.10.0.2:9",
+        "set mesh0 private-key /etc/hostname peer {other} remove",
+    ],
+)
+def test_what_wg_changes_of_it_is_soon_as_planned(pair: Pair, change: str) -> None:
+    host = pair.hub.host
+    (other,) = host.run("wg", "show", "mesh0", "peers").split()
+    foreign = host.run("wg", "genkey").strip()
+    before = host.run("wg", "show", "mesh0", "allowed-ips")
+
+    host.attempt("wg", *change.format(other=other, foreign=foreign).split())
+
+    eventually(lambda: host.run("wg", "show", "mesh0", "allowed-ips") == before, "it is as planned", within=1)
