@@ -36,9 +36,10 @@ def program(name: str) -> list[str]:
     return [sys.executable, "-m", f"{name}.main"]
 
 
-def start(host: Host, interface: str) -> None:
+def start(host: Host, interface: str, *, persistent: bool = False) -> None:
     """Return when the interface's daemon answers. Raises CommandError with the daemon's message."""
-    launch(host, [*daemon_command(os.environ), interface], interface, lambda: _answers(interface))
+    options = ["--persistent"] if persistent else []
+    launch(host, [*daemon_command(os.environ), *options, interface], interface, lambda: _answers(interface))
 
 
 def launch(host: Host, command: Sequence[str], name: str, answers: Callable[[], bool]) -> None:

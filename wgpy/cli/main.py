@@ -44,6 +44,11 @@ _VERBOSE: Final = Argument(
     ("-v", "--verbose"), {"action": "store_true", "help": "print every command before it is run"}
 )
 
+_PERSISTENT: Final = Argument(
+    ("--persistent",),
+    {"action": "store_true", "help": "let nothing leave in the clear if the daemon is killed"},
+)
+
 _COMMANDS: Final = (
     Command(
         "genkey",
@@ -91,7 +96,7 @@ and that UDP passes between the two hosts.""",
     ),
     Command(
         "up",
-        lambda arguments: up(arguments.config, verbose=arguments.verbose),
+        lambda arguments: up(arguments.config, verbose=arguments.verbose, persistent=arguments.persistent),
         "Bring up the tunnel of a configuration file.",
         """\
 The smallest file, wg0.conf:
@@ -104,9 +109,11 @@ The smallest file, wg0.conf:
   Endpoint = other.example.net:51820
   AllowedIPs = 10.0.0.2/32
 With AllowedIPs = 0.0.0.0/0, ::/0 all traffic of this host goes through the peer.
+With --persistent the interface and its routes also stay if the daemon is killed: what belongs into the tunnel
+then goes nowhere, until `wgpy up` starts the daemon again, or `wgpy down` takes the interface away.
 If a step fails, the steps before it are undone.
 Next: `wgpy show wg0`, and `wgpy down ./wg0.conf` when done.""",
-        (_CONFIG, _VERBOSE),
+        (_CONFIG, _PERSISTENT, _VERBOSE),
     ),
     Command(
         "down",

@@ -34,6 +34,12 @@ def is_table_of(host: Host, interface: str, table: int) -> bool:
     return table != 0 and _has_routes(host, table, "dev", interface)  # 0: all tables, to `ip`
 
 
+def mark_of(host: Host, interface: str) -> int:
+    """Return the mark of an interface that is a full tunnel, or else the number of an unused table."""
+    marks = {mark for family in ("-4", "-6") for mark in plan.tunnel_marks(_rules(host, family))}
+    return next((mark for mark in sorted(marks) if is_table_of(host, interface, mark)), free_table(host))
+
+
 def _has_routes(host: Host, table: int, *selector: str) -> bool:
     show = ("route", "show", "table", str(table), *selector)
     return any(host.query_ip(family, *show) for family in ("-4", "-6"))

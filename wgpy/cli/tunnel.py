@@ -17,14 +17,18 @@ from wgpy.cli.files import find_config, warn_if_others_can_read
 from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolve
 from wgpy.config import Config, load, to_update, warnings, with_status
+from wgpy.host.links import find_owned, tunnel_owner
 from wgpy.model import DeviceStatus
 from wgpy.uapi import client as uapi_client
 
 # -- up --------------------------------------------------------------------------------------------
 
 
-def up(name_or_file: str, *, verbose: bool) -> None:
-    """Bring a tunnel up. Raises CommandError, ConfigError or InterfaceError, and then nothing has changed."""
+def up(name_or_file: str, *, verbose: bool, persistent: bool = False) -> None:
+    """Bring a tunnel up. Raises CommandError, ConfigError or InterfaceError, and then nothing has changed.
+
+    persistent: let the interface with its routes outlive its daemon.
+    """
     interface, path = find_config(name_or_file)
     need_root("up")
     config = load(path)
@@ -34,25 +38,31 @@ def up(name_or_file: str, *, verbose: bool) -> None:
     host = Host(verbose=verbose)
     if interface in uapi_client.interfaces():
         raise CommandError(f"{interface} is already up; `wgpy down {name_or_file}` takes it down")
+    if _is_persistent(interface):
+        with interruptible():
+            print(_take_over(host, interface, path, config))
+        return
     if host.query_ip("link", "show", "dev", interface):
         raise CommandError(f"a network interface {interface} exists that is not wgpy's; choose another name")
     if _is_left_over(host, interface):
         _clean_up(host, interface, path, config)
     with interruptible(), ExitStack() as undo:
-        summary = _bring_up(host, interface, path, config, undo)
+        summary = _bring_up(host, interface, path, config, undo, persistent=persistent)
         files.record(interface, path)
         undo.pop_all()
     print(summary)
 
 
-def _bring_up(host: Host, interface: str, path: Path, config: Config, undo: ExitStack) -> str:
+def _bring_up(
+    host: Host, interface: str, path: Path, config: Config, undo: ExitStack, *, persistent: bool
+) -> str:
     variables = hooks.variables(interface, path, config)
     host.run_hooks("PreUp", config.pre_up, variables)
     families = plan.full_tunnel_families(config)
     mark = config.fwmark or (network.free_table(host) if families else 0)
     update = replace(to_update(config, resolve), fwmark=mark)
 
-    daemon.start(host, interface)
+    daemon.start(host, interface, persistent=persistent)
     undo.callback(quietly, lambda: daemon.stop(host, interface))
     uapi_client.set_(interface, update)
 
@@ -74,6 +84,30 @@ def _bring_up(host: Host, interface: str, path: Path, config: Config, undo: Exit
         network.protect(host, interface, config, mark)
         network.add_rules(host, mark, routes.full_tunnel)
     host.run_hooks("PostUp", config.post_up, variables)
+    return plan.summary(interface, config, mtu, routes)
+
+
+def _is_persistent(interface: str) -> bool:
+    """Whether there is a persistent interface of wgpy's, with or without its daemon."""
+    return find_owned(tunnel_owner(interface)) is not None
+
+
+def _take_over(host: Host, interface: str, path: Path, config: Config) -> str:
+    """Give a persistent interface a new daemon; its routes and rules stay in force all the time.
+
+    Hooks do not run, as the interface never went down. Raises CommandError, InterfaceError.
+    """
+    mark = config.fwmark or network.mark_of(host, interface)
+    update = replace(to_update(config, resolve), fwmark=mark)
+    routes = plan.plan_routes(interface, config, mark)
+    daemon.start(host, interface, persistent=True)
+    uapi_client.set_(interface, update)
+    mtu = config.mtu or plan.tunnel_mtu(_route_mtus(host, uapi_client.get(interface)))
+    lines = [*plan.address_lines(interface, config), *routes.lines]
+    host.ip(
+        [f"link set mtu {mtu} up dev {interface}", *(line.replace(" add ", " replace ", 1) for line in lines)]
+    )
+    files.record(interface, path)
     return plan.summary(interface, config, mtu, routes)
 
 
@@ -129,7 +163,7 @@ def _take_down(host: Host, interface: str, path: Path, config: Config) -> None:
 
 def _is_left_over(host: Host, interface: str) -> bool:
     """Whether an interface that is not up has left something: its daemon was killed, or its link deleted."""
-    return files.is_recorded(interface) or network.has_firewall(host, interface)
+    return files.is_recorded(interface) or network.has_firewall(host, interface) or _is_persistent(interface)
 
 
 def _clean_up(host: Host, interface: str, path: Path, config: Config) -> None:
@@ -138,6 +172,9 @@ def _clean_up(host: Host, interface: str, path: Path, config: Config) -> None:
     variables = hooks.variables(interface, path, config)
     with _warning():
         host.run_hooks("PreDown", config.pre_down, variables)
+    if _is_persistent(interface):
+        with _warning():
+            host.run(["ip", "link", "delete", "dev", interface])
     with _warning():
         _remove_traces(host, interface, config, network.unused_marks(host))
     files.forget(interface)
