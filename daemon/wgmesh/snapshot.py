@@ -3,7 +3,8 @@
 Invariant: a node is concerned by admin records, departures, its own record, and the records of its peers: the
 members that it may reach or be reached by. A node that has all records up to a revision is sent newer ones,
 and the records of peers that newer rules give it. If its peers changed for another reason, it is sent the
-records of all its peers.
+records of all its peers. A rule of an older version has a name: whom it joins is also sent the new records of
+nodes that may have had the name before.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ class Entry:
     """The newest record of its key.
 
     revision: at which it was stored; viewed: of a node's record, the revision at which anything but the
-    node's endpoints changed. That may change who its peers are, so the record is sent to all nodes.
+    node's endpoints changed.
     """
 
     signed: Signed
@@ -90,7 +91,10 @@ class Snapshot:
         other = self.topology.member(entry.record.signer)
         if member is None or other is None:
             return False
-        return entry.viewed > since > 0 or self.topology.are_peers(member, other)
+        return self.topology.are_peers(member, other) or self._may_have_been_peer(entry, member, since)
+
+    def _may_have_been_peer(self, entry: Entry, member: Member, since: int) -> bool:
+        return entry.viewed > since > 0 and self.topology.are_peers_by_name(member)
 
     def _with_peers_of_new_rules(self, member: Member, news: list[Entry]) -> list[Entry]:
         rules = [entry.record for entry in news if isinstance(entry.record, Rule) and entry.record.allowed]
@@ -108,11 +112,16 @@ class Snapshot:
     def _all_visible(self, identity: VerifyKey, since: int) -> list[Entry]:
         visible = dict.fromkeys([identity, *(peer.identity for peer in self.topology.peers(identity))])
         published = [entry for other in visible for entry in self._published(other)]
+        member = self.topology.member(identity)
         others = [
             entry
             for entry in self._newer(since)
             if kind_of(entry.record).audience is Audience.EVERYBODY
-            or (entry.viewed > since > 0 and entry.record.signer not in visible)
+            or (
+                entry.record.signer not in visible
+                and member
+                and self._may_have_been_peer(entry, member, since)
+            )
         ]
         return sorted([*others, *published], key=attrgetter("revision"))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import chain
 from math import inf
 from operator import itemgetter
 from typing import Final
@@ -64,7 +65,7 @@ class Member:
     @property
     def selectors(self) -> list[str]:
         """What selects it in a rule."""
-        return [_ANY, f"node:{self.name}", *(f"tag:{tag}" for tag in self.tags)]
+        return _selectors(self.name, self.tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,10 @@ class Topology:
         """Return whether either of two members may reach the other."""
         return not self._reachable(local).isdisjoint(remote.selectors)
 
+    def are_peers_by_name(self, local: Member) -> bool:
+        """Return whether a rule makes peers of a member and of whichever node has a name."""
+        return any(selector.startswith("node:") for selector in self._reachable(local))
+
     def peers_by(self, rules: Iterable[Rule], local: Member) -> Iterator[Member]:
         """Give the peers that a member has by any of the rules, some perhaps more than once."""
         selectors = local.selectors
@@ -168,11 +173,16 @@ class Topology:
         return replace(self, members=tuple(members), _basis=replace(basis, nodes=nodes))
 
 
-def derive(ledger: Ledger, now: int, before: Topology | None = None) -> Topology:
+def derive(
+    ledger: Ledger, now: int, before: Topology | None = None, viewer: VerifyKey | None = None
+) -> Topology:
     """Return the topology of a ledger.
 
     now: Unix seconds by the local clock; if that was never set, the newest admin record's time counts
-    instead. before: an earlier result, which makes it faster and nothing else.
+    instead. before: an earlier result for the same viewer, which makes it faster and nothing else.
+
+    viewer: the node whose ledger it is. Nobody tells a node of changes of nodes that no rule joins with it:
+    what it once knew of these is left out, lest an old name or route of theirs take that of a peer.
     """
     now = ledger.judging_time(now)
     if before is not None and (same := before.with_endpoints(ledger, now)) is not None:
@@ -181,7 +191,7 @@ def derive(ledger: Ledger, now: int, before: Topology | None = None) -> Topology
     rules, numbers = _rules_in_force(ledger)
     if network is None:
         return Topology((), {}, rules, numbers)
-    return _Judge(ledger, network, now, before or _NOTHING).topology(rules, numbers)
+    return _Judge(ledger, network, now, before or _NOTHING, viewer).topology(rules, numbers)
 
 
 def _rules_in_force(ledger: Ledger) -> tuple[tuple[Rule, ...], tuple[int, ...]]:
@@ -210,11 +220,14 @@ class _Grant:
 class _Judge:
     """Decides which nodes are members."""
 
-    def __init__(self, ledger: Ledger, network: Network, now: int, before: Topology) -> None:
+    def __init__(
+        self, ledger: Ledger, network: Network, now: int, before: Topology, viewer: VerifyKey | None
+    ) -> None:
         revocations = ledger.admin_records(Revocation)
         self._ledger = ledger
         self._network = network
         self._now = now
+        self._viewer = viewer
         self._before = before if before._basis and before._basis.network is network else _NOTHING
         self._departed = ledger.departed()
         self._removals = ledger.admin_records(Removal)
@@ -243,7 +256,8 @@ class _Judge:
             if grant.lifetime:
                 until = min(until, node.admitted + grant.lifetime)
         admitted.sort(key=itemgetter(0))
-        members = self._settle(((node, grant) for _, node, grant in admitted), excluded)
+        visible = self._visible([(node, grant) for _, node, grant in admitted], rules)
+        members = self._settle(visible, excluded)
         basis = _Basis(self._network, self._ledger.state_digest(), nodes, self._now, until)
         return Topology(members, excluded, rules, rule_numbers, _index(members, rules), basis)
 
@@ -261,6 +275,23 @@ class _Judge:
         if grant.lifetime and self._now >= node.admitted + grant.lifetime:
             return Exclusion.MEMBERSHIP_EXPIRED
         return None
+
+    def _visible(
+        self, nodes: list[tuple[Node, _Grant]], rules: tuple[Rule, ...]
+    ) -> list[tuple[Node, _Grant]]:
+        """Return the viewer and whom a rule joins with it; all if it is none of them, or there is no rule."""
+        if self._viewer is None or not rules:
+            return nodes
+        selectors = {node.signer: _selectors(node.name, self._tags_of(node, grant)) for node, grant in nodes}
+        if (own := selectors.get(self._viewer)) is None:
+            return nodes
+        others = _index((), rules).reachable
+        reachable = {self._viewer, *chain.from_iterable(others.get(selector, ()) for selector in own)}
+        return [
+            (node, grant)
+            for node, grant in nodes
+            if not reachable.isdisjoint((node.signer, *selectors[node.signer]))
+        ]
 
     def _settle(
         self, nodes: Iterable[tuple[Node, _Grant]], excluded: dict[VerifyKey, Exclusion]
@@ -333,6 +364,10 @@ class _Judge:
     def _is_of_network(self, address: IPv4Address) -> bool:
         network = self._network.addresses
         return address in network and address not in (network.network_address, network.broadcast_address)
+
+
+def _selectors(name: str, tags: Iterable[str]) -> list[str]:
+    return [_ANY, f"node:{name}", *(f"tag:{tag}" for tag in tags)]
 
 
 def _seniority(node: Node, grant: _Grant) -> Seniority:

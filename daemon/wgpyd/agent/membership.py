@@ -47,7 +47,8 @@ class Membership:
 
     def derive(self) -> Topology:
         """Judge all nodes anew."""
-        before, self.topology = self.topology, derive(self._ledger, int(self._clock()), self.topology)
+        now = int(self._clock())
+        before, self.topology = self.topology, derive(self._ledger, now, self.topology, self._local)
         _log_excluded(before.excluded, self.topology.excluded)
         reason = self.exclusion
         self._warnings.set("member", f"this node is no member: {reason.value}" if reason else "")
