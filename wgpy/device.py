@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from wgpy.contract.constants import HANDSHAKE_TOS
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged, PeerId
+from wgpy.contract.events import EndpointChanged, PeerActivity, PeerId
 from wgpy.contract.orders import (
     AllowedIP,
     DataPathOrder,
@@ -198,4 +198,11 @@ class Device(Generic[_Path_co]):
             allowed_ips=tuple(self.allowed_ips(peer)),
             candidates=peer.selector.endpoints if isinstance(peer.selector, Candidates) else (),
             policy=self._policies.get(peer.id, NO_POLICY),
+            unanswered_since=_unanswered_since(peer, activity),
         )
+
+
+def _unanswered_since(peer: Peer, activity: PeerActivity) -> int:
+    """Boottime ns, 0 if all that was sent is answered."""
+    times = activity.first_unanswered_sent, peer.attempts_began if peer.initiation else 0
+    return min(filter(None, times), default=0)

@@ -78,6 +78,8 @@ class PeerStatus:
     allowed_ips: Sequence[AllowedIP] = ()
     candidates: Sequence[Endpoint] = ()  # where else it may be; only within a program, not as text
     policy: Policy = NO_POLICY
+    # When the oldest data or initiation was sent that nothing authentic followed: boottime ns, 0 for none.
+    unanswered_since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,14 @@ class Node:
 
     def ask(self, *arguments: str) -> Any:
         """Run `wgpy mesh … --json` and return the document; warnings stand before it."""
-        said = self.mesh(*arguments, "--json")
-        return json.loads(said[re.search(r"^[\[{]", said, re.MULTILINE).start() :])  # type: ignore[union-attr]
+        return _document(self.mesh(*arguments, "--json"))
+
+    def why(self, name: str) -> Any:
+        """Run `wgpy mesh why … --json` and return the document, whose verdict is the exit status, too."""
+        done = self.attempt("why", name, "--json")
+        document = _document(done.output)
+        assert done.status == (document["reachable"] is False), done.output
+        return document
 
     def attempt(self, *arguments: str) -> Result:
         """Run `wgpy mesh …` and return what came of it."""
@@ -289,6 +295,10 @@ class World:
             one.tcp(other, 4)
             other.tcp(one, 6)
             self.megabytes += 2 * _TCP_SIZE / 1e6
+
+
+def _document(said: str) -> Any:
+    return json.loads(said[re.search(r"^[\[{]", said, re.MULTILINE).start() :])  # type: ignore[union-attr]
 
 
 def _backbone(lab: Lab) -> Host:

@@ -1,8 +1,8 @@
 """A node behind a router that translates addresses, lets nothing in by itself, and soon forgets.
 
-web                      router                                      hub (coordinator)
-eth0 192.168.1.2/24 ──── lan 192.168.1.1/24 │ wan 10.10.0.1/24 ──── eth0 10.10.0.2/24
-                                      masquerade
+web                      router                                        hub (coordinator)
+eth0 192.168.1.2/24 ──── lan 192.168.1.1/24 │ wan 203.0.113.1/24 ──── eth0 203.0.113.2/24
+                            masquerade
 """
 
 import time
@@ -35,23 +35,23 @@ def scene(lab: Lab) -> Scene:
     for host, card, address in (
         (web, "eth0", "192.168.1.2/24"),
         (router, "lan", "192.168.1.1/24"),
-        (router, "wan", "10.10.0.1/24"),
-        (hub, "eth0", "10.10.0.2/24"),
+        (router, "wan", "203.0.113.1/24"),
+        (hub, "eth0", "203.0.113.2/24"),
     ):
         add_addresses(host, card, address)
     web.run("ip", "route", "add", "default", "via", "192.168.1.1")
     masquerade(router, "wan", _MAPPING_SECONDS)
     router.run("nft", "add chain ip nat in { type filter hook input priority 0; policy drop; }")
-    node = Node("hub", hub, "10.10.0.2", "")
-    node.mesh("init", NETWORK, "--public", "10.10.0.2", "--name", "hub")
-    return Scene(node, Node("web", web, "192.168.1.2", "10.10.0.1"), router)
+    node = Node("hub", hub, "203.0.113.2", "")
+    node.mesh("init", NETWORK, "--public", "203.0.113.2", "--name", "hub")
+    return Scene(node, Node("web", web, "192.168.1.2", "203.0.113.1"), router)
 
 
 def test_a_node_behind_a_nat_sends_keepalives_by_itself_and_no_other_node_does(scene: Scene) -> None:
     scene.web.join(scene.hub.token())
 
     status = scene.web.status()
-    assert (status.nat, status.keepalive) == ("10.10.0.1", NAT_INTERVAL)
+    assert (status.nat, status.keepalive) == ("203.0.113.1", NAT_INTERVAL)
     eventually(lambda: _intervals(scene.web) == [str(NAT_INTERVAL)], "its interface has the interval")
     assert (scene.hub.status().nat, scene.hub.status().keepalive) == ("", 0)
     assert _intervals(scene.hub) == ["off"]
@@ -84,6 +84,73 @@ def test_what_a_node_does_by_itself_is_enough_for_linux(scene: Scene) -> None:
     time.sleep(2.5 * NAT_INTERVAL)
 
     assert scene.hub.reaches(scene.web, within=2)
+
+
+# -- why ---------------------------------------------------------------------------------------------
+
+
+def test_why_names_the_nat_and_the_ways(scene: Scene) -> None:
+    scene.web.join(scene.hub.token(), "--keepalive", "1")
+    eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web")
+
+    here = scene.web.why("hub")
+    there = scene.hub.why(scene.web.address())
+
+    assert here["reachable"] is True
+    assert "behind 203.0.113.1, and sends keepalives every 1 s" in here["findings"]["NAT"]["text"]
+    assert here["findings"]["inner way"]["text"] == "by mesh0"
+    assert here["findings"]["outer way"]["text"] == "by eth0, gateway 192.168.1.1"
+    assert "answered from 203.0.113.2:51820" in here["findings"]["UDP"]["text"]
+    assert there["reachable"] is True
+    assert "web is probably behind a NAT" in there["findings"]["endpoint"]["text"]
+    assert scene.hub.mesh("why", "web").startswith("web is reachable.\n")
+
+
+def test_a_node_that_went_dark_is_not_reachable_however_young_its_handshake(scene: Scene) -> None:
+    scene.web.join(scene.hub.token())
+    eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web")
+    scene.web.kill()
+
+    found = scene.hub.why("web")
+
+    assert found["reachable"] is False
+    assert found["findings"]["handshake"]["good"] is True, "that is not what decides"
+    assert "nothing else came" in found["findings"]["ping"]["text"]
+    assert scene.hub.attempt("why", "web").output.startswith("web is not reachable.\n")
+
+
+def test_a_route_that_another_takes_is_named(scene: Scene) -> None:
+    scene.web.join(scene.hub.token())
+    eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web")
+    scene.hub.host.run("ip", "route", "add", f"{scene.web.address()}/32", "via", "203.0.113.1")
+
+    found = scene.hub.why("web")
+
+    assert found["reachable"] is False
+    assert found["findings"]["inner way"]["text"] == "by eth0, gateway 203.0.113.1, and not by mesh0"
+
+
+def test_an_endpoint_without_a_way_is_named(scene: Scene) -> None:
+    scene.web.join(scene.hub.token())
+    eventually(lambda: scene.web.reaches(scene.hub), "web reaches hub")
+    scene.web.host.run("ip", "route", "add", "unreachable", "203.0.113.2/32")
+
+    found = scene.web.why("hub")
+
+    assert found["reachable"] is False
+    assert found["findings"]["outer way"]["good"] is False
+    assert "no way: No route to host" in found["findings"]["outer way"]["text"]
+
+
+def test_a_node_that_was_removed_is_not_reachable(scene: Scene) -> None:
+    scene.web.join(scene.hub.token())
+    scene.hub.mesh("remove", "web")
+    eventually(lambda: not scene.hub.status().peers, "hub knows")
+
+    found = scene.hub.why("web")
+
+    assert found["reachable"] is False
+    assert found["findings"]["node"]["text"] == "no member: it was removed"
 
 
 def _intervals(node: Node) -> list[str]:

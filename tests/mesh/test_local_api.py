@@ -17,7 +17,16 @@ from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import AgentError, Excluded, Peer, RejectedRecord, RouteChange, Rule, Status
+from wgpy.node.agent_client import (
+    AgentError,
+    Excluded,
+    Peer,
+    RejectedRecord,
+    RouteChange,
+    Rule,
+    Status,
+    UdpAnswer,
+)
 from wgpy.node.http import Client, HttpError
 from wgpyd.agent.api import local_api
 from wgpyd.agent.rejected_records import RejectedRecords
@@ -45,6 +54,7 @@ STATUS = Status(
     routes=(IPv4Network("10.42.7.0/24"),),
     requested=(),
     nat="",
+    fwmark=0,
     keepalive=0,
     member=True,
     exclusion="",
@@ -58,7 +68,8 @@ STATUS = Status(
     peers=(
         Peer(
             'n"8\\', OTHER, KEY, IPv4Address("100.80.0.8"), IPv6Address("fd12:3456::8"), ("web",), (),
-            ("10.0.0.0/8 is here already",), 1, 0, "192.0.2.8:51820", NOW, 1000, 2000,
+            ("10.0.0.0/8 is here already",), 1, 0, "192.0.2.8:51820", ("192.0.2.8:51820",), NOW, 1000,
+            2000, 0,
         ),
     ),
     excluded=(Excluded("n9", key_of(9).verify_key(), "it was removed"),),
@@ -100,6 +111,11 @@ class Node:
             raise AgentError("10.42.9.0/24 is not announced")
         assert self.current is not None
         self.current = replace(self.current, routes=change.add)
+
+    async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
+        if identity != str(OTHER):
+            raise AgentError(f"no peer has the identity {identity}")
+        return UdpAnswer("192.0.2.8:51820", True, 7), UdpAnswer("[2001:db8::8]:51820", False, 0)
 
     async def leave(self) -> None:
         self.left = True
@@ -183,6 +199,18 @@ def test_a_command_sets_the_keepalive_or_hears_why_not(sockets: Path) -> None:
                 await asyncio.to_thread(agent.set_keepalive, NETWORK, "often")
 
             assert (await one.status()).keepalive == 20
+
+    asyncio.run(scenario())
+
+
+def test_a_command_has_a_peers_host_asked_by_udp(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets):
+            answers = await asyncio.to_thread(agent.ask_by_udp, NETWORK, OTHER)
+            with pytest.raises(AgentError, match="no peer has the identity"):
+                await asyncio.to_thread(agent.ask_by_udp, NETWORK, ME)
+
+            assert [answer.answered for answer in answers] == [True, False]
 
     asyncio.run(scenario())
 

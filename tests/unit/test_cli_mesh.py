@@ -7,30 +7,24 @@ import subprocess
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
-from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.mesh_statuses import KEYS, NOW, a_status, peer
 from wgpy.address import HostPort
-from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
 from wgpy.cli.mesh.commands import MESH
 from wgpy.cli.mesh.membership import clean_name
 from wgpy.cli.mesh.output import columns
 from wgpy.cli.mesh.token_input import read_invitation
-from wgpy.cli.mesh.why import judge
-from wgpy.keys import PrivateKey
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.signing import SigningKey
-from wgpy.node.agent_client import Excluded, Peer, RejectedRecord, Rule, Status
+from wgpy.node.agent_client import Excluded, RejectedRecord, Rule
 
-NOW = 1_700_000_000
-KEYS = [SigningKey(bytes([number]) * 32).verify_key() for number in range(1, 9)]
-WIREGUARD_KEYS = [PrivateKey(bytes([number]) * 32).public_key() for number in range(1, 9)]
 COMMANDS = [command.name for command in MESH.commands]
 
 
@@ -198,29 +192,6 @@ def test_a_node_is_named_after_its_host(hostname: str, name: str) -> None:
 # -- what is shown -----------------------------------------------------------------------------------
 
 
-def peer(**fields: Any) -> Peer:
-    known = Peer(
-        name="web2", identity=KEYS[2], key=WIREGUARD_KEYS[2], address=IPv4Address("100.64.0.2"),
-        address6=IPv6Address("fd12:3456::2"), tags=("k8s",), routes=(), left_out=(),
-        outbound_rule=0, inbound_rule=0,
-        endpoint="192.0.2.2:51820", last_handshake=NOW - 5, received=2048, sent=1024,
-    )  # fmt: skip
-    return replace(known, **fields)
-
-
-def a_status(**fields: Any) -> Status:
-    plain = Status(
-        network="prod", network_key=KEYS[0], interface="mesh0", mtu=1380, listen_port=51820, name="web1",
-        identity=KEYS[1], key=WIREGUARD_KEYS[1], address=IPv4Address("100.64.0.1"),
-        address6=IPv6Address("fd12:3456::1"), addresses=IPv4Network("100.64.0.0/16"),
-        addresses6=IPv6Network("fd12:3456::/32"), tags=(), routes=(), requested=(), nat="", keepalive=0,
-        member=True, exclusion="",
-        coordinator="https://vpn.example.com", connected=True, trouble="", heard=NOW, revision=7, sequence=3,
-        rules=(), peers=(peer(),), excluded=(), rejected=(), rejected_count=0, withheld=(), warnings=(),
-    )  # fmt: skip
-    return replace(plain, **fields)
-
-
 def test_a_healthy_network_is_a_few_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
@@ -298,65 +269,3 @@ def test_programs_get_the_same_as_json() -> None:
 
 def test_columns_stand_below_each_other() -> None:
     assert columns([("A", "BB"), ("ccc", "d")]) == "A    BB\nccc  d"
-
-
-@pytest.mark.parametrize(
-    ("known", "subject", "good", "text", "advice"),
-    [
-        (a_status(), "handshake", True, "ago", ""),
-        (a_status(peers=()), "node", False, "none of that name", "`wgpy mesh node-list`"),
-        (
-            a_status(peers=(), rules=(Rule(1, "any", "any", 0),)),
-            "node", False, "none of that name", "A rule may be missing",
-        ),
-        (a_status(peers=(), connected=False), "node", False, "", "The coordinator does not answer"),
-        (
-            a_status(peers=(), excluded=(Excluded("web2", KEYS[2], "it was removed"),)),
-            "node", False, "no member: it was removed", "join again",
-        ),
-        (a_status(peers=(peer(last_handshake=0),)), "handshake", None, "never", "`ping 100.64.0.2`"),
-        (a_status(peers=(peer(last_handshake=NOW - 181),)), "handshake", None, "ago", "`ping 100.64.0.2`"),
-    ],
-)  # fmt: skip
-def test_why_ends_with_what_decides(
-    known: Status, subject: str, good: bool | None, text: str, advice: str
-) -> None:
-    last = list(judge(known, "web2", NOW))[-1]
-
-    assert (last.subject, last.good) == (subject, good)
-    assert text in last.text
-    assert advice in last.advice
-
-
-def test_why_tells_of_rule_route_and_endpoint() -> None:
-    known = a_status(
-        rules=(Rule(2, "node:db", "tag:office", 0), Rule(12, "tag:k8s", "node:web1", 0)),
-        peers=(peer(endpoint="", left_out=("10.2.0.0/16 is a network of eth0",), inbound_rule=12),),
-    )
-
-    found = {finding.subject: finding for finding in judge(known, "web2", NOW)}
-
-    assert found["inbound"].text == "web2 may begin to web1: allow tag:k8s web1 (rule 12)"
-    assert found["outbound"].text == "web1 may not begin to web2: no rule says so"
-    assert (found["outbound"].good, found["inbound"].good) == (False, True)
-    assert "`wgpy mesh allow web1 web2`" in found["outbound"].advice
-    assert found["route"].text == "10.2.0.0/16 is a network of eth0"
-    assert "--endpoint" in found["endpoint"].advice
-
-
-def test_a_node_that_may_not_begin_here_is_reachable_nevertheless() -> None:
-    known = a_status(rules=(Rule(3, "any", "tag:k8s", 9),), peers=(peer(outbound_rule=3),))
-
-    findings = {finding.subject: finding for finding in judge(known, "web2", NOW)}
-
-    assert findings["inbound"].text == "web2 may not begin to web1: no rule says so"
-    assert (findings["inbound"].good, findings["inbound"].is_decisive) == (False, False)
-    assert findings["outbound"].good
-
-
-def test_why_begins_with_this_node_itself() -> None:
-    (first,) = judge(a_status(member=False, exclusion="it was removed"), "web2", NOW)
-
-    assert (first.subject, first.good, first.text) == ("this node", False, "no member: it was removed")
-    with pytest.raises(CommandError, match="web1 is this node"):
-        next(judge(a_status(), "web1", NOW))

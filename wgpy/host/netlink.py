@@ -5,29 +5,45 @@ kernel cuts short (ENOBUFS) loses nothing.
 """
 
 import errno
+import os
 import socket
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
 
+_NLMSG_ERROR: Final = 2
 _RTM_NEWROUTE: Final = 24
 _RTM_GETROUTE: Final = 26
 _NLM_F_REQUEST: Final = 1
 _RTA_DST: Final = 1
 _RTA_SRC: Final = 2
 _RTA_OIF: Final = 4
+_RTA_GATEWAY: Final = 5
 _RTA_MARK: Final = 16
 _HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _ROUTE: Final = struct.Struct("=8BI")
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _UINT: Final = struct.Struct("=I")
+_INT: Final = struct.Struct("=i")
 
 # linux/rtnetlink.h: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, _ROUTE, _RULE, RTMGRP_IPV6_IFADDR, _ROUTE, _RULE
 _GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18
 _READS_PER_TURN: Final = 256
 _READ_SIZE: Final = 32768
+
+
+class Way(NamedTuple):
+    """The route of a packet, as the kernel chooses it.
+
+    interface: index of the interface that the packet leaves by, 0 if there is no way; gateway: "" if its
+    destination is on the link; error: why there is no way, "" if there is one.
+    """
+
+    interface: int
+    gateway: str = ""
+    error: str = ""
 
 
 class NetworkMonitor:
@@ -67,12 +83,16 @@ class RouteLookup:
 
         None if there is no route, or the local address is none of ours.
         """
+        return self.way(endpoint, mark).interface or None
+
+    def way(self, endpoint: Endpoint, mark: int) -> Way:
+        """The way of a datagram to the endpoint, sent from the endpoint's local address if it has one."""
         self._sequence += 1
         try:
             self._socket.send(_encode_request(endpoint, mark, self._sequence))
-            return _decode_interface(self._socket.recv(_READ_SIZE), self._sequence)
-        except OSError:
-            return None
+            return _decode_way(self._socket.recv(_READ_SIZE), self._sequence)
+        except OSError as error:
+            return Way(0, error=os.strerror(error.errno or errno.EIO))
 
     def close(self) -> None:
         self._socket.close()
@@ -104,14 +124,29 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value  # every value here fills whole words
 
 
-def _decode_interface(answer: bytes, sequence: int) -> int | None:
+def _decode_way(answer: bytes, sequence: int) -> Way:
+    """Raises OSError if the kernel has no way, or does not answer this question."""
     size, kind, _, answered, _ = _HEADER.unpack_from(answer)
-    if kind != _RTM_NEWROUTE or answered != sequence:
-        return None
-    offset = _HEADER.size + _ROUTE.size
-    while offset + _ATTRIBUTE.size <= min(size, len(answer)):
-        length, kind = _ATTRIBUTE.unpack_from(answer, offset)
-        if kind == _RTA_OIF:
-            return int(_UINT.unpack_from(answer, offset + _ATTRIBUTE.size)[0])
+    if answered == sequence and kind == _NLMSG_ERROR:
+        raise OSError(-_INT.unpack_from(answer, _HEADER.size)[0], "no way")
+    if answered != sequence or kind != _RTM_NEWROUTE:
+        raise OSError(errno.EIO, "another answer")
+    attributes = _decode_attributes(answer[_HEADER.size + _ROUTE.size : size])
+    interface = int(_UINT.unpack(attributes[_RTA_OIF])[0]) if _RTA_OIF in attributes else 0
+    return Way(interface, _format_address(attributes.get(_RTA_GATEWAY, b"")))
+
+
+def _decode_attributes(data: bytes) -> dict[int, bytes]:
+    attributes: dict[int, bytes] = {}
+    offset = 0
+    while offset + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, offset)
+        attributes[kind] = data[offset + _ATTRIBUTE.size : offset + length]
         offset += max(length + 3 & ~3, _ATTRIBUTE.size)
-    return None
+    return attributes
+
+
+def _format_address(packed: bytes) -> str:
+    return (
+        socket.inet_ntop(socket.AF_INET6 if len(packed) == 16 else socket.AF_INET, packed) if packed else ""
+    )

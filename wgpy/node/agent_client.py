@@ -1,7 +1,8 @@
 """What the agent in `wgpyd` reports to the commands of this host, and how they ask it.
 
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
-with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`, /leave.
+with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`,
+/ping with an `identity`, /leave.
 """
 
 import asyncio
@@ -30,7 +31,9 @@ class Peer:
 
     routes: those that lead to it; left_out: sentences, why a route of it is not used here; outbound_rule,
     inbound_rule: numbers of the rules by which this node may begin to it and it to this node, 0 if none lets
-    it; endpoint: "" if none is known; last_handshake: Unix seconds, 0 for never; received, sent: bytes.
+    it; endpoint: "" if none is known; endpoints: all that the node published; last_handshake: Unix seconds, 0
+    for never; received, sent: bytes; unanswered: seconds since the oldest packet was sent that nothing has
+    followed, 0 for none.
     """
 
     name: str
@@ -44,9 +47,11 @@ class Peer:
     outbound_rule: int
     inbound_rule: int
     endpoint: str
+    endpoints: tuple[str, ...]
     last_handshake: int
     received: int
     sent: int
+    unanswered: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +90,12 @@ class RejectedRecord:
 class Status:
     """What a node knows.
 
-    connected: whether the coordinator sends news; trouble: why not; heard: when it last did, Unix seconds;
-    member: whether this node is one; exclusion: why not; requested: routes of this node that nobody has
-    approved; nat: the address of the NAT that the host is behind, "" if none is known; keepalive: seconds
-    between keepalives to peers that answer, 0 for none; sequence: of the newest admin record; rejected: the
-    newest last; rejected_count: all of them; withheld: sentences, what neighbours knew and the coordinator
-    did not send; warnings: sentences.
+    fwmark: of this node's own datagrams, 0 for none; connected: whether the coordinator sends news; trouble:
+    why not; heard: when it last did, Unix seconds; member: whether this node is one; exclusion: why not;
+    requested: routes of this node that nobody has approved; nat: the address of the NAT that the host is
+    behind, "" if none is known; keepalive: seconds between keepalives to peers that answer, 0 for none;
+    sequence: of the newest admin record; rejected: the newest last; rejected_count: all of them; withheld:
+    sentences, what neighbours knew and the coordinator did not send; warnings: sentences.
     """
 
     network: str
@@ -98,6 +103,7 @@ class Status:
     interface: str
     mtu: int
     listen_port: int
+    fwmark: int
     name: str
     identity: VerifyKey
     key: PublicKey
@@ -135,6 +141,20 @@ class RouteChange:
     remove: tuple[Prefix, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class UdpAnswer:
+    """Whether a host answered a question by UDP at an endpoint. milliseconds: the best round trip."""
+
+    endpoint: str
+    answered: bool
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class _UdpAnswers:
+    answers: tuple[UdpAnswer, ...]
+
+
 def socket_path(network: str) -> Path:
     return SOCKETS / f"{network}.sock"
 
@@ -160,6 +180,12 @@ def set_keepalive(network: str, keepalive: str) -> None:
 def change_routes(network: str, change: RouteChange) -> None:
     """Return once the coordinator has it. Raises AgentError."""
     _ask(network, "POST", "/routes", codec.write(change))
+
+
+def ask_by_udp(network: str, identity: VerifyKey) -> tuple[UdpAnswer, ...]:
+    """Ask a peer's host outside of the tunnel, at each of its endpoints. Takes seconds. Raises AgentError."""
+    answer = _ask(network, "POST", "/ping", {"identity": str(identity)})
+    return codec.read(_UdpAnswers, json.loads(answer)).answers
 
 
 def leave(network: str) -> None:

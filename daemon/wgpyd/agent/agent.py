@@ -29,6 +29,7 @@ from .host_monitor import HostMonitor
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .membership import Membership
+from .pings import Pings
 from .publisher import Publisher
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
@@ -64,6 +65,7 @@ class Agent:
         self._host = HostMonitor(interface, self.reconciler.host_changed)
         self._gossip = Gossip(self.store.ledger, self.store.rejected, self._learn, self._name_of)
         self.control = Control(self, self._publisher, self._wake)
+        self.pings = Pings(interface)
         self.keepalives = Keepalives(self._wake.now)
         self._unsubscribe = interface.subscribe(self._on_event)
         self.up = asyncio.Event()
@@ -93,7 +95,7 @@ class Agent:
     async def stop(self) -> None:
         """Raises whatever ended it."""
         self._unsubscribe()
-        for closable in (self._gossip, self._host, self._wake):
+        for closable in (self._gossip, self._host, self._wake, self.pings):
             closable.close()
         for task in self._tasks:
             task.cancel()
@@ -149,6 +151,7 @@ class Agent:
             self.subscription.give_up()
         self.withholding.log(time.monotonic())
         self.plan = plan(network, topology, self.identity.view(self._host.networks), self.plan)
+        self.pings.answer_hosts_of(self.plan)
         self.keepalives.configure(self.identity, self.subscription.seen, self._host.networks)
         await self.reconciler.apply(self.plan, self.keepalives.wanted(self.plan.tunnels))
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))

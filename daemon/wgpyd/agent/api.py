@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from wgpy.address import parse_endpoint
 from wgpy.driver.interface import Interface
 from wgpy.mesh import codec
-from wgpy.node.agent_client import AgentError, RouteChange, Status
+from wgpy.node.agent_client import AgentError, RouteChange, Status, UdpAnswer
 from wgpy.node.http import Answer, Request, serve
 from wgpy.prometheus import CONTENT_TYPE, exposition
 from wgpyd.errors import StartError
@@ -51,6 +51,9 @@ class Node(Protocol):
         """Raises AgentError."""
 
     async def change_routes(self, change: RouteChange) -> None:
+        """Raises AgentError."""
+
+    async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
         """Raises AgentError."""
 
     async def leave(self) -> None:
@@ -148,6 +151,9 @@ async def _answer_owner(node: Node, request: Request) -> Answer:
             case "POST", "/routes":
                 await node.change_routes(_read_change(request.body))
                 return _json(200, {})
+            case "POST", "/ping":
+                answers = await node.ask_by_udp(_read_text(request.body, "identity"))
+                return _json(200, {"answers": list(map(codec.write, answers))})
             case "POST", "/leave":
                 await node.leave()
                 return _json(200, {})

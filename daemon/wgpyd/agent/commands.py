@@ -3,7 +3,7 @@
 import asyncio
 
 from wgpy.driver.interface import Interface
-from wgpy.node.agent_client import AgentError, RouteChange, Status
+from wgpy.node.agent_client import AgentError, RouteChange, Status, UdpAnswer
 from wgpy.node.files import StorageError, parse_keepalive
 
 from .publisher import Publisher
@@ -54,6 +54,15 @@ class Control:
     def interface_changed(self) -> None:
         """Compare the interface with the plan, since another program has configured it, `wg` say."""
         self._wake.now()
+
+    async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
+        """Raises AgentError."""
+        peer = next((peer for peer in self._node.plan.peers if str(peer.member.identity) == identity), None)
+        if peer is None:
+            raise AgentError(f"no peer has the identity {identity}")
+        present = (await self._node.interface.status()).peers
+        current = (one.endpoint for one in present if one.public_key == peer.member.key and one.endpoint)
+        return await self._node.pings.ask([*current, *peer.tunnel.endpoints])
 
     async def leave(self) -> None:
         """Have the coordinator know, forget the network, and end soon. Raises AgentError."""

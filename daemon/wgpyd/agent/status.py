@@ -7,6 +7,7 @@ from typing import Protocol
 
 from wgpy.contract.constants import SECOND
 from wgpy.driver.interface import Interface
+from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import announcement_trouble, node_address6
 from wgpy.mesh.ledger import Ledger
@@ -19,6 +20,7 @@ from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .membership import Membership
+from .pings import Pings
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
@@ -38,6 +40,7 @@ class Node(Protocol):
     reconciler: Reconciler
     membership: Membership
     keepalives: Keepalives
+    pings: Pings
     plan: NodePlan
     up: asyncio.Event
     warnings: Warnings
@@ -59,6 +62,7 @@ async def report(node: Node) -> Status:
         interface=node.interface.name,
         mtu=network.mtu,
         listen_port=device.listen_port,
+        fwmark=device.fwmark,
         name=file.name,
         identity=node.identity.key,
         key=file.key.public_key(),
@@ -118,10 +122,17 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             outbound_rule=number_of(local, member),
             inbound_rule=number_of(member, local),
             endpoint=str(tunnel.endpoint) if tunnel and tunnel.endpoint else "",
+            endpoints=tuple(map(str, member.endpoints)),
             last_handshake=tunnel.last_handshake_time // SECOND if tunnel else 0,
             received=tunnel.rx_bytes if tunnel else 0,
             sent=tunnel.tx_bytes if tunnel else 0,
+            unanswered=_seconds_since(tunnel.unanswered_since) if tunnel else 0,
         )
+
+
+def _seconds_since(when: int) -> int:
+    """Return whole seconds, at least 1; 0 if `when` is 0. when: boottime ns."""
+    return max(1, (boottime() - when) // SECOND) if when else 0
 
 
 def _rules(node: Node) -> Iterator[Rule]:

@@ -182,9 +182,13 @@ Next: the host can join again with a new token.""",
         Command(
             "why",
             _run("why:why"),
-            "Explain why a node is reachable, or is not.",
-            "Example:\n  sudo wgpy mesh why web1",
-            (_argument("name", metavar="NAME", help="name of the other node"), *_ANY),
+            "Explain why a node or an address is reachable, or is not.",
+            """\
+Examples:
+  sudo wgpy mesh why web1
+  sudo wgpy mesh why 10.42.3.7       an address of a node, or of a prefix that a node announces
+It sends pings for at most 6 s; without an answer the exit status is 1.""",
+            (_argument("name", metavar="NAME|ADDRESS", help="what is to be reached"), *_ANY),
         ),
         Command(
             "rename",

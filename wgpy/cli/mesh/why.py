@@ -1,20 +1,35 @@
-"""`wgpy mesh why`: in one look, why a node is reachable or is not, and what to do."""
+"""`wgpy mesh why`: in one look, why a node or an address is reachable or is not, and what to do.
 
+Invariant: what decides is what was tried just now; what is known from before only explains it.
+"""
+
+import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
 from typing import Final
 
+from wgpy.address import Address, Prefix, is_address, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, networks
-from wgpy.cli.mesh.output import columns, listed, report, since
-from wgpy.node.agent_client import Peer, Rule, Status
+from wgpy.cli.mesh import daemons, networks, probe
+from wgpy.cli.mesh.output import columns, count, listed, report, since
+from wgpy.cli.mesh.probe import Way
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import AgentError, Peer, Rule, Status, UdpAnswer
 
 _FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
+_SILENCE: Final = 15  # seconds without an answer, after which WireGuard begins a handshake. Whitepaper 6.5
 _MARKS: Final = {True: "yes", False: "no", None: "?"}
 _VERDICTS: Final = {True: "is reachable", False: "is not reachable", None: "is not known to be reachable"}
+_NOT_REACHABLE: Final = 1  # exit status
+_PRIVATE: Final = tuple(
+    map(ip_network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +46,49 @@ class Finding:
     is_decisive: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be reached: a peer, or an address behind it. prefix: of the peer that the address is in."""
+
+    peer: Peer
+    address: Address
+    prefix: Prefix | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What was tried just now.
+
+    is_up: whether the interface is; inner, outer: the ways of a packet into the tunnel, and of its sealed
+    datagram; milliseconds: of a ping inside of the tunnel, None without an answer; received: bytes that the
+    peer sent meanwhile; udp: answers outside of the tunnel.
+    """
+
+    is_up: bool
+    inner: Way
+    outer: Way | None
+    milliseconds: float | None = None
+    received: int = 0
+    udp: tuple[UdpAnswer, ...] = ()
+
+
 def why(arguments: Namespace) -> None:
-    """Raises CommandError."""
+    """Exit with status 1 if the node is not reachable. Raises CommandError and AgentError."""
     need_root("mesh why")
-    status = daemons.status(networks.selected(arguments))
-    findings = list(judge(status, arguments.name, int(time.time())))
-    is_blocked = any(finding.good is False for finding in findings if finding.is_decisive)
-    reachable = False if is_blocked else findings[-1].good
-    advice = [finding.advice for finding in findings if finding.advice]
+    network, name = networks.selected(arguments), arguments.name
+    status, trial = daemons.status(network), None
+    if (target := find(status, name)) and not _is_blocked(list(judge(status, name, _now()))):
+        trial = _try(status, target)
+        status = daemons.status(network)
+    findings = list(judge(status, name, _now(), trial))
+    reachable = False if _is_blocked(findings) else findings[-1].good
+    _report(arguments, findings, reachable)
+    if reachable is False:
+        sys.exit(_NOT_REACHABLE)
+
+
+def _report(arguments: Namespace, findings: Sequence[Finding], reachable: bool | None) -> None:
+    advice = [finding.advice for finding in findings if finding.advice] if not reachable else []
     document = {
         "name": arguments.name,
         "reachable": reachable,
@@ -50,25 +100,98 @@ def why(arguments: Namespace) -> None:
     report(arguments, document, "\n".join(lines))
 
 
-def judge(status: Status, name: str, now: int) -> Iterator[Finding]:
+def _is_blocked(findings: Sequence[Finding]) -> bool:
+    return any(finding.good is False for finding in findings if finding.is_decisive)
+
+
+def _now() -> int:
+    return int(time.time())
+
+
+# -- What is meant -----------------------------------------------------------------------------------
+
+
+def find(status: Status, name: str) -> Target | None:
+    """Return the peer of a name, an identity or an address. Raises CommandError for this node itself."""
+    if name in (status.name, str(status.identity), str(status.address), str(status.address6)):
+        raise CommandError(f"{name} is this node; `wgpy mesh status` shows it")
+    if is_address(name):
+        return _find_address(status, ip_address(name))
+    peer = next((peer for peer in status.peers if name in (peer.name, str(peer.identity))), None)
+    return Target(peer, peer.address) if peer else None
+
+
+def _find_address(status: Status, address: Address) -> Target | None:
+    for peer in status.peers:
+        if address in (peer.address, peer.address6):
+            return Target(peer, address)
+    behind = [
+        Target(peer, address, route) for peer in status.peers for route in peer.routes if address in route
+    ]
+    return max(behind, key=lambda target: target.prefix.prefixlen if target.prefix else 0, default=None)
+
+
+# -- What is tried -----------------------------------------------------------------------------------
+
+
+def _try(status: Status, target: Target) -> Trial:
+    """Take the time that a handshake may need. Raises CommandError."""
+    peer = target.peer
+    outer = probe.way_to(parse_endpoint(peer.endpoint).address, status.fwmark) if peer.endpoint else None
+    inner = probe.way_to(str(target.address))
+    trial = Trial(probe.is_up(status.interface), inner, outer)
+    if not trial.is_up or inner.interface != status.interface:
+        return trial
+    with ThreadPoolExecutor(max_workers=1) as asking:
+        udp = asking.submit(_ask_by_udp, status, peer)
+        milliseconds = _ping(target.address)
+        trial = replace(trial, milliseconds=milliseconds, udp=udp.result())
+    after = next((one for one in daemons.status(status.network).peers if one.key == peer.key), peer)
+    return replace(trial, received=max(0, after.received - peer.received))
+
+
+def _ask_by_udp(status: Status, peer: Peer) -> tuple[UdpAnswer, ...]:
+    with suppress(AgentError):
+        return agent.ask_by_udp(status.network, peer.identity)
+    return ()
+
+
+def _ping(address: Address) -> float | None:
+    try:
+        return probe.ping(address)
+    except OSError:  # an ICMP error came, or this host's firewall refuses
+        return None
+
+
+# -- What it means. Pure. ----------------------------------------------------------------------------
+
+
+def judge(status: Status, name: str, now: int, trial: Trial | None = None) -> Iterator[Finding]:
     """Find what reaching a node depends on, in the order in which it has to be mended. now: Unix seconds.
 
-    Raises CommandError for this node itself.
+    trial: None before anything was tried. Raises CommandError for this node itself.
     """
-    if name in (status.name, str(status.identity)):
-        raise CommandError(f"{name} is this node; `wgpy mesh status` shows it")
+    target = find(status, name)
     yield _this_node(status)
     if not status.member:
         return
-    peer = next((peer for peer in status.peers if name in (peer.name, str(peer.identity))), None)
-    if peer is None:
+    yield from _nat(status)
+    if target is None:
         yield _unknown(status, name)
         return
-    yield Finding("node", True, f"known as {peer.address} and {peer.address6}")
-    yield from _rules(status, peer)
-    yield from _routes(peer)
-    yield _endpoint(status, peer)
-    yield _handshake(status, peer, now)
+    yield _node(target)
+    yield from _rules(status, target.peer)
+    yield from _routes(target.peer)
+    if trial:
+        yield _inner_way(status, target, trial)
+    yield _endpoint(status, target.peer)
+    if trial and trial.outer:
+        yield _outer_way(status, trial.outer)
+    yield from _silence(target.peer)
+    yield _handshake(status, target.peer, now)
+    if trial and trial.is_up and trial.inner.interface == status.interface:
+        yield from _udp(trial)
+        yield _answer(status, target, trial)
 
 
 def _this_node(status: Status) -> Finding:
@@ -78,6 +201,17 @@ def _this_node(status: Status) -> Finding:
         "this node", False, f"no member: {status.exclusion}",
         "`wgpy mesh leave`, then join again with a new token.",
     )  # fmt: skip
+
+
+def _nat(status: Status) -> Iterator[Finding]:
+    if status.nat and status.keepalive:
+        text = f"{status.name} is behind {status.nat}, and sends keepalives every {status.keepalive} s"
+        yield Finding("NAT", True, text)
+    elif status.nat:
+        yield Finding(
+            "NAT", None, f"{status.name} is behind {status.nat}, and sends no keepalives",
+            "`wgpy mesh keepalive auto` keeps this node reachable behind its NAT.",
+        )  # fmt: skip
 
 
 def _unknown(status: Status, name: str) -> Finding:
@@ -91,7 +225,15 @@ def _unknown(status: Status, name: str) -> Finding:
         advice += " A rule may be missing: see `wgpy mesh allow --help`."
     if not status.connected:
         advice += " The coordinator does not answer, so what is new is not known."
-    return Finding("node", False, "none of that name is known here", advice)
+    what = "none with that address, or a route to it," if is_address(name) else "none of that name"
+    return Finding("node", False, f"{what} is known here", advice)
+
+
+def _node(target: Target) -> Finding:
+    peer = target.peer
+    if target.prefix:
+        return Finding("node", True, f"{_name(peer)} announces {target.prefix}")
+    return Finding("node", True, f"{_name(peer)}, known as {peer.address} and {peer.address6}")
 
 
 def _rules(status: Status, peer: Peer) -> Iterator[Finding]:
@@ -100,7 +242,7 @@ def _rules(status: Status, peer: Peer) -> Iterator[Finding]:
         yield Finding("rule", True, "none, so everybody reaches everybody")
         return
     rules = {rule.number: rule for rule in status.rules}
-    name = peer.name or str(peer.identity)
+    name = _name(peer)
     advice = "" if peer.outbound_rule else f"`wgpy mesh allow {status.name} {name}` lets this node begin."
     outbound = _direction(status.name, name, rules.get(peer.outbound_rule))
     yield Finding("outbound", bool(peer.outbound_rule), outbound, advice)
@@ -122,9 +264,25 @@ def _routes(peer: Peer) -> Iterator[Finding]:
         yield Finding("route", True, f"also to {listed(peer.routes)}")
 
 
+def _inner_way(status: Status, target: Target, trial: Trial) -> Finding:
+    """Say where the kernel sends a packet for the target."""
+    if not trial.is_up:
+        return Finding(
+            "inner way", False, f"{status.interface} is down",
+            f"`ip link set {status.interface} up`, and see the warnings of `wgpy mesh status`.",
+        )  # fmt: skip
+    if trial.inner.interface != status.interface:
+        return Finding(
+            "inner way", False, f"{trial.inner}, and not by {status.interface}",
+            f"Another route or rule takes it: see `ip route get {target.address}` and `ip rule`.",
+        )  # fmt: skip
+    return Finding("inner way", True, str(trial.inner))
+
+
 def _endpoint(status: Status, peer: Peer) -> Finding:
     if peer.endpoint:
-        return Finding("endpoint", True, peer.endpoint)
+        nat = f"; {_name(peer)} is probably behind a NAT" if is_behind_nat(peer) else ""
+        return Finding("endpoint", True, f"{peer.endpoint}{nat}")
     return Finding(
         "endpoint", None, "unknown, so this node waits to be called",
         f"If {peer.name} cannot call {status.name} either: map a UDP port to one of the two, and say it with "
@@ -132,16 +290,76 @@ def _endpoint(status: Status, peer: Peer) -> Finding:
     )  # fmt: skip
 
 
+def _outer_way(status: Status, way: Way) -> Finding:
+    """Say where the kernel sends the sealed datagram. Another endpoint may do, so this decides nothing."""
+    if way.error:
+        advice = f"This host has no route to the endpoint ({way.error}): see `ip route`."
+        return Finding("outer way", False, str(way), advice, is_decisive=False)
+    if way.interface == status.interface:
+        advice = "A route takes the tunnel's own datagrams into the tunnel: see `ip rule` and `ip route`."
+        return Finding("outer way", False, str(way), advice, is_decisive=False)
+    return Finding("outer way", True, str(way))
+
+
+def _silence(peer: Peer) -> Iterator[Finding]:
+    if peer.unanswered > _SILENCE:
+        text = f"nothing came for {count(peer.unanswered, 'second')}, although this node sent"
+        yield Finding("traffic", False, text, is_decisive=False)
+
+
 def _handshake(status: Status, peer: Peer, now: int) -> Finding:
     text = since(peer.last_handshake)
     if not peer.last_handshake:
-        advice = (
-            f"`ping {peer.address}` begins one. If that does not help, see that UDP passes from here to "
-            f"{peer.endpoint or peer.name}, or from there to port {status.listen_port} of this host."
+        return Finding("handshake", None, "never")
+    return Finding("handshake", True if now - peer.last_handshake <= _FRESH else None, text)
+
+
+def _udp(trial: Trial) -> Iterator[Finding]:
+    """No answer proves nothing: nodes of older versions do not answer."""
+    answered = [
+        f"{answer.endpoint} within {answer.milliseconds} ms" for answer in trial.udp if answer.answered
+    ]
+    if answered:
+        yield Finding("UDP", True, f"answered from {listed(answered)}")
+    elif trial.udp:
+        endpoints = listed(answer.endpoint for answer in trial.udp)
+        yield Finding("UDP", None, f"no answer from {endpoints}", is_decisive=False)
+
+
+def _answer(status: Status, target: Target, trial: Trial) -> Finding:
+    if trial.milliseconds is not None:
+        return Finding("ping", True, f"{target.address} answered within {trial.milliseconds:.1f} ms")
+    if trial.received:
+        text = f"{target.address} did not answer, but {_name(target.peer)} sent something"
+        advice = f"The tunnel works. Perhaps a firewall drops pings to {target.address}, or it is down."
+        return Finding("ping", None, text, advice)
+    text = f"no answer within {probe.WAITING_TIME:.0f} s, and nothing else came"
+    return Finding("ping", False, text, _advice(status, target.peer, trial))
+
+
+def _advice(status: Status, peer: Peer, trial: Trial) -> str:
+    """Return what to look at if nothing comes."""
+    name = _name(peer)
+    if any(answer.answered for answer in trial.udp):
+        return f"The host of {name} answers by UDP, but its node does not: see `wgpy mesh status` there."
+    advice = (
+        f"See that {name} runs, and that UDP passes from here to {peer.endpoint or name}, or from there to "
+        f"port {status.listen_port} of this host."
+    )
+    if is_behind_nat(peer):
+        advice += (
+            f" {name} is probably behind a NAT: it is reached while it sends keepalives (there: `wgpy mesh "
+            "keepalive auto`), or if the NAT maps a UDP port to it."
         )
-        return Finding("handshake", None, "never", advice)
-    if now - peer.last_handshake > _FRESH:
-        return Finding(
-            "handshake", None, text, f"Nothing passed since; `ping {peer.address}` begins a new one."
-        )
-    return Finding("handshake", True, text)
+    return advice
+
+
+def is_behind_nat(peer: Peer) -> bool:
+    """Return whether a peer published private addresses beside a public one, as nodes behind NATs do."""
+    addresses = [ip_address(parse_endpoint(endpoint).address) for endpoint in peer.endpoints]
+    private = [any(address in prefix for prefix in _PRIVATE) for address in addresses]
+    return any(private) and not all(private)
+
+
+def _name(peer: Peer) -> str:
+    return peer.name or str(peer.identity)

@@ -1,0 +1,51 @@
+"""A node answers questions by UDP that come from hosts of the network, and is silent to others."""
+
+import asyncio
+import socket
+
+from tests.mesh.test_agent import HOME, Scene, in_a_scene
+from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
+from wgpy.node.agent_client import UdpAnswer
+from wgpy.paths.ping import Ping
+
+
+@in_a_scene
+async def test_only_a_host_of_the_network_is_answered(world: Scene) -> None:
+    async with world.agent() as agent:
+        there = Endpoint("127.0.0.1", agent.interface.listen_port)
+        question = Ping(bytes).ask(there, 0)
+        loop = asyncio.get_running_loop()
+        with _udp("127.0.0.77") as stranger, _udp(HOME.address) as host:
+            await loop.sock_sendto(stranger, question, (there.address, there.port))
+            while not agent.interface.counters()[DropReason.UNKNOWN_PEER]:  # noqa: ASYNC110 - no event tells it
+                await asyncio.sleep(0)
+            await loop.sock_sendto(host, question, (there.address, there.port))
+
+            answer = await loop.sock_recv(host, 2048)
+
+            assert len(answer) == len(question)
+            assert not _has_something(stranger)
+
+
+@in_a_scene
+async def test_a_peers_endpoints_are_asked_and_their_answers_told(world: Scene) -> None:
+    peer = world.network.nodes[1]
+    async with world.agent() as agent:
+        (told,) = await agent.control.ask_by_udp(str(peer.identity.verify_key()))
+
+    assert told == UdpAnswer(str(HOME), False, 0)
+
+
+def _udp(address: str) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made.bind((address, 0))
+    return made
+
+
+def _has_something(udp: socket.socket) -> bool:
+    try:
+        udp.recv(2048)
+    except BlockingIOError:
+        return False
+    return True

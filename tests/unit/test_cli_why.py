@@ -1,0 +1,236 @@
+"""`wgpy mesh why`: what it finds, and what it says of that."""
+
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from tests.unit.mesh_statuses import KEYS, NOW, a_status, peer
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh import probe
+from wgpy.cli.mesh.probe import Way
+from wgpy.cli.mesh.why import Finding, Trial, find, judge
+from wgpy.node.agent_client import Excluded, Rule, Status, UdpAnswer
+
+INNER, OUTER = Way("mesh0", "", ""), Way("eth0", "10.0.0.1", "")
+BEHIND_NAT = ("203.0.113.9:51820", "192.168.1.2:51820")
+
+
+def trial(**fields: Any) -> Trial:
+    return Trial(**{"is_up": True, "inner": INNER, "outer": OUTER, **fields})
+
+
+def findings(known: Status, tried: Trial | None, name: str = "web2") -> dict[str, Finding]:
+    return {finding.subject: finding for finding in judge(known, name, NOW, tried)}
+
+
+@pytest.mark.parametrize(
+    ("known", "subject", "good", "text", "advice"),
+    [
+        (a_status(), "handshake", True, "ago", ""),
+        (a_status(peers=()), "node", False, "none of that name", "`wgpy mesh node-list`"),
+        (
+            a_status(peers=(), rules=(Rule(1, "any", "any", 0),)),
+            "node", False, "none of that name", "A rule may be missing",
+        ),
+        (a_status(peers=(), connected=False), "node", False, "", "The coordinator does not answer"),
+        (
+            a_status(peers=(), excluded=(Excluded("web2", KEYS[2], "it was removed"),)),
+            "node", False, "no member: it was removed", "join again",
+        ),
+        (a_status(peers=(peer(last_handshake=0),)), "handshake", None, "never", ""),
+        (a_status(peers=(peer(last_handshake=NOW - 181),)), "handshake", None, "ago", ""),
+    ],
+)  # fmt: skip
+def test_why_ends_with_what_decides(
+    known: Status, subject: str, good: bool | None, text: str, advice: str
+) -> None:
+    last = list(judge(known, "web2", NOW))[-1]
+
+    assert (last.subject, last.good) == (subject, good)
+    assert text in last.text
+    assert advice in last.advice
+
+
+def test_why_tells_of_rule_route_and_endpoint() -> None:
+    known = a_status(
+        rules=(Rule(2, "node:db", "tag:office", 0), Rule(12, "tag:k8s", "node:web1", 0)),
+        peers=(peer(endpoint="", left_out=("10.2.0.0/16 is a network of eth0",), inbound_rule=12),),
+    )
+
+    found = {finding.subject: finding for finding in judge(known, "web2", NOW)}
+
+    assert found["inbound"].text == "web2 may begin to web1: allow tag:k8s web1 (rule 12)"
+    assert found["outbound"].text == "web1 may not begin to web2: no rule says so"
+    assert (found["outbound"].good, found["inbound"].good) == (False, True)
+    assert "`wgpy mesh allow web1 web2`" in found["outbound"].advice
+    assert found["route"].text == "10.2.0.0/16 is a network of eth0"
+    assert "--endpoint" in found["endpoint"].advice
+
+
+def test_a_node_that_may_not_begin_here_is_reachable_nevertheless() -> None:
+    known = a_status(rules=(Rule(3, "any", "tag:k8s", 9),), peers=(peer(outbound_rule=3),))
+
+    findings = {finding.subject: finding for finding in judge(known, "web2", NOW)}
+
+    assert findings["inbound"].text == "web2 may not begin to web1: no rule says so"
+    assert (findings["inbound"].good, findings["inbound"].is_decisive) == (False, False)
+    assert findings["outbound"].good
+
+
+def test_why_begins_with_this_node_itself() -> None:
+    (first,) = judge(a_status(member=False, exclusion="it was removed"), "web2", NOW)
+
+    assert (first.subject, first.good, first.text) == ("this node", False, "no member: it was removed")
+    with pytest.raises(CommandError, match="web1 is this node"):
+        next(judge(a_status(), "web1", NOW))
+
+
+# -- what was tried ----------------------------------------------------------------------------------
+
+
+def test_an_answer_is_what_makes_a_node_reachable() -> None:
+    *_, last = judge(a_status(peers=(peer(last_handshake=0),)), "web2", NOW, trial(milliseconds=3.25))
+
+    assert (last.subject, last.good) == ("ping", True)
+    assert last.text == "100.64.0.2 answered within 3.2 ms"
+
+
+def test_a_young_handshake_does_not_make_a_silent_node_reachable() -> None:
+    known = a_status(peers=(peer(last_handshake=NOW - 5, unanswered=182),))
+
+    found = findings(known, trial())
+
+    assert found["traffic"].text == "nothing came for 182 seconds, although this node sent"
+    assert (found["ping"].good, found["ping"].text) == (False, "no answer within 6 s, and nothing else came")
+    assert "UDP passes from here to 192.0.2.2:51820" in found["ping"].advice
+
+
+def test_a_node_that_drops_pings_is_not_called_unreachable() -> None:
+    found = findings(a_status(), trial(received=32))
+
+    assert found["ping"].good is None
+    assert "a firewall drops pings" in found["ping"].advice
+
+
+def test_both_ways_are_shown() -> None:
+    found = findings(a_status(), trial(milliseconds=1.0))
+
+    assert found["inner way"].text == "by mesh0"
+    assert found["outer way"].text == "by eth0, gateway 10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("tried", "subject", "text", "advice"),
+    [
+        (trial(is_up=False), "inner way", "mesh0 is down", "`ip link set mesh0 up`"),
+        (trial(inner=OUTER), "inner way", "by eth0, gateway 10.0.0.1, and not by mesh0", "Another route"),
+        (
+            trial(inner=Way("", "", "Network is unreachable")),
+            "inner way", "no way: Network is unreachable, and not by mesh0", "`ip route get 100.64.0.2`",
+        ),
+        (trial(outer=Way("", "", "No route to host")), "outer way", "no way: No route to host", "no route"),
+        (trial(outer=INNER), "outer way", "by mesh0", "into the tunnel"),
+    ],
+)  # fmt: skip
+def test_a_way_that_leads_elsewhere_is_told(tried: Trial, subject: str, text: str, advice: str) -> None:
+    finding = findings(a_status(), tried)[subject]
+
+    assert (finding.good, finding.text) == (False, text)
+    assert advice in finding.advice
+
+
+def test_what_leaves_by_another_interface_is_not_judged_by_its_answer() -> None:
+    *_, last = judge(a_status(), "web2", NOW, trial(inner=OUTER, milliseconds=1.0))
+
+    assert last.subject != "ping"
+
+
+def test_a_host_that_answers_by_udp_has_a_node_that_does_not() -> None:
+    answers = (UdpAnswer("192.0.2.2:51820", True, 4), UdpAnswer("10.0.0.2:51820", False, 0))
+
+    found = findings(a_status(), trial(udp=answers))
+
+    assert found["UDP"].text == "answered from 192.0.2.2:51820 within 4 ms"
+    assert "answers by UDP, but its node does not" in found["ping"].advice
+
+
+def test_no_answer_by_udp_decides_nothing() -> None:
+    found = findings(a_status(), trial(udp=(UdpAnswer("192.0.2.2:51820", False, 0),), milliseconds=2.0))
+
+    assert (found["UDP"].good, found["UDP"].is_decisive) == (None, False)
+    assert found["ping"].good
+
+
+# -- NAT ---------------------------------------------------------------------------------------------
+
+
+def test_a_nat_is_named_where_it_is() -> None:
+    here = findings(a_status(nat="203.0.113.7", keepalive=25), None)["NAT"]
+    silent = findings(a_status(nat="203.0.113.7"), None)["NAT"]
+    there = findings(a_status(peers=(peer(endpoints=BEHIND_NAT),)), trial())
+
+    assert (here.good, here.text) == (True, "web1 is behind 203.0.113.7, and sends keepalives every 25 s")
+    assert "`wgpy mesh keepalive auto`" in silent.advice
+    assert there["endpoint"].text.endswith("; web2 is probably behind a NAT")
+    assert "it is reached while it sends keepalives" in there["ping"].advice
+
+
+@pytest.mark.parametrize(
+    "endpoints",
+    [(), ("203.0.113.9:51820",), ("192.168.1.2:51820", "10.0.0.2:51820"), ("[fd00::2]:51820",)],
+)
+def test_a_node_with_addresses_of_one_kind_is_not_said_to_be_behind_a_nat(endpoints: tuple[str, ...]) -> None:
+    assert "NAT" not in findings(a_status(peers=(peer(endpoints=endpoints),)), None)["endpoint"].text
+
+
+# -- addresses ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["web2", "100.64.0.2", "fd12:3456::2", str(KEYS[2])])
+def test_a_node_is_found_by_name_identity_and_address(name: str) -> None:
+    target = find(a_status(), name)
+
+    assert target is not None
+    assert target.peer.name == "web2"
+    assert str(target.address) == ("fd12:3456::2" if ":" in name else "100.64.0.2")
+
+
+def test_an_address_behind_a_node_is_of_the_longest_prefix() -> None:
+    wide, narrow = ip_network("10.42.0.0/16"), ip_network("10.42.3.0/24")
+    known = a_status(peers=(peer(routes=(wide,)), peer(name="web3", identity=KEYS[3], routes=(narrow,))))
+
+    target = find(known, "10.42.3.7")
+
+    assert target is not None
+    assert (target.peer.name, target.address, target.prefix) == ("web3", ip_address("10.42.3.7"), narrow)
+    assert findings(known, None, "10.42.3.7")["node"].text == "web3 announces 10.42.3.0/24"
+
+
+def test_an_address_that_nobody_has_is_not_reachable() -> None:
+    (_, node) = judge(a_status(), "10.9.9.9", NOW)
+
+    assert (node.good, node.text) == (False, "none with that address, or a route to it, is known here")
+
+
+@pytest.mark.parametrize("name", ["100.64.0.1", "fd12:3456::1"])
+def test_an_address_of_this_node_is_this_node(name: str) -> None:
+    with pytest.raises(CommandError, match="is this node"):
+        find(a_status(), name)
+
+
+# -- the kernel --------------------------------------------------------------------------------------
+
+
+def test_the_kernel_is_asked_for_the_way() -> None:
+    assert probe.way_to("127.0.0.1") == Way("lo", "", "")
+    assert probe.way_to("::1", mark=7) == Way("lo", "", "")
+    assert probe.is_up("lo")
+    assert not probe.is_up("no-such-link")
+
+
+def test_a_packet_without_a_way_has_the_kernels_reason() -> None:
+    """An address of this kind leads nowhere in any table."""
+    way = probe.way_to("fe80::1%2147483647")
+
+    assert (way.interface, bool(way.error)) == ("", True)
