@@ -19,6 +19,7 @@ from wgpy.keys import PrivateKey
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import (
     AgentError,
+    EndpointChange,
     Excluded,
     Peer,
     RejectedRecord,
@@ -54,6 +55,8 @@ STATUS = Status(
     routes=(IPv4Network("10.42.7.0/24"),),
     requested=(),
     nat="",
+    endpoints=("192.0.2.7:51820",),
+    hosts=("n7.example.com:51820",),
     fwmark=0,
     keepalive=0,
     member=True,
@@ -111,6 +114,12 @@ class Node:
             raise AgentError("10.42.9.0/24 is not announced")
         assert self.current is not None
         self.current = replace(self.current, routes=change.add)
+
+    async def change_endpoints(self, change: EndpointChange) -> None:
+        if not change.hosts:
+            raise AgentError("the disk is full")
+        assert self.current is not None
+        self.current = replace(self.current, hosts=change.hosts)
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
         if identity != str(OTHER):
@@ -211,6 +220,19 @@ def test_a_command_has_a_peers_host_asked_by_udp(sockets: Path) -> None:
                 await asyncio.to_thread(agent.ask_by_udp, NETWORK, ME)
 
             assert [answer.answered for answer in answers] == [True, False]
+
+    asyncio.run(scenario())
+
+
+def test_a_command_changes_the_endpoints_or_hears_why_not(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            hosts = ("home.example.net:51820", "203.0.113.5:4000")
+            await asyncio.to_thread(agent.change_endpoints, NETWORK, EndpointChange(hosts))
+            with pytest.raises(AgentError, match="the disk is full"):
+                await asyncio.to_thread(agent.change_endpoints, NETWORK, EndpointChange(()))
+
+            assert (await one.status()).hosts == hosts
 
     asyncio.run(scenario())
 

@@ -2,6 +2,7 @@
 
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
 with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`,
+/endpoints with `EndpointChange`,
 /ping with an `identity`, /leave.
 """
 
@@ -90,7 +91,8 @@ class RejectedRecord:
 class Status:
     """What a node knows.
 
-    fwmark: of this node's own datagrams, 0 for none; connected: whether the coordinator sends news; trouble:
+    endpoints: that are published, the best first; hosts: those that the operator gave, HOST:PORT; fwmark: of
+    this node's own datagrams, 0 for none; connected: whether the coordinator sends news; trouble:
     why not; heard: when it last did, Unix seconds; member: whether this node is one; exclusion: why not;
     requested: routes of this node that nobody has approved; nat: the address of the NAT that the host is
     behind, "" if none is known; keepalive: seconds between keepalives to peers that answer, 0 for none;
@@ -103,6 +105,8 @@ class Status:
     interface: str
     mtu: int
     listen_port: int
+    endpoints: tuple[str, ...]
+    hosts: tuple[str, ...]
     fwmark: int
     name: str
     identity: VerifyKey
@@ -142,6 +146,13 @@ class RouteChange:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointChange:
+    """The endpoints that an operator gives, HOST:PORT; none if the node is to publish what it finds."""
+
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class UdpAnswer:
     """Whether a host answered a question by UDP at an endpoint. milliseconds: the best round trip."""
 
@@ -175,6 +186,11 @@ def rename(network: str, name: str) -> None:
 def set_keepalive(network: str, keepalive: str) -> None:
     """keepalive: `auto`, `off` or seconds. Raises AgentError."""
     _ask(network, "POST", "/keepalive", {"keepalive": keepalive})
+
+
+def change_endpoints(network: str, change: EndpointChange) -> None:
+    """Return once the names are resolved. Raises AgentError."""
+    _ask(network, "POST", "/endpoints", codec.write(change))
 
 
 def change_routes(network: str, change: RouteChange) -> None:

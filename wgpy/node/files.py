@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 from zlib import crc32
 
-from wgpy.address import Prefix
+from wgpy.address import Prefix, parse_host_port
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
 from wgpy.keys import PrivateKey
@@ -140,8 +140,9 @@ class NodeFile:
     """A host's keys and settings in a network.
 
     network: the network's key; url, key_hash, near: its coordinator; interface, listen_port: of the tunnel;
-    endpoints: those that the operator gave, which come before those that are found; keepalive: `auto`, `off`
-    or seconds; the rest as in `records.Node`, where sequence is that of the last record signed.
+    hosts: the endpoints that the operator gave, each HOST:PORT; endpoints: their addresses when they were
+    last resolved, which come before those that are found; keepalive: `auto`, `off` or seconds; the rest as in
+    `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -161,10 +162,13 @@ class NodeFile:
     near: str = ""
     sequence: int = 0
     keepalive: str = KEEPALIVE_AUTO
+    hosts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
         parse_keepalive(self.keepalive)
+        for host in self.hosts:
+            parse_host_port(host)
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -24,6 +24,7 @@ from wgpy.model import DeviceUpdate
 from wgpy.node.files import NodeFile
 
 from .commands import Control
+from .endpoints import GivenEndpoints
 from .gossip import Gossip
 from .host_monitor import HostMonitor
 from .identity import LocalIdentity
@@ -66,6 +67,7 @@ class Agent:
         self._gossip = Gossip(self.store.ledger, self.store.rejected, self._learn, self._name_of)
         self.control = Control(self, self._publisher, self._wake)
         self.pings = Pings(interface)
+        self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
         self.keepalives = Keepalives(self._wake.now)
         self._unsubscribe = interface.subscribe(self._on_event)
         self.up = asyncio.Event()
@@ -83,7 +85,8 @@ class Agent:
         self._host.start()
         self._wake.start()
         self._wake.now()
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self.subscription.run())]
+        running = (self._work(), self.subscription.run(), self.endpoints.run())
+        self._tasks = [asyncio.create_task(task) for task in running]
         for task in self._tasks:
             task.add_done_callback(self._on_end)
         await first_of(self.up.wait(), self.interface.wait_closed())
@@ -95,7 +98,7 @@ class Agent:
     async def stop(self) -> None:
         """Raises whatever ended it."""
         self._unsubscribe()
-        for closable in (self._gossip, self._host, self._wake, self.pings):
+        for closable in (self._gossip, self._host, self._wake, self.pings, self.endpoints):
             closable.close()
         for task in self._tasks:
             task.cancel()
@@ -112,6 +115,7 @@ class Agent:
 
     def _on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         self.keepalives.on_event(key, event)
+        self.endpoints.on_event(event)
         is_ours = isinstance(event, HandshakeCompleted) and event.initiator
         if is_ours and (peer := self.plan.by_key.get(key)):
             self._gossip.ask(peer.member.address6)
@@ -152,6 +156,7 @@ class Agent:
         self.withholding.log(time.monotonic())
         self.plan = plan(network, topology, self.identity.view(self._host.networks), self.plan)
         self.pings.answer_hosts_of(self.plan)
+        self.endpoints.notice(self.subscription.seen, self._host.networks)
         self.keepalives.configure(self.identity, self.subscription.seen, self._host.networks)
         await self.reconciler.apply(self.plan, self.keepalives.wanted(self.plan.tunnels))
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from wgpy.address import parse_endpoint
 from wgpy.driver.interface import Interface
 from wgpy.mesh import codec
-from wgpy.node.agent_client import AgentError, RouteChange, Status, UdpAnswer
+from wgpy.node.agent_client import AgentError, EndpointChange, RouteChange, Status, UdpAnswer
 from wgpy.node.http import Answer, Request, serve
 from wgpy.prometheus import CONTENT_TYPE, exposition
 from wgpyd.errors import StartError
@@ -51,6 +51,9 @@ class Node(Protocol):
         """Raises AgentError."""
 
     async def change_routes(self, change: RouteChange) -> None:
+        """Raises AgentError."""
+
+    async def change_endpoints(self, change: EndpointChange) -> None:
         """Raises AgentError."""
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
@@ -151,6 +154,9 @@ async def _answer_owner(node: Node, request: Request) -> Answer:
             case "POST", "/routes":
                 await node.change_routes(_read_change(request.body))
                 return _json(200, {})
+            case "POST", "/endpoints":
+                await node.change_endpoints(_read_endpoints(request.body))
+                return _json(200, {})
             case "POST", "/ping":
                 answers = await node.ask_by_udp(_read_text(request.body, "identity"))
                 return _json(200, {"answers": list(map(codec.write, answers))})
@@ -194,6 +200,14 @@ def _read_change(body: bytes) -> RouteChange:
         return codec.read(RouteChange, json.loads(body))
     except (ValueError, TypeError, KeyError, RecursionError):
         raise AgentError("want a JSON object with lists of prefixes, `add` and `remove`") from None
+
+
+def _read_endpoints(body: bytes) -> EndpointChange:
+    """Raises AgentError."""
+    try:
+        return codec.read(EndpointChange, json.loads(body))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise AgentError("want a JSON object with a list of HOST:PORT, `hosts`") from None
 
 
 def _nothing_there(request: Request) -> Answer:

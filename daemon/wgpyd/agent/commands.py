@@ -2,10 +2,12 @@
 
 import asyncio
 
+from wgpy.address import parse_host_port
 from wgpy.driver.interface import Interface
-from wgpy.node.agent_client import AgentError, RouteChange, Status, UdpAnswer
+from wgpy.node.agent_client import AgentError, EndpointChange, RouteChange, Status, UdpAnswer
 from wgpy.node.files import StorageError, parse_keepalive
 
+from .endpoints import describe
 from .publisher import Publisher
 from .rejected_records import RejectedRecords
 from .status import Node, report
@@ -54,6 +56,15 @@ class Control:
     def interface_changed(self) -> None:
         """Compare the interface with the plan, since another program has configured it, `wg` say."""
         self._wake.now()
+
+    async def change_endpoints(self, change: EndpointChange) -> None:
+        """Return once the names are resolved. Raises AgentError."""
+        try:
+            await self._node.endpoints.change([parse_host_port(host) for host in change.hosts])
+        except (StorageError, ValueError) as error:
+            raise AgentError(str(error)) from None
+        except OSError as error:
+            raise AgentError(f"{', '.join(change.hosts)} cannot be resolved: {describe(error)}") from None
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
         """Raises AgentError."""

@@ -40,25 +40,24 @@ def read_host_networks(links: Sequence[Mapping[str, Any]], interface: str) -> Ho
         network: f"a network of {link['ifname']}"
         for link in others
         for found in _addresses(link)
-        if _counts(
-            (network := ip_interface(f"{found['local']}/{found['prefixlen']}").network).network_address
-        )
+        if counts((network := ip_interface(f"{found['local']}/{found['prefixlen']}").network).network_address)
     }
     addresses = (
         address
         for link in others
         if "UP" in link["flags"] and _leads_out(link, others)
         for found in _addresses(link)
-        if not _NOT_TO_BE_USED & found.keys() and _counts(address := ip_address(found["local"]))
+        if not _NOT_TO_BE_USED & found.keys() and counts(address := ip_address(found["local"]))
     )
-    return HostNetworks(networks, tuple(sorted(addresses, key=_preference)))
+    return HostNetworks(networks, tuple(sorted(addresses, key=preference)))
 
 
 def _addresses(link: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     return (found for found in link.get("addr_info", ()) if "local" in found)
 
 
-def _counts(address: Address) -> bool:
+def counts(address: Address) -> bool:
+    """Return whether an address may mean one host to all others."""
     return not (
         address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified
     )
@@ -77,7 +76,7 @@ def _kind(link: Mapping[str, Any]) -> str:
     return str(link.get("linkinfo", {}).get("info_kind", ""))
 
 
-def _preference(address: Address) -> tuple[bool, int, int]:
+def preference(address: Address) -> tuple[bool, int, int]:
     """The lesser first. Always the same for the same addresses, so that nothing is published without need."""
     return not address.is_global, address.version, int(address)
 
@@ -113,5 +112,5 @@ def _seen(text: str, here: HostNetworks) -> Iterator[Address]:
         return
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    if _counts(address) and not any(address in network for network in here.networks):
+    if counts(address) and not any(address in network for network in here.networks):
         yield address

@@ -17,6 +17,7 @@ from wgpy.mesh.topology import Member, Topology
 from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 
+from .endpoints import GivenEndpoints
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .membership import Membership
@@ -41,6 +42,7 @@ class Node(Protocol):
     membership: Membership
     keepalives: Keepalives
     pings: Pings
+    endpoints: GivenEndpoints
     plan: NodePlan
     up: asyncio.Event
     warnings: Warnings
@@ -55,13 +57,15 @@ async def report(node: Node) -> Status:
     if not node.up.is_set():
         raise LookupError(f"this node of {node.name} is starting")
     device = await node.interface.status()
-    member = node.membership.topology.member(node.identity.key)
+    member, record = node.membership.topology.member(node.identity.key), node.identity.record()
     return Status(
         network=node.name,
         network_key=file.network,
         interface=node.interface.name,
         mtu=network.mtu,
         listen_port=device.listen_port,
+        endpoints=tuple(map(str, record.endpoints)) if record else (),
+        hosts=file.hosts,
         fwmark=device.fwmark,
         name=file.name,
         identity=node.identity.key,

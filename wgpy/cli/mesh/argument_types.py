@@ -102,6 +102,11 @@ def host_port(text: str) -> HostPort:
         raise ArgumentTypeError(f"`{text}` cannot be used: {error}") from None
 
 
+def endpoint(text: str) -> HostPort | None:
+    """As `host_port`, or None for `auto`."""
+    return None if text == "auto" else host_port(text)
+
+
 def selector(text: str) -> str:
     """Parse a rule's selector: `any`, `tag:NAME`, or a node's name."""
     kind, colon, rest = text.rpartition(":")

@@ -198,6 +198,24 @@ It sends pings for at most 6 s; without an answer the exit status is 1.""",
             (_argument("name", metavar="NAME", type=types.name, help="new name"), *_ANY),
         ),
         Command(
+            "endpoint",
+            _run("settings:change_endpoints"),
+            "Say where other nodes reach this one.",
+            """\
+Examples:
+  sudo wgpy mesh endpoint home.example.net      a name: this node resolves it again when it may have changed
+  sudo wgpy mesh endpoint 203.0.113.5:4000 home.example.net
+  sudo wgpy mesh endpoint auto                  only what this node finds by itself
+Next: `wgpy mesh status` shows what is published.""",
+            (
+                _argument(
+                    "endpoints", metavar="HOST[:PORT]|auto", type=types.endpoint, nargs="+",
+                    help="endpoints, the best first (default of PORT: 51820); or auto",
+                ),
+                *_ANY,
+            ),
+        ),
+        Command(
             "keepalive",
             _run("settings:set_keepalive"),
             "Say how often this node sends keepalives to the nodes that answer.",

@@ -27,7 +27,6 @@ from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, join, networks, tokens
 from wgpy.cli.mesh.administrator import Administrator
 from wgpy.cli.mesh.output import report
-from wgpy.cli.resolve import resolve
 from wgpy.mesh.addressing import choose_range6, choose_ranges
 from wgpy.mesh.invitation import BY_NAME, Invitation
 from wgpy.mesh.ledger import Ledger
@@ -218,14 +217,7 @@ async def _administrator(file: NetworkKeyFile, path: Path, address: Address) -> 
 def _with_endpoint(arguments: Namespace) -> Namespace:
     """Return the arguments with an endpoint made from --public, unless --endpoint is given."""
     public = HostPort(arguments.public.host, arguments.listen_port)
-    if arguments.endpoint:
-        return arguments
-    try:
-        resolve(public, timeout=0)
-    except CommandError as error:
-        warn(f"{error}, so the other nodes may not find this one")
-        return arguments
-    return Namespace(**{**vars(arguments), "endpoint": [public]})
+    return Namespace(**{**vars(arguments), "endpoint": arguments.endpoint or [public]})
 
 
 def _delete(folder: Path) -> None:

@@ -10,16 +10,18 @@ import re
 import socket
 import time
 from argparse import Namespace
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count, islice
 from typing import Final
 
+from wgpy.address import HostPort
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import networks
 from wgpy.cli.resolve import resolve
+from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
 from wgpy.mesh.addressing import free_address
 from wgpy.mesh.clock import differ, written
@@ -98,7 +100,7 @@ async def wait_until_known(network: str) -> None:
 async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tuple[str, str]:
     """Ask to be admitted under a name and an address that nobody has; the network, and why not."""
     network_key, token = invitation.network, invitation.token
-    identity, endpoints = SigningKey.generate(), tuple(map(resolve, arguments.endpoint))
+    identity, endpoints = SigningKey.generate(), tuple(_resolved(arguments.endpoint))
     address = Address(invitation.url, invitation.coordinator, near)
     async with Coordinator(address, network_key, token) as coordinator:
         admitted = admission_time(int(time.time()), coordinator.ahead)
@@ -117,6 +119,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
             address=IPv4Address(0),
             routes=tuple(arguments.routes),
             endpoints=endpoints,
+            hosts=tuple(map(str, arguments.endpoint)),
             near=near,
             keepalive=arguments.keepalive,
         )
@@ -149,6 +152,15 @@ def admission_time(now: int, ahead: int | None) -> int:
             "one that is wrong, as a node judges by its own clock which memberships have expired"
         )
     return now - (ahead or 0)
+
+
+def _resolved(hosts: Iterable[HostPort]) -> Iterator[Endpoint]:
+    """Yield an endpoint of each host; the agent resolves names again, so one may not exist yet."""
+    for host in hosts:
+        try:
+            yield resolve(host, timeout=0)
+        except CommandError as error:
+            warn(f"{error}; the node tries again")
 
 
 async def _submit(coordinator: Coordinator, network: str, node: NodeFile) -> str:

@@ -1,11 +1,13 @@
-"""`wgpy mesh keepalive`: a setting of this node that no other node depends on."""
+"""`wgpy mesh keepalive` and `endpoint`: settings of this node."""
 
 from argparse import Namespace
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import networks
-from wgpy.cli.mesh.output import report
+from wgpy.cli.mesh.output import listed, report
 from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import EndpointChange
 
 
 def set_keepalive(arguments: Namespace) -> None:
@@ -15,6 +17,19 @@ def set_keepalive(arguments: Namespace) -> None:
     agent.set_keepalive(network, arguments.keepalive)
     document = {"network": network, "keepalive": arguments.keepalive}
     report(arguments, document, f"Keepalives of this node: {_described(arguments.keepalive)}.")
+
+
+def change_endpoints(arguments: Namespace) -> None:
+    """Raises AgentError and CommandError."""
+    need_root("mesh endpoint")
+    given = arguments.endpoints
+    if None in given and len(given) > 1:
+        raise CommandError("`auto` stands alone: it takes back the endpoints that were given")
+    network = networks.selected(arguments)
+    hosts = tuple(str(host) for host in given if host)
+    agent.change_endpoints(network, EndpointChange(hosts))
+    text = f"This node is reached at {listed(hosts, 'what it finds by itself')}."
+    report(arguments, {"network": network, "endpoints": list(hosts)}, text)
 
 
 def _described(keepalive: str) -> str:
