@@ -8,13 +8,16 @@ import asyncio
 import hashlib
 import hmac
 import json
+import os
 import socket
 import ssl
+import struct
 import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from errno import ECONNREFUSED
 from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -41,6 +44,7 @@ _TIMEOUT: Final = 10.0  # seconds, for everything but news
 _MAX_ANSWER: Final = 1 << 28  # bytes
 # The kernel notices by itself that the other host is gone, without waking this process. tcp(7)
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+_RESET: Final = struct.pack("ii", 1, 0)  # l_onoff, l_linger: close without a trace. socket(7)
 
 _T = TypeVar("_T")
 
@@ -273,12 +277,34 @@ async def _connect(host: str, port: int, tls: ssl.SSLContext) -> tuple[StreamRea
     """Try all addresses of a name: several coordinators may be there. Raises OSError and TimeoutError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    *others, last = dict.fromkeys(str(address[0]) for *_, address in found)
-    for address in others:
+    *others, last = dict.fromkeys((family, address) for family, *_, address in found)
+    for family, address in others:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_TIMEOUT / len(found)):
-                return await asyncio.open_connection(address, port, ssl=tls, server_hostname=host)
-    return await asyncio.open_connection(last, port, ssl=tls, server_hostname=host)
+                return await _open(family, address, host, tls)
+    return await _open(*last, host, tls)
+
+
+async def _open(
+    family: int, address: tuple[Any, ...], host: str, tls: ssl.SSLContext
+) -> tuple[StreamReader, StreamWriter]:
+    """Raises OSError.
+
+    A coordinator's port may be one from which connections begin, and a connection to a port of this host at
+    which nobody listens may then begin from that very port: it connects to itself, and for a minute after it
+    no process could listen there, unless it let its port be used again. RFC 9293 section 3.5, tcp(7)
+    """
+    connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        await asyncio.get_running_loop().sock_connect(connection, address)
+        if connection.getsockname() == connection.getpeername():
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            raise ConnectionRefusedError(ECONNREFUSED, os.strerror(ECONNREFUSED))
+        return await asyncio.open_connection(sock=connection, ssl=tls, server_hostname=host)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _tls(address: Address) -> ssl.SSLContext:
