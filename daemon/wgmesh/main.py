@@ -20,6 +20,7 @@ from wgpy.node.coordinator_client import DEFAULT_PORT
 
 from .backup import back_up, restore
 from .errors import MeshError
+from .privileges import give_up
 from .settings import Settings, create, folder_of, lock
 from .store import AuditEntry, open_store
 
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = command("serve", _serve, "serve a network")
     serve.add_argument("--listen", metavar="ADDRESS:PORT", help="address to listen at instead of `create`'s")
+    serve.add_argument("--user", metavar="NAME", default="", help="user to become, who gets the folder")
     serve.add_argument("--metrics", metavar="ADDRESS:PORT", default="", help="serve metrics by plain HTTP")
 
     backup = command("backup", _back_up, "copy the database and the keys, also while the network is served")
@@ -99,8 +101,8 @@ def _serve(arguments: argparse.Namespace) -> None:
     folder: Path = arguments.network
     settings = Settings.load(folder)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     _raise_descriptor_limit()
+    give_up(folder, arguments.user)
     listen = arguments.listen or settings.listen
 
     def ready() -> None:

@@ -20,6 +20,7 @@ from wgpy.driver.interface import Interface
 from wgpy.driver.traffic import tun_offloads
 from wgpy.host.eventloop import new_event_loop
 from wgpy.host.links import mesh_owner, tunnel_owner
+from wgpy.host.privileges import CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, drop_privileges
 from wgpy.host.systemd import notify
 from wgpy.host.tun import Tun
 
@@ -27,7 +28,6 @@ from .daemonise import daemonise
 from .errors import StartError
 from .log import configure_log, log_to_system
 from .options import HELP, Options, UsageError, read_options
-from .privileges import drop_privileges
 from .server import MAX_CONNECTIONS, UapiServer
 from .socketfile import DIRECTORY, SocketFile
 from .state import TimestampFiles
@@ -93,7 +93,7 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
         socket_file = _open_socket(options, interface.name)
         if options.settings.native:
             _set_nice(options.settings.nice)  # before privileges are dropped
-        drop_privileges()
+        drop_privileges(CAP_NET_ADMIN, CAP_NET_BIND_SERVICE)
         agent = _open_agent(options, interface)
     except StartError as error:
         return _fail(error, _FAILURE)

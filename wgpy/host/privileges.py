@@ -1,19 +1,19 @@
-"""Dropping of privileges that the daemon no longer needs. capabilities(7), prctl(2)
+"""Dropping of privileges that a daemon no longer needs. capabilities(7), prctl(2)
 
-What stays is CAP_NET_ADMIN, for fwmark while it runs, and CAP_NET_BIND_SERVICE, for ports below 1024. The
-user stays root, if it is, as the socket's and the state's directories are root's. capset is about the
-calling thread alone, so this comes before any thread starts.
+The user stays root, if it is and no other is chosen, as root owns the files that the daemons use. capset and
+setuid are about the calling thread alone, so this comes before any thread starts.
 """
 
 import ctypes
 import os
+import pwd
 from typing import Final
 
-_CAP_NET_BIND_SERVICE: Final = 10
-_CAP_NET_ADMIN: Final = 12
-_KEPT: Final = 1 << _CAP_NET_BIND_SERVICE | 1 << _CAP_NET_ADMIN
+CAP_NET_BIND_SERVICE: Final = 10
+CAP_NET_ADMIN: Final = 12
 _VERSION: Final = 0x20080522  # _LINUX_CAPABILITY_VERSION_3: two words of 32 capabilities
 _PR_SET_DUMPABLE: Final = 4
+_PR_SET_KEEPCAPS: Final = 8
 _PR_SET_NO_NEW_PRIVS: Final = 38
 
 
@@ -29,22 +29,32 @@ class _Word(ctypes.Structure):
     )
 
 
-def drop_privileges() -> None:
-    """Keep only the two capabilities that are needed, for good, and write no core dumps of keys.
+def drop_privileges(*kept: int, user: pwd.struct_passwd | None = None) -> None:
+    """Keep only some capabilities, for good, and write no core dumps of keys.
 
-    Raises OSError.
+    kept: numbers below 32; the process keeps those of them that it has. user: whom to become. Raises OSError.
     """
     libc = ctypes.CDLL(None, use_errno=True)
+    if user is not None:
+        _become(libc, user)
     words = (_Word * 2)()
     _check(libc.capget(ctypes.byref(_Header(_VERSION, 0)), words))
     low, high = words
-    low.permitted &= _KEPT
+    low.permitted &= sum(1 << capability for capability in kept)
     high.permitted = 0
     for word in (low, high):
         word.effective, word.inheritable = word.permitted, 0
     _check(libc.capset(ctypes.byref(_Header(_VERSION, 0)), words))
     _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
     _prctl(libc, _PR_SET_DUMPABLE, 0)
+
+
+def _become(libc: ctypes.CDLL, user: pwd.struct_passwd) -> None:
+    """Become a user that keeps the permitted capabilities. Raises OSError."""
+    _prctl(libc, _PR_SET_KEEPCAPS, 1)
+    os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
+    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
+    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
 
 
 def _prctl(libc: ctypes.CDLL, option: int, value: int) -> None:
