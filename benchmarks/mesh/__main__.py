@@ -5,11 +5,12 @@ import asyncio
 from collections.abc import Iterable
 from statistics import median
 
-from benchmarks.mesh import rules
+from benchmarks.mesh import attacks, rules
 from benchmarks.mesh.change import Cost, costs
 from benchmarks.mesh.followers import Followed, follow
 from benchmarks.mesh.network import make
 
+_ATTACKED = 300  # nodes of a network whose coordinator is attacked
 _SECONDS = 2  # of a stream
 _KINDS = {False: "no rule: all nodes reach each other", True: "rules: each node reaches a group of ten"}
 
@@ -25,6 +26,9 @@ def main() -> None:
     parser.add_argument(
         "--rules", type=int, default=0, metavar="ROUNDS", help="measure the cost of a rule in so many rounds"
     )
+    parser.add_argument(
+        "--attacks", nargs="*", metavar="NAME", help="measure attacks on a coordinator of 300 nodes (all)"
+    )
     parser.add_argument("--changes", type=int, default=9, help="number of changes with --followers")
     arguments = parser.parse_args()
     for grouped, kind in _KINDS.items() if arguments.nodes else ():
@@ -34,6 +38,25 @@ def main() -> None:
         _print_followed(asyncio.run(follow(arguments.followers, arguments.changes)))
     if arguments.rules:
         _print_rules(rules.costs(arguments.rules, _SECONDS))
+    if arguments.attacks is not None:
+        asyncio.run(_print_attacks(arguments.attacks))
+
+
+async def _print_attacks(names: list[str]) -> None:
+    print("\n| attack | attacker | coordinator | memory | descriptors | a removal | usually | the longest |")
+    print("|---|---|---|---|---|---|---|---|")
+    async for cost in attacks.costs(_ATTACKED, names):
+        cells = (
+            cost.attack,
+            f"{cost.attacker:.0%}",
+            f"{cost.coordinator:.0%}",
+            f"{cost.memory / 2**20:.0f} MiB",
+            f"{cost.descriptors:,}",
+            f"{median(cost.delays) * 1e3:.0f} ms",
+            f"{median(cost.usual) * 1e3:.0f} ms",
+            f"{max(cost.delays) * 1e3:.0f} ms",
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _print_costs(measured: Iterable[Cost]) -> None:

@@ -54,10 +54,10 @@ async def follow(nodes: int, changes: int) -> Followed:
     model = make(nodes, grouped=False)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="wgmesh-")))
-        process, address = await stack.enter_async_context(_coordinator(folder, model))
+        process, address = await stack.enter_async_context(coordinator(folder, model))
         begin = time.monotonic()
-        await _submit(address, model, model.records)
-        joined, idle = time.monotonic() - begin, _pss(process.pid)
+        await submit(address, model, model.records)
+        joined, idle = time.monotonic() - begin, memory(process.pid)
         since = await _revision(address, model)
         crowds = [
             await stack.enter_async_context(_crowd(clients)) for clients in _divided(address, model, since)
@@ -68,14 +68,14 @@ async def follow(nodes: int, changes: int) -> Followed:
             await _deliver(process.pid, address, model, model.move(number), crowds)
             for number in range(changes)
         ]
-        return Followed(nodes, joined, idle, _pss(process.pid), tuple(deliveries))
+        return Followed(nodes, joined, idle, memory(process.pid), tuple(deliveries))
 
 
 # -- The coordinator -------------------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def _coordinator(folder: Path, model: Model) -> AsyncIterator[tuple[Process, Address]]:
+async def coordinator(folder: Path, model: Model) -> AsyncIterator[tuple[Process, Address]]:
     where, home = f"127.0.0.1:{_free_port()}", str(folder / "prod")
     create = ("create", home, str(model.key.verify_key()), "--public", where, "--listen", where)
     made = await asyncio.create_subprocess_exec(*_WGMESH, *create, stdout=PIPE)
@@ -104,7 +104,7 @@ def _free_port() -> int:
         return int(one.getsockname()[1])
 
 
-async def _submit(address: Address, model: Model, records: Sequence[Signed]) -> None:
+async def submit(address: Address, model: Model, records: Sequence[Signed]) -> None:
     async with Coordinator(address, model.key.verify_key()) as coordinator:
         for start in range(0, len(records), _AT_ONCE):
             for outcome in await coordinator.submit(records[start : start + _AT_ONCE]):
@@ -159,24 +159,24 @@ async def _deliver(
     pid: int, address: Address, model: Model, signed: Signed, crowds: Sequence[Process]
 ) -> Delivery:
     """Submit a change and wait until all nodes have received it."""
-    cpu, begin = _cpu(pid), time.monotonic()
-    await _submit(address, model, [signed])
+    cpu, begin = cpu_time(pid), time.monotonic()
+    await submit(address, model, [signed])
     stored = time.monotonic() - begin
     reports = [await _hear(crowd) for crowd in crowds]
     delays = [at - begin for report in reports for at in report["received"]]
-    return Delivery(stored, median(delays), max(delays), _cpu(pid) - cpu)
+    return Delivery(stored, median(delays), max(delays), cpu_time(pid) - cpu)
 
 
 # -- What it takes ---------------------------------------------------------------------------------
 
 
-def _pss(pid: int) -> int:
+def memory(pid: int) -> int:
     """Return the proportional set size of a process in bytes. proc(5)"""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
 
 
-def _cpu(pid: int) -> float:
+def cpu_time(pid: int) -> float:
     """Return seconds of CPU. proc(5)"""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -23,7 +23,6 @@ from wgpy.mesh.wire import read_signed, write_signed
 from .auth import Client, Role, authenticate, authorize
 from .challenges import Challenges
 from .errors import Denial, StoreError
-from .limits import LimitedBody
 from .models import (
     Audit,
     AuditLine,
@@ -74,7 +73,6 @@ def make_app(service: Service) -> FastAPI:
     app.state.service = service
     app.state.challenges = Challenges(os.urandom(32))
     app.include_router(_ROUTER)
-    app.add_middleware(LimitedBody)
     app.add_exception_handler(Denial, _on_denial)
     app.add_exception_handler(StoreError, _on_store_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -107,10 +105,14 @@ _Source = Annotated[str, Depends(_source)]
 
 
 async def _client(
-    service: _Service, challenges: _Challenges, proof: Annotated[str | None, Depends(_PROOF)]
+    request: Request, challenges: _Challenges, proof: Annotated[str | None, Depends(_PROOF)]
 ) -> Client:
+    service: Service = request.app.state.service
     key = authenticate(proof, service.snapshot.ledger.network, challenges, _clock())
-    return authorize(key, service.snapshot, int(time.time()))
+    await service.catch_up()
+    client = authorize(key, service.snapshot, int(time.time()))
+    request.state.prove()
+    return client
 
 
 class _Only:
@@ -136,8 +138,9 @@ _Network = Annotated[Client, Depends(_Only(Role.NETWORK))]
 
 
 @_ROUTER.get("/hello")
-async def hello(service: _Service, challenges: _Challenges) -> Hello:
+async def hello(request: Request, challenges: _Challenges) -> Hello:
     """Return the network's key, the challenge to sign, and the time."""
+    service: Service = request.app.state.service
     network, challenge = str(service.snapshot.ledger.key), challenges.make(_clock())
     return Hello(network=network, challenge=challenge, time=int(time.time()))
 

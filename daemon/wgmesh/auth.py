@@ -32,12 +32,12 @@ def authenticate(proof: str | None, network: bytes, challenges: Challenges, cloc
     """Return the key that signed the challenge. clock: as of the challenges. Raises Denial."""
     if not proof:
         raise Denial(401, "prove a key: sign the challenge of /v1/hello")
+    if not challenges.is_fresh((proof.split(" ") + [""] * 3)[2], clock):
+        raise Denial(401, "the challenge is too old, or of another coordinator: ask /v1/hello for a new one")
     try:
-        key, challenge = check_proof(proof, network)
+        key, _ = check_proof(proof, network)
     except ValueError as error:
         raise Denial(401, f"the proof is invalid: {error}") from None
-    if not challenges.is_fresh(challenge, clock):
-        raise Denial(401, "the challenge is too old, or of another coordinator: ask /v1/hello for a new one")
     return key
 
 
@@ -45,18 +45,20 @@ def authorize(key: VerifyKey, snapshot: Snapshot, now: int) -> Client:
     """Return a key with its role. now: Unix seconds. Raises Denial with the reason why the key has none."""
     if key == snapshot.ledger.key:
         return Client(key, Role.NETWORK)
+    token = snapshot.ledger.find(Token, bytes(key))
+    if token is None and snapshot.ledger.node(key) is None:
+        raise Denial(
+            403,
+            "this key is neither a node's nor a token's nor the network's, as far as this coordinator knows",
+        )
     topology = snapshot.topology_at(now)
     if topology.member(key) is not None:
         return Client(key, Role.MEMBER)
     if (reason := topology.excluded.get(key)) is not None:
         raise Denial(403, f"this node is no member: {reason.value}")
-    token = snapshot.ledger.admin_records(Token).get(bytes(key))
     if token is None:
-        raise Denial(
-            403,
-            "this key is neither a node's nor a token's nor the network's, as far as this coordinator knows",
-        )
-    if bytes(key) in snapshot.ledger.admin_records(Revocation):
+        raise Denial(403, "the network's record is not here: submit it first")
+    if snapshot.ledger.find(Revocation, bytes(key)) is not None:
         raise Denial(403, "the token was revoked")
     if trouble := snapshot.token_trouble(token, now):
         raise Denial(403, trouble)

@@ -1,75 +1,112 @@
-"""Limits of a request: its size, its duration, and the rate of its source address.
+"""What a source may take before it has proven a key, and what all sources together may.
 
-Anybody may submit records, and verifying them takes time: 1 MiB is about 1,500 signatures, 0.2 s.
+A source is an IPv4 address or an IPv6 /64. Anybody may submit records, and verifying them takes time: 1 MiB
+is about 1,500 signatures, 0.2 s.
 """
 
-import asyncio
-from http import HTTPStatus
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
 MAX_BODY: Final = 8 << 20  # bytes: as many records as fit in a line, and how JSON writes them
-_BODY_TIMEOUT: Final = 30.0  # seconds, for the whole body
-_RATE: Final = 1 << 18  # bytes a second of each address
+MAX_BODIES: Final = 64 << 20  # bytes of all large bodies whose requests are not answered yet
+SMALL_BODY: Final = 1 << 16  # bytes, which are never refused for others
+_RATE: Final = 1 << 18  # bytes of bodies a second of each source
 _BURST: Final = 2 * MAX_BODY
+_REQUEST_RATE: Final = 64  # requests a second of each source
+_REQUEST_BURST: Final = 4096  # a thousand nodes behind one NAT connect at once
 _MAX_ADDRESSES: Final = 10_000
+_RESERVE: Final = 64  # descriptors for the database, for files, and for what is closed in a moment
+
+
+def source_of(address: str) -> str:
+    """Return the source that an address belongs to."""
+    found = ip_address(address.partition("%")[0])
+    if isinstance(found, IPv6Address):
+        found = found.ipv4_mapped or ip_address(int(found) >> 64 << 64)
+    return str(found)
 
 
 class Allowance:
-    """A token bucket for each source address, an IPv6 /64 being one: _RATE bytes a second, _BURST at most."""
+    """A token bucket for each source: rate units a second, burst at most."""
 
-    def __init__(self) -> None:
-        self._used: dict[str, tuple[float, float]] = {}  # bytes used, and at what time; the newest last
+    def __init__(self, rate: int = _RATE, burst: int = _BURST) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._used: dict[str, tuple[float, float]] = {}  # units used, and at what time; the newest last
 
     def take(self, address: str, size: int, now: float) -> bool:
-        """Return whether an address may send size bytes. now: seconds of any clock."""
-        source = ip_address(address)
-        if isinstance(source, IPv6Address):
-            source = source.ipv4_mapped or ip_address(int(source) >> 64 << 64)
-        used, since = self._used.pop(str(source), (0.0, now))
-        used = max(0.0, used - (now - since) * _RATE)
-        is_granted = used + size <= _BURST
-        self._used[str(source)] = (used + size if is_granted else used, now)
+        """Return whether an address may take size units. now: seconds of any clock."""
+        source = source_of(address)
+        used, since = self._used.pop(source, (0.0, now))
+        used = max(0.0, used - (now - since) * self._rate)
+        is_granted = used + size <= self._burst
+        self._used[source] = (used + size if is_granted else used, now)
         if len(self._used) > _MAX_ADDRESSES:
             del self._used[next(iter(self._used))]
         return is_granted
 
 
-class LimitedBody:
-    """Refuses a body that is too large or too slow, and an address that exceeds its rate."""
+class Bodies:
+    """The large bodies of requests that are not answered yet, each known by the function that refuses it.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._allowance = Allowance()
+    While all are larger than the limit, the largest of those that are incomplete is refused. Those that are
+    complete, whose requests are being answered, may take a quarter of the limit.
+    """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + _BODY_TIMEOUT
-        address, _ = scope.get("client") or ("::", 0)
-        size = 0
-        complete = False
+    def __init__(self, limit: int = MAX_BODIES) -> None:
+        self._limit = limit
+        self._incomplete: dict[Callable[[], None], int] = {}
+        self._complete: dict[Callable[[], None], int] = {}
 
-        async def receive_limited() -> Message:
-            nonlocal size, complete
-            if complete:
-                return await receive()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the request took too long") from None
-            part = len(message.get("body", b""))
-            if part and not self._allowance.take(address, part, clock()):
-                detail = "too much comes from this address: try again in a minute"
-                raise HTTPException(HTTPStatus.TOO_MANY_REQUESTS, detail)
-            size += part
-            complete = not message.get("more_body", False)
-            if size > MAX_BODY:
-                detail = f"the request is too large: submit at most {MAX_BODY} bytes at once"
-                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-            return message
+    @property
+    def total(self) -> int:
+        """Bytes."""
+        return sum(self._incomplete.values()) + sum(self._complete.values())
 
-        await self._app(scope, receive_limited, send)
+    def grow(self, refuse: Callable[[], None], size: int) -> None:
+        """Add bytes to a body."""
+        self._incomplete[refuse] = self._incomplete.get(refuse, 0) + size
+        while self.total > self._limit:
+            largest = max(self._incomplete, key=self._incomplete.__getitem__)
+            self.remove(largest)
+            largest()
+
+    def complete(self, refuse: Callable[[], None]) -> bool:
+        """Note that a body is complete; return whether there is room to answer its request now."""
+        size = self._incomplete.get(refuse, 0)
+        if size and sum(self._complete.values()) + size > self._limit // 4:
+            return False
+        self._complete[refuse] = self._incomplete.pop(refuse, 0)
+        return True
+
+    def remove(self, refuse: Callable[[], None]) -> None:
+        self._incomplete.pop(refuse, None)
+        self._complete.pop(refuse, None)
+
+
+def _most_connections() -> int:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, descriptors - _RESERVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of one server. A connection waits until its request is complete.
+
+    connections: at once; waiting: of clients that have proven no key, of all sources and of one; timeouts: in
+    seconds, until a client that has proven no key has sent the head of a request, until one that has done so
+    sends the next, and for the whole body; received, requests: bytes of bodies, and requests.
+    """
+
+    connections: int = field(default_factory=_most_connections)
+    waiting: int = 1024
+    waiting_of_source: int = 128
+    first_timeout: float = 10.0
+    idle_timeout: float = 60.0
+    body_timeout: float = 30.0
+    received: Allowance = field(default_factory=Allowance)
+    requests: Allowance = field(default_factory=lambda: Allowance(_REQUEST_RATE, _REQUEST_BURST))
+    bodies: Bodies = field(default_factory=Bodies)

@@ -8,11 +8,13 @@ memory.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import replace
+from http import HTTPStatus
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from wgpy.host.wallclock import ClockMonitor
 from wgpy.mesh.codec import MAX_NUMBER
@@ -20,9 +22,10 @@ from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
 
 from .audit import author, sentence
-from .errors import Overtaken, StoreError
+from .errors import Denial, Overtaken, StoreError
 from .metrics import Metrics
 from .presence import Presence
+from .screening import is_urgent, screen
 from .snapshot import Entry, Snapshot
 from .store import AuditEntry, Store
 from .transaction import Outcome, Transaction
@@ -31,9 +34,13 @@ _LOG = logging.getLogger("wgmesh")
 
 _POLL_INTERVAL: Final = 0.5  # seconds between reads of the revision that other coordinators raise
 _EXPIRY_INTERVAL: Final = 3600.0  # seconds at most between checks, as the clock of the host may be slewed
+_MAX_SUBMISSIONS: Final = 1000  # in progress, but for the administrator's
+_TURN: Final = 0.05  # seconds after which a submission gives up the writing lock, and waits for its next turn
 _MAX_SHARED_LINES: Final = 64  # entries in the cache of encoded lines
 _SIGNED: Final[Callable[[Entry], Signed]] = attrgetter("signed")
 _MAX_SINCE: Final = MAX_NUMBER // 2  # in 2112: a larger revision would leave no room for later ones
+
+_T = TypeVar("_T")
 
 
 class Service:
@@ -44,6 +51,8 @@ class Service:
         self._store = store
         self.snapshot = store.load(_now())
         self._writing = asyncio.Lock()
+        self._ordinary = asyncio.Lock()  # held by the one submission that is not urgent and wants to write
+        self._screening = asyncio.Lock()
         self.presence = Presence(store, self._writing, self._name_of)
         self._tasks: set[asyncio.Task[object]] = set()
         self._news = asyncio.Event()
@@ -52,6 +61,7 @@ class Service:
         self._closing = False
         self._restorations = 0  # of the database, since this process began
         self._trouble = ""  # of the database
+        self._catching_up: asyncio.Task[None] | None = None  # one that has not begun to read
         self._polling = asyncio.create_task(self._poll()) if store.is_shared else None
         self._expiry: asyncio.TimerHandle | None = None
         self._clock = ClockMonitor()
@@ -80,22 +90,46 @@ class Service:
     # -- Submissions -------------------------------------------------------------------------------
 
     async def submit(self, records: Sequence[Signed], source: str) -> list[Outcome]:
-        """Store records; return once they are on disk. source: an address. Raises StoreError.
+        """Store records; return once they are on disk. source: an address. Raises StoreError and Denial.
 
         A submission is completed even if its caller is cancelled.
         """
-        task = asyncio.create_task(self._submit(records, source))
+        urgent = is_urgent(records, self.snapshot.ledger.key)
+        if not urgent and len(self._tasks) >= _MAX_SUBMISSIONS:
+            raise Denial(HTTPStatus.SERVICE_UNAVAILABLE, "too many submissions wait: try again in a minute")
+        return await asyncio.shield(self._task(self._submit(records, source, urgent=urgent)))
+
+    def _task(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Begin what is completed before the service is closed."""
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
+        return task
 
-    async def _submit(self, records: Sequence[Signed], source: str) -> list[Outcome]:
-        async with self._writing:
-            outcomes, snapshot = await self._stored(records, source)
-            if snapshot is not self.snapshot:
-                self._publish(snapshot)
-        self.metrics.submissions.update(outcome.verdict for outcome in outcomes)
-        return outcomes
+    async def _submit(self, records: Sequence[Signed], source: str, *, urgent: bool) -> list[Outcome]:
+        outcomes = await self._screen(records, urgent=urgent)
+        rest = deque(number for number, outcome in enumerate(outcomes) if outcome is None)
+        while rest:
+            async with self._turn(urgent=urgent):
+                stored, snapshot = await self._stored([records[number] for number in rest], source)
+                if snapshot is not self.snapshot:
+                    self._publish(snapshot)
+            for outcome in stored:
+                outcomes[rest.popleft()] = outcome
+        judged = [outcome for outcome in outcomes if outcome is not None]
+        self.metrics.submissions.update(outcome.verdict for outcome in judged)
+        return judged
+
+    async def _screen(self, records: Sequence[Signed], *, urgent: bool) -> list[Outcome | None]:
+        """Screen in a thread, of submissions that are not urgent one at a time."""
+        async with nullcontext() if urgent else self._screening:
+            return await asyncio.to_thread(screen, self.snapshot, records, _now())
+
+    @asynccontextmanager
+    async def _turn(self, *, urgent: bool) -> AsyncIterator[None]:
+        """Hold the writing lock. Of the submissions that are not urgent, only one at a time waits for it."""
+        async with nullcontext() if urgent else self._ordinary, self._writing:
+            yield
 
     async def _stored(self, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Snapshot]:
         """Try again each time that another coordinator raised the revision first. Raises StoreError."""
@@ -110,9 +144,17 @@ class Service:
     def _commit(
         self, before: Snapshot, records: Sequence[Signed], source: str
     ) -> tuple[list[Outcome], Snapshot]:
-        """Run in a thread, as verifying and writing would block readers. Raises Overtaken and StoreError."""
+        """Store as many records as one turn has time for, and return their outcomes.
+
+        Run in a thread, as verifying and writing would block readers. Raises Overtaken and StoreError.
+        """
         transaction = Transaction(before, _now())
-        outcomes = [transaction.submit(signed) for signed in records]
+        end = time.monotonic() + _TURN
+        outcomes = [transaction.submit(records[0])]
+        for signed in records[1:]:
+            if time.monotonic() > end:
+                break
+            outcomes.append(transaction.submit(signed))
         if not transaction.changes:
             return outcomes, before
         names = transaction.names()
@@ -163,8 +205,15 @@ class Service:
         """Read what other coordinators stored. While the database fails, the snapshot stays in force."""
         if not self._store.is_shared:
             return
+        if self._catching_up is None:
+            self._catching_up = self._task(self._catch_up_once())
+        await asyncio.shield(self._catching_up)
+
+    async def _catch_up_once(self) -> None:
+        """Read for all that asked until the lock was free."""
         try:
             async with self._writing:
+                self._catching_up = None
                 await self._catch_up()
             if self._trouble:
                 _LOG.info("%s is available again", self._store.name)

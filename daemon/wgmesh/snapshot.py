@@ -7,12 +7,25 @@ records of all its peers. A rule of an older version has a name: whom it joins i
 nodes that may have had the name before.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import KINDS, Audience, Record, RecordKey, Rule, Token, kind_of, node, record_key
+from wgpy.mesh.records import (
+    KINDS,
+    Approval,
+    Audience,
+    Node,
+    Record,
+    RecordKey,
+    Rule,
+    Token,
+    kind_of,
+    node,
+    record_key,
+)
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Member, Topology, derive
 
@@ -66,6 +79,17 @@ class Snapshot:
     def token_trouble(self, token: Token, now: int) -> str:
         """Return why a token admits no further node, or ""."""
         return trouble_of(token, len(self.admitted.get(token.key, ())), self.ledger.judging_time(now))
+
+    def use_trouble(self, node: Node, token: Token, users: Collection[VerifyKey], now: int) -> str:
+        """Return why a token does not admit a node, or "". users: whom it admitted; now: Unix seconds."""
+        if node.signer in users:
+            return ""
+        return trouble_of(token, len(users), node.admitted if self.may_lack(node) else now)
+
+    def may_lack(self, record: Node | Token | Approval) -> bool:
+        """Return whether a restored database may lack a record, which was made before it was restored."""
+        made = record.admitted if isinstance(record, Node) else record.time
+        return made < self.restored
 
     def news(self, identity: VerifyKey, since: int) -> list[Entry]:
         """Return what a node is to be sent, the oldest first. since: the revision up to which it has all."""

@@ -6,6 +6,7 @@ token has uses, a default route, and an admin record of the future or with the s
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from wgpy.mesh.addressing import announcement_trouble, grant_trouble
 from wgpy.mesh.clock import is_of_the_future, written
@@ -25,7 +26,10 @@ from wgpy.mesh.records import (
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 
-from .snapshot import Entry, Snapshot, trouble_of
+from .snapshot import Entry, Snapshot
+
+NO_NODE: Final = "no node of this identity is known"
+UNKNOWN_AUTHOR: Final = "it is of an unknown type, and not of a member"
 
 
 class Refused(Exception):
@@ -118,21 +122,16 @@ class Transaction:
         """Anybody can make an identity: only those of nodes are heard. Raises Refused."""
         if isinstance(record, Unknown):
             if record.signer != self._ledger.key and not self._is_member(record.signer):
-                raise Refused("it is of an unknown type, and not of a member")
+                raise Refused(UNKNOWN_AUTHOR)
         elif kind_of(record).author is Author.NODE and self._ledger.node(record.signer) is None:
-            raise Refused("no node of this identity is known")
+            raise Refused(NO_NODE)
 
     def _check_grant(self, record: Record) -> None:
         """Raises Refused for a default route."""
-        if not isinstance(record, Token | Approval) or self._is_forgotten(record):
+        if not isinstance(record, Token | Approval) or self._snapshot.may_lack(record):
             return
         if trouble := next(filter(None, map(grant_trouble, record.routes)), ""):
             raise Refused(trouble)
-
-    def _is_forgotten(self, record: Node | Token | Approval) -> bool:
-        """Return whether a restored coordinator may lack a record, which was made before it was restored."""
-        made = record.admitted if isinstance(record, Node) else record.time
-        return made < self._snapshot.restored
 
     def _take_sequence(self, record: AdminRecord, signed: Signed) -> None:
         """Raises Refused. Records before the newest are those that nodes give back after a restore."""
@@ -175,7 +174,7 @@ class Transaction:
 
     def _check_routes(self, node: Node) -> None:
         """Raises Refused for a new one that no node may announce."""
-        if self._is_forgotten(node):
+        if self._snapshot.may_lack(node):
             return
         before = self._ledger.node(node.signer)
         for route in frozenset(node.routes).difference(before.routes if before else ()):
@@ -216,8 +215,8 @@ class Transaction:
         if node.signer in users:
             return
         token = self._ledger.admin_records(Token)[bytes(node.token)]
-        now = node.admitted if self._is_forgotten(node) else self._ledger.judging_time(self._now)
-        if trouble := trouble_of(token, len(users), now):
+        now = self._ledger.judging_time(self._now)
+        if trouble := self._snapshot.use_trouble(node, token, users, now):
             raise Refused(trouble)
         self.admitted[node.token] = users | {node.signer}
 

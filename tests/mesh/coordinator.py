@@ -11,6 +11,7 @@ from shutil import copytree
 from typing import ParamSpec
 
 from tests.mesh.network import Administrator, key_of
+from wgmesh.limits import Limits
 from wgmesh.server import Serving, serving
 from wgmesh.settings import SETTINGS, Settings, create
 from wgmesh.store import Store, open_store
@@ -69,11 +70,11 @@ class Site:
         return replace(self, folder=folder)
 
     @asynccontextmanager
-    async def serve(self, metrics: str = "") -> AsyncIterator[Serving]:
+    async def serve(self, metrics: str = "", limits: Limits | None = None) -> AsyncIterator[Serving]:
         store = self.store()
         try:
             settings = Settings.load(self.folder)
-            async with serving(self.folder, settings, store, settings.listen, metrics) as served:
+            async with serving(self.folder, settings, store, settings.listen, metrics, limits) as served:
                 self.address = Address(f"https://{served.address}", self.address.key_hash)
                 yield served
         finally:

@@ -44,6 +44,7 @@ _OTHER_KINDS: Final = tuple(kind for kind in (*KINDS, UNKNOWN) if kind not in _A
 _COMMON_KINDS: Final = tuple(kind for kind in KINDS if kind.audience is Audience.EVERYBODY)
 
 _D = TypeVar("_D", bound=AdminRecord)
+_R = TypeVar("_R", bound=Record)
 
 
 class Verdict(Enum):
@@ -227,6 +228,11 @@ class Ledger:
     def admin_records(self, kind: type[_D]) -> dict[bytes, _D]:
         """Return those of a kind by their subject, in the order in which the subjects were first known."""
         return {subject: kept.record for subject, kept in self._records[kind].items()}
+
+    def find(self, kind: type[_R], subject: bytes) -> _R | None:
+        """Return the record of a kind on a subject, if there is one."""
+        kept = self._records[kind].get(subject)
+        return None if kept is None else kept.record
 
     def nodes(self) -> list[Node]:
         """Return the records of all nodes, whether or not they are members."""

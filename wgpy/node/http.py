@@ -54,7 +54,7 @@ class Client:
         if content:
             self._send(h11.Data(data=content))
         self._send(h11.EndOfMessage())
-        await self._writer.drain()
+        # The answer may come, and the connection end, before all of a body is sent.
         response = await self._response()
         if response.status_code != 200:
             reason = _reason(await self._rest())

@@ -53,7 +53,7 @@ def init(arguments: Namespace) -> None:
 
 def _check(arguments: Namespace) -> None:
     """Raises CommandError for what cannot be begun."""
-    if missing := [name for name in ("fastapi", "sqlalchemy", "uvicorn") if find_spec(name) is None]:
+    if missing := [name for name in ("fastapi", "sqlalchemy") if find_spec(name) is None]:
         raise CommandError(
             f"a coordinator needs {', '.join(missing)}: install wgpy with its extra, as in `pip install "
             "'wgpy[coordinator]'`"
