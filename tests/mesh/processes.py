@@ -33,6 +33,13 @@ class Process:
         self._process.kill()
         self._process.communicate()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def end(self, number: int) -> tuple[int, str]:
         """Ask it to end; its status, and what it logged."""
         self._process.send_signal(number)

@@ -364,26 +364,6 @@ async def test_who_is_away_is_unreachable(tmp_path: Path) -> None:
 
 
 @in_a_loop
-async def test_a_certificate_that_was_renewed_is_read_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    site = Site.create(tmp_path / "prod")
-    renewed = Site.create(tmp_path / "other")
-    async with site.serve() as served:
-        for name in ("tls.key", "tls.crt"):
-            (tmp_path / "other" / name).replace(site.folder / name)
-
-        served.renew()
-
-        site.address = Address(site.address.url, renewed.address.key_hash)
-        assert await site.submit() == []
-        (site.folder / "tls.key").write_bytes(b"")
-        served.renew()
-        assert "are not a certificate and its key" in caplog.text
-        assert await site.submit() == []
-
-
-@in_a_loop
 async def test_who_breaks_off_follows_no_more(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve() as served:
