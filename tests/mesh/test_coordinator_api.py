@@ -373,3 +373,10 @@ async def test_who_breaks_off_follows_no_more(tmp_path: Path) -> None:
 
         while served.service.presence.followers():
             await served.service.audit()  # anything that takes a turn of the loop
+
+
+@in_a_loop
+async def test_a_port_that_nobody_has_is_told_in_the_systems_words() -> None:
+    with pytest.raises(Unreachable, match=r"^https://127\.0\.0\.1:1 does not answer: Connection refused$"):
+        async with Coordinator(Address("https://127.0.0.1:1", bytes(32)), key_of(1).verify_key()):
+            pass

@@ -17,7 +17,7 @@ from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from errno import ECONNREFUSED
+from errno import ECONNREFUSED, errorcode
 from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -334,4 +334,7 @@ def _keep_alive(connection: socket.socket) -> None:
 def _why(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return f"nothing came within {_TIMEOUT:.0f} s"
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+    if number is not None and number in errorcode:
+        return os.strerror(number)  # asyncio's own text repeats the address
     return getattr(error, "strerror", None) or str(error)
