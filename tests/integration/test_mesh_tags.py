@@ -35,7 +35,7 @@ def test_tags_that_are_set_later_count_on_every_node_at_once(network: Lan) -> No
     said = hub.mesh("tag", "desk", "k8s", "edge")
 
     assert said == (
-        "desk has the tags edge, k8s; before, it had the tags office.\n"
+        "desk has the tags edge, k8s; before, it had the tag office.\n"
         "The rule tag:k8s to tag:k8s now concerns it.\n"
     )
     eventually(lambda: desk.reaches(hub), "desk reaches hub")

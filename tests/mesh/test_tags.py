@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.mesh.network import NOW, Administrator, key_of
+from tests.mesh.network import NOW, Administrator, key_of, prefixes
 from wgpy.mesh.ledger import RecordRejected, RejectionReason
-from wgpy.mesh.records import Tags, encode
+from wgpy.mesh.records import Tags, decode, encode, kind_of
 from wgpy.mesh.signing import SigningKey
 from wgpy.mesh.topology import derive
 
@@ -66,6 +66,18 @@ def test_who_joins_anew_under_a_name_has_no_tags_of_who_had_it(administrator: Ad
     administrator.join(EVE, TOKEN, name="n10")
 
     assert tags_of(administrator, EVE) == {"edge"}
+
+
+def test_the_audit_log_has_what_a_token_and_later_tags_grant() -> None:
+    one = Administrator()
+    token = decode(one.invite(TOKEN, tags=("k8s",), routes=prefixes("10.42.0.0/16")).body)
+    tags = decode(one.tag(ANN, "edge", "k8s").body)
+    nothing = decode(one.tag(ANN).body)
+
+    lines = [kind_of(record).audit(record, None, lambda _: "web") for record in (token, tags, nothing)]
+
+    assert lines[0].endswith(" for 9 nodes with tags k8s, which may announce 10.42.0.0/16")
+    assert lines[1:] == ["tags of web: edge, k8s", "tags of web: none"]
 
 
 def test_a_node_cannot_give_itself_tags(administrator: Administrator) -> None:

@@ -60,6 +60,11 @@ def test_a_host_may_have_a_port(text: str, where: HostPort) -> None:
     assert types.host_port(text) == where
 
 
+@pytest.mark.parametrize("text", ["4w", "30d", "24d", "90m", "1s", "25h"])
+def test_a_span_of_time_is_shown_as_it_is_given(text: str) -> None:
+    assert types.duration_text(types.duration(text)) == text
+
+
 @pytest.mark.parametrize(
     ("text", "selector"),
     [("any", "any"), ("web-1", "node:web-1"), ("node:any", "node:any"), ("tag:k8s", "tag:k8s")],

@@ -51,6 +51,12 @@ def duration(text: str) -> int:
     return int(number) * _UNITS[unit]
 
 
+def duration_text(seconds: int) -> str:
+    """Return what `duration` reads, in the largest unit that divides it. seconds: more than 0."""
+    unit = next(unit for unit in reversed(_UNITS) if seconds % _UNITS[unit] == 0)
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
 def keepalive(text: str) -> str:
     from wgpy.node.files import parse_keepalive
 

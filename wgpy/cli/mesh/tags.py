@@ -39,7 +39,8 @@ def _member(admin: Administrator, node: Node) -> Member:
 
 
 def _tags(member: Member) -> str:
-    return f"the tags {listed(sorted(member.tags))}" if member.tags else "no tag"
+    what = "the tag" if len(member.tags) == 1 else "the tags"
+    return f"{what} {listed(sorted(member.tags))}" if member.tags else "no tag"
 
 
 def _changed(admin: Administrator, before: Member, after: Member) -> Iterator[dict[str, str | bool]]:

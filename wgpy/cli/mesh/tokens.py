@@ -9,6 +9,7 @@ from typing import Any
 from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
+from wgpy.cli.mesh.argument_types import duration_text
 from wgpy.cli.mesh.output import columns, count, date, listed, report
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.records import Revocation, Token
@@ -52,10 +53,11 @@ def describe(invitation: Invitation, made: Token) -> str:
     """Return the command that uses a token, and what the token admits."""
     tags = f", with tag {listed(made.tags)}" if made.tags else ""
     routes = f"\nThey may announce {listed(made.routes)}." if made.routes else ""
+    lifetime = f"\nEach is a member for {duration_text(made.lifetime)}." if made.lifetime else ""
     return (
         "  sudo wgpy mesh join\n\n"
         f"The command asks for this token, which is a secret:\n\n  {invitation.text()}\n\n"
-        f"It admits {count(made.uses, 'host')} until {date(made.expires)}{tags}.{routes}"
+        f"It admits {count(made.uses, 'host')} until {date(made.expires)}{tags}.{routes}{lifetime}"
     )
 
 
@@ -84,12 +86,17 @@ async def _list(arguments: Namespace) -> None:
             state,
             f"{used} of {token.uses}",
             date(token.expires),
+            duration_text(token.lifetime) if token.lifetime else "-",
             listed(token.tags),
             listed(token.routes),
         )
         for token, state, used in rows
     ]
-    report(arguments, document, columns([("KEY", "STATE", "USED", "EXPIRES", "TAGS", "ROUTES"), *lines]))
+    report(
+        arguments,
+        document,
+        columns([("KEY", "STATE", "USED", "EXPIRES", "LIFETIME", "TAGS", "ROUTES"), *lines]),
+    )
 
 
 async def _revoke(arguments: Namespace) -> None:

@@ -37,7 +37,8 @@ class Token:
 
 def _audit(token: Token, before: Token | None, name_of: NameOf) -> str:
     tagged = f" with tags {', '.join(token.tags)}" if token.tags else ""
-    return f"token {short(token.key)} for {count_of_nodes(token.uses)}{tagged}"
+    routed = f", which may announce {', '.join(map(str, token.routes))}" if token.routes else ""
+    return f"token {short(token.key)} for {count_of_nodes(token.uses)}{tagged}{routed}"
 
 
 KIND: Final[Kind[Token]] = Kind(
