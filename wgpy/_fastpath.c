@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WGFP_ABI_VERSION = 6 };
+enum { WGFP_ABI_VERSION = 7 };
 
 int wgfp_abi_version(void)
 {
@@ -93,6 +93,7 @@ void wgfp_datapath_free(struct wgfp_datapath *datapath)
     peers_free(datapath);
     keypair_table_free(&datapath->keypairs);
     wgfp_allowedips_free(datapath->routes);
+    translations_free(datapath->translations);
     staging_free(&datapath->staging);
     events_free(&datapath->events);
     handshake_queue_free(&datapath->handshakes);

@@ -23,13 +23,14 @@ from wgpy.contract.orders import (
     SetEndpoint,
     SetPolicy,
     SetRoute,
+    SetTranslations,
 )
 from wgpy.datapath import Datagram, DataPath
 from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.model import NO_POLICY, AllowedIPChange, DeviceStatus, PeerStatus, Policy
+from wgpy.model import NO_POLICY, NO_TRANSLATIONS, AllowedIPChange, DeviceStatus, PeerStatus, Policy
 from wgpy.paths.candidates import Candidates
 
 if TYPE_CHECKING:  # it needs OpenSSL, which is a fifth of the memory of a daemon that can do without
@@ -59,6 +60,7 @@ class Device(Generic[_Path_co]):
         self.engine = Engine(random=random, wall_clock=wall_clock, activity=datapath.activity)
         self._watch = watch
         self._policies: dict[PeerId, Policy] = {}
+        self._translations = NO_TRANSLATIONS
         self._datagrams: list[Datagram] = []
         self._events: list[DeviceEvent] = []
 
@@ -169,6 +171,13 @@ class Device(Generic[_Path_co]):
             self._policies[peer.id] = policy
             self._watch(order)
 
+    def set_translations(self, translations: SetTranslations, now: int) -> None:
+        """Raises ValueError for what `wgpy.datapath.translation.check_translations` refuses."""
+        if translations != self._translations:
+            self.datapath.apply(translations, now)
+            self._translations = translations
+            self._watch(translations)
+
     # -- Reading ---------------------------------------------------------------------------------
 
     def counters(self) -> Counter[DropReason]:
@@ -182,6 +191,7 @@ class Device(Generic[_Path_co]):
             private_key=PrivateKey(key) if key else None,
             listen_port=listen_port,
             fwmark=fwmark,
+            translations=self._translations,
             peers=[self._peer_status(peer) for peer in self.engine.peers.values()],
         )
 

@@ -13,6 +13,7 @@ from wgpy.contract.constants import KEY_LENGTH, MAX_PEERS
 from wgpy.contract.errors import StateError
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import DataPath
+from wgpy.datapath.translation import check_translations
 from wgpy.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
@@ -24,10 +25,12 @@ _NO_PRESHARED_KEY: Final = PresharedKey(bytes(KEY_LENGTH))
 
 
 def check_update(device: Device[DataPath], update: DeviceUpdate) -> None:
-    """Raises StateError if the device cannot hold what the update asks for."""
+    """Raises StateError or ValueError if the device cannot hold what the update asks for."""
     known = set() if update.replace_peers else set(device.engine.peers)
     if len(known.union(bytes(peer.public_key) for peer in update.peers)) > MAX_PEERS:
         raise StateError(f"an interface has at most {MAX_PEERS} peers: remove some first")
+    if update.translations is not None:
+        check_translations(update.translations.translations, update.translations.closed)
 
 
 def apply_update(
@@ -41,6 +44,8 @@ def apply_update(
     if update.private_key is not None:
         key = bytes(update.private_key) if update.private_key else None
         device.engine.set_private_key(key, clock(), last_timestamp)
+    if update.translations is not None:
+        device.set_translations(update.translations, clock())
     application = _Application(device, clock)
     if update.replace_peers:
         yield from application.begin_anew(update.peers)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.orders import AllowedIP, Permit
+from wgpy.contract.orders import AllowedIP, Permit, SetTranslations
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 
 
@@ -23,6 +23,7 @@ class Policy(NamedTuple):
 
 
 NO_POLICY: Final = Policy()
+NO_TRANSLATIONS: Final = SetTranslations(())
 
 
 def net_allowed_ips(changes: Iterable[AllowedIPChange]) -> dict[AllowedIP, None]:
@@ -62,6 +63,7 @@ class DeviceUpdate:
     fwmark: int | None = None  # 0 clears it
     replace_peers: bool = False
     peers: Sequence[PeerUpdate] = ()
+    translations: SetTranslations | None = None  # in force before its peers are; only within a program
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +92,4 @@ class DeviceStatus:
     listen_port: int = 0
     fwmark: int = 0
     peers: Sequence[PeerStatus] = ()
+    translations: SetTranslations = NO_TRANSLATIONS  # only within a program, not as text

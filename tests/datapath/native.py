@@ -21,7 +21,8 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import Event, PeerActivity, PeerId
 from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair
 from wgpy.datapath import Counters, Datagram
-from wgpy.datapath.native import NativeDataPath, Offload, Queue, pack_endpoint, unpack_endpoint
+from wgpy.datapath.native import NativeDataPath, Offload
+from wgpy.datapath.native_values import Queue, pack_endpoint, unpack_endpoint
 
 ALL_OFFLOADS = Offload.TSO | Offload.USO | Offload.GSO
 VNET = Struct("=BBHHHH")
@@ -111,7 +112,7 @@ class NativeUnderTest:
         offloads: Offload = Offload.NONE,
     ) -> None:
         self.world = World()
-        self._has_vnet = self._joins = bool(offloads)
+        self._has_vnet = self.joins = bool(offloads)
         self.path = NativeDataPath(
             [self.world.queue],
             vnet_header=self._has_vnet,
@@ -157,7 +158,7 @@ class NativeUnderTest:
         if self._moment is None:
             return
         self.world.enter(max(self._moment[0], 1))
-        for data, source, ecn, size in join(self._given) if self._joins else alone(self._given):
+        for data, source, ecn, size in join(self._given) if self.joins else alone(self._given):
             self.world.give_datagrams(data, source, ecn, size)
         self._given.clear()
         self._moment = None

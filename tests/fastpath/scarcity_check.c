@@ -55,6 +55,8 @@ static bool make(void)
     static const struct wgfp_queue queues[2] = {{-1, -1, -1}, {-1, -1, -1}};
     const struct wgfp_settings settings = {
         .queues = queues, .queue_count = 2, .staged_bytes = 4096, .accept_foreign = 1};
+    static const struct wgfp_translation translation = {
+        .mapped = {100, 96}, .real = {10, 1}, .size = 4, .length = 16};
     struct wgfp_datapath *datapath = NULL;
     uint32_t peer;
     const int error = wgfp_datapath_new(&datapath, &settings);
@@ -65,8 +67,11 @@ static bool make(void)
     const int peer_error = wgfp_peer_add(datapath, &peer);
 
     require(peer_error == 0 || peer_error == WGFP_ERR_MEMORY, "the error is that of too little memory");
+    const int translations_error = wgfp_translations_set(datapath, &translation, 1, NULL, 0);
+
+    require(translations_error == 0 || translations_error == WGFP_ERR_MEMORY, "the error is that of too little memory");
     wgfp_datapath_free(datapath);
-    return peer_error == 0;
+    return peer_error == 0 && translations_error == 0;
 }
 
 int main(void)

@@ -24,7 +24,8 @@ if "native" not in DATA_PATHS:
     pytest.skip("the C data path is not built, or there is no C compiler", allow_module_level=True)
 
 from tests.datapath.native import ALL_OFFLOADS, Call, NativeUnderTest
-from wgpy.datapath.native import Offload, Queue
+from wgpy.datapath.native import Offload
+from wgpy.datapath.native_values import Queue
 
 OUT = [ipv4(LOCAL_HOST, REMOTE_HOST, bytes([number]) * 1000) for number in range(10)]
 FROM_REMOTE = Packet(bytes([10, 0, 0, 2]), bytes([10, 0, 0, 1]), flags=ACK, payload=b"stream" * 1000)

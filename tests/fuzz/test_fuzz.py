@@ -27,6 +27,7 @@ PROGRAMS = {
     "inbound": HERE / "fuzz_inbound.c",
     "outbound": HERE / "fuzz_outbound.c",
     "handshake_queue": HERE / "fuzz_handshake_queue.c",
+    "translation": HERE / "fuzz_translation.c",
 }
 SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 OPTIONS = [*SANITIZERS, "-DFUZZER", *(f"-I{TESTS / name}" for name in ("fastpath", "datapath", "fuzz"))]
@@ -75,6 +76,7 @@ def test_a_fuzzer_finds_nothing(name: str, objects: list[Path], tmp_path: Path, 
         ("inbound", "replay.c", "return false;", "return true;"),
         ("inbound", "policy.c", "(SYN | ACK)) != SYN", "(SYN | ACK)) != ACK"),
         ("outbound", "staging.c", ".length = length;", ".length = length > 99 ? length - 1 : length;"),
+        ("translation", "translation.c", ": SUBNET_WORD + 1,", ": SUBNET_WORD,"),
         ("handshake_queue", "cookie.c", "return difference == 0;", "return true;"),
     ],
 )

@@ -31,6 +31,7 @@ from wgpy.contract.orders import (
     AddPeer,
     ClearSource,
     DataPathOrder,
+    LocalPort,
     Permit,
     PurgeStaged,
     RemoveKeypair,
@@ -40,6 +41,8 @@ from wgpy.contract.orders import (
     SetEndpoint,
     SetPolicy,
     SetRoute,
+    SetTranslations,
+    Translation,
     UseKeypair,
 )
 from wgpy.datapath import Datagram
@@ -85,6 +88,23 @@ permits = st.builds(
 )
 policies = st.none() | st.lists(permits, max_size=3).map(tuple)
 
+translations = st.lists(
+    st.sampled_from(
+        [
+            Translation(prefix(mapped), prefix(real))
+            for mapped, real in (
+                ("10.0.0.0/31", "10.0.0.2/31"),
+                ("10.0.0.3", "192.168.1.3"),
+                ("fd00::/127", "fd00::2/127"),
+                ("fd00::/64", "fd01:0:0:7::/64"),
+                ("fd00::/48", "fd02:1:2::/48"),
+            )
+        ]
+    ),
+    max_size=1,
+).map(tuple)
+closed = st.sampled_from([(), (LocalPort(HOSTS4[3], UDP, 2000), LocalPort(HOSTS6[3], TCP, 2))])
+
 orders: st.SearchStrategy[DataPathOrder] = st.one_of(
     st.builds(AddPeer, peers),
     st.builds(RemovePeer, peers),
@@ -97,6 +117,7 @@ orders: st.SearchStrategy[DataPathOrder] = st.one_of(
     st.builds(SendKeepalive, peers),
     st.builds(PurgeStaged, peers),
     st.builds(SetPolicy, peers, policies),
+    st.builds(SetTranslations, translations, closed),
 )
 
 

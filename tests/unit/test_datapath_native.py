@@ -24,7 +24,8 @@ from wgpy.contract.orders import (
     SetRoute,
 )
 from wgpy.datapath import native
-from wgpy.datapath.native import NativeDataPath, Queue, pack_endpoint, unpack_endpoint
+from wgpy.datapath.native import NativeDataPath
+from wgpy.datapath.native_values import Queue, pack_endpoint, unpack_endpoint
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C data path is not built")
 

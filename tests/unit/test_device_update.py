@@ -16,6 +16,8 @@ from wgpy.contract.orders import (
     SetEndpoint,
     SetPolicy,
     SetRoute,
+    SetTranslations,
+    Translation,
 )
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.device import Device
@@ -418,3 +420,28 @@ def test_a_peer_that_is_removed_or_set_anew_has_no_policy_any_more(
     configure_peers(device, PeerUpdate(ALICE), PeerUpdate(BOB), replace_peers=True)
 
     assert policy(device, ALICE) == policy(device, BOB) == NO_POLICY
+
+
+# -- Translations --------------------------------------------------------------------------------
+
+
+def test_translations_are_set_once_and_told(device: PortableDevice, orders: Orders) -> None:
+    office = SetTranslations((Translation(prefix("100.96.4.0/24"), prefix("192.168.1.0/24")),))
+
+    configure(device, DeviceUpdate(translations=office))
+    configure(device, DeviceUpdate(translations=office))
+    configure(device, DeviceUpdate())
+
+    assert taken(orders).count(office) == 1
+    assert device.status().translations == office
+
+
+def test_translations_that_are_none_are_refused_before_anything_changes(
+    device: PortableDevice, orders: Orders
+) -> None:
+    wrong = SetTranslations((Translation(prefix("100.96.4.0/24"), prefix("192.168.0.0/16")),))
+
+    with pytest.raises(ValueError, match="of one IP version and one length"):
+        configure(device, DeviceUpdate(private_key=OURS, translations=wrong))
+
+    assert taken(orders) == []

@@ -79,6 +79,8 @@ MAX_PERMITS: Final = 256  # of a peer
 MAX_FLOWS: Final = 65_536  # that were begun here and may be answered, of all peers
 SMALL_FLOWS: Final = 4096  # where memory is short
 FLOW_LIFETIME: Final = 180 * SECOND  # after its last packet, either way
+MAX_TRANSLATIONS: Final = 4096
+MAX_CLOSED_PORTS: Final = 64
 
 # ICMP errors to who sends what leads nowhere. Linux: icmp_msgs_per_sec, icmp_msgs_burst
 ICMP_ERROR_INTERVAL: Final = MILLISECOND

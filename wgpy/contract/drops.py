@@ -33,8 +33,11 @@ class DropReason(Enum):
     SOURCE_NOT_ALLOWED = "source_not_allowed"
     INVALID_FRAGMENT = "invalid_fragment"
     NOT_PERMITTED = "not_permitted"
+    FORBIDDEN_DESTINATION = "forbidden_destination"
     ECN_CONGESTION = "ecn_congestion"
     TUN_WRITE_FAILED = "tun_write_failed"
+    # Translated packets, either way
+    UNTRANSLATABLE = "untranslatable"
     # Packets from the TUN, outbound
     INVALID_OUTBOUND_PACKET = "invalid_outbound_packet"
     INVALID_SUPERPACKET = "invalid_superpacket"

@@ -32,6 +32,21 @@ class Permit(NamedTuple):
     last_port: int = 65535
 
 
+class Translation(NamedTuple):
+    """A prefix as the mesh knows it, and as it is: of one IP version and one length."""
+
+    mapped: AllowedIP
+    real: AllowedIP
+
+
+class LocalPort(NamedTuple):
+    """address: 4 or 16 bytes; protocol: IP protocol number, of one with ports."""
+
+    address: bytes
+    protocol: int
+    port: int
+
+
 # -- Of the engine ---------------------------------------------------------------------------------
 
 
@@ -181,6 +196,18 @@ class SetPolicy:
     permits: tuple[Permit, ...] | None
 
 
-PolicyOrder = SetPolicy
+@dataclass(frozen=True, slots=True)
+class SetTranslations:
+    """Translate mapped addresses to real ones as packets come in, and back as they go out; no other any more.
+
+    translations: no two overlap, neither as mapped nor as real; closed: what no translated packet may reach.
+    What is staged is purged if the translations differ from those before.
+    """
+
+    translations: tuple[Translation, ...]
+    closed: tuple[LocalPort, ...] = ()
+
+
+PolicyOrder = SetPolicy | SetTranslations
 
 DataPathOrder = EngineOrder | RouteOrder | PolicyOrder

@@ -26,15 +26,10 @@ class AllowedIPs:
 
     def insert(self, prefix: AllowedIP, peer: PeerId) -> None:
         """Give the prefix to this peer, whoever had it. Raises ValueError for what is no prefix."""
+        check_prefix(prefix)
         address, length = prefix
-        family = self._families.get(len(address))
-        if family is None or not 0 <= length <= family.bits:
-            raise no_prefix(prefix)
-        host_bits = family.bits - length
-        whole = int.from_bytes(address)
-        key = whole >> host_bits
-        if key << host_bits != whole:
-            raise no_prefix(prefix)
+        family = self._families[len(address)]
+        key = int.from_bytes(address) >> family.bits - length
         level = family.levels.get(length) or family.add_level(length)
         before = level.get(key)
         if before == peer:
@@ -78,12 +73,28 @@ class AllowedIPs:
             del self._owned[peer]
 
 
+def check_prefix(prefix: AllowedIP) -> None:
+    """Raises ValueError for what is none."""
+    address, length = prefix
+    bits = 8 * len(address)
+    if bits not in (32, 128) or not 0 <= length <= bits or int.from_bytes(address) & (1 << bits - length) - 1:
+        raise no_prefix(prefix)
+
+
 def no_prefix(prefix: AllowedIP) -> ValueError:
     """Why this is none."""
     address, length = prefix
     if len(address) not in (4, 16) or not 0 <= length <= 8 * len(address):
         return ValueError(f"no prefix: {address!r}/{length}; want 4 or 16 bytes and a length within them")
     return ValueError(f"no prefix: {address!r}/{length} has host bits; clear them first")
+
+
+def contains(prefix: AllowedIP, address: bytes) -> bool:
+    """Whether an address, 4 or 16 bytes, is of the prefix."""
+    if len(address) != len(prefix.address):
+        return False
+    host_bits = 8 * len(address) - prefix.prefix_length
+    return int.from_bytes(address) >> host_bits == int.from_bytes(prefix.address) >> host_bits
 
 
 _Level = dict[int, PeerId]  # addresses of one prefix length, without their host bits

@@ -7,10 +7,8 @@ the exceptions of the portable data path. Whoever owns the descriptors lends the
 from collections import Counter
 from collections.abc import Sequence
 from enum import IntFlag
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 from struct import Struct
-from typing import Any, Final, NamedTuple, NoReturn, assert_never
+from typing import Any, Final, NoReturn, assert_never
 
 from wgpy.contract.constants import (
     DEFAULT_MTU,
@@ -20,16 +18,9 @@ from wgpy.contract.constants import (
     MAX_RULES,
     MAX_STAGED_BYTES,
 )
-from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import (
-    DataReceived,
-    DataSent,
-    EndpointChanged,
     Event,
-    KeyAged,
-    KeyConfirmed,
-    KeyNeeded,
     PeerActivity,
     PeerId,
 )
@@ -39,6 +30,7 @@ from wgpy.contract.orders import (
     ClearSource,
     DataPathOrder,
     InstallKeypair,
+    LocalPort,
     Permit,
     PurgeStaged,
     RemoveKeypair,
@@ -50,12 +42,30 @@ from wgpy.contract.orders import (
     SetMac1Key,
     SetPolicy,
     SetRoute,
+    SetTranslations,
+    Translation,
     UseKeypair,
 )
 
 from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
 from .allowedips import no_prefix
+from .native_values import (
+    Queue,
+    c_endpoint,
+    drop_reasons,
+    event_of,
+    key,
+    local_port_row,
+    or_never,
+    permit_row,
+    translation_row,
+    unpack_endpoint,
+)
+from .native_values import (
+    queues as c_queues,
+)
 from .policy import check_permits
+from .translation import check_translations
 
 try:
     from wgpy._fastpath import ffi as _ffi
@@ -63,16 +73,12 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 6
+ABI_VERSION: Final = 7
 SEED_SIZE: Final = 16
 
-_NEVER: Final = 2**64 - 1
-_ENDPOINTS_REMEMBERED: Final = 1024
 _EVENTS_AT_ONCE: Final = 256
 _MAX_EVENTS: Final = 16 * _EVENTS_AT_ONCE  # in one go; a busy data path raises new ones meanwhile
-_ENDPOINT: Final = Struct("=16s16sIIII")  # struct wgfp_endpoint
 _PREFIX: Final = Struct("=16sBB")  # WGFP_PREFIX_SIZE
-_IPV4_SIZE: Final = 4
 _DATAGRAM: Final = Struct("=48sI")  # struct wgfp_datagram without its data
 
 
@@ -83,14 +89,6 @@ class Offload(IntFlag):
     TSO = 1  # TCP superpackets to the TUN
     USO = 2  # UDP superpackets to the TUN
     GSO = 4  # many datagrams in one call to send
-
-
-class Queue(NamedTuple):
-    """Descriptors of a TUN queue and of the sockets that go with it, non-blocking; -1: there is none."""
-
-    tun: int
-    udp4: int
-    udp6: int
 
 
 def available() -> bool:
@@ -137,7 +135,7 @@ class NativeDataPath:
             raise ImportError("the C data path is not built: install wgpy where there is a C compiler")
         self._peers: dict[PeerId, int] = {}  # the numbers they have in C
         self._ids: dict[int, PeerId] = {}
-        self._queues = _queues(queues)
+        self._queues = c_queues(queues)
         self._system = system  # lives as long as C may call it
         settings = {
             "queues": self._queues,
@@ -164,7 +162,7 @@ class NativeDataPath:
         self._number = _ffi.new("uint32_t *")
         self._session = _ffi.new("struct wgfp_session *")
         self._activity = _ffi.new("struct wgfp_activity *")
-        self._reasons = _drop_reasons()
+        self._reasons = drop_reasons()
         self._drops = _ffi.new("uint64_t[]", len(self._reasons))
         self._rule_counts = _ffi.new("uint64_t[]", MAX_RULES)
         self.set_mtu(mtu)
@@ -208,7 +206,7 @@ class NativeDataPath:
         """Use other sockets; when this returns, the former ones can be closed. The TUNs stay."""
         if len(queues) != len(self._queues):
             raise ValueError(f"want sockets for {len(self._queues)} queues, not {len(queues)}")
-        _lib.wgfp_datapath_set_sockets(self._c, _queues(queues))
+        _lib.wgfp_datapath_set_sockets(self._c, c_queues(queues))
 
     def offloads(self) -> Offload:
         """Those in use: what was asked for without what turned out not to work."""
@@ -224,7 +222,7 @@ class NativeDataPath:
 
     def _take_events(self, events: list[Event]) -> int:
         count = int(_lib.wgfp_events_take(self._c, self._events, _EVENTS_AT_ONCE))
-        events += [_event(self._events[i], self._ids[self._events[i].peer]) for i in range(count)]
+        events += [event_of(self._events[i], self._ids[self._events[i].peer]) for i in range(count)]
         return count
 
     def take_datagrams(self) -> list[Datagram]:
@@ -293,7 +291,7 @@ class NativeDataPath:
             case SetRoute():  # first, as it is by far the most frequent
                 self._set_route(action)
             case SetEndpoint(peer, endpoint, pinned):
-                _lib.wgfp_peer_set_endpoint(self._c, number_of(peer), _c_endpoint(endpoint), pinned)
+                _lib.wgfp_peer_set_endpoint(self._c, number_of(peer), c_endpoint(endpoint), pinned)
             case InstallKeypair():
                 self._install_keypair(action)
             case UseKeypair(peer, local_index, confirm):
@@ -309,6 +307,8 @@ class NativeDataPath:
                 _lib.wgfp_peer_purge_staged(self._c, number_of(peer))
             case SetPolicy(peer, permits):
                 self._set_policy(number_of(peer), permits)
+            case SetTranslations(translations, closed):
+                self._set_translations(translations, closed)
             case RemoveRoute(peer, (address, length)):
                 _lib.wgfp_route_remove(self._c, number_of(peer), address, len(address), length)
             case AddPeer(peer):
@@ -318,7 +318,7 @@ class NativeDataPath:
             case SetMac1Key(public_key):
                 self._set_guard(public_key)
             case SetCookieSecret(secret):
-                _lib.wgfp_handshakes_set_cookie_secret(self._c, _key(secret))
+                _lib.wgfp_handshakes_set_cookie_secret(self._c, key(secret))
             case _:
                 assert_never(action)
 
@@ -360,19 +360,28 @@ class NativeDataPath:
 
     def _set_policy(self, number: int, permits: tuple[Permit, ...] | None) -> None:
         check_permits(permits)
-        rows = [_permit(permit) for permit in permits or ()]
+        rows = [permit_row(permit) for permit in permits or ()]
         array = _ffi.new("struct wgfp_permit[]", rows)
         if _lib.wgfp_peer_set_policy(self._c, number, array, len(rows), permits is not None):
             raise MemoryError("there is no memory for another policy")
 
+    def _set_translations(self, translations: tuple[Translation, ...], closed: tuple[LocalPort, ...]) -> None:
+        check_translations(translations, closed)
+        rows = [translation_row(translation) for translation in translations]
+        ports = [local_port_row(port) for port in closed]
+        c_rows = _ffi.new("struct wgfp_translation[]", rows)
+        c_ports = _ffi.new("struct wgfp_local_port[]", ports)
+        if _lib.wgfp_translations_set(self._c, c_rows, len(rows), c_ports, len(ports)):
+            raise MemoryError("there is no memory for these translations")
+
     def _install_keypair(self, order: InstallKeypair) -> None:
         number = self._number_of(order.peer)
         session = self._session
-        session.sending_key = _key(order.sending_key)
-        session.receiving_key = _key(order.receiving_key)
+        session.sending_key = key(order.sending_key)
+        session.receiving_key = key(order.receiving_key)
         session.reject_after_time = order.reject_after_time
-        session.rekey_after_sent_time = _or_never(order.rekey_after_sent_time)
-        session.rekey_after_received_time = _or_never(order.rekey_after_received_time)
+        session.rekey_after_sent_time = or_never(order.rekey_after_sent_time)
+        session.rekey_after_received_time = or_never(order.rekey_after_received_time)
         session.local_index = order.local_index
         session.remote_index = order.remote_index
         error = _lib.wgfp_keypair_install(self._c, number, session)
@@ -391,86 +400,4 @@ class NativeDataPath:
 
     def _set_guard(self, public_key: bytes | None) -> None:
         _lib.wgfp_handshakes_set_cookie_secret(self._c, _ffi.NULL)
-        _lib.wgfp_handshakes_set_mac1_key(self._c, _ffi.NULL if public_key is None else _key(public_key))
-
-
-# -- Values in both forms ------------------------------------------------------------------------
-
-
-def _queues(queues: Sequence[Queue]) -> Any:
-    return _ffi.new("struct wgfp_queue[]", list(map(tuple, queues)))
-
-
-def _key(key: bytes) -> bytes:
-    """The same; C takes as many bytes as there should be."""
-    if len(key) != KEY_LENGTH:
-        raise ValueError(f"a key is {KEY_LENGTH} bytes, not {len(key)}")
-    return key
-
-
-def _or_never(time: int | None) -> int:
-    return _NEVER if time is None else time
-
-
-def _permit(permit: Permit) -> tuple[bytes, int, int, int, int, int, int]:
-    """The members of a struct wgfp_permit."""
-    address, length = permit.destination or (b"", 0)
-    return address, len(address), length, permit.protocol, permit.first_port, permit.last_port, permit.rule
-
-
-def _drop_reasons() -> list[DropReason]:
-    """In C's order."""
-    reasons: list[DropReason] = []
-    while (name := _lib.wgfp_drop_name(len(reasons))) != _ffi.NULL:
-        reasons.append(DropReason(_ffi.string(name).decode()))
-    return reasons
-
-
-def _event(event: Any, peer: PeerId) -> Event:
-    kind = event.kind
-    if kind == _lib.WGFP_EVENT_DATA_SENT:
-        return DataSent(peer)
-    if kind == _lib.WGFP_EVENT_DATA_RECEIVED:
-        return DataReceived(peer)
-    if kind == _lib.WGFP_EVENT_KEY_NEEDED:
-        return KeyNeeded(peer)
-    if kind == _lib.WGFP_EVENT_KEY_CONFIRMED:
-        return KeyConfirmed(peer, event.local_index)
-    if kind == _lib.WGFP_EVENT_KEY_AGED:
-        return KeyAged(peer, event.local_index)
-    assert kind == _lib.WGFP_EVENT_ENDPOINT_CHANGED
-    return EndpointChanged(peer, _endpoint(event.endpoint))
-
-
-def _c_endpoint(endpoint: Endpoint) -> Any:
-    return _ffi.from_buffer("struct wgfp_endpoint *", pack_endpoint(endpoint))
-
-
-def _endpoint(endpoint: Any) -> Endpoint:
-    return unpack_endpoint(bytes(_ffi.buffer(_ffi.addressof(endpoint))))
-
-
-@lru_cache(_ENDPOINTS_REMEMBERED)
-def pack_endpoint(endpoint: Endpoint) -> bytes:
-    """The bytes of a struct wgfp_endpoint."""
-    address, port, scope_id, local_address, local_interface = endpoint
-    packed = ip_address(address).packed
-    local = ip_address(local_address).packed if local_address else b""
-    return _ENDPOINT.pack(packed, local, len(packed), port, scope_id, local_interface)
-
-
-def unpack_endpoint(packed: bytes) -> Endpoint:
-    """The endpoint that a struct wgfp_endpoint of an address holds."""
-    address, local, size, port, scope_id, local_interface = _ENDPOINT.unpack(packed)
-    return Endpoint(
-        _address_text(address[:size]),
-        port,
-        scope_id,
-        _address_text(local[:size]) if any(local) else "",
-        local_interface,
-    )
-
-
-def _address_text(address: bytes) -> str:
-    # By hand, as every message of a flood needs it, and no cache knows its source.
-    return ".".join(map(str, address)) if len(address) == _IPV4_SIZE else str(IPv6Address(address))
+        _lib.wgfp_handshakes_set_mac1_key(self._c, _ffi.NULL if public_key is None else key(public_key))

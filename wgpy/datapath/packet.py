@@ -6,8 +6,11 @@ first gave a length.
 
 from typing import Final, NamedTuple
 
+from wgpy.contract.constants import PADDING_MULTIPLE
+
 IPV4_HEADER_SIZE: Final = 20  # without options
 IPV6_HEADER_SIZE: Final = 40
+IPV4_CHECKSUM: Final = 10  # offset in the header
 
 ICMP: Final = 1
 TCP: Final = 6
@@ -25,6 +28,11 @@ AUTHENTICATION: Final = 51
 DESTINATION_OPTIONS: Final = 60
 EXTENSIONS: Final = frozenset((HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION_OPTIONS))
 MAX_EXTENSION_HEADERS: Final = 8
+
+# ICMP's types that report an error, by IP version. RFC 792, RFC 4443.
+_ERRORS: Final = {4: frozenset((3, 11, 12)), 6: frozenset((1, 2, 3, 4))}
+ICMP_HEADER_SIZE: Final = 8  # what an error quotes comes behind it
+
 _LEAST_EXTENSION: Final = 8  # bytes
 
 _FLAGS_END: Final = 14  # bytes of a TCP header up to its flags
@@ -78,6 +86,11 @@ class PacketView(NamedTuple):
     @property
     def is_icmp(self) -> bool:
         return self.protocol == (ICMP if self.version == 4 else ICMPV6)
+
+    @property
+    def is_icmp_error(self) -> bool:
+        transport = self.transport
+        return transport is not None and self.is_icmp and transport[0] in _ERRORS[self.version]
 
     @property
     def has_ports(self) -> bool:
@@ -194,16 +207,38 @@ def _with_ecn(packet: bytes, field: int) -> bytes:
     changed = bytearray(packet)
     if packet[0] >> 4 == 4:
         changed[1] = packet[1] & ~ECN_MASK | field
-        checksum = int.from_bytes(packet[10:12])
-        changed[10:12] = _updated_checksum(checksum, packet[1], changed[1]).to_bytes(2)
+        update_checksum(changed, IPV4_CHECKSUM, packet[:2], bytes(changed[:2]))
     else:
         changed[1] = packet[1] & ~(ECN_MASK << 4) | field << 4
     return bytes(changed)
 
 
-def _updated_checksum(checksum: int, old_word: int, new_word: int) -> int:
-    """The header's checksum after one of its 16-bit words changed. RFC 1624, equation 3."""
-    total = (checksum ^ 0xFFFF) + (old_word ^ 0xFFFF) + new_word
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
+def update_checksum(packet: bytearray, at: int, before: bytes, after: bytes) -> None:
+    """Change the checksum there as the bytes change that it covers. RFC 1624, equation 3.
+
+    Of an odd number of bytes the last one counts as if a zero followed.
+    """
+    checksum = int.from_bytes(packet[at : at + 2])
+    total = (checksum ^ 0xFFFF) + (_folded(sum(words(before))) ^ 0xFFFF) + sum(words(after))
+    packet[at : at + 2] = (_folded(total) ^ 0xFFFF).to_bytes(2)
+
+
+def _folded(total: int) -> int:
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def words(data: bytes) -> list[int]:
+    """Of 16 bits."""
+    return [int.from_bytes(data[i : i + 2].ljust(2, b"\0")) for i in range(0, len(data), 2)]
+
+
+def padding(size: int, mtu: int) -> int:
+    """How many zeros follow a packet: up to PADDING_MULTIPLE, but not past the MTU. Whitepaper 5.4.6.
+
+    A packet longer than the MTU was known to be larger a moment ago; as in the kernel, only what
+    exceeds a whole number of MTUs counts then.
+    """
+    last = size % mtu if size > mtu else size
+    return min(-last % PADDING_MULTIPLE, mtu - last)

@@ -13,21 +13,19 @@ from typing import Final, NamedTuple
 from wgpy.contract.constants import FLOW_LIFETIME, MAX_PERMITS, MAX_RULES
 from wgpy.contract.drops import DropReason
 from wgpy.contract.events import PeerId
-from wgpy.contract.orders import AllowedIP, Permit
+from wgpy.contract.orders import Permit
 
-from .allowedips import no_prefix
-from .packet import TCP, PacketView, parse, parse_quoted
+from .allowedips import check_prefix, contains
+from .packet import ICMP_HEADER_SIZE, TCP, PacketView, parse, parse_quoted
 
 MAX_PORT: Final = 65535
 
 _SYN: Final = 0x02
 _ACK: Final = 0x10
 
-# ICMP's types by IP version: echo and the like, and what reports an error. RFC 792, RFC 950, RFC 4443.
+# ICMP's types by IP version: echo and the like. RFC 792, RFC 950, RFC 4443.
 _QUERIES: Final = {4: frozenset((8, 13, 15, 17)), 6: frozenset((128,))}
 _REPLIES: Final = {4: frozenset((0, 14, 16, 18)), 6: frozenset((129,))}
-_ERRORS: Final = {4: frozenset((3, 11, 12)), 6: frozenset((1, 2, 3, 4))}
-_ICMP_HEADER_SIZE: Final = 8
 
 
 class Flow(NamedTuple):
@@ -58,15 +56,7 @@ def _check_permit(permit: Permit) -> None:
     if not 0 <= permit.first_port <= permit.last_port <= MAX_PORT:
         raise ValueError(f"{permit.first_port} to {permit.last_port} are no ports")
     if permit.destination is not None:
-        _check_prefix(permit.destination)
-
-
-def _check_prefix(prefix: AllowedIP) -> None:
-    bits = 8 * len(prefix.address)
-    if bits not in (32, 128) or not 0 <= prefix.prefix_length <= bits:
-        raise no_prefix(prefix)
-    if int.from_bytes(prefix.address) % 2 ** (bits - prefix.prefix_length):
-        raise no_prefix(prefix)
+        check_prefix(permit.destination)
 
 
 class Policy:
@@ -129,14 +119,14 @@ class Policy:
             return False
         if view.protocol == TCP:
             return transport[13] & (_SYN | _ACK) != _SYN
-        if view.is_icmp and transport[0] in _ERRORS[view.version]:
+        if view.is_icmp_error:
             return self._is_error_about_ours(peer, view, transport, now)
         flow = _answered(view, transport)
         return flow is not None and self._flows.refresh(peer, flow, now)
 
     def _is_error_about_ours(self, peer: PeerId, view: PacketView, transport: bytes, now: int) -> bool:
         """Does it quote a packet of ours, of a connection or a flow with this peer?"""
-        quoted = parse_quoted(transport[_ICMP_HEADER_SIZE:])
+        quoted = parse_quoted(transport[ICMP_HEADER_SIZE:])
         if quoted is None or quoted.source != view.destination:
             return False
         if quoted.protocol == TCP and quoted.payload is not None and not quoted.fragment_offset:
@@ -234,7 +224,7 @@ def _matching(
 def _matches(permit: Permit, protocol: int | None, destination: bytes, port: int | None) -> bool:
     return (
         permit.protocol in (0, protocol)
-        and (permit.destination is None or _is_within(destination, permit.destination))
+        and (permit.destination is None or contains(permit.destination, destination))
         and _has_port(permit, port)
     )
 
@@ -243,10 +233,3 @@ def _has_port(permit: Permit, port: int | None) -> bool:
     if port is None:
         return (permit.first_port, permit.last_port) == (0, MAX_PORT)
     return permit.first_port <= port <= permit.last_port
-
-
-def _is_within(address: bytes, prefix: AllowedIP) -> bool:
-    if len(address) != len(prefix.address):
-        return False
-    host_bits = 8 * len(address) - prefix.prefix_length
-    return int.from_bytes(address) >> host_bits == int.from_bytes(prefix.address) >> host_bits

@@ -21,7 +21,6 @@ from wgpy.contract.constants import (
     MAX_FOREIGN_SIZE,
     MAX_STAGED_BYTES,
     MAX_STAGED_PACKETS,
-    PADDING_MULTIPLE,
     REJECT_AFTER_MESSAGES,
     REKEY_AFTER_MESSAGES,
     RESPONSE_SIZE,
@@ -68,6 +67,7 @@ from wgpy.contract.orders import (
     SetMac1Key,
     SetPolicy,
     SetRoute,
+    SetTranslations,
     UseKeypair,
 )
 
@@ -76,6 +76,7 @@ from . import packet as ip
 from .allowedips import AllowedIPs
 from .peer import NEVER, Keypair, Peer
 from .policy import Policy, check_permits
+from .translation import Translations
 from .unreachable import Unreachable
 
 _KEEPALIVE: Final = b""
@@ -110,6 +111,7 @@ class PortableDataPath:
         self._keypairs: dict[int, Keypair] = {}  # by local index
         self._routes = AllowedIPs()
         self._policy = Policy(self._routes.lookup, flows)
+        self._translations = Translations()
         self._staged_bytes = 0  # of all peers
         self._datagrams: list[Datagram] = []
         self._packets: list[bytes] = []
@@ -214,6 +216,8 @@ class PortableDataPath:
                 self._remove_peer(self._peer(peer))
             case SetPolicy(peer, permits):
                 self._set_policy(self._peer(peer), permits)
+            case SetTranslations():
+                self._set_translations(Translations(action.translations, action.closed))
             case SetMac1Key() | SetCookieSecret():
                 pass  # the engine checks all macs itself
             case _:
@@ -249,6 +253,12 @@ class PortableDataPath:
         check_permits(permits)
         if self._policy.set(peer.id, permits):
             self._purge_staged(peer)
+
+    def _set_translations(self, translations: Translations) -> None:
+        if translations.value != self._translations.value:
+            for peer in self._peers.values():
+                self._purge_staged(peer)
+        self._translations = translations
 
     def _set_endpoint(self, peer: Peer, endpoint: Endpoint, pinned: bool) -> None:
         peer.endpoint, peer.pinned = endpoint, pinned
@@ -296,8 +306,14 @@ class PortableDataPath:
         if owner is None:
             self._refuse(packet, DropReason.NO_PEER_FOR_DESTINATION, now)
             return
-        self._policy.note_sent(owner, packet, now)
-        peer = self._peers[owner]
+        translated = self._translations.outbound(packet)
+        if isinstance(translated, DropReason):
+            self._drops[translated] += 1
+            return
+        self._policy.note_sent(owner, translated, now)
+        self._send_translated(self._peers[owner], translated, now)
+
+    def _send_translated(self, peer: Peer, packet: bytes, now: int) -> None:
         if peer.endpoint is None:
             self._refuse(packet, DropReason.NO_ENDPOINT, now)
             return
@@ -311,16 +327,18 @@ class PortableDataPath:
             self._seal(peer, peer.endpoint, keypair, packet, now)
 
     def _refuse(self, packet: bytes, reason: DropReason, now: int) -> None:
-        """Drop a packet that leads nowhere, and say so to its sender."""
+        """Drop a packet that leads nowhere, and say so to its sender, who may be of a site."""
         self._drops[reason] += 1
         if packet and (error := self._unreachable.error_for(packet, now)):
-            self._packets.append(error)
+            told = self._translations.inbound(error)
+            if isinstance(told, bytes):
+                self._packets.append(told)
 
     def _seal(self, peer: Peer, endpoint: Endpoint, keypair: Keypair, packet: bytes, now: int) -> None:
         """Make a datagram of a valid packet, or of an empty one, which is a keepalive."""
         counter = keypair.counter
         keypair.counter = counter + 1
-        padding = _padding(len(packet), self._mtu)
+        padding = ip.padding(len(packet), self._mtu)
         padded = packet + bytes(padding) if padding else packet
         header = _pack_header(TYPE_TRANSPORT, keypair.remote_index, counter)
         data = header + keypair.seal(nonce(counter), padded, None)
@@ -459,7 +477,11 @@ class PortableDataPath:
         if refusal is not None:
             self._drops[refusal] += 1
             return
-        self._deliver(packet, ecn)
+        translated = self._translations.inbound(packet)
+        if isinstance(translated, DropReason):
+            self._drops[translated] += 1
+        else:
+            self._deliver(translated, ecn)
 
     def _deliver(self, packet: bytes, ecn: int) -> None:
         """Hand a packet to the TUN. ecn: of the datagram that it came in."""
@@ -473,13 +495,3 @@ class PortableDataPath:
 def _staged_size(packet: bytes) -> int:
     """Bytes that it takes while it waits: whole cells, as in C, so that both data paths hold as much."""
     return max(1, -(-len(packet) // STAGED_CELL)) * STAGED_CELL
-
-
-def _padding(size: int, mtu: int) -> int:
-    """How many zeros follow a packet: up to PADDING_MULTIPLE, but not past the MTU. Whitepaper 5.4.6.
-
-    A packet longer than the MTU was known to be larger a moment ago; as in the kernel, only what
-    exceeds a whole number of MTUs counts then.
-    """
-    last = size % mtu if size > mtu else size
-    return min(-last % PADDING_MULTIPLE, mtu - last)

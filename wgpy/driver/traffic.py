@@ -15,8 +15,9 @@ from typing import Final, Protocol, TypeVar
 from wgpy.contract.constants import MAX_FLOWS, MAX_STAGED_BYTES, SMALL_FLOWS, SMALL_STAGED_BYTES
 from wgpy.contract.drops import DropReason
 from wgpy.datapath import DataPath
-from wgpy.datapath.native import SEED_SIZE, NativeDataPath, Queue
+from wgpy.datapath.native import SEED_SIZE, NativeDataPath
 from wgpy.datapath.native import Offload as DataPathOffload
+from wgpy.datapath.native_values import Queue
 from wgpy.device import Device
 from wgpy.driver.settings import Offload, Settings
 from wgpy.host.tun import PacketDevice, TunOffload

@@ -53,17 +53,22 @@ void wgfp_peer_send_keepalive(struct wgfp_datapath *datapath, uint32_t peer, uin
     control_unlock(datapath);
 }
 
+/* What is staged has passed what was in force when it came. */
+static void staged_purge(struct wgfp_datapath *datapath, struct peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    peer_purge(datapath, peer);
+    pthread_mutex_unlock(&peer->lock);
+}
+
 /* Put another policy in the place of a peer's, which the caller then frees. */
 static struct policy *policy_replace(struct wgfp_datapath *datapath, struct peer *peer, struct policy *policy)
 {
     struct policy *former = peer->policy;
 
     peer->policy = policy;
-    if (!policy_equal(former, policy)) {
-        pthread_mutex_lock(&peer->lock);
-        peer_purge(datapath, peer); /* what is staged has passed the former one */
-        pthread_mutex_unlock(&peer->lock);
-    }
+    if (!policy_equal(former, policy))
+        staged_purge(datapath, peer);
     return former;
 }
 
@@ -80,6 +85,35 @@ int wgfp_peer_set_policy(struct wgfp_datapath *datapath, uint32_t peer, const st
 
     control_unlock(datapath);
     policy_free(former);
+    return 0;
+}
+
+/* Put others in the place of these, which the caller then frees. */
+static struct translations *translations_replace(struct wgfp_datapath *datapath, struct translations *translations)
+{
+    struct translations *former = datapath->translations;
+
+    datapath->translations = translations;
+    if (!translations_equal(former, translations))
+        for (uint32_t i = 1; i < datapath->peer_room; i++)
+            if (datapath->peers[i] != NULL)
+                staged_purge(datapath, datapath->peers[i]);
+    return former;
+}
+
+int wgfp_translations_set(struct wgfp_datapath *datapath, const struct wgfp_translation *translations, size_t count,
+                          const struct wgfp_local_port *closed, size_t closed_count)
+{
+    struct translations *made = NULL;
+    const int error = count > 0 ? translations_new(&made, translations, count, closed, closed_count) : 0;
+
+    if (error != 0)
+        return error;
+    control_lock(datapath);
+    struct translations *former = translations_replace(datapath, made);
+
+    control_unlock(datapath);
+    translations_free(former);
     return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "foreign.h"
 #include "handshake_queue.h"
 #include "policy.h"
+#include "translation.h"
 #include "worker.h"
 
 #include <assert.h>
@@ -38,6 +39,7 @@ struct wgfp_datapath {
     _Atomic uint64_t rule_counts[MAX_RULES];
     struct flow_table flows;
     /* All workers' locks */
+    struct translations *translations; /* NULL: there are none */
     struct wgfp_allowedips *routes;
     struct keypair_table keypairs;
     struct peer **peers; /* by number; 0 is none */

@@ -18,8 +18,10 @@
     X(SOURCE_NOT_ALLOWED, "source_not_allowed")           \
     X(INVALID_FRAGMENT, "invalid_fragment")               \
     X(NOT_PERMITTED, "not_permitted")                     \
+    X(FORBIDDEN_DESTINATION, "forbidden_destination")     \
     X(ECN_CONGESTION, "ecn_congestion")                   \
     X(TUN_WRITE_FAILED, "tun_write_failed")               \
+    X(UNTRANSLATABLE, "untranslatable")                   \
     X(INVALID_OUTBOUND_PACKET, "invalid_outbound_packet") \
     X(INVALID_SUPERPACKET, "invalid_superpacket")         \
     X(NO_PEER_FOR_DESTINATION, "no_peer_for_destination") \

@@ -181,6 +181,8 @@ static bool packet_is_good(struct inbound *in, struct wgfp_packet *packet, uint3
         return false;
     if (peer->policy != NULL && !policy_admits(in->datapath, peer, view, packet->data, now, reason))
         return false;
+    if (in->datapath->translations != NULL && !translate_inbound(in->datapath->translations, view, packet->data, reason))
+        return false;
     *reason = WGFP_DROP_ECN_CONGESTION;
     return outer_ecn == 0 || packet_decapsulate_ecn(packet->data, outer_ecn);
 }

@@ -145,6 +145,22 @@ static int gso_verify(const struct headers *headers, const struct wgfp_vnet *vne
     return WGFP_GSO_ACCEPTED;
 }
 
+void wgfp_gso_readdress(struct wgfp_gso *gso)
+{
+    const uint32_t size = 2 * packet_address_size(&gso->view);
+    const uint8_t *addresses = packet_source(&gso->view, gso->packet);
+    uint8_t *former = gso->template + (addresses - gso->packet);
+
+    if (gso->header_length == 0)
+        return; /* the packet itself is sent */
+    const uint64_t change = wgfp_sum(addresses, size) + (uint16_t)~wgfp_sum_fold(wgfp_sum(former, size));
+
+    gso->transport_sum += change;
+    if (gso->view.version == 4)
+        gso->ip_sum += change;
+    memcpy(former, addresses, size);
+}
+
 /* Copy the headers, take out what differs between segments, and sum up what stays. */
 static void template_make(struct wgfp_gso *gso, const struct headers *headers)
 {

@@ -77,6 +77,9 @@ int wgfp_gso_parse(struct wgfp_gso *gso, const struct wgfp_vnet *vnet, uint8_t *
 /* The refusal's name, or NULL for what is none. */
 const char *wgfp_gso_refusal_name(int refusal);
 
+/* Take over the addresses of the packet, which were changed. */
+void wgfp_gso_readdress(struct wgfp_gso *gso);
+
 /* Write segment i's headers, header_length bytes, and tell where in the packet its payload lies. */
 void wgfp_gso_segment(const struct wgfp_gso *gso, uint32_t i, uint8_t *header, struct wgfp_slice *payload);
 

@@ -130,6 +130,17 @@ static void message_done(struct outbound *out, struct peer *peer, uint32_t lengt
     bundle_add(out, peer, out->count++);
 }
 
+/* For a sender that is of a site. */
+static bool error_translate(struct outbound *out, uint8_t *error, size_t size)
+{
+    const struct translations *translations = out->datapath->translations;
+    enum wgfp_drop reason;
+    struct wgfp_view view;
+
+    return translations == NULL ||
+           (wgfp_packet_parse(&view, error, size) && translate_inbound(translations, &view, error, &reason));
+}
+
 /* Say to its sender that a packet leads nowhere. Returns whether there was an ICMP error. */
 static bool packet_refuse(struct outbound *out, const uint8_t *packet, size_t length, uint64_t now)
 {
@@ -139,7 +150,7 @@ static bool packet_refuse(struct outbound *out, const uint8_t *packet, size_t le
 
     if (wgfp_packet_parse(&view, packet, length))
         size = unreachable_error(&out->unreachable, &view, packet, error, now);
-    if (size > 0)
+    if (size > 0 && error_translate(out, error, size))
         tun_write_one(out->datapath, out->tun, error, size);
     return size > 0;
 }
@@ -182,6 +193,22 @@ static struct peer *peer_towards(struct outbound *out, const struct wgfp_gso *gs
     return datapath->peers[owner];
 }
 
+/* false, and counted: it cannot be. */
+static bool packet_translate(struct outbound *out, struct wgfp_gso *gso, uint8_t *packet)
+{
+    const struct translations *translations = out->datapath->translations;
+    enum wgfp_drop reason;
+
+    if (translations == NULL)
+        return true;
+    if (!translate_outbound(translations, &gso->view, packet, &reason)) {
+        drop_count(out->datapath, reason, gso->count);
+        return false;
+    }
+    wgfp_gso_readdress(gso);
+    return true;
+}
+
 void outbound_packet(struct outbound *out, const struct wgfp_vnet *vnet, uint8_t *packet, size_t length, uint64_t now)
 {
     struct wgfp_gso gso;
@@ -193,7 +220,7 @@ void outbound_packet(struct outbound *out, const struct wgfp_vnet *vnet, uint8_t
     struct peer *peer = peer_towards(out, &gso, length, now);
     const uint32_t most = segment_most(&gso, length);
 
-    if (peer == NULL)
+    if (peer == NULL || !packet_translate(out, &gso, packet))
         return;
     if (peer->policy != NULL)
         policy_note_sent(out->datapath, peer, &gso.view, packet, now);

@@ -5,6 +5,8 @@
 #ifndef WGFP_PACKET_H
 #define WGFP_PACKET_H
 
+#include "protocols.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +15,9 @@
 enum {
     MAX_PACKET = 65535,
     MAX_EXTENSION_HEADERS = 8,
+
+    TCP_FLAGS_END = 14, /* bytes of its header up to its flags */
+    LEAST_TRANSPORT = 8, /* bytes of a header with ports, or of ICMP's */
 
     FRAGMENT_OFFSET = 0x1fff,
     FRAGMENT_MORE = 0x2000,
@@ -59,6 +64,50 @@ static inline uint32_t packet_address_size(const struct wgfp_view *view)
 static inline bool packet_address_equal(const uint8_t *a, const uint8_t *b, uint32_t size)
 {
     return size == 4 ? memcmp(a, b, 4) == 0 : memcmp(a, b, 16) == 0;
+}
+
+static inline bool packet_is_icmp(const struct wgfp_view *view)
+{
+    return view->protocol == (view->version == 4 ? ICMP : ICMPV6);
+}
+
+static inline bool packet_has_ports(const struct wgfp_view *view)
+{
+    return view->protocol == TCP || view->protocol == UDP || view->protocol == DCCP || view->protocol == SCTP ||
+           view->protocol == UDP_LITE;
+}
+
+/* Of a fragment, in units of 8 bytes. */
+static inline uint32_t packet_fragment_offset(const struct wgfp_view *view)
+{
+    return view->fragment & FRAGMENT_OFFSET;
+}
+
+/* Bytes of the transport header in which the fields are that one looks at. */
+static inline uint32_t packet_least_transport(const struct wgfp_view *view)
+{
+    if (view->protocol == TCP)
+        return TCP_FLAGS_END;
+    return packet_has_ports(view) || packet_is_icmp(view) ? LEAST_TRANSPORT : 0;
+}
+
+/* NULL: these fields are not in the packet. */
+static inline const uint8_t *packet_transport(const struct wgfp_view *view, const uint8_t *packet)
+{
+    if (view->transport == 0 || packet_fragment_offset(view) != 0 ||
+        view->length - view->transport < packet_least_transport(view))
+        return NULL;
+    return packet + view->transport;
+}
+
+/* Is it an ICMP message that reports an error, and quotes a packet? RFC 792, RFC 4443. */
+static inline bool packet_is_icmp_error(const struct wgfp_view *view, const uint8_t *packet)
+{
+    const uint8_t *icmp = packet_is_icmp(view) ? packet_transport(view, packet) : NULL;
+
+    if (icmp == NULL)
+        return false;
+    return view->version == 4 ? icmp[0] == 3 || icmp[0] == 11 || icmp[0] == 12 : icmp[0] >= 1 && icmp[0] <= 4;
 }
 
 /* The ECN field: the low bits of IPv4's TOS or IPv6's traffic class. */

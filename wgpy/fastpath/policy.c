@@ -13,7 +13,7 @@ enum {
 
     SYN = 0x02,
     ACK = 0x10,
-    FLAGS = 13, /* offset in a TCP header */
+    FLAGS = TCP_FLAGS_END - 1, /* offset in a TCP header */
 
     ICMP_HEADER = 8,
     IDENTIFIER = 4, /* offset in an ICMP message */
@@ -144,47 +144,6 @@ static const struct permit *permit_find(const struct policy *policy, const struc
 
 /* -- Packets ---------------------------------------------------------------------------------------- */
 
-static bool is_icmp(const struct wgfp_view *view)
-{
-    return view->protocol == (view->version == 4 ? ICMP : ICMPV6);
-}
-
-/* Of a fragment, in units of 8 bytes. */
-static uint32_t offset_of(const struct wgfp_view *view)
-{
-    return view->fragment & FRAGMENT_OFFSET;
-}
-
-static bool has_ports(const struct wgfp_view *view)
-{
-    switch (view->protocol) {
-    case TCP:
-    case UDP:
-    case DCCP:
-    case SCTP:
-    case UDP_LITE:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Bytes of the transport header in which the fields are that one looks at. */
-static uint32_t least_transport(const struct wgfp_view *view)
-{
-    if (view->protocol == TCP)
-        return FLAGS + 1;
-    return has_ports(view) || is_icmp(view) ? 8 : 0;
-}
-
-/* NULL: these fields are not in the packet. */
-static const uint8_t *transport_of(const struct wgfp_view *view, const uint8_t *packet)
-{
-    if (view->transport == 0 || offset_of(view) != 0 || view->length - view->transport < least_transport(view))
-        return NULL;
-    return packet + view->transport;
-}
-
 static bool is_query(const struct wgfp_view *view, uint8_t type)
 {
     return view->version == 4 ? type == 8 || type == 13 || type == 15 || type == 17 : type == 128;
@@ -193,11 +152,6 @@ static bool is_query(const struct wgfp_view *view, uint8_t type)
 static bool is_reply(const struct wgfp_view *view, uint8_t type)
 {
     return view->version == 4 ? type == 0 || type == 14 || type == 16 || type == 18 : type == 129;
-}
-
-static bool is_error(const struct wgfp_view *view, uint8_t type)
-{
-    return view->version == 4 ? type == 3 || type == 11 || type == 12 : type >= 1 && type <= 4;
 }
 
 /* -- Flows ------------------------------------------------------------------------------------------ */
@@ -213,14 +167,14 @@ static void key_make(struct flow_key *key, const struct peer *peer, const struct
 /* The flow that a packet of ours is of; false: its answers are known without, or there are none. */
 static bool key_begun(struct flow_key *key, const struct peer *peer, const struct wgfp_view *view, const uint8_t *packet)
 {
-    const uint8_t *transport = transport_of(view, packet);
+    const uint8_t *transport = packet_transport(view, packet);
 
-    if (transport == NULL || view->protocol == TCP || (is_icmp(view) && !is_query(view, transport[0])))
+    if (transport == NULL || view->protocol == TCP || (packet_is_icmp(view) && !is_query(view, transport[0])))
         return false;
     key_make(key, peer, view, packet_source(view, packet), packet_destination(view, packet));
-    if (is_icmp(view)) {
+    if (packet_is_icmp(view)) {
         key->local_port = wgfp_load16_be(transport + IDENTIFIER);
-    } else if (has_ports(view)) {
+    } else if (packet_has_ports(view)) {
         key->local_port = wgfp_load16_be(transport);
         key->remote_port = wgfp_load16_be(transport + 2);
     }
@@ -231,12 +185,12 @@ static bool key_begun(struct flow_key *key, const struct peer *peer, const struc
 static bool key_answered(struct flow_key *key, const struct peer *peer, const struct wgfp_view *view,
                          const uint8_t *packet, const uint8_t *transport)
 {
-    if (is_icmp(view) && !is_reply(view, transport[0]))
+    if (packet_is_icmp(view) && !is_reply(view, transport[0]))
         return false;
     key_make(key, peer, view, packet_destination(view, packet), packet_source(view, packet));
-    if (is_icmp(view)) {
+    if (packet_is_icmp(view)) {
         key->local_port = wgfp_load16_be(transport + IDENTIFIER);
-    } else if (has_ports(view)) {
+    } else if (packet_has_ports(view)) {
         key->local_port = wgfp_load16_be(transport + 2);
         key->remote_port = wgfp_load16_be(transport);
     }
@@ -251,7 +205,7 @@ void policy_note_sent(struct wgfp_datapath *datapath, const struct peer *peer, c
     if (!key_begun(&key, peer, view, packet))
         return;
     const struct subject answer = {
-        packet_source(view, packet), packet_address_size(view), view->protocol, has_ports(view) ? key.local_port : -1};
+        packet_source(view, packet), packet_address_size(view), view->protocol, packet_has_ports(view) ? key.local_port : -1};
 
     if (permit_find(peer->policy, &answer) == NULL)
         flow_note(&datapath->flows, &key, now);
@@ -265,16 +219,16 @@ static struct subject subject_of(const struct wgfp_view *view, const uint8_t *pa
         .destination = packet_destination(view, packet),
         .size = packet_address_size(view),
         .protocol = transport != NULL ? view->protocol : -1,
-        .port = transport != NULL && has_ports(view) ? wgfp_load16_be(transport + 2) : -1,
+        .port = transport != NULL && packet_has_ports(view) ? wgfp_load16_be(transport + 2) : -1,
     };
 }
 
 static bool is_invalid_fragment(const struct wgfp_view *view)
 {
-    if (offset_of(view) != 0)
-        return view->protocol == TCP && offset_of(view) == 1; /* it would overwrite the flags */
+    if (packet_fragment_offset(view) != 0)
+        return view->protocol == TCP && packet_fragment_offset(view) == 1; /* it would overwrite the flags */
     return (view->fragment & FRAGMENT_MORE) && view->transport != 0 &&
-           view->length - view->transport < least_transport(view);
+           view->length - view->transport < packet_least_transport(view);
 }
 
 /* Does an ICMP error quote a packet of ours, of a connection or a flow with this peer? */
@@ -290,7 +244,7 @@ static bool quotes_ours(struct wgfp_datapath *datapath, const struct peer *peer,
         inner.version != view->version ||
         !packet_address_equal(packet_source(&inner, quoted), packet_destination(view, packet), size))
         return false;
-    if (inner.protocol == TCP && inner.transport != 0 && offset_of(&inner) == 0)
+    if (inner.protocol == TCP && inner.transport != 0 && packet_fragment_offset(&inner) == 0)
         return wgfp_allowedips_lookup(datapath->routes, packet_destination(&inner, quoted), size) == peer->number;
     return key_begun(&key, peer, &inner, quoted) && flow_is_alive(&datapath->flows, &key, now);
 }
@@ -302,7 +256,7 @@ static bool is_answer(struct wgfp_datapath *datapath, const struct peer *peer, c
 
     if (view->protocol == TCP)
         return (transport[FLAGS] & (SYN | ACK)) != SYN;
-    if (is_icmp(view) && is_error(view, transport[0]))
+    if (packet_is_icmp_error(view, packet))
         return quotes_ours(datapath, peer, view, packet, now);
     return key_answered(&key, peer, view, packet, transport) && flow_refresh(&datapath->flows, &key, now);
 }
@@ -313,9 +267,9 @@ bool policy_admits(struct wgfp_datapath *datapath, const struct peer *peer, cons
     *reason = WGFP_DROP_INVALID_FRAGMENT;
     if (is_invalid_fragment(view))
         return false;
-    if (offset_of(view) != 0)
+    if (packet_fragment_offset(view) != 0)
         return true; /* without its first one it is nothing */
-    const uint8_t *transport = transport_of(view, packet);
+    const uint8_t *transport = packet_transport(view, packet);
     const struct subject subject = subject_of(view, packet, transport);
     const struct permit *permit = permit_find(peer->policy, &subject);
 

@@ -169,6 +169,28 @@ struct wgfp_permit {
 int wgfp_peer_set_policy(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_permit *permits, size_t count,
                          int filtered);
 
+/* A prefix as the mesh knows it, and as it is: of one IP version and one length. */
+struct wgfp_translation {
+    uint8_t mapped[16]; /* as on the network; the first 4 bytes if the size is 4 */
+    uint8_t real[16];
+    uint32_t size;   /* 4 or 16 */
+    uint32_t length; /* bits */
+};
+
+/* What no translated packet may reach. */
+struct wgfp_local_port {
+    uint8_t address[16];
+    uint32_t size;
+    uint32_t protocol; /* of IP, one with ports */
+    uint32_t port;
+};
+
+/* Translate mapped addresses to real ones as packets come in, and back as they go out; no other any more. If they differ
+ * from those before, what is staged is purged. No two may overlap, neither as mapped nor as real.
+ * WGFP_ERR_INVALID: more than 4096 translations or 64 closed ports, or no prefixes; WGFP_ERR_MEMORY. */
+int wgfp_translations_set(struct wgfp_datapath *datapath, const struct wgfp_translation *translations, size_t count,
+                          const struct wgfp_local_port *closed, size_t closed_count);
+
 /* Packets that a permit let in, by number of its rule: 1024 numbers. */
 void wgfp_rule_counts(const struct wgfp_datapath *datapath, uint64_t *counts);
 
