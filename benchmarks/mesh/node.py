@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.plan import LocalView, NodePlan, plan
+from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 from wgpy.mesh.wire import Delta, decode_line, encode_line
@@ -20,7 +20,7 @@ class Node:
 
     def __init__(self, network: VerifyKey, identity: VerifyKey, now: int, known: Iterable[Signed]) -> None:
         self._ledger = Ledger(network)
-        self._view = LocalView(identity, _ADDRESS, {}, frozenset(), frozenset((4, 6)))
+        self._view = LocalView(identity, _ADDRESS, {}, frozenset(), frozenset((4, 6)), Routing(7, 8))
         self._now = now
         for signed in known:
             self._ledger.add(signed)

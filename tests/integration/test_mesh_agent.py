@@ -60,7 +60,12 @@ def ping(host: Host, address: str) -> None:
 
 
 def routes(host: Host) -> set[str]:
-    return {route["dst"] for route in json.loads(host.run("ip", "-json", "route", "show", "dev", "mesh0"))}
+    return {
+        route["dst"]
+        for route in json.loads(
+            host.run("ip", "-json", "route", "show", "table", "all", "proto", "151", "dev", "mesh0")
+        )
+    }
 
 
 def status(host: Host) -> Result:
@@ -151,7 +156,9 @@ def test_what_ip_refuses_is_a_warning_and_is_tried_again_with_the_next_change(la
         start(host, program)
 
     ping(one, str(network.nodes[1].address))
-    assert any(f"`ip address add {own6}/32 dev mesh0 nodad` failed" in line for line in warnings(one))
+    assert any(
+        f"`ip address add {own6}/32 dev mesh0 nodad noprefixroute` failed" in line for line in warnings(one)
+    )
 
     one.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0")
     eventually(lambda: warnings(one) == [], "the address is set")

@@ -115,4 +115,4 @@ def test_pods_reach_each_other_without_encapsulation_where_their_routes_are_allo
 
 def routes(node: Node, prefix: str) -> bool:
     """Say whether a node has a route of its own for a prefix."""
-    return node.host.run("ip", "route", "show", "exact", prefix) != ""
+    return node.host.run("ip", "route", "show", "table", "all", "exact", prefix) != ""

@@ -132,7 +132,7 @@ def test_a_token_with_the_right_makes_its_nodes_routes_count_at_once(world: Worl
 
 
 def has_route(node: Node, prefix: str) -> bool:
-    return "dev mesh0" in node.host.run("ip", "route", "show", prefix)
+    return "dev mesh0" in node.host.run("ip", "route", "show", "table", "all", prefix)
 
 
 def test_a_name_that_is_taken_is_refused(world: World, guest: Node) -> None:

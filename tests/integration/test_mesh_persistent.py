@@ -59,6 +59,8 @@ class Pair:
             self.hub.host.run("bridge", "fdb", "show", "dev", "flannel.1"),
             self.hub.host.run("ip", "-4", "route", "show"),
             self.hub.host.run("ip", "-6", "route", "show"),
+            self.hub.host.run("ip", "-4", "route", "show", "table", "all", "proto", "151"),
+            self.hub.host.run("ip", "-6", "route", "show", "table", "all", "proto", "151"),
         )
         return [*(text.replace(" linkdown", "") for text in found), *addresses(self.hub)]
 

@@ -18,6 +18,7 @@ from tests.integration.meshlab import program as beside
 from tests.mesh.nodes import Network
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
+from wgpy.node.underlay import table_of
 
 pytestmark = pytest.mark.xdist_group("mesh_reconcile")
 
@@ -25,6 +26,7 @@ PORT = 51820
 FOLDER = "/var/lib/wgpyd/mesh/prod"
 PODS, PODS6 = "10.42.2.0/24", "fd42:2::/64"
 POD, POD6 = "10.42.2.1", "fd42:2::1"
+TABLE = table_of(Network.found(0).administrator.key.verify_key())
 REPAIRED = 2.0  # seconds
 CHILDREN_FAULTS, CPU_TICKS = 7, slice(10, 14)  # of `stat`
 QUIET = 0.5  # seconds, in which one more line of the log would come
@@ -56,7 +58,9 @@ class Scene:
         return {
             route["dst"]
             for version in ("-4", "-6")
-            for route in json.loads(self.one.run("ip", "-json", version, "route", "show", *selector))
+            for route in json.loads(
+                self.one.run("ip", "-json", version, "route", "show", "table", "all", *selector)
+            )
         }
 
     def is_whole(self) -> bool:
@@ -64,6 +68,7 @@ class Scene:
             {"100.80.0.1/16", f"{self.own6}/32"} <= self.addresses()
             and {PODS, PODS6, "100.80.0.0/16", "fd12:3456::/32"} <= self.routes("dev", "mesh0")
             and {PODS, PODS6} <= self.routes("dev", "mesh0", "proto", "151")
+            and all(f"lookup {TABLE}" in self.one.run("ip", version, "rule") for version in ("-4", "-6"))
         )
 
     def answered(self) -> dict[str, int]:
@@ -127,12 +132,15 @@ def new_lines(scene: Scene, before: list[str]) -> list[str]:
     [
         "ip link set mesh0 down; ip link set mesh0 up",
         "ip link set mesh0 down",
-        f"ip route delete {PODS}; ip route delete {PODS6}",
-        "ip route flush proto 151",
-        "ip route delete 100.80.0.0/16",
+        f"ip route delete {PODS} table {TABLE}; ip route delete {PODS6} table {TABLE}",
+        f"ip route flush table {TABLE}",
+        f"ip route flush table {TABLE}; ip -6 route flush table {TABLE}",
+        f"ip route delete 100.80.0.0/16 table {TABLE}",
+        f"ip rule delete lookup {TABLE}; ip -6 rule delete lookup {TABLE}",
+        f"ip rule delete lookup {TABLE}; ip rule add lookup {TABLE} preference 40000 protocol 151",
         "ip address delete 100.80.0.1/16 dev mesh0",
         "ip -6 address flush dev mesh0 scope global",
-        "ip address flush dev mesh0; ip route flush dev mesh0",
+        f"ip address flush dev mesh0; ip route flush table {TABLE}",
         "ip link set mesh0 mtu 1500",
     ],
 )
@@ -272,6 +280,6 @@ def test_two_networks_with_the_same_route_take_nothing_from_each_other(lab: Lab)
 
 
 def way(host: Host) -> str:
-    """The interface that the pods are behind, "" if there is no route of its own to them."""
-    found = json.loads(host.run("ip", "-json", "route", "show", PODS))
-    return ", ".join(route["dev"] for route in found)
+    """The interface that a packet to the pods leaves by, "" if there is none."""
+    found = host.attempt("ip", "-json", "route", "get", POD)
+    return "" if found.status else str(json.loads(found.output)[0].get("dev", ""))

@@ -22,7 +22,7 @@ from wgpy.mesh import codec
 from wgpy.mesh.addressing import NEVER_ANNOUNCED
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger, RecordRejected, RejectionReason
-from wgpy.mesh.plan import LocalView, NodePlan, plan
+from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
 from wgpy.mesh.records import Network, Node, RecordInvalid, decode, encode
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.mesh.topology import derive
@@ -247,7 +247,8 @@ def judge_everywhere(known: Administrator, records: list[Signed]) -> None:
     for now in (0, NOW, MAX_NUMBER):
         topology = derive(ledger, now)
         if (network := ledger.charter()) is not None:
-            view = LocalView(HOST.verify_key(), IPv4Address("100.80.0.3"), {}, frozenset(), frozenset((4, 6)))
+            address, versions = IPv4Address("100.80.0.3"), frozenset((4, 6))
+            view = LocalView(HOST.verify_key(), address, {}, frozenset(), versions, Routing(7, 8))
             planned = plan(network, topology, view, NodePlan.empty())
             assert not any(map(NEVER_ANNOUNCED.__contains__, planned.routes[2:]))
         transaction = Transaction(Snapshot(Ledger(known.key.verify_key())), now)

@@ -8,7 +8,7 @@ from tests.mesh.network import Administrator, key_of, prefixes
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
-from wgpy.mesh.plan import LocalView, NodePlan, Tunnel, allowed_ip, plan, reachable
+from wgpy.mesh.plan import LocalView, NodePlan, Routing, Tunnel, allowed_ip, plan, reachable
 from wgpy.mesh.rules import GOSSIP
 from wgpy.mesh.topology import Member
 
@@ -36,7 +36,9 @@ def view(
 ) -> LocalView:
     """Alice's."""
     address = IPv4Address("100.80.0.9")
-    return LocalView(ALICE.verify_key(), address, networks or {}, frozenset(own), frozenset(versions))
+    return LocalView(
+        ALICE.verify_key(), address, networks or {}, frozenset(own), frozenset(versions), Routing(7, 8)
+    )
 
 
 HERE = view()

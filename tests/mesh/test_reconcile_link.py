@@ -31,7 +31,7 @@ def carried_out(link: FoundLink, lines: list[str]) -> FoundLink:
                 is_up, mtu = True, int(number)
             case ["address", "delete", text, "dev", "mesh0"]:
                 addresses.remove(ip_interface(text))
-            case ["address", "add", text, "dev", "mesh0", *_]:
+            case ["address", "add", text, "dev", "mesh0", *_, "noprefixroute"]:
                 assert ip_interface(text) not in addresses
                 addresses.add(ip_interface(text))
             case other:

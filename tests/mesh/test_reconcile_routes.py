@@ -1,7 +1,7 @@
 """From the routes that a host has to those that the plan says, and nothing of what is another's."""
 
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from hypothesis import given
@@ -9,126 +9,229 @@ from hypothesis import strategies as st
 
 from tests.mesh.network import prefixes
 from wgpy.address import Prefix
-from wgpyd.agent.reconcile.routes import PROTOCOL, Route, read_routes, route_changes
+from wgpy.host.iprule import MAIN_TABLE, PROTOCOL
+from wgpyd.agent.reconcile.routes import Route, read_marked_routes, read_routes, route_changes
 
 MESH, OTHER_MESH = "mesh0", "mesh1"
-PREFIXES = prefixes("10.42.1.0/24", "10.42.2.0/24", "100.80.0.0/16", "fd00::/32", "10.0.0.7/32")
+TABLE, OTHER_TABLE = 151_000_007, 151_000_008
+PREFIXES = prefixes(
+    "10.42.0.0/16",
+    "10.42.1.0/24",
+    "10.42.2.0/24",
+    "10.42.1.128/25",
+    "100.80.0.0/16",
+    "fd00::/32",
+    "10.0.0.7/32",
+)
 POD = ip_network("10.42.1.0/24")
 DEFAULT_METRIC = {4: 0, 6: 1024}
 KERNEL, STATIC = "2", "4"
+UNICAST, BLACKHOLE, UNREACHABLE, THROW = "1", "6", "7", "9"
+KINDS = {"unreachable": UNREACHABLE, "throw": THROW}
 
 
-@st.composite
-def tables(draw: st.DrawFn) -> list[Route]:
-    """What a kernel can hold: one route to a prefix of each metric."""
-    routes = st.builds(
+def main_routes() -> st.SearchStrategy[Route]:
+    return st.builds(
         Route,
         prefix=st.sampled_from(PREFIXES),
         device=st.sampled_from(["", "eth0", MESH, OTHER_MESH]),
         via=st.sampled_from(["", "192.0.2.1"]),
         protocol=st.sampled_from([PROTOCOL, KERNEL, STATIC]),
         metric=st.sampled_from([0, 100, 1024, 5000]),
-        leads_nowhere=st.booleans(),
+        kind=st.sampled_from([UNICAST, BLACKHOLE]),
     )
-    return draw(st.lists(routes, unique_by=lambda route: (route.prefix, route.metric)))
+
+
+def marked_routes(table: int, device: str) -> st.SearchStrategy[Route]:
+    """What a network of this host may have left in its table, also under another name of its interface."""
+    unicast = st.builds(
+        lambda prefix, name: Route(
+            prefix, name, "", PROTOCOL, DEFAULT_METRIC[prefix.version], UNICAST, str(table)
+        ),
+        st.sampled_from(PREFIXES),
+        st.sampled_from([device, "old0"]),
+    )
+    others = st.builds(
+        lambda prefix, kind: Route(
+            prefix,
+            "",
+            "",
+            PROTOCOL,
+            DEFAULT_METRIC[prefix.version] if kind == THROW else 4278198272,
+            kind,
+            str(table),
+        ),
+        st.sampled_from(PREFIXES),
+        st.sampled_from([UNREACHABLE, THROW]),
+    )
+    return unicast | others
+
+
+@st.composite
+def hosts(draw: st.DrawFn) -> list[Route]:
+    """What a kernel can hold: of each table one route to a prefix of each metric."""
+    routes = main_routes() | marked_routes(TABLE, MESH) | marked_routes(OTHER_TABLE, OTHER_MESH)
+    return draw(
+        st.lists(routes, max_size=12, unique_by=lambda route: (route.table, route.prefix, route.metric))
+    )
 
 
 wishes = st.lists(st.sampled_from(PREFIXES), unique=True)
 
 
 def is_ours(route: Route) -> bool:
-    return (route.protocol, route.device) == (PROTOCOL, MESH)
+    return route.protocol == PROTOCOL and (route.table == str(TABLE) or route.device == MESH)
 
 
-def carried_out(table: Sequence[Route], lines: Sequence[str]) -> list[Route]:
+def is_left_over(route: Route, wanted: Sequence[Prefix]) -> bool:
+    """What the kernel made of our address in the main table."""
+    return (route.device, route.protocol) == (MESH, KERNEL) and route.prefix in wanted
+
+
+def carried_out(host: Sequence[Route], lines: Sequence[str]) -> list[Route]:
     """What a kernel makes of lines for `ip`, each of which must succeed."""
-    after = list(table)
+    after = list(host)
     for line in lines:
-        match line.split(" "):
-            case ["route", "add", text, "dev", device, "proto", protocol]:
-                prefix = ip_network(text)
-                added = Route(prefix, device, "", protocol, DEFAULT_METRIC[prefix.version])
-                assert (prefix, added.metric) not in {(route.prefix, route.metric) for route in after}
-                after.append(added)
-            case ["route", "delete", text, "dev", device, "proto", protocol]:
-                found = (ip_network(text), device, protocol)
-                after.remove(
-                    next(route for route in after if (route.prefix, route.device, route.protocol) == found)
-                )
-            case other:
-                raise AssertionError(other)
+        words = line.split(" ")
+        verb, kind = words[1], KINDS.get(words[2], UNICAST)
+        text, *rest = words[2 if kind == UNICAST else 3 :]
+        said = dict(zip(rest[::2], rest[1::2], strict=True))
+        prefix, device, table = ip_network(text), said.get("dev", ""), said["table"]
+        metric = int(said.get("metric", DEFAULT_METRIC[prefix.version]))
+        if verb == "add":
+            assert (table, prefix, metric) not in {
+                (route.table, route.prefix, route.metric) for route in after
+            }
+            after.append(Route(prefix, device, "", said["proto"], metric, kind, table))
+        else:
+            found = (prefix, device, said["proto"], kind, table)
+            after.remove(next(route for route in after if named(route) == found))
     return after
 
 
-def reconciled(table: Sequence[Route], wanted: Sequence[Prefix]) -> tuple[list[Route], Mapping[Prefix, str]]:
+def named(route: Route) -> tuple[Prefix, str, str, str, str]:
+    """What `ip route delete` finds it by. It does not ask for the kind of one with a device."""
+    kind = UNICAST if route.device else route.kind
+    return route.prefix, route.device, route.protocol, kind, route.table
+
+
+def reconciled(host: Sequence[Route], wanted: Sequence[Prefix]) -> tuple[list[Route], Mapping[Prefix, str]]:
     """What a host then has, which is not to be changed any more."""
-    after = carried_out(table, route_changes(table, wanted, MESH).lines)
-    changes = route_changes(after, wanted, MESH)
+    after = carried_out(host, route_changes(host, wanted, MESH, TABLE).lines)
+    changes = route_changes(after, wanted, MESH, TABLE)
     assert changes.lines == ()
     return after, changes.conflicts
 
 
-@given(tables(), wishes)
+def way(host: Sequence[Route], address: str, *tables: str) -> Route | None:
+    """The route that a packet takes: of the first table that has one, the longest, then the least metric."""
+    for table in tables:
+        found = [route for route in host if route.table == table and ip_address(address) in route.prefix]
+        if found:
+            best = max(found, key=lambda route: (route.prefix.prefixlen, -route.metric))
+            if best.kind != THROW:
+                return best
+    return None
+
+
+@given(hosts(), wishes)
 def test_from_any_host_every_prefix_leads_into_the_mesh_unless_another_route_has_it(
-    table: list[Route], wanted: list[Prefix]
+    host: list[Route], wanted: list[Prefix]
 ) -> None:
-    after, conflicts = reconciled(table, wanted)
+    after, conflicts = reconciled(host, wanted)
 
-    leading = {route.prefix for route in after if route.device == MESH}
-    assert {prefix for prefix in wanted if prefix not in conflicts} <= leading
-    assert {route.prefix for route in after if is_ours(route)} <= set(wanted) - set(conflicts)
+    leading = {route.prefix for route in after if route.device == MESH and route.table == str(TABLE)}
+    assert leading == set(wanted) - set(conflicts)
 
 
-@given(tables(), wishes)
-def test_what_is_not_ours_stays_as_it_is(table: list[Route], wanted: list[Prefix]) -> None:
-    after, _ = reconciled(table, wanted)
+@given(hosts(), wishes)
+def test_what_is_not_ours_stays_as_it_is(host: list[Route], wanted: list[Prefix]) -> None:
+    after, _ = reconciled(host, wanted)
 
     assert [route for route in after if not is_ours(route)] == [
-        route for route in table if not is_ours(route)
+        route for route in host if not is_ours(route) and not is_left_over(route, wanted)
     ]
 
 
-@given(tables(), wishes)
-def test_a_conflict_is_with_another_route_that_is_there(table: list[Route], wanted: list[Prefix]) -> None:
-    _, conflicts = reconciled(table, wanted)
+@given(hosts(), wishes)
+def test_a_conflict_is_with_another_route_that_is_there(host: list[Route], wanted: list[Prefix]) -> None:
+    _, conflicts = reconciled(host, wanted)
 
-    foreign = {route.prefix for route in table if route.device != MESH}
+    foreign = {route.prefix for route in host if not is_ours(route)}
     assert set(conflicts) <= foreign & set(wanted)
 
 
-@given(tables(), wishes, wishes)
-def test_when_everything_foreign_is_gone_all_of_the_plan_is_there_and_nothing_of_an_older_one(
-    table: list[Route], before: list[Prefix], wanted: list[Prefix]
+@given(hosts(), wishes, st.sampled_from(["10.42.1.1", "10.42.1.200", "10.42.2.1", "100.80.0.1", "fd00::1"]))
+def test_the_longest_prefix_counts_as_if_there_were_one_table(
+    host: list[Route], wanted: list[Prefix], address: str
 ) -> None:
-    after, _ = reconciled(table, before)
+    alone = [route for route in host if route.table != str(OTHER_TABLE)]
+    after, conflicts = reconciled(alone, wanted)
+
+    taken = way(after, address, str(TABLE), MAIN_TABLE)
+
+    foreign = [route for route in after if route.table == MAIN_TABLE]
+    other = way(foreign, address, MAIN_TABLE)
+    own = [prefix for prefix in wanted if prefix not in conflicts and ip_address(address) in prefix]
+    longest = max((prefix.prefixlen for prefix in own), default=-1)
+    if other and other.prefix.prefixlen > longest:
+        assert taken == other
+    elif own:
+        assert taken
+        assert (taken.device, taken.prefix.prefixlen) == (MESH, longest)
+
+
+@given(hosts(), wishes)
+def test_without_the_interface_what_led_into_it_leads_nowhere(
+    host: list[Route], wanted: list[Prefix]
+) -> None:
+    after, conflicts = reconciled(host, wanted)
+
+    remaining = [route for route in after if route.device != MESH and route.table == str(TABLE)]
+    for prefix in set(wanted) - set(conflicts):
+        assert Route(prefix, "", "", PROTOCOL, 4278198272, UNREACHABLE, str(TABLE)) in remaining
+
+
+@given(hosts(), wishes, wishes)
+def test_when_everything_foreign_is_gone_all_of_the_plan_is_there_and_nothing_of_an_older_one(
+    host: list[Route], before: list[Prefix], wanted: list[Prefix]
+) -> None:
+    after, _ = reconciled(host, before)
 
     alone, conflicts = reconciled([route for route in after if is_ours(route)], wanted)
 
     assert {route.prefix for route in alone} == set(wanted)
+    assert {route.table for route in alone} <= {str(TABLE)}
     assert conflicts == {}
 
 
-def test_the_kernels_own_route_of_an_address_is_enough() -> None:
-    table = [Route(POD, MESH, protocol=KERNEL)]
+def test_of_two_networks_that_have_a_prefix_one_gives_way() -> None:
+    host = [
+        Route(POD, MESH, "", PROTOCOL, 0, UNICAST, str(TABLE)),
+        Route(POD, OTHER_MESH, "", PROTOCOL, 0, UNICAST, str(OTHER_TABLE)),
+    ]
 
-    assert route_changes(table, [POD], MESH).lines == ()
+    first = route_changes(host, [POD], MESH, TABLE)
+    second = route_changes(host, [POD], OTHER_MESH, OTHER_TABLE)
+
+    assert (list(first.conflicts), list(second.conflicts)) == ([], [POD])
 
 
 def test_what_leads_nowhere_while_ours_is_away_is_no_conflict() -> None:
-    table = [Route(POD, metric=5000, leads_nowhere=True)]
+    host = [Route(POD, metric=5000, kind=BLACKHOLE)]
 
-    assert route_changes(table, [POD], MESH).conflicts == {}
+    assert route_changes(host, [POD], MESH, TABLE).conflicts == {}
 
 
 def test_a_conflict_says_whose_the_other_route_is() -> None:
     rivals = [
         Route(POD, "eth0", "192.0.2.1", STATIC),
-        Route(POD, OTHER_MESH, protocol=PROTOCOL),
-        Route(POD, leads_nowhere=True),
+        Route(POD, OTHER_MESH, protocol=PROTOCOL, table=str(OTHER_TABLE)),
+        Route(POD, kind=BLACKHOLE),
         Route(POD),
     ]
 
-    said = [route_changes([rival], [POD], MESH).conflicts[POD] for rival in rivals]
+    said = [route_changes([rival], [POD], MESH, TABLE).conflicts[POD] for rival in rivals]
 
     assert [sentence.partition(": ")[2] for sentence in said] == [
         "this host routes it via 192.0.2.1 by eth0",
@@ -151,6 +254,26 @@ def test_what_ip_answers_is_read() -> None:
         Route(ip_network("0.0.0.0/0"), "eth0", "192.0.2.1", "16", 100),
         Route(POD, MESH, protocol=PROTOCOL),
         Route(ip_network("10.0.0.7/32"), "eth0", "fe80::1"),
-        Route(ip_network("10.43.0.0/16"), metric=5000, leads_nowhere=True),
+        Route(ip_network("10.43.0.0/16"), metric=5000, kind=BLACKHOLE),
         Route(ip_network("10.44.0.0/16")),
+    ]
+
+
+def test_what_ip_answers_of_routes_with_our_mark_is_read() -> None:
+    answer: list[dict[str, Any]] = [
+        {"dst": "10.42.1.0/24", "dev": MESH, "table": "151000007", "scope": "253", "flags": []},
+        {
+            "type": "7",
+            "dst": "fd00::/32",
+            "dev": "lo",
+            "table": "151000007",
+            "metric": 4278198272,
+            "flags": [],
+        },
+        {"dst": "10.42.2.0/24", "dev": MESH, "flags": []},
+    ]
+
+    assert read_marked_routes(answer, 4) == [
+        Route(POD, MESH, "", PROTOCOL, 0, UNICAST, "151000007"),
+        Route(ip_network("fd00::/32"), "", "", PROTOCOL, 4278198272, UNREACHABLE, "151000007"),
     ]

@@ -26,7 +26,8 @@ def peer(**fields: Any) -> Peer:
 
 def a_status(**fields: Any) -> Status:
     plain = Status(
-        network="prod", network_key=KEYS[0], interface="mesh0", mtu=1380, listen_port=51820, name="web1",
+        network="prod", network_key=KEYS[0], interface="mesh0", mtu=1380, listen_port=51820,
+        table=151000007, name="web1",
         identity=KEYS[1], key=WIREGUARD_KEYS[1], address=IPv4Address("100.64.0.1"),
         address6=IPv6Address("fd12:3456::1"), addresses=IPv4Network("100.64.0.0/16"),
         addresses6=IPv6Network("fd12:3456::/32"), tags=(), routes=(), requested=(), nat="", keepalive=0,

@@ -24,9 +24,9 @@ async def ask_ip(*arguments: str) -> list[Any]:
     return read_answer(done.stdout)
 
 
-async def change_ip(lines: Sequence[str]) -> dict[int, str]:
+async def change_ip(lines: Sequence[str], *options: str) -> dict[int, str]:
     """Make several changes; which failed, by index, and why."""
-    done = await asyncio.to_thread(_ip, ("-force", "-batch", "-"), "\n".join([*lines, ""]))
+    done = await asyncio.to_thread(_ip, (*options, "-force", "-batch", "-"), "\n".join([*lines, ""]))
     failures = read_failures(done.stderr)
     if done.returncode and not failures:
         return dict.fromkeys(range(len(lines)), read_reason(done.stderr))

@@ -53,12 +53,25 @@ class LinkPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    """Where a node's routes are.
+
+    table: that has them; mark: of packets that it does not route, those of the mesh itself; coordinator_port:
+    TCP, of a coordinator on this host, whose answers it does not route either; 0 for none.
+    """
+
+    table: int
+    mark: int
+    coordinator_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LocalView:
     """What a node knows of itself and of where its host is.
 
     identity, address: its own in the network; networks: that must not lead into the mesh, each with its
     description; own_endpoints: addresses at which the node itself may be reached; versions: of IP that it can
-    send by.
+    send by; routing: of its host.
     """
 
     identity: VerifyKey
@@ -66,6 +79,7 @@ class LocalView:
     networks: Mapping[Prefix, str]
     own_endpoints: frozenset[str]
     versions: frozenset[int]
+    routing: Routing
 
     def peer(self, member: Member) -> Peer:
         """Leave out of a member's routes what would take traffic from where this host is itself."""
@@ -95,7 +109,7 @@ class NodePlan:
 
     view: what it was planned for; by_key: whom the interface knows; tunnels: the same as the interface has
     them; filter: what each may begin; names: of peers, by their own addresses; routes: prefixes that lead
-    into the interface.
+    into the interface, by the table of `routing`.
     """
 
     view: LocalView | None
@@ -105,11 +119,12 @@ class NodePlan:
     names: Mapping[IPv6Address, str]
     link: LinkPlan
     routes: tuple[Prefix, ...]
+    routing: Routing
 
     @classmethod
     def empty(cls) -> Self:
         """Return that of a node that knows nothing yet."""
-        return cls(None, {}, {}, {}, {}, LinkPlan(0, ()), ())
+        return cls(None, {}, {}, {}, {}, LinkPlan(0, ()), (), Routing(0, 0))
 
     @property
     def peers(self) -> Collection[Peer]:
@@ -134,6 +149,7 @@ def plan(network: Network, topology: Topology, view: LocalView, before: NodePlan
         {peer.member.address6: peer.member.name or str(peer.member.identity) for peer in peers},
         LinkPlan(network.mtu, (own, own6)),
         (own.network, own6.network, *(route for peer in peers for route in peer.routes)),
+        view.routing,
     )
 
 

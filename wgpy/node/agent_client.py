@@ -91,13 +91,14 @@ class RejectedRecord:
 class Status:
     """What a node knows.
 
-    endpoints: that are published, the best first; hosts: those that the operator gave, HOST:PORT; fwmark: of
-    this node's own datagrams, 0 for none; connected: whether the coordinator sends news; trouble:
-    why not; heard: when it last did, Unix seconds; member: whether this node is one; exclusion: why not;
-    requested: routes of this node that nobody has approved; nat: the address of the NAT that the host is
-    behind, "" if none is known; keepalive: seconds between keepalives to peers that answer, 0 for none;
-    sequence: of the newest admin record; rejected: the newest last; rejected_count: all of them; withheld:
-    sentences, what neighbours knew and the coordinator did not send; warnings: sentences.
+    endpoints: that are published, the best first; hosts: those that the operator gave, HOST:PORT; table: of
+    the host's routing that has the routes; fwmark: of this node's own datagrams, which the table does not
+    route; connected: whether the coordinator sends news; trouble: why not; heard: when it last did, Unix
+    seconds; member: whether this node is one; exclusion: why not; requested: routes of this node that
+    nobody has approved; nat: the address of the NAT that the host is behind, "" if none is known;
+    keepalive: seconds between keepalives to peers that answer, 0 for none; sequence: of the newest admin
+    record; rejected: the newest last; rejected_count: all of them; withheld: sentences, what neighbours
+    knew and the coordinator did not send; warnings: sentences.
     """
 
     network: str
@@ -107,6 +108,7 @@ class Status:
     listen_port: int
     endpoints: tuple[str, ...]
     hosts: tuple[str, ...]
+    table: int
     fwmark: int
     name: str
     identity: VerifyKey

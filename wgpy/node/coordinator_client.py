@@ -38,6 +38,7 @@ from wgpy.mesh.wire import (
     write_signed,
 )
 from wgpy.node.http import BROKEN, Client, HttpError
+from wgpy.node.underlay import MARK, set_mark
 
 DEFAULT_PORT: Final = 51820  # TCP, beside WireGuard's UDP
 _TIMEOUT: Final = 10.0  # seconds, for everything but news
@@ -65,12 +66,14 @@ class Denied(CoordinatorError):
 class Address:
     """The URL of a coordinator, and how its key is verified.
 
-    key_hash: as in an invitation; near: a URL on this host that is tried first, "" if there is none.
+    key_hash: as in an invitation; near: a URL on this host that is tried first, "" if there is none; mark: of
+    the connection, so that it keeps to the underlay.
     """
 
     url: str
     key_hash: bytes
     near: str = ""
+    mark: int = MARK
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ class Coordinator:
         host, port = parts.hostname or "", parts.port or DEFAULT_PORT
         try:
             async with asyncio.timeout(_TIMEOUT):
-                reader, self._writer = await _connect(host, port, _tls(self._address))
+                reader, self._writer = await _connect(host, port, _tls(self._address), address.mark)
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{self._address.url} does not answer: {_why(error)}") from None
         self._client = Client(reader, self._writer, parts.netloc)
@@ -273,7 +276,7 @@ def key_hash(certificate: bytes) -> bytes:
     return hashlib.blake2s(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
-async def _connect(host: str, port: int, tls: ssl.SSLContext) -> tuple[StreamReader, StreamWriter]:
+async def _connect(host: str, port: int, tls: ssl.SSLContext, mark: int) -> tuple[StreamReader, StreamWriter]:
     """Try all addresses of a name: several coordinators may be there. Raises OSError and TimeoutError."""
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -281,12 +284,12 @@ async def _connect(host: str, port: int, tls: ssl.SSLContext) -> tuple[StreamRea
     for family, address in others:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_TIMEOUT / len(found)):
-                return await _open(family, address, host, tls)
-    return await _open(*last, host, tls)
+                return await _open(family, address, host, tls, mark)
+    return await _open(*last, host, tls, mark)
 
 
 async def _open(
-    family: int, address: tuple[Any, ...], host: str, tls: ssl.SSLContext
+    family: int, address: tuple[Any, ...], host: str, tls: ssl.SSLContext, mark: int
 ) -> tuple[StreamReader, StreamWriter]:
     """Raises OSError.
 
@@ -296,15 +299,17 @@ async def _open(
     """
     connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
+        set_mark(connection, mark)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         await asyncio.get_running_loop().sock_connect(connection, address)
         if connection.getsockname() == connection.getpeername():
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             raise ConnectionRefusedError(ECONNREFUSED, os.strerror(ECONNREFUSED))
-        return await asyncio.open_connection(sock=connection, ssl=tls, server_hostname=host)
     except BaseException:
         connection.close()
         raise
+    # It closes the socket itself if TLS fails.
+    return await asyncio.open_connection(sock=connection, ssl=tls, server_hostname=host)
 
 
 def _tls(address: Address) -> ssl.SSLContext:

@@ -15,6 +15,7 @@ from errno import ENOSPC
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
+from urllib.parse import urlsplit
 from zlib import crc32
 
 from wgpy.address import Prefix, parse_host_port
@@ -26,8 +27,9 @@ from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
-from wgpy.node.coordinator_client import Address
+from wgpy.node.coordinator_client import DEFAULT_PORT, Address
 from wgpy.node.text import printable
+from wgpy.node.underlay import MARK, table_of
 from wgpy.number import parse_number
 
 NODES: Final = Path("/var/lib/wgpyd/mesh")  # a folder for each network that this host is in
@@ -141,8 +143,9 @@ class NodeFile:
 
     network: the network's key; url, key_hash, near: its coordinator; interface, listen_port: of the tunnel;
     hosts: the endpoints that the operator gave, each HOST:PORT; endpoints: their addresses when they were
-    last resolved, which come before those that are found; keepalive: `auto`, `off` or seconds; the rest as in
-    `records.Node`, where sequence is that of the last record signed.
+    last resolved, which come before those that are found; keepalive: `auto`, `off` or seconds; table,
+    fwmark: of the host's routing, 0 for `table_of` the network and for `MARK`; the rest as in `records.Node`,
+    where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -163,6 +166,8 @@ class NodeFile:
     sequence: int = 0
     keepalive: str = KEEPALIVE_AUTO
     hosts: tuple[str, ...] = ()
+    table: int = 0
+    fwmark: int = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -181,7 +186,22 @@ class NodeFile:
 
     @property
     def coordinator(self) -> Address:
-        return Address(self.url, self.key_hash, self.near)
+        return Address(self.url, self.key_hash, self.near, self.mark)
+
+    @property
+    def routing_table(self) -> int:
+        """The number of the table that has the routes into the interface."""
+        return self.table or table_of(self.network)
+
+    @property
+    def mark(self) -> int:
+        """What is not routed by that table."""
+        return self.fwmark or MARK
+
+    def local_coordinator_port(self, network: str) -> int:
+        """Return the TCP port of the coordinator if it is on this host, or else 0. network: its name."""
+        is_here = self.near or (COORDINATORS / network).exists()
+        return urlsplit(self.near or self.url).port or DEFAULT_PORT if is_here else 0
 
     def signed(self, endpoints: Sequence[Endpoint]) -> tuple[Self, Signed]:
         """Return the file with the next sequence, to be saved first, and the record to publish then."""

@@ -80,7 +80,9 @@ class Agent:
         """
         node = self.identity.node
         await self.interface.configure(
-            DeviceUpdate(private_key=node.key, listen_port=node.listen_port, replace_peers=True)
+            DeviceUpdate(
+                private_key=node.key, listen_port=node.listen_port, fwmark=node.mark, replace_peers=True
+            )
         )
         self._host.start()
         self._wake.start()

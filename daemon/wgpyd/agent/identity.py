@@ -13,7 +13,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.plan import LocalView
+from wgpy.mesh.plan import LocalView, Routing
 from wgpy.mesh.records import Node, encode
 from wgpy.mesh.signing import Signed
 from wgpy.node.files import NodeFile, StorageError
@@ -35,6 +35,7 @@ class LocalIdentity:
         self._ledger = ledger
         self.node = node
         self.key = node.identity.verify_key()
+        self._routing = Routing(node.routing_table, node.mark, node.local_coordinator_port(folder.name))
 
     def record(self) -> Node | None:
         """Return the newest that is known, whichever life of this node it is of."""
@@ -54,6 +55,7 @@ class LocalIdentity:
             {**host.networks, **dict.fromkeys(self.node.routes, "a route of this node")},
             frozenset(endpoint.address for endpoint in record.endpoints) if record else frozenset(),
             frozenset(address.version for address in host.addresses),
+            self._routing,
         )
 
     def is_published(self, endpoints: Sequence[Endpoint]) -> bool:

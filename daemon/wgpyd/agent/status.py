@@ -66,6 +66,7 @@ async def report(node: Node) -> Status:
         listen_port=device.listen_port,
         endpoints=tuple(map(str, record.endpoints)) if record else (),
         hosts=file.hosts,
+        table=file.routing_table,
         fwmark=device.fwmark,
         name=file.name,
         identity=node.identity.key,

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, ip_network
 from typing import Final
 
 from wgpy.address import HostPort, Prefix, is_address, parse_host_port
+from wgpy.number import parse_fwmark
 
 DEFAULT_PORT: Final = 51820
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -40,7 +41,15 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 
 port: Final = _number(1, 65535)
 mtu: Final = _number(1280, 65535)
+table: Final = _number(256, 2**32 - 1)  # those below are the host's own, or may have names
 uses: Final = _number(1, 1000)  # as many identities as a revocation can name
+
+
+def mark(text: str) -> int:
+    try:
+        return parse_fwmark(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"`{text}` is not a mark: {error}") from None
 
 
 def duration(text: str) -> int:

@@ -76,6 +76,14 @@ _HOST: Final = (
         "--keepalive", metavar="SECONDS|off|auto", type=types.keepalive, default="auto",
         help="interval of keepalives to the nodes that answer (default: auto, 25 if behind a NAT, else off)",
     ),
+    _argument(
+        "--table", metavar="NUMBER", type=types.table, default=0,
+        help="routing table for the network's routes (default: one of the network's own)",
+    ),
+    _argument(
+        "--fwmark", metavar="MARK", type=types.mark, default=0,
+        help="mark of what the node itself sends, which that table does not route (default: 0x1097)",
+    ),
 )  # fmt: skip
 
 MESH: Final = Command(

@@ -12,6 +12,7 @@ from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
+from wgpy.host.iprule import rule_removals
 from wgpy.host.links import find_owned, mesh_owner
 from wgpy.node import agent_client as agent
 from wgpy.node.files import COORDINATORS, NodeFile
@@ -36,7 +37,7 @@ def start_node(host: Host, network: str) -> None:
 
 
 def stop_node(host: Host, network: str, node: NodeFile) -> None:
-    """Return when daemon and interface are gone, whether or not one is there. Raises CommandError."""
+    """Return when daemon, interface and routing are gone, if they were there. Raises CommandError."""
     unit = f"wgpyd-mesh@{network}.service"
     if _has(unit):
         host.run(["systemctl", "disable", "--now", unit])
@@ -47,6 +48,15 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
             host.run(["ip", "link", "delete", "dev", name])
     if not daemon.eventually(lambda: not _serves(node, name), _SETTLING_TIME):
         raise CommandError(f"the daemon of {network} still runs; `ip link delete {name}` stops it")
+    _remove_routing(host, node.routing_table, node.local_coordinator_port(network))
+
+
+def _remove_routing(host: Host, table: int, coordinator_port: int) -> None:
+    """Remove what stays while the daemon is away. Raises CommandError."""
+    for family in ("-4", "-6"):
+        host.ip(rule_removals(host.query_ip("-N", family, "rule"), table, coordinator_port), family)
+        if host.query_ip(family, "route", "show", "table", str(table)):
+            host.ip([f"route flush table {table}"], family)
 
 
 def _serves(node: NodeFile, interface: str) -> bool:

@@ -32,6 +32,7 @@ from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import deltas
 from wgpy.node.coordinator_client import Address, Coordinator, Denied, Welcome
 from wgpy.node.files import Journal, NodeFile, StorageError
+from wgpy.node.underlay import MARK
 
 _TRIES: Final = 64  # of hosts that join at once under one name, as many as get in whatever happens
 _ORDERLY_TRIES: Final = 4  # in which the next name is taken; later ones draw from more and more
@@ -101,7 +102,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
     """Ask to be admitted under a name and an address that nobody has; the network, and why not."""
     network_key, token = invitation.network, invitation.token
     identity, endpoints = SigningKey.generate(), tuple(_resolved(arguments.endpoint))
-    address = Address(invitation.url, invitation.coordinator, near)
+    address = Address(invitation.url, invitation.coordinator, near, arguments.fwmark or MARK)
     async with Coordinator(address, network_key, token) as coordinator:
         admitted = admission_time(int(time.time()), coordinator.ahead)
         node = NodeFile(
@@ -122,6 +123,8 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
             hosts=tuple(map(str, arguments.endpoint)),
             near=near,
             keepalive=arguments.keepalive,
+            table=arguments.table,
+            fwmark=arguments.fwmark,
         )
         network, reason = "", "the coordinator gives the same names and addresses to others"
         for attempt in range(_TRIES):

@@ -44,6 +44,7 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     yield "network", f"{status.network}, {status.addresses} and {status.addresses6}, MTU {status.mtu}"
     yield "this node", f"{status.name}, {status.address} and {status.address6}"
     yield "", f"on {status.interface}, UDP port {status.listen_port}"
+    yield "", f"routes in table {status.table}, for all but mark {status.fwmark:#x}"
     if status.hosts:
         yield "", f"reached at {listed(status.hosts)}, so at {listed(status.endpoints, 'no address yet')}"
     if nat := nat_text(status):

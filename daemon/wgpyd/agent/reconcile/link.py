@@ -46,4 +46,5 @@ def link_changes(found: FoundLink, plan: LinkPlan, interface: str) -> Iterator[s
     for address in plan.addresses:
         if address not in found.addresses:
             # Nobody else can have it: without detection of duplicates it can be used at once.
-            yield f"address add {address} {device}{' nodad' if address.version == 6 else ''}"
+            # Its network's route is in our table, so the kernel's is not needed.
+            yield f"address add {address} {device}{' nodad' if address.version == 6 else ''} noprefixroute"

@@ -14,19 +14,23 @@ from wgpy.address import Prefix
 from wgpy.contract.errors import StateError
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip, change_ip
-from wgpy.mesh.plan import LinkPlan, NodePlan
+from wgpy.host.iprule import PROTOCOL, TableUse, rule_changes
+from wgpy.mesh.plan import LinkPlan, NodePlan, Routing
 from wgpy.model import DeviceUpdate
 
 from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
-from .routes import RouteChanges, read_routes, route_changes
+from .routes import Route, RouteChanges, read_marked_routes, read_routes, route_changes
 from .tunnels import difference, read_tunnels
 
 _LOG = logging.getLogger("wgpy")
 
 _MAX_NAMED: Final = 3  # changes, in a line of the log
 _QUIET_TIME: Final = 60.0  # seconds until the same repair is logged again
+_VERSIONS: Final = (4, 6)
+
+_HostPlan = tuple[LinkPlan, Sequence[Prefix], Routing]
 
 
 class Reconciler:
@@ -39,7 +43,7 @@ class Reconciler:
         """on_change: called when the plan is to be applied again."""
         self._on_change = on_change
         self._interface = interface
-        self._applied: tuple[LinkPlan, Sequence[Prefix]] | None = None
+        self._applied: _HostPlan | None = None
         self._is_stale = True
         self._tunnels_failed = ""
         self._failures: tuple[str, ...] = ()
@@ -58,34 +62,42 @@ class Reconciler:
     async def apply(self, plan: NodePlan, keepalives: Intervals) -> None:
         """Raises ConnectionError if the interface was closed."""
         await self._apply_to_interface(plan, keepalives)
-        if self._is_stale or self._applied != (plan.link, plan.routes):
-            await self._apply_to_host(plan.link, plan.routes)
+        wanted = plan.link, plan.routes, plan.routing
+        if self._is_stale or self._applied != wanted:
+            await self._apply_to_host(wanted)
 
     async def _apply_to_interface(self, plan: NodePlan, keepalives: Intervals) -> None:
         status = await self._interface.status()
         tunnels = difference(read_tunnels(status), plan.tunnels)
         policies = with_policies(tunnels, read_filter(status), plan.filter)
         changes = list(with_keepalives(policies, read_keepalives(status), keepalives))
+        mark = plan.routing.mark if status.fwmark != plan.routing.mark else None
         try:
-            if changes:
-                await self._interface.configure(DeviceUpdate(peers=changes))
+            if changes or mark is not None:
+                await self._interface.configure(DeviceUpdate(fwmark=mark, peers=changes))
             self._tunnels_failed = ""
         except StateError as error:
             self._tunnels_failed = self._warn(str(error), (self._tunnels_failed,))
 
-    # -- Link and routes -----------------------------------------------------------------------------
+    # -- Link, routes and rules ----------------------------------------------------------------------
 
-    async def _apply_to_host(self, link: LinkPlan, routes: Sequence[Prefix]) -> None:
-        is_repair, self._applied, self._is_stale = self._applied == (link, routes), (link, routes), False
+    async def _apply_to_host(self, wanted: _HostPlan) -> None:
+        is_repair, self._applied, self._is_stale = self._applied == wanted, wanted, False
+        (link, routes, routing), before = wanted, self.conflicts
         try:
-            changes = [*await self._apply_link(link), *await self._apply_routes(routes)]
+            changes = [
+                *await self._apply_link(link),
+                *await self._apply_routes(routes, routing),
+                *await self._apply_rules(link, routing),
+            ]
         except IpFailed as error:
             changes, failures = [], [str(error)]
         else:
             failures = [f"`ip {line}` failed: {why}" for line, why in changes if why]
         self._failures = tuple(self._warn(sentence, self._failures) for sentence in failures)
-        made = [line for line, why in changes if not why]
-        if is_repair and made:
+        # To follow the host's own routes, by an exception or as one is to our prefix, is no repair.
+        made = [line for line, why in changes if not why and " throw " not in line]
+        if is_repair and made and self.conflicts.keys() <= before.keys():
             self._log_repair(made)
 
     async def _apply_link(self, plan: LinkPlan) -> list[tuple[str, str]]:
@@ -94,20 +106,26 @@ class Reconciler:
         found = read_link(await ask_ip("address", "show", "dev", name))
         return await _make(list(link_changes(found, plan, name)))
 
-    async def _apply_routes(self, wanted: Sequence[Prefix]) -> list[tuple[str, str]]:
-        """After the link: as it comes up or gets an address the kernel adds routes of its own."""
-        changes = await self._compare_routes(wanted)
+    async def _apply_routes(self, wanted: Sequence[Prefix], routing: Routing) -> list[tuple[str, str]]:
+        """After the link: while that is down the kernel takes no route into it."""
+        changes = await self._compare_routes(wanted, routing)
         for sentence in changes.conflicts.values():
             self._warn(sentence, self.conflicts.values())
         self.conflicts = changes.conflicts
         return await _make(changes.lines)
 
-    async def _compare_routes(self, wanted: Sequence[Prefix]) -> RouteChanges:
-        found4, found6 = await asyncio.gather(
-            *(ask_ip("-N", f"-{version}", "route", "show", "table", "main") for version in (4, 6))
-        )
-        found = [*read_routes(found4, 4), *read_routes(found6, 6)]
-        return route_changes(found, wanted, self._interface.name)
+    async def _compare_routes(self, wanted: Sequence[Prefix], routing: Routing) -> RouteChanges:
+        found = [route for routes in await asyncio.gather(*map(_read_routes, _VERSIONS)) for route in routes]
+        return route_changes(found, wanted, self._interface.name, routing.table)
+
+    async def _apply_rules(self, link: LinkPlan, routing: Routing) -> list[tuple[str, str]]:
+        """After the routes: the table is whole when it is first looked up."""
+        made = []
+        for address in link.addresses:
+            use = TableUse(routing.table, routing.mark, str(address.network), routing.coordinator_port)
+            found = await ask_ip("-N", f"-{address.version}", "rule")
+            made += await _make(rule_changes(found, use), f"-{address.version}")
+        return made
 
     # -- The log -------------------------------------------------------------------------------------
 
@@ -127,7 +145,16 @@ class Reconciler:
             self._logged = sentence, time.monotonic()
 
 
-async def _make(lines: Sequence[str]) -> list[tuple[str, str]]:
+async def _read_routes(version: int) -> list[Route]:
+    """Return those of the main table, and those with our mark. Raises IpFailed."""
+    show = ("-N", f"-{version}", "route", "show", "table")
+    return [
+        *read_routes(await ask_ip(*show, "main"), version),
+        *read_marked_routes(await ask_ip(*show, "all", "proto", PROTOCOL), version),
+    ]
+
+
+async def _make(lines: Sequence[str], *options: str) -> list[tuple[str, str]]:
     """Make changes; each with why it failed, or ""."""
-    failures = await change_ip(lines) if lines else {}
+    failures = await change_ip(lines, *options) if lines else {}
     return [(line, failures.get(index, "")) for index, line in enumerate(lines)]

@@ -1,5 +1,9 @@
 """What leads into the mesh's interface, and what must not since it is another's already. Pure; ip-route(8)
 
+Our routes are in a table of their own, which is looked up before the main one. Of all routes the longest
+prefix counts, as if there were one table: where another route is within one of ours, ours has an exception
+(`throw`). What has no way into the interface leads nowhere, also while the daemon is away.
+
 Invariant: only routes with our mark are ever deleted, and none is added where another to the same prefix is:
 it would take what is another's, whatever the metric of either.
 """
@@ -10,27 +14,41 @@ from ipaddress import ip_network
 from typing import Any, Final
 
 from wgpy.address import Prefix
+from wgpy.host.iprule import MAIN_TABLE, PROTOCOL
+from wgpy.mesh.prefix_set import Prefixes
 
-# Who made a route, in its field for that. The kernel's header and iproute2's rt_protos leave 151 free, and so
-# do the routing daemons (FRR to 197, BIRD, Calico's 80, OVN's 84, Open/R's 99).
-PROTOCOL: Final = "151"
 _BOOT: Final = "3"  # of routes without a protocol of their own; `ip` then leaves it out
+_KERNEL: Final = "2"  # of the network of an address
 _EVERYWHERE: Final = {4: "0.0.0.0/0", 6: "::/0"}
-# linux/rtnetlink.h: RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT
-_NOWHERE: Final = {"6", "7", "8"}
 _DEFAULT_METRIC: Final = {4: 0, 6: 1024}  # of what we add; the lesser is used
+_LAST_METRIC: Final = 4278198272  # gives way to every route that leads somewhere
+
+# linux/rtnetlink.h: RTN_UNICAST, RTN_BLACKHOLE, RTN_UNREACHABLE, RTN_PROHIBIT, RTN_THROW
+_UNICAST: Final = "1"
+_UNREACHABLE: Final = "7"
+_THROW: Final = "9"
+_NOWHERE: Final = {"6", _UNREACHABLE, "8"}
+_NAMES: Final = {_UNREACHABLE: "unreachable ", _THROW: "throw "}
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One of the host. device: "" if it leads by several; via: the next hop, "" if there is none."""
+    """One of the host.
+
+    device: "" if it leads by several; via: the next hop, "" if there is none; kind: as in linux/rtnetlink.h.
+    """
 
     prefix: Prefix
     device: str = ""
     via: str = ""
     protocol: str = _BOOT
     metric: int = 0
-    leads_nowhere: bool = False
+    kind: str = _UNICAST
+    table: str = MAIN_TABLE
+
+    @property
+    def leads_nowhere(self) -> bool:
+        return self.kind in _NOWHERE
 
     def __str__(self) -> str:
         if self.protocol == PROTOCOL:
@@ -51,55 +69,99 @@ class RouteChanges:
 
 def read_routes(answer: Iterable[Mapping[str, Any]], version: int) -> list[Route]:
     """Read what `ip -N -json route show table main` answers for a version of IP."""
-    return [_read_route(found, version) for found in answer]
+    return [_read_route(found, version, _BOOT) for found in answer]
 
 
-def _read_route(found: Mapping[str, Any], version: int) -> Route:
-    destination = found["dst"]
+def read_marked_routes(answer: Iterable[Mapping[str, Any]], version: int) -> list[Route]:
+    """Read what `ip -N -json route show table all proto 151` answers, without those of the main table."""
+    return [_read_route(found, version, PROTOCOL) for found in answer if "table" in found]
+
+
+def _read_route(found: Mapping[str, Any], version: int, protocol: str) -> Route:
+    destination, kind = found["dst"], found.get("type", _UNICAST)
     return Route(
         ip_network(_EVERYWHERE[version] if destination == "default" else destination),
-        found.get("dev", ""),
+        found.get("dev", "") if kind == _UNICAST else "",
         found.get("gateway", "") or found.get("via", {}).get("host", ""),
-        found.get("protocol", _BOOT),
+        found.get("protocol", protocol),
         found.get("metric", 0),
-        found.get("type", "") in _NOWHERE,
+        kind,
+        found.get("table", MAIN_TABLE),
     )
 
 
-def route_changes(found: Sequence[Route], wanted: Sequence[Prefix], interface: str) -> RouteChanges:
+def route_changes(
+    found: Sequence[Route], wanted: Sequence[Prefix], interface: str, table: int
+) -> RouteChanges:
     """Return what makes the wanted prefixes lead into the interface, as far as nothing else has them."""
-    planned = frozenset(wanted)
-    present = {route.prefix for route in found if route.device == interface}
-    marked = [route.prefix for route in found if _is_own(route, interface)]
+    planned, number = frozenset(wanted), str(table)
+    own = [route for route in found if (route.table, route.protocol) == (number, PROTOCOL)]
+    others = [route for route in found if route.table != number and not _is_ours(route, interface, planned)]
+    present = {route.prefix for route in own if route.device == interface}
     rivals = {
-        route.prefix: route for route in found if route.prefix in planned and _is_rival(route, interface)
+        route.prefix: route
+        for route in others
+        if route.prefix in planned and _is_rival(route, number, route.prefix in present)
     }
+    made = set(_routes(wanted, rivals, others, interface, number))
+    stale = [route for route in found if route.table != number and _is_stale(route, interface, planned)]
     return RouteChanges(
         (
-            *(
-                _line("delete", prefix, interface)
-                for prefix in marked
-                if prefix not in planned or prefix in rivals
-            ),
-            *(
-                _line("add", prefix, interface)
-                for prefix in dict.fromkeys(wanted)
-                if prefix not in present and prefix not in rivals
-            ),
+            *(_line("delete", route) for route in own if route not in made),
+            *(_line("add", route) for route in sorted(made - {*own}, key=_order)),
+            *(_line("delete", route) for route in stale),
         ),
         {prefix: f"{prefix} is not used here: {route}" for prefix, route in rivals.items()},
     )
 
 
-def _is_own(route: Route, interface: str) -> bool:
-    return route.protocol == PROTOCOL and route.device == interface
+def _routes(
+    wanted: Sequence[Prefix],
+    rivals: Mapping[Prefix, Route],
+    others: Iterable[Route],
+    interface: str,
+    table: str,
+) -> Iterable[Route]:
+    """Give all that the table is to have."""
+    for prefix in wanted:
+        if prefix not in rivals:
+            metric = _DEFAULT_METRIC[prefix.version]
+            yield Route(prefix, interface, "", PROTOCOL, metric, _UNICAST, table)
+            yield Route(prefix, "", "", PROTOCOL, _LAST_METRIC, _UNREACHABLE, table)
+    ours, exact = Prefixes(wanted), frozenset(wanted) - rivals.keys()
+    for prefix in {route.prefix for route in others} - exact:
+        if ours.cover(prefix):
+            yield Route(prefix, "", "", PROTOCOL, _DEFAULT_METRIC[prefix.version], _THROW, table)
 
 
-def _is_rival(route: Route, interface: str) -> bool:
-    """What leads nowhere and gives way to ours is meant for when ours is not there."""
-    gives_way = route.leads_nowhere and route.metric > _DEFAULT_METRIC[route.prefix.version]
-    return route.device != interface and not gives_way
+def _is_ours(route: Route, interface: str, planned: frozenset[Prefix]) -> bool:
+    """Whether a route of another table is no exception: whoever made it, it leads into our interface."""
+    return route.device == interface and (route.prefix in planned or route.protocol == PROTOCOL)
 
 
-def _line(verb: str, prefix: Prefix, interface: str) -> str:
-    return f"route {verb} {prefix} dev {interface} proto {PROTOCOL}"
+def _is_stale(route: Route, interface: str, planned: frozenset[Prefix]) -> bool:
+    """Whether it must go from the main table: an older wgpyd's, and the kernel's of our address."""
+    by_kernel = route.protocol == _KERNEL and route.prefix in planned
+    return route.device == interface and (by_kernel or route.protocol == PROTOCOL)
+
+
+def _is_rival(route: Route, table: str, is_present: bool) -> bool:
+    """What leads nowhere and gives way to ours is meant for when ours is not there.
+
+    Of two networks of this host the one that has the prefix keeps it; of two that have it, the lower table's.
+    """
+    if route.protocol == PROTOCOL and route.table != MAIN_TABLE:
+        return route.kind == _UNICAST and not (is_present and int(table) < int(route.table))
+    return not (route.leads_nowhere and route.metric > _DEFAULT_METRIC[route.prefix.version])
+
+
+def _order(route: Route) -> tuple[bool, int, Prefix]:
+    """Wherever it leads, what leads nowhere comes first."""
+    return route.kind != _UNREACHABLE, route.prefix.version, route.prefix
+
+
+def _line(verb: str, route: Route) -> str:
+    device = f" dev {route.device}" if route.device else ""
+    metric = f" metric {route.metric}" if route.kind == _UNREACHABLE else ""
+    kind = _NAMES.get(route.kind, "")
+    return f"route {verb} {kind}{route.prefix}{device} table {route.table} proto {route.protocol}{metric}"

@@ -1,0 +1,128 @@
+"""From the rules that a host has to those that lead to a mesh's table, and nothing of what is another's."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wgpy.host.iprule import Json, TableUse, rule_changes, rule_removals
+
+TABLE, MARK, PORT = 151_000_007, 0x1097, 51900
+PLAIN = TableUse(TABLE, MARK, "100.80.0.0/16")
+WITH_COORDINATOR = TableUse(TABLE, MARK, "100.80.0.0/16", PORT)
+OTHER_NETWORK = TableUse(151_000_008, MARK, "100.81.0.0/16", 51901)
+
+LOCAL: Json = {"priority": 0, "src": "all", "table": "255"}
+MAIN: Json = {"priority": 32766, "src": "all", "table": "254"}
+DEFAULT: Json = {"priority": 32767, "src": "all", "table": "253"}
+SUPPRESSING: Json = {"priority": 32764, "src": "all", "table": "254", "suppress_prefixlen": 0}
+FULL_TUNNEL: Json = {"priority": 32765, "not": None, "src": "all", "fwmark": "0xca6c", "table": "51820"}
+FOREIGN: list[Json] = [
+    {"priority": 100, "src": "10.0.0.1", "table": "254"},
+    {"priority": 5210, "src": "all", "fwmark": "0x80000", "fwmask": "0xff0000", "table": "254"},
+    {"priority": 32000, "not": None, "src": "all", "fwmark": "0x1097", "table": "77"},
+    {"priority": 32760, "src": "all", "ipproto": "ipproto-6", "sport": PORT, "goto": 32766},
+]
+
+foreign = st.lists(st.sampled_from([*FOREIGN, SUPPRESSING, FULL_TUNNEL]), unique_by=str)
+uses = st.sampled_from([PLAIN, WITH_COORDINATOR])
+
+
+def kernel(rules: Sequence[Json]) -> list[Json]:
+    return sorted(rules, key=lambda rule: rule["priority"])
+
+
+def carried_out(rules: Sequence[Json], lines: Sequence[str]) -> list[Json]:
+    """What a kernel makes of lines for `ip`, each of which must succeed."""
+    after = list(rules)
+    for line in lines:
+        verb, rule = line.split(" ")[1], parsed(line)
+        if verb == "add":
+            assert rule not in after
+            after.append(rule)
+        else:
+            after.remove(rule)
+    return kernel(after)
+
+
+def parsed(line: str) -> Json:
+    """A line as `ip -N -json rule` then answers it."""
+    words = line.split(" ")[2:]
+    rule: dict[str, object] = {"src": "all"}
+    if "not" in words:
+        words.remove("not")
+        rule["not"] = None
+    for key, value in zip(words[::2], words[1::2], strict=True):
+        match key:
+            case "preference":
+                rule["priority"] = int(value)
+            case "lookup":
+                rule["table"] = value
+            case "ipproto":
+                rule["ipproto"] = {"tcp": "ipproto-6"}[value]
+            case "to":
+                rule["dst"], length = value.split("/")
+                rule["dstlen"] = int(length)
+            case "sport" | "goto":
+                rule[key] = int(value)
+            case _:
+                rule[key] = value
+    return rule
+
+
+def reconciled(rules: Sequence[Json], use: TableUse) -> list[Json]:
+    """What a host then has, which is not to be changed any more."""
+    after = carried_out(rules, rule_changes(rules, use))
+    assert rule_changes(after, use) == []
+    return after
+
+
+@given(foreign, uses, uses)
+def test_the_table_is_looked_up_just_before_the_main_one_from_any_host(
+    others: list[Json], before: TableUse, use: TableUse
+) -> None:
+    after = reconciled(reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), before), use)
+
+    ours = next(rule for rule in after if rule.get("table") == str(TABLE) and "fwmark" in rule)
+    main = next(rule for rule in after if rule in (MAIN, SUPPRESSING))
+    assert ours["priority"] == main["priority"] - 1
+    assert (ours["not"], ours["fwmark"]) == (None, "0x1097")
+
+
+@given(foreign, uses)
+def test_what_is_not_ours_stays_and_all_of_ours_can_be_removed(others: list[Json], use: TableUse) -> None:
+    before = reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), OTHER_NETWORK)
+
+    after = reconciled(before, use)
+
+    assert carried_out(after, rule_removals(after, TABLE, PORT)) == before
+
+
+def test_answers_of_a_coordinator_go_past_the_table_unless_they_are_for_the_mesh() -> None:
+    after = reconciled([LOCAL, MAIN, DEFAULT], WITH_COORDINATOR)
+
+    assert after[1:4] == [
+        {
+            "priority": 32763, "src": "all", "dst": "100.80.0.0", "dstlen": 16, "ipproto": "ipproto-6",
+            "sport": PORT, "table": str(TABLE), "protocol": "151",
+        },
+        {
+            "priority": 32764, "src": "all", "ipproto": "ipproto-6", "sport": PORT, "goto": 32766,
+            "protocol": "151",
+        },
+        {
+            "priority": 32765, "not": None, "src": "all", "fwmark": "0x1097", "table": str(TABLE),
+            "protocol": "151",
+        },
+    ]  # fmt: skip
+
+
+def test_a_rule_in_another_place_is_moved_without_a_moment_without_it() -> None:
+    moved = {**FULL_TUNNEL, "fwmark": "0x1097", "table": str(TABLE), "protocol": "151"}
+
+    lines = rule_changes(kernel([LOCAL, SUPPRESSING, moved, MAIN, DEFAULT]), PLAIN)
+
+    assert lines == [
+        f"rule add preference 32763 not fwmark 0x1097 lookup {TABLE} protocol 151",
+        f"rule delete preference 32765 not fwmark 0x1097 lookup {TABLE} protocol 151",
+    ]
