@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
-from typing import Final
+from typing import Final, cast
 
 from wgpy.keys import PublicKey
 from wgpy.mesh.records import Node, Removal, admit, encode, network_id
@@ -129,6 +129,19 @@ async def _handshakes(target: Target, source: str) -> None:
     (await target.tls(source))[1].transport.abort()
 
 
+async def _connections(target: Target, source: str) -> None:
+    (await target.plain(source))[1].transport.abort()
+
+
+async def _answers_not_taken(target: Target, source: str) -> None:
+    """Large answers that the client does not read, nor ends its connection."""
+    _, writer = await target.tls(source)
+    cast(asyncio.Transport, writer.transport).pause_reading()
+    writer.write(_HELLO.replace(b"/v1/hello", b"/openapi.json") * 200)
+    await asyncio.sleep(5)
+    writer.transport.abort()
+
+
 async def _half_second_request(target: Target, source: str) -> None:
     await _hold(await target.tls(source), _HELLO + _HALF_A_HEAD)
 
@@ -230,6 +243,7 @@ ATTACKS: Final[dict[str, tuple[Attack, int, int]]] = {
     "connections that say nothing": (_silent, _HELD, 1),
     "the same from 80 addresses, 4,000": (_silent, 4000, _MANY),
     "TLS handshakes never finished": (_half_handshake, _HELD, 1),
+    "connections and nothing more, again and again": (_connections, 50, _MANY),
     "TLS handshakes and nothing more, again and again": (_handshakes, 20, _MANY),
     "TLS key updates without end": (_key_updates, 4, 1),
     "nothing after the TLS handshake": (_silent_tls, _HELD, 1),
@@ -237,6 +251,7 @@ ATTACKS: Final[dict[str, tuple[Attack, int, int]]] = {
     "heads without end": (_header_flood, 10, 1),
     "half a second request": (_half_second_request, _HELD, 1),
     "pipelined requests, no answer read": (_pipelined, 10, 1),
+    "large answers that are not taken, from 80 addresses": (_answers_not_taken, _HELD, _MANY),
     "bodies of 8 MiB less a byte, from 80 addresses": (_held_body, _MANY, _MANY),
     "bodies of 8 MiB of JSON that is no records, from 80 addresses": (_junk, _MANY, _MANY),
     "bodies that go on after the refusal": (_after_refusal, 2, 1),

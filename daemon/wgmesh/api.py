@@ -39,6 +39,7 @@ from .models import (
 )
 from .presence_table import Seen
 from .service import Service
+from .turns import Rank
 
 _LOG = logging.getLogger("wgmesh")
 
@@ -115,6 +116,15 @@ async def _client(
     return client
 
 
+async def _rank(request: Request, challenges: _Challenges) -> Rank:
+    """Return the rank of a client that may prove a key, and need not."""
+    try:
+        await _client(request, challenges, request.headers.get("authorization"))
+    except Denial:
+        return Rank.UNKNOWN
+    return Rank.KNOWN
+
+
 class _Only:
     """Admits clients of certain roles."""
 
@@ -165,13 +175,15 @@ async def welcome(service: _Service, client: _Token, source: _Source) -> Welcome
         503: {"model": Trouble, "description": "The database failed; nothing was stored."},
     },
 )
-async def submit(service: _Service, submission: Submission, source: _Source) -> Results:
+async def submit(
+    service: _Service, submission: Submission, source: _Source, rank: Annotated[Rank, Depends(_rank)]
+) -> Results:
     """Submit records. Those that the answer calls new are on disk."""
     try:
         records = [read_signed(record.model_dump()) for record in submission.records]
     except ValueError as error:
         raise Denial(422, f"a record is damaged: {error}") from None
-    outcomes = await service.submit(records, source)
+    outcomes = await service.submit(records, source, rank)
     return Results(results=[Result(verdict=outcome.verdict, reason=outcome.reason) for outcome in outcomes])
 
 

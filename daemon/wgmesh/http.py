@@ -261,7 +261,17 @@ class HttpConnection(asyncio.Protocol):
             self._write(h11.Data(data=data))
         if not message.get("more_body", False):
             self._write(h11.EndOfMessage())
+        if not self._writable.is_set():
+            await self._until_writable()
+
+    async def _until_writable(self) -> None:
+        """Wait until the client has taken more; one that has proven no key has only so long."""
+        if not self._is_proven:
+            self._connections.wait(self)
+            self._set_deadline(self._limits.first_timeout, self.abort)
         await self._writable.wait()
+        self._cancel_deadline()
+        self._connections.release(self)
 
     def _write_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if status >= HTTPStatus.BAD_REQUEST:

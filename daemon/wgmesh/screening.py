@@ -27,7 +27,7 @@ from .snapshot import Snapshot
 from .transaction import NO_NODE, UNKNOWN_AUTHOR, Outcome
 
 
-def is_urgent(records: Sequence[Signed], network: VerifyKey) -> bool:
+def is_administrators(records: Sequence[Signed], network: VerifyKey) -> bool:
     """Return whether a submission is the administrator's: all records claim it, the first one proves it."""
     claim = f'"signer":"{network}"'.encode()
     return (

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
 from operator import attrgetter
@@ -25,16 +25,17 @@ from .audit import author, sentence
 from .errors import Denial, Overtaken, StoreError
 from .metrics import Metrics
 from .presence import Presence
-from .screening import is_urgent, screen
+from .screening import is_administrators, screen
 from .snapshot import Entry, Snapshot
 from .store import AuditEntry, Store
 from .transaction import Outcome, Transaction
+from .turns import Rank, Turns
 
 _LOG = logging.getLogger("wgmesh")
 
 _POLL_INTERVAL: Final = 0.5  # seconds between reads of the revision that other coordinators raise
 _EXPIRY_INTERVAL: Final = 3600.0  # seconds at most between checks, as the clock of the host may be slewed
-_MAX_SUBMISSIONS: Final = 1000  # in progress, but for the administrator's
+_MAX_SUBMISSIONS: Final = 1000  # in progress, when those of unknown clients are refused
 _TURN: Final = 0.05  # seconds after which a submission gives up the writing lock, and waits for its next turn
 _MAX_SHARED_LINES: Final = 64  # entries in the cache of encoded lines
 _SIGNED: Final[Callable[[Entry], Signed]] = attrgetter("signed")
@@ -51,8 +52,7 @@ class Service:
         self._store = store
         self.snapshot = store.load(_now())
         self._writing = asyncio.Lock()
-        self._ordinary = asyncio.Lock()  # held by the one submission that is not urgent and wants to write
-        self._screening = asyncio.Lock()
+        self._turns = Turns(self._writing)
         self.presence = Presence(store, self._writing, self._name_of)
         self._tasks: set[asyncio.Task[object]] = set()
         self._news = asyncio.Event()
@@ -89,15 +89,19 @@ class Service:
 
     # -- Submissions -------------------------------------------------------------------------------
 
-    async def submit(self, records: Sequence[Signed], source: str) -> list[Outcome]:
-        """Store records; return once they are on disk. source: an address. Raises StoreError and Denial.
+    async def submit(
+        self, records: Sequence[Signed], source: str, rank: Rank = Rank.UNKNOWN
+    ) -> list[Outcome]:
+        """Store records; return once they are on disk. Raises StoreError and Denial.
 
-        A submission is completed even if its caller is cancelled.
+        source: an address; rank: of the client, unless the records are the administrator's. A submission is
+        completed even if its caller is cancelled.
         """
-        urgent = is_urgent(records, self.snapshot.ledger.key)
-        if not urgent and len(self._tasks) >= _MAX_SUBMISSIONS:
+        if is_administrators(records, self.snapshot.ledger.key):
+            rank = Rank.ADMINISTRATOR
+        elif rank is Rank.UNKNOWN and len(self._tasks) >= _MAX_SUBMISSIONS:
             raise Denial(HTTPStatus.SERVICE_UNAVAILABLE, "too many submissions wait: try again in a minute")
-        return await asyncio.shield(self._task(self._submit(records, source, urgent=urgent)))
+        return await asyncio.shield(self._task(self._submit(records, source, rank)))
 
     def _task(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Begin what is completed before the service is closed."""
@@ -106,11 +110,12 @@ class Service:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _submit(self, records: Sequence[Signed], source: str, *, urgent: bool) -> list[Outcome]:
-        outcomes = await self._screen(records, urgent=urgent)
+    async def _submit(self, records: Sequence[Signed], source: str, rank: Rank) -> list[Outcome]:
+        async with self._turns.screening(rank):
+            outcomes = await asyncio.to_thread(screen, self.snapshot, records, _now())
         rest = deque(number for number, outcome in enumerate(outcomes) if outcome is None)
         while rest:
-            async with self._turn(urgent=urgent):
+            async with self._turns.writing(rank):
                 stored, snapshot = await self._stored([records[number] for number in rest], source)
                 if snapshot is not self.snapshot:
                     self._publish(snapshot)
@@ -119,17 +124,6 @@ class Service:
         judged = [outcome for outcome in outcomes if outcome is not None]
         self.metrics.submissions.update(outcome.verdict for outcome in judged)
         return judged
-
-    async def _screen(self, records: Sequence[Signed], *, urgent: bool) -> list[Outcome | None]:
-        """Screen in a thread, of submissions that are not urgent one at a time."""
-        async with nullcontext() if urgent else self._screening:
-            return await asyncio.to_thread(screen, self.snapshot, records, _now())
-
-    @asynccontextmanager
-    async def _turn(self, *, urgent: bool) -> AsyncIterator[None]:
-        """Hold the writing lock. Of the submissions that are not urgent, only one at a time waits for it."""
-        async with nullcontext() if urgent else self._ordinary, self._writing:
-            yield
 
     async def _stored(self, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Snapshot]:
         """Try again each time that another coordinator raised the revision first. Raises StoreError."""

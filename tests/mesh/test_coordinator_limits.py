@@ -5,12 +5,14 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from tests.mesh.coordinator import ALICE, TOKEN, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, NEW, TOKEN, Site, in_a_loop
 from tests.mesh.network import key_of
 from wgmesh.errors import Denial
 from wgmesh.limits import MAX_BODY, Allowance, Bodies, Limits
@@ -120,6 +122,18 @@ async def test_a_body_that_does_not_come_is_refused_in_time(tmp_path: Path) -> N
         assert answer.startswith(b"HTTP/1.1 408")
         assert b"the request took too long" in answer
         writer.close()
+
+
+@in_a_loop
+async def test_who_takes_no_answer_is_let_go(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    limits = replace(QUICK, requests=Allowance(rate=1, burst=100_000))
+    async with site.serve(limits=limits):
+        _, writer = await connect(site)
+        cast(asyncio.Transport, writer.transport).pause_reading()
+        description = HELLO.replace(b"/v1/hello", b"/openapi.json")
+
+        assert await sent_until_the_end(writer, description * 1000)
 
 
 @in_a_loop
@@ -366,6 +380,31 @@ async def test_the_administrator_is_served_before_all_that_wait(tmp_path: Path) 
 
 
 @in_a_loop
+async def test_who_has_proven_a_key_is_served_before_who_has_not(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    administrator = site.administrator
+    async with site.serve() as served:
+        await site.found(ALICE)
+        token = key_of(1002)
+        await site.submit(administrator.invite(token, uses=200))
+        order: list[str] = []
+
+        async def unknown(*records: Signed) -> None:
+            await served.service.submit(records, "192.0.2.1")
+            order.append("unknown")
+
+        async with site.ask(ALICE) as alice, asyncio.TaskGroup() as group:
+            for number in range(60):
+                nodes = [administrator.join(key_of(100 + 3 * number + i), token) for i in range(3)]
+                group.create_task(unknown(*nodes))
+            outcomes = await alice.submit([administrator.join(ALICE, TOKEN, sequence=2)])
+            order.append("alice")
+
+    assert outcomes == [NEW]
+    assert order.index("alice") < len(order) - 1
+
+
+@in_a_loop
 async def test_a_long_submission_lets_the_administrator_in_between(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     administrator = site.administrator
@@ -405,7 +444,7 @@ async def test_where_too_many_wait_the_administrator_does_not(tmp_path: Path) ->
 
 
 @in_a_loop
-async def test_who_claims_to_be_the_administrator_is_not_urgent(tmp_path: Path) -> None:
+async def test_who_claims_to_be_the_administrator_is_told_that_it_is_not(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve(), Coordinator(site.address, site.administrator.key.verify_key()) as stranger:
         await site.found(ALICE)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.mesh.network import Administrator, key_of
-from wgmesh.screening import is_urgent, screen
+from wgmesh.screening import is_administrators, screen
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Outcome, Transaction
 from wgpy.mesh.ledger import Ledger
@@ -126,13 +126,13 @@ def test_what_is_forged_foreign_or_damaged_is_refused(administrator: Administrat
     ]
 
 
-def test_only_the_network_key_makes_a_submission_urgent(administrator: Administrator) -> None:
+def test_only_the_network_key_makes_a_submission_the_administrators(administrator: Administrator) -> None:
     network = administrator.key.verify_key()
     removal, node = administrator.remove(ALICE), administrator.join(BOB, TOKEN)
 
-    assert is_urgent([removal], network)
-    assert is_urgent([removal, unsigned(administrator.invite(STRANGE))], network)
-    assert not is_urgent([unsigned(removal)], network)
-    assert not is_urgent([removal, node], network)
-    assert not is_urgent([node], network)
-    assert not is_urgent([], network)
+    assert is_administrators([removal], network)
+    assert is_administrators([removal, unsigned(administrator.invite(STRANGE))], network)
+    assert not is_administrators([unsigned(removal)], network)
+    assert not is_administrators([removal, node], network)
+    assert not is_administrators([node], network)
+    assert not is_administrators([], network)
