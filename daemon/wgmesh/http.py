@@ -257,7 +257,7 @@ class HttpConnection(asyncio.Protocol):
         if message["type"] == "http.response.start":
             self._write_head(message["status"], list(message.get("headers", ())))
             return
-        if data := message.get("body", b""):
+        if (data := message.get("body", b"")) and not self._wants_head_only():
             self._write(h11.Data(data=data))
         if not message.get("more_body", False):
             self._write(h11.EndOfMessage())
@@ -272,6 +272,9 @@ class HttpConnection(asyncio.Protocol):
         await self._writable.wait()
         self._cancel_deadline()
         self._connections.release(self)
+
+    def _wants_head_only(self) -> bool:
+        return self._request is not None and self._request.method == b"HEAD"
 
     def _write_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         if status >= HTTPStatus.BAD_REQUEST:

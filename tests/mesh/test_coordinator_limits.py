@@ -338,6 +338,31 @@ async def test_pipelined_requests_are_answered_in_their_order(tmp_path: Path) ->
         writer.close()
 
 
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        ("HEAD /v1/hello HTTP/1.1", 405),
+        ("GET /v1/hello HTTP/1.0", 200),
+        ("OPTIONS * HTTP/1.1", 404),
+        ("CONNECT vpn.example.com:1 HTTP/1.1", 404),
+        ("GET /%ff%00 HTTP/1.1", 404),
+        ("PRI * HTTP/2.0", 404),
+    ],
+)
+@in_a_loop
+async def test_what_is_unusual_is_answered_without_a_word_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, request_line: str, status: int
+) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        reader, writer = await connect(site)
+        writer.write(f"{request_line}\r\nHost: x\r\n\r\n".encode())
+
+        assert (await rest_of(reader)).startswith(f"HTTP/1.1 {status}".encode())
+        writer.close()
+    assert caplog.text == ""
+
+
 @in_a_loop
 async def test_who_asks_before_it_sends_a_body_is_told_to_go_on(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
