@@ -428,12 +428,23 @@ async def test_routes_that_are_refused_change_nothing(world: Scene) -> None:
         assert (await agent.control.status()).requested == NodeFile.load(world.folder).routes == ()
 
 
+@in_a_scene
+async def test_a_default_route_that_a_node_of_an_older_version_announces_is_warned_of(world: Scene) -> None:
+    replace(world.node, routes=(PODS, ip_network("::/0"))).save(world.folder)
+    async with world.agent() as agent:
+        status = await agent.control.status()
+
+    sentence = "::/0 cannot be announced: it is a default route or a large part of one"
+    assert [each.partition(",")[0] for each in status.warnings if "announced" in each] == [sentence]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         (RouteChange((), (OTHER_PODS,)), "10.42.2.0/24 is not announced; this node announces 10.42.1.0/24"),
         (RouteChange((PODS,), ()), "10.42.1.0/24 is announced already"),
         (RouteChange(tuple(IPv4Network("10.64.0.0/16").subnets(8)), ()), "more than 256 routes"),
+        (RouteChange((ip_network("0.0.0.0/1"),), ()), "is a default route or a large part of one"),
     ],
 )
 def test_a_change_of_routes_that_is_none_says_why(change: RouteChange, sentence: str, tmp_path: Path) -> None:
