@@ -89,7 +89,8 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
     timestamps = TimestampFiles(Path(options.state_directory))
     own_nice = os.getpriority(os.PRIO_PROCESS, 0)
     try:
-        interface = _open_interface(options, timestamps)
+        tun = _open_tun(options)
+        interface = _open_interface(tun, options, timestamps)
         socket_file = _open_socket(options, interface.name)
         if options.settings.native:
             _set_nice(options.settings.nice)  # before privileges are dropped
@@ -101,11 +102,17 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
         return _fail(StartError(f"cannot start: {error}"), _FAILURE)
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(interface, agent, socket_file, connections, own_nice, ready))
+            runner.run(_serve(interface, agent, socket_file, connections, own_nice, partial(_up, tun, ready)))
     except StartError as error:
         return _fail(error, _FAILURE)
     timestamps.close()
     return 0
+
+
+def _up(tun: Tun, ready: Callable[[], None]) -> None:
+    """From now on the interface may outlive this process; one that could not be served does not."""
+    tun.keep()
+    ready()
 
 
 def _connection_limit() -> int:
@@ -118,12 +125,9 @@ def _connection_limit() -> int:
     return max(min(MAX_CONNECTIONS, soft - _OTHER_DESCRIPTORS), 1)
 
 
-def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
-    if options.tun_fd is None:
-        tun = _open_tun(options)
-        return Interface(tun, timestamps=timestamps, settings=options.settings)
+def _open_interface(tun: Tun, options: Options, timestamps: TimestampFiles) -> Interface:
     try:
-        return Interface(Tun(options.tun_fd), timestamps=timestamps, settings=options.settings)
+        return Interface(tun, timestamps=timestamps, settings=options.settings)
     except ValueError as error:
         raise StartError(f"WG_TUN_FD cannot be used: {error}") from None
 
@@ -131,6 +135,8 @@ def _open_interface(options: Options, timestamps: TimestampFiles) -> Interface:
 def _open_tun(options: Options) -> Tun:
     settings = options.settings
     try:
+        if options.tun_fd is not None:
+            return Tun(options.tun_fd)
         return Tun.open(
             options.interface,
             vnet_header=bool(tun_offloads(settings)),
@@ -139,6 +145,8 @@ def _open_tun(options: Options) -> Tun:
         )
     except OSError as error:
         raise StartError(_why_no_tun(options, error)) from None
+    except ValueError as error:
+        raise StartError(f"WG_TUN_FD cannot be used: {error}") from None
 
 
 def _owner(options: Options) -> str:

@@ -129,7 +129,7 @@ class Tun:
         self._fd = fd
         self._more_queues: list[int] = []
         self._name = name
-        self._is_persistent = False  # by us
+        self._owner = ""
         self._vnet_header = bool(flags & _IFF_VNET_HDR)
         if self._vnet_header:
             fcntl.ioctl(fd, _TUNSETVNETHDRSZ, VNET_HEADER_SIZE.to_bytes(4, sys.byteorder))
@@ -147,7 +147,7 @@ class Tun:
 
         queues: more than one only of an interface that is made, since the kernel would share out one
         that is in use. owner: "" for an interface that goes with its last descriptor; else as in `links`,
-        for a persistent one, which is taken over with its addresses, under whatever name it has now.
+        for one that `keep` makes persistent; it is taken over with its addresses, whatever its name is now.
         Raises OSError, FileExistsError if a link of the name is not the owner's, BlockingIOError if another
         process holds that of the owner, and ValueError for a name that cannot be.
         """
@@ -156,21 +156,21 @@ class Tun:
         flags |= _IFF_VNET_HDR if vnet_header else 0
         flags |= _IFF_MULTI_QUEUE if queues > 1 else 0
         if owner:
-            return cls._open_persistent(name, flags, queues, owner)
+            return cls._open_owned(name, flags, queues, owner)
         tun = cls._attach(name, flags | _IFF_TUN_EXCL if queues > 1 else flags, queues)
         _make_like_wireguard(tun.name)
         return tun
 
     @classmethod
-    def _open_persistent(cls, name: str, flags: int, queues: int, owner: str) -> "Tun":
+    def _open_owned(cls, name: str, flags: int, queues: int, owner: str) -> "Tun":
         found = links.find_owned(owner)
         if found is None:
-            return cls._make_persistent(name, flags, queues, owner)
+            return cls._make_owned(name, flags, queues, owner)
         if found.has_carrier:
             raise BlockingIOError(errno.EBUSY, "another process holds it")
         try:
             tun = cls._attach(found.name, flags, queues)
-            tun._is_persistent = True
+            tun._owner = owner
             return tun
         except OSError as error:
             if error.errno != errno.EINVAL:
@@ -179,11 +179,11 @@ class Tun:
         _LOG.warning(
             "%s has another number of queues now, so it and the links on it were deleted", found.name
         )
-        return cls._make_persistent(found.name, flags, queues, owner)
+        return cls._make_owned(found.name, flags, queues, owner)
 
     @classmethod
-    def _make_persistent(cls, name: str, flags: int, queues: int, owner: str) -> "Tun":
-        """Persistence comes last, so that no interface without an owner is left behind."""
+    def _make_owned(cls, name: str, flags: int, queues: int, owner: str) -> "Tun":
+        """Make one that names its owner before it is persistent, so that none is left behind without."""
         if any(link.name == name for link in links.links()):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         tun = cls._attach(name, flags | _IFF_TUN_EXCL, queues)
@@ -191,7 +191,7 @@ class Tun:
             _make_like_wireguard(name)
             _keep_routes_without_carrier(name)
             links.set_alias(socket.if_nametoindex(name), owner)
-            tun._persist(is_persistent=True)
+            tun._owner = owner
         except OSError:
             tun.close()
             raise
@@ -208,9 +208,11 @@ class Tun:
             raise
         return tun
 
-    def _persist(self, *, is_persistent: bool) -> None:
-        fcntl.ioctl(self._fd, _TUNSETPERSIST, int(is_persistent))
-        self._is_persistent = is_persistent
+    def keep(self) -> None:
+        """Let the interface of an owner outlive this process from now on."""
+        if self._owner:
+            with suppress(OSError):  # it was deleted
+                fcntl.ioctl(self._fd, _TUNSETPERSIST, 1)
 
     def _add_queue(self, flags: int) -> None:
         fd = _open(self.name, flags)
@@ -291,8 +293,8 @@ class Tun:
 
         In another namespace no daemon would find it again.
         """
-        if self._is_persistent and not self._is_in_our_namespace():
-            self._persist(is_persistent=False)
+        if self._owner and not self._is_in_our_namespace():
+            fcntl.ioctl(self._fd, _TUNSETPERSIST, 0)
         self._link_changes.close()
         for fd in self.queue_filenos():
             os.close(fd)
