@@ -4,7 +4,6 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,8 +47,8 @@ def launch(host: Host, command: Sequence[str], name: str, answers: Callable[[], 
     name: of what the daemon serves. Raises CommandError with the daemon's message.
     """
     host.print_change(shlex.join(command))
-    # Not a pipe: a daemon may keep it open until it ends.
-    with tempfile.TemporaryFile() as output:
+    # Not a pipe: a daemon may keep it open until it ends. Not on a disk: that may be read-only.
+    with os.fdopen(os.memfd_create("output"), "w+b") as output:
         try:
             status = subprocess.run(
                 command,
