@@ -10,7 +10,7 @@ from typing import Any
 
 from wgpy.cli import hooks
 from wgpy.cli.errors import CommandError
-from wgpy.host.iproute import read_answer, read_failures, read_reason
+from wgpy.host.iproute import IpFailed, check_ip, read_answer, read_failures, read_reason
 
 
 class Host:
@@ -18,6 +18,13 @@ class Host:
 
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
+
+    def check_ip(self) -> None:
+        """Raises CommandError if this host has no `ip` that the other methods can use."""
+        try:
+            check_ip()
+        except IpFailed as error:
+            raise CommandError(str(error)) from None
 
     def print_change(self, text: str) -> None:
         if self._verbose:

@@ -36,6 +36,7 @@ def reload(name_or_file: str, *, verbose: bool) -> None:
     for text in warnings(config):
         warn(text)
     host = Host(verbose=verbose)
+    host.check_ip()
     status = uapi_client.get(interface)
     present = with_addresses(with_status(config, status), host, interface)
     old = _state(interface, present, status.fwmark)

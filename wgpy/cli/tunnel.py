@@ -36,6 +36,7 @@ def up(name_or_file: str, *, verbose: bool, persistent: bool = False) -> None:
     for text in warnings(config):
         warn(text)
     host = Host(verbose=verbose)
+    host.check_ip()
     if interface in uapi_client.interfaces():
         raise CommandError(f"{interface} is already up; `wgpy down {name_or_file}` takes it down")
     if _is_persistent(interface):

@@ -33,6 +33,16 @@ async def change_ip(lines: Sequence[str], *options: str) -> dict[int, str]:
     return failures
 
 
+def check_ip() -> None:
+    """Raises IpFailed, with what to do, unless this host's `ip` is iproute2's: BusyBox has one, too."""
+    done = _ip(("-json", "-N", "address", "show", "dev", "lo"))
+    if done.returncode or not done.stdout.startswith("["):
+        raise IpFailed(
+            f"the `ip` of this host is not that of iproute2 4.18 or newer ({read_reason(done.stderr)}): "
+            "install iproute2"
+        )
+
+
 def _ip(arguments: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
     """In a thread, since it may take long, and since uvloop fails to write to a process that has ended."""
     command = ["ip", *arguments]

@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from wgpy.driver.interface import Interface
+from wgpy.host.iproute import IpFailed, check_ip
 from wgpy.host.tun import check_name
 from wgpy.mesh.records import NAME
 from wgpy.node.agent_client import socket_path
@@ -40,8 +41,9 @@ def open_agent(
     The context gives what to call after another program has configured the interface.
     """
     try:
+        check_ip()
         return _run(Agent(network, _folder(network), _load(network), interface), metrics)
-    except StorageError as error:
+    except (IpFailed, StorageError) as error:
         raise StartError(str(error)) from None
 
 

@@ -44,6 +44,7 @@ def init(arguments: Namespace) -> None:
     """Raises CommandError, and whatever a step of it raises."""
     need_root("mesh init")
     host = Host(verbose=arguments.verbose)
+    host.check_ip()
     _check(arguments)
     join.check_interface(host, arguments.interface)
     with interruptible(), ExitStack() as undo:

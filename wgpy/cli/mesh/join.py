@@ -19,6 +19,7 @@ def join(arguments: Namespace) -> None:
     invitation = read_invitation(arguments)
     need_root("mesh join")
     host = Host(verbose=arguments.verbose)
+    host.check_ip()
     network = become_node(host, invitation, arguments)
     start(host, network)
     wait_until_known(network)
