@@ -28,8 +28,9 @@ _ATTRIBUTE: Final = struct.Struct("=HH")
 _UINT: Final = struct.Struct("=I")
 _INT: Final = struct.Struct("=i")
 
-# linux/rtnetlink.h: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, _ROUTE, _RULE, RTMGRP_IPV6_IFADDR, _ROUTE, _RULE
-_GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18
+# linux/rtnetlink.h: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, _ROUTE, _RULE, RTMGRP_IPV6_IFADDR, _ROUTE, _RULE, and
+# RTNLGRP_IPV4_NETCONF and _IPV6_NETCONF, which tell of forwarding
+_GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 1 << 18 | 1 << 23 | 1 << 24
 _READS_PER_TURN: Final = 256
 _READ_SIZE: Final = 32768
 
@@ -47,7 +48,10 @@ class Way(NamedTuple):
 
 
 class NetworkMonitor:
-    """A descriptor that is readable when a link, an address, a route or a rule of this namespace changed."""
+    """A descriptor that is readable when a link, an address, a route or a rule of this namespace changed.
+
+    Also when forwarding was turned on or off.
+    """
 
     def __init__(self) -> None:
         self._socket = _open()

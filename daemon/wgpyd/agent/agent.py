@@ -26,6 +26,7 @@ from wgpy.node.files import NodeFile
 from .commands import Control
 from .endpoints import GivenEndpoints
 from .gossip import Gossip
+from .host_check import HostCheck
 from .host_monitor import HostMonitor
 from .identity import LocalIdentity
 from .keepalives import Keepalives
@@ -55,6 +56,7 @@ class Agent:
         """name: of the network; folder: where `node` was loaded from. Raises StorageError."""
         self.name, self.interface = name, interface
         self.plan, self.warnings = NodePlan.empty(), Warnings()
+        self.check = HostCheck(self.warnings)
         self._wake = Wake()
         self.store = RecordStore(folder, node.network, node.identity.verify_key(), clock)
         self.identity = LocalIdentity(folder, node, self.store.ledger)
@@ -160,6 +162,7 @@ class Agent:
         self.pings.answer_hosts_of(self.plan)
         self.endpoints.notice(self.subscription.seen, self._host.networks)
         self.keepalives.configure(self.identity, self.subscription.seen, self._host.networks)
+        self.check.compare(network, self.plan.peers, self.identity.node.routes, self._host.networks)
         await self.reconciler.apply(self.plan, self.keepalives.wanted(self.plan.tunnels))
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
         self._wake.after(min(self.membership.seconds_left, self.keepalives.seconds_left))

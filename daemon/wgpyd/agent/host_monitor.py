@@ -52,7 +52,10 @@ class HostMonitor:
         self._has_settled, before = False, self.networks
         with suppress(IpFailed):  # then it is where it was
             links = await ask_ip("-details", "address")
-            self.networks = read_host_networks(links, self._interface.name)
+            routes = [
+                route for family in ("-4", "-6") for route in await ask_ip("-N", family, "route", "show")
+            ]
+            self.networks = read_host_networks(links, self._interface.name, routes)
         return before is not NOWHERE and before.addresses != self.networks.addresses
 
     def rest(self, worked: float) -> None:

@@ -1,12 +1,13 @@
 """Where this host is: its networks, and the endpoints that others may reach it at. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from typing import Any, Final
 
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
+from wgpy.node.overlaps import read_route_prefixes
 
 MAX_FOUND: Final = 8  # endpoints beside those that the operator gave
 # Links whose packets travel in those of another, or do not leave this host at all.
@@ -23,18 +24,25 @@ Address = IPv4Address | IPv6Address
 class HostNetworks:
     """What a host knows of where it is.
 
-    networks: that it is in, and by which interface; addresses: that others may reach it at.
+    networks: that it is in, and by which interface; addresses: that others may reach it at; routes: of the
+    main table, beside these networks and the default route, and by what.
     """
 
     networks: Mapping[Prefix, str]
     addresses: tuple[Address, ...]
+    routes: Mapping[Prefix, str] = field(default_factory=dict)
 
 
 NOWHERE: Final = HostNetworks({}, ())
 
 
-def read_host_networks(links: Sequence[Mapping[str, Any]], interface: str) -> HostNetworks:
-    """Read what `ip -details -json address` answers. interface: that of the mesh, which does not count."""
+def read_host_networks(
+    links: Sequence[Mapping[str, Any]], interface: str, routes: Iterable[Mapping[str, Any]] = ()
+) -> HostNetworks:
+    """Read what `ip -details -json address` and `ip -json -N route show` answer.
+
+    interface: that of the mesh, which does not count.
+    """
     others = [link for link in links if link["ifname"] != interface]
     networks = {
         network: f"a network of {link['ifname']}"
@@ -49,7 +57,9 @@ def read_host_networks(links: Sequence[Mapping[str, Any]], interface: str) -> Ho
         for found in _addresses(link)
         if not _NOT_TO_BE_USED & found.keys() and counts(address := ip_address(found["local"]))
     )
-    return HostNetworks(networks, tuple(sorted(addresses, key=preference)))
+    return HostNetworks(
+        networks, tuple(sorted(addresses, key=preference)), read_route_prefixes(routes, interface)
+    )
 
 
 def _addresses(link: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -12,12 +12,14 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import announcement_trouble, node_address6
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import NodePlan
+from wgpy.mesh.plan import Peer as PlannedPeer
 from wgpy.mesh.rules import OTHERS, Rules
 from wgpy.mesh.topology import Member, Topology
 from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 
 from .endpoints import GivenEndpoints
+from .host_check import HostCheck
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .membership import Membership
@@ -44,6 +46,7 @@ class Node(Protocol):
     pings: Pings
     endpoints: GivenEndpoints
     plan: NodePlan
+    check: HostCheck
     up: asyncio.Event
     warnings: Warnings
 
@@ -123,7 +126,7 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             address6=member.address6,
             tags=tuple(sorted(member.tags)),
             routes=tuple(route for route in peer.routes if route not in conflicts),
-            left_out=(*peer.left_out, *(conflicts[route] for route in taken)),
+            left_out=(*peer.left_out, *(conflicts[route] for route in taken), *_overlaps(node, peer)),
             outbound_rule=number_of(local, member),
             inbound_rule=number_of(member, local),
             endpoint=str(tunnel.endpoint) if tunnel and tunnel.endpoint else "",
@@ -138,6 +141,14 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
 def _seconds_since(when: int) -> int:
     """Return whole seconds, at least 1; 0 if `when` is 0. when: boottime ns."""
     return max(1, (boottime() - when) // SECOND) if when else 0
+
+
+def _overlaps(node: Node, peer: PlannedPeer) -> Iterator[str]:
+    """Give what of this host's network lies between it and a peer."""
+    for overlap in node.check.overlaps:
+        hides = overlap.host.prefixlen >= overlap.mesh.prefixlen
+        if overlap.mesh in peer.routes or (hides and peer.member.address in overlap.host):
+            yield overlap.text
 
 
 def _rules(node: Node) -> Iterator[Rule]:

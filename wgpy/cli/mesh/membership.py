@@ -19,7 +19,9 @@ from typing import Final
 from wgpy.address import HostPort
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
+from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
+from wgpy.cli.mesh.ranges import check_ranges
 from wgpy.cli.resolve import resolve
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
@@ -133,6 +135,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
                 break  # that was not why it was refused
             charter = _charter(network_key, welcome)
             network = _free_folder(charter.name)
+            check_ranges(Host(), charter, node.coordinator)
             node = replace(
                 node,
                 name=_free_name(arguments.name, welcome.names, attempt),
