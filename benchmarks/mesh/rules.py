@@ -79,7 +79,7 @@ def _two_nodes() -> Iterator[tuple[Node, Node]]:
 def _rule(left: Node, right: Node, ruled: bool) -> None:
     """Return when both ends go by the rule, or by none."""
     if ruled:
-        left.mesh("allow", *_RULE)
+        left.mesh("allow", *_RULE, "--yes")
     eventually(lambda: all(bool(node.status().rules) is ruled for node in (left, right)), "both know")
     left.ping(right)
 

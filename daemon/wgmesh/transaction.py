@@ -23,6 +23,7 @@ from wgpy.mesh.records import (
     kind_of,
     record_key,
 )
+from wgpy.mesh.selectors import naming_only_by_name
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 
@@ -169,6 +170,7 @@ class Transaction:
         after = derive(trial, self._now, before)
         self._check_membership(node, trial, after)
         self._check_others(node, before, after)
+        self._check_name(node, after)
         self._use_token(node)
         self._ledger, self._topology = trial, after
 
@@ -208,6 +210,17 @@ class Transaction:
                 raise Refused(f"the name {node.name} is another node's")
             if not set(other.routes) <= set(now.routes):
                 raise Refused(f"one of its routes is that of {other.name or other.identity}")
+
+    def _check_name(self, node: Node, after: Topology) -> None:
+        """Raise Refused for a new name by which a rule of an older version lets whoever has it begin."""
+        before = self._ledger.node(node.signer)
+        if (before is not None and before.name == node.name) or self._snapshot.may_lack(node):
+            return
+        if any(naming_only_by_name(after.rules, node.name)):
+            raise Refused(
+                f"a rule of an older version is for whoever has the name {node.name}: choose another name, "
+                "or take the rule back with `wgpy mesh disallow`"
+            )
 
     def _use_token(self, node: Node) -> None:
         """Raises Refused."""

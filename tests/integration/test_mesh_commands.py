@@ -325,7 +325,7 @@ def test_rules_say_who_reaches_whom(network: Lan) -> None:
     web, desk = network.joined("web", "--tag", "servers"), network.joined("desk")
     desk.ping(web)
 
-    said = network.hub.mesh("allow", "hub", "tag:servers")
+    said = network.hub.mesh("allow", "hub", "tag:servers", "--yes")
 
     assert "This is the first rule" in said
     eventually(lambda: not desk.reaches(web), "desk does not reach web")

@@ -48,7 +48,7 @@ class Mesh:
         """Let these be the rules, and return when every node knows."""
         wanted, before = set(rules.split()), _rules(self.admin)
         for rule in wanted - before:
-            self.admin.mesh("allow", *rule.split(">"))
+            self.admin.mesh("allow", *rule.split(">"), "--yes")
         for rule in before - wanted:
             self.admin.mesh("disallow", *rule.split(">"))
         eventually(lambda: all(_rules(node) == wanted for node in self.nodes.values()), "all know the rules")

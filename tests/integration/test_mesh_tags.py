@@ -20,7 +20,7 @@ def network(lab: Lab) -> Lan:
 def test_the_first_node_has_the_tags_of_init_and_is_not_cut_off_by_a_rule_for_them(network: Lan) -> None:
     web = network.joined("web", "--tag", "k8s")
 
-    network.hub.mesh("allow", "tag:k8s", "tag:k8s")
+    network.hub.mesh("allow", "tag:k8s", "tag:k8s", "--yes")
 
     assert network.hub.status().tags == ("k8s",)
     network.hub.ping(web)
@@ -29,7 +29,7 @@ def test_the_first_node_has_the_tags_of_init_and_is_not_cut_off_by_a_rule_for_th
 
 def test_tags_that_are_set_later_count_on_every_node_at_once(network: Lan) -> None:
     hub, desk = network.hub, network.joined("desk", "--tag", "office")
-    hub.mesh("allow", "tag:k8s", "tag:k8s")
+    hub.mesh("allow", "tag:k8s", "tag:k8s", "--yes")
     eventually(lambda: not desk.reaches(hub), "the rule is in force")
 
     said = hub.mesh("tag", "desk", "k8s", "edge")

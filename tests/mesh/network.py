@@ -23,6 +23,7 @@ from wgpy.mesh.records import (
     admit,
     encode,
     network_id,
+    node_selector,
 )
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.topology import Topology, derive
@@ -38,6 +39,10 @@ def key_of(number: int) -> SigningKey:
 
 def prefixes(*texts: str) -> tuple[Prefix, ...]:
     return tuple(map(ip_network, texts))
+
+
+def selector_of(node: str | SigningKey) -> str:
+    return node if isinstance(node, str) else node_selector(node.verify_key())
 
 
 def sign(key: SigningKey, record: Record) -> Signed:
@@ -98,8 +103,13 @@ class Administrator:
     def tag(self, identity: SigningKey, *tags: str) -> Signed:
         return self.sign(Tags, identity=identity.verify_key(), tags=tags)
 
-    def rule(self, source: str, destination: str, *, allowed: bool = True) -> Signed:
-        return self.sign(Rule, source=source, destination=destination, allowed=allowed)
+    def rule(
+        self, source: str | SigningKey, destination: str | SigningKey, *, allowed: bool = True
+    ) -> Signed:
+        """source, destination: a selector, or the key of a node's identity."""
+        return self.sign(
+            Rule, source=selector_of(source), destination=selector_of(destination), allowed=allowed
+        )
 
     def join(self, identity: SigningKey, token: SigningKey, **fields: Any) -> Signed:
         return self.publish(identity, self.node(identity, token, **fields))

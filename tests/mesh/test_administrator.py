@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.mesh.coordinator import NEW, Site, in_a_loop
-from tests.mesh.network import DAY
+from tests.mesh.coordinator import ALICE, BOB, NEW, Site, in_a_loop
+from tests.mesh.network import DAY, selector_of
 from wgmesh.transaction import Transaction
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import tokens
+from wgpy.cli.mesh import rules, tokens
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.mesh.records import Rule, decode
 from wgpy.mesh.signing import Signed
@@ -144,6 +144,41 @@ async def test_after_a_record_of_the_future_one_command_with_the_right_clock_is_
         await allow(key, "tag:a")
         await invite(key)
         assert await stored(site) == [1, 3, 4, 5]
+
+
+def options(key: Path, source: str, destination: str) -> Namespace:
+    return Namespace(key=str(key), source=source, destination=destination, yes=True, dry_run=False, json=True)
+
+
+@in_a_loop
+async def test_a_rule_of_an_older_version_is_bound_to_its_node_when_it_is_given_anew(tmp_path: Path) -> None:
+    site = Site.create(tmp_path / "site")
+    async with site.serve():
+        await site.found(ALICE, BOB)
+        await site.submit(site.administrator.rule("node:n11", "node:n12"))
+        key = copy_key(site, tmp_path / "host")
+
+        await asyncio.to_thread(rules.allow, options(key, "node:n11", "node:n12"))
+
+        async with at(key) as admin:
+            in_force = [(rule.source, rule.destination) for rule in admin.topology.rules]
+            assert in_force == [(selector_of(ALICE), selector_of(BOB))]
+
+        await asyncio.to_thread(rules.disallow, options(key, "node:n11", f"node:{BOB.verify_key()}"))
+
+        async with at(key) as admin:
+            assert admin.topology.rules == ()
+
+
+@in_a_loop
+async def test_a_rule_for_a_name_that_no_node_has_is_refused(tmp_path: Path) -> None:
+    site = Site.create(tmp_path / "site")
+    async with site.serve():
+        await site.found(ALICE)
+        key = copy_key(site, tmp_path / "host")
+
+        with pytest.raises(CommandError, match="no node web, and a rule is for a node .* or use a tag"):
+            await asyncio.to_thread(rules.allow, options(key, "node:web", "any"))
 
 
 @in_a_loop

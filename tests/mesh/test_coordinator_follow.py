@@ -73,7 +73,7 @@ async def test_a_gap_across_a_restart_is_a_gap_like_others(tmp_path: Path) -> No
 async def test_rules_decide_who_is_told_of_whom(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
-        site.administrator.rule("node:n11", "node:n12")
+        site.administrator.rule(ALICE, BOB)
         await site.found(ALICE, BOB, CAROL)
 
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob, site.follow(CAROL) as carol:
@@ -86,12 +86,12 @@ async def test_rules_decide_who_is_told_of_whom(tmp_path: Path) -> None:
 async def test_a_new_rule_brings_the_records_of_the_peers_that_it_makes(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
-        site.administrator.rule("node:n11", "node:n12")
+        site.administrator.rule(ALICE, BOB)
         await site.found(ALICE, BOB, CAROL)
         async with site.follow(CAROL) as carol:
             known = (await carol.received()).revision
 
-            await site.submit(site.administrator.rule("node:n13", "node:n12"))
+            await site.submit(site.administrator.rule(CAROL, BOB))
 
             assert kinds(await carol.received()) == ["n12", "rule"]
         async with site.follow(CAROL, since=known) as carol:
@@ -101,26 +101,48 @@ async def test_a_new_rule_brings_the_records_of_the_peers_that_it_makes(tmp_path
 
 
 @in_a_loop
-async def test_a_name_that_a_rule_names_brings_the_peers_that_it_makes(tmp_path: Path) -> None:
+async def test_a_name_that_a_rule_of_an_older_version_names_brings_nobody(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
-        site.administrator.rule("node:web", "node:n12")
+        site.administrator.rule("node:web", BOB)
         await site.found(ALICE, BOB)
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
             assert "n12" not in kinds(await alice.received())
             assert "n11" not in kinds(await bob.received())
 
-            await site.submit(site.administrator.join(ALICE, TOKEN, name="web", sequence=2))
+            taken = site.administrator.join(ALICE, TOKEN, name="web", sequence=2)
+            (outcome,) = await site.submit(taken)
 
-            assert kinds(await alice.received()) == ["n12", "web"]
-            assert kinds(await bob.received()) == ["web"]
+            assert outcome.verdict == "refused"
+            assert outcome.reason.startswith("a rule of an older version is for whoever has the name web: ")
+            await site.submit(site.administrator.rule("tag:a", "tag:a"))
+            assert kinds(await alice.received()) == kinds(await bob.received()) == ["rule"]
+
+
+@in_a_loop
+async def test_a_member_that_takes_the_name_of_another_reaches_nothing_new(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    administrator = site.administrator
+    async with site.serve():
+        administrator.rule(CAROL, BOB)
+        await site.found(ALICE, BOB, CAROL)
+        async with site.follow(ALICE) as alice:
+            await alice.received()
+            await site.submit(administrator.join(CAROL, TOKEN, name="other", sequence=2))
+
+            await site.submit(administrator.join(ALICE, TOKEN, name="n13", sequence=2))
+
+            told: list[str] = []
+            while "n13" not in told:  # its own
+                told += kinds(await alice.received())
+            assert "n12" not in told
 
 
 @in_a_loop
 async def test_a_tag_that_a_rule_names_brings_the_peers_that_it_makes(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
-        site.administrator.rule("tag:web", "node:n12")
+        site.administrator.rule("tag:web", BOB)
         await site.found(ALICE, BOB, CAROL)
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob, site.follow(CAROL) as carol:
             for follower in (alice, bob, carol):
@@ -137,7 +159,7 @@ async def test_a_tag_that_a_rule_names_brings_the_peers_that_it_makes(tmp_path: 
 async def test_a_new_endpoint_is_told_to_peers_and_brings_nothing_else(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
-        site.administrator.rule("node:n11", "node:n12")
+        site.administrator.rule(ALICE, BOB)
         await site.found(ALICE, BOB, CAROL)
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob, site.follow(CAROL) as carol:
             for follower in (alice, bob, carol):

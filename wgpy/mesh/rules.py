@@ -12,6 +12,7 @@ from wgpy.contract.constants import MAX_PERMITS, MAX_RULES
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.records import Rule
+from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Member, Topology
 from wgpy.mesh.wire import GOSSIP_PORT
 
@@ -75,6 +76,15 @@ class Rules:
             if destination in selectors:
                 found.setdefault(source, set()).add(min(number, OTHERS))
         return found
+
+
+def lost(before: Topology, after: Topology) -> dict[VerifyKey, frozenset[VerifyKey]]:
+    """Return to whom each member may begin before and not after, of two topologies with the same members."""
+    found = (
+        (member.identity, before.destinations(member) - after.destinations(member))
+        for member in before.members
+    )
+    return {identity: others for identity, others in found if others}
 
 
 def _numbers_of(peer: Member, by_source: dict[str, set[int]]) -> tuple[int, ...]:

@@ -19,7 +19,18 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import MIN_ROUTE_LENGTH, NEVER_ANNOUNCED, node_address6
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.prefix_set import Prefixes
-from wgpy.mesh.records import Approval, Network, Node, Removal, Revocation, Rule, Tags, Token
+from wgpy.mesh.records import (
+    Approval,
+    Network,
+    Node,
+    Removal,
+    Revocation,
+    Rule,
+    Tags,
+    Token,
+    identity_of,
+    node_selector,
+)
 from wgpy.mesh.signing import VerifyKey
 
 _ANY: Final = "any"  # a selector
@@ -65,7 +76,7 @@ class Member:
     @property
     def selectors(self) -> list[str]:
         """What selects it in a rule."""
-        return _selectors(self.name, self.tags)
+        return _selectors(self.identity, self.name, self.tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +147,30 @@ class Topology:
         positions.discard(self._index.positions[identity])
         return tuple(self.members[position] for position in sorted(positions))
 
+    def destinations(self, local: Member) -> frozenset[VerifyKey]:
+        """Return the identities of the members to which a member may begin."""
+        if not self.rules:
+            return frozenset(self._index.positions) - {local.identity}
+        selectors, selected = local.selectors, self._index.selected
+        allowed = {rule.destination for rule in self.rules if rule.source in selectors}
+        positions = {position for selector in allowed for position in selected.get(selector, ())}
+        return frozenset(self.members[position].identity for position in positions) - {local.identity}
+
+    def with_rules(self, rules: tuple[Rule, ...]) -> "Topology":
+        """Return the topology with other rules, to see what they would change."""
+        numbers = tuple(range(1, len(rules) + 1))
+        return replace(self, rules=rules, rule_numbers=numbers, _index=_index(self.members, rules))
+
     def are_peers(self, local: Member, remote: Member) -> bool:
         """Return whether either of two members may reach the other."""
         return not self._reachable(local).isdisjoint(remote.selectors)
 
     def are_peers_by_name(self, local: Member) -> bool:
         """Return whether a rule makes peers of a member and of whichever node has a name."""
-        return any(selector.startswith("node:") for selector in self._reachable(local))
+        return any(
+            selector.startswith("node:") and identity_of(selector) is None
+            for selector in self._reachable(local)
+        )
 
     def peers_by(self, rules: Iterable[Rule], local: Member) -> Iterator[Member]:
         """Give the peers that a member has by any of the rules, some perhaps more than once."""
@@ -282,7 +310,10 @@ class _Judge:
         """Return the viewer and whom a rule joins with it; all if it is none of them, or there is no rule."""
         if self._viewer is None or not rules:
             return nodes
-        selectors = {node.signer: _selectors(node.name, self._tags_of(node, grant)) for node, grant in nodes}
+        selectors = {
+            node.signer: _selectors(node.signer, node.name, self._tags_of(node, grant))
+            for node, grant in nodes
+        }
         if (own := selectors.get(self._viewer)) is None:
             return nodes
         others = _index((), rules).reachable
@@ -366,8 +397,11 @@ class _Judge:
         return address in network and address not in (network.network_address, network.broadcast_address)
 
 
-def _selectors(name: str, tags: Iterable[str]) -> list[str]:
-    return [_ANY, f"node:{name}", *(f"tag:{tag}" for tag in tags)]
+def _selectors(identity: VerifyKey, name: str, tags: Iterable[str]) -> list[str]:
+    """Return what selects a node in a rule; its name does only in one of an older version."""
+    found = [_ANY, node_selector(identity), *(f"tag:{tag}" for tag in tags)]
+    by_name = f"node:{name}"
+    return [*found, by_name] if identity_of(by_name) is None else found
 
 
 def _seniority(node: Node, grant: _Grant) -> Seniority:
@@ -392,6 +426,6 @@ def _index(members: Sequence[Member], rules: Iterable[Rule]) -> _Index:
         index.reachable.setdefault(rule.destination, set()).add(rule.source)
     if index.reachable:
         for position, member in enumerate(members):
-            for selector in member.selectors:
+            for selector in index.reachable.keys() & member.selectors:
                 index.selected.setdefault(selector, []).append(position)
     return index

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.selectors import names_of, naming, rule_text, shown_rule
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Exclusion, Topology, derive
 
@@ -49,15 +50,23 @@ class Membership:
         """Judge all nodes anew."""
         now = int(self._clock())
         before, self.topology = self.topology, derive(self._ledger, now, self.topology, self._local)
-        _log_excluded(before.excluded, self.topology.excluded)
+        self._log_excluded(before.excluded)
         reason = self.exclusion
         self._warnings.set("member", f"this node is no member: {reason.value}" if reason else "")
         return self.topology
 
+    def _log_excluded(self, before: Excluded) -> None:
+        """Log who is so since then, at most one line for all; who was removed or left is no news."""
+        now = self.topology.excluded
+        new = [
+            identity for identity, reason in now.items() if identity not in before and reason not in _FINAL
+        ]
+        if new:
+            more = f"; so are {len(new) - 1} more" if len(new) > 1 else ""
+            _LOG.warning("%s is no member: %s%s%s", new[0], now[new[0]].value, self._rules_for(new[0]), more)
 
-def _log_excluded(before: Excluded, now: Excluded) -> None:
-    """Log who is so since then, at most one line for all; who was removed or left is no news."""
-    new = [identity for identity, reason in now.items() if identity not in before and reason not in _FINAL]
-    if new:
-        more = f"; so are {len(new) - 1} more" if len(new) > 1 else ""
-        _LOG.warning("%s is no member: %s%s", new[0], now[new[0]].value, more)
+    def _rules_for(self, identity: VerifyKey) -> str:
+        """Return the rules for a node that is no member, or ""."""
+        names = names_of(self._ledger.nodes(), self.topology.members)
+        rules = [rule_text(shown_rule(rule, names)) for rule in naming(self.topology.rules, identity)]
+        return f"; rules for it: {', '.join(rules)}" if rules else ""

@@ -14,6 +14,7 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.plan import Peer as PlannedPeer
 from wgpy.mesh.rules import OTHERS, Rules
+from wgpy.mesh.selectors import names_of, shown
 from wgpy.mesh.topology import Member, Topology
 from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
@@ -153,8 +154,10 @@ def _overlaps(node: Node, peer: PlannedPeer) -> Iterator[str]:
 
 def _rules(node: Node) -> Iterator[Rule]:
     topology, counts = node.membership.topology, node.interface.rule_counts()
+    names = names_of(node.store.ledger.nodes(), topology.members)
     for number, rule in zip(topology.rule_numbers, topology.rules, strict=True):
-        yield Rule(number, rule.source, rule.destination, counts[min(number, OTHERS)])
+        source, destination = shown(rule.source, names), shown(rule.destination, names)
+        yield Rule(number, source, destination, counts[min(number, OTHERS)])
 
 
 def _excluded(topology: Topology, ledger: Ledger) -> Iterator[Excluded]:

@@ -19,6 +19,7 @@ from wgpy.cli.mesh.clock import check_clock
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import AdminRecord, Node, encode, network_id
+from wgpy.mesh.selectors import Names, names_of
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import Topology, derive
 from wgpy.node.coordinator_client import Address, Coordinator
@@ -43,6 +44,10 @@ class Administrator:
     @property
     def topology(self) -> Topology:
         return derive(self.ledger, int(time.time()))
+
+    @property
+    def names(self) -> Names:
+        return names_of(self.ledger.nodes(), self.topology.members)
 
     async def publish(self, kind: Callable[..., AdminRecord], **fields: Any) -> None:
         """Sign an admin record, and return once the coordinator has stored it.

@@ -2,6 +2,7 @@
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Network, ip_network
 from typing import Final
 
@@ -122,11 +123,21 @@ def endpoint(text: str) -> HostPort | None:
     return None if text == "auto" else host_port(text)
 
 
+def is_identity(text: str) -> bool:
+    from wgpy.mesh.signing import VerifyKey
+
+    with suppress(ValueError):
+        return str(VerifyKey.from_base64(text)) == text
+    return False
+
+
 def selector(text: str) -> str:
-    """Parse a rule's selector: `any`, `tag:NAME`, or a node's name."""
+    """Parse a rule's selector: `any`, `tag:NAME`, or a node's name or identity."""
     kind, colon, rest = text.rpartition(":")
     if text == "any":
         return text
+    if kind in ("", "node") and is_identity(rest):
+        return f"node:{rest}"
     if kind not in ("", "node", "tag") or (colon and not kind):
         raise ArgumentTypeError(f"`{text}` is neither a node's name nor tag:NAME nor any")
     return f"{kind or 'node'}:{name(rest)}"

@@ -52,8 +52,13 @@ _SIGNING: Final = (
     _JSON,
 )  # fmt: skip
 _SELECTORS: Final = (
-    _argument("source", metavar="SOURCE", type=types.selector, help="a node's name, tag:NAME, or any"),
+    _argument(
+        "source", metavar="SOURCE", type=types.selector, help="name or identity of a node, tag:NAME, or any"
+    ),
     _argument("destination", metavar="DESTINATION", type=types.selector, help="as SOURCE"),
+)
+_DRY_RUN: Final = _argument(
+    "--dry-run", action="store_true", help="change nothing; show which nodes would lose which others"
 )
 _HOST: Final = (
     _argument("--name", metavar="NAME", type=types.name, help="name of this node (default: the host's)"),
@@ -202,7 +207,7 @@ It sends pings for at most 6 s; without an answer the exit status is 1.""",
             "rename",
             _run("nodes:rename"),
             "Rename this node.",
-            "Rules that contain the old name do not change.",
+            "Rules for this node stay; a rule is for a node and not for its name.",
             (_argument("name", metavar="NAME", type=types.name, help="new name"), *_ANY),
         ),
         Command(
@@ -347,7 +352,7 @@ The tags of its token no longer count for the node. A node that joins anew has t
                 _argument("name", metavar="NODE", help="name or identity of the node"),
                 _argument("tags", metavar="TAG", nargs="*", type=types.name, help="all tags of the node"),
                 _argument("--remove", action="store_true", help="remove all tags of the node"),
-                *_ADMINISTRATOR,
+                *_SIGNING,
             ),
         ),
         Command(
@@ -357,18 +362,24 @@ The tags of its token no longer count for the node. A node that joins anew has t
             """\
 SOURCE may begin to DESTINATION, and replies pass; DESTINATION begins nothing to SOURCE.
 Without any rule every node may begin to every other one; from the first rule on, nodes begin only what a
-rule allows.
+rule allows. So the first one asks, and says whom it cuts off.
+A rule with a node's name is for the node that has the name now, whatever its name is later.
 Examples:
   sudo wgpy mesh allow tag:office tag:servers
   sudo wgpy mesh allow laptop any               opens the laptop to no node""",
-            (*_SELECTORS, *_SIGNING),
+            (
+                *_SELECTORS,
+                _DRY_RUN,
+                _argument("--yes", action="store_true", help="do not ask before the first rule"),
+                *_SIGNING,
+            ),
         ),
         Command(
             "disallow",
             _run("rules:disallow"),
             "Remove a rule.",
             "`wgpy mesh status` shows the rules.",
-            (*_SELECTORS, *_SIGNING),
+            (*_SELECTORS, _DRY_RUN, *_SIGNING),
         ),
         Command(
             "audit",

@@ -1,13 +1,15 @@
 """`wgpy mesh leave`: this host's node ceases to be a member, and its files are deleted."""
 
 import asyncio
+import time
 from argparse import Namespace
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, membership, networks
-from wgpy.cli.mesh.output import report
+from wgpy.cli.mesh.local_rules import local_rules
+from wgpy.cli.mesh.output import listed, report
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import AgentError
 from wgpy.node.coordinator_client import Coordinator, CoordinatorError, Denied
@@ -21,6 +23,7 @@ def leave(arguments: Namespace) -> None:
     node = networks.node_file(network)
     if node is None:
         raise CommandError(f"this host is no node of {network}; it only has the network's key")
+    rules = local_rules(network, node, int(time.time())).bound
     is_published = _publish_departure(network, node, force=arguments.force)
     daemons.stop_node(Host(verbose=arguments.verbose), network, node)
     membership.forget(network)
@@ -31,7 +34,10 @@ def leave(arguments: Namespace) -> None:
         lines.append(f"The network's key is still here: {networks.key_path(network)}.")
     if (COORDINATORS / network).exists():
         lines.append("The coordinator still runs here.")
-    report(arguments, {"network": network, "name": node.name, "told": is_published}, "\n".join(lines))
+    if rules:
+        lines.append(f"Rules for it, which are for no node from now on: {listed(rules)}.")
+    document = {"network": network, "name": node.name, "told": is_published, "rules": list(rules)}
+    report(arguments, document, "\n".join(lines))
 
 
 def _publish_departure(network: str, node: NodeFile, *, force: bool) -> bool:

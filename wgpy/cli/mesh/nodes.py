@@ -11,11 +11,13 @@ from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks, tokens
 from wgpy.cli.mesh.administrator import administrator
+from wgpy.cli.mesh.local_rules import LocalRules, local_rules
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import columns, listed, report, since
 from wgpy.mesh.addressing import grant_trouble
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Approval, Node, Removal, Token
+from wgpy.mesh.selectors import naming, rule_text, shown_rule
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Exclusion, Member, derive
 from wgpy.node import agent_client as agent
@@ -27,12 +29,24 @@ def rename(arguments: Namespace) -> None:
     need_root("mesh rename")
     network = networks.selected(arguments)
     old = daemons.status(network).name
+    node = networks.node_file(network)
+    before = local_rules(network, node, int(time.time())) if node else LocalRules((), ())
     agent.rename(network, arguments.name)
-    report(
-        arguments,
-        {"network": network, "old": old, "new": arguments.name},
-        f"This node was {old} and now is {arguments.name}.",
-    )
+    lines = [f"This node was {old} and now is {arguments.name}."]
+    if before.bound:
+        lines.append(f"Rules for it, which stay so: {listed(before.bound)}.")
+    if before.by_name:
+        lines.append(
+            f"Rules for the name {old}, which are no longer for this node: {listed(before.by_name)}."
+        )
+    document = {
+        "network": network,
+        "old": old,
+        "new": arguments.name,
+        "rules": list(before.bound),
+        "lost_rules": list(before.by_name),
+    }
+    report(arguments, document, "\n".join(lines))
 
 
 def remove(arguments: Namespace) -> None:
@@ -64,13 +78,27 @@ async def _remove(arguments: Namespace) -> None:
         await admin.publish(Removal, identity=node.signer)
         token = admin.ledger.admin_records(Token)[bytes(node.token)]
         is_open = tokens.state(admin, token) == "valid"
+        rules = [
+            rule_text(shown_rule(rule, admin.names)) for rule in naming(admin.topology.rules, node.signer)
+        ]
     text = f"{node.name} is removed: no node accepts its packets any more."
+    if rules:
+        text += (
+            f"\nRules for it, which are for no node from now on: {listed(rules)}. `wgpy mesh disallow` takes "
+            "them back."
+        )
     if is_open:
         text += (
             f"\nThe token that admitted {node.name} still admits hosts. If somebody else may have it: "
             f"`wgpy mesh revoke {str(token.key)[:8]}`."
         )
-    document = {"removed": node.name, "identity": str(node.signer), "token": str(token.key), "open": is_open}
+    document = {
+        "removed": node.name,
+        "identity": str(node.signer),
+        "token": str(token.key),
+        "open": is_open,
+        "rules": rules,
+    }
     report(arguments, document, text)
 
 

@@ -9,7 +9,8 @@ from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import columns, count, fits, listed, report, since
 from wgpy.cli.show import size
 from wgpy.mesh import codec
-from wgpy.node.agent_client import Peer, Rule, Status
+from wgpy.mesh.selectors import rule_text
+from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 from wgpy.node.files import NetworkKeyFile
 
 _NEWEST: Final = 5  # rejected records that are shown
@@ -91,11 +92,6 @@ def _key(status: Status, key: NetworkKeyFile | None) -> str:
     return f"{networks.key_path(status.network)}, last used {since(key.used)}"
 
 
-def rule_text(rule: str) -> str:
-    """Return a rule as in the arguments of `wgpy mesh allow`."""
-    return " to ".join(selector.removeprefix("node:") for selector in rule.split(" "))
-
-
 def _peers(peers: Sequence[Peer]) -> str:
     if not peers:
         return "No other node is known here; `wgpy mesh token` makes a token for one."
@@ -122,13 +118,23 @@ def _remarks(status: Status) -> Iterator[Iterator[str]]:
     """Give what is not as it should be, by its kind."""
     yield (f"{peer.name}: {why}" for peer in status.peers for why in peer.left_out)
     yield (
-        f"{node.name or node.identity} is no member: {node.reason}"
+        f"{node.name or node.identity} is no member: {node.reason}{_rules_for(node, status.rules)}"
         for node in status.excluded
         if node.identity != status.identity
     )
     yield (f"withheld by the coordinator: {what}" for what in status.withheld)
     yield _rejected(status)
     yield (f"warning: {warning}" for warning in status.warnings)
+
+
+def _rules_for(node: Excluded, rules: Sequence[Rule]) -> str:
+    selectors = {f"node:{node.name}", f"node:{node.identity}"}
+    texts = [
+        rule_text(f"{rule.source} {rule.destination}")
+        for rule in rules
+        if selectors & {rule.source, rule.destination}
+    ]
+    return f"; rules for it: {listed(texts)}" if texts else ""
 
 
 def _rejected(status: Status) -> Iterator[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.output import listed, report
-from wgpy.cli.mesh.status import rule_text
 from wgpy.mesh.records import Node, Tags
+from wgpy.mesh.selectors import rule_text, shown_rule
 from wgpy.mesh.topology import Member
 
 
@@ -49,7 +49,7 @@ def _changed(admin: Administrator, before: Member, after: Member) -> Iterator[di
         ends = {rule.source, rule.destination}
         was, does = not ends.isdisjoint(before.selectors), not ends.isdisjoint(after.selectors)
         if was is not does:
-            yield {"rule": rule.text, "concerns": does}
+            yield {"rule": shown_rule(rule, admin.names), "concerns": does}
 
 
 def _line(rule: dict[str, str | bool]) -> str:

@@ -22,7 +22,7 @@ from .node import Node, admission, admit
 from .registry import KINDS, RecordKey, decode, describe, encode, kind_of, record_key
 from .removal import Removal
 from .revocation import Revocation
-from .rule import Rule
+from .rule import Rule, identity_of, node_selector
 from .tags import Tags
 from .token import Token
 from .unknown import UNKNOWN, Unknown
@@ -30,6 +30,6 @@ from .unknown import UNKNOWN, Unknown
 __all__ = [
     "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "Approval", "Audience", "Author", "Departure",
     "Kind", "Network", "Node", "Record", "RecordInvalid", "RecordKey", "Removal", "Revocation", "Rule",
-    "Tags", "Token", "Unknown", "admission", "admit", "decode", "describe", "encode", "kind_of", "network_id",
-    "record_key",
+    "Tags", "Token", "Unknown", "admission", "admit", "decode", "describe", "encode", "identity_of",
+    "kind_of", "network_id", "node_selector", "record_key",
 ]  # fmt: skip

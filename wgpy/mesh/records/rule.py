@@ -1,5 +1,12 @@
-"""A rule: which nodes may begin a flow to which."""
+"""A rule: which nodes may begin a flow to which.
 
+A rule is for a node by its identity, as a name can be taken by another node. The selector of an identity is
+`node:` and its 32 bytes in base32, which older programs take for a name that no node has. A rule of an older
+program may have the name of a node there, and is for whichever node has that.
+"""
+
+import base64
+import binascii
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,12 +14,17 @@ from wgpy.mesh.signing import VerifyKey
 
 from .base import NAME, Audience, Author, Kind, NameOf, check_record
 
+_NODE: Final = "node:"
+_PADDING: Final = "===="  # of 32 bytes in base32, RFC 4648
+_LENGTH: Final = len(_NODE) + 52  # characters
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """Nodes that `source` selects may begin to those that `destination` selects; replies pass.
 
-    source, destination: `any`, `node:NAME` or `tag:NAME`; allowed: False takes the rule back.
+    source, destination: `any`, `tag:NAME`, `node:IDENTITY` or, in older ones, `node:NAME`; allowed: False
+    takes the rule back.
     """
 
     network: bytes
@@ -36,8 +48,30 @@ class Rule:
         return f"{self.source} {self.destination}"
 
 
+def node_selector(identity: VerifyKey) -> str:
+    """Return the selector of a node."""
+    return _NODE + base64.b32encode(bytes(identity)).decode().rstrip("=").lower()
+
+
+def identity_of(selector: str) -> VerifyKey | None:
+    """Return whose selector it is; None if it is not that of an identity."""
+    if len(selector) != _LENGTH or not selector.startswith(_NODE):
+        return None
+    try:
+        key = VerifyKey(base64.b32decode(selector.removeprefix(_NODE).upper() + _PADDING))
+    except (binascii.Error, ValueError):
+        return None
+    return key if node_selector(key) == selector else None  # it has one spelling
+
+
 def _audit(rule: Rule, before: Rule | None, name_of: NameOf) -> str:
-    return f"rule {rule.source} to {rule.destination}" + ("" if rule.allowed else " taken back")
+    source, destination = (_audited(selector, name_of) for selector in (rule.source, rule.destination))
+    return f"rule {source} to {destination}" + ("" if rule.allowed else " taken back")
+
+
+def _audited(selector: str, name_of: NameOf) -> str:
+    identity = identity_of(selector)
+    return selector if identity is None else _NODE + name_of(identity)
 
 
 KIND: Final[Kind[Rule]] = Kind(

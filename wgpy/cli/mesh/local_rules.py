@@ -1,0 +1,36 @@
+"""The rules for this host's node, as its files have them."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from wgpy.cli.mesh import networks
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.records import Rule
+from wgpy.mesh.selectors import names_of, naming, naming_only_by_name, rule_text, shown_rule
+from wgpy.mesh.topology import derive
+from wgpy.node.files import Journal, NodeFile, StorageError
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRules:
+    """bound: for this node, whatever its name is; by_name: of older versions, for whoever has its name."""
+
+    bound: tuple[str, ...]
+    by_name: tuple[str, ...]
+
+
+def local_rules(network: str, node: NodeFile, now: int) -> LocalRules:
+    """Return them in the words of `wgpy mesh allow`, none if they cannot be read. now: Unix seconds."""
+    ledger = Ledger(node.network)
+    with suppress(StorageError):
+        Journal(networks.folder(network)).load(ledger)
+    topology = derive(ledger, now)
+    names = names_of(ledger.nodes(), topology.members)
+
+    def told(rule: Rule) -> str:
+        return rule_text(shown_rule(rule, names))
+
+    return LocalRules(
+        tuple(map(told, naming(topology.rules, node.identity.verify_key()))),
+        tuple(map(told, naming_only_by_name(topology.rules, node.name))),
+    )

@@ -1,0 +1,74 @@
+"""What a change of the rules takes from whom, and the question whether it is to be so."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh.output import count, report
+from wgpy.mesh.rules import lost
+from wgpy.mesh.selectors import Names
+from wgpy.mesh.topology import Topology
+
+_MAX_LINES: Final = 20
+_MAX_NAMES: Final = 8  # in a line
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """lost: to whom each node may no longer begin, by names; cut_off: nodes that no rule joins with any."""
+
+    is_by_first_rule: bool
+    lost: Mapping[str, Collection[str]]
+    cut_off: Collection[str]
+
+    @classmethod
+    def between(cls, before: Topology, after: Topology, names: Names) -> Self:
+        """names: of all members."""
+        of = {member.identity: names.get(member.identity, str(member.identity)) for member in before.members}
+        found = lost(before, after)
+        return cls(
+            not before.rules,
+            {of[identity]: sorted(of[other] for other in others) for identity, others in found.items()},
+            sorted(of[identity] for identity in found if not after.peers(identity)),
+        )
+
+    def report(self, arguments: Namespace) -> None:
+        """Print them. Nothing was changed."""
+        lost = {name: list(others) for name, others in self.lost.items()}
+        report(arguments, {"would_lose": lost, "would_be_cut_off": list(self.cut_off)}, self.text())
+
+    def text(self) -> str:
+        """Return lines for people."""
+        return "\n".join(self._lines()) or "No node loses another one."
+
+    def _lines(self) -> Iterator[str]:
+        if self.cut_off:
+            yield f"No rule joins these with any node: {_some(self.cut_off)}."
+        for name, others in sorted(self.lost.items())[:_MAX_LINES]:
+            yield f"{name} can no longer begin to {_some(others)}."
+        if len(self.lost) > _MAX_LINES:
+            more = count(len(self.lost) - _MAX_LINES, "node")
+            yield f"So it is with {more} more; --dry-run --json has all."
+
+
+def confirm(losses: Losses) -> None:
+    """Ask at the terminal whether a first rule is to be. Raises CommandError if not."""
+    if not sys.stdin.isatty():
+        raise CommandError(
+            f"this is the first rule, from which on {count(len(losses.lost), 'node')} can no longer begin to "
+            "others: see --dry-run, and give --yes"
+        )
+    print(
+        "This is the first rule: from then on nodes begin only what a rule allows.", losses.text(),
+        "Allow it? [y/N] ", sep="\n", end="", file=sys.stderr, flush=True,
+    )  # fmt: skip
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CommandError("nothing was changed")
+
+
+def _some(names: Collection[str]) -> str:
+    first = list(names)[:_MAX_NAMES]
+    return ", ".join(first) + (f" and {len(names) - len(first)} more" if len(names) > len(first) else "")
