@@ -2,21 +2,34 @@
 
 A line is one JSON object, and a node's journal stores the lines of the coordinator verbatim. A line proves
 nothing by itself: the records in it are signed, and their reader verifies them.
+
+A line with records has one spelling, so that it can be read record by record, as it arrives: no line, however
+long, keeps its reader from other work.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from wgpy.mesh import codec
 from wgpy.mesh.ledger import StateDigest
-from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
+from wgpy.mesh.signing import MAX_BODY, Signed, SigningKey, VerifyKey
 
 GOSSIP_PORT: Final = 51821  # TCP, of a node's IPv6 address in the network: neighbours compare state digests
-MAX_LINE: Final = 1 << 25  # bytes
+MAX_LINE: Final = 1 << 22  # bytes
 RECORDS_PER_LINE: Final = 200
 BYTES_PER_LINE: Final = 1 << 20  # of bodies, unless one record is larger
+MAX_SHORT_LINE: Final = 1 << 12  # bytes, of a line without records
+BYTES_PER_PART: Final = 1 << 18  # of bodies, of a line that is read as it arrives
+_MAX_RECORD: Final = 2 * MAX_BODY + 200  # bytes of a record in a line: JSON doubles a quote
+_LONGEST_BEGINNING: Final = 64
+_BEGINNING: Final = re.compile(rb'\{"revision":(0|[1-9][0-9]{0,15}),"records":\[')
+_RECORD_BEGINNING: Final = b'{"body":"'
+_MIDDLE: Final = b'","signature":"'
+_RECORD_END: Final = b'"}'
+_SIGNATURE_LENGTH: Final = 88  # characters of base64
 _SCHEME: Final = "wgpy"
 
 
@@ -49,12 +62,122 @@ def encode_line(line: Line) -> bytes:
 
 
 def decode_line(data: bytes) -> Line:
+    """Read one line, of any length. Raises ValueError."""
+    parts = list(LineReader(max_line=None).feed(data.removesuffix(b"\n") + b"\n"))
+    if len(parts) == 1:
+        return parts[0]
+    if not parts or not all(isinstance(part, Delta) for part in parts) or data.count(b"\n") > 1:
+        raise ValueError("a line is damaged: it is not one line")
+    records = tuple(signed for part in parts if isinstance(part, Delta) for signed in part.records)
+    return Delta(parts[-1].revision, records) if isinstance(parts[-1], Delta) else parts[-1]
+
+
+class LineReader:
+    """Reads lines as their bytes arrive.
+
+    Of a line with many records it gives several deltas, of which the last one alone has a revision above 0.
+    """
+
+    def __init__(self, max_line: int | None = MAX_LINE) -> None:
+        """max_line: bytes; None: of any length."""
+        self._max_line = max_line
+        self._rest = b""  # what is not read yet
+        self._revision: int | None = None  # of the line that is being read, if it has records
+        self._size = 0  # bytes of that line so far
+        self._records: list[Signed] = []  # of the next part
+        self._part_size = 0
+        self._is_first = True  # of the records in the line
+
+    @property
+    def is_within_a_line(self) -> bool:
+        return bool(self._rest) or self._revision is not None
+
+    def feed(self, data: bytes) -> Iterator[Line]:
+        """Give what is complete. Raises ValueError; this reader is then of no use any more.
+
+        Between two results it does no more than a part's worth of work, and as much as the data is long.
+        """
+        self._rest += data
+        position, began = 0, 0
+        while (found := self._read(position)) is not None:
+            line, position = found
+            self._size += position - began
+            self._check_size()
+            began = position
+            if line is not None:
+                yield line
+        self._rest = self._rest[position:]
+
+    def _check_size(self) -> None:
+        """Raises ValueError."""
+        if self._max_line is not None and self._size > self._max_line:
+            raise ValueError(f"a line is longer than {self._max_line} bytes")
+
+    def _read(self, position: int) -> tuple[Line | None, int] | None:
+        """Read the next piece; return a part, if one is complete, and where the piece ends.
+
+        None: the piece is not complete. Raises ValueError.
+        """
+        if self._revision is not None:
+            return self._read_record(position, self._revision)
+        beginning = _BEGINNING.match(self._rest, position)
+        if beginning is None:
+            return self._read_short(position)
+        self._revision, self._size, self._is_first = int(beginning[1]), 0, True
+        return None, beginning.end()
+
+    def _read_short(self, position: int) -> tuple[Line | None, int] | None:
+        """Read a line without records. Raises ValueError."""
+        end = self._rest.find(b"\n", position, position + MAX_SHORT_LINE)
+        if end >= 0:
+            self._size = 0
+            return _decode_short(self._rest[position:end]), end + 1
+        if len(self._rest) - position >= MAX_SHORT_LINE:
+            raise ValueError("a line is damaged: it has no records, and is too long for what has none")
+        return None
+
+    def _read_record(self, position: int, revision: int) -> tuple[Line | None, int] | None:
+        """Read a record, or the end of the line. Raises ValueError."""
+        if self._rest.startswith(b"]}\n", position):
+            self._revision = None
+            return self._part(codec.NUMBER.read(revision)), position + 3
+        start = position + (0 if self._is_first else 1)
+        middle = self._rest.find(_MIDDLE, start, start + _MAX_RECORD)
+        end = middle + len(_MIDDLE) + _SIGNATURE_LENGTH + len(_RECORD_END)
+        if middle < 0 or end > len(self._rest):
+            self._check_incomplete(position, start)
+            return None
+        if not self._is_first and self._rest[position:start] != b",":
+            raise ValueError("a line is damaged: there is something between two records")
+        if len(self._records) >= RECORDS_PER_LINE or self._part_size >= BYTES_PER_PART:
+            return self._part(0), position  # the record is read then
+        self._add(_decode_record(self._rest[start:end]))
+        return None, end
+
+    def _check_incomplete(self, position: int, start: int) -> None:
+        """Raises ValueError for what can become neither a record nor the end of a line."""
+        rest = self._rest[position : start + len(_RECORD_BEGINNING)]
+        separator = b"" if self._is_first else b","
+        if not (separator + _RECORD_BEGINNING).startswith(rest) and not b"]}\n".startswith(rest):
+            raise ValueError("a line is damaged: it has something else than records")
+        if len(self._rest) - position > _MAX_RECORD:
+            raise ValueError("a line is damaged: a record has no end")
+
+    def _add(self, signed: Signed) -> None:
+        self._records.append(signed)
+        self._part_size += len(signed.body)
+        self._is_first = False
+
+    def _part(self, revision: int) -> Delta:
+        part = Delta(revision, tuple(self._records))
+        self._records, self._part_size = [], 0
+        return part
+
+
+def _decode_short(data: bytes) -> Line:
     """Raises ValueError."""
     try:
-        found = json.loads(data)
-        match found:
-            case {"revision": _, "records": list(records)}:
-                return Delta(codec.NUMBER.read(found["revision"]), tuple(map(read_signed, records)))
+        match json.loads(data):
             case {"standing": digest, "own": str(own), "seen": str(seen)}:
                 return Greeting(_state_digest(digest), codec.BYTES.read(own), seen)
             case {"standing": digest}:
@@ -62,6 +185,20 @@ def decode_line(data: bytes) -> Line:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"a line is damaged: {error}") from None
     raise ValueError("a line is of no known type")
+
+
+def _decode_record(text: bytes) -> Signed:
+    """Raises ValueError."""
+    body = text[len(_RECORD_BEGINNING) - 1 : -len(_MIDDLE) - _SIGNATURE_LENGTH - len(_RECORD_END) + 1]
+    signature = text[-_SIGNATURE_LENGTH - len(_RECORD_END) : -len(_RECORD_END)]
+    try:
+        decoded: Any = json.loads(body) if text.startswith(_RECORD_BEGINNING) else None  # a string alone
+        signed = Signed(decoded.encode("latin-1"), codec.BYTES.read(signature.decode("ascii")))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"a line is damaged: {error}") from None
+    if json.dumps(write_signed(signed), separators=(",", ":")).encode() != text:
+        raise ValueError("a line is damaged: a record is not in its only spelling")
+    return signed
 
 
 def deltas(since: int, revision: int, records: Iterable[Signed]) -> Iterator[Delta]:
