@@ -12,7 +12,7 @@ from wgpy.mesh.codec import BYTES, MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed
 from wgpy.node.files import Journal
-from wgpyd.agent.store import RecordStore
+from wgpyd.agent.store import NOT_FOR_ALL, RecordStore
 
 SOURCE = "coordinator"
 OWN = key_of(55).verify_key()
@@ -121,6 +121,19 @@ def test_what_is_not_genuine_is_noted_and_not_written(
     assert (learned.new, learned.genuine) == ((), False)
     assert [record.source for record in store.rejected.newest] == ["neighbour n2"]
     assert after_a_reboot(tmp_path, administrator) == (known, 2)
+
+
+def test_a_neighbour_cannot_send_nodes_of_which_the_coordinator_knows_nothing(
+    administrator: Administrator, store: RecordStore
+) -> None:
+    token = key_of(8)
+    store.learn([administrator.invite(token)], "neighbour n2")
+
+    learned = store.learn([administrator.join(key_of(7), token)], "neighbour n2")
+
+    assert (learned.new, learned.genuine, store.ledger.nodes()) == ((), False, [])
+    assert store.rejected.newest[0].reason == NOT_FOR_ALL
+    assert store.learn(administrator.records, SOURCE, 2).new != ()
 
 
 def test_what_was_damaged_is_reported_until_the_coordinator_has_sent_it_again(

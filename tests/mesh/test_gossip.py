@@ -18,12 +18,16 @@ from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, encode_line
 from wgpy.testing import SECOND, ActionTaken, Flight, Node, Notice, Simulation
-from wgpyd.agent.gossip import NOT_UNDERSTOOD, Gossip
+from wgpyd.agent.gossip import NOT_UNDERSTOOD, Gossip, pause_after
 from wgpyd.agent.rejected_records import RejectedRecords
 
 HERE = IPv6Address("::1")
 TIMEOUT = 10.0  # seconds
 OTHER_DIGEST = b'{"standing":{"sequence":9,"digest":""}}\n'
+UNKNOWN = key_of(1).sign(
+    b'{"network":"aASPKHMgA2vPAqonC6v5lg==","signer":"TLWr9q15+/WrvMr8wmnYXNJlHtS4hbWGnyQa7fCluik=",'
+    b'"type":"label","version":1}'
+)
 HOUR = 3600 * SECOND
 
 
@@ -86,13 +90,13 @@ async def answers(host: Host, *lines: bytes) -> list[bytes]:
         writer.write_eof()
         try:
             return (await reader.read()).splitlines()
-        except ConnectionResetError:
+        except ConnectionError:
             return []
 
 
-async def all_done() -> None:
+async def all_done(*but: asyncio.Task[None]) -> None:
     """Wait until nobody does anything any more."""
-    if others := asyncio.all_tasks() - {asyncio.current_task()}:
+    if others := asyncio.all_tasks() - {asyncio.current_task(), *but}:
         _, undone = await asyncio.wait(others, timeout=TIMEOUT)
         assert undone == set()
 
@@ -218,9 +222,14 @@ def test_an_unknown_node_gets_no_answer(admin: Administrator) -> None:
         [encode_line(Delta(0, ()))],
         [OTHER_DIGEST, b"hello\n"],
         [b"x" * (1 << 22) + b"\n"],
+        [OTHER_DIGEST, b'{"revision":0,"records":[ ]}\n'],
+        [OTHER_DIGEST, b'{"revision":0,"records":[],"more":"' + b"x" * 9999 + b'"}\n'],
+        [OTHER_DIGEST, *[encode_line(Delta(0, (UNKNOWN,)))] * 2],
+        [OTHER_DIGEST, encode_line(Delta(0, (UNKNOWN, UNKNOWN)))],
         [OTHER_DIGEST, *[b'{"revision":0,"records":[]}' + b" " * 4_000_000 + b"\n"] * 5],
     ],
-    ids=["words", "nothing", "nothing known", "no state digest", "words later", "no end", "too much"],
+    ids=["words", "nothing", "nothing known", "no state digest", "words later", "no end", "a blank", "more",
+         "twice", "twice in a line", "too much"],
 )  # fmt: skip
 def test_who_says_nonsense_is_noted_and_not_heard_any_more(admin: Administrator, lines: list[bytes]) -> None:
     async def scenario() -> None:
@@ -249,6 +258,32 @@ def test_who_tells_a_forged_record_is_not_heard_to_the_end(admin: Administrator)
                 ("neighbour n3", "removal 3")
             ]
             assert await answers(host, digest_line(admin)) == []
+
+    asyncio.run(scenario())
+
+
+def test_who_tells_much_waits_as_long_as_reading_it_may_cost_be_it_true_or_known() -> None:
+    assert pause_after(0) == pause_after(1 << 18) == 1
+    assert pause_after(1 << 24) == 64
+
+
+def test_others_have_their_turns_while_a_neighbour_tells_much(admin: Administrator) -> None:
+    async def scenario() -> None:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with answering(admin.ledger()) as host:
+            counting = asyncio.create_task(count())
+            await answers(host, OTHER_DIGEST, b'{"revision":0,"records":[]}\n' * 9000)
+            await all_done(counting)
+            counting.cancel()
+
+            assert turns > 9000
 
     asyncio.run(scenario())
 

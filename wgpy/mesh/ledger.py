@@ -160,7 +160,7 @@ class Ledger:
         if isinstance(judged.record, Node):
             self._admitted[judged.record.token] += 1
         kept[subject] = judged
-        if kind in _COMMON_KINDS or self._is_unknown_admin_record(judged):
+        if self.is_for_everybody(judged):
             self._state_digest = None
         if self.is_admin_record(judged) and (self._newest is None or judged.rank > self._newest.rank):
             self._newest = judged
@@ -258,6 +258,10 @@ class Ledger:
     def for_everybody(self) -> list[Signed]:
         """Return the records that count and that every node is to have."""
         return [kept.signed for kept in chain(self._entries(_COMMON_KINDS), self._unknown_admin_entries())]
+
+    def is_for_everybody(self, judged: Judged) -> bool:
+        """Return whether every node is to have a record, so that neighbours send it to each other."""
+        return kind_of(judged.record) in _COMMON_KINDS or self._is_unknown_admin_record(judged)
 
     def state_digest(self) -> StateDigest:
         if self._state_digest is None:

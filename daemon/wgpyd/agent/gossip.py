@@ -15,19 +15,21 @@ from typing import Final
 
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.signing import Signed
-from wgpy.mesh.wire import GOSSIP_PORT, Delta, decode_line, deltas, encode_line
+from wgpy.mesh.wire import GOSSIP_PORT, Delta, Line, LineReader, deltas, encode_line
 
 from .rejected_records import RejectedRecords
+from .store import NEIGHBOUR
 
 _LOG = logging.getLogger("wgpy")
 
 NOT_UNDERSTOOD: Final = "not a line of ours"
 _TIMEOUT: Final = 10.0  # seconds, for an exchange
-_MAX_LINE: Final = 1 << 22  # bytes
 _MAX_HEARD: Final = 1 << 24  # bytes of an exchange
+_READ_SIZE: Final = 1 << 16
 _MAX_EXCHANGES: Final = 32  # at once, that we began and that others did, each
 # Seconds until a neighbour that began an exchange may begin another, and after one that sent falsehoods.
 _PAUSE: Final = 1.0
+_HEARD_RATE: Final = 1 << 18  # bytes a second of a neighbour that begins exchanges, in the long run
 _DISTRUST: Final = 60.0
 _IPV6_FREEBIND: Final = 78  # linux/in6.h; Python has no name for it
 
@@ -89,7 +91,7 @@ class Gossip:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
             listener.bind((str(address), self._port))
-            self._server = await asyncio.start_server(self._answer, sock=listener, limit=_MAX_LINE)
+            self._server = await asyncio.start_server(self._answer, sock=listener)
         except BaseException:
             listener.close()
             raise
@@ -117,12 +119,12 @@ class Gossip:
             try:
                 async with asyncio.timeout(self._timeout):
                     reader, writer = await asyncio.open_connection(
-                        str(address), self._port, local_addr=source, limit=_MAX_LINE
+                        str(address), self._port, local_addr=source
                     )
             except OSError as error:  # it is older, or its firewall is closed
                 _LOG.debug("cannot compare with %s: %s", name, error)
                 return
-            await self._exchange(reader, writer, name)
+            await self._exchange(_Heard(reader), writer, name)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         address, task = IPv6Address(writer.get_extra_info("peername")[0]), asyncio.current_task()
@@ -131,12 +133,14 @@ class Gossip:
             writer.transport.abort()
             return
         self._answering[address] = task
-        self._not_before[address] = time.monotonic() + _PAUSE
+        heard = _Heard(reader)
         try:
-            if not await self._exchange(reader, writer, name):
-                self._not_before[address] = time.monotonic() + _DISTRUST
+            is_true = await self._exchange(heard, writer, name)
         finally:
             del self._answering[address]
+            self._not_before[address] = time.monotonic() + pause_after(heard.size)
+        if not is_true:
+            self._not_before[address] = time.monotonic() + _DISTRUST
 
     def _may_begin(self, address: IPv6Address) -> bool:
         return (
@@ -145,12 +149,12 @@ class Gossip:
             and time.monotonic() >= self._not_before.get(address, 0)
         )
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str) -> bool:
+    async def _exchange(self, heard: "_Heard", writer: asyncio.StreamWriter, name: str) -> bool:
         """Compare, and end the connection; whether all that was heard was true."""
-        source = f"neighbour {name}"
+        source = f"{NEIGHBOUR}{name}"
         try:
             async with asyncio.timeout(self._timeout):
-                is_true = await self._converse(reader, writer, source)
+                is_true = await self._converse(heard, writer, source)
                 writer.close()
                 await writer.wait_closed()
         except ValueError as error:
@@ -163,16 +167,14 @@ class Gossip:
             writer.transport.abort()
         return is_true
 
-    async def _converse(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str
-    ) -> bool:
+    async def _converse(self, heard: "_Heard", writer: asyncio.StreamWriter, source: str) -> bool:
         """Raises ValueError, EOFError or OSError."""
         digest = self._ledger.state_digest()
         writer.write(encode_line(digest))
-        lines = _lines(reader)
-        if not (first := await anext(lines, b"")):
+        lines = heard.lines()
+        if (other := await anext(lines, None)) is None:
             raise EOFError("it sends nothing")
-        if not isinstance(other := decode_line(first), StateDigest):
+        if not isinstance(other, StateDigest):
             raise ValueError("a line is something else than a state digest")
         if other == digest:
             return True
@@ -181,8 +183,7 @@ class Gossip:
         sending.add_done_callback(lambda sent: sent.cancelled() or sent.exception())
         try:
             async for line in lines:
-                delta = decode_line(line)
-                if isinstance(delta, Delta) and not self._learn(delta.records, source):
+                if isinstance(line, Delta) and not self._learn(heard.once(line.records), source):
                     return False
             await sending
         finally:
@@ -196,14 +197,41 @@ class Gossip:
         writer.write_eof()
 
 
-async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Give lines until the other end has sent all. Raises ValueError if it sends too much, EOFError."""
-    heard = 0
-    while line := await reader.readline():
-        heard += len(line)
-        if heard > _MAX_HEARD:
-            raise ValueError(f"a line is one too many: over {_MAX_HEARD} bytes")
-        if not line.endswith(b"\n"):
+def pause_after(size: int) -> float:
+    """Return for how many seconds who began an exchange may begin no other. size: bytes that it sent."""
+    return max(_PAUSE, size / _HEARD_RATE)
+
+
+class _Heard:
+    """What a neighbour sends in one exchange. size: bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader) -> None:
+        self._reader = reader
+        self._records: set[bytes] = set()  # their digests
+        self._count = 0
+        self.size = 0
+
+    async def lines(self) -> AsyncIterator[Line]:
+        """Give parts of lines until the other end has sent all.
+
+        Raises ValueError if it sends too much or no line, and EOFError.
+        """
+        lines = LineReader()
+        while data := await self._reader.read(_READ_SIZE):
+            self.size += len(data)
+            if self.size > _MAX_HEARD:
+                raise ValueError(f"a line is one too many: over {_MAX_HEARD} bytes")
+            for line in lines.feed(data):
+                yield line
+                await asyncio.sleep(0)  # what has arrived already is read without waiting
+        if lines.is_within_a_line:
             raise EOFError("in the middle of a line")
-        yield line
-        await asyncio.sleep(0)  # what has arrived already is read without waiting
+
+    def once(self, records: Sequence[Signed]) -> Sequence[Signed]:
+        """Raise ValueError if one of them came before: an exchange has each record once."""
+        digests = [signed.digest for signed in records]
+        self._records.update(digests)
+        if len(self._records) != self._count + len(digests):
+            raise ValueError("a record comes twice")
+        self._count += len(digests)
+        return records

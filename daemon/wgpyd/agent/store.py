@@ -23,9 +23,11 @@ from .rejected_records import RejectedRecords
 _LOG = logging.getLogger("wgpy")
 
 COORDINATOR: Final = "coordinator"  # a source of records
+NEIGHBOUR: Final = "neighbour "  # the beginning of others
 JOURNAL: Final = "journal"  # another
 DAMAGED: Final = "damaged on disk"
 _MAX_REVISION: Final = MAX_NUMBER - (1 << 40)  # so that a false one leaves room for the true one
+NOT_FOR_ALL: Final = "not for neighbours to send"
 OUTDATED: Final = "older than what is known"
 
 
@@ -70,6 +72,8 @@ class RecordStore:
         new = tuple(each for each in judged if each is not None and each.verdict is Verdict.NEW)
         self.revision = max(self.revision, min(revision, _MAX_REVISION))
         self._unsaved += (each.signed for each in new)
+        if source == COORDINATOR and not revision:
+            return Learned(new, None not in judged)  # the rest of the line follows
         if source == COORDINATOR and revision > 0:
             self.damage = ""  # it has sent again what was lost
         if self._unsaved or self.revision > self._saved_revision:
@@ -78,10 +82,16 @@ class RecordStore:
 
     def _add(self, signed: Signed, source: str) -> Judged | None:
         try:
-            judged = self.ledger.add(signed)
+            judged = self.ledger.judge(signed)
         except RecordRejected as error:
             self._note(source, error.reason.value, error.description)
             return None
+        if source.startswith(NEIGHBOUR) and not self.ledger.is_for_everybody(judged):
+            # The coordinator counts the nodes that a token admits; who has a token could send any number.
+            self._note(source, NOT_FOR_ALL, describe(judged.record))
+            return None
+        if judged.verdict is Verdict.NEW:
+            self.ledger.keep(judged)
         # A coordinator has no cause to repeat what is over, save what we published ourselves a moment ago.
         if judged.verdict is Verdict.OLD and source == COORDINATOR and judged.record.signer != self._identity:
             self._note(source, OUTDATED, describe(judged.record))
