@@ -150,7 +150,7 @@ async def scripted_coordinator(
     coordinator = ScriptedCoordinator(Ledger(network))
     for signed in records:
         coordinator.ledger.add(signed)
-    context, coordinator.key_hash = _identity(folder)
+    context, coordinator.key_hash = tls_identity(folder)
     server = await asyncio.start_server(coordinator.serve, address, 0, ssl=context)
     coordinator.url = f"https://{address}:{server.sockets[0].getsockname()[1]}"
     try:
@@ -160,7 +160,8 @@ async def scripted_coordinator(
         server.close()
 
 
-def _identity(folder: Path) -> tuple[ssl.SSLContext, bytes]:
+def tls_identity(folder: Path) -> tuple[ssl.SSLContext, bytes]:
+    """Return what a coordinator serves with, and the hash of its key. folder: for the key."""
     key = Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "teller")])
     begin = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)

@@ -38,7 +38,8 @@ ADDRESSES = st.integers(0, (1 << 32) - 1).map(IPv4Address)
 ADDRESSES6 = st.integers(0, (1 << 128) - 1).map(plain6)
 NETWORKS = st.tuples(ADDRESSES, st.integers(0, 32)).map(lambda pair: IPv4Network(pair, strict=False))
 NETWORKS6 = st.tuples(ADDRESSES6, st.integers(0, 128)).map(lambda pair: IPv6Network(pair, strict=False))
-PLACES = st.tuples((ADDRESSES | ADDRESSES6).map(str), st.integers(1, 65535)).map(lambda pair: Endpoint(*pair))
+HOSTS = (ADDRESSES | ADDRESSES6).filter(lambda address: not (address.is_multicast or address.is_unspecified))
+PLACES = st.tuples(HOSTS.map(str), st.integers(1, 65535)).map(lambda pair: Endpoint(*pair))
 VALUES = st.builds(
     Value,
     st.integers(0, MAX_NUMBER), st.text(), st.booleans(), st.binary(), ADDRESSES, ADDRESSES6,

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from wgpy.address import Prefix
 from wgpy.contract.errors import WgpyError
@@ -20,6 +20,8 @@ from wgpy.mesh import codec
 from wgpy.mesh.signing import VerifyKey
 from wgpy.node.files import SOCKETS
 from wgpy.node.http import BROKEN, Client, HttpError
+
+_MAX_ANSWER: Final = 1 << 26  # bytes
 
 
 class AgentError(WgpyError):
@@ -224,7 +226,7 @@ async def _request(network: str, method: str, target: str, body: Any) -> bytes:
         raise AgentError(f"the agent of {network} does not run ({path}: {error.strerror})") from None
     try:
         client = Client(reader, writer, "agent")
-        return b"".join([data async for data in client.request(method, target, body=body)])
+        return b"".join([data async for data in client.request(method, target, body=body, limit=_MAX_ANSWER)])
     except HttpError as error:
         raise AgentError(str(error)) from None
     except BROKEN as error:

@@ -29,20 +29,25 @@ from wgpy.mesh.invitation import BY_NAME
 from wgpy.mesh.records import network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import (
-    MAX_LINE,
     Delta,
     Greeting,
-    decode_line,
+    LineReader,
     proof,
     read_signed,
     write_signed,
 )
 from wgpy.node.http import BROKEN, Client, HttpError
+from wgpy.node.text import printable
 from wgpy.node.underlay import MARK, set_mark
 
 DEFAULT_PORT: Final = 51820  # TCP, beside WireGuard's UDP
 _TIMEOUT: Final = 10.0  # seconds, for everything but news
-_MAX_ANSWER: Final = 1 << 28  # bytes
+# Bytes of an answer, by what it can need. An agent asks for the first two alone.
+_MAX_HELLO: Final = 1 << 12
+_MAX_OUTCOMES: Final = 1 << 18  # as many as records in a line, a sentence each
+_MAX_LIST: Final = 1 << 25  # all records, the health of all nodes, or the audit log, for commands
+_LINE_TIMEOUT: Final = 60.0  # seconds, for a line to arrive
+_MAX_CHALLENGE: Final = 200  # characters
 # The kernel notices by itself that the other host is gone, without waking this process. tcp(7)
 _KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 _RESET: Final = struct.pack("ii", 1, 0)  # l_onoff, l_linger: close without a trace. socket(7)
@@ -151,13 +156,15 @@ class Coordinator:
             _check_key(self._writer.get_extra_info("ssl_object"), self._address)
             await self._greet()
         except BaseException:
-            self._writer.close()
+            self._writer.transport.abort()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, CoordinatorError):
+            self._writer.transport.abort()  # a farewell would go on reading what still comes
         self._writer.close()
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
@@ -169,61 +176,67 @@ class Coordinator:
         Raises CoordinatorError.
         """
         return await self._ask(
-            "POST", "/v1/records", _read_outcomes, {"records": list(map(write_signed, records))}
+            "POST",
+            "/v1/records",
+            _read_outcomes,
+            _MAX_OUTCOMES,
+            {"records": list(map(write_signed, records))},
         )
 
     async def welcome(self) -> Welcome:
         """Ask with a token as key. Raises CoordinatorError."""
-        return await self._ask("GET", "/v1/welcome", _read_welcome)
+        return await self._ask("GET", "/v1/welcome", _read_welcome, _MAX_LIST)
 
     async def records(self) -> list[Signed]:
         """Ask for the records that concern the key: the network's, all. Raises CoordinatorError."""
-        return await self._ask("GET", "/v1/records", lambda found: list(map(read_signed, found["records"])))
+        return await self._ask("GET", "/v1/records", _read_records, _MAX_LIST)
 
     async def nodes(self) -> list[Health]:
         """Raises CoordinatorError."""
-        return await self._ask("GET", "/v1/nodes", lambda found: list(map(_read_health, found["nodes"])))
+        return await self._ask(
+            "GET", "/v1/nodes", lambda found: list(map(_read_health, found["nodes"])), _MAX_LIST
+        )
 
     async def audit(self) -> list[dict[str, Any]]:
         """Ask with the network's key for the audit log, the newest entry last. Raises CoordinatorError."""
-        return await self._ask("GET", "/v1/audit", lambda found: list(map(dict, found["entries"])))
+        return await self._ask("GET", "/v1/audit", lambda found: list(map(dict, found["entries"])), _MAX_LIST)
 
     async def follow(self, since: int) -> AsyncIterator[Greeting | Delta]:
         """Give a greeting, then new records, until the connection ends. Raises CoordinatorError."""
-        rest = b""
-        async for data in self._exchange("GET", f"/v1/follow?since={since}"):
-            *lines, rest = (rest + data).split(b"\n")
-            if len(rest) > MAX_LINE:
-                raise Unreachable(f"{self._address.url} sends a line without end")
-            for line in lines:
-                try:
-                    decoded = decode_line(line)
-                except ValueError as error:
-                    raise Unreachable(f"{self._address.url} cannot be understood: {error}") from None
-                if isinstance(decoded, Greeting | Delta):
-                    yield decoded
+        lines, began = LineReader(), time.monotonic()
+        async for data in self._exchange("GET", f"/v1/follow?since={since}", None):
+            if not lines.is_within_a_line:
+                began = time.monotonic()
+            elif time.monotonic() > began + _LINE_TIMEOUT:
+                raise Unreachable(f"{self._address.url} sends a line too slowly")
+            try:
+                for line in lines.feed(data):
+                    if isinstance(line, Greeting | Delta):
+                        yield line
+            except ValueError as error:
+                raise Unreachable(f"{self._address.url} cannot be understood: {error}") from None
         raise Unreachable(f"{self._address.url} ended the connection")
 
     # -- HTTP ------------------------------------------------------------------------------------
 
     async def _greet(self) -> None:
         """Check the network's key, and prepare the proof of ours."""
-        network, challenge, told = await self._ask("GET", "/v1/hello", _read_hello)
+        network, challenge, told = await self._ask("GET", "/v1/hello", _read_hello, _MAX_HELLO)
         self.ahead = None if told is None else int(time.time()) - told
         if network != str(self._network):
             raise Denied(f"{self._address.url} serves another network")
         if self._key is not None:
             self._authorization = proof(self._key, network_id(self._network), challenge)
 
-    async def _ask(self, method: str, target: str, read: Callable[[Any], _T], body: Any = None) -> _T:
-        """Return what `read` makes of the answer. Raises CoordinatorError."""
+    async def _ask(
+        self, method: str, target: str, read: Callable[[Any], _T], limit: int, body: Any = None
+    ) -> _T:
+        """Return what `read` makes of the answer. limit: bytes of it. Raises CoordinatorError."""
         answer = bytearray()
         try:
             async with asyncio.timeout(_TIMEOUT):
-                async for data in self._exchange(method, target, body):
+                async for data in self._exchange(method, target, limit, body):
                     answer += data
-                    if len(answer) > _MAX_ANSWER:
-                        raise Unreachable(f"{self._address.url} answers without end")
         except TimeoutError:
             raise Unreachable(f"{self._address.url} did not answer within {_TIMEOUT:.0f} s") from None
         try:
@@ -231,11 +244,13 @@ class Coordinator:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise Unreachable(f"{self._address.url} is no coordinator, or not of this version") from None
 
-    async def _exchange(self, method: str, target: str, body: Any = None) -> AsyncIterator[bytes]:
-        """Give the answer in pieces. Raises CoordinatorError."""
+    async def _exchange(
+        self, method: str, target: str, limit: int | None, body: Any = None
+    ) -> AsyncIterator[bytes]:
+        """Give the answer in pieces. limit: bytes of it. Raises CoordinatorError."""
         try:
             async for data in self._client.request(
-                method, target, authorization=self._authorization, body=body
+                method, target, authorization=self._authorization, body=body, limit=limit
             ):
                 yield data
         except HttpError as error:
@@ -245,13 +260,22 @@ class Coordinator:
 
 
 def _read_hello(found: Any) -> tuple[str, str, int | None]:
-    """Return the network's key, the challenge, and the time, which an older coordinator does not tell."""
-    told = found.get("time")
-    return str(found["network"]), str(found["challenge"]), None if told is None else codec.NUMBER.read(told)
+    """Return the network's key, the challenge, and the time, which an older coordinator does not tell.
+
+    Raises ValueError, as others do, for what is none.
+    """
+    network, challenge, told = str(found["network"]), str(found["challenge"]), found.get("time")
+    if not (challenge.isascii() and challenge.isprintable() and len(challenge) <= _MAX_CHALLENGE):
+        raise ValueError("that is no challenge")
+    return network, challenge, None if told is None else codec.NUMBER.read(told)
+
+
+def _read_records(found: Any) -> list[Signed]:
+    return list(map(read_signed, found["records"]))
 
 
 def _read_outcomes(found: Any) -> list[Outcome]:
-    return [Outcome(str(result["verdict"]), str(result["reason"])) for result in found["results"]]
+    return [Outcome(str(result["verdict"]), printable(str(result["reason"]))) for result in found["results"]]
 
 
 def _read_welcome(found: Any) -> Welcome:
@@ -263,7 +287,8 @@ def _read_welcome(found: Any) -> Welcome:
 def _read_health(found: Any) -> Health:
     identity = VerifyKey.from_base64(found["identity"])
     cloned = bool(found.get("cloned"))  # a coordinator of an earlier version does not say
-    return Health(identity, bool(found["connected"]), int(found["heard"]), str(found["seen"]), cloned)
+    seen = printable(str(found["seen"]))
+    return Health(identity, bool(found["connected"]), int(found["heard"]), seen, cloned)
 
 
 def key_hash(certificate: bytes) -> bytes:

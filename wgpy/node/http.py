@@ -13,7 +13,10 @@ from wgpy.contract.errors import WgpyError
 from wgpy.node.text import printable
 
 _READ_SIZE: Final = 1 << 16
+_EVENTS_PER_TURN: Final = 64  # of one connection, before others on the loop have a turn
+_MAX_HEAD: Final = 1 << 14  # bytes
 _MAX_REQUEST: Final = 1 << 16  # bytes of its body
+_MAX_REASON: Final = 1 << 13  # bytes of an answer that is no success: a sentence
 REQUEST_TIMEOUT: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
 
 BROKEN: Final = (OSError, h11.ProtocolError, EOFError)  # what ends an exchange
@@ -28,21 +31,54 @@ class HttpError(WgpyError):
         self.reason = reason
 
 
+class _Incoming:
+    """What comes in: no more bytes than were allowed, and never many events without a pause for others."""
+
+    def __init__(self, http: h11.Connection, reader: asyncio.StreamReader) -> None:
+        self._http = http
+        self._reader = reader
+        self._events = 0
+        self._left: int | None = 0
+
+    def allow(self, size: int | None) -> None:
+        """Set how many bytes may come from now on. None: any number."""
+        self._left = size
+
+    async def event(self) -> Any:
+        """Raises BROKEN."""
+        self._events += 1
+        if self._events % _EVENTS_PER_TURN == 0:
+            await asyncio.sleep(0)
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._read())
+        return event
+
+    async def _read(self) -> bytes:
+        """Raises EOFError if all has come that may."""
+        if self._left is None:
+            return await self._reader.read(_READ_SIZE)
+        if self._left <= 0:
+            raise EOFError("more came than was to be expected")
+        data = await self._reader.read(min(_READ_SIZE, self._left))
+        self._left -= len(data)
+        return data
+
+
 class Client:
     """The asking end of a connection."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str) -> None:
-        self._reader = reader
         self._writer = writer
         self._authority = authority
         self._http = h11.Connection(h11.CLIENT)
+        self._incoming = _Incoming(self._http, reader)
 
     async def request(
-        self, method: str, target: str, *, authorization: str = "", body: Any = None
+        self, method: str, target: str, *, authorization: str = "", body: Any = None, limit: int | None = None
     ) -> AsyncIterator[bytes]:
         """Send a request and give the answer in pieces. body: as JSON has it.
 
-        Raises HttpError, and BROKEN.
+        limit: bytes of the answer, as it comes in; None: any number. Raises HttpError, and BROKEN.
         """
         content = b"" if body is None else json.dumps(body).encode()
         headers = [("Host", self._authority), ("Content-Length", str(len(content)))]
@@ -55,11 +91,14 @@ class Client:
             self._send(h11.Data(data=content))
         self._send(h11.EndOfMessage())
         # The answer may come, and the connection end, before all of a body is sent.
+        self._incoming.allow(_MAX_HEAD)
         response = await self._response()
         if response.status_code != 200:
+            self._incoming.allow(8 * _MAX_REASON)  # it may come in chunks
             reason = _reason(await self._rest())
             self._be_ready_again()
             raise HttpError(response.status_code, reason)
+        self._incoming.allow(limit)
         while isinstance(event := await self._event(), h11.Data):
             yield bytes(event.data)
         self._be_ready_again()
@@ -78,17 +117,16 @@ class Client:
         return event
 
     async def _event(self) -> Any:
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self._reader.read(_READ_SIZE))
+        event = await self._incoming.event()
         if isinstance(event, h11.ConnectionClosed):
             raise EOFError("the connection was closed")
         return event
 
     async def _rest(self) -> bytes:
-        data = b""
-        while isinstance(event := await self._event(), h11.Data) and len(data) < _READ_SIZE:
-            data += bytes(event.data)
-        return data
+        data = bytearray()
+        while isinstance(event := await self._event(), h11.Data) and len(data) < _MAX_REASON:
+            data += event.data
+        return bytes(data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,20 +181,20 @@ def _encode(http: h11.Connection, answer: Answer) -> bytes:
 async def _receive(http: h11.Connection, reader: asyncio.StreamReader) -> Request:
     """Raises BROKEN."""
     head = h11.Request(method="GET", target="/", headers=[("Host", "-")])
-    body = b""
-    while not isinstance(event := http.next_event(), h11.EndOfMessage):
+    body = bytearray()
+    incoming = _Incoming(http, reader)
+    incoming.allow(_MAX_HEAD + 2 * _MAX_REQUEST)  # it may come in chunks
+    while not isinstance(event := await incoming.event(), h11.EndOfMessage):
         match event:
-            case h11.NEED_DATA:
-                http.receive_data(await reader.read(_READ_SIZE))
             case h11.Request():
                 head = event
             case h11.Data():
-                body += bytes(event.data)
+                body += event.data
             case _:
                 raise EOFError("the connection was closed")
         if len(body) > _MAX_REQUEST:
             raise EOFError("the request is too large")
-    return Request(head.method.decode("ascii"), head.target.decode("ascii"), body)
+    return Request(head.method.decode("ascii"), head.target.decode("ascii"), bytes(body))
 
 
 def _reason(body: bytes) -> str:
