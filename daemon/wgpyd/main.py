@@ -59,7 +59,8 @@ def main() -> int:
         return _fail(error, _USAGE if isinstance(error, UsageError) else _FAILURE)
     if options.foreground:
         return _run(options, ready=lambda: None)
-    return daemonise(lambda ready: _run_in_background(options, ready), keep_output=bool(options.log_level))
+    keep_output = bool(options.log_level) and not options.log
+    return daemonise(lambda ready: _run_in_background(options, ready), keep_output=keep_output)
 
 
 def _version() -> str:
@@ -75,7 +76,7 @@ def _fail(error: StartError, status: int) -> int:
 
 def _run_in_background(options: Options, ready: Callable[[], None]) -> int:
     def ready_without_output() -> None:
-        if options.log_level is None:
+        if options.log_level is None and not options.log:
             log_to_system(options.interface)
         ready()
 
@@ -84,11 +85,11 @@ def _run_in_background(options: Options, ready: Callable[[], None]) -> int:
 
 def _run(options: Options, ready: Callable[[], None]) -> int:
     """Open the TUN and the sockets, drop privileges, serve. ready: called when the socket listens."""
-    configure_log(options.interface, options.log_level)
     connections = _connection_limit()
     timestamps = TimestampFiles(Path(options.state_directory))
     own_nice = os.getpriority(os.PRIO_PROCESS, 0)
     try:
+        configure_log(options.interface, options.log_level, options.log)
         tun = _open_tun(options)
         interface = _open_interface(tun, options, timestamps)
         socket_file = _open_socket(options, interface.name)

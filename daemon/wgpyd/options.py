@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from wgpy.driver.settings import Settings, read_settings
@@ -18,7 +19,7 @@ _OF_SETTINGS: Final = {
     "--workers": "WGPY_WORKERS",
     "--nice": "WGPY_NICE",
 }
-_OF_MESH: Final = ("--mesh", "--metrics")
+_WITH_VALUE: Final = ("--mesh", "--metrics", "--log")
 
 HELP: Final = """\
 usage: wgpyd [OPTION]... INTERFACE
@@ -48,6 +49,8 @@ options:
                               so that nothing leaves in the clear. The next `wgpyd --persistent INTERFACE`
                               takes it over; `ip link delete INTERFACE` deletes it. A node's is always so
   --metrics=ADDRESS           serve metrics for Prometheus by HTTP, at ADDRESS:PORT or a socket, unix:PATH
+  --log=FILE                  append the log to FILE, instead of to the system's log (in the background) or to
+                              standard error
   --datapath=native|portable  data path in C, with threads (the default if it was built), or in Python
   --offload=all|none|LIST     offloads of the kernel to use: some of checksum,tso,uso,gso,gro, without those
                               that a kernel or a network card gets wrong
@@ -77,7 +80,8 @@ class Options:
     """What to run. log_level: None if the operator did not ask for one.
 
     interface: its name, "" for that of the node; mesh: the network's name, "" for none; metrics: where they
-    are served, "" for nowhere; persistent: whether the interface outlives the daemon, as that of a node does.
+    are served, "" for nowhere; persistent: whether the interface outlives the daemon, as that of a node does;
+    log: a file, as an absolute path, "" for none.
     """
 
     interface: str
@@ -90,6 +94,7 @@ class Options:
     state_directory: str
     settings: Settings
     persistent: bool = False
+    log: str = ""
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
@@ -98,27 +103,27 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     persistent = False
     environment = dict(environment)
     names = []
-    of_mesh = dict.fromkeys(_OF_MESH, "")
+    values = dict.fromkeys(_WITH_VALUE, "")
     rest = iter(arguments)
     for argument in rest:
         option, is_given, value = argument.partition("=")
-        if option in _OF_MESH and not is_given:
+        if option in _WITH_VALUE and not is_given:
             value = next(rest, "")
         if argument in ("-f", "--foreground"):
             foreground = True
         elif argument == "--persistent":
             persistent = True
-        elif option in (*_OF_SETTINGS, *_OF_MESH) and not value:
+        elif option in (*_OF_SETTINGS, *_WITH_VALUE) and not value:
             raise UsageError(f"{option} wants a value, as in `{option}=…`; see `wgpyd --help`")
         elif option in _OF_SETTINGS:
             environment[_OF_SETTINGS[option]] = value
-        elif option in _OF_MESH:
-            of_mesh[option] = value
+        elif option in _WITH_VALUE:
+            values[option] = value
         elif argument.startswith("-"):
             raise UsageError(f"there is no option {argument}; see `wgpyd --help`")
         else:
             names.append(argument)
-    mesh, metrics = of_mesh["--mesh"], of_mesh["--metrics"]
+    mesh, metrics, log = (values[option] for option in _WITH_VALUE)
     if metrics and not mesh:
         raise UsageError("--metrics is for a node: give --mesh=NETWORK, too")
     if mesh and names:
@@ -129,6 +134,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         interface="" if mesh else _interface(names[0]),
         mesh=mesh,
         metrics=metrics,
+        log=str(Path(log).absolute()) if log else "",
         foreground=foreground,
         log_level=_log_level(environment),
         tun_fd=_descriptor(environment, "WG_TUN_FD"),

@@ -76,10 +76,11 @@ STATUS = Status(
             2000, 0,
         ),
     ),
-    excluded=(Excluded("n9", key_of(9).verify_key(), "it was removed"),),
+    excluded=(Excluded("n9", key_of(9).verify_key(), "it was removed", True, NOW),),
     rejected=(RejectedRecord(NOW, "coordinator", "not a record", "2 bytes"),),
     rejected_count=1,
     withheld=("n8 knew removal 7, and the coordinator does not send it",),
+    log="/var/log/wgpyd.log",
     warnings=("the disk is full",),
 )  # fmt: skip
 

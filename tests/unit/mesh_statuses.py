@@ -34,6 +34,7 @@ def a_status(**fields: Any) -> Status:
         fwmark=0, endpoints=("192.0.2.1:51820",), hosts=(),
         member=True, exclusion="",
         coordinator="https://vpn.example.com", connected=True, trouble="", heard=NOW, revision=7, sequence=3,
-        rules=(), peers=(peer(),), excluded=(), rejected=(), rejected_count=0, withheld=(), warnings=(),
+        rules=(), peers=(peer(),), excluded=(), rejected=(), rejected_count=0, withheld=(),
+        log="", warnings=(),
     )  # fmt: skip
     return replace(plain, **fields)

@@ -36,7 +36,7 @@ CANDIDATES = [
     ("wgpy gen", {"genkey", "genpsk"}),
     ("wgpy me", {"mesh"}),
     ("wgpy mesh re", {"remove", "rename", "revoke"}),
-    ("wgpy mesh revoke --", {"--help", "--json", "--key", "--network"}),
+    ("wgpy mesh revoke --", {"--help", "--json", "--key", "--network", "--trust-clock"}),
     ("wgpy show --", {"--counters", "--help", "--json", "--show-keys"}),
     ("wgpy completion f", {"fish"}),
     ("wgpy mesh route a", {"add"}),

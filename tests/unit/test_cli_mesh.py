@@ -7,6 +7,7 @@ import subprocess
 import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from wgpy.cli.mesh.token_input import read_invitation
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.signing import SigningKey
 from wgpy.node.agent_client import Excluded, RejectedRecord, Rule
+from wgpy.node.coordinator_client import with_port
 
 COMMANDS = [command.name for command in MESH.commands]
 
@@ -202,7 +204,7 @@ def test_a_healthy_network_is_a_few_lines(monkeypatch: pytest.MonkeyPatch) -> No
 
     shown = status.text(a_status(), None)
 
-    assert "coordinator    https://vpn.example.com, connected" in shown
+    assert "coordinator    https://vpn.example.com:51820, connected" in shown
     assert "everybody reaches everybody" in shown
     assert shown.splitlines()[-1].startswith("web2  100.64.0.2  192.0.2.2:51820")
     assert shown.splitlines()[-1].endswith("fd12:3456::2")
@@ -224,7 +226,8 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
             requested=(IPv4Network("10.1.0.0/16"),), rejected_count=4,
             rules=(Rule(7, "node:web1", "tag:k8s", 1),),
             rejected=(RejectedRecord(NOW, "coordinator", "not signed by the right key", "a node"),),
-            excluded=(Excluded("old", KEYS[3], "it left"),), withheld=("the removal of web3",),
+            excluded=(Excluded("old", KEYS[3], "it left", over=True, since=0),),
+            withheld=("the removal of web3",),
             peers=(peer(left_out=("10.2.0.0/16 is a network of eth0",)),), warnings=("the disk is full",),
         ),
         None,
@@ -256,6 +259,49 @@ def test_a_node_behind_a_nat_is_shown_so(nat: str, keepalive: int, line: str) ->
     shown = status.text(a_status(nat=nat, keepalive=keepalive), None)
 
     assert line in [text.strip() for text in shown.splitlines()]
+
+
+DAY = 86_400
+OLD = Excluded("old", KEYS[3], "it left", over=True, since=NOW - DAY - 1)
+
+
+@pytest.mark.parametrize(
+    ("node", "is_shown"),
+    [
+        (OLD, False),
+        (replace(OLD, since=0), False),
+        (replace(OLD, since=NOW - DAY), True),
+        (replace(OLD, over=False, reason="its WireGuard key is another node's"), True),
+        (replace(OLD, identity=KEYS[1]), True),
+    ],
+)
+def test_who_ceased_to_be_a_member_is_shown_for_a_day(node: Excluded, is_shown: bool) -> None:
+    known = status.without_old(a_status(excluded=(node,)), NOW)
+
+    assert (node in known.excluded) is is_shown
+
+
+def test_a_membership_that_expired_is_told_with_both_times() -> None:
+    expired = Excluded("web1", KEYS[1], "its membership has expired", over=True, since=NOW)
+
+    shown = status.text(
+        a_status(member=False, exclusion="its membership has expired", excluded=(expired,), peers=()), None
+    )
+
+    assert "its membership has expired: 2023-11-14 22:13:20 UTC, and the clock says 20" in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://vpn.example.com", "https://vpn.example.com:51820"),
+        ("https://vpn.example.com:443", "https://vpn.example.com:443"),
+        ("https://[2001:db8::1]", "https://[2001:db8::1]:51820"),
+        ("https://[2001:db8::1]:443", "https://[2001:db8::1]:443"),
+    ],
+)
+def test_a_coordinator_is_shown_with_its_port(url: str, shown: str) -> None:
+    assert with_port(url) == shown
 
 
 def test_who_is_no_member_is_told_how_to_become_one_again() -> None:

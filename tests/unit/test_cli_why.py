@@ -35,7 +35,7 @@ def findings(known: Status, tried: Trial | None, name: str = "web2") -> dict[str
         ),
         (a_status(peers=(), connected=False), "node", False, "", "The coordinator does not answer"),
         (
-            a_status(peers=(), excluded=(Excluded("web2", KEYS[2], "it was removed"),)),
+            a_status(peers=(), excluded=(Excluded("web2", KEYS[2], "it was removed", over=True, since=0),)),
             "node", False, "no member: it was removed", "join again",
         ),
         (a_status(peers=(peer(last_handshake=0),)), "handshake", None, "never", ""),

@@ -1,6 +1,7 @@
 """The daemon's command line and environment."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,11 @@ def test_the_first_state_directory_of_systemd_is_used() -> None:
     assert read_options(["wg0"], {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}).state_directory == "/var/lib/a"
 
 
+@pytest.mark.parametrize("arguments", [["--log=wgpyd.log", "wg0"], ["--log", "wgpyd.log", "wg0"]])
+def test_the_log_is_the_same_file_wherever_the_daemon_goes(arguments: list[str]) -> None:
+    assert read_options(arguments, {}).log == str(Path.cwd() / "wgpyd.log")
+
+
 def test_an_option_goes_before_the_variable_of_its_name() -> None:
     arguments = ["--datapath=portable", "--offload=none", "--memory=small", "--workers=2", "--nice=3", "wg0"]
     environment = {"WGPY_OFFLOAD": "gso", "WGPY_WORKERS": "3"}
@@ -66,7 +72,7 @@ def test_a_variable_counts_where_there_is_no_option() -> None:
     assert read_options(["wg0"], {"WGPY_OFFLOAD": "gso"}).settings.offloads == {Offload.GSO}
 
 
-@pytest.mark.parametrize("argument", ["--datapath", "--offload="])
+@pytest.mark.parametrize("argument", ["--datapath", "--offload=", "--log="])
 def test_an_option_without_its_value_is_refused(argument: str) -> None:
     with pytest.raises(UsageError, match="wants a value"):
         read_options([argument, "wg0"], {})

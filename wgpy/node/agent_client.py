@@ -72,11 +72,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """A node that speaks and is no member. reason: a sentence."""
+    """A node with a record that is no member.
+
+    reason: a sentence; over: whether its membership ended, and since when, Unix seconds, 0 for long ago.
+    """
 
     name: str
     identity: VerifyKey
     reason: str
+    over: bool
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Status:
     nobody has approved; nat: the address of the NAT that the host is behind, "" if none is known;
     keepalive: seconds between keepalives to peers that answer, 0 for none; sequence: of the newest admin
     record; rejected: the newest last; rejected_count: all of them; withheld: sentences, what neighbours
-    knew and the coordinator did not send; warnings: sentences.
+    knew and the coordinator did not send; log: where the agent's log is; warnings: sentences.
     """
 
     network: str
@@ -138,6 +143,7 @@ class Status:
     rejected: tuple[RejectedRecord, ...]
     rejected_count: int
     withheld: tuple[str, ...]
+    log: str
     warnings: tuple[str, ...]
 
 

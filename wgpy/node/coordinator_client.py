@@ -80,6 +80,11 @@ class Address:
     near: str = ""
     mark: int = MARK
 
+    @property
+    def shown(self) -> str:
+        """The URL for people, with its port."""
+        return with_port(self.url)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -118,6 +123,11 @@ class Health:
     cloned: bool
 
 
+def with_port(url: str) -> str:
+    """Return a coordinator's URL with its port, which it need not have."""
+    return url if urlsplit(url).port else f"{url}:{DEFAULT_PORT}"
+
+
 class Coordinator:
     """One connection, one request at a time. Use `async with Coordinator(…) as coordinator`.
 
@@ -149,7 +159,7 @@ class Coordinator:
             async with asyncio.timeout(_TIMEOUT):
                 reader, self._writer = await _connect(host, port, _tls(self._address), address.mark)
         except (OSError, TimeoutError) as error:
-            raise Unreachable(f"{self._address.url} does not answer: {_why(error)}") from None
+            raise Unreachable(f"{self._address.shown} does not answer: {_why(error)}") from None
         self._client = Client(reader, self._writer, parts.netloc)
         try:
             _keep_alive(self._writer.get_extra_info("socket"))
@@ -208,14 +218,14 @@ class Coordinator:
             if not lines.is_within_a_line:
                 began = time.monotonic()
             elif time.monotonic() > began + _LINE_TIMEOUT:
-                raise Unreachable(f"{self._address.url} sends a line too slowly")
+                raise Unreachable(f"{self._address.shown} sends a line too slowly")
             try:
                 for line in lines.feed(data):
                     if isinstance(line, Greeting | Delta):
                         yield line
             except ValueError as error:
-                raise Unreachable(f"{self._address.url} cannot be understood: {error}") from None
-        raise Unreachable(f"{self._address.url} ended the connection")
+                raise Unreachable(f"{self._address.shown} cannot be understood: {error}") from None
+        raise Unreachable(f"{self._address.shown} ended the connection")
 
     # -- HTTP ------------------------------------------------------------------------------------
 
@@ -224,7 +234,7 @@ class Coordinator:
         network, challenge, told = await self._ask("GET", "/v1/hello", _read_hello, _MAX_HELLO)
         self.ahead = None if told is None else int(time.time()) - told
         if network != str(self._network):
-            raise Denied(f"{self._address.url} serves another network")
+            raise Denied(f"{self._address.shown} serves another network")
         if self._key is not None:
             self._authorization = proof(self._key, network_id(self._network), challenge)
 
@@ -238,11 +248,11 @@ class Coordinator:
                 async for data in self._exchange(method, target, limit, body):
                     answer += data
         except TimeoutError:
-            raise Unreachable(f"{self._address.url} did not answer within {_TIMEOUT:.0f} s") from None
+            raise Unreachable(f"{self._address.shown} did not answer within {_TIMEOUT:.0f} s") from None
         try:
             return read(json.loads(answer))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise Unreachable(f"{self._address.url} is no coordinator, or not of this version") from None
+            raise Unreachable(f"{self._address.shown} is no coordinator, or not of this version") from None
 
     async def _exchange(
         self, method: str, target: str, limit: int | None, body: Any = None
@@ -254,9 +264,9 @@ class Coordinator:
             ):
                 yield data
         except HttpError as error:
-            raise Denied(error.reason or f"{self._address.url} answers {error.status}") from None
+            raise Denied(error.reason or f"{self._address.shown} answers {error.status}") from None
         except BROKEN as error:
-            raise Unreachable(f"{self._address.url} broke off: {_why(error)}") from None
+            raise Unreachable(f"{self._address.shown} broke off: {_why(error)}") from None
 
 
 def _read_hello(found: Any) -> tuple[str, str, int | None]:
@@ -352,7 +362,7 @@ def _tls(address: Address) -> ssl.SSLContext:
 def _check_key(tls: ssl.SSLObject, address: Address) -> None:
     certificate = tls.getpeercert(binary_form=True) or b""
     if address.key_hash != BY_NAME and not hmac.compare_digest(key_hash(certificate), address.key_hash):
-        raise Denied(f"{address.url} has another key than the token has: another host answers there")
+        raise Denied(f"{address.shown} has another key than the token has: another host answers there")
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -144,8 +144,8 @@ class NodeFile:
     network: the network's key; url, key_hash, near: its coordinator; interface, listen_port: of the tunnel;
     hosts: the endpoints that the operator gave, each HOST:PORT; endpoints: their addresses when they were
     last resolved, which come before those that are found; keepalive: `auto`, `off` or seconds; table,
-    fwmark: of the host's routing, 0 for `table_of` the network and for `MARK`; the rest as in `records.Node`,
-    where sequence is that of the last record signed.
+    fwmark: of the host's routing, 0 for `table_of` the network and for `MARK`; paused: whether the agent is
+    not to run; the rest as in `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -168,6 +168,7 @@ class NodeFile:
     hosts: tuple[str, ...] = ()
     table: int = 0
     fwmark: int = 0
+    paused: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError."""

@@ -69,7 +69,10 @@ def set_(interface: str, update: DeviceUpdate, directory: Path = SOCKET_DIRECTOR
         raise _nonsense(interface, error) from None
     if number:
         why = os.strerror(abs(number))
-        raise InterfaceError(f"the daemon of {interface} refused the settings: {why}; its log says which")
+        raise InterfaceError(
+            f"the daemon of {interface} refused the settings: {why}; its log says which: the system's log "
+            f"(`journalctl --identifier='wgpyd({interface})'`), or the file of `wgpyd --log`"
+        )
 
 
 def _exchange(interface: str, directory: Path, request: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Who is a member, this node included, as its records and its clock say."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from wgpy.mesh.ledger import Ledger
@@ -19,13 +19,18 @@ Excluded = Mapping[VerifyKey, Exclusion]
 
 
 class Membership:
-    """Of all nodes. topology: what was derived last."""
+    """Of all nodes.
+
+    topology: what was derived last; noticed: when nodes were found to be excluded, Unix seconds, of those
+    that were members at some time while the agent ran.
+    """
 
     def __init__(
         self, ledger: Ledger, local: VerifyKey, warnings: Warnings, clock: Callable[[], float]
     ) -> None:
         """local: this node's identity; clock: seconds since 1970."""
         self.topology = Topology((), {}, ())
+        self.noticed: dict[VerifyKey, int] = {}
         self._clock = clock
         self._ledger = ledger
         self._local = local
@@ -51,9 +56,15 @@ class Membership:
         now = int(self._clock())
         before, self.topology = self.topology, derive(self._ledger, now, self.topology, self._local)
         self._log_excluded(before.excluded)
+        if before.members or before.excluded:  # what is so at the start may be old
+            self._note(self.topology.excluded.keys() - before.excluded.keys())
         reason = self.exclusion
         self._warnings.set("member", f"this node is no member: {reason.value}" if reason else "")
         return self.topology
+
+    def _note(self, identities: Iterable[VerifyKey]) -> None:
+        for identity in identities:
+            self.noticed[identity] = int(self._clock())
 
     def _log_excluded(self, before: Excluded) -> None:
         """Log who is so since then, at most one line for all; who was removed or left is no news."""

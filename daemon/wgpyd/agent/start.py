@@ -76,6 +76,9 @@ def _load(network: str) -> NodeFile:
     if not folder.exists():
         raise StartError(f"this host has not joined {network}: `wgpy mesh join` it with a token")
     try:
-        return NodeFile.load(folder)
+        node = NodeFile.load(folder)
     except StorageError as error:
         raise StartError(str(error)) from None
+    if node.paused:
+        raise StartError(f"{network} is paused on this host: `wgpy mesh up --network {network}` resumes it")
+    return node

@@ -10,14 +10,16 @@ from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import announcement_trouble, node_address6
+from wgpy.mesh.endings import OVER, membership_ended
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.plan import Peer as PlannedPeer
 from wgpy.mesh.rules import OTHERS, Rules
 from wgpy.mesh.selectors import names_of, shown
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Member
 from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
+from wgpyd.log import place_of_log
 
 from .endpoints import GivenEndpoints
 from .host_check import HostCheck
@@ -94,10 +96,11 @@ async def report(node: Node) -> Status:
         sequence=store.ledger.state_digest().sequence,
         rules=tuple(_rules(node)),
         peers=tuple(_peers(node, {peer.public_key: peer for peer in device.peers})),
-        excluded=tuple(_excluded(node.membership.topology, store.ledger)),
+        excluded=tuple(_excluded(node.membership, store.ledger)),
         rejected=store.rejected.newest,
         rejected_count=sum(store.rejected.counts.values()),
         withheld=node.withholding.withheld(time.monotonic()),
+        log=place_of_log(),
         warnings=tuple(_warnings(node)),
     )
 
@@ -160,10 +163,11 @@ def _rules(node: Node) -> Iterator[Rule]:
         yield Rule(number, source, destination, counts[min(number, OTHERS)])
 
 
-def _excluded(topology: Topology, ledger: Ledger) -> Iterator[Excluded]:
+def _excluded(membership: Membership, ledger: Ledger) -> Iterator[Excluded]:
     names = {node.signer: node.name for node in ledger.nodes()}
-    for identity, reason in topology.excluded.items():
-        yield Excluded(names.get(identity, ""), identity, reason.value)
+    for identity, reason in membership.topology.excluded.items():
+        since = membership_ended(ledger, identity, reason) or membership.noticed.get(identity, 0)
+        yield Excluded(names.get(identity, ""), identity, reason.value, reason in OVER, since)
 
 
 def _warnings(node: Node) -> Iterator[str]:

@@ -37,6 +37,7 @@ def _argument(*names: str, **options: Any) -> Argument:
 _NETWORK: Final = _argument("--network", metavar="NAME", help="the network, on a host that is in several")
 _KEY: Final = _argument("--key", metavar="FILE", help="the network's key (default: this host's copy)")
 _JSON: Final = _argument("--json", action="store_true", help="print JSON")
+_ALL: Final = _argument("--all", action="store_true", help="show also what ended more than a day ago")
 _VERBOSE: Final = _argument(
     "-v", "--verbose", action="store_true", help="print every command before it is run"
 )
@@ -71,11 +72,12 @@ _HOST: Final = (
         help="prefixes that this node announces to the other nodes, such as its pods'",
     ),
     _argument(
-        "--interface", metavar="NAME", type=types.interface, default="mesh0",
-        help="name of the interface (default: mesh0)",
+        "--interface", metavar="NAME", type=types.interface,
+        help="name of the interface (default: mesh0, or the first free one after it)",
     ),
     _argument(
-        "--listen-port", metavar="PORT", type=types.port, default=51820, help="UDP port (default: 51820)"
+        "--listen-port", metavar="PORT", type=types.port,
+        help="UDP port (default: 51820, or the first free one after it)",
     ),
     _argument(
         "--keepalive", metavar="SECONDS|off|auto", type=types.keepalive, default="auto",
@@ -186,11 +188,30 @@ Next: the host can join again with a new token.""",
             ),
         ),
         Command(
+            "down",
+            _run("pause:down"),
+            "Pause this host in its network.",
+            """\
+The node's daemon and interface end, and no boot starts them. The host stays a member of the network, other
+than by `wgpy mesh leave`. A coordinator on this host goes on.
+Next: `wgpy mesh up`.""",
+            (*_ANY, _VERBOSE),
+        ),
+        Command(
+            "up",
+            _run("pause:up"),
+            "Resume what `wgpy mesh down` paused.",
+            "Next: `wgpy mesh status`.",
+            (*_ANY, _VERBOSE),
+        ),
+        Command(
             "status",
             _run("status:show_status"),
             "Show the network as this node knows it.",
-            "Next: `wgpy mesh why NAME` if a node is not reachable.",
-            _ANY,
+            """\
+Nodes that left, were removed or expired more than a day ago are shown with --all.
+Next: `wgpy mesh why NAME` if a node is not reachable.""",
+            (*_ANY, _ALL),
         ),
         Command(
             "why",
@@ -278,7 +299,7 @@ Next: `wgpy mesh status` shows what this node announces.""",
             """\
 Examples:
   sudo wgpy mesh token --uses 20 --expires 7d --tag k8s
-  sudo wgpy mesh token --list
+  sudo wgpy mesh token --list        without tokens that ended more than a day ago, which --all shows
 A token (elsewhere: enrolment key) is a secret: any host that has it can join. `wgpy mesh revoke` revokes
 it.""",
             (
@@ -303,6 +324,7 @@ it.""",
                     help="prefixes that the admitted nodes may announce, whole or in part, without approval",
                 ),
                 _argument("--list", action="store_true", help="list the tokens"),
+                _ALL,
                 *_SIGNING,
             ),
         ),

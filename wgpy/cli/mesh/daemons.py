@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,8 @@ _SETTLING_TIME: Final = 5.0
 
 
 def start_node(host: Host, network: str) -> None:
-    """Return when the agent answers. Raises CommandError."""
+    """Return when the agent answers, also of a network that was paused. Raises CommandError, StorageError."""
+    set_paused(network, paused=False)
     unit = f"wgpyd-mesh@{network}.service"
     if _has(unit):
         _enable(host, unit)
@@ -34,6 +36,13 @@ def start_node(host: Host, network: str) -> None:
         return
     _warn_of_reboots(unit)
     daemon.launch(host, [*daemon.program("wgpyd"), "--mesh", network], network, lambda: runs(network))
+
+
+def set_paused(network: str, *, paused: bool) -> None:
+    """Note whether the agent is to run, also after a reboot. It must not run now. Raises StorageError."""
+    node = networks.node_file(network)
+    if node is not None and node.paused != paused:
+        replace(node, paused=paused).save(networks.folder(network))
 
 
 def stop_node(host: Host, network: str, node: NodeFile) -> None:
@@ -77,14 +86,22 @@ def runs(network: str) -> bool:
 
 def status(network: str) -> agent.Status:
     """Ask the agent of this host's node. Raises CommandError."""
-    if networks.node_file(network) is None:
-        raise CommandError(f"this host is no node of {network}; it only has the network's key")
+    if needed_node(network).paused:
+        raise CommandError(f"{network} is paused on this host; `wgpy mesh up` resumes it")
     try:
         return agent.status(network)
     except agent.AgentError as error:
         unit = f"wgpyd-mesh@{network}.service"
         start = f"systemctl start {unit}" if _has(unit) else f"wgpyd --mesh={network}"
         raise CommandError(f"{error}; `{start}` starts it, if that is what is missing") from None
+
+
+def needed_node(network: str) -> NodeFile:
+    """Return the file of this host's node. Raises CommandError if there is none, and StorageError."""
+    node = networks.node_file(network)
+    if node is None:
+        raise CommandError(f"this host is no node of {network}; it only has the network's key")
+    return node
 
 
 def settled(network: str) -> agent.Status:

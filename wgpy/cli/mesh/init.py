@@ -24,7 +24,7 @@ from wgpy.cli import daemon
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.cli.mesh import daemons, join, networks, tokens
+from wgpy.cli.mesh import daemons, free, join, networks, tokens
 from wgpy.cli.mesh.administrator import Administrator
 from wgpy.cli.mesh.output import report
 from wgpy.mesh.addressing import choose_range6, choose_ranges
@@ -46,7 +46,7 @@ def init(arguments: Namespace) -> None:
     host = Host(verbose=arguments.verbose)
     host.check_ip()
     _check(arguments)
-    join.check_interface(host, arguments.interface)
+    arguments = free.with_interface_and_port(host, arguments)
     with interruptible(), ExitStack() as undo:
         _init(host, arguments, undo)
         undo.pop_all()
@@ -100,7 +100,7 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
     public = _answers(address, key)
     if not public:
         warn(
-            f"{address.url} does not answer from here: check that its TCP port {arguments.public.port} "
+            f"{address.shown} does not answer from here: check that its TCP port {arguments.public.port} "
             "leads to this host"
         )
     document = {
@@ -118,7 +118,7 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
 The network {network} is made.
   addresses of nodes        {addresses} and {charter["addresses6"]}
   pool for mapped sites     {pool}
-  coordinator               {address.url}
+  coordinator               {address.shown}
   network's key             {path}
 The network's key controls the network: keep a copy of the file in a safe place.
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from wgpy.cli.changes import need_root, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.cli.mesh import daemons, membership
+from wgpy.cli.mesh import daemons, free, membership
 from wgpy.cli.mesh.output import count, listed, report
 from wgpy.cli.mesh.token_input import read_invitation
 from wgpy.mesh.invitation import Invitation
@@ -39,17 +39,11 @@ def become_node(host: Host, invitation: Invitation, arguments: Namespace, near: 
             )
         return network
     if not network:
-        check_interface(host, arguments.interface)
+        arguments = free.with_interface_and_port(host, arguments)
     try:
         return asyncio.run(membership.become(invitation, arguments, near))
     except Unreachable as error:
         raise CommandError(f"{error}; when it does, run the same command again") from None
-
-
-def check_interface(host: Host, name: str) -> None:
-    """Raises CommandError if an interface of the name exists."""
-    if host.query_ip("link", "show", "dev", name):
-        raise CommandError(f"there is already a network interface {name}; choose another with --interface")
 
 
 def start(host: Host, network: str) -> None:

@@ -20,9 +20,7 @@ def leave(arguments: Namespace) -> None:
     """Raises CommandError and StorageError."""
     need_root("mesh leave")
     network = networks.selected(arguments)
-    node = networks.node_file(network)
-    if node is None:
-        raise CommandError(f"this host is no node of {network}; it only has the network's key")
+    node = daemons.needed_node(network)
     rules = local_rules(network, node, int(time.time())).bound
     is_published = _publish_departure(network, node, force=arguments.force)
     daemons.stop_node(Host(verbose=arguments.verbose), network, node)

@@ -7,10 +7,12 @@ import time
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from wgpy.cli.show import ago
 from wgpy.contract.constants import SECOND
+
+ENDED_SHOWN: Final = 86_400  # seconds for which a list shows what has ended
 
 
 def report(arguments: Namespace, document: Any, text: str) -> None:

@@ -1,16 +1,20 @@
 """`wgpy mesh status`: the networks of this host as its nodes know them."""
 
+import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.mesh import daemons, networks
-from wgpy.cli.mesh.output import columns, count, fits, listed, report, since
+from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, fits, listed, report, since
 from wgpy.cli.show import size
 from wgpy.mesh import codec
+from wgpy.mesh.clock import written
 from wgpy.mesh.selectors import rule_text
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
+from wgpy.node.coordinator_client import with_port
 from wgpy.node.files import NetworkKeyFile
 
 _NEWEST: Final = 5  # rejected records that are shown
@@ -22,8 +26,20 @@ def show_status(arguments: Namespace) -> None:
     several = [name for name in networks.known() if networks.node_file(name)]
     names = [networks.selected(arguments)] if arguments.network or not several else several
     found = [(daemons.status(name), networks.network_key(name)) for name in names]
+    if not arguments.all:
+        found = [(without_old(status, int(time.time())), key) for status, key in found]
     document = {status.network: document_of(status, key) for status, key in found}
     report(arguments, document, "\n\n".join(text(status, key) for status, key in found))
+
+
+def without_old(status: Status, now: int) -> Status:
+    """Leave out nodes whose membership ended long ago, except this one. now: Unix seconds."""
+    shown = (
+        node
+        for node in status.excluded
+        if not node.over or node.since >= now - ENDED_SHOWN or node.identity == status.identity
+    )
+    return replace(status, excluded=tuple(shown))
 
 
 def document_of(status: Status, key: NetworkKeyFile | None) -> dict[str, Any]:
@@ -51,16 +67,25 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     if nat := nat_text(status):
         yield "", nat
     if not status.member:
-        yield "", f"no member: {status.exclusion}; `wgpy mesh leave`, then join with a new token"
+        yield "", f"no member: {exclusion(status)}; `wgpy mesh leave`, then join with a new token"
     if status.tags:
         yield "", f"tags {listed(status.tags)}"
     if status.routes:
         yield "", f"announces {listed(status.routes)}"
     if status.requested and status.member:
         yield "", f"would announce {listed(status.requested)}: `wgpy mesh approve {status.name}` allows it"
-    yield "coordinator", f"{status.coordinator}, {_connection(status)}"
+    yield "coordinator", f"{with_port(status.coordinator)}, {_connection(status)}"
+    yield "log", status.log
     yield "network's key", _key(status, key)
     yield from _rules(status.rules)
+
+
+def exclusion(status: Status) -> str:
+    """Return why this node is no member; both times, if a clock says so."""
+    since = next((node.since for node in status.excluded if node.identity == status.identity), 0)
+    if since and "expired" in status.exclusion:
+        return f"{status.exclusion}: {written(since)}, and the clock says {written(int(time.time()))}"
+    return status.exclusion
 
 
 def nat_text(status: Status) -> str:

@@ -10,7 +10,8 @@ from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.argument_types import duration_text
-from wgpy.cli.mesh.output import columns, count, date, listed, report
+from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, listed, report
+from wgpy.mesh.endings import token_ended
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.records import Revocation, Token
 from wgpy.mesh.signing import SigningKey
@@ -77,7 +78,8 @@ async def _token(arguments: Namespace) -> None:
 
 async def _list(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
-        tokens = sorted(admin.ledger.admin_records(Token).values(), key=lambda token: token.sequence)
+        found = sorted(admin.ledger.admin_records(Token).values(), key=lambda token: token.sequence)
+        tokens = found if arguments.all else [token for token in found if _is_shown(admin, token)]
         rows = [(token, state(admin, token), _used(admin, token)) for token in tokens]
     document = [{**_json(token), "state": state, "used": used} for token, state, used in rows]
     lines = [
@@ -97,6 +99,13 @@ async def _list(arguments: Namespace) -> None:
         document,
         columns([("KEY", "STATE", "USED", "EXPIRES", "LIFETIME", "TAGS", "ROUTES"), *lines]),
     )
+
+
+def _is_shown(admin: Administrator, token: Token) -> bool:
+    """Return whether a token admits hosts, or did so lately."""
+    now = int(time.time())
+    ended = token_ended(admin.ledger, token, now)
+    return not ended or ended >= now - ENDED_SHOWN
 
 
 async def _revoke(arguments: Namespace) -> None:

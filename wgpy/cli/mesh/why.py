@@ -19,6 +19,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks, probe
 from wgpy.cli.mesh.output import columns, count, listed, report, since
 from wgpy.cli.mesh.probe import Way
+from wgpy.cli.mesh.status import exclusion
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import AgentError, Peer, Rule, Status, UdpAnswer
 
@@ -198,7 +199,7 @@ def _this_node(status: Status) -> Finding:
     if status.member:
         return Finding("this node", True, f"{status.name}, a member of {status.network}")
     return Finding(
-        "this node", False, f"no member: {status.exclusion}",
+        "this node", False, f"no member: {exclusion(status)}",
         "`wgpy mesh leave`, then join again with a new token.",
     )  # fmt: skip
 
