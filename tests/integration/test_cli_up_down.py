@@ -255,6 +255,25 @@ def test_a_table_that_the_host_does_not_know_is_a_sentence(left: Side, right: Si
     assert left.network() == before
 
 
+@pytest.mark.parametrize("allowed", ["10.10.0.0/16", "10.10.0.2/32", "10.8.0.0/13, fd20::/64, 10.20.0.0/24"])
+def test_allowed_ips_may_cover_the_endpoint_without_a_default_route(
+    left: Side, right: Side, allowed: str
+) -> None:
+    before = left.network()
+    left.write(peer=right, allowed=f"{allowed}, 10.20.0.2/32")
+    right.write(peer=left)
+    right.wgpy("up", FILE)
+
+    left.wgpy("up", FILE)
+
+    assert left.pings("10.20.0.2")
+    assert "dev wg0" in left.host.run("ip", "route", "get", "10.10.0.2") or "/32" not in allowed
+    sent = int(left.host.run("wg", "show", "wg0", "transfer").split()[2])
+    assert sent < 10_000, "the tunnel does not carry its own datagrams"
+    left.wgpy("down", FILE)
+    assert left.network() == before
+
+
 def test_nobody_reaches_the_address_of_a_full_tunnel_from_outside(left: Side, right: Side) -> None:
     left.write(peer=right, allowed="0.0.0.0/0")
     left.wgpy("up", FILE)

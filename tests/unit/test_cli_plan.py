@@ -87,7 +87,7 @@ def applied(lines: Sequence[str], rules: Sequence[dict[str, Any]]) -> list[dict[
         elif "fwmark" in words:
             rule["fwmark"] = hex(int(words[words.index("fwmark") + 1]))
         if "suppress_prefixlength" in words:
-            rule["suppress_prefixlen"] = 0
+            rule["suppress_prefixlen"] = int(words[words.index("suppress_prefixlength") + 1])
         if words[1] == "add":
             left.append(rule)
         else:
@@ -174,6 +174,41 @@ def test_the_firewall_protects_every_address_and_marks_only_our_datagrams() -> N
     assert 'iifname != "wg0" ip6 daddr fd00::1 fib saddr type != local drop' in script
     assert "meta mark 51820 ct mark set meta mark" in script
     assert "ct mark 51820 meta mark set ct mark" in script
+
+
+@pytest.mark.parametrize(
+    ("allowed", "endpoint", "lines", "own_table"),
+    [
+        (
+            "198.51.100.0/24, 10.0.0.0/8", "198.51.100.7",
+            ("route add 198.51.100.0/24 dev wg0 table 51820", "route add 10.0.0.0/8 dev wg0"),
+            ((4, 24),),
+        ),
+        ("198.51.100.7/32", "198.51.100.7", ("route add 198.51.100.7/32 dev wg0 table 51820",), ((4, 32),)),
+        ("2001:db8::/32", "2001:db8::7", ("route add 2001:db8::/32 dev wg0 table 51820",), ((6, 32),)),
+        ("198.51.100.0/24", "203.0.113.7", ("route add 198.51.100.0/24 dev wg0",), ()),
+        (
+            "198.51.100.0/24, 0.0.0.0/0", "198.51.100.7",
+            ("route add 198.51.100.0/24 dev wg0 table 51820", "route add 0.0.0.0/0 dev wg0 table 51820"),
+            ((4, 0),),
+        ),
+    ],
+)  # fmt: skip
+def test_a_route_that_covers_an_endpoint_is_in_the_table_that_its_datagrams_pass(
+    allowed: str, endpoint: str, lines: tuple[str, ...], own_table: tuple[tuple[int, int], ...]
+) -> None:
+    found = plan.plan_routes("wg0", config(allowed), MARK, [endpoint])
+
+    assert sorted(found.lines) == sorted(lines)
+    assert found.own_table == own_table
+
+
+def test_rules_of_a_route_that_covers_an_endpoint_prefer_longer_ones_of_the_main_table() -> None:
+    lines = plan.rule_lines(MARK, PLAIN_RULES, 24)
+    found = applied(lines, PLAIN_RULES)
+
+    assert any("table main suppress_prefixlength 24" in line for line in lines)
+    assert applied(plan.rule_removal_lines(MARK, found), found) == PLAIN_RULES
 
 
 def test_the_firewall_protects_the_addresses_of_a_full_tunnels_families_alone() -> None:

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -45,9 +45,10 @@ def _has_routes(host: Host, table: int, *selector: str) -> bool:
     return any(host.query_ip(family, *show) for family in ("-4", "-6"))
 
 
-def add_rules(host: Host, mark: int, families: Iterable[int]) -> None:
-    for family in families:
-        host.ip(plan.rule_lines(mark, _rules(host, f"-{family}")), f"-{family}")
+def add_rules(host: Host, mark: int, own_table: Iterable[tuple[int, int]]) -> None:
+    """own_table: as in `plan.RoutePlan`."""
+    for family, length in own_table:
+        host.ip(plan.rule_lines(mark, _rules(host, f"-{family}"), length), f"-{family}")
 
 
 def remove_rules(host: Host, mark: int, families: Iterable[int] = (4, 6)) -> None:
@@ -68,9 +69,9 @@ def _rules(host: Host, family: str) -> list[plan.Json]:
 # -- firewall --------------------------------------------------------------------------------------
 
 
-def protect(host: Host, interface: str, config: Config, mark: int) -> None:
+def protect(host: Host, interface: str, config: Config, mark: int, families: Collection[int]) -> None:
     if shutil.which("nft"):
-        host.run(["nft", "-f", "-"], plan.firewall_script(interface, config, mark))
+        host.run(["nft", "-f", "-"], plan.firewall_script(interface, config, mark, families))
     else:
         warn(f"nft is not installed, so packets reach the addresses of {interface} also outside the tunnel")
 

@@ -4,11 +4,12 @@ Pure: from a configuration and the answers of `ip`, to lines for `ip -batch` and
 
 A default route through the tunnel must not match the tunnel's datagrams. So the route is in a separate table,
 which is looked up for every packet without the tunnel's mark; a rule before that prefers routes of the main
-table unless they are default routes. wg-quick(8) calls this "rule-based routing".
+table unless they are default routes. wg-quick(8) calls this "rule-based routing". Here the same is done for
+any route that covers the endpoint of a peer, and longer routes of the main table are preferred.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
@@ -33,14 +34,27 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RoutePlan:
-    """Routes of one interface: the full-tunnel families have their default route in `table`."""
+    """Routes of one interface.
 
-    lines: tuple[str, ...]  # for `ip -batch`
-    full_tunnel: tuple[int, ...]  # 4, 6, both or none
+    lines: for `ip -batch`; full_tunnel: IP versions with a default route; own_table: IP versions with routes
+    in the table of the mark, each with the length of the shortest.
+    """
+
+    lines: tuple[str, ...]
+    full_tunnel: tuple[int, ...]
+    own_table: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def families(self) -> set[int]:
+        """The IP versions of `own_table`."""
+        return {family for family, _ in self.own_table}
 
 
-def plan_routes(interface: str, config: Config, mark: int) -> RoutePlan:
-    """Route every allowed IP into the interface, narrow ones first. mark: of a full tunnel, and its table."""
+def plan_routes(interface: str, config: Config, mark: int, endpoints: Iterable[str] = ()) -> RoutePlan:
+    """Route every allowed IP into the interface, narrow ones first.
+
+    mark: of the interface's datagrams, and the number of its table; endpoints: addresses of the peers.
+    """
     if config.table == "off":
         return RoutePlan((), ())
     prefixes = sorted(
@@ -54,16 +68,21 @@ def plan_routes(interface: str, config: Config, mark: int) -> RoutePlan:
         return RoutePlan(tuple(lines), ())
     connected = [_LINK_LOCAL, *(_network(address) for address in config.addresses if _connects(address))]
     return RoutePlan(
-        tuple(_auto_routes(interface, prefixes, connected, mark)),
+        tuple(_auto_routes(interface, prefixes, connected, mark, endpoints := tuple(endpoints))),
         tuple(family for family in (4, 6) if family in full_tunnel_families(config)),
+        own_table(config, endpoints),
     )
 
 
 def _auto_routes(
-    interface: str, prefixes: Iterable[AllowedIP], connected: Sequence[AllowedIP], mark: int
+    interface: str,
+    prefixes: Iterable[AllowedIP],
+    connected: Sequence[AllowedIP],
+    mark: int,
+    endpoints: Sequence[str],
 ) -> Iterator[str]:
     for prefix in prefixes:
-        if prefix.prefix_length == 0:
+        if _leads_endpoints(prefix, endpoints):
             yield f"route add {format_prefix(prefix)} dev {interface} table {mark}"
         elif not any(_covers(network, prefix) for network in connected):
             yield f"route add {format_prefix(prefix)} dev {interface}"
@@ -71,10 +90,27 @@ def _auto_routes(
 
 def full_tunnel_families(config: Config) -> set[int]:
     """Return the IP versions whose default route goes through the tunnel by rules."""
+    return {family for family, length in own_table(config, ()) if length == 0}
+
+
+def own_table(config: Config, endpoints: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Return the IP versions with routes that lead to endpoints, and the length of the shortest of these."""
     if config.table not in (None, "auto"):
-        return set()
-    allowed = (prefix for peer in config.peers for prefix in peer.allowed_ips)
-    return {4 if len(prefix.address) == 4 else 6 for prefix in allowed if prefix.prefix_length == 0}
+        return ()
+    lengths: dict[int, int] = {}
+    for prefix in (prefix for peer in config.peers for prefix in peer.allowed_ips):
+        if _leads_endpoints(prefix, endpoints):
+            family = 4 if len(prefix.address) == 4 else 6
+            lengths[family] = min(prefix.prefix_length, lengths.get(family, prefix.prefix_length))
+    return tuple(sorted(lengths.items()))
+
+
+def _leads_endpoints(prefix: AllowedIP, endpoints: Iterable[str]) -> bool:
+    """Whether a route of the prefix would lead datagrams for a peer into the tunnel."""
+    return prefix.prefix_length == 0 or any(
+        _covers(prefix, AllowedIP(address.packed, 8 * len(address.packed)))
+        for address in map(ip_address, endpoints)
+    )
 
 
 def _connects(address: InterfaceAddress) -> bool:
@@ -106,8 +142,10 @@ def without(lines: Iterable[str], others: Iterable[str]) -> list[str]:
 # -- rules -----------------------------------------------------------------------------------------
 
 
-def rule_lines(mark: int, rules: Sequence[Json]) -> list[str]:
-    """Return the rules of a full tunnel, the first after the local table's. rules: `ip -json -N rule`.
+def rule_lines(mark: int, rules: Sequence[Json], length: int = 0) -> list[str]:
+    """Return the rules of a tunnel's own table, the first after the local table's. rules: `ip -json -N rule`.
+
+    length: of its shortest route; longer routes of the main table are preferred, and all others are not.
 
     The datagrams of the full tunnels that are there go past them: else two tunnels would carry each other's.
     Where no preference is free there, several rules have one preference, and Linux keeps their order.
@@ -119,7 +157,7 @@ def rule_lines(mark: int, rules: Sequence[Json]) -> list[str]:
             f"rule add fwmark {other} table main preference {others}"
             for other in sorted(tunnel_marks(rules) - {mark})
         ),
-        f"rule add table main suppress_prefixlength 0 preference {suppress}",
+        f"rule add table main suppress_prefixlength {length} preference {suppress}",
         f"rule add not fwmark {mark} table {mark} preference {tunnel}",
     ]
 
@@ -133,13 +171,15 @@ def _gap(rules: Sequence[Json]) -> tuple[int, int]:
 
 def rule_removal_lines(mark: int, rules: Sequence[Json]) -> list[str]:
     """Undo `rule_lines`, and nothing else. mark: 0 for none; rules: `ip -json -N rule` as it is now."""
-    suppressing = {rule["priority"] for rule in rules if rule.get("suppress_prefixlen") == 0}
+    suppressing = {
+        rule["priority"]: rule["suppress_prefixlen"] for rule in rules if "suppress_prefixlen" in rule
+    }
     lines = []
     for tunnel in (rule["priority"] for rule in rules if mark and _tunnel_mark(rule) == mark):
         lines.append(f"rule delete not fwmark {mark} table {mark} preference {tunnel}")
-        if pair := suppressing & {tunnel - 1} or suppressing & {tunnel}:
-            suppress = min(pair)
-            lines.append(f"rule delete table main suppress_prefixlength 0 preference {suppress}")
+        if (suppress := next(filter(suppressing.__contains__, (tunnel - 1, tunnel)), None)) is not None:
+            length = suppressing[suppress]
+            lines.append(f"rule delete table main suppress_prefixlength {length} preference {suppress}")
             lines += (
                 f"rule delete fwmark {int(rule['fwmark'], 16)} table main preference {rule['priority']}"
                 for rule in rules
@@ -171,8 +211,12 @@ def firewall_table(interface: str) -> str:
     return "inet wgpy-" + re.sub(r"[^A-Za-z0-9.-]", lambda found: f"_{ord(found[0]):02x}", interface)
 
 
-def firewall_script(interface: str, config: Config, mark: int) -> str:
-    """For `nft -f`: protect the addresses of a full tunnel's families, and accept answers to its datagrams.
+def firewall_script(
+    interface: str, config: Config, mark: int, families: Collection[int] | None = None
+) -> str:
+    """For `nft -f`: protect addresses of the tunnel, and accept answers to its datagrams.
+
+    families: IP versions with routes in the tunnel's own table; None: those with a default route.
 
     Packets to the tunnel's addresses are dropped unless they come through the tunnel. The mark of outgoing
     datagrams is stored in their connection and set on the answers, as strict reverse path filtering needs.
@@ -181,7 +225,7 @@ def firewall_script(interface: str, config: Config, mark: int) -> str:
         f'iifname != "{interface}" {"ip" if address.version == 4 else "ip6"} daddr {address.ip} '
         "fib saddr type != local drop"
         for address in config.addresses
-        if address.version in full_tunnel_families(config)
+        if address.version in (full_tunnel_families(config) if families is None else families)
     )
     return f"""\
 table {firewall_table(interface)} {{

@@ -5,9 +5,10 @@ addresses and routes come before the peers change, old ones go after. If somethi
 changed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from wgpy.cli import files, network, plan
@@ -15,9 +16,9 @@ from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolve
-from wgpy.cli.tunnel import with_addresses
-from wgpy.config import Config, load, to_reload, warnings, wg_text, with_status
-from wgpy.model import DeviceStatus
+from wgpy.cli.tunnel import endpoints_of, with_addresses
+from wgpy.config import Config, load, to_reload, to_update, warnings, wg_text, with_status
+from wgpy.model import DeviceStatus, DeviceUpdate
 from wgpy.uapi import client as uapi_client
 
 
@@ -39,10 +40,12 @@ def reload(name_or_file: str, *, verbose: bool) -> None:
     host.check_ip()
     status = uapi_client.get(interface)
     present = with_addresses(with_status(config, status), host, interface)
-    old = _state(interface, present, status.fwmark)
-    new = _state(interface, config, _mark(host, config, status))
+    old_endpoints = [peer.endpoint.address for peer in status.peers if peer.endpoint]
+    new_endpoints = endpoints_of(to_update(config, resolved := cache(resolve)))
+    old = _state(interface, present, status.fwmark, old_endpoints)
+    new = _state(interface, config, _mark(host, config, status, new_endpoints), new_endpoints)
     with interruptible():
-        _change(host, interface, status, old, new)
+        _change(host, interface, to_reload(config, status, new.mark, resolved), old, new)
     files.record(interface, path)
     print(f"{interface} has what {path} says.")
 
@@ -68,20 +71,19 @@ def _running(command: str, name_or_file: str) -> tuple[str, Path, Config]:
     return interface, path, config
 
 
-def _mark(host: Host, config: Config, status: DeviceStatus) -> int:
-    if config.fwmark or not plan.full_tunnel_families(config):
+def _mark(host: Host, config: Config, status: DeviceStatus, endpoints: Sequence[str]) -> int:
+    if config.fwmark or not plan.own_table(config, endpoints):
         return config.fwmark or 0
     return status.fwmark or network.free_table(host)
 
 
-def _state(interface: str, config: Config, mark: int) -> _State:
-    return _State(config, mark, plan.plan_routes(interface, config, mark))
+def _state(interface: str, config: Config, mark: int, endpoints: Sequence[str]) -> _State:
+    return _State(config, mark, plan.plan_routes(interface, config, mark, endpoints))
 
 
-def _change(host: Host, interface: str, status: DeviceStatus, old: _State, new: _State) -> None:
+def _change(host: Host, interface: str, update: DeviceUpdate, old: _State, new: _State) -> None:
     added = plan.without(_lines(interface, new), _lines(interface, old))
     removed = plan.without(_lines(interface, old), _lines(interface, new))
-    update = to_reload(new.config, status, new.mark, resolve)
     with ExitStack() as undo:
         undo.callback(_remove_each, host, reversed(added))
         host.ip(added)
@@ -89,7 +91,7 @@ def _change(host: Host, interface: str, status: DeviceStatus, old: _State, new: 
             host.ip([f"link set mtu {new.config.mtu} dev {interface}"])
         uapi_client.set_(interface, update)
         undo.pop_all()
-    _change_full_tunnel(host, interface, old, new)
+    _change_own_table(host, interface, old, new)
     if new.config.dns:
         network.set_dns(host, interface, new.config)
     _remove_each(host, reversed(removed))
@@ -105,15 +107,15 @@ def _remove_each(host: Host, added: Iterable[str]) -> None:
         quietly(host.ip, [line.replace(" add ", " delete ", 1)])
 
 
-def _change_full_tunnel(host: Host, interface: str, old: _State, new: _State) -> None:
-    kept = {*old.routes.full_tunnel} & {*new.routes.full_tunnel} if old.mark == new.mark else set()
-    network.add_rules(host, new.mark, [family for family in new.routes.full_tunnel if family not in kept])
-    network.remove_rules(host, old.mark, [family for family in old.routes.full_tunnel if family not in kept])
-    if 4 in new.routes.full_tunnel:
+def _change_own_table(host: Host, interface: str, old: _State, new: _State) -> None:
+    kept = {*old.routes.own_table} & {*new.routes.own_table} if old.mark == new.mark else set()
+    network.add_rules(host, new.mark, [family for family in new.routes.own_table if family not in kept])
+    network.remove_rules(host, old.mark, [family for family, _ in {*old.routes.own_table} - kept])
+    if 4 in new.routes.families:
         network.accept_marked_answers(host)
     else:
         network.reset_src_valid_mark(host)
-    if old.routes.full_tunnel or new.routes.full_tunnel:
+    if old.routes.own_table or new.routes.own_table:
         network.remove_firewall(host, interface)
-    if new.routes.full_tunnel:
-        network.protect(host, interface, new.config, new.mark)
+    if new.routes.own_table:
+        network.protect(host, interface, new.config, new.mark, new.routes.families)

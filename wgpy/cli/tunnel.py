@@ -18,7 +18,7 @@ from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolve
 from wgpy.config import Config, load, to_update, warnings, with_status
 from wgpy.host.links import find_owned, tunnel_owner
-from wgpy.model import DeviceStatus
+from wgpy.model import DeviceStatus, DeviceUpdate
 from wgpy.uapi import client as uapi_client
 
 # -- up --------------------------------------------------------------------------------------------
@@ -59,9 +59,10 @@ def _bring_up(
 ) -> str:
     variables = hooks.variables(interface, path, config)
     host.run_hooks("PreUp", config.pre_up, variables)
-    families = plan.full_tunnel_families(config)
-    mark = config.fwmark or (network.free_table(host) if families else 0)
-    update = replace(to_update(config, resolve), fwmark=mark)
+    settings = to_update(config, resolve)
+    endpoints = endpoints_of(settings)
+    mark = config.fwmark or (network.free_table(host) if plan.own_table(config, endpoints) else 0)
+    update = replace(settings, fwmark=mark)
 
     daemon.start(host, interface, persistent=persistent)
     undo.callback(quietly, lambda: daemon.stop(host, interface))
@@ -74,18 +75,23 @@ def _bring_up(
         undo.callback(quietly, lambda: network.unset_dns(host, interface))
         network.set_dns(host, interface, config)
 
-    routes = plan.plan_routes(interface, config, mark)
+    routes = plan.plan_routes(interface, config, mark, endpoints)
     host.ip(routes.lines)
-    if routes.full_tunnel:
+    if routes.own_table:
         undo.callback(quietly, lambda: network.reset_src_valid_mark(host))  # the last of these three
         undo.callback(quietly, lambda: network.remove_rules(host, mark))
         undo.callback(quietly, lambda: network.remove_firewall(host, interface))
-        if 4 in routes.full_tunnel:
+        if 4 in routes.families:
             network.accept_marked_answers(host)
-        network.protect(host, interface, config, mark)
-        network.add_rules(host, mark, routes.full_tunnel)
+        network.protect(host, interface, config, mark, routes.families)
+        network.add_rules(host, mark, routes.own_table)
     host.run_hooks("PostUp", config.post_up, variables)
     return plan.summary(interface, config, mtu, routes)
+
+
+def endpoints_of(update: DeviceUpdate) -> list[str]:
+    """Return the addresses of the peers."""
+    return [peer.endpoint.address for peer in update.peers if peer.endpoint]
 
 
 def _is_persistent(interface: str) -> bool:
@@ -100,7 +106,7 @@ def _take_over(host: Host, interface: str, path: Path, config: Config) -> str:
     """
     mark = config.fwmark or network.mark_of(host, interface)
     update = replace(to_update(config, resolve), fwmark=mark)
-    routes = plan.plan_routes(interface, config, mark)
+    routes = plan.plan_routes(interface, config, mark, endpoints_of(update))
     daemon.start(host, interface, persistent=True)
     uapi_client.set_(interface, update)
     mtu = config.mtu or plan.tunnel_mtu(_route_mtus(host, uapi_client.get(interface)))
