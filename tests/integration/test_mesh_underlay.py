@@ -6,6 +6,7 @@ after a restart, and the tunnels carry what is for them and nothing of themselve
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,6 +32,19 @@ table netdev hub {{
   ip6 daddr fc00::/7 counter
  }}
 }}"""
+_NAME_SERVER = """
+import socket
+import dns.message, dns.rrset
+
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("192.88.99.53", 53))
+while True:
+    data, source = server.recvfrom(2000)
+    answer = dns.message.make_response(dns.message.from_wire(data))
+    if answer.question[0].rdtype == 1:
+        answer.answer.append(dns.rrset.from_text(answer.question[0].name, 60, "IN", "A", "203.0.113.10"))
+    server.sendto(answer.to_wire(), source)
+"""
 QUIET_PACKETS = 200  # of two tunnels in some seconds with a ping or two
 
 
@@ -100,7 +114,7 @@ def sent(node: Node) -> int:
 
 
 def leave(node: Node) -> None:
-    if node.folder.exists():
+    if (node.folder / "node.json").exists():
         node.mesh("leave", "--force")
 
 
@@ -176,6 +190,22 @@ def test_a_network_whose_range_covers_the_coordinator_is_no_trap(scene: Scene) -
 
     scene.assert_all_is_well()
     scene.hub.host.run("ip", "address", "delete", "100.64.0.1/32", "dev", "lo")
+
+
+def test_the_coordinators_name_is_found_though_a_node_announces_the_name_server(scene: Scene) -> None:
+    add_addresses(scene.router, "lo", "192.88.99.53/32")
+    server = scene.router.start(sys.executable, "-c", _NAME_SERVER)
+    for node in scene.nodes:
+        node.host.write("/run/resolv.conf", "nameserver 192.88.99.53\n")
+        node.host.run("mount", "--bind", "/run/resolv.conf", "/etc/resolv.conf")
+    found(scene, "coordinator.test", site=("192.88.99.0/24",))
+
+    eventually(lambda: way(scene.third.host, "192.88.99.53") == "mesh0", "the mesh covers the server")
+    scene.restart(scene.third)
+    scene.assert_all_is_well()
+    for node in scene.nodes:
+        node.host.run("umount", "-l", "/etc/resolv.conf")
+    server.kill()
 
 
 def test_what_is_for_the_mesh_never_leaves_by_the_underlay_while_the_daemon_is_away(scene: Scene) -> None:

@@ -58,7 +58,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.host": {"wgpy.contract"},
     "wgpy.mesh": _VALUES,
-    "wgpy.node": {*_VALUES, "wgpy.mesh"},
+    "wgpy.node": {*_VALUES, "wgpy.mesh", "wgpy.host.netlink"},
 }
 
 

@@ -37,6 +37,7 @@ from wgpy.mesh.wire import (
     write_signed,
 )
 from wgpy.node.http import BROKEN, Client, HttpError
+from wgpy.node.names import look_up
 from wgpy.node.text import printable
 from wgpy.node.underlay import MARK, set_mark
 
@@ -313,9 +314,8 @@ def key_hash(certificate: bytes) -> bytes:
 
 async def _connect(host: str, port: int, tls: ssl.SSLContext, mark: int) -> tuple[StreamReader, StreamWriter]:
     """Try all addresses of a name: several coordinators may be there. Raises OSError and TimeoutError."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    *others, last = dict.fromkeys((family, address) for family, *_, address in found)
+    found = await look_up(host, port, mark)
+    *others, last = found
     for family, address in others:
         with suppress(OSError, TimeoutError):
             async with asyncio.timeout(_TIMEOUT / len(found)):
