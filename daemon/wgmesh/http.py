@@ -20,6 +20,7 @@ from .limits import MAX_BODY, SMALL_BODY, source_of
 
 _LOG = logging.getLogger("wgmesh")
 
+_CLOSE_TIMEOUT: Final = 1.0  # seconds until a client has taken the last answer and closed its end
 _MAX_HEAD: Final = 8 << 10  # bytes
 
 
@@ -42,6 +43,7 @@ class HttpConnection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._answer: asyncio.Task[None] | None = None
         self._is_large = False
+        self._slot: asyncio.Semaphore | None = None
         self._is_proven = False
         self._is_ending = False
         self._gone = asyncio.Event()
@@ -104,6 +106,7 @@ class HttpConnection(asyncio.Protocol):
         elif not self._transport.is_closing():
             self._transport.pause_reading()
             self._transport.close()
+            self._set_deadline(_CLOSE_TIMEOUT, self._transport.abort)
 
     # -- A request ---------------------------------------------------------------------------------
 
@@ -199,6 +202,7 @@ class HttpConnection(asyncio.Protocol):
 
     async def _run(self, head: h11.Request, body: bytes) -> None:
         try:
+            await self._take_slot()
             unread = [body]
             await self._app(self._scope(head), lambda: self._receive(unread), self._send)
         except Exception as error:  # noqa: BLE001 - what fails is this request alone
@@ -206,8 +210,22 @@ class HttpConnection(asyncio.Protocol):
         finally:
             self._end_answer()
 
+    async def _take_slot(self) -> None:
+        """Wait until few requests of the source are answered; who has proven a key does not wait."""
+        if not self._is_proven:
+            slot = self._limits.slots.of(self.source)
+            await slot.acquire()
+            self._slot = slot
+
+    def _free_slot(self) -> None:
+        """Free the slot in the next turn of the loop: most answers take less than one."""
+        if self._slot is not None:
+            self._loop.call_soon(self._slot.release)
+        self._slot = None
+
     def _end_answer(self) -> None:
         self._answer = None
+        self._free_slot()
         self._forget_body()
         if self._is_ending or not self._http.our_state is self._http.their_state is h11.DONE:
             self._close()
@@ -244,6 +262,7 @@ class HttpConnection(asyncio.Protocol):
     def _prove(self) -> None:
         """Note that the client has proven a key that is of the network."""
         self._is_proven = True
+        self._free_slot()
 
     async def _receive(self, unread: list[bytes]) -> Message:
         if unread:

@@ -4,11 +4,13 @@ A source is an IPv4 address or an IPv6 /64. Anybody may submit records, and veri
 is about 1,500 signatures, 0.2 s.
 """
 
+import asyncio
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
 from typing import Final
+from weakref import WeakValueDictionary
 
 MAX_BODY: Final = 8 << 20  # bytes: as many records as fit in a line, and how JSON writes them
 MAX_BODIES: Final = 64 << 20  # bytes of all large bodies whose requests are not answered yet
@@ -18,6 +20,7 @@ _BURST: Final = 2 * MAX_BODY
 _REQUEST_RATE: Final = 64  # requests a second of each source
 _REQUEST_BURST: Final = 4096  # a thousand nodes behind one NAT connect at once
 _MAX_ADDRESSES: Final = 10_000
+_ANSWERS: Final = 4  # requests of each source that are answered at once
 _RESERVE: Final = 64  # descriptors for the database, for files, and for what is closed in a moment
 
 
@@ -87,6 +90,21 @@ class Bodies:
         self._complete.pop(refuse, None)
 
 
+class Slots:
+    """At most so many requests of each source are answered at once; the others wait in order."""
+
+    def __init__(self, limit: int = _ANSWERS) -> None:
+        self._limit = limit
+        self._by_source: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    def of(self, source: str) -> asyncio.Semaphore:
+        """Return the slots of a source, which are forgotten when nobody uses them."""
+        slots = self._by_source.get(source)
+        if slots is None:
+            slots = self._by_source[source] = asyncio.Semaphore(self._limit)
+        return slots
+
+
 def _most_connections() -> int:
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, descriptors - _RESERVE)
@@ -110,3 +128,4 @@ class Limits:
     received: Allowance = field(default_factory=Allowance)
     requests: Allowance = field(default_factory=lambda: Allowance(_REQUEST_RATE, _REQUEST_BURST))
     bodies: Bodies = field(default_factory=Bodies)
+    slots: Slots = field(default_factory=Slots)

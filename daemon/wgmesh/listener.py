@@ -25,6 +25,9 @@ _AT_ONCE: Final = 16  # connections that are accepted before those that are ther
 _HANDSHAKE: Final = 2  # requests that a TLS handshake counts as
 _ACCEPT_PAUSE: Final = 1.0  # seconds, after the system refused a connection
 _CLOSE_TIMEOUT: Final = 1.0  # seconds until a client has taken the last answer and closed its end
+# Accepted connections inherit it. One read of TLS is no more than that: of messages that change its keys, a
+# quarter of a MiB takes 0.3 s, in which the loop does nothing else. A source may send 256 KiB a second.
+_RECEIVE_BUFFER: Final = 1 << 15  # bytes, of which the kernel makes twice as many. socket(7)
 _SHUTDOWN_TIMEOUT: Final = 2.0  # seconds, for answers in progress
 # Accepted connections inherit these: the kernel closes connections of dead or stuck nodes without a timer
 # of ours. tcp(7)
@@ -138,6 +141,7 @@ def open_socket(address: HostPort) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
         for option, value in _TCP:
             listener.setsockopt(socket.IPPROTO_TCP, option, value)
         if family == socket.AF_INET6:

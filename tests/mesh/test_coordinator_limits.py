@@ -15,7 +15,7 @@ import pytest
 from tests.mesh.coordinator import ALICE, NEW, TOKEN, Site, in_a_loop
 from tests.mesh.network import key_of
 from wgmesh.errors import Denial
-from wgmesh.limits import MAX_BODY, Allowance, Bodies, Limits
+from wgmesh.limits import MAX_BODY, Allowance, Bodies, Limits, Slots
 from wgpy.mesh.signing import Signed
 from wgpy.node.coordinator_client import Coordinator
 
@@ -375,6 +375,36 @@ async def test_who_asks_before_it_sends_a_body_is_told_to_go_on(tmp_path: Path) 
 
         assert (await reader.read(MIB)).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+@in_a_loop
+async def test_a_source_that_asks_much_waits_for_itself_and_others_do_not(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with (
+        site.serve(limits=Limits(slots=Slots(1))),
+        connected(site, *["127.0.0.2"] * 20, "127.0.0.3") as opened,
+    ):
+        order: list[int] = []
+
+        async def ask(number: int) -> None:
+            assert await is_heard(opened[number])
+            order.append(number)
+
+        await asyncio.gather(*map(ask, range(21)))
+
+    assert order.index(20) < 10
+    assert len(order) == 21
+
+
+@in_a_loop
+async def test_who_follows_takes_no_slot_of_its_source(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve(limits=Limits(slots=Slots(1))):
+        await site.found(ALICE)
+        async with site.follow(ALICE) as alice:
+            await alice.received()
+
+            assert await site.submit() == []
 
 
 @in_a_loop
