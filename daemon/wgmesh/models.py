@@ -44,7 +44,7 @@ class SignedRecord(BaseModel):
 class Trouble(BaseModel):
     """Why a request was not granted."""
 
-    model_config = _example(detail="the token has expired")
+    model_config = _example(detail="the token is used up: it has admitted 1")
 
     detail: str = Field(description="One sentence.")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
+from wgpy.mesh.clock import written
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import (
     KINDS,
@@ -159,4 +160,9 @@ def trouble_of(token: Token, users: int, now: int) -> str:
     """Return why a token admits no further node, or "". users: how many it admitted; now: Unix seconds."""
     if users >= token.uses:
         return f"the token is used up: it has admitted {users}"
-    return "the token has expired" if now >= token.expires else ""
+    if now < token.expires:
+        return ""
+    until = written(token.expires)
+    return (
+        f"the token has expired: it admitted until {until}, and the coordinator's clock says {written(now)}"
+    )

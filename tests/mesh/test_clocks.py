@@ -286,7 +286,10 @@ def test_a_coordinator_in_1970_admits_nobody_by_a_token_that_has_expired() -> No
     snapshot = transaction.finished(1)
     token = snapshot.ledger.admin_records(Token)[bytes(LIMITED.verify_key())]
 
-    assert snapshot.token_trouble(token, 100) == "the token has expired"
+    assert snapshot.token_trouble(token, 100) == (
+        f"the token has expired: it admitted until {written(NOW - 1)}, and the coordinator's clock says "
+        f"{written(NOW)}"
+    )
 
 
 @in_a_loop

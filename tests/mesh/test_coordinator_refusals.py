@@ -82,7 +82,9 @@ async def test_a_token_that_has_expired_admits_nobody(tmp_path: Path) -> None:
         antedated = administrator.join(BOB, token, admitted=administrator.now - 9)
 
         assert await site.submit(said_so) == [refused("its token had expired when it joined")]
-        assert await site.submit(antedated) == [refused("the token has expired")]
+        (outcome,) = await site.submit(antedated)
+        assert outcome == refused(outcome.reason)
+        assert outcome.reason.startswith("the token has expired: it admitted until ")
         with pytest.raises(Denied, match="the token has expired"):
             async with site.ask(token) as coordinator:
                 await coordinator.welcome()

@@ -27,6 +27,7 @@ from tests.mesh.test_topology import histories
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Transaction
 from wgpy.keys import PublicKey
+from wgpy.mesh.clock import written
 from wgpy.mesh.ledger import MAX_RECORDS, MAX_UNKNOWN_NODES, Ledger, RecordRejected, RejectionReason, Verdict
 from wgpy.mesh.records import Departure, Network, Token, Unknown, encode
 from wgpy.mesh.signing import Signed, SigningKey
@@ -289,7 +290,9 @@ def test_a_token_that_has_expired_admits_nobody_by_an_earlier_date(honest: Admin
 
     outcome = transaction.submit(honest.join(EVE, TOKEN, admitted=NOW))
 
-    assert (outcome.verdict, outcome.reason) == ("refused", "the token has expired")
+    until, now = written(NOW + DAY), written(NOW + 2 * DAY)
+    reason = f"the token has expired: it admitted until {until}, and the coordinator's clock says {now}"
+    assert (outcome.verdict, outcome.reason) == ("refused", reason)
 
 
 def test_unknown_nodes_leave_nothing_with_a_coordinator(honest: Administrator) -> None:

@@ -68,7 +68,10 @@ def test_what_a_token_no_longer_admits_is_refused(administrator: Administrator) 
         refused("the token is used up: it has admitted 1")
     ]
     assert screen(snapshot, [expired], administrator.now) == [None]
-    assert screen(snapshot, [expired], administrator.now + 10) == [refused("the token has expired")]
+    (outcome,) = screen(snapshot, [expired], administrator.now + 10)
+    assert outcome is not None
+    assert outcome == refused(outcome.reason)
+    assert outcome.reason.startswith("the token has expired: it admitted until ")
     assert screen(replace(snapshot, restored=administrator.now + 99), [expired], administrator.now + 10) == [
         None
     ]
