@@ -223,7 +223,7 @@ def test_the_resolver_of_the_host_is_asked(name: str) -> None:
 
 
 async def _look_up(name: str) -> list[str]:
-    return list(await look_up(HostPort(name, 1)))
+    return list(await look_up(HostPort(name, 1), mark=0))
 
 
 # -- The file ----------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ networks change, so that an idle node does not wake for them.
 """
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from ipaddress import ip_address
 from math import inf
 from typing import Final
@@ -18,6 +18,7 @@ from wgpy.address import HostPort, is_address, parse_host_port
 from wgpy.contract.endpoint import Endpoint
 from wgpy.device import DeviceEvent
 from wgpy.engine.actions import PeerUnreachable
+from wgpy.node import names
 from wgpy.node.files import StorageError
 
 from .host_networks import NOWHERE, HostNetworks, counts, preference
@@ -33,15 +34,14 @@ _MAX_ADDRESSES: Final = 4  # of a name
 Resolver = Callable[[HostPort], Awaitable[Iterable[str]]]  # gives addresses; raises OSError
 
 
-async def look_up(host: HostPort) -> Iterable[str]:
-    """Ask the system's resolver, in a thread of its own. Raises OSError."""
-    loop = asyncio.get_running_loop()
+async def look_up(host: HostPort, mark: int) -> Iterable[str]:
+    """Ask the host's name servers, beside the loop. mark: of the sockets. Raises OSError."""
     try:
         async with asyncio.timeout(_TIMEOUT):
-            found = await loop.getaddrinfo(host.host, host.port, type=socket.SOCK_DGRAM)
+            found = await names.look_up(host.host, host.port, mark)
     except UnicodeError:
         raise OSError("that is no host name") from None
-    return [str(address[0]) for *_, address in found]
+    return [str(address[0]) for _, address in found]
 
 
 class GivenEndpoints:
@@ -52,14 +52,16 @@ class GivenEndpoints:
         identity: LocalIdentity,
         warnings: Warnings,
         on_change: Callable[[], None],
-        resolver: Resolver = look_up,
+        resolver: Resolver | None = None,
         pause: float = PAUSE,
     ) -> None:
-        """on_change: called when the node's file has other endpoints; pause: seconds."""
+        """on_change: called when the node's file has other endpoints; resolver: None for `look_up`; pause:
+        seconds.
+        """
         self._identity = identity
         self._warnings = warnings
         self._on_change = on_change
-        self._resolver = resolver
+        self._resolver = resolver or partial(look_up, mark=identity.node.coordinator.mark)
         self._pause = pause
         self._wake = Wake()
         self._known: dict[HostPort, tuple[Endpoint, ...]] = {}
@@ -80,9 +82,9 @@ class GivenEndpoints:
         """Look names up when it is time, until cancelled."""
         while True:
             await self._wake.wait()
-            if names := _names(self._identity.node.hosts):
-                await self._look_up(names)
-                self._wake.after(RECHECK_TIME if self._lead_elsewhere(names) else inf)
+            if hosts := _names(self._identity.node.hosts):
+                await self._look_up(hosts)
+                self._wake.after(RECHECK_TIME if self._lead_elsewhere(hosts) else inf)
                 await asyncio.sleep(self._pause)
 
     async def change(self, hosts: Sequence[HostPort]) -> None:
