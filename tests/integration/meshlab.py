@@ -161,6 +161,7 @@ class Node:
     def switch_off(self) -> None:
         """Lose all but the disk."""
         self.kill()
+        self.host.attempt("ip", "link", "delete", "mesh0")
         self.host.run("rm", "-rf", *_LEFT_BY_A_REBOOT)
 
     @property

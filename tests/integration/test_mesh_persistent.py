@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.hosts import Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node
 
 pytestmark = pytest.mark.xdist_group("mesh_persistent")
@@ -178,15 +178,23 @@ def test_a_node_finds_another_interface_of_its_name(pair: Pair) -> None:
         "set mesh0 peer {other} remove",
         "set mesh0 peer {other} allowed-ips 10.99.0.0/16",
         "set mesh0 peer {foreign} allowed-ips 10.98.0.0/16 endpoint 10.10.0.2:9",
-        "set mesh0 private-key /etc/hostname peer {other} remove",
+        "set mesh0 peer {other} preshared-key /run/key",
+        "set mesh0 private-key /run/key",
+        "set mesh0 fwmark 7",
     ],
 )
 def test_what_wg_changes_of_it_is_soon_as_planned(pair: Pair, change: str) -> None:
     host = pair.hub.host
     (other,) = host.run("wg", "show", "mesh0", "peers").split()
     foreign = host.run("wg", "genkey").strip()
-    before = host.run("wg", "show", "mesh0", "allowed-ips")
+    host.write("/run/key", foreign)
+    before = settings(host)
 
-    host.attempt("wg", *change.format(other=other, foreign=foreign).split())
+    host.run("wg", *change.format(other=other, foreign=foreign).split())
 
-    eventually(lambda: host.run("wg", "show", "mesh0", "allowed-ips") == before, "it is as planned", within=1)
+    eventually(lambda: settings(host) == before, "it is as planned", within=2)
+
+
+def settings(host: Host) -> list[str]:
+    shown = ("private-key", "fwmark", "preshared-keys", "allowed-ips", "persistent-keepalive")
+    return [host.run("wg", "show", "mesh0", each) for each in shown]

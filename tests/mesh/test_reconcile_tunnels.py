@@ -10,11 +10,11 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.device import Device
 from wgpy.device_update import apply_update, check_update
-from wgpy.keys import PublicKey
+from wgpy.keys import PresharedKey, PublicKey
 from wgpy.mesh.plan import Tunnel, allowed_ip
-from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.paths.candidates import MAX_CANDIDATES
-from wgpyd.agent.reconcile.tunnels import difference
+from wgpyd.agent.reconcile.tunnels import difference, without_preshared_keys
 
 KEYS = [PublicKey(bytes([number]) * 32) for number in range(1, 6)]
 PREFIXES = [
@@ -102,3 +102,22 @@ def test_endpoints_beyond_what_an_interface_keeps_are_no_difference() -> None:
     present = {KEYS[0]: Tunnel(frozenset(), many[:MAX_CANDIDATES])}
 
     assert difference(present, {KEYS[0]: Tunnel(frozenset(), many)}) == []
+
+
+# -- Preshared keys ----------------------------------------------------------------------------------
+
+
+def test_a_preshared_key_that_another_program_set_is_cleared_and_no_peer_that_has_none_is_touched() -> None:
+    none, foreign = PresharedKey(bytes(32)), PresharedKey(bytes([7]) * 32)
+    kept, changed, removed, without = KEYS[:4]
+    status = DeviceStatus(peers=[*(PeerStatus(key, foreign) for key in KEYS[:3]), PeerStatus(without, none)])
+    removal, change = PeerUpdate(removed, remove=True), PeerUpdate(changed, candidates=ENDPOINTS)
+
+    after = list(without_preshared_keys([removal, change, PeerUpdate(without)], status))
+
+    assert after == [
+        removal,
+        PeerUpdate(changed, candidates=ENDPOINTS, preshared_key=none),
+        PeerUpdate(without),
+        PeerUpdate(kept, update_only=True, preshared_key=none),
+    ]

@@ -63,7 +63,7 @@ class Agent:
         self.membership = Membership(self.store.ledger, self.identity.key, self.warnings, clock)
         self.withholding = WithholdingDetector(self.store.ledger)
         self.subscription = Subscription(self.identity, self.store, self.withholding, self._wake.now)
-        self.reconciler = Reconciler(interface, self._wake.now)
+        self.reconciler = Reconciler(interface, node.key, self._wake.now)
         self._publisher = Publisher(self.identity, self.store, self.subscription, self.warnings)
         self._host = HostMonitor(interface, self.reconciler.host_changed)
         self._gossip = Gossip(self.store.ledger, self.store.rejected, self._learn, self._name_of)

@@ -15,6 +15,7 @@ from wgpy.contract.errors import StateError
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip, change_ip
 from wgpy.host.iprule import PROTOCOL, TableUse, rule_changes
+from wgpy.keys import PrivateKey
 from wgpy.mesh.plan import LinkPlan, NodePlan, Routing
 from wgpy.model import DeviceUpdate
 
@@ -22,7 +23,7 @@ from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
 from .routes import Route, RouteChanges, read_marked_routes, read_routes, route_changes
-from .tunnels import difference, read_tunnels
+from .tunnels import difference, read_tunnels, without_preshared_keys
 
 _LOG = logging.getLogger("wgpy")
 
@@ -39,10 +40,11 @@ class Reconciler:
     conflicts: sentences, by the prefix that another route has; warnings: sentences, what else failed.
     """
 
-    def __init__(self, interface: Interface, on_change: Callable[[], None]) -> None:
-        """on_change: called when the plan is to be applied again."""
+    def __init__(self, interface: Interface, key: PrivateKey, on_change: Callable[[], None]) -> None:
+        """key: that the interface is to have; on_change: called when the plan is to be applied again."""
         self._on_change = on_change
         self._interface = interface
+        self._key = key
         self._applied: _HostPlan | None = None
         self._is_stale = True
         self._tunnels_failed = ""
@@ -68,13 +70,14 @@ class Reconciler:
 
     async def _apply_to_interface(self, plan: NodePlan, keepalives: Intervals) -> None:
         status = await self._interface.status()
-        tunnels = difference(read_tunnels(status), plan.tunnels)
+        tunnels = without_preshared_keys(difference(read_tunnels(status), plan.tunnels), status)
         policies = with_policies(tunnels, read_filter(status), plan.filter)
         changes = list(with_keepalives(policies, read_keepalives(status), keepalives))
         mark = plan.routing.mark if status.fwmark != plan.routing.mark else None
+        key = self._key if status.private_key != self._key else None
         try:
-            if changes or mark is not None:
-                await self._interface.configure(DeviceUpdate(fwmark=mark, peers=changes))
+            if changes or mark is not None or key is not None:
+                await self._interface.configure(DeviceUpdate(key, fwmark=mark, peers=changes))
             self._tunnels_failed = ""
         except StateError as error:
             self._tunnels_failed = self._warn(str(error), (self._tunnels_failed,))

@@ -4,15 +4,18 @@ Invariant: after the changes the interface has what is planned, whatever it had 
 members any more are removed first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
+from wgpy.contract.constants import KEY_LENGTH
 from wgpy.contract.orders import AllowedIP
-from wgpy.keys import PublicKey
+from wgpy.keys import PresharedKey, PublicKey
 from wgpy.mesh.plan import Tunnel, Tunnels
 from wgpy.model import AllowedIPChange, DeviceStatus, PeerUpdate
 from wgpy.paths.candidates import MAX_CANDIDATES
 
 _NOTHING = Tunnel(frozenset(), ())
+_NO_PRESHARED_KEY = PresharedKey(bytes(KEY_LENGTH))
 
 
 def read_tunnels(status: DeviceStatus) -> Tunnels:
@@ -31,6 +34,20 @@ def difference(present: Tunnels, wanted: Tunnels) -> list[PeerUpdate]:
             if _differ(present.get(key), tunnel)
         ),
     ]
+
+
+def without_preshared_keys(changes: Iterable[PeerUpdate], status: DeviceStatus) -> Iterator[PeerUpdate]:
+    """Give changes together with those that clear preshared keys: the nodes of a mesh have none."""
+    keyed = {peer.public_key for peer in status.peers if any(bytes(peer.preshared_key))}
+    for change in changes:
+        if change.public_key in keyed and not change.remove:
+            keyed.remove(change.public_key)
+            yield replace(change, preshared_key=_NO_PRESHARED_KEY)
+        else:
+            keyed.discard(change.public_key)
+            yield change
+    for key in keyed:
+        yield PeerUpdate(key, update_only=True, preshared_key=_NO_PRESHARED_KEY)
 
 
 def _differ(present: Tunnel | None, wanted: Tunnel) -> bool:
