@@ -45,7 +45,9 @@ def test_tags_that_are_set_later_count_on_every_node_at_once(network: Lan) -> No
     assert "may begin to hub: allow tag:k8s tag:k8s" in desk.mesh("why", "hub")
     assert "tags of desk: edge, k8s" in hub.mesh("audit")
 
-    assert "desk has no tag; before" in hub.mesh("tag", "desk", "--remove")
+    removed = hub.mesh("tag", "desk", "--remove")
+    assert "desk has no tag; before" in removed
+    assert "desk can no longer begin to hub." in removed
     eventually(lambda: not desk.reaches(hub), "desk no longer reaches hub")
     desk.kill()
     desk.start()

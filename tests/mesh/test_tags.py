@@ -7,6 +7,7 @@ import pytest
 from tests.mesh.network import NOW, Administrator, key_of, prefixes
 from wgpy.mesh.ledger import RecordRejected, RejectionReason
 from wgpy.mesh.records import Tags, decode, encode, kind_of
+from wgpy.mesh.rules import lost
 from wgpy.mesh.signing import SigningKey
 from wgpy.mesh.topology import derive
 
@@ -66,6 +67,20 @@ def test_who_joins_anew_under_a_name_has_no_tags_of_who_had_it(administrator: Ad
     administrator.join(EVE, TOKEN, name="n10")
 
     assert tags_of(administrator, EVE) == {"edge"}
+
+
+def test_who_loses_its_tags_can_no_longer_begin_to_whom_they_joined_it_with(
+    administrator: Administrator,
+) -> None:
+    administrator.join(EVE, TOKEN)
+    administrator.rule("tag:edge", "tag:edge")
+    before = administrator.topology()
+    administrator.tag(EVE)
+
+    found = lost(before, administrator.topology())
+
+    ann, eve = ANN.verify_key(), EVE.verify_key()
+    assert found == {ann: frozenset({eve}), eve: frozenset({ann})}
 
 
 def test_the_audit_log_has_what_a_token_and_later_tags_grant() -> None:

@@ -81,7 +81,10 @@ class Rules:
 def lost(before: Topology, after: Topology) -> dict[VerifyKey, frozenset[VerifyKey]]:
     """Return to whom each member may begin before and not after, of two topologies with the same members."""
     found = (
-        (member.identity, before.destinations(member) - after.destinations(member))
+        (
+            member.identity,
+            before.destinations(member) - after.destinations(after.member(member.identity) or member),
+        )
         for member in before.members
     )
     return {identity: others for identity, others in found if others}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
+from wgpy.cli.mesh.losses import Losses
 from wgpy.cli.mesh.output import listed, report
 from wgpy.mesh.records import Node, Tags
 from wgpy.mesh.selectors import rule_text, shown_rule
@@ -20,13 +21,17 @@ def tag(arguments: Namespace) -> None:
 
 async def _tag(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
+        earlier = admin.topology
         before = _member(admin, admin.node(arguments.name))
         await admin.publish(Tags, identity=before.identity, tags=tuple(sorted(set(arguments.tags))))
         after = admin.topology.member(before.identity) or before
         rules = list(_changed(admin, before, after))
+        losses = Losses.between(earlier, admin.topology, admin.names)
     name = before.name or str(before.identity)
     document = {"node": name, "identity": str(before.identity), "tags": sorted(after.tags), "rules": rules}
     lines = [f"{name} has {_tags(after)}; before, it had {_tags(before)}.", *map(_line, rules)]
+    if losses.lost:
+        lines.append(losses.text())
     report(arguments, document, "\n".join(lines))
 
 
