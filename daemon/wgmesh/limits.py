@@ -12,6 +12,8 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 from weakref import WeakValueDictionary
 
+from wgpy.mesh.signing import VerifyKey
+
 MAX_BODY: Final = 8 << 20  # bytes: as many records as fit in a line, and how JSON writes them
 MAX_BODIES: Final = 64 << 20  # bytes of all large bodies whose requests are not answered yet
 SMALL_BODY: Final = 1 << 16  # bytes, which are never refused for others
@@ -19,6 +21,8 @@ _RATE: Final = 1 << 18  # bytes of bodies a second of each source
 _BURST: Final = 2 * MAX_BODY
 _REQUEST_RATE: Final = 64  # requests a second of each source
 _REQUEST_BURST: Final = 4096  # a thousand nodes behind one NAT connect at once
+_CHANGE: Final = 10  # seconds between changes of an identity's records, in the long run
+_CHANGES: Final = 100  # at once
 _MAX_ADDRESSES: Final = 10_000
 _ANSWERS: Final = 4  # requests of each source that are answered at once
 _RESERVE: Final = 64  # descriptors for the database, for files, and for what is closed in a moment
@@ -42,7 +46,13 @@ class Allowance:
 
     def take(self, address: str, size: int, now: float) -> bool:
         """Return whether an address may take size units. now: seconds of any clock."""
-        source = source_of(address)
+        return self._take(source_of(address), size, now)
+
+    def take_by_key(self, key: VerifyKey, size: int, now: float) -> bool:
+        """Return whether a key, in place of a source, may take size units."""
+        return self._take(str(key), size, now)
+
+    def _take(self, source: str, size: int, now: float) -> bool:
         used, since = self._used.pop(source, (0.0, now))
         used = max(0.0, used - (now - since) * self._rate)
         is_granted = used + size <= self._burst
@@ -50,6 +60,17 @@ class Allowance:
         if len(self._used) > _MAX_ADDRESSES:
             del self._used[next(iter(self._used))]
         return is_granted
+
+
+class Changes:
+    """How often an identity may change what it publishes, from whatever addresses: many are sent it."""
+
+    def __init__(self) -> None:
+        self._allowance = Allowance(1, _CHANGE * _CHANGES)
+
+    def take(self, identity: VerifyKey, now: float) -> bool:
+        """Return whether an identity may make a change. now: seconds of any clock."""
+        return self._allowance.take_by_key(identity, _CHANGE, now)
 
 
 class Bodies:

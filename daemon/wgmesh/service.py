@@ -23,6 +23,7 @@ from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
 
 from .audit import author, sentence
 from .errors import Denial, Overtaken, StoreError
+from .limits import Changes
 from .metrics import Metrics
 from .presence import Presence
 from .screening import is_administrators, screen
@@ -55,6 +56,7 @@ class Service:
         self._turns = Turns(self._writing)
         self.presence = Presence(store, self._writing, self._name_of)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._changes = Changes()
         self._news = asyncio.Event()
         self._changed_at = time.monotonic()
         self._lines: dict[tuple[int, ...], list[bytes]] = {}
@@ -142,7 +144,7 @@ class Service:
 
         Run in a thread, as verifying and writing would block readers. Raises Overtaken and StoreError.
         """
-        transaction = Transaction(before, _now())
+        transaction = Transaction(before, _now(), self._may_change)
         end = time.monotonic() + _TURN
         outcomes = [transaction.submit(records[0])]
         for signed in records[1:]:
@@ -162,6 +164,9 @@ class Service:
         for entry in audit:
             _LOG.info("%s: %s (from %s)", entry.who, entry.what, entry.source)
         return outcomes, snapshot
+
+    def _may_change(self, identity: VerifyKey) -> bool:
+        return self._changes.take(identity, time.monotonic())
 
     def _name_of(self, identity: VerifyKey) -> str:
         node = self.snapshot.ledger.node(identity)

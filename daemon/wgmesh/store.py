@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from wgpy.mesh.records import record_key
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import derive
 
+from .audit import ADMINISTRATOR
 from .database import Database
 from .errors import Overtaken, StoreError
 from .migration import migrate
@@ -32,7 +34,7 @@ from .transaction import Transaction
 
 _LOG = logging.getLogger("wgmesh")
 
-MAX_AUDIT: Final = 100_000  # entries, the newest
+MAX_AUDIT: Final = 100_000  # entries, the newest, beside those of the administrator
 _PART: Final = 1000  # rows that are copied at once
 
 
@@ -173,11 +175,20 @@ class Store:
     # -- Audit log ---------------------------------------------------------------------------------
 
     def audit(self, count: int = MAX_AUDIT) -> list[AuditEntry]:
-        """Return the newest entries, the newest last. Raises StoreError."""
-        columns = AUDIT.c.time, AUDIT.c.who, AUDIT.c.what, AUDIT.c.source
+        """Return the newest entries of the administrator, and those of all others, the newest last.
+
+        Raises StoreError.
+        """
+        columns = AUDIT.c.number, AUDIT.c.time, AUDIT.c.who, AUDIT.c.what, AUDIT.c.source
         with self._errors(), self._engine.connect() as connection:
-            rows = connection.execute(select(*columns).order_by(AUDIT.c.number.desc()).limit(count)).all()
-        return [AuditEntry(*row) for row in reversed(rows)]
+            rows = [
+                row
+                for whose in (AUDIT.c.who == ADMINISTRATOR, AUDIT.c.who != ADMINISTRATOR)
+                for row in connection.execute(
+                    select(*columns).where(whose).order_by(AUDIT.c.number.desc()).limit(count)
+                )
+            ]
+        return [AuditEntry(*row[1:]) for row in sorted(rows, key=itemgetter(0))]
 
     def note(self, entry: AuditEntry) -> None:
         """Write an entry of what the coordinator itself has noticed. Raises StoreError."""
@@ -211,7 +222,9 @@ class Store:
         _insert(connection, AUDIT, list(map(asdict, audit)))
         newest = select(AUDIT.c.number).order_by(AUDIT.c.number.desc()).limit(1)
         last = connection.execute(newest).scalar() or 0
-        connection.execute(delete(AUDIT).where(AUDIT.c.number <= last - MAX_AUDIT))
+        # No number of entries of nodes pushes out what the administrator did, which is limited by itself.
+        others = AUDIT.c.who != ADMINISTRATOR
+        connection.execute(delete(AUDIT).where(AUDIT.c.number <= last - MAX_AUDIT, others))
 
     # -- Opening ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ would exclude its signer or take a name, an address or a route from another memb
 token has uses, a default route, and an admin record of the future or with the sequence number of another one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,6 +30,7 @@ from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 
 from .snapshot import Entry, Snapshot
 
+TOO_OFTEN: Final = "its node publishes changes too often: wait a minute"
 NO_NODE: Final = "no node of this identity is known"
 UNKNOWN_AUTHOR: Final = "it is of an unknown type, and not of a member"
 
@@ -58,9 +60,12 @@ class Change:
 class Transaction:
     """One submission to a snapshot. changes: new records, in order; admitted: changed entries of it."""
 
-    def __init__(self, snapshot: Snapshot, now: int) -> None:
-        """now: Unix seconds."""
+    def __init__(
+        self, snapshot: Snapshot, now: int, may_change: Callable[[VerifyKey], bool] = lambda identity: True
+    ) -> None:
+        """now: Unix seconds; may_change: whether a node may change what it publishes once more."""
         self._snapshot = snapshot
+        self._may_change = may_change
         self._now = now
         self._ledger = snapshot.ledger.copy()
         self._topology: Topology | None = snapshot.topology_at(now)  # None: to be derived anew
@@ -106,6 +111,9 @@ class Transaction:
 
     def _take(self, judged: Judged) -> None:
         """Raises Refused."""
+        signer = judged.record.signer
+        if self._ledger.node(signer) is not None and not self._may_change(signer):
+            raise Refused(TOO_OFTEN)
         if isinstance(judged.record, Node):
             self._take_node(judged.record, judged)
         else:

@@ -1,6 +1,7 @@
 """No value that somebody signs ends, stalls or misleads who reads it; what is invalid is refused."""
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
 from pathlib import Path
@@ -10,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mesh.coordinator import ALICE, NEW, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, BOB, NEW, Site, in_a_loop
 from tests.mesh.coordinator import TOKEN as SITE_TOKEN
 from tests.mesh.network import NOW, Administrator, key_of, prefixes
 from tests.mesh.test_agent import Scene, in_a_scene, own_record, until
 from tests.mesh.test_record_bytes import one_of_each
+from wgmesh import store
+from wgmesh.audit import ADMINISTRATOR
 from wgmesh.snapshot import Snapshot
-from wgmesh.transaction import Transaction
+from wgmesh.store import AuditEntry
+from wgmesh.transaction import TOO_OFTEN, Transaction
 from wgpy.address import parse_global_endpoint
 from wgpy.mesh import codec
 from wgpy.mesh.addressing import NEVER_ANNOUNCED
@@ -264,3 +268,44 @@ def test_a_node_of_all_extremes_is_one_of_these(administrator: Administrator) ->
 
     assert isinstance(decode(administrator.records[-1].body), Node)
     assert len(administrator.topology().members) == 1
+
+
+# -- How often -------------------------------------------------------------------------------------
+
+
+@in_a_loop
+async def test_a_node_that_changes_all_the_time_is_refused_whatever_its_address_and_holds_nobody_up(
+    tmp_path: Path,
+) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve():
+        await site.found(ALICE, BOB)
+
+        changes = [site.administrator.join(ALICE, SITE_TOKEN, sequence=number) for number in range(2, 202)]
+        outcomes = await site.submit(*changes)
+
+        assert outcomes[:100] == [NEW] * 100
+        assert outcomes.count(Outcome("refused", TOO_OFTEN)) > 90
+        later = await site.submit(
+            site.administrator.join(BOB, SITE_TOKEN, sequence=2), site.administrator.remove(ALICE)
+        )
+        assert later == [NEW, NEW]
+
+
+def test_no_number_of_changes_of_nodes_pushes_the_administrator_out_of_the_audit_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "MAX_AUDIT", 5)
+    site = Site.create(tmp_path)
+    with closing(site.store()) as opened:
+        opened.note(AuditEntry(1, ADMINISTRATOR, "removal of web-1", "::1"))
+        for number in range(20):
+            opened.note(AuditEntry(2 + number, "web-2", "changed: endpoints", "::1"))
+
+        entries = opened.audit(3)
+
+    assert [(entry.time, entry.who) for entry in entries] == [
+        (1, ADMINISTRATOR), (19, "web-2"), (20, "web-2"), (21, "web-2"),
+    ]  # fmt: skip
+    with closing(site.store()) as opened:
+        assert len(opened.audit()) == 1 + 5

@@ -26,6 +26,7 @@ _LOG = logging.getLogger("wgpy")
 FIRST_PAUSE: Final = 1.0  # seconds between attempts to connect, each twice the one before
 LAST_PAUSE: Final = 60.0
 _GREETING_TIMEOUT: Final = 20.0  # seconds, until it greets
+_RETRY_TIME: Final = 300.0  # seconds, after which a refused record of this node is submitted again
 _TIME_TO_CATCH_UP: Final = 2.0  # seconds after a greeting, before it counts as behind us
 
 
@@ -52,6 +53,7 @@ class Subscription:
         self._reconnecting = asyncio.Event()
         self._owed: StateDigest | None = None  # what the coordinator knows, if that is not what we know
         self._submissions: set[asyncio.Task[None]] = set()
+        self._retry: asyncio.TimerHandle | None = None
         self._greeted = False
         self._is_introduced = False  # by the last attempt
         self._is_over = False
@@ -77,6 +79,8 @@ class Subscription:
         finally:
             for task in self._submissions:
                 task.cancel()
+            if self._retry is not None:
+                self._retry.cancel()
 
     def reconnect(self) -> None:
         """Connect anew, now: this host is somewhere else than it was."""
@@ -197,3 +201,16 @@ class Subscription:
         for signed, outcome in zip(records, outcomes, strict=False):
             if signed == local:
                 self.refused = outcome.reason if outcome.verdict == "refused" else ""
+                if self.refused:
+                    self._submit_again_in_a_while()
+
+    def _submit_again_in_a_while(self) -> None:
+        """What was refused may be accepted later: because it came too soon after others, for example."""
+        if self._retry is not None:
+            self._retry.cancel()
+        self._retry = asyncio.get_running_loop().call_later(_RETRY_TIME, self._submit_again)
+
+    def _submit_again(self) -> None:
+        signed = self._identity.signed()
+        if self.connected and self.refused and signed is not None:
+            self.submit_later([signed])
