@@ -58,8 +58,8 @@ async def test_a_token_learns_what_it_needs_to_join(tmp_path: Path) -> None:
 async def test_the_network_key_gets_all_records_and_a_member_its_own_view(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
-        site.administrator.rule("node:n11", "node:n12")
         await site.found(ALICE, BOB, CAROL)
+        await site.submit(site.administrator.rule("node:n11", "node:n12"))
 
         async with site.ask(site.administrator.key) as coordinator:
             everything = await coordinator.records()
@@ -95,8 +95,8 @@ async def test_health_says_who_follows_and_who_was_there(tmp_path: Path) -> None
 async def test_a_member_hears_of_the_health_of_its_peers_only(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
     async with site.serve():
-        site.administrator.rule("node:n11", "node:n12")
         await site.found(ALICE, BOB, CAROL)
+        await site.submit(site.administrator.rule("node:n11", "node:n12"))
 
         async with site.ask(ALICE) as coordinator:
             health = await coordinator.nodes()
