@@ -1,6 +1,6 @@
 """Attacks on a coordinator by who reaches its port: `python -m benchmarks.mesh.attackers NAME PORT NETWORK`.
 
-The program attacks until it is killed, at the lowest priority, since in earnest it has a host of its own.
+The program attacks until it is killed, at a lower priority, since in earnest it has a host of its own.
 Many addresses are those of 127.0.0.0/8. NETWORK: the network's key, which a coordinator tells everybody.
 """
 
@@ -277,7 +277,7 @@ async def _run(name: str, target: Target) -> None:
 def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    os.nice(19)
+    os.nice(5)
     name, port, network = sys.argv[1:]
     asyncio.run(_run(name, Target(int(port), VerifyKey.from_base64(network))))
 

@@ -15,7 +15,9 @@ from benchmarks.mesh.followers import coordinator, cpu_time, memory, submit
 from benchmarks.mesh.network import Model, make
 from wgpy.node.coordinator_client import Address, CoordinatorError
 
-_WARM_UP = 3.0  # seconds of an attack before its measurement, as the first allowance is used at its beginning
+_WARM_UP = (
+    10.0  # seconds of an attack before its measurement, as the first allowance is used at its beginning
+)
 _REMOVALS = 9  # of each measurement
 _PAUSE = 0.3  # seconds between removals
 
