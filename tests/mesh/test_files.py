@@ -276,6 +276,20 @@ def test_behind_a_damaged_line_all_is_asked_for_again_and_what_is_good_is_kept_m
     assert journal.damage == ""
 
 
+def test_who_only_reads_a_journal_leaves_it_to_the_node_that_writes_to_it(
+    admin: Administrator, tmp_path: Path
+) -> None:
+    journal_of(tmp_path, admin.records)
+    torn = (tmp_path / JOURNAL).read_bytes()[:-1]  # the node is about to write the rest of the line
+    (tmp_path / JOURNAL).write_bytes(torn)
+
+    ledger = Ledger(admin.key.verify_key())
+    Journal(tmp_path).read(ledger)
+
+    assert admin.records[0] in ledger
+    assert (tmp_path / JOURNAL).read_bytes() == torn
+
+
 def test_a_forged_line_is_not_believed(admin: Administrator, tmp_path: Path) -> None:
     forged = Signed(admin.remove(IDENTITY).body, bytes(64))
     journal_of(tmp_path, [admin.records[0], forged])

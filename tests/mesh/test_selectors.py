@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mesh.network import NOW, Administrator, key_of, selector_of
+from tests.mesh.network import DAY, NOW, Administrator, key_of, selector_of
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Transaction
 from wgpy.mesh.ledger import Ledger
@@ -13,6 +13,8 @@ from wgpy.mesh.rules import Rules, lost
 from wgpy.mesh.selectors import names_of, naming, naming_only_by_name, rule_text, shown_rule
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Topology
+from wgpyd.agent.membership import Membership
+from wgpyd.agent.warnings import Warnings
 
 TOKEN = key_of(2)
 LAPTOP, SRV, MALLORY = key_of(10), key_of(11), key_of(12)
@@ -169,6 +171,24 @@ def test_the_audit_log_names_the_nodes_of_a_rule(administrator: Administrator) -
     kind = next(kind for kind in KINDS if kind.record is Rule)
 
     assert kind.audit(rule, None, lambda identity: "laptop") == "rule node:laptop to tag:servers"
+
+
+def test_the_log_of_an_expiry_names_the_rules_for_the_node(caplog: pytest.LogCaptureFixture) -> None:
+    limited, one = key_of(3), Administrator()
+    one.found()
+    one.invite(limited, lifetime=DAY)
+    one.join(LAPTOP, limited, name="laptop")
+    one.rule(LAPTOP, "any")
+    times = [NOW]
+    membership = Membership(one.ledger(), SRV.verify_key(), Warnings(), lambda: times[-1])
+
+    membership.derive()
+    assert not caplog.messages
+    times.append(NOW + DAY)
+    membership.derive()
+
+    expired = f"{LAPTOP.verify_key()} is no member: its membership has expired; rules for it: laptop to any"
+    assert caplog.messages == [expired]
 
 
 # -- What a change takes --------------------------------------------------------------------------

@@ -285,6 +285,14 @@ class Journal:
                 self._rewrite(ledger, revision)
         return revision
 
+    def read(self, ledger: Ledger) -> None:
+        """Add the good records to a ledger, and leave the file alone, which a running node writes to.
+
+        Raises StorageError.
+        """
+        for line in self._read().splitlines(keepends=True):
+            _read_line(line, ledger)
+
     def _read(self) -> bytes:
         """Raises StorageError."""
         try:

@@ -23,7 +23,7 @@ def local_rules(network: str, node: NodeFile, now: int) -> LocalRules:
     """Return them in the words of `wgpy mesh allow`, none if they cannot be read. now: Unix seconds."""
     ledger = Ledger(node.network)
     with suppress(StorageError):
-        Journal(networks.folder(network)).load(ledger)
+        Journal(networks.folder(network)).read(ledger)
     topology = derive(ledger, now)
     names = names_of(ledger.nodes(), topology.members)
 
