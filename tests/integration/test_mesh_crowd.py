@@ -14,15 +14,16 @@ from wgpy.node.files import NODES, NodeFile
 HOSTS = 20
 # What `wgpy mesh join` does until its host is a member. It has imported everything when it waits.
 JOIN = f"""
-import asyncio, os, sys
+import sys
 from wgpy.cli.command import parser
-from wgpy.cli.mesh import membership
+from wgpy.cli.host import Host
+from wgpy.cli.mesh import join
 from wgpy.cli.mesh.commands import MESH
 from wgpy.mesh.invitation import Invitation
 print("ready", flush=True)
 sys.stdin.read()
 arguments = parser("wgpy", "", "", (MESH,)).parse_args(["mesh", "join", *sys.argv[2:]])
-assert asyncio.run(membership.become(Invitation.from_text(sys.argv[1]), arguments, "")) == {NETWORK!r}
+assert join.become_node(Host(), Invitation.from_text(sys.argv[1]), arguments) == {NETWORK!r}
 """
 
 
