@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WGFP_ABI_VERSION = 7 };
+enum { WGFP_ABI_VERSION = 8 };
 
 int wgfp_abi_version(void)
 {

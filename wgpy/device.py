@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from wgpy.contract.constants import HANDSHAKE_TOS
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged, PeerActivity, PeerId
+from wgpy.contract.events import EndpointChanged, PeerActivity, PeerId, RoutingLoop
 from wgpy.contract.orders import (
     AllowedIP,
     DataPathOrder,
@@ -36,7 +36,7 @@ from wgpy.paths.candidates import Candidates
 if TYPE_CHECKING:  # it needs OpenSSL, which is a fifth of the memory of a daemon that can do without
     from wgpy.datapath.portable import PortableDataPath
 
-DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged
+DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged | RoutingLoop
 
 _Path_co = TypeVar("_Path_co", bound=DataPath, covariant=True)
 
@@ -89,7 +89,7 @@ class Device(Generic[_Path_co]):
         """
         events = self.datapath.take_events()
         for event in events:
-            if isinstance(event, EndpointChanged):
+            if isinstance(event, EndpointChanged | RoutingLoop):
                 self._events.append(event)
             self.engine.receive_event(event, now)
         message = self.datapath.next_handshake()
@@ -116,6 +116,7 @@ class Device(Generic[_Path_co]):
             case SendDatagram(peer, data, endpoint):
                 self._datagrams += self.datapath.take_datagrams()  # what was sealed before leaves before
                 self._datagrams.append(Datagram(data, endpoint, HANDSHAKE_TOS, peer))
+                self.datapath.note_handshake(data)
             case HandshakeCompleted() | PeerUnreachable():
                 self._events.append(action)
             case _:

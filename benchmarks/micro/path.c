@@ -40,7 +40,7 @@ enum {
     LOCAL_INDEX = 7,
     FIRST_PEER = 1,
     TUN = 1001, /* descriptors: the sender's, and the receiver's one more */
-    UDP = 2001,
+    SOCKETS = 2001,
 };
 
 static struct superpacket tun;
@@ -118,7 +118,7 @@ static void label_received(struct msghdr *message)
 static int receive_carried(int fd, struct mmsghdr *messages, unsigned n, int flags, struct timespec *timeout)
 {
     (void)n, (void)flags, (void)timeout;
-    if (fd != UDP + 1 || !wire.waits)
+    if (fd != SOCKETS + 1 || !wire.waits)
         return (int)nothing_waits();
     memcpy(messages[0].msg_hdr.msg_iov[0].iov_base, wire.bytes, wire.length);
     messages[0].msg_len = (unsigned)wire.length;
@@ -145,7 +145,7 @@ static const struct wgfp_system calls = {
 static struct wgfp_datapath *datapath_make(uint32_t end)
 {
     const uint8_t *remote = superpacket_addresses[1 - end];
-    const struct wgfp_queue queue = {.tun = TUN + (int)end, .udp4 = UDP + (int)end, .udp6 = -1};
+    const struct wgfp_queue queue = {.tun = TUN + (int)end, .udp4 = SOCKETS + (int)end, .udp6 = -1};
     const struct wgfp_settings settings = {
         .queues = &queue, .queue_count = 1, .vnet_header = 1, .staged_bytes = 1 << 20, .system = &calls,
         .offloads = OFFLOAD_TSO | OFFLOAD_USO | OFFLOAD_GSO,

@@ -4,6 +4,7 @@
 
 #include "checksum.h"
 #include "offload.h"
+#include "protocols.h"
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -12,8 +13,7 @@
 enum {
     MTU = 1420, /* bytes of each packet that they stand for */
     MOST_BYTES = 65535,
-    TCP_HEADER = 32, /* with timestamps */
-    UDP_HEADER = 8,
+    TCP_WITH_TIMESTAMPS = 32, /* bytes of the header */
 };
 
 enum superpacket_kind { TCP4, TCP6, UDP4, UDP6, SUPERPACKET_KINDS };
@@ -54,7 +54,7 @@ static void superpacket_make(struct superpacket *made, enum superpacket_kind kin
 {
     static const uint8_t types[] = {WGFP_VNET_TCP4, WGFP_VNET_TCP6, WGFP_VNET_UDP, WGFP_VNET_UDP};
     const bool ipv6 = kind == TCP6 || kind == UDP6, tcp = kind == TCP4 || kind == TCP6;
-    const size_t transport = ipv6 ? 40 : 20, header = tcp ? TCP_HEADER : UDP_HEADER, headers = transport + header;
+    const size_t transport = ipv6 ? 40 : 20, header = tcp ? TCP_WITH_TIMESTAMPS : UDP_HEADER, headers = transport + header;
     const size_t most = (MOST_BYTES - headers) / (MTU - headers);
     const uint8_t protocol = tcp ? IPPROTO_TCP : IPPROTO_UDP;
     uint8_t *above = made->bytes + transport;
@@ -68,7 +68,7 @@ static void superpacket_make(struct superpacket *made, enum superpacket_kind kin
     const size_t length = made->length - transport;
 
     if (tcp) {
-        above[12] = TCP_HEADER / 4 << 4;
+        above[12] = TCP_WITH_TIMESTAMPS / 4 << 4;
         above[13] = 0x10;                     /* ACK */
         memcpy(above + 20, "\1\1\10\12", 4); /* timestamps */
     } else {

@@ -195,6 +195,9 @@ class NativeUnderTest:
         self.settle()
         return self.path.take_events()
 
+    def note_handshake(self, message: bytes) -> None:
+        self.path.note_handshake(message)
+
     def next_handshake(self) -> tuple[bytes, Endpoint] | None:
         self.settle()
         return self.path.next_handshake()

@@ -306,6 +306,19 @@ class Schedule(RuleBasedStateMachine):
             for path in self.paths:
                 path.send_packet(data, self.now)
 
+    @rule(index=indices, counter=st.integers(0, 3), to=endpoints)
+    def send_what_may_have_been_sent(self, index: int, counter: int, to: Endpoint) -> None:
+        """One packet, since the counter that it may be of is given when it is sealed."""
+        self.send_bare([routed_back(pack("<IIQ", 4, 0x100 + index, counter) + bytes(16), to)])
+
+    @rule(kind=st.integers(1, 3), random=st.integers(0, 2), is_noted=st.booleans(), to=endpoints)
+    def send_handshake(self, kind: int, random: int, is_noted: bool, to: Endpoint) -> None:
+        message = pack("<III", kind, 1, 2) + bytes([random]) * 52
+        if is_noted:
+            for path in self.paths:
+                path.note_handshake(message)
+        self.send_bare([routed_back(message, to)])
+
     @rule(batch=st.lists(inbound, min_size=1, max_size=4), use_ipv6=st.booleans())
     def receive(self, batch: list[Inbound], use_ipv6: bool) -> None:
         known = sorted(self.keypairs) or [1]
@@ -402,6 +415,12 @@ class ScheduleWithSuperpackets(Schedule):
 
 def remote(index: int) -> Remote:
     return Remote(index, 0x100 + index, b"to  peer%08d" % index, b"from    %08d" % index)
+
+
+def routed_back(message: bytes, to: Endpoint) -> bytes:
+    """A datagram as a packet of the host that sends it."""
+    payload = pack(">HHHH", 51820, to.port, 8 + len(message), 0) + message
+    return ipv6("fd00::1", to.address, payload) if to.is_ipv6 else ipv4("10.0.0.1", to.address, payload)
 
 
 def outcome(path: DataPathUnderTest, order: DataPathOrder, now: int) -> str | None:

@@ -43,6 +43,7 @@ class DropReason(Enum):
     INVALID_SUPERPACKET = "invalid_superpacket"
     NO_PEER_FOR_DESTINATION = "no_peer_for_destination"
     NO_ENDPOINT = "no_endpoint"
+    ROUTING_LOOP = "routing_loop"
     STAGED_QUEUE_FULL = "staged_queue_full"
     STAGED_PURGED = "staged_purged"
     SEND_FAILED = "send_failed"

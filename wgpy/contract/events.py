@@ -60,7 +60,14 @@ class EndpointChanged:
     endpoint: Endpoint
 
 
-Event = KeyNeeded | KeyConfirmed | KeyAged | DataSent | DataReceived | EndpointChanged
+@dataclass(frozen=True, slots=True)
+class RoutingLoop:
+    """The host routes what a keypair of the peer sealed back into the interface. Raised once a keypair."""
+
+    peer: PeerId
+
+
+Event = RoutingLoop | KeyNeeded | KeyConfirmed | KeyAged | DataSent | DataReceived | EndpointChanged
 
 
 @dataclass(slots=True)

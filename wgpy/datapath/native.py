@@ -73,7 +73,7 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 7
+ABI_VERSION: Final = 8
 SEED_SIZE: Final = 16
 
 _EVENTS_AT_ONCE: Final = 256
@@ -239,6 +239,10 @@ class NativeDataPath:
     def accept_foreign(self) -> None:
         if _lib.wgfp_foreign_accept(self._c):
             raise MemoryError("there is no memory for datagrams that are not WireGuard's")
+
+    def note_handshake(self, message: bytes) -> None:
+        """A handshake message was sent, and must not come back from the TUN."""
+        _lib.wgfp_handshake_note(self._c, message, len(message))
 
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         foreign: list[tuple[bytes, Endpoint]] = []

@@ -18,6 +18,7 @@ from wgpy.contract.events import (
     KeyConfirmed,
     KeyNeeded,
     PeerId,
+    RoutingLoop,
 )
 from wgpy.contract.orders import LocalPort, Permit, Translation
 
@@ -89,6 +90,8 @@ def event_of(event: Any, peer: PeerId) -> Event:
         return DataReceived(peer)
     if kind == _lib.WGFP_EVENT_KEY_NEEDED:
         return KeyNeeded(peer)
+    if kind == _lib.WGFP_EVENT_ROUTING_LOOP:
+        return RoutingLoop(peer)
     if kind == _lib.WGFP_EVENT_KEY_CONFIRMED:
         return KeyConfirmed(peer, event.local_index)
     if kind == _lib.WGFP_EVENT_KEY_AGED:

@@ -5,7 +5,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from wgpy.contract.constants import REJECT_AFTER_MESSAGES
+from wgpy.contract.constants import REJECT_AFTER_MESSAGES, STAGED_CELL
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerActivity, PeerId
 from wgpy.contract.orders import InstallKeypair
@@ -41,6 +41,7 @@ class Keypair:
         "confirmed",
         "counter",
         "local_index",
+        "looped",
         "open",
         "peer",
         "reject_after_time",
@@ -60,6 +61,7 @@ class Keypair:
         self.counter = 0  # of the next message to send
         self.window = ReplayWindow()
         self.confirmed = False  # it sends, or KeyConfirmed was raised
+        self.looped = False  # RoutingLoop was raised
         self.reject_after_time = order.reject_after_time
         self.rekey_after_sent_time = _or_never(order.rekey_after_sent_time)
         self.rekey_after_received_time = _or_never(order.rekey_after_received_time)
@@ -70,3 +72,8 @@ class Keypair:
 
 def _or_never(time: int | None) -> int:
     return NEVER if time is None else time
+
+
+def staged_size(packet: bytes) -> int:
+    """Bytes that it takes while it waits: whole cells, as in C, so that both data paths hold as much."""
+    return max(1, -(-len(packet) // STAGED_CELL)) * STAGED_CELL

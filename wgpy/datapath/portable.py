@@ -24,7 +24,6 @@ from wgpy.contract.constants import (
     REJECT_AFTER_MESSAGES,
     REKEY_AFTER_MESSAGES,
     RESPONSE_SIZE,
-    STAGED_CELL,
     TRANSPORT_HEADER_SIZE,
     TRANSPORT_OVERHEAD,
 )
@@ -74,8 +73,9 @@ from wgpy.contract.orders import (
 from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
 from . import packet as ip
 from .allowedips import AllowedIPs
-from .peer import NEVER, Keypair, Peer
+from .peer import NEVER, Keypair, Peer, staged_size
 from .policy import Policy, check_permits
+from .routing_loop import RoutingLoops
 from .translation import Translations
 from .unreachable import Unreachable
 
@@ -110,6 +110,8 @@ class PortableDataPath:
         self._peers: dict[PeerId, Peer] = {}
         self._keypairs: dict[int, Keypair] = {}  # by local index
         self._routes = AllowedIPs()
+        self._loops = RoutingLoops()
+        self.note_handshake = self._loops.note_handshake
         self._policy = Policy(self._routes.lookup, flows)
         self._translations = Translations()
         self._staged_bytes = 0  # of all peers
@@ -244,8 +246,8 @@ class PortableDataPath:
         self._purge_staged(peer)
         self._routes.remove_peer(peer.id)
         self._policy.forget(peer.id)
-        for local_index in peer.keypairs:
-            del self._keypairs[local_index]
+        for local_index in list(peer.keypairs):
+            self._remove_keypair(peer, local_index)
         self._moved.pop(peer, None)
         del self._peers[peer.id]
 
@@ -271,7 +273,8 @@ class PortableDataPath:
     def _install_keypair(self, peer: Peer, order: InstallKeypair) -> None:
         if order.local_index in self._keypairs:
             raise keypair_exists(order.local_index)
-        self._keypairs[order.local_index] = peer.keypairs[order.local_index] = Keypair(peer, order)
+        keypair = self._keypairs[order.local_index] = peer.keypairs[order.local_index] = Keypair(peer, order)
+        self._loops.add(keypair)
         peer.activity.first_unanswered_sent = peer.activity.first_unacked_received = 0
 
     def _use_keypair(self, peer: Peer, local_index: int | None, confirm: bool, now: int) -> None:
@@ -288,7 +291,8 @@ class PortableDataPath:
     def _remove_keypair(self, peer: Peer, local_index: int) -> None:
         if peer.sending is self._keypair(peer, local_index):
             peer.sending = None
-        del self._keypairs[local_index], peer.keypairs[local_index]
+        self._loops.remove(peer.keypairs.pop(local_index))
+        del self._keypairs[local_index]
 
     def _send_keepalive(self, peer: Peer, now: int) -> None:
         if not peer.staged:
@@ -305,6 +309,9 @@ class PortableDataPath:
         owner = self._routes.lookup(ip.destination(packet))
         if owner is None:
             self._refuse(packet, DropReason.NO_PEER_FOR_DESTINATION, now)
+            return
+        if self._loops.find(packet, self._events):
+            self._drops[DropReason.ROUTING_LOOP] += 1
             return
         translated = self._translations.outbound(packet)
         if isinstance(translated, DropReason):
@@ -360,22 +367,22 @@ class PortableDataPath:
     def _stage(self, peer: Peer, packet: bytes) -> None:
         """Keep the packet until there is a key; the peer's oldest make room for it."""
         staged = peer.staged
-        room = self._max_staged_bytes - _staged_size(packet)
+        room = self._max_staged_bytes - staged_size(packet)
         while staged and (len(staged) >= MAX_STAGED_PACKETS or self._staged_bytes > room):
-            self._staged_bytes -= _staged_size(staged.popleft())
+            self._staged_bytes -= staged_size(staged.popleft())
             self._drops[DropReason.STAGED_QUEUE_FULL] += 1
         if self._staged_bytes > room:  # the others' fill the pool
             self._drops[DropReason.STAGED_QUEUE_FULL] += 1
             return
         staged.append(packet)
-        self._staged_bytes += _staged_size(packet)
+        self._staged_bytes += staged_size(packet)
 
     def _send_staged(self, peer: Peer, now: int) -> None:
         """Seal what is staged, as far as the peer's keypair goes."""
         keypair = peer.sending
         while peer.staged and keypair is not None and keypair.may_seal(now):
             packet = peer.staged.popleft()
-            self._staged_bytes -= _staged_size(packet)
+            self._staged_bytes -= staged_size(packet)
             if peer.endpoint is None:
                 self._refuse(packet, DropReason.NO_ENDPOINT, now)
             else:
@@ -385,7 +392,7 @@ class PortableDataPath:
 
     def _purge_staged(self, peer: Peer) -> None:
         self._drops[DropReason.STAGED_PURGED] += len(peer.staged)
-        self._staged_bytes -= sum(map(_staged_size, peer.staged))
+        self._staged_bytes -= sum(map(staged_size, peer.staged))
         peer.staged.clear()
 
     # -- Inbound ---------------------------------------------------------------------------------
@@ -490,8 +497,3 @@ class PortableDataPath:
             self._drops[DropReason.ECN_CONGESTION] += 1
         else:
             self._packets.append(marked)
-
-
-def _staged_size(packet: bytes) -> int:
-    """Bytes that it takes while it waits: whole cells, as in C, so that both data paths hold as much."""
-    return max(1, -(-len(packet) // STAGED_CELL)) * STAGED_CELL

@@ -17,7 +17,7 @@ from typing import Final, Protocol, Self
 from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged
+from wgpy.contract.events import EndpointChanged, PeerId, RoutingLoop
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
 from wgpy.device_update import apply_update, check_update
@@ -97,6 +97,7 @@ class Interface:
         self._watches = Watches()
         self._listeners: dict[object, Listener] = {}
         self._last_name = packets.name
+        self._looped: dict[PeerId, Endpoint | None] = {}  # of which the log has told
         self._name_listener: Callable[[str], None] = lambda _: None
 
     @property
@@ -368,6 +369,9 @@ class Interface:
             return
         key = PublicKey(peer.public_key)
         _LOG.debug("peer %s: %s", key, _in_words(event))
+        if isinstance(event, RoutingLoop) and self._looped.get(event.peer) != peer.endpoint:
+            self._looped[event.peer] = peer.endpoint
+            _LOG.warning("the host routes datagrams for %s into %s itself: dropped", peer.endpoint, self.name)
         for subscription in self._listeners:
             self._loop.call_soon(self._call, subscription, key, event)
 
@@ -410,3 +414,5 @@ def _in_words(event: DeviceEvent) -> str:
             return "no answer to our handshakes, giving up"
         case EndpointChanged(endpoint=endpoint):
             return f"its endpoint is {endpoint}"
+        case RoutingLoop():
+            return "what is sent to its endpoint comes back"

@@ -11,6 +11,7 @@
 #include "foreign.h"
 #include "handshake_queue.h"
 #include "policy.h"
+#include "routing_loop.h"
 #include "translation.h"
 #include "worker.h"
 
@@ -49,6 +50,7 @@ struct wgfp_datapath {
     struct staging staging;
     struct events events;
     struct handshake_queue handshakes;
+    struct handshakes_sent sent;
     struct foreign foreign;
 };
 

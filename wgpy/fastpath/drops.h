@@ -26,6 +26,7 @@
     X(INVALID_SUPERPACKET, "invalid_superpacket")         \
     X(NO_PEER_FOR_DESTINATION, "no_peer_for_destination") \
     X(NO_ENDPOINT, "no_endpoint")                         \
+    X(ROUTING_LOOP, "routing_loop")                       \
     X(STAGED_QUEUE_FULL, "staged_queue_full")             \
     X(STAGED_PURGED, "staged_purged")                     \
     X(SEND_FAILED, "send_failed")                         \

@@ -19,31 +19,46 @@ static struct keypair **bucket_of(const struct keypair_table *table, uint32_t lo
 static void table_insert(struct keypair_table *table, struct keypair *keypair)
 {
     struct keypair **bucket = bucket_of(table, keypair->session.local_index);
+    struct keypair **remote = &table->remote_buckets[keypair->session.remote_index & table->mask];
 
     keypair->next_in_bucket = *bucket;
     *bucket = keypair;
+    keypair->next_remote = *remote;
+    *remote = keypair;
 }
 
 static void table_remove(struct keypair_table *table, const struct keypair *keypair)
 {
     struct keypair **link = bucket_of(table, keypair->session.local_index);
+    struct keypair **remote = &table->remote_buckets[keypair->session.remote_index & table->mask];
 
     while (*link != keypair)
         link = &(*link)->next_in_bucket;
     *link = keypair->next_in_bucket;
+    while (*remote != keypair)
+        remote = &(*remote)->next_remote;
+    *remote = keypair->next_remote;
     table->count--;
+}
+
+/* One piece of memory for both. */
+static int table_make(struct keypair_table *table, uint32_t buckets, uint32_t count)
+{
+    struct keypair **all = calloc(2 * (size_t)buckets, sizeof *all);
+
+    if (all == NULL)
+        return WGFP_ERR_MEMORY;
+    *table = (struct keypair_table){all, all + buckets, buckets - 1, count};
+    return 0;
 }
 
 /* Twice as many buckets; without memory for them the chains become longer. */
 static void table_grow(struct keypair_table *table)
 {
     const uint32_t former = table->mask + 1;
+    struct keypair_table grown;
 
-    if (former >= MAX_BUCKETS)
-        return;
-    struct keypair_table grown = {calloc(2 * (size_t)former, sizeof(struct keypair *)), 2 * former - 1, table->count};
-
-    if (grown.buckets == NULL)
+    if (former >= MAX_BUCKETS || table_make(&grown, 2 * former, table->count) != 0)
         return;
     for (uint32_t i = 0; i < former; i++) {
         for (struct keypair *keypair = table->buckets[i], *next; keypair != NULL; keypair = next) {
@@ -57,8 +72,7 @@ static void table_grow(struct keypair_table *table)
 
 int keypair_table_init(struct keypair_table *table)
 {
-    *table = (struct keypair_table){calloc(FIRST_BUCKETS, sizeof(struct keypair *)), FIRST_BUCKETS - 1, 0};
-    return table->buckets != NULL ? 0 : WGFP_ERR_MEMORY;
+    return table_make(table, FIRST_BUCKETS, 0);
 }
 
 void keypair_table_free(struct keypair_table *table)

@@ -15,16 +15,19 @@ struct peer;
 struct keypair {
     struct keypair *next; /* of its peer. Control */
     struct keypair *next_in_bucket;
+    struct keypair *next_remote; /* in the bucket of its remote index */
     struct peer *peer;
     struct wgfp_session session; /* the keys, the indices and reject_after_time never change */
     uint64_t counter;            /* of the next message to send. Peer's lock, as all below */
     bool confirmed;              /* it sends, or KEY_CONFIRMED was raised */
+    bool looped;                 /* ROUTING_LOOP was raised for it */
     unsigned events;             /* 1 << wgfp_event_kind */
     struct wgfp_replay window;
 };
 
 struct keypair_table {
     struct keypair **buckets; /* a power of two of them */
+    struct keypair **remote_buckets; /* as many, by the index that the other end chose */
     uint32_t mask;
     uint32_t count;
 };
@@ -37,6 +40,12 @@ static inline struct keypair *keypair_find(const struct keypair_table *table, ui
     while (keypair != NULL && keypair->session.local_index != local_index)
         keypair = keypair->next_in_bucket;
     return keypair;
+}
+
+/* The first of the chain, by next_remote, in which those with this remote index are; or NULL. */
+static inline struct keypair *keypair_first_remote(const struct keypair_table *table, uint32_t remote_index)
+{
+    return table->remote_buckets[remote_index & table->mask];
 }
 
 static inline bool keypair_may_seal(const struct keypair *keypair, uint64_t now)

@@ -9,6 +9,7 @@
 #include "outbound.h"
 #include "packet.h"
 #include "policy.h"
+#include "routing_loop.h"
 #include "tun.h"
 #include "udp.h"
 #include "unreachable.h"
@@ -188,6 +189,10 @@ static struct peer *peer_towards(struct outbound *out, const struct wgfp_gso *gs
     if (owner == 0) {
         drop_count(datapath, WGFP_DROP_NO_PEER_FOR_DESTINATION, gso->count);
         superpacket_refuse(out, gso, length, now);
+        return NULL;
+    }
+    if (routing_loop_find(datapath, view, gso->packet)) {
+        drop_count(datapath, WGFP_DROP_ROUTING_LOOP, gso->count);
         return NULL;
     }
     return datapath->peers[owner];

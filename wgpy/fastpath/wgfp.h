@@ -223,6 +223,7 @@ enum wgfp_event_kind {
     WGFP_EVENT_KEY_NEEDED,
     WGFP_EVENT_KEY_CONFIRMED,
     WGFP_EVENT_KEY_AGED,
+    WGFP_EVENT_ROUTING_LOOP,
     WGFP_EVENT_DATA_SENT,
     WGFP_EVENT_DATA_RECEIVED,
 };
@@ -247,6 +248,9 @@ struct wgfp_datagram {
 /* Handshake messages, those with a valid mac2 first. take: 1, or 0 if there is none. */
 size_t wgfp_handshakes_waiting(const struct wgfp_datapath *datapath);
 int wgfp_handshake_take(struct wgfp_datapath *datapath, struct wgfp_datagram *message);
+
+/* A handshake message was sent: should the host route it back into the TUN, it is dropped there. */
+void wgfp_handshake_note(struct wgfp_datapath *datapath, const uint8_t *message, size_t length);
 
 /* From now on datagrams that are not WireGuard's wait for wgfp_foreign_take.
  * WGFP_ERR_MEMORY: nothing has changed. */
