@@ -161,3 +161,35 @@ def damage_signature(journal: Path, signed: Signed) -> None:
     data, signature = journal.read_bytes(), BYTES.write(signed.signature).encode()
     assert signature in data
     journal.write_bytes(data.replace(signature, bytes([signature[0] ^ 1]) + signature[1:]))
+
+
+def test_a_neighbour_cannot_let_nodes_leave_that_nobody_knows(
+    administrator: Administrator, store: RecordStore
+) -> None:
+    before = store.ledger.state_digest()
+
+    learned = store.learn([administrator.depart(key_of(7))], "neighbour n2")
+
+    # It may say so in good faith: of a node that no rule joins with this one.
+    assert (learned.new, learned.genuine, store.rejected.newest) == ((), True, ())
+    assert store.ledger.state_digest() == before
+
+
+def test_a_neighbour_tells_of_the_departure_of_a_node_that_is_known(
+    administrator: Administrator, store: RecordStore
+) -> None:
+    token = key_of(8)
+    store.learn([administrator.invite(token), administrator.join(key_of(7), token)], SOURCE, 2)
+
+    learned = store.learn([administrator.depart(key_of(7))], "neighbour n2")
+
+    assert len(learned.new) == 1
+    assert store.ledger.departed() == {key_of(7).verify_key()}
+
+
+def test_a_coordinator_tells_of_the_departure_of_a_node_that_no_rule_joins(
+    administrator: Administrator, store: RecordStore
+) -> None:
+    store.learn([administrator.depart(key_of(7))], SOURCE, 2)
+
+    assert store.ledger.departed() == {key_of(7).verify_key()}

@@ -7,13 +7,13 @@ came since. A disk that is full costs that, and nothing else.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
-from wgpy.mesh.records import describe
+from wgpy.mesh.records import Departure, Record, describe
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import Delta
 from wgpy.node.files import Journal, StorageError
@@ -90,12 +90,21 @@ class RecordStore:
             # The coordinator counts the nodes that a token admits; who has a token could send any number.
             self._note(source, NOT_FOR_ALL, describe(judged.record))
             return None
+        if source.startswith(NEIGHBOUR) and self._is_of_nobody(judged.record):
+            return replace(judged, verdict=Verdict.OLD)
         if judged.verdict is Verdict.NEW:
             self.ledger.keep(judged)
         # A coordinator has no cause to repeat what is over, save what we published ourselves a moment ago.
         if judged.verdict is Verdict.OLD and source == COORDINATOR and judged.record.signer != self._identity:
             self._note(source, OUTDATED, describe(judged.record))
         return judged
+
+    def _is_of_nobody(self, record: Record) -> bool:
+        """Whether it is the departure of a node that is unknown here: anybody can make such, in any number.
+
+        A neighbour may have one in good faith, of a node that no rule joins with this one.
+        """
+        return isinstance(record, Departure) and self.ledger.node(record.signer) is None
 
     def _note(self, source: str, reason: str, what: str) -> None:
         self.rejected.note(source, reason, what, int(self._clock()))
