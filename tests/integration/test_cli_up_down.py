@@ -274,6 +274,23 @@ def test_allowed_ips_may_cover_the_endpoint_without_a_default_route(
     assert left.network() == before
 
 
+def test_a_tunnel_that_is_led_into_itself_carries_nothing_of_itself(left: Side, right: Side) -> None:
+    left.write("Table = off", peer=right, allowed="0.0.0.0/0, ::/0")
+    right.write(peer=left)
+    right.wgpy("up", FILE)
+    left.wgpy("up", FILE)
+    left.host.run("ip", "route", "add", "10.20.0.2/32", "dev", "wg0")
+    assert left.pings("10.20.0.2")
+
+    left.host.run("ip", "route", "add", "10.10.0.2/32", "dev", "wg0")
+
+    assert not left.pings("10.20.0.2")
+    assert "routing_loop" in left.wgpy("show", "wg0", "--counters")
+    assert int(left.host.run("wg", "show", "wg0", "transfer").split()[2]) < 10_000
+    left.host.run("ip", "route", "delete", "10.10.0.2/32", "dev", "wg0")
+    assert left.pings("10.20.0.2")
+
+
 def test_nobody_reaches_the_address_of_a_full_tunnel_from_outside(left: Side, right: Side) -> None:
     left.write(peer=right, allowed="0.0.0.0/0")
     left.wgpy("up", FILE)
