@@ -23,6 +23,7 @@ from wgpy.mesh.wire import read_signed, write_signed
 from .auth import Client, Role, authenticate, authorize
 from .challenges import Challenges
 from .errors import Denial, StoreError
+from .limits import MAX_SUBSCRIPTIONS
 from .models import (
     Audit,
     AuditLine,
@@ -138,6 +139,12 @@ class _Only:
         return client
 
 
+def _list(service: Service, client: Client, size: int) -> None:
+    """Raises Denial if a key asks for lists so often that others would wait. size: records."""
+    if client.role is not Role.NETWORK and not service.lists.take(client.key, size, time.monotonic()):
+        raise Denial(HTTPStatus.TOO_MANY_REQUESTS, "this key asks for too much: try again in a minute")
+
+
 _Token = Annotated[Client, Depends(_Only(Role.TOKEN))]
 _Member = Annotated[Client, Depends(_Only(Role.MEMBER))]
 _MemberOrNetwork = Annotated[Client, Depends(_Only(Role.MEMBER, Role.NETWORK))]
@@ -159,6 +166,7 @@ async def hello(request: Request, challenges: _Challenges) -> Hello:
 async def welcome(service: _Service, client: _Token, source: _Source) -> Welcome:
     """Return what the holder of a token needs to join."""
     members = service.snapshot.topology.members
+    _list(service, client, len(service.snapshot.entries))
     return Welcome(
         records=_records(service.snapshot.ledger.for_everybody()),
         addresses=[str(member.address) for member in members],
@@ -198,6 +206,12 @@ async def follow(
 ) -> StreamingResponse:
     """Send a node the records that concern it, as they are stored."""
     since = await service.resume(since)
+    if service.presence.connections(client.key) >= MAX_SUBSCRIPTIONS:
+        raise Denial(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"this node is connected {MAX_SUBSCRIPTIONS} times already: are several hosts copies of one?",
+        )
+    _list(service, client, service.snapshot.most_news(client.key, since))
     return StreamingResponse(service.follow(client.key, since, source), media_type=_LINES)
 
 
@@ -205,6 +219,7 @@ async def follow(
 async def records(service: _Service, client: _MemberOrNetwork) -> Records:
     """Return all records to the network's key, and to a member those that concern it."""
     snapshot = service.snapshot
+    _list(service, client, len(snapshot.entries))
     if client.role is Role.NETWORK:
         return Records(records=_records(snapshot.ledger))
     return Records(records=_records(entry.signed for entry in snapshot.news(client.key, 0)))
@@ -214,6 +229,7 @@ async def records(service: _Service, client: _MemberOrNetwork) -> Records:
 async def nodes(service: _Service, client: _MemberOrNetwork) -> Nodes:
     """Return the health of all nodes to the network's key, and to a member that of itself and its peers."""
     topology = service.snapshot.topology
+    _list(service, client, len(topology.members))
     identities = [member.identity for member in topology.members]
     if client.role is Role.MEMBER:
         identities = [client.key, *(peer.identity for peer in topology.peers(client.key))]

@@ -23,6 +23,9 @@ _REQUEST_RATE: Final = 64  # requests a second of each source
 _REQUEST_BURST: Final = 4096  # a thousand nodes behind one NAT connect at once
 _CHANGE: Final = 10  # seconds between changes of an identity's records, in the long run
 _CHANGES: Final = 100  # at once
+_LISTED_RATE: Final = 1_000  # records a second that are listed for a key; each takes some 20 µs of the loop
+_LISTED_BURST: Final = 20_000
+MAX_SUBSCRIPTIONS: Final = 32  # of a node; those of a host that is gone end within 90 s
 _MAX_ADDRESSES: Final = 10_000
 _ANSWERS: Final = 4  # requests of each source that are answered at once
 _RESERVE: Final = 64  # descriptors for the database, for files, and for what is closed in a moment
@@ -71,6 +74,18 @@ class Changes:
     def take(self, identity: VerifyKey, now: float) -> bool:
         """Return whether an identity may make a change. now: seconds of any clock."""
         return self._allowance.take_by_key(identity, _CHANGE, now)
+
+
+class Lists:
+    """How many records are listed for a key that asks for them, from whatever addresses."""
+
+    def __init__(self, rate: int = _LISTED_RATE, burst: int = _LISTED_BURST) -> None:
+        self._burst = burst
+        self._allowance = Allowance(rate, burst)
+
+    def take(self, key: VerifyKey, size: int, now: float) -> bool:
+        """Return whether a key may have a list of so many records. now: seconds of any clock."""
+        return self._allowance.take_by_key(key, min(size, self._burst), now)
 
 
 class Bodies:

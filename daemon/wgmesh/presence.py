@@ -61,6 +61,10 @@ class Presence:
     def followers(self) -> int:
         return self._followers.total()
 
+    def connections(self, identity: VerifyKey) -> int:
+        """Return how many a node has to this coordinator."""
+        return self._followers[identity]
+
     def clones(self) -> set[VerifyKey]:
         """Return the nodes that are several hosts."""
         return self._clones.identities(time.monotonic())

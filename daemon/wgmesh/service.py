@@ -23,7 +23,7 @@ from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
 
 from .audit import author, sentence
 from .errors import Denial, Overtaken, StoreError
-from .limits import Changes
+from .limits import Changes, Lists
 from .metrics import Metrics
 from .presence import Presence
 from .screening import is_administrators, screen
@@ -57,6 +57,7 @@ class Service:
         self.presence = Presence(store, self._writing, self._name_of)
         self._tasks: set[asyncio.Task[object]] = set()
         self._changes = Changes()
+        self.lists = Lists()
         self._news = asyncio.Event()
         self._changed_at = time.monotonic()
         self._lines: dict[tuple[int, ...], list[bytes]] = {}

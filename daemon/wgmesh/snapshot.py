@@ -94,12 +94,19 @@ class Snapshot:
 
     def news(self, identity: VerifyKey, since: int) -> list[Entry]:
         """Return what a node is to be sent, the oldest first. since: the revision up to which it has all."""
-        node = self.node(identity)
-        if since < max(self.visibility, node.viewed if node else 0):
+        if self._may_have_other_peers(identity, since):
             return self._all_visible(identity, since)
         member, newer = self.topology.member(identity), self._newer(since)
         news = [entry for entry in newer if self._concerns(entry, identity, member, since)]
         return news if member is None else self._with_peers_of_new_rules(member, news)
+
+    def most_news(self, identity: VerifyKey, since: int) -> int:
+        """Return a number that `news` are not more than."""
+        return len(self.entries if self._may_have_other_peers(identity, since) else self._newer(since))
+
+    def _may_have_other_peers(self, identity: VerifyKey, since: int) -> bool:
+        node = self.node(identity)
+        return since < max(self.visibility, node.viewed if node else 0)
 
     def _newer(self, since: int) -> list[Entry]:
         found = []

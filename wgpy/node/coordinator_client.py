@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from errno import ECONNREFUSED, errorcode
+from http import HTTPStatus
 from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -265,7 +266,8 @@ class Coordinator:
             ):
                 yield data
         except HttpError as error:
-            raise Denied(error.reason or f"{self._address.shown} answers {error.status}") from None
+            kind = Unreachable if error.status == HTTPStatus.TOO_MANY_REQUESTS else Denied
+            raise kind(error.reason or f"{self._address.shown} answers {error.status}") from None
         except BROKEN as error:
             raise Unreachable(f"{self._address.shown} broke off: {_why(error)}") from None
 
