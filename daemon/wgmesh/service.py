@@ -100,7 +100,7 @@ class Service:
         source: an address; rank: of the client, unless the records are the administrator's. A submission is
         completed even if its caller is cancelled.
         """
-        if is_administrators(records, self.snapshot.ledger.key):
+        if is_administrators(records, self.snapshot.ledger):
             rank = Rank.ADMINISTRATOR
         elif rank is Rank.UNKNOWN and len(self._tasks) >= _MAX_SUBMISSIONS:
             raise Denial(HTTPStatus.SERVICE_UNAVAILABLE, "too many submissions wait: try again in a minute")

@@ -130,12 +130,19 @@ def test_what_is_forged_foreign_or_damaged_is_refused(administrator: Administrat
 
 
 def test_only_the_network_key_makes_a_submission_the_administrators(administrator: Administrator) -> None:
-    network = administrator.key.verify_key()
+    ledger = snapshot_of(administrator).ledger
     removal, node = administrator.remove(ALICE), administrator.join(BOB, TOKEN)
 
-    assert is_administrators([removal], network)
-    assert is_administrators([removal, unsigned(administrator.invite(STRANGE))], network)
-    assert not is_administrators([unsigned(removal)], network)
-    assert not is_administrators([removal, node], network)
-    assert not is_administrators([node], network)
-    assert not is_administrators([], network)
+    assert is_administrators([removal], ledger)
+    assert is_administrators([removal, unsigned(administrator.invite(STRANGE))], ledger)
+    assert not is_administrators([unsigned(removal)], ledger)
+    assert not is_administrators([removal, node], ledger)
+    assert not is_administrators([node], ledger)
+    assert not is_administrators([], ledger)
+
+
+def test_who_repeats_a_record_of_the_administrator_is_not_taken_for_it(administrator: Administrator) -> None:
+    removal = administrator.remove(ALICE)
+    ledger = snapshot_of(administrator).ledger
+
+    assert not is_administrators([removal, unsigned(administrator.invite(STRANGE))], ledger)
