@@ -39,7 +39,7 @@ from wgpy.node.underlay import MARK
 _TRIES: Final = 64  # of hosts that join at once under one name, as many as get in whatever happens
 _ORDERLY_TRIES: Final = 4  # in which the next name is taken; later ones draw from more and more
 _PATIENCE: Final = 3.0  # seconds
-_PAUSE: Final = 0.1
+_PAUSE: Final = 0.1  # the first; each is twice the one before, as the coordinator lists all records each time
 _JOURNAL: Final = "records.jsonl"
 _NAME_LENGTH: Final = 60  # leaves room for a number
 
@@ -91,13 +91,14 @@ async def become(invitation: Invitation, arguments: Namespace, near: str) -> str
 async def wait_until_known(network: str) -> None:
     """Wait until the coordinator has endpoints of this host; not for long, as it may have none."""
     node = NodeFile.load(networks.folder(network))
-    end = time.monotonic() + _PATIENCE
+    end, pause = time.monotonic() + _PATIENCE, _PAUSE
     async with Coordinator(node.coordinator, node.network, node.identity) as coordinator:
         while time.monotonic() < end:
             nodes = read_ledger(node.network, await coordinator.records()).nodes()
             if any(known.signer == node.identity.verify_key() and known.endpoints for known in nodes):
                 return
-            await asyncio.sleep(_PAUSE)
+            await asyncio.sleep(pause)
+            pause *= 2
 
 
 async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tuple[str, str]:
