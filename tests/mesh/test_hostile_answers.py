@@ -234,3 +234,18 @@ async def test_an_agent_lives_with_a_coordinator_that_says_everything_without_en
         assert "cannot be understood" in status.trouble
         assert await configured(agent) == world.others
         await until(agent, lambda status: status.connected)
+
+
+def test_the_audit_log_is_shown_line_by_line_whatever_a_coordinator_writes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        entry = {"time": 1, "who": "a\x1b[2J", "what": "b\nnetwork key: removal", "from": "c" * 99_999}
+        entries = json.dumps({"entries": [entry]}).encode()
+        async with hostile(tmp_path, whole(HELLO), whole(entries)) as served:
+            async with Coordinator(served.address, NETWORK, key_of(7)) as coordinator:
+                (shown,) = await coordinator.audit()
+
+            assert shown["time"] == 1
+            assert all(str(text).isprintable() for text in shown.values())
+            assert sum(len(str(text)) for text in shown.values()) < 20_000
+
+    asyncio.run(scenario())

@@ -10,7 +10,7 @@ import pytest
 from tests.mesh.network import Administrator, key_of
 from wgpy.mesh import codec
 from wgpy.mesh.ledger import MAX_RECORDS, Ledger, RecordRejected, RejectionReason, Verdict
-from wgpy.mesh.records import Kind, Unknown, decode, kind_of
+from wgpy.mesh.records import Kind, Unknown, decode, describe, kind_of
 from wgpy.mesh.records.registry import body_of, discover
 from wgpy.mesh.signing import Signed, SigningKey
 
@@ -189,3 +189,19 @@ def of_a_node(admin: Administrator, key: SigningKey, subject: str, sequence: int
         "subject": codec.BYTES.write(subject.encode()), "type": "mark", "version": 1,
     }  # fmt: skip
     return key.sign(json.dumps(body, sort_keys=True, separators=(",", ":")).encode())
+
+
+def test_what_a_node_calls_an_unknown_kind_is_shown_as_one_short_line(admin: Administrator) -> None:
+    fields = {
+        "network": codec.BYTES.write(admin.network),
+        "signer": str(key_of(7).verify_key()),
+        "version": 1,
+    }
+    kind = "x\x1b[2J\n network key: removal of hub \u202e" + "A" * 60_000
+    body = json.dumps({**fields, "type": kind}, sort_keys=True, separators=(",", ":")).encode()
+
+    record = decode(body)
+
+    for text in (describe(record), kind_of(record).audit(record, None, str)):
+        assert text.isprintable()
+        assert len(text) < 200

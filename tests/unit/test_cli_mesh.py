@@ -20,8 +20,9 @@ from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
 from wgpy.cli.mesh.commands import MESH
 from wgpy.cli.mesh.membership import clean_name
-from wgpy.cli.mesh.output import columns
+from wgpy.cli.mesh.output import columns, date
 from wgpy.cli.mesh.token_input import read_invitation
+from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.signing import SigningKey
 from wgpy.node.agent_client import Excluded, RejectedRecord, Rule
@@ -320,3 +321,7 @@ def test_programs_get_the_same_as_json() -> None:
 
 def test_columns_stand_below_each_other() -> None:
     assert columns([("A", "BB"), ("ccc", "d")]) == "A    BB\nccc  d"
+
+
+def test_a_time_that_no_calendar_has_is_shown_as_a_number() -> None:
+    assert date(MAX_NUMBER) == str(MAX_NUMBER)

@@ -48,6 +48,7 @@ _TIMEOUT: Final = 10.0  # seconds, for everything but news
 _MAX_HELLO: Final = 1 << 12
 _MAX_OUTCOMES: Final = 1 << 18  # as many as records in a line, a sentence each
 _MAX_LIST: Final = 1 << 25  # all records, the health of all nodes, or the audit log, for commands
+_MAX_SENTENCE: Final = 1 << 14  # characters of one in the audit log: a token may have many routes
 _LINE_TIMEOUT: Final = 60.0  # seconds, for a line to arrive
 _MAX_CHALLENGE: Final = 200  # characters
 # The kernel notices by itself that the other host is gone, without waking this process. tcp(7)
@@ -211,7 +212,9 @@ class Coordinator:
 
     async def audit(self) -> list[dict[str, Any]]:
         """Ask with the network's key for the audit log, the newest entry last. Raises CoordinatorError."""
-        return await self._ask("GET", "/v1/audit", lambda found: list(map(dict, found["entries"])), _MAX_LIST)
+        return await self._ask(
+            "GET", "/v1/audit", lambda found: list(map(_read_audit_entry, found["entries"])), _MAX_LIST
+        )
 
     async def follow(self, since: int) -> AsyncIterator[Greeting | Delta]:
         """Give a greeting, then new records, until the connection ends. Raises CoordinatorError."""
@@ -302,6 +305,11 @@ def _read_health(found: Any) -> Health:
     cloned = bool(found.get("cloned"))  # a coordinator of an earlier version does not say
     seen = printable(str(found["seen"]))
     return Health(identity, bool(found["connected"]), int(found["heard"]), seen, cloned)
+
+
+def _read_audit_entry(found: Any) -> dict[str, Any]:
+    texts = {name: printable(str(found[name]), _MAX_SENTENCE) for name in ("who", "what", "from")}
+    return {"time": codec.NUMBER.read(found["time"]), **texts}
 
 
 def key_hash(certificate: bytes) -> bytes:

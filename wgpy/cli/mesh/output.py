@@ -42,8 +42,11 @@ def since(when: int) -> str:
 
 
 def date(when: int) -> str:
-    """Return a time in the host's time zone. when: Unix seconds."""
-    return datetime.fromtimestamp(when).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    """Return a time in the host's time zone. when: Unix seconds, as they are where no calendar has them."""
+    try:
+        return datetime.fromtimestamp(when).astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    except (ValueError, OverflowError):
+        return str(when)
 
 
 def listed(items: Iterable[object], nothing: str = "-") -> str:

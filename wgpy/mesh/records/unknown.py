@@ -25,6 +25,14 @@ class Unknown:
     time: int
 
 
+_MAX_SHOWN: Final = 63  # characters of a type, as of a name
+
+
+def _shown(unknown: Unknown) -> str:
+    """Return its type as one line for people: any member may sign any type, of any length."""
+    return repr(unknown.type[:_MAX_SHOWN])
+
+
 # Its name and version are those of no body. The network's key may sign any number; the limit is for others.
 UNKNOWN: Final[Kind[Unknown]] = Kind(
     name="",
@@ -34,8 +42,9 @@ UNKNOWN: Final[Kind[Unknown]] = Kind(
     audience=Audience.EVERYBODY,
     limit=1_000,
     subject=lambda unknown: unknown.subject,
-    describe=lambda unknown: f"a record of the type {unknown.type!r}, version {unknown.version}",
+    describe=lambda unknown: f"a record of the type {_shown(unknown)}, version {unknown.version}",
     audit=lambda unknown, before, name_of: (
-        f"{unknown.type} (version {unknown.version}), which this coordinator does not know"
+        f"a record of the type {_shown(unknown)}, version {unknown.version}, "
+        "which this coordinator does not know"
     ),
 )
