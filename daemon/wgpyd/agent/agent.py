@@ -6,21 +6,18 @@ may have changed that only wakes it. It wakes for news, for a change of the host
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Final
 
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
-from wgpy.engine.actions import HandshakeCompleted
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.plan import NodePlan, plan
 from wgpy.mesh.records import Network
-from wgpy.mesh.signing import Signed
-from wgpy.model import DeviceUpdate
 from wgpy.node.files import NodeFile
 
 from .commands import Control
@@ -31,19 +28,16 @@ from .host_monitor import HostMonitor
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .membership import Membership
+from .neighbours import learn_from_neighbour
 from .pings import Pings
 from .publisher import Publisher
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
-from .wake import Wake, first_of
+from .wake import Wake, first_of, rest_after
 from .warm_up import warm_up
 from .warnings import Warnings
-from .withholding_detector import CATCH_UP_TIME, WithholdingDetector
-
-_BATCHING_TIME: Final = 0.02  # seconds, in which more news may come
-_SHARE: Final = 3  # it rests so many times as long as it worked
-_LONGEST_REST: Final = 0.5  # seconds
+from .withholding_detector import WithholdingDetector
 
 
 class Agent:
@@ -66,7 +60,8 @@ class Agent:
         self.reconciler = Reconciler(interface, node.key, self._wake.now)
         self._publisher = Publisher(self.identity, self.store, self.subscription, self.warnings)
         self._host = HostMonitor(interface, self.reconciler.host_changed)
-        self._gossip = Gossip(self.store.ledger, self.store.rejected, self._learn, self._name_of)
+        learn = partial(learn_from_neighbour, self.store, self.withholding, self._wake.now)
+        self._gossip = Gossip(self.store.ledger, self.store.rejected, learn, self._name_of)
         self.control = Control(self, self._publisher, self._wake)
         self.pings = Pings(interface)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
@@ -81,11 +76,7 @@ class Agent:
         Raises OSError if the port cannot be had.
         """
         node = self.identity.node
-        await self.interface.configure(
-            DeviceUpdate(
-                private_key=node.key, listen_port=node.listen_port, fwmark=node.mark, replace_peers=True
-            )
-        )
+        await self.reconciler.take_over(node.listen_port, node.mark)
         self._host.start()
         self._wake.start()
         self._wake.now()
@@ -94,9 +85,7 @@ class Agent:
         for task in self._tasks:
             task.add_done_callback(self._on_end)
         await first_of(self.up.wait(), self.interface.wait_closed())
-        self._tasks.append(
-            asyncio.create_task(warm_up(self.interface, list(self.plan.by_key), self._wake.now))
-        )
+        self._tasks.append(asyncio.create_task(warm_up(self.interface, self.plan.by_key, self._wake.now)))
         return self.up.is_set()
 
     async def stop(self) -> None:
@@ -120,17 +109,8 @@ class Agent:
     def _on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         self.keepalives.on_event(key, event)
         self.endpoints.on_event(event)
-        is_ours = isinstance(event, HandshakeCompleted) and event.initiator
-        if is_ours and (peer := self.plan.by_key.get(key)):
-            self._gossip.ask(peer.member.address6)
-
-    def _learn(self, records: Sequence[Signed], source: str) -> bool:
-        learned = self.store.learn(records, source)
-        if learned.new:
-            self.withholding.learned_from_neighbour(learned.new, source, time.monotonic())
-            self._wake.now()
-            asyncio.get_running_loop().call_later(CATCH_UP_TIME, self._wake.now)
-        return learned.genuine
+        if peer := self.plan.by_key.get(key):
+            self._gossip.on_event(peer.member.address6, event)
 
     def _name_of(self, address: IPv6Address) -> str | None:
         return self.plan.names.get(address)
@@ -149,7 +129,7 @@ class Agent:
                     self.up.set()
                 worked = time.monotonic() - began
                 self._host.rest(worked)
-                await asyncio.sleep(min(max(_BATCHING_TIME, _SHARE * worked), _LONGEST_REST))
+                await asyncio.sleep(rest_after(worked))
 
     async def _apply(self, network: Network) -> None:
         if self.membership.exclusion is None:

@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Final
 
+from wgpy.device import DeviceEvent
+from wgpy.engine.actions import HandshakeCompleted
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import GOSSIP_PORT, Delta, Line, LineReader, deltas, encode_line
@@ -97,8 +99,13 @@ class Gossip:
             raise
         self._address, self._port = address, listener.getsockname()[1]
 
+    def on_event(self, address: IPv6Address, event: DeviceEvent) -> None:
+        """Ask a neighbour with whom this node began a session. address: of whom the event is about."""
+        if isinstance(event, HandshakeCompleted) and event.initiator:
+            self.ask(address)
+
     def ask(self, address: IPv6Address) -> None:
-        """Begin an exchange, as a session that we asked for has begun; none if one is under way."""
+        """Begin an exchange; none if one is under way."""
         name = self._name_of(address)
         if name is not None and address not in self._asking:
             task = asyncio.create_task(self._ask(address, name))

@@ -8,6 +8,9 @@ from typing import Any, Final
 from wgpy.host.wallclock import ClockMonitor
 
 _LONGEST_SLEEP: Final = 3600.0  # seconds: no event reports that the wall clock is slewed
+_BATCHING_TIME: Final = 0.02  # seconds, in which more news may come
+_SHARE: Final = 3  # who was woken rests so many times as long as it worked
+_LONGEST_REST: Final = 0.5  # seconds
 
 
 class Wake:
@@ -52,6 +55,11 @@ class Wake:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def rest_after(worked: float) -> float:
+    """Return for how many seconds not to look for the next call. worked: seconds that the last one cost."""
+    return min(max(_BATCHING_TIME, _SHARE * worked), _LONGEST_REST)
 
 
 async def first_of(*coroutines: Coroutine[Any, Any, Any]) -> None:

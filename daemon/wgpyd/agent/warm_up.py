@@ -1,8 +1,9 @@
 """A restarted node initiates handshakes: who has a session with its last life would use that for 15 s."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 from typing import Final
 
 from wgpy.driver.interface import Interface
@@ -13,10 +14,11 @@ _MAX_PEERS: Final = 256
 _WARM_UP_TIME: Final = 0.5  # seconds
 
 
-async def warm_up(interface: Interface, keys: Sequence[PublicKey], on_end: Callable[[], None]) -> None:
+async def warm_up(interface: Interface, keys: Iterable[PublicKey], on_end: Callable[[], None]) -> None:
     """Send peers a keepalive at once. on_end: called when they are to have their own intervals again."""
     with suppress(ConnectionError):  # the interface was closed
-        changes = [PeerUpdate(key, update_only=True, persistent_keepalive=1) for key in keys[:_MAX_PEERS]]
+        warm = islice(keys, _MAX_PEERS)
+        changes = [PeerUpdate(key, update_only=True, persistent_keepalive=1) for key in warm]
         await interface.configure(DeviceUpdate(peers=changes))
         await asyncio.sleep(_WARM_UP_TIME)
         on_end()

@@ -61,6 +61,10 @@ class Reconciler:
         self._is_stale = True
         self._on_change()
 
+    async def take_over(self, port: int, mark: int) -> None:
+        """Have the interface listen, without peers. Raises OSError if the port cannot be had."""
+        await self._interface.configure(DeviceUpdate(self._key, port, mark, replace_peers=True))
+
     async def apply(self, plan: NodePlan, keepalives: Intervals) -> None:
         """Raises ConnectionError if the interface was closed."""
         await self._apply_to_interface(plan, keepalives)
