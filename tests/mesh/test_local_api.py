@@ -190,6 +190,15 @@ def test_a_node_that_knows_nothing_yet_says_so(sockets: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_an_agent_that_is_stopped_keeps_no_command_for_ever(sockets: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stopped:
+        stopped.bind(str(sockets / f"{NETWORK}.sock"))
+        stopped.listen()
+
+        with pytest.raises(AgentError, match="the agent of prod did not answer within 0 s"):
+            agent.status(NETWORK, timeout=0.1)
+
+
 def test_a_command_renames_the_node_or_hears_why_not(sockets: Path) -> None:
     async def scenario() -> None:
         async with shown(sockets) as one:

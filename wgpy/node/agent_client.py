@@ -22,6 +22,8 @@ from wgpy.node.files import SOCKETS
 from wgpy.node.http import BROKEN, Client, HttpError
 
 _MAX_ANSWER: Final = 1 << 26  # bytes
+_STATUS_TIMEOUT: Final = 20.0  # seconds
+_TIMEOUT: Final = 60.0  # seconds: the agent itself may wait for its coordinator, or for a name
 
 
 class AgentError(WgpyError):
@@ -180,10 +182,10 @@ def socket_path(network: str) -> Path:
     return SOCKETS / f"{network}.sock"
 
 
-def status(network: str) -> Status:
-    """Raises AgentError."""
+def status(network: str, timeout: float = _STATUS_TIMEOUT) -> Status:
+    """timeout: seconds. Raises AgentError."""
     try:
-        return codec.read(Status, json.loads(_ask(network, "GET", "/status")))
+        return codec.read(Status, json.loads(_ask(network, "GET", "/status", timeout=timeout)))
     except (ValueError, TypeError, KeyError):
         raise AgentError(f"the agent of {network} is of another version: restart it") from None
 
@@ -219,8 +221,12 @@ def leave(network: str) -> None:
     _ask(network, "POST", "/leave")
 
 
-def _ask(network: str, method: str, target: str, body: Any = None) -> bytes:
-    return asyncio.run(_request(network, method, target, body))
+def _ask(network: str, method: str, target: str, body: Any = None, *, timeout: float = _TIMEOUT) -> bytes:
+    """Raises AgentError."""
+    try:
+        return asyncio.run(asyncio.wait_for(_request(network, method, target, body), timeout))
+    except TimeoutError:
+        raise AgentError(f"the agent of {network} did not answer within {timeout:.0f} s") from None
 
 
 async def _request(network: str, method: str, target: str, body: Any) -> bytes:
