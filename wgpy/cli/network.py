@@ -12,6 +12,7 @@ from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.config import Config
+from wgpy.host.nftables import removal
 
 _SRC_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
 # An empty table of nft, which is there if `up` has changed src_valid_mark; the last `down` changes it back.
@@ -82,9 +83,7 @@ def has_firewall(host: Host, interface: str) -> bool:
 
 def remove_firewall(host: Host, interface: str) -> None:
     if shutil.which("nft"):
-        table = plan.firewall_table(interface)
-        # Added first, as deleting a missing table is an error.
-        host.run(["nft", "-f", "-"], f"add table {table}\ndelete table {table}\n")
+        host.run(["nft", "-f", "-"], removal(plan.firewall_table(interface)))
 
 
 def accept_marked_answers(host: Host) -> None:

@@ -27,6 +27,7 @@ _IFLA_AF_SPEC: Final = 26
 _IFLA_CARRIER: Final = 33
 _IFLA_INET_CONF: Final = 1
 _IFLA_INET6_ADDR_GEN_MODE: Final = 8
+_IPV4_DEVCONF_SRC_VMARK: Final = 24
 _IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN: Final = 29
 _IN6_ADDR_GEN_MODE_NONE: Final = b"\x01"
 _TYPE: Final = 0x3FFF  # of an attribute, without its flags
@@ -85,10 +86,17 @@ def set_no_link_local_address(index: int) -> None:
 
 def use_ipv4_routes_without_carrier(index: int) -> None:
     """Let routes by a link count also without a carrier. Raises OSError."""
-    ignored = _attribute(_IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN, _UINT.pack(0))
-    _change(
-        index, _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET, _attribute(_IFLA_INET_CONF, ignored)))
-    )
+    _change_ipv4(index, _IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN, 0)
+
+
+def set_src_valid_mark(index: int, *, on: bool) -> None:
+    """Let reverse path filtering look at marks, also where /proc/sys is read-only. Raises OSError."""
+    _change_ipv4(index, _IPV4_DEVCONF_SRC_VMARK, int(on))
+
+
+def _change_ipv4(index: int, setting: int, value: int) -> None:
+    settings = _attribute(_IFLA_INET_CONF, _attribute(setting, _UINT.pack(value)))
+    _change(index, _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET, settings)))
 
 
 def _change(index: int, attributes: bytes) -> None:

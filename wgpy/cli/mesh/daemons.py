@@ -15,6 +15,8 @@ from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
 from wgpy.host.iprule import rule_removals
 from wgpy.host.links import find_owned, mesh_owner
+from wgpy.host.nftables import NftFailed
+from wgpy.host.reverse_path import table_name, undo
 from wgpy.node import agent_client as agent
 from wgpy.node.files import COORDINATORS, NodeFile
 from wgpy.uapi import client as uapi_client
@@ -66,6 +68,16 @@ def _remove_routing(host: Host, table: int, coordinator_port: int) -> None:
         host.ip(rule_removals(host.query_ip("-N", family, "rule"), table, coordinator_port), family)
         if host.query_ip(family, "route", "show", "table", str(table)):
             host.ip([f"route flush table {table}"], family)
+    if table_name(table) in host.query_nft_tables():
+        _undo_reverse_path(host, table)
+
+
+def _undo_reverse_path(host: Host, table: int) -> None:
+    host.print_change(f"nft delete table {table_name(table)}")
+    try:
+        undo(table)
+    except (NftFailed, OSError) as error:
+        raise CommandError(str(error)) from None
 
 
 def _serves(node: NodeFile, interface: str) -> bool:

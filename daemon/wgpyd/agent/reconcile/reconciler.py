@@ -15,6 +15,7 @@ from wgpy.contract.errors import StateError
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip, change_ip
 from wgpy.host.iprule import PROTOCOL, TableUse, rule_changes
+from wgpy.host.nftables import NftFailed
 from wgpy.keys import PrivateKey
 from wgpy.mesh.plan import LinkPlan, NodePlan, Routing
 from wgpy.model import DeviceUpdate
@@ -22,6 +23,7 @@ from wgpy.model import DeviceUpdate
 from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
+from .reverse_path import accept_own
 from .routes import Route, RouteChanges, read_marked_routes, read_routes, route_changes
 from .tunnels import difference, read_tunnels, without_preshared_keys
 
@@ -30,6 +32,10 @@ _LOG = logging.getLogger("wgpy")
 _MAX_NAMED: Final = 3  # changes, in a line of the log
 _QUIET_TIME: Final = 60.0  # seconds until the same repair is logged again
 _VERSIONS: Final = (4, 6)
+_STRICT_FILTER: Final = (
+    "this host filters strictly (rp_filter is 1), so what comes from within announced prefixes is dropped; "
+    "`sysctl -w net.ipv4.conf.all.rp_filter=2` lets it in"
+)
 
 _HostPlan = tuple[LinkPlan, Sequence[Prefix], Routing]
 
@@ -101,6 +107,7 @@ class Reconciler:
             changes, failures = [], [str(error)]
         else:
             failures = [f"`ip {line}` failed: {why}" for line, why in changes if why]
+        failures += await self._apply_reverse_path(routing)
         self._failures = tuple(self._warn(sentence, self._failures) for sentence in failures)
         # To follow the host's own routes, by an exception or as one is to our prefix, is no repair.
         made = [line for line, why in changes if not why and " throw " not in line]
@@ -133,6 +140,14 @@ class Reconciler:
             found = await ask_ip("-N", f"-{address.version}", "rule")
             made += await _make(rule_changes(found, use), f"-{address.version}")
         return made
+
+    async def _apply_reverse_path(self, routing: Routing) -> list[str]:
+        """Return why it failed, if it did."""
+        try:
+            await accept_own(routing)
+        except (IpFailed, NftFailed, OSError) as error:
+            return [f"{_STRICT_FILTER}: {error}"]
+        return []
 
     # -- The log -------------------------------------------------------------------------------------
 
