@@ -376,6 +376,17 @@ def test_an_interface_works_within_its_context_and_is_closed_after_it() -> None:
     asyncio.run(scenario())
 
 
+def test_who_asks_an_interface_that_was_closed_is_told_so() -> None:
+    async def scenario() -> None:
+        async with host(1) as one:
+            one.interface.close()
+
+            with pytest.raises(ConnectionError, match="the interface was closed"):
+                await one.interface.status()
+
+    asyncio.run(scenario())
+
+
 def test_an_interface_that_never_started_is_closed_with_all_its_descriptors() -> None:
     async def scenario() -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -210,8 +210,13 @@ class Interface:
             self.turn()
 
     async def status(self) -> DeviceStatus:
-        """The state of interface and peers, never from the middle of a `set`."""
+        """The state of interface and peers, never from the middle of a `set`.
+
+        Raises ConnectionError once the interface was closed.
+        """
         async with self._configuring:
+            if self._closed.is_set():
+                raise ConnectionError("the interface was closed")
             return self._device.status(self._transport.port, self._transport.mark)
 
     def _change_transport(self, update: DeviceUpdate) -> None:

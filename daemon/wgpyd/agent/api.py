@@ -167,7 +167,7 @@ async def _answer_owner(node: Node, request: Request) -> Answer:
                 return _nothing_there(request)
     except AgentError as error:
         return _detail(409, str(error))
-    except LookupError as error:
+    except (LookupError, ConnectionError) as error:  # the last while the interface ends
         return _detail(503, str(error))
 
 
@@ -176,7 +176,7 @@ async def _answer_scraper(node: Node, request: Request) -> Answer:
         return _nothing_there(request)
     try:
         return await _measure(node)
-    except LookupError as error:
+    except (LookupError, ConnectionError) as error:  # the last while the interface ends
         return _detail(503, str(error))
 
 
