@@ -76,6 +76,7 @@ class LineReader:
     """Reads lines as their bytes arrive.
 
     Of a line with many records it gives several deltas, of which the last one alone has a revision above 0.
+    ended: how many lines came to their end.
     """
 
     def __init__(self, max_line: int | None = MAX_LINE) -> None:
@@ -87,6 +88,7 @@ class LineReader:
         self._records: list[Signed] = []  # of the next part
         self._part_size = 0
         self._is_first = True  # of the records in the line
+        self.ended = 0
 
     @property
     def is_within_a_line(self) -> bool:
@@ -131,6 +133,7 @@ class LineReader:
         end = self._rest.find(b"\n", position, position + MAX_SHORT_LINE)
         if end >= 0:
             self._size = 0
+            self.ended += 1
             return _decode_short(self._rest[position:end]), end + 1
         if len(self._rest) - position >= MAX_SHORT_LINE:
             raise ValueError("a line is damaged: it has no records, and is too long for what has none")
@@ -140,6 +143,7 @@ class LineReader:
         """Read a record, or the end of the line. Raises ValueError."""
         if self._rest.startswith(b"]}\n", position):
             self._revision = None
+            self.ended += 1
             return self._part(codec.NUMBER.read(revision)), position + 3
         start = position + (0 if self._is_first else 1)
         middle = self._rest.find(_MIDDLE, start, start + _MAX_RECORD)

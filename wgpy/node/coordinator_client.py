@@ -137,8 +137,15 @@ class Coordinator:
     ahead: seconds by which this host's clock is ahead of the coordinator's; None if an older one tells none.
     """
 
-    def __init__(self, address: Address, network: VerifyKey, key: SigningKey | None = None) -> None:
-        """key: authenticates the requests: a node's identity, a token, or the network's key."""
+    def __init__(
+        self, address: Address, network: VerifyKey, key: SigningKey | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """key: authenticates the requests: a node's identity, a token, or the network's key.
+
+        clock: seconds.
+        """
+        self._clock = clock
         self._address = address
         self._network = network
         self._key = key
@@ -218,11 +225,11 @@ class Coordinator:
 
     async def follow(self, since: int) -> AsyncIterator[Greeting | Delta]:
         """Give a greeting, then new records, until the connection ends. Raises CoordinatorError."""
-        lines, began = LineReader(), time.monotonic()
+        lines, began, ended = LineReader(), self._clock(), 0
         async for data in self._exchange("GET", f"/v1/follow?since={since}", None):
-            if not lines.is_within_a_line:
-                began = time.monotonic()
-            elif time.monotonic() > began + _LINE_TIMEOUT:
+            if not lines.is_within_a_line or lines.ended > ended:
+                began, ended = self._clock(), lines.ended
+            elif self._clock() > began + _LINE_TIMEOUT:
                 raise Unreachable(f"{self._address.shown} sends a line too slowly")
             try:
                 for line in lines.feed(data):

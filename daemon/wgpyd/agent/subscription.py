@@ -43,8 +43,10 @@ class Subscription:
         store: RecordStore,
         withholding: WithholdingDetector,
         on_news: Callable[[], None],
+        retry_time: float = _RETRY_TIME,
     ) -> None:
-        """on_news: called after anything has changed."""
+        """on_news: called after anything has changed; retry_time: seconds."""
+        self._retry_time = retry_time
         self._identity = identity
         self._store = store
         self._withholding = withholding
@@ -208,7 +210,7 @@ class Subscription:
         """What was refused may be accepted later: because it came too soon after others, for example."""
         if self._retry is not None:
             self._retry.cancel()
-        self._retry = asyncio.get_running_loop().call_later(_RETRY_TIME, self._submit_again)
+        self._retry = asyncio.get_running_loop().call_later(self._retry_time, self._submit_again)
 
     def _submit_again(self) -> None:
         signed = self._identity.signed()
