@@ -331,6 +331,18 @@ def test_departures_of_whoever_make_no_removal_one_too_many(
     assert add_all(ledger, [honest.remove(BOB)]) == [Verdict.NEW]
 
 
+def test_departures_of_whoever_leave_room_for_those_of_nodes(
+    honest: Administrator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MAX_RECORDS, Departure, 10)
+    ledger = honest.ledger()
+
+    add_all(ledger, [honest.depart(key_of(number)) for number in range(1000, 1010)])
+
+    assert add_all(ledger, [honest.depart(EVE)]) == [RejectionReason.TOO_MANY]
+    assert add_all(ledger, [honest.depart(BOB)]) == [Verdict.NEW]
+
+
 # -- Helpers ---------------------------------------------------------------------------------------
 
 
