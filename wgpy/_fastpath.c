@@ -63,6 +63,7 @@ static struct wgfp_datapath *datapath_of(const struct wgfp_settings *settings)
     made->events.fd = -1;
     atomic_init(&made->offloads, settings->offloads);
     atomic_init(&made->mtu, MAX_PACKET);
+    atomic_init(&made->silent, false);
     return made;
 }
 
@@ -164,6 +165,11 @@ int wgfp_datapath_failure(const struct wgfp_datapath *datapath)
 void wgfp_datapath_set_mtu(struct wgfp_datapath *datapath, uint32_t mtu)
 {
     atomic_store_explicit(&datapath->mtu, mtu, memory_order_relaxed);
+}
+
+void wgfp_datapath_set_silent(struct wgfp_datapath *datapath, uint8_t silent)
+{
+    atomic_store_explicit(&datapath->silent, silent != 0, memory_order_relaxed);
 }
 
 uint32_t wgfp_datapath_offloads(const struct wgfp_datapath *datapath)

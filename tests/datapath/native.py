@@ -234,6 +234,10 @@ class NativeUnderTest:
         self.settle()
         self.path.set_mtu(mtu)
 
+    def set_silent(self, silent: bool) -> None:
+        self.settle()
+        self.path.set_silent(silent)
+
 
 Given = list[tuple[bytes, Endpoint, int]]
 

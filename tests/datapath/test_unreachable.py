@@ -100,6 +100,26 @@ def test_so_is_what_goes_to_a_peer_without_an_endpoint(without_endpoint: DataPat
     assert drop_counts(without_endpoint) == {DropReason.NO_ENDPOINT: 2}
 
 
+def test_a_silent_data_path_drops_what_leads_nowhere(without_endpoint: DataPathUnderTest) -> None:
+    path = without_endpoint
+    nowhere = [
+        ipv4(LOCAL_HOST, STRANGE_HOST, b"one"),
+        ipv6(LOCAL_HOST6, STRANGE_HOST6, b"two"),
+        ipv4(LOCAL_HOST, REMOTE_HOST, b"three"),
+    ]
+    path.set_silent(True)
+    for packet in nowhere:
+        path.send_packet(packet, NOW)
+
+    assert path.take_packets() == []
+    assert drop_counts(path) == {DropReason.NO_PEER_FOR_DESTINATION: 2, DropReason.NO_ENDPOINT: 1}
+
+    path.set_silent(False)
+    path.send_packet(nowhere[0], NOW)
+    [error] = path.take_packets()
+    assert_host_unreachable(error, nowhere[0])
+
+
 def test_a_packet_that_leads_to_a_peer_gets_no_error(path: DataPathUnderTest) -> None:
     path.send_packet(ipv4(LOCAL_HOST, REMOTE_HOST, b"payload"), NOW)
 

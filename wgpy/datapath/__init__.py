@@ -71,6 +71,9 @@ class DataPath(Protocol):
     def set_mtu(self, mtu: int) -> None:
         """Pad no packet beyond this many bytes. Raises ValueError below 1."""
 
+    def set_silent(self, silent: bool) -> None:
+        """Drop what leads nowhere without an ICMP error, or with one, as at the beginning."""
+
 
 def no_peer(peer: PeerId) -> StateError:
     return StateError(f"peer {peer} is not there; AddPeer comes first")

@@ -202,6 +202,9 @@ class NativeDataPath:
             raise bad_mtu(mtu)
         _lib.wgfp_datapath_set_mtu(self._c, mtu)
 
+    def set_silent(self, silent: bool) -> None:
+        _lib.wgfp_datapath_set_silent(self._c, silent)
+
     def set_sockets(self, queues: Sequence[Queue]) -> None:
         """Use other sockets; when this returns, the former ones can be closed. The TUNs stay."""
         if len(queues) != len(self._queues):

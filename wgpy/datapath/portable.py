@@ -180,16 +180,17 @@ class PortableDataPath:
         return self._drops.copy()
 
     def rule_counts(self) -> list[int]:
-        """Packets that were let in, by number of the rule."""
         return self._policy.rule_counts.copy()
 
     # -- Orders ----------------------------------------------------------------------------------
 
     def set_mtu(self, mtu: int) -> None:
-        """Pad no packet beyond this many bytes. Raises ValueError."""
         if mtu < 1:
             raise bad_mtu(mtu)
         self._mtu = mtu
+
+    def set_silent(self, silent: bool) -> None:
+        self._unreachable.is_silent = silent
 
     def apply(self, action: DataPathOrder, now: int) -> None:  # noqa: C901, PLR0912 - a case for every order
         """Carry out one order of the engine. Raises StateError for a peer or keypair that is not there."""

@@ -28,11 +28,12 @@ class Unreachable:
     """Makes errors, no more of them than the kernel: ICMP_ERROR_BURST at once, then one each interval."""
 
     def __init__(self) -> None:
+        self.is_silent = False
         self._free_at = 0  # when as many are left as at the beginning; boottime ns
 
     def error_for(self, packet: bytes, now: int) -> bytes | None:
         """The ICMP error for a valid packet, or None if there may be none."""
-        if not _deserves_error(ip.parse(packet)):
+        if self.is_silent or not _deserves_error(ip.parse(packet)):
             return None
         free_at = max(self._free_at, now) + ICMP_ERROR_INTERVAL
         if free_at - now > ICMP_ERROR_BURST * ICMP_ERROR_INTERVAL:

@@ -144,6 +144,10 @@ class Interface:
         """Dropped packets, datagrams and handshake messages by reason."""
         return self._drops + self._device.counters() + Counter(self._demultiplexer.drops)
 
+    def set_silent(self, silent: bool) -> None:
+        """Drop what leads nowhere without an ICMP error: while the peers are not known, that is not known."""
+        self._device.datapath.set_silent(silent)
+
     # -- Events ----------------------------------------------------------------------------------
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

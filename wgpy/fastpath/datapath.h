@@ -36,6 +36,7 @@ struct wgfp_datapath {
     atomic_int failure;     /* errno of a TUN */
     atomic_uint offloads;
     atomic_uint mtu;
+    atomic_bool silent;     /* about what leads nowhere */
     _Atomic uint64_t drops[WGFP_DROPS];
     _Atomic uint64_t rule_counts[MAX_RULES];
     struct flow_table flows;

@@ -149,7 +149,8 @@ static bool packet_refuse(struct outbound *out, const uint8_t *packet, size_t le
     struct wgfp_view view;
     size_t size = 0;
 
-    if (wgfp_packet_parse(&view, packet, length))
+    if (!atomic_load_explicit(&out->datapath->silent, memory_order_relaxed) &&
+        wgfp_packet_parse(&view, packet, length))
         size = unreachable_error(&out->unreachable, &view, packet, error, now);
     if (size > 0 && error_translate(out, error, size))
         tun_write_one(out->datapath, out->tun, error, size);

@@ -50,6 +50,7 @@ class Reconciler:
         """key: that the interface is to have; on_change: called when the plan is to be applied again."""
         self._on_change = on_change
         self._interface = interface
+        interface.set_silent(True)  # until a plan is in force: no connection is to fail at once meanwhile
         self._key = key
         self._applied: _HostPlan | None = None
         self._is_stale = True
@@ -77,6 +78,7 @@ class Reconciler:
         wanted = plan.link, plan.routes, plan.routing
         if self._is_stale or self._applied != wanted:
             await self._apply_to_host(wanted)
+        self._interface.set_silent(False)
 
     async def _apply_to_interface(self, plan: NodePlan, keepalives: Intervals) -> None:
         status = await self._interface.status()
