@@ -1,13 +1,15 @@
-"""What becomes of packets from a node's host that lead nowhere."""
+"""What becomes of packets from a node's host that lead nowhere, or into the tunnel that they came from."""
 
 import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from struct import pack
 
 from tests.datapath.packets import ipv4
-from tests.mesh.test_agent import Scene, in_a_scene
+from tests.mesh.test_agent import Scene, in_a_scene, until
 from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
 from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.node.files import NodeFile
@@ -42,3 +44,24 @@ async def test_until_the_first_plan_nobody_is_told_that_a_host_is_unreachable(wo
         assert answer[20:22] == ICMP_HOST_UNREACHABLE
         assert agent.interface.counters()[DropReason.NO_PEER_FOR_DESTINATION] == 2
         await agent.stop()
+
+
+@in_a_scene
+async def test_status_tells_of_the_meshs_datagrams_that_the_host_routes_into_it(world: Scene) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as peer:
+        peer.bind(("127.0.0.1", 0))
+        to = Endpoint(*peer.getsockname())
+        world.network.join(to)
+        world.store()
+        async with agent_and_host(world) as (agent, host):
+            await agent.start()
+            assert not [line for line in (await agent.control.status()).warnings if "back into" in line]
+            initiation = await asyncio.get_running_loop().sock_recv(peer, 2048)
+            udp = pack(">HHHH", agent.interface.listen_port, to.port, 8 + len(initiation), 0) + initiation
+            address = str(world.network.nodes[-1].address)
+
+            await asyncio.get_running_loop().sock_sendall(host, ipv4("100.80.0.1", address, udp))
+
+            status = await until(agent, lambda status: any("back into" in line for line in status.warnings))
+            assert any("routed 1 of" in line and "no-such-link" in line for line in status.warnings)
+            await agent.stop()

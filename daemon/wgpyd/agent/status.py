@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from wgpy.contract.constants import SECOND
+from wgpy.contract.drops import DropReason
 from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
@@ -180,5 +181,10 @@ def _warnings(node: Node) -> Iterator[str]:
         if not any(route in peer.routes for peer in node.plan.peers)
     )
     yield from filter(None, map(announcement_trouble, node.identity.node.routes))
+    if looped := node.interface.counters()[DropReason.ROUTING_LOOP]:
+        yield (
+            f"this host routed {looped} of the mesh's own datagrams back into {node.interface.name}: "
+            "the log names the endpoints, and `ip rule` and `ip route get` show which route it was"
+        )
     if refused := node.subscription.refused:
         yield f"the coordinator rejects this node's record: {refused}"
