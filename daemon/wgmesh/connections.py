@@ -25,6 +25,9 @@ class Connection(Protocol):
     def end(self) -> asyncio.Task[None] | None:
         """Close the connection, or return the task after whose answer it closes."""
 
+    async def wait_closed(self) -> None:
+        """Return when the connection is closed."""
+
 
 @dataclass(slots=True)
 class Connections:

@@ -96,6 +96,10 @@ class HttpConnection(asyncio.Protocol):
         self._is_ending = True
         return self._answer
 
+    async def wait_closed(self) -> None:
+        """Return when the connection is closed."""
+        await self._gone.wait()
+
     def _close(self) -> None:
         """Send what is written, and read nothing more."""
         self._is_ending = True

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from errno import EADDRINUSE
 from typing import Final
@@ -78,11 +78,9 @@ class _Server:
             self._pause.cancel()
         self._loop.remove_reader(self._listener)
         self._listener.close()
-        answers = [answer for one in self._connections.open() if (answer := one.end()) is not None]
-        if answers:
-            _, unfinished = await asyncio.wait(answers, timeout=_SHUTDOWN_TIMEOUT)
-            for answer in unfinished:
-                answer.cancel()
+        connections = self._connections.open()
+        await _finish([answer for one in connections if (answer := one.end()) is not None])
+        await _finish([self._loop.create_task(one.wait_closed()) for one in connections])
 
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
@@ -122,10 +120,17 @@ class _Server:
                 ssl_shutdown_timeout=_CLOSE_TIMEOUT,
             )
         except (OSError, asyncio.CancelledError):
-            self._connections.remove(connection)
-            accepted.close()
+            connection.connection_lost(None)  # the loop, which has the socket, closes it
         finally:
             connection.task = None
+
+
+async def _finish(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait for tasks, but not for ever."""
+    if tasks:
+        _, unfinished = await asyncio.wait(tasks, timeout=_SHUTDOWN_TIMEOUT)
+        for task in unfinished:
+            task.cancel()
 
 
 def open_socket(address: HostPort) -> socket.socket:

@@ -183,12 +183,8 @@ class Coordinator:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if isinstance(error, CoordinatorError):
-            self._writer.transport.abort()  # a farewell would go on reading what still comes
-        self._writer.close()
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(1):
-                await self._writer.wait_closed()
+        # Without TLS's farewell: answers tell where they end, and it would go on reading what still comes.
+        self._writer.transport.abort()
 
     async def submit(self, records: Sequence[Signed]) -> list[Outcome]:
         """Submit records; once this returns, those that are new are stored.
@@ -360,8 +356,15 @@ async def _open(
     except BaseException:
         connection.close()
         raise
-    # It closes the socket itself if TLS fails.
-    return await asyncio.open_connection(sock=connection, ssl=tls, server_hostname=host)
+    # It closes the socket itself if it fails. TLS comes after it: if both were one call, whose caller is
+    # cancelled before the loop has begun TLS, asyncio would leave the connection open.
+    reader, writer = await asyncio.open_connection(sock=connection)
+    try:
+        await writer.start_tls(tls, server_hostname=host)
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return reader, writer
 
 
 def _tls(address: Address) -> ssl.SSLContext:
