@@ -103,6 +103,8 @@ class ScriptedCoordinator:
                 http.start_next_cycle()
         except (OSError, EOFError, h11.ProtocolError):
             writer.close()
+        except asyncio.CancelledError:  # the loop ends; Python 3.11 reports a task that says so as a failure
+            writer.transport.abort()
 
     def _hello(self) -> dict[str, str]:
         return {"network": str(self.ledger.key), "challenge": "challenge"}
