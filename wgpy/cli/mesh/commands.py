@@ -289,8 +289,10 @@ Next: `wgpy mesh status` shows what this node announces.""",
             "node-list",
             _run("nodes:node_list"),
             "List the nodes and their health, as the coordinator knows them.",
-            "With the network's key on this host: all nodes; or else this node and its peers.",
-            _ADMINISTRATOR,
+            """\
+With the network's key on this host: all nodes; or else this node and its peers. Nodes that left,
+and nodes that were removed or expired more than a day ago, are shown with --all.""",
+            (*_ADMINISTRATOR, _ALL),
         ),
         Command(
             "token",

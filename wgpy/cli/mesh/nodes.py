@@ -3,7 +3,7 @@
 import asyncio
 import time
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ from wgpy.cli.mesh import daemons, networks, tokens
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.local_rules import LocalRules, local_rules
 from wgpy.cli.mesh.membership import read_ledger
-from wgpy.cli.mesh.output import columns, listed, report, since
+from wgpy.cli.mesh.output import ENDED_SHOWN, columns, listed, report, since
 from wgpy.mesh.addressing import grant_trouble
+from wgpy.mesh.endings import OVER, membership_ended
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Approval, Node, Removal, Token
 from wgpy.mesh.selectors import naming, rule_text, shown_rule
@@ -58,7 +59,10 @@ def approve(arguments: Namespace) -> None:
 
 
 def node_list(arguments: Namespace) -> None:
-    rows = list(rows_of(*asyncio.run(_read(arguments))))
+    ledger, health = asyncio.run(_read(arguments))
+    rows = list(rows_of(ledger, health))
+    if not arguments.all:
+        rows = list(without_old(rows, ledger, int(time.time())))
     report(arguments, [row.document() for row in rows], table(rows))
 
 
@@ -66,6 +70,14 @@ def table(rows: Sequence["Row"]) -> str:
     """Return the nodes for people, and what to do about clones."""
     head = ("NODE", "ADDRESS", "STATE", "SEEN FROM", "TAGS", "ROUTES", "ASKS FOR")
     return "\n".join([columns([head, *(row.cells() for row in rows)]), *_clones(rows)])
+
+
+def without_old(rows: Iterable["Row"], ledger: Ledger, now: int) -> Iterator["Row"]:
+    """Leave out nodes whose membership ended long ago; a departure has no time. now: Unix seconds."""
+    for row in rows:
+        reason = row.exclusion
+        if reason not in OVER or membership_ended(ledger, row.node.signer, reason) >= now - ENDED_SHOWN:
+            yield row
 
 
 async def _remove(arguments: Namespace) -> None:

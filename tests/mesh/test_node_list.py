@@ -1,0 +1,24 @@
+"""Which nodes `wgpy mesh node-list` lists."""
+
+import pytest
+
+from tests.mesh.coordinator import ALICE, BOB
+from tests.mesh.network import NOW, Administrator, key_of
+from wgpy.cli.mesh.nodes import rows_of, without_old
+from wgpy.cli.mesh.output import ENDED_SHOWN
+from wgpy.mesh.records import Removal
+
+
+@pytest.mark.parametrize(("later", "names"), [(ENDED_SHOWN, {"n11", "n12"}), (ENDED_SHOWN + 1, {"n11"})])
+def test_a_removed_node_is_listed_for_a_day(later: int, names: set[str]) -> None:
+    administrator = Administrator()
+    administrator.found()
+    administrator.invite(key_of(2))
+    administrator.join(ALICE, key_of(2))
+    administrator.join(BOB, key_of(2))
+    administrator.sign(Removal, identity=BOB.verify_key())
+    ledger = administrator.ledger()
+
+    rows = without_old(rows_of(ledger, []), ledger, NOW + later)
+
+    assert {row.node.name for row in rows} == names
