@@ -248,6 +248,36 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         assert expected in shown
 
 
+def test_a_removed_node_is_shown_why_it_is_not_connected() -> None:
+    removed = Excluded("web1", KEYS[1], "it was removed", over=True, since=NOW)
+    about = a_status(
+        connected=False, trouble="reconnecting", member=False, exclusion="it was removed", excluded=(removed,)
+    )
+
+    shown = status.text(about, None)
+
+    assert "as this node is no member" in shown
+    assert "reconnecting" not in shown
+
+
+@pytest.mark.parametrize(
+    ("hosts", "endpoints", "line"),
+    [
+        (("192.0.2.1:51820",), ("192.0.2.1:51820",), "reached at 192.0.2.1:51820\n"),
+        (
+            ("vpn.example.com:51820",),
+            ("192.0.2.1:51820",),
+            "reached at vpn.example.com:51820, now 192.0.2.1:51820",
+        ),
+        (("vpn.example.com:51820",), (), "reached at vpn.example.com:51820, without an address yet"),
+    ],
+)
+def test_where_a_node_is_reached_is_shown_once(
+    hosts: tuple[str, ...], endpoints: tuple[str, ...], line: str
+) -> None:
+    assert line in status.text(a_status(hosts=hosts, endpoints=endpoints), None)
+
+
 @pytest.mark.parametrize(
     ("nat", "keepalive", "line"),
     [

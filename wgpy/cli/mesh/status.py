@@ -61,9 +61,8 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     yield "network", f"{status.network}, {status.addresses} and {status.addresses6}, MTU {status.mtu}"
     yield "this node", f"{status.name}, {status.address} and {status.address6}"
     yield "", f"on {status.interface}, UDP port {status.listen_port}"
-    yield "", f"routes in table {status.table}, for all but mark {status.fwmark:#x}"
     if status.hosts:
-        yield "", f"reached at {listed(status.hosts)}, so at {listed(status.endpoints, 'no address yet')}"
+        yield "", _reached(status)
     if nat := nat_text(status):
         yield "", nat
     if not status.member:
@@ -78,6 +77,13 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     yield "log", status.log
     yield "network's key", _key(status, key)
     yield from _rules(status.rules)
+
+
+def _reached(status: Status) -> str:
+    given, endpoints = listed(status.hosts), listed(status.endpoints)
+    if not status.endpoints:
+        return f"reached at {given}, without an address yet"
+    return f"reached at {given}" if given == endpoints else f"reached at {given}, now {endpoints}"
 
 
 def exclusion(status: Status) -> str:
@@ -107,6 +113,8 @@ def _rules(rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
 def _connection(status: Status) -> str:
     if status.connected:
         return "connected"
+    if any(node.over and node.identity == status.identity for node in status.excluded):
+        return f"not connected, last heard {since(status.heard)}, as this node is no member"
     why = f": {status.trouble}" if status.trouble else ""
     return f"not connected, last heard {since(status.heard)}{why}"
 
