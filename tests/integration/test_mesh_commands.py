@@ -339,7 +339,7 @@ def test_rules_say_who_reaches_whom(network: Lan) -> None:
     assert "allowed already" in sentence(network.hub.attempt("allow", "hub", "tag:servers"))
     assert "A rule may be missing" in desk.attempt("why", "web").output
     assert "hub to tag:servers" in sentence(network.hub.attempt("disallow", "any", "any"))
-    assert "no node is tag nobody yet" in network.hub.mesh("allow", "tag:nobody", "any")
+    assert "no node has tag nobody yet" in network.hub.mesh("allow", "tag:nobody", "any")
     network.hub.mesh("disallow", "tag:nobody", "any")
 
     assert "There is no rule left" in network.hub.mesh("disallow", "hub", "tag:servers")

@@ -141,4 +141,4 @@ def _warn_of_unmatched_tags(admin: Administrator, selectors: tuple[str, ...]) ->
     tags = {f"tag:{tag}" for member in admin.topology.members for tag in member.tags}
     for selector in selectors:
         if selector.startswith("tag:") and selector not in tags:
-            warn(f"no node is {selector.replace(':', ' ')} yet")
+            warn(f"no node has {selector.replace(':', ' ')} yet")
