@@ -44,8 +44,8 @@ def test_a_host_pauses_and_resumes_as_the_same_node(scene: Scene) -> None:
     again = scene.web.host.attempt(program("wgpyd"), f"--mesh={NETWORK}")
     refusal = f"{NETWORK} is paused on this host: `wgpy mesh up --network {NETWORK}` resumes it"
     assert (again.status, again.output) == (1, f"wgpyd: {refusal}\n")
-    for command in ("status", "down"):
-        refused = scene.web.attempt(command)
+    for command in ("status", "down", "route add 10.42.1.0/24", "keepalive 30", "endpoint auto"):
+        refused = scene.web.attempt(*command.split())
         assert (refused.status, "is paused on this host" in refused.output) == (1, True)
     assert scene.hub.why("web")["reachable"] is False
 

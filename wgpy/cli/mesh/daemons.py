@@ -98,14 +98,19 @@ def runs(network: str) -> bool:
 
 def status(network: str) -> agent.Status:
     """Ask the agent of this host's node. Raises CommandError."""
-    if needed_node(network).paused:
-        raise CommandError(f"{network} is paused on this host; `wgpy mesh up` resumes it")
+    check_not_paused(network)
     try:
         return agent.status(network)
     except agent.AgentError as error:
         unit = f"wgpyd-mesh@{network}.service"
         start = f"systemctl start {unit}" if _has(unit) else f"wgpyd --mesh={network}"
         raise CommandError(f"{error}; `{start}` starts it, if that is what is missing") from None
+
+
+def check_not_paused(network: str) -> None:
+    """Raises CommandError if no agent is to run on this host now, and as `needed_node`."""
+    if needed_node(network).paused:
+        raise CommandError(f"{network} is paused on this host; `wgpy mesh up` resumes it")
 
 
 def needed_node(network: str) -> NodeFile:

@@ -13,6 +13,7 @@ def change_routes(arguments: Namespace) -> None:
     """Raises AgentError and CommandError."""
     need_root("mesh route")
     network, prefixes = networks.selected(arguments), tuple(arguments.prefixes)
+    daemons.check_not_paused(network)
     is_addition = arguments.change == "add"
     agent.change_routes(network, RouteChange(prefixes, ()) if is_addition else RouteChange((), prefixes))
     status = daemons.status(network)
