@@ -3,13 +3,12 @@
 import asyncio
 import json
 import re
-import subprocess
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from wgpy.contract.errors import WgpyError
 
-_TIMEOUT: Final = 10.0  # seconds
+from .program import run_program
 
 
 class IpFailed(WgpyError):
@@ -18,7 +17,7 @@ class IpFailed(WgpyError):
 
 async def ask_ip(*arguments: str) -> list[Any]:
     """Return what `ip -json` answers. Raises IpFailed."""
-    done = await asyncio.to_thread(_ip, ("-json", *arguments))
+    done = await asyncio.to_thread(run_program, ("ip", "-json", *arguments))
     if done.returncode:
         raise IpFailed(f"`ip {' '.join(arguments)}` failed: {read_reason(done.stderr)}")
     return read_answer(done.stdout)
@@ -26,7 +25,9 @@ async def ask_ip(*arguments: str) -> list[Any]:
 
 async def change_ip(lines: Sequence[str], *options: str) -> dict[int, str]:
     """Make several changes; which failed, by index, and why."""
-    done = await asyncio.to_thread(_ip, (*options, "-force", "-batch", "-"), "\n".join([*lines, ""]))
+    done = await asyncio.to_thread(
+        run_program, ("ip", *options, "-force", "-batch", "-"), "\n".join([*lines, ""])
+    )
     failures = read_failures(done.stderr)
     if done.returncode and not failures:
         return dict.fromkeys(range(len(lines)), read_reason(done.stderr))
@@ -35,26 +36,12 @@ async def change_ip(lines: Sequence[str], *options: str) -> dict[int, str]:
 
 def check_ip() -> None:
     """Raises IpFailed, with what to do, unless this host's `ip` is iproute2's: BusyBox has one, too."""
-    done = _ip(("-json", "-N", "address", "show", "dev", "lo"))
+    done = run_program(("ip", "-json", "-N", "address", "show", "dev", "lo"))
     if done.returncode or not done.stdout.startswith("["):
         raise IpFailed(
             f"the `ip` of this host is not that of iproute2 4.18 or newer ({read_reason(done.stderr)}): "
             "install iproute2"
         )
-
-
-def _ip(arguments: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
-    """In a thread, since it may take long, and since uvloop fails to write to a process that has ended."""
-    command = ["ip", *arguments]
-    try:
-        return subprocess.run(
-            command, input=text, capture_output=True, text=True, errors="replace", check=False,
-            timeout=_TIMEOUT,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"it did not end within {_TIMEOUT:.0f} s")
-    except OSError as error:
-        return subprocess.CompletedProcess(command, 1, "", f"it cannot be run: {error.strerror}")
 
 
 def read_answer(stdout: str) -> list[Any]:
