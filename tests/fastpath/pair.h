@@ -27,7 +27,7 @@ struct pair {
     struct side sides[2];
     uint32_t sessions;
     uint64_t key_life; /* nanoseconds until keys age; 0: they never do */
-    uint64_t events[6]; /* how many were taken, by kind */
+    uint64_t events[WGFP_EVENT_DATA_RECEIVED + 1]; /* how many were taken, by kind */
     uint64_t control_messages; /* and foreign datagrams that were taken */
 };
 

@@ -8,9 +8,9 @@ import pytest
 # In a process of its own: what is given up is gone for good.
 _DROP = """
 from pathlib import Path
-from wgpyd.privileges import drop_privileges
+from wgpy.host.privileges import CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, drop_privileges
 {before}
-drop_privileges()
+drop_privileges(CAP_NET_BIND_SERVICE, CAP_NET_ADMIN)
 print(Path("/proc/self/status").read_text())
 """
 _NET_BIND_SERVICE_AND_NET_ADMIN = f"{1 << 10 | 1 << 12:016x}"

@@ -1,0 +1,26 @@
+"""Runs a program of the host, whose failures are its own words or ours, and never an exception."""
+
+import subprocess
+from collections.abc import Sequence
+from typing import Final
+
+_TIMEOUT: Final = 10.0  # seconds
+
+
+def run_program(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:
+    """Return what came of it; of one that cannot be run, or does not end, 1 and the reason. text: its input.
+
+    A coroutine calls it in a thread: it may take long, and uvloop fails to write to a process that has ended.
+    """
+    try:
+        return subprocess.run(
+            command, input=text, capture_output=True, text=True, errors="replace", check=False,
+            timeout=_TIMEOUT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        reason = f"it did not end within {_TIMEOUT:.0f} s"
+    except FileNotFoundError:
+        reason = "it is not installed"
+    except OSError as error:
+        reason = f"it cannot be run: {error.strerror}"
+    return subprocess.CompletedProcess(command, 1, "", reason)
