@@ -150,6 +150,7 @@ def test_what_others_broke_is_whole_again_and_the_log_has_one_line(scene: Scene,
     scene.one.run("sh", "-c", damage)
 
     scene.is_whole_again()
+    eventually(lambda: new_lines(scene, before) != [], "the log tells it")  # a moment after it is done
     lines = new_lines(scene, before)
     assert len(lines) == 1, lines
     assert "repaired the host: " in lines[0]
