@@ -112,4 +112,5 @@ def test_without_the_option_it_goes_with_its_daemon(left: Side, right: Side) -> 
 
     kill_daemon(left)
 
-    assert left.host.attempt("ip", "link", "show", "wg0").status != 0
+    shown = ("ip", "link", "show", "wg0")
+    eventually(lambda: left.host.attempt(*shown).status != 0, "the interface is gone with its daemon")
