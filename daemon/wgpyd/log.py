@@ -39,7 +39,7 @@ def _open(file: str) -> logging.Handler:
         raise StartError(f"the log {file} cannot be written: {error.strerror}") from None
 
 
-def place_of_log() -> str:
+def log_target() -> str:
     """Return where the log is, for people."""
     handlers = logging.getLogger().handlers
     match handlers[0] if handlers else None:

@@ -20,7 +20,7 @@ def run(code: str, **environment: str) -> str:
 
 def test_a_log_of_its_own_is_appended_to_and_private(tmp_path: Path) -> None:
     file = tmp_path / "wgpyd.log"
-    code = f"configure_log('wg0', None, {str(file)!r}); logging.warning('a line'); print(place_of_log())"
+    code = f"configure_log('wg0', None, {str(file)!r}); logging.warning('a line'); print(log_target())"
 
     assert [run(code), run(code)] == [f"{file}\n"] * 2
 
@@ -46,4 +46,4 @@ def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_it_says_where_it_is(code: str, environment: dict[str, str], place: str) -> None:
-    assert run(f"{code}\nprint(place_of_log())", **environment).startswith(place)
+    assert run(f"{code}\nprint(log_target())", **environment).startswith(place)

@@ -233,9 +233,9 @@ static void transport_update(const struct wgfp_view *view, uint8_t *packet, uint
 /* The address in a packet; quoted: one that an error quotes. */
 static uint8_t *field_of(const struct direction *direction, const struct wgfp_view *view, uint8_t *packet, bool quoted)
 {
-    const bool is_destination = direction->inbound != quoted;
+    uint8_t *source = packet + (view->version == 4 ? 12 : 8);
 
-    return packet + (is_destination ? packet_destination(view, packet) - packet : packet_source(view, packet) - packet);
+    return direction->inbound != quoted ? source + packet_address_size(view) : source;
 }
 
 /* Translate an address and the checksums over it. false: it has no counterpart, and nothing is changed. */

@@ -12,12 +12,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-# linux/netlink.h, linux/rtnetlink.h, linux/if_link.h
-_NLMSG_ERROR: Final = 2
-_NLMSG_DONE: Final = 3
-_NLM_F_REQUEST: Final = 0x1
-_NLM_F_ACK: Final = 0x4
-_NLM_F_DUMP: Final = 0x300
+from .netlink_message import (
+    HEADER,
+    INT,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    NLM_F_REQUEST,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    UINT,
+    aligned,
+    decode_attributes,
+    encode_attribute,
+    encode_message,
+)
+
+# linux/rtnetlink.h, linux/if_link.h
 _RTM_NEWLINK: Final = 16
 _RTM_GETLINK: Final = 18
 _RTM_SETLINK: Final = 19
@@ -30,13 +40,8 @@ _IFLA_INET6_ADDR_GEN_MODE: Final = 8
 _IPV4_DEVCONF_SRC_VMARK: Final = 24
 _IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN: Final = 29
 _IN6_ADDR_GEN_MODE_NONE: Final = b"\x01"
-_TYPE: Final = 0x3FFF  # of an attribute, without its flags
 
-_HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
-_ATTRIBUTE: Final = struct.Struct("=HH")
-_INT: Final = struct.Struct("=i")
-_UINT: Final = struct.Struct("=I")
 _READ_SIZE: Final = 1 << 16
 
 
@@ -70,18 +75,18 @@ def find_owned(owner: str) -> HostLink | None:
 
 def links() -> list[HostLink]:
     """Return all links of this namespace. Raises OSError."""
-    return [_read_link(body) for body in _request(_RTM_GETLINK, _NLM_F_DUMP, _link(0))]
+    return [_read_link(body) for body in _request(_RTM_GETLINK, NLM_F_DUMP, _link(0))]
 
 
 def set_alias(index: int, alias: str) -> None:
     """Raises OSError."""
-    _change(index, _attribute(_IFLA_IFALIAS, os.fsencode(alias)))
+    _change(index, encode_attribute(_IFLA_IFALIAS, os.fsencode(alias)))
 
 
 def set_no_link_local_address(index: int) -> None:
     """Let the kernel make no IPv6 address of its own when the link comes up. Raises OSError."""
-    mode = _attribute(_IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE)
-    _change(index, _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode)))
+    mode = encode_attribute(_IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE)
+    _change(index, encode_attribute(_IFLA_AF_SPEC, encode_attribute(socket.AF_INET6, mode)))
 
 
 def use_ipv4_routes_without_carrier(index: int) -> None:
@@ -95,12 +100,12 @@ def set_src_valid_mark(index: int, *, on: bool) -> None:
 
 
 def _change_ipv4(index: int, setting: int, value: int) -> None:
-    settings = _attribute(_IFLA_INET_CONF, _attribute(setting, _UINT.pack(value)))
-    _change(index, _attribute(_IFLA_AF_SPEC, _attribute(socket.AF_INET, settings)))
+    settings = encode_attribute(_IFLA_INET_CONF, encode_attribute(setting, UINT.pack(value)))
+    _change(index, encode_attribute(_IFLA_AF_SPEC, encode_attribute(socket.AF_INET, settings)))
 
 
 def _change(index: int, attributes: bytes) -> None:
-    for _ in _request(_RTM_SETLINK, _NLM_F_ACK, _link(index) + attributes):
+    for _ in _request(_RTM_SETLINK, NLM_F_ACK, _link(index) + attributes):
         pass
 
 
@@ -111,44 +116,28 @@ def _link(index: int) -> bytes:
 def _request(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
     """Give the bodies of the answer. Raises OSError."""
     with closing(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC)) as kernel:
-        kernel.send(_HEADER.pack(_HEADER.size + len(body), kind, _NLM_F_REQUEST | flags, 1, 0) + body)
+        kernel.send(encode_message(kind, NLM_F_REQUEST | flags, 1, body))
         while True:
             for answer, found in _messages(kernel.recv(_READ_SIZE)):
-                if answer == _NLMSG_ERROR and (error := -_INT.unpack_from(found)[0]):
+                if answer == NLMSG_ERROR and (error := -INT.unpack_from(found)[0]):
                     raise OSError(error, os.strerror(error))
-                if answer in (_NLMSG_ERROR, _NLMSG_DONE):
+                if answer in (NLMSG_ERROR, NLMSG_DONE):
                     return
                 yield found
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     while data:
-        size, kind, *_ = _HEADER.unpack_from(data)
-        yield kind, data[_HEADER.size : size]
-        data = data[_aligned(size) :]
+        size, kind, *_ = HEADER.unpack_from(data)
+        yield kind, data[HEADER.size : size]
+        data = data[aligned(size) :]
 
 
 def _read_link(body: bytes) -> HostLink:
-    attributes = dict(_attributes(body[_LINK.size :]))
+    attributes = decode_attributes(body[_LINK.size :])
     return HostLink(
         index=_LINK.unpack_from(body)[2],
         name=os.fsdecode(attributes[_IFLA_IFNAME].rstrip(b"\0")),
         alias=os.fsdecode(attributes.get(_IFLA_IFALIAS, b"").rstrip(b"\0")),
         has_carrier=attributes.get(_IFLA_CARRIER) == b"\x01",
     )
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= _ATTRIBUTE.size:
-        size, kind = _ATTRIBUTE.unpack_from(data)
-        yield kind & _TYPE, data[_ATTRIBUTE.size : size]
-        data = data[max(_aligned(size), _ATTRIBUTE.size) :]
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    size = _ATTRIBUTE.size + len(value)
-    return _ATTRIBUTE.pack(size, kind) + value + bytes(_aligned(size) - size)
-
-
-def _aligned(size: int) -> int:
-    return size + 3 & ~3

@@ -12,21 +12,26 @@ from typing import Final, NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
 
-_NLMSG_ERROR: Final = 2
+from .netlink_message import (
+    HEADER,
+    INT,
+    NLM_F_REQUEST,
+    NLMSG_ERROR,
+    UINT,
+    decode_attributes,
+    encode_attribute,
+    encode_message,
+)
+
 _RTM_NEWROUTE: Final = 24
 _RTM_GETROUTE: Final = 26
-_NLM_F_REQUEST: Final = 1
 _RTA_DST: Final = 1
 _RTA_SRC: Final = 2
 _RTA_OIF: Final = 4
 _RTA_GATEWAY: Final = 5
 _RTA_MARK: Final = 16
-_HEADER: Final = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _ROUTE: Final = struct.Struct("=8BI")
-_ATTRIBUTE: Final = struct.Struct("=HH")
-_UINT: Final = struct.Struct("=I")
-_INT: Final = struct.Struct("=i")
 
 # linux/rtnetlink.h: RTMGRP_LINK, RTMGRP_IPV4_IFADDR, _ROUTE, _RULE, RTMGRP_IPV6_IFADDR, _ROUTE, _RULE, and
 # RTNLGRP_IPV4_NETCONF and _IPV6_NETCONF, which tell of forwarding
@@ -110,44 +115,29 @@ def _open() -> socket.socket:
 def _encode_request(endpoint: Endpoint, mark: int, sequence: int) -> bytes:
     family = socket.AF_INET6 if endpoint.is_ipv6 else socket.AF_INET
     destination = socket.inet_pton(family, endpoint.address)
-    attributes = _attribute(_RTA_DST, destination)
+    attributes = encode_attribute(_RTA_DST, destination)
     source_bits = 0
     if endpoint.local_address:
-        attributes += _attribute(_RTA_SRC, socket.inet_pton(family, endpoint.local_address))
+        attributes += encode_attribute(_RTA_SRC, socket.inet_pton(family, endpoint.local_address))
         source_bits = 8 * len(destination)
     if endpoint.scope_id:
-        attributes += _attribute(_RTA_OIF, _UINT.pack(endpoint.scope_id))
+        attributes += encode_attribute(_RTA_OIF, UINT.pack(endpoint.scope_id))
     if mark:
-        attributes += _attribute(_RTA_MARK, _UINT.pack(mark))
+        attributes += encode_attribute(_RTA_MARK, UINT.pack(mark))
     route = _ROUTE.pack(family, 8 * len(destination), source_bits, 0, 0, 0, 0, 0, 0)
-    size = _HEADER.size + len(route) + len(attributes)
-    return _HEADER.pack(size, _RTM_GETROUTE, _NLM_F_REQUEST, sequence, 0) + route + attributes
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value  # every value here fills whole words
+    return encode_message(_RTM_GETROUTE, NLM_F_REQUEST, sequence, route + attributes)
 
 
 def _decode_way(answer: bytes, sequence: int) -> Way:
     """Raises OSError if the kernel has no way, or does not answer this question."""
-    size, kind, _, answered, _ = _HEADER.unpack_from(answer)
-    if answered == sequence and kind == _NLMSG_ERROR:
-        raise OSError(-_INT.unpack_from(answer, _HEADER.size)[0], "no way")
+    size, kind, _, answered, _ = HEADER.unpack_from(answer)
+    if answered == sequence and kind == NLMSG_ERROR:
+        raise OSError(-INT.unpack_from(answer, HEADER.size)[0], "no way")
     if answered != sequence or kind != _RTM_NEWROUTE:
         raise OSError(errno.EIO, "another answer")
-    attributes = _decode_attributes(answer[_HEADER.size + _ROUTE.size : size])
-    interface = int(_UINT.unpack(attributes[_RTA_OIF])[0]) if _RTA_OIF in attributes else 0
+    attributes = decode_attributes(answer[HEADER.size + _ROUTE.size : size])
+    interface = int(UINT.unpack(attributes[_RTA_OIF])[0]) if _RTA_OIF in attributes else 0
     return Way(interface, _format_address(attributes.get(_RTA_GATEWAY, b"")))
-
-
-def _decode_attributes(data: bytes) -> dict[int, bytes]:
-    attributes: dict[int, bytes] = {}
-    offset = 0
-    while offset + _ATTRIBUTE.size <= len(data):
-        length, kind = _ATTRIBUTE.unpack_from(data, offset)
-        attributes[kind] = data[offset + _ATTRIBUTE.size : offset + length]
-        offset += max(length + 3 & ~3, _ATTRIBUTE.size)
-    return attributes
 
 
 def _format_address(packed: bytes) -> str:

@@ -20,7 +20,7 @@ from wgpy.mesh.selectors import names_of, shown
 from wgpy.mesh.topology import Member
 from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
-from wgpyd.log import place_of_log
+from wgpyd.log import log_target
 
 from .endpoints import GivenEndpoints
 from .host_check import HostCheck
@@ -101,7 +101,7 @@ async def report(node: Node) -> Status:
         rejected=store.rejected.newest,
         rejected_count=sum(store.rejected.counts.values()),
         withheld=node.withholding.withheld(time.monotonic()),
-        log=place_of_log(),
+        log=log_target(),
         warnings=tuple(_warnings(node)),
     )
 
