@@ -283,10 +283,16 @@ def _read_hello(found: Any) -> tuple[str, str, int | None]:
 
     Raises ValueError, as others do, for what is none.
     """
-    network, challenge, told = str(found["network"]), str(found["challenge"]), found.get("time")
-    if not (challenge.isascii() and challenge.isprintable() and len(challenge) <= _MAX_CHALLENGE):
+    network, told = str(found["network"]), found.get("time")
+    return network, _read_challenge(found["challenge"]), None if told is None else codec.NUMBER.read(told)
+
+
+def _read_challenge(found: Any) -> str:
+    if not (isinstance(found, str) and found.isascii() and found.isprintable()):
         raise ValueError("that is no challenge")
-    return network, challenge, None if told is None else codec.NUMBER.read(told)
+    if not 0 < len(found) <= _MAX_CHALLENGE:
+        raise ValueError("that is no challenge")
+    return found
 
 
 def _read_records(found: Any) -> list[Signed]:
