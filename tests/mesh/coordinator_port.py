@@ -1,11 +1,13 @@
 """A coordinator's port for whoever reaches it: connections without a key, requests written by hand."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 from tests.mesh.coordinator import Site
+from wgpy.node.http import Client
 
 MIB = 1 << 20
 HALF_A_HEAD = b"GET /v1/hello HTTP/1.1\r\nHost: x\r\n"
@@ -48,6 +50,22 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
         while part := await reader.read(MIB):
             data += part
     return data
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+    return port
+
+
+async def scraped(port: int) -> list[str]:
+    """The lines that a coordinator has for Prometheus."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        request = Client(reader, writer, "metrics").request("GET", "/metrics")
+        return b"".join([data async for data in request]).decode().splitlines()
+    finally:
+        writer.close()
 
 
 async def is_heard(streams: Streams) -> bool:

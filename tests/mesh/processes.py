@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.mesh.coordinator import Site
+from tests.mesh.coordinator_port import free_port
 from wgpy.node.coordinator_client import Address
 
 ROOT = Path(__file__).parents[2]
@@ -17,8 +18,7 @@ class Process:
     """`wgmesh serve` of a site; when it is made it listens, as it tells systemd."""
 
     def __init__(self, site: Site, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         site.address = Address(f"https://127.0.0.1:{port}", site.address.key_hash)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
             path = site.folder / "notify"

@@ -1,11 +1,11 @@
 """Hosts with one identity, as a copied machine makes them, and what the administrator is told of them."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, Site, in_a_loop
+from tests.mesh.coordinator_port import free_port, scraped
 from tests.mesh.network import NOW, Administrator, key_of
 from wgmesh import clones
 from wgmesh.clones import AGE, Clones
@@ -75,28 +75,22 @@ def test_a_clone_is_forgotten_when_one_of_the_hosts_is_gone() -> None:
 @in_a_loop
 async def test_the_administrator_is_told_of_a_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clones, "AGE", 0.1)
-    site = Site.create(tmp_path)
-    async with site.serve() as serving:
+    site, port = Site.create(tmp_path), free_port()
+    async with site.serve(metrics=f"127.0.0.1:{port}"):
         await site.found(ALICE, BOB)
         async with site.follow(ALICE), site.follow(ALICE), site.follow(BOB):
             async with site.ask(site.administrator.key) as coordinator:
-                await asyncio.sleep(0.5)
-                audit = (await coordinator.audit())[-1]
+                while (audit := (await coordinator.audit())[-1])["who"] != "coordinator":
+                    pass
                 health = {found.identity: found.cloned for found in await coordinator.nodes()}
-
-            metrics = {
-                family.name: family.samples[0].value
-                for family in serving.service.metrics.families(
-                    serving.service.snapshot, 3, len(serving.service.presence.clones())
-                )
-            }
+            metrics = await scraped(port)
 
     assert audit["what"] == (
         "n11 is 2 hosts with one identity, from 127.0.0.1, 127.0.0.1: one is a copy; remove n11, and join "
         "each host by itself"
     )
     assert health == {ALICE.verify_key(): True, BOB.verify_key(): False}
-    assert metrics["wgmesh_cloned_nodes"] == 1
+    assert "wgmesh_cloned_nodes 1" in metrics
 
 
 @in_a_loop
@@ -106,14 +100,17 @@ async def test_a_clone_that_is_gone_in_time_is_in_no_audit_log(
     monkeypatch.setattr(clones, "AGE", 0.1)
     site = Site.create(tmp_path)
     async with site.serve() as serving:
-        await site.found(ALICE)
+        await site.found(ALICE, BOB)
         async with site.follow(ALICE):
             async with site.follow(ALICE):
                 pass
-            await asyncio.sleep(0.4)
-            entries = await serving.service.audit()
+            async with site.follow(BOB), site.follow(BOB):  # a later clone, which is told later
+                while not (
+                    told := [one for one in await serving.service.audit() if one.who == "coordinator"]
+                ):
+                    pass
 
-    assert "coordinator" not in [entry.who for entry in entries]
+    assert [entry.what.split()[0] for entry in told] == ["n12"]
 
 
 def test_node_list_says_what_to_do_about_a_clone() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, CAROL, NEW, TOKEN, Site, in_a_loop, kinds
+from tests.mesh.coordinator_port import free_port, scraped
 from tests.mesh.network import key_of
 from wgmesh.limits import MAX_BODY, Allowance
 from wgpy.mesh.wire import RECORDS_PER_LINE, Delta, proof
@@ -287,8 +288,7 @@ async def test_a_coordinator_with_another_key_is_not_asked_anything(tmp_path: Pa
 @in_a_loop
 async def test_metrics_count_what_happens(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     async with site.serve(metrics=f"127.0.0.1:{port}"):
         await site.found(ALICE, BOB)
         await site.submit(site.administrator.depart(CAROL))
@@ -296,10 +296,7 @@ async def test_metrics_count_what_happens(tmp_path: Path) -> None:
             await alice.received()
             await site.submit(site.administrator.invite(key_of(1009)))
             await alice.received()
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            request = Client(reader, writer, "metrics").request("GET", "/metrics")
-            lines = b"".join([data async for data in request]).decode().splitlines()
-            writer.close()
+            lines = await scraped(port)
 
     assert "wgmesh_followers 1" in lines
     assert 'wgmesh_records{type="node"} 2' in lines
