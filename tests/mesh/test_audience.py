@@ -104,7 +104,7 @@ async def test_whom_no_rule_joins_is_told_of_no_other_node_when_a_membership_exp
         await carol.received()
         token, now = key_of(1004), int(time.time())
         await site.submit(site.administrator.invite(token, lifetime=60, tags=("servers",)))
-        await site.submit(site.administrator.join(EVE, token, admitted=now - 57))
+        await site.submit(site.administrator.join(EVE, token, admitted=now - 50))
 
         async with site.follow(EVE) as eve:
             await eve.received()

@@ -142,6 +142,7 @@ def test_from_any_host_every_prefix_leads_into_the_mesh_unless_another_route_has
 
     leading = {route.prefix for route in after if route.device == MESH and route.table == str(TABLE)}
     assert leading == set(wanted) - set(conflicts)
+    assert {route.prefix for route in after if is_ours(route) and route.kind != THROW} == leading
 
 
 @given(hosts(), wishes)
@@ -157,7 +158,7 @@ def test_what_is_not_ours_stays_as_it_is(host: list[Route], wanted: list[Prefix]
 def test_a_conflict_is_with_another_route_that_is_there(host: list[Route], wanted: list[Prefix]) -> None:
     _, conflicts = reconciled(host, wanted)
 
-    foreign = {route.prefix for route in host if not is_ours(route)}
+    foreign = {route.prefix for route in host if not is_ours(route) and route.device != MESH}
     assert set(conflicts) <= foreign & set(wanted)
 
 
