@@ -12,7 +12,6 @@ from tests.mesh.network import key_of
 from wgmesh.errors import Denial
 from wgmesh.limits import Limits, Slots
 from wgpy.mesh.signing import Signed
-from wgpy.node.coordinator_client import Coordinator
 
 
 @in_a_loop
@@ -94,7 +93,7 @@ async def test_who_has_proven_a_key_is_served_before_who_has_not(tmp_path: Path)
             order.append("alice")
 
     assert outcomes == [NEW]
-    assert order.index("alice") < len(order) - 1
+    assert order.index("alice") < len(order) // 2
 
 
 @in_a_loop
@@ -134,18 +133,3 @@ async def test_where_too_many_wait_the_administrator_does_not(tmp_path: Path) ->
     refused = [str(answer) for answer in answers if isinstance(answer, Denial)]
     assert 0 < len(refused) <= 100
     assert set(refused) == {"too many submissions wait: try again in a minute"}
-
-
-@in_a_loop
-async def test_who_claims_to_be_the_administrator_is_told_that_it_is_not(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve(), Coordinator(site.address, site.administrator.key.verify_key()) as stranger:
-        await site.found(ALICE)
-        forged = [
-            type(signed)(signed.body, bytes(64))
-            for signed in (site.administrator.invite(key_of(2000 + number)) for number in range(3))
-        ]
-
-        outcomes = await stranger.submit(forged)
-
-    assert [outcome.reason for outcome in outcomes] == ["not signed by the right key"] * 3

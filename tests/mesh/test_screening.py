@@ -1,15 +1,18 @@
 """What is refused before it waits for the writing lock, by look-ups or by its signature, and what is not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.mesh.coordinator import Site, in_a_loop
 from tests.mesh.network import Administrator, key_of
 from wgmesh.screening import is_administrators, screen
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Outcome, Transaction
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.signing import Signed
+from wgpy.node.coordinator_client import Coordinator
 
 TOKEN, SINGLE, STRANGE = key_of(1001), key_of(1002), key_of(1003)
 ALICE, BOB, CAROL = key_of(11), key_of(12), key_of(13)
@@ -146,3 +149,15 @@ def test_who_repeats_a_record_of_the_administrator_is_not_taken_for_it(administr
     ledger = snapshot_of(administrator).ledger
 
     assert not is_administrators([removal, unsigned(administrator.invite(STRANGE))], ledger)
+
+
+@in_a_loop
+async def test_who_claims_to_be_the_administrator_is_told_that_it_is_not(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve(), Coordinator(site.address, site.administrator.key.verify_key()) as stranger:
+        await site.found(ALICE)
+        forged = [unsigned(site.administrator.invite(key_of(2000 + number))) for number in range(3)]
+
+        outcomes = await stranger.submit(forged)
+
+    assert [outcome.reason for outcome in outcomes] == ["not signed by the right key"] * 3
