@@ -7,6 +7,7 @@ eth0 10.10.1.2/24 ── web 10.10.1.1/24 │ hub 10.10.0.1/24 ── eth0 10.10
 import signal
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,7 @@ def test_a_host_that_moved_publishes_what_its_name_means_then(scene: Scene) -> N
         "the name is resolved",
         within=PAUSE + 10,
     )
+    eventually(lambda: _published(scene.hub) == ["10.10.0.3:51820"], "it is published")
 
 
 def test_a_name_that_is_not_served_keeps_its_address_and_is_a_warning(scene: Scene) -> None:
@@ -130,6 +132,11 @@ def test_a_name_of_a_nat_is_looked_up_although_nothing_happens_here(scene: Scene
         "hub knows",
         within=RECHECK_TIME + PAUSE,
     )
+
+
+def _published(hub: Node) -> Any:
+    """The endpoints of the hub as its coordinator has them."""
+    return next(node["endpoints"] for node in hub.ask("node-list") if node["name"] == hub.name)
 
 
 def _endpoints_of_hub(scene: Scene) -> tuple[str, ...]:
