@@ -5,6 +5,8 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from tests.mesh.network import Administrator, key_of, prefixes
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.records import Unknown, decode, encode
@@ -15,6 +17,7 @@ VECTORS: Final = [
 ]
 
 FIRST_KINDS: Final = 10  # records of one_of_each that are of kinds of the first version
+ALL_KINDS: Final = 11  # and of those of this one
 
 
 def test_every_kind_of_record_is_written_as_it_always_was() -> None:
@@ -29,14 +32,23 @@ def test_every_kind_of_record_is_read_as_it_always_was() -> None:
         assert encode(record) == signed.body
 
 
-def test_the_digest_of_what_everybody_is_to_know_is_what_it_always_was() -> None:
+@pytest.mark.parametrize(
+    ("kinds", "sequence", "expected"),
+    [
+        (FIRST_KINDS, 8, "0011ec294d04a2f7c2dd5232e3704618de496519f77757e4bd4dcc470b610100"),
+        (ALL_KINDS, 9, "b38ce5d772fea926becef4c5d3d9d285a1ea4caec1d49f741270dd3b0382dad1"),
+    ],
+)
+def test_the_digest_of_what_everybody_is_to_know_is_what_it_always_was(
+    kinds: int, sequence: int, expected: str
+) -> None:
     administrator = one_of_each()
-    del administrator.records[FIRST_KINDS:]
+    del administrator.records[kinds:]
 
     digest = administrator.ledger().state_digest()
 
-    assert digest.sequence == 8
-    assert digest.digest.hex() == "0011ec294d04a2f7c2dd5232e3704618de496519f77757e4bd4dcc470b610100"
+    assert digest.sequence == sequence
+    assert digest.digest.hex() == expected
 
 
 def one_of_each() -> Administrator:
