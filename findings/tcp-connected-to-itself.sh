@@ -4,8 +4,7 @@
 # Whoever polls for a server on the same host, at a port from the range of ephemeral ports, may find one before it is there: the
 # kernel can choose the awaited port as the source port, and then the connection is with itself (TCP's simultaneous open). What
 # is sent comes back, and the server cannot have its port, while the connection lasts and, after a close, in TIME_WAIT; that its
-# SO_REUSEADDR does not help here is because who polled did not set it. With the default range one of some 20,000 attempts
-# meets it, and only at ports of one parity (which connect() prefers); here the range is that port alone.
+# SO_REUSEADDR does not help here is because who polled did not set it. Here the range is that port alone.
 #
 # Seen:
 #   connected from 127.0.0.1:40000 to 127.0.0.1:40000
@@ -14,6 +13,7 @@
 #   after the close: TIME_WAIT
 #   server then: EADDRINUSE
 set -eu
+command -v ip > /dev/null || { echo "ip is not installed: apt-get install iproute2"; exit 1; }
 program=$(mktemp)
 trap 'rm -f "$program"' EXIT
 cat > "$program" << 'PYTHON'
