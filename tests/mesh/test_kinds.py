@@ -38,16 +38,6 @@ KIND = Kind(
 '''
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package without modules, that can be imported."""
-    folder = tmp_path / f"kinds_of_{tmp_path.name}"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    return folder
-
-
 def test_a_file_more_is_a_kind_more(package: Path) -> None:
     (package / "base.py").write_text("NOTHING = 'of a kind'")
     (package / "greeting.py").write_text(A_KIND)

@@ -46,15 +46,6 @@ KIND = Kind(
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / f"later_kinds_{tmp_path.name}"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    return folder
-
-
-@pytest.fixture
 def label(package: Path) -> Kind[Any]:
     """A kind that this program does not know."""
     (package / "label.py").write_text(A_LATER_KIND.format(field="identity", author="ADMINISTRATOR"))
