@@ -3,6 +3,8 @@
 from ipaddress import ip_address
 from struct import pack
 
+from wgpy.contract.endpoint import Endpoint
+
 
 def ipv4(
     source: str,
@@ -26,6 +28,12 @@ def ipv6(
     addresses = ip_address(source).packed + ip_address(destination).packed
     word = 6 << 28 | traffic_class << 20 | 0xABCDE
     return pack(">IHBB", word, len(payload), protocol, 64) + addresses + payload
+
+
+def routed_back(datagram: bytes, to: Endpoint) -> bytes:
+    """A datagram as a packet of the host that sends it."""
+    udp = pack(">HHHH", 51820, to.port, 8 + len(datagram), 0) + datagram
+    return ipv6("fd00::1", to.address, udp) if to.is_ipv6 else ipv4("10.0.0.1", to.address, udp)
 
 
 def checksum(header: bytes) -> int:

@@ -5,8 +5,8 @@ from struct import pack
 import pytest
 
 from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix, with_session
-from tests.datapath.packets import ipv4, ipv6
-from tests.datapath.remote import AWAY, HOME, LOCAL_HOST, LOCAL_HOST6, NOW, REMOTE_HOST, Remote
+from tests.datapath.packets import ipv4, routed_back
+from tests.datapath.remote import AWAY, HOME, LOCAL_HOST, NOW, REMOTE_HOST, Remote
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import RoutingLoop
@@ -16,13 +16,6 @@ PACKET = ipv4(LOCAL_HOST, REMOTE_HOST, b"payload")
 INITIATION = pack("<II", 1, 77) + bytes(range(140))
 RESPONSE = pack("<III", 2, 77, 78) + bytes(range(80))
 COOKIE_REPLY = pack("<II", 3, 78) + bytes(range(56))
-
-
-def routed_back(data: bytes, to: Endpoint) -> bytes:
-    """A datagram as a packet of the host that sends it."""
-    udp = pack(">HHHH", 51820, to.port, 8 + len(data), 0) + data
-    make, source = (ipv6, LOCAL_HOST6) if to.is_ipv6 else (ipv4, LOCAL_HOST)
-    return make(source, to.address, udp)
 
 
 def looping(datapath: MakeDataPath, remote: Remote, endpoint: Endpoint = HOME) -> DataPathUnderTest:

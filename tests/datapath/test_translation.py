@@ -90,7 +90,7 @@ def test_whatever_is_translated_is_as_if_made_anew_at_the_other_address(
 
 
 def check(
-    path: DataPathUnderTest, remote: Remote, cases: list[Case], passed: "Callable[..., list[bytes]]"
+    path: DataPathUnderTest, remote: Remote, cases: list[Case], passed: Callable[..., list[bytes]]
 ) -> None:
     given = [packet for case in cases for packet in case.given]
     expected = [packet for case in cases for packet in case.expected]

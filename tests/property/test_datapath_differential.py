@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from tests.datapath.kinds import DATA_PATHS, DataPathUnderTest, drop_counts, prefix
-from tests.datapath.packets import ipv4, ipv6
+from tests.datapath.packets import ipv4, ipv6, routed_back
 from tests.datapath.remote import NOW, SECOND, Remote
 from tests.fastpath.superpackets import ACK, CWR, PSH, SYN, TCP, UDP, Packet, segments, superpacket
 from wgpy.contract.endpoint import Endpoint
@@ -415,12 +415,6 @@ class ScheduleWithSuperpackets(Schedule):
 
 def remote(index: int) -> Remote:
     return Remote(index, 0x100 + index, b"to  peer%08d" % index, b"from    %08d" % index)
-
-
-def routed_back(message: bytes, to: Endpoint) -> bytes:
-    """A datagram as a packet of the host that sends it."""
-    payload = pack(">HHHH", 51820, to.port, 8 + len(message), 0) + message
-    return ipv6("fd00::1", to.address, payload) if to.is_ipv6 else ipv4("10.0.0.1", to.address, payload)
 
 
 def outcome(path: DataPathUnderTest, order: DataPathOrder, now: int) -> str | None:
