@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from wgpy.mesh.endings import exclusion_text
 from wgpy.mesh.records import Revocation, Token
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.wire import check_proof
 
 from .challenges import Challenges
 from .errors import Denial
-from .snapshot import Snapshot
+from .snapshot import COORDINATORS_CLOCK, Snapshot
 
 
 class Role(Enum):
@@ -46,7 +47,8 @@ def authorize(key: VerifyKey, snapshot: Snapshot, now: int) -> Client:
     if key == snapshot.ledger.key:
         return Client(key, Role.NETWORK)
     token = snapshot.ledger.find(Token, bytes(key))
-    if token is None and snapshot.ledger.node(key) is None:
+    node = snapshot.ledger.node(key)
+    if token is None and node is None:
         raise Denial(
             403,
             "this key is neither a node's nor a token's nor the network's, as far as this coordinator knows",
@@ -54,8 +56,9 @@ def authorize(key: VerifyKey, snapshot: Snapshot, now: int) -> Client:
     topology = snapshot.topology_at(now)
     if topology.member(key) is not None:
         return Client(key, Role.MEMBER)
-    if (reason := topology.excluded.get(key)) is not None:
-        raise Denial(403, f"this node is no member: {reason.value}")
+    if node is not None and (reason := topology.excluded.get(key)) is not None:
+        why = exclusion_text(snapshot.ledger, node, reason, now, COORDINATORS_CLOCK)
+        raise Denial(403, f"this node is no member: {why}")
     if token is None:
         raise Denial(403, "the network's record is not here: submit it first")
     if snapshot.ledger.find(Revocation, bytes(key)) is not None:

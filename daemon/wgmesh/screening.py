@@ -6,6 +6,7 @@ next, and only what remains costs time that grows with the number of members.
 
 from collections.abc import Sequence
 
+from wgpy.mesh.endings import exclusion_text
 from wgpy.mesh.ledger import Ledger, RecordRejected, Verdict
 from wgpy.mesh.records import (
     Author,
@@ -102,7 +103,7 @@ class _Screen:
 
     def _refusal_by_token(self, node: Node, token: Token) -> str:
         if node.admitted >= token.expires:
-            return Exclusion.TOKEN_EXPIRED.value
+            return exclusion_text(self._ledger, node, Exclusion.TOKEN_EXPIRED, self._now)
         revocation = self._ledger.find(Revocation, bytes(node.token))
         if revocation is not None and node.signer not in revocation.keep:
             return Exclusion.TOKEN_REVOKED.value

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
 
-from wgpy.mesh.clock import written
+from wgpy.mesh.clock import compared
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import (
     KINDS,
@@ -30,6 +30,7 @@ from wgpy.mesh.records import (
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Member, Topology, derive
 
+COORDINATORS_CLOCK: Final = "the coordinator's clock"
 _OF_A_NODE: Final = tuple(kind.name for kind in KINDS if kind.audience is Audience.REACHABLE)
 
 
@@ -169,7 +170,4 @@ def trouble_of(token: Token, users: int, now: int) -> str:
         return f"the token is used up: it has admitted {users}"
     if now < token.expires:
         return ""
-    until = written(token.expires)
-    return (
-        f"the token has expired: it admitted until {until}, and the coordinator's clock says {written(now)}"
-    )
+    return f"the token has expired: it admitted until {compared(token.expires, now, COORDINATORS_CLOCK)}"

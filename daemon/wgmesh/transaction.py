@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from wgpy.mesh.addressing import announcement_trouble, grant_trouble
-from wgpy.mesh.clock import is_of_the_future, written
+from wgpy.mesh.clock import compared, is_of_the_future
+from wgpy.mesh.endings import exclusion_text
 from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
 from wgpy.mesh.records import (
     AdminRecord,
@@ -28,7 +29,7 @@ from wgpy.mesh.selectors import naming_only_by_name
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 
-from .snapshot import Entry, Snapshot
+from .snapshot import COORDINATORS_CLOCK, Entry, Snapshot
 
 TOO_OFTEN: Final = "its node publishes changes too often: wait a minute"
 NO_NODE: Final = "no node of this identity is known"
@@ -158,8 +159,8 @@ class Transaction:
         """Raises Refused."""
         if is_of_the_future(record.time, self._now):
             raise Refused(
-                f"it was signed at {written(record.time)}, and the coordinator's clock says "
-                f"{written(self._now)}: set the clock that is wrong"
+                f"it was signed at {compared(record.time, self._now, COORDINATORS_CLOCK)}: set the clock "
+                "that is wrong"
             )
 
     def _used_sequences(self) -> dict[int, bytes]:
@@ -191,13 +192,12 @@ class Transaction:
             if trouble := announcement_trouble(route):
                 raise Refused(trouble)
 
-    @staticmethod
-    def _check_membership(node: Node, ledger: Ledger, after: Topology) -> None:
+    def _check_membership(self, node: Node, ledger: Ledger, after: Topology) -> None:
         """Raises Refused."""
         if ledger.charter() is None:
             raise Refused("the network's record is not here: submit it first")
         if (reason := after.excluded.get(node.signer)) is not None:
-            raise Refused(reason.value)
+            raise Refused(exclusion_text(ledger, node, reason, self._now, COORDINATORS_CLOCK))
         member = after.member(node.signer)
         if member is None or not member.name:
             raise Refused(f"the name {node.name} is another node's")

@@ -1,6 +1,7 @@
 """A subscription gets what concerns its node, once, as it comes."""
 
 import asyncio
+import re
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, TOKEN, Site, in_a_loop, kinds
 from tests.mesh.network import key_of
 from wgpy.contract.endpoint import Endpoint
+from wgpy.mesh.clock import written
 from wgpy.node.coordinator_client import CoordinatorError, Denied, Unreachable
 
 
@@ -219,7 +221,11 @@ async def test_a_membership_ends_by_itself(tmp_path: Path) -> None:
 
         (outcome,) = await site.submit(node)
 
-        assert (outcome.verdict, outcome.reason) == ("refused", "its membership has expired")
+        expired, says = both_times(outcome.reason)
+        assert (outcome.verdict, outcome.reason) == (
+            "refused", f"its membership has expired: {expired}, and the coordinator's clock says {says}"
+        )  # fmt: skip
+        assert expired == written(site.administrator.now - 1)
 
 
 @in_a_loop
@@ -235,9 +241,20 @@ async def test_who_follows_when_its_membership_ends_is_let_go(tmp_path: Path) ->
 
             with pytest.raises(Unreachable):
                 await alice.received()
-        with pytest.raises(Denied, match="its membership has expired"):
+        with pytest.raises(Denied) as denied:
             async with site.follow(ALICE):
                 pass
+        expired, says = both_times(str(denied.value))
+        assert str(denied.value) == (
+            f"this node is no member: its membership has expired: {expired}, and the coordinator's clock "
+            f"says {says}"
+        )
+        assert expired <= says
+
+
+def both_times(sentence: str) -> tuple[str, str]:
+    expired, says = re.findall("[0-9-]{10} [0-9:]{8} UTC", sentence)
+    return expired, says
 
 
 @in_a_loop

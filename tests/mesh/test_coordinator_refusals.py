@@ -10,6 +10,7 @@ from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, NEW, TOKEN, Site, in
 from tests.mesh.network import Administrator, key_of, prefixes
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
+from wgpy.mesh.clock import written
 from wgpy.mesh.codec import BYTES, VERIFY_KEY
 from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.node.coordinator_client import Denied, Outcome
@@ -81,7 +82,10 @@ async def test_a_token_that_has_expired_admits_nobody(tmp_path: Path) -> None:
         said_so = administrator.join(ALICE, token, admitted=administrator.now)
         antedated = administrator.join(BOB, token, admitted=administrator.now - 9)
 
-        assert await site.submit(said_so) == [refused("its token had expired when it joined")]
+        expired, joined = written(administrator.now - 1), written(administrator.now)
+        assert await site.submit(said_so) == [
+            refused(f"its token had expired when it joined: {expired}, and its record says {joined}")
+        ]
         (outcome,) = await site.submit(antedated)
         assert outcome == refused(outcome.reason)
         assert outcome.reason.startswith("the token has expired: it admitted until ")

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.mesh.network import DAY, NOW, Administrator, key_of
-from wgpy.mesh.endings import membership_ended, token_ended
+from wgpy.mesh.clock import written
+from wgpy.mesh.endings import exclusion_text, membership_ended, token_ended
 from wgpy.mesh.records import Token
 from wgpy.mesh.topology import Exclusion
 
@@ -65,3 +66,32 @@ def test_a_membership_ended_when_its_records_say_so(
 
 def test_nothing_is_known_of_a_node_without_records(admin: Administrator) -> None:
     assert membership_ended(admin.ledger(), BOB.verify_key(), Exclusion.MEMBERSHIP_EXPIRED) == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "now", "text"),
+    [
+        (
+            Exclusion.MEMBERSHIP_EXPIRED, NOW + DAY,
+            f": {written(NOW - DAY // 2 + 3600)}, and the moon's clock says {written(NOW + DAY)}",
+        ),
+        (
+            Exclusion.MEMBERSHIP_EXPIRED, 100,
+            f": {written(NOW - DAY // 2 + 3600)}, and the newest admin record says {written(NOW)}",
+        ),
+        (
+            Exclusion.TOKEN_EXPIRED, NOW,
+            f": {written(NOW + DAY)}, and its record says {written(NOW - DAY // 2)}",
+        ),
+        (Exclusion.REMOVED, NOW, ""),
+        (Exclusion.ADDRESS_TAKEN, NOW, ""),
+    ],
+)  # fmt: skip
+def test_what_a_time_excludes_is_told_with_both_times(
+    admin: Administrator, reason: Exclusion, now: int, text: str
+) -> None:
+    ledger = admin.ledger()
+    node = ledger.node(ALICE.verify_key())
+    assert node is not None
+
+    assert exclusion_text(ledger, node, reason, now, "the moon's clock") == reason.value + text

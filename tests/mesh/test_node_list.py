@@ -1,11 +1,14 @@
 """Which nodes `wgpy mesh node-list` lists."""
 
+import time
+
 import pytest
 
 from tests.mesh.coordinator import ALICE, BOB
 from tests.mesh.network import NOW, Administrator, key_of
-from wgpy.cli.mesh.nodes import rows_of, without_old
+from wgpy.cli.mesh.nodes import rows_of, table, without_old
 from wgpy.cli.mesh.output import ENDED_SHOWN
+from wgpy.mesh.clock import written
 from wgpy.mesh.records import Removal
 
 
@@ -22,3 +25,18 @@ def test_a_removed_node_is_listed_for_a_day(later: int, names: set[str]) -> None
     rows = without_old(rows_of(ledger, []), ledger, NOW + later)
 
     assert {row.node.name for row in rows} == names
+
+
+def test_a_membership_that_expired_is_listed_with_both_times() -> None:
+    administrator = Administrator(now=int(time.time()))
+    administrator.found()
+    administrator.invite(key_of(2), lifetime=60)
+    administrator.join(ALICE, key_of(2), admitted=administrator.now - 61)
+
+    shown = table(list(rows_of(administrator.ledger(), []))).splitlines()
+
+    assert "its membership has expired" in shown[1]
+    expired = written(administrator.now - 1)
+    assert shown[2].startswith(
+        f"n11 is no member: its membership has expired: {expired}, and this host's clock says 20"
+    )

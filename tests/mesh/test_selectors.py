@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.mesh.network import DAY, NOW, Administrator, key_of
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Transaction
+from wgpy.mesh.clock import written
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import KINDS, NAME, Rule, decode, identity_of, node_selector
 from wgpy.mesh.rules import Rules, lost
@@ -187,8 +188,34 @@ def test_the_log_of_an_expiry_names_the_rules_for_the_node(caplog: pytest.LogCap
     times.append(NOW + DAY)
     membership.derive()
 
-    expired = f"{LAPTOP.verify_key()} is no member: its membership has expired; rules for it: laptop to any"
-    assert caplog.messages == [expired]
+    expired, now = written(NOW - DAY // 2 + DAY), written(NOW + DAY)
+    (message,) = caplog.messages
+    assert message == (
+        f"{LAPTOP.verify_key()} is no member: its membership has expired: {expired}, and this host's clock "
+        f"says {now}; rules for it: laptop to any"
+    )
+
+
+def test_a_node_logs_its_own_expiry_once_with_both_times(caplog: pytest.LogCaptureFixture) -> None:
+    limited, one = key_of(3), Administrator()
+    one.found()
+    one.invite(limited, lifetime=DAY)
+    one.join(LAPTOP, limited)
+    warnings, now = Warnings(), [NOW]
+    membership = Membership(one.ledger(), LAPTOP.verify_key(), warnings, lambda: now[0])
+    own = (
+        f"this node is no member: its membership has expired: {written(NOW - DAY // 2 + DAY)}, and this "
+        f"host's clock says {written(NOW + DAY)}"
+    )
+
+    for now[0] in (NOW, NOW + DAY, NOW + DAY + 60):
+        membership.derive()
+
+    assert list(warnings) == [own]
+    assert caplog.messages.count(own) == 1
+    now[0] = NOW
+    membership.derive()
+    assert not list(warnings)
 
 
 # -- What a change takes --------------------------------------------------------------------------

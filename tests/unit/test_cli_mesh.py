@@ -319,7 +319,16 @@ def test_a_membership_that_expired_is_told_with_both_times() -> None:
         a_status(member=False, exclusion="its membership has expired", excluded=(expired,), peers=()), None
     )
 
-    assert "its membership has expired: 2023-11-14 22:13:20 UTC, and the clock says 20" in shown
+    assert "its membership has expired: 2023-11-14 22:13:20 UTC, and this host's clock says 20" in shown
+
+
+def test_the_membership_of_another_node_that_expired_is_told_with_both_times() -> None:
+    expired = Excluded("web2", KEYS[2], "its membership has expired", over=True, since=NOW)
+
+    shown = status.text(a_status(excluded=(expired,)), None)
+
+    expected = "web2 is no member: its membership has expired: 2023-11-14 22:13:20 UTC, and this host's clock"
+    assert f"{expected} says 20" in shown
 
 
 @pytest.mark.parametrize(

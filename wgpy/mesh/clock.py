@@ -33,6 +33,11 @@ def is_of_the_future(time: int, now: int) -> bool:
     return time > now + MAX_DIFFERENCE
 
 
+def compared(time: int, now: int, clock: str = "this host's clock") -> str:
+    """Return a time beside what a clock says, for people. clock: whose."""
+    return f"{written(time)}, and {clock} says {written(now)}"
+
+
 def written(time: int) -> str:
     """Return a time for people, in UTC."""
     try:

@@ -1,9 +1,10 @@
-"""When memberships and tokens ended, as far as records tell. Times are Unix seconds, 0 for unknown."""
+"""When and why memberships and tokens ended, as records tell. Times are Unix seconds, 0 for unknown."""
 
 from typing import Final
 
+from wgpy.mesh.clock import compared, is_unset
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Removal, Revocation, Token
+from wgpy.mesh.records import Node, Removal, Revocation, Token
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Exclusion
 
@@ -31,6 +32,22 @@ def membership_ended(ledger: Ledger, identity: VerifyKey, reason: Exclusion) -> 
         case Exclusion.TOKEN_EXPIRED if token:
             return token.expires
     return 0
+
+
+def exclusion_text(
+    ledger: Ledger, node: Node, reason: Exclusion, now: int, clock: str = "this host's clock"
+) -> str:
+    """Return why a node is no member; both times, if that is because of a time.
+
+    now: by a clock; clock: whose.
+    """
+    match reason, ledger.find(Token, bytes(node.token)):
+        case Exclusion.MEMBERSHIP_EXPIRED, Token(lifetime=lifetime):
+            judge = "the newest admin record" if is_unset(now) else clock
+            return f"{reason.value}: {compared(node.admitted + lifetime, ledger.judging_time(now), judge)}"
+        case Exclusion.TOKEN_EXPIRED, Token(expires=expires):
+            return f"{reason.value}: {compared(expires, node.admitted, 'its record')}"
+    return reason.value
 
 
 def token_ended(ledger: Ledger, token: Token, now: int) -> int:

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from wgpy.contract.errors import WgpyError
 from wgpy.mesh import codec
+from wgpy.mesh.clock import written
 from wgpy.mesh.invitation import BY_NAME
 from wgpy.mesh.records import network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
@@ -49,6 +50,7 @@ _MAX_HELLO: Final = 1 << 12
 _MAX_OUTCOMES: Final = 1 << 18  # as many as records in a line, a sentence each
 _MAX_LIST: Final = 1 << 25  # all records, the health of all nodes, or the audit log, for commands
 _MAX_SENTENCE: Final = 1 << 14  # characters of one in the audit log: a token may have many routes
+_BY_CLOCK: Final = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 _LINE_TIMEOUT: Final = 60.0  # seconds, for a line to arrive
 _MAX_CHALLENGE: Final = 200  # characters
 # The kernel notices by itself that the other host is gone, without waking this process. tcp(7)
@@ -403,4 +405,6 @@ def _why(error: BaseException) -> str:
     number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
     if number is not None and number in errorcode:
         return os.strerror(number)  # asyncio's own text repeats the address
+    if isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _BY_CLOCK:
+        return f"{error.verify_message}, and this host's clock says {written(int(time.time()))}"
     return getattr(error, "strerror", None) or str(error)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from wgpy.mesh.endings import exclusion_text
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.selectors import names_of, naming, rule_text, shown_rule
 from wgpy.mesh.signing import VerifyKey
@@ -59,7 +60,9 @@ class Membership:
         if before.members or before.excluded:  # what is so at the start may be old
             self._note(self.topology.excluded.keys() - before.excluded.keys())
         reason = self.exclusion
-        self._warnings.set("member", f"this node is no member: {reason.value}" if reason else "")
+        if reason is not before.excluded.get(self._local):  # else the log would repeat it with another time
+            why = reason and self._text(self._local, reason)
+            self._warnings.set("member", f"this node is no member: {why}" if why else "")
         return self.topology
 
     def _note(self, identities: Iterable[VerifyKey]) -> None:
@@ -74,7 +77,12 @@ class Membership:
         ]
         if new:
             more = f"; so are {len(new) - 1} more" if len(new) > 1 else ""
-            _LOG.warning("%s is no member: %s%s%s", new[0], now[new[0]].value, self._rules_for(new[0]), more)
+            why = self._text(new[0], now[new[0]])
+            _LOG.warning("%s is no member: %s%s%s", new[0], why, self._rules_for(new[0]), more)
+
+    def _text(self, identity: VerifyKey, reason: Exclusion) -> str:
+        node = self._ledger.node(identity)
+        return exclusion_text(self._ledger, node, reason, int(self._clock())) if node else reason.value
 
     def _rules_for(self, identity: VerifyKey) -> str:
         """Return the rules for a node that is no member, or ""."""

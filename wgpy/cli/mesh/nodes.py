@@ -15,7 +15,7 @@ from wgpy.cli.mesh.local_rules import LocalRules, local_rules
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, listed, report, since
 from wgpy.mesh.addressing import grant_trouble
-from wgpy.mesh.endings import OVER, membership_ended
+from wgpy.mesh.endings import OVER, exclusion_text, membership_ended
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Approval, Node, Removal, Token
 from wgpy.mesh.selectors import naming, rule_text, shown_rule
@@ -67,9 +67,9 @@ def node_list(arguments: Namespace) -> None:
 
 
 def table(rows: Sequence["Row"]) -> str:
-    """Return the nodes for people, and what to do about clones."""
+    """Return the nodes for people, what expired and when, and what to do about clones."""
     head = ("NODE", "ADDRESS", "STATE", "SEEN FROM", "TAGS", "ROUTES", "ASKS FOR")
-    return "\n".join([columns([head, *(row.cells() for row in rows)]), *_clones(rows)])
+    return "\n".join([columns([head, *(row.cells() for row in rows)]), *_expired(rows), *_clones(rows)])
 
 
 def without_old(rows: Iterable["Row"], ledger: Ledger, now: int) -> Iterator["Row"]:
@@ -161,12 +161,17 @@ async def _read(arguments: Namespace) -> tuple[Ledger, list[Health]]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table. member: None if the node is not a member; health: None if unknown."""
+    """A line of the table.
+
+    member: None if the node is not a member; health: None if unknown; why: it is no member, with both times
+    if that is because of a time.
+    """
 
     node: Node
     member: Member | None
     exclusion: Exclusion | None
     health: Health | None
+    why: str = ""
 
     @property
     def state(self) -> str:
@@ -212,6 +217,12 @@ class Row:
         }
 
 
+def _expired(rows: Sequence[Row]) -> Iterator[str]:
+    for row in rows:
+        if row.exclusion and row.why != row.exclusion.value:
+            yield f"{row.node.name} is no member: {row.why}."
+
+
 def _clones(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         if row.health is not None and row.health.cloned:
@@ -224,9 +235,11 @@ def _clones(rows: Sequence[Row]) -> Iterator[str]:
 
 def rows_of(ledger: Ledger, health: Sequence[Health]) -> Iterator[Row]:
     """Yield members first, by name."""
-    topology = derive(ledger, int(time.time()))
+    now = int(time.time())
+    topology = derive(ledger, now)
     members = {member.identity: member for member in topology.members}
     healths = {found.identity: found for found in health}
     for node in sorted(ledger.nodes(), key=lambda node: (node.signer not in members, node.name)):
-        identity = node.signer
-        yield Row(node, members.get(identity), topology.excluded.get(identity), healths.get(identity))
+        identity, reason = node.signer, topology.excluded.get(node.signer)
+        why = exclusion_text(ledger, node, reason, now) if reason else ""
+        yield Row(node, members.get(identity), reason, healths.get(identity), why)

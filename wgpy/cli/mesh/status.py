@@ -11,7 +11,7 @@ from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, fits, listed, report, since
 from wgpy.cli.show import size
 from wgpy.mesh import codec
-from wgpy.mesh.clock import written
+from wgpy.mesh.clock import compared
 from wgpy.mesh.selectors import rule_text
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 from wgpy.node.coordinator_client import with_port
@@ -87,11 +87,16 @@ def _reached(status: Status) -> str:
 
 
 def exclusion(status: Status) -> str:
-    """Return why this node is no member; both times, if a clock says so."""
-    since = next((node.since for node in status.excluded if node.identity == status.identity), 0)
-    if since and "expired" in status.exclusion:
-        return f"{status.exclusion}: {written(since)}, and the clock says {written(int(time.time()))}"
-    return status.exclusion
+    """Return why this node is no member."""
+    local = (node for node in status.excluded if node.identity == status.identity)
+    return next(map(_reason, local), status.exclusion)
+
+
+def _reason(node: Excluded) -> str:
+    """Return why a node is no member; both times, if a clock says so."""
+    if node.since and "expired" in node.reason:
+        return f"{node.reason}: {compared(node.since, int(time.time()))}"
+    return node.reason
 
 
 def nat_text(status: Status) -> str:
@@ -151,7 +156,7 @@ def _remarks(status: Status) -> Iterator[Iterator[str]]:
     """Give what is not as it should be, by its kind."""
     yield (f"{peer.name}: {why}" for peer in status.peers for why in peer.left_out)
     yield (
-        f"{node.name or node.identity} is no member: {node.reason}{_rules_for(node, status.rules)}"
+        f"{node.name or node.identity} is no member: {_reason(node)}{_rules_for(node, status.rules)}"
         for node in status.excluded
         if node.identity != status.identity
     )
