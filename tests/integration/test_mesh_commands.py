@@ -97,7 +97,7 @@ def test_what_makes_no_sense_to_init_is_one_sentence_and_changes_nothing(lan: La
     status = host.status()
     assert (status.mtu, status.interface, status.listen_port) == (1300, "wg7", 4000)
     assert f"there is a network {NETWORK} on this host" in sentence(host.attempt(*init))
-    busy = host.attempt("init", "other", "--public", host.inside, "--interface", "mesh1")
+    busy = host.attempt("init", "other", "--public", f"{host.inside}:51820", "--interface", "mesh1")
     assert "the coordinator did not start: " in sentence(busy)
     taken = host.attempt("init", "other", "--public", f"{host.inside}:4001", "--interface", "wg7")
     assert "there is already a network interface wg7" in sentence(taken)

@@ -75,6 +75,14 @@ def test_a_second_network_finds_an_interface_and_a_port_by_itself(scene: Scene) 
     scene.hub.ping(scene.web)
 
 
+def test_a_second_coordinator_finds_a_port_by_itself(scene: Scene) -> None:
+    made = scene.hub.ask("init", _OTHER, "--public", scene.hub.inside, "--name", "hub")
+    scene.web.ask("join", made["token"], "--name", "web")
+
+    assert made["coordinator"] == f"https://{scene.hub.inside}:51822"  # 51821 is for gossip
+    assert scene.web.ask("status")[_OTHER]["connected"]
+
+
 def test_a_log_of_its_own_is_where_status_says(scene: Scene) -> None:
     scene.web.kill()
     scene.web.host.run("env", "LOG_LEVEL=debug", program("wgpyd"), f"--mesh={NETWORK}", "--log=/run/node.log")

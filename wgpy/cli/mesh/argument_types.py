@@ -112,8 +112,18 @@ def prefix4(text: str) -> IPv4Network:
 
 def host_port(text: str) -> HostPort:
     """Parse HOST, HOST:PORT, [ADDRESS]:PORT or an IPv6 address alone."""
+    return _host_port(text, DEFAULT_PORT)
+
+
+def host_any_port(text: str) -> HostPort:
+    """As `host_port`; the port is 0 if none is given."""
+    return _host_port(text, 0)
+
+
+def _host_port(text: str, default_port: int) -> HostPort:
+    text_with_brackets = f"[{text}]" if ":" in text and is_address(text) else text
     try:
-        return parse_host_port(f"[{text}]" if ":" in text and is_address(text) else text, DEFAULT_PORT)
+        return parse_host_port(text_with_brackets, default_port, min(default_port, 1))
     except ValueError as error:
         raise ArgumentTypeError(f"`{text}` cannot be used: {error}") from None
 

@@ -111,13 +111,14 @@ Next: `sudo wgpy mesh status`, and `sudo wgpy mesh why NAME` if a node is not re
             """\
 Example:
   sudo wgpy mesh init prod --public vpn.example.com
-The other hosts must reach PORT by TCP (default: 51820), and should reach this node's UDP port.
+The other hosts must reach PORT by TCP (default: 51820, or the next that is free), and should reach
+this node's UDP port.
 If a step fails, the steps before it are undone.
 Next: run the command that `init` prints on another host; `wgpy mesh token` makes more tokens.""",
             (
                 _argument("network", metavar="NAME", type=types.name, help="name of the network"),
                 _argument(
-                    "--public", metavar="HOST[:PORT]", type=types.host_port, required=True,
+                    "--public", metavar="HOST[:PORT]", type=types.host_any_port, required=True,
                     help="address at which nodes connect to the coordinator",
                 ),
                 _argument(

@@ -46,7 +46,7 @@ def init(arguments: Namespace) -> None:
     host = Host(verbose=arguments.verbose)
     host.check_ip()
     _check(arguments)
-    arguments = free.with_interface_and_port(host, arguments)
+    arguments = free.with_coordinator_port(free.with_interface_and_port(host, arguments))
     with interruptible(), ExitStack() as undo:
         _init(host, arguments, undo)
         undo.pop_all()
