@@ -23,6 +23,7 @@ SANS_IO: Final = (
     "wgpy.contract",
     "wgpy.datapath",
     "wgpy.device",
+    "wgpy.dns",
     "wgpy.engine",
     "wgpy.mesh",
     "wgpy.model",
@@ -57,6 +58,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.ratelimiter": {"wgpy.contract"},
     "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.host": {"wgpy.contract"},
+    "wgpy.dns": {"wgpy.address"},
     "wgpy.mesh": _VALUES,
     "wgpy.node": {*_VALUES, "wgpy.mesh", "wgpy.host.netlink"},
 }

@@ -1,0 +1,1 @@
+"""Names of a mesh: questions of the DNS and their answers, sans-IO."""
