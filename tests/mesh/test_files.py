@@ -1,5 +1,6 @@
 """What a node keeps on disk survives what happens to disks, and is for its owner alone."""
 
+import json
 import os
 import resource
 import signal
@@ -21,7 +22,7 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Departure, Node, admit, decode
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import derive
-from wgpy.mesh.wire import Delta, encode_line
+from wgpy.mesh.wire import Delta, encode_line, write_signed
 from wgpy.node.files import Journal, NetworkKeyFile, NodeFile, StorageError, write_file
 
 IDENTITY, TOKEN = key_of(7), key_of(8)
@@ -316,6 +317,26 @@ def test_one_bit_anywhere_in_a_journal_is_damage_and_followed_from_before_its_li
         assert revision == number
         assert set(admin.records[:number]) <= set(records) <= set(admin.records)
         assert journal.damage != "" or position == len(whole) - 1, "which is as if its end were torn"
+
+
+@pytest.mark.parametrize("damage", [1, 16, 64, 128])
+def test_damage_to_one_record_of_a_line_costs_no_other_record(
+    admin: Administrator, tmp_path: Path, damage: int
+) -> None:
+    admin.join(IDENTITY, TOKEN)
+    line = encode_line(Delta(3, tuple(admin.records)))
+    record = json.dumps(write_signed(admin.records[1]), separators=(",", ":")).encode()
+    start = line.index(record)
+
+    for position in range(start, start + len(record), 3):
+        damaged = bytearray(line)
+        damaged[position] ^= damage
+        (tmp_path / JOURNAL).write_bytes(damaged)
+
+        revision, records, journal = read_again(tmp_path, admin)
+
+        assert (revision, records) == (0, [admin.records[0], *admin.records[2:]])
+        assert journal.damage != ""
 
 
 def test_a_journal_whose_revision_runs_ahead_of_its_records_is_damaged(

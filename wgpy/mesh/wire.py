@@ -10,6 +10,7 @@ long, keeps its reader from other work.
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -70,6 +71,14 @@ def decode_line(data: bytes) -> Line:
         raise ValueError("a line is damaged: it is not one line")
     records = tuple(signed for part in parts if isinstance(part, Delta) for signed in part.records)
     return Delta(parts[-1].revision, records) if isinstance(parts[-1], Delta) else parts[-1]
+
+
+def undamaged_records(data: bytes) -> Iterator[Signed]:
+    """Give the records of a damaged line that can be read."""
+    for rest in data.split(_RECORD_BEGINNING)[1:]:
+        end = rest.find(_MIDDLE) + len(_MIDDLE) + _SIGNATURE_LENGTH + len(_RECORD_END)
+        with suppress(ValueError):
+            yield _decode_record(_RECORD_BEGINNING + rest[:end])
 
 
 class LineReader:

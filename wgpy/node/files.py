@@ -26,7 +26,7 @@ from wgpy.mesh import codec
 from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
-from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line
+from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line, undamaged_records
 from wgpy.node.coordinator_client import DEFAULT_PORT, Address
 from wgpy.node.text import printable
 from wgpy.node.underlay import MARK, table_of
@@ -360,7 +360,7 @@ def _read_line(line: bytes, ledger: Ledger) -> tuple[int, list[str]]:
     try:
         delta = decode_line(brace + rest)
     except ValueError as error:
-        return 0, [str(error)]
+        damage, delta = [str(error)], Delta(0, tuple(undamaged_records(brace + rest)))
     if not isinstance(delta, Delta):
         return 0, ["a line has no records"]
     for signed in delta.records:
