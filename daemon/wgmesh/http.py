@@ -20,7 +20,7 @@ from .limits import MAX_BODY, SMALL_BODY, source_of
 
 _LOG = logging.getLogger("wgmesh")
 
-_CLOSE_TIMEOUT: Final = 1.0  # seconds until a client has taken the last answer and closed its end
+CLOSE_TIMEOUT: Final = 1.0  # seconds until a client has taken the last answer and closed its end
 _MAX_HEAD: Final = 8 << 10  # bytes
 
 
@@ -73,7 +73,8 @@ class HttpConnection(asyncio.Protocol):
         self._gone.set()
         self._writable.set()
         self._cancel_deadline()
-        self._forget_body()
+        if self._answer is None:
+            self._forget_body()  # else it is in memory until the answer ends
         self._connections.remove(self)
 
     def pause_writing(self) -> None:
@@ -84,6 +85,13 @@ class HttpConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+        elif self.task is not None:
+            # After its first step, which hands the socket to the loop: the loop closes it then.
+            self._loop.call_soon(self._abort_handshake)
+
+    def _abort_handshake(self) -> None:
         if self._transport is not None:
             self._transport.abort()
         elif self.task is not None:
@@ -110,7 +118,7 @@ class HttpConnection(asyncio.Protocol):
         elif not self._transport.is_closing():
             self._transport.pause_reading()
             self._transport.close()
-            self._set_deadline(_CLOSE_TIMEOUT, self._transport.abort)
+            self._set_deadline(CLOSE_TIMEOUT, self._transport.abort)
 
     # -- A request ---------------------------------------------------------------------------------
 
@@ -191,7 +199,8 @@ class HttpConnection(asyncio.Protocol):
                 ("Connection", "close"),
             ]
             self._write(h11.Response(status_code=status, headers=headers))
-            self._write(h11.Data(data=content))
+            if not self._wants_head_only():
+                self._write(h11.Data(data=content))
             self._write(h11.EndOfMessage())
         self._close()
 
@@ -207,6 +216,8 @@ class HttpConnection(asyncio.Protocol):
     async def _run(self, head: h11.Request, body: bytes) -> None:
         try:
             await self._take_slot()
+            if self._gone.is_set():
+                return
             unread = [body]
             await self._app(self._scope(head), lambda: self._receive(unread), self._send)
         except Exception as error:  # noqa: BLE001 - what fails is this request alone
@@ -235,6 +246,7 @@ class HttpConnection(asyncio.Protocol):
             self._close()
             return
         self._http.start_next_cycle()
+        self._request = None
         if not self._is_proven:
             self._connections.wait(self)
         self._await_head()

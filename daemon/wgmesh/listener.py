@@ -15,7 +15,7 @@ from wgpy.address import HostPort
 
 from .connections import Connections
 from .errors import MeshError
-from .http import HttpConnection
+from .http import CLOSE_TIMEOUT, HttpConnection
 from .limits import Limits
 
 _LOG = logging.getLogger("wgmesh")
@@ -24,7 +24,6 @@ _BACKLOG: Final = 2048  # all nodes of a network may reconnect at once
 _AT_ONCE: Final = 16  # connections that are accepted before those that are there get their turn
 _HANDSHAKE: Final = 2  # requests that a TLS handshake counts as
 _ACCEPT_PAUSE: Final = 1.0  # seconds, after the system refused a connection
-_CLOSE_TIMEOUT: Final = 1.0  # seconds until a client has taken the last answer and closed its end
 # Accepted connections inherit it. One read of TLS is no more than that: of messages that change its keys, a
 # quarter of a MiB takes 0.3 s, in which the loop does nothing else. A source may send 256 KiB a second.
 _RECEIVE_BUFFER: Final = 1 << 15  # bytes, of which the kernel makes twice as many. socket(7)
@@ -117,7 +116,7 @@ class _Server:
                 accepted,
                 ssl=self._tls(),
                 ssl_handshake_timeout=self._limits.first_timeout,
-                ssl_shutdown_timeout=_CLOSE_TIMEOUT,
+                ssl_shutdown_timeout=CLOSE_TIMEOUT,
             )
         except (OSError, asyncio.CancelledError):
             connection.connection_lost(None)  # the loop, which has the socket, closes it

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from tests.mesh.coordinator import ALICE, Site, in_a_loop
 from tests.mesh.coordinator_port import (
@@ -22,6 +23,11 @@ from tests.mesh.coordinator_port import (
 )
 from tests.mesh.network import key_of
 from wgmesh.limits import Allowance, Bodies, Limits
+from wgmesh.listener import accepting, open_socket
+from wgmesh.settings import Settings
+from wgmesh.tls import Certificate
+from wgpy.address import HostPort
+from wgpy.node.coordinator_client import Address
 
 QUICK = Limits(first_timeout=0.2, idle_timeout=0.3, body_timeout=0.2)
 
@@ -210,3 +216,29 @@ def test_of_bodies_the_largest_goes_whoever_adds_to_another() -> None:
     bodies.remove(small)
     bodies.remove(small)
     assert bodies.total == 0
+
+
+@in_a_loop
+async def test_the_body_of_a_client_that_has_gone_counts_until_its_request_ends(tmp_path: Path) -> None:
+    begun, may_end, limits = asyncio.Event(), asyncio.Event(), Limits()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        await may_end.wait()
+
+    site = Site.create(tmp_path)
+    settings = Settings.load(tmp_path)
+    certificate = Certificate(tmp_path / settings.certificate, tmp_path / settings.key)
+    listener = open_socket(HostPort("127.0.0.1", 0))
+    site.address = Address(f"https://127.0.0.1:{listener.getsockname()[1]}", site.address.key_hash)
+    async with accepting(listener, certificate.context, app, limits):
+        _, writer = await connect(site)
+        writer.write(post(MIB) + bytes(MIB))
+        await begun.wait()
+        writer.transport.abort()
+        async with connected(site, "127.0.0.1"):  # by now the other one is known to be gone
+            pass
+        assert limits.bodies.total == MIB
+
+        may_end.set()
+    assert limits.bodies.total == 0

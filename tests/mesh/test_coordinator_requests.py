@@ -27,6 +27,8 @@ from wgmesh.limits import MAX_BODY, Allowance, Limits
         (post(1 << 60), 413),
         (b"POST /v1/records HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
         (b"POST /v1/records HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", 400),
+        (b"HEAD /v1/hello HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
+        (post(MAX_BODY + 1).replace(b"POST", b"HEAD"), 413),
         (HALF_A_HEAD + b"a:\r\n" * 4000, 431),
         (b"\x00\r\n\r\n", 400),
     ],
@@ -45,6 +47,18 @@ async def test_a_head_suffices_for_a_refusal_and_nothing_more_is_read(
         assert answer.startswith(f"HTTP/1.1 {status}".encode())
         assert b"connection: close" in answer.lower()
         assert sent < 16 * MIB  # what the buffers of both kernels take
+
+
+@in_a_loop
+async def test_a_body_that_does_not_come_is_not_waited_for_whatever_the_method(tmp_path: Path) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve(limits=Limits(body_timeout=0.1)):
+        for method in (b"POST", b"HEAD"):
+            reader, writer = await connect(site)
+            writer.write(post(10).replace(b"POST", method))
+
+            assert (await rest_of(reader)).startswith(b"HTTP/1.1 408")
+            writer.close()
 
 
 @in_a_loop
