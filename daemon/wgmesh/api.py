@@ -23,7 +23,7 @@ from wgpy.mesh.wire import read_signed, write_signed
 from .auth import Client, Role, authenticate, authorize
 from .challenges import Challenges
 from .errors import Denial, StoreError
-from .limits import MAX_SUBSCRIPTIONS
+from .limits import MAX_LISTED, MAX_SUBSCRIPTIONS
 from .models import (
     Audit,
     AuditLine,
@@ -40,6 +40,7 @@ from .models import (
 )
 from .presence_table import Seen
 from .service import Service
+from .snapshot import Snapshot
 from .turns import Rank
 
 _LOG = logging.getLogger("wgmesh")
@@ -145,6 +146,11 @@ def _list(service: Service, client: Client, size: int) -> None:
         raise Denial(HTTPStatus.TOO_MANY_REQUESTS, "this key asks for too much: try again in a minute")
 
 
+def _news_units(snapshot: Snapshot, key: VerifyKey, since: int) -> int:
+    """Return what news count as. To raise the revision above a node's costs everybody."""
+    return snapshot.most_news(key, since) if since <= snapshot.revision else MAX_LISTED
+
+
 _Token = Annotated[Client, Depends(_Only(Role.TOKEN))]
 _Member = Annotated[Client, Depends(_Only(Role.MEMBER))]
 _MemberOrNetwork = Annotated[Client, Depends(_Only(Role.MEMBER, Role.NETWORK))]
@@ -180,7 +186,7 @@ async def welcome(service: _Service, client: _Token, source: _Source) -> Welcome
     responses={
         413: {"model": Trouble, "description": "The request is too large."},
         429: {"model": Trouble, "description": "The address sends too much."},
-        503: {"model": Trouble, "description": "The database failed; nothing was stored."},
+        503: {"model": Trouble, "description": "Try again: some of the records may be stored."},
     },
 )
 async def submit(
@@ -205,13 +211,13 @@ async def follow(
     ] = 0,
 ) -> StreamingResponse:
     """Send a node the records that concern it, as they are stored."""
-    since = await service.resume(since)
     if service.presence.connections(client.key) >= MAX_SUBSCRIPTIONS:
         raise Denial(
             HTTPStatus.TOO_MANY_REQUESTS,
             f"this node is connected {MAX_SUBSCRIPTIONS} times already: are several hosts copies of one?",
         )
-    _list(service, client, service.snapshot.most_news(client.key, since))
+    _list(service, client, _news_units(service.snapshot, client.key, since))
+    since = await service.resume(since)
     return StreamingResponse(service.follow(client.key, since, source), media_type=_LINES)
 
 

@@ -25,7 +25,7 @@ _CHANGE: Final = 10  # seconds between changes of an identity's records, in the 
 _CHANGES: Final = 100  # at once
 _LISTED_RATE: Final = 250  # records a second that are listed for a key; each takes some 20 µs of the loop
 _LISTED_BURST: Final = 20_000
-_MAX_LISTED: Final = _LISTED_BURST // 8  # that a list counts as: a host that joins asks for up to seven
+MAX_LISTED: Final = _LISTED_BURST // 8  # that a list counts as: a host that joins asks for up to seven
 MAX_SUBSCRIPTIONS: Final = 32  # of a node; those of a host that is gone end within 90 s
 _MAX_ADDRESSES: Final = 10_000
 _ANSWERS: Final = 4  # requests of each source that are answered at once
@@ -86,7 +86,7 @@ class Lists:
 
     def take(self, key: VerifyKey, size: int, now: float) -> bool:
         """Return whether a key may have a list of so many records. now: seconds of any clock."""
-        return self._allowance.take_by_key(key, min(size, _MAX_LISTED, self._burst), now)
+        return self._allowance.take_by_key(key, min(size, MAX_LISTED, self._burst), now)
 
 
 class Bodies:

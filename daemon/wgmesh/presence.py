@@ -101,7 +101,7 @@ class Presence:
 
     async def _report_clone(self, identity: VerifyKey) -> None:
         """Write into the log and the audit log if a node is several hosts and stays so for long enough."""
-        await asyncio.sleep(clones.AGE)
+        await asyncio.sleep(clones.AGE + 0.01)  # a timer may be early by a millisecond
         if not (addresses := self._clones.addresses(identity, time.monotonic())):
             del self._reports[identity]
             return

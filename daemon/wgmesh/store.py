@@ -1,6 +1,6 @@
 """The database of a coordinator, through SQLAlchemy: SQLite, PostgreSQL, or another that it supports.
 
-Invariant: the records of one request are stored in one transaction, under a revision that the same
+Invariant: the records of one turn of a request are stored in one transaction, under a revision that the same
 transaction takes from one row by compare-and-swap; an answered request is durable. The holder of that row
 is the only writer, so revisions become visible in order, and a reader that has one revision needs only
 newer rows.

@@ -59,7 +59,7 @@ class Change:
 
 
 class Transaction:
-    """One submission to a snapshot. changes: new records, in order; admitted: changed entries of it."""
+    """One turn of a submission. changes: new records, in order; admitted: changed entries of the snapshot."""
 
     def __init__(
         self, snapshot: Snapshot, now: int, may_change: Callable[[VerifyKey], bool] = lambda identity: True

@@ -7,7 +7,7 @@ import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, TOKEN, Site, in_a_loop
 from tests.mesh.network import key_of
-from wgmesh.limits import MAX_SUBSCRIPTIONS, Lists
+from wgmesh.limits import MAX_LISTED, MAX_SUBSCRIPTIONS, Lists
 from wgpy.node.coordinator_client import Coordinator, Unreachable
 
 
@@ -67,6 +67,24 @@ async def test_a_node_that_has_all_follows_again_whatever_it_has_had(tmp_path: P
 
         async with site.follow(ALICE, served.service.snapshot.revision):
             pass
+
+
+@in_a_loop
+async def test_a_node_that_claims_to_be_ahead_raises_the_revision_no_more_often_than_it_is_given_lists(
+    tmp_path: Path,
+) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve() as served:
+        await site.found(ALICE)
+        served.service.lists = Lists(rate=0, burst=MAX_LISTED)
+
+        async with site.follow(ALICE, served.service.snapshot.revision + 1):
+            raised = served.service.snapshot.revision
+        async with site.ask(ALICE) as alice:
+            with pytest.raises(Unreachable, match="this key asks for too much"):
+                await anext(alice.follow(raised + 1))
+
+        assert served.service.snapshot.revision == raised
 
 
 @in_a_loop
