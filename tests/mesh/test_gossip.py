@@ -245,6 +245,28 @@ def test_who_says_nonsense_is_noted_and_not_heard_any_more(admin: Administrator,
     asyncio.run(scenario())
 
 
+def test_who_answers_nonsense_is_not_asked_again_at_once(admin: Administrator) -> None:
+    asked = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.write(b"nonsense\n")
+        writer.close()
+
+    async def scenario() -> None:
+        neighbour = await asyncio.start_server(answer, str(HERE), 0)
+        host = Host(admin.ledger(), port=neighbour.sockets[0].getsockname()[1])
+        for _ in range(3):
+            host.gossip.ask(HERE)
+            await all_done()
+        neighbour.close()
+
+        assert asked == [digest_line(admin)]
+        assert [record.reason for record in host.rejected.newest] == [NOT_UNDERSTOOD]
+
+    asyncio.run(scenario())
+
+
 def test_who_tells_a_forged_record_is_not_heard_to_the_end(admin: Administrator) -> None:
     async def scenario() -> None:
         forged = Signed(admin.remove(key_of(7)).body, bytes(64))

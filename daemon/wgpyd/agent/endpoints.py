@@ -86,6 +86,8 @@ class GivenEndpoints:
                 await self._look_up(hosts)
                 self._wake.after(RECHECK_TIME if self._lead_elsewhere(hosts) else inf)
                 await asyncio.sleep(self._pause)
+            else:  # a look-up that was under way may have warned of a name that is no more
+                self._warnings.set("endpoints", "")
 
     async def change(self, hosts: Sequence[HostPort]) -> None:
         """Have these endpoints from now on. Raises OSError for a name without addresses, StorageError."""

@@ -105,9 +105,9 @@ class Gossip:
             self.ask(address)
 
     def ask(self, address: IPv6Address) -> None:
-        """Begin an exchange; none if one is under way."""
+        """Begin an exchange; none if one is under way, or the neighbour has to wait."""
         name = self._name_of(address)
-        if name is not None and address not in self._asking:
+        if name is not None and address not in self._asking and not self._has_to_wait(address):
             task = asyncio.create_task(self._ask(address, name))
             self._asking[address] = task
             task.add_done_callback(lambda _: self._asking.pop(address))
@@ -131,30 +131,41 @@ class Gossip:
             except OSError as error:  # it is older, or its firewall is closed
                 _LOG.debug("cannot compare with %s: %s", name, error)
                 return
-            await self._exchange(_Heard(reader), writer, name)
+            await self._exchange_with(address, reader, writer, name)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address, task = IPv6Address(writer.get_extra_info("peername")[0]), asyncio.current_task()
+        peer, task = writer.get_extra_info("peername"), asyncio.current_task()
+        address = IPv6Address(peer[0] if peer else 0)  # uvloop knows none that was reset at once
         name = self._name_of(address)
         if task is None or name is None or not self._may_begin(address):
             writer.transport.abort()
             return
         self._answering[address] = task
-        heard = _Heard(reader)
         try:
-            is_true = await self._exchange(heard, writer, name)
+            await self._exchange_with(address, reader, writer, name)
         finally:
             del self._answering[address]
-            self._not_before[address] = time.monotonic() + pause_after(heard.size)
-        if not is_true:
-            self._not_before[address] = time.monotonic() + _DISTRUST
 
     def _may_begin(self, address: IPv6Address) -> bool:
         return (
             address not in self._answering
             and len(self._answering) < _MAX_EXCHANGES
-            and time.monotonic() >= self._not_before.get(address, 0)
+            and not self._has_to_wait(address)
         )
+
+    def _has_to_wait(self, address: IPv6Address) -> bool:
+        return time.monotonic() < self._not_before.get(address, 0)
+
+    async def _exchange_with(
+        self, address: IPv6Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
+    ) -> None:
+        """Compare, whoever began it, and let that neighbour wait by what it has sent."""
+        heard, is_true = _Heard(reader), True
+        try:
+            is_true = await self._exchange(heard, writer, name)
+        finally:
+            pause = pause_after(heard.size) if is_true else _DISTRUST
+            self._not_before[address] = time.monotonic() + pause
 
     async def _exchange(self, heard: "_Heard", writer: asyncio.StreamWriter, name: str) -> bool:
         """Compare, and end the connection; whether all that was heard was true."""

@@ -88,7 +88,7 @@ class Subscription:
         """Connect anew, now: this host is somewhere else than it was."""
         self._reconnecting.set()
         self.connected = False  # in a way that counts: what it saw of us is the past
-        if self._attempt is not None:
+        if self._attempt is not None and not self._attempt.expired():
             self._attempt.reschedule(0)
             self._attempt = None
 
