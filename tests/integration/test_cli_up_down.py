@@ -414,6 +414,20 @@ def test_reload_makes_a_full_tunnel_and_ends_it(left: Side, right: Side) -> None
     assert left.network() == before
 
 
+@pytest.mark.parametrize("allowed", ["10.10.0.0/24", "10.11.0.0/24"])
+def test_reload_takes_routes_as_they_are_wherever_a_peer_has_gone(
+    left: Side, right: Side, allowed: str
+) -> None:
+    left.write(peer=right, allowed=f"{allowed}, 10.20.0.2/32")
+    left.wgpy("up", FILE)
+    before = left.network()
+
+    left.host.run("wg", "set", "wg0", "peer", right.public_key, "endpoint", "10.11.0.2:51820")
+    left.wgpy("reload", FILE)
+
+    assert left.network() == before
+
+
 def test_a_reload_that_is_refused_changes_nothing(left: Side, right: Side) -> None:
     left.host.run("ip", "route", "add", "198.51.100.0/24", "via", "10.10.0.2")
     left.write(peer=right)

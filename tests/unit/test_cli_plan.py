@@ -197,7 +197,7 @@ def test_the_firewall_protects_every_address_and_marks_only_our_datagrams() -> N
 def test_a_route_that_covers_an_endpoint_is_in_the_table_that_its_datagrams_pass(
     allowed: str, endpoint: str, lines: tuple[str, ...], own_table: tuple[tuple[int, int], ...]
 ) -> None:
-    found = plan.plan_routes("wg0", config(allowed), MARK, [endpoint])
+    found = plan.plan_routes("wg0", config(allowed), MARK, plan.leading_to([endpoint]))
 
     assert sorted(found.lines) == sorted(lines)
     assert found.own_table == own_table

@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.config import Config
+from wgpy.contract.orders import AllowedIP
 from wgpy.host.nftables import removal
 
 _SRC_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
@@ -32,7 +34,18 @@ def free_table(host: Host) -> int:
 
 def is_table_of(host: Host, interface: str, table: int) -> bool:
     """Whether a table has routes of the interface: another one may have its mark, to go past its tunnel."""
-    return table != 0 and _has_routes(host, table, "dev", interface)  # 0: all tables, to `ip`
+    return bool(prefixes_of_table(host, interface, table))
+
+
+def prefixes_of_table(host: Host, interface: str, table: int) -> set[AllowedIP]:
+    """Return the prefixes that a table routes into the interface. table: 0 for none."""
+    show = ("route", "show", "table", str(table), "dev", interface)
+    found = (
+        ip_network(default if route["dst"] == "default" else route["dst"])
+        for family, default in (("-4", "0.0.0.0/0"), ("-6", "::/0"))
+        for route in (host.query_ip(family, *show) if table else ())  # 0: all tables, to `ip`
+    )
+    return {AllowedIP(network.network_address.packed, network.prefixlen) for network in found}
 
 
 def mark_of(host: Host, interface: str) -> int:
@@ -41,8 +54,8 @@ def mark_of(host: Host, interface: str) -> int:
     return next((mark for mark in sorted(marks) if is_table_of(host, interface, mark)), free_table(host))
 
 
-def _has_routes(host: Host, table: int, *selector: str) -> bool:
-    show = ("route", "show", "table", str(table), *selector)
+def _has_routes(host: Host, table: int) -> bool:
+    show = ("route", "show", "table", str(table))
     return any(host.query_ip(family, *show) for family in ("-4", "-6"))
 
 

@@ -9,7 +9,7 @@ any route that covers the endpoint of a peer, and longer routes of the main tabl
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Final
@@ -30,6 +30,7 @@ _MAIN: Final = ("main", "254")
 _LOCAL: Final = ("local", "255")  # by its name, and by its number as `ip -N` prints it
 
 Json = Mapping[str, Any]
+Leads = Callable[[AllowedIP], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +51,19 @@ class RoutePlan:
         return {family for family, _ in self.own_table}
 
 
-def plan_routes(interface: str, config: Config, mark: int, endpoints: Iterable[str] = ()) -> RoutePlan:
+def leading_to(endpoints: Iterable[str]) -> Leads:
+    """Return what says whether a route of a prefix would lead datagrams for a peer into the tunnel."""
+    peers = [AllowedIP(address.packed, 8 * len(address.packed)) for address in map(ip_address, endpoints)]
+    return lambda prefix: prefix.prefix_length == 0 or any(_covers(prefix, peer) for peer in peers)
+
+
+_TO_NOBODY: Final = leading_to(())
+
+
+def plan_routes(interface: str, config: Config, mark: int, leads: Leads = _TO_NOBODY) -> RoutePlan:
     """Route every allowed IP into the interface, narrow ones first.
 
-    mark: of the interface's datagrams, and the number of its table; endpoints: addresses of the peers.
+    mark: of the interface's datagrams, and the number of its table; leads: whether a prefix is in that table.
     """
     if config.table == "off":
         return RoutePlan((), ())
@@ -68,9 +78,9 @@ def plan_routes(interface: str, config: Config, mark: int, endpoints: Iterable[s
         return RoutePlan(tuple(lines), ())
     connected = [_LINK_LOCAL, *(_network(address) for address in config.addresses if _connects(address))]
     return RoutePlan(
-        tuple(_auto_routes(interface, prefixes, connected, mark, endpoints := tuple(endpoints))),
+        tuple(_auto_routes(interface, prefixes, connected, mark, leads)),
         tuple(family for family in (4, 6) if family in full_tunnel_families(config)),
-        own_table(config, endpoints),
+        own_table(config, leads),
     )
 
 
@@ -79,10 +89,10 @@ def _auto_routes(
     prefixes: Iterable[AllowedIP],
     connected: Sequence[AllowedIP],
     mark: int,
-    endpoints: Sequence[str],
+    leads: Leads,
 ) -> Iterator[str]:
     for prefix in prefixes:
-        if _leads_endpoints(prefix, endpoints):
+        if leads(prefix):
             yield f"route add {format_prefix(prefix)} dev {interface} table {mark}"
         elif not any(_covers(network, prefix) for network in connected):
             yield f"route add {format_prefix(prefix)} dev {interface}"
@@ -90,27 +100,19 @@ def _auto_routes(
 
 def full_tunnel_families(config: Config) -> set[int]:
     """Return the IP versions whose default route goes through the tunnel by rules."""
-    return {family for family, length in own_table(config, ()) if length == 0}
+    return {family for family, length in own_table(config, _TO_NOBODY) if length == 0}
 
 
-def own_table(config: Config, endpoints: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """Return the IP versions with routes that lead to endpoints, and the length of the shortest of these."""
+def own_table(config: Config, leads: Leads) -> tuple[tuple[int, int], ...]:
+    """Return the IP versions with routes that lead to peers, and the length of the shortest of these."""
     if config.table not in (None, "auto"):
         return ()
     lengths: dict[int, int] = {}
     for prefix in (prefix for peer in config.peers for prefix in peer.allowed_ips):
-        if _leads_endpoints(prefix, endpoints):
+        if leads(prefix):
             family = 4 if len(prefix.address) == 4 else 6
             lengths[family] = min(prefix.prefix_length, lengths.get(family, prefix.prefix_length))
     return tuple(sorted(lengths.items()))
-
-
-def _leads_endpoints(prefix: AllowedIP, endpoints: Iterable[str]) -> bool:
-    """Whether a route of the prefix would lead datagrams for a peer into the tunnel."""
-    return prefix.prefix_length == 0 or any(
-        _covers(prefix, AllowedIP(address.packed, 8 * len(address.packed)))
-        for address in map(ip_address, endpoints)
-    )
 
 
 def _connects(address: InterfaceAddress) -> bool:

@@ -5,7 +5,7 @@ addresses and routes come before the peers change, old ones go after. If somethi
 changed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
@@ -40,10 +40,11 @@ def reload(name_or_file: str, *, verbose: bool) -> None:
     host.check_ip()
     status = uapi_client.get(interface)
     present = with_addresses(with_status(config, status), host, interface)
-    old_endpoints = [peer.endpoint.address for peer in status.peers if peer.endpoint]
-    new_endpoints = endpoints_of(to_update(config, resolved := cache(resolve)))
-    old = _state(interface, present, status.fwmark, old_endpoints)
-    new = _state(interface, config, _mark(host, config, status, new_endpoints), new_endpoints)
+    # Of the host, and not by where peers are: they may have roamed since.
+    led = network.prefixes_of_table(host, interface, status.fwmark)
+    leads = plan.leading_to(endpoints_of(to_update(config, resolved := cache(resolve))))
+    old = _state(interface, present, status.fwmark, led.__contains__)
+    new = _state(interface, config, _mark(host, config, status, leads), leads)
     with interruptible():
         _change(host, interface, to_reload(config, status, new.mark, resolved), old, new)
     files.record(interface, path)
@@ -71,14 +72,14 @@ def _running(command: str, name_or_file: str) -> tuple[str, Path, Config]:
     return interface, path, config
 
 
-def _mark(host: Host, config: Config, status: DeviceStatus, endpoints: Sequence[str]) -> int:
-    if config.fwmark or not plan.own_table(config, endpoints):
+def _mark(host: Host, config: Config, status: DeviceStatus, leads: plan.Leads) -> int:
+    if config.fwmark or not plan.own_table(config, leads):
         return config.fwmark or 0
     return status.fwmark or network.free_table(host)
 
 
-def _state(interface: str, config: Config, mark: int, endpoints: Sequence[str]) -> _State:
-    return _State(config, mark, plan.plan_routes(interface, config, mark, endpoints))
+def _state(interface: str, config: Config, mark: int, leads: plan.Leads) -> _State:
+    return _State(config, mark, plan.plan_routes(interface, config, mark, leads))
 
 
 def _change(host: Host, interface: str, update: DeviceUpdate, old: _State, new: _State) -> None:

@@ -60,8 +60,8 @@ def _bring_up(
     variables = hooks.variables(interface, path, config)
     host.run_hooks("PreUp", config.pre_up, variables)
     settings = to_update(config, resolve)
-    endpoints = endpoints_of(settings)
-    mark = config.fwmark or (network.free_table(host) if plan.own_table(config, endpoints) else 0)
+    leads = plan.leading_to(endpoints_of(settings))
+    mark = config.fwmark or (network.free_table(host) if plan.own_table(config, leads) else 0)
     update = replace(settings, fwmark=mark)
 
     daemon.start(host, interface, persistent=persistent)
@@ -75,7 +75,7 @@ def _bring_up(
         undo.callback(quietly, lambda: network.unset_dns(host, interface))
         network.set_dns(host, interface, config)
 
-    routes = plan.plan_routes(interface, config, mark, endpoints)
+    routes = plan.plan_routes(interface, config, mark, leads)
     host.ip(routes.lines)
     if routes.own_table:
         undo.callback(quietly, lambda: network.reset_src_valid_mark(host))  # the last of these three
@@ -106,7 +106,7 @@ def _take_over(host: Host, interface: str, path: Path, config: Config) -> str:
     """
     mark = config.fwmark or network.mark_of(host, interface)
     update = replace(to_update(config, resolve), fwmark=mark)
-    routes = plan.plan_routes(interface, config, mark, endpoints_of(update))
+    routes = plan.plan_routes(interface, config, mark, plan.leading_to(endpoints_of(update)))
     daemon.start(host, interface, persistent=True)
     uapi_client.set_(interface, update)
     mtu = config.mtu or plan.tunnel_mtu(_route_mtus(host, uapi_client.get(interface)))

@@ -11,7 +11,7 @@ from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks, tokens
 from wgpy.cli.mesh.administrator import administrator
-from wgpy.cli.mesh.local_rules import LocalRules, local_rules
+from wgpy.cli.mesh.local_rules import local_rules
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, listed, report, since
 from wgpy.mesh.addressing import grant_trouble
@@ -30,8 +30,7 @@ def rename(arguments: Namespace) -> None:
     need_root("mesh rename")
     network = networks.selected(arguments)
     old = daemons.status(network).name
-    node = networks.node_file(network)
-    before = local_rules(network, node, int(time.time())) if node else LocalRules((), ())
+    before = local_rules(network, daemons.needed_node(network), int(time.time()))
     agent.rename(network, arguments.name)
     lines = [f"This node was {old} and now is {arguments.name}."]
     if before.bound:

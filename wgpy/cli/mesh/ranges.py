@@ -3,17 +3,15 @@
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from ipaddress import ip_address, ip_interface
 from urllib.parse import urlsplit
 
-from wgpy.address import Prefix
+from wgpy.address import Address, Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.mesh.records import Network
 from wgpy.node.coordinator_client import Address as Coordinator
 from wgpy.node.overlaps import loses, read_gateways, read_route_prefixes
-
-Address = IPv4Address | IPv6Address
 
 
 def check_ranges(host: Host, network: Network, coordinator: Coordinator) -> None:
