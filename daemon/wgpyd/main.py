@@ -130,7 +130,7 @@ def _open_interface(tun: Tun, options: Options, timestamps: TimestampFiles) -> I
     try:
         return Interface(tun, timestamps=timestamps, settings=options.settings)
     except ValueError as error:
-        raise StartError(f"WG_TUN_FD cannot be used: {error}") from None
+        raise _unusable(options, error) from None
 
 
 def _open_tun(options: Options) -> Tun:
@@ -147,7 +147,12 @@ def _open_tun(options: Options) -> Tun:
     except OSError as error:
         raise StartError(_why_no_tun(options, error)) from None
     except ValueError as error:
-        raise StartError(f"WG_TUN_FD cannot be used: {error}") from None
+        raise _unusable(options, error) from None
+
+
+def _unusable(options: Options, error: ValueError) -> StartError:
+    tun = options.interface if options.tun_fd is None else "WG_TUN_FD"
+    return StartError(f"{tun} cannot be used: {error}")
 
 
 def _owner(options: Options) -> str:
@@ -166,9 +171,7 @@ def _why_no_tun(options: Options, error: OSError) -> str:
             )
         case _ if error.errno in (ENOENT, ENODEV, ENXIO):
             return "there is no /dev/net/tun: load the tun module (modprobe tun), or give it to the container"
-        case _ if error.errno in (EBUSY, EEXIST, EINVAL) and name in (
-            known for _, known in socket.if_nameindex()
-        ):
+        case _ if error.errno in _TAKEN and name in (known for _, known in socket.if_nameindex()):
             return _why_taken(options, error)
         case _:
             return f"cannot make the interface {name}: {error.strerror}"

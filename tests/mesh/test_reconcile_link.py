@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wgpy.mesh.plan import LinkPlan
-from wgpyd.agent.reconcile.link import Address, FoundLink, link_changes, read_link
+from wgpyd.agent.reconcile.link import FoundLink, InterfaceAddress, link_changes, read_link
 
 OWN, OWN6 = ip_interface("100.80.0.7/16"), ip_interface("fd12:3456::7/32")
 PLAN = LinkPlan(1380, (OWN, OWN6))
@@ -24,7 +24,7 @@ links = st.builds(
 
 def carried_out(link: FoundLink, lines: list[str]) -> FoundLink:
     """What a kernel makes of lines for `ip`, each of which must succeed."""
-    is_up, mtu, addresses = link.is_up, link.mtu, set[Address](link.addresses)
+    is_up, mtu, addresses = link.is_up, link.mtu, set[InterfaceAddress](link.addresses)
     for line in lines:
         match line.split(" "):
             case ["link", "set", "dev", "mesh0", "mtu", number, "up"]:

@@ -6,14 +6,12 @@ one takes the wider one's packets, and of two that are equal only one is used.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
-from wgpy.address import Prefix
+from wgpy.address import Address, Prefix
 
 _KERNEL: Final = "2"  # linux/rtnetlink.h: RTPROT_KERNEL, of the routes that come with addresses
-
-Address = IPv4Address | IPv6Address
 
 
 def read_route_prefixes(answer: Iterable[Mapping[str, Any]], interface: str = "") -> dict[Prefix, str]:

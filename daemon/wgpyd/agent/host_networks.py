@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from ipaddress import IPv6Address, ip_address, ip_interface
 from typing import Any, Final
 
-from wgpy.address import Prefix
+from wgpy.address import Address, Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.node.overlaps import read_route_prefixes
 
@@ -16,8 +16,6 @@ _TUNNELS6: Final = {"ip6gre", "ip6gretap", "ip6tnl", "vti6"}
 _INNER_KINDS: Final = {"dummy", "ifb", *_TUNNELS, *_TUNNELS6}
 _NOT_TO_BE_USED: Final = {"deprecated", "tentative", "dadfailed", "temporary"}
 _CONTAINER_PORTS: Final = ("veth", "tun")  # ports of a bridge that lead to containers and virtual machines
-
-Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)

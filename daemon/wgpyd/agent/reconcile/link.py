@@ -11,7 +11,7 @@ from typing import Any
 
 from wgpy.mesh.plan import LinkPlan
 
-Address = IPv4Interface | IPv6Interface
+InterfaceAddress = IPv4Interface | IPv6Interface
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class FoundLink:
 
     is_up: bool
     mtu: int
-    addresses: frozenset[Address]
+    addresses: frozenset[InterfaceAddress]
 
 
 def read_link(answer: Sequence[Mapping[str, Any]]) -> FoundLink:
