@@ -10,6 +10,7 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import (
     AdminRecord,
+    AnnouncedSite,
     Approval,
     Departure,
     Network,
@@ -18,6 +19,7 @@ from wgpy.mesh.records import (
     Removal,
     Revocation,
     Rule,
+    Sites,
     Tags,
     Token,
     admit,
@@ -39,6 +41,12 @@ def key_of(number: int) -> SigningKey:
 
 def prefixes(*texts: str) -> tuple[Prefix, ...]:
     return tuple(map(ip_network, texts))
+
+
+def site(name: str, *real: str, mapped: tuple[str, ...] = (), **fields: Any) -> AnnouncedSite:
+    """A site as a node announces it, with its real face if no mapped prefixes are given."""
+    usual = {"face": "either", "is_routed": False, "priority": 100, "since": NOW}
+    return AnnouncedSite(name, prefixes(*real), prefixes(*(mapped or real)), **{**usual, **fields})
 
 
 def selector_of(node: str | SigningKey) -> str:
@@ -127,6 +135,11 @@ class Administrator:
             admission=admit(token, self.network, identity.verify_key(), admitted),
             **{**usual, **fields},
         )  # fmt: skip
+
+    def announce(self, identity: SigningKey, *sites: AnnouncedSite, sequence: int = 1) -> Signed:
+        """Have a node say that it is a gateway of these sites, and of no other."""
+        record = Sites(network=self.network, signer=identity.verify_key(), sequence=sequence, sites=sites)
+        return self.publish(identity, record)
 
     def depart(self, identity: SigningKey) -> Signed:
         return self.publish(identity, Departure(network=self.network, signer=identity.verify_key()))

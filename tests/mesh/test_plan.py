@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_interface, ip_network
 
-from tests.mesh.network import Administrator, key_of, prefixes
+from tests.mesh.network import NOW, Administrator, key_of, prefixes, site
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
@@ -13,7 +13,7 @@ from wgpy.mesh.rules import GOSSIP
 from wgpy.mesh.topology import Member
 
 ENDPOINTS = [Endpoint("192.0.2.1", 1), Endpoint("192.0.2.2", 2), Endpoint("2001:db8::3", 3)]
-TOKEN, ALICE, BOB = key_of(2), key_of(3), key_of(4)
+TOKEN, ALICE, BOB, CAROL = key_of(2), key_of(3), key_of(4), key_of(5)
 NOTHING = NodePlan.empty()
 
 
@@ -173,3 +173,123 @@ def test_without_a_rule_everybody_may_begin_and_with_one_only_whom_it_names() ->
     permits = planned(administrator).filter[bob]
     assert permits is not None
     assert [permit.rule for permit in permits] == [GOSSIP, 2]
+
+
+# -- Sites -------------------------------------------------------------------------------------------
+
+
+def test_a_site_is_reached_by_its_gateway() -> None:
+    administrator = network()
+    administrator.announce(BOB, site("office", "192.168.1.0/24"))
+
+    found = planned(administrator)
+
+    (peer,) = found.peers
+    assert [one.name for one in peer.sites] == ["office"]
+    assert peer.routes == prefixes("192.168.1.0/24")
+    assert allowed_ip(ip_network("192.168.1.0/24")) in peer.tunnel.allowed_ips
+    assert found.routes[2:] == prefixes("192.168.1.0/24")
+    assert found.own_sites == ()
+
+
+def test_a_mapped_site_is_reached_by_its_mapped_prefix_alone_and_the_rest_of_the_pool_by_nobody() -> None:
+    administrator = network()
+    administrator.announce(BOB, site("office", "192.168.1.0/24", mapped=("100.96.4.0/24",)))
+
+    found = planned(administrator)
+
+    (peer,) = found.peers
+    assert peer.routes == prefixes("100.96.4.0/24")
+    assert allowed_ip(ip_network("192.168.1.0/24")) not in peer.tunnel.allowed_ips
+    assert found.routes[2:] == prefixes("100.96.0.0/12", "100.96.4.0/24")
+
+
+def test_a_real_site_that_overlaps_a_network_of_this_host_is_left_out_and_a_mapped_one_is_not() -> None:
+    administrator = network()
+    administrator.announce(
+        BOB,
+        site("home", "192.168.0.0/16"),
+        site("lab", "10.1.0.0/16", mapped=("100.97.0.0/16",)),
+    )
+    networks = dict.fromkeys(prefixes("192.168.7.0/24", "10.1.0.0/16"), "a network of eth0")
+
+    (peer,) = planned(administrator, seen=view(networks)).peers
+
+    assert peer.routes == prefixes("100.97.0.0/16")
+    assert peer.left_out == (
+        "192.168.0.0/16 of home is not used here: it overlaps 192.168.7.0/24, a network of eth0",
+    )
+
+
+def test_a_gateway_reaches_its_own_site_itself_and_no_other_site_of_the_same_prefixes() -> None:
+    administrator = network()
+    administrator.announce(ALICE, site("office", "192.168.1.0/24", mapped=("100.96.4.0/24",)))
+    administrator.announce(
+        BOB,
+        site("home", "192.168.1.0/24", since=NOW + 1),
+    )
+
+    found = planned(administrator)
+
+    assert [one.name for one in found.own_sites] == ["office"]
+    (peer,) = found.peers
+    assert peer.left_out == (
+        "192.168.1.0/24 of home is not used here: it overlaps 192.168.1.0/24, of office, a site of this node",
+    )
+    assert found.routes[2:] == prefixes("100.96.0.0/12")
+
+
+def test_a_gateway_of_a_site_does_not_use_the_others() -> None:
+    administrator = network()
+    administrator.announce(ALICE, site("office", "192.168.1.0/24"))
+    administrator.announce(BOB, site("office", "192.168.1.0/24", priority=1, since=NOW + 1))
+
+    found = planned(administrator)
+
+    assert [one.name for one in found.own_sites] == ["office"]
+    assert found.routes[2:] == ()
+
+
+def test_of_several_gateways_the_first_is_used_unless_another_is_chosen() -> None:
+    administrator = network()
+    administrator.join(CAROL, TOKEN, name="carol")
+    administrator.announce(BOB, site("office", "192.168.1.0/24"))
+    administrator.announce(CAROL, site("office", "192.168.1.0/24", priority=1, since=NOW + 1))
+    charter = administrator.ledger().charter()
+    assert charter is not None
+
+    first = planned(administrator)
+    other = plan(charter, administrator.topology(), HERE, first, lambda site, gateways: gateways[-1])
+
+    assert using(first) == {"bob": [], "carol": ["office"]}
+    assert using(other) == {"bob": ["office"], "carol": []}
+
+
+def test_a_gateway_that_no_rule_joins_with_a_node_is_not_used() -> None:
+    administrator = network()
+    administrator.join(CAROL, TOKEN, name="carol")
+    administrator.announce(BOB, site("office", "192.168.1.0/24"))
+    administrator.announce(CAROL, site("office", "192.168.1.0/24", priority=1, since=NOW + 1))
+    administrator.rule(ALICE, BOB)
+
+    assert using(planned(administrator)) == {"bob": ["office"]}
+
+
+def test_a_peer_is_made_anew_only_if_its_sites_are_others() -> None:
+    administrator = network()
+    administrator.announce(BOB, site("office", "192.168.1.0/24"))
+    topology, charter = administrator.topology(), administrator.ledger().charter()
+    assert charter is not None
+    before = plan(charter, topology, HERE, NOTHING)
+
+    same = plan(charter, topology, HERE, before)
+    other = plan(charter, replace(topology, sites=()), HERE, same)
+
+    (was,), (kept,), (made) = before.peers, same.peers, other.peers
+    assert kept is was
+    assert [peer.routes for peer in made] == [()]
+
+
+def using(found: NodePlan) -> dict[str, list[str]]:
+    """Return which sites are reached by whom."""
+    return {peer.member.name: [one.name for one in peer.sites] for peer in found.peers}

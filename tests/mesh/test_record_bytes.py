@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.mesh.network import Administrator, key_of, prefixes
+from tests.mesh.network import Administrator, key_of, prefixes, site
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.records import Unknown, decode, encode
 from wgpy.mesh.wire import read_signed, write_signed
@@ -17,7 +17,7 @@ VECTORS: Final = [
 ]
 
 FIRST_KINDS: Final = 10  # records of one_of_each that are of kinds of the first version
-ALL_KINDS: Final = 11  # and of those of this one
+ALL_KINDS: Final = 12  # and of those of this one
 
 
 def test_every_kind_of_record_is_written_as_it_always_was() -> None:
@@ -69,4 +69,15 @@ def one_of_each() -> Administrator:
     one.remove(host)
     one.depart(host)
     one.tag(host, "edge", "k8s")
+    one.announce(
+        host,
+        site("lab", "10.42.3.0/24", "2001:db8:1::/48", face="real", is_routed=True, priority=0),
+        site(
+            "office",
+            "192.168.1.0/24",
+            "fd00:42:1:2::/64",
+            mapped=("100.96.4.0/24", "fd12:3456:1:2::/64"),
+            since=1_799_999_999,
+        ),
+    )
     return one

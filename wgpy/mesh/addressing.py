@@ -13,7 +13,8 @@ from wgpy.address import Prefix, overlap
 from wgpy.contract.errors import WgpyError
 from wgpy.mesh.signing import VerifyKey
 
-NODE_BITS: Final = 80  # behind the /48 of a site
+SITE_LENGTH: Final = 48  # of the IPv6 prefix that a mapped site has
+NODE_BITS: Final = 128 - SITE_LENGTH
 # What no node may announce, nor what covers that: traffic of a host to itself, to its link, or to its cloud.
 NEVER_ANNOUNCED: Final[Mapping[Prefix, str]] = {
     IPv4Network("0.0.0.0/8"): "no address",  # RFC 1122 section 3.2.1.3

@@ -27,6 +27,7 @@ from wgpy.mesh.records import (
     Node,
     Record,
     RecordInvalid,
+    Sites,
     Token,
     Unknown,
     decode,
@@ -244,6 +245,10 @@ class Ledger:
         """Return the record of a node, if there is one."""
         kept = self._records[Node].get(bytes(identity))
         return None if kept is None else kept.record
+
+    def announcements(self) -> list[Sites]:
+        """Return what nodes announce of sites, whether or not they are members."""
+        return [kept.record for kept in self._records[Sites].values()]
 
     def departed(self) -> set[VerifyKey]:
         """Return the identities of the nodes that left."""

@@ -3,10 +3,10 @@
 Invariant: the same records and the same local view give the same plan, whatever was planned before.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
-from typing import Self
+from typing import Final, Self
 
 from wgpy.address import Prefix, overlap
 from wgpy.contract.endpoint import Endpoint
@@ -16,7 +16,10 @@ from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.records import Network
 from wgpy.mesh.rules import Rules
 from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.sites import Gateway, Site, own_sites
 from wgpy.mesh.topology import Member, Topology
+
+_NO_SITES: Final[Mapping[VerifyKey, tuple[Site, ...]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +32,19 @@ class Tunnel:
 
 Tunnels = Mapping[PublicKey, Tunnel]
 Filter = Mapping[PublicKey, tuple[Permit, ...] | None]  # what a peer may begin, None for everything
+Chooser = Callable[[Site, tuple[Gateway, ...]], Gateway]  # of the gateways that are peers, the one to use
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
     """A member that this node knows, and how it is configured here.
 
-    routes: those that are used here; left_out: sentences, why others are not.
+    sites: those that are reached by it; routes: what is used here of the member's and of these sites';
+    left_out: sentences, why the rest is not.
     """
 
     member: Member
+    sites: tuple[Site, ...]
     routes: tuple[Prefix, ...]
     left_out: tuple[str, ...]
     tunnel: Tunnel
@@ -81,20 +87,31 @@ class LocalView:
     versions: frozenset[int]
     routing: Routing
 
-    def peer(self, member: Member) -> Peer:
-        """Leave out of a member's routes what would take traffic from where this host is itself."""
-        used: list[Prefix] = []
-        left_out: list[str] = []
-        for route in member.routes:
-            network = next((network for network in self.networks if overlap(network, route)), None)
-            if network is None:
-                used.append(route)
-            else:
-                left_out.append(f"{route} is not used here: it overlaps {network}, {self.networks[network]}")
-        unused = frozenset(member.routes) - frozenset(used)
-        allowed_ips = frozenset(map(allowed_ip, frozenset(member.allowed_ips) - unused))
+    def peer(self, member: Member, sites: tuple[Site, ...] = ()) -> Peer:
+        """Leave out of what is behind a member what would take traffic from where this host is itself.
+
+        sites: those that are reached by the member.
+        """
+        behind = dict.fromkeys(member.routes, "")
+        behind.update((prefix, f" of {site.name}") for site in sites for prefix in site.mapped)
+        left_out = {
+            prefix: f"{prefix}{of_site} is not used here: it overlaps {network}, {self.networks[network]}"
+            for prefix, of_site in behind.items()
+            for network in self._in_the_way(prefix)
+        }
+        used = tuple(prefix for prefix in behind if prefix not in left_out)
+        allowed_ips = frozenset(map(allowed_ip, {*member.allowed_ips, *used}.difference(left_out)))
         endpoints = tuple(sorted(member.endpoints, key=self._distance))
-        return Peer(member, tuple(used), tuple(left_out), Tunnel(allowed_ips, endpoints))
+        return Peer(member, sites, used, tuple(left_out.values()), Tunnel(allowed_ips, endpoints))
+
+    def _in_the_way(self, prefix: Prefix) -> list[Prefix]:
+        """Return the first network that a prefix overlaps, if there is one."""
+        return [network for network in self.networks if overlap(network, prefix)][:1]
+
+    def with_sites(self, sites: Iterable[Site]) -> Self:
+        """Return the view of a gateway, for which the prefixes of its own sites are behind its host."""
+        behind = {prefix: f"of {site.name}, a site of this node" for site in sites for prefix in site.real}
+        return replace(self, networks={**behind, **self.networks})
 
     def _distance(self, endpoint: Endpoint) -> int:
         """The lesser is tried first. An address that is ours, too, is our own NAT's, and we are behind it."""
@@ -109,7 +126,7 @@ class NodePlan:
 
     view: what it was planned for; by_key: whom the interface knows; tunnels: the same as the interface has
     them; filter: what each may begin; names: of peers, by their own addresses; routes: prefixes that lead
-    into the interface, by the table of `routing`.
+    into the interface, by the table of `routing`; own_sites: those that this node is a gateway of.
     """
 
     view: LocalView | None
@@ -120,6 +137,7 @@ class NodePlan:
     link: LinkPlan
     routes: tuple[Prefix, ...]
     routing: Routing
+    own_sites: tuple[Site, ...] = ()
 
     @classmethod
     def empty(cls) -> Self:
@@ -131,32 +149,76 @@ class NodePlan:
         return self.by_key.values()
 
 
-def plan(network: Network, topology: Topology, view: LocalView, before: NodePlan) -> NodePlan:
+def first_gateway(site: Site, gateways: tuple[Gateway, ...]) -> Gateway:
+    """Return the gateway that comes first by priority."""
+    return gateways[0]
+
+
+def plan(
+    network: Network, topology: Topology, view: LocalView, before: NodePlan, choose: Chooser = first_gateway
+) -> NodePlan:
     """Return what a node's host shall be.
 
-    before: what was planned last, or an empty one, which makes it faster and nothing else.
+    before: what was planned last, or an empty one, which makes it faster and nothing else; choose: which
+    gateway of a site is used.
     """
-    known = before.peers if before.view == view else ()
-    peers = reachable(topology.peers(view.identity), view, known)
     local = topology.member(view.identity)
-    own = IPv4Interface((view.address, network.addresses.prefixlen))
-    own6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
+    own = tuple(own_sites(topology.sites, view.identity)) if local else ()
+    view = view.with_sites(own)
+    known = before.peers if before.view == view else ()
+    members = topology.peers(view.identity)
+    peers = reachable(members, view, known, used_sites(topology, members, own, choose))
+    address = IPv4Interface((view.address, network.addresses.prefixlen))
+    address6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
+    ranges = (address.network, address6.network, *_pool(network, topology.sites))
     return NodePlan(
         view,
         {peer.member.key: peer for peer in peers},
         {peer.member.key: peer.tunnel for peer in peers},
         Rules(topology).permits(local) if local else {},
         {peer.member.address6: peer.member.name or str(peer.member.identity) for peer in peers},
-        LinkPlan(network.mtu, (own, own6)),
-        (own.network, own6.network, *(route for peer in peers for route in peer.routes)),
+        LinkPlan(network.mtu, (address, address6)),
+        (*ranges, *(route for peer in peers for route in peer.routes)),
         view.routing,
+        own,
     )
 
 
-def reachable(members: Iterable[Member], view: LocalView, before: Iterable[Peer] = ()) -> tuple[Peer, ...]:
-    """Return members as peers. before: what was returned last for the same view."""
+def used_sites(
+    topology: Topology, peers: Iterable[Member], own: Collection[Site], choose: Chooser
+) -> Mapping[VerifyKey, tuple[Site, ...]]:
+    """Return the sites that are reached by each peer. own: those of this node, which it reaches itself."""
+    identities = {peer.identity for peer in peers} if topology.sites else set()
+    found: dict[VerifyKey, tuple[Site, ...]] = {}
+    for site in topology.sites:
+        gateways = tuple(gateway for gateway in site.gateways if gateway.identity in identities)
+        if gateways and site not in own:
+            used = choose(site, gateways).identity
+            found[used] = (*found.get(used, ()), site)
+    return found
+
+
+def reachable(
+    members: Iterable[Member],
+    view: LocalView,
+    before: Iterable[Peer] = (),
+    sites: Mapping[VerifyKey, tuple[Site, ...]] = _NO_SITES,
+) -> tuple[Peer, ...]:
+    """Return members as peers.
+
+    before: what was returned last for the same view; sites: those that are reached by each.
+    """
     known = {id(peer.member): peer for peer in before}  # of members that live as long as their peers
-    return tuple(known.get(id(member)) or view.peer(member) for member in members)
+    found = []
+    for member in members:
+        behind, peer = sites.get(member.identity, ()), known.get(id(member))
+        found.append(peer if peer is not None and peer.sites == behind else view.peer(member, behind))
+    return tuple(found)
+
+
+def _pool(network: Network, sites: Iterable[Site]) -> tuple[Prefix, ...]:
+    """Return the pool, if a site is mapped: what no gateway has of it must not take the default route."""
+    return (network.pool,) if any(site.is_mapped for site in sites) else ()
 
 
 def allowed_ip(prefix: Prefix) -> AllowedIP:

@@ -20,18 +20,21 @@ from wgpy.mesh.addressing import MIN_ROUTE_LENGTH, NEVER_ANNOUNCED, node_address
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import (
+    AnnouncedSite,
     Approval,
     Network,
     Node,
     Removal,
     Revocation,
     Rule,
+    Sites,
     Tags,
     Token,
     identity_of,
     node_selector,
 )
 from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.sites import Claim, ExcludedSite, Site, settle
 
 _ANY: Final = "any"  # a selector
 
@@ -83,12 +86,14 @@ class Member:
 class _Basis:
     """What a topology was derived from: while it is the same, only endpoints can change the topology.
 
-    nodes: the ledger's, in its order; since, until: Unix seconds, no membership ends between them.
+    nodes, announcements: the ledger's, in its order; since, until: Unix seconds, no membership ends between
+    them.
     """
 
     network: Network
     state_digest: StateDigest
     nodes: list[Node]
+    announcements: list[Sites]
     since: int
     until: float
 
@@ -111,13 +116,16 @@ class Topology:
     """The members of a network in the order of their admission, the excluded nodes, and the rules in force.
 
     rule_numbers: of each rule, from 1, in the order in which the ledger got the first record of its source
-    and destination; no other rule ever has that number in this ledger.
+    and destination; no other rule ever has that number in this ledger. sites: those in force, the first
+    one first; excluded_sites: what members announce in vain.
     """
 
     members: tuple[Member, ...]
     excluded: dict[VerifyKey, Exclusion]
     rules: tuple[Rule, ...]
     rule_numbers: tuple[int, ...] = field(default=(), compare=False)
+    sites: tuple[Site, ...] = ()
+    excluded_sites: tuple[ExcludedSite, ...] = ()
     _index: _Index = field(default_factory=_Index, repr=False, compare=False)
     _basis: _Basis | None = field(default=None, repr=False, compare=False)
 
@@ -133,6 +141,9 @@ class Topology:
     def member(self, identity: VerifyKey) -> Member | None:
         position = self._index.positions.get(identity)
         return None if position is None else self.members[position]
+
+    def site(self, name: str) -> Site | None:
+        return next((site for site in self.sites if site.name == name), None)
 
     def peers(self, identity: VerifyKey) -> tuple[Member, ...]:
         """Return the members that a node may reach, and those that may reach it."""
@@ -191,6 +202,8 @@ class Topology:
         basis, nodes = self._basis, ledger.nodes()
         if basis is None or basis.state_digest != ledger.state_digest() or len(basis.nodes) != len(nodes):
             return None
+        if basis.announcements != ledger.announcements():
+            return None
         changed = [(old, new) for old, new in zip(basis.nodes, nodes, strict=True) if old is not new]
         if not self.holds_at(now) or not all(only_endpoints_differ(*both) for both in changed):
             return None
@@ -238,6 +251,7 @@ class _Grant:
 
     def __init__(self, token: Token, revocation: Revocation | None) -> None:
         self.sequence = token.sequence
+        self.made = token.time
         self.expires = token.expires
         self.lifetime = token.lifetime
         self.tags = frozenset(token.tags)
@@ -286,8 +300,11 @@ class _Judge:
         admitted.sort(key=itemgetter(0))
         visible = self._visible([(node, grant) for _, node, grant in admitted], rules)
         members = self._settle(visible, excluded)
-        basis = _Basis(self._network, self._ledger.state_digest(), nodes, self._now, until)
-        return Topology(members, excluded, rules, rule_numbers, _index(members, rules), basis)
+        announcements = self._ledger.announcements()
+        sites, excluded_sites = self._sites(announcements, visible, members)
+        basis = _Basis(self._network, self._ledger.state_digest(), nodes, announcements, self._now, until)
+        index = _index(members, rules)
+        return Topology(members, excluded, rules, rule_numbers, sites, excluded_sites, index, basis)
 
     def _exclusion(self, node: Node, grant: _Grant | None) -> Exclusion | None:
         if bytes(node.signer) in self._removals:
@@ -391,6 +408,23 @@ class _Judge:
             return False
         approved = self._approved.get(node.signer)
         return grant.routes.cover(route) or (approved is not None and approved.cover(route))
+
+    def _sites(
+        self, announcements: list[Sites], nodes: list[tuple[Node, _Grant]], members: tuple[Member, ...]
+    ) -> tuple[tuple[Site, ...], tuple[ExcludedSite, ...]]:
+        """Return the sites of members that are in force, and the others. nodes: visible ones."""
+        if not any(record.sites for record in announcements):
+            return (), ()
+        routes = {member.identity: member.routes for member in members}
+        announced = {record.signer: record.sites for record in announcements if record.signer in routes}
+        claims = (
+            self._claim(node, site, grant) for node, grant in nodes for site in announced.get(node.signer, ())
+        )
+        return settle(self._network, claims, chain.from_iterable(routes.values()))
+
+    def _claim(self, node: Node, site: AnnouncedSite, grant: _Grant) -> Claim:
+        is_allowed = all(self._may_announce(node, prefix, grant) for prefix in site.real)
+        return Claim(node.signer, site, max(site.since, grant.made), is_allowed)
 
     def _is_of_network(self, address: IPv4Address) -> bool:
         network = self._network.addresses

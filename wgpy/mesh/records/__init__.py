@@ -23,13 +23,14 @@ from .registry import KINDS, RecordKey, decode, describe, encode, kind_of, recor
 from .removal import Removal
 from .revocation import Revocation
 from .rule import Rule, identity_of, node_selector
+from .sites import AnnouncedSite, Sites
 from .tags import Tags
 from .token import Token
 from .unknown import UNKNOWN, Unknown
 
 __all__ = [
-    "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "Approval", "Audience", "Author", "Departure",
-    "Kind", "Network", "Node", "Record", "RecordInvalid", "RecordKey", "Removal", "Revocation", "Rule",
-    "Tags", "Token", "Unknown", "admission", "admit", "decode", "describe", "encode", "identity_of",
-    "kind_of", "network_id", "node_selector", "record_key",
+    "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "AnnouncedSite", "Approval", "Audience", "Author",
+    "Departure", "Kind", "Network", "Node", "Record", "RecordInvalid", "RecordKey", "Removal", "Revocation",
+    "Rule", "Sites", "Tags", "Token", "Unknown", "admission", "admit", "decode", "describe", "encode",
+    "identity_of", "kind_of", "network_id", "node_selector", "record_key",
 ]  # fmt: skip
