@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WGFP_ABI_VERSION = 8 };
+enum { WGFP_ABI_VERSION = 9 };
 
 int wgfp_abi_version(void)
 {
@@ -42,6 +42,7 @@ static int datapath_init(struct wgfp_datapath *datapath, const struct wgfp_setti
         staging_init(&datapath->staging, settings->staged_bytes) != 0 ||
         events_init(&datapath->events) != 0 ||
         handshake_queue_init(&datapath->handshakes) != 0 ||
+        handshakes_sent_init(&datapath->sent) != 0 ||
         foreign_init(&datapath->foreign, settings->accept_foreign != 0) != 0 ||
         routes_init(datapath) != 0)
         return WGFP_ERR_MEMORY;
@@ -98,6 +99,7 @@ void wgfp_datapath_free(struct wgfp_datapath *datapath)
     staging_free(&datapath->staging);
     events_free(&datapath->events);
     handshake_queue_free(&datapath->handshakes);
+    handshakes_sent_free(&datapath->sent);
     foreign_free(&datapath->foreign);
     flow_table_free(&datapath->flows);
     for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)

@@ -116,7 +116,7 @@ class Device(Generic[_Path_co]):
             case SendDatagram(peer, data, endpoint):
                 self._datagrams += self.datapath.take_datagrams()  # what was sealed before leaves before
                 self._datagrams.append(Datagram(data, endpoint, HANDSHAKE_TOS, peer))
-                self.datapath.note_handshake(data)
+                self.datapath.note_handshake(data, peer)
             case HandshakeCompleted() | PeerUnreachable():
                 self._events.append(action)
             case _:

@@ -195,8 +195,8 @@ class NativeUnderTest:
         self.settle()
         return self.path.take_events()
 
-    def note_handshake(self, message: bytes) -> None:
-        self.path.note_handshake(message)
+    def note_handshake(self, message: bytes, peer: PeerId | None) -> None:
+        self.path.note_handshake(message, peer)
 
     def next_handshake(self) -> tuple[bytes, Endpoint] | None:
         self.settle()

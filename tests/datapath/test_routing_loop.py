@@ -10,7 +10,7 @@ from tests.datapath.remote import AWAY, HOME, LOCAL_HOST, NOW, REMOTE_HOST, Remo
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import RoutingLoop
-from wgpy.contract.orders import RemoveKeypair, SendKeepalive, SetEndpoint, SetRoute
+from wgpy.contract.orders import AddPeer, RemoveKeypair, RemovePeer, SendKeepalive, SetEndpoint, SetRoute
 
 PACKET = ipv4(LOCAL_HOST, REMOTE_HOST, b"payload")
 INITIATION = pack("<II", 1, 77) + bytes(range(140))
@@ -40,7 +40,11 @@ def test_what_a_keypair_sealed_does_not_go_into_the_tunnel_again(
 
     assert path.take_datagrams() == []
     assert drop_counts(path) == {DropReason.ROUTING_LOOP: 4}
-    assert [event for event in path.take_events() if isinstance(event, RoutingLoop)] == [RoutingLoop(PEER)]
+    assert loops(path) == [RoutingLoop(PEER, endpoint)]
+
+
+def loops(path: DataPathUnderTest) -> list[RoutingLoop]:
+    return [event for event in path.take_events() if isinstance(event, RoutingLoop)]
 
 
 @pytest.mark.parametrize("message", [INITIATION, RESPONSE, COOKIE_REPLY])
@@ -48,12 +52,66 @@ def test_a_handshake_message_that_was_sent_does_not_go_into_the_tunnel(
     datapath: MakeDataPath, remote: Remote, message: bytes
 ) -> None:
     path = looping(datapath, remote)
-    path.note_handshake(message)
+    path.note_handshake(message, None)
 
     path.send_packet(routed_back(message, HOME), NOW)
 
     assert path.take_datagrams() == []
     assert drop_counts(path) == {DropReason.ROUTING_LOOP: 1}
+    assert loops(path) == []
+
+
+@pytest.mark.parametrize("endpoint", [HOME, AWAY], ids=["ipv4", "ipv6"])
+@pytest.mark.parametrize("message", [INITIATION, RESPONSE, COOKIE_REPLY])
+def test_a_peer_is_told_once_of_each_handshake_message_that_comes_back(
+    datapath: MakeDataPath, remote: Remote, message: bytes, endpoint: Endpoint
+) -> None:
+    path = looping(datapath, remote, endpoint)
+    path.note_handshake(message, PEER)
+
+    path.send_packet(routed_back(message, endpoint), NOW)
+    assert loops(path) == [RoutingLoop(PEER, endpoint)]
+    path.send_packet(routed_back(message, endpoint), NOW)
+    assert loops(path) == []
+    assert drop_counts(path) == {DropReason.ROUTING_LOOP: 2}
+
+
+def test_a_candidate_that_loops_is_told_by_its_own_address(datapath: MakeDataPath, remote: Remote) -> None:
+    candidate = Endpoint("192.0.2.3", 7)
+    path = looping(datapath, remote)
+    path.note_handshake(INITIATION, PEER)
+
+    path.send_packet(routed_back(INITIATION, candidate), NOW)
+
+    assert loops(path) == [RoutingLoop(PEER, candidate)]
+
+
+def test_a_handshake_message_of_a_peer_that_is_gone_is_dropped_without_a_word(
+    datapath: MakeDataPath, remote: Remote
+) -> None:
+    path = looping(datapath, remote)
+    path.note_handshake(INITIATION, PEER)
+    path.apply(RemovePeer(PEER), NOW)
+    path.apply(AddPeer(PEER + 1), NOW)  # the native data path gives it the number of the one before
+    path.apply(SetRoute(PEER + 1, prefix("0.0.0.0/0")), NOW)
+
+    path.send_packet(routed_back(INITIATION, HOME), NOW)
+
+    assert drop_counts(path) == {DropReason.ROUTING_LOOP: 1}
+    assert loops(path) == []
+
+
+def test_the_newest_handshake_messages_are_remembered(datapath: MakeDataPath, remote: Remote) -> None:
+    path = looping(datapath, remote)
+    messages = [pack("<III", 1, 77, number) + bytes([number] * 136) for number in range(65)]
+    for message in messages:
+        path.note_handshake(message, PEER)
+
+    for message in messages:
+        path.send_packet(routed_back(message, HOME), NOW)
+
+    assert len(path.take_datagrams()) == 1
+    assert drop_counts(path) == {DropReason.ROUTING_LOOP: 64}
 
 
 def foreign(remote: Remote) -> dict[str, bytes]:
@@ -79,7 +137,7 @@ def foreign(remote: Remote) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", foreign(Remote()))
 def test_messages_of_another_host_pass(datapath: MakeDataPath, remote: Remote, name: str) -> None:
     path = looping(datapath, remote)
-    path.note_handshake(INITIATION)
+    path.note_handshake(INITIATION, PEER)
     path.send_packet(PACKET, NOW)
     path.take_datagrams()
 

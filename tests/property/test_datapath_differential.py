@@ -311,12 +311,12 @@ class Schedule(RuleBasedStateMachine):
         """One packet, since the counter that it may be of is given when it is sealed."""
         self.send_bare([routed_back(pack("<IIQ", 4, 0x100 + index, counter) + bytes(16), to)])
 
-    @rule(kind=st.integers(1, 3), random=st.integers(0, 2), is_noted=st.booleans(), to=endpoints)
-    def send_handshake(self, kind: int, random: int, is_noted: bool, to: Endpoint) -> None:
+    @rule(kind=st.integers(1, 3), random=st.integers(0, 2), is_noted=st.booleans(), peer=peers, to=endpoints)
+    def send_handshake(self, kind: int, random: int, is_noted: bool, peer: int, to: Endpoint) -> None:
         message = pack("<III", kind, 1, 2) + bytes([random]) * 52
         if is_noted:
             for path in self.paths:
-                path.note_handshake(message)
+                path.note_handshake(message, peer if peer in self.peers else None)
         self.send_bare([routed_back(message, to)])
 
     @rule(batch=st.lists(inbound, min_size=1, max_size=4), use_ipv6=st.booleans())

@@ -62,9 +62,14 @@ class EndpointChanged:
 
 @dataclass(frozen=True, slots=True)
 class RoutingLoop:
-    """The host routes what a keypair of the peer sealed back into the interface. Raised once a keypair."""
+    """The host routes what was sent to the peer back into the interface.
+
+    Raised once for each keypair, and once for each handshake message. endpoint: where it was sent to, the
+    first if there are several.
+    """
 
     peer: PeerId
+    endpoint: Endpoint
 
 
 Event = RoutingLoop | KeyNeeded | KeyConfirmed | KeyAged | DataSent | DataReceived | EndpointChanged

@@ -50,8 +50,11 @@ class DataPath(Protocol):
     def accept_foreign(self) -> None:
         """Keep datagrams that are not WireGuard's from now on, as somebody wants them. Raises MemoryError."""
 
-    def note_handshake(self, message: bytes) -> None:
-        """A handshake message was sent; one that comes back from the TUN is dropped."""
+    def note_handshake(self, message: bytes, peer: PeerId | None) -> None:
+        """A handshake message was sent: one that comes back from the TUN is dropped and raises RoutingLoop.
+
+        peer: None if it was sent to no known peer; then no event is raised.
+        """
 
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         """Datagrams that are not WireGuard's, if they are kept: at most MAX_FOREIGN, oldest first."""

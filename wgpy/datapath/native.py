@@ -73,7 +73,7 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 8
+ABI_VERSION: Final = 9
 SEED_SIZE: Final = 16
 
 _EVENTS_AT_ONCE: Final = 256
@@ -243,9 +243,10 @@ class NativeDataPath:
         if _lib.wgfp_foreign_accept(self._c):
             raise MemoryError("there is no memory for datagrams that are not WireGuard's")
 
-    def note_handshake(self, message: bytes) -> None:
+    def note_handshake(self, message: bytes, peer: PeerId | None) -> None:
         """A handshake message was sent, and must not come back from the TUN."""
-        _lib.wgfp_handshake_note(self._c, message, len(message))
+        number = 0 if peer is None else self._number_of(peer)
+        _lib.wgfp_handshake_note(self._c, message, len(message), number)
 
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         foreign: list[tuple[bytes, Endpoint]] = []

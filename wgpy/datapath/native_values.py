@@ -91,7 +91,7 @@ def event_of(event: Any, peer: PeerId) -> Event:
     if kind == _lib.WGFP_EVENT_KEY_NEEDED:
         return KeyNeeded(peer)
     if kind == _lib.WGFP_EVENT_ROUTING_LOOP:
-        return RoutingLoop(peer)
+        return RoutingLoop(peer, endpoint_of(event.endpoint))
     if kind == _lib.WGFP_EVENT_KEY_CONFIRMED:
         return KeyConfirmed(peer, event.local_index)
     if kind == _lib.WGFP_EVENT_KEY_AGED:

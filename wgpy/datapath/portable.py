@@ -159,10 +159,8 @@ class PortableDataPath:
 
     def take_events(self) -> list[Event]:
         """What happened since the last call, each flag once; new endpoints first, for the rest to use."""
-        events: list[Event] = [
-            EndpointChanged(peer.id, peer.endpoint) for peer in self._moved if peer.endpoint is not None
-        ]
-        events += self._events
+        moved = [EndpointChanged(peer.id, peer.endpoint) for peer in self._moved if peer.endpoint is not None]
+        events: list[Event] = [*moved, *self._loops.take_events(), *self._events]
         self._moved.clear()
         self._events.clear()
         return events
@@ -249,6 +247,7 @@ class PortableDataPath:
         self._policy.forget(peer.id)
         for local_index in list(peer.keypairs):
             self._remove_keypair(peer, local_index)
+        self._loops.remove_peer(peer.id)
         self._moved.pop(peer, None)
         del self._peers[peer.id]
 
@@ -311,7 +310,7 @@ class PortableDataPath:
         if owner is None:
             self._refuse(packet, DropReason.NO_PEER_FOR_DESTINATION, now)
             return
-        if self._loops.find(packet, self._events):
+        if self._loops.find(packet):
             self._drops[DropReason.ROUTING_LOOP] += 1
             return
         translated = self._translations.outbound(packet)

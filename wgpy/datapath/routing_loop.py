@@ -5,12 +5,13 @@ peer chose for this end alone, a counter that was used, and goes to the peer's e
 is known by its random part. Another WireGuard's messages pass, also from the same port.
 """
 
-from collections import deque
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
 from wgpy.contract.constants import COOKIE_REPLY_SIZE, TRANSPORT_OVERHEAD
-from wgpy.contract.events import Event, RoutingLoop
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import PeerId, RoutingLoop
 from wgpy.contract.messages import TYPE_TRANSPORT, TransportData, message_type
 
 from . import packet as ip
@@ -21,12 +22,25 @@ _REMEMBERED: Final = 64  # handshake messages, the newest
 _RANDOM: Final = slice(12, 20)  # of any handshake message: part of an ephemeral key, or of a nonce
 
 
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What a packet of UDP carries, and to where."""
+
+    data: bytes
+    address: bytes
+    port: int
+
+    def endpoint(self) -> Endpoint:
+        return Endpoint(str(ip_address(self.address)), self.port)
+
+
 class RoutingLoops:
     """Of one data path."""
 
     def __init__(self) -> None:
         self._keypairs: dict[int, list[Keypair]] = {}  # by remote index
-        self._handshakes: deque[bytes] = deque(maxlen=_REMEMBERED)
+        self._handshakes: dict[bytes, PeerId | None] = {}  # None: nobody need be told
+        self._found: dict[PeerId, Endpoint] = {}
 
     def add(self, keypair: Keypair) -> None:
         self._keypairs.setdefault(keypair.remote_index, []).append(keypair)
@@ -37,32 +51,57 @@ class RoutingLoops:
         if not same:
             del self._keypairs[keypair.remote_index]
 
-    def note_handshake(self, message: bytes) -> None:
-        self._handshakes.append(message[_RANDOM])
+    def note_handshake(self, message: bytes, peer: PeerId | None) -> None:
+        self._handshakes[message[_RANDOM]] = peer
+        if len(self._handshakes) > _REMEMBERED:
+            del self._handshakes[next(iter(self._handshakes))]
 
-    def find(self, packet: bytes, events: dict[Event, None]) -> bool:
-        """Whether a packet carries such a message; an event is raised once a keypair."""
-        message, to = _message(packet)
-        if (kind := message_type(message)) is None or len(message) < TRANSPORT_OVERHEAD:
+    def remove_peer(self, peer: PeerId) -> None:
+        """Its handshake messages are still dropped; its keypairs are gone."""
+        self._handshakes |= dict.fromkeys((one for one, to in self._handshakes.items() if to == peer), None)
+        self._found.pop(peer, None)
+
+    def take_events(self) -> list[RoutingLoop]:
+        found, self._found = self._found, {}
+        return [RoutingLoop(peer, endpoint) for peer, endpoint in found.items()]
+
+    def find(self, packet: bytes) -> bool:
+        """Whether a packet carries such a message; an event is raised once for each keypair and handshake."""
+        message = _message(packet)
+        if message is None or (kind := message_type(message.data)) is None:
             return False
-        if kind != TYPE_TRANSPORT:
-            return len(message) >= COOKIE_REPLY_SIZE and message[_RANDOM] in self._handshakes
-        _, index, counter = TransportData.LAYOUT.unpack_from(message)
+        return self._find_sealed(message) if kind == TYPE_TRANSPORT else self._find_handshake(message)
+
+    def _find_sealed(self, message: _Message) -> bool:
+        if len(message.data) < TRANSPORT_OVERHEAD:
+            return False
+        _, index, counter = TransportData.LAYOUT.unpack_from(message.data)
         for keypair in self._keypairs.get(index, ()):
-            if _sealed(keypair, counter, to):
+            if _sealed(keypair, counter, message):
                 if not keypair.looped:
-                    keypair.looped, events[RoutingLoop(keypair.peer.id)] = True, None
+                    keypair.looped = True
+                    self._found.setdefault(keypair.peer.id, message.endpoint())
                 return True
         return False
 
+    def _find_handshake(self, message: _Message) -> bool:
+        random = message.data[_RANDOM]
+        if len(message.data) < COOKIE_REPLY_SIZE or random not in self._handshakes:
+            return False
+        if (peer := self._handshakes[random]) is not None:
+            self._handshakes[random] = None
+            self._found.setdefault(peer, message.endpoint())
+        return True
 
-def _message(packet: bytes) -> tuple[bytes, tuple[bytes, int]]:
-    """Return what a packet of UDP carries, and to where; nothing of another packet."""
-    if _may_be_udp(packet):
-        view = ip.parse(packet)
-        if view.protocol == ip.UDP and (transport := view.transport) is not None:
-            return transport[_UDP_HEADER:], (view.destination, int.from_bytes(transport[2:4]))
-    return b"", (b"", 0)
+
+def _message(packet: bytes) -> _Message | None:
+    """Return what a packet of UDP carries; None of another packet."""
+    if not _may_be_udp(packet):
+        return None
+    view = ip.parse(packet)
+    if view.protocol != ip.UDP or (transport := view.transport) is None:
+        return None
+    return _Message(transport[_UDP_HEADER:], view.destination, int.from_bytes(transport[2:4]))
 
 
 def _may_be_udp(packet: bytes) -> bool:
@@ -71,8 +110,8 @@ def _may_be_udp(packet: bytes) -> bool:
     return packet[6] == ip.UDP or packet[6] in ip.EXTENSIONS
 
 
-def _sealed(keypair: Keypair, counter: int, to: tuple[bytes, int]) -> bool:
+def _sealed(keypair: Keypair, counter: int, message: _Message) -> bool:
     endpoint = keypair.peer.endpoint
     if endpoint is None or counter >= keypair.counter:
         return False
-    return (ip_address(endpoint.address).packed, endpoint.port) == to
+    return (ip_address(endpoint.address).packed, endpoint.port) == (message.address, message.port)

@@ -17,7 +17,7 @@ from typing import Final, Protocol, Self
 from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged, PeerId, RoutingLoop
+from wgpy.contract.events import EndpointChanged, RoutingLoop
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
 from wgpy.device_update import apply_update, check_update
@@ -36,6 +36,7 @@ from wgpy.transport.udp import open_udp
 _LOG = logging.getLogger("wgpy")
 
 _TIME_PER_TURN: Final = 2 * MILLISECOND
+_MAX_LOOPED: Final = 1024  # endpoints
 # In a storm of route changes, looking at the routes takes one part of the time in so many.
 _ROUTE_CHECK_SHARE: Final = 10
 
@@ -97,7 +98,7 @@ class Interface:
         self._watches = Watches()
         self._listeners: dict[object, Listener] = {}
         self._last_name = packets.name
-        self._looped: dict[PeerId, Endpoint | None] = {}  # of which the log has told
+        self._looped: set[Endpoint] = set()  # of which the log has told
         self._name_listener: Callable[[str], None] = lambda _: None
 
     @property
@@ -378,11 +379,18 @@ class Interface:
             return
         key = PublicKey(peer.public_key)
         _LOG.debug("peer %s: %s", key, _in_words(event))
-        if isinstance(event, RoutingLoop) and self._looped.get(event.peer) != peer.endpoint:
-            self._looped[event.peer] = peer.endpoint
-            _LOG.warning("the host routes datagrams for %s into %s itself: dropped", peer.endpoint, self.name)
+        if isinstance(event, RoutingLoop):
+            self._warn_of_loop(event.endpoint)
         for subscription in self._listeners:
             self._loop.call_soon(self._call, subscription, key, event)
+
+    def _warn_of_loop(self, endpoint: Endpoint) -> None:
+        """Write it once, as each keypair and each handshake message tells it again."""
+        if endpoint not in self._looped:
+            if len(self._looped) == _MAX_LOOPED:
+                self._looped.clear()
+            self._looped.add(endpoint)
+            _LOG.warning("the host routes datagrams for %s into %s itself: dropped", endpoint, self.name)
 
     def _call(self, subscription: object, key: PublicKey, event: DeviceEvent) -> None:
         if listener := self._listeners.get(subscription):
@@ -423,5 +431,5 @@ def _in_words(event: DeviceEvent) -> str:
             return "no answer to our handshakes, giving up"
         case EndpointChanged(endpoint=endpoint):
             return f"its endpoint is {endpoint}"
-        case RoutingLoop():
-            return "what is sent to its endpoint comes back"
+        case RoutingLoop(endpoint=endpoint):
+            return f"what is sent to {endpoint} comes back"

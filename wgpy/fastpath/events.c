@@ -137,6 +137,8 @@ static bool event_move(struct writer *writer, unsigned *flags, enum wgfp_event_k
     *event = (struct wgfp_event){.kind = kind, .peer = peer->number, .local_index = local_index};
     if (kind == WGFP_EVENT_ENDPOINT_CHANGED)
         event->endpoint = peer->endpoint;
+    if (kind == WGFP_EVENT_ROUTING_LOOP)
+        event->endpoint = peer->looped;
     *flags &= ~(1u << kind);
     return true;
 }

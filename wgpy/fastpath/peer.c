@@ -76,6 +76,7 @@ static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
 void peer_remove(struct wgfp_datapath *datapath, uint32_t number)
 {
     wgfp_allowedips_remove_peer(datapath->routes, number);
+    handshakes_sent_remove_peer(&datapath->sent, number);
     peer_free(datapath, peer_of(datapath, number));
     datapath->peers[number] = NULL;
     datapath->free_peer_numbers[datapath->free_peer_count++] = number;

@@ -23,6 +23,7 @@ struct peer {
     struct wgfp_endpoint endpoint;
     bool pinned; /* the endpoint stays, wherever datagrams come from */
     struct wgfp_endpoint plain;    /* this endpoint takes no UDP_SEGMENT */
+    struct wgfp_endpoint looped;   /* of ROUTING_LOOP: what was sent there comes back */
     struct staged staged;
     struct wgfp_activity activity;
     unsigned events;

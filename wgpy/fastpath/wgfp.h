@@ -232,7 +232,7 @@ enum wgfp_event_kind {
 };
 
 struct wgfp_event {
-    struct wgfp_endpoint endpoint; /* of ENDPOINT_CHANGED */
+    struct wgfp_endpoint endpoint; /* of ENDPOINT_CHANGED and ROUTING_LOOP */
     uint32_t kind;
     uint32_t peer;
     uint32_t local_index; /* of KEY_CONFIRMED and KEY_AGED */
@@ -252,8 +252,9 @@ struct wgfp_datagram {
 size_t wgfp_handshakes_waiting(const struct wgfp_datapath *datapath);
 int wgfp_handshake_take(struct wgfp_datapath *datapath, struct wgfp_datagram *message);
 
-/* A handshake message was sent: should the host route it back into the TUN, it is dropped there. */
-void wgfp_handshake_note(struct wgfp_datapath *datapath, const uint8_t *message, size_t length);
+/* A handshake message was sent to a peer, 0: to none; should the host route it back into the TUN, it is dropped there,
+ * and the peer's event raised. */
+void wgfp_handshake_note(struct wgfp_datapath *datapath, const uint8_t *message, size_t length, uint32_t peer);
 
 /* From now on datagrams that are not WireGuard's wait for wgfp_foreign_take.
  * WGFP_ERR_MEMORY: nothing has changed. */
