@@ -330,6 +330,15 @@ def test_what_is_staged_is_purged_when_translations_change(datapath: MakeDataPat
     assert drop_counts(path)[DropReason.STAGED_PURGED] == 1
 
 
+def test_without_translations_nothing_is_purged_by_what_they_may_not_reach(datapath: MakeDataPath) -> None:
+    path = with_peer(datapath)
+    path.send_packet(datagram("192.168.1.10", REMOTE_HOST), NOW)
+
+    path.apply(SetTranslations((), (LocalPort(address("192.168.1.10"), 17, 2000),)), NOW)
+
+    assert DropReason.STAGED_PURGED not in drop_counts(path)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

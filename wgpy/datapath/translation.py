@@ -130,7 +130,7 @@ class Translations:
         self._inbound = _Direction(to_real, outer=1, quoted=0)
         self._outbound = _Direction(to_mapped, outer=0, quoted=1)
         self._closed = frozenset(closed)
-        self.value = translations, closed
+        self.value = translations, closed if translations else ()
 
     def inbound(self, packet: bytes) -> bytes | DropReason:
         """A packet of a peer as the site sees it; or why it is not let in."""
