@@ -111,6 +111,17 @@ class Site:
             await lines.aclose()  # type: ignore[attr-defined]
 
 
+@asynccontextmanager
+async def founded(
+    folder: Path, *nodes: SigningKey, limits: Limits | None = None
+) -> AsyncIterator[tuple[Site, Serving]]:
+    """Serve a network with a token and these nodes."""
+    site = Site.create(folder)
+    async with site.serve(limits=limits) as served:
+        await site.found(*nodes)
+        yield site, served
+
+
 class Follower:
     """A node that follows. greeting: what it was told first."""
 

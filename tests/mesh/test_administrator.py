@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mesh.coordinator import ALICE, BOB, NEW, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, BOB, NEW, Site, founded, in_a_loop
 from tests.mesh.network import DAY, selector_of
 from wgmesh.transaction import Transaction
 from wgpy.cli.errors import CommandError
@@ -105,10 +105,8 @@ async def test_a_record_on_what_another_host_changed_meanwhile_is_refused(tmp_pa
 
 @in_a_loop
 async def test_a_coordinator_takes_a_sequence_number_once(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    administrator = site.administrator
-    async with site.serve():
-        await site.found()
+    async with founded(tmp_path) as (site, _):
+        administrator = site.administrator
         first = administrator.rule("tag:a", "any")
         administrator.sequence -= 1
         second = administrator.rule("tag:b", "any")

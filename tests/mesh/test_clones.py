@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mesh.coordinator import ALICE, BOB, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, BOB, Site, founded, in_a_loop
 from tests.mesh.coordinator_port import free_port, scraped
 from tests.mesh.network import NOW, Administrator, key_of
 from wgmesh import clones
@@ -98,17 +98,12 @@ async def test_a_clone_that_is_gone_in_time_is_in_no_audit_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clones, "AGE", 0.1)
-    site = Site.create(tmp_path)
-    async with site.serve() as serving:
-        await site.found(ALICE, BOB)
+    async with founded(tmp_path, ALICE, BOB) as (site, serving), site.follow(ALICE):
         async with site.follow(ALICE):
-            async with site.follow(ALICE):
+            pass
+        async with site.follow(BOB), site.follow(BOB):  # a later clone, which is told later
+            while not (told := [one for one in await serving.service.audit() if one.who == "coordinator"]):
                 pass
-            async with site.follow(BOB), site.follow(BOB):  # a later clone, which is told later
-                while not (
-                    told := [one for one in await serving.service.audit() if one.who == "coordinator"]
-                ):
-                    pass
 
     assert [entry.what.split()[0] for entry in told] == ["n12"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.mesh.coordinator import ALICE, BOB, CAROL, NEW, TOKEN, Site, in_a_loop, kinds
+from tests.mesh.coordinator import ALICE, BOB, CAROL, NEW, TOKEN, Site, founded, in_a_loop, kinds
 from tests.mesh.coordinator_port import free_port, scraped
 from tests.mesh.network import key_of
 from wgmesh.limits import MAX_BODY, Allowance
@@ -42,12 +42,8 @@ def _anybody() -> Any:
 
 @in_a_loop
 async def test_a_token_learns_what_it_needs_to_join(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
-
-        async with site.ask(TOKEN) as coordinator:
-            welcome = await coordinator.welcome()
+    async with founded(tmp_path, ALICE) as (site, _), site.ask(TOKEN) as coordinator:
+        welcome = await coordinator.welcome()
 
     assert kinds(Delta(0, welcome.records)) == ["prod", "token"]
     assert welcome.names == {"n11"}
@@ -57,9 +53,7 @@ async def test_a_token_learns_what_it_needs_to_join(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_the_network_key_gets_all_records_and_a_member_its_own_view(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB, CAROL)
+    async with founded(tmp_path, ALICE, BOB, CAROL) as (site, _):
         await site.submit(site.administrator.rule("node:n11", "node:n12"))
 
         async with site.ask(site.administrator.key) as coordinator:
@@ -94,9 +88,7 @@ async def test_health_says_who_follows_and_who_was_there(tmp_path: Path) -> None
 
 @in_a_loop
 async def test_a_member_hears_of_the_health_of_its_peers_only(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB, CAROL)
+    async with founded(tmp_path, ALICE, BOB, CAROL) as (site, _):
         await site.submit(site.administrator.rule("node:n11", "node:n12"))
 
         async with site.ask(ALICE) as coordinator:
@@ -107,10 +99,8 @@ async def test_a_member_hears_of_the_health_of_its_peers_only(tmp_path: Path) ->
 
 @in_a_loop
 async def test_every_change_stands_in_the_audit_log(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    administrator = site.administrator
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
+        administrator = site.administrator
         await site.submit(administrator.join(ALICE, TOKEN, name="office", sequence=2))
         await site.submit(administrator.rule("tag:web", "any"), administrator.approve(ALICE, "10.0.0.0/8"))
         await site.submit(administrator.rule("tag:web", "any", allowed=False), administrator.remove(ALICE))
@@ -193,9 +183,7 @@ async def refusal(site: Site, body: Any) -> tuple[int, str]:
 
 @in_a_loop
 async def test_who_sends_without_end_is_told_to_wait_and_what_it_asks_is_answered(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
         answers = [await refusal(site, {"records": "x" * (MAX_BODY - 100)}) for _ in range(4)]
         assert answers[0][0] == 422
         assert (429, "too much comes from this address: try again in a minute") in answers
@@ -307,9 +295,7 @@ async def test_metrics_count_what_happens(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_an_answer_is_not_lost_with_who_waited_for_it(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve() as served:
-        await site.found()
+    async with founded(tmp_path) as (site, served):
         submission = asyncio.create_task(
             served.service.submit([site.administrator.join(ALICE, TOKEN)], "::1")
         )
@@ -362,9 +348,7 @@ async def test_who_is_away_is_unreachable(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_who_breaks_off_follows_no_more(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve() as served:
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, served):
         async with site.follow(ALICE):
             assert served.service.presence.followers() == 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mesh.coordinator import ALICE, Site, in_a_loop, kinds
+from tests.mesh.coordinator import ALICE, Site, founded, in_a_loop, kinds
 from tests.mesh.network import key_of
 from wgmesh.main import main
 from wgmesh.settings import DATABASE, lock
@@ -42,10 +42,7 @@ async def test_a_backup_is_made_while_it_serves_and_restored_when_not(
 async def test_the_audit_log_is_read_by_people_and_programs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
-
+    async with founded(tmp_path, ALICE):
         assert await asyncio.to_thread(main, ["audit", str(tmp_path) + "/"]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert await asyncio.to_thread(main, ["audit", str(tmp_path) + "/", "--json"]) == 0

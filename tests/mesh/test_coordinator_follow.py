@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, TOKEN, Site, in_a_loop, kinds
+from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, TOKEN, Site, founded, in_a_loop, kinds
 from tests.mesh.network import key_of
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.clock import written
@@ -16,12 +16,8 @@ from wgpy.node.coordinator_client import CoordinatorError, Denied, Unreachable
 
 @in_a_loop
 async def test_who_begins_is_told_of_everything_that_concerns_it(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
-
-        async with site.follow(ALICE) as alice:
-            news = await alice.received()
+    async with founded(tmp_path, ALICE, BOB) as (site, _), site.follow(ALICE) as alice:
+        news = await alice.received()
 
     assert kinds(news) == ["n11", "n12", "prod", "token"]
     assert alice.greeting.state_digest == site.administrator.ledger().state_digest()
@@ -31,25 +27,24 @@ async def test_who_begins_is_told_of_everything_that_concerns_it(tmp_path: Path)
 
 @in_a_loop
 async def test_a_change_reaches_every_follower_as_a_delta(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
-        async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
-            first, _ = await alice.received(), await bob.received()
+    async with (
+        founded(tmp_path, ALICE, BOB) as (site, _),
+        site.follow(ALICE) as alice,
+        site.follow(BOB) as bob,
+    ):
+        first, _ = await alice.received(), await bob.received()
 
-            await site.submit(site.administrator.join(CAROL, TOKEN))
-            news = await alice.received()
+        await site.submit(site.administrator.join(CAROL, TOKEN))
+        news = await alice.received()
 
-            assert kinds(news) == ["n13"]
-            assert news.revision > first.revision
-            assert await bob.received() == news
+        assert kinds(news) == ["n13"]
+        assert news.revision > first.revision
+        assert await bob.received() == news
 
 
 @in_a_loop
 async def test_after_a_gap_only_what_is_newer_is_told(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
+    async with founded(tmp_path, ALICE, BOB) as (site, _):
         async with site.follow(ALICE) as alice:
             known = (await alice.received()).revision
         await site.submit(site.administrator.join(CAROL, TOKEN))
@@ -60,9 +55,7 @@ async def test_after_a_gap_only_what_is_newer_is_told(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_a_gap_across_a_restart_is_a_gap_like_others(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
+    async with founded(tmp_path, ALICE, BOB) as (site, _):
         async with site.follow(ALICE) as alice:
             known = (await alice.received()).revision
         await site.submit(site.administrator.join(CAROL, TOKEN))
@@ -179,9 +172,7 @@ async def test_a_new_endpoint_is_told_to_peers_and_brings_nothing_else(tmp_path:
 
 @in_a_loop
 async def test_who_is_removed_is_told_so_and_let_go(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
+    async with founded(tmp_path, ALICE, BOB) as (site, _):
         async with site.follow(ALICE) as alice, site.follow(BOB) as bob:
             await alice.received()
             await bob.received()
@@ -199,10 +190,7 @@ async def test_who_is_removed_is_told_so_and_let_go(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_who_left_is_let_go(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
-
+    async with founded(tmp_path, ALICE) as (site, _):
         await site.submit(site.administrator.depart(ALICE))
 
         with pytest.raises(Denied, match="it left"):
@@ -259,10 +247,7 @@ def both_times(sentence: str) -> tuple[str, str]:
 
 @in_a_loop
 async def test_an_unknown_node_follows_nothing(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
-
+    async with founded(tmp_path, ALICE) as (site, _):
         for key in (BOB, TOKEN, site.administrator.key):
             with pytest.raises(Denied):
                 async with site.follow(key):
@@ -271,9 +256,7 @@ async def test_an_unknown_node_follows_nothing(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_much_is_told_in_lines_of_which_only_the_last_says_how_far(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
         for part in range(3):
             await site.submit(*(site.administrator.invite(key_of(5000 + part * 100 + n)) for n in range(100)))
 
@@ -287,17 +270,14 @@ async def test_much_is_told_in_lines_of_which_only_the_last_says_how_far(tmp_pat
 
 @in_a_loop
 async def test_a_follower_that_reads_nothing_holds_nobody_up(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
-        async with site.follow(ALICE), site.follow(BOB) as bob:
-            await bob.received()
-            for number in range(20):
-                tokens = [site.administrator.invite(key_of(6000 + number * 50 + n)) for n in range(50)]
-                await site.submit(*tokens)
-                received = 0
-                while received < len(tokens):
-                    received += len((await bob.received()).records)
+    async with founded(tmp_path, ALICE, BOB) as (site, _), site.follow(ALICE), site.follow(BOB) as bob:
+        await bob.received()
+        for number in range(20):
+            tokens = [site.administrator.invite(key_of(6000 + number * 50 + n)) for n in range(50)]
+            await site.submit(*tokens)
+            received = 0
+            while received < len(tokens):
+                received += len((await bob.received()).records)
 
 
 @in_a_loop
@@ -330,9 +310,7 @@ async def test_hundred_followers_are_told_of_one_change(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_who_was_told_more_than_the_coordinator_knows_is_told_everything(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve() as served:
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, served):
         ahead = time.time_ns() // 1000 + 3600 * 1_000_000
 
         async with site.follow(ALICE, since=ahead) as alice:
@@ -348,10 +326,7 @@ async def test_who_was_told_more_than_the_coordinator_knows_is_told_everything(t
 
 @in_a_loop
 async def test_a_revision_that_leaves_no_room_is_not_gone_above(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve() as served:
-        await site.found(ALICE)
-
+    async with founded(tmp_path, ALICE) as (site, served):
         async with site.follow(ALICE, since=(1 << 53) - 1) as alice:
             assert kinds(await alice.received()) == ["n11", "prod", "token"]
 
@@ -360,15 +335,12 @@ async def test_a_revision_that_leaves_no_room_is_not_gone_above(tmp_path: Path) 
 
 @in_a_loop
 async def test_the_end_of_the_coordinator_waits_for_no_follower(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
-        async with site.ask(ALICE) as coordinator:
-            lines = coordinator.follow(0)
-            await anext(lines)
-            await anext(lines)
-            waiting = asyncio.ensure_future(anext(lines))
-            await asyncio.sleep(0)
+    async with founded(tmp_path, ALICE) as (site, _), site.ask(ALICE) as coordinator:
+        lines = coordinator.follow(0)
+        await anext(lines)
+        await anext(lines)
+        waiting = asyncio.ensure_future(anext(lines))
+        await asyncio.sleep(0)
 
     with pytest.raises(CoordinatorError):
         await waiting

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from tests.mesh.coordinator import ALICE, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, Site, founded, in_a_loop
 from tests.mesh.coordinator_port import (
     HALF_A_HEAD,
     HELLO,
@@ -87,17 +87,14 @@ async def test_who_takes_no_answer_is_let_go(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_a_subscription_may_last(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve(limits=QUICK):
-        await site.found(ALICE)
-        async with site.follow(ALICE) as alice:
-            await alice.received()
-            reader, writer = await connect(site)
-            await rest_of(reader)  # as long as one that does not ask may last
-            writer.close()
-            await site.submit(site.administrator.invite(key_of(1009)))
+    async with founded(tmp_path, ALICE, limits=QUICK) as (site, _), site.follow(ALICE) as alice:
+        await alice.received()
+        reader, writer = await connect(site)
+        await rest_of(reader)  # as long as one that does not ask may last
+        writer.close()
+        await site.submit(site.administrator.invite(key_of(1009)))
 
-            assert (await alice.received()).records
+        assert (await alice.received()).records
 
 
 # -- Room ------------------------------------------------------------------------------------------
@@ -125,25 +122,26 @@ async def test_the_source_with_the_most_connections_makes_room_for_others(tmp_pa
 
 @in_a_loop
 async def test_before_descriptors_run_out_who_says_nothing_makes_room(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve(limits=Limits(connections=3)):
-        await site.found(ALICE)
-        async with site.follow(ALICE) as alice, connected(site, "127.0.0.2", "127.0.0.2", "127.0.0.2"):
-            await alice.received()
-            await site.submit(site.administrator.invite(key_of(1009)))
+    async with (
+        founded(tmp_path, ALICE, limits=Limits(connections=3)) as (site, _),
+        site.follow(ALICE) as alice,
+        connected(site, "127.0.0.2", "127.0.0.2", "127.0.0.2"),
+    ):
+        await alice.received()
+        await site.submit(site.administrator.invite(key_of(1009)))
 
-            assert (await alice.received()).records
+        assert (await alice.received()).records
 
 
 @in_a_loop
 async def test_who_has_proven_a_key_makes_no_room(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve(limits=Limits(waiting_of_source=1)):
-        await site.found(ALICE)
-        async with site.ask(site.administrator.key) as coordinator:
-            await coordinator.records()
-            async with connected(site, "127.0.0.1", "127.0.0.1"):
-                assert await coordinator.records()
+    async with (
+        founded(tmp_path, ALICE, limits=Limits(waiting_of_source=1)) as (site, _),
+        site.ask(site.administrator.key) as coordinator,
+    ):
+        await coordinator.records()
+        async with connected(site, "127.0.0.1", "127.0.0.1"):
+            assert await coordinator.records()
 
 
 @in_a_loop

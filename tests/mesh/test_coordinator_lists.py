@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mesh.coordinator import ALICE, BOB, TOKEN, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, BOB, TOKEN, Site, founded, in_a_loop
 from tests.mesh.network import key_of
 from wgmesh.limits import MAX_LISTED, MAX_SUBSCRIPTIONS, Lists
 from wgpy.node.coordinator_client import Coordinator, Unreachable
@@ -28,9 +28,7 @@ LENGTH = {"records": 4, "nodes": 2, "follow": 4}
 async def test_who_asks_for_lists_again_and_again_is_refused_and_others_are_not(
     tmp_path: Path, what: str
 ) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve() as served:
-        await site.found(ALICE, BOB)
+    async with founded(tmp_path, ALICE, BOB) as (site, served):
         served.service.lists = Lists(rate=0, burst=LENGTH[what])
 
         async with site.ask(ALICE) as alice:
@@ -47,9 +45,7 @@ async def test_who_asks_for_lists_again_and_again_is_refused_and_others_are_not(
 
 @in_a_loop
 async def test_who_holds_a_token_is_welcomed_no_more_often_than_lists_are_given(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve() as served:
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, served):
         served.service.lists = Lists(rate=0, burst=4)
 
         async with site.ask(TOKEN) as host:
@@ -60,9 +56,7 @@ async def test_who_holds_a_token_is_welcomed_no_more_often_than_lists_are_given(
 
 @in_a_loop
 async def test_a_node_that_has_all_follows_again_whatever_it_has_had(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve() as served:
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, served):
         served.service.lists = Lists(rate=0, burst=0)
 
         async with site.follow(ALICE, served.service.snapshot.revision):

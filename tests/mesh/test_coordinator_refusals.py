@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, NEW, TOKEN, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, NEW, TOKEN, Site, founded, in_a_loop
 from tests.mesh.network import Administrator, key_of, prefixes
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
@@ -96,9 +96,7 @@ async def test_a_token_that_has_expired_admits_nobody(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_a_token_that_was_revoked_admits_nobody(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
         await site.submit(site.administrator.revoke(TOKEN, ALICE.verify_key()))
 
         assert await site.submit(site.administrator.join(BOB, TOKEN)) == [refused("its token was revoked")]
@@ -111,9 +109,7 @@ async def test_a_token_that_was_revoked_admits_nobody(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_who_was_removed_does_not_come_back(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
         await site.submit(site.administrator.remove(ALICE))
 
         again = site.administrator.join(ALICE, TOKEN, sequence=2)
@@ -169,10 +165,8 @@ async def test_what_an_older_coordinator_stored_of_default_routes_goes_on(tmp_pa
 
 @in_a_loop
 async def test_names_addresses_and_keys_belong_to_who_has_them(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    administrator = site.administrator
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
+        administrator = site.administrator
 
         name = administrator.join(BOB, TOKEN, name="n11")
         address = administrator.join(BOB, TOKEN, address=IPv4Address("100.80.0.11"))
@@ -189,10 +183,8 @@ async def test_names_addresses_and_keys_belong_to_who_has_them(tmp_path: Path) -
 
 @in_a_loop
 async def test_a_date_before_others_takes_nothing_from_them(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    administrator = site.administrator
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
+        administrator = site.administrator
         early = administrator.now - 80_000
 
         name = administrator.join(BOB, TOKEN, name="n11", admitted=early)
@@ -206,10 +198,7 @@ async def test_a_date_before_others_takes_nothing_from_them(tmp_path: Path) -> N
 
 @in_a_loop
 async def test_who_takes_another_name_does_not_take_that_of_a_junior(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
-
+    async with founded(tmp_path, ALICE, BOB) as (site, _):
         renamed = site.administrator.join(ALICE, TOKEN, name="n12", sequence=2)
 
         assert await site.submit(renamed) == [refused("the name n12 is another node's")]
@@ -229,10 +218,7 @@ async def test_no_node_joins_what_nobody_has_founded(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_a_token_that_nobody_knows_admits_nobody(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found()
-
+    async with founded(tmp_path) as (site, _):
         node = site.administrator.join(ALICE, key_of(1003))
 
         assert await site.submit(node) == [refused("its token is not of this network")]
@@ -243,10 +229,7 @@ async def test_a_token_that_nobody_knows_admits_nobody(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_only_a_node_departs(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
-
+    async with founded(tmp_path, ALICE) as (site, _):
         assert await site.submit(site.administrator.depart(BOB)) == [
             refused("no node of this identity is known")
         ]
@@ -255,19 +238,16 @@ async def test_only_a_node_departs(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_what_is_of_an_unknown_type_is_passed_on_for_members(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
-        async with site.follow(BOB) as bob:
-            await bob.received()
+    async with founded(tmp_path, ALICE, BOB) as (site, _), site.follow(BOB) as bob:
+        await bob.received()
 
-            assert await site.submit(unknown(site, CAROL)) == [
-                refused("it is of an unknown type, and not of a member")
-            ]
-            of_alice, of_network = unknown(site, ALICE), unknown(site, site.administrator.key)
-            assert await site.submit(of_alice, of_network) == [NEW, NEW]
+        assert await site.submit(unknown(site, CAROL)) == [
+            refused("it is of an unknown type, and not of a member")
+        ]
+        of_alice, of_network = unknown(site, ALICE), unknown(site, site.administrator.key)
+        assert await site.submit(of_alice, of_network) == [NEW, NEW]
 
-            assert set((await bob.received()).records) == {of_alice, of_network}
+        assert set((await bob.received()).records) == {of_alice, of_network}
     async with site.serve(), site.follow(BOB) as bob:
         assert {of_alice, of_network} < set((await bob.received()).records)
 
@@ -296,9 +276,7 @@ async def test_forged_and_foreign_records_are_refused_and_leave_no_trace(tmp_pat
 
 @in_a_loop
 async def test_what_is_there_is_known_and_what_is_older_is_old(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
         first, second = (site.administrator.join(BOB, TOKEN, sequence=number) for number in (1, 2))
 
         assert await site.submit(second, second, first) == [NEW, Outcome("known", ""), Outcome("old", "")]

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from tests.mesh.coordinator import ALICE, NEW, TOKEN, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, NEW, TOKEN, Site, founded, in_a_loop
 from tests.mesh.coordinator_port import (
     connected,
     is_heard,
@@ -35,21 +35,19 @@ async def test_a_source_that_asks_much_waits_for_itself_and_others_do_not(tmp_pa
 
 @in_a_loop
 async def test_who_follows_takes_no_slot_of_its_source(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve(limits=Limits(slots=Slots(1))):
-        await site.found(ALICE)
-        async with site.follow(ALICE) as alice:
-            await alice.received()
+    async with (
+        founded(tmp_path, ALICE, limits=Limits(slots=Slots(1))) as (site, _),
+        site.follow(ALICE) as alice,
+    ):
+        await alice.received()
 
-            assert await site.submit() == []
+        assert await site.submit() == []
 
 
 @in_a_loop
 async def test_the_administrator_is_served_before_all_that_wait(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    administrator = site.administrator
-    async with site.serve() as served:
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, served):
+        administrator = site.administrator
         order: list[str] = []
         begun = asyncio.Event()
 
@@ -73,10 +71,8 @@ async def test_the_administrator_is_served_before_all_that_wait(tmp_path: Path) 
 
 @in_a_loop
 async def test_who_has_proven_a_key_is_served_before_who_has_not(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    administrator = site.administrator
-    async with site.serve() as served:
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, served):
+        administrator = site.administrator
         token = key_of(1002)
         await site.submit(administrator.invite(token, uses=200))
         order: list[str] = []
@@ -98,10 +94,8 @@ async def test_who_has_proven_a_key_is_served_before_who_has_not(tmp_path: Path)
 
 @in_a_loop
 async def test_a_long_submission_lets_the_administrator_in_between(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    administrator = site.administrator
-    async with site.serve() as served:
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, served):
+        administrator = site.administrator
         token = key_of(1002)
         await site.submit(administrator.invite(token, uses=200))
         nodes = [administrator.join(key_of(100 + number), token) for number in range(200)]
@@ -118,10 +112,8 @@ async def test_a_long_submission_lets_the_administrator_in_between(tmp_path: Pat
 
 @in_a_loop
 async def test_where_too_many_wait_the_administrator_does_not(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    administrator = site.administrator
-    async with site.serve() as served:
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, served):
+        administrator = site.administrator
         forged = [Signed(administrator.join(key_of(12), TOKEN).body, bytes(64))]
         submissions = [asyncio.create_task(served.service.submit(forged, "192.0.2.1")) for _ in range(1100)]
         await asyncio.sleep(0)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mesh.coordinator import ALICE, BOB, NEW, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, BOB, NEW, Site, founded, in_a_loop
 from tests.mesh.coordinator import TOKEN as SITE_TOKEN
 from tests.mesh.network import NOW, Administrator, key_of, prefixes
 from tests.mesh.test_agent import Scene, in_a_scene, own_record, until
@@ -94,10 +94,7 @@ def test_what_is_a_hosts_own_or_its_links_is_routed_to_nobody_even_if_it_is_allo
 
 @in_a_loop
 async def test_a_coordinator_says_why_a_prefix_cannot_be_announced(tmp_path: Path) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
-
+    async with founded(tmp_path, ALICE) as (site, _):
         outcomes = await site.submit(
             site.administrator.join(ALICE, SITE_TOKEN, sequence=2, routes=prefixes("127.0.0.0/8"))
         )
@@ -141,9 +138,7 @@ def test_half_a_character_is_no_text_wherever_it_stands(administrator: Administr
 async def test_a_coordinator_refuses_half_a_character_without_a_line_of_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE)
+    async with founded(tmp_path, ALICE) as (site, _):
         caplog.clear()
 
         for key in (ALICE, site.administrator.key):
@@ -281,10 +276,7 @@ def test_a_node_of_all_extremes_is_one_of_these(administrator: Administrator) ->
 async def test_a_node_that_changes_all_the_time_is_refused_whatever_its_address_and_holds_nobody_up(
     tmp_path: Path,
 ) -> None:
-    site = Site.create(tmp_path)
-    async with site.serve():
-        await site.found(ALICE, BOB)
-
+    async with founded(tmp_path, ALICE, BOB) as (site, _):
         changes = [site.administrator.join(ALICE, SITE_TOKEN, sequence=number) for number in range(2, 202)]
         outcomes = await site.submit(*changes)
 
