@@ -25,7 +25,7 @@ from wgpy.uapi import client as uapi_client
 
 
 def up(name_or_file: str, *, verbose: bool, persistent: bool = False) -> None:
-    """Bring a tunnel up. Raises CommandError, ConfigError or InterfaceError, and then nothing has changed.
+    """Bring a tunnel up. Raises CommandError, ConfigError or InterfaceError, and then what it made is gone.
 
     persistent: let the interface with its routes outlive its daemon.
     """
