@@ -171,12 +171,12 @@ async def hello(request: Request, challenges: _Challenges) -> Hello:
 @_ROUTER.get("/welcome", responses=_DENIALS)
 async def welcome(service: _Service, client: _Token, source: _Source) -> Welcome:
     """Return what the holder of a token needs to join."""
-    members = service.snapshot.topology.members
+    topology = service.snapshot.topology
     _list(service, client, len(service.snapshot.entries))
     return Welcome(
         records=_records(service.snapshot.ledger.for_everybody()),
-        addresses=[str(member.address) for member in members],
-        names=[member.name for member in members if member.name],
+        addresses=[*map(str, topology.addresses())],
+        names=[*topology.names()],
         seen=source,
     )
 

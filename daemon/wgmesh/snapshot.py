@@ -2,9 +2,9 @@
 
 Invariant: a node is concerned by admin records, departures, its own record, and the records of its peers: the
 members that it may reach or be reached by. A node that has all records up to a revision is sent newer ones,
-and the records of peers that newer rules give it. If its peers changed for another reason, it is sent the
-records of all its peers. A rule of an older version has a name: whom it joins is also sent the new records of
-nodes that may have had the name before.
+and the records of peers that newer rules and clients give it. If its peers changed for another reason, it is
+sent the records of all its peers. A rule of an older version has a name: whom it joins is also sent the new
+records of nodes that may have had the name before.
 """
 
 from collections.abc import Collection
@@ -18,6 +18,7 @@ from wgpy.mesh.records import (
     KINDS,
     Approval,
     Audience,
+    Client,
     Node,
     Record,
     RecordKey,
@@ -88,7 +89,7 @@ class Snapshot:
             return ""
         return trouble_of(token, len(users), node.admitted if self.may_lack(node) else now)
 
-    def may_lack(self, record: Node | Token | Approval) -> bool:
+    def may_lack(self, record: Node | Token | Approval | Client) -> bool:
         """Return whether a restored database may lack a record, which was made before it was restored."""
         made = record.admitted if isinstance(record, Node) else record.time
         return made < self.restored
@@ -99,7 +100,7 @@ class Snapshot:
             return self._all_visible(identity, since)
         member, newer = self.topology.member(identity), self._newer(since)
         news = [entry for entry in newer if self._concerns(entry, identity, member, since)]
-        return news if member is None else self._with_peers_of_new_rules(member, news)
+        return news if member is None else self._with_new_peers(member, news)
 
     def most_news(self, identity: VerifyKey, since: int) -> int:
         """Return a number that `news` are not more than."""
@@ -129,9 +130,12 @@ class Snapshot:
     def _may_have_been_peer(self, entry: Entry, member: Member, since: int) -> bool:
         return entry.viewed > since > 0 and self.topology.are_peers_by_name(member)
 
-    def _with_peers_of_new_rules(self, member: Member, news: list[Entry]) -> list[Entry]:
+    def _with_new_peers(self, member: Member, news: list[Entry]) -> list[Entry]:
+        """Return news with the records of peers that new rules and clients give a member."""
         rules = [entry.record for entry in news if isinstance(entry.record, Rule) and entry.record.allowed]
-        peers = dict.fromkeys(peer.identity for peer in self.topology.peers_by(rules, member))
+        keys = {entry.record.key for entry in news if isinstance(entry.record, Client)}
+        clients = [client for client in self.topology.clients if client.key in keys]
+        peers = dict.fromkeys(peer.identity for peer in self.topology.peers_by(rules, clients, member))
         known = {record_key(entry.record) for entry in news}
         older = [
             entry

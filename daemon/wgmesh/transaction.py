@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from wgpy.mesh.addressing import announcement_trouble, grant_trouble
+from wgpy.mesh.clients import Clients
 from wgpy.mesh.clock import compared, is_of_the_future
 from wgpy.mesh.endings import exclusion_text
 from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
@@ -17,6 +18,7 @@ from wgpy.mesh.records import (
     AdminRecord,
     Approval,
     Author,
+    Client,
     Node,
     Record,
     RecordKey,
@@ -32,6 +34,7 @@ from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 from .snapshot import COORDINATORS_CLOCK, Entry, Snapshot
 
 TOO_OFTEN: Final = "its node publishes changes too often: wait a minute"
+NO_NETWORK: Final = "the network's record is not here: submit it first"
 NO_NODE: Final = "no node of this identity is known"
 UNKNOWN_AUTHOR: Final = "it is of an unknown type, and not of a member"
 
@@ -120,6 +123,7 @@ class Transaction:
         else:
             self._check_author(judged.record)
             self._check_grant(judged.record)
+            self._check_client(judged)
             if self._ledger.is_admin_record(judged):
                 self._take_sequence(judged.record, judged.signed)
             self._ledger.keep(judged)
@@ -142,6 +146,21 @@ class Transaction:
             return
         if trouble := next(filter(None, map(grant_trouble, record.routes)), ""):
             raise Refused(trouble)
+
+    def _check_client(self, judged: Judged) -> None:
+        """Raises Refused for a client that would not be in force."""
+        client = judged.record
+        if not isinstance(client, Client) or client.removed or self._snapshot.may_lack(client):
+            return
+        trial = self._ledger.copy()
+        trial.keep(judged)
+        if (network := trial.charter()) is None:
+            raise Refused(NO_NETWORK)
+        records, now = trial.admin_records(Client).values(), trial.judging_time(self._now)
+        if reason := Clients(network, self._current_topology().members, records, now).excluded.get(
+            client.key
+        ):
+            raise Refused(f"{client.name} cannot be a client: {reason.value}")
 
     def _take_sequence(self, record: AdminRecord, signed: Signed) -> None:
         """Raises Refused. Records before the newest are those that nodes give back after a restore."""
@@ -195,7 +214,7 @@ class Transaction:
     def _check_membership(self, node: Node, ledger: Ledger, after: Topology) -> None:
         """Raises Refused."""
         if ledger.charter() is None:
-            raise Refused("the network's record is not here: submit it first")
+            raise Refused(NO_NETWORK)
         if (reason := after.excluded.get(node.signer)) is not None:
             raise Refused(exclusion_text(ledger, node, reason, self._now, COORDINATORS_CLOCK))
         member = after.member(node.signer)
@@ -218,6 +237,10 @@ class Transaction:
                 raise Refused(f"the name {node.name} is another node's")
             if not set(other.routes) <= set(now.routes):
                 raise Refused(f"one of its routes is that of {other.name or other.identity}")
+        kept = set(map(id, after.clients))
+        for client in before.clients:
+            if id(client) not in kept and client not in after.clients:
+                raise Refused(f"its name, its address or its key is that of the client {client.name}")
 
     def _check_name(self, node: Node, after: Topology) -> None:
         """Raise Refused for a new name by which a rule of an older version lets whoever has it begin."""

@@ -7,12 +7,15 @@ from typing import Any
 
 from wgpy.address import Prefix
 from wgpy.keys import PublicKey
+from wgpy.mesh.addressing import client_address6
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import (
     AdminRecord,
     AnnouncedSite,
     Approval,
+    Client,
     Departure,
+    Ingress,
     Network,
     Node,
     Record,
@@ -32,6 +35,7 @@ from wgpy.mesh.topology import Topology, derive
 
 NOW = 1_800_000_000
 DAY = 86_400
+ADDRESSES6 = IPv6Network("fd12:3456::/32")
 
 
 def key_of(number: int) -> SigningKey:
@@ -92,7 +96,7 @@ class Administrator:
     def found(self) -> Signed:
         return self.sign(
             Network, name="prod", addresses=IPv4Network("100.80.0.0/16"),
-            addresses6=IPv6Network("fd12:3456::/32"), pool=IPv4Network("100.96.0.0/12"), mtu=1380,
+            addresses6=ADDRESSES6, pool=IPv4Network("100.96.0.0/12"), mtu=1380,
         )  # fmt: skip
 
     def invite(self, token: SigningKey, **fields: Any) -> Signed:
@@ -110,6 +114,20 @@ class Administrator:
 
     def tag(self, identity: SigningKey, *tags: str) -> Signed:
         return self.sign(Tags, identity=identity.verify_key(), tags=tags)
+
+    def client(self, key: PublicKey, gateway: SigningKey, **fields: Any) -> Signed:
+        """gateway: the identity of a node."""
+        number = int.from_bytes(bytes(key)[:2], "little")
+        identity = gateway.verify_key()
+        ingress = Ingress(
+            gateway=identity, address=IPv4Address("100.80.200.0") + number,
+            address6=client_address6(ADDRESSES6, key, identity), key=PublicKey(bytes(31) + b"\x01"),
+            endpoint="192.0.2.1:51820", prefixes=prefixes("100.80.0.0/16"), names=False,
+        )  # fmt: skip
+        usual = {
+            "name": f"c{number}", "ingresses": (ingress,), "destinations": (), "expires": 0, "removed": False
+        }  # fmt: skip
+        return self.sign(Client, key=key, **{**usual, **fields})
 
     def rule(
         self, source: str | SigningKey, destination: str | SigningKey, *, allowed: bool = True

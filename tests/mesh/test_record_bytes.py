@@ -9,6 +9,7 @@ import pytest
 
 from tests.mesh.network import Administrator, key_of, prefixes, site
 from wgpy.contract.endpoint import Endpoint
+from wgpy.keys import PublicKey
 from wgpy.mesh.records import Unknown, decode, encode
 from wgpy.mesh.wire import read_signed, write_signed
 
@@ -17,7 +18,9 @@ VECTORS: Final = [
 ]
 
 FIRST_KINDS: Final = 10  # records of one_of_each that are of kinds of the first version
-ALL_KINDS: Final = 12  # and of those of this one
+WITH_TAGS: Final = 11  # and of the kind that came next
+WITH_SITES: Final = 12
+WITH_CLIENTS: Final = 13
 
 
 def test_every_kind_of_record_is_written_as_it_always_was() -> None:
@@ -36,7 +39,13 @@ def test_every_kind_of_record_is_read_as_it_always_was() -> None:
     ("kinds", "sequence", "expected"),
     [
         (FIRST_KINDS, 8, "0011ec294d04a2f7c2dd5232e3704618de496519f77757e4bd4dcc470b610100"),
-        (ALL_KINDS, 9, "b38ce5d772fea926becef4c5d3d9d285a1ea4caec1d49f741270dd3b0382dad1"),
+        (WITH_TAGS, 9, "b38ce5d772fea926becef4c5d3d9d285a1ea4caec1d49f741270dd3b0382dad1"),
+        (
+            WITH_SITES,
+            9,
+            "b38ce5d772fea926becef4c5d3d9d285a1ea4caec1d49f741270dd3b0382dad1",
+        ),  # peers alone have it
+        (WITH_CLIENTS, 10, "a617ea44efcbe48b0e4efdc728e7a1d2c425483f9fb435cfaf34cf15d4957480"),
     ],
 )
 def test_the_digest_of_what_everybody_is_to_know_is_what_it_always_was(
@@ -80,4 +89,8 @@ def one_of_each() -> Administrator:
             since=1_799_999_999,
         ),
     )
+    one.client(
+        PublicKey(b"\x05" + bytes(31)), host, name="alice", destinations=("node:n3", "tag:edge"),
+        expires=1_900_000_000,
+    )  # fmt: skip
     return one

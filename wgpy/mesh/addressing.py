@@ -11,6 +11,7 @@ from typing import Final
 
 from wgpy.address import Prefix, overlap
 from wgpy.contract.errors import WgpyError
+from wgpy.keys import PublicKey
 from wgpy.mesh.signing import VerifyKey
 
 SITE_LENGTH: Final = 48  # of the IPv6 prefix that a mapped site has
@@ -42,14 +43,25 @@ class NoSpace(WgpyError, ValueError):
 
 def node_address6(network: IPv6Network, identity: VerifyKey) -> IPv6Address:
     """Return a node's address. network: the /32."""
-    suffix = hashlib.blake2s(b"wgpy address" + bytes(identity), digest_size=NODE_BITS // 8).digest()
+    return _address6(network, b"wgpy address" + bytes(identity))
+
+
+def client_address6(network: IPv6Network, key: PublicKey, gateway: VerifyKey) -> IPv6Address:
+    """Return a client's address at a gateway. network: the /32."""
+    return _address6(network, b"wgpy client" + bytes(key) + bytes(gateway))
+
+
+def _address6(network: IPv6Network, seed: bytes) -> IPv6Address:
+    suffix = hashlib.blake2s(seed, digest_size=NODE_BITS // 8).digest()
     return network.network_address + int.from_bytes(suffix, "big")
 
 
-def free_address(network: IPv4Network, taken: Container[IPv4Address], identity: VerifyKey) -> IPv4Address:
-    """Return an address for a node, always the same for one identity unless taken. Raises NoSpace."""
+def free_address(
+    network: IPv4Network, taken: Container[IPv4Address], key: VerifyKey | PublicKey
+) -> IPv4Address:
+    """Return an address for a node or a client, always the same for its key unless taken. Raises NoSpace."""
     hosts = network.num_addresses - 2  # without the network's own and the broadcast address
-    start = int.from_bytes(hashlib.blake2s(bytes(identity), digest_size=8).digest(), "big")
+    start = int.from_bytes(hashlib.blake2s(bytes(key), digest_size=8).digest(), "big")
     for step in range(hosts):
         address = network.network_address + 1 + (start + step) % hosts
         if address not in taken:

@@ -13,8 +13,8 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
+from wgpy.mesh.ingress import EnteringClient, entering_by_gateway, permits
 from wgpy.mesh.records import Network
-from wgpy.mesh.rules import Rules
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway, Site, own_sites
 from wgpy.mesh.topology import Member, Topology
@@ -124,9 +124,10 @@ class LocalView:
 class NodePlan:
     """All that a host shall be, for one network.
 
-    view: what it was planned for; by_key: whom the interface knows; tunnels: the same as the interface has
-    them; filter: what each may begin; names: of peers, by their own addresses; routes: prefixes that lead
-    into the interface, by the table of `routing`; own_sites: those that this node is a gateway of.
+    view: what it was planned for; by_key: the nodes that the interface knows; tunnels: of these and of the
+    clients that enter here, as the interface has them; filter: what each may begin; names: of peers, by their
+    own addresses; routes: prefixes that lead into the interface, by the table of `routing`; own_sites: those
+    that this node is a gateway of; clients: keys of those that enter here.
     """
 
     view: LocalView | None
@@ -138,6 +139,7 @@ class NodePlan:
     routes: tuple[Prefix, ...]
     routing: Routing
     own_sites: tuple[Site, ...] = ()
+    clients: frozenset[PublicKey] = frozenset()
 
     @classmethod
     def empty(cls) -> Self:
@@ -171,16 +173,19 @@ def plan(
     address = IPv4Interface((view.address, network.addresses.prefixlen))
     address6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
     ranges = (address.network, address6.network, *_pool(network, topology.sites))
+    entering = entering_by_gateway(topology)
+    clients = {one.client.key: Tunnel(one.allowed_ips, ()) for one in entering.get(view.identity, ())}
     return NodePlan(
         view,
         {peer.member.key: peer for peer in peers},
-        {peer.member.key: peer.tunnel for peer in peers},
-        Rules(topology).permits(local) if local else {},
+        {**{peer.member.key: _tunnel(peer, entering) for peer in peers}, **clients},
+        permits(topology, local) if local else {},
         {peer.member.address6: peer.member.name or str(peer.member.identity) for peer in peers},
         LinkPlan(network.mtu, (address, address6)),
         (*ranges, *(route for peer in peers for route in peer.routes)),
         view.routing,
         own,
+        frozenset(clients),
     )
 
 
@@ -196,6 +201,13 @@ def used_sites(
             used = choose(site, gateways).identity
             found[used] = (*found.get(used, ()), site)
     return found
+
+
+def _tunnel(peer: Peer, entering: Mapping[VerifyKey, Iterable[EnteringClient]]) -> Tunnel:
+    """Return the tunnel to a peer, by which the clients are reached that enter there."""
+    behind = [one.allowed_ips for one in entering.get(peer.member.identity, ())]
+    tunnel = peer.tunnel
+    return replace(tunnel, allowed_ips=tunnel.allowed_ips.union(*behind)) if behind else tunnel
 
 
 def reachable(

@@ -4,6 +4,7 @@ With `allow SOURCE DESTINATION`, SOURCE may begin, replies pass, and no other me
 rule every member may. Invariant: two members are peers exactly if one of them may begin to the other.
 """
 
+from collections.abc import Iterator
 from itertools import product
 from operator import itemgetter
 from typing import Final
@@ -45,6 +46,11 @@ class Rules:
     def allow(self, source: Member, destination: Member) -> bool:
         """Return whether a member may begin to another."""
         return not self._rules or self.between(source, destination) is not None
+
+    def numbered(self) -> Iterator[tuple[str, str, int]]:
+        """Give source, destination and number of each rule; the number is one that a permit may have."""
+        for (source, destination), (number, _) in self._rules.items():
+            yield source, destination, min(number, OTHERS)
 
     def texts(self) -> dict[int, str]:
         """Return the text of each number that a permit may have."""

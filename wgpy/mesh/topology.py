@@ -4,7 +4,7 @@ Invariant: nodes with the same records and nearly the same clock derive the same
 node can take a name, an address or a route from a node that was admitted before it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -17,11 +17,14 @@ from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import MIN_ROUTE_LENGTH, NEVER_ANNOUNCED, node_address6
+from wgpy.mesh.clients import Clients
 from wgpy.mesh.ledger import Ledger, StateDigest
+from wgpy.mesh.links import Link, announcers, gateways_of, joined, links
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import (
     AnnouncedSite,
     Approval,
+    Client,
     Network,
     Node,
     Removal,
@@ -30,6 +33,7 @@ from wgpy.mesh.records import (
     Sites,
     Tags,
     Token,
+    client_key_of,
     identity_of,
     node_selector,
 )
@@ -103,7 +107,7 @@ class _Index:
     """Look-ups that would cost a pass over all members or rules.
 
     positions: among the members, by identity; selected: positions by selector; reachable: for each selector
-    those that a rule has on its other side, in either direction. Without rules the last two are empty.
+    those that a rule or a client joins with it, in either direction. Without rules the last two are empty.
     """
 
     positions: dict[VerifyKey, int] = field(default_factory=dict)
@@ -117,7 +121,8 @@ class Topology:
 
     rule_numbers: of each rule, from 1, in the order in which the ledger got the first record of its source
     and destination; no other rule ever has that number in this ledger. sites: those in force, the first
-    one first; excluded_sites: what members announce in vain.
+    one first; excluded_sites: what members announce in vain; clients: that are in force, with those of their
+    gateways that are members.
     """
 
     members: tuple[Member, ...]
@@ -126,12 +131,13 @@ class Topology:
     rule_numbers: tuple[int, ...] = field(default=(), compare=False)
     sites: tuple[Site, ...] = ()
     excluded_sites: tuple[ExcludedSite, ...] = ()
+    clients: tuple[Client, ...] = ()
     _index: _Index = field(default_factory=_Index, repr=False, compare=False)
     _basis: _Basis | None = field(default=None, repr=False, compare=False)
 
     @property
     def until(self) -> float:
-        """When the next membership ends, Unix seconds; infinity if none ever does."""
+        """When the next membership or client ends, Unix seconds; infinity if none ever does."""
         return self._basis.until if self._basis else inf
 
     def holds_at(self, now: int) -> bool:
@@ -144,6 +150,16 @@ class Topology:
 
     def site(self, name: str) -> Site | None:
         return next((site for site in self.sites if site.name == name), None)
+
+    def addresses(self) -> frozenset[IPv4Address]:
+        """Return those that members and clients have."""
+        of_clients = (ingress.address for client in self.clients for ingress in client.ingresses)
+        return frozenset(chain((member.address for member in self.members), of_clients))
+
+    def names(self) -> frozenset[str]:
+        """Return those that members and clients have."""
+        members = frozenset(member.name for member in self.members if member.name)
+        return members | {client.name for client in self.clients}
 
     def peers(self, identity: VerifyKey) -> tuple[Member, ...]:
         """Return the members that a node may reach, and those that may reach it."""
@@ -170,7 +186,8 @@ class Topology:
     def with_rules(self, rules: tuple[Rule, ...]) -> "Topology":
         """Return the topology with other rules, to see what they would change."""
         numbers = tuple(range(1, len(rules) + 1))
-        return replace(self, rules=rules, rule_numbers=numbers, _index=_index(self.members, rules))
+        index = _index(self.members, joined(self.clients, rules, gateways_of(self.sites)))
+        return replace(self, rules=rules, rule_numbers=numbers, _index=index)
 
     def are_peers(self, local: Member, remote: Member) -> bool:
         """Return whether either of two members may reach the other."""
@@ -183,13 +200,20 @@ class Topology:
             for selector in self._reachable(local)
         )
 
-    def peers_by(self, rules: Iterable[Rule], local: Member) -> Iterator[Member]:
-        """Give the peers that a member has by any of the rules, some perhaps more than once."""
+    def peers_by(self, rules: Iterable[Rule], clients: Collection[Client], local: Member) -> Iterator[Member]:
+        """Give the peers that a member has by any of these, some perhaps more than once."""
         selectors = local.selectors
-        for rule in rules:
-            for here, there in ((rule.source, rule.destination), (rule.destination, rule.source)):
+        for one, other in self._joined_by(tuple(rules), clients):
+            for here, there in ((one, other), (other, one)):
                 if here in selectors:
                     yield from map(self.members.__getitem__, self._index.selected.get(there, ()))
+
+    def _joined_by(self, rules: Sequence[Rule], clients: Collection[Client]) -> Iterator[Link]:
+        named = {client_key_of(end) for rule in rules for end in (rule.source, rule.destination)} - {None}
+        of_rules = [client for client in self.clients if client.key in named] if named else ()
+        gateways = gateways_of(self.sites)
+        yield from joined(of_rules, rules, gateways)
+        yield from links(clients, self.rules, gateways) if self.rules and clients else ()
 
     def _reachable(self, local: Member) -> set[str]:
         """Return the selectors of a member's peers."""
@@ -298,13 +322,20 @@ class _Judge:
             if grant.lifetime:
                 until = min(until, node.admitted + grant.lifetime)
         admitted.sort(key=itemgetter(0))
-        visible = self._visible([(node, grant) for _, node, grant in admitted], rules)
-        members = self._settle(visible, excluded)
+        granted = [(node, grant) for _, node, grant in admitted]
+        records = self._ledger.admin_records(Client).values()
+        valid = [client for client in records if client.is_valid_at(self._now)]
         announcements = self._ledger.announcements()
+        visible = self._visible(granted, joined(valid, rules, announcers(announcements)))
+        members = self._settle(visible, excluded)
         sites, excluded_sites = self._sites(announcements, visible, members)
+        clients = Clients(self._network, members, valid, self._now)
+        until = min(until, clients.until)
         basis = _Basis(self._network, self._ledger.state_digest(), nodes, announcements, self._now, until)
-        index = _index(members, rules)
-        return Topology(members, excluded, rules, rule_numbers, sites, excluded_sites, index, basis)
+        index = _index(members, joined(clients.in_force, rules, gateways_of(sites)))
+        return Topology(
+            members, excluded, rules, rule_numbers, sites, excluded_sites, clients.in_force, index, basis
+        )
 
     def _exclusion(self, node: Node, grant: _Grant | None) -> Exclusion | None:
         if bytes(node.signer) in self._removals:
@@ -321,11 +352,9 @@ class _Judge:
             return Exclusion.MEMBERSHIP_EXPIRED
         return None
 
-    def _visible(
-        self, nodes: list[tuple[Node, _Grant]], rules: tuple[Rule, ...]
-    ) -> list[tuple[Node, _Grant]]:
+    def _visible(self, nodes: list[tuple[Node, _Grant]], joined: Sequence[Link]) -> list[tuple[Node, _Grant]]:
         """Return the viewer and whom a rule joins with it; all if it is none of them, or there is no rule."""
-        if self._viewer is None or not rules:
+        if self._viewer is None or not joined:
             return nodes
         selectors = {
             node.signer: _selectors(node.signer, node.name, self._tags_of(node, grant))
@@ -333,7 +362,7 @@ class _Judge:
         }
         if (own := selectors.get(self._viewer)) is None:
             return nodes
-        others = _index((), rules).reachable
+        others = _index((), joined).reachable
         reachable = {self._viewer, *chain.from_iterable(others.get(selector, ()) for selector in own)}
         return [
             (node, grant)
@@ -453,11 +482,11 @@ def only_endpoints_differ(old: Node, new: Node) -> bool:
     return replace(old, sequence=new.sequence, endpoints=new.endpoints) == new
 
 
-def _index(members: Sequence[Member], rules: Iterable[Rule]) -> _Index:
+def _index(members: Sequence[Member], joined: Iterable[Link]) -> _Index:
     index = _Index({member.identity: position for position, member in enumerate(members)})
-    for rule in rules:
-        index.reachable.setdefault(rule.source, set()).add(rule.destination)
-        index.reachable.setdefault(rule.destination, set()).add(rule.source)
+    for one, other in joined:
+        index.reachable.setdefault(one, set()).add(other)
+        index.reachable.setdefault(other, set()).add(one)
     if index.reachable:
         for position, member in enumerate(members):
             for selector in index.reachable.keys() & member.selectors:

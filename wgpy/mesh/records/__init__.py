@@ -16,6 +16,7 @@ from .base import (
     RecordInvalid,
     network_id,
 )
+from .client import Client, Ingress, client_key_of, client_selector
 from .departure import Departure
 from .network import Network
 from .node import Node, admission, admit
@@ -30,7 +31,8 @@ from .unknown import UNKNOWN, Unknown
 
 __all__ = [
     "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "AnnouncedSite", "Approval", "Audience", "Author",
-    "Departure", "Kind", "Network", "Node", "Record", "RecordInvalid", "RecordKey", "Removal", "Revocation",
-    "Rule", "Sites", "Tags", "Token", "Unknown", "admission", "admit", "decode", "describe", "encode",
-    "identity_of", "kind_of", "network_id", "node_selector", "record_key",
+    "Client", "Departure", "Ingress", "Kind", "Network", "Node", "Record", "RecordInvalid", "RecordKey",
+    "Removal", "Revocation", "Rule", "Sites", "Tags", "Token", "Unknown", "admission", "admit",
+    "client_key_of", "client_selector", "decode", "describe", "encode", "identity_of", "kind_of",
+    "network_id", "node_selector", "record_key",
 ]  # fmt: skip

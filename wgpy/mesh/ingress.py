@@ -1,0 +1,176 @@
+"""What clients add to the plan of a node: tunnels, addresses behind gateways, and permits. Pure.
+
+Invariant: a client begins what its own destinations and the rules say, and its gateway enforces that; what
+the gateway may begin at other nodes includes what its clients may. Without rules nodes may begin to clients.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from typing import Final
+
+from wgpy.address import Prefix
+from wgpy.contract.constants import MAX_PERMITS
+from wgpy.contract.orders import AllowedIP, Permit
+from wgpy.keys import PublicKey
+from wgpy.mesh.links import site_selector
+from wgpy.mesh.records import Client, Ingress
+from wgpy.mesh.rules import OTHERS, Rules
+from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.sites import own_sites, prefixes_of
+from wgpy.mesh.topology import Member, Topology
+
+_ANY: Final = "any"  # a selector
+_NAMES_PORT: Final = 53
+_PROTOCOLS_OF_NAMES: Final = (6, 17)  # IANA's numbers: TCP and UDP
+
+Permits = tuple[Permit, ...] | None  # None: everything
+Reach = frozenset[tuple[str, int]]  # what may be begun to: selectors, each with the number of a rule
+
+
+@dataclass(frozen=True, slots=True)
+class EnteringClient:
+    """A client at one of its gateways."""
+
+    client: Client
+    ingress: Ingress
+
+    @property
+    def allowed_ips(self) -> frozenset[AllowedIP]:
+        return frozenset(map(_allowed_ip, self.prefixes))
+
+    @property
+    def prefixes(self) -> tuple[Prefix, ...]:
+        return IPv4Network(self.ingress.address), IPv6Network(self.ingress.address6)
+
+
+def entering_by_gateway(topology: Topology) -> Mapping[VerifyKey, list[EnteringClient]]:
+    """Return the clients that enter by each node."""
+    found: dict[VerifyKey, list[EnteringClient]] = {}
+    for client in topology.clients:
+        for ingress in client.ingresses:
+            found.setdefault(ingress.gateway, []).append(EnteringClient(client, ingress))
+    return found
+
+
+def permits(topology: Topology, local: Member) -> dict[PublicKey, Permits]:
+    """Return what each peer of a member, clients among them, may begin to it and by it."""
+    by_rules = Rules(topology).permits(local)
+    return _Filter(topology, local).extended(by_rules) if topology.clients else dict(by_rules)
+
+
+class _Filter:
+    """Of one node, its clients and those of its peers."""
+
+    def __init__(self, topology: Topology, local: Member) -> None:
+        self._topology = topology
+        self._local = local
+        self._entries = entering_by_gateway(topology)
+        self._own = self._entries.get(local.identity, [])
+        self._own_sites = {
+            site_selector(site.name): site for site in own_sites(topology.sites, local.identity)
+        }
+        self._rules: dict[str, set[tuple[str, int]]] = {}  # destination and number, by source
+        for source, destination, number in Rules(topology).numbered():
+            self._rules.setdefault(source, set()).add((destination, number))
+
+    def extended(self, by_rules: Mapping[PublicKey, Permits]) -> dict[PublicKey, Permits]:
+        """Return permits of nodes, with what clients add to them, and those of this node's own clients."""
+        nodes = {member.key: member for member in self._topology.peers(self._local.identity)}
+        found = {
+            key: None if given is None else self._of_node(nodes[key], given)
+            for key, given in by_rules.items()
+        }
+        return {**found, **{entry.client.key: self._of_client(entry) for entry in self._own}}
+
+    def _of_node(self, node: Member, given: Iterable[Permit]) -> Permits:
+        reach = [self._reach(entry.client) for entry in self._entries.get(node.identity, ())]
+        found = [
+            *(permit for one in given for permit in self._to_this_node(one)),
+            *self._to_own_clients(self._reach(node)),
+            *(permit for one in frozenset(reach) for permit in self._from_behind(one)),
+        ]
+        return tuple(dict.fromkeys(found))[:MAX_PERMITS]
+
+    def _from_behind(self, reach: Reach) -> Iterator[Permit]:
+        """Give what a client that enters elsewhere may begin here."""
+        selectors = self._local.selectors
+        for selector, number in sorted(reach):
+            if selector in selectors:
+                yield from self._to_this_node(Permit(number))
+            if (site := self._own_sites.get(selector)) is not None:
+                yield from (Permit(number, destination=_allowed_ip(one)) for one in site.mapped)
+        yield from self._to_own_clients(reach)
+
+    def _to_this_node(self, permit: Permit) -> Iterator[Permit]:
+        """Narrow a permit for everything down to what is this node's, if clients are behind it, too."""
+        if permit.destination is not None or not self._own:
+            yield permit
+        else:
+            own = (*self._local.allowed_ips, *prefixes_of(self._own_sites.values()))
+            yield from (permit._replace(destination=_allowed_ip(one)) for one in own)
+
+    def _to_own_clients(self, reach: Reach) -> Iterator[Permit]:
+        for selector, number in sorted(reach):
+            for entry in self._own_by_selector.get(selector, ()):
+                yield from (Permit(number, destination=_allowed_ip(prefix)) for prefix in entry.prefixes)
+
+    def _of_client(self, entry: EnteringClient) -> Permits:
+        if not self._topology.rules and not entry.client.destinations:
+            return None
+        found = [*self._of_names(entry.ingress)]
+        for selector, number in sorted(self._reach(entry.client), key=lambda one: (one[1], one[0])):
+            to = [None] if selector == _ANY else map(_allowed_ip, self._prefixes.get(selector, ()))
+            found += (Permit(number, destination=one) for one in to)
+        return tuple(dict.fromkeys(found))[:MAX_PERMITS]
+
+    def _of_names(self, ingress: Ingress) -> Iterator[Permit]:
+        """Give the permits to ask this node for names."""
+        for address in (self._local.address, self._local.address6) if ingress.names else ():
+            to = AllowedIP(address.packed, address.max_prefixlen)
+            yield from (Permit(OTHERS, one, to, _NAMES_PORT, _NAMES_PORT) for one in _PROTOCOLS_OF_NAMES)
+
+    def _reach(self, source: Member | Client) -> Reach:
+        """Return what it may begin to; without rules, of a client, only its own destinations."""
+        own = source.destinations if isinstance(source, Client) else ()
+        by_rules = (one for selector in source.selectors for one in self._rules.get(selector, ()))
+        return frozenset((*((selector, OTHERS) for selector in own), *by_rules))
+
+    @cached_property
+    def _own_by_selector(self) -> Mapping[str, list[EnteringClient]]:
+        found: dict[str, list[EnteringClient]] = {}
+        for entry in self._own:
+            for selector in entry.client.selectors:
+                found.setdefault(selector, []).append(entry)
+        return found
+
+    @cached_property
+    def _prefixes(self) -> Mapping[str, list[Prefix]]:
+        """Return what each selector that a client of this node may reach stands for."""
+        reaches = map(self._reach, (entry.client for entry in self._own))
+        return selected(self._topology, {selector for reach in reaches for selector, _ in reach})
+
+
+def selected(topology: Topology, selectors: Iterable[str]) -> Mapping[str, list[Prefix]]:
+    """Return the prefixes of the nodes, clients and sites that each selector selects."""
+    sites = {site_selector(site.name): site.mapped for site in topology.sites}
+    found: dict[str, list[Prefix]] = {selector: [*sites.get(selector, ())] for selector in selectors}
+    for member in topology.members:
+        for selector in found.keys() & member.selectors:
+            found[selector] += member.allowed_ips
+    for entry in (entry for entries in entering_by_gateway(topology).values() for entry in entries):
+        for selector in found.keys() & entry.client.selectors:
+            found[selector] += entry.prefixes
+    return {selector: list(_collapsed(prefixes)) for selector, prefixes in found.items()}
+
+
+def _collapsed(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
+    """Give as few prefixes as there can be of the same addresses."""
+    prefixes = list(prefixes)
+    yield from collapse_addresses(one for one in prefixes if isinstance(one, IPv4Network))
+    yield from collapse_addresses(one for one in prefixes if isinstance(one, IPv6Network))
+
+
+def _allowed_ip(prefix: Prefix) -> AllowedIP:
+    return AllowedIP(prefix.network_address.packed, prefix.prefixlen)
