@@ -38,7 +38,11 @@ ADDRESSES = st.integers(0, (1 << 32) - 1).map(IPv4Address)
 ADDRESSES6 = st.integers(0, (1 << 128) - 1).map(plain6)
 NETWORKS = st.tuples(ADDRESSES, st.integers(0, 32)).map(lambda pair: IPv4Network(pair, strict=False))
 NETWORKS6 = st.tuples(ADDRESSES6, st.integers(0, 128)).map(lambda pair: IPv6Network(pair, strict=False))
-HOSTS = (ADDRESSES | ADDRESSES6).filter(lambda address: not (address.is_multicast or address.is_unspecified))
+HOSTS = (ADDRESSES | ADDRESSES6).filter(
+    lambda address: (
+        not (address.is_multicast or address.is_unspecified or address == IPv4Address("255.255.255.255"))
+    )
+)
 PLACES = st.tuples(HOSTS.map(str), st.integers(1, 65535)).map(lambda pair: Endpoint(*pair))
 VALUES = st.builds(
     Value,
