@@ -1,57 +1,22 @@
 """The subcommands of `wgpy mesh`. The module of each is imported when it runs."""
 
-import argparse
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any, Final
+from typing import Final
 
-from wgpy.cli.command import Argument, Command
-from wgpy.cli.errors import CommandError
+from wgpy.cli.command import Command
 from wgpy.cli.mesh import argument_types as types
+from wgpy.cli.mesh.arguments import ADMINISTRATOR as _ADMINISTRATOR
+from wgpy.cli.mesh.arguments import ALL as _ALL
+from wgpy.cli.mesh.arguments import ANY as _ANY
+from wgpy.cli.mesh.arguments import JSON as _JSON
+from wgpy.cli.mesh.arguments import NETWORK as _NETWORK
+from wgpy.cli.mesh.arguments import SIGNING as _SIGNING
+from wgpy.cli.mesh.arguments import VERBOSE as _VERBOSE
+from wgpy.cli.mesh.arguments import argument as _argument
+from wgpy.cli.mesh.arguments import run_by as _run
 
 DAY: Final = 86_400  # seconds
 
 
-def _run(target: str) -> Callable[[argparse.Namespace], None]:
-    """Return a function that runs `module:function` and raises its errors as CommandError."""
-
-    def run(arguments: argparse.Namespace) -> None:
-        from wgpy.mesh.addressing import NoSpace
-        from wgpy.node.agent_client import AgentError
-        from wgpy.node.coordinator_client import CoordinatorError
-        from wgpy.node.files import StorageError
-
-        module, _, function = target.partition(":")
-        try:
-            getattr(import_module(f"wgpy.cli.mesh.{module}"), function)(arguments)
-        except (AgentError, CoordinatorError, NoSpace, StorageError) as error:
-            raise CommandError(str(error)) from None
-
-    return run
-
-
-def _argument(*names: str, **options: Any) -> Argument:
-    return Argument(names, options)
-
-
-_NETWORK: Final = _argument("--network", metavar="NAME", help="the network, on a host that is in several")
-_KEY: Final = _argument("--key", metavar="FILE", help="the network's key (default: this host's copy)")
-_JSON: Final = _argument("--json", action="store_true", help="print JSON")
-_ALL: Final = _argument("--all", action="store_true", help="show also what ended more than a day ago")
-_VERBOSE: Final = _argument(
-    "-v", "--verbose", action="store_true", help="print every command before it is run"
-)
-_ANY: Final = (_NETWORK, _JSON)
-_ADMINISTRATOR: Final = (_NETWORK, _KEY, _JSON)
-_SIGNING: Final = (
-    _NETWORK,
-    _KEY,
-    _argument(
-        "--trust-clock", action="store_true",
-        help="sign although the newest record was signed later than this host's clock says",
-    ),
-    _JSON,
-)  # fmt: skip
 _SELECTORS: Final = (
     _argument(
         "source", metavar="SOURCE", type=types.selector, help="name or identity of a node, tag:NAME, or any"

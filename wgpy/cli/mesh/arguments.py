@@ -1,0 +1,49 @@
+"""What the subcommands of `wgpy mesh` share: how a command runs, and arguments of several of them."""
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final
+
+from wgpy.cli.command import Argument
+from wgpy.cli.errors import CommandError
+
+
+def run_by(target: str) -> Callable[[argparse.Namespace], None]:
+    """Return a function that runs `module:function` and raises its errors as CommandError."""
+
+    def run(arguments: argparse.Namespace) -> None:
+        from wgpy.mesh.addressing import NoSpace
+        from wgpy.node.agent_client import AgentError
+        from wgpy.node.coordinator_client import CoordinatorError
+        from wgpy.node.files import StorageError
+
+        module, _, function = target.partition(":")
+        try:
+            getattr(import_module(f"wgpy.cli.mesh.{module}"), function)(arguments)
+        except (AgentError, CoordinatorError, NoSpace, StorageError) as error:
+            raise CommandError(str(error)) from None
+
+    return run
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    return Argument(names, options)
+
+
+NETWORK: Final = argument("--network", metavar="NAME", help="the network, on a host that is in several")
+KEY: Final = argument("--key", metavar="FILE", help="the network's key (default: this host's copy)")
+JSON: Final = argument("--json", action="store_true", help="print JSON")
+ALL: Final = argument("--all", action="store_true", help="show also what ended more than a day ago")
+VERBOSE: Final = argument("-v", "--verbose", action="store_true", help="print every command before it is run")
+ANY: Final = (NETWORK, JSON)
+ADMINISTRATOR: Final = (NETWORK, KEY, JSON)
+SIGNING: Final = (
+    NETWORK,
+    KEY,
+    argument(
+        "--trust-clock", action="store_true",
+        help="sign although the newest record was signed later than this host's clock says",
+    ),
+    JSON,
+)  # fmt: skip
