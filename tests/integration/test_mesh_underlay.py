@@ -21,6 +21,7 @@ pytestmark = pytest.mark.xdist_group("mesh_underlay")
 
 SITE, SITE6 = "198.51.100.0/24", "2001:db8:100::/64"
 PODS, POD = "10.42.9.0/24", "10.42.9.1"
+IN_POOL = "100.64.0.1"  # `init` takes the first /12 of 100.64.0.0/10 that is free
 CONNECTED = 30.0  # seconds, by which a node has found its coordinator again
 # A node's endpoints may be in its prefixes; datagrams of WireGuard go there.
 _COUNTING = f"""
@@ -212,21 +213,61 @@ def test_what_is_for_the_mesh_never_leaves_by_the_underlay_while_the_daemon_is_a
     add_addresses(scene.site.host, "lo", f"{POD}/32")
     found(scene, site=(PODS,))
     scene.assert_all_is_well()
-    scene.router.run("nft", _COUNTING)
+    count_what_leaks(scene.router)
 
     scene.hub.host.run("ping", "-c", "1", "-W", "5", POD)
-    targets = [POD, scene.site.address(), scene.site.address(6), "100.127.255.1"]
+    targets = [POD, scene.site.address(), scene.site.address(6), IN_POOL]
     ping = scene.hub.host.start("ping", "-i", "0.01", POD)
     for number in (signal.SIGKILL, signal.SIGTERM):
         scene.hub.host.run("sh", "-c", f"kill -{number} $(pidof -x wgpyd)")
         eventually(lambda: scene.hub.host.attempt("pidof", "-x", "wgpyd").status != 0, "it has ended")
-        for target in targets[:3]:
+        for target in targets:
             assert scene.hub.host.attempt("ping", "-c", "1", "-W", "1", target).status != 0
         scene.hub.host.run(program("wgpyd"), "--mesh", "lab")
         eventually(lambda: scene.hub.reaches(scene.site), "it is back", within=CONNECTED)
     ping.kill()
 
     assert leaked(scene.router) == 0
+
+
+def test_what_has_no_way_into_the_mesh_any_more_leaves_by_no_other(scene: Scene) -> None:
+    found(scene, site=(PODS,))
+    hub = scene.hub.host
+    eventually(lambda: way(hub, POD) == "mesh0", "the site's range leads into the mesh", within=CONNECTED)
+    count_what_leaks(scene.router)
+    assert is_unreachable(hub, IN_POOL)
+
+    scene.site.mesh("route", "remove", PODS)
+    eventually(lambda: is_unreachable(hub, POD), "it is withdrawn", within=CONNECTED)
+    scene.restart(scene.hub)
+    assert is_unreachable(hub, POD)
+    assert hub.attempt("ping", "-c", "1", "-W", "1", POD).status != 0
+
+    scene.site.mesh("route", "add", PODS)
+    eventually(lambda: not is_unreachable(hub, POD), "it is announced again", within=CONNECTED)
+    assert way(hub, POD) == "mesh0"
+
+    scene.hub.mesh("remove", "site")
+    eventually(lambda: is_unreachable(hub, POD), "who announced it is removed", within=CONNECTED)
+    scene.restart(scene.hub)
+    for target in (POD, IN_POOL):
+        assert hub.attempt("ping", "-c", "1", "-W", "1", target).status != 0
+    assert leaked(scene.router) == 0
+
+    hub.run("ip", "route", "add", PODS, "via", "203.0.113.1")
+    eventually(lambda: not is_unreachable(hub, POD), "the host's own route goes first")
+    assert way(hub, POD) == "eth0"
+    hub.run("ip", "route", "delete", PODS)
+
+
+def is_unreachable(host: Host, address: str) -> bool:
+    return host.attempt("ip", "route", "get", address).status != 0
+
+
+def count_what_leaks(router: Host) -> None:
+    """From now on."""
+    router.attempt("nft", "delete", "table", "netdev", "hub")
+    router.run("nft", _COUNTING)
 
 
 def leaked(router: Host) -> int:

@@ -1,19 +1,22 @@
 """From what a node knows to all that its host shall be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_interface, ip_network
+
+import pytest
 
 from tests.mesh.network import NOW, Administrator, key_of, prefixes, site
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
-from wgpy.mesh.plan import LocalView, NodePlan, Routing, Tunnel, allowed_ip, plan, reachable
+from wgpy.mesh.plan import MAX_WITHDRAWN, LocalView, NodePlan, Routing, Tunnel, allowed_ip, plan, reachable
 from wgpy.mesh.rules import GOSSIP
-from wgpy.mesh.topology import Member
+from wgpy.mesh.signing import SigningKey, VerifyKey
+from wgpy.mesh.topology import Member, derive
 
 ENDPOINTS = [Endpoint("192.0.2.1", 1), Endpoint("192.0.2.2", 2), Endpoint("2001:db8::3", 3)]
-TOKEN, ALICE, BOB, CAROL = key_of(2), key_of(3), key_of(4), key_of(5)
+TOKEN, ALICE, BOB, CAROL, ALICES = key_of(2), key_of(3), key_of(4), key_of(5), key_of(6)
 NOTHING = NodePlan.empty()
 
 
@@ -21,12 +24,13 @@ def members(administrator: Administrator) -> Mapping[str, Member]:
     return {member.name: member for member in administrator.topology().members}
 
 
-def network(*routes: str) -> Administrator:
-    """Alice and Bob, who announces routes."""
+def network(*routes: str, alices: SigningKey = TOKEN) -> Administrator:
+    """Alice and Bob, who announces routes. alices: her token, perhaps one that allows no routes."""
     administrator = Administrator()
     administrator.found()
+    administrator.invite(ALICES)
     administrator.invite(TOKEN, routes=prefixes("0.0.0.0/0", "::/0"))
-    administrator.join(ALICE, TOKEN, name="alice")
+    administrator.join(ALICE, alices, name="alice")
     administrator.join(BOB, TOKEN, name="bob", routes=prefixes(*routes), endpoints=(ENDPOINTS[0],))
     return administrator
 
@@ -109,11 +113,16 @@ def test_members_that_stay_as_they_are_are_made_peers_once() -> None:
 # -- The whole ---------------------------------------------------------------------------------------
 
 
-def planned(administrator: Administrator, before: NodePlan = NOTHING, seen: LocalView = HERE) -> NodePlan:
+def planned(
+    administrator: Administrator,
+    before: NodePlan = NOTHING,
+    seen: LocalView = HERE,
+    viewer: VerifyKey | None = None,
+) -> NodePlan:
     ledger = administrator.ledger()
     charter = ledger.charter()
     assert charter is not None
-    return plan(charter, administrator.topology(), seen, before)
+    return plan(charter, derive(ledger, administrator.now, viewer=viewer), seen, before)
 
 
 def test_the_interface_has_the_nodes_own_addresses_as_long_as_the_networks() -> None:
@@ -139,6 +148,131 @@ def test_the_network_itself_and_the_routes_of_peers_lead_into_the_interface() ->
     assert planned(administrator).routes == (
         charter.addresses, charter.addresses6, ip_network("10.42.3.0/24")
     )  # fmt: skip
+
+
+# -- What leads nowhere ------------------------------------------------------------------------------
+
+POOL = ip_network("100.96.0.0/12")
+POD = ip_network("10.42.3.0/24")
+ONLY_POOL, POOL_AND_POD = frozenset({POOL}), frozenset({POOL, POD})
+
+
+def withdraw(administrator: Administrator) -> None:
+    administrator.join(BOB, TOKEN, name="bob", sequence=2)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda network: network.remove(BOB),
+        lambda network: network.depart(BOB),
+        lambda network: network.invite(TOKEN, routes=prefixes("10.0.0.0/8"), lifetime=1),
+        lambda network: network.rule("node:alice", "tag:nobody"),
+        lambda network: network.remove(ALICE),
+    ],
+    ids=["removed", "departed", "expired", "not joined by a rule", "this node removed"],
+)
+@pytest.mark.parametrize("viewer", [None, ALICE.verify_key()], ids=["of all", "of its own"])
+def test_what_a_node_announced_that_is_no_peer_any_more_is_reserved(
+    end: Callable[[Administrator], object], viewer: VerifyKey | None
+) -> None:
+    administrator = network(str(POD), alices=ALICES)
+    assert planned(administrator, viewer=viewer).reserved == ONLY_POOL
+
+    end(administrator)
+
+    after = planned(administrator, viewer=viewer)
+    assert (after.reserved, POD in after.routes) == (POOL_AND_POD, False)
+
+
+def test_what_a_node_withdrew_is_reserved_where_it_was_used() -> None:
+    administrator = network(str(POD), alices=ALICES)
+    before = planned(administrator)
+
+    withdraw(administrator)
+
+    after = planned(administrator, before)
+    assert (after.reserved, POD in after.routes) == (POOL_AND_POD, False)
+    assert planned(administrator, after).reserved == POOL_AND_POD
+    assert planned(administrator, NodePlan.empty(after.reserved)).reserved == POOL_AND_POD
+    assert planned(administrator).reserved == ONLY_POOL
+
+
+def test_what_a_node_announces_and_withdraws_again_and_again_is_not_reserved_without_limit() -> None:
+    withdrawn = frozenset(prefixes(*(f"10.42.{high}.{low}/32" for high in range(8) for low in range(256))))
+
+    after = planned(network(alices=ALICES), NodePlan.empty(withdrawn))
+
+    assert len(after.reserved) == 1 + MAX_WITHDRAWN < len(withdrawn)
+    assert after.reserved <= ONLY_POOL | withdrawn
+
+
+@pytest.mark.parametrize(
+    ("routes", "end"),
+    [
+        ((), lambda network: network.approve(BOB)),
+        (prefixes("10.0.0.0/8"), lambda network: network.invite(TOKEN, routes=prefixes("10.43.0.0/16"))),
+        (prefixes("10.0.0.0/8"), lambda network: network.revoke(TOKEN)),
+    ],
+    ids=["not approved", "not the token's", "of no token"],
+)
+def test_what_nobody_may_announce_any_more_is_not_reserved(
+    routes: Sequence[Prefix], end: Callable[[Administrator], object]
+) -> None:
+    administrator = network(str(POD), alices=ALICES)
+    administrator.invite(TOKEN, routes=routes)
+    if not routes:
+        administrator.approve(BOB, str(POD))
+    before = planned(administrator)
+    withdraw(administrator)
+    assert planned(administrator, before).reserved == POOL_AND_POD
+
+    end(administrator)
+
+    assert planned(administrator, before).reserved == ONLY_POOL
+
+
+def test_what_another_node_announces_or_a_part_of_it_is_not_reserved() -> None:
+    administrator = network(str(POD), alices=ALICES)
+    administrator.invite(ALICES, routes=prefixes("10.42.0.0/16"))
+    administrator.join(CAROL, ALICES, name="carol", routes=prefixes("10.42.0.0/16"))
+    administrator.remove(BOB)
+
+    after = planned(administrator)
+
+    assert (after.reserved, ip_network("10.42.0.0/16") in after.routes) == (ONLY_POOL, True)
+
+
+def test_what_nodes_may_announce_and_do_not_is_not_reserved() -> None:
+    administrator = network(alices=ALICES)
+    administrator.approve(BOB, "10.42.0.0/16")
+
+    assert planned(administrator).reserved == ONLY_POOL
+
+
+def test_what_a_removed_node_asked_for_and_was_not_allowed_is_not_reserved() -> None:
+    asked = (str(POD), "10.43.0.0/24", "10.44.0.0/24", "128.0.0.0/1", "100.80.7.0/24", "127.0.0.0/8")
+    administrator = network(*asked, alices=ALICES)
+    administrator.invite(TOKEN, routes=prefixes("10.42.0.0/16", "100.64.0.0/10", "128.0.0.0/1"))
+    administrator.approve(BOB, "10.43.0.0/16", "127.0.0.0/8")
+
+    administrator.remove(BOB)
+
+    assert planned(administrator).reserved == {POOL, POD, ip_network("10.43.0.0/24")}
+
+
+def test_what_overlaps_a_network_of_this_host_is_not_reserved() -> None:
+    administrator = network(str(POD), "10.43.0.0/16", "10.44.0.0/16", alices=ALICES)
+    before = planned(administrator)
+    withdraw(administrator)
+    here = (ip_network("100.96.7.0/24"), ip_network("10.42.0.0/15"), ip_network("10.44.1.0/24"))
+    at_home = view(dict.fromkeys(here, "a network of eth0"))
+
+    assert len(planned(administrator, before).reserved) == 4
+    assert planned(administrator, before, at_home).reserved == frozenset()
+
+
+# -- The whole, again --------------------------------------------------------------------------------
 
 
 def test_a_node_that_is_no_member_has_its_addresses_and_no_peer() -> None:

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from tests.mesh.network import prefixes
 from wgpy.address import Prefix
 from wgpy.host.iprule import MAIN_TABLE, PROTOCOL
-from wgpyd.agent.reconcile.routes import Route, read_marked_routes, read_routes, route_changes
+from wgpy.mesh.prefix_set import Prefixes
+from wgpyd.agent.reconcile.routes import (
+    Route,
+    leading_nowhere,
+    read_marked_routes,
+    read_routes,
+    route_changes,
+)
 
 MESH, OTHER_MESH = "mesh0", "mesh1"
 TABLE, OTHER_TABLE = 151_000_007, 151_000_008
@@ -115,10 +122,12 @@ def named(route: Route) -> tuple[Prefix, str, str, str, str]:
     return route.prefix, route.device, route.protocol, kind, route.table
 
 
-def reconciled(host: Sequence[Route], wanted: Sequence[Prefix]) -> tuple[list[Route], Mapping[Prefix, str]]:
+def reconciled(
+    host: Sequence[Route], wanted: Sequence[Prefix], reserved: Sequence[Prefix] = ()
+) -> tuple[list[Route], Mapping[Prefix, str]]:
     """What a host then has, which is not to be changed any more."""
-    after = carried_out(host, route_changes(host, wanted, MESH, TABLE).lines)
-    changes = route_changes(after, wanted, MESH, TABLE)
+    after = carried_out(host, route_changes(host, wanted, MESH, TABLE, reserved).lines)
+    changes = route_changes(after, wanted, MESH, TABLE, reserved)
     assert changes.lines == ()
     return after, changes.conflicts
 
@@ -191,6 +200,57 @@ def test_without_the_interface_what_led_into_it_leads_nowhere(
     remaining = [route for route in after if route.device != MESH and route.table == str(TABLE)]
     for prefix in set(wanted) - set(conflicts):
         assert Route(prefix, "", "", PROTOCOL, 4278198272, UNREACHABLE, str(TABLE)) in remaining
+
+
+@given(
+    hosts(),
+    wishes,
+    wishes,
+    st.sampled_from(["10.42.1.1", "10.42.1.200", "10.42.2.1", "100.80.0.1", "fd00::1"]),
+)
+def test_what_is_reserved_leads_nowhere_unless_a_route_of_the_host_is_as_long(
+    host: list[Route], wanted: list[Prefix], others: list[Prefix], address: str
+) -> None:
+    alone = [route for route in host if route.table != str(OTHER_TABLE)]
+    reserved = [prefix for prefix in others if not Prefixes(wanted).cover(prefix)]
+    after, conflicts = reconciled(alone, wanted, reserved)
+
+    taken = way(after, address, str(TABLE), MAIN_TABLE)
+
+    other = way([route for route in after if route.table == MAIN_TABLE], address, MAIN_TABLE)
+    other_length = other.prefix.prefixlen if other else -1
+    ways = [prefix for prefix in wanted if prefix not in conflicts]
+    way_length, end_length = longest(ways, address), longest(reserved, address)
+    if end_length > max(other_length, way_length):
+        assert taken
+        assert (taken.kind, taken.table, taken.prefix.prefixlen) == (UNREACHABLE, str(TABLE), end_length)
+    elif other and other_length >= end_length and other_length > way_length:
+        assert taken
+        assert taken == other or (other.leads_nowhere and taken.leads_nowhere)
+    assert set(conflicts) <= set(wanted)
+
+
+def longest(among: Sequence[Prefix], address: str) -> int:
+    return max((prefix.prefixlen for prefix in among if ip_address(address) in prefix), default=-1)
+
+
+def test_what_is_withdrawn_leads_nowhere_at_once_and_is_found_by_the_next_daemon() -> None:
+    host, _ = reconciled([], [POD])
+
+    changes = route_changes(host, [], MESH, TABLE, [POD])
+
+    assert changes.lines == (f"route delete {POD} dev {MESH} table {TABLE} proto {PROTOCOL}",)
+    after = carried_out(host, changes.lines)
+    assert leading_nowhere(after, TABLE) == {POD}
+    assert leading_nowhere(after, OTHER_TABLE) == frozenset()
+
+
+def test_what_leads_nowhere_is_never_without_a_route_while_it_changes() -> None:
+    host, _ = reconciled([], [], [POD])
+
+    lines = route_changes(host, [], MESH, TABLE, [ip_network("10.42.0.0/16")]).lines
+
+    assert [line.split(" ")[1] for line in lines] == ["add", "delete"]
 
 
 @given(hosts(), wishes, wishes)

@@ -1,11 +1,13 @@
 """From what a node knows to all that its host shall be. Pure.
 
-Invariant: the same records and the same local view give the same plan, whatever was planned before.
+Invariant: the same records and the same local view give the same plan, whatever was planned before, save for
+what is reserved: what a node has withdrawn is in no record any more.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from itertools import chain, islice
 from typing import Final, Self
 
 from wgpy.address import Prefix, overlap
@@ -14,11 +16,13 @@ from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.ingress import EnteringClient, entering_by_gateway, permits
+from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Network
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway, Site, own_sites
 from wgpy.mesh.topology import Member, Topology
 
+MAX_WITHDRAWN: Final = 1_000  # prefixes: a node may announce others again and again
 _NO_SITES: Final[Mapping[VerifyKey, tuple[Site, ...]]] = {}
 
 
@@ -126,8 +130,9 @@ class NodePlan:
 
     view: what it was planned for; by_key: the nodes that the interface knows; tunnels: of these and of the
     clients that enter here, as the interface has them; filter: what each may begin; names: of peers, by their
-    own addresses; routes: prefixes that lead into the interface, by the table of `routing`; own_sites: those
-    that this node is a gateway of; clients: keys of those that enter here.
+    own addresses; routes: prefixes that lead into the interface, by the table of `routing`; reserved:
+    prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; clients: keys
+    of those that enter here.
     """
 
     view: LocalView | None
@@ -137,14 +142,15 @@ class NodePlan:
     names: Mapping[IPv6Address, str]
     link: LinkPlan
     routes: tuple[Prefix, ...]
+    reserved: frozenset[Prefix]
     routing: Routing
     own_sites: tuple[Site, ...] = ()
     clients: frozenset[PublicKey] = frozenset()
 
     @classmethod
-    def empty(cls) -> Self:
-        """Return that of a node that knows nothing yet."""
-        return cls(None, {}, {}, {}, {}, LinkPlan(0, ()), (), Routing(0, 0))
+    def empty(cls, reserved: frozenset[Prefix] = frozenset()) -> Self:
+        """Return that of a node that knows nothing yet. reserved: of an earlier life, as the host has it."""
+        return cls(None, {}, {}, {}, {}, LinkPlan(0, ()), (), reserved, Routing(0, 0))
 
     @property
     def peers(self) -> Collection[Peer]:
@@ -161,7 +167,8 @@ def plan(
 ) -> NodePlan:
     """Return what a node's host shall be.
 
-    before: what was planned last, or an empty one, which makes it faster and nothing else; choose: which
+    before: what was planned last, or an empty one. It makes it faster; and what it led into the interface or
+    nowhere, and nobody announces any more, is reserved as long as some node may announce it. choose: which
     gateway of a site is used.
     """
     local = topology.member(view.identity)
@@ -173,6 +180,7 @@ def plan(
     address = IPv4Interface((view.address, network.addresses.prefixlen))
     address6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
     ranges = (address.network, address6.network, *_pool(network, topology.sites))
+    routes = (*ranges, *(route for peer in peers for route in peer.routes))
     entering = entering_by_gateway(topology)
     clients = {one.client.key: Tunnel(one.allowed_ips, ()) for one in entering.get(view.identity, ())}
     return NodePlan(
@@ -182,7 +190,8 @@ def plan(
         permits(topology, local) if local else {},
         {peer.member.address6: peer.member.name or str(peer.member.identity) for peer in peers},
         LinkPlan(network.mtu, (address, address6)),
-        (*ranges, *(route for peer in peers for route in peer.routes)),
+        routes,
+        _reserved(network.pool, topology, peers, routes, view, before),
         view.routing,
         own,
         frozenset(clients),
@@ -208,6 +217,31 @@ def _tunnel(peer: Peer, entering: Mapping[VerifyKey, Iterable[EnteringClient]]) 
     behind = [one.allowed_ips for one in entering.get(peer.member.identity, ())]
     tunnel = peer.tunnel
     return replace(tunnel, allowed_ips=tunnel.allowed_ips.union(*behind)) if behind else tunnel
+
+
+def _reserved(
+    pool: Prefix,
+    topology: Topology,
+    peers: Iterable[Peer],
+    routes: tuple[Prefix, ...],
+    view: LocalView,
+    before: NodePlan,
+) -> frozenset[Prefix]:
+    """Return prefixes of the network without a way, save for those that overlap what the host has itself."""
+    joined = {view.identity, *(peer.member.identity for peer in peers)}
+    others = (member.routes for member in topology.members if member.identity not in joined)
+    sites = (
+        site.mapped for site in topology.sites if joined.isdisjoint(one.identity for one in site.gateways)
+    )
+    announced = frozenset((pool, *topology.reserved, *chain.from_iterable((*others, *sites))))
+    is_same = (before.view, before.routes) == (view, routes)
+    used = before.reserved if is_same else before.reserved.union(before.routes).difference(routes)
+    withdrawn = filter(topology.granted.cover, used - announced)
+    found = announced.union(islice(withdrawn, MAX_WITHDRAWN))
+    if is_same and found == before.reserved:
+        return found
+    ways, own = Prefixes(routes), Prefixes(view.networks)
+    return frozenset(prefix for prefix in found if not ways.cover(prefix) and not own.overlap(prefix))
 
 
 def reachable(

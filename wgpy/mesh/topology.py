@@ -16,23 +16,21 @@ from typing import Final
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
-from wgpy.mesh.addressing import MIN_ROUTE_LENGTH, NEVER_ANNOUNCED, node_address6
+from wgpy.mesh.addressing import NEVER_ANNOUNCED, node_address6
 from wgpy.mesh.clients import Clients
+from wgpy.mesh.grants import Grant, Grants
 from wgpy.mesh.ledger import Ledger, StateDigest
 from wgpy.mesh.links import Link, announcers, gateways_of, joined, links
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import (
     AnnouncedSite,
-    Approval,
     Client,
     Network,
     Node,
     Removal,
-    Revocation,
     Rule,
     Sites,
     Tags,
-    Token,
     client_key_of,
     identity_of,
     node_selector,
@@ -56,6 +54,10 @@ class Exclusion(Enum):
     DEPARTED = "it left"
     ADDRESS_TAKEN = "its address is another node's, or not of the network"
     KEY_TAKEN = "its WireGuard key is another node's"
+
+
+# Of nodes that were members before.
+_ENDED: Final = (Exclusion.REMOVED, Exclusion.DEPARTED, Exclusion.MEMBERSHIP_EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,10 @@ class Topology:
     and destination; no other rule ever has that number in this ledger. sites: those in force, the first
     one first; excluded_sites: what members announce in vain; clients: that are in force, with those of their
     gateways that are members.
+
+    reserved: prefixes that former members, and members that the viewer does not see, announced last, as far
+    as they were allowed to and no member has them; granted: prefixes that tokens and approvals let nodes
+    announce, and parts of.
     """
 
     members: tuple[Member, ...]
@@ -132,6 +138,8 @@ class Topology:
     sites: tuple[Site, ...] = ()
     excluded_sites: tuple[ExcludedSite, ...] = ()
     clients: tuple[Client, ...] = ()
+    reserved: frozenset[Prefix] = frozenset()
+    granted: Prefixes = field(default_factory=Prefixes, repr=False, compare=False)
     _index: _Index = field(default_factory=_Index, repr=False, compare=False)
     _basis: _Basis | None = field(default=None, repr=False, compare=False)
 
@@ -270,26 +278,12 @@ def _rules_in_force(ledger: Ledger) -> tuple[tuple[Rule, ...], tuple[int, ...]]:
 _NOTHING: Final = Topology((), {}, ())
 
 
-class _Grant:
-    """What the nodes that a token admits may do."""
-
-    def __init__(self, token: Token, revocation: Revocation | None) -> None:
-        self.sequence = token.sequence
-        self.made = token.time
-        self.expires = token.expires
-        self.lifetime = token.lifetime
-        self.tags = frozenset(token.tags)
-        self.routes = Prefixes(token.routes)
-        self.keep = None if revocation is None else frozenset(revocation.keep)  # None: all
-
-
 class _Judge:
     """Decides which nodes are members."""
 
     def __init__(
         self, ledger: Ledger, network: Network, now: int, before: Topology, viewer: VerifyKey | None
     ) -> None:
-        revocations = ledger.admin_records(Revocation)
         self._ledger = ledger
         self._network = network
         self._now = now
@@ -298,22 +292,15 @@ class _Judge:
         self._departed = ledger.departed()
         self._removals = ledger.admin_records(Removal)
         self._tags = ledger.admin_records(Tags)
-        self._grants = {
-            token.key: _Grant(token, revocations.get(subject))
-            for subject, token in ledger.admin_records(Token).items()
-        }
-        self._approved = {
-            approval.identity: Prefixes(approval.routes)
-            for approval in ledger.admin_records(Approval).values()
-        }
+        self._grants = Grants(ledger)
 
     def topology(self, rules: tuple[Rule, ...], rule_numbers: tuple[int, ...]) -> Topology:
         nodes = self._ledger.nodes()
         excluded: dict[VerifyKey, Exclusion] = {}
-        admitted: list[tuple[Seniority, Node, _Grant]] = []
+        admitted: list[tuple[Seniority, Node, Grant]] = []
         until: float = inf
         for node in nodes:
-            grant = self._grants.get(node.token)
+            grant = self._grants.of(node.token)
             reason = self._exclusion(node, grant)
             if grant is None or reason is not None:
                 excluded[node.signer] = reason or Exclusion.NO_TOKEN
@@ -333,11 +320,18 @@ class _Judge:
         until = min(until, clients.until)
         basis = _Basis(self._network, self._ledger.state_digest(), nodes, announcements, self._now, until)
         index = _index(members, joined(clients.in_force, rules, gateways_of(sites)))
+        absent = [
+            node
+            for node in nodes
+            if node.signer not in index.positions and excluded.get(node.signer) in (None, *_ENDED)
+        ]
+        reserved = self._reserved(absent).difference(*(member.routes for member in members))
         return Topology(
-            members, excluded, rules, rule_numbers, sites, excluded_sites, clients.in_force, index, basis
-        )
+            members, excluded, rules, rule_numbers, sites, excluded_sites, clients.in_force, reserved,
+            self._grants.routes(), index, basis,
+        )  # fmt: skip
 
-    def _exclusion(self, node: Node, grant: _Grant | None) -> Exclusion | None:
+    def _exclusion(self, node: Node, grant: Grant | None) -> Exclusion | None:
         if bytes(node.signer) in self._removals:
             return Exclusion.REMOVED
         if node.signer in self._departed:
@@ -352,7 +346,7 @@ class _Judge:
             return Exclusion.MEMBERSHIP_EXPIRED
         return None
 
-    def _visible(self, nodes: list[tuple[Node, _Grant]], joined: Sequence[Link]) -> list[tuple[Node, _Grant]]:
+    def _visible(self, nodes: list[tuple[Node, Grant]], joined: Sequence[Link]) -> list[tuple[Node, Grant]]:
         """Return the viewer and whom a rule joins with it; all if it is none of them, or there is no rule."""
         if self._viewer is None or not joined:
             return nodes
@@ -371,14 +365,14 @@ class _Judge:
         ]
 
     def _settle(
-        self, nodes: Iterable[tuple[Node, _Grant]], excluded: dict[VerifyKey, Exclusion]
+        self, nodes: Iterable[tuple[Node, Grant]], excluded: dict[VerifyKey, Exclusion]
     ) -> tuple[Member, ...]:
         """Give names, addresses and routes to the node that was admitted first."""
         members: list[Member] = []
         names: set[str] = set()
         keys: set[PublicKey] = set()
         addresses: set[IPv4Address] = set()
-        taken = Prefixes((self._network.addresses, self._network.addresses6, *NEVER_ANNOUNCED))
+        taken = self._not_announced()
         for node, grant in nodes:
             if node.key in keys:
                 excluded[node.signer] = Exclusion.KEY_TAKEN
@@ -392,7 +386,7 @@ class _Judge:
             addresses.add(node.address)
         return tuple(members)
 
-    def _member(self, node: Node, name: str, grant: _Grant, taken: Prefixes) -> Member:
+    def _member(self, node: Node, name: str, grant: Grant, taken: Prefixes) -> Member:
         """taken: the prefixes of earlier members; the node's are added."""
         routes, requested = self._routes(node, grant, taken)
         tags = self._tags_of(node, grant)
@@ -413,33 +407,27 @@ class _Judge:
             node.endpoints,
         )
 
-    def _tags_of(self, node: Node, grant: _Grant) -> frozenset[str]:
+    def _tags_of(self, node: Node, grant: Grant) -> frozenset[str]:
         """Return those of the newest admin record that gives some: of the node, or of its token."""
         tags = self._tags.get(bytes(node.signer))
         return grant.tags if tags is None or tags.sequence < grant.sequence else frozenset(tags.tags)
 
     def _routes(
-        self, node: Node, grant: _Grant, taken: Prefixes
+        self, node: Node, grant: Grant, taken: Prefixes
     ) -> tuple[tuple[Prefix, ...], tuple[Prefix, ...]]:
         """Return the routes that the node gets, and those that it does not."""
         routes: list[Prefix] = []
         requested: list[Prefix] = []
         for route in node.routes:
-            if self._may_announce(node, route, grant) and not taken.overlap(route):
+            if self._grants.allow(node, route) and not taken.overlap(route):
                 routes.append(route)
                 taken.add(route)
             else:
                 requested.append(route)
         return tuple(routes), tuple(requested)
 
-    def _may_announce(self, node: Node, route: Prefix, grant: _Grant) -> bool:
-        if route.prefixlen < MIN_ROUTE_LENGTH:
-            return False
-        approved = self._approved.get(node.signer)
-        return grant.routes.cover(route) or (approved is not None and approved.cover(route))
-
     def _sites(
-        self, announcements: list[Sites], nodes: list[tuple[Node, _Grant]], members: tuple[Member, ...]
+        self, announcements: list[Sites], nodes: list[tuple[Node, Grant]], members: tuple[Member, ...]
     ) -> tuple[tuple[Site, ...], tuple[ExcludedSite, ...]]:
         """Return the sites of members that are in force, and the others. nodes: visible ones."""
         if not any(record.sites for record in announcements):
@@ -451,9 +439,23 @@ class _Judge:
         )
         return settle(self._network, claims, chain.from_iterable(routes.values()))
 
-    def _claim(self, node: Node, site: AnnouncedSite, grant: _Grant) -> Claim:
-        is_allowed = all(self._may_announce(node, prefix, grant) for prefix in site.real)
+    def _claim(self, node: Node, site: AnnouncedSite, grant: Grant) -> Claim:
+        is_allowed = all(self._grants.allow(node, prefix) for prefix in site.real)
         return Claim(node.signer, site, max(site.since, grant.made), is_allowed)
+
+    def _reserved(self, nodes: Iterable[Node]) -> frozenset[Prefix]:
+        """Return what nodes announced last, as far as they were allowed to."""
+        never = self._not_announced()
+        return frozenset(
+            route
+            for node in nodes
+            for route in node.routes
+            if self._grants.allow(node, route) and not never.overlap(route)
+        )
+
+    def _not_announced(self) -> Prefixes:
+        """Return what no node may announce, nor a part of it."""
+        return Prefixes((self._network.addresses, self._network.addresses6, *NEVER_ANNOUNCED))
 
     def _is_of_network(self, address: IPv4Address) -> bool:
         network = self._network.addresses
@@ -467,7 +469,7 @@ def _selectors(identity: VerifyKey, name: str, tags: Iterable[str]) -> list[str]
     return [*found, by_name] if identity_of(by_name) is None else found
 
 
-def _seniority(node: Node, grant: _Grant) -> Seniority:
+def _seniority(node: Node, grant: Grant) -> Seniority:
     """Return a rank; the lesser was admitted first. A newer token's nodes never precede an older one's."""
     return grant.sequence, node.admitted, bytes(node.signer)
 

@@ -77,6 +77,7 @@ class Agent:
         """
         node = self.identity.node
         await self.reconciler.take_over(node.listen_port, node.mark)
+        self.plan = NodePlan.empty(await self.reconciler.leading_nowhere(node.routing_table))
         self._host.start()
         self._wake.start()
         self._wake.now()

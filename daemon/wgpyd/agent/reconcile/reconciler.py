@@ -7,7 +7,8 @@ and only then. What the host refuses is a warning, and is asked for again with t
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from wgpy.address import Prefix
@@ -24,7 +25,7 @@ from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
 from .reverse_path import accept_own
-from .routes import Route, RouteChanges, read_marked_routes, read_routes, route_changes
+from .routes import Route, leading_nowhere, read_marked_routes, read_routes, route_changes
 from .tunnels import difference, read_tunnels, without_preshared_keys
 
 _LOG = logging.getLogger("wgpy")
@@ -37,7 +38,7 @@ _STRICT_FILTER: Final = (
     "`sysctl -w net.ipv4.conf.all.rp_filter=2` lets it in"
 )
 
-_HostPlan = tuple[LinkPlan, Sequence[Prefix], Routing]
+_HostPlan = tuple[LinkPlan, Sequence[Prefix], Collection[Prefix], Routing]
 
 
 class Reconciler:
@@ -72,10 +73,18 @@ class Reconciler:
         """Have the interface listen, without peers. Raises OSError if the port cannot be had."""
         await self._interface.configure(DeviceUpdate(self._key, port, mark, replace_peers=True))
 
+    async def leading_nowhere(self, table: int) -> frozenset[Prefix]:
+        """Return the prefixes that do in a table of the host, where `ip` can tell."""
+        try:
+            found = await asyncio.gather(*map(_read_marked_routes, _VERSIONS))
+        except IpFailed:  # a warning comes when the plan is applied
+            return frozenset()
+        return leading_nowhere(chain.from_iterable(found), table)
+
     async def apply(self, plan: NodePlan, keepalives: Intervals) -> None:
         """Raises ConnectionError if the interface was closed."""
         await self._apply_to_interface(plan, keepalives)
-        wanted = plan.link, plan.routes, plan.routing
+        wanted = plan.link, plan.routes, plan.reserved, plan.routing
         if self._is_stale or self._applied != wanted:
             await self._apply_to_host(wanted)
         self._interface.set_silent(False)
@@ -98,11 +107,11 @@ class Reconciler:
 
     async def _apply_to_host(self, wanted: _HostPlan) -> None:
         is_repair, self._applied, self._is_stale = self._applied == wanted, wanted, False
-        (link, routes, routing), before = wanted, self.conflicts
+        (link, routes, reserved, routing), before = wanted, self.conflicts
         try:
             changes = [
                 *await self._apply_link(link),
-                *await self._apply_routes(routes, routing),
+                *await self._apply_routes(routes, reserved, routing),
                 *await self._apply_rules(link, routing),
             ]
         except IpFailed as error:
@@ -122,17 +131,16 @@ class Reconciler:
         found = read_link(await ask_ip("address", "show", "dev", name))
         return await _make(list(link_changes(found, plan, name)))
 
-    async def _apply_routes(self, wanted: Sequence[Prefix], routing: Routing) -> list[tuple[str, str]]:
+    async def _apply_routes(
+        self, wanted: Sequence[Prefix], reserved: Collection[Prefix], routing: Routing
+    ) -> list[tuple[str, str]]:
         """After the link: while that is down the kernel takes no route into it."""
-        changes = await self._compare_routes(wanted, routing)
+        found = [route for routes in await asyncio.gather(*map(_read_routes, _VERSIONS)) for route in routes]
+        changes = route_changes(found, wanted, self._interface.name, routing.table, reserved)
         for sentence in changes.conflicts.values():
             self._warn(sentence, self.conflicts.values())
         self.conflicts = changes.conflicts
         return await _make(changes.lines)
-
-    async def _compare_routes(self, wanted: Sequence[Prefix], routing: Routing) -> RouteChanges:
-        found = [route for routes in await asyncio.gather(*map(_read_routes, _VERSIONS)) for route in routes]
-        return route_changes(found, wanted, self._interface.name, routing.table)
 
     async def _apply_rules(self, link: LinkPlan, routing: Routing) -> list[tuple[str, str]]:
         """After the routes: the table is whole when it is first looked up."""
@@ -171,11 +179,14 @@ class Reconciler:
 
 async def _read_routes(version: int) -> list[Route]:
     """Return those of the main table, and those with our mark. Raises IpFailed."""
-    show = ("-N", f"-{version}", "route", "show", "table")
-    return [
-        *read_routes(await ask_ip(*show, "main"), version),
-        *read_marked_routes(await ask_ip(*show, "all", "proto", PROTOCOL), version),
-    ]
+    main = await ask_ip("-N", f"-{version}", "route", "show", "table", "main")
+    return [*read_routes(main, version), *await _read_marked_routes(version)]
+
+
+async def _read_marked_routes(version: int) -> list[Route]:
+    """Raises IpFailed."""
+    found = await ask_ip("-N", f"-{version}", "route", "show", "table", "all", "proto", PROTOCOL)
+    return read_marked_routes(found, version)
 
 
 async def _make(lines: Sequence[str], *options: str) -> list[tuple[str, str]]:

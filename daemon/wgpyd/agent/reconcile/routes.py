@@ -2,13 +2,14 @@
 
 Our routes are in a table of their own, which is looked up before the main one. Of all routes the longest
 prefix counts, as if there were one table: where another route is within one of ours, ours has an exception
-(`throw`). What has no way into the interface leads nowhere, also while the daemon is away.
+(`throw`). What has no way into the interface leads nowhere, also while the daemon is away; and so does what
+is reserved, unless something else has it.
 
 Invariant: only routes with our mark are ever deleted, and none is added where another to the same prefix is:
 it would take what is another's, whatever the metric of either.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, Final
@@ -91,47 +92,79 @@ def _read_route(found: Mapping[str, Any], version: int, protocol: str) -> Route:
 
 
 def route_changes(
-    found: Sequence[Route], wanted: Sequence[Prefix], interface: str, table: int
+    found: Sequence[Route],
+    wanted: Sequence[Prefix],
+    interface: str,
+    table: int,
+    reserved: Iterable[Prefix] = (),
 ) -> RouteChanges:
-    """Return what makes the wanted prefixes lead into the interface, as far as nothing else has them."""
+    """Return what makes the wanted prefixes lead into the interface, as far as nothing else has them.
+
+    reserved: prefixes that lead nowhere, unless anything else has them; none of the wanted ones covers them.
+    """
     planned, number = frozenset(wanted), str(table)
     own = [route for route in found if (route.table, route.protocol) == (number, PROTOCOL)]
-    others = [route for route in found if route.table != number and not _is_ours(route, interface, planned)]
+    others = [route for route in found if route.table != number and _is_others(route, interface, planned)]
     present = {route.prefix for route in own if route.device == interface}
+    ours = planned.union(reserved)
     rivals = {
         route.prefix: route
         for route in others
-        if route.prefix in planned and _is_rival(route, number, route.prefix in present)
+        if route.prefix in ours and _is_rival(route, number, route.prefix in present)
     }
-    made = set(_routes(wanted, rivals, others, interface, number))
+    made = {
+        *_ways(planned - rivals.keys(), interface, number),
+        *_ends(ours - rivals.keys(), number),
+        *_exceptions(ours, rivals, others, number),
+    }
+    old = [route for route in own if route not in made]
     stale = [route for route in found if route.table != number and _is_stale(route, interface, planned)]
     return RouteChanges(
         (
-            *(_line("delete", route) for route in own if route not in made),
+            *(_line("delete", route) for route in old if route.kind != _UNREACHABLE),
             *(_line("add", route) for route in sorted(made - {*own}, key=_order)),
+            *(_line("delete", route) for route in old if route.kind == _UNREACHABLE),
             *(_line("delete", route) for route in stale),
         ),
-        {prefix: f"{prefix} is not used here: {route}" for prefix, route in rivals.items()},
+        {
+            prefix: f"{prefix} is not used here: {route}"
+            for prefix, route in rivals.items()
+            if prefix in planned
+        },
     )
 
 
-def _routes(
-    wanted: Sequence[Prefix],
-    rivals: Mapping[Prefix, Route],
-    others: Iterable[Route],
-    interface: str,
-    table: str,
+def leading_nowhere(found: Iterable[Route], table: int) -> frozenset[Prefix]:
+    """Return the prefixes that a network's table has ways to, or none."""
+    return frozenset(
+        route.prefix for route in found if (route.table, route.kind) == (str(table), _UNREACHABLE)
+    )
+
+
+def _ways(prefixes: Iterable[Prefix], interface: str, table: str) -> Iterable[Route]:
+    for prefix in prefixes:
+        yield Route(prefix, interface, "", PROTOCOL, _DEFAULT_METRIC[prefix.version], _UNICAST, table)
+
+
+def _ends(prefixes: Iterable[Prefix], table: str) -> Iterable[Route]:
+    for prefix in prefixes:
+        yield Route(prefix, "", "", PROTOCOL, _LAST_METRIC, _UNREACHABLE, table)
+
+
+def _exceptions(
+    ours: frozenset[Prefix], rivals: Collection[Prefix], others: Iterable[Route], table: str
 ) -> Iterable[Route]:
-    """Give all that the table is to have."""
-    for prefix in wanted:
-        if prefix not in rivals:
-            metric = _DEFAULT_METRIC[prefix.version]
-            yield Route(prefix, interface, "", PROTOCOL, metric, _UNICAST, table)
-            yield Route(prefix, "", "", PROTOCOL, _LAST_METRIC, _UNREACHABLE, table)
-    ours, exact = Prefixes(wanted), frozenset(wanted) - rivals.keys()
-    for prefix in {route.prefix for route in others} - exact:
-        if ours.cover(prefix):
+    """Give those for what others have within ours."""
+    covering = Prefixes(ours)
+    for prefix in {route.prefix for route in others} - ours.difference(rivals):
+        if covering.cover(prefix):
             yield Route(prefix, "", "", PROTOCOL, _DEFAULT_METRIC[prefix.version], _THROW, table)
+
+
+def _is_others(route: Route, interface: str, planned: frozenset[Prefix]) -> bool:
+    """Whether another has the prefix of a route. An exception of another network has nothing itself."""
+    is_exception = (route.protocol, route.kind) == (PROTOCOL, _THROW)
+    return not is_exception and not _is_ours(route, interface, planned)
 
 
 def _is_ours(route: Route, interface: str, planned: frozenset[Prefix]) -> bool:

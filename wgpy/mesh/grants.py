@@ -1,0 +1,54 @@
+"""What tokens and approvals let nodes do. Pure."""
+
+from collections.abc import Iterable
+from itertools import chain
+
+from wgpy.address import Prefix
+from wgpy.mesh.addressing import MIN_ROUTE_LENGTH
+from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.prefix_set import Prefixes
+from wgpy.mesh.records import Approval, Node, Revocation, Token
+from wgpy.mesh.signing import VerifyKey
+
+
+class Grant:
+    """What the nodes that a token admits may do."""
+
+    def __init__(self, token: Token, revocation: Revocation | None) -> None:
+        self.sequence = token.sequence
+        self.made = token.time
+        self.expires = token.expires
+        self.lifetime = token.lifetime
+        self.tags = frozenset(token.tags)
+        self.routes = Prefixes(token.routes)
+        self.keep = None if revocation is None else frozenset(revocation.keep)  # None: all
+
+
+class Grants:
+    """Those of all tokens, and approvals."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        revocations = ledger.admin_records(Revocation)
+        self._tokens = ledger.admin_records(Token)
+        self._grants = {
+            token.key: Grant(token, revocations.get(subject)) for subject, token in self._tokens.items()
+        }
+        self._approvals = ledger.admin_records(Approval).values()
+        self._approved = {approval.identity: Prefixes(approval.routes) for approval in self._approvals}
+
+    def of(self, token: VerifyKey) -> Grant | None:
+        return self._grants.get(token)
+
+    def allow(self, node: Node, route: Prefix) -> bool:
+        """Return whether a node may announce a prefix."""
+        grant, approved = self.of(node.token), self._approved.get(node.signer)
+        return route.prefixlen >= MIN_ROUTE_LENGTH and (
+            (grant is not None and grant.routes.cover(route))
+            or (approved is not None and approved.cover(route))
+        )
+
+    def routes(self) -> Prefixes:
+        """Return what some node may announce, and parts of."""
+        tokens = (token for token in self._tokens.values() if self._grants[token.key].keep != frozenset())
+        records: Iterable[Token | Approval] = chain(tokens, self._approvals)
+        return Prefixes(chain.from_iterable(record.routes for record in records))
