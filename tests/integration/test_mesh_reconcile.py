@@ -27,6 +27,7 @@ FOLDER = "/var/lib/wgpyd/mesh/prod"
 PODS, PODS6 = "10.42.2.0/24", "fd42:2::/64"
 POD, POD6 = "10.42.2.1", "fd42:2::1"
 TABLE = table_of(Network.found(0).administrator.key.verify_key())
+STARTED = 30.0  # seconds, on a busy machine
 REPAIRED = 2.0  # seconds
 CHILDREN_FAULTS, CPU_TICKS = 7, slice(10, 14)  # of `stat`
 QUIET = 0.5  # seconds, in which one more line of the log would come
@@ -104,7 +105,9 @@ def running(module_lab: Lab) -> Scene:
     )
     scene = Scene(one, daemons[0], own6, {})
     eventually(
-        lambda: one.attempt("ip", "link", "show", "mesh0").status == 0 and scene.is_whole(), "it is up"
+        lambda: one.attempt("ip", "link", "show", "mesh0").status == 0 and scene.is_whole(),
+        "it is up",
+        within=STARTED,
     )
     for address in ("100.80.0.2", other6, POD, POD6):
         scene.pings[address] = one.start("ping", "-n", "-i", "0.05", address)
