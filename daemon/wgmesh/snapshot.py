@@ -23,6 +23,7 @@ from wgpy.mesh.records import (
     Record,
     RecordKey,
     Rule,
+    Scope,
     Token,
     kind_of,
     node,
@@ -132,7 +133,7 @@ class Snapshot:
 
     def _with_new_peers(self, member: Member, news: list[Entry]) -> list[Entry]:
         """Return news with the records of peers that new rules and clients give a member."""
-        rules = [entry.record for entry in news if isinstance(entry.record, Rule) and entry.record.allowed]
+        rules = self._new_rules([entry.record for entry in news])
         keys = {entry.record.key for entry in news if isinstance(entry.record, Client)}
         clients = [client for client in self.topology.clients if client.key in keys]
         peers = dict.fromkeys(peer.identity for peer in self.topology.peers_by(rules, clients, member))
@@ -145,6 +146,14 @@ class Snapshot:
             if record_key(entry.record) not in known
         ]
         return sorted([*news, *older], key=attrgetter("revision")) if older else news
+
+    def _new_rules(self, records: list[Record]) -> list[Rule]:
+        """Return the rules among new records, and those whose scope is, which allowed nothing without it."""
+        rules = [record for record in records if isinstance(record, Rule) and record.allowed]
+        scopes = {record.end.rule_selector for record in records if isinstance(record, Scope)}
+        if not scopes:
+            return rules
+        return [*rules, *(rule for rule in self.topology.rules if scopes & {rule.source, rule.destination})]
 
     def _all_visible(self, identity: VerifyKey, since: int) -> list[Entry]:
         visible = dict.fromkeys([identity, *(peer.identity for peer in self.topology.peers(identity))])

@@ -22,6 +22,7 @@ from wgpy.mesh.records import (
     Removal,
     Revocation,
     Rule,
+    Scope,
     Sites,
     Tags,
     Token,
@@ -30,6 +31,7 @@ from wgpy.mesh.records import (
     network_id,
     node_selector,
 )
+from wgpy.mesh.selectors import parse_end
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.topology import Topology, derive
 
@@ -136,6 +138,12 @@ class Administrator:
         return self.sign(
             Rule, source=selector_of(source), destination=selector_of(destination), allowed=allowed
         )
+
+    def scope(self, text: str) -> str:
+        """Publish the scope of an end, as `wgpy mesh allow` takes it, and return its selector."""
+        end = parse_end(text)
+        self.sign(Scope, end=end)
+        return end.rule_selector
 
     def join(self, identity: SigningKey, token: SigningKey, **fields: Any) -> Signed:
         return self.publish(identity, self.node(identity, token, **fields))

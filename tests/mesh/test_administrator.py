@@ -145,7 +145,9 @@ async def test_after_a_record_of_the_future_one_command_with_the_right_clock_is_
 
 
 def options(key: Path, source: str, destination: str) -> Namespace:
-    return Namespace(key=str(key), source=source, destination=destination, yes=True, dry_run=False, json=True)
+    return Namespace(
+        key=str(key), source=source, destination=destination, yes=True, anyway=False, dry_run=False, json=True
+    )
 
 
 @in_a_loop

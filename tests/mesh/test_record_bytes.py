@@ -21,6 +21,7 @@ FIRST_KINDS: Final = 10  # records of one_of_each that are of kinds of the first
 WITH_TAGS: Final = 11  # and of the kind that came next
 WITH_SITES: Final = 12
 WITH_CLIENTS: Final = 13
+WITH_SCOPES: Final = 16
 
 
 def test_every_kind_of_record_is_written_as_it_always_was() -> None:
@@ -46,6 +47,7 @@ def test_every_kind_of_record_is_read_as_it_always_was() -> None:
             "b38ce5d772fea926becef4c5d3d9d285a1ea4caec1d49f741270dd3b0382dad1",
         ),  # peers alone have it
         (WITH_CLIENTS, 10, "a617ea44efcbe48b0e4efdc728e7a1d2c425483f9fb435cfaf34cf15d4957480"),
+        (WITH_SCOPES, 13, "2b4a9557ae105b3de7225f439f970b583b58136210ee9bd51ee0bec4d969f571"),
     ],
 )
 def test_the_digest_of_what_everybody_is_to_know_is_what_it_always_was(
@@ -93,4 +95,6 @@ def one_of_each() -> Administrator:
         PublicKey(b"\x05" + bytes(31)), host, name="alice", destinations=("node:n3", "tag:edge"),
         expires=1_900_000_000,
     )  # fmt: skip
+    one.rule("tag:edge", one.scope("tag:k8s:53,8000-8080/tcp,icmp"))
+    one.scope("site:office/192.168.1.0/28:5432/tcp")
     return one

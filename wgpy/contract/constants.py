@@ -76,6 +76,7 @@ MAX_PEERS: Final = 2**20  # Linux: MAX_PEERS_PER_DEVICE
 # -- Policy --------------------------------------------------------------------------------------
 MAX_RULES: Final = 1024  # that are counted apart
 MAX_PERMITS: Final = 256  # of a peer
+MAX_PORT: Final = 65_535
 MAX_FLOWS: Final = 65_536  # that were begun here and may be answered, of all peers
 SMALL_FLOWS: Final = 4096  # where memory is short
 FLOW_LIFETIME: Final = 180 * SECOND  # after its last packet, either way

@@ -10,15 +10,13 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Final, NamedTuple
 
-from wgpy.contract.constants import FLOW_LIFETIME, MAX_PERMITS, MAX_RULES
+from wgpy.contract.constants import FLOW_LIFETIME, MAX_PERMITS, MAX_PORT, MAX_RULES
 from wgpy.contract.drops import DropReason
 from wgpy.contract.events import PeerId
 from wgpy.contract.orders import Permit
 
 from .allowedips import check_prefix, contains
 from .packet import ICMP_HEADER_SIZE, TCP, PacketView, parse, parse_quoted
-
-MAX_PORT: Final = 65535
 
 _SYN: Final = 0x02
 _ACK: Final = 0x10

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from itertools import chain
 from typing import Final
 
 from wgpy.address import Prefix
@@ -15,8 +16,8 @@ from wgpy.contract.constants import MAX_PERMITS
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import site_selector
-from wgpy.mesh.records import Client, Ingress
-from wgpy.mesh.rules import OTHERS, Rules
+from wgpy.mesh.records import Client, End, Ingress
+from wgpy.mesh.rules import OTHERS, Rules, Target, numbered
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import own_sites, prefixes_of
 from wgpy.mesh.topology import Member, Topology
@@ -26,7 +27,7 @@ _NAMES_PORT: Final = 53
 _PROTOCOLS_OF_NAMES: Final = (6, 17)  # IANA's numbers: TCP and UDP
 
 Permits = tuple[Permit, ...] | None  # None: everything
-Reach = frozenset[tuple[str, int]]  # what may be begun to: selectors, each with the number of a rule
+Reach = frozenset[Target]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,9 @@ class _Filter:
         self._own_sites = {
             site_selector(site.name): site for site in own_sites(topology.sites, local.identity)
         }
-        self._rules: dict[str, set[tuple[str, int]]] = {}  # destination and number, by source
-        for source, destination, number in Rules(topology).numbered():
-            self._rules.setdefault(source, set()).add((destination, number))
+        self._targets: dict[str, set[Target]] = {}  # by source
+        for rule in numbered(topology):
+            self._targets.setdefault(rule.source.selector, set()).add(rule.target)
 
     def extended(self, by_rules: Mapping[PublicKey, Permits]) -> dict[PublicKey, Permits]:
         """Return permits of nodes, with what clients add to them, and those of this node's own clients."""
@@ -96,11 +97,11 @@ class _Filter:
     def _from_behind(self, reach: Reach) -> Iterator[Permit]:
         """Give what a client that enters elsewhere may begin here."""
         selectors = self._local.selectors
-        for selector, number in sorted(reach):
-            if selector in selectors:
-                yield from self._to_this_node(Permit(number))
-            if (site := self._own_sites.get(selector)) is not None:
-                yield from (Permit(number, destination=_allowed_ip(one)) for one in site.mapped)
+        for target in sorted(reach, key=_order):
+            if target.end.selector in selectors:
+                yield from chain.from_iterable(map(self._to_this_node, target.permits(None)))
+            if (site := self._own_sites.get(target.end.selector)) is not None:
+                yield from _permits_to(target, site.mapped)
         yield from self._to_own_clients(reach)
 
     def _to_this_node(self, permit: Permit) -> Iterator[Permit]:
@@ -112,17 +113,19 @@ class _Filter:
             yield from (permit._replace(destination=_allowed_ip(one)) for one in own)
 
     def _to_own_clients(self, reach: Reach) -> Iterator[Permit]:
-        for selector, number in sorted(reach):
-            for entry in self._own_by_selector.get(selector, ()):
-                yield from (Permit(number, destination=_allowed_ip(prefix)) for prefix in entry.prefixes)
+        for target in sorted(reach, key=_order):
+            for entry in self._own_by_selector.get(target.end.selector, ()):
+                yield from _permits_to(target, entry.prefixes)
 
     def _of_client(self, entry: EnteringClient) -> Permits:
         if not self._topology.rules and not entry.client.destinations:
             return None
         found = [*self._of_names(entry.ingress)]
-        for selector, number in sorted(self._reach(entry.client), key=lambda one: (one[1], one[0])):
-            to = [None] if selector == _ANY else map(_allowed_ip, self._prefixes.get(selector, ()))
-            found += (Permit(number, destination=one) for one in to)
+        for target in sorted(self._reach(entry.client), key=_order):
+            if target.end.selector == _ANY:
+                found += target.permits(None)
+            else:
+                found += _permits_to(target, self._prefixes.get(target.end.selector, ()))
         return tuple(dict.fromkeys(found))[:MAX_PERMITS]
 
     def _of_names(self, ingress: Ingress) -> Iterator[Permit]:
@@ -134,8 +137,8 @@ class _Filter:
     def _reach(self, source: Member | Client) -> Reach:
         """Return what it may begin to; without rules, of a client, only its own destinations."""
         own = source.destinations if isinstance(source, Client) else ()
-        by_rules = (one for selector in source.selectors for one in self._rules.get(selector, ()))
-        return frozenset((*((selector, OTHERS) for selector in own), *by_rules))
+        by_rules = (one for selector in source.selectors for one in self._targets.get(selector, ()))
+        return frozenset((*(Target(OTHERS, End(selector)) for selector in own), *by_rules))
 
     @cached_property
     def _own_by_selector(self) -> Mapping[str, list[EnteringClient]]:
@@ -149,7 +152,7 @@ class _Filter:
     def _prefixes(self) -> Mapping[str, list[Prefix]]:
         """Return what each selector that a client of this node may reach stands for."""
         reaches = map(self._reach, (entry.client for entry in self._own))
-        return selected(self._topology, {selector for reach in reaches for selector, _ in reach})
+        return selected(self._topology, {target.end.selector for reach in reaches for target in reach})
 
 
 def selected(topology: Topology, selectors: Iterable[str]) -> Mapping[str, list[Prefix]]:
@@ -163,6 +166,15 @@ def selected(topology: Topology, selectors: Iterable[str]) -> Mapping[str, list[
         for selector in found.keys() & entry.client.selectors:
             found[selector] += entry.prefixes
     return {selector: list(_collapsed(prefixes)) for selector, prefixes in found.items()}
+
+
+def _permits_to(target: Target, prefixes: Iterable[Prefix]) -> Iterator[Permit]:
+    return (permit for prefix in prefixes for permit in target.permits(_allowed_ip(prefix)))
+
+
+def _order(target: Target) -> tuple[int, str]:
+    """The first rule counts a packet."""
+    return target.number, target.end.text
 
 
 def _collapsed(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:

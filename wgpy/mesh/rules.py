@@ -4,15 +4,18 @@ With `allow SOURCE DESTINATION`, SOURCE may begin, replies pass, and no other me
 rule every member may. Invariant: two members are peers exactly if one of them may begin to the other.
 """
 
-from collections.abc import Iterator
-from itertools import product
-from operator import itemgetter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from heapq import merge
+from itertools import chain, islice, product
+from operator import attrgetter
 from typing import Final
 
 from wgpy.contract.constants import MAX_PERMITS, MAX_RULES
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
-from wgpy.mesh.records import Rule
+from wgpy.mesh.ports import ICMP, Ports, merged
+from wgpy.mesh.records import End, Rule
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Member, Topology
 from wgpy.mesh.wire import GOSSIP_PORT
@@ -20,6 +23,42 @@ from wgpy.mesh.wire import GOSSIP_PORT
 GOSSIP: Final = 0  # the number of the permit that every peer has: to compare state digests
 OTHERS: Final = MAX_RULES - 1  # the number that all rules have for which none is left
 _TCP: Final = 6  # IANA's number of the protocol
+_ICMPV6: Final = 58
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedRule:
+    """A rule in force. number: from 1; source, destination: what its selectors stand for."""
+
+    number: int
+    rule: Rule
+    source: End
+    destination: End
+
+    @property
+    def target(self) -> "Target":
+        return Target(min(self.number, OTHERS), self.destination)
+
+    def allows(self, ports: Ports | None) -> bool:
+        """Return whether it is for these ports; None: for any."""
+        own = self.destination.ports
+        return ports is None or not own or any(each.cover(ports) for each in own)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What may be begun to. number: that a permit has, of the rule that says so."""
+
+    number: int
+    end: End
+
+    def permits(self, destination: AllowedIP | None) -> Iterator[Permit]:
+        """Give what a data path lets in. destination: what of the end is meant, None for everything."""
+        if not self.end.ports:
+            yield Permit(self.number, destination=destination)
+        for ports in self.end.ports:
+            for protocol in (ICMP, _ICMPV6) if ports.protocol == ICMP else (ports.protocol,):
+                yield Permit(self.number, protocol, destination, ports.first, ports.last)
 
 
 class Rules:
@@ -32,73 +71,122 @@ class Rules:
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
-        self._rules = {
-            (rule.source, rule.destination): (number, rule)
-            for number, rule in zip(topology.rule_numbers, topology.rules, strict=True)
-        }
+        self._rules: dict[tuple[str, str], list[NumberedRule]] = {}  # by what they select
+        for one in numbered(topology):
+            self._rules.setdefault((one.source.selector, one.destination.selector), []).append(one)
 
-    def between(self, source: Member, destination: Member) -> Rule | None:
-        """Return the rule that lets a member begin to another, the first if there are several."""
+    def between(self, source: Member, destination: Member, ports: Ports | None = None) -> Rule | None:
+        """Return the rule that lets a member begin to another, the first if there are several.
+
+        ports: of the destination; None: any that there are.
+        """
         pairs = product(source.selectors, destination.selectors)
-        found = [self._rules[pair] for pair in pairs if pair in self._rules]
-        return min(found, key=itemgetter(0))[1] if found else None
+        rules = chain.from_iterable(self._rules.get(pair, ()) for pair in pairs)
+        first = min((one for one in rules if one.allows(ports)), key=attrgetter("number"), default=None)
+        return first.rule if first else None
 
     def allow(self, source: Member, destination: Member) -> bool:
         """Return whether a member may begin to another."""
         return not self._rules or self.between(source, destination) is not None
 
-    def numbered(self) -> Iterator[tuple[str, str, int]]:
-        """Give source, destination and number of each rule; the number is one that a permit may have."""
-        for (source, destination), (number, _) in self._rules.items():
-            yield source, destination, min(number, OTHERS)
-
     def texts(self) -> dict[int, str]:
         """Return the text of each number that a permit may have."""
-        texts = {number: rule.text for number, rule in self._rules.values() if number < OTHERS}
+        rules = chain.from_iterable(self._rules.values())
+        texts = {one.number: one.rule.text for one in rules if one.number < OTHERS}
         return {GOSSIP: "gossip", **texts, OTHERS: "others"}
 
     def permits(self, local: Member) -> dict[PublicKey, tuple[Permit, ...] | None]:
         """Return what each peer of a member may begin to it and to the routes behind it.
 
-        None: everything, as there is no rule. A peer has at most MAX_PERMITS; its permits by rules differ in
-        their number alone, so more of them would permit nothing more.
+        None: everything, as there is no rule. A peer has at most MAX_PERMITS, those of the first rules.
         """
         peers = self._topology.peers(local.identity)
         if not self._rules:
             return {peer.key: None for peer in peers}
-        gossip, numbers = _gossip(local), self._numbers_to(local)
-        permits: dict[tuple[int, ...], tuple[Permit, ...]] = {}  # the same for all that have the same
-        return {
-            peer.key: permits.setdefault(found, (gossip, *map(Permit, found)))
-            for peer in peers
-            for found in (_numbers_of(peer, numbers),)
-        }
+        gossip, by_source = _gossip(local), self._rules_to(local)
+        permits: dict[frozenset[str], tuple[Permit, ...]] = {}  # the same for all that have the same
+        for peer in peers:
+            sources = frozenset(by_source.keys() & peer.selectors)
+            if sources not in permits:
+                rules = merge(*(by_source[source] for source in sources), key=attrgetter("number"))
+                permits[sources] = (gossip, *_permits_of(rules))
+        return {peer.key: permits[frozenset(by_source.keys() & peer.selectors)] for peer in peers}
 
-    def _numbers_to(self, local: Member) -> dict[str, set[int]]:
-        """Return the numbers of the rules that have a member as destination, by their source."""
-        found: dict[str, set[int]] = {}
+    def _rules_to(self, local: Member) -> dict[str, list[NumberedRule]]:
+        """Return the rules that have a member as destination, by what their sources select, by number."""
+        found: dict[str, list[NumberedRule]] = {}
         selectors = frozenset(local.selectors)
-        for (source, destination), (number, _) in self._rules.items():
+        for (source, destination), rules in self._rules.items():
             if destination in selectors:
-                found.setdefault(source, set()).add(min(number, OTHERS))
-        return found
+                found.setdefault(source, []).extend(rules)
+        return {source: sorted(rules, key=attrgetter("number")) for source, rules in found.items()}
 
 
 def lost(before: Topology, after: Topology) -> dict[VerifyKey, frozenset[VerifyKey]]:
     """Return to whom each member may begin before and not after, of two topologies with the same members."""
     found = (
-        (
-            member.identity,
-            before.destinations(member) - after.destinations(after.member(member.identity) or member),
-        )
+        (member.identity, before.destinations(member) - after.destinations(_same(after, member)))
         for member in before.members
     )
     return {identity: others for identity, others in found if others}
 
 
-def _numbers_of(peer: Member, by_source: dict[str, set[int]]) -> tuple[int, ...]:
-    found = set().union(*(by_source.get(selector, ()) for selector in peer.selectors))
-    return tuple(sorted(found)[: MAX_PERMITS - 1])
+def narrowed(before: Topology, after: Topology) -> dict[VerifyKey, dict[VerifyKey, tuple[Ports, ...]]]:
+    """Return the ports to which alone each member may begin after, and to more before, of whom."""
+    found = (
+        (member.identity, dict(_narrower(reach(before, member), reach(after, _same(after, member)))))
+        for member in before.members
+    )
+    return {identity: others for identity, others in found if others}
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a member may begin to. whole: members, all of each; ports: the others, only these of each."""
+
+    whole: frozenset[VerifyKey]
+    ports: Mapping[VerifyKey, tuple[Ports, ...]]
+
+
+def reach(topology: Topology, member: Member) -> Reach:
+    """Return to what of others a member may begin."""
+    if not topology.rules:
+        return Reach(topology.destinations(member), {})
+    selectors, whole, partly = member.selectors, set[VerifyKey](), dict[VerifyKey, list[Ports]]()
+    ends = {one.destination for one in numbered(topology) if one.source.selector in selectors}
+    for end in ends:
+        identities = [other.identity for other in topology.selected(end.selector) if other is not member]
+        if not end.ports:
+            whole.update(identities)
+        for identity in identities:
+            partly.setdefault(identity, []).extend(end.ports)
+    return Reach(frozenset(whole), {one: merged(ports) for one, ports in partly.items() if one not in whole})
+
+
+def _same(topology: Topology, member: Member) -> Member:
+    return topology.member(member.identity) or member
+
+
+def _narrower(was: Reach, now: Reach) -> Iterator[tuple[VerifyKey, tuple[Ports, ...]]]:
+    for identity, ports in now.ports.items():
+        before = was.ports.get(identity, ())
+        if identity in was.whole or not all(any(new.cover(old) for new in ports) for old in before):
+            yield identity, ports
+
+
+def numbered(topology: Topology) -> Iterator[NumberedRule]:
+    """Give the rules in force."""
+    ends = topology.ends
+    for number, rule in zip(topology.rule_numbers, topology.rules, strict=True):
+        yield NumberedRule(
+            number, rule, *(ends.get(each) or End(each) for each in (rule.source, rule.destination))
+        )
+
+
+def _permits_of(rules: Iterable[NumberedRule]) -> Iterator[Permit]:
+    """Give each permit once, as many as there is room for."""
+    permits = dict.fromkeys(permit for rule in rules for permit in rule.target.permits(None))
+    return islice(permits, MAX_PERMITS - 1)
 
 
 def _gossip(local: Member) -> Permit:

@@ -1,12 +1,27 @@
-"""The selectors of rules as people read them: a rule binds identities, and names are for people."""
+"""The selectors of rules as people read and write them: a rule binds identities, and names are for people."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import ip_network
+from typing import Final
 
-from wgpy.mesh.records import Node, Rule, identity_of, node_selector
+from wgpy.address import Prefix
+from wgpy.mesh.links import Ends, selector_of
+from wgpy.mesh.ports import parse_ports
+from wgpy.mesh.records import ANY, NAME, End, Node, Rule, identity_of, node_selector
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Member
 
 Names = Mapping[VerifyKey, str]  # each name once
+
+KINDS: Final = ("node", "tag", "site", "client")  # of selectors
+_NO_ENDS: Final[Ends] = {}
+_IDENTITY: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
+_END: Final = re.compile(
+    rf"(?:(?P<kind>{'|'.join(KINDS)}):)?(?P<name>{_IDENTITY.pattern}|{NAME.pattern})"
+    r"(?:/(?:\[(?P<prefix6>[^\]]*)\]|(?P<prefix>[^:\[\]]*)))?(?::(?P<ports>.*))?"
+)
+_WITH: Final = "with or without ports as in web1:5432/tcp"
 
 
 def names_of(nodes: Iterable[Node], members: Iterable[Member]) -> Names:
@@ -20,15 +35,50 @@ def names_of(nodes: Iterable[Node], members: Iterable[Member]) -> Names:
     return names
 
 
-def shown(selector: str, names: Names) -> str:
-    """Return a selector with a name instead of an identity, or the identity in base64 if it has no name."""
+def parse_end(text: str) -> End:
+    """Read one side of a rule as `wgpy mesh allow` takes it; a node may have a name there, or its identity.
+
+    Raises ValueError with a sentence.
+    """
+    if (found := _END.fullmatch(text)) is None:
+        raise ValueError(f"`{text}` is neither a node's name nor tag:NAME nor any, {_WITH}")
+    prefix = found["prefix6"] or found["prefix"]
+    ports = parse_ports(found["ports"]) if found["ports"] is not None else ()
+    prefixes = (_prefix(prefix),) if prefix is not None else ()
+    if (found["kind"], found["name"]) == (None, ANY):
+        return End(ANY, prefixes, ports)
+    return End(_selector(found["kind"] or ("site" if prefixes else "node"), found["name"]), prefixes, ports)
+
+
+def _selector(kind: str, name: str) -> str:
+    if identity := _IDENTITY.fullmatch(name):
+        return node_selector(VerifyKey.from_base64(identity[0]))
+    return f"{kind}:{name}"
+
+
+def _prefix(text: str) -> Prefix:
+    try:
+        return ip_network(text)
+    except ValueError:
+        raise ValueError(
+            f"`{text}` is no prefix of a site: want such as 192.168.1.10 or 192.168.1.0/28"
+        ) from None
+
+
+def shown(selector: str, names: Names, ends: Ends = _NO_ENDS) -> str:
+    """Return a selector with a name instead of an identity, or the identity in base64 if it has no name.
+
+    ends: what the selectors of scopes stand for.
+    """
+    if end := ends.get(selector):
+        return end.text.replace(end.selector, shown(end.selector, names), 1)
     identity = identity_of(selector)
     return selector if identity is None else f"node:{names.get(identity, str(identity))}"
 
 
-def shown_rule(rule: Rule, names: Names) -> str:
-    """Return both selectors of a rule for programs."""
-    return f"{shown(rule.source, names)} {shown(rule.destination, names)}"
+def shown_rule(rule: Rule, names: Names, ends: Ends = _NO_ENDS) -> str:
+    """Return both selectors of a rule for programs. ends: what those of scopes stand for."""
+    return f"{shown(rule.source, names, ends)} {shown(rule.destination, names, ends)}"
 
 
 def rule_text(shown: str) -> str:
@@ -36,10 +86,14 @@ def rule_text(shown: str) -> str:
     return " to ".join(selector.removeprefix("node:") for selector in shown.split(" "))
 
 
-def naming(rules: Iterable[Rule], identity: VerifyKey) -> Iterator[Rule]:
-    """Give the rules that are for a node by its identity."""
+def naming(rules: Iterable[Rule], identity: VerifyKey, ends: Ends = _NO_ENDS) -> Iterator[Rule]:
+    """Give the rules that are for a node by its identity. ends: what the selectors of scopes stand for."""
     selector = node_selector(identity)
-    return (rule for rule in rules if selector in (rule.source, rule.destination))
+    return (
+        rule
+        for rule in rules
+        if selector in (selector_of(rule.source, ends), selector_of(rule.destination, ends))
+    )
 
 
 def naming_only_by_name(rules: Iterable[Rule], name: str) -> Iterator[Rule]:

@@ -20,11 +20,23 @@ from wgpy.mesh.addressing import NEVER_ANNOUNCED, node_address6
 from wgpy.mesh.clients import Clients
 from wgpy.mesh.grants import Grant, Grants
 from wgpy.mesh.ledger import Ledger, StateDigest
-from wgpy.mesh.links import Link, announcers, gateways_of, joined, links
+from wgpy.mesh.links import (
+    Ends,
+    Link,
+    RulesInForce,
+    announcers,
+    gateways_of,
+    joined,
+    links,
+    selected_by,
+    selectors_of,
+)
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import (
+    ANY,
     AnnouncedSite,
     Client,
+    End,
     Network,
     Node,
     Removal,
@@ -33,12 +45,9 @@ from wgpy.mesh.records import (
     Tags,
     client_key_of,
     identity_of,
-    node_selector,
 )
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Claim, ExcludedSite, Site, settle
-
-_ANY: Final = "any"  # a selector
 
 Seniority = tuple[int, int, bytes]
 
@@ -85,7 +94,7 @@ class Member:
     @property
     def selectors(self) -> list[str]:
         """What selects it in a rule."""
-        return _selectors(self.identity, self.name, self.tags)
+        return selectors_of(self.identity, self.name, self.tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +131,9 @@ class Topology:
     """The members of a network in the order of their admission, the excluded nodes, and the rules in force.
 
     rule_numbers: of each rule, from 1, in the order in which the ledger got the first record of its source
-    and destination; no other rule ever has that number in this ledger. sites: those in force, the first
-    one first; excluded_sites: what members announce in vain; clients: that are in force, with those of their
-    gateways that are members.
+    and destination; no other rule ever has that number in this ledger. ends: what the selectors of scopes
+    stand for. sites: those in force, the first one first; excluded_sites: what members announce in vain;
+    clients: that are in force, with those of their gateways that are members.
 
     reserved: prefixes that former members, and members that the viewer does not see, announced last, as far
     as they were allowed to and no member has them; granted: prefixes that tokens and approvals let nodes
@@ -135,6 +144,7 @@ class Topology:
     excluded: dict[VerifyKey, Exclusion]
     rules: tuple[Rule, ...]
     rule_numbers: tuple[int, ...] = field(default=(), compare=False)
+    ends: Ends = field(default_factory=dict, repr=False)
     sites: tuple[Site, ...] = ()
     excluded_sites: tuple[ExcludedSite, ...] = ()
     clients: tuple[Client, ...] = ()
@@ -175,7 +185,7 @@ class Topology:
         if local is None:
             return ()
         reachable = self._reachable(local)
-        if _ANY in reachable:
+        if ANY in reachable:
             return tuple(member for member in self.members if member is not local)
         selected = self._index.selected
         positions = {position for selector in reachable for position in selected.get(selector, ())}
@@ -186,16 +196,22 @@ class Topology:
         """Return the identities of the members to which a member may begin."""
         if not self.rules:
             return frozenset(self._index.positions) - {local.identity}
-        selectors, selected = local.selectors, self._index.selected
-        allowed = {rule.destination for rule in self.rules if rule.source in selectors}
-        positions = {position for selector in allowed for position in selected.get(selector, ())}
-        return frozenset(self.members[position].identity for position in positions) - {local.identity}
+        selectors, rules = local.selectors, selected_by(self.rules, self.ends)
+        allowed = {destination for source, destination in rules if source in selectors}
+        found = chain.from_iterable(map(self.selected, allowed))
+        return frozenset(member.identity for member in found) - {local.identity}
 
-    def with_rules(self, rules: tuple[Rule, ...]) -> "Topology":
-        """Return the topology with other rules, to see what they would change."""
+    def selected(self, selector: str) -> list[Member]:
+        """Return the members that a selector of a rule in force selects."""
+        return [self.members[position] for position in self._index.selected.get(selector, ())]
+
+    def with_rules(self, rules: tuple[Rule, ...], *ends: End) -> "Topology":
+        """Return the topology with other rules, to see what they would change. ends: new ones of scopes."""
         numbers = tuple(range(1, len(rules) + 1))
-        index = _index(self.members, joined(self.clients, rules, gateways_of(self.sites)))
-        return replace(self, rules=rules, rule_numbers=numbers, _index=index)
+        known = {**self.ends, **{end.rule_selector: end for end in ends}}
+        links_of = joined(self.clients, selected_by(rules, known), gateways_of(self.sites))
+        index = _index(self.members, links_of)
+        return replace(self, rules=rules, rule_numbers=numbers, ends=known, _index=index)
 
     def are_peers(self, local: Member, remote: Member) -> bool:
         """Return whether either of two members may reach the other."""
@@ -211,22 +227,23 @@ class Topology:
     def peers_by(self, rules: Iterable[Rule], clients: Collection[Client], local: Member) -> Iterator[Member]:
         """Give the peers that a member has by any of these, some perhaps more than once."""
         selectors = local.selectors
-        for one, other in self._joined_by(tuple(rules), clients):
+        for one, other in self._joined_by(selected_by(rules, self.ends), clients):
             for here, there in ((one, other), (other, one)):
                 if here in selectors:
                     yield from map(self.members.__getitem__, self._index.selected.get(there, ()))
 
-    def _joined_by(self, rules: Sequence[Rule], clients: Collection[Client]) -> Iterator[Link]:
-        named = {client_key_of(end) for rule in rules for end in (rule.source, rule.destination)} - {None}
+    def _joined_by(self, rules: Sequence[Link], clients: Collection[Client]) -> Iterator[Link]:
+        named = set(map(client_key_of, chain.from_iterable(rules))) - {None}
         of_rules = [client for client in self.clients if client.key in named] if named else ()
         gateways = gateways_of(self.sites)
         yield from joined(of_rules, rules, gateways)
-        yield from links(clients, self.rules, gateways) if self.rules and clients else ()
+        if self.rules and clients:
+            yield from links(clients, selected_by(self.rules, self.ends), gateways)
 
     def _reachable(self, local: Member) -> set[str]:
         """Return the selectors of a member's peers."""
         if not self.rules:
-            return {_ANY}
+            return {ANY}
         return set().union(*(self._index.reachable.get(selector, ()) for selector in local.selectors))
 
     def with_endpoints(self, ledger: Ledger, now: int) -> "Topology | None":
@@ -261,18 +278,10 @@ def derive(
     if before is not None and (same := before.with_endpoints(ledger, now)) is not None:
         return same
     network = ledger.charter()
-    rules, numbers = _rules_in_force(ledger)
+    rules = RulesInForce.of(ledger)
     if network is None:
-        return Topology((), {}, rules, numbers)
-    return _Judge(ledger, network, now, before or _NOTHING, viewer).topology(rules, numbers)
-
-
-def _rules_in_force(ledger: Ledger) -> tuple[tuple[Rule, ...], tuple[int, ...]]:
-    """Return the rules, and the number of each."""
-    found = [
-        (rule, number) for number, rule in enumerate(ledger.admin_records(Rule).values(), 1) if rule.allowed
-    ]
-    return tuple(rule for rule, _ in found), tuple(number for _, number in found)
+        return Topology((), {}, rules.rules, rules.numbers, rules.ends)
+    return _Judge(ledger, network, now, before or _NOTHING, viewer).topology(rules)
 
 
 _NOTHING: Final = Topology((), {}, ())
@@ -294,7 +303,7 @@ class _Judge:
         self._tags = ledger.admin_records(Tags)
         self._grants = Grants(ledger)
 
-    def topology(self, rules: tuple[Rule, ...], rule_numbers: tuple[int, ...]) -> Topology:
+    def topology(self, rules: RulesInForce) -> Topology:
         nodes = self._ledger.nodes()
         excluded: dict[VerifyKey, Exclusion] = {}
         admitted: list[tuple[Seniority, Node, Grant]] = []
@@ -313,13 +322,13 @@ class _Judge:
         records = self._ledger.admin_records(Client).values()
         valid = [client for client in records if client.is_valid_at(self._now)]
         announcements = self._ledger.announcements()
-        visible = self._visible(granted, joined(valid, rules, announcers(announcements)))
+        visible = self._visible(granted, joined(valid, rules.links, announcers(announcements)))
         members = self._settle(visible, excluded)
         sites, excluded_sites = self._sites(announcements, visible, members)
         clients = Clients(self._network, members, valid, self._now)
         until = min(until, clients.until)
         basis = _Basis(self._network, self._ledger.state_digest(), nodes, announcements, self._now, until)
-        index = _index(members, joined(clients.in_force, rules, gateways_of(sites)))
+        index = _index(members, joined(clients.in_force, rules.links, gateways_of(sites)))
         absent = [
             node
             for node in nodes
@@ -327,8 +336,8 @@ class _Judge:
         ]
         reserved = self._reserved(absent).difference(*(member.routes for member in members))
         return Topology(
-            members, excluded, rules, rule_numbers, sites, excluded_sites, clients.in_force, reserved,
-            self._grants.routes(), index, basis,
+            members, excluded, rules.rules, rules.numbers, rules.ends, sites, excluded_sites,
+            clients.in_force, reserved, self._grants.routes(), index, basis,
         )  # fmt: skip
 
     def _exclusion(self, node: Node, grant: Grant | None) -> Exclusion | None:
@@ -351,7 +360,7 @@ class _Judge:
         if self._viewer is None or not joined:
             return nodes
         selectors = {
-            node.signer: _selectors(node.signer, node.name, self._tags_of(node, grant))
+            node.signer: selectors_of(node.signer, node.name, self._tags_of(node, grant))
             for node, grant in nodes
         }
         if (own := selectors.get(self._viewer)) is None:
@@ -460,13 +469,6 @@ class _Judge:
     def _is_of_network(self, address: IPv4Address) -> bool:
         network = self._network.addresses
         return address in network and address not in (network.network_address, network.broadcast_address)
-
-
-def _selectors(identity: VerifyKey, name: str, tags: Iterable[str]) -> list[str]:
-    """Return what selects a node in a rule; its name does only in one of an older version."""
-    found = [_ANY, node_selector(identity), *(f"tag:{tag}" for tag in tags)]
-    by_name = f"node:{name}"
-    return [*found, by_name] if identity_of(by_name) is None else found
 
 
 def _seniority(node: Node, grant: Grant) -> Seniority:

@@ -160,7 +160,7 @@ def _rules(node: Node) -> Iterator[Rule]:
     topology, counts = node.membership.topology, node.interface.rule_counts()
     names = names_of(node.store.ledger.nodes(), topology.members)
     for number, rule in zip(topology.rule_numbers, topology.rules, strict=True):
-        source, destination = shown(rule.source, names), shown(rule.destination, names)
+        source, destination = (shown(each, names, topology.ends) for each in (rule.source, rule.destination))
         yield Rule(number, source, destination, counts[min(number, OTHERS)])
 
 

@@ -2,7 +2,6 @@
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from contextlib import suppress
 from ipaddress import IPv4Network, ip_network
 from typing import Final
 
@@ -133,21 +132,24 @@ def endpoint(text: str) -> HostPort | None:
     return None if text == "auto" else host_port(text)
 
 
-def is_identity(text: str) -> bool:
-    from wgpy.mesh.signing import VerifyKey
+def source(text: str) -> str:
+    """As `selector`, without ports."""
+    from wgpy.mesh.selectors import parse_end
 
-    with suppress(ValueError):
-        return str(VerifyKey.from_base64(text)) == text
-    return False
+    found = selector(text)
+    if parse_end(found).ports:
+        raise ArgumentTypeError(f"`{text}` has ports: those of a rule are of its DESTINATION")
+    return found
 
 
 def selector(text: str) -> str:
-    """Parse a rule's selector: `any`, `tag:NAME`, or a node's name or identity."""
-    kind, colon, rest = text.rpartition(":")
-    if text == "any":
-        return text
-    if kind in ("", "node") and is_identity(rest):
-        return f"node:{rest}"
-    if kind not in ("", "node", "tag") or (colon and not kind):
-        raise ArgumentTypeError(f"`{text}` is neither a node's name nor tag:NAME nor any")
-    return f"{kind or 'node'}:{name(rest)}"
+    """Parse one side of a rule: `any`, `tag:NAME`, a node's name or identity, …, perhaps with ports."""
+    from wgpy.mesh.selectors import KINDS, parse_end
+
+    try:
+        end = parse_end(text)
+    except ValueError as error:
+        sentence = str(error)
+        raise ArgumentTypeError(sentence if sentence[0] == "`" else f"`{text}`: {sentence}") from None
+    has_kind = end.selector == "any" or text.startswith(tuple(f"{kind}:" for kind in KINDS))
+    return text if has_kind else f"{'site' if end.prefixes else 'node'}:{text}"

@@ -19,9 +19,14 @@ DAY: Final = 86_400  # seconds
 
 _SELECTORS: Final = (
     _argument(
-        "source", metavar="SOURCE", type=types.selector, help="name or identity of a node, tag:NAME, or any"
+        "source", metavar="SOURCE", type=types.source, help="name or identity of a node, tag:NAME, or any"
     ),
-    _argument("destination", metavar="DESTINATION", type=types.selector, help="as SOURCE"),
+    _argument(
+        "destination",
+        metavar="DESTINATION[:PORTS]",
+        type=types.selector,
+        help="as SOURCE; ports such as 5432/tcp, 80,443/tcp, 1000-2000/udp, 53 (TCP and UDP), icmp or udp",
+    ),
 )
 _DRY_RUN: Final = _argument(
     "--dry-run", action="store_true", help="change nothing; show which nodes would lose which others"
@@ -354,13 +359,16 @@ SOURCE may begin to DESTINATION, and replies pass; DESTINATION begins nothing to
 Without any rule every node may begin to every other one; from the first rule on, nodes begin only what a
 rule allows. So the first one asks, and says whom it cuts off.
 A rule with a node's name is for the node that has the name now, whatever its name is later.
+With PORTS, SOURCE may begin only to these; replies pass, and so do ICMP errors about them.
 Examples:
   sudo wgpy mesh allow tag:office tag:servers
+  sudo wgpy mesh allow tag:dev db1:5432/tcp
   sudo wgpy mesh allow laptop any               opens the laptop to no node""",
             (
                 *_SELECTORS,
                 _DRY_RUN,
-                _argument("--yes", action="store_true", help="do not ask before the first rule"),
+                _argument("--yes", "-y", action="store_true", help="do not ask before the first rule"),
+                _argument("--anyway", action="store_true", help="also if nobody has the tag, or so, yet"),
                 *_SIGNING,
             ),
         ),

@@ -28,9 +28,9 @@ def local_rules(network: str, node: NodeFile, now: int) -> LocalRules:
     names = names_of(ledger.nodes(), topology.members)
 
     def told(rule: Rule) -> str:
-        return rule_text(shown_rule(rule, names))
+        return rule_text(shown_rule(rule, names, topology.ends))
 
     return LocalRules(
-        tuple(map(told, naming(topology.rules, node.identity.verify_key()))),
+        tuple(map(told, naming(topology.rules, node.identity.verify_key(), topology.ends))),
         tuple(map(told, naming_only_by_name(topology.rules, node.name))),
     )

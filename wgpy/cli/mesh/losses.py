@@ -8,7 +8,8 @@ from typing import Final, Self
 
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.output import count, report
-from wgpy.mesh.rules import lost
+from wgpy.mesh.ports import ports_text
+from wgpy.mesh.rules import lost, narrowed
 from wgpy.mesh.selectors import Names
 from wgpy.mesh.topology import Topology
 
@@ -18,10 +19,13 @@ _MAX_NAMES: Final = 8  # in a line
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """lost: to whom each node may no longer begin, by names; cut_off: nodes that no rule joins with any."""
+    """lost: to whom each node may no longer begin, by names; narrowed: to which ports alone it still may, of
+    whom; cut_off: nodes that no rule joins with any.
+    """
 
     is_by_first_rule: bool
     lost: Mapping[str, Collection[str]]
+    narrowed: Mapping[str, Mapping[str, str]]
     cut_off: Collection[str]
 
     @classmethod
@@ -32,34 +36,53 @@ class Losses:
         return cls(
             not before.rules,
             {of[identity]: sorted(of[other] for other in others) for identity, others in found.items()},
+            {
+                of[identity]: {of[other]: ports_text(ports) for other, ports in others.items()}
+                for identity, others in narrowed(before, after).items()
+            },
             sorted(of[identity] for identity in found if not after.peers(identity)),
         )
 
     def report(self, arguments: Namespace) -> None:
         """Print them. Nothing was changed."""
-        lost = {name: list(others) for name, others in self.lost.items()}
-        report(arguments, {"would_lose": lost, "would_be_cut_off": list(self.cut_off)}, self.text())
+        document = {
+            "would_lose": {name: list(others) for name, others in self.lost.items()},
+            "would_keep_only": self.narrowed,
+            "would_be_cut_off": list(self.cut_off),
+        }
+        report(arguments, document, self.text())
 
     def text(self) -> str:
         """Return lines for people."""
         return "\n".join(self._lines()) or "No node loses another one."
+
+    def __bool__(self) -> bool:
+        return bool(self.lost or self.narrowed)
 
     def _lines(self) -> Iterator[str]:
         if self.cut_off:
             yield f"No rule joins these with any node: {_some(self.cut_off)}."
         for name, others in sorted(self.lost.items())[:_MAX_LINES]:
             yield f"{name} can no longer begin to {_some(others)}."
-        if len(self.lost) > _MAX_LINES:
-            more = count(len(self.lost) - _MAX_LINES, "node")
-            yield f"So it is with {more} more; --dry-run --json has all."
+        yield from _more(self.lost)
+        for name, ports in sorted(self.narrowed.items())[:_MAX_LINES]:
+            ends = [f"{other}:{each}" for other, each in sorted(ports.items())]
+            yield f"{name} can begin only to {_some(ends)}."
+        yield from _more(self.narrowed)
+
+
+def _more(found: Collection[str]) -> Iterator[str]:
+    if len(found) > _MAX_LINES:
+        yield f"So it is with {count(len(found) - _MAX_LINES, 'node')} more; --dry-run --json has all."
 
 
 def confirm(losses: Losses) -> None:
     """Ask at the terminal whether a first rule is to be. Raises CommandError if not."""
     if not sys.stdin.isatty():
+        nodes = count(len(losses.lost.keys() | losses.narrowed.keys()), "node")
         raise CommandError(
-            f"this is the first rule, from which on {count(len(losses.lost), 'node')} can no longer begin to "
-            "others: see --dry-run, and give --yes"
+            f"this is the first rule, from which on {nodes} can no longer begin to others: see --dry-run, "
+            "and give --yes"
         )
     print(
         "This is the first rule: from then on nodes begin only what a rule allows.", losses.text(),

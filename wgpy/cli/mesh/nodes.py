@@ -89,8 +89,10 @@ async def _remove(arguments: Namespace) -> None:
         await admin.publish(Removal, identity=node.signer)
         token = admin.ledger.admin_records(Token)[bytes(node.token)]
         is_open = tokens.state(admin, token) == "valid"
+        topology = admin.topology
         rules = [
-            rule_text(shown_rule(rule, admin.names)) for rule in naming(admin.topology.rules, node.signer)
+            rule_text(shown_rule(rule, admin.names, topology.ends))
+            for rule in naming(topology.rules, node.signer, topology.ends)
         ]
     text = f"{node.name} is removed: no node accepts its packets any more."
     if rules:

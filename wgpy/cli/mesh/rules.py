@@ -5,14 +5,15 @@ A rule is for the node that has a name now: it stays that node's, whatever its n
 
 import asyncio
 from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import replace
 
-from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.losses import Losses, confirm
 from wgpy.cli.mesh.output import listed, report
-from wgpy.mesh.records import Rule, identity_of, node_selector
-from wgpy.mesh.selectors import rule_text, shown, shown_rule
+from wgpy.mesh.records import End, Rule, Scope, node_selector
+from wgpy.mesh.selectors import parse_end, rule_text, shown, shown_rule
 
 
 def allow(arguments: Namespace) -> None:
@@ -22,7 +23,7 @@ def allow(arguments: Namespace) -> None:
         return
     if not arguments.yes:
         losses = asyncio.run(_try_to_allow(arguments))  # by a connection of its own: an answer takes its time
-        if losses.is_by_first_rule and losses.lost:
+        if losses.is_by_first_rule and losses:
             confirm(losses)
     asyncio.run(_allow(arguments))
 
@@ -37,13 +38,14 @@ def disallow(arguments: Namespace) -> None:
 
 async def _try_to_allow(arguments: Namespace) -> Losses:
     async with administrator(arguments) as admin:
-        source, destination = _new_selectors(admin, arguments)
+        ends = _new_ends(admin, arguments)
         key, before = admin.ledger.key, admin.topology
+        source, destination = (end.rule_selector for end in ends)
         rule = Rule(
             network=admin.ledger.network, signer=key, sequence=0, time=0, source=source,
             destination=destination, allowed=True,
         )  # fmt: skip
-        return Losses.between(before, before.with_rules((*before.rules, rule)), admin.names)
+        return Losses.between(before, before.with_rules((*before.rules, rule), *ends), admin.names)
 
 
 async def _try_to_disallow(arguments: Namespace) -> Losses:
@@ -55,28 +57,36 @@ async def _try_to_disallow(arguments: Namespace) -> Losses:
 
 async def _allow(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
-        source, destination = _new_selectors(admin, arguments)
+        ends = _new_ends(admin, arguments)
         is_first = not admin.topology.rules
-        _warn_of_unmatched_tags(admin, (source, destination))
         by_name = _matching(admin, arguments)  # of an older version: this one takes their place
+        await _publish_scopes(admin, ends)
+        source, destination = (end.rule_selector for end in ends)
         await admin.publish(Rule, source=source, destination=destination, allowed=True)
         for rule in by_name:
             await _take_back(admin, rule)
-        rules = [shown_rule(rule, admin.names) for rule in admin.topology.rules]
-        allowed = f"{shown(source, admin.names)} {shown(destination, admin.names)}"
+        rules = [_shown(admin, rule) for rule in admin.topology.rules]
+        allowed = _shown(admin, admin.topology.rules[-1])
     text = f"{rule_text(allowed)} is allowed."
     if is_first:
         text += "\nThis is the first rule: from now on nodes begin only what a rule allows."
     report(arguments, {"allowed": allowed, "rules": rules}, text)
 
 
+async def _publish_scopes(admin: Administrator, ends: Iterable[End]) -> None:
+    """Publish them before the rule, which allows nothing without them."""
+    for end in ends:
+        if not end.is_selector and end.rule_selector not in admin.topology.ends:
+            await admin.publish(Scope, end=end)
+
+
 async def _disallow(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
-        taken_back, names = _meant(admin, arguments), admin.names
+        taken_back = _meant(admin, arguments)
         for rule in taken_back:
             await _take_back(admin, rule)
-        after = [shown_rule(rule, names) for rule in admin.topology.rules]
-    shown_back = shown_rule(taken_back[0], names)
+        after = [_shown(admin, rule) for rule in admin.topology.rules]
+        shown_back = _shown(admin, taken_back[0])
     text = f"{rule_text(shown_back)} is no longer allowed."
     if not after:
         text += "\nThere is no rule left: every node may begin to every other one."
@@ -87,58 +97,75 @@ async def _take_back(admin: Administrator, rule: Rule) -> None:
     await admin.publish(Rule, source=rule.source, destination=rule.destination, allowed=False)
 
 
-# -- Selectors ------------------------------------------------------------------------------------
+def _shown(admin: Administrator, rule: Rule) -> str:
+    return shown_rule(rule, admin.names, admin.topology.ends)
 
 
-def _new_selectors(admin: Administrator, arguments: Namespace) -> tuple[str, str]:
-    """Return the selectors of a rule that is not there yet. Raises CommandError."""
-    selectors = _bound(admin, arguments.source), _bound(admin, arguments.destination)
+# -- Ends ------------------------------------------------------------------------------------------
+
+
+def _new_ends(admin: Administrator, arguments: Namespace) -> tuple[End, End]:
+    """Return the source and the destination of a rule that is not there yet. Raises CommandError."""
+    source, destination = (_bound(admin, parse_end(given)) for given in _given(arguments))
     for rule in admin.topology.rules:
-        if (rule.source, rule.destination) == selectors:
-            raise CommandError(f"{rule_text(shown_rule(rule, admin.names))} is allowed already")
-    return selectors
+        if (rule.source, rule.destination) == (source.rule_selector, destination.rule_selector):
+            raise CommandError(f"{rule_text(_shown(admin, rule))} is allowed already")
+    if not arguments.anyway:
+        _check_match(admin, (source, destination))
+    return source, destination
 
 
-def _bound(admin: Administrator, given: str) -> str:
-    """Return the selector of the member with a name or an identity, or else what was given."""
-    kind, _, name = given.partition(":")
+def _given(arguments: Namespace) -> tuple[str, str]:
+    return arguments.source, arguments.destination
+
+
+def _bound(admin: Administrator, given: End) -> End:
+    """Return the end of the member with a name or an identity, or else what was given."""
+    kind, _, name = given.selector.partition(":")
     if kind != "node":
         return given
     for member in admin.topology.members:
-        if name in (member.name, str(member.identity)):
-            return node_selector(member.identity)
+        selector = node_selector(member.identity)
+        if given.selector == selector or name == member.name:
+            return replace(given, selector=selector)
+    name = shown(given.selector, {}).removeprefix("node:")
     raise CommandError(
         f"there is no node {name}, and a rule is for a node and not for its name: let the node join first, "
-        f"or use a tag, as in `wgpy mesh token --tag {name}` and `wgpy mesh allow tag:{name} …`"
+        f"or use a tag, as in `wgpy mesh token --tag {name}` and `wgpy mesh allow tag:{name} … --anyway`"
     )
+
+
+def _check_match(admin: Administrator, ends: Iterable[End]) -> None:
+    """Raise CommandError for an end that is nobody's, as it may be misspelt."""
+    matched = {selector for member in admin.topology.members for selector in member.selectors}
+    for end in ends:
+        if end.selector not in matched:
+            raise CommandError(
+                f"no node has {end.selector.replace(':', ' ')} yet, so the rule would be for nobody: see "
+                "`wgpy mesh node-list`, or give --anyway"
+            )
 
 
 def _meant(admin: Administrator, arguments: Namespace) -> list[Rule]:
     """Return the rules in force that the arguments mean, one or more. Raises CommandError."""
     found = _matching(admin, arguments)
     if not found:
-        given = rule_text(f"{arguments.source} {arguments.destination}")
-        rules = [rule_text(shown_rule(rule, admin.names)) for rule in admin.topology.rules]
+        given = rule_text(" ".join(_given(arguments)))
+        rules = [rule_text(_shown(admin, rule)) for rule in admin.topology.rules]
         raise CommandError(f"there is no rule {given}; the rules are: {listed(rules, 'none')}")
     return found
 
 
 def _matching(admin: Administrator, arguments: Namespace) -> list[Rule]:
+    source, destination = (parse_end(given) for given in _given(arguments))
     return [
         rule
         for rule in admin.topology.rules
-        if _means(admin, arguments.source, rule.source)
-        and _means(admin, arguments.destination, rule.destination)
+        if _means(admin, source, rule.source) and _means(admin, destination, rule.destination)
     ]
 
 
-def _means(admin: Administrator, given: str, selector: str) -> bool:
-    return given in (shown(selector, admin.names), f"node:{identity_of(selector)}")
-
-
-def _warn_of_unmatched_tags(admin: Administrator, selectors: tuple[str, ...]) -> None:
-    """Warn of tags that no member has, as they may be misspelt."""
-    tags = {f"tag:{tag}" for member in admin.topology.members for tag in member.tags}
-    for selector in selectors:
-        if selector.startswith("tag:") and selector not in tags:
-            warn(f"no node has {selector.replace(':', ' ')} yet")
+def _means(admin: Administrator, given: End, selector: str) -> bool:
+    end = admin.topology.ends.get(selector) or End(selector)
+    name = shown(end.selector, admin.names)
+    return replace(given, selector=end.selector) == end and given.selector in (end.selector, name)

@@ -8,6 +8,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.losses import Losses
 from wgpy.cli.mesh.output import listed, report
+from wgpy.mesh.links import selector_of
 from wgpy.mesh.records import Node, Tags
 from wgpy.mesh.selectors import rule_text, shown_rule
 from wgpy.mesh.topology import Member
@@ -30,7 +31,7 @@ async def _tag(arguments: Namespace) -> None:
     name = before.name or str(before.identity)
     document = {"node": name, "identity": str(before.identity), "tags": sorted(after.tags), "rules": rules}
     lines = [f"{name} has {_tags(after)}; before, it had {_tags(before)}.", *map(_line, rules)]
-    if losses.lost:
+    if losses:
         lines.append(losses.text())
     report(arguments, document, "\n".join(lines))
 
@@ -51,10 +52,10 @@ def _tags(member: Member) -> str:
 def _changed(admin: Administrator, before: Member, after: Member) -> Iterator[dict[str, str | bool]]:
     """Give the rules that concern a node since its tags changed, and those that no longer do."""
     for rule in admin.topology.rules:
-        ends = {rule.source, rule.destination}
+        ends = {selector_of(selector, admin.topology.ends) for selector in (rule.source, rule.destination)}
         was, does = not ends.isdisjoint(before.selectors), not ends.isdisjoint(after.selectors)
         if was is not does:
-            yield {"rule": shown_rule(rule, admin.names), "concerns": does}
+            yield {"rule": shown_rule(rule, admin.names, admin.topology.ends), "concerns": does}
 
 
 def _line(rule: dict[str, str | bool]) -> str:

@@ -24,15 +24,16 @@ from .registry import KINDS, RecordKey, decode, describe, encode, kind_of, recor
 from .removal import Removal
 from .revocation import Revocation
 from .rule import Rule, identity_of, node_selector
+from .scope import ANY, End, Scope, scope_selector
 from .sites import AnnouncedSite, Sites
 from .tags import Tags
 from .token import Token
 from .unknown import UNKNOWN, Unknown
 
 __all__ = [
-    "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "AnnouncedSite", "Approval", "Audience", "Author",
-    "Client", "Departure", "Ingress", "Kind", "Network", "Node", "Record", "RecordInvalid", "RecordKey",
-    "Removal", "Revocation", "Rule", "Sites", "Tags", "Token", "Unknown", "admission", "admit",
-    "client_key_of", "client_selector", "decode", "describe", "encode", "identity_of", "kind_of",
-    "network_id", "node_selector", "record_key",
+    "ANY", "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "AnnouncedSite", "Approval",
+    "Audience", "Author", "Client", "Departure", "End", "Ingress", "Kind", "Network", "Node", "Record",
+    "RecordInvalid", "RecordKey", "Removal", "Revocation", "Rule", "Scope", "Sites", "Tags", "Token",
+    "Unknown", "admission", "admit", "client_key_of", "client_selector", "decode", "describe", "encode",
+    "identity_of", "kind_of", "network_id", "node_selector", "record_key", "scope_selector",
 ]  # fmt: skip
