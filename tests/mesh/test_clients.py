@@ -160,6 +160,29 @@ def test_a_client_may_ask_its_gateway_for_names(admin: Administrator) -> None:
     assert begun(admin, GATE, ALICE, OF_GATE, OF_WEB) == {OF_GATE}
 
 
+def test_rules_for_a_client_have_a_direction(admin: Administrator) -> None:
+    admin.client(ALICE, GATE)
+    admin.client(BOB, GATE)
+    admin.rule(WEB, admin.scope(client_selector(ALICE)))
+    admin.rule(admin.scope(client_selector(BOB)), DB)
+
+    assert begun(admin, GATE, key(WEB), OF_ALICE, OF_BOB, OF_GATE) == {OF_ALICE}
+    assert begun(admin, GATE, ALICE, OF_WEB, OF_DB, OF_GATE, OF_BOB) == set()
+    assert begun(admin, GATE, BOB, OF_WEB, OF_DB, OF_GATE, OF_ALICE) == {OF_DB}
+    assert begun(admin, DB, key(GATE), OF_DB, "10.42.3.7") == {OF_DB, "10.42.3.7"}
+    assert begun(admin, WEB, key(GATE), OF_WEB) == set()
+
+
+def test_clients_reach_each_other_if_a_rule_says_so_also_by_different_gateways(admin: Administrator) -> None:
+    admin.client(ALICE, GATE)
+    admin.client(BOB, WEB)
+    admin.rule(*map(admin.scope, (client_selector(ALICE), client_selector(BOB))))
+
+    assert begun(admin, GATE, ALICE, OF_BOB, OF_WEB) == {OF_BOB}
+    assert begun(admin, WEB, key(GATE), OF_BOB, OF_WEB) == {OF_BOB}
+    assert begun(admin, GATE, key(WEB), OF_ALICE) == set()
+
+
 def test_destinations_count_beside_rules(admin: Administrator) -> None:
     admin.client(ALICE, GATE, destinations=(node_selector(DB.verify_key()),))
     admin.rule("tag:nobody", "any")

@@ -165,7 +165,7 @@ def selected(topology: Topology, selectors: Iterable[str]) -> Mapping[str, list[
     for entry in (entry for entries in entering_by_gateway(topology).values() for entry in entries):
         for selector in found.keys() & entry.client.selectors:
             found[selector] += entry.prefixes
-    return {selector: list(_collapsed(prefixes)) for selector, prefixes in found.items()}
+    return {selector: collapsed(prefixes) for selector, prefixes in found.items()}
 
 
 def _permits_to(target: Target, prefixes: Iterable[Prefix]) -> Iterator[Permit]:
@@ -177,11 +177,13 @@ def _order(target: Target) -> tuple[int, str]:
     return target.number, target.end.text
 
 
-def _collapsed(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
-    """Give as few prefixes as there can be of the same addresses."""
+def collapsed(prefixes: Iterable[Prefix]) -> list[Prefix]:
+    """Return as few prefixes as there can be of the same addresses."""
     prefixes = list(prefixes)
-    yield from collapse_addresses(one for one in prefixes if isinstance(one, IPv4Network))
-    yield from collapse_addresses(one for one in prefixes if isinstance(one, IPv6Network))
+    return [
+        *collapse_addresses(one for one in prefixes if isinstance(one, IPv4Network)),
+        *collapse_addresses(one for one in prefixes if isinstance(one, IPv6Network)),
+    ]
 
 
 def _allowed_ip(prefix: Prefix) -> AllowedIP:

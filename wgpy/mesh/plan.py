@@ -132,7 +132,7 @@ class NodePlan:
     clients that enter here, as the interface has them; filter: what each may begin; names: of peers, by their
     own addresses; routes: prefixes that lead into the interface, by the table of `routing`; reserved:
     prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; clients: keys
-    of those that enter here.
+    of those that enter here; behind: real prefixes that others reach by this node.
     """
 
     view: LocalView | None
@@ -146,6 +146,7 @@ class NodePlan:
     routing: Routing
     own_sites: tuple[Site, ...] = ()
     clients: frozenset[PublicKey] = frozenset()
+    behind: tuple[Prefix, ...] = ()
 
     @classmethod
     def empty(cls, reserved: frozenset[Prefix] = frozenset()) -> Self:
@@ -155,6 +156,11 @@ class NodePlan:
     @property
     def peers(self) -> Collection[Peer]:
         return self.by_key.values()
+
+    @property
+    def tunnels_to_nodes(self) -> Tunnels:
+        """Return the tunnels without those to clients, which would be woken by keepalives."""
+        return {key: self.tunnels[key] for key in self.by_key} if self.clients else self.tunnels
 
 
 def first_gateway(site: Site, gateways: tuple[Gateway, ...]) -> Gateway:
@@ -195,6 +201,7 @@ def plan(
         view.routing,
         own,
         frozenset(clients),
+        (*(local.routes if local else ()), *(prefix for site in own for prefix in site.real)),
     )
 
 

@@ -144,6 +144,6 @@ class Agent:
         self.endpoints.notice(self.subscription.seen, self._host.networks)
         self.keepalives.configure(self.identity, self.subscription.seen, self._host.networks)
         self.check.compare(network, self.plan.peers, self.identity.node.routes, self._host.networks)
-        await self.reconciler.apply(self.plan, self.keepalives.wanted(self.plan.tunnels))
+        await self.reconciler.apply(self.plan, self.keepalives.wanted(self.plan.tunnels_to_nodes))
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
         self._wake.after(min(self.membership.seconds_left, self.keepalives.seconds_left))

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, ip_network
 from typing import Final
 
 from wgpy.address import HostPort, Prefix, is_address, parse_host_port
+from wgpy.keys import PublicKey
 from wgpy.number import parse_fwmark
 
 DEFAULT_PORT: Final = 51820
@@ -153,3 +154,26 @@ def selector(text: str) -> str:
         raise ArgumentTypeError(sentence if sentence[0] == "`" else f"`{text}`: {sentence}") from None
     has_kind = end.selector == "any" or text.startswith(tuple(f"{kind}:" for kind in KINDS))
     return text if has_kind else f"{'site' if end.prefixes else 'node'}:{text}"
+
+
+def destination(text: str) -> str:
+    """Parse what a client may begin to: a name or an identity, perhaps with its kind before it, or any."""
+    from wgpy.mesh.selectors import parse_end
+
+    try:
+        end = parse_end(text)
+    except ValueError:
+        raise ArgumentTypeError(f"`{text}` is no destination: want a node, a site or tag:NAME") from None
+    if end.ports or end.prefixes or end.selector.startswith("client:"):
+        raise ArgumentTypeError(f"`{text}` is for a rule: see `wgpy mesh allow --help`")
+    return text
+
+
+def public_key(text: str) -> PublicKey:
+    try:
+        key = PublicKey.from_base64(text)
+    except ValueError:
+        raise ArgumentTypeError(f"`{text}` is not a public key; `wg pubkey` prints one") from None
+    if not key:
+        raise ArgumentTypeError(f"`{text}` is no key of a device: it is all zeros")
+    return key

@@ -13,6 +13,7 @@ from wgpy.cli.mesh.arguments import SIGNING as _SIGNING
 from wgpy.cli.mesh.arguments import VERBOSE as _VERBOSE
 from wgpy.cli.mesh.arguments import argument as _argument
 from wgpy.cli.mesh.arguments import run_by as _run
+from wgpy.cli.mesh.client_commands import CLIENT
 
 DAY: Final = 86_400  # seconds
 
@@ -379,6 +380,7 @@ Examples:
             "`wgpy mesh status` shows the rules.",
             (*_SELECTORS, _DRY_RUN, *_SIGNING),
         ),
+        CLIENT,
         Command(
             "audit",
             _run("audit:audit"),

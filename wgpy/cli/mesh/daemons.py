@@ -13,6 +13,7 @@ from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
+from wgpy.host import client_forwarding
 from wgpy.host.iprule import rule_removals
 from wgpy.host.links import find_owned, mesh_owner
 from wgpy.host.nftables import NftFailed
@@ -68,7 +69,10 @@ def _remove_routing(host: Host, table: int, coordinator_port: int) -> None:
         host.ip(rule_removals(host.query_ip("-N", family, "rule"), table, coordinator_port), family)
         if host.query_ip(family, "route", "show", "table", str(table)):
             host.ip([f"route flush table {table}"], family)
-    if table_name(table) in host.query_nft_tables():
+    tables = host.query_nft_tables()
+    if (name := client_forwarding.table_name(table)) in tables:
+        host.run(["nft", "delete", "table", *name.split()])
+    if table_name(table) in tables:
         _undo_reverse_path(host, table)
 
 

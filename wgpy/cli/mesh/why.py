@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Final
 
 from wgpy.address import Address, Prefix, is_address, parse_endpoint
@@ -18,6 +18,7 @@ from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks, probe
 from wgpy.cli.mesh.output import columns, count, listed, report, since
+from wgpy.cli.mesh.private import is_private
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
 from wgpy.node import agent_client as agent
@@ -28,9 +29,6 @@ _SILENCE: Final = 15  # seconds without an answer, after which WireGuard begins 
 _MARKS: Final = {True: "yes", False: "no", None: "?"}
 _VERDICTS: Final = {True: "is reachable", False: "is not reachable", None: "is not known to be reachable"}
 _NOT_REACHABLE: Final = 1  # exit status
-_PRIVATE: Final = tuple(
-    map(ip_network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +356,7 @@ def _advice(status: Status, peer: Peer, trial: Trial) -> str:
 def is_behind_nat(peer: Peer) -> bool:
     """Return whether a peer published private addresses beside a public one, as nodes behind NATs do."""
     addresses = [ip_address(parse_endpoint(endpoint).address) for endpoint in peer.endpoints]
-    private = [any(address in prefix for prefix in _PRIVATE) for address in addresses]
+    private = [is_private(address) for address in addresses]
     return any(private) and not all(private)
 
 

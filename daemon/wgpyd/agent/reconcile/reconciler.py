@@ -21,6 +21,7 @@ from wgpy.keys import PrivateKey
 from wgpy.mesh.plan import LinkPlan, NodePlan, Routing
 from wgpy.model import DeviceUpdate
 
+from .clients import ClientHost
 from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
@@ -59,10 +60,11 @@ class Reconciler:
         self._failures: tuple[str, ...] = ()
         self._logged = ("", 0.0)  # the last repair that was, and when
         self.conflicts: Mapping[Prefix, str] = {}
+        self._clients = ClientHost()
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return (*filter(None, (self._tunnels_failed,)), *self._failures)
+        return (*filter(None, (self._tunnels_failed,)), *self._failures, *self._clients.warnings)
 
     def host_changed(self) -> None:
         """Look at the host again, even if the plan is the same."""
@@ -85,8 +87,10 @@ class Reconciler:
         """Raises ConnectionError if the interface was closed."""
         await self._apply_to_interface(plan, keepalives)
         wanted = plan.link, plan.routes, plan.reserved, plan.routing
-        if self._is_stale or self._applied != wanted:
+        is_stale = self._is_stale
+        if is_stale or self._applied != wanted:
             await self._apply_to_host(wanted)
+        await self._clients.apply(plan, self._interface.name, is_stale=is_stale)
         self._interface.set_silent(False)
 
     async def _apply_to_interface(self, plan: NodePlan, keepalives: Intervals) -> None:

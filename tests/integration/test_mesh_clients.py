@@ -1,0 +1,165 @@
+"""Devices with any WireGuard app: they enter by a node, and reach what they may for as long as they may.
+
+hub (coordinator, gateway)     web                  desk                 phone
+br0 10.10.0.1/24 ───────────── eth0 10.10.0.2/24    eth0 10.10.0.3/24    eth0 10.10.0.4/24
+   └──────────────────────────────────────────────────┴────────────────────┘
+
+The phone is no node. It has the file that `wgpy mesh client add` prints, with wg-quick and wireguard-go or
+with `wgpy up`.
+"""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from tests.integration.exchange import assert_tcp_arrives_whole, assert_udp_comes_back
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.meshlab import Node, program
+from tests.integration.meshlan import Lan
+
+_SIZE = 1 << 20
+_FILE = "/run/phone.conf"
+_WITHIN = 60  # seconds, on a slow machine
+_UP = {
+    "wg-quick": ("env", "WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go", "wg-quick", "up", _FILE),
+    "wgpy": ("env", f"WG_QUICK_USERSPACE_IMPLEMENTATION={program('wgpyd')}", program("wgpy"), "up", _FILE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    hub: Node
+    web: Node
+    desk: Node
+    phone: Host
+
+    def add(self, *arguments: str) -> str:
+        """Make the phone a client, and give it its file."""
+        endpoint = ("--endpoint", self.hub.inside)
+        (file,) = self.hub.ask("client", "add", "phone", *endpoint, *arguments)["files"]
+        self.phone.write(_FILE, file["text"])
+        return str(file["address"])
+
+    def up(self, how: str = "wg-quick") -> None:
+        self.phone.run(*_UP[how])
+
+    def reaches(self, node: Node) -> bool:
+        ping = ("ping", "-n", "-c", "1", "-W", "1", node.address())
+        return self.phone.attempt(*ping).status == 0
+
+
+@pytest.fixture
+def ends(lab: Lab) -> Ends:
+    lan = Lan(lab)
+    hub = lan.add("hub")
+    lan.init()
+    web, desk = lan.joined("web", "--tag", "servers"), lan.joined("desk")
+    return Ends(hub, web, desk, lan.add("phone").host)
+
+
+@pytest.mark.parametrize("how", _UP)
+def test_a_client_reaches_what_it_may_by_its_gateway(ends: Ends, how: str) -> None:
+    ends.add("--to", "web")
+    ends.up(how)
+
+    assert_tcp_arrives_whole(ends.phone, ends.web.host, ends.web.address(4), _SIZE)
+    assert_tcp_arrives_whole(ends.phone, ends.web.host, ends.web.address(6), _SIZE)
+    assert_udp_comes_back(ends.phone, ends.web.host, ends.web.address(4), [1, 1300, 4000])
+
+
+def test_a_client_reaches_nothing_else_whatever_its_file_says(ends: Ends) -> None:
+    ends.add("--to", "web")
+    ends.up()
+    peer = ends.phone.run("wg", "show", "phone", "peers").strip()
+    ends.phone.run("wg", "set", "phone", "peer", peer, "allowed-ips", "0.0.0.0/0,::/0")
+    for node in (ends.desk, ends.hub):
+        ends.phone.run("ip", "route", "add", node.address(), "dev", "phone")
+    ends.phone.run("ip", "route", "add", "198.51.100.1", "dev", "phone")
+
+    assert ends.reaches(ends.web)
+    assert not ends.reaches(ends.desk)
+    assert not ends.reaches(ends.hub)
+
+
+def test_nodes_begin_to_a_client_where_no_rule_is(ends: Ends) -> None:
+    address = ends.add()
+    ends.up()
+    assert ends.reaches(ends.web)
+
+    ends.web.host.run("ping", "-n", "-c", "1", "-W", "10", address)
+
+
+def test_a_client_that_is_removed_reaches_nothing_any_more(ends: Ends) -> None:
+    ends.add()
+    ends.up()
+    assert ends.reaches(ends.web)
+
+    assert "no node accepts its packets" in ends.hub.mesh("client", "remove", "phone")
+
+    eventually(lambda: not ends.reaches(ends.web), "the phone reaches nothing", within=_WITHIN)
+    assert not ends.reaches(ends.hub)
+    assert ends.hub.host.run("sysctl", "-n", "net.ipv4.conf.mesh0.forwarding").strip() == "0"
+    assert "wgpy-clients" not in ends.hub.host.run("nft", "list", "tables")
+
+
+def test_a_client_that_expires_reaches_nothing_any_more(ends: Ends) -> None:
+    ends.add("--expires", "30s")
+    ends.up()
+    assert ends.reaches(ends.web)
+
+    eventually(lambda: not ends.reaches(ends.web), "the phone reaches nothing", within=30 + _WITHIN)
+    (listed,) = ends.hub.ask("client", "list", "--all")
+    assert listed["exclusion"] == "it has expired"
+
+
+def test_a_gateway_that_forwards_for_clients_forwards_nothing_else(lab: Lab, ends: Ends) -> None:
+    hub, office = ends.hub.host, lab.host("office")
+    connect(hub, "lan", office, "eth0")
+    add_addresses(hub, "lan", "192.168.7.1/24")
+    add_addresses(office, "eth0", "192.168.7.9/24")
+    ends.add()
+    ends.up()
+    assert ends.reaches(ends.web)
+    peer = ends.phone.run("wg", "show", "phone", "peers").strip()
+    ends.phone.run("wg", "set", "phone", "peer", peer, "allowed-ips", "0.0.0.0/0,::/0")
+    ends.phone.run("ip", "route", "add", "192.168.7.0/24", "dev", "phone")
+
+    ends.phone.attempt("ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", "192.168.7.9")
+    assert _echoes(office) == 0
+    (table,) = re.findall("inet wgpy-clients-[0-9]+", hub.run("nft", "list", "tables"))
+
+    def arrives() -> bool:
+        hub.attempt("nft", "delete", "table", *table.split())
+        ends.phone.attempt("ping", "-n", "-c", "1", "-W", "1", "192.168.7.9")
+        return _echoes(office) > 0
+
+    eventually(arrives, "without the table of nft it would forward more", within=_WITHIN)
+
+
+def _echoes(host: Host) -> int:
+    """Return how many pings have asked a host."""
+    names, numbers = (
+        line.split() for line in host.run("cat", "/proc/net/snmp").splitlines() if "Icmp:" in line
+    )
+    return int(numbers[names.index("InEchos")])
+
+
+def test_a_client_with_two_gateways_has_a_file_and_an_address_for_each(ends: Ends) -> None:
+    ends.web.mesh("endpoint", "203.0.113.2")
+    ends.hub.mesh("endpoint", "203.0.113.1:4000")
+
+    made = ends.hub.ask(
+        "client", "add", "phone", "--gateway", "hub", "--gateway", "web", "--out", "/run/phone.conf",
+        "--to", "tag:servers", "--to", "desk",
+    )  # fmt: skip
+
+    assert made["to"] == ["desk", "tag:servers"]
+    by_hub, by_web = made["files"]
+    assert (by_hub["endpoint"], by_web["endpoint"]) == ("203.0.113.1:4000", "203.0.113.2:51820")
+    assert by_hub["paths"] == ["/run/phone-hub.conf"]
+    assert ends.hub.host.path("/run/phone-web.conf").read_text() == by_web["text"]
+    assert ends.hub.host.run("stat", "-c", "%a", "/run/phone-web.conf").strip() == "600"
+    for node in (ends.hub, ends.desk):
+        for file in (by_hub, by_web):
+            assert node.host.attempt("ip", "route", "get", file["address"]).status == 0
