@@ -53,6 +53,7 @@ from `/v1/hello`; what is signed is `wgpy request 1`, the 16 bytes of the networ
 _PROOF: Final = APIKeyHeader(
     name="Authorization", scheme_name="proof", auto_error=False, description="wgpy KEY CHALLENGE SIGNATURE"
 )
+_MEMBERS_A_RECORD: Final = 2  # a name and an address take less than half as long to list as a record does
 _LINES: Final = "application/jsonl"
 _FOLLOW: Final = {
     "content": {
@@ -171,10 +172,10 @@ async def hello(request: Request, challenges: _Challenges) -> Hello:
 @_ROUTER.get("/welcome", responses=_DENIALS)
 async def welcome(service: _Service, client: _Token, source: _Source) -> Welcome:
     """Return what the holder of a token needs to join."""
-    topology = service.snapshot.topology
-    _list(service, client, len(service.snapshot.entries))
+    topology, records = service.snapshot.topology, service.snapshot.ledger.for_everybody()
+    _list(service, client, len(records) + len(topology.members) // _MEMBERS_A_RECORD)
     return Welcome(
-        records=_records(service.snapshot.ledger.for_everybody()),
+        records=_records(records),
         addresses=[*map(str, topology.addresses())],
         names=[*topology.names()],
         seen=source,

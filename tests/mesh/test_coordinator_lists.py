@@ -46,12 +46,24 @@ async def test_who_asks_for_lists_again_and_again_is_refused_and_others_are_not(
 @in_a_loop
 async def test_who_holds_a_token_is_welcomed_no_more_often_than_lists_are_given(tmp_path: Path) -> None:
     async with founded(tmp_path, ALICE) as (site, served):
-        served.service.lists = Lists(rate=0, burst=4)
+        served.service.lists = Lists(rate=0, burst=3)
 
         async with site.ask(TOKEN) as host:
             await host.welcome()
             with pytest.raises(Unreachable, match="this key asks for too much"):
                 await host.welcome()
+
+
+@in_a_loop
+async def test_a_welcome_counts_as_what_is_in_it_as_many_hosts_may_join_by_one_token(tmp_path: Path) -> None:
+    async with founded(tmp_path, *(key_of(number) for number in range(100, 108))) as (site, served):
+        served.service.lists = Lists(
+            rate=0, burst=20
+        )  # two records and 16 members, not 18 records, each time
+
+        async with site.ask(TOKEN) as host:
+            for _ in range(2):
+                assert len((await host.welcome()).names) == 8
 
 
 @in_a_loop
