@@ -135,7 +135,7 @@ def test_a_rule_is_shown_with_the_name_that_its_node_has_now(administrator: Admi
     administrator.join(LAPTOP, TOKEN, name="desk", sequence=2)
     topology = administrator.topology()
 
-    names = names_of(administrator.ledger().nodes(), topology.members)
+    names = names_of(administrator.ledger().nodes(), topology)
 
     assert shown_rule(topology.rules[0], names) == "node:desk tag:servers"
     assert rule_text("node:desk tag:servers") == "desk to tag:servers"
@@ -144,13 +144,13 @@ def test_a_rule_is_shown_with_the_name_that_its_node_has_now(administrator: Admi
 
 def test_a_node_that_is_gone_has_its_name_until_a_member_has_it(administrator: Administrator) -> None:
     administrator.remove(LAPTOP)
-    nodes, members = administrator.ledger().nodes(), administrator.topology().members
-    assert names_of(nodes, members)[LAPTOP.verify_key()] == "laptop"
+    nodes, topology = administrator.ledger().nodes(), administrator.topology()
+    assert names_of(nodes, topology)[LAPTOP.verify_key()] == "laptop"
 
     administrator.join(MALLORY, TOKEN, name="laptop", sequence=2)
-    nodes, members = administrator.ledger().nodes(), administrator.topology().members
+    nodes, topology = administrator.ledger().nodes(), administrator.topology()
 
-    names = names_of(nodes, members)
+    names = names_of(nodes, topology)
     assert names[MALLORY.verify_key()] == "laptop"
     assert LAPTOP.verify_key() not in names
 

@@ -6,13 +6,24 @@ from ipaddress import ip_network
 from typing import Final
 
 from wgpy.address import Prefix
+from wgpy.keys import PublicKey
 from wgpy.mesh.links import Ends, selector_of
 from wgpy.mesh.ports import parse_ports
-from wgpy.mesh.records import ANY, NAME, End, Node, Rule, identity_of, node_selector
+from wgpy.mesh.records import (
+    ANY,
+    NAME,
+    End,
+    Node,
+    Rule,
+    client_key_of,
+    client_selector,
+    identity_of,
+    node_selector,
+)
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.topology import Member
+from wgpy.mesh.topology import Topology
 
-Names = Mapping[VerifyKey, str]  # each name once
+Names = Mapping[VerifyKey | PublicKey, str]  # of nodes by their identities, of clients by their keys
 
 KINDS: Final = ("node", "tag", "site", "client")  # of selectors
 _NO_ENDS: Final[Ends] = {}
@@ -24,9 +35,10 @@ _END: Final = re.compile(
 _WITH: Final = "with or without ports as in web1:5432/tcp"
 
 
-def names_of(nodes: Iterable[Node], members: Iterable[Member]) -> Names:
-    """Return the names of members, and those of other nodes that no member has."""
-    names = {member.identity: member.name for member in members if member.name}
+def names_of(nodes: Iterable[Node], topology: Topology) -> Names:
+    """Return the names of members and clients, and those of other nodes that none of these has. Each once."""
+    names: dict[VerifyKey | PublicKey, str] = {client.key: client.name for client in topology.clients}
+    names |= {member.identity: member.name for member in topology.members if member.name}
     taken: set[str] = set(names.values())
     for node in nodes:
         if node.signer not in names and node.name not in taken:
@@ -51,9 +63,11 @@ def parse_end(text: str) -> End:
 
 
 def _selector(kind: str, name: str) -> str:
-    if identity := _IDENTITY.fullmatch(name):
-        return node_selector(VerifyKey.from_base64(identity[0]))
-    return f"{kind}:{name}"
+    if not _IDENTITY.fullmatch(name):
+        return f"{kind}:{name}"
+    if kind == "client":
+        return client_selector(PublicKey.from_base64(name))
+    return node_selector(VerifyKey.from_base64(name))
 
 
 def _prefix(text: str) -> Prefix:
@@ -66,12 +80,14 @@ def _prefix(text: str) -> Prefix:
 
 
 def shown(selector: str, names: Names, ends: Ends = _NO_ENDS) -> str:
-    """Return a selector with a name instead of an identity, or the identity in base64 if it has no name.
+    """Return a selector with a name instead of an identity or a key, or that in base64 if it has no name.
 
     ends: what the selectors of scopes stand for.
     """
     if end := ends.get(selector):
         return end.text.replace(end.selector, shown(end.selector, names), 1)
+    if client := client_key_of(selector):
+        return f"client:{names.get(client, str(client))}"
     identity = identity_of(selector)
     return selector if identity is None else f"node:{names.get(identity, str(identity))}"
 

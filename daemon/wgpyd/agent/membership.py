@@ -86,7 +86,7 @@ class Membership:
 
     def _rules_for(self, identity: VerifyKey) -> str:
         """Return the rules for a node that is no member, or ""."""
-        names = names_of(self._ledger.nodes(), self.topology.members)
+        names = names_of(self._ledger.nodes(), self.topology)
         ends = self.topology.ends
         naming_it = naming(self.topology.rules, identity, ends)
         rules = [rule_text(shown_rule(rule, names, ends)) for rule in naming_it]

@@ -158,7 +158,7 @@ def _overlaps(node: Node, peer: PlannedPeer) -> Iterator[str]:
 
 def _rules(node: Node) -> Iterator[Rule]:
     topology, counts = node.membership.topology, node.interface.rule_counts()
-    names = names_of(node.store.ledger.nodes(), topology.members)
+    names = names_of(node.store.ledger.nodes(), topology)
     for number, rule in zip(topology.rule_numbers, topology.rules, strict=True):
         source, destination = (shown(each, names, topology.ends) for each in (rule.source, rule.destination))
         yield Rule(number, source, destination, counts[min(number, OTHERS)])

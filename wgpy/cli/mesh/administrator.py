@@ -47,7 +47,7 @@ class Administrator:
 
     @property
     def names(self) -> Names:
-        return names_of(self.ledger.nodes(), self.topology.members)
+        return names_of(self.ledger.nodes(), self.topology)
 
     async def publish(self, kind: Callable[..., AdminRecord], **fields: Any) -> None:
         """Sign an admin record, and return once the coordinator has stored it.

@@ -24,6 +24,7 @@ from wgpy.mesh.records import Client, Ingress, Network
 
 _KEEPALIVE: Final = 25  # seconds: NATs forget what was silent for longer. WireGuard's own advice
 _PNG_SCALE: Final = 4  # dots of a module
+_QUIET_ZONE: Final = 2  # modules around it, on a terminal: half of what the standard asks for is read, too
 _NO_KEY: Final = "# PrivateKey = the private key of {key}, which is on the device\n"
 
 
@@ -94,7 +95,7 @@ class Output:
         if self.qr:
             import segno
 
-            segno.make(file.text, error="l").terminal(sys.stdout, compact=True)
+            segno.make(file.text, error="l").terminal(sys.stdout, border=_QUIET_ZONE, compact=True)
 
 
 def file_of(

@@ -24,8 +24,10 @@ from wgpy.cli.mesh.output import columns, date, listed, report
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.addressing import client_address6, free_address
 from wgpy.mesh.clients import ClientExclusion, Clients
+from wgpy.mesh.links import selected_by
 from wgpy.mesh.reach import destinations, may_be_called, tunnelled
-from wgpy.mesh.records import Client, Ingress, Network
+from wgpy.mesh.records import Client, Ingress, Network, client_selector
+from wgpy.mesh.selectors import rule_text, shown_rule
 from wgpy.mesh.topology import Member, Topology
 
 _FOR_LINUX: Final = IPv4Network("240.0.0.0/4")
@@ -286,10 +288,20 @@ async def _remove(arguments: Namespace) -> None:
         client = _find(admin, arguments.name).client
         if client.removed:
             raise CommandError(f"{arguments.name} is removed already")
+        rules = [rule_text(shown) for shown in _rules_for(admin, client)]
         gone = replace(client, ingresses=(), destinations=(), removed=True)
         await admin.publish(Client, **_fields(gone))
-    document = {"removed": client.name, "key": str(client.key)}
-    report(arguments, document, f"{client.name} is removed: no node accepts its packets any more.")
+    text = f"{client.name} is removed: no node accepts its packets any more."
+    if rules:
+        text += f"\nRules for it, which are for no client from now on: {listed(rules)}."
+    report(arguments, {"removed": client.name, "key": str(client.key), "rules": rules}, text)
+
+
+def _rules_for(admin: Administrator, client: Client) -> Iterator[str]:
+    topology, selector = admin.topology, client_selector(client.key)
+    for rule, ends in zip(topology.rules, selected_by(topology.rules, topology.ends), strict=True):
+        if selector in ends:
+            yield shown_rule(rule, admin.names, topology.ends)
 
 
 def _rows(admin: Administrator) -> list[Row]:

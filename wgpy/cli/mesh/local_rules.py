@@ -25,7 +25,7 @@ def local_rules(network: str, node: NodeFile, now: int) -> LocalRules:
     with suppress(StorageError):
         Journal(networks.folder(network)).read(ledger)
     topology = derive(ledger, now)
-    names = names_of(ledger.nodes(), topology.members)
+    names = names_of(ledger.nodes(), topology)
 
     def told(rule: Rule) -> str:
         return rule_text(shown_rule(rule, names, topology.ends))

@@ -1,6 +1,6 @@
 """`wgpy mesh allow` and `disallow`: rules.
 
-A rule is for the node that has a name now: it stays that node's, whatever its name is later.
+A rule is for the node or the client that has a name now: it stays theirs, whatever that name is later.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.losses import Losses, confirm
 from wgpy.cli.mesh.output import listed, report
-from wgpy.mesh.records import End, Rule, Scope, node_selector
+from wgpy.mesh.links import site_selector
+from wgpy.mesh.records import End, Rule, Scope, client_selector, node_selector
 from wgpy.mesh.selectors import parse_end, rule_text, shown, shown_rule
 
 
@@ -120,8 +121,13 @@ def _given(arguments: Namespace) -> tuple[str, str]:
 
 
 def _bound(admin: Administrator, given: End) -> End:
-    """Return the end of the member with a name or an identity, or else what was given."""
+    """Return the end of the member or client with a name or an identity, or else what was given.
+
+    Raises CommandError.
+    """
     kind, _, name = given.selector.partition(":")
+    if kind == "client":
+        return replace(given, selector=_client(admin, given.selector, name))
     if kind != "node":
         return given
     for member in admin.topology.members:
@@ -135,9 +141,24 @@ def _bound(admin: Administrator, given: End) -> End:
     )
 
 
+def _client(admin: Administrator, selector: str, name: str) -> str:
+    """Raises CommandError."""
+    clients = admin.topology.clients
+    found = [client_selector(client.key) for client in clients if name == client.name]
+    if not found and selector not in map(client_selector, (client.key for client in clients)):
+        known = listed(sorted(client.name for client in clients), "none")
+        raise CommandError(
+            f"there is no client {shown(selector, {}).removeprefix('client:')}; there are {known}"
+        )
+    return found[0] if found else selector
+
+
 def _check_match(admin: Administrator, ends: Iterable[End]) -> None:
     """Raise CommandError for an end that is nobody's, as it may be misspelt."""
-    matched = {selector for member in admin.topology.members for selector in member.selectors}
+    topology = admin.topology
+    matched = {selector for member in topology.members for selector in member.selectors}
+    matched |= {client_selector(client.key) for client in topology.clients}
+    matched |= {site_selector(site.name) for site in topology.sites}
     for end in ends:
         if end.selector not in matched:
             raise CommandError(
