@@ -27,6 +27,7 @@ _RTM_NEWROUTE: Final = 24
 _RTM_GETROUTE: Final = 26
 _RTA_DST: Final = 1
 _RTA_SRC: Final = 2
+_RTA_IIF: Final = 3
 _RTA_OIF: Final = 4
 _RTA_GATEWAY: Final = 5
 _RTA_MARK: Final = 16
@@ -44,12 +45,13 @@ class Way(NamedTuple):
     """The route of a packet, as the kernel chooses it.
 
     interface: index of the interface that the packet leaves by, 0 if there is no way; gateway: "" if its
-    destination is on the link; error: why there is no way, "" if there is one.
+    destination is on the link; error: why there is no way, "" if there is one; number: of the error.
     """
 
     interface: int
     gateway: str = ""
     error: str = ""
+    number: int = 0
 
 
 class NetworkMonitor:
@@ -94,14 +96,18 @@ class RouteLookup:
         """
         return self.way(endpoint, mark).interface or None
 
-    def way(self, endpoint: Endpoint, mark: int) -> Way:
-        """The way of a datagram to the endpoint, sent from the endpoint's local address if it has one."""
+    def way(self, endpoint: Endpoint, mark: int, arrives_by: int = 0) -> Way:
+        """The way of a datagram to the endpoint, sent from the endpoint's local address if it has one.
+
+        arrives_by: index of the interface by which it comes from there, 0 for one that this host sends.
+        """
         self._sequence += 1
         try:
-            self._socket.send(_encode_request(endpoint, mark, self._sequence))
+            self._socket.send(_encode_request(endpoint, mark, arrives_by, self._sequence))
             return _decode_way(self._socket.recv(_READ_SIZE), self._sequence)
         except OSError as error:
-            return Way(0, error=os.strerror(error.errno or errno.EIO))
+            number = error.errno or errno.EIO
+            return Way(0, error=os.strerror(number), number=number)
 
     def close(self) -> None:
         self._socket.close()
@@ -112,7 +118,7 @@ def _open() -> socket.socket:
     return socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
 
 
-def _encode_request(endpoint: Endpoint, mark: int, sequence: int) -> bytes:
+def _encode_request(endpoint: Endpoint, mark: int, arrives_by: int, sequence: int) -> bytes:
     family = socket.AF_INET6 if endpoint.is_ipv6 else socket.AF_INET
     destination = socket.inet_pton(family, endpoint.address)
     attributes = encode_attribute(_RTA_DST, destination)
@@ -120,6 +126,8 @@ def _encode_request(endpoint: Endpoint, mark: int, sequence: int) -> bytes:
     if endpoint.local_address:
         attributes += encode_attribute(_RTA_SRC, socket.inet_pton(family, endpoint.local_address))
         source_bits = 8 * len(destination)
+    if arrives_by:
+        attributes += encode_attribute(_RTA_IIF, UINT.pack(arrives_by))
     if endpoint.scope_id:
         attributes += encode_attribute(_RTA_OIF, UINT.pack(endpoint.scope_id))
     if mark:

@@ -1,0 +1,110 @@
+"""The tables of nft by which a gateway's host passes on what the mesh sends to its sites. nft(8)
+
+What the mesh sends to a site whose hosts have no route back leaves with an address of this host, and the MSS
+of TCP is that of the narrower side, both ways. Each version of IP has a table, as kernels before 5.2 have no
+NAT in `inet`; the source tells what the mesh sends, as kernels before 5.7 do not tell the interface there.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from typing import Any, Final
+
+from .nftables import change_nft, list_table, removal
+
+Prefix = IPv4Network | IPv6Network
+_FAMILIES: Final = {4: "ip", 6: "ip6"}
+_TYPES: Final = {4: "ipv4_addr", 6: "ipv6_addr"}
+
+
+@dataclass(frozen=True, slots=True)
+class Masquerade:
+    """What passes between a mesh and the sites of this host.
+
+    interface: of the mesh; sources: of packets from the mesh; real: prefixes of the sites; masqueraded: those
+    of them whose hosts have no route back.
+    """
+
+    interface: str
+    sources: tuple[Prefix, ...]
+    real: tuple[Prefix, ...]
+    masqueraded: tuple[Prefix, ...]
+
+
+def name_of_ours(table: int) -> str:
+    """Return the name of what is ours in nft. table: number of the mesh's routing table."""
+    return f"wgpy-site-{table}"
+
+
+def table_names(table: int) -> tuple[str, ...]:
+    """Return nft's names of our tables, with their families."""
+    return tuple(f"{family} {name_of_ours(table)}" for family in _FAMILIES.values())
+
+
+class MasqueradeTables:
+    """Of one mesh.
+
+    Compared is the text that nft gave for what was made: nft lists the same rules in words of its own, and
+    each version in others. So a new process makes the tables once more, in one step.
+    """
+
+    def __init__(self, table: int) -> None:
+        self._names = dict(zip(_FAMILIES, table_names(table), strict=True))
+        self._made: dict[int, tuple[str, str]] = {}  # by version of IP: what was wanted, and nft's text of it
+
+    def apply(self, wanted: Masquerade | None) -> bool:
+        """Make the tables what they are to be; whether somebody else had changed one. Raises NftFailed."""
+        changes = [self._apply_version(version, wanted) for version in _FAMILIES]
+        return any(changes)
+
+    def _apply_version(self, version: int, wanted: Masquerade | None) -> bool:
+        name = self._names[version]
+        script, found = _script(name, version, wanted) if wanted else "", list_table(name)
+        before, listed = self._made.get(version, ("", ""))
+        if (script, found) == (before, listed):
+            return False
+        change_nft(removal(name) + script)
+        self._made[version] = script, list_table(name) if script else ""
+        return script == before != ""
+
+
+def remove_tables(table: int) -> None:
+    """Raises NftFailed."""
+    change_nft("".join(map(removal, table_names(table))))
+
+
+def _script(name: str, version: int, wanted: Masquerade) -> str:
+    """Return for `nft -f`, "" if nothing of this version passes."""
+    if not _of_version(wanted.real, version):
+        return ""
+    family, masqueraded = _FAMILIES[version], _of_version(wanted.masqueraded, version)
+    chosen = f'oifname != "{wanted.interface}" {family} saddr @mesh {family} daddr @masqueraded masquerade'
+    return f"""\
+table {name} {{
+{_set("mesh", version, _of_version(wanted.sources, version))}
+{_set("masqueraded", version, masqueraded)}
+chain postrouting {{ type nat hook postrouting priority 100; policy accept;
+{chosen if masqueraded else ""}
+}}
+chain forward {{ type filter hook forward priority -150; policy accept;
+{_clamp(f'iifname "{wanted.interface}"')}
+{_clamp(f'oifname "{wanted.interface}"')}
+}}
+}}
+"""
+
+
+def _clamp(by: str) -> str:
+    """Of the routes of both directions nft takes the smaller MTU."""
+    return f"{by} tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
+
+
+def _set(name: str, version: int, prefixes: Sequence[Prefix]) -> str:
+    elements = f"elements = {{ {', '.join(map(str, prefixes))} }}" if prefixes else ""
+    return f"set {name} {{ type {_TYPES[version]}; flags interval\n{elements}\n}}"
+
+
+def _of_version(prefixes: Iterable[Prefix], version: int) -> list[Prefix]:
+    """Return them without overlaps, which a set cannot have."""
+    chosen: list[Any] = [prefix for prefix in prefixes if prefix.version == version]
+    return list(collapse_addresses(chosen))
