@@ -23,7 +23,6 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
 from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
-from wgpy.mesh.invitation import check_url
 from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
@@ -47,6 +46,11 @@ _T = TypeVar("_T")
 
 class StorageError(WgpyError):
     """A file cannot be read or written; one sentence with a remedy."""
+
+
+def gateway_note(network: str) -> Path:
+    """Return the file that says which settings of the kernel a node changed for its sites."""
+    return SOCKETS / f"{network}.gateway"
 
 
 def parse_keepalive(text: str) -> str:
@@ -170,11 +174,10 @@ class NodeFile:
     table: int = 0
     fwmark: int = 0
     paused: bool = False
+    firewall: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
-        for url in filter(None, (self.url, self.near)):
-            check_url(url)
         parse_keepalive(self.keepalive)
         for host in self.hosts:
             parse_host_port(host)
@@ -242,10 +245,6 @@ class NetworkKeyFile:
     key_hash: bytes
     sequence: int
     used: int
-
-    def __post_init__(self) -> None:
-        """Raises ValueError."""
-        check_url(self.url)
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -18,7 +18,7 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.plan import NodePlan, plan
 from wgpy.mesh.records import Network
-from wgpy.node.files import NodeFile
+from wgpy.node.files import NodeFile, gateway_note
 
 from .commands import Control
 from .endpoints import GivenEndpoints
@@ -57,7 +57,7 @@ class Agent:
         self.membership = Membership(self.store.ledger, self.identity.key, self.warnings, clock)
         self.withholding = WithholdingDetector(self.store.ledger)
         self.subscription = Subscription(self.identity, self.store, self.withholding, self._wake.now)
-        self.reconciler = Reconciler(interface, node.key, self._wake.now)
+        self.reconciler = Reconciler(interface, self.identity, gateway_note(name), self._wake.now)
         self._publisher = Publisher(self.identity, self.store, self.subscription, self.warnings)
         self._host = HostMonitor(interface, self.reconciler.host_changed)
         learn = partial(learn_from_neighbour, self.store, self.withholding, self._wake.now)
@@ -92,7 +92,7 @@ class Agent:
     async def stop(self) -> None:
         """Raises whatever ended it."""
         self._unsubscribe()
-        for closable in (self._gossip, self._host, self._wake, self.pings, self.endpoints):
+        for closable in (self._gossip, self._host, self._wake, self.pings, self.endpoints, self.reconciler):
             closable.close()
         for task in self._tasks:
             task.cancel()

@@ -76,6 +76,14 @@ async def local_api(node: Node, path: Path, metrics: str = "") -> AsyncIterator[
         yield
 
 
+def port_of(metrics: str) -> int:
+    """Return the TCP port at which metrics are served, 0 for none. metrics: as for `local_api`."""
+    try:
+        return 0 if metrics.startswith(_UNIX) else parse_endpoint(metrics).port
+    except ValueError:
+        return 0
+
+
 def _open(where: str) -> SocketFile | socket.socket:
     """Raises StartError."""
     if where.startswith(_UNIX):

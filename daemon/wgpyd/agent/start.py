@@ -14,7 +14,8 @@ from wgpy.node.files import NODES, NodeFile, StorageError
 from wgpyd.errors import StartError
 
 from .agent import Agent
-from .api import local_api
+from .api import local_api, port_of
+from .reconcile.gateway import TCP
 
 
 def interface_of(network: str) -> str:
@@ -50,6 +51,7 @@ def open_agent(
 @asynccontextmanager
 async def _run(agent: Agent, metrics: str) -> AsyncIterator[Callable[[], None]]:
     """Raises StartError."""
+    agent.reconciler.gateway.ports = ((TCP, port_of(metrics)),)
     async with local_api(agent.control, socket_path(agent.name), metrics):
         try:
             is_up = await agent.start()

@@ -13,13 +13,14 @@ from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
+from wgpy.contract.errors import WgpyError
 from wgpy.host import client_forwarding
 from wgpy.host.iprule import rule_removals
 from wgpy.host.links import find_owned, mesh_owner
 from wgpy.host.nftables import NftFailed
 from wgpy.host.reverse_path import table_name, undo
 from wgpy.node import agent_client as agent
-from wgpy.node.files import COORDINATORS, NodeFile
+from wgpy.node.files import COORDINATORS, NodeFile, gateway_note
 from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError
 
@@ -61,6 +62,7 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
     if not daemon.eventually(lambda: not _serves(node, name), _SETTLING_TIME):
         raise CommandError(f"the daemon of {network} still runs; `ip link delete {name}` stops it")
     _remove_routing(host, node.routing_table, node.local_coordinator_port(network))
+    _close_gateway(host, node.routing_table, gateway_note(network))
 
 
 def _remove_routing(host: Host, table: int, coordinator_port: int) -> None:
@@ -81,6 +83,19 @@ def _undo_reverse_path(host: Host, table: int) -> None:
     try:
         undo(table)
     except (NftFailed, OSError) as error:
+        raise CommandError(str(error)) from None
+
+
+def _close_gateway(host: Host, table: int, note: Path) -> None:
+    """Take back what was changed for sites. Raises CommandError."""
+    if not note.exists():
+        return
+    from wgpy.host import gateway
+
+    host.print_change("undo what was changed for sites: tables of nft, rules in other firewalls, settings")
+    try:
+        gateway.undo(table, note)
+    except (WgpyError, OSError) as error:
         raise CommandError(str(error)) from None
 
 

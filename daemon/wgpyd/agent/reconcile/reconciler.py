@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Final
 
 from wgpy.address import Prefix
@@ -17,11 +18,12 @@ from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip, change_ip
 from wgpy.host.iprule import PROTOCOL, TableUse, rule_changes
 from wgpy.host.nftables import NftFailed
-from wgpy.keys import PrivateKey
 from wgpy.mesh.plan import LinkPlan, NodePlan, Routing
 from wgpy.model import DeviceUpdate
+from wgpyd.agent.identity import LocalIdentity
 
 from .clients import ClientHost
+from .gateway_host import GatewayHost
 from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
@@ -48,12 +50,18 @@ class Reconciler:
     conflicts: sentences, by the prefix that another route has; warnings: sentences, what else failed.
     """
 
-    def __init__(self, interface: Interface, key: PrivateKey, on_change: Callable[[], None]) -> None:
-        """key: that the interface is to have; on_change: called when the plan is to be applied again."""
+    def __init__(
+        self, interface: Interface, identity: LocalIdentity, note: Path, on_change: Callable[[], None]
+    ) -> None:
+        """identity: of the node, whose key the interface is to have; note: of settings changed for sites.
+
+        on_change: called when the plan is to be applied again.
+        """
         self._on_change = on_change
         self._interface = interface
         interface.set_silent(True)  # until a plan is in force: no connection is to fail at once meanwhile
-        self._key = key
+        self._identity = identity
+        self._key = identity.node.key
         self._applied: _HostPlan | None = None
         self._is_stale = True
         self._tunnels_failed = ""
@@ -61,15 +69,25 @@ class Reconciler:
         self._logged = ("", 0.0)  # the last repair that was, and when
         self.conflicts: Mapping[Prefix, str] = {}
         self._clients = ClientHost()
+        self.gateway = GatewayHost(interface, note, self.host_changed)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        return (*filter(None, (self._tunnels_failed,)), *self._failures, *self._clients.warnings)
+        return (
+            *filter(None, (self._tunnels_failed,)),
+            *self._failures,
+            *self._clients.warnings,
+            *self.gateway.warnings,
+        )
 
     def host_changed(self) -> None:
         """Look at the host again, even if the plan is the same."""
         self._is_stale = True
         self._on_change()
+
+    def close(self) -> None:
+        """Hear of no change any more. What was made stays: the mesh outlives its daemon."""
+        self.gateway.close()
 
     async def take_over(self, port: int, mark: int) -> None:
         """Have the interface listen, without peers. Raises OSError if the port cannot be had."""
@@ -86,11 +104,11 @@ class Reconciler:
     async def apply(self, plan: NodePlan, keepalives: Intervals) -> None:
         """Raises ConnectionError if the interface was closed."""
         await self._apply_to_interface(plan, keepalives)
-        wanted = plan.link, plan.routes, plan.reserved, plan.routing
-        is_stale = self._is_stale
+        wanted, is_stale = (plan.link, plan.routes, plan.reserved, plan.routing), self._is_stale
         if is_stale or self._applied != wanted:
             await self._apply_to_host(wanted)
         await self._clients.apply(plan, self._interface.name, is_stale=is_stale)
+        await self.gateway.apply(plan, frozenset(self._identity.node.firewall), is_stale=is_stale)
         self._interface.set_silent(False)
 
     async def _apply_to_interface(self, plan: NodePlan, keepalives: Intervals) -> None:
