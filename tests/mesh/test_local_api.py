@@ -380,6 +380,7 @@ def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
                 ("wgpy_mesh_revision", ""): (1 << 53) - 1,
                 ("wgpy_mesh_admin_record_sequence", ""): 12,
                 ("wgpy_mesh_members", ""): 2,
+                ("wgpy_mesh_clients", ""): 0,
                 ("wgpy_mesh_coordinator_connected", ""): 1,
                 ("wgpy_mesh_withheld_records", ""): 1,
                 ("wgpy_mesh_permitted_packets_total", 'source="any",destination="tag:web"'): 34,

@@ -6,7 +6,7 @@ from typing import Any
 
 from wgpy.keys import PrivateKey
 from wgpy.mesh.signing import SigningKey
-from wgpy.node.agent_client import Peer, Status
+from wgpy.node.agent_client import Client, Peer, Status
 
 NOW = 1_700_000_000
 KEYS = [SigningKey(bytes([number]) * 32).verify_key() for number in range(1, 9)]
@@ -20,6 +20,15 @@ def peer(**fields: Any) -> Peer:
         outbound_rule=0, inbound_rule=0,
         endpoint="192.0.2.2:51820", endpoints=("192.0.2.2:51820",), last_handshake=NOW - 5,
         received=2048, sent=1024, unanswered=0,
+    )  # fmt: skip
+    return replace(known, **fields)
+
+
+def client(**fields: Any) -> Client:
+    known = Client(
+        name="alice", key=WIREGUARD_KEYS[4], address=IPv4Address("100.64.9.1"),
+        address6=IPv6Address("fd12:3456::9:1"), gateway="web2", expires=0, endpoint="", last_handshake=0,
+        received=0, sent=0,
     )  # fmt: skip
     return replace(known, **fields)
 

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.unit.mesh_statuses import KEYS, NOW, a_status, peer
+from tests.unit.mesh_statuses import KEYS, NOW, a_status, client, peer
 from wgpy.address import HostPort
+from wgpy.cli.command import Command
 from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
 from wgpy.cli.mesh.commands import MESH
@@ -28,7 +29,11 @@ from wgpy.mesh.signing import SigningKey
 from wgpy.node.agent_client import Excluded, RejectedRecord, Rule
 from wgpy.node.coordinator_client import with_port
 
-COMMANDS = [command.name for command in MESH.commands]
+COMMANDS = [
+    f"{command.name} {part.name}".rstrip()
+    for command in MESH.commands
+    for part in command.commands or (Command("", None, "", ""),)
+]
 
 
 def wgpy(*arguments: str, text: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -115,7 +120,7 @@ def test_no_command_takes_a_default_route(arguments: tuple[str, ...], route: str
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help_and_an_answer_for_programs(command: str) -> None:
-    done = wgpy(command, "--help")
+    done = wgpy(*command.split(), "--help")
     assert done.returncode == 0
     assert f"usage: wgpy mesh {command}" in done.stdout
     assert "--json" in done.stdout
@@ -349,6 +354,24 @@ def test_who_is_no_member_is_told_how_to_become_one_again() -> None:
 
     assert "no member: it was removed; `wgpy mesh leave`, then join with a new token" in shown
     assert "No other node" not in shown
+
+
+def test_clients_are_shown_and_of_those_that_enter_here_the_traffic() -> None:
+    entering = client(
+        name="bob",
+        gateway="web1",
+        endpoint="198.51.100.9:4000",
+        last_handshake=NOW,
+        received=2048,
+        expires=NOW,
+    )
+    shown = status.text(a_status(clients=(client(), entering)), None)
+
+    table = shown[shown.index("CLIENT") :].splitlines()
+    assert table[0].split("  ")[0] == "CLIENT"
+    assert table[1].startswith("bob") and "198.51.100.9:4000" in table[1] and "2.00 KiB" in table[1]  # noqa: PT018
+    assert table[2].split() == ["alice", "100.64.9.1", "web2", "-", "-", "-", "never"]
+    assert "CLIENT" not in status.text(a_status(), None)
 
 
 def test_programs_get_the_same_as_json() -> None:

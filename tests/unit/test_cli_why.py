@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.mesh_statuses import KEYS, NOW, a_status, peer
+from tests.unit.mesh_statuses import KEYS, NOW, a_status, client, peer
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import probe
 from wgpy.cli.mesh.probe import Way
@@ -234,3 +234,22 @@ def test_a_packet_without_a_way_has_the_kernels_reason() -> None:
     way = probe.way_to("fe80::1%2147483647")
 
     assert (way.interface, bool(way.error)) == ("", True)
+
+
+@pytest.mark.parametrize("name", ["alice", "100.64.9.1", "fd12:3456::9:1"])
+def test_why_leads_to_a_client_by_its_gateway(name: str) -> None:
+    known = a_status(clients=(client(),))
+
+    found = findings(known, None, name)
+
+    assert found["client"].good
+    assert found["client"].text == ("alice enters by web2, and has 100.64.9.1 and fd12:3456::9:1 there")
+    target = find(known, name)
+    assert target is not None
+    assert target.peer.name == "web2"
+    assert target.address == ip_address("100.64.9.1")
+
+
+def test_why_says_that_a_client_enters_here() -> None:
+    with pytest.raises(CommandError, match="alice enters by this node"):
+        find(a_status(clients=(client(gateway="web1"),)), "alice")

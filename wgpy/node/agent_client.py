@@ -19,7 +19,8 @@ from wgpy.keys import PublicKey
 from wgpy.mesh import codec
 from wgpy.mesh.signing import VerifyKey
 from wgpy.node.files import SOCKETS
-from wgpy.node.http import BROKEN, Client, HttpError
+from wgpy.node.http import BROKEN, HttpError
+from wgpy.node.http import Client as HttpClient
 
 _MAX_ANSWER: Final = 1 << 26  # bytes
 _STATUS_TIMEOUT: Final = 20.0  # seconds
@@ -57,6 +58,26 @@ class Peer:
     received: int
     sent: int
     unanswered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client at one of its gateways.
+
+    gateway: name of that node; expires: Unix seconds, 0 for never; the rest is known where it enters by this
+    node: endpoint: "" if none is known; last_handshake: Unix seconds, 0 for never; received, sent: bytes.
+    """
+
+    name: str
+    key: PublicKey
+    address: IPv4Address
+    address6: IPv6Address
+    gateway: str
+    expires: int
+    endpoint: str
+    last_handshake: int
+    received: int
+    sent: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +128,8 @@ class Status:
     nobody has approved; nat: the address of the NAT that the host is behind, "" if none is known;
     keepalive: seconds between keepalives to peers that answer, 0 for none; sequence: of the newest admin
     record; rejected: the newest last; rejected_count: all of them; withheld: sentences, what neighbours
-    knew and the coordinator did not send; log: where the agent's log is; warnings: sentences.
+    knew and the coordinator did not send; log: where the agent's log is; warnings: sentences; clients: that
+    are in force and enter by this node or by one of its peers.
     """
 
     network: str
@@ -147,6 +169,7 @@ class Status:
     withheld: tuple[str, ...]
     log: str
     warnings: tuple[str, ...]
+    clients: tuple[Client, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +260,7 @@ async def _request(network: str, method: str, target: str, body: Any) -> bytes:
     except OSError as error:
         raise AgentError(f"the agent of {network} does not run ({path}: {error.strerror})") from None
     try:
-        client = Client(reader, writer, "agent")
+        client = HttpClient(reader, writer, "agent")
         return b"".join([data async for data in client.request(method, target, body=body, limit=_MAX_ANSWER)])
     except HttpError as error:
         raise AgentError(str(error)) from None

@@ -29,6 +29,10 @@ def measures(status: Status, drops: Counters, rejected: Mapping[tuple[str, str],
             len(status.peers) + status.member,
         ),
         _gauge(
+            "wgpy_mesh_clients", "Clients that enter by this node.",
+            sum(client.gateway == status.name for client in status.clients),
+        ),
+        _gauge(
             "wgpy_mesh_coordinator_connected", "1 while the node follows the coordinator, else 0.",
             status.connected,
         ),

@@ -22,6 +22,7 @@ from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 from wgpyd.log import log_target
 
+from .client_status import clients_of
 from .endpoints import GivenEndpoints
 from .host_check import HostCheck
 from .identity import LocalIdentity
@@ -103,6 +104,7 @@ async def report(node: Node) -> Status:
         withheld=node.withholding.withheld(time.monotonic()),
         log=log_target(),
         warnings=tuple(_warnings(node)),
+        clients=tuple(clients_of(node.membership.topology, node.identity.key, device)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.mesh import daemons, networks
-from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, fits, listed, report, since
+from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, fits, listed, report, since
 from wgpy.cli.show import size
 from wgpy.mesh import codec
 from wgpy.mesh.clock import compared
@@ -53,6 +53,7 @@ def text(status: Status, key: NetworkKeyFile | None) -> str:
     parts = [columns(_about(status, key))]
     if status.member:
         parts.append(_peers(status.peers))
+        parts += [_clients(status)] if status.clients else []
     parts += [part for part in map("\n".join, _remarks(status)) if part]
     return "\n\n".join(parts)
 
@@ -150,6 +151,24 @@ def _peers(peers: Sequence[Peer]) -> str:
     if fits(table):
         return table
     return columns([head[:-1], *(row[:-1] for row in rows)])  # `why NAME` has the rest
+
+
+def _clients(status: Status) -> str:
+    """Return those that enter by this node first, as only of these there is more to say."""
+    rows = [
+        (
+            client.name,
+            str(client.address),
+            client.gateway,
+            client.endpoint or "-",
+            since(client.last_handshake) if client.gateway == status.name else "-",
+            f"{size(client.received)} / {size(client.sent)}" if client.gateway == status.name else "-",
+            date(client.expires) if client.expires else "never",
+        )
+        for client in sorted(status.clients, key=lambda one: (one.gateway != status.name, one.name))
+    ]
+    head = ("CLIENT", "ADDRESS", "GATEWAY", "ENDPOINT", "HANDSHAKE", "RECEIVED / SENT", "EXPIRES")
+    return columns([head, *rows])
 
 
 def _remarks(status: Status) -> Iterator[Iterator[str]]:

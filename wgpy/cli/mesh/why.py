@@ -16,13 +16,13 @@ from typing import Final
 from wgpy.address import Address, Prefix, is_address, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, networks, probe
+from wgpy.cli.mesh import daemons, networks, probe, why_clients
 from wgpy.cli.mesh.output import columns, count, listed, report, since
 from wgpy.cli.mesh.private import is_private
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import AgentError, Peer, Rule, Status, UdpAnswer
+from wgpy.node.agent_client import AgentError, Client, Peer, Rule, Status, UdpAnswer
 
 _FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
 _SILENCE: Final = 15  # seconds without an answer, after which WireGuard begins a handshake. Whitepaper 6.5
@@ -47,11 +47,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be reached: a peer, or an address behind it. prefix: of the peer that the address is in."""
+    """What is to be reached: a peer, or an address behind it.
+
+    prefix: of the peer that the address is in; client: that enters by the peer.
+    """
 
     peer: Peer
     address: Address
     prefix: Prefix | None = None
+    client: Client | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,9 @@ def find(status: Status, name: str) -> Target | None:
     """Return the peer of a name, an identity or an address. Raises CommandError for this node itself."""
     if name in (status.name, str(status.identity), str(status.address), str(status.address6)):
         raise CommandError(f"{name} is this node; `wgpy mesh status` shows it")
+    if client := why_clients.named(status, name):
+        peer = next((peer for peer in status.peers if peer.name == client.gateway), None)
+        return Target(peer, client.address, client=client) if peer else None
     if is_address(name):
         return _find_address(status, ip_address(name))
     peer = next((peer for peer in status.peers if name in (peer.name, str(peer.identity))), None)
@@ -230,6 +237,8 @@ def _unknown(status: Status, name: str) -> Finding:
 
 def _node(target: Target) -> Finding:
     peer = target.peer
+    if target.client:
+        return Finding("client", True, why_clients.way(target.client, _name(peer)))
     if target.prefix:
         return Finding("node", True, f"{_name(peer)} announces {target.prefix}")
     return Finding("node", True, f"{_name(peer)}, known as {peer.address} and {peer.address6}")

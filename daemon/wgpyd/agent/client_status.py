@@ -1,0 +1,31 @@
+"""What an agent reports of clients."""
+
+from collections.abc import Iterator
+
+from wgpy.contract.constants import SECOND
+from wgpy.mesh.ingress import entering_by_gateway
+from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.topology import Topology
+from wgpy.model import DeviceStatus
+from wgpy.node.agent_client import Client
+
+
+def clients_of(topology: Topology, local: VerifyKey, device: DeviceStatus) -> Iterator[Client]:
+    """Give those that enter by a node or by another one that it knows. local: identity of the node."""
+    present = {peer.public_key: peer for peer in device.peers}
+    for gateway, entering in entering_by_gateway(topology).items():
+        member = topology.member(gateway)
+        for one in entering:
+            tunnel = present.get(one.client.key) if gateway == local else None
+            yield Client(
+                name=one.client.name,
+                key=one.client.key,
+                address=one.ingress.address,
+                address6=one.ingress.address6,
+                gateway=(member.name if member else "") or str(gateway),
+                expires=one.client.expires,
+                endpoint=str(tunnel.endpoint) if tunnel and tunnel.endpoint else "",
+                last_handshake=tunnel.last_handshake_time // SECOND if tunnel else 0,
+                received=tunnel.rx_bytes if tunnel else 0,
+                sent=tunnel.tx_bytes if tunnel else 0,
+            )
