@@ -10,7 +10,6 @@ from benchmarks.mesh.change import Cost, costs
 from benchmarks.mesh.followers import Followed, follow
 from benchmarks.mesh.network import make
 
-_ATTACKED = 300  # nodes of a network whose coordinator is attacked
 _SECONDS = 2  # of a stream
 _KINDS = {False: "no rule: all nodes reach each other", True: "rules: each node reaches a group of ten"}
 
@@ -43,9 +42,9 @@ def main() -> None:
 
 
 async def _print_attacks(names: list[str]) -> None:
-    print("\n| attack | attacker | coordinator | memory | descriptors | a removal | usually | the longest |")
-    print("|---|---|---|---|---|---|---|---|")
-    async for cost in attacks.costs(_ATTACKED, names):
+    print(f"\n| {' | '.join(attacks.HEADS)} |")
+    print("|---" * len(attacks.HEADS) + "|")
+    async for cost in attacks.costs(names, attacks.Extent()):
         cells = (
             cost.attack,
             f"{cost.attacker:.0%}",

@@ -70,25 +70,25 @@ async def _submit(target: Target, source: str, records: list[Signed]) -> None:
     writer.close()
 
 
-def _stranger(network: bytes, number: int) -> Signed:
+def _unknown_node(network: bytes, number: int) -> Signed:
     """Return the record of a node whose signatures are all right, under a token that nobody knows."""
     identity, token, now = SigningKey.generate(), SigningKey.generate(), int(time.time())
     signer = identity.verify_key()
     record = Node(
         network=network, signer=signer, sequence=1, admitted=now, token=token.verify_key(),
-        admission=admit(token, network, signer, now), name=f"stranger-{number}", key=PublicKey(bytes(signer)),
+        admission=admit(token, network, signer, now), name=f"unknown-{number}", key=PublicKey(bytes(signer)),
         address=IPv4Address("100.64.0.0") + 20_000 + number, routes=(), endpoints=(),
     )  # fmt: skip
     return identity.sign(encode(record))
 
 
 async def _unknown_token(target: Target, source: str) -> None:
-    await _submit(target, source, _strangers(network_id(target.network)))
+    await _submit(target, source, _unknown_nodes(network_id(target.network)))
 
 
-def _strangers(network: bytes, _made: list[Signed] = []) -> list[Signed]:  # noqa: B006 - made once
+def _unknown_nodes(network: bytes, _made: list[Signed] = []) -> list[Signed]:  # noqa: B006 - made once
     if not _made:
-        _made.extend(_stranger(network, number) for number in range(100))
+        _made.extend(_unknown_node(network, number) for number in range(100))
     return _made
 
 
@@ -214,18 +214,18 @@ async def _follow(target: Target, source: str) -> None:
     await _hold((reader, writer), head.encode())
 
 
-async def _key_updates(target: Target, _source: str) -> None:
-    await asyncio.to_thread(_update_keys, target.port)
+async def _key_updates(target: Target, source: str) -> None:
+    await asyncio.to_thread(_update_keys, target.port, source)
 
 
-def _update_keys(port: int) -> None:
+def _update_keys(port: int, source: str) -> None:
     """Change the keys of TLS 1.3 until the other end has had enough. Python's ssl cannot, libssl can."""
     libssl = ctypes.CDLL("libssl.so.3")
     for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
         getattr(libssl, name).restype = ctypes.c_void_p
     context = ctypes.c_void_p(libssl.SSL_CTX_new(ctypes.c_void_p(libssl.TLS_client_method())))
     connection = ctypes.c_void_p(libssl.SSL_new(context))
-    with socket.create_connection((_HOST, port)) as tcp:
+    with socket.create_connection((_HOST, port), source_address=(source, 0)) as tcp:
         libssl.SSL_set_fd(connection, tcp.fileno())
         if libssl.SSL_connect(connection) == 1:
             while libssl.SSL_key_update(connection, _SSL_KEY_UPDATE_REQUESTED) == 1:
@@ -237,27 +237,27 @@ def _update_keys(port: int) -> None:
 
 # By name: what one connection does, how many there are at once, and from how many addresses.
 ATTACKS: Final[dict[str, tuple[Attack, int, int]]] = {
-    "valid signatures under an unknown token": (_unknown_token, 2, 1),
-    "the same from 80 addresses": (_unknown_token, _MANY, _MANY),
-    "forged removals": (_forged, 2, 1),
-    "connections that say nothing": (_silent, _HELD, 1),
-    "the same from 80 addresses, 4,000": (_silent, 4000, _MANY),
-    "TLS handshakes never finished": (_half_handshake, _HELD, 1),
-    "connections and nothing more, again and again": (_connections, 50, _MANY),
-    "TLS handshakes and nothing more, again and again": (_handshakes, 20, _MANY),
-    "TLS key updates without end": (_key_updates, 4, 1),
-    "nothing after the TLS handshake": (_silent_tls, _HELD, 1),
-    "heads of one byte a second": (_slow_head, _HELD, 1),
-    "heads without end": (_header_flood, 10, 1),
-    "half a second request": (_half_second_request, _HELD, 1),
-    "pipelined requests, no answer read": (_pipelined, 10, 1),
+    "valid signatures under an unknown token, 2 connections": (_unknown_token, 2, 1),
+    "the same from 80 addresses, 80 connections": (_unknown_token, _MANY, _MANY),
+    "forged removals, 2 connections": (_forged, 2, 1),
+    "300 connections that say nothing": (_silent, _HELD, 1),
+    "4,000 of them from 80 addresses": (_silent, 4000, _MANY),
+    "300 TLS handshakes that do not end": (_half_handshake, _HELD, 1),
+    "connections, again and again, from 80 addresses": (_connections, 50, _MANY),
+    "TLS handshakes, again and again, from 80 addresses": (_handshakes, 20, _MANY),
+    "TLS key updates without end, 4 connections": (_key_updates, 4, 1),
+    "300 connections with nothing after the TLS handshake": (_silent_tls, _HELD, 1),
+    "300 heads of one byte a second": (_slow_head, _HELD, 1),
+    "heads without end, 10 connections": (_header_flood, 10, 1),
+    "300 connections with half a second request": (_half_second_request, _HELD, 1),
+    "pipelined requests, 10 connections": (_pipelined, 10, 1),
     "large answers that are not taken, from 80 addresses": (_answers_not_taken, _HELD, _MANY),
     "bodies of 8 MiB less a byte, from 80 addresses": (_held_body, _MANY, _MANY),
-    "bodies of 8 MiB of JSON that is no records, from 80 addresses": (_junk, _MANY, _MANY),
-    "bodies that go on after the refusal": (_after_refusal, 2, 1),
-    "chunks of one byte": (_chunks, 2, 1),
-    "bodies in TLS records of one byte": (_small_records, 2, 1),
-    "subscriptions by unknown keys": (_follow, 20, 1),
+    "bodies of 8 MiB of other JSON, from 80 addresses": (_junk, _MANY, _MANY),
+    "bodies that go on after the refusal, 2 connections": (_after_refusal, 2, 1),
+    "chunks of one byte, 2 connections": (_chunks, 2, 1),
+    "bodies in TLS records of one byte, 2 connections": (_small_records, 2, 1),
+    "subscriptions by unknown keys, 20 connections": (_follow, 20, 1),
 }
 
 

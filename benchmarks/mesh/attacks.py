@@ -1,4 +1,4 @@
-"""What attacks by strangers cost a coordinator, and how long an honest change takes meanwhile."""
+"""What attacks by clients without a key cost a coordinator, and how long an honest change takes meanwhile."""
 
 import asyncio
 import sys
@@ -9,17 +9,30 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 from benchmarks.mesh.attackers import ATTACKS
 from benchmarks.mesh.followers import coordinator, cpu_time, memory, submit
 from benchmarks.mesh.network import Model, make
 from wgpy.node.coordinator_client import Address, CoordinatorError
 
-_WARM_UP = (
-    10.0  # seconds of an attack before its measurement, as the first allowance is used at its beginning
-)
-_REMOVALS = 9  # of each measurement
-_PAUSE = 0.3  # seconds between removals
+HEADS: Final = (
+    "Attack", "Attacker's CPU", "Coordinator's CPU", "Memory", "Descriptors", "Removal", "Without", "Longest",
+)  # fmt: skip
+_PAUSE: Final = 0.3  # seconds between removals
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is measured.
+
+    nodes: of the network; warm_up: seconds of an attack before its measurement, as the first allowance is
+    used at its beginning; removals: before the attack, and during it.
+    """
+
+    nodes: int = 300
+    warm_up: float = 10.0
+    removals: int = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +53,18 @@ class Cost:
     delays: tuple[float, ...]
 
 
-async def costs(nodes: int, names: list[str]) -> AsyncIterator[Cost]:
-    """Yield the cost of each attack in turn. nodes: of the network; names: of attacks, none for all."""
+async def costs(names: list[str], extent: Extent) -> AsyncIterator[Cost]:
+    """Yield the cost of each attack in turn. names: of attacks, none for all."""
     for name in names or ATTACKS:
-        model = make(nodes, grouped=False)
+        model = make(extent.nodes, grouped=False)
         with TemporaryDirectory(prefix="wgmesh-") as folder:
             async with coordinator(Path(folder), model) as (process, address):
                 await submit(address, model, model.records)
-                usual = tuple([await _remove(address, model, number) for number in range(_REMOVALS)])
+                usual = tuple([await _remove(address, model, number) for number in range(extent.removals)])
                 async with _attacker(name, address, model) as attacker:
+                    await asyncio.sleep(extent.warm_up)
+                    if attacker.returncode is not None:
+                        raise RuntimeError(f"the attack ended: {name}")
                     yield await _measure(name, process.pid, attacker, usual, address, model)
 
 
@@ -58,9 +74,6 @@ async def _attacker(name: str, address: Address, model: Model) -> AsyncIterator[
     command = (sys.executable, "-m", "benchmarks.mesh.attackers", name, port, str(model.key.verify_key()))
     process = await asyncio.create_subprocess_exec(*command)
     try:
-        await asyncio.sleep(_WARM_UP)
-        if process.returncode is not None:
-            raise RuntimeError(f"the attack ended: {name}")
         yield process
     finally:
         with suppress(ProcessLookupError):
@@ -73,8 +86,8 @@ async def _measure(
 ) -> Cost:
     begin, cpu, spent = time.monotonic(), cpu_time(pid), cpu_time(attacker.pid)
     delays, peaks = [], [(memory(pid), _descriptors(pid))]
-    for number in range(_REMOVALS):
-        delays.append(await _remove(address, model, _REMOVALS + number))
+    for number in range(len(usual), 2 * len(usual)):
+        delays.append(await _remove(address, model, number))
         peaks.append((memory(pid), _descriptors(pid)))
         await asyncio.sleep(_PAUSE)
     seconds = time.monotonic() - begin

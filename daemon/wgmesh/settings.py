@@ -45,12 +45,26 @@ class Settings:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Raises MeshError."""
-        if not folder.exists():
-            raise MeshError(f"{folder} is not there: `wgpy mesh init` makes a network and its coordinator")
         try:
-            return load(cls, folder / SETTINGS)
+            return load(cls, _accessible(folder) / SETTINGS)
         except StorageError as error:
             raise MeshError(str(error)) from None
+
+
+def _accessible(folder: Path) -> Path:
+    """Raises MeshError if it is not there, or another user's, as after `serve --user`."""
+    try:
+        list(folder.iterdir())
+    except FileNotFoundError:
+        raise MeshError(
+            f"{folder} is not there: `wgpy mesh init` makes a network and its coordinator"
+        ) from None
+    except PermissionError as error:
+        advice = f"`sudo chown -R root {folder}` gives it back" if os.geteuid() == 0 else "try sudo"
+        raise MeshError(f"{folder} cannot be used: {error.strerror}; {advice}") from None
+    except OSError as error:
+        raise MeshError(f"{folder} cannot be used: {error.strerror}") from None
+    return folder
 
 
 def create(

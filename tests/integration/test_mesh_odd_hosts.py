@@ -256,5 +256,10 @@ def test_a_node_whose_disk_becomes_read_only_goes_on_and_says_so(pair: Pair, web
 
     web.kill()
     web.start()
+    pair.hub.token()  # a record that the node cannot store
 
+    eventually(
+        lambda: any("cannot be written: Read-only file system" in text for text in web.status().warnings),
+        "it says that its disk is read-only",
+    )
     assert web.reaches(pair.hub, within=5)

@@ -123,6 +123,22 @@ def test_it_becomes_a_user_who_gets_the_folder_and_a_low_port(host: Host) -> Non
     assert S_IMODE(host.path("/run/backup").stat().st_mode) == 0o600
 
 
+def test_root_serves_a_folder_again_that_another_user_had(host: Host) -> None:
+    let_all_read_python(host)
+    serve(host, "--user", USER).kill(signal.SIGTERM)
+    eventually(lambda: not host.processes("wgmesh"), "it ended")
+
+    # As with systemd: a root that may not give it to itself.
+    held = ("setpriv", "--bounding-set=-all,+net_bind_service")
+    assert host.attempt(*held, program("wgmesh"), "serve", "prod").output == (
+        f"wgmesh: {FOLDER} cannot be used: Permission denied; `sudo chown -R root {FOLDER}` gives it back\n"
+    )
+    serve(host)
+    assert answers(host)
+    folder = host.path(FOLDER)
+    assert {file.stat().st_uid for file in (folder, *folder.iterdir())} == {0}
+
+
 def let_all_read_python(host: Host) -> None:
     """Show Python on this host below a folder that is everybody's, where it lies in the folder of root."""
     python = Path(sys.base_prefix)

@@ -115,8 +115,9 @@ def sent(node: Node) -> int:
 
 
 def leave(node: Node) -> None:
-    if (node.folder / "node.json").exists():
-        node.mesh("leave", "--force")
+    for network in ("lab", "other"):
+        if (node.folder.parent / network / "node.json").exists():
+            node.mesh("leave", "--force", "--network", network)
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +205,9 @@ def test_the_coordinators_name_is_found_though_a_node_announces_the_name_server(
     eventually(lambda: way(scene.third.host, "192.88.99.53") == "mesh0", "the mesh covers the server")
     scene.restart(scene.third)
     scene.assert_all_is_well()
+    made = scene.hub.ask("init", "other", "--public", "coordinator.test", "--name", "hub")
+    joined = scene.third.mesh("join", made["token"], "--name", "third", "--endpoint", "coordinator.test:4000")
+    assert "cannot be resolved" not in joined
     for node in scene.nodes:
         node.host.run("umount", "-l", "/etc/resolv.conf")
     server.kill()

@@ -90,7 +90,13 @@ def test_what_is_no_invitation_is_refused(text: str) -> None:
         Invitation.from_text(text)
 
 
-@pytest.mark.parametrize("url", ["http://vpn.example.com", "vpn.example.com", "https://" + "a" * 1024])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://vpn.example.com", "vpn.example.com", "https://" + "a" * 1024, "https://", "https://[::1",
+        "https://vpn.example.com:0", "https://vpn.example.com:99999", "https://vpn.example.com:x",
+    ],
+)  # fmt: skip
 def test_a_coordinator_is_named_by_an_https_address(url: str) -> None:
     with pytest.raises(ValueError, match="no address of a coordinator"):
         Invitation(SigningKey.generate(), key_of(1).verify_key(), bytes(32), url)

@@ -17,7 +17,8 @@ from wgpy.contract.events import PeerId
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.mesh.ledger import Ledger
 from wgpy.node.files import NodeFile, StorageError
-from wgpyd.agent.endpoints import GivenEndpoints, look_up, resolved
+from wgpy.node.names import addresses_of
+from wgpyd.agent.endpoints import GivenEndpoints, resolved
 from wgpyd.agent.host_networks import NOWHERE, HostNetworks
 from wgpyd.agent.identity import LocalIdentity
 from wgpyd.agent.warnings import Warnings
@@ -223,7 +224,7 @@ def test_the_resolver_of_the_host_is_asked(name: str) -> None:
 
 
 async def _look_up(name: str) -> list[str]:
-    return list(await look_up(HostPort(name, 1), mark=0))
+    return await addresses_of(HostPort(name, 1), mark=0)
 
 
 # -- The file ----------------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ async def test_only_a_host_of_the_network_is_answered(world: Scene) -> None:
         there = Endpoint("127.0.0.1", agent.interface.listen_port)
         question = Ping(bytes).ask(there, 0)
         loop = asyncio.get_running_loop()
-        with _udp("127.0.0.77") as stranger, _udp(HOME.address) as host:
-            await loop.sock_sendto(stranger, question, (there.address, there.port))
+        with _udp("127.0.0.77") as unknown, _udp(HOME.address) as host:
+            await loop.sock_sendto(unknown, question, (there.address, there.port))
             while not agent.interface.counters()[DropReason.UNKNOWN_PEER]:  # noqa: ASYNC110 - no event tells it
                 await asyncio.sleep(0)
             await loop.sock_sendto(host, question, (there.address, there.port))
@@ -25,7 +25,7 @@ async def test_only_a_host_of_the_network_is_answered(world: Scene) -> None:
             answer = await loop.sock_recv(host, 2048)
 
             assert len(answer) == len(question)
-            assert not _has_something(stranger)
+            assert not _has_something(unknown)
 
 
 @in_a_scene

@@ -1,4 +1,4 @@
-"""Requests as a stranger may write them: what is refused by its head, and the order of answers."""
+"""Requests as clients without a key may write them: what is refused by its head, and the order of answers."""
 
 import json
 from pathlib import Path

@@ -157,6 +157,19 @@ def test_a_file_that_cannot_be_read_says_what_to_do(
     assert str(raised.value).isprintable()
 
 
+@pytest.mark.parametrize("url", ["https://a:99999", "https://[::1", "https://", "http://a", "https://a:0"])
+@pytest.mark.parametrize("name", ["url", "near"])
+def test_a_file_with_no_address_of_a_coordinator_is_damaged(
+    node: NodeFile, name: str, url: str, tmp_path: Path
+) -> None:
+    node.save(tmp_path)
+    file = tmp_path / "node.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {name: url}))
+
+    with pytest.raises(StorageError, match="is no address of a coordinator"):
+        NodeFile.load(tmp_path)
+
+
 @given(position=st.integers(0, 10_000), byte=st.integers(0, 255))
 def test_nothing_but_a_state_error_comes_of_a_damaged_file(
     position: int, byte: int, tmp_path_factory: pytest.TempPathFactory

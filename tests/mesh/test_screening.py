@@ -154,10 +154,10 @@ def test_who_repeats_a_record_of_the_administrator_is_not_taken_for_it(administr
 @in_a_loop
 async def test_who_claims_to_be_the_administrator_is_told_that_it_is_not(tmp_path: Path) -> None:
     site = Site.create(tmp_path)
-    async with site.serve(), Coordinator(site.address, site.administrator.key.verify_key()) as stranger:
+    async with site.serve(), Coordinator(site.address, site.administrator.key.verify_key()) as client:
         await site.found(ALICE)
         forged = [unsigned(site.administrator.invite(key_of(2000 + number))) for number in range(3)]
 
-        outcomes = await stranger.submit(forged)
+        outcomes = await client.submit(forged)
 
     assert [outcome.reason for outcome in outcomes] == ["not signed by the right key"] * 3

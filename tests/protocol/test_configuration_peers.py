@@ -100,7 +100,7 @@ def test_all_allowed_ips_can_be_taken_at_once() -> None:
 # -- Peers -------------------------------------------------------------------------------------------
 
 
-def test_a_removed_peer_is_a_stranger() -> None:
+def test_a_removed_peer_is_an_unknown_peer() -> None:
     bench = Bench()
     session = bench.establish()
 

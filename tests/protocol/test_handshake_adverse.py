@@ -180,7 +180,7 @@ def test_after_simultaneous_initiations_no_handshake_follows_before_its_time() -
 
 def test_an_unknown_peer_gets_no_answer() -> None:
     bench = Bench()
-    unknown = wp.PaperPeer(wp.hash_(b"stranger"), bench.node.public_key)
+    unknown = wp.PaperPeer(wp.hash_(b"unknown peer"), bench.node.public_key)
 
     assert bench.exchange(unknown.initiation(bench.timestamp())) == []
     assert bench.dropped(DropReason.UNKNOWN_PEER) == 1

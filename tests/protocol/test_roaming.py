@@ -195,8 +195,8 @@ def data_for_another_index(bench: Bench, session: wp.PaperSession) -> bytes:
     return session.seal(1, bench.paper_packet())
 
 
-def initiation_of_a_stranger(bench: Bench, session: wp.PaperSession) -> bytes:
-    return wp.PaperPeer(wp.hash_(b"stranger"), bench.node.public_key).initiation(bench.timestamp())
+def initiation_of_an_unknown_peer(bench: Bench, session: wp.PaperSession) -> bytes:
+    return wp.PaperPeer(wp.hash_(b"unknown peer"), bench.node.public_key).initiation(bench.timestamp())
 
 
 def initiation_with_an_old_timestamp(bench: Bench, session: wp.PaperSession) -> bytes:
@@ -225,7 +225,7 @@ def data_with_a_reserved_bit(bench: Bench, session: wp.PaperSession) -> bytes:
     [
         forged_data,
         data_for_another_index,
-        initiation_of_a_stranger,
+        initiation_of_an_unknown_peer,
         initiation_with_an_old_timestamp,
         initiation_with_a_wrong_mac1,
         response_to_nothing,

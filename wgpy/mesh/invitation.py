@@ -10,6 +10,7 @@ import hashlib
 import hmac
 from dataclasses import dataclass, field
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from wgpy.mesh.signing import SigningKey, VerifyKey
 
@@ -33,8 +34,7 @@ class Invitation:
     def __post_init__(self) -> None:
         if len(self.coordinator) != KEY_HASH_LENGTH:
             raise ValueError(f"the hash of a coordinator's key has {KEY_HASH_LENGTH} bytes")
-        if not self.url.startswith("https://") or not self.url.isascii() or len(self.url) > MAX_URL:
-            raise ValueError(f"{self.url!r} is no address of a coordinator: want https://HOST[:PORT]")
+        check_url(self.url)
 
     def text(self) -> str:
         """Return what is copied: letters, digits, `-` and `_`."""
@@ -58,6 +58,21 @@ class Invitation:
             raise ValueError("the token is damaged: copy all of it, from `wgpy1_` to its end")
         token, network, coordinator, url = data[:32], data[32:64], data[64:_FIXED], data[_FIXED:]
         return cls(SigningKey(token), VerifyKey(network), coordinator, url.decode("ascii", "replace"))
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError for what is no address of a coordinator."""
+    if not url.startswith("https://") or not url.isascii() or len(url) > MAX_URL or not _has_host(url):
+        raise ValueError(f"{url!r} is no address of a coordinator: want https://HOST[:PORT]")
+
+
+def _has_host(url: str) -> bool:
+    """Return whether it has a host, and perhaps a port, that can be one."""
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _encoded(data: bytes) -> str:

@@ -23,6 +23,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
 from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
+from wgpy.mesh.invitation import check_url
 from wgpy.mesh.ledger import Ledger, RecordRejected
 from wgpy.mesh.records import Departure, Node, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
@@ -178,6 +179,8 @@ class NodeFile:
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
+        for url in filter(None, (self.url, self.near)):
+            check_url(url)
         parse_keepalive(self.keepalive)
         for host in self.hosts:
             parse_host_port(host)
@@ -245,6 +248,10 @@ class NetworkKeyFile:
     key_hash: bytes
     sequence: int
     used: int
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        check_url(self.url)
 
     @classmethod
     def load(cls, path: Path) -> Self:

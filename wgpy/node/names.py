@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from wgpy.address import is_address
+from wgpy.address import HostPort, is_address
 from wgpy.contract.endpoint import Endpoint
 from wgpy.host.netlink import RouteLookup
 from wgpy.node.underlay import set_mark
@@ -23,15 +23,31 @@ _BEHIND_STUB: Final = Path("/run/systemd/resolve/resolv.conf")  # systemd-resolv
 _STUB: Final = "127.0.0.53"
 _PORT: Final = 53
 _TIMEOUT: Final = 4.0  # seconds, for all name servers together
+_LONGEST: Final = 10.0  # seconds, for one name, by whatever the C library asks
+
+
+async def addresses_of(host: HostPort, mark: int) -> list[str]:
+    """Return the addresses of a host, after some seconds at most. mark: of the sockets. Raises OSError."""
+    async with asyncio.timeout(_LONGEST):
+        found = await look_up(host.host, host.port, mark)
+    return [str(address[0]).partition("%")[0] for _, address in found]
 
 
 async def look_up(host: str, port: int, mark: int) -> list[tuple[int, Any]]:
     """Return families and addresses, as a socket's `connect` takes them. Raises OSError."""
     loop = asyncio.get_running_loop()
     found = []
-    for name in await asyncio.to_thread(_addresses, host, mark) or [host]:
-        found += await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    try:
+        for name in await asyncio.to_thread(_addresses, host, mark) or [host]:
+            found += await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError("that is no host name") from None
     return list(dict.fromkeys((family, address) for family, *_, address in found))
+
+
+def describe(error: OSError) -> str:
+    """Return why a name has no addresses."""
+    return error.strerror or str(error) or "no answer"
 
 
 def _addresses(host: str, mark: int) -> list[str]:

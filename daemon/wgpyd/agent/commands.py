@@ -6,8 +6,8 @@ from wgpy.address import parse_host_port
 from wgpy.driver.interface import Interface
 from wgpy.node.agent_client import AgentError, EndpointChange, RouteChange, Status, UdpAnswer
 from wgpy.node.files import StorageError, parse_keepalive
+from wgpy.node.names import describe
 
-from .endpoints import describe
 from .publisher import Publisher
 from .rejected_records import RejectedRecords
 from .status import Node, report

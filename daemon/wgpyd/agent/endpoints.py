@@ -18,8 +18,8 @@ from wgpy.address import HostPort, is_address, parse_host_port
 from wgpy.contract.endpoint import Endpoint
 from wgpy.device import DeviceEvent
 from wgpy.engine.actions import PeerUnreachable
-from wgpy.node import names
 from wgpy.node.files import StorageError
+from wgpy.node.names import addresses_of, describe
 
 from .host_networks import NOWHERE, HostNetworks, counts, preference
 from .identity import LocalIdentity
@@ -28,20 +28,9 @@ from .warnings import Warnings
 
 PAUSE: Final = 15.0  # seconds after a look-up
 RECHECK_TIME: Final = 60.0  # seconds until names that lead to another host, such as a NAT, are due again
-_TIMEOUT: Final = 10.0  # seconds, for one name
 _MAX_ADDRESSES: Final = 4  # of a name
 
 Resolver = Callable[[HostPort], Awaitable[Iterable[str]]]  # gives addresses; raises OSError
-
-
-async def look_up(host: HostPort, mark: int) -> Iterable[str]:
-    """Ask the host's name servers, beside the loop. mark: of the sockets. Raises OSError."""
-    try:
-        async with asyncio.timeout(_TIMEOUT):
-            found = await names.look_up(host.host, host.port, mark)
-    except UnicodeError:
-        raise OSError("that is no host name") from None
-    return [str(address[0]) for _, address in found]
 
 
 class GivenEndpoints:
@@ -55,13 +44,14 @@ class GivenEndpoints:
         resolver: Resolver | None = None,
         pause: float = PAUSE,
     ) -> None:
-        """on_change: called when the node's file has other endpoints; resolver: None for `look_up`; pause:
-        seconds.
+        """on_change: called when the node's file has other endpoints; resolver: None for `addresses_of`.
+
+        pause: seconds.
         """
         self._identity = identity
         self._warnings = warnings
         self._on_change = on_change
-        self._resolver = resolver or partial(look_up, mark=identity.node.coordinator.mark)
+        self._resolver = resolver or partial(addresses_of, mark=identity.node.coordinator.mark)
         self._pause = pause
         self._wake = Wake()
         self._known: dict[HostPort, tuple[Endpoint, ...]] = {}
@@ -123,7 +113,7 @@ class GivenEndpoints:
 
     async def _addresses(self, name: HostPort) -> tuple[Endpoint, ...]:
         """Return the endpoints of a name, always in the same order. Raises OSError if it has none."""
-        addresses = {ip_address(text.partition("%")[0]) for text in await self._resolver(name)}
+        addresses = set(map(ip_address, await self._resolver(name)))
         usable = sorted(filter(counts, addresses), key=preference)[:_MAX_ADDRESSES]
         if not usable:
             raise OSError("it has no address that others could reach")
@@ -147,11 +137,6 @@ def resolved(
         else:
             endpoints += known.get(host, last)
     return tuple(dict.fromkeys(endpoints))
-
-
-def describe(error: OSError) -> str:
-    """Return why a name has no addresses."""
-    return error.strerror or str(error) or "no answer"
 
 
 def _names(hosts: Iterable[str]) -> list[HostPort]:

@@ -10,7 +10,7 @@ import re
 import socket
 import time
 from argparse import Namespace
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count, islice
@@ -22,7 +22,6 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
 from wgpy.cli.mesh.ranges import check_ranges
-from wgpy.cli.resolve import resolve
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
 from wgpy.mesh.addressing import free_address
@@ -34,6 +33,7 @@ from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import deltas
 from wgpy.node.coordinator_client import Address, Coordinator, Denied, Welcome
 from wgpy.node.files import Journal, NodeFile, StorageError
+from wgpy.node.names import addresses_of, describe
 from wgpy.node.underlay import MARK
 
 _TRIES: Final = 64  # of hosts that join at once under one name, as many as get in whatever happens
@@ -104,8 +104,8 @@ async def wait_until_known(network: str) -> None:
 async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tuple[str, str]:
     """Ask to be admitted under a name and an address that nobody has; the network, and why not."""
     network_key, token = invitation.network, invitation.token
-    identity, endpoints = SigningKey.generate(), tuple(_resolved(arguments.endpoint))
     address = Address(invitation.url, invitation.coordinator, near, arguments.fwmark or MARK)
+    identity, endpoints = SigningKey.generate(), await _resolved(arguments.endpoint, address.mark)
     async with Coordinator(address, network_key, token) as coordinator:
         admitted = admission_time(int(time.time()), coordinator.ahead)
         node = NodeFile(
@@ -136,7 +136,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
                 break  # that was not why it was refused
             charter = _charter(network_key, welcome)
             network = _free_folder(charter.name)
-            check_ranges(Host(), charter, node.coordinator)
+            await check_ranges(Host(), charter, node.coordinator)
             node = replace(
                 node,
                 name=_free_name(arguments.name, welcome.names, attempt),
@@ -161,13 +161,15 @@ def admission_time(now: int, ahead: int | None) -> int:
     return now - (ahead or 0)
 
 
-def _resolved(hosts: Iterable[HostPort]) -> Iterator[Endpoint]:
-    """Yield an endpoint of each host; the agent resolves names again, so one may not exist yet."""
+async def _resolved(hosts: Iterable[HostPort], mark: int) -> tuple[Endpoint, ...]:
+    """Return an endpoint of each host; the agent resolves names again, so one may not exist yet."""
+    endpoints = []
     for host in hosts:
         try:
-            yield resolve(host, timeout=0)
-        except CommandError as error:
-            warn(f"{error}; the node tries again")
+            endpoints.append(Endpoint((await addresses_of(host, mark))[0], host.port))
+        except OSError as error:
+            warn(f"the endpoint {host} cannot be resolved: {describe(error)}; the node tries again")
+    return tuple(endpoints)
 
 
 async def _submit(coordinator: Coordinator, network: str, node: NodeFile) -> str:

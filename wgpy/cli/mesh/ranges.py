@@ -1,25 +1,26 @@
 """What `wgpy mesh join` refuses: a network whose range takes from the host what the node itself needs."""
 
-import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address, ip_interface
 from urllib.parse import urlsplit
 
-from wgpy.address import Address, Prefix
+from wgpy.address import Address, HostPort, Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.mesh.records import Network
+from wgpy.node.coordinator_client import DEFAULT_PORT
 from wgpy.node.coordinator_client import Address as Coordinator
+from wgpy.node.names import addresses_of
 from wgpy.node.overlaps import loses, read_gateways, read_route_prefixes
 
 
-def check_ranges(host: Host, network: Network, coordinator: Coordinator) -> None:
+async def check_ranges(host: Host, network: Network, coordinator: Coordinator) -> None:
     """Raises CommandError if this host would lose its default gateway or the coordinator."""
     ranges, routes = (network.addresses, network.addresses6), _routes(host)
     prefixes = [*_networks(host), *read_route_prefixes(routes)]
     needed: dict[Address, str] = dict.fromkeys(read_gateways(routes), "the default gateway of this host")
-    needed |= dict.fromkeys(_addresses(coordinator), "the coordinator as this host reaches it")
+    needed |= dict.fromkeys(await _addresses(coordinator), "the coordinator as this host reaches it")
     for address, what in needed.items():
         if lost := loses(address, ranges, prefixes):
             raise CommandError(
@@ -39,9 +40,10 @@ def _networks(host: Host) -> Iterator[Prefix]:
                 yield ip_interface(f"{found['local']}/{found['prefixlen']}").network
 
 
-def _addresses(coordinator: Coordinator) -> Iterator[Address]:
-    """Give the coordinator's addresses; a name that cannot be resolved now has none."""
+async def _addresses(coordinator: Coordinator) -> list[Address]:
+    """Return the coordinator's addresses; a name that cannot be resolved now has none."""
     url = urlsplit(coordinator.near or coordinator.url)
-    with suppress(OSError, UnicodeError):
-        for found in socket.getaddrinfo(url.hostname, url.port, type=socket.SOCK_STREAM):
-            yield ip_address(str(found[4][0]).partition("%")[0])
+    host = HostPort(url.hostname or "", url.port or DEFAULT_PORT)
+    with suppress(OSError):
+        return list(map(ip_address, await addresses_of(host, coordinator.mark)))
+    return []

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from wgpy.address import Prefix
@@ -13,6 +13,7 @@ from wgpy.cli.mesh.argument_types import duration_text
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, listed, report
 from wgpy.mesh.endings import token_ended
 from wgpy.mesh.invitation import Invitation
+from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Revocation, Token
 from wgpy.mesh.signing import SigningKey
 
@@ -79,7 +80,7 @@ async def _token(arguments: Namespace) -> None:
 async def _list(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
         found = sorted(admin.ledger.admin_records(Token).values(), key=lambda token: token.sequence)
-        tokens = found if arguments.all else [token for token in found if _is_shown(admin, token)]
+        tokens = found if arguments.all else list(without_old(found, admin.ledger, int(time.time())))
         rows = [(token, state(admin, token), _used(admin, token)) for token in tokens]
     document = [{**_json(token), "state": state, "used": used} for token, state, used in rows]
     lines = [
@@ -101,11 +102,12 @@ async def _list(arguments: Namespace) -> None:
     )
 
 
-def _is_shown(admin: Administrator, token: Token) -> bool:
-    """Return whether a token admits hosts, or did so lately."""
-    now = int(time.time())
-    ended = token_ended(admin.ledger, token, now)
-    return not ended or ended >= now - ENDED_SHOWN
+def without_old(tokens: Iterable[Token], ledger: Ledger, now: int) -> Iterator[Token]:
+    """Leave out tokens that ceased to admit hosts long ago. now: Unix seconds."""
+    for token in tokens:
+        ended = token_ended(ledger, token, now)
+        if not ended or ended >= now - ENDED_SHOWN:
+            yield token
 
 
 async def _revoke(arguments: Namespace) -> None:
