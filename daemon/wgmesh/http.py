@@ -17,10 +17,12 @@ from starlette.types import ASGIApp, Message
 
 from .connections import Connections
 from .limits import MAX_BODY, SMALL_BODY, source_of
+from .tls import TooMuchOverhead
 
 _LOG = logging.getLogger("wgmesh")
 
 CLOSE_TIMEOUT: Final = 1.0  # seconds until a client has taken the last answer and closed its end
+_OVERHEAD: Final = 256  # requests that TLS records which carry too little count as
 _MAX_HEAD: Final = 8 << 10  # bytes
 
 
@@ -69,6 +71,8 @@ class HttpConnection(asyncio.Protocol):
         self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
+        if isinstance(error, TooMuchOverhead):
+            self._limits.requests.charge(self._address[0], _OVERHEAD, self._loop.time())
         self._is_ending = True
         self._gone.set()
         self._writable.set()

@@ -56,14 +56,26 @@ class Allowance:
         """Return whether a key, in place of a source, may take size units."""
         return self._take(str(key), size, now)
 
+    def charge(self, address: str, size: int, now: float) -> None:
+        """Take size units, also those that are still to come. now: seconds of any clock."""
+        source = source_of(address)
+        self._note(source, min(self._used_by(source, now), self._burst) + size, now)
+
     def _take(self, source: str, size: int, now: float) -> bool:
-        used, since = self._used.pop(source, (0.0, now))
-        used = max(0.0, used - (now - since) * self._rate)
+        used = self._used_by(source, now)
         is_granted = used + size <= self._burst
-        self._used[source] = (used + size if is_granted else used, now)
+        self._note(source, used + size if is_granted else used, now)
+        return is_granted
+
+    def _used_by(self, source: str, now: float) -> float:
+        used, since = self._used.get(source, (0.0, now))
+        return max(0.0, used - (now - since) * self._rate)
+
+    def _note(self, source: str, used: float, now: float) -> None:
+        self._used.pop(source, None)
+        self._used[source] = (used, now)
         if len(self._used) > _MAX_ADDRESSES:
             del self._used[next(iter(self._used))]
-        return is_granted
 
 
 class Changes:

@@ -24,9 +24,9 @@ _BACKLOG: Final = 2048  # all nodes of a network may reconnect at once
 _AT_ONCE: Final = 16  # connections that are accepted before those that are there get their turn
 _HANDSHAKE: Final = 2  # requests that a TLS handshake counts as
 _ACCEPT_PAUSE: Final = 1.0  # seconds, after the system refused a connection
-# Accepted connections inherit it. One read of TLS is no more than that: of messages that change its keys, a
-# quarter of a MiB takes 0.3 s, in which the loop does nothing else. A source may send 256 KiB a second.
-_RECEIVE_BUFFER: Final = 1 << 15  # bytes, of which the kernel makes twice as many. socket(7)
+# Accepted connections inherit it. One read of TLS is no more than that: of messages that change its keys, 32
+# KiB take 40 ms, in which the loop does nothing else. A source may send 256 KiB a second.
+_RECEIVE_BUFFER: Final = 1 << 14  # bytes, of which the kernel makes twice as many. socket(7)
 _SHUTDOWN_TIMEOUT: Final = 2.0  # seconds, for answers in progress
 # Accepted connections inherit these: the kernel closes connections of dead or stuck nodes without a timer
 # of ours. tcp(7)

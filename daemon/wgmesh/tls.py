@@ -8,7 +8,7 @@ import logging
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,6 +23,9 @@ from .errors import MeshError
 
 _LOG = logging.getLogger("wgmesh")
 
+# Of a record that is not whole yet 16 KiB may wait, RFC 8446 section 5.1; 20 KiB of messages that change keys
+# take 25 ms.
+_MAX_OVERHEAD: Final = 20 << 10  # bytes
 _FOREVER: Final = datetime(9999, 12, 31, tzinfo=UTC)  # RFC 5280 section 4.1.2.5
 
 
@@ -45,9 +48,48 @@ def make_key(key_file: Path, certificate_file: Path, name: str) -> bytes:
     return key_hash(certificate.public_bytes(Encoding.DER))
 
 
+class TooMuchOverhead(ssl.SSLError):
+    """A client sends TLS records that carry little or nothing: their cost is in no allowance."""
+
+
+class _Connection(ssl.SSLObject):
+    """The TLS of a connection, which fails when twice what was read is 20 KiB less than what came for it."""
+
+    incoming: ssl.MemoryBIO
+    _overhead = 0  # bytes
+
+    def read(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises TooMuchOverhead."""
+        pending, size = self.incoming.pending, 0
+        try:
+            found: Any = super().read(*args, **kwargs)
+            size = found if isinstance(found, int) else len(found)
+        finally:
+            self._count(pending - self.incoming.pending, size)
+        return found
+
+    def _count(self, consumed: int, size: int) -> None:
+        """Raises TooMuchOverhead."""
+        self._overhead = max(0, self._overhead + consumed - 2 * size)
+        if self._overhead > _MAX_OVERHEAD:
+            raise TooMuchOverhead("its TLS records carry too little")
+
+
+class _Context(ssl.SSLContext):
+    """Makes connections that know how much came for them."""
+
+    sslobject_class = _Connection
+
+    def wrap_bio(self, incoming: ssl.MemoryBIO, *args: Any, **kwargs: Any) -> _Connection:
+        connection = super().wrap_bio(incoming, *args, **kwargs)
+        assert isinstance(connection, _Connection)
+        connection.incoming = incoming
+        return connection
+
+
 def load_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """Raises MeshError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = _Context(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     # A node connects once and stays connected, so it never resumes a session: no tickets.
     context.num_tickets = 0

@@ -97,6 +97,22 @@ async def test_a_subscription_may_last(tmp_path: Path) -> None:
         assert (await alice.received()).records
 
 
+@in_a_loop
+async def test_who_sends_tls_records_that_carry_next_to_nothing_is_let_go_and_pays_for_it(
+    tmp_path: Path,
+) -> None:
+    site = Site.create(tmp_path)
+    async with site.serve(limits=Limits(requests=Allowance(rate=0, burst=4))):
+        reader, writer = await connect(site)
+        writer.write(post(20_000))
+        for _ in range(2000):
+            writer.write(b"x")  # a record each
+
+        assert await rest_of(reader) == b""
+        with pytest.raises(ConnectionError):
+            await connect(site)
+
+
 # -- Room ------------------------------------------------------------------------------------------
 
 
