@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from benchmarks.rows.flood import JUNK, VALID
+from benchmarks.rows.gateway import GATEWAY
 from benchmarks.rows.handshakes import HANDSHAKES
 from benchmarks.rows.hub import HUB
 from benchmarks.rows.lossy import LOSSY
@@ -16,7 +17,7 @@ from benchmarks.suite.values import Measure, Plan, Row, Setting
 
 # Rest before load, what is compared with one stream beside it, and the harshest load last.
 SETTINGS: Final[tuple[Setting[Any], ...]] = (
-    REST, TUNNEL, TUNNEL6, LOSSY, RECOVERY, HANDSHAKES, *CROWDS, HUB, JUNK, VALID,
+    REST, TUNNEL, TUNNEL6, LOSSY, RECOVERY, HANDSHAKES, *CROWDS, HUB, GATEWAY, JUNK, VALID,
 )  # fmt: skip
 
 

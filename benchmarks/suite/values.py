@@ -47,7 +47,8 @@ class Row(Generic[S]):
 
     measure: gets the setting and how many seconds a stream lasts, and returns a sample for each of the
     measures; streams: how many it runs, one after another; seconds: what it takes beside them, about;
-    plan: the least that has it; rulers: whether it can be measured with what is no daemon, too.
+    plan: the least that has it; rulers: whether it can be measured with what is no daemon, too; ours: whether
+    only with wgpyd.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Row(Generic[S]):
     streams: int = 1
     seconds: float = 1
     rulers: bool = True
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)

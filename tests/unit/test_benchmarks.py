@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.rows import SETTINGS, measures_of, read_rows, rows_of
+from benchmarks.rows import SETTINGS, gateway_host, measures_of, read_rows, rows_of
 from benchmarks.rows.flood import read_rate
+from benchmarks.rows.gateway import GATEWAY
 from benchmarks.suite.implementations import Implementation, Role, go_build, read_implementation
 from benchmarks.suite.readings import MeasureFailed
-from benchmarks.suite.rounds import turned
+from benchmarks.suite.rounds import settings_for, turned
 from benchmarks.suite.values import Plan
+from wgpy.contract.constants import MAX_PERMITS
+from wgpy.model import NO_POLICY
 
 MEASURES = {measure.name: measure for measure in measures_of(SETTINGS)}
 
@@ -93,3 +96,30 @@ def test_every_round_begins_with_another_implementation() -> None:
     rounds = [turned("abc", number) for number in range(4)]
 
     assert rounds == [["a", "b", "c"], ["b", "c", "a"], ["c", "a", "b"], ["a", "b", "c"]]
+
+
+# -- A gateway's sites and rules -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rules", [1, 10, MAX_PERMITS, 10_000])
+def test_as_many_rules_are_in_force_as_a_row_says_and_the_streams_comes_last(rules: int) -> None:
+    first, *others = gateway_host.policies(rules)
+
+    permits = [permit for policy in (*reversed(others), first) for permit in policy.permits or ()]
+    assert len(set(permits)) == len(permits) == rules
+    assert permits[-1].destination == gateway_host.translations(1).translations[0].mapped
+    assert all(len(policy.permits or ()) <= MAX_PERMITS for policy in (first, *others))
+
+
+def test_no_rules_are_no_policy() -> None:
+    assert gateway_host.policies(0) == [NO_POLICY]
+
+
+def test_as_many_sites_are_translated_as_a_row_says() -> None:
+    assert len(set(gateway_host.translations(1000).translations)) == 1000
+
+
+def test_what_only_wgpyd_can_do_is_measured_with_no_other() -> None:
+    peer = read_implementation("peer=peer")
+
+    assert [row.name for setting in settings_for(peer, [GATEWAY]) for row in setting.rows] == ["gateway"]
