@@ -11,11 +11,14 @@
  *     carry     its datagrams are carried to the other end, as the kernel would, and that takes a turn for nothing
  *     in        that turn finds them: opened, checked against replay and routes, summed, joined, written to the TUN
  *     permit    the same, and both ends have a policy that permits everything
+ *     site      the same, but each end has a site that it translates, and a policy of one rule of a port
+ *     crowd     the same, but each end has a thousand sites, and as many rules as there may be, up to ten thousand
  *
  * Two modes are by themselves, the cipher over the same packets in one call: seal, open.
  */
 #include "datapath.h"
 
+#include "policy.h"
 #include "superpacket.h"
 
 #include <arpa/inet.h>
@@ -39,6 +42,8 @@ enum {
     PORT = 51820,
     LOCAL_INDEX = 7,
     FIRST_PEER = 1,
+    SITES = 1000,
+    RULES = MAX_PERMITS < 10000 ? MAX_PERMITS : 10000,
     TUN = 1001, /* descriptors: the sender's, and the receiver's one more */
     SOCKETS = 2001,
 };
@@ -189,11 +194,65 @@ static void permit_everything(struct wgfp_datapath *datapath)
         fail("the policy cannot be set");
 }
 
+static void address_at(uint8_t *to, uint32_t address)
+{
+    const uint32_t wire_order = htonl(address);
+
+    memcpy(to, &wire_order, sizeof wire_order);
+}
+
+/* Of sites of 256 addresses. The first one is the sender's real and the receiver's mapped one, 10.0.0.0/24. */
+static void translate_sites(struct wgfp_datapath *datapath, uint32_t end, uint32_t sites)
+{
+    static struct wgfp_translation translations[SITES];
+
+    for (uint32_t i = 0; i < sites; i++) {
+        translations[i] = (struct wgfp_translation){.size = 4, .length = 24};
+        address_at(translations[i].mapped, (end == 0 ? 0x0a100000 : 0x0a000000) + (i << 8));
+        address_at(translations[i].real, (end == 0 ? 0x0a000000 : 0x0a200000) + (i << 8));
+    }
+    if (wgfp_translations_set(datapath, translations, sites, NULL, 0) != 0)
+        fail("the sites cannot be translated");
+}
+
+/* Each of a port of a host, but for the last, which is that of the superpacket's port. */
+static void permit_rules(struct wgfp_datapath *datapath, uint32_t rules)
+{
+    static struct wgfp_permit permits[RULES];
+
+    for (uint32_t i = 0; i < rules; i++) {
+        permits[i] = (struct wgfp_permit){
+            .destination_size = 4, .destination_length = 32, .protocol = IPPROTO_TCP, .first_port = i + 1, .last_port = i + 1,
+        };
+        address_at(permits[i].destination, 0x0a000100 + i);
+    }
+    permits[rules - 1].destination_length = 24;
+    permits[rules - 1].first_port = permits[rules - 1].last_port = 0;
+    address_at(permits[rules - 1].destination, 0x0a000000);
+    if (wgfp_peer_set_policy(datapath, FIRST_PEER, permits, rules, 1) != 0)
+        fail("the rules cannot be set");
+}
+
+static void make_gateways(struct wgfp_datapath *sender, struct wgfp_datapath *receiver, uint32_t sites, uint32_t rules)
+{
+    uint8_t mapped_sender[4];
+
+    address_at(mapped_sender, 0x0a100001);
+    if (wgfp_route_set(receiver, FIRST_PEER, mapped_sender, sizeof mapped_sender, 32) != 0)
+        fail("the site cannot be routed");
+    translate_sites(sender, 0, sites);
+    translate_sites(receiver, 1, sites);
+    permit_rules(sender, rules);
+    permit_rules(receiver, rules);
+}
+
 /* -- Modes ------------------------------------------------------------------------------------------ */
 
-enum mode { IDLE, COPY, OUT, CARRY, IN, PERMIT, SEAL, OPEN, MODES };
+enum mode { IDLE, COPY, OUT, CARRY, IN, PERMIT, SITE, CROWD, SEAL, OPEN, MODES };
 
-static const char *const mode_names[MODES] = {"idle", "copy", "out", "carry", "in", "permit", "seal", "open"};
+static const char *const mode_names[MODES] = {
+    "idle", "copy", "out", "carry", "in", "permit", "site", "crowd", "seal", "open",
+};
 
 static void take_turns(enum mode mode, struct wgfp_datapath *sender, struct wgfp_datapath *receiver)
 {
@@ -224,6 +283,10 @@ static void run_path(enum mode mode, uint32_t packets, uint32_t times)
         permit_everything(sender);
         permit_everything(receiver);
     }
+    if (mode == SITE)
+        make_gateways(sender, receiver, 1, 1);
+    if (mode == CROWD)
+        make_gateways(sender, receiver, SITES, RULES);
     for (uint32_t i = 0; i < times; i++)
         take_turns(mode, sender, receiver);
     check_drops(sender);
