@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from wgpy.contract.constants import HANDSHAKE_TOS
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged, PeerActivity, PeerId, RoutingLoop
+from wgpy.contract.events import DataSent, EndpointChanged, KeyNeeded, PeerActivity, PeerId, RoutingLoop
 from wgpy.contract.orders import (
     AllowedIP,
     DataPathOrder,
@@ -30,13 +30,21 @@ from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable, Sen
 from wgpy.engine.engine import Engine
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
-from wgpy.model import NO_POLICY, NO_TRANSLATIONS, AllowedIPChange, DeviceStatus, PeerStatus, Policy
+from wgpy.model import (
+    NO_POLICY,
+    NO_TRANSLATIONS,
+    AllowedIPChange,
+    DeviceStatus,
+    PeerStatus,
+    PeerTraffic,
+    Policy,
+)
 from wgpy.paths.candidates import Candidates
 
 if TYPE_CHECKING:  # it needs OpenSSL, which is a fifth of the memory of a daemon that can do without
     from wgpy.datapath.portable import PortableDataPath
 
-DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged | RoutingLoop
+DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged | RoutingLoop | DataSent
 
 _Path_co = TypeVar("_Path_co", bound=DataPath, covariant=True)
 
@@ -44,7 +52,8 @@ _Path_co = TypeVar("_Path_co", bound=DataPath, covariant=True)
 class Device(Generic[_Path_co]):
     """An interface that owns its parts: `engine` for peers and sessions, `datapath` for packets.
 
-    Who changes the engine directly steps afterwards.
+    watched: public keys of peers for which there is an event, `DataSent`, when something is sent that is not
+    answered yet. Who changes the engine directly steps afterwards.
     """
 
     def __init__(
@@ -58,6 +67,7 @@ class Device(Generic[_Path_co]):
         """random, wall_clock: as `Engine` takes them; watch: called with each order that was carried out."""
         self.datapath = datapath
         self.engine = Engine(random=random, wall_clock=wall_clock, activity=datapath.activity)
+        self.watched: frozenset[bytes] = frozenset()
         self._watch = watch
         self._policies: dict[PeerId, Policy] = {}
         self._translations = NO_TRANSLATIONS
@@ -91,6 +101,8 @@ class Device(Generic[_Path_co]):
         for event in events:
             if isinstance(event, EndpointChanged | RoutingLoop):
                 self._events.append(event)
+            elif self.watched and isinstance(event, DataSent | KeyNeeded):
+                self._note_sending(event.peer)
             self.engine.receive_event(event, now)
         message = self.datapath.next_handshake()
         if message is not None:
@@ -99,6 +111,11 @@ class Device(Generic[_Path_co]):
         has_acted = self._carry_out_actions(now)
         self._datagrams += self.datapath.take_datagrams()
         return bool(events) or message is not None or has_acted
+
+    def _note_sending(self, peer: PeerId) -> None:
+        known, event = self.engine.peer(peer), DataSent(peer)
+        if known and known.public_key in self.watched and event not in self._events:
+            self._events.append(event)
 
     def next_deadline(self) -> int | None:
         """When `expire` is to be called next, in boottime ns; None while nothing is to be done."""
@@ -184,6 +201,14 @@ class Device(Generic[_Path_co]):
     def counters(self) -> Counter[DropReason]:
         """Dropped packets, datagrams and handshake messages by reason."""
         return Counter(self.datapath.counters()) + Counter(self.engine.drops)
+
+    def traffic(self, public_key: bytes) -> PeerTraffic:
+        """What passed between this device and a peer, after a step; of a peer that is not known nothing."""
+        peer = self.engine.peers.get(public_key)
+        if peer is None:
+            return PeerTraffic()
+        activity = self.datapath.activity(peer.id)
+        return PeerTraffic(activity.last_received, _unanswered_since(peer, activity))
 
     def status(self, listen_port: int = 0, fwmark: int = 0) -> DeviceStatus:
         """The state of everything, after a step. listen_port, fwmark: what the driver knows of itself."""

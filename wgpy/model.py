@@ -84,6 +84,13 @@ class PeerStatus:
     unanswered_since: int = 0
 
 
+class PeerTraffic(NamedTuple):
+    """Boottime ns, 0 for never. received: when the last data was; unanswered: as `unanswered_since`."""
+
+    received: int = 0
+    unanswered: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceStatus:
     """A whole `get=1` answer."""

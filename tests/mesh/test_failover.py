@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.mesh.network import key_of
 from wgpy.contract.constants import MILLISECOND, SECOND
-from wgpy.mesh.failover import ANSWER_TIME, FIRST_PAUSE, LAST_PAUSE, Activity, Failover
+from wgpy.mesh.failover import ANSWER_TIME, FIRST_PAUSE, LAST_PAUSE, Failover, Traffic
 from wgpy.mesh.signing import VerifyKey
 
 FIRST, SECOND_ONE, THIRD = (key_of(number).verify_key() for number in (1, 2, 3))
@@ -21,7 +21,6 @@ MOVED_WITHIN = 3 * SECOND
 @dataclass
 class Gateway:
     is_up: bool = True
-    sent: int = 0
     received: int = 0
     unanswered: int = 0
     probes: int = 0
@@ -33,15 +32,14 @@ class World:
 
     def __init__(self, *keys: VerifyKey, is_one_way: bool = False) -> None:
         self.gateways = {key: Gateway() for key in keys or (FIRST, SECOND_ONE)}
-        self.failover = Failover(self._activity)
+        self.failover = Failover(self._traffic)
         self.failover.configure([tuple(self.gateways)])
         self.is_one_way = is_one_way
         self.now = START
         self.moves: list[int] = []
 
-    def _activity(self, key: VerifyKey) -> Activity:
-        gateway = self.gateways[key]
-        return Activity(gateway.sent, gateway.received, gateway.unanswered)
+    def _traffic(self, key: VerifyKey) -> Traffic:
+        return Traffic(self.gateways[key].received, self.gateways[key].unanswered)
 
     @property
     def used(self) -> VerifyKey:
@@ -77,7 +75,6 @@ class World:
 
     def _send(self, key: VerifyKey, *, is_answered: bool) -> None:
         gateway = self.gateways[key]
-        gateway.sent = self.now
         if not gateway.unanswered:
             gateway.unanswered = self.now
             self.failover.sent(key, self.now)

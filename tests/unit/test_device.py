@@ -5,9 +5,10 @@ from random import Random
 
 from wgpy import AllowedIP, AllowedIPChange, Datagram, Device, Endpoint, PortableDataPath, PrivateKey
 from wgpy.contract.constants import KEEPALIVE_TIMEOUT, SECOND
-from wgpy.contract.events import EndpointChanged
+from wgpy.contract.events import DataSent, EndpointChanged
 from wgpy.device import DeviceEvent
 from wgpy.engine.actions import HandshakeCompleted
+from wgpy.model import PeerTraffic
 from wgpy.testing import InnerPacket
 
 NOW = 100 * SECOND
@@ -90,3 +91,33 @@ def test_status_has_the_allowed_ips_and_the_traffic_of_each_peer() -> None:
     assert (peer.public_key, peer.endpoint) == (ALICE.public_key(), AT_ALICE)
     assert list(peer.allowed_ips) == [EVERYTHING.prefix]
     assert peer.rx_bytes > 148
+
+
+def test_what_is_sent_to_a_watched_peer_and_not_answered_is_reported() -> None:
+    alice, bob = device(ALICE, BOB, AT_BOB), device(BOB, ALICE)
+    alice.watched = frozenset({bytes(BOB.public_key())})
+
+    alice.send(PACKET, NOW)
+    alice.step(NOW)
+    assert alice.take_events() == [DataSent(1)]
+    talk(alice, bob)
+    alice.take_events()
+    alice.send(PACKET, NOW + SECOND)
+    alice.step(NOW + SECOND)
+
+    assert DataSent(1) not in alice.take_events()  # the first one is not answered yet
+    assert alice.traffic(bytes(BOB.public_key())).unanswered == NOW
+    assert bob.traffic(bytes(ALICE.public_key())).received == NOW
+
+
+def test_of_others_it_is_not_reported_what_is_sent_to_them() -> None:
+    alice, bob = device(ALICE, BOB, AT_BOB), device(BOB, ALICE)
+
+    alice.send(PACKET, NOW)
+    talk(alice, bob)
+
+    assert DataSent(1) not in alice.take_events()
+
+
+def test_of_an_unknown_peer_there_is_no_traffic() -> None:
+    assert device(ALICE, BOB).traffic(bytes(32)) == PeerTraffic()

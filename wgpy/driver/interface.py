@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
 from functools import partial
 from typing import Final, Protocol, Self
@@ -17,7 +17,7 @@ from typing import Final, Protocol, Self
 from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged, RoutingLoop
+from wgpy.contract.events import DataSent, EndpointChanged, RoutingLoop
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
 from wgpy.device_update import apply_update, check_update
@@ -28,7 +28,7 @@ from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
 from wgpy.host.tun import Link, PacketDevice
 from wgpy.keys import PublicKey
-from wgpy.model import DeviceStatus, DeviceUpdate
+from wgpy.model import DeviceStatus, DeviceUpdate, PeerTraffic
 from wgpy.transport import Transport
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
 from wgpy.transport.udp import open_udp
@@ -163,6 +163,14 @@ class Interface:
 
     def _unsubscribe(self, subscription: object) -> None:
         self._listeners.pop(subscription, None)
+
+    def watch_sending(self, keys: Iterable[PublicKey]) -> None:
+        """Report `DataSent` of these peers from now on, and of no others."""
+        self._device.watched = frozenset(map(bytes, keys))
+
+    def traffic(self, key: PublicKey) -> PeerTraffic:
+        """What passed between this interface and a peer."""
+        return self._device.traffic(bytes(key))
 
     def rule_counts(self) -> list[int]:
         """Packets that a permit let in, by the number of its rule."""
@@ -425,6 +433,8 @@ class Interface:
 
 def _in_words(event: DeviceEvent) -> str:
     match event:
+        case DataSent():
+            return "something was sent that is not answered yet"
         case HandshakeCompleted(initiator=initiator):
             return f"new session, we {'began' if initiator else 'answered'} it"
         case PeerUnreachable():

@@ -22,10 +22,12 @@ LAST_PAUSE: Final = 320 * SECOND
 _FORGIVEN_AFTER: Final = 10  # pauses without a failure
 
 
-class Activity(NamedTuple):
-    """Of a peer, 0 for never. unanswered: when the oldest was sent that nothing authentic has followed."""
+class Traffic(NamedTuple):
+    """With a gateway, 0 for never.
 
-    sent: int
+    received: when data last came; unanswered: when the oldest was sent that nothing authentic followed.
+    """
+
     received: int
     unanswered: int
 
@@ -43,9 +45,9 @@ class _Failure:
 class Failover:
     """Of one node."""
 
-    def __init__(self, activity: Callable[[VerifyKey], Activity]) -> None:
-        """activity: what passed between this node and a gateway."""
-        self._activity = activity
+    def __init__(self, traffic: Callable[[VerifyKey], Traffic]) -> None:
+        """traffic: what passed between this node and a gateway."""
+        self._traffic = traffic
         self._sites: tuple[tuple[VerifyKey, ...], ...] = ()
         self._failures: dict[VerifyKey, _Failure] = {}
         self._checks: dict[VerifyKey, int] = {}  # when to look at a gateway in use
@@ -104,7 +106,7 @@ class Failover:
 
     def _check(self, gateway: VerifyKey, now: int) -> bool:
         """Return whether to probe it."""
-        _, received, unanswered = self._activity(gateway)
+        received, unanswered = self._traffic(gateway)
         probed = self._probed.pop(gateway, 0)
         if self.is_failing(gateway) and received > self._failures[gateway].since:
             self._failures[gateway].is_over = True  # it was used as all failed
@@ -139,7 +141,7 @@ class Failover:
             self._asked[gateway] = now
             self._returns[gateway] = now + ANSWER_TIME
             return True
-        failure.is_over = self._activity(gateway).received >= asked
+        failure.is_over = self._traffic(gateway).received >= asked
         failure.until = now + failure.pause
         return False
 

@@ -16,12 +16,13 @@ from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
-from wgpy.mesh.plan import NodePlan, plan
+from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.records import Network
 from wgpy.node.files import NodeFile, gateway_note
 
 from .commands import Control
 from .endpoints import GivenEndpoints
+from .failover import GatewayFailover
 from .gossip import Gossip
 from .host_check import HostCheck
 from .host_monitor import HostMonitor
@@ -34,7 +35,7 @@ from .publisher import Publisher
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
-from .wake import Wake, first_of, rest_after
+from .wake import Wake, end, first_of, rest_after
 from .warm_up import warm_up
 from .warnings import Warnings
 from .withholding_detector import WithholdingDetector
@@ -66,6 +67,7 @@ class Agent:
         self.pings = Pings(interface)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
         self.keepalives = Keepalives(self._wake.now)
+        self.failover = GatewayFailover(interface, self._wake.now)
         self._unsubscribe = interface.subscribe(self._on_event)
         self.up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -92,13 +94,10 @@ class Agent:
     async def stop(self) -> None:
         """Raises whatever ended it."""
         self._unsubscribe()
-        for closable in (self._gossip, self._host, self._wake, self.pings, self.endpoints, self.reconciler):
+        hearing = (self._gossip, self._host, self._wake, self.pings, self.endpoints, self.failover)
+        for closable in (*hearing, self.reconciler):
             closable.close()
-        for task in self._tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(ended, Exception):
-                raise ended
+        await end(self._tasks)
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         """If it failed: a node that is deaf must not look well."""
@@ -139,7 +138,7 @@ class Agent:
         if self.membership.is_over:
             self.subscription.give_up()
         self.withholding.log(time.monotonic())
-        self.plan = plan(network, topology, self.identity.view(self._host.networks), self.plan)
+        self.plan = self.failover.plan(network, topology, self.identity.view(self._host.networks), self.plan)
         self.pings.answer_hosts_of(self.plan)
         self.endpoints.notice(self.subscription.seen, self._host.networks)
         self.keepalives.configure(self.identity, self.subscription.seen, self._host.networks)

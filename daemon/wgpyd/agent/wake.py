@@ -1,7 +1,7 @@
 """What the agent waits for: a call, a timer, or the wall clock that is set."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from math import inf
 from typing import Any, Final
 
@@ -68,3 +68,13 @@ async def first_of(*coroutines: Coroutine[Any, Any, Any]) -> None:
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel them. Raises whatever ended one before."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    for ended in await asyncio.gather(*ending, return_exceptions=True):
+        if isinstance(ended, Exception):
+            raise ended

@@ -1,0 +1,116 @@
+"""Plans with the gateways that answer, and probes those that do not. `wgpy.mesh.failover` decides.
+
+A probe is a connection to the gateway's gossip, through the tunnel: whatever comes back is an answer.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from wgpy.contract.constants import SECOND
+from wgpy.contract.events import DataSent
+from wgpy.device import DeviceEvent
+from wgpy.driver.interface import Interface
+from wgpy.host.bootclock import boottime
+from wgpy.keys import PublicKey
+from wgpy.mesh.failover import ANSWER_TIME, Failover, Traffic
+from wgpy.mesh.plan import LocalView, NodePlan, plan
+from wgpy.mesh.records import Network
+from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.sites import Gateway, Site
+from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.wire import GOSSIP_PORT
+
+_LOG = logging.getLogger("wgpy")
+_PROBE_TIME: Final = ANSWER_TIME / SECOND  # seconds
+
+
+class GatewayFailover:
+    """Of one node, on the running loop."""
+
+    def __init__(self, interface: Interface, on_change: Callable[[], None]) -> None:
+        """on_change: called when another gateway is to be used."""
+        self._interface = interface
+        self._on_change = on_change
+        self._failover = Failover(self._traffic)
+        self._gateways: dict[VerifyKey, Member] = {}
+        self._by_key: Mapping[PublicKey, VerifyKey] = {}
+        self._sites: list[tuple[VerifyKey, ...]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._probes: set[asyncio.Task[None]] = set()
+        self._unsubscribe = interface.subscribe(self._on_event)
+
+    def plan(self, network: Network, topology: Topology, view: LocalView, before: NodePlan) -> NodePlan:
+        """As `wgpy.mesh.plan.plan`, by the gateways that answer."""
+        self._sites = []
+        planned = plan(network, topology, view, before, self._choose)
+        self._failover.configure(self._sites)
+        watched = self._failover.gateways
+        self._gateways = {
+            peer.member.identity: peer.member for peer in planned.peers if peer.member.identity in watched
+        }
+        self._by_key = {member.key: identity for identity, member in self._gateways.items()}
+        self._interface.watch_sending(self._by_key)
+        return planned
+
+    def is_failing(self, gateway: VerifyKey) -> bool:
+        """Return whether it does not answer, as far as that is known."""
+        return self._failover.is_failing(gateway)
+
+    def close(self) -> None:
+        self._unsubscribe()
+        for closable in (*([self._timer] if self._timer else ()), *self._probes):
+            closable.cancel()
+
+    def _choose(self, _: Site, gateways: tuple[Gateway, ...]) -> Gateway:
+        identities = tuple(gateway.identity for gateway in gateways)
+        self._sites.append(identities)
+        return gateways[identities.index(self._failover.choose(identities))]
+
+    def _traffic(self, gateway: VerifyKey) -> Traffic:
+        member = self._gateways.get(gateway)
+        return Traffic(*self._interface.traffic(member.key)) if member else Traffic(0, 0)
+
+    # -- Events and time -----------------------------------------------------------------------------
+
+    def _on_event(self, key: PublicKey, event: DeviceEvent) -> None:
+        if isinstance(event, DataSent) and (gateway := self._by_key.get(key)):
+            self._failover.sent(gateway, boottime())
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        deadline = self._failover.next_deadline()
+        loop = asyncio.get_running_loop()
+        wait = 0 if deadline is None else max(deadline - boottime(), 0) / SECOND
+        self._timer = None if deadline is None else loop.call_later(wait, self._expire)
+
+    def _expire(self) -> None:
+        probes, has_changed = self._failover.expire(boottime())
+        for gateway in probes:
+            self._begin_probe(self._gateways[gateway])
+        if has_changed:
+            self._log()
+            self._on_change()
+        self._schedule()
+
+    def _log(self) -> None:
+        failing = [member.name for gateway, member in self._gateways.items() if self.is_failing(gateway)]
+        _LOG.warning("gateways that do not answer: %s", ", ".join(failing) or "none any more")
+
+    def _begin_probe(self, gateway: Member) -> None:
+        probe = asyncio.create_task(_probe(str(gateway.address6)))
+        self._probes.add(probe)
+        probe.add_done_callback(self._probes.discard)
+
+
+async def _probe(address: str) -> None:
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+        connection.setblocking(False)
+        with suppress(OSError):
+            async with asyncio.timeout(_PROBE_TIME):
+                await asyncio.get_running_loop().sock_connect(connection, (address, GOSSIP_PORT))
