@@ -44,6 +44,11 @@ class Ends:
     def up(self, how: str = "wg-quick") -> None:
         self.phone.run(*_UP[how])
 
+    def up_until(self, node: Node, how: str = "wg-quick") -> None:
+        """Bring the tunnel up, and return when a node is reached."""
+        self.up(how)
+        eventually(lambda: self.reaches(node), f"the phone reaches {node.name}", within=_WITHIN)
+
     def reaches(self, node: Node) -> bool:
         ping = ("ping", "-n", "-c", "1", "-W", "1", node.address())
         return self.phone.attempt(*ping).status == 0
@@ -61,8 +66,10 @@ def ends(lab: Lab) -> Ends:
 @pytest.mark.parametrize("how", _UP)
 def test_a_client_reaches_what_it_may_by_its_gateway(ends: Ends, how: str) -> None:
     ends.add("--to", "web")
-    ends.up(how)
+    ends.up_until(ends.web, how)
 
+    pings = ends.phone.run("ping", "-n", "-c", "3", "-i", "0.3", "-W", "9", ends.web.address())
+    assert "Redirect" not in pings
     assert_tcp_arrives_whole(ends.phone, ends.web.host, ends.web.address(4), _SIZE)
     assert_tcp_arrives_whole(ends.phone, ends.web.host, ends.web.address(6), _SIZE)
     assert_udp_comes_back(ends.phone, ends.web.host, ends.web.address(4), [1, 1300, 4000])
@@ -70,45 +77,56 @@ def test_a_client_reaches_what_it_may_by_its_gateway(ends: Ends, how: str) -> No
 
 def test_a_client_reaches_nothing_else_whatever_its_file_says(ends: Ends) -> None:
     ends.add("--to", "web")
-    ends.up()
+    ends.up_until(ends.web)
     peer = ends.phone.run("wg", "show", "phone", "peers").strip()
     ends.phone.run("wg", "set", "phone", "peer", peer, "allowed-ips", "0.0.0.0/0,::/0")
     for node in (ends.desk, ends.hub):
         ends.phone.run("ip", "route", "add", node.address(), "dev", "phone")
     ends.phone.run("ip", "route", "add", "198.51.100.1", "dev", "phone")
 
-    assert ends.reaches(ends.web)
+    eventually(lambda: ends.reaches(ends.web), "the phone reaches web", within=_WITHIN)
     assert not ends.reaches(ends.desk)
     assert not ends.reaches(ends.hub)
 
 
 def test_nodes_begin_to_a_client_where_no_rule_is(ends: Ends) -> None:
     address = ends.add()
-    ends.up()
-    assert ends.reaches(ends.web)
+    ends.up_until(ends.web)
 
     ends.web.host.run("ping", "-n", "-c", "1", "-W", "10", address)
 
 
 def test_a_client_that_is_removed_reaches_nothing_any_more(ends: Ends) -> None:
     ends.add()
-    ends.up()
-    assert ends.reaches(ends.web)
+    ends.up_until(ends.web)
 
     assert "no node accepts its packets" in ends.hub.mesh("client", "remove", "phone")
 
     eventually(lambda: not ends.reaches(ends.web), "the phone reaches nothing", within=_WITHIN)
     assert not ends.reaches(ends.hub)
-    assert ends.hub.host.run("sysctl", "-n", "net.ipv4.conf.mesh0.forwarding").strip() == "0"
+    eventually(lambda: _is_as_before(ends.hub.host), "the hub forwards no more", within=_WITHIN)
+
+
+def _is_as_before(host: Host) -> bool:
+    forwarding = host.run("sysctl", "-n", "net.ipv4.conf.mesh0.forwarding")
+    return forwarding.strip() == "0" and "wgpy-clients" not in host.run("nft", "list", "tables")
+
+
+def test_a_gateway_that_is_paused_leaves_nothing_behind(ends: Ends) -> None:
+    ends.add()
+    tables = ("nft", "list", "tables")
+    eventually(lambda: "wgpy-clients" in ends.hub.host.run(*tables), "the hub forwards", within=_WITHIN)
+
+    ends.hub.mesh("down")
+
     assert "wgpy-clients" not in ends.hub.host.run("nft", "list", "tables")
 
 
 def test_a_client_that_expires_reaches_nothing_any_more(ends: Ends) -> None:
-    ends.add("--expires", "30s")
-    ends.up()
-    assert ends.reaches(ends.web)
+    ends.add("--expires", "40s")
+    ends.up_until(ends.web)
 
-    eventually(lambda: not ends.reaches(ends.web), "the phone reaches nothing", within=30 + _WITHIN)
+    eventually(lambda: not ends.reaches(ends.web), "the phone reaches nothing", within=40 + _WITHIN)
     (listed,) = ends.hub.ask("client", "list", "--all")
     assert listed["exclusion"] == "it has expired"
 
@@ -119,8 +137,7 @@ def test_a_gateway_that_forwards_for_clients_forwards_nothing_else(lab: Lab, end
     add_addresses(hub, "lan", "192.168.7.1/24")
     add_addresses(office, "eth0", "192.168.7.9/24")
     ends.add()
-    ends.up()
-    assert ends.reaches(ends.web)
+    ends.up_until(ends.web)
     peer = ends.phone.run("wg", "show", "phone", "peers").strip()
     ends.phone.run("wg", "set", "phone", "peer", peer, "allowed-ips", "0.0.0.0/0,::/0")
     ends.phone.run("ip", "route", "add", "192.168.7.0/24", "dev", "phone")
@@ -143,6 +160,26 @@ def _echoes(host: Host) -> int:
         line.split() for line in host.run("cat", "/proc/net/snmp").splitlines() if "Icmp:" in line
     )
     return int(numbers[names.index("InEchos")])
+
+
+def test_a_firewall_that_drops_what_clients_send_is_reported_with_what_to_do(ends: Ends) -> None:
+    hub = ends.hub.host
+    hub.run(
+        "nft",
+        "add table ip wall; add chain ip wall pass { type filter hook forward priority 0; policy drop; }",
+    )
+    ends.add()
+    ends.up()
+    drops = "drops what this host forwards from mesh0 to mesh0"
+
+    def warnings() -> list[str]:
+        return [warning for warning in ends.hub.status().warnings if drops in warning]
+
+    eventually(lambda: warnings() != [], "the hub warns", within=_WITHIN)
+    assert not ends.reaches(ends.web)
+    hub.run("sh", "-c", warnings()[0].split("`")[1])
+
+    eventually(lambda: ends.reaches(ends.web), "the phone reaches web", within=_WITHIN)
 
 
 def test_a_client_with_two_gateways_has_a_file_and_an_address_for_each(ends: Ends) -> None:

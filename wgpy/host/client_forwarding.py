@@ -69,9 +69,13 @@ class ClientForwarding:
         change_nft(removal(table_name(before.table)))
         self._made = "", ""
 
-    def is_open(self, interface: str) -> bool:
-        """Return whether it may have been opened, also by an earlier process: a glance."""
-        return self._read(f"ipv4/conf/{interface}/forwarding") == _ON and not self._is_router(4)
+    def forwards(self, interface: str) -> bool:
+        """Return whether what comes by it is forwarded: a glance."""
+        return self._read(f"ipv4/conf/{interface}/forwarding") == _ON
+
+    def is_left_open(self, interface: str) -> bool:
+        """Return whether an earlier process may have opened it: a glance."""
+        return self.forwards(interface) and not self._is_router(4)
 
     def _guard(self, wanted: Forwarding) -> None:
         """Before anything is open. Raises NftFailed."""

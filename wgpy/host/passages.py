@@ -96,7 +96,7 @@ def obstacles(found: Iterable[Passage], own: OwnAddresses) -> Iterator[str]:
             f"this host drops what comes by {name} for the mesh, as its reverse path filter is strict: "
             f"`sysctl -w net.ipv4.conf.{name}.rp_filter=2` lets it in"
         )
-    yield from _dropped(open_ones)
+    yield from dropped(flow for passage in open_ones for flow in passage.flows())
 
 
 def strict_interfaces(found: Iterable[Passage], own: OwnAddresses) -> list[str]:
@@ -167,13 +167,13 @@ def _unforwarded(found: Iterable[Passage]) -> Iterator[str]:
         )
 
 
-def _dropped(found: Iterable[Passage]) -> Iterator[str]:
+def dropped(flows: Iterable[Flow]) -> Iterator[str]:
+    """Give a sentence, with what to do, for each rule of this host's firewalls that drops one of these."""
     firewall = Firewall.read()
     sentences: dict[str, None] = {}
-    for passage in found:
-        for drop in (drop for flow in passage.flows() for drop in firewall.drops(flow)):
-            sentences[
-                f"{drop.what} drops what this host forwards from {drop.flow.arrives_by} to "
-                f"{drop.flow.leaves_by}: `{drop.remedy}` lets it pass"
-            ] = None
+    for drop in (drop for flow in flows for drop in firewall.drops(flow)):
+        sentences[
+            f"{drop.what} drops what this host forwards from {drop.flow.arrives_by} to "
+            f"{drop.flow.leaves_by}: `{drop.remedy}` lets it pass"
+        ] = None
     yield from sentences

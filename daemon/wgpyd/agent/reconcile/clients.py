@@ -5,10 +5,16 @@ Invariant: a host by which no client enters, and entered, is not even looked at.
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from ipaddress import ip_address
 
 from wgpy.host.client_forwarding import ClientForwarding, Forwarding
+from wgpy.host.firewall.verdict import Flow
 from wgpy.host.nftables import NftFailed
+from wgpy.host.passages import dropped
 from wgpy.mesh.plan import NodePlan
+
+from .gateway import mesh_of
 
 _LOG = logging.getLogger("wgpy")
 _FAILED = "clients that enter by this node reach no other member"
@@ -25,19 +31,22 @@ class ClientHost:
     async def apply(self, plan: NodePlan, interface: str, *, is_stale: bool) -> None:
         """is_stale: whether the host has changed."""
         wanted = Forwarding(interface, plan.routing.table, plan.behind)
-        if plan.clients and (is_stale or wanted != self._applied):
-            self._warn(await asyncio.to_thread(self._open, wanted))
+        if plan.clients and (is_stale or self._is_missing(wanted)):
+            self._warn(await asyncio.to_thread(self._open, wanted, _flows(plan, interface)))
             self._applied = wanted
-        elif not plan.clients and (self._applied or self._is_left_open(plan, interface)):
+        elif not plan.clients and (self._applied or self._is_left_open(wanted)):
             self._warn(await asyncio.to_thread(self._close, wanted))
             self._applied = None
 
-    def _is_left_open(self, plan: NodePlan, interface: str) -> bool:
-        return not plan.behind and self._forwarding.is_open(interface)
+    def _is_missing(self, wanted: Forwarding) -> bool:
+        return wanted != self._applied or not self._forwarding.forwards(wanted.interface)
 
-    def _open(self, wanted: Forwarding) -> list[str]:
+    def _is_left_open(self, wanted: Forwarding) -> bool:
+        return not wanted.behind and self._forwarding.is_left_open(wanted.interface)
+
+    def _open(self, wanted: Forwarding, flows: Sequence[Flow]) -> list[str]:
         try:
-            return self._forwarding.open(wanted)
+            return [*self._forwarding.open(wanted), *dropped(flows)]
         except (NftFailed, OSError) as error:
             return [f"{_FAILED}: {error}"]
 
@@ -53,3 +62,16 @@ class ClientHost:
             if sentence not in self.warnings:
                 _LOG.warning("%s", sentence)
         self.warnings = tuple(sentences)
+
+
+def _flows(plan: NodePlan, interface: str) -> list[Flow]:
+    """Return what a client begins to another member, and what answers, in each version of IP."""
+    members = mesh_of(plan, interface).members
+    tunnel = plan.tunnels[min(plan.clients, key=str)]
+    clients = [ip_address(prefix.address) for prefix in tunnel.allowed_ips]
+    begun = [
+        Flow(interface, interface, client, members[client.version], "new")
+        for client in clients
+        if client.version in members
+    ]
+    return [*begun, *(flow.reply() for flow in begun)]

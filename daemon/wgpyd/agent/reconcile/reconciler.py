@@ -107,8 +107,8 @@ class Reconciler:
         wanted, is_stale = (plan.link, plan.routes, plan.reserved, plan.routing), self._is_stale
         if is_stale or self._applied != wanted:
             await self._apply_to_host(wanted)
-        await self._clients.apply(plan, self._interface.name, is_stale=is_stale)
         await self.gateway.apply(plan, frozenset(self._identity.node.firewall), is_stale=is_stale)
+        await self._clients.apply(plan, self._interface.name, is_stale=is_stale)
         self._interface.set_silent(False)
 
     async def _apply_to_interface(self, plan: NodePlan, keepalives: Intervals) -> None:
