@@ -349,6 +349,11 @@ async def test_rules_are_for_clients_by_their_names(
             "there is no client bob; there are alice."
         )
 
+        tried = await host.ask("allow", "web", "hub", "--dry-run")
+        assert tried["clients_would_keep_only"] == {"alice": []}
+        _, text, _ = await host.run("allow", "client:alice", "web", "--dry-run")
+        assert "The client alice can begin only to web." in text
+
         allowed = await host.ask("allow", "client:alice", "web:5432/tcp", "--yes")
         assert allowed["allowed"] == "client:alice node:web:5432/tcp"
         assert (await host.ask("client", "show", "alice"))["changed"] == []

@@ -16,6 +16,7 @@ from wgpy.mesh.clients import ClientExclusion, Clients
 from wgpy.mesh.plan import LocalView, NodePlan, Routing, Tunnel, plan
 from wgpy.mesh.records import Client, Ingress, client_key_of, client_selector, decode, node_selector
 from wgpy.mesh.signing import SigningKey
+from wgpyd.agent.client_status import unfiltered
 
 TOKEN, GATE, WEB, DB = key_of(2), key_of(11), key_of(12), key_of(13)
 ALICE, BOB = (PublicKey(bytes((number,)) + bytes(31)) for number in (5, 6))
@@ -229,6 +230,20 @@ def test_a_client_may_begin_to_a_site_and_the_sites_gateway_lets_it_in(
     if is_with_rules:
         assert begun(admin, DB, key(GATE), OF_DB) == set()
         assert WEB.verify_key() not in peers(admin, GATE)
+
+
+def test_a_client_that_may_begin_to_more_than_can_be_filtered_is_reported(admin: Administrator) -> None:
+    admin.client(ALICE, GATE, destinations=("tag:crowd",))
+    admin.client(BOB, GATE, destinations=("any",))
+    crowd = key_of(3)
+    admin.invite(crowd, tags=("crowd",))
+    assert list(unfiltered(admin.topology(), planned(admin, GATE))) == []
+
+    for number in range(1000, 1300):
+        admin.join(key_of(number), crowd)
+
+    (sentence,) = unfiltered(admin.topology(), planned(admin, GATE))
+    assert sentence.startswith("the client c5 may begin to more than 256 prefixes")
 
 
 # -- Helpers -----------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from wgpy.contract.constants import SECOND
+from wgpy.contract.constants import MAX_PERMITS, SECOND
 from wgpy.mesh.ingress import entering_by_gateway
+from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Topology
 from wgpy.model import DeviceStatus
@@ -28,4 +29,16 @@ def clients_of(topology: Topology, local: VerifyKey, device: DeviceStatus) -> It
                 last_handshake=tunnel.last_handshake_time // SECOND if tunnel else 0,
                 received=tunnel.rx_bytes if tunnel else 0,
                 sent=tunnel.tx_bytes if tunnel else 0,
+            )
+
+
+def unfiltered(topology: Topology, plan: NodePlan) -> Iterator[str]:
+    """Give a sentence for each client that may begin to more than an interface can be told."""
+    names = {client.key: client.name for client in topology.clients}
+    for key in plan.clients:
+        permits = plan.filter.get(key)
+        if permits is not None and len(permits) >= MAX_PERMITS:
+            yield (
+                f"the client {names.get(key, str(key))} may begin to more than {MAX_PERMITS} prefixes, and "
+                "does not reach those above: let it begin to fewer, or to any"
             )

@@ -22,7 +22,7 @@ from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 from wgpyd.log import log_target
 
-from .client_status import clients_of
+from .client_status import clients_of, unfiltered
 from .endpoints import GivenEndpoints
 from .host_check import HostCheck
 from .identity import LocalIdentity
@@ -182,6 +182,7 @@ def _warnings(node: Node) -> Iterator[str]:
         for route, conflict in node.reconciler.conflicts.items()
         if not any(route in peer.routes for peer in node.plan.peers)
     )
+    yield from unfiltered(node.membership.topology, node.plan)
     yield from filter(None, map(announcement_trouble, node.identity.node.routes))
     if looped := node.interface.counters()[DropReason.ROUTING_LOOP]:
         yield (

@@ -9,8 +9,10 @@ from typing import Final, Self
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.output import count, report
 from wgpy.mesh.ports import ports_text
+from wgpy.mesh.reach import destinations
+from wgpy.mesh.records import ANY
 from wgpy.mesh.rules import lost, narrowed
-from wgpy.mesh.selectors import Names
+from wgpy.mesh.selectors import Names, rule_text, shown
 from wgpy.mesh.topology import Topology
 
 _MAX_LINES: Final = 20
@@ -20,13 +22,15 @@ _MAX_NAMES: Final = 8  # in a line
 @dataclass(frozen=True, slots=True)
 class Losses:
     """lost: to whom each node may no longer begin, by names; narrowed: to which ports alone it still may, of
-    whom; cut_off: nodes that no rule joins with any.
+    whom; cut_off: nodes that no rule joins with any; clients: to what alone each may still begin, of those
+    that lose something.
     """
 
     is_by_first_rule: bool
     lost: Mapping[str, Collection[str]]
     narrowed: Mapping[str, Mapping[str, str]]
     cut_off: Collection[str]
+    clients: Mapping[str, Collection[str]]
 
     @classmethod
     def between(cls, before: Topology, after: Topology, names: Names) -> Self:
@@ -41,6 +45,7 @@ class Losses:
                 for identity, others in narrowed(before, after).items()
             },
             sorted(of[identity] for identity in found if not after.peers(identity)),
+            dict(_clients(before, after, names)),
         )
 
     def report(self, arguments: Namespace) -> None:
@@ -49,6 +54,7 @@ class Losses:
             "would_lose": {name: list(others) for name, others in self.lost.items()},
             "would_keep_only": self.narrowed,
             "would_be_cut_off": list(self.cut_off),
+            "clients_would_keep_only": {name: list(kept) for name, kept in self.clients.items()},
         }
         report(arguments, document, self.text())
 
@@ -57,7 +63,7 @@ class Losses:
         return "\n".join(self._lines()) or "No node loses another one."
 
     def __bool__(self) -> bool:
-        return bool(self.lost or self.narrowed)
+        return bool(self.lost or self.narrowed or self.clients)
 
     def _lines(self) -> Iterator[str]:
         if self.cut_off:
@@ -69,6 +75,15 @@ class Losses:
             ends = [f"{other}:{each}" for other, each in sorted(ports.items())]
             yield f"{name} can begin only to {_some(ends)}."
         yield from _more(self.narrowed)
+        for name, kept in sorted(self.clients.items())[:_MAX_LINES]:
+            yield f"The client {name} can begin only to {_some(kept) or 'nothing'}."
+
+
+def _clients(before: Topology, after: Topology, names: Names) -> Iterator[tuple[str, Collection[str]]]:
+    for client in before.clients:
+        kept = destinations(after, client)
+        if ANY not in kept and destinations(before, client) - kept:
+            yield client.name, sorted(rule_text(shown(selector, names)) for selector in kept)
 
 
 def _more(found: Collection[str]) -> Iterator[str]:
