@@ -3,6 +3,7 @@
 Records are signed, so anybody may submit one. Every other request but `hello` is authenticated by a key.
 """
 
+import asyncio
 import logging
 import os
 import time
@@ -16,6 +17,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import APIKeyHeader
 
+from wgpy.address import parse_global_prefix
+from wgpy.mesh import mapping
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import read_signed, write_signed
@@ -34,12 +37,15 @@ from .models import (
     Result,
     Results,
     SignedRecord,
+    SiteProposal,
     Submission,
     Trouble,
+    WantedSite,
     Welcome,
 )
 from .presence_table import Seen
 from .service import Service
+from .sites import propose_to
 from .snapshot import Snapshot
 from .turns import Rank
 
@@ -248,6 +254,26 @@ async def nodes(service: _Service, client: _MemberOrNetwork) -> Nodes:
             for identity in identities
         ]
     )
+
+
+@_ROUTER.post(
+    "/site-proposals",
+    responses={**_DENIALS, 409: {"model": Trouble, "description": "No such site can be announced."}},
+)
+async def propose_site(service: _Service, client: _Member, wanted: WantedSite) -> SiteProposal:
+    """Return what the mesh is to route for a site that a member wants to announce. Nothing is reserved."""
+    snapshot = service.snapshot
+    _list(service, client, len(snapshot.topology.members))
+    try:
+        found = await asyncio.to_thread(propose_to, snapshot, client.key, _wanted(wanted))
+    except ValueError as error:  # SiteRefused is one
+        raise Denial(HTTPStatus.CONFLICT, str(error)) from None
+    return SiteProposal(mapped=list(map(str, found.mapped)), reason=found.reason, time=int(time.time()))
+
+
+def _wanted(wanted: WantedSite) -> mapping.WantedSite:
+    """Raises ValueError."""
+    return mapping.WantedSite(wanted.name, tuple(map(parse_global_prefix, wanted.prefixes)), wanted.face)
 
 
 @_ROUTER.get("/audit", responses=_DENIALS)

@@ -1,9 +1,10 @@
 """The bodies of requests and responses in JSON, for the OpenAPI description."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from wgpy.mesh.records import MAX_ITEMS
 from wgpy.mesh.signing import MAX_BODY
 from wgpy.mesh.wire import RECORDS_PER_LINE
 
@@ -129,3 +130,27 @@ class Audit(BaseModel):
     model_config = _example(entries=[_CHANGE])
 
     entries: list[AuditLine] = Field(description="The newest last.")
+
+
+class WantedSite(BaseModel):
+    """A site that a node wants to announce."""
+
+    model_config = _example(name="office", prefixes=["192.168.1.0/24"], face="either")
+
+    name: str = Field(description="Of the site.", max_length=63)
+    prefixes: list[Annotated[str, Field(max_length=43)]] = Field(
+        description="Of the site, sorted by version, address and length.", min_length=1, max_length=MAX_ITEMS
+    )
+    face: Literal["real", "mapped", "either"] = Field(description="Which face it is to have.")
+
+
+class SiteProposal(BaseModel):
+    """What a node may announce of a site, as far as the coordinator knows."""
+
+    model_config = _example(
+        mapped=["100.96.4.0/24"], reason="home already is 192.168.1.0/24", time=1800000000
+    )
+
+    mapped: list[str] = Field(description="What the mesh is to route for each of the prefixes.")
+    reason: str = Field(description="Why that is not the prefix itself; empty if it is.")
+    time: int = Field(description="When it is announced, by the coordinator's clock: Unix seconds.")

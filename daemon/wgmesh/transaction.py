@@ -22,6 +22,7 @@ from wgpy.mesh.records import (
     Node,
     Record,
     RecordKey,
+    Sites,
     Token,
     Unknown,
     kind_of,
@@ -29,8 +30,10 @@ from wgpy.mesh.records import (
 )
 from wgpy.mesh.selectors import naming_only_by_name
 from wgpy.mesh.signing import Signed, VerifyKey
+from wgpy.mesh.sites import lost_site
 from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
 
+from .sites import site_trouble
 from .snapshot import COORDINATORS_CLOCK, Entry, Snapshot
 
 TOO_OFTEN: Final = "its node publishes changes too often: wait a minute"
@@ -120,6 +123,8 @@ class Transaction:
             raise Refused(TOO_OFTEN)
         if isinstance(judged.record, Node):
             self._take_node(judged.record, judged)
+        elif isinstance(judged.record, Sites):
+            self._take_sites(judged.record, judged)
         else:
             self._check_author(judged.record)
             self._check_grant(judged.record)
@@ -202,6 +207,22 @@ class Transaction:
         self._use_token(node)
         self._ledger, self._topology = trial, after
 
+    def _take_sites(self, record: Sites, judged: Judged) -> None:
+        """Raises Refused."""
+        self._check_author(record)
+        trial = self._ledger.copy()
+        trial.keep(judged)
+        before = self._current_topology()
+        after = derive(trial, self._now, before)
+        replaced = self._ledger.find(Sites, bytes(record.signer))
+        restored = self._snapshot.restored
+        if trouble := site_trouble(record, replaced, after, self._now, restored):
+            raise Refused(trouble)
+        is_withdrawal = set(record.sites) <= set(replaced.sites if replaced else ())
+        if not is_withdrawal and (name := lost_site(before.sites, after.sites, record.signer)):
+            raise Refused(f"it is in the way of the site {name}")
+        self._ledger, self._topology = trial, after
+
     def _check_routes(self, node: Node) -> None:
         """Raises Refused for a new one that no node may announce."""
         if self._snapshot.may_lack(node):
@@ -241,12 +262,16 @@ class Transaction:
         for client in before.clients:
             if id(client) not in kept and client not in after.clients:
                 raise Refused(f"its name, its address or its key is that of the client {client.name}")
+        if name := lost_site(before.sites, after.sites, node.signer):
+            raise Refused(f"one of its routes is of the site {name}")
 
     def _check_name(self, node: Node, after: Topology) -> None:
         """Raise Refused for a new name by which a rule of an older version lets whoever has it begin."""
         before = self._ledger.node(node.signer)
         if (before is not None and before.name == node.name) or self._snapshot.may_lack(node):
             return
+        if after.site(node.name):
+            raise Refused(f"{node.name} is the name of a site: choose another name")
         if any(naming_only_by_name(after.rules, node.name)):
             raise Refused(
                 f"a rule of an older version is for whoever has the name {node.name}: choose another name, "

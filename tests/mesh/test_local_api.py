@@ -25,6 +25,10 @@ from wgpy.node.agent_client import (
     RejectedRecord,
     RouteChange,
     Rule,
+    Site,
+    SiteAddition,
+    SiteAnswer,
+    SiteGateway,
     Status,
     UdpAnswer,
 )
@@ -82,6 +86,12 @@ STATUS = Status(
     withheld=("n8 knew removal 7, and the coordinator does not send it",),
     log="/var/log/wgpyd.log",
     warnings=("the disk is full",),
+    sites=(
+        Site(
+            "office", (IPv4Network("192.168.1.0/24"),), (IPv4Network("100.96.4.0/24"),),
+            (SiteGateway("n8", OTHER, 100, False),), "n8", False, "",
+        ),
+    ),
 )  # fmt: skip
 
 
@@ -122,6 +132,20 @@ class Node:
             raise AgentError("the disk is full")
         assert self.current is not None
         self.current = replace(self.current, hosts=change.hosts)
+
+    async def add_site(self, addition: SiteAddition) -> SiteAnswer:
+        if addition.name == "home":
+            raise AgentError("home already is 192.168.1.0/24")
+        assert self.current is not None
+        added = Site(addition.name, addition.prefixes, addition.prefixes, (), "", True, "")
+        self.current = replace(self.current, sites=(added,))
+        return SiteAnswer("that was asked for")
+
+    async def remove_site(self, name: str) -> None:
+        assert self.current is not None
+        if name not in [site.name for site in self.current.sites]:
+            raise AgentError(f"this node is no gateway of a site {name}")
+        self.current = replace(self.current, sites=())
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
         if identity != str(OTHER):
@@ -258,6 +282,25 @@ def test_a_command_lets_the_node_leave(sockets: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_command_adds_and_removes_a_site_or_hears_why_not(sockets: Path) -> None:
+    def addition(name: str) -> SiteAddition:
+        return SiteAddition(name, (IPv4Network("192.168.1.0/24"),), "mapped", False, 100, False)
+
+    async def scenario() -> None:
+        async with shown(sockets) as one:
+            answer = await asyncio.to_thread(agent.add_site, NETWORK, addition("lab"))
+            assert one.current is not None
+            assert (answer.reason, one.current.sites[0].name) == ("that was asked for", "lab")
+            with pytest.raises(AgentError, match="home already is"):
+                await asyncio.to_thread(agent.add_site, NETWORK, addition("home"))
+            await asyncio.to_thread(agent.remove_site, NETWORK, "lab")
+            assert one.current.sites == ()
+            with pytest.raises(AgentError, match="is no gateway of a site lab"):
+                await asyncio.to_thread(agent.remove_site, NETWORK, "lab")
+
+    asyncio.run(scenario())
+
+
 def test_a_command_changes_the_routes_or_hears_why_not(sockets: Path) -> None:
     prefix = IPv6Network("fd00:42::/64")
 
@@ -381,6 +424,7 @@ def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
                 ("wgpy_mesh_admin_record_sequence", ""): 12,
                 ("wgpy_mesh_members", ""): 2,
                 ("wgpy_mesh_clients", ""): 0,
+                ("wgpy_mesh_site_reached", 'site="office",gateway="n8"'): 1,
                 ("wgpy_mesh_coordinator_connected", ""): 1,
                 ("wgpy_mesh_withheld_records", ""): 1,
                 ("wgpy_mesh_permitted_packets_total", 'source="any",destination="tag:web"'): 34,

@@ -109,6 +109,11 @@ class _Mapping:
         return b"".join(piece.to_bytes(2) for piece in pieces)
 
 
+def mapped_address(address: bytes, before: AllowedIP, after: AllowedIP) -> bytes | None:
+    """Return what an address of one prefix is in another; None if it has no counterpart there."""
+    return _Mapping(before, after).map(address)
+
+
 class _Direction(NamedTuple):
     """One way through a gateway. outer, quoted: what is translated, 0 the source, 1 the destination."""
 

@@ -185,8 +185,7 @@ def plan(
     peers = reachable(members, view, known, used_sites(topology, members, own, choose))
     address = IPv4Interface((view.address, network.addresses.prefixlen))
     address6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
-    ranges = (address.network, address6.network, *_pool(network, topology.sites))
-    routes = (*ranges, *(route for peer in peers for route in peer.routes))
+    routes = (address.network, address6.network, *(route for peer in peers for route in peer.routes))
     entering = entering_by_gateway(topology)
     clients = {one.client.key: Tunnel(one.allowed_ips, ()) for one in entering.get(view.identity, ())}
     return NodePlan(
@@ -267,11 +266,6 @@ def reachable(
         behind, peer = sites.get(member.identity, ()), known.get(id(member))
         found.append(peer if peer is not None and peer.sites == behind else view.peer(member, behind))
     return tuple(found)
-
-
-def _pool(network: Network, sites: Iterable[Site]) -> tuple[Prefix, ...]:
-    """Return the pool, if a site is mapped: what no gateway has of it must not take the default route."""
-    return (network.pool,) if any(site.is_mapped for site in sites) else ()
 
 
 def allowed_ip(prefix: Prefix) -> AllowedIP:

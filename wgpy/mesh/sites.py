@@ -144,9 +144,8 @@ class _Settlement:
             return SiteExclusion.NEVER
         if is_mapped and not all(is_mappable(self._network, prefix) for prefix in site.mapped):
             return SiteExclusion.NOT_OF_POOL
-        if not is_mapped and any(map(self._ranges.overlap, site.real)):
-            return SiteExclusion.OVERLAPS
-        return SiteExclusion.OVERLAPS if any(map(self._taken.overlap, site.mapped)) else None
+        is_taken = any(map(self._ranges.overlap, site.real)) or any(map(self._taken.overlap, site.mapped))
+        return SiteExclusion.OVERLAPS if is_taken else None
 
     def sites(self) -> tuple[Site, ...]:
         return tuple(map(_site, self._claims.values()))
@@ -172,6 +171,20 @@ def site_range(network: Network, number: int) -> IPv6Network:
     if not 0 <= number < 1 << (SITE_LENGTH - network.addresses6.prefixlen):
         raise ValueError(f"{network.addresses6} has no site {number}")
     return IPv6Network((base + (number << (128 - SITE_LENGTH)), SITE_LENGTH))
+
+
+def lost_site(before: Iterable[Site], after: Iterable[Site], signer: VerifyKey) -> str:
+    """Return the name of a site that other nodes would lose by a record, or "".
+
+    signer: of the record, or its subject, whose own sites it may change.
+    """
+    now = {site.name: site for site in after}
+    for site in before:
+        others = {gateway for gateway in site.gateways if gateway.identity != signer}
+        left = now.get(site.name)
+        if others and (left is None or left.mapped != site.mapped or not others <= set(left.gateways)):
+            return site.name
+    return ""
 
 
 def own_sites(sites: Iterable[Site], identity: VerifyKey) -> Iterator[Site]:

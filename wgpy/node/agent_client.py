@@ -2,7 +2,7 @@
 
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
 with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`,
-/endpoints with `EndpointChange`,
+/endpoints with `EndpointChange`, /sites/add with `SiteAddition`, /sites/remove with a `name`,
 /ping with an `identity`, /leave.
 """
 
@@ -118,6 +118,34 @@ class RejectedRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteGateway:
+    """A node by which a site is reached. name: "" if no member that this node knows has the identity."""
+
+    name: str
+    identity: VerifyKey
+    priority: int
+    is_routed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site, or what a node announces in vain, which then is its only gateway.
+
+    real, mapped: its prefixes, and what the mesh routes for each; gateways: the first is to be used first;
+    used: the name of the gateway by which this node reaches it, "" for none; own: whether this node is one;
+    exclusion: why it is not in force, "" if it is.
+    """
+
+    name: str
+    real: tuple[Prefix, ...]
+    mapped: tuple[Prefix, ...]
+    gateways: tuple[SiteGateway, ...]
+    used: str
+    own: bool
+    exclusion: str
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What a node knows.
 
@@ -129,7 +157,8 @@ class Status:
     keepalive: seconds between keepalives to peers that answer, 0 for none; sequence: of the newest admin
     record; rejected: the newest last; rejected_count: all of them; withheld: sentences, what neighbours
     knew and the coordinator did not send; log: where the agent's log is; warnings: sentences; clients: that
-    are in force and enter by this node or by one of its peers.
+    are in force and enter by this node or by one of its peers; sites: those in force, then those that are
+    announced in vain.
     """
 
     network: str
@@ -170,6 +199,30 @@ class Status:
     log: str
     warnings: tuple[str, ...]
     clients: tuple[Client, ...] = ()
+    sites: tuple[Site, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SiteAddition:
+    """A site that a node is to be a gateway of.
+
+    face: real, mapped or either; firewall: whether to open the host's firewall for it; the rest as in
+    `records.AnnouncedSite`.
+    """
+
+    name: str
+    prefixes: tuple[Prefix, ...]
+    face: str
+    is_routed: bool
+    priority: int
+    firewall: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SiteAnswer:
+    """reason: why a site is reached as it is, "" if there is nothing to say."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +284,16 @@ def change_endpoints(network: str, change: EndpointChange) -> None:
 def change_routes(network: str, change: RouteChange) -> None:
     """Return once the coordinator has it. Raises AgentError."""
     _ask(network, "POST", "/routes", codec.write(change))
+
+
+def add_site(network: str, addition: SiteAddition) -> SiteAnswer:
+    """Return once the coordinator has it. Raises AgentError."""
+    return codec.read(SiteAnswer, json.loads(_ask(network, "POST", "/sites/add", codec.write(addition))))
+
+
+def remove_site(network: str, name: str) -> None:
+    """Return once the coordinator has it. Raises AgentError."""
+    _ask(network, "POST", "/sites/remove", {"name": name})
 
 
 def ask_by_udp(network: str, identity: VerifyKey) -> tuple[UdpAnswer, ...]:

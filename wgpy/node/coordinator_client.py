@@ -24,10 +24,12 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
+from wgpy.address import parse_global_prefix
 from wgpy.contract.errors import WgpyError
 from wgpy.mesh import codec
 from wgpy.mesh.clock import written
 from wgpy.mesh.invitation import BY_NAME
+from wgpy.mesh.mapping import Proposal, WantedSite
 from wgpy.mesh.records import network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import (
@@ -48,6 +50,7 @@ _TIMEOUT: Final = 10.0  # seconds, for everything but news
 # Bytes of an answer, by what it can need. An agent asks for the first two alone.
 _MAX_HELLO: Final = 1 << 12
 _MAX_OUTCOMES: Final = 1 << 18  # as many as records in a line, a sentence each
+_MAX_PROPOSAL: Final = 1 << 16  # as many prefixes as a record has
 _MAX_LIST: Final = 1 << 25  # all records, the health of all nodes, or the audit log, for commands
 _MAX_SENTENCE: Final = 1 << 14  # characters of one in the audit log: a token may have many routes
 _BY_CLOCK: Final = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
@@ -215,6 +218,15 @@ class Coordinator:
             "GET", "/v1/nodes", lambda found: list(map(_read_health, found["nodes"])), _MAX_LIST
         )
 
+    async def propose_site(self, wanted: WantedSite) -> tuple[Proposal, int]:
+        """Ask what this node may announce; return also the coordinator's time. Raises CoordinatorError."""
+        body = {
+            "name": wanted.name,
+            "prefixes": list(map(str, wanted.prefixes)),
+            "face": wanted.face,
+        }
+        return await self._ask("POST", "/v1/site-proposals", _read_proposal, _MAX_PROPOSAL, body)
+
     async def audit(self) -> list[dict[str, Any]]:
         """Ask with the network's key for the audit log, the newest entry last. Raises CoordinatorError."""
         return await self._ask(
@@ -274,6 +286,8 @@ class Coordinator:
             ):
                 yield data
         except HttpError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                raise Denied(f"{self._address.shown} is of an older version: update it first") from None
             kind = Unreachable if error.status == HTTPStatus.TOO_MANY_REQUESTS else Denied
             raise kind(error.reason or f"{self._address.shown} answers {error.status}") from None
         except BROKEN as error:
@@ -316,6 +330,11 @@ def _read_health(found: Any) -> Health:
     cloned = bool(found.get("cloned"))  # a coordinator of an earlier version does not say
     seen = printable(str(found["seen"]))
     return Health(identity, bool(found["connected"]), int(found["heard"]), seen, cloned)
+
+
+def _read_proposal(found: Any) -> tuple[Proposal, int]:
+    mapped = tuple(map(parse_global_prefix, found["mapped"]))
+    return Proposal(mapped, printable(str(found["reason"]))), codec.NUMBER.read(found["time"])
 
 
 def _read_audit_entry(found: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
 from wgpy.mesh.invitation import check_url
 from wgpy.mesh.ledger import Ledger, RecordRejected
-from wgpy.mesh.records import Departure, Node, encode, network_id
+from wgpy.mesh.records import AnnouncedSite, Departure, Node, Sites, encode, network_id
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line, undamaged_records
 from wgpy.node.coordinator_client import DEFAULT_PORT, Address
@@ -151,7 +151,9 @@ class NodeFile:
     hosts: the endpoints that the operator gave, each HOST:PORT; endpoints: their addresses when they were
     last resolved, which come before those that are found; keepalive: `auto`, `off` or seconds; table,
     fwmark: of the host's routing, 0 for `table_of` the network and for `MARK`; paused: whether the agent is
-    not to run; the rest as in `records.Node`, where sequence is that of the last record signed.
+    not to run; sites: those that the node announces; sites_sequence: of the last record of them that was
+    signed; firewall: the names of sites for which the host's firewall is to be opened; the rest as in
+    `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -175,6 +177,8 @@ class NodeFile:
     table: int = 0
     fwmark: int = 0
     paused: bool = False
+    sites: tuple[AnnouncedSite, ...] = ()
+    sites_sequence: int = 0
     firewall: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -228,6 +232,17 @@ class NodeFile:
             address=self.address,
             routes=self.routes,
             endpoints=tuple(endpoints),
+        )
+        return file, self.identity.sign(encode(record))
+
+    def signed_sites(self) -> tuple[Self, Signed]:
+        """Return the file with the next sequence of sites, to be saved first, and the record of them."""
+        file = replace(self, sites_sequence=self.sites_sequence + 1)
+        record = Sites(
+            network=network_id(self.network),
+            signer=self.identity.verify_key(),
+            sequence=file.sites_sequence,
+            sites=self.sites,
         )
         return file, self.identity.sign(encode(record))
 

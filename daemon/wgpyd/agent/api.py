@@ -11,12 +11,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from wgpy.address import parse_endpoint
 from wgpy.driver.interface import Interface
 from wgpy.mesh import codec
-from wgpy.node.agent_client import AgentError, EndpointChange, RouteChange, Status, UdpAnswer
+from wgpy.node.agent_client import (
+    AgentError,
+    EndpointChange,
+    RouteChange,
+    SiteAddition,
+    SiteAnswer,
+    Status,
+    UdpAnswer,
+)
 from wgpy.node.http import Answer, Request, serve
 from wgpy.prometheus import CONTENT_TYPE, exposition
 from wgpyd.errors import StartError
@@ -29,6 +37,7 @@ _MAX_CONNECTIONS: Final = 64  # at once, to each socket
 _CLOSING_TIME: Final = 1.0  # seconds, in which answers under way may still be taken
 _UNIX: Final = "unix:"
 
+_T = TypeVar("_T")
 _Answerer = Callable[[Request], Awaitable[Answer]]
 
 
@@ -54,6 +63,12 @@ class Node(Protocol):
         """Raises AgentError."""
 
     async def change_endpoints(self, change: EndpointChange) -> None:
+        """Raises AgentError."""
+
+    async def add_site(self, addition: SiteAddition) -> SiteAnswer:
+        """Raises AgentError."""
+
+    async def remove_site(self, name: str) -> None:
         """Raises AgentError."""
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
@@ -153,30 +168,39 @@ async def _answer_owner(node: Node, request: Request) -> Answer:
                 return _json(200, codec.write(await node.status()))
             case "GET", "/metrics":
                 return await _measure(node)
-            case "POST", "/rename":
-                await node.rename(_read_text(request.body, "name"))
-                return _json(200, {})
-            case "POST", "/keepalive":
-                await node.set_keepalive(_read_text(request.body, "keepalive"))
-                return _json(200, {})
-            case "POST", "/routes":
-                await node.change_routes(_read_change(request.body))
-                return _json(200, {})
-            case "POST", "/endpoints":
-                await node.change_endpoints(_read_endpoints(request.body))
-                return _json(200, {})
-            case "POST", "/ping":
-                answers = await node.ask_by_udp(_read_text(request.body, "identity"))
-                return _json(200, {"answers": list(map(codec.write, answers))})
-            case "POST", "/leave":
-                await node.leave()
-                return _json(200, {})
+            case "POST", target if (answer := await _change(node, target, request.body)) is not None:
+                return _json(200, answer)
             case _:
                 return _nothing_there(request)
     except AgentError as error:
         return _detail(409, str(error))
     except (LookupError, ConnectionError) as error:  # the last while the interface ends
         return _detail(503, str(error))
+
+
+async def _change(node: Node, target: str, body: bytes) -> dict[str, Any] | None:
+    """Do what a command asks for, and return the answer; None for an unknown target. Raises AgentError."""
+    match target:
+        case "/rename":
+            await node.rename(_read_text(body, "name"))
+        case "/keepalive":
+            await node.set_keepalive(_read_text(body, "keepalive"))
+        case "/routes":
+            await node.change_routes(_read(RouteChange, body, "lists of prefixes, `add` and `remove`"))
+        case "/endpoints":
+            await node.change_endpoints(_read(EndpointChange, body, "a list of HOST:PORT, `hosts`"))
+        case "/sites/add":
+            return codec.write(await node.add_site(_read(SiteAddition, body, "a site")))
+        case "/sites/remove":
+            await node.remove_site(_read_text(body, "name"))
+        case "/ping":
+            answers = await node.ask_by_udp(_read_text(body, "identity"))
+            return {"answers": list(map(codec.write, answers))}
+        case "/leave":
+            await node.leave()
+        case _:
+            return None
+    return {}
 
 
 async def _answer_scraper(node: Node, request: Request) -> Answer:
@@ -202,20 +226,12 @@ def _read_text(body: bytes, field: str) -> str:
         raise AgentError(f"want a JSON object with a `{field}`") from None
 
 
-def _read_change(body: bytes) -> RouteChange:
-    """Raises AgentError."""
+def _read(kind: type[_T], body: bytes, what: str) -> _T:
+    """what: that has to be in the body. Raises AgentError."""
     try:
-        return codec.read(RouteChange, json.loads(body))
+        return codec.read(kind, json.loads(body))
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise AgentError("want a JSON object with lists of prefixes, `add` and `remove`") from None
-
-
-def _read_endpoints(body: bytes) -> EndpointChange:
-    """Raises AgentError."""
-    try:
-        return codec.read(EndpointChange, json.loads(body))
-    except (ValueError, TypeError, KeyError, RecursionError):
-        raise AgentError("want a JSON object with a list of HOST:PORT, `hosts`") from None
+        raise AgentError(f"want a JSON object with {what}") from None
 
 
 def _nothing_there(request: Request) -> Answer:

@@ -1,15 +1,26 @@
 """What the commands of this host ask of a node, by the local API."""
 
 import asyncio
+from collections.abc import Iterable
 
-from wgpy.address import parse_host_port
+from wgpy.address import Prefix, parse_host_port
 from wgpy.driver.interface import Interface
-from wgpy.node.agent_client import AgentError, EndpointChange, RouteChange, Status, UdpAnswer
+from wgpy.host.iproute import IpFailed
+from wgpy.node.agent_client import (
+    AgentError,
+    EndpointChange,
+    RouteChange,
+    SiteAddition,
+    SiteAnswer,
+    Status,
+    UdpAnswer,
+)
 from wgpy.node.files import StorageError, parse_keepalive
 from wgpy.node.names import describe
 
 from .publisher import Publisher
 from .rejected_records import RejectedRecords
+from .sites import SiteAnnouncer
 from .status import Node, report
 from .wake import Wake
 
@@ -20,6 +31,7 @@ class Control:
     def __init__(self, node: Node, publisher: Publisher, wake: Wake) -> None:
         self._node = node
         self._publisher = publisher
+        self._sites = SiteAnnouncer(node.identity, node.store, node.subscription, publisher)
         self._wake = wake
 
     @property
@@ -50,6 +62,32 @@ class Control:
     async def change_routes(self, change: RouteChange) -> None:
         """Return once the coordinator has it. Raises AgentError."""
         await self._publisher.change_routes(change)
+        self._node.membership.derive()
+        self._wake.now()
+
+    async def add_site(self, addition: SiteAddition) -> SiteAnswer:
+        """Return once the coordinator has it. Raises AgentError."""
+        if not addition.firewall:
+            await self._check_host(addition.prefixes)
+        reason = await self._sites.add(addition)
+        self._learn_sites()
+        return SiteAnswer(reason)
+
+    async def remove_site(self, name: str) -> None:
+        """Return once the coordinator has it. Raises AgentError."""
+        await self._sites.remove(name)
+        self._learn_sites()
+
+    async def _check_host(self, prefixes: Iterable[Prefix]) -> None:
+        """Raise AgentError if packets to these networks do not pass this host."""
+        try:
+            found = await self._node.reconciler.gateway.obstacles(self._node.plan, prefixes)
+        except IpFailed as error:
+            raise AgentError(str(error)) from None
+        if found:
+            raise AgentError(f"{'; '.join(found)}; or --firewall has the node see to that")
+
+    def _learn_sites(self) -> None:
         self._node.membership.derive()
         self._wake.now()
 

@@ -14,7 +14,7 @@ from wgpy.contract.errors import WgpyError
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import LocalView, Routing
-from wgpy.mesh.records import Node, encode
+from wgpy.mesh.records import Node, Sites, encode
 from wgpy.mesh.signing import Signed
 from wgpy.node.files import NodeFile, StorageError
 
@@ -46,6 +46,14 @@ class LocalIdentity:
         record = self.record()
         return None if record is None else self.node.identity.sign(encode(record))
 
+    def signed_sites(self) -> Signed | None:
+        """Return the newest announcement of this node's sites, as it was signed."""
+        record = self._sites()
+        return None if record is None else self.node.identity.sign(encode(record))
+
+    def _sites(self) -> Sites | None:
+        return self._ledger.find(Sites, bytes(self.key))
+
     def view(self, host: HostNetworks) -> LocalView:
         """Return from where this node sees the others."""
         record = self.record()
@@ -65,6 +73,11 @@ class LocalIdentity:
             record.name, record.key, record.address, record.routes, record.endpoints
         ) == (node.name, node.key.public_key(), node.address, node.routes, tuple(endpoints))  # fmt: skip
 
+    def are_sites_published(self) -> bool:
+        """Return whether the network's record of this node's sites is what they are now."""
+        record = self._sites()
+        return (record.sites if record else ()) == self.node.sites
+
     def is_foreign(self) -> bool:
         """Return whether the newest record was not signed by this host, as far as its file knows."""
         record = self.record()
@@ -75,14 +88,18 @@ class LocalIdentity:
 
         changes: of its file. Raises StorageError and IdentityUsedUp.
         """
-        record = self.record()
-        last = max(self.node.sequence, record.sequence if record else 0)
-        if last >= MAX_NUMBER:
-            raise IdentityUsedUp(
-                "another host has this node's identity key, and signed a record that none can follow: "
-                "`wgpy mesh leave` and join anew"
-            )
+        last = _last(self.node.sequence, self.record())
         node, signed = replace(self.node, sequence=last, **changes).signed(endpoints)
+        self._save(node)
+        return signed
+
+    def sign_sites(self, **changes: Any) -> Signed:
+        """Sign of which sites this node is a gateway now, above all that it ever signed of them.
+
+        changes: of its file. Raises StorageError, IdentityUsedUp, and ValueError for more than fits.
+        """
+        last = _last(self.node.sites_sequence, self._sites())
+        node, signed = replace(self.node, sites_sequence=last, **changes).signed_sites()
         self._save(node)
         return signed
 
@@ -104,3 +121,14 @@ class LocalIdentity:
     def _save(self, node: NodeFile) -> None:
         node.save(self._folder)
         self.node = node
+
+
+def _last(sequence: int, record: Node | Sites | None) -> int:
+    """Return the highest sequence that was signed. sequence: in the file. Raises IdentityUsedUp."""
+    last = max(sequence, record.sequence if record else 0)
+    if last >= MAX_NUMBER:
+        raise IdentityUsedUp(
+            "another host has this node's identity key, and signed a record that none can follow: "
+            "`wgpy mesh leave` and join anew"
+        )
+    return last

@@ -28,6 +28,15 @@ def measures(status: Status, drops: Counters, rejected: Mapping[tuple[str, str],
             "wgpy_mesh_members", "Members that this node knows, itself included.",
             len(status.peers) + status.member,
         ),
+        Family(
+            "wgpy_mesh_site_reached", "gauge",
+            "1 for a site in force that this node reaches, by a gateway or as one, else 0.",
+            tuple(
+                Sample(int(bool(site.used or site.own)), {"site": site.name, "gateway": site.used})
+                for site in status.sites
+                if not site.exclusion
+            ),
+        ),
         _gauge(
             "wgpy_mesh_clients", "Clients that enter by this node.",
             sum(client.gateway == status.name for client in status.clients),

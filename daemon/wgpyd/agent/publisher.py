@@ -5,13 +5,13 @@ two have one sequence.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from wgpy.address import Prefix
-from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import announcement_trouble
-from wgpy.mesh.records import NAME, Network
+from wgpy.mesh.records import NAME, AnnouncedSite, Network
 from wgpy.mesh.signing import Signed
 from wgpy.node.agent_client import AgentError, RouteChange
 from wgpy.node.coordinator_client import CoordinatorError
@@ -53,25 +53,29 @@ class Publisher:
         mesh: tuple[Prefix, ...] = (network.addresses, network.addresses6, network.pool)
         endpoints = choose(self._identity.node.endpoints, self._subscription.seen, host, port, mesh)
         if not self._identity.is_published(endpoints):
-            self._publish(endpoints)
+            is_foreign = self._identity.is_foreign()
+            if self._publish("endpoints", partial(self._identity.sign, endpoints)):
+                self._count_duplicate(is_foreign)
+        if not self._identity.are_sites_published():
+            self._publish("sites", self._identity.sign_sites)
 
-    def _publish(self, endpoints: Sequence[Endpoint]) -> None:
-        is_foreign = self._identity.is_foreign()
+    def _publish(self, what: str, sign: Callable[[], Signed]) -> bool:
+        """Sign and submit what this node is now; return whether that could be signed."""
         try:
-            signed = self._identity.sign(endpoints)
+            signed = sign()
         except (StorageError, IdentityUsedUp) as error:
-            self._warnings.set("record", f"this node's endpoints cannot be published: {error}")
-            return
-        self._warnings.set("record", "")
-        self._count_duplicate(is_foreign)
+            self._warnings.set(what, f"this node's {what} cannot be published: {error}")
+            return False
+        self._warnings.set(what, "")
         self._store.learn([signed], SOURCE)
         self._subscription.submit_later([signed])
+        return True
 
     async def rename(self, name: str) -> None:
         """Return once the coordinator has it. Raises AgentError."""
         if not NAME.fullmatch(name):
             raise AgentError(f"{name!r} is no name: want 1 to 63 of a-z, 0-9 and -, none of them - at an end")
-        await self._change(name=name)
+        await self._change(self._sign_node, name=name)
 
     async def change_routes(self, change: RouteChange) -> None:
         """Return once the coordinator has it. Raises AgentError."""
@@ -85,15 +89,23 @@ class Publisher:
             if prefix in present:
                 raise AgentError(f"{prefix} is announced already")
         kept = (prefix for prefix in present if prefix not in change.remove)
-        await self._change(routes=tuple(dict.fromkeys((*kept, *change.add))))
+        await self._change(self._sign_node, routes=tuple(dict.fromkeys((*kept, *change.add))))
 
-    async def _change(self, **changes: Any) -> None:
+    async def change_sites(self, sites: tuple[AnnouncedSite, ...], firewall: tuple[str, ...]) -> None:
+        """Return once the coordinator has them. Raises AgentError."""
+        await self._change(self._identity.sign_sites, sites=sites, firewall=firewall)
+
+    def _sign_node(self, **changes: Any) -> Signed:
+        record = self._identity.record()
+        return self._identity.sign(record.endpoints if record else (), **changes)
+
+    async def _change(self, sign: Callable[..., Signed], **changes: Any) -> None:
         """Publish other fields of the node's file. Raises AgentError, and then they are as they were."""
         async with self._submitting:
-            record, node = self._identity.record(), self._identity.node
+            node = self._identity.node
             before = {name: getattr(node, name) for name in changes}
             try:
-                signed = self._identity.sign(record.endpoints if record else (), **changes)
+                signed = sign(**changes)
                 try:
                     await self._submit(signed)
                 except AgentError:

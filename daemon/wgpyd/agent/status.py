@@ -19,7 +19,8 @@ from wgpy.mesh.rules import OTHERS, Rules
 from wgpy.mesh.selectors import names_of, shown
 from wgpy.mesh.topology import Member
 from wgpy.model import PeerStatus
-from wgpy.node.agent_client import Excluded, Peer, Rule, Status
+from wgpy.node.agent_client import Excluded, Peer, Rule, Site, Status
+from wgpy.node.site_report import report_sites
 from wgpyd.log import log_target
 
 from .client_status import clients_of, unfiltered
@@ -105,6 +106,7 @@ async def report(node: Node) -> Status:
         log=log_target(),
         warnings=tuple(_warnings(node)),
         clients=tuple(clients_of(node.membership.topology, node.identity.key, device)),
+        sites=tuple(_sites(node)),
     )
 
 
@@ -164,6 +166,11 @@ def _rules(node: Node) -> Iterator[Rule]:
     for number, rule in zip(topology.rule_numbers, topology.rules, strict=True):
         source, destination = (shown(each, names, topology.ends) for each in (rule.source, rule.destination))
         yield Rule(number, source, destination, counts[min(number, OTHERS)])
+
+
+def _sites(node: Node) -> Iterator[Site]:
+    used = {site.name: peer.member.name for peer in node.plan.peers for site in peer.sites}
+    return report_sites(node.membership.topology, node.identity.key, used)
 
 
 def _excluded(membership: Membership, ledger: Ledger) -> Iterator[Excluded]:

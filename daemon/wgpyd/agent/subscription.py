@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from wgpy.mesh.ledger import StateDigest
+from wgpy.mesh.mapping import Proposal, WantedSite
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, Greeting, deltas
 from wgpy.node.coordinator_client import Coordinator, CoordinatorError, Denied, Outcome
@@ -34,7 +35,7 @@ class Subscription:
     """One node's line to its coordinator.
 
     connected: whether news comes; trouble: why not, a sentence; heard: when something last came, Unix
-    seconds; seen: the address that it last saw us come from; refused: why it rejects this node's record.
+    seconds; seen: the address that it last saw us come from.
     """
 
     def __init__(
@@ -63,7 +64,16 @@ class Subscription:
         self.trouble = "not yet connected"
         self.heard = 0
         self.seen = ""
-        self.refused = ""
+        self._refusals: dict[bytes, str] = {}  # by the digest of a record of this node
+
+    @property
+    def refused(self) -> str:
+        """Why it rejects a record of this node, "" if it rejects none."""
+        return next((self._refusals[one.digest] for one in self._local() if one.digest in self._refusals), "")
+
+    def _local(self) -> list[Signed]:
+        """Return the records of this node that count: of itself, and of its sites."""
+        return [one for one in (self._identity.signed(), self._identity.signed_sites()) if one is not None]
 
     async def run(self) -> None:
         """Follow until cancelled, or until no coordinator can have news for this node any more."""
@@ -104,6 +114,11 @@ class Subscription:
         if not self.connected:
             self._reconnecting.set()  # it answers, so there is nothing to wait for
         return outcomes
+
+    async def propose_site(self, wanted: WantedSite) -> tuple[Proposal, int]:
+        """Ask the coordinator, by a connection of its own. Raises CoordinatorError."""
+        async with self._coordinator() as coordinator:
+            return await coordinator.propose_site(wanted)
 
     async def _submit(self, records: Sequence[Signed]) -> list[Outcome]:
         """Raises CoordinatorError."""
@@ -163,9 +178,8 @@ class Subscription:
         self._greeted = self.connected = True
         self.trouble, self.seen = "", greeting.seen
         self._withholding.connected(time.monotonic())
-        signed = self._identity.signed()
-        if signed is not None and signed.digest != greeting.node_digest:
-            self.submit_later([signed])
+        if lost := [signed for signed in self._local() if signed.digest != greeting.node_digest]:
+            self.submit_later(lost)  # of the sites it does not say what it knows
         if greeting.state_digest != self._store.ledger.state_digest():
             self._owed = greeting.state_digest
             asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._restore, greeting.state_digest)
@@ -189,22 +203,22 @@ class Subscription:
 
     def _introduce(self) -> None:
         """It does not know us: it may have lost who we are, and only records can tell it."""
-        if signed := self._identity.signed():
+        if local := self._local():
             self._is_introduced = True
-            self.submit_later([*self._store.ledger.for_everybody(), signed])
+            self.submit_later([*self._store.ledger.for_everybody(), *local])
 
     async def _submit_quietly(self, records: Sequence[Signed]) -> None:
-        local = self._identity.signed()
         try:
             outcomes = await self._submit(records)
         except CoordinatorError as error:
             _LOG.info("could not submit %d records: %s", len(records), error)
             return
+        told = dict(self._refusals)
         for signed, outcome in zip(records, outcomes, strict=False):
-            if signed == local:
-                self.refused = outcome.reason if outcome.verdict == "refused" else ""
-                if self.refused:
-                    self._submit_again_in_a_while()
+            told[signed.digest] = outcome.reason if outcome.verdict == "refused" else ""
+        self._refusals = {one.digest: reason for one in self._local() if (reason := told.get(one.digest))}
+        if self._refusals:
+            self._submit_again_in_a_while()
 
     def _submit_again_in_a_while(self) -> None:
         """What was refused may be accepted later: because it came too soon after others, for example."""
@@ -213,6 +227,5 @@ class Subscription:
         self._retry = asyncio.get_running_loop().call_later(self._retry_time, self._submit_again)
 
     def _submit_again(self) -> None:
-        signed = self._identity.signed()
-        if self.connected and self.refused and signed is not None:
-            self.submit_later([signed])
+        if self.connected and self.refused:
+            self.submit_later(self._local())

@@ -2,7 +2,7 @@
 
 from argparse import ArgumentTypeError
 from collections.abc import Callable
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Final
 
 from wgpy.address import HostPort, Prefix, is_address, parse_host_port
@@ -43,6 +43,7 @@ def _number(low: int, high: int) -> Callable[[str], int]:
 port: Final = _number(1, 65535)
 mtu: Final = _number(1280, 65535)
 table: Final = _number(256, 2**32 - 1)  # those below are the host's own, or may have names
+priority: Final = _number(0, 65535)
 uses: Final = _number(1, 1000)  # as many identities as a revocation can name
 
 
@@ -80,9 +81,12 @@ def keepalive(text: str) -> str:
 
 def prefix(text: str) -> Prefix:
     try:
-        return ip_network(text)
+        found = ip_network(text, strict=False)
     except ValueError:
         raise ArgumentTypeError(f"`{text}` is not a prefix: want one such as 10.42.3.0/24") from None
+    if found.network_address != ip_address(text.partition("/")[0]):
+        raise ArgumentTypeError(f"`{text}` has bits behind its length: {found} is the prefix")
+    return found
 
 
 def route(text: str) -> Prefix:

@@ -258,6 +258,46 @@ Next: `wgpy mesh status` shows what this node announces.""",
             ),
         ),
         Command(
+            "site",
+            _run("sites:site"),
+            "Make this node a gateway of an office, a cloud's network or a cluster; or list all sites.",
+            """\
+Examples:
+  sudo wgpy mesh site add office 192.168.1.0/24
+  sudo wgpy mesh site add blue 10.42.0.0/16 10.43.0.0/16 --routed
+  sudo wgpy mesh site add office 192.168.1.0/24     on another host beside it: a second gateway
+  sudo wgpy mesh site list
+  sudo wgpy mesh site show office
+  sudo wgpy mesh site remove office
+A site (elsewhere: the network of an egress gateway, or of a subnet router) has its real face, its own
+prefixes, where they overlap nothing that the network knows; otherwise it is mapped, one to one, to prefixes
+of the network's pool. The answer says which, and why. `--real` and `--mapped` choose.
+A site that the token of this node does not allow waits for `wgpy mesh approve NAME`.""",
+            (
+                _argument("change", choices=("add", "remove", "list", "show"), help="what to do"),
+                _argument("name", metavar="NAME", type=types.name, nargs="?", help="name of the site"),
+                _argument(
+                    "prefixes", metavar="PREFIX", type=types.prefix, nargs="*",
+                    help="with add: the prefixes of the site",
+                ),
+                _argument("--real", action="store_true", help="with add: do not map the site"),
+                _argument("--mapped", action="store_true", help="with add: map the site in any case"),
+                _argument(
+                    "--routed", action="store_true",
+                    help="with add: the site has a route back to the mesh, so do not masquerade",
+                ),
+                _argument(
+                    "--priority", metavar="N", type=types.priority, default=100,
+                    help="with add: of several gateways the one with the lowest is used (default: 100)",
+                ),
+                _argument(
+                    "--firewall", action="store_true",
+                    help="with add: forward by the site's interface, and open this host's firewall for it",
+                ),
+                *_ADMINISTRATOR,
+            ),
+        ),
+        Command(
             "node-list",
             _run("nodes:node_list"),
             "List the nodes and their health, as the coordinator knows them.",
@@ -318,15 +358,16 @@ it.""",
         ),
         Command(
             "approve",
-            _run("nodes:approve"),
-            "Approve routes of a node that its token does not allow.",
+            _run("approve:approve"),
+            "Approve routes and sites of a node that its token does not allow.",
             """\
 Examples:
-  sudo wgpy mesh approve web1                   all routes that the node announces
+  sudo wgpy mesh approve office                 the site office, by the nodes that announce it
+  sudo wgpy mesh approve web1                   all routes and sites that the node announces
   sudo wgpy mesh approve web1 10.42.3.0/24      this route, and none that was approved before
   sudo wgpy mesh approve web1 --none            no route""",
             (
-                _argument("name", metavar="NAME", help="name of the node"),
+                _argument("name", metavar="NAME", help="name of the node, or of a site that waits"),
                 _argument(
                     "routes", metavar="PREFIX", nargs="*", type=types.grant,
                     help="approved prefixes (default: all that the node announces)",

@@ -1,4 +1,4 @@
-"""`wgpy mesh rename`, `node-list`, `remove` and `approve`: the nodes of a network."""
+"""`wgpy mesh rename`, `node-list` and `remove`: the nodes of a network."""
 
 import asyncio
 import time
@@ -14,10 +14,9 @@ from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.local_rules import local_rules
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, listed, report, since
-from wgpy.mesh.addressing import grant_trouble
 from wgpy.mesh.endings import OVER, exclusion_text, membership_ended
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Approval, Node, Removal, Token
+from wgpy.mesh.records import Node, Removal, Token
 from wgpy.mesh.selectors import naming, rule_text, shown_rule
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Exclusion, Member, derive
@@ -51,10 +50,6 @@ def rename(arguments: Namespace) -> None:
 
 def remove(arguments: Namespace) -> None:
     asyncio.run(_remove(arguments))
-
-
-def approve(arguments: Namespace) -> None:
-    asyncio.run(_approve(arguments))
 
 
 def node_list(arguments: Namespace) -> None:
@@ -119,34 +114,6 @@ def _local_identity(arguments: Namespace) -> VerifyKey | None:
     """Return the identity of this host's node in the network, unless --key names another network's key."""
     node = None if arguments.key else networks.node_file(networks.selected(arguments))
     return node.identity.verify_key() if node else None
-
-
-async def _approve(arguments: Namespace) -> None:
-    async with administrator(arguments) as admin:
-        node = admin.node(arguments.name)
-        routes = () if arguments.none else tuple(arguments.routes) or node.routes
-        if not routes and not arguments.none:
-            raise CommandError(f"{node.name} announces no routes, so there is nothing to approve")
-        if reason := next(filter(None, map(grant_trouble, routes)), ""):
-            raise CommandError(reason)
-        await admin.publish(Approval, identity=node.signer, routes=routes)
-        topology = admin.topology
-    member = next((member for member in topology.members if member.identity == node.signer), None)
-    used, waiting = (member.routes, member.requested) if member else ((), node.routes)
-    lines = [f"{node.name} may announce {listed(routes, 'nothing but what its token allows')}."]
-    lines.append(f"The nodes now route {listed(used, 'no prefix')} to {node.name}.")
-    if waiting and not arguments.none:
-        lines.append(
-            f"They do not route {listed(waiting)} to it: not approved, or another node's, or overlapping the "
-            "network's addresses."
-        )
-    document = {
-        "node": node.name,
-        "approved": list(map(str, routes)),
-        "routes": list(map(str, used)),
-        "requested": list(map(str, waiting)),
-    }
-    report(arguments, document, "\n".join(lines))
 
 
 async def _read(arguments: Namespace) -> tuple[Ledger, list[Health]]:

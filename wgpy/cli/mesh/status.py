@@ -9,6 +9,7 @@ from typing import Any, Final
 from wgpy.cli.changes import need_root
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, fits, listed, report, since
+from wgpy.cli.mesh.site_table import table
 from wgpy.cli.show import size
 from wgpy.mesh import codec
 from wgpy.mesh.clock import compared
@@ -54,6 +55,8 @@ def text(status: Status, key: NetworkKeyFile | None) -> str:
     if status.member:
         parts.append(_peers(status.peers))
         parts += [_clients(status)] if status.clients else []
+    if status.sites:
+        parts.append(table(status.sites))
     parts += [part for part in map("\n".join, _remarks(status)) if part]
     return "\n\n".join(parts)
 

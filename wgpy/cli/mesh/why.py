@@ -16,13 +16,13 @@ from typing import Final
 from wgpy.address import Address, Prefix, is_address, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, networks, probe, why_clients
+from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_sites
 from wgpy.cli.mesh.output import columns, count, listed, report, since
 from wgpy.cli.mesh.private import is_private
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import AgentError, Client, Peer, Rule, Status, UdpAnswer
+from wgpy.node.agent_client import AgentError, Client, Peer, Rule, Site, Status, UdpAnswer
 
 _FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
 _SILENCE: Final = 15  # seconds without an answer, after which WireGuard begins a handshake. Whitepaper 6.5
@@ -49,13 +49,15 @@ class Finding:
 class Target:
     """What is to be reached: a peer, or an address behind it.
 
-    prefix: of the peer that the address is in; client: that enters by the peer.
+    prefix: behind the peer, that the address is in; client: that enters by the peer; site: that is meant, or
+    that the address is of.
     """
 
     peer: Peer
     address: Address
     prefix: Prefix | None = None
     client: Client | None = None
+    site: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,16 @@ def find(status: Status, name: str) -> Target | None:
     if is_address(name):
         return _find_address(status, ip_address(name))
     peer = next((peer for peer in status.peers if name in (peer.name, str(peer.identity))), None)
-    return Target(peer, peer.address) if peer else None
+    return Target(peer, peer.address) if peer else _find_site(status, name)
+
+
+def _find_site(status: Status, name: str) -> Target | None:
+    """Return the gateway by which a site is reached. Raises CommandError for a site of this node itself."""
+    site = why_sites.named(status, name)
+    if site is not None and site.own:
+        raise CommandError(f"this node is a gateway of {name}; `wgpy mesh site show {name}` shows it")
+    peer = next((peer for peer in status.peers if site and peer.name == site.used), None)
+    return Target(peer, peer.address, site=site) if peer else None
 
 
 def _find_address(status: Status, address: Address) -> Target | None:
@@ -132,7 +143,10 @@ def _find_address(status: Status, address: Address) -> Target | None:
         if address in (peer.address, peer.address6):
             return Target(peer, address)
     behind = [
-        Target(peer, address, route) for peer in status.peers for route in peer.routes if address in route
+        Target(peer, address, route, site=why_sites.of_prefix(status, route))
+        for peer in status.peers
+        for route in peer.routes
+        if address in route
     ]
     return max(behind, key=lambda target: target.prefix.prefixlen if target.prefix else 0, default=None)
 
@@ -221,6 +235,8 @@ def _nat(status: Status) -> Iterator[Finding]:
 
 
 def _unknown(status: Status, name: str) -> Finding:
+    if found := why_sites.unreached(status, name):
+        return Finding("site", False, *found)
     for node in status.excluded:
         if name in (node.name, str(node.identity)):
             advice = "It can join again with a new token; see `wgpy mesh token --help`."
@@ -239,6 +255,8 @@ def _node(target: Target) -> Finding:
     peer = target.peer
     if target.client:
         return Finding("client", True, why_clients.way(target.client, _name(peer)))
+    if target.site:
+        return Finding("site", True, why_sites.way(target.site, _name(peer), target.address, target.prefix))
     if target.prefix:
         return Finding("node", True, f"{_name(peer)} announces {target.prefix}")
     return Finding("node", True, f"{_name(peer)}, known as {peer.address} and {peer.address6}")

@@ -1,0 +1,127 @@
+"""Makes this node a gateway of sites, and takes that back.
+
+Invariant: a site that the coordinator refuses leaves no trace. The coordinator proposes what is free, since
+it knows all sites; the node signs, and begins anew if another node was faster.
+"""
+
+from dataclasses import replace
+
+from wgpy.mesh.mapping import Proposal, SiteRefused, WantedSite, check_prefixes, is_proposal
+from wgpy.mesh.records import AnnouncedSite, Network
+from wgpy.mesh.records.sites import EITHER, MAPPED, REAL, overlapping
+from wgpy.node.agent_client import AgentError, SiteAddition
+from wgpy.node.coordinator_client import CoordinatorError
+
+from .identity import LocalIdentity
+from .publisher import Publisher
+from .store import RecordStore
+from .subscription import Subscription
+
+_ATTEMPTS = 5  # while other nodes take what was proposed
+
+
+class SiteAnnouncer:
+    """Of one node."""
+
+    def __init__(
+        self, identity: LocalIdentity, store: RecordStore, subscription: Subscription, publisher: Publisher
+    ) -> None:
+        self._identity = identity
+        self._store = store
+        self._subscription = subscription
+        self._publisher = publisher
+
+    async def add(self, addition: SiteAddition) -> str:
+        """Return, once the coordinator has it, why the site is reached as it is, or "". Raises AgentError."""
+        try:
+            wanted = WantedSite(addition.name, check_prefixes(addition.prefixes), addition.face)
+        except SiteRefused as error:
+            raise AgentError(str(error)) from None
+        if (present := self._present(wanted.name)) is not None:
+            _check_same(present, wanted)
+            await self._publish(_changed(present, addition), addition)
+            return ""
+        self._check_own(wanted)
+        return await self._announce(wanted, addition)
+
+    async def remove(self, name: str) -> None:
+        """Return once the coordinator has it. Raises AgentError."""
+        node = self._identity.node
+        if self._present(name) is None:
+            known = ", ".join(site.name for site in node.sites) or "none"
+            raise AgentError(f"this node is no gateway of a site {name}; its sites: {known}")
+        sites = tuple(site for site in node.sites if site.name != name)
+        await self._publisher.change_sites(sites, tuple(one for one in node.firewall if one != name))
+
+    async def _announce(self, wanted: WantedSite, addition: SiteAddition) -> str:
+        """Raises AgentError."""
+        before: Proposal | None = None
+        for _ in range(_ATTEMPTS):
+            proposal, now = await self._propose(wanted)
+            site = AnnouncedSite(
+                wanted.name, wanted.prefixes, proposal.mapped, wanted.face,
+                addition.is_routed, addition.priority, now,
+            )  # fmt: skip
+            try:
+                await self._publish(site, addition)
+            except AgentError:
+                if proposal == before:  # so nobody was faster
+                    raise
+                before = proposal
+            else:
+                return proposal.reason
+        raise AgentError(f"other nodes announce sites at the same moment: announce {wanted.name} again")
+
+    async def _propose(self, wanted: WantedSite) -> tuple[Proposal, int]:
+        """Return what this node may announce, and the coordinator's time. Raises AgentError."""
+        network = self._store.ledger.charter()
+        if network is None:
+            raise AgentError("this node does not know its network yet: try again when it is connected")
+        try:
+            proposal, now = await self._subscription.propose_site(wanted)
+        except CoordinatorError as error:
+            raise AgentError(str(error)) from None
+        _check(network, wanted, proposal)
+        return proposal, now
+
+    async def _publish(self, site: AnnouncedSite, addition: SiteAddition) -> None:
+        """Raises AgentError."""
+        node = self._identity.node
+        others = tuple(one for one in node.sites if one.name != site.name)
+        opened = tuple(name for name in node.firewall if name != site.name)
+        firewall = (*opened, site.name) if addition.firewall else opened
+        await self._publisher.change_sites((*others, site), firewall)
+
+    def _present(self, name: str) -> AnnouncedSite | None:
+        return next((site for site in self._identity.node.sites if site.name == name), None)
+
+    def _check_own(self, wanted: WantedSite) -> None:
+        """Raise AgentError if this node could not tell the site from another one of its own."""
+        for site in self._identity.node.sites:
+            if pair := overlapping((*site.real, *wanted.prefixes)):
+                raise AgentError(
+                    f"{pair[0]} and {pair[1]} overlap, and this node is a gateway of {site.name} already: "
+                    "announce one of the two by another node"
+                )
+
+
+def _check(network: Network, wanted: WantedSite, proposal: Proposal) -> None:
+    """Raise AgentError for what no site can be mapped to, whoever proposes it."""
+    if not is_proposal(network, wanted, proposal):
+        raise AgentError("the coordinator proposes prefixes that are not of the pool: is it of this version?")
+
+
+def _check_same(present: AnnouncedSite, wanted: WantedSite) -> None:
+    """Raise AgentError unless only other things than prefixes and face are to be changed."""
+    face = REAL if present.mapped == present.real else MAPPED
+    if present.real == wanted.prefixes and wanted.face in (EITHER, face):
+        return
+    known = ", ".join(map(str, present.real))
+    raise AgentError(
+        f"this node announces {present.name} as {known} with its {face} face already: `wgpy mesh site remove "
+        f"{present.name}` first"
+    )
+
+
+def _changed(present: AnnouncedSite, addition: SiteAddition) -> AnnouncedSite:
+    return replace(present, is_routed=addition.is_routed, priority=addition.priority)

@@ -1,0 +1,305 @@
+"""A node that becomes a gateway of sites, and is none any more, beside the real coordinator.
+
+What a node does to its host is left out.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.mesh.coordinator import Site as Coordination
+from tests.mesh.coordinator import in_a_loop
+from tests.mesh.network import Administrator, prefixes
+from tests.mesh.nodes import Network
+from wgpy.mesh.plan import NodePlan, plan
+from wgpy.mesh.records import AnnouncedSite, Sites, decode
+from wgpy.mesh.records import Network as NetworkRecord
+from wgpy.mesh.topology import Topology, derive
+from wgpy.node.agent_client import AgentError, Site, SiteAddition
+from wgpy.node.files import NodeFile
+from wgpy.node.site_report import report_sites
+from wgpyd.agent.host_networks import NOWHERE
+from wgpyd.agent.identity import LocalIdentity
+from wgpyd.agent.publisher import Publisher
+from wgpyd.agent.sites import SiteAnnouncer
+from wgpyd.agent.store import RecordStore
+from wgpyd.agent.subscription import Subscription
+from wgpyd.agent.warnings import Warnings
+from wgpyd.agent.withholding_detector import WithholdingDetector
+
+LAN = "192.168.1.0/24"
+
+
+def addition(name: str = "office", *wanted: str, **changes: object) -> SiteAddition:
+    usual = SiteAddition(name, prefixes(*(wanted or (LAN,))), "either", False, 100, False)
+    return replace(usual, **changes)  # type: ignore[arg-type]
+
+
+class Gateway:
+    """A node as the coordinator knows it, without a host: what it is, knows and announces."""
+
+    def __init__(self, folder: Path) -> None:
+        node = NodeFile.load(folder)
+        self.folder = folder
+        self.store = RecordStore(folder, node.network, node.identity.verify_key())
+        self.identity = LocalIdentity(folder, node, self.store.ledger)
+        withholding = WithholdingDetector(self.store.ledger)
+        self.subscription = Subscription(self.identity, self.store, withholding, lambda: None)
+        self.publisher = Publisher(self.identity, self.store, self.subscription, Warnings())
+        self.sites = SiteAnnouncer(self.identity, self.store, self.subscription, self.publisher)
+
+    @property
+    def network(self) -> NetworkRecord:
+        network = self.store.ledger.charter()
+        assert network is not None
+        return network
+
+    @property
+    def plan(self) -> NodePlan:
+        view = self.identity.view(NOWHERE)
+        return plan(self.network, self.topology, view, NodePlan.empty())
+
+    @property
+    def topology(self) -> Topology:
+        return derive(self.store.ledger, int(time.time()), viewer=self.identity.key)
+
+    def status(self) -> tuple[Site, ...]:
+        used = {site.name: peer.member.name for peer in self.plan.peers for site in peer.sites}
+        return tuple(report_sites(self.topology, self.identity.key, used))
+
+    def publish(self) -> None:
+        """Do what an agent does whenever it wakes."""
+        self.publisher.publish(self.network, NOWHERE, 0)
+
+    async def until(self, holds: Callable[[tuple[Site, ...]], object]) -> tuple[Site, ...]:
+        """Return the first status of which that is true."""
+        while not holds(status := self.status()):  # noqa: ASYNC110 - no one event is all it tells
+            await asyncio.sleep(0.01)
+        return status
+
+
+class World:
+    """A network with the nodes n1 to n3, which may announce 10.0.0.0/8 and 192.168.0.0/16."""
+
+    def __init__(self, folder: Path, site: Coordination) -> None:
+        self.folder = folder
+        self.site = site
+        self.network = Network(site.administrator, url=site.address.url, key_hash=site.address.key_hash)
+        self.administrator: Administrator = site.administrator
+        self.administrator.found()
+        self.administrator.invite(self.network.token, routes=prefixes("10.0.0.0/8", "192.168.0.0/16"))
+        self.nodes = [self.network.join() for _ in range(3)]
+
+    def place(self, number: int) -> Path:
+        return self.folder / f"n{number}"
+
+    @asynccontextmanager
+    async def node(self, number: int) -> AsyncIterator[Gateway]:
+        """Run a node from what is on its disk, from when the coordinator sends it news."""
+        gateway = Gateway(self.place(number))
+        following = asyncio.create_task(gateway.subscription.run())
+        try:
+            while not gateway.subscription.connected:  # noqa: ASYNC110 - no one event is all it tells
+                await asyncio.sleep(0.01)
+            yield gateway
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+@asynccontextmanager
+async def a_world(folder: Path) -> AsyncIterator[World]:
+    site = Coordination.create(folder / "coordinator")
+    async with site.serve():
+        world = World(folder, site)
+        await site.submit_all()
+        for number, node in enumerate(world.nodes, 1):
+            world.place(number).mkdir()
+            world.network.store(node, world.place(number))
+        yield world
+
+
+def shown(sites: tuple[Site, ...]) -> list[tuple[str, str, str, bool]]:
+    """Return of each site its name, what the mesh routes for it, by whom, and whether it is of the node."""
+    return [(one.name, ", ".join(map(str, one.mapped)), one.used, one.own) for one in sites]
+
+
+@in_a_loop
+async def test_a_site_is_announced_reached_and_withdrawn_while_nodes_run(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as gateway, world.node(2) as other:
+        answer = await gateway.sites.add(addition())
+
+        assert answer == ""
+        assert shown(gateway.status()) == [("office", LAN, "", True)]
+        assert shown(await other.until(lambda sites: sites)) == [("office", LAN, "n1", False)]
+
+        await gateway.sites.remove("office")
+
+        assert gateway.status() == ()
+        await other.until(lambda sites: not sites)
+        assert NodeFile.load(world.place(1)).sites == ()
+
+
+@in_a_loop
+async def test_a_second_site_of_the_same_prefixes_is_mapped_and_its_node_says_why(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as home, world.node(2) as office:
+        await home.sites.add(addition("home"))
+
+        answer = await office.sites.add(addition("office"))
+
+        assert answer == "home already is 192.168.1.0/24"
+        sites = [("home", LAN, "", True), ("office", "100.96.0.0/24", "n2", False)]
+        assert sorted(shown(await home.until(lambda sites: len(sites) == 2))) == sites
+        text = f"{LAN} of home is not used here: it overlaps {LAN}, of office, a site of this node"
+        assert (text,) in [peer.left_out for peer in office.plan.peers]
+
+
+@in_a_loop
+async def test_nodes_that_announce_sites_at_one_moment_have_them_both(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as one, world.node(2) as two:
+        await asyncio.gather(
+            *(agent.sites.add(addition(name)) for agent, name in ((one, "home"), (two, "office")))
+        )
+
+        sites = await one.until(lambda sites: len(sites) == 2)
+
+    assert {site.mapped for site in sites} == {prefixes(LAN), prefixes("100.96.0.0/24")}
+    assert {site.exclusion for site in sites} == {""}
+
+
+@in_a_loop
+async def test_another_gateway_of_a_site_takes_over_when_the_first_withdraws_it(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, AsyncExitStack() as stack:
+        first, second, other = [await stack.enter_async_context(world.node(i)) for i in (1, 2, 3)]
+        await first.sites.add(addition(face="mapped"))
+        answer = await second.sites.add(addition(priority=200))
+        assert answer == "office has another gateway already"
+        status = await other.until(lambda sites: any(len(one.gateways) == 2 for one in sites))
+        assert shown(status) == [("office", "100.96.0.0/24", "n1", False)]
+
+        await first.sites.remove("office")
+
+        status = await other.until(lambda sites: sites[0].used == "n2")
+        assert shown(status) == [("office", "100.96.0.0/24", "n2", False)]
+
+
+@in_a_loop
+async def test_a_site_without_the_right_is_in_force_once_it_is_approved(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as gateway:
+        await gateway.sites.add(addition("vpc", "172.16.0.0/12"))
+        (site,) = gateway.status()
+        assert (site.own, site.exclusion) == (True, "nobody has approved it")
+
+        await world.site.submit(world.administrator.approve(world.nodes[0].identity, "172.16.0.0/12"))
+
+        await gateway.until(lambda sites: not sites[0].exclusion)
+
+
+@in_a_loop
+async def test_options_of_a_site_change_without_a_new_announcement(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as gateway:
+        await gateway.sites.add(addition())
+        (before,) = NodeFile.load(world.place(1)).sites
+
+        await gateway.sites.add(addition(priority=7, is_routed=True, firewall=True))
+
+        node = NodeFile.load(world.place(1))
+        assert node.sites == (replace(before, priority=7, is_routed=True),)
+        assert node.firewall == ("office",)
+        (site,) = gateway.status()
+        assert [(one.priority, one.is_routed) for one in site.gateways] == [(7, True)]
+        await gateway.sites.remove("office")
+        assert NodeFile.load(world.place(1)).firewall == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (addition("office", "10.7.0.0/16"), "announces office as 192.168.1.0/24 with its real face already"),
+        (addition("office", face="mapped"), "`wgpy mesh site remove office` first"),
+        (addition("lab", "192.168.1.128/25"), "overlap, and this node is a gateway of office already"),
+        (addition("n2", "10.7.0.0/16"), "n2 is the name of a node: choose another name for the site"),
+        (addition("lab", "10.7.0.0/16", "10.7.1.0/24"), "10.7.0.0/16 and 10.7.1.0/24 overlap: name one"),
+        (addition("lab", "0.0.0.0/0"), "0.0.0.0/0 cannot be announced: it is a default route"),
+        (addition("lab", "100.80.0.0/24"), "overlaps 100.80.0.0/16, the range of prod itself"),
+        (addition("lab", "10.0.0.0/11", face="mapped"), "has no /11 left in its pool 100.96.0.0/12"),
+    ],
+)
+def test_a_site_that_cannot_be_says_why_and_leaves_nothing(
+    tmp_path: Path, wanted: SiteAddition, sentence: str
+) -> None:
+    @in_a_loop
+    async def scenario() -> None:
+        async with a_world(tmp_path) as world, world.node(1) as gateway:
+            await gateway.sites.add(addition())
+            before = NodeFile.load(world.place(1)).sites
+            with pytest.raises(AgentError) as refused:
+                await gateway.sites.add(wanted)
+
+            assert sentence in str(refused.value)
+            assert NodeFile.load(world.place(1)).sites == before
+            assert [one.name for one in gateway.status()] == ["office"]
+
+    scenario()
+
+
+@in_a_loop
+async def test_a_site_that_is_not_there_is_not_removed(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as gateway:
+        await gateway.sites.add(addition("lab"))
+        with pytest.raises(AgentError, match="this node is no gateway of a site office; its sites: lab"):
+            await gateway.sites.remove("office")
+
+
+@in_a_loop
+async def test_without_the_coordinator_no_site_is_announced_and_nothing_stays(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        pass
+    gateway = Gateway(world.place(1))
+
+    with pytest.raises(AgentError, match="does not answer"):
+        await gateway.sites.add(addition())
+
+    assert NodeFile.load(world.place(1)).sites == ()
+    assert gateway.status() == ()
+
+
+@in_a_loop
+async def test_what_the_file_of_a_node_has_is_announced_after_a_restart(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        async with world.node(1) as gateway:
+            await gateway.sites.add(addition())
+        changed = replace(NodeFile.load(world.place(1)), sites=())
+        changed.save(world.place(1))  # as a node does that is killed before it has told the coordinator
+
+        async with world.node(1) as gateway:
+            gateway.publish()
+            assert gateway.status() == ()
+            while await announced(world):  # noqa: ASYNC110 - another process tells no event
+                await asyncio.sleep(0.01)
+
+
+@in_a_loop
+async def test_a_coordinator_that_lost_the_sites_of_a_node_is_given_them_back(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world:
+        before = world.site.copy(tmp_path / "backup")
+        async with world.node(1) as gateway:
+            await gateway.sites.add(addition())
+    world.site = before
+    async with before.serve():
+        replace(NodeFile.load(world.place(1)), url=before.address.url).save(world.place(1))
+        async with world.node(1):
+            while not await announced(world):  # noqa: ASYNC110 - another process tells no event
+                await asyncio.sleep(0.01)
+
+
+async def announced(world: World) -> tuple[AnnouncedSite, ...]:
+    """Return what the coordinator knows of the sites of all nodes."""
+    async with world.site.ask(world.administrator.key) as coordinator:
+        found = [decode(signed.body) for signed in await coordinator.records()]
+    return tuple(site for record in found if isinstance(record, Sites) for site in record.sites)

@@ -1,0 +1,199 @@
+"""`wgpy mesh site`, and what `status` and `why` show of sites, without a mesh."""
+
+import subprocess
+import sys
+from argparse import ArgumentTypeError
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from tests.unit.mesh_statuses import KEYS, NOW, a_status, peer
+from wgpy.address import Prefix
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh import argument_types as types
+from wgpy.cli.mesh import status
+from wgpy.cli.mesh.why import Finding, find, judge
+from wgpy.node.agent_client import Site, SiteGateway, Status
+from wgpy.node.site_report import how_reached
+
+LAN = "192.168.1.0/24"
+
+
+def networks(*texts: str) -> tuple[Prefix, ...]:
+    return tuple(map(ip_network, texts))
+
+
+def site(name: str = "office", **fields: Any) -> Site:
+    known: dict[str, Any] = {
+        "real": networks(LAN), "mapped": networks("100.96.4.0/24"),
+        "gateways": (SiteGateway("web2", KEYS[2], 100, False),), "used": "web2", "own": False,
+        "exclusion": "",
+    }  # fmt: skip
+    return Site(name, **{**known, **fields})
+
+
+def a_mesh(*sites: Site) -> Status:
+    """web2 is the gateway of them all."""
+    routes = tuple(prefix for one in sites if one.used for prefix in one.mapped)
+    return a_status(peers=(peer(routes=routes),), sites=sites)
+
+
+def findings(known: Status, name: str) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in judge(known, name, NOW, None)}
+
+
+# -- How a site is reached -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "reason", "sentence"),
+    [
+        (site(mapped=networks(LAN)), "", "office is reached as 192.168.1.0/24"),
+        (
+            site(), "home already is 192.168.1.0/24",
+            "office is reached as 100.96.4.0/24, because home already is 192.168.1.0/24",
+        ),
+        (
+            site(real=networks("10.1.0.0/16", LAN), mapped=networks("100.97.0.0/16", "100.96.4.0/24")), "",
+            "office (10.1.0.0/16, 192.168.1.0/24) is reached as 100.97.0.0/16, 100.96.4.0/24",
+        ),
+    ],
+)  # fmt: skip
+def test_one_sentence_says_as_what_a_site_is_reached_and_why(found: Site, reason: str, sentence: str) -> None:
+    assert how_reached(found, reason) == sentence
+
+
+def test_the_status_shows_sites_by_whom_they_are_reached_and_what_waits() -> None:
+    waiting = site("lab", mapped=networks(LAN), used="", own=True, exclusion="nobody has approved it")
+    shown = status.text(a_mesh(site(), waiting), None).splitlines()
+
+    (office,) = [line.split("  ") for line in shown if line.startswith("office")]
+    assert [cell.strip() for cell in office if cell] == [
+        "office", LAN, "100.96.4.0/24", "web2", "in force, by web2",
+    ]  # fmt: skip
+    assert any("nobody has approved it: `wgpy mesh approve lab`" in line for line in shown)
+
+
+def test_a_status_without_sites_has_no_table_of_them() -> None:
+    assert "REACHED AS" not in status.text(a_status(), None)
+
+
+# -- Why -----------------------------------------------------------------------------------------------
+
+
+def test_why_tells_a_site_by_its_gateway() -> None:
+    target = find(a_mesh(site()), "office")
+
+    assert target is not None
+    assert (target.peer.name, target.address) == ("web2", peer().address)
+    text = findings(a_mesh(site()), "office")["site"].text
+    assert text == "192.168.1.0/24 behind web2, reached as 100.96.4.0/24"
+
+
+def test_why_tells_which_host_of_a_site_an_address_is() -> None:
+    target = find(a_mesh(site()), "100.96.4.10")
+
+    assert target is not None
+    assert (target.address, target.prefix) == (ip_address("100.96.4.10"), ip_network("100.96.4.0/24"))
+    assert findings(a_mesh(site()), "100.96.4.10")["site"].text == "192.168.1.10 of office, behind web2"
+
+
+def test_why_tells_the_mapped_address_of_a_host_checksum_neutral_of_ipv6() -> None:
+    found = site(
+        real=networks("192.168.1.0/24", "2001:db8:1::/48"),
+        mapped=networks("100.96.4.0/24", "fd12:3456:1::/48"),
+    )
+
+    for real, mapped in (("192.168.1.10", "100.96.4.10"), ("2001:db8:1:1::7", "fd12:3456:1:")):
+        finding = findings(a_mesh(found), real)["site"]
+        assert finding.good is False
+        assert f"the mesh has no way to {real} itself, but it is reached as {mapped}" in finding.text
+        assert " in office" in finding.text
+        address = finding.text.rpartition(" as ")[2].removesuffix(" in office")
+        back = findings(a_mesh(found), address)["site"].text
+        assert back == f"{real} of office, behind web2"
+
+
+def test_why_tells_all_hosts_that_have_one_real_address() -> None:
+    sites = [site(name, mapped=networks(f"100.96.{number}.0/24")) for number, name in enumerate(("a", "b"))]
+
+    text = findings(a_mesh(*sites), "192.168.1.10")["site"].text
+
+    assert text.endswith("it is reached as 100.96.0.10 in a, 100.96.1.10 in b")
+
+
+def test_why_tells_what_a_site_waits_for() -> None:
+    waiting = site(used="", exclusion="nobody has approved it")
+    unjoined = site(used="")
+
+    assert "`wgpy mesh approve office`" in findings(a_mesh(waiting), "office")["site"].text
+    assert (
+        "no rule joins this node with a gateway of office"
+        in findings(a_mesh(unjoined), "office")["site"].text
+    )
+
+
+def test_why_of_a_site_of_this_node_says_so() -> None:
+    with pytest.raises(CommandError, match="this node is a gateway of office; `wgpy mesh site show office`"):
+        find(a_mesh(site(used="", own=True)), "office")
+
+
+# -- The command line ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("192.168.1.7/24", "192.168.1.0/24"), ("2001:db8::1/64", "2001:db8::/64")]
+)
+def test_a_prefix_with_bits_behind_its_length_is_answered_with_what_may_be_meant(
+    text: str, meant: str
+) -> None:
+    with pytest.raises(ArgumentTypeError) as refused:
+        types.prefix(text)
+
+    assert str(refused.value) == f"`{text}` has bits behind its length: {meant} is the prefix"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("add",), "name the site, as in `wgpy mesh site add office`"),
+        (("add", "office"), "name the prefixes of office, as in `wgpy mesh site add office 192.168.1.0/24`"),
+        (
+            ("add", "office", LAN, "--real", "--mapped"),
+            "a site has one face at a time: give --real or --mapped",
+        ),
+        (("remove",), "name the site, as in `wgpy mesh site remove office`"),
+        (("remove", "office", LAN), "`wgpy mesh site remove` takes a name alone"),
+        (("show", "office", LAN), "`wgpy mesh site show` takes a name alone"),
+        (("list", "office"), "`wgpy mesh site list` takes no name"),
+    ],
+)
+def test_what_is_missing_or_too_much_is_said(arguments: tuple[str, ...], sentence: str) -> None:
+    done = run(*arguments)
+
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("add", "Büro", LAN), "is not a name"),
+        (("add", "office", "192.168.1.7/24"), "192.168.1.0/24 is the prefix"),
+        (("add", "office", LAN, "--priority", "65536"), "is not a number from 0 to 65535"),
+        (("announce", "office", LAN), "invalid choice"),
+    ],
+)
+def test_a_wrong_word_is_status_2_and_a_sentence(arguments: tuple[str, ...], sentence: str) -> None:
+    done = run(*arguments)
+
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "wgpy.cli.main", "mesh", "site", *arguments], capture_output=True, text=True
+    )

@@ -1,0 +1,29 @@
+"""Sites as a table for people."""
+
+from collections.abc import Iterable
+
+from wgpy.cli.mesh.output import columns, listed
+from wgpy.mesh.sites import SiteExclusion
+from wgpy.node.agent_client import Site
+from wgpy.node.site_report import shown_prefixes
+
+
+def table(sites: Iterable[Site]) -> str:
+    """Return sites for people."""
+    head = ("SITE", "PREFIXES", "REACHED AS", "GATEWAYS", "STATE")
+    return columns([head, *map(_cells, sites)])
+
+
+def _cells(found: Site) -> tuple[str, ...]:
+    mapped = "the same" if found.mapped == found.real else shown_prefixes(found.mapped)
+    names = [gateway.name or str(gateway.identity) for gateway in found.gateways]
+    return found.name, shown_prefixes(found.real), mapped, listed(names), state(found)
+
+
+def state(found: Site) -> str:
+    """Return whether a site is in force, or why not."""
+    if found.exclusion == SiteExclusion.NO_RIGHT.value:
+        return f"{found.exclusion}: `wgpy mesh approve {found.name}`"
+    if found.exclusion:
+        return f"not in force: {found.exclusion}"
+    return f"in force, by {found.used}" if found.used else "in force"

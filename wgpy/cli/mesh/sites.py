@@ -1,0 +1,155 @@
+"""`wgpy mesh site`: prefixes behind this node, which the other nodes reach by their own or by mapped ones."""
+
+import asyncio
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from wgpy.cli.changes import need_root
+from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh import daemons, networks
+from wgpy.cli.mesh.administrator import administrator
+from wgpy.cli.mesh.output import columns, listed, report
+from wgpy.cli.mesh.site_table import state, table
+from wgpy.mesh import codec
+from wgpy.mesh.records.sites import EITHER, MAPPED, REAL
+from wgpy.mesh.sites import SiteExclusion
+from wgpy.mesh.topology import derive
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import Site, SiteAddition, SiteGateway, Status
+from wgpy.node.site_report import how_reached, report_sites, shown_prefixes
+
+
+def site(arguments: Namespace) -> None:
+    """Raises AgentError and CommandError."""
+    if trouble := _trouble(arguments):
+        raise CommandError(trouble)
+    need_root("mesh site")
+    {"add": _add, "remove": _remove, "list": _list, "show": _show}[arguments.change](arguments)
+
+
+def _trouble(arguments: Namespace) -> str:
+    """Return what is missing or too much, or ""."""
+    change, name = arguments.change, arguments.name
+    if change == "list":
+        return "`wgpy mesh site list` takes no name" if name else ""
+    if name is None:
+        return f"name the site, as in `wgpy mesh site {change} office`"
+    if change != "add":
+        return f"`wgpy mesh site {change}` takes a name alone" if arguments.prefixes else ""
+    if not arguments.prefixes:
+        return f"name the prefixes of {name}, as in `wgpy mesh site add {name} 192.168.1.0/24`"
+    is_both = arguments.real and arguments.mapped
+    return "a site has one face at a time: give --real or --mapped" if is_both else ""
+
+
+def _add(arguments: Namespace) -> None:
+    """Raises AgentError and CommandError."""
+    network = networks.selected(arguments)
+    daemons.check_not_paused(network)
+    answer = agent.add_site(network, _addition(arguments))
+    status = daemons.status(network)
+    found = _own(status, arguments.name)
+    document = {"network": network, "reason": answer.reason, **codec.write(found)}
+    report(arguments, document, _answer(status.name, found, answer.reason))
+
+
+def _answer(node: str, found: Site, reason: str) -> str:
+    """Return what came of an announcement."""
+    text = f"{how_reached(found, reason)}."
+    if found.exclusion == SiteExclusion.NO_RIGHT.value:
+        allowed = f"`wgpy mesh approve {found.name}` allows it"
+        return f"{node} may not announce {found.name} yet: {allowed}; then {text}"
+    return f"{found.name} is announced, but not in force: {found.exclusion}." if found.exclusion else text
+
+
+def _addition(arguments: Namespace) -> SiteAddition:
+    face = REAL if arguments.real else MAPPED if arguments.mapped else EITHER
+    return SiteAddition(
+        arguments.name, tuple(arguments.prefixes), face, arguments.routed, arguments.priority,
+        arguments.firewall,
+    )  # fmt: skip
+
+
+def _own(status: Status, name: str) -> Site:
+    """Raises CommandError."""
+    for found in status.sites:
+        if found.name == name and found.own:
+            return found
+    raise CommandError(f"{status.name} is no gateway of {name} any more: another command removed it")
+
+
+def _remove(arguments: Namespace) -> None:
+    """Raises AgentError and CommandError."""
+    network, name = networks.selected(arguments), arguments.name
+    daemons.check_not_paused(network)
+    agent.remove_site(network, name)
+    status = daemons.status(network)
+    others = [
+        gateway.name or str(gateway.identity)
+        for found in status.sites
+        if found.name == name and not found.exclusion
+        for gateway in found.gateways
+    ]
+    text = f"{status.name} is no gateway of {name} any more"
+    text += f"; {listed(others)} still is." if others else "."
+    report(arguments, {"network": network, "removed": name, "gateways": others}, text)
+
+
+# -- What there is --------------------------------------------------------------------------------
+
+
+def _list(arguments: Namespace) -> None:
+    found = _known(arguments)
+    report(arguments, list(map(codec.write, found)), table(found) if found else _NOTHING)
+
+
+_NOTHING = "No node is a gateway of a site; `sudo wgpy mesh site add NAME PREFIX…` on one makes it one."
+
+
+def _show(arguments: Namespace) -> None:
+    """Raises CommandError."""
+    known = _known(arguments)
+    found = [one for one in known if one.name == arguments.name]
+    if not found:
+        names = listed(sorted({one.name for one in known}), "none")
+        raise CommandError(f"no site {arguments.name} is known here; there are {names}")
+    report(arguments, list(map(codec.write, found)), "\n\n".join(columns(_about(one)) for one in found))
+
+
+def _about(found: Site) -> Iterator[tuple[str, str]]:
+    yield "site", found.name
+    yield "prefixes", shown_prefixes(found.real)
+    if found.mapped != found.real:
+        yield "reached as", shown_prefixes(found.mapped)
+    for index, gateway in enumerate(found.gateways):
+        yield "" if index else "gateways", _gateway(gateway)
+    yield "state", state(found)
+    if found.own:
+        yield "", "this node is a gateway of it"
+
+
+def _gateway(gateway: SiteGateway) -> str:
+    way = "the site has a route back" if gateway.is_routed else "with its own address as the source"
+    return f"{gateway.name or gateway.identity}, priority {gateway.priority}, {way}"
+
+
+def _known(arguments: Namespace) -> list[Site]:
+    """Return all sites with the network's key, or else those that this node knows."""
+    network = "" if arguments.key else networks.selected(arguments)
+    node = networks.node_file(network) if network else None
+    if node is None or networks.key_path(network).exists():
+        used = _used(network) if node and daemons.runs(network) else {}
+        return asyncio.run(_read(arguments, node.identity.verify_key() if node else None, used))
+    return list(daemons.status(network).sites)
+
+
+def _used(network: str) -> dict[str, str]:
+    return {found.name: found.used for found in daemons.status(network).sites if not found.exclusion}
+
+
+async def _read(arguments: Namespace, local: Any, used: dict[str, str]) -> list[Site]:
+    """Raises CommandError."""
+    async with administrator(arguments) as admin:
+        return list(report_sites(derive(admin.ledger, int(time.time())), local, used))

@@ -1,0 +1,68 @@
+"""What `wgpy mesh why` says of sites. Pure."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from wgpy.address import Address, Prefix, is_address
+from wgpy.cli.mesh.output import listed
+from wgpy.cli.mesh.site_table import state
+from wgpy.datapath.translation import mapped_address
+from wgpy.mesh.plan import allowed_ip
+from wgpy.node.agent_client import Site, Status
+from wgpy.node.site_report import shown_prefixes
+
+
+def named(status: Status, name: str) -> Site | None:
+    """Return the site in force that has a name."""
+    return next((site for site in status.sites if site.name == name and not site.exclusion), None)
+
+
+def of_prefix(status: Status, prefix: Prefix) -> Site | None:
+    """Return the site that the mesh routes a prefix for."""
+    return next((site for site in status.sites if prefix in site.mapped and not site.exclusion), None)
+
+
+def way(site: Site, gateway: str, address: Address, prefix: Prefix | None) -> str:
+    """Return how a site is reached, or an address that is within a prefix that the mesh routes to it."""
+    if prefix is None:
+        mapped = f", reached as {shown_prefixes(site.mapped)}" if site.mapped != site.real else ""
+        return f"{shown_prefixes(site.real)} behind {gateway}{mapped}"
+    real = dict(zip(site.mapped, site.real, strict=True))[prefix]
+    host = "" if real == prefix else f"{_counterpart(address, prefix, real) or 'no address'} of "
+    return f"{host}{site.name}, behind {gateway}"
+
+
+def unreached(status: Status, name: str) -> tuple[str, str] | None:
+    """Return why a site, or a real address of a mapped one, is not reached, and what to do."""
+    for site in status.sites:
+        if site.name == name:
+            return _unreached_site(site)
+    if is_address(name) and (found := list(_mapped(status, ip_address(name)))):
+        places = listed(f"{address} in {site.name}" for site, address in found)
+        advice = f"`wgpy mesh why {found[0][1]}` tells more."
+        return f"the mesh has no way to {name} itself, but it is reached as {places}", advice
+    return None
+
+
+def _unreached_site(site: Site) -> tuple[str, str]:
+    if site.exclusion:
+        return state(site), f"`wgpy mesh site show {site.name}` shows it."
+    names = listed(gateway.name or gateway.identity for gateway in site.gateways)
+    return (
+        f"no rule joins this node with a gateway of {site.name}",
+        f"See `wgpy mesh allow --help`; the gateways: {names}.",
+    )
+
+
+def _mapped(status: Status, address: Address) -> Iterator[tuple[Site, Address]]:
+    """Give the sites that have an address, and what it is in the mesh."""
+    for site in status.sites:
+        for real, mapped in zip(site.real, site.mapped, strict=True):
+            is_within = real != mapped and not site.exclusion and address in real
+            if is_within and (found := _counterpart(address, real, mapped)):
+                yield site, found
+
+
+def _counterpart(address: Address, before: Prefix, after: Prefix) -> Address | None:
+    found = mapped_address(address.packed, allowed_ip(before), allowed_ip(after))
+    return None if found is None else ip_address(found)

@@ -1,0 +1,44 @@
+"""Sites as they are shown to people and programs. `wgpy.node.agent_client` documents each field. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from wgpy.address import Prefix
+from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.sites import Gateway
+from wgpy.mesh.topology import Topology
+from wgpy.node.agent_client import Site, SiteGateway
+
+
+def report_sites(
+    topology: Topology, local: VerifyKey | None = None, used: Mapping[str, str] | None = None
+) -> Iterator[Site]:
+    """Give the sites in force, and then what is announced in vain.
+
+    local: the identity of this node, if there is one; used: the name of the gateway by which it reaches each.
+    """
+    for site in topology.sites:
+        gateways = tuple(_gateways(topology, site.gateways))
+        by, own = (used or {}).get(site.name, ""), local is not None and site.gateway(local) is not None
+        yield Site(site.name, site.real, site.mapped, gateways, by, own, "")
+    for vain in topology.excluded_sites:
+        one, own = vain.site, vain.identity == local
+        gateways = tuple(_gateways(topology, [Gateway(vain.identity, one.priority, one.is_routed)]))
+        yield Site(one.name, one.real, one.mapped, gateways, "", own, vain.reason.value)
+
+
+def _gateways(topology: Topology, gateways: Iterable[Gateway]) -> Iterator[SiteGateway]:
+    for gateway in gateways:
+        member = topology.member(gateway.identity)
+        name = member.name if member else ""
+        yield SiteGateway(name, gateway.identity, gateway.priority, gateway.is_routed)
+
+
+def shown_prefixes(prefixes: Iterable[Prefix]) -> str:
+    return ", ".join(map(str, prefixes))
+
+
+def how_reached(site: Site, reason: str = "") -> str:
+    """Return one sentence without its full stop: as what a site is reached, and why. reason: "" for none."""
+    name = site.name if site.mapped == site.real else f"{site.name} ({shown_prefixes(site.real)})"
+    because = f", because {reason}" if reason else ""
+    return f"{name if len(site.real) > 1 else site.name} is reached as {shown_prefixes(site.mapped)}{because}"
