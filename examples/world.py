@@ -11,6 +11,8 @@ _FIRST_PROCESS = """
 set -e
 mount -t sysfs sysfs /sys
 for folder in /run /var/lib; do mount -t tmpfs tmpfs $folder; done
+cat /etc/resolv.conf > /run/resolv.conf
+mount --bind /run/resolv.conf /etc/resolv.conf
 hostname "$1"
 ip link set lo up
 echo ready

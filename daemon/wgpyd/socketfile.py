@@ -1,6 +1,5 @@
 """The file of the configuration socket: made, watched, and removed. unix(7), inotify(7)"""
 
-import ctypes
 import errno
 import os
 import socket
@@ -8,6 +7,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from wgpy.host import inotify
 
 from .errors import StartError
 
@@ -17,10 +18,7 @@ BACKLOG: Final = 1024
 _PATIENCE: Final = 2.0
 _RETRY_INTERVAL: Final = 0.02
 
-_IN_ATTRIB: Final = 0x4
-_IN_DELETE_SELF: Final = 0x400
-_IN_MOVE_SELF: Final = 0x800
-_IN_EVENT_SIZE: Final = 4096
+_GONE: Final = inotify.ATTRIB | inotify.DELETE_SELF | inotify.MOVE_SELF
 
 
 class SocketFile:
@@ -33,7 +31,7 @@ class SocketFile:
         self.path = path
         try:
             self._file = self._identity()
-            self._watch = _watch(self.path)
+            self._watch = inotify.watch(self.path, _GONE)
         except OSError as error:
             raise StartError(f"cannot watch {path}: {error.strerror}") from None
 
@@ -80,8 +78,7 @@ class SocketFile:
         return self._watch
 
     def acknowledge(self) -> None:
-        with suppress(BlockingIOError):
-            os.read(self._watch, _IN_EVENT_SIZE)
+        inotify.acknowledge(self._watch)
 
     def is_there(self) -> bool:
         """Return whether the path is still that of our socket."""
@@ -140,13 +137,3 @@ def _answers(path: Path) -> bool:
 
 def _is_listening(one: socket.socket) -> bool:
     return bool(one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-
-
-def _watch(path: Path) -> int:
-    """Return a descriptor that is readable after the file was unlinked, moved or changed. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    fd = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
-    what = _IN_ATTRIB | _IN_DELETE_SELF | _IN_MOVE_SELF
-    if fd < 0 or libc.inotify_add_watch(fd, os.fsencode(path), what) < 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return fd

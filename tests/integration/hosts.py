@@ -31,6 +31,8 @@ set -e
 mount -t sysfs sysfs /sys
 for directory in /run /var/lib; do mount -t tmpfs -o mode=755 tmpfs $directory; done
 mkdir /run/netns
+cp "$(readlink -f /etc/resolv.conf)" /run/resolv.conf
+mount --bind /run/resolv.conf /etc/resolv.conf
 for name in all default; do
     sysctl -qw net.ipv6.conf.$name.accept_dad=0 net.ipv6.conf.$name.accept_ra=0 \
         net.ipv6.conf.$name.router_solicitations=0

@@ -60,7 +60,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.host": {"wgpy.contract"},
     "wgpy.dns": {"wgpy.address"},
     "wgpy.mesh": _VALUES,
-    "wgpy.node": {*_VALUES, "wgpy.mesh", "wgpy.host.netlink"},
+    "wgpy.node": {*_VALUES, "wgpy.mesh", "wgpy.host.netlink", "wgpy.host.resolv_conf"},
 }
 
 

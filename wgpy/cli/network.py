@@ -1,11 +1,9 @@
 """The parts of a host's network that do not go with the link: rules, firewall, src_valid_mark, DNS."""
 
-import re
 import shutil
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Final
 
 from wgpy.cli import plan
@@ -15,6 +13,7 @@ from wgpy.cli.host import Host
 from wgpy.config import Config
 from wgpy.contract.orders import AllowedIP
 from wgpy.host.nftables import removal
+from wgpy.host.split_dns import resolvconf_name, uses_resolved
 
 _SRC_VALID_MARK: Final = "net.ipv4.conf.all.src_valid_mark"
 # An empty table of nft, which is there if `up` has changed src_valid_mark; the last `down` changes it back.
@@ -122,32 +121,19 @@ def reset_src_valid_mark(host: Host) -> None:
 
 
 def set_dns(host: Host, interface: str, config: Config) -> None:
-    if _uses_resolved():
+    if uses_resolved():
         for command in plan.resolvectl_commands(interface, config):
             host.run(command)
     elif shutil.which("resolvconf"):
         host.run(
-            ["resolvconf", "-a", _resolvconf_name(interface), "-m", "0", "-x"], plan.resolvconf_input(config)
+            ["resolvconf", "-a", resolvconf_name(interface), "-m", "0", "-x"], plan.resolvconf_input(config)
         )
     else:
         warn("systemd-resolved and resolvconf are not installed, so the file's DNS servers are not used")
 
 
 def unset_dns(host: Host, interface: str) -> None:
-    if _uses_resolved():
+    if uses_resolved():
         host.run(["resolvectl", "revert", interface])
     elif shutil.which("resolvconf"):
-        host.run(["resolvconf", "-d", _resolvconf_name(interface), "-f"])
-
-
-def _uses_resolved() -> bool:
-    return Path("/run/systemd/resolve").is_dir() and shutil.which("resolvectl") is not None
-
-
-def _resolvconf_name(interface: str) -> str:
-    """Return a name with the first prefix in Debian's order of interfaces, by which resolvconf ranks them."""
-    with suppress(OSError):
-        for line in Path("/etc/resolvconf/interface-order").read_text().splitlines():
-            if re.fullmatch(r"[A-Za-z0-9-]+\*", line):
-                return f"{line[:-1]}.{interface}"
-    return interface
+        host.run(["resolvconf", "-d", resolvconf_name(interface), "-f"])

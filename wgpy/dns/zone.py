@@ -36,6 +36,11 @@ _QUERY: Final = 0  # an opcode
 _TYPES: Final = {4: Type.A, 6: Type.AAAA}
 
 
+def domain_of(network: str) -> str:
+    """Return the domain of a network's names."""
+    return f"{network}.{TOP.decode()}"
+
+
 class Site(Protocol):
     """Hosts that are called by their addresses. A method returns None for an address that is not its own."""
 

@@ -151,14 +151,14 @@ class Status:
 
     endpoints: that are published, the best first; hosts: those that the operator gave, HOST:PORT; table: of
     the host's routing that has the routes; fwmark: of this node's own datagrams, which the table does not
-    route; connected: whether the coordinator sends news; trouble: why not; heard: when it last did, Unix
-    seconds; member: whether this node is one; exclusion: why not; requested: routes of this node that
-    nobody has approved; nat: the address of the NAT that the host is behind, "" if none is known;
-    keepalive: seconds between keepalives to peers that answer, 0 for none; sequence: of the newest admin
-    record; rejected: the newest last; rejected_count: all of them; withheld: sentences, what neighbours
-    knew and the coordinator did not send; log: where the agent's log is; warnings: sentences; clients: that
-    are in force and enter by this node or by one of its peers; sites: those in force, then those that are
-    announced in vain.
+    route; domain: of the nodes' names; resolver: by what this host resolves them, "" for not; connected:
+    whether the coordinator sends news; trouble: why not; heard: when it last did, Unix seconds; member:
+    whether this node is one; exclusion: why not; requested: routes of this node that nobody has approved;
+    nat: the address of the NAT that the host is behind, "" if none is known; keepalive: seconds between
+    keepalives to peers that answer, 0 for none; sequence: of the newest admin record; rejected: the newest
+    last; rejected_count: all of them; withheld: sentences, what neighbours knew and the coordinator did not
+    send; log: where the agent's log is; warnings: sentences; clients: that are in force and enter by this
+    node or by one of its peers; sites: those in force, then those that are announced in vain.
     """
 
     network: str
@@ -177,6 +177,8 @@ class Status:
     address6: IPv6Address
     addresses: Prefix
     addresses6: Prefix
+    domain: str
+    resolver: str
     tags: tuple[str, ...]
     routes: tuple[Prefix, ...]
     requested: tuple[Prefix, ...]

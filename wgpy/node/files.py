@@ -152,8 +152,9 @@ class NodeFile:
     last resolved, which come before those that are found; keepalive: `auto`, `off` or seconds; table,
     fwmark: of the host's routing, 0 for `table_of` the network and for `MARK`; paused: whether the agent is
     not to run; sites: those that the node announces; sites_sequence: of the last record of them that was
-    signed; firewall: the names of sites for which the host's firewall is to be opened; the rest as in
-    `records.Node`, where sequence is that of the last record signed.
+    signed; firewall: the names of sites for which the host's firewall is to be opened; dns: whether the host
+    asks the node for the network's names; the rest as in `records.Node`, where sequence is that of the last
+    record signed.
     """
 
     network: VerifyKey
@@ -180,6 +181,7 @@ class NodeFile:
     sites: tuple[AnnouncedSite, ...] = ()
     sites_sequence: int = 0
     firewall: tuple[str, ...] = ()
+    dns: bool = True
 
     def __post_init__(self) -> None:
         """Raises ValueError."""

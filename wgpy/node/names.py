@@ -6,7 +6,6 @@ question is asked by sockets that have it. The C library answers what is in /etc
 
 import asyncio
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from wgpy.address import HostPort, is_address
 from wgpy.contract.endpoint import Endpoint
+from wgpy.host import resolv_conf
 from wgpy.host.netlink import RouteLookup
 from wgpy.node.underlay import set_mark
 
@@ -66,15 +66,12 @@ def _is_in_hosts(host: str) -> bool:
 
 
 def _resolv_conf() -> Path:
-    return (
-        _BEHIND_STUB if [*_name_servers(_RESOLV_CONF)] == [_STUB] and _BEHIND_STUB.exists() else _RESOLV_CONF
-    )
+    return _BEHIND_STUB if _name_servers(_RESOLV_CONF) == [_STUB] and _BEHIND_STUB.exists() else _RESOLV_CONF
 
 
-def _name_servers(path: Path) -> Iterator[str]:
-    for words in map(str.split, _lines(path)):
-        if words[:1] == ["nameserver"] and len(words) > 1 and is_address(words[1]):
-            yield words[1]
+def _name_servers(path: Path) -> list[str]:
+    """Return those that are no node of a mesh on this host: they would ask the others without the mark."""
+    return [*filter(is_address, resolv_conf.foreign_servers(resolv_conf.read(path)))]
 
 
 def _lines(path: Path) -> list[str]:
@@ -99,7 +96,9 @@ def _ask(host: str, path: Path, mark: int) -> list[str]:
 
     dns.query.socket_factory = partial(_marked_socket, mark)
     try:
-        return list(dns.resolver.Resolver(str(path)).resolve_name(host, lifetime=_TIMEOUT).addresses())
+        resolver = dns.resolver.Resolver(str(path))
+        resolver.nameservers = _name_servers(path)
+        return list(resolver.resolve_name(host, lifetime=_TIMEOUT).addresses())
     except (dns.exception.DNSException, OSError):
         return []
 

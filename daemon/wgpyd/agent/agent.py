@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from ipaddress import IPv6Address
 from pathlib import Path
 
 from wgpy.device import DeviceEvent
@@ -29,6 +28,7 @@ from .host_monitor import HostMonitor
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .membership import Membership
+from .names import Names
 from .neighbours import learn_from_neighbour
 from .pings import Pings
 from .publisher import Publisher
@@ -62,7 +62,8 @@ class Agent:
         self._publisher = Publisher(self.identity, self.store, self.subscription, self.warnings)
         self._host = HostMonitor(interface, self.reconciler.host_changed)
         learn = partial(learn_from_neighbour, self.store, self.withholding, self._wake.now)
-        self._gossip = Gossip(self.store.ledger, self.store.rejected, learn, self._name_of)
+        self.names = Names(self, self._wake.now)
+        self._gossip = Gossip(self.store.ledger, self.store.rejected, learn, self.names.node_at)
         self.control = Control(self, self._publisher, self._wake)
         self.pings = Pings(interface)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
@@ -97,6 +98,7 @@ class Agent:
         hearing = (self._gossip, self._host, self._wake, self.pings, self.endpoints, self.failover)
         for closable in (*hearing, self.reconciler):
             closable.close()
+        await self.names.close()
         await end(self._tasks)
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
@@ -111,9 +113,6 @@ class Agent:
         self.endpoints.on_event(event)
         if peer := self.plan.by_key.get(key):
             self._gossip.on_event(peer.member.address6, event)
-
-    def _name_of(self, address: IPv6Address) -> str | None:
-        return self.plan.names.get(address)
 
     # -- What it does then ---------------------------------------------------------------------------
 
@@ -144,5 +143,6 @@ class Agent:
         self.keepalives.configure(self.identity, self.subscription.seen, self._host.networks)
         self.check.compare(network, self.plan.peers, self.identity.node.routes, self._host.networks)
         await self.reconciler.apply(self.plan, self.keepalives.wanted(self.plan.tunnels_to_nodes))
+        await self.names.apply(network)
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
         self._wake.after(min(self.membership.seconds_left, self.keepalives.seconds_left))

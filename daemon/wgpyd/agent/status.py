@@ -7,6 +7,7 @@ from typing import Protocol
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.drops import DropReason
+from wgpy.dns.zone import domain_of
 from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
@@ -29,6 +30,7 @@ from .host_check import HostCheck
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .membership import Membership
+from .names import Names
 from .pings import Pings
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
@@ -50,6 +52,7 @@ class Node(Protocol):
     membership: Membership
     keepalives: Keepalives
     pings: Pings
+    names: Names
     endpoints: GivenEndpoints
     plan: NodePlan
     check: HostCheck
@@ -84,6 +87,8 @@ async def report(node: Node) -> Status:
         address6=node_address6(network.addresses6, node.identity.key),
         addresses=network.addresses,
         addresses6=network.addresses6,
+        domain=domain_of(network.name),
+        resolver=node.names.resolver,
         tags=tuple(sorted(member.tags)) if member else (),
         routes=member.routes if member else (),
         requested=member.requested if member else file.routes,

@@ -59,6 +59,10 @@ _HOST: Final = (
         help="routing table for the network's routes (default: one of the network's own)",
     ),
     _argument(
+        "--no-dns", dest="dns", action="store_false", default=True,
+        help="leave this host's resolver alone; the node serves the network's names all the same",
+    ),
+    _argument(
         "--fwmark", metavar="MARK", type=types.mark, default=0,
         help="mark of what the node itself sends, which that table does not route (default: 0x1097)",
     ),
@@ -174,7 +178,18 @@ Next: `wgpy mesh up`.""",
             _run("pause:up"),
             "Resume what `wgpy mesh down` paused.",
             "Next: `wgpy mesh status`.",
-            (*_ANY, _VERBOSE),
+            (
+                _argument(
+                    "--dns", action="store_true", default=None,
+                    help="have this host resolve the network's names (default: as before)",
+                ),
+                _argument(
+                    "--no-dns", dest="dns", action="store_false", default=None,
+                    help="leave this host's resolver alone",
+                ),
+                *_ANY,
+                _VERBOSE,
+            ),
         ),
         Command(
             "status",

@@ -14,11 +14,12 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
 from wgpy.contract.errors import WgpyError
-from wgpy.host import client_forwarding
+from wgpy.host import client_forwarding, split_dns
 from wgpy.host.iprule import rule_removals
 from wgpy.host.links import find_owned, mesh_owner
 from wgpy.host.nftables import NftFailed
 from wgpy.host.reverse_path import table_name, undo
+from wgpy.host.split_dns import ResolverFailed
 from wgpy.node import agent_client as agent
 from wgpy.node.files import COORDINATORS, NodeFile, gateway_note
 from wgpy.uapi import client as uapi_client
@@ -49,6 +50,13 @@ def set_paused(network: str, *, paused: bool) -> None:
         replace(node, paused=paused).save(networks.folder(network))
 
 
+def set_dns(network: str, *, dns: bool | None) -> None:
+    """Note whether the host is to ask the node for names, None for as before. Raises StorageError."""
+    node = networks.node_file(network)
+    if node is not None and dns is not None and node.dns != dns:
+        replace(node, dns=dns).save(networks.folder(network))
+
+
 def stop_node(host: Host, network: str, node: NodeFile) -> None:
     """Return when daemon, interface and routing are gone, if they were there. Raises CommandError."""
     unit = f"wgpyd-mesh@{network}.service"
@@ -63,6 +71,7 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
         raise CommandError(f"the daemon of {network} still runs; `ip link delete {name}` stops it")
     _remove_routing(host, node.routing_table, node.local_coordinator_port(network))
     _close_gateway(host, node.routing_table, gateway_note(network))
+    _undo_split_dns(host, network, name)
 
 
 def _remove_routing(host: Host, table: int, coordinator_port: int) -> None:
@@ -97,6 +106,17 @@ def _close_gateway(host: Host, table: int, note: Path) -> None:
         gateway.undo(table, note)
     except (WgpyError, OSError) as error:
         raise CommandError(str(error)) from None
+
+
+def _undo_split_dns(host: Host, network: str, interface: str) -> None:
+    """Have this host ask the node for names no longer, also if a killed daemon left it so."""
+    if not split_dns.is_told(network, interface):
+        return
+    host.print_change(f"take the name server of {network} out of {split_dns.manager().value}")
+    try:
+        split_dns.undo(network, interface)
+    except ResolverFailed as error:
+        raise CommandError(f"this host still asks for names of {network}: {error}") from None
 
 
 def _serves(node: NodeFile, interface: str) -> bool:

@@ -128,6 +128,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
             keepalive=arguments.keepalive,
             table=arguments.table,
             fwmark=arguments.fwmark,
+            dns=arguments.dns,
         )
         network, reason = "", "the coordinator gives the same names and addresses to others"
         for attempt in range(_TRIES):

@@ -77,6 +77,8 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
         yield "", f"announces {listed(status.routes)}"
     if status.requested and status.member:
         yield "", f"would announce {listed(status.requested)}: `wgpy mesh approve {status.name}` allows it"
+    by = f", by {status.resolver}" if status.resolver else ", which this host does not resolve"
+    yield "names", f"NODE.{status.domain}{by}"
     yield "coordinator", f"{with_port(status.coordinator)}, {_connection(status)}"
     yield "log", status.log
     yield "network's key", _key(status, key)

@@ -1,0 +1,189 @@
+"""The names of a network on one host: served at the node's addresses, and asked for by the host's resolver.
+
+Invariant: whoever asks learns only of nodes that the rules let it know. What does not work is a warning.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from errno import EADDRNOTAVAIL
+from functools import cached_property
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
+from typing import Final, Protocol
+
+from wgpy.address import Address
+from wgpy.dns.zone import Zone, domain_of
+from wgpy.driver.interface import Interface
+from wgpy.host import resolv_conf
+from wgpy.host.split_dns import ResolverFailed, SplitDns
+from wgpy.mesh.plan import NodePlan
+from wgpy.mesh.records import Network
+from wgpy.mesh.topology import Member, Topology
+from wgpy.node.files import NODES, NodeFile, StorageError
+
+from .forwarder import Forwarder, Server
+from .identity import LocalIdentity
+from .membership import Membership
+from .name_server import PORT, NameServer
+from .reconcile.resolver import HostResolver
+from .warnings import Warnings
+
+_MAX_VIEWS: Final = 64
+
+
+class Node(Protocol):
+    """Whose names they are."""
+
+    name: str
+    interface: Interface
+    identity: LocalIdentity
+    membership: Membership
+    plan: NodePlan
+    warnings: Warnings
+
+
+class Names:
+    """On one host, from `apply` until it is closed."""
+
+    def __init__(self, node: Node, on_change: Callable[[], None]) -> None:
+        """on_change: called when `apply` is to be called again."""
+        self._node = node
+        self._known: KnownNames | None = None
+        self._others: frozenset[str] = frozenset()
+        self._is_closed = False
+        self._server = NameServer(self, Forwarder(self._servers).ask)
+        self._resolver = HostResolver(on_change)
+
+    @property
+    def resolver(self) -> str:
+        """By what the host asks this node, "" if it does not."""
+        return self._resolver.manager.value if self._resolver.manager else ""
+
+    def node_at(self, address: IPv6Address) -> str | None:
+        """Return the name of the peer with an address, None if there is none."""
+        return self._node.plan.names.get(address)
+
+    async def apply(self, network: Network) -> None:
+        """Serve what the plan has."""
+        node = self._node
+        if self._is_closed:
+            return
+        self._known = KnownNames(network, node.plan, node.membership.topology)
+        is_serving = await self._serve(node.plan.link.addresses)
+        await self._configure(network, is_asked=is_serving and node.identity.node.dns)
+
+    async def close(self) -> None:
+        """Serve no longer, and have the host ask no longer."""
+        self._is_closed = True
+        await self._server.close()
+        if self._known is not None:
+            await self._configure(self._known.network, is_asked=False)
+
+    # -- What the server asks ------------------------------------------------------------------------
+
+    def zone_for(self, asker: Address) -> Zone | None:
+        """Return what somebody may know, None for nobody that is known."""
+        return self._known.zone_for(asker) if self._known else None
+
+    def is_local(self, asker: Address) -> bool:
+        """Return whether this host itself asks: its kernel gives it the address that it asks at."""
+        return any(asker == own.ip for own in self._node.plan.link.addresses)
+
+    def _servers(self) -> Iterator[Server]:
+        """Give whom the host asked before, after those of its other networks, which know their own names."""
+        own = {str(address.ip) for address in self._node.plan.link.addresses}
+        text = resolv_conf.read()
+        meshes = self._others & {*resolv_conf.servers(text)}
+        yield from (Server(address, is_mesh=True) for address in sorted(meshes))
+        others = (one for one in resolv_conf.foreign_servers(text) if one not in own | meshes)
+        yield from map(Server, others)
+
+    # -- What is done to the host --------------------------------------------------------------------
+
+    async def _serve(self, addresses: Iterable[IPv4Interface | IPv6Interface]) -> bool:
+        """Return whether names are served."""
+        try:
+            await self._server.listen(address.ip for address in addresses)
+        except OSError as error:
+            is_missing = error.errno == EADDRNOTAVAIL  # the reconciler says why
+            sentence = f"names are not served: port {PORT} of this node cannot be used: {error.strerror}"
+            self._node.warnings.set("names", "" if is_missing else sentence)
+            return False
+        self._node.warnings.set("names", "")
+        return True
+
+    async def _configure(self, network: Network, *, is_asked: bool) -> None:
+        name, interface = self._node.name, self._node.interface.name
+        try:
+            if is_asked and not self._is_closed and self._known is not None:
+                self._others = frozenset(_addresses_of_others(name))
+                server = str(self._node.identity.node.address)
+                domains = tuple(b".".join(apex).decode() for apex in self._known.zone.apexes())
+                await self._resolver.apply(SplitDns(name, interface, server, domains))
+            elif self._resolver.is_told:
+                await self._resolver.undo(name, interface)
+            self._node.warnings.set("resolver", "")
+        except (ResolverFailed, OSError) as error:
+            sentence = f"this host does not resolve names of {domain_of(network.name)}: {error}"
+            self._node.warnings.set("resolver", sentence)
+
+
+class KnownNames:
+    """What one node knows at one moment, computed when it is asked for."""
+
+    def __init__(self, network: Network, plan: NodePlan, topology: Topology) -> None:
+        self.network = network
+        self._plan = plan
+        self._topology = topology
+        self._views: dict[Member, Zone] = {}
+
+    @cached_property
+    def zone(self) -> Zone:
+        """All names."""
+        members = (*self._local, *(peer.member for peer in self._plan.peers))
+        hosts = {member.name: (member.address, member.address6) for member in members if member.name}
+        server = next((member.name for member in self._local), "")
+        ranges = self.network.addresses, self.network.addresses6, self.network.pool
+        return Zone.of(self.network.name, server or "localhost", hosts, ranges)
+
+    def zone_for(self, asker: Address) -> Zone | None:
+        """Return what somebody may know, None for nobody that is known."""
+        if any(asker == own.ip for own in self._plan.link.addresses):
+            return self.zone
+        member = self._members.get(asker) or self._owner(asker)
+        if member is None:
+            return None
+        return self._view(member) if self._topology.rules else self.zone
+
+    @cached_property
+    def _local(self) -> tuple[Member, ...]:
+        view = self._plan.view
+        member = self._topology.member(view.identity) if view else None
+        return (member,) if member else ()
+
+    @cached_property
+    def _members(self) -> dict[Address, Member]:
+        members = [peer.member for peer in self._plan.peers]
+        return {address: member for member in members for address in (member.address, member.address6)}
+
+    def _owner(self, asker: Address) -> Member | None:
+        """Return the peer behind whom somebody is."""
+        return next(
+            (peer.member for peer in self._plan.peers for route in peer.routes if asker in route), None
+        )
+
+    def _view(self, member: Member) -> Zone:
+        if member not in self._views:
+            if len(self._views) >= _MAX_VIEWS:
+                self._views.clear()
+            known = (member, *self._local, *self._topology.peers(member.identity))
+            self._views[member] = self.zone.only({one.name.encode() for one in known}, ())
+        return self._views[member]
+
+
+def _addresses_of_others(network: str) -> Iterator[str]:
+    """Give the addresses of this host's nodes in other networks."""
+    for folder in NODES.glob("*"):
+        if folder.name != network:
+            try:
+                yield str(NodeFile.load(folder).address)
+            except StorageError:
+                continue

@@ -1,0 +1,105 @@
+"""Whom a node tells which names of its network."""
+
+from ipaddress import IPv4Address, ip_address
+from typing import cast
+
+import pytest
+
+from tests.mesh.network import Administrator, key_of, prefixes
+from wgpy.address import Address
+from wgpy.dns.zone import Zone
+from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
+from wgpy.mesh.records import Network
+from wgpy.mesh.signing import SigningKey
+from wgpy.mesh.topology import derive
+from wgpyd.agent.names import KnownNames
+
+TOKEN, ALICE, BOB, CAROL = key_of(2), key_of(3), key_of(4), key_of(5)
+
+
+def network() -> Administrator:
+    """Alice, Bob with pods, and Carol."""
+    administrator = Administrator()
+    administrator.found()
+    administrator.invite(TOKEN, routes=prefixes("10.42.0.0/16"))
+    administrator.join(ALICE, TOKEN, name="alice")
+    administrator.join(BOB, TOKEN, name="bob", routes=prefixes("10.42.3.0/24"))
+    administrator.join(CAROL, TOKEN, name="carol")
+    return administrator
+
+
+def known(administrator: Administrator, viewer: SigningKey = ALICE) -> KnownNames:
+    """What a node knows."""
+    ledger = administrator.ledger()
+    topology = derive(ledger, administrator.now, viewer=viewer.verify_key())
+    local = topology.member(viewer.verify_key())
+    assert local is not None
+    view = LocalView(local.identity, local.address, {}, frozenset(), frozenset((4, 6)), Routing(7, 8))
+    charter = cast(Network, ledger.charter())
+    return KnownNames(charter, plan(charter, topology, view, NodePlan.empty()), topology)
+
+
+def address_of(administrator: Administrator, identity: SigningKey, version: int = 4) -> Address:
+    member = administrator.topology().member(identity.verify_key())
+    assert member is not None
+    return member.address if version == 4 else member.address6
+
+
+def names(zone: Zone | None) -> set[str]:
+    assert zone is not None
+    return {label.decode() for label in zone.hosts}
+
+
+def test_a_node_knows_the_names_of_its_peers_and_its_own() -> None:
+    administrator = network()
+    zone = known(administrator).zone
+
+    assert names(zone) == {"alice", "bob", "carol"}
+    assert zone.hosts[b"bob"] == (address_of(administrator, BOB), address_of(administrator, BOB, 6))
+    assert (zone.domain, zone.server) == ((b"prod", b"mesh"), b"alice")
+    assert [*map(str, zone.ranges)] == ["100.80.0.0/16", "fd12:3456::/32", "100.96.0.0/12"]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_without_rules_every_node_is_told_everything(version: int) -> None:
+    administrator = network()
+
+    zone = known(administrator).zone_for(address_of(administrator, BOB, version))
+
+    assert names(zone) == {"alice", "bob", "carol"}
+
+
+def test_with_rules_a_node_is_told_what_it_may_know() -> None:
+    administrator = network()
+    administrator.rule(BOB, ALICE)
+    administrator.rule(ALICE, CAROL)
+    alice = known(administrator)
+
+    assert names(alice.zone_for(address_of(administrator, ALICE))) == {"alice", "bob", "carol"}
+    assert names(alice.zone_for(address_of(administrator, BOB))) == {"alice", "bob"}
+    assert names(alice.zone_for(address_of(administrator, CAROL))) == {"alice", "carol"}
+    assert names(known(administrator, BOB).zone) == {"alice", "bob"}
+
+
+def test_who_is_behind_a_node_is_told_what_that_is() -> None:
+    administrator = network()
+    administrator.rule(BOB, ALICE)
+    administrator.rule(ALICE, CAROL)
+
+    assert names(known(administrator).zone_for(ip_address("10.42.3.7"))) == {"alice", "bob"}
+
+
+@pytest.mark.parametrize(
+    "stranger", ["192.0.2.1", "100.80.77.77", "10.42.4.1", "127.0.0.1", "::1", "fd12:3456::1"]
+)
+def test_who_is_no_peer_is_told_nothing(stranger: str) -> None:
+    assert known(network()).zone_for(ip_address(stranger)) is None
+
+
+def test_a_name_that_two_nodes_want_is_that_of_the_first() -> None:
+    administrator = network()
+    administrator.join(key_of(6), TOKEN, name="bob")
+    zone = known(administrator).zone
+
+    assert zone.hosts[b"bob"][0] == address_of(administrator, BOB)
+    assert zone.labels.get(cast(IPv4Address, address_of(administrator, key_of(6)))) is None
