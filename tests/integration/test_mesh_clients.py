@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.exchange import assert_tcp_arrives_whole, assert_udp_comes_back
+from tests.integration.exchange import TRAFFIC, assert_tcp_arrives_whole, assert_udp_comes_back
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import Node, program
 from tests.integration.meshlan import Lan
@@ -87,6 +87,34 @@ def test_a_client_reaches_nothing_else_whatever_its_file_says(ends: Ends) -> Non
     eventually(lambda: ends.reaches(ends.web), "the phone reaches web", within=_WITHIN)
     assert not ends.reaches(ends.desk)
     assert not ends.reaches(ends.hub)
+
+
+def test_a_client_reaches_a_site_that_overlaps_its_own_network(lab: Lab, ends: Ends) -> None:
+    gateway, office, home = ends.web.host, lab.host("office"), lab.host("home")
+    for one, card, other in ((gateway, "lan", office), (ends.phone, "wifi", home)):
+        connect(one, card, other, "eth0")
+        add_addresses(one, card, "192.168.7.1/24")
+        add_addresses(other, "eth0", "192.168.7.9/24")
+    ends.web.mesh("site", "add", "office", "192.168.7.0/24", "--mapped", "--firewall")
+    ends.hub.mesh("approve", "web")
+    eventually(lambda: _mapped(ends.hub) != "", "the site is in force", within=_WITHIN)
+    address = _mapped(ends.hub).replace(".0/24", ".9")
+
+    ends.add("--to", "office")
+    ends.up()
+
+    ping = ("ping", "-n", "-c", "1", "-W", "1", address)
+    eventually(lambda: ends.phone.attempt(*ping).status == 0, "the office answers", within=_WITHIN)
+    sink = office.start(*TRAFFIC, "tcp-sink", "192.168.7.9", "5001")
+    sent = ends.phone.run(*TRAFFIC, "tcp-send", address, "5001", str(_SIZE), timeout=60)
+    assert sink.wait(60).output == sent
+    assert not ends.reaches(ends.web)
+
+
+def _mapped(node: Node) -> str:
+    """Return the prefix by which the mesh knows the office, "" if it does not."""
+    found = [prefix for peer in node.status().peers for prefix in map(str, peer.routes)]
+    return next((prefix for prefix in found if prefix.endswith(".0/24")), "")
 
 
 def test_nodes_begin_to_a_client_where_no_rule_is(ends: Ends) -> None:
