@@ -21,6 +21,13 @@ from tests.integration.meshlan import Lan
 _SIZE = 1 << 20
 _FILE = "/run/phone.conf"
 _WITHIN = 60  # seconds, on a slow machine
+_ASK = """
+import sys
+from dns import message, query
+for kind in ("A", "AAAA"):
+    answer = query.udp(message.make_query(sys.argv[2], kind), sys.argv[1], timeout=30)
+    print(*(record.to_text() for found in answer.answer for record in found))
+"""
 _UP = {
     "wg-quick": ("env", "WG_QUICK_USERSPACE_IMPLEMENTATION=wireguard-go", "wg-quick", "up", _FILE),
     "wgpy": ("env", f"WG_QUICK_USERSPACE_IMPLEMENTATION={program('wgpyd')}", program("wgpy"), "up", _FILE),
@@ -38,7 +45,8 @@ class Ends:
         """Make the phone a client, and give it its file."""
         endpoint = ("--endpoint", self.hub.inside)
         (file,) = self.hub.ask("client", "add", "phone", *endpoint, *arguments)["files"]
-        self.phone.write(_FILE, file["text"])
+        lines = [line for line in file["text"].splitlines() if not line.startswith("DNS")]
+        self.phone.write(_FILE, "\n".join(lines))  # wg-quick needs resolvconf for the others
         return str(file["address"])
 
     def up(self, how: str = "wg-quick") -> None:
@@ -115,6 +123,15 @@ def _mapped(node: Node) -> str:
     """Return the prefix by which the mesh knows the office, "" if it does not."""
     found = [prefix for peer in node.status().peers for prefix in map(str, peer.routes)]
     return next((prefix for prefix in found if prefix.endswith(".0/24")), "")
+
+
+def test_a_client_asks_its_gateway_for_the_names_of_what_it_may_reach(ends: Ends) -> None:
+    ends.add("--to", "web")
+    ends.up_until(ends.web)
+    ask = (program("python"), "-c", _ASK, ends.hub.address())
+
+    assert ends.phone.run(*ask, "web.lab.mesh").split() == [ends.web.address(), ends.web.address(6)]
+    assert ends.phone.run(*ask, "desk.lab.mesh").split() == []
 
 
 def test_nodes_begin_to_a_client_where_no_rule_is(ends: Ends) -> None:

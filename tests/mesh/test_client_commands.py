@@ -99,7 +99,7 @@ async def test_a_file_has_what_any_wireguard_app_needs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
-        file = await host.add("alice", "--to", "web")
+        file = await host.add("alice", "--to", "web", "--no-dns")
         (listed,) = await host.ask("client", "list")
 
     (gateway,) = listed["gateways"]
@@ -126,10 +126,27 @@ async def test_what_leads_into_the_tunnel_is_what_the_client_may_reach(
         office = site("office", "10.42.7.0/24", mapped=("100.96.4.0/24",), since=one.now)
         await host.site.submit(one.announce(BOB, office))
 
-        assert tunnelled(await host.add("a", "--to", "web"))[:2] == ["10.42.3.0/24", "100.80.0.12/32"]
-        assert tunnelled(await host.add("b", "--to", "office")) == ["100.96.4.0/24"]
-        assert tunnelled(await host.add("c", "--to", "tag:servers")) == sorted(["10.42.3.0/24", *RANGES])
+        assert tunnelled(await host.add("a", "--to", "web", "--no-dns"))[:2] == [
+            "10.42.3.0/24",
+            "100.80.0.12/32",
+        ]
+        assert tunnelled(await host.add("b", "--to", "office", "--no-dns")) == ["100.96.4.0/24"]
+        assert tunnelled(await host.add("c", "--to", "tag:servers", "--no-dns")) == sorted(
+            ["10.42.3.0/24", *RANGES]
+        )
         assert tunnelled(await host.add("d")) == sorted(["10.42.3.0/24", *RANGES])
+
+
+@in_a_loop
+async def test_the_gateway_is_the_clients_server_of_names_and_reached_by_the_tunnel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        file = await host.add("alice", "--to", "web")
+
+        assert (file.dns, file.dns_search) == (("100.80.0.11",), ("prod.mesh",))
+        assert "100.80.0.11/32" in tunnelled(file)
+        assert (await host.ask("client", "show", "alice"))["changed"] == []
 
 
 @in_a_loop
@@ -192,7 +209,7 @@ async def test_a_qr_code_is_the_file(tmp_path: Path, capsys: pytest.CaptureFixtu
     code.save(wanted, kind="png", scale=4)
     assert status == 0
     assert png.read_bytes() == wanted.getvalue()
-    assert code.version in range(10, 13)  # so that a terminal of 40 lines has room for it
+    assert code.version in range(10, 14)  # so that a terminal of 40 lines has room for it
     assert 30 <= len(shown.splitlines()) <= 38
 
 

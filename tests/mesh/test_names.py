@@ -8,8 +8,9 @@ import pytest
 from tests.mesh.network import Administrator, key_of, prefixes
 from wgpy.address import Address
 from wgpy.dns.zone import Zone
+from wgpy.keys import PublicKey
 from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
-from wgpy.mesh.records import Network
+from wgpy.mesh.records import Network, client_selector, node_selector
 from wgpy.mesh.signing import SigningKey
 from wgpy.mesh.topology import derive
 from wgpyd.agent.names import KnownNames
@@ -103,3 +104,46 @@ def test_a_name_that_two_nodes_want_is_that_of_the_first() -> None:
 
     assert zone.hosts[b"bob"][0] == address_of(administrator, BOB)
     assert zone.labels.get(cast(IPv4Address, address_of(administrator, key_of(6)))) is None
+
+
+# -- Clients -----------------------------------------------------------------------------------------
+
+PHONE = PublicKey(b"\x06" + bytes(31))
+OF_PHONE = ip_address("100.80.200.6")
+
+
+def test_clients_have_names() -> None:
+    administrator = network()
+    administrator.client(PHONE, BOB, name="phone")
+
+    zone = known(administrator).zone
+
+    assert names(zone) == {"alice", "bob", "carol", "phone"}
+    assert zone.hosts[b"phone"][0] == OF_PHONE
+    assert names(known(administrator).zone_for(OF_PHONE)) == names(zone)
+
+
+def test_a_client_knows_the_names_of_what_it_may_reach_of_its_gateway_and_its_own() -> None:
+    administrator = network()
+    administrator.client(PHONE, BOB, name="phone", destinations=(node_selector(CAROL.verify_key()),))
+
+    assert names(known(administrator, BOB).zone_for(OF_PHONE)) == {"bob", "carol", "phone"}
+
+
+def test_whom_a_rule_joins_with_a_client_knows_its_name() -> None:
+    administrator = network()
+    administrator.client(PHONE, BOB, name="phone")
+    administrator.rule(administrator.scope(client_selector(PHONE)), CAROL)
+    bob = known(administrator, BOB)
+
+    assert names(bob.zone_for(OF_PHONE)) == {"bob", "carol", "phone"}
+    assert "phone" in names(bob.zone_for(address_of(administrator, CAROL)))
+
+
+def test_others_are_asked_for_clients_that_enter_here() -> None:
+    administrator = network()
+    administrator.client(PHONE, BOB, name="phone")
+
+    assert known(administrator, BOB).enters_here(OF_PHONE)
+    assert not known(administrator, CAROL).enters_here(OF_PHONE)
+    assert not known(administrator, BOB).enters_here(address_of(administrator, CAROL))

@@ -6,7 +6,7 @@ enforces what exactly the client may begin.
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network
 from typing import Final
 
 from wgpy.address import Prefix
@@ -25,7 +25,7 @@ def tunnelled(network: Network, topology: Topology, client: Client, gateway: Mem
     selectors = ends(topology, client)
     found = list(_of(network, topology, selectors))
     if gateway is not None:
-        found += (IPv4Network(gateway.address), IPv6Network(gateway.address6))
+        found.append(IPv4Network(gateway.address))
     return collapsed(found)
 
 

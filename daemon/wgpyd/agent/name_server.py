@@ -1,7 +1,7 @@
 """Answers questions about names at this node's addresses, by UDP and TCP. RFC 1035 4.2, RFC 7766
 
 Invariant: whoever is no peer is refused, a peer is answered as often as its budget says, and others' servers
-are asked for this host alone, so that nobody uses it as an open resolver.
+are asked for this host and its clients alone, so that nobody uses it as an open resolver.
 """
 
 import asyncio
@@ -40,6 +40,9 @@ class Names(Protocol):
 
     def is_local(self, asker: Address) -> bool:
         """Return whether this host itself asks."""
+
+    def may_ask_others(self, asker: Address) -> bool:
+        """Return whether others' servers are asked for somebody."""
 
 
 class NameServer:
@@ -158,7 +161,7 @@ class NameServer:
         if zone is None:
             return _refusal(data)
         answer = respond(zone, data, by_tcp=by_tcp)
-        if isinstance(answer, bytes) or (self._names.is_local(source) and answer.flags & RD):
+        if isinstance(answer, bytes) or (answer.flags & RD and self._names.may_ask_others(source)):
             return answer
         return without_answer(answer, Rcode.REFUSED)
 

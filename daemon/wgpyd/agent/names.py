@@ -14,8 +14,10 @@ from wgpy.dns.zone import Zone, domain_of
 from wgpy.driver.interface import Interface
 from wgpy.host import resolv_conf
 from wgpy.host.split_dns import ResolverFailed, SplitDns
+from wgpy.mesh.links import site_selector
 from wgpy.mesh.plan import NodePlan
-from wgpy.mesh.records import Network
+from wgpy.mesh.reach import ends
+from wgpy.mesh.records import ANY, Client, Network
 from wgpy.mesh.topology import Member, Topology
 from wgpy.node.files import NODES, NodeFile, StorageError
 
@@ -87,6 +89,10 @@ class Names:
         """Return whether this host itself asks: its kernel gives it the address that it asks at."""
         return any(asker == own.ip for own in self._node.plan.link.addresses)
 
+    def may_ask_others(self, asker: Address) -> bool:
+        """Return whether this host asks, or a client that enters here, whose file names no other server."""
+        return self.is_local(asker) or (self._known is not None and self._known.enters_here(asker))
+
     def _servers(self) -> Iterator[Server]:
         """Give whom the host asked before, after those of its other networks, which know their own names."""
         own = {str(address.ip) for address in self._node.plan.link.addresses}
@@ -139,7 +145,10 @@ class KnownNames:
     def zone(self) -> Zone:
         """All names."""
         members = (*self._local, *(peer.member for peer in self._plan.peers))
-        hosts = {member.name: (member.address, member.address6) for member in members if member.name}
+        hosts: dict[str, tuple[Address, ...]] = {
+            **{client.name: tuple(_addresses(client)) for client in self._topology.clients},
+            **{member.name: (member.address, member.address6) for member in members if member.name},
+        }
         server = next((member.name for member in self._local), "")
         ranges = self.network.addresses, self.network.addresses6, self.network.pool
         return Zone.of(self.network.name, server or "localhost", hosts, ranges)
@@ -148,10 +157,21 @@ class KnownNames:
         """Return what somebody may know, None for nobody that is known."""
         if any(asker == own.ip for own in self._plan.link.addresses):
             return self.zone
+        if client := self._clients.get(asker):
+            return self._view_of_client(client)
         member = self._members.get(asker) or self._owner(asker)
         if member is None:
             return None
         return self._view(member) if self._topology.rules else self.zone
+
+    def enters_here(self, asker: Address) -> bool:
+        """Return whether somebody is a client of this node."""
+        client = self._clients.get(asker)
+        return client is not None and client.key in self._plan.clients
+
+    @cached_property
+    def _clients(self) -> dict[Address, Client]:
+        return {address: client for client in self._topology.clients for address in _addresses(client)}
 
     @cached_property
     def _local(self) -> tuple[Member, ...]:
@@ -175,8 +195,35 @@ class KnownNames:
             if len(self._views) >= _MAX_VIEWS:
                 self._views.clear()
             known = (member, *self._local, *self._topology.peers(member.identity))
-            self._views[member] = self.zone.only({one.name.encode() for one in known}, ())
+            names = {one.name.encode() for one in known} | self._clients_known_to(member)
+            self._views[member] = self.zone.only(names, ())
         return self._views[member]
+
+    def _clients_known_to(self, member: Member) -> set[bytes]:
+        selectors = {*member.selectors}
+        return {client.name.encode() for client, found in self._ends if not selectors.isdisjoint(found)}
+
+    @cached_property
+    def _ends(self) -> list[tuple[Client, set[str]]]:
+        """Return each client with the selectors of what a rule or its destinations join with it."""
+        return [(client, ends(self._topology, client)) for client in self._topology.clients]
+
+    def _view_of_client(self, client: Client) -> Zone:
+        found = ends(self._topology, client)
+        if ANY in found:
+            return self.zone
+        members = (one for one in self._topology.members if not found.isdisjoint(one.selectors))
+        clients = (one for one in self._topology.clients if not found.isdisjoint(one.selectors))
+        known = {one.name.encode() for one in (*members, *self._local)} | {
+            one.name.encode() for one in clients
+        }
+        sites = {site.name.encode() for site in self._topology.sites if site_selector(site.name) in found}
+        return self.zone.only(known | {client.name.encode()}, sites)
+
+
+def _addresses(client: Client) -> Iterator[Address]:
+    for ingress in client.ingresses:
+        yield from (ingress.address, ingress.address6)
 
 
 def _addresses_of_others(network: str) -> Iterator[str]:

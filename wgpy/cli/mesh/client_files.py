@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from io import BytesIO
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from wgpy.address import parse_host_port
 from wgpy.cli.errors import CommandError
@@ -35,6 +35,13 @@ class ClientFile:
     gateway: str
     ingress: Ingress
     text: str
+
+
+class Dns(NamedTuple):
+    """Addresses of servers of names, and domains in which names are searched."""
+
+    servers: tuple[str, ...]
+    domains: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,13 @@ class Output:
 
 
 def file_of(
-    network: Network, client: Client, ingress: Ingress, private: PrivateKey | None, *, is_called: bool
+    network: Network,
+    client: Client,
+    ingress: Ingress,
+    private: PrivateKey | None,
+    dns: Dns,
+    *,
+    is_called: bool,
 ) -> str:
     """Return the text of a file. is_called: whether anybody begins to the client."""
     prefixes = (AllowedIP(prefix.network_address.packed, prefix.prefixlen) for prefix in ingress.prefixes)
@@ -112,6 +125,8 @@ def file_of(
     config = Config(
         private_key=private,
         addresses=(IPv4Interface(ingress.address), IPv6Interface(ingress.address6)),
+        dns=dns.servers,
+        dns_search=dns.domains,
         mtu=network.mtu,
         peers=(peer,),
     )

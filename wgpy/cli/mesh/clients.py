@@ -19,8 +19,9 @@ from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.client_changes import changes
 from wgpy.cli.mesh.client_destinations import bound, shown_destination
 from wgpy.cli.mesh.client_endpoints import endpoint_of
-from wgpy.cli.mesh.client_files import ClientFile, Output, file_of
+from wgpy.cli.mesh.client_files import ClientFile, Dns, Output, file_of
 from wgpy.cli.mesh.output import columns, date, listed, report
+from wgpy.dns.zone import domain_of
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.addressing import client_address6, free_address
 from wgpy.mesh.clients import ClientExclusion, Clients
@@ -64,7 +65,9 @@ async def _add(arguments: Namespace) -> None:
         files = [
             ClientFile(
                 _name(topology, ingress), ingress,
-                file_of(network, client, ingress, private, is_called=is_called),
+                file_of(
+                    network, client, ingress, private, _dns(network, topology, ingress), is_called=is_called
+                ),
             )
             for ingress in client.ingresses
         ]  # fmt: skip
@@ -80,6 +83,13 @@ async def _add(arguments: Namespace) -> None:
         "files": [_document(file, paths.get(file.gateway, [])) for file in files],
     }
     _report_new(arguments, output, document, files, paths)
+
+
+def _dns(network: Network, topology: Topology, ingress: Ingress) -> Dns:
+    gateway = topology.member(ingress.gateway) if ingress.names else None
+    if gateway is None:
+        return Dns((), ())
+    return Dns((str(gateway.address),), (domain_of(network.name),))
 
 
 def _report_new(
@@ -178,7 +188,6 @@ def _ingresses(
 ) -> Iterator[Ingress]:
     """Raises CommandError and NoSpace."""
     network, topology = charter(admin), admin.topology
-    prefixes = tuple(tunnelled(network, topology, client, None))
     taken = {*topology.addresses()}
     for gateway in gateways:
         address = free_address(network.addresses, taken, client.key)
@@ -189,8 +198,8 @@ def _ingresses(
             address6=client_address6(network.addresses6, client.key, gateway.identity),
             key=gateway.key,
             endpoint=endpoint_of(gateway, arguments),
-            prefixes=prefixes,
-            names=False,
+            prefixes=tuple(tunnelled(network, topology, client, gateway if arguments.dns else None)),
+            names=arguments.dns,
         )
 
 
