@@ -7,6 +7,7 @@ flows.py hold ADDRESS               begin a connection and a UDP flow; for each 
 flows.py fill ADDRESS COUNT         begin a UDP flow, then so many others; for each line try whether the first
                                     goes on, and a new one
 flows.py errors ADDRESS BEYOND      provoke ICMP errors of each kind; print those that arrived, as JSON
+flows.py trace ADDRESS              print who answers each number of hops until the host itself does, as JSON
 flows.py forge SOURCE DESTINATION   send what begins a connection, and what only looks as if one had begun;
                                     print what was answered by SYN and ACK, as JSON
 
@@ -30,6 +31,7 @@ WAIT = 1.0  # seconds, for an answer
 FILLED_PORTS = 10_000  # the first of many
 BURST, BURST_INTERVAL = 64, 0.005  # datagrams at once, and seconds: a TUN's queue takes 500
 SMALL_MTU = 1280
+MAX_HOPS = 8
 _SYN, _RST, _ACK = 2, 4, 16
 _MTU_DISCOVER = {
     4: (socket.IPPROTO_IP, 10),
@@ -38,6 +40,7 @@ _MTU_DISCOVER = {
 _MTU = {4: (socket.IPPROTO_IP, 14), 6: (socket.IPPROTO_IPV6, 24)}  # IP_MTU, IPV6_MTU
 _RECVERR = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}  # IP_RECVERR, IPV6_RECVERR
 _HOPS = {4: (socket.IPPROTO_IP, socket.IP_TTL), 6: (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)}
+_OFFENDER = {4: (20, 4), 6: (24, 16)}  # its place in the error, and its size: ip(7), ipv6(7)
 _PMTUDISC_DO = 2
 
 
@@ -226,6 +229,29 @@ def _too_big(beyond: str) -> bool:
         while flow.getsockopt(*_MTU[version(beyond)]) != SMALL_MTU and time.monotonic() < end:
             time.sleep(0.02)
         return flow.getsockopt(*_MTU[version(beyond)]) == SMALL_MTU
+
+
+# -- trace ------------------------------------------------------------------------------------------
+
+
+def trace(address: str) -> None:
+    """What traceroute shows; "*" for nobody."""
+    found: list[str] = []
+    while len(found) < MAX_HOPS and address not in found:
+        found.append(_answers(address, len(found) + 1))
+    print(json.dumps(found))
+
+
+def _answers(address: str, hops: int) -> str:
+    with open_socket(address, socket.SOCK_DGRAM) as probe:
+        probe.setsockopt(*_HOPS[version(address)], hops)
+        probe.setsockopt(*_RECVERR[version(address)], 1)
+        probe.connect((address, CLOSED_PORT))
+        if not _fails(probe, OSError):
+            return "*"
+        _, ((_, _, error), *_), _, _ = probe.recvmsg(100, 200, socket.MSG_ERRQUEUE)
+    at, size = _OFFENDER[version(address)]
+    return str(ip_address(error[at : at + size]))
 
 
 # -- forge ------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from wgpyd.agent.reconcile.gateway import read_own_addresses
 
 _TABLE = 7
 _MESH = Mesh("wg0", {4: ip_address("10.20.0.1"), 6: ip_address("fd20::1")})
+_OWN = (ip_address("10.20.0.2"), ip_address("fd20::2"))
 _SOURCES = (ip_network("10.20.0.0/24"), ip_network("fd20::/64"))
 
 
@@ -28,7 +29,7 @@ def main(verb: str, note: str, *more: str) -> None:
     match verb:
         case "apply":
             changes = HostChanges(
-                Masquerade("wg0", _SOURCES, prefixes, prefixes), found if "--open" in more else ()
+                Masquerade("wg0", _OWN, _SOURCES, prefixes, prefixes), found if "--open" in more else ()
             )
             gateway = Gateway(_TABLE, Path(note))
             print(json.dumps(gateway.apply(changes, own).failures))

@@ -26,6 +26,8 @@ _HERE = Path(__file__).parent
 _REAL = ("192.168.1.0/24", "fd40::/64")
 _MAPPED = {"100.96.4.0/24": "192.168.1.0/24", "fd12:3456:3:7::/64": "fd40::/64"}
 _OFFICE = {"100.96.4.10": "192.168.1.10", "fd12:3456:3:7:cbcd::10": "fd40::10"}
+_BEHIND = ("100.96.4.77", "fd12:3456:3:7:cbcd::77")
+_FLOWS = (sys.executable, str(_HERE / "flows.py"))
 _NOTE = "/run/wgpy.note"
 _MSS = "import socket, sys; s = socket.create_connection((sys.argv[1], 5001), 10); print(s.getsockopt(6, 2))"
 
@@ -132,6 +134,32 @@ def test_the_gateway_itself_is_reached_as_its_site_knows_it(gateway: World) -> N
         lambda: gateway.member.attempt(*TRAFFIC, "tcp-send", "100.96.4.1", "5001", "1000").status == 0,
         "the gateway's own service is reached",
     )
+
+
+@pytest.mark.parametrize(("address", "own"), [*zip(_BEHIND, ("10.20.0.2", "fd20::2"), strict=True)])
+def test_errors_of_a_router_without_an_address_of_the_site_come_by_the_gateways(
+    gateway: World, address: str, own: str
+) -> None:
+    stand_behind_a_foreign_router(gateway)
+
+    gateway.change("apply", "--open")
+
+    found = json.loads(gateway.member.run(*_FLOWS, "trace", address))
+    assert found[:2] == [own, own], "the gateway, and the router by its address"
+
+
+def stand_behind_a_foreign_router(world: World) -> None:
+    """Let hosts be behind the office, which calls itself by addresses that the mesh does not know."""
+    world.office.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    for foreign, gateway, behind in (
+        ("172.31.0.10", "192.168.1.1", "192.168.1.77"),
+        ("fd99::10", "fd40::1", "fd40::77"),
+    ):
+        length = 128 if ":" in foreign else 32
+        world.office.attempt("ip", "address", "add", f"{foreign}/{length}", "dev", "eth0", "nodad")
+        world.office.run("ip", "route", "replace", f"{gateway}/{length}", "dev", "eth0", "src", foreign)
+        via = "fd40::10" if ":" in foreign else "192.168.1.10"
+        world.gateway.run("ip", "route", "replace", f"{behind}/{length}", "via", via)
 
 
 def test_a_table_that_somebody_flushed_is_made_again(gateway: World) -> None:

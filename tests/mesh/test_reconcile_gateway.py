@@ -69,6 +69,7 @@ def test_what_the_mesh_routes_is_masqueraded_for_sites_without_a_route_back() ->
     wanted = masquerade(plan_of(site("office"), routed, routes=("10.20.0.0/24", "0.0.0.0/0")), "mesh0")
 
     assert wanted.interface == "mesh0"
+    assert wanted.own == (ip_address("10.20.0.1"), ip_address("fd12::5"))
     assert wanted.sources == prefixes("10.20.0.0/24")
     assert wanted.real == (*REAL, *prefixes("10.7.0.0/16"))
     assert wanted.masqueraded == REAL

@@ -1,31 +1,39 @@
 """The tables of nft by which a gateway's host passes on what the mesh sends to its sites. nft(8)
 
 What the mesh sends to a site whose hosts have no route back leaves with an address of this host, and the MSS
-of TCP is that of the narrower side, both ways. Each version of IP has a table, as kernels before 5.2 have no
-NAT in `inet`; the source tells what the mesh sends, as kernels before 5.7 do not tell the interface there.
+of TCP is that of the narrower side, both ways. Routers of a site need not have addresses of it: what they say
+of packets from the mesh (ICMP errors) gets the address of this host, since members accept no other. RFC 5508,
+4.2.2. Each version of IP has a table, as kernels before 5.2 have no NAT in `inet`; the source tells what the
+mesh sends, as kernels before 5.7 do not tell the interface there.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses
 from typing import Any, Final
 
 from .nftables import change_nft, list_table, removal
 
 Prefix = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
 _FAMILIES: Final = {4: "ip", 6: "ip6"}
 _TYPES: Final = {4: "ipv4_addr", 6: "ipv6_addr"}
+_ERRORS: Final = {
+    4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
+    6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Masquerade:
     """What passes between a mesh and the sites of this host.
 
-    interface: of the mesh; sources: of packets from the mesh; real: prefixes of the sites; masqueraded: those
-    of them whose hosts have no route back.
+    interface: of the mesh; own: its addresses; sources: of packets from the mesh; real: prefixes of the
+    sites; masqueraded: those of them whose hosts have no route back.
     """
 
     interface: str
+    own: tuple[Address, ...]
     sources: tuple[Prefix, ...]
     real: tuple[Prefix, ...]
     masqueraded: tuple[Prefix, ...]
@@ -82,9 +90,13 @@ def _script(name: str, version: int, wanted: Masquerade) -> str:
     return f"""\
 table {name} {{
 {_set("mesh", version, _of_version(wanted.sources, version))}
+{_set("real", version, _of_version(wanted.real, version))}
 {_set("masqueraded", version, masqueraded)}
 chain postrouting {{ type nat hook postrouting priority 100; policy accept;
 {chosen if masqueraded else ""}
+}}
+chain errors {{ type filter hook postrouting priority 150; policy accept;
+{_lend_address(version, wanted)}
 }}
 chain forward {{ type filter hook forward priority -150; policy accept;
 {_clamp(f'iifname "{wanted.interface}"')}
@@ -92,6 +104,15 @@ chain forward {{ type filter hook forward priority -150; policy accept;
 }}
 }}
 """
+
+
+def _lend_address(version: int, wanted: Masquerade) -> str:
+    """Of errors about what the mesh sent."""
+    family = _FAMILIES[version]
+    errors = f'oifname "{wanted.interface}" {_ERRORS[version]}'
+    foreign = f"{family} saddr != @mesh {family} saddr != @real"
+    own = [address for address in wanted.own if address.version == version]
+    return f"{errors} {foreign} {family} saddr set {own[0]}" if own else ""
 
 
 def _clamp(by: str) -> str:

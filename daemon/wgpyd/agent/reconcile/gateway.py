@@ -49,6 +49,7 @@ def masquerade(plan: NodePlan, interface: str) -> Masquerade:
     own = [(site, site.gateway(view.identity)) for site in plan.own_sites] if view else []
     return Masquerade(
         interface,
+        tuple(address.ip for address in plan.link.addresses),
         tuple(prefix for prefix in plan.routes if prefix.prefixlen),
         tuple(prefix for site, _ in own for prefix in site.real),
         tuple(prefix for site, gateway in own if gateway and not gateway.is_routed for prefix in site.real),
