@@ -121,7 +121,7 @@ class Cluster:
                 worker.pods.append(self._pod(lab, worker, last))
 
     def _pod(self, lab: Lab, worker: Worker, last: int) -> Pod:
-        host = lab.host(f"pod-{worker.number}-{last}")
+        host = lab.host(f"{worker.host.name}-pod{last}")
         connect(worker.host, f"veth{last}", host, "eth0")
         for machine, card in ((worker.host, f"veth{last}"), (host, "eth0")):
             machine.run("ip", "link", "set", card, "mtu", str(self.mtu))
@@ -158,9 +158,9 @@ def throughput(sender: Pod, receiver: Pod, seconds: int = 1) -> float:
     return float(json.loads(report)["end"]["sum_received"]["bits_per_second"]) / 1e6
 
 
-def ask_service(host: Host, count: int) -> set[str]:
+def ask_service(host: Host, count: int, service: str = SERVICE) -> set[str]:
     """Connect to the service until so many pods have answered; their names."""
-    return set(host.run(*_WEBPODS, "ask", SERVICE, PORT, str(count), timeout=60).split())
+    return set(host.run(*_WEBPODS, "ask", service, PORT, str(count), timeout=60).split())
 
 
 def _mtu(workers: Sequence[Worker]) -> int:

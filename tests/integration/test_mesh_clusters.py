@@ -1,0 +1,216 @@
+"""Two clusters with the same addresses, of which one node each is in the mesh, as the gateway of its cluster.
+
+              hub (coordinator)
+              10.10.0.1
+   ┌──────────────┴──────────────┐
+blue1 10.10.0.2               green1 10.10.0.3       the gateways; of 192.168.7.0/24 they have .1
+   │ 192.168.7.0/24              │ 192.168.7.0/24
+blue2 .2, blue3 .3            green2 .2, green3 .3   no members of the mesh
+pods  10.42.N.10, .11         pods  10.42.N.10, .11  of node N; their MTU is 1500, that of the mesh 1380
+service 10.43.0.10            service 10.43.0.10
+
+Both clusters are mapped sites. Their hosts have one route back, to the pool, by the gateway.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from tests.integration.clusters import PODS, SERVICE, Cluster, Pod, Worker, ask_service
+from tests.integration.exchange import TRAFFIC, complaints
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.meshlab import Node
+from tests.integration.meshlan import Lan
+
+pytestmark = pytest.mark.xdist_group("mesh_clusters")
+
+NAMES = ("blue", "green")
+SERVICES = "10.43.0.0/16"
+MTU, SMALL_MTU = 1380, 1280  # of the mesh, and of one pod's wire
+TCP_SIZE = 1 << 20
+# Counters of errors that tests provoke: packets that are too big, and those whose hops are exceeded.
+_NOT_WRONG = ("Ip6InTooBigErrors", "Ip:InHdrErrors", "IpInHdrErrors", "Ip6InHdrErrors")
+_FLOWS = (sys.executable, "-I", "-S", str(Path(__file__).with_name("flows.py")))
+_WHO_CONNECTS = """
+import socket, sys
+with socket.create_server((sys.argv[1], 5003)) as server:
+    print("ready", flush=True)
+    print(server.accept()[1][0])
+"""
+_CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 5003), 10)"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A cluster, its gateway, and what the mesh calls it. mapped: of pods and of services."""
+
+    gateway: Node
+    hosts: list[Host]
+    cluster: Cluster
+    names: set[str]
+    mapped: dict[str, str]
+
+    def known_as(self, real: str) -> str:
+        """What the other cluster calls a pod or a service of this one."""
+        address = ip_address(real)
+        (prefix,) = (one for one in self.mapped if address in ip_network(one))
+        return str(ip_network(self.mapped[prefix])[int(address) - int(ip_network(prefix)[0])])
+
+    @property
+    def pods(self) -> list[Pod]:
+        """One of each node."""
+        return [worker.pods[0] for worker in self.cluster.workers]
+
+
+@pytest.fixture(scope="module")
+def sides(module_lab: Lab) -> list[Side]:
+    lan = Lan(module_lab)
+    lan.add("hub")
+    pool = pool_of(lan.init())
+    token = lan.hub.token("--uses", "2", "--routes", PODS, SERVICES)
+    gateways = [lan.add(f"{name}1") for name in NAMES]
+    for gateway in gateways:
+        gateway.join(token)
+    return [_side(module_lab, name, gateway, pool) for name, gateway in zip(NAMES, gateways, strict=True)]
+
+
+def _side(lab: Lab, name: str, gateway: Node, pool: str) -> Side:
+    hosts = [gateway.host, *(lab.host(f"{name}{number}") for number in (2, 3))]
+    _wire(hosts)
+    gateway.host.run("ip", "route", "add", "default", "via", "10.10.0.1")
+    workers = [
+        Worker(host, number, f"192.168.7.{number}", card)
+        for number, (host, card) in enumerate(zip(hosts, ("lan", "eth0", "eth0"), strict=True), 1)
+    ]
+    cluster = Cluster.routed(lab, workers)
+    _route_pods(workers)
+    names = cluster.serve()
+    said = gateway.ask("site", "add", name, PODS, SERVICES, "--mapped", "--routed")
+    for host in hosts[1:]:
+        host.run("ip", "route", "add", pool, "via", "192.168.7.1")
+    return Side(gateway, hosts, cluster, names, dict(zip(said["real"], said["mapped"], strict=True)))
+
+
+def pool_of(answer: str) -> str:
+    """Of what `init` says."""
+    found = re.search(r"pool for mapped sites +(\S+)", answer)
+    assert found, answer
+    return found[1]
+
+
+def _wire(hosts: list[Host]) -> None:
+    """Join the hosts of a cluster by a bridge on the first."""
+    first, *others = hosts
+    first.run("ip", "link", "add", "lan", "type", "bridge")
+    first.run("ip", "link", "set", "lan", "up")
+    add_addresses(first, "lan", "192.168.7.1/24")
+    for number, host in enumerate(others, 2):
+        connect(first, f"lan{number}", host, "eth0")
+        first.run("ip", "link", "set", f"lan{number}", "master", "lan")
+        add_addresses(host, "eth0", f"192.168.7.{number}/24")
+
+
+def _route_pods(workers: list[Worker]) -> None:
+    for one, other in permutations(workers, 2):
+        one.host.run("ip", "route", "add", other.range, "via", other.address)
+
+
+@pytest.fixture
+def ways(sides: list[Side]) -> Iterator[list[tuple[Side, Side]]]:
+    """Who reaches whom; no kernel may have seen a wrong checksum."""
+    yield list(permutations(sides, 2))
+    for side in sides:
+        for host in (*side.hosts, *(pod.host for pod in side.cluster.pods)):
+            assert [line for line in complaints(host) if not line.startswith(_NOT_WRONG)] == []
+
+
+def test_pods_reach_pods_and_services_of_a_cluster_with_the_same_addresses(
+    ways: list[tuple[Side, Side]],
+) -> None:
+    for own, other in ways:
+        service = other.known_as(SERVICE)
+        for one, target in zip(own.pods, reversed(other.pods), strict=True):
+            one.host.run("ping", "-c", "2", "-i", "0.2", "-W", "5", other.known_as(target.address))
+            assert_stream_arrives(one, target, other)
+            assert ask_service(one.host, len(other.names), service) == other.names
+            assert ask_service(one.host, len(own.names), SERVICE) == own.names
+
+
+def test_packets_of_the_meshs_size_pass_and_larger_ones_are_told_of(ways: list[tuple[Side, Side]]) -> None:
+    for own, other in ways:
+        for one, target in zip(own.pods, reversed(other.pods), strict=True):
+            address = other.known_as(target.address)
+            assert one.ping(Pod(target.host, address), MTU).status == 0
+            said = one.ping(Pod(target.host, address), MTU + 1)
+            assert f"mtu = {MTU}" in said.output or f"mtu={MTU}" in said.output, said.output
+
+
+def test_datagrams_of_many_sizes_come_back_in_fragments_too(ways: list[tuple[Side, Side]]) -> None:
+    for own, other in ways:
+        one, target = own.pods[1], other.pods[2]
+        echo = target.host.start(*TRAFFIC, "udp-echo", target.address, "5002")
+        sizes = ("0", "1", "1352", "1473", "4000", "60000")
+        one.host.run(*TRAFFIC, "udp-ask", other.known_as(target.address), "5002", *sizes)
+        echo.kill()
+
+
+def test_a_pod_knows_another_clusters_pods_by_their_mapped_addresses(ways: list[tuple[Side, Side]]) -> None:
+    for own, other in ways:
+        one, target = own.pods[1], other.pods[1]
+        asked = target.host.start(sys.executable, "-c", _WHO_CONNECTS, target.address)
+        eventually(lambda: "ready" in asked.log.read_text(), "the pod listens", within=30)  # noqa: B023
+        one.host.run(sys.executable, "-c", _CONNECT, other.known_as(target.address))
+        assert asked.wait().output.split() == ["ready", own.known_as(one.address)]
+
+
+def test_errors_of_routers_inside_the_other_cluster_reach_who_caused_them(
+    ways: list[tuple[Side, Side]],
+) -> None:
+    """Their addresses are of no site, so the gateway lends them its own."""
+    for own, other in ways:
+        one, narrow, target = own.pods[1], other.cluster.workers[1], other.pods[1]
+        with narrowed(narrow):
+            arrived = one.host.run(
+                *_FLOWS, "errors", other.known_as(other.pods[0].address), other.known_as(target.address)
+            )
+        assert json.loads(arrived) == ["port unreachable", "reset", "hops exceeded", "too big"]
+
+
+def test_a_trace_shows_every_router_on_the_way(ways: list[tuple[Side, Side]]) -> None:
+    for own, other in ways:
+        one, target = own.pods[2], other.pods[1]
+        found = json.loads(one.host.run(*_FLOWS, "trace", other.known_as(target.address)))
+        far = other.gateway.address()
+        # Its node, its gateway, the other gateway, the other node by that gateway, and the pod itself.
+        assert found == ["10.42.3.1", "192.168.7.1", far, far, other.known_as(target.address)]
+
+
+@contextmanager
+def narrowed(worker: Worker) -> Iterator[None]:
+    """Let a node's pods have a smaller MTU for a while."""
+    worker.host.run("ip", "link", "set", "cni0", "mtu", str(SMALL_MTU))
+    yield
+    worker.host.run("ip", "link", "set", "cni0", "mtu", str(worker_mtu(worker)))
+
+
+def worker_mtu(worker: Worker) -> int:
+    (card,) = json.loads(worker.host.run("ip", "-json", "link", "show", "dev", worker.interface))
+    return int(card["mtu"])
+
+
+def assert_stream_arrives(sender: Pod, receiver: Pod, side: Side) -> None:
+    """At a pod of that side, which the sender knows by another address."""
+    sink = receiver.host.start(*TRAFFIC, "tcp-sink", receiver.address, "5001")
+    sent = sender.host.run(
+        *TRAFFIC, "tcp-send", side.known_as(receiver.address), "5001", str(TCP_SIZE), timeout=60
+    )
+    received = sink.wait(60)
+    assert (received.status, received.output) == (0, sent)
