@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, ip_address
 import pytest
 
 from tests.mesh.network import ADDRESSES6, NOW, Administrator, key_of, prefixes, site
+from wgpy.contract.constants import MAX_PERMITS
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import client_address6
@@ -234,16 +235,25 @@ def test_a_client_may_begin_to_a_site_and_the_sites_gateway_lets_it_in(
 
 def test_a_client_that_may_begin_to_more_than_can_be_filtered_is_reported(admin: Administrator) -> None:
     admin.client(ALICE, GATE, destinations=("tag:crowd",))
-    admin.client(BOB, GATE, destinations=("any",))
-    crowd = key_of(3)
-    admin.invite(crowd, tags=("crowd",))
-    assert list(unfiltered(admin.topology(), planned(admin, GATE))) == []
+    plan = planned(admin, GATE)
+    assert list(unfiltered(admin.topology(), plan)) == []
 
-    for number in range(1000, 1300):
-        admin.join(key_of(number), crowd)
+    full = replace(plan, filter={ALICE: tuple(map(Permit, range(MAX_PERMITS)))})
 
-    (sentence,) = unfiltered(admin.topology(), planned(admin, GATE))
-    assert sentence.startswith("the client c5 may begin to more than 256 prefixes")
+    (sentence,) = unfiltered(admin.topology(), full)
+    assert sentence.startswith(f"the client c5 may begin to more than {MAX_PERMITS} prefixes")
+
+
+def test_a_client_is_given_as_many_permits_as_a_peer_may_have(admin: Administrator) -> None:
+    selectors = tuple(sorted(node_selector(key_of(1000 + number).verify_key()) for number in range(200)))
+    for number in range(200):
+        admin.join(key_of(1000 + number), TOKEN, routes=prefixes(f"10.42.{number}.0/28"))
+    admin.client(ALICE, GATE, destinations=selectors)
+
+    permits = planned(admin, GATE).filter[ALICE]
+
+    assert permits is not None
+    assert len(permits) == min(MAX_PERMITS, 3 * len(selectors))
 
 
 # -- Helpers -----------------------------------------------------------------------------------------

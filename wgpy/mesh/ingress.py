@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from wgpy.address import Prefix
@@ -72,6 +72,7 @@ class _Filter:
         self._own_sites = {
             site_selector(site.name): site for site in own_sites(topology.sites, local.identity)
         }
+        self._of_reach: dict[tuple[Reach, bool], tuple[Permit, ...]] = {}
         self._targets: dict[str, set[Target]] = {}  # by source
         for rule in numbered(topology):
             self._targets.setdefault(rule.source.selector, set()).add(rule.target)
@@ -120,17 +121,24 @@ class _Filter:
     def _of_client(self, entry: EnteringClient) -> Permits:
         if not self._topology.rules and not entry.client.destinations:
             return None
-        found = [*self._of_names(entry.ingress)]
-        for target in sorted(self._reach(entry.client), key=_order):
+        reach, asks = self._reach(entry.client), entry.ingress.names
+        if (reach, asks) not in self._of_reach:  # most clients have the same
+            self._of_reach[reach, asks] = tuple(islice(self._permits_of(reach, asks=asks), MAX_PERMITS))
+        return self._of_reach[reach, asks]
+
+    def _permits_of(self, reach: Reach, *, asks: bool) -> Iterable[Permit]:
+        """asks: whether this node is asked for names."""
+        found = [*(self._of_names() if asks else ())]
+        for target in sorted(reach, key=_order):
             if target.end.selector == _ANY:
                 found += target.permits(None)
             else:
                 found += _permits_to(target, self._prefixes.get(target.end.selector, ()))
-        return tuple(dict.fromkeys(found))[:MAX_PERMITS]
+        return dict.fromkeys(found)
 
-    def _of_names(self, ingress: Ingress) -> Iterator[Permit]:
+    def _of_names(self) -> Iterator[Permit]:
         """Give the permits to ask this node for names."""
-        for address in (self._local.address, self._local.address6) if ingress.names else ():
+        for address in (self._local.address, self._local.address6):
             to = AllowedIP(address.packed, address.max_prefixlen)
             yield from (Permit(OTHERS, one, to, _NAMES_PORT, _NAMES_PORT) for one in _PROTOCOLS_OF_NAMES)
 
