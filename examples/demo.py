@@ -1,4 +1,6 @@
-"""Five hosts at five sites become one network: the commands as an operator runs them, then a picture.
+"""Five hosts at five places become one network: the commands as an operator runs them, then a picture.
+
+Two of them are gateways of sites with the same addresses, and a phone enters as a client.
 
 Everything lives in namespaces made for the demo, so it needs no root where the system lets anybody make
 user namespaces, and nothing of it is left when it ends.
@@ -14,12 +16,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv4Network
 from itertools import permutations
 from pathlib import Path
 
 from examples.picture import Node, draw
 from examples.transfer import SIZE
-from examples.world import DemoError, Host, go_behind_nat, go_online, internet, run
+from examples.world import DemoError, Host, go_behind_nat, go_inside, go_online, internet, run
 
 NODES = (
     Node("hub", "data centre", "203.0.113.10", role="coordinator"),
@@ -28,16 +31,20 @@ NODES = (
     Node("desk", "office", "203.0.113.40", inside="192.168.1.10"),
     Node("sensor", "edge site", "198.51.100.50", inside="192.168.1.10"),
 )
-HUB, REMOVED, SENDER, RECEIVER = "hub", "db", "desk", "sensor"
+HUB, REMOVED, SENDER, RECEIVER, VISITOR = "hub", "db", "desk", "sensor", "web"
+SITES = {"office": ("desk", "printer"), "plant": ("sensor", "camera")}  # the gateway, and a host in it
+LAN, IN_LAN = "192.168.1.0/24", "192.168.1.20"  # of both sites, and of the host in each
+PHONE = "203.0.113.60"
 PORT = 51820  # of WireGuard, UDP
 REMOVAL_TIMEOUT = 10.0  # seconds
+ANSWER_TIMEOUT = 20.0  # seconds
 TRANSFER = (sys.executable, "-I", str(Path(__file__).with_name("transfer.py")))
 
 Hosts = Mapping[str, Host]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Five hosts at five sites become one network.")
+    parser = argparse.ArgumentParser(description="Five hosts at five places become one network.")
     # How the demo calls itself again, inside of its namespaces.
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -74,8 +81,8 @@ def enter_namespaces() -> None:
 def demonstrate() -> None:
     begin = time.monotonic()
     os.environ["COLUMNS"] = str(shutil.get_terminal_size((100, 0)).columns)  # for what commands print
-    announce("Five hosts at five sites, two behind NATs that map one port")
-    hosts = build()
+    announce("Five hosts at five places, two behind NATs that map one port")
+    hosts, net = build()
     for node in NODES:
         behind = f", behind NAT as {node.inside}" if node.inside else ""
         print(f"  {node.name:7} {node.site:12} {node.public}{behind}")
@@ -84,7 +91,7 @@ def demonstrate() -> None:
     run_shown(hosts[HUB], "wgpy", "mesh", "init", "demo", "--public", NODES[0].public)
 
     announce("A token admits the other hosts")
-    token = find_token(run_shown(hosts[HUB], "wgpy", "mesh", "token", "--uses", "4"))
+    token = find_token(run_shown(hosts[HUB], "wgpy", "mesh", "token", "--uses", "4", "--routes", LAN))
 
     announce("One command on each of the other hosts")
     for name in [node.name for node in NODES if node.name != HUB]:
@@ -99,6 +106,13 @@ def demonstrate() -> None:
     )
     rate = transfer(hosts[SENDER], hosts[RECEIVER], addresses[RECEIVER][0])
 
+    announce(f"Two hosts become gateways of what is around them, which is {LAN} in both places")
+    sites = {gateway: add_site(hosts[gateway], name) for name, (gateway, _) in SITES.items()}
+    reach_sites(hosts[VISITOR], sites)
+
+    announce("A phone, which has any WireGuard app, gets a file and enters by the first host")
+    let_in(hosts[HUB], net, addresses[VISITOR][0])
+
     announce("The holder of the network's key removes a node")
     run_shown(hosts[HUB], "wgpy", "mesh", "remove", REMOVED)
     await_silence(hosts, addresses[REMOVED])
@@ -108,20 +122,23 @@ def demonstrate() -> None:
 
     announce(f"The network. The round trips are from before {REMOVED} was removed")
     first = {name: address for name, (address, _) in addresses.items()}
-    print(f"\n{draw(NODES, first, round_trips, (SENDER, RECEIVER, rate), REMOVED)}")
+    shown = {gateway: (name, str(sites[gateway])) for name, (gateway, _) in SITES.items()}
+    print(f"\n{draw(NODES, first, shown, round_trips, (SENDER, RECEIVER, rate), REMOVED)}")
     announce(f"Done in {time.monotonic() - begin:.0f} s; the namespaces are gone")
 
 
-def build() -> dict[str, Host]:
-    """Make the hosts, as drawn at the end."""
+def build() -> tuple[dict[str, Host], Host]:
+    """Make the hosts, as drawn at the end, and what is behind routers; return them and the internet."""
     net = internet()
     hosts = {node.name: Host.boot(node.name) for node in NODES}
+    beside = dict(SITES.values())
     for node in NODES:
         if node.inside:
-            go_behind_nat(hosts[node.name], node.inside, node.public, PORT, net)
+            router = go_behind_nat(hosts[node.name], node.inside, node.public, PORT, net)
+            go_inside(Host.boot(beside[node.name]), IN_LAN, router)
         else:
             go_online(hosts[node.name], "eth0", node.public, net)
-    return hosts
+    return hosts, net
 
 
 def find_token(text: str) -> str:
@@ -169,6 +186,47 @@ def reaches(host: Host, address: str) -> bool:
     except DemoError:
         return False
     return True
+
+
+# -- Sites and clients ----------------------------------------------------------------------------
+
+
+def add_site(gateway: Host, name: str) -> IPv4Network:
+    """Return how a site is reached."""
+    said = run_shown(gateway, "wgpy", "mesh", "site", "add", name, LAN, "--firewall")
+    found = re.search(r"reached as ([\d./]+\d)", said)
+    if found is None:
+        raise DemoError(f"it is not said how {name} is reached: {said}")
+    return IPv4Network(found[1])
+
+
+def reach_sites(host: Host, sites: Mapping[str, IPv4Network]) -> None:
+    """Ping the host in each site, by the address that it has in the mesh. Raises DemoError."""
+    offset = int(IPv4Address(IN_LAN)) - int(IPv4Network(LAN).network_address)
+    for name, (gateway, inside) in SITES.items():
+        address = str(sites[gateway][offset])
+        await_answer(host, address)
+        print(f"  {host.name} reaches {inside}, which is {IN_LAN} in {name}, as {address}")
+
+
+def let_in(gateway: Host, net: Host, address: str) -> None:
+    """Make a client, and let it reach a node."""
+    phone = Host.boot("phone")
+    go_online(phone, "wlan0", PHONE, net)
+    file = "/run/phone.conf"
+    run_shown(gateway, "wgpy", "mesh", "client", "add", "phone", "--to", VISITOR, "--no-dns", "--out", file)
+    phone.run("sh", "-c", f"umask 77; cat > {file}", stdin=gateway.run("cat", file))
+    run_shown(phone, "wgpy", "up", file)
+    await_answer(phone, address)
+    print(f"  {phone.name} reaches {VISITOR} as {address}")
+
+
+def await_answer(host: Host, address: str) -> None:
+    """Wait until an address answers. Raises DemoError."""
+    begin = time.monotonic()
+    while not reaches(host, address):
+        if time.monotonic() - begin > ANSWER_TIMEOUT:
+            raise DemoError(f"{host.name} does not reach {address} within {ANSWER_TIMEOUT:.0f} s")
 
 
 # -- One connection ------------------------------------------------------------------------------

@@ -22,14 +22,15 @@ class Node:
 def draw(
     nodes: Sequence[Node],
     addresses: Mapping[str, str],
+    sites: Mapping[str, tuple[str, str]],
     round_trips: Mapping[tuple[str, str], float],
     stream: tuple[str, str, float],
     removed: str,
 ) -> str:
     """Return the drawing.
 
-    addresses: of the nodes in the mesh; round_trips: ms, by from and to; stream: from, to, Mbit/s;
-    removed: the name of the node that was.
+    addresses: of the nodes in the mesh; sites: by gateway, the name and how it is reached; round_trips: ms,
+    by from and to; stream: from, to, Mbit/s; removed: the name of the node that was.
     """
     gone = [node.name == removed for node in nodes]
     bars = ["│"] * len(nodes)
@@ -50,6 +51,8 @@ def draw(
             _row("", [_edge("└", "─" if out else "╥", "┘") for out in gone]),
             _mesh(gone),
             _row("mesh address", [addresses[node.name] for node in nodes]),
+            _row("is gateway of", [sites.get(node.name, ("", ""))[0] for node in nodes]),
+            _row("reached as", [sites.get(node.name, ("", ""))[1] for node in nodes]),
             "",
             *_matrix(nodes, round_trips),
             "",

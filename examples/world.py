@@ -99,17 +99,30 @@ def go_online(host: Host, card: str, address: str, net: Host) -> None:
     host.ip("route", "add", "default", "dev", card)
 
 
-def go_behind_nat(host: Host, inside: str, public: str, port: int, net: Host) -> None:
-    """Put a host behind a router of its own, which lets in one UDP port. inside: in a /24."""
+def go_behind_nat(host: Host, inside: str, public: str, port: int, net: Host) -> Host:
+    """Put a host behind a router of its own, which lets in one UDP port; return it. inside: in a /24."""
     router = Host.boot(f"nat-{host.name}")
     go_online(router, "wan", public, net)
-    _connect(router, "lan", host, "eth0")
-    gateway = inside.rpartition(".")[0] + ".1"
-    router.ip("address", "add", f"{gateway}/24", "dev", "lan")
-    host.ip("address", "add", f"{inside}/24", "dev", "eth0")
-    host.ip("route", "add", "default", "via", gateway)
+    router.ip("link", "add", "lan", "type", "bridge")
+    router.ip("link", "set", "lan", "up")
+    router.ip("address", "add", f"{_gateway(inside)}/24", "dev", "lan")
+    go_inside(host, inside, router)
     router.run("tee", "/proc/sys/net/ipv4/ip_forward", stdin="1")
     router.run("nft", "-f", "-", stdin=_NAT.replace("PORT", str(port)).replace("INSIDE", inside))
+    return router
+
+
+def go_inside(host: Host, inside: str, router: Host) -> None:
+    """Plug a host into the network of a router. inside: its address there, in a /24."""
+    far = f"to-{host.name}"
+    _connect(host, "eth0", router, far)
+    router.ip("link", "set", far, "master", "lan")
+    host.ip("address", "add", f"{inside}/24", "dev", "eth0")
+    host.ip("route", "add", "default", "via", _gateway(inside))
+
+
+def _gateway(inside: str) -> str:
+    return inside.rpartition(".")[0] + ".1"
 
 
 def _connect(one: Host, card: str, other: Host, other_card: str) -> None:
