@@ -146,7 +146,7 @@ class Transaction:
             raise Refused(NO_NODE)
 
     def _check_grant(self, record: Record) -> None:
-        """Raises Refused for a default route."""
+        """Raises Refused for a large part of a default route."""
         if not isinstance(record, Token | Approval) or self._snapshot.may_lack(record):
             return
         if trouble := next(filter(None, map(grant_trouble, record.routes)), ""):

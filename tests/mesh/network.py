@@ -49,6 +49,10 @@ def prefixes(*texts: str) -> tuple[Prefix, ...]:
     return tuple(map(ip_network, texts))
 
 
+# What allows every prefix but a default route.
+EVERYTHING = prefixes("0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1")
+
+
 def site(name: str, *real: str, mapped: tuple[str, ...] = (), **fields: Any) -> AnnouncedSite:
     """A site as a node announces it, with its real face if no mapped prefixes are given."""
     usual = {"face": "either", "is_routed": False, "priority": 100, "since": NOW}

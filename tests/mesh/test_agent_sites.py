@@ -225,7 +225,7 @@ async def test_options_of_a_site_change_without_a_new_announcement(tmp_path: Pat
         (addition("lab", "192.168.1.128/25"), "overlap, and this node is a gateway of office already"),
         (addition("n2", "10.7.0.0/16"), "n2 is the name of a node: choose another name for the site"),
         (addition("lab", "10.7.0.0/16", "10.7.1.0/24"), "10.7.0.0/16 and 10.7.1.0/24 overlap: name one"),
-        (addition("lab", "0.0.0.0/0"), "0.0.0.0/0 cannot be announced: it is a default route"),
+        (addition("lab", "0.0.0.0/1"), "0.0.0.0/1 cannot be announced: it is a default route"),
         (addition("lab", "100.80.0.0/24"), "overlaps 100.80.0.0/16, the range of prod itself"),
         (addition("lab", "10.0.0.0/11", face="mapped"), "has no /11 left in its pool 100.96.0.0/12"),
     ],

@@ -10,7 +10,7 @@ from typing import Final
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.mesh.network import DAY, Administrator, key_of, prefixes
+from tests.mesh.network import DAY, EVERYTHING, Administrator, key_of
 from tests.mesh.nodes import Network
 from tests.mesh.test_agent import HOME
 from tests.mesh.test_extreme_values import JSON, OTHER, TOKEN, a_number, extremes, some_prefixes
@@ -35,7 +35,7 @@ def test_a_node_tells_of_records_with_the_greatest_and_the_least_of_each_field(
     assume(one.now >= DAY)  # when this node was admitted is no time before 1970
     odd = damaged(one, data)
     if data.draw(st.booleans()):  # or hardly a node would be a peer
-        one.invite(TOKEN, expires=MAX_NUMBER, uses=MAX_NUMBER, routes=prefixes("0.0.0.0/0", "::/0"))
+        one.invite(TOKEN, expires=MAX_NUMBER, uses=MAX_NUMBER, routes=EVERYTHING)
         one.rule("any", "any")
         one.join(key_of(6), TOKEN, routes=data.draw(some_prefixes()), sequence=data.draw(a_number()))
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.mesh.coordinator import ALICE, BOB, NEW, Site, founded, in_a_loop
 from tests.mesh.coordinator import TOKEN as SITE_TOKEN
-from tests.mesh.network import NOW, Administrator, key_of, prefixes
+from tests.mesh.network import EVERYTHING, NOW, Administrator, key_of, prefixes
 from tests.mesh.test_agent import Scene, in_a_scene, own_record, until
 from tests.mesh.test_record_bytes import one_of_each
 from wgmesh import store
@@ -82,8 +82,8 @@ async def test_the_last_sequence_number_but_one_can_be_followed(world: Scene) ->
 def test_what_is_a_hosts_own_or_its_links_is_routed_to_nobody_even_if_it_is_allowed(route: str) -> None:
     administrator = Administrator()
     administrator.found()
-    administrator.invite(TOKEN, routes=prefixes("0.0.0.0/0", "::/0"))
-    administrator.approve(HOST, "0.0.0.0/0", "::/0")
+    administrator.invite(TOKEN, routes=(*prefixes("0.0.0.0/0", "::/0"), *EVERYTHING))
+    administrator.approve(HOST, "0.0.0.0/0", "::/0", *map(str, EVERYTHING))
     administrator.join(HOST, TOKEN, routes=prefixes(route, "10.0.0.0/8", "2001:db8::/32"))
 
     (member,) = administrator.topology().members

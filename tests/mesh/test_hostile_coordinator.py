@@ -22,7 +22,7 @@ from tests.mesh.hostile import (
     add_all,
     known,
 )
-from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes, sign
+from tests.mesh.network import DAY, EVERYTHING, NOW, Administrator, key_of, prefixes, sign
 from tests.mesh.test_topology import histories
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Transaction
@@ -205,7 +205,7 @@ def test_who_holds_only_a_newer_token_takes_nothing_from_anybody_whatever_it_say
     data: st.DataObject, admitted: int, sequence: int, name: str, address: int, key: int, routes: list[str]
 ) -> None:
     honest = data.draw(histories())
-    honest.invite(MALLORYS_TOKEN, routes=prefixes("0.0.0.0/0"))
+    honest.invite(MALLORYS_TOKEN, routes=(*prefixes("0.0.0.0/0"), *EVERYTHING))
     before = honest.topology()
 
     honest.join(

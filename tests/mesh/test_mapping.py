@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.mesh.network import Administrator, key_of, prefixes, site
+from tests.mesh.network import EVERYTHING, Administrator, key_of, prefixes, site
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.mapping import Proposal, SiteRefused, WantedSite, check_prefixes, is_proposal, propose
 from wgpy.mesh.records import AnnouncedSite, Network
@@ -21,7 +21,7 @@ def administrator() -> Administrator:
     """Ann announces a route and is at an address of her own LAN; Bob and Eve announce nothing."""
     one = Administrator()
     one.found()
-    one.invite(TOKEN, routes=prefixes("0.0.0.0/0", "::/0"))
+    one.invite(TOKEN, routes=EVERYTHING)
     endpoints = (Endpoint("203.0.113.5", 51820), Endpoint("192.168.7.20", 51820))
     one.join(ANN, TOKEN, name="ann", routes=prefixes("10.42.1.0/24"), endpoints=endpoints)
     one.join(BOB, TOKEN, name="bob", endpoints=(Endpoint("192.168.9.5", 51820),))
@@ -181,7 +181,7 @@ def test_a_proposal_is_free_and_the_first_that_is(taken: list[tuple[int, int]], 
     one = Administrator()
     used: list[IPv4Network] = []
     one.found()
-    one.invite(TOKEN, routes=prefixes("0.0.0.0/0"))
+    one.invite(TOKEN, routes=EVERYTHING)
     one.join(ANN, TOKEN)
     pool = IPv4Network("100.96.0.0/12")
     for place, bits in taken:
@@ -211,6 +211,41 @@ def _real(mapped: IPv4Network) -> str:
     return f"{IPv4Address(int(mapped.network_address) ^ 0x6E000000)}/{mapped.prefixlen}"
 
 
+# -- Exits -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("face", ["either", "real"])
+def test_an_exit_is_default_routes_as_they_are(administrator: Administrator, face: str) -> None:
+    announce(administrator, site("office", LAN))
+
+    found = proposed(administrator, "::/0", "0.0.0.0/0", name="internet", face=face)
+
+    assert found == Proposal(prefixes("0.0.0.0/0", "::/0"))
+
+
+def test_an_exit_cannot_be_mapped(administrator: Administrator) -> None:
+    with pytest.raises(SiteRefused, match="internet is an exit, .*: leave out --mapped"):
+        proposed(administrator, "0.0.0.0/0", name="internet", face="mapped")
+
+
+def test_another_gateway_of_an_exit_announces_the_same(administrator: Administrator) -> None:
+    administrator.approve(ANN, "0.0.0.0/0")
+    announce(administrator, site("internet", "0.0.0.0/0"))
+
+    assert proposed(administrator, "0.0.0.0/0", name="internet").mapped == prefixes("0.0.0.0/0")
+    with pytest.raises(SiteRefused, match="internet already is"):
+        proposed(administrator, "0.0.0.0/0", "::/0", name="internet")
+
+
+@pytest.mark.parametrize("face", ["either", "mapped", "real"])
+def test_no_site_is_in_the_way_of_an_exit_nor_the_reverse(administrator: Administrator, face: str) -> None:
+    before = proposed(administrator, LAN, face=face)
+    administrator.approve(ANN, "0.0.0.0/0", "::/0")
+    announce(administrator, site("internet", "0.0.0.0/0", "::/0"))
+
+    assert proposed(administrator, LAN, face=face) == before
+
+
 # -- What no node can announce -----------------------------------------------------------------------
 
 
@@ -219,8 +254,9 @@ def _real(mapped: IPv4Network) -> str:
     [
         (["192.168.0.0/16", LAN], "192.168.0.0/16 and 192.168.1.0/24 overlap: name one of them"),
         ([LAN, LAN], "a prefix is named twice: name it once"),
-        (["0.0.0.0/0"], "0.0.0.0/0 cannot be announced: it is a default route"),
-        (["::/0"], "::/0 cannot be announced: it is a default route"),
+        (["0.0.0.0/1"], "0.0.0.0/1 cannot be announced: it is a default route"),
+        (["0.0.0.0/0", "10.7.0.0/24"], "default routes alone make an exit: give the other prefixes"),
+        (["::/1"], "::/1 cannot be announced: it is a default route"),
         (["127.0.0.0/8"], "127.0.0.0/8 cannot be announced: it overlaps 127.0.0.0/8, which is loopback"),
         (["169.254.169.254/32"], "which is link-local, with a cloud's metadata"),
         (["100.80.1.0/24"], "100.80.1.0/24 overlaps 100.80.0.0/16, the range of prod itself"),

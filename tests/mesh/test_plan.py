@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, ip_interface, ip_network
 
 import pytest
 
-from tests.mesh.network import NOW, Administrator, key_of, prefixes, site
+from tests.mesh.network import EVERYTHING, NOW, Administrator, key_of, prefixes, site
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
@@ -29,7 +29,7 @@ def network(*routes: str, alices: SigningKey = TOKEN) -> Administrator:
     administrator = Administrator()
     administrator.found()
     administrator.invite(ALICES)
-    administrator.invite(TOKEN, routes=prefixes("0.0.0.0/0", "::/0"))
+    administrator.invite(TOKEN, routes=EVERYTHING)
     administrator.join(ALICE, alices, name="alice")
     administrator.join(BOB, TOKEN, name="bob", routes=prefixes(*routes), endpoints=(ENDPOINTS[0],))
     return administrator

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes, site
+from tests.mesh.network import DAY, EVERYTHING, NOW, Administrator, key_of, prefixes, site
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import AnnouncedSite, Network, Sites, encode
 from wgpy.mesh.records.sites import MAX_SITES
@@ -27,7 +27,7 @@ OFFICE = site("office", LAN)
 def administrator() -> Administrator:
     one = Administrator()
     one.found()
-    one.invite(TOKEN, tags=("edge",), routes=prefixes("0.0.0.0/0", "::/0"))
+    one.invite(TOKEN, tags=("edge",), routes=EVERYTHING)
     one.join(ANN, TOKEN)
     one.join(BOB, TOKEN)
     one.now += DAY // 2

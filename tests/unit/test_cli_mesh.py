@@ -102,16 +102,19 @@ def test_what_makes_no_sense_is_refused_with_the_text_itself(read: Callable[[str
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "routes"),
     [
-        ("token", "--routes"),
-        ("join", "--routes"),
-        ("init", "prod", "--public=a", "--routes"),
-        ("approve", "web1"),
+        (("token", "--routes"), ("0.0.0.0/1", "::/1", "128.0.0.0/1")),
+        (("join", "--routes"), ("0.0.0.0/0", "::/0", "128.0.0.0/1")),
+        (("init", "prod", "--public=a", "--routes"), ("0.0.0.0/0", "::/0", "128.0.0.0/1")),
+        (("approve", "web1"), ("0.0.0.0/1", "::/1", "128.0.0.0/1")),
     ],
 )
-@pytest.mark.parametrize("route", ["0.0.0.0/0", "::/0", "128.0.0.0/1"])
-def test_no_command_takes_a_default_route(arguments: tuple[str, ...], route: str) -> None:
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_default_route_is_announced_by_no_command_and_no_part_of_one_is_allowed(
+    arguments: tuple[str, ...], routes: tuple[str, ...], which: int
+) -> None:
+    route = routes[which]
     done = wgpy(*arguments, route)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{route} cannot be announced: it is a default route or a large part of one" in done.stderr

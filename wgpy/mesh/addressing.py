@@ -34,7 +34,13 @@ NEVER_ANNOUNCED: Final[Mapping[Prefix, str]] = {
 RANGES: Final = tuple(map(IPv4Network, ("100.64.0.0/10", "10.0.0.0/8", "172.16.0.0/12")))
 NODES_LENGTH: Final = 16
 POOL_LENGTH: Final = 12
+DEFAULT_ROUTES: Final[tuple[Prefix, ...]] = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
 MIN_ROUTE_LENGTH: Final = 8  # that of the widest private networks, 10.0.0.0/8 and fd00::/8
+
+_TOO_WIDE: Final = (
+    "{} cannot be announced: it is a default route or a large part of one, and nodes announce prefixes of "
+    f"/{MIN_ROUTE_LENGTH} or longer"
+)
 
 
 class NoSpace(WgpyError, ValueError):
@@ -72,20 +78,24 @@ def free_address(
 def grant_trouble(prefix: Prefix) -> str:
     """Return why no token and no approval may have a prefix, or "".
 
-    A default route would take the traffic of every host, and halves of it do the same.
+    A large part of a default route would take the traffic of every host. A default route itself takes that
+    of nodes that use it as their exit, and no other prefix is allowed by it.
     """
-    if prefix.prefixlen >= MIN_ROUTE_LENGTH:
+    if prefix.prefixlen >= MIN_ROUTE_LENGTH or prefix in DEFAULT_ROUTES:
         return ""
-    return (
-        f"{prefix} cannot be announced: it is a default route or a large part of one, and nodes announce "
-        f"prefixes of /{MIN_ROUTE_LENGTH} or longer"
-    )
+    return _TOO_WIDE.format(prefix)
+
+
+def is_exit(prefixes: Iterable[Prefix]) -> bool:
+    """Return whether prefixes of a site are default routes, so that nodes may use it as their exit."""
+    lengths = [prefix.prefixlen for prefix in prefixes]
+    return bool(lengths) and not any(lengths)
 
 
 def announcement_trouble(prefix: Prefix) -> str:
     """Return why no node may announce a prefix, or ""."""
-    if trouble := grant_trouble(prefix):
-        return trouble
+    if prefix.prefixlen < MIN_ROUTE_LENGTH:
+        return _TOO_WIDE.format(prefix)
     for other, what in NEVER_ANNOUNCED.items():
         if overlap(prefix, other):
             return f"{prefix} cannot be announced: it overlaps {other}, which is {what}"

@@ -1,6 +1,6 @@
 """What tokens and approvals let nodes do. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from wgpy.address import Prefix
@@ -20,7 +20,8 @@ class Grant:
         self.expires = token.expires
         self.lifetime = token.lifetime
         self.tags = frozenset(token.tags)
-        self.routes = Prefixes(token.routes)
+        self.routes = Prefixes(_parts(token.routes))
+        self.exits = _exits(token.routes)
         self.keep = None if revocation is None else frozenset(revocation.keep)  # None: all
 
 
@@ -34,7 +35,10 @@ class Grants:
             token.key: Grant(token, revocations.get(subject)) for subject, token in self._tokens.items()
         }
         self._approvals = ledger.admin_records(Approval).values()
-        self._approved = {approval.identity: Prefixes(approval.routes) for approval in self._approvals}
+        self._approved = {
+            approval.identity: Prefixes(_parts(approval.routes)) for approval in self._approvals
+        }
+        self._approved_exits = {approval.identity: _exits(approval.routes) for approval in self._approvals}
 
     def of(self, token: VerifyKey) -> Grant | None:
         return self._grants.get(token)
@@ -47,8 +51,26 @@ class Grants:
             or (approved is not None and approved.cover(route))
         )
 
+    def allow_of_site(self, node: Node, prefix: Prefix) -> bool:
+        """Return whether a node may announce a prefix of a site; a default route has to be named itself."""
+        if prefix.prefixlen:
+            return self.allow(node, prefix)
+        grant = self.of(node.token)
+        return (grant is not None and prefix in grant.exits) or prefix in self._approved_exits.get(
+            node.signer, ()
+        )
+
     def routes(self) -> Prefixes:
         """Return what some node may announce, and parts of."""
         tokens = (token for token in self._tokens.values() if self._grants[token.key].keep != frozenset())
         records: Iterable[Token | Approval] = chain(tokens, self._approvals)
-        return Prefixes(chain.from_iterable(record.routes for record in records))
+        return Prefixes(chain.from_iterable(_parts(record.routes) for record in records))
+
+
+def _parts(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
+    """Give those of which parts may be announced: a default route has none, as it means an exit alone."""
+    return (prefix for prefix in prefixes if prefix.prefixlen)
+
+
+def _exits(prefixes: Iterable[Prefix]) -> frozenset[Prefix]:
+    return frozenset(prefix for prefix in prefixes if not prefix.prefixlen)

@@ -11,7 +11,7 @@ from typing import Final
 
 from wgpy.address import Prefix, overlap
 from wgpy.contract.errors import WgpyError
-from wgpy.mesh.addressing import SITE_LENGTH, announcement_trouble
+from wgpy.mesh.addressing import SITE_LENGTH, announcement_trouble, is_exit
 from wgpy.mesh.records import Network
 from wgpy.mesh.records.sites import MAPPED, REAL, in_order, overlapping
 from wgpy.mesh.signing import VerifyKey
@@ -19,6 +19,8 @@ from wgpy.mesh.sites import Site, is_mappable, prefixes_of, site_range
 from wgpy.mesh.topology import Topology
 
 _BEHIND_SITE: Final = (1 << (128 - SITE_LENGTH)) - 1  # a mask: the bits behind the /48 of a site
+
+_ALONE: Final = "; default routes alone make an exit: give the other prefixes to another site"
 
 
 class SiteRefused(WgpyError, ValueError):
@@ -44,8 +46,9 @@ class Proposal:
 
 def check_prefixes(prefixes: tuple[Prefix, ...]) -> tuple[Prefix, ...]:
     """Return prefixes in the order that a record has them in. Raises SiteRefused."""
-    if trouble := next(filter(None, map(announcement_trouble, prefixes)), ""):
-        raise SiteRefused(trouble)
+    trouble = "" if is_exit(prefixes) else next(filter(None, map(announcement_trouble, prefixes)), "")
+    if trouble:
+        raise SiteRefused(f"{trouble}{_ALONE if any(not one.prefixlen for one in prefixes) else ''}")
     if len(set(prefixes)) < len(prefixes):
         raise SiteRefused("a prefix is named twice: name it once")
     if pair := overlapping(prefixes):
@@ -59,11 +62,14 @@ def propose(network: Network, topology: Topology, identity: VerifyKey, wanted: W
     topology: of all nodes; identity: the node's.
     """
     check_prefixes(wanted.prefixes)
-    _check_ranges(network, wanted)
+    if not is_exit(wanted.prefixes):
+        _check_ranges(network, wanted)
     if site := topology.site(wanted.name):
         return _as_another_gateway(site, wanted)
     if any(member.name == wanted.name for member in topology.members):
         raise SiteRefused(f"{wanted.name} is the name of a node: choose another name for the site")
+    if is_exit(wanted.prefixes):
+        return _exit(wanted)
     view = _View(topology, identity)
     if wanted.face == REAL:
         return _real(view, wanted)
@@ -109,6 +115,13 @@ def _as_another_gateway(site: Site, wanted: WantedSite) -> Proposal:
     return Proposal(site.mapped, f"{site.name} has another gateway already")
 
 
+def _exit(wanted: WantedSite) -> Proposal:
+    """Raises SiteRefused."""
+    if wanted.face == MAPPED:
+        raise SiteRefused(f"{wanted.name} is an exit, as its prefixes are default routes: leave out --mapped")
+    return Proposal(wanted.prefixes)
+
+
 def _real(view: "_View", wanted: WantedSite) -> Proposal:
     """Raises SiteRefused."""
     if taken := view.taken(wanted.prefixes):
@@ -123,6 +136,11 @@ class _View:
     topology: Topology
     identity: VerifyKey
 
+    @property
+    def _sites(self) -> Iterator[Site]:
+        """Give those that are in the way of others: an exit is not."""
+        return (site for site in self.topology.sites if not site.is_exit)
+
     def obstacle(self, prefixes: Iterable[Prefix]) -> str:
         """Return why prefixes are better not routed as they are, or ""."""
         wanted = tuple(prefixes)
@@ -133,7 +151,7 @@ class _View:
         return next(self._routed(tuple(prefixes)), "")
 
     def _routed(self, prefixes: tuple[Prefix, ...]) -> Iterator[str]:
-        for site in self.topology.sites:
+        for site in self._sites:
             for prefix in _meeting(site.mapped, prefixes):
                 yield f"{self._name_of(site)} already is {prefix}"
         for member in self.topology.members:
@@ -142,7 +160,7 @@ class _View:
 
     def _in_use(self, prefixes: tuple[Prefix, ...]) -> Iterator[str]:
         """Give what would be in the way of hosts that have such addresses nearby."""
-        for site in self.topology.sites:
+        for site in self._sites:
             for prefix in _meeting(site.real, prefixes):
                 yield f"{self._name_of(site)} already is {prefix}"
         for member in self.topology.members:

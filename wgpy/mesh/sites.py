@@ -17,7 +17,7 @@ from operator import attrgetter
 from typing import Final
 
 from wgpy.address import Prefix
-from wgpy.mesh.addressing import NEVER_ANNOUNCED, SITE_LENGTH
+from wgpy.mesh.addressing import NEVER_ANNOUNCED, SITE_LENGTH, is_exit
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import AnnouncedSite, Network
 from wgpy.mesh.signing import VerifyKey
@@ -54,6 +54,11 @@ class Site:
     @property
     def is_mapped(self) -> bool:
         return self.mapped != self.real
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether a node may send by it what no other route has: if its prefixes are default routes."""
+        return is_exit(self.real)
 
     def gateway(self, identity: VerifyKey) -> Gateway | None:
         """Return a node as a gateway of this site, if it is one."""
@@ -127,7 +132,7 @@ class _Settlement:
         if reason := self._trouble(claim.site):
             return reason
         self._claims[claim.site.name] = [claim]
-        for prefix in claim.site.mapped:
+        for prefix in () if is_exit(claim.site.real) else claim.site.mapped:
             self._taken.add(prefix)
         return None
 
@@ -140,6 +145,8 @@ class _Settlement:
 
     def _trouble(self, site: AnnouncedSite) -> SiteExclusion | None:
         is_mapped = site.mapped != site.real
+        if is_exit(site.real):  # it takes nothing from anybody
+            return None
         if any(map(_NEVER.overlap, site.real)):
             return SiteExclusion.NEVER
         if is_mapped and not all(is_mappable(self._network, prefix) for prefix in site.mapped):
@@ -193,5 +200,5 @@ def own_sites(sites: Iterable[Site], identity: VerifyKey) -> Iterator[Site]:
 
 
 def prefixes_of(sites: Iterable[Site]) -> Iterator[Prefix]:
-    """Give all that the mesh routes to sites."""
-    return chain.from_iterable(site.mapped for site in sites)
+    """Give all that the mesh routes to sites, and so takes from others: an exit takes nothing."""
+    return chain.from_iterable(site.mapped for site in sites if not site.is_exit)

@@ -449,7 +449,7 @@ class _Judge:
         return settle(self._network, claims, chain.from_iterable(routes.values()))
 
     def _claim(self, node: Node, site: AnnouncedSite, grant: Grant) -> Claim:
-        is_allowed = all(self._grants.allow(node, prefix) for prefix in site.real)
+        is_allowed = all(self._grants.allow_of_site(node, prefix) for prefix in site.real)
         return Claim(node.signer, site, max(site.since, grant.made), is_allowed)
 
     def _reserved(self, nodes: Iterable[Node]) -> frozenset[Prefix]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from wgpy.address import Prefix
+from wgpy.mesh.addressing import is_exit
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway
 from wgpy.mesh.topology import Topology
@@ -39,6 +40,8 @@ def shown_prefixes(prefixes: Iterable[Prefix]) -> str:
 
 def how_reached(site: Site, reason: str = "") -> str:
     """Return one sentence without its full stop: as what a site is reached, and why. reason: "" for none."""
+    if is_exit(site.real):
+        return f"{site.name} is an exit: nodes send by it after `wgpy mesh use {site.name}`"
     name = site.name if site.mapped == site.real else f"{site.name} ({shown_prefixes(site.real)})"
     because = f", because {reason}" if reason else ""
     return f"{name if len(site.real) > 1 else site.name} is reached as {shown_prefixes(site.mapped)}{because}"

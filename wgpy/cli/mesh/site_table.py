@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from wgpy.cli.mesh.output import columns, listed
+from wgpy.mesh.addressing import is_exit
 from wgpy.mesh.sites import SiteExclusion
 from wgpy.node.agent_client import Site
 from wgpy.node.site_report import shown_prefixes
@@ -16,6 +17,8 @@ def table(sites: Iterable[Site]) -> str:
 
 def _cells(found: Site) -> tuple[str, ...]:
     mapped = "the same" if found.mapped == found.real else shown_prefixes(found.mapped)
+    if is_exit(found.real):
+        mapped = "an exit"
     names = [gateway.name or str(gateway.identity) for gateway in found.gateways]
     return found.name, shown_prefixes(found.real), mapped, listed(names), state(found)
 
