@@ -117,11 +117,13 @@ class Node:
         assert self.current is not None
         self.current = replace(self.current, name=name)
 
+    async def use_exit(self, name: str) -> None:
+        self.current = self.current and replace(self.current, exit=name)
+
     async def set_keepalive(self, keepalive: str) -> None:
         if keepalive == "often":
             raise AgentError("want a whole number from 1 to 65535")
-        assert self.current is not None
-        self.current = replace(self.current, keepalive=int(keepalive))
+        self.current = self.current and replace(self.current, keepalive=int(keepalive))
 
     async def change_routes(self, change: RouteChange) -> None:
         if not change.add:
@@ -237,14 +239,15 @@ def test_a_command_renames_the_node_or_hears_why_not(sockets: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_command_sets_the_keepalive_or_hears_why_not(sockets: Path) -> None:
+def test_a_command_sets_keepalive_and_exit_or_hears_why_not(sockets: Path) -> None:
     async def scenario() -> None:
         async with shown(sockets) as one:
+            await asyncio.to_thread(agent.use_exit, NETWORK, "internet")
             await asyncio.to_thread(agent.set_keepalive, NETWORK, "20")
             with pytest.raises(AgentError, match="want a whole number"):
                 await asyncio.to_thread(agent.set_keepalive, NETWORK, "often")
 
-            assert (await one.status()).keepalive == 20
+            assert ((await one.status()).keepalive, (await one.status()).exit) == (20, "internet")
 
     asyncio.run(scenario())
 

@@ -10,7 +10,12 @@ from wgpy.host.iprule import Json, TableUse, rule_changes, rule_removals
 TABLE, MARK, PORT = 151_000_007, 0x1097, 51900
 PLAIN = TableUse(TABLE, MARK, "100.80.0.0/16")
 WITH_COORDINATOR = TableUse(TABLE, MARK, "100.80.0.0/16", PORT)
-OTHER_NETWORK = TableUse(151_000_008, MARK, "100.81.0.0/16", 51901)
+EXIT_TABLE, OTHER_EXIT = 152_000_007, 152_000_008
+WITHOUT_EXIT = TableUse(TABLE, MARK, "100.80.0.0/16", 0, EXIT_TABLE)
+WITH_EXIT = TableUse(TABLE, MARK, "100.80.0.0/16", 0, EXIT_TABLE, is_exit=True)
+WITH_BOTH = TableUse(TABLE, MARK, "100.80.0.0/16", PORT, EXIT_TABLE, is_exit=True)
+OTHER_NETWORK = TableUse(151_000_008, MARK, "100.81.0.0/16", 51901, OTHER_EXIT)
+OTHER_WITH_EXIT = TableUse(151_000_008, MARK, "100.81.0.0/16", 51901, OTHER_EXIT, is_exit=True)
 
 LOCAL: Json = {"priority": 0, "src": "all", "table": "255"}
 MAIN: Json = {"priority": 32766, "src": "all", "table": "254"}
@@ -63,6 +68,8 @@ def parsed(line: str) -> Json:
             case "to":
                 rule["dst"], length = value.split("/")
                 rule["dstlen"] = int(length)
+            case "suppress_prefixlength":
+                rule["suppress_prefixlen"] = int(value)
             case "sport" | "goto":
                 rule[key] = int(value)
             case _:
@@ -115,6 +122,75 @@ def test_answers_of_a_coordinator_go_past_the_table_unless_they_are_for_the_mesh
             "protocol": "151",
         },
     ]  # fmt: skip
+
+
+# -- An exit ---------------------------------------------------------------------------------------
+
+exits = st.sampled_from([WITH_EXIT, WITH_BOTH])
+
+
+def tables(rules: Sequence[Json]) -> list[tuple[str, bool]]:
+    """Which tables what has no mark is looked up in, from the first of ours on, and if without defaults."""
+    asked = [rule for rule in rules if "sport" not in rule]
+    first = next(place for place, rule in enumerate(asked) if rule.get("protocol") == "151")
+    return [
+        (rule["table"], "suppress_prefixlen" in rule)
+        for rule in asked[first:]
+        if rule not in (*FOREIGN, FULL_TUNNEL)
+    ]
+
+
+@given(foreign, st.sampled_from([PLAIN, WITH_COORDINATOR, WITHOUT_EXIT, WITH_EXIT, WITH_BOTH]), exits)
+def test_an_exit_has_what_neither_the_mesh_nor_the_hosts_own_networks_have(
+    others: list[Json], before: TableUse, use: TableUse
+) -> None:
+    after = reconciled(reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), before), use)
+
+    found = tables(after)
+    assert found[:3] == [(str(TABLE), False), ("254", True), (str(EXIT_TABLE), False)]
+    assert found[3] in (("254", True), ("254", False))
+    marked = [rule for rule in after if rule.get("table") in (str(TABLE), str(EXIT_TABLE))]
+    assert all(rule.get("fwmark") == "0x1097" or "sport" in rule for rule in marked)
+
+
+@given(foreign, exits)
+def test_nothing_of_an_exit_stays_that_is_used_no_more(others: list[Json], use: TableUse) -> None:
+    without = TableUse(TABLE, MARK, use.network, use.port, EXIT_TABLE)
+    never = reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), without)
+
+    assert reconciled(reconciled(never, use), without) == never
+
+
+@given(foreign, exits)
+def test_all_of_an_exit_can_be_removed(others: list[Json], use: TableUse) -> None:
+    before = reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), OTHER_NETWORK)
+
+    after = reconciled(before, use)
+
+    assert carried_out(after, rule_removals(after, TABLE, PORT, EXIT_TABLE)) == before
+
+
+@given(st.sampled_from([PLAIN, WITH_COORDINATOR, WITHOUT_EXIT]), st.booleans())
+def test_networks_without_an_exit_come_before_the_exit_of_another_one_of_the_host(
+    use: TableUse, is_first: bool
+) -> None:
+    uses = [use, OTHER_WITH_EXIT] if is_first else [OTHER_WITH_EXIT, use]
+    rules: list[Json] = [LOCAL, MAIN, DEFAULT]
+    for one in (*uses, *uses):
+        rules = carried_out(rules, rule_changes(rules, one))
+
+    assert all(rule_changes(rules, one) == [] for one in uses)
+    assert {table for table, _ in tables(rules)[:2]} == {str(TABLE), "151000008"}
+    assert tables(rules)[2:4] == [("254", True), (str(OTHER_EXIT), False)]
+    assert all(rule["goto"] == 32766 for rule in rules if "goto" in rule)
+
+
+def test_what_is_left_of_an_exit_without_its_table_is_removed() -> None:
+    whole = reconciled([LOCAL, MAIN, DEFAULT], WITH_EXIT)
+    torn = [rule for rule in whole if rule.get("table") != str(EXIT_TABLE)]
+
+    assert tables(reconciled(torn, WITHOUT_EXIT)) == [(str(TABLE), False), ("254", False), ("253", False)]
+    assert reconciled(torn, WITH_EXIT) == whole
 
 
 def test_a_rule_in_another_place_is_moved_without_a_moment_without_it() -> None:

@@ -2,6 +2,11 @@
 
 A rule of ours has our protocol number. What is not for the table goes on with the rule after ours, as if
 there were none: the main table is the host's own, and what a full tunnel's rules say of it holds.
+
+Of a network with an exit two rules follow: what the main table has a route for, its default routes left out,
+and then a table of the exit's default routes. One network of a host has an exit, and those without one have
+their rules before it. The first of the two leaves out a group of interfaces, too, which no interface is in:
+its number is that of the exit's table, and says whose rule it is.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,8 +20,9 @@ MAIN_TABLE: Final = "254"
 _LOCAL_TABLE: Final = "255"
 _MAIN_PREFERENCE: Final = 32766  # Linux: of the rule that reads the main table
 _TCP: Final = "ipproto-6"
+_GROUP: Final = "suppress_ifgroup"
 # Keys of a rule that chooses nothing: it is for every packet.
-_PLAIN: Final = {"priority", "src", "table", "protocol", "suppress_prefixlen", "suppress_ifgroup"}
+_PLAIN: Final = {"priority", "src", "table", "protocol", "suppress_prefixlen", _GROUP}
 
 Json = Mapping[str, Any]
 
@@ -26,13 +32,16 @@ class TableUse:
     """Who looks a table up: everybody without the mark.
 
     network: prefix of the mesh's own addresses; port: TCP, of a coordinator on this host, 0 for none. Its
-    answers go past the table, unless they are for an address of the mesh.
+    answers go past the table, unless they are for an address of the mesh; exit_table: that may have the
+    default routes of an exit; is_exit: whether it is looked up.
     """
 
     table: int
     mark: int
     network: str
     port: int = 0
+    exit_table: int = 0
+    is_exit: bool = False
 
 
 def rule_changes(found: Sequence[Json], use: TableUse) -> list[str]:
@@ -41,50 +50,72 @@ def rule_changes(found: Sequence[Json], use: TableUse) -> list[str]:
     found: what `ip -N -json rule` answers for one version of IP.
     """
     wanted = _wanted(found, use)
-    present = [_text(rule) for rule in found if _is_own(rule, use.table, use.port)]
+    present = [_text(rule) for rule in found if _is_own(rule, use.table, use.port, use.exit_table)]
     return [
         *(f"rule add {rule}" for rule in wanted if rule not in present),
         *(f"rule delete {rule}" for rule in present if rule not in wanted),
     ]
 
 
-def rule_removals(found: Sequence[Json], table: int, port: int) -> list[str]:
+def rule_removals(found: Sequence[Json], table: int, port: int, exit_table: int = 0) -> list[str]:
     """Return lines for `ip` that delete what `rule_changes` made."""
-    return [f"rule delete {_text(rule)}" for rule in found if _is_own(rule, table, port)]
+    return [f"rule delete {_text(rule)}" for rule in found if _is_own(rule, table, port, exit_table)]
 
 
 def _wanted(found: Sequence[Json], use: TableUse) -> list[str]:
-    after, first = _place(found)
-    own = max(after - 1, first)
+    main, local = _main(found), _local(found)
+    after = main if use.is_exit else min([main, *_of_other_exits(found, use.exit_table)])
+    rules = [*_rules(use, main), *(_exit_rules(use) if use.is_exit else ())]
+    places = (max(after - distance, local) for distance in range(len(rules), 0, -1))
+    return [f"preference {place} {rule}" for place, rule in zip(places, rules, strict=True)]
+
+
+def _rules(use: TableUse, main: int) -> Iterator[str]:
     lookup = f"lookup {use.table} protocol {PROTOCOL}"
-    rules = [f"preference {own} not fwmark {use.mark:#x} {lookup}"]
     if use.port:
         answers = f"ipproto tcp sport {use.port}"
-        rules += [
-            f"preference {max(own - 2, first)} to {use.network} {answers} {lookup}",
-            f"preference {max(own - 1, first)} {answers} goto {after} protocol {PROTOCOL}",
-        ]
-    return rules
+        yield f"to {use.network} {answers} {lookup}"
+        yield f"{answers} goto {main} protocol {PROTOCOL}"
+    yield f"not fwmark {use.mark:#x} {lookup}"
 
 
-def _place(found: Sequence[Json]) -> tuple[int, int]:
-    """Return the preferences of the rules that read the main table for every packet, and the local one."""
-    local = next((rule["priority"] for rule in found if rule.get("table") == _LOCAL_TABLE), 0)
+def _exit_rules(use: TableUse) -> Iterator[str]:
+    without_defaults = f"suppress_prefixlength 0 suppress_ifgroup {use.exit_table}"
+    yield f"not fwmark {use.mark:#x} lookup {MAIN_TABLE} {without_defaults} protocol {PROTOCOL}"
+    yield f"not fwmark {use.mark:#x} lookup {use.exit_table} protocol {PROTOCOL}"
+
+
+def _local(found: Sequence[Json]) -> int:
+    """Return the preference of the rule that reads the local table."""
+    return next((rule["priority"] for rule in found if rule.get("table") == _LOCAL_TABLE), 0)
+
+
+def _main(found: Sequence[Json]) -> int:
+    """Return the preference of the rule that reads the main table for every packet."""
     mains = (
         rule["priority"] for rule in found if rule.get("table") == MAIN_TABLE and _is_for_every_packet(rule)
     )
-    return next(mains, _MAIN_PREFERENCE), local
+    return next(mains, _MAIN_PREFERENCE)
+
+
+def _of_other_exits(found: Sequence[Json], exit_table: int) -> Iterator[int]:
+    """Give the preference of the first rule of each exit of another network."""
+    for rule in found:
+        if rule.get("protocol") == PROTOCOL and rule.get(_GROUP, str(exit_table)) != str(exit_table):
+            yield rule["priority"]
 
 
 def _is_for_every_packet(rule: Json) -> bool:
     return rule.keys() <= _PLAIN and rule.get("src") == "all"
 
 
-def _is_own(rule: Json, table: int, port: int) -> bool:
-    """Whether a rule is of this table; one that goes past it names none, but the port."""
+def _is_own(rule: Json, table: int, port: int, exit_table: int) -> bool:
+    """Whether a rule is of these tables; one that goes past them names none, but the port."""
     if rule.get("protocol") != PROTOCOL:
         return False
-    return rule.get("table") == str(table) or ("goto" in rule and rule.get("sport") == port != 0)
+    is_past = "goto" in rule and rule.get("sport") == port != 0
+    is_before = rule.get(_GROUP) == str(exit_table)
+    return is_past or is_before or rule.get("table") in (str(table), str(exit_table))
 
 
 def _text(rule: Json) -> str:
@@ -102,3 +133,7 @@ def _selectors(rule: Json) -> Iterator[str]:
     if "sport" in rule:
         yield f"sport {rule['sport']}"
     yield f"goto {rule['goto']}" if "goto" in rule else f"lookup {rule['table']}"
+    if "suppress_prefixlen" in rule:
+        yield f"suppress_prefixlength {rule['suppress_prefixlen']}"
+    if _GROUP in rule:
+        yield f"suppress_ifgroup {rule[_GROUP]}"

@@ -15,11 +15,12 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
+from wgpy.mesh.exit import Exit, exit_of
 from wgpy.mesh.ingress import EnteringClient, entering_by_gateway, permits
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Network
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.sites import Gateway, Site, own_sites
+from wgpy.mesh.sites import Gateway, Site, own_sites, prefixes_of
 from wgpy.mesh.topology import Member, Topology
 
 MAX_WITHDRAWN: Final = 1_000  # prefixes: a node may announce others again and again
@@ -43,8 +44,8 @@ Chooser = Callable[[Site, tuple[Gateway, ...]], Gateway]  # of the gateways that
 class Peer:
     """A member that this node knows, and how it is configured here.
 
-    sites: those that are reached by it; routes: what is used here of the member's and of these sites';
-    left_out: sentences, why the rest is not.
+    sites: those that are reached by it; routes: what is used here of the member's and of these sites', but no
+    default route of an exit; left_out: sentences, why the rest is not.
     """
 
     member: Member
@@ -67,12 +68,14 @@ class Routing:
     """Where a node's routes are.
 
     table: that has them; mark: of packets that it does not route, those of the mesh itself; coordinator_port:
-    TCP, of a coordinator on this host, whose answers it does not route either; 0 for none.
+    TCP, of a coordinator on this host, whose answers it does not route either; 0 for none; exit_table: that
+    has the default routes of an exit, and is looked up for what no other route has.
     """
 
     table: int
     mark: int
     coordinator_port: int = 0
+    exit_table: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class LocalView:
 
     identity, address: its own in the network; networks: that must not lead into the mesh, each with its
     description; own_endpoints: addresses at which the node itself may be reached; versions: of IP that it can
-    send by; routing: of its host.
+    send by; routing: of its host; exit: name of the site that it uses as its exit, "" for none.
     """
 
     identity: VerifyKey
@@ -90,6 +93,7 @@ class LocalView:
     own_endpoints: frozenset[str]
     versions: frozenset[int]
     routing: Routing
+    exit: str = ""
 
     def peer(self, member: Member, sites: tuple[Site, ...] = ()) -> Peer:
         """Leave out of what is behind a member what would take traffic from where this host is itself.
@@ -97,14 +101,15 @@ class LocalView:
         sites: those that are reached by the member.
         """
         behind = dict.fromkeys(member.routes, "")
-        behind.update((prefix, f" of {site.name}") for site in sites for prefix in site.mapped)
+        behind.update((prefix, f" of {site.name}") for site in sites for prefix in prefixes_of((site,)))
         left_out = {
             prefix: f"{prefix}{of_site} is not used here: it overlaps {network}, {self.networks[network]}"
             for prefix, of_site in behind.items()
             for network in self._in_the_way(prefix)
         }
         used = tuple(prefix for prefix in behind if prefix not in left_out)
-        allowed_ips = frozenset(map(allowed_ip, {*member.allowed_ips, *used}.difference(left_out)))
+        defaults = (prefix for site in sites if site.is_exit for prefix in site.mapped)
+        allowed_ips = frozenset(map(allowed_ip, {*member.allowed_ips, *used, *defaults}.difference(left_out)))
         endpoints = tuple(sorted(member.endpoints, key=self._distance))
         return Peer(member, sites, used, tuple(left_out.values()), Tunnel(allowed_ips, endpoints))
 
@@ -114,7 +119,11 @@ class LocalView:
 
     def with_sites(self, sites: Iterable[Site]) -> Self:
         """Return the view of a gateway, for which the prefixes of its own sites are behind its host."""
-        behind = {prefix: f"of {site.name}, a site of this node" for site in sites for prefix in site.real}
+        behind = {
+            prefix: f"of {site.name}, a site of this node"
+            for site in sites
+            for prefix in (() if site.is_exit else site.real)
+        }
         return replace(self, networks={**behind, **self.networks})
 
     def _distance(self, endpoint: Endpoint) -> int:
@@ -132,7 +141,8 @@ class NodePlan:
     clients that enter here, as the interface has them; filter: what each may begin; names: of peers, by their
     own addresses; routes: prefixes that lead into the interface, by the table of `routing`; reserved:
     prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; clients: keys
-    of those that enter here; behind: real prefixes that others reach by this node.
+    of those that enter here; behind: real prefixes that others reach by this node; exit: by which it sends
+    what no other route has, None for the host's own way.
     """
 
     view: LocalView | None
@@ -147,6 +157,7 @@ class NodePlan:
     own_sites: tuple[Site, ...] = ()
     clients: frozenset[PublicKey] = frozenset()
     behind: tuple[Prefix, ...] = ()
+    exit: Exit | None = None
 
     @classmethod
     def empty(cls, reserved: frozenset[Prefix] = frozenset()) -> Self:
@@ -182,7 +193,8 @@ def plan(
     view = view.with_sites(own)
     known = before.peers if before.view == view else ()
     members = topology.peers(view.identity)
-    peers = reachable(members, view, known, used_sites(topology, members, own, choose))
+    used = used_sites(topology, members, own, choose, view.exit)
+    peers = reachable(members, view, known, used)
     address = IPv4Interface((view.address, network.addresses.prefixlen))
     address6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
     routes = (address.network, address6.network, *(route for peer in peers for route in peer.routes))
@@ -201,16 +213,24 @@ def plan(
         own,
         frozenset(clients),
         (*(local.routes if local else ()), *(prefix for site in own for prefix in site.real)),
+        exit_of(view.exit, topology.sites, used, view.identity),
     )
 
 
 def used_sites(
-    topology: Topology, peers: Iterable[Member], own: Collection[Site], choose: Chooser
+    topology: Topology, peers: Iterable[Member], own: Collection[Site], choose: Chooser, exit_name: str = ""
 ) -> Mapping[VerifyKey, tuple[Site, ...]]:
-    """Return the sites that are reached by each peer. own: those of this node, which it reaches itself."""
+    """Return the sites that are reached by each peer.
+
+    own: those of this node, which it reaches itself; exit_name: of the exit that it uses, and no other. A
+    gateway of an exit uses none: two that use each other would send everything round in circles.
+    """
     identities = {peer.identity for peer in peers} if topology.sites else set()
     found: dict[VerifyKey, tuple[Site, ...]] = {}
+    exits = set() if any(site.is_exit for site in own) else {exit_name}
     for site in topology.sites:
+        if site.is_exit and site.name not in exits:
+            continue
         gateways = tuple(gateway for gateway in site.gateways if gateway.identity in identities)
         if gateways and site not in own:
             used = choose(site, gateways).identity
@@ -236,10 +256,8 @@ def _reserved(
     """Return prefixes of the network without a way, save for those that overlap what the host has itself."""
     joined = {view.identity, *(peer.member.identity for peer in peers)}
     others = (member.routes for member in topology.members if member.identity not in joined)
-    sites = (
-        site.mapped for site in topology.sites if joined.isdisjoint(one.identity for one in site.gateways)
-    )
-    announced = frozenset((pool, *topology.reserved, *chain.from_iterable((*others, *sites))))
+    absent = (site for site in topology.sites if joined.isdisjoint(one.identity for one in site.gateways))
+    announced = frozenset((pool, *topology.reserved, *chain.from_iterable(others), *prefixes_of(absent)))
     is_same = (before.view, before.routes) == (view, routes)
     used = before.reserved if is_same else before.reserved.union(before.routes).difference(routes)
     withdrawn = filter(topology.granted.cover, used - announced)

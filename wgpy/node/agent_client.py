@@ -2,7 +2,8 @@
 
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
 with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`,
-/endpoints with `EndpointChange`, /sites/add with `SiteAddition`, /sites/remove with a `name`,
+/endpoints with `EndpointChange`, /exit with one of `name`, /sites/add with `SiteAddition`, /sites/remove with
+a `name`,
 /ping with an `identity`, /leave.
 """
 
@@ -158,7 +159,10 @@ class Status:
     keepalives to peers that answer, 0 for none; sequence: of the newest admin record; rejected: the newest
     last; rejected_count: all of them; withheld: sentences, what neighbours knew and the coordinator did not
     send; log: where the agent's log is; warnings: sentences; clients: that are in force and enter by this
-    node or by one of its peers; sites: those in force, then those that are announced in vain.
+    node or by one of its peers; sites: those in force, then those that are announced in vain; exit: name of
+    the site by which this node is to send what no other route has, "" for none; exit_gateway: name of the
+    node by which it does, "" while there is none; exit_routes: the default routes that lead there, while
+    those of both versions lead nowhere else.
     """
 
     network: str
@@ -202,6 +206,9 @@ class Status:
     warnings: tuple[str, ...]
     clients: tuple[Client, ...] = ()
     sites: tuple[Site, ...] = ()
+    exit: str = ""
+    exit_gateway: str = ""
+    exit_routes: tuple[Prefix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +288,11 @@ def set_keepalive(network: str, keepalive: str) -> None:
 def change_endpoints(network: str, change: EndpointChange) -> None:
     """Return once the names are resolved. Raises AgentError."""
     _ask(network, "POST", "/endpoints", codec.write(change))
+
+
+def use_exit(network: str, name: str) -> None:
+    """Send by an exit what no other route has; name: of a site, "" for none. Raises AgentError."""
+    _ask(network, "POST", "/exit", {"name": name})
 
 
 def change_routes(network: str, change: RouteChange) -> None:

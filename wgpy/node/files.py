@@ -30,7 +30,7 @@ from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line, undamaged_records
 from wgpy.node.coordinator_client import DEFAULT_PORT, Address
 from wgpy.node.text import printable
-from wgpy.node.underlay import MARK, table_of
+from wgpy.node.underlay import MARK, exit_table_of, table_of
 from wgpy.number import parse_number
 
 NODES: Final = Path("/var/lib/wgpyd/mesh")  # a folder for each network that this host is in
@@ -153,8 +153,8 @@ class NodeFile:
     fwmark: of the host's routing, 0 for `table_of` the network and for `MARK`; paused: whether the agent is
     not to run; sites: those that the node announces; sites_sequence: of the last record of them that was
     signed; firewall: the names of sites for which the host's firewall is to be opened; dns: whether the host
-    asks the node for the network's names; the rest as in `records.Node`, where sequence is that of the last
-    record signed.
+    asks the node for the network's names; exit: name of the site by which the host sends what no other route
+    has, "" for none; the rest as in `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -182,6 +182,7 @@ class NodeFile:
     sites_sequence: int = 0
     firewall: tuple[str, ...] = ()
     dns: bool = True
+    exit: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -208,6 +209,11 @@ class NodeFile:
     def routing_table(self) -> int:
         """The number of the table that has the routes into the interface."""
         return self.table or table_of(self.network)
+
+    @property
+    def exit_table(self) -> int:
+        """The number of the table that has the default routes of an exit."""
+        return exit_table_of(self.routing_table)
 
     @property
     def mark(self) -> int:

@@ -25,6 +25,11 @@ def table_of(network: VerifyKey) -> int:
     return _FIRST_TABLE + int.from_bytes(digest) % _TABLES
 
 
+def exit_table_of(table: int) -> int:
+    """Return the number of the table with a network's default routes. table: of its other routes."""
+    return table + _TABLES
+
+
 def set_mark(connection: socket.socket, mark: int) -> None:
     """Mark what a socket sends, if this process may; one that may not has no interface either."""
     with suppress(PermissionError):

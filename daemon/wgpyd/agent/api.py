@@ -59,6 +59,9 @@ class Node(Protocol):
     async def set_keepalive(self, keepalive: str) -> None:
         """Raises AgentError."""
 
+    async def use_exit(self, name: str) -> None:
+        """Raises AgentError."""
+
     async def change_routes(self, change: RouteChange) -> None:
         """Raises AgentError."""
 
@@ -185,6 +188,8 @@ async def _change(node: Node, target: str, body: bytes) -> dict[str, Any] | None
             await node.rename(_read_text(body, "name"))
         case "/keepalive":
             await node.set_keepalive(_read_text(body, "keepalive"))
+        case "/exit":
+            await node.use_exit(_read_text(body, "name"))
         case "/routes":
             await node.change_routes(_read(RouteChange, body, "lists of prefixes, `add` and `remove`"))
         case "/endpoints":

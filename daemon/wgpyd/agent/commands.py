@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from wgpy.address import Prefix, parse_host_port
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed
+from wgpy.mesh.exit import exit_of
+from wgpy.mesh.plan import first_gateway, used_sites
+from wgpy.mesh.sites import own_sites
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
@@ -90,6 +93,23 @@ class Control:
     def _learn_sites(self) -> None:
         self._node.membership.derive()
         self._wake.now()
+
+    async def use_exit(self, name: str) -> None:
+        """Use an exit, or the host's own default route if the name is "". Raises AgentError."""
+        if name and (trouble := self._trouble_of_exit(name)):
+            raise AgentError(f"{name} cannot be the exit of this node: {trouble}")
+        try:
+            self._node.identity.change_file(exit=name)
+        except StorageError as error:
+            raise AgentError(str(error)) from None
+        self._wake.now()
+
+    def _trouble_of_exit(self, name: str) -> str:
+        topology, identity = self._node.membership.topology, self._node.identity.key
+        peers, own = topology.peers(identity), [*own_sites(topology.sites, identity)]
+        used = used_sites(topology, peers, own, first_gateway, name)
+        found = exit_of(name, topology.sites, used, identity)
+        return found.trouble if found else ""
 
     def interface_changed(self) -> None:
         """Compare the interface with the plan, since another program has configured it, `wg` say."""

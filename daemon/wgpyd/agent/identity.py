@@ -35,7 +35,9 @@ class LocalIdentity:
         self._ledger = ledger
         self.node = node
         self.key = node.identity.verify_key()
-        self._routing = Routing(node.routing_table, node.mark, node.local_coordinator_port(folder.name))
+        self._routing = Routing(
+            node.routing_table, node.mark, node.local_coordinator_port(folder.name), node.exit_table
+        )
 
     def record(self) -> Node | None:
         """Return the newest that is known, whichever life of this node it is of."""
@@ -64,6 +66,7 @@ class LocalIdentity:
             frozenset(endpoint.address for endpoint in record.endpoints) if record else frozenset(),
             frozenset(address.version for address in host.addresses),
             self._routing,
+            self.node.exit,
         )
 
     def is_published(self, endpoints: Sequence[Endpoint]) -> bool:

@@ -112,7 +112,16 @@ async def report(node: Node) -> Status:
         warnings=tuple(_warnings(node)),
         clients=tuple(clients_of(node.membership.topology, node.identity.key, device)),
         sites=tuple(_sites(node)),
+        exit=file.exit,
+        exit_gateway=_exit_gateway(node),
+        exit_routes=node.reconciler.exit.routes if node.reconciler.exit else (),
     )
+
+
+def _exit_gateway(node: Node) -> str:
+    exit_ = node.reconciler.exit
+    gateways = (peer.member for peer in node.plan.peers if exit_ and peer.member.identity == exit_.gateway)
+    return next((member.name or str(member.identity) for member in gateways), "")
 
 
 def _exclusion(node: Node) -> str:
@@ -189,6 +198,7 @@ def _warnings(node: Node) -> Iterator[str]:
     """Give sentences: what is not as it should be."""
     store = node.store
     yield from filter(None, (store.warning, store.damage, *node.warnings, *node.reconciler.warnings))
+    yield from filter(None, (node.plan.exit.warning if node.plan.exit else "",))
     yield from (
         conflict
         for route, conflict in node.reconciler.conflicts.items()

@@ -255,6 +255,26 @@ Examples:
             ),
         ),
         Command(
+            "use",
+            _run("exit:use"),
+            "Have this node send by a gateway what no other route has, or by its own default route again.",
+            """\
+Local networks and the mesh are reached as before; the node's own datagrams keep to its own way. Where the
+gateway is away, or has no way for a version of IP, nothing leaves: `wgpy mesh use --none` is the way out.
+Examples:
+  sudo wgpy mesh use internet        after `wgpy mesh site add internet 0.0.0.0/0 ::/0` on the gateway
+  sudo wgpy mesh use --none
+Next: `wgpy mesh status` shows the exit of this node.""",
+            (
+                _argument(
+                    "name", metavar="SITE", type=types.name, nargs="?", help="a site of default routes"
+                ),
+                _argument("--none", action="store_true", help="use the host's own default route"),
+                _VERBOSE,
+                *_ANY,
+            ),
+        ),
+        Command(
             "route",
             _run("routes:change_routes"),
             "Announce prefixes behind this node, or withdraw them.",
@@ -284,6 +304,7 @@ Examples:
   sudo wgpy mesh site list
   sudo wgpy mesh site show office
   sudo wgpy mesh site remove office
+  sudo wgpy mesh site add internet 0.0.0.0/0 ::/0      an exit, for nodes that `wgpy mesh use internet`
 A site (elsewhere: the network of an egress gateway, or of a subnet router) has its real face, its own
 prefixes, where they overlap nothing that the network knows; otherwise it is mapped, one to one, to prefixes
 of the network's pool. The answer says which, and why. `--real` and `--mapped` choose.

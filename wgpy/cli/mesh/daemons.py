@@ -69,22 +69,41 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
             host.run(["ip", "link", "delete", "dev", name])
     if not daemon.eventually(lambda: not _serves(node, name), _SETTLING_TIME):
         raise CommandError(f"the daemon of {network} still runs; `ip link delete {name}` stops it")
-    _remove_routing(host, node.routing_table, node.local_coordinator_port(network))
+    _remove_routing(host, node, node.local_coordinator_port(network))
     _close_gateway(host, node.routing_table, gateway_note(network))
     _undo_split_dns(host, network, name)
 
 
-def _remove_routing(host: Host, table: int, coordinator_port: int) -> None:
+def _remove_routing(host: Host, node: NodeFile, coordinator_port: int) -> None:
     """Remove what stays while the daemon is away. Raises CommandError."""
+    table, exit_table = node.routing_table, node.exit_table
     for family in ("-4", "-6"):
-        host.ip(rule_removals(host.query_ip("-N", family, "rule"), table, coordinator_port), family)
-        if host.query_ip(family, "route", "show", "table", str(table)):
-            host.ip([f"route flush table {table}"], family)
+        rules = host.query_ip("-N", family, "rule")
+        host.ip(rule_removals(rules, table, coordinator_port, exit_table), family)
+        for number in (table, exit_table):
+            if host.query_ip(family, "route", "show", "table", str(number)):
+                host.ip([f"route flush table {number}"], family)
     tables = host.query_nft_tables()
     if (name := client_forwarding.table_name(table)) in tables:
         host.run(["nft", "delete", "table", *name.split()])
     if table_name(table) in tables:
         _undo_reverse_path(host, table)
+
+
+def has_exit(host: Host, node: NodeFile) -> bool:
+    """Return whether the host sends by an exit, or nowhere, what no other route has. Raises CommandError."""
+    table = node.exit_table
+    rules = (host.query_ip("-N", family, "rule") for family in ("-4", "-6"))
+    return any(rule_removals(found, table, 0, table) for found in rules)
+
+
+def remove_exit(host: Host, node: NodeFile) -> None:
+    """Have the host use its own default route again while no daemon runs. Raises CommandError."""
+    table = node.exit_table
+    for family in ("-4", "-6"):
+        host.ip(rule_removals(host.query_ip("-N", family, "rule"), table, 0, table), family)
+        if host.query_ip(family, "route", "show", "table", str(table)):
+            host.ip([f"route flush table {table}"], family)
 
 
 def _undo_reverse_path(host: Host, table: int) -> None:

@@ -79,10 +79,20 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
         yield "", f"would announce {listed(status.requested)}: `wgpy mesh approve {status.name}` allows it"
     by = f", by {status.resolver}" if status.resolver else ", which this host does not resolve"
     yield "names", f"NODE.{status.domain}{by}"
+    if status.exit:
+        yield "exit", exit_text(status)
     yield "coordinator", f"{with_port(status.coordinator)}, {_connection(status)}"
     yield "log", status.log
     yield "network's key", _key(status, key)
     yield from _rules(status.rules)
+
+
+def exit_text(status: Status) -> str:
+    """Return where this node sends what no other route has."""
+    if not status.exit_routes:
+        return f"{status.exit}, which is not there: nothing leaves by this host's own default route"
+    versions = " and ".join(f"IPv{prefix.version}" for prefix in status.exit_routes)
+    return f"{status.exit} by {status.exit_gateway}, {versions}"
 
 
 def _reached(status: Status) -> str:

@@ -148,7 +148,15 @@ def _find_address(status: Status, address: Address) -> Target | None:
         for route in peer.routes
         if address in route
     ]
-    return max(behind, key=lambda target: target.prefix.prefixlen if target.prefix else 0, default=None)
+    longest = max(behind, key=lambda target: target.prefix.prefixlen if target.prefix else 0, default=None)
+    return longest or _find_exit(status, address)
+
+
+def _find_exit(status: Status, address: Address) -> Target | None:
+    """Return the gateway of the exit that this node uses, if that takes an address."""
+    prefix, site = why_sites.default_route(status, address), why_sites.named(status, status.exit)
+    peer = next((peer for peer in status.peers if peer.name == status.exit_gateway), None)
+    return Target(peer, address, prefix, site=site) if peer and prefix and site else None
 
 
 # -- What is tried -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from wgpy.address import Address, Prefix, is_address
 from wgpy.cli.mesh.output import listed
 from wgpy.cli.mesh.site_table import state
 from wgpy.datapath.translation import mapped_address
+from wgpy.mesh.addressing import is_exit
 from wgpy.mesh.plan import allowed_ip
 from wgpy.node.agent_client import Site, Status
 from wgpy.node.site_report import shown_prefixes
@@ -20,6 +21,11 @@ def named(status: Status, name: str) -> Site | None:
 def of_prefix(status: Status, prefix: Prefix) -> Site | None:
     """Return the site that the mesh routes a prefix for."""
     return next((site for site in status.sites if prefix in site.mapped and not site.exclusion), None)
+
+
+def default_route(status: Status, address: Address) -> Prefix | None:
+    """Return the one by which the exit in use takes an address."""
+    return next((prefix for prefix in status.exit_routes if prefix.version == address.version), None)
 
 
 def way(site: Site, gateway: str, address: Address, prefix: Prefix | None) -> str:
@@ -37,6 +43,9 @@ def unreached(status: Status, name: str) -> tuple[str, str] | None:
     for site in status.sites:
         if site.name == name:
             return _unreached_site(site)
+    if is_address(name) and status.exit:
+        why = f"the exit {status.exit} has it, and is not there for IPv{ip_address(name).version}"
+        return why, "`wgpy mesh use --none` has this host use its own default route."
     if is_address(name) and (found := list(_mapped(status, ip_address(name)))):
         places = listed(f"{address} in {site.name}" for site, address in found)
         advice = f"`wgpy mesh why {found[0][1]}` tells more."
@@ -47,6 +56,8 @@ def unreached(status: Status, name: str) -> tuple[str, str] | None:
 def _unreached_site(site: Site) -> tuple[str, str]:
     if site.exclusion:
         return state(site), f"`wgpy mesh site show {site.name}` shows it."
+    if is_exit(site.real):
+        return "an exit, which this node does not use", f"`wgpy mesh use {site.name}` has it used."
     names = listed(gateway.name or gateway.identity for gateway in site.gateways)
     return (
         f"no rule joins this node with a gateway of {site.name}",

@@ -18,6 +18,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip, change_ip
 from wgpy.host.iprule import PROTOCOL, TableUse, rule_changes
 from wgpy.host.nftables import NftFailed
+from wgpy.mesh.exit import Exit
 from wgpy.mesh.plan import LinkPlan, NodePlan, Routing
 from wgpy.model import DeviceUpdate
 from wgpyd.agent.identity import LocalIdentity
@@ -28,7 +29,7 @@ from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
 from .reverse_path import accept_own
-from .routes import Route, leading_nowhere, read_marked_routes, read_routes, route_changes
+from .routes import Route, exit_changes, leading_nowhere, read_marked_routes, read_routes, route_changes
 from .tunnels import difference, read_tunnels, without_preshared_keys
 
 _LOG = logging.getLogger("wgpy")
@@ -41,13 +42,14 @@ _STRICT_FILTER: Final = (
     "`sysctl -w net.ipv4.conf.all.rp_filter=2` lets it in"
 )
 
-_HostPlan = tuple[LinkPlan, Sequence[Prefix], Collection[Prefix], Routing]
+_HostPlan = tuple[LinkPlan, Sequence[Prefix], Collection[Prefix], Routing, Exit | None]
 
 
 class Reconciler:
     """Of one interface.
 
-    conflicts: sentences, by the prefix that another route has; warnings: sentences, what else failed.
+    conflicts: sentences, by the prefix that another route has; warnings: sentences, what else failed; exit:
+    what was last made of it.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Reconciler:
         self._failures: tuple[str, ...] = ()
         self._logged = ("", 0.0)  # the last repair that was, and when
         self.conflicts: Mapping[Prefix, str] = {}
+        self.exit: Exit | None = None
         self._clients = ClientHost()
         self.gateway = GatewayHost(interface, note, self.host_changed)
 
@@ -104,7 +107,8 @@ class Reconciler:
     async def apply(self, plan: NodePlan, keepalives: Intervals) -> None:
         """Raises ConnectionError if the interface was closed."""
         await self._apply_to_interface(plan, keepalives)
-        wanted, is_stale = (plan.link, plan.routes, plan.reserved, plan.routing), self._is_stale
+        wanted = plan.link, plan.routes, plan.reserved, plan.routing, plan.exit
+        is_stale = self._is_stale
         if is_stale or self._applied != wanted:
             await self._apply_to_host(wanted)
         await self.gateway.apply(plan, frozenset(self._identity.node.firewall), is_stale=is_stale)
@@ -129,17 +133,18 @@ class Reconciler:
 
     async def _apply_to_host(self, wanted: _HostPlan) -> None:
         is_repair, self._applied, self._is_stale = self._applied == wanted, wanted, False
-        (link, routes, reserved, routing), before = wanted, self.conflicts
+        (link, routes, reserved, routing, exit_), before = wanted, self.conflicts
         try:
             changes = [
                 *await self._apply_link(link),
-                *await self._apply_routes(routes, reserved, routing),
-                *await self._apply_rules(link, routing),
+                *await self._apply_routes(routes, reserved, routing, exit_),
+                *await self._apply_rules(link, routing, is_exit=exit_ is not None),
             ]
         except IpFailed as error:
             changes, failures = [], [str(error)]
         else:
             failures = [f"`ip {line}` failed: {why}" for line, why in changes if why]
+            self.exit = exit_
         failures += await self._apply_reverse_path(routing)
         self._failures = tuple(self._warn(sentence, self._failures) for sentence in failures)
         # To follow the host's own routes, by an exception or as one is to our prefix, is no repair.
@@ -154,21 +159,26 @@ class Reconciler:
         return await _make(list(link_changes(found, plan, name)))
 
     async def _apply_routes(
-        self, wanted: Sequence[Prefix], reserved: Collection[Prefix], routing: Routing
+        self, wanted: Sequence[Prefix], reserved: Collection[Prefix], routing: Routing, exit_: Exit | None
     ) -> list[tuple[str, str]]:
         """After the link: while that is down the kernel takes no route into it."""
+        name, table = self._interface.name, routing.exit_table
         found = [route for routes in await asyncio.gather(*map(_read_routes, _VERSIONS)) for route in routes]
-        changes = route_changes(found, wanted, self._interface.name, routing.table, reserved)
+        others = [route for route in found if route.table != str(table)]
+        changes = route_changes(others, wanted, name, routing.table, reserved)
         for sentence in changes.conflicts.values():
             self._warn(sentence, self.conflicts.values())
         self.conflicts = changes.conflicts
-        return await _make(changes.lines)
+        return await _make((*changes.lines, *exit_changes(found, exit_, name, table)))
 
-    async def _apply_rules(self, link: LinkPlan, routing: Routing) -> list[tuple[str, str]]:
+    async def _apply_rules(self, link: LinkPlan, routing: Routing, *, is_exit: bool) -> list[tuple[str, str]]:
         """After the routes: the table is whole when it is first looked up."""
         made = []
         for address in link.addresses:
-            use = TableUse(routing.table, routing.mark, str(address.network), routing.coordinator_port)
+            use = TableUse(
+                routing.table, routing.mark, str(address.network), routing.coordinator_port,
+                routing.exit_table, is_exit,
+            )  # fmt: skip
             found = await ask_ip("-N", f"-{address.version}", "rule")
             made += await _make(rule_changes(found, use), f"-{address.version}")
         return made

@@ -9,13 +9,15 @@ Invariant: only routes with our mark are ever deleted, and none is added where a
 it would take what is another's, whatever the metric of either.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, Final
 
 from wgpy.address import Prefix
 from wgpy.host.iprule import MAIN_TABLE, PROTOCOL
+from wgpy.mesh.addressing import DEFAULT_ROUTES
+from wgpy.mesh.exit import Exit
 from wgpy.mesh.prefix_set import Prefixes
 
 _BOOT: Final = "3"  # of routes without a protocol of their own; `ip` then leaves it out
@@ -117,21 +119,35 @@ def route_changes(
         *_ends(ours - rivals.keys(), number),
         *_exceptions(ours, rivals, others, number),
     }
-    old = [route for route in own if route not in made]
     stale = [route for route in found if route.table != number and _is_stale(route, interface, planned)]
     return RouteChanges(
-        (
-            *(_line("delete", route) for route in old if route.kind != _UNREACHABLE),
-            *(_line("add", route) for route in sorted(made - {*own}, key=_order)),
-            *(_line("delete", route) for route in old if route.kind == _UNREACHABLE),
-            *(_line("delete", route) for route in stale),
-        ),
+        (*_difference(own, made), *(_line("delete", route) for route in stale)),
         {
             prefix: f"{prefix} is not used here: {route}"
             for prefix, route in rivals.items()
             if prefix in planned
         },
     )
+
+
+def exit_changes(found: Iterable[Route], exit_: Exit | None, interface: str, table: int) -> tuple[str, ...]:
+    """Return what makes the default routes of an exit lead into the interface, and all others nowhere.
+
+    found: routes with our mark. Without an exit its table has none.
+    """
+    own = [route for route in found if (route.table, route.protocol) == (str(table), PROTOCOL)]
+    made = (
+        {*_ways(exit_.routes, interface, str(table)), *_ends(DEFAULT_ROUTES, str(table))} if exit_ else set()
+    )
+    return tuple(_difference(own, made))
+
+
+def _difference(own: Sequence[Route], made: Collection[Route]) -> Iterator[str]:
+    """Give lines for `ip` that leave nothing of what is ours without a way or an end meanwhile."""
+    old = [route for route in own if route not in made]
+    yield from (_line("delete", route) for route in old if route.kind != _UNREACHABLE)
+    yield from (_line("add", route) for route in sorted({*made} - {*own}, key=_order))
+    yield from (_line("delete", route) for route in old if route.kind == _UNREACHABLE)
 
 
 def leading_nowhere(found: Iterable[Route], table: int) -> frozenset[Prefix]:

@@ -1,0 +1,313 @@
+"""A node that sends by another one what no other route has, and nothing of that by its own way."""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.meshlab import NETWORK, Node, program
+
+pytestmark = pytest.mark.xdist_group("mesh_exit")
+
+WEB, WEB6, PORT = "192.88.99.80", "2001:db8:80::80", "8080"
+PRINTER, PRINTER6 = "192.168.7.9", "2001:db8:7::9"
+IN_TIME = 60.0  # seconds, on a busy machine
+_SCRIPT = str(Path(__file__).with_name("exithost.py"))
+# What a node sends by its own way: WireGuard, to the coordinator, and to its neighbours on the link.
+_COUNTING = """
+table netdev leaks {
+ chain from {
+  type filter hook ingress device to-desk priority 0
+  udp dport 51820 return
+  ip daddr 203.0.113.10 tcp dport 51820 return
+  ip6 daddr 2001:db8:113::10 tcp dport 51820 return
+  ip6 daddr fe80::/10 return
+  ip6 daddr ff00::/8 return
+  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return
+  meta protocol ip counter name four
+  meta protocol ip6 counter name six
+ }
+ counter four { }
+ counter six { }
+}"""
+
+
+@dataclass
+class Scene:
+    """
+    hub  203.0.113.10 ─── router ─── 192.0.2.9     desk ─── 192.168.7.9 printer
+    gate 198.51.100.7 ──────┤
+                       192.88.99.80 web
+
+    The same in 2001:db8::/32. The hub coordinates; the desk filters by reverse path, strictly.
+    """
+
+    router: Host
+    hub: Node
+    gate: Node
+    desk: Node
+    web: Host
+
+    def seen(self, node: Node, address: str = WEB) -> str:
+        """Return the address by which the web sees a node, "" if it does not."""
+        done = node.host.attempt(sys.executable, _SCRIPT, "ask", address, PORT)
+        return "" if done.status else done.output.strip()
+
+    def leaks(self) -> tuple[int, int]:
+        """Return what the desk has sent past its tunnels since that was counted, by version of IP."""
+        found = self.router.run("nft", "list", "table", "netdev", "leaks")
+        four, six = re.findall(r"counter (?:four|six) \{\s+packets (\d+)", found)
+        return int(four), int(six)
+
+    @contextmanager
+    def no_leaks(self) -> Iterator[None]:
+        """While the desk sends to the web without a pause, in both versions."""
+        flood = self.desk.host.start(sys.executable, _SCRIPT, "flood", "9", WEB, WEB6)
+        try:
+            before = self.leaks()
+            yield
+            assert self.leaks() == before
+            assert flood.is_running()
+        finally:
+            flood.kill()
+            flood.wait()
+
+    def assert_is_by_gate(self) -> None:
+        eventually(lambda: self.seen(self.desk) == "198.51.100.7", "the web is reached", within=IN_TIME)
+        assert self.seen(self.desk, WEB6) == "2001:db8:100::7"
+
+    def assert_is_by_itself(self) -> None:
+        eventually(lambda: self.seen(self.desk) == "192.0.2.9", "the web is reached", within=IN_TIME)
+        assert self.seen(self.desk, WEB6) == "2001:db8:192::9"
+
+
+def ours(node: Node) -> list[str]:
+    """Return what of an exit is in the rules and tables of a host."""
+    found = [
+        node.host.run("ip", "-N", family, *what.split())
+        for family in ("-4", "-6")
+        for what in ("rule", "route show table all")
+    ]
+    return [line for text in found for line in text.splitlines() if re.search(r"\b152\d{6}\b", line)]
+
+
+@pytest.fixture(scope="module")
+def scene(module_lab: Lab) -> Scene:
+    lab = module_lab
+    router = lab.host("router")
+    router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+
+    def stand(name: str, network: str, network6: str, number: int) -> Host:
+        host = lab.host(name)
+        connect(router, f"to-{name}", host, "eth0")
+        add_addresses(router, f"to-{name}", f"{network}.1/24", f"{network6}:1/64")
+        add_addresses(host, "eth0", f"{network}.{number}/24", f"{network6}:{number}/64")
+        host.run("ip", "route", "add", "default", "via", f"{network}.1")
+        host.run("ip", "-6", "route", "add", "default", "via", f"{network6}:1")
+        return host
+
+    hosts = {
+        name: stand(name, *place)
+        for name, place in {
+            "hub": ("203.0.113", "2001:db8:113:", 10),
+            "gate": ("198.51.100", "2001:db8:100:", 7),
+            "desk": ("192.0.2", "2001:db8:192:", 9),
+            "web": ("192.88.99", "2001:db8:80:", 80),
+        }.items()
+    }
+    hub, gate, desk = (Node(name, hosts[name], "", "") for name in ("hub", "gate", "desk"))
+    printer = lab.host("printer")
+    connect(desk.host, "lan", printer, "eth0")
+    add_addresses(desk.host, "lan", "192.168.7.1/24", "2001:db8:7::1/64")
+    add_addresses(printer, "eth0", f"{PRINTER}/24", f"{PRINTER6}/64")
+    for card in ("all", "eth0", "lan"):
+        desk.host.run("sysctl", "-qw", f"net.ipv4.conf.{card}.rp_filter=1")
+    gate.host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    hosts["web"].start(sys.executable, _SCRIPT, "serve", PORT)
+
+    hub.mesh("init", NETWORK, "--public", "203.0.113.10", "--name", "hub")
+    gate.join(hub.token("--routes", "0.0.0.0/0", "::/0"))
+    desk.join(hub.token())
+    eventually(lambda: desk.reaches(gate), "the desk reaches the gateway", within=IN_TIME)
+    gate.mesh("site", "add", "internet", "0.0.0.0/0", "::/0")
+    router.run("nft", _COUNTING)
+    return Scene(router, hub, gate, desk, hosts["web"])
+
+
+def used(scene: Scene, name: str = "internet") -> None:
+    """Have the desk use the exit, as soon as it knows of it."""
+    eventually(lambda: scene.desk.attempt("use", name).status == 0, f"the desk uses {name}", within=IN_TIME)
+
+
+def by_itself(scene: Scene) -> None:
+    """Have the desk use none again, and its daemon run."""
+    if not scene.desk.agents():
+        scene.desk.host.run(program("wgpyd"), "--mesh", NETWORK)
+        eventually(scene.desk.is_ready, "the desk is back", within=IN_TIME)
+    scene.desk.mesh("use", "--none")
+
+
+@pytest.fixture
+def exit_scene(scene: Scene) -> Iterator[Scene]:
+    """With the exit in use."""
+    used(scene)
+    scene.assert_is_by_gate()
+    yield scene
+    by_itself(scene)
+
+
+def kill(node: Node) -> None:
+    """End its daemon without a chance to clean up."""
+    for pid in node.agents():
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not node.agents(), "it has ended", within=IN_TIME)
+
+
+def start(node: Node) -> None:
+    node.host.run(program("wgpyd"), "--mesh", NETWORK)
+    eventually(node.is_ready, f"{node.name} is back", within=IN_TIME)
+
+
+def test_an_exit_takes_what_no_other_route_has_and_nothing_else(exit_scene: Scene) -> None:
+    scene = exit_scene
+
+    with scene.no_leaks():
+        scene.assert_is_by_gate()
+        for address in (PRINTER, PRINTER6):
+            assert scene.desk.host.attempt("ping", "-n", "-c1", "-W5", address).status == 0
+        assert scene.desk.reaches(scene.hub, within=5)
+
+    status = scene.desk.status()
+    assert (status.exit, status.exit_gateway, len(status.exit_routes)) == ("internet", "gate", 2)
+    assert "internet by gate, IPv4 and IPv6" in scene.desk.mesh("status")
+    assert scene.desk.why("internet")["reachable"]
+    assert scene.desk.why(WEB)["findings"]["site"]["text"] == "internet, behind gate"
+    assert scene.seen(scene.hub) == "203.0.113.10"  # which did not ask for it
+    assert "which this node does not use" in scene.hub.attempt("why", "internet").output
+
+
+@pytest.mark.parametrize("family", [0, 1])
+def test_without_an_exit_what_is_sent_is_counted(scene: Scene, family: int) -> None:
+    """Or the other tests would prove nothing."""
+    before = scene.leaks()[family]
+
+    with pytest.raises(AssertionError), scene.no_leaks():
+        eventually(lambda: scene.leaks()[family] > before, "datagrams leave", within=IN_TIME)
+
+    assert scene.leaks()[family] > before
+
+
+def test_nothing_leaks_while_the_daemon_is_dead_and_starts_again(exit_scene: Scene) -> None:
+    scene = exit_scene
+
+    with scene.no_leaks():
+        kill(scene.desk)
+        assert scene.seen(scene.desk) == scene.seen(scene.desk, WEB6) == ""
+
+        start(scene.desk)
+        scene.assert_is_by_gate()
+
+
+def test_nothing_leaks_while_the_gateway_is_away_and_the_exit_is_back_with_it(exit_scene: Scene) -> None:
+    scene = exit_scene
+
+    with scene.no_leaks():
+        kill(scene.gate)
+        assert scene.seen(scene.desk) == scene.seen(scene.desk, WEB6) == ""
+
+        start(scene.gate)
+        scene.assert_is_by_gate()
+
+
+def test_an_exit_is_used_after_a_reboot_also_without_the_coordinator(exit_scene: Scene) -> None:
+    scene = exit_scene
+    kill(scene.desk)
+    scene.desk.host.run("ip", "link", "delete", "mesh0")
+    with scene.no_leaks():  # its own default route is there, and the rules are not a daemon's
+        assert scene.seen(scene.desk) == ""
+    forget(scene.desk)
+    scene.router.run("nft", "add table ip cut; add chain ip cut f { type filter hook forward priority 0; };"
+                     "add rule ip cut f tcp dport 51820 drop")  # fmt: skip
+    try:
+        start(scene.desk)
+        with scene.no_leaks():
+            scene.assert_is_by_gate()
+    finally:
+        scene.router.run("nft", "delete", "table", "ip", "cut")
+
+
+def forget(node: Node) -> None:
+    """Have the host lose what a reboot takes of its rules and routes."""
+    for family in ("-4", "-6"):
+        for rule in node.host.run("ip", "-N", family, "rule").splitlines():
+            if "proto 151" in rule:
+                node.host.run("ip", family, "rule", "delete", "preference", rule.split(":")[0])
+        node.host.attempt("ip", family, "route", "flush", "table", "all", "proto", "151")
+    assert ours(node) == []
+
+
+def test_the_way_out_works_without_a_daemon(exit_scene: Scene) -> None:
+    scene = exit_scene
+    kill(scene.desk)
+
+    scene.desk.mesh("use", "--none")
+
+    scene.assert_is_by_itself()
+    assert ours(scene.desk) == []
+    start(scene.desk)
+    scene.assert_is_by_itself()
+
+
+@pytest.mark.parametrize("undo", ["down", "use --none"])
+def test_nothing_stays_of_an_exit(scene: Scene, undo: str) -> None:
+    before = scene.desk.host.run("ip", "rule")
+    used(scene)
+    scene.assert_is_by_gate()
+    assert ours(scene.desk) != []
+
+    scene.desk.mesh(*undo.split())
+
+    assert ours(scene.desk) == []
+    scene.assert_is_by_itself()
+    if undo == "down":
+        scene.desk.mesh("up")
+        scene.assert_is_by_gate()  # it is what the node's file says
+        by_itself(scene)
+    assert scene.desk.host.run("ip", "rule") == before
+
+
+def test_what_cannot_be_an_exit_is_refused_in_one_sentence_and_changes_nothing(scene: Scene) -> None:
+    cases: dict[Callable[[], tuple[str, ...]], tuple[Node, str]] = {
+        lambda: ("use", "nowhere"): (
+            scene.desk,
+            "no site of that name has a default route; the exits: internet",
+        ),
+        lambda: ("use", "internet"): (scene.gate, "this node is a gateway of internet itself"),
+        lambda: ("use",): (scene.desk, "name a site of default routes"),
+    }
+    for arguments, (node, sentence) in cases.items():
+        done = node.attempt(*arguments())
+        assert done.status == 1
+        assert sentence in done.output
+        assert len(done.output.strip().splitlines()) == 1
+        assert ours(node) == []
+
+
+def test_of_an_exit_with_one_version_of_ip_the_other_one_leaks_nothing(scene: Scene) -> None:
+    scene.gate.mesh("site", "add", "four", "0.0.0.0/0")
+    try:
+        used(scene, "four")
+        with scene.no_leaks():
+            eventually(lambda: scene.seen(scene.desk) == "198.51.100.7", "it is used", within=IN_TIME)
+            assert scene.seen(scene.desk, WEB6) == ""
+    finally:
+        by_itself(scene)
+        scene.gate.mesh("site", "remove", "four")
+    scene.assert_is_by_itself()
