@@ -21,7 +21,7 @@ from wgpy.dns.zone import Zone
 from wgpyd.agent.forwarder import Forwarder, Server
 from wgpyd.agent.name_server import NameServer
 
-HOST, PEER, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.3"  # who asks; OTHER is nobody
+HOST, PEER, CLIENT, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.4", "127.0.0.3"  # who asks; OTHER is nobody
 TIMEOUT = 20.0  # seconds
 ELSEWHERE = "home.example.net"
 
@@ -30,17 +30,18 @@ Ask = Callable[..., Awaitable[dns.message.Message]]
 
 @dataclass
 class Known:
-    """HOST may know everything, PEER one node."""
+    """HOST may know everything, PEER and CLIENT one node."""
 
     def zone_for(self, asker: Address) -> Zone | None:
-        views = {HOST: zone(), PEER: zone().only({b"old"}, ())}
+        less = zone().only({b"old"}, ())
+        views = {HOST: zone(), PEER: less, CLIENT: less}
         return views.get(str(asker))
 
     def is_local(self, asker: Address) -> bool:
         return str(asker) == HOST
 
     def may_ask_others(self, asker: Address) -> bool:
-        return self.is_local(asker)
+        return str(asker) in (HOST, CLIENT)
 
 
 class Upstream(asyncio.DatagramProtocol):
@@ -148,8 +149,11 @@ async def test_who_is_not_known_is_refused(ask: Ask, port: int) -> None:
 
 
 @with_servers(Upstream(YES))
-async def test_others_are_asked_for_this_host_and_for_nobody_else(ask: Ask, port: int) -> None:
-    assert str((await ask(ELSEWHERE)).answer[0][0]) == "192.0.2.7"
+async def test_others_are_asked_for_this_host_and_its_clients_and_for_nobody_else(
+    ask: Ask, port: int
+) -> None:
+    for asker in (HOST, CLIENT):
+        assert str((await ask(ELSEWHERE, asker)).answer[0][0]) == "192.0.2.7"
     for asker in (PEER, OTHER):
         assert (await ask(ELSEWHERE, asker)).rcode() == dns.rcode.REFUSED
 

@@ -13,7 +13,7 @@ from tests.dns.zones import OLD, WEB1, answered, ask, owners, question, zone
 from wgpy.dns.addresses import dashed, read_dashed, read_reverse, reverse_zones
 from wgpy.dns.message import Query
 from wgpy.dns.responder import respond
-from wgpy.dns.zone import NEGATIVE_TTL, TTL, Zone
+from wgpy.dns.zone import NEGATIVE_TTL, TTL, Zone, apexes
 
 NAME_OF_WEB1 = "7.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.6.5.4.3.2.1.d.f.ip6.arpa"
 
@@ -120,9 +120,9 @@ def test_an_answer_is_authoritative_and_lives_for_a_minute() -> None:
 
 
 def test_the_domains_are_those_of_names_and_of_addresses() -> None:
-    small = Zone.of("prod", "web1", {}, (ip_network("100.80.0.0/15"), ip_network("fd12:3456::/32")))
+    ranges = ip_network("100.80.0.0/15"), ip_network("fd12:3456::/32")
 
-    assert [b".".join(apex).decode() for apex in small.apexes()] == [
+    assert [b".".join(apex).decode() for apex in apexes("prod", ranges)] == [
         "prod.mesh", "80.100.in-addr.arpa", "81.100.in-addr.arpa", "6.5.4.3.2.1.d.f.ip6.arpa",
     ]  # fmt: skip
     assert len(list(reverse_zones(ip_network("100.96.0.0/12")))) == 16

@@ -5,15 +5,18 @@ from typing import cast
 
 import pytest
 
-from tests.mesh.network import Administrator, key_of, prefixes
+from tests.dns.zones import ask
+from tests.mesh.network import Administrator, key_of, prefixes, site
 from wgpy.address import Address
+from wgpy.contract.orders import AllowedIP
+from wgpy.datapath.translation import mapped_address
 from wgpy.dns.zone import Zone
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
 from wgpy.mesh.records import Network, client_selector, node_selector
 from wgpy.mesh.signing import SigningKey
 from wgpy.mesh.topology import derive
-from wgpyd.agent.names import KnownNames
+from wgpyd.agent.known_names import KnownNames
 
 TOKEN, ALICE, BOB, CAROL = key_of(2), key_of(3), key_of(4), key_of(5)
 
@@ -147,3 +150,56 @@ def test_others_are_asked_for_clients_that_enter_here() -> None:
     assert known(administrator, BOB).enters_here(OF_PHONE)
     assert not known(administrator, CAROL).enters_here(OF_PHONE)
     assert not known(administrator, BOB).enters_here(address_of(administrator, CAROL))
+
+
+# -- Sites -------------------------------------------------------------------------------------------
+
+OFFICE = site("office", "192.168.1.0/24", "fd00:42::/48", mapped=("100.96.4.0/24", "fd12:3456:7::/48"))
+
+
+def with_office() -> Administrator:
+    """Bob is the gateway of a site, which has a mapped face."""
+    administrator = network()
+    administrator.approve(BOB, "192.168.1.0/24", "fd00:42::/48", "10.42.3.0/24")
+    administrator.announce(BOB, OFFICE)
+    return administrator
+
+
+def test_a_site_is_known_by_its_mapped_addresses_and_to_its_gateway_by_its_real_ones() -> None:
+    administrator = with_office()
+    alice, bob = known(administrator), known(administrator, BOB)
+    from_alice = address_of(administrator, ALICE)
+
+    assert ask("192-168-1-10.office.prod.mesh", "A", alice.zone) == ("NOERROR", ["100.96.4.10"])
+    assert ask("10.4.96.100.in-addr.arpa", "PTR", alice.zone)[1] == ["192-168-1-10.office.prod.mesh."]
+    own = bob.zone_for(address_of(administrator, BOB))
+    assert own is not None
+    assert ask("192-168-1-10.office.prod.mesh", "A", own) == ("NOERROR", ["192.168.1.10"])
+    others = bob.zone_for(from_alice)
+    assert others is not None
+    assert ask("192-168-1-10.office.prod.mesh", "A", others) == ("NOERROR", ["100.96.4.10"])
+
+
+def test_an_ipv6_address_of_a_site_is_mapped_as_packets_are() -> None:
+    zone = known(with_office()).zone
+
+    result, (mapped,) = ask("fd00-42--7.office.prod.mesh", "AAAA", zone)
+
+    prefix = AllowedIP(bytes.fromhex("fd000042") + bytes(12), 48)
+    there = AllowedIP(bytes.fromhex("fd1234560007") + bytes(10), 48)
+    expected = mapped_address(ip_address("fd00:42::7").packed, prefix, there)
+    assert (result, ip_address(mapped).packed) == ("NOERROR", expected)
+    reverse = ip_address(mapped).reverse_pointer
+    assert ask(reverse, "PTR", zone) == ("NOERROR", ["fd00-42--7.office.prod.mesh."])
+
+
+def test_with_rules_a_site_is_told_to_whom_its_gateway_is_known() -> None:
+    administrator = with_office()
+    administrator.rule(ALICE, BOB)
+    administrator.rule(ALICE, CAROL)
+    alice = known(administrator)
+
+    for identity, result in ((BOB, "NOERROR"), (CAROL, "NXDOMAIN")):
+        zone = alice.zone_for(address_of(administrator, identity))
+        assert zone is not None
+        assert ask("192-168-1-10.office.prod.mesh", "A", zone)[0] == result

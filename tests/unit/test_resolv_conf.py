@@ -133,6 +133,7 @@ def test_resolved_asks_us_for_our_domains_and_for_nothing_else() -> None:
     assert [command[1:] for command in resolvectl_commands(split)] == [
         ["default-route", "mesh0", "no"],
         ["dnssec", "mesh0", "no"],
+        ["llmnr", "mesh0", "no"],
         ["domain", "mesh0", "prod.mesh", "~80.100.in-addr.arpa"],
         ["dns", "mesh0", "100.80.0.1"],
     ]

@@ -5,7 +5,7 @@ NXDOMAIN for AAAA, musl fails the whole look-up. What does not exist is NXDOMAIN
 that they are remembered no longer than it says. RFC 2308
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, Protocol, Self
@@ -39,6 +39,11 @@ _TYPES: Final = {4: Type.A, 6: Type.AAAA}
 def domain_of(network: str) -> str:
     """Return the domain of a network's names."""
     return f"{network}.{TOP.decode()}"
+
+
+def apexes(network: str, ranges: Iterable[Prefix]) -> Iterator[Labels]:
+    """Give the domain of a network, and those of reverse look-ups."""
+    return chain(((network.encode(), TOP),), *map(reverse_zones, ranges))
 
 
 class Site(Protocol):
@@ -89,9 +94,9 @@ class Zone:
             sites={label: site for label, site in self.sites.items() if label in sites},
         )
 
-    def apexes(self) -> Iterator[Labels]:
-        """Give the domain, and those of reverse look-ups."""
-        return chain((self.domain,), *map(reverse_zones, self.ranges))
+    def with_sites(self, sites: Mapping[bytes, Site]) -> Self:
+        """Return the zone with other sites of some labels."""
+        return replace(self, sites={**self.sites, **sites})
 
     def answer(self, query: Query) -> Answer | None:
         """None for a question that others may be asked."""

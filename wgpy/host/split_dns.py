@@ -114,12 +114,13 @@ def _check_namespace(path: Path = resolv_conf.PATH) -> None:
 def resolvectl_commands(split: SplitDns) -> list[list[str]]:
     """With a domain resolved asks us for it, and for nothing else unless we are a default route.
 
-    Nobody has signed the zone.
+    Nobody has signed the zone, and no multicast goes through a tunnel.
     """
     first, *others = split.domains
     return [
         ["resolvectl", "default-route", split.interface, "no"],
         ["resolvectl", "dnssec", split.interface, "no"],
+        ["resolvectl", "llmnr", split.interface, "no"],
         ["resolvectl", "domain", split.interface, first, *(f"~{domain}" for domain in others)],
         ["resolvectl", "dns", split.interface, split.server],
     ]

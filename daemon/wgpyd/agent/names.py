@@ -5,30 +5,25 @@ Invariant: whoever asks learns only of nodes that the rules let it know. What do
 
 from collections.abc import Callable, Iterable, Iterator
 from errno import EADDRNOTAVAIL
-from functools import cached_property
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
-from typing import Final, Protocol
+from typing import Protocol
 
 from wgpy.address import Address
 from wgpy.dns.zone import Zone, domain_of
 from wgpy.driver.interface import Interface
 from wgpy.host import resolv_conf
 from wgpy.host.split_dns import ResolverFailed, SplitDns
-from wgpy.mesh.links import site_selector
 from wgpy.mesh.plan import NodePlan
-from wgpy.mesh.reach import ends
-from wgpy.mesh.records import ANY, Client, Network
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.records import Network
 from wgpy.node.files import NODES, NodeFile, StorageError
 
 from .forwarder import Forwarder, Server
 from .identity import LocalIdentity
+from .known_names import KnownNames
 from .membership import Membership
 from .name_server import PORT, NameServer
 from .reconcile.resolver import HostResolver
 from .warnings import Warnings
-
-_MAX_VIEWS: Final = 64
 
 
 class Node(Protocol):
@@ -122,7 +117,7 @@ class Names:
             if is_asked and not self._is_closed and self._known is not None:
                 self._others = frozenset(_addresses_of_others(name))
                 server = str(self._node.identity.node.address)
-                domains = tuple(b".".join(apex).decode() for apex in self._known.zone.apexes())
+                domains = tuple(b".".join(apex).decode() for apex in self._known.apexes())
                 await self._resolver.apply(SplitDns(name, interface, server, domains))
             elif self._resolver.is_told:
                 await self._resolver.undo(name, interface)
@@ -130,100 +125,6 @@ class Names:
         except (ResolverFailed, OSError) as error:
             sentence = f"this host does not resolve names of {domain_of(network.name)}: {error}"
             self._node.warnings.set("resolver", sentence)
-
-
-class KnownNames:
-    """What one node knows at one moment, computed when it is asked for."""
-
-    def __init__(self, network: Network, plan: NodePlan, topology: Topology) -> None:
-        self.network = network
-        self._plan = plan
-        self._topology = topology
-        self._views: dict[Member, Zone] = {}
-
-    @cached_property
-    def zone(self) -> Zone:
-        """All names."""
-        members = (*self._local, *(peer.member for peer in self._plan.peers))
-        hosts: dict[str, tuple[Address, ...]] = {
-            **{client.name: tuple(_addresses(client)) for client in self._topology.clients},
-            **{member.name: (member.address, member.address6) for member in members if member.name},
-        }
-        server = next((member.name for member in self._local), "")
-        ranges = self.network.addresses, self.network.addresses6, self.network.pool
-        return Zone.of(self.network.name, server or "localhost", hosts, ranges)
-
-    def zone_for(self, asker: Address) -> Zone | None:
-        """Return what somebody may know, None for nobody that is known."""
-        if any(asker == own.ip for own in self._plan.link.addresses):
-            return self.zone
-        if client := self._clients.get(asker):
-            return self._view_of_client(client)
-        member = self._members.get(asker) or self._owner(asker)
-        if member is None:
-            return None
-        return self._view(member) if self._topology.rules else self.zone
-
-    def enters_here(self, asker: Address) -> bool:
-        """Return whether somebody is a client of this node."""
-        client = self._clients.get(asker)
-        return client is not None and client.key in self._plan.clients
-
-    @cached_property
-    def _clients(self) -> dict[Address, Client]:
-        return {address: client for client in self._topology.clients for address in _addresses(client)}
-
-    @cached_property
-    def _local(self) -> tuple[Member, ...]:
-        view = self._plan.view
-        member = self._topology.member(view.identity) if view else None
-        return (member,) if member else ()
-
-    @cached_property
-    def _members(self) -> dict[Address, Member]:
-        members = [peer.member for peer in self._plan.peers]
-        return {address: member for member in members for address in (member.address, member.address6)}
-
-    def _owner(self, asker: Address) -> Member | None:
-        """Return the peer behind whom somebody is."""
-        return next(
-            (peer.member for peer in self._plan.peers for route in peer.routes if asker in route), None
-        )
-
-    def _view(self, member: Member) -> Zone:
-        if member not in self._views:
-            if len(self._views) >= _MAX_VIEWS:
-                self._views.clear()
-            known = (member, *self._local, *self._topology.peers(member.identity))
-            names = {one.name.encode() for one in known} | self._clients_known_to(member)
-            self._views[member] = self.zone.only(names, ())
-        return self._views[member]
-
-    def _clients_known_to(self, member: Member) -> set[bytes]:
-        selectors = {*member.selectors}
-        return {client.name.encode() for client, found in self._ends if not selectors.isdisjoint(found)}
-
-    @cached_property
-    def _ends(self) -> list[tuple[Client, set[str]]]:
-        """Return each client with the selectors of what a rule or its destinations join with it."""
-        return [(client, ends(self._topology, client)) for client in self._topology.clients]
-
-    def _view_of_client(self, client: Client) -> Zone:
-        found = ends(self._topology, client)
-        if ANY in found:
-            return self.zone
-        members = (one for one in self._topology.members if not found.isdisjoint(one.selectors))
-        clients = (one for one in self._topology.clients if not found.isdisjoint(one.selectors))
-        known = {one.name.encode() for one in (*members, *self._local)} | {
-            one.name.encode() for one in clients
-        }
-        sites = {site.name.encode() for site in self._topology.sites if site_selector(site.name) in found}
-        return self.zone.only(known | {client.name.encode()}, sites)
-
-
-def _addresses(client: Client) -> Iterator[Address]:
-    for ingress in client.ingresses:
-        yield from (ingress.address, ingress.address6)
 
 
 def _addresses_of_others(network: str) -> Iterator[str]:

@@ -1,0 +1,176 @@
+"""The names that one node knows, and which of them it tells whom. Pure.
+
+Invariant: whoever asks learns only of what the rules let it know.
+"""
+
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from ipaddress import ip_address
+from itertools import chain
+from typing import Final
+
+from wgpy.address import Address, Prefix
+from wgpy.contract.orders import AllowedIP
+from wgpy.datapath.translation import mapped_address
+from wgpy.dns.message import Labels
+from wgpy.dns.zone import Zone, apexes
+from wgpy.mesh.links import site_selector
+from wgpy.mesh.plan import NodePlan
+from wgpy.mesh.reach import ends
+from wgpy.mesh.records import ANY, Client, Network
+from wgpy.mesh.sites import Site
+from wgpy.mesh.topology import Member, Topology
+
+_MAX_VIEWS: Final = 64
+_NOBODY: Final = "localhost"  # serves the zone of a node without a name
+
+_Pairs = tuple[tuple[Prefix, Prefix], ...]
+
+
+class SiteNames:
+    """The hosts of a site, by their real addresses."""
+
+    def __init__(self, pairs: _Pairs) -> None:
+        """pairs: a real prefix, and how whoever asks reaches it."""
+        self._pairs = pairs
+
+    def mapped(self, real: Address) -> Address | None:
+        return _other(real, self._pairs)
+
+    def real(self, mapped: Address) -> Address | None:
+        return _other(mapped, ((after, before) for before, after in self._pairs))
+
+
+class KnownNames:
+    """What one node knows at one moment, computed when it is asked for."""
+
+    def __init__(self, network: Network, plan: NodePlan, topology: Topology) -> None:
+        self.network = network
+        self._plan = plan
+        self._topology = topology
+        self._views: dict[Member | Client, Zone] = {}
+
+    def apexes(self) -> Iterator[Labels]:
+        return apexes(self.network.name, self._ranges)
+
+    @cached_property
+    def zone(self) -> Zone:
+        """All names, for other nodes and clients."""
+        everybody: tuple[Member | Client, ...] = (*self._topology.clients, *self._local, *self._peers)
+        hosts = {one.name: _addresses(one) for one in everybody if one.name}
+        sites = {
+            site.name: SiteNames(tuple(zip(site.real, site.mapped, strict=True))) for site in self._sites
+        }
+        server = next((member.name for member in self._local), "")
+        return Zone.of(self.network.name, server or _NOBODY, hosts, self._ranges, sites)
+
+    def zone_for(self, asker: Address) -> Zone | None:
+        """Return what somebody may know, None for nobody that is known."""
+        if any(asker == own.ip for own in self._plan.link.addresses):
+            return self._own_zone
+        one = self._clients.get(asker) or self._members.get(asker) or self._owner(asker)
+        return None if one is None else self._view(one)
+
+    def enters_here(self, asker: Address) -> bool:
+        """Return whether somebody is a client that enters by this node."""
+        client = self._clients.get(asker)
+        return client is not None and client.key in self._plan.clients
+
+    @property
+    def _ranges(self) -> tuple[Prefix, ...]:
+        return self.network.addresses, self.network.addresses6, self.network.pool
+
+    @cached_property
+    def _own_zone(self) -> Zone:
+        """For the host itself, which reaches its own sites as they are."""
+        own = {
+            site.name.encode(): SiteNames(tuple(zip(site.real, site.real, strict=True)))
+            for site in self._plan.own_sites
+        }
+        return self.zone.with_sites(own) if own else self.zone
+
+    @property
+    def _sites(self) -> Iterator[Site]:
+        """Those that this node reaches, its own among them."""
+        return chain(self._plan.own_sites, *(peer.sites for peer in self._plan.peers))
+
+    @cached_property
+    def _local(self) -> tuple[Member, ...]:
+        view = self._plan.view
+        member = self._topology.member(view.identity) if view else None
+        return (member,) if member else ()
+
+    @property
+    def _peers(self) -> Iterator[Member]:
+        return (peer.member for peer in self._plan.peers)
+
+    # -- Who asks, and what it may know --------------------------------------------------------------
+
+    @cached_property
+    def _clients(self) -> dict[Address, Client]:
+        return {address: client for client in self._topology.clients for address in _addresses(client)}
+
+    @cached_property
+    def _members(self) -> dict[Address, Member]:
+        return {address: member for member in self._peers for address in _addresses(member)}
+
+    def _owner(self, asker: Address) -> Member | None:
+        """Return the peer behind whom somebody is."""
+        return next(
+            (peer.member for peer in self._plan.peers for route in peer.routes if asker in route), None
+        )
+
+    def _view(self, one: Member | Client) -> Zone:
+        if one not in self._views:
+            if len(self._views) >= _MAX_VIEWS:
+                self._views.clear()
+            self._views[one] = (
+                self._zone_of_client(one) if isinstance(one, Client) else self._zone_of_member(one)
+            )
+        return self._views[one]
+
+    def _zone_of_member(self, member: Member) -> Zone:
+        if not self._topology.rules:
+            return self.zone
+        known = (member, *self._local, *self._topology.peers(member.identity))
+        identities = {one.identity for one in known}
+        sites = (site for site in self._sites if any(one.identity in identities for one in site.gateways))
+        clients = (client for client, found in self._ends if not found.isdisjoint(member.selectors))
+        return self._only((*known, *clients), sites)
+
+    def _zone_of_client(self, client: Client) -> Zone:
+        selectors = ends(self._topology, client)
+        if ANY in selectors:
+            return self.zone
+        everybody: tuple[Member | Client, ...] = (*self._peers, *self._topology.clients)
+        known = (one for one in everybody if not selectors.isdisjoint(one.selectors))
+        sites = (site for site in self._sites if site_selector(site.name) in selectors)
+        return self._only((client, *self._local, *known), sites)
+
+    @cached_property
+    def _ends(self) -> list[tuple[Client, set[str]]]:
+        """Return each client with the selectors of what a rule or its destinations join with it."""
+        return [(client, ends(self._topology, client)) for client in self._topology.clients]
+
+    def _only(self, known: Iterable[Member | Client], sites: Iterable[Site]) -> Zone:
+        names = {one.name.encode() for one in known}
+        return self.zone.only(names, {site.name.encode() for site in sites})
+
+
+def _addresses(one: Member | Client) -> tuple[Address, ...]:
+    """Return those of a node, or of a client at all of its gateways."""
+    places = one.ingresses if isinstance(one, Client) else (one,)
+    return tuple(chain.from_iterable((place.address, place.address6) for place in places))
+
+
+def _other(address: Address, pairs: Iterable[tuple[Prefix, Prefix]]) -> Address | None:
+    """Return what an address is in the other prefix of its pair."""
+    for before, after in pairs:
+        if before.version == address.version and address in before:
+            other = mapped_address(address.packed, _allowed_ip(before), _allowed_ip(after))
+            return None if other is None else ip_address(other)
+    return None
+
+
+def _allowed_ip(prefix: Prefix) -> AllowedIP:
+    return AllowedIP(prefix.network_address.packed, prefix.prefixlen)
