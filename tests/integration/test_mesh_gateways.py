@@ -201,6 +201,7 @@ def test_a_gateway_that_dies_is_left_and_used_again_when_it_is_back(world: World
     first.kill()
     eventually(lambda: world.used() == "gw2", "the other one is used", within=_WITHIN)
     eventually(lambda: world.reaches(address), "the server is reached by it", within=_WITHIN)
+    assert "office is reached by gw2, as gw1 did not answer" in world.dev.mesh("status")
     assert converse(world, address, 3).wait(60).output.endswith("all\n")
 
     first.start()

@@ -68,7 +68,7 @@ class Agent:
         self.pings = Pings(interface)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
         self.keepalives = Keepalives(self._wake.now)
-        self.failover = GatewayFailover(interface, self._wake.now)
+        self.failover = GatewayFailover(interface, self.warnings, self._wake.now)
         self._unsubscribe = interface.subscribe(self._on_event)
         self.up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

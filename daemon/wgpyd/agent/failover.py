@@ -4,9 +4,8 @@ A probe is a connection to the gateway's gossip, through the tunnel: whatever co
 """
 
 import asyncio
-import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -24,50 +23,49 @@ from wgpy.mesh.sites import Gateway, Site
 from wgpy.mesh.topology import Member, Topology
 from wgpy.mesh.wire import GOSSIP_PORT
 
-_LOG = logging.getLogger("wgpy")
+from .warnings import Warnings
+
 _PROBE_TIME: Final = ANSWER_TIME / SECOND  # seconds
 
 
 class GatewayFailover:
     """Of one node, on the running loop."""
 
-    def __init__(self, interface: Interface, on_change: Callable[[], None]) -> None:
+    def __init__(self, interface: Interface, warnings: Warnings, on_change: Callable[[], None]) -> None:
         """on_change: called when another gateway is to be used."""
         self._interface = interface
+        self._warnings = warnings
         self._on_change = on_change
         self._failover = Failover(self._traffic)
         self._gateways: dict[VerifyKey, Member] = {}
         self._by_key: Mapping[PublicKey, VerifyKey] = {}
-        self._sites: list[tuple[VerifyKey, ...]] = []
+        self._sites: dict[str, tuple[VerifyKey, ...]] = {}  # by name: their gateways that are peers
         self._timer: asyncio.TimerHandle | None = None
         self._probes: set[asyncio.Task[None]] = set()
         self._unsubscribe = interface.subscribe(self._on_event)
 
     def plan(self, network: Network, topology: Topology, view: LocalView, before: NodePlan) -> NodePlan:
         """As `wgpy.mesh.plan.plan`, by the gateways that answer."""
-        self._sites = []
+        self._sites = {}
         planned = plan(network, topology, view, before, self._choose)
-        self._failover.configure(self._sites)
+        self._failover.configure(self._sites.values())
         watched = self._failover.gateways
         self._gateways = {
             peer.member.identity: peer.member for peer in planned.peers if peer.member.identity in watched
         }
         self._by_key = {member.key: identity for identity, member in self._gateways.items()}
         self._interface.watch_sending(self._by_key)
+        self._warnings.set_all("gateways", list(self._sentences()))
         return planned
-
-    def is_failing(self, gateway: VerifyKey) -> bool:
-        """Return whether it does not answer, as far as that is known."""
-        return self._failover.is_failing(gateway)
 
     def close(self) -> None:
         self._unsubscribe()
         for closable in (*([self._timer] if self._timer else ()), *self._probes):
             closable.cancel()
 
-    def _choose(self, _: Site, gateways: tuple[Gateway, ...]) -> Gateway:
+    def _choose(self, site: Site, gateways: tuple[Gateway, ...]) -> Gateway:
         identities = tuple(gateway.identity for gateway in gateways)
-        self._sites.append(identities)
+        self._sites[site.name] = identities
         return gateways[identities.index(self._failover.choose(identities))]
 
     def _traffic(self, gateway: VerifyKey) -> Traffic:
@@ -94,13 +92,16 @@ class GatewayFailover:
         for gateway in probes:
             self._begin_probe(self._gateways[gateway])
         if has_changed:
-            self._log()
             self._on_change()
         self._schedule()
 
-    def _log(self) -> None:
-        failing = [member.name for gateway, member in self._gateways.items() if self.is_failing(gateway)]
-        _LOG.warning("gateways that do not answer: %s", ", ".join(failing) or "none any more")
+    def _sentences(self) -> Iterator[str]:
+        """Say which gateways of which sites do not answer."""
+        for site, gateways in self._sites.items():
+            failing = [self._gateways[one].name for one in gateways if self._failover.is_failing(one)]
+            if failing:
+                used = self._gateways[self._failover.choose(gateways)].name
+                yield f"{site} is reached by {used}, as {' and '.join(failing)} did not answer"
 
     def _begin_probe(self, gateway: Member) -> None:
         probe = asyncio.create_task(_probe(str(gateway.address6)))
