@@ -428,3 +428,53 @@ def test_a_peer_is_made_anew_only_if_its_sites_are_others() -> None:
 def using(found: NodePlan) -> dict[str, list[str]]:
     """Return which sites are reached by whom."""
     return {peer.member.name: [one.name for one in peer.sites] for peer in found.peers}
+
+
+# -- Routes of several nodes -------------------------------------------------------------------------
+
+
+def with_standby() -> Administrator:
+    """Bob and Carol announce the same route."""
+    administrator = network("10.43.0.0/16", "10.42.1.0/24")
+    administrator.join(CAROL, TOKEN, name="carol", routes=prefixes("10.43.0.0/16"))
+    return administrator
+
+
+def routes_by_name(found: NodePlan) -> dict[str, tuple[Prefix, ...]]:
+    return {peer.member.name: peer.routes for peer in found.peers}
+
+
+def test_a_route_of_several_nodes_leads_to_the_first_unless_another_is_chosen() -> None:
+    administrator = with_standby()
+    charter = administrator.ledger().charter()
+    assert charter is not None
+
+    first = planned(administrator)
+    other = plan(charter, administrator.topology(), HERE, first, lambda site, gateways: gateways[-1])
+
+    assert routes_by_name(first) == {"bob": prefixes("10.42.1.0/24", "10.43.0.0/16"), "carol": ()}
+    assert routes_by_name(other) == {
+        "bob": prefixes("10.42.1.0/24"), "carol": prefixes("10.43.0.0/16"),
+    }  # fmt: skip
+    (carol,) = [peer for peer in other.peers if peer.member.name == "carol"]
+    assert allowed_ip(ip_network("10.43.0.0/16")) in carol.tunnel.allowed_ips
+    assert first.own_sites == other.own_sites == ()
+
+
+def test_a_node_that_stands_by_reaches_what_is_behind_it_itself() -> None:
+    administrator = with_standby()
+    administrator.join(ALICE, TOKEN, name="alice", sequence=2, routes=prefixes("10.43.0.0/16"))
+
+    found = planned(administrator)
+
+    assert all(ip_network("10.43.0.0/16") not in peer.routes for peer in found.peers)
+    assert ip_network("10.43.0.0/16") not in found.routes
+    assert found.behind == prefixes("10.43.0.0/16")
+    assert found.own_sites == ()
+
+
+def test_a_node_that_begins_or_ceases_to_stand_by_changes_nothing_but_the_choice() -> None:
+    alone, both = network("10.43.0.0/16", "10.42.1.0/24"), with_standby()
+
+    for first, second in ((alone, both), (both, alone)):
+        assert planned(second, planned(first)).tunnels == planned(second).tunnels

@@ -230,6 +230,41 @@ def test_when_the_last_rule_is_taken_back_everybody_reaches_everybody(administra
     assert peer_names(administrator.topology(), ANN.verify_key()) == ["n11"]
 
 
+# -- Standing by ----------------------------------------------------------------------------------
+
+
+def test_who_announces_the_same_prefix_as_an_earlier_node_stands_by_for_it(
+    administrator: Administrator,
+) -> None:
+    routes = prefixes("10.42.3.0/24", "10.42.4.0/24")
+    administrator.join(ANN, TOKEN, sequence=2, routes=routes[:1])
+    administrator.join(BOB, TOKEN, sequence=2, routes=routes)
+
+    ann, bob = administrator.topology().members
+
+    assert (ann.routes, ann.standby, ann.requested) == (routes[:1], (), ())
+    assert (bob.routes, bob.standby, bob.requested) == (routes[1:], routes[:1], ())
+    assert bob.announced == (routes[1], routes[0])
+    administrator.remove(ANN)
+    (bob,) = administrator.topology().members
+    assert (bob.routes, bob.standby) == (routes, ())
+
+
+def test_who_has_no_right_to_a_prefix_or_only_a_part_of_it_does_not_stand_by(
+    administrator: Administrator,
+) -> None:
+    token = key_of(5)
+    administrator.invite(token)
+    administrator.join(ANN, TOKEN, sequence=2, routes=prefixes("10.42.3.0/24"))
+    administrator.join(BOB, TOKEN, sequence=2, routes=prefixes("10.42.3.0/25"))
+    administrator.join(EVE, token, routes=prefixes("10.42.3.0/24"))
+
+    _, bob, eve = administrator.topology().members
+
+    assert (bob.standby, bob.requested) == ((), prefixes("10.42.3.0/25"))
+    assert (eve.standby, eve.requested) == ((), prefixes("10.42.3.0/24"))
+
+
 # -- The law --------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ Invariant: the same records and the same local view give the same plan, whatever
 what is reserved: what a node has withdrawn is in no record any more.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from itertools import chain, islice
@@ -95,21 +95,24 @@ class LocalView:
     routing: Routing
     exit: str = ""
 
-    def peer(self, member: Member, sites: tuple[Site, ...] = ()) -> Peer:
+    def peer(
+        self, member: Member, sites: tuple[Site, ...] = (), shared: Container[Prefix] = frozenset()
+    ) -> Peer:
         """Leave out of what is behind a member what would take traffic from where this host is itself.
 
-        sites: those that are reached by the member.
+        sites: those that are reached by the member; shared: routes that are among the sites of somebody.
         """
-        behind = dict.fromkeys(member.routes, "")
-        behind.update((prefix, f" of {site.name}") for site in sites for prefix in prefixes_of((site,)))
+        behind = {route: "" for route in member.routes if route not in shared}
+        behind.update((prefix, _of(site)) for site in sites for prefix in prefixes_of((site,)))
         left_out = {
             prefix: f"{prefix}{of_site} is not used here: it overlaps {network}, {self.networks[network]}"
             for prefix, of_site in behind.items()
             for network in self._in_the_way(prefix)
         }
         used = tuple(prefix for prefix in behind if prefix not in left_out)
+        own = frozenset(member.allowed_ips).difference(member.routes)
         defaults = (prefix for site in sites if site.is_exit for prefix in site.mapped)
-        allowed_ips = frozenset(map(allowed_ip, {*member.allowed_ips, *used, *defaults}.difference(left_out)))
+        allowed_ips = frozenset(map(allowed_ip, own.union(used, defaults)))
         endpoints = tuple(sorted(member.endpoints, key=self._distance))
         return Peer(member, sites, used, tuple(left_out.values()), Tunnel(allowed_ips, endpoints))
 
@@ -140,9 +143,9 @@ class NodePlan:
     view: what it was planned for; by_key: the nodes that the interface knows; tunnels: of these and of the
     clients that enter here, as the interface has them; filter: what each may begin; names: of peers, by their
     own addresses; routes: prefixes that lead into the interface, by the table of `routing`; reserved:
-    prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; clients: keys
-    of those that enter here; behind: real prefixes that others reach by this node; exit: by which it sends
-    what no other route has, None for the host's own way.
+    prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; shared: routes
+    that several nodes announce; clients: keys of those that enter here; behind: real prefixes that others
+    reach by this node; exit: by which it sends what no other route has, None for the host's own way.
     """
 
     view: LocalView | None
@@ -155,6 +158,7 @@ class NodePlan:
     reserved: frozenset[Prefix]
     routing: Routing
     own_sites: tuple[Site, ...] = ()
+    shared: frozenset[Prefix] = frozenset()
     clients: frozenset[PublicKey] = frozenset()
     behind: tuple[Prefix, ...] = ()
     exit: Exit | None = None
@@ -191,10 +195,12 @@ def plan(
     local = topology.member(view.identity)
     own = tuple(own_sites(topology.sites, view.identity)) if local else ()
     view = view.with_sites(own)
-    known = before.peers if before.view == view else ()
+    shared = shared_routes(topology.members)
+    prefixes = frozenset(prefixes_of(shared))
+    known = before.peers if (before.view, before.shared) == (view, prefixes) else ()
     members = topology.peers(view.identity)
-    used = used_sites(topology, members, own, choose, view.exit)
-    peers = reachable(members, view, known, used)
+    used = used_sites((*topology.sites, *shared), members, view.identity, choose, view.exit)
+    peers = reachable(members, view, known, used, prefixes)
     address = IPv4Interface((view.address, network.addresses.prefixlen))
     address6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
     routes = (address.network, address6.network, *(route for peer in peers for route in peer.routes))
@@ -211,28 +217,54 @@ def plan(
         _reserved(network.pool, topology, peers, routes, view, before),
         view.routing,
         own,
+        prefixes,
         frozenset(clients),
-        (*(local.routes if local else ()), *(prefix for site in own for prefix in site.real)),
+        (*(local.announced if local else ()), *(prefix for site in own for prefix in site.real)),
         exit_of(view.exit, topology.sites, used, view.identity),
     )
 
 
-def used_sites(
-    topology: Topology, peers: Iterable[Member], own: Collection[Site], choose: Chooser, exit_name: str = ""
-) -> Mapping[VerifyKey, tuple[Site, ...]]:
-    """Return the sites that are reached by each peer.
+def shared_routes(members: Sequence[Member]) -> tuple[Site, ...]:
+    """Return the routes for which somebody stands by, each as a site without a name."""
+    gateways: dict[Prefix, list[VerifyKey]] = {}
+    for member in members:
+        for route in member.standby:
+            gateways.setdefault(route, []).append(member.identity)
+    if not gateways:
+        return ()
+    holders = {route: member.identity for member in members for route in member.routes if route in gateways}
+    return tuple(_shared(route, [holders[route], *others]) for route, others in gateways.items())
 
-    own: those of this node, which it reaches itself; exit_name: of the exit that it uses, and no other. A
-    gateway of an exit uses none: two that use each other would send everything round in circles.
+
+def _shared(route: Prefix, identities: Iterable[VerifyKey]) -> Site:
+    gateways = (Gateway(identity, place, is_routed=True) for place, identity in enumerate(identities))
+    return Site("", (route,), (route,), tuple(gateways))
+
+
+def _of(site: Site) -> str:
+    return f" of {site.name}" if site.name else ""
+
+
+def used_sites(
+    sites: Sequence[Site],
+    peers: Iterable[Member],
+    local: VerifyKey,
+    choose: Chooser,
+    exit_name: str = "",
+) -> Mapping[VerifyKey, tuple[Site, ...]]:
+    """Return the sites that are reached by each peer; those of this node, it reaches itself.
+
+    local: this node; exit_name: of the exit that it uses, and no other. A gateway of an exit uses none: two
+    that use each other would send everything round in circles.
     """
-    identities = {peer.identity for peer in peers} if topology.sites else set()
+    identities = {peer.identity for peer in peers} if sites else set()
     found: dict[VerifyKey, tuple[Site, ...]] = {}
-    exits = set() if any(site.is_exit for site in own) else {exit_name}
-    for site in topology.sites:
+    exits = set() if any(site.is_exit for site in own_sites(sites, local)) else {exit_name}
+    for site in sites:
         if site.is_exit and site.name not in exits:
             continue
         gateways = tuple(gateway for gateway in site.gateways if gateway.identity in identities)
-        if gateways and site not in own:
+        if gateways and site.gateway(local) is None:
             used = choose(site, gateways).identity
             found[used] = (*found.get(used, ()), site)
     return found
@@ -273,16 +305,18 @@ def reachable(
     view: LocalView,
     before: Iterable[Peer] = (),
     sites: Mapping[VerifyKey, tuple[Site, ...]] = _NO_SITES,
+    shared: Container[Prefix] = frozenset(),
 ) -> tuple[Peer, ...]:
     """Return members as peers.
 
-    before: what was returned last for the same view; sites: those that are reached by each.
+    before: what was returned last for the same view and the same `shared`; sites: those that are reached by
+    each; shared: routes that are among these.
     """
     known = {id(peer.member): peer for peer in before}  # of members that live as long as their peers
     found = []
     for member in members:
         behind, peer = sites.get(member.identity, ()), known.get(id(member))
-        found.append(peer if peer is not None and peer.sites == behind else view.peer(member, behind))
+        found.append(peer if peer is not None and peer.sites == behind else view.peer(member, behind, shared))
     return tuple(found)
 
 

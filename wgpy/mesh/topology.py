@@ -46,6 +46,7 @@ from wgpy.mesh.records import (
     client_key_of,
     identity_of,
 )
+from wgpy.mesh.routes import Allotment, Routes
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Claim, ExcludedSite, Site, settle
 
@@ -74,7 +75,7 @@ class Member:
     """A node that is admitted.
 
     name: "" if another member has it; routes: those that it may announce and that no earlier member has;
-    requested: the others that it announces.
+    standby: those that it may announce and that an earlier member has; requested: the others.
     """
 
     identity: VerifyKey
@@ -86,6 +87,12 @@ class Member:
     routes: tuple[Prefix, ...]
     requested: tuple[Prefix, ...]
     endpoints: tuple[Endpoint, ...]
+    standby: tuple[Prefix, ...] = ()
+
+    @property
+    def announced(self) -> tuple[Prefix, ...]:
+        """What leads to it, perhaps only if another node fails."""
+        return *self.routes, *self.standby
 
     @property
     def allowed_ips(self) -> tuple[Prefix, ...]:
@@ -381,7 +388,7 @@ class _Judge:
         names: set[str] = set()
         keys: set[PublicKey] = set()
         addresses: set[IPv4Address] = set()
-        taken = self._not_announced()
+        allotment = Routes(self._not_announced(), self._grants.allow)
         for node, grant in nodes:
             if node.key in keys:
                 excluded[node.signer] = Exclusion.KEY_TAKEN
@@ -389,20 +396,19 @@ class _Judge:
             if node.address in addresses or not self._is_of_network(node.address):
                 excluded[node.signer] = Exclusion.ADDRESS_TAKEN
                 continue
-            members.append(self._member(node, "" if node.name in names else node.name, grant, taken))
+            name = "" if node.name in names else node.name
+            members.append(self._member(node, name, grant, allotment.allot(node)))
             names.add(node.name)
             keys.add(node.key)
             addresses.add(node.address)
         return tuple(members)
 
-    def _member(self, node: Node, name: str, grant: Grant, taken: Prefixes) -> Member:
-        """taken: the prefixes of earlier members; the node's are added."""
-        routes, requested = self._routes(node, grant, taken)
+    def _member(self, node: Node, name: str, grant: Grant, found: Allotment) -> Member:
         tags = self._tags_of(node, grant)
         before = self._before.member(node.signer)
         if before is not None and _is_made_of(before, node):
-            derived = (before.name, before.tags, before.routes, before.requested)
-            if derived == (name, tags, routes, requested):
+            derived = (before.name, before.tags, before.routes, before.standby, before.requested)
+            if derived == (name, tags, found.routes, found.standby, found.requested):
                 return before
         return Member(
             node.signer,
@@ -411,29 +417,16 @@ class _Judge:
             node.address,
             node_address6(self._network.addresses6, node.signer),
             tags,
-            routes,
-            requested,
+            found.routes,
+            found.requested,
             node.endpoints,
+            found.standby,
         )
 
     def _tags_of(self, node: Node, grant: Grant) -> frozenset[str]:
         """Return those of the newest admin record that gives some: of the node, or of its token."""
         tags = self._tags.get(bytes(node.signer))
         return grant.tags if tags is None or tags.sequence < grant.sequence else frozenset(tags.tags)
-
-    def _routes(
-        self, node: Node, grant: Grant, taken: Prefixes
-    ) -> tuple[tuple[Prefix, ...], tuple[Prefix, ...]]:
-        """Return the routes that the node gets, and those that it does not."""
-        routes: list[Prefix] = []
-        requested: list[Prefix] = []
-        for route in node.routes:
-            if self._grants.allow(node, route) and not taken.overlap(route):
-                routes.append(route)
-                taken.add(route)
-            else:
-                requested.append(route)
-        return tuple(routes), tuple(requested)
 
     def _sites(
         self, announcements: list[Sites], nodes: list[tuple[Node, Grant]], members: tuple[Member, ...]

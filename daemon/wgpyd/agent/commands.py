@@ -8,7 +8,6 @@ from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed
 from wgpy.mesh.exit import exit_of
 from wgpy.mesh.plan import first_gateway, used_sites
-from wgpy.mesh.sites import own_sites
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
@@ -106,8 +105,7 @@ class Control:
 
     def _trouble_of_exit(self, name: str) -> str:
         topology, identity = self._node.membership.topology, self._node.identity.key
-        peers, own = topology.peers(identity), [*own_sites(topology.sites, identity)]
-        used = used_sites(topology, peers, own, first_gateway, name)
+        used = used_sites(topology.sites, topology.peers(identity), identity, first_gateway, name)
         found = exit_of(name, topology.sites, used, identity)
         return found.trouble if found else ""
 

@@ -90,7 +90,7 @@ async def report(node: Node) -> Status:
         domain=domain_of(network.name),
         resolver=node.names.resolver,
         tags=tuple(sorted(member.tags)) if member else (),
-        routes=member.routes if member else (),
+        routes=member.announced if member else (),
         requested=member.requested if member else file.routes,
         nat=node.keepalives.nat,
         keepalive=node.keepalives.interval,

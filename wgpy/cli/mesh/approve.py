@@ -113,7 +113,7 @@ def _report_site(arguments: Namespace, topology: Topology) -> None:
 
 def _report_node(arguments: Namespace, topology: Topology, node: Node, routes: tuple[Prefix, ...]) -> None:
     member = topology.member(node.signer)
-    used, waiting = (member.routes, member.requested) if member else ((), node.routes)
+    used, waiting = (member.announced, member.requested) if member else ((), node.routes)
     sites = list(_sites_of(topology, node.signer))
     lines = [f"{node.name} may announce {listed(routes, 'nothing but what its token allows')}."]
     if used or not sites:

@@ -158,7 +158,7 @@ class Row:
             self.state,
             (self.health.seen if self.health else "") or "-",
             listed(sorted(self.member.tags) if self.member else ()),
-            listed(self.member.routes if self.member else ()),
+            listed(self.member.announced if self.member else ()),
             listed(self.member.requested if self.member else self.node.routes),
         )
 
@@ -179,7 +179,7 @@ class Row:
             "admitted": self.node.admitted,
             "token": str(self.node.token),
             "tags": sorted(member.tags) if member else [],
-            "routes": list(map(str, member.routes)) if member else [],
+            "routes": list(map(str, member.announced)) if member else [],
             "requested": list(map(str, member.requested if member else self.node.routes)),
             "endpoints": list(map(str, self.node.endpoints)),
         }
