@@ -204,6 +204,17 @@ def test_without_an_exit_what_is_sent_is_counted(scene: Scene, family: int) -> N
     assert scene.leaks()[family] > before
 
 
+def test_an_exit_is_no_way_to_the_metadata_of_its_gateways_cloud(exit_scene: Scene) -> None:
+    scene = exit_scene
+    metadata, metadata6 = "169.254.169.254", "fd00:ec2::254"
+    add_addresses(scene.router, "lo", f"{metadata}/32", f"{metadata6}/128")
+
+    for address in (metadata, metadata6):
+        ping = ("ping", "-n", "-c1", "-W2", address)
+        assert scene.gate.host.attempt(*ping).status == 0
+        assert scene.desk.host.attempt(*ping).status != 0
+
+
 def test_nothing_leaks_while_the_daemon_is_dead_and_starts_again(exit_scene: Scene) -> None:
     scene = exit_scene
 

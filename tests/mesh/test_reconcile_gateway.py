@@ -75,6 +75,14 @@ def test_what_the_mesh_routes_is_masqueraded_for_sites_without_a_route_back() ->
     assert wanted.masqueraded == REAL
 
 
+def test_an_exit_is_no_way_to_what_no_site_may_have() -> None:
+    exit_ = site("internet", mapped=False, real=("0.0.0.0/0", "::/0"))
+
+    assert masquerade(plan_of(site("office")), "mesh0").closed == ()
+    closed = masquerade(plan_of(site("office"), exit_), "mesh0").closed
+    assert {*prefixes("169.254.0.0/16", "fd00:ec2::254/128", "fe80::/10")} <= {*closed}
+
+
 def test_only_sites_that_are_named_are_opened() -> None:
     sites = [site("office"), site("plant", real=("10.7.0.0/16",), mapped=False)]
 

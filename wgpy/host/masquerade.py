@@ -29,7 +29,7 @@ class Masquerade:
     """What passes between a mesh and the sites of this host.
 
     interface: of the mesh; own: its addresses; sources: of packets from the mesh; real: prefixes of the
-    sites; masqueraded: those of them whose hosts have no route back.
+    sites; masqueraded: those of them whose hosts have no route back; closed: what of them nobody reaches.
     """
 
     interface: str
@@ -37,6 +37,7 @@ class Masquerade:
     sources: tuple[Prefix, ...]
     real: tuple[Prefix, ...]
     masqueraded: tuple[Prefix, ...]
+    closed: tuple[Prefix, ...] = ()
 
 
 def name_of_ours(table: int) -> str:
@@ -86,12 +87,15 @@ def _script(name: str, version: int, wanted: Masquerade) -> str:
     if not _of_version(wanted.real, version):
         return ""
     family, masqueraded = _FAMILIES[version], _of_version(wanted.masqueraded, version)
+    closed = _of_version(wanted.closed, version)
+    dropped = f'iifname "{wanted.interface}" {family} daddr @closed drop'
     chosen = f'oifname != "{wanted.interface}" {family} saddr @mesh {family} daddr @masqueraded masquerade'
     return f"""\
 table {name} {{
 {_set("mesh", version, _of_version(wanted.sources, version))}
 {_set("real", version, _of_version(wanted.real, version))}
 {_set("masqueraded", version, masqueraded)}
+{_set("closed", version, closed) if closed else ""}
 chain postrouting {{ type nat hook postrouting priority 100; policy accept;
 {chosen if masqueraded else ""}
 }}
@@ -99,6 +103,7 @@ chain errors {{ type filter hook postrouting priority 150; policy accept;
 {_lend_address(version, wanted)}
 }}
 chain forward {{ type filter hook forward priority -150; policy accept;
+{dropped if closed else ""}
 {_clamp(f'iifname "{wanted.interface}"')}
 {_clamp(f'oifname "{wanted.interface}"')}
 }}

@@ -11,6 +11,7 @@ from wgpy.contract.constants import MAX_CLOSED_PORTS
 from wgpy.contract.orders import LocalPort, SetTranslations, Translation
 from wgpy.host.masquerade import Masquerade
 from wgpy.host.passages import Address, Mesh, OwnAddresses, own_addresses
+from wgpy.mesh.addressing import NEVER_ANNOUNCED
 from wgpy.mesh.plan import NodePlan, allowed_ip
 from wgpy.mesh.sites import Site
 
@@ -43,7 +44,8 @@ def _closed(
 def masquerade(plan: NodePlan, interface: str) -> Masquerade:
     """Return what comes from the mesh, and for what of it this host lends its address.
 
-    A default route says nothing of where a packet comes from.
+    A default route says nothing of where a packet comes from. An exit is no way to what no site may have, so
+    neither to the metadata of this host's cloud.
     """
     view = plan.view
     own = [(site, site.gateway(view.identity)) for site in plan.own_sites] if view else []
@@ -53,6 +55,7 @@ def masquerade(plan: NodePlan, interface: str) -> Masquerade:
         tuple(prefix for prefix in plan.routes if prefix.prefixlen),
         tuple(prefix for site, _ in own for prefix in site.real),
         tuple(prefix for site, gateway in own if gateway and not gateway.is_routed for prefix in site.real),
+        tuple(NEVER_ANNOUNCED) if any(site.is_exit for site, _ in own) else (),
     )
 
 
