@@ -217,6 +217,15 @@ async def test_options_of_a_site_change_without_a_new_announcement(tmp_path: Pat
         assert NodeFile.load(world.place(1)).firewall == ()
 
 
+@in_a_loop
+async def test_hosts_of_a_routed_site_need_routes_to_the_ranges_of_the_mesh(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as gateway:
+        wanted = addition("blue", "10.42.0.0/16", is_routed=True)
+
+        assert [str(one) for one in gateway.sites.ranges_back(wanted)] == ["100.96.0.0/12", "100.80.0.0/16"]
+        assert gateway.sites.ranges_back(replace(wanted, is_routed=False)) == ()
+
+
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [

@@ -13,6 +13,7 @@ from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
+from wgpy.cli.mesh.site_table import return_routes
 from wgpy.cli.mesh.why import Finding, find, judge
 from wgpy.node.agent_client import Site, SiteGateway, Status
 from wgpy.node.site_report import how_reached
@@ -197,3 +198,15 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "wgpy.cli.main", "mesh", "site", *arguments], capture_output=True, text=True
     )
+
+
+def test_who_does_not_masquerade_is_told_the_routes_that_the_sites_hosts_need() -> None:
+    text = return_routes("blue1", networks("100.64.0.0/12", "100.80.0.0/16"))
+
+    assert text.splitlines() == [
+        "",
+        "Its hosts, or their router, need a route back; GATEWAY is the address of blue1 in their network:",
+        "  ip route add 100.64.0.0/12 via GATEWAY",
+        "  ip route add 100.80.0.0/16 via GATEWAY",
+    ]
+    assert return_routes("blue1", ()) == ""

@@ -229,9 +229,12 @@ class SiteAddition:
 
 @dataclass(frozen=True, slots=True)
 class SiteAnswer:
-    """reason: why a site is reached as it is, "" if there is nothing to say."""
+    """reason: why a site is reached as it is, "" if there is nothing to say; back: ranges to which the hosts
+    of a routed site need a route by this node.
+    """
 
     reason: str
+    back: tuple[Prefix, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

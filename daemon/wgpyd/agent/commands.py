@@ -73,7 +73,7 @@ class Control:
             await self._check_host(addition.prefixes)
         reason = await self._sites.add(addition)
         self._learn_sites()
-        return SiteAnswer(reason)
+        return SiteAnswer(reason, self._sites.ranges_back(addition))
 
     async def remove_site(self, name: str) -> None:
         """Return once the coordinator has it. Raises AgentError."""

@@ -6,6 +6,7 @@ it knows all sites; the node signs, and begins anew if another node was faster.
 
 from dataclasses import replace
 
+from wgpy.address import Prefix
 from wgpy.mesh.mapping import Proposal, SiteRefused, WantedSite, check_prefixes, is_proposal
 from wgpy.mesh.records import AnnouncedSite, Network
 from wgpy.mesh.records.sites import EITHER, MAPPED, REAL, overlapping
@@ -43,6 +44,15 @@ class SiteAnnouncer:
             return ""
         self._check_own(wanted)
         return await self._announce(wanted, addition)
+
+    def ranges_back(self, addition: SiteAddition) -> tuple[Prefix, ...]:
+        """Return what hosts of a routed site need a route to: the other sites and the nodes of the mesh."""
+        network = self._store.ledger.charter()
+        if network is None or not addition.is_routed:
+            return ()
+        versions = {prefix.version for prefix in addition.prefixes}
+        every: tuple[Prefix, ...] = (network.pool, network.addresses, network.addresses6)
+        return tuple(prefix for prefix in every if prefix.version in versions)
 
     async def remove(self, name: str) -> None:
         """Return once the coordinator has it. Raises AgentError."""

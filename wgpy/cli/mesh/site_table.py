@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from wgpy.address import Prefix
 from wgpy.cli.mesh.output import columns, listed
 from wgpy.mesh.addressing import is_exit
 from wgpy.mesh.sites import SiteExclusion
@@ -30,3 +31,14 @@ def state(found: Site) -> str:
     if found.exclusion:
         return f"not in force: {found.exclusion}"
     return f"in force, by {found.used}" if found.used else "in force"
+
+
+def return_routes(node: str, ranges: Iterable[Prefix]) -> str:
+    """Return, below an answer, what hosts of a site need that see addresses of the mesh; "" for nothing."""
+    lines = [f"\n  ip route add {prefix} via GATEWAY" for prefix in ranges]
+    if not lines:
+        return ""
+    return (
+        f"\nIts hosts, or their router, need a route back; GATEWAY is the address of {node} in their network:"
+        + "".join(lines)
+    )
