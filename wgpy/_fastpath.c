@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WGFP_ABI_VERSION = 9 };
+enum { WGFP_ABI_VERSION = 10 };
 
 int wgfp_abi_version(void)
 {

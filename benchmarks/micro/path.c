@@ -11,6 +11,8 @@
  *     carry     its datagrams are carried to the other end, as the kernel would, and that takes a turn for nothing
  *     in        that turn finds them: opened, checked against replay and routes, summed, joined, written to the TUN
  *     permit    the same, and both ends have a policy that permits everything
+ *     rule      the same, of a policy of one rule of a port
+ *     rules     the same, of as many rules as there may be, up to ten thousand
  *     site      the same, but each end has a site that it translates, and a policy of one rule of a port
  *     crowd     the same, but each end has a thousand sites, and as many rules as there may be, up to ten thousand
  *
@@ -215,7 +217,7 @@ static void translate_sites(struct wgfp_datapath *datapath, uint32_t end, uint32
         fail("the sites cannot be translated");
 }
 
-/* Each of a port of a host, but for the last, which is that of the superpacket's port. */
+/* Each of a port, half of them of a host's, but for the last, which is that of the superpacket's port. */
 static void permit_rules(struct wgfp_datapath *datapath, uint32_t rules)
 {
     static struct wgfp_permit permits[RULES];
@@ -226,6 +228,8 @@ static void permit_rules(struct wgfp_datapath *datapath, uint32_t rules)
         };
         address_at(permits[i].destination, 0x0a000100 + i);
     }
+    for (uint32_t i = 1; i + 1 < rules; i += 2)
+        permits[i] = (struct wgfp_permit){.protocol = IPPROTO_TCP, .first_port = i + 1, .last_port = i + 1};
     permits[rules - 1].destination_length = 24;
     permits[rules - 1].first_port = permits[rules - 1].last_port = 0;
     address_at(permits[rules - 1].destination, 0x0a000000);
@@ -248,10 +252,10 @@ static void make_gateways(struct wgfp_datapath *sender, struct wgfp_datapath *re
 
 /* -- Modes ------------------------------------------------------------------------------------------ */
 
-enum mode { IDLE, COPY, OUT, CARRY, IN, PERMIT, SITE, CROWD, SEAL, OPEN, MODES };
+enum mode { IDLE, COPY, OUT, CARRY, IN, PERMIT, RULE, MANY_RULES, SITE, CROWD, SEAL, OPEN, MODES };
 
 static const char *const mode_names[MODES] = {
-    "idle", "copy", "out", "carry", "in", "permit", "site", "crowd", "seal", "open",
+    "idle", "copy", "out", "carry", "in", "permit", "rule", "rules", "site", "crowd", "seal", "open",
 };
 
 static void take_turns(enum mode mode, struct wgfp_datapath *sender, struct wgfp_datapath *receiver)
@@ -282,6 +286,10 @@ static void run_path(enum mode mode, uint32_t packets, uint32_t times)
     if (mode == PERMIT) {
         permit_everything(sender);
         permit_everything(receiver);
+    }
+    if (mode == RULE || mode == MANY_RULES) {
+        permit_rules(sender, mode == RULE ? 1 : RULES);
+        permit_rules(receiver, mode == RULE ? 1 : RULES);
     }
     if (mode == SITE)
         make_gateways(sender, receiver, 1, 1);

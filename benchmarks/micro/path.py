@@ -3,10 +3,10 @@
 Both ways of a TCP packet of 1,420 bytes are counted, between system calls that do nothing: what the kernel
 does is not in it. Outbound a superpacket is routed, cut, summed and sealed; inbound its datagrams are opened,
 checked against replay and routes, summed and joined. What it costs to look whether there is anything is
-counted by itself, as is what a policy that permits everything costs, both ways together, what a site with a
-rule of a port does, and what a thousand sites with thousands of rules do. It runs under QEMU, so the counts
-are exact and the same on every host; how long an instruction takes they do not say. It needs
-qemu-user and a cross compiler (Debian: gcc-aarch64-linux-gnu).
+counted by itself, as is what a policy that permits everything costs, both ways together, a rule of a port,
+10,000 of them, a site with a rule, and a thousand sites with thousands of rules. It runs under QEMU, so the
+counts are exact and the same on every host; how long an instruction takes they do not say. It needs qemu-user
+and a cross compiler (Debian: gcc-aarch64-linux-gnu).
 """
 
 from functools import partial
@@ -23,7 +23,7 @@ TIMES: Final = 4
 COMPILER: Final = "aarch64-linux-gnu-gcc"
 EMULATOR: Final = "qemu-aarch64"
 # path.c says what they do.
-MODES: Final = ("copy", "out", "carry", "in", "permit", "site", "crowd", "seal", "open")
+MODES: Final = ("copy", "out", "carry", "in", "permit", "rule", "rules", "site", "crowd", "seal", "open")
 OPENSSL_MISSING: Final = (
     "OpenSSL: the cross compiler does not find it (Debian: libssl-dev:arm64; where that is only unpacked, "
     "CPATH and LIBRARY_PATH say where)"
@@ -44,6 +44,8 @@ def measure_path(table: Table, _rounds: int, folder: Path) -> None:
             table.add(line, f"{way}, cipher", cipher)
             table.add(line, f"{way}, beside", whole - cipher)
         table.add(line, "policy", cost["permit"] - cost["in"])
+        table.add(line, "1 rule", cost["rule"] - cost["in"])
+        table.add(line, "10,000 rules", cost["rules"] - cost["in"])
         table.add(line, "1 site, 1 rule", cost["site"] - cost["in"])
         table.add(line, "1,000 sites, many rules", cost["crowd"] - cost["in"])
     table.add("a turn both ways for nothing", "out, all", count("idle", "1"))

@@ -24,7 +24,7 @@ from wgpy.contract.orders import AddPeer, Permit, SetEndpoint, SetPolicy, SetRou
 TCP, UDP, GRE, DCCP, SCTP, UDP_LITE = 6, 17, 47, 33, 132, 136
 SYN, ACK, RST, FIN = 0x02, 0x10, 0x04, 0x01
 FLOW_LIFETIME = 180 * SECOND
-MAX_RULES, MAX_PERMITS, MAX_FLOWS = 1024, 256, 65536
+MAX_RULES, MAX_PERMITS, MAX_FLOWS = 16384, 16384, 65536
 NOTHING: tuple[Permit, ...] = ()
 ANYTHING = (Permit(rule=0),)
 

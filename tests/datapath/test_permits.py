@@ -1,8 +1,11 @@
 """Which permit lets a packet in, and what a change of a policy does to what waits."""
 
 from dataclasses import replace
+from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.datapath.kinds import PEER, DataPathUnderTest, MakeDataPath, drop_counts, prefix
 from tests.datapath.packets import ipv4, ipv6
@@ -17,6 +20,7 @@ from tests.datapath.policies import (
     UDP,
     Family,
     add_peer,
+    error_about,
     family,
     filtered,
     icmp,
@@ -40,6 +44,7 @@ from tests.fastpath.superpackets import ACK as TCP_ACK
 from tests.fastpath.superpackets import Packet, segments
 from wgpy.contract.drops import DropReason
 from wgpy.contract.orders import Permit, SetPolicy, UseKeypair
+from wgpy.datapath.allowedips import contains
 
 __all__ = ["family", "filtered", "path"]  # fixtures
 
@@ -143,6 +148,115 @@ def test_the_source_is_checked_first(filtered: DataPathUnderTest, remote: Remote
     assert not is_let_in(filtered, remote, ipv4(STRANGE_HOST, LOCAL_HOST, tcp(SYN)))
     assert drop_counts(filtered) == {DropReason.SOURCE_NOT_ALLOWED: 1}
     assert not any(filtered.rule_counts())
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (REMOTE_HOST, True),
+        ("10.0.0.2/31", True),
+        ("10.0.0.0/31", False),
+        ("0.0.0.0/0", True),
+        ("::/0", False),
+    ],
+)
+def test_a_permit_of_a_source_is_of_the_packets_from_it(
+    path: DataPathUnderTest, remote: Remote, source: str, expected: bool
+) -> None:
+    path.apply(SetPolicy(PEER, (Permit(rule=0, source=prefix(source)),)), NOW)
+
+    assert is_let_in(path, remote, ipv4(REMOTE_HOST, LOCAL_HOST, udp())) == expected
+
+
+def test_a_permit_of_two_versions_of_ip_is_of_nothing(
+    path: DataPathUnderTest, remote: Remote, family: Family
+) -> None:
+    both = Permit(rule=0, source=prefix("0.0.0.0/0"), destination=prefix("::/0"))
+    path.apply(SetPolicy(PEER, (both,)), NOW)
+
+    assert not is_let_in(path, remote, family.received(UDP, udp()))
+
+
+def test_what_answers_by_a_permit_of_a_source_needs_no_flow(
+    datapath: MakeDataPath, remote: Remote, family: Family
+) -> None:
+    path = with_session(datapath, remote, flows=0)
+    path.apply(SetPolicy(PEER, (Permit(rule=0, source=prefix(family.remote)),)), NOW)
+    path.send_packet(family.sent(UDP, udp(5000, 53)), NOW)
+
+    assert is_let_in(path, remote, family.received(UDP, udp(53, 5000)))
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+def test_an_error_about_our_answer_to_what_a_peer_may_begin_is_let_in(
+    path: DataPathUnderTest, remote: Remote, family: Family, protocol: int
+) -> None:
+    path.apply(SetPolicy(PEER, (Permit(0, protocol, None, 53, 53),)), NOW)
+    payload = tcp(SYN, 53, 5000) if protocol == TCP else udp(53, 5000)
+    answer = family.sent(protocol, payload)
+    elsewhere = family.packet(family.local, family.strange, protocol, payload)
+    path.send_packet(answer, NOW)
+
+    assert is_let_in(path, remote, error_about(family, answer))
+    assert not is_let_in(path, remote, error_about(family, elsewhere))
+
+
+PORTS: Final = st.sampled_from([0, 1, 52, 53, 54, 80, 1000, 5000, 65534, 65535])
+SOME_PERMITS: Final = st.lists(
+    st.builds(
+        lambda protocol, one, other, source, destination: Permit(
+            0, protocol, destination, min(one, other), max(one, other), source
+        ),
+        st.sampled_from([0, TCP, UDP]),
+        PORTS,
+        PORTS,
+        st.sampled_from(
+            [None, prefix(REMOTE_HOST), prefix("10.0.0.0/8"), prefix("fd00::/64"), prefix("10.0.0.0/31")]
+        ),
+        st.sampled_from(
+            [None, prefix(LOCAL_HOST), prefix("10.0.0.0/31"), prefix("fd00::/127"), prefix("fd00::2/128")]
+        ),
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(permits=SOME_PERMITS, packets=st.lists(st.tuples(st.sampled_from([TCP, UDP, GRE]), PORTS), max_size=8))
+def test_the_first_permit_in_their_order_counts_whatever_the_others_are(
+    datapath: MakeDataPath, family: Family, permits: list[Permit], packets: list[tuple[int, int]]
+) -> None:
+    numbered = tuple(permit._replace(rule=number) for number, permit in enumerate(permits))
+    remote = Remote()
+    path = with_session(datapath, remote)
+    path.apply(SetPolicy(PEER, numbered), NOW)
+    expected = [0] * MAX_RULES
+
+    for protocol, port in packets:
+        payload = {TCP: tcp(SYN, 9, port), UDP: udp(9, port), GRE: bytes(8)}[protocol]
+        source, destination = prefix(family.remote).address, prefix(family.local).address
+        ends = source, destination, None if protocol == GRE else port
+        first = next((permit for permit in numbered if _matches(permit, protocol, *ends)), None)
+        if first is not None:
+            expected[first.rule] += 1
+        assert is_let_in(path, remote, family.received(protocol, payload)) == (first is not None)
+
+    assert list(path.rule_counts()) == expected
+
+
+def _matches(permit: Permit, protocol: int, source: bytes, destination: bytes, port: int | None) -> bool:
+    """What a permit means, without any index."""
+    return (
+        permit.protocol in (0, protocol)
+        and all(
+            prefix is None or contains(prefix, address)
+            for prefix, address in ((permit.source, source), (permit.destination, destination))
+        )
+        and (
+            (permit.first_port, permit.last_port) == (0, 65535)
+            or (port is not None and permit.first_port <= port <= permit.last_port)
+        )
+    )
 
 
 REFUSED = {

@@ -133,10 +133,11 @@ static inline void policy_set(struct wgfp_datapath *datapath, uint32_t peer, uin
     static const struct wgfp_permit something[] = {
         {.last_port = 4000, .rule = 2},
         {.destination = {10}, .destination_size = 4, .destination_length = 8, .protocol = 17, .last_port = 65535},
-        {.destination = {0xfd}, .destination_size = 16, .destination_length = 8, .last_port = 65535, .rule = 1023},
+        {.source = {10}, .source_size = 4, .source_length = 8, .protocol = 6, .last_port = 80, .rule = 3},
+        {.destination = {0xfd}, .destination_size = 16, .destination_length = 8, .last_port = 65535, .rule = 16383},
     };
     const struct wgfp_permit *permits = which == SOMETHING ? something : &anything;
-    const size_t count = which == SOMETHING ? 3 : which == ANYTHING;
+    const size_t count = which == SOMETHING ? sizeof something / sizeof *something : which == ANYTHING;
 
     require(wgfp_peer_set_policy(datapath, peer, permits, count, which != NO_POLICY) == 0, "it can be set");
 }

@@ -247,7 +247,7 @@ def test_a_client_that_may_begin_to_more_than_can_be_filtered_is_reported(admin:
 def test_a_client_is_given_as_many_permits_as_a_peer_may_have(admin: Administrator) -> None:
     selectors = tuple(sorted(node_selector(key_of(1000 + number).verify_key()) for number in range(200)))
     for number in range(200):
-        admin.join(key_of(1000 + number), TOKEN, routes=prefixes(f"10.42.{number}.0/28"))
+        admin.join(key_of(1000 + number), TOKEN, routes=prefixes(f"10.42.{number + 4}.0/28"))
     admin.client(ALICE, GATE, destinations=selectors)
 
     permits = planned(admin, GATE).filter[ALICE]

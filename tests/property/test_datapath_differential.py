@@ -85,8 +85,9 @@ permits = st.builds(
     destination=st.none() | st.sampled_from(PREFIXES),
     first_port=st.sampled_from([0, 0, 1, 2000]),
     last_port=st.sampled_from([65535, 65535, 2000]),
+    source=st.none() | st.sampled_from(PREFIXES),
 )
-policies = st.none() | st.lists(permits, max_size=3).map(tuple)
+policies = st.none() | st.lists(permits, max_size=6).map(tuple)
 
 translations = st.lists(
     st.sampled_from(

@@ -52,7 +52,7 @@ EXPECTED = {
     "path": (
         {"1 at once", "45 at once"},
         {f"{way}, {what}" for way in ("out", "in") for what in ("all", "cipher", "beside")}
-        | {"policy", "1 site, 1 rule", "1,000 sites, many rules"},
+        | {"policy", "1 rule", "10,000 rules", "1 site, 1 rule", "1,000 sites, many rules"},
     ),
     "aead-arm64": ({"1,420 B, neon, 8 at once"}, {"seal", "open", "both in place"}),
 }  # fmt: skip

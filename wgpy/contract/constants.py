@@ -74,8 +74,8 @@ DEFAULT_MTU: Final = 1420
 MAX_PEERS: Final = 2**20  # Linux: MAX_PEERS_PER_DEVICE
 
 # -- Policy --------------------------------------------------------------------------------------
-MAX_RULES: Final = 1024  # that are counted apart
-MAX_PERMITS: Final = 256  # of a peer
+MAX_RULES: Final = 16_384  # that are counted apart
+MAX_PERMITS: Final = 16_384  # of a peer
 MAX_PORT: Final = 65_535
 MAX_FLOWS: Final = 65_536  # that were begun here and may be answered, of all peers
 SMALL_FLOWS: Final = 4096  # where memory is short

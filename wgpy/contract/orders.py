@@ -22,7 +22,7 @@ class Permit(NamedTuple):
 
     rule: number of the rule that says so, 0 to MAX_RULES - 1, counted there; protocol: IP protocol number, 0
     for any; destination: None for any; first_port, last_port: inclusive, of protocols with ports; a permit
-    with other ports than all matches nothing of a protocol without.
+    with other ports than all matches nothing of a protocol without; source: None for any.
     """
 
     rule: int
@@ -30,6 +30,7 @@ class Permit(NamedTuple):
     destination: AllowedIP | None = None
     first_port: int = 0
     last_port: int = 65535
+    source: AllowedIP | None = None
 
 
 class Translation(NamedTuple):

@@ -57,14 +57,14 @@ from .native_values import (
     key,
     local_port_row,
     or_never,
-    permit_row,
+    permits_array,
     translation_row,
     unpack_endpoint,
 )
 from .native_values import (
     queues as c_queues,
 )
-from .policy import check_permits
+from .permits import check_permits
 from .translation import check_translations
 
 try:
@@ -73,7 +73,7 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 9
+ABI_VERSION: Final = 10
 SEED_SIZE: Final = 16
 
 _EVENTS_AT_ONCE: Final = 256
@@ -162,6 +162,7 @@ class NativeDataPath:
         self._number = _ffi.new("uint32_t *")
         self._session = _ffi.new("struct wgfp_session *")
         self._activity = _ffi.new("struct wgfp_activity *")
+        self._permits: tuple[tuple[Permit, ...] | None, Any] = None, permits_array(())
         self._reasons = drop_reasons()
         self._drops = _ffi.new("uint64_t[]", len(self._reasons))
         self._rule_counts = _ffi.new("uint64_t[]", MAX_RULES)
@@ -367,10 +368,11 @@ class NativeDataPath:
         raise no_prefix(order.prefix)
 
     def _set_policy(self, number: int, permits: tuple[Permit, ...] | None) -> None:
-        check_permits(permits)
-        rows = [permit_row(permit) for permit in permits or ()]
-        array = _ffi.new("struct wgfp_permit[]", rows)
-        if _lib.wgfp_peer_set_policy(self._c, number, array, len(rows), permits is not None):
+        if permits is not self._permits[0]:  # peers often have the same, which may be many
+            check_permits(permits)
+            self._permits = permits, permits_array(permits or ())
+        array = self._permits[1]
+        if _lib.wgfp_peer_set_policy(self._c, number, array, len(array), permits is not None):
             raise MemoryError("there is no memory for another policy")
 
     def _set_translations(self, translations: tuple[Translation, ...], closed: tuple[LocalPort, ...]) -> None:

@@ -31,6 +31,8 @@ except ImportError:  # it was not built
 _NEVER: Final = 2**64 - 1
 _ENDPOINTS_REMEMBERED: Final = 1024
 _ENDPOINT: Final = Struct("=16s16sIIII")  # struct wgfp_endpoint
+_PERMIT: Final = Struct("=16s16sIIIIIIII")  # struct wgfp_permit
+_ANYWHERE: Final = (b"", 0)
 _IPV4_SIZE: Final = 4
 
 
@@ -57,10 +59,18 @@ def or_never(time: int | None) -> int:
     return _NEVER if time is None else time
 
 
-def permit_row(permit: Permit) -> tuple[bytes, int, int, int, int, int, int]:
-    """The members of a struct wgfp_permit."""
-    address, length = permit.destination or (b"", 0)
-    return address, len(address), length, permit.protocol, permit.first_port, permit.last_port, permit.rule
+def permits_array(permits: Sequence[Permit]) -> Any:
+    """A struct wgfp_permit[]."""
+    packed = b"".join(map(_pack_permit, permits))
+    return _ffi.from_buffer("struct wgfp_permit[]", packed)
+
+
+def _pack_permit(permit: Permit) -> bytes:
+    rule, protocol, destination, first_port, last_port, source = permit
+    to, to_length = destination or _ANYWHERE
+    of, of_length = source or _ANYWHERE
+    sizes = len(of), of_length, len(to), to_length
+    return _PERMIT.pack(of, to, *sizes, protocol, first_port, last_port, rule)
 
 
 def translation_row(translation: Translation) -> tuple[bytes, bytes, int, int]:

@@ -6,17 +6,17 @@ number.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import count
 from typing import Final, NamedTuple
 
-from wgpy.contract.constants import FLOW_LIFETIME, MAX_PERMITS, MAX_PORT, MAX_RULES
+from wgpy.contract.constants import FLOW_LIFETIME, MAX_RULES
 from wgpy.contract.drops import DropReason
 from wgpy.contract.events import PeerId
 from wgpy.contract.orders import Permit
 
-from .allowedips import check_prefix, contains
 from .packet import ICMP_HEADER_SIZE, TCP, PacketView, parse, parse_quoted
+from .permits import Permits, Subject
 
 _SYN: Final = 0x02
 _ACK: Final = 0x10
@@ -36,43 +36,24 @@ class Flow(NamedTuple):
     remote_port: int
 
 
-def check_permits(permits: tuple[Permit, ...] | None) -> None:
-    """Raises ValueError for what a data path cannot hold."""
-    if permits is None:
-        return
-    if len(permits) > MAX_PERMITS:
-        raise ValueError(f"a peer has at most {MAX_PERMITS} permits, not {len(permits)}")
-    for permit in permits:
-        _check_permit(permit)
-
-
-def _check_permit(permit: Permit) -> None:
-    if not 0 <= permit.rule < MAX_RULES:
-        raise ValueError(f"a rule's number is 0 to {MAX_RULES - 1}, not {permit.rule}")
-    if not 0 <= permit.protocol <= 255:
-        raise ValueError(f"an IP protocol is 0 to 255, not {permit.protocol}")
-    if not 0 <= permit.first_port <= permit.last_port <= MAX_PORT:
-        raise ValueError(f"{permit.first_port} to {permit.last_port} are no ports")
-    if permit.destination is not None:
-        check_prefix(permit.destination)
-
-
 class Policy:
     """Of all peers. owner_of: the peer that an address is routed to; max_flows: that are remembered."""
 
     def __init__(self, owner_of: Callable[[bytes], PeerId | None], max_flows: int) -> None:
         self._owner_of = owner_of
-        self._permits: dict[PeerId, tuple[Permit, ...]] = {}
+        self._permits: dict[PeerId, Permits] = {}
         self._flows = _Flows(max_flows)
         self.rule_counts = [0] * MAX_RULES
 
     def set(self, peer: PeerId, permits: tuple[Permit, ...] | None) -> bool:
         """Whether it differs from the policy before."""
-        differs = self._permits.get(peer) != permits
+        former = self._permits.get(peer)
+        if (former.all if former else None) == permits:
+            return False
         self._permits.pop(peer, None)
         if permits is not None:
-            self._permits[peer] = permits
-        return differs
+            self._permits[peer] = Permits(permits)
+        return True
 
     def forget(self, peer: PeerId) -> None:
         """The peer is gone; another one may be called the same and inherits nothing."""
@@ -86,9 +67,8 @@ class Policy:
             return
         view = parse(packet)
         flow = _begun(view)
-        if flow is None or _matching(permits, flow.protocol, flow.local, _port(view, flow.local_port)):
-            return
-        self._flows.note(peer, flow, now)
+        if flow is not None and permits.find(_answer_of(view, flow)) is None:
+            self._flows.note(peer, flow, now)
 
     def refusal(self, peer: PeerId, packet: bytes, now: int) -> DropReason | None:
         """Why a packet of the peer is not let in; None: it is.
@@ -98,39 +78,43 @@ class Policy:
         permits = self._permits.get(peer)
         return None if permits is None else self._judge(peer, permits, parse(packet), now)
 
-    def _judge(
-        self, peer: PeerId, permits: tuple[Permit, ...], view: PacketView, now: int
-    ) -> DropReason | None:
+    def _judge(self, peer: PeerId, permits: Permits, view: PacketView, now: int) -> DropReason | None:
         if view.is_cut_short or (view.protocol == TCP and view.fragment_offset == 1):
             return DropReason.INVALID_FRAGMENT
         if view.fragment_offset:  # without its first one it is nothing
             return None
-        permit = _permit_of(permits, view)
+        permit = permits.find(_subject(view))
         if permit is not None:
             self.rule_counts[permit.rule] += 1
             return None
-        return None if self._is_answer(peer, view, now) else DropReason.NOT_PERMITTED
+        return None if self._is_answer(peer, permits, view, now) else DropReason.NOT_PERMITTED
 
-    def _is_answer(self, peer: PeerId, view: PacketView, now: int) -> bool:
+    def _is_answer(self, peer: PeerId, permits: Permits, view: PacketView, now: int) -> bool:
         transport = view.transport
         if transport is None:
             return False
         if view.protocol == TCP:
             return transport[13] & (_SYN | _ACK) != _SYN
         if view.is_icmp_error:
-            return self._is_error_about_ours(peer, view, transport, now)
+            return self._is_error_about_ours(peer, permits, view, transport, now)
         flow = _answered(view, transport)
         return flow is not None and self._flows.refresh(peer, flow, now)
 
-    def _is_error_about_ours(self, peer: PeerId, view: PacketView, transport: bytes, now: int) -> bool:
-        """Does it quote a packet of ours, of a connection or a flow with this peer?"""
+    def _is_error_about_ours(
+        self, peer: PeerId, permits: Permits, view: PacketView, transport: bytes, now: int
+    ) -> bool:
+        """Does it quote a packet of ours, of a connection or a flow with this peer, whoever began that?"""
         quoted = parse_quoted(transport[ICMP_HEADER_SIZE:])
         if quoted is None or quoted.source != view.destination:
             return False
         if quoted.protocol == TCP and quoted.payload is not None and not quoted.fragment_offset:
             return self._owner_of(quoted.destination) == peer
         flow = _begun(quoted)
-        return flow is not None and self._flows.is_alive(peer, flow, now)
+        if flow is None:
+            return False
+        if permits.find(_answer_of(quoted, flow)) is None:
+            return self._flows.is_alive(peer, flow, now)
+        return self._owner_of(quoted.destination) == peer
 
 
 class _Flows:
@@ -203,31 +187,13 @@ def _port(view: PacketView, port: int) -> int | None:
     return port if view.has_ports else None
 
 
-def _permit_of(permits: Iterable[Permit], view: PacketView) -> Permit | None:
-    """The first that lets the packet in."""
+def _subject(view: PacketView) -> Subject:
     transport = view.transport
     if transport is None:
-        return _matching(permits, None, view.destination, None)
-    port = _port(view, _ports(view, transport)[1])
-    return _matching(permits, view.protocol, view.destination, port)
+        return Subject(None, view.source, view.destination, None)
+    return Subject(view.protocol, view.source, view.destination, _port(view, _ports(view, transport)[1]))
 
 
-def _matching(
-    permits: Iterable[Permit], protocol: int | None, destination: bytes, port: int | None
-) -> Permit | None:
-    """protocol: None if it is not known; port: None without ports."""
-    return next((one for one in permits if _matches(one, protocol, destination, port)), None)
-
-
-def _matches(permit: Permit, protocol: int | None, destination: bytes, port: int | None) -> bool:
-    return (
-        permit.protocol in (0, protocol)
-        and (permit.destination is None or contains(permit.destination, destination))
-        and _has_port(permit, port)
-    )
-
-
-def _has_port(permit: Permit, port: int | None) -> bool:
-    if port is None:
-        return (permit.first_port, permit.last_port) == (0, MAX_PORT)
-    return permit.first_port <= port <= permit.last_port
+def _answer_of(view: PacketView, flow: Flow) -> Subject:
+    """What a packet that answers a flow of ours would be."""
+    return Subject(flow.protocol, flow.remote, flow.local, _port(view, flow.local_port))

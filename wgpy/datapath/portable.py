@@ -74,7 +74,8 @@ from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, 
 from . import packet as ip
 from .allowedips import AllowedIPs
 from .peer import NEVER, Keypair, Peer, staged_size
-from .policy import Policy, check_permits
+from .permits import check_permits
+from .policy import Policy
 from .routing_loop import RoutingLoops
 from .translation import Translations
 from .unreachable import Unreachable

@@ -61,10 +61,15 @@ static void staged_purge(struct wgfp_datapath *datapath, struct peer *peer)
     pthread_mutex_unlock(&peer->lock);
 }
 
-/* Put another policy in the place of a peer's, which the caller then frees. */
-static struct policy *policy_replace(struct wgfp_datapath *datapath, struct peer *peer, struct policy *policy)
+static bool policy_equal(const struct permits *a, const struct permits *b)
 {
-    struct policy *former = peer->policy;
+    return a == b || (a != NULL && b != NULL && permits_equal(a, b));
+}
+
+/* Put another policy in the place of a peer's, which the caller then frees. */
+static struct permits *policy_replace(struct wgfp_datapath *datapath, struct peer *peer, struct permits *policy)
+{
+    struct permits *former = peer->policy;
 
     peer->policy = policy;
     if (!policy_equal(former, policy))
@@ -75,16 +80,16 @@ static struct policy *policy_replace(struct wgfp_datapath *datapath, struct peer
 int wgfp_peer_set_policy(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_permit *permits, size_t count,
                          int filtered)
 {
-    struct policy *policy = NULL;
-    const int error = filtered ? policy_new(&policy, permits, count) : 0;
+    struct permits *policy = NULL;
+    const int error = filtered ? permits_new(&policy, permits, count) : 0;
 
     if (error != 0)
         return error;
     control_lock(datapath);
-    struct policy *former = policy_replace(datapath, peer_of(datapath, peer), policy);
+    struct permits *former = policy_replace(datapath, peer_of(datapath, peer), policy);
 
     control_unlock(datapath);
-    policy_free(former);
+    permits_free(former);
     return 0;
 }
 

@@ -3,7 +3,7 @@
 
 #include "outbound.h"
 #include "peer.h"
-#include "policy.h"
+#include "permits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +68,7 @@ static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
     peer_purge(datapath, peer);
     keypairs_remove(datapath, peer);
     events_forget(&datapath->events, peer);
-    policy_free(peer->policy);
+    permits_free(peer->policy);
     (void)pthread_mutex_destroy(&peer->lock);
     free(peer);
 }

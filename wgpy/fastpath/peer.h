@@ -17,7 +17,7 @@ struct peer {
     pthread_mutex_t lock;
     uint32_t number;
     uint64_t life; /* another number, that no other peer ever has */
-    struct policy *policy; /* NULL: none, everything passes. Control */
+    struct permits *policy; /* NULL: none, everything passes. Control */
     struct keypair *keypairs; /* the newest first. Control */
     struct keypair *sending;  /* peer's lock, as all below; or control */
     struct wgfp_endpoint endpoint;

@@ -5,12 +5,9 @@
 #include "policy.h"
 #include "protocols.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
-    MAX_PORT = 65535,
-
     SYN = 0x02,
     ACK = 0x10,
     FLAGS = TCP_FLAGS_END - 1, /* offset in a TCP header */
@@ -18,129 +15,6 @@ enum {
     ICMP_HEADER = 8,
     IDENTIFIER = 4, /* offset in an ICMP message */
 };
-
-/* Words are in memory's order. Nothing of it is padding, as it is compared as a whole. */
-struct permit {
-    uint32_t destination[4], mask[4];
-    uint32_t size; /* of the destination: 4 or 16; 0: any */
-    uint16_t first_port, last_port;
-    uint16_t rule;
-    uint8_t protocol;  /* 0: any */
-    uint8_t all_ports; /* so that a protocol without ports matches, too */
-};
-
-_Static_assert(sizeof(struct permit) == 44, "a permit has no padding");
-
-struct policy {
-    size_t count;
-    struct permit permits[];
-};
-
-/* What a permit is asked about. */
-struct subject {
-    const uint8_t *destination;
-    uint32_t size;
-    int protocol; /* -1: not known */
-    int port;     /* -1: there is none */
-};
-
-/* -- Permits ---------------------------------------------------------------------------------------- */
-
-static void mask_make(uint8_t mask[16], uint32_t length)
-{
-    memset(mask, 0, 16);
-    for (uint32_t bit = 0; bit < length; bit++)
-        mask[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
-}
-
-static bool has_host_bits(const struct permit *permit)
-{
-    uint32_t bits = 0;
-
-    for (int i = 0; i < 4; i++)
-        bits |= permit->destination[i] & ~permit->mask[i];
-    return bits != 0;
-}
-
-/* false: it is no permit. */
-static bool permit_make(struct permit *permit, const struct wgfp_permit *from)
-{
-    uint8_t mask[16];
-
-    if (from->rule >= MAX_RULES || from->protocol > UINT8_MAX || from->first_port > from->last_port ||
-        from->last_port > MAX_PORT || (from->destination_size != 0 && from->destination_size != 4 &&
-        from->destination_size != 16) || from->destination_length > 8 * from->destination_size)
-        return false;
-    mask_make(mask, from->destination_length);
-    memcpy(permit->destination, from->destination, from->destination_size);
-    memcpy(permit->mask, mask, sizeof mask);
-    permit->size = from->destination_size;
-    permit->first_port = (uint16_t)from->first_port;
-    permit->last_port = (uint16_t)from->last_port;
-    permit->all_ports = from->first_port == 0 && from->last_port == MAX_PORT;
-    permit->rule = (uint16_t)from->rule;
-    permit->protocol = (uint8_t)from->protocol;
-    return !has_host_bits(permit);
-}
-
-int policy_new(struct policy **policy, const struct wgfp_permit *permits, size_t count)
-{
-    if (count > MAX_PERMITS)
-        return WGFP_ERR_INVALID;
-    struct policy *made = calloc(1, sizeof *made + count * sizeof *made->permits);
-
-    if (made == NULL)
-        return WGFP_ERR_MEMORY;
-    made->count = count;
-    for (size_t i = 0; i < count; i++) {
-        if (!permit_make(&made->permits[i], &permits[i])) {
-            free(made);
-            return WGFP_ERR_INVALID;
-        }
-    }
-    *policy = made;
-    return 0;
-}
-
-void policy_free(struct policy *policy)
-{
-    free(policy);
-}
-
-bool policy_equal(const struct policy *a, const struct policy *b)
-{
-    if (a == NULL || b == NULL)
-        return a == b;
-    return a->count == b->count && memcmp(a->permits, b->permits, a->count * sizeof *a->permits) == 0;
-}
-
-static bool is_within(const uint8_t *address, const struct permit *permit)
-{
-    for (uint32_t i = 0; i < permit->size / 4; i++) {
-        uint32_t word;
-
-        memcpy(&word, address + 4 * i, sizeof word);
-        if (((word ^ permit->destination[i]) & permit->mask[i]) != 0)
-            return false;
-    }
-    return true;
-}
-
-static bool permit_matches(const struct permit *permit, const struct subject *subject)
-{
-    return (permit->protocol == 0 || permit->protocol == subject->protocol) &&
-           (permit->all_ports || (subject->port >= permit->first_port && subject->port <= permit->last_port)) &&
-           (permit->size == 0 || (permit->size == subject->size && is_within(subject->destination, permit)));
-}
-
-/* The first that allows it, or NULL. */
-static const struct permit *permit_find(const struct policy *policy, const struct subject *subject)
-{
-    for (size_t i = 0; i < policy->count; i++)
-        if (permit_matches(&policy->permits[i], subject))
-            return &policy->permits[i];
-    return NULL;
-}
 
 /* -- Packets ---------------------------------------------------------------------------------------- */
 
@@ -197,6 +71,21 @@ static bool key_answered(struct flow_key *key, const struct peer *peer, const st
     return true;
 }
 
+/* Do the peer's permits let in what answers a packet of ours, of a flow? */
+static bool may_answer(const struct peer *peer, const struct wgfp_view *view, const uint8_t *packet,
+                       const struct flow_key *key)
+{
+    const struct subject answer = {
+        .source = packet_destination(view, packet),
+        .destination = packet_source(view, packet),
+        .size = packet_address_size(view),
+        .protocol = view->protocol,
+        .port = packet_has_ports(view) ? key->local_port : (uint32_t)NO_PORT,
+    };
+
+    return permits_find(peer->policy, &answer) != NO_RULE;
+}
+
 void policy_note_sent(struct wgfp_datapath *datapath, const struct peer *peer, const struct wgfp_view *view,
                       const uint8_t *packet, uint64_t now)
 {
@@ -204,10 +93,7 @@ void policy_note_sent(struct wgfp_datapath *datapath, const struct peer *peer, c
 
     if (!key_begun(&key, peer, view, packet))
         return;
-    const struct subject answer = {
-        packet_source(view, packet), packet_address_size(view), view->protocol, packet_has_ports(view) ? key.local_port : -1};
-
-    if (permit_find(peer->policy, &answer) == NULL)
+    if (!may_answer(peer, view, packet, &key))
         flow_note(&datapath->flows, &key, now);
 }
 
@@ -216,10 +102,11 @@ void policy_note_sent(struct wgfp_datapath *datapath, const struct peer *peer, c
 static struct subject subject_of(const struct wgfp_view *view, const uint8_t *packet, const uint8_t *transport)
 {
     return (struct subject){
+        .source = packet_source(view, packet),
         .destination = packet_destination(view, packet),
         .size = packet_address_size(view),
         .protocol = transport != NULL ? view->protocol : -1,
-        .port = transport != NULL && packet_has_ports(view) ? wgfp_load16_be(transport + 2) : -1,
+        .port = transport != NULL && packet_has_ports(view) ? wgfp_load16_be(transport + 2) : (uint32_t)NO_PORT,
     };
 }
 
@@ -231,7 +118,12 @@ static bool is_invalid_fragment(const struct wgfp_view *view)
            view->length - view->transport < packet_least_transport(view);
 }
 
-/* Does an ICMP error quote a packet of ours, of a connection or a flow with this peer? */
+static bool is_of(const struct wgfp_datapath *datapath, const struct peer *peer, const uint8_t *address, uint32_t size)
+{
+    return wgfp_allowedips_lookup(datapath->routes, address, size) == peer->number;
+}
+
+/* Does an ICMP error quote a packet of ours, of a connection or a flow with this peer, whoever began that? */
 static bool quotes_ours(struct wgfp_datapath *datapath, const struct peer *peer, const struct wgfp_view *view,
                         const uint8_t *packet, uint64_t now)
 {
@@ -245,8 +137,11 @@ static bool quotes_ours(struct wgfp_datapath *datapath, const struct peer *peer,
         !packet_address_equal(packet_source(&inner, quoted), packet_destination(view, packet), size))
         return false;
     if (inner.protocol == TCP && inner.transport != 0 && packet_fragment_offset(&inner) == 0)
-        return wgfp_allowedips_lookup(datapath->routes, packet_destination(&inner, quoted), size) == peer->number;
-    return key_begun(&key, peer, &inner, quoted) && flow_is_alive(&datapath->flows, &key, now);
+        return is_of(datapath, peer, packet_destination(&inner, quoted), size);
+    if (!key_begun(&key, peer, &inner, quoted))
+        return false;
+    return may_answer(peer, &inner, quoted, &key) ? is_of(datapath, peer, packet_destination(&inner, quoted), size)
+                                                  : flow_is_alive(&datapath->flows, &key, now);
 }
 
 static bool is_answer(struct wgfp_datapath *datapath, const struct peer *peer, const struct wgfp_view *view,
@@ -271,12 +166,12 @@ bool policy_admits(struct wgfp_datapath *datapath, const struct peer *peer, cons
         return true; /* without its first one it is nothing */
     const uint8_t *transport = packet_transport(view, packet);
     const struct subject subject = subject_of(view, packet, transport);
-    const struct permit *permit = permit_find(peer->policy, &subject);
+    const uint32_t rule = permits_find(peer->policy, &subject);
 
     *reason = WGFP_DROP_NOT_PERMITTED;
-    if (permit == NULL)
+    if (rule == NO_RULE)
         return transport != NULL && is_answer(datapath, peer, view, packet, transport, now);
-    atomic_fetch_add_explicit(&datapath->rule_counts[permit->rule], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&datapath->rule_counts[rule], 1, memory_order_relaxed);
     return true;
 }
 

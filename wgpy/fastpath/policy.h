@@ -10,20 +10,7 @@
 #include "flow_table.h"
 #include "packet.h"
 #include "peer.h"
-
-enum {
-    MAX_RULES = 1024,
-    MAX_PERMITS = 256, /* of one peer */
-};
-
-struct policy; /* of one peer */
-
-/* WGFP_ERR_INVALID: too many permits, or no permits; WGFP_ERR_MEMORY. */
-int policy_new(struct policy **policy, const struct wgfp_permit *permits, size_t count);
-void policy_free(struct policy *policy);
-
-/* NULL: there is none. */
-bool policy_equal(const struct policy *a, const struct policy *b);
+#include "permits.h"
 
 /* These two: by a worker that holds its lock, about a peer with a policy. Remember what a packet to the peer begins, so
  * that its answers pass. */

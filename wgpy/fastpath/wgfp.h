@@ -157,18 +157,21 @@ void wgfp_peer_activity(struct wgfp_datapath *datapath, uint32_t peer, struct wg
 
 /* What a peer may begin. */
 struct wgfp_permit {
-    uint8_t destination[16];     /* a prefix, as on the network; the first 4 bytes if the size is 4 */
-    uint32_t destination_size;   /* 4 or 16; 0: any */
-    uint32_t destination_length; /* bits */
+    uint8_t source[16];      /* a prefix, as on the network; the first 4 bytes if the size is 4 */
+    uint8_t destination[16]; /* as the source */
+    uint32_t source_size;    /* 4 or 16; 0: any */
+    uint32_t source_length;  /* bits */
+    uint32_t destination_size;
+    uint32_t destination_length;
     uint32_t protocol;           /* of IP; 0: any */
     uint32_t first_port;         /* inclusive, of the destination; other ports than all match nothing without ports */
     uint32_t last_port;
-    uint32_t rule; /* where it is counted, below 1024 */
+    uint32_t rule; /* where it is counted, below 16384 */
 };
 
 /* filtered: 0: no policy, everything passes; 1: what these permits allow, and what answers us. If it differs from the one
  * before, what is staged is purged.
- * WGFP_ERR_INVALID: more than 256 permits, or no permits; WGFP_ERR_MEMORY. */
+ * WGFP_ERR_INVALID: more than 16384 permits, or no permits; WGFP_ERR_MEMORY. */
 int wgfp_peer_set_policy(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_permit *permits, size_t count,
                          int filtered);
 
@@ -194,7 +197,7 @@ struct wgfp_local_port {
 int wgfp_translations_set(struct wgfp_datapath *datapath, const struct wgfp_translation *translations, size_t count,
                           const struct wgfp_local_port *closed, size_t closed_count);
 
-/* Packets that a permit let in, by number of its rule: 1024 numbers. */
+/* Packets that a permit let in, by number of its rule: 16384 numbers. */
 void wgfp_rule_counts(const struct wgfp_datapath *datapath, uint64_t *counts);
 
 /* WGFP_ERR_INVALID, WGFP_ERR_MEMORY: as wgfp_allowedips_insert. */
