@@ -242,6 +242,9 @@ def test_a_client_that_may_begin_to_more_than_can_be_filtered_is_reported(admin:
 
     (sentence,) = unfiltered(admin.topology(), full)
     assert sentence.startswith(f"the client c5 may begin to more than {MAX_PERMITS} prefixes")
+    full = replace(plan, filter={key(WEB): tuple(map(Permit, range(MAX_PERMITS)))})
+    (sentence,) = unfiltered(admin.topology(), full)
+    assert sentence.startswith(f"rules let web begin to more than {MAX_PERMITS} ports here")
 
 
 def test_a_client_is_given_as_many_permits_as_a_peer_may_have(admin: Administrator) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from tests.mesh.network import EVERYTHING, NOW, Administrator, key_of, prefixes, site
 from wgpy.mesh.addressing import DEFAULT_ROUTES
-from wgpy.mesh.plan import LocalView, NodePlan, Routing, allowed_ip, plan
+from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
 from wgpy.mesh.records import AnnouncedSite
+from wgpy.mesh.rules import allowed_ip
 from wgpy.mesh.signing import SigningKey
 from wgpy.mesh.sites import SiteExclusion
 from wgpyd.agent.reconcile.routes import Route, exit_changes

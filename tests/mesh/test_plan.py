@@ -10,8 +10,8 @@ from tests.mesh.network import EVERYTHING, NOW, Administrator, key_of, prefixes,
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
-from wgpy.mesh.plan import MAX_WITHDRAWN, LocalView, NodePlan, Routing, Tunnel, allowed_ip, plan, reachable
-from wgpy.mesh.rules import GOSSIP
+from wgpy.mesh.plan import MAX_WITHDRAWN, LocalView, NodePlan, Routing, Tunnel, plan, reachable
+from wgpy.mesh.rules import GOSSIP, allowed_ip
 from wgpy.mesh.signing import SigningKey, VerifyKey
 from wgpy.mesh.topology import Member, derive
 

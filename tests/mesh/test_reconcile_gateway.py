@@ -8,7 +8,8 @@ from typing import Any
 from tests.mesh.network import key_of, prefixes
 from wgpy.contract.constants import MAX_CLOSED_PORTS
 from wgpy.contract.orders import LocalPort, Translation
-from wgpy.mesh.plan import LinkPlan, LocalView, NodePlan, Routing, allowed_ip
+from wgpy.mesh.plan import LinkPlan, LocalView, NodePlan, Routing
+from wgpy.mesh.rules import allowed_ip
 from wgpy.mesh.sites import Gateway, Site
 from wgpyd.agent.reconcile.gateway import (
     masquerade,

@@ -11,7 +11,8 @@ from wgpy.datapath.portable import PortableDataPath
 from wgpy.device import Device
 from wgpy.device_update import apply_update, check_update
 from wgpy.keys import PresharedKey, PublicKey
-from wgpy.mesh.plan import Tunnel, allowed_ip
+from wgpy.mesh.plan import Tunnel
+from wgpy.mesh.rules import allowed_ip
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.paths.candidates import MAX_CANDIDATES
 from wgpyd.agent.reconcile.tunnels import difference, without_preshared_keys

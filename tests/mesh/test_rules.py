@@ -5,7 +5,7 @@ from hypothesis import given, settings
 
 from tests.mesh.network import Administrator, key_of, prefixes
 from tests.mesh.test_topology import histories
-from wgpy.contract.constants import MAX_PERMITS, MAX_RULES
+from wgpy.contract.constants import MAX_RULES
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.mesh.rules import GOSSIP, OTHERS, Rules
 from wgpy.mesh.topology import Member, Topology, derive
@@ -182,16 +182,3 @@ def test_rules_beyond_the_last_number_share_it(administrator: Administrator) -> 
     rule = rules.between(desk, web)
     assert rule is not None
     assert rule.text == "tag:office tag:servers"
-
-
-def test_a_peer_has_no_more_permits_than_a_data_path_takes(administrator: Administrator) -> None:
-    tags = tuple(sorted(f"t{number}" for number in range(250)))
-    administrator.invite(token := key_of(4), tags=tags)
-    administrator.join(key_of(13), token)
-    for tag in tags:
-        administrator.rule(f"tag:{tag}", "any")
-        administrator.rule(f"tag:{tag}", "node:n10")
-    topology = administrator.topology()
-    desk, *_, tagged = topology.members
-
-    assert len(Rules(topology).permits(desk)[tagged.key] or ()) == MAX_PERMITS

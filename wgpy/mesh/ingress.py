@@ -17,7 +17,7 @@ from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import site_selector
 from wgpy.mesh.records import Client, End, Ingress
-from wgpy.mesh.rules import OTHERS, Rules, Target, numbered
+from wgpy.mesh.rules import OTHERS, Rules, Target, allowed_ip, numbered, prefixes_of_end
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import own_sites, prefixes_of
 from wgpy.mesh.topology import Member, Topology
@@ -39,7 +39,7 @@ class EnteringClient:
 
     @property
     def allowed_ips(self) -> frozenset[AllowedIP]:
-        return frozenset(map(_allowed_ip, self.prefixes))
+        return frozenset(map(allowed_ip, self.prefixes))
 
     @property
     def prefixes(self) -> tuple[Prefix, ...]:
@@ -69,6 +69,7 @@ class _Filter:
         self._local = local
         self._entries = entering_by_gateway(topology)
         self._own = self._entries.get(local.identity, [])
+        self._sites = {site_selector(site.name): site for site in topology.sites}
         self._own_sites = {
             site_selector(site.name): site for site in own_sites(topology.sites, local.identity)
         }
@@ -102,7 +103,7 @@ class _Filter:
             if target.end.selector in selectors:
                 yield from chain.from_iterable(map(self._to_this_node, target.permits(None)))
             if (site := self._own_sites.get(target.end.selector)) is not None:
-                yield from _permits_to(target, site.mapped)
+                yield from _permits_to(target, prefixes_of_end(site, target.end))
         yield from self._to_own_clients(reach)
 
     def _to_this_node(self, permit: Permit) -> Iterator[Permit]:
@@ -111,7 +112,7 @@ class _Filter:
             yield permit
         else:
             own = (*self._local.allowed_ips, *prefixes_of(self._own_sites.values()))
-            yield from (permit._replace(destination=_allowed_ip(one)) for one in own)
+            yield from (permit._replace(destination=allowed_ip(one)) for one in own)
 
     def _to_own_clients(self, reach: Reach) -> Iterator[Permit]:
         for target in sorted(reach, key=_order):
@@ -132,6 +133,9 @@ class _Filter:
         for target in sorted(reach, key=_order):
             if target.end.selector == _ANY:
                 found += target.permits(None)
+            elif target.end.selector in self._sites:
+                site = self._sites[target.end.selector]
+                found += _permits_to(target, prefixes_of_end(site, target.end))
             else:
                 found += _permits_to(target, self._prefixes.get(target.end.selector, ()))
         return dict.fromkeys(found)
@@ -177,7 +181,7 @@ def selected(topology: Topology, selectors: Iterable[str]) -> Mapping[str, list[
 
 
 def _permits_to(target: Target, prefixes: Iterable[Prefix]) -> Iterator[Permit]:
-    return (permit for prefix in prefixes for permit in target.permits(_allowed_ip(prefix)))
+    return (permit for prefix in prefixes for permit in target.permits(allowed_ip(prefix)))
 
 
 def _order(target: Target) -> tuple[int, str]:
@@ -192,7 +196,3 @@ def collapsed(prefixes: Iterable[Prefix]) -> list[Prefix]:
         *collapse_addresses(one for one in prefixes if isinstance(one, IPv4Network)),
         *collapse_addresses(one for one in prefixes if isinstance(one, IPv6Network)),
     ]
-
-
-def _allowed_ip(prefix: Prefix) -> AllowedIP:
-    return AllowedIP(prefix.network_address.packed, prefix.prefixlen)

@@ -19,6 +19,7 @@ from wgpy.mesh.exit import Exit, exit_of
 from wgpy.mesh.ingress import EnteringClient, entering_by_gateway, permits
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Network
+from wgpy.mesh.rules import allowed_ip
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway, Site, own_sites, prefixes_of
 from wgpy.mesh.topology import Member, Topology
@@ -318,7 +319,3 @@ def reachable(
         behind, peer = sites.get(member.identity, ()), known.get(id(member))
         found.append(peer if peer is not None and peer.sites == behind else view.peer(member, behind, shared))
     return tuple(found)
-
-
-def allowed_ip(prefix: Prefix) -> AllowedIP:
-    return AllowedIP(prefix.network_address.packed, prefix.prefixlen)

@@ -11,12 +11,15 @@ from itertools import chain, islice, product
 from operator import attrgetter
 from typing import Final
 
+from wgpy.address import Prefix
 from wgpy.contract.constants import MAX_PERMITS, MAX_RULES
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
+from wgpy.mesh.links import site_selector
 from wgpy.mesh.ports import ICMP, Ports, merged
 from wgpy.mesh.records import End, Rule
 from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.sites import Site, own_sites, within
 from wgpy.mesh.topology import Member, Topology
 from wgpy.mesh.wire import GOSSIP_PORT
 
@@ -52,13 +55,13 @@ class Target:
     number: int
     end: End
 
-    def permits(self, destination: AllowedIP | None) -> Iterator[Permit]:
-        """Give what a data path lets in. destination: what of the end is meant, None for everything."""
+    def permits(self, destination: AllowedIP | None, source: AllowedIP | None = None) -> Iterator[Permit]:
+        """Give what a data path lets in. destination, source: what of the ends is meant, None for all."""
         if not self.end.ports:
-            yield Permit(self.number, destination=destination)
+            yield Permit(self.number, destination=destination, source=source)
         for ports in self.end.ports:
             for protocol in (ICMP, _ICMPV6) if ports.protocol == ICMP else (ports.protocol,):
-                yield Permit(self.number, protocol, destination, ports.first, ports.last)
+                yield Permit(self.number, protocol, destination, ports.first, ports.last, source)
 
 
 class Rules:
@@ -71,23 +74,35 @@ class Rules:
 
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
+        self._sites = {site_selector(site.name): site for site in topology.sites}
         self._rules: dict[tuple[str, str], list[NumberedRule]] = {}  # by what they select
         for one in numbered(topology):
             self._rules.setdefault((one.source.selector, one.destination.selector), []).append(one)
 
     def between(self, source: Member, destination: Member, ports: Ports | None = None) -> Rule | None:
-        """Return the rule that lets a member begin to another, the first if there are several.
+        """Return the first rule that lets a member begin to another, or to what is behind that.
 
         ports: of the destination; None: any that there are.
         """
-        pairs = product(source.selectors, destination.selectors)
+        return self._first(source.selectors, self._selectors(destination), ports)
+
+    def allow(self, source: Member, destination: Member) -> bool:
+        """Return whether a member, or what is behind it, may begin to another, or to what is behind that."""
+        ends = self._selectors(source), self._selectors(destination)
+        return not self._rules or self._first(*ends) is not None
+
+    def _selectors(self, member: Member) -> list[str]:
+        """Return what selects a member, and the sites that it is a gateway of."""
+        sites = own_sites(self._topology.sites, member.identity)
+        return [*member.selectors, *(site_selector(site.name) for site in sites)]
+
+    def _first(
+        self, sources: Iterable[str], destinations: Iterable[str], ports: Ports | None = None
+    ) -> Rule | None:
+        pairs = product(sources, destinations)
         rules = chain.from_iterable(self._rules.get(pair, ()) for pair in pairs)
         first = min((one for one in rules if one.allows(ports)), key=attrgetter("number"), default=None)
         return first.rule if first else None
-
-    def allow(self, source: Member, destination: Member) -> bool:
-        """Return whether a member may begin to another."""
-        return not self._rules or self.between(source, destination) is not None
 
     def texts(self) -> dict[int, str]:
         """Return the text of each number that a permit may have."""
@@ -104,22 +119,46 @@ class Rules:
         if not self._rules:
             return {peer.key: None for peer in peers}
         gossip, by_source = _gossip(local), self._rules_to(local)
-        permits: dict[frozenset[str], tuple[Permit, ...]] = {}  # the same for all that have the same
+        permits: dict[tuple[str, ...], tuple[Permit, ...]] = {}  # the same for all that have the same
+        found: dict[PublicKey, tuple[Permit, ...] | None] = {}
         for peer in peers:
-            sources = frozenset(by_source.keys() & peer.selectors)
+            sources = tuple(filter(by_source.__contains__, self._selectors(peer)))
             if sources not in permits:
                 rules = merge(*(by_source[source] for source in sources), key=attrgetter("number"))
-                permits[sources] = (gossip, *_permits_of(rules))
-        return {peer.key: permits[frozenset(by_source.keys() & peer.selectors)] for peer in peers}
+                given = chain.from_iterable(self._permits_to(rule) for rule in rules)
+                permits[sources] = gossip, *islice(dict.fromkeys(given), MAX_PERMITS - 1)
+            found[peer.key] = permits[sources]
+        return found
 
     def _rules_to(self, local: Member) -> dict[str, list[NumberedRule]]:
-        """Return the rules that have a member as destination, by what their sources select, by number."""
+        """Return the rules for a member and what is behind it, by what their sources select, by number."""
         found: dict[str, list[NumberedRule]] = {}
-        selectors = frozenset(local.selectors)
+        selectors = frozenset(self._selectors(local))
         for (source, destination), rules in self._rules.items():
             if destination in selectors:
                 found.setdefault(source, []).extend(rules)
         return {source: sorted(rules, key=attrgetter("number")) for source, rules in found.items()}
+
+    def _permits_to(self, rule: NumberedRule) -> Iterator[Permit]:
+        """Give the permits by a rule, where its destination is, to a peer where its source is."""
+        for source, destination in product(self._prefixes(rule.source), self._prefixes(rule.destination)):
+            yield from rule.target.permits(destination, source)
+
+    def _prefixes(self, end: End) -> list[AllowedIP | None]:
+        """Return what the mesh routes of an end that is a site; everything of another one."""
+        site = self._sites.get(end.selector)
+        if site is None:
+            return [None]
+        return [allowed_ip(prefix) for prefix in prefixes_of_end(site, end)]
+
+
+def prefixes_of_end(site: Site, end: End) -> Iterable[Prefix]:
+    """Return what the mesh routes of a site, or of the prefixes of it that an end has."""
+    return within(site, end.prefixes) if end.prefixes else site.mapped
+
+
+def allowed_ip(prefix: Prefix) -> AllowedIP:
+    return AllowedIP(prefix.network_address.packed, prefix.prefixlen)
 
 
 def lost(before: Topology, after: Topology) -> dict[VerifyKey, frozenset[VerifyKey]]:
@@ -181,12 +220,6 @@ def numbered(topology: Topology) -> Iterator[NumberedRule]:
         yield NumberedRule(
             number, rule, *(ends.get(each) or End(each) for each in (rule.source, rule.destination))
         )
-
-
-def _permits_of(rules: Iterable[NumberedRule]) -> Iterator[Permit]:
-    """Give each permit once, as many as there is room for."""
-    permits = dict.fromkeys(permit for rule in rules for permit in rule.target.permits(None))
-    return islice(permits, MAX_PERMITS - 1)
 
 
 def _gossip(local: Member) -> Permit:

@@ -194,6 +194,36 @@ def lost_site(before: Iterable[Site], after: Iterable[Site], signer: VerifyKey) 
     return ""
 
 
+def within(site: Site, prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
+    """Give what the mesh routes of prefixes of a site; nothing for what is not of the site.
+
+    A prefix is as it is there, or as the mesh routes it: of IPv6 only the latter if the site is mapped, as an
+    address of a mapped site does not keep its other bits (RFC 6296).
+    """
+    pairs = tuple(zip(site.real, site.mapped, strict=True))
+    for prefix in prefixes:
+        for real, mapped in pairs:
+            if (moved := _moved(prefix, real, mapped)) is not None:
+                yield moved
+                break
+
+
+def _moved(prefix: Prefix, real: Prefix, mapped: Prefix) -> Prefix | None:
+    if is_within(prefix, real) and real == mapped:
+        return prefix
+    if isinstance(prefix, IPv4Network) and is_within(prefix, real):
+        offset = int(prefix.network_address) - int(real.network_address)
+        return IPv4Network((int(mapped.network_address) + offset, prefix.prefixlen))
+    return prefix if is_within(prefix, mapped) else None
+
+
+def is_within(prefix: Prefix, other: Prefix) -> bool:
+    """Return whether a prefix is part of another one, of either version of IP."""
+    if isinstance(prefix, IPv4Network):
+        return isinstance(other, IPv4Network) and prefix.subnet_of(other)
+    return isinstance(other, IPv6Network) and prefix.subnet_of(other)
+
+
 def own_sites(sites: Iterable[Site], identity: VerifyKey) -> Iterator[Site]:
     """Give the sites that a node is a gateway of."""
     return (site for site in sites if site.gateway(identity) is not None)

@@ -33,11 +33,14 @@ def clients_of(topology: Topology, local: VerifyKey, device: DeviceStatus) -> It
 
 
 def unfiltered(topology: Topology, plan: NodePlan) -> Iterator[str]:
-    """Give a sentence for each client that may begin to more than an interface can be told."""
+    """Give a sentence for each peer that may begin to more than an interface can be told."""
     names = {client.key: client.name for client in topology.clients}
-    for key in plan.clients:
-        permits = plan.filter.get(key)
-        if permits is not None and len(permits) >= MAX_PERMITS:
+    full = [key for key, permits in plan.filter.items() if permits and len(permits) >= MAX_PERMITS]
+    for key in full:
+        if key not in plan.clients:
+            name = plan.by_key[key].member.name if key in plan.by_key else str(key)
+            yield f"rules let {name} begin to more than {MAX_PERMITS} ports here: the newest rules do nothing"
+        else:
             yield (
                 f"the client {names.get(key, str(key))} may begin to more than {MAX_PERMITS} prefixes, and "
                 "does not reach those above: let it begin to fewer, or to any"

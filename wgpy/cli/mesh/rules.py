@@ -15,6 +15,7 @@ from wgpy.cli.mesh.output import listed, report
 from wgpy.mesh.links import site_selector
 from wgpy.mesh.records import End, Rule, Scope, client_selector, node_selector
 from wgpy.mesh.selectors import parse_end, rule_text, shown, shown_rule
+from wgpy.mesh.sites import Site, within
 
 
 def allow(arguments: Namespace) -> None:
@@ -125,9 +126,12 @@ def _bound(admin: Administrator, given: End) -> End:
 
     Raises CommandError.
     """
+    given = _as_site(admin, given)
     kind, _, name = given.selector.partition(":")
     if kind == "client":
         return replace(given, selector=_client(admin, given.selector, name))
+    if kind == "site":
+        _check_prefixes(admin.topology.site(name), given)
     if kind != "node":
         return given
     for member in admin.topology.members:
@@ -139,6 +143,29 @@ def _bound(admin: Administrator, given: End) -> End:
         f"there is no node {name}, and a rule is for a node and not for its name: let the node join first, "
         f"or use a tag, as in `wgpy mesh token --tag {name}` and `wgpy mesh allow tag:{name} … --anyway`"
     )
+
+
+def _as_site(admin: Administrator, given: End) -> End:
+    """Return the end of a site, if it was given by a name that is no node's."""
+    kind, _, name = given.selector.partition(":")
+    if kind != "node":
+        return given
+    site = site_selector(name)
+    is_node = any(member.name == name for member in admin.topology.members)
+    known = {end.selector for end in admin.topology.ends.values()}
+    is_site = admin.topology.site(name) is not None or site in known
+    return replace(given, selector=site) if is_site and not is_node else given
+
+
+def _check_prefixes(site: Site | None, end: End) -> None:
+    """Raises CommandError for prefixes that are not of a site."""
+    for prefix in end.prefixes if site else ():
+        if site and not any(within(site, (prefix,))):
+            known = listed(dict.fromkeys((*site.real, *site.mapped)))
+            advice = (
+                "; of IPv6 give it as the mesh knows it" if site.is_mapped and prefix.version == 6 else ""
+            )
+            raise CommandError(f"{prefix} is not of {site.name}, which is {known}{advice}")
 
 
 def _client(admin: Administrator, selector: str, name: str) -> str:
@@ -162,9 +189,14 @@ def _check_match(admin: Administrator, ends: Iterable[End]) -> None:
     for end in ends:
         if end.selector not in matched:
             raise CommandError(
-                f"no node has {end.selector.replace(':', ' ')} yet, so the rule would be for nobody: see "
-                "`wgpy mesh node-list`, or give --anyway"
+                f"{_nobody(end.selector)} yet, so the rule would be for nobody: see `wgpy mesh node-list`, "
+                "or give --anyway"
             )
+
+
+def _nobody(selector: str) -> str:
+    kind, _, name = selector.partition(":")
+    return f"there is no site {name}" if kind == "site" else f"no node has {kind} {name}"
 
 
 def _meant(admin: Administrator, arguments: Namespace) -> list[Rule]:
@@ -178,7 +210,7 @@ def _meant(admin: Administrator, arguments: Namespace) -> list[Rule]:
 
 
 def _matching(admin: Administrator, arguments: Namespace) -> list[Rule]:
-    source, destination = (parse_end(given) for given in _given(arguments))
+    source, destination = (_as_site(admin, parse_end(given)) for given in _given(arguments))
     return [
         rule
         for rule in admin.topology.rules

@@ -8,7 +8,7 @@ from wgpy.cli.mesh.output import listed
 from wgpy.cli.mesh.site_table import state
 from wgpy.datapath.translation import mapped_address
 from wgpy.mesh.addressing import is_exit
-from wgpy.mesh.plan import allowed_ip
+from wgpy.mesh.rules import allowed_ip
 from wgpy.node.agent_client import Site, Status
 from wgpy.node.site_report import shown_prefixes
 

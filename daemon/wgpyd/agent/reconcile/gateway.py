@@ -12,7 +12,8 @@ from wgpy.contract.orders import LocalPort, SetTranslations, Translation
 from wgpy.host.masquerade import Masquerade
 from wgpy.host.passages import Address, Mesh, OwnAddresses, own_addresses
 from wgpy.mesh.addressing import NEVER_ANNOUNCED
-from wgpy.mesh.plan import NodePlan, allowed_ip
+from wgpy.mesh.plan import NodePlan
+from wgpy.mesh.rules import allowed_ip
 from wgpy.mesh.sites import Site
 
 TCP: Final = IPPROTO_TCP

@@ -1,0 +1,110 @@
+"""`wgpy mesh allow` and `disallow` with ports and sites, on a host with the network's key that is no node."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.mesh.coordinator import ALICE, BOB, Site, in_a_loop
+from tests.mesh.network import key_of, prefixes, site
+from tests.mesh.test_administrator import copy_key
+from wgpy.cli.main import main
+
+GATEWAYS = key_of(1001)
+
+
+@dataclass(slots=True)
+class Host:
+    """With the key in a file."""
+
+    key: Path
+    capsys: pytest.CaptureFixture[str]
+
+    async def run(self, *arguments: str) -> tuple[int, str, str]:
+        """Run `wgpy mesh …`; return the exit status, and what is printed to both."""
+        self.capsys.readouterr()
+        status = await asyncio.to_thread(main, ["mesh", *arguments, "--key", str(self.key)])
+        return (status, *self.capsys.readouterr())
+
+    async def ask(self, *arguments: str) -> Any:
+        status, out, error = await self.run(*arguments, "--json")
+        assert status == 0, error
+        return json.loads(out)
+
+    async def refusal(self, *arguments: str) -> str:
+        """Run a command that is to fail, and return its sentence."""
+        status, out, error = await self.run(*arguments)
+        assert (status, out) == (1, "")
+        return error.removeprefix("wgpy: ")
+
+
+@asynccontextmanager
+async def a_host(folder: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Host]:
+    """In a network of alice, and of bob, the gateway of the site office."""
+    coordinator = Site.create(folder / "site")
+    one = coordinator.administrator
+    async with coordinator.serve():
+        await coordinator.found(ALICE)
+        one.invite(GATEWAYS, routes=prefixes("192.168.1.0/24", "fd00:42::/64"))
+        one.join(BOB, GATEWAYS, name="bob")
+        mapped = ("100.96.4.0/24", "fd12:3456:1::/64")
+        one.announce(BOB, site("office", "192.168.1.0/24", "fd00:42::/64", mapped=mapped, since=one.now))
+        await coordinator.submit_all()
+        yield Host(copy_key(coordinator, folder / "host"), capsys)
+
+
+@in_a_loop
+async def test_ports_are_shown_as_they_are_and_taken_back_as_they_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        made = await host.ask("allow", "n11", "bob:443,80/tcp,53", "-y")
+        assert made == {
+            "allowed": "node:n11 node:bob:53/tcp,80/tcp,443/tcp,53/udp",
+            "rules": [made["allowed"]],
+        }
+        assert "is allowed already" in await host.refusal("allow", "n11", "bob:53,80,443/tcp,53/udp")
+        assert "there is no rule n11 to bob;" in await host.refusal("disallow", "n11", "bob")
+
+        taken_back = await host.ask("disallow", "n11", "bob:53/tcp,80/tcp,443/tcp,53/udp")
+
+        assert taken_back == {"disallowed": made["allowed"], "rules": []}
+
+
+@in_a_loop
+async def test_a_site_is_an_end_by_its_name_and_with_a_prefix_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        for given, shown in (
+            ("office:5432/tcp", "site:office:5432/tcp"),
+            ("site:office", "site:office"),
+            ("office/192.168.1.10", "site:office/192.168.1.10/32"),
+            ("office/192.168.1.0/28:22/tcp", "site:office/192.168.1.0/28:22/tcp"),
+            ("office/[fd12:3456:1::5]:22/tcp", "site:office/[fd12:3456:1::5/128]:22/tcp"),
+        ):
+            assert (await host.ask("allow", "n11", given, "-y"))["allowed"] == f"node:n11 {shown}"
+        assert (await host.ask("allow", "office", "n11"))["allowed"] == "site:office node:n11"
+        assert (await host.ask("disallow", "n11", "office"))["disallowed"] == "node:n11 site:office"
+
+
+@in_a_loop
+async def test_a_site_that_is_not_there_or_has_no_such_prefix_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        assert "192.168.2.10/32 is not of office, which is 192.168.1.0/24, " in await host.refusal(
+            "allow", "n11", "office/192.168.2.10", "-y"
+        )
+        assert "of IPv6 give it as the mesh knows it" in await host.refusal(
+            "allow", "n11", "office/[fd00:42::5]", "-y"
+        )
+        assert "there is no site lab yet" in await host.refusal("allow", "n11", "site:lab", "-y")
+        assert "there is no site lab yet" in await host.refusal("allow", "n11", "lab/10.0.0.1", "-y")
+        assert "there is no node lab" in await host.refusal("allow", "n11", "lab", "-y")
+        assert (await host.ask("allow", "n11", "site:lab:22/tcp", "-y", "--anyway"))["allowed"]
