@@ -59,6 +59,16 @@ def test_a_rule_with_ports_opens_these_and_no_other(network: Lan) -> None:
     expected = ["tcp 5432", "udp 53", "large udp 53", "refused udp 55"]
     assert found(dev, db) == [expected, expected]
     assert found(hub, db) == [[], []]
+    port = dev.ask("why", "db:5432/tcp")
+    assert port["reachable"]
+    assert port["findings"]["5432/tcp"]["text"] == (
+        "dev may begin to db:5432/tcp: allow tag:dev db:5432/tcp,53/udp,55/udp"
+    )
+    assert "connection" in port["findings"]
+    assert dev.why("db:22/tcp")["advice"][0].startswith(
+        "`wgpy mesh allow dev db:22/tcp` lets this node begin"
+    )
+    assert dev.why("db")["reachable"] is None  # a ping is not allowed, so its silence says nothing
     assert re.search(r"tag:dev to db:5432/tcp,53/udp,55/udp \(rule 1, let in [1-9]", db.mesh("status"))
 
     hub.mesh("allow", "tag:dev", "db:icmp")

@@ -3,13 +3,15 @@
 gw and gw2 (gateways of office, 192.168.1.0/24 as 100.96.4.0/24), dev (tag dev), web
 """
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 import pytest
 
 from tests.mesh.network import Administrator, key_of, prefixes, site
 from wgpy.contract.orders import Permit
+from wgpy.keys import PublicKey
 from wgpy.mesh.ports import TCP, Ports
+from wgpy.mesh.records import client_selector
 from wgpy.mesh.rules import GOSSIP, Rules, allowed_ip
 from wgpy.mesh.sites import Site, within
 from wgpy.mesh.topology import Member, Topology
@@ -119,3 +121,40 @@ def test_prefixes_of_a_site_with_its_real_face_stay_as_they_are() -> None:
     asked = prefixes("10.42.3.0/24", "2001:db8:0:5::/64", "10.43.0.0/24")
 
     assert list(within(real, asked)) == list(asked[:2])
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "number"),
+    [
+        ("100.96.4.10", 5432, 1),
+        ("100.96.4.11", 5432, 2),
+        ("100.96.4.10", 22, None),
+        ("100.80.0.10", 5432, None),
+    ],
+)
+def test_the_rule_for_an_address_behind_a_gateway_is_the_first_one_that_is_for_it(
+    administrator: Administrator, address: str, port: int, number: int | None
+) -> None:
+    administrator.rule("tag:dev", administrator.scope("office/192.168.1.10:5432/tcp"))
+    administrator.rule("tag:dev", administrator.scope("site:office:5432/tcp"))
+    topology = administrator.topology()
+    dev, gw = members(topology)["dev"], members(topology)["gw"]
+
+    rule = Rules(topology).to_address(dev, gw, ip_address(address), Ports(TCP, port, port))
+
+    assert rule == (None if number is None else topology.rules[number - 1])
+
+
+def test_the_rule_for_a_client_is_not_that_for_its_gateway(administrator: Administrator) -> None:
+    key = PublicKey(b"\x05" + bytes(31))
+    administrator.client(key, GW)
+    administrator.rule("tag:dev", administrator.scope(f"{client_selector(key)}:22/tcp"))
+    administrator.rule("tag:dev", GW)
+    topology = administrator.topology()
+    dev, gw = members(topology)["dev"], members(topology)["gw"]
+    address = topology.clients[0].ingresses[0].address
+    rules = Rules(topology)
+
+    assert rules.to_address(dev, gw, address, Ports(TCP, 22, 22)) == topology.rules[0]
+    assert rules.to_address(dev, gw, address, POSTGRES) is None
+    assert rules.to_address(dev, gw, gw.address, POSTGRES) == topology.rules[1]

@@ -10,6 +10,8 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import probe
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.why import Finding, Trial, find, judge
+from wgpy.cli.mesh.why_ports import Permitted, split
+from wgpy.mesh.ports import TCP, UDP, Ports
 from wgpy.node.agent_client import Excluded, Rule, Status, UdpAnswer
 
 INNER, OUTER = Way("mesh0", "", ""), Way("eth0", "10.0.0.1", "")
@@ -253,3 +255,62 @@ def test_why_leads_to_a_client_by_its_gateway(name: str) -> None:
 def test_why_says_that_a_client_enters_here() -> None:
     with pytest.raises(CommandError, match="alice enters by this node"):
         find(a_status(clients=(client(gateway="web1"),)), "alice")
+
+
+# -- ports -------------------------------------------------------------------------------------------
+
+SSH, DNS = Ports(TCP, 22, 22), Ports(UDP, 53, 53)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("web2", ("web2", ())),
+        ("web2:22/tcp", ("web2", (SSH,))),
+        ("10.0.0.1:22/tcp,53/udp", ("10.0.0.1", (SSH, DNS))),
+        ("fd00::1", ("fd00::1", ())),
+        ("[fd00::1]:22/tcp", ("fd00::1", (SSH,))),
+    ],
+)
+def test_why_is_asked_of_ports_too(text: str, expected: tuple[str, tuple[Ports, ...]]) -> None:
+    assert split(text) == expected
+
+
+def test_why_of_what_are_no_ports_says_so() -> None:
+    with pytest.raises(CommandError, match="ssh is no list of ports"):
+        split("web2:ssh")
+
+
+def test_why_names_the_rule_of_each_port_or_says_which_one_is_missing() -> None:
+    known = a_status(rules=(Rule(1, "any", "tag:k8s:22/tcp", 0),), peers=(peer(outbound_rule=1),))
+    permitted = Permitted({SSH: "allow any tag:k8s:22/tcp", DNS: ""}, ping=False)
+
+    found = {finding.subject: finding for finding in judge(known, "web2", NOW, None, permitted)}
+
+    assert found["22/tcp"].text == "web1 may begin to web2:22/tcp: allow any tag:k8s:22/tcp"
+    assert (found["22/tcp"].good, found["53/udp"].good) == (True, False)
+    assert found["53/udp"].text == "web1 may not begin to web2:53/udp: no rule says so"
+    assert "`wgpy mesh allow web1 web2:53/udp`" in found["53/udp"].advice
+    assert permitted.tcp_port == 22
+
+
+@pytest.mark.parametrize(
+    ("tried", "good", "text"),
+    [
+        (trial(port=22, milliseconds=1.0), True, "port 22 answered within 1.0 ms"),
+        (trial(port=22, milliseconds=1.0, refused=True), False, "and refused the connection"),
+        (trial(port=22), False, "port 22 did not answer within 6 s"),
+    ],
+)
+def test_a_connection_decides_where_a_port_is_asked_about(tried: Trial, good: bool, text: str) -> None:
+    last = list(judge(a_status(), "web2", NOW, tried, Permitted({SSH: "allow any any"})))[-1]
+
+    assert (last.subject, last.good) == ("connection", good)
+    assert text in last.text
+
+
+def test_a_ping_that_no_rule_allows_decides_nothing() -> None:
+    last = list(judge(a_status(), "web2", NOW, trial(), Permitted(ping=False)))[-1]
+
+    assert (last.subject, last.good) == ("ping", None)
+    assert "no rule lets this node ping it" in last.text

@@ -11,7 +11,7 @@ from itertools import chain, islice, product
 from operator import attrgetter
 from typing import Final
 
-from wgpy.address import Prefix
+from wgpy.address import Address, Prefix
 from wgpy.contract.constants import MAX_PERMITS, MAX_RULES
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
@@ -90,6 +90,25 @@ class Rules:
         """Return whether a member, or what is behind it, may begin to another, or to what is behind that."""
         ends = self._selectors(source), self._selectors(destination)
         return not self._rules or self._first(*ends) is not None
+
+    def to_address(self, source: Member, destination: Member, address: Address, ports: Ports) -> Rule | None:
+        """Return the first rule that lets a member begin to ports of an address of, or behind, another."""
+        clients = (
+            client.selectors
+            for client in self._topology.clients
+            for ingress in client.ingresses
+            if ingress.gateway == destination.identity and address in (ingress.address, ingress.address6)
+        )
+        pairs = product(source.selectors, next(clients, self._selectors(destination)))
+        rules = chain.from_iterable(self._rules.get(pair, ()) for pair in pairs)
+        found = (one for one in rules if one.allows(ports) and self._has(one.destination, address))
+        first = min(found, key=attrgetter("number"), default=None)
+        return first.rule if first else None
+
+    def _has(self, end: End, address: Address) -> bool:
+        """Return whether an address that a rule's destination may have is of it."""
+        site = self._sites.get(end.selector)
+        return site is None or any(address in prefix for prefix in prefixes_of_end(site, end))
 
     def _selectors(self, member: Member) -> list[str]:
         """Return what selects a member, and the sites that it is a gateway of."""

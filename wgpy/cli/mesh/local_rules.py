@@ -7,7 +7,7 @@ from wgpy.cli.mesh import networks
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Rule
 from wgpy.mesh.selectors import names_of, naming, naming_only_by_name, rule_text, shown_rule
-from wgpy.mesh.topology import derive
+from wgpy.mesh.topology import Topology, derive
 from wgpy.node.files import Journal, NodeFile, StorageError
 
 
@@ -21,10 +21,7 @@ class LocalRules:
 
 def local_rules(network: str, node: NodeFile, now: int) -> LocalRules:
     """Return them in the words of `wgpy mesh allow`, none if they cannot be read. now: Unix seconds."""
-    ledger = Ledger(node.network)
-    with suppress(StorageError):
-        Journal(networks.folder(network)).read(ledger)
-    topology = derive(ledger, now)
+    ledger, topology = read_local(network, node, now)
     names = names_of(ledger.nodes(), topology)
 
     def told(rule: Rule) -> str:
@@ -34,3 +31,11 @@ def local_rules(network: str, node: NodeFile, now: int) -> LocalRules:
         tuple(map(told, naming(topology.rules, node.identity.verify_key(), topology.ends))),
         tuple(map(told, naming_only_by_name(topology.rules, node.name))),
     )
+
+
+def read_local(network: str, node: NodeFile, now: int) -> tuple[Ledger, Topology]:
+    """Return the records that the node has on disk, as far as they can be read, and their topology."""
+    ledger = Ledger(node.network)
+    with suppress(StorageError):
+        Journal(networks.folder(network)).read(ledger)
+    return ledger, derive(ledger, now, viewer=node.identity.verify_key())

@@ -73,6 +73,19 @@ def ping(address: Address, seconds: float = WAITING_TIME) -> float | None:
         return _ping(icmp, address.version, time.monotonic() + seconds)
 
 
+def connect(address: Address, port: int, seconds: float = WAITING_TIME) -> tuple[float | None, bool]:
+    """Return the milliseconds of the answer to a connection, None without one, and whether it was refused."""
+    began = time.monotonic()
+    refused = False
+    try:
+        socket.create_connection((str(address), port), seconds).close()
+    except ConnectionRefusedError:
+        refused = True
+    except OSError:  # too late, or an ICMP error came
+        return None, False
+    return 1000 * (time.monotonic() - began), refused
+
+
 def _ping(icmp: socket.socket, version: int, end: float) -> float | None:
     """Raises OSError."""
     identifier = int.from_bytes(os.urandom(2), "big")

@@ -16,14 +16,16 @@ from typing import Final
 from wgpy.address import Address, Prefix, is_address, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_sites
+from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_ports, why_sites
 from wgpy.cli.mesh.output import columns, count, listed, report, since
 from wgpy.cli.mesh.private import is_private
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
+from wgpy.cli.mesh.why_ports import Permitted
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import AgentError, Client, Peer, Rule, Site, Status, UdpAnswer
 
+_EVERYTHING: Final = Permitted()
 _FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
 _SILENCE: Final = 15  # seconds without an answer, after which WireGuard begins a handshake. Whitepaper 6.5
 _MARKS: Final = {True: "yes", False: "no", None: "?"}
@@ -66,7 +68,8 @@ class Trial:
 
     is_up: whether the interface is; inner, outer: the ways of a packet into the tunnel, and of its sealed
     datagram; milliseconds: of a ping inside of the tunnel, None without an answer; received: bytes that the
-    peer sent meanwhile; udp: answers outside of the tunnel.
+    peer sent meanwhile; udp: answers outside of the tunnel; port: of TCP, which was tried instead of a ping,
+    None for none; refused: whether nothing listens there.
     """
 
     is_up: bool
@@ -75,17 +78,21 @@ class Trial:
     milliseconds: float | None = None
     received: int = 0
     udp: tuple[UdpAnswer, ...] = ()
+    port: int | None = None
+    refused: bool = False
 
 
 def why(arguments: Namespace) -> None:
     """Exit with status 1 if the node is not reachable. Raises CommandError and AgentError."""
     need_root("mesh why")
-    network, name = networks.selected(arguments), arguments.name
-    status, trial = daemons.status(network), None
-    if (target := find(status, name)) and not _is_blocked(list(judge(status, name, _now()))):
-        trial = _try(status, target)
+    network, (name, ports) = networks.selected(arguments), why_ports.split(arguments.name)
+    status, trial, permitted = daemons.status(network), None, Permitted()
+    if target := find(status, name):
+        permitted = why_ports.permitted(network, target.peer.identity, target.address, ports, _now())
+    if target and not _is_blocked(list(judge(status, name, _now(), permitted=permitted))):
+        trial = _try(status, target, permitted.tcp_port)
         status = daemons.status(network)
-    findings = list(judge(status, name, _now(), trial))
+    findings = list(judge(status, name, _now(), trial, permitted))
     reachable = False if _is_blocked(findings) else findings[-1].good
     _report(arguments, findings, reachable)
     if reachable is False:
@@ -162,8 +169,8 @@ def _find_exit(status: Status, address: Address) -> Target | None:
 # -- What is tried -----------------------------------------------------------------------------------
 
 
-def _try(status: Status, target: Target) -> Trial:
-    """Take the time that a handshake may need. Raises CommandError."""
+def _try(status: Status, target: Target, port: int | None = None) -> Trial:
+    """Take the time that a handshake may need. port: of TCP, tried instead of a ping. Raises CommandError."""
     peer = target.peer
     outer = probe.way_to(parse_endpoint(peer.endpoint).address, status.fwmark) if peer.endpoint else None
     inner = probe.way_to(str(target.address))
@@ -172,8 +179,12 @@ def _try(status: Status, target: Target) -> Trial:
         return trial
     with ThreadPoolExecutor(max_workers=1) as asking:
         udp = asking.submit(_ask_by_udp, status, peer)
-        milliseconds = _ping(target.address)
-        trial = replace(trial, milliseconds=milliseconds, udp=udp.result())
+        refused = False
+        if port is None:
+            milliseconds = _ping(target.address)
+        else:
+            milliseconds, refused = probe.connect(target.address, port)
+        trial = replace(trial, milliseconds=milliseconds, udp=udp.result(), port=port, refused=refused)
     after = next((one for one in daemons.status(status.network).peers if one.key == peer.key), peer)
     return replace(trial, received=max(0, after.received - peer.received))
 
@@ -194,10 +205,13 @@ def _ping(address: Address) -> float | None:
 # -- What it means. Pure. ----------------------------------------------------------------------------
 
 
-def judge(status: Status, name: str, now: int, trial: Trial | None = None) -> Iterator[Finding]:
+def judge(
+    status: Status, name: str, now: int, trial: Trial | None = None, permitted: Permitted = _EVERYTHING
+) -> Iterator[Finding]:
     """Find what reaching a node depends on, in the order in which it has to be mended. now: Unix seconds.
 
-    trial: None before anything was tried. Raises CommandError for this node itself.
+    trial: None before anything was tried; permitted: what the rules let this node begin. Raises CommandError
+    for this node itself.
     """
     target = find(status, name)
     yield _this_node(status)
@@ -209,6 +223,7 @@ def judge(status: Status, name: str, now: int, trial: Trial | None = None) -> It
         return
     yield _node(target)
     yield from _rules(status, target.peer)
+    yield from _ports(status, target, permitted)
     yield from _routes(target.peer)
     if trial:
         yield _inner_way(status, target, trial)
@@ -219,7 +234,7 @@ def judge(status: Status, name: str, now: int, trial: Trial | None = None) -> It
     yield _handshake(status, target.peer, now)
     if trial and trial.is_up and trial.inner.interface == status.interface:
         yield from _udp(trial)
-        yield _answer(status, target, trial)
+        yield _answer(status, target, trial, permitted)
 
 
 def _this_node(status: Status) -> Finding:
@@ -282,6 +297,19 @@ def _rules(status: Status, peer: Peer) -> Iterator[Finding]:
     yield Finding("outbound", bool(peer.outbound_rule), outbound, advice)
     inbound = _direction(name, status.name, rules.get(peer.inbound_rule))
     yield Finding("inbound", bool(peer.inbound_rule), inbound, is_decisive=False)
+
+
+def _ports(status: Status, target: Target, permitted: Permitted) -> Iterator[Finding]:
+    """Say by which rule this node may begin to each of the ports that are asked about."""
+    name = _name(target.peer)
+    for ports, rule in permitted.rules.items():
+        if rule:
+            yield Finding(f"{ports}", True, f"{status.name} may begin to {name}:{ports}: {rule}")
+        else:
+            yield Finding(
+                f"{ports}", False, f"{status.name} may not begin to {name}:{ports}: no rule says so",
+                f"`wgpy mesh allow {status.name} {name}:{ports}` lets this node begin.",
+            )  # fmt: skip
 
 
 def _direction(source: str, destination: str, rule: Rule | None) -> str:
@@ -360,7 +388,12 @@ def _udp(trial: Trial) -> Iterator[Finding]:
         yield Finding("UDP", None, f"no answer from {endpoints}", is_decisive=False)
 
 
-def _answer(status: Status, target: Target, trial: Trial) -> Finding:
+def _answer(status: Status, target: Target, trial: Trial, permitted: Permitted) -> Finding:
+    if trial.port is not None:
+        return _connection(status, target, trial, trial.port)
+    if trial.milliseconds is None and not permitted.ping:
+        text = "no rule lets this node ping it, so it says nothing that no answer came"
+        return Finding("ping", None, text)
     if trial.milliseconds is not None:
         return Finding("ping", True, f"{target.address} answered within {trial.milliseconds:.1f} ms")
     if trial.received:
@@ -369,6 +402,23 @@ def _answer(status: Status, target: Target, trial: Trial) -> Finding:
         return Finding("ping", None, text, advice)
     text = f"no answer within {probe.WAITING_TIME:.0f} s, and nothing else came"
     return Finding("ping", False, text, _advice(status, target.peer, trial))
+
+
+def _connection(status: Status, target: Target, trial: Trial, port: int) -> Finding:
+    where = f"{target.address}, port {port}"
+    if trial.milliseconds is None:
+        text = f"{where} did not answer within {probe.WAITING_TIME:.0f} s"
+        advice = (
+            _advice(status, target.peer, trial)
+            if not trial.received
+            else (f"The tunnel works. Perhaps a firewall drops what is for port {port} there.")
+        )
+        return Finding("connection", False, text, advice)
+    text = f"{where} answered within {trial.milliseconds:.1f} ms"
+    if trial.refused:
+        advice = f"Packets arrive there, but no program listens at port {port}, or a firewall refuses it."
+        return Finding("connection", False, f"{text}, and refused the connection", advice)
+    return Finding("connection", True, text)
 
 
 def _advice(status: Status, peer: Peer, trial: Trial) -> str:
