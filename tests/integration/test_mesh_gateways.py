@@ -8,6 +8,7 @@ The hub coordinates. The home network of dev is 192.168.1.0/24, too. No host for
 """
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,6 +158,19 @@ def test_a_gateway_that_does_not_forward_is_refused_with_what_to_do(world: World
     assert refused.status == 1
     assert "its host does not forward IPv4: `sysctl -w net.ipv4.ip_forward=1`" in refused.output
     assert world.hub.ask("site", "list") == []
+
+
+def test_a_firewall_that_the_daemon_may_not_read_is_told_of(world: World) -> None:
+    gateway, legacy = world.gateways[0], "iptables-legacy"
+    if shutil.which(legacy) is None:
+        pytest.skip(f"{legacy} is missing")
+    gateway.host.run(legacy, "-P", "FORWARD", "DROP")
+
+    add(gateway)
+
+    sentence = f"`{legacy} -I FORWARD -i mesh0 -o lan -j ACCEPT` lets it pass"
+    eventually(lambda: sentence in gateway.mesh("status"), "it is told of", within=_WITHIN)
+    gateway.host.run(legacy, "-P", "FORWARD", "ACCEPT")
 
 
 def test_hosts_of_an_office_are_reached_and_all_is_taken_back(world: World) -> None:

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from errno import EINVAL, EXDEV
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from itertools import count
 from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
 
-from .firewall.passage import Firewall
+from .firewall.passage import Firewall, unread_programs
 from .firewall.verdict import Flow
 from .forwarding import forwards
 from .netlink import RouteLookup, Way
@@ -132,7 +131,7 @@ def _host(prefix: Prefix, own: OwnAddresses) -> Address | None:
         return _ANYWHERE[prefix.version]
     taken = set(own_addresses(prefix, own))
     first = 0 if prefix.num_addresses <= 2 else 1
-    others = (prefix[number] for number in count(first) if number < prefix.num_addresses)
+    others = (prefix[number] for number in range(first, prefix.num_addresses))
     return next((address for address in others if address not in taken), None)
 
 
@@ -164,6 +163,17 @@ def _unforwarded(found: Iterable[Passage]) -> Iterator[str]:
         yield (
             f"this node announces {', '.join(prefixes)}, but its host does not forward IPv{version}: "
             f"`sysctl -w {_FORWARDING[version]}=1`, and a file in /etc/sysctl.d, let packets through"
+        )
+
+
+def unread_firewalls(found: Iterable[Passage]) -> Iterator[str]:
+    """Give a sentence, with what to do, for each firewall of which that cannot be told."""
+    pairs = [passage.interfaces for passage in found if passage.lan]
+    for program in unread_programs() if pairs else ():
+        mesh, lan = pairs[0]
+        yield (
+            f"wgpyd may not read the rules of {program}: if `{program} -S FORWARD` shows that they drop what "
+            f"this host forwards, `{program} -I FORWARD -i {mesh} -o {lan} -j ACCEPT` lets it pass"
         )
 
 

@@ -104,17 +104,24 @@ def _saved(version: int) -> Iterator[tuple[str, str]]:
     plain = _PROGRAMS[version]
     names = [name for name in (f"{plain}-nft", f"{plain}-legacy") if which(f"{name}-save")] or [plain]
     for name in names:
-        if not name.endswith("-legacy") or _is_used(_LEGACY_TABLES[version]):
+        if not name.endswith("-legacy") or _used_tables(version):
             done = run_program([f"{name}-save"])
             if not done.returncode and iptables.BASE in done.stdout:
                 yield name, done.stdout
 
 
-def _is_used(names: Path) -> bool:
+def _used_tables(version: int) -> list[str]:
+    """Return the legacy tables that are in use, whose modules a look at others would load."""
     try:
-        return bool(names.read_text())
+        return _LEGACY_TABLES[version].read_text().split()
     except OSError:
-        return False
+        return []
+
+
+def unread_programs() -> list[str]:
+    """Return those that filter by rules which this process may not read: the legacy ones need CAP_NET_RAW."""
+    used = [f"{plain}-legacy" for version, plain in _PROGRAMS.items() if "filter" in _used_tables(version)]
+    return [name for name in used if run_program([f"{name}-save"]).returncode]
 
 
 def _named(rule: str, chain: str, where: str) -> str:

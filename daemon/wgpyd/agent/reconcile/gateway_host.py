@@ -14,7 +14,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.gateway import Gateway, HostChanges
 from wgpy.host.iproute import IpFailed, ask_ip
 from wgpy.host.nft_monitor import NftMonitor
-from wgpy.host.passages import OwnAddresses, obstacles, passages
+from wgpy.host.passages import OwnAddresses, obstacles, passages, unread_firewalls
 from wgpy.mesh.plan import NodePlan
 from wgpy.model import DeviceUpdate
 
@@ -101,7 +101,8 @@ class GatewayHost:
         self._tables = outcome.tables
         if outcome.is_repair:
             _LOG.warning("repaired the host: its tables of nft for sites had been changed")
-        return [*outcome.failures, *obstacles(passages(mesh, prefixes_of(plan.own_sites), own), own)]
+        found = passages(mesh, prefixes_of(plan.own_sites), own)
+        return [*outcome.failures, *obstacles(found, own), *unread_firewalls(found)]
 
     # -- Changes by others ---------------------------------------------------------------------------
 
