@@ -17,6 +17,7 @@ from tests.integration.exchange import TRAFFIC, assert_tcp_arrives_whole, assert
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import Node, program
 from tests.integration.meshlan import Lan
+from tests.integration.peers import Implementation
 
 _SIZE = 1 << 20
 _FILE = "/run/phone.conf"
@@ -81,6 +82,22 @@ def test_a_client_reaches_what_it_may_by_its_gateway(ends: Ends, how: str) -> No
     assert_tcp_arrives_whole(ends.phone, ends.web.host, ends.web.address(4), _SIZE)
     assert_tcp_arrives_whole(ends.phone, ends.web.host, ends.web.address(6), _SIZE)
     assert_udp_comes_back(ends.phone, ends.web.host, ends.web.address(4), [1, 1300, 4000])
+
+
+def test_the_kernels_wireguard_takes_the_same_file(lab: Lab, ends: Ends, kernel: Implementation) -> None:
+    phone = kernel.machine(lab, "kernel")
+    connect(ends.hub.host, "w9", phone, "eth0")
+    ends.hub.host.run("ip", "link", "set", "w9", "master", "br0")
+    add_addresses(phone, "eth0", "10.10.0.9/24")
+    ends.add("--to", "web")
+    phone.write(_FILE, ends.phone.path(_FILE).read_text())
+
+    phone.run("ln", "-s", "/proc/self/fd", "/dev/fd")  # which wg-quick's shell uses
+    phone.run("wg-quick", "up", _FILE)
+
+    ping = ("ping", "-n", "-c", "1", "-W", "2", ends.web.address())
+    eventually(lambda: phone.attempt(*ping).status == 0, "the phone reaches web", within=_WITHIN)
+    assert_tcp_arrives_whole(phone, ends.web.host, ends.web.address(6), _SIZE)
 
 
 def test_a_client_reaches_nothing_else_whatever_its_file_says(ends: Ends) -> None:
