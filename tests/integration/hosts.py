@@ -57,13 +57,13 @@ class Result:
 class Process(Protocol):
     """A command running on a machine."""
 
-    def wait(self, timeout: float = 30) -> Result: ...
+    def wait(self, timeout: float = 100) -> Result: ...
 
 
 class Runner(Protocol):
     """Whatever commands can be run on."""
 
-    def run(self, *command: str, timeout: float = 30) -> str:
+    def run(self, *command: str, timeout: float = 100) -> str:
         """Run a command that must succeed and return its output."""
 
 
@@ -72,7 +72,7 @@ class Machine(Runner, Protocol):
 
     name: str
 
-    def attempt(self, *command: str, timeout: float = 30) -> Result:
+    def attempt(self, *command: str, timeout: float = 100) -> Result:
         """Run a command and return what came of it."""
 
     def start(self, *command: str) -> Process:
@@ -88,7 +88,7 @@ class Machine(Runner, Protocol):
         """Make a wire's end that has arrived in the namespace this machine's network card."""
 
 
-def eventually(holds: Callable[[], bool], what: str, within: float = 5) -> None:
+def eventually(holds: Callable[[], bool], what: str, within: float = 20) -> None:
     """Wait until something holds; fail with `what` after `within` seconds."""
     end = time.monotonic() + within
     while not holds():
@@ -132,7 +132,7 @@ class HostProcess:
         """Return what a file of its folder in /proc says. Raises OSError."""
         return Path(f"/proc/{self.pid}/{file}").read_text()
 
-    def wait(self, timeout: float = 30) -> Result:
+    def wait(self, timeout: float = 100) -> Result:
         """Wait for the end and return it; a death by signal is its negative number."""
         try:
             status = self.popen.wait(timeout)
@@ -181,14 +181,14 @@ class Host:
         """Return a file of this host as a path that can be opened from outside."""
         return Path(f"/proc/{self._pid}/root{path}")
 
-    def attempt(self, *command: str, timeout: float = 30) -> Result:
+    def attempt(self, *command: str, timeout: float = 100) -> Result:
         done = subprocess.run(
             self._inside(command), timeout=timeout, text=True, errors="replace",
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         return Result(done.returncode, done.stdout)
 
-    def run(self, *command: str, timeout: float = 30) -> str:
+    def run(self, *command: str, timeout: float = 100) -> str:
         return checked(self.name, command, self.attempt(*command, timeout=timeout))
 
     def start(self, *command: str, stdin: int = subprocess.DEVNULL, stdout: int | None = None) -> HostProcess:

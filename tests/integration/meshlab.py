@@ -39,7 +39,7 @@ PORT = 51820  # UDP of every node, and TCP of the coordinator
 _TCP_SIZE = 1 << 20
 _PROGRAMS = Path(sys.executable).parent
 _MAPPING_SECONDS = 30
-_AGENT_TIMEOUT = 10.0  # seconds
+_AGENT_TIMEOUT = 60.0  # seconds
 _LEFT_BY_A_REBOOT = ("/run/wgpyd", "/run/wireguard")  # nothing of these
 
 

@@ -23,7 +23,7 @@ from wgpyd.agent.host_networks import NOWHERE, HostNetworks
 from wgpyd.agent.identity import LocalIdentity
 from wgpyd.agent.warnings import Warnings
 
-TIMEOUT = 10.0  # seconds
+TIMEOUT = 60.0  # seconds
 HOME = "home.example.net:51820"
 FIXED = "203.0.113.5:4000"
 UNREACHABLE = PeerUnreachable(PeerId(1))

@@ -22,7 +22,7 @@ from wgpyd.agent.gossip import NOT_UNDERSTOOD, Gossip, pause_after
 from wgpyd.agent.rejected_records import RejectedRecords
 
 HERE = IPv6Address("::1")
-TIMEOUT = 10.0  # seconds
+TIMEOUT = 60.0  # seconds
 OTHER_DIGEST = b'{"standing":{"sequence":9,"digest":""}}\n'
 UNKNOWN = key_of(1).sign(
     b'{"network":"aASPKHMgA2vPAqonC6v5lg==","signer":"TLWr9q15+/WrvMr8wmnYXNJlHtS4hbWGnyQa7fCluik=",'

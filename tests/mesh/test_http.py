@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wgpy.node import http
 from wgpy.node.http import BROKEN, Answer, Client, HttpError, Request, serve
 
-TIMEOUT = 10.0  # seconds
+TIMEOUT = 60.0  # seconds
 MAX_REQUEST = 1 << 16
 SIZE = 1 << 25  # more than the system takes for a connection
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

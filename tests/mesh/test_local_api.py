@@ -37,7 +37,7 @@ from wgpyd.agent.api import local_api
 from wgpyd.agent.rejected_records import RejectedRecords
 from wgpyd.errors import StartError
 
-TIMEOUT = 10.0  # seconds
+TIMEOUT = 60.0  # seconds
 NETWORK = "prod"
 ME, OTHER = key_of(7).verify_key(), key_of(8).verify_key()
 KEY = PrivateKey(b"\x0b" * 32).public_key()
