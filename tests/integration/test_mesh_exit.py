@@ -16,6 +16,7 @@ from tests.integration.meshlab import NETWORK, Node, program
 
 pytestmark = pytest.mark.xdist_group("mesh_exit")
 
+NAME = "where.example.net"
 WEB, WEB6, PORT = "192.88.99.80", "2001:db8:80::80", "8080"
 PRINTER, PRINTER6 = "192.168.7.9", "2001:db8:7::9"
 IN_TIME = 60.0  # seconds, on a busy machine
@@ -131,6 +132,10 @@ def scene(module_lab: Lab) -> Scene:
         desk.host.run("sysctl", "-qw", f"net.ipv4.conf.{card}.rp_filter=1")
     gate.host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
     hosts["web"].start(sys.executable, _SCRIPT, "serve", PORT)
+    for server, address in ((printer, "10.0.0.1"), (hosts["web"], "10.0.0.2")):
+        serve_name(server, address)
+    desk.host.write("/etc/resolv.conf", f"nameserver {PRINTER}\n")
+    gate.host.write("/etc/resolv.conf", f"nameserver {WEB}\n")
 
     hub.mesh("init", NETWORK, "--public", "203.0.113.10", "--name", "hub")
     gate.join(hub.token("--routes", "0.0.0.0/0", "::/0"))
@@ -139,6 +144,19 @@ def scene(module_lab: Lab) -> Scene:
     gate.mesh("site", "add", "internet", "0.0.0.0/0", "::/0")
     router.run("nft", _COUNTING)
     return Scene(router, hub, gate, desk, hosts["web"])
+
+
+def serve_name(host: Host, address: str) -> None:
+    """Have a host be a name server that gives a name an address of its own."""
+    host.write("/run/hosts", f"{address} {NAME}\n")
+    options = ("--keep-in-foreground", "--no-resolv", "--no-hosts", "--addn-hosts=/run/hosts")
+    host.start("dnsmasq", *options, "--user=root", "--pid-file=/run/dnsmasq.pid")
+
+
+def resolved(scene: Scene) -> str:
+    """Return what the desk resolves the name to, which says who was asked."""
+    found = scene.desk.host.attempt("getent", "ahostsv4", NAME).output.split()
+    return found[0] if found else ""
 
 
 def used(scene: Scene, name: str = "internet") -> None:
@@ -202,6 +220,17 @@ def test_without_an_exit_what_is_sent_is_counted(scene: Scene, family: int) -> N
         eventually(lambda: scene.leaks()[family] > before, "datagrams leave", within=IN_TIME)
 
     assert scene.leaks()[family] > before
+
+
+def test_names_are_asked_for_by_the_gateway_of_an_exit_while_it_is_used(scene: Scene) -> None:
+    eventually(lambda: resolved(scene) == "10.0.0.1", "its own server is asked", within=IN_TIME)
+    used(scene)
+    try:
+        eventually(lambda: resolved(scene) == "10.0.0.2", "the gateway's is asked", within=IN_TIME)
+        assert [resolved(scene) for _ in range(5)] == ["10.0.0.2"] * 5
+    finally:
+        by_itself(scene)
+    eventually(lambda: resolved(scene) == "10.0.0.1", "its own server is asked again", within=IN_TIME)
 
 
 def test_an_exit_is_no_way_to_the_metadata_of_its_gateways_cloud(exit_scene: Scene) -> None:

@@ -127,6 +127,13 @@ def test_a_file_that_resolvconf_made_is_its_own_if_it_is_there(
     assert manager(tmp_path / "file") is (Manager.RESOLVCONF if program else Manager.FILE)
 
 
+def test_resolved_asks_us_for_all_names_where_we_have_an_exit() -> None:
+    commands = resolvectl_commands(SplitDns("prod", "mesh0", "100.80.0.1", ("prod.mesh",), is_for_all=True))
+
+    assert ["resolvectl", "default-route", "mesh0", "yes"] in commands
+    assert ["resolvectl", "domain", "mesh0", "prod.mesh", "~."] in commands
+
+
 def test_resolved_asks_us_for_our_domains_and_for_nothing_else() -> None:
     split = SplitDns("prod", "mesh0", "100.80.0.1", ("prod.mesh", "80.100.in-addr.arpa"))
 

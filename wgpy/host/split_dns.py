@@ -45,13 +45,15 @@ class SplitDns:
     """What is to be asked of us.
 
     network: its name; interface: of the network, by which resolved and resolvconf know us; server: our
-    address; domains: of names and of reverse look-ups, the first of which may be left away in a name.
+    address; domains: of names and of reverse look-ups, the first of which may be left away in a name;
+    is_for_all: whether we are to be asked for all other names, too.
     """
 
     network: str
     interface: str
     server: str
     domains: tuple[str, ...]
+    is_for_all: bool = False
 
 
 def manager(path: Path = resolv_conf.PATH) -> Manager:
@@ -116,9 +118,9 @@ def resolvectl_commands(split: SplitDns) -> list[list[str]]:
 
     Nobody has signed the zone, and no multicast goes through a tunnel.
     """
-    first, *others = split.domains
+    first, *others = (*split.domains, *(["."] if split.is_for_all else []))
     return [
-        ["resolvectl", "default-route", split.interface, "no"],
+        ["resolvectl", "default-route", split.interface, "yes" if split.is_for_all else "no"],
         ["resolvectl", "dnssec", split.interface, "no"],
         ["resolvectl", "llmnr", split.interface, "no"],
         ["resolvectl", "domain", split.interface, first, *(f"~{domain}" for domain in others)],

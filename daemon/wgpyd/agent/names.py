@@ -85,8 +85,13 @@ class Names:
         return any(asker == own.ip for own in self._node.plan.link.addresses)
 
     def may_ask_others(self, asker: Address) -> bool:
-        """Return whether this host asks, or a client that enters here, whose file names no other server."""
-        return self.is_local(asker) or (self._known is not None and self._known.enters_here(asker))
+        """Return whether this host asks, or a client that enters here, whose file names no other server.
+
+        Others ask a gateway of an exit, which they use.
+        """
+        is_client = self._known is not None and self._known.enters_here(asker)
+        is_exit = any(site.is_exit for site in self._node.plan.own_sites)
+        return self.is_local(asker) or is_client or is_exit
 
     def _servers(self) -> Iterator[Server]:
         """Give whom the host asked before, after those of its other networks, which know their own names."""
@@ -95,7 +100,13 @@ class Names:
         meshes = self._others & {*resolv_conf.servers(text)}
         yield from (Server(address, is_mesh=True) for address in sorted(meshes))
         others = (one for one in resolv_conf.foreign_servers(text) if one not in own | meshes)
-        yield from map(Server, others)
+        yield from map(Server, others if self._node.plan.exit is None else self._exit_servers())
+
+    def _exit_servers(self) -> Iterator[str]:
+        """Give the gateway of the exit, whose own servers are asked by it and not from here."""
+        exit_ = self._node.plan.exit
+        gateways = (peer.member for peer in self._node.plan.peers)
+        return (str(one.address) for one in gateways if exit_ and one.identity == exit_.gateway)
 
     # -- What is done to the host --------------------------------------------------------------------
 
@@ -118,7 +129,8 @@ class Names:
                 self._others = frozenset(_addresses_of_others(name))
                 server = str(self._node.identity.node.address)
                 domains = tuple(b".".join(apex).decode() for apex in self._known.apexes())
-                await self._resolver.apply(SplitDns(name, interface, server, domains))
+                is_for_all = self._node.plan.exit is not None
+                await self._resolver.apply(SplitDns(name, interface, server, domains, is_for_all))
             elif self._resolver.is_told:
                 await self._resolver.undo(name, interface)
             self._node.warnings.set("resolver", "")
