@@ -6,6 +6,7 @@ rule every member may. Invariant: two members are peers exactly if one of them m
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import merge
 from itertools import chain, islice, product
 from operator import attrgetter
@@ -27,6 +28,7 @@ GOSSIP: Final = 0  # the number of the permit that every peer has: to compare st
 OTHERS: Final = MAX_RULES - 1  # the number that all rules have for which none is left
 _TCP: Final = 6  # IANA's number of the protocol
 _ICMPV6: Final = 58
+_REMEMBERED: Final = 16_384  # selectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +239,14 @@ def numbered(topology: Topology) -> Iterator[NumberedRule]:
     ends = topology.ends
     for number, rule in zip(topology.rule_numbers, topology.rules, strict=True):
         yield NumberedRule(
-            number, rule, *(ends.get(each) or End(each) for each in (rule.source, rule.destination))
+            number, rule, *(ends.get(each) or _end(each) for each in (rule.source, rule.destination))
         )
+
+
+@lru_cache(_REMEMBERED)
+def _end(selector: str) -> End:
+    """Return the end of a rule that needs no scope."""
+    return End(selector)
 
 
 def _gossip(local: Member) -> Permit:

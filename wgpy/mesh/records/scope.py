@@ -7,6 +7,7 @@ for them such a rule allows nothing, and not all ports. The same is so where the
 import base64
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from wgpy.address import Prefix
@@ -18,6 +19,7 @@ from .rule import identity_of
 
 ANY: Final = "any"
 _SCOPE: Final = "tag:scope-"
+_REMEMBERED: Final = 16_384
 _KINDS: Final = ("node", "tag", "site", "client")
 
 
@@ -67,6 +69,7 @@ class End:
         return hashlib.blake2s(self.text.encode()).digest()
 
 
+@lru_cache(_REMEMBERED)  # as each topology needs those of all scopes
 def scope_selector(digest: bytes) -> str:
     """Return what a rule has for an end with a scope. digest: of the end."""
     return _SCOPE + base64.b32encode(digest).decode().rstrip("=").lower()
