@@ -14,7 +14,7 @@ from wgpy.cli.host import Host
 from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError
 
-_START_TIMEOUT: Final = 10.0  # seconds
+_START_TIMEOUT: Final = 60.0  # seconds: a small host that is busy starts Python slowly
 _STOP_TIMEOUT: Final = 5.0
 _POLL_INTERVAL: Final = 0.02
 

@@ -17,6 +17,7 @@ _EVENTS_PER_TURN: Final = 64  # of one connection, before others on the loop hav
 _MAX_HEAD: Final = 1 << 14  # bytes
 _MAX_REQUEST: Final = 1 << 16  # bytes of its body
 _MAX_REASON: Final = 1 << 13  # bytes of an answer that is no success: a sentence
+_LONGEST_SENTENCE: Final = 1000  # characters: a host may have several obstacles, each with a remedy
 REQUEST_TIMEOUT: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
 
 BROKEN: Final = (OSError, h11.ProtocolError, EOFError)  # what ends an exchange
@@ -199,5 +200,5 @@ async def _receive(http: h11.Connection, reader: asyncio.StreamReader) -> Reques
 
 def _reason(body: bytes) -> str:
     with suppress(ValueError, KeyError, TypeError):
-        return printable(str(json.loads(body)["detail"]))
+        return printable(str(json.loads(body)["detail"]), _LONGEST_SENTENCE)
     return ""

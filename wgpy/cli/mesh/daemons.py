@@ -26,7 +26,7 @@ from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError
 
 _SYSTEMD: Final = Path("/run/systemd/system")
-_START_TIMEOUT: Final = 20.0  # seconds
+_START_TIMEOUT: Final = 60.0  # seconds
 _SETTLING_TIME: Final = 5.0
 
 
