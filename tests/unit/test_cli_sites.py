@@ -13,7 +13,7 @@ from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
-from wgpy.cli.mesh.site_table import return_routes
+from wgpy.cli.mesh.site_table import return_routes, unreached
 from wgpy.cli.mesh.why import Finding, find, judge
 from wgpy.node.agent_client import Site, SiteGateway, Status
 from wgpy.node.site_report import how_reached
@@ -210,3 +210,16 @@ def test_who_does_not_masquerade_is_told_the_routes_that_the_sites_hosts_need() 
         "  ip route add 100.80.0.0/16 via GATEWAY",
     ]
     assert return_routes("blue1", ()) == ""
+
+
+def test_who_maps_a_site_is_told_which_sites_its_hosts_do_not_reach() -> None:
+    office = site()
+    real = site("home", mapped=networks(LAN))
+    others = (office, site("plant"), site("far", real=networks("10.0.0.0/8"), mapped=networks("10.0.0.0/8")))
+
+    text = unreached(office, (*others, real))
+
+    assert text.startswith("\nHosts of office do not reach home, which has their addresses. ")
+    assert "`wgpy mesh site remove home` on its gateways, and add it with `--mapped`." in text
+    assert unreached(office, others) == ""
+    assert unreached(real, (*others, real)) == ""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from wgpy.address import Prefix
+from wgpy.address import Prefix, overlap
 from wgpy.cli.mesh.output import columns, listed
 from wgpy.mesh.addressing import is_exit
 from wgpy.mesh.sites import SiteExclusion
@@ -41,4 +41,15 @@ def return_routes(node: str, ranges: Iterable[Prefix]) -> str:
     return (
         f"\nIts hosts, or their router, need a route back; GATEWAY is the address of {node} in their network:"
         + "".join(lines)
+    )
+
+
+def unreached(found: Site, sites: Iterable[Site]) -> str:
+    """Return, below an answer, which sites the hosts of a mapped one do not reach; "" for none."""
+    return "".join(
+        f"\nHosts of {found.name} do not reach {other.name}, which has their addresses. If they are to, "
+        f"`wgpy mesh site remove {other.name}` on its gateways, and add it with `--mapped`."
+        for other in sites
+        if found.mapped != found.real and not other.exclusion and not is_exit(other.real)
+        if any(overlap(own, prefix) for own in found.real for prefix in other.mapped)
     )

@@ -11,7 +11,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.output import columns, listed, report
-from wgpy.cli.mesh.site_table import return_routes, state, table
+from wgpy.cli.mesh.site_table import return_routes, state, table, unreached
 from wgpy.mesh import codec
 from wgpy.mesh.records.sites import EITHER, MAPPED, REAL
 from wgpy.mesh.sites import SiteExclusion
@@ -53,7 +53,8 @@ def _add(arguments: Namespace) -> None:
     found = _own(status, arguments.name)
     document = {"network": network, **codec.write(answer), **codec.write(found)}
     text = _answer(status.name, found, answer.reason)
-    report(arguments, document, text + return_routes(status.name, answer.back))
+    routes = return_routes(status.name, answer.back)
+    report(arguments, document, text + unreached(found, status.sites) + routes)
 
 
 def _answer(node: str, found: Site, reason: str) -> str:
