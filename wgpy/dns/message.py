@@ -28,7 +28,7 @@ TC: Final = 0x0200  # cut off, so ask by TCP
 RD: Final = 0x0100  # ask others, too
 RA: Final = 0x0080  # others are asked
 _OPCODE: Final = 0x7800
-_DO: Final = 0x8000  # of EDNS's flags: with signatures
+DO: Final = 0x8000  # of EDNS's flags: with signatures
 
 
 class Type(IntEnum):
@@ -143,6 +143,12 @@ def read_query(data: bytes) -> Query:
     return Query(number, flags, data[_HEADER.size : end], name, rrtype, rrclass, edns)
 
 
+def write_query(query: Query, number: int) -> bytes:
+    """Return a question of our own for the same, without signatures. number: its id."""
+    header = _HEADER.pack(number, RD, 1, 0, 0, 1)
+    return header + query.text + _write_edns(Edns(MAX_PAYLOAD, 0, wants_signatures=False), Rcode.NOERROR)
+
+
 def write_answer(query: Query, answer: Answer, limit: int, flags: int = 0) -> bytes:
     """Return the message, without its records and with TC if it is longer than limit. flags: others."""
     flags |= _answer_flags(query.flags) | (answer.rcode & 0xF) | (AA if answer.is_own else 0)
@@ -188,7 +194,7 @@ def _find_edns(data: bytes, at: int, count: int) -> Edns | None:
         if rrtype == Type.OPT:
             if found or data[name_start]:
                 raise ValueError("an OPT record is the root's, and there is one")
-            found = Edns(rrclass, ttl >> 16 & 0xFF, bool(ttl & _DO))
+            found = Edns(rrclass, ttl >> 16 & 0xFF, bool(ttl & DO))
     return found
 
 
@@ -235,5 +241,5 @@ def _write_compressed(name: Labels, asked: Labels) -> bytes:
 def _write_edns(edns: Edns | None, rcode: Rcode) -> bytes:
     if edns is None:
         return b""
-    ttl = (rcode >> 4) << 24 | (_DO if edns.wants_signatures else 0)
+    ttl = (rcode >> 4) << 24 | (DO if edns.wants_signatures else 0)
     return b"\0" + _FIXED.pack(Type.OPT, MAX_PAYLOAD, ttl, 0)
