@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,22 @@ async def test_options_of_a_site_change_without_a_new_announcement(tmp_path: Pat
         assert [(one.priority, one.is_routed) for one in site.gateways] == [(7, True)]
         await gateway.sites.remove("office")
         assert NodeFile.load(world.place(1)).firewall == ()
+
+
+@in_a_loop
+async def test_zones_of_a_site_come_and_go_and_are_shown(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as gateway:
+        server, zones = (ip_address("192.168.1.53"),), ("office.example", "lan")
+        await gateway.sites.add(addition(servers=server, zones=zones))
+        (site,) = gateway.status()
+        assert (site.servers, site.zones) == (server, zones)
+
+        with pytest.raises(AgentError, match=r"192.168.2.53 is no address of the site"):
+            await gateway.sites.add(addition(servers=(ip_address("192.168.2.53"),), zones=zones))
+        await gateway.sites.add(addition())
+
+        (site,) = gateway.status()
+        assert (site.servers, site.zones) == ((), ())
 
 
 @in_a_loop

@@ -5,6 +5,7 @@ Ann and Bob came by a token that lets them announce anything, Eve by a later one
 
 import random
 from collections.abc import Sequence
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from tests.mesh.network import DAY, EVERYTHING, NOW, Administrator, key_of, prefixes, site
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import AnnouncedSite, Network, Sites, encode
-from wgpy.mesh.records.sites import MAX_SITES
+from wgpy.mesh.records.sites import MAX_ALL_ZONES, MAX_SITES
 from wgpy.mesh.signing import MAX_BODY, SigningKey
 from wgpy.mesh.sites import Gateway, Site, SiteExclusion, is_mappable, site_range
 from wgpy.mesh.topology import Topology, derive
@@ -298,6 +299,14 @@ def test_a_default_route_overlaps_no_other_site_of_its_node() -> None:
     assert Ledger(administrator.key.verify_key()).judge(administrator.records[-1]).record.site("internet")
 
 
+def longest_zones(prefix: str, number: int) -> dict[str, object]:
+    """Return zones for as many sites as may have one with a server each."""
+    if number >= MAX_ALL_ZONES // 2:
+        return {}
+    zone = ".".join(["z" * 41] * 3)
+    return {"servers": (ip_network(prefix)[0],), "zones": (f"{zone}.x",)}
+
+
 def test_the_longest_record_has_room_in_a_body() -> None:
     name, last = "n" * 59, (1 << 53) - 1
     real = [f"2001:db8:{number:x}:ffff:ffff:ffff:ffff:ffff/128" for number in range(4096, 4096 + 256)]
@@ -305,7 +314,7 @@ def test_the_longest_record_has_room_in_a_body() -> None:
     sites = [
         site(
             f"{name}-{number:03}", *real[number::MAX_SITES], mapped=tuple(mapped[number::MAX_SITES]),
-            since=last, priority=65_535,
+            since=last, priority=65_535, **longest_zones(real[number], number),
         )
         for number in range(MAX_SITES)
     ]  # fmt: skip

@@ -6,11 +6,12 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
-from wgpy.address import Prefix, parse_global_address, parse_global_endpoint, parse_global_prefix
+from wgpy.address import Address, Prefix, parse_global_address, parse_global_endpoint, parse_global_prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.signing import SigningKey, VerifyKey
 
+SPARSE: Final = "sparse"  # of a field's metadata: an empty tuple, its default, is not written
 MAX_NUMBER: Final = (1 << 53) - 1  # what every reader of JSON can count to
 
 _T = TypeVar("_T")
@@ -18,7 +19,8 @@ _T = TypeVar("_T")
 
 def write(value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass as JSON has them."""
-    return {name: codec.write(getattr(value, name)) for name, codec in _schema(type(value)).items()}
+    found = ((name, codec, getattr(value, name)) for name, codec in _schema(type(value)).items())
+    return {name: codec.write(held) for name, codec, held in found if held or not codec.is_sparse}
 
 
 def read(kind: type[_T], found: Any) -> _T:
@@ -35,12 +37,14 @@ def read(kind: type[_T], found: Any) -> _T:
 class Codec:
     """How one value is written in JSON, and read; reading raises ValueError or TypeError.
 
-    has_default: whether it may be missing, as of a field that an older program did not write.
+    has_default: whether it may be missing, as of a field that an older program did not write; is_sparse:
+    whether it is not written while it is empty, so that what older programs signed keeps its bytes.
     """
 
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
     has_default: bool = False
+    is_sparse: bool = False
 
 
 def _only(kind: type[_T]) -> Callable[[Any], _T]:
@@ -97,6 +101,7 @@ _CODECS: Final[dict[Any, Codec]] = {
     IPv6Address: _from_text(parse_global_address, IPv6Address),
     IPv4Network: _from_text(parse_global_prefix, IPv4Network),
     IPv6Network: _from_text(parse_global_prefix, IPv6Network),
+    Address: _from_text(parse_global_address),
     Prefix: _from_text(parse_global_prefix),
     Endpoint: _from_text(parse_global_endpoint),
 }
@@ -126,7 +131,8 @@ def _schema(kind: Any) -> dict[str, Codec]:
 
 
 def _field_codec(field: Field[Any], kind: Any) -> Codec:
-    return replace(_codec(kind), has_default=field.default is not MISSING)
+    has_default = field.default is not MISSING
+    return replace(_codec(kind), has_default=has_default, is_sparse=has_default and SPARSE in field.metadata)
 
 
 _schemas: Final[dict[Any, dict[str, Codec]]] = {}

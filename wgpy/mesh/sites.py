@@ -16,7 +16,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Final
 
-from wgpy.address import Prefix
+from wgpy.address import Address, Prefix
 from wgpy.mesh.addressing import NEVER_ANNOUNCED, SITE_LENGTH, is_exit
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import AnnouncedSite, Network
@@ -43,13 +43,16 @@ class Site:
     """Prefixes behind gateways.
 
     real: as the site has them; mapped: as the mesh routes them, one for one and of the same lengths, equal to
-    `real` where the site has its real face; gateways: the one that is to be used first comes first.
+    `real` where the site has its real face; gateways: the one that is to be used first comes first; servers:
+    its own name servers, by their real addresses; zones: about whose names they are asked.
     """
 
     name: str
     real: tuple[Prefix, ...]
     mapped: tuple[Prefix, ...]
     gateways: tuple[Gateway, ...]
+    servers: tuple[Address, ...] = ()
+    zones: tuple[str, ...] = ()
 
     @property
     def is_mapped(self) -> bool:
@@ -159,10 +162,12 @@ class _Settlement:
 
 
 def _site(claims: Sequence[Claim]) -> Site:
-    """claims: those of its gateways, the first one first."""
+    """claims: those of its gateways, the first one first; the first with zones has those of the site."""
     first = claims[0].site
+    named = next((claim.site for claim in claims if claim.site.zones), first)
     gateways = (Gateway(claim.identity, claim.site.priority, claim.site.is_routed) for claim in claims)
-    return Site(first.name, first.real, first.mapped, tuple(sorted(gateways, key=attrgetter("priority"))))
+    in_order = tuple(sorted(gateways, key=attrgetter("priority")))
+    return Site(first.name, first.real, first.mapped, in_order, named.servers, named.zones)
 
 
 def is_mappable(network: Network, prefix: Prefix) -> bool:

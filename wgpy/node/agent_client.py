@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Final
 
-from wgpy.address import Prefix
+from wgpy.address import Address, Prefix
 from wgpy.contract.errors import WgpyError
 from wgpy.keys import PublicKey
 from wgpy.mesh import codec
@@ -134,7 +134,8 @@ class Site:
 
     real, mapped: its prefixes, and what the mesh routes for each; gateways: the first is to be used first;
     used: the name of the gateway by which this node reaches it, "" for none; own: whether this node is one;
-    exclusion: why it is not in force, "" if it is.
+    exclusion: why it is not in force, "" if it is; servers: its name servers, by their real addresses; zones:
+    about whose names they are asked.
     """
 
     name: str
@@ -144,6 +145,8 @@ class Site:
     used: str
     own: bool
     exclusion: str
+    servers: tuple[Address, ...] = ()
+    zones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +228,8 @@ class SiteAddition:
     is_routed: bool
     priority: int
     firewall: bool
+    servers: tuple[Address, ...] = ()
+    zones: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,14 @@ def report_sites(
     for site in topology.sites:
         gateways = tuple(_gateways(topology, site.gateways))
         by, own = (used or {}).get(site.name, ""), local is not None and site.gateway(local) is not None
-        yield Site(site.name, site.real, site.mapped, gateways, by, own, "")
+        yield Site(
+            site.name, site.real, site.mapped, gateways, by, own, "", site.servers, site.zones
+        )  # fmt: skip
     for vain in topology.excluded_sites:
         one, own = vain.site, vain.identity == local
         gateways = tuple(_gateways(topology, [Gateway(vain.identity, one.priority, one.is_routed)]))
-        yield Site(one.name, one.real, one.mapped, gateways, "", own, vain.reason.value)
+        why = vain.reason.value
+        yield Site(one.name, one.real, one.mapped, gateways, "", own, why, one.servers, one.zones)
 
 
 def _gateways(topology: Topology, gateways: Iterable[Gateway]) -> Iterator[SiteGateway]:

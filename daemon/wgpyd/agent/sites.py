@@ -10,6 +10,7 @@ from wgpy.address import Prefix
 from wgpy.mesh.mapping import Proposal, SiteRefused, WantedSite, check_prefixes, is_proposal
 from wgpy.mesh.records import AnnouncedSite, Network
 from wgpy.mesh.records.sites import EITHER, MAPPED, REAL, overlapping
+from wgpy.mesh.zones import zones_trouble
 from wgpy.node.agent_client import AgentError, SiteAddition
 from wgpy.node.coordinator_client import CoordinatorError
 
@@ -38,6 +39,8 @@ class SiteAnnouncer:
             wanted = WantedSite(addition.name, check_prefixes(addition.prefixes), addition.face)
         except SiteRefused as error:
             raise AgentError(str(error)) from None
+        if trouble := zones_trouble(wanted.prefixes, addition.servers, addition.zones):
+            raise AgentError(trouble)
         if (present := self._present(wanted.name)) is not None:
             _check_same(present, wanted)
             await self._publish(_changed(present, addition), addition)
@@ -70,7 +73,7 @@ class SiteAnnouncer:
             proposal, now = await self._propose(wanted)
             site = AnnouncedSite(
                 wanted.name, wanted.prefixes, proposal.mapped, wanted.face,
-                addition.is_routed, addition.priority, now,
+                addition.is_routed, addition.priority, now, addition.servers, addition.zones,
             )  # fmt: skip
             try:
                 await self._publish(site, addition)
@@ -134,4 +137,7 @@ def _check_same(present: AnnouncedSite, wanted: WantedSite) -> None:
 
 
 def _changed(present: AnnouncedSite, addition: SiteAddition) -> AnnouncedSite:
-    return replace(present, is_routed=addition.is_routed, priority=addition.priority)
+    return replace(
+        present, is_routed=addition.is_routed, priority=addition.priority, servers=addition.servers,
+        zones=addition.zones,
+    )  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network, ip_address, ip_network
 from typing import Final
 
-from wgpy.address import HostPort, Prefix, is_address, parse_host_port
+from wgpy.address import Address, HostPort, Prefix, is_address, parse_host_port
 from wgpy.keys import PublicKey
 from wgpy.number import parse_fwmark
 
@@ -86,6 +86,22 @@ def prefix(text: str) -> Prefix:
         raise ArgumentTypeError(f"`{text}` is not a prefix: want one such as 10.42.3.0/24") from None
     if found.network_address != ip_address(text.partition("/")[0]):
         raise ArgumentTypeError(f"`{text}` has bits behind its length: {found} is the prefix")
+    return found
+
+
+def address(text: str) -> Address:
+    if not is_address(text) or "%" in text:
+        raise ArgumentTypeError(f"`{text}` is not an address: want one such as 192.168.1.53")
+    return ip_address(text)
+
+
+def zone(text: str) -> str:
+    """Parse a DNS zone of a site."""
+    from wgpy.mesh.zones import zone_trouble
+
+    found = text.lower().removesuffix(".")
+    if trouble := zone_trouble(found):
+        raise ArgumentTypeError(trouble)
     return found
 
 

@@ -302,6 +302,7 @@ Examples:
   sudo wgpy mesh site add office 192.168.1.0/24
   sudo wgpy mesh site add blue 10.42.0.0/16 10.43.0.0/16 --routed
   sudo wgpy mesh site add office 192.168.1.0/24     on another host beside it: a second gateway
+  sudo wgpy mesh site add office 192.168.1.0/24 --dns 192.168.1.53 --zone office.example
   sudo wgpy mesh site list
   sudo wgpy mesh site show office
   sudo wgpy mesh site remove office
@@ -330,6 +331,14 @@ A site that the token of this node does not allow waits for `wgpy mesh approve N
                 _argument(
                     "--firewall", action="store_true",
                     help="with add: forward by the site's interface, and open this host's firewall for it",
+                ),
+                _argument(
+                    "--dns", metavar="ADDRESS", type=types.address, action="append", default=[],
+                    help="with add: a name server of the site, for its own zones; may be given again",
+                ),
+                _argument(
+                    "--zone", metavar="ZONE", type=types.zone, action="append", default=[],
+                    help="with add: a DNS zone of the site, about which --dns is asked; may be given again",
                 ),
                 *_ADMINISTRATOR,
             ),

@@ -16,6 +16,7 @@ from wgpy.mesh import codec
 from wgpy.mesh.records.sites import EITHER, MAPPED, REAL
 from wgpy.mesh.sites import SiteExclusion
 from wgpy.mesh.topology import derive
+from wgpy.mesh.zones import zones_trouble
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import Site, SiteAddition, SiteGateway, Status
 from wgpy.node.site_report import how_reached, report_sites, shown_prefixes
@@ -40,8 +41,9 @@ def _trouble(arguments: Namespace) -> str:
         return f"`wgpy mesh site {change}` takes a name alone" if arguments.prefixes else ""
     if not arguments.prefixes:
         return f"name the prefixes of {name}, as in `wgpy mesh site add {name} 192.168.1.0/24`"
-    is_both = arguments.real and arguments.mapped
-    return "a site has one face at a time: give --real or --mapped" if is_both else ""
+    if arguments.real and arguments.mapped:
+        return "a site has one face at a time: give --real or --mapped"
+    return zones_trouble(arguments.prefixes, arguments.dns, arguments.zone)
 
 
 def _add(arguments: Namespace) -> None:
@@ -54,7 +56,7 @@ def _add(arguments: Namespace) -> None:
     document = {"network": network, **codec.write(answer), **codec.write(found)}
     text = _answer(status.name, found, answer.reason)
     routes = return_routes(status.name, answer.back)
-    report(arguments, document, text + unreached(found, status.sites) + routes)
+    report(arguments, document, text + _named(found) + unreached(found, status.sites) + routes)
 
 
 def _answer(node: str, found: Site, reason: str) -> str:
@@ -66,11 +68,18 @@ def _answer(node: str, found: Site, reason: str) -> str:
     return f"{found.name} is announced, but not in force: {found.exclusion}." if found.exclusion else text
 
 
+def _named(found: Site) -> str:
+    """Return, below an answer, which names are asked of a site's own servers; "" for none."""
+    if not found.zones:
+        return ""
+    return f"\nFor names at and below {listed(found.zones)} nodes ask {listed(found.servers)}."
+
+
 def _addition(arguments: Namespace) -> SiteAddition:
     face = REAL if arguments.real else MAPPED if arguments.mapped else EITHER
     return SiteAddition(
         arguments.name, tuple(arguments.prefixes), face, arguments.routed, arguments.priority,
-        arguments.firewall,
+        arguments.firewall, tuple(arguments.dns), tuple(arguments.zone),
     )  # fmt: skip
 
 
@@ -127,6 +136,8 @@ def _about(found: Site) -> Iterator[tuple[str, str]]:
         yield "reached as", shown_prefixes(found.mapped)
     for index, gateway in enumerate(found.gateways):
         yield "" if index else "gateways", _gateway(gateway)
+    if found.zones:
+        yield "zones", f"{listed(found.zones)}, by {listed(found.servers)}"
     yield "state", state(found)
     if found.own:
         yield "", "this node is a gateway of it"

@@ -5,12 +5,14 @@ of it stays, and a node cannot fill a network with names that it used once.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import Final
 
-from wgpy.address import Prefix, overlap
+from wgpy.address import Address, Prefix, overlap
+from wgpy.mesh.codec import SPARSE
 from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.zones import zones_trouble
 
 from .base import MAX_ITEMS, Audience, Author, Kind, NameOf, check_name, check_record
 
@@ -20,6 +22,8 @@ EITHER: Final = "either"
 FACES: Final = (REAL, MAPPED, EITHER)
 DEFAULT_PRIORITY: Final = 100
 MAX_PRIORITY: Final = 65_535
+MAX_ZONE_TEXT: Final = 4096  # characters of all zones of a node
+MAX_ALL_ZONES: Final = 64  # of all sites of a node, with their name servers
 MAX_SITES: Final = 200  # of a node: with their MAX_ITEMS prefixes they fit in a body
 
 
@@ -30,7 +34,8 @@ class AnnouncedSite:
     real: its prefixes, in order; mapped: what the mesh routes, one for one and of the same lengths, equal to
     `real` where the site has its real face; face: which one was asked for; is_routed: whether the hosts of
     the site have a route back, so that the gateway does not masquerade; priority: the lowest is used first;
-    since: when the gateway announced it first, Unix seconds.
+    since: when the gateway announced it first, Unix seconds; servers: the site's own name servers, by their
+    real addresses, which are asked about names of `zones`, in lower case. Both are empty, or neither is.
     """
 
     name: str
@@ -40,6 +45,8 @@ class AnnouncedSite:
     is_routed: bool
     priority: int
     since: int
+    servers: tuple[Address, ...] = field(default=(), metadata={SPARSE: True})
+    zones: tuple[str, ...] = field(default=(), metadata={SPARSE: True})
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -52,6 +59,8 @@ class AnnouncedSite:
             raise ValueError("a site has prefixes, in order")
         if list(map(_shape, self.real)) != list(map(_shape, self.mapped)):
             raise ValueError("a mapped prefix is as long as the real one")
+        if trouble := zones_trouble(self.real, self.servers, self.zones):
+            raise ValueError(trouble)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +81,10 @@ class Sites:
             raise ValueError("a node announces a site once")
         if sum(len(site.real) for site in self.sites) > MAX_ITEMS:
             raise ValueError(f"more than {MAX_ITEMS} prefixes of sites")
+        if sum(len(site.zones) + len(site.servers) for site in self.sites) > MAX_ALL_ZONES:
+            raise ValueError(f"more than {MAX_ALL_ZONES} zones and name servers of sites")
+        if sum(len(zone) for site in self.sites for zone in site.zones) > MAX_ZONE_TEXT:
+            raise ValueError(f"more than {MAX_ZONE_TEXT} characters of zones of sites")
         if meeting := overlapping(chain.from_iterable(site.real for site in self.sites)):
             raise ValueError(f"{meeting[0]} and {meeting[1]} overlap")
 
@@ -109,7 +122,8 @@ def _audit(record: Sites, before: Sites | None, name_of: NameOf) -> str:
 
 def _shown(site: AnnouncedSite) -> str:
     real, mapped = " ".join(map(str, site.real)), " ".join(map(str, site.mapped))
-    return f"{site.name} {real}" if real == mapped else f"{site.name} {real} as {mapped}"
+    zones = f" with {' '.join(site.zones)} by {' '.join(map(str, site.servers))}" if site.zones else ""
+    return f"{site.name} {real}{'' if real == mapped else f' as {mapped}'}{zones}"
 
 
 KIND: Final[Kind[Sites]] = Kind(
