@@ -19,7 +19,7 @@ from wgpy.address import Address
 from wgpy.dns.message import read_query
 from wgpy.dns.zone import Zone
 from wgpyd.agent.forwarder import Forwarder, Server
-from wgpyd.agent.name_server import NameServer
+from wgpyd.agent.name_server import Forward, NameServer
 
 HOST, PEER, CLIENT, OTHER = "127.0.0.1", "127.0.0.2", "127.0.0.4", "127.0.0.3"  # who asks; OTHER is nobody
 TIMEOUT = 20.0  # seconds
@@ -83,6 +83,12 @@ YES = saying(dns.rcode.NOERROR, "192.0.2.7")
 NO = saying(dns.rcode.NXDOMAIN)
 
 
+def asking(servers: Callable[[], list[Server]]) -> Forward:
+    """Ask these, whoever asks."""
+    forwarder = Forwarder(servers)
+    return lambda data, query, _, by_tcp: forwarder.ask(data, query, by_tcp)
+
+
 def free_port() -> int:
     """A port that is free by UDP and TCP."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
@@ -100,7 +106,7 @@ def with_servers(
         async def play() -> None:
             port = free_port()
             found = servers(port) if servers else [await upstream.serve() for upstream in upstreams]
-            server = NameServer(Known(), Forwarder(lambda: found).ask, port)
+            server = NameServer(Known(), asking(lambda: found), port)
             await server.listen([ip_address(HOST)])
 
             async def ask(
@@ -281,12 +287,12 @@ async def test_a_flood_of_one_peer_is_answered_in_part_and_holds_up_nobody(ask: 
 
 def test_an_address_that_is_not_there_is_an_error_and_nothing_is_left_open() -> None:
     async def play() -> None:
-        server = NameServer(Known(), Forwarder(list).ask, port := free_port())
+        server = NameServer(Known(), asking(list), port := free_port())
         with pytest.raises(OSError, match="Cannot assign"):
             await server.listen([ip_address(HOST), ip_address("192.0.2.1")])
         await server.listen([ip_address(HOST)])
         with pytest.raises(OSError, match="in use"):
-            await NameServer(Known(), Forwarder(list).ask, port).listen([ip_address(HOST)])
+            await NameServer(Known(), asking(list), port).listen([ip_address(HOST)])
         await server.close()
 
     asyncio.run(play())

@@ -468,3 +468,11 @@ def test_a_compaction_that_fails_leaves_the_journal(admin: Administrator, tmp_pa
     assert (tmp_path / JOURNAL).read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]
     assert read_again(tmp_path, admin)[:2] == (3, admin.records)
+
+
+def test_the_mesh_itself_looks_up_the_names_of_coordinator_and_endpoints(
+    node: NodeFile,
+) -> None:
+    named = replace(node, hosts=("Home.Example.net:51820", "192.0.2.1:51820"))
+
+    assert named.underlay_names == {"vpn.example.com", "home.example.net", "192.0.2.1"}

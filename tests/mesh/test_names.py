@@ -1,5 +1,6 @@
 """Whom a node tells which names of its network."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from typing import cast
 
@@ -7,9 +8,10 @@ import pytest
 
 from tests.dns.zones import ask
 from tests.mesh.network import Administrator, key_of, prefixes, site
-from wgpy.address import Address
+from wgpy.address import Address, Prefix
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.translation import mapped_address
+from wgpy.dns.message import name_of
 from wgpy.dns.zone import Zone
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
@@ -32,13 +34,22 @@ def network() -> Administrator:
     return administrator
 
 
-def known(administrator: Administrator, viewer: SigningKey = ALICE) -> KnownNames:
-    """What a node knows."""
+def known(
+    administrator: Administrator, viewer: SigningKey = ALICE, own: tuple[Prefix, ...] = ()
+) -> KnownNames:
+    """What a node knows. own: the networks of its host."""
     ledger = administrator.ledger()
     topology = derive(ledger, administrator.now, viewer=viewer.verify_key())
     local = topology.member(viewer.verify_key())
     assert local is not None
-    view = LocalView(local.identity, local.address, {}, frozenset(), frozenset((4, 6)), Routing(7, 8))
+    view = LocalView(
+        local.identity,
+        local.address,
+        dict.fromkeys(own, "lan"),
+        frozenset(),
+        frozenset((4, 6)),
+        Routing(7, 8),
+    )
     charter = cast(Network, ledger.charter())
     return KnownNames(charter, plan(charter, topology, view, NodePlan.empty()), topology)
 
@@ -203,3 +214,81 @@ def test_with_rules_a_site_is_told_to_whom_its_gateway_is_known() -> None:
         zone = alice.zone_for(address_of(administrator, identity))
         assert zone is not None
         assert ask("192-168-1-10.office.prod.mesh", "A", zone)[0] == result
+
+
+# -- Zones of sites ----------------------------------------------------------------------------------
+
+WITH_ZONES = replace(OFFICE, servers=(ip_address("192.168.1.53"),), zones=("office.example", "lan"))
+
+
+def with_zones() -> Administrator:
+    """The site of Bob has zones of its own."""
+    administrator = with_office()
+    administrator.announce(BOB, WITH_ZONES, sequence=2)
+    return administrator
+
+
+def delegation(names: KnownNames, asker: Address, name: str) -> tuple[list[str], str] | None:
+    """Return the servers that are asked, and as what their 192.168.1.10 is known."""
+    found = names.delegation(asker, name_of(name))
+    if found is None:
+        return None
+    return [*map(str, found.servers)], str(found.site.mapped(ip_address("192.168.1.10")))
+
+
+@pytest.mark.parametrize("name", ["office.example", "a.b.office.example", "tv.lan"])
+def test_a_sites_server_is_asked_by_its_mapped_address_about_its_zones(name: str) -> None:
+    administrator = with_zones()
+    alice = known(administrator)
+
+    asked = delegation(alice, address_of(administrator, ALICE), name)
+
+    assert asked == (["100.96.4.53"], "100.96.4.10")
+    assert [*alice.site_zones] == [(b"office", b"example"), (b"lan",)]
+
+
+@pytest.mark.parametrize("name", ["example", "myoffice.example", "office.example.org", "alice.prod.mesh"])
+def test_a_sites_server_is_not_asked_about_other_names(name: str) -> None:
+    administrator = with_zones()
+
+    assert delegation(known(administrator), address_of(administrator, ALICE), name) is None
+
+
+def test_a_gateway_asks_by_the_real_address_and_tells_others_the_mapped_ones() -> None:
+    administrator = with_zones()
+    administrator.client(PHONE, BOB, name="phone")
+    bob = known(administrator, BOB)
+
+    of_bob = delegation(bob, address_of(administrator, BOB), "tv.lan")
+    of_phone = delegation(bob, OF_PHONE, "tv.lan")
+
+    assert of_bob == (["192.168.1.53"], "192.168.1.10")
+    assert of_phone == (["192.168.1.53"], "100.96.4.10")
+
+
+def test_whoever_may_not_know_a_site_has_none_of_its_names() -> None:
+    administrator = with_zones()
+    administrator.client(PHONE, BOB, name="phone", destinations=(node_selector(CAROL.verify_key()),))
+
+    assert delegation(known(administrator, BOB), OF_PHONE, "tv.lan") is None
+    assert delegation(known(administrator, BOB), ip_address("192.0.2.1"), "tv.lan") is None
+
+
+def test_a_zone_that_two_sites_have_is_that_of_the_first_and_the_longer_one_goes_first() -> None:
+    administrator = with_zones()
+    administrator.approve(CAROL, "10.7.0.0/16")
+    server = (ip_address("10.7.0.53"),)
+    later = site("lab", "10.7.0.0/16", servers=server, zones=("lan", "lab.lan"), since=OFFICE.since + 1)
+    administrator.announce(CAROL, later)
+    alice, asker = known(administrator), address_of(administrator, ALICE)
+
+    assert delegation(alice, asker, "tv.lan") == (["100.96.4.53"], "100.96.4.10")
+    assert delegation(alice, asker, "tv.lab.lan") == (["10.7.0.53"], "None")
+
+
+def test_a_server_is_not_asked_where_its_address_leads_to_another_network() -> None:
+    administrator = with_zones()
+    administrator.announce(BOB, replace(WITH_ZONES, mapped=WITH_ZONES.real, face="real"), sequence=3)
+    at_home = known(administrator, own=prefixes("192.168.1.0/24"))
+
+    assert delegation(at_home, address_of(administrator, ALICE), "tv.lan") == ([], "192.168.1.10")

@@ -206,6 +206,12 @@ class NodeFile:
         return Address(self.url, self.key_hash, self.near, self.mark)
 
     @property
+    def underlay_names(self) -> frozenset[str]:
+        """The hosts that the mesh itself looks up, which no site may lead elsewhere, in lower case."""
+        hosts = (urlsplit(self.url).hostname or "", *(parse_host_port(host).host for host in self.hosts))
+        return frozenset(host.lower().removesuffix(".") for host in hosts)
+
+    @property
     def routing_table(self) -> int:
         """The number of the table that has the routes into the interface."""
         return self.table or table_of(self.network)

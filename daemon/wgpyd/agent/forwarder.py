@@ -7,17 +7,36 @@ question so many are under way at once and no more: a server that would ask this
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple, cast
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final, NamedTuple, cast
 
 from wgpy.dns.message import QR, RA, RD, Query, Rcode
 from wgpy.dns.responder import MAX_MESSAGE, without_answer
 
-_PATIENCE: Final = 2.0  # seconds, for each server
+PATIENCE: Final = 2.0  # seconds, for each server
 _MAX_SAME: Final = 4  # of one question
 _MAX_QUESTIONS: Final = 256
 _HEADER_SIZE: Final = 12
-_USELESS: Final = (Rcode.SERVFAIL, Rcode.NOTIMP, Rcode.REFUSED)
+USELESS: Final = (Rcode.SERVFAIL, Rcode.NOTIMP, Rcode.REFUSED)
+
+
+class UnderWay:
+    """Bounds the questions that are under way at once, of all and of each."""
+
+    def __init__(self) -> None:
+        self._count: Counter[tuple[object, ...]] = Counter()
+
+    async def bound(self, query: Query, asking: Coroutine[Any, Any, bytes]) -> bytes:
+        """Return what comes of asking, or a refusal where there are too many."""
+        key = query.name, query.type, query.rrclass
+        if self._count[key] >= _MAX_SAME or self._count.total() >= _MAX_QUESTIONS:
+            asking.close()
+            return without_answer(query, Rcode.REFUSED, RA)
+        self._count[key] += 1
+        try:
+            return await asking
+        finally:
+            self._count -= Counter((key,))
 
 
 class Server(NamedTuple):
@@ -34,31 +53,24 @@ class Forwarder:
     def __init__(self, servers: Callable[[], Iterable[Server]]) -> None:
         """servers: read for each question, as they may change at any time."""
         self._servers = servers
-        self._under_way: Counter[tuple[object, ...]] = Counter()
+        self._under_way = UnderWay()
 
     async def ask(self, data: bytes, query: Query, by_tcp: bool) -> bytes:
         """Return the first answer that is of use, or one that says that there is none."""
-        key = query.name, query.type, query.rrclass
-        if self._under_way[key] >= _MAX_SAME or self._under_way.total() >= _MAX_QUESTIONS:
-            return without_answer(query, Rcode.REFUSED, RA)
-        self._under_way[key] += 1
-        try:
-            return await self._ask(data, query, by_tcp=by_tcp)
-        finally:
-            self._under_way -= Counter((key,))
+        return await self._under_way.bound(query, self._ask(data, query, by_tcp=by_tcp))
 
     async def _ask(self, data: bytes, query: Query, *, by_tcp: bool) -> bytes:
         last = without_answer(query, Rcode.SERVFAIL, RA)
         for server in self._servers():
             question = _renumbered(data, os.urandom(2), without=RD if server.is_mesh else 0)
             try:
-                async with asyncio.timeout(_PATIENCE):
-                    exchange = _ask_by_tcp if by_tcp else _ask_by_udp
+                async with asyncio.timeout(PATIENCE):
+                    exchange = ask_by_tcp if by_tcp else ask_by_udp
                     answer = await exchange(server, question, query)
             except (OSError, EOFError, TimeoutError):
                 continue
             answer = _renumbered(answer, data[:2])
-            if answer[3] & 0xF not in _USELESS:
+            if answer[3] & 0xF not in USELESS:
                 return answer
             last = last if server.is_mesh else answer
         return last
@@ -81,7 +93,7 @@ def _answers(message: bytes, question: bytes, query: Query) -> bool:
     )
 
 
-async def _ask_by_udp(server: Server, question: bytes, query: Query) -> bytes:
+async def ask_by_udp(server: Server, question: bytes, query: Query) -> bytes:
     """Raises OSError."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
@@ -114,7 +126,7 @@ class _Exchange(asyncio.DatagramProtocol):
             self._answer.set_exception(exc)
 
 
-async def _ask_by_tcp(server: Server, question: bytes, query: Query) -> bytes:
+async def ask_by_tcp(server: Server, question: bytes, query: Query) -> bytes:
     """Raises OSError, EOFError."""
     reader, writer = await asyncio.open_connection(server.address, server.port, limit=MAX_MESSAGE)
     try:

@@ -4,6 +4,7 @@ Invariant: whoever asks learns only of what the rules let it know.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
 from itertools import chain
@@ -12,7 +13,8 @@ from typing import Final
 from wgpy.address import Address, Prefix
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.translation import mapped_address
-from wgpy.dns.message import Labels
+from wgpy.dns.message import Labels, name_of
+from wgpy.dns.zone import Site as SiteHosts
 from wgpy.dns.zone import Zone, apexes
 from wgpy.mesh.links import site_selector
 from wgpy.mesh.plan import NodePlan
@@ -39,6 +41,18 @@ class SiteNames:
 
     def real(self, mapped: Address) -> Address | None:
         return _other(mapped, ((after, before) for before, after in self._pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """Who answers the names of a site's own zone.
+
+    servers: as this node reaches them, none if it does not use the site; site: as whoever asks reaches its
+    hosts.
+    """
+
+    servers: tuple[Address, ...]
+    site: SiteHosts
 
 
 class KnownNames:
@@ -75,6 +89,37 @@ class KnownNames:
         """Return whether somebody is a client that enters by this node."""
         client = self._clients.get(asker)
         return client is not None and client.key in self._plan.clients
+
+    # -- Zones of sites -------------------------------------------------------------------------------
+
+    @property
+    def site_zones(self) -> Iterable[Labels]:
+        """The zones about which name servers of sites are asked."""
+        return self._delegated.keys()
+
+    def delegation(self, asker: Address, name: Labels) -> Delegation | None:
+        """Return who answers a name for somebody, None if that is no name server of a site."""
+        above = (name[start:] for start in range(len(name)))
+        site = next(filter(None, map(self._delegated.get, above)), None)
+        zone, label = self.zone_for(asker), site.name.encode() if site else b""
+        if site is None or zone is None or label not in zone.sites:
+            return None
+        servers = map(self._own_zone.sites[label].mapped, site.servers)
+        is_own = site in self._plan.own_sites
+        used = tuple(one for one in servers if one and (is_own or self._owner(one)))
+        return Delegation(used, zone.sites[label])
+
+    @cached_property
+    def _delegated(self) -> dict[Labels, Site]:
+        """Return the site of each zone: the first site that has it."""
+        known = {site.name for site in self._sites}
+        first: dict[Labels, Site] = {}
+        for site in self._topology.sites:
+            for zone in site.zones if site.name in known else ():
+                first.setdefault(name_of(zone), site)
+        return first
+
+    # -- What there is --------------------------------------------------------------------------------
 
     @property
     def _ranges(self) -> tuple[Prefix, ...]:

@@ -29,7 +29,7 @@ _PATIENCE: Final = 10.0  # seconds until a connection that asks nothing is close
 _MAX_QUESTION: Final = 4096  # bytes, by TCP
 
 _Reply = Callable[[bytes], None]
-Forward = Callable[[bytes, Query, bool], Awaitable[bytes]]  # a question, and whether it came by TCP
+Forward = Callable[[bytes, Query, Address, bool], Awaitable[bytes]]  # a question, of whom, and whether by TCP
 
 
 class Names(Protocol):
@@ -107,12 +107,12 @@ class NameServer:
             if answer:
                 reply(answer)
             return
-        task = asyncio.create_task(self._forward_datagram(data, answer, reply))
+        task = asyncio.create_task(self._forward_datagram(data, answer, source, reply))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _forward_datagram(self, data: bytes, query: Query, reply: _Reply) -> None:
-        reply(await self._forward(data, query, False))
+    async def _forward_datagram(self, data: bytes, query: Query, source: Address, reply: _Reply) -> None:
+        reply(await self._forward(data, query, source, False))
 
     # -- TCP -----------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class NameServer:
             data = await reader.readexactly(length)
         answer = self._answer(data, source, by_tcp=True)
         if isinstance(answer, Query):
-            answer = await self._forward(data, answer, True)
+            answer = await self._forward(data, answer, source, True)
         writer.write(len(answer).to_bytes(2) + answer)
         async with asyncio.timeout(_PATIENCE):
             await writer.drain()

@@ -5,10 +5,13 @@ Invariant: whoever asks learns only of nodes that the rules let it know. What do
 
 from collections.abc import Callable, Iterable, Iterator
 from errno import EADDRNOTAVAIL
+from importlib.util import find_spec
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
+from itertools import chain
 from typing import Protocol
 
 from wgpy.address import Address
+from wgpy.dns.message import Query
 from wgpy.dns.zone import Zone, domain_of
 from wgpy.driver.interface import Interface
 from wgpy.host import resolv_conf
@@ -23,6 +26,7 @@ from .known_names import KnownNames
 from .membership import Membership
 from .name_server import PORT, NameServer
 from .reconcile.resolver import HostResolver
+from .site_forwarder import SiteForwarder
 from .warnings import Warnings
 
 
@@ -46,7 +50,9 @@ class Names:
         self._known: KnownNames | None = None
         self._others: frozenset[str] = frozenset()
         self._is_closed = False
-        self._server = NameServer(self, Forwarder(self._servers).ask)
+        self._forwarder = Forwarder(self._servers)
+        self._site_forwarder = SiteForwarder()
+        self._server = NameServer(self, self._forward)
         self._resolver = HostResolver(on_change)
 
     @property
@@ -64,6 +70,7 @@ class Names:
         if self._is_closed:
             return
         self._known = KnownNames(network, node.plan, node.membership.topology)
+        self._check_library()
         is_serving = await self._serve(node.plan.link.addresses)
         await self._configure(network, is_asked=is_serving and node.identity.node.dns)
 
@@ -93,6 +100,15 @@ class Names:
         is_exit = any(site.is_exit for site in self._node.plan.own_sites)
         return self.is_local(asker) or is_client or is_exit
 
+    async def _forward(self, data: bytes, query: Query, asker: Address, by_tcp: bool) -> bytes:
+        """Ask the name servers of the site that a name is of, or else those that the host asked before."""
+        found = self._known.delegation(asker, query.name) if self._known else None
+        name = b".".join(query.name).decode(errors="replace")
+        if found is None or name in self._node.identity.node.underlay_names:
+            return await self._forwarder.ask(data, query, by_tcp)
+        servers = (Server(str(one)) for one in found.servers if not self.is_local(one))
+        return await self._site_forwarder.ask(query, servers, found.site, by_tcp)
+
     def _servers(self) -> Iterator[Server]:
         """Give whom the host asked before, after those of its other networks, which know their own names."""
         own = {str(address.ip) for address in self._node.plan.link.addresses}
@@ -107,6 +123,12 @@ class Names:
         exit_ = self._node.plan.exit
         gateways = (peer.member for peer in self._node.plan.peers)
         return (str(one.address) for one in gateways if exit_ and one.identity == exit_.gateway)
+
+    def _check_library(self) -> None:
+        """Warn if answers of sites cannot be read."""
+        is_missing = self._known is not None and self._known.site_zones and find_spec("dns") is None
+        sentence = "names of sites' own zones are not resolved: install the Python package dnspython"
+        self._node.warnings.set("site zones", sentence if is_missing else "")
 
     # -- What is done to the host --------------------------------------------------------------------
 
@@ -128,7 +150,8 @@ class Names:
             if is_asked and not self._is_closed and self._known is not None:
                 self._others = frozenset(_addresses_of_others(name))
                 server = str(self._node.identity.node.address)
-                domains = tuple(b".".join(apex).decode() for apex in self._known.apexes())
+                apexes = chain(self._known.apexes(), self._known.site_zones)
+                domains = tuple(b".".join(apex).decode() for apex in apexes)
                 is_for_all = self._node.plan.exit is not None
                 await self._resolver.apply(SplitDns(name, interface, server, domains, is_for_all))
             elif self._resolver.is_told:
