@@ -135,6 +135,34 @@ def test_why_tells_what_a_site_waits_for() -> None:
     )
 
 
+def a_clash() -> Status:
+    """The site has an address range that this host is in."""
+    return a_status(
+        peers=(peer(left_out=(f"{LAN} of plant is not used here: it overlaps {LAN}, a network of lan",)),),
+        sites=(site("plant", mapped=networks(LAN)),),
+    )
+
+
+@pytest.mark.parametrize(("name", "subject"), [("plant", "route"), ("192.168.1.20", "site")])
+def test_a_site_that_is_not_used_here_is_not_reachable(name: str, subject: str) -> None:
+    finding = findings(a_clash(), name)[subject]
+
+    assert (finding.good, finding.is_decisive) == (False, True)
+    assert finding.text == f"{LAN} of plant is not used here: it overlaps {LAN}, a network of lan"
+    assert "`wgpy mesh site remove plant` on its gateways, and add it with `--mapped`" in finding.advice
+
+
+def test_the_gateway_of_a_site_that_is_not_used_here_may_be_reachable() -> None:
+    assert findings(a_clash(), "web2")["route"].good is None
+
+
+def test_a_site_is_reachable_whose_network_only_meets_one_of_this_host() -> None:
+    found = peer(routes=networks(LAN), left_out=(f"{LAN} overlaps 192.168.1.64/26, a network of lan",))
+    known = a_status(peers=(found,), sites=(site("plant", mapped=networks(LAN)),))
+
+    assert findings(known, "plant")["route"].good is None
+
+
 def test_why_of_a_site_of_this_node_says_so() -> None:
     with pytest.raises(CommandError, match="this node is a gateway of office; `wgpy mesh site show office`"):
         find(a_mesh(site(used="", own=True)), "office")

@@ -238,6 +238,13 @@ def test_a_packet_without_a_way_has_the_kernels_reason() -> None:
     assert (way.interface, bool(way.error)) == ("", True)
 
 
+def test_an_answer_of_this_host_itself_is_none_of_the_peers() -> None:
+    other = UdpAnswer("203.0.113.9:51820", False, 0)
+    answers = (UdpAnswer("127.0.0.9:51820", True, 0), UdpAnswer("[::1]:51820", True, 0), other)
+
+    assert probe.from_others(answers) == (other,)
+
+
 @pytest.mark.parametrize("name", ["alice", "100.64.9.1", "fd12:3456::9:1"])
 def test_why_leads_to_a_client_by_its_gateway(name: str) -> None:
     known = a_status(clients=(client(),))

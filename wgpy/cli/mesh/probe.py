@@ -9,15 +9,18 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from wgpy.address import Address
+from wgpy.address import Address, parse_endpoint
 from wgpy.contract.endpoint import Endpoint
 from wgpy.host.netlink import RouteLookup
+from wgpy.node.agent_client import UdpAnswer
 
 WAITING_TIME: Final = 6.0  # seconds: an initiation that gets lost is repeated after five
+_OWN: Final = "lo"  # the interface by which a host reaches its own addresses
 _INTERVAL: Final = 1.0
 _ECHO: Final = struct.Struct(">BBHHH")  # type, code, checksum, identifier, sequence. RFC 792, RFC 4443
 _QUESTIONS: Final = {4: 8, 6: 128}
@@ -52,6 +55,15 @@ def way_to(address: str, mark: int = 0) -> Way:
     except OSError:  # it was deleted in this moment
         name = ""
     return Way(name, found.gateway, found.error or ("" if name else "the interface is gone"))
+
+
+def from_others(answers: Iterable[UdpAnswer], mark: int = 0) -> tuple[UdpAnswer, ...]:
+    """Leave out what addresses of this host itself answered. mark: of the questions."""
+    return tuple(
+        answer
+        for answer in answers
+        if way_to(parse_endpoint(answer.endpoint).address, mark).interface != _OWN
+    )
 
 
 def is_up(interface: str) -> bool:

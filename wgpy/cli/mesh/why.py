@@ -191,7 +191,7 @@ def _try(status: Status, target: Target, port: int | None = None) -> Trial:
 
 def _ask_by_udp(status: Status, peer: Peer) -> tuple[UdpAnswer, ...]:
     with suppress(AgentError):
-        return agent.ask_by_udp(status.network, peer.identity)
+        return probe.from_others(agent.ask_by_udp(status.network, peer.identity), status.fwmark)
     return ()
 
 
@@ -224,7 +224,7 @@ def judge(
     yield _node(target)
     yield from _rules(status, target.peer)
     yield from _ports(status, target, permitted)
-    yield from _routes(target.peer)
+    yield from _routes(status, target)
     if trial:
         yield _inner_way(status, target, trial)
     yield _endpoint(status, target.peer)
@@ -319,8 +319,12 @@ def _direction(source: str, destination: str, rule: Rule | None) -> str:
     return f"{source} may begin to {destination}: allow {selectors} (rule {rule.number})"
 
 
-def _routes(peer: Peer) -> Iterator[Finding]:
-    if peer.left_out:
+def _routes(status: Status, target: Target) -> Iterator[Finding]:
+    """Prefixes of the site that is meant decide; those of others do not."""
+    peer = target.peer
+    if target.site and not target.prefix and (missing := why_sites.left_out(status, target.site)):
+        yield Finding("route", False, "; ".join(missing), why_sites.to_be_mapped(target.site))
+    elif peer.left_out:
         yield Finding("route", None, "; ".join(peer.left_out))
     elif peer.routes:
         yield Finding("route", True, f"also to {listed(peer.routes)}")

@@ -43,6 +43,8 @@ def unreached(status: Status, name: str) -> tuple[str, str] | None:
     for site in status.sites:
         if site.name == name:
             return _unreached_site(site)
+    if is_address(name) and (missing := _left_out_of(status, ip_address(name))):
+        return missing
     if is_address(name) and status.exit:
         why = f"the exit {status.exit} has it, and is not there for IPv{ip_address(name).version}"
         return why, "`wgpy mesh use --none` has this host use its own default route."
@@ -51,6 +53,32 @@ def unreached(status: Status, name: str) -> tuple[str, str] | None:
         advice = f"`wgpy mesh why {found[0][1]}` tells more."
         return f"the mesh has no way to {name} itself, but it is reached as {places}", advice
     return None
+
+
+def left_out(status: Status, site: Site, address: Address | None = None) -> list[str]:
+    """Return sentences: which prefixes of a site are not used here. address: that they have, None for any."""
+    return [
+        text
+        for peer in status.peers
+        if peer.name == site.used
+        for prefix in site.mapped
+        if prefix not in peer.routes and (address is None or address in prefix)
+        for text in peer.left_out
+        if text.startswith(f"{prefix} ")
+    ]
+
+
+def to_be_mapped(site: Site) -> str:
+    """Return what has a site reached also where its own addresses are taken."""
+    return (
+        f"If this host is to reach {site.name}, `wgpy mesh site remove {site.name}` on its gateways, and add "
+        "it with `--mapped`."
+    )
+
+
+def _left_out_of(status: Status, address: Address) -> tuple[str, str] | None:
+    found = ((text, site) for site in status.sites for text in left_out(status, site, address))
+    return next(((text, to_be_mapped(site)) for text, site in found), None)
 
 
 def _unreached_site(site: Site) -> tuple[str, str]:
