@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from argparse import ArgumentTypeError
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -15,7 +16,10 @@ from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
 from wgpy.cli.mesh.site_table import return_routes, unreached
 from wgpy.cli.mesh.why import Finding, find, judge
-from wgpy.node.agent_client import Site, SiteGateway, Status
+from wgpy.cli.mesh.why_ports import Permitted
+from wgpy.mesh.ports import TCP, Ports
+from wgpy.mesh.selectors import parse_end
+from wgpy.node.agent_client import Rule, Site, SiteGateway, Status
 from wgpy.node.site_report import how_reached
 
 LAN = "192.168.1.0/24"
@@ -133,6 +137,25 @@ def test_why_tells_what_a_site_waits_for() -> None:
         "no rule joins this node with a gateway of office"
         in findings(a_mesh(unjoined), "office")["site"].text
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "destination"),
+    [
+        ("100.96.4.20", "office/192.168.1.20"),
+        ("fd12:3456:1::20", "office/[fd12:3456:1::20]"),
+        ("office", "site:office"),
+    ],
+)
+def test_what_is_advised_opens_the_host_of_a_site_alone(name: str, destination: str) -> None:
+    dual = site(real=networks(LAN, "2001:db8:1::/48"), mapped=networks("100.96.4.0/24", "fd12:3456:1::/48"))
+    known = replace(a_mesh(dual), rules=(Rule(1, "any", "tag:k8s", 0),))
+
+    found = {one.subject: one for one in judge(known, name, NOW, None, Permitted({Ports(TCP, 80, 80): ""}))}
+
+    assert f"`wgpy mesh allow web1 {destination}:80/tcp`" in found["80/tcp"].advice
+    assert f"`wgpy mesh allow web1 {destination}`" in found["outbound"].advice
+    assert str(parse_end(f"{destination}:80/tcp").selector) == "site:office"
 
 
 def a_clash() -> Status:

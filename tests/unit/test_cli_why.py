@@ -259,6 +259,16 @@ def test_why_leads_to_a_client_by_its_gateway(name: str) -> None:
     assert target.address == ip_address("100.64.9.1")
 
 
+def test_what_is_advised_opens_a_client_and_not_its_gateway() -> None:
+    known = a_status(clients=(client(),), rules=(Rule(1, "any", "tag:db", 0),))
+
+    found = {one.subject: one for one in judge(known, "alice", NOW, None, Permitted({SSH: ""}))}
+
+    assert "`wgpy mesh allow web1 client:alice:22/tcp`" in found["22/tcp"].advice
+    assert "`wgpy mesh allow web1 client:alice`" in found["outbound"].advice
+    assert not found["outbound"].is_decisive
+
+
 def test_why_says_that_a_client_enters_here() -> None:
     with pytest.raises(CommandError, match="alice enters by this node"):
         find(a_status(clients=(client(gateway="web1"),)), "alice")

@@ -222,7 +222,7 @@ def judge(
         yield _unknown(status, name)
         return
     yield _node(target)
-    yield from _rules(status, target.peer)
+    yield from _rules(status, target)
     yield from _ports(status, target, permitted)
     yield from _routes(status, target)
     if trial:
@@ -285,23 +285,26 @@ def _node(target: Target) -> Finding:
     return Finding("node", True, f"{_name(peer)}, known as {peer.address} and {peer.address6}")
 
 
-def _rules(status: Status, peer: Peer) -> Iterator[Finding]:
+def _rules(status: Status, target: Target) -> Iterator[Finding]:
     """Say who of the two may begin, and by which rule: replies pass in any case."""
     if not status.rules:
         yield Finding("rule", True, "none, so everybody reaches everybody")
         return
     rules = {rule.number: rule for rule in status.rules}
+    peer = target.peer
     name = _name(peer)
-    advice = "" if peer.outbound_rule else f"`wgpy mesh allow {status.name} {name}` lets this node begin."
+    allowed = f"`wgpy mesh allow {status.name} {_destination(target)}` lets this node begin."
+    advice = "" if peer.outbound_rule else allowed
     outbound = _direction(status.name, name, rules.get(peer.outbound_rule))
-    yield Finding("outbound", bool(peer.outbound_rule), outbound, advice)
+    decides = not target.client  # a rule for the client suffices
+    yield Finding("outbound", bool(peer.outbound_rule), outbound, advice, decides)
     inbound = _direction(name, status.name, rules.get(peer.inbound_rule))
     yield Finding("inbound", bool(peer.inbound_rule), inbound, is_decisive=False)
 
 
 def _ports(status: Status, target: Target, permitted: Permitted) -> Iterator[Finding]:
     """Say by which rule this node may begin to each of the ports that are asked about."""
-    name = _name(target.peer)
+    name = _destination(target)
     for ports, rule in permitted.rules.items():
         if rule:
             yield Finding(f"{ports}", True, f"{status.name} may begin to {name}:{ports}: {rule}")
@@ -310,6 +313,15 @@ def _ports(status: Status, target: Target, permitted: Permitted) -> Iterator[Fin
                 f"{ports}", False, f"{status.name} may not begin to {name}:{ports}: no rule says so",
                 f"`wgpy mesh allow {status.name} {name}:{ports}` lets this node begin.",
             )  # fmt: skip
+
+
+def _destination(target: Target) -> str:
+    """Return what a rule names to open no more than what is meant."""
+    if target.client:
+        return f"client:{target.client.name}"
+    if target.site:
+        return why_sites.destination(target.site, target.address, target.prefix)
+    return _name(target.peer)
 
 
 def _direction(source: str, destination: str, rule: Rule | None) -> str:

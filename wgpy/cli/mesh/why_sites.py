@@ -38,6 +38,19 @@ def way(site: Site, gateway: str, address: Address, prefix: Prefix | None) -> st
     return f"{host}{site.name}, behind {gateway}"
 
 
+def destination(site: Site, address: Address, prefix: Prefix | None) -> str:
+    """Return a site as a rule names it, or an address that is within a prefix that the mesh routes to it.
+
+    Rules name an address of IPv6 of a mapped site as the mesh routes it.
+    """
+    if prefix is None:
+        return f"site:{site.name}"
+    if address.version == 6:
+        return f"{site.name}/[{address}]"
+    real = dict(zip(site.mapped, site.real, strict=True))[prefix]
+    return f"{site.name}/{_counterpart(address, prefix, real) or address}"
+
+
 def unreached(status: Status, name: str) -> tuple[str, str] | None:
     """Return why a site, or a real address of a mapped one, is not reached, and what to do."""
     for site in status.sites:
