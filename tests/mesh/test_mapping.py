@@ -148,6 +148,44 @@ def test_the_pool_is_filled_without_gaps_that_larger_sites_would_need(administra
     assert proposed(administrator, "10.9.9.9/32", face="mapped").mapped == prefixes("100.96.1.0/32")
 
 
+def test_sites_that_wait_for_an_approval_keep_their_faces_apart() -> None:
+    one = without_rights()
+    one.announce(ANN, site("blue", "10.42.0.0/16", "10.43.0.0/16", mapped=("100.96.0.0/16", "100.97.0.0/16")))
+
+    green = proposed(one, "10.42.0.0/16", "10.43.0.0/16", name="green", face="mapped")
+    beside_blue = proposed(one, "10.42.0.0/16", "10.43.0.0/16", name="blue", face="mapped")
+
+    assert green.mapped == prefixes("100.98.0.0/16", "100.99.0.0/16")
+    assert beside_blue.mapped == prefixes("100.96.0.0/16", "100.97.0.0/16")
+
+
+def test_a_site_that_waits_with_its_real_face_has_later_ones_mapped_and_refuses_no_real_one() -> None:
+    one = without_rights()
+    one.announce(ANN, site("home", LAN))
+
+    found = proposed(one, LAN)
+
+    assert found == Proposal(prefixes("100.96.0.0/24"), "home waits for an approval as 192.168.1.0/24")
+    assert proposed(one, LAN, face="real") == Proposal(prefixes(LAN))
+
+
+def test_what_waits_for_an_approval_uses_up_no_pool() -> None:
+    one = without_rights()
+    one.announce(ANN, site("all", "10.16.0.0/12", mapped=("100.96.0.0/12",)))
+
+    assert proposed(one, LAN, face="mapped").mapped == prefixes("100.96.0.0/24")
+
+
+def without_rights() -> Administrator:
+    """Ann and Bob may announce nothing without an approval."""
+    one = Administrator()
+    one.found()
+    one.invite(TOKEN)
+    one.join(ANN, TOKEN, name="ann")
+    one.join(BOB, TOKEN, name="bob")
+    return one
+
+
 def test_a_pool_that_is_used_up_is_said_to_be(administrator: Administrator) -> None:
     announce(administrator, site("all", "10.16.0.0/13", mapped=("100.96.0.0/13",)))
 

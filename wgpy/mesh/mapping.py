@@ -1,12 +1,13 @@
 """Which face a new site gets, and what it is mapped to. Pure. mesh.md, "Sites and translation".
 
-Invariant: a proposal is in the way of no site that is in force, and never smaller than what was asked for.
+Invariant: a proposal is in the way of no site that is in force, and never smaller than what was asked for. It
+also avoids sites that wait for an approval, as far as something else is free: these take nothing.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
-from itertools import count
+from itertools import chain, count
 from typing import Final
 
 from wgpy.address import Prefix, overlap
@@ -15,7 +16,7 @@ from wgpy.mesh.addressing import SITE_LENGTH, announcement_trouble, is_exit
 from wgpy.mesh.records import Network
 from wgpy.mesh.records.sites import MAPPED, REAL, in_order, overlapping
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.sites import Site, is_mappable, prefixes_of, site_range
+from wgpy.mesh.sites import ExcludedSite, Site, SiteExclusion, is_mappable, prefixes_of, site_range
 from wgpy.mesh.topology import Topology
 
 _BEHIND_SITE: Final = (1 << (128 - SITE_LENGTH)) - 1  # a mask: the bits behind the /48 of a site
@@ -63,7 +64,7 @@ def propose(network: Network, topology: Topology, identity: VerifyKey, wanted: W
     """
     check_prefixes(wanted.prefixes)
     if not is_exit(wanted.prefixes):
-        _check_ranges(network, wanted)
+        check_ranges(network, wanted)
     if site := topology.site(wanted.name):
         return _as_another_gateway(site, wanted)
     if any(member.name == wanted.name for member in topology.members):
@@ -73,10 +74,18 @@ def propose(network: Network, topology: Topology, identity: VerifyKey, wanted: W
     view = _View(topology, identity)
     if wanted.face == REAL:
         return _real(view, wanted)
-    reason = "that was asked for" if wanted.face == MAPPED else view.obstacle(wanted.prefixes)
+    waiting = tuple(_waiting(topology, wanted.name))
+    reason = "that was asked for" if wanted.face == MAPPED else view.obstacle(wanted.prefixes, waiting)
     if not reason:
         return Proposal(wanted.prefixes)
-    return Proposal(_mapped(network, topology, wanted), reason)
+    return Proposal(_mapped(network, topology, wanted, waiting), reason)
+
+
+def _waiting(topology: Topology, name: str) -> Iterator[ExcludedSite]:
+    """Give what waits for an approval, save other gateways of the wanted site, and exits."""
+    for one in topology.excluded_sites:
+        if one.reason is SiteExclusion.NO_RIGHT and one.site.name != name and not is_exit(one.site.real):
+            yield one
 
 
 def is_proposal(network: Network, wanted: WantedSite, proposal: Proposal) -> bool:
@@ -87,7 +96,7 @@ def is_proposal(network: Network, wanted: WantedSite, proposal: Proposal) -> boo
     return proposal.mapped == wanted.prefixes or all(is_mappable(network, one) for one in proposal.mapped)
 
 
-def _check_ranges(network: Network, wanted: WantedSite) -> None:
+def check_ranges(network: Network, wanted: WantedSite) -> None:
     """Raise SiteRefused if a gateway could not tell the site's addresses from those of the mesh."""
     ranges: dict[Prefix, str] = dict.fromkeys((network.addresses, network.addresses6), "the range of")
     ranges[network.pool] = "the pool of"
@@ -141,10 +150,11 @@ class _View:
         """Give those that are in the way of others: an exit is not."""
         return (site for site in self.topology.sites if not site.is_exit)
 
-    def obstacle(self, prefixes: Iterable[Prefix]) -> str:
+    def obstacle(self, prefixes: tuple[Prefix, ...], waiting: Iterable[ExcludedSite]) -> str:
         """Return why prefixes are better not routed as they are, or ""."""
-        wanted = tuple(prefixes)
-        return self.taken(wanted) or next(self._in_use(wanted), "")
+        return next(
+            chain(self._routed(prefixes), self._in_use(prefixes), self._requested(prefixes, waiting)), ""
+        )
 
     def taken(self, prefixes: Iterable[Prefix]) -> str:
         """Return what the mesh routes already, or ""."""
@@ -167,6 +177,12 @@ class _View:
             for endpoint in member.endpoints if member.identity != self.identity else ():
                 if any(prefix for prefix in prefixes if _contains(prefix, endpoint.address)):
                     yield self._is_at(member.identity, member.name, endpoint.address)
+
+    def _requested(self, prefixes: tuple[Prefix, ...], waiting: Iterable[ExcludedSite]) -> Iterator[str]:
+        for one in waiting:
+            name = one.site.name if self._knows(one.identity) else "another site"
+            for prefix in _meeting((*one.site.mapped, *one.site.real), prefixes):
+                yield f"{name} waits for an approval as {prefix}"
 
     def _name_of(self, site: Site) -> str:
         known = any(self._knows(gateway.identity) for gateway in site.gateways)
@@ -199,12 +215,23 @@ def _contains(prefix: Prefix, address: str) -> bool:
 # -- What is free ----------------------------------------------------------------------------------
 
 
-def _mapped(network: Network, topology: Topology, wanted: WantedSite) -> tuple[Prefix, ...]:
-    """Return a prefix of the same length for each, the largest first chosen. Raises SiteRefused."""
+def _mapped(
+    network: Network, topology: Topology, wanted: WantedSite, waiting: Iterable[ExcludedSite]
+) -> tuple[Prefix, ...]:
+    """Return a prefix of the same length for each. Raises SiteRefused."""
     taken: list[Prefix] = [
         *prefixes_of(topology.sites),
         *(route for member in topology.members for route in member.routes),
     ]
+    requested = [prefix for one in waiting for prefix in one.site.mapped]
+    try:
+        return _free(network, [*taken, *requested], wanted)
+    except SiteRefused:  # what nobody has approved uses up no pool
+        return _free(network, taken, wanted)
+
+
+def _free(network: Network, taken: list[Prefix], wanted: WantedSite) -> tuple[Prefix, ...]:
+    """Return a prefix of the same length for each, the largest first chosen. Raises SiteRefused."""
     found: dict[Prefix, Prefix] = {}
     own: list[Prefix] = []
     for prefix in sorted(wanted.prefixes, key=lambda prefix: prefix.prefixlen):
