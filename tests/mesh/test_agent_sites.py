@@ -202,6 +202,30 @@ async def test_a_site_without_the_right_is_in_force_once_it_is_approved(tmp_path
 
 
 @in_a_loop
+async def test_a_site_that_is_not_in_force_for_an_overlap_is_added_again_with_other_prefixes(
+    tmp_path: Path,
+) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as blue, world.node(2) as green:
+        vpc, why = "172.16.0.0/16", "it overlaps what the mesh routes to another node"
+        for name, agent in (("blue", blue), ("green", green)):
+            await agent.sites.add(addition(name, vpc, face="real"))
+        for node in world.nodes[:2]:
+            await world.site.submit(world.administrator.approve(node.identity, vpc))
+        status = await blue.until(lambda sites: sorted(one.exclusion for one in sites) == ["", why])
+        first, second = status  # who was first within a second, a comparison of keys decides
+        later = blue if second.name == "blue" else green
+        await later.until(lambda sites: sorted(one.exclusion for one in sites) == ["", why])
+
+        answer = await later.sites.add(addition(second.name, vpc))
+
+        assert answer == f"{first.name} already is {vpc}"
+        faces = {(one.name, one.mapped, one.exclusion) for one in later.status()}
+        assert faces == {
+            (first.name, prefixes(vpc), ""), (second.name, prefixes("100.96.0.0/16"), ""),
+        }  # fmt: skip
+
+
+@in_a_loop
 async def test_options_of_a_site_change_without_a_new_announcement(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world, world.node(1) as gateway:
         await gateway.sites.add(addition())

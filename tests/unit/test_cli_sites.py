@@ -14,7 +14,7 @@ from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
-from wgpy.cli.mesh.site_table import return_routes, unreached
+from wgpy.cli.mesh.site_table import in_vain, return_routes, unreached
 from wgpy.cli.mesh.why import Finding, find, judge
 from wgpy.cli.mesh.why_ports import Permitted
 from wgpy.mesh.ports import TCP, Ports
@@ -261,6 +261,17 @@ def test_who_does_not_masquerade_is_told_the_routes_that_the_sites_hosts_need() 
         "  ip route add 100.80.0.0/16 via GATEWAY",
     ]
     assert return_routes("blue1", ()) == ""
+
+
+def test_who_approves_a_site_in_vain_is_told_what_to_do_on_which_node() -> None:
+    why = "it overlaps what the mesh routes to another node"
+
+    assert in_vain(site(exclusion=why)) == (
+        f"office is not in force by web2: {why}; `wgpy mesh site add office 192.168.1.0/24` on web2 has it "
+        "reached by other prefixes"
+    )
+    assert in_vain(site(exclusion="another site has its name")).endswith(": another site has its name")
+    assert in_vain(site()) == ""
 
 
 def test_who_maps_a_site_is_told_which_sites_its_hosts_do_not_reach() -> None:

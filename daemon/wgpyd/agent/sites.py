@@ -42,9 +42,7 @@ class SiteAnnouncer:
         if trouble := zones_trouble(wanted.prefixes, addition.servers, addition.zones):
             raise AgentError(trouble)
         if (present := self._present(wanted.name)) is not None:
-            _check_same(present, wanted)
-            await self._publish(_changed(present, addition), addition)
-            return ""
+            return await self._add_again(present, wanted, addition)
         self._check_own(wanted)
         return await self._announce(wanted, addition)
 
@@ -65,6 +63,18 @@ class SiteAnnouncer:
             raise AgentError(f"this node is no gateway of a site {name}; its sites: {known}")
         sites = tuple(site for site in node.sites if site.name != name)
         await self._publisher.change_sites(sites, tuple(one for one in node.firewall if one != name))
+
+    async def _add_again(self, present: AnnouncedSite, wanted: WantedSite, addition: SiteAddition) -> str:
+        """Change options; choose prefixes anew if others than the present ones are free. Raises AgentError.
+
+        Of a site that is in force the coordinator proposes what the mesh routes.
+        """
+        _check_same(present, wanted)
+        again = replace(wanted, face=MAPPED) if present.mapped != present.real else wanted
+        if (await self._propose(again))[0].mapped != present.mapped:
+            return await self._announce(again, addition)
+        await self._publish(_changed(present, addition), addition)
+        return ""
 
     async def _announce(self, wanted: WantedSite, addition: SiteAddition) -> str:
         """Raises AgentError."""

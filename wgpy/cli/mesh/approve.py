@@ -3,12 +3,13 @@
 import asyncio
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.output import listed, report
+from wgpy.cli.mesh.site_table import in_vain
 from wgpy.mesh import codec
 from wgpy.mesh.addressing import grant_trouble
 from wgpy.mesh.ledger import Judged, Verdict
@@ -55,7 +56,7 @@ def _requests(admin: Administrator, arguments: Namespace) -> list[tuple[VerifyKe
     if (waiting or found) and (arguments.none or arguments.routes):
         raise CommandError(f"{name} is a site, which is approved as it is: name its node to change prefixes")
     if found and not waiting:
-        raise CommandError(f"{name} cannot be approved: {found[0].reason.value}")
+        raise CommandError("; ".join(filter(None, map(in_vain, _of_name(topology, name)))))
     return [(one.identity, _with(admin, one.identity, one.site.real)) for one in waiting]
 
 
@@ -107,8 +108,20 @@ def _after(admin: Administrator, identity: VerifyKey, routes: tuple[Prefix, ...]
 
 
 def _report_site(arguments: Namespace, topology: Topology) -> None:
-    found = [site for site in report_sites(topology) if site.name == arguments.name]
+    """Raises CommandError if approval alone did not bring the site into force."""
+    found = _of_name(topology, arguments.name)
+    _check_in_force(found)
     report(arguments, {"sites": list(map(codec.write, found))}, "\n".join(map(_sentence, found)))
+
+
+def _check_in_force(sites: Iterable[Site]) -> None:
+    """Raises CommandError."""
+    if vain := list(filter(None, map(in_vain, sites))):
+        raise CommandError(f"the approval is given, but {'; '.join(vain)}")
+
+
+def _of_name(topology: Topology, name: str) -> list[Site]:
+    return [site for site in report_sites(topology) if site.name == name]
 
 
 def _report_node(arguments: Namespace, topology: Topology, node: Node, routes: tuple[Prefix, ...]) -> None:
@@ -130,6 +143,8 @@ def _report_node(arguments: Namespace, topology: Topology, node: Node, routes: t
         "requested": list(map(str, waiting)),
         "sites": list(map(codec.write, sites)),
     }
+    if not arguments.none and not arguments.routes:
+        _check_in_force(sites)
     report(arguments, document, "\n".join([*lines, *map(_sentence, sites)]))
 
 
@@ -141,9 +156,7 @@ def _sites_of(topology: Topology, identity: VerifyKey) -> Iterator[Site]:
 
 def _sentence(site: Site) -> str:
     names = listed(gateway.name or gateway.identity for gateway in site.gateways)
-    if site.exclusion:
-        return f"{site.name} is not in force by {names}: {site.exclusion}."
-    return f"{how_reached(site)} by {names}."
+    return f"{in_vain(site) or f'{how_reached(site)} by {names}'}."
 
 
 def _gateways(topology: Topology, name: str) -> str:

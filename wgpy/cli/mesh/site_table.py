@@ -33,6 +33,18 @@ def state(found: Site) -> str:
     return f"in force, by {found.used}" if found.used else "in force"
 
 
+def in_vain(site: Site) -> str:
+    """Return by whom and why a site is not in force, and what to do; "" if it is in force."""
+    if not site.exclusion:
+        return ""
+    names = listed(gateway.name or gateway.identity for gateway in site.gateways)
+    text = f"{site.name} is not in force by {names}: {site.exclusion}"
+    if site.exclusion != SiteExclusion.OVERLAPS.value:
+        return text
+    real = " ".join(map(str, site.real))
+    return f"{text}; `wgpy mesh site add {site.name} {real}` on {names} has it reached by other prefixes"
+
+
 def return_routes(node: str, ranges: Iterable[Prefix]) -> str:
     """Return, below an answer, what hosts of a site need that see addresses of the mesh; "" for nothing."""
     lines = [f"\n  ip route add {prefix} via GATEWAY" for prefix in ranges]
