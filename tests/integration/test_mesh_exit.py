@@ -261,9 +261,16 @@ def test_nothing_leaks_while_the_gateway_is_away_and_the_exit_is_back_with_it(ex
     with scene.no_leaks():
         kill(scene.gate)
         assert scene.seen(scene.desk) == scene.seen(scene.desk, WEB6) == ""
+        eventually(lambda: _is_told(scene), "the status tells it", within=IN_TIME)
 
         start(scene.gate)
         scene.assert_is_by_gate()
+
+
+def _is_told(scene: Scene) -> bool:
+    """Return whether the status has what was sent just now as unanswered."""
+    scene.seen(scene.desk)
+    return "; gate does not answer" in scene.desk.mesh("status")
 
 
 def test_an_exit_is_used_after_a_reboot_also_without_the_coordinator(exit_scene: Scene) -> None:

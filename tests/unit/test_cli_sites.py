@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from argparse import ArgumentTypeError
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -20,7 +21,7 @@ from wgpy.cli.mesh.why_ports import Permitted
 from wgpy.mesh.ports import TCP, Ports
 from wgpy.mesh.selectors import parse_end
 from wgpy.node.agent_client import Rule, Site, SiteGateway, Status
-from wgpy.node.site_report import how_reached
+from wgpy.node.site_report import how_reached, silent_gateways
 
 LAN = "192.168.1.0/24"
 
@@ -156,6 +157,74 @@ def test_what_is_advised_opens_the_host_of_a_site_alone(name: str, destination: 
     assert f"`wgpy mesh allow web1 {destination}:80/tcp`" in found["80/tcp"].advice
     assert f"`wgpy mesh allow web1 {destination}`" in found["outbound"].advice
     assert str(parse_end(f"{destination}:80/tcp").selector) == "site:office"
+
+
+def an_exit(*prefixes: str, **fields: Any) -> Status:
+    """web2 is the gateway of the exit that this node uses."""
+    routes = networks(*prefixes)
+    return a_status(
+        sites=(site("internet", real=routes, mapped=routes),), exit="internet", exit_gateway="web2",
+        exit_routes=routes, peers=(peer(**{"last_handshake": int(time.time()), **fields}),),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("known", "line"),
+    [
+        (an_exit("0.0.0.0/0", "::/0"), "internet by web2, IPv4 and IPv6"),
+        (an_exit("0.0.0.0/0"), "internet by web2, IPv4; IPv6 goes nowhere"),
+        (an_exit("::/0"), "internet by web2, IPv6; IPv4 goes nowhere"),
+        (
+            an_exit("0.0.0.0/0", "::/0", unanswered=16),
+            "internet by web2, IPv4 and IPv6; web2 does not answer",
+        ),
+        (
+            an_exit("0.0.0.0/0", "::/0", last_handshake=0),
+            "internet by web2, IPv4 and IPv6; last handshake never",
+        ),
+    ],
+)  # fmt: skip
+def test_the_status_tells_what_an_exit_does_not_take_and_whether_its_gateway_is_away(
+    known: Status, line: str
+) -> None:
+    (shown,) = [one for one in status.text(known, None).splitlines() if one.startswith("exit ")]
+
+    assert shown.removeprefix("exit").strip() == line
+
+
+def test_a_gateway_that_does_not_answer_is_a_warning_for_each_of_its_sites() -> None:
+    exit_, silent = an_exit("0.0.0.0/0").sites[0], peer(unanswered=40)
+
+    told = list(silent_gateways([site(), exit_, site("lab", used="web9")], [silent]))
+
+    assert told[0] == "office is not reached: web2, its gateway, has not answered for 40 seconds"
+    assert told[1].startswith(
+        "the exit internet is not reached (web2, its gateway, has not answered for 40 seconds)"
+    )
+    assert "`wgpy mesh use --none`" in told[1]
+    assert len(told) == 2
+
+
+def test_a_gateway_that_has_just_been_asked_or_is_not_used_is_no_warning() -> None:
+    peers = [peer(unanswered=15), peer(name="", unanswered=99)]
+
+    assert list(silent_gateways([site(), site("lab", used="")], peers)) == []
+
+
+@pytest.mark.parametrize(
+    ("sites", "text"),
+    [
+        ((), "this node's exit, which is not there: no node that is known here announces internet"),
+        (
+            (site("internet", real=networks("::/0"), mapped=networks("::/0"), used=""),),
+            "no rule joins this node with a gateway of internet",
+        ),
+    ],
+)
+def test_why_of_this_nodes_exit_says_that_it_is_not_there(sites: tuple[Site, ...], text: str) -> None:
+    finding = findings(a_status(exit="internet", sites=sites), "internet")["site"]
+
+    assert (finding.good, finding.text) == (False, text)
 
 
 def a_clash() -> Status:

@@ -1,13 +1,17 @@
 """Sites as they are shown to people and programs. `wgpy.node.agent_client` documents each field. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
 
 from wgpy.address import Prefix
 from wgpy.mesh.addressing import is_exit
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway
 from wgpy.mesh.topology import Topology
-from wgpy.node.agent_client import Site, SiteGateway
+from wgpy.node.agent_client import Peer, Site, SiteGateway
+
+FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
+SILENCE: Final = 15  # seconds without an answer, after which WireGuard begins a handshake. Whitepaper 6.5
 
 
 def report_sites(
@@ -35,6 +39,22 @@ def _gateways(topology: Topology, gateways: Iterable[Gateway]) -> Iterator[SiteG
         member = topology.member(gateway.identity)
         name = member.name if member else ""
         yield SiteGateway(name, gateway.identity, gateway.priority, gateway.is_routed)
+
+
+def silent_gateways(sites: Iterable[Site], peers: Iterable[Peer]) -> Iterator[str]:
+    """Give a sentence for each site whose gateway does not answer what this node sends to it."""
+    silent = {peer.name: peer.unanswered for peer in peers if peer.name and peer.unanswered > SILENCE}
+    for site in sites:
+        if site.used in silent:
+            why = f"{site.used}, its gateway, has not answered for {silent[site.used]} seconds"
+            yield _exit_is_away(site, why) if is_exit(site.real) else f"{site.name} is not reached: {why}"
+
+
+def _exit_is_away(site: Site, why: str) -> str:
+    return (
+        f"the exit {site.name} is not reached ({why}), so this host reaches its own networks and the mesh "
+        "alone: `wgpy mesh use --none` has it use its own default route"
+    )
 
 
 def shown_prefixes(prefixes: Iterable[Prefix]) -> str:

@@ -21,7 +21,7 @@ from wgpy.mesh.selectors import names_of, shown
 from wgpy.mesh.topology import Member
 from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Site, Status
-from wgpy.node.site_report import report_sites
+from wgpy.node.site_report import report_sites, silent_gateways
 from wgpyd.log import log_target
 
 from .client_status import clients_of, unfiltered
@@ -70,6 +70,7 @@ async def report(node: Node) -> Status:
         raise LookupError(f"this node of {node.name} is starting")
     device = await node.interface.status()
     member, record = node.membership.topology.member(node.identity.key), node.identity.record()
+    peers, sites = tuple(_peers(node, {peer.public_key: peer for peer in device.peers})), tuple(_sites(node))
     return Status(
         network=node.name,
         network_key=file.network,
@@ -103,15 +104,15 @@ async def report(node: Node) -> Status:
         revision=store.revision,
         sequence=store.ledger.state_digest().sequence,
         rules=tuple(_rules(node)),
-        peers=tuple(_peers(node, {peer.public_key: peer for peer in device.peers})),
+        peers=peers,
         excluded=tuple(_excluded(node.membership, store.ledger)),
         rejected=store.rejected.newest,
         rejected_count=sum(store.rejected.counts.values()),
         withheld=node.withholding.withheld(time.monotonic()),
         log=log_target(),
-        warnings=tuple(_warnings(node)),
+        warnings=(*_warnings(node), *silent_gateways(sites, peers)),
         clients=tuple(clients_of(node.membership.topology, node.identity.key, device)),
-        sites=tuple(_sites(node)),
+        sites=sites,
         exit=file.exit,
         exit_gateway=_exit_gateway(node),
         exit_routes=node.reconciler.exit.routes if node.reconciler.exit else (),

@@ -17,6 +17,7 @@ from wgpy.mesh.selectors import rule_text
 from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 from wgpy.node.coordinator_client import with_port
 from wgpy.node.files import NetworkKeyFile
+from wgpy.node.site_report import FRESH, SILENCE
 
 _NEWEST: Final = 5  # rejected records that are shown
 
@@ -80,7 +81,7 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     by = f", by {status.resolver}" if status.resolver else ", which this host does not resolve"
     yield "names", f"NODE.{status.domain}{by}"
     if status.exit:
-        yield "exit", exit_text(status)
+        yield "exit", exit_text(status) + _exit_answers(status)
     yield "coordinator", f"{with_port(status.coordinator)}, {_connection(status)}"
     yield "log", status.log
     yield "network's key", _key(status, key)
@@ -91,8 +92,21 @@ def exit_text(status: Status) -> str:
     """Return where this node sends what no other route has."""
     if not status.exit_routes:
         return f"{status.exit}, which is not there: nothing leaves by this host's own default route"
-    versions = " and ".join(f"IPv{prefix.version}" for prefix in status.exit_routes)
-    return f"{status.exit} by {status.exit_gateway}, {versions}"
+    present = {prefix.version for prefix in status.exit_routes}
+    versions = " and ".join(f"IPv{version}" for version in sorted(present))
+    nowhere = "".join(f"; IPv{version} goes nowhere" for version in (4, 6) if version not in present)
+    return f"{status.exit} by {status.exit_gateway}, {versions}{nowhere}"
+
+
+def _exit_answers(status: Status) -> str:
+    """Return what is known of the exit's gateway unless that has answered lately."""
+    gateway = next((peer for peer in status.peers if peer.name == status.exit_gateway), None)
+    if gateway is None or not status.exit_routes:
+        return ""
+    if gateway.unanswered > SILENCE:
+        return f"; {gateway.name} does not answer"
+    is_fresh = time.time() - gateway.last_handshake <= FRESH
+    return "" if is_fresh else f"; last handshake {since(gateway.last_handshake)}"
 
 
 def _reached(status: Status) -> str:

@@ -24,10 +24,9 @@ from wgpy.cli.mesh.status import exclusion
 from wgpy.cli.mesh.why_ports import Permitted
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import AgentError, Client, Peer, Rule, Site, Status, UdpAnswer
+from wgpy.node.site_report import FRESH, SILENCE
 
 _EVERYTHING: Final = Permitted()
-_FRESH: Final = 180  # seconds: an older session carries nothing. Whitepaper 6.1
-_SILENCE: Final = 15  # seconds without an answer, after which WireGuard begins a handshake. Whitepaper 6.5
 _MARKS: Final = {True: "yes", False: "no", None: "?"}
 _VERDICTS: Final = {True: "is reachable", False: "is not reachable", None: "is not known to be reachable"}
 _NOT_REACHABLE: Final = 1  # exit status
@@ -380,7 +379,7 @@ def _outer_way(status: Status, way: Way) -> Finding:
 
 
 def _silence(peer: Peer) -> Iterator[Finding]:
-    if peer.unanswered > _SILENCE:
+    if peer.unanswered > SILENCE:
         text = f"nothing came for {count(peer.unanswered, 'second')}, although this node sent"
         yield Finding("traffic", False, text, is_decisive=False)
 
@@ -389,7 +388,7 @@ def _handshake(status: Status, peer: Peer, now: int) -> Finding:
     text = since(peer.last_handshake)
     if not peer.last_handshake:
         return Finding("handshake", None, "never")
-    return Finding("handshake", True if now - peer.last_handshake <= _FRESH else None, text)
+    return Finding("handshake", True if now - peer.last_handshake <= FRESH else None, text)
 
 
 def _udp(trial: Trial) -> Iterator[Finding]:

@@ -55,7 +55,9 @@ def unreached(status: Status, name: str) -> tuple[str, str] | None:
     """Return why a site, or a real address of a mapped one, is not reached, and what to do."""
     for site in status.sites:
         if site.name == name:
-            return _unreached_site(site)
+            return _unreached_site(site, status.exit)
+    if name == status.exit and not status.exit_routes:
+        return _absent_exit(status)
     if is_address(name) and (missing := _left_out_of(status, ip_address(name))):
         return missing
     if is_address(name) and status.exit:
@@ -66,6 +68,13 @@ def unreached(status: Status, name: str) -> tuple[str, str] | None:
         advice = f"`wgpy mesh why {found[0][1]}` tells more."
         return f"the mesh has no way to {name} itself, but it is reached as {places}", advice
     return None
+
+
+def _absent_exit(status: Status) -> tuple[str, str]:
+    return (
+        f"this node's exit, which is not there: no node that is known here announces {status.exit}",
+        "`wgpy mesh use --none` has this host use its own default route.",
+    )
 
 
 def left_out(status: Status, site: Site, address: Address | None = None) -> list[str]:
@@ -94,10 +103,10 @@ def _left_out_of(status: Status, address: Address) -> tuple[str, str] | None:
     return next(((text, to_be_mapped(site)) for text, site in found), None)
 
 
-def _unreached_site(site: Site) -> tuple[str, str]:
+def _unreached_site(site: Site, used_exit: str) -> tuple[str, str]:
     if site.exclusion:
         return state(site), f"`wgpy mesh site show {site.name}` shows it."
-    if is_exit(site.real):
+    if is_exit(site.real) and site.name != used_exit:
         return "an exit, which this node does not use", f"`wgpy mesh use {site.name}` has it used."
     names = listed(gateway.name or gateway.identity for gateway in site.gateways)
     return (
