@@ -215,6 +215,21 @@ async def test_a_node_that_is_removed_is_no_peer_any_more(world: Scene) -> None:
 
 
 @in_a_scene
+async def test_a_node_that_is_removed_is_told_with_the_rules_that_bind_its_identity(world: Scene) -> None:
+    administrator, (_, other, gone) = world.network.administrator, world.network.nodes
+    async with world.agent() as agent:
+        await until(agent, lambda status: status.connected)
+        for source in (other.identity, gone.identity):
+            world.coordinator.send(administrator.rule(source, "any"))
+        world.coordinator.send(administrator.remove(gone.identity))
+
+        status = await until(agent, lambda status: len(status.rules) == 2 and bool(status.excluded))
+
+    (excluded,) = status.excluded
+    assert excluded.rules == (status.rules[1].number,)
+
+
+@in_a_scene
 async def test_a_node_that_is_removed_itself_has_no_peers_and_says_why(world: Scene) -> None:
     async with world.agent() as agent:
         await until(agent, lambda status: status.connected)

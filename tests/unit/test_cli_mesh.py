@@ -256,6 +256,26 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         assert expected in shown
 
 
+def test_the_rules_of_a_node_that_is_none_any_more_are_those_of_its_identity() -> None:
+    rules = (Rule(1, "node:web2", "any", 0), Rule(2, f"node:{KEYS[3]}", "tag:k8s", 0))
+    former = Excluded("web2", KEYS[3], "it was removed", over=True, since=0, rules=(2,))
+    renewed = Excluded("db", KEYS[4], "it was removed", over=True, since=0)
+
+    shown = status.text(a_status(rules=rules, excluded=(former, renewed)), None).splitlines()
+
+    assert f"a former web2 is no member: it was removed; rules for it: {KEYS[3]} to tag:k8s" in shown
+    assert "db is no member: it was removed" in shown
+
+
+def test_a_node_without_peers_is_told_that_rules_may_hide_them() -> None:
+    ruled = status.text(a_status(peers=(), rules=(Rule(1, "tag:a", "tag:b", 0),)), None)
+    alone = status.text(a_status(peers=()), None)
+
+    assert "a node knows those that a rule joins it with" in ruled
+    assert "`wgpy mesh token`" not in ruled
+    assert "No other node is known here; `wgpy mesh token` makes a token for one." in alone
+
+
 def test_a_removed_node_is_shown_why_it_is_not_connected() -> None:
     removed = Excluded("web1", KEYS[1], "it was removed", over=True, since=NOW)
     about = a_status(

@@ -98,7 +98,8 @@ class Rule:
 class Excluded:
     """A node with a record that is no member.
 
-    reason: a sentence; over: whether its membership ended, and since when, Unix seconds, 0 for long ago.
+    reason: a sentence; over: whether its membership ended, and since when, Unix seconds, 0 for long ago;
+    rules: numbers of those that bind its identity, whoever has its name now.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Excluded:
     reason: str
     over: bool
     since: int
+    rules: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.plan import Peer as PlannedPeer
 from wgpy.mesh.rules import OTHERS, Rules
-from wgpy.mesh.selectors import names_of, shown
+from wgpy.mesh.selectors import names_of, naming, shown
 from wgpy.mesh.topology import Member
 from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Site, Status
@@ -189,10 +189,12 @@ def _sites(node: Node) -> Iterator[Site]:
 
 
 def _excluded(membership: Membership, ledger: Ledger) -> Iterator[Excluded]:
-    names = {node.signer: node.name for node in ledger.nodes()}
-    for identity, reason in membership.topology.excluded.items():
+    names, topology = {node.signer: node.name for node in ledger.nodes()}, membership.topology
+    numbers = {rule.text: number for number, rule in zip(topology.rule_numbers, topology.rules, strict=True)}
+    for identity, reason in topology.excluded.items():
+        rules = tuple(numbers[rule.text] for rule in naming(topology.rules, identity, topology.ends))
         since = membership_ended(ledger, identity, reason) or membership.noticed.get(identity, 0)
-        yield Excluded(names.get(identity, ""), identity, reason.value, reason in OVER, since)
+        yield Excluded(names.get(identity, ""), identity, reason.value, reason in OVER, since, rules)
 
 
 def _warnings(node: Node) -> Iterator[str]:

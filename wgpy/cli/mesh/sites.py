@@ -116,7 +116,10 @@ def _list(arguments: Namespace) -> None:
     report(arguments, list(map(codec.write, found)), table(found) if found else _NOTHING)
 
 
-_NOTHING = "No node is a gateway of a site; `sudo wgpy mesh site add NAME PREFIX…` on one makes it one."
+_NOTHING = (
+    "No node that is known here is a gateway of a site; `sudo wgpy mesh site add NAME PREFIX…` on one makes "
+    "it one. Without the network's key, a node knows the sites of those that rules join it with."
+)
 
 
 def _show(arguments: Namespace) -> None:

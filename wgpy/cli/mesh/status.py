@@ -14,7 +14,7 @@ from wgpy.cli.show import size
 from wgpy.mesh import codec
 from wgpy.mesh.clock import compared
 from wgpy.mesh.selectors import rule_text
-from wgpy.node.agent_client import Excluded, Peer, Rule, Status
+from wgpy.node.agent_client import Excluded, Rule, Status
 from wgpy.node.coordinator_client import with_port
 from wgpy.node.files import NetworkKeyFile
 from wgpy.node.site_report import FRESH, SILENCE
@@ -54,7 +54,7 @@ def text(status: Status, key: NetworkKeyFile | None) -> str:
     """Return the text."""
     parts = [columns(_about(status, key))]
     if status.member:
-        parts.append(_peers(status.peers))
+        parts.append(_peers(status))
         parts += [_clients(status)] if status.clients else []
     if status.sites:
         parts.append(table(status.sites))
@@ -160,8 +160,12 @@ def _key(status: Status, key: NetworkKeyFile | None) -> str:
     return f"{networks.key_path(status.network)}, last used {since(key.used)}"
 
 
-def _peers(peers: Sequence[Peer]) -> str:
-    if not peers:
+def _peers(status: Status) -> str:
+    if not status.peers and status.rules:
+        return (
+            "No other node is known here: a node knows those that a rule joins it with (`wgpy mesh allow`)."
+        )
+    if not status.peers:
         return "No other node is known here; `wgpy mesh token` makes a token for one."
     rows = [
         (
@@ -173,7 +177,7 @@ def _peers(peers: Sequence[Peer]) -> str:
             listed((*peer.tags, *peer.routes)),
             str(peer.address6),
         )
-        for peer in sorted(peers, key=lambda peer: peer.name)
+        for peer in sorted(status.peers, key=lambda peer: peer.name)
     ]
     head = ("NODE", "ADDRESS", "ENDPOINT", "HANDSHAKE", "RECEIVED / SENT", "TAGS, ROUTES", "IPV6")
     table = columns([head, *rows])
@@ -204,7 +208,7 @@ def _remarks(status: Status) -> Iterator[Iterator[str]]:
     """Give what is not as it should be, by its kind."""
     yield (f"{peer.name}: {why}" for peer in status.peers for why in peer.left_out)
     yield (
-        f"{node.name or node.identity} is no member: {_reason(node)}{_rules_for(node, status.rules)}"
+        f"{_former(node, status)} is no member: {_reason(node)}{_rules_for(node, status.rules)}"
         for node in status.excluded
         if node.identity != status.identity
     )
@@ -213,13 +217,15 @@ def _remarks(status: Status) -> Iterator[Iterator[str]]:
     yield (f"warning: {warning}" for warning in status.warnings)
 
 
+def _former(node: Excluded, status: Status) -> str:
+    """Return how a node that is no member is called, whose name a member may have by now."""
+    is_taken = node.name in (status.name, *(peer.name for peer in status.peers))
+    return f"a former {node.name}" if node.name and is_taken else node.name or str(node.identity)
+
+
 def _rules_for(node: Excluded, rules: Sequence[Rule]) -> str:
-    selectors = {f"node:{node.name}", f"node:{node.identity}"}
-    texts = [
-        rule_text(f"{rule.source} {rule.destination}")
-        for rule in rules
-        if selectors & {rule.source, rule.destination}
-    ]
+    bound = (rule for rule in rules if rule.number in node.rules)
+    texts = [rule_text(f"{rule.source} {rule.destination}") for rule in bound]
     return f"; rules for it: {listed(texts)}" if texts else ""
 
 
