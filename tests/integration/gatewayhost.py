@@ -34,7 +34,8 @@ def main(verb: str, note: str, *more: str) -> None:
             gateway = Gateway(_TABLE, Path(note))
             print(json.dumps(gateway.apply(changes, own).failures))
         case "obstacles":
-            print(json.dumps(list(obstacles(found, own))))
+            known = obstacles(found, own)
+            print(json.dumps([*known.ways, *known.closed]))
         case "undo":
             undo(_TABLE, Path(note))
 

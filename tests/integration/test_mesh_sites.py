@@ -115,6 +115,16 @@ def test_a_site_without_the_right_waits_and_a_host_that_does_not_forward_announc
     closed = sentence(gate.attempt("site", "add", "office", attic))
     assert "does not forward IPv4" in closed
     assert closed.endswith("or --firewall has the node see to that.\n")
+    gate.host.run("ip", "route", "add", "unreachable", "192.168.77.0/24")
+    for options in ((), ("--firewall",)):
+        lost = sentence(gate.attempt("site", "add", "office", "192.168.77.0/24", *options))
+        assert lost.startswith("this host has no way to 192.168.77.0/24 (")
+        assert lost.endswith("): add an address or a route of it.\n")
+    for wanted, told in (
+        ("127.0.0.0/8", "which is loopback"),
+        (str(gate.status().address) + "/32", "itself, which no site can be in"),
+    ):
+        assert told in sentence(gate.attempt("site", "add", "office", wanted)), wanted
     assert gate.ask("site", "list") == []
 
     said = gate.mesh("site", "add", "office", attic, "--firewall")

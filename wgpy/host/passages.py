@@ -80,15 +80,29 @@ def own_addresses(prefix: Prefix, own: OwnAddresses) -> list[Address]:
     return [address.ip for address in sorted(found, key=lambda address: address.network.prefixlen)]
 
 
-def obstacles(found: Iterable[Passage], own: OwnAddresses) -> Iterator[str]:
-    """Give a sentence, with what to do, for each thing that keeps packets from passing. Raises OSError."""
+@dataclass(frozen=True, slots=True)
+class Obstacles:
+    """What keeps packets from passing, each a sentence with what to do.
+
+    ways: that the host lacks; closed: what a gateway can open.
+    """
+
+    ways: tuple[str, ...]
+    closed: tuple[str, ...]
+
+
+def obstacles(found: Iterable[Passage], own: OwnAddresses) -> Obstacles:
+    """Return what keeps packets from passing. Raises OSError."""
     found = list(found)
-    yield from (
+    ways = (
         f"this host has no way to {passage.prefix} ({passage.why_not}): add an address or a route of it"
         for passage in found
         if not passage.lan
     )
-    open_ones = [passage for passage in found if passage.lan]
+    return Obstacles(tuple(ways), tuple(_closed([passage for passage in found if passage.lan], own)))
+
+
+def _closed(open_ones: list[Passage], own: OwnAddresses) -> Iterator[str]:
     yield from _unforwarded(open_ones)
     for name in strict_interfaces(open_ones, own):
         yield (

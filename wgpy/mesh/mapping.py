@@ -64,7 +64,7 @@ def propose(network: Network, topology: Topology, identity: VerifyKey, wanted: W
     """
     check_prefixes(wanted.prefixes)
     if not is_exit(wanted.prefixes):
-        check_ranges(network, wanted)
+        _check_ranges(network, wanted)
     if site := topology.site(wanted.name):
         return _as_another_gateway(site, wanted)
     if any(member.name == wanted.name for member in topology.members):
@@ -96,7 +96,7 @@ def is_proposal(network: Network, wanted: WantedSite, proposal: Proposal) -> boo
     return proposal.mapped == wanted.prefixes or all(is_mappable(network, one) for one in proposal.mapped)
 
 
-def check_ranges(network: Network, wanted: WantedSite) -> None:
+def _check_ranges(network: Network, wanted: WantedSite) -> None:
     """Raise SiteRefused if a gateway could not tell the site's addresses from those of the mesh."""
     ranges: dict[Prefix, str] = dict.fromkeys((network.addresses, network.addresses6), "the range of")
     ranges[network.pool] = "the pool of"

@@ -1,9 +1,8 @@
 """What the commands of this host ask of a node, by the local API."""
 
 import asyncio
-from collections.abc import Iterable
 
-from wgpy.address import Prefix, parse_host_port
+from wgpy.address import parse_host_port
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed
 from wgpy.mesh.exit import exit_of
@@ -69,8 +68,8 @@ class Control:
 
     async def add_site(self, addition: SiteAddition) -> SiteAnswer:
         """Return once the coordinator has it. Raises AgentError."""
-        if not addition.firewall:
-            await self._check_host(addition.prefixes)
+        await self._sites.check(addition)
+        await self._check_host(addition)
         reason = await self._sites.add(addition)
         self._learn_sites()
         return SiteAnswer(reason, self._sites.ranges_back(addition))
@@ -80,14 +79,16 @@ class Control:
         await self._sites.remove(name)
         self._learn_sites()
 
-    async def _check_host(self, prefixes: Iterable[Prefix]) -> None:
-        """Raise AgentError if packets to these networks do not pass this host."""
+    async def _check_host(self, addition: SiteAddition) -> None:
+        """Raise AgentError if packets to the site do not pass this host, nor would with --firewall."""
         try:
-            found = await self._node.reconciler.gateway.obstacles(self._node.plan, prefixes)
+            found = await self._node.reconciler.gateway.obstacles(self._node.plan, addition.prefixes)
         except IpFailed as error:
             raise AgentError(str(error)) from None
-        if found:
-            raise AgentError(f"{'; '.join(found)}; or --firewall has the node see to that")
+        if found.ways:
+            raise AgentError("; ".join(found.ways))
+        if found.closed and not addition.firewall:
+            raise AgentError(f"{'; '.join(found.closed)}; or --firewall has the node see to that")
 
     def _learn_sites(self) -> None:
         self._node.membership.derive()

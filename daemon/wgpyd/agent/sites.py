@@ -35,16 +35,20 @@ class SiteAnnouncer:
 
     async def add(self, addition: SiteAddition) -> str:
         """Return, once the coordinator has it, why the site is reached as it is, or "". Raises AgentError."""
-        try:
-            wanted = WantedSite(addition.name, check_prefixes(addition.prefixes), addition.face)
-        except SiteRefused as error:
-            raise AgentError(str(error)) from None
-        if trouble := zones_trouble(wanted.prefixes, addition.servers, addition.zones):
-            raise AgentError(trouble)
+        wanted = _wanted(addition)
         if (present := self._present(wanted.name)) is not None:
             return await self._add_again(present, wanted, addition)
         self._check_own(wanted)
         return await self._announce(wanted, addition)
+
+    async def check(self, addition: SiteAddition) -> None:
+        """Raise AgentError for what this node can announce on no host: its prefixes say so."""
+        wanted = _wanted(addition)
+        if (present := self._present(wanted.name)) is not None:
+            _check_same(present, wanted)
+            return
+        self._check_own(wanted)
+        await self._propose(wanted)
 
     def ranges_back(self, addition: SiteAddition) -> tuple[Prefix, ...]:
         """Return what hosts of a routed site need a route to: the other sites and the nodes of the mesh."""
@@ -126,6 +130,17 @@ class SiteAnnouncer:
                     f"{pair[0]} and {pair[1]} overlap, and this node is a gateway of {site.name} already: "
                     "announce one of the two by another node"
                 )
+
+
+def _wanted(addition: SiteAddition) -> WantedSite:
+    """Raises AgentError."""
+    try:
+        wanted = WantedSite(addition.name, check_prefixes(addition.prefixes), addition.face)
+    except SiteRefused as error:
+        raise AgentError(str(error)) from None
+    if trouble := zones_trouble(wanted.prefixes, addition.servers, addition.zones):
+        raise AgentError(trouble)
+    return wanted
 
 
 def _check(network: Network, wanted: WantedSite, proposal: Proposal) -> None:

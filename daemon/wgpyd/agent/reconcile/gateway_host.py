@@ -14,7 +14,7 @@ from wgpy.driver.interface import Interface
 from wgpy.host.gateway import Gateway, HostChanges
 from wgpy.host.iproute import IpFailed, ask_ip
 from wgpy.host.nft_monitor import NftMonitor
-from wgpy.host.passages import OwnAddresses, obstacles, passages, unread_firewalls
+from wgpy.host.passages import Obstacles, OwnAddresses, obstacles, passages, unread_firewalls
 from wgpy.mesh.plan import NodePlan
 from wgpy.model import DeviceUpdate
 
@@ -71,14 +71,11 @@ class GatewayHost:
         self._watch(is_wanted=bool(plan.own_sites))  # before it is changed: that is read once more
         self._warn(await asyncio.to_thread(self._change_host, plan, opened, own))
 
-    async def obstacles(self, plan: NodePlan, prefixes: Iterable[Prefix]) -> list[str]:
-        """Return what is in the way of packets to these networks, each a sentence with what to do.
-
-        Raises IpFailed.
-        """
+    async def obstacles(self, plan: NodePlan, prefixes: Iterable[Prefix]) -> Obstacles:
+        """Return what is in the way of packets to these networks. Raises IpFailed."""
         own = read_own_addresses(await ask_ip("address"), self._interface.name)
         mesh = mesh_of(plan, self._interface.name)
-        return await asyncio.to_thread(lambda: list(obstacles(passages(mesh, prefixes, own), own)))
+        return await asyncio.to_thread(lambda: obstacles(passages(mesh, prefixes, own), own))
 
     def close(self) -> None:
         self._watch(is_wanted=False)
@@ -102,7 +99,8 @@ class GatewayHost:
         if outcome.is_repair:
             _LOG.warning("repaired the host: its tables of nft for sites had been changed")
         found = passages(mesh, prefixes_of(plan.own_sites), own)
-        return [*outcome.failures, *obstacles(found, own), *unread_firewalls(found)]
+        left = obstacles(found, own)
+        return [*outcome.failures, *left.ways, *left.closed, *unread_firewalls(found)]
 
     # -- Changes by others ---------------------------------------------------------------------------
 
