@@ -263,7 +263,10 @@ class Transaction:
             if id(client) not in kept and client not in after.clients:
                 raise Refused(f"its name, its address or its key is that of the client {client.name}")
         if name := lost_site(before.sites, after.sites, node.signer):
-            raise Refused(f"one of its routes is of the site {name}")
+            raise Refused(
+                f"a route of {node.name} overlaps what the mesh routes to the site {name}: leave it out, "
+                "or have the site removed first"
+            )
 
     def _check_name(self, node: Node, after: Topology) -> None:
         """Raise Refused for a new name by which a rule of an older version lets whoever has it begin."""

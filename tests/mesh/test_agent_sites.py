@@ -21,7 +21,7 @@ from wgpy.mesh.plan import NodePlan, plan
 from wgpy.mesh.records import AnnouncedSite, Sites, decode
 from wgpy.mesh.records import Network as NetworkRecord
 from wgpy.mesh.topology import Topology, derive
-from wgpy.node.agent_client import AgentError, Site, SiteAddition
+from wgpy.node.agent_client import AgentError, RouteChange, Site, SiteAddition
 from wgpy.node.files import NodeFile
 from wgpy.node.site_report import report_sites
 from wgpyd.agent.host_networks import NOWHERE
@@ -294,6 +294,64 @@ def test_a_site_that_cannot_be_says_why_and_leaves_nothing(
             assert sentence in str(refused.value)
             assert NodeFile.load(world.place(1)).sites == before
             assert [one.name for one in gateway.status()] == ["office"]
+
+    scenario()
+
+
+@pytest.mark.parametrize(
+    ("face", "route", "known"),
+    [("real", LAN, LAN), ("real", "192.168.0.0/16", LAN), ("mapped", "100.96.0.0/25", "100.96.0.0/24")],
+)
+def test_a_route_in_the_way_of_a_site_of_the_same_node_is_refused_with_what_to_do(
+    tmp_path: Path, face: str, route: str, known: str
+) -> None:
+    @in_a_loop
+    async def scenario() -> None:
+        async with a_world(tmp_path) as world, world.node(1) as gateway:
+            await gateway.sites.add(addition("plant", face=face))
+            with pytest.raises(AgentError) as refused:
+                await gateway.publisher.change_routes(RouteChange(prefixes(route), ()))
+
+            assert str(refused.value) == (
+                f"{route} overlaps {known}, which the mesh routes to this node for the site plant, and a "
+                "route would put the site out of force: leave the route out, or `wgpy mesh site "
+                "remove plant` first"
+            )
+            assert [one.exclusion for one in gateway.status()] == [""]
+
+    scenario()
+
+
+@in_a_loop
+async def test_the_network_behind_a_mapped_site_or_an_exit_may_be_a_route_too(tmp_path: Path) -> None:
+    async with a_world(tmp_path) as world, world.node(1) as gateway:
+        await world.site.submit(world.administrator.approve(world.nodes[0].identity, "0.0.0.0/0"))
+        await gateway.sites.add(addition("plant", face="mapped"))
+        await gateway.sites.add(addition("internet", "0.0.0.0/0"))
+
+        await gateway.publisher.change_routes(RouteChange(prefixes(LAN), ()))
+
+        assert NodeFile.load(world.place(1)).routes == prefixes(LAN)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (["127.0.0.0/8"], "127.0.0.0/8 cannot be announced: it overlaps 127.0.0.0/8, which is loopback"),
+        (["100.80.0.0/24"], "overlaps 100.80.0.0/16, the range of prod itself"),
+        (["100.97.0.0/24"], "overlaps 100.96.0.0/12, the pool of prod itself"),
+    ],
+)
+def test_what_is_no_site_on_any_host_is_refused_before_the_host_is_looked_at(
+    tmp_path: Path, wanted: list[str], sentence: str
+) -> None:
+    @in_a_loop
+    async def scenario() -> None:
+        async with a_world(tmp_path) as world, world.node(1) as gateway:
+            with pytest.raises(AgentError) as refused:
+                await gateway.sites.check(addition("x", *wanted))
+
+            assert sentence in str(refused.value)
 
     scenario()
 

@@ -185,7 +185,10 @@ async def test_a_route_of_a_node_takes_nothing_from_a_site(tmp_path: Path) -> No
         record = one.join(ALICE, TOKEN, name="alice", sequence=2, routes=prefixes("192.168.0.0/16"))
         (outcome,) = await world.submit(record)
 
-    assert outcome.reason == "one of its routes is of the site office"
+    assert outcome.reason == (
+        "a route of alice overlaps what the mesh routes to the site office: leave it out, or have the site "
+        "removed first"
+    )
 
 
 @in_a_loop

@@ -12,6 +12,7 @@ from typing import Any, Final
 from wgpy.address import Prefix
 from wgpy.mesh.addressing import announcement_trouble
 from wgpy.mesh.records import NAME, AnnouncedSite, Network
+from wgpy.mesh.records.sites import routed_to_site
 from wgpy.mesh.signing import Signed
 from wgpy.node.agent_client import AgentError, RouteChange
 from wgpy.node.coordinator_client import CoordinatorError
@@ -88,6 +89,8 @@ class Publisher:
                 raise AgentError(reason)
             if prefix in present:
                 raise AgentError(f"{prefix} is announced already")
+            if site := routed_to_site(self._identity.node.sites, prefix):
+                raise AgentError(_of_site(prefix, site))
         kept = (prefix for prefix in present if prefix not in change.remove)
         await self._change(self._sign_node, routes=tuple(dict.fromkeys((*kept, *change.add))))
 
@@ -150,3 +153,11 @@ class Publisher:
 
 def _listed(prefixes: Sequence[Prefix]) -> str:
     return ", ".join(map(str, prefixes)) or "none"
+
+
+def _of_site(prefix: Prefix, site: AnnouncedSite) -> str:
+    return (
+        f"{prefix} overlaps {_listed(site.mapped)}, which the mesh routes to this node for the site "
+        f"{site.name}, and a route would put the site out of force: leave the route out, or "
+        f"`wgpy mesh site remove {site.name}` first"
+    )

@@ -92,6 +92,14 @@ class Sites:
         return next((site for site in self.sites if site.name == name), None)
 
 
+def routed_to_site(sites: Iterable[AnnouncedSite], route: Prefix) -> AnnouncedSite | None:
+    """Return the site of these to which the mesh routes a prefix or a part of it: no exit."""
+    return next(
+        (site for site in sites if any(overlap(route, mapped) for mapped in site.mapped if mapped.prefixlen)),
+        None,
+    )
+
+
 def in_order(prefixes: tuple[Prefix, ...]) -> tuple[Prefix, ...]:
     """Return prefixes in the order that a record has them in: so a site has one spelling."""
     return tuple(sorted(prefixes, key=_place))
