@@ -58,8 +58,17 @@ def lan(lab: Lab) -> Lan:
 def test_names_of_a_mapped_site_are_resolved_by_its_own_server_into_mapped_addresses(lan: Lan) -> None:
     hub, gate = lan.nodes
     added = gate.ask("site", "add", "office", LAN, "--mapped", "--firewall", *_ZONE)
-    assert (added["servers"], added["zones"]) == (["192.168.1.53"], ["office.example"])
+    assert (added["zones"], added["waiting"]) == ([], ["office.example"])
     www = str(ip_network(added["mapped"][0])[10])
+    waits = "zone office.example waits for `wgpy mesh approve office`"
+    for node in lan.nodes:
+        eventually(lambda: waits in node.mesh("status"), "status says so", within=_WITHIN)  # noqa: B023
+        assert waits in node.mesh("site", "show", "office")
+    assert not _resolves(hub.host, "www.office.example")
+    said = hub.mesh("approve", "office")
+    assert said.endswith("\nFor names at and below office.example nodes ask 192.168.1.53.\n")
+    (shown,) = hub.ask("site", "show", "office")
+    assert (shown["servers"], shown["zones"]) == (["192.168.1.53"], ["office.example"])
 
     eventually(lambda: _resolves(hub.host, "www.office.example") == [www], "hub resolves it", within=_WITHIN)
     assert _page(hub.host, www) == "www"

@@ -115,8 +115,8 @@ class Administrator:
     def remove(self, identity: SigningKey) -> Signed:
         return self.sign(Removal, identity=identity.verify_key())
 
-    def approve(self, identity: SigningKey, *routes: str) -> Signed:
-        return self.sign(Approval, identity=identity.verify_key(), routes=prefixes(*routes))
+    def approve(self, identity: SigningKey, *routes: str, zones: tuple[str, ...] = ()) -> Signed:
+        return self.sign(Approval, identity=identity.verify_key(), routes=prefixes(*routes), zones=zones)
 
     def tag(self, identity: SigningKey, *tags: str) -> Signed:
         return self.sign(Tags, identity=identity.verify_key(), tags=tags)

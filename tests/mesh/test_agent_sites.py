@@ -248,6 +248,9 @@ async def test_zones_of_a_site_come_and_go_and_are_shown(tmp_path: Path) -> None
         server, zones = (ip_address("192.168.1.53"),), ("office.example", "lan")
         await gateway.sites.add(addition(servers=server, zones=zones))
         (site,) = gateway.status()
+        assert (site.servers, site.zones, site.waiting) == ((), (), zones)
+        await world.site.submit(world.administrator.approve(world.nodes[0].identity, zones=zones))
+        (site,) = await gateway.until(lambda sites: not sites[0].waiting)
         assert (site.servers, site.zones) == (server, zones)
 
         with pytest.raises(AgentError, match=r"192.168.2.53 is no address of the site"):

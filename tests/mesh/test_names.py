@@ -165,13 +165,14 @@ def test_others_are_asked_for_clients_that_enter_here() -> None:
 
 # -- Sites -------------------------------------------------------------------------------------------
 
+BOBS = ("192.168.1.0/24", "fd00:42::/48", "10.42.3.0/24")  # what he may announce
 OFFICE = site("office", "192.168.1.0/24", "fd00:42::/48", mapped=("100.96.4.0/24", "fd12:3456:7::/48"))
 
 
 def with_office() -> Administrator:
     """Bob is the gateway of a site, which has a mapped face."""
     administrator = network()
-    administrator.approve(BOB, "192.168.1.0/24", "fd00:42::/48", "10.42.3.0/24")
+    administrator.approve(BOB, *BOBS)
     administrator.announce(BOB, OFFICE)
     return administrator
 
@@ -225,6 +226,7 @@ def with_zones() -> Administrator:
     """The site of Bob has zones of its own."""
     administrator = with_office()
     administrator.announce(BOB, WITH_ZONES, sequence=2)
+    administrator.approve(BOB, *BOBS, zones=WITH_ZONES.zones)
     return administrator
 
 
@@ -245,6 +247,15 @@ def test_a_sites_server_is_asked_by_its_mapped_address_about_its_zones(name: str
 
     assert asked == (["100.96.4.53"], "100.96.4.10")
     assert [*alice.site_zones] == [(b"office", b"example"), (b"lan",)]
+
+
+def test_a_zone_that_nobody_approved_leads_no_name_to_a_site() -> None:
+    administrator = with_zones()
+    administrator.approve(BOB, *BOBS, zones=("lan",))
+    alice = known(administrator)
+
+    assert delegation(alice, address_of(administrator, ALICE), "www.office.example") is None
+    assert [*alice.site_zones] == [(b"lan",)]
 
 
 @pytest.mark.parametrize("name", ["example", "myoffice.example", "office.example.org", "alice.prod.mesh"])
@@ -276,7 +287,7 @@ def test_whoever_may_not_know_a_site_has_none_of_its_names() -> None:
 
 def test_a_zone_that_two_sites_have_is_that_of_the_first_and_the_longer_one_goes_first() -> None:
     administrator = with_zones()
-    administrator.approve(CAROL, "10.7.0.0/16")
+    administrator.approve(CAROL, "10.7.0.0/16", zones=("lan",))
     server = (ip_address("10.7.0.53"),)
     later = site("lab", "10.7.0.0/16", servers=server, zones=("lan", "lab.lan"), since=OFFICE.since + 1)
     administrator.announce(CAROL, later)

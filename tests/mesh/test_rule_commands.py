@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.mesh.coordinator import ALICE, BOB, Site, in_a_loop
 from tests.mesh.network import key_of, prefixes, site
 from tests.mesh.test_administrator import copy_key
 from wgpy.cli.main import main
+from wgpy.mesh.records import AnnouncedSite
 
 GATEWAYS = key_of(1001)
 
@@ -44,8 +45,10 @@ class Host:
 
 
 @asynccontextmanager
-async def a_host(folder: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Host]:
-    """In a network of alice, and of bob, the gateway of the site office."""
+async def a_host(
+    folder: Path, capsys: pytest.CaptureFixture[str], *sites: AnnouncedSite
+) -> AsyncIterator[Host]:
+    """In a network of alice, and of bob, the gateway of the site office, or of others."""
     coordinator = Site.create(folder / "site")
     one = coordinator.administrator
     async with coordinator.serve():
@@ -53,7 +56,8 @@ async def a_host(folder: Path, capsys: pytest.CaptureFixture[str]) -> AsyncItera
         one.invite(GATEWAYS, routes=prefixes("192.168.1.0/24", "fd00:42::/64"))
         one.join(BOB, GATEWAYS, name="bob")
         mapped = ("100.96.4.0/24", "fd12:3456:1::/64")
-        one.announce(BOB, site("office", "192.168.1.0/24", "fd00:42::/64", mapped=mapped, since=one.now))
+        office = site("office", "192.168.1.0/24", "fd00:42::/64", mapped=mapped)
+        one.announce(BOB, *(replace(each, since=one.now) for each in sites or (office,)))
         await coordinator.submit_all()
         yield Host(copy_key(coordinator, folder / "host"), capsys)
 

@@ -1,12 +1,16 @@
 """Zones of sites, about which the sites' own name servers are asked."""
 
 import json
+from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
 from tests.mesh.network import Administrator, key_of, prefixes, site
-from wgpy.mesh.records import AnnouncedSite, Sites, decode, encode
+from wgpy.mesh.records import MAX_ITEMS, AnnouncedSite, Approval, Sites, decode, encode, kind_of
+from wgpy.mesh.signing import MAX_BODY
+from wgpy.mesh.sites import Site
 from wgpy.mesh.topology import derive
 from wgpy.mesh.zones import MAX_SERVERS, MAX_ZONES, zone_trouble
 
@@ -109,21 +113,129 @@ def test_the_zones_of_a_node_are_bounded(sites: int, zones: int, length: int, wr
         record(*many)
 
 
-def test_a_site_has_the_zones_of_its_first_gateway_with_any() -> None:
+def with_gateways(*announced: AnnouncedSite) -> Administrator:
+    """The token of Ann and Bob allows the prefix of the office."""
     administrator = Administrator()
     administrator.found()
     administrator.invite(TOKEN, routes=prefixes(LAN))
-    for key in (ANN, BOB):
+    for key, each in zip((ANN, BOB), announced, strict=False):
         administrator.join(key, TOKEN)
-    administrator.announce(ANN, site("office", LAN))
-    administrator.announce(
-        BOB, site("office", LAN, servers=(SERVER,), zones=("lan",), since=OFFICE.since + 1)
+        administrator.announce(key, each)
+    return administrator
+
+
+def office(administrator: Administrator) -> Site:
+    (found,) = derive(administrator.ledger(), administrator.now).sites
+    return found
+
+
+def test_a_site_has_the_zones_of_its_first_gateway_with_any() -> None:
+    later = site("office", LAN, servers=(SERVER,), zones=("lan",), since=OFFICE.since + 1)
+    administrator = with_gateways(site("office", LAN), later)
+    for key in (ANN, BOB):
+        administrator.approve(key, zones=("lan", "office.example"))
+
+    assert office(administrator).zones == ("lan",)
+    administrator.announce(ANN, OFFICE, sequence=2)
+    assert office(administrator).zones == ("office.example",)
+
+
+# -- Approval -----------------------------------------------------------------------------------------
+
+
+def test_a_zone_that_nobody_approved_waits_and_no_server_is_asked() -> None:
+    found = office(with_gateways(OFFICE))
+
+    assert (found.servers, found.zones, found.waiting) == ((), (), ("office.example",))
+
+
+@pytest.mark.parametrize(
+    ("approved", "is_in_force"),
+    [
+        ("office.example", True),
+        ("example.org", False),
+        ("a.office.example", False),
+        ("ice.example", False),
+    ],
+)
+def test_a_zone_is_in_force_where_it_or_a_parent_of_it_is_approved(approved: str, is_in_force: bool) -> None:
+    administrator = with_gateways(OFFICE)
+    administrator.approve(ANN, zones=(approved,))
+
+    assert bool(office(administrator).zones) is is_in_force
+    assert bool(office(administrator).waiting) is not is_in_force
+
+
+def test_an_approval_is_of_zones_below_its_own_too() -> None:
+    deep = replace(OFFICE, zones=("lab.office.example", "bank.example"))
+    administrator = with_gateways(deep)
+    administrator.approve(ANN, zones=("office.example",))
+
+    found = office(administrator)
+
+    assert (found.zones, found.waiting) == (("lab.office.example",), ("bank.example",))
+    assert found.servers == (SERVER,)
+
+
+def test_an_approval_of_another_gateway_gives_a_zone_no_force() -> None:
+    administrator = with_gateways(OFFICE, site("office", LAN, since=OFFICE.since + 1))
+    administrator.approve(BOB, zones=("office.example",))
+
+    assert office(administrator).zones == ()
+
+
+def test_a_gateway_without_an_approval_does_not_hide_the_zones_of_one_that_has_it() -> None:
+    later = site("office", LAN, servers=(SERVER,), zones=("lan",), since=OFFICE.since + 1)
+    administrator = with_gateways(OFFICE, later)
+    administrator.approve(BOB, zones=("lan",))
+
+    assert (office(administrator).zones, office(administrator).waiting) == (("lan",), ("office.example",))
+
+
+def test_zones_are_no_more_in_force_once_the_approval_is_taken_back() -> None:
+    administrator = with_gateways(OFFICE)
+    administrator.approve(ANN, zones=("office.example",))
+    administrator.approve(ANN)
+
+    assert office(administrator).zones == ()
+
+
+def approval(**fields: Any) -> Approval:
+    administrator = Administrator()
+    usual = {"sequence": 1, "time": 0, "identity": ANN.verify_key(), "routes": ()}
+    return Approval(
+        network=administrator.network, signer=administrator.key.verify_key(), **{**usual, **fields}
     )
 
-    def zones() -> tuple[str, ...]:
-        (found,) = derive(administrator.ledger(), administrator.now).sites
-        return found.zones
 
-    assert zones() == ("lan",)
-    administrator.announce(ANN, OFFICE, sequence=2)
-    assert zones() == ("office.example",)
+def test_an_approval_without_zones_is_written_as_it_always_was_and_one_with_zones_has_them() -> None:
+    assert "zones" not in json.loads(encode(approval()))
+    assert json.loads(encode(approval(zones=("lan",))))["zones"] == ["lan"]
+    assert decode(encode(approval(zones=("lan",)))) == approval(zones=("lan",))
+
+
+@pytest.mark.parametrize(
+    ("zones", "wrong"),
+    [
+        (("com",), "com is no zone of a site"),
+        (tuple(f"z{one}.example" for one in range(257)), "more than 256 zones"),
+        (tuple(f"{'a' * 60}.{'b' * 60}.{'c' * 60}.z{one}" for one in range(200)), "more than 32768 char"),
+    ],
+)
+def test_no_approval_has_such_zones(zones: tuple[str, ...], wrong: str) -> None:
+    with pytest.raises(ValueError, match=wrong):
+        approval(zones=zones)
+
+
+def test_the_longest_approval_has_room_in_a_body() -> None:
+    full = "ffff:ffff:ffff:ffff:ffff:ffff"
+    routes = prefixes(*(f"2001:{number:x}:{full}/128" for number in range(4096, 4096 + MAX_ITEMS)))
+    zones = tuple(".".join((f"{number:03}", *["z" * 40] * 3, "x")) for number in range(MAX_ITEMS))
+
+    assert len(encode(approval(routes=routes, zones=zones))) <= MAX_BODY
+
+
+def test_the_audit_log_names_the_zones_of_an_approval() -> None:
+    text = kind_of(approval()).audit(approval(zones=("lan", "office.example")), None, lambda key: "web1")
+
+    assert text == "approval of nothing and the zones lan, office.example for web1"

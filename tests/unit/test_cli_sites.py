@@ -15,7 +15,7 @@ from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
-from wgpy.cli.mesh.site_table import in_vain, return_routes, unreached
+from wgpy.cli.mesh.site_table import in_vain, named, return_routes, unreached
 from wgpy.cli.mesh.why import Finding, find, judge
 from wgpy.cli.mesh.why_ports import Permitted
 from wgpy.mesh.ports import TCP, Ports
@@ -79,6 +79,21 @@ def test_the_status_shows_sites_by_whom_they_are_reached_and_what_waits() -> Non
         "office", LAN, "100.96.4.0/24", "web2", "in force, by web2",
     ]  # fmt: skip
     assert any("nobody has approved it: `wgpy mesh approve lab`" in line for line in shown)
+
+
+def test_a_zone_that_waits_is_shown_with_the_command_that_approves_it() -> None:
+    found = site(waiting=("office.example",))
+    waiting = "zone office.example waits for `wgpy mesh approve office`"
+
+    assert f"in force, by web2; {waiting}" in status.text(a_mesh(found), None)
+    assert named(found) == f"\nZ{waiting[1:]}."
+    more = site(servers=(ip_address("192.168.1.53"),), zones=("lan",), waiting=("a.example", "b.example"))
+    assert named(more).splitlines() == [
+        "",
+        "For names at and below lan nodes ask 192.168.1.53.",
+        "Zones a.example, b.example wait for `wgpy mesh approve office`.",
+    ]
+    assert named(site()) == ""
 
 
 def test_a_status_without_sites_has_no_table_of_them() -> None:

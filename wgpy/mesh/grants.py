@@ -1,6 +1,6 @@
 """What tokens and approvals let nodes do. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from wgpy.address import Prefix
@@ -9,6 +9,7 @@ from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Approval, Node, Revocation, Token
 from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.zones import unapproved
 
 
 class Grant:
@@ -39,6 +40,7 @@ class Grants:
             approval.identity: Prefixes(_parts(approval.routes)) for approval in self._approvals
         }
         self._approved_exits = {approval.identity: _exits(approval.routes) for approval in self._approvals}
+        self._approved_zones = {approval.identity: approval.zones for approval in self._approvals}
 
     def of(self, token: VerifyKey) -> Grant | None:
         return self._grants.get(token)
@@ -59,6 +61,11 @@ class Grants:
         return (grant is not None and prefix in grant.exits) or prefix in self._approved_exits.get(
             node.signer, ()
         )
+
+    def approved_zones(self, node: Node, zones: Sequence[str]) -> tuple[str, ...]:
+        """Return those of zones that a site of a node may have: no token allows any."""
+        refused = unapproved(zones, self._approved_zones.get(node.signer, ()))
+        return tuple(zone for zone in zones if zone not in refused)
 
     def routes(self) -> Prefixes:
         """Return what some node may announce, and parts of."""

@@ -44,7 +44,8 @@ class Site:
 
     real: as the site has them; mapped: as the mesh routes them, one for one and of the same lengths, equal to
     `real` where the site has its real face; gateways: the one that is to be used first comes first; servers:
-    its own name servers, by their real addresses; zones: about whose names they are asked.
+    its own name servers, by their real addresses; zones: about whose names they are asked; waiting: zones
+    that its gateways announce and that nobody has approved.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Site:
     gateways: tuple[Gateway, ...]
     servers: tuple[Address, ...] = ()
     zones: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
     @property
     def is_mapped(self) -> bool:
@@ -92,13 +94,14 @@ class Claim:
     """A site as a member announces it.
 
     since: Unix seconds, not before the member's token; is_allowed: whether token or approval let the member
-    announce all of its prefixes.
+    announce all of its prefixes; zones: those of the site's that an approval lets the member have.
     """
 
     identity: VerifyKey
     site: AnnouncedSite
     since: int
     is_allowed: bool
+    zones: tuple[str, ...] = ()
 
 
 def settle(
@@ -162,12 +165,18 @@ class _Settlement:
 
 
 def _site(claims: Sequence[Claim]) -> Site:
-    """claims: those of its gateways, the first one first; the first with zones has those of the site."""
+    """claims: those of its gateways, the first one first; the first with approved zones names the site's."""
     first = claims[0].site
-    named = next((claim.site for claim in claims if claim.site.zones), first)
+    named = next((claim for claim in claims if claim.zones), None)
+    servers, zones = (named.site.servers, named.zones) if named else ((), ())
     gateways = (Gateway(claim.identity, claim.site.priority, claim.site.is_routed) for claim in claims)
     in_order = tuple(sorted(gateways, key=attrgetter("priority")))
-    return Site(first.name, first.real, first.mapped, in_order, named.servers, named.zones)
+    return Site(first.name, first.real, first.mapped, in_order, servers, zones, _waiting(claims, zones))
+
+
+def _waiting(claims: Iterable[Claim], used: Sequence[str]) -> tuple[str, ...]:
+    announced = (zone for claim in claims for zone in claim.site.zones if zone not in claim.zones)
+    return tuple(dict.fromkeys(zone for zone in announced if zone not in used))
 
 
 def is_mappable(network: Network, prefix: Prefix) -> bool:

@@ -443,7 +443,8 @@ class _Judge:
 
     def _claim(self, node: Node, site: AnnouncedSite, grant: Grant) -> Claim:
         is_allowed = all(self._grants.allow_of_site(node, prefix) for prefix in site.real)
-        return Claim(node.signer, site, max(site.since, grant.made), is_allowed)
+        zones = self._grants.approved_zones(node, site.zones)
+        return Claim(node.signer, site, max(site.since, grant.made), is_allowed, zones)
 
     def _reserved(self, nodes: Iterable[Node]) -> frozenset[Prefix]:
         """Return what nodes announced last, as far as they were allowed to."""

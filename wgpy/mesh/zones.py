@@ -49,5 +49,14 @@ def zones_trouble(real: Iterable[Prefix], servers: Sequence[Address], zones: Seq
     return next(filter(None, map(zone_trouble, zones)), "")
 
 
+def unapproved(zones: Iterable[str], approved: Sequence[str]) -> tuple[str, ...]:
+    """Return the zones that are neither approved nor below what is."""
+    return tuple(zone for zone in zones if not any(_is_at_or_below(zone, one) for one in approved))
+
+
+def _is_at_or_below(zone: str, parent: str) -> bool:
+    return zone == parent or zone.endswith(f".{parent}")
+
+
 def _contains(prefix: Prefix, address: Address) -> bool:
     return prefix.version == address.version and address in prefix

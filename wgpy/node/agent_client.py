@@ -137,7 +137,7 @@ class Site:
     real, mapped: its prefixes, and what the mesh routes for each; gateways: the first is to be used first;
     used: the name of the gateway by which this node reaches it, "" for none; own: whether this node is one;
     exclusion: why it is not in force, "" if it is; servers: its name servers, by their real addresses; zones:
-    about whose names they are asked.
+    about whose names they are asked; waiting: zones that nobody has approved.
     """
 
     name: str
@@ -149,6 +149,7 @@ class Site:
     exclusion: str
     servers: tuple[Address, ...] = ()
     zones: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def report_sites(
         gateways = tuple(_gateways(topology, site.gateways))
         by, own = (used or {}).get(site.name, ""), local is not None and site.gateway(local) is not None
         yield Site(
-            site.name, site.real, site.mapped, gateways, by, own, "", site.servers, site.zones
+            site.name, site.real, site.mapped, gateways, by, own, "", site.servers, site.zones, site.waiting
         )  # fmt: skip
     for vain in topology.excluded_sites:
         one, own = vain.site, vain.identity == local

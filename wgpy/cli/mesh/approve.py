@@ -1,24 +1,36 @@
-"""`wgpy mesh approve`: what a node may announce beside what its token allows, routes and sites alike."""
+"""`wgpy mesh approve`: routes, sites and their zones that a node may have beside what its token allows."""
 
 import asyncio
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
 
 from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.output import listed, report
-from wgpy.cli.mesh.site_table import in_vain
+from wgpy.cli.mesh.site_table import in_vain, named
 from wgpy.mesh import codec
 from wgpy.mesh.addressing import grant_trouble
 from wgpy.mesh.ledger import Judged, Verdict
-from wgpy.mesh.records import Approval, Node, Sites
+from wgpy.mesh.records import AnnouncedSite, Approval, Node, Sites
 from wgpy.mesh.signing import SIGNATURE_LENGTH, Signed, VerifyKey
 from wgpy.mesh.sites import SiteExclusion, lost_site
 from wgpy.mesh.topology import Topology, derive
+from wgpy.mesh.zones import unapproved
 from wgpy.node.agent_client import Site
 from wgpy.node.site_report import how_reached, report_sites
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a node is to have approved: all, and no other."""
+
+    identity: VerifyKey
+    routes: tuple[Prefix, ...]
+    zones: tuple[str, ...]
 
 
 def approve(arguments: Namespace) -> None:
@@ -29,17 +41,17 @@ async def _approve(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
         requests = _requests(admin, arguments)
         if requests:
-            for identity, routes in requests:
-                await _publish(admin, identity, routes)
+            for request in requests:
+                await _publish(admin, request)
             _report_site(arguments, admin.topology)
         else:
             node = admin.node(arguments.name)
-            routes = _routes(admin, node, arguments)
-            await _publish(admin, node.signer, routes)
-            _report_node(arguments, admin.topology, node, routes)
+            request = _request(admin, node, arguments)
+            await _publish(admin, request)
+            _report_node(arguments, admin.topology, node, request)
 
 
-def _requests(admin: Administrator, arguments: Namespace) -> list[tuple[VerifyKey, tuple[Prefix, ...]]]:
+def _requests(admin: Administrator, arguments: Namespace) -> list[_Request]:
     """Return what is to be approved for whom if a site is meant. Raises CommandError.
 
     The name of a node comes first, and given prefixes are of a node.
@@ -49,55 +61,89 @@ def _requests(admin: Administrator, arguments: Namespace) -> list[tuple[VerifyKe
         return []
     found = [one for one in topology.excluded_sites if one.site.name == name]
     waiting = [one for one in found if one.reason is SiteExclusion.NO_RIGHT]
-    if not found and (site := topology.site(name)):
+    requests = [_beside(admin, one.identity, one.site.real, one.site.zones) for one in waiting]
+    requests += _requests_of_zones(admin, name)
+    if not found and not requests and (site := topology.site(name)):
         raise CommandError(
             f"{name} is in force already: {listed(site.mapped)} by {_gateways(topology, name)}"
         )
-    if (waiting or found) and (arguments.none or arguments.routes):
+    if (requests or found) and (arguments.none or arguments.routes):
         raise CommandError(f"{name} is a site, which is approved as it is: name its node to change prefixes")
-    if found and not waiting:
+    if found and not requests:
         raise CommandError("; ".join(filter(None, map(in_vain, _of_name(topology, name)))))
-    return [(one.identity, _with(admin, one.identity, one.site.real)) for one in waiting]
+    return requests
 
 
-def _with(admin: Administrator, identity: VerifyKey, prefixes: tuple[Prefix, ...]) -> tuple[Prefix, ...]:
-    """Return what a node may announce already, and these."""
+def _requests_of_zones(admin: Administrator, name: str) -> Iterator[_Request]:
+    """Give what gateways of a site in force wait for."""
+    site = admin.topology.site(name)
+    for gateway in site.gateways if site else ():
+        announced = [one for one in _announced(admin, gateway.identity) if one.name == name]
+        request = _beside(admin, gateway.identity, (), _zones(announced))
+        if request != _before(admin, gateway.identity):
+            yield request
+
+
+def _before(admin: Administrator, identity: VerifyKey) -> _Request:
+    """Return what a node has approved already."""
     approval = admin.ledger.find(Approval, bytes(identity))
-    return tuple(dict.fromkeys((*(approval.routes if approval else ()), *prefixes)))
+    return _Request(identity, approval.routes, approval.zones) if approval else _Request(identity, (), ())
 
 
-def _routes(admin: Administrator, node: Node, arguments: Namespace) -> tuple[Prefix, ...]:
-    """Return the prefixes to approve for a node. Raises CommandError."""
+def _beside(
+    admin: Administrator, identity: VerifyKey, routes: Iterable[Prefix], zones: Iterable[str]
+) -> _Request:
+    """Return what a node has approved already, and these."""
+    before = _before(admin, identity)
+    all_zones = dict.fromkeys((*before.zones, *unapproved(zones, before.zones)))
+    return _Request(identity, tuple(dict.fromkeys((*before.routes, *routes))), tuple(all_zones))
+
+
+def _announced(admin: Administrator, identity: VerifyKey) -> tuple[AnnouncedSite, ...]:
+    record = admin.ledger.find(Sites, bytes(identity))
+    return record.sites if record else ()
+
+
+def _zones(sites: Iterable[AnnouncedSite]) -> Iterator[str]:
+    return chain.from_iterable(site.zones for site in sites)
+
+
+def _request(admin: Administrator, node: Node, arguments: Namespace) -> _Request:
+    """Return what to approve for a node. Raises CommandError."""
     if arguments.none:
-        return ()
-    announced = admin.ledger.find(Sites, bytes(node.signer))
-    sites = (prefix for site in (announced.sites if announced else ()) for prefix in site.real)
-    routes = tuple(arguments.routes) or tuple(dict.fromkeys((*node.routes, *sites)))
-    if not routes:
-        raise CommandError(f"{node.name} announces no routes, so there is nothing to approve")
-    if reason := next(filter(None, map(grant_trouble, routes)), ""):
+        return _Request(node.signer, (), ())
+    if arguments.routes:
+        request = _Request(node.signer, tuple(arguments.routes), _before(admin, node.signer).zones)
+    else:
+        sites = _announced(admin, node.signer)
+        routes = (*node.routes, *chain.from_iterable(site.real for site in sites))
+        if not routes:
+            raise CommandError(f"{node.name} announces no routes, so there is nothing to approve")
+        request = _beside(admin, node.signer, routes, _zones(sites))
+    if reason := next(filter(None, map(grant_trouble, request.routes)), ""):
         raise CommandError(reason)
-    return routes
+    return request
 
 
-async def _publish(admin: Administrator, identity: VerifyKey, routes: tuple[Prefix, ...]) -> None:
+async def _publish(admin: Administrator, request: _Request) -> None:
     """Raises CommandError, also where another site would be lost."""
-    if lost := lost_site(admin.topology.sites, _after(admin, identity, routes).sites, identity):
+    if lost := lost_site(admin.topology.sites, _after(admin, request).sites, request.identity):
         raise CommandError(
             f"the site {lost} would be lost, since what is to be approved was announced before it: have it "
             "removed and announced again, and approve it then"
         )
-    await admin.publish(Approval, identity=identity, routes=routes)
+    await admin.publish(Approval, identity=request.identity, routes=request.routes, zones=request.zones)
 
 
-def _after(admin: Administrator, identity: VerifyKey, routes: tuple[Prefix, ...]) -> Topology:
+def _after(admin: Administrator, request: _Request) -> Topology:
     """Return the topology as the approval would make it."""
     key, now, ledger = admin.ledger.key, int(time.time()), admin.ledger.copy()
     sequence = ledger.state_digest().sequence + 1
     try:
         trial = Approval(
-            network=ledger.network, signer=key, sequence=sequence, time=now, identity=identity, routes=routes
-        )
+            network=ledger.network, signer=key, sequence=sequence, time=now,
+            identity=request.identity, routes=request.routes, zones=request.zones,
+        )  # fmt: skip
     except ValueError as error:
         raise CommandError(str(error)) from None
     ledger.keep(Judged(Signed(b"", bytes(SIGNATURE_LENGTH)), trial, Verdict.NEW))
@@ -124,11 +170,13 @@ def _of_name(topology: Topology, name: str) -> list[Site]:
     return [site for site in report_sites(topology) if site.name == name]
 
 
-def _report_node(arguments: Namespace, topology: Topology, node: Node, routes: tuple[Prefix, ...]) -> None:
+def _report_node(arguments: Namespace, topology: Topology, node: Node, approved: _Request) -> None:
     member = topology.member(node.signer)
     used, waiting = (member.announced, member.requested) if member else ((), node.routes)
     sites = list(_sites_of(topology, node.signer))
-    lines = [f"{node.name} may announce {listed(routes, 'nothing but what its token allows')}."]
+    lines = [f"{node.name} may announce {listed(approved.routes, 'nothing but what its token allows')}."]
+    if approved.zones:
+        lines.append(f"Its sites may have the DNS zones {listed(approved.zones)}.")
     if used or not sites:
         lines.append(f"The nodes now route {listed(used, 'no prefix')} to {node.name}.")
     if waiting and not arguments.none:
@@ -138,7 +186,8 @@ def _report_node(arguments: Namespace, topology: Topology, node: Node, routes: t
         )
     document = {
         "node": node.name,
-        "approved": list(map(str, routes)),
+        "approved": list(map(str, approved.routes)),
+        "zones": list(approved.zones),
         "routes": list(map(str, used)),
         "requested": list(map(str, waiting)),
         "sites": list(map(codec.write, sites)),
@@ -156,7 +205,8 @@ def _sites_of(topology: Topology, identity: VerifyKey) -> Iterator[Site]:
 
 def _sentence(site: Site) -> str:
     names = listed(gateway.name or gateway.identity for gateway in site.gateways)
-    return f"{in_vain(site) or f'{how_reached(site)} by {names}'}."
+    text = in_vain(site) or f"{how_reached(site)} by {names}"
+    return f"{text}.{'' if site.exclusion else named(site)}"
 
 
 def _gateways(topology: Topology, name: str) -> str:

@@ -310,7 +310,7 @@ Examples:
 A site (elsewhere: the network of an egress gateway, or of a subnet router) has its real face, its own
 prefixes, where they overlap nothing that the network knows; otherwise it is mapped, one to one, to prefixes
 of the network's pool. The answer says which, and why. `--real` and `--mapped` choose.
-A site that the token of this node does not allow waits for `wgpy mesh approve NAME`.""",
+A site that the token of this node does not allow waits for `wgpy mesh approve NAME`, as each zone does.""",
             (
                 _argument("change", choices=("add", "remove", "list", "show"), help="what to do"),
                 _argument("name", metavar="NAME", type=types.name, nargs="?", help="name of the site"),
@@ -405,20 +405,22 @@ it.""",
         Command(
             "approve",
             _run("approve:approve"),
-            "Approve routes and sites of a node that its token does not allow.",
+            "Approve routes and sites of a node that its token does not allow, and zones of its sites.",
             """\
 Examples:
-  sudo wgpy mesh approve office                 the site office, by the nodes that announce it
-  sudo wgpy mesh approve web1                   all routes and sites that the node announces
-  sudo wgpy mesh approve web1 10.42.3.0/24      this route, and none that was approved before
-  sudo wgpy mesh approve web1 --none            no route""",
+  sudo wgpy mesh approve office                 the site office and its zones, by the nodes that announce it
+  sudo wgpy mesh approve web1                   what the node announces, beside what was approved before
+  sudo wgpy mesh approve web1 10.42.3.0/24      this route, and no other; zones stay
+  sudo wgpy mesh approve web1 --none            no route and no zone""",
             (
                 _argument("name", metavar="NAME", help="name of the node, or of a site that waits"),
                 _argument(
                     "routes", metavar="PREFIX", nargs="*", type=types.grant,
                     help="approved prefixes (default: all that the node announces)",
                 ),
-                _argument("--none", action="store_true", help="approve no route but those of the token"),
+                _argument(
+                    "--none", action="store_true", help="approve no zone, and no route but those of the token"
+                ),
                 *_SIGNING,
             ),
         ),

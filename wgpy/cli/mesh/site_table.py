@@ -30,7 +30,20 @@ def state(found: Site) -> str:
         return f"{found.exclusion}: `wgpy mesh approve {found.name}`"
     if found.exclusion:
         return f"not in force: {found.exclusion}"
-    return f"in force, by {found.used}" if found.used else "in force"
+    text = f"in force, by {found.used}" if found.used else "in force"
+    return f"{text}; {_waiting(found)}" if found.waiting else text
+
+
+def named(found: Site) -> str:
+    """Return, below an answer, which names are asked of a site's own servers, and which wait; "" for none."""
+    text = f"\nFor names at and below {listed(found.zones)} nodes ask {listed(found.servers)}."
+    waiting = _waiting(found).capitalize()
+    return (text if found.zones else "") + (f"\n{waiting}." if found.waiting else "")
+
+
+def _waiting(found: Site) -> str:
+    words = "zone {} waits" if len(found.waiting) == 1 else "zones {} wait"
+    return f"{words.format(listed(found.waiting))} for `wgpy mesh approve {found.name}`"
 
 
 def in_vain(site: Site) -> str:

@@ -11,7 +11,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.output import columns, listed, report
-from wgpy.cli.mesh.site_table import return_routes, state, table, unreached
+from wgpy.cli.mesh.site_table import named, return_routes, state, table, unreached
 from wgpy.mesh import codec
 from wgpy.mesh.records.sites import EITHER, MAPPED, REAL
 from wgpy.mesh.sites import SiteExclusion
@@ -56,7 +56,7 @@ def _add(arguments: Namespace) -> None:
     document = {"network": network, **codec.write(answer), **codec.write(found)}
     text = _answer(status.name, found, answer.reason)
     routes = return_routes(status.name, answer.back)
-    report(arguments, document, text + _named(found) + unreached(found, status.sites) + routes)
+    report(arguments, document, text + named(found) + unreached(found, status.sites) + routes)
 
 
 def _answer(node: str, found: Site, reason: str) -> str:
@@ -66,13 +66,6 @@ def _answer(node: str, found: Site, reason: str) -> str:
         allowed = f"`wgpy mesh approve {found.name}` allows it"
         return f"{node} may not announce {found.name} yet: {allowed}; then {text}"
     return f"{found.name} is announced, but not in force: {found.exclusion}." if found.exclusion else text
-
-
-def _named(found: Site) -> str:
-    """Return, below an answer, which names are asked of a site's own servers; "" for none."""
-    if not found.zones:
-        return ""
-    return f"\nFor names at and below {listed(found.zones)} nodes ask {listed(found.servers)}."
 
 
 def _addition(arguments: Namespace) -> SiteAddition:
