@@ -17,6 +17,7 @@ from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
 from wgpy.cli.mesh.site_table import in_vain, named, return_routes, unreached
 from wgpy.cli.mesh.why import Finding, find, judge
+from wgpy.cli.mesh.why_names import meant
 from wgpy.cli.mesh.why_ports import Permitted
 from wgpy.mesh.ports import TCP, Ports
 from wgpy.mesh.selectors import parse_end
@@ -240,6 +241,47 @@ def test_why_of_this_nodes_exit_says_that_it_is_not_there(sites: tuple[Site, ...
     finding = findings(a_status(exit="internet", sites=sites), "internet")["site"]
 
     assert (finding.good, finding.text) == (False, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("web2.prod.mesh", "web2"), ("WEB2.prod.mesh.", "web2"), ("node:web2", "web2"), ("client:al", "al"),
+        ("192-168-1-20.office.prod.mesh", "100.96.4.20"), ("office/192.168.1.20", "100.96.4.20"),
+        ("site:office/192.168.1.20", "100.96.4.20"), ("office/100.96.4.20", "100.96.4.20"),
+        ("plant/[fd00:5::7]", "fd00:5::7"), ("fd00-5--7.plant.prod.mesh", "fd00:5::7"),
+        ("site:office", "site:office"), ("office", "office"), ("10.9.9.9", "10.9.9.9"), ("Web9", "Web9"),
+        ("lab/192.168.1.20", "site:lab"), ("none/192.168.1.20", "none/192.168.1.20"),
+        ("office/24", "office/24"), (str(KEYS[2]), str(KEYS[2])), (".prod.mesh", ".prod.mesh"),
+    ],
+)  # fmt: skip
+def test_why_takes_the_names_of_the_network_and_of_rules(text: str, name: str) -> None:
+    ends = networks("fd00:5::/64")
+    known = a_mesh(site(), site("plant", real=ends, mapped=ends), site("lab", used=""))
+
+    assert meant(known, text) == name
+
+
+def test_a_site_is_meant_where_a_node_has_its_name_too() -> None:
+    target = find(a_mesh(site("web2")), "site:web2")
+
+    assert target is not None
+    assert target.site is not None
+    assert findings(a_mesh(site("lab", used="")), "site:lab")["site"].good is False
+
+
+@pytest.mark.parametrize(
+    ("own", "text", "sentence"),
+    [
+        (False, "office/10.1.1.1", "10.1.1.1 is no address of office, which has 192.168.1.0/24"),
+        (True, "office/192.168.1.20", "this node is a gateway of office"),
+    ],
+)
+def test_why_of_a_host_that_a_site_has_not_or_that_is_here_says_so(
+    own: bool, text: str, sentence: str
+) -> None:
+    with pytest.raises(CommandError, match=sentence):
+        meant(a_mesh(site(own=own)), text)
 
 
 def a_clash() -> Status:

@@ -287,6 +287,10 @@ SSH, DNS = Ports(TCP, 22, 22), Ports(UDP, 53, 53)
         ("10.0.0.1:22/tcp,53/udp", ("10.0.0.1", (SSH, DNS))),
         ("fd00::1", ("fd00::1", ())),
         ("[fd00::1]:22/tcp", ("fd00::1", (SSH,))),
+        ("site:office", ("site:office", ())),
+        ("site:office:22/tcp", ("site:office", (SSH,))),
+        ("office/192.168.1.20:22/tcp", ("office/192.168.1.20", (SSH,))),
+        ("office/[fd00::1]:22/tcp", ("office/[fd00::1]", (SSH,))),
     ],
 )
 def test_why_is_asked_of_ports_too(text: str, expected: tuple[str, tuple[Ports, ...]]) -> None:

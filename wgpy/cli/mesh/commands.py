@@ -207,8 +207,9 @@ Next: `wgpy mesh why NAME` if a node is not reachable.""",
             """\
 Examples:
   sudo wgpy mesh why web1
-  sudo wgpy mesh why 10.42.3.7       an address of a node, or of a prefix that a node announces
-  sudo wgpy mesh why db1:5432/tcp    a port, which rule is for it, and whether it takes a connection
+  sudo wgpy mesh why 10.42.3.7            an address of a node, or of a prefix that a node announces
+  sudo wgpy mesh why office/192.168.1.20  a host of a site; also 192-168-1-20.office.prod.mesh
+  sudo wgpy mesh why db1:5432/tcp         a port, which rule is for it, and whether it takes a connection
 It sends pings for at most 6 s; without an answer the exit status is 1.""",
             (_argument("name", metavar="NAME|ADDRESS[:PORTS]", help="what is to be reached"), *_ANY),
         ),

@@ -16,7 +16,7 @@ from typing import Final
 from wgpy.address import Address, Prefix, is_address, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_ports, why_sites
+from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_names, why_ports, why_sites
 from wgpy.cli.mesh.output import columns, count, listed, report, since
 from wgpy.cli.mesh.private import is_private
 from wgpy.cli.mesh.probe import Way
@@ -86,6 +86,7 @@ def why(arguments: Namespace) -> None:
     need_root("mesh why")
     network, (name, ports) = networks.selected(arguments), why_ports.split(arguments.name)
     status, trial, permitted = daemons.status(network), None, Permitted()
+    name = why_names.meant(status, name)
     if target := find(status, name):
         permitted = why_ports.permitted(network, target.peer.identity, target.address, ports, _now())
     if target and not _is_blocked(list(judge(status, name, _now(), permitted=permitted))):
@@ -126,6 +127,8 @@ def find(status: Status, name: str) -> Target | None:
     """Return the peer of a name, an identity or an address. Raises CommandError for this node itself."""
     if name in (status.name, str(status.identity), str(status.address), str(status.address6)):
         raise CommandError(f"{name} is this node; `wgpy mesh status` shows it")
+    if name.startswith(why_sites.KIND):
+        return _find_site(status, name.removeprefix(why_sites.KIND))
     if client := why_clients.named(status, name):
         peer = next((peer for peer in status.peers if peer.name == client.gateway), None)
         return Target(peer, client.address, client=client) if peer else None

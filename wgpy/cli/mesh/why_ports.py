@@ -14,7 +14,9 @@ from wgpy.mesh.rules import Rules
 from wgpy.mesh.selectors import KINDS, names_of, shown_rule
 from wgpy.mesh.signing import VerifyKey
 
-_WITH_PORTS: Final = re.compile(r"(?P<name>\[[^\]]*\]|[^:\[\]]+):(?P<ports>[^:]+)")
+_WITH_PORTS: Final = re.compile(
+    rf"(?P<name>(?:(?:{'|'.join(KINDS)}):)?(?:[^:\[\]]*\[[^\]]*\]|[^:\[\]]+)):(?P<ports>[^:]+)"
+)
 _PING: Final = Ports(ICMP)
 
 
@@ -38,9 +40,14 @@ def split(text: str) -> tuple[str, tuple[Ports, ...]]:
     if found is None or found["name"] in KINDS:
         return text, ()
     try:
-        return found["name"].strip("[]"), parse_ports(found["ports"])
+        return _bare(found["name"]), parse_ports(found["ports"])
     except ValueError as error:
         raise CommandError(str(error)) from None
+
+
+def _bare(name: str) -> str:
+    """Return an address of IPv6 without its brackets, which a host of a site keeps."""
+    return name.strip("[]") if name.startswith("[") else name
 
 
 def permitted(

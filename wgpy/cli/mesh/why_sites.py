@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from ipaddress import ip_address
+from typing import Final
 
 from wgpy.address import Address, Prefix, is_address
 from wgpy.cli.mesh.output import listed
@@ -11,6 +12,8 @@ from wgpy.mesh.addressing import is_exit
 from wgpy.mesh.rules import allowed_ip
 from wgpy.node.agent_client import Site, Status
 from wgpy.node.site_report import shown_prefixes
+
+KIND: Final = "site:"  # of a selector
 
 
 def named(status: Status, name: str) -> Site | None:
@@ -26,6 +29,16 @@ def of_prefix(status: Status, prefix: Prefix) -> Site | None:
 def default_route(status: Status, address: Address) -> Prefix | None:
     """Return the one by which the exit in use takes an address."""
     return next((prefix for prefix in status.exit_routes if prefix.version == address.version), None)
+
+
+def reached_as(site: Site, address: Address) -> Address | None:
+    """Return what an address of a site, real or mapped, is in the mesh."""
+    for real, mapped in zip(site.real, site.mapped, strict=True):
+        if address in mapped:
+            return address
+        if address in real:
+            return _counterpart(address, real, mapped)
+    return None
 
 
 def way(site: Site, gateway: str, address: Address, prefix: Prefix | None) -> str:
@@ -54,7 +67,7 @@ def destination(site: Site, address: Address, prefix: Prefix | None) -> str:
 def unreached(status: Status, name: str) -> tuple[str, str] | None:
     """Return why a site, or a real address of a mapped one, is not reached, and what to do."""
     for site in status.sites:
-        if site.name == name:
+        if site.name == name.removeprefix(KIND):
             return _unreached_site(site, status.exit)
     if name == status.exit and not status.exit_routes:
         return _absent_exit(status)
