@@ -138,6 +138,9 @@ def test_a_site_without_the_right_waits_and_a_host_that_does_not_forward_announc
     assert hub.mesh("approve", "office") == f"office is reached as {attic} by gate3.\n"
     eventually(lambda: [site.used for site in hub.status().sites] == ["gate3"], "it is used", within=_WITHIN)
     assert f"office is in force already: {attic} by gate3" in sentence(hub.attempt("approve", "office"))
+    gate.mesh("site", "add", "office", attic, "--routed")
+    (changed,) = gate.ask("site", "add", "office", attic, "--priority", "5")["gateways"]
+    assert (changed["is_routed"], changed["priority"]) == (True, 5)
     hub.mesh("approve", "gate3", "--none")
     eventually(lambda: "nobody has approved it" in hub.mesh("site", "list"), "it waits", within=_WITHIN)
     said = hub.mesh("approve", "gate3")

@@ -243,6 +243,23 @@ async def test_options_of_a_site_change_without_a_new_announcement(tmp_path: Pat
 
 
 @in_a_loop
+async def test_options_that_are_not_given_stay_as_they_are(tmp_path: Path) -> None:
+    kept = ("is_routed", "firewall", "servers", "zones")
+    async with a_world(tmp_path) as world, world.node(1) as gateway:
+        first = addition(is_routed=True, firewall=True, servers=(ip_address("192.168.1.53"),), zones=("lan",))
+        await gateway.sites.add(gateway.sites.completed(replace(first, kept=("priority",))))
+        (before,) = NodeFile.load(world.place(1)).sites
+
+        await gateway.sites.add(gateway.sites.completed(addition(priority=5, kept=kept)))
+
+        node = NodeFile.load(world.place(1))
+        assert node.sites == (replace(before, priority=5),)
+        assert (before.is_routed, before.priority, node.firewall) == (True, 100, ("office",))
+        closed = gateway.sites.completed(addition(kept=("priority", *kept[:1], *kept[2:])))
+        assert (closed.firewall, closed.priority, closed.is_routed) == (False, 5, True)
+
+
+@in_a_loop
 async def test_zones_of_a_site_come_and_go_and_are_shown(tmp_path: Path) -> None:
     async with a_world(tmp_path) as world, world.node(1) as gateway:
         server, zones = (ip_address("192.168.1.53"),), ("office.example", "lan")

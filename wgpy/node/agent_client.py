@@ -221,7 +221,8 @@ class Status:
 class SiteAddition:
     """A site that a node is to be a gateway of.
 
-    face: real, mapped or either; firewall: whether to open the host's firewall for it; the rest as in
+    face: real, mapped or either; firewall: whether to open the host's firewall for it; kept: the names of
+    fields that stay as they are if the node is a gateway of it already; the rest as in
     `records.AnnouncedSite`.
     """
 
@@ -233,6 +234,7 @@ class SiteAddition:
     firewall: bool
     servers: tuple[Address, ...] = ()
     zones: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Control:
 
     async def add_site(self, addition: SiteAddition) -> SiteAnswer:
         """Return once the coordinator has it. Raises AgentError."""
+        addition = self._sites.completed(addition)
         await self._sites.check(addition)
         await self._check_host(addition)
         reason = await self._sites.add(addition)

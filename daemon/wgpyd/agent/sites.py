@@ -41,6 +41,15 @@ class SiteAnnouncer:
         self._check_own(wanted)
         return await self._announce(wanted, addition)
 
+    def completed(self, addition: SiteAddition) -> SiteAddition:
+        """Return an addition with what it keeps of the site as this node announces it."""
+        present, opened = self._present(addition.name), self._identity.node.firewall
+        if present is None:
+            return addition
+        known = {name: getattr(present, name) for name in ("is_routed", "priority", "servers", "zones")}
+        known["firewall"] = present.name in opened
+        return replace(addition, **{name: known[name] for name in known.keys() & addition.kept})
+
     async def check(self, addition: SiteAddition) -> None:
         """Raise AgentError for what this node can announce on no host: its prefixes say so."""
         wanted = _wanted(addition)

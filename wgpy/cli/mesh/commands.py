@@ -311,6 +311,7 @@ Examples:
 A site (elsewhere: the network of an egress gateway, or of a subnet router) has its real face, its own
 prefixes, where they overlap nothing that the network knows; otherwise it is mapped, one to one, to prefixes
 of the network's pool. The answer says which, and why. `--real` and `--mapped` choose.
+Of a site that this node already is a gateway of, `add` changes the options that are given, and no other.
 A site that the token of this node does not allow waits for `wgpy mesh approve NAME`, as each zone does.""",
             (
                 _argument("change", choices=("add", "remove", "list", "show"), help="what to do"),
@@ -322,23 +323,31 @@ A site that the token of this node does not allow waits for `wgpy mesh approve N
                 _argument("--real", action="store_true", help="with add: do not map the site"),
                 _argument("--mapped", action="store_true", help="with add: map the site in any case"),
                 _argument(
-                    "--routed", action="store_true",
+                    "--routed", action="store_true", default=None,
                     help="with add: the site has a route back to the mesh, so do not masquerade",
                 ),
                 _argument(
-                    "--priority", metavar="N", type=types.priority, default=100,
+                    "--no-routed", dest="routed", action="store_false", default=None,
+                    help="with add: the site has no route back any more",
+                ),
+                _argument(
+                    "--priority", metavar="N", type=types.priority,
                     help="with add: of several gateways the one with the lowest is used (default: 100)",
                 ),
                 _argument(
-                    "--firewall", action="store_true",
+                    "--firewall", action="store_true", default=None,
                     help="with add: forward by the site's interface, and open this host's firewall for it",
                 ),
                 _argument(
-                    "--dns", metavar="ADDRESS", type=types.address, action="append", default=[],
+                    "--no-firewall", dest="firewall", action="store_false", default=None,
+                    help="with add: take back what --firewall changed",
+                ),
+                _argument(
+                    "--dns", metavar="ADDRESS", type=types.address, action="append",
                     help="with add: a name server of the site, for its own zones; may be given again",
                 ),
                 _argument(
-                    "--zone", metavar="ZONE", type=types.zone, action="append", default=[],
+                    "--zone", metavar="ZONE", type=types.zone, action="append",
                     help="with add: a DNS zone of the site, about which --dns is asked; may be given again",
                 ),
                 *_ADMINISTRATOR,

@@ -13,7 +13,7 @@ from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.output import columns, listed, report
 from wgpy.cli.mesh.site_table import named, return_routes, state, table, unreached
 from wgpy.mesh import codec
-from wgpy.mesh.records.sites import EITHER, MAPPED, REAL
+from wgpy.mesh.records.sites import DEFAULT_PRIORITY, EITHER, MAPPED, REAL
 from wgpy.mesh.sites import SiteExclusion
 from wgpy.mesh.topology import derive
 from wgpy.mesh.zones import zones_trouble
@@ -43,7 +43,7 @@ def _trouble(arguments: Namespace) -> str:
         return f"name the prefixes of {name}, as in `wgpy mesh site add {name} 192.168.1.0/24`"
     if arguments.real and arguments.mapped:
         return "a site has one face at a time: give --real or --mapped"
-    return zones_trouble(arguments.prefixes, arguments.dns, arguments.zone)
+    return zones_trouble(arguments.prefixes, arguments.dns or (), arguments.zone or ())
 
 
 def _add(arguments: Namespace) -> None:
@@ -70,10 +70,20 @@ def _answer(node: str, found: Site, reason: str) -> str:
 
 def _addition(arguments: Namespace) -> SiteAddition:
     face = REAL if arguments.real else MAPPED if arguments.mapped else EITHER
+    priority = DEFAULT_PRIORITY if arguments.priority is None else arguments.priority
     return SiteAddition(
-        arguments.name, tuple(arguments.prefixes), face, arguments.routed, arguments.priority,
-        arguments.firewall, tuple(arguments.dns), tuple(arguments.zone),
+        arguments.name, tuple(arguments.prefixes), face, bool(arguments.routed), priority,
+        bool(arguments.firewall), tuple(arguments.dns or ()), tuple(arguments.zone or ()), _kept(arguments),
     )  # fmt: skip
+
+
+def _kept(arguments: Namespace) -> tuple[str, ...]:
+    """Return the fields of an addition about which the command line says nothing."""
+    given = {
+        "is_routed": arguments.routed, "priority": arguments.priority, "firewall": arguments.firewall,
+        "servers": arguments.dns, "zones": arguments.zone,
+    }  # fmt: skip
+    return tuple(name for name, value in given.items() if value is None)
 
 
 def _own(status: Status, name: str) -> Site:
