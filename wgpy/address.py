@@ -20,8 +20,16 @@ new_tuple: Final = tuple.__new__  # what a NamedTuple's own constructor calls, a
 _PREFIX_LENGTHS: Final = {str(length): length for length in range(129)}
 _DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
 _BROADCAST: Final = IPv4Address("255.255.255.255")
+_PRIVATE: Final = tuple(
+    map(ip_network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
+
+
+def is_private(address: Address) -> bool:
+    """Return whether an address means something only inside of a network of somebody."""
+    return any(address in prefix for prefix in _PRIVATE)
 
 
 class HostPort(NamedTuple):

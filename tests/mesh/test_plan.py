@@ -92,6 +92,18 @@ def test_what_leads_back_to_our_own_nat_is_tried_after_what_does_not() -> None:
     assert [endpoint.address for endpoint in peer.tunnel.endpoints] == ["10.0.0.2", "203.0.113.9"]
 
 
+def test_what_is_reached_from_everywhere_is_tried_first_and_networks_of_others_last() -> None:
+    found = tuple(
+        Endpoint(address, 1) for address in ("172.17.0.1", "192.168.1.7", "fd00::7", "198.51.100.7")
+    )
+    bob = replace(members(network())["bob"], endpoints=found)
+
+    (peer,) = reachable([bob], view(dict.fromkeys(prefixes("192.168.1.0/24"), "of lan")))
+
+    tried = [endpoint.address for endpoint in peer.tunnel.endpoints]
+    assert tried == ["198.51.100.7", "192.168.1.7", "172.17.0.1", "fd00::7"]
+
+
 def test_what_this_host_cannot_send_to_is_tried_last() -> None:
     bob = replace(members(network())["bob"], endpoints=(ENDPOINTS[2], ENDPOINTS[0], ENDPOINTS[1]))
 

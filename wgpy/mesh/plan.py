@@ -6,11 +6,11 @@ what is reserved: what a node has withdrawn is in no record any more.
 
 from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from itertools import chain, islice
 from typing import Final, Self
 
-from wgpy.address import Prefix, overlap
+from wgpy.address import Prefix, is_private, overlap
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
@@ -131,10 +131,18 @@ class LocalView:
         return replace(self, networks={**behind, **self.networks})
 
     def _distance(self, endpoint: Endpoint) -> int:
-        """The lesser is tried first. An address that is ours, too, is our own NAT's, and we are behind it."""
+        """The lesser is tried first: what is reached from everywhere, and what is in a network of this host.
+
+        An address that is ours, too, is our own NAT's, and we are behind it.
+        """
         if (6 if endpoint.is_ipv6 else 4) not in self.versions:
-            return 2
-        return 1 if endpoint.address in self.own_endpoints else 0
+            return 4
+        address = ip_address(endpoint.address.partition("%")[0])
+        if endpoint.address in self.own_endpoints:
+            return 3
+        if not is_private(address):
+            return 0
+        return 1 if any(address in network for network in self.networks) else 2
 
 
 @dataclass(frozen=True, slots=True)

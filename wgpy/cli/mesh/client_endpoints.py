@@ -3,11 +3,11 @@
 from argparse import Namespace
 from ipaddress import ip_address
 
+from wgpy.address import is_private
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import networks
 from wgpy.cli.mesh.output import listed
-from wgpy.cli.mesh.private import is_private
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.topology import Member
 

@@ -221,4 +221,5 @@ def _matching(admin: Administrator, arguments: Namespace) -> list[Rule]:
 def _means(admin: Administrator, given: End, selector: str) -> bool:
     end = admin.topology.ends.get(selector) or End(selector)
     name = shown(end.selector, admin.names)
-    return replace(given, selector=end.selector) == end and given.selector in (end.selector, name)
+    is_narrowed_alike = (given.prefixes, given.ports) == (end.prefixes, end.ports)
+    return is_narrowed_alike and given.selector in (end.selector, name)

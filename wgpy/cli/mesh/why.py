@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
-from wgpy.address import Address, Prefix, is_address, parse_endpoint
+from wgpy.address import Address, Prefix, is_address, is_private, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_names, why_ports, why_sites
 from wgpy.cli.mesh.output import columns, count, listed, report, since
-from wgpy.cli.mesh.private import is_private
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
 from wgpy.cli.mesh.why_ports import Permitted
