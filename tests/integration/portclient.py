@@ -10,7 +10,7 @@ import socket
 import sys
 
 TCP_PORTS = 5432, 5433
-UDP_PORTS = 53, 54
+UDP_PORTS = 5354, 54
 CLOSED = 55  # UDP; an ICMP error says so
 WAITING = 1.5  # seconds; within a host
 LARGE = 3000  # bytes: several fragments

@@ -1,6 +1,6 @@
 """Rules with ports, on hosts as in `meshlan`: what they allow begins, by IPv4 and IPv6, and nothing else.
 
-hub (coordinator), dev (tag dev), db (echoes on TCP 5432 and 5433, UDP 53 and 54)
+hub (coordinator), dev (tag dev), db (echoes on TCP 5432 and 5433, UDP 5354 and 54)
 """
 
 import json
@@ -48,33 +48,33 @@ def sentence(result: Result) -> str:
 def test_a_rule_with_ports_opens_these_and_no_other(network: Lan) -> None:
     hub, dev, db = network.nodes
     eventually(lambda: dev.reaches(db), "dev reaches db", within=60)
-    said = hub.mesh("allow", "tag:dev", "db:5432/tcp,53,55/udp", "--dry-run")
-    assert "dev can begin only to db:5432/tcp,53/udp,55/udp.\n" in said
+    said = hub.mesh("allow", "tag:dev", "db:5432/tcp,5354,55/udp", "--dry-run")
+    assert "dev can begin only to db:5432/tcp,55/udp,5354/udp.\n" in said
     assert "hub can no longer begin to db, dev.\n" in said
 
-    said = hub.mesh("allow", "tag:dev", "db:5432/tcp,53,55/udp", "-y")
-    assert "tag:dev to db:5432/tcp,53/udp,55/udp is allowed." in said
+    said = hub.mesh("allow", "tag:dev", "db:5432/tcp,5354,55/udp", "-y")
+    assert "tag:dev to db:5432/tcp,55/udp,5354/udp is allowed." in said
     eventually(lambda: not dev.reaches(db), "a ping is not allowed", within=60)
 
-    expected = ["tcp 5432", "udp 53", "large udp 53", "refused udp 55"]
+    expected = ["tcp 5432", "udp 5354", "large udp 5354", "refused udp 55"]
     assert found(dev, db) == [expected, expected]
     assert found(hub, db) == [[], []]
     port = dev.ask("why", "db:5432/tcp")
     assert port["reachable"]
     assert port["findings"]["5432/tcp"]["text"] == (
-        "dev may begin to db:5432/tcp: allow tag:dev db:5432/tcp,53/udp,55/udp"
+        "dev may begin to db:5432/tcp: allow tag:dev db:5432/tcp,55/udp,5354/udp"
     )
     assert "connection" in port["findings"]
     assert dev.why("db:22/tcp")["advice"][0].startswith(
         "`wgpy mesh allow dev db:22/tcp` lets this node begin"
     )
     assert dev.why("db")["reachable"] is None  # a ping is not allowed, so its silence says nothing
-    assert re.search(r"tag:dev to db:5432/tcp,53/udp,55/udp \(rule 1, let in [1-9]", db.mesh("status"))
+    assert re.search(r"tag:dev to db:5432/tcp,55/udp,5354/udp \(rule 1, let in [1-9]", db.mesh("status"))
 
     hub.mesh("allow", "tag:dev", "db:icmp")
     eventually(lambda: dev.reaches(db), "now it is", within=60)
     assert not db.reaches(dev)
-    hub.mesh("disallow", "tag:dev", "db:5432/tcp,53,55/udp")
+    hub.mesh("disallow", "tag:dev", "db:5432/tcp,5354,55/udp")
     eventually(lambda: found(dev, db) == [[], []], "what the rule opened is closed", within=60)
     dev.ping(db)
 
