@@ -256,7 +256,7 @@ class Transaction:
                 raise Refused(f"its address or key is that of {other.name or other.identity}")
             if now.name != other.name and other.name:
                 raise Refused(f"the name {node.name} is another node's")
-            if not set(other.announced) <= set(now.announced):
+            if not (set(other.routes) <= set(now.routes) and set(other.announced) <= set(now.announced)):
                 raise Refused(f"one of its routes is that of {other.name or other.identity}")
         kept = set(map(id, after.clients))
         for client in before.clients:

@@ -22,21 +22,24 @@ _GONE: Final = inotify.ATTRIB | inotify.DELETE_SELF | inotify.MOVE_SELF
 
 
 class SocketFile:
-    """A listening socket, its path, and a descriptor that is readable when the file may be gone."""
+    """A listening socket, its path, and a descriptor that is readable when the file may be gone.
 
-    def __init__(self, listener: socket.socket, path: Path) -> None:
+    It has no such descriptor unless it is watched: a user may have 128 of them in all. inotify(7)
+    """
+
+    def __init__(self, listener: socket.socket, path: Path, *, is_watched: bool = True) -> None:
         """Raises StartError if the path cannot be watched."""
         listener.setblocking(False)
         self.listener = listener
         self.path = path
         try:
             self._file = self._identity()
-            self._watch = inotify.watch(self.path, _GONE)
+            self._watch = inotify.watch(self.path, _GONE) if is_watched else -1
         except OSError as error:
             raise StartError(f"cannot watch {path}: {error.strerror}") from None
 
     @classmethod
-    def create(cls, path: Path) -> "SocketFile":
+    def create(cls, path: Path, *, is_watched: bool = True) -> "SocketFile":
         """Listen at this path, for its owner alone; the file of a daemon that died is replaced.
 
         Raises StartError if another daemon answers there.
@@ -61,7 +64,7 @@ class SocketFile:
             raise
         finally:
             os.umask(umask)
-        return cls(listener, path)
+        return cls(listener, path, is_watched=is_watched)
 
     @classmethod
     def adopt(cls, fd: int) -> "SocketFile":
@@ -107,7 +110,8 @@ class SocketFile:
                 self.path.unlink()
 
     def close(self) -> None:
-        os.close(self._watch)
+        if self._watch >= 0:
+            os.close(self._watch)
         self.listener.close()
 
     def _identity(self) -> tuple[int, int]:

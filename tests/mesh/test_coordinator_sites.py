@@ -13,7 +13,7 @@ from tests.mesh.coordinator import ALICE, BOB, CAROL, NEW, TOKEN, Site, in_a_loo
 from tests.mesh.network import DAY, key_of, prefixes, site
 from wgpy.mesh.mapping import Proposal, WantedSite
 from wgpy.mesh.records import AnnouncedSite, Sites, decode
-from wgpy.mesh.signing import SigningKey
+from wgpy.mesh.signing import Signed, SigningKey
 from wgpy.node.coordinator_client import Denied
 
 LAN = "192.168.1.0/24"
@@ -41,11 +41,16 @@ async def a_network(folder: Path) -> AsyncIterator[Site]:
         yield world
 
 
-async def reason(world: Site, key: SigningKey, *sites: AnnouncedSite, sequence: int = 1) -> str:
-    """Announce sites, at their times after NOW as if that were when the network began; return why not."""
+def announcement(world: Site, key: SigningKey, *sites: AnnouncedSite, sequence: int = 1) -> Signed:
+    """Announce sites, at their times after NOW as if that were when the network began."""
     begun = world.administrator.now - NOW
     timely = (replace(site, since=site.since + begun) for site in sites)
-    (outcome,) = await world.submit(world.administrator.announce(key, *timely, sequence=sequence))
+    return world.administrator.announce(key, *timely, sequence=sequence)
+
+
+async def reason(world: Site, key: SigningKey, *sites: AnnouncedSite, sequence: int = 1) -> str:
+    """Announce sites; return why not."""
+    (outcome,) = await world.submit(announcement(world, key, *sites, sequence=sequence))
     return outcome.reason
 
 
@@ -60,7 +65,7 @@ async def proposed(world: Site, key: SigningKey, *wanted: str) -> Proposal:
 async def test_a_member_is_told_what_it_may_announce(tmp_path: Path) -> None:
     async with a_network(tmp_path) as world:
         assert await proposed(world, BOB, LAN) == Proposal(prefixes(LAN))
-        await world.submit(world.administrator.announce(ALICE, announced("home")))
+        await world.submit(announcement(world, ALICE, announced("home")))
 
         found = await proposed(world, BOB, LAN)
 
@@ -84,7 +89,7 @@ async def test_a_site_reaches_all_nodes_that_a_rule_joins_with_its_gateway(tmp_p
         async with world.follow(ALICE) as alice, world.follow(CAROL) as carol:
             await alice.received()
             await carol.received()
-            await world.submit(one.announce(BOB, announced()))
+            await world.submit(announcement(world, BOB, announced()))
             (record,) = [decode(signed.body) for signed in (await alice.received()).records]
             await world.submit(one.rule(BOB, ALICE))
             others = [decode(signed.body) for signed in (await carol.received()).records]
@@ -181,7 +186,7 @@ async def test_a_gateway_may_withdraw_a_site_even_if_an_approval_made_another_on
 async def test_a_route_of_a_node_takes_nothing_from_a_site(tmp_path: Path) -> None:
     async with a_network(tmp_path) as world:
         one = world.administrator
-        await world.submit(one.announce(BOB, announced()))
+        await world.submit(announcement(world, BOB, announced()))
         record = one.join(ALICE, TOKEN, name="alice", sequence=2, routes=prefixes("192.168.0.0/16"))
         (outcome,) = await world.submit(record)
 
@@ -195,7 +200,7 @@ async def test_a_route_of_a_node_takes_nothing_from_a_site(tmp_path: Path) -> No
 async def test_no_node_takes_the_name_of_a_site(tmp_path: Path) -> None:
     async with a_network(tmp_path) as world:
         one = world.administrator
-        await world.submit(one.announce(BOB, announced()))
+        await world.submit(announcement(world, BOB, announced()))
         (outcome,) = await world.submit(one.join(ALICE, TOKEN, name="office", sequence=2))
 
     assert outcome.reason == "office is the name of a site: choose another name"
@@ -205,6 +210,6 @@ async def test_no_node_takes_the_name_of_a_site(tmp_path: Path) -> None:
 async def test_only_a_node_that_is_known_announces_sites(tmp_path: Path) -> None:
     async with a_network(tmp_path) as world:
         assert await reason(world, key_of(77), announced()) == "no node of this identity is known"
-        (outcome,) = await world.submit(world.administrator.announce(ALICE, announced()))
+        (outcome,) = await world.submit(announcement(world, ALICE, announced()))
 
     assert outcome == NEW

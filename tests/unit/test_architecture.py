@@ -58,7 +58,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.ratelimiter": {"wgpy.contract"},
     "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.host": {"wgpy.contract"},
-    "wgpy.dns": {"wgpy.address"},
+    "wgpy.dns": {"wgpy.address", "wgpy.contract"},
     "wgpy.mesh": _VALUES,
     "wgpy.node": {*_VALUES, "wgpy.mesh", "wgpy.host.netlink", "wgpy.host.resolv_conf"},
 }

@@ -10,6 +10,8 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from wgpy.contract.errors import WgpyError
+
 Labels = tuple[bytes, ...]  # of a name in lower case, without the root's
 Address = IPv4Address | IPv6Address
 
@@ -61,7 +63,7 @@ IN: Final = 1
 ANY_CLASS: Final = 255
 
 
-class Malformed(ValueError):
+class Malformed(WgpyError, ValueError):
     """It is no question. answer: what to send back, b"" for nothing, lest two servers answer each other."""
 
     def __init__(self, answer: bytes = b"") -> None:

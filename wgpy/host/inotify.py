@@ -3,6 +3,7 @@
 import ctypes
 import os
 from contextlib import suppress
+from errno import EMFILE
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,10 @@ def watch(path: Path, what: int) -> int:
     """Return a descriptor that is readable after something happened to the file. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+    if fd < 0 and ctypes.get_errno() == EMFILE:
+        raise OSError(
+            EMFILE, "programs of this user watch too many files: raise fs.inotify.max_user_instances"
+        )
     if fd < 0 or libc.inotify_add_watch(fd, os.fsencode(path), what) < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return fd

@@ -88,7 +88,9 @@ async def local_api(node: Node, path: Path, metrics: str = "") -> AsyncIterator[
     metrics: where to give nothing but them, `ADDRESS:PORT` or `unix:PATH`. Raises StartError.
     """
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_serving(SocketFile.create(path), partial(_answer_owner, node)))
+        await stack.enter_async_context(
+            _serving(SocketFile.create(path, is_watched=False), partial(_answer_owner, node))
+        )
         if metrics:
             await stack.enter_async_context(_serving(_open(metrics), partial(_answer_scraper, node)))
         yield
@@ -105,7 +107,7 @@ def port_of(metrics: str) -> int:
 def _open(where: str) -> SocketFile | socket.socket:
     """Raises StartError."""
     if where.startswith(_UNIX):
-        return SocketFile.create(Path(where.removeprefix(_UNIX)))
+        return SocketFile.create(Path(where.removeprefix(_UNIX)), is_watched=False)
     try:
         endpoint = parse_endpoint(where)
     except ValueError:
