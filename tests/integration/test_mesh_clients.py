@@ -106,8 +106,8 @@ def test_a_client_reaches_nothing_else_whatever_its_file_says(ends: Ends) -> Non
     peer = ends.phone.run("wg", "show", "phone", "peers").strip()
     ends.phone.run("wg", "set", "phone", "peer", peer, "allowed-ips", "0.0.0.0/0,::/0")
     for node in (ends.desk, ends.hub):
-        ends.phone.run("ip", "route", "add", node.address(), "dev", "phone")
-    ends.phone.run("ip", "route", "add", "198.51.100.1", "dev", "phone")
+        ends.phone.run("ip", "route", "replace", node.address(), "dev", "phone")
+    ends.phone.run("ip", "route", "replace", "198.51.100.1", "dev", "phone")
 
     eventually(lambda: ends.reaches(ends.web), "the phone reaches web", within=_WITHIN)
     assert not ends.reaches(ends.desk)
@@ -202,7 +202,7 @@ def test_a_gateway_that_forwards_for_clients_forwards_nothing_else(lab: Lab, end
     ends.up_until(ends.web)
     peer = ends.phone.run("wg", "show", "phone", "peers").strip()
     ends.phone.run("wg", "set", "phone", "peer", peer, "allowed-ips", "0.0.0.0/0,::/0")
-    ends.phone.run("ip", "route", "add", "192.168.7.0/24", "dev", "phone")
+    ends.phone.run("ip", "route", "replace", "192.168.7.0/24", "dev", "phone")
 
     ends.phone.attempt("ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", "192.168.7.9")
     assert _echoes(office) == 0

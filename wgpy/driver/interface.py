@@ -207,9 +207,10 @@ class Interface:
     async def configure(self, update: DeviceUpdate) -> None:
         """Carry out a whole `set`, while traffic flows; others wait until it is done.
 
-        Raises OSError (port or fwmark) or StateError, and then nothing at all has changed.
+        Raises OSError (port, fwmark, a closed interface) or StateError, and then nothing at all has changed.
         """
         async with self._configuring:
+            self._check_open()
             check_update(self._device, update)
             self._change_transport(update)
             pause_at = boottime() + _TIME_PER_TURN
@@ -217,8 +218,7 @@ class Interface:
                 if boottime() >= pause_at:
                     self.turn()
                     await asyncio.sleep(0)
-                    if self._closed.is_set():
-                        raise ConnectionError("the interface was closed")
+                    self._check_open()
                     pause_at = boottime() + _TIME_PER_TURN
             self.turn()
 
@@ -228,9 +228,13 @@ class Interface:
         Raises ConnectionError once the interface was closed.
         """
         async with self._configuring:
-            if self._closed.is_set():
-                raise ConnectionError("the interface was closed")
+            self._check_open()
             return self._device.status(self._transport.port, self._transport.mark)
+
+    def _check_open(self) -> None:
+        """Raises ConnectionError."""
+        if self._closed.is_set():
+            raise ConnectionError("the interface was closed")
 
     def _change_transport(self, update: DeviceUpdate) -> None:
         """Bind to another port and set another mark. Raises OSError, StateError; then neither has changed."""
