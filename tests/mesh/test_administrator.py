@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, NEW, Site, founded, in_a_loop
+from tests.mesh.key_host import copy_key
 from tests.mesh.network import DAY, selector_of
 from wgmesh.transaction import Transaction
 from wgpy.cli.errors import CommandError
@@ -18,14 +19,6 @@ from wgpy.mesh.records import Rule, decode
 from wgpy.mesh.signing import Signed
 from wgpy.node.coordinator_client import Outcome
 from wgpy.node.files import NetworkKeyFile, StorageError, locked
-
-
-def copy_key(site: Site, folder: Path) -> Path:
-    """The network's key on another host."""
-    folder.mkdir()
-    file = NetworkKeyFile(site.administrator.key, site.address.url, site.address.key_hash, 0, 0)
-    file.save(folder / "network.key")
-    return folder / "network.key"
 
 
 def at(key: Path, *, trust_clock: bool = False) -> AbstractAsyncContextManager[Administrator]:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.mesh.coordinator import in_a_loop
+from tests.mesh.key_host import KeyHost
 from tests.mesh.network import site
-from tests.mesh.test_rule_commands import Host, a_host
+from tests.mesh.test_rule_commands import a_host
 
 LAN, LAB = "192.168.1.0/24", "10.7.0.0/16"
 IN_FORCE = site("office", LAN, servers=(ip_address("192.168.1.53"),), zones=("office.example", "lan"))
@@ -17,7 +18,7 @@ REFUSED = site("lab", LAB, servers=(ip_address("10.7.0.53"),), zones=("lab.examp
 Printed = pytest.CaptureFixture[str]
 
 
-async def zones(host: Host, name: str) -> Any:
+async def zones(host: KeyHost, name: str) -> Any:
     """Return why a site is not in force, its zones that are, and those that wait."""
     (found,) = [one for one in await host.ask("site", "list") if one["name"] == name]
     return found["exclusion"], found["zones"], found["waiting"]

@@ -1,28 +1,23 @@
 """`wgpy mesh client`, on a host with the network's key that is no node: what is made, and what is refused."""
 
-import asyncio
-import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from io import BytesIO
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
 
 import pytest
 import segno
 
 from tests.mesh.coordinator import ALICE, BOB, TOKEN, Site, in_a_loop
+from tests.mesh.key_host import KeyHost, copy_key
 from tests.mesh.network import ADDRESSES6, prefixes, site
 from wgpy.address import format_prefix
-from wgpy.cli.main import main
 from wgpy.config import Config, parse
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.records import Network
-from wgpy.node.files import NetworkKeyFile
 
 HUB = Endpoint("192.0.2.1", 51820)
 OF_WEB = ("100.80.0.12/32",)
@@ -30,40 +25,14 @@ RANGES = ["100.80.0.0/16", "100.96.0.0/12", "fd12:3456::/32"]
 KEY = PrivateKey(bytes(31) + b"\x01").public_key()
 
 
-@dataclass(slots=True)
-class Host:
-    """With the key in a file."""
-
-    site: Site
-    key: Path
-    capsys: pytest.CaptureFixture[str]
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Run `wgpy mesh …`; return the exit status, and what is printed to both."""
-        self.capsys.readouterr()
-        status = await asyncio.to_thread(main, ["mesh", *arguments, "--key", str(self.key)])
-        return (status, *self.capsys.readouterr())
-
-    async def ask(self, *arguments: str) -> Any:
-        status, out, error = await self.run(*arguments, "--json")
-        assert status == 0, error
-        return json.loads(out)
-
-    async def add(self, name: str, *arguments: str) -> Config:
-        """Make a client, and return its file."""
-        made = await self.ask("client", "add", name, "--gateway", "hub", *arguments)
-        return parse(made["files"][0]["text"])
-
-    async def refusal(self, *arguments: str) -> str:
-        """Run `wgpy mesh …`, which is to fail, and return its sentence."""
-        status, out, error = await self.run(*arguments)
-        assert (status, out) == (1, "")
-        assert error.count("\n") == 1, error
-        return error.removeprefix("wgpy: ").rstrip()
+async def add(host: KeyHost, name: str, *arguments: str) -> Config:
+    """Make a client, and return its file."""
+    made = await host.ask("client", "add", name, "--gateway", "hub", *arguments)
+    return parse(made["files"][0]["text"])
 
 
 @asynccontextmanager
-async def a_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Host]:
+async def a_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[KeyHost]:
     """With the nodes hub, which has a public address, and web, which has none."""
     served = Site.create(tmp_path / "site")
     async with served.serve():
@@ -73,13 +42,7 @@ async def a_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIte
         one.join(ALICE, TOKEN, name="hub", endpoints=(HUB,))
         one.join(BOB, TOKEN, name="web", endpoints=(Endpoint("10.0.0.2", 51820),))
         await served.submit_all()
-        yield Host(served, key_file(served, tmp_path), capsys)
-
-
-def key_file(served: Site, folder: Path) -> Path:
-    file = NetworkKeyFile(served.administrator.key, served.address.url, served.address.key_hash, 0, 0)
-    file.save(folder / "network.key")
-    return folder / "network.key"
+        yield KeyHost(served, copy_key(served, tmp_path / "host"), capsys)
 
 
 def files_with(text: str, folder: Path) -> list[Path]:
@@ -99,7 +62,7 @@ async def test_a_file_has_what_any_wireguard_app_needs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
-        file = await host.add("alice", "--to", "web", "--no-dns")
+        file = await add(host, "alice", "--to", "web", "--no-dns")
         (listed,) = await host.ask("client", "list")
 
     (gateway,) = listed["gateways"]
@@ -126,15 +89,15 @@ async def test_what_leads_into_the_tunnel_is_what_the_client_may_reach(
         office = site("office", "10.42.7.0/24", mapped=("100.96.4.0/24",), since=one.now)
         await host.site.submit(one.announce(BOB, office))
 
-        assert tunnelled(await host.add("a", "--to", "web", "--no-dns"))[:2] == [
+        assert tunnelled(await add(host, "a", "--to", "web", "--no-dns"))[:2] == [
             "10.42.3.0/24",
             "100.80.0.12/32",
         ]
-        assert tunnelled(await host.add("b", "--to", "office", "--no-dns")) == ["100.96.4.0/24"]
-        assert tunnelled(await host.add("c", "--to", "tag:servers", "--no-dns")) == sorted(
+        assert tunnelled(await add(host, "b", "--to", "office", "--no-dns")) == ["100.96.4.0/24"]
+        assert tunnelled(await add(host, "c", "--to", "tag:servers", "--no-dns")) == sorted(
             ["10.42.3.0/24", *RANGES]
         )
-        assert tunnelled(await host.add("d")) == sorted(["10.42.3.0/24", *RANGES])
+        assert tunnelled(await add(host, "d")) == sorted(["10.42.3.0/24", *RANGES])
 
 
 @in_a_loop
@@ -142,7 +105,7 @@ async def test_the_gateway_is_the_clients_server_of_names_and_reached_by_the_tun
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
-        file = await host.add("alice", "--to", "web")
+        file = await add(host, "alice", "--to", "web")
 
         assert (file.dns, file.dns_search) == (("100.80.0.11",), ("prod.mesh",))
         assert "100.80.0.11/32" in tunnelled(file)
@@ -154,8 +117,8 @@ async def test_whom_others_may_call_keeps_its_mapping_in_a_nat(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
-        assert (await host.add("alice")).peers[0].persistent_keepalive == 25
-        assert (await host.add("bob", "--to", "web")).peers[0].persistent_keepalive is None
+        assert (await add(host, "alice")).peers[0].persistent_keepalive == 25
+        assert (await add(host, "bob", "--to", "web")).peers[0].persistent_keepalive is None
 
 
 @in_a_loop
@@ -163,7 +126,7 @@ async def test_a_file_of_a_given_key_has_no_private_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
-        file = await host.add("alice", "--public-key", str(KEY))
+        file = await add(host, "alice", "--public-key", str(KEY))
         (listed,) = await host.ask("client", "list")
 
     assert file.private_key is None
@@ -176,7 +139,7 @@ async def test_a_private_key_is_in_no_file_but_the_clients(
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
         out = tmp_path / "alice.conf"
-        await host.add("alice", "--out", str(out))
+        await add(host, "alice", "--out", str(out))
 
         private = parse(out.read_text()).private_key
         assert private is not None
@@ -259,7 +222,7 @@ async def test_what_cannot_be_is_one_sentence_and_adds_nobody(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
-        await host.add("alice", "--public-key", str(KEY))
+        await add(host, "alice", "--public-key", str(KEY))
         gateway = [] if "--gateway" in arguments else ["--gateway", "hub"]
 
         assert await host.refusal("client", "add", *arguments, *gateway) == sentence
@@ -287,7 +250,7 @@ async def test_without_segno_there_is_no_qr_code_and_all_else(
             "a QR code needs segno: install wgpy with its extra, as in `pip install 'wgpy[clients]'`; "
             "--out FILE needs nothing."
         )
-        await host.add("alice")
+        await add(host, "alice")
 
 
 @in_a_loop
@@ -304,9 +267,9 @@ async def test_a_network_whose_addresses_are_used_up_says_so(
         one.invite(TOKEN)
         one.join(ALICE, TOKEN, name="hub", endpoints=(HUB,))
         await served.submit_all()
-        host = Host(served, key_file(served, tmp_path), capsys)
+        host = KeyHost(served, copy_key(served, tmp_path / "host"), capsys)
         for number in range(5):
-            await host.add(f"c{number}")
+            await add(host, f"c{number}")
 
         assert await host.refusal("client", "add", "more", "--gateway", "hub") == (
             "all 6 addresses of 100.80.0.8/29 are taken."
@@ -320,7 +283,7 @@ async def test_a_network_whose_addresses_are_used_up_says_so(
 async def test_what_would_need_a_new_file_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with a_host(tmp_path, capsys) as host:
         one = host.site.administrator
-        await host.add("alice")
+        await add(host, "alice")
         assert (await host.ask("client", "show", "alice"))["changed"] == []
 
         await host.site.submit(
@@ -348,7 +311,7 @@ async def test_what_would_need_a_new_file_is_said(tmp_path: Path, capsys: pytest
 async def test_nodes_that_come_need_no_new_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with a_host(tmp_path, capsys) as host:
         one = host.site.administrator
-        await host.add("alice", "--to", "tag:servers")
+        await add(host, "alice", "--to", "tag:servers")
         await host.site.submit(one.remove(BOB))
 
         assert (await host.ask("client", "show", "alice"))["changed"] == []
@@ -361,7 +324,7 @@ async def test_rules_are_for_clients_by_their_names(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
-        await host.add("alice")
+        await add(host, "alice")
         assert await host.refusal("allow", "client:bob", "web", "--yes") == (
             "there is no client bob; there are alice."
         )

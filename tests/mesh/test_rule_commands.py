@@ -1,53 +1,24 @@
 """`wgpy mesh allow` and `disallow` with ports and sites, on a host with the network's key that is no node."""
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, Site, in_a_loop
+from tests.mesh.key_host import KeyHost, copy_key
 from tests.mesh.network import key_of, prefixes, site
-from tests.mesh.test_administrator import copy_key
-from wgpy.cli.main import main
 from wgpy.mesh.records import AnnouncedSite
 
 GATEWAYS = key_of(1001)
 
 
-@dataclass(slots=True)
-class Host:
-    """With the key in a file."""
-
-    key: Path
-    capsys: pytest.CaptureFixture[str]
-
-    async def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Run `wgpy mesh …`; return the exit status, and what is printed to both."""
-        self.capsys.readouterr()
-        status = await asyncio.to_thread(main, ["mesh", *arguments, "--key", str(self.key)])
-        return (status, *self.capsys.readouterr())
-
-    async def ask(self, *arguments: str) -> Any:
-        status, out, error = await self.run(*arguments, "--json")
-        assert status == 0, error
-        return json.loads(out)
-
-    async def refusal(self, *arguments: str) -> str:
-        """Run a command that is to fail, and return its sentence."""
-        status, out, error = await self.run(*arguments)
-        assert (status, out) == (1, "")
-        return error.removeprefix("wgpy: ")
-
-
 @asynccontextmanager
 async def a_host(
     folder: Path, capsys: pytest.CaptureFixture[str], *sites: AnnouncedSite
-) -> AsyncIterator[Host]:
+) -> AsyncIterator[KeyHost]:
     """In a network of alice, and of bob, the gateway of the site office, or of others."""
     coordinator = Site.create(folder / "site")
     one = coordinator.administrator
@@ -59,7 +30,7 @@ async def a_host(
         office = site("office", "192.168.1.0/24", "fd00:42::/64", mapped=mapped)
         one.announce(BOB, *(replace(each, since=one.now) for each in sites or (office,)))
         await coordinator.submit_all()
-        yield Host(copy_key(coordinator, folder / "host"), capsys)
+        yield KeyHost(coordinator, copy_key(coordinator, folder / "host"), capsys)
 
 
 @in_a_loop
