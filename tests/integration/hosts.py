@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -268,6 +269,20 @@ def add_addresses(machine: Runner, card: str, *addresses: str) -> None:
     """Give a network card addresses with prefix lengths, usable at once."""
     for address in addresses:
         machine.run("ip", "address", "add", address, "dev", card, *(["nodad"] if ":" in address else []))
+
+
+def put_behind(router: "Host", host: "Host", *addresses: str) -> None:
+    """Connect a host to a router, which has the first address of each network, and the way to all others.
+
+    addresses: of the host, with prefix lengths.
+    """
+    card = f"to-{host.name}"
+    connect(router, card, host, "eth0")
+    for address in map(ip_interface, addresses):
+        first = address.network[1]
+        add_addresses(router, card, f"{first}/{address.network.prefixlen}")
+        add_addresses(host, "eth0", str(address))
+        host.run("ip", f"-{address.version}", "route", "add", "default", "via", str(first))
 
 
 @dataclass(slots=True)

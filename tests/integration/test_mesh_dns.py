@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, eventually, put_behind
 from tests.integration.meshlab import NETWORK, Node, program
 
 _ELSEWHERE = "home.example.net"
@@ -42,10 +42,7 @@ def scene(lab: Lab) -> Scene:
     """Two hosts that ask the router for names; the hub has a network."""
     hub, web, router = lab.host("hub"), lab.host("web"), lab.host("router")
     for host, number in ((hub, 0), (web, 1)):
-        connect(host, "eth0", router, host.name)
-        add_addresses(host, "eth0", f"10.10.{number}.2/24")
-        add_addresses(router, host.name, f"10.10.{number}.1/24")
-        host.run("ip", "route", "add", "default", "via", f"10.10.{number}.1")
+        put_behind(router, host, f"10.10.{number}.2/24")
         host.write("/etc/resolv.conf", f"nameserver 10.10.{number}.1\n{_OPTIONS}")
     router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
     router.write("/run/hosts", f"10.10.0.2 {_ELSEWHERE}\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually, put_behind
 from tests.integration.meshlab import NETWORK, Node, program
 
 pytestmark = pytest.mark.xdist_group("mesh_exit")
@@ -107,11 +107,7 @@ def scene(module_lab: Lab) -> Scene:
 
     def stand(name: str, network: str, network6: str, number: int) -> Host:
         host = lab.host(name)
-        connect(router, f"to-{name}", host, "eth0")
-        add_addresses(router, f"to-{name}", f"{network}.1/24", f"{network6}:1/64")
-        add_addresses(host, "eth0", f"{network}.{number}/24", f"{network6}:{number}/64")
-        host.run("ip", "route", "add", "default", "via", f"{network}.1")
-        host.run("ip", "-6", "route", "add", "default", "via", f"{network6}:1")
+        put_behind(router, host, f"{network}.{number}/24", f"{network6}:{number}/64")
         return host
 
     hosts = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.hosts import Host, HostProcess, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, HostProcess, Lab, add_addresses, eventually, put_behind
 from tests.integration.meshlab import NETWORK, Node
 from tests.integration.topologies import move
 from wgpyd.agent.endpoints import PAUSE, RECHECK_TIME
@@ -48,10 +48,7 @@ def scene(lab: Lab) -> Scene:
     """Three hosts that ask the router for names; the hub is called by one, and has a network."""
     hub, web, router = lab.host("hub"), lab.host("web"), lab.host("router")
     for host, number in ((hub, 0), (web, 1)):
-        connect(host, "eth0", router, host.name)
-        add_addresses(host, "eth0", f"10.10.{number}.2/24")
-        add_addresses(router, host.name, f"10.10.{number}.1/24")
-        host.run("ip", "route", "add", "default", "via", f"10.10.{number}.1")
+        put_behind(router, host, f"10.10.{number}.2/24")
         host.write("/run/resolv.conf", f"nameserver 10.10.{number}.1\noptions timeout:1 attempts:1\n")
         host.run("mount", "--bind", "/run/resolv.conf", "/etc/resolv.conf")
     router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")

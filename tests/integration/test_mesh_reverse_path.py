@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, add_addresses, eventually, put_behind
 from tests.integration.meshlab import Node
 
 pytestmark = pytest.mark.xdist_group("mesh_reverse_path")
@@ -25,10 +25,7 @@ def hosts(module_lab: Lab) -> dict[str, Node]:
     nodes = {}
     for name, network, number in (("hub", "203.0.113", 10), ("site", "198.51.100", 7)):
         host = module_lab.host(name)
-        connect(router, f"to-{name}", host, "eth0")
-        add_addresses(router, f"to-{name}", f"{network}.1/24")
-        add_addresses(host, "eth0", f"{network}.{number}/24")
-        host.run("ip", "route", "add", "default", "via", f"{network}.1")
+        put_behind(router, host, f"{network}.{number}/24")
         nodes[name] = Node(name, host, f"{network}.{number}", f"{network}.{number}")
     return nodes
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, add_addresses, eventually, put_behind
 from tests.integration.meshlab import Node, program
 
 Routes = tuple[str, ...]
@@ -132,11 +132,7 @@ def underlay(module_lab: Lab) -> Scene:
         ("third", "192.0.2", "2001:db8:192:", 9),
     ):
         host = lab.host(name)
-        connect(router, f"to-{name}", host, "eth0")
-        add_addresses(router, f"to-{name}", f"{network}.1/24", f"{network6}:1/64")
-        add_addresses(host, "eth0", f"{network}.{number}/24", f"{network6}:{number}/64")
-        host.run("ip", "route", "add", "default", "via", f"{network}.1")
-        host.run("ip", "-6", "route", "add", "default", "via", f"{network6}:1")
+        put_behind(router, host, f"{network}.{number}/24", f"{network6}:{number}/64")
         nodes.append(Node(name, host, f"{network}.{number}", f"{network}.{number}"))
     return Scene(router, *nodes)
 
