@@ -33,7 +33,6 @@ from wgpy.contract.orders import (
     Translation,
 )
 
-# Ten million once, by hand: WGPY_TRANSLATED_PACKETS=10000000
 PACKETS = int(environ.get("WGPY_TRANSLATED_PACKETS", "100000"))
 AT_ONCE = 200
 
@@ -76,11 +75,11 @@ def datagram(source: str, destination: str, port: int = 53) -> bytes:
 
 
 def test_whatever_is_translated_is_as_if_made_anew_at_the_other_address(
-    datapath: MakeDataPath,
+    datapath: MakeDataPath, seed: int
 ) -> None:
     remote = Remote()
     path = translating(with_session(datapath, remote), *SITES)
-    cases = AnyCases(Random(PACKETS))
+    cases = AnyCases(Random(seed))
 
     for _ in range(PACKETS // AT_ONCE):
         batch = [cases.case() for _ in range(AT_ONCE // 2)]
