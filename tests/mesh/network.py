@@ -26,6 +26,7 @@ from wgpy.mesh.records import (
     Sites,
     Tags,
     Token,
+    ZoneApproval,
     admit,
     encode,
     network_id,
@@ -115,8 +116,11 @@ class Administrator:
     def remove(self, identity: SigningKey) -> Signed:
         return self.sign(Removal, identity=identity.verify_key())
 
-    def approve(self, identity: SigningKey, *routes: str, zones: tuple[str, ...] = ()) -> Signed:
-        return self.sign(Approval, identity=identity.verify_key(), routes=prefixes(*routes), zones=zones)
+    def approve(self, identity: SigningKey, *routes: str) -> Signed:
+        return self.sign(Approval, identity=identity.verify_key(), routes=prefixes(*routes))
+
+    def approve_zones(self, identity: SigningKey, *zones: str) -> Signed:
+        return self.sign(ZoneApproval, identity=identity.verify_key(), zones=zones)
 
     def tag(self, identity: SigningKey, *tags: str) -> Signed:
         return self.sign(Tags, identity=identity.verify_key(), tags=tags)

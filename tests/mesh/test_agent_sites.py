@@ -266,7 +266,7 @@ async def test_zones_of_a_site_come_and_go_and_are_shown(tmp_path: Path) -> None
         await gateway.sites.add(addition(servers=server, zones=zones))
         (site,) = gateway.status()
         assert (site.servers, site.zones, site.waiting) == ((), (), zones)
-        await world.site.submit(world.administrator.approve(world.nodes[0].identity, zones=zones))
+        await world.site.submit(world.administrator.approve_zones(world.nodes[0].identity, *zones))
         (site,) = await gateway.until(lambda sites: not sites[0].waiting)
         assert (site.servers, site.zones) == (server, zones)
 

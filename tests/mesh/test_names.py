@@ -226,7 +226,8 @@ def with_zones() -> Administrator:
     """The site of Bob has zones of its own."""
     administrator = with_office()
     administrator.announce(BOB, WITH_ZONES, sequence=2)
-    administrator.approve(BOB, *BOBS, zones=WITH_ZONES.zones)
+    administrator.approve(BOB, *BOBS)
+    administrator.approve_zones(BOB, *WITH_ZONES.zones)
     return administrator
 
 
@@ -251,7 +252,7 @@ def test_a_sites_server_is_asked_by_its_mapped_address_about_its_zones(name: str
 
 def test_a_zone_that_nobody_approved_leads_no_name_to_a_site() -> None:
     administrator = with_zones()
-    administrator.approve(BOB, *BOBS, zones=("lan",))
+    administrator.approve_zones(BOB, "lan")
     alice = known(administrator)
 
     assert delegation(alice, address_of(administrator, ALICE), "www.office.example") is None
@@ -287,7 +288,8 @@ def test_whoever_may_not_know_a_site_has_none_of_its_names() -> None:
 
 def test_a_zone_that_two_sites_have_is_that_of_the_first_and_the_longer_one_goes_first() -> None:
     administrator = with_zones()
-    administrator.approve(CAROL, "10.7.0.0/16", zones=("lan",))
+    administrator.approve(CAROL, "10.7.0.0/16")
+    administrator.approve_zones(CAROL, "lan")
     server = (ip_address("10.7.0.53"),)
     later = site("lab", "10.7.0.0/16", servers=server, zones=("lan", "lab.lan"), since=OFFICE.since + 1)
     administrator.announce(CAROL, later)

@@ -22,6 +22,7 @@ WITH_TAGS: Final = 11  # and of the kind that came next
 WITH_SITES: Final = 12
 WITH_CLIENTS: Final = 13
 WITH_SCOPES: Final = 16
+WITH_ZONE_APPROVALS: Final = 17
 
 
 def test_every_kind_of_record_is_written_as_it_always_was() -> None:
@@ -48,6 +49,7 @@ def test_every_kind_of_record_is_read_as_it_always_was() -> None:
         ),  # peers alone have it
         (WITH_CLIENTS, 10, "a617ea44efcbe48b0e4efdc728e7a1d2c425483f9fb435cfaf34cf15d4957480"),
         (WITH_SCOPES, 13, "2b4a9557ae105b3de7225f439f970b583b58136210ee9bd51ee0bec4d969f571"),
+        (WITH_ZONE_APPROVALS, 14, "d5312c28f3260e21fdb1156d89e6c9f8f32dde11155050c6cafc958377caaa52"),
     ],
 )
 def test_the_digest_of_what_everybody_is_to_know_is_what_it_always_was(
@@ -97,4 +99,5 @@ def one_of_each() -> Administrator:
     )  # fmt: skip
     one.rule("tag:edge", one.scope("tag:k8s:53,8000-8080/tcp,icmp"))
     one.scope("site:office/192.168.1.0/28:5432/tcp")
+    one.approve_zones(host, "office.example", "lan")
     return one

@@ -3,13 +3,12 @@
 import json
 from dataclasses import replace
 from ipaddress import ip_address
-from typing import Any
 
 import pytest
 
 from tests.mesh.network import Administrator, key_of, prefixes, site
-from wgpy.mesh.records import MAX_ITEMS, AnnouncedSite, Approval, Sites, decode, encode, kind_of
-from wgpy.mesh.signing import MAX_BODY
+from wgpy.mesh.records import MAX_ITEMS, AnnouncedSite, Approval, Sites, ZoneApproval, decode, encode, kind_of
+from wgpy.mesh.signing import MAX_BODY, Signed
 from wgpy.mesh.sites import Site
 from wgpy.mesh.topology import derive
 from wgpy.mesh.zones import MAX_SERVERS, MAX_ZONES, zone_trouble
@@ -133,7 +132,7 @@ def test_a_site_has_the_zones_of_its_first_gateway_with_any() -> None:
     later = site("office", LAN, servers=(SERVER,), zones=("lan",), since=OFFICE.since + 1)
     administrator = with_gateways(site("office", LAN), later)
     for key in (ANN, BOB):
-        administrator.approve(key, zones=("lan", "office.example"))
+        administrator.approve_zones(key, "lan", "office.example")
 
     assert office(administrator).zones == ("lan",)
     administrator.announce(ANN, OFFICE, sequence=2)
@@ -160,7 +159,7 @@ def test_a_zone_that_nobody_approved_waits_and_no_server_is_asked() -> None:
 )
 def test_a_zone_is_in_force_where_it_or_a_parent_of_it_is_approved(approved: str, is_in_force: bool) -> None:
     administrator = with_gateways(OFFICE)
-    administrator.approve(ANN, zones=(approved,))
+    administrator.approve_zones(ANN, approved)
 
     assert bool(office(administrator).zones) is is_in_force
     assert bool(office(administrator).waiting) is not is_in_force
@@ -169,7 +168,7 @@ def test_a_zone_is_in_force_where_it_or_a_parent_of_it_is_approved(approved: str
 def test_an_approval_is_of_zones_below_its_own_too() -> None:
     deep = replace(OFFICE, zones=("lab.office.example", "bank.example"))
     administrator = with_gateways(deep)
-    administrator.approve(ANN, zones=("office.example",))
+    administrator.approve_zones(ANN, "office.example")
 
     found = office(administrator)
 
@@ -179,7 +178,7 @@ def test_an_approval_is_of_zones_below_its_own_too() -> None:
 
 def test_an_approval_of_another_gateway_gives_a_zone_no_force() -> None:
     administrator = with_gateways(OFFICE, site("office", LAN, since=OFFICE.since + 1))
-    administrator.approve(BOB, zones=("office.example",))
+    administrator.approve_zones(BOB, "office.example")
 
     assert office(administrator).zones == ()
 
@@ -187,31 +186,52 @@ def test_an_approval_of_another_gateway_gives_a_zone_no_force() -> None:
 def test_a_gateway_without_an_approval_does_not_hide_the_zones_of_one_that_has_it() -> None:
     later = site("office", LAN, servers=(SERVER,), zones=("lan",), since=OFFICE.since + 1)
     administrator = with_gateways(OFFICE, later)
-    administrator.approve(BOB, zones=("lan",))
+    administrator.approve_zones(BOB, "lan")
 
     assert (office(administrator).zones, office(administrator).waiting) == (("lan",), ("office.example",))
 
 
 def test_zones_are_no_more_in_force_once_the_approval_is_taken_back() -> None:
     administrator = with_gateways(OFFICE)
-    administrator.approve(ANN, zones=("office.example",))
-    administrator.approve(ANN)
+    administrator.approve_zones(ANN, "office.example")
+    administrator.approve_zones(ANN)
 
     assert office(administrator).zones == ()
 
 
-def approval(**fields: Any) -> Approval:
+def approval(*zones: str) -> ZoneApproval:
     administrator = Administrator()
-    usual = {"sequence": 1, "time": 0, "identity": ANN.verify_key(), "routes": ()}
-    return Approval(
-        network=administrator.network, signer=administrator.key.verify_key(), **{**usual, **fields}
-    )
+    return ZoneApproval(
+        network=administrator.network, signer=administrator.key.verify_key(), sequence=1, time=0,
+        identity=ANN.verify_key(), zones=zones,
+    )  # fmt: skip
 
 
-def test_an_approval_without_zones_is_written_as_it_always_was_and_one_with_zones_has_them() -> None:
-    assert "zones" not in json.loads(encode(approval()))
-    assert json.loads(encode(approval(zones=("lan",))))["zones"] == ["lan"]
-    assert decode(encode(approval(zones=("lan",)))) == approval(zones=("lan",))
+def test_zones_come_and_go_without_the_routes_that_are_approved() -> None:
+    administrator = with_gateways(OFFICE)
+    routes = decode(administrator.approve(ANN, "10.7.0.0/16").body)
+    administrator.approve_zones(ANN, "office.example")
+    administrator.approve_zones(ANN)
+
+    assert administrator.ledger().find(Approval, bytes(ANN.verify_key())) == routes
+
+
+def test_a_program_that_knows_no_zone_approvals_keeps_the_newest_of_a_node_and_the_routes() -> None:
+    administrator = with_gateways(OFFICE)
+    routes = administrator.approve(ANN, "10.7.0.0/16")
+    ledger = administrator.ledger()
+    old, new = (as_it_was_unknown(administrator, zone) for zone in ("a.example", "b.example"))
+    for signed in (old, new):
+        ledger.add(signed)
+
+    assert old not in set(ledger)
+    assert {new, routes} <= set(ledger.for_everybody())
+
+
+def as_it_was_unknown(administrator: Administrator, *zones: str) -> Signed:
+    """An approval of zones, of a type that this program does not know."""
+    body = administrator.approve_zones(ANN, *zones).body
+    return administrator.key.sign(body.replace(b'"zone-approval"', b'"later-approval"'))
 
 
 @pytest.mark.parametrize(
@@ -224,18 +244,17 @@ def test_an_approval_without_zones_is_written_as_it_always_was_and_one_with_zone
 )
 def test_no_approval_has_such_zones(zones: tuple[str, ...], wrong: str) -> None:
     with pytest.raises(ValueError, match=wrong):
-        approval(zones=zones)
+        approval(*zones)
 
 
-def test_the_longest_approval_has_room_in_a_body() -> None:
-    full = "ffff:ffff:ffff:ffff:ffff:ffff"
-    routes = prefixes(*(f"2001:{number:x}:{full}/128" for number in range(4096, 4096 + MAX_ITEMS)))
+def test_the_longest_approval_of_zones_has_room_in_a_body() -> None:
     zones = tuple(".".join((f"{number:03}", *["z" * 40] * 3, "x")) for number in range(MAX_ITEMS))
 
-    assert len(encode(approval(routes=routes, zones=zones))) <= MAX_BODY
+    assert len(encode(approval(*zones))) <= MAX_BODY
 
 
-def test_the_audit_log_names_the_zones_of_an_approval() -> None:
-    text = kind_of(approval()).audit(approval(zones=("lan", "office.example")), None, lambda key: "web1")
+def test_the_audit_log_names_the_zones_that_are_approved() -> None:
+    some, none = (kind_of(one).audit(one, None, lambda key: "web1") for one in (approval("lan"), approval()))
 
-    assert text == "approval of nothing and the zones lan, office.example for web1"
+    assert some == "zone-approval of lan for sites of web1"
+    assert none == "zone-approval of none for sites of web1"

@@ -7,7 +7,7 @@ from wgpy.address import Prefix
 from wgpy.mesh.addressing import MIN_ROUTE_LENGTH
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.prefix_set import Prefixes
-from wgpy.mesh.records import Approval, Node, Revocation, Token
+from wgpy.mesh.records import Approval, Node, Revocation, Token, ZoneApproval
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.zones import unapproved
 
@@ -40,7 +40,9 @@ class Grants:
             approval.identity: Prefixes(_parts(approval.routes)) for approval in self._approvals
         }
         self._approved_exits = {approval.identity: _exits(approval.routes) for approval in self._approvals}
-        self._approved_zones = {approval.identity: approval.zones for approval in self._approvals}
+        self._approved_zones = {
+            approval.identity: approval.zones for approval in ledger.admin_records(ZoneApproval).values()
+        }
 
     def of(self, token: VerifyKey) -> Grant | None:
         return self._grants.get(token)

@@ -3,9 +3,10 @@
 import asyncio
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
@@ -15,7 +16,7 @@ from wgpy.cli.mesh.site_table import in_vain, named
 from wgpy.mesh import codec
 from wgpy.mesh.addressing import grant_trouble
 from wgpy.mesh.ledger import Judged, Verdict
-from wgpy.mesh.records import AnnouncedSite, Approval, Node, Sites
+from wgpy.mesh.records import AdminRecord, AnnouncedSite, Approval, Node, Sites, ZoneApproval
 from wgpy.mesh.signing import SIGNATURE_LENGTH, Signed, VerifyKey
 from wgpy.mesh.sites import SiteExclusion, lost_site
 from wgpy.mesh.topology import Topology, derive
@@ -87,7 +88,8 @@ def _requests_of_zones(admin: Administrator, name: str) -> Iterator[_Request]:
 def _before(admin: Administrator, identity: VerifyKey) -> _Request:
     """Return what a node has approved already."""
     approval = admin.ledger.find(Approval, bytes(identity))
-    return _Request(identity, approval.routes, approval.zones) if approval else _Request(identity, (), ())
+    zones = admin.ledger.find(ZoneApproval, bytes(identity))
+    return _Request(identity, approval.routes if approval else (), zones.zones if zones else ())
 
 
 def _beside(
@@ -132,21 +134,31 @@ async def _publish(admin: Administrator, request: _Request) -> None:
             f"the site {lost} would be lost, since what is to be approved was announced before it: have it "
             "removed and announced again, and approve it then"
         )
-    await admin.publish(Approval, identity=request.identity, routes=request.routes, zones=request.zones)
+    for kind, fields in _changes(admin, request):
+        await admin.publish(kind, **fields)
+
+
+def _changes(
+    admin: Administrator, request: _Request
+) -> Iterator[tuple[Callable[..., AdminRecord], dict[str, Any]]]:
+    """Give the records that it takes, each as its kind and its fields."""
+    before = _before(admin, request.identity)
+    if request.zones != before.zones:
+        yield ZoneApproval, {"identity": request.identity, "zones": request.zones}
+    if request.routes != before.routes:
+        yield Approval, {"identity": request.identity, "routes": request.routes}
 
 
 def _after(admin: Administrator, request: _Request) -> Topology:
     """Return the topology as the approval would make it."""
     key, now, ledger = admin.ledger.key, int(time.time()), admin.ledger.copy()
-    sequence = ledger.state_digest().sequence + 1
-    try:
-        trial = Approval(
-            network=ledger.network, signer=key, sequence=sequence, time=now,
-            identity=request.identity, routes=request.routes, zones=request.zones,
-        )  # fmt: skip
-    except ValueError as error:
-        raise CommandError(str(error)) from None
-    ledger.keep(Judged(Signed(b"", bytes(SIGNATURE_LENGTH)), trial, Verdict.NEW))
+    first = ledger.state_digest().sequence + 1
+    for sequence, (kind, fields) in enumerate(_changes(admin, request), first):
+        try:
+            trial = kind(network=ledger.network, signer=key, sequence=sequence, time=now, **fields)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        ledger.keep(Judged(Signed(b"", bytes(SIGNATURE_LENGTH)), trial, Verdict.NEW))
     return derive(ledger, now)
 
 

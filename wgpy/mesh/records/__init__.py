@@ -29,11 +29,12 @@ from .sites import AnnouncedSite, Sites
 from .tags import Tags
 from .token import Token
 from .unknown import UNKNOWN, Unknown
+from .zone_approval import ZoneApproval
 
 __all__ = [
     "ANY", "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "AnnouncedSite", "Approval",
     "Audience", "Author", "Client", "Departure", "End", "Ingress", "Kind", "Network", "Node", "Record",
     "RecordInvalid", "RecordKey", "Removal", "Revocation", "Rule", "Scope", "Sites", "Tags", "Token",
-    "Unknown", "admission", "admit", "client_key_of", "client_selector", "decode", "describe", "encode",
-    "identity_of", "kind_of", "network_id", "node_selector", "record_key", "scope_selector",
+    "Unknown", "ZoneApproval", "admission", "admit", "client_key_of", "client_selector", "decode", "describe",
+    "encode", "identity_of", "kind_of", "network_id", "node_selector", "record_key", "scope_selector",
 ]  # fmt: skip
