@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.testing import Conditions, InnerPacket, Nat, Network, Simulation, Timeline, number_of
+from wgpy.testing import Conditions, InnerPacket, Nat, NatKind, Network, Simulation, Timeline, number_of
 
 from . import whitepaper as wp
 
@@ -183,7 +183,7 @@ def test_nobody_is_reached_at_a_closed_socket() -> None:
 
 
 def make_nat() -> Nat:
-    return Nat("198.51.100.1", Random(1), timeout=30 * wp.NS)
+    return Nat("198.51.100.1", Random(1), NatKind(unanswered=30 * wp.NS, answered=30 * wp.NS))
 
 
 def test_a_nat_shows_one_public_port_to_everybody() -> None:
@@ -200,18 +200,18 @@ def test_a_nat_lets_in_who_was_contacted_and_nobody_else() -> None:
     nat = make_nat()
     public = nat.outbound(INSIDE, LEFT, 0)
 
-    assert nat.inbound(LEFT, public.port, 1) == INSIDE
-    assert nat.inbound(RIGHT, public.port, 1) is None
-    assert nat.inbound(LEFT, public.port ^ 1, 1) is None
+    assert nat.inbound(LEFT, public, 1) == INSIDE
+    assert nat.inbound(RIGHT, public, 1) is None
+    assert nat.inbound(LEFT, public._replace(port=public.port ^ 1), 1) is None
 
 
 def test_a_nat_forgets_who_was_not_heard_of_for_its_timeout() -> None:
     nat = make_nat()
     public = nat.outbound(INSIDE, LEFT, 0)
-    assert nat.inbound(LEFT, public.port, 30 * wp.NS) == INSIDE
-    assert nat.inbound(LEFT, public.port, 60 * wp.NS) == INSIDE
+    assert nat.inbound(LEFT, public, 30 * wp.NS) == INSIDE
+    assert nat.inbound(LEFT, public, 60 * wp.NS) == INSIDE
 
-    assert nat.inbound(LEFT, public.port, 91 * wp.NS) is None
+    assert nat.inbound(LEFT, public, 91 * wp.NS) is None
     assert nat.outbound(INSIDE, LEFT, 92 * wp.NS) != public
 
 
@@ -221,7 +221,7 @@ def test_a_nat_that_rebinds_shows_another_port() -> None:
 
     nat.rebind()
 
-    assert nat.inbound(LEFT, before.port, 1) is None
+    assert nat.inbound(LEFT, before, 1) is None
     assert nat.outbound(INSIDE, LEFT, 1) != before
 
 

@@ -13,9 +13,11 @@ Nothing here reads a clock, opens a socket or draws randomness of its own: a see
 from wgpy.contract.constants import MILLISECOND, SECOND
 
 from .clock import HostClock, Timeline
-from .network import PERFECT, Conditions, Flight, Nat, Network
+from .nat import Box, Dependence, Firewall, Line, Nat, NatKind, Ports
+from .network import PERFECT, Conditions, Flight, Network
 from .node import (
     ActionTaken,
+    Attachment,
     DatagramSent,
     Node,
     Notice,
@@ -34,18 +36,25 @@ __all__ = [
     "PERFECT",
     "SECOND",
     "ActionTaken",
+    "Attachment",
+    "Box",
     "Conditions",
     "DatagramSent",
+    "Dependence",
+    "Firewall",
     "Flight",
     "HostClock",
     "InnerPacket",
+    "Line",
     "Nat",
+    "NatKind",
     "Network",
     "Node",
     "Notice",
     "PacketDelivered",
     "PacketSent",
     "PeerConfig",
+    "Ports",
     "Resumed",
     "Settled",
     "Simulation",

@@ -5,17 +5,15 @@ sending; a seed therefore gives the same network again.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Final, NamedTuple
 
-from wgpy.contract.constants import MILLISECOND, SECOND
+from wgpy.contract.constants import MILLISECOND
 from wgpy.contract.endpoint import Endpoint
 
 from .clock import Timeline
-
-_FIRST_NAT_PORT: Final = 1024
-_LAST_PORT: Final = 65535
+from .nat import Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,65 +47,11 @@ Receive = Callable[[bytes, Endpoint, int], None]
 """A host's socket: called with a datagram, where it came from, and its TOS byte."""
 
 
-@dataclass(slots=True)
-class _Mapping:
-    port: int
-    contacted: dict[str, int] = field(default_factory=dict)  # remote address: when a datagram last passed
-
-
-class Nat:
-    """Private addresses behind a public one: mappings time out, and admit only addresses they contacted."""
-
-    def __init__(self, address: str, random: Random, timeout: int = 30 * SECOND) -> None:
-        self.address = address
-        self._random = random
-        self._timeout = timeout
-        self._mappings: dict[tuple[str, int], _Mapping] = {}
-        self._private: dict[int, tuple[str, int]] = {}
-
-    def rebind(self) -> None:
-        """Forget every mapping, as after a power cut: the next datagram gets another port."""
-        self._mappings.clear()
-        self._private.clear()
-
-    def outbound(self, source: Endpoint, destination: Endpoint, now: int) -> Endpoint:
-        """The public source of a datagram that leaves; makes or refreshes its mapping."""
-        private = (source.address, source.port)
-        mapping = self._mappings.get(private)
-        if mapping is None or self._is_idle(mapping, now):
-            mapping = self._map(private)
-        mapping.contacted[destination.address] = now
-        return Endpoint(self.address, mapping.port)
-
-    def inbound(self, source: Endpoint, port: int, now: int) -> Endpoint | None:
-        """Where a datagram to this public port goes; None if nobody behind asked for it."""
-        private = self._private.get(port)
-        if private is None:
-            return None
-        mapping = self._mappings[private]
-        last = mapping.contacted.get(source.address)
-        if last is None or now - last > self._timeout:
-            return None
-        mapping.contacted[source.address] = now
-        return Endpoint(*private)
-
-    def _is_idle(self, mapping: _Mapping, now: int) -> bool:
-        return all(now - last > self._timeout for last in mapping.contacted.values())
-
-    def _map(self, private: tuple[str, int]) -> _Mapping:
-        old = self._mappings.get(private)
-        port = self._random.randint(_FIRST_NAT_PORT, _LAST_PORT)
-        while port in self._private:
-            port = self._random.randint(_FIRST_NAT_PORT, _LAST_PORT)
-        if old is not None:
-            del self._private[old.port]
-        self._mappings[private] = _Mapping(port)
-        self._private[port] = private
-        return self._mappings[private]
-
-
 class Network:
-    """Carries datagrams between the addresses attached to it. `conditions` may change at any time."""
+    """Carries datagrams between the addresses attached to it. `conditions` may change at any time.
+
+    Addresses mean something within what they are attached to: the network itself, or what is behind a box.
+    """
 
     def __init__(self, timeline: Timeline, random: Random, conditions: Conditions = PERFECT) -> None:
         self.conditions = conditions
@@ -115,25 +59,26 @@ class Network:
         self.loses: Callable[[Flight], bool] = lambda _: False
         self._timeline = timeline
         self._random = random
-        self._sockets: dict[tuple[str, int], Receive] = {}
-        self._nats: dict[str, Nat] = {}  # by the private address behind it
-        self._public: dict[str, Nat] = {}  # by its public address
+        self._sockets: dict[tuple[Box | None, str, int], Receive] = {}
+        self._boxes: dict[tuple[Box | None, str], Box] = {}  # by where its outer address is, and that
         self._partition: frozenset[str] = frozenset()
         self._watchers: list[Callable[[Flight], None]] = []
 
-    def attach(self, at: Endpoint, receive: Receive, nat: Nat | None = None) -> None:
+    def attach(self, at: Endpoint, receive: Receive, behind: Box | None = None) -> None:
         """Open a socket at an address, or replace the one that was there."""
-        self._sockets[at.address, at.port] = receive
-        if nat is not None:
-            self._nats[at.address] = nat
-            self._public[nat.address] = nat
+        self._sockets[behind, at.address, at.port] = receive
+        address = at.address
+        while behind is not None:
+            address = behind.outer(address)
+            self._boxes[behind.behind, address] = behind
+            behind = behind.behind
 
-    def detach(self, at: Endpoint) -> None:
+    def detach(self, at: Endpoint, behind: Box | None = None) -> None:
         """Close a socket; what arrives there is lost."""
-        self._sockets.pop((at.address, at.port), None)
+        self._sockets.pop((behind, at.address, at.port), None)
 
     def watch(self, watcher: Callable[[Flight], None]) -> None:
-        """Show every datagram that is sent from now on, lost or not."""
+        """Show every datagram that is sent from now on and leaves its sender's boxes, lost or not."""
         self._watchers.append(watcher)
 
     def partition(self, addresses: frozenset[str]) -> None:
@@ -145,12 +90,18 @@ class Network:
         self._partition = frozenset()
         self.conditions = PERFECT
 
-    def send(self, source: Endpoint, destination: Endpoint, data: bytes, tos: int = 0) -> None:
-        """Send a datagram from a socket of a host."""
+    def send(
+        self, source: Endpoint, destination: Endpoint, data: bytes, tos: int = 0, behind: Box | None = None
+    ) -> None:
+        """Send a datagram from a socket of a host. behind: what the host is behind."""
         now = self._timeline.now
-        nat = self._nats.get(source.address)
-        public = nat.outbound(source, destination, now) if nat is not None else source.without_source()
-        flight = Flight(now, public, destination.without_source(), data, tos)
+        seen: Endpoint | None = source.without_source()
+        while behind is not None and seen is not None and not self._is_within(behind, destination):
+            seen = behind.outbound(seen, destination, now)
+            behind = behind.behind
+        if seen is None:
+            return
+        flight = Flight(now, seen, destination.without_source(), data, tos)
         for watcher in self._watchers:
             watcher(flight)
         if self.loses(flight):
@@ -158,24 +109,28 @@ class Network:
         copies = 2 if self._happens(self.conditions.duplication) else 1
         for _ in range(copies):
             if not self._happens(self.conditions.loss):
-                self._carry(flight, source.address)
+                self._carry(flight, behind, source.address)
 
-    def _carry(self, flight: Flight, sender: str) -> None:
+    def _is_within(self, behind: Box, destination: Endpoint) -> bool:
+        """Whether an address is on the sender's side of a box."""
+        is_host = (behind, destination.address, destination.port) in self._sockets
+        return is_host or (behind, destination.address) in self._boxes
+
+    def _carry(self, flight: Flight, behind: Box | None, sender: str) -> None:
         if self._happens(self.conditions.corruption):
             flight = flight._replace(data=_with_flipped_bit(flight.data, self._random))
         delay = self.conditions.delay
         if self.conditions.jitter:
             delay += self._random.randrange(self.conditions.jitter)
-        self._timeline.call_after(delay, lambda: self._arrive(flight, sender))
+        self._timeline.call_after(delay, lambda: self._arrive(flight, behind, sender))
 
-    def _arrive(self, flight: Flight, sender: str) -> None:
+    def _arrive(self, flight: Flight, behind: Box | None, sender: str) -> None:
         destination: Endpoint | None = flight.destination
-        nat = self._public.get(flight.destination.address)
-        if nat is not None:
-            destination = nat.inbound(flight.source, flight.destination.port, self._timeline.now)
+        while destination is not None and (box := self._boxes.get((behind, destination.address))):
+            destination, behind = box.inbound(flight.source, destination, self._timeline.now), box
         if destination is None or (sender in self._partition) != (destination.address in self._partition):
             return
-        receive = self._sockets.get((destination.address, destination.port))
+        receive = self._sockets.get((behind, destination.address, destination.port))
         if receive is not None:
             receive(flight.data, flight.source, flight.tos)
 

@@ -4,10 +4,10 @@ Invariant: a node does what a real driver does, only its clocks, sockets, disk a
 simulation's. Its notices say what happens in it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from wgpy.contract.constants import DEFAULT_MTU, KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
@@ -23,10 +23,18 @@ from wgpy.model import AllowedIPChange
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
 
 from .clock import HostClock, Timeline
-from .network import Nat, Network
+from .nat import Box
+from .network import Network
 
 _DISK_INTERVAL: Final = 60 * SECOND  # a timestamp is written when it is so far above the last one
 _ECN: Final = 3
+
+
+class Attachment(NamedTuple):
+    """An address of a host, and what that is behind."""
+
+    at: Endpoint
+    behind: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,8 @@ class Node:
         name: str,
         private_key: bytes,
         listen: Endpoint,
-        nat: Nat | None = None,
+        nat: Box | None = None,
+        also: Sequence[Attachment] = (),
         mtu: int = DEFAULT_MTU,
     ) -> None:
         self.name = name
@@ -108,6 +117,7 @@ class Node:
         self.public_key = dh_public(private_key)
         self.listen = listen
         self.nat = nat
+        self.also = tuple(also)
         self.mtu = mtu
         self.clock = HostClock(timeline)
         self.config: dict[bytes, PeerConfig] = {}
@@ -138,6 +148,20 @@ class Node:
     def now(self) -> int:
         """What the boot clock shows."""
         return self.clock.boot()
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """Where its socket is, at most one for each version of IP."""
+        return Attachment(self.listen, self.nat), *self.also
+
+    def move(self, *attachments: Attachment) -> None:
+        """Have other addresses from now on, as after a change of network."""
+        for at, behind in self.attachments:
+            self._network.detach(at, behind)
+        (self.listen, self.nat), *also = attachments
+        self.also = tuple(also)
+        for at, behind in self.attachments:
+            self._network.attach(at, self._receive, behind)
 
     @property
     def engine(self) -> Engine:
@@ -214,7 +238,8 @@ class Node:
         self.engine.set_private_key(self.private_key, self.now, last_timestamp=self._disk)
         for config in self.config.values():
             self._configure(config)
-        self._network.attach(self.listen, self._receive, self.nat)
+        for at, behind in self.attachments:
+            self._network.attach(at, self._receive, behind)
         self.engine.up(self.now)
         self.settle()
 
@@ -243,7 +268,8 @@ class Node:
 
     def _end(self) -> None:
         self._running = False
-        self._network.detach(self.listen)
+        for at, behind in self.attachments:
+            self._network.detach(at, behind)
 
     def _write_disk(self) -> None:
         self._disk = self.engine.last_timestamp
@@ -262,7 +288,7 @@ class Node:
 
     def send_raw(self, destination: Endpoint, data: bytes) -> None:
         """Send any datagram from the node's socket, past the engine."""
-        self._network.send(self.listen, destination, data)
+        self._send(destination, data)
 
     def settle(self) -> None:
         """Carry out what the engine and the data path want, after they were touched from outside."""
@@ -307,7 +333,13 @@ class Node:
     def _send_datagrams(self) -> None:
         for datagram in self.device.take_datagrams():
             self._notify(DatagramSent(datagram.peer, datagram.data))
-            self._network.send(self.listen, datagram.endpoint, datagram.data, datagram.tos)
+            self._send(datagram.endpoint, datagram.data, datagram.tos)
+
+    def _send(self, destination: Endpoint, data: bytes, tos: int = 0) -> None:
+        """From the address of the same version of IP, if it has one."""
+        same = (one for one in self.attachments if one.at.is_ipv6 == destination.is_ipv6)
+        at, behind = next(same, self.attachments[0])
+        self._network.send(at, destination, data, tos, behind)
 
     def _keep_timestamp(self) -> None:
         """Write a new timestamp to the disk, unless it is less than a minute above what is there."""

@@ -3,6 +3,7 @@
 Invariant: a seed and the calls made give the same run again, byte for byte.
 """
 
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -11,8 +12,9 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP
 
 from .clock import Timeline
-from .network import PERFECT, Conditions, Nat, Network
-from .node import Node, PeerConfig
+from .nat import ADDRESS_RESTRICTED, Box, Nat, NatKind
+from .network import PERFECT, Conditions, Network
+from .node import Attachment, Node, PeerConfig
 from .packets import InnerPacket
 
 LISTEN_PORT: Final = 51820
@@ -30,29 +32,38 @@ class Simulation:
         self._packets = 0
 
     def add_node(
-        self, name: str, *, nat: Nat | None = None, ipv6: bool = False, mtu: int = DEFAULT_MTU
+        self,
+        name: str,
+        *,
+        nat: Box | None = None,
+        ipv6: bool = False,
+        mtu: int = DEFAULT_MTU,
+        at: Sequence[Attachment] = (),
     ) -> Node:
-        """A node that is up. With a NAT it is reached only after it has sent."""
+        """A node that is up. With a NAT it is reached only after it has sent. at: instead of nat and ipv6."""
         number = len(self.nodes) + 1
         if number > MAX_NODES:
             raise ValueError(f"a simulation has at most {MAX_NODES} nodes")
         node_random = Random(self.random.getrandbits(64))
+        listen = Endpoint(_outer_address(number, nat, ipv6), LISTEN_PORT)
+        first, *also = at or [Attachment(listen, nat)]
         node = Node(
             self.timeline,
             self.network,
             node_random,
             name=name,
             private_key=node_random.randbytes(KEY_LENGTH),
-            listen=Endpoint(_outer_address(number, nat, ipv6), LISTEN_PORT),
-            nat=nat,
+            listen=first.at,
+            nat=first.behind,
+            also=also,
             mtu=mtu,
         )
         self.nodes.append(node)
         return node
 
-    def add_nat(self, number: int) -> Nat:
-        """A NAT with the public address 198.51.100.N."""
-        return Nat(f"198.51.100.{number}", Random(self.random.getrandbits(64)))
+    def add_nat(self, number: int, kind: NatKind = ADDRESS_RESTRICTED, behind: Box | None = None) -> Nat:
+        """A NAT with the address 198.51.100.N."""
+        return Nat(f"198.51.100.{number}", Random(self.random.getrandbits(64)), kind, behind)
 
     def connect(self, left: Node, right: Node, preshared_key: bytes = bytes(KEY_LENGTH)) -> None:
         """Make the two peers of each other, with the endpoints that are known beforehand."""
@@ -94,7 +105,7 @@ class Simulation:
         return bytes([10, 0, 0, number]) if version == 4 else b"\xfd" + bytes(14) + bytes([number])
 
 
-def _outer_address(number: int, nat: Nat | None, ipv6: bool) -> str:
+def _outer_address(number: int, nat: Box | None, ipv6: bool) -> str:
     if nat is not None:
         return f"192.168.0.{number}"
     return f"2001:db8::{number:x}" if ipv6 else f"192.0.2.{number}"
