@@ -12,18 +12,21 @@ from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.security import APIKeyHeader
+from starlette.types import Receive, Scope, Send
 
 from wgpy.address import parse_global_prefix
 from wgpy.mesh import mapping
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import read_signed, write_signed
+from wgpy.node.coordinator_client import DATAGRAMS
 
 from .auth import Client, Role, authenticate, authorize
+from .carriage import Carriage, CarriedLine
 from .challenges import Challenges
 from .errors import Denial, StoreError
 from .limits import MAX_LISTED, MAX_SUBSCRIPTIONS
@@ -78,9 +81,10 @@ _DENIALS: Final[dict[int | str, dict[str, object]]] = {
 }
 
 
-def make_app(service: Service) -> FastAPI:
+def make_app(service: Service, carriage: Carriage) -> FastAPI:
     app = FastAPI(title="wgmesh", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.service = service
+    app.state.carriage = carriage
     app.state.challenges = Challenges(os.urandom(32))
     app.include_router(_ROUTER)
     app.add_exception_handler(Denial, _on_denial)
@@ -164,6 +168,22 @@ _MemberOrNetwork = Annotated[Client, Depends(_Only(Role.MEMBER, Role.NETWORK))]
 _Network = Annotated[Client, Depends(_Only(Role.NETWORK))]
 
 
+class _Datagrams(Response):
+    """An answer that is no HTTP any more."""
+
+    def __init__(self, carriage: Carriage, client: Client, line: CarriedLine) -> None:
+        super().__init__(status_code=HTTPStatus.SWITCHING_PROTOCOLS)
+        self._carriage = carriage
+        self._key = client.key
+        self._line = line
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await scope["state"]["switch"](DATAGRAMS, self._line)
+        finally:
+            self._carriage.close(self._key, self._line)
+
+
 # -- Requests --------------------------------------------------------------------------------------
 
 
@@ -226,6 +246,24 @@ async def follow(
     _list(service, client, _news_units(service.snapshot, client.key, since))
     since = await service.resume(since)
     return StreamingResponse(service.follow(client.key, since, source), media_type=_LINES)
+
+
+@_ROUTER.get(
+    "/datagrams",
+    response_class=_Datagrams,
+    status_code=HTTPStatus.SWITCHING_PROTOCOLS,
+    responses={
+        **_DENIALS,
+        409: {"model": Trouble, "description": "There is no relay beside this coordinator."},
+        426: {"model": Trouble, "description": "The request is no upgrade."},
+    },
+)
+async def datagrams(request: Request, client: _Member) -> Response:
+    """Upgrade to `wgpy-datagrams`: carry a member's datagrams to the relay and back, as in RFC 4571."""
+    if request.headers.get("upgrade", "").lower() != DATAGRAMS:
+        raise Denial(HTTPStatus.UPGRADE_REQUIRED, f"this is for an upgrade to {DATAGRAMS}")
+    carriage: Carriage = request.app.state.carriage
+    return _Datagrams(carriage, client, await carriage.open(client.key))
 
 
 @_ROUTER.get("/records", responses=_DENIALS)

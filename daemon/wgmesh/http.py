@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote
 
 import h11
@@ -24,6 +24,16 @@ _LOG = logging.getLogger("wgmesh")
 CLOSE_TIMEOUT: Final = 1.0  # seconds until a client has taken the last answer and closed its end
 _OVERHEAD: Final = 256  # requests that TLS records which carry too little count as
 _MAX_HEAD: Final = 8 << 10  # bytes
+
+
+class Line(Protocol):
+    """What a connection carries once it is no longer HTTP's."""
+
+    def begin(self, stream: asyncio.Transport) -> None:
+        """Take the connection over."""
+
+    def receive(self, data: bytes) -> None:
+        """Take what came."""
 
 
 class HttpConnection(asyncio.Protocol):
@@ -44,6 +54,7 @@ class HttpConnection(asyncio.Protocol):
         self._request: h11.Request | None = None
         self._body: list[bytes] = []
         self._answer: asyncio.Task[None] | None = None
+        self._line: Line | None = None
         self._is_large = False
         self._slot: asyncio.Semaphore | None = None
         self._is_proven = False
@@ -60,6 +71,9 @@ class HttpConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_ending:
+            return
+        if self._line is not None:
+            self._line.receive(data)
             return
         self._http.receive_data(data)
         if self._answer is None:
@@ -103,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
 
     def end(self) -> asyncio.Task[None] | None:
         """Close the connection, or return the task after whose answer it closes."""
-        if self._answer is None:
+        if self._answer is None or self._line is not None:
             self._close()
         self._is_ending = True
         return self._answer
@@ -276,8 +290,22 @@ class HttpConnection(asyncio.Protocol):
             "headers": list(head.headers),
             "client": self._address,
             "server": None,
-            "state": {"prove": self._prove},
+            "state": {"prove": self._prove, "switch": self._switch},
         }
+
+    async def _switch(self, protocol: str, line: Line) -> None:
+        """Carry a line instead of HTTP, as was asked, until the connection ends. RFC 9110 section 7.8"""
+        if self._transport is None or self._gone.is_set():
+            return
+        headers = [("Connection", "upgrade"), ("Upgrade", protocol)]
+        self._write(h11.InformationalResponse(status_code=HTTPStatus.SWITCHING_PROTOCOLS, headers=headers))
+        self._line = line
+        line.begin(self._transport)
+        came, _ = self._http.trailing_data
+        if came:
+            line.receive(came)
+        self._transport.resume_reading()
+        await self._gone.wait()
 
     def _prove(self) -> None:
         """Note that the client has proven a key that is of the network."""

@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "--public", metavar="HOST[:PORT]", required=True, help="address that nodes connect to"
     )
     create.add_argument("--listen", metavar="ADDRESS:PORT", help="address to listen at (default: all)")
+    create.add_argument(
+        "--relay", metavar="ADDRESS:PORT", default="", help="UDP port of the relay on this host"
+    )
     create.add_argument("--certificate", metavar="FILE", type=Path, help="certificate chain of an authority")
     create.add_argument("--key", metavar="FILE", dest="tls_key", type=Path, help="key of the certificate")
 
@@ -90,8 +93,9 @@ def _create(arguments: argparse.Namespace) -> None:
     port = arguments.public.rpartition(":")[2]
     listen = arguments.listen or f"[::]:{port if port.isdecimal() else DEFAULT_PORT}"
     address = create(
-        arguments.network, arguments.key, arguments.public, listen, arguments.certificate, arguments.tls_key
-    )
+        arguments.network, arguments.key, arguments.public, listen, arguments.certificate, arguments.tls_key,
+        arguments.relay,
+    )  # fmt: skip
     print(json.dumps({"url": address.url, "key_hash": address.key_hash.hex()}))
 
 

@@ -32,7 +32,8 @@ class Settings:
     """The settings of a coordinator.
 
     network: its key; public: HOST:PORT that nodes connect to; listen: ADDRESS:PORT; certificate, key: paths,
-    relative to the folder or absolute; database: the URL of a shared database, "" for `records.sqlite`.
+    relative to the folder or absolute; database: the URL of a shared database, "" for `records.sqlite`;
+    relay: ADDRESS:PORT of the UDP port of a relay on this host, "" if there is none.
     """
 
     network: VerifyKey
@@ -41,6 +42,7 @@ class Settings:
     certificate: str
     key: str
     database: str
+    relay: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -74,16 +76,18 @@ def create(
     listen: str,
     certificate: Path | None = None,
     key: Path | None = None,
+    relay: str = "",
 ) -> Address:
     """Make a coordinator's folder; return the address that nodes connect to. On errors there is no folder.
 
-    public: HOST[:PORT]; listen: ADDRESS:PORT; certificate, key: the operator's. Raises MeshError.
+    public: HOST[:PORT]; listen, relay: ADDRESS:PORT; certificate, key: the operator's. Raises MeshError.
     """
     if (folder / SETTINGS).exists():
         raise MeshError(f"{folder} is a coordinator's folder already: use another name, or delete it")
     host, port = read_host_port(public)
     url = f"https://{HostPort(host, port)}".removesuffix(f":{DEFAULT_PORT}")
-    read_host_port(listen)
+    for given in filter(None, (listen, relay)):
+        read_host_port(given)
     try:
         if certificate is not None and key is not None:
             certificate, key = certificate.absolute(), key.absolute()
@@ -92,7 +96,7 @@ def create(
         else:
             certificate, key = Path(TLS_CERTIFICATE), Path(TLS_KEY)
             known_by = make_key(folder / key, folder / certificate, host)
-        settings = Settings(network, str(HostPort(host, port)), listen, str(certificate), str(key), "")
+        settings = Settings(network, str(HostPort(host, port)), listen, str(certificate), str(key), "", relay)
         save(settings, folder / SETTINGS)  # the last, so that a folder with settings is complete
     except StorageError as error:
         raise MeshError(str(error)) from None

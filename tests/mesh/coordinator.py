@@ -60,6 +60,10 @@ class Site:
     def store(self) -> Store:
         return open_store(self.folder, Settings.load(self.folder))
 
+    def have_relay(self, port: int) -> None:
+        """Have a relay at a UDP port of this host."""
+        save(replace(Settings.load(self.folder), relay=f"127.0.0.1:{port}"), self.folder / SETTINGS)
+
     def share(self, url: str) -> None:
         """Use another database than the folder's own."""
         save(replace(Settings.load(self.folder), database=url), self.folder / SETTINGS)

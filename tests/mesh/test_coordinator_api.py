@@ -250,6 +250,7 @@ async def test_all_that_can_be_asked_is_described_with_examples(tmp_path: Path) 
     assert asked == {
         ("get", "/v1/hello"), ("get", "/v1/welcome"), ("post", "/v1/records"), ("get", "/v1/records"),
         ("get", "/v1/follow"), ("get", "/v1/nodes"), ("get", "/v1/audit"), ("post", "/v1/site-proposals"),
+        ("get", "/v1/datagrams"),
     }  # fmt: skip
     for path, methods in description["paths"].items():
         for method, operation in methods.items():

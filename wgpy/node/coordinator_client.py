@@ -40,12 +40,14 @@ from wgpy.mesh.wire import (
     read_signed,
     write_signed,
 )
+from wgpy.node.datagram_stream import DatagramLine
 from wgpy.node.http import BROKEN, Client, HttpError
 from wgpy.node.names import look_up
 from wgpy.node.text import printable
 from wgpy.node.underlay import MARK, set_mark
 
 DEFAULT_PORT: Final = 51820  # TCP, beside WireGuard's UDP
+DATAGRAMS: Final = "wgpy-datagrams"  # what a connection is upgraded to
 _TIMEOUT: Final = 10.0  # seconds, for everything but news
 # Bytes of an answer, by what it can need. An agent asks for the first two alone.
 _MAX_HELLO: Final = 1 << 12
@@ -172,10 +174,10 @@ class Coordinator:
         host, port = parts.hostname or "", parts.port or DEFAULT_PORT
         try:
             async with asyncio.timeout(_TIMEOUT):
-                reader, self._writer = await _connect(host, port, _tls(self._address), address.mark)
+                self._reader, self._writer = await _connect(host, port, _tls(self._address), address.mark)
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{self._address.shown} does not answer: {_why(error)}") from None
-        self._client = Client(reader, self._writer, parts.netloc)
+        self._client = Client(self._reader, self._writer, parts.netloc)
         try:
             _keep_alive(self._writer.get_extra_info("socket"))
             _check_key(self._writer.get_extra_info("ssl_object"), self._address)
@@ -249,6 +251,17 @@ class Coordinator:
                 raise Unreachable(f"{self._address.shown} cannot be understood: {error}") from None
         raise Unreachable(f"{self._address.shown} ended the connection")
 
+    async def datagrams(self) -> DatagramLine:
+        """Carry datagrams to the relay beside the coordinator from now on. Raises CoordinatorError."""
+        try:
+            async with asyncio.timeout(_TIMEOUT):
+                came = await self._client.upgrade(
+                    "/v1/datagrams", DATAGRAMS, authorization=self._authorization
+                )
+        except (HttpError, *BROKEN, TimeoutError) as error:
+            raise self._failure(error) from None
+        return DatagramLine(self._reader, self._writer, came)
+
     # -- HTTP ------------------------------------------------------------------------------------
 
     async def _greet(self) -> None:
@@ -285,13 +298,17 @@ class Coordinator:
                 method, target, authorization=self._authorization, body=body, limit=limit
             ):
                 yield data
-        except HttpError as error:
-            if error.status == HTTPStatus.NOT_FOUND:
-                raise Denied(f"{self._address.shown} is of an older version: update it first") from None
-            kind = Unreachable if error.status == HTTPStatus.TOO_MANY_REQUESTS else Denied
-            raise kind(error.reason or f"{self._address.shown} answers {error.status}") from None
-        except BROKEN as error:
-            raise Unreachable(f"{self._address.shown} broke off: {_why(error)}") from None
+        except (HttpError, *BROKEN) as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: BaseException) -> CoordinatorError:
+        """Return what is raised instead of one of HttpError and BROKEN."""
+        if not isinstance(error, HttpError):
+            return Unreachable(f"{self._address.shown} broke off: {_why(error)}")
+        if error.status == HTTPStatus.NOT_FOUND:
+            return Denied(f"{self._address.shown} is of an older version: update it first")
+        kind = Unreachable if error.status == HTTPStatus.TOO_MANY_REQUESTS else Denied
+        return kind(error.reason or f"{self._address.shown} answers {error.status}")
 
 
 def _read_hello(found: Any) -> tuple[str, str, int | None]:

@@ -16,6 +16,7 @@ _READ_SIZE: Final = 1 << 16
 _EVENTS_PER_TURN: Final = 64  # of one connection, before others on the loop have a turn
 _MAX_HEAD: Final = 1 << 14  # bytes
 _MAX_REQUEST: Final = 1 << 16  # bytes of its body
+_SWITCHING: Final = 101
 _MAX_REASON: Final = 1 << 13  # bytes of an answer that is no success: a sentence
 _LONGEST_SENTENCE: Final = 1000  # characters: a host may have several obstacles, each with a remedy
 REQUEST_TIMEOUT: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
@@ -103,6 +104,29 @@ class Client:
         while isinstance(event := await self._event(), h11.Data):
             yield bytes(event.data)
         self._be_ready_again()
+
+    async def upgrade(self, target: str, protocol: str, *, authorization: str = "") -> bytes:
+        """Have the connection carry something else than HTTP; return what came of that already.
+
+        Raises HttpError, and BROKEN. RFC 9110 section 7.8
+        """
+        headers = [
+            ("Host", self._authority),
+            ("Connection", "upgrade"),
+            ("Upgrade", protocol),
+            ("Authorization", authorization),
+        ]
+        self._send(h11.Request(method="GET", target=target, headers=headers))
+        self._send(h11.EndOfMessage())
+        self._incoming.allow(_MAX_HEAD)
+        answer = await self._event()
+        while isinstance(answer, h11.InformationalResponse) and answer.status_code != _SWITCHING:
+            answer = await self._event()
+        if not isinstance(answer, h11.InformationalResponse):
+            self._incoming.allow(8 * _MAX_REASON)
+            raise HttpError(answer.status_code, _reason(await self._rest()))
+        came, _ = self._http.trailing_data
+        return bytes(came)
 
     def _be_ready_again(self) -> None:
         """Prepare for the next request, unless the server closes after this answer."""

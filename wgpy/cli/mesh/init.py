@@ -157,6 +157,7 @@ def _create(host: Host, arguments: Namespace, key: SigningKey) -> Address:
     command = [
         *daemon.program("wgmesh"), "create", arguments.network, str(key.verify_key()),
         f"--public={arguments.public}", f"--listen={_listen(arguments)}",
+        f"--relay={HostPort('127.0.0.1', arguments.listen_port)}",
     ]  # fmt: skip
     if arguments.certificate:
         command += [f"--certificate={arguments.certificate}", f"--key={arguments.certificate_key}"]
