@@ -14,6 +14,7 @@ Network = IPv4Network | IPv6Network
 ICMP, TCP, UDP, DCCP, GRE, ICMPV6, SCTP, UDP_LITE = 1, 6, 17, 33, 47, 58, 132, 136
 CHECKSUM_AT = {TCP: 16, UDP: 6, UDP_LITE: 6, DCCP: 6, ICMPV6: 2, ICMP: 2}
 OVER_ADDRESSES = {TCP, UDP, UDP_LITE, DCCP, ICMPV6}
+PROTOCOLS = (TCP, TCP, UDP, UDP, ICMP, DCCP, UDP_LITE, GRE, SCTP, 200)  # ICMP: of either version
 PLAIN_SIZES = {TCP: 20, UDP: 8, UDP_LITE: 8, DCCP: 12, ICMP: 8, ICMPV6: 8, GRE: 4, SCTP: 12}
 
 
@@ -147,19 +148,29 @@ SITES = (
 
 @dataclass(frozen=True)
 class Case:
-    """Packets, and what they are at the other side of a gateway; inbound: from a peer to a site."""
+    """Packets, and what they are at the other side of a gateway; inbound: from a peer to a site.
+
+    cause: what an error is about, which went the other way.
+    """
 
     inbound: bool
     given: tuple[bytes, ...]
     expected: tuple[bytes, ...]
+    cause: "Case | None" = None
 
 
 @dataclass
 class AnyCases:
-    """Random ones, all of which can be translated."""
+    """Random ones, all of which can be translated.
+
+    tcp_flags: of each packet, None for any; routers: the share of errors that routers on the way send.
+    """
 
     random: Random
     sites: tuple[Site, ...] = SITES
+    protocols: tuple[int, ...] = PROTOCOLS
+    tcp_flags: int | None = None
+    routers: float = 0.2
     remote: dict[int, bytes] = field(
         default_factory=lambda: {4: ip_address("10.0.0.2").packed, 6: ip_address("fd00::2").packed}
     )
@@ -194,9 +205,10 @@ class AnyCases:
             first=None,
             unchecked=False,
         )
-        if self.random.random() < 0.2:  # of a router on the way, whose address is of no prefix
+        if self.random.random() < self.routers:  # whose address is of no prefix
             outer = self._by_router(outer, inbound)
-        return self._both_errors(outer, site, inbound, about_before, about_after)
+        error = self._both_errors(outer, site, inbound, about_before, about_after)
+        return replace(error, cause=Case(not inbound, (cause.encode(),), (caused.encode(),)))
 
     def _by_router(self, outer: Whole, inbound: bool) -> Whole:
         router = {4: ip_address("10.0.0.3").packed, 6: ip_address("fd00::3").packed}[outer.version]
@@ -224,8 +236,9 @@ class AnyCases:
         inside = self._host(site.mapped if inbound else site.real)
         version = site.mapped.version
         ends = (self.remote[version], inside) if inbound else (inside, self.remote[version])
-        icmp = ICMP if version == 4 else ICMPV6
-        protocol = self.random.choice((TCP, TCP, UDP, UDP, icmp, DCCP, UDP_LITE, GRE, SCTP, 200))
+        protocol = self.random.choice(self.protocols)
+        if protocol == ICMP and version == 6:
+            protocol = ICMPV6
         extensions, first = self._extensions(version, protocol) if extended else (b"", None)
         return Whole(
             *ends,
@@ -262,6 +275,7 @@ class AnyCases:
             header[0] = 8 if protocol == ICMP else 128
         if protocol == TCP:
             header[12] = 5 << 4
+            header[13] = header[13] if self.tcp_flags is None else self.tcp_flags
         if protocol == UDP:
             header[4:6] = pack(">H", len(header) + len(payload))
         if (at := CHECKSUM_AT.get(protocol)) is not None:
