@@ -2,7 +2,7 @@
 
 pinghost.py answer NAME KEY PORT PEER ALLOWED             until it is killed
 pinghost.py ask NAME KEY PORT PEER ALLOWED REMOTE COUNT   every 100 ms; prints how many were answered
-pinghost.py flood ADDRESS PORT SECONDS                    10,000 datagrams a second, half of them questions
+pinghost.py flood ADDRESS PORT SECONDS KEY PEER           10,000 datagrams a second, half of them questions
 pinghost.py lend NAME KEY PORT PEER ALLOWED REMOTE INSIDE  a socket to `borrow`, in namespaces of its own
 pinghost.py borrow DESCRIPTOR NAME KEY PORT PEER ALLOWED REMOTE INSIDE    and ping the peer from there
 pinghost.py adopt DESCRIPTOR MARK                         what a socket of others allows here
@@ -26,7 +26,7 @@ from wgpy.host.bootclock import boottime
 from wgpy.host.tun import Tun
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
-from wgpy.paths.ping import MAGIC, Ping
+from wgpy.paths.discovery import MAGIC, Discovery
 from wgpy.transport import Transport
 from wgpy.transport.udp import adopt_udp
 
@@ -58,33 +58,43 @@ async def _open(
     return interface
 
 
+def _public(peer: str) -> bytes:
+    return bytes(PublicKey.from_base64(peer))
+
+
+def _discovery(key: str, peer: str) -> Discovery:
+    discovery = Discovery(bytes(PrivateKey.from_base64(key)), os.urandom)
+    discovery.set_peers([_public(peer)])
+    return discovery
+
+
 async def answer(name: str, key: str, port: str, peer: str, allowed: str) -> None:
     interface = await _open(name, key, port, peer, allowed)
-    interface.register_reader(MAGIC, Ping(os.urandom).receive)
+    interface.register_reader(MAGIC, _discovery(key, peer).receive)
     print("ready", flush=True)
     await interface.wait_closed()
 
 
 async def ask(name: str, key: str, port: str, peer: str, allowed: str, remote: str, count: str) -> None:
     interface = await _open(name, key, port, peer, allowed, remote)
-    ping = Ping(os.urandom)
-    interface.register_reader(MAGIC, ping.receive)
+    discovery = _discovery(key, peer)
+    interface.register_reader(MAGIC, discovery.receive)
     print("ready", flush=True)
     there = Endpoint(remote, int(port))
     answers = []
     for _ in range(int(count)):
-        interface.send_foreign(ping.ask(there, boottime()), there)
+        interface.send_foreign(discovery.ask(_public(peer), there, boottime()), there)
         await asyncio.sleep(0.1)
-        answers += ping.take_answers()
+        answers += discovery.take_answers()
     await asyncio.sleep(1)
-    answers += ping.take_answers()
+    answers += discovery.take_answers()
     slowest = max((answer.round_trip for answer in answers), default=0)
     print(f"{len(answers)} answered, the slowest after {slowest / 1e6:.1f} ms", flush=True)
     await interface.wait_closed()
 
 
-async def flood(address: str, port: str, seconds: str) -> None:
-    question = Ping(os.urandom).ask(Endpoint(address, int(port)), 0)
+async def flood(address: str, port: str, seconds: str, key: str, peer: str) -> None:
+    question = _discovery(key, peer).ask(_public(peer), Endpoint(address, int(port)), 0)
     end = time.monotonic() + float(seconds)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         print("flooding", flush=True)

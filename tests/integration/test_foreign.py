@@ -79,7 +79,8 @@ def answered(process: HostProcess) -> int:
 def test_a_ping_is_answered_beside_the_tunnel_under_a_flood_of_others(lab: Lab, datapath: str) -> None:
     world = World.build(lab, datapath)
     answering = world.answering()
-    flooding = world.flooding.start(sys.executable, _TOOL, "flood", "10.11.0.2", str(PORT), "8")
+    keys = world.left_keys[0], world.right_keys[1]
+    flooding = world.flooding.start(sys.executable, _TOOL, "flood", "10.11.0.2", str(PORT), "8", *keys)
     eventually(lambda: "flooding" in said_by(flooding), "the flood begins", within=15)
 
     asking = world.asking()

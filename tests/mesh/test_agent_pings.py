@@ -1,23 +1,26 @@
-"""A node answers questions by UDP that come from hosts of the network, and is silent to others."""
+"""A node answers questions by UDP of those that have a key of the network, and is silent to others."""
 
 import asyncio
+import os
 import socket
 
 from tests.mesh.test_agent import HOME, Scene, in_a_scene
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.node.agent_client import UdpAnswer
-from wgpy.paths.ping import Ping
+from wgpy.paths.discovery import Discovery
 
 
 @in_a_scene
-async def test_only_a_host_of_the_network_is_answered(world: Scene) -> None:
+async def test_only_who_has_a_key_of_the_network_is_answered(world: Scene) -> None:
     async with world.agent() as agent:
+        own = bytes(world.node.key.public_key())
         there = Endpoint("127.0.0.1", agent.interface.listen_port)
-        question = Ping(bytes).ask(there, 0)
+        question = Discovery(bytes(world.network.nodes[1].key), os.urandom).ask(own, there, 0)
+        other_question = Discovery(os.urandom(32), os.urandom).ask(own, there, 0)
         loop = asyncio.get_running_loop()
-        with _udp("127.0.0.77") as unknown, _udp(HOME.address) as host:
-            await loop.sock_sendto(unknown, question, (there.address, there.port))
+        with _udp(HOME.address) as unknown, _udp("127.0.0.77") as host:
+            await loop.sock_sendto(unknown, other_question, (there.address, there.port))
             while not agent.interface.counters()[DropReason.UNKNOWN_PEER]:  # noqa: ASYNC110 - no event tells it
                 await asyncio.sleep(0)
             await loop.sock_sendto(host, question, (there.address, there.port))

@@ -1,15 +1,13 @@
 """Whatever arrives, and whenever: no source has more than its budget, and nothing raises or grows."""
 
 from collections import Counter
-from contextlib import suppress
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.errors import DatagramError
-from wgpy.paths.ping import MAGIC, MAX_ANSWERS, Ping
+from wgpy.paths.discovery import MAGIC, Discovery
 from wgpy.transport.demultiplexer import BURST, RATE_PER_SECOND, Demultiplexer
 
 START = 1000 * SECOND
@@ -64,24 +62,12 @@ def test_a_flood_takes_nothing_from_others(order: list[Endpoint]) -> None:
 def test_any_bytes_are_answered_with_no_more_bytes_or_counted(
     arrivals: list[tuple[bytes, Endpoint]],
 ) -> None:
-    ping = Ping(bytes)
+    discovery = Discovery(bytes(31) + b"1", bytes)
     demultiplexer = Demultiplexer()
-    demultiplexer.register(MAGIC, ping.receive)
+    demultiplexer.register(MAGIC, discovery.receive)
 
     answers = [(data, demultiplexer.receive(data, source, START)) for data, source in arrivals]
 
     assert all(answer is None or len(answer) <= len(data) for data, answer in answers)
     unanswered = sum(answer is None for _, answer in answers)
     assert unanswered == sum(demultiplexer.drops.values())
-
-
-@given(st.lists(st.tuples(datagrams, endpoints), max_size=100))
-def test_a_ping_keeps_no_more_than_it_says_whatever_comes(arrivals: list[tuple[bytes, Endpoint]]) -> None:
-    ping = Ping(bytes)  # all its questions have one id, so that answers can be guessed
-    for data, source in arrivals:
-        ping.ask(source, START)
-        for guess in (data, MAGIC + b"\1\2" + bytes(8)):
-            with suppress(DatagramError):
-                ping.receive(guess, source, START)
-
-    assert len(ping.take_answers()) <= MAX_ANSWERS

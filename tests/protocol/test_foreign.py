@@ -9,7 +9,7 @@ import pytest
 
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.paths.ping import MAGIC, Answer, Ping
+from wgpy.paths.discovery import MAGIC, SIZE, Answer, Discovery
 from wgpy.testing import Conditions, Node
 
 from . import whitepaper as wp
@@ -19,15 +19,17 @@ FLOODING_AT = Endpoint("203.0.113.77", 4000)
 MAX_FOREIGN = 64
 
 
-def pinging(node: Node) -> Ping:
-    """A ping at the node's port."""
-    ping = Ping(Random(7).randbytes)
-    node.register_reader(MAGIC, ping.receive)
-    return ping
+def pinging(node: Node) -> Discovery:
+    """Questions and answers at the node's port, for its peers."""
+    discovery = Discovery(node.private_key, Random(7).randbytes)
+    discovery.set_peers(node.config)
+    node.register_reader(MAGIC, discovery.receive)
+    return discovery
 
 
-def ask(node: Node, ping: Ping, remote: Endpoint) -> None:
-    node.send_raw(remote, ping.ask(remote, node.now))
+def ask(node: Node, discovery: Discovery, remote: Endpoint) -> None:
+    (peer,) = node.config
+    node.send_raw(remote, discovery.ask(peer, remote, node.now))
 
 
 @pytest.mark.parametrize("ipv6", [False, True], ids=["IPv4", "IPv6"])
@@ -38,7 +40,8 @@ def test_who_is_asked_answers_beside_the_tunnel(ipv6: bool) -> None:
     ask(pair.alice, asking, pair.bob.listen)
     pair.run(2 * DELAY)
 
-    assert asking.take_answers() == [Answer(pair.bob.listen, 2 * DELAY)]
+    seen_as = pair.alice.listen
+    assert asking.take_answers() == [Answer(pair.bob.public_key, pair.bob.listen, 2 * DELAY, seen_as, SIZE)]
     pair.assert_works_both_ways()
 
 
@@ -61,7 +64,10 @@ def test_the_answer_passes_the_nat_that_the_question_opened() -> None:
     ask(pair.alice, asking, pair.bob.listen)
     pair.run(2 * DELAY)
 
-    assert [answer.remote for answer in asking.take_answers()] == [pair.bob.listen]
+    (answer,) = asking.take_answers()
+    assert answer.remote == pair.bob.listen
+    assert pair.nat
+    assert answer.seen_as.address == pair.nat.address
 
 
 def test_who_is_behind_a_nat_is_asked_where_its_tunnel_is() -> None:
@@ -104,14 +110,15 @@ def test_a_flood_of_one_source_does_not_keep_others_from_being_answered() -> Non
     pair = Pair()
     asking, _ = pinging(pair.alice), pinging(pair.bob)
     pair.establish()
-    flooding = Ping(Random(8).randbytes)
+    flooding = Discovery(pair.alice.private_key, Random(8).randbytes)
     heard: list[bytes] = []
     pair.simulation.network.attach(FLOODING_AT, lambda data, source, tos: heard.append(data))
 
     answers = []
     for _ in range(20):
         for _ in range(10 * MAX_FOREIGN):
-            pair.simulation.network.send(FLOODING_AT, pair.bob.listen, flooding.ask(pair.bob.listen, 0))
+            question = flooding.ask(pair.bob.public_key, pair.bob.listen, 0)
+            pair.simulation.network.send(FLOODING_AT, pair.bob.listen, question)
         ask(pair.alice, asking, pair.bob.listen)
         pair.run(wp.NS // 10)
         answers += asking.take_answers()

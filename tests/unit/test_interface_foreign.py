@@ -14,9 +14,10 @@ from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
-from wgpy.paths.ping import MAGIC, Answer, Ping
+from wgpy.keys import PrivateKey, PublicKey
+from wgpy.paths.discovery import MAGIC, Answer, Discovery
 
-from .interface_hosts import TIMEOUT, data_path, host, packet, pair
+from .interface_hosts import TIMEOUT, Host, data_path, host, packet, pair
 
 __all__ = ["data_path"]  # a fixture: all of this holds for both
 
@@ -26,26 +27,37 @@ class Pinging:
     """A ping at an interface's port."""
 
     interface: Interface
-    ping: Ping = field(default_factory=lambda: Ping(os.urandom))
+    key: PrivateKey
+    peer: PublicKey
+    discovery: Discovery = field(init=False)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self.discovery = Discovery(bytes(self.key), os.urandom)
+        self.discovery.set_peers([bytes(self.peer)])
         self.interface.register_reader(MAGIC, self.receive)
+
+    @classmethod
+    def of(cls, own: Host, peer: Host) -> "Pinging":
+        return cls(own.interface, own.key, peer.public_key)
 
     def receive(self, data: bytes, source: Endpoint, now: int) -> bytes | None:
         self.heard.set()
-        return self.ping.receive(data, source, now)
+        return self.discovery.receive(data, source, now)
 
     def ask(self, other: Interface, loopback: str = "127.0.0.1") -> Endpoint:
         remote = Endpoint(loopback, other.listen_port)
-        self.interface.send_foreign(self.ping.ask(remote, boottime()), remote)
+        self.interface.send_foreign(self.question(remote), remote)
         return remote
+
+    def question(self, remote: Endpoint) -> bytes:
+        return self.discovery.ask(bytes(self.peer), remote, boottime())
 
     async def answer(self) -> Answer:
         async with asyncio.timeout(TIMEOUT):
             await self.heard.wait()
         self.heard.clear()
-        (answer,) = self.ping.take_answers()
+        (answer,) = self.discovery.take_answers()
         return answer
 
 
@@ -61,7 +73,7 @@ async def socket_of_another_source() -> AsyncIterator[socket.socket]:
 def test_a_ping_is_answered_at_the_port_of_the_tunnel(loopback: str) -> None:
     async def scenario() -> None:
         async with pair(loopback) as (one, two):
-            asking, _ = Pinging(one.interface), Pinging(two.interface)
+            asking, _ = Pinging.of(one, two), Pinging.of(two, one)
             await one.send(packet(one, two, 1))
             assert await two.received() == 1
 
@@ -79,7 +91,7 @@ def test_a_ping_is_answered_at_the_port_of_the_tunnel(loopback: str) -> None:
 def test_an_answer_leaves_from_where_the_question_came_in() -> None:
     async def scenario() -> None:
         async with host(1) as one, host(2) as two:
-            asking, _ = Pinging(one.interface), Pinging(two.interface)
+            asking, _ = Pinging.of(one, two), Pinging.of(two, one)
 
             remote = asking.ask(two.interface, "127.0.0.42")
 
@@ -91,8 +103,8 @@ def test_an_answer_leaves_from_where_the_question_came_in() -> None:
 def test_a_reader_that_was_unregistered_hears_nothing() -> None:
     async def scenario() -> None:
         async with host(1) as one, host(2) as two:
-            asking = Pinging(one.interface)
-            Pinging(two.interface)
+            asking = Pinging.of(one, two)
+            Pinging.of(two, one)
             two.interface.unregister_reader(MAGIC)
             last = asyncio.Event()
             two.interface.register_reader(b"last", lambda *_: last.set())
@@ -111,8 +123,8 @@ def test_a_reader_that_was_unregistered_hears_nothing() -> None:
 def test_a_flood_of_one_source_does_not_keep_others_from_being_answered() -> None:
     async def scenario() -> None:
         async with pair() as (one, two), socket_of_another_source() as flooding:
-            asking, _ = Pinging(one.interface), Pinging(two.interface)
-            question = Ping(os.urandom).ask(Endpoint("127.0.0.1", two.interface.listen_port), 0)
+            asking, _ = Pinging.of(one, two), Pinging.of(two, one)
+            question = asking.question(Endpoint("127.0.0.1", two.interface.listen_port))
             address = ("127.0.0.1", two.interface.listen_port)
 
             for number in range(10):

@@ -49,6 +49,7 @@ class DropReason(Enum):
     SEND_FAILED = "send_failed"
     # Datagrams that are not WireGuard
     FOREIGN_RATE_LIMITED = "foreign_rate_limited"
+    INVALID_MAC = "invalid_mac"
     UNEXPECTED_ANSWER = "unexpected_answer"
     FOREIGN_QUEUE_FULL = "foreign_queue_full"
     FOREIGN_TOO_LONG = "foreign_too_long"
