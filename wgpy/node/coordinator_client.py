@@ -9,22 +9,19 @@ import hashlib
 import hmac
 import json
 import os
-import socket
 import ssl
-import struct
 import time
-from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from errno import ECONNREFUSED, errorcode
+from errno import errorcode
 from http import HTTPStatus
 from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
-from wgpy.address import parse_global_prefix
+from wgpy.address import HostPort, parse_global_prefix
 from wgpy.contract.errors import WgpyError
 from wgpy.mesh import codec
 from wgpy.mesh.clock import written
@@ -40,11 +37,11 @@ from wgpy.mesh.wire import (
     read_signed,
     write_signed,
 )
+from wgpy.node.connection import connect
 from wgpy.node.datagram_stream import DatagramLine
 from wgpy.node.http import BROKEN, Client, HttpError
-from wgpy.node.names import look_up
 from wgpy.node.text import printable
-from wgpy.node.underlay import MARK, set_mark
+from wgpy.node.underlay import MARK
 
 DEFAULT_PORT: Final = 51820  # TCP, beside WireGuard's UDP
 DATAGRAMS: Final = "wgpy-datagrams"  # what a connection is upgraded to
@@ -58,9 +55,6 @@ _MAX_SENTENCE: Final = 1 << 14  # characters of one in the audit log: a token ma
 _BY_CLOCK: Final = (9, 10)  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 _LINE_TIMEOUT: Final = 60.0  # seconds, for a line to arrive
 _MAX_CHALLENGE: Final = 200  # characters
-# The kernel notices by itself that the other host is gone, without waking this process. tcp(7)
-_KEEPALIVE: Final = ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-_RESET: Final = struct.pack("ii", 1, 0)  # l_onoff, l_linger: close without a trace. socket(7)
 
 _T = TypeVar("_T")
 
@@ -82,13 +76,15 @@ class Address:
     """The URL of a coordinator, and how its key is verified.
 
     key_hash: as in an invitation; near: a URL on this host that is tried first, "" if there is none; mark: of
-    the connection, so that it keeps to the underlay.
+    the connection, so that it keeps to the underlay; proxy: URL of the HTTP proxy where the environment names
+    none, "" for none.
     """
 
     url: str
     key_hash: bytes
     near: str = ""
     mark: int = MARK
+    proxy: str = ""
 
     @property
     def shown(self) -> str:
@@ -174,12 +170,13 @@ class Coordinator:
         host, port = parts.hostname or "", parts.port or DEFAULT_PORT
         try:
             async with asyncio.timeout(_TIMEOUT):
-                self._reader, self._writer = await _connect(host, port, _tls(self._address), address.mark)
+                self._reader, self._writer = await connect(
+                    HostPort(host, port), _tls(address), address.mark, address.proxy
+                )
         except (OSError, TimeoutError) as error:
             raise Unreachable(f"{self._address.shown} does not answer: {_why(error)}") from None
         self._client = Client(self._reader, self._writer, parts.netloc)
         try:
-            _keep_alive(self._writer.get_extra_info("socket"))
             _check_key(self._writer.get_extra_info("ssl_object"), self._address)
             await self._greet()
         except BaseException:
@@ -369,48 +366,6 @@ def key_hash(certificate: bytes) -> bytes:
     return hashlib.blake2s(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
-async def _connect(host: str, port: int, tls: ssl.SSLContext, mark: int) -> tuple[StreamReader, StreamWriter]:
-    """Try all addresses of a name: several coordinators may be there. Raises OSError and TimeoutError."""
-    found = await look_up(host, port, mark)
-    *others, last = found
-    for family, address in others:
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(_TIMEOUT / len(found)):
-                return await _open(family, address, host, tls, mark)
-    return await _open(*last, host, tls, mark)
-
-
-async def _open(
-    family: int, address: tuple[Any, ...], host: str, tls: ssl.SSLContext, mark: int
-) -> tuple[StreamReader, StreamWriter]:
-    """Raises OSError.
-
-    A coordinator's port may be one from which connections begin, and a connection to a port of this host at
-    which nobody listens may then begin from that very port: it connects to itself, and for a minute after it
-    no process could listen there, unless it let its port be used again. RFC 9293 section 3.5, tcp(7)
-    """
-    connection = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-    try:
-        set_mark(connection, mark)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        await asyncio.get_running_loop().sock_connect(connection, address)
-        if connection.getsockname() == connection.getpeername():
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            raise ConnectionRefusedError(ECONNREFUSED, os.strerror(ECONNREFUSED))
-    except BaseException:
-        connection.close()
-        raise
-    # It closes the socket itself if it fails. TLS comes after it: if both were one call, whose caller is
-    # cancelled before the loop has begun TLS, asyncio would leave the connection open.
-    reader, writer = await asyncio.open_connection(sock=connection)
-    try:
-        await writer.start_tls(tls, server_hostname=host)
-    except BaseException:
-        writer.transport.abort()
-        raise
-    return reader, writer
-
-
 def _tls(address: Address) -> ssl.SSLContext:
     """A certificate is verified by name and authority, or not at all: then its key is, see `_check_key`."""
     if address.key_hash == BY_NAME:
@@ -427,12 +382,6 @@ def _check_key(tls: ssl.SSLObject, address: Address) -> None:
     certificate = tls.getpeercert(binary_form=True) or b""
     if address.key_hash != BY_NAME and not hmac.compare_digest(key_hash(certificate), address.key_hash):
         raise Denied(f"{address.shown} has another key than the token has: another host answers there")
-
-
-def _keep_alive(connection: socket.socket) -> None:
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE:
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _why(error: BaseException) -> str:

@@ -154,7 +154,8 @@ class NodeFile:
     not to run; sites: those that the node announces; sites_sequence: of the last record of them that was
     signed; firewall: the names of sites for which the host's firewall is to be opened; dns: whether the host
     asks the node for the network's names; exit: name of the site by which the host sends what no other route
-    has, "" for none; the rest as in `records.Node`, where sequence is that of the last record signed.
+    has, "" for none; proxy: URL of the HTTP proxy by which it joined, "" for none; the rest as in
+    `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -183,6 +184,7 @@ class NodeFile:
     firewall: tuple[str, ...] = ()
     dns: bool = True
     exit: str = ""
+    proxy: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -203,7 +205,7 @@ class NodeFile:
 
     @property
     def coordinator(self) -> Address:
-        return Address(self.url, self.key_hash, self.near, self.mark)
+        return Address(self.url, self.key_hash, self.near, self.mark, self.proxy)
 
     @property
     def underlay_names(self) -> frozenset[str]:

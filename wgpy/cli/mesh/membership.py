@@ -15,6 +15,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count, islice
 from typing import Final
+from urllib.parse import urlsplit
 
 from wgpy.address import HostPort
 from wgpy.cli.changes import warn
@@ -34,6 +35,7 @@ from wgpy.mesh.wire import deltas
 from wgpy.node.coordinator_client import Address, Coordinator, Denied, Welcome
 from wgpy.node.files import Journal, NodeFile, StorageError
 from wgpy.node.names import addresses_of, describe
+from wgpy.node.proxy import proxy_url
 from wgpy.node.underlay import MARK
 
 _TRIES: Final = 64  # of hosts that join at once under one name, as many as get in whatever happens
@@ -129,6 +131,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
             table=arguments.table,
             fwmark=arguments.fwmark,
             dns=arguments.dns,
+            proxy=proxy_url(urlsplit(invitation.url).hostname or ""),
         )
         network, reason = "", "the coordinator gives the same names and addresses to others"
         for attempt in range(_TRIES):
