@@ -13,7 +13,7 @@ Nothing here reads a clock, opens a socket or draws randomness of its own: a see
 from wgpy.contract.constants import MILLISECOND, SECOND
 
 from .clock import HostClock, Timeline
-from .nat import Box, Dependence, Firewall, Line, Nat, NatKind, Ports
+from .nat import Box, Firewall, Line, Nat, NatKind
 from .network import PERFECT, Conditions, Flight, Network
 from .node import (
     ActionTaken,
@@ -40,7 +40,6 @@ __all__ = [
     "Box",
     "Conditions",
     "DatagramSent",
-    "Dependence",
     "Firewall",
     "Flight",
     "HostClock",
@@ -54,7 +53,6 @@ __all__ = [
     "PacketDelivered",
     "PacketSent",
     "PeerConfig",
-    "Ports",
     "Resumed",
     "Settled",
     "Simulation",

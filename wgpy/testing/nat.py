@@ -6,42 +6,16 @@ follows from its kind, its table and the time. The terms are those of RFC 4787; 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
 from random import Random
 from typing import Final, Protocol
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
+from wgpy.paths.nat import Dependence, Ports
 
 _FIRST_PORT: Final = 1024
 _LAST_PORT: Final = 65535
 _SETTLING_TIME: Final = 2 * SECOND  # Linux: a flow that is younger at its last packet is unanswered
-
-
-class Dependence(Enum):
-    """Of what at the other end a mapping or a filter depends. RFC 4787, sections 4.1 and 5."""
-
-    ENDPOINT_INDEPENDENT = "endpoint-independent"
-    ADDRESS_DEPENDENT = "address-dependent"
-    ADDRESS_AND_PORT_DEPENDENT = "address- and port-dependent"
-
-    def of(self, remote: Endpoint) -> tuple[str, int]:
-        """What has one mapping, or one entry of the filter."""
-        match self:
-            case Dependence.ENDPOINT_INDEPENDENT:
-                return "", 0
-            case Dependence.ADDRESS_DEPENDENT:
-                return remote.address, 0
-            case Dependence.ADDRESS_AND_PORT_DEPENDENT:
-                return remote.address, remote.port
-
-
-class Ports(Enum):
-    """Which public port a new mapping gets."""
-
-    PRESERVED = "preserved"  # the private one, while it is free towards that remote end; as Linux does
-    COUNTING = "counting"  # the one above the last one
-    RANDOM = "random"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,195 @@
+"""What the NAT of this host does, as far as answers from several nodes tell. The terms are those of RFC 4787.
+
+Invariant: what is not proven is None; where an answer fits several kinds, the one counts by which fewer paths
+are possible. Memory is bounded.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from itertools import combinations, pairwise
+from typing import Final, TypeVar
+
+from wgpy.contract.constants import SECOND
+from wgpy.contract.endpoint import Endpoint
+
+MAX_REMOTES: Final = 64  # of which it is known what they saw, and that were contacted
+MAX_STEP: Final = 8  # by which a NAT counts: it has other hosts, too
+CONTACT_TIME: Final = 600 * SECOND  # after which no NAT admits what a host once contacted
+_MAX_PORT: Final = 65535
+
+_V = TypeVar("_V")
+
+
+class Dependence(Enum):
+    """Of what at the other end a mapping or a filter depends. RFC 4787, sections 4.1 and 5."""
+
+    ENDPOINT_INDEPENDENT = "endpoint-independent"
+    ADDRESS_DEPENDENT = "address-dependent"
+    ADDRESS_AND_PORT_DEPENDENT = "address- and port-dependent"
+
+    def of(self, remote: Endpoint) -> tuple[str, int]:
+        """What has one mapping, or one entry of the filter."""
+        match self:
+            case Dependence.ENDPOINT_INDEPENDENT:
+                return "", 0
+            case Dependence.ADDRESS_DEPENDENT:
+                return remote.address, 0
+            case Dependence.ADDRESS_AND_PORT_DEPENDENT:
+                return remote.address, remote.port
+
+
+class Ports(Enum):
+    """Which public port a new mapping gets."""
+
+    PRESERVED = "preserved"  # the private one, while it is free towards that remote end; as Linux does
+    COUNTING = "counting"  # one a little above the last one
+    RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class NatBehaviour:
+    """seen_as: how nodes saw this host, the newest last; none if no node has answered.
+
+    is_translated: whether that is none of its own addresses; step: of COUNTING; filtering: by what came in
+    unasked; lifetime: ns that a mapping lives at least without a datagram, 0 if unknown.
+    """
+
+    seen_as: tuple[Endpoint, ...] = ()
+    is_translated: bool | None = None
+    mapping: Dependence | None = None
+    ports: Ports | None = None
+    step: int = 0
+    filtering: Dependence | None = None
+    hairpin: bool | None = None
+    lifetime: int = 0
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether each remote end sees another port, so that no node can tell it to another one."""
+        return self.mapping not in (None, Dependence.ENDPOINT_INDEPENDENT)
+
+    def predicted(self, count: int) -> tuple[Endpoint, ...]:
+        """How the next nodes will see this host, if its NAT counts; the most likely first."""
+        if self.ports is not Ports.COUNTING:
+            return ()
+        address, last, *_ = self.seen_as[-1]
+        ports = (last + self.step * number for number in range(1, count + 1))
+        return tuple(Endpoint(address, port) for port in ports if port <= _MAX_PORT)
+
+    def words(self) -> str:
+        """In one line, for people."""
+        if not self.seen_as:
+            return "unknown, as no node has answered"
+        address = self.seen_as[-1].address
+        if not self.is_translated:
+            return f"no NAT: others see {address}, as this host does"
+        return ", ".join([f"a NAT, {address}", *self._details()])
+
+    def _details(self) -> Iterable[str]:
+        match self.mapping:
+            case None:
+                yield "seen by one node only"
+            case Dependence.ENDPOINT_INDEPENDENT:
+                yield f"which shows port {self.seen_as[-1].port} to everybody"
+            case _:
+                yield f"which shows another port to each ({_PORT_WORDS[self.ports or Ports.RANDOM]})"
+        if self.filtering is Dependence.ENDPOINT_INDEPENDENT:
+            yield "lets everybody in"
+        if self.hairpin is not None:
+            yield f"reaches itself {'too' if self.hairpin else 'not'}"
+        if self.lifetime:
+            yield f"forgets after {self.lifetime // SECOND} s or more"
+
+
+_PORT_WORDS: Final = {
+    Ports.PRESERVED: "the host's own where it is free",
+    Ports.COUNTING: "it counts",
+    Ports.RANDOM: "random",
+}
+
+
+class NatObserver:
+    """Of one host and one version of IP: take what becomes known in any order, and ask for the behaviour."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[Endpoint, Endpoint] = OrderedDict()  # by who saw, the newest last
+        self._contacted: OrderedDict[Endpoint, int] = OrderedDict()
+        self._filtering: Dependence | None = None
+        self._hairpin: bool | None = None
+        self._lifetime = 0
+
+    def note_sent(self, remote: Endpoint, now: int) -> None:
+        """Something was sent there."""
+        _keep(self._contacted, remote, now)
+
+    def note_answer(self, remote: Endpoint, seen_as: Endpoint) -> None:
+        """A node that was asked there saw this host so."""
+        before = self._seen.get(remote)
+        if before not in (None, seen_as):
+            self._seen.clear()  # another NAT, or one that forgot: what others saw is of before
+        if before != seen_as:
+            _keep(self._seen, remote, seen_as)
+
+    def note_heard(self, remote: Endpoint, now: int) -> None:
+        """An authentic datagram came from there, perhaps without having been asked for."""
+        recent = {one for one, when in self._contacted.items() if now - when < CONTACT_TIME}
+        if remote in recent or len(self._contacted) >= MAX_REMOTES:
+            return
+        if remote.address not in {one.address for one in recent}:
+            self._filtering = Dependence.ENDPOINT_INDEPENDENT
+        elif self._filtering is None:
+            self._filtering = Dependence.ADDRESS_DEPENDENT
+
+    def note_hairpin(self, works: bool) -> None:
+        """Whether this host's question to its own outer address came back."""
+        self._hairpin = works
+
+    def note_lifetime(self, silence: int) -> None:
+        """Something from outside came in after a silence of so many ns."""
+        self._lifetime = max(self._lifetime, silence)
+
+    def behaviour(self, own: Iterable[str], port: int) -> NatBehaviour:
+        """What is known now. own: the host's addresses; port: of its socket."""
+        seen = tuple(self._seen.values())
+        if not seen:
+            return NatBehaviour()
+        is_translated = seen[-1].address not in set(own)
+        mapping = _mapping(self._seen)
+        ports, step = _ports(seen, port, mapping)
+        return NatBehaviour(
+            seen, is_translated, mapping, ports, step, self._filtering, self._hairpin, self._lifetime
+        )
+
+
+def _mapping(seen: OrderedDict[Endpoint, Endpoint]) -> Dependence | None:
+    """One node's answer proves nothing; two nodes' that agree prove that the mapping is one for all."""
+    if len(seen) < 2:
+        return None
+    if len(set(seen.values())) == 1:
+        addresses = {remote.address for remote in seen}
+        return Dependence.ENDPOINT_INDEPENDENT if len(addresses) > 1 else None
+    of_one_address = [(one, other) for one, other in combinations(seen, 2) if one.address == other.address]
+    if of_one_address and all(seen[one] == seen[other] for one, other in of_one_address):
+        return Dependence.ADDRESS_DEPENDENT
+    return Dependence.ADDRESS_AND_PORT_DEPENDENT
+
+
+def _ports(seen: tuple[Endpoint, ...], port: int, mapping: Dependence | None) -> tuple[Ports | None, int]:
+    """How ports are chosen, and the step."""
+    if all(one.port == port for one in seen):
+        return Ports.PRESERVED, 0
+    if mapping in (None, Dependence.ENDPOINT_INDEPENDENT):
+        return None, 0
+    ports = list(dict.fromkeys(one.port for one in seen))  # the order in which the mappings were made
+    steps = [after - before for before, after in pairwise(ports)]
+    counts = bool(steps) and all(0 < step <= MAX_STEP for step in steps)
+    return (Ports.COUNTING, min(steps)) if counts else (Ports.RANDOM, 0)
+
+
+def _keep(kept: OrderedDict[Endpoint, _V], key: Endpoint, value: _V) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > MAX_REMOTES:
+        kept.popitem(last=False)
