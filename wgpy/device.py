@@ -16,12 +16,14 @@ from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged, KeyNeeded, PeerActivity, PeerId, RoutingLoop
 from wgpy.contract.orders import (
+    AddRelayed,
     AllowedIP,
     DataPathOrder,
     RemovePeer,
     RemoveRoute,
     SetEndpoint,
     SetPolicy,
+    SetRelay,
     SetRoute,
     SetTranslations,
 )
@@ -71,6 +73,7 @@ class Device(Generic[_Path_co]):
         self._watch = watch
         self._policies: dict[PeerId, Policy] = {}
         self._translations = NO_TRANSLATIONS
+        self._relay_rate = 0
         self._datagrams: list[Datagram] = []
         self._events: list[DeviceEvent] = []
 
@@ -81,10 +84,10 @@ class Device(Generic[_Path_co]):
         self.datapath.send_packet(packet, now)
 
     def receive(
-        self: "Device[PortableDataPath]", datagram: bytes, source: Endpoint, now: int, ecn: int = 0
+        self: "Device[PortableDataPath]", datagram: bytes, source: Endpoint, now: int, tos: int = 0
     ) -> None:
-        """Take a datagram from the network. ecn: the ECN field of its outer header, 0 to 3."""
-        self.datapath.receive_datagram(datagram, source, now, ecn)
+        """Take a datagram from the network. tos: TOS byte or traffic class of its outer header."""
+        self.datapath.receive_datagram(datagram, source, now, tos)
 
     def expire(self, now: int) -> None:
         """Do what is due by now."""
@@ -165,6 +168,8 @@ class Device(Generic[_Path_co]):
         """Begin to know a peer. Raises ValueError and StateError, as `Engine.add_peer`."""
         peer = self.engine.add_peer(public_key)
         self._carry_out_actions(now)  # so that it can have allowed IPs
+        if self._relay_rate:
+            self._apply(AddRelayed(peer.id, public_key), now)
         return peer
 
     def allowed_ips(self, peer: Peer) -> list[AllowedIP]:
@@ -174,9 +179,7 @@ class Device(Generic[_Path_co]):
     def change_allowed_ips(self, peer: Peer, changes: Iterable[AllowedIPChange], now: int) -> None:
         """In order, route each prefix to the peer and to no other, or take it away if it is the peer's."""
         for prefix, remove in changes:
-            order = RemoveRoute(peer.id, prefix) if remove else SetRoute(peer.id, prefix)
-            self.datapath.apply(order, now)
-            self._watch(order)
+            self._apply(RemoveRoute(peer.id, prefix) if remove else SetRoute(peer.id, prefix), now)
 
     def set_policy(self, peer: Peer, policy: Policy, now: int) -> None:
         """Let the peer begin what the policy permits, and nothing else.
@@ -184,17 +187,27 @@ class Device(Generic[_Path_co]):
         Raises ValueError for more than MAX_PERMITS.
         """
         if policy != self._policies.get(peer.id, NO_POLICY):
-            order = SetPolicy(peer.id, policy.permits)
-            self.datapath.apply(order, now)
+            self._apply(SetPolicy(peer.id, policy.permits), now)
             self._policies[peer.id] = policy
-            self._watch(order)
 
     def set_translations(self, translations: SetTranslations, now: int) -> None:
         """Raises ValueError for what `wgpy.datapath.translation.check_translations` refuses."""
         if translations != self._translations:
-            self.datapath.apply(translations, now)
+            self._apply(translations, now)
             self._translations = translations
-            self._watch(translations)
+
+    def set_relay(self, rate: int, now: int) -> None:
+        """Forward what peers send to each other, at most `rate` bytes a second from one to another."""
+        if rate != self._relay_rate:
+            self._apply(SetRelay(rate), now)
+            if not self._relay_rate:
+                for peer in self.engine.peers.values():
+                    self._apply(AddRelayed(peer.id, peer.public_key), now)
+            self._relay_rate = rate
+
+    def _apply(self, order: DataPathOrder, now: int) -> None:
+        self.datapath.apply(order, now)
+        self._watch(order)
 
     # -- Reading ---------------------------------------------------------------------------------
 
@@ -218,6 +231,8 @@ class Device(Generic[_Path_co]):
             listen_port=listen_port,
             fwmark=fwmark,
             translations=self._translations,
+            relay_rate=self._relay_rate,
+            relayed=self.datapath.relay_counts(),
             peers=[self._peer_status(peer) for peer in self.engine.peers.values()],
         )
 

@@ -46,6 +46,8 @@ def apply_update(
         device.engine.set_private_key(key, clock(), last_timestamp)
     if update.translations is not None:
         device.set_translations(update.translations, clock())
+    if update.relay_rate is not None:
+        device.set_relay(update.relay_rate, clock())
     application = _Application(device, clock)
     if update.replace_peers:
         yield from application.begin_anew(update.peers)

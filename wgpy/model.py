@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import RelayCounts
 from wgpy.contract.orders import AllowedIP, Permit, SetTranslations
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 
@@ -24,6 +25,7 @@ class Policy(NamedTuple):
 
 NO_POLICY: Final = Policy()
 NO_TRANSLATIONS: Final = SetTranslations(())
+NOTHING_RELAYED: Final = RelayCounts()
 
 
 def net_allowed_ips(changes: Iterable[AllowedIPChange]) -> dict[AllowedIP, None]:
@@ -64,6 +66,7 @@ class DeviceUpdate:
     replace_peers: bool = False
     peers: Sequence[PeerUpdate] = ()
     translations: SetTranslations | None = None  # in force before its peers are; only within a program
+    relay_rate: int | None = None  # as `SetRelay` has it, for all peers; only within a program, not as text
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +103,5 @@ class DeviceStatus:
     fwmark: int = 0
     peers: Sequence[PeerStatus] = ()
     translations: SetTranslations = NO_TRANSLATIONS  # only within a program, not as text
+    relay_rate: int = 0  # as `SetRelay` has it; only within a program, not as text
+    relayed: RelayCounts = NOTHING_RELAYED  # only within a program, not as text

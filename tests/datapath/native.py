@@ -18,7 +18,7 @@ from tests.fastpath.superpackets import GSO_NONE, Vnet
 from wgpy._fastpath import ffi
 from wgpy.contract.constants import DEFAULT_MTU, MAX_FLOWS
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import Event, PeerActivity, PeerId
+from wgpy.contract.events import Event, PeerActivity, PeerId, RelayCounts
 from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair
 from wgpy.datapath import Counters, Datagram
 from wgpy.datapath.native import NativeDataPath, Offload
@@ -137,9 +137,9 @@ class NativeUnderTest:
         self._begin(now, False)
         self.world.give_packet(VNET.pack(*astuple(vnet)) + packet if self._has_vnet else packet)
 
-    def receive_datagram(self, data: bytes, source: Endpoint, now: int, ecn: int = 0) -> None:
+    def receive_datagram(self, data: bytes, source: Endpoint, now: int, tos: int = 0) -> None:
         self._begin(now, True)
-        self._given.append((data, source, ecn))
+        self._given.append((data, source, tos))
 
     def take_datagrams(self) -> list[Datagram]:
         self.settle()
@@ -158,8 +158,8 @@ class NativeUnderTest:
         if self._moment is None:
             return
         self.world.enter(max(self._moment[0], 1))
-        for data, source, ecn, size in join(self._given) if self.joins else alone(self._given):
-            self.world.give_datagrams(data, source, ecn, size)
+        for data, source, tos, size in join(self._given) if self.joins else alone(self._given):
+            self.world.give_datagrams(data, source, tos, size)
         self._given.clear()
         self._moment = None
         self.path.step()
@@ -230,6 +230,10 @@ class NativeUnderTest:
         self.settle()
         return self.path.rule_counts()
 
+    def relay_counts(self) -> RelayCounts:
+        self.settle()
+        return self.path.relay_counts()
+
     def set_mtu(self, mtu: int) -> None:
         self.settle()
         self.path.set_mtu(mtu)
@@ -249,17 +253,17 @@ def alone(given: Given) -> Iterator[tuple[bytes, Endpoint, int, int]]:
 def join(given: Given) -> Iterator[tuple[bytes, Endpoint, int, int]]:
     """As the kernel joins datagrams of one source and size, of which the last may be shorter."""
     run: list[bytes] = []
-    for number, (data, source, ecn) in enumerate(given):
+    for number, (data, source, tos) in enumerate(given):
         run.append(data)
-        if number + 1 == len(given) or not _takes(run, source, ecn, given[number + 1]):
-            yield b"".join(run), source, ecn, len(run[0]) if len(run) > 1 else 0
+        if number + 1 == len(given) or not _takes(run, source, tos, given[number + 1]):
+            yield b"".join(run), source, tos, len(run[0]) if len(run) > 1 else 0
             run = []
 
 
-def _takes(run: list[bytes], source: Endpoint, ecn: int, following: tuple[bytes, Endpoint, int]) -> bool:
+def _takes(run: list[bytes], source: Endpoint, tos: int, following: tuple[bytes, Endpoint, int]) -> bool:
     size, (data, *label) = len(run[0]), following
     return (
-        label == [source, ecn]
+        label == [source, tos]
         and len(run[-1]) == size
         and 0 < len(data) <= size
         and len(run) < MAX_JOINED

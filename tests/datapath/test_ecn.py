@@ -88,7 +88,7 @@ def test_the_fields_are_combined_as_figure_4_says(
 ) -> None:
     inner, outer = arriving
 
-    path.receive_datagram(remote.seal(inbound(inner, ipv6_inside) + bytes(5)), HOME, NOW, ecn=outer)
+    path.receive_datagram(remote.seal(inbound(inner, ipv6_inside) + bytes(5)), HOME, NOW, tos=outer)
 
     if outgoing is DROP:
         assert path.take_packets() == []
@@ -102,7 +102,7 @@ def test_an_ipv4_checksum_stays_right(path: DataPathUnderTest, remote: Remote) -
     """For every TOS byte, as the sum carries for some."""
     for tos in range(256):
         packet = ipv4(REMOTE_HOST, LOCAL_HOST, tos=tos)
-        path.receive_datagram(remote.seal(packet), HOME, NOW, ecn=CE)
+        path.receive_datagram(remote.seal(packet), HOME, NOW, tos=CE)
 
     packets = path.take_packets()
     assert len(packets) == 192, "all but those that are Not-ECT"
@@ -114,7 +114,7 @@ def test_a_wrong_ipv4_checksum_stays_wrong(path: DataPathUnderTest, remote: Remo
     packet = bytearray(ipv4(REMOTE_HOST, LOCAL_HOST, tos=ECT_0))
     packet[10] ^= 0x40
 
-    path.receive_datagram(remote.seal(bytes(packet)), HOME, NOW, ecn=CE)
+    path.receive_datagram(remote.seal(bytes(packet)), HOME, NOW, tos=CE)
 
     [received] = path.take_packets()
     assert received[1] == CE
@@ -122,13 +122,13 @@ def test_a_wrong_ipv4_checksum_stays_wrong(path: DataPathUnderTest, remote: Remo
 
 
 def test_a_keepalive_inside_ce_is_a_keepalive(path: DataPathUnderTest, remote: Remote) -> None:
-    path.receive_datagram(remote.seal(), HOME, NOW, ecn=CE)
+    path.receive_datagram(remote.seal(), HOME, NOW, tos=CE)
 
     assert path.activity(PEER).last_received == NOW
     assert drop_counts(path) == {}
 
 
 def test_a_packet_dropped_for_congestion_was_received(path: DataPathUnderTest, remote: Remote) -> None:
-    path.receive_datagram(remote.seal(inbound(NOT_ECT, False)), HOME, NOW, ecn=CE)
+    path.receive_datagram(remote.seal(inbound(NOT_ECT, False)), HOME, NOW, tos=CE)
 
     assert path.activity(PEER).first_unacked_received == NOW

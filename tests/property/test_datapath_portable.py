@@ -71,7 +71,7 @@ def test_what_one_sends_the_other_reads_in_any_order(
     order.shuffle(datagrams)
 
     for datagram in datagrams:
-        near.receive_datagram(datagram.data, HOME, NOW, ecn=datagram.tos)
+        near.receive_datagram(datagram.data, HOME, NOW, tos=datagram.tos)
 
     assert sorted(near.take_packets()) == sorted(sent)
     assert drop_counts(near) == {}

@@ -140,8 +140,8 @@ def test_an_adopted_socket_is_as_good_as_one_of_our_own(
         adopted.send(b"back", there.source, 2)
         back = received(other)
 
-    assert (there.data, there.ecn, there.source.local_address) == (b"there", 3, address)
-    assert (back.data, back.ecn, back.source.port) == (b"back", 2, port_of(udp))
+    assert (there.data, there.tos, there.source.local_address) == (b"there", 3, address)
+    assert (back.data, back.tos, back.source.port) == (b"back", 2, port_of(udp))
 
 
 def test_a_family_that_was_not_handed_in_cannot_be_sent_to(make: Make) -> None:

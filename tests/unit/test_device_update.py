@@ -6,8 +6,9 @@ import pytest
 
 from wgpy.contract.constants import KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged
+from wgpy.contract.events import EndpointChanged, RelayCounts
 from wgpy.contract.orders import (
+    AddRelayed,
     AllowedIP,
     DataPathOrder,
     Permit,
@@ -15,6 +16,7 @@ from wgpy.contract.orders import (
     RemoveRoute,
     SetEndpoint,
     SetPolicy,
+    SetRelay,
     SetRoute,
     SetTranslations,
     Translation,
@@ -434,6 +436,24 @@ def test_translations_are_set_once_and_told(device: PortableDevice, orders: Orde
 
     assert taken(orders).count(office) == 1
     assert device.status().translations == office
+
+
+def test_a_relay_forwards_between_the_peers_that_are_there_and_those_that_come(
+    device: PortableDevice, orders: Orders
+) -> None:
+    configure_peers(device, PeerUpdate(ALICE))
+    configure(device, DeviceUpdate(relay_rate=1000))
+    configure(device, DeviceUpdate(relay_rate=1000))
+    configure_peers(device, PeerUpdate(BOB))
+    configure(device, DeviceUpdate(relay_rate=2000))
+
+    relayed = [order for order in taken(orders) if isinstance(order, AddRelayed | SetRelay)]
+    assert [order for order in relayed if isinstance(order, SetRelay)] == [SetRelay(1000), SetRelay(2000)]
+    assert [bytes(order.public_key) for order in relayed if isinstance(order, AddRelayed)] == [
+        bytes(ALICE),
+        bytes(BOB),
+    ]
+    assert (device.status().relay_rate, device.status().relayed) == (2000, RelayCounts())
 
 
 def test_translations_that_are_none_are_refused_before_anything_changes(

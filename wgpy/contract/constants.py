@@ -86,3 +86,17 @@ MAX_CLOSED_PORTS: Final = 64
 # ICMP errors to who sends what leads nowhere. Linux: icmp_msgs_per_sec, icmp_msgs_burst
 ICMP_ERROR_INTERVAL: Final = MILLISECOND
 ICMP_ERROR_BURST: Final = 50
+
+# -- Relay ---------------------------------------------------------------------------------------
+DEFAULT_RELAY_RATE: Final = 125_000_000  # bytes a second, each way of a pair
+MAX_RELAYED_PAIRS: Final = 4096
+SMALL_RELAYED_PAIRS: Final = 512  # where memory is short
+MAX_RELAYED_INDICES: Final = 8  # of each way: three sessions, and initiations that are not answered yet
+MAX_UNANSWERED_INITIATIONS: Final = 4  # of each way
+RELAY_ANSWER_TIME: Final = 2 * REKEY_TIMEOUT  # until when an initiation may be answered
+RELAY_INDEX_LIFETIME: Final = REJECT_AFTER_TIME + REKEY_TIMEOUT  # after the response, which takes its time
+RELAY_BURST_TIME: Final = 100 * MILLISECOND  # of a pair's rate
+# mac1 keys that are tried to find the addressee of an initiation: for one source, and in all.
+RELAY_SEARCHES_PER_SECOND: Final = 20_000
+RELAY_SEARCHES_PER_SECOND_OF_ALL: Final = 100_000
+RELAY_SEARCH_BURST_TIME: Final = SECOND

@@ -54,3 +54,10 @@ class DropReason(Enum):
     FOREIGN_QUEUE_FULL = "foreign_queue_full"
     FOREIGN_TOO_LONG = "foreign_too_long"
     FOREIGN_SOURCE_LIMIT = "foreign_source_limit"
+    # Datagrams that one peer sends to another by way of this interface
+    RELAY_NO_ADDRESSEE = "relay_no_addressee"
+    RELAY_NO_SESSION = "relay_no_session"
+    RELAY_INDEX_IN_USE = "relay_index_in_use"
+    RELAY_RATE_LIMITED = "relay_rate_limited"
+    RELAY_SEARCH_LIMITED = "relay_search_limited"
+    RELAY_FULL = "relay_full"

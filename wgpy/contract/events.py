@@ -5,6 +5,7 @@ almost none and no queue of them can overflow. An event about a peer or keypair 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .endpoint import Endpoint
 
@@ -91,3 +92,10 @@ class PeerActivity:
     last_received: int = 0  # data or keepalive, authentic
     tx_bytes: int = 0
     rx_bytes: int = 0
+
+
+class RelayCounts(NamedTuple):
+    """What was forwarded between peers, since the data path was made."""
+
+    datagrams: int = 0
+    bytes: int = 0

@@ -114,6 +114,7 @@ _FIXED: Final[dict[int, tuple[int, type[HandshakeMessage]]]] = {
     TYPE_RESPONSE: (RESPONSE_SIZE, HandshakeResponse),
     TYPE_COOKIE_REPLY: (COOKIE_REPLY_SIZE, CookieReply),
 }
+HANDSHAKE_SIZES: Final = {kind: size for kind, (size, _) in _FIXED.items()}  # by type
 
 
 def message_type(datagram: bytes) -> int | None:

@@ -182,6 +182,28 @@ class RemoveRoute:
 
 RouteOrder = SetRoute | RemoveRoute
 
+
+@dataclass(frozen=True, slots=True)
+class SetRelay:
+    """Forward what relayed peers send to each other, as they send it.
+
+    rate: bytes a second that each of two peers may send to the other; 0: forward nothing, as at the
+    beginning, and forget the relayed peers.
+    """
+
+    rate: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddRelayed:
+    """Forward between this peer and the other relayed ones, after `SetRelay`."""
+
+    peer: PeerId
+    public_key: bytes
+
+
+RelayOrder = SetRelay | AddRelayed
+
 # -- Of the policy -----------------------------------------------------------------------------------
 
 
@@ -211,4 +233,4 @@ class SetTranslations:
 
 PolicyOrder = SetPolicy | SetTranslations
 
-DataPathOrder = EngineOrder | RouteOrder | PolicyOrder
+DataPathOrder = EngineOrder | RouteOrder | RelayOrder | PolicyOrder

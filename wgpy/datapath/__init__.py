@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import StateError
-from wgpy.contract.events import Event, PeerActivity, PeerId
+from wgpy.contract.events import Event, PeerActivity, PeerId, RelayCounts
 from wgpy.contract.orders import AllowedIP, DataPathOrder
 
 Counters = Mapping[DropReason, int]
@@ -70,6 +70,9 @@ class DataPath(Protocol):
 
     def rule_counts(self) -> list[int]:
         """Packets that a permit let in, by number of its rule: MAX_RULES of them."""
+
+    def relay_counts(self) -> RelayCounts:
+        """What was forwarded between relayed peers; what was not is counted by its reason."""
 
     def set_mtu(self, mtu: int) -> None:
         """Pad no packet beyond this many bytes. Raises ValueError below 1."""

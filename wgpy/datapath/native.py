@@ -23,9 +23,11 @@ from wgpy.contract.events import (
     Event,
     PeerActivity,
     PeerId,
+    RelayCounts,
 )
 from wgpy.contract.orders import (
     AddPeer,
+    AddRelayed,
     AllowedIP,
     ClearSource,
     DataPathOrder,
@@ -41,6 +43,7 @@ from wgpy.contract.orders import (
     SetEndpoint,
     SetMac1Key,
     SetPolicy,
+    SetRelay,
     SetRoute,
     SetTranslations,
     Translation,
@@ -286,6 +289,9 @@ class NativeDataPath:
         _lib.wgfp_drops(self._c, self._drops)
         return Counter(dict(zip(self._reasons, self._drops, strict=True)))
 
+    def relay_counts(self) -> RelayCounts:
+        return RelayCounts()
+
     def rule_counts(self) -> list[int]:
         """Packets that a permit let in, by number of its rule."""
         _lib.wgfp_rule_counts(self._c, self._rule_counts)
@@ -320,6 +326,8 @@ class NativeDataPath:
                 self._set_translations(translations, closed)
             case RemoveRoute(peer, (address, length)):
                 _lib.wgfp_route_remove(self._c, number_of(peer), address, len(address), length)
+            case SetRelay() | AddRelayed():
+                pass  # it forwards nothing yet
             case AddPeer(peer):
                 self._add_peer(peer)
             case RemovePeer(peer):

@@ -5,7 +5,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from wgpy.contract.constants import REJECT_AFTER_MESSAGES, STAGED_CELL
+from wgpy.contract.constants import REJECT_AFTER_MESSAGES
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerActivity, PeerId
 from wgpy.contract.orders import InstallKeypair
@@ -72,8 +72,3 @@ class Keypair:
 
 def _or_never(time: int | None) -> int:
     return NEVER if time is None else time
-
-
-def staged_size(packet: bytes) -> int:
-    """Bytes that it takes while it waits: whole cells, as in C, so that both data paths hold as much."""
-    return max(1, -(-len(packet) // STAGED_CELL)) * STAGED_CELL

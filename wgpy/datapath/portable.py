@@ -11,19 +11,12 @@ from typing import Final, assert_never
 from cryptography.exceptions import InvalidTag
 
 from wgpy.contract.constants import (
-    COOKIE_REPLY_SIZE,
     DEFAULT_MTU,
     HANDSHAKE_QUEUE_SIZE,
-    INITIATION_SIZE,
     MAX_FLOWS,
-    MAX_FOREIGN,
-    MAX_FOREIGN_PER_SOURCE,
-    MAX_FOREIGN_SIZE,
     MAX_STAGED_BYTES,
-    MAX_STAGED_PACKETS,
     REJECT_AFTER_MESSAGES,
     REKEY_AFTER_MESSAGES,
-    RESPONSE_SIZE,
     TRANSPORT_HEADER_SIZE,
     TRANSPORT_OVERHEAD,
 )
@@ -41,9 +34,7 @@ from wgpy.contract.events import (
     PeerId,
 )
 from wgpy.contract.messages import (
-    TYPE_COOKIE_REPLY,
-    TYPE_INITIATION,
-    TYPE_RESPONSE,
+    HANDSHAKE_SIZES,
     TYPE_TRANSPORT,
     TransportData,
     message_type,
@@ -51,6 +42,7 @@ from wgpy.contract.messages import (
 )
 from wgpy.contract.orders import (
     AddPeer,
+    AddRelayed,
     AllowedIP,
     ClearSource,
     DataPathOrder,
@@ -65,6 +57,7 @@ from wgpy.contract.orders import (
     SetEndpoint,
     SetMac1Key,
     SetPolicy,
+    SetRelay,
     SetRoute,
     SetTranslations,
     UseKeypair,
@@ -73,19 +66,18 @@ from wgpy.contract.orders import (
 from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
 from . import packet as ip
 from .allowedips import AllowedIPs
-from .peer import NEVER, Keypair, Peer, staged_size
+from .foreign import ForeignQueue
+from .peer import NEVER, Keypair, Peer
 from .permits import check_permits
 from .policy import Policy
+from .relay import Forwarding, Relay
 from .routing_loop import RoutingLoops
+from .staging import Staging
 from .translation import Translations
 from .unreachable import Unreachable
 
 _KEEPALIVE: Final = b""
-_HANDSHAKE_SIZES: Final = {
-    TYPE_INITIATION: INITIATION_SIZE,
-    TYPE_RESPONSE: RESPONSE_SIZE,
-    TYPE_COOKIE_REPLY: COOKIE_REPLY_SIZE,
-}
+_ECN: Final = 3  # of a TOS byte
 _pack_header: Final = TransportData.LAYOUT.pack
 _unpack_header: Final = TransportData.LAYOUT.unpack_from
 
@@ -106,8 +98,7 @@ class PortableDataPath:
         accept_foreign: bool = False,
         flows: int = MAX_FLOWS,
     ) -> None:
-        self._max_staged_bytes = staged_bytes
-        self._accept_foreign = accept_foreign
+        self._staging = Staging(staged_bytes)
         self._peers: dict[PeerId, Peer] = {}
         self._keypairs: dict[int, Keypair] = {}  # by local index
         self._routes = AllowedIPs()
@@ -115,12 +106,13 @@ class PortableDataPath:
         self.note_handshake = self._loops.note_handshake
         self._policy = Policy(self._routes.lookup, flows)
         self._translations = Translations()
-        self._staged_bytes = 0  # of all peers
+        self._relay = Relay(self._keypairs.__contains__)
+        self.relay_counts = self._relay.counts
         self._datagrams: list[Datagram] = []
         self._packets: list[bytes] = []
         self._handshakes: deque[tuple[bytes, Endpoint]] = deque()
-        self._foreign: list[tuple[bytes, Endpoint]] = []
-        self._foreign_of: Counter[bytes] = Counter()  # how many of a source
+        self._foreign = ForeignQueue(accept_foreign)
+        self.take_foreign = self._foreign.take
         self._events: dict[Event, None] = {}  # a set that keeps its order
         self._unreachable = Unreachable()
         self._moved: dict[Peer, None] = {}
@@ -150,13 +142,7 @@ class PortableDataPath:
 
     def accept_foreign(self) -> None:
         """Keep datagrams that are not WireGuard's from now on."""
-        self._accept_foreign = True
-
-    def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
-        """Datagrams that are not WireGuard's, at most MAX_FOREIGN since the last call."""
-        foreign, self._foreign = self._foreign, []
-        self._foreign_of.clear()
-        return foreign
+        self._foreign.is_open = True
 
     def take_events(self) -> list[Event]:
         """What happened since the last call, each flag once; new endpoints first, for the rest to use."""
@@ -220,8 +206,14 @@ class PortableDataPath:
                 self._set_policy(self._peer(peer), permits)
             case SetTranslations():
                 self._set_translations(Translations(action.translations, action.closed))
-            case SetMac1Key() | SetCookieSecret():
-                pass  # the engine checks all macs itself
+            case SetRelay(rate):
+                self._relay.set_rate(rate)
+            case AddRelayed(peer, public_key):
+                self._add_relayed(self._peer(peer), public_key)
+            case SetMac1Key(public_key):
+                self._relay.set_own_key(public_key)  # the rest has all macs checked by the engine
+            case SetCookieSecret():
+                pass  # as above
             case _:
                 assert_never(action)
 
@@ -246,6 +238,7 @@ class PortableDataPath:
         self._purge_staged(peer)
         self._routes.remove_peer(peer.id)
         self._policy.forget(peer.id)
+        self._relay.remove_end(peer.id)
         for local_index in list(peer.keypairs):
             self._remove_keypair(peer, local_index)
         self._loops.remove_peer(peer.id)
@@ -263,8 +256,13 @@ class PortableDataPath:
                 self._purge_staged(peer)
         self._translations = translations
 
+    def _add_relayed(self, peer: Peer, public_key: bytes) -> None:
+        self._relay.add_end(peer.id, public_key)
+        self._note_relayed(peer)
+
     def _set_endpoint(self, peer: Peer, endpoint: Endpoint, pinned: bool) -> None:
         peer.endpoint, peer.pinned = endpoint, pinned
+        self._note_relayed(peer)
         self._moved.pop(peer, None)  # the order is newer than the move
 
     def _clear_source(self, peer: Peer) -> None:
@@ -279,10 +277,10 @@ class PortableDataPath:
         peer.activity.first_unanswered_sent = peer.activity.first_unacked_received = 0
 
     def _use_keypair(self, peer: Peer, local_index: int | None, confirm: bool, now: int) -> None:
-        if local_index is None:
-            peer.sending = None
+        peer.sending = None if local_index is None else self._keypair(peer, local_index)
+        self._note_relayed(peer)
+        if peer.sending is None:
             return
-        peer.sending = self._keypair(peer, local_index)
         peer.sending.confirmed = True
         if confirm:
             self._send_keepalive(peer, now)
@@ -292,6 +290,7 @@ class PortableDataPath:
     def _remove_keypair(self, peer: Peer, local_index: int) -> None:
         if peer.sending is self._keypair(peer, local_index):
             peer.sending = None
+            self._note_relayed(peer)
         self._loops.remove(peer.keypairs.pop(local_index))
         del self._keypairs[local_index]
 
@@ -366,24 +365,14 @@ class PortableDataPath:
             self._events[KeyAged(peer.id, keypair.local_index)] = None
 
     def _stage(self, peer: Peer, packet: bytes) -> None:
-        """Keep the packet until there is a key; the peer's oldest make room for it."""
-        staged = peer.staged
-        room = self._max_staged_bytes - staged_size(packet)
-        while staged and (len(staged) >= MAX_STAGED_PACKETS or self._staged_bytes > room):
-            self._staged_bytes -= staged_size(staged.popleft())
-            self._drops[DropReason.STAGED_QUEUE_FULL] += 1
-        if self._staged_bytes > room:  # the others' fill the pool
-            self._drops[DropReason.STAGED_QUEUE_FULL] += 1
-            return
-        staged.append(packet)
-        self._staged_bytes += staged_size(packet)
+        """Keep the packet until there is a key."""
+        self._drops[DropReason.STAGED_QUEUE_FULL] += self._staging.push(peer.staged, packet)
 
     def _send_staged(self, peer: Peer, now: int) -> None:
         """Seal what is staged, as far as the peer's keypair goes."""
         keypair = peer.sending
         while peer.staged and keypair is not None and keypair.may_seal(now):
-            packet = peer.staged.popleft()
-            self._staged_bytes -= staged_size(packet)
+            packet = self._staging.pop(peer.staged)
             if peer.endpoint is None:
                 self._refuse(packet, DropReason.NO_ENDPOINT, now)
             else:
@@ -393,39 +382,45 @@ class PortableDataPath:
 
     def _purge_staged(self, peer: Peer) -> None:
         self._drops[DropReason.STAGED_PURGED] += len(peer.staged)
-        self._staged_bytes -= sum(map(staged_size, peer.staged))
-        peer.staged.clear()
+        while peer.staged:
+            self._staging.pop(peer.staged)
 
     # -- Inbound ---------------------------------------------------------------------------------
 
-    def receive_datagram(self, data: bytes, source: Endpoint, now: int, ecn: int = 0) -> None:
-        """Take any UDP datagram. ecn: the ECN field of its outer header, 0 to 3; 0 if it is not known."""
+    def receive_datagram(self, data: bytes, source: Endpoint, now: int, tos: int = 0) -> None:
+        """Take any UDP datagram. tos: TOS byte or traffic class of its outer header; 0 if it is not known."""
         kind = message_type(data)
         if kind == TYPE_TRANSPORT:
-            self._receive_transport(data, source, now, ecn)
+            self._receive_transport(data, source, now, tos)
         elif kind is None:
-            self._receive_foreign(data, source)
-        elif len(data) != _HANDSHAKE_SIZES[kind]:
+            if refusal := self._foreign.push(data, source):
+                self._drops[refusal] += 1
+        elif len(data) != HANDSHAKE_SIZES[kind]:
             self._drops[DropReason.MALFORMED] += 1
-        elif len(self._handshakes) >= HANDSHAKE_QUEUE_SIZE:
+        elif not self._is_relayed(data, source, now, tos):
+            self._receive_handshake(data, source)
+
+    def _receive_handshake(self, data: bytes, source: Endpoint) -> None:
+        if len(self._handshakes) >= HANDSHAKE_QUEUE_SIZE:
             self._drops[DropReason.HANDSHAKE_QUEUE_FULL] += 1
         else:
             self._handshakes.append((data, source))
 
-    def _receive_foreign(self, data: bytes, source: Endpoint) -> None:
-        if not self._accept_foreign:
-            self._drops[DropReason.UNKNOWN_TYPE] += 1
-        elif len(data) > MAX_FOREIGN_SIZE:
-            self._drops[DropReason.FOREIGN_TOO_LONG] += 1
-        elif self._foreign_of[source.network()] >= MAX_FOREIGN_PER_SOURCE:
-            self._drops[DropReason.FOREIGN_SOURCE_LIMIT] += 1
-        elif len(self._foreign) >= MAX_FOREIGN:
-            self._drops[DropReason.FOREIGN_QUEUE_FULL] += 1
-        else:
-            self._foreign.append((data, source))
-            self._foreign_of[source.network()] += 1
+    def _is_relayed(self, data: bytes, source: Endpoint, now: int, tos: int) -> bool:
+        """Whether a message is not for this interface: then it is forwarded, or counted."""
+        outcome = self._relay.receive(data, source, now) if self._relay.is_enabled else None
+        if isinstance(outcome, DropReason):
+            self._drops[outcome] += 1
+        elif isinstance(outcome, Forwarding):
+            self._datagrams.append(Datagram(data, outcome.endpoint, tos, None))
+        return outcome is not None
 
-    def _receive_transport(self, data: bytes, source: Endpoint, now: int, ecn: int) -> None:
+    def _note_relayed(self, peer: Peer) -> None:
+        """Tell the relay where the peer is, and until when its session lasts."""
+        live_until = peer.sending.reject_after_time if peer.sending else 0
+        self._relay.set_session(peer.id, peer.endpoint, live_until)
+
+    def _receive_transport(self, data: bytes, source: Endpoint, now: int, tos: int) -> None:
         """Open a data message; an authentic one counts for its peer, whatever its packet is then worth."""
         if len(data) < TRANSPORT_OVERHEAD:
             self._drops[DropReason.MALFORMED] += 1
@@ -433,7 +428,8 @@ class PortableDataPath:
         _, index, counter = _unpack_header(data)
         keypair = self._keypairs.get(index)
         if keypair is None:
-            self._drops[DropReason.UNKNOWN_INDEX] += 1
+            if not self._is_relayed(data, source, now, tos):
+                self._drops[DropReason.UNKNOWN_INDEX] += 1
             return
         if now >= keypair.reject_after_time or counter >= REJECT_AFTER_MESSAGES:
             self._drops[DropReason.KEYPAIR_EXPIRED] += 1
@@ -448,7 +444,7 @@ class PortableDataPath:
             return
         self._note_received(keypair, source, len(data), bool(plaintext), now)
         if plaintext:
-            self._receive_packet(keypair.peer, plaintext, ecn, now)
+            self._receive_packet(keypair.peer, plaintext, tos & _ECN, now)
 
     def _note_received(self, keypair: Keypair, source: Endpoint, size: int, is_data: bool, now: int) -> None:
         """Note that an authentic datagram came: where from, by which keypair, and when."""
@@ -456,10 +452,12 @@ class PortableDataPath:
         if source != peer.endpoint and not peer.pinned:
             peer.endpoint = source
             self._moved[peer] = None
+            self._note_relayed(peer)
         if not keypair.confirmed:
             keypair.confirmed = True
             if keypair is peer.newest_keypair():
                 peer.sending = keypair
+                self._note_relayed(peer)
             self._events[KeyConfirmed(peer.id, keypair.local_index)] = None
         if now >= keypair.rekey_after_received_time:
             keypair.rekey_after_received_time = NEVER

@@ -148,8 +148,8 @@ class PortableTraffic:
         now = self._driver.catch_up()
         if now is None:
             return
-        for data, source, ecn in self._transport.receive(fileno, _PACKETS_PER_TURN):
-            self.device.receive(data, source, now, ecn)
+        for data, source, tos in self._transport.receive(fileno, _PACKETS_PER_TURN):
+            self.device.receive(data, source, now, tos)
         self._driver.turn()
 
     def deliver(self) -> None:

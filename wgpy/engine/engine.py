@@ -168,7 +168,7 @@ class Engine:
             if peer.keypairs.current:
                 self._actions.append(UseKeypair(peer.id, None))
             if self._is_up and peer.packets_wait:
-                self._begin_handshake(peer, now)
+                self.begin_handshake(peer, now)
             self._start_persistent_keepalive(peer, now)
 
     def add_peer(self, public_key: bytes) -> Peer:
@@ -277,10 +277,10 @@ class Engine:
         match event:
             case KeyNeeded():
                 peer.packets_wait = True
-                self._begin_handshake(peer, now)
+                self.begin_handshake(peer, now)
             case KeyAged(local_index=index):
                 if peer.keypairs.current and peer.keypairs.current.local_index == index:
-                    self._begin_handshake(peer, now)
+                    self.begin_handshake(peer, now)
             case KeyConfirmed(local_index=index):
                 self._confirm_keypair(peer, index)
             case DataSent():
@@ -360,7 +360,7 @@ class Engine:
 
     # -- Handshakes and sessions -----------------------------------------------------------------
 
-    def _begin_handshake(self, peer: Peer, now: int) -> None:
+    def begin_handshake(self, peer: Peer, now: int) -> None:
         """A handshake is wanted: now or, if one was tried just before, as soon as it is allowed."""
         peer.attempts_began = now
         last = peer.last_handshake_sent
@@ -458,7 +458,7 @@ class Engine:
         first = self._activity(peer.id).first_unanswered_sent
         if first and first + NEW_HANDSHAKE_AFTER_SILENCE <= now:
             self.clear_source(peer)
-            self._begin_handshake(peer, now)
+            self.begin_handshake(peer, now)
         elif first:
             deadline = first + NEW_HANDSHAKE_AFTER_SILENCE + jitter(self._random)
             self._timers.arm(peer.id, Timer.NEW_HANDSHAKE, deadline)

@@ -32,7 +32,13 @@
     X(SEND_FAILED, "send_failed")                         \
     X(FOREIGN_QUEUE_FULL, "foreign_queue_full")           \
     X(FOREIGN_TOO_LONG, "foreign_too_long")               \
-    X(FOREIGN_SOURCE_LIMIT, "foreign_source_limit")
+    X(FOREIGN_SOURCE_LIMIT, "foreign_source_limit")       \
+    X(RELAY_NO_ADDRESSEE, "relay_no_addressee")           \
+    X(RELAY_NO_SESSION, "relay_no_session")               \
+    X(RELAY_INDEX_IN_USE, "relay_index_in_use")           \
+    X(RELAY_RATE_LIMITED, "relay_rate_limited")           \
+    X(RELAY_SEARCH_LIMITED, "relay_search_limited")       \
+    X(RELAY_FULL, "relay_full")
 
 enum wgfp_drop {
 #define WGFP_DROP_REASON(name, counter) WGFP_DROP_##name,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, NamedTuple
 
-from wgpy.contract.constants import DEFAULT_MTU, KEY_LENGTH, SECOND
+from wgpy.contract.constants import DEFAULT_MTU, DEFAULT_RELAY_RATE, KEY_LENGTH, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
 from wgpy.contract.orders import AllowedIP, DataPathOrder
@@ -27,7 +27,6 @@ from .nat import Box
 from .network import Network
 
 _DISK_INTERVAL: Final = 60 * SECOND  # a timestamp is written when it is so far above the last one
-_ECN: Final = 3
 
 
 class Attachment(NamedTuple):
@@ -127,6 +126,7 @@ class Node:
         self.events: list[DeviceEvent] = []
         # More handshake messages that wait, as far as the engine knows: 64 put the node under load.
         self.backlog = 0
+        self._relay_rate = 0
         self._demultiplexer = Demultiplexer()
         self._timeline = timeline
         self._network = network
@@ -202,6 +202,17 @@ class Node:
             self.engine.set_preshared_key(self.peer(public_key), preshared_key)
             self.settle()
 
+    def relay(self, rate: int = DEFAULT_RELAY_RATE) -> None:
+        """Forward between the peers, in this life and the next ones. rate: as `SetRelay` has it."""
+        self._relay_rate = rate
+        self.device.set_relay(rate, self.now)
+
+    def begin_handshake(self, public_key: bytes) -> None:
+        """As an agent does that has reason to doubt the session with this peer."""
+        if self._running and not self._asleep:
+            self.engine.begin_handshake(self.peer(public_key), self.now)
+            self.settle()
+
     def _configure(self, config: PeerConfig) -> Peer:
         peer = self.device.add_peer(config.public_key, self.now)
         self.engine.set_preshared_key(peer, config.preshared_key)
@@ -236,6 +247,7 @@ class Node:
         self._running = True
         self._notify(Started())
         self.engine.set_private_key(self.private_key, self.now, last_timestamp=self._disk)
+        self.device.set_relay(self._relay_rate, self.now)
         for config in self.config.values():
             self._configure(config)
         for at, behind in self.attachments:
@@ -306,7 +318,7 @@ class Node:
     def _receive(self, data: bytes, source: Endpoint, tos: int) -> None:
         if self._asleep:
             return
-        self.device.receive(data, source, self.now, tos & _ECN)
+        self.device.receive(data, source, self.now, tos)
         for packet in self.device.take_packets():
             self.delivered.append(packet)
             self._notify(PacketDelivered(packet, data))

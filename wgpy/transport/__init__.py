@@ -10,11 +10,11 @@ from wgpy.contract.endpoint import Endpoint
 
 
 class Received(NamedTuple):
-    """A datagram from the network. ecn: the ECN field of its outer header."""
+    """A datagram from the network. tos: TOS byte or traffic class of its outer header."""
 
     data: bytes
     source: Endpoint
-    ecn: int
+    tos: int
 
 
 class Transport(Protocol):

@@ -19,7 +19,6 @@ from . import Received
 MAX_DATAGRAM_SIZE: Final = 65535
 _BUFFER: Final = 7 * 2**20  # each way: rides out a handshake or two; wireguard-go takes the same
 _ENDPOINTS_REMEMBERED: Final = 1024
-_ECN: Final = 3
 
 # linux/in.h and linux/in6.h, where the socket module of Python 3.11 does not have them
 _IP_PKTINFO: Final = 8
@@ -73,8 +72,8 @@ def receive(udp: socket.socket, at_most: int) -> Iterable[Received]:
         except OSError:
             # An ICMP error of an earlier datagram; it says nothing about the next.
             continue
-        source, ecn = read(address, ancillary)
-        yield Received(data, source, ecn)
+        source, tos = read(address, ancillary)
+        yield Received(data, source, tos)
 
 
 _ANCILLARY_SIZE: Final = (
@@ -83,13 +82,13 @@ _ANCILLARY_SIZE: Final = (
 
 
 def _read_ipv4(address: tuple[str, int], ancillary: list[tuple[int, int, bytes]]) -> tuple[Endpoint, int]:
-    ecn, info = 0, b""
+    tos, info = 0, b""
     for _, kind, value in ancillary:
         if kind == socket.IP_TOS:
-            ecn = value[0] & _ECN
+            tos = value[0]
         elif kind == _IP_PKTINFO:
             info = value
-    return _ipv4_endpoint(address, info), ecn
+    return _ipv4_endpoint(address, info), tos
 
 
 @lru_cache(_ENDPOINTS_REMEMBERED)
@@ -105,14 +104,14 @@ def _ipv4_endpoint(address: tuple[str, int], info: bytes) -> Endpoint:
 def _read_ipv6(
     address: tuple[str, int, int, int], ancillary: list[tuple[int, int, bytes]]
 ) -> tuple[Endpoint, int]:
-    ecn, info = 0, b""
+    tos, info = 0, b""
     for _, kind, value in ancillary:
         if kind == socket.IPV6_TCLASS:
-            ecn = _INT.unpack(value)[0] & _ECN
+            tos = _INT.unpack(value)[0]
         elif kind == socket.IPV6_PKTINFO:
             info = value
     host, port, _, scope_id = address  # without the flow label, which may change between datagrams
-    return _ipv6_endpoint(host, port, scope_id, info), ecn
+    return _ipv6_endpoint(host, port, scope_id, info), tos
 
 
 @lru_cache(_ENDPOINTS_REMEMBERED)
