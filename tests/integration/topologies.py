@@ -1,8 +1,10 @@
 """Networks that several chapters use, from powered-off to two WireGuard interfaces that know each other."""
 
+import sys
 from dataclasses import dataclass
 
-from tests.integration.hosts import Host, Lab, Machine, add_addresses, connect
+from tests.integration import natbox
+from tests.integration.hosts import Host, HostProcess, Lab, Machine, add_addresses, connect, eventually
 from tests.integration.peers import PORT, Implementation, Peer
 
 LEFT_INSIDE = ("10.20.0.1/24", "fd20::1/64")
@@ -98,3 +100,29 @@ def move(machine: Machine, card: str, old: str, new: str) -> None:
     """Replace a network card's address."""
     machine.run("ip", "address", "delete", old, "dev", card)
     add_addresses(machine, card, new)
+
+
+def put_nat(router: Host, wan: str, inside: str, address: str, kind: str, lifetime: int = 120) -> HostProcess:
+    """Have a router translate what comes from a network, as a NAT of a kind does that Linux is not.
+
+    inside: the network; address: the NAT's, in the network of the card `wan`, and none of the router's; kind:
+    the name of one in wgpy.testing.nat; lifetime: seconds, of flows that were answered. UDP goes by
+    natbox.py, all else by nftables.
+    """
+    router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    unanswered = min(30, lifetime)
+    box = router.start(sys.executable, natbox.__file__, inside, address, kind, str(unanswered), str(lifetime))
+    eventually(lambda: router.attempt("ip", "link", "show", natbox.TUN).status == 0, "the NAT's TUN is there")
+    router.run("ip", "link", "set", natbox.TUN, "mtu", "1500", "up")
+    router.run("ip", "route", "add", f"{address}/32", "dev", natbox.TUN)
+    router.run("ip", "neighbour", "add", "proxy", address, "dev", wan)
+    router.run("ip", "route", "add", "default", "dev", natbox.TUN, "table", "100")
+    for within in (("from", inside), ("to", f"{address}/32")):
+        router.run("ip", "rule", "add", *within, "ipproto", "udp", "table", "100")
+    router.run("ip", "rule", "add", "priority", "1", "iif", natbox.TUN, "table", "main")
+    router.run(
+        "nft",
+        "add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; };"
+        f"add rule ip nat out oifname {wan} ip saddr {inside} meta l4proto != udp snat to {address}",
+    )
+    return box
