@@ -1,4 +1,4 @@
-"""A node that sends by another one what no other route has, and nothing of that by its own way."""
+"""Nodes and clients that send by another node what no other route has, and nothing of it by their own way."""
 
 import os
 import re
@@ -23,28 +23,36 @@ IN_TIME = 60.0  # seconds, on a busy machine
 _SCRIPT = str(Path(__file__).with_name("exithost.py"))
 # What a node sends by its own way: WireGuard, to the coordinator, and to its neighbours on the link.
 _COUNTING = """
-table netdev leaks {
- chain from {
-  type filter hook ingress device to-desk priority 0
+table netdev leaks-{name} {{
+ chain from {{
+  type filter hook ingress device to-{name} priority 0
   udp dport 51820 return
+  {also}
   ip daddr 203.0.113.10 tcp dport 51820 return
   ip6 daddr 2001:db8:113::10 tcp dport 51820 return
   ip6 daddr fe80::/10 return
   ip6 daddr ff00::/8 return
-  icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } return
+  icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} return
   meta protocol ip counter name four
   meta protocol ip6 counter name six
- }
- counter four { }
- counter six { }
-}"""
+ }}
+ counter four {{ }}
+ counter six {{ }}
+}}"""
+_ASK = """
+import sys
+from dns import message, query
+print(*query.udp(message.make_query(sys.argv[2], "A"), sys.argv[1], timeout=30).answer[0])
+"""
+_FILE = "/run/phone.conf"
+_WGPY = ("env", f"WG_QUICK_USERSPACE_IMPLEMENTATION={program('wgpyd')}", program("wgpy"))
 
 
 @dataclass
 class Scene:
     """
     hub  203.0.113.10 ─── router ─── 192.0.2.9     desk ─── 192.168.7.9 printer
-    gate 198.51.100.7 ──────┤
+    gate 198.51.100.7 ──────┤─── 192.0.3.5 phone, which is no node
                        192.88.99.80 web
 
     The same in 2001:db8::/32. The hub coordinates; the desk filters by reverse path, strictly.
@@ -55,26 +63,33 @@ class Scene:
     gate: Node
     desk: Node
     web: Host
+    phone: Node
 
     def seen(self, node: Node, address: str = WEB) -> str:
         """Return the address by which the web sees a node, "" if it does not."""
         done = node.host.attempt(sys.executable, _SCRIPT, "ask", address, PORT)
         return "" if done.status else done.output.strip()
 
-    def leaks(self) -> tuple[int, int]:
-        """Return what the desk has sent past its tunnels since that was counted, by version of IP."""
-        found = self.router.run("nft", "list", "table", "netdev", "leaks")
-        four, six = re.findall(r"counter (?:four|six) \{\s+packets (\d+)", found)
-        return int(four), int(six)
+    def leaks(self, *names: str) -> list[int]:
+        """Return what the desk, or others, have sent past their tunnels since that was counted.
+
+        Each in both versions of IP.
+        """
+        tables = [
+            self.router.run("nft", "list", "table", "netdev", f"leaks-{name}") for name in names or ("desk",)
+        ]
+        counter = re.compile(r"counter (?:four|six) \{\s+packets (\d+)")
+        return [int(packets) for found in tables for packets in counter.findall(found)]
 
     @contextmanager
-    def no_leaks(self) -> Iterator[None]:
-        """While the desk sends to the web without a pause, in both versions."""
-        flood = self.desk.host.start(sys.executable, _SCRIPT, "flood", "9", WEB, WEB6)
+    def no_leaks(self, sender: str = "desk", *others: str) -> Iterator[None]:
+        """While a host sends to the web without a pause, in both versions. others: by which it goes."""
+        names, node = (sender, *others), self.phone if sender == "phone" else self.desk
+        flood = node.host.start(sys.executable, _SCRIPT, "flood", "9", WEB, WEB6)
         try:
-            before = self.leaks()
+            before = self.leaks(*names)
             yield
-            assert self.leaks() == before
+            assert self.leaks(*names) == before
             assert flood.is_running()
         finally:
             flood.kill()
@@ -89,14 +104,14 @@ class Scene:
         assert self.seen(self.desk, WEB6) == "2001:db8:192::9"
 
 
-def ours(node: Node) -> list[str]:
-    """Return what of an exit is in the rules and tables of a host."""
+def ours(node: Node, tables: str = "152") -> list[str]:
+    """Return what of an exit is in the rules and tables of a host. tables: how their numbers begin."""
     found = [
         node.host.run("ip", "-N", family, *what.split())
         for family in ("-4", "-6")
         for what in ("rule", "route show table all")
     ]
-    return [line for text in found for line in text.splitlines() if re.search(r"\b152\d{6}\b", line)]
+    return [line for text in found for line in text.splitlines() if re.search(rf"\b{tables}\d{{6}}\b", line)]
 
 
 @pytest.fixture(scope="module")
@@ -117,9 +132,10 @@ def scene(module_lab: Lab) -> Scene:
             "gate": ("198.51.100", "2001:db8:100:", 7),
             "desk": ("192.0.2", "2001:db8:192:", 9),
             "web": ("192.88.99", "2001:db8:80:", 80),
+            "phone": ("192.0.3", "2001:db8:193:", 5),
         }.items()
     }
-    hub, gate, desk = (Node(name, hosts[name], "", "") for name in ("hub", "gate", "desk"))
+    hub, gate, desk, phone = (Node(name, hosts[name], "", "") for name in ("hub", "gate", "desk", "phone"))
     printer = lab.host("printer")
     connect(desk.host, "lan", printer, "eth0")
     add_addresses(desk.host, "lan", "192.168.7.1/24", "2001:db8:7::1/64")
@@ -138,8 +154,10 @@ def scene(module_lab: Lab) -> Scene:
     desk.join(hub.token())
     eventually(lambda: desk.reaches(gate), "the desk reaches the gateway", within=IN_TIME)
     gate.mesh("site", "add", "internet", "0.0.0.0/0", "::/0")
-    router.run("nft", _COUNTING)
-    return Scene(router, hub, gate, desk, hosts["web"])
+    own = "ip saddr 203.0.113.10 return; ip6 saddr 2001:db8:113::10 return"  # it uses no exit itself
+    for name, also in {"hub": own, "desk": "", "phone": ""}.items():
+        router.run("nft", _COUNTING.format(name=name, also=also))
+    return Scene(router, hub, gate, desk, hosts["web"], phone)
 
 
 def serve_name(host: Host, address: str) -> None:
@@ -354,3 +372,88 @@ def test_of_an_exit_with_one_version_of_ip_the_other_one_leaks_nothing(scene: Sc
         by_itself(scene)
         scene.gate.mesh("site", "remove", "four")
     scene.assert_is_by_itself()
+
+
+# -- Clients -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def entered(scene: Scene, gateway: Node, *to: str) -> Iterator[None]:
+    """With the phone as a client that has its file and has brought its tunnel up."""
+    arguments = ("phone", "--gateway", gateway.name, *(word for one in to for word in ("--to", one)))
+    (file,) = scene.hub.ask("client", "add", *arguments)["files"]
+    lines = [line for line in file["text"].splitlines() if not line.startswith("DNS")]
+    scene.phone.host.write(_FILE, "\n".join(lines))  # the others need resolvconf
+    scene.phone.host.run(*_WGPY, "up", _FILE)
+    try:
+        yield
+    finally:
+        scene.phone.host.run(*_WGPY, "down", _FILE)
+        scene.hub.mesh("client", "remove", "phone")
+
+
+@pytest.fixture
+def phone_scene(scene: Scene) -> Iterator[Scene]:
+    """With the phone at the hub, whose host forwards all packets, and which is no gateway of the exit."""
+    scene.hub.host.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    with entered(scene, scene.hub, "internet"):
+        assert_phone_is_by_gate(scene)
+        assert of_clients(scene.hub) != []
+        yield scene
+    eventually(lambda: of_clients(scene.hub) == [], "nothing of it stays", within=IN_TIME)
+    scene.hub.host.run("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
+
+
+def assert_phone_is_by_gate(scene: Scene) -> None:
+    eventually(
+        lambda: scene.seen(scene.phone) == "198.51.100.7", "the phone's web is reached", within=IN_TIME
+    )
+    assert scene.seen(scene.phone, WEB6) == "2001:db8:100::7"
+
+
+def test_a_client_sends_by_the_exit_of_another_node_than_it_enters_by(phone_scene: Scene) -> None:
+    scene = phone_scene
+
+    with scene.no_leaks("phone", "hub"):
+        assert_phone_is_by_gate(scene)
+        assert name_by(scene, scene.hub) == "10.0.0.2"  # of the name server that the exit's gateway asks
+
+    assert scene.seen(scene.hub) == "203.0.113.10"
+    assert scene.seen(scene.hub, WEB6) == "2001:db8:113::10"
+    for address in (scene.gate.address(), scene.desk.address(6), "2001:db8:113::10"):
+        assert scene.phone.host.attempt("ping", "-n", "-c1", "-W1", address).status != 0
+
+
+def name_by(scene: Scene, server: Node) -> str:
+    """Return what the phone is answered about the name."""
+    return scene.phone.host.run(program("python"), "-c", _ASK, server.address(), NAME).split()[-1]
+
+
+def test_nothing_of_a_client_leaks_while_gateway_or_exit_are_away(phone_scene: Scene) -> None:
+    scene = phone_scene
+
+    with scene.no_leaks("phone", "hub"):
+        kill(scene.gate)
+        assert scene.seen(scene.phone) == scene.seen(scene.phone, WEB6) == ""
+        kill(scene.hub)
+        start(scene.hub)
+        start(scene.gate)
+        assert_phone_is_by_gate(scene)
+
+
+def test_without_a_tunnel_what_the_phone_sends_is_counted(scene: Scene) -> None:
+    """Or the other tests would prove nothing."""
+    before = scene.leaks("phone")
+
+    with pytest.raises(AssertionError), scene.no_leaks("phone"):
+        eventually(lambda: all(map(int.__lt__, before, scene.leaks("phone"))), "they leave", within=IN_TIME)
+
+
+def test_a_client_leaves_by_the_gateway_of_the_exit_that_it_enters_by(scene: Scene) -> None:
+    scene.gate.mesh("endpoint", "198.51.100.7")
+    with entered(scene, scene.gate, "internet"):
+        assert_phone_is_by_gate(scene)
+
+
+def of_clients(node: Node) -> list[str]:
+    return ours(node, "153")

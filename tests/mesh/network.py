@@ -60,6 +60,20 @@ def site(name: str, *real: str, mapped: tuple[str, ...] = (), **fields: Any) -> 
     return AnnouncedSite(name, prefixes(*real), prefixes(*(mapped or real)), **{**usual, **fields})
 
 
+def ingress_of(key: PublicKey, gateway: SigningKey) -> Ingress:
+    """How a client enters by a node, by a file that leads the network's IPv4 into the tunnel."""
+    identity = gateway.verify_key()
+    return Ingress(
+        gateway=identity, address=IPv4Address("100.80.200.0") + _number(key),
+        address6=client_address6(ADDRESSES6, key, identity), key=PublicKey(bytes(31) + b"\x01"),
+        endpoint="192.0.2.1:51820", prefixes=prefixes("100.80.0.0/16"), names=False,
+    )  # fmt: skip
+
+
+def _number(key: PublicKey) -> int:
+    return int.from_bytes(bytes(key)[:2], "little")
+
+
 def selector_of(node: str | SigningKey) -> str:
     return node if isinstance(node, str) else node_selector(node.verify_key())
 
@@ -127,15 +141,9 @@ class Administrator:
 
     def client(self, key: PublicKey, gateway: SigningKey, **fields: Any) -> Signed:
         """gateway: the identity of a node."""
-        number = int.from_bytes(bytes(key)[:2], "little")
-        identity = gateway.verify_key()
-        ingress = Ingress(
-            gateway=identity, address=IPv4Address("100.80.200.0") + number,
-            address6=client_address6(ADDRESSES6, key, identity), key=PublicKey(bytes(31) + b"\x01"),
-            endpoint="192.0.2.1:51820", prefixes=prefixes("100.80.0.0/16"), names=False,
-        )  # fmt: skip
         usual = {
-            "name": f"c{number}", "ingresses": (ingress,), "destinations": (), "expires": 0, "removed": False
+            "name": f"c{_number(key)}", "ingresses": (ingress_of(key, gateway),), "destinations": (),
+            "expires": 0, "removed": False,
         }  # fmt: skip
         return self.sign(Client, key=key, **{**usual, **fields})
 

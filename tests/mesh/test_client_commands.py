@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import segno
 
-from tests.mesh.coordinator import ALICE, BOB, TOKEN, Site, in_a_loop
+from tests.mesh.coordinator import ALICE, BOB, CAROL, TOKEN, Site, in_a_loop
 from tests.mesh.key_host import KeyHost, copy_key
 from tests.mesh.network import ADDRESSES6, prefixes, site
 from wgpy.address import format_prefix
@@ -98,6 +98,42 @@ async def test_what_leads_into_the_tunnel_is_what_the_client_may_reach(
             ["10.42.3.0/24", *RANGES]
         )
         assert tunnelled(await add(host, "d")) == sorted(["10.42.3.0/24", *RANGES])
+
+
+@in_a_loop
+async def test_a_file_for_an_exit_leads_everything_into_the_tunnel_also_by_another_node(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        one = host.site.administrator
+        await host.site.submit(one.approve(BOB, "0.0.0.0/0"))
+        await host.site.submit(one.announce(BOB, site("four", "0.0.0.0/0", since=one.now)))
+
+        file = await add(host, "alice", "--to", "four")
+
+        assert tunnelled(file) == ["0.0.0.0/0", "::/0"]  # what the exit does not have goes nowhere
+        assert (file.dns, file.mtu) == (("100.80.0.11",), 1380)
+        assert (await host.ask("client", "show", "alice"))["changed"] == []
+
+
+@in_a_loop
+async def test_a_gateway_that_cannot_pass_on_to_an_exit_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        one = host.site.administrator
+        await host.site.submit(one.join(CAROL, TOKEN, name="carol"))
+        for name, node in (("four", BOB), ("five", CAROL)):
+            await host.site.submit(one.approve(node, "0.0.0.0/0"))
+            await host.site.submit(one.announce(node, site(name, "0.0.0.0/0", since=one.now)))
+        await add(host, "alice", "--to", "five")
+
+        other = await host.refusal("client", "add", "bob", "--gateway", "hub", "--to", "four")
+        own = ("--gateway", "web", "--endpoint", "192.0.2.2", "--to", "five")
+        itself = await host.refusal("client", "add", "bob", *own)
+
+    assert "the exit of clients that enter by hub is five" in other
+    assert "web is a gateway of four itself" in itself
 
 
 @in_a_loop

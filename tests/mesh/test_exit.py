@@ -6,13 +6,15 @@ from ipaddress import ip_network
 
 import pytest
 
-from tests.mesh.network import EVERYTHING, NOW, Administrator, key_of, prefixes, site
+from tests.mesh.network import EVERYTHING, NOW, Administrator, ingress_of, key_of, prefixes, site
+from wgpy.contract.orders import Permit
+from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import DEFAULT_ROUTES
 from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
 from wgpy.mesh.records import AnnouncedSite
 from wgpy.mesh.rules import allowed_ip
 from wgpy.mesh.signing import SigningKey
-from wgpy.mesh.sites import SiteExclusion
+from wgpy.mesh.sites import SiteExclusion, is_within
 from wgpyd.agent.reconcile.routes import Route, exit_changes
 
 TOKEN, PLAIN_TOKEN, ANN, BOB, EVE = map(key_of, (2, 3, 11, 12, 13))
@@ -252,3 +254,130 @@ def test_routes_of_others_and_of_other_tables_stay() -> None:
     ]
 
     assert exit_changes(others, None, "mesh0", TABLE) == ()
+
+
+# -- The exit of clients -----------------------------------------------------------------------------
+
+
+PHONE, LAPTOP = (PublicKey(bytes((number,)) + bytes(31)) for number in (5, 6))
+OUTSIDE, IN_THE_MESH, AT_OFFICE = "192.0.2.7", "100.80.0.12", "192.168.7.9"
+
+
+def entered(to: str = "site:internet", *announced: AnnouncedSite) -> Administrator:
+    """With a phone that enters by Bob and may begin to one destination."""
+    administrator = network(INTERNET, *announced)
+    administrator.client(PHONE, BOB, destinations=(to,))
+    return administrator
+
+
+def test_what_clients_send_goes_to_the_gateway_of_their_exit_and_the_node_uses_none_itself() -> None:
+    found, without = planned(entered(), ""), planned(network(INTERNET), "")
+
+    assert found.client_exit is not None
+    assert (found.client_exit.exit.gateway, found.client_exit.exit.routes) == (
+        ANN.verify_key(), DEFAULT_ROUTES,
+    )  # fmt: skip
+    assert found.client_exit.users == {PHONE}
+    assert found.client_exit.warnings == ()
+    assert allowed(found) == ["ann"]
+    assert found.exit is None
+    assert (found.routes, found.reserved) == (without.routes, without.reserved)
+
+
+def test_a_client_with_an_exit_begins_to_nothing_of_the_mesh() -> None:
+    office = site("office", AT_OFFICE + "/32", since=NOW + 1)
+    administrator = entered("site:internet", office)
+    administrator.approve(ANN, AT_OFFICE + "/32")
+    permits = planned(administrator, "").filter[PHONE]
+
+    assert permits is not None
+    assert [_lets_in(permits, one) for one in (OUTSIDE, IN_THE_MESH, AT_OFFICE)] == [True, False, False]
+
+
+def _lets_in(permits: Sequence[Permit], address: str) -> bool:
+    prefix = ip_network(address)
+    assert all(one.destination is not None for one in permits)
+    return any(
+        is_within(prefix, ip_network((one.destination.address, one.destination.prefix_length)))
+        for one in permits
+        if one.destination
+    )
+
+
+@pytest.mark.parametrize("to", ["any", "node:bob", "site:elsewhere"])
+def test_a_client_that_names_no_exit_has_none(to: str) -> None:
+    found = planned(entered(to), "")
+
+    assert found.client_exit is None
+    assert allowed(found) == []
+
+
+def test_a_rule_gives_a_client_an_exit() -> None:
+    administrator = network(INTERNET)
+    administrator.client(PHONE, BOB)
+    administrator.rule(administrator.scope(f"client:{PHONE}"), administrator.scope("site:internet:443/tcp"))
+
+    found = planned(administrator, "")
+
+    assert allowed(found) == ["ann"]
+    assert found.client_exit is not None
+    assert found.client_exit.users == {PHONE}
+
+
+def test_a_gateway_of_an_exit_passes_clients_on_to_none() -> None:
+    administrator = network(INTERNET)
+    administrator.client(PHONE, ANN, destinations=("site:internet",))
+
+    found = planned(administrator, "", ANN)
+
+    assert found.client_exit is None
+    permits = found.filter[PHONE]
+    assert permits is not None
+    assert _lets_in(permits, OUTSIDE)
+
+
+def two_exits() -> Administrator:
+    administrator = network(INTERNET)
+    administrator.approve(EVE, "0.0.0.0/0")
+    administrator.announce(EVE, site("other", "0.0.0.0/0", since=NOW + 1))
+    administrator.client(PHONE, BOB, destinations=("site:other",))
+    administrator.client(LAPTOP, BOB, destinations=("site:internet",))
+    return administrator
+
+
+@pytest.mark.parametrize(
+    ("own", "gateway", "left"), [("", "eve", LAPTOP), ("other", "eve", LAPTOP), ("internet", "ann", PHONE)]
+)
+def test_the_clients_of_a_node_have_one_exit_that_of_the_node_or_of_the_first_client(
+    own: str, gateway: str, left: PublicKey
+) -> None:
+    found = planned(two_exits(), own)
+
+    assert allowed(found) == [gateway]
+    assert found.client_exit is not None
+    assert left not in found.client_exit.users
+    assert found.filter[left] == ()
+    assert [f"c{bytes(left)[0]}: another exit" in one for one in found.client_exit.warnings] == [True]
+
+
+def test_what_a_client_sends_goes_nowhere_once_its_exit_is_gone() -> None:
+    administrator = network()
+    whole = (replace(ingress_of(PHONE, BOB), prefixes=DEFAULT_ROUTES),)
+    administrator.client(PHONE, BOB, ingresses=whole, destinations=("site:internet",))
+
+    found = planned(administrator, "")
+
+    assert found.client_exit is not None
+    assert found.client_exit.exit.routes == ()
+    assert found.filter[PHONE] == ()
+
+
+def test_the_table_of_clients_leaves_out_what_others_reach_by_this_host() -> None:
+    behind = prefixes("10.7.0.0/16", "fd00:7::/64")
+    exit_ = planned(entered(), "").client_exit
+
+    assert exit_ is not None
+    lines = exit_changes([], exit_.exit, "mesh0", TABLE, behind)
+    assert [line for line in carried_out(lines) if "throw" in line] == [
+        f"throw {prefix} table {TABLE} proto 151" for prefix in behind
+    ]

@@ -1,12 +1,13 @@
 """A set of prefixes answers as the prefixes themselves do."""
 
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wgpy.address import Prefix
-from wgpy.mesh.prefix_set import Prefixes
+from wgpy.mesh.prefix_set import Prefixes, complement
 
 
 def some_prefixes() -> st.SearchStrategy[Prefix]:
@@ -27,3 +28,14 @@ def test_a_set_of_prefixes_says_what_they_say_one_by_one(present: list[Prefix], 
 
     assert prefixes.overlap(asked) == any(prefix.overlaps(asked) for prefix in same)
     assert prefixes.cover(asked) == any(asked.subnet_of(prefix) for prefix in same)  # type: ignore[arg-type]
+
+
+@given(st.lists(some_prefixes(), max_size=6), some_prefixes())
+def test_what_no_prefix_has_and_what_they_have_is_everything_without_overlaps(
+    present: list[Prefix], asked: Prefix
+) -> None:
+    rest = list(complement(present))
+
+    assert not any(map(Prefixes(present).overlap, rest))
+    known: list[Any] = [prefix for prefix in (*present, *rest) if prefix.version == asked.version]
+    assert sum(prefix.num_addresses for prefix in collapse_addresses(known)) == 1 << asked.max_prefixlen

@@ -1,6 +1,7 @@
 """From the rules that a host has to those that lead to a mesh's table, and nothing of what is another's."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,9 @@ EXIT_TABLE, OTHER_EXIT = 152_000_007, 152_000_008
 WITHOUT_EXIT = TableUse(TABLE, MARK, "100.80.0.0/16", 0, EXIT_TABLE)
 WITH_EXIT = TableUse(TABLE, MARK, "100.80.0.0/16", 0, EXIT_TABLE, is_exit=True)
 WITH_BOTH = TableUse(TABLE, MARK, "100.80.0.0/16", PORT, EXIT_TABLE, is_exit=True)
+CLIENTS_TABLE = 153_000_007
+WITH_CLIENTS = replace(WITHOUT_EXIT, clients_table=CLIENTS_TABLE, entry="mesh0")
+WITH_ALL = replace(WITH_BOTH, clients_table=CLIENTS_TABLE, entry="mesh0")
 OTHER_NETWORK = TableUse(151_000_008, MARK, "100.81.0.0/16", 51901, OTHER_EXIT)
 OTHER_WITH_EXIT = TableUse(151_000_008, MARK, "100.81.0.0/16", 51901, OTHER_EXIT, is_exit=True)
 
@@ -102,7 +106,7 @@ def test_what_is_not_ours_stays_and_all_of_ours_can_be_removed(others: list[Json
 
     after = reconciled(before, use)
 
-    assert carried_out(after, rule_removals(after, TABLE, PORT)) == before
+    assert carried_out(after, rule_removals(after, PORT, TABLE)) == before
 
 
 def test_answers_of_a_coordinator_go_past_the_table_unless_they_are_for_the_mesh() -> None:
@@ -167,7 +171,7 @@ def test_all_of_an_exit_can_be_removed(others: list[Json], use: TableUse) -> Non
 
     after = reconciled(before, use)
 
-    assert carried_out(after, rule_removals(after, TABLE, PORT, EXIT_TABLE)) == before
+    assert carried_out(after, rule_removals(after, PORT, TABLE, EXIT_TABLE)) == before
 
 
 @given(st.sampled_from([PLAIN, WITH_COORDINATOR, WITHOUT_EXIT]), st.booleans())
@@ -202,3 +206,32 @@ def test_a_rule_in_another_place_is_moved_without_a_moment_without_it() -> None:
         f"rule add preference 32763 not fwmark 0x1097 lookup {TABLE} protocol 151",
         f"rule delete preference 32765 not fwmark 0x1097 lookup {TABLE} protocol 151",
     ]
+
+
+@given(
+    foreign,
+    st.sampled_from([PLAIN, WITH_EXIT, WITH_CLIENTS, WITH_ALL]),
+    st.sampled_from([WITH_CLIENTS, WITH_ALL]),
+)
+def test_what_comes_by_the_mesh_and_is_not_for_it_goes_to_the_exit_of_clients_before_all_else(
+    others: list[Json], before: TableUse, use: TableUse
+) -> None:
+    after = reconciled(reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), before), use)
+
+    entering = next(rule for rule in after if rule.get("table") == str(CLIENTS_TABLE))
+    table = next(rule for rule in after if rule.get("table") == str(TABLE) and "fwmark" in rule)
+    assert (entering["iif"], entering["priority"]) == ("mesh0", table["priority"] + 1)
+
+
+@given(foreign, st.sampled_from([WITH_CLIENTS, WITH_ALL]))
+def test_all_of_an_exit_of_clients_can_be_removed_and_nothing_stays_that_is_used_no_more(
+    others: list[Json], use: TableUse
+) -> None:
+    without = replace(use, entry="")
+    before = reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), OTHER_NETWORK)
+    never = reconciled(before, without)
+
+    after = reconciled(never, use)
+
+    assert reconciled(after, without) == never
+    assert carried_out(after, rule_removals(after, PORT, *use.tables)) == before

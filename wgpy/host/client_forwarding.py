@@ -30,12 +30,13 @@ class Forwarding:
     """What a host is to forward.
 
     interface: of the mesh; table: of its routes, by whose number ours is named; behind: what else is reached
-    by the node.
+    by the node; own: addresses of this host that alone are reached beside these, () for all that it has.
     """
 
     interface: str
     table: int
     behind: tuple[Prefix, ...]
+    own: tuple[Prefix, ...] = ()
 
 
 def table_name(table: int) -> str:
@@ -87,7 +88,7 @@ class ClientForwarding:
         self._made = script, list_table(name)
 
     def _script(self, wanted: Forwarding) -> str:
-        chains = [_redirects(wanted.interface)]
+        chains = [_redirects(wanted.interface), *([_input(wanted)] if wanted.own else [])]
         closed = [version for version in _FAMILIES if not self._is_router(version)]
         if closed:
             chains.append(_forward(wanted, closed))
@@ -119,6 +120,16 @@ def _redirects(interface: str) -> str:
         f'oifname "{interface}" icmp type redirect drop\noifname "{interface}" icmpv6 type nd-redirect drop'
     )
     return f"chain redirects {{ {hook}\n{drops}\n}}\n"
+
+
+def _input(wanted: Forwarding) -> str:
+    """An exit of another node is no way to the addresses that this host has in other networks."""
+    hook = "type filter hook input priority -150; policy accept;"
+    come = f'iifname "{wanted.interface}"'
+    lines = (
+        f"{come} {line}" for version in _FAMILIES for line in _lines((*wanted.own, *wanted.behind), version)
+    )
+    return f"chain input {{ {hook}\n{chr(10).join(lines)}\n}}\n"
 
 
 def _forward(wanted: Forwarding, versions: Iterable[int]) -> str:

@@ -7,9 +7,13 @@ Of a network with an exit two rules follow: what the main table has a route for,
 and then a table of the exit's default routes. One network of a host has an exit, and those without one have
 their rules before it. The first of the two leaves out a group of interfaces, too, which no interface is in:
 its number is that of the exit's table, and says whose rule it is.
+
+Clients may have an exit of their own, by the node that they enter by: one rule leads what comes by the mesh's
+interface and the mesh's table has no route for to a table with that exit's default routes. Of what this host
+sends itself nothing comes by an interface. What others reach by this host has an exception in that table.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,7 +37,8 @@ class TableUse:
 
     network: prefix of the mesh's own addresses; port: TCP, of a coordinator on this host, 0 for none. Its
     answers go past the table, unless they are for an address of the mesh; exit_table: that may have the
-    default routes of an exit; is_exit: whether it is looked up.
+    default routes of an exit; is_exit: whether it is looked up; clients_table: that may have those of an exit
+    of clients; entry: interface by which what comes looks that up, "" for none.
     """
 
     table: int
@@ -42,6 +47,12 @@ class TableUse:
     port: int = 0
     exit_table: int = 0
     is_exit: bool = False
+    clients_table: int = 0
+    entry: str = ""
+
+    @property
+    def tables(self) -> tuple[int, ...]:
+        return self.table, self.exit_table, self.clients_table
 
 
 def rule_changes(found: Sequence[Json], use: TableUse) -> list[str]:
@@ -50,16 +61,16 @@ def rule_changes(found: Sequence[Json], use: TableUse) -> list[str]:
     found: what `ip -N -json rule` answers for one version of IP.
     """
     wanted = _wanted(found, use)
-    present = [_text(rule) for rule in found if _is_own(rule, use.table, use.port, use.exit_table)]
+    present = [_text(rule) for rule in found if _is_own(rule, use.port, use.tables)]
     return [
         *(f"rule add {rule}" for rule in wanted if rule not in present),
         *(f"rule delete {rule}" for rule in present if rule not in wanted),
     ]
 
 
-def rule_removals(found: Sequence[Json], table: int, port: int, exit_table: int = 0) -> list[str]:
-    """Return lines for `ip` that delete what `rule_changes` made."""
-    return [f"rule delete {_text(rule)}" for rule in found if _is_own(rule, table, port, exit_table)]
+def rule_removals(found: Sequence[Json], port: int, *tables: int) -> list[str]:
+    """Return lines for `ip` that delete what `rule_changes` made. tables: of a network, or some of them."""
+    return [f"rule delete {_text(rule)}" for rule in found if _is_own(rule, port, tables)]
 
 
 def _wanted(found: Sequence[Json], use: TableUse) -> list[str]:
@@ -77,6 +88,8 @@ def _rules(use: TableUse, main: int) -> Iterator[str]:
         yield f"to {use.network} {answers} {lookup}"
         yield f"{answers} goto {main} protocol {PROTOCOL}"
     yield f"not fwmark {use.mark:#x} {lookup}"
+    if use.entry:
+        yield f"iif {use.entry} lookup {use.clients_table} protocol {PROTOCOL}"
 
 
 def _exit_rules(use: TableUse) -> Iterator[str]:
@@ -109,13 +122,13 @@ def _is_for_every_packet(rule: Json) -> bool:
     return rule.keys() <= _PLAIN and rule.get("src") == "all"
 
 
-def _is_own(rule: Json, table: int, port: int, exit_table: int) -> bool:
+def _is_own(rule: Json, port: int, tables: Iterable[int]) -> bool:
     """Whether a rule is of these tables; one that goes past them names none, but the port."""
     if rule.get("protocol") != PROTOCOL:
         return False
     is_past = "goto" in rule and rule.get("sport") == port != 0
-    is_before = rule.get(_GROUP) == str(exit_table)
-    return is_past or is_before or rule.get("table") in (str(table), str(exit_table))
+    numbers = {str(table) for table in tables}
+    return is_past or rule.get(_GROUP) in numbers or rule.get("table") in numbers
 
 
 def _text(rule: Json) -> str:
@@ -126,6 +139,8 @@ def _text(rule: Json) -> str:
 def _selectors(rule: Json) -> Iterator[str]:
     if "fwmark" in rule:
         yield f"{'not ' if 'not' in rule else ''}fwmark {rule['fwmark']}"
+    if "iif" in rule:
+        yield f"iif {rule['iif']}"
     if "dst" in rule:
         yield f"to {rule['dst']}/{rule.get('dstlen', 128 if ':' in rule['dst'] else 32)}"
     if rule.get("ipproto") == _TCP:

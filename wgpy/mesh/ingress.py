@@ -16,10 +16,11 @@ from wgpy.contract.constants import MAX_PERMITS
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import site_selector
+from wgpy.mesh.prefix_set import complement
 from wgpy.mesh.records import Client, End, Ingress
 from wgpy.mesh.rules import OTHERS, Rules, Target, allowed_ip, numbered, prefixes_of_end
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.sites import own_sites, prefixes_of
+from wgpy.mesh.sites import Site, own_sites, prefixes_of
 from wgpy.mesh.topology import Member, Topology
 
 _ANY: Final = "any"  # a selector
@@ -55,18 +56,31 @@ def entering_by_gateway(topology: Topology) -> Mapping[VerifyKey, list[EnteringC
     return found
 
 
-def permits(topology: Topology, local: Member) -> dict[PublicKey, Permits]:
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What of an exit a node passes on for clients.
+
+    exit: name of that of another node which they use, "" for none; ranges: of the network, which no exit is a
+    way to.
+    """
+
+    exit: str = ""
+    ranges: tuple[Prefix, ...] = ()
+
+
+def permits(topology: Topology, local: Member, passage: Passage = Passage()) -> dict[PublicKey, Permits]:
     """Return what each peer of a member, clients among them, may begin to it and by it."""
     by_rules = Rules(topology).permits(local)
-    return _Filter(topology, local).extended(by_rules) if topology.clients else dict(by_rules)
+    return _Filter(topology, local, passage).extended(by_rules) if topology.clients else dict(by_rules)
 
 
 class _Filter:
     """Of one node, its clients and those of its peers."""
 
-    def __init__(self, topology: Topology, local: Member) -> None:
+    def __init__(self, topology: Topology, local: Member, passage: Passage) -> None:
         self._topology = topology
         self._local = local
+        self._passage = passage
         self._entries = entering_by_gateway(topology)
         self._own = self._entries.get(local.identity, [])
         self._sites = {site_selector(site.name): site for site in topology.sites}
@@ -134,11 +148,28 @@ class _Filter:
             if target.end.selector == _ANY:
                 found += target.permits(None)
             elif target.end.selector in self._sites:
-                site = self._sites[target.end.selector]
-                found += _permits_to(target, prefixes_of_end(site, target.end))
+                found += _permits_to(target, self._of_site(self._sites[target.end.selector], target.end))
             else:
                 found += _permits_to(target, self._prefixes.get(target.end.selector, ()))
         return dict.fromkeys(found)
+
+    def _of_site(self, site: Site, end: End) -> Iterable[Prefix]:
+        """Return what of a site clients that enter here reach; of an exit what is not of the mesh itself."""
+        if not site.is_exit:
+            return prefixes_of_end(site, end)
+        is_there = site.name == self._passage.exit or site.gateway(self._local.identity)
+        return self._outside(site.mapped) if is_there else ()
+
+    def _outside(self, exits: Iterable[Prefix]) -> Iterable[Prefix]:
+        versions = {prefix.version for prefix in exits}
+        return (prefix for prefix in self._not_of_mesh if prefix.version in versions)
+
+    @cached_property
+    def _not_of_mesh(self) -> list[Prefix]:
+        routes = chain.from_iterable(member.routes for member in self._topology.members)
+        own = (site.real for site in self._own_sites.values() if not site.is_exit)
+        sites = prefixes_of(self._topology.sites)
+        return list(complement((*self._passage.ranges, *routes, *sites, *chain.from_iterable(own))))
 
     def _of_names(self) -> Iterator[Permit]:
         """Give the permits to ask this node for names."""

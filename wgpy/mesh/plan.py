@@ -15,8 +15,9 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import node_address6
+from wgpy.mesh.client_exit import ClientExit, client_exit, exit_name
 from wgpy.mesh.exit import Exit, exit_of
-from wgpy.mesh.ingress import EnteringClient, entering_by_gateway, permits
+from wgpy.mesh.ingress import EnteringClient, Passage, entering_by_gateway, permits
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Network
 from wgpy.mesh.rules import allowed_ip
@@ -70,13 +71,15 @@ class Routing:
 
     table: that has them; mark: of packets that it does not route, those of the mesh itself; coordinator_port:
     TCP, of a coordinator on this host, whose answers it does not route either; 0 for none; exit_table: that
-    has the default routes of an exit, and is looked up for what no other route has.
+    has the default routes of an exit, and is looked up for what no other route has; clients_table: that has
+    those of the exit of clients, and is looked up for what comes by the mesh's interface.
     """
 
     table: int
     mark: int
     coordinator_port: int = 0
     exit_table: int = 0
+    clients_table: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +157,8 @@ class NodePlan:
     own addresses; routes: prefixes that lead into the interface, by the table of `routing`; reserved:
     prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; shared: routes
     that several nodes announce; clients: keys of those that enter here; behind: real prefixes that others
-    reach by this node; exit: by which it sends what no other route has, None for the host's own way.
+    reach by this node; exit: by which it sends what no other route has, None for the host's own way;
+    client_exit: by which it sends that of clients, None where there is no such client.
     """
 
     view: LocalView | None
@@ -171,6 +175,7 @@ class NodePlan:
     clients: frozenset[PublicKey] = frozenset()
     behind: tuple[Prefix, ...] = ()
     exit: Exit | None = None
+    client_exit: ClientExit | None = None
 
     @classmethod
     def empty(cls, reserved: frozenset[Prefix] = frozenset()) -> Self:
@@ -208,18 +213,21 @@ def plan(
     prefixes = frozenset(prefixes_of(shared))
     known = before.peers if (before.view, before.shared) == (view, prefixes) else ()
     members = topology.peers(view.identity)
-    used = used_sites((*topology.sites, *shared), members, view.identity, choose, view.exit)
+    entering = entering_by_gateway(topology)
+    own_clients = entering.get(view.identity, [])
+    passed = exit_name(topology, [one.client for one in own_clients], view.identity, view.exit)
+    used = used_sites((*topology.sites, *shared), members, view.identity, choose, {view.exit, passed})
     peers = reachable(members, view, known, used, prefixes)
     address = IPv4Interface((view.address, network.addresses.prefixlen))
     address6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
     routes = (address.network, address6.network, *(route for peer in peers for route in peer.routes))
-    entering = entering_by_gateway(topology)
-    clients = {one.client.key: Tunnel(one.allowed_ips, ()) for one in entering.get(view.identity, ())}
+    clients = {one.client.key: Tunnel(one.allowed_ips, ()) for one in own_clients}
+    ranges = (network.addresses, network.addresses6, network.pool)
     return NodePlan(
         view,
         {peer.member.key: peer for peer in peers},
         {**{peer.member.key: _tunnel(peer, entering) for peer in peers}, **clients},
-        permits(topology, local) if local else {},
+        permits(topology, local, Passage(passed, ranges)) if local else {},
         {peer.member.address6: peer.member.name or str(peer.member.identity) for peer in peers},
         LinkPlan(network.mtu, (address, address6)),
         routes,
@@ -230,6 +238,7 @@ def plan(
         frozenset(clients),
         (*(local.announced if local else ()), *(prefix for site in own for prefix in site.real)),
         exit_of(view.exit, topology.sites, used, view.identity),
+        client_exit(topology, own_clients, used, view.identity, passed),
     )
 
 
@@ -259,16 +268,16 @@ def used_sites(
     peers: Iterable[Member],
     local: VerifyKey,
     choose: Chooser,
-    exit_name: str = "",
+    exits: Collection[str] = (),
 ) -> Mapping[VerifyKey, tuple[Site, ...]]:
     """Return the sites that are reached by each peer; those of this node, it reaches itself.
 
-    local: this node; exit_name: of the exit that it uses, and no other. A gateway of an exit uses none: two
+    local: this node; exits: names of those that it uses, and no other. A gateway of an exit uses none: two
     that use each other would send everything round in circles.
     """
     identities = {peer.identity for peer in peers} if sites else set()
     found: dict[VerifyKey, tuple[Site, ...]] = {}
-    exits = set() if any(site.is_exit for site in own_sites(sites, local)) else {exit_name}
+    exits = () if any(site.is_exit for site in own_sites(sites, local)) else exits
     for site in sites:
         if site.is_exit and site.name not in exits:
             continue

@@ -1,11 +1,13 @@
 """Sets of prefixes, for many look-ups of what they cover and overlap: the cost does not grow with a set."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address, collapse_addresses, summarize_address_range
+from typing import Any, Final
 
 from wgpy.address import Prefix
 
 _BITS: Final = {4: 32, 6: 128}
+_ADDRESS: Final[dict[int, Any]] = {4: IPv4Address, 6: IPv6Address}
 
 
 class Prefixes:
@@ -39,3 +41,21 @@ class Prefixes:
         """Return whether one of them overlaps the prefix."""
         leading = int(prefix.network_address) >> (_BITS[prefix.version] - prefix.prefixlen)
         return self.cover(prefix) or leading in self._above[prefix.version].get(prefix.prefixlen, ())
+
+
+def complement(prefixes: Iterable[Prefix]) -> Iterator[Prefix]:
+    """Give as few prefixes as there can be of all addresses that none of these has, of both versions."""
+    known = list(prefixes)
+    for version, bits in _BITS.items():
+        first = 0
+        taken: list[Any] = [prefix for prefix in known if prefix.version == version]
+        for prefix in collapse_addresses(taken):
+            yield from _between(version, first, int(prefix.network_address) - 1)
+            first = int(prefix.broadcast_address) + 1
+        yield from _between(version, first, (1 << bits) - 1)
+
+
+def _between(version: int, first: int, last: int) -> Iterable[Prefix]:
+    """first, last: inclusive; none if the last one is before the first."""
+    address = _ADDRESS[version]
+    return summarize_address_range(address(first), address(last)) if first <= last else ()

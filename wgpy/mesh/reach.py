@@ -10,8 +10,9 @@ from ipaddress import IPv4Network
 from typing import Final
 
 from wgpy.address import Prefix
+from wgpy.mesh.addressing import DEFAULT_ROUTES
 from wgpy.mesh.ingress import collapsed, selected
-from wgpy.mesh.links import Link, selected_by
+from wgpy.mesh.links import Link, selected_by, site_selector
 from wgpy.mesh.records import Client, Network
 from wgpy.mesh.sites import prefixes_of
 from wgpy.mesh.topology import Member, Topology
@@ -62,3 +63,5 @@ def _of(network: Network, topology: Topology, selectors: set[str]) -> Iterator[P
         yield from (network.addresses, network.addresses6, network.pool)
     if _ANY in selectors:
         yield from prefixes_of(topology.sites)
+    if any(site.is_exit and site_selector(site.name) in selectors for site in topology.sites):
+        yield from DEFAULT_ROUTES  # both: what the exit does not have must not leave beside the tunnel

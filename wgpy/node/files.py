@@ -30,7 +30,7 @@ from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line, undamaged_records
 from wgpy.node.coordinator_client import DEFAULT_PORT, Address
 from wgpy.node.text import printable
-from wgpy.node.underlay import MARK, exit_table_of, table_of
+from wgpy.node.underlay import MARK, clients_table_of, exit_table_of, table_of
 from wgpy.number import parse_number
 
 NODES: Final = Path("/var/lib/wgpyd/mesh")  # a folder for each network that this host is in
@@ -222,6 +222,11 @@ class NodeFile:
     def exit_table(self) -> int:
         """The number of the table that has the default routes of an exit."""
         return exit_table_of(self.routing_table)
+
+    @property
+    def clients_table(self) -> int:
+        """The number of the table that has the default routes of an exit of clients."""
+        return clients_table_of(self.routing_table)
 
     @property
     def mark(self) -> int:

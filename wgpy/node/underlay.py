@@ -30,6 +30,11 @@ def exit_table_of(table: int) -> int:
     return table + _TABLES
 
 
+def clients_table_of(table: int) -> int:
+    """Return the number of the table with the default routes of a network's clients. table: as above."""
+    return table + 2 * _TABLES
+
+
 def set_mark(connection: socket.socket, mark: int) -> None:
     """Mark what a socket sends, if this process may; one that may not has no interface either."""
     with suppress(PermissionError):

@@ -36,8 +36,9 @@ class LocalIdentity:
         self.node = node
         self.key = node.identity.verify_key()
         self._routing = Routing(
-            node.routing_table, node.mark, node.local_coordinator_port(folder.name), node.exit_table
-        )
+            node.routing_table, node.mark, node.local_coordinator_port(folder.name), node.exit_table,
+            node.clients_table,
+        )  # fmt: skip
 
     def record(self) -> Node | None:
         """Return the newest that is known, whichever life of this node it is of."""

@@ -90,6 +90,11 @@ class KnownNames:
         client = self._clients.get(asker)
         return client is not None and client.key in self._plan.clients
 
+    def uses_exit(self, asker: Address) -> bool:
+        """Return whether somebody is such a client, and sends by an exit of another node."""
+        client, found = self._clients.get(asker), self._plan.client_exit
+        return client is not None and found is not None and client.key in found.users
+
     # -- Zones of sites -------------------------------------------------------------------------------
 
     @property

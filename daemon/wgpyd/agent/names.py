@@ -16,6 +16,7 @@ from wgpy.dns.zone import Zone, domain_of
 from wgpy.driver.interface import Interface
 from wgpy.host import resolv_conf
 from wgpy.host.split_dns import ResolverFailed, SplitDns
+from wgpy.mesh.exit import Exit
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.records import Network
 from wgpy.node.files import NODES, NodeFile, StorageError
@@ -51,6 +52,7 @@ class Names:
         self._others: frozenset[str] = frozenset()
         self._is_closed = False
         self._forwarder = Forwarder(self._servers)
+        self._exit_forwarder = Forwarder(self._servers_of_clients)
         self._site_forwarder = SiteForwarder()
         self._server = NameServer(self, self._forward)
         self._resolver = HostResolver(on_change)
@@ -105,7 +107,9 @@ class Names:
         found = self._known.delegation(asker, query.name) if self._known else None
         name = b".".join(query.name).decode(errors="replace")
         if found is None or name in self._node.identity.node.underlay_names:
-            return await self._forwarder.ask(data, query, by_tcp)
+            is_by_exit = self._known is not None and self._known.uses_exit(asker)
+            forwarder = self._exit_forwarder if is_by_exit else self._forwarder
+            return await forwarder.ask(data, query, by_tcp)
         servers = (Server(str(one)) for one in found.servers if not self.is_local(one))
         return await self._site_forwarder.ask(query, servers, found.site, by_tcp)
 
@@ -116,13 +120,18 @@ class Names:
         meshes = self._others & {*resolv_conf.servers(text)}
         yield from (Server(address, is_mesh=True) for address in sorted(meshes))
         others = (one for one in resolv_conf.foreign_servers(text) if one not in own | meshes)
-        yield from map(Server, others if self._node.plan.exit is None else self._exit_servers())
-
-    def _exit_servers(self) -> Iterator[str]:
-        """Give the gateway of the exit, whose own servers are asked by it and not from here."""
         exit_ = self._node.plan.exit
+        yield from map(Server, others if exit_ is None else self._exit_servers(exit_))
+
+    def _servers_of_clients(self) -> Iterator[Server]:
+        """Give whom clients ask that send by an exit of another node: nobody while it is not there."""
+        found = self._node.plan.client_exit
+        return map(Server, self._exit_servers(found.exit) if found else ())
+
+    def _exit_servers(self, exit_: Exit) -> Iterator[str]:
+        """Give the gateway of an exit, whose own servers are asked by it and not from here."""
         gateways = (peer.member for peer in self._node.plan.peers)
-        return (str(one.address) for one in gateways if exit_ and one.identity == exit_.gateway)
+        return (str(one.address) for one in gateways if one.identity == exit_.gateway)
 
     def _check_library(self) -> None:
         """Warn if answers of sites cannot be read."""

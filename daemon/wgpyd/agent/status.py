@@ -202,6 +202,7 @@ def _warnings(node: Node) -> Iterator[str]:
     store = node.store
     yield from filter(None, (store.warning, store.damage, *node.warnings, *node.reconciler.warnings))
     yield from filter(None, (node.plan.exit.warning if node.plan.exit else "",))
+    yield from node.plan.client_exit.warnings if node.plan.client_exit else ()
     yield from (
         conflict
         for route, conflict in node.reconciler.conflicts.items()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from wgpy.address import Prefix, parse_endpoint
+from wgpy.cli.mesh.client_exits import exit_troubles
 from wgpy.cli.mesh.output import listed
 from wgpy.mesh.reach import tunnelled
 from wgpy.mesh.records import Client, Ingress, Network
@@ -18,6 +19,7 @@ def changes(network: Network, topology: Topology, client: Client) -> Iterator[st
         else:
             yield from _of_gateway(gateway, ingress)
             yield from _of_prefixes(network, topology, client, ingress)
+    yield from exit_troubles(topology, client)
 
 
 def _of_gateway(gateway: Member, ingress: Ingress) -> Iterator[str]:

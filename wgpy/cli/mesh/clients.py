@@ -19,6 +19,7 @@ from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.client_changes import changes
 from wgpy.cli.mesh.client_destinations import bound, shown_destination
 from wgpy.cli.mesh.client_endpoints import endpoint_of
+from wgpy.cli.mesh.client_exits import exit_troubles
 from wgpy.cli.mesh.client_files import ClientFile, Dns, Output, file_of
 from wgpy.cli.mesh.output import columns, date, listed, report
 from wgpy.dns.zone import domain_of
@@ -61,6 +62,8 @@ async def _add(arguments: Namespace) -> None:
         key = private.public_key() if private else arguments.public_key
         _check(admin, network, arguments.name, key)
         client = _new(admin, arguments, key)
+        if trouble := next(exit_troubles(topology, client), ""):
+            raise CommandError(trouble)
         is_called = may_be_called(topology, client)
         files = [
             ClientFile(

@@ -76,11 +76,11 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
 
 def _remove_routing(host: Host, node: NodeFile, coordinator_port: int) -> None:
     """Remove what stays while the daemon is away. Raises CommandError."""
-    table, exit_table = node.routing_table, node.exit_table
+    table, numbers = node.routing_table, (node.routing_table, node.exit_table, node.clients_table)
     for family in ("-4", "-6"):
         rules = host.query_ip("-N", family, "rule")
-        host.ip(rule_removals(rules, table, coordinator_port, exit_table), family)
-        for number in (table, exit_table):
+        host.ip(rule_removals(rules, coordinator_port, *numbers), family)
+        for number in numbers:
             if host.query_ip(family, "route", "show", "table", str(number)):
                 host.ip([f"route flush table {number}"], family)
     tables = host.query_nft_tables()
@@ -94,14 +94,14 @@ def has_exit(host: Host, node: NodeFile) -> bool:
     """Return whether the host sends by an exit, or nowhere, what no other route has. Raises CommandError."""
     table = node.exit_table
     rules = (host.query_ip("-N", family, "rule") for family in ("-4", "-6"))
-    return any(rule_removals(found, table, 0, table) for found in rules)
+    return any(rule_removals(found, 0, table) for found in rules)
 
 
 def remove_exit(host: Host, node: NodeFile) -> None:
     """Have the host use its own default route again while no daemon runs. Raises CommandError."""
     table = node.exit_table
     for family in ("-4", "-6"):
-        host.ip(rule_removals(host.query_ip("-N", family, "rule"), table, 0, table), family)
+        host.ip(rule_removals(host.query_ip("-N", family, "rule"), 0, table), family)
         if host.query_ip(family, "route", "show", "table", str(table)):
             host.ip([f"route flush table {table}"], family)
 

@@ -6,7 +6,7 @@ Invariant: a host by which no client enters, and entered, is not even looked at.
 import asyncio
 import logging
 from collections.abc import Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 from wgpy.host.client_forwarding import ClientForwarding, Forwarding
 from wgpy.host.firewall.verdict import Flow
@@ -30,7 +30,8 @@ class ClientHost:
 
     async def apply(self, plan: NodePlan, interface: str, *, is_stale: bool) -> None:
         """is_stale: whether the host has changed."""
-        wanted = Forwarding(interface, plan.routing.table, plan.behind)
+        own = [ip_network(address.ip) for address in plan.link.addresses] if plan.client_exit else ()
+        wanted = Forwarding(interface, plan.routing.table, plan.behind, tuple(own))
         if plan.clients and (is_stale or self._is_missing(wanted)):
             self._warn(await asyncio.to_thread(self._open, wanted, _flows(plan, interface)))
             self._applied = wanted

@@ -42,7 +42,8 @@ _STRICT_FILTER: Final = (
     "`sysctl -w net.ipv4.conf.all.rp_filter=2` lets it in"
 )
 
-_HostPlan = tuple[LinkPlan, Sequence[Prefix], Collection[Prefix], Routing, Exit | None]
+_ClientExit = tuple[Exit | None, Sequence[Prefix]]  # of clients, and what is behind this host
+_HostPlan = tuple[LinkPlan, Sequence[Prefix], Collection[Prefix], Routing, Exit | None, _ClientExit]
 
 
 class Reconciler:
@@ -106,11 +107,16 @@ class Reconciler:
 
     async def apply(self, plan: NodePlan, keepalives: Intervals) -> None:
         """Raises ConnectionError if the interface was closed."""
-        await self._apply_to_interface(plan, keepalives)
-        wanted = plan.link, plan.routes, plan.reserved, plan.routing, plan.exit
+        of_clients = plan.client_exit.exit if plan.client_exit else None
+        behind = plan.behind if of_clients else ()
+        wanted = plan.link, plan.routes, plan.reserved, plan.routing, plan.exit, (of_clients, behind)
         is_stale = self._is_stale
+        if not of_clients:
+            await self._apply_to_interface(plan, keepalives)
         if is_stale or self._applied != wanted:
             await self._apply_to_host(wanted)
+        if of_clients:  # later than the host: what clients send must not leave by the host's own way
+            await self._apply_to_interface(plan, keepalives)
         await self.gateway.apply(plan, frozenset(self._identity.node.firewall), is_stale=is_stale)
         await self._clients.apply(plan, self._interface.name, is_stale=is_stale)
         self._interface.set_silent(False)
@@ -133,12 +139,14 @@ class Reconciler:
 
     async def _apply_to_host(self, wanted: _HostPlan) -> None:
         is_repair, self._applied, self._is_stale = self._applied == wanted, wanted, False
-        (link, routes, reserved, routing, exit_), before = wanted, self.conflicts
+        (link, routes, reserved, routing, exit_, of_clients), before = wanted, self.conflicts
         try:
             changes = [
                 *await self._apply_link(link),
-                *await self._apply_routes(routes, reserved, routing, exit_),
-                *await self._apply_rules(link, routing, is_exit=exit_ is not None),
+                *await self._apply_routes(routes, reserved, routing, exit_, of_clients),
+                *await self._apply_rules(
+                    link, routing, is_exit=exit_ is not None, is_entry=of_clients[0] is not None
+                ),
             ]
         except IpFailed as error:
             changes, failures = [], [str(error)]
@@ -159,25 +167,34 @@ class Reconciler:
         return await _make(list(link_changes(found, plan, name)))
 
     async def _apply_routes(
-        self, wanted: Sequence[Prefix], reserved: Collection[Prefix], routing: Routing, exit_: Exit | None
+        self,
+        wanted: Sequence[Prefix],
+        reserved: Collection[Prefix],
+        routing: Routing,
+        exit_: Exit | None,
+        of_clients: _ClientExit,
     ) -> list[tuple[str, str]]:
         """After the link: while that is down the kernel takes no route into it."""
-        name, table = self._interface.name, routing.exit_table
+        name, exits = self._interface.name, (routing.exit_table, routing.clients_table)
         found = [route for routes in await asyncio.gather(*map(_read_routes, _VERSIONS)) for route in routes]
-        others = [route for route in found if route.table != str(table)]
+        others = [route for route in found if route.table not in map(str, exits)]
         changes = route_changes(others, wanted, name, routing.table, reserved)
         for sentence in changes.conflicts.values():
             self._warn(sentence, self.conflicts.values())
         self.conflicts = changes.conflicts
-        return await _make((*changes.lines, *exit_changes(found, exit_, name, table)))
+        own = exit_changes(found, exit_, name, routing.exit_table)
+        passed = exit_changes(found, of_clients[0], name, routing.clients_table, of_clients[1])
+        return await _make((*changes.lines, *own, *passed))
 
-    async def _apply_rules(self, link: LinkPlan, routing: Routing, *, is_exit: bool) -> list[tuple[str, str]]:
+    async def _apply_rules(
+        self, link: LinkPlan, routing: Routing, *, is_exit: bool, is_entry: bool
+    ) -> list[tuple[str, str]]:
         """After the routes: the table is whole when it is first looked up."""
         made = []
         for address in link.addresses:
             use = TableUse(
                 routing.table, routing.mark, str(address.network), routing.coordinator_port,
-                routing.exit_table, is_exit,
+                routing.exit_table, is_exit, routing.clients_table, self._interface.name if is_entry else "",
             )  # fmt: skip
             found = await ask_ip("-N", f"-{address.version}", "rule")
             made += await _make(rule_changes(found, use), f"-{address.version}")

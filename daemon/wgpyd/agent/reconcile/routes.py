@@ -130,15 +130,18 @@ def route_changes(
     )
 
 
-def exit_changes(found: Iterable[Route], exit_: Exit | None, interface: str, table: int) -> tuple[str, ...]:
+def exit_changes(
+    found: Iterable[Route], exit_: Exit | None, interface: str, table: int, behind: Iterable[Prefix] = ()
+) -> tuple[str, ...]:
     """Return what makes the default routes of an exit lead into the interface, and all others nowhere.
 
-    found: routes with our mark. Without an exit its table has none.
+    found: routes with our mark; behind: what the table has exceptions for. Without an exit it has none.
     """
     own = [route for route in found if (route.table, route.protocol) == (str(table), PROTOCOL)]
-    made = (
-        {*_ways(exit_.routes, interface, str(table)), *_ends(DEFAULT_ROUTES, str(table))} if exit_ else set()
-    )
+    made = set[Route]()
+    if exit_:
+        made.update(_ways(exit_.routes, interface, str(table)), _ends(DEFAULT_ROUTES, str(table)))
+        made.update(_exception(prefix, str(table)) for prefix in behind)
     return tuple(_difference(own, made))
 
 
@@ -174,7 +177,11 @@ def _exceptions(
     covering = Prefixes(ours)
     for prefix in {route.prefix for route in others} - ours.difference(rivals):
         if covering.cover(prefix):
-            yield Route(prefix, "", "", PROTOCOL, _DEFAULT_METRIC[prefix.version], _THROW, table)
+            yield _exception(prefix, table)
+
+
+def _exception(prefix: Prefix, table: str) -> Route:
+    return Route(prefix, "", "", PROTOCOL, _DEFAULT_METRIC[prefix.version], _THROW, table)
 
 
 def _is_others(route: Route, interface: str, planned: frozenset[Prefix]) -> bool:
