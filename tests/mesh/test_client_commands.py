@@ -117,6 +117,30 @@ async def test_a_file_for_an_exit_leads_everything_into_the_tunnel_also_by_anoth
 
 
 @in_a_loop
+async def test_a_destination_may_have_ports_and_be_a_part_of_a_site(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        one = host.site.administrator
+        office = site("office", "10.42.7.0/24", mapped=("100.96.4.0/24",), since=one.now)
+        await host.site.submit(one.announce(BOB, office))
+
+        to_web = await add(host, "a", "--to", "web:5432/tcp", "--no-dns")
+        to_office = await add(host, "b", "--to", "office/10.42.7.9:443,80/tcp", "--no-dns")
+        to_tag = await add(host, "c", "--to", "tag:servers:53", "--no-dns")
+        listed = await host.ask("client", "list")
+        said = [(await host.ask("client", "show", name))["changed"] for name in "abc"]
+
+    assert [one for one in tunnelled(to_web) if "." in one] == ["100.80.0.12/32"]
+    assert tunnelled(to_office) == ["100.96.4.9/32"]
+    assert tunnelled(to_tag) == sorted(RANGES)
+    assert [one["to"] for one in listed] == [
+        ["web:5432/tcp"], ["office/10.42.7.9/32:80/tcp,443/tcp"], ["tag:servers:53/tcp,53/udp"]
+    ]  # fmt: skip
+    assert said == [[], [], []]
+
+
+@in_a_loop
 async def test_a_gateway_that_cannot_pass_on_to_an_exit_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,6 +252,10 @@ async def test_a_qr_code_is_the_file(tmp_path: Path, capsys: pytest.CaptureFixtu
         (
             ["bob", "--to", "site:web"],
             "there is no node and no site web; the nodes are hub, web, the sites none.",
+        ),
+        (
+            ["bob", "--to", "nobody:22/tcp"],
+            "there is no node and no site nobody; the nodes are hub, web, the sites none.",
         ),
         (
             ["bob", "--gateway", "web"],

@@ -153,6 +153,42 @@ def test_a_tag_as_destination_is_for_nodes_that_get_it_later(admin: Administrato
     assert begun(admin, GATE, ALICE, OF_WEB, OF_DB) == {OF_WEB}
 
 
+def test_a_destination_with_ports_is_these_ports_alone_at_its_gateway_and_at_the_node(
+    admin: Administrator,
+) -> None:
+    admin.rule("tag:nobody", "any")
+    ports = admin.scope(f"node:{DB.verify_key()}:5432/tcp")
+    admin.client(ALICE, GATE, destinations=(ports,))
+
+    for node, peer in ((GATE, ALICE), (DB, key(GATE))):
+        permits = planned(admin, node).filter[peer]
+        assert permits is not None
+        found = {(one.protocol, one.first_port, one.last_port) for one in permits if one.rule}
+        assert found == {(6, 5432, 5432)}
+    assert begun(admin, GATE, ALICE, OF_DB, OF_WEB) == {OF_DB}
+    assert GATE.verify_key() in peers(admin, DB)
+    assert WEB.verify_key() not in peers(admin, GATE)
+
+
+def test_a_part_of_a_site_as_destination_is_no_more_of_the_site(admin: Administrator) -> None:
+    admin.announce(DB, site("office", "10.42.7.0/24", mapped=("100.96.4.0/24",)))
+    part = admin.scope("office/10.42.7.9:443/tcp")
+
+    admin.client(ALICE, GATE, destinations=(part,))
+
+    assert begun(admin, GATE, ALICE, "100.96.4.9", "100.96.4.8", OF_DB) == {"100.96.4.9"}
+
+
+def test_a_destination_whose_scope_is_withheld_is_nobody(admin: Administrator) -> None:
+    part = admin.scope("tag:servers:80/tcp")
+    admin.tag(WEB, "servers")
+    admin.records.pop(-2)  # the scope's
+
+    admin.client(ALICE, GATE, destinations=(part,))
+
+    assert begun(admin, GATE, ALICE, OF_WEB, OF_DB, OF_GATE) == set()
+
+
 def test_a_client_may_ask_its_gateway_for_names(admin: Administrator) -> None:
     admin.client(ALICE, GATE, destinations=("tag:servers",), ingresses=(replace(ingress(GATE), names=True),))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from wgpy.keys import PublicKey
 from wgpy.mesh.exit import Exit, exit_of
 from wgpy.mesh.ingress import EnteringClient
-from wgpy.mesh.links import selected_by, site_selector
+from wgpy.mesh.links import destinations_of, selected_by, site_selector
 from wgpy.mesh.records import Client
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Site, own_sites
@@ -93,7 +93,8 @@ def exit_users(topology: Topology, site: Site, clients: Iterable[Client]) -> lis
     return [
         client
         for client in clients
-        if selector in client.destinations or not sources.isdisjoint(client.selectors)
+        if any(end.selector == selector for end in destinations_of(client, topology.ends))
+        or not sources.isdisjoint(client.selectors)
     ]
 
 

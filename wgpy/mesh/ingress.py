@@ -15,7 +15,7 @@ from wgpy.address import Prefix
 from wgpy.contract.constants import MAX_PERMITS
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
-from wgpy.mesh.links import site_selector
+from wgpy.mesh.links import destinations_of, site_selector
 from wgpy.mesh.prefix_set import complement
 from wgpy.mesh.records import Client, End, Ingress
 from wgpy.mesh.rules import OTHERS, Rules, Target, allowed_ip, numbered, prefixes_of_end
@@ -179,9 +179,9 @@ class _Filter:
 
     def _reach(self, source: Member | Client) -> Reach:
         """Return what it may begin to; without rules, of a client, only its own destinations."""
-        own = source.destinations if isinstance(source, Client) else ()
+        own = destinations_of(source, self._topology.ends) if isinstance(source, Client) else ()
         by_rules = (one for selector in source.selectors for one in self._targets.get(selector, ()))
-        return frozenset((*(Target(OTHERS, End(selector)) for selector in own), *by_rules))
+        return frozenset((*(Target(OTHERS, end) for end in own), *by_rules))
 
     @cached_property
     def _own_by_selector(self) -> Mapping[str, list[EnteringClient]]:

@@ -64,28 +64,36 @@ def selected_by(rules: Iterable[Rule], ends: Ends) -> list[Link]:
     return [(selector_of(rule.source, ends), selector_of(rule.destination, ends)) for rule in rules]
 
 
-def joined(clients: Collection[Client], rules: Collection[Link], sites: Gateways) -> list[Link]:
+def joined(clients: Collection[Client], rules: Collection[Link], sites: Gateways, ends: Ends) -> list[Link]:
     """Return what rules join, for clients and sites too; nothing without a rule, as then everybody is joined.
 
-    rules: what their sources and destinations select.
+    rules: what their sources and destinations select; ends: what the selectors of scopes stand for.
     """
     by_rules = (
         link for one, other in rules for link in product(sites.get(one, (one,)), sites.get(other, (other,)))
     )
-    return [*by_rules, *links(clients, rules, sites)] if rules else []
+    return [*by_rules, *links(clients, rules, sites, ends)] if rules else []
 
 
-def links(clients: Collection[Client], rules: Iterable[Link], sites: Gateways) -> Iterator[Link]:
+def destinations_of(client: Client, ends: Ends) -> Iterator[End]:
+    """Give a client's own destinations; an end that nobody has for a scope that is not known."""
+    return (ends.get(selector) or End(selector) for selector in client.destinations)
+
+
+def links(clients: Collection[Client], rules: Iterable[Link], sites: Gateways, ends: Ends) -> Iterator[Link]:
     """Give whom the gateways of clients have to know: those that their clients may reach or be reached by."""
     gateways = {**sites, **{client_selector(client.key): tuple(_gateways(client)) for client in clients}}
-    reach: dict[str, set[str]] = {client_selector(client.key): {*client.destinations} for client in clients}
+    reach: dict[str, set[str]] = {
+        client_selector(client.key): {end.selector for end in destinations_of(client, ends)}
+        for client in clients
+    }
     for source, destination in rules:
         for one, other in ((source, destination), (destination, source)):
             if one in reach:
                 reach[one].add(other)
     for selector, others in reach.items():
-        ends = {end for other in others for end in gateways.get(other, (other,))}
-        yield from product(gateways[selector], ends)
+        found = {end for other in others for end in gateways.get(other, (other,))}
+        yield from product(gateways[selector], found)
 
 
 def gateways_of(sites: Iterable[Site]) -> Gateways:

@@ -7,13 +7,15 @@ enforces what exactly the client may begin.
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network
+from itertools import chain
 from typing import Final
 
 from wgpy.address import Prefix
 from wgpy.mesh.addressing import DEFAULT_ROUTES
 from wgpy.mesh.ingress import collapsed, selected
-from wgpy.mesh.links import Link, selected_by, site_selector
+from wgpy.mesh.links import Link, destinations_of, selected_by, site_selector
 from wgpy.mesh.records import Client, Network
+from wgpy.mesh.rules import prefixes_of_end
 from wgpy.mesh.sites import prefixes_of
 from wgpy.mesh.topology import Member, Topology
 
@@ -23,11 +25,26 @@ _LASTING: Final = ("node", "site")  # kinds of selectors whose prefixes change h
 
 def tunnelled(network: Network, topology: Topology, client: Client, gateway: Member | None) -> list[Prefix]:
     """Return prefixes without overlaps. gateway: which the client asks for names, if it does."""
-    selectors = ends(topology, client)
-    found = list(_of(network, topology, selectors))
+    parts = _parts(topology, client)
+    found = [*chain.from_iterable(parts.values())]
+    found += _of(network, topology, ends(topology, client) - parts.keys())
     if gateway is not None:
         found.append(IPv4Network(gateway.address))
     return collapsed(found)
+
+
+def _parts(topology: Topology, client: Client) -> dict[str, list[Prefix]]:
+    """Return the prefixes of the sites of which the client reaches parts alone, by the sites' selectors."""
+    own = list(destinations_of(client, topology.ends))
+    more = {selector for link in _rules(topology) for selector in link}
+    more.update(end.selector for end in own if not end.prefixes)
+    found: dict[str, list[Prefix]] = {}
+    for site in topology.sites:
+        selector = site_selector(site.name)
+        for end in own if selector not in more else ():
+            if end.selector == selector:
+                found.setdefault(selector, []).extend(prefixes_of_end(site, end))
+    return found
 
 
 def ends(topology: Topology, client: Client) -> set[str]:
@@ -41,7 +58,7 @@ def destinations(topology: Topology, client: Client) -> set[str]:
     if not topology.rules and not client.destinations:
         return {_ANY}
     by_rules = {to for source, to in _rules(topology) if source in client.selectors}
-    return by_rules | set(client.destinations)
+    return by_rules | {end.selector for end in destinations_of(client, topology.ends)}
 
 
 def may_be_called(topology: Topology, client: Client) -> bool:

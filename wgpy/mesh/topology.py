@@ -216,7 +216,7 @@ class Topology:
         """Return the topology with other rules, to see what they would change. ends: new ones of scopes."""
         numbers = tuple(range(1, len(rules) + 1))
         known = {**self.ends, **{end.rule_selector: end for end in ends}}
-        links_of = joined(self.clients, selected_by(rules, known), gateways_of(self.sites))
+        links_of = joined(self.clients, selected_by(rules, known), gateways_of(self.sites), known)
         index = _index(self.members, links_of)
         return replace(self, rules=rules, rule_numbers=numbers, ends=known, _index=index)
 
@@ -243,9 +243,9 @@ class Topology:
         named = set(map(client_key_of, chain.from_iterable(rules))) - {None}
         of_rules = [client for client in self.clients if client.key in named] if named else ()
         gateways = gateways_of(self.sites)
-        yield from joined(of_rules, rules, gateways)
+        yield from joined(of_rules, rules, gateways, self.ends)
         if self.rules and clients:
-            yield from links(clients, selected_by(self.rules, self.ends), gateways)
+            yield from links(clients, selected_by(self.rules, self.ends), gateways, self.ends)
 
     def _reachable(self, local: Member) -> set[str]:
         """Return the selectors of a member's peers."""
@@ -329,13 +329,13 @@ class _Judge:
         records = self._ledger.admin_records(Client).values()
         valid = [client for client in records if client.is_valid_at(self._now)]
         announcements = self._ledger.announcements()
-        visible = self._visible(granted, joined(valid, rules.links, announcers(announcements)))
+        visible = self._visible(granted, joined(valid, rules.links, announcers(announcements), rules.ends))
         members = self._settle(visible, excluded)
         sites, excluded_sites = self._sites(announcements, visible, members)
         clients = Clients(self._network, members, valid, self._now)
         until = min(until, clients.until)
         basis = _Basis(self._network, self._ledger.state_digest(), nodes, announcements, self._now, until)
-        index = _index(members, joined(clients.in_force, rules.links, gateways_of(sites)))
+        index = _index(members, joined(clients.in_force, rules.links, gateways_of(sites), rules.ends))
         absent = [
             node
             for node in nodes

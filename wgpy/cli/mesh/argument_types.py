@@ -177,14 +177,14 @@ def selector(text: str) -> str:
 
 
 def destination(text: str) -> str:
-    """Parse what a client may begin to: a name or an identity, perhaps with its kind before it, or any."""
+    """Parse what a client may begin to: as one side of a rule, but no client."""
     from wgpy.mesh.selectors import parse_end
 
     try:
         end = parse_end(text)
-    except ValueError:
-        raise ArgumentTypeError(f"`{text}` is no destination: want a node, a site or tag:NAME") from None
-    if end.ports or end.prefixes or end.selector.startswith("client:"):
+    except ValueError as error:
+        raise ArgumentTypeError(f"`{text}` is no destination: {error}") from None
+    if end.selector.startswith("client:"):
         raise ArgumentTypeError(f"`{text}` is for a rule: see `wgpy mesh allow --help`")
     return text
 

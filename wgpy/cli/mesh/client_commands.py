@@ -22,6 +22,7 @@ Next: `wgpy mesh client add --help`.""",
             """\
 Examples:
   sudo wgpy mesh client add alice --to office --expires 30d --qr
+  sudo wgpy mesh client add carol --to db1:5432/tcp --to office/192.168.1.10:443/tcp
   sudo wgpy mesh client add bob --to tag:servers --gateway hub --gateway edge --out bob.conf
 Without --to a client may begin what the rules say, and without rules to everybody.
 The private key is made here, is shown once and is stored nowhere.
@@ -31,7 +32,8 @@ later whether it needs a new file.""",
                 argument("name", metavar="NAME", type=types.name, help="name of the client"),
                 argument(
                     "--to", metavar="DESTINATION", type=types.destination, action="append", default=[],
-                    help="a site, a node, or tag:NAME that the client may begin to; may be repeated",
+                    help="a site, a node, or tag:NAME that the client may begin to, with or without ports as in "
+                    "web1:443/tcp; may be repeated",
                 ),
                 argument(
                     "--gateway", metavar="NODE", action="append", default=[],

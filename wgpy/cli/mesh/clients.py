@@ -22,13 +22,14 @@ from wgpy.cli.mesh.client_endpoints import endpoint_of
 from wgpy.cli.mesh.client_exits import exit_troubles
 from wgpy.cli.mesh.client_files import ClientFile, Dns, Output, file_of
 from wgpy.cli.mesh.output import columns, date, listed, report
+from wgpy.cli.mesh.rules import publish_scopes
 from wgpy.dns.zone import domain_of
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.addressing import client_address6, free_address
 from wgpy.mesh.clients import ClientExclusion, Clients
-from wgpy.mesh.links import selected_by
+from wgpy.mesh.links import destinations_of, selected_by
 from wgpy.mesh.reach import destinations, may_be_called, tunnelled
-from wgpy.mesh.records import Client, Ingress, Network, client_selector
+from wgpy.mesh.records import Client, End, Ingress, Network, client_selector
 from wgpy.mesh.selectors import rule_text, shown_rule
 from wgpy.mesh.topology import Member, Topology
 
@@ -57,11 +58,12 @@ def remove(arguments: Namespace) -> None:
 async def _add(arguments: Namespace) -> None:
     output = Output.of(arguments)
     async with administrator(arguments) as admin:
-        network, topology = charter(admin), admin.topology
+        network, ends = charter(admin), bound(admin, arguments.to)
+        topology = admin.topology.with_rules(admin.topology.rules, *ends)
         private = None if arguments.public_key else PrivateKey.generate()
         key = private.public_key() if private else arguments.public_key
         _check(admin, network, arguments.name, key)
-        client = _new(admin, arguments, key)
+        client = _new(admin, topology, arguments, key, ends)
         if trouble := next(exit_troubles(topology, client), ""):
             raise CommandError(trouble)
         is_called = may_be_called(topology, client)
@@ -75,6 +77,7 @@ async def _add(arguments: Namespace) -> None:
             for ingress in client.ingresses
         ]  # fmt: skip
         with output.written(files) as paths:
+            await publish_scopes(admin, ends)
             await admin.publish(Client, **_fields(client))
         _warn(topology, client)
         to = [shown_destination(one, admin) for one in client.destinations]
@@ -150,8 +153,10 @@ def _check(admin: Administrator, network: Network, name: str, key: PublicKey) ->
         raise CommandError(f"{key} is the key of {owners[key]}: make another pair with `wgpy genkey`")
 
 
-def _new(admin: Administrator, arguments: Namespace, key: PublicKey) -> Client:
-    """Raises CommandError and NoSpace."""
+def _new(
+    admin: Administrator, topology: Topology, arguments: Namespace, key: PublicKey, ends: Iterable[End]
+) -> Client:
+    """Return a client that may begin to these ends. Raises CommandError and NoSpace."""
     gateways = _gateways(admin, arguments)
     if arguments.endpoint and len(gateways) > 1:
         raise CommandError(
@@ -160,10 +165,11 @@ def _new(admin: Administrator, arguments: Namespace, key: PublicKey) -> Client:
     expires = int(time.time()) + arguments.expires if arguments.expires else 0
     draft = Client(
         network=admin.ledger.network, signer=admin.ledger.key, sequence=0, time=0, key=key,
-        name=arguments.name, ingresses=(), destinations=bound(admin, arguments.to), expires=expires,
-        removed=False,
+        name=arguments.name, ingresses=(), destinations=tuple(end.rule_selector for end in ends),
+        expires=expires, removed=False,
     )  # fmt: skip
-    return replace(draft, ingresses=tuple(_ingresses(admin, draft, gateways, arguments)))
+    found = _ingresses(charter(admin), topology, draft, gateways, arguments)
+    return replace(draft, ingresses=tuple(found))
 
 
 def _gateways(admin: Administrator, arguments: Namespace) -> list[Member]:
@@ -187,10 +193,9 @@ def _this_node(arguments: Namespace) -> Iterator[str]:
 
 
 def _ingresses(
-    admin: Administrator, client: Client, gateways: Iterable[Member], arguments: Namespace
+    network: Network, topology: Topology, client: Client, gateways: Iterable[Member], arguments: Namespace
 ) -> Iterator[Ingress]:
     """Raises CommandError and NoSpace."""
-    network, topology = charter(admin), admin.topology
     taken = {*topology.addresses()}
     for gateway in gateways:
         address = free_address(network.addresses, taken, client.key)
@@ -210,9 +215,9 @@ def _warn(topology: Topology, client: Client) -> None:
     if not destinations(topology, client):
         warn(f"no rule lets {client.name} begin to anything: `wgpy mesh allow --help`, or add it with --to")
     tags = {f"tag:{tag}" for member in topology.members for tag in member.tags}
-    for selector in client.destinations:
-        if selector.startswith("tag:") and selector not in tags:
-            warn(f"no node has {selector.replace(':', ' ')} yet")
+    for end in destinations_of(client, topology.ends):
+        if end.selector.startswith("tag:") and end.selector not in tags:
+            warn(f"no node has {end.selector.replace(':', ' ')} yet")
 
 
 # -- What there is -----------------------------------------------------------------------------------

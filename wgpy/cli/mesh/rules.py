@@ -15,7 +15,8 @@ from wgpy.cli.mesh.output import listed, report
 from wgpy.mesh.links import site_selector
 from wgpy.mesh.records import End, Rule, Scope, client_selector, node_selector
 from wgpy.mesh.selectors import parse_end, rule_text, shown, shown_rule
-from wgpy.mesh.sites import Site, within
+from wgpy.mesh.sites import within
+from wgpy.mesh.topology import Topology
 
 
 def allow(arguments: Namespace) -> None:
@@ -62,7 +63,7 @@ async def _allow(arguments: Namespace) -> None:
         ends = _new_ends(admin, arguments)
         is_first = not admin.topology.rules
         by_name = _matching(admin, arguments)  # of an older version: this one takes their place
-        await _publish_scopes(admin, ends)
+        await publish_scopes(admin, ends)
         source, destination = (end.rule_selector for end in ends)
         await admin.publish(Rule, source=source, destination=destination, allowed=True)
         for rule in by_name:
@@ -75,7 +76,7 @@ async def _allow(arguments: Namespace) -> None:
     report(arguments, {"allowed": allowed, "rules": rules}, text)
 
 
-async def _publish_scopes(admin: Administrator, ends: Iterable[End]) -> None:
+async def publish_scopes(admin: Administrator, ends: Iterable[End]) -> None:
     """Publish them before the rule, which allows nothing without them."""
     for end in ends:
         if not end.is_selector and end.rule_selector not in admin.topology.ends:
@@ -131,7 +132,7 @@ def _bound(admin: Administrator, given: End) -> End:
     if kind == "client":
         return replace(given, selector=_client(admin, given.selector, name))
     if kind == "site":
-        _check_prefixes(admin.topology.site(name), given)
+        check_prefixes(admin.topology, given)
     if kind != "node":
         return given
     for member in admin.topology.members:
@@ -157,9 +158,10 @@ def _as_site(admin: Administrator, given: End) -> End:
     return replace(given, selector=site) if is_site and not is_node else given
 
 
-def _check_prefixes(site: Site | None, end: End) -> None:
-    """Raises CommandError for prefixes that are not of a site."""
-    for prefix in end.prefixes if site else ():
+def check_prefixes(topology: Topology, end: End) -> None:
+    """Raises CommandError for prefixes that are not of the site that an end is of."""
+    site = topology.site(end.selector.partition(":")[2]) if end.prefixes else None
+    for prefix in end.prefixes:
         if site and not any(within(site, (prefix,))):
             known = listed(dict.fromkeys((*site.real, *site.mapped)))
             advice = (
