@@ -5,11 +5,12 @@
    ┌──────────────┴──────────────┐
 blue1 10.10.0.2               green1 10.10.0.3       the gateways; of 192.168.7.0/24 they have .1
    │ 192.168.7.0/24              │ 192.168.7.0/24
-blue2 .2, blue3 .3            green2 .2, green3 .3   no members of the mesh
+blue2 .2, blue3 .3            green2 .2, green3 .3   blue2 is a node of the mesh itself, the others are not
 pods  10.42.N.10, .11         pods  10.42.N.10, .11  of node N; their MTU is 1500, that of the mesh 1380
 service 10.43.0.10            service 10.43.0.10
 
-Both clusters are mapped sites. Their hosts have the routes back by the gateway that `site add` prints.
+Both clusters are mapped sites. Their hosts have the routes back by the gateway that `site add` prints, and
+blue2 has the return route by it.
 """
 
 import json
@@ -28,13 +29,16 @@ from tests.integration.exchange import TRAFFIC, complaints
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import Node
 from tests.integration.meshlan import Lan
+from tests.integration.topologies import masquerade
 
 pytestmark = pytest.mark.xdist_group("mesh_clusters")
 
 NAMES = ("blue", "green")
+MEMBER = "blue"  # the cluster of which a node is one of the mesh, too
 SERVICES = "10.43.0.0/16"
 MTU, SMALL_MTU = 1380, 1280  # of the mesh, and of one pod's wire
 TCP_SIZE = 1 << 20
+_MAPPING_SECONDS = 30
 # Counters of errors that tests provoke: packets that are too big, and those whose hops are exceeded.
 _NOT_WRONG = ("Ip6InTooBigErrors", "Ip:InHdrErrors", "IpInHdrErrors", "Ip6InHdrErrors")
 _FLOWS = (sys.executable, "-I", "-S", str(Path(__file__).with_name("flows.py")))
@@ -74,14 +78,14 @@ def sides(module_lab: Lab) -> list[Side]:
     lan = Lan(module_lab)
     lan.add("hub")
     lan.init()
-    token = lan.hub.token("--uses", "2", "--routes", PODS, SERVICES)
+    token = lan.hub.token("--uses", "3", "--routes", PODS, SERVICES)
     gateways = [lan.add(f"{name}1") for name in NAMES]
     for gateway in gateways:
         gateway.join(token)
-    return [_side(module_lab, name, gateway) for name, gateway in zip(NAMES, gateways, strict=True)]
+    return [_side(module_lab, name, gateway, token) for name, gateway in zip(NAMES, gateways, strict=True)]
 
 
-def _side(lab: Lab, name: str, gateway: Node) -> Side:
+def _side(lab: Lab, name: str, gateway: Node, token: str) -> Side:
     hosts = [gateway.host, *(lab.host(f"{name}{number}") for number in (2, 3))]
     _wire(hosts)
     gateway.host.run("ip", "route", "add", "default", "via", "10.10.0.1")
@@ -93,9 +97,20 @@ def _side(lab: Lab, name: str, gateway: Node) -> Side:
     _route_pods(workers)
     names = cluster.serve()
     said = gateway.ask("site", "add", name, PODS, SERVICES, "--mapped", "--routed")
-    for host, prefix in product(hosts[1:], said["back"]):
+    members = [_member(gateway, hosts[1], token)] if name == MEMBER else []
+    for host, prefix in product([host for host in hosts[1:] if host not in members], said["back"]):
         host.run("ip", "route", "add", prefix, "via", "192.168.7.1")
     return Side(gateway, hosts, cluster, names, dict(zip(said["real"], said["mapped"], strict=True)))
+
+
+def _member(gateway: Node, host: Host, token: str) -> Host:
+    """Make a host of a cluster a node, too, which reaches the others behind its gateway."""
+    masquerade(gateway.host, "eth0", _MAPPING_SECONDS)
+    host.run("ip", "route", "add", "default", "via", "192.168.7.1")
+    node = Node(host.name, host, "192.168.7.2", "")
+    node.join(token)
+    node.mesh("site", "return", gateway.name.rstrip("1"), "--via", "192.168.7.1")
+    return host
 
 
 def _wire(hosts: list[Host]) -> None:

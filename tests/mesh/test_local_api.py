@@ -29,6 +29,7 @@ from wgpy.node.agent_client import (
     SiteAddition,
     SiteAnswer,
     SiteGateway,
+    SiteReturn,
     Status,
     UdpAnswer,
 )
@@ -45,11 +46,7 @@ KEY = PrivateKey(b"\x0b" * 32).public_key()
 STATUS = Status(
     network=NETWORK,
     network_key=key_of(1).verify_key(),
-    interface="mesh0",
-    mtu=1380,
-    listen_port=51820,
-    table=151000007,
-    fwmark=0x1097,
+    interface="mesh0", mtu=1380, listen_port=51820, table=151000007, fwmark=0x1097,
     name="n7",
     identity=ME,
     key=PrivateKey(b"\x0a" * 32).public_key(),
@@ -66,11 +63,9 @@ STATUS = Status(
     endpoints=("192.0.2.7:51820",),
     hosts=("n7.example.com:51820",),
     keepalive=0,
-    member=True,
-    exclusion="",
+    member=True, exclusion="",
     coordinator="https://vpn.example.com",
-    connected=True,
-    trouble="",
+    connected=True, trouble="",
     heard=NOW,
     revision=(1 << 53) - 1,
     sequence=12,
@@ -119,6 +114,9 @@ class Node:
 
     async def use_exit(self, name: str) -> None:
         self.current = self.current and replace(self.current, exit=name)
+
+    async def change_return(self, change: SiteReturn) -> None:
+        self.current = self.current and replace(self.current, return_site=change.site)
 
     async def set_keepalive(self, keepalive: str) -> None:
         if keepalive == "often":
@@ -239,15 +237,17 @@ def test_a_command_renames_the_node_or_hears_why_not(sockets: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_command_sets_keepalive_and_exit_or_hears_why_not(sockets: Path) -> None:
+def test_a_command_sets_keepalive_exit_and_return_route_or_hears_why_not(sockets: Path) -> None:
     async def scenario() -> None:
         async with shown(sockets) as one:
             await asyncio.to_thread(agent.use_exit, NETWORK, "internet")
+            await asyncio.to_thread(agent.change_return, NETWORK, SiteReturn("blue", ()))
             await asyncio.to_thread(agent.set_keepalive, NETWORK, "20")
             with pytest.raises(AgentError, match="want a whole number"):
                 await asyncio.to_thread(agent.set_keepalive, NETWORK, "often")
 
-            assert ((await one.status()).keepalive, (await one.status()).exit) == (20, "internet")
+            found = await one.status()
+            assert (found.keepalive, found.exit, found.return_site) == (20, "internet", "blue")
 
     asyncio.run(scenario())
 
@@ -323,7 +323,7 @@ def test_a_command_changes_the_routes_or_hears_why_not(sockets: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "target", "status"),
     [("GET", "/", 404), ("POST", "/status", 404), ("POST", "/rename", 409), ("POST", "/routes", 409)],
-)
+)  # fmt: skip
 def test_what_makes_no_sense_changes_nothing(sockets: Path, method: str, target: str, status: int) -> None:
     async def scenario() -> None:
         async with shown(sockets) as one:

@@ -378,15 +378,16 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_who_does_not_masquerade_is_told_the_routes_that_the_sites_hosts_need() -> None:
-    text = return_routes("blue1", networks("100.64.0.0/12", "100.80.0.0/16"))
+    text = return_routes("blue", "blue1", networks("100.64.0.0/12", "100.80.0.0/16"))
 
     assert text.splitlines() == [
         "",
         "Its hosts, or their router, need a route back; GATEWAY is the address of blue1 in their network:",
         "  ip route add 100.64.0.0/12 via GATEWAY",
         "  ip route add 100.80.0.0/16 via GATEWAY",
+        "Those that are nodes themselves: `wgpy mesh site return blue --via GATEWAY`.",
     ]
-    assert return_routes("blue1", ()) == ""
+    assert return_routes("blue", "blue1", ()) == ""
 
 
 def test_who_approves_a_site_in_vain_is_told_what_to_do_on_which_node() -> None:

@@ -18,6 +18,9 @@ WITH_BOTH = TableUse(TABLE, MARK, "100.80.0.0/16", PORT, EXIT_TABLE, is_exit=Tru
 CLIENTS_TABLE = 153_000_007
 WITH_CLIENTS = replace(WITHOUT_EXIT, clients_table=CLIENTS_TABLE, entry="mesh0")
 WITH_ALL = replace(WITH_BOTH, clients_table=CLIENTS_TABLE, entry="mesh0")
+RETURN_TABLE = 154_000_007
+WITHOUT_RETURN = replace(WITH_BOTH, is_exit=False, return_table=RETURN_TABLE)
+WITH_RETURN = replace(WITHOUT_RETURN, sources=("10.42.0.0/16", "10.43.0.0/16"))
 OTHER_NETWORK = TableUse(151_000_008, MARK, "100.81.0.0/16", 51901, OTHER_EXIT)
 OTHER_WITH_EXIT = TableUse(151_000_008, MARK, "100.81.0.0/16", 51901, OTHER_EXIT, is_exit=True)
 
@@ -68,7 +71,13 @@ def parsed(line: str) -> Json:
             case "lookup":
                 rule["table"] = value
             case "ipproto":
-                rule["ipproto"] = {"tcp": "ipproto-6"}[value]
+                rule["ipproto"] = {"tcp": "ipproto-6", "icmp": "ipproto-1", "ipv6-icmp": "ipproto-58"}[value]
+            case "dport":
+                first, last = value.split("-")
+                rule["dport_start"], rule["dport_end"] = int(first), int(last)
+            case "from":
+                rule["src"], length = value.split("/")
+                rule["srclen"] = int(length)
             case "to":
                 rule["dst"], length = value.split("/")
                 rule["dstlen"] = int(length)
@@ -235,3 +244,51 @@ def test_all_of_an_exit_of_clients_can_be_removed_and_nothing_stays_that_is_used
 
     assert reconciled(after, without) == never
     assert carried_out(after, rule_removals(after, PORT, *use.tables)) == before
+
+
+# -- A return route --------------------------------------------------------------------------------
+
+
+def test_what_bears_an_address_of_the_site_goes_by_its_gateway_and_what_bears_the_nodes_does_not() -> None:
+    after = reconciled([LOCAL, MAIN, DEFAULT], WITH_RETURN)
+
+    asked = [(rule["src"], rule["table"]) for rule in after[1:4]]
+    assert asked == [
+        ("10.42.0.0", str(RETURN_TABLE)), ("10.43.0.0", str(RETURN_TABLE)), ("100.80.0.0", str(TABLE)),
+    ]  # fmt: skip
+
+
+def test_icmp_errors_go_by_the_gateway_of_the_site_and_pings_do_not() -> None:
+    after = reconciled([LOCAL, MAIN, DEFAULT], WITH_RETURN)
+
+    ranges = [
+        range(rule["dport_start"], rule["dport_end"] + 1)
+        for rule in after
+        if rule.get("ipproto") == "ipproto-1" and rule["table"] == str(RETURN_TABLE)
+    ]
+    kinds = {kind for kind in range(256) if any(kind << 8 in found for found in ranges)}
+    assert kinds == {3, 11, 12}
+
+
+def test_icmpv6_errors_are_types_1_to_4() -> None:
+    use = replace(WITH_RETURN, network="fd12::/32", sources=("fd00:42::/48",))
+
+    (rule,) = (one for one in reconciled([LOCAL, MAIN, DEFAULT], use) if "dport_start" in one)
+
+    assert (rule["ipproto"], rule["dport_start"] >> 8, rule["dport_end"] >> 8) == ("ipproto-58", 1, 4)
+
+
+@given(foreign)
+def test_nothing_of_a_return_route_stays_that_there_is_no_more(others: list[Json]) -> None:
+    never = reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), WITHOUT_RETURN)
+
+    assert reconciled(reconciled(never, WITH_RETURN), WITHOUT_RETURN) == never
+
+
+@given(foreign)
+def test_all_of_a_return_route_can_be_removed(others: list[Json]) -> None:
+    before = reconciled(kernel([LOCAL, MAIN, DEFAULT, *others]), OTHER_NETWORK)
+
+    after = reconciled(before, WITH_RETURN)
+
+    assert carried_out(after, rule_removals(after, PORT, *WITH_RETURN.tables)) == before

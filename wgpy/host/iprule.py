@@ -11,6 +11,11 @@ its number is that of the exit's table, and says whose rule it is.
 Clients may have an exit of their own, by the node that they enter by: one rule leads what comes by the mesh's
 interface and the mesh's table has no route for to a table with that exit's default routes. Of what this host
 sends itself nothing comes by an interface. What others reach by this host has an exception in that table.
+
+On a host of a site the rules of its return route come first: for what bears an address of the site, and for
+ICMP errors. Those are about packets of others, have no address until their way is found, and say nothing to
+whom they reach past the gateway. The kernel looks up type and code of ICMP where it has the destination port
+of other protocols (`union flowi_uli`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +28,12 @@ PROTOCOL: Final = "151"
 MAIN_TABLE: Final = "254"
 _LOCAL_TABLE: Final = "255"
 _MAIN_PREFERENCE: Final = 32766  # Linux: of the rule that reads the main table
-_TCP: Final = "ipproto-6"
+_PROTOCOLS: Final = {"ipproto-1": "icmp", "ipproto-6": "tcp", "ipproto-58": "ipv6-icmp"}
+# Types and codes of errors, as ports: ICMP's 3, 11 and 12, and ICMPv6's 1 to 4.
+_ICMP_ERRORS: Final = {
+    4: ("ipproto icmp dport 768-1023", "ipproto icmp dport 2816-3327"),
+    6: ("ipproto ipv6-icmp dport 256-1279",),
+}
 _GROUP: Final = "suppress_ifgroup"
 # Keys of a rule that chooses nothing: it is for every packet.
 _PLAIN: Final = {"priority", "src", "table", "protocol", "suppress_prefixlen", _GROUP}
@@ -38,7 +48,8 @@ class TableUse:
     network: prefix of the mesh's own addresses; port: TCP, of a coordinator on this host, 0 for none. Its
     answers go past the table, unless they are for an address of the mesh; exit_table: that may have the
     default routes of an exit; is_exit: whether it is looked up; clients_table: that may have those of an exit
-    of clients; entry: interface by which what comes looks that up, "" for none.
+    of clients; entry: interface by which what comes looks that up, "" for none; return_table: that is looked
+    up first for what comes from `sources`, prefixes of a site that the host is in.
     """
 
     table: int
@@ -49,10 +60,12 @@ class TableUse:
     is_exit: bool = False
     clients_table: int = 0
     entry: str = ""
+    return_table: int = 0
+    sources: tuple[str, ...] = ()
 
     @property
     def tables(self) -> tuple[int, ...]:
-        return self.table, self.exit_table, self.clients_table
+        return self.table, self.exit_table, self.clients_table, self.return_table
 
 
 def rule_changes(found: Sequence[Json], use: TableUse) -> list[str]:
@@ -83,6 +96,8 @@ def _wanted(found: Sequence[Json], use: TableUse) -> list[str]:
 
 def _rules(use: TableUse, main: int) -> Iterator[str]:
     lookup = f"lookup {use.table} protocol {PROTOCOL}"
+    if use.sources:
+        yield from _return_rules(use, lookup)
     if use.port:
         answers = f"ipproto tcp sport {use.port}"
         yield f"to {use.network} {answers} {lookup}"
@@ -90,6 +105,14 @@ def _rules(use: TableUse, main: int) -> Iterator[str]:
     yield f"not fwmark {use.mark:#x} {lookup}"
     if use.entry:
         yield f"iif {use.entry} lookup {use.clients_table} protocol {PROTOCOL}"
+
+
+def _return_rules(use: TableUse, lookup: str) -> Iterator[str]:
+    """What bears the node's own address in the mesh, errors too, is for the table of the mesh."""
+    instead = f"lookup {use.return_table} protocol {PROTOCOL}"
+    yield from (f"from {source} {instead}" for source in use.sources)
+    yield f"from {use.network} {lookup}"
+    yield from (f"{errors} {instead}" for errors in _ICMP_ERRORS[6 if ":" in use.network else 4])
 
 
 def _exit_rules(use: TableUse) -> Iterator[str]:
@@ -137,16 +160,20 @@ def _text(rule: Json) -> str:
 
 
 def _selectors(rule: Json) -> Iterator[str]:
+    if rule.get("src", "all") != "all":
+        yield f"from {rule['src']}/{rule.get('srclen', 128 if ':' in rule['src'] else 32)}"
     if "fwmark" in rule:
         yield f"{'not ' if 'not' in rule else ''}fwmark {rule['fwmark']}"
     if "iif" in rule:
         yield f"iif {rule['iif']}"
     if "dst" in rule:
         yield f"to {rule['dst']}/{rule.get('dstlen', 128 if ':' in rule['dst'] else 32)}"
-    if rule.get("ipproto") == _TCP:
-        yield "ipproto tcp"
+    if "ipproto" in rule:
+        yield f"ipproto {_PROTOCOLS.get(rule['ipproto'], rule['ipproto'])}"
     if "sport" in rule:
         yield f"sport {rule['sport']}"
+    if "dport_start" in rule:
+        yield f"dport {rule['dport_start']}-{rule['dport_end']}"
     yield f"goto {rule['goto']}" if "goto" in rule else f"lookup {rule['table']}"
     if "suppress_prefixlen" in rule:
         yield f"suppress_prefixlength {rule['suppress_prefixlen']}"

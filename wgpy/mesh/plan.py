@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip
 from itertools import chain, islice
 from typing import Final, Self
 
-from wgpy.address import Prefix, is_private, overlap
+from wgpy.address import Address, Prefix, is_private, overlap
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
@@ -20,6 +20,7 @@ from wgpy.mesh.exit import Exit, exit_of
 from wgpy.mesh.ingress import EnteringClient, Passage, entering_by_gateway, permits
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Network
+from wgpy.mesh.return_route import ReturnRoute, return_route
 from wgpy.mesh.rules import allowed_ip
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway, Site, own_sites, prefixes_of
@@ -72,7 +73,8 @@ class Routing:
     table: that has them; mark: of packets that it does not route, those of the mesh itself; coordinator_port:
     TCP, of a coordinator on this host, whose answers it does not route either; 0 for none; exit_table: that
     has the default routes of an exit, and is looked up for what no other route has; clients_table: that has
-    those of the exit of clients, and is looked up for what comes by the mesh's interface.
+    those of the exit of clients, and is looked up for what comes by the mesh's interface; return_table: that
+    has the return route of a host of a site.
     """
 
     table: int
@@ -80,6 +82,7 @@ class Routing:
     coordinator_port: int = 0
     exit_table: int = 0
     clients_table: int = 0
+    return_table: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,8 @@ class LocalView:
 
     identity, address: its own in the network; networks: that must not lead into the mesh, each with its
     description; own_endpoints: addresses at which the node itself may be reached; versions: of IP that it can
-    send by; routing: of its host; exit: name of the site that it uses as its exit, "" for none.
+    send by; routing: of its host; exit: name of the site that it uses as its exit, "" for none; return_site,
+    return_gateways: as in `ReturnRoute`, "" for none.
     """
 
     identity: VerifyKey
@@ -98,6 +102,8 @@ class LocalView:
     versions: frozenset[int]
     routing: Routing
     exit: str = ""
+    return_site: str = ""
+    return_gateways: tuple[Address, ...] = ()
 
     def peer(
         self, member: Member, sites: tuple[Site, ...] = (), shared: Container[Prefix] = frozenset()
@@ -158,7 +164,8 @@ class NodePlan:
     prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; shared: routes
     that several nodes announce; clients: keys of those that enter here; behind: real prefixes that others
     reach by this node; exit: by which it sends what no other route has, None for the host's own way;
-    client_exit: by which it sends that of clients, None where there is no such client.
+    client_exit: by which it sends that of clients, None where there is no such client; return_route: None
+    unless the host is one of a site.
     """
 
     view: LocalView | None
@@ -176,6 +183,7 @@ class NodePlan:
     behind: tuple[Prefix, ...] = ()
     exit: Exit | None = None
     client_exit: ClientExit | None = None
+    return_route: ReturnRoute | None = None
 
     @classmethod
     def empty(cls, reserved: frozenset[Prefix] = frozenset()) -> Self:
@@ -239,6 +247,7 @@ def plan(
         (*(local.announced if local else ()), *(prefix for site in own for prefix in site.real)),
         exit_of(view.exit, topology.sites, used, view.identity),
         client_exit(topology, own_clients, used, view.identity, passed),
+        return_route(view.return_site, view.return_gateways, network, topology.sites, view.identity),
     )
 
 

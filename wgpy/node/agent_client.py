@@ -2,9 +2,8 @@
 
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
 with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`,
-/endpoints with `EndpointChange`, /exit with one of `name`, /sites/add with `SiteAddition`, /sites/remove with
-a `name`,
-/ping with an `identity`, /leave.
+/endpoints with `EndpointChange`, /exit with one of `name`, /sites/add with `SiteAddition`, /sites/return with
+`SiteReturn`, /sites/remove with a `name`, /ping with an `identity`, /leave.
 """
 
 import asyncio
@@ -168,7 +167,7 @@ class Status:
     node or by one of its peers; sites: those in force, then those that are announced in vain; exit: name of
     the site by which this node is to send what no other route has, "" for none; exit_gateway: name of the
     node by which it does, "" while there is none; exit_routes: the default routes that lead there, while
-    those of both versions lead nowhere else.
+    those of both versions lead nowhere else; return_site, return_gateways: as in `SiteReturn`.
     """
 
     network: str
@@ -215,6 +214,8 @@ class Status:
     exit: str = ""
     exit_gateway: str = ""
     exit_routes: tuple[Prefix, ...] = ()
+    return_site: str = ""
+    return_gateways: tuple[Address, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +261,14 @@ class EndpointChange:
     """The endpoints that an operator gives, HOST:PORT; none if the node is to publish what it finds."""
 
     hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReturn:
+    """Of which site a host is one, "" for none, and addresses of a gateway of it in networks of the host."""
+
+    site: str
+    gateways: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +325,11 @@ def change_routes(network: str, change: RouteChange) -> None:
 def add_site(network: str, addition: SiteAddition) -> SiteAnswer:
     """Return once the coordinator has it. Raises AgentError."""
     return codec.read(SiteAnswer, json.loads(_ask(network, "POST", "/sites/add", codec.write(addition))))
+
+
+def change_return(network: str, change: SiteReturn) -> None:
+    """Raises AgentError."""
+    _ask(network, "POST", "/sites/return", codec.write(change))
 
 
 def remove_site(network: str, name: str) -> None:

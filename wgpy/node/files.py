@@ -18,6 +18,7 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 from zlib import crc32
 
+from wgpy.address import Address as IPAddress
 from wgpy.address import Prefix, parse_host_port
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
@@ -30,7 +31,7 @@ from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line, undamaged_records
 from wgpy.node.coordinator_client import DEFAULT_PORT, Address
 from wgpy.node.text import printable
-from wgpy.node.underlay import MARK, clients_table_of, exit_table_of, table_of
+from wgpy.node.underlay import MARK, clients_table_of, exit_table_of, return_table_of, table_of
 from wgpy.number import parse_number
 
 NODES: Final = Path("/var/lib/wgpyd/mesh")  # a folder for each network that this host is in
@@ -154,8 +155,9 @@ class NodeFile:
     not to run; sites: those that the node announces; sites_sequence: of the last record of them that was
     signed; firewall: the names of sites for which the host's firewall is to be opened; dns: whether the host
     asks the node for the network's names; exit: name of the site by which the host sends what no other route
-    has, "" for none; proxy: URL of the HTTP proxy by which it joined, "" for none; the rest as in
-    `records.Node`, where sequence is that of the last record signed.
+    has, "" for none; proxy: URL of the HTTP proxy by which it joined, "" for none; return_site,
+    return_gateways: of which site the host is one, "" for none, and addresses of a gateway of it in networks
+    of the host; the rest as in `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -185,6 +187,8 @@ class NodeFile:
     dns: bool = True
     exit: str = ""
     proxy: str = ""
+    return_site: str = ""
+    return_gateways: tuple[IPAddress, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -227,6 +231,11 @@ class NodeFile:
     def clients_table(self) -> int:
         """The number of the table that has the default routes of an exit of clients."""
         return clients_table_of(self.routing_table)
+
+    @property
+    def return_table(self) -> int:
+        """The number of the table that has the return route of a host of a site."""
+        return return_table_of(self.routing_table)
 
     @property
     def mark(self) -> int:

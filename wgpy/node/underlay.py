@@ -35,6 +35,11 @@ def clients_table_of(table: int) -> int:
     return table + 2 * _TABLES
 
 
+def return_table_of(table: int) -> int:
+    """Return the number of the table with the return route of a host of a site. table: as above."""
+    return table + 3 * _TABLES
+
+
 def set_mark(connection: socket.socket, mark: int) -> None:
     """Mark what a socket sends, if this process may; one that may not has no interface either."""
     with suppress(PermissionError):

@@ -22,6 +22,7 @@ from wgpy.node.agent_client import (
     RouteChange,
     SiteAddition,
     SiteAnswer,
+    SiteReturn,
     Status,
     UdpAnswer,
 )
@@ -69,6 +70,9 @@ class Node(Protocol):
         """Raises AgentError."""
 
     async def add_site(self, addition: SiteAddition) -> SiteAnswer:
+        """Raises AgentError."""
+
+    async def change_return(self, change: SiteReturn) -> None:
         """Raises AgentError."""
 
     async def remove_site(self, name: str) -> None:
@@ -198,6 +202,8 @@ async def _change(node: Node, target: str, body: bytes) -> dict[str, Any] | None
             await node.change_endpoints(_read(EndpointChange, body, "a list of HOST:PORT, `hosts`"))
         case "/sites/add":
             return codec.write(await node.add_site(_read(SiteAddition, body, "a site")))
+        case "/sites/return":
+            await node.change_return(_read(SiteReturn, body, "a `site` and a list of addresses, `gateways`"))
         case "/sites/remove":
             await node.remove_site(_read_text(body, "name"))
         case "/ping":

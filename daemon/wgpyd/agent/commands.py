@@ -7,12 +7,14 @@ from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed
 from wgpy.mesh.exit import exit_of
 from wgpy.mesh.plan import first_gateway, used_sites
+from wgpy.mesh.return_route import return_route
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
     RouteChange,
     SiteAddition,
     SiteAnswer,
+    SiteReturn,
     Status,
     UdpAnswer,
 )
@@ -109,6 +111,29 @@ class Control:
         topology, identity = self._node.membership.topology, self._node.identity.key
         used = used_sites(topology.sites, topology.peers(identity), identity, first_gateway, {name})
         found = exit_of(name, topology.sites, used, identity)
+        return found.trouble if found else ""
+
+    async def change_return(self, change: SiteReturn) -> None:
+        """Have the return route of a host of a site, none if its name is "". Raises AgentError."""
+        if change.site and (trouble := self._trouble_of_return(change)):
+            raise AgentError(f"this host cannot have a return route as a host of {change.site}: {trouble}")
+        try:
+            self._node.identity.change_file(return_site=change.site, return_gateways=change.gateways)
+        except StorageError as error:
+            raise AgentError(str(error)) from None
+        self._wake.now()
+
+    def _trouble_of_return(self, change: SiteReturn) -> str:
+        network, view = self._node.store.ledger.charter(), self._node.plan.view
+        if network is None or view is None:
+            return "this node does not know its network yet"
+        for gateway in change.gateways:
+            if not any(gateway.version == one.version and gateway in one for one in view.networks):
+                return (
+                    f"{gateway} is in no network of this host; give the gateway's address in such a network"
+                )
+        sites, key = self._node.membership.topology.sites, self._node.identity.key
+        found = return_route(change.site, change.gateways, network, sites, key)
         return found.trouble if found else ""
 
     def interface_changed(self) -> None:

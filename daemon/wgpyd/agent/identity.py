@@ -37,7 +37,7 @@ class LocalIdentity:
         self.key = node.identity.verify_key()
         self._routing = Routing(
             node.routing_table, node.mark, node.local_coordinator_port(folder.name), node.exit_table,
-            node.clients_table,
+            node.clients_table, node.return_table,
         )  # fmt: skip
 
     def record(self) -> Node | None:
@@ -68,6 +68,8 @@ class LocalIdentity:
             frozenset(address.version for address in host.addresses),
             self._routing,
             self.node.exit,
+            self.node.return_site,
+            self.node.return_gateways,
         )
 
     def is_published(self, endpoints: Sequence[Endpoint]) -> bool:

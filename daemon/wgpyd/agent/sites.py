@@ -10,6 +10,7 @@ from wgpy.address import Prefix
 from wgpy.mesh.mapping import Proposal, SiteRefused, WantedSite, check_prefixes, is_proposal
 from wgpy.mesh.records import AnnouncedSite, Network
 from wgpy.mesh.records.sites import EITHER, MAPPED, REAL, overlapping
+from wgpy.mesh.return_route import ranges
 from wgpy.mesh.zones import zones_trouble
 from wgpy.node.agent_client import AgentError, SiteAddition
 from wgpy.node.coordinator_client import CoordinatorError
@@ -65,8 +66,7 @@ class SiteAnnouncer:
         if network is None or not addition.is_routed:
             return ()
         versions = {prefix.version for prefix in addition.prefixes}
-        every: tuple[Prefix, ...] = (network.pool, network.addresses, network.addresses6)
-        return tuple(prefix for prefix in every if prefix.version in versions)
+        return tuple(prefix for prefix in ranges(network) if prefix.version in versions)
 
     async def remove(self, name: str) -> None:
         """Return once the coordinator has it. Raises AgentError."""

@@ -116,6 +116,8 @@ async def report(node: Node) -> Status:
         exit=file.exit,
         exit_gateway=_exit_gateway(node),
         exit_routes=node.reconciler.exit.routes if node.reconciler.exit else (),
+        return_site=file.return_site,
+        return_gateways=file.return_gateways,
     )
 
 
@@ -201,7 +203,7 @@ def _warnings(node: Node) -> Iterator[str]:
     """Give sentences: what is not as it should be."""
     store = node.store
     yield from filter(None, (store.warning, store.damage, *node.warnings, *node.reconciler.warnings))
-    yield from filter(None, (node.plan.exit.warning if node.plan.exit else "",))
+    yield from filter(None, (one.warning for one in (node.plan.exit, node.plan.return_route) if one))
     yield from node.plan.client_exit.warnings if node.plan.client_exit else ()
     yield from (
         conflict

@@ -14,6 +14,7 @@ from wgpy.cli.mesh.arguments import VERBOSE as _VERBOSE
 from wgpy.cli.mesh.arguments import argument as _argument
 from wgpy.cli.mesh.arguments import run_by as _run
 from wgpy.cli.mesh.client_commands import CLIENT
+from wgpy.cli.mesh.site_commands import SITE
 
 DAY: Final = 86_400  # seconds
 
@@ -294,65 +295,7 @@ Next: `wgpy mesh status` shows what this node announces.""",
                 *_ANY,
             ),
         ),
-        Command(
-            "site",
-            _run("sites:site"),
-            "Make this node a gateway of an office, a cloud's network or a cluster; or list all sites.",
-            """\
-Examples:
-  sudo wgpy mesh site add office 192.168.1.0/24
-  sudo wgpy mesh site add blue 10.42.0.0/16 10.43.0.0/16 --routed
-  sudo wgpy mesh site add office 192.168.1.0/24     on another host beside it: a second gateway
-  sudo wgpy mesh site add office 192.168.1.0/24 --dns 192.168.1.53 --zone office.example
-  sudo wgpy mesh site list
-  sudo wgpy mesh site show office
-  sudo wgpy mesh site remove office
-  sudo wgpy mesh site add internet 0.0.0.0/0 ::/0      an exit, for nodes that `wgpy mesh use internet`
-A site (elsewhere: the network of an egress gateway, or of a subnet router) has its real face, its own
-prefixes, where they overlap nothing that the network knows; otherwise it is mapped, one to one, to prefixes
-of the network's pool. The answer says which, and why. `--real` and `--mapped` choose.
-Of a site that this node already is a gateway of, `add` changes the options that are given, and no other.
-A site that the token of this node does not allow waits for `wgpy mesh approve NAME`, as each zone does.""",
-            (
-                _argument("change", choices=("add", "remove", "list", "show"), help="what to do"),
-                _argument("name", metavar="NAME", type=types.name, nargs="?", help="name of the site"),
-                _argument(
-                    "prefixes", metavar="PREFIX", type=types.prefix, nargs="*",
-                    help="with add: the prefixes of the site",
-                ),
-                _argument("--real", action="store_true", help="with add: do not map the site"),
-                _argument("--mapped", action="store_true", help="with add: map the site in any case"),
-                _argument(
-                    "--routed", action="store_true", default=None,
-                    help="with add: the site has a route back to the mesh, so do not masquerade",
-                ),
-                _argument(
-                    "--no-routed", dest="routed", action="store_false", default=None,
-                    help="with add: the site has no route back any more",
-                ),
-                _argument(
-                    "--priority", metavar="N", type=types.priority,
-                    help="with add: of several gateways the one with the lowest is used (default: 100)",
-                ),
-                _argument(
-                    "--firewall", action="store_true", default=None,
-                    help="with add: forward by the site's interface, and open this host's firewall for it",
-                ),
-                _argument(
-                    "--no-firewall", dest="firewall", action="store_false", default=None,
-                    help="with add: take back what --firewall changed",
-                ),
-                _argument(
-                    "--dns", metavar="ADDRESS", type=types.address, action="append",
-                    help="with add: a name server of the site, for its own zones; may be given again",
-                ),
-                _argument(
-                    "--zone", metavar="ZONE", type=types.zone, action="append",
-                    help="with add: a DNS zone of the site, about which --dns is asked; may be given again",
-                ),
-                *_ADMINISTRATOR,
-            ),
-        ),
+        SITE,
         Command(
             "node-list",
             _run("nodes:node_list"),

@@ -76,7 +76,8 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
 
 def _remove_routing(host: Host, node: NodeFile, coordinator_port: int) -> None:
     """Remove what stays while the daemon is away. Raises CommandError."""
-    table, numbers = node.routing_table, (node.routing_table, node.exit_table, node.clients_table)
+    table = node.routing_table
+    numbers = (table, node.exit_table, node.clients_table, node.return_table)
     for family in ("-4", "-6"):
         rules = host.query_ip("-N", family, "rule")
         host.ip(rule_removals(rules, coordinator_port, *numbers), family)

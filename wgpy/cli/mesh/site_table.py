@@ -58,7 +58,7 @@ def in_vain(site: Site) -> str:
     return f"{text}; `wgpy mesh site add {site.name} {real}` on {names} has it reached by other prefixes"
 
 
-def return_routes(node: str, ranges: Iterable[Prefix]) -> str:
+def return_routes(name: str, node: str, ranges: Iterable[Prefix]) -> str:
     """Return, below an answer, what hosts of a site need that see addresses of the mesh; "" for nothing."""
     lines = [f"\n  ip route add {prefix} via GATEWAY" for prefix in ranges]
     if not lines:
@@ -66,6 +66,7 @@ def return_routes(node: str, ranges: Iterable[Prefix]) -> str:
     return (
         f"\nIts hosts, or their router, need a route back; GATEWAY is the address of {node} in their network:"
         + "".join(lines)
+        + f"\nThose that are nodes themselves: `wgpy mesh site return {name} --via GATEWAY`."
     )
 
 

@@ -18,7 +18,7 @@ from wgpy.mesh.sites import SiteExclusion
 from wgpy.mesh.topology import derive
 from wgpy.mesh.zones import zones_trouble
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import Site, SiteAddition, SiteGateway, Status
+from wgpy.node.agent_client import Site, SiteAddition, SiteGateway, SiteReturn, Status
 from wgpy.node.site_report import how_reached, report_sites, shown_prefixes
 
 
@@ -27,7 +27,8 @@ def site(arguments: Namespace) -> None:
     if trouble := _trouble(arguments):
         raise CommandError(trouble)
     need_root("mesh site")
-    {"add": _add, "remove": _remove, "list": _list, "show": _show}[arguments.change](arguments)
+    changes = {"add": _add, "remove": _remove, "return": _return, "list": _list, "show": _show}
+    changes[arguments.change](arguments)
 
 
 def _trouble(arguments: Namespace) -> str:
@@ -35,6 +36,8 @@ def _trouble(arguments: Namespace) -> str:
     change, name = arguments.change, arguments.name
     if change == "list":
         return "`wgpy mesh site list` takes no name" if name else ""
+    if change == "return":
+        return _trouble_of_return(arguments)
     if name is None:
         return f"name the site, as in `wgpy mesh site {change} office`"
     if change != "add":
@@ -46,6 +49,21 @@ def _trouble(arguments: Namespace) -> str:
     return zones_trouble(arguments.prefixes, arguments.dns or (), arguments.zone or ())
 
 
+def _trouble_of_return(arguments: Namespace) -> str:
+    via, name = arguments.via or (), arguments.name
+    if arguments.none:
+        return (
+            "`wgpy mesh site return --none` takes nothing else" if via or name or arguments.prefixes else ""
+        )
+    if name is None or not via or arguments.prefixes:
+        return (
+            "name the site and its gateway, as in `wgpy mesh site return blue --via 192.168.7.1`; or --none"
+        )
+    if len({address.version for address in via}) < len(via):
+        return "give --via once for each version of IP"
+    return ""
+
+
 def _add(arguments: Namespace) -> None:
     """Raises AgentError and CommandError."""
     network = networks.selected(arguments)
@@ -55,7 +73,7 @@ def _add(arguments: Namespace) -> None:
     found = _own(status, arguments.name)
     document = {"network": network, **codec.write(answer), **codec.write(found)}
     text = _answer(status.name, found, answer.reason)
-    routes = return_routes(status.name, answer.back)
+    routes = return_routes(found.name, status.name, answer.back)
     report(arguments, document, text + named(found) + unreached(found, status.sites) + routes)
 
 
@@ -109,6 +127,16 @@ def _remove(arguments: Namespace) -> None:
     text = f"{status.name} is no gateway of {name} any more"
     text += f"; {listed(others)} still is." if others else "."
     report(arguments, {"network": network, "removed": name, "gateways": others}, text)
+
+
+def _return(arguments: Namespace) -> None:
+    """Raises AgentError and CommandError."""
+    network, name, via = networks.selected(arguments), arguments.name or "", tuple(arguments.via or ())
+    daemons.check_not_paused(network)
+    agent.change_return(network, SiteReturn(name, via))
+    text = f"With an address of {name} this host reaches the mesh by {listed(via)}."
+    document = {"network": network, "site": name, "gateways": list(map(str, via))}
+    report(arguments, document, text if name else "This host has no return route as a host of a site.")
 
 
 # -- What there is --------------------------------------------------------------------------------

@@ -82,6 +82,8 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     yield "names", f"NODE.{status.domain}{by}"
     if status.exit:
         yield "exit", exit_text(status) + _exit_answers(status)
+    if status.return_site:
+        yield "return route", f"as a host of {status.return_site}, by {listed(status.return_gateways)}"
     yield "coordinator", f"{with_port(status.coordinator)}, {_connection(status)}"
     yield "log", status.log
     yield "network's key", _key(status, key)

@@ -20,6 +20,7 @@ from wgpy.host.iprule import PROTOCOL, TableUse, rule_changes
 from wgpy.host.nftables import NftFailed
 from wgpy.mesh.exit import Exit
 from wgpy.mesh.plan import LinkPlan, NodePlan, Routing
+from wgpy.mesh.return_route import ReturnRoute
 from wgpy.model import DeviceUpdate
 from wgpyd.agent.identity import LocalIdentity
 
@@ -29,7 +30,15 @@ from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
 from .reverse_path import accept_own
-from .routes import Route, exit_changes, leading_nowhere, read_marked_routes, read_routes, route_changes
+from .routes import (
+    Route,
+    exit_changes,
+    leading_nowhere,
+    read_marked_routes,
+    read_routes,
+    return_changes,
+    route_changes,
+)
 from .tunnels import difference, read_tunnels, without_preshared_keys
 
 _LOG = logging.getLogger("wgpy")
@@ -43,7 +52,9 @@ _STRICT_FILTER: Final = (
 )
 
 _ClientExit = tuple[Exit | None, Sequence[Prefix]]  # of clients, and what is behind this host
-_HostPlan = tuple[LinkPlan, Sequence[Prefix], Collection[Prefix], Routing, Exit | None, _ClientExit]
+_HostPlan = tuple[
+    LinkPlan, Sequence[Prefix], Collection[Prefix], Routing, Exit | None, _ClientExit, ReturnRoute | None
+]
 
 
 class Reconciler:
@@ -109,7 +120,10 @@ class Reconciler:
         """Raises ConnectionError if the interface was closed."""
         of_clients = plan.client_exit.exit if plan.client_exit else None
         behind = plan.behind if of_clients else ()
-        wanted = plan.link, plan.routes, plan.reserved, plan.routing, plan.exit, (of_clients, behind)
+        wanted = (
+            plan.link, plan.routes, plan.reserved, plan.routing, plan.exit, (of_clients, behind),
+            plan.return_route,
+        )  # fmt: skip
         is_stale = self._is_stale
         if not of_clients:
             await self._apply_to_interface(plan, keepalives)
@@ -139,14 +153,12 @@ class Reconciler:
 
     async def _apply_to_host(self, wanted: _HostPlan) -> None:
         is_repair, self._applied, self._is_stale = self._applied == wanted, wanted, False
-        (link, routes, reserved, routing, exit_, of_clients), before = wanted, self.conflicts
+        (link, _, _, routing, exit_, _, _), before = wanted, self.conflicts
         try:
             changes = [
                 *await self._apply_link(link),
-                *await self._apply_routes(routes, reserved, routing, exit_, of_clients),
-                *await self._apply_rules(
-                    link, routing, is_exit=exit_ is not None, is_entry=of_clients[0] is not None
-                ),
+                *await self._apply_routes(wanted),
+                *await self._apply_rules(wanted),
             ]
         except IpFailed as error:
             changes, failures = [], [str(error)]
@@ -166,35 +178,31 @@ class Reconciler:
         found = read_link(await ask_ip("address", "show", "dev", name))
         return await _make(list(link_changes(found, plan, name)))
 
-    async def _apply_routes(
-        self,
-        wanted: Sequence[Prefix],
-        reserved: Collection[Prefix],
-        routing: Routing,
-        exit_: Exit | None,
-        of_clients: _ClientExit,
-    ) -> list[tuple[str, str]]:
+    async def _apply_routes(self, wanted: _HostPlan) -> list[tuple[str, str]]:
         """After the link: while that is down the kernel takes no route into it."""
+        _, prefixes, reserved, routing, exit_, of_clients, back = wanted
         name, exits = self._interface.name, (routing.exit_table, routing.clients_table)
         found = [route for routes in await asyncio.gather(*map(_read_routes, _VERSIONS)) for route in routes]
         others = [route for route in found if route.table not in map(str, exits)]
-        changes = route_changes(others, wanted, name, routing.table, reserved)
+        changes = route_changes(others, prefixes, name, routing.table, reserved)
         for sentence in changes.conflicts.values():
             self._warn(sentence, self.conflicts.values())
         self.conflicts = changes.conflicts
         own = exit_changes(found, exit_, name, routing.exit_table)
         passed = exit_changes(found, of_clients[0], name, routing.clients_table, of_clients[1])
-        return await _make((*changes.lines, *own, *passed))
+        returned = return_changes(found, back, routing.return_table)
+        return await _make((*changes.lines, *own, *passed, *returned))
 
-    async def _apply_rules(
-        self, link: LinkPlan, routing: Routing, *, is_exit: bool, is_entry: bool
-    ) -> list[tuple[str, str]]:
+    async def _apply_rules(self, wanted: _HostPlan) -> list[tuple[str, str]]:
         """After the routes: the table is whole when it is first looked up."""
+        link, _, _, routing, exit_, of_clients, back = wanted
         made = []
         for address in link.addresses:
             use = TableUse(
                 routing.table, routing.mark, str(address.network), routing.coordinator_port,
-                routing.exit_table, is_exit, routing.clients_table, self._interface.name if is_entry else "",
+                routing.exit_table, exit_ is not None,
+                routing.clients_table, self._interface.name if of_clients[0] is not None else "",
+                routing.return_table, _texts_of(back.sources if back else (), address.version),
             )  # fmt: skip
             found = await ask_ip("-N", f"-{address.version}", "rule")
             made += await _make(rule_changes(found, use), f"-{address.version}")
@@ -236,6 +244,10 @@ async def _read_marked_routes(version: int) -> list[Route]:
     """Raises IpFailed."""
     found = await ask_ip("-N", f"-{version}", "route", "show", "table", "all", "proto", PROTOCOL)
     return read_marked_routes(found, version)
+
+
+def _texts_of(prefixes: Iterable[Prefix], version: int) -> tuple[str, ...]:
+    return tuple(str(prefix) for prefix in prefixes if prefix.version == version)
 
 
 async def _make(lines: Sequence[str], *options: str) -> list[tuple[str, str]]:

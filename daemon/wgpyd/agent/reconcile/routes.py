@@ -10,7 +10,7 @@ it would take what is another's, whatever the metric of either.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from wgpy.host.iprule import MAIN_TABLE, PROTOCOL
 from wgpy.mesh.addressing import DEFAULT_ROUTES
 from wgpy.mesh.exit import Exit
 from wgpy.mesh.prefix_set import Prefixes
+from wgpy.mesh.return_route import ReturnRoute
 
 _BOOT: Final = "3"  # of routes without a protocol of their own; `ip` then leaves it out
 _KERNEL: Final = "2"  # of the network of an address
@@ -145,6 +146,18 @@ def exit_changes(
     return tuple(_difference(own, made))
 
 
+def return_changes(found: Iterable[Route], wanted: ReturnRoute | None, table: int) -> tuple[str, ...]:
+    """Return what makes the table of the return route that of a host of a site. found: as above."""
+    own = [route for route in found if (route.table, route.protocol) == (str(table), PROTOCOL)]
+    made = {
+        Route(prefix, "", str(gateway), PROTOCOL, _DEFAULT_METRIC[prefix.version], _UNICAST, str(table))
+        for gateway in (wanted.gateways if wanted else ())
+        for prefix in (wanted.destinations if wanted else ())
+        if prefix.version == gateway.version
+    }
+    return tuple(_difference([replace(route, device="") for route in own], made))
+
+
 def _difference(own: Sequence[Route], made: Collection[Route]) -> Iterator[str]:
     """Give lines for `ip` that leave nothing of what is ours without a way or an end meanwhile."""
     old = [route for route in own if route not in made]
@@ -185,9 +198,13 @@ def _exception(prefix: Prefix, table: str) -> Route:
 
 
 def _is_others(route: Route, interface: str, planned: frozenset[Prefix]) -> bool:
-    """Whether another has the prefix of a route. An exception of another network has nothing itself."""
+    """Whether another has the prefix of a route.
+
+    An exception of a network has nothing itself, and a return route, which has a gateway, is for some alone.
+    """
     is_exception = (route.protocol, route.kind) == (PROTOCOL, _THROW)
-    return not is_exception and not _is_ours(route, interface, planned)
+    is_return_route = route.protocol == PROTOCOL and route.via != ""
+    return not is_exception and not is_return_route and not _is_ours(route, interface, planned)
 
 
 def _is_ours(route: Route, interface: str, planned: frozenset[Prefix]) -> bool:
@@ -217,7 +234,8 @@ def _order(route: Route) -> tuple[bool, int, Prefix]:
 
 
 def _line(verb: str, route: Route) -> str:
-    device = f" dev {route.device}" if route.device else ""
+    device = f" via {route.via}" if route.via and route.protocol == PROTOCOL else ""
+    device += f" dev {route.device}" if route.device else ""
     metric = f" metric {route.metric}" if route.kind == _UNREACHABLE else ""
     kind = _NAMES.get(route.kind, "")
     return f"route {verb} {kind}{route.prefix}{device} table {route.table} proto {route.protocol}{metric}"
