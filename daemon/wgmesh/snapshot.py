@@ -1,10 +1,11 @@
 """The records of a network at one revision, and which of them concern a node. Pure values.
 
 Invariant: a node is concerned by admin records, departures, its own record, and the records of its peers: the
-members that it may reach or be reached by. A node that has all records up to a revision is sent newer ones,
-and the records of peers that newer rules and clients give it. If its peers changed for another reason, it is
-sent the records of all its peers. A rule of an older version has a name: whom it joins is also sent the new
-records of nodes that may have had the name before.
+members that it may reach or be reached by, and relays. A node that has all records up to a revision is sent
+newer ones, and the records of peers that newer rules, clients and relays give it. If its peers changed for
+another reason, it is sent the records of all its peers; so is a new relay, whose peers all members are. A
+rule of an older version has a name: whom it joins is also sent the new records of nodes that may have had the
+name before.
 """
 
 from collections.abc import Collection
@@ -14,6 +15,7 @@ from typing import Final
 
 from wgpy.mesh.clock import compared
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.member import Member
 from wgpy.mesh.records import (
     KINDS,
     Approval,
@@ -22,15 +24,17 @@ from wgpy.mesh.records import (
     Node,
     Record,
     RecordKey,
+    Relay,
     Rule,
     Scope,
     Token,
     kind_of,
     node,
     record_key,
+    relay,
 )
 from wgpy.mesh.signing import Signed, VerifyKey
-from wgpy.mesh.topology import Member, Topology, derive
+from wgpy.mesh.topology import Topology, derive
 
 COORDINATORS_CLOCK: Final = "the coordinator's clock"
 _OF_A_NODE: Final = tuple(kind.name for kind in KINDS if kind.audience is Audience.REACHABLE)
@@ -101,7 +105,7 @@ class Snapshot:
             return self._all_visible(identity, since)
         member, newer = self.topology.member(identity), self._newer(since)
         news = [entry for entry in newer if self._concerns(entry, identity, member, since)]
-        return news if member is None else self._with_new_peers(member, news)
+        return news if member is None else self._with_new_peers(member, news, since)
 
     def most_news(self, identity: VerifyKey, since: int) -> int:
         """Return a number that `news` are not more than."""
@@ -109,7 +113,16 @@ class Snapshot:
 
     def _may_have_other_peers(self, identity: VerifyKey, since: int) -> bool:
         node = self.node(identity)
-        return since < max(self.visibility, node.viewed if node else 0)
+        is_older = since < max(self.visibility, node.viewed if node else 0)
+        return is_older or self._is_relay_since(identity, since)
+
+    def _is_relay_since(self, identity: VerifyKey, since: int) -> bool:
+        """Return whether a member has other peers as it is a relay by a newer record; without rules never."""
+        is_relay = bool(self.topology.rules) and identity in self.topology.relays
+        node = self.ledger.node(identity) if is_relay else None
+        keys = (RecordKey(relay.KIND.name, bytes(key)) for key in (node.signer, node.token)) if node else ()
+        entries = (self.entries.get(key) for key in keys)
+        return any(entry.revision > since for entry in entries if entry)
 
     def _newer(self, since: int) -> list[Entry]:
         found = []
@@ -131,12 +144,14 @@ class Snapshot:
     def _may_have_been_peer(self, entry: Entry, member: Member, since: int) -> bool:
         return entry.viewed > since > 0 and self.topology.are_peers_by_name(member)
 
-    def _with_new_peers(self, member: Member, news: list[Entry]) -> list[Entry]:
-        """Return news with the records of peers that new rules and clients give a member."""
+    def _with_new_peers(self, member: Member, news: list[Entry], since: int) -> list[Entry]:
+        """Return news with the records of peers that new rules, clients and relays give a member."""
         rules = self._new_rules([entry.record for entry in news])
         keys = {entry.record.key for entry in news if isinstance(entry.record, Client)}
         clients = [client for client in self.topology.clients if client.key in keys]
         peers = dict.fromkeys(peer.identity for peer in self.topology.peers_by(rules, clients, member))
+        if any(isinstance(entry.record, Relay) for entry in news):
+            peers |= dict.fromkeys(one for one in self.topology.relays if self._is_relay_since(one, since))
         known = {record_key(entry.record) for entry in news}
         older = [
             entry

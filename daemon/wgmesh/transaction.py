@@ -20,6 +20,7 @@ from wgpy.mesh.records import (
     Author,
     Client,
     Node,
+    Paths,
     Record,
     RecordKey,
     Sites,
@@ -125,6 +126,8 @@ class Transaction:
             self._take_node(judged.record, judged)
         elif isinstance(judged.record, Sites):
             self._take_sites(judged.record, judged)
+        elif isinstance(judged.record, Paths):
+            self._take_paths(judged.record, judged)
         else:
             self._check_author(judged.record)
             self._check_grant(judged.record)
@@ -222,6 +225,13 @@ class Transaction:
         if not is_withdrawal and (name := lost_site(before.sites, after.sites, record.signer)):
             raise Refused(f"it is in the way of the site {name}")
         self._ledger, self._topology = trial, after
+
+    def _take_paths(self, record: Paths, judged: Judged) -> None:
+        """Raises Refused."""
+        self._check_author(record)
+        before = self._current_topology()
+        self._ledger.keep(judged)
+        self._topology = derive(self._ledger, self._now, before)  # which changes nothing else
 
     def _check_routes(self, node: Node) -> None:
         """Raises Refused for a new one that no node may announce."""

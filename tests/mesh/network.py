@@ -18,7 +18,10 @@ from wgpy.mesh.records import (
     Ingress,
     Network,
     Node,
+    Paths,
     Record,
+    RegisteredRelay,
+    Relay,
     Removal,
     Revocation,
     Rule,
@@ -130,6 +133,10 @@ class Administrator:
     def remove(self, identity: SigningKey) -> Signed:
         return self.sign(Removal, identity=identity.verify_key())
 
+    def relay(self, key: SigningKey, *, allowed: bool = True) -> Signed:
+        """key: the identity of a node, or a token."""
+        return self.sign(Relay, key=key.verify_key(), allowed=allowed)
+
     def approve(self, identity: SigningKey, *routes: str) -> Signed:
         return self.sign(Approval, identity=identity.verify_key(), routes=prefixes(*routes))
 
@@ -181,6 +188,17 @@ class Administrator:
     def announce(self, identity: SigningKey, *sites: AnnouncedSite, sequence: int = 1) -> Signed:
         """Have a node say that it is a gateway of these sites, and of no other."""
         record = Sites(network=self.network, signer=identity.verify_key(), sequence=sequence, sites=sites)
+        return self.publish(identity, record)
+
+    def register(
+        self, identity: SigningKey, *relays: tuple[SigningKey, int], sequence: int = 1, **fields: Any
+    ) -> Signed:
+        """Have a node say by which relays it is reached. relays: each with its latency in ms."""
+        registered = tuple(RegisteredRelay(relay.verify_key(), latency) for relay, latency in relays)
+        usual = {"endpoints": (), "relays": registered, "nat": ""}
+        record = Paths(
+            network=self.network, signer=identity.verify_key(), sequence=sequence, **{**usual, **fields}
+        )
         return self.publish(identity, record)
 
     def depart(self, identity: SigningKey) -> Signed:

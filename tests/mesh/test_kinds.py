@@ -63,7 +63,7 @@ def test_every_file_of_a_kind_is_found_once() -> None:
     assert Counter(sys.modules[kind.record.__module__].__name__.rpartition(".")[2] for kind in KINDS) == (
         Counter(files)
     )
-    assert len({(kind.name, kind.version) for kind in KINDS}) == len(KINDS) == 13
+    assert len({(kind.name, kind.version) for kind in KINDS}) == len(KINDS) == 15
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

@@ -10,10 +10,11 @@ from tests.mesh.network import EVERYTHING, NOW, Administrator, key_of, prefixes,
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.addressing import node_address6
+from wgpy.mesh.member import Member
 from wgpy.mesh.plan import MAX_WITHDRAWN, LocalView, NodePlan, Routing, Tunnel, plan, reachable
 from wgpy.mesh.rules import GOSSIP, allowed_ip
 from wgpy.mesh.signing import SigningKey, VerifyKey
-from wgpy.mesh.topology import Member, derive
+from wgpy.mesh.topology import derive
 
 ENDPOINTS = [Endpoint("192.0.2.1", 1), Endpoint("192.0.2.2", 2), Endpoint("2001:db8::3", 3)]
 TOKEN, ALICE, BOB, CAROL, ALICES = key_of(2), key_of(3), key_of(4), key_of(5), key_of(6)

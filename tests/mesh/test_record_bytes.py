@@ -23,6 +23,7 @@ WITH_SITES: Final = 12
 WITH_CLIENTS: Final = 13
 WITH_SCOPES: Final = 16
 WITH_ZONE_APPROVALS: Final = 17
+WITH_RELAYS: Final = 20
 
 
 def test_every_kind_of_record_is_written_as_it_always_was() -> None:
@@ -50,6 +51,7 @@ def test_every_kind_of_record_is_read_as_it_always_was() -> None:
         (WITH_CLIENTS, 10, "a617ea44efcbe48b0e4efdc728e7a1d2c425483f9fb435cfaf34cf15d4957480"),
         (WITH_SCOPES, 13, "2b4a9557ae105b3de7225f439f970b583b58136210ee9bd51ee0bec4d969f571"),
         (WITH_ZONE_APPROVALS, 14, "d5312c28f3260e21fdb1156d89e6c9f8f32dde11155050c6cafc958377caaa52"),
+        (WITH_RELAYS, 16, "4241bbdb8d759a674570904f42dae600f3114d40bde42da48f52a5d2d581e278"),
     ],
 )
 def test_the_digest_of_what_everybody_is_to_know_is_what_it_always_was(
@@ -100,4 +102,10 @@ def one_of_each() -> Administrator:
     one.rule("tag:edge", one.scope("tag:k8s:53,8000-8080/tcp,icmp"))
     one.scope("site:office/192.168.1.0/28:5432/tcp")
     one.approve_zones(host, "office.example", "lan")
+    one.relay(token)
+    one.relay(host, allowed=False)
+    one.register(
+        host, (key_of(4), 20), (key_of(5), 60_000), nat="address-dependent",
+        endpoints=(Endpoint("198.51.100.7", 40_000), Endpoint("2001:db8::7", 51820)),
+    )  # fmt: skip
     return one

@@ -7,8 +7,9 @@ from tests.mesh.network import Administrator, key_of, prefixes
 from tests.mesh.test_topology import histories
 from wgpy.contract.constants import MAX_RULES
 from wgpy.contract.orders import AllowedIP, Permit
+from wgpy.mesh.member import Member
 from wgpy.mesh.rules import GOSSIP, OTHERS, Rules
-from wgpy.mesh.topology import Member, Topology, derive
+from wgpy.mesh.topology import Topology, derive
 from wgpy.mesh.wire import GOSSIP_PORT
 
 OFFICE, SERVERS = key_of(2), key_of(3)

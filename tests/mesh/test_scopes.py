@@ -10,12 +10,13 @@ from wgmesh.transaction import Transaction
 from wgpy.contract.constants import MAX_PERMITS
 from wgpy.contract.orders import Permit
 from wgpy.mesh.ledger import Ledger, RecordRejected
+from wgpy.mesh.member import Member
 from wgpy.mesh.ports import TCP, UDP, Ports
 from wgpy.mesh.records import NAME, End, Rule, Scope, Unknown, decode
 from wgpy.mesh.rules import GOSSIP, Rules, lost, narrowed, reach
 from wgpy.mesh.selectors import naming, parse_end, rule_text, shown_rule
 from wgpy.mesh.signing import Signed
-from wgpy.mesh.topology import Member, Topology, derive
+from wgpy.mesh.topology import Topology, derive
 
 TOKEN, TAGGED = key_of(2), key_of(3)
 LAPTOP, SRV, DEV = key_of(10), key_of(11), key_of(12)

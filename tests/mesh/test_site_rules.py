@@ -10,11 +10,12 @@ import pytest
 from tests.mesh.network import Administrator, key_of, prefixes, site
 from wgpy.contract.orders import Permit
 from wgpy.keys import PublicKey
+from wgpy.mesh.member import Member
 from wgpy.mesh.ports import TCP, Ports
 from wgpy.mesh.records import client_selector
 from wgpy.mesh.rules import GOSSIP, Rules, allowed_ip
 from wgpy.mesh.sites import Site, within
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 
 TOKEN, TAGGED, GATEWAYS = key_of(2), key_of(3), key_of(4)
 GW, GW2, DEV, WEB = key_of(10), key_of(11), key_of(12), key_of(13)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from tests.mesh.network import NOW, Administrator, key_of, prefixes
 from tests.mesh.test_topology import histories
 from wgpy.keys import PublicKey
-from wgpy.mesh.topology import Member, derive
+from wgpy.mesh.member import Member
+from wgpy.mesh.topology import derive
 
 OFFICE, SERVERS, OTHERS = (key_of(number) for number in (101, 102, 103))
 ANN, BOB, OLD = key_of(10), key_of(11), key_of(12)

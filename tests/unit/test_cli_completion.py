@@ -35,7 +35,7 @@ def test_a_script_names_all_commands_and_options(shell: str) -> None:
 CANDIDATES = [
     ("wgpy gen", {"genkey", "genpsk"}),
     ("wgpy me", {"mesh"}),
-    ("wgpy mesh re", {"remove", "rename", "revoke"}),
+    ("wgpy mesh re", {"relay", "remove", "rename", "revoke"}),
     ("wgpy mesh revoke --", {"--help", "--json", "--key", "--network", "--trust-clock"}),
     ("wgpy show --", {"--counters", "--help", "--json", "--show-keys"}),
     ("wgpy completion f", {"fish"}),

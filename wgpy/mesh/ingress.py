@@ -16,12 +16,13 @@ from wgpy.contract.constants import MAX_PERMITS
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import destinations_of, site_selector
+from wgpy.mesh.member import Member
 from wgpy.mesh.prefix_set import complement
 from wgpy.mesh.records import Client, End, Ingress
 from wgpy.mesh.rules import OTHERS, Rules, Target, allowed_ip, numbered, prefixes_of_end
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Site, own_sites, prefixes_of
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 
 _ANY: Final = "any"  # a selector
 _NAMES_PORT: Final = 53

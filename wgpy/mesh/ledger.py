@@ -25,6 +25,7 @@ from wgpy.mesh.records import (
     Kind,
     Network,
     Node,
+    Paths,
     Record,
     RecordInvalid,
     Sites,
@@ -249,6 +250,10 @@ class Ledger:
     def announcements(self) -> list[Sites]:
         """Return what nodes announce of sites, whether or not they are members."""
         return [kept.record for kept in self._records[Sites].values()]
+
+    def paths(self) -> list[Paths]:
+        """Return what nodes publish of the paths to them, whether or not they are members."""
+        return [kept.record for kept in self._records[Paths].values()]
 
     def departed(self) -> set[VerifyKey]:
         """Return the identities of the nodes that left."""

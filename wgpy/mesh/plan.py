@@ -4,8 +4,8 @@ Invariant: the same records and the same local view give the same plan, whatever
 what is reserved: what a node has withdrawn is in no record any more.
 """
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 from itertools import chain, islice
 from typing import Final, Self
@@ -18,13 +18,15 @@ from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.client_exit import ClientExit, client_exit, exit_name
 from wgpy.mesh.exit import Exit, exit_of
 from wgpy.mesh.ingress import EnteringClient, Passage, entering_by_gateway, permits
+from wgpy.mesh.member import Member
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Network
+from wgpy.mesh.relays import Relays, relays_to, usable_relays
 from wgpy.mesh.return_route import ReturnRoute, return_route
 from wgpy.mesh.rules import allowed_ip
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway, Site, own_sites, prefixes_of
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 
 MAX_WITHDRAWN: Final = 1_000  # prefixes: a node may announce others again and again
 _NO_SITES: Final[Mapping[VerifyKey, tuple[Site, ...]]] = {}
@@ -32,10 +34,15 @@ _NO_SITES: Final[Mapping[VerifyKey, tuple[Site, ...]]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """What the interface knows of a peer. endpoints: where it may be reached, the best first."""
+    """What the interface knows of a peer.
+
+    endpoints: where it may be reached, the best first; relays: by which it is reached if it is nowhere there,
+    as others cannot dial it; the shortest way first.
+    """
 
     allowed_ips: frozenset[AllowedIP]
     endpoints: tuple[Endpoint, ...]
+    relays: tuple[PublicKey, ...] = ()
 
 
 Tunnels = Mapping[PublicKey, Tunnel]
@@ -48,7 +55,8 @@ class Peer:
     """A member that this node knows, and how it is configured here.
 
     sites: those that are reached by it; routes: what is used here of the member's and of these sites', but no
-    default route of an exit; left_out: sentences, why the rest is not.
+    default route of an exit; left_out: sentences, why the rest is not; is_joined: whether it may reach this
+    node or be reached by it, and is not known just because one of the two is a relay.
     """
 
     member: Member
@@ -56,6 +64,7 @@ class Peer:
     routes: tuple[Prefix, ...]
     left_out: tuple[str, ...]
     tunnel: Tunnel
+    is_joined: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,25 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownMembers:
+    """What a node knows of the other members together.
+
+    shared: routes that are among the sites of somebody; relays: those that the node may use; joined: members
+    that may reach the node or be reached by it, None for all, no part of the value.
+    """
+
+    shared: frozenset[Prefix] = frozenset()
+    relays: Relays = field(default_factory=dict)
+    joined: frozenset[VerifyKey] | None = field(default=None, compare=False)
+
+    def is_joined(self, member: Member) -> bool:
+        return self.joined is None or member.identity in self.joined
+
+
+_NOTHING_KNOWN: Final = KnownMembers()
+
+
+@dataclass(frozen=True, slots=True)
 class LocalView:
     """What a node knows of itself and of where its host is.
 
@@ -105,14 +133,14 @@ class LocalView:
     return_site: str = ""
     return_gateways: tuple[Address, ...] = ()
 
-    def peer(
-        self, member: Member, sites: tuple[Site, ...] = (), shared: Container[Prefix] = frozenset()
-    ) -> Peer:
+    def peer(self, member: Member, sites: tuple[Site, ...], known: "KnownMembers") -> Peer:
         """Leave out of what is behind a member what would take traffic from where this host is itself.
 
-        sites: those that are reached by the member; shared: routes that are among the sites of somebody.
+        sites: those that are reached by the member.
         """
-        behind = {route: "" for route in member.routes if route not in shared}
+        is_joined = known.is_joined(member)
+        routes = member.routes if is_joined else ()
+        behind = {route: "" for route in routes if route not in known.shared}
         behind.update((prefix, _of(site)) for site in sites for prefix in prefixes_of((site,)))
         left_out = {
             prefix: f"{prefix}{of_site} is not used here: it overlaps {network}, {self.networks[network]}"
@@ -123,8 +151,10 @@ class LocalView:
         own = frozenset(member.allowed_ips).difference(member.routes)
         defaults = (prefix for site in sites if site.is_exit for prefix in site.mapped)
         allowed_ips = frozenset(map(allowed_ip, own.union(used, defaults)))
-        endpoints = tuple(sorted(member.endpoints, key=self._distance))
-        return Peer(member, sites, used, tuple(left_out.values()), Tunnel(allowed_ips, endpoints))
+        published = dict.fromkeys((*member.endpoints, *(member.paths.endpoints if member.paths else ())))
+        endpoints = tuple(sorted(published, key=self._distance))
+        tunnel = Tunnel(allowed_ips, endpoints, relays_to(member, known.relays))
+        return Peer(member, sites, used, tuple(left_out.values()), tunnel, is_joined)
 
     def _in_the_way(self, prefix: Prefix) -> list[Prefix]:
         """Return the first network that a prefix overlaps, if there is one."""
@@ -161,11 +191,11 @@ class NodePlan:
     view: what it was planned for; by_key: the nodes that the interface knows; tunnels: of these and of the
     clients that enter here, as the interface has them; filter: what each may begin; names: of peers, by their
     own addresses; routes: prefixes that lead into the interface, by the table of `routing`; reserved:
-    prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; shared: routes
-    that several nodes announce; clients: keys of those that enter here; behind: real prefixes that others
-    reach by this node; exit: by which it sends what no other route has, None for the host's own way;
-    client_exit: by which it sends that of clients, None where there is no such client; return_route: None
-    unless the host is one of a site.
+    prefixes of the network that lead nowhere; own_sites: those that this node is a gateway of; known: of the
+    members; is_relay: whether it passes on what others send each other; clients: keys of those that enter
+    here; behind: real prefixes that others reach by this node; exit: by which it sends what no other route
+    has, None for the host's own way; client_exit: by which it sends that of clients, None where there is no
+    such client; return_route: None unless the host is one of a site.
     """
 
     view: LocalView | None
@@ -178,7 +208,8 @@ class NodePlan:
     reserved: frozenset[Prefix]
     routing: Routing
     own_sites: tuple[Site, ...] = ()
-    shared: frozenset[Prefix] = frozenset()
+    known: KnownMembers = field(default_factory=KnownMembers)
+    is_relay: bool = False
     clients: frozenset[PublicKey] = frozenset()
     behind: tuple[Prefix, ...] = ()
     exit: Exit | None = None
@@ -218,14 +249,16 @@ def plan(
     own = tuple(own_sites(topology.sites, view.identity)) if local else ()
     view = view.with_sites(own)
     shared = shared_routes(topology.members)
-    prefixes = frozenset(prefixes_of(shared))
-    known = before.peers if (before.view, before.shared) == (view, prefixes) else ()
-    members = topology.peers(view.identity)
+    joined = topology.joined_peers(view.identity)
+    known = KnownMembers(
+        frozenset(prefixes_of(shared)), usable_relays(topology, local), _identities(topology, joined)
+    )
     entering = entering_by_gateway(topology)
     own_clients = entering.get(view.identity, [])
     passed = exit_name(topology, [one.client for one in own_clients], view.identity, view.exit)
-    used = used_sites((*topology.sites, *shared), members, view.identity, choose, {view.exit, passed})
-    peers = reachable(members, view, known, used, prefixes)
+    used = used_sites((*topology.sites, *shared), joined, view.identity, choose, {view.exit, passed})
+    peers_before = before.peers if (before.view, before.known) == (view, known) else ()
+    peers = reachable(topology.peers(view.identity), view, peers_before, used, known)
     address = IPv4Interface((view.address, network.addresses.prefixlen))
     address6 = IPv6Interface((node_address6(network.addresses6, view.identity), network.addresses6.prefixlen))
     routes = (address.network, address6.network, *(route for peer in peers for route in peer.routes))
@@ -242,7 +275,8 @@ def plan(
         _reserved(network.pool, topology, peers, routes, view, before),
         view.routing,
         own,
-        prefixes,
+        known,
+        view.identity in topology.relays,
         frozenset(clients),
         (*(local.announced if local else ()), *(prefix for site in own for prefix in site.real)),
         exit_of(view.exit, topology.sites, used, view.identity),
@@ -299,7 +333,7 @@ def used_sites(
 
 def _tunnel(peer: Peer, entering: Mapping[VerifyKey, Iterable[EnteringClient]]) -> Tunnel:
     """Return the tunnel to a peer, by which the clients are reached that enter there."""
-    behind = [one.allowed_ips for one in entering.get(peer.member.identity, ())]
+    behind = [one.allowed_ips for one in entering.get(peer.member.identity, ()) if peer.is_joined]
     tunnel = peer.tunnel
     return replace(tunnel, allowed_ips=tunnel.allowed_ips.union(*behind)) if behind else tunnel
 
@@ -313,7 +347,7 @@ def _reserved(
     before: NodePlan,
 ) -> frozenset[Prefix]:
     """Return prefixes of the network without a way, save for those that overlap what the host has itself."""
-    joined = {view.identity, *(peer.member.identity for peer in peers)}
+    joined = {view.identity, *(peer.member.identity for peer in peers if peer.is_joined)}
     others = (member.routes for member in topology.members if member.identity not in joined)
     absent = (site for site in topology.sites if joined.isdisjoint(one.identity for one in site.gateways))
     announced = frozenset((pool, *topology.reserved, *chain.from_iterable(others), *prefixes_of(absent)))
@@ -332,16 +366,22 @@ def reachable(
     view: LocalView,
     before: Iterable[Peer] = (),
     sites: Mapping[VerifyKey, tuple[Site, ...]] = _NO_SITES,
-    shared: Container[Prefix] = frozenset(),
+    known: KnownMembers = _NOTHING_KNOWN,
 ) -> tuple[Peer, ...]:
     """Return members as peers.
 
-    before: what was returned last for the same view and the same `shared`; sites: those that are reached by
-    each; shared: routes that are among these.
+    before: what was returned last for the same view and what was known then; sites: those that are reached by
+    each.
     """
-    known = {id(peer.member): peer for peer in before}  # of members that live as long as their peers
+    old = {id(peer.member): peer for peer in before}  # of members that live as long as their peers
     found = []
     for member in members:
-        behind, peer = sites.get(member.identity, ()), known.get(id(member))
-        found.append(peer if peer is not None and peer.sites == behind else view.peer(member, behind, shared))
+        behind, peer = sites.get(member.identity, ()), old.get(id(member))
+        is_same = peer and (peer.sites, peer.is_joined) == (behind, known.is_joined(member))
+        found.append(peer if peer and is_same else view.peer(member, behind, known))
     return tuple(found)
+
+
+def _identities(topology: Topology, joined: Sequence[Member]) -> frozenset[VerifyKey] | None:
+    """Return those of the members that are joined with a node, None if these are all that it knows."""
+    return frozenset(member.identity for member in joined) if topology.rules and topology.relays else None

@@ -14,10 +14,11 @@ from wgpy.address import Prefix
 from wgpy.mesh.addressing import DEFAULT_ROUTES
 from wgpy.mesh.ingress import collapsed, selected
 from wgpy.mesh.links import Link, destinations_of, selected_by, site_selector
+from wgpy.mesh.member import Member
 from wgpy.mesh.records import Client, Network
 from wgpy.mesh.rules import prefixes_of_end
 from wgpy.mesh.sites import prefixes_of
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 
 _ANY: Final = "any"  # a selector
 _LASTING: Final = ("node", "site")  # kinds of selectors whose prefixes change hardly ever

@@ -1,7 +1,8 @@
 """The direction of rules: which member may begin a flow to which, and the permits that a data path needs.
 
 With `allow SOURCE DESTINATION`, SOURCE may begin, replies pass, and no other member may begin. Without any
-rule every member may. Invariant: two members are peers exactly if one of them may begin to the other.
+rule every member may. Invariant: two members are joined exactly if one of them may begin to the other. A
+relay is everybody's peer, which lets the two compare state digests, and begin nothing else.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,11 +18,12 @@ from wgpy.contract.constants import MAX_PERMITS, MAX_RULES
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import site_selector
+from wgpy.mesh.member import Member
 from wgpy.mesh.ports import ICMP, Ports, merged
 from wgpy.mesh.records import End, Rule
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Site, own_sites, within
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 from wgpy.mesh.wire import GOSSIP_PORT
 
 GOSSIP: Final = 0  # the number of the permit that every peer has: to compare state digests

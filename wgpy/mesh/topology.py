@@ -7,14 +7,13 @@ node can take a name, an address or a route from a node that was admitted before
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address
 from itertools import chain
 from math import inf
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from wgpy.address import Prefix
-from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import NEVER_ANNOUNCED, node_address6
 from wgpy.mesh.clients import Clients
@@ -31,6 +30,7 @@ from wgpy.mesh.links import (
     selected_by,
     selectors_of,
 )
+from wgpy.mesh.member import Member
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import (
     ANY,
@@ -39,6 +39,8 @@ from wgpy.mesh.records import (
     End,
     Network,
     Node,
+    Paths,
+    Relay,
     Removal,
     Rule,
     Sites,
@@ -71,42 +73,8 @@ _ENDED: Final = (Exclusion.REMOVED, Exclusion.DEPARTED, Exclusion.MEMBERSHIP_EXP
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """A node that is admitted.
-
-    name: "" if another member has it; routes: those that it may announce and that no earlier member has;
-    standby: those that it may announce and that an earlier member has; requested: the others.
-    """
-
-    identity: VerifyKey
-    name: str
-    key: PublicKey
-    address: IPv4Address
-    address6: IPv6Address
-    tags: frozenset[str]
-    routes: tuple[Prefix, ...]
-    requested: tuple[Prefix, ...]
-    endpoints: tuple[Endpoint, ...]
-    standby: tuple[Prefix, ...] = ()
-
-    @property
-    def announced(self) -> tuple[Prefix, ...]:
-        """What leads to it, perhaps only if another node fails."""
-        return *self.routes, *self.standby
-
-    @property
-    def allowed_ips(self) -> tuple[Prefix, ...]:
-        return IPv4Network(self.address), IPv6Network(self.address6), *self.routes
-
-    @property
-    def selectors(self) -> list[str]:
-        """What selects it in a rule."""
-        return selectors_of(self.identity, self.name, self.tags)
-
-
-@dataclass(frozen=True, slots=True)
 class _Basis:
-    """What a topology was derived from: while it is the same, only endpoints can change the topology.
+    """What a topology was derived from: while it is the same, only endpoints and paths can change it.
 
     nodes, announcements: the ledger's, in its order; since, until: Unix seconds, no membership ends between
     them.
@@ -144,7 +112,7 @@ class Topology:
 
     reserved: prefixes that former members, and members that the viewer does not see, announced last, as far
     as they were allowed to and no member has them; granted: prefixes that tokens and approvals let nodes
-    announce, and parts of.
+    announce, and parts of; relays: the members that pass on what others send each other.
     """
 
     members: tuple[Member, ...]
@@ -156,6 +124,7 @@ class Topology:
     excluded_sites: tuple[ExcludedSite, ...] = ()
     clients: tuple[Client, ...] = ()
     reserved: frozenset[Prefix] = frozenset()
+    relays: frozenset[VerifyKey] = frozenset()
     granted: Prefixes = field(default_factory=Prefixes, repr=False, compare=False)
     _index: _Index = field(default_factory=_Index, repr=False, compare=False)
     _basis: _Basis | None = field(default=None, repr=False, compare=False)
@@ -187,16 +156,24 @@ class Topology:
         return members | {client.name for client in self.clients}
 
     def peers(self, identity: VerifyKey) -> tuple[Member, ...]:
+        """Return the members that a node may reach, those that may reach it, and relays; of a relay, all."""
+        return self._peers(identity, self.relays)
+
+    def joined_peers(self, identity: VerifyKey) -> tuple[Member, ...]:
         """Return the members that a node may reach, and those that may reach it."""
+        return self._peers(identity, frozenset())
+
+    def _peers(self, identity: VerifyKey, relays: frozenset[VerifyKey]) -> tuple[Member, ...]:
         local = self.member(identity)
         if local is None:
             return ()
         reachable = self._reachable(local)
-        if ANY in reachable:
+        if ANY in reachable or identity in relays:
             return tuple(member for member in self.members if member is not local)
-        selected = self._index.selected
+        selected, index = self._index.selected, self._index.positions
         positions = {position for selector in reachable for position in selected.get(selector, ())}
-        positions.discard(self._index.positions[identity])
+        positions.update(index[relay] for relay in relays)
+        positions.discard(index[identity])
         return tuple(self.members[position] for position in sorted(positions))
 
     def destinations(self, local: Member) -> frozenset[VerifyKey]:
@@ -221,6 +198,11 @@ class Topology:
         return replace(self, rules=rules, rule_numbers=numbers, ends=known, _index=index)
 
     def are_peers(self, local: Member, remote: Member) -> bool:
+        """Return whether either of two members may reach the other, or is a relay."""
+        is_relay = not self.relays.isdisjoint((local.identity, remote.identity))
+        return is_relay or self.are_joined(local, remote)
+
+    def are_joined(self, local: Member, remote: Member) -> bool:
         """Return whether either of two members may reach the other."""
         return not self._reachable(local).isdisjoint(remote.selectors)
 
@@ -254,7 +236,7 @@ class Topology:
         return set().union(*(self._index.reachable.get(selector, ()) for selector in local.selectors))
 
     def with_endpoints(self, ledger: Ledger, now: int) -> "Topology | None":
-        """Return the topology of a ledger if it differs from this one in endpoints alone, else None."""
+        """Return the topology of a ledger if it differs in endpoints and paths alone, else None."""
         basis, nodes = self._basis, ledger.nodes()
         if basis is None or basis.state_digest != ledger.state_digest() or len(basis.nodes) != len(nodes):
             return None
@@ -267,6 +249,10 @@ class Topology:
         for _, node in changed:
             if (position := self._index.positions.get(node.signer)) is not None:
                 members[position] = replace(members[position], endpoints=node.endpoints)
+        for paths in ledger.paths():
+            position = self._index.positions.get(paths.signer)
+            if position is not None and members[position].paths is not paths:
+                members[position] = replace(members[position], paths=paths)
         return replace(self, members=tuple(members), _basis=replace(basis, nodes=nodes))
 
 
@@ -308,6 +294,7 @@ class _Judge:
         self._departed = ledger.departed()
         self._removals = ledger.admin_records(Removal)
         self._tags = ledger.admin_records(Tags)
+        self._relays = ledger.admin_records(Relay)
         self._grants = Grants(ledger)
 
     def topology(self, rules: RulesInForce) -> Topology:
@@ -326,10 +313,12 @@ class _Judge:
                 until = min(until, node.admitted + grant.lifetime)
         admitted.sort(key=itemgetter(0))
         granted = [(node, grant) for _, node, grant in admitted]
+        relays = frozenset(node.signer for node, _ in granted if self._is_relay(node))
         records = self._ledger.admin_records(Client).values()
         valid = [client for client in records if client.is_valid_at(self._now)]
         announcements = self._ledger.announcements()
-        visible = self._visible(granted, joined(valid, rules.links, announcers(announcements), rules.ends))
+        linked = joined(valid, rules.links, announcers(announcements), rules.ends)
+        visible = self._visible(granted, linked, relays)
         members = self._settle(visible, excluded)
         sites, excluded_sites = self._sites(announcements, visible, members)
         clients = Clients(self._network, members, valid, self._now)
@@ -344,7 +333,8 @@ class _Judge:
         reserved = self._reserved(absent).difference(*(member.routes for member in members))
         return Topology(
             members, excluded, rules.rules, rules.numbers, rules.ends, sites, excluded_sites,
-            clients.in_force, reserved, self._grants.routes(), index, basis,
+            clients.in_force, reserved, relays.intersection(index.positions), self._grants.routes(), index,
+            basis,
         )  # fmt: skip
 
     def _exclusion(self, node: Node, grant: Grant | None) -> Exclusion | None:
@@ -362,9 +352,19 @@ class _Judge:
             return Exclusion.MEMBERSHIP_EXPIRED
         return None
 
-    def _visible(self, nodes: list[tuple[Node, Grant]], joined: Sequence[Link]) -> list[tuple[Node, Grant]]:
-        """Return the viewer and whom a rule joins with it; all if it is none of them, or there is no rule."""
-        if self._viewer is None or not joined:
+    def _is_relay(self, node: Node) -> bool:
+        found = (self._relays.get(bytes(key)) for key in (node.signer, node.token) if self._relays)
+        newest = max(filter(None, found), key=attrgetter("sequence"), default=None)
+        return newest is not None and newest.allowed
+
+    def _visible(
+        self, nodes: list[tuple[Node, Grant]], joined: Sequence[Link], relays: frozenset[VerifyKey]
+    ) -> list[tuple[Node, Grant]]:
+        """Return the viewer, whom a rule joins with it, and relays.
+
+        All if it is a relay or none of them, or there is no rule.
+        """
+        if self._viewer is None or self._viewer in relays or not joined:
             return nodes
         selectors = {
             node.signer: selectors_of(node.signer, node.name, self._tags_of(node, grant))
@@ -373,7 +373,11 @@ class _Judge:
         if (own := selectors.get(self._viewer)) is None:
             return nodes
         others = _index((), joined).reachable
-        reachable = {self._viewer, *chain.from_iterable(others.get(selector, ()) for selector in own)}
+        reachable = {
+            self._viewer,
+            *relays,
+            *chain.from_iterable(others.get(selector, ()) for selector in own),
+        }
         return [
             (node, grant)
             for node, grant in nodes
@@ -404,11 +408,12 @@ class _Judge:
         return tuple(members)
 
     def _member(self, node: Node, name: str, grant: Grant, found: Allotment) -> Member:
-        tags = self._tags_of(node, grant)
+        tags, paths = self._tags_of(node, grant), self._ledger.find(Paths, bytes(node.signer))
         before = self._before.member(node.signer)
         if before is not None and _is_made_of(before, node):
             derived = (before.name, before.tags, before.routes, before.standby, before.requested)
-            if derived == (name, tags, found.routes, found.standby, found.requested):
+            is_same = derived == (name, tags, found.routes, found.standby, found.requested)
+            if is_same and before.paths is paths:
                 return before
         return Member(
             node.signer,
@@ -421,6 +426,7 @@ class _Judge:
             found.requested,
             node.endpoints,
             found.standby,
+            paths,
         )
 
     def _tags_of(self, node: Node, grant: Grant) -> frozenset[str]:

@@ -109,7 +109,7 @@ class Control:
 
     def _trouble_of_exit(self, name: str) -> str:
         topology, identity = self._node.membership.topology, self._node.identity.key
-        used = used_sites(topology.sites, topology.peers(identity), identity, first_gateway, {name})
+        used = used_sites(topology.sites, topology.joined_peers(identity), identity, first_gateway, {name})
         found = exit_of(name, topology.sites, used, identity)
         return found.trouble if found else ""
 

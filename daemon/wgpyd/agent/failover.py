@@ -16,11 +16,12 @@ from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 from wgpy.mesh.failover import ANSWER_TIME, Failover, Traffic
+from wgpy.mesh.member import Member
 from wgpy.mesh.plan import LocalView, NodePlan, plan
 from wgpy.mesh.records import Network
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway, Site
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 from wgpy.mesh.wire import GOSSIP_PORT
 
 from .warnings import Warnings

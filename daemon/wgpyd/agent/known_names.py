@@ -17,11 +17,12 @@ from wgpy.dns.message import Labels, name_of
 from wgpy.dns.zone import Site as SiteHosts
 from wgpy.dns.zone import Zone, apexes
 from wgpy.mesh.links import site_selector
+from wgpy.mesh.member import Member
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.reach import ends
 from wgpy.mesh.records import ANY, Client, Network
 from wgpy.mesh.sites import Site
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 
 _MAX_VIEWS: Final = 64
 _NOBODY: Final = "localhost"  # serves the zone of a node without a name
@@ -182,7 +183,7 @@ class KnownNames:
     def _zone_of_member(self, member: Member) -> Zone:
         if not self._topology.rules:
             return self.zone
-        known = (member, *self._local, *self._topology.peers(member.identity))
+        known = (member, *self._local, *self._topology.joined_peers(member.identity))
         identities = {one.identity for one in known}
         sites = (site for site in self._sites if any(one.identity in identities for one in site.gateways))
         clients = (client for client, found in self._ends if not found.isdisjoint(member.selectors))

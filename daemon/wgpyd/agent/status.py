@@ -14,11 +14,11 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import announcement_trouble, node_address6
 from wgpy.mesh.endings import OVER, membership_ended
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.member import Member
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.plan import Peer as PlannedPeer
 from wgpy.mesh.rules import OTHERS, Rules
 from wgpy.mesh.selectors import names_of, naming, shown
-from wgpy.mesh.topology import Member
 from wgpy.model import PeerStatus
 from wgpy.node.agent_client import Excluded, Peer, Rule, Site, Status
 from wgpy.node.site_report import report_sites, silent_gateways

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from wgpy.address import Prefix, parse_endpoint
 from wgpy.cli.mesh.client_exits import exit_troubles
 from wgpy.cli.mesh.output import listed
+from wgpy.mesh.member import Member
 from wgpy.mesh.reach import tunnelled
 from wgpy.mesh.records import Client, Ingress, Network
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 
 
 def changes(network: Network, topology: Topology, client: Client) -> Iterator[str]:

@@ -9,7 +9,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import networks
 from wgpy.cli.mesh.output import listed
 from wgpy.contract.endpoint import Endpoint
-from wgpy.mesh.topology import Member
+from wgpy.mesh.member import Member
 
 
 def endpoint_of(gateway: Member, arguments: Namespace) -> str:

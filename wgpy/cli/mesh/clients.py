@@ -28,10 +28,11 @@ from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.addressing import client_address6, free_address
 from wgpy.mesh.clients import ClientExclusion, Clients
 from wgpy.mesh.links import destinations_of, selected_by
+from wgpy.mesh.member import Member
 from wgpy.mesh.reach import destinations, may_be_called, tunnelled
 from wgpy.mesh.records import Client, End, Ingress, Network, client_selector
 from wgpy.mesh.selectors import rule_text, shown_rule
-from wgpy.mesh.topology import Member, Topology
+from wgpy.mesh.topology import Topology
 
 _FOR_LINUX: Final = IPv4Network("240.0.0.0/4")
 

@@ -14,10 +14,9 @@ from wgpy.cli.mesh.arguments import VERBOSE as _VERBOSE
 from wgpy.cli.mesh.arguments import argument as _argument
 from wgpy.cli.mesh.arguments import run_by as _run
 from wgpy.cli.mesh.client_commands import CLIENT
+from wgpy.cli.mesh.relay_commands import RELAY
 from wgpy.cli.mesh.site_commands import SITE
-
-DAY: Final = 86_400  # seconds
-
+from wgpy.cli.mesh.token_commands import REVOKE, TOKEN
 
 _SELECTORS: Final = (
     _argument(
@@ -118,6 +117,10 @@ Next: run the command that `init` prints on another host; `wgpy mesh token` make
                     help="certificate of the coordinator by an authority (default: a self-signed one)",
                 ),
                 _argument("--certificate-key", metavar="FILE", help="the private key of --certificate"),
+                _argument(
+                    "--no-relay", dest="relay", action="store_false",
+                    help="have the first node pass on nothing between others that cannot reach each other",
+                ),
                 *_HOST,
                 _JSON,
                 _VERBOSE,
@@ -305,49 +308,8 @@ With the network's key on this host: all nodes; or else this node and its peers.
 and nodes that were removed or expired more than a day ago, are shown with --all.""",
             (*_ADMINISTRATOR, _ALL),
         ),
-        Command(
-            "token",
-            _run("tokens:token"),
-            "Make a token, which admits hosts; or list the tokens.",
-            """\
-Examples:
-  sudo wgpy mesh token --uses 20 --expires 7d --tag k8s
-  sudo wgpy mesh token --list        without tokens that ended more than a day ago, which --all shows
-A token (elsewhere: enrolment key) is a secret: any host that has it can join. `wgpy mesh revoke` revokes
-it.""",
-            (
-                _argument(
-                    "--uses", metavar="N", type=types.uses, default=1,
-                    help="number of hosts that the token admits (default: 1)",
-                ),
-                _argument(
-                    "--expires", metavar="DURATION", type=types.duration, default=DAY,
-                    help="how long the token admits hosts, such as 12h, 7d or 4w (default: 24h)",
-                ),
-                _argument(
-                    "--lifetime", metavar="DURATION", type=types.duration, default=0,
-                    help="how long each admitted node stays a member (default: for ever)",
-                ),
-                _argument(
-                    "--tag", metavar="NAME", type=types.name, action="append", default=[],
-                    help="tag of the admitted nodes, for rules; may be repeated",
-                ),
-                _argument(
-                    "--routes", metavar="PREFIX", type=types.grant, action="extend", nargs="+", default=[],
-                    help="prefixes that the admitted nodes may announce, whole or in part, without approval",
-                ),
-                _argument("--list", action="store_true", help="list the tokens"),
-                _ALL,
-                *_SIGNING,
-            ),
-        ),
-        Command(
-            "revoke",
-            _run("tokens:revoke"),
-            "Revoke a token; nodes that it admitted stay members.",
-            "`wgpy mesh token --list` shows the keys of tokens; an unambiguous beginning of a key is enough.",
-            (_argument("token", metavar="TOKEN-KEY", help="key of the token"), *_SIGNING),
-        ),
+        TOKEN,
+        REVOKE,
         Command(
             "remove",
             _run("nodes:remove"),
@@ -423,6 +385,7 @@ Examples:
             (*_SELECTORS, _DRY_RUN, *_SIGNING),
         ),
         CLIENT,
+        RELAY,
         Command(
             "audit",
             _run("audit:audit"),

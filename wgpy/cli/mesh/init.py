@@ -90,7 +90,7 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
         "pool": pool,
         "mtu": arguments.mtu,
     }
-    first = asyncio.run(_publish_network(file, path, local, charter, arguments.tag))
+    first = asyncio.run(_publish_network(file, path, local, charter, arguments))
     join.become_node(host, first, _with_endpoint(arguments), "" if local == address else local.url)
     undo.callback(quietly, daemons.stop_node, host, network, NodeFile.load(path.parent))
     daemons.start_node(host, network)
@@ -195,12 +195,13 @@ def _answers(address: Address, key: SigningKey) -> bool:
 
 
 async def _publish_network(
-    file: NetworkKeyFile, path: Path, address: Address, charter: dict[str, Any], tags: list[str]
+    file: NetworkKeyFile, path: Path, address: Address, charter: dict[str, Any], arguments: Namespace
 ) -> Invitation:
-    """Publish the network's record, and make a token for its first node, which has the tags."""
+    """Publish the network's record, and make a token for its first node."""
     async with _administrator(file, path, address) as admin:
         await admin.publish(Network, **charter)
-        return (await tokens.make(admin, uses=1, expires=_HOUR, tags=tags))[0]
+        made = tokens.make(admin, uses=1, expires=_HOUR, tags=arguments.tag, relay=arguments.relay)
+        return (await made)[0]
 
 
 async def _invite(path: Path, address: Address) -> tuple[Invitation, Token]:

@@ -44,7 +44,7 @@ class Losses:
                 of[identity]: {of[other]: ports_text(ports) for other, ports in others.items()}
                 for identity, others in narrowed(before, after).items()
             },
-            sorted(of[identity] for identity in found if not after.peers(identity)),
+            sorted(of[identity] for identity in found if not after.joined_peers(identity)),
             dict(_clients(before, after, names)),
         )
 

@@ -16,10 +16,11 @@ from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, listed, report, since
 from wgpy.mesh.endings import OVER, exclusion_text, membership_ended
 from wgpy.mesh.ledger import Ledger
+from wgpy.mesh.member import Member
 from wgpy.mesh.records import Node, Removal, Token
 from wgpy.mesh.selectors import naming, rule_text, shown_rule
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.topology import Exclusion, Member, derive
+from wgpy.mesh.topology import Exclusion, derive
 from wgpy.node import agent_client as agent
 from wgpy.node.coordinator_client import Coordinator, Health
 

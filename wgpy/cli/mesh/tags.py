@@ -9,9 +9,9 @@ from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.losses import Losses
 from wgpy.cli.mesh.output import listed, report
 from wgpy.mesh.links import selector_of
+from wgpy.mesh.member import Member
 from wgpy.mesh.records import Node, Tags
 from wgpy.mesh.selectors import rule_text, shown_rule
-from wgpy.mesh.topology import Member
 
 
 def tag(arguments: Namespace) -> None:

@@ -14,7 +14,7 @@ from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, listed, repo
 from wgpy.mesh.endings import token_ended
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.ledger import Ledger
-from wgpy.mesh.records import Revocation, Token
+from wgpy.mesh.records import Relay, Revocation, Token
 from wgpy.mesh.signing import SigningKey
 
 
@@ -34,8 +34,12 @@ async def make(
     lifetime: int = 0,
     tags: Iterable[str] = (),
     routes: Iterable[Prefix] = (),
+    relay: bool = False,
 ) -> tuple[Invitation, Token]:
-    """Make a token. expires, lifetime: seconds from now. Raises as `Administrator.publish` does."""
+    """Make a token. expires, lifetime: seconds from now. Raises as `Administrator.publish` does.
+
+    relay: whether its nodes are relays.
+    """
     key = SigningKey.generate()
     await administrator.publish(
         Token,
@@ -46,20 +50,23 @@ async def make(
         tags=tuple(sorted(set(tags))),
         routes=tuple(routes),
     )
+    if relay:
+        await administrator.publish(Relay, key=key.verify_key(), allowed=True)
     file = administrator.file
     made = administrator.ledger.admin_records(Token)[bytes(key.verify_key())]
     return Invitation(key, file.key.verify_key(), file.key_hash, file.url), made
 
 
-def describe(invitation: Invitation, made: Token) -> str:
-    """Return the command that uses a token, and what the token admits."""
+def describe(invitation: Invitation, made: Token, *, relay: bool = False) -> str:
+    """Return the command that uses a token, and what the token admits. relay: whether to relays."""
     tags = f", with tag {listed(made.tags)}" if made.tags else ""
     routes = f"\nThey may announce {listed(made.routes)}." if made.routes else ""
+    relays = "\nEach is a relay: all nodes must reach it by UDP." if relay else ""
     lifetime = f"\nEach is a member for {duration_text(made.lifetime)}." if made.lifetime else ""
     return (
         "  sudo wgpy mesh join\n\n"
         f"The command asks for this token, which is a secret:\n\n  {invitation.text()}\n\n"
-        f"It admits {count(made.uses, 'host')} until {date(made.expires)}{tags}.{routes}{lifetime}"
+        f"It admits {count(made.uses, 'host')} until {date(made.expires)}{tags}.{routes}{relays}{lifetime}"
     )
 
 
@@ -72,17 +79,24 @@ async def _token(arguments: Namespace) -> None:
             lifetime=arguments.lifetime,
             tags=arguments.tag,
             routes=arguments.routes,
+            relay=arguments.relay,
         )
-    document = {"token": invitation.text(), **_json(made)}
-    report(arguments, document, f"On each host that is to join:\n\n{describe(invitation, made)}")
+    document = {"token": invitation.text(), "relay": arguments.relay, **_json(made)}
+    text = describe(invitation, made, relay=arguments.relay)
+    report(arguments, document, f"On each host that is to join:\n\n{text}")
 
 
 async def _list(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
         found = sorted(admin.ledger.admin_records(Token).values(), key=lambda token: token.sequence)
         tokens = found if arguments.all else list(without_old(found, admin.ledger, int(time.time())))
-        rows = [(token, state(admin, token), _used(admin, token)) for token in tokens]
-    document = [{**_json(token), "state": state, "used": used} for token, state, used in rows]
+        rows = [
+            (token, state(admin, token), _used(admin, token), _admits_relays(admin, token))
+            for token in tokens
+        ]
+    document = [
+        {**_json(token), "state": state, "used": used, "relay": relay} for token, state, used, relay in rows
+    ]
     lines = [
         (
             str(token.key),
@@ -92,13 +106,14 @@ async def _list(arguments: Namespace) -> None:
             duration_text(token.lifetime) if token.lifetime else "-",
             listed(token.tags),
             listed(token.routes),
+            "relay" if relay else "-",
         )
-        for token, state, used in rows
+        for token, state, used, relay in rows
     ]
     report(
         arguments,
         document,
-        columns([("KEY", "STATE", "USED", "EXPIRES", "LIFETIME", "TAGS", "ROUTES"), *lines]),
+        columns([("KEY", "STATE", "USED", "EXPIRES", "LIFETIME", "TAGS", "ROUTES", "AS"), *lines]),
     )
 
 
@@ -142,6 +157,11 @@ def _find(admin: Administrator, beginning: str) -> Token:
 
 def _used(admin: Administrator, token: Token) -> int:
     return sum(node.token == token.key for node in admin.ledger.nodes())
+
+
+def _admits_relays(admin: Administrator, token: Token) -> bool:
+    relay = admin.ledger.find(Relay, bytes(token.key))
+    return relay is not None and relay.allowed
 
 
 def state(admin: Administrator, token: Token) -> str:

@@ -20,7 +20,9 @@ from .client import Client, Ingress, client_key_of, client_selector
 from .departure import Departure
 from .network import Network
 from .node import Node, admission, admit
+from .paths import Paths, RegisteredRelay
 from .registry import KINDS, RecordKey, decode, describe, encode, kind_of, record_key
+from .relay import Relay
 from .removal import Removal
 from .revocation import Revocation
 from .rule import Rule, identity_of, node_selector
@@ -33,8 +35,9 @@ from .zone_approval import ZoneApproval
 
 __all__ = [
     "ANY", "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "AnnouncedSite", "Approval",
-    "Audience", "Author", "Client", "Departure", "End", "Ingress", "Kind", "Network", "Node", "Record",
-    "RecordInvalid", "RecordKey", "Removal", "Revocation", "Rule", "Scope", "Sites", "Tags", "Token",
-    "Unknown", "ZoneApproval", "admission", "admit", "client_key_of", "client_selector", "decode", "describe",
-    "encode", "identity_of", "kind_of", "network_id", "node_selector", "record_key", "scope_selector",
+    "Audience", "Author", "Client", "Departure", "End", "Ingress", "Kind", "Network", "Node", "Paths",
+    "Record", "RecordInvalid", "RecordKey", "RegisteredRelay", "Relay", "Removal", "Revocation", "Rule",
+    "Scope", "Sites", "Tags", "Token", "Unknown", "ZoneApproval", "admission", "admit",
+    "client_key_of", "client_selector", "decode", "describe", "encode", "identity_of", "kind_of",
+    "network_id", "node_selector", "record_key", "scope_selector",
 ]  # fmt: skip
