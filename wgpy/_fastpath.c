@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WGFP_ABI_VERSION = 10 };
+enum { WGFP_ABI_VERSION = 11 };
 
 int wgfp_abi_version(void)
 {
@@ -61,6 +61,7 @@ static struct wgfp_datapath *datapath_of(const struct wgfp_settings *settings)
     memcpy(made->queues, settings->queues, settings->queue_count * sizeof *settings->queues);
     made->vnet_header = settings->vnet_header != 0;
     made->small = settings->small != 0;
+    memcpy(made->seed, settings->seed, sizeof made->seed);
     made->events.fd = -1;
     atomic_init(&made->offloads, settings->offloads);
     atomic_init(&made->mtu, MAX_PACKET);
@@ -92,6 +93,7 @@ void wgfp_datapath_free(struct wgfp_datapath *datapath)
     if (datapath == NULL)
         return;
     wgfp_datapath_stop(datapath);
+    relay_free(datapath->relay);
     peers_free(datapath);
     keypair_table_free(&datapath->keypairs);
     wgfp_allowedips_free(datapath->routes);

@@ -169,8 +169,8 @@ class NativeUnderTest:
             self.settle()
             self._moment = now, inbound
 
-    def _peer_of(self, data: bytes) -> PeerId:
-        return self._peers[int.from_bytes(data[4:8], "little")]
+    def _peer_of(self, data: bytes) -> PeerId | None:
+        return self._peers.get(int.from_bytes(data[4:8], "little"))
 
     def _cut(self, written: bytes) -> list[bytes]:
         if not self._has_vnet:

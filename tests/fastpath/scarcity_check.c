@@ -49,6 +49,18 @@ static void require(bool holds, const char *what)
     exit(1);
 }
 
+static bool relay_make(struct wgfp_datapath *datapath, uint32_t peer)
+{
+    static const uint8_t key[32];
+    const int rate_error = wgfp_relay_set_rate(datapath, 1000);
+
+    require(rate_error == 0 || rate_error == WGFP_ERR_MEMORY, "the error is that of too little memory");
+    const int peer_error = wgfp_relay_add_peer(datapath, peer, key);
+
+    require(peer_error == 0 || peer_error == WGFP_ERR_MEMORY, "the error is that of too little memory");
+    return rate_error == 0 && peer_error == 0;
+}
+
 /* Is everything made? */
 static bool make(void)
 {
@@ -70,8 +82,10 @@ static bool make(void)
     const int translations_error = wgfp_translations_set(datapath, &translation, 1, NULL, 0);
 
     require(translations_error == 0 || translations_error == WGFP_ERR_MEMORY, "the error is that of too little memory");
+    const bool relays = peer_error == 0 && relay_make(datapath, peer);
+
     wgfp_datapath_free(datapath);
-    return peer_error == 0 && translations_error == 0;
+    return relays && translations_error == 0;
 }
 
 int main(void)

@@ -28,6 +28,7 @@ PROGRAMS = {
     "outbound": HERE / "fuzz_outbound.c",
     "handshake_queue": HERE / "fuzz_handshake_queue.c",
     "translation": HERE / "fuzz_translation.c",
+    "relay": HERE / "fuzz_relay.c",
 }
 SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 OPTIONS = [*SANITIZERS, "-DFUZZER", *(f"-I{TESTS / name}" for name in ("fastpath", "datapath", "fuzz"))]
@@ -77,6 +78,13 @@ def test_a_fuzzer_finds_nothing(name: str, objects: list[Path], tmp_path: Path, 
         ("inbound", "policy.c", "(SYN | ACK)) != SYN", "(SYN | ACK)) != ACK"),
         ("outbound", "staging.c", ".length = length;", ".length = length > 99 ? length - 1 : length;"),
         ("translation", "translation.c", ": SUBNET_WORD + 1,", ": SUBNET_WORD,"),
+        ("relay", "relay_ends.c", "now < end->live_until", "now + end->live_until > 0"),
+        (
+            "relay",
+            "forwarder.c",
+            "judgement.to, data, length, origin->tos, now",
+            "judgement.to, data, length, 0, now",
+        ),
         ("handshake_queue", "cookie.c", "return difference == 0;", "return true;"),
     ],
 )

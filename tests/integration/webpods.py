@@ -14,8 +14,7 @@ _CONNECTIONS = 200  # of three names, chosen at random, one is missed once in 10
 
 def serve(address: str, port: str, name: str) -> None:
     page = f"{name}\n".encode().ljust(_PAGE, b".")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server((address, int(port)), family=family) as server:
+    with socket.create_server((address, int(port))) as server:
         while True:
             connection, _ = server.accept()
             with connection:

@@ -13,7 +13,7 @@ from wgpy.testing.invariants import Auditor
 from . import whitepaper as wp
 
 KEEPALIVE = 25
-RANDOM_RUNS = 100
+RANDOM_RUNS = 40
 
 
 class Relayed:

@@ -76,7 +76,7 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 10
+ABI_VERSION: Final = 11
 SEED_SIZE: Final = 16
 
 _EVENTS_AT_ONCE: Final = 256
@@ -168,6 +168,7 @@ class NativeDataPath:
         self._permits: tuple[tuple[Permit, ...] | None, Any] = None, permits_array(())
         self._reasons = drop_reasons()
         self._drops = _ffi.new("uint64_t[]", len(self._reasons))
+        self._relay_counts = _ffi.new("uint64_t[2]")
         self._rule_counts = _ffi.new("uint64_t[]", MAX_RULES)
         self.set_mtu(mtu)
 
@@ -290,7 +291,8 @@ class NativeDataPath:
         return Counter(dict(zip(self._reasons, self._drops, strict=True)))
 
     def relay_counts(self) -> RelayCounts:
-        return RelayCounts()
+        _lib.wgfp_relay_counts(self._c, self._relay_counts)
+        return RelayCounts(*self._relay_counts)
 
     def rule_counts(self) -> list[int]:
         """Packets that a permit let in, by number of its rule."""
@@ -326,8 +328,12 @@ class NativeDataPath:
                 self._set_translations(translations, closed)
             case RemoveRoute(peer, (address, length)):
                 _lib.wgfp_route_remove(self._c, number_of(peer), address, len(address), length)
-            case SetRelay() | AddRelayed():
-                pass  # it forwards nothing yet
+            case SetRelay(rate):
+                if _lib.wgfp_relay_set_rate(self._c, rate):
+                    raise MemoryError("there is no memory for a relay")
+            case AddRelayed(peer, public_key):
+                if _lib.wgfp_relay_add_peer(self._c, number_of(peer), key(public_key)):
+                    raise MemoryError("there is no memory for another relayed peer")
             case AddPeer(peer):
                 self._add_peer(peer)
             case RemovePeer(peer):

@@ -2,6 +2,7 @@
 #include "datapath.h"
 
 #include "control.h"
+#include "inbound.h"
 #include "outbound.h"
 
 void control_lock(struct wgfp_datapath *datapath)
@@ -122,6 +123,56 @@ int wgfp_translations_set(struct wgfp_datapath *datapath, const struct wgfp_tran
     return 0;
 }
 
+/* -- Relay ------------------------------------------------------------------------------------------ */
+
+/* Put a relay, or NULL, in the place of what is there. */
+static void relay_replace(struct wgfp_datapath *datapath, struct relay *relay)
+{
+    control_lock(datapath);
+    struct relay *former = datapath->relay;
+
+    relay_free(former);
+    datapath->relay = relay;
+    control_unlock(datapath);
+}
+
+int wgfp_relay_set_rate(struct wgfp_datapath *datapath, uint64_t rate)
+{
+    struct relay *made = NULL;
+
+    if (rate == 0 || datapath->relay == NULL) {
+        const uint32_t pairs = datapath->small ? SMALL_RELAYED_PAIRS : MAX_RELAYED_PAIRS;
+        const int error = rate != 0 ? relay_new(&made, datapath->seed, pairs) : 0;
+
+        if (error != 0)
+            return error;
+        relay_replace(datapath, made);
+    }
+    control_lock(datapath);
+    if (datapath->relay != NULL)
+        relay_set_rate(datapath->relay, rate);
+    control_unlock(datapath);
+    return 0;
+}
+
+int wgfp_relay_add_peer(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *public_key)
+{
+    int error = 0;
+
+    control_lock(datapath);
+    if (datapath->relay != NULL)
+        error = relay_add_end(datapath->relay, peer_of(datapath, peer), public_key);
+    control_unlock(datapath);
+    return error;
+}
+
+void wgfp_relay_counts(const struct wgfp_datapath *datapath, uint64_t *counts)
+{
+    counts[0] = counts[1] = 0;
+    if (datapath->relay != NULL)
+        relay_counts(datapath->relay, counts);
+}
+
 /* -- Routes ----------------------------------------------------------------------------------------- */
 
 int wgfp_route_set(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *address, size_t size, unsigned length)
@@ -171,6 +222,7 @@ void wgfp_keypair_use_none(struct wgfp_datapath *datapath, uint32_t peer)
 {
     control_lock(datapath);
     peer_of(datapath, peer)->sending = NULL;
+    relay_note_session(datapath->relay, peer_of(datapath, peer));
     control_unlock(datapath);
 }
 
@@ -208,6 +260,7 @@ static void sockets_replace(struct wgfp_datapath *datapath, const struct wgfp_qu
         datapath->queues[i].udp4 = queues[i].udp4;
         datapath->queues[i].udp6 = queues[i].udp6;
         outbound_set_sockets(datapath->workers[2 * i].out, queues[i].udp4, queues[i].udp6);
+        inbound_set_sockets(datapath->workers[2 * i + 1].in, queues[i].udp4, queues[i].udp6);
     }
 }
 

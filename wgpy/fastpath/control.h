@@ -4,7 +4,7 @@
  * lock finds them unchanged. What changes as packets pass is guarded by the lock of its peer. The others are taken
  * last, and one at a time:
  *
- *     worker.lock  >  peer.lock  >  staging.lock, events.lock, handshake_queue.lock, foreign.lock
+ *     worker.lock  >  peer.lock  >  staging.lock, events.lock, handshake_queue.lock, foreign.lock, relay.lock
  */
 #ifndef WGFP_CONTROL_H
 #define WGFP_CONTROL_H

@@ -11,6 +11,7 @@
 #include "foreign.h"
 #include "handshake_queue.h"
 #include "policy.h"
+#include "relay.h"
 #include "routing_loop.h"
 #include "translation.h"
 #include "worker.h"
@@ -40,8 +41,10 @@ struct wgfp_datapath {
     _Atomic uint64_t drops[WGFP_DROPS];
     _Atomic uint64_t rule_counts[MAX_RULES];
     struct flow_table flows;
+    uint8_t seed[16]; /* random, for tables that the network fills */
     /* All workers' locks */
     struct translations *translations; /* NULL: there are none */
+    struct relay *relay; /* NULL: nothing is forwarded */
     struct wgfp_allowedips *routes;
     struct keypair_table keypairs;
     struct peer **peers; /* by number; 0 is none */

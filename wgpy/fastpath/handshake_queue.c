@@ -84,13 +84,18 @@ static bool under_load(struct wgfp_datapath *datapath)
     return loaded;
 }
 
+bool handshake_is_own(const struct handshake_queue *queue, const uint8_t *data, size_t length)
+{
+    return !queue->has_mac1_key || wgfp_mac1_valid(&queue->mac1_key, data, length);
+}
+
 /* An initiation or response of the right size. */
 static void initiation_or_response_receive(struct wgfp_datapath *datapath, const struct wgfp_endpoint *source,
                                            const uint8_t *data, size_t length)
 {
     struct handshake_queue *queue = &datapath->handshakes;
 
-    if (queue->has_mac1_key && !wgfp_mac1_valid(&queue->mac1_key, data, length)) {
+    if (!handshake_is_own(queue, data, length)) {
         drop_count(datapath, WGFP_DROP_INVALID_MAC1, 1);
         return;
     }

@@ -38,6 +38,9 @@ void handshake_queue_free(struct handshake_queue *queue);
 void handshake_queue_set_mac1_key(struct handshake_queue *queue, const uint8_t *public_key);
 void handshake_queue_set_cookie_secret(struct handshake_queue *queue, const uint8_t *secret);
 
+/* Has an initiation or response, of the right size, a valid mac1, or is no mac1 known that it needs? */
+bool handshake_is_own(const struct handshake_queue *queue, const uint8_t *data, size_t length);
+
 /* Keep a message of types 1 to 3, or count why not. */
 void handshake_receive(struct wgfp_datapath *datapath, const struct wgfp_endpoint *source, const uint8_t *data,
                        size_t length);

@@ -5,6 +5,7 @@
  */
 #include "datapath.h"
 
+#include "forwarder.h"
 #include "inbound.h"
 #include "message.h"
 #include "packet.h"
@@ -21,6 +22,7 @@ enum {
     MESSAGE_BYTES = 1 << 16,
     DATAGRAMS = 256,     /* that are taken together */
     END = DATAGRAMS,
+    ECN = 3, /* of a TOS byte */
 };
 
 struct datagram {
@@ -53,6 +55,7 @@ struct inbound {
     struct wgfp_group groups[DATAGRAMS];
     uint8_t scratch[MAX_PACKET];
     uint8_t *buffers; /* room * MESSAGE_BYTES */
+    struct forwarder forwarder;
 };
 
 /* For being received into. */
@@ -65,6 +68,8 @@ static void message_prepare(struct inbound *in, uint32_t i)
 static int inbound_init(struct inbound *in, struct wgfp_datapath *datapath)
 {
     in->datapath = datapath;
+    in->forwarder.datapath = datapath;
+    udp_batch_init(&in->forwarder.sending, datapath);
     in->room = datapath->small ? MESSAGES_SMALL : MESSAGES;
     in->buffers = malloc((size_t)in->room * MESSAGE_BYTES);
     if (in->buffers == NULL)
@@ -87,6 +92,12 @@ void inbound_free(struct inbound *in)
     free(in);
 }
 
+void inbound_set_sockets(struct inbound *in, int udp4, int udp6)
+{
+    in->forwarder.udp4 = udp4;
+    in->forwarder.udp6 = udp6;
+}
+
 /* -- Opening ---------------------------------------------------------------------------------------- */
 
 /* Note that an authentic datagram came: where from, by which keypair, and when. Under the peer's lock. */
@@ -98,12 +109,15 @@ static void note_received(struct inbound *in, struct keypair *keypair, const str
 
     if (memcmp(&peer->endpoint, &datagram->origin->source, sizeof peer->endpoint) != 0 && !peer->pinned) {
         peer->endpoint = datagram->origin->source;
+        relay_note_session(in->datapath->relay, peer);
         event_raise(events, peer, NULL, WGFP_EVENT_ENDPOINT_CHANGED);
     }
     if (!keypair->confirmed) {
         keypair->confirmed = true;
-        if (keypair == peer->keypairs)
+        if (keypair == peer->keypairs) {
             peer->sending = keypair;
+            relay_note_session(in->datapath->relay, peer);
+        }
         event_raise(events, peer, keypair, WGFP_EVENT_KEY_CONFIRMED);
     }
     if (now >= keypair->session.rekey_after_received_time) {
@@ -202,7 +216,7 @@ static void bundle_check(struct inbound *in, const struct bundle *bundle, uint64
         if (!opened->ok || opened->length == 0)
             continue;
         packet->data = opened->dst;
-        if (packet_is_good(in, packet, opened->length, peer, in->datagrams[at].origin->ecn, &source, now, &reason)) {
+        if (packet_is_good(in, packet, opened->length, peer, in->datagrams[at].origin->tos & ECN, &source, now, &reason)) {
             packet->length = packet->view.length;
             in->packet_count++;
         } else {
@@ -256,29 +270,37 @@ static void bundle_add(struct inbound *in, struct keypair *keypair, uint32_t num
     in->bundles[i - 1].count++;
 }
 
-/* The keypair that a data message may be opened with; NULL, and counted, if there is none. */
-static struct keypair *keypair_of(struct wgfp_datapath *datapath, const uint8_t *data, uint32_t length, uint64_t now)
+static bool is_forwarded(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin,
+                         uint64_t now)
+{
+    return in->datapath->relay != NULL && forwarder_take(&in->forwarder, data, length, origin, now);
+}
+
+/* The keypair that a data message may be opened with; NULL, and counted or forwarded, if there is none. */
+static struct keypair *keypair_of(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin,
+                                  uint64_t now)
 {
     struct keypair *keypair = NULL;
-    enum wgfp_drop reason;
+    enum wgfp_drop reason = WGFP_DROP_UNKNOWN_INDEX;
 
     if (length < TRANSPORT_OVERHEAD)
         reason = WGFP_DROP_MALFORMED;
-    else if ((keypair = keypair_find(&datapath->keypairs, transport_index(data))) == NULL)
-        reason = WGFP_DROP_UNKNOWN_INDEX;
-    else if (now >= keypair->session.reject_after_time ||
+    else if ((keypair = keypair_find(&in->datapath->keypairs, transport_index(data))) == NULL) {
+        if (is_forwarded(in, data, length, origin, now))
+            return NULL;
+    } else if (now >= keypair->session.reject_after_time ||
              transport_counter(data) >= REJECT_AFTER_MESSAGES)
         reason = WGFP_DROP_KEYPAIR_EXPIRED;
     else
         return keypair;
-    drop_count(datapath, reason, 1);
+    drop_count(in->datapath, reason, 1);
     return NULL;
 }
 
 static void transport_add(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin,
                           uint64_t now)
 {
-    struct keypair *keypair = keypair_of(in->datapath, data, length, now);
+    struct keypair *keypair = keypair_of(in, data, length, origin, now);
 
     if (keypair == NULL)
         return;
@@ -295,7 +317,7 @@ static void datagram_add(struct inbound *in, uint8_t *data, uint32_t length, con
         transport_add(in, data, length, origin, now);
     else if (type == NO_MESSAGE)
         foreign_receive(in->datapath, &origin->source, data, length);
-    else
+    else if (!is_forwarded(in, data, length, origin, now))
         handshake_receive(in->datapath, &origin->source, data, length);
 }
 
@@ -333,6 +355,7 @@ bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
     for (uint32_t i = 0; i < (uint32_t)received; i++)
         message_add(in, i, tun, now);
     inbound_flush(in, tun, now);
+    forwarder_flush(&in->forwarder, now);
     for (uint32_t i = 0; i < (uint32_t)received; i++)
         message_prepare(in, i);
     return (uint32_t)received == in->room;

@@ -12,6 +12,9 @@ struct inbound; /* what one system call received; one thread's */
 int inbound_new(struct inbound **in, struct wgfp_datapath *datapath);
 void inbound_free(struct inbound *in);
 
+/* What is forwarded leaves by these; -1: there is none. */
+void inbound_set_sockets(struct inbound *in, int udp4, int udp6);
+
 /* Receive from a socket once, and hand on what came. Returns whether there may be more. */
 bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now);
 

@@ -133,6 +133,7 @@ int keypair_use(struct wgfp_datapath *datapath, struct peer *peer, uint32_t loca
     if (keypair == NULL)
         return WGFP_ERR_ABSENT;
     peer->sending = keypair;
+    relay_note_session(datapath->relay, peer);
     keypair->confirmed = true;
     if (confirm)
         peer_send_keepalive(datapath, peer, now);
@@ -151,8 +152,10 @@ int keypair_remove(struct wgfp_datapath *datapath, struct peer *peer, uint32_t l
     while (*link != keypair)
         link = &(*link)->next;
     *link = keypair->next;
-    if (peer->sending == keypair)
+    if (peer->sending == keypair) {
         peer->sending = NULL;
+        relay_note_session(datapath->relay, peer);
+    }
     table_remove(&datapath->keypairs, keypair);
     keypair_free(keypair);
     return 0;

@@ -331,24 +331,6 @@ static void bundle_prepare(struct outbound *out, struct bundle *bundle, uint64_t
 
 /* -- Sending ---------------------------------------------------------------------------------------- */
 
-/* Keep what was learnt, if it is still of the endpoint that the peer has. */
-static void bundle_learn(struct outbound *out, const struct bundle *bundle, const struct udp_outcome *outcome)
-{
-    struct peer *peer = bundle->peer;
-
-    pthread_mutex_lock(&peer->lock);
-    if (memcmp(&peer->endpoint, &bundle->endpoint, sizeof peer->endpoint) == 0) {
-        if (outcome->segment_is_bad)
-            peer->plain = peer->endpoint;
-        if (outcome->source_is_bad) {
-            memset(peer->endpoint.local_address, 0, sizeof peer->endpoint.local_address);
-            peer->endpoint.local_interface = 0;
-            event_raise(&out->datapath->events, peer, NULL, WGFP_EVENT_ENDPOINT_CHANGED);
-        }
-    }
-    pthread_mutex_unlock(&peer->lock);
-}
-
 static void bundle_send(struct outbound *out, const struct bundle *bundle, uint64_t now)
 {
     struct wgfp_datapath *datapath = out->datapath;
@@ -366,7 +348,7 @@ static void bundle_send(struct outbound *out, const struct bundle *bundle, uint6
     const struct udp_outcome outcome = udp_batch_send(&out->sending);
 
     if (outcome.segment_is_bad || outcome.source_is_bad)
-        bundle_learn(out, bundle, &outcome);
+        peer_learn(datapath, bundle->peer, &bundle->endpoint, &outcome);
 }
 
 /* The peer has no endpoint. Not under its lock. */

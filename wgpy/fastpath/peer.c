@@ -4,6 +4,7 @@
 #include "outbound.h"
 #include "peer.h"
 #include "permits.h"
+#include "udp.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,7 @@ static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
 void peer_remove(struct wgfp_datapath *datapath, uint32_t number)
 {
     wgfp_allowedips_remove_peer(datapath->routes, number);
+    relay_remove_end(datapath->relay, peer_of(datapath, number));
     handshakes_sent_remove_peer(&datapath->sent, number);
     peer_free(datapath, peer_of(datapath, number));
     datapath->peers[number] = NULL;
@@ -100,6 +102,22 @@ void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint
     outbound_staged(datapath->control, peer, now);
 }
 
+void peer_learn(struct wgfp_datapath *datapath, struct peer *peer, const struct wgfp_endpoint *endpoint,
+                const struct udp_outcome *outcome)
+{
+    pthread_mutex_lock(&peer->lock);
+    if (memcmp(&peer->endpoint, endpoint, sizeof peer->endpoint) == 0) {
+        if (outcome->segment_is_bad)
+            peer->plain = peer->endpoint;
+        if (outcome->source_is_bad) {
+            memset(peer->endpoint.local_address, 0, sizeof peer->endpoint.local_address);
+            peer->endpoint.local_interface = 0;
+            event_raise(&datapath->events, peer, NULL, WGFP_EVENT_ENDPOINT_CHANGED);
+        }
+    }
+    pthread_mutex_unlock(&peer->lock);
+}
+
 /* -- What the peer's own lock is enough for: only the control, which calls, could remove the peer ----- */
 
 void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t number, const struct wgfp_endpoint *endpoint,
@@ -110,6 +128,7 @@ void wgfp_peer_set_endpoint(struct wgfp_datapath *datapath, uint32_t number, con
     pthread_mutex_lock(&peer->lock);
     peer->endpoint = *endpoint;
     peer->pinned = pinned != 0;
+    relay_note_session(datapath->relay, peer);
     peer->events &= ~(1u << WGFP_EVENT_ENDPOINT_CHANGED); /* the order is newer than the move */
     pthread_mutex_unlock(&peer->lock);
 }

@@ -13,6 +13,8 @@ enum {
     MAX_PEER_NUMBERS = 2 * MAX_PEERS, /* as memory for them doubles, and 0 is none */
 };
 
+struct udp_outcome; /* udp.h */
+
 struct peer {
     pthread_mutex_t lock;
     uint32_t number;
@@ -24,6 +26,7 @@ struct peer {
     bool pinned; /* the endpoint stays, wherever datagrams come from */
     struct wgfp_endpoint plain;    /* this endpoint takes no UDP_SEGMENT */
     struct wgfp_endpoint looped;   /* of ROUTING_LOOP: what was sent there comes back */
+    struct relay_end *relay_end;   /* NULL: nothing is forwarded to it. Control */
     struct staged staged;
     struct wgfp_activity activity;
     unsigned events;
@@ -43,6 +46,10 @@ void peers_free(struct wgfp_datapath *datapath);
 
 /* What is staged is dropped and counted. Under the peer's lock. */
 void peer_purge(struct wgfp_datapath *datapath, struct peer *peer);
+
+/* Keep what was learnt from sending to this endpoint, if the peer has it still. */
+void peer_learn(struct wgfp_datapath *datapath, struct peer *peer, const struct wgfp_endpoint *endpoint,
+                const struct udp_outcome *outcome);
 
 /* Send what is staged or, if nothing is, an empty packet. */
 void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now);

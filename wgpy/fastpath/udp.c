@@ -16,7 +16,6 @@
 
 enum {
     SEND_TIMEOUT = 20, /* milliseconds to wait for room in the socket's buffer before datagrams are dropped */
-    ECN = 3,
 };
 
 /* -- Sending ---------------------------------------------------------------------------------------- */
@@ -53,7 +52,7 @@ void udp_batch_begin(struct udp_batch *batch, int fd, const struct wgfp_endpoint
 
 static bool run_takes(const struct udp_run *run, uint32_t length, uint32_t tos)
 {
-    return !run->closed && run->tos == tos && length <= run->size && run->length + length <= BATCH_BYTES;
+    return !run->closed && run->count < BATCH_MESSAGES && run->tos == tos && length <= run->size && run->length + length <= BATCH_BYTES;
 }
 
 void udp_batch_add(struct udp_batch *batch, uint8_t *data, uint32_t length, uint32_t tos)
@@ -289,9 +288,9 @@ static int control_int(const struct cmsghdr *header)
 static void control_read(const struct cmsghdr *header, struct udp_origin *origin)
 {
     if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_TOS) {
-        origin->ecn = *CMSG_DATA(header) & ECN;
+        origin->tos = *CMSG_DATA(header);
     } else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_TCLASS) {
-        origin->ecn = (uint32_t)control_int(header) & ECN;
+        origin->tos = (uint32_t)control_int(header) & 0xff;
     } else if (header->cmsg_level == IPPROTO_UDP && header->cmsg_type == UDP_GRO) {
         origin->segment_size = (uint32_t)control_int(header);
     } else if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO) {

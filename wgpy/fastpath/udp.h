@@ -57,7 +57,7 @@ void udp_batch_init(struct udp_batch *batch, struct wgfp_datapath *datapath);
 /* Empty it. fd: -1 if there is no socket of this family; now: the same in all of a turn. */
 void udp_batch_begin(struct udp_batch *batch, int fd, const struct wgfp_endpoint *to, bool segment, uint64_t now);
 
-/* At most BATCH_MESSAGES. The data must stay until the batch is sent. */
+/* At most BATCH_MESSAGES, of which those that lie without gaps count as one. The data must stay until the batch is sent. */
 void udp_batch_add(struct udp_batch *batch, uint8_t *data, uint32_t length, uint32_t tos);
 
 /* Send all; what cannot be sent is counted. A full buffer is waited for once a turn in vain, as a worker holds its lock
@@ -72,10 +72,10 @@ union udp_receive_control {
     uint8_t bytes[CMSG_SPACE(sizeof(struct in6_pktinfo)) + 2 * CMSG_SPACE(sizeof(int)) + 32];
 };
 
-/* What came with a message: where from, its ECN bits, and of what size its datagrams are (0: it is one). */
+/* What came with a message: where from, its TOS byte, and of what size its datagrams are (0: it is one). */
 struct udp_origin {
     struct wgfp_endpoint source;
-    uint32_t ecn;
+    uint32_t tos;
     uint32_t segment_size;
 };
 

@@ -197,6 +197,16 @@ struct wgfp_local_port {
 int wgfp_translations_set(struct wgfp_datapath *datapath, const struct wgfp_translation *translations, size_t count,
                           const struct wgfp_local_port *closed, size_t closed_count);
 
+/* Forward what relayed peers send to each other, as they send it. rate: bytes a second from one to another; 0: forward
+ * nothing, as at the beginning, and forget the relayed peers. WGFP_ERR_MEMORY. */
+int wgfp_relay_set_rate(struct wgfp_datapath *datapath, uint64_t rate);
+
+/* Forward between this peer and the other relayed ones; nothing without a rate. WGFP_ERR_MEMORY. */
+int wgfp_relay_add_peer(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *public_key);
+
+/* Datagrams and bytes that were forwarded since it has a rate: 2 numbers. */
+void wgfp_relay_counts(const struct wgfp_datapath *datapath, uint64_t *counts);
+
 /* Packets that a permit let in, by number of its rule: 16384 numbers. */
 void wgfp_rule_counts(const struct wgfp_datapath *datapath, uint64_t *counts);
 
