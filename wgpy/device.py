@@ -37,6 +37,7 @@ from wgpy.model import (
     NO_TRANSLATIONS,
     AllowedIPChange,
     DeviceStatus,
+    PeerPath,
     PeerStatus,
     PeerTraffic,
     Policy,
@@ -222,6 +223,14 @@ class Device(Generic[_Path_co]):
             return PeerTraffic()
         activity = self.datapath.activity(peer.id)
         return PeerTraffic(activity.last_received, _unanswered_since(peer, activity))
+
+    def path(self, public_key: bytes) -> PeerPath:
+        """Where a peer is reached; of one that is not known nothing. Costs a look-up."""
+        peer = self.engine.peers.get(public_key)
+        if peer is None:
+            return PeerPath()
+        endpoint = peer.endpoint.without_source() if peer.endpoint else None
+        return PeerPath(endpoint, peer.last_handshake_time)
 
     def status(self, listen_port: int = 0, fwmark: int = 0) -> DeviceStatus:
         """The state of everything, after a step. listen_port, fwmark: what the driver knows of itself."""

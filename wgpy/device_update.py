@@ -119,6 +119,8 @@ class _Application:
         # Last, as it may send at once: everything that the packet needs is set by now.
         if change.persistent_keepalive is not None:
             engine.set_persistent_keepalive(peer, change.persistent_keepalive, self.clock())
+        if change.handshake and engine.is_up:
+            engine.begin_handshake(peer, self.clock(), anew=True)
 
     def _set_candidates(self, peer: Peer, candidates: Candidates, now: int) -> None:
         endpoint = candidates.endpoint_instead(peer.endpoint, before=peer.selector)

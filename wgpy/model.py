@@ -50,6 +50,7 @@ class PeerUpdate:
     endpoint: Endpoint | None = None
     pinned: bool = False  # endpoint stays, wherever the peer sends from; only within a program, not as text
     candidates: Sequence[Endpoint] | None = None  # where else it may be; only within a program, not as text
+    handshake: bool = False  # begin one now; only within a program, not as text
     policy: Policy | None = None  # in force before its allowed IPs are; only within a program, not as text
     persistent_keepalive: int | None = None  # seconds, 0 for off
     replace_allowed_ips: bool = False
@@ -92,6 +93,13 @@ class PeerTraffic(NamedTuple):
 
     received: int = 0
     unanswered: int = 0
+
+
+class PeerPath(NamedTuple):
+    """endpoint: without our address; handshake: ns since 1970, 0 for never, as `last_handshake_time`."""
+
+    endpoint: Endpoint | None = None
+    handshake: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a Kubernetes cluster makes of its nodes: pods, a network of pods, a service. Only the kernel does it.
 
-one node of a cluster                      10.42.N.0/24 are its pods
+one node of a cluster                      10.42.N.0/24 are its pods, and fd00:42:0:N::/64 in a dual stack
 pod N.10  pod N.11                         namespaces of their own, eth0
    └────┬────┘
       cni0      10.42.N.1                  a bridge
@@ -14,30 +14,36 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
+from itertools import permutations, product
 from pathlib import Path
 
 from tests.integration.hosts import Host, Lab, Result, add_addresses, connect, eventually
 
-PODS = "10.42.0.0/16"
-SERVICE = "10.43.0.10"
+PODS, PODS6 = "10.42.0.0/16", "fd00:42::/56"
+SERVICE, SERVICE6 = "10.43.0.10", "fd00:43::10"
 PORT = "80"
 VXLAN_HEADERS = 50  # bytes: Ethernet within, IPv4, UDP, VXLAN
-_IP_AND_ICMP = 28  # bytes
+_IP_AND_ICMP = {4: 28, 6: 48}  # bytes
 _PODS_PER_NODE = 2
 _WEBPODS = (sys.executable, "-I", "-S", str(Path(__file__).with_name("webpods.py")))
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A namespace behind a node's bridge."""
+    """A namespace behind a node's bridge. address6: "" in a cluster without IPv6."""
 
     host: Host
     address: str
+    address6: str = ""
+
+    def at(self, version: int) -> str:
+        """Return its address of a version of IP."""
+        return self.address if version == 4 else self.address6
 
     def ping(self, other: "Pod", size: int, within: int = 3) -> Result:
         """Ping another by a packet of so many bytes, which nobody may fragment. within: seconds."""
-        once = ("-n", "-c", "1", "-W", str(within), "-M", "do", "-s", str(size - _IP_AND_ICMP))
+        headers = _IP_AND_ICMP[6 if ":" in other.address else 4]
+        once = ("-n", "-c", "1", "-W", str(within), "-M", "do", "-s", str(size - headers))
         return self.host.attempt("ping", *once, other.address)
 
     def reaches(self, other: "Pod", size: int, within: int = 3) -> bool:
@@ -59,6 +65,10 @@ class Worker:
         return f"10.42.{self.number}.0/24"
 
     @property
+    def range6(self) -> str:
+        return f"fd00:42:0:{self.number}::/64"
+
+    @property
     def mac(self) -> str:
         """Of its end of the VXLAN."""
         return f"02:42:00:00:00:{self.number:02x}"
@@ -66,15 +76,16 @@ class Worker:
 
 @dataclass(slots=True)
 class Cluster:
-    """Nodes with pods. mtu: of the pods."""
+    """Nodes with pods. mtu: of the pods; is_dual: whether they have IPv6, too."""
 
     workers: Sequence[Worker]
     mtu: int
+    is_dual: bool = False
 
     @classmethod
-    def routed(cls, lab: Lab, workers: Sequence[Worker]) -> "Cluster":
+    def routed(cls, lab: Lab, workers: Sequence[Worker], *, is_dual: bool = False) -> "Cluster":
         """Pods whose packets travel as they are: whoever owns the interface routes their ranges."""
-        cluster = cls(workers, _mtu(workers))
+        cluster = cls(workers, _mtu(workers), is_dual)
         cluster._run_pods(lab)
         return cluster
 
@@ -101,14 +112,15 @@ class Cluster:
     def serve(self) -> set[str]:
         """Make one pod of each node a service, which every node translates; their names."""
         backends = [worker.pods[0] for worker in self.workers]
-        for pod in backends:
-            pod.host.start(*_WEBPODS, "serve", pod.address, PORT, pod.host.name)
+        versions = (4, 6) if self.is_dual else (4,)
+        for pod, version in product(backends, versions):
+            pod.host.start(*_WEBPODS, "serve", pod.at(version), PORT, pod.host.name)
         for worker in self.workers:
-            worker.host.run(
-                "nft", "-f", worker.host.write("/run/service.nft", _translation(worker, backends))
-            )
+            rules = "".join(_translation(worker, backends, version) for version in versions)
+            worker.host.run("nft", "-f", worker.host.write("/run/service.nft", rules))
         for pod in backends:
-            eventually(lambda pod=pod: _listens(pod), f"{pod.host.name} serves")  # type: ignore[misc]
+            served = f"{pod.host.name} serves"
+            eventually(lambda pod=pod: _listens(pod, count=len(versions)), served)  # type: ignore[misc]
         return {pod.host.name for pod in backends}
 
     def _run_pods(self, lab: Lab) -> None:
@@ -116,6 +128,9 @@ class Cluster:
             worker.host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
             worker.host.run("ip", "link", "add", "cni0", "mtu", str(self.mtu), "type", "bridge")
             add_addresses(worker.host, "cni0", f"10.42.{worker.number}.1/24")
+            if self.is_dual:
+                worker.host.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+                add_addresses(worker.host, "cni0", f"fd00:42:0:{worker.number}::1/64")
             worker.host.run("ip", "link", "set", "cni0", "up")
             for last in range(10, 10 + _PODS_PER_NODE):
                 worker.pods.append(self._pod(lab, worker, last))
@@ -131,7 +146,15 @@ class Cluster:
         address = f"10.42.{worker.number}.{last}"
         add_addresses(host, "eth0", f"{address}/24")
         host.run("ip", "route", "add", "default", "via", f"10.42.{worker.number}.1")
-        return Pod(host, address)
+        return Pod(host, address, self._address6(worker, host, last) if self.is_dual else "")
+
+    @staticmethod
+    def _address6(worker: Worker, host: Host, last: int) -> str:
+        """Give a pod its address and its route."""
+        address = f"fd00:42:0:{worker.number}::{last}"
+        add_addresses(host, "eth0", f"{address}/64")
+        host.run("ip", "route", "add", "default", "via", f"fd00:42:0:{worker.number}::1")
+        return address
 
     def _encapsulate(self, worker: Worker) -> None:
         """Do as flannel does: it learns nothing from packets, but is told of each node."""
@@ -173,17 +196,22 @@ def _mtu(workers: Sequence[Worker]) -> int:
     return int(mtu)
 
 
-def _listens(pod: Pod, port: str = PORT) -> bool:
-    return pod.host.run("ss", "-Hltn", f"sport = :{port}") != ""
+def _listens(pod: Pod, port: str = PORT, count: int = 1) -> bool:
+    """Return whether a pod does at so many addresses."""
+    return len(pod.host.run("ss", "-Hltn", f"sport = :{port}").splitlines()) >= count
 
 
-def _translation(worker: Worker, backends: Sequence[Pod]) -> str:
+def _translation(worker: Worker, backends: Sequence[Pod], version: int) -> str:
     """Say it as kube-proxy does: a random pod, whoever asks, and answers that come back by this node."""
-    choice = ", ".join(f"{index} : {pod.address}" for index, pod in enumerate(backends))
-    rule = f"ip daddr {SERVICE} tcp dport {PORT} dnat to numgen random mod {len(backends)} map {{ {choice} }}"
+    ip, service, pods, own = (
+        ("ip", SERVICE, PODS, worker.range) if version == 4 else ("ip6", SERVICE6, PODS6, worker.range6)
+    )
+    choice = ", ".join(f"{index} : {pod.at(version)}" for index, pod in enumerate(backends))
+    target = f"numgen random mod {len(backends)} map {{ {choice} }}"
+    rule = f"{ip} daddr {service} tcp dport {PORT} dnat to {target}"
     # Pods of one node answer each other across the bridge, past this table, unless the node asks for them.
     return f"""
-table ip service {{
+table {ip} service {{
     chain forwarded {{
         type nat hook prerouting priority dstnat
         {rule}
@@ -194,8 +222,12 @@ table ip service {{
     }}
     chain leaving {{
         type nat hook postrouting priority srcnat
-        ct status dnat ip saddr {worker.range} ip daddr {worker.range} masquerade
-        ct status dnat ip saddr != {PODS} masquerade
+        ct status dnat {ip} saddr {own} {ip} daddr {own} masquerade
+        ct status dnat {ip} saddr != {pods} masquerade
+    }}
+    chain silent {{ # redirects of a pod that the service sent back across its bridge say what no pod sent
+        type filter hook output priority 0
+        icmpv6 type nd-redirect drop
     }}
 }}
 """

@@ -9,6 +9,8 @@ blue2 .2, blue3 .3            green2 .2, green3 .3   blue2 is a node of the mesh
 pods  10.42.N.10, .11         pods  10.42.N.10, .11  of node N; their MTU is 1500, that of the mesh 1380
 service 10.43.0.10            service 10.43.0.10
 
+Both are dual stacks: the LANs are fd00:7::/64, pods fd00:42:0:N::10 and ::11, and the services fd00:43::10.
+
 Both clusters are mapped sites. Their hosts have the routes back by the gateway that `site add` prints, and
 blue2 has the return route by it.
 """
@@ -18,13 +20,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Network, ip_address, ip_network
 from itertools import permutations, product
 from pathlib import Path
 
 import pytest
 
-from tests.integration.clusters import PODS, SERVICE, Cluster, Pod, Worker, ask_service
+from tests.integration.clusters import (
+    PODS,
+    PODS6,
+    SERVICE,
+    SERVICE6,
+    Cluster,
+    Pod,
+    Worker,
+    ask_service,
+)
 from tests.integration.exchange import TRAFFIC, complaints
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import Node
@@ -35,16 +46,22 @@ pytestmark = pytest.mark.xdist_group("mesh_clusters")
 
 NAMES = ("blue", "green")
 MEMBER = "blue"  # the cluster of which a node is one of the mesh, too
-SERVICES = "10.43.0.0/16"
+SERVICES, SERVICES6 = "10.43.0.0/16", "fd00:43::/112"
+PREFIXES = (PODS, SERVICES, PODS6, SERVICES6)
+SERVED = {4: SERVICE, 6: SERVICE6}
+GATEWAY, GATEWAY6 = "192.168.7.1", "fd00:7::1"
+NOBODY6 = "fd00:7::ff"
 MTU, SMALL_MTU = 1380, 1280  # of the mesh, and of one pod's wire
 TCP_SIZE = 1 << 20
 _MAPPING_SECONDS = 30
+both_versions = pytest.mark.parametrize("version", [4, 6])
 # Counters of errors that tests provoke: packets that are too big, and those whose hops are exceeded.
 _NOT_WRONG = ("Ip6InTooBigErrors", "Ip:InHdrErrors", "IpInHdrErrors", "Ip6InHdrErrors")
 _FLOWS = (sys.executable, "-I", "-S", str(Path(__file__).with_name("flows.py")))
 _WHO_CONNECTS = """
 import socket, sys
-with socket.create_server((sys.argv[1], 5003)) as server:
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+with socket.create_server((sys.argv[1], 5003), family=family) as server:
     print("ready", flush=True)
     print(server.accept()[1][0])
 """
@@ -65,7 +82,10 @@ class Side:
         """What the other cluster calls a pod or a service of this one."""
         address = ip_address(real)
         (prefix,) = (one for one in self.mapped if address in ip_network(one))
-        return str(ip_network(self.mapped[prefix])[int(address) - int(ip_network(prefix)[0])])
+        known, mapped = ip_network(prefix), ip_network(self.mapped[prefix])
+        if isinstance(known, IPv6Network) and isinstance(mapped, IPv6Network) and known.prefixlen <= 64:
+            return _neutral(int(address), known, mapped)
+        return str(mapped[int(address) - int(known[0])])
 
     @property
     def pods(self) -> list[Pod]:
@@ -73,12 +93,24 @@ class Side:
         return [worker.pods[0] for worker in self.cluster.workers]
 
 
+def _neutral(address: int, before: IPv6Network, after: IPv6Network) -> str:
+    """Map an address between prefixes of /49 to /64 so that no checksum changes. RFC 6296, 3.5"""
+
+    def total(number: int) -> int:
+        return sum(int.from_bytes(number.to_bytes(16)[at : at + 2]) for at in range(0, 16, 2))
+
+    moved = int(after[0]) | address & int(before.hostmask)
+    word = moved >> 48 & 0xFFFF  # the first of the interface's identifier
+    adjusted = (word + total(address) - total(moved)) % 0xFFFF
+    return str(ip_address(moved & ~(0xFFFF << 48) | adjusted << 48))
+
+
 @pytest.fixture(scope="module")
 def sides(module_lab: Lab) -> list[Side]:
     lan = Lan(module_lab)
     lan.add("hub")
     lan.init()
-    token = lan.hub.token("--uses", "3", "--routes", PODS, SERVICES)
+    token = lan.hub.token("--uses", "3", "--routes", *PREFIXES)
     gateways = [lan.add(f"{name}1") for name in NAMES]
     for gateway in gateways:
         gateway.join(token)
@@ -89,27 +121,28 @@ def _side(lab: Lab, name: str, gateway: Node, token: str) -> Side:
     hosts = [gateway.host, *(lab.host(f"{name}{number}") for number in (2, 3))]
     _wire(hosts)
     gateway.host.run("ip", "route", "add", "default", "via", "10.10.0.1")
+    gateway.host.run("ip", "route", "add", "default", "via", NOBODY6)  # a service range has no other route
     workers = [
         Worker(host, number, f"192.168.7.{number}", card)
         for number, (host, card) in enumerate(zip(hosts, ("lan", "eth0", "eth0"), strict=True), 1)
     ]
-    cluster = Cluster.routed(lab, workers)
+    cluster = Cluster.routed(lab, workers, is_dual=True)
     _route_pods(workers)
     names = cluster.serve()
-    said = gateway.ask("site", "add", name, PODS, SERVICES, "--mapped", "--routed")
+    said = gateway.ask("site", "add", name, *PREFIXES, "--mapped", "--routed")
     members = [_member(gateway, hosts[1], token)] if name == MEMBER else []
     for host, prefix in product([host for host in hosts[1:] if host not in members], said["back"]):
-        host.run("ip", "route", "add", prefix, "via", "192.168.7.1")
+        host.run("ip", "route", "add", prefix, "via", GATEWAY6 if ":" in prefix else GATEWAY)
     return Side(gateway, hosts, cluster, names, dict(zip(said["real"], said["mapped"], strict=True)))
 
 
 def _member(gateway: Node, host: Host, token: str) -> Host:
     """Make a host of a cluster a node, too, which reaches the others behind its gateway."""
     masquerade(gateway.host, "eth0", _MAPPING_SECONDS)
-    host.run("ip", "route", "add", "default", "via", "192.168.7.1")
+    host.run("ip", "route", "add", "default", "via", GATEWAY)
     node = Node(host.name, host, "192.168.7.2", "")
     node.join(token)
-    node.mesh("site", "return", gateway.name.rstrip("1"), "--via", "192.168.7.1")
+    node.mesh("site", "return", gateway.name.rstrip("1"), "--via", GATEWAY, "--via", GATEWAY6)
     return host
 
 
@@ -118,16 +151,17 @@ def _wire(hosts: list[Host]) -> None:
     first, *others = hosts
     first.run("ip", "link", "add", "lan", "type", "bridge")
     first.run("ip", "link", "set", "lan", "up")
-    add_addresses(first, "lan", "192.168.7.1/24")
+    add_addresses(first, "lan", f"{GATEWAY}/24", f"{GATEWAY6}/64")
     for number, host in enumerate(others, 2):
         connect(first, f"lan{number}", host, "eth0")
         first.run("ip", "link", "set", f"lan{number}", "master", "lan")
-        add_addresses(host, "eth0", f"192.168.7.{number}/24")
+        add_addresses(host, "eth0", f"192.168.7.{number}/24", f"fd00:7::{number}/64")
 
 
 def _route_pods(workers: list[Worker]) -> None:
     for one, other in permutations(workers, 2):
         one.host.run("ip", "route", "add", other.range, "via", other.address)
+        one.host.run("ip", "route", "add", other.range6, "via", f"fd00:7::{other.number}")
 
 
 @pytest.fixture
@@ -139,65 +173,81 @@ def ways(sides: list[Side]) -> Iterator[list[tuple[Side, Side]]]:
             assert [line for line in complaints(host) if not line.startswith(_NOT_WRONG)] == []
 
 
+@both_versions
 def test_pods_reach_pods_and_services_of_a_cluster_with_the_same_addresses(
-    ways: list[tuple[Side, Side]],
+    ways: list[tuple[Side, Side]], version: int
 ) -> None:
     for own, other in ways:
-        service = other.known_as(SERVICE)
+        service = other.known_as(SERVED[version])
         for one, target in zip(own.pods, reversed(other.pods), strict=True):
-            one.host.run("ping", "-c", "2", "-i", "0.2", "-W", "5", other.known_as(target.address))
-            assert_stream_arrives(one, target, other)
+            one.host.run("ping", "-c", "2", "-i", "0.2", "-W", "5", other.known_as(target.at(version)))
+            assert_stream_arrives(one, target.host, target.at(version), other)
             assert ask_service(one.host, len(other.names), service) == other.names
-            assert ask_service(one.host, len(own.names), SERVICE) == own.names
+            assert ask_service(one.host, len(own.names), SERVED[version]) == own.names
 
 
-def test_packets_of_the_meshs_size_pass_and_larger_ones_are_told_of(ways: list[tuple[Side, Side]]) -> None:
+@both_versions
+def test_packets_of_the_meshs_size_pass_and_larger_ones_are_told_of(
+    ways: list[tuple[Side, Side]], version: int
+) -> None:
     for own, other in ways:
         for one, target in zip(own.pods, reversed(other.pods), strict=True):
-            address = other.known_as(target.address)
-            assert one.ping(Pod(target.host, address), MTU).status == 0
-            said = one.ping(Pod(target.host, address), MTU + 1)
+            known = Pod(target.host, other.known_as(target.at(version)))
+            assert one.ping(known, MTU).status == 0
+            said = one.ping(known, MTU + 1)
             assert f"mtu = {MTU}" in said.output or f"mtu={MTU}" in said.output, said.output
 
 
-def test_datagrams_of_many_sizes_come_back_in_fragments_too(ways: list[tuple[Side, Side]]) -> None:
+@both_versions
+def test_datagrams_of_many_sizes_come_back_in_fragments_too(
+    ways: list[tuple[Side, Side]], version: int
+) -> None:
     for own, other in ways:
         one, target = own.pods[1], other.pods[2]
-        echo = target.host.start(*TRAFFIC, "udp-echo", target.address, "5002")
-        sizes = ("0", "1", "1352", "1473", "4000", "60000")
-        one.host.run(*TRAFFIC, "udp-ask", other.known_as(target.address), "5002", *sizes)
+        echo = target.host.start(*TRAFFIC, "udp-echo", target.at(version), "5002")
+        largest = MTU - (28 if version == 4 else 48)  # in one packet of the mesh
+        sizes = ("0", "1", str(largest), "1473", "4000", "60000")
+        one.host.run(*TRAFFIC, "udp-ask", other.known_as(target.at(version)), "5002", *sizes)
         echo.kill()
 
 
-def test_a_pod_knows_another_clusters_pods_by_their_mapped_addresses(ways: list[tuple[Side, Side]]) -> None:
+@both_versions
+def test_a_pod_knows_another_clusters_pods_by_their_mapped_addresses(
+    ways: list[tuple[Side, Side]], version: int
+) -> None:
     for own, other in ways:
         one, target = own.pods[1], other.pods[1]
-        asked = target.host.start(sys.executable, "-c", _WHO_CONNECTS, target.address)
+        asked = target.host.start(sys.executable, "-c", _WHO_CONNECTS, target.at(version))
         eventually(lambda: "ready" in asked.log.read_text(), "the pod listens", within=30)  # noqa: B023
-        one.host.run(sys.executable, "-c", _CONNECT, other.known_as(target.address))
-        assert asked.wait().output.split() == ["ready", own.known_as(one.address)]
+        one.host.run(sys.executable, "-c", _CONNECT, other.known_as(target.at(version)))
+        assert asked.wait().output.split() == ["ready", own.known_as(one.at(version))]
 
 
+@both_versions
 def test_errors_of_routers_inside_the_other_cluster_reach_who_caused_them(
-    ways: list[tuple[Side, Side]],
+    ways: list[tuple[Side, Side]], version: int
 ) -> None:
     """Their addresses are of no site, so the gateway lends them its own."""
     for own, other in ways:
         one, narrow, target = own.pods[1], other.cluster.workers[1], other.pods[1]
+        near = other.known_as(other.pods[0].at(version))
         with narrowed(narrow):
-            arrived = one.host.run(
-                *_FLOWS, "errors", other.known_as(other.pods[0].address), other.known_as(target.address)
-            )
+            arrived = one.host.run(*_FLOWS, "errors", near, other.known_as(target.at(version)))
         assert json.loads(arrived) == ["port unreachable", "reset", "hops exceeded", "too big"]
 
 
-def test_a_trace_shows_every_router_on_the_way(ways: list[tuple[Side, Side]]) -> None:
+@pytest.mark.parametrize(
+    ("version", "near"), [(4, ["10.42.3.1", GATEWAY]), (6, ["fd00:42:0:3::1", GATEWAY6])]
+)
+def test_a_trace_shows_every_router_on_the_way(
+    ways: list[tuple[Side, Side]], version: int, near: list[str]
+) -> None:
     for own, other in ways:
-        one, target = own.pods[2], other.pods[1]
-        found = json.loads(one.host.run(*_FLOWS, "trace", other.known_as(target.address)))
-        far = other.gateway.address()
+        one, target = own.pods[2], other.known_as(other.pods[1].at(version))
+        found = json.loads(one.host.run(*_FLOWS, "trace", target))
+        far = other.gateway.address(version)
         # Its node, its gateway, the other gateway, the other node by that gateway, and the pod itself.
-        assert found == ["10.42.3.1", "192.168.7.1", far, far, other.known_as(target.address)]
+        assert found == [*near, far, far, target]
 
 
 @contextmanager
@@ -213,11 +263,10 @@ def worker_mtu(worker: Worker) -> int:
     return int(card["mtu"])
 
 
-def assert_stream_arrives(sender: Pod, receiver: Pod, side: Side) -> None:
+def assert_stream_arrives(sender: Pod, receiver: Host, address: str, side: Side) -> None:
     """At a pod of that side, which the sender knows by another address."""
-    sink = receiver.host.start(*TRAFFIC, "tcp-sink", receiver.address, "5001")
-    sent = sender.host.run(
-        *TRAFFIC, "tcp-send", side.known_as(receiver.address), "5001", str(TCP_SIZE), timeout=60
-    )
+    sink = receiver.start(*TRAFFIC, "tcp-sink", address, "5001")
+    known = side.known_as(address)
+    sent = sender.host.run(*TRAFFIC, "tcp-send", known, "5001", str(TCP_SIZE), timeout=60)
     received = sink.wait(60)
     assert (received.status, received.output) == (0, sent)

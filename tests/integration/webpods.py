@@ -14,7 +14,8 @@ _CONNECTIONS = 200  # of three names, chosen at random, one is missed once in 10
 
 def serve(address: str, port: str, name: str) -> None:
     page = f"{name}\n".encode().ljust(_PAGE, b".")
-    with socket.create_server((address, int(port))) as server:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, int(port)), family=family) as server:
         while True:
             connection, _ = server.accept()
             with connection:

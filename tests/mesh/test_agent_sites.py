@@ -25,7 +25,7 @@ from wgpy.node.agent_client import AgentError, RouteChange, Site, SiteAddition
 from wgpy.node.files import NodeFile
 from wgpy.node.site_report import report_sites
 from wgpyd.agent.host_networks import NOWHERE
-from wgpyd.agent.identity import LocalIdentity
+from wgpyd.agent.identity import LocalIdentity, OwnPaths
 from wgpyd.agent.publisher import Publisher
 from wgpyd.agent.sites import SiteAnnouncer
 from wgpyd.agent.store import RecordStore
@@ -75,7 +75,7 @@ class Gateway:
 
     def publish(self) -> None:
         """Do what an agent does whenever it wakes."""
-        self.publisher.publish(self.network, NOWHERE, 0)
+        self.publisher.publish(self.network, NOWHERE, 0, OwnPaths())
 
     async def until(self, holds: Callable[[tuple[Site, ...]], object]) -> tuple[Site, ...]:
         """Return the first status of which that is true."""

@@ -104,6 +104,20 @@ def test_a_peer_without_an_endpoint_gets_them_once_it_has_answered() -> None:
     assert scene.keepalives.wanted({KEY: NO_ENDPOINT}) == {KEY: NAT_INTERVAL}
 
 
+def test_relays_with_which_a_node_registers_get_them_and_peers_behind_these_do_not() -> None:
+    scene = Scene()
+    scene.configure()
+
+    assert scene.keepalives.wanted({KEY: PUBLIC, OTHER: PUBLIC}, [KEY], [OTHER]) == {KEY: NAT_INTERVAL}
+
+
+def test_a_node_that_sends_none_registers_with_no_relay() -> None:
+    scene = Scene()
+    scene.configure("192.168.1.10")
+
+    assert scene.keepalives.wanted({KEY: PUBLIC}, [KEY]) == {}
+
+
 def test_who_does_not_answer_is_called_again_after_longer_and_longer_pauses() -> None:
     scene = Scene()
     scene.configure()

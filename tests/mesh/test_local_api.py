@@ -27,9 +27,6 @@ from wgpy.node.agent_client import (
     Rule,
     Site,
     SiteAddition,
-    SiteAnswer,
-    SiteGateway,
-    SiteReturn,
     Status,
     UdpAnswer,
 )
@@ -86,7 +83,7 @@ STATUS = Status(
     sites=(
         Site(
             "office", (IPv4Network("192.168.1.0/24"),), (IPv4Network("100.96.4.0/24"),),
-            (SiteGateway("n8", OTHER, 100, False),), "n8", False, "",
+            (agent.SiteGateway("n8", OTHER, 100, False),), "n8", False, "",
         ),
     ),
 )  # fmt: skip
@@ -115,7 +112,7 @@ class Node:
     async def use_exit(self, name: str) -> None:
         self.current = self.current and replace(self.current, exit=name)
 
-    async def change_return(self, change: SiteReturn) -> None:
+    async def change_return(self, change: agent.SiteReturn) -> None:
         self.current = self.current and replace(self.current, return_site=change.site)
 
     async def set_keepalive(self, keepalive: str) -> None:
@@ -135,13 +132,13 @@ class Node:
         assert self.current is not None
         self.current = replace(self.current, hosts=change.hosts)
 
-    async def add_site(self, addition: SiteAddition) -> SiteAnswer:
+    async def add_site(self, addition: SiteAddition) -> agent.SiteAnswer:
         if addition.name == "home":
             raise AgentError("home already is 192.168.1.0/24")
         assert self.current is not None
         added = Site(addition.name, addition.prefixes, addition.prefixes, (), "", True, "")
         self.current = replace(self.current, sites=(added,))
-        return SiteAnswer("that was asked for")
+        return agent.SiteAnswer("that was asked for")
 
     async def remove_site(self, name: str) -> None:
         assert self.current is not None
@@ -241,7 +238,7 @@ def test_a_command_sets_keepalive_exit_and_return_route_or_hears_why_not(sockets
     async def scenario() -> None:
         async with shown(sockets) as one:
             await asyncio.to_thread(agent.use_exit, NETWORK, "internet")
-            await asyncio.to_thread(agent.change_return, NETWORK, SiteReturn("blue", ()))
+            await asyncio.to_thread(agent.change_return, NETWORK, agent.SiteReturn("blue", ()))
             await asyncio.to_thread(agent.set_keepalive, NETWORK, "20")
             with pytest.raises(AgentError, match="want a whole number"):
                 await asyncio.to_thread(agent.set_keepalive, NETWORK, "often")
@@ -430,6 +427,9 @@ def test_metrics_tell_what_the_status_tells(sockets: Path) -> None:
                 ("wgpy_mesh_members", ""): 2,
                 ("wgpy_mesh_clients", ""): 0,
                 ("wgpy_mesh_site_reached", 'site="office",gateway="n8"'): 1,
+                ("wgpy_mesh_relayed_datagrams_total", ""): 0,
+                ("wgpy_mesh_relayed_bytes_total", ""): 0,
+                ("wgpy_mesh_peers_by_relay", ""): 0,
                 ("wgpy_mesh_coordinator_connected", ""): 1,
                 ("wgpy_mesh_withheld_records", ""): 1,
                 ("wgpy_mesh_permitted_packets_total", 'source="any",destination="tag:web"'): 34,

@@ -97,6 +97,22 @@ def test_as_many_count_as_are_tried_before_the_node_gives_up() -> None:
     assert destinations(flights)[: 1 + MAX_CANDIDATES] == [PAPER_AT, *candidates[:MAX_CANDIDATES]]
 
 
+def test_a_handshake_that_is_begun_anew_goes_to_the_endpoint_at_once() -> None:
+    bench, flights = silent_bench(OFFICE, CLOUD)
+    bench.node_sends()
+    bench.run(EVERY_RETRY)
+    flights.clear()
+
+    update = PeerUpdate(PublicKey(bench.peer.public_key), endpoint=ELSEWHERE, handshake=True)
+    for _ in apply_update(bench.node.device, DeviceUpdate(peers=[update]), lambda: bench.node.now):
+        pass
+    bench.node.settle()
+
+    assert destinations(flights) == [ELSEWHERE]
+    bench.run(2 * EVERY_RETRY)
+    assert destinations(flights)[:3] == [ELSEWHERE, OFFICE, CLOUD]
+
+
 def test_who_gave_up_begins_anew_with_the_endpoint() -> None:
     bench, flights = silent_bench(OFFICE, CLOUD)
     bench.node_sends()

@@ -28,7 +28,7 @@ from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
 from wgpy.host.tun import Link, PacketDevice
 from wgpy.keys import PublicKey
-from wgpy.model import DeviceStatus, DeviceUpdate, PeerTraffic
+from wgpy.model import DeviceStatus, DeviceUpdate, PeerPath, PeerTraffic
 from wgpy.transport import Transport
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
 from wgpy.transport.udp import open_udp
@@ -97,6 +97,7 @@ class Interface:
         self._closed = asyncio.Event()
         self._watches = Watches()
         self._listeners: dict[object, Listener] = {}
+        self._watched: dict[object, frozenset[bytes]] = {}  # by who watches
         self._last_name = packets.name
         self._looped: set[Endpoint] = set()  # of which the log has told
         self._name_listener: Callable[[str], None] = lambda _: None
@@ -164,13 +165,18 @@ class Interface:
     def _unsubscribe(self, subscription: object) -> None:
         self._listeners.pop(subscription, None)
 
-    def watch_sending(self, keys: Iterable[PublicKey]) -> None:
-        """Report `DataSent` of these peers from now on, and of no others."""
-        self._device.watched = frozenset(map(bytes, keys))
+    def watch_sending(self, watcher: object, keys: Iterable[PublicKey]) -> None:
+        """Report `DataSent` of these peers from now on, and of no others that this watcher named before."""
+        self._watched[watcher] = frozenset(map(bytes, keys))
+        self._device.watched = frozenset().union(*self._watched.values())
 
     def traffic(self, key: PublicKey) -> PeerTraffic:
         """What passed between this interface and a peer."""
         return self._device.traffic(bytes(key))
+
+    def path(self, key: PublicKey) -> PeerPath:
+        """Where a peer is reached."""
+        return self._device.path(bytes(key))
 
     def rule_counts(self) -> list[int]:
         """Packets that a permit let in, by the number of its rule."""

@@ -360,11 +360,13 @@ class Engine:
 
     # -- Handshakes and sessions -----------------------------------------------------------------
 
-    def begin_handshake(self, peer: Peer, now: int) -> None:
-        """A handshake is wanted: now or, if one was tried just before, as soon as it is allowed."""
+    def begin_handshake(self, peer: Peer, now: int, *, anew: bool = False) -> None:
+        """Begin one now if it is to go `anew` to the endpoint or none was tried just before; else soon."""
+        if anew:
+            self._forget_initiation(peer)
         peer.attempts_began = now
         last = peer.last_handshake_sent
-        if last is None or now - last >= REKEY_TIMEOUT:
+        if anew or last is None or now - last >= REKEY_TIMEOUT:
             self._send_initiation(peer, now)
         elif not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
             self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, last + REKEY_TIMEOUT + jitter(self._random))

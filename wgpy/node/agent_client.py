@@ -39,7 +39,8 @@ class Peer:
     inbound_rule: numbers of the rules by which this node may begin to it and it to this node, 0 if none lets
     it; endpoint: "" if none is known; endpoints: all that the node published; last_handshake: Unix seconds, 0
     for never; received, sent: bytes; unanswered: seconds since the oldest packet was sent that nothing has
-    followed, 0 for none.
+    followed, 0 for none; relay: name of the relay by which it is reached now, "" for directly; since: when it
+    was first reached so, Unix seconds, 0 for unknown; relays: names of those by which it can be reached.
     """
 
     name: str
@@ -58,6 +59,9 @@ class Peer:
     received: int
     sent: int
     unanswered: int
+    relay: str = ""
+    since: int = 0
+    relays: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,9 @@ class Status:
     node or by one of its peers; sites: those in force, then those that are announced in vain; exit: name of
     the site by which this node is to send what no other route has, "" for none; exit_gateway: name of the
     node by which it does, "" while there is none; exit_routes: the default routes that lead there, while
-    those of both versions lead nowhere else; return_site, return_gateways: as in `SiteReturn`.
+    those of both versions lead nowhere else; return_site, return_gateways: as in `SiteReturn`; is_relay:
+    whether this node is a relay; relayed_datagrams, relayed_bytes: what it has passed on; registered: names
+    of the relays by which others reach this node.
     """
 
     network: str
@@ -216,6 +222,10 @@ class Status:
     exit_routes: tuple[Prefix, ...] = ()
     return_site: str = ""
     return_gateways: tuple[Address, ...] = ()
+    is_relay: bool = False
+    relayed_datagrams: int = 0
+    relayed_bytes: int = 0
+    registered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

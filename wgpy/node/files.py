@@ -26,7 +26,16 @@ from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
 from wgpy.mesh.invitation import check_url
 from wgpy.mesh.ledger import Ledger, RecordRejected
-from wgpy.mesh.records import AnnouncedSite, Departure, Node, Sites, encode, network_id
+from wgpy.mesh.records import (
+    AnnouncedSite,
+    Departure,
+    Node,
+    Paths,
+    RegisteredRelay,
+    Sites,
+    encode,
+    network_id,
+)
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
 from wgpy.mesh.wire import Delta, decode_line, deltas, encode_line, undamaged_records
 from wgpy.node.coordinator_client import DEFAULT_PORT, Address
@@ -157,7 +166,8 @@ class NodeFile:
     asks the node for the network's names; exit: name of the site by which the host sends what no other route
     has, "" for none; proxy: URL of the HTTP proxy by which it joined, "" for none; return_site,
     return_gateways: of which site the host is one, "" for none, and addresses of a gateway of it in networks
-    of the host; the rest as in `records.Node`, where sequence is that of the last record signed.
+    of the host; paths_sequence: of the last record of the paths to it that was signed; the rest as in
+    `records.Node`, where sequence is that of the last record signed.
     """
 
     network: VerifyKey
@@ -189,6 +199,7 @@ class NodeFile:
     proxy: str = ""
     return_site: str = ""
     return_gateways: tuple[IPAddress, ...] = ()
+    paths_sequence: int = 0
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
@@ -273,6 +284,21 @@ class NodeFile:
             signer=self.identity.verify_key(),
             sequence=file.sites_sequence,
             sites=self.sites,
+        )
+        return file, self.identity.sign(encode(record))
+
+    def signed_paths(
+        self, endpoints: tuple[Endpoint, ...], relays: tuple[RegisteredRelay, ...], nat: str
+    ) -> tuple[Self, Signed]:
+        """Return the file with the next sequence of paths, to be saved first, and the record of them."""
+        file = replace(self, paths_sequence=self.paths_sequence + 1)
+        record = Paths(
+            network=network_id(self.network),
+            signer=self.identity.verify_key(),
+            sequence=file.paths_sequence,
+            endpoints=endpoints,
+            relays=relays,
+            nat=nat,
         )
         return file, self.identity.sign(encode(record))
 

@@ -26,11 +26,10 @@ from .gossip import Gossip
 from .host_check import HostCheck
 from .host_monitor import HostMonitor
 from .identity import LocalIdentity
-from .keepalives import Keepalives
 from .membership import Membership
 from .names import Names
 from .neighbours import learn_from_neighbour
-from .pings import Pings
+from .peer_paths import PeerPaths
 from .publisher import Publisher
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
@@ -65,9 +64,8 @@ class Agent:
         self.names = Names(self, self._wake.now)
         self._gossip = Gossip(self.store.ledger, self.store.rejected, learn, self.names.node_at)
         self.control = Control(self, self._publisher, self._wake)
-        self.pings = Pings(interface, node.key)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
-        self.keepalives = Keepalives(self._wake.now)
+        self.paths = PeerPaths(interface, self.identity, self._wake.now)
         self.failover = GatewayFailover(interface, self.warnings, self._wake.now)
         self._unsubscribe = interface.subscribe(self._on_event)
         self.up = asyncio.Event()
@@ -84,7 +82,7 @@ class Agent:
         self._host.start()
         self._wake.start()
         self._wake.now()
-        running = (self._work(), self.subscription.run(), self.endpoints.run())
+        running = (self._work(), self.subscription.run(), self.endpoints.run(), self.paths.registration.run())
         self._tasks = [asyncio.create_task(task) for task in running]
         for task in self._tasks:
             task.add_done_callback(self._on_end)
@@ -95,7 +93,7 @@ class Agent:
     async def stop(self) -> None:
         """Raises whatever ended it."""
         self._unsubscribe()
-        hearing = (self._gossip, self._host, self._wake, self.pings, self.endpoints, self.failover)
+        hearing = (self._gossip, self._host, self._wake, self.paths, self.endpoints, self.failover)
         for closable in (*hearing, self.reconciler):
             closable.close()
         await self.names.close()
@@ -109,7 +107,7 @@ class Agent:
     # -- What others begin ---------------------------------------------------------------------------
 
     def _on_event(self, key: PublicKey, event: DeviceEvent) -> None:
-        self.keepalives.on_event(key, event)
+        self.paths.on_event(key, event)
         self.endpoints.on_event(event)
         if peer := self.plan.by_key.get(key):
             self._gossip.on_event(peer.member.address6, event)
@@ -132,17 +130,18 @@ class Agent:
 
     async def _apply(self, network: Network) -> None:
         if self.membership.exclusion is None:
-            self._publisher.publish(network, self._host.networks, self.interface.listen_port)
+            port, paths = self.interface.listen_port, self.paths.registration.paths
+            self._publisher.publish(network, self._host.networks, port, paths)
         topology = self.membership.derive()
         if self.membership.is_over:
             self.subscription.give_up()
         self.withholding.log(time.monotonic())
-        self.plan = self.failover.plan(network, topology, self.identity.view(self._host.networks), self.plan)
-        self.pings.answer_peers_of(self.plan)
+        view = self.identity.view(self._host.networks)
+        self.plan = self.failover.plan(network, topology, view, self.plan)
         self.endpoints.notice(self.subscription.seen, self._host.networks)
-        self.keepalives.configure(self.identity, self.subscription.seen, self._host.networks)
+        applied, keepalives = self.paths.reach(self.plan, self.subscription.seen, self._host.networks)
         self.check.compare(network, self.plan.peers, self.identity.node.routes, self._host.networks)
-        await self.reconciler.apply(self.plan, self.keepalives.wanted(self.plan.tunnels_to_nodes))
+        await self.reconciler.apply(applied, keepalives)
         await self.names.apply(network)
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
-        self._wake.after(min(self.membership.seconds_left, self.keepalives.seconds_left))
+        self._wake.after(min(self.membership.seconds_left, self.paths.keepalives.seconds_left))

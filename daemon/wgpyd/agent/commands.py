@@ -156,7 +156,7 @@ class Control:
             raise AgentError(f"no peer has the identity {identity}")
         present = (await self._node.interface.status()).peers
         current = (one.endpoint for one in present if one.public_key == peer.member.key and one.endpoint)
-        return await self._node.pings.ask(peer.member.key, [*current, *peer.tunnel.endpoints])
+        return await self._node.paths.pings.ask(peer.member.key, [*current, *peer.tunnel.endpoints])
 
     async def leave(self) -> None:
         """Have the coordinator know, forget the network, and end soon. Raises AgentError."""

@@ -4,9 +4,7 @@ A probe is a connection to the gateway's gossip, through the tunnel: whatever co
 """
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from typing import Final
 
 from wgpy.contract.constants import SECOND
@@ -22,8 +20,8 @@ from wgpy.mesh.records import Network
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Gateway, Site
 from wgpy.mesh.topology import Topology
-from wgpy.mesh.wire import GOSSIP_PORT
 
+from .probe import probe
 from .warnings import Warnings
 
 _PROBE_TIME: Final = ANSWER_TIME / SECOND  # seconds
@@ -55,7 +53,7 @@ class GatewayFailover:
             peer.member.identity: peer.member for peer in planned.peers if peer.member.identity in watched
         }
         self._by_key = {member.key: identity for identity, member in self._gateways.items()}
-        self._interface.watch_sending(self._by_key)
+        self._interface.watch_sending(self, self._by_key)
         self._warnings.set_all("gateways", list(self._sentences()))
         return planned
 
@@ -105,14 +103,6 @@ class GatewayFailover:
                 yield f"{site} is reached by {used}, as {' and '.join(failing)} did not answer"
 
     def _begin_probe(self, gateway: Member) -> None:
-        probe = asyncio.create_task(_probe(str(gateway.address6)))
-        self._probes.add(probe)
-        probe.add_done_callback(self._probes.discard)
-
-
-async def _probe(address: str) -> None:
-    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
-        connection.setblocking(False)
-        with suppress(OSError):
-            async with asyncio.timeout(_PROBE_TIME):
-                await asyncio.get_running_loop().sock_connect(connection, (address, GOSSIP_PORT))
+        task = asyncio.create_task(probe(str(gateway.address6), _PROBE_TIME))
+        self._probes.add(task)
+        task.add_done_callback(self._probes.discard)

@@ -5,16 +5,16 @@ Invariant: nobody hears a record that the file does not know of, so no two recor
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import LocalView, Routing
-from wgpy.mesh.records import Node, Sites, encode
+from wgpy.mesh.records import Node, Paths, RegisteredRelay, Sites, encode
 from wgpy.mesh.signing import Signed
 from wgpy.node.files import NodeFile, StorageError
 
@@ -25,6 +25,19 @@ _KEPT: Final = "network.key"  # the administrator's, which outlives a node
 
 class IdentityUsedUp(WgpyError):
     """No record can be signed any more: another host has the key, and signed the last that there can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPaths:
+    """What leads to this node beside its endpoints, as in `records.Paths`."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+    relays: tuple[RegisteredRelay, ...] = ()
+    nat: str = ""
+
+    @classmethod
+    def of(cls, record: Paths) -> Self:
+        return cls(record.endpoints, record.relays, record.nat)
 
 
 class LocalIdentity:
@@ -84,6 +97,14 @@ class LocalIdentity:
         record = self._sites()
         return (record.sites if record else ()) == self.node.sites
 
+    def is_paths_published(self, found: OwnPaths) -> bool:
+        """Return whether the network's record of the paths to this node is what they are now."""
+        record = self._paths()
+        return (OwnPaths.of(record) if record else OwnPaths()) == found
+
+    def _paths(self) -> Paths | None:
+        return self._ledger.find(Paths, bytes(self.key))
+
     def is_foreign(self) -> bool:
         """Return whether the newest record was not signed by this host, as far as its file knows."""
         record = self.record()
@@ -109,6 +130,18 @@ class LocalIdentity:
         self._save(node)
         return signed
 
+    def sign_paths(self, found: OwnPaths) -> Signed:
+        """Sign what leads to this node now, above all that it ever signed of that.
+
+        Raises StorageError and IdentityUsedUp.
+        """
+        last = _last(self.node.paths_sequence, self._paths())
+        node, signed = replace(self.node, paths_sequence=last).signed_paths(
+            found.endpoints, found.relays, found.nat
+        )
+        self._save(node)
+        return signed
+
     def change_file(self, **changes: Any) -> None:
         """Change the file alone, which is no news for others. Raises StorageError."""
         self._save(replace(self.node, **changes))
@@ -129,7 +162,7 @@ class LocalIdentity:
         self.node = node
 
 
-def _last(sequence: int, record: Node | Sites | None) -> int:
+def _last(sequence: int, record: Node | Paths | Sites | None) -> int:
     """Return the highest sequence that was signed. sequence: in the file. Raises IdentityUsedUp."""
     last = max(sequence, record.sequence if record else 0)
     if last >= MAX_NUMBER:

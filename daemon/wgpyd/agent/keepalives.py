@@ -5,7 +5,7 @@ A peer that does not answer is called again after pauses that grow, so that nobo
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -48,6 +48,7 @@ class Keepalives:
         self._tunnels: Tunnels = {}
         self._answering: set[PublicKey] = set()
         self._silent: dict[PublicKey, _Silence] = {}
+        self._relayed: Collection[PublicKey] = ()
         self.nat = ""
         self.interval = 0
 
@@ -57,12 +58,17 @@ class Keepalives:
         self.nat = nat_address(seen, record.endpoints if record else (), here)
         self.interval = _interval(identity.node.keepalive, self.nat)
 
-    def wanted(self, tunnels: Tunnels) -> Intervals:
-        """Return the interval of each peer that is to have one."""
-        self._tunnels = tunnels
+    def wanted(
+        self, tunnels: Tunnels, relays: Iterable[PublicKey] = (), relayed: Collection[PublicKey] = ()
+    ) -> Intervals:
+        """Return the interval of each peer that is to have one.
+
+        relays: with which this node registers; relayed: peers that are reached by relays, which have none.
+        """
+        self._tunnels, self._relayed = tunnels, relayed
         self._answering.intersection_update(tunnels)
         self._silent = {key: silence for key, silence in self._silent.items() if key in tunnels}
-        return dict.fromkeys(self._called(), self.interval) if self.interval else {}
+        return dict.fromkeys((*self._called(), *relays), self.interval) if self.interval else {}
 
     @property
     def seconds_left(self) -> float:
@@ -97,7 +103,8 @@ class Keepalives:
         for key, tunnel in self._tunnels.items():
             silence = self._silent.get(key)
             is_silent = silence is not None and silence.until > now and silence.endpoints == tunnel.endpoints
-            if (tunnel.endpoints or key in self._answering) and not is_silent:
+            is_called = (tunnel.endpoints or key in self._answering) and key not in self._relayed
+            if is_called and not is_silent:
                 yield key
 
     def _endpoints(self, key: PublicKey) -> tuple[Endpoint, ...]:

@@ -41,6 +41,20 @@ def measures(status: Status, drops: Counters, rejected: Mapping[tuple[str, str],
             "wgpy_mesh_clients", "Clients that enter by this node.",
             sum(client.gateway == status.name for client in status.clients),
         ),
+        Family(
+            "wgpy_mesh_relayed_datagrams_total", "counter",
+            "Datagrams that this node, a relay, passed on between others.",
+            (Sample(status.relayed_datagrams),),
+        ),
+        Family(
+            "wgpy_mesh_relayed_bytes_total", "counter",
+            "Bytes that this node, a relay, passed on between others.",
+            (Sample(status.relayed_bytes),),
+        ),
+        _gauge(
+            "wgpy_mesh_peers_by_relay", "Peers that this node reaches by a relay.",
+            sum(bool(peer.relay) for peer in status.peers),
+        ),
         _gauge(
             "wgpy_mesh_coordinator_connected", "1 while the node follows the coordinator, else 0.",
             status.connected,

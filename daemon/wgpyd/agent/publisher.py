@@ -19,7 +19,7 @@ from wgpy.node.coordinator_client import CoordinatorError
 from wgpy.node.files import StorageError
 
 from .host_networks import HostNetworks, choose
-from .identity import IdentityUsedUp, LocalIdentity
+from .identity import IdentityUsedUp, LocalIdentity, OwnPaths
 from .store import RecordStore
 from .subscription import Subscription
 from .warnings import Warnings
@@ -41,10 +41,10 @@ class Publisher:
         self._submitting = asyncio.Lock()
         self._duplicates = 0
 
-    def publish(self, network: Network, host: HostNetworks, port: int) -> None:
+    def publish(self, network: Network, host: HostNetworks, port: int, paths: OwnPaths) -> None:
         """Submit a new record if the network's of this node is not what it is now.
 
-        port: where it listens.
+        port: where it listens; paths: what else leads to it.
 
         Where it is, a node knows only with the coordinator's help; without, an older record is better.
         """
@@ -59,6 +59,8 @@ class Publisher:
                 self._count_duplicate(is_foreign)
         if not self._identity.are_sites_published():
             self._publish("sites", self._identity.sign_sites)
+        if not self._identity.is_paths_published(paths):
+            self._publish("paths", partial(self._identity.sign_paths, paths))
 
     def _publish(self, what: str, sign: Callable[[], Signed]) -> bool:
         """Sign and submit what this node is now; return whether that could be signed."""

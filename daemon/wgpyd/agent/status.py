@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from wgpy.contract.constants import SECOND
@@ -28,10 +28,9 @@ from .client_status import clients_of, unfiltered
 from .endpoints import GivenEndpoints
 from .host_check import HostCheck
 from .identity import LocalIdentity
-from .keepalives import Keepalives
 from .membership import Membership
 from .names import Names
-from .pings import Pings
+from .peer_paths import PeerPaths
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
@@ -50,8 +49,7 @@ class Node(Protocol):
     withholding: WithholdingDetector
     reconciler: Reconciler
     membership: Membership
-    keepalives: Keepalives
-    pings: Pings
+    paths: PeerPaths
     names: Names
     endpoints: GivenEndpoints
     plan: NodePlan
@@ -93,8 +91,8 @@ async def report(node: Node) -> Status:
         tags=tuple(sorted(member.tags)) if member else (),
         routes=member.announced if member else (),
         requested=member.requested if member else file.routes,
-        nat=node.keepalives.nat,
-        keepalive=node.keepalives.interval,
+        nat=node.paths.keepalives.nat,
+        keepalive=node.paths.keepalives.interval,
         member=member is not None,
         exclusion="" if member else _exclusion(node),
         coordinator=file.url,
@@ -118,6 +116,10 @@ async def report(node: Node) -> Status:
         exit_routes=node.reconciler.exit.routes if node.reconciler.exit else (),
         return_site=file.return_site,
         return_gateways=file.return_gateways,
+        is_relay=node.plan.is_relay,
+        relayed_datagrams=device.relayed.datagrams,
+        relayed_bytes=device.relayed.bytes,
+        registered=_names(node, node.paths.registration.keys),
     )
 
 
@@ -125,6 +127,12 @@ def _exit_gateway(node: Node) -> str:
     exit_ = node.reconciler.exit
     gateways = (peer.member for peer in node.plan.peers if exit_ and peer.member.identity == exit_.gateway)
     return next((member.name or str(member.identity) for member in gateways), "")
+
+
+def _names(node: Node, keys: Iterable[PublicKey]) -> tuple[str, ...]:
+    """Return the names of peers."""
+    members = (node.plan.by_key[key].member for key in keys if key in node.plan.by_key)
+    return tuple(member.name or str(member.identity) for member in members)
 
 
 def _exclusion(node: Node) -> str:
@@ -161,6 +169,9 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             received=tunnel.rx_bytes if tunnel else 0,
             sent=tunnel.tx_bytes if tunnel else 0,
             unanswered=_seconds_since(tunnel.unanswered_since) if tunnel else 0,
+            relay="".join(_names(node, filter(None, [node.paths.relayed.relay_to(member.key)]))),
+            since=node.paths.relayed.since(member.key),
+            relays=_names(node, peer.tunnel.relays),
         )
 
 

@@ -14,7 +14,7 @@ from wgpy.cli.show import size
 from wgpy.mesh import codec
 from wgpy.mesh.clock import compared
 from wgpy.mesh.selectors import rule_text
-from wgpy.node.agent_client import Excluded, Rule, Status
+from wgpy.node.agent_client import Excluded, Peer, Rule, Status
 from wgpy.node.coordinator_client import with_port
 from wgpy.node.files import NetworkKeyFile
 from wgpy.node.site_report import FRESH, SILENCE
@@ -70,6 +70,10 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
         yield "", _reached(status)
     if nat := nat_text(status):
         yield "", nat
+    if status.registered:
+        yield "", f"reached by the relays {listed(status.registered)} by nodes behind other NATs"
+    if status.is_relay:
+        yield "", f"a relay, which has passed on {size(status.relayed_bytes)}"
     if not status.member:
         yield "", f"no member: {exclusion(status)}; `wgpy mesh leave`, then join with a new token"
     if status.tags:
@@ -173,7 +177,7 @@ def _peers(status: Status) -> str:
         (
             peer.name or str(peer.identity),
             str(peer.address),
-            peer.endpoint or "unknown",
+            path_text(peer),
             since(peer.last_handshake),
             f"{size(peer.received)} / {size(peer.sent)}",
             listed((*peer.tags, *peer.routes)),
@@ -186,6 +190,11 @@ def _peers(status: Status) -> str:
     if fits(table):
         return table
     return columns([head[:-1], *(row[:-1] for row in rows)])  # `why NAME` has the rest
+
+
+def path_text(peer: Peer) -> str:
+    """Return where a peer is reached, or by which relay."""
+    return f"by the relay {peer.relay}" if peer.relay else peer.endpoint or "unknown"
 
 
 def _clients(status: Status) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 from wgpy.address import Address, Prefix, is_address, is_private, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_names, why_ports, why_sites
+from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_names, why_paths, why_ports, why_sites
 from wgpy.cli.mesh.output import columns, count, listed, report, since
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
@@ -228,6 +228,8 @@ def judge(
     yield from _routes(status, target)
     if trial:
         yield _inner_way(status, target, trial)
+    if way := why_paths.path(target.peer):
+        yield Finding("path", True, way)
     yield _endpoint(status, target.peer)
     if trial and trial.outer:
         yield _outer_way(status, trial.outer)

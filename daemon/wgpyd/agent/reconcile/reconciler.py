@@ -29,6 +29,7 @@ from .gateway_host import GatewayHost
 from .keepalives import Intervals, read_keepalives, with_keepalives
 from .link import link_changes, read_link
 from .policy import read_filter, with_policies
+from .relay import relay_rate
 from .reverse_path import accept_own
 from .routes import (
     Route,
@@ -142,9 +143,11 @@ class Reconciler:
         changes = list(with_keepalives(policies, read_keepalives(status), keepalives))
         mark = plan.routing.mark if status.fwmark != plan.routing.mark else None
         key = self._key if status.private_key != self._key else None
+        rate = relay_rate(plan) if status.relay_rate != relay_rate(plan) else None
         try:
-            if changes or mark is not None or key is not None:
-                await self._interface.configure(DeviceUpdate(key, fwmark=mark, peers=changes))
+            if changes or (mark, key, rate) != (None, None, None):
+                update = DeviceUpdate(key, fwmark=mark, peers=changes, relay_rate=rate)
+                await self._interface.configure(update)
             self._tunnels_failed = ""
         except StateError as error:
             self._tunnels_failed = self._warn(str(error), (self._tunnels_failed,))

@@ -1,0 +1,171 @@
+"""Two nodes that nobody can dial, each behind a router, with a line between them that is cut, and two relays.
+
+left  192.168.1.2 ── lan │ left-nat  203.0.113.10 ──┐       ┌── hub   203.0.113.2, coordinator, a relay
+                                                    ├─ net ─┤
+right 192.168.2.2 ── lan │ right-nat 203.0.113.20 ──┘       └── spare 203.0.113.3, a relay
+"""
+
+import re
+from dataclasses import dataclass
+from functools import partial
+
+import pytest
+
+from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.meshlab import NETWORK, Node, program
+from tests.integration.topologies import masquerade
+from wgpy.node.agent_client import Peer
+
+pytestmark = [pytest.mark.xdist_group("mesh_relays"), pytest.mark.slow]
+
+_WITHIN = 60.0  # seconds: hosts are slow where many tests run
+_FIRST = "{ type filter hook prerouting priority -300; }"
+_PORTABLE = ("env", "WGPY_DATAPATH=portable", program("wgpy"), "mesh")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    hub: Node
+    spare: Node
+    left: Node
+    right: Node
+    routers: tuple[Host, Host]
+
+    def cut(self) -> None:
+        """Let the routers of the two hear nothing of each other."""
+        for router, number in zip(self.routers, (20, 10), strict=True):
+            rule = f"add rule ip line in ip saddr 203.0.113.{number} udp dport 1-65535 drop"
+            router.run("nft", f"add table ip line; add chain ip line in {_FIRST}; {rule}")
+
+    def mend(self) -> None:
+        for router in self.routers:
+            router.run("nft", "delete table ip line")
+
+
+@pytest.fixture(scope="module")
+def world(module_lab: Lab) -> World:
+    net = module_lab.host("net")
+    net.run("ip", "link", "add", "bridge", "type", "bridge")
+    net.run("ip", "link", "set", "bridge", "up")
+    hub, spare = (module_lab.host(name) for name in ("hub", "spare"))
+    _plug(net, hub, "hub", "203.0.113.2/24")
+    _plug(net, spare, "spare", "203.0.113.3/24")
+    left, left_router = _behind_nat(module_lab, net, "left", 1, 10)
+    right, right_router = _behind_nat(module_lab, net, "right", 2, 20)
+    hub_node, spare_node = Node("hub", hub, "203.0.113.2", ""), Node("spare", spare, "203.0.113.3", "")
+    found = World(hub_node, spare_node, left, right, (left_router, right_router))
+    found.cut()
+    hub.run(*_PORTABLE, "init", NETWORK, "--public", "203.0.113.2", "--name", "hub")
+    spare.run(*_PORTABLE, "join", hub_node.token("--relay"), "--name", "spare")
+    for node in (left, right):
+        node.join(hub_node.token("--tag", "edge"))
+    eventually(lambda: _knows_relays_to(left, right), "left knows relays to right", _WITHIN)
+    eventually(lambda: _knows_relays_to(right, left), "right knows relays to left", _WITHIN)
+    return found
+
+
+def test_they_reach_each_other_with_their_first_packet(world: World) -> None:
+    assert world.left.ping(world.right) > 0
+
+    peer = _peer(world.left, world.right)
+    assert peer.relay in ("hub", "spare")
+    assert peer.since > 0
+    assert _peer(world.left, world.hub).relay == ""
+    world.left.tcp(world.right)
+    eventually(lambda: _peer(world.right, world.left).relay != "", "the other end says so, too", _WITHIN)
+
+
+def test_why_says_by_which_relay(world: World) -> None:
+    world.left.ping(world.right)
+
+    found = world.left.why("right")
+
+    relay = _peer(world.left, world.right).relay
+    assert found["reachable"] is True
+    assert found["findings"]["path"]["text"].startswith(f"by the relay {relay}")
+
+
+def test_when_a_relay_dies_the_other_one_is_used(world: World) -> None:
+    world.left.ping(world.right)
+    used = _peer(world.left, world.right).relay
+    relay = world.hub if used == "hub" else world.spare
+    relay.kill()
+
+    assert _lost(world.left, world.right, 12) <= 6
+
+    assert _peer(world.left, world.right).relay not in ("", used)
+    relay.host.start("env", "WGPY_DATAPATH=portable", program("wgpyd"), "-f", "--mesh", NETWORK)
+    eventually(relay.is_ready, "the relay is back", _WITHIN)
+
+
+def test_what_opens_between_them_is_used_and_left_again_when_it_closes(world: World) -> None:
+    world.mend()
+    world.left.kill()
+    world.left.start()
+    eventually(lambda: _knows_relays_to(world.left, world.right), "the node is back", _WITHIN)
+    assert world.left.ping(world.right) > 0
+    for one, other in ((world.left, world.right), (world.right, world.left)):
+        eventually(partial(_is_direct, one, other), f"{one.name} is direct", _WITHIN)
+    assert _lost(world.left, world.right, 3) == 0
+
+    world.cut()
+
+    assert _lost(world.left, world.right, 10) <= 6
+    assert _peer(world.left, world.right).relay != ""
+
+
+def test_a_pair_that_no_rule_joins_gets_nothing_through(world: World) -> None:
+    world.hub.mesh("allow", "hub", "tag:edge", "--yes")
+    eventually(lambda: not _knows(world.left, world.right), "they do not know each other", _WITHIN)
+
+    assert not world.left.reaches(world.right, within=2)
+    assert not world.left.reaches(world.spare, within=2)
+
+    world.hub.mesh("allow", "left", "right")
+    eventually(lambda: _knows_relays_to(world.left, world.right), "the rule joins them", _WITHIN)
+    world.left.ping(world.right)
+    assert not world.right.reaches(world.left, within=2)
+
+
+def _lost(one: Node, other: Node, count: int) -> int:
+    """Ping once a second and return how many were not answered."""
+    said = one.host.attempt("ping", "-n", "-c", str(count), "-W", "1", other.address()).output
+    found = re.search(r"(\d+) received", said)
+    assert found, said
+    return count - int(found[1])
+
+
+def _knows(one: Node, other: Node) -> bool:
+    return any(peer.name == other.name for peer in one.status().peers)
+
+
+def _knows_relays_to(one: Node, other: Node) -> bool:
+    return any(peer.name == other.name and len(peer.relays) == 2 for peer in one.status().peers)
+
+
+def _is_direct(one: Node, other: Node) -> bool:
+    return one.reaches(other) and _peer(one, other).relay == ""
+
+
+def _peer(one: Node, other: Node) -> Peer:
+    return next(peer for peer in one.status().peers if peer.name == other.name)
+
+
+def _plug(net: Host, host: Host, name: str, address: str) -> None:
+    connect(host, "eth0", net, name)
+    net.run("ip", "link", "set", name, "master", "bridge")
+    add_addresses(host, "eth0", address)
+
+
+def _behind_nat(lab: Lab, net: Host, name: str, lan: int, number: int) -> tuple[Node, Host]:
+    host, router = lab.host(name), lab.host(f"{name}-nat")
+    connect(host, "eth0", router, "lan")
+    connect(router, "wan", net, name)
+    net.run("ip", "link", "set", name, "master", "bridge")
+    add_addresses(host, "eth0", f"192.168.{lan}.2/24")
+    add_addresses(router, "lan", f"192.168.{lan}.1/24")
+    add_addresses(router, "wan", f"203.0.113.{number}/24")
+    host.run("ip", "route", "add", "default", "via", f"192.168.{lan}.1")
+    masquerade(router, "wan", 30)
+    router.run("nft", "add chain ip nat in { type filter hook input priority 0; policy drop; }")
+    return Node(name, host, f"192.168.{lan}.2", f"203.0.113.{number}"), router

@@ -1,0 +1,52 @@
+"""With which relays a node registers: the nearest that answer, and no others for a trifle."""
+
+from tests.mesh.network import key_of
+from wgpy.mesh.records import RegisteredRelay
+from wgpy.mesh.registration import WANTED, nearest
+from wgpy.mesh.signing import VerifyKey
+
+NEAR, MIDDLE, FAR = (key_of(number).verify_key() for number in (3, 2, 1))
+
+
+def registered(**latencies: int) -> tuple[RegisteredRelay, ...]:
+    keys = {"near": NEAR, "middle": MIDDLE, "far": FAR}
+    return tuple(RegisteredRelay(keys[name], latency) for name, latency in latencies.items())
+
+
+def test_the_nearest_relays_are_chosen_with_a_coarse_latency() -> None:
+    found = nearest({FAR: 180.0, NEAR: 3.2, MIDDLE: 41.0}, ())
+
+    assert found == registered(near=5, middle=50)
+    assert len(found) == WANTED
+
+
+def test_where_none_answers_there_is_none() -> None:
+    assert nearest({}, registered(near=5)) == ()
+
+
+def test_a_latency_that_varies_a_little_is_the_same() -> None:
+    before = registered(near=5, middle=50)
+
+    for near, middle in ((1.2, 21.0), (9.9, 99.0), (5.0, 50.0)):
+        assert nearest({NEAR: near, MIDDLE: middle}, before) == before
+
+    assert set(nearest({NEAR: 30.0, MIDDLE: 50.0}, before)) == set(registered(near=50, middle=50))
+
+
+def test_a_relay_stays_unless_another_one_is_nearer_by_more_than_a_step() -> None:
+    before = registered(near=5, far=200)
+
+    assert identities(nearest({NEAR: 5.0, FAR: 180.0, MIDDLE: 90.0}, before)) == {NEAR, FAR}
+    assert identities(nearest({NEAR: 5.0, FAR: 180.0, MIDDLE: 40.0}, before)) == {NEAR, MIDDLE}
+
+
+def test_a_relay_that_does_not_answer_is_replaced_by_one_that_does() -> None:
+    assert identities(nearest({MIDDLE: 40.0, FAR: 180.0}, registered(near=5, far=200))) == {MIDDLE, FAR}
+
+
+def test_no_latency_is_too_long_to_be_told() -> None:
+    assert nearest({NEAR: 1e9}, ()) == registered(near=60_000)
+
+
+def identities(relays: tuple[RegisteredRelay, ...]) -> set[VerifyKey]:
+    return {relay.identity for relay in relays}

@@ -1,0 +1,141 @@
+"""Peers that are reached by relays: where a node looks for them, and in which order.
+
+The interface is a real one whose device is a socketpair. Nobody is there: no peer and no relay answers.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from tests.mesh.coordinator import in_a_loop
+from tests.mesh.network import NOW
+from tests.mesh.nodes import Network
+from wgpy.contract.endpoint import Endpoint
+from wgpy.driver.interface import Interface
+from wgpy.host.tun import PacketSocket
+from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
+from wgpy.mesh.topology import derive
+from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.node.files import NodeFile
+from wgpyd.agent.pings import Pings
+from wgpyd.agent.relayed import MAX_ENDPOINTS, RelayedPeers
+
+HUB_AT, SPARE_AT, PEER_AT = (Endpoint("127.0.0.1", port) for port in (1, 2, 3))
+
+
+@dataclass(slots=True)
+class Scene:
+    """This node, a peer that registers with two relays, and these."""
+
+    interface: Interface
+    relayed: RelayedPeers
+    network: Network
+    peer: NodeFile
+    hub: NodeFile
+    spare: NodeFile
+
+    def plan(self) -> NodePlan:
+        administrator, node = self.network.administrator, self.network.nodes[0]
+        charter = administrator.ledger().charter()
+        assert charter
+        view = LocalView(
+            node.identity.verify_key(),
+            IPv4Address("100.80.0.1"),
+            {},
+            frozenset(),
+            frozenset((4, 6)),
+            Routing(7, 8),
+        )
+        return plan(charter, derive(administrator.ledger(), NOW), view, NodePlan.empty())
+
+    def endpoints(self, *, is_dialled: bool) -> Sequence[Endpoint]:
+        planned = self.relayed.planned(self.plan(), is_dialled=is_dialled)
+        return planned.tunnels[self.peer.key.public_key()].endpoints
+
+    async def know(self, endpoint: Endpoint) -> None:
+        """Let the interface know all peers, each at its first candidate, and the hub at an endpoint."""
+        peers = [PeerUpdate(key, candidates=tunnel.endpoints) for key, tunnel in self.plan().tunnels.items()]
+        moved = PeerUpdate(self.hub.key.public_key(), endpoint=endpoint)
+        await self.interface.configure(DeviceUpdate(self.network.nodes[0].key, peers=[*peers, moved]))
+
+    def at(self) -> Endpoint | None:
+        """Return where the peer is looked for now."""
+        return self.interface.path(self.peer.key.public_key()).endpoint
+
+
+@asynccontextmanager
+async def a_scene(*endpoints: Endpoint) -> AsyncIterator[Scene]:
+    """endpoints: of the peer."""
+    network = Network.found(NOW)
+    _, peer, hub, spare = (network.join(*given) for given in ((), endpoints, (HUB_AT,), (SPARE_AT,)))
+    for relay in (hub, spare):
+        network.administrator.relay(relay.identity)
+    network.administrator.register(peer.identity, (hub.identity, 10), (spare.identity, 20))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    interface = Interface(PacketSocket(ours, name="no-such-link"))
+    interface.start()
+    pings = Pings(interface, network.nodes[0].key)
+    relayed = RelayedPeers(interface, pings, lambda: None, lambda: None)
+    try:
+        yield Scene(interface, relayed, network, peer, hub, spare)
+    finally:
+        relayed.close()
+        interface.close()
+        theirs.close()
+
+
+@in_a_loop
+async def test_where_neither_can_be_dialled_relays_come_first() -> None:
+    async with a_scene(PEER_AT) as scene:
+        assert scene.endpoints(is_dialled=False) == (HUB_AT, SPARE_AT, PEER_AT)
+
+
+@in_a_loop
+async def test_a_node_that_others_can_dial_tries_relays_last() -> None:
+    async with a_scene(PEER_AT) as scene:
+        assert scene.endpoints(is_dialled=True) == (PEER_AT, HUB_AT, SPARE_AT)
+
+
+@in_a_loop
+async def test_relays_have_room_among_any_number_of_endpoints() -> None:
+    many = [Endpoint("127.0.0.1", port) for port in range(100, 120)]
+    async with a_scene(*many) as scene:
+        assert scene.endpoints(is_dialled=True) == (*many[:MAX_ENDPOINTS], HUB_AT, SPARE_AT)
+
+
+@in_a_loop
+async def test_a_relay_is_where_it_was_heard_last() -> None:
+    moved = Endpoint("127.0.0.1", 9)
+    async with a_scene(PEER_AT) as scene:
+        await scene.know(moved)
+
+        assert scene.endpoints(is_dialled=False) == (moved, SPARE_AT, PEER_AT)
+
+
+@in_a_loop
+async def test_a_peer_without_a_session_is_begun_with_by_a_relay_as_soon_as_one_is_known() -> None:
+    async with a_scene(PEER_AT) as scene:
+        await scene.know(HUB_AT)
+        assert scene.at() == PEER_AT
+        assert scene.relayed.relay_to(scene.peer.key.public_key()) is None
+
+        scene.endpoints(is_dialled=False)
+        while scene.at() != HUB_AT:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+
+        assert scene.relayed.relay_to(scene.peer.key.public_key()) == scene.hub.key.public_key()
+        assert scene.relayed.relay_to(scene.hub.key.public_key()) is None
+        assert scene.peer.key.public_key() in scene.relayed.without_keepalives
+
+
+@in_a_loop
+async def test_without_relays_a_plan_stays_as_it_is() -> None:
+    async with a_scene(PEER_AT) as scene:
+        for relay in (scene.hub, scene.spare):
+            scene.network.administrator.relay(relay.identity, allowed=False)
+        planned = scene.plan()
+
+        assert scene.relayed.planned(planned, is_dialled=False) is planned
