@@ -3,6 +3,7 @@
 Alice's phone and Bob's laptop enter by Gate. Web and Db are nodes that may be reached; Db has routes.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 
@@ -211,6 +212,40 @@ def test_rules_for_a_client_have_a_direction(admin: Administrator) -> None:
     assert begun(admin, WEB, key(GATE), OF_WEB) == set()
 
 
+def test_a_gateway_may_begin_nothing_that_only_its_clients_may(admin: Administrator) -> None:
+    admin.announce(DB, site("office", "10.42.7.0/24", mapped=("100.96.4.0/24",)))
+    admin.client(ALICE, GATE, destinations=("site:office",))
+    admin.client(BOB, WEB, name="bob")
+    admin.rule(admin.scope(client_selector(ALICE)), DB)
+    admin.rule(admin.scope(client_selector(ALICE)), admin.scope(client_selector(BOB)))
+
+    for node, addresses in ((DB, {OF_DB, "100.96.4.9"}), (WEB, {OF_BOB})):
+        assert begun(admin, node, key(GATE), *addresses, source=OF_ALICE) == addresses
+        assert begun(admin, node, key(GATE), *addresses, source=OF_GATE) == set()
+        assert begun(admin, node, key(GATE), *addresses, source="100.80.200.9") == set()
+
+
+def test_a_gateway_keeps_what_rules_let_it_begin_itself(admin: Administrator) -> None:
+    admin.client(ALICE, GATE, destinations=("tag:servers",))
+    admin.rule(GATE, DB)
+
+    assert begun(admin, DB, key(GATE), OF_DB, source=OF_GATE) == {OF_DB}
+
+
+def test_a_gateway_asks_for_the_names_of_a_site_for_its_clients(admin: Administrator) -> None:
+    named = site("office", "10.42.7.0/24", servers=(IPv4Address("10.42.7.53"),), zones=("office.example",))
+    admin.announce(DB, named)
+    admin.approve_zones(DB, "office.example")
+    admin.client(ALICE, GATE, destinations=("site:office",))
+    admin.rule("tag:nobody", "any")
+
+    permits = planned(admin, DB).filter[key(GATE)]
+
+    assert permits is not None
+    own = {(one.protocol, one.first_port, one.last_port) for one in permits if one.rule and not one.source}
+    assert own == {(6, 53, 53), (17, 53, 53)}
+
+
 def test_clients_reach_each_other_if_a_rule_says_so_also_by_different_gateways(admin: Administrator) -> None:
     admin.client(ALICE, GATE)
     admin.client(BOB, WEB)
@@ -342,13 +377,21 @@ def planned(admin: Administrator, node: SigningKey, now: int = NOW) -> NodePlan:
     return plan(charter, topology, view, NodePlan.empty())
 
 
-def begun(admin: Administrator, node: SigningKey, peer: PublicKey, *addresses: str) -> set[str]:
-    """Return to which of these addresses a peer of a node may begin anything there."""
+def begun(
+    admin: Administrator, node: SigningKey, peer: PublicKey, *addresses: str, source: str = ""
+) -> set[str]:
+    """Return to which of these addresses a peer of a node may begin anything there.
+
+    source: the address by which it begins, "" for any.
+    """
     permits = planned(admin, node).filter.get(peer, ())
-    return set(addresses) if permits is None else {one for one in addresses if _let_in(permits, one)}
+    if permits is None:
+        return set(addresses)
+    by = [one for one in permits if not (source and one.source) or _contains(one.source, source)]
+    return {one for one in addresses if _let_in(by, one)}
 
 
-def _let_in(permits: tuple[Permit, ...], address: str) -> bool:
+def _let_in(permits: Sequence[Permit], address: str) -> bool:
     return any(
         permit.destination is None or _contains(permit.destination, address)
         for permit in permits

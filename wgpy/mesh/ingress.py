@@ -1,14 +1,15 @@
 """What clients add to the plan of a node: tunnels, addresses behind gateways, and permits. Pure.
 
-Invariant: a client begins what its own destinations and the rules say, and its gateway enforces that; what
-the gateway may begin at other nodes includes what its clients may. Without rules nodes may begin to clients.
+Invariant: a client begins what its own destinations and the rules say, and its gateway enforces that; other
+nodes let in what a client may begin by the client's own addresses alone. So its gateway gains nothing but to
+ask for names, which it does for clients. Without rules nodes may begin to clients.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
-from itertools import chain, islice
+from itertools import chain, islice, product
 from typing import Final
 
 from wgpy.address import Prefix
@@ -103,13 +104,34 @@ class _Filter:
         return {**found, **{entry.client.key: self._of_client(entry) for entry in self._own}}
 
     def _of_node(self, node: Member, given: Iterable[Permit]) -> Permits:
-        reach = [self._reach(entry.client) for entry in self._entries.get(node.identity, ())]
-        found = [
-            *(permit for one in given for permit in self._to_this_node(one)),
-            *self._to_own_clients(self._reach(node)),
-            *(permit for one in frozenset(reach) for permit in self._from_behind(one)),
-        ]
-        return tuple(dict.fromkeys(found))[:MAX_PERMITS]
+        found = chain(
+            (permit for one in given for permit in self._to_this_node(one)),
+            self._to_own_clients(self._reach(node)),
+            self._by_clients(self._entries.get(node.identity, ())),
+        )
+        return tuple(dict.fromkeys(islice(found, MAX_PERMITS)))
+
+    def _by_clients(self, entries: Iterable[EnteringClient]) -> Iterator[Permit]:
+        """Give what the clients that enter by a node begin here, and what it asks for them."""
+        addresses: dict[Reach, list[Prefix]] = {}
+        for entry in entries:
+            addresses.setdefault(self._reach(entry.client), []).extend(entry.prefixes)
+        for reach in addresses:
+            yield from self._names_for(reach)
+        for reach, prefixes in addresses.items():
+            sources = list(map(allowed_ip, collapsed(prefixes)))
+            for permit, source in product(self._from_behind(reach), sources):
+                if permit.destination is None or len(permit.destination.address) == len(source.address):
+                    yield permit._replace(source=source)
+
+    def _names_for(self, reach: Reach) -> Iterator[Permit]:
+        """Give the permits to ask for names on behalf of clients: of an exit, and of sites with zones."""
+        for target in reach:
+            site = self._own_sites.get(target.end.selector)
+            if site is not None and site.is_exit:
+                yield from self._of_names()
+            elif site is not None and site.zones:
+                yield from _asking(site.mapped)
 
     def _from_behind(self, reach: Reach) -> Iterator[Permit]:
         """Give what a client that enters elsewhere may begin here."""
@@ -174,9 +196,7 @@ class _Filter:
 
     def _of_names(self) -> Iterator[Permit]:
         """Give the permits to ask this node for names."""
-        for address in (self._local.address, self._local.address6):
-            to = AllowedIP(address.packed, address.max_prefixlen)
-            yield from (Permit(OTHERS, one, to, _NAMES_PORT, _NAMES_PORT) for one in _PROTOCOLS_OF_NAMES)
+        return _asking((IPv4Network(self._local.address), IPv6Network(self._local.address6)))
 
     def _reach(self, source: Member | Client) -> Reach:
         """Return what it may begin to; without rules, of a client, only its own destinations."""
@@ -210,6 +230,11 @@ def selected(topology: Topology, selectors: Iterable[str]) -> Mapping[str, list[
         for selector in found.keys() & entry.client.selectors:
             found[selector] += entry.prefixes
     return {selector: collapsed(prefixes) for selector, prefixes in found.items()}
+
+
+def _asking(prefixes: Iterable[Prefix]) -> Iterator[Permit]:
+    for to, protocol in product(map(allowed_ip, prefixes), _PROTOCOLS_OF_NAMES):
+        yield Permit(OTHERS, protocol, to, _NAMES_PORT, _NAMES_PORT)
 
 
 def _permits_to(target: Target, prefixes: Iterable[Prefix]) -> Iterator[Permit]:
