@@ -14,6 +14,8 @@ from tests.mesh.coordinator import in_a_loop
 from tests.mesh.network import NOW
 from tests.mesh.nodes import Network
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import DataSent, PeerId
+from wgpy.datapath.relay import Mac1Key
 from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
@@ -67,20 +69,22 @@ class Scene:
 
 
 @asynccontextmanager
-async def a_scene(*endpoints: Endpoint) -> AsyncIterator[Scene]:
-    """endpoints: of the peer."""
+async def a_scene(
+    *endpoints: Endpoint, hub: Endpoint = HUB_AT, spare: Endpoint = SPARE_AT
+) -> AsyncIterator[Scene]:
+    """endpoints: of the peer; hub, spare: where the relays are."""
     network = Network.found(NOW)
-    _, peer, hub, spare = (network.join(*given) for given in ((), endpoints, (HUB_AT,), (SPARE_AT,)))
-    for relay in (hub, spare):
+    _, peer, near, far = (network.join(*given) for given in ((), endpoints, (hub,), (spare,)))
+    for relay in (near, far):
         network.administrator.relay(relay.identity)
-    network.administrator.register(peer.identity, (hub.identity, 10), (spare.identity, 20))
+    network.administrator.register(peer.identity, (near.identity, 10), (far.identity, 20))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     interface = Interface(PacketSocket(ours, name="no-such-link"))
     interface.start()
     pings = Pings(interface, network.nodes[0].key)
     relayed = RelayedPeers(interface, pings, lambda: None, lambda: None)
     try:
-        yield Scene(interface, relayed, network, peer, hub, spare)
+        yield Scene(interface, relayed, network, peer, near, far)
     finally:
         relayed.close()
         interface.close()
@@ -132,6 +136,24 @@ async def test_a_peer_without_a_session_is_begun_with_by_a_relay_as_soon_as_one_
 
 
 @in_a_loop
+async def test_what_is_sent_calls_a_relay_without_a_session_and_after_a_silence_the_next_one() -> None:
+    with _udp() as hub, _udp() as spare:
+        async with a_scene(hub=_at(hub), spare=_at(spare)) as scene:
+            peer = scene.peer.key.public_key()
+            await scene.know(_at(hub))
+            scene.endpoints(is_dialled=False)
+            called = PeerUpdate(peer, endpoint=_at(hub), handshake=True)
+            await scene.interface.configure(DeviceUpdate(peers=[called]))
+
+            scene.relayed.on_event(peer, DataSent(PeerId(1)))
+
+            assert await _is_called(hub, scene.peer)
+            assert await _is_called(hub, scene.hub)
+            assert await _is_called(spare, scene.spare)
+            assert scene.at() == _at(spare)
+
+
+@in_a_loop
 async def test_without_relays_a_plan_stays_as_it_is() -> None:
     async with a_scene(PEER_AT) as scene:
         for relay in (scene.hub, scene.spare):
@@ -139,3 +161,21 @@ async def test_without_relays_a_plan_stays_as_it_is() -> None:
         planned = scene.plan()
 
         assert scene.relayed.planned(planned, is_dialled=False) is planned
+
+
+def _udp() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
+def _at(udp: socket.socket) -> Endpoint:
+    return Endpoint(*udp.getsockname())
+
+
+async def _is_called(udp: socket.socket, node: NodeFile) -> bool:
+    """Return once an initiation for a node arrives; its mac1 says for whom it is."""
+    key = Mac1Key(bytes(node.key.public_key()))
+    while not key.fits(await asyncio.get_running_loop().sock_recv(udp, 2048)):
+        pass
+    return True

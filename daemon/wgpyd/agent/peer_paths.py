@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
+from wgpy.engine.actions import PeerUnreachable
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
 
@@ -44,6 +45,8 @@ class PeerPaths:
         """A listener of the interface."""
         self.keepalives.on_event(key, event)
         self.relayed.on_event(key, event)
+        if isinstance(event, PeerUnreachable) and key in self.registration.keys:
+            self.registration.look_again()
 
     def close(self) -> None:
         for closable in (self.pings, self.registration, self.relayed):

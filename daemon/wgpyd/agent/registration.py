@@ -3,7 +3,7 @@
 Invariant: a node that others can dial registers with none, and measures nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from math import inf
 from typing import Final
@@ -15,6 +15,8 @@ from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.records import RegisteredRelay
 from wgpy.mesh.registration import WANTED, nearest
 from wgpy.mesh.signing import VerifyKey
+from wgpy.paths.discovery import Answer
+from wgpy.paths.nat import NatObserver
 
 from .identity import OwnPaths
 from .pings import Pings
@@ -30,7 +32,8 @@ _Relays = Mapping[PublicKey, tuple[VerifyKey, Sequence[Endpoint]]]
 class Registration:
     """Of one node.
 
-    is_needed: whether others cannot dial it; registered: with which relays; seen_as: as what these saw it.
+    is_needed: whether others cannot dial it; registered: with which relays; seen_as: as what these saw it;
+    nat: what the NAT's mappings depend on, as far as all relays tell, "" if that is not known.
     """
 
     def __init__(self, pings: Pings, on_change: Callable[[], None]) -> None:
@@ -43,6 +46,7 @@ class Registration:
         self.is_needed = False
         self.registered: tuple[RegisteredRelay, ...] = ()
         self.seen_as: tuple[Endpoint, ...] = ()
+        self.nat = ""
 
     def configure(self, plan: NodePlan, *, is_needed: bool, where: object) -> None:
         """Measure relays anew if there are others, or if this host is somewhere else.
@@ -60,7 +64,7 @@ class Registration:
     @property
     def paths(self) -> OwnPaths:
         """Return what leads to this node beside its endpoints."""
-        return OwnPaths(self.seen_as, self.registered)
+        return OwnPaths(self.seen_as, self.registered, self.nat)
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
@@ -84,7 +88,7 @@ class Registration:
                 await self._measure(dict(islice(self._relays.items(), MAX_MEASURED)))
                 self._wake.after(_AGAIN if len(self.registered) >= min(WANTED, len(self._relays)) else _SOON)
             else:
-                self._set((), ())
+                self._set((), (), "")
                 self._wake.after(inf)
 
     async def _measure(self, relays: _Relays) -> None:
@@ -95,9 +99,18 @@ class Registration:
         keys = {identity: key for key, identity in identities.items()}
         seen_as = dict.fromkeys(answers[keys[relay.identity]].seen_as for relay in registered)
         if answers and relays.keys() <= self._relays.keys():  # else this host has no network just now
-            self._set(registered, tuple(seen_as))
+            self._set(registered, tuple(seen_as), _nat(answers.values()))
 
-    def _set(self, registered: tuple[RegisteredRelay, ...], seen_as: tuple[Endpoint, ...]) -> None:
-        if (registered, seen_as) != (self.registered, self.seen_as):
-            self.registered, self.seen_as = registered, seen_as
+    def _set(self, registered: tuple[RegisteredRelay, ...], seen_as: tuple[Endpoint, ...], nat: str) -> None:
+        if (registered, seen_as, nat) != (self.registered, self.seen_as, self.nat):
+            self.registered, self.seen_as, self.nat = registered, seen_as, nat
             self._on_change()
+
+
+def _nat(answers: Iterable[Answer]) -> str:
+    """Return what a NAT's mappings depend on, in a word. All answers are of one moment."""
+    observer = NatObserver()
+    for answer in answers:
+        observer.note_answer(answer.remote, answer.seen_as)
+    mapping = observer.behaviour((), 0).mapping
+    return mapping.name.lower().replace("_", "-") if mapping else ""

@@ -30,7 +30,7 @@ from .probe import probe
 MAX_ENDPOINTS: Final = 12  # of a peer with relays, before these
 SILENCE: Final = 1.0  # seconds without an answer, after which a peer is probed
 ANSWER_TIME: Final = 1.0  # seconds, in which a probe is answered
-LAST_PAUSE: Final = 60.0  # seconds between attempts at a peer that answers by no relay
+MAX_ATTEMPTS: Final = 4  # at other ways, each after twice the silence
 _MAX_DIRECT: Final = 16  # peers for which a direct way is looked for at the same time
 _SETTLING_TIME: Final = 0.5  # seconds, in which what was sent by a relay has arrived
 
@@ -169,17 +169,24 @@ class RelayedPeers:
     # -- A peer to which something was sent ----------------------------------------------------------
 
     async def _check(self, key: PublicKey) -> None:
-        """Try one way after the other until the peer answers, or until nothing is sent to it any more."""
+        """Try one way after the other until the peer answers; after some the engine goes on by itself."""
         if relay := self.relay_to(key):
             self._call(relay, key)
-        pause = SILENCE
-        while (unanswered := self._interface.traffic(key).unanswered) and self._is_watched(key):
-            await asyncio.sleep(max(pause - (boottime() - unanswered) / SECOND, 0.1))
-            if self._interface.traffic(key).unanswered != unanswered or await self._answers(key):
-                continue
+        since = 0
+        for attempt in range(MAX_ATTEMPTS):
+            if not await self._is_silent(key, since, SILENCE * 2**attempt):
+                return
             self._take_next_way(key)
-            pause = min(2 * pause, LAST_PAUSE)
-            await asyncio.sleep(pause)
+            since = boottime()
+
+    async def _is_silent(self, key: PublicKey, since: int, seconds: float) -> bool:
+        """Return whether nothing answers what was sent for so long, nor a probe. since: boottime ns."""
+        while (unanswered := self._interface.traffic(key).unanswered) and self._is_watched(key):
+            rest = seconds - (boottime() - max(unanswered, since)) / SECOND
+            if rest <= 0:
+                return not await self._answers(key)
+            await asyncio.sleep(rest)
+        return False
 
     async def _answers(self, key: PublicKey) -> bool:
         """Return whether a peer that has a session answers a probe."""
@@ -191,7 +198,8 @@ class RelayedPeers:
         return self._interface.traffic(key).unanswered != before.unanswered
 
     def _take_next_way(self, key: PublicKey) -> None:
-        relays = [relay for relay in self._plan.tunnels[key].relays if relay in self._relays]
+        tunnel = self._plan.tunnels.get(key)
+        relays = [relay for relay in tunnel.relays if relay in self._relays] if tunnel else []
         if not relays:
             return
         if present := self.relay_to(key):
@@ -218,7 +226,9 @@ class RelayedPeers:
 
     async def _look_for_direct_way(self, key: PublicKey) -> None:
         """Ask the peer wherever it may be, as it does at the same moment: so each lets the other's in."""
-        direct = [one for one in self._plan.tunnels[key].endpoints if one not in self._by_endpoint]
+        tunnel = self._plan.tunnels.get(key)
+        endpoints = tunnel.endpoints if tunnel else ()
+        direct = [one for one in endpoints if one not in self._by_endpoint]
         answers = await self._pings.measure({key: direct[:MAX_ENDPOINTS]})
         for _ in range(2 if answers else 0):  # what was sent by the relay before may move it back once
             if self._interface.path(key).endpoint != answers[key].remote:
