@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
-from tests.integration.meshlab import NETWORK, Node, program
+from tests.integration.meshlab import NETWORK, Node
 from tests.integration.topologies import masquerade
 from wgpy.node.agent_client import Peer
 
@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.xdist_group("mesh_relays"), pytest.mark.slow]
 
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _FIRST = "{ type filter hook prerouting priority -300; }"
-_PORTABLE = ("env", "WGPY_DATAPATH=portable", program("wgpy"), "mesh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,8 @@ def world(module_lab: Lab) -> World:
     hub_node, spare_node = Node("hub", hub, "203.0.113.2", ""), Node("spare", spare, "203.0.113.3", "")
     found = World(hub_node, spare_node, left, right, (left_router, right_router))
     found.cut()
-    hub.run(*_PORTABLE, "init", NETWORK, "--public", "203.0.113.2", "--name", "hub")
-    spare.run(*_PORTABLE, "join", hub_node.token("--relay"), "--name", "spare")
+    hub_node.mesh("init", NETWORK, "--public", "203.0.113.2", "--name", "hub")
+    spare_node.join(hub_node.token("--relay"))
     for node in (left, right):
         node.join(hub_node.token("--tag", "edge"))
     eventually(lambda: _knows_relays_to(left, right), "left knows relays to right", _WITHIN)
@@ -94,8 +93,7 @@ def test_when_a_relay_dies_the_other_one_is_used(world: World) -> None:
     assert _lost(world.left, world.right, 12) <= 6
 
     assert _peer(world.left, world.right).relay not in ("", used)
-    relay.host.start("env", "WGPY_DATAPATH=portable", program("wgpyd"), "-f", "--mesh", NETWORK)
-    eventually(relay.is_ready, "the relay is back", _WITHIN)
+    relay.start()
 
 
 def test_what_opens_between_them_is_used_and_left_again_when_it_closes(world: World) -> None:
