@@ -109,6 +109,8 @@ class _Application:
             engine.set_preshared_key(peer, bytes(change.preshared_key))
         if change.endpoint is not None:
             engine.set_endpoint(peer, change.endpoint, now, pinned=change.pinned)
+        if change.ends_session:
+            engine.end_session(peer)
         if change.candidates is not None:
             self._set_candidates(peer, Candidates.of(change.candidates), now)
         if change.policy is not None:

@@ -51,6 +51,7 @@ class PeerUpdate:
     pinned: bool = False  # endpoint stays, wherever the peer sends from; only within a program, not as text
     candidates: Sequence[Endpoint] | None = None  # where else it may be; only within a program, not as text
     handshake: bool = False  # begin one now; only within a program, not as text
+    ends_session: bool = False  # have the next packet begin one; only within a program, not as text
     policy: Policy | None = None  # in force before its allowed IPs are; only within a program, not as text
     persistent_keepalive: int | None = None  # seconds, 0 for off
     replace_allowed_ips: bool = False

@@ -146,6 +146,23 @@ def test_a_session_receives_just_before_180_s() -> None:
     assert bench.node.delivered == [packet]
 
 
+def test_after_the_end_of_a_session_the_next_packet_begins_another_and_waits_for_it() -> None:
+    bench = Bench()
+    session = bench.answer()
+    bench.run(wp.REKEY_TIMEOUT)
+
+    bench.node.engine.end_session(bench.peer)
+    bench.node.settle()
+    bench.exchange(session.seal(1, bench.paper_packet()))
+
+    assert len(bench.node.delivered) == 1  # what comes by the old one counts
+    packet = bench.node_sends()
+    (initiation,) = bench.take()
+    response, session = bench.paper.respond(initiation)
+    (data,) = bench.exchange(response)
+    assert session.open(data)[: len(packet)] == packet
+
+
 def test_a_responder_whose_session_is_too_old_begins_a_handshake_itself() -> None:
     pair = Pair()
     began = pair.establish()

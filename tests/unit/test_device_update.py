@@ -169,6 +169,18 @@ def test_an_endpoint_is_pinned_and_let_loose_by_setting_it(
     assert taken(orders) == [SetEndpoint(alice.id, HERE)]
 
 
+def test_a_handshake_may_be_begun_anew_though_one_was_just_begun(device: PortableDevice, alice: Peer) -> None:
+    device.engine.up(NOW)
+    configure_peers(device, PeerUpdate(ALICE, endpoint=HERE, handshake=True))
+    device.step(NOW)
+    assert [datagram.endpoint for datagram in device.take_datagrams()] == [HERE]
+
+    configure_peers(device, PeerUpdate(ALICE, endpoint=THERE, handshake=True))
+
+    device.step(NOW)
+    assert [datagram.endpoint for datagram in device.take_datagrams()] == [THERE]
+
+
 def test_what_says_nothing_of_the_endpoint_leaves_it_pinned(device: PortableDevice, alice: Peer) -> None:
     configure_peers(device, PeerUpdate(ALICE, endpoint=HERE, pinned=True, candidates=[HERE]))
 

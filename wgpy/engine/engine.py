@@ -165,8 +165,7 @@ class Engine:
             peer.last_handshake_sent = None
             self._forget_initiation(peer)
             self._remove_keypairs(peer, peer.keypairs.drop_next())
-            if peer.keypairs.current:
-                self._actions.append(UseKeypair(peer.id, None))
+            self.end_session(peer)
             if self._is_up and peer.packets_wait:
                 self.begin_handshake(peer, now)
             self._start_persistent_keepalive(peer, now)
@@ -207,6 +206,11 @@ class Engine:
         self._move_endpoint(peer, endpoint, pinned)
         if was_unreachable:
             self._start_persistent_keepalive(peer, now)
+
+    def end_session(self, peer: Peer) -> None:
+        """Send nothing more by it, so that the next packet begins a handshake; what comes by it counts."""
+        if peer.keypairs.current:
+            self._actions.append(UseKeypair(peer.id, None))
 
     def set_selector(self, peer: Peer, selector: PathSelector | None) -> None:
         """Let it say where initiations go, unless the endpoint is pinned. None: to the endpoint."""
@@ -451,8 +455,7 @@ class Engine:
             return
         self._forget_initiation(peer)
         # Whatever session there still is has gone unanswered: let the next packet ask for a new one.
-        if peer.keypairs.current:
-            self._actions.append(UseKeypair(peer.id, None))
+        self.end_session(peer)
         self._purge_staged(peer)
         self._actions.append(PeerUnreachable(peer.id))
 
@@ -477,8 +480,6 @@ class Engine:
     def _start_persistent_keepalive(self, peer: Peer, now: int) -> None:
         if self._is_up and self._identity and peer.persistent_keepalive:
             self._keepalives.start_persistent(peer, now)
-
-    # -- Small things ----------------------------------------------------------------------------
 
     def _purge_staged(self, peer: Peer) -> None:
         peer.packets_wait = False
