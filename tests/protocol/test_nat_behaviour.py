@@ -247,3 +247,12 @@ def test_hairpin_and_lifetime_are_what_was_found() -> None:
     found = observer.behaviour([], 1)
 
     assert (found.hairpin, found.lifetime) == (True, 20 * wp.NS)
+
+
+def test_what_a_node_of_the_own_network_sees_tells_nothing_of_the_nat() -> None:
+    observer = NatObserver()
+
+    observer.note_answer(Endpoint("192.168.0.2", 1), INSIDE)
+    observer.note_heard(Endpoint("192.168.0.3", 1), 0)
+
+    assert observer.behaviour([], 1) == NatBehaviour()

@@ -38,7 +38,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.contract": set(),
     "wgpy.engine": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.datapath": {"wgpy.contract", "wgpy._fastpath"},
-    "wgpy.paths": {"wgpy.contract", "wgpy.engine.crypto"},
+    "wgpy.paths": {"wgpy.contract", "wgpy.engine.crypto", "wgpy.address"},
     "wgpy.number": set(),
     "wgpy.address": {"wgpy.contract", "wgpy.number"},
     "wgpy.keys": {"wgpy.contract", "wgpy.engine.crypto"},

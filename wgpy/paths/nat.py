@@ -8,9 +8,11 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import ip_address
 from itertools import combinations, pairwise
 from typing import Final, TypeVar
 
+from wgpy.address import is_private
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 
@@ -125,7 +127,9 @@ class NatObserver:
         _keep(self._contacted, remote, now)
 
     def note_answer(self, remote: Endpoint, seen_as: Endpoint) -> None:
-        """A node that was asked there saw this host so."""
+        """A node that was asked there saw this host so. One at a private address is not beyond the NAT."""
+        if is_private(ip_address(remote.address)):
+            return
         before = self._seen.get(remote)
         if before not in (None, seen_as):
             self._seen.clear()  # another NAT, or one that forgot: what others saw is of before
@@ -134,6 +138,8 @@ class NatObserver:
 
     def note_heard(self, remote: Endpoint, now: int) -> None:
         """An authentic datagram came from there, perhaps without having been asked for."""
+        if is_private(ip_address(remote.address)):
+            return
         recent = {one for one, when in self._contacted.items() if now - when < CONTACT_TIME}
         if remote in recent or len(self._contacted) >= MAX_REMOTES:
             return

@@ -1,0 +1,43 @@
+"""Which candidates this host has to tell its peers: its own addresses, and what nodes saw of it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from wgpy.contract.endpoint import Endpoint
+
+from .exchange import MAX_CANDIDATES, Candidate, PathKind
+from .nat import Dependence, NatBehaviour
+
+PREDICTED: Final = 8  # ports of a NAT that counts
+
+
+def local_candidates(
+    own: Sequence[Endpoint], behaviours: Iterable[NatBehaviour], public: Sequence[Endpoint] = ()
+) -> tuple[Candidate, ...]:
+    """Those of a host, the predicted ones first, as their order counts.
+
+    own: its addresses with its port; behaviours: of each version of IP; public: what its operator named.
+    """
+    found = [Candidate(endpoint, PathKind.PUBLIC) for endpoint in public]
+    for behaviour in behaviours:
+        found = [*_predicted(behaviour), *found, *_seen(behaviour, own)]
+    seen = {candidate.endpoint for candidate in found}
+    found += [Candidate(endpoint, PathKind.LAN) for endpoint in own if endpoint not in seen]
+    return tuple({candidate.endpoint: candidate for candidate in reversed(found)}.values())[::-1][
+        :MAX_CANDIDATES
+    ]
+
+
+def _predicted(behaviour: NatBehaviour) -> Iterator[Candidate]:
+    for endpoint in behaviour.predicted(PREDICTED):
+        yield Candidate(endpoint, PathKind.PREDICTED)
+
+
+def _seen(behaviour: NatBehaviour, own: Sequence[Endpoint]) -> Iterator[Candidate]:
+    for endpoint in behaviour.seen_as[-1:]:
+        if behaviour.filtering is Dependence.ENDPOINT_INDEPENDENT:
+            yield Candidate(endpoint, PathKind.PUBLIC)
+        elif endpoint.is_ipv6 and endpoint in own:
+            yield Candidate(endpoint, PathKind.IPV6)
+        else:
+            yield Candidate(endpoint, PathKind.REFLEXIVE)

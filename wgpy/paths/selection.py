@@ -1,0 +1,421 @@
+"""By which path a peer is reached: the state machine of its paths, sans-IO.
+
+A packet goes by a relay at once, if there is no better path by then. Inside of the tunnel both ends agree on
+a round: they tell each other their candidates and ask all of them at the same moment. What answers is used.
+
+One end, the leader, chooses; its endpoint is pinned while it is direct, and the other end follows by roaming.
+So both never change each other's choice for ever. While data is not answered the path is asked; a path that
+does not answer either is left for a relay, within two seconds, and the other end is told.
+
+Invariant: all that is sent is bounded by what the host sends: nothing is asked while nothing is sent, a round
+asks each candidate a few times, and rounds that find nothing are begun after pauses that grow.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum, auto
+from itertools import islice
+from typing import Final
+
+from wgpy.contract.constants import MILLISECOND, SECOND
+from wgpy.contract.endpoint import Endpoint
+
+from .direct import DirectPath, DirectPaths
+from .exchange import MAX_CANDIDATES, Candidate, PathKind, PathMessage
+from .outputs import Ask, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
+from .relayed import RelayedPaths
+from .rounds import Rounds
+
+ANSWER_TIME: Final = 400 * MILLISECOND  # until data, and then the path, is to be answered
+RECHECK_TIME: Final = 500 * MILLISECOND  # until a path that answers is asked again while data is not answered
+LAST_RECHECK_TIME: Final = 30 * SECOND
+IDLE_TIME: Final = 10 * SECOND  # of silence, twice of which NATs survive
+PATIENCE_TIME: Final = 60 * SECOND  # with data that is not answered
+FIRST_PAUSE: Final = 5 * SECOND  # until the next round, then twice as long
+LAST_PAUSE: Final = 300 * SECOND
+STEADY_TIME: Final = 60 * SECOND  # after which a path that fails was a good one
+AGREEMENT_TIME: Final = SECOND  # until a proposal is repeated
+MAX_PROPOSALS: Final = 5  # of one round
+ASKED_RELAYS: Final = 2  # at once
+
+_ALL: Final = tuple(PathKind)
+_NEEDS_NO_OPENING: Final = (PathKind.LAN, PathKind.PUBLIC)
+_ASKED_AT_ONCE: Final = (PathKind.LAN, PathKind.IPV6, PathKind.PUBLIC)
+_MAX_NUMBER: Final = 2**32 - 1
+_MAX_PROPOSAL: Final = 255
+
+
+class _Timer(Enum):
+    ASK = auto()
+    AGREEMENT = auto()
+    ROUND = auto()
+    ANSWER = auto()
+    IDLE = auto()
+
+
+class PeerPaths:
+    """Of one peer. Give events and time, then take the outputs; call `expire` at `next_deadline`.
+
+    Times are boottime ns.
+    """
+
+    def __init__(self, *, is_leader: bool, traffic: Callable[[], Traffic]) -> None:
+        """is_leader: of exactly one end, such as the one with the lower key; traffic: with the peer."""
+        self._is_leader = is_leader
+        self._traffic = traffic
+        self._outputs: list[Output] = []
+        self._timers: dict[_Timer, int] = {}
+        self._direct = DirectPaths()
+        self._relays = RelayedPaths()
+        self._rounds = Rounds()
+        # What is in use
+        self._current: Endpoint | None = None
+        self._since = 0
+        self._session_by: Endpoint | None = None  # the relay that forwarded its handshake, if one did
+        # What both ends know of each other
+        self._local: tuple[Candidate, ...] = ()
+        self._number = 0
+        self._remote_number = 0
+        # Whether data is answered
+        self._is_active = False
+        self._received = 0  # when data last came, as of the last look for silence
+        self._answered = 0  # when data last came, as of when an answer was expected last
+        self._suspected_at: int | None = None
+        self._recheck = RECHECK_TIME
+        # When rounds are
+        self._proposal = 0
+        self._proposals_left = 0
+        self._is_agreed = False
+        self._pause = FIRST_PAUSE
+        self._next_round = 0
+
+    # -- What is known ---------------------------------------------------------------------------------
+
+    def set_local(self, candidates: Iterable[Candidate], now: int) -> None:
+        """Have the peer ask these. The first MAX_CANDIDATES count."""
+        local = tuple(islice(candidates, MAX_CANDIDATES))
+        if local != self._local:
+            self._local = local
+            self._number = max(self._number, now // MILLISECOND) % _MAX_NUMBER + 1
+            if self._is_active:
+                self._propose(now)
+
+    def set_remote(self, candidates: Iterable[Candidate], now: int) -> None:
+        """What the peer published; it tells more inside of the tunnel."""
+        self._direct.add(candidates)
+        if self._current is None:
+            self._use_fallback(now)
+
+    def set_relays(self, relays: Sequence[Relay], now: int) -> None:
+        """Those by which the peer can be reached, the best first."""
+        was_relayed = self._relays.get(self._current) is not None
+        self._relays.set(relays)
+        is_gone = was_relayed and self._is_direct
+        is_closed = not self._is_active and not self._stays_open()
+        if self._current is None or is_gone or is_closed:
+            self._use_fallback(now)
+
+    @property
+    def path(self) -> PathInUse | None:
+        """The one in use."""
+        if self._current is None:
+            return None
+        if relay := self._relays.get(self._current):
+            return PathInUse(self._current, PathKind.RELAYED, relay.round_trip, self._since)
+        path = self._path or DirectPath(self._current, PathKind.REFLEXIVE)
+        return PathInUse(self._current, path.kind, path.round_trip, self._since)
+
+    @property
+    def tried(self) -> tuple[Endpoint, ...]:
+        """Those that were asked in the last round."""
+        return self._rounds.tried
+
+    # -- Events ----------------------------------------------------------------------------------------
+
+    def on_sent(self, now: int) -> None:
+        """Data was sent that is not answered yet."""
+        if not self._is_active:
+            self._activate(now)
+        if _Timer.ANSWER not in self._timers or self._traffic().received != self._answered:
+            self._expect_answer(now)
+
+    def on_message(self, message: PathMessage, now: int) -> None:
+        """The peer told this inside of the tunnel."""
+        if not self._is_active:
+            self._wake(now)
+        if message.number != self._remote_number:
+            self._remote_number = message.number
+            self._direct.replace(message.candidates, self._local, self._current)
+            self._pause = FIRST_PAUSE
+        if message.deaf and self._is_direct:
+            self._leave(now)
+        if message.proposal:
+            self._tell(agreed=message.proposal)
+            self._begin_round(now + (self.path.round_trip // 2 if self.path else 0))
+        if message.agreed == self._proposal and not self._is_agreed:
+            self._is_agreed = True
+            self._timers.pop(_Timer.AGREEMENT, None)
+            self._begin_round(now)
+
+    def on_answer(self, remote: Endpoint, round_trip: int, now: int) -> None:
+        """The peer, or a relay, answered there."""
+        if self._relays.get(remote):
+            self._relays.note_answer(remote, now)
+        elif path := self._direct.at(remote):
+            is_news = not path.has_answered(self._rounds.began)
+            path.round_trip, path.answered_at = round_trip, now
+            if is_news:
+                self._outputs.append(Ask(remote))  # returns the token, so that the peer knows as well
+            self._choose(now)
+
+    def on_heard(self, remote: Endpoint, now: int) -> None:
+        """The peer asked from there, and receives there."""
+        path, current = self._direct.at(remote), self._path
+        if path is None or path.answered_at is not None:
+            return
+        if current and current.kind is path.kind and current.endpoint.is_ipv6 == remote.is_ipv6:
+            current.answered_at = None  # its NAT shows another port by now
+        if self._rounds.may_ask(now):
+            self._outputs.append(Ask(remote))
+
+    def on_endpoint(self, endpoint: Endpoint, now: int) -> None:
+        """Authentic data came from there, and so the data path sends there now."""
+        endpoint = endpoint.without_source()
+        if endpoint == self._current:
+            return
+        self._current, self._since = endpoint, now
+        if self._is_direct:
+            self._direct.at(endpoint)
+            self._timers.pop(_Timer.ROUND, None)
+        elif self._is_active:
+            self._schedule_round(now)
+
+    def on_handshake(self) -> None:
+        """A session began."""
+        relay = self._relays.get(self._current)
+        self._session_by = relay.endpoint if relay else None
+
+    def on_network_change(self, now: int) -> None:
+        """This host has other addresses, or another way to the network."""
+        self._direct.forget_answers()
+        self._relays.forget_failures()
+        self._pause = FIRST_PAUSE
+        self._use_fallback(now)
+        if self._is_active:
+            self._propose(now)
+
+    # -- Time ------------------------------------------------------------------------------------------
+
+    def next_deadline(self) -> int | None:
+        """None while nothing is to be done."""
+        return min(self._timers.values(), default=None)
+
+    def expire(self, now: int) -> None:
+        """Do what is due by now."""
+        actions = {
+            _Timer.ASK: self._ask_due,
+            _Timer.AGREEMENT: self._repeat_proposal,
+            _Timer.ROUND: self._propose,
+            _Timer.ANSWER: self._check_answer,
+            _Timer.IDLE: self._check_idle,
+        }
+        for timer in [timer for timer, when in self._timers.items() if when <= now]:
+            if self._timers.pop(timer, None) is not None:
+                actions[timer](now)
+
+    def take_outputs(self) -> list[Output]:
+        """What is to be done, in order."""
+        outputs, self._outputs = self._outputs, []
+        return outputs
+
+    # -- Activity --------------------------------------------------------------------------------------
+
+    def _wake(self, now: int) -> None:
+        self._is_active = True
+        received, self._received = self._received, self._traffic().received
+        if received != self._received:
+            self._pause, self._next_round = FIRST_PAUSE, now
+        self._timers[_Timer.IDLE] = now + IDLE_TIME
+
+    def _activate(self, now: int) -> None:
+        self._wake(now)
+        if self._current is None:
+            self._use_fallback(now)
+        if not self._stays_open():
+            self._ask_relays()
+            self._timers[_Timer.ROUND] = max(now, self._next_round)
+            self.expire(now)
+
+    def _check_idle(self, now: int) -> None:
+        received, unanswered = self._traffic()
+        waits = unanswered and now - unanswered < PATIENCE_TIME
+        if received != self._received or waits:
+            self._received = received
+            self._timers[_Timer.IDLE] = now + IDLE_TIME
+            return
+        self._is_active = False
+        self._timers.clear()
+        self._rounds.end()
+        if self._relays and not self._stays_open():
+            self._use_fallback(now)  # as the NATs forget before the next packet
+
+    def _stays_open(self) -> bool:
+        """Whether the path in use is good after any silence."""
+        path = self._path
+        return path is not None and path.kind in _NEEDS_NO_OPENING and path.answered_at is not None
+
+    # -- Is the path in use good? ----------------------------------------------------------------------
+
+    def _expect_answer(self, now: int) -> None:
+        self._suspected_at = None
+        received, wait = self._traffic().received, self._answer_time()
+        if received != self._answered:
+            self._answered, self._recheck = received, RECHECK_TIME
+        elif self._recheck > RECHECK_TIME:  # nothing came after the last checks
+            wait = self._recheck
+        self._timers[_Timer.ANSWER] = now + wait
+
+    def _answer_time(self) -> int:
+        return max(ANSWER_TIME, 2 * self.path.round_trip if self.path else 0)
+
+    def _check_answer(self, now: int) -> None:
+        unanswered = self._traffic().unanswered
+        if not unanswered or self._current is None:
+            self._suspected_at = None
+        elif now - unanswered < self._answer_time():  # what was sent before is answered
+            self._expect_answer(unanswered)
+        elif self._suspected_at is None:
+            self._suspect(self._current, now)
+        elif self._has_answered(self._current, self._suspected_at):
+            self._suspected_at = None
+            self._try_relay_anew(now)
+            self._timers[_Timer.ANSWER] = now + self._recheck
+            self._recheck = min(3 * self._recheck, LAST_RECHECK_TIME)
+        else:
+            self._leave(now)
+            self._recheck = min(2 * self._recheck, LAST_RECHECK_TIME)
+            self._expect_answer(now)
+
+    def _suspect(self, current: Endpoint, now: int) -> None:
+        self._suspected_at = now
+        self._timers[_Timer.ANSWER] = now + self._answer_time()
+        relay = self._relays.get(current)
+        self._outputs.append(Ask(current, relay.key if relay else None))
+
+    def _has_answered(self, current: Endpoint, since: int) -> bool:
+        path = self._path
+        return path.has_answered(since) if path else self._relays.has_answered(current, since)
+
+    def _leave(self, now: int) -> None:
+        """Leave the path in use, which carries nothing, at least in one direction."""
+        if path := self._path:
+            path.answered_at = None
+        elif self._current:
+            self._relays.note_failure(self._current, now)
+        if now - self._since >= STEADY_TIME:
+            self._pause = FIRST_PAUSE
+        self._ask_relays()
+        self._use_fallback(now)
+        self._tell(deaf=True)
+        self._schedule_round(now)
+
+    def _try_relay_anew(self, now: int) -> None:
+        """If the relay in use answers, but not the peer by it: try another one, or the same again."""
+        if self._current and not self._is_direct:
+            self._relays.note_failure(self._current, now)
+            self._session_by = self._current = None
+            self._use_fallback(now)
+
+    def _ask_relays(self) -> None:
+        """How do they see this host now? Its NAT may have forgotten it."""
+        self._outputs += [Ask(relay.endpoint, relay.key) for relay in islice(self._relays, ASKED_RELAYS)]
+
+    # -- Choosing --------------------------------------------------------------------------------------
+
+    @property
+    def _path(self) -> DirectPath | None:
+        """The direct path in use."""
+        return self._direct.get(self._current) if self._is_direct else None
+
+    @property
+    def _is_direct(self) -> bool:
+        return self._current is not None and self._relays.get(self._current) is None
+
+    def _choose(self, now: int) -> None:
+        """Use the best direct path that has answered, unless the one in use is about as good."""
+        best, current = self._direct.best(now), self._path
+        has_good = current is not None and current.answered_at is not None
+        # The other end follows, unless it has no path by which it could.
+        may_choose = self._is_leader or not (self._relays or has_good)
+        if best is None or not may_choose or (current and has_good and not best.is_better(current)):
+            return
+        self._use(best.endpoint, now)
+        self._timers.pop(_Timer.ROUND, None)
+        self._tell()  # so that the peer follows
+
+    def _use_fallback(self, now: int) -> None:
+        """The best direct path that has answered, else a relay, else what there is."""
+        best, first = self._direct.best(now), self._direct.first()
+        if best and self._is_active:
+            self._use(best.endpoint, now)
+        elif self._relays:
+            self._use_relay(self._relays.best(), now)
+        elif first and self._path is None:
+            self._use(first.endpoint, now)
+
+    def _use(self, endpoint: Endpoint, now: int) -> None:
+        if endpoint != self._current:
+            self._set_current(endpoint, now)
+            self._outputs.append(Use(endpoint, self._is_leader, Session.KEEP))
+
+    def _use_relay(self, relay: Relay, now: int) -> None:
+        if relay.endpoint != self._current:
+            self._set_current(relay.endpoint, now)
+            is_known = self._session_by == relay.endpoint
+            session = Session.KEEP if is_known else Session.BEGIN if self._is_active else Session.END
+            self._outputs += [Register(relay.key), Use(relay.endpoint, False, session)]
+
+    def _set_current(self, endpoint: Endpoint, now: int) -> None:
+        self._current, self._since = endpoint, now
+        self._suspected_at = None
+
+    # -- Rounds ----------------------------------------------------------------------------------------
+
+    def _propose(self, now: int) -> None:
+        """Have the peer agree to a round; ask at once what needs no opening."""
+        self._proposal = self._proposal % _MAX_PROPOSAL + 1
+        self._proposals_left = MAX_PROPOSALS
+        self._is_agreed = False
+        self._begin_round(now, _ASKED_AT_ONCE if self._relays else _ALL)
+        self._repeat_proposal(now)
+        self._schedule_round(now)
+
+    def _repeat_proposal(self, now: int) -> None:
+        if self._proposals_left and self._number:
+            self._proposals_left -= 1
+            self._tell(proposal=self._proposal)
+            self._timers[_Timer.AGREEMENT] = now + AGREEMENT_TIME
+
+    def _schedule_round(self, now: int) -> None:
+        path = self._path
+        if path is None or path.answered_at is None:
+            self._timers[_Timer.ROUND] = self._next_round = now + self._pause
+            self._pause = min(2 * self._pause, LAST_PAUSE)
+
+    def _begin_round(self, when: int, kinds: Sequence[PathKind] = _ALL) -> None:
+        endpoints = self._direct.endpoints(kinds)
+        if endpoints:
+            self._rounds.begin(endpoints, when)
+            self._timers[_Timer.ASK] = when
+
+    def _ask_due(self, now: int) -> None:
+        self._outputs += map(Ask, self._rounds.due(now, self._has_answered_in_round))
+        if (when := self._rounds.next_at()) is not None:
+            self._timers[_Timer.ASK] = when
+
+    def _has_answered_in_round(self, endpoint: Endpoint) -> bool:
+        path = self._direct.get(endpoint)
+        return path is None or path.has_answered(self._rounds.began)
+
+    def _tell(self, *, proposal: int = 0, agreed: int = 0, deaf: bool = False) -> None:
+        message = PathMessage(self._number, self._remote_number, proposal, agreed, deaf, self._local)
+        self._outputs.append(Tell(message))
