@@ -38,7 +38,7 @@ from tests.integration.clusters import (
 )
 from tests.integration.exchange import TRAFFIC, complaints
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
-from tests.integration.meshlab import Node
+from tests.integration.meshlab import NETWORK, Node
 from tests.integration.meshlan import Lan
 from tests.integration.topologies import masquerade
 
@@ -70,9 +70,14 @@ _CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], 5003), 10
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A cluster, its gateway, and what the mesh calls it. mapped: of pods and of services."""
+    """A cluster, its gateway, and what the mesh calls it. mapped: of pods and of services.
 
+    name: of the site; member: its second host as a node, None if it is none.
+    """
+
+    name: str
     gateway: Node
+    member: Node | None
     hosts: list[Host]
     cluster: Cluster
     names: set[str]
@@ -87,10 +92,19 @@ class Side:
             return _neutral(int(address), known, mapped)
         return str(mapped[int(address) - int(known[0])])
 
+    def called(self, real: str) -> str:
+        """Return the name of a pod or a service of this one."""
+        return f"{real.replace('.', '-').replace(':', '-')}.{self.name}.{NETWORK}.mesh"
+
     @property
     def pods(self) -> list[Pod]:
         """One of each node."""
         return [worker.pods[0] for worker in self.cluster.workers]
+
+    @property
+    def servers(self) -> list[Node]:
+        """Whom these pods ask for names: a node near them."""
+        return [self.gateway, self.member or self.gateway, self.gateway]
 
 
 def _neutral(address: int, before: IPv6Network, after: IPv6Network) -> str:
@@ -130,20 +144,22 @@ def _side(lab: Lab, name: str, gateway: Node, token: str) -> Side:
     _route_pods(workers)
     names = cluster.serve()
     said = gateway.ask("site", "add", name, *PREFIXES, "--mapped", "--routed")
-    members = [_member(gateway, hosts[1], token)] if name == MEMBER else []
-    for host, prefix in product([host for host in hosts[1:] if host not in members], said["back"]):
+    member = _member(gateway, hosts[1], token) if name == MEMBER else None
+    for host, prefix in product(hosts[2 if member else 1 :], said["back"]):
         host.run("ip", "route", "add", prefix, "via", GATEWAY6 if ":" in prefix else GATEWAY)
-    return Side(gateway, hosts, cluster, names, dict(zip(said["real"], said["mapped"], strict=True)))
+    return Side(
+        name, gateway, member, hosts, cluster, names, dict(zip(said["real"], said["mapped"], strict=True))
+    )
 
 
-def _member(gateway: Node, host: Host, token: str) -> Host:
+def _member(gateway: Node, host: Host, token: str) -> Node:
     """Make a host of a cluster a node, too, which reaches the others behind its gateway."""
     masquerade(gateway.host, "eth0", _MAPPING_SECONDS)
     host.run("ip", "route", "add", "default", "via", GATEWAY)
     node = Node(host.name, host, "192.168.7.2", "")
     node.join(token)
     node.mesh("site", "return", gateway.name.rstrip("1"), "--via", GATEWAY, "--via", GATEWAY6)
-    return host
+    return node
 
 
 def _wire(hosts: list[Host]) -> None:
@@ -184,6 +200,22 @@ def test_pods_reach_pods_and_services_of_a_cluster_with_the_same_addresses(
             assert_stream_arrives(one, target.host, target.at(version), other)
             assert ask_service(one.host, len(other.names), service) == other.names
             assert ask_service(one.host, len(own.names), SERVED[version]) == own.names
+
+
+@both_versions
+def test_pods_and_services_have_names_in_the_other_cluster_and_their_addresses_lead_back(
+    ways: list[tuple[Side, Side]], version: int
+) -> None:
+    for own, other in ways:
+        for one, server in zip(own.pods, own.servers, strict=True):
+            ask_for_names(one.host, server.address(version))
+            for real in (other.pods[1].at(version), SERVED[version]):
+                name, known = other.called(real), other.known_as(real)
+                assert one.host.run("getent", "ahosts", name).split()[0] == known
+                assert one.host.run("getent", "hosts", known).split()[1] == name
+            service = other.called(SERVED[version])
+            assert ask_service(one.host, len(other.names), service) == other.names
+            assert one.host.run("getent", "ahosts", own.called(one.at(version))).split()[0] == one.at(version)
 
 
 @both_versions
@@ -248,6 +280,11 @@ def test_a_trace_shows_every_router_on_the_way(
         far = other.gateway.address(version)
         # Its node, its gateway, the other gateway, the other node by that gateway, and the pod itself.
         assert found == [*near, far, far, target]
+
+
+def ask_for_names(host: Host, server: str) -> None:
+    host.write("/run/resolv.conf", f"nameserver {server}\n")
+    host.run("mount", "--bind", "/run/resolv.conf", "/etc/resolv.conf")
 
 
 @contextmanager

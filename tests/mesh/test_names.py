@@ -35,9 +35,12 @@ def network() -> Administrator:
 
 
 def known(
-    administrator: Administrator, viewer: SigningKey = ALICE, own: tuple[Prefix, ...] = ()
+    administrator: Administrator,
+    viewer: SigningKey = ALICE,
+    own: tuple[Prefix, ...] = (),
+    return_site: str = "",
 ) -> KnownNames:
-    """What a node knows. own: the networks of its host."""
+    """What a node knows. own: the networks of its host; return_site: that it has a return route of."""
     ledger = administrator.ledger()
     topology = derive(ledger, administrator.now, viewer=viewer.verify_key())
     local = topology.member(viewer.verify_key())
@@ -49,6 +52,8 @@ def known(
         frozenset(),
         frozenset((4, 6)),
         Routing(7, 8),
+        return_site=return_site,
+        return_gateways=(ip_address("192.168.1.1"),),
     )
     charter = cast(Network, ledger.charter())
     return KnownNames(charter, plan(charter, topology, view, NodePlan.empty()), topology)
@@ -190,6 +195,41 @@ def test_a_site_is_known_by_its_mapped_addresses_and_to_its_gateway_by_its_real_
     others = bob.zone_for(from_alice)
     assert others is not None
     assert ask("192-168-1-10.office.prod.mesh", "A", others) == ("NOERROR", ["100.96.4.10"])
+
+
+def test_hosts_of_a_site_are_told_by_its_gateway_what_that_knows_and_reach_each_other_as_they_are() -> None:
+    administrator = with_office()
+    administrator.rule(ALICE, BOB)
+    bob = known(administrator, BOB)
+
+    for host in map(ip_address, ("192.168.1.20", "fd00:42::20")):
+        zone = bob.zone_for(host)
+        assert names(zone) == {"alice", "bob"}
+        assert zone is not None
+        assert ask("192-168-1-10.office.prod.mesh", "A", zone) == ("NOERROR", ["192.168.1.10"])
+    assert bob.zone_for(ip_address("192.168.2.20")) is None
+    assert known(administrator).zone_for(ip_address("192.168.1.20")) is None
+
+
+def test_hosts_of_a_site_are_told_by_a_node_that_has_its_return_route() -> None:
+    bob = with_office()
+    lan = prefixes("192.168.1.0/24")
+    zone = known(bob, CAROL, lan, return_site="office").zone_for(ip_address("192.168.1.20"))
+
+    assert names(zone) == {"alice", "bob", "carol"}
+    assert zone is not None
+    assert ask("192-168-1-10.office.prod.mesh", "A", zone) == ("NOERROR", ["192.168.1.10"])
+    assert known(bob, CAROL, lan).zone_for(ip_address("192.168.1.20")) is None
+
+
+def test_nobody_is_a_host_of_an_exit() -> None:
+    administrator = with_office()
+    administrator.approve(BOB, *BOBS, "0.0.0.0/0")
+    administrator.announce(BOB, OFFICE, site("internet", "0.0.0.0/0"), sequence=2)
+    bob = known(administrator, BOB)
+
+    assert bob.zone_for(ip_address("192.168.1.20")) is not None
+    assert bob.zone_for(ip_address("203.0.113.7")) is None
 
 
 def test_an_ipv6_address_of_a_site_is_mapped_as_packets_are() -> None:

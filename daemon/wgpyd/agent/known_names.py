@@ -83,8 +83,9 @@ class KnownNames:
         """Return what somebody may know, None for nobody that is known."""
         if any(asker == own.ip for own in self._plan.link.addresses):
             return self._own_zone
-        one = self._clients.get(asker) or self._members.get(asker) or self._owner(asker)
-        return None if one is None else self._view(one)
+        if one := self._clients.get(asker) or self._members.get(asker) or self._owner(asker):
+            return self._view(one)
+        return self._zone_of_hosts if self._is_host_of_site(asker) else None
 
     def enters_here(self, asker: Address) -> bool:
         """Return whether somebody is a client that enters by this node."""
@@ -134,11 +135,22 @@ class KnownNames:
     @cached_property
     def _own_zone(self) -> Zone:
         """For the host itself, which reaches its own sites as they are."""
-        own = {
-            site.name.encode(): SiteNames(tuple(zip(site.real, site.real, strict=True)))
-            for site in self._plan.own_sites
-        }
+        own = {site.name.encode(): SiteNames(_as_they_are(site.real)) for site in self._plan.own_sites}
         return self.zone.with_sites(own) if own else self.zone
+
+    @cached_property
+    def _zone_of_hosts(self) -> Zone:
+        """For hosts of the sites that this host is in, which reach each other as they are."""
+        route = self._plan.return_route
+        within = {route.site.encode(): SiteNames(_as_they_are(route.sources))} if route else {}
+        return self._own_zone.with_sites(within)
+
+    def _is_host_of_site(self, asker: Address) -> bool:
+        """Return whether somebody is in a site that this host is in, as a gateway or with a return route."""
+        own = chain.from_iterable(site.real for site in self._plan.own_sites if not site.is_exit)
+        route = self._plan.return_route
+        within = (*own, *(route.sources if route else ()))
+        return any(asker.version == prefix.version and asker in prefix for prefix in within)
 
     @property
     def _sites(self) -> Iterator[Site]:
@@ -206,6 +218,10 @@ class KnownNames:
     def _only(self, known: Iterable[Member | Client], sites: Iterable[Site]) -> Zone:
         names = {one.name.encode() for one in known}
         return self.zone.only(names, {site.name.encode() for site in sites})
+
+
+def _as_they_are(prefixes: tuple[Prefix, ...]) -> _Pairs:
+    return tuple(zip(prefixes, prefixes, strict=True))
 
 
 def _addresses(one: Member | Client) -> tuple[Address, ...]:
