@@ -2,7 +2,9 @@
 
 import signal
 import socket
+import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -11,6 +13,7 @@ from benchmarks.suite.namespaces import INTERFACE
 from benchmarks.suite.readings import MeasureFailed
 from benchmarks.suite.rounds import Turn
 from tests.integration.hosts import Host, HostProcess
+from tests.integration.peers import wait_until_listening
 
 WITHIN: Final = 10.0  # seconds
 POLL: Final = 0.0005  # seconds
@@ -22,6 +25,26 @@ def launch(turn: Turn, host: Host) -> HostProcess:
     daemon = host.start(*(word.format(interface=INTERFACE) for word in turn.implementation.command))
     turn.daemons.append(daemon)
     return daemon
+
+
+def launch_program(turn: Turn, host: Host, program: str) -> HostProcess:
+    """Start a program of wgpyd's parts as the command starts wgpyd, and return when `wg` can ask it."""
+    daemon = host.start(*_command_of(turn.command(), program))
+    turn.daemons.append(daemon)
+    wait_until_listening(host, INTERFACE, daemon)
+    return daemon
+
+
+def _command_of(command: Sequence[str], program: str) -> list[str]:
+    """Return the words that run a program with wgpyd's environment and Python."""
+    wgpyd = next((word for word in command if Path(word).name == "wgpyd"), "")
+    python = Path(wgpyd).with_name("python")
+    settings = [word for word in command[: command.index(wgpyd) if wgpyd else 0] if "=" in word]
+    return [
+        *("env", *settings),
+        str(python if wgpyd and python.exists() else sys.executable),
+        *(program, INTERFACE),
+    ]
 
 
 def kill(turn: Turn, daemon: HostProcess) -> None:

@@ -8,13 +8,12 @@ wgpyd translates in its data path. Others cannot: behind them nftables does, pre
 """
 
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Protocol
 
 from benchmarks.rows import gateway_host
+from benchmarks.rows.daemons import launch_program
 from benchmarks.rows.gateway_host import CONTROL, LENGTH, MAPPED, REAL
 from benchmarks.suite.implementations import Role
 from benchmarks.suite.namespaces import INSIDE, INTERFACE, OUTSIDE, configure, join, ping_through
@@ -23,7 +22,6 @@ from benchmarks.suite.rounds import Turn
 from benchmarks.suite.tools import STARTING, datagrams, stream
 from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
 from tests.integration.hosts import Host, HostProcess, add_addresses, connect, eventually
-from tests.integration.peers import wait_until_listening
 
 SITES: Final = 1_000
 RULES: Final = 10_000
@@ -136,24 +134,9 @@ def _gateway(turn: Turn, right: Host) -> Translator:
 
 
 def _start_data_path(turn: Turn, right: Host) -> HostProcess:
-    """Start wgpyd's parts as the implementation's command starts wgpyd."""
-    daemon = right.start(*_command(turn.command()))
-    turn.daemons.append(daemon)
-    wait_until_listening(right, INTERFACE, daemon)
+    daemon = launch_program(turn, right, str(gateway_host.__file__))
     eventually(right.path(CONTROL).is_fifo, "the gateway can be told")
     return daemon
-
-
-def _command(command: Sequence[str]) -> list[str]:
-    """Return the words that run gateway_host.py with wgpyd's environment and Python."""
-    program = next((word for word in command if Path(word).name == "wgpyd"), "")
-    python = Path(program).with_name("python")
-    settings = [word for word in command[: command.index(program) if program else 0] if "=" in word]
-    return [
-        *("env", *settings),
-        str(python if program and python.exists() else sys.executable),
-        *(str(gateway_host.__file__), INTERFACE),
-    ]
 
 
 def _route(left: Host, right: Host, office: Host) -> None:

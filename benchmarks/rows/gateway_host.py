@@ -1,7 +1,7 @@
-"""wgpyd as the gateway of sites: configured by `wg`, and by lines of what it translates and permits.
+"""wgpyd as the gateway of sites, or a relay: configured by `wg`, and by lines of what else it does.
 
-gateway_host.py INTERFACE       for each line, SITES RULES, that is written to the pipe at CONTROL, print it
-                                when both are in force
+gateway_host.py INTERFACE       for each line, SITES RULES or relay, that is written to the pipe at CONTROL,
+                                print it when it is in force
 
 Site number N is 100.64.0.0/24, N networks further, in the mesh, and 10.0.0.0/24, N networks further, behind
 the gateway. The last rule lets the first peer begin streams to the first site; 0 rules let everybody begin
@@ -33,6 +33,8 @@ REAL: Final = IPv4Address("10.0.0.0")
 LENGTH: Final = 24  # of each site's prefixes
 STREAM_PORT: Final = 5201  # iperf3's
 CONTROL: Final = "/run/gateway"
+RELAY: Final = "relay"
+_RELAY_RATE: Final = 2**40  # bytes a second: more than there are
 _SIZE: Final = 1 << 32 - LENGTH
 _TCP: Final = 6
 
@@ -81,11 +83,14 @@ def _start(interface: Interface, nice: int) -> None:
 async def _obey(interface: Interface, lines: asyncio.StreamReader) -> None:
     keys: list[PublicKey] = []
     while line := await lines.readline():
-        sites, rules = map(int, line.split())
-        found = policies(rules)
-        keys = keys or [peer.public_key for peer in (await interface.status()).peers]
-        keys += [PrivateKey.generate().public_key() for _ in found[len(keys) :]]
-        await interface.configure(_update(sites, keys, found))
+        if line.decode().strip() == RELAY:
+            await interface.configure(DeviceUpdate(relay_rate=_RELAY_RATE))
+        else:
+            sites, rules = map(int, line.split())
+            found = policies(rules)
+            keys = keys or [peer.public_key for peer in (await interface.status()).peers]
+            keys += [PrivateKey.generate().public_key() for _ in found[len(keys) :]]
+            await interface.configure(_update(sites, keys, found))
         print(line.decode().strip(), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""The rows of a gateway that translates: what is in force while they measure.
+"""The rows of a gateway that translates, and of a relay: what is in force while they measure.
 
 left wg0 ==== wg0 right eth1 ---- eth0 office
 """
@@ -44,6 +44,20 @@ def test_every_measure_of_a_gateway_is_taken(turn: Turn) -> None:
         samples = row.measure(built, 1)
         assert set(samples) == {measure.name for measure in row.measures}
         assert all(sample > 0 for sample in samples.values()), samples
+
+
+@pytest.mark.parametrize("turn", ["wgpyd"], indirect=True)
+def test_every_measure_of_a_relay_is_taken(turn: Turn) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("this host lacks a C compiler")
+    (setting,) = settings_for(turn.implementation, read_rows("relay"))
+    (row,) = setting.rows
+
+    samples = row.measure(setting.build(turn), 1)
+
+    assert set(samples) == {measure.name for measure in row.measures}
+    assert samples["relay_relayed"] > 0
+    assert samples["relay_forwarded"] > 0
 
 
 def test_a_site_is_reached_by_mapped_addresses_while_these_are_translated(turn: Turn) -> None:
