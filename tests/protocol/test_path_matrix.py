@@ -1,7 +1,7 @@
 """Chapter 15: every pair of kinds of networks is connected, directly wherever theory allows."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -23,29 +23,31 @@ from .path_hosts import DELAY, PORT, STREAMS_PORT, PathHost, World
 
 SEEDS: Final = int(os.environ.get("WGPY_PATH_SEEDS", "3"))  # of each pair
 KINDS: Final = (
-    "public", "full cone", "address-restricted", "port-restricted", "Linux", "carrier-grade", "firewall",
-    "counting", "random", "IPv6 only", "both versions", "UDP blocked",
+    "public", "full cone", "address-restricted", "port-restricted", "Linux", "Linux, input open",
+    "carrier-grade", "firewall", "counting", "random", "IPv6 only", "both versions", "UDP blocked",
 )  # fmt: skip
 # D: direct. R: by a relay. One row and one column for each of KINDS, in this order.
 EXPECTED: Final = """
-    D D D D D D D D D R D R
-    D D D D D D D D D R D R
-    D D D D D D D D D R D R
-    D D D D D D D D R R D R
-    D D D D D D D D R R D R
-    D D D D D D D D R R D R
-    D D D D D D D D R R D R
-    D D D D D D D D R R D R
-    D D D R R R R R R R R R
-    R R R R R R R R R D D R
-    D D D D D D D D R D D R
-    R R R R R R R R R R R R
+    D D D D D D D D D D R D R
+    D D D D D D D D D D R D R
+    D D D D D D D D D D R D R
+    D D D D D D D D D R R D R
+    D D D D D D D D D R R D R
+    D D D D D D D D D R R D R
+    D D D D D D D D D R R D R
+    D D D D D D D D D R R D R
+    D D D D D D D D D R R D R
+    D D D R R R R R R R R R R
+    R R R R R R R R R R D D R
+    D D D D D D D D D R D D R
+    R R R R R R R R R R R R R
 """
 NATS: Final = {
     "full cone": FULL_CONE,
     "address-restricted": ADDRESS_RESTRICTED,
     "port-restricted": PORT_RESTRICTED,
     "Linux": LINUX,
+    "Linux, input open": replace(LINUX, takes_input=True),
     "counting": SYMMETRIC_COUNTING,
     "random": SYMMETRIC_RANDOM,
 }

@@ -1,0 +1,157 @@
+"""Chapter 17: a stranger on the path, who records, replays, drops, delays and spoofs."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+
+from wgpy.contract.endpoint import Endpoint
+from wgpy.paths.discovery import MAGIC
+from wgpy.testing import Conditions, Flight
+
+from . import whitepaper as wp
+from .path_hosts import DELAY
+from .test_paths import Pair
+
+STRANGER = Endpoint("203.0.113.66", 666)
+VICTIM = Endpoint("203.0.113.99", 99)
+
+
+@dataclass
+class Stranger:
+    """Sees every datagram between NATs. react: what to do about one, at once."""
+
+    pair: Pair
+    react: Callable[["Stranger", Flight], None] = lambda stranger, flight: None
+    sent: Counter[Endpoint] = field(default_factory=Counter)  # bytes, by the source that they claim
+    received: Counter[Endpoint] = field(default_factory=Counter)  # bytes, by where they arrived
+    recorded: list[Flight] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        network = self.pair.world.simulation.network
+        network.watch(self._see)
+        network.attach(STRANGER, lambda data, *_: self.received.update({STRANGER: len(data)}))
+        network.attach(VICTIM, lambda data, *_: self.received.update({VICTIM: len(data)}))
+
+    def send(self, destination: Endpoint, data: bytes, source: Endpoint = STRANGER) -> None:
+        self.sent[source] += len(data)
+        self.pair.world.simulation.network.send(source, destination, data)
+
+    def _see(self, flight: Flight) -> None:
+        if flight.source not in (STRANGER, VICTIM):
+            self.recorded.append(flight)
+            self.react(self, flight)
+
+
+def is_discovery(flight: Flight) -> bool:
+    return flight.data.startswith(MAGIC)
+
+
+def asked(pair: Pair) -> set[Endpoint]:
+    return {endpoint for host in pair.hosts for endpoint in host.asked}
+
+
+def endpoints(pair: Pair) -> set[Endpoint]:
+    """Where the two send to each other."""
+    peers = (pair.left.node.peer(pair.right.node.public_key), pair.right.node.peer(pair.left.node.public_key))
+    return {peer.endpoint.without_source() for peer in peers if peer.endpoint}
+
+
+@pytest.mark.parametrize("source", [STRANGER, VICTIM], ids=["its own address", "another one's"])
+def test_who_replays_all_questions_and_answers_has_no_more_sent_than_it_sends(source: Endpoint) -> None:
+    pair = Pair.make()
+    stranger = Stranger(pair)
+    pair.talk(3 * wp.NS)
+    for flight in list(stranger.recorded):
+        stranger.send(flight.destination, flight.data, source)
+        pair.world.run(wp.MS)
+
+    assert pair.talk(5 * wp.NS) == 0
+
+    assert stranger.sent[source] > 0
+    assert stranger.received[source] <= stranger.sent[source]
+    assert asked(pair).isdisjoint({STRANGER, VICTIM})
+    assert endpoints(pair).isdisjoint({STRANGER, VICTIM})
+
+
+def test_who_repeats_each_question_at_once_from_elsewhere_is_never_asked() -> None:
+    """So a recorded token, too, is of one address."""
+    pair = Pair.make()
+    stranger = Stranger(pair, lambda stranger, flight: stranger.send(flight.destination, flight.data))
+
+    assert pair.talk(5 * wp.NS) == 0
+
+    assert stranger.received[STRANGER] <= stranger.sent[STRANGER]
+    assert STRANGER not in asked(pair)
+    assert STRANGER not in endpoints(pair)
+    assert pair.is_direct
+
+
+def test_who_drops_all_questions_cannot_keep_two_hosts_apart() -> None:
+    pair = Pair.make()
+    pair.world.simulation.network.loses = is_discovery
+
+    assert pair.talk(20 * wp.NS) == 0
+    assert not pair.is_direct
+    pair.world.simulation.network.loses = lambda flight: False
+
+    assert pair.talk(30 * wp.NS) == 0
+    assert pair.is_direct
+
+
+def test_who_delivers_data_first_moves_an_endpoint_for_one_packet() -> None:
+    """As it can with any WireGuard; and not even that at the end that leads."""
+    pair = Pair.make()
+    pair.talk(3 * wp.NS)
+    leader, other = pair.hosts[pair.leader], pair.hosts[1 - pair.leader]
+    network = pair.world.simulation.network
+    racing = [True]
+
+    def race(flight: Flight) -> bool:
+        """Deliver it at once from the stranger's address; the real one comes later, and is a replay."""
+        if racing[0] and flight.data[0] == 4 and flight.source != STRANGER:
+            network.send(STRANGER, flight.destination, flight.data)
+            network.conditions = Conditions(2 * DELAY)
+        return False
+
+    network.loses = race
+    for host in pair.hosts:
+        pair.world.send(host, other if host is leader else leader)
+        pair.world.run(5 * DELAY)
+    assert leader.is_direct(other)
+    racing[0], network.conditions = False, Conditions(DELAY)
+
+    pair.world.send(leader, other)
+    pair.world.run(2 * DELAY)
+
+    assert STRANGER not in endpoints(pair)
+    assert pair.talk(3 * wp.NS) == 0
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_who_delays_repeats_and_redirects_at_random_neither_moves_an_endpoint_nor_has_more_sent(
+    number: int, seed: int
+) -> None:
+    random = Random(seed + number)
+    pair = Pair.make(seed=seed + number)
+
+    def meddle(stranger: Stranger, flight: Flight) -> None:
+        if is_discovery(flight) and random.random() < 0.5:
+            old = random.choice(stranger.recorded)
+            to = random.choice([flight.destination, flight.source, old.destination])
+            data = bytearray(old.data)
+            if random.random() < 0.3:
+                data[random.randrange(len(data))] ^= 1 << random.randrange(8)
+            stranger.send(to, bytes(data), random.choice([STRANGER, VICTIM]))
+
+    stranger = Stranger(pair, meddle)
+    pair.talk(10 * wp.NS)
+    stranger.react = lambda stranger, flight: None
+
+    assert pair.talk(5 * wp.NS) == 0
+
+    assert stranger.received.total() <= stranger.sent.total()
+    assert asked(pair).isdisjoint({STRANGER, VICTIM})
+    assert endpoints(pair).isdisjoint({STRANGER, VICTIM})
