@@ -1,5 +1,7 @@
 """What one peer sends to another by way of this data path, and what is refused."""
 
+from itertools import combinations
+
 import pytest
 
 from tests.datapath.kinds import DataPathUnderTest, MakeDataPath, drop_counts, prefix
@@ -42,6 +44,7 @@ ANSWER_TIME = 10 * SECOND
 INDEX_LIFETIME = 185 * SECOND
 MAX_INDICES = 8
 MAX_UNANSWERED = 4
+MAX_PAIRS = 4096
 SEARCHES_PER_SECOND = 20_000
 A, B, C = 0xA0, 0xB0, 0xC0  # indices
 TOS = 0x8A
@@ -450,6 +453,31 @@ def test_a_source_has_a_budget_of_searches(datapath: MakeDataPath) -> None:
     give(path, BOB, initiation(public_key(ALICE), B))
     give(path, ALICE, initiation(public_key(BOB), A), now=NOW + SECOND)
     assert len(forwarded(path)) == 2
+
+
+def test_there_are_at_most_so_many_pairs_until_some_have_no_session_any_more(
+    datapath: MakeDataPath,
+) -> None:
+    ends = range(10, 102)  # of whom there are more pairs than MAX_PAIRS
+    path = relay(datapath, ALICE)
+    for end in ends:
+        HOMES.setdefault(end, Endpoint("203.0.113.1", end))
+        add_peer(path, end)
+    now, forwarded_at_once = NOW, 0
+
+    for number, (one, other) in enumerate(combinations(ends, 2)):
+        now += 2 * 10**6  # so that searches are no limit
+        give(path, one, initiation(public_key(other), number), now=now)
+        forwarded_at_once += len(forwarded(path))
+        if now >= NOW + ANSWER_TIME - SECOND:
+            break
+    give(path, ALICE, initiation(public_key(10), 0xFFFF), now=now)
+
+    assert forwarded_at_once == MAX_PAIRS
+    assert forwarded(path) == []
+    assert set(drop_counts(path)) == {DropReason.RELAY_FULL}
+    give(path, ALICE, initiation(public_key(10), 0xFFFF), now=now + ANSWER_TIME)
+    assert len(forwarded(path)) == 1
 
 
 def test_a_rate_may_change(path: DataPathUnderTest) -> None:
