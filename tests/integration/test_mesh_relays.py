@@ -1,8 +1,8 @@
 """Two nodes that nobody can dial, each behind a router, with a line between them that is cut, and two relays.
 
-left  192.168.1.2 ── lan │ left-nat  203.0.113.10 ──┐       ┌── hub   203.0.113.2, coordinator, a relay
+left  192.168.10.2 ── lan │ left-nat  203.0.113.10 ──┐       ┌── hub   203.0.113.2, coordinator, a relay
                                                     ├─ net ─┤
-right 192.168.2.2 ── lan │ right-nat 203.0.113.20 ──┘       └── spare 203.0.113.3, a relay
+right 192.168.20.2 ── lan │ right-nat 203.0.113.20 ──┘       └── spare 203.0.113.3, a relay
 """
 
 import re
@@ -11,9 +11,9 @@ from functools import partial
 
 import pytest
 
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, eventually
+from tests.integration.internet import Internet
 from tests.integration.meshlab import NETWORK, Node
-from tests.integration.topologies import masquerade
 from wgpy.node.agent_client import Peer
 
 pytestmark = [pytest.mark.xdist_group("mesh_relays"), pytest.mark.slow]
@@ -43,21 +43,15 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(module_lab: Lab) -> World:
-    net = module_lab.host("net")
-    net.run("ip", "link", "add", "bridge", "type", "bridge")
-    net.run("ip", "link", "set", "bridge", "up")
-    hub, spare = (module_lab.host(name) for name in ("hub", "spare"))
-    _plug(net, hub, "hub", "203.0.113.2/24")
-    _plug(net, spare, "spare", "203.0.113.3/24")
-    left, left_router = _behind_nat(module_lab, net, "left", 1, 10)
-    right, right_router = _behind_nat(module_lab, net, "right", 2, 20)
-    hub_node, spare_node = Node("hub", hub, "203.0.113.2", ""), Node("spare", spare, "203.0.113.3", "")
-    found = World(hub_node, spare_node, left, right, (left_router, right_router))
+    net = Internet.build(module_lab)
+    hub, spare = net.public("hub", 2), net.public("spare", 3)
+    (left, left_router), (right, right_router) = net.behind_nat("left", 10), net.behind_nat("right", 20)
+    found = World(hub, spare, left, right, (left_router, right_router))
     found.cut()
-    hub_node.mesh("init", NETWORK, "--public", "203.0.113.2", "--name", "hub")
-    spare_node.join(hub_node.token("--relay"))
+    hub.mesh("init", NETWORK, "--public", hub.outside, "--name", "hub")
+    spare.join(hub.token("--relay"))
     for node in (left, right):
-        node.join(hub_node.token("--tag", "edge"))
+        node.join(hub.token("--tag", "edge"))
     eventually(lambda: _knows_relays_to(left, right), "left knows relays to right", _WITHIN)
     eventually(lambda: _knows_relays_to(right, left), "right knows relays to left", _WITHIN)
     return found
@@ -147,23 +141,3 @@ def _is_direct(one: Node, other: Node) -> bool:
 
 def _peer(one: Node, other: Node) -> Peer:
     return next(peer for peer in one.status().peers if peer.name == other.name)
-
-
-def _plug(net: Host, host: Host, name: str, address: str) -> None:
-    connect(host, "eth0", net, name)
-    net.run("ip", "link", "set", name, "master", "bridge")
-    add_addresses(host, "eth0", address)
-
-
-def _behind_nat(lab: Lab, net: Host, name: str, lan: int, number: int) -> tuple[Node, Host]:
-    host, router = lab.host(name), lab.host(f"{name}-nat")
-    connect(host, "eth0", router, "lan")
-    connect(router, "wan", net, name)
-    net.run("ip", "link", "set", name, "master", "bridge")
-    add_addresses(host, "eth0", f"192.168.{lan}.2/24")
-    add_addresses(router, "lan", f"192.168.{lan}.1/24")
-    add_addresses(router, "wan", f"203.0.113.{number}/24")
-    host.run("ip", "route", "add", "default", "via", f"192.168.{lan}.1")
-    masquerade(router, "wan", 30)
-    router.run("nft", "add chain ip nat in { type filter hook input priority 0; policy drop; }")
-    return Node(name, host, f"192.168.{lan}.2", f"203.0.113.{number}"), router

@@ -54,7 +54,7 @@ class Scene:
         return plan(charter, derive(administrator.ledger(), NOW), view, NodePlan.empty())
 
     def endpoints(self, *, is_dialled: bool) -> Sequence[Endpoint]:
-        planned = self.relayed.planned(self.plan(), is_dialled=is_dialled)
+        planned = self.relayed.planned(self.plan(), {}, is_dialled=is_dialled)
         return planned.tunnels[self.peer.key.public_key()].endpoints
 
     async def know(self, endpoint: Endpoint) -> None:
@@ -160,7 +160,7 @@ async def test_without_relays_a_plan_stays_as_it_is() -> None:
             scene.network.administrator.relay(relay.identity, allowed=False)
         planned = scene.plan()
 
-        assert scene.relayed.planned(planned, is_dialled=False) is planned
+        assert scene.relayed.planned(planned, {}, is_dialled=False) is planned
 
 
 def _udp() -> socket.socket:

@@ -65,7 +65,9 @@ class Agent:
         self._gossip = Gossip(self.store.ledger, self.store.rejected, learn, self.names.node_at)
         self.control = Control(self, self._publisher, self._wake)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
-        self.paths = PeerPaths(interface, self.identity, self._wake.now)
+        self.paths = PeerPaths(
+            interface, self.identity, self.subscription.coordinator, self.warnings, self._wake.now
+        )
         self.failover = GatewayFailover(interface, self.warnings, self._wake.now)
         self._unsubscribe = interface.subscribe(self._on_event)
         self.up = asyncio.Event()
@@ -82,7 +84,7 @@ class Agent:
         self._host.start()
         self._wake.start()
         self._wake.now()
-        running = (self._work(), self.subscription.run(), self.endpoints.run(), self.paths.registration.run())
+        running = (self._work(), self.subscription.run(), self.endpoints.run(), *self.paths.running())
         self._tasks = [asyncio.create_task(task) for task in running]
         for task in self._tasks:
             task.add_done_callback(self._on_end)

@@ -38,7 +38,8 @@ class _Silence:
 class Keepalives:
     """Of one node.
 
-    nat: the address of the NAT that this host is behind, "" if none is known; interval: seconds, 0 for none.
+    nat: the address of the NAT that this host is behind, "" if none is known; interval: seconds, 0 for none;
+    is_hidden: whether others cannot dial this host, by its NAT or as its operator says.
     """
 
     def __init__(self, on_change: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,13 +51,18 @@ class Keepalives:
         self._silent: dict[PublicKey, _Silence] = {}
         self._relayed: Collection[PublicKey] = ()
         self.nat = ""
+        self.is_hidden = False
         self.interval = 0
 
-    def configure(self, identity: LocalIdentity, seen: str, here: HostNetworks) -> None:
-        """seen: the address that the coordinator saw, "" if unknown."""
+    def configure(
+        self, identity: LocalIdentity, seen: str, here: HostNetworks, *, is_blocked: bool = False
+    ) -> None:
+        """seen: the address that the coordinator saw, "" if unknown; is_blocked: whether no UDP passes."""
         record = identity.record()
         self.nat = nat_address(seen, record.endpoints if record else (), here)
-        self.interval = _interval(identity.node.keepalive, self.nat)
+        setting = identity.node.keepalive
+        self.is_hidden = bool(_interval(setting, is_needed=bool(self.nat)))
+        self.interval = _interval(setting, is_needed=bool(self.nat) or is_blocked)
 
     def wanted(
         self, tunnels: Tunnels, relays: Iterable[PublicKey] = (), relayed: Collection[PublicKey] = ()
@@ -112,8 +118,8 @@ class Keepalives:
         return tunnel.endpoints if tunnel else ()
 
 
-def _interval(setting: str, nat: str) -> int:
+def _interval(setting: str, *, is_needed: bool) -> int:
     """Return seconds, 0 for none."""
     if setting == KEEPALIVE_AUTO:
-        return NAT_INTERVAL if nat else 0
+        return NAT_INTERVAL if is_needed else 0
     return 0 if setting == KEEPALIVE_OFF else int(setting)

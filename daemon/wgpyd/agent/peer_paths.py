@@ -1,12 +1,14 @@
 """How this node and its peers reach each other: keepalives, relays, and questions outside of the tunnel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Final
 
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import PeerUnreachable
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
+from wgpy.node.coordinator_client import Coordinator
 
 from .host_networks import HostNetworks
 from .identity import LocalIdentity
@@ -14,19 +16,40 @@ from .keepalives import Keepalives
 from .pings import Pings
 from .reconcile.keepalives import Intervals
 from .registration import Registration
+from .relay_line import RelayLine
 from .relayed import RelayedPeers
+from .warnings import Warnings
+
+_BLOCKED: Final = (
+    "no UDP passes from this host: all goes by a TLS connection to the coordinator, which is slower; let UDP "
+    "out to the other nodes"
+)
 
 
 class PeerPaths:
     """Of one node, on the running loop."""
 
-    def __init__(self, interface: Interface, identity: LocalIdentity, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        interface: Interface,
+        identity: LocalIdentity,
+        coordinator: Callable[[], Coordinator],
+        warnings: Warnings,
+        on_change: Callable[[], None],
+    ) -> None:
         """on_change: called when `reach` may give something else."""
         self._identity = identity
+        self._warnings = warnings
+        self._on_change = on_change
         self.pings = Pings(interface, identity.node.key)
         self.keepalives = Keepalives(on_change)
-        self.registration = Registration(self.pings, on_change)
+        self.line = RelayLine(coordinator, lambda: interface.listen_port, self._on_line)
+        self.registration = Registration(self.pings, self.line, on_change)
         self.relayed = RelayedPeers(interface, self.pings, on_change, self.registration.look_again)
+
+    def running(self) -> tuple[Coroutine[None, None, None], ...]:
+        """Return what is to run until it is cancelled."""
+        return self.registration.run(), self.line.run()
 
     def reach(self, plan: NodePlan, seen: str, here: HostNetworks) -> tuple[NodePlan, Intervals]:
         """Return the plan with the relays of peers among their endpoints, and who has keepalives.
@@ -34,10 +57,12 @@ class PeerPaths:
         seen: the address that the coordinator saw, "" if unknown.
         """
         self.pings.answer_peers_of(plan)
-        self.keepalives.configure(self._identity, seen, here)
-        is_dialled = not self.keepalives.interval or bool(self._identity.node.endpoints)
-        self.registration.configure(plan, is_needed=not is_dialled, where=(seen, here))
-        planned = self.relayed.planned(plan, is_dialled=is_dialled)
+        by_line = self.registration.found.by_line
+        self.keepalives.configure(self._identity, seen, here, is_blocked=bool(by_line))
+        is_dialled = not self.keepalives.is_hidden or bool(self._identity.node.endpoints)
+        self.registration.configure(plan, is_dialled=is_dialled, where=(seen, here))
+        self._warnings.set("udp", _BLOCKED if by_line else self._trouble())
+        planned = self.relayed.planned(plan, by_line, is_dialled=not self.registration.is_needed)
         relays, relayed = self.registration.keys, self.relayed.without_keepalives
         return planned, self.keepalives.wanted(planned.tunnels_to_nodes, relays, relayed)
 
@@ -47,6 +72,15 @@ class PeerPaths:
         self.relayed.on_event(key, event)
         if isinstance(event, PeerUnreachable) and key in self.registration.keys:
             self.registration.look_again()
+
+    def _on_line(self) -> None:
+        """The relay beside the coordinator is reached by a connection, or not any more."""
+        self.registration.look_again()
+        self._on_change()
+
+    def _trouble(self) -> str:
+        trouble = self.line.trouble
+        return f"no relay answers by UDP, nor by a connection: {trouble}" if trouble else ""
 
     def close(self) -> None:
         for closable in (self.pings, self.registration, self.relayed):

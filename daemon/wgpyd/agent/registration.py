@@ -1,9 +1,12 @@
 """This node's registration with relays, where others cannot dial it: it keeps a session with the nearest.
 
-Invariant: a node that others can dial registers with none, and measures nothing.
+Where none answers by UDP, but one does by the coordinator's connection, no UDP passes, and that is used.
+
+Invariant: a node that others can dial registers with none, and measures once where it is.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf
 from typing import Final
@@ -20,56 +23,77 @@ from wgpy.paths.nat import NatObserver
 
 from .identity import OwnPaths
 from .pings import Pings
+from .relay_line import RelayLine
 from .wake import Wake
 
 MAX_MEASURED: Final = 16  # relays
 _AGAIN: Final = 3600.0  # seconds until relays are measured again
-_SOON: Final = 15.0  # the same, as long as there are fewer than are wanted
+_SOON: Final = 15.0  # the same, as long as there are fewer than are wanted; then twice as long each time
 
 _Relays = Mapping[PublicKey, tuple[VerifyKey, Sequence[Endpoint]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a measurement found.
+
+    registered: the relays to register with; seen_as: as what these saw this node; nat: what the NAT's
+    mappings depend on, as far as all relays tell, "" if that is not known; by_line: the relays that are
+    reached by the coordinator's connection alone, as no UDP passes.
+    """
+
+    registered: tuple[RegisteredRelay, ...] = ()
+    seen_as: tuple[Endpoint, ...] = ()
+    nat: str = ""
+    by_line: Mapping[PublicKey, Endpoint] = field(default_factory=dict)
 
 
 class Registration:
     """Of one node.
 
-    is_needed: whether others cannot dial it; registered: with which relays; seen_as: as what these saw it;
-    nat: what the NAT's mappings depend on, as far as all relays tell, "" if that is not known.
+    line: to the relay beside the coordinator; found: at the last measurement.
     """
 
-    def __init__(self, pings: Pings, on_change: Callable[[], None]) -> None:
-        """on_change: called when another registration is to be published."""
+    def __init__(self, pings: Pings, line: RelayLine, on_change: Callable[[], None]) -> None:
+        """on_change: called when another registration is to be published, or by another way."""
         self._pings = pings
+        self.line = line
         self._on_change = on_change
         self._wake = Wake()
         self._relays: _Relays = {}
         self._known: object = None
-        self.is_needed = False
-        self.registered: tuple[RegisteredRelay, ...] = ()
-        self.seen_as: tuple[Endpoint, ...] = ()
-        self.nat = ""
+        self._is_dialled = True
+        self._pause = _SOON
+        self.found = Found()
 
-    def configure(self, plan: NodePlan, *, is_needed: bool, where: object) -> None:
+    def configure(self, plan: NodePlan, *, is_dialled: bool, where: object) -> None:
         """Measure relays anew if there are others, or if this host is somewhere else.
 
-        where: a value that differs then.
+        is_dialled: whether others can dial it, if UDP passes; where: a value that differs then.
         """
-        relays = plan.known.relays if is_needed else {}
+        relays = plan.known.relays
         found = {one.key: (identity, plan.tunnels[one.key].endpoints) for identity, one in relays.items()}
-        self.is_needed = is_needed
-        self.registered = tuple(one for one in self.registered if one.identity in relays)
-        if (found, where) != self._known:
-            self._known, self._relays = (found, where), found
+        known = tuple(one for one in self.found.registered if one.identity in relays)
+        self.found = replace(self.found, registered=known)
+        if (found, where, is_dialled) != self._known:
+            self._known, self._relays = (found, where, is_dialled), found
+            self._is_dialled, self._pause = is_dialled, _SOON
             self._wake.now()
+
+    @property
+    def is_needed(self) -> bool:
+        """Return whether others cannot dial this node."""
+        return not self._is_dialled or bool(self.found.by_line)
 
     @property
     def paths(self) -> OwnPaths:
         """Return what leads to this node beside its endpoints."""
-        return OwnPaths(self.seen_as, self.registered, self.nat)
+        return OwnPaths(self.found.seen_as, self.found.registered, self.found.nat)
 
     @property
     def keys(self) -> tuple[PublicKey, ...]:
         """Return the WireGuard keys of the relays with which a session is kept."""
-        registered = {relay.identity for relay in self.registered}
+        registered = {relay.identity for relay in self.found.registered}
         return tuple(key for key, (identity, _) in self._relays.items() if identity in registered)
 
     def look_again(self) -> None:
@@ -86,24 +110,49 @@ class Registration:
             await self._wake.wait()
             if self._relays:
                 await self._measure(dict(islice(self._relays.items(), MAX_MEASURED)))
-                self._wake.after(_AGAIN if len(self.registered) >= min(WANTED, len(self._relays)) else _SOON)
+                self._wake.after(self._seconds_to_next())
             else:
-                self._set((), (), "")
+                self.line.want(False)
+                self._set(Found())
                 self._wake.after(inf)
 
+    def _seconds_to_next(self) -> float:
+        if self._is_dialled and not self.line.is_wanted:
+            return inf
+        if not self.line.is_wanted and len(self.found.registered) >= min(WANTED, len(self._relays)):
+            return _AGAIN
+        pause, self._pause = self._pause, min(2 * self._pause, _AGAIN)
+        return pause
+
     async def _measure(self, relays: _Relays) -> None:
+        known = self._known
         answers = await self._pings.measure({key: endpoints for key, (_, endpoints) in relays.items()})
+        line = self.line.endpoint
+        by_line = await self._pings.measure(dict.fromkeys(relays, (line,))) if line and not answers else {}
+        if known is not self._known:
+            return  # this host is somewhere else by now
+        self.line.want(not answers)
+        if answers and self._is_dialled:
+            self._set(Found())
+        elif answers or by_line:  # else this host has no network just now
+            self._register(relays, answers or by_line, dict.fromkeys(by_line, line) if line else {})
+
+    def _register(
+        self, relays: _Relays, answers: Mapping[PublicKey, Answer], by_line: Mapping[PublicKey, Endpoint]
+    ) -> None:
         identities = {key: identity for key, (identity, _) in relays.items()}
         latencies = {identities[key]: answer.round_trip / MILLISECOND for key, answer in answers.items()}
-        registered = nearest(latencies, self.registered)
+        registered = nearest(latencies, self.found.registered)
+        if by_line:  # who answered saw the coordinator's host
+            self._set(Found(registered, by_line=by_line))
+            return
         keys = {identity: key for key, identity in identities.items()}
         seen_as = dict.fromkeys(answers[keys[relay.identity]].seen_as for relay in registered)
-        if answers and relays.keys() <= self._relays.keys():  # else this host has no network just now
-            self._set(registered, tuple(seen_as), _nat(answers.values()))
+        self._set(Found(registered, tuple(seen_as), _nat(answers.values())))
 
-    def _set(self, registered: tuple[RegisteredRelay, ...], seen_as: tuple[Endpoint, ...], nat: str) -> None:
-        if (registered, seen_as, nat) != (self.registered, self.seen_as, self.nat):
-            self.registered, self.seen_as, self.nat = registered, seen_as, nat
+    def _set(self, found: Found) -> None:
+        if found != self.found:
+            self.found = found
             self._on_change()
 
 

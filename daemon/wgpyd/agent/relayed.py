@@ -8,7 +8,7 @@ Invariant: a peer that answers where it is stays there, and without traffic noth
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -55,6 +55,7 @@ class RelayedPeers:
         self._on_silence = on_silence
         self._plan = NodePlan.empty()
         self._is_dialled = True
+        self._by_line: Mapping[PublicKey, Endpoint] = {}
         self._relays: dict[PublicKey, Endpoint] = {}  # where each is
         self._by_endpoint: dict[Endpoint, PublicKey] = {}
         self._waiting: dict[PublicKey, set[PublicKey]] = {}  # by relay: who is reached once it has a session
@@ -65,11 +66,20 @@ class RelayedPeers:
 
     # -- The plan ------------------------------------------------------------------------------------
 
-    def planned(self, plan: NodePlan, *, is_dialled: bool) -> NodePlan:
+    def planned(self, plan: NodePlan, by_line: Mapping[PublicKey, Endpoint], *, is_dialled: bool) -> NodePlan:
         """Return a plan with the endpoints of relays among those of the peers that are reached by them.
 
-        is_dialled: whether others can dial this node.
+        by_line: relays that are reached by a connection; is_dialled: whether others can dial this node.
         """
+        if by_line != self._by_line:
+            self._by_line = by_line
+            self._configure(*(_moved(key, endpoint) for key, endpoint in by_line.items()))
+        lines = {
+            key: _before(endpoint, plan.tunnels[key])
+            for key, endpoint in by_line.items()
+            if key in plan.tunnels
+        }
+        plan = replace(plan, tunnels={**plan.tunnels, **lines}) if lines else plan
         self._plan, self._is_dialled = plan, is_dialled
         self._relays = dict(self._found())
         self._by_endpoint = {endpoint: relay for relay, endpoint in self._relays.items()}
@@ -86,7 +96,7 @@ class RelayedPeers:
     def _found(self) -> Iterator[tuple[PublicKey, Endpoint]]:
         for relay in self._plan.known.relays.values():
             tunnel = self._plan.tunnels.get(relay.key)
-            present = self._interface.path(relay.key).endpoint
+            present = self._by_line.get(relay.key) or self._interface.path(relay.key).endpoint
             if endpoint := present or (tunnel.endpoints[0] if tunnel and tunnel.endpoints else None):
                 yield relay.key, endpoint
 
@@ -247,3 +257,11 @@ class RelayedPeers:
     async def _carry_out(self, changes: Sequence[PeerUpdate]) -> None:
         with suppress(ConnectionError):  # the interface was closed
             await self._interface.configure(DeviceUpdate(peers=changes))
+
+
+def _moved(key: PublicKey, endpoint: Endpoint) -> PeerUpdate:
+    return PeerUpdate(key, update_only=True, endpoint=endpoint, handshake=True)
+
+
+def _before(endpoint: Endpoint, tunnel: Tunnel) -> Tunnel:
+    return replace(tunnel, endpoints=(endpoint, *tunnel.endpoints))

@@ -117,12 +117,12 @@ class Subscription:
 
     async def propose_site(self, wanted: WantedSite) -> tuple[Proposal, int]:
         """Ask the coordinator, by a connection of its own. Raises CoordinatorError."""
-        async with self._coordinator() as coordinator:
+        async with self.coordinator() as coordinator:
             return await coordinator.propose_site(wanted)
 
     async def _submit(self, records: Sequence[Signed]) -> list[Outcome]:
         """Raises CoordinatorError."""
-        async with self._coordinator() as coordinator:
+        async with self.coordinator() as coordinator:
             return [
                 outcome
                 for part in deltas(0, 0, records)
@@ -135,7 +135,8 @@ class Subscription:
         self._submissions.add(task)
         task.add_done_callback(self._submissions.discard)
 
-    def _coordinator(self) -> Coordinator:
+    def coordinator(self) -> Coordinator:
+        """Return a connection of its own, to be opened."""
         node = self._identity.node
         return Coordinator(node.coordinator, node.network, node.identity)
 
@@ -162,7 +163,7 @@ class Subscription:
 
     async def _follow(self) -> None:
         """Raises CoordinatorError."""
-        async with self._coordinator() as coordinator:
+        async with self.coordinator() as coordinator:
             async for message in coordinator.follow(self._store.revision):
                 self.heard = int(time.time())
                 match message:
