@@ -7,14 +7,15 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
+from math import inf
 
 from tests.mesh.coordinator import in_a_loop
 from tests.mesh.network import NOW
 from tests.mesh.nodes import Network
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import DataSent, PeerId
+from wgpy.contract.events import DataSent, EndpointChanged, PeerId
 from wgpy.datapath.relay import Mac1Key
 from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
@@ -23,21 +24,26 @@ from wgpy.mesh.topology import derive
 from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpy.node.files import NodeFile
 from wgpyd.agent.pings import Pings
-from wgpyd.agent.relayed import MAX_ENDPOINTS, RelayedPeers
+from wgpyd.agent.relayed import IDLE_TIME, MAX_ENDPOINTS, RelayedPeers
 
 HUB_AT, SPARE_AT, PEER_AT = (Endpoint("127.0.0.1", port) for port in (1, 2, 3))
 
 
 @dataclass(slots=True)
 class Scene:
-    """This node, a peer that registers with two relays, and these."""
+    """This node, a peer that registers with two relays, and these. now: seconds."""
 
     interface: Interface
-    relayed: RelayedPeers
     network: Network
     peer: NodeFile
     hub: NodeFile
     spare: NodeFile
+    now: float = 1000.0
+    relayed: RelayedPeers = field(init=False)
+
+    def __post_init__(self) -> None:
+        pings = Pings(self.interface, self.network.nodes[0].key)
+        self.relayed = RelayedPeers(self.interface, pings, _nothing, _nothing, lambda: self.now)
 
     def plan(self) -> NodePlan:
         administrator, node = self.network.administrator, self.network.nodes[0]
@@ -63,6 +69,11 @@ class Scene:
         moved = PeerUpdate(self.hub.key.public_key(), endpoint=endpoint)
         await self.interface.configure(DeviceUpdate(self.network.nodes[0].key, peers=[*peers, moved]))
 
+    async def is_at(self, endpoint: Endpoint) -> None:
+        """Return once the peer is looked for there."""
+        while self.at() != endpoint:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+
     def at(self) -> Endpoint | None:
         """Return where the peer is looked for now."""
         return self.interface.path(self.peer.key.public_key()).endpoint
@@ -81,12 +92,11 @@ async def a_scene(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     interface = Interface(PacketSocket(ours, name="no-such-link"))
     interface.start()
-    pings = Pings(interface, network.nodes[0].key)
-    relayed = RelayedPeers(interface, pings, lambda: None, lambda: None)
+    scene = Scene(interface, network, peer, near, far)
     try:
-        yield Scene(interface, relayed, network, peer, near, far)
+        yield scene
     finally:
-        relayed.close()
+        scene.relayed.close()
         interface.close()
         theirs.close()
 
@@ -127,12 +137,34 @@ async def test_a_peer_without_a_session_is_begun_with_by_a_relay_as_soon_as_one_
         assert scene.relayed.relay_to(scene.peer.key.public_key()) is None
 
         scene.endpoints(is_dialled=False)
-        while scene.at() != HUB_AT:  # noqa: ASYNC110 - no event tells it
-            await asyncio.sleep(0)
+        await scene.is_at(HUB_AT)
 
         assert scene.relayed.relay_to(scene.peer.key.public_key()) == scene.hub.key.public_key()
         assert scene.relayed.relay_to(scene.hub.key.public_key()) is None
         assert scene.peer.key.public_key() in scene.relayed.without_keepalives
+
+
+@in_a_loop
+async def test_a_direct_way_that_nobody_uses_is_left_for_a_relay() -> None:
+    async with a_scene(PEER_AT) as scene:
+        peer = scene.peer.key.public_key()
+        await scene.know(HUB_AT)
+        scene.endpoints(is_dialled=False)
+        await scene.is_at(HUB_AT)
+        assert scene.relayed.seconds_left == inf
+
+        await scene.interface.configure(DeviceUpdate(peers=[PeerUpdate(peer, endpoint=PEER_AT)]))
+        scene.relayed.on_event(peer, EndpointChanged(PeerId(1), PEER_AT))
+        assert scene.relayed.seconds_left == IDLE_TIME
+        scene.now += IDLE_TIME - 1
+        scene.relayed.on_event(peer, DataSent(PeerId(1)))
+        assert scene.relayed.seconds_left == IDLE_TIME
+
+        scene.now += IDLE_TIME
+        scene.endpoints(is_dialled=False)
+        await scene.is_at(HUB_AT)
+        scene.endpoints(is_dialled=False)
+        assert scene.relayed.seconds_left == inf
 
 
 @in_a_loop
@@ -161,6 +193,10 @@ async def test_without_relays_a_plan_stays_as_it_is() -> None:
         planned = scene.plan()
 
         assert scene.relayed.planned(planned, {}, is_dialled=False) is planned
+
+
+def _nothing() -> None:
+    pass
 
 
 def _udp() -> socket.socket:

@@ -21,6 +21,7 @@ from wgpy.mesh.records import Paths, RegisteredRelay
 from wgpy.mesh.rules import GOSSIP, allowed_ip
 from wgpy.mesh.signing import SigningKey
 from wgpy.mesh.topology import Topology, derive
+from wgpyd.agent.warm_up import in_order
 
 OFFICE, SERVERS, OTHERS, HUBS = (key_of(number) for number in (1001, 1002, 1003, 1004))
 HUB, SPARE = key_of(20), key_of(21)
@@ -244,6 +245,19 @@ def test_a_relay_is_reached_by_no_relay_nor_uses_itself() -> None:
 
     assert relays_to(planned(one, CAROL), "hub") == []
     assert relays_to(planned(one, HUB), "bob") == ["spare"]
+
+
+def test_a_relay_that_starts_calls_those_first_that_register_with_it() -> None:
+    one = network()
+    one.register(CAROL, (HUB, 10))
+    one.register(ALICE, (SPARE, 10))
+    found = planned(one, HUB)
+
+    names = {peer.member.key: peer.member.name for peer in found.peers}
+    called = [names[key] for key in in_order(found)]
+
+    assert called[0] == "carol"
+    assert sorted(called) == ["alice", "bob", "carol", "spare"]
 
 
 def test_a_node_knows_of_itself_whether_it_is_a_relay() -> None:

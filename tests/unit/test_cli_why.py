@@ -1,5 +1,6 @@
 """`wgpy mesh why`: what it finds, and what it says of that."""
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -113,6 +114,29 @@ def test_a_node_that_drops_pings_is_not_called_unreachable() -> None:
 
     assert found["ping"].good is None
     assert "a firewall drops pings" in found["ping"].advice
+
+
+def test_by_which_relay_a_node_is_reached_is_said() -> None:
+    known = peer(relay="hub", since=NOW, relays=("hub", "spare"))
+
+    by_relay = findings(a_status(peers=(known,)), trial(milliseconds=1.0))["path"].text
+    directly = findings(a_status(peers=(replace(known, relay=""),)), trial(milliseconds=1.0))["path"].text
+
+    assert by_relay.startswith("by the relay hub, first ")
+    assert directly == "directly; hub, spare can pass on what it is sent, too"
+    assert "path" not in findings(a_status(), trial(milliseconds=1.0))
+
+
+def test_where_both_are_behind_nats_without_a_relay_one_is_advised() -> None:
+    known = peer(endpoints=("198.51.100.7:51820", "192.168.1.10:51820"))
+
+    alone = findings(a_status(nat="203.0.113.1", peers=(known,)), trial())["ping"].advice
+    with_relay = findings(a_status(nat="203.0.113.1", peers=(replace(known, relays=("hub",)),)), trial())[
+        "ping"
+    ].advice
+
+    assert "`wgpy mesh relay add NODE`" in alone
+    assert "relay add" not in with_relay
 
 
 def test_both_ways_are_shown() -> None:

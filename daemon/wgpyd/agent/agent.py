@@ -35,7 +35,7 @@ from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
 from .wake import Wake, end, first_of, rest_after
-from .warm_up import warm_up
+from .warm_up import in_order, warm_up
 from .warnings import Warnings
 from .withholding_detector import WithholdingDetector
 
@@ -89,7 +89,7 @@ class Agent:
         for task in self._tasks:
             task.add_done_callback(self._on_end)
         await first_of(self.up.wait(), self.interface.wait_closed())
-        self._tasks.append(asyncio.create_task(warm_up(self.interface, self.plan.by_key, self._wake.now)))
+        self._tasks.append(asyncio.create_task(warm_up(self.interface, in_order(self.plan), self._wake.now)))
         return self.up.is_set()
 
     async def stop(self) -> None:
@@ -146,4 +146,4 @@ class Agent:
         await self.reconciler.apply(applied, keepalives)
         await self.names.apply(network)
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
-        self._wake.after(min(self.membership.seconds_left, self.paths.keepalives.seconds_left))
+        self._wake.after(min(self.membership.seconds_left, self.paths.seconds_left))

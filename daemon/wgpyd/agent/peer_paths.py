@@ -66,6 +66,11 @@ class PeerPaths:
         relays, relayed = self.registration.keys, self.relayed.without_keepalives
         return planned, self.keepalives.wanted(planned.tunnels_to_nodes, relays, relayed)
 
+    @property
+    def seconds_left(self) -> float:
+        """Until `reach` gives something else; infinity if nothing is due."""
+        return min(self.keepalives.seconds_left, self.relayed.seconds_left)
+
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""
         self.keepalives.on_event(key, event)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from wgpy.contract.constants import REJECT_AFTER_TIME, SECOND
@@ -30,6 +31,7 @@ from .probe import probe
 MAX_ENDPOINTS: Final = 12  # of a peer with relays, before these
 SILENCE: Final = 1.0  # seconds without an answer, after which a peer is probed
 ANSWER_TIME: Final = 1.0  # seconds, in which a probe is answered
+IDLE_TIME: Final = 300.0  # seconds without a packet, after which a direct way is kept open no longer
 MAX_ATTEMPTS: Final = 4  # at other ways, each after twice the silence
 _MAX_DIRECT: Final = 16  # peers for which a direct way is looked for at the same time
 _SETTLING_TIME: Final = 0.5  # seconds, in which what was sent by a relay has arrived
@@ -47,12 +49,18 @@ class RelayedPeers:
         pings: Pings,
         on_change: Callable[[], None],
         on_silence: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """on_change: called when the way to a peer has changed; on_silence: when none answered by a relay."""
+        """on_change: called when the way to a peer has changed; on_silence: when none answered by a relay.
+
+        clock: seconds.
+        """
         self._interface = interface
         self._pings = pings
         self._on_change = on_change
         self._on_silence = on_silence
+        self._clock = clock
+        self._used: dict[PublicKey, float] = {}  # when something was last sent to peers on direct ways
         self._plan = NodePlan.empty()
         self._is_dialled = True
         self._by_line: Mapping[PublicKey, Endpoint] = {}
@@ -109,12 +117,23 @@ class RelayedPeers:
         return tuple(self._relays[relay] for relay in tunnel.relays if relay in self._relays)
 
     def _moves(self, relayed: Tunnels) -> Iterator[PeerUpdate]:
-        """Give what has the next packet to a peer without a session go by a relay: neither is dialled."""
+        """Give what has the next packet to a peer without a session, or an idle one, go by a relay."""
+        self._used = {key: used for key, used in self._used.items() if self._is_direct(key)}
         for key, tunnel in relayed.items():
-            present = self._interface.path(key).endpoint
-            ways = self._ways(tunnel)
-            if ways and present and present not in ways and not self._is_live(key):
-                yield PeerUpdate(key, update_only=True, endpoint=ways[0])
+            is_idle = not self._is_live(key) or self._seconds_left(key) <= 0
+            if (ways := self._ways(tunnel)) and is_idle and self._is_direct(key):
+                yield PeerUpdate(key, update_only=True, endpoint=ways[0], ends_session=True)
+
+    def _is_direct(self, key: PublicKey) -> bool:
+        return self._interface.path(key).endpoint is not None and self.relay_to(key) is None
+
+    def _seconds_left(self, key: PublicKey) -> float:
+        return IDLE_TIME - (self._clock() - self._used.get(key, self._clock()))
+
+    @property
+    def seconds_left(self) -> float:
+        """Until a direct way is to be kept open no longer; infinity if there is none."""
+        return min(map(self._seconds_left, self._used), default=inf)
 
     # -- What is so ----------------------------------------------------------------------------------
 
@@ -142,6 +161,8 @@ class RelayedPeers:
 
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""
+        if isinstance(event, DataSent) or key not in self._used:
+            self._note_use(key)
         match event:
             case DataSent() if key not in self._checks and self._is_watched(key):
                 self._begin(self._checks, key, self._check(key))
@@ -155,6 +176,11 @@ class RelayedPeers:
                     self._configure(PeerUpdate(waiting, update_only=True, handshake=True))
             case PeerUnreachable():
                 self._waiting.pop(key, None)
+
+    def _note_use(self, key: PublicKey) -> None:
+        """Where neither can be dialled, both keep a direct way open as long as they use it."""
+        if not self._is_dialled and self._is_watched(key) and self._is_direct(key):
+            self._used[key] = self._clock()
 
     def _is_watched(self, key: PublicKey) -> bool:
         tunnel = self._plan.tunnels.get(key)

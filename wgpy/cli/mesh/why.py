@@ -367,7 +367,7 @@ def _endpoint(status: Status, peer: Peer) -> Finding:
     return Finding(
         "endpoint", None, "unknown, so this node waits to be called",
         f"If {peer.name} cannot call {status.name} either: map a UDP port to one of the two, and say it with "
-        "--endpoint when that joins.",
+        f"--endpoint when that joins. {why_paths.ADVICE}",
     )  # fmt: skip
 
 
@@ -454,6 +454,8 @@ def _advice(status: Status, peer: Peer, trial: Trial) -> str:
             f" {name} is probably behind a NAT: it is reached while it sends keepalives (there: `wgpy mesh "
             "keepalive auto`), or if the NAT maps a UDP port to it."
         )
+        if status.nat and not peer.relays:
+            advice += f" {why_paths.ADVICE}"
     return advice
 
 

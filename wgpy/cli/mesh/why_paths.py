@@ -1,7 +1,14 @@
 """What `wgpy mesh why` says of the path by which a node is reached. Pure."""
 
+from typing import Final
+
 from wgpy.cli.mesh.output import listed, since
 from wgpy.node.agent_client import Peer
+
+ADVICE: Final = (
+    "Where neither of two nodes can be reached, a relay passes on what they send each other: `wgpy mesh "
+    "relay add NODE`, of a node that both reach by UDP."
+)
 
 
 def path(peer: Peer) -> str:
