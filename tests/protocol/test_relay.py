@@ -1,6 +1,6 @@
 """Chapter 12: a relay. Two nodes that cannot reach each other speak by way of a third one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
@@ -9,6 +9,15 @@ from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.testing import Conditions, Flight, Nat, Node, PeerConfig, Simulation
 from wgpy.testing.invariants import Auditor
+from wgpy.testing.nat import (
+    ADDRESS_RESTRICTED,
+    FULL_CONE,
+    LINUX,
+    PORT_RESTRICTED,
+    SYMMETRIC_COUNTING,
+    SYMMETRIC_RANDOM,
+    NatKind,
+)
 
 from . import whitepaper as wp
 
@@ -19,11 +28,16 @@ RANDOM_RUNS = 40
 class Relayed:
     """Alice and Bob, each behind a NAT, who have the relay's endpoint for each other."""
 
-    def __init__(self, seed: int = 1, conditions: Conditions | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 1,
+        conditions: Conditions | None = None,
+        kinds: Sequence[NatKind] = (SYMMETRIC_RANDOM, PORT_RESTRICTED),
+    ) -> None:
         self.simulation = Simulation(seed)
         self.relay = self.simulation.add_node("relay")
         self.relay.relay()
-        self.nats = [self.simulation.add_nat(number) for number in (1, 2)]
+        self.nats = [self.simulation.add_nat(number, kind) for number, kind in enumerate(kinds, 1)]
         self.alice = self.simulation.add_node("alice", nat=self.nats[0])
         self.bob = self.simulation.add_node("bob", nat=self.nats[1])
         self.auditor = Auditor(self.simulation.timeline)
@@ -278,7 +292,7 @@ def _endpoint(node: Node, other: Node) -> Endpoint:
 @pytest.mark.parametrize("number", range(RANDOM_RUNS))
 def test_whatever_happens_both_ends_reach_each_other_in_the_end(number: int, seed: int) -> None:
     random = Random(seed + number)
-    world = Relayed(seed + number, _weather(random))
+    world = Relayed(seed + number, _weather(random), random.choices(_KINDS, k=2))
     events = _events(world, random)
     for _ in range(random.randint(5, 20)):
         random.choice(events)()
@@ -300,6 +314,16 @@ def test_whatever_happens_both_ends_reach_each_other_in_the_end(number: int, see
 
     assert world.passes(world.alice, world.bob), f"repeat with --seed {seed + number}"
     assert world.passes(world.bob, world.alice), f"repeat with --seed {seed + number}"
+
+
+_KINDS = (
+    FULL_CONE,
+    ADDRESS_RESTRICTED,
+    PORT_RESTRICTED,
+    SYMMETRIC_COUNTING,
+    SYMMETRIC_RANDOM,
+    LINUX,
+)
 
 
 def _weather(random: Random) -> Conditions:
