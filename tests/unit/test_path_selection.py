@@ -151,6 +151,15 @@ def test_without_a_relay_either_end_uses_what_answers_first() -> None:
     assert bench.take(Use) == [Use(THERE, False, Session.KEEP)]
 
 
+def test_what_has_not_answered_yet_is_not_pinned() -> None:
+    """Else a peer that is somewhere else by now could not move it."""
+    bench = Bench(relays=())
+
+    bench.paths.set_remote([Candidate(THERE, PathKind.PUBLIC)], NOW)
+
+    assert bench.take(Use) == [Use(THERE, False, Session.KEEP)]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "is_better"),
     [(20, 19, False), (20, 13, True), (20, 30, False), (2, 1, False)],
@@ -278,6 +287,15 @@ def test_a_path_that_needs_no_opening_is_kept_in_silence() -> None:
     assert outputs[-1] != Use(RELAY.endpoint, False, Session.END)
     assert bench.paths.path
     assert bench.paths.path.endpoint == THERE
+
+
+def test_a_path_that_is_kept_open_is_kept_in_silence() -> None:
+    bench = Bench()
+    bench.paths.keep_open(is_kept=True)
+    bench.make_direct()
+
+    assert [one for one in bench.run(60 * SECOND) if isinstance(one, Use)] == []
+    assert bench.paths.next_deadline() is None
 
 
 def test_a_peer_that_heard_is_asked_once_however_often_it_is_heard() -> None:

@@ -70,6 +70,7 @@ class PeerPaths:
         # What is in use
         self._current: Endpoint | None = None
         self._since = 0
+        self._is_kept_open = False
         self._session_by: Endpoint | None = None  # the relay that forwarded its handshake, if one did
         # What both ends know of each other
         self._local: tuple[Candidate, ...] = ()
@@ -113,6 +114,13 @@ class PeerPaths:
         is_closed = not self._is_active and not self._stays_open()
         if self._current is None or is_gone or is_closed:
             self._use_fallback(now)
+
+    def keep_open(self, is_kept: bool) -> None:
+        """Whether something keeps the mappings of a direct path in silence, such as a persistent keepalive.
+
+        Otherwise there must be none, as it would begin a session after each silence.
+        """
+        self._is_kept_open = is_kept
 
     @property
     def path(self) -> PathInUse | None:
@@ -261,7 +269,9 @@ class PeerPaths:
     def _stays_open(self) -> bool:
         """Whether the path in use is good after any silence."""
         path = self._path
-        return path is not None and path.kind in _NEEDS_NO_OPENING and path.answered_at is not None
+        if path is None or path.answered_at is None:
+            return False
+        return self._is_kept_open or path.kind in _NEEDS_NO_OPENING
 
     # -- Is the path in use good? ----------------------------------------------------------------------
 
@@ -365,7 +375,9 @@ class PeerPaths:
     def _use(self, endpoint: Endpoint, now: int) -> None:
         if endpoint != self._current:
             self._set_current(endpoint, now)
-            self._outputs.append(Use(endpoint, self._is_leader, Session.KEEP))
+            path = self._path
+            is_proven = path is not None and path.answered_at is not None
+            self._outputs.append(Use(endpoint, self._is_leader and is_proven, Session.KEEP))
 
     def _use_relay(self, relay: Relay, now: int) -> None:
         if relay.endpoint != self._current:
