@@ -9,6 +9,7 @@ from struct import pack
 import pytest
 
 from tests.datapath.kinds import (
+    DATA_PATHS,
     PEER,
     DataPathUnderTest,
     MakeDataPath,
@@ -34,7 +35,7 @@ from wgpy.contract.orders import (
 )
 
 PACKETS = int(environ.get("WGPY_TRANSLATED_PACKETS", "100000"))
-AT_ONCE = 200
+AT_ONCE = 100  # cases of one packet or its fragments
 
 OFFICE = SITES[0]
 
@@ -74,18 +75,18 @@ def datagram(source: str, destination: str, port: int = 53) -> bytes:
     return Whole(address(source), address(destination), UDP, pack(">HHHH", 5000, port, 8, 0)).encode()
 
 
-def test_whatever_is_translated_is_as_if_made_anew_at_the_other_address(
-    datapath: MakeDataPath, seed: int
-) -> None:
-    remote = Remote()
-    path = translating(with_session(datapath, remote), *SITES)
-    cases = AnyCases(Random(seed))
+def test_whatever_is_translated_is_as_if_made_anew_at_the_other_address(seed: int) -> None:
+    remotes = {make: Remote() for make in DATA_PATHS.values()}
+    paths = {translating(with_session(make, remote), *SITES): remote for make, remote in remotes.items()}
+    cases, packets = AnyCases(Random(seed)), 0
 
-    for _ in range(PACKETS // AT_ONCE):
-        batch = [cases.case() for _ in range(AT_ONCE // 2)]
-        check(path, remote, [case for case in batch if case.inbound], received)
-        check(path, remote, [case for case in batch if not case.inbound], sent_on)
-    assert drop_counts(path) == {}
+    while packets < PACKETS:
+        batch = [cases.case() for _ in range(AT_ONCE)]
+        packets += sum(len(case.given) for case in batch)
+        for path, remote in paths.items():
+            check(path, remote, [case for case in batch if case.inbound], received)
+            check(path, remote, [case for case in batch if not case.inbound], sent_on)
+    assert all(drop_counts(path) == {} for path in paths)
 
 
 def check(
