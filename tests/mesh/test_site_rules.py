@@ -146,6 +146,20 @@ def test_the_rule_for_an_address_behind_a_gateway_is_the_first_one_that_is_for_i
     assert rule == (None if number is None else topology.rules[number - 1])
 
 
+def test_the_rule_for_all_of_a_site_is_none_for_a_part_of_it(administrator: Administrator) -> None:
+    administrator.rule("tag:dev", administrator.scope("office/192.168.1.10:5432/tcp"))
+    administrator.rule("tag:dev", administrator.scope("site:office:5432/tcp"))
+    administrator.rule(WEB, GW)
+    topology = administrator.topology()
+    dev, gw, web = (members(topology)[name] for name in ("dev", "gw", "web"))
+    rules = Rules(topology)
+
+    assert rules.to_site(dev, gw, "office", POSTGRES) == topology.rules[1]
+    assert rules.to_site(dev, gw, "office", Ports(TCP, 22, 22)) is None
+    assert rules.to_site(dev, gw, "home", POSTGRES) is None
+    assert rules.to_site(web, gw, "office", POSTGRES) == topology.rules[2]
+
+
 def test_the_rule_for_a_client_is_not_that_for_its_gateway(administrator: Administrator) -> None:
     key = PublicKey(b"\x05" + bytes(31))
     administrator.client(key, GW)

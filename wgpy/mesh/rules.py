@@ -105,9 +105,13 @@ class Rules:
         )
         pairs = product(source.selectors, next(clients, self._selectors(destination)))
         rules = chain.from_iterable(self._rules.get(pair, ()) for pair in pairs)
-        found = (one for one in rules if one.allows(ports) and self._has(one.destination, address))
-        first = min(found, key=attrgetter("number"), default=None)
-        return first.rule if first else None
+        return _first(one for one in rules if one.allows(ports) and self._has(one.destination, address))
+
+    def to_site(self, source: Member, gateway: Member, name: str, ports: Ports) -> Rule | None:
+        """Return the first rule that lets a member begin to ports of all of a site of a gateway."""
+        pairs = product(source.selectors, (*gateway.selectors, site_selector(name)))
+        rules = chain.from_iterable(self._rules.get(pair, ()) for pair in pairs)
+        return _first(one for one in rules if one.allows(ports) and not one.destination.prefixes)
 
     def _has(self, end: End, address: Address) -> bool:
         """Return whether an address that a rule's destination may have is of it."""
@@ -124,8 +128,7 @@ class Rules:
     ) -> Rule | None:
         pairs = product(sources, destinations)
         rules = chain.from_iterable(self._rules.get(pair, ()) for pair in pairs)
-        first = min((one for one in rules if one.allows(ports)), key=attrgetter("number"), default=None)
-        return first.rule if first else None
+        return _first(one for one in rules if one.allows(ports))
 
     def texts(self) -> dict[int, str]:
         """Return the text of each number that a permit may have."""
@@ -173,6 +176,11 @@ class Rules:
         if site is None:
             return [None]
         return [allowed_ip(prefix) for prefix in prefixes_of_end(site, end)]
+
+
+def _first(rules: Iterable[NumberedRule]) -> Rule | None:
+    first = min(rules, key=attrgetter("number"), default=None)
+    return first.rule if first else None
 
 
 def prefixes_of_end(site: Site, end: End) -> Iterable[Prefix]:

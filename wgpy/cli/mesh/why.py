@@ -59,6 +59,16 @@ class Target:
     client: Client | None = None
     site: Site | None = None
 
+    @property
+    def whole_site(self) -> str:
+        """The name of the site that is meant, "" if an address is."""
+        return self.site.name if self.site and self.prefix is None else ""
+
+    @property
+    def ruled(self) -> Address | str:
+        """What rules are for."""
+        return self.whole_site or self.address
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -87,9 +97,9 @@ def why(arguments: Namespace) -> None:
     status, trial, permitted = daemons.status(network), None, Permitted()
     name = why_names.meant(status, name)
     if target := find(status, name):
-        permitted = why_ports.permitted(network, target.peer.identity, target.address, ports, _now())
+        permitted = why_ports.permitted(network, target.peer.identity, target.ruled, ports, _now())
     if target and not _is_blocked(list(judge(status, name, _now(), permitted=permitted))):
-        trial = _try(status, target, permitted.tcp_port)
+        trial = _try(status, target, None if target.whole_site else permitted.tcp_port)
         status = daemons.status(network)
     findings = list(judge(status, name, _now(), trial, permitted))
     reachable = False if _is_blocked(findings) else findings[-1].good

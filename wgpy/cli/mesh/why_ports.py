@@ -10,9 +10,11 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import networks
 from wgpy.cli.mesh.local_rules import read_local
 from wgpy.mesh.ports import ICMP, TCP, Ports, parse_ports
+from wgpy.mesh.records import Rule
 from wgpy.mesh.rules import Rules
 from wgpy.mesh.selectors import KINDS, names_of, shown_rule
 from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.topology import Member
 
 _WITH_PORTS: Final = re.compile(
     rf"(?P<name>(?:(?:{'|'.join(KINDS)}):)?(?:[^:\[\]]*\[[^\]]*\]|[^:\[\]]+)):(?P<ports>[^:]+)"
@@ -51,11 +53,11 @@ def _bare(name: str) -> str:
 
 
 def permitted(
-    network: str, peer: VerifyKey, address: Address, ports: tuple[Ports, ...], now: int
+    network: str, peer: VerifyKey, destination: Address | str, ports: tuple[Ports, ...], now: int
 ) -> Permitted:
-    """Return what the rules in this node's files let it begin to an address of, or behind, a peer.
+    """Return what the rules in this node's files let it begin to an address of, or behind, a peer, or a site.
 
-    now: Unix seconds.
+    destination: an address, or the name of a site of the peer; now: Unix seconds.
     """
     node = networks.node_file(network)
     if node is None:
@@ -67,10 +69,18 @@ def permitted(
     rules, names = Rules(topology), names_of(ledger.nodes(), topology)
 
     def told(each: Ports) -> str:
-        rule = rules.to_address(local, other, address, each)
+        rule = _rule(rules, local, other, destination, each)
         if rule is None:
             return ""
         selectors = shown_rule(rule, names, topology.ends).split(" ")
         return " ".join(["allow", *(selector.removeprefix("node:") for selector in selectors)])
 
     return Permitted({each: told(each) for each in ports}, bool(told(_PING)))
+
+
+def _rule(
+    rules: Rules, local: Member, other: Member, destination: Address | str, ports: Ports
+) -> Rule | None:
+    if isinstance(destination, str):
+        return rules.to_site(local, other, destination, ports)
+    return rules.to_address(local, other, destination, ports)
