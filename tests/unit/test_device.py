@@ -110,6 +110,17 @@ def test_what_is_sent_to_a_watched_peer_and_not_answered_is_reported() -> None:
     assert bob.traffic(bytes(ALICE.public_key())).received == NOW
 
 
+def test_without_a_session_what_is_sent_is_unanswered_since_its_first_packet() -> None:
+    alice = device(ALICE, BOB, AT_BOB)
+
+    for second in range(9):  # initiations are repeated meanwhile
+        alice.expire(NOW + second * SECOND)
+        alice.send(PACKET, NOW + second * SECOND)
+        alice.step(NOW + second * SECOND)
+
+    assert alice.traffic(bytes(BOB.public_key())).unanswered == NOW
+
+
 def test_of_others_it_is_not_reported_what_is_sent_to_them() -> None:
     alice, bob = device(ALICE, BOB, AT_BOB), device(BOB, ALICE)
 

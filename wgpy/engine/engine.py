@@ -368,7 +368,7 @@ class Engine:
         """Begin one now if it is to go `anew` to the endpoint or none was tried just before; else soon."""
         if anew:
             self._forget_initiation(peer)
-        peer.attempts_began = now
+        peer.begin_attempts(now)
         last = peer.last_handshake_sent
         if anew or last is None or now - last >= REKEY_TIMEOUT:
             self._send_initiation(peer, now)

@@ -32,7 +32,8 @@ class Peer:
     shared_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
     initiation: SentInitiation | None = None  # in flight
     retries: int = 0  # of that initiation
-    attempts_began: int = 0
+    attempts_began: int = 0  # when one was last asked for
+    unanswered_since: int = 0  # when one was asked for that this initiation was the first for
     packets_wait: bool = False  # they are staged until a handshake completes
     last_handshake_sent: int | None = None  # an initiation or a response of ours
     last_initiation_consumed: int | None = None
@@ -44,6 +45,11 @@ class Peer:
     last_handshake_traversal: int = 0  # boottime ns of the last authentic handshake message, either way
     tx_bytes: int = 0  # handshake messages; the data path counts the rest
     rx_bytes: int = 0
+
+    def begin_attempts(self, now: int) -> None:
+        self.attempts_began = now
+        if not self.initiation:
+            self.unanswered_since = now
 
     def static_static(self, private_key: bytes) -> bytes:
         """DH of both static keys, computed once for a private key. Raises DatagramError (LOW_ORDER_KEY)."""
