@@ -5,10 +5,12 @@ dev  203.0.113.20 ──┐                 ┌── gw1 203.0.113.31, lan 192.
 hub  203.0.113.10 ──┘                 └── gw2 203.0.113.32, lan 192.168.1.2 ──┘
 
 The hub coordinates. The home network of dev is 192.168.1.0/24, too. No host forwards.
+The server has a PostgreSQL.
 """
 
 import json
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +21,14 @@ import pytest
 from tests.integration.exchange import TRAFFIC
 from tests.integration.hosts import Host, HostProcess, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node
+from tests.mesh.postgresql import PostgreSQL
 
 pytestmark = [pytest.mark.xdist_group("mesh_gateways"), pytest.mark.slow]
 
 _REAL = "192.168.1.0/24"
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _SETTINGS = ("net.ipv4.ip_forward", "net.ipv4.conf.lan.forwarding", "net.ipv6.conf.all.forwarding")
+_ROWS, _ANSWER = 300, "500500"  # of the database
 _ECHO = """
 import socketserver
 class Echo(socketserver.BaseRequestHandler):
@@ -73,6 +77,13 @@ class World:
         (site,) = self.dev.ask("site", "list")
         return str(site["used"])
 
+    def return_by(self, gateway: str) -> None:
+        """Give the server a route to the mesh."""
+        (card,) = json.loads(self.hub.host.run("ip", "-json", "address", "show", "mesh0"))
+        (found,) = [one for one in card["addr_info"] if one["family"] == "inet"]
+        mesh = ip_interface(f"{found['local']}/{found['prefixlen']}").network
+        self.server.run("ip", "route", "replace", str(mesh), "via", gateway)
+
     def reaches(self, address: str) -> bool:
         return self.dev.host.attempt("ping", "-n", "-c", "1", "-W", "1", address).status == 0
 
@@ -109,14 +120,25 @@ def plug(switch: Host, host: Host, name: str, card: str, address: str) -> None:
 def mesh(hosts: World) -> Iterator[World]:
     before = list(map(state, hosts.gateways))
     hosts.hub.mesh("init", NETWORK, "--public", hosts.hub.outside, "--name", "hub")
-    token = hosts.hub.token("--uses", "3", "--routes", _REAL)
-    for node in hosts.nodes[1:]:
+    hosts.dev.join(hosts.hub.token("--tag", "dev"))
+    token = hosts.hub.token("--uses", "2", "--routes", _REAL)
+    for node in hosts.gateways:
         node.join(token)
     yield hosts
     add(hosts.gateways[0])
     for node in reversed(hosts.nodes):
         node.mesh("leave", "--force")
     assert list(map(state, hosts.gateways)) == before
+
+
+@pytest.fixture(scope="module")
+def database(hosts: World) -> Iterator[PostgreSQL]:
+    with PostgreSQL.made() as made:
+        service = hosts.server.start(*made.service("192.168.1.10"))
+        eventually(lambda: "ready to accept" in service.log.read_text(), "PostgreSQL serves", within=_WITHIN)
+        yield made
+        service.kill(signal.SIGQUIT)
+        service.wait()
 
 
 @pytest.fixture
@@ -229,17 +251,14 @@ def test_a_connection_outlives_a_gateway_of_a_site_that_has_a_route_back(world: 
     first, second = world.gateways
     add(first, "--routed", "--priority", "10")
     add(second, "--routed", "--priority", "20")
-    network = json.loads(world.hub.host.run("ip", "-json", "address", "show", "mesh0"))
-    (found,) = [one for one in network[0]["addr_info"] if one["family"] == "inet"]
-    mesh = f"{found['local']}/{found['prefixlen']}"
-    world.server.run("ip", "route", "replace", mesh_range(mesh), "via", "192.168.1.1")
+    world.return_by("192.168.1.1")
     eventually(lambda: world.reaches(world.mapped()), "the server is reached", within=_WITHIN)
     server = serve(world)
     conversation = converse(world, world.mapped(), 200)
     eventually(lambda: "20\n" in conversation.log.read_text(), "it is under way", within=_WITHIN)
 
     first.kill()
-    world.server.run("ip", "route", "replace", mesh_range(mesh), "via", "192.168.1.2")
+    world.return_by("192.168.1.2")
 
     assert conversation.wait(120).output.endswith("all\n")
     assert world.used() == "gw2"
@@ -247,5 +266,67 @@ def test_a_connection_outlives_a_gateway_of_a_site_that_has_a_route_back(world: 
     first.start()
 
 
-def mesh_range(address: str) -> str:
-    return str(ip_interface(address).network)
+def test_a_port_rule_opens_a_database_of_an_office_also_while_a_gateway_dies(
+    world: World, database: PostgreSQL
+) -> None:
+    hub, dev, (first, second) = world.hub, world.dev, world.gateways
+    for gateway, priority in ((first, "10"), (second, "20")):
+        add(gateway, "--routed", "--priority", priority)
+    world.return_by("192.168.1.1")
+    address, server = world.mapped(), serve(world)
+    sql = Sql(database, address)
+    for node in (hub, dev):
+        eventually(lambda node=node: sql.answer(node) == _ANSWER, "it is reached", within=_WITHIN)  # type: ignore[misc]
+        assert connects(node, address)
+    hub.mesh("allow", "tag:dev", "office:5432/tcp", "-y")
+
+    eventually(lambda: not sql.answer(hub), "who has not the tag is refused", within=_WITHIN)
+    eventually(lambda: not connects(dev, address), "another port is refused", within=_WITHIN)
+    assert sql.answer(dev) == _ANSWER
+    assert dev.why(f"{address}:5432/tcp")["reachable"]
+    allowed = "dev may begin to site:office:5432/tcp: allow tag:dev site:office:5432/tcp"
+    assert dev.why("office:5432/tcp")["findings"]["5432/tcp"]["text"] == allowed
+    rows = sql.rows(dev)
+    eventually(lambda: "20\t" in rows.log.read_text(), "rows arrive", within=_WITHIN)
+    first.kill()
+    world.return_by("192.168.1.2")
+
+    arrived = rows.wait(120)
+    assert (arrived.status, arrived.output.count("\n")) == (0, _ROWS), arrived
+    assert world.used() == "gw2"
+    assert not sql.answer(hub)
+    assert not connects(dev, address)
+
+    hub.mesh("disallow", "tag:dev", "office:5432/tcp")
+    eventually(lambda: sql.answer(hub) == _ANSWER, "the hub, too, finds the other gateway", within=_WITHIN)
+    server.kill()
+    first.start()
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """The database, at an address."""
+
+    database: PostgreSQL
+    address: str
+
+    def answer(self, node: Node) -> str:
+        """Return what a query of a node answers, "" if it does not reach the server."""
+        done = node.host.attempt(*self._psql("-c", "SELECT sum(n) FROM generate_series(1, 1000) n"))
+        return done.output.strip() if done.status == 0 else ""
+
+    def rows(self, node: Node) -> HostProcess:
+        """Have rows come for seconds: some number, and a kilobyte."""
+        columns = "n, repeat('x', 1000), pg_sleep(0.02)"
+        return node.host.start(
+            *self._psql("-c", f"COPY (SELECT {columns} FROM generate_series(1, {_ROWS}) n) TO STDOUT")
+        )
+
+    def _psql(self, *arguments: str) -> tuple[str, ...]:
+        where = f"host={self.address} user=wgmesh dbname=postgres connect_timeout=2"
+        return str(self.database.programs / "psql"), "-XAtd", where, *arguments
+
+
+def connects(node: Node, address: str) -> bool:
+    """Say whether the server's other port is reached."""
+    return node.host.attempt("nc", "-z", "-w", "2", address, "7001").status == 0
