@@ -51,7 +51,7 @@ def costs(rounds: int, seconds: float) -> Iterator[Cost]:
                 for name, measure in _MEASURES.items():
                     found[name][ruled].append(measure(left, right, seconds))
                 if ruled:
-                    left.mesh("disallow", *_RULE)
+                    left.mesh("disallow", *_RULE, "--yes")
     for name, by_rule in found.items():
         yield Cost(name, tuple(by_rule[False]), tuple(by_rule[True]))
 

@@ -345,7 +345,8 @@ def test_rules_say_who_reaches_whom(network: Lan) -> None:
     network.hub.mesh("allow", "tag:nobody", "any", "--anyway")
     network.hub.mesh("disallow", "tag:nobody", "any")
 
-    assert "There is no rule left" in network.hub.mesh("disallow", "hub", "tag:servers")
+    assert "this is the last rule" in sentence(network.hub.attempt("disallow", "hub", "tag:servers"))
+    assert "There is no rule left" in network.hub.mesh("disallow", "hub", "tag:servers", "-y")
     eventually(lambda: desk.reaches(web), "desk reaches web again")
 
 

@@ -89,4 +89,4 @@ def test_what_makes_no_rule_is_refused_with_a_sentence(network: Lan) -> None:
     assert "is allowed already" in sentence(hub.attempt("allow", "tag:dba", "db:22/tcp", "--anyway"))
     assert "the rules are: tag:dba to db:22/tcp" in sentence(hub.attempt("disallow", "tag:dba", "db"))
     assert "rule tag:dba to node:db:22/tcp" in hub.mesh("audit")
-    hub.mesh("disallow", "tag:dba", "db:22/tcp")
+    hub.mesh("disallow", "tag:dba", "db:22/tcp", "-y")

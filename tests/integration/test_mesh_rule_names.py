@@ -80,4 +80,4 @@ def test_a_rule_stays_with_its_node_and_each_end_of_a_name_tells_which(network: 
     mallory.mesh("rename", "desk")
     assert "there is no rule desk to srv; the rules are: " in sentence(hub.attempt("disallow", "desk", "srv"))
     identity = removed["identity"]
-    assert "There is no rule left" in hub.mesh("disallow", identity, "srv")
+    assert "There is no rule left" in hub.mesh("disallow", identity, "srv", "--yes")

@@ -50,7 +50,7 @@ class Mesh:
         for rule in wanted - before:
             self.admin.mesh("allow", *rule.split(">"), "--yes")
         for rule in before - wanted:
-            self.admin.mesh("disallow", *rule.split(">"))
+            self.admin.mesh("disallow", *rule.split(">"), "--yes")
         eventually(lambda: all(_rules(node) == wanted for node in self.nodes.values()), "all know the rules")
 
     def begun(self) -> str:

@@ -46,7 +46,10 @@ async def test_ports_are_shown_as_they_are_and_taken_back_as_they_are_shown(
         assert "is allowed already" in await host.refusal("allow", "n11", "bob:53,80,443/tcp,53/udp")
         assert "there is no rule n11 to bob;" in await host.refusal("disallow", "n11", "bob")
 
-        taken_back = await host.ask("disallow", "n11", "bob:53/tcp,80/tcp,443/tcp,53/udp")
+        assert (await host.refusal("disallow", "n11", "bob:53/tcp,80/tcp,443/tcp,53/udp")).startswith(
+            "this is the last rule, without which every node may begin to every other one: give --yes"
+        )
+        taken_back = await host.ask("disallow", "n11", "bob:53/tcp,80/tcp,443/tcp,53/udp", "--yes")
 
         assert taken_back == {"disallowed": made["allowed"], "rules": []}
 

@@ -8,7 +8,8 @@ from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, membership, networks
-from wgpy.cli.mesh.local_rules import local_rules
+from wgpy.cli.mesh.dependents import Dependents
+from wgpy.cli.mesh.local_rules import local_rules, read_local
 from wgpy.cli.mesh.output import listed, report
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import AgentError
@@ -21,7 +22,9 @@ def leave(arguments: Namespace) -> None:
     need_root("mesh leave")
     network = networks.selected(arguments)
     node = daemons.needed_node(network)
-    rules = local_rules(network, node, int(time.time())).bound
+    now, identity = int(time.time()), node.identity.verify_key()
+    rules = local_rules(network, node, now).bound
+    dependents = Dependents.of(read_local(network, node, now)[1], {identity})
     is_published = _publish_departure(network, node, force=arguments.force)
     daemons.stop_node(Host(verbose=arguments.verbose), network, node)
     membership.forget(network)
@@ -34,7 +37,9 @@ def leave(arguments: Namespace) -> None:
         lines.append("The coordinator still runs here.")
     if rules:
         lines.append(f"Rules for it, which are for no node from now on: {listed(rules)}.")
+    lines += dependents.lines()
     document = {"network": network, "name": node.name, "told": is_published, "rules": list(rules)}
+    document |= dependents.document()
     report(arguments, document, "\n".join(lines))
 
 

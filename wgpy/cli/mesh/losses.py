@@ -93,16 +93,30 @@ def _more(found: Collection[str]) -> Iterator[str]:
 
 def confirm(losses: Losses) -> None:
     """Ask at the terminal whether a first rule is to be. Raises CommandError if not."""
-    if not sys.stdin.isatty():
-        nodes = count(len(losses.lost.keys() | losses.narrowed.keys()), "node")
-        raise CommandError(
-            f"this is the first rule, from which on {nodes} can no longer begin to others: see --dry-run, "
-            "and give --yes"
-        )
-    print(
+    nodes = count(len(losses.lost.keys() | losses.narrowed.keys()), "node")
+    _ask(
+        f"this is the first rule, from which on {nodes} can no longer begin to others: see --dry-run, and "
+        "give --yes",
         "This is the first rule: from then on nodes begin only what a rule allows.", losses.text(),
-        "Allow it? [y/N] ", sep="\n", end="", file=sys.stderr, flush=True,
+        "Allow it? [y/N] ",
     )  # fmt: skip
+
+
+def confirm_last() -> None:
+    """Ask at the terminal whether the last rule is to go. Raises CommandError if not."""
+    _ask(
+        "this is the last rule, without which every node may begin to every other one: give --yes, or allow "
+        "something else first",
+        "This is the last rule: without it every node may begin to every other one.",
+        "Take it back? [y/N] ",
+    )
+
+
+def _ask(otherwise: str, *lines: str) -> None:
+    """otherwise: the sentence where there is no terminal. Raises CommandError unless the answer is yes."""
+    if not sys.stdin.isatty():
+        raise CommandError(otherwise)
+    print(*lines, sep="\n", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CommandError("nothing was changed")
 

@@ -11,6 +11,7 @@ from wgpy.cli.changes import need_root
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks, tokens
 from wgpy.cli.mesh.administrator import administrator
+from wgpy.cli.mesh.dependents import Dependents
 from wgpy.cli.mesh.local_rules import local_rules
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, listed, report, since
@@ -82,6 +83,7 @@ async def _remove(arguments: Namespace) -> None:
             raise CommandError(f"{arguments.name} is removed already")
         if node.signer == _local_identity(arguments):
             raise CommandError(f"{arguments.name} is this node; `wgpy mesh leave` takes it out")
+        dependents = Dependents.of(admin.topology, {node.signer})
         await admin.publish(Removal, identity=node.signer)
         token = admin.ledger.admin_records(Token)[bytes(node.token)]
         is_open = tokens.state(admin, token) == "valid"
@@ -90,7 +92,7 @@ async def _remove(arguments: Namespace) -> None:
             rule_text(shown_rule(rule, admin.names, topology.ends))
             for rule in naming(topology.rules, node.signer, topology.ends)
         ]
-    text = f"{node.name} is removed: no node accepts its packets any more."
+    text = "\n".join([f"{node.name} is removed: no node accepts its packets any more.", *dependents.lines()])
     if rules:
         text += (
             f"\nRules for it, which are for no node from now on: {listed(rules)}. `wgpy mesh disallow` takes "
@@ -107,6 +109,7 @@ async def _remove(arguments: Namespace) -> None:
         "token": str(token.key),
         "open": is_open,
         "rules": rules,
+        **dependents.document(),
     }
     report(arguments, document, text)
 

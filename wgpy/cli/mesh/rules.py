@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
-from wgpy.cli.mesh.losses import Losses, confirm
+from wgpy.cli.mesh.losses import Losses, confirm, confirm_last
 from wgpy.cli.mesh.output import listed, report
 from wgpy.mesh.links import site_selector
 from wgpy.mesh.records import End, Rule, Scope, client_selector, node_selector
@@ -35,8 +35,10 @@ def disallow(arguments: Namespace) -> None:
     """Raises CommandError."""
     if arguments.dry_run:
         asyncio.run(_try_to_disallow(arguments)).report(arguments)
-    else:
-        asyncio.run(_disallow(arguments))
+        return
+    if not arguments.yes and asyncio.run(_is_last(arguments)):
+        confirm_last()
+    asyncio.run(_disallow(arguments))
 
 
 async def _try_to_allow(arguments: Namespace) -> Losses:
@@ -56,6 +58,12 @@ async def _try_to_disallow(arguments: Namespace) -> Losses:
         taken_back, before = _meant(admin, arguments), admin.topology
         kept = tuple(rule for rule in before.rules if rule not in taken_back)
         return Losses.between(before, before.with_rules(kept), admin.names)
+
+
+async def _is_last(arguments: Namespace) -> bool:
+    """Return whether no rule stays. Raises CommandError."""
+    async with administrator(arguments) as admin:
+        return len(_meant(admin, arguments)) == len(admin.topology.rules)
 
 
 async def _allow(arguments: Namespace) -> None:

@@ -10,6 +10,7 @@ from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.argument_types import duration_text
+from wgpy.cli.mesh.dependents import Dependents
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, listed, report
 from wgpy.mesh.endings import token_ended
 from wgpy.mesh.invitation import Invitation
@@ -134,12 +135,16 @@ async def _revoke(arguments: Namespace) -> None:
             for node in admin.ledger.nodes()
             if node.token == found.key and node.signer not in excluded
         )
+        before = admin.topology
         await admin.publish(Revocation, token=found.key, keep=keep)
+        gone = {one.identity for one in before.members} - {one.identity for one in admin.topology.members}
+        dependents = Dependents.of(before, gone)
         names = sorted(member.name for member in admin.topology.members if member.identity in keep)
     text = f"The token {found.key} admits no host any more."
     if keep:
         text += f" Of the nodes that it admitted, these stay: {listed(names)}."
-    report(arguments, {"revoked": str(found.key), "kept": list(map(str, keep))}, text)
+    document = {"revoked": str(found.key), "kept": list(map(str, keep)), **dependents.document()}
+    report(arguments, document, "\n".join([text, *dependents.lines()]))
 
 
 def _find(admin: Administrator, beginning: str) -> Token:
