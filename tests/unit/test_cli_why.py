@@ -204,10 +204,54 @@ def test_a_nat_is_named_where_it_is() -> None:
 
 @pytest.mark.parametrize(
     "endpoints",
-    [(), ("203.0.113.9:51820",), ("192.168.1.2:51820", "10.0.0.2:51820"), ("[fd00::2]:51820",)],
-)
+    [(), ("203.0.113.9:51820",), ("192.168.1.2:51820", "10.0.0.2:51820"), ("[fd00::2]:51820",),
+     ("[fd00::2]:51820", "[2001:db8::2]:51820", "203.0.113.9:51820")],
+)  # fmt: skip
 def test_a_node_with_addresses_of_one_kind_is_not_said_to_be_behind_a_nat(endpoints: tuple[str, ...]) -> None:
-    assert "NAT" not in findings(a_status(peers=(peer(endpoints=endpoints),)), None)["endpoint"].text
+    assert "NAT" not in findings(a_status(peers=(peer(endpoints=endpoints),)), trial())["endpoint"].text
+
+
+@pytest.mark.parametrize(
+    "tried",
+    [
+        trial(udp=(UdpAnswer(BEHIND_NAT[0], True, 3),)),
+        trial(milliseconds=2.0),
+        trial(received=148),
+    ],
+)
+def test_a_node_that_is_reached_by_its_public_address_is_not_said_to_be_behind_a_nat(tried: Trial) -> None:
+    gateway = peer(endpoints=BEHIND_NAT, endpoint=BEHIND_NAT[0])
+
+    found = findings(a_status(peers=(gateway,)), tried)
+
+    assert "NAT" not in found["endpoint"].text
+    assert "behind a NAT" not in found["ping"].advice
+
+
+# -- clients -----------------------------------------------------------------------------------------
+
+
+def test_a_silent_client_is_told_from_a_silent_gateway() -> None:
+    known = a_status(clients=(client(),))
+    answer = (UdpAnswer("192.0.2.2:51820", True, 3),)
+
+    of_both = findings(known, trial(), "alice")["ping"]
+    of_client = findings(known, trial(udp=answer), "alice")["ping"]
+
+    assert of_both.advice.startswith("See that web2 runs")
+    assert of_client.good is None
+    assert of_client.text == "alice did not answer, but web2 did, by which it enters"
+    assert "it is alice whose tunnel may not be up" in of_client.advice
+
+
+@pytest.mark.parametrize(
+    ("last", "said"), [(0, "has not come yet: its device has to bring"), (NOW, "was here ")]
+)
+def test_at_its_own_gateway_a_client_is_said_to_have_come_or_not(last: int, said: str) -> None:
+    known = a_status(clients=(client(gateway="web1", last_handshake=last),))
+
+    with pytest.raises(CommandError, match=f"alice enters by this node, and {said}"):
+        find(known, "alice")
 
 
 # -- addresses ---------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ def judge(
         yield _inner_way(status, target, trial)
     if way := why_paths.path(target.peer):
         yield Finding("path", True, way)
-    yield _endpoint(status, target.peer)
+    yield _endpoint(status, target.peer, trial)
     if trial and trial.outer:
         yield _outer_way(status, trial.outer)
     yield from _silence(target.peer)
@@ -370,9 +370,9 @@ def _inner_way(status: Status, target: Target, trial: Trial) -> Finding:
     return Finding("inner way", True, str(trial.inner))
 
 
-def _endpoint(status: Status, peer: Peer) -> Finding:
+def _endpoint(status: Status, peer: Peer, trial: Trial | None) -> Finding:
     if peer.endpoint:
-        nat = f"; {_name(peer)} is probably behind a NAT" if is_behind_nat(peer) else ""
+        nat = f"; {_name(peer)} is probably behind a NAT" if trial and is_behind_nat(peer, trial) else ""
         return Finding("endpoint", True, f"{peer.endpoint}{nat}")
     return Finding(
         "endpoint", None, "unknown, so this node waits to be called",
@@ -425,6 +425,8 @@ def _answer(status: Status, target: Target, trial: Trial, permitted: Permitted) 
         return Finding("ping", None, text)
     if trial.milliseconds is not None:
         return Finding("ping", True, f"{target.address} answered within {trial.milliseconds:.1f} ms")
+    if target.client and (trial.received or any(answer.answered for answer in trial.udp)):
+        return Finding("ping", None, *why_clients.silence(target.client, _name(target.peer)))
     if trial.received:
         text = f"{target.address} did not answer, but {_name(target.peer)} sent something"
         advice = f"The tunnel works. Perhaps a firewall drops pings to {target.address}, or it is down."
@@ -459,7 +461,7 @@ def _advice(status: Status, peer: Peer, trial: Trial) -> str:
         f"See that {name} runs, and that UDP passes from here to {peer.endpoint or name}, or from there to "
         f"port {status.listen_port} of this host."
     )
-    if is_behind_nat(peer):
+    if is_behind_nat(peer, trial):
         advice += (
             f" {name} is probably behind a NAT: it is reached while it sends keepalives (there: `wgpy mesh "
             "keepalive auto`), or if the NAT maps a UDP port to it."
@@ -469,11 +471,18 @@ def _advice(status: Status, peer: Peer, trial: Trial) -> str:
     return advice
 
 
-def is_behind_nat(peer: Peer) -> bool:
-    """Return whether a peer published private addresses beside a public one, as nodes behind NATs do."""
-    addresses = [ip_address(parse_endpoint(endpoint).address) for endpoint in peer.endpoints]
-    private = [is_private(address) for address in addresses]
-    return any(private) and not all(private)
+def is_behind_nat(peer: Peer, trial: Trial) -> bool:
+    """Return whether a peer seems to be behind a NAT: of IPv4, private addresses and a public one are there.
+
+    A gateway has both, too; so a public one at which it was reached just now is taken for its own.
+    """
+    endpoints = {endpoint: parse_endpoint(endpoint).address for endpoint in peer.endpoints}
+    addresses = {one: ip_address(address) for one, address in endpoints.items() if ":" not in address}
+    public = {endpoint for endpoint, address in addresses.items() if not is_private(address)}
+    reached = {answer.endpoint for answer in trial.udp if answer.answered}
+    if trial.received or trial.milliseconds is not None:
+        reached.add(peer.endpoint)
+    return 0 < len(public) < len(addresses) and public.isdisjoint(reached)
 
 
 def _name(peer: Peer) -> str:
