@@ -63,6 +63,7 @@ def test_a_rule_stays_with_its_node_and_each_end_of_a_name_tells_which(network: 
     hub, lap, srv = network.nodes
     mallory = network.joined("mallory")
     hub.mesh("allow", "lap", "srv", "--yes")
+    eventually(lambda: "lap to srv" in hub.mesh("status"), "the hub, which knows neither, shows both names")
     assert "there is no node desk, and a rule is for a node" in sentence(hub.attempt("allow", "desk", "srv"))
     lap.ping(srv)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from wgpy.cli.changes import need_root
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, fits, listed, report, since
+from wgpy.cli.mesh.rule_names import with_names
 from wgpy.cli.mesh.site_table import table
 from wgpy.cli.show import size
 from wgpy.mesh import codec
@@ -27,7 +28,7 @@ def show_status(arguments: Namespace) -> None:
     need_root("mesh status")
     several = [name for name in networks.known() if networks.node_file(name)]
     names = [networks.selected(arguments)] if arguments.network or not several else several
-    found = [(daemons.status(name), networks.network_key(name)) for name in names]
+    found = [(with_names(daemons.status(name)), networks.network_key(name)) for name in names]
     if not arguments.all:
         found = [(without_old(status, int(time.time())), key) for status, key in found]
     document = {status.network: document_of(status, key) for status, key in found}
