@@ -4,7 +4,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -345,17 +345,18 @@ def test_nothing_stays_of_an_exit(scene: Scene, undo: str) -> None:
 
 
 def test_what_cannot_be_an_exit_is_refused_in_one_sentence_and_changes_nothing(scene: Scene) -> None:
-    cases: dict[Callable[[], tuple[str, ...]], tuple[Node, str]] = {
-        lambda: ("use", "nowhere"): (
-            scene.desk,
-            "no site of that name has a default route; the exits: internet",
-        ),
-        lambda: ("use", "internet"): (scene.gate, "this node is a gateway of internet itself"),
-        lambda: ("use",): (scene.desk, "name a site of default routes"),
+    unknown = "no site of that name has a default route; the exits: internet"
+    way_out = "`wgpy mesh use --none` ends the use of "
+    cases = {
+        ("use", "nowhere"): (scene.desk, 1, unknown),
+        ("use", "none"): (scene.desk, 1, way_out + "an exit"),
+        ("use", "internet"): (scene.gate, 1, "this node is a gateway of internet itself"),
+        ("use", "internet", "--none"): (scene.desk, 2, way_out + "internet"),
+        ("use",): (scene.desk, 2, "name a site of default routes"),
     }
-    for arguments, (node, sentence) in cases.items():
-        done = node.attempt(*arguments())
-        assert done.status == 1
+    for arguments, (node, status, sentence) in cases.items():
+        done = node.attempt(*arguments)
+        assert done.status == status
         assert sentence in done.output
         assert len(done.output.strip().splitlines()) == 1
         assert ours(node) == []

@@ -40,9 +40,9 @@ class KeyHost:
         assert status == 0, error
         return json.loads(out)
 
-    async def refusal(self, *arguments: str) -> str:
-        """Run `wgpy mesh …`, which is to fail, and return its sentence."""
-        status, out, error = await self.run(*arguments)
-        assert (status, out) == (1, "")
+    async def refusal(self, *arguments: str, status: int = 1) -> str:
+        """Run `wgpy mesh …`, which is to fail, and return its sentence. status: of the exit."""
+        found, out, error = await self.run(*arguments)
+        assert (found, out) == (status, "")
         assert error.count("\n") == 1, error
         return error.removeprefix("wgpy: ").rstrip()

@@ -177,7 +177,6 @@ def test_a_token_is_read_from_argument_file_or_environment(
         (("--token-file", "-"), "", "there is no token in standard input"),
         (("--token-file", "-"), INVITATION.text()[:-3], "the token is damaged"),
         (("--token-file", "/nowhere/token"), "", "/nowhere/token cannot be read: No such file or directory"),
-        (("wgpy1_x", "--token-file", "-"), "", "give the token once"),
     ],
 )
 def test_without_a_good_token_join_says_what_is_wrong(
@@ -187,6 +186,12 @@ def test_without_a_good_token_join_says_what_is_wrong(
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"wgpy: {says}")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_token_that_is_given_twice_is_a_wrong_command_line() -> None:
+    done = wgpy("join", "wgpy1_x", "--token-file", "-", text="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "wgpy: give the token once: as an argument or with --token-file.\n"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Final
 import wgpy
 from wgpy.cli import completion
 from wgpy.cli.command import USAGE, Argument, Command, parser
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.keys import genkey, genpsk, pubkey
 from wgpy.cli.mesh.commands import MESH
 from wgpy.cli.reload import reload, save, strip
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (CommandError, ConfigError, InterfaceError) as error:
         print(f"wgpy: {str(error).rstrip('.')}.", file=sys.stderr)
-        return _FAILURE
+        return USAGE if isinstance(error, UsageError) else _FAILURE
     except BrokenPipeError:
         # The reader closed the pipe; Python would report that again when it closes standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from wgpy.address import parse_host_port
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import CommandError, UsageError
 from wgpy.config import Config, PeerConfig, write
 from wgpy.contract.orders import AllowedIP
 from wgpy.keys import PrivateKey
@@ -57,7 +57,7 @@ class Output:
         """Raises CommandError for what cannot be had."""
         output = cls(arguments.qr, arguments.png or "", arguments.out or "")
         if (output.qr or output.png) and arguments.public_key:
-            raise CommandError("a QR code holds the private key, which stays on the device with --public-key")
+            raise UsageError("a QR code holds the private key, which stays on the device with --public-key")
         if (output.qr or output.png) and find_spec("segno") is None:
             raise CommandError(
                 "a QR code needs segno: install wgpy with its extra, as in `pip install 'wgpy[clients]'`; "

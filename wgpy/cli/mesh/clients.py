@@ -13,7 +13,7 @@ from ipaddress import IPv4Network
 from typing import Any, Final
 
 from wgpy.cli.changes import warn
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.mesh import networks
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.client_changes import changes
@@ -160,9 +160,7 @@ def _new(
     """Return a client that may begin to these ends. Raises CommandError and NoSpace."""
     gateways = _gateways(admin, arguments)
     if arguments.endpoint and len(gateways) > 1:
-        raise CommandError(
-            "--endpoint is for one gateway: give one --gateway, or add the client once for each"
-        )
+        raise UsageError("--endpoint is for one gateway: give one --gateway, or add the client once for each")
     expires = int(time.time()) + arguments.expires if arguments.expires else 0
     draft = Client(
         network=admin.ledger.network, signer=admin.ledger.key, sequence=0, time=0, key=key,

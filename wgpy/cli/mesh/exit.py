@@ -5,21 +5,25 @@ from dataclasses import replace
 
 from wgpy.cli import daemon
 from wgpy.cli.changes import need_root
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import report
 from wgpy.cli.mesh.status import exit_text
 from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import AgentError
 
 _APPLYING_TIME = 20.0  # seconds
+_NO_EXIT = ("none", "no", "off")  # taken for names
 
 
 def use(arguments: Namespace) -> None:
     """Raises AgentError, CommandError and StorageError."""
     need_root("mesh use")
-    if arguments.none == bool(arguments.name):
-        raise CommandError("name a site of default routes, as in `wgpy mesh use internet`, or give --none")
+    if arguments.none and arguments.name:
+        raise UsageError(f"`wgpy mesh use --none` ends the use of {arguments.name}, without its name")
+    if not (arguments.none or arguments.name):
+        raise UsageError("name a site of default routes, as in `wgpy mesh use internet`, or give --none")
     network = networks.selected(arguments)
     if arguments.none:
         _use_none(network, Host(verbose=arguments.verbose))
@@ -36,7 +40,11 @@ def _use(network: str, arguments: Namespace) -> None:
         raise CommandError(
             f"this host uses an exit of {others[0]}: `wgpy mesh use --none --network {others[0]}` first"
         )
-    agent.use_exit(network, arguments.name)
+    try:
+        agent.use_exit(network, arguments.name)
+    except AgentError as error:
+        hint = "; `wgpy mesh use --none` ends the use of an exit" if arguments.name in _NO_EXIT else ""
+        raise CommandError(f"{str(error).rstrip('.')}{hint}") from None
     if not daemon.eventually(lambda: _routed(network, arguments.name), _APPLYING_TIME):
         raise CommandError(f"{arguments.name} is not used yet; `wgpy mesh status` says why")
     status = agent.status(network)

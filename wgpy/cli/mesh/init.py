@@ -22,7 +22,7 @@ from typing import Any, Final
 from wgpy.address import HostPort
 from wgpy.cli import daemon
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, free, join, networks, tokens
 from wgpy.cli.mesh.administrator import Administrator
@@ -67,7 +67,7 @@ def _check(arguments: Namespace) -> None:
                 f"`wgpy mesh leave --network {network}` and delete that folder"
             )
     if bool(arguments.certificate) != bool(arguments.certificate_key):
-        raise CommandError("--certificate and --certificate-key belong together")
+        raise UsageError("--certificate and --certificate-key belong together")
 
 
 def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:

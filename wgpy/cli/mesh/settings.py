@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from wgpy.cli.changes import need_root
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import UsageError
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import listed, report
 from wgpy.node import agent_client as agent
@@ -25,7 +25,7 @@ def change_endpoints(arguments: Namespace) -> None:
     need_root("mesh endpoint")
     given = arguments.endpoints
     if None in given and len(given) > 1:
-        raise CommandError("`auto` stands alone: it takes back the endpoints that were given")
+        raise UsageError("`auto` stands alone: it takes back the endpoints that were given")
     network = networks.selected(arguments)
     daemons.check_not_paused(network)
     hosts = tuple(str(host) for host in given if host)

@@ -4,7 +4,7 @@ import asyncio
 from argparse import Namespace
 from collections.abc import Iterator
 
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.losses import Losses
 from wgpy.cli.mesh.output import listed, report
@@ -16,7 +16,7 @@ from wgpy.mesh.selectors import rule_text, shown_rule
 
 def tag(arguments: Namespace) -> None:
     if arguments.remove == bool(arguments.tags):
-        raise CommandError("give all tags that the node is to have, or --remove for none")
+        raise UsageError("give all tags that the node is to have, or --remove for none")
     asyncio.run(_tag(arguments))
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from wgpy.cli.changes import interruptible, need_root
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import CommandError, UsageError
 from wgpy.mesh.invitation import Invitation
 
 VARIABLE: Final = "WGPY_TOKEN"
@@ -25,7 +25,7 @@ def read_invitation(arguments: Namespace) -> Invitation:
     """Raises CommandError."""
     from_environment = os.environ.pop(VARIABLE, "")  # so that child processes do not inherit the token
     if arguments.token and arguments.token_file:
-        raise CommandError("give the token once: as an argument or with --token-file")
+        raise UsageError("give the token once: as an argument or with --token-file")
     if arguments.token:
         _hide(arguments.token)
     text = arguments.token or (_read(arguments.token_file) if arguments.token_file else from_environment)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from wgpy.address import Address
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import UsageError
 from wgpy.cli.mesh import networks
 from wgpy.cli.mesh.local_rules import read_local
 from wgpy.mesh.ports import ICMP, TCP, Ports, parse_ports
@@ -44,7 +44,7 @@ def split(text: str) -> tuple[str, tuple[Ports, ...]]:
     try:
         return _bare(found["name"]), parse_ports(found["ports"])
     except ValueError as error:
-        raise CommandError(str(error)) from None
+        raise UsageError(str(error)) from None
 
 
 def _bare(name: str) -> str:
