@@ -93,3 +93,12 @@ async def test_prefixes_beside_the_name_of_a_site_are_refused_and_its_zones_wait
 
         assert "is a site, which is approved as it is" in sentence
         assert await zones(host, "office") == ("", [], ["office.example", "lan"])
+
+
+@in_a_loop
+async def test_a_name_of_nobody_is_answered_with_what_waits(tmp_path: Path, capsys: Printed) -> None:
+    async with a_host(tmp_path, capsys, IN_FORCE, REFUSED) as host:
+        assert await host.refusal("approve", "ofice") == (
+            "there is no node and no site ofice; the sites that wait are lab, office, the nodes with routes "
+            "that wait none."
+        )

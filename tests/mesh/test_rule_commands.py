@@ -10,6 +10,7 @@ import pytest
 from tests.mesh.coordinator import ALICE, BOB, Site, in_a_loop
 from tests.mesh.key_host import KeyHost, copy_key
 from tests.mesh.network import key_of, prefixes, site
+from wgpy.keys import PublicKey
 from wgpy.mesh.records import AnnouncedSite
 
 GATEWAYS = key_of(1001)
@@ -89,3 +90,47 @@ async def test_a_site_that_is_not_there_or_has_no_such_prefix_is_refused(
         assert "there is no site lab yet" in await host.refusal("allow", "n11", "lab/10.0.0.1", "-y")
         assert "there is no node lab" in await host.refusal("allow", "n11", "lab", "-y")
         assert (await host.ask("allow", "n11", "site:lab:22/tcp", "-y", "--anyway"))["allowed"]
+
+
+@in_a_loop
+async def test_what_has_a_name_of_another_kind_is_said_as_a_rule_takes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        one = host.site.administrator
+        await host.site.submit(one.client(PublicKey(bytes((5,)) + bytes(31)), BOB, name="phone"))
+
+        for given, sentence in (
+            ("site:bob", "there is no site bob, but a node: say `node:bob`."),
+            ("tag:bob", "no node has tag bob, but a node: say `node:bob`."),
+            ("phone", "there is no node phone, but a client: say `client:phone`."),
+            ("client:bob", "there is no client bob, but a node: say `node:bob`."),
+            ("site:phone:22/tcp", "there is no site phone, but a client: say `client:phone`."),
+        ):
+            assert await host.refusal("allow", "n11", given, "-y") == sentence
+
+
+@in_a_loop
+async def test_a_prefix_of_a_site_with_bits_behind_its_length_is_answered_with_the_one_that_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        with pytest.raises(SystemExit):
+            await host.run("allow", "n11", "office/192.168.1.10/28")
+
+    meant = "`192.168.1.10/28` has bits behind its length: 192.168.1.0/28 is the prefix"
+    assert meant in capsys.readouterr().err
+
+
+@in_a_loop
+async def test_a_rule_for_nobody_is_said_to_let_nobody_reach_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        one = host.site.administrator
+        await host.site.submit(one.client(PublicKey(bytes((5,)) + bytes(31)), BOB, name="phone"))
+
+        _, said, _ = await host.run("allow", "tag:nobody", "any", "--anyway", "--dry-run")
+
+    assert "No rule joins any two nodes then: nobody reaches anything.\n" in said
+    assert "The client phone can no longer begin to anything.\n" in said

@@ -16,7 +16,7 @@ from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
-from wgpy.cli.mesh.site_table import in_vain, named, return_routes, unreached
+from wgpy.cli.mesh.site_table import in_vain, named, return_routes, single, unreached
 from wgpy.cli.mesh.why import Finding, find, judge
 from wgpy.cli.mesh.why_names import meant
 from wgpy.cli.mesh.why_ports import Permitted
@@ -70,6 +70,14 @@ def findings(known: Status, name: str) -> dict[str, Finding]:
 )  # fmt: skip
 def test_one_sentence_says_as_what_a_site_is_reached_and_why(found: Site, reason: str, sentence: str) -> None:
     assert how_reached(found, reason) == sentence
+
+
+def test_a_single_address_is_said_to_be_one() -> None:
+    assert single(site(real=networks(LAN, "fd00:42::/64"))) == ""
+    assert single(site(real=networks("192.168.1.7/32"))) == (
+        "\n192.168.1.7/32 is one address: for a whole network name its prefix, such as 192.168.1.0/24."
+    )
+    assert "such as fd00:42::/64." in single(site(real=networks("fd00:42::7/128")))
 
 
 def test_the_status_shows_sites_by_whom_they_are_reached_and_what_waits() -> None:
@@ -350,7 +358,7 @@ def test_a_prefix_with_bits_behind_its_length_is_answered_with_what_may_be_meant
 def test_what_is_missing_or_too_much_is_said(arguments: tuple[str, ...], sentence: str) -> None:
     done = run(*arguments)
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert sentence in done.stderr
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from wgpy.address import Prefix
@@ -72,11 +72,14 @@ def _selector(kind: str, name: str) -> str:
 
 def _prefix(text: str) -> Prefix:
     try:
-        return ip_network(text)
+        found = ip_network(text, strict=False)
     except ValueError:
         raise ValueError(
             f"`{text}` is no prefix of a site: want such as 192.168.1.10 or 192.168.1.0/28"
         ) from None
+    if found.network_address != ip_address(text.partition("/")[0]):
+        raise ValueError(f"`{text}` has bits behind its length: {found} is the prefix")
+    return found
 
 
 def shown(selector: str, names: Names, ends: Ends = _NO_ENDS) -> str:

@@ -46,10 +46,23 @@ async def _approve(arguments: Namespace) -> None:
                 await _publish(admin, request)
             _report_site(arguments, admin.topology)
         else:
-            node = admin.node(arguments.name)
+            node = _node(admin, arguments.name)
             request = _request(admin, node, arguments)
             await _publish(admin, request)
             _report_node(arguments, admin.topology, node, request)
+
+
+def _node(admin: Administrator, name: str) -> Node:
+    """Raises CommandError; for a name of nobody it says what waits."""
+    if any(name in (node.name, str(node.signer)) for node in admin.ledger.nodes()):
+        return admin.node(name)
+    sites = {one.site.name for one in admin.topology.excluded_sites if one.reason is SiteExclusion.NO_RIGHT}
+    sites |= {site.name for site in admin.topology.sites if site.waiting}
+    nodes = {member.name or str(member.identity) for member in admin.topology.members if member.requested}
+    raise CommandError(
+        f"there is no node and no site {name}; the sites that wait are {listed(sorted(sites), 'none')}, the "
+        f"nodes with routes that wait {listed(sorted(nodes), 'none')}"
+    )
 
 
 def _requests(admin: Administrator, arguments: Namespace) -> list[_Request]:

@@ -32,8 +32,8 @@ later whether it needs a new file.""",
                 argument("name", metavar="NAME", type=types.name, help="name of the client"),
                 argument(
                     "--to", metavar="DESTINATION", type=types.destination, action="append", default=[],
-                    help="a site, a node, or tag:NAME that the client may begin to, with or without ports as "
-                    "in web1:443/tcp; may be repeated",
+                    help="to what it may begin: a site, a node, tag:NAME or any, with or without ports as in "
+                    "web1:443/tcp; may be repeated",
                 ),
                 argument(
                     "--gateway", metavar="NODE", action="append", default=[],

@@ -23,7 +23,7 @@ _MAX_NAMES: Final = 8  # in a line
 class Losses:
     """lost: to whom each node may no longer begin, by names; narrowed: to which ports alone it still may, of
     whom; cut_off: nodes that no rule joins with any; clients: to what alone each may still begin, of those
-    that lose something.
+    lose something; is_closed: whether no node may begin to any other one then.
     """
 
     is_by_first_rule: bool
@@ -31,6 +31,7 @@ class Losses:
     narrowed: Mapping[str, Mapping[str, str]]
     cut_off: Collection[str]
     clients: Mapping[str, Collection[str]]
+    is_closed: bool = False
 
     @classmethod
     def between(cls, before: Topology, after: Topology, names: Names) -> Self:
@@ -46,6 +47,7 @@ class Losses:
             },
             sorted(of[identity] for identity in found if not after.joined_peers(identity)),
             dict(_clients(before, after, names)),
+            not any(after.peers(identity) for identity in of),
         )
 
     def report(self, arguments: Namespace) -> None:
@@ -66,7 +68,9 @@ class Losses:
         return bool(self.lost or self.narrowed or self.clients)
 
     def _lines(self) -> Iterator[str]:
-        if self.cut_off:
+        if self.cut_off and self.is_closed:
+            yield "No rule joins any two nodes then: nobody reaches anything."
+        elif self.cut_off:
             yield f"No rule joins these with any node: {_some(self.cut_off)}."
         for name, others in sorted(self.lost.items())[:_MAX_LINES]:
             yield f"{name} can no longer begin to {_some(others)}."
@@ -76,7 +80,8 @@ class Losses:
             yield f"{name} can begin only to {_some(ends)}."
         yield from _more(self.narrowed)
         for name, kept in sorted(self.clients.items())[:_MAX_LINES]:
-            yield f"The client {name} can begin only to {_some(kept) or 'nothing'}."
+            only = f"begin only to {_some(kept)}" if kept else "no longer begin to anything"
+            yield f"The client {name} can {only}."
 
 
 def _clients(before: Topology, after: Topology, names: Names) -> Iterator[tuple[str, Collection[str]]]:

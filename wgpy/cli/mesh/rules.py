@@ -148,10 +148,24 @@ def _bound(admin: Administrator, given: End) -> End:
         if given.selector == selector or name == member.name:
             return replace(given, selector=selector)
     name = shown(given.selector, {}).removeprefix("node:")
+    if instead := _instead(admin, name):
+        raise CommandError(f"there is no node {name}, but {instead}")
     raise CommandError(
         f"there is no node {name}, and a rule is for a node and not for its name: let the node join first, "
         f"or use a tag, as in `wgpy mesh token --tag {name}` and `wgpy mesh allow tag:{name} … --anyway`"
     )
+
+
+def _instead(admin: Administrator, name: str) -> str:
+    """Return what else has a name, and how a rule says it; "" if nothing has."""
+    topology = admin.topology
+    if any(member.name == name for member in topology.members):
+        return f"a node: say `node:{name}`"
+    if any(client.name == name for client in topology.clients):
+        return f"a client: say `client:{name}`"
+    if topology.site(name):
+        return f"a site: say `site:{name}`"
+    return f"a tag: say `tag:{name}`" if any(name in one.tags for one in topology.members) else ""
 
 
 def _as_site(admin: Administrator, given: End) -> End:
@@ -183,6 +197,8 @@ def _client(admin: Administrator, selector: str, name: str) -> str:
     clients = admin.topology.clients
     found = [client_selector(client.key) for client in clients if name == client.name]
     if not found and selector not in map(client_selector, (client.key for client in clients)):
+        if instead := _instead(admin, name):
+            raise CommandError(f"there is no client {name}, but {instead}")
         known = listed(sorted(client.name for client in clients), "none")
         raise CommandError(
             f"there is no client {shown(selector, {}).removeprefix('client:')}; there are {known}"
@@ -198,6 +214,9 @@ def _check_match(admin: Administrator, ends: Iterable[End]) -> None:
     matched |= {site_selector(site.name) for site in topology.sites}
     for end in ends:
         if end.selector not in matched:
+            name = end.selector.partition(":")[2]
+            if instead := _instead(admin, name):
+                raise CommandError(f"{_nobody(end.selector)}, but {instead}")
             raise CommandError(
                 f"{_nobody(end.selector)} yet, so the rule would be for nobody: see `wgpy mesh node-list`, "
                 "or give --anyway"

@@ -1,6 +1,7 @@
 """Sites as a table for people."""
 
 from collections.abc import Iterable
+from ipaddress import ip_network
 
 from wgpy.address import Prefix, overlap
 from wgpy.cli.mesh.output import columns, listed
@@ -39,6 +40,17 @@ def named(found: Site) -> str:
     text = f"\nFor names at and below {listed(found.zones)} nodes ask {listed(found.servers)}."
     waiting = _waiting(found).capitalize()
     return (text if found.zones else "") + (f"\n{waiting}." if found.waiting else "")
+
+
+def single(found: Site) -> str:
+    """Return, below an answer, which prefixes are one address each; "" for none."""
+    addresses = [prefix for prefix in found.real if prefix.prefixlen == prefix.max_prefixlen]
+    if not addresses:
+        return ""
+    example = ip_network(
+        (addresses[0].network_address, 24 if addresses[0].version == 4 else 64), strict=False
+    )
+    return f"\n{listed(addresses)} is one address: for a whole network name its prefix, such as {example}."
 
 
 def _waiting(found: Site) -> str:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from wgpy.cli.changes import need_root
-from wgpy.cli.errors import CommandError
+from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.output import columns, listed, report
-from wgpy.cli.mesh.site_table import named, return_routes, state, table, unreached
+from wgpy.cli.mesh.site_table import named, return_routes, single, state, table, unreached
 from wgpy.mesh import codec
 from wgpy.mesh.records.sites import DEFAULT_PRIORITY, EITHER, MAPPED, REAL
 from wgpy.mesh.sites import SiteExclusion
@@ -25,7 +25,7 @@ from wgpy.node.site_report import how_reached, report_sites, shown_prefixes
 def site(arguments: Namespace) -> None:
     """Raises AgentError and CommandError."""
     if trouble := _trouble(arguments):
-        raise CommandError(trouble)
+        raise UsageError(trouble)
     need_root("mesh site")
     changes = {"add": _add, "remove": _remove, "return": _return, "list": _list, "show": _show}
     changes[arguments.change](arguments)
@@ -72,7 +72,7 @@ def _add(arguments: Namespace) -> None:
     status = daemons.status(network)
     found = _own(status, arguments.name)
     document = {"network": network, **codec.write(answer), **codec.write(found)}
-    text = _answer(status.name, found, answer.reason)
+    text = _answer(status.name, found, answer.reason) + single(found)
     routes = return_routes(found.name, status.name, answer.back)
     report(arguments, document, text + named(found) + unreached(found, status.sites) + routes)
 
