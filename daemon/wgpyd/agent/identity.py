@@ -67,6 +67,11 @@ class LocalIdentity:
         record = self._sites()
         return None if record is None else self.node.identity.sign(encode(record))
 
+    def signed_paths(self) -> Signed | None:
+        """Return the newest record of the paths to this node, as it was signed."""
+        record = self._paths()
+        return None if record is None else self.node.identity.sign(encode(record))
+
     def _sites(self) -> Sites | None:
         return self._ledger.find(Sites, bytes(self.key))
 

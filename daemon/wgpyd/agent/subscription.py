@@ -72,8 +72,13 @@ class Subscription:
         return next((self._refusals[one.digest] for one in self._local() if one.digest in self._refusals), "")
 
     def _local(self) -> list[Signed]:
-        """Return the records of this node that count: of itself, and of its sites."""
-        return [one for one in (self._identity.signed(), self._identity.signed_sites()) if one is not None]
+        """Return the records of this node that count: of itself, of its sites, and of the paths to it."""
+        identity = self._identity
+        return [
+            one
+            for one in (identity.signed(), identity.signed_sites(), identity.signed_paths())
+            if one is not None
+        ]
 
     async def run(self) -> None:
         """Follow until cancelled, or until no coordinator can have news for this node any more."""
@@ -180,7 +185,7 @@ class Subscription:
         self.trouble, self.seen = "", greeting.seen
         self._withholding.connected(time.monotonic())
         if lost := [signed for signed in self._local() if signed.digest != greeting.node_digest]:
-            self.submit_later(lost)  # of the sites it does not say what it knows
+            self.submit_later(lost)  # of the others it does not say what it knows
         if greeting.state_digest != self._store.ledger.state_digest():
             self._owed = greeting.state_digest
             asyncio.get_running_loop().call_later(_TIME_TO_CATCH_UP, self._restore, greeting.state_digest)
