@@ -9,12 +9,12 @@ from wgpy.address import Address
 from wgpy.cli.errors import UsageError
 from wgpy.cli.mesh import networks
 from wgpy.cli.mesh.local_rules import read_local
+from wgpy.mesh.member import Member
 from wgpy.mesh.ports import ICMP, TCP, Ports, parse_ports
 from wgpy.mesh.records import Rule
 from wgpy.mesh.rules import Rules
 from wgpy.mesh.selectors import KINDS, names_of, shown_rule
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.topology import Member
 
 _WITH_PORTS: Final = re.compile(
     rf"(?P<name>(?:(?:{'|'.join(KINDS)}):)?(?:[^:\[\]]*\[[^\]]*\]|[^:\[\]]+)):(?P<ports>[^:]+)"
