@@ -141,6 +141,22 @@ async def test_a_destination_may_have_ports_and_be_a_part_of_a_site(
 
 
 @in_a_loop
+async def test_any_as_destination_is_all_of_the_mesh_and_no_exit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with a_host(tmp_path, capsys) as host:
+        one = host.site.administrator
+        await host.site.submit(one.approve(BOB, "0.0.0.0/0"))
+        await host.site.submit(one.announce(BOB, site("four", "0.0.0.0/0", since=one.now)))
+
+        file = await add(host, "alice", "--to", "any", "--no-dns")
+        (listed,) = await host.ask("client", "list")
+
+    assert tunnelled(file) == sorted(RANGES)
+    assert listed["to"] == ["any"]
+
+
+@in_a_loop
 async def test_a_gateway_that_cannot_pass_on_to_an_exit_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

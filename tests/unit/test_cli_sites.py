@@ -219,7 +219,7 @@ def test_the_status_tells_what_an_exit_does_not_take_and_whether_its_gateway_is_
 def test_a_gateway_that_does_not_answer_is_a_warning_for_each_of_its_sites() -> None:
     exit_, silent = an_exit("0.0.0.0/0").sites[0], peer(unanswered=40)
 
-    told = list(silent_gateways([site(), exit_, site("lab", used="web9")], [silent]))
+    told = list(silent_gateways([site(), exit_, site("lab", used="web9")], [silent], "internet"))
 
     assert told[0] == "office is not reached: web2, its gateway, has not answered for 40 seconds"
     assert told[1].startswith(
@@ -229,10 +229,20 @@ def test_a_gateway_that_does_not_answer_is_a_warning_for_each_of_its_sites() -> 
     assert len(told) == 2
 
 
+def test_a_silent_gateway_of_an_exit_that_only_clients_use_is_told_of_these() -> None:
+    exit_, silent = an_exit("0.0.0.0/0").sites[0], peer(unanswered=40)
+
+    (told,) = silent_gateways([exit_], [silent], "")
+
+    assert told.startswith(
+        "clients that enter here do not reach the exit internet: web2, its gateway, has not"
+    )
+
+
 def test_a_gateway_that_has_just_been_asked_or_is_not_used_is_no_warning() -> None:
     peers = [peer(unanswered=15), peer(name="", unanswered=99)]
 
-    assert list(silent_gateways([site(), site("lab", used="")], peers)) == []
+    assert list(silent_gateways([site(), site("lab", used="")], peers, "")) == []
 
 
 @pytest.mark.parametrize(

@@ -41,13 +41,21 @@ def _gateways(topology: Topology, gateways: Iterable[Gateway]) -> Iterator[SiteG
         yield SiteGateway(name, gateway.identity, gateway.priority, gateway.is_routed)
 
 
-def silent_gateways(sites: Iterable[Site], peers: Iterable[Peer]) -> Iterator[str]:
-    """Give a sentence for each site whose gateway does not answer what this node sends to it."""
+def silent_gateways(sites: Iterable[Site], peers: Iterable[Peer], exit_name: str) -> Iterator[str]:
+    """Give a sentence for each site whose gateway does not answer what this node sends to it.
+
+    exit_name: of the exit of the node itself; another one is that of clients.
+    """
     silent = {peer.name: peer.unanswered for peer in peers if peer.name and peer.unanswered > SILENCE}
     for site in sites:
         if site.used in silent:
             why = f"{site.used}, its gateway, has not answered for {silent[site.used]} seconds"
-            yield _exit_is_away(site, why) if is_exit(site.real) else f"{site.name} is not reached: {why}"
+            if not is_exit(site.real):
+                yield f"{site.name} is not reached: {why}"
+            elif site.name == exit_name:
+                yield _exit_is_away(site, why)
+            else:
+                yield f"clients that enter here do not reach the exit {site.name}: {why}"
 
 
 def _exit_is_away(site: Site, why: str) -> str:

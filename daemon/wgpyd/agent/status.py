@@ -108,7 +108,7 @@ async def report(node: Node) -> Status:
         rejected_count=sum(store.rejected.counts.values()),
         withheld=node.withholding.withheld(time.monotonic()),
         log=log_target(),
-        warnings=(*_warnings(node), *silent_gateways(sites, peers)),
+        warnings=(*_warnings(node), *silent_gateways(sites, peers, file.exit)),
         clients=tuple(clients_of(node.membership.topology, node.identity.key, device)),
         sites=sites,
         exit=file.exit,
