@@ -18,6 +18,7 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
+from tests.integration.commands import run_wgpy
 from tests.integration.exchange import assert_tcp_arrives_whole
 from tests.integration.hosts import (
     CommandFailed,
@@ -26,6 +27,7 @@ from tests.integration.hosts import (
     Lab,
     Result,
     add_addresses,
+    checked,
     connect,
     eventually,
 )
@@ -65,7 +67,7 @@ class Node:
 
     def mesh(self, *arguments: str) -> str:
         """Run `wgpy mesh …`, which must succeed, and return what it says."""
-        return self.host.run(program("wgpy"), "mesh", *arguments)
+        return checked(self.name, ("wgpy", "mesh", *arguments), self.attempt(*arguments))
 
     def ask(self, *arguments: str) -> Any:
         """Run `wgpy mesh … --json` and return the document; warnings stand before it."""
@@ -80,7 +82,7 @@ class Node:
 
     def attempt(self, *arguments: str) -> Result:
         """Run `wgpy mesh …` and return what came of it."""
-        return self.host.attempt(program("wgpy"), "mesh", *arguments)
+        return run_wgpy(self.host, "mesh", *arguments)
 
     def join(self, token: str, *options: str) -> str:
         return self.mesh("join", token, "--name", self.name, *self.options, *options)
