@@ -21,6 +21,7 @@ from wgpy.contract.orders import (
     DataPathOrder,
     RemovePeer,
     RemoveRoute,
+    SendKeepalive,
     SetEndpoint,
     SetPolicy,
     SetRelay,
@@ -209,6 +210,10 @@ class Device(Generic[_Path_co]):
     def _apply(self, order: DataPathOrder, now: int) -> None:
         self.datapath.apply(order, now)
         self._watch(order)
+
+    def send_keepalive(self, peer: Peer, now: int) -> None:
+        """Send the peer an empty packet, which needs no answer; it begins a session if there is none."""
+        self.datapath.apply(SendKeepalive(peer.id), now)
 
     # -- Reading ---------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ messages = st.builds(
     st.integers(0, 255),
     st.integers(0, 255),
     st.booleans(),
+    st.booleans(),
     st.lists(candidates, max_size=MAX_CANDIDATES).map(tuple),
 )
 

@@ -13,7 +13,7 @@ from wgpy.paths.discovery import MAGIC, Discovery
 from wgpy.paths.exchange import PathMessage
 from wgpy.paths.local import local_candidates
 from wgpy.paths.nat import NatObserver
-from wgpy.paths.outputs import Ask, Output, Register, Relay, Session, Tell, Traffic, Use
+from wgpy.paths.outputs import Ask, Keepalive, Output, Register, Relay, Session, Tell, Traffic, Use
 from wgpy.paths.selection import PeerPaths
 from wgpy.testing import (
     Attachment,
@@ -70,6 +70,17 @@ class PathHost:
         """Have another host as a peer."""
         key = other.node.public_key
         self.node.add_peer(PeerConfig(key, (self.world.inner_address(key),)))
+        self._begin_paths(key)
+
+    def restart(self) -> None:
+        """Crash, and begin again with the peers of before."""
+        self.node.crash()
+        self.node.start()
+        for key in list(self.paths):
+            self._begin_paths(key)
+        self.ask_relays()
+
+    def _begin_paths(self, key: bytes) -> None:
         self.node.device.watched |= {key}
         paths = PeerPaths(is_leader=self.node.public_key < key, traffic=lambda: self._traffic(key))
         self.paths[key] = paths
@@ -162,11 +173,17 @@ class PathHost:
                     engine.end_session(peer)
                 self.node.settle()
             case Register(relay):
-                self.world.send_inside(self.node.public_key, relay)
+                self._send_keepalive(relay)
+            case Keepalive():
+                self._send_keepalive(key)
             case Tell(message):
                 self.world.send_inside(
                     self.node.public_key, key, PathMessage.decode(message.encode()).encode()
                 )
+
+    def _send_keepalive(self, key: bytes) -> None:
+        self.node.device.send_keepalive(self.node.peer(key), self.now)
+        self.node.settle()
 
     def _ask(self, key: bytes, endpoint: Endpoint) -> None:
         self.asked.append(endpoint)

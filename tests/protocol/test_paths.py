@@ -182,6 +182,18 @@ def test_a_host_whose_nat_forgets_all_while_it_sleeps_is_connected_when_it_wakes
     assert pair.is_direct
 
 
+def test_a_relay_is_not_left_because_a_conversation_has_an_end() -> None:
+    pair = Pair.make((SYMMETRIC_RANDOM, SYMMETRIC_RANDOM))
+    pair.talk(3 * wp.NS)
+    used = [host.path_to(other).path for host, other in (pair.hosts, pair.hosts[::-1])]
+
+    for _ in range(10):
+        assert pair.talk(wp.NS) == 0
+        pair.world.run(2 * wp.NS)
+
+    assert [host.path_to(other).path for host, other in (pair.hosts, pair.hosts[::-1])] == used
+
+
 # -- Silence -------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from wgpy.paths.direct import MAX_PATHS
 from wgpy.paths.exchange import MAX_CANDIDATES, Candidate, PathKind, PathMessage
 from wgpy.paths.local import PREDICTED, local_candidates
 from wgpy.paths.nat import Dependence, NatBehaviour, Ports
-from wgpy.paths.outputs import Ask, Output, Register, Relay, Session, Tell, Traffic, Use
+from wgpy.paths.outputs import Ask, Keepalive, Output, Register, Relay, Session, Tell, Traffic, Use
 from wgpy.paths.rounds import BURST, OFFSETS, PER_SECOND
 from wgpy.paths.selection import PeerPaths
 
@@ -241,6 +241,40 @@ def test_a_relay_that_does_not_answer_is_left_for_another_one() -> None:
 
     assert Ask(RELAY.endpoint, RELAY.key) in outputs
     assert Use(OTHER_RELAY.endpoint, False, Session.BEGIN) in outputs
+
+
+def test_a_relay_answers_for_itself_only_so_the_peer_is_asked_through_it() -> None:
+    bench = Bench()
+    bench.paths.take_outputs()
+    bench.send()
+    outputs = bench.run(SECOND // 2)
+    assert [one for one in outputs if isinstance(one, Tell) and one.message.echo]
+
+    bench.paths.on_answer(RELAY.endpoint, SECOND // 50, bench.now)
+    outputs = bench.run(SECOND // 2)
+
+    assert Use(OTHER_RELAY.endpoint, False, Session.BEGIN) in outputs
+
+
+def test_a_relay_by_which_the_peer_answers_stays() -> None:
+    bench = Bench()
+    bench.paths.take_outputs()
+    bench.send()
+    bench.run(SECOND // 2)
+
+    bench.paths.on_answer(RELAY.endpoint, SECOND // 50, bench.now)
+    bench.receive()
+
+    assert not [one for one in bench.run(5 * SECOND) if isinstance(one, Use | Register)]
+
+
+def test_what_asks_for_an_answer_gets_an_empty_packet_and_nothing_that_asks_again() -> None:
+    bench = Bench()
+    bench.paths.take_outputs()
+
+    bench.paths.on_message(PathMessage(0, echo=True), bench.now)
+
+    assert bench.run(60 * SECOND) == [Keepalive()]
 
 
 def test_a_relay_that_forwarded_the_handshake_forwards_the_sessions_data_again() -> None:

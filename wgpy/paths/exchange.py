@@ -20,6 +20,7 @@ _PREFIX: Final = b"wgpx\1"
 _HEAD: Final = Struct(">5sBIIBBB")
 _CANDIDATE: Final = Struct(">B16sH")
 _DEAF: Final = 1
+_ECHO: Final = 2
 _BROADCAST: Final = IPv4Address("255.255.255.255")
 
 
@@ -51,10 +52,12 @@ class Candidate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PathMessage:
-    """number: of the sender's list of candidates; heard: of the receiver's, 0 for none.
+    """What one peer tells the other.
 
+    number: of the sender's list of candidates, 0 if the message has none; heard: of the receiver's;
     proposal: of a round of questions that the sender will begin when the receiver agrees to it, 0 for none;
-    agreed: the receiver's, that the sender agrees to; deaf: by the path in use the sender hears nothing.
+    agreed: the receiver's, that the sender agrees to; deaf: by the path in use the sender hears nothing;
+    echo: the receiver is to send something at once.
     """
 
     number: int
@@ -62,13 +65,14 @@ class PathMessage:
     proposal: int = 0
     agreed: int = 0
     deaf: bool = False
+    echo: bool = False
     candidates: tuple[Candidate, ...] = ()
 
     def encode(self) -> bytes:
         """Raises ValueError for more than MAX_CANDIDATES."""
         if len(self.candidates) > MAX_CANDIDATES:
             raise ValueError(f"a message has at most {MAX_CANDIDATES} candidates, not {len(self.candidates)}")
-        flags = _DEAF if self.deaf else 0
+        flags = (_DEAF if self.deaf else 0) | (_ECHO if self.echo else 0)
         counts = self.proposal, self.agreed, len(self.candidates)
         head = _HEAD.pack(_PREFIX, flags, self.number, self.heard, *counts)
         return head + b"".join(map(_encode_candidate, self.candidates))
@@ -79,12 +83,13 @@ class PathMessage:
         if len(data) < _HEAD.size:
             raise ValueError("too short")
         prefix, flags, number, heard, proposal, agreed, count = _HEAD.unpack_from(data)
-        if prefix != _PREFIX or flags not in (0, _DEAF) or count > MAX_CANDIDATES:
+        if prefix != _PREFIX or flags & ~(_DEAF | _ECHO) or count > MAX_CANDIDATES:
             raise ValueError("of another kind or version")
         if len(data) != _HEAD.size + count * _CANDIDATE.size:
             raise ValueError("of another length than it says")
         candidates = map(_decode_candidate, _CANDIDATE.iter_unpack(data[_HEAD.size :]))
-        return cls(number, heard, proposal, agreed, bool(flags), tuple(candidates))
+        deaf, echo = bool(flags & _DEAF), bool(flags & _ECHO)
+        return cls(number, heard, proposal, agreed, deaf, echo, tuple(candidates))
 
 
 def _encode_candidate(candidate: Candidate) -> bytes:

@@ -63,7 +63,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """Send something authentic to this relay, by the tunnel to it, so that it knows where this host is.
+    """Send this relay an empty packet, by the tunnel to it, so that it knows where this host is.
 
     key: the relay's.
     """
@@ -78,4 +78,9 @@ class Tell:
     message: PathMessage
 
 
-Output = Ask | Use | Register | Tell
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """Send the peer an empty packet, which needs no answer, by `Device.send_keepalive`."""
+
+
+Output = Ask | Use | Register | Tell | Keepalive

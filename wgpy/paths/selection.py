@@ -21,7 +21,7 @@ from wgpy.contract.endpoint import Endpoint
 
 from .direct import DirectPath, DirectPaths
 from .exchange import MAX_CANDIDATES, Candidate, PathKind, PathMessage
-from .outputs import Ask, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
+from .outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
 from .relayed import RelayedPaths
 from .rounds import Rounds
 
@@ -150,7 +150,9 @@ class PeerPaths:
         """The peer told this inside of the tunnel."""
         if not self._is_active:
             self._wake(now)
-        if message.number != self._remote_number:
+        if message.echo:
+            self._outputs.append(Keepalive())
+        if message.number not in (0, self._remote_number):
             self._remote_number = message.number
             self._direct.replace(message.candidates, self._local, self._current)
             self._pause = FIRST_PAUSE
@@ -310,6 +312,8 @@ class PeerPaths:
         self._timers[_Timer.ANSWER] = now + self._answer_time()
         relay = self._relays.get(current)
         self._outputs.append(Ask(current, relay.key if relay else None))
+        if relay:  # which answers for itself only
+            self._outputs.append(Tell(PathMessage(0, self._remote_number, echo=True)))
 
     def _has_answered(self, current: Endpoint, since: int) -> bool:
         path = self._path
@@ -429,5 +433,6 @@ class PeerPaths:
         return path is None or path.has_answered(self._rounds.began)
 
     def _tell(self, *, proposal: int = 0, agreed: int = 0, deaf: bool = False) -> None:
-        message = PathMessage(self._number, self._remote_number, proposal, agreed, deaf, self._local)
+        numbers = self._number, self._remote_number
+        message = PathMessage(*numbers, proposal, agreed, deaf, candidates=self._local)
         self._outputs.append(Tell(message))
