@@ -164,6 +164,26 @@ async def test_others_are_asked_for_this_host_and_its_clients_and_for_nobody_els
         assert (await ask(ELSEWHERE, asker)).rcode() == dns.rcode.REFUSED
 
 
+def test_questions_are_counted_by_what_came_of_them() -> None:
+    async def scenario() -> None:
+        upstream, port = Upstream(YES), free_port()
+        there = await upstream.serve()
+        server = NameServer(Known(), asking(lambda: [there]), port)
+        await server.listen([ip_address(HOST)])
+        for name, asker in (
+            ("web1.prod.mesh", HOST), ("web2.prod.mesh", HOST), (ELSEWHERE, HOST), (ELSEWHERE, PEER),
+            ("web1.prod.mesh", OTHER),
+        ):  # fmt: skip
+            query = dns.message.make_query(name, "A")
+            await dns.asyncquery.udp(query, HOST, TIMEOUT, port, source=asker)
+        await server.close()
+        upstream.close()
+
+        assert server.outcomes == {"answered": 2, "forwarded": 1, "refused": 2}
+
+    asyncio.run(scenario())
+
+
 def test_a_server_that_has_no_answer_is_followed_by_the_next() -> None:
     refusing, failing, last = (
         Upstream(saying(dns.rcode.REFUSED)),

@@ -22,6 +22,7 @@ from tests.integration.exchange import TRAFFIC
 from tests.integration.hosts import Host, HostProcess, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node
 from tests.mesh.postgresql import PostgreSQL
+from wgpy.node.agent_client import Count
 
 pytestmark = [pytest.mark.xdist_group("mesh_gateways"), pytest.mark.slow]
 
@@ -238,6 +239,7 @@ def test_a_gateway_that_dies_is_left_and_used_again_when_it_is_back(world: World
     eventually(lambda: world.used() == "gw2", "the other one is used", within=_WITHIN)
     eventually(lambda: world.reaches(address), "the server is reached by it", within=_WITHIN)
     assert "office is reached by gw2, as gw1 did not answer" in world.dev.mesh("status")
+    assert world.dev.status().gateway_moves == (Count("office", 1),)
     assert converse(world, address, 3).wait(60).output.endswith("all\n")
 
     first.start()

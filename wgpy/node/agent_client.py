@@ -156,6 +156,14 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Count:
+    """How often something was so since the agent's start."""
+
+    what: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What a node knows.
 
@@ -173,7 +181,8 @@ class Status:
     node by which it does, "" while there is none; exit_routes: the default routes that lead there, while
     those of both versions lead nowhere else; return_site, return_gateways: as in `SiteReturn`; is_relay:
     whether this node is a relay; relayed_datagrams, relayed_bytes: what it has passed on; registered: names
-    of the relays by which others reach this node.
+    of the relays by which others reach this node; questions: about names, by what came of them;
+    gateway_moves: by site, how often another gateway was used than before.
     """
 
     network: str
@@ -226,6 +235,8 @@ class Status:
     relayed_datagrams: int = 0
     relayed_bytes: int = 0
     registered: tuple[str, ...] = ()
+    questions: tuple[Count, ...] = ()
+    gateway_moves: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

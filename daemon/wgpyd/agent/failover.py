@@ -4,6 +4,7 @@ A probe is a connection to the gateway's gossip, through the tunnel: whatever co
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -28,17 +29,23 @@ _PROBE_TIME: Final = ANSWER_TIME / SECOND  # seconds
 
 
 class GatewayFailover:
-    """Of one node, on the running loop."""
+    """Of one node, on the running loop.
+
+    moves: how often another gateway was used than before, by the name of the site.
+    """
 
     def __init__(self, interface: Interface, warnings: Warnings, on_change: Callable[[], None]) -> None:
         """on_change: called when another gateway is to be used."""
+        self.moves: Counter[str] = Counter()
+        self._used: dict[str, VerifyKey] = {}
         self._interface = interface
         self._warnings = warnings
         self._on_change = on_change
         self._failover = Failover(self._traffic)
         self._gateways: dict[VerifyKey, Member] = {}
         self._by_key: Mapping[PublicKey, VerifyKey] = {}
-        self._sites: dict[str, tuple[VerifyKey, ...]] = {}  # by name: their gateways that are peers
+        # By name, or by its prefix what has none: the gateways that are peers.
+        self._sites: dict[str, tuple[VerifyKey, ...]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._probes: set[asyncio.Task[None]] = set()
         self._unsubscribe = interface.subscribe(self._on_event)
@@ -48,6 +55,9 @@ class GatewayFailover:
         self._sites = {}
         planned = plan(network, topology, view, before, self._choose)
         self._failover.configure(self._sites.values())
+        for table in (self.moves, self._used):
+            for name in table.keys() - self._sites.keys():
+                del table[name]
         watched = self._failover.gateways
         self._gateways = {
             peer.member.identity: peer.member for peer in planned.peers if peer.member.identity in watched
@@ -64,8 +74,12 @@ class GatewayFailover:
 
     def _choose(self, site: Site, gateways: tuple[Gateway, ...]) -> Gateway:
         identities = tuple(gateway.identity for gateway in gateways)
-        self._sites[site.name] = identities
-        return gateways[identities.index(self._failover.choose(identities))]
+        name = site.name or str(site.mapped[0])  # a route that several nodes announce has none
+        self._sites[name] = identities
+        chosen = self._failover.choose(identities)
+        self.moves[name] += self._used.setdefault(name, chosen) != chosen
+        self._used[name] = chosen
+        return gateways[identities.index(chosen)]
 
     def _traffic(self, gateway: VerifyKey) -> Traffic:
         member = self._gateways.get(gateway)

@@ -37,6 +37,31 @@ def measures(status: Status, drops: Counters, rejected: Mapping[tuple[str, str],
                 if not site.exclusion
             ),
         ),
+        Family(
+            "wgpy_mesh_sites", "gauge", "Sites in force, and those that are announced in vain.",
+            tuple(
+                Sample(sum(bool(site.exclusion) is is_excluded for site in status.sites), {"state": state})
+                for state, is_excluded in (("in force", False), ("excluded", True))
+            ),
+        ),
+        Family(
+            "wgpy_mesh_gateway_moves_total", "counter",
+            "How often another gateway of a site, or of a shared route, was used than before.",
+            tuple(Sample(count.times, {"site": count.what}) for count in status.gateway_moves),
+        ),
+        Family(
+            "wgpy_mesh_exit_used", "gauge",
+            "1 while this node sends by its exit what no other route has, 0 while that leads nowhere.",
+            tuple(
+                Sample(int(bool(status.exit_routes)), {"site": name, "gateway": status.exit_gateway})
+                for name in filter(None, (status.exit,))
+            ),
+        ),
+        Family(
+            "wgpy_mesh_name_questions_total", "counter",
+            "Questions about names that were answered, forwarded to other servers, or refused.",
+            tuple(Sample(count.times, {"outcome": count.what}) for count in status.questions),
+        ),
         _gauge(
             "wgpy_mesh_clients", "Clients that enter by this node.",
             sum(client.gateway == status.name for client in status.clients),

@@ -28,6 +28,10 @@ _MAX_OF_ONE: Final = 8  # of one peer
 _PATIENCE: Final = 10.0  # seconds until a connection that asks nothing is closed
 _MAX_QUESTION: Final = 4096  # bytes, by TCP
 
+ANSWERED: Final = "answered"
+FORWARDED: Final = "forwarded"
+REFUSED: Final = "refused"
+
 _Reply = Callable[[bytes], None]
 Forward = Callable[[bytes, Query, Address, bool], Awaitable[bytes]]  # a question, of whom, and whether by TCP
 
@@ -46,10 +50,14 @@ class Names(Protocol):
 
 
 class NameServer:
-    """On the running loop, from `listen` until it is closed."""
+    """On the running loop, from `listen` until it is closed.
+
+    outcomes: how many questions were answered, forwarded to others' servers, and refused.
+    """
 
     def __init__(self, names: Names, forward: Forward, port: int = PORT) -> None:
         """forward: asks others, and always has an answer; port: another one for tests."""
+        self.outcomes: Counter[str] = Counter({ANSWERED: 0, FORWARDED: 0, REFUSED: 0})
         self._names = names
         self._forward = forward
         self._port = port
@@ -101,6 +109,7 @@ class NameServer:
 
     def _on_datagram(self, data: bytes, source: Address, reply: _Reply) -> None:
         if not self._names.is_local(source) and not self._limiter.allow(source.packed, boottime()):
+            self.outcomes[REFUSED] += 1
             return
         answer = self._answer(data, source, by_tcp=False)
         if isinstance(answer, bytes):
@@ -157,13 +166,20 @@ class NameServer:
 
     def _answer(self, data: bytes, source: Address, *, by_tcp: bool) -> bytes | Query:
         """Return what is answered, or a question for others."""
+        outcome, answer = self._judge(data, source, by_tcp=by_tcp)
+        self.outcomes[outcome] += 1
+        return answer
+
+    def _judge(self, data: bytes, source: Address, *, by_tcp: bool) -> tuple[str, bytes | Query]:
         zone = self._names.zone_for(source)
         if zone is None:
-            return _refusal(data)
+            return REFUSED, _refusal(data)
         answer = respond(zone, data, by_tcp=by_tcp)
-        if isinstance(answer, bytes) or (answer.flags & RD and self._names.may_ask_others(source)):
-            return answer
-        return without_answer(answer, Rcode.REFUSED)
+        if isinstance(answer, bytes):
+            return ANSWERED, answer
+        if answer.flags & RD and self._names.may_ask_others(source):
+            return FORWARDED, answer
+        return REFUSED, without_answer(answer, Rcode.REFUSED)
 
 
 class _Datagrams(asyncio.DatagramProtocol):

@@ -3,7 +3,7 @@
 Invariant: whoever asks learns only of nodes that the rules let it know. What does not work is a warning.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from errno import EADDRNOTAVAIL
 from importlib.util import find_spec
 from ipaddress import IPv4Interface, IPv6Address, IPv6Interface
@@ -61,6 +61,11 @@ class Names:
     def resolver(self) -> str:
         """By what the host asks this node, "" if it does not."""
         return self._resolver.manager.value if self._resolver.manager else ""
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many questions were answered, forwarded and refused."""
+        return self._server.outcomes
 
     def node_at(self, address: IPv6Address) -> str | None:
         """Return the name of the peer with an address, None if there is none."""

@@ -20,12 +20,13 @@ from wgpy.mesh.plan import Peer as PlannedPeer
 from wgpy.mesh.rules import OTHERS, Rules
 from wgpy.mesh.selectors import names_of, naming, shown
 from wgpy.model import PeerStatus
-from wgpy.node.agent_client import Excluded, Peer, Rule, Site, Status
+from wgpy.node.agent_client import Count, Excluded, Peer, Rule, Site, Status
 from wgpy.node.site_report import report_sites, silent_gateways
 from wgpyd.log import log_target
 
 from .client_status import clients_of, unfiltered
 from .endpoints import GivenEndpoints
+from .failover import GatewayFailover
 from .host_check import HostCheck
 from .identity import LocalIdentity
 from .membership import Membership
@@ -51,6 +52,7 @@ class Node(Protocol):
     membership: Membership
     paths: PeerPaths
     names: Names
+    failover: GatewayFailover
     endpoints: GivenEndpoints
     plan: NodePlan
     check: HostCheck
@@ -120,7 +122,13 @@ async def report(node: Node) -> Status:
         relayed_datagrams=device.relayed.datagrams,
         relayed_bytes=device.relayed.bytes,
         registered=_names(node, node.paths.registration.keys),
+        questions=_counts(node.names.outcomes),
+        gateway_moves=_counts(node.failover.moves),
     )
+
+
+def _counts(found: Mapping[str, int]) -> tuple[Count, ...]:
+    return tuple(Count(what, times) for what, times in sorted(found.items()))
 
 
 def _exit_gateway(node: Node) -> str:
