@@ -153,8 +153,10 @@ class _Only:
 
 def _list(service: Service, client: Client, size: int) -> None:
     """Raises Denial if a key asks for lists so often that others would wait. size: records."""
-    if client.role is not Role.NETWORK and not service.lists.take(client.key, size, time.monotonic()):
-        raise Denial(HTTPStatus.TOO_MANY_REQUESTS, "this key asks for too much: try again in a minute")
+    now = time.monotonic()
+    if client.role is not Role.NETWORK and not service.lists.take(client.key, size, now):
+        wait = service.lists.wait(client.key, size, now)
+        raise Denial(HTTPStatus.TOO_MANY_REQUESTS, "this key asks for too much: try again in a minute", wait)
 
 
 def _news_units(snapshot: Snapshot, key: VerifyKey, since: int) -> int:
@@ -352,7 +354,8 @@ def _clock() -> int:
 
 async def _on_denial(_request: Request, error: Exception) -> JSONResponse:
     status = error.status if isinstance(error, Denial) else HTTPStatus.INTERNAL_SERVER_ERROR
-    return JSONResponse({"detail": str(error)}, status)
+    wait = error.retry_after if isinstance(error, Denial) else 0
+    return JSONResponse({"detail": str(error)}, status, {"Retry-After": str(wait)} if wait else None)
 
 
 async def _on_store_error(_request: Request, error: Exception) -> JSONResponse:

@@ -14,8 +14,9 @@ class Overtaken(StoreError):
 
 
 class Denial(Exception):
-    """A request is not granted. status: of HTTP."""
+    """A request is not granted. status: of HTTP; retry_after: seconds, 0 if it is not known."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, retry_after: int = 0) -> None:
         super().__init__(reason)
         self.status = status
+        self.retry_after = retry_after

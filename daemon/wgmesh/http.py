@@ -56,6 +56,7 @@ class HttpConnection(asyncio.Protocol):
         self._answer: asyncio.Task[None] | None = None
         self._line: Line | None = None
         self._is_large = False
+        self._retry_after = 0  # seconds, of a refusal; 0 if it is not known
         self._slot: asyncio.Semaphore | None = None
         self._is_proven = False
         self._is_ending = False
@@ -191,9 +192,11 @@ class HttpConnection(asyncio.Protocol):
                 f"the request is too large: submit at most {MAX_BODY} bytes at once",
             )
         now, (address, _) = self._loop.time(), self._address
-        if self._limits.requests.take(address, 1, now) and self._limits.received.take(address, size, now):
-            return None
-        return HTTPStatus.TOO_MANY_REQUESTS, "too much comes from this address: try again in a minute"
+        for allowance, units in ((self._limits.requests, 1), (self._limits.received, size)):
+            if not allowance.take(address, units, now):
+                self._retry_after = allowance.wait(address, units, now)
+                return HTTPStatus.TOO_MANY_REQUESTS, "too much comes from this address: try again in a minute"
+        return None
 
     def _take_end(self) -> None:
         if self._is_large and not self._limits.bodies.complete(self._discard):
@@ -216,6 +219,8 @@ class HttpConnection(asyncio.Protocol):
                 ("Content-Length", str(len(content))),
                 ("Connection", "close"),
             ]
+            if self._retry_after:
+                headers.append(("Retry-After", str(self._retry_after)))
             self._write(h11.Response(status_code=status, headers=headers))
             if not self._wants_head_only():
                 self._write(h11.Data(data=content))

@@ -9,6 +9,7 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
+from math import ceil
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -56,6 +57,14 @@ class Allowance:
         """Return whether a key, in place of a source, may take size units."""
         return self._take(str(key), size, now)
 
+    def wait(self, address: str, size: int, now: float) -> int:
+        """Return the seconds until an address may take size units, at least 1; 0 if it never may."""
+        return self._wait(source_of(address), size, now)
+
+    def wait_by_key(self, key: VerifyKey, size: int, now: float) -> int:
+        """Return the same for a key."""
+        return self._wait(str(key), size, now)
+
     def charge(self, address: str, size: int, now: float) -> None:
         """Take size units, also those that are still to come. now: seconds of any clock."""
         source = source_of(address)
@@ -66,6 +75,10 @@ class Allowance:
         is_granted = used + size <= self._burst
         self._note(source, used + size if is_granted else used, now)
         return is_granted
+
+    def _wait(self, source: str, size: int, now: float) -> int:
+        missing = self._used_by(source, now) + size - self._burst
+        return max(1, ceil(missing / self._rate)) if self._rate and size <= self._burst else 0
 
     def _used_by(self, source: str, now: float) -> float:
         used, since = self._used.get(source, (0.0, now))
@@ -98,7 +111,14 @@ class Lists:
 
     def take(self, key: VerifyKey, size: int, now: float) -> bool:
         """Return whether a key may have a list of so many records. now: seconds of any clock."""
-        return self._allowance.take_by_key(key, min(size, MAX_LISTED, self._burst), now)
+        return self._allowance.take_by_key(key, self._units(size), now)
+
+    def wait(self, key: VerifyKey, size: int, now: float) -> int:
+        """Return the seconds until a key may have it."""
+        return self._allowance.wait_by_key(key, self._units(size), now)
+
+    def _units(self, size: int) -> int:
+        return min(size, MAX_LISTED, self._burst)
 
 
 class Bodies:

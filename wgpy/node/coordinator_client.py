@@ -9,9 +9,10 @@ import hashlib
 import hmac
 import json
 import os
+import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from errno import errorcode
@@ -45,6 +46,7 @@ from wgpy.node.underlay import MARK
 
 DEFAULT_PORT: Final = 51820  # TCP, beside WireGuard's UDP
 DATAGRAMS: Final = "wgpy-datagrams"  # what a connection is upgraded to
+PATIENCE: Final = 120.0  # seconds, with a busy coordinator
 _TIMEOUT: Final = 10.0  # seconds, for everything but news
 # Bytes of an answer, by what it can need. An agent asks for the first two alone.
 _MAX_HELLO: Final = 1 << 12
@@ -65,6 +67,14 @@ class CoordinatorError(WgpyError):
 
 class Unreachable(CoordinatorError):
     """The coordinator did not answer, or broke off; later it may answer."""
+
+
+class Busy(Unreachable):
+    """The coordinator refuses what comes too fast. seconds: after which it is to be asked again."""
+
+    def __init__(self, sentence: str, seconds: int) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
 
 
 class Denied(CoordinatorError):
@@ -142,14 +152,15 @@ class Coordinator:
 
     def __init__(
         self, address: Address, network: VerifyKey, key: SigningKey | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.monotonic, patience: float = PATIENCE,
     ) -> None:  # fmt: skip
         """key: authenticates the requests: a node's identity, a token, or the network's key.
 
-        clock: seconds.
+        clock: seconds; patience: how long a request waits, as a busy coordinator says, in seconds.
         """
         self._clock = clock
-        self._address = address
+        self._patience = patience
+        self._given = self._address = address
         self._network = network
         self._key = key
         self._authorization = ""
@@ -157,7 +168,23 @@ class Coordinator:
 
     async def __aenter__(self) -> Self:
         """Raises Unreachable or Denied."""
-        address = self._address
+        return await self._patiently(self._connect)
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Attempt again when a busy coordinator says, as long as patience lasts. Raises CoordinatorError."""
+        end = self._clock() + self._patience
+        while True:
+            try:
+                return await attempt()
+            except Busy as busy:
+                pause = busy.seconds + random.uniform(0, 1)  # others wait for the same moment
+                if self._clock() + pause > end:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def _connect(self) -> Self:
+        """Raises Unreachable or Denied."""
+        address = self._given
         if address.near:
             with suppress(Unreachable):
                 return await self._connected(replace(address, url=address.near))
@@ -263,7 +290,7 @@ class Coordinator:
 
     async def _greet(self) -> None:
         """Check the network's key, and prepare the proof of ours."""
-        network, challenge, told = await self._ask("GET", "/v1/hello", _read_hello, _MAX_HELLO)
+        network, challenge, told = await self._ask_once("GET", "/v1/hello", _read_hello, _MAX_HELLO)
         self.ahead = None if told is None else int(time.time()) - told
         if network != str(self._network):
             raise Denied(f"{self._address.shown} serves another network")
@@ -271,6 +298,19 @@ class Coordinator:
             self._authorization = proof(self._key, network_id(self._network), challenge)
 
     async def _ask(
+        self, method: str, target: str, read: Callable[[Any], _T], limit: int, body: Any = None
+    ) -> _T:
+        """As `_ask_once`, and wait for a busy coordinator. Raises CoordinatorError."""
+
+        async def attempt() -> _T:
+            if not self._client.is_ready:  # what is refused at once ends the connection
+                self._writer.transport.abort()
+                await self._connect()
+            return await self._ask_once(method, target, read, limit, body)
+
+        return await self._patiently(attempt)
+
+    async def _ask_once(
         self, method: str, target: str, read: Callable[[Any], _T], limit: int, body: Any = None
     ) -> _T:
         """Return what `read` makes of the answer. limit: bytes of it. Raises CoordinatorError."""
@@ -304,8 +344,10 @@ class Coordinator:
             return Unreachable(f"{self._address.shown} broke off: {_why(error)}")
         if error.status == HTTPStatus.NOT_FOUND:
             return Denied(f"{self._address.shown} is of an older version: update it first")
-        kind = Unreachable if error.status == HTTPStatus.TOO_MANY_REQUESTS else Denied
-        return kind(error.reason or f"{self._address.shown} answers {error.status}")
+        sentence = error.reason or f"{self._address.shown} answers {error.status}"
+        if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+            return Denied(sentence)
+        return Busy(sentence, error.retry_after) if error.retry_after else Unreachable(sentence)
 
 
 def _read_hello(found: Any) -> tuple[str, str, int | None]:

@@ -16,6 +16,7 @@ _READ_SIZE: Final = 1 << 16
 _EVENTS_PER_TURN: Final = 64  # of one connection, before others on the loop have a turn
 _MAX_HEAD: Final = 1 << 14  # bytes
 _MAX_REQUEST: Final = 1 << 16  # bytes of its body
+_MAX_DIGITS: Final = 6  # of seconds
 _SWITCHING: Final = 101
 _MAX_REASON: Final = 1 << 13  # bytes of an answer that is no success: a sentence
 _LONGEST_SENTENCE: Final = 1000  # characters: a host may have several obstacles, each with a remedy
@@ -25,12 +26,17 @@ BROKEN: Final = (OSError, h11.ProtocolError, EOFError)  # what ends an exchange
 
 
 class HttpError(WgpyError):
-    """An answer that is no success. reason: its sentence, "" if there is none."""
+    """An answer that is no success.
 
-    def __init__(self, status: int, reason: str) -> None:
+    reason: its sentence, "" if there is none; retry_after: seconds after which to try again, 0 if it tells
+    none.
+    """
+
+    def __init__(self, status: int, reason: str, retry_after: int = 0) -> None:
         super().__init__(reason or f"the answer is {status}")
         self.status = status
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class _Incoming:
@@ -99,7 +105,7 @@ class Client:
             self._incoming.allow(8 * _MAX_REASON)  # it may come in chunks
             reason = _reason(await self._rest())
             self._be_ready_again()
-            raise HttpError(response.status_code, reason)
+            raise HttpError(response.status_code, reason, _retry_after(response))
         self._incoming.allow(limit)
         while isinstance(event := await self._event(), h11.Data):
             yield bytes(event.data)
@@ -127,6 +133,11 @@ class Client:
             raise HttpError(answer.status_code, _reason(await self._rest()))
         came, _ = self._http.trailing_data
         return bytes(came)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether another request may follow on this connection."""
+        return self._http.our_state is h11.IDLE
 
     def _be_ready_again(self) -> None:
         """Prepare for the next request, unless the server closes after this answer."""
@@ -220,6 +231,12 @@ async def _receive(http: h11.Connection, reader: asyncio.StreamReader) -> Reques
         if len(body) > _MAX_REQUEST:
             raise EOFError("the request is too large")
     return Request(head.method.decode("ascii"), head.target.decode("ascii"), bytes(body))
+
+
+def _retry_after(response: h11.Response) -> int:
+    """Return seconds; a date, which is the other form, counts as nothing. RFC 9110 section 10.2.3"""
+    text = dict(response.headers).get(b"retry-after", b"")
+    return int(text) if text.isdigit() and len(text) <= _MAX_DIGITS else 0
 
 
 def _reason(body: bytes) -> str:

@@ -16,7 +16,7 @@ from wgpy.mesh.ledger import StateDigest
 from wgpy.mesh.mapping import Proposal, WantedSite
 from wgpy.mesh.signing import Signed
 from wgpy.mesh.wire import Delta, Greeting, deltas
-from wgpy.node.coordinator_client import Coordinator, CoordinatorError, Denied, Outcome
+from wgpy.node.coordinator_client import Busy, Coordinator, CoordinatorError, Denied, Outcome
 
 from .identity import LocalIdentity
 from .store import COORDINATOR, RecordStore
@@ -26,6 +26,7 @@ _LOG = logging.getLogger("wgpy")
 
 FIRST_PAUSE: Final = 1.0  # seconds between attempts to connect, each twice the one before
 LAST_PAUSE: Final = 60.0
+_PATIENCE: Final = 40.0  # seconds, with a busy coordinator: commands wait for the agent
 _GREETING_TIMEOUT: Final = 20.0  # seconds, until it greets
 _RETRY_TIME: Final = 300.0  # seconds, after which a refused record of this node is submitted again
 _TIME_TO_CATCH_UP: Final = 2.0  # seconds after a greeting, before it counts as behind us
@@ -58,6 +59,7 @@ class Subscription:
         self._submissions: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
         self._greeted = False
+        self._busy = 0.0  # seconds for which the coordinator refused the last attempt
         self._is_introduced = False  # by the last attempt
         self._is_over = False
         self.connected = False
@@ -88,7 +90,7 @@ class Subscription:
                 if await self._attempt_once():
                     pause = FIRST_PAUSE
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(pause * random.uniform(0.5, 1)):
+                    async with asyncio.timeout(self._busy + pause * random.uniform(0.5, 1)):
                         await self._reconnecting.wait()
                         pause = FIRST_PAUSE
                 self._reconnecting.clear()
@@ -140,16 +142,17 @@ class Subscription:
         self._submissions.add(task)
         task.add_done_callback(self._submissions.discard)
 
-    def coordinator(self) -> Coordinator:
-        """Return a connection of its own, to be opened."""
+    def coordinator(self, patience: float = _PATIENCE) -> Coordinator:
+        """Return a connection of its own, to be opened. patience: as in `Coordinator`."""
         node = self._identity.node
-        return Coordinator(node.coordinator, node.network, node.identity)
+        return Coordinator(node.coordinator, node.network, node.identity, patience=patience)
 
     # -- A connection ----------------------------------------------------------------------------
 
     async def _attempt_once(self) -> bool:
         """Follow until the connection ends; whether the next attempt is more likely to succeed than this."""
         self._greeted, before, self._is_introduced = False, self._is_introduced, False
+        self._busy = 0
         try:
             async with asyncio.timeout(_GREETING_TIMEOUT) as self._attempt:
                 await self._follow()
@@ -157,6 +160,7 @@ class Subscription:
             self.trouble = "reconnecting" if self._reconnecting.is_set() else "it sends no greeting"
         except CoordinatorError as error:
             self.trouble = str(error)
+            self._busy = min(error.seconds, LAST_PAUSE) if isinstance(error, Busy) else 0
             if isinstance(error, Denied):
                 self._introduce()
         finally:
@@ -168,7 +172,7 @@ class Subscription:
 
     async def _follow(self) -> None:
         """Raises CoordinatorError."""
-        async with self.coordinator() as coordinator:
+        async with self.coordinator(patience=0) as coordinator:
             async for message in coordinator.follow(self._store.revision):
                 self.heard = int(time.time())
                 match message:
