@@ -24,7 +24,7 @@ def unknown(site: Site, key: SigningKey) -> Signed:
     body = {
         "network": BYTES.write(site.administrator.network),
         "signer": VERIFY_KEY.write(key.verify_key()),
-        "type": "relay",
+        "type": "later",
         "version": 1,
     }
     return key.sign(json.dumps(body, sort_keys=True, separators=(",", ":")).encode())
