@@ -206,7 +206,7 @@ class RelayedPeers:
 
     async def _check(self, key: PublicKey) -> None:
         """Try one way after the other until the peer answers; after some the engine goes on by itself."""
-        if relay := self.relay_to(key):
+        if (relay := self.relay_to(key)) and not self._is_live(relay):
             self._call(relay, key)
         since = 0
         for attempt in range(MAX_ATTEMPTS):
@@ -242,17 +242,17 @@ class RelayedPeers:
             self._on_silence()
         following = relays.index(present) + 1 if present in relays else 0
         relay = relays[following % len(relays)]
-        self._configure(
-            PeerUpdate(key, update_only=True, endpoint=self._relays[relay], handshake=self._is_live(relay))
-        )
+        self._configure(PeerUpdate(key, update_only=True, endpoint=self._relays[relay]))
         self._call(relay, key)
         self._on_change()
 
     def _call(self, relay: PublicKey, key: PublicKey) -> None:
-        """Begin a session with a relay that has none, as it forwards nothing before; then with the peer."""
-        if not self._is_live(relay):
-            self._waiting.setdefault(relay, set()).add(key)
-            self._configure(PeerUpdate(relay, update_only=True, handshake=True))
+        """Begin a session with a relay, and then with the peer.
+
+        Without the first one it forwards nothing, nor if this node's NAT has given it another address since.
+        """
+        self._waiting.setdefault(relay, set()).add(key)
+        self._configure(PeerUpdate(relay, update_only=True, handshake=True))
 
     def _is_live(self, key: PublicKey) -> bool:
         """Return whether a session with a peer is young enough to be in use."""
