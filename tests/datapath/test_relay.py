@@ -221,8 +221,8 @@ def test_an_order_moves_an_end(path: DataPathUnderTest) -> None:
     assert forwarded(path) == [(data(B), AWAY, 0)]
 
 
-def test_who_was_seen_last_at_an_endpoint_is_there(path: DataPathUnderTest) -> None:
-    """A NAT may give the port of one host to another one."""
+def test_who_is_seen_at_the_endpoint_of_another_takes_nothing_from_it(path: DataPathUnderTest) -> None:
+    """A NAT may give one host the port of another, and a member may forge the source of what it sends."""
     open_session(path, ALICE, BOB, (A, B))
     open_session(path, DAVE, BOB, (C, B + 1))
 
@@ -230,7 +230,16 @@ def test_who_was_seen_last_at_an_endpoint_is_there(path: DataPathUnderTest) -> N
     give(path, ALICE, data(B))
     give(path, ALICE, data(B + 1))
 
-    assert forwarded(path) == [(data(B + 1), HOMES[BOB], 0)]
+    give(path, ALICE, initiation(public_key(CAROL), 7))
+
+    assert forwarded(path) == [
+        (data(B), HOMES[BOB], 0),
+        (data(B + 1), HOMES[BOB], 0),
+        (initiation(public_key(CAROL), 7), HOMES[CAROL], 0),
+    ]
+    path.apply(SetEndpoint(DAVE, HOMES[DAVE]), NOW)
+    give(path, CAROL, response(public_key(ALICE), 8, 7))
+    assert forwarded(path) == [(response(public_key(ALICE), 8, 7), HOMES[ALICE], 0)]
 
 
 @pytest.mark.parametrize("who", [ALICE, BOB])

@@ -75,7 +75,10 @@ class Budget:
 
 @dataclass(slots=True, eq=False)
 class _End:
-    """A peer between which and others datagrams are forwarded. at: its endpoint without our address."""
+    """A peer between which and others datagrams are forwarded.
+
+    at: its endpoint without our address, None without a session.
+    """
 
     peer: PeerId
     mac1_key: Mac1Key
@@ -85,7 +88,7 @@ class _End:
     searches: Budget = field(default_factory=Budget)
 
     def is_live(self, now: int) -> bool:
-        return self.endpoint is not None and now < self.live_until
+        return self.at is not None and now < self.live_until
 
 
 @dataclass(slots=True, eq=False)
@@ -126,7 +129,7 @@ class Relay:
 
     def _clear(self) -> None:
         self._ends: OrderedDict[PeerId, _End] = OrderedDict()  # those that were addressed last, last
-        self._by_endpoint: dict[Endpoint, _End] = {}  # the one that was seen there last
+        self._by_endpoint: dict[Endpoint, list[_End]] = {}  # those that were seen there first, first
         self._ways: dict[tuple[PeerId, PeerId], _Way] = {}
         self._indices: dict[tuple[PeerId, int], _Index] = {}  # by sender
         self._pairs: list[_Pair] = []
@@ -159,27 +162,34 @@ class Relay:
         """Where the peer is, and until when its session lasts, in boottime ns; 0: it has none."""
         end = self._ends.get(peer)
         if end is not None:
-            self._leave(end)
-            end.endpoint, end.live_until = endpoint, live_until
-            end.at = endpoint.without_source() if endpoint else None
-            if end.at and live_until:
-                self._by_endpoint[end.at] = end
+            former, end.live_until = end.at, live_until
+            end.endpoint = endpoint
+            end.at = endpoint.without_source() if endpoint and live_until else None
+            if end.at != former:
+                self._leave(end, former)
+                self._enter(end)
 
     def remove_end(self, peer: PeerId) -> None:
         """Forget the peer and its pairs."""
         end = self._ends.pop(peer, None)
         if end is None:
             return
-        self._leave(end)
+        self._leave(end, end.at)
         for pair in [pair for pair in self._pairs if end in (pair[0].sender, pair[0].receiver)]:
             self._remove_pair(pair)
 
     def counts(self) -> RelayCounts:
         return RelayCounts(self._datagrams, self._bytes)
 
-    def _leave(self, end: _End) -> None:
-        if end.at and self._by_endpoint.get(end.at) is end:
-            del self._by_endpoint[end.at]
+    def _enter(self, end: _End) -> None:
+        if end.at:
+            self._by_endpoint.setdefault(end.at, []).append(end)
+
+    def _leave(self, end: _End, at: Endpoint | None) -> None:
+        if at:
+            self._by_endpoint[at].remove(end)
+            if not self._by_endpoint[at]:
+                del self._by_endpoint[at]
 
     # -- Datagrams -------------------------------------------------------------------------------
 
@@ -191,19 +201,22 @@ class Relay:
         has_mac1 = message_type(message) in (TYPE_INITIATION, TYPE_RESPONSE)
         if has_mac1 and (self._own_key is None or self._own_key.fits(message)):
             return None
-        sender = self._by_endpoint.get(source.without_source())
-        outcome = self._forward(sender, message, now) if sender and sender.is_live(now) else None
+        there = self._by_endpoint.get(source.without_source(), [])
+        senders = [end for end in there if end.is_live(now)]
+        outcome = self._forward(senders, message, now) if senders else None
         return DropReason.INVALID_MAC1 if has_mac1 and outcome is None else outcome
 
-    def _forward(self, sender: _End, message: bytes, now: int) -> Forwarding | DropReason | None:
-        match message_type(message):
-            case 1:
-                return self._forward_initiation(sender, message, now)
-            case 2:
-                return self._forward_response(sender, message, now)
-            case _:
-                index = self._index(sender, _receiver_index(message), now)
-                return self._pass(index.way, message, now) if index else None
+    def _forward(self, senders: list[_End], message: bytes, now: int) -> Forwarding | DropReason | None:
+        """senders: all that the source may be; whose index it is says which."""
+        if message_type(message) == TYPE_INITIATION:
+            return self._forward_initiation(senders[0], message, now)
+        value = _receiver_index(message)
+        index = next(filter(None, (self._index(sender, value, now) for sender in senders)), None)
+        if index is None:
+            return None
+        if message_type(message) == TYPE_RESPONSE:
+            return self._forward_response(index, message, now)
+        return self._pass(index.way, message, now)
 
     def _forward_initiation(self, sender: _End, message: bytes, now: int) -> Forwarding | DropReason:
         receiver = self._addressee(sender, message, now)
@@ -220,16 +233,13 @@ class Relay:
         refusal = self._learn(_Index(back, _sender_index(message), now + RELAY_ANSWER_TIME), now)
         return refusal or self._pass(way, message, now)
 
-    def _forward_response(self, sender: _End, message: bytes, now: int) -> Forwarding | DropReason | None:
-        index = self._index(sender, _receiver_index(message), now)
-        if index is None:
-            return None
+    def _forward_response(self, index: _Index, message: bytes, now: int) -> Forwarding | DropReason:
         way = index.way
         if not way.receiver.mac1_key.fits(message):
             return DropReason.INVALID_MAC1
-        if not _reaches(sender, way.receiver, now):
+        if not _reaches(way.sender, way.receiver, now):
             return DropReason.RELAY_NO_SESSION
-        back = self._ways[way.receiver.peer, sender.peer]
+        back = self._ways[way.receiver.peer, way.sender.peer]
         ends_at = now + RELAY_INDEX_LIFETIME
         refusal = self._learn(_Index(back, _sender_index(message), ends_at, is_answered=True), now)
         if refusal:

@@ -140,17 +140,15 @@ static struct relay_judgement initiation_judge(struct wgfp_datapath *datapath, s
     return pass(way, now);
 }
 
-static struct relay_judgement response_judge(struct wgfp_datapath *datapath, struct relay_end *sender,
+static struct relay_judgement response_judge(struct wgfp_datapath *datapath, struct relayed_index *index,
                                              const uint8_t *message, uint64_t now)
 {
-    struct relayed_index *index = index_find(datapath->relay, sender, wgfp_load32(message + 8), now);
+    struct relay_way *way = index->way;
     const uint32_t chosen = wgfp_load32(message + 4);
 
-    if (index == NULL || !wgfp_mac1_valid(&index->way->receiver->mac1, message, RESPONSE_SIZE))
+    if (!wgfp_mac1_valid(&way->receiver->mac1, message, RESPONSE_SIZE))
         return refused(WGFP_DROP_INVALID_MAC1);
-    struct relay_way *way = index->way;
-
-    if (!end_reaches(sender, way->receiver, now))
+    if (!end_reaches(way->sender, way->receiver, now))
         return refused(WGFP_DROP_RELAY_NO_SESSION);
     if (!index_is_free(datapath, way->back, chosen, now))
         return refused(WGFP_DROP_RELAY_INDEX_IN_USE);
@@ -160,22 +158,32 @@ static struct relay_judgement response_judge(struct wgfp_datapath *datapath, str
     return pass(way, now);
 }
 
-static struct relay_judgement indexed_judge(struct relay *relay, const struct relay_end *sender, const uint8_t *message,
-                                            uint64_t now)
+/* Whose index a message names, of all that its source may be; NULL: nobody's. */
+static struct relayed_index *index_of(struct relay *relay, const struct wgfp_endpoint *source, uint32_t value, uint64_t now)
 {
-    const struct relayed_index *index = index_find(relay, sender, wgfp_load32(message + 4), now);
+    struct relay_end *sender = end_first_at(relay, source, now);
+    struct relayed_index *index = NULL;
 
-    return index != NULL ? pass(index->way, now) : none;
+    while (sender != NULL && (index = index_find(relay, sender, value, now)) == NULL)
+        sender = end_next_at(sender, source, now);
+    return index;
 }
 
-static struct relay_judgement sent_judge(struct wgfp_datapath *datapath, struct relay_end *sender,
-                                         enum message_type type, const uint8_t *message, uint64_t now)
+static struct relay_judgement locked_judge(struct wgfp_datapath *datapath, const struct wgfp_endpoint *source,
+                                           enum message_type type, const uint8_t *message, uint64_t now)
 {
-    if (type == TYPE_INITIATION)
-        return initiation_judge(datapath, sender, message, now);
-    if (type == TYPE_RESPONSE)
-        return response_judge(datapath, sender, message, now);
-    return indexed_judge(datapath->relay, sender, message, now);
+    struct relay *relay = datapath->relay;
+
+    if (type == TYPE_INITIATION) {
+        struct relay_end *sender = end_first_at(relay, source, now);
+
+        return sender != NULL ? initiation_judge(datapath, sender, message, now) : none;
+    }
+    struct relayed_index *index = index_of(relay, source, wgfp_load32(message + (type == TYPE_RESPONSE ? 8 : 4)), now);
+
+    if (index == NULL)
+        return none;
+    return type == TYPE_RESPONSE ? response_judge(datapath, index, message, now) : pass(index->way, now);
 }
 
 struct relay_judgement relay_judge(struct wgfp_datapath *datapath, const struct wgfp_endpoint *source,
@@ -191,13 +199,9 @@ struct relay_judgement relay_judge(struct wgfp_datapath *datapath, const struct 
         return none;
     if (has_mac1 && handshake_is_own(&datapath->handshakes, message, length))
         return none;
-    struct relay_judgement judgement = none;
-
     pthread_mutex_lock(&relay->lock);
-    struct relay_end *sender = *end_link(relay, source);
+    const struct relay_judgement judgement = locked_judge(datapath, source, type, message, now);
 
-    if (sender != NULL && end_is_live(sender, now))
-        judgement = sent_judge(datapath, sender, type, message, now);
     pthread_mutex_unlock(&relay->lock);
     return has_mac1 && judgement.verdict == RELAY_NONE ? refused(WGFP_DROP_INVALID_MAC1) : judgement;
 }

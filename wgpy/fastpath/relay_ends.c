@@ -31,32 +31,51 @@ static bool same_remote(const struct wgfp_endpoint *a, const struct wgfp_endpoin
            memcmp(a->address, b->address, sizeof a->address) == 0;
 }
 
-struct relay_end **end_link(struct relay *relay, const struct wgfp_endpoint *at)
+static struct relay_end **bucket_of(struct relay *relay, const struct wgfp_endpoint *at)
 {
     const struct endpoint_key key = endpoint_key_of(at);
-    const uint64_t hash = wgfp_siphash(relay->seed, (const uint8_t *)&key, sizeof key);
-    struct relay_end **link = &relay->by_endpoint[hash % ENDPOINT_BUCKETS];
 
-    while (*link != NULL && !same_remote(&(*link)->at, at))
-        link = &(*link)->next;
-    return link;
+    return &relay->by_endpoint[wgfp_siphash(relay->seed, (const uint8_t *)&key, sizeof key) % ENDPOINT_BUCKETS];
 }
 
 static void end_leave(struct relay *relay, const struct relay_end *end)
 {
-    struct relay_end **link = end->at.size != 0 ? end_link(relay, &end->at) : NULL;
+    if (end->at.size == 0)
+        return;
+    struct relay_end **link = bucket_of(relay, &end->at);
 
-    if (link != NULL && *link == end)
-        *link = end->next;
+    while (*link != end)
+        link = &(*link)->next;
+    *link = end->next;
 }
 
-/* Whoever was seen there before is not found any more. */
+/* Behind those that were seen there before. */
 static void end_enter(struct relay *relay, struct relay_end *end)
 {
-    struct relay_end **link = end_link(relay, &end->at);
+    if (end->at.size == 0)
+        return;
+    struct relay_end **link = bucket_of(relay, &end->at);
 
-    end->next = *link != NULL ? (*link)->next : NULL;
+    while (*link != NULL)
+        link = &(*link)->next;
+    end->next = NULL;
     *link = end;
+}
+
+struct relay_end *end_first_at(struct relay *relay, const struct wgfp_endpoint *at, uint64_t now)
+{
+    struct relay_end *first = *bucket_of(relay, at);
+
+    return first == NULL || (same_remote(&first->at, at) && end_is_live(first, now)) ? first : end_next_at(first, at, now);
+}
+
+struct relay_end *end_next_at(const struct relay_end *end, const struct wgfp_endpoint *at, uint64_t now)
+{
+    struct relay_end *next = end->next;
+
+    while (next != NULL && !(same_remote(&next->at, at) && end_is_live(next, now)))
+        next = next->next;
+    return next;
 }
 
 bool end_is_live(const struct relay_end *end, uint64_t now)
@@ -75,12 +94,16 @@ void relay_note_session(struct relay *relay, struct peer *peer)
 
     if (end == NULL)
         return;
+    const struct wgfp_endpoint none = {0};
+    const struct wgfp_endpoint *at = peer->sending != NULL ? &peer->endpoint : &none;
+
     pthread_mutex_lock(&relay->lock);
-    end_leave(relay, end);
-    end->at = peer->endpoint;
     end->live_until = peer->sending != NULL ? peer->sending->session.reject_after_time : 0;
-    if (end->at.size != 0 && end->live_until != 0)
+    if (!same_remote(&end->at, at)) {
+        end_leave(relay, end);
+        end->at = *at;
         end_enter(relay, end);
+    }
     pthread_mutex_unlock(&relay->lock);
 }
 

@@ -48,7 +48,7 @@ struct relay {
     uint64_t rate;
     uint8_t seed[16];
     struct relay_end *earliest, *latest;
-    struct relay_end *by_endpoint[ENDPOINT_BUCKETS]; /* of those at one endpoint the one that was seen there last */
+    struct relay_end *by_endpoint[ENDPOINT_BUCKETS]; /* those that came first, first */
     struct relayed_index **by_index;
     struct pair **by_ends;
     struct pair *pairs, *vacant;
@@ -59,8 +59,9 @@ struct relay {
 
 /* -- Ends ------------------------------------------------------------------------------------------- */
 
-/* The link that leads to the end that was seen last at an endpoint, or to nothing. */
-struct relay_end **end_link(struct relay *relay, const struct wgfp_endpoint *at);
+/* Those with a session that are at an endpoint, in the order in which they came there; NULL: no more. */
+struct relay_end *end_first_at(struct relay *relay, const struct wgfp_endpoint *at, uint64_t now);
+struct relay_end *end_next_at(const struct relay_end *end, const struct wgfp_endpoint *at, uint64_t now);
 
 bool end_is_live(const struct relay_end *end, uint64_t now);
 bool end_reaches(const struct relay_end *sender, const struct relay_end *receiver, uint64_t now);
