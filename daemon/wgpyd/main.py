@@ -195,7 +195,8 @@ def _why_taken(options: Options, error: OSError) -> str:
 def _open_socket(options: Options, name: str) -> SocketFile:
     if options.uapi_fd is not None:
         return SocketFile.adopt(options.uapi_fd)
-    return SocketFile.create(DIRECTORY / f"{name}.sock")
+    # A mesh's daemon ends by `wgpy mesh`, and watches /etc/resolv.conf: one instance of inotify is enough.
+    return SocketFile.create(DIRECTORY / f"{name}.sock", is_watched=not options.mesh)
 
 
 def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextManager[Callable[[], None]]:
@@ -221,7 +222,7 @@ async def _serve(
     own_nice: int,
     ready: Callable[[], None],
 ) -> None:
-    """Serve until the link or the socket's file is deleted, or a signal arrives."""
+    """Serve until the link or the watched file of the socket is deleted, or a signal arrives."""
     loop = asyncio.get_running_loop()
     server = UapiServer(interface, connections)
     try:
@@ -233,7 +234,8 @@ async def _serve(
         await server.start(socket_file)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, interface.close)
-        loop.add_reader(socket_file.fileno(), _on_file_change, interface, socket_file)
+        if socket_file.is_watched:
+            loop.add_reader(socket_file.fileno(), _on_file_change, interface, socket_file)
         interface.watch_name(partial(_follow_name, socket_file))
         async with agent as on_set:
             server.watch(on_set)
@@ -247,7 +249,8 @@ async def _serve(
     finally:
         socket_file.remove()
         interface.close()
-        loop.remove_reader(socket_file.fileno())
+        if socket_file.is_watched:
+            loop.remove_reader(socket_file.fileno())
         server.close()
         socket_file.close()
 

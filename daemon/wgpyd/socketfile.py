@@ -80,6 +80,10 @@ class SocketFile:
     def fileno(self) -> int:
         return self._watch
 
+    @property
+    def is_watched(self) -> bool:
+        return self._watch >= 0
+
     def acknowledge(self) -> None:
         inotify.acknowledge(self._watch)
 
@@ -110,7 +114,7 @@ class SocketFile:
                 self.path.unlink()
 
     def close(self) -> None:
-        if self._watch >= 0:
+        if self.is_watched:
             os.close(self._watch)
         self.listener.close()
 

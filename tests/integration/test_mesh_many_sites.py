@@ -7,6 +7,7 @@ hub (coordinator) ─── gateways 1 to 12  ─── 192.168.1.10, a namespac
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def test_one_node_reaches_a_host_in_each_of_many_sites_with_the_same_addresses(l
     with ThreadPoolExecutor(_AT_ONCE) as several:
         mapped = list(several.map(lambda gateway: announced(gateway, token), gateways))
 
+    assert all(instances_of_inotify(node) <= 1 for node in lan.nodes)  # all users' programs have 128 together
     assert len(set(mapped)) == OFFICES
     assert not any(one.overlaps(other) for one in mapped for other in mapped if one is not other)
     for gateway, prefix in zip(gateways, mapped, strict=True):
@@ -67,3 +69,12 @@ def announced(gateway: Node, token: str) -> IPv4Network:
     gateway.join(token)
     (prefix,) = gateway.ask("site", "add", f"lan-{gateway.name}", PREFIX, "--mapped", "--firewall")["mapped"]
     return IPv4Network(prefix)
+
+
+def instances_of_inotify(node: Node) -> int:
+    """How many the processes of a node have."""
+    found = []
+    for file in (file for pid in node.agents() for file in Path(f"/proc/{pid}/fd").iterdir()):
+        with suppress(OSError):  # closed in the meantime
+            found.append(str(file.readlink()))
+    return found.count("anon_inode:inotify")
