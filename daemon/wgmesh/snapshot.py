@@ -4,11 +4,11 @@ Invariant: a node is concerned by admin records, departures, its own record, and
 members that it may reach or be reached by, and relays. A node that has all records up to a revision is sent
 newer ones, and the records of peers that newer rules, clients and relays give it. If its peers changed for
 another reason, it is sent the records of all its peers; so is a new relay, whose peers all members are. A
-rule of an older version has a name: whom it joins is also sent the new records of nodes that may have had the
-name before.
+rule of an older version has a name: whom it joins is also sent the records of nodes that may have had the
+name before, new ones and those that were new when there was no such rule.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -28,6 +28,7 @@ from wgpy.mesh.records import (
     Rule,
     Scope,
     Token,
+    is_by_name,
     kind_of,
     node,
     record_key,
@@ -152,6 +153,10 @@ class Snapshot:
         peers = dict.fromkeys(peer.identity for peer in self.topology.peers_by(rules, clients, member))
         if any(isinstance(entry.record, Relay) for entry in news):
             peers |= dict.fromkeys(one for one in self.topology.relays if self._is_relay_since(one, since))
+        if any(
+            is_by_name(rule.source) or is_by_name(rule.destination) for rule in rules
+        ) and self.topology.are_peers_by_name(member):
+            peers |= dict.fromkeys(self._changed_nodes())
         known = {record_key(entry.record) for entry in news}
         older = [
             entry
@@ -161,6 +166,12 @@ class Snapshot:
             if record_key(entry.record) not in known
         ]
         return sorted([*news, *older], key=attrgetter("revision")) if older else news
+
+    def _changed_nodes(self) -> Iterator[VerifyKey]:
+        """Give the nodes that may have had another name, by which whom they were no peers of knows them."""
+        for entry in self.entries.values():
+            if isinstance(entry.record, Node) and entry.record.sequence > 1:
+                yield entry.record.signer
 
     def _new_rules(self, records: list[Record]) -> list[Rule]:
         """Return the rules among new records, and those whose scope is, which allowed nothing without it."""

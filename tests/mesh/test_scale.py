@@ -63,6 +63,24 @@ def lives(draw: st.DrawFn) -> Administrator:
 def test_who_is_told_only_what_is_newer_knows_what_who_is_told_everything_knows(
     administrator: Administrator,
 ) -> None:
+    _know_what_they_are_told(administrator)
+
+
+def test_a_rule_of_an_older_version_joins_nobody_with_who_had_its_name_before() -> None:
+    one, x, y = Administrator(), key_of(2), key_of(3)
+    one.found()
+    one.invite(x, tags=("x",))
+    one.invite(y, tags=("y",))
+    one.join(key_of(10), x, name="new")
+    one.join(key_of(11), y, name="n11")
+    one.rule("tag:x", "tag:x")  # no peers any more, so who is renamed does not tell
+    one.join(key_of(10), x, sequence=2, name="n10")
+    one.rule("any", "node:new")
+
+    _know_what_they_are_told(one)
+
+
+def _know_what_they_are_told(administrator: Administrator) -> None:
     network = administrator.key.verify_key()
     snapshot, ledgers, since = Snapshot(Ledger(network)), dict[VerifyKey, Ledger](), dict[VerifyKey, int]()
 

@@ -46,7 +46,7 @@ from wgpy.mesh.records import (
     Sites,
     Tags,
     client_key_of,
-    identity_of,
+    is_by_name,
 )
 from wgpy.mesh.routes import Allotment, Routes
 from wgpy.mesh.signing import VerifyKey
@@ -208,10 +208,7 @@ class Topology:
 
     def are_peers_by_name(self, local: Member) -> bool:
         """Return whether a rule makes peers of a member and of whichever node has a name."""
-        return any(
-            selector.startswith("node:") and identity_of(selector) is None
-            for selector in self._reachable(local)
-        )
+        return any(map(is_by_name, self._reachable(local)))
 
     def peers_by(self, rules: Iterable[Rule], clients: Collection[Client], local: Member) -> Iterator[Member]:
         """Give the peers that a member has by any of these, some perhaps more than once."""

@@ -25,7 +25,7 @@ from .registry import KINDS, RecordKey, decode, describe, encode, kind_of, recor
 from .relay import Relay
 from .removal import Removal
 from .revocation import Revocation
-from .rule import Rule, identity_of, node_selector
+from .rule import Rule, identity_of, is_by_name, node_selector
 from .scope import ANY, End, Scope, scope_selector
 from .sites import AnnouncedSite, Sites
 from .tags import Tags
@@ -38,6 +38,6 @@ __all__ = [
     "Audience", "Author", "Client", "Departure", "End", "Ingress", "Kind", "Network", "Node", "Paths",
     "Record", "RecordInvalid", "RecordKey", "RegisteredRelay", "Relay", "Removal", "Revocation", "Rule",
     "Scope", "Sites", "Tags", "Token", "Unknown", "ZoneApproval", "admission", "admit",
-    "client_key_of", "client_selector", "decode", "describe", "encode", "identity_of", "kind_of",
-    "network_id", "node_selector", "record_key", "scope_selector",
+    "client_key_of", "client_selector", "decode", "describe", "encode", "identity_of", "is_by_name",
+    "kind_of", "network_id", "node_selector", "record_key", "scope_selector",
 ]  # fmt: skip

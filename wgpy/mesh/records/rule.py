@@ -64,6 +64,11 @@ def identity_of(selector: str) -> VerifyKey | None:
     return key if node_selector(key) == selector else None  # it has one spelling
 
 
+def is_by_name(selector: str) -> bool:
+    """Return whether it selects whichever node has a name, as those of older versions do."""
+    return selector.startswith(_NODE) and identity_of(selector) is None
+
+
 def _audit(rule: Rule, before: Rule | None, name_of: NameOf) -> str:
     source, destination = (_audited(selector, name_of) for selector in (rule.source, rule.destination))
     return f"rule {source} to {destination}" + ("" if rule.allowed else " taken back")
