@@ -139,7 +139,7 @@ def test_it_keeps_a_nat_mapping_open() -> None:
 def test_without_it_a_nat_mapping_closes() -> None:
     pair = Pair(nat=True)
     pair.alice_sends()
-    pair.run(120 * wp.NS)
+    pair.run(150 * wp.NS)  # 120 after the last datagram, and that was a passive keepalive
 
     packet = pair.bob_sends()
     pair.run(wp.NS)
