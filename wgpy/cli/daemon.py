@@ -15,6 +15,7 @@ from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError
 
 _START_TIMEOUT: Final = 60.0  # seconds: a small host that is busy starts Python slowly
+_LISTENING_TIMEOUT: Final = 10.0  # seconds, after it returned
 _STOP_TIMEOUT: Final = 5.0
 _POLL_INTERVAL: Final = 0.02
 
@@ -65,7 +66,7 @@ def launch(host: Host, command: Sequence[str], name: str, answers: Callable[[], 
         except OSError as error:
             raise CommandError(f"{command[0]} cannot be run: {error.strerror}") from None
         # Some daemons return 0 although they failed, or a moment before they listen.
-        if status != 0 or not eventually(answers, _STOP_TIMEOUT):
+        if status != 0 or not eventually(answers, _LISTENING_TIMEOUT):
             output.seek(0)
             raise CommandError(f"the daemon of {name} did not start: {last_line(output.read())}")
 
