@@ -68,6 +68,20 @@ def test_they_reach_each_other_with_their_first_packet(world: World) -> None:
     eventually(lambda: _peer(world.right, world.left).relay != "", "the other end says so, too", _WITHIN)
 
 
+def test_a_host_learns_what_its_network_allows(world: World) -> None:
+    found = world.left.ask("netcheck")
+
+    assert {relay["name"] for relay in found["relays"] if relay["milliseconds"] is not None} == {
+        "hub",
+        "spare",
+    }
+    assert found["nats"]["IPv4"].startswith("a NAT, 203.0.113.10")
+    assert found["nats"]["IPv6"] == "unknown, as no node has answered"
+    said = world.left.mesh("netcheck")
+    assert re.search(r"^UDP +passes$", said, re.MULTILINE)
+    assert re.search(r"^relay spare +203\.0\.113\.3:51820, \d+\.\d ms$", said, re.MULTILINE)
+
+
 def test_why_says_by_which_relay(world: World) -> None:
     world.left.ping(world.right)
 

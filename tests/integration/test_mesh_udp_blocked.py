@@ -72,6 +72,10 @@ def test_a_node_without_udp_is_reached_by_the_coordinators_connection(world: Wor
 def test_it_says_so(world: World) -> None:
     eventually(lambda: _is_told(world.plain), "plain says that no UDP passes", _WITHIN)
     assert not _is_told(world.other)
+    checked = world.plain.attempt("netcheck")
+    assert checked.status == 1
+    assert "does not pass: datagrams go by a TLS connection to the coordinator" in checked.output
+    assert "203.0.113.2:51820, no answer" in checked.output
 
 
 def test_a_proxy_is_enough(world: World) -> None:

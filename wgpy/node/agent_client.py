@@ -3,7 +3,8 @@
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
 with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`,
 /endpoints with `EndpointChange`, /exit with one of `name`, /sites/add with `SiteAddition`, /sites/return with
-`SiteReturn`, /sites/remove with a `name`, /ping with an `identity`, /leave.
+`SiteReturn`, /sites/remove with a `name`, /ping with an `identity`,
+/netcheck, /leave.
 """
 
 import asyncio
@@ -306,6 +307,29 @@ class _UdpAnswers:
     answers: tuple[UdpAnswer, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RelayCheck:
+    """Whether a relay answered a question at an endpoint. milliseconds: the round trip, None for none."""
+
+    name: str
+    endpoint: str
+    milliseconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCheck:
+    """What a host's network allows.
+
+    nats: what a NAT does, in words, by version of IP; by_connection: whether datagrams go by a connection to
+    the coordinator, as no UDP passes; trouble: why they do not, "" if there is none.
+    """
+
+    relays: tuple[RelayCheck, ...]
+    nats: dict[str, str]
+    by_connection: bool
+    trouble: str
+
+
 def socket_path(network: str) -> Path:
     return SOCKETS / f"{network}.sock"
 
@@ -362,6 +386,12 @@ def ask_by_udp(network: str, identity: VerifyKey) -> tuple[UdpAnswer, ...]:
     """Ask a peer's host outside of the tunnel, at each of its endpoints. Takes seconds. Raises AgentError."""
     answer = _ask(network, "POST", "/ping", {"identity": str(identity)})
     return codec.read(_UdpAnswers, json.loads(answer)).answers
+
+
+def check_network(network: str) -> NetworkCheck:
+    """Ask all relays. Takes seconds. Raises AgentError."""
+    found = json.loads(_ask(network, "POST", "/netcheck"))
+    return NetworkCheck(**{**found, "relays": tuple(RelayCheck(**one) for one in found["relays"])})
 
 
 def leave(network: str) -> None:

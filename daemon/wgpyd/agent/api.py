@@ -9,6 +9,7 @@ import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
@@ -19,6 +20,7 @@ from wgpy.mesh import codec
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
+    NetworkCheck,
     RouteChange,
     SiteAddition,
     SiteAnswer,
@@ -80,6 +82,9 @@ class Node(Protocol):
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
         """Raises AgentError."""
+
+    async def check_network(self) -> NetworkCheck:
+        """Ask all relays."""
 
     async def leave(self) -> None:
         """Raises AgentError."""
@@ -209,6 +214,8 @@ async def _change(node: Node, target: str, body: bytes) -> dict[str, Any] | None
         case "/ping":
             answers = await node.ask_by_udp(_read_text(body, "identity"))
             return {"answers": list(map(codec.write, answers))}
+        case "/netcheck":
+            return asdict(await node.check_network())
         case "/leave":
             await node.leave()
         case _:

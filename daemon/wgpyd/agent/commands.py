@@ -11,6 +11,7 @@ from wgpy.mesh.return_route import return_route
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
+    NetworkCheck,
     RouteChange,
     SiteAddition,
     SiteAnswer,
@@ -21,6 +22,7 @@ from wgpy.node.agent_client import (
 from wgpy.node.files import StorageError, parse_keepalive
 from wgpy.node.names import describe
 
+from .network_check import check_network
 from .publisher import Publisher
 from .rejected_records import RejectedRecords
 from .sites import SiteAnnouncer
@@ -157,6 +159,10 @@ class Control:
         present = (await self._node.interface.status()).peers
         current = (one.endpoint for one in present if one.public_key == peer.member.key and one.endpoint)
         return await self._node.paths.pings.ask(peer.member.key, [*current, *peer.tunnel.endpoints])
+
+    async def check_network(self) -> NetworkCheck:
+        """Ask all relays."""
+        return await check_network(self._node.paths, self._node.plan, self._node.interface.listen_port)
 
     async def leave(self) -> None:
         """Have the coordinator know, forget the network, and end soon. Raises AgentError."""

@@ -10,7 +10,7 @@ from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
 from wgpy.node.coordinator_client import Coordinator
 
-from .host_networks import HostNetworks
+from .host_networks import NOWHERE, HostNetworks
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .pings import Pings
@@ -27,7 +27,7 @@ _BLOCKED: Final = (
 
 
 class PeerPaths:
-    """Of one node, on the running loop."""
+    """Of one node, on the running loop. here: where its host is."""
 
     def __init__(
         self,
@@ -41,6 +41,7 @@ class PeerPaths:
         self._identity = identity
         self._warnings = warnings
         self._on_change = on_change
+        self.here = NOWHERE
         self.pings = Pings(interface, identity.node.key)
         self.keepalives = Keepalives(on_change)
         self.line = RelayLine(coordinator, lambda: interface.listen_port, self._on_line)
@@ -56,6 +57,7 @@ class PeerPaths:
 
         seen: the address that the coordinator saw, "" if unknown.
         """
+        self.here = here
         self.pings.answer_peers_of(plan)
         by_line = self.registration.found.by_line
         self.keepalives.configure(self._identity, seen, here, is_blocked=bool(by_line))

@@ -80,6 +80,11 @@ class Pings:
             found.setdefault(PublicKey(answer.peer), answer)
         return found
 
+    async def survey(self, peers: Mapping[PublicKey, Sequence[Endpoint]]) -> Mapping[_Pair, Answer]:
+        """Return the answers of all endpoints of all peers, after ASKING_TIME at most."""
+        pairs = tuple(pair for peer, endpoints in peers.items() for pair in _pairs(peer, endpoints))
+        return await self._ask(pairs, lambda one: len(one.best) == len(one.pairs))
+
     async def _ask(self, pairs: tuple[_Pair, ...], is_done: Callable[[_Round], bool]) -> dict[_Pair, Answer]:
         asking = _Round(pairs, is_done)
         self._rounds.append(asking)

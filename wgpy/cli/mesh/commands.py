@@ -218,6 +218,15 @@ It sends pings for at most 6 s; without an answer the exit status is 1.""",
             (_argument("name", metavar="NAME|ADDRESS[:PORTS]", help="what is to be reached"), *_ANY),
         ),
         Command(
+            "netcheck",
+            _run("netcheck:netcheck"),
+            "Say what the network of this host allows.",
+            """\
+Asks all relays at each of their endpoints, for at most 2 s: whether UDP passes, and what a NAT does.
+If none answers by UDP the exit status is 1.""",
+            _ANY,
+        ),
+        Command(
             "rename",
             _run("nodes:rename"),
             "Rename this node.",

@@ -1,0 +1,48 @@
+"""What this host's network allows: every relay is asked at each of its endpoints, and tells where from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from wgpy.contract.constants import MILLISECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.keys import PublicKey
+from wgpy.mesh.plan import NodePlan
+from wgpy.node.agent_client import NetworkCheck, RelayCheck
+from wgpy.paths.discovery import Answer
+from wgpy.paths.nat import NatObserver
+
+from .host_networks import HostNetworks
+from .peer_paths import PeerPaths
+
+_Asked = Mapping[PublicKey, Sequence[Endpoint]]
+_Answers = Mapping[tuple[bytes, Endpoint], Answer]
+
+
+async def check_network(paths: PeerPaths, plan: NodePlan, port: int) -> NetworkCheck:
+    """Takes two seconds where a relay does not answer. port: of this node."""
+    relays = plan.known.relays.values()
+    asked = {one.key: plan.tunnels[one.key].endpoints for one in relays if one.key in plan.tunnels}
+    answers = await paths.pings.survey(asked)
+    names = {key: plan.by_key[key].member.name for key in asked if key in plan.by_key}
+    return NetworkCheck(
+        relays=tuple(_relays(asked, names, answers)),
+        nats={version: _nat(version, answers, paths.here, port) for version in ("IPv4", "IPv6")},
+        by_connection=bool(paths.registration.found.by_line),
+        trouble=paths.line.trouble,
+    )
+
+
+def _relays(asked: _Asked, names: Mapping[PublicKey, str], answers: _Answers) -> Iterator[RelayCheck]:
+    for key, endpoints in asked.items():
+        for endpoint in endpoints:
+            answer = answers.get((bytes(key), endpoint.without_source()))
+            milliseconds = answer.round_trip / MILLISECOND if answer else None
+            yield RelayCheck(names.get(key, ""), str(endpoint), milliseconds)
+
+
+def _nat(version: str, answers: _Answers, here: HostNetworks, port: int) -> str:
+    """Return what the answers by one version of IP tell of a NAT."""
+    observer = NatObserver()
+    for (_, remote), answer in answers.items():
+        if remote.is_ipv6 == (version == "IPv6"):
+            observer.note_answer(remote, answer.seen_as)
+    return observer.behaviour(map(str, here.addresses), port).words()

@@ -1,0 +1,50 @@
+"""`wgpy mesh netcheck`: what the network of this host allows."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from wgpy.cli.changes import need_root
+from wgpy.cli.mesh import daemons, networks
+from wgpy.cli.mesh.output import columns, report
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import NetworkCheck, RelayCheck
+
+_NO_UDP = 1  # exit status
+
+
+def netcheck(arguments: Namespace) -> None:
+    """Exit with status 1 if no relay answers by UDP. Raises CommandError and AgentError."""
+    need_root("mesh netcheck")
+    network = networks.selected(arguments)
+    daemons.check_not_paused(network)
+    found = agent.check_network(network)
+    report(arguments, asdict(found), columns(_rows(found)))
+    if found.relays and not _passes(found):
+        sys.exit(_NO_UDP)
+
+
+def _rows(found: NetworkCheck) -> Iterator[tuple[str, str]]:
+    yield "UDP", _udp(found)
+    yield from found.nats.items()
+    for relay in found.relays:
+        yield f"relay {relay.name}", f"{relay.endpoint}, {_answer(relay)}"
+
+
+def _udp(found: NetworkCheck) -> str:
+    if not found.relays:
+        return "not known, as the network has no other relay: `wgpy mesh relay add NODE` makes one"
+    if _passes(found):
+        return "passes"
+    if found.by_connection:
+        return "does not pass: datagrams go by a TLS connection to the coordinator"
+    return f"does not pass{': ' if found.trouble else ''}{found.trouble}"
+
+
+def _passes(found: NetworkCheck) -> bool:
+    return any(relay.milliseconds is not None for relay in found.relays)
+
+
+def _answer(relay: RelayCheck) -> str:
+    return "no answer" if relay.milliseconds is None else f"{relay.milliseconds:.1f} ms"
