@@ -299,7 +299,7 @@ def test_a_port_rule_opens_a_database_of_an_office_also_while_a_gateway_dies(
     assert not sql.answer(hub)
     assert not connects(dev, address)
 
-    hub.mesh("disallow", "tag:dev", "office:5432/tcp")
+    hub.mesh("disallow", "tag:dev", "office:5432/tcp", "-y")
     eventually(lambda: sql.answer(hub) == _ANSWER, "the hub, too, finds the other gateway", within=_WITHIN)
     server.kill()
     first.start()
