@@ -140,7 +140,7 @@ def test_the_interface_has_what_the_network_says_and_outlives_the_daemon(lab: La
     start(one, program)
 
     assert_is_as_planned(one, network)
-    one.run("rm", "/run/wireguard/mesh0.sock")
+    one.run("pkill", "wgpyd")
     eventually(lambda: one.attempt("pgrep", "wgpyd").status != 0, "the daemon has ended")
     assert_is_as_planned(one, network)
 

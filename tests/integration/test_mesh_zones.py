@@ -96,14 +96,14 @@ def test_names_of_a_mapped_site_are_resolved_by_its_own_server_into_mapped_addre
 def test_a_zone_that_cannot_be_is_one_sentence_and_nothing_is_changed(lan: Lan) -> None:
     _, gate = lan.nodes
 
-    for options, status, told in (
-        (("--zone", "office.example"), 1, "go together: give both, --dns ADDRESS and --zone ZONE."),
-        (("--dns", "192.168.2.53", "--zone", "lan"), 1, "192.168.2.53 is no address of the site"),
-        (("--dns", "ns.office", "--zone", "lan"), 2, "`ns.office` is not an address"),
-        (("--dns", "192.168.1.53", "--zone", "com"), 2, "com is no zone of a site"),
+    for options, told in (
+        (("--zone", "office.example"), "go together: give both, --dns ADDRESS and --zone ZONE."),
+        (("--dns", "192.168.2.53", "--zone", "lan"), "192.168.2.53 is no address of the site"),
+        (("--dns", "ns.office", "--zone", "lan"), "`ns.office` is not an address"),
+        (("--dns", "192.168.1.53", "--zone", "com"), "com is no zone of a site"),
     ):
         result = gate.attempt("site", "add", "office", LAN, "--firewall", *options)
-        assert (result.status, told in result.output) == (status, True), result
+        assert (result.status, told in result.output) == (2, True), result
     assert gate.ask("site", "list") == []
 
 

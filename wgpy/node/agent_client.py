@@ -41,7 +41,8 @@ class Peer:
     it; endpoint: "" if none is known; endpoints: all that the node published; last_handshake: Unix seconds, 0
     for never; received, sent: bytes; unanswered: seconds since the oldest packet was sent that nothing has
     followed, 0 for none; relay: name of the relay by which it is reached now, "" for directly; since: when it
-    was first reached so, Unix seconds, 0 for unknown; relays: names of those by which it can be reached.
+    was first reached so, Unix seconds, 0 for unknown; relays: names of those by which it can be reached;
+    hidden: whether it says that others cannot dial it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Peer:
     relay: str = ""
     since: int = 0
     relays: tuple[str, ...] = ()
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)

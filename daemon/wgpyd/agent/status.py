@@ -180,6 +180,7 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             relay="".join(_names(node, filter(None, [node.paths.relayed.relay_to(member.key)]))),
             since=node.paths.relayed.since(member.key),
             relays=_names(node, peer.tunnel.relays),
+            hidden=bool(peer.member.paths and peer.member.paths.relays),
         )
 
 

@@ -474,7 +474,8 @@ def _advice(status: Status, peer: Peer, trial: Trial) -> str:
 def is_behind_nat(peer: Peer, trial: Trial) -> bool:
     """Return whether a peer seems to be behind a NAT: of IPv4, private addresses and a public one are there.
 
-    A gateway has both, too; so a public one at which it was reached just now is taken for its own.
+    A gateway has both, too; so a public one at which it was reached just now is taken for its own, unless it
+    says that others cannot dial it.
     """
     endpoints = {endpoint: parse_endpoint(endpoint).address for endpoint in peer.endpoints}
     addresses = {one: ip_address(address) for one, address in endpoints.items() if ":" not in address}
@@ -482,7 +483,7 @@ def is_behind_nat(peer: Peer, trial: Trial) -> bool:
     reached = {answer.endpoint for answer in trial.udp if answer.answered}
     if trial.received or trial.milliseconds is not None:
         reached.add(peer.endpoint)
-    return 0 < len(public) < len(addresses) and public.isdisjoint(reached)
+    return 0 < len(public) < len(addresses) and (peer.hidden or public.isdisjoint(reached))
 
 
 def _name(peer: Peer) -> str:
