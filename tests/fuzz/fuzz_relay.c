@@ -142,8 +142,10 @@ static void messages_give(struct input *input, const uint8_t *message, uint32_t 
 
         *one = (struct given){.source = source, .tos = tos, .length = length};
         memcpy(one->data, message, length);
-        if (length > 16)
+        if (length > 16) { /* so that it is known again, and from whom it came */
             one->data[length - 1] = (uint8_t)i;
+            one->data[length - 2] = how % MOST_ENDPOINTS;
+        }
         if (how >= 128 && length > 5)
             one->data[4] ^= i & 1; /* the next index */
         memcpy(joined + (size_t)i * length, one->data, length);

@@ -187,6 +187,7 @@ async def test_a_name_with_several_addresses_leads_to_one_that_answers(
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{last}", port)) for last in (2, 3, 1)
         ]
         monkeypatch.setattr("wgpy.node.coordinator_client._TIMEOUT", 3)
+        monkeypatch.setattr("wgpy.node.connection.TIMEOUT", 3)
         with socket.create_server(("127.0.0.2", port)), monkeypatch.context() as context:
             context.setattr(socket, "getaddrinfo", lambda *_, **__: addresses)
             site.address = Address(f"https://vpn.example.com:{port}", site.address.key_hash)
