@@ -200,10 +200,11 @@ def _exception(prefix: Prefix, table: str) -> Route:
 def _is_others(route: Route, interface: str, planned: frozenset[Prefix]) -> bool:
     """Whether another has the prefix of a route.
 
-    An exception of a network has nothing itself, and a return route, which has a gateway, is for some alone.
+    An exception of a network has nothing itself, and a return route, which has a gateway and a table of its
+    own, is for some alone.
     """
     is_exception = (route.protocol, route.kind) == (PROTOCOL, _THROW)
-    is_return_route = route.protocol == PROTOCOL and route.via != ""
+    is_return_route = route.protocol == PROTOCOL and route.via != "" and route.table != MAIN_TABLE
     return not is_exception and not is_return_route and not _is_ours(route, interface, planned)
 
 
