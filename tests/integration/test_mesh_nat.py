@@ -123,6 +123,7 @@ def test_a_route_that_another_takes_is_named(scene: Scene) -> None:
     scene.web.join(scene.hub.token())
     eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web")
     scene.hub.host.run("ip", "route", "add", f"{scene.web.address()}/32", "via", "203.0.113.1")
+    eventually(lambda: not scene.hub.reaches(scene.web, within=1), "the node leaves it to the route")
 
     found = scene.hub.why("web")
 
