@@ -26,8 +26,8 @@ from wgpy.mesh.wire import read_signed, write_signed
 from wgpy.node.coordinator_client import DATAGRAMS
 
 from .auth import Client, Role, authenticate, authorize
-from .carriage import Carriage, CarriedLine
 from .challenges import Challenges
+from .datagrams import DatagramStreams, MemberStream
 from .errors import Denial, StoreError
 from .limits import MAX_LISTED, MAX_SUBSCRIPTIONS
 from .models import (
@@ -81,10 +81,10 @@ _DENIALS: Final[dict[int | str, dict[str, object]]] = {
 }
 
 
-def make_app(service: Service, carriage: Carriage) -> FastAPI:
+def make_app(service: Service, streams: DatagramStreams) -> FastAPI:
     app = FastAPI(title="wgmesh", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.service = service
-    app.state.carriage = carriage
+    app.state.streams = streams
     app.state.challenges = Challenges(os.urandom(32))
     app.include_router(_ROUTER)
     app.add_exception_handler(Denial, _on_denial)
@@ -173,17 +173,17 @@ _Network = Annotated[Client, Depends(_Only(Role.NETWORK))]
 class _Datagrams(Response):
     """An answer that is no HTTP any more."""
 
-    def __init__(self, carriage: Carriage, client: Client, line: CarriedLine) -> None:
+    def __init__(self, streams: DatagramStreams, client: Client, stream: MemberStream) -> None:
         super().__init__(status_code=HTTPStatus.SWITCHING_PROTOCOLS)
-        self._carriage = carriage
+        self._streams = streams
         self._key = client.key
-        self._line = line
+        self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await scope["state"]["switch"](DATAGRAMS, self._line)
+            await scope["state"]["switch"](DATAGRAMS, self._stream)
         finally:
-            self._carriage.close(self._key, self._line)
+            self._streams.close(self._key, self._stream)
 
 
 # -- Requests --------------------------------------------------------------------------------------
@@ -264,8 +264,8 @@ async def datagrams(request: Request, client: _Member) -> Response:
     """Upgrade to `wgpy-datagrams`: carry a member's datagrams to the relay and back, as in RFC 4571."""
     if request.headers.get("upgrade", "").lower() != DATAGRAMS:
         raise Denial(HTTPStatus.UPGRADE_REQUIRED, f"this is for an upgrade to {DATAGRAMS}")
-    carriage: Carriage = request.app.state.carriage
-    return _Datagrams(carriage, client, await carriage.open(client.key))
+    streams: DatagramStreams = request.app.state.streams
+    return _Datagrams(streams, client, await streams.open(client.key))
 
 
 @_ROUTER.get("/records", responses=_DENIALS)

@@ -26,7 +26,7 @@ _OVERHEAD: Final = 256  # requests that TLS records which carry too little count
 _MAX_HEAD: Final = 8 << 10  # bytes
 
 
-class Line(Protocol):
+class Upgraded(Protocol):
     """What a connection carries once it is no longer HTTP's."""
 
     def begin(self, stream: asyncio.Transport) -> None:
@@ -54,7 +54,7 @@ class HttpConnection(asyncio.Protocol):
         self._request: h11.Request | None = None
         self._body: list[bytes] = []
         self._answer: asyncio.Task[None] | None = None
-        self._line: Line | None = None
+        self._upgraded: Upgraded | None = None
         self._is_large = False
         self._retry_after = 0  # seconds, of a refusal; 0 if it is not known
         self._slot: asyncio.Semaphore | None = None
@@ -73,8 +73,8 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._is_ending:
             return
-        if self._line is not None:
-            self._line.receive(data)
+        if self._upgraded is not None:
+            self._upgraded.receive(data)
             return
         self._http.receive_data(data)
         if self._answer is None:
@@ -118,7 +118,7 @@ class HttpConnection(asyncio.Protocol):
 
     def end(self) -> asyncio.Task[None] | None:
         """Close the connection, or return the task after whose answer it closes."""
-        if self._answer is None or self._line is not None:
+        if self._answer is None or self._upgraded is not None:
             self._close()
         self._is_ending = True
         return self._answer
@@ -298,17 +298,17 @@ class HttpConnection(asyncio.Protocol):
             "state": {"prove": self._prove, "switch": self._switch},
         }
 
-    async def _switch(self, protocol: str, line: Line) -> None:
-        """Carry a line instead of HTTP, as was asked, until the connection ends. RFC 9110 section 7.8"""
+    async def _switch(self, protocol: str, upgraded: Upgraded) -> None:
+        """Carry something else, as was asked, until the connection ends. RFC 9110 section 7.8"""
         if self._transport is None or self._gone.is_set():
             return
         headers = [("Connection", "upgrade"), ("Upgrade", protocol)]
         self._write(h11.InformationalResponse(status_code=HTTPStatus.SWITCHING_PROTOCOLS, headers=headers))
-        self._line = line
-        line.begin(self._transport)
+        self._upgraded = upgraded
+        upgraded.begin(self._transport)
         came, _ = self._http.trailing_data
         if came:
-            line.receive(came)
+            upgraded.receive(came)
         self._transport.resume_reading()
         await self._gone.wait()
 

@@ -12,7 +12,7 @@ from wgpy.node.http import Answer, Request, serve
 from wgpy.prometheus import CONTENT_TYPE, exposition
 
 from .api import make_app
-from .carriage import Carriage
+from .datagrams import DatagramStreams
 from .limits import Limits
 from .listener import accepting, open_socket
 from .service import Service
@@ -60,11 +60,11 @@ async def serving(
         stack.push_async_callback(service.close)
         if metrics:
             await stack.enter_async_context(_serve_metrics(service, metrics))
-        carriage = Carriage(read_host_port(settings.relay) if settings.relay else None)
+        streams = DatagramStreams(read_host_port(settings.relay) if settings.relay else None)
         listener = open_socket(read_host_port(listen))
         address = HostPort(*listener.getsockname()[:2])
         await stack.enter_async_context(
-            accepting(listener, certificate.context, make_app(service, carriage), limits or Limits())
+            accepting(listener, certificate.context, make_app(service, streams), limits or Limits())
         )
         stack.callback(service.stop)  # before the server waits for its answers
         yield Serving(service, address, certificate.renew)

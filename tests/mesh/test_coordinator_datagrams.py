@@ -14,7 +14,7 @@ from wgpy.mesh.records import network_id
 from wgpy.mesh.signing import SigningKey
 from wgpy.mesh.wire import proof
 from wgpy.node.coordinator_client import DATAGRAMS, Denied
-from wgpy.node.datagram_stream import DatagramLine
+from wgpy.node.datagram_stream import DatagramStream
 from wgpy.node.http import HttpError
 
 Address = tuple[str, int]
@@ -62,22 +62,22 @@ async def network(folder: Path, relay_port: int) -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def line(site: Site, key: SigningKey) -> AsyncIterator[DatagramLine]:
+async def stream(site: Site, key: SigningKey) -> AsyncIterator[DatagramStream]:
     async with site.ask(key) as coordinator:
         yield await coordinator.datagrams()
 
 
-async def received(line: DatagramLine, number: int) -> list[bytes]:
+async def received(stream: DatagramStream, number: int) -> list[bytes]:
     found: list[bytes] = []
     while len(found) < number:
-        found += await line.receive()
+        found += await stream.receive()
     return found
 
 
 @in_a_loop
 async def test_datagrams_go_to_the_relay_and_back(tmp_path: Path) -> None:
     sent = [b"a", b"b" * 1_500, b"c" * 60_000, *(b"d%d" % number for number in range(50))]
-    async with relay() as (_, port), network(tmp_path, port) as site, line(site, ALICE) as alice:
+    async with relay() as (_, port), network(tmp_path, port) as site, stream(site, ALICE) as alice:
         for datagram in sent:
             alice.send(datagram)
 
@@ -89,8 +89,8 @@ async def test_the_relay_knows_members_apart(tmp_path: Path) -> None:
     async with (
         relay() as (by, port),
         network(tmp_path, port) as site,
-        line(site, ALICE) as alice,
-        line(site, BOB) as bob,
+        stream(site, ALICE) as alice,
+        stream(site, BOB) as bob,
     ):
         alice.send(b"alice")
         assert await received(alice, 1) == [b"ALICE"]
@@ -104,12 +104,12 @@ async def test_the_relay_knows_members_apart(tmp_path: Path) -> None:
 
 
 @in_a_loop
-async def test_a_member_has_one_line_and_the_last_one_counts(tmp_path: Path) -> None:
+async def test_a_member_has_one_stream_and_the_last_one_counts(tmp_path: Path) -> None:
     async with (
         relay() as (_, port),
         network(tmp_path, port) as site,
-        line(site, ALICE) as first,
-        line(site, ALICE) as second,
+        stream(site, ALICE) as first,
+        stream(site, ALICE) as second,
     ):
         with pytest.raises((EOFError, OSError)):
             await first.receive()
@@ -122,8 +122,8 @@ async def test_who_does_not_read_keeps_nobody_waiting(tmp_path: Path) -> None:
     async with (
         relay() as (by, port),
         network(tmp_path, port) as site,
-        line(site, ALICE) as alice,
-        line(site, BOB) as bob,
+        stream(site, ALICE) as alice,
+        stream(site, BOB) as bob,
     ):
         alice.send(b"alice")
         await received(alice, 1)
@@ -140,8 +140,8 @@ async def test_who_sends_too_much_is_read_later_and_keeps_nobody_waiting(tmp_pat
     async with (
         relay() as (_, port),
         network(tmp_path, port) as site,
-        line(site, ALICE) as alice,
-        line(site, BOB) as bob,
+        stream(site, ALICE) as alice,
+        stream(site, BOB) as bob,
     ):
         for _ in range(200):
             alice.send(bytes(50_000))
@@ -156,7 +156,7 @@ async def test_who_sends_too_much_is_read_later_and_keeps_nobody_waiting(tmp_pat
 async def test_a_relay_that_comes_later_gets_what_is_sent_then(tmp_path: Path) -> None:
     async with relay() as (_, port):
         pass
-    async with network(tmp_path, port) as site, line(site, ALICE) as alice:
+    async with network(tmp_path, port) as site, stream(site, ALICE) as alice:
         alice.send(b"lost")
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
             Relay, local_addr=("127.0.0.1", port)

@@ -6,7 +6,17 @@ from random import Random
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.testing import Attachment, Conditions, Firewall, Line, Nat, NatKind, Network, Simulation, Timeline
+from wgpy.testing import (
+    AccessNetwork,
+    Attachment,
+    Conditions,
+    Firewall,
+    Nat,
+    NatKind,
+    Network,
+    Simulation,
+    Timeline,
+)
 from wgpy.testing.nat import (
     ADDRESS_RESTRICTED,
     FULL_CONE,
@@ -236,7 +246,7 @@ def test_a_firewall_may_drop_all_udp() -> None:
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_a_line_carries_one_version_of_ip(version: int) -> None:
-    world, line = World(), Line(version)
+    world, line = World(), AccessNetwork(version)
     inside = {4: Endpoint("192.0.2.9", 1), 6: Endpoint("2001:db8::9", 1)}[version]
     public = {4: ASKED, 6: Endpoint("2001:db8::1", 1)}
     world.attach("host", inside, line)

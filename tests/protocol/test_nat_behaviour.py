@@ -7,7 +7,7 @@ import pytest
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.discovery import Discovery
-from wgpy.paths.nat import CONTACT_TIME, MAX_REMOTES, Dependence, NatBehaviour, NatObserver, Ports
+from wgpy.paths.nat import CONTACT_TIME, MAX_REMOTES, Dependence, NatBehaviour, NatObserver, PortAssignment
 from wgpy.testing import Firewall, Nat, NatKind, Simulation
 from wgpy.testing.nat import (
     ADDRESS_RESTRICTED,
@@ -84,15 +84,15 @@ def make_nat(kind: NatKind, behind: Box | None = None, address: str = PUBLIC) ->
         (FULL_CONE, INDEPENDENT, None),
         (ADDRESS_RESTRICTED, INDEPENDENT, None),
         (PORT_RESTRICTED, INDEPENDENT, None),
-        (LINUX, INDEPENDENT, Ports.PRESERVED),  # as long as nobody else has the port
-        (replace(SYMMETRIC_RANDOM, mapping=BY_ADDRESS), BY_ADDRESS, Ports.RANDOM),
-        (SYMMETRIC_RANDOM, BY_PORT, Ports.RANDOM),
-        (SYMMETRIC_COUNTING, BY_PORT, Ports.COUNTING),
+        (LINUX, INDEPENDENT, PortAssignment.PRESERVED),  # as long as nobody else has the port
+        (replace(SYMMETRIC_RANDOM, mapping=BY_ADDRESS), BY_ADDRESS, PortAssignment.RANDOM),
+        (SYMMETRIC_RANDOM, BY_PORT, PortAssignment.RANDOM),
+        (SYMMETRIC_COUNTING, BY_PORT, PortAssignment.COUNTING),
     ],
     ids=["full cone", "address", "port", "Linux", "symmetric by address", "random", "counting"],
 )
 def test_answers_of_three_tell_what_a_nat_maps(
-    kind: NatKind, mapping: Dependence, ports: Ports | None
+    kind: NatKind, mapping: Dependence, ports: PortAssignment | None
 ) -> None:
     host = Host.make(make_nat(kind))
     assert host.behaviour() == NatBehaviour()
@@ -113,7 +113,7 @@ def test_carrier_grade_nat_maps_as_both_do() -> None:
     for number in range(3):
         host.ask(number)
 
-    assert (host.behaviour().mapping, host.behaviour().ports) == (BY_PORT, Ports.COUNTING)
+    assert (host.behaviour().mapping, host.behaviour().ports) == (BY_PORT, PortAssignment.COUNTING)
 
 
 def test_one_answer_proves_no_mapping() -> None:
@@ -228,7 +228,7 @@ def test_it_remembers_a_bounded_number_of_nodes() -> None:
             ),
         ),
         (
-            NatBehaviour((INSIDE,), True, BY_PORT, Ports.COUNTING, 1, hairpin=False),
+            NatBehaviour((INSIDE,), True, BY_PORT, PortAssignment.COUNTING, 1, hairpin=False),
             "a NAT, 192.168.0.1, which shows another port to each (it counts), reaches itself not",
         ),
     ],

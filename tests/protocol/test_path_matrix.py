@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.testing import Attachment, Firewall, Line, Nat
+from wgpy.testing import AccessNetwork, Attachment, Firewall, Nat
 from wgpy.testing.nat import (
     ADDRESS_RESTRICTED,
     FULL_CONE,
@@ -60,10 +60,10 @@ def expected(left: str, right: str) -> bool:
 
 def attachments(world: World, kind: str, number: int) -> list[Attachment]:
     """Of a host of this kind. number: of its own, from 1."""
-    four, random = Line(4), Random(world.random.getrandbits(64))
+    four, random = AccessNetwork(4), Random(world.random.getrandbits(64))
     inside = Endpoint(f"192.168.{number}.1", PORT)
     outside = f"198.51.100.{number}"
-    six = Attachment(Endpoint(f"2001:db8:{number}::1", PORT), Firewall(behind=Line(6)))
+    six = Attachment(Endpoint(f"2001:db8:{number}::1", PORT), Firewall(behind=AccessNetwork(6)))
     match kind:
         case "public":
             return [Attachment(Endpoint(outside, PORT), four)]
@@ -82,7 +82,7 @@ def attachments(world: World, kind: str, number: int) -> list[Attachment]:
             return [Attachment(inside, Nat(outside, random, NATS[kind], four))]
 
 
-class StreamsOnly(Line):
+class StreamsOnly(AccessNetwork):
     """A line that carries streams only. What stands here for a stream is a flow to a port of a relay."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.exchange import PathKind
-from wgpy.testing import Attachment, Conditions, Flight, Line, Nat, NatKind
+from wgpy.testing import AccessNetwork, Attachment, Conditions, Flight, Nat, NatKind
 from wgpy.testing.nat import FULL_CONE, LINUX, PORT_RESTRICTED, SYMMETRIC_RANDOM
 
 from . import whitepaper as wp
@@ -90,7 +90,7 @@ class Pair:
 
 
 def make_nat(number: int, kind: NatKind) -> Nat:
-    return Nat(f"198.51.100.{number}", Random(number), kind, Line(4))
+    return Nat(f"198.51.100.{number}", Random(number), kind, AccessNetwork(4))
 
 
 # -- Failures and changes ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.direct import MAX_PATHS
 from wgpy.paths.exchange import MAX_CANDIDATES, Candidate, PathKind, PathMessage
 from wgpy.paths.local import PREDICTED, local_candidates
-from wgpy.paths.nat import Dependence, NatBehaviour, Ports
+from wgpy.paths.nat import Dependence, NatBehaviour, PortAssignment
 from wgpy.paths.outputs import Ask, Keepalive, Output, Register, Relay, Session, Tell, Traffic, Use
 from wgpy.paths.rounds import BURST, OFFSETS, PER_SECOND
 from wgpy.paths.selection import PeerPaths
@@ -455,7 +455,7 @@ def test_what_the_operator_named_is_public() -> None:
 
 
 def test_the_ports_that_a_nat_will_show_come_first_and_all_has_its_bound() -> None:
-    behaviour = NatBehaviour((SEEN,), True, Dependence.ADDRESS_AND_PORT_DEPENDENT, Ports.COUNTING, 2)
+    behaviour = NatBehaviour((SEEN,), True, Dependence.ADDRESS_AND_PORT_DEPENDENT, PortAssignment.COUNTING, 2)
     own = [OWN._replace(port=port) for port in range(1, 50)]
 
     found = local_candidates(own, [behaviour])

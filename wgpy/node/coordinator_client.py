@@ -39,7 +39,7 @@ from wgpy.mesh.wire import (
     write_signed,
 )
 from wgpy.node.connection import connect
-from wgpy.node.datagram_stream import DatagramLine
+from wgpy.node.datagram_stream import DatagramStream
 from wgpy.node.http import BROKEN, Client, HttpError
 from wgpy.node.text import printable
 from wgpy.node.underlay import MARK
@@ -275,7 +275,7 @@ class Coordinator:
                 raise Unreachable(f"{self._address.shown} cannot be understood: {error}") from None
         raise Unreachable(f"{self._address.shown} ended the connection")
 
-    async def datagrams(self) -> DatagramLine:
+    async def datagrams(self) -> DatagramStream:
         """Carry datagrams to the relay beside the coordinator from now on. Raises CoordinatorError."""
         try:
             async with asyncio.timeout(_TIMEOUT):
@@ -284,7 +284,7 @@ class Coordinator:
                 )
         except (HttpError, *BROKEN, TimeoutError) as error:
             raise self._failure(error) from None
-        return DatagramLine(self._reader, self._writer, came)
+        return DatagramStream(self._reader, self._writer, came)
 
     # -- HTTP ------------------------------------------------------------------------------------
 

@@ -46,7 +46,7 @@ def _end(data: bytes, begin: int) -> int:
     return begin + _LENGTH + int.from_bytes(data[begin : begin + _LENGTH].ljust(_LENGTH, b"\0"))
 
 
-class DatagramLine:
+class DatagramStream:
     """The end of a stream that was begun by asking for it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, came: bytes) -> None:

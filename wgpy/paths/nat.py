@@ -42,7 +42,7 @@ class Dependence(Enum):
                 return remote.address, remote.port
 
 
-class Ports(Enum):
+class PortAssignment(Enum):
     """Which public port a new mapping gets."""
 
     PRESERVED = "preserved"  # the private one, while it is free towards that remote end; as Linux does
@@ -61,7 +61,7 @@ class NatBehaviour:
     seen_as: tuple[Endpoint, ...] = ()
     is_translated: bool | None = None
     mapping: Dependence | None = None
-    ports: Ports | None = None
+    ports: PortAssignment | None = None
     step: int = 0
     filtering: Dependence | None = None
     hairpin: bool | None = None
@@ -74,7 +74,7 @@ class NatBehaviour:
 
     def predicted(self, count: int) -> tuple[Endpoint, ...]:
         """How the next nodes will see this host, if its NAT counts; the most likely first."""
-        if self.ports is not Ports.COUNTING:
+        if self.ports is not PortAssignment.COUNTING:
             return ()
         address, last, *_ = self.seen_as[-1]
         ports = (last + self.step * number for number in range(1, count + 1))
@@ -96,7 +96,7 @@ class NatBehaviour:
             case Dependence.ENDPOINT_INDEPENDENT:
                 yield f"which shows port {self.seen_as[-1].port} to everybody"
             case _:
-                yield f"which shows another port to each ({_PORT_WORDS[self.ports or Ports.RANDOM]})"
+                yield f"which shows another port to each ({_PORT_WORDS[self.ports or PortAssignment.RANDOM]})"
         if self.filtering is Dependence.ENDPOINT_INDEPENDENT:
             yield "lets everybody in"
         if self.hairpin is not None:
@@ -106,9 +106,9 @@ class NatBehaviour:
 
 
 _PORT_WORDS: Final = {
-    Ports.PRESERVED: "the host's own where it is free",
-    Ports.COUNTING: "it counts",
-    Ports.RANDOM: "random",
+    PortAssignment.PRESERVED: "the host's own where it is free",
+    PortAssignment.COUNTING: "it counts",
+    PortAssignment.RANDOM: "random",
 }
 
 
@@ -182,16 +182,18 @@ def _mapping(seen: OrderedDict[Endpoint, Endpoint]) -> Dependence | None:
     return Dependence.ADDRESS_AND_PORT_DEPENDENT
 
 
-def _ports(seen: tuple[Endpoint, ...], port: int, mapping: Dependence | None) -> tuple[Ports | None, int]:
+def _ports(
+    seen: tuple[Endpoint, ...], port: int, mapping: Dependence | None
+) -> tuple[PortAssignment | None, int]:
     """How ports are chosen, and the step."""
     if all(one.port == port for one in seen):
-        return Ports.PRESERVED, 0
+        return PortAssignment.PRESERVED, 0
     if mapping in (None, Dependence.ENDPOINT_INDEPENDENT):
         return None, 0
     ports = list(dict.fromkeys(one.port for one in seen))  # the order in which the mappings were made
     steps = [after - before for before, after in pairwise(ports)]
     counts = bool(steps) and all(0 < step <= MAX_STEP for step in steps)
-    return (Ports.COUNTING, min(steps)) if counts else (Ports.RANDOM, 0)
+    return (PortAssignment.COUNTING, min(steps)) if counts else (PortAssignment.RANDOM, 0)
 
 
 def _keep(kept: OrderedDict[Endpoint, _V], key: Endpoint, value: _V) -> None:

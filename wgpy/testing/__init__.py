@@ -13,7 +13,7 @@ Nothing here reads a clock, opens a socket or draws randomness of its own: a see
 from wgpy.contract.constants import MILLISECOND, SECOND
 
 from .clock import HostClock, Timeline
-from .nat import Box, Firewall, Line, Nat, NatKind
+from .nat import AccessNetwork, Box, Firewall, Nat, NatKind
 from .network import PERFECT, Conditions, Flight, Network
 from .node import (
     ActionTaken,
@@ -35,6 +35,7 @@ __all__ = [
     "MILLISECOND",
     "PERFECT",
     "SECOND",
+    "AccessNetwork",
     "ActionTaken",
     "Attachment",
     "Box",
@@ -44,7 +45,6 @@ __all__ = [
     "Flight",
     "HostClock",
     "InnerPacket",
-    "Line",
     "Nat",
     "NatKind",
     "Network",

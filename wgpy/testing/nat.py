@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
-from wgpy.paths.nat import Dependence, Ports
+from wgpy.paths.nat import Dependence, PortAssignment
 
 _FIRST_PORT: Final = 1024
 _LAST_PORT: Final = 65535
@@ -29,7 +29,7 @@ class NatKind:
 
     mapping: Dependence = Dependence.ENDPOINT_INDEPENDENT
     filtering: Dependence = Dependence.ADDRESS_DEPENDENT
-    ports: Ports = Ports.RANDOM
+    ports: PortAssignment = PortAssignment.RANDOM
     hairpin: bool = False
     takes_input: bool = False
     unanswered: int = 30 * SECOND
@@ -42,9 +42,9 @@ _BY_PORT: Final = Dependence.ADDRESS_AND_PORT_DEPENDENT
 FULL_CONE: Final = NatKind(_INDEPENDENT, _INDEPENDENT)
 ADDRESS_RESTRICTED: Final = NatKind(_INDEPENDENT, _BY_ADDRESS)
 PORT_RESTRICTED: Final = NatKind(_INDEPENDENT, _BY_PORT)
-SYMMETRIC_COUNTING: Final = NatKind(_BY_PORT, _BY_PORT, Ports.COUNTING)
+SYMMETRIC_COUNTING: Final = NatKind(_BY_PORT, _BY_PORT, PortAssignment.COUNTING)
 SYMMETRIC_RANDOM: Final = NatKind(_BY_PORT, _BY_PORT)
-LINUX: Final = NatKind(_BY_PORT, _BY_PORT, Ports.PRESERVED)  # masquerade; its input refuses
+LINUX: Final = NatKind(_BY_PORT, _BY_PORT, PortAssignment.PRESERVED)  # masquerade; its input refuses
 
 
 class Box(Protocol):
@@ -173,11 +173,11 @@ class Nat:
         )
 
     def _choices(self, private: tuple[str, int], now: int) -> Iterator[int]:
-        if self.kind.ports is Ports.PRESERVED:
+        if self.kind.ports is PortAssignment.PRESERVED:
             others = [one for one in self._mappings.values() if one.private == private]
             yield from (one.port for one in reversed(others) if one.is_alive(self.kind, now))
             yield private[1]
-        while self.kind.ports is Ports.COUNTING:
+        while self.kind.ports is PortAssignment.COUNTING:
             self._last_port = self._last_port + 1 if self._last_port < _LAST_PORT else _FIRST_PORT
             yield self._last_port
         while True:
@@ -188,7 +188,7 @@ class Nat:
         if taken and taken.is_alive(self.kind, now):
             return True
         mappings = self._by_port.get(port, [])
-        if self.kind.mapping is _BY_PORT and self.kind.ports is Ports.PRESERVED:
+        if self.kind.mapping is _BY_PORT and self.kind.ports is PortAssignment.PRESERVED:
             # Two hosts may share it, towards different ends.
             mappings = [one for one in mappings if remote[:2] in one.flows]
         return any(one.is_alive(self.kind, now) for one in mappings)
@@ -223,8 +223,8 @@ class Firewall:
         return destination if passes else None
 
 
-class Line:
-    """An access line that carries one version of IP, 4 or 6, and lets everything of it pass."""
+class AccessNetwork:
+    """An access network that carries one version of IP, 4 or 6, and lets everything of it pass."""
 
     def __init__(self, version: int, behind: Box | None = None) -> None:
         self.version = version

@@ -29,7 +29,7 @@ from .identity import LocalIdentity
 from .membership import Membership
 from .names import Names
 from .neighbours import learn_from_neighbour
-from .peer_paths import PeerPaths
+from .node_paths import NodePaths
 from .publisher import Publisher
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
@@ -65,7 +65,7 @@ class Agent:
         self._gossip = Gossip(self.store.ledger, self.store.rejected, learn, self.names.node_at)
         self.control = Control(self, self._publisher, self._wake)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
-        self.paths = PeerPaths(
+        self.paths = NodePaths(
             interface, self.identity, self.subscription.coordinator, self.warnings, self._wake.now
         )
         self.failover = GatewayFailover(interface, self.warnings, self._wake.now)

@@ -11,13 +11,13 @@ from wgpy.paths.discovery import Answer
 from wgpy.paths.nat import NatObserver
 
 from .host_networks import HostNetworks
-from .peer_paths import PeerPaths
+from .node_paths import NodePaths
 
 _Asked = Mapping[PublicKey, Sequence[Endpoint]]
 _Answers = Mapping[tuple[bytes, Endpoint], Answer]
 
 
-async def check_network(paths: PeerPaths, plan: NodePlan, port: int) -> NetworkCheck:
+async def check_network(paths: NodePaths, plan: NodePlan, port: int) -> NetworkCheck:
     """Takes two seconds where a relay does not answer. port: of this node."""
     relays = plan.known.relays.values()
     asked = {one.key: plan.tunnels[one.key].endpoints for one in relays if one.key in plan.tunnels}
@@ -26,8 +26,8 @@ async def check_network(paths: PeerPaths, plan: NodePlan, port: int) -> NetworkC
     return NetworkCheck(
         relays=tuple(_relays(asked, names, answers)),
         nats={version: _nat(version, answers, paths.here, port) for version in ("IPv4", "IPv6")},
-        by_connection=bool(paths.registration.found.by_line),
-        trouble=paths.line.trouble,
+        by_connection=bool(paths.registration.found.by_stream),
+        trouble=paths.stream.trouble,
     )
 
 

@@ -23,7 +23,7 @@ from wgpy.paths.nat import NatObserver
 
 from .identity import OwnPaths
 from .pings import Pings
-from .relay_line import RelayLine
+from .relay_stream import RelayStream
 from .wake import Wake
 
 MAX_MEASURED: Final = 16  # relays
@@ -38,26 +38,26 @@ class Found:
     """What a measurement found.
 
     registered: the relays to register with; seen_as: as what these saw this node; nat: what the NAT's
-    mappings depend on, as far as all relays tell, "" if that is not known; by_line: the relays that are
+    mappings depend on, as far as all relays tell, "" if that is not known; by_stream: the relays that are
     reached by the coordinator's connection alone, as no UDP passes.
     """
 
     registered: tuple[RegisteredRelay, ...] = ()
     seen_as: tuple[Endpoint, ...] = ()
     nat: str = ""
-    by_line: Mapping[PublicKey, Endpoint] = field(default_factory=dict)
+    by_stream: Mapping[PublicKey, Endpoint] = field(default_factory=dict)
 
 
 class Registration:
     """Of one node.
 
-    line: to the relay beside the coordinator; found: at the last measurement.
+    stream: to the relay beside the coordinator; found: at the last measurement.
     """
 
-    def __init__(self, pings: Pings, line: RelayLine, on_change: Callable[[], None]) -> None:
+    def __init__(self, pings: Pings, stream: RelayStream, on_change: Callable[[], None]) -> None:
         """on_change: called when another registration is to be published, or by another way."""
         self._pings = pings
-        self.line = line
+        self.stream = stream
         self._on_change = on_change
         self._wake = Wake()
         self._relays: _Relays = {}
@@ -83,7 +83,7 @@ class Registration:
     @property
     def is_needed(self) -> bool:
         """Return whether others cannot dial this node."""
-        return not self._is_dialled or bool(self.found.by_line)
+        return not self._is_dialled or bool(self.found.by_stream)
 
     @property
     def paths(self) -> OwnPaths:
@@ -112,14 +112,14 @@ class Registration:
                 await self._measure(dict(islice(self._relays.items(), MAX_MEASURED)))
                 self._wake.after(self._seconds_to_next())
             else:
-                self.line.want(False)
+                self.stream.want(False)
                 self._set(Found())
                 self._wake.after(inf)
 
     def _seconds_to_next(self) -> float:
-        if self._is_dialled and not self.line.is_wanted:
+        if self._is_dialled and not self.stream.is_wanted:
             return inf
-        if not self.line.is_wanted and len(self.found.registered) >= min(WANTED, len(self._relays)):
+        if not self.stream.is_wanted and len(self.found.registered) >= min(WANTED, len(self._relays)):
             return _AGAIN
         pause, self._pause = self._pause, min(2 * self._pause, _AGAIN)
         return pause
@@ -127,24 +127,24 @@ class Registration:
     async def _measure(self, relays: _Relays) -> None:
         known = self._known
         answers = await self._pings.measure({key: endpoints for key, (_, endpoints) in relays.items()})
-        line = self.line.endpoint
-        by_line = await self._pings.measure(dict.fromkeys(relays, (line,))) if line and not answers else {}
+        here = self.stream.endpoint
+        by_stream = await self._pings.measure(dict.fromkeys(relays, (here,))) if here and not answers else {}
         if known is not self._known:
             return  # this host is somewhere else by now
-        self.line.want(not answers)
+        self.stream.want(not answers)
         if answers and self._is_dialled:
             self._set(Found())
-        elif answers or by_line:  # else this host has no network just now
-            self._register(relays, answers or by_line, dict.fromkeys(by_line, line) if line else {})
+        elif answers or by_stream:  # else this host has no network just now
+            self._register(relays, answers or by_stream, dict.fromkeys(by_stream, here) if here else {})
 
     def _register(
-        self, relays: _Relays, answers: Mapping[PublicKey, Answer], by_line: Mapping[PublicKey, Endpoint]
+        self, relays: _Relays, answers: Mapping[PublicKey, Answer], by_stream: Mapping[PublicKey, Endpoint]
     ) -> None:
         identities = {key: identity for key, (identity, _) in relays.items()}
         latencies = {identities[key]: answer.round_trip / MILLISECOND for key, answer in answers.items()}
         registered = nearest(latencies, self.found.registered)
-        if by_line:  # who answered saw the coordinator's host
-            self._set(Found(registered, by_line=by_line))
+        if by_stream:  # who answered saw the coordinator's host
+            self._set(Found(registered, by_stream=by_stream))
             return
         keys = {identity: key for key, identity in identities.items()}
         seen_as = dict.fromkeys(answers[keys[relay.identity]].seen_as for relay in registered)

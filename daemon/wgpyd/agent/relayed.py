@@ -63,7 +63,7 @@ class RelayedPeers:
         self._used: dict[PublicKey, float] = {}  # when something was last sent to peers on direct ways
         self._plan = NodePlan.empty()
         self._is_dialled = True
-        self._by_line: Mapping[PublicKey, Endpoint] = {}
+        self._by_stream: Mapping[PublicKey, Endpoint] = {}
         self._relays: dict[PublicKey, Endpoint] = {}  # where each is
         self._by_endpoint: dict[Endpoint, PublicKey] = {}
         self._waiting: dict[PublicKey, set[PublicKey]] = {}  # by relay: who is reached once it has a session
@@ -74,20 +74,22 @@ class RelayedPeers:
 
     # -- The plan ------------------------------------------------------------------------------------
 
-    def planned(self, plan: NodePlan, by_line: Mapping[PublicKey, Endpoint], *, is_dialled: bool) -> NodePlan:
+    def planned(
+        self, plan: NodePlan, by_stream: Mapping[PublicKey, Endpoint], *, is_dialled: bool
+    ) -> NodePlan:
         """Return a plan with the endpoints of relays among those of the peers that are reached by them.
 
-        by_line: relays that are reached by a connection; is_dialled: whether others can dial this node.
+        by_stream: relays that are reached by a connection; is_dialled: whether others can dial this node.
         """
-        if by_line != self._by_line:
-            self._by_line = by_line
-            self._configure(*(_moved(key, endpoint) for key, endpoint in by_line.items()))
-        lines = {
+        if by_stream != self._by_stream:
+            self._by_stream = by_stream
+            self._configure(*(_moved(key, endpoint) for key, endpoint in by_stream.items()))
+        streams = {
             key: _before(endpoint, plan.tunnels[key])
-            for key, endpoint in by_line.items()
+            for key, endpoint in by_stream.items()
             if key in plan.tunnels
         }
-        plan = replace(plan, tunnels={**plan.tunnels, **lines}) if lines else plan
+        plan = replace(plan, tunnels={**plan.tunnels, **streams}) if streams else plan
         self._plan, self._is_dialled = plan, is_dialled
         self._relays = dict(self._found())
         self._by_endpoint = {endpoint: relay for relay, endpoint in self._relays.items()}
@@ -104,7 +106,7 @@ class RelayedPeers:
     def _found(self) -> Iterator[tuple[PublicKey, Endpoint]]:
         for relay in self._plan.known.relays.values():
             tunnel = self._plan.tunnels.get(relay.key)
-            present = self._by_line.get(relay.key) or self._interface.path(relay.key).endpoint
+            present = self._by_stream.get(relay.key) or self._interface.path(relay.key).endpoint
             if endpoint := present or (tunnel.endpoints[0] if tunnel and tunnel.endpoints else None):
                 yield relay.key, endpoint
 

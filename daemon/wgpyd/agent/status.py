@@ -31,7 +31,7 @@ from .host_check import HostCheck
 from .identity import LocalIdentity
 from .membership import Membership
 from .names import Names
-from .peer_paths import PeerPaths
+from .node_paths import NodePaths
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
@@ -50,7 +50,7 @@ class Node(Protocol):
     withholding: WithholdingDetector
     reconciler: Reconciler
     membership: Membership
-    paths: PeerPaths
+    paths: NodePaths
     names: Names
     failover: GatewayFailover
     endpoints: GivenEndpoints

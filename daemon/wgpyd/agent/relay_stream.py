@@ -15,7 +15,7 @@ from typing import Final, cast
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.node.coordinator_client import Coordinator, CoordinatorError
-from wgpy.node.datagram_stream import DatagramLine
+from wgpy.node.datagram_stream import DatagramStream
 
 _LOG = logging.getLogger("wgpy")
 
@@ -24,7 +24,7 @@ LAST_PAUSE: Final = 60.0
 _LOOPBACK: Final = "127.0.0.1"
 
 
-class RelayLine:
+class RelayStream:
     """Of one node, on the running loop. trouble: why there is no connection although one is wanted."""
 
     def __init__(
@@ -84,15 +84,15 @@ class RelayLine:
             _LOG.info("%s", trouble)
             self._on_change()
 
-    async def _exchange(self, line: DatagramLine) -> None:
+    async def _exchange(self, stream: DatagramStream) -> None:
         """Raises OSError and EOFError."""
-        local = _LocalEnd(line, self._port())
+        local = _LocalEnd(stream, self._port())
         await asyncio.get_running_loop().create_datagram_endpoint(lambda: local, local_addr=(_LOOPBACK, 0))
         try:
             self.endpoint, self.trouble = local.endpoint, ""
             self._on_change()
             while True:
-                for datagram in await line.receive():
+                for datagram in await stream.receive():
                     local.send(datagram)
         finally:
             local.close()
@@ -103,8 +103,8 @@ class RelayLine:
 class _LocalEnd(asyncio.DatagramProtocol):
     """The socket that stands for the relay. port: of wgpyd."""
 
-    def __init__(self, line: DatagramLine, port: int) -> None:
-        self._line = line
+    def __init__(self, stream: DatagramStream, port: int) -> None:
+        self._stream = stream
         self._daemon = _LOOPBACK, port
         self._udp: asyncio.DatagramTransport | None = None
 
@@ -127,4 +127,4 @@ class _LocalEnd(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         if addr == self._daemon:
-            self._line.send(data)
+            self._stream.send(data)

@@ -1,4 +1,4 @@
-"""A node's line to the relay beside the coordinator, with a real coordinator."""
+"""A node's stream to the relay beside the coordinator, with a real coordinator."""
 
 import asyncio
 import socket
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.mesh.coordinator import ALICE, Site, in_a_loop
 from tests.mesh.test_coordinator_datagrams import network, relay
-from wgpyd.agent.relay_line import RelayLine
+from wgpyd.agent.relay_stream import RelayStream
 
 
 class Daemon:
@@ -23,9 +23,9 @@ class Daemon:
     def port(self) -> int:
         return int(self.socket.getsockname()[1])
 
-    async def exchange(self, line: RelayLine, data: bytes) -> bytes:
-        assert line.endpoint is not None
-        self.socket.sendto(data, line.endpoint[:2])
+    async def exchange(self, stream: RelayStream, data: bytes) -> bytes:
+        assert stream.endpoint is not None
+        self.socket.sendto(data, stream.endpoint[:2])
         return await asyncio.get_running_loop().sock_recv(self.socket, 2048)
 
     async def until_changed(self) -> None:
@@ -34,12 +34,12 @@ class Daemon:
 
 
 @asynccontextmanager
-async def running(site: Site) -> AsyncIterator[tuple[RelayLine, Daemon]]:
+async def running(site: Site) -> AsyncIterator[tuple[RelayStream, Daemon]]:
     daemon = Daemon()
-    line = RelayLine(lambda: site.ask(ALICE), lambda: daemon.port, daemon.changed.set)
-    task = asyncio.create_task(line.run())
+    stream = RelayStream(lambda: site.ask(ALICE), lambda: daemon.port, daemon.changed.set)
+    task = asyncio.create_task(stream.run())
     try:
-        yield line, daemon
+        yield stream, daemon
     finally:
         task.cancel()
         await asyncio.wait([task])
@@ -48,50 +48,50 @@ async def running(site: Site) -> AsyncIterator[tuple[RelayLine, Daemon]]:
 
 @in_a_loop
 async def test_a_local_endpoint_stands_for_the_relay_while_that_is_wanted(tmp_path: Path) -> None:
-    async with relay() as (_, port), network(tmp_path, port) as site, running(site) as (line, daemon):
-        assert line.endpoint is None
+    async with relay() as (_, port), network(tmp_path, port) as site, running(site) as (stream, daemon):
+        assert stream.endpoint is None
 
-        line.want(True)
+        stream.want(True)
         await daemon.until_changed()
-        assert await daemon.exchange(line, b"there") == b"THERE"
+        assert await daemon.exchange(stream, b"there") == b"THERE"
 
-        line.want(False)
+        stream.want(False)
         await daemon.until_changed()
-        assert line.endpoint is None
+        assert stream.endpoint is None
 
 
 @in_a_loop
 async def test_only_the_daemon_is_heard(tmp_path: Path) -> None:
-    async with relay() as (by, port), network(tmp_path, port) as site, running(site) as (line, daemon):
-        line.want(True)
+    async with relay() as (by, port), network(tmp_path, port) as site, running(site) as (stream, daemon):
+        stream.want(True)
         await daemon.until_changed()
-        assert line.endpoint is not None
+        assert stream.endpoint is not None
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-            stranger.sendto(b"strange", line.endpoint[:2])
+            stranger.sendto(b"strange", stream.endpoint[:2])
 
-        assert await daemon.exchange(line, b"own") == b"OWN"
+        assert await daemon.exchange(stream, b"own") == b"OWN"
 
     assert len(by.sources) == 1
 
 
 @in_a_loop
 async def test_a_line_that_broke_is_made_anew(tmp_path: Path) -> None:
-    async with relay() as (_, port), network(tmp_path, port) as site, running(site) as (line, daemon):
-        line.want(True)
+    async with relay() as (_, port), network(tmp_path, port) as site, running(site) as (stream, daemon):
+        stream.want(True)
         await daemon.until_changed()
         async with site.ask(ALICE) as other:
             await other.datagrams()  # takes the place of the first
             await daemon.until_changed()
-            assert line.endpoint is None
+            assert stream.endpoint is None
             await daemon.until_changed()
 
-        assert await daemon.exchange(line, b"again") == b"AGAIN"
+        assert await daemon.exchange(stream, b"again") == b"AGAIN"
 
 
 @in_a_loop
 async def test_without_a_relay_beside_the_coordinator_it_says_why(tmp_path: Path) -> None:
-    async with network(tmp_path, 0) as site, running(site) as (line, daemon):
-        line.want(True)
+    async with network(tmp_path, 0) as site, running(site) as (stream, daemon):
+        stream.want(True)
         await daemon.until_changed()
 
-    assert line.trouble == "this coordinator has no relay beside it"
+    assert stream.trouble == "this coordinator has no relay beside it"

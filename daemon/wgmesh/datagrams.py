@@ -36,43 +36,43 @@ class _Share:
         return max(self._paid_until - now - _BURST, 0.0)
 
 
-class Carriage:
+class DatagramStreams:
     """Of one coordinator. relay: the address of its UDP port, None if there is none."""
 
     def __init__(self, relay: HostPort | None) -> None:
         self._relay = relay
-        self._lines: dict[VerifyKey, CarriedLine] = {}
+        self._streams: dict[VerifyKey, MemberStream] = {}
         self._share = _Share(_RATE_OF_ALL)
 
-    async def open(self, key: VerifyKey) -> "CarriedLine":
-        """Return the line of a member, in place of the one that it had. Raises Denial."""
+    async def open(self, key: VerifyKey) -> "MemberStream":
+        """Return the stream of a member, in place of the one that it had. Raises Denial."""
         if self._relay is None:
             raise Denial(409, "this coordinator has no relay beside it")
-        line = CarriedLine(self._share)
+        stream = MemberStream(self._share)
         try:
             await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: line, remote_addr=(self._relay.host, self._relay.port)
+                lambda: stream, remote_addr=(self._relay.host, self._relay.port)
             )
         except OSError as error:
             _LOG.error("the relay at %s cannot be used: %s", self._relay, error.strerror)
             raise Denial(503, f"the relay cannot be used: {error.strerror}") from None
-        if (before := self._lines.pop(key, None)) is not None:
+        if (before := self._streams.pop(key, None)) is not None:
             before.end()
-        self._lines[key] = line
-        return line
+        self._streams[key] = stream
+        return stream
 
     def __len__(self) -> int:
         """Return how many members use it."""
-        return len(self._lines)
+        return len(self._streams)
 
-    def close(self, key: VerifyKey, line: "CarriedLine") -> None:
-        """End the line of a member. Harmless when repeated."""
-        line.end()
-        if self._lines.get(key) is line:
-            del self._lines[key]
+    def close(self, key: VerifyKey, stream: "MemberStream") -> None:
+        """End the stream of a member. Harmless when repeated."""
+        stream.end()
+        if self._streams.get(key) is stream:
+            del self._streams[key]
 
 
-class CarriedLine(asyncio.DatagramProtocol):
+class MemberStream(asyncio.DatagramProtocol):
     """One member's, between its connection and the relay's UDP port."""
 
     def __init__(self, share_of_all: _Share) -> None:
@@ -81,13 +81,13 @@ class CarriedLine(asyncio.DatagramProtocol):
         self._loop = asyncio.get_running_loop()
         self._resumption: asyncio.TimerHandle | None = None
         self._udp: asyncio.DatagramTransport | None = None
-        self._stream: asyncio.Transport | None = None
+        self._connection: asyncio.Transport | None = None
 
     # -- Of the member's connection ----------------------------------------------------------------
 
-    def begin(self, stream: asyncio.Transport) -> None:
+    def begin(self, connection: asyncio.Transport) -> None:
         """Send the relay's datagrams there from now on."""
-        self._stream = stream
+        self._connection = connection
 
     def receive(self, data: bytes) -> None:
         """Send what is complete on to the relay."""
@@ -104,19 +104,19 @@ class CarriedLine(asyncio.DatagramProtocol):
             self._resumption.cancel()
         if self._udp is not None:
             self._udp.abort()
-        if self._stream is not None:
-            self._stream.abort()
+        if self._connection is not None:
+            self._connection.abort()
 
     def _pause(self, seconds: float) -> None:
-        if self._stream is not None and not self._stream.is_closing():
-            self._stream.pause_reading()
+        if self._connection is not None and not self._connection.is_closing():
+            self._connection.pause_reading()
             if self._resumption is not None:
                 self._resumption.cancel()
             self._resumption = self._loop.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
-        if self._stream is not None and not self._stream.is_closing():
-            self._stream.resume_reading()
+        if self._connection is not None and not self._connection.is_closing():
+            self._connection.resume_reading()
 
     # -- Of the UDP socket -------------------------------------------------------------------------
 
@@ -124,8 +124,8 @@ class CarriedLine(asyncio.DatagramProtocol):
         self._udp = cast(asyncio.DatagramTransport, transport)  # uvloop's is no subclass
 
     def datagram_received(self, data: bytes, addr: object) -> None:
-        if self._stream is not None:
-            send(data, self._stream)
+        if self._connection is not None:
+            send(data, self._connection)
 
     def error_received(self, exc: Exception) -> None:
         """The relay does not listen now: what was sent is lost, as UDP's would be."""

@@ -16,7 +16,7 @@ from .keepalives import Keepalives
 from .pings import Pings
 from .reconcile.keepalives import Intervals
 from .registration import Registration
-from .relay_line import RelayLine
+from .relay_stream import RelayStream
 from .relayed import RelayedPeers
 from .warnings import Warnings
 
@@ -26,7 +26,7 @@ _BLOCKED: Final = (
 )
 
 
-class PeerPaths:
+class NodePaths:
     """Of one node, on the running loop. here: where its host is."""
 
     def __init__(
@@ -44,13 +44,13 @@ class PeerPaths:
         self.here = NOWHERE
         self.pings = Pings(interface, identity.node.key)
         self.keepalives = Keepalives(on_change)
-        self.line = RelayLine(coordinator, lambda: interface.listen_port, self._on_line)
-        self.registration = Registration(self.pings, self.line, on_change)
+        self.stream = RelayStream(coordinator, lambda: interface.listen_port, self._on_stream)
+        self.registration = Registration(self.pings, self.stream, on_change)
         self.relayed = RelayedPeers(interface, self.pings, on_change, self.registration.look_again)
 
     def running(self) -> tuple[Coroutine[None, None, None], ...]:
         """Return what is to run until it is cancelled."""
-        return self.registration.run(), self.line.run()
+        return self.registration.run(), self.stream.run()
 
     def reach(self, plan: NodePlan, seen: str, here: HostNetworks) -> tuple[NodePlan, Intervals]:
         """Return the plan with the relays of peers among their endpoints, and who has keepalives.
@@ -59,12 +59,12 @@ class PeerPaths:
         """
         self.here = here
         self.pings.answer_peers_of(plan)
-        by_line = self.registration.found.by_line
-        self.keepalives.configure(self._identity, seen, here, is_blocked=bool(by_line))
+        by_stream = self.registration.found.by_stream
+        self.keepalives.configure(self._identity, seen, here, is_blocked=bool(by_stream))
         is_dialled = not self.keepalives.is_hidden or bool(self._identity.node.endpoints)
         self.registration.configure(plan, is_dialled=is_dialled, where=(seen, here))
-        self._warnings.set("udp", _BLOCKED if by_line else self._trouble())
-        planned = self.relayed.planned(plan, by_line, is_dialled=not self.registration.is_needed)
+        self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
+        planned = self.relayed.planned(plan, by_stream, is_dialled=not self.registration.is_needed)
         relays, relayed = self.registration.keys, self.relayed.without_keepalives
         return planned, self.keepalives.wanted(planned.tunnels_to_nodes, relays, relayed)
 
@@ -80,13 +80,13 @@ class PeerPaths:
         if isinstance(event, PeerUnreachable) and key in self.registration.keys:
             self.registration.look_again()
 
-    def _on_line(self) -> None:
+    def _on_stream(self) -> None:
         """The relay beside the coordinator is reached by a connection, or not any more."""
         self.registration.look_again()
         self._on_change()
 
     def _trouble(self) -> str:
-        trouble = self.line.trouble
+        trouble = self.stream.trouble
         return f"no relay answers by UDP, nor by a connection: {trouble}" if trouble else ""
 
     def close(self) -> None:
