@@ -31,8 +31,6 @@ MAX_UNANSWERED = 4
 MAX_PAIRS = 4096
 SEARCHES_PER_SECOND = 20_000
 A, B, C = 0xA0, 0xB0, 0xC0  # indices
-TOS = 0x8A
-AWAY = Endpoint("203.0.113.7", 1007)
 
 
 @pytest.fixture

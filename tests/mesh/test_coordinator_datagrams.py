@@ -67,6 +67,18 @@ async def stream(site: Site, key: SigningKey) -> AsyncIterator[DatagramStream]:
         yield await coordinator.datagrams()
 
 
+@asynccontextmanager
+async def two_streams(folder: Path) -> AsyncIterator[tuple[Relay, DatagramStream, DatagramStream]]:
+    """Those of both nodes, and the relay."""
+    async with (
+        relay() as (by, port),
+        network(folder, port) as site,
+        stream(site, ALICE) as alice,
+        stream(site, BOB) as bob,
+    ):
+        yield by, alice, bob
+
+
 async def received(stream: DatagramStream, number: int) -> list[bytes]:
     found: list[bytes] = []
     while len(found) < number:
@@ -86,12 +98,7 @@ async def test_datagrams_go_to_the_relay_and_back(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_the_relay_knows_members_apart(tmp_path: Path) -> None:
-    async with (
-        relay() as (by, port),
-        network(tmp_path, port) as site,
-        stream(site, ALICE) as alice,
-        stream(site, BOB) as bob,
-    ):
+    async with two_streams(tmp_path) as (by, alice, bob):
         alice.send(b"alice")
         assert await received(alice, 1) == [b"ALICE"]
         bob.send(b"bob")
@@ -119,12 +126,7 @@ async def test_a_member_has_one_stream_and_the_last_one_counts(tmp_path: Path) -
 
 @in_a_loop
 async def test_who_does_not_read_keeps_nobody_waiting(tmp_path: Path) -> None:
-    async with (
-        relay() as (by, port),
-        network(tmp_path, port) as site,
-        stream(site, ALICE) as alice,
-        stream(site, BOB) as bob,
-    ):
+    async with two_streams(tmp_path) as (by, alice, bob):
         alice.send(b"alice")
         await received(alice, 1)
         for _ in range(400):
@@ -137,12 +139,7 @@ async def test_who_does_not_read_keeps_nobody_waiting(tmp_path: Path) -> None:
 
 @in_a_loop
 async def test_who_sends_too_much_is_read_later_and_keeps_nobody_waiting(tmp_path: Path) -> None:
-    async with (
-        relay() as (_, port),
-        network(tmp_path, port) as site,
-        stream(site, ALICE) as alice,
-        stream(site, BOB) as bob,
-    ):
+    async with two_streams(tmp_path) as (_, alice, bob):
         for _ in range(200):
             alice.send(bytes(50_000))
             await asyncio.sleep(0)
