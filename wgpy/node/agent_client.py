@@ -341,7 +341,11 @@ def status(network: str, timeout: float = _STATUS_TIMEOUT) -> Status:
     try:
         return codec.read(Status, json.loads(_ask(network, "GET", "/status", timeout=timeout)))
     except (ValueError, TypeError, KeyError):
-        raise AgentError(f"the agent of {network} is of another version: restart it") from None
+        raise _other_version(network) from None
+
+
+def _other_version(network: str) -> AgentError:
+    return AgentError(f"the agent of {network} is of another version: restart it")
 
 
 def rename(network: str, name: str) -> None:
@@ -392,8 +396,11 @@ def ask_by_udp(network: str, identity: VerifyKey) -> tuple[UdpAnswer, ...]:
 
 def check_network(network: str) -> NetworkCheck:
     """Ask all relays. Takes seconds. Raises AgentError."""
-    found = json.loads(_ask(network, "POST", "/netcheck"))
-    return NetworkCheck(**{**found, "relays": tuple(RelayCheck(**one) for one in found["relays"])})
+    try:
+        found = json.loads(_ask(network, "POST", "/netcheck"))
+        return NetworkCheck(**{**found, "relays": tuple(RelayCheck(**one) for one in found["relays"])})
+    except (ValueError, TypeError, KeyError):
+        raise _other_version(network) from None
 
 
 def leave(network: str) -> None:
