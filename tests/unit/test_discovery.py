@@ -11,6 +11,7 @@ from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import DatagramError
 from wgpy.paths.discovery import (
+    MAX_DELAY,
     MAX_QUESTIONS,
     MAX_SIZE,
     SIZE,
@@ -18,7 +19,9 @@ from wgpy.paths.discovery import (
     Answer,
     Discovery,
     Heard,
+    Manner,
 )
+from wgpy.paths.postponed import MAX_OF_PEER, MAX_POSTPONED, Postponed, PostponedAnswers
 
 NOW = 1000 * SECOND
 ALICE_AT = Endpoint("198.51.100.1", 1111)
@@ -56,6 +59,69 @@ def refused(node: Discovery, data: bytes, source: Endpoint = ALICE_AT, now: int 
     with pytest.raises(DatagramError) as error:
         node.receive(data, source, now)
     return error.value.reason
+
+
+# -- In another manner ------------------------------------------------------------------------------------
+
+
+def test_an_answer_after_a_silence_waits_and_is_as_long_as_its_question() -> None:
+    pair = Pair()
+    question = pair.alice.ask(pair.bob.public_key, BOB_AT, NOW, SIZE + 9, Manner(20))
+
+    assert pair.bob.receive(question, ALICE_AT, NOW) is None
+
+    assert pair.bob.postponed.next_due == NOW + 20 * SECOND
+    assert pair.bob.postponed.take_due(NOW + 20 * SECOND - 1) == []
+    (late,) = pair.bob.postponed.take_due(NOW + 20 * SECOND)
+    assert (len(late.data), late.to, late.elsewhere) == (SIZE + 9, ALICE_AT, False)
+    assert pair.bob.postponed.next_due is None
+    pair.alice.receive(late.data, BOB_AT, NOW + 20 * SECOND)
+    (told,) = pair.alice.take_answers()
+    assert (told.manner, told.round_trip) == (Manner(20), 20 * SECOND)
+
+
+def test_an_answer_from_another_port_counts_if_it_was_asked_for_and_comes_from_that_host() -> None:
+    pair = Pair()
+    question = pair.alice.ask(pair.bob.public_key, BOB_AT, NOW, manner=Manner(elsewhere=True))
+    pair.bob.receive(question, ALICE_AT, NOW)
+    (one,) = pair.bob.postponed.take_due(NOW)
+
+    assert one.elsewhere
+    assert refused(pair.alice, one.data, ELSEWHERE) is DropReason.UNEXPECTED_ANSWER
+    pair.alice.receive(one.data, BOB_AT._replace(port=7), NOW)
+    assert [(told.remote, told.manner) for told in pair.alice.take_answers()] == [
+        (BOB_AT, Manner(elsewhere=True))
+    ]
+
+
+def test_a_question_that_is_repeated_has_one_answer_that_waits() -> None:
+    pair = Pair()
+    for again in range(5):
+        question = pair.alice.ask(pair.bob.public_key, BOB_AT, NOW, manner=Manner(20))
+        for _ in range(3):  # as who recorded it may send it
+            pair.bob.receive(question, ALICE_AT, NOW + again)
+
+    assert len(pair.bob.postponed.take_due(NOW + 30 * SECOND)) == 1
+
+
+def test_answers_that_wait_have_a_maximum_for_each_node_and_in_all() -> None:
+    waiting = PostponedAnswers()
+    for number in range(MAX_POSTPONED * 2):
+        for peer in (b"greedy", number.to_bytes(4)):
+            waiting.add(peer, Postponed(peer, ALICE_AT._replace(port=number), 0, elsewhere=False))
+
+    due = waiting.take_due(0)
+    assert len(due) == MAX_POSTPONED
+    assert sum(one.data == b"greedy" for one in due) == MAX_OF_PEER
+
+
+@pytest.mark.parametrize("manner", [Manner(MAX_DELAY + 1), Manner(255)])
+def test_a_question_for_an_answer_after_too_long_is_refused(manner: Manner) -> None:
+    pair = Pair()
+
+    assert refused(pair.bob, pair.alice.ask(pair.bob.public_key, BOB_AT, NOW, manner=manner)) is (
+        DropReason.MALFORMED
+    )
 
 
 # -- Between two nodes -----------------------------------------------------------------------------------

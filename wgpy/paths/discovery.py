@@ -1,7 +1,7 @@
 """A question to a node of the network, outside of the tunnel, and its answer: by which path is it reached?
 
-    magic "wgpd" (4)  version (1)  kind (1)  zero (2)  hint (8)  id (8)  token (8)  address (16)  port (2)
-    padding (any)  mac (16)
+    magic "wgpd" (4)  version (1)  kind (1)  delay (1)  elsewhere (1)  hint (8)  id (8)  token (8)
+    address (16)  port (2)  padding (any)  mac (16)
 
 The mac is keyed BLAKE2s over all that is before it. Its key is of the pair, from the Diffie-Hellman of both
 nodes' static keys. The hint is of sender and receiver: it says nothing to who does not know both keys.
@@ -9,9 +9,13 @@ nodes' static keys. The hint is of sender and receiver: it says nothing to who d
 An answer says where its question came from, and has a token, which the next question to there returns: so who
 answers learns, without asking, that the other end receives at that address; a replayed question does not.
 
-Invariant: an answer is as long as its question, so nobody is made to send more than he was sent, and nothing
-else is sent because of a question; nothing is answered that no node of the network made; memory is bounded,
-whatever comes.
+A question may ask for its answer after some seconds of silence (delay), which shows whether a NAT keeps a
+mapping for so long; or from another port (elsewhere), which shows whether a firewall lets in what comes
+unasked.
+
+Invariant: an answer is as long as its question, and goes to where that came from, so nobody is made to send
+more than he was sent, and nothing else is sent because of a question; nothing is answered that no node of
+the network made; memory is bounded, whatever comes.
 """
 
 from collections import OrderedDict
@@ -28,17 +32,19 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import DatagramError
 from wgpy.engine.crypto import LowOrderKey, compare_digest, dh, dh_public, hash_, mac
 
+from .postponed import Postponed, PostponedAnswers
+
 MAGIC: Final = b"wgpd"
 MAX_QUESTIONS: Final = 1024  # that wait for their answers
 MAX_ANSWERS: Final = 256  # that wait for `take_answers`
 MAX_PAIRS: Final = 1024  # keys that are kept
 TOKEN_LIFETIME: Final = 60 * SECOND  # at least; at most twice that
+MAX_DELAY: Final = 180  # seconds
 
 _VERSION: Final = 1
 _QUESTION: Final = 1
 _ANSWER: Final = 2
-_LAYOUT: Final = Struct(">4sBB2x8s8s8s16sH")
-_PREFIX: Final = Struct(">4sBB2x")
+_LAYOUT: Final = Struct(">4sBBBB8s8s8s16sH")
 SIZE: Final = _LAYOUT.size + MAC_LENGTH  # of a question without padding
 MAX_SIZE: Final = MAX_FOREIGN_SIZE
 _SHORT: Final = 8  # bytes of hint, id and token
@@ -50,11 +56,22 @@ _K = TypeVar("_K")
 _V = TypeVar("_V")
 
 
+class Manner(NamedTuple):
+    """How a question is to be answered. delay: seconds, up to MAX_DELAY; elsewhere: from another port."""
+
+    delay: int = 0
+    elsewhere: bool = False
+
+
+AT_ONCE: Final = Manner()
+ELSEWHERE: Final = Manner(elsewhere=True)
+
+
 class Answer(NamedTuple):
     """A node was reached there.
 
     peer: its public key; round_trip: ns; seen_as: where the question came from, as the node saw it; size: of
-    the question and the answer, in bytes.
+    the question and the answer, in bytes; manner: as was asked for.
     """
 
     peer: bytes
@@ -62,6 +79,7 @@ class Answer(NamedTuple):
     round_trip: int
     seen_as: Endpoint
     size: int
+    manner: Manner = AT_ONCE
 
 
 class Heard(NamedTuple):
@@ -73,7 +91,9 @@ class Heard(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """token: in a question the one of the last answer, in an answer the next one; address: in an answer."""
+    """token: in a question the one of the last answer, in an answer the next one; manner: in a question;
+    address: in an answer.
+    """
 
     kind: int
     hint: bytes
@@ -81,10 +101,11 @@ class _Message:
     token: bytes
     address: bytes = bytes(16)
     port: int = 0
+    manner: Manner = AT_ONCE
 
     def encode(self, key: bytes, size: int) -> bytes:
         head = _LAYOUT.pack(
-            MAGIC, _VERSION, self.kind, self.hint, self.id, self.token, self.address, self.port
+            MAGIC, _VERSION, self.kind, *self.manner, self.hint, self.id, self.token, self.address, self.port
         )
         covered = head.ljust(size - MAC_LENGTH, b"\0")
         return covered + mac(key, covered)
@@ -94,10 +115,13 @@ class _Message:
         """Raises DatagramError."""
         if not SIZE <= len(data) <= MAX_SIZE:
             raise DatagramError(DropReason.MALFORMED)
-        _, _, kind, *fields = _LAYOUT.unpack_from(data)
-        if kind not in (_QUESTION, _ANSWER) or data[: _PREFIX.size] != _PREFIX.pack(MAGIC, _VERSION, kind):
+        magic, version, kind, delay, elsewhere, *fields = _LAYOUT.unpack_from(data)
+        if (magic, version) != (MAGIC, _VERSION) or kind not in (_QUESTION, _ANSWER):
             raise DatagramError(DropReason.MALFORMED)
-        return cls(kind, *fields)
+        if delay > MAX_DELAY or elsewhere > 1 or (kind == _ANSWER and (delay or elsewhere)):
+            raise DatagramError(DropReason.MALFORMED)
+        hint, number, token, address, port = fields
+        return cls(kind, hint, number, token, address, port, Manner(delay, bool(elsewhere)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +130,10 @@ class _Question:
     remote: Endpoint
     asked_at: int
     size: int
+    manner: Manner
+
+    def is_answered_from(self, source: Endpoint) -> bool:
+        return source.address == self.remote.address if self.manner.elsewhere else source == self.remote
 
 
 class Discovery:
@@ -123,6 +151,7 @@ class Discovery:
         self._tokens: OrderedDict[tuple[bytes, Endpoint], bytes] = OrderedDict()  # of answers, to be returned
         self._answers: list[Answer] = []
         self._heard: list[Heard] = []
+        self.postponed = PostponedAnswers()
 
     def set_peers(self, peers: Iterable[bytes]) -> None:
         """Answer the nodes with these public keys, and this one, and no others."""
@@ -131,7 +160,9 @@ class Discovery:
             self._keys.pop(peer, None)
         self._by_hint = known
 
-    def ask(self, peer: bytes, remote: Endpoint, now: int, size: int = SIZE) -> bytes:
+    def ask(
+        self, peer: bytes, remote: Endpoint, now: int, size: int = SIZE, manner: Manner = AT_ONCE
+    ) -> bytes:
         """The datagram to send there. The oldest question of too many is forgotten. now: boottime ns.
 
         size: SIZE to MAX_SIZE bytes, of the answer too. Raises ValueError.
@@ -140,9 +171,10 @@ class Discovery:
             raise ValueError(f"a question has {SIZE} to {MAX_SIZE} bytes, not {size}")
         remote = remote.without_source()
         number = self._random(_SHORT)
-        _keep(self._questions, number, _Question(peer, remote, now, size), MAX_QUESTIONS)
+        _keep(self._questions, number, _Question(peer, remote, now, size, manner), MAX_QUESTIONS)
         token = self._tokens.pop((peer, remote), _NO_TOKEN)
-        return _Message(_QUESTION, _hint(self.public_key, peer), number, token).encode(self._key(peer), size)
+        message = _Message(_QUESTION, _hint(self.public_key, peer), number, token, manner=manner)
+        return message.encode(self._key(peer), size)
 
     def take_answers(self) -> list[Answer]:
         """Those since the last call, the newest MAX_ANSWERS, each question's once."""
@@ -155,7 +187,10 @@ class Discovery:
         return heard
 
     def receive(self, data: bytes, source: Endpoint, now: int) -> bytes | None:
-        """The answer to a question. Raises DatagramError for what no known node made for this one."""
+        """The answer to a question, unless that asked for it in another manner: then it is in `postponed`.
+
+        Raises DatagramError for what no known node made for this one.
+        """
         message = _Message.decode(data)
         peer = self._by_hint.get(message.hint)
         if peer is None:
@@ -163,13 +198,18 @@ class Discovery:
         key = self._key(peer)
         if not compare_digest(mac(key, data[:-MAC_LENGTH]), data[-MAC_LENGTH:]):
             raise DatagramError(DropReason.INVALID_MAC)
-        source = source.without_source()
+        there = source.without_source()
         if message.kind == _ANSWER:
-            self._note_answer(message, peer, source, len(data), now)
+            self._note_answer(message, peer, there, len(data), now)
             return None
-        if message.token in (self._token(peer, source, now), self._token(peer, source, now - TOKEN_LIFETIME)):
-            self._heard = [*self._heard, Heard(peer, source)][-MAX_ANSWERS:]
-        return self._answer(message, peer, source, now).encode(key, len(data))
+        if message.token in (self._token(peer, there, now), self._token(peer, there, now - TOKEN_LIFETIME)):
+            self._heard = [*self._heard, Heard(peer, there)][-MAX_ANSWERS:]
+        answer = self._answer(message, peer, there, now).encode(key, len(data))
+        if message.manner == AT_ONCE:
+            return answer
+        delay, elsewhere = message.manner
+        self.postponed.add(peer, Postponed(answer, source, now + delay * SECOND, elsewhere))
+        return None
 
     def _answer(self, question: _Message, peer: bytes, source: Endpoint, now: int) -> _Message:
         address, port = _pack(source)
@@ -178,12 +218,15 @@ class Discovery:
 
     def _note_answer(self, message: _Message, peer: bytes, source: Endpoint, size: int, now: int) -> None:
         question = self._questions.get(message.id)
-        if question is None or (question.peer, question.remote, question.size) != (peer, source, size):
+        if question is None or (question.peer, question.size) != (peer, size):
+            raise DatagramError(DropReason.UNEXPECTED_ANSWER)
+        if not question.is_answered_from(source):
             raise DatagramError(DropReason.UNEXPECTED_ANSWER)
         del self._questions[message.id]
-        _keep(self._tokens, (peer, source), message.token, MAX_QUESTIONS)
+        _keep(self._tokens, (peer, question.remote), message.token, MAX_QUESTIONS)
         seen_as = _unpack(message.address, message.port)
-        answer = Answer(peer, source, now - question.asked_at, seen_as, size)
+        round_trip = now - question.asked_at
+        answer = Answer(peer, question.remote, round_trip, seen_as, size, question.manner)
         self._answers = [*self._answers, answer][-MAX_ANSWERS:]
 
     def _token(self, peer: bytes, source: Endpoint, now: int) -> bytes:

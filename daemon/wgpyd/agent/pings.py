@@ -9,16 +9,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
+from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 from typing import Final
 
-from wgpy.contract.constants import MILLISECOND
+from wgpy.contract.constants import MILLISECOND, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.plan import NodePlan
 from wgpy.node.agent_client import UdpAnswer
-from wgpy.paths.discovery import MAGIC, Answer, Discovery
+from wgpy.node.underlay import set_mark
+from wgpy.paths.discovery import AT_ONCE, MAGIC, Answer, Discovery, Manner
+from wgpy.paths.postponed import Postponed
 
 ASKING_TIME: Final = 2.0  # seconds
 _REPEATS: Final = 4  # questions to each endpoint in that time
@@ -33,13 +36,15 @@ class _Round:
 
     pairs: tuple[_Pair, ...]
     is_done: Callable[["_Round"], bool]
+    manner: Manner = AT_ONCE
     best: dict[_Pair, Answer] = field(default_factory=dict)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
     def note(self, answer: Answer) -> None:
         pair = answer.peer, answer.remote
         before = self.best.get(pair)
-        if pair in self.pairs and (before is None or answer.round_trip < before.round_trip):
+        is_asked = pair in self.pairs and answer.manner == self.manner
+        if is_asked and (before is None or answer.round_trip < before.round_trip):
             self.best[pair] = answer
             if self.is_done(self):
                 self.done.set()
@@ -48,15 +53,19 @@ class _Round:
 class Pings:
     """Of one node."""
 
-    def __init__(self, interface: Interface, key: PrivateKey) -> None:
-        """key: the node's."""
+    def __init__(self, interface: Interface, key: PrivateKey, mark: int = 0) -> None:
+        """key: the node's; mark: of its datagrams."""
         self._interface = interface
+        self._mark = mark
         self._discovery = Discovery(bytes(key), os.urandom)
         self._rounds: list[_Round] = []
+        self._timer: asyncio.TimerHandle | None = None
         interface.register_reader(MAGIC, self._receive)
 
     def close(self) -> None:
         self._interface.unregister_reader(MAGIC)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def answer_peers_of(self, plan: NodePlan) -> None:
         """Answer the peers of the plan, wherever they are, and nobody else."""
@@ -85,6 +94,19 @@ class Pings:
         pairs = tuple(pair for peer, endpoints in peers.items() for pair in _pairs(peer, endpoints))
         return await self._ask(pairs, lambda one: len(one.best) == len(one.pairs))
 
+    async def ask_after(self, peer: PublicKey, endpoint: Endpoint, silence: int) -> Answer | None:
+        """Ask once for an answer after so many seconds, and return it, None if it does not come then."""
+        (pair,) = _pairs(peer, [endpoint])
+        asking = _Round((pair,), lambda one: bool(one.best), Manner(silence))
+        self._rounds.append(asking)
+        try:
+            self._question([pair], asking.manner)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(asking.done.wait(), silence + ASKING_TIME)
+        finally:
+            self._rounds.remove(asking)
+        return asking.best.get(pair)
+
     async def _ask(self, pairs: tuple[_Pair, ...], is_done: Callable[[_Round], bool]) -> dict[_Pair, Answer]:
         asking = _Round(pairs, is_done)
         self._rounds.append(asking)
@@ -99,16 +121,41 @@ class Pings:
             self._rounds.remove(asking)
         return asking.best
 
-    def _question(self, pairs: Iterable[_Pair]) -> None:
+    def _question(self, pairs: Iterable[_Pair], manner: Manner = AT_ONCE) -> None:
         for peer, endpoint in pairs:
-            self._interface.send_foreign(self._discovery.ask(peer, endpoint, boottime()), endpoint)
+            question = self._discovery.ask(peer, endpoint, boottime(), manner=manner)
+            self._interface.send_foreign(question, endpoint)
 
     def _receive(self, data: bytes, source: Endpoint, now: int) -> bytes | None:
         """A reader. Raises DatagramError."""
         reply = self._discovery.receive(data, source, now)
         for answer, asking in product(self._discovery.take_answers(), self._rounds):
             asking.note(answer)
+        if reply is None:
+            self._answer_due()
         return reply
+
+    def _answer_due(self) -> None:
+        """Send the answers that were asked for by now, and come back for the next one."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for answer in self._discovery.postponed.take_due(boottime()):
+            if answer.elsewhere:
+                _send_elsewhere(answer, self._mark)
+            else:
+                self._interface.send_foreign(answer.data, answer.to)
+        due = self._discovery.postponed.next_due
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_later((due - boottime()) / SECOND, self._answer_due)
+
+
+def _send_elsewhere(answer: Postponed, mark: int) -> None:
+    """Send it from another port. One that cannot be sent is lost."""
+    with suppress(OSError), socket(AF_INET6 if answer.to.is_ipv6 else AF_INET, SOCK_DGRAM) as udp:
+        set_mark(udp, mark)
+        udp.setblocking(False)
+        udp.bind((answer.to.local_address, 0))
+        udp.sendto(answer.data, (answer.to.address, answer.to.port))
 
 
 def _pairs(peer: PublicKey, endpoints: Iterable[Endpoint]) -> tuple[_Pair, ...]:
