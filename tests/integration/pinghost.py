@@ -2,6 +2,7 @@
 
 pinghost.py answer NAME KEY PORT PEER ALLOWED             until it is killed
 pinghost.py ask NAME KEY PORT PEER ALLOWED REMOTE COUNT   every 100 ms; prints how many were answered
+pinghost.py silence KEY PEER REMOTE PORT SECONDS…         try such silences side by side; prints what came
 pinghost.py flood ADDRESS PORT SECONDS KEY PEER           10,000 datagrams a second, half of them questions
 pinghost.py lend NAME KEY PORT PEER ALLOWED REMOTE INSIDE  a socket to `borrow`, in namespaces of its own
 pinghost.py borrow DESCRIPTOR NAME KEY PORT PEER ALLOWED REMOTE INSIDE    and ping the peer from there
@@ -29,6 +30,7 @@ from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
 from wgpy.paths.discovery import MAGIC, Discovery
 from wgpy.transport import Transport
 from wgpy.transport.udp import adopt_udp
+from wgpyd.agent.mapping_lifetime import try_silence
 
 _BURST = 100
 
@@ -104,6 +106,12 @@ async def flood(address: str, port: str, seconds: str, key: str, peer: str) -> N
             await asyncio.sleep(0.01)
 
 
+async def silence(key: str, peer: str, remote: str, port: str, *seconds: str) -> None:
+    ends = PrivateKey.from_base64(key), 0, PublicKey.from_base64(peer), Endpoint(remote, int(port))
+    outcomes = await asyncio.gather(*(try_silence(*ends, int(each)) for each in seconds))
+    print(*(outcome.name for outcome in outcomes))
+
+
 async def lend(name: str, key: str, port: str, *arguments: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
         udp.bind(("", int(port)))
@@ -141,6 +149,7 @@ COMMANDS: dict[str, Callable[..., Coroutine[None, None, None]]] = {
     "answer": answer,
     "ask": ask,
     "flood": flood,
+    "silence": silence,
     "lend": lend,
     "borrow": borrow,
     "adopt": adopt,

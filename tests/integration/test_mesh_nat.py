@@ -5,8 +5,10 @@ eth0 192.168.1.2/24 ──── lan 192.168.1.1/24 │ wan 203.0.113.1/24 ─�
                             masquerade
 """
 
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.integration.meshlab import NETWORK, Node
 from tests.integration.topologies import masquerade
 from wgpyd.agent.keepalives import NAT_INTERVAL
 
+_TOOL = str(Path(__file__).with_name("pinghost.py"))
 _MAPPING_SECONDS = 3
 _SILENCE = 6.0  # seconds: the router forgets
 
@@ -76,14 +79,26 @@ def test_a_node_behind_a_nat_is_reached_after_silence_as_long_as_it_sends_keepal
 
 @pytest.mark.slow
 def test_what_a_node_does_by_itself_is_enough_for_linux(scene: Scene) -> None:
-    timeouts = [f"net.netfilter.nf_conntrack_udp_timeout{kind}=30" for kind in ("", "_stream")]
-    scene.router.run("sysctl", "-qw", *timeouts)
+    scene.router.run("sysctl", "-qw", *_timeouts(unanswered=30, answered=30))
     scene.web.join(scene.hub.token())
     eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web")
 
     time.sleep(2.5 * NAT_INTERVAL)
 
     assert scene.hub.reaches(scene.web, within=2)
+
+
+def test_a_node_tries_with_a_relay_how_long_its_nat_keeps_a_mapping(scene: Scene) -> None:
+    scene.web.join(scene.hub.token())
+    scene.router.run("sysctl", "-qw", *_timeouts(unanswered=4, answered=6))
+    key = scene.web.host.run("wg", "show", "mesh0", "private-key").strip()
+    hub = scene.hub.status()
+
+    found = scene.web.host.run(
+        sys.executable, _TOOL, "silence", key, str(hub.key), "203.0.113.2", str(hub.listen_port), "5", "9"
+    )
+
+    assert found.split() == ["SURVIVED", "FORGOTTEN"]
 
 
 # -- why ---------------------------------------------------------------------------------------------
@@ -152,6 +167,12 @@ def test_a_node_that_was_removed_is_not_reachable(scene: Scene) -> None:
 
     assert found["reachable"] is False
     assert found["findings"]["node"]["text"] == "no member: it was removed"
+
+
+def _timeouts(unanswered: int, answered: int) -> list[str]:
+    """Return settings of the kernel's connection tracking, in seconds."""
+    name = "net.netfilter.nf_conntrack_udp_timeout"
+    return [f"{name}={unanswered}", f"{name}_stream={answered}"]
 
 
 def _intervals(node: Node) -> list[str]:

@@ -312,15 +312,19 @@ def test_where_a_node_is_reached_is_shown_once(
 
 
 @pytest.mark.parametrize(
-    ("nat", "keepalive", "line"),
+    ("nat", "keepalive", "lasts", "line"),
     [
-        ("203.0.113.7", 25, "behind the NAT 203.0.113.7, keepalives every 25 s"),
-        ("203.0.113.7", 0, "behind the NAT 203.0.113.7, no keepalives"),
-        ("", 9, "keepalives every 9 s"),
+        ("203.0.113.7", 25, 0, "behind the NAT 203.0.113.7, keepalives every 25 s"),
+        ("203.0.113.7", 0, 0, "behind the NAT 203.0.113.7, no keepalives"),
+        (
+            "203.0.113.7", 85, 88,
+            "behind the NAT 203.0.113.7, keepalives every 85 s; a mapping lasts at least 88 s",
+        ),
+        ("", 9, 0, "keepalives every 9 s"),
     ],
-)
-def test_a_node_behind_a_nat_is_shown_so(nat: str, keepalive: int, line: str) -> None:
-    shown = status.text(a_status(nat=nat, keepalive=keepalive), None)
+)  # fmt: skip
+def test_a_node_behind_a_nat_is_shown_so(nat: str, keepalive: int, lasts: int, line: str) -> None:
+    shown = status.text(a_status(nat=nat, keepalive=keepalive, mapping_lasts=lasts), None)
 
     assert line in [text.strip() for text in shown.splitlines()]
 

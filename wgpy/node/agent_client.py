@@ -176,7 +176,8 @@ class Status:
     whether the coordinator sends news; trouble: why not; heard: when it last did, Unix seconds; member:
     whether this node is one; exclusion: why not; requested: routes of this node that nobody has approved;
     nat: the address of the NAT that the host is behind, "" if none is known; keepalive: seconds between
-    keepalives to peers that answer, 0 for none; sequence: of the newest admin record; rejected: the newest
+    keepalives to peers that answer, 0 for none; mapping_lasts: seconds that the NAT keeps a mapping at least,
+    0 if that is not known; sequence: of the newest admin record; rejected: the newest
     last; rejected_count: all of them; withheld: sentences, what neighbours knew and the coordinator did not
     send; log: where the agent's log is; warnings: sentences; clients: that are in force and enter by this
     node or by one of its peers; sites: those in force, then those that are announced in vain; exit: name of
@@ -240,6 +241,7 @@ class Status:
     registered: tuple[str, ...] = ()
     questions: tuple[Count, ...] = ()
     gateway_moves: tuple[Count, ...] = ()
+    mapping_lasts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

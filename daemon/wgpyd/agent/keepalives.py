@@ -16,12 +16,13 @@ from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import Tunnels
 from wgpy.node.files import KEEPALIVE_AUTO, KEEPALIVE_OFF
+from wgpy.paths.lifetime import ASSUMED
 
 from .host_networks import HostNetworks, nat_address
 from .identity import LocalIdentity
 from .reconcile.keepalives import Intervals
 
-NAT_INTERVAL: Final = 25  # seconds; Linux keeps the mapping of one packet for 30
+NAT_INTERVAL: Final = ASSUMED  # seconds, until this NAT is known better
 FIRST_PAUSE: Final = 60.0  # seconds until a peer that does not answer is called again, then twice as long
 LAST_PAUSE: Final = 3600.0
 
@@ -39,7 +40,8 @@ class Keepalives:
     """Of one node.
 
     nat: the address of the NAT that this host is behind, "" if none is known; interval: seconds, 0 for none;
-    is_hidden: whether others cannot dial this host, by its NAT or as its operator says.
+    is_hidden: whether others cannot dial this host, by its NAT or as its operator says; is_automatic: whether
+    the interval is to be what the NAT allows.
     """
 
     def __init__(self, on_change: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,17 +54,29 @@ class Keepalives:
         self._relayed: Collection[PublicKey] = ()
         self.nat = ""
         self.is_hidden = False
+        self.is_automatic = False
         self.interval = 0
 
     def configure(
-        self, identity: LocalIdentity, seen: str, here: HostNetworks, *, is_blocked: bool = False
+        self,
+        identity: LocalIdentity,
+        seen: str,
+        here: HostNetworks,
+        *,
+        is_blocked: bool = False,
+        learnt: int = NAT_INTERVAL,
     ) -> None:
-        """seen: the address that the coordinator saw, "" if unknown; is_blocked: whether no UDP passes."""
+        """seen: the address that the coordinator saw, "" if unknown; is_blocked: whether no UDP passes.
+
+        learnt: seconds between keepalives that the NAT allows.
+        """
         record = identity.record()
         self.nat = nat_address(seen, record.endpoints if record else (), here)
         setting = identity.node.keepalive
-        self.is_hidden = bool(_interval(setting, is_needed=bool(self.nat)))
-        self.interval = _interval(setting, is_needed=bool(self.nat) or is_blocked)
+        automatic = NAT_INTERVAL if is_blocked else learnt if self.nat else 0
+        self.is_hidden = bool(_interval(setting, automatic if self.nat else 0))
+        self.is_automatic = setting == KEEPALIVE_AUTO
+        self.interval = _interval(setting, automatic)
 
     def wanted(
         self, tunnels: Tunnels, relays: Iterable[PublicKey] = (), relayed: Collection[PublicKey] = ()
@@ -118,8 +132,8 @@ class Keepalives:
         return tunnel.endpoints if tunnel else ()
 
 
-def _interval(setting: str, *, is_needed: bool) -> int:
+def _interval(setting: str, automatic: int) -> int:
     """Return seconds, 0 for none."""
     if setting == KEEPALIVE_AUTO:
-        return NAT_INTERVAL if is_needed else 0
+        return automatic
     return 0 if setting == KEEPALIVE_OFF else int(setting)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from wgpy.contract.constants import MILLISECOND
+from wgpy.contract.constants import MILLISECOND, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
@@ -10,7 +10,6 @@ from wgpy.node.agent_client import NetworkCheck, RelayCheck
 from wgpy.paths.discovery import Answer
 from wgpy.paths.nat import NatObserver
 
-from .host_networks import HostNetworks
 from .node_paths import NodePaths
 
 _Asked = Mapping[PublicKey, Sequence[Endpoint]]
@@ -25,7 +24,7 @@ async def check_network(paths: NodePaths, plan: NodePlan, port: int) -> NetworkC
     names = {key: plan.by_key[key].member.name for key in asked if key in plan.by_key}
     return NetworkCheck(
         relays=tuple(_relays(asked, names, answers)),
-        nats={version: _nat(version, answers, paths.here, port) for version in ("IPv4", "IPv6")},
+        nats={version: _nat(version, answers, paths, port) for version in ("IPv4", "IPv6")},
         by_connection=bool(paths.registration.found.by_stream),
         trouble=paths.stream.trouble,
     )
@@ -39,10 +38,11 @@ def _relays(asked: _Asked, names: Mapping[PublicKey, str], answers: _Answers) ->
             yield RelayCheck(names.get(key, ""), str(endpoint), milliseconds)
 
 
-def _nat(version: str, answers: _Answers, here: HostNetworks, port: int) -> str:
+def _nat(version: str, answers: _Answers, paths: NodePaths, port: int) -> str:
     """Return what the answers by one version of IP tell of a NAT."""
     observer = NatObserver()
     for (_, remote), answer in answers.items():
         if remote.is_ipv6 == (version == "IPv6"):
             observer.note_answer(remote, answer.seen_as)
-    return observer.behaviour(map(str, here.addresses), port).words()
+    observer.note_lifetime(paths.lifetime.lasts * SECOND)
+    return observer.behaviour(map(str, paths.here.addresses), port).words()

@@ -13,9 +13,10 @@ from wgpy.node.coordinator_client import Coordinator
 from .host_networks import NOWHERE, HostNetworks
 from .identity import LocalIdentity
 from .keepalives import Keepalives
+from .mapping_lifetime import MappingLifetime
 from .pings import Pings
 from .reconcile.keepalives import Intervals
-from .registration import Registration
+from .registration import Found, Registration
 from .relay_stream import RelayStream
 from .relayed import RelayedPeers
 from .warnings import Warnings
@@ -42,15 +43,18 @@ class NodePaths:
         self._warnings = warnings
         self._on_change = on_change
         self.here = NOWHERE
-        self.pings = Pings(interface, identity.node.key)
+        self.pings = Pings(interface, identity.node.key, identity.node.mark)
         self.keepalives = Keepalives(on_change)
         self.stream = RelayStream(coordinator, lambda: interface.listen_port, self._on_stream)
         self.registration = Registration(self.pings, self.stream, on_change)
+        self.lifetime = MappingLifetime(
+            interface, identity, self.pings, self.registration.look_again, on_change
+        )
         self.relayed = RelayedPeers(interface, self.pings, on_change, self.registration.look_again)
 
     def running(self) -> tuple[Coroutine[None, None, None], ...]:
         """Return what is to run until it is cancelled."""
-        return self.registration.run(), self.stream.run()
+        return self.registration.run(), self.stream.run(), self.lifetime.run()
 
     def reach(self, plan: NodePlan, seen: str, here: HostNetworks) -> tuple[NodePlan, Intervals]:
         """Return the plan with the relays of peers among their endpoints, and who has keepalives.
@@ -60,13 +64,21 @@ class NodePaths:
         self.here = here
         self.pings.answer_peers_of(plan)
         by_stream = self.registration.found.by_stream
-        self.keepalives.configure(self._identity, seen, here, is_blocked=bool(by_stream))
+        learnt = self.lifetime.interval
+        self.keepalives.configure(self._identity, seen, here, is_blocked=bool(by_stream), learnt=learnt)
         is_dialled = not self.keepalives.is_hidden or bool(self._identity.node.endpoints)
         self.registration.configure(plan, is_dialled=is_dialled, where=(seen, here))
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
         planned = self.relayed.planned(plan, by_stream, is_dialled=not self.registration.is_needed)
         relays, relayed = self.registration.keys, self.relayed.without_keepalives
-        return planned, self.keepalives.wanted(planned.tunnels_to_nodes, relays, relayed)
+        wanted = self.keepalives.wanted(planned.tunnels_to_nodes, relays, relayed)
+        self._learn_lifetime(wanted)
+        return planned, wanted
+
+    def _learn_lifetime(self, wanted: Intervals) -> None:
+        nat, found = self.keepalives.nat, self.registration.found
+        is_needed = bool(wanted) and self.keepalives.is_automatic and not found.by_stream
+        self.lifetime.configure((nat, self.here.addresses), found if is_needed else Found(), wanted)
 
     @property
     def seconds_left(self) -> float:
@@ -76,6 +88,7 @@ class NodePaths:
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""
         self.keepalives.on_event(key, event)
+        self.lifetime.on_event(key, event)
         self.relayed.on_event(key, event)
         if isinstance(event, PeerUnreachable) and key in self.registration.keys:
             self.registration.look_again()
@@ -90,5 +103,5 @@ class NodePaths:
         return f"no relay answers by UDP, nor by a connection: {trouble}" if trouble else ""
 
     def close(self) -> None:
-        for closable in (self.pings, self.registration, self.relayed):
+        for closable in (self.pings, self.registration, self.relayed, self.lifetime):
             closable.close()

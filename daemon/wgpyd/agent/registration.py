@@ -39,13 +39,14 @@ class Found:
 
     registered: the relays to register with; seen_as: as what these saw this node; nat: what the NAT's
     mappings depend on, as far as all relays tell, "" if that is not known; by_stream: the relays that are
-    reached by the coordinator's connection alone, as no UDP passes.
+    reached by the coordinator's connection alone, as no UDP passes; by_udp: where the others are.
     """
 
     registered: tuple[RegisteredRelay, ...] = ()
     seen_as: tuple[Endpoint, ...] = ()
     nat: str = ""
     by_stream: Mapping[PublicKey, Endpoint] = field(default_factory=dict)
+    by_udp: Mapping[PublicKey, Endpoint] = field(default_factory=dict)
 
 
 class Registration:
@@ -147,8 +148,10 @@ class Registration:
             self._set(Found(registered, by_stream=by_stream))
             return
         keys = {identity: key for key, identity in identities.items()}
-        seen_as = dict.fromkeys(answers[keys[relay.identity]].seen_as for relay in registered)
-        self._set(Found(registered, tuple(seen_as), _nat(answers.values())))
+        used = {keys[relay.identity]: answers[keys[relay.identity]] for relay in registered}
+        seen_as = tuple(dict.fromkeys(answer.seen_as for answer in used.values()))
+        by_udp = {key: answer.remote for key, answer in used.items()}
+        self._set(Found(registered, seen_as, _nat(answers.values()), by_udp=by_udp))
 
     def _set(self, found: Found) -> None:
         if found != self.found:

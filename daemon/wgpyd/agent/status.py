@@ -124,6 +124,7 @@ async def report(node: Node) -> Status:
         registered=_names(node, node.paths.registration.keys),
         questions=_counts(node.names.outcomes),
         gateway_moves=_counts(node.failover.moves),
+        mapping_lasts=node.paths.lifetime.lasts,
     )
 
 

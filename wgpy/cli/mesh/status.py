@@ -140,7 +140,8 @@ def nat_text(status: Status) -> str:
     """Return whether this node is behind a NAT, and its keepalives; "" for neither."""
     interval = f"keepalives every {status.keepalive} s" if status.keepalive else "no keepalives"
     if status.nat:
-        return f"behind the NAT {status.nat}, {interval}"
+        lasting = f"; a mapping lasts at least {status.mapping_lasts} s" if status.mapping_lasts else ""
+        return f"behind the NAT {status.nat}, {interval}{lasting}"
     return interval if status.keepalive else ""
 
 
