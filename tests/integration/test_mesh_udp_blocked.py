@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.integration.hosts import Host, Lab, eventually
-from tests.integration.internet import Internet
+from tests.integration.internet import Internet, forward_nothing
 from tests.integration.meshlab import NETWORK, Node, program
 
 pytestmark = [pytest.mark.xdist_group("mesh_udp_blocked"), pytest.mark.slow]
@@ -36,8 +36,8 @@ def world(module_lab: Lab) -> World:
     (plain, router), (proxied, proxy), (other, _) = (
         net.behind_nat(name, number) for name, number in (("plain", 10), ("proxied", 20), ("other", 30))
     )
-    _forward(router, "ip protocol udp drop")
-    _forward(proxy, "drop")
+    forward_nothing(router, "ip protocol udp")
+    forward_nothing(proxy)
     _serve_proxy(proxy)
     hub.mesh("init", NETWORK, "--public", hub.outside, "--name", "hub")
     for node in (plain, other):
@@ -45,12 +45,6 @@ def world(module_lab: Lab) -> World:
     url = f"https_proxy=http://192.168.20.1:{_PROXY_PORT}"
     proxied.host.run("env", url, program("wgpy"), "mesh", "join", hub.token(), "--name", "proxied")
     return World(hub, plain, proxied, other, router)
-
-
-def _forward(router: Host, verdict: str) -> None:
-    """Let a router forward nothing of that."""
-    chain = "{ type filter hook forward priority 0; }"
-    router.run("nft", f"add table ip shut; add chain ip shut f {chain}; add rule ip shut f {verdict}")
 
 
 def _serve_proxy(router: Host) -> None:

@@ -19,29 +19,10 @@ from wgpy.testing.nat import (
 )
 
 from . import whitepaper as wp
+from .access_kinds import KINDS, expected
 from .path_hosts import DELAY, PORT, STREAMS_PORT, PathHost, World
 
 SEEDS: Final = int(os.environ.get("WGPY_PATH_SEEDS", "3"))  # of each pair
-KINDS: Final = (
-    "public", "full cone", "address-restricted", "port-restricted", "Linux", "Linux, input open",
-    "carrier-grade", "firewall", "counting", "random", "IPv6 only", "both versions", "UDP blocked",
-)  # fmt: skip
-# D: direct. R: by a relay. One row and one column for each of KINDS, in this order.
-EXPECTED: Final = """
-    D D D D D D D D D D R D R
-    D D D D D D D D D D R D R
-    D D D D D D D D D D R D R
-    D D D D D D D D D R R D R
-    D D D D D D D D D R R D R
-    D D D D D D D D D R R D R
-    D D D D D D D D D R R D R
-    D D D D D D D D D R R D R
-    D D D D D D D D D R R D R
-    D D D R R R R R R R R R R
-    R R R R R R R R R R D D R
-    D D D D D D D D D R D D R
-    R R R R R R R R R R R R R
-"""
 NATS: Final = {
     "full cone": FULL_CONE,
     "address-restricted": ADDRESS_RESTRICTED,
@@ -51,11 +32,6 @@ NATS: Final = {
     "counting": SYMMETRIC_COUNTING,
     "random": SYMMETRIC_RANDOM,
 }
-
-
-def expected(left: str, right: str) -> bool:
-    row = EXPECTED.split("\n")[1 + KINDS.index(left)].split()
-    return row[KINDS.index(right)] == "D"
 
 
 def attachments(world: World, kind: str, number: int) -> list[Attachment]:
