@@ -1,8 +1,8 @@
 /* ChaCha20-Poly1305 (RFC 8439) over batches of packets; what it means for the caller is said in wgfp.h.
  *
  * The key streams of all packets of a batch, each with the block that holds its Poly1305 key in front, are one
- * sequence of blocks. It is made in windows of WGFP_STREAM_BLOCKS, whatever packets they belong to, so no SIMD lane
- * idles at the end of a packet; messages are authenticated side by side, as many at once as the kernel likes.
+ * sequence of blocks. It is made in windows, whatever packets they belong to, so no SIMD lane idles at the end of a
+ * packet; messages are authenticated side by side, as many at once as the kernel likes, or beside the next blocks.
  */
 #include "aead_kernel.h"
 #include "clear.h"
@@ -60,6 +60,8 @@ struct batch {
     size_t n;
     uint8_t order[BATCH_PACKETS];                /* indexes of packets, long ones first */
     uint8_t keys[BATCH_PACKETS][WGFP_KEY_SIZE];  /* for Poly1305, in that order */
+    struct wgfp_aead_message messages[BATCH_PACKETS]; /* likewise */
+    struct wgfp_aead_tags tags;                       /* of the messages */
 };
 
 enum parts { KEYS = 1, DATA = 2 }; /* of a packet's blocks: number 0, and the rest */
@@ -105,7 +107,7 @@ static struct cursor cursor_start(enum parts parts, size_t end)
 /* The next window's blocks as runs, at most one a packet; 0 at the end. */
 static size_t cursor_take(struct cursor *cursor, const struct batch *batch, struct wgfp_aead_run *runs)
 {
-    uint32_t room = WGFP_STREAM_BLOCKS;
+    uint32_t room = batch->kernel->blocks;
     size_t n = 0;
 
     while (room > 0 && cursor->next < cursor->end) {
@@ -128,27 +130,27 @@ static size_t cursor_take(struct cursor *cursor, const struct batch *batch, stru
     return n;
 }
 
-/* Keep the Poly1305 keys of the runs, and encrypt or decrypt with the other blocks. */
+static void keys_keep(struct batch *batch, const struct wgfp_aead_run *runs, size_t n, const uint8_t *blocks)
+{
+    for (size_t i = 0; i < n; blocks += runs[i++].blocks * WGFP_BLOCK_SIZE) {
+        if (runs[i].first == 0)
+            memcpy(batch->keys[runs[i].packet], blocks, WGFP_KEY_SIZE);
+    }
+}
+
+/* Encrypt or decrypt with the blocks of the runs that are no keys. */
 static void runs_apply(struct batch *batch, const struct wgfp_aead_run *runs, size_t n, const uint8_t *blocks)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; blocks += runs[i++].blocks * WGFP_BLOCK_SIZE) {
         const struct wgfp_aead_packet *packet = packet_at(batch, runs[i].packet);
-        uint32_t first = runs[i].first, count = runs[i].blocks;
+        const uint32_t key = runs[i].first == 0;
+        const uint32_t offset = (runs[i].first + key - 1) * WGFP_BLOCK_SIZE;
+        const uint32_t size = (runs[i].blocks - key) * WGFP_BLOCK_SIZE;
+        const uint32_t left = packet->length - offset;
 
-        if (first == 0) {
-            memcpy(batch->keys[runs[i].packet], blocks, WGFP_KEY_SIZE);
-            blocks += WGFP_BLOCK_SIZE;
-            first++;
-            count--;
-        }
-        if (count > 0) {
-            const uint32_t offset = (first - 1) * WGFP_BLOCK_SIZE;
-            const uint32_t left = packet->length - offset;
-            const uint32_t size = count * WGFP_BLOCK_SIZE;
-
-            batch->kernel->xor(packet->dst + offset, packet->src + offset, blocks, left < size ? left : size);
-            blocks += size;
-        }
+        if (size > 0)
+            batch->kernel->xor(packet->dst + offset, packet->src + offset, blocks + key * WGFP_BLOCK_SIZE,
+                               left < size ? left : size);
     }
 }
 
@@ -159,80 +161,79 @@ static size_t walk_window(struct batch *batch, struct cursor *cursor, uint8_t *w
     const size_t n = cursor_take(cursor, batch, runs);
 
     if (n > 0) {
-        batch->kernel->stream(batch->key, runs, n, window);
+        batch->kernel->stream(batch->key, runs, n, window, &batch->tags);
+        keys_keep(batch, runs, n, window);
         runs_apply(batch, runs, n, window);
     }
     return cursor->next;
 }
 
-static void tags_make(const struct batch *batch, size_t first, size_t n, struct wgfp_aead_message *messages, bool open)
+/* Make the next n tags. */
+static void tags_make(struct batch *batch, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const struct wgfp_aead_packet *packet = packet_at(batch, first + i);
-
-        messages[i].data = open ? packet->src : packet->dst;
-        messages[i].length = packet->length;
-        messages[i].key = batch->keys[first + i];
-    }
-    batch->kernel->mac(messages, n);
+    batch->kernel->mac(batch->messages + batch->tags.made, n);
+    batch->tags.made += n;
+    batch->tags.begun = 0; /* what `stream` has begun is made anew */
 }
 
-static void tags_write(struct batch *batch, size_t first, size_t n)
+/* Make tags by whole groups of messages, until fewer than a group are ready beyond those that may wait. */
+static void tags_make_groups(struct batch *batch, size_t waiting)
 {
-    struct wgfp_aead_message messages[WGFP_MAC_MESSAGES];
+    const size_t group = batch->kernel->messages;
 
-    tags_make(batch, first, n, messages, false);
-    for (size_t i = 0; i < n; i++) {
-        const struct wgfp_aead_packet *packet = packet_at(batch, first + i);
-
-        memcpy(packet->dst + packet->length, messages[i].tag, WGFP_TAG_SIZE);
-    }
+    while (batch->tags.ready - batch->tags.made >= group + waiting)
+        tags_make(batch, group);
 }
 
-/* The tag that a packet should have is a secret until it has been seen to be the one that it has. */
-static void tags_check(struct batch *batch, size_t first, size_t n)
+static void tags_make_all(struct batch *batch)
 {
-    struct wgfp_aead_message messages[WGFP_MAC_MESSAGES];
+    batch->tags.ready = batch->n;
+    tags_make_groups(batch, 0);
+    if (batch->tags.made < batch->n)
+        tags_make(batch, batch->n - batch->tags.made);
+}
 
-    tags_make(batch, first, n, messages, true);
-    for (size_t i = 0; i < n; i++) {
-        struct wgfp_aead_packet *packet = packet_at(batch, first + i);
+/* Write the tags that are made, from `first` on. Returns how many are made. */
+static size_t tags_write(struct batch *batch, size_t first)
+{
+    for (size_t i = first; i < batch->tags.made; i++) {
+        const struct wgfp_aead_packet *packet = packet_at(batch, i);
+
+        memcpy(packet->dst + packet->length, batch->messages[i].tag, WGFP_TAG_SIZE);
+    }
+    return batch->tags.made;
+}
+
+/* Likewise, compare them. The tag that a packet should have is a secret until it has been seen to be the one that it
+ * has. */
+static size_t tags_check(struct batch *batch, size_t first)
+{
+    for (size_t i = first; i < batch->tags.made; i++) {
+        struct wgfp_aead_packet *packet = packet_at(batch, i);
         uint64_t should[2], is[2];
 
-        memcpy(should, messages[i].tag, WGFP_TAG_SIZE);
+        memcpy(should, batch->messages[i].tag, WGFP_TAG_SIZE);
         memcpy(is, packet->src + packet->length, WGFP_TAG_SIZE);
         packet->ok = ((should[0] ^ is[0]) | (should[1] ^ is[1])) == 0;
         wgfp_publish(&packet->ok, sizeof packet->ok);
     }
-    wgfp_clear(messages, sizeof messages);
+    return batch->tags.made;
 }
 
 static void batch_seal(struct batch *batch)
 {
     alignas(64) uint8_t window[WGFP_STREAM_BLOCKS * WGFP_BLOCK_SIZE];
-    const size_t group = batch->kernel->messages;
     struct cursor cursor = cursor_start(KEYS | DATA, batch->n);
     size_t tagged = 0;
 
-    for (size_t i = 0; i < batch->n; i++)
-        batch->packets[i].ok = 1;
     while (cursor.next < batch->n) {
-        const size_t sealed = walk_window(batch, &cursor, window);
-
-        for (; sealed - tagged >= group; tagged += group)
-            tags_write(batch, tagged, group);
+        batch->tags.ready = walk_window(batch, &cursor, window);
+        tags_make_groups(batch, batch->kernel->waiting);
+        tagged = tags_write(batch, tagged);
     }
-    if (tagged < batch->n)
-        tags_write(batch, tagged, batch->n - tagged);
+    tags_make_all(batch);
+    tags_write(batch, tagged);
     wgfp_clear(window, sizeof window);
-}
-
-static void tags_check_all(struct batch *batch)
-{
-    const size_t group = batch->kernel->messages;
-
-    for (size_t first = 0; first < batch->n; first += group)
-        tags_check(batch, first, batch->n - first < group ? batch->n - first : group);
 }
 
 /* Few blocks: make them all at once, keys and data, and use the data's when the packet is authentic. */
@@ -246,17 +247,15 @@ static void open_short(struct batch *batch)
     while (cursor.next < batch->n) {
         const size_t n = cursor_take(&cursor, batch, runs);
 
-        batch->kernel->stream(batch->key, runs, n, at);
-        at += WGFP_STREAM_BLOCKS * WGFP_BLOCK_SIZE;
+        batch->kernel->stream(batch->key, runs, n, at, &batch->tags);
+        keys_keep(batch, runs, n, at);
+        batch->tags.ready = cursor.next + (cursor.block > 0);
+        at += batch->kernel->blocks * WGFP_BLOCK_SIZE;
     }
     const uint8_t *end = at;
 
-    at = blocks;
-    for (size_t i = 0; i < batch->n; i++) {
-        memcpy(batch->keys[i], at, WGFP_KEY_SIZE);
-        at += (1 + data_blocks(packet_at(batch, i)->length)) * WGFP_BLOCK_SIZE;
-    }
-    tags_check_all(batch);
+    tags_make_all(batch);
+    tags_check(batch, 0);
     at = blocks;
     for (size_t i = 0; i < batch->n; i++) {
         const struct wgfp_aead_packet *packet = packet_at(batch, i);
@@ -270,7 +269,8 @@ static void open_short(struct batch *batch)
     wgfp_clear(at, (size_t)(end - at)); /* what was made beyond, for the kernel's lanes */
 }
 
-/* Many blocks: the keys of all, then a group of packets after the other, checked and decrypted while in the cache. */
+/* Many blocks: the keys of all, then a group of packets after the other, checked and decrypted while in the cache.
+ * Beside what is decrypted later ones may be checked. */
 static void open_long(struct batch *batch)
 {
     alignas(64) uint8_t window[WGFP_STREAM_BLOCKS * WGFP_BLOCK_SIZE];
@@ -280,12 +280,13 @@ static void open_long(struct batch *batch)
 
     while (keys.next < batch->n)
         walk_window(batch, &keys, window);
+    batch->tags.ready = batch->n;
     while (data.end < batch->n) {
         const size_t left = batch->n - data.end;
-        const size_t n = left < group ? left : group;
 
-        tags_check(batch, data.end, n);
-        data.end += n;
+        if (batch->tags.made == data.end)
+            tags_make(batch, left < group ? left : group);
+        data.end = tags_check(batch, data.end);
         /* A window that reaches into the last packet may not be full: it waits for the next group. */
         while (data.next + 1 < data.end || (data.end == batch->n && data.next < data.end))
             walk_window(batch, &data, window);
@@ -297,40 +298,62 @@ static void batch_open(struct batch *batch)
 {
     size_t total = 0;
 
-    for (size_t i = 0; i < batch->n; i++) {
-        batch->packets[i].ok = 1; /* so that the cursor walks over it */
+    for (size_t i = 0; i < batch->n; i++)
         total += 1 + data_blocks(batch->packets[i].length);
-    }
     if (total <= OPEN_BLOCKS)
         open_short(batch);
     else
         open_long(batch);
 }
 
+static void batch_set_up(struct batch *batch, struct wgfp_aead_packet *packets, size_t n, bool open)
+{
+    batch->packets = packets;
+    batch->n = n;
+    batch->tags = (struct wgfp_aead_tags){.messages = batch->messages};
+    batch_order(batch);
+    for (size_t i = 0; i < n; i++) {
+        struct wgfp_aead_packet *packet = packet_at(batch, i);
+
+        packet->ok = 1; /* so that the cursor walks over it */
+        batch->messages[i].data = open ? packet->src : packet->dst;
+        batch->messages[i].length = packet->length;
+        batch->messages[i].key = batch->keys[i];
+    }
+}
+
+static void batch_clear(struct batch *batch)
+{
+    wgfp_clear(batch->keys, batch->n * sizeof batch->keys[0]);
+    wgfp_clear(batch->messages, batch->n * sizeof batch->messages[0]);
+    wgfp_clear(&batch->tags, sizeof batch->tags);
+}
+
 static void each_batch(const struct wgfp_aead_kernel *kernel, const uint8_t *key, struct wgfp_aead_packet *packets,
-                       size_t n, void (*work)(struct batch *))
+                       size_t n, bool open)
 {
     struct batch batch;
 
     batch.kernel = kernel;
     batch.key = key;
     for (; n > 0; packets += batch.n, n -= batch.n) {
-        batch.packets = packets;
-        batch.n = n < BATCH_PACKETS ? n : BATCH_PACKETS;
-        batch_order(&batch);
-        work(&batch);
-        wgfp_clear(batch.keys, batch.n * WGFP_KEY_SIZE);
+        batch_set_up(&batch, packets, n < BATCH_PACKETS ? n : BATCH_PACKETS, open);
+        if (open)
+            batch_open(&batch);
+        else
+            batch_seal(&batch);
+        batch_clear(&batch);
     }
 }
 
 void wgfp_aead_seal(const struct wgfp_aead_kernel *kernel, const uint8_t key[32], struct wgfp_aead_packet *packets,
                     size_t n)
 {
-    each_batch(kernel, key, packets, n, batch_seal);
+    each_batch(kernel, key, packets, n, false);
 }
 
 void wgfp_aead_open(const struct wgfp_aead_kernel *kernel, const uint8_t key[32], struct wgfp_aead_packet *packets,
                     size_t n)
 {
-    each_batch(kernel, key, packets, n, batch_open);
+    each_batch(kernel, key, packets, n, true);
 }

@@ -1,12 +1,13 @@
 /* ChaCha20-Poly1305 for x86-64 with AVX2: ChaCha20, and the kernel.
  *
- * One block a lane, 8 lanes a vector; up to four blocks in rows.
+ * One block a lane, 8 lanes a vector, and beside a set of lanes a part of a tag; up to four blocks in rows.
  */
 #include "aead_kernel.h"
 
 #if defined(WGFP_AEAD_X86)
 
 #include "aead_avx2.h"
+#include "aead_words.h"
 #include "clear.h"
 
 #include <stdalign.h>
@@ -14,7 +15,10 @@
 
 WGFP_TARGET_BEGIN(WGFP_TARGET_AVX2)
 
-enum { LANES = 8 };
+enum {
+    LANES = 8,
+    STREAM_BLOCKS = 24, /* a full packet: beside its blocks goes the tag of the packet before */
+};
 
 /* Rows 12, 14 and 15 of all blocks, for as many sets of lanes as it takes; a run is written a vector at a time. */
 struct positions {
@@ -50,75 +54,133 @@ struct chacha20_input {
     uint32_t words[12];
 };
 
-/* The rounds are assembly text, for the 16 registers just do: rows a, b and d of the four columns are in registers 0 to
- * 7 and 12 to 15, two of the four rows c in 8 and 9, the other two in memory, and 10 and 11 are spare. Compilers
- * spill many more. */
+/* The rounds are assembly text: they have 16 rows for the 16 registers, of which compilers spill many. A rotation takes
+ * a register more: that of a row a, which is in memory from one addition to rows a to the next.
+ *
+ * Poly1305 in words of 64 bits is a chain of results that wait for each other. So are the rounds, and they are computed
+ * by other units of the processor: both side by side take hardly longer than the rounds alone. */
 #define YMM(n) "%%ymm" #n
+#define ROW(n) "32*" #n "(%[rows])"
 #define OP3(op, a, b, to) #op " " a ", " b ", " to "\n\t"
+#define MOVE(from, to) "vmovdqa " from ", " to "\n\t"
+#define STORE(n) MOVE(YMM(n), ROW(n))
 #define ADD(a, b) OP3(vpaddd, YMM(b), YMM(a), YMM(a))
+#define ADD_STORED(a, b) OP3(vpaddd, ROW(a), YMM(b), YMM(a))
 #define XOR(a, b) OP3(vpxor, YMM(b), YMM(a), YMM(a))
 #define SHUFFLE(a, how) OP3(vpshufb, how, YMM(a), YMM(a))
-#define ROTATE_2(b0, b1, left, right) \
-    OP3(vpslld, "$" #left, YMM(b0), YMM(10)) OP3(vpslld, "$" #left, YMM(b1), YMM(11)) \
-    OP3(vpsrld, "$" #right, YMM(b0), YMM(b0)) OP3(vpsrld, "$" #right, YMM(b1), YMM(b1)) \
-    OP3(vpor, YMM(10), YMM(b0), YMM(b0)) OP3(vpor, YMM(11), YMM(b1), YMM(b1))
+#define ROTATE(b, spare, left, right) \
+    OP3(vpslld, "$" #left, YMM(b), YMM(spare)) OP3(vpsrld, "$" #right, YMM(b), YMM(b)) \
+    OP3(vpor, YMM(spare), YMM(b), YMM(b))
 
-/* a += b, d ^= a, rotate d: in all four columns or diagonals */
-#define A_AND_D(b0, b1, b2, b3, d0, d1, d2, d3, shuffle) \
-    ADD(0, b0) ADD(1, b1) ADD(2, b2) ADD(3, b3) XOR(d0, 0) XOR(d1, 1) XOR(d2, 2) XOR(d3, 3) \
+/* a += b, d ^= a, rotate d: in four columns or diagonals. a0 goes to memory, a3 comes from there. */
+#define A_AND_D(a0, a1, a2, a3, b0, b1, b2, b3, d0, d1, d2, d3, shuffle) \
+    ADD(a0, b0) STORE(a0) ADD(a1, b1) ADD(a2, b2) ADD_STORED(a3, b3) \
+    XOR(d0, a0) XOR(d1, a1) XOR(d2, a2) XOR(d3, a3) \
     SHUFFLE(d0, shuffle) SHUFFLE(d1, shuffle) SHUFFLE(d2, shuffle) SHUFFLE(d3, shuffle)
-/* c += d, b ^= c, rotate b: in two of them, whose c are in registers */
-#define C_AND_B(b0, b1, d0, d1, left, right) \
-    ADD(8, d0) ADD(9, d1) XOR(b0, 8) XOR(b1, 9) ROTATE_2(b0, b1, left, right)
+/* c += d, b ^= c, rotate b */
+#define C_AND_B(c0, c1, c2, c3, d0, d1, d2, d3, b0, b1, b2, b3, spare, left, right) \
+    ADD(c0, d0) ADD(c1, d1) ADD(c2, d2) ADD(c3, d3) XOR(b0, c0) XOR(b1, c1) XOR(b2, c2) XOR(b3, c3) \
+    ROTATE(b0, spare, left, right) ROTATE(b1, spare, left, right) ROTATE(b2, spare, left, right) \
+    ROTATE(b3, spare, left, right)
 
-#define MOVE(from, to) "vmovdqa " from ", " to "\n\t"
-#define ROW(n) "32*" #n "(%[rows])"
-#define STORE(n) MOVE(YMM(n), ROW(n))
-#define SWAP_C(c0, c1, d0, d1) \
-    MOVE(YMM(8), ROW(c0)) MOVE(YMM(9), ROW(c1)) MOVE(ROW(d0), YMM(8)) MOVE(ROW(d1), YMM(9))
-#define TO_10_11 SWAP_C(8, 9, 10, 11)
-#define TO_8_9 SWAP_C(10, 11, 8, 9)
-#define DOUBLE_ROUND \
-    A_AND_D(4, 5, 6, 7, 12, 13, 14, 15, "%[left_16]") \
-    C_AND_B(4, 5, 12, 13, 12, 20) TO_10_11 C_AND_B(6, 7, 14, 15, 12, 20) \
-    A_AND_D(4, 5, 6, 7, 12, 13, 14, 15, "%[left_8]") \
-    C_AND_B(6, 7, 14, 15, 7, 25) TO_8_9 C_AND_B(4, 5, 12, 13, 7, 25) \
-    A_AND_D(5, 6, 7, 4, 15, 12, 13, 14, "%[left_16]") \
-    C_AND_B(7, 4, 13, 14, 12, 20) TO_10_11 C_AND_B(5, 6, 15, 12, 12, 20) \
-    A_AND_D(5, 6, 7, 4, 15, 12, 13, 14, "%[left_8]") \
-    C_AND_B(5, 6, 15, 12, 7, 25) TO_8_9 C_AND_B(7, 4, 13, 14, 7, 25)
+#define DOUBLE_ROUND(beside_0, beside_1, beside_2) \
+    A_AND_D(0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, "%[left_16]") beside_0 \
+    C_AND_B(8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6, 7, 0, 12, 20) \
+    A_AND_D(1, 2, 3, 0, 5, 6, 7, 4, 13, 14, 15, 12, "%[left_8]") beside_1 \
+    C_AND_B(9, 10, 11, 8, 13, 14, 15, 12, 5, 6, 7, 4, 1, 7, 25) \
+    A_AND_D(2, 3, 0, 1, 7, 4, 5, 6, 13, 14, 15, 12, "%[left_16]") beside_2 \
+    C_AND_B(8, 9, 10, 11, 13, 14, 15, 12, 7, 4, 5, 6, 2, 12, 20) \
+    A_AND_D(3, 0, 1, 2, 4, 5, 6, 7, 14, 15, 12, 13, "%[left_8]") \
+    C_AND_B(9, 10, 11, 8, 14, 15, 12, 13, 4, 5, 6, 7, 3, 7, 25)
 
-#define LOAD_WORD(n, to) "vpbroadcastd 4*" #n "(%[words]), " YMM(to) "\n\t"
+/* h = (h + block) * r, as wgfp_words_block does it; block n of the three beside a double round */
+#define MAC_BLOCK(n) \
+    "add 16*" #n "(%[data]), %[h0]\n\t" \
+    "adc 16*" #n "+8(%[data]), %[h1]\n\t" \
+    "adc $1, %[h2]\n\t" \
+    "mov %[h0], %%rdx\n\t" \
+    "mulx 0(%[words]), %[h0], %[t0]\n\t" \
+    "mulx 8(%[words]), %[t1], %[t2]\n\t" \
+    "mov %[h1], %%rdx\n\t" \
+    "mulx 0(%[words]), %[h1], %[t3]\n\t" \
+    "mulx 16(%[words]), %[t4], %%rdx\n\t" \
+    "mov %[h2], %[t5]\n\t" \
+    "imul 0(%[words]), %[t5]\n\t" \
+    "imul 16(%[words]), %[h2]\n\t" \
+    "add %[t4], %[h0]\n\t" /* t0 h0 = h0 r0 + h1 r1_5 */ \
+    "adc %%rdx, %[t0]\n\t" \
+    "add %[t1], %[h1]\n\t" /* t3 h1 = h0 r1 + h1 r0 + h2 r1_5 */ \
+    "adc %[t2], %[t3]\n\t" \
+    "add %[h2], %[h1]\n\t" \
+    "adc $0, %[t3]\n\t" \
+    "add %[t0], %[h1]\n\t" /* t5 h1 h0: the product */ \
+    "adc %[t3], %[t5]\n\t" \
+    "mov %[t5], %[t0]\n\t" /* 5 (t5 / 4) */ \
+    "mov %[t5], %[h2]\n\t" \
+    "and $-4, %[t0]\n\t" \
+    "shr $2, %[t5]\n\t" \
+    "and $3, %[h2]\n\t" \
+    "add %[t5], %[t0]\n\t" \
+    "add %[t0], %[h0]\n\t" \
+    "adc $0, %[h1]\n\t" \
+    "adc $0, %[h2]\n\t"
+
+enum {
+    DOUBLE_ROUNDS = 10,
+    MAC_BYTES = 48, /* beside a double round */
+    END_BYTES = 96, /* with fewer bytes left a message is not worth a set of lanes */
+};
+_Static_assert(offsetof(struct wgfp_poly1305_words, r0) == 0 && offsetof(struct wgfp_poly1305_words, r1) == 8 &&
+                   offsetof(struct wgfp_poly1305_words, r1_5) == 16,
+               "MAC_BLOCK has these");
+
+#define LOAD_WORD(n) "vpbroadcastd 4*" #n "(%[t0]), " YMM(n) "\n\t"
 
 static const alignas(32) uint8_t left_16[32] = {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13,
                                                 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13};
 static const alignas(32) uint8_t left_8[32] = {3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14,
                                                3, 0, 1, 2, 7, 4, 5, 6, 11, 8, 9, 10, 15, 12, 13, 14};
 
-static void rounds(const struct chacha20_input *input, uint32_t lane, vec rows[16])
+/* The rounds, and beside as many double rounds as `beside` says, MAC_BYTES of data each. */
+static void rounds(const struct chacha20_input *input, uint32_t lane, vec rows[16], struct wgfp_poly1305_words *words,
+                   const uint8_t *data, uint32_t beside)
 {
-    int double_rounds = 10;
+    const uint32_t *t0 = input->words, *t1 = input->positions.block + lane;
+    const uint32_t *t2 = input->positions.nonce_low + lane, *t3 = input->positions.nonce_high + lane;
+    uint64_t n = beside, t4, t5;
+    uint64_t alone = DOUBLE_ROUNDS - n;
 
     __asm__ volatile(
-        LOAD_WORD(10, 8) LOAD_WORD(11, 9) MOVE(YMM(8), ROW(10)) MOVE(YMM(9), ROW(11))
-        LOAD_WORD(0, 0) LOAD_WORD(1, 1) LOAD_WORD(2, 2) LOAD_WORD(3, 3) LOAD_WORD(4, 4) LOAD_WORD(5, 5)
-        LOAD_WORD(6, 6) LOAD_WORD(7, 7) LOAD_WORD(8, 8) LOAD_WORD(9, 9)
-        "vmovdqu (%[block]), %%ymm12\n\t"
+        LOAD_WORD(0) LOAD_WORD(1) LOAD_WORD(2) LOAD_WORD(3) LOAD_WORD(4) LOAD_WORD(5) LOAD_WORD(6) LOAD_WORD(7)
+        LOAD_WORD(8) LOAD_WORD(9) LOAD_WORD(10) LOAD_WORD(11)
+        "vmovdqu (%[t1]), %%ymm12\n\t"
         "vpxor %%ymm13, %%ymm13, %%ymm13\n\t"
-        "vmovdqu (%[low]), %%ymm14\n\t"
-        "vmovdqu (%[high]), %%ymm15\n\t"
+        "vmovdqu (%[t2]), %%ymm14\n\t"
+        "vmovdqu (%[t3]), %%ymm15\n\t"
+        STORE(3)
+        "test %[n], %[n]\n\t"
+        "jz 2f\n\t"
         ".balign 64\n"
-        "1:\n\t" DOUBLE_ROUND
+        "1:\n\t" DOUBLE_ROUND(MAC_BLOCK(0), MAC_BLOCK(1), MAC_BLOCK(2))
+        "add $48, %[data]\n\t"
         "dec %[n]\n\t"
-        "jnz 1b\n\t"
-        STORE(0) STORE(1) STORE(2) STORE(3) STORE(4) STORE(5) STORE(6) STORE(7) STORE(8) STORE(9)
+        "jnz 1b\n"
+        "2:\n\t"
+        "mov %[alone], %[n]\n\t"
+        "test %[n], %[n]\n\t"
+        "jz 4f\n\t"
+        ".balign 64\n"
+        "3:\n\t" DOUBLE_ROUND(, , )
+        "dec %[n]\n\t"
+        "jnz 3b\n"
+        "4:\n\t"
+        STORE(0) STORE(1) STORE(2) STORE(4) STORE(5) STORE(6) STORE(7) STORE(8) STORE(9) STORE(10) STORE(11)
         STORE(12) STORE(13) STORE(14) STORE(15)
-        : [n] "+r"(double_rounds)
-        : [words] "r"(input->words), [block] "r"(input->positions.block + lane),
-          [low] "r"(input->positions.nonce_low + lane), [high] "r"(input->positions.nonce_high + lane),
-          [rows] "r"(rows), [left_16] "m"(left_16), [left_8] "m"(left_8)
-        : "memory", "cc", "ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7", "ymm8", "ymm9", "ymm10",
-          "ymm11", "ymm12", "ymm13", "ymm14", "ymm15");
+        : [n] "+r"(n), [data] "+r"(data), [t0] "+r"(t0), [t1] "+r"(t1), [t2] "+r"(t2), [t3] "+r"(t3), [t4] "=&r"(t4),
+          [t5] "=&r"(t5), [h0] "+r"(words->h0), [h1] "+r"(words->h1), [h2] "+r"(words->h2)
+        : [words] "r"(words), [rows] "r"(rows), [alone] "m"(alone), [left_16] "m"(left_16), [left_8] "m"(left_8)
+        : "memory", "cc", "rdx", "ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7", "ymm8", "ymm9",
+          "ymm10", "ymm11", "ymm12", "ymm13", "ymm14", "ymm15");
 }
 
 /* Four rows to four words of each lane: half p (128 bits) of row j are then these words of lane 4 p + j. */
@@ -217,7 +279,30 @@ INLINE void rows_stream(const struct chacha20_input *input, uint32_t lane, uint8
                          _mm256_add_epi32(y3, d1));
 }
 
-static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
+/* The rounds, and beside them as much of the next tag as there is. */
+INLINE void rounds_and_tag(const struct chacha20_input *input, uint32_t lane, vec rows[16], struct wgfp_aead_tags *tags)
+{
+    if (tags->made == tags->ready) {
+        rounds(input, lane, rows, &tags->words, NULL, 0);
+        return;
+    }
+    struct wgfp_aead_message *message = &tags->messages[tags->made];
+    const uint32_t whole = (message->length - tags->begun) / MAC_BYTES;
+    const uint32_t beside = whole < DOUBLE_ROUNDS ? whole : DOUBLE_ROUNDS;
+
+    if (tags->begun == 0)
+        wgfp_words_start(&tags->words, message->key);
+    rounds(input, lane, rows, &tags->words, message->data + tags->begun, beside);
+    tags->begun += beside * MAC_BYTES;
+    if (message->length - tags->begun < END_BYTES) {
+        wgfp_words_end(tags->words, message, tags->begun);
+        tags->begun = 0;
+        tags->made++;
+    }
+}
+
+static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks,
+                   struct wgfp_aead_tags *tags)
 {
     struct chacha20_input input;
     const uint32_t lanes = positions_set(&input.positions, runs, n);
@@ -232,7 +317,7 @@ static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run 
         } else if (lanes - lane <= 4) {
             rows_stream(&input, lane, at, true);
         } else {
-            rounds(&input, lane, (vec *)(void *)at);
+            rounds_and_tag(&input, lane, (vec *)(void *)at, tags);
             set_finish(&input, lane, at);
         }
     }
@@ -273,12 +358,14 @@ WGFP_TARGET_END
 
 static bool supported(void)
 {
-    return __builtin_cpu_supports("avx2"); /* looks also whether the system saves the wide registers */
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); /* looks also whether the system saves the wide registers */
 }
 
 const struct wgfp_aead_kernel wgfp_aead_avx2 = {
     .name = "avx2",
     .messages = AVX2_MESSAGES,
+    .blocks = STREAM_BLOCKS,
+    .waiting = 4,
     .supported = supported,
     .stream = stream,
     .xor = xor,

@@ -6,7 +6,7 @@
 
 #include <immintrin.h>
 
-#define WGFP_TARGET_AVX2 "avx2"
+#define WGFP_TARGET_AVX2 "avx2,bmi2"
 #define INLINE static inline __attribute__((always_inline))
 
 enum { AVX2_MESSAGES = 4 };

@@ -264,12 +264,14 @@ INLINE uint32_t lanes_assign(struct chacha20_input *input, const struct wgfp_aea
     return lane;
 }
 
-static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
+static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks,
+                   struct wgfp_aead_tags *tags)
 {
     struct chacha20_input input;
     vec *rows = (vec *)(void *)blocks;
     const uint32_t lanes = lanes_assign(&input, runs, n);
 
+    (void)tags;
     memcpy(input.words, wgfp_sigma, sizeof wgfp_sigma);
     memcpy(input.words + 4, key, WGFP_KEY_SIZE);
     if (lanes <= BLOCKS_IN_ROWS) {
@@ -328,6 +330,7 @@ static bool supported(void)
 const struct wgfp_aead_kernel wgfp_aead_avx512 = {
     .name = "avx512",
     .messages = AVX512_MESSAGES,
+    .blocks = WGFP_STREAM_BLOCKS,
     .supported = supported,
     .stream = stream,
     .xor = xor,

@@ -35,16 +35,34 @@ struct wgfp_aead_message {
     uint8_t tag[WGFP_TAG_SIZE]; /* written by mac */
 };
 
+/* Poly1305 of one message, in words of 64 bits. */
+struct wgfp_poly1305_words {
+    uint64_t r0, r1, r1_5; /* clamped; 5 r1 / 4: r1 is a multiple of 4, and 2^128 is 5 / 4 */
+    uint64_t h0, h1, h2;   /* the sum so far; h2 is a few bits */
+};
+
+/* Messages whose tags are made one after the other. */
+struct wgfp_aead_tags {
+    struct wgfp_aead_message *messages;
+    size_t ready;                     /* so many messages have their data and key */
+    size_t made;                      /* so many have their tag */
+    struct wgfp_poly1305_words words; /* of the next message, if `stream` has begun with it */
+    uint32_t begun;                   /* so many bytes of that are done with */
+};
+
 struct wgfp_aead_kernel {
     const char *name;
     size_t messages; /* as many as `mac` likes to have in a call, at most WGFP_MAC_MESSAGES */
+    uint32_t blocks; /* as many as `stream` likes to make in a call, at most WGFP_STREAM_BLOCKS */
+    size_t waiting;  /* so many messages may wait for `stream` to make their tags */
 
     /* Is it made for the processor that runs this? */
     bool (*supported)(void);
 
     /* Write the blocks of all runs, one after the other, to `blocks`, which is aligned to 64 bytes.
-     * May write, up to WGFP_STREAM_BLOCKS, more blocks than were asked for. */
-    void (*stream)(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks);
+     * May write, up to WGFP_STREAM_BLOCKS, more blocks than were asked for. May make tags beside. */
+    void (*stream)(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks,
+                   struct wgfp_aead_tags *tags);
 
     /* dst = src ^ blocks. dst may be src; nothing beyond `length` is read from src or written to dst. */
     void (*xor)(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t length);

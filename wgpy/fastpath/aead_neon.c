@@ -107,11 +107,13 @@ static void set_stream(const struct chacha20_input *input, uint32_t lane, uint8_
 #undef WORD
 }
 
-static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
+static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks,
+                   struct wgfp_aead_tags *tags)
 {
     struct chacha20_input input;
     const uint32_t lanes = positions_set(&input, runs, n);
 
+    (void)tags;
     memcpy(input.words, wgfp_sigma, sizeof wgfp_sigma);
     memcpy(input.words + 4, key, WGFP_KEY_SIZE);
     for (uint32_t lane = 0; lane < lanes; lane += LANES)
@@ -306,6 +308,7 @@ static bool supported(void)
 const struct wgfp_aead_kernel wgfp_aead_neon = {
     .name = "neon",
     .messages = 1,
+    .blocks = WGFP_STREAM_BLOCKS,
     .supported = supported,
     .stream = stream,
     .xor = xor,

@@ -1,6 +1,5 @@
 /* ChaCha20-Poly1305 in plain C11: any byte order, 32 or 64 bit, one block at a time. */
-#include "aead_kernel.h"
-#include "clear.h"
+#include "aead_words.h"
 
 #include <string.h>
 
@@ -39,10 +38,12 @@ static void chacha20_block(const uint32_t state[16], uint8_t block[WGFP_BLOCK_SI
     wgfp_clear(x, sizeof x);
 }
 
-static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
+static void stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks,
+                   struct wgfp_aead_tags *tags)
 {
     uint32_t state[16];
 
+    (void)tags;
     memcpy(state, wgfp_sigma, sizeof wgfp_sigma);
     for (int i = 0; i < 8; i++)
         state[4 + i] = wgfp_load32(key + 4 * i);
@@ -108,58 +109,13 @@ void wgfp_poly1305_finish(uint32_t h[LIMBS], const uint8_t s[BLOCK], uint8_t tag
 
 #if defined(__SIZEOF_INT128__)
 
-/* In words of 64 bits. */
-
-__extension__ typedef unsigned __int128 wide;
-
-struct poly1305 {
-    uint64_t r0, r1;     /* clamped */
-    uint64_t h0, h1, h2; /* the sum so far; h2 is a few bits */
-};
-
-static uint64_t load64(const uint8_t *p)
+static void message_mac(struct wgfp_aead_message *message)
 {
-    return (uint64_t)wgfp_load32(p) | (uint64_t)wgfp_load32(p + 4) << 32;
-}
+    struct wgfp_poly1305_words state;
 
-static void poly1305_start(struct poly1305 *state, const uint8_t key[BLOCK])
-{
-    *state = (struct poly1305){.r0 = load64(key) & 0x0ffffffc0fffffff, .r1 = load64(key + 8) & 0x0ffffffc0ffffffc};
-}
-
-/* h = (h + block) * r, modulo 2^130 - 5. */
-static void poly1305_block(struct poly1305 *state, const uint8_t block[BLOCK])
-{
-    const uint64_t r0 = state->r0, r1 = state->r1;
-    const uint64_t r1_5 = r1 + (r1 >> 2); /* 5 r1 / 4: r1 is a multiple of 4, and 2^128 is 5 / 4 */
-    const wide low = (wide)state->h0 + load64(block);
-    const wide high = (wide)state->h1 + load64(block + 8) + (uint64_t)(low >> 64);
-    const uint64_t m0 = (uint64_t)low, m1 = (uint64_t)high;
-    const uint64_t m2 = state->h2 + (uint64_t)(high >> 64) + 1; /* 1: the bit 2^128 */
-
-    wide p0 = (wide)m0 * r0 + (wide)m1 * r1_5;
-    const wide p1 = (wide)m0 * r1 + (wide)m1 * r0 + m2 * r1_5 + (uint64_t)(p0 >> 64);
-    const uint64_t p2 = m2 * r0 + (uint64_t)(p1 >> 64);
-
-    p0 = (wide)(uint64_t)p0 + (p2 & ~(uint64_t)3) + (p2 >> 2); /* 5 (p2 / 4) */
-    state->h0 = (uint64_t)p0;
-    p0 = (p0 >> 64) + (uint64_t)p1;
-    state->h1 = (uint64_t)p0;
-    state->h2 = (p2 & 3) + (uint64_t)(p0 >> 64);
-}
-
-static void poly1305_finish(struct poly1305 *state, const uint8_t s[BLOCK], uint8_t tag[BLOCK])
-{
-    uint32_t limbs[LIMBS] = {
-        state->h0 & LIMB_MASK,
-        state->h0 >> 26 & LIMB_MASK,
-        (state->h0 >> 52 | state->h1 << 12) & LIMB_MASK,
-        state->h1 >> 14 & LIMB_MASK,
-        (uint32_t)(state->h1 >> 40 | state->h2 << 24),
-    };
-
-    wgfp_poly1305_finish(limbs, s, tag);
-    wgfp_clear(limbs, sizeof limbs);
+    wgfp_words_start(&state, message->key);
+    wgfp_words_end(state, message, 0);
+    wgfp_clear(&state, sizeof state);
 }
 
 #else
@@ -224,37 +180,34 @@ static void poly1305_block(struct poly1305 *state, const uint8_t block[BLOCK])
     state->h[1] += (uint32_t)(carry >> LIMB_BITS);
 }
 
-static void poly1305_finish(struct poly1305 *state, const uint8_t s[BLOCK], uint8_t tag[BLOCK])
+static void message_mac(struct wgfp_aead_message *message)
 {
-    wgfp_poly1305_finish(state->h, s, tag);
+    const uint32_t rest = message->length % BLOCK;
+    const uint32_t whole = message->length - rest;
+    struct poly1305 state;
+    uint8_t last[BLOCK];
+
+    poly1305_start(&state, message->key);
+    for (uint32_t offset = 0; offset < whole; offset += BLOCK)
+        poly1305_block(&state, message->data + offset);
+    if (rest > 0) {
+        memset(last, 0, BLOCK);
+        memcpy(last, message->data + whole, rest);
+        poly1305_block(&state, last);
+    }
+    memset(last, 0, BLOCK); /* no associated data: its length is 0 */
+    wgfp_store32(last + 8, message->length);
+    poly1305_block(&state, last);
+    wgfp_poly1305_finish(state.h, message->key + BLOCK, message->tag);
+    wgfp_clear(&state, sizeof state);
 }
 
 #endif
 
 void wgfp_poly1305_scalar(struct wgfp_aead_message *messages, size_t n)
 {
-    struct poly1305 state;
-    uint8_t last[BLOCK];
-
-    for (size_t i = 0; i < n; i++) {
-        struct wgfp_aead_message *message = &messages[i];
-        const uint32_t rest = message->length % BLOCK;
-        const uint32_t whole = message->length - rest;
-
-        poly1305_start(&state, message->key);
-        for (uint32_t offset = 0; offset < whole; offset += BLOCK)
-            poly1305_block(&state, message->data + offset);
-        if (rest > 0) {
-            memset(last, 0, BLOCK);
-            memcpy(last, message->data + whole, rest);
-            poly1305_block(&state, last);
-        }
-        memset(last, 0, BLOCK); /* no associated data: its length is 0 */
-        wgfp_store32(last + 8, message->length);
-        poly1305_block(&state, last);
-        poly1305_finish(&state, message->key + BLOCK, message->tag);
-    }
-    wgfp_clear(&state, sizeof state);
+    for (size_t i = 0; i < n; i++)
+        message_mac(&messages[i]);
 }
 
 static bool supported(void)
@@ -265,6 +218,7 @@ static bool supported(void)
 const struct wgfp_aead_kernel wgfp_aead_portable = {
     .name = "portable",
     .messages = 1,
+    .blocks = WGFP_STREAM_BLOCKS,
     .supported = supported,
     .stream = stream,
     .xor = xor,
