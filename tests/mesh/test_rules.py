@@ -143,7 +143,7 @@ def test_neighbours_may_compare_records_whoever_of_them_may_begin_anything_else(
     desk, _, web = members(topology)
 
     address = AllowedIP(desk.address6.packed, 128)
-    gossip = Permit(GOSSIP, 6, address, GOSSIP_PORT, GOSSIP_PORT)
+    gossip = Permit(GOSSIP, 0, address, GOSSIP_PORT, GOSSIP_PORT)
     assert Rules(topology).permits(desk) == {web.key: (gossip,)}
 
 

@@ -182,6 +182,13 @@ class Interface:
         """Packets that a permit let in, by the number of its rule."""
         return self._device.datapath.rule_counts()
 
+    def send_keepalive(self, key: PublicKey) -> None:
+        """Send a peer an empty packet, which needs no answer; it begins a session if there is none."""
+        peer = self._engine.peers.get(bytes(key))
+        if peer and not self._closed.is_set():
+            self._device.send_keepalive(peer, boottime())
+            self.turn()
+
     # -- Datagrams that are not WireGuard's, at the same port ------------------------------------
 
     def register_reader(self, prefix: bytes, reader: Reader) -> None:

@@ -26,9 +26,8 @@ from wgpy.mesh.sites import Site, own_sites, within
 from wgpy.mesh.topology import Topology
 from wgpy.mesh.wire import GOSSIP_PORT
 
-GOSSIP: Final = 0  # the number of the permit that every peer has: to compare state digests
+GOSSIP: Final = 0  # the number of the permit that every peer has
 OTHERS: Final = MAX_RULES - 1  # the number that all rules have for which none is left
-_TCP: Final = 6  # IANA's number of the protocol
 _ICMPV6: Final = 58
 _REMEMBERED: Final = 16_384  # selectors
 
@@ -260,5 +259,6 @@ def _end(selector: str) -> End:
 
 
 def _gossip(local: Member) -> Permit:
-    """Every peer may compare state digests, in whatever direction the rules are."""
-    return Permit(GOSSIP, _TCP, AllowedIP(local.address6.packed, 128), GOSSIP_PORT, GOSSIP_PORT)
+    """Every peer may compare state digests (TCP) and tell of its paths (UDP), whatever the rules are."""
+    own = AllowedIP(local.address6.packed, 128)
+    return Permit(GOSSIP, destination=own, first_port=GOSSIP_PORT, last_port=GOSSIP_PORT)

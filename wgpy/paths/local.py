@@ -1,8 +1,10 @@
 """Which candidates this host has to tell its peers: its own addresses, and what nodes saw of it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from ipaddress import ip_address
 from typing import Final
 
+from wgpy.address import is_private
 from wgpy.contract.endpoint import Endpoint
 
 from .exchange import MAX_CANDIDATES, Candidate, PathKind
@@ -22,10 +24,17 @@ def local_candidates(
     for behaviour in behaviours:
         found = [*_predicted(behaviour), *found, *_seen(behaviour, own)]
     seen = {candidate.endpoint for candidate in found}
-    found += [Candidate(endpoint, PathKind.LAN) for endpoint in own if endpoint not in seen]
+    found += [Candidate(endpoint, _kind(endpoint)) for endpoint in own if endpoint not in seen]
     return tuple({candidate.endpoint: candidate for candidate in reversed(found)}.values())[::-1][
         :MAX_CANDIDATES
     ]
+
+
+def _kind(own: Endpoint) -> PathKind:
+    """That of an address of the host, which no node has seen."""
+    if is_private(ip_address(own.address)):
+        return PathKind.LAN
+    return PathKind.IPV6 if own.is_ipv6 else PathKind.REFLEXIVE
 
 
 def _predicted(behaviour: NatBehaviour) -> Iterator[Candidate]:

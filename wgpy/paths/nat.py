@@ -76,7 +76,7 @@ class NatBehaviour:
         """How the next nodes will see this host, if its NAT counts; the most likely first."""
         if self.ports is not PortAssignment.COUNTING:
             return ()
-        address, last, *_ = self.seen_as[-1]
+        address, last = self.seen_as[-1].address, max(one.port for one in self.seen_as)
         ports = (last + self.step * number for number in range(1, count + 1))
         return tuple(Endpoint(address, port) for port in ports if port <= _MAX_PORT)
 
@@ -185,12 +185,12 @@ def _mapping(seen: OrderedDict[Endpoint, Endpoint]) -> Dependence | None:
 def _ports(
     seen: tuple[Endpoint, ...], port: int, mapping: Dependence | None
 ) -> tuple[PortAssignment | None, int]:
-    """How ports are chosen, and the step."""
+    """How ports are chosen, and the step. Answers may arrive in another order than mappings were made."""
     if all(one.port == port for one in seen):
         return PortAssignment.PRESERVED, 0
     if mapping in (None, Dependence.ENDPOINT_INDEPENDENT):
         return None, 0
-    ports = list(dict.fromkeys(one.port for one in seen))  # the order in which the mappings were made
+    ports = sorted({one.port for one in seen})
     steps = [after - before for before, after in pairwise(ports)]
     counts = bool(steps) and all(0 < step <= MAX_STEP for step in steps)
     return (PortAssignment.COUNTING, min(steps)) if counts else (PortAssignment.RANDOM, 0)

@@ -111,7 +111,8 @@ class PeerPaths:
         was_relayed = self._relays.get(self._current) is not None
         self._relays.set(relays)
         is_gone = was_relayed and self._is_direct
-        is_closed = not self._is_active and not self._stays_open()
+        is_heard = self._is_kept_open and self._is_direct  # though it was not asked yet
+        is_closed = not self._is_active and not is_heard and not self._stays_open()
         if self._current is None or is_gone or is_closed:
             self._use_fallback(now)
 
@@ -121,6 +122,11 @@ class PeerPaths:
         Otherwise there must be none, as it would begin a session after each silence.
         """
         self._is_kept_open = is_kept
+
+    @property
+    def is_active(self) -> bool:
+        """Whether something was sent or told a moment ago."""
+        return self._is_active
 
     @property
     def path(self) -> PathInUse | None:
@@ -328,7 +334,10 @@ class PeerPaths:
         if now - self._since >= STEADY_TIME:
             self._pause = FIRST_PAUSE
         self._ask_relays()
+        left = self._current
         self._use_fallback(now)
+        if left and left == self._current and self._is_direct:  # there is nothing else: follow the peer
+            self._outputs.append(Use(left, False, Session.KEEP))
         self._tell(deaf=True)
         self._schedule_round(now)
 

@@ -141,9 +141,9 @@ class Agent:
         view = self.identity.view(self._host.networks)
         self.plan = self.failover.plan(network, topology, view, self.plan)
         self.endpoints.notice(self.subscription.seen, self._host.networks)
-        applied, keepalives = self.paths.reach(self.plan, self.subscription.seen, self._host.networks)
         self.check.compare(network, self.plan.peers, self.identity.node.routes, self._host.networks)
-        await self.reconciler.apply(applied, keepalives)
+        here = self._host.networks
+        await self.paths.reach(self.plan, self.subscription.seen, here, self.reconciler.apply)
         await self.names.apply(network)
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
         self._wake.after(min(self.membership.seconds_left, self.paths.seconds_left))

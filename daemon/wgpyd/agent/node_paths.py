@@ -1,6 +1,6 @@
 """How this node and its peers reach each other: keepalives, relays, and questions outside of the tunnel."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Final
 
 from wgpy.device import DeviceEvent
@@ -18,13 +18,15 @@ from .pings import Pings
 from .reconcile.keepalives import Intervals
 from .registration import Found, Registration
 from .relay_stream import RelayStream
-from .relayed import RelayedPeers
+from .selection import Selection
 from .warnings import Warnings
 
 _BLOCKED: Final = (
     "no UDP passes from this host: all goes by a TLS connection to the coordinator, which is slower; let UDP "
     "out to the other nodes"
 )
+
+Apply = Callable[[NodePlan, Intervals], Awaitable[None]]
 
 
 class NodePaths:
@@ -50,30 +52,44 @@ class NodePaths:
         self.lifetime = MappingLifetime(
             interface, identity, self.pings, self.registration.look_again, on_change
         )
-        self.relayed = RelayedPeers(interface, self.pings, on_change, self.registration.look_again)
+        key, look_again = identity.node.key.public_key(), self.registration.look_again
+        self.selection = Selection(interface, key, self.pings, on_change, look_again)
+        self.pings.observe(self.selection)
 
     def running(self) -> tuple[Coroutine[None, None, None], ...]:
         """Return what is to run until it is cancelled."""
         return self.registration.run(), self.stream.run(), self.lifetime.run()
 
-    def reach(self, plan: NodePlan, seen: str, here: HostNetworks) -> tuple[NodePlan, Intervals]:
-        """Return the plan with the relays of peers among their endpoints, and who has keepalives.
+    async def reach(self, plan: NodePlan, seen: str, here: HostNetworks, apply: Apply) -> None:
+        """Apply a plan, with what this knows of the way to each peer.
 
-        seen: the address that the coordinator saw, "" if unknown.
+        seen: the address that the coordinator saw, "" if unknown. Raises what `apply` raises.
         """
         self.here = here
         self.pings.answer_peers_of(plan)
         by_stream = self.registration.found.by_stream
         learnt = self.lifetime.interval
         self.keepalives.configure(self._identity, seen, here, is_blocked=bool(by_stream), learnt=learnt)
-        is_dialled = not self.keepalives.is_hidden or bool(self._identity.node.endpoints)
+        named = self._identity.node.endpoints
+        is_dialled = not self.keepalives.is_hidden or bool(named)
         self.registration.configure(plan, is_dialled=is_dialled, where=(seen, here))
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
-        planned = self.relayed.planned(plan, by_stream, is_dialled=not self.registration.is_needed)
-        relays, relayed = self.registration.keys, self.relayed.without_keepalives
-        wanted = self.keepalives.wanted(planned.tunnels_to_nodes, relays, relayed)
+        relays, is_dialled = self.registration.keys, not self.registration.is_needed
+        planned = self.selection.planned(plan, by_stream, relays, is_dialled=is_dialled)
+        tunnels, without = self.selection.plan.tunnels_to_nodes, self.selection.without_keepalives
+        wanted = self.keepalives.wanted(tunnels, relays, without)
         self._learn_lifetime(wanted)
-        return planned, wanted
+        await apply(planned, wanted)
+        await self._listen()
+        self.selection.begin(here, named)
+
+    async def _listen(self) -> None:
+        try:
+            await self.selection.listen()
+            self._warnings.set("direct", "")
+        except OSError as error:
+            why = error.strerror
+            self._warnings.set("direct", f"peers cannot agree with this node on direct paths: {why}")
 
     def _learn_lifetime(self, wanted: Intervals) -> None:
         nat, found = self.keepalives.nat, self.registration.found
@@ -83,13 +99,13 @@ class NodePaths:
     @property
     def seconds_left(self) -> float:
         """Until `reach` gives something else; infinity if nothing is due."""
-        return min(self.keepalives.seconds_left, self.relayed.seconds_left)
+        return self.keepalives.seconds_left
 
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""
         self.keepalives.on_event(key, event)
         self.lifetime.on_event(key, event)
-        self.relayed.on_event(key, event)
+        self.selection.on_event(key, event)
         if isinstance(event, PeerUnreachable) and key in self.registration.keys:
             self.registration.look_again()
 
@@ -103,5 +119,5 @@ class NodePaths:
         return f"no relay answers by UDP, nor by a connection: {trouble}" if trouble else ""
 
     def close(self) -> None:
-        for closable in (self.pings, self.registration, self.relayed, self.lifetime):
+        for closable in (self.pings, self.registration, self.selection, self.lifetime):
             closable.close()

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import product
 from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
-from typing import Final
+from typing import Final, Protocol
 
 from wgpy.contract.constants import MILLISECOND, SECOND
 from wgpy.contract.endpoint import Endpoint
@@ -20,7 +20,7 @@ from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.plan import NodePlan
 from wgpy.node.agent_client import UdpAnswer
 from wgpy.node.underlay import set_mark
-from wgpy.paths.discovery import AT_ONCE, MAGIC, Answer, Discovery, Manner
+from wgpy.paths.discovery import AT_ONCE, MAGIC, Answer, Discovery, Heard, Manner
 from wgpy.paths.postponed import Postponed
 
 ASKING_TIME: Final = 2.0  # seconds
@@ -50,6 +50,21 @@ class _Round:
                 self.done.set()
 
 
+class Observer(Protocol):
+    """Is told of all questions and answers. now: boottime ns."""
+
+    def note_asked(self, remote: Endpoint, now: int) -> None:
+        """A question was sent there."""
+
+    def note_received(self, source: Endpoint, now: int) -> None:
+        """An authentic question or answer came from there; what it says follows."""
+
+    def note_answer(self, answer: Answer, now: int) -> None:
+        """A question that was to be answered at once was."""
+
+    def note_heard(self, heard: Heard, now: int) -> None: ...
+
+
 class Pings:
     """Of one node."""
 
@@ -57,6 +72,7 @@ class Pings:
         """key: the node's; mark: of its datagrams."""
         self._interface = interface
         self._mark = mark
+        self._observer: Observer | None = None
         self._discovery = Discovery(bytes(key), os.urandom)
         self._rounds: list[_Round] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -66,6 +82,10 @@ class Pings:
         self._interface.unregister_reader(MAGIC)
         if self._timer is not None:
             self._timer.cancel()
+
+    def observe(self, observer: Observer) -> None:
+        """Tell it of all questions and answers from now on."""
+        self._observer = observer
 
     def answer_peers_of(self, plan: NodePlan) -> None:
         """Answer the peers of the plan, wherever they are, and nobody else."""
@@ -123,16 +143,26 @@ class Pings:
 
     def _question(self, pairs: Iterable[_Pair], manner: Manner = AT_ONCE) -> None:
         for peer, endpoint in pairs:
-            question = self._discovery.ask(peer, endpoint, boottime(), manner=manner)
-            self._interface.send_foreign(question, endpoint)
+            self.send(peer, endpoint, manner)
+
+    def send(self, peer: bytes, endpoint: Endpoint, manner: Manner = AT_ONCE) -> None:
+        """Ask a peer there once. peer: its public key."""
+        now = boottime()
+        self._interface.send_foreign(self._discovery.ask(peer, endpoint, now, manner=manner), endpoint)
+        if self._observer:
+            self._observer.note_asked(endpoint, now)
 
     def _receive(self, data: bytes, source: Endpoint, now: int) -> bytes | None:
         """A reader. Raises DatagramError."""
         reply = self._discovery.receive(data, source, now)
-        for answer, asking in product(self._discovery.take_answers(), self._rounds):
+        answers, heard = self._discovery.take_answers(), self._discovery.take_heard()
+        for answer, asking in product(answers, self._rounds):
             asking.note(answer)
         if reply is None:
             self._answer_due()
+        if self._observer:
+            self._observer.note_received(source, now)
+            _tell(self._observer, answers, heard, now)
         return reply
 
     def _answer_due(self) -> None:
@@ -156,6 +186,14 @@ def _send_elsewhere(answer: Postponed, mark: int) -> None:
         udp.setblocking(False)
         udp.bind((answer.to.local_address, 0))
         udp.sendto(answer.data, (answer.to.address, answer.to.port))
+
+
+def _tell(observer: Observer, answers: Iterable[Answer], heard: Iterable[Heard], now: int) -> None:
+    for answer in answers:
+        if answer.manner == AT_ONCE:
+            observer.note_answer(answer, now)
+    for one in heard:
+        observer.note_heard(one, now)
 
 
 def _pairs(peer: PublicKey, endpoints: Iterable[Endpoint]) -> tuple[_Pair, ...]:

@@ -178,8 +178,8 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             received=tunnel.rx_bytes if tunnel else 0,
             sent=tunnel.tx_bytes if tunnel else 0,
             unanswered=_seconds_since(tunnel.unanswered_since) if tunnel else 0,
-            relay="".join(_names(node, filter(None, [node.paths.relayed.relay_to(member.key)]))),
-            since=node.paths.relayed.since(member.key),
+            relay="".join(_names(node, filter(None, [node.paths.selection.relay_to(member.key)]))),
+            since=node.paths.selection.since(member.key),
             relays=_names(node, peer.tunnel.relays),
             hidden=bool(peer.member.paths and peer.member.paths.relays),
         )

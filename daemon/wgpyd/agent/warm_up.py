@@ -8,10 +8,10 @@ from typing import Final
 
 from wgpy.driver.interface import Interface
 from wgpy.keys import PublicKey
-from wgpy.mesh.member import Member
 from wgpy.mesh.plan import NodePlan
-from wgpy.mesh.signing import VerifyKey
 from wgpy.model import DeviceUpdate, PeerUpdate
+
+from .remote_paths import registers_with
 
 _MAX_PEERS: Final = 256
 _WARM_UP_TIME: Final = 0.5  # seconds
@@ -20,12 +20,8 @@ _WARM_UP_TIME: Final = 0.5  # seconds
 def in_order(plan: NodePlan) -> list[PublicKey]:
     """Return peers; those first that register with this node as a relay, which then needs a session."""
     local = plan.view.identity if plan.view else None
-    ordered = sorted(plan.peers, key=lambda peer: not _registers_with(peer.member, local))
+    ordered = sorted(plan.peers, key=lambda peer: local is None or not registers_with(peer.member, local))
     return [peer.member.key for peer in ordered]
-
-
-def _registers_with(member: Member, local: VerifyKey | None) -> bool:
-    return member.paths is not None and any(relay.identity == local for relay in member.paths.relays)
 
 
 async def warm_up(interface: Interface, keys: Iterable[PublicKey], on_end: Callable[[], None]) -> None:

@@ -1,0 +1,70 @@
+"""Where this host may be reached, as it tells its peers: its own addresses, and what nodes saw of it."""
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+
+from wgpy.address import is_private
+from wgpy.contract.endpoint import Endpoint
+from wgpy.paths.discovery import Answer
+from wgpy.paths.exchange import Candidate
+from wgpy.paths.local import local_candidates
+from wgpy.paths.nat import NatBehaviour, NatObserver
+
+from .host_networks import NOWHERE, HostNetworks
+
+
+class LocalCandidates:
+    """Of one node. Times are boottime ns."""
+
+    def __init__(self) -> None:
+        self._here = NOWHERE
+        self._port = 0
+        self._public: tuple[Endpoint, ...] = ()
+        self._observers = _observers()
+
+    def configure(
+        self, here: HostNetworks, port: int, named: Iterable[Endpoint], *, is_dialled: bool
+    ) -> bool:
+        """Return whether this host is somewhere else, where nothing is known of a NAT yet.
+
+        named: endpoints that the operator gave, or a router promised; is_dialled: whether others can dial it.
+        """
+        has_moved = here.addresses != self._here.addresses
+        if has_moved:
+            self._observers = _observers()
+        self._here, self._port = here, port
+        outer = [one for one in self._own() if not is_private(ip_address(one.address))] if is_dialled else []
+        self._public = tuple(dict.fromkeys((*named, *outer)))
+        return has_moved
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        return local_candidates(self._own(), self.behaviours, self._public)
+
+    @property
+    def behaviours(self) -> Sequence[NatBehaviour]:
+        """What the NAT does, of each version of IP."""
+        own = [str(address) for address in self._here.addresses]
+        return [observer.behaviour(own, self._port) for observer in self._observers.values()]
+
+    def _own(self) -> list[Endpoint]:
+        return [Endpoint(str(address), self._port) for address in self._here.addresses]
+
+    # -- What becomes known ----------------------------------------------------------------------------
+
+    def note_asked(self, remote: Endpoint, now: int) -> None:
+        """A question was sent there."""
+        self._observers[remote.is_ipv6].note_sent(remote, now)
+
+    def note_answer(self, answer: Answer) -> None:
+        """A node answered, and told how it sees this host."""
+        self._observers[answer.remote.is_ipv6].note_answer(answer.remote, answer.seen_as)
+
+    def note_received(self, source: Endpoint, now: int) -> None:
+        """A node's question or answer came from there."""
+        self._observers[source.is_ipv6].note_heard(source.without_source(), now)
+
+
+def _observers() -> dict[bool, NatObserver]:
+    """Return new ones, by whether they are of IPv6."""
+    return {False: NatObserver(), True: NatObserver()}

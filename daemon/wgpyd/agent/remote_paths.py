@@ -1,0 +1,46 @@
+"""What a peer has published of where it is, as its paths take it. Pure."""
+
+from ipaddress import ip_address
+
+from wgpy.address import is_private
+from wgpy.contract.constants import MILLISECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.keys import PublicKey
+from wgpy.mesh.member import Member
+from wgpy.mesh.plan import Peer
+from wgpy.mesh.relays import Relays
+from wgpy.mesh.signing import VerifyKey
+from wgpy.paths.exchange import Candidate, PathKind
+
+
+def is_hidden(member: Member) -> bool:
+    """Return whether others cannot dial a member: it registers with relays."""
+    return member.paths is not None and bool(member.paths.relays)
+
+
+def registers_with(member: Member, relay: VerifyKey) -> bool:
+    return member.paths is not None and any(one.identity == relay for one in member.paths.relays)
+
+
+def candidates_of(peer: Peer) -> tuple[Candidate, ...]:
+    """Return where a peer may be reached without a relay."""
+    hidden = is_hidden(peer.member)
+    return tuple(Candidate(one, _kind(one, is_hidden=hidden)) for one in peer.tunnel.endpoints)
+
+
+def _kind(endpoint: Endpoint, *, is_hidden: bool) -> PathKind:
+    if is_private(ip_address(endpoint.address)):
+        return PathKind.LAN
+    if not is_hidden:
+        return PathKind.PUBLIC
+    return PathKind.IPV6 if endpoint.is_ipv6 else PathKind.REFLEXIVE
+
+
+def round_trips(member: Member, relays: Relays) -> dict[PublicKey, int]:
+    """Return that to a member by each relay with which it registers, ns."""
+    registered = member.paths.relays if member.paths else ()
+    return {
+        relays[one.identity].key: (relays[one.identity].latency + one.latency) * MILLISECOND
+        for one in registered
+        if one.identity in relays
+    }

@@ -1,0 +1,432 @@
+"""Runs the selection of paths to the peers that need one: `wgpy.paths.selection`, by the interface.
+
+Those are the pairs of which one end cannot be dialled. A peer that registers with relays is reached by one of
+them first; a relay forwards for whom it has a session with, so that is begun first where there is none.
+
+Invariant: without traffic nothing is sent and nothing waits; the interface has what was chosen last.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
+
+from wgpy.contract.constants import REJECT_AFTER_TIME, SECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import DataSent, EndpointChanged
+from wgpy.device import DeviceEvent
+from wgpy.driver.interface import Interface
+from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.host.bootclock import boottime
+from wgpy.keys import PublicKey
+from wgpy.mesh.plan import NodePlan, Peer
+from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.paths.discovery import Answer, Heard
+from wgpy.paths.exchange import Candidate, PathKind, PathMessage
+from wgpy.paths.outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
+from wgpy.paths.selection import PeerPaths
+
+from .host_networks import HostNetworks
+from .local_candidates import LocalCandidates
+from .path_messages import PathMessages
+from .pings import Pings
+from .relay_endpoints import ByStream, RelayEndpoints
+from .remote_paths import candidates_of, is_hidden, registers_with, round_trips
+
+
+@dataclass(slots=True, eq=False)
+class _Selected:
+    """A peer whose path is selected. relays, remote: what its paths were told last; outputs: to be done."""
+
+    peer: Peer
+    paths: PeerPaths
+    relays: tuple[Relay, ...] = ()
+    remote: tuple[Candidate, ...] = ()
+    outputs: deque[Output] = field(default_factory=deque)
+    doing: asyncio.Task[None] | None = None
+    timer: asyncio.TimerHandle | None = None
+
+    def stop(self) -> None:
+        for closable in (self.timer, self.doing):
+            if closable is not None:
+                closable.cancel()
+
+
+class Selection:
+    """Of one node, on the running loop. local: where this host may be reached."""
+
+    def __init__(
+        self, interface: Interface, key: PublicKey, pings: Pings,
+        on_change: Callable[[], None], on_silence: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """key: the node's; on_change: called when the way to a peer has changed.
+
+        on_silence: called when a peer does not answer by a relay.
+        """
+        self._interface = interface
+        self._key = bytes(key)
+        self._pings = pings
+        self._on_change = on_change
+        self._on_silence = on_silence
+        self.local = LocalCandidates()
+        self._relays = RelayEndpoints(interface)
+        self._plan = NodePlan.empty()
+        self._is_dialled = True
+        self._wanted: Mapping[PublicKey, Peer] = {}
+        self._selected: dict[PublicKey, _Selected] = {}
+        self._by_address: dict[IPv6Address, PublicKey] = {}
+        self._told: tuple[Candidate, ...] = ()  # to the peers' paths
+        self._asking: dict[PublicKey, set[PublicKey]] = {}  # by relay: who wants to know whether it answers
+        self._waiting: dict[PublicKey, set[PublicKey]] = {}  # by relay: who is reached once it has a session
+        self._since: dict[PublicKey, tuple[PublicKey | None, int]] = {}
+        self._changes: set[asyncio.Future[None]] = set()
+        self._messages = PathMessages(lambda address: address in self._by_address, self._on_message)
+
+    # -- The plan ------------------------------------------------------------------------------------
+
+    def planned(
+        self, plan: NodePlan, by_stream: ByStream, registered: Collection[PublicKey], *, is_dialled: bool
+    ) -> NodePlan:
+        """Return a plan that leaves the endpoints of peers with relays to what is selected.
+
+        by_stream: relays that are reached by a connection; registered: relays with which this node registers;
+        is_dialled: whether others can dial this node.
+        """
+        self._plan, moves = self._relays.configure(plan, by_stream)
+        self._configure(*moves)
+        self._is_dialled = is_dialled
+        self._wanted = {
+            key: peer
+            for key, peer in plan.by_key.items()
+            if key not in registered and self._needs_selection(peer)
+        }
+        self._since = {key: since for key, since in self._since.items() if key in plan.tunnels}
+        return self._without_endpoints()
+
+    def _needs_selection(self, peer: Peer) -> bool:
+        """Return whether one end cannot be dialled. Who registers with this node is where it is heard."""
+        view = self._plan.view
+        registers = view is not None and registers_with(peer.member, view.identity)
+        return not registers and (not self._is_dialled or is_hidden(peer.member))
+
+    def _without_endpoints(self) -> NodePlan:
+        tunnels = self._plan.tunnels
+        relayed = {
+            key: replace(tunnels[key], endpoints=())
+            for key in self._wanted
+            if self._wanted[key].tunnel.relays
+        }
+        return replace(self._plan, tunnels={**tunnels, **relayed}) if relayed else self._plan
+
+    @property
+    def plan(self) -> NodePlan:
+        """Return the last plan, with all endpoints."""
+        return self._plan
+
+    async def listen(self) -> None:
+        """Hear what peers tell inside of the tunnel. Raises OSError."""
+        if not self._messages.is_listening and self._plan.link.addresses:
+            address = self._plan.link.addresses[-1].ip
+            assert isinstance(address, IPv6Address)
+            await self._messages.listen(address)
+
+    def begin(self, here: HostNetworks, named: Collection[Endpoint]) -> None:
+        """Select paths from now on to the peers of the plan, which the interface has.
+
+        here: where the host is; named: endpoints of this node that its operator named.
+        """
+        now = boottime()
+        has_moved = self.local.configure(
+            here, self._interface.listen_port, named, is_dialled=self._is_dialled
+        )
+        self._interface.watch_sending(self, self._wanted)
+        self._by_address = {peer.member.address6: key for key, peer in self._wanted.items()}
+        for key in self._selected.keys() - self._wanted.keys():
+            self._end(key)
+        if has_moved:
+            self._note_move(now)
+        for key, peer in self._wanted.items():
+            self._inform(key, peer, now)
+        self._tell_local(now)
+
+    def _end(self, key: PublicKey) -> None:
+        self._selected.pop(key).stop()
+        if endpoint := self._interface.path(key).endpoint:  # pinned no more
+            self._configure(PeerUpdate(key, update_only=True, endpoint=endpoint))
+
+    def _note_move(self, now: int) -> None:
+        for key, selected in self._selected.items():
+            selected.paths.on_network_change(now)
+            self._do(key, selected)
+
+    def _inform(self, key: PublicKey, peer: Peer, now: int) -> None:
+        """Tell the paths to a peer what is known of it."""
+        selected = self._selected.get(key)
+        if selected is None:
+            selected = self._selected[key] = self._new(key, peer, now)
+        selected.peer = peer
+        selected.paths.keep_open(self._is_kept_open(peer))
+        path = selected.paths.path
+        self._set_relays(key, selected, path.endpoint if path else None, now)
+        if (remote := candidates_of(peer)) != selected.remote:
+            selected.remote = remote
+            selected.paths.set_remote(remote, now)
+        self._do(key, selected)
+
+    def _is_kept_open(self, peer: Peer) -> bool:
+        """Return whether keepalives do that: those of the one end that cannot be dialled."""
+        return self._is_dialled or not is_hidden(peer.member)
+
+    def _new(self, key: PublicKey, peer: Peer, now: int) -> _Selected:
+        paths = PeerPaths(
+            is_leader=self._key < bytes(key), traffic=lambda: Traffic(*self._interface.traffic(key))
+        )
+        selected = _Selected(peer, paths)
+        paths.set_local(self._told, now)
+        if endpoint := self._interface.path(key).endpoint:
+            self._note_endpoint(key, selected, endpoint, now)
+        return selected
+
+    def _set_relays(self, key: PublicKey, selected: _Selected, present: Endpoint | None, now: int) -> None:
+        """Tell of those by which the peer is reached. present: where it is; the relay there counts, too."""
+        relays = tuple(self._relays_to(key, selected.peer, present))
+        if relays != selected.relays:
+            selected.relays = relays
+            selected.paths.set_relays(relays, now)
+
+    def _relays_to(self, key: PublicKey, peer: Peer, present: Endpoint | None) -> Iterator[Relay]:
+        trips = round_trips(peer.member, self._plan.known.relays)
+        via = self._relay_at(key, present)
+        for relay in dict.fromkeys((*peer.tunnel.relays, *([via] if via else ()))):
+            if endpoint := self._relays.get(relay):
+                yield Relay(bytes(relay), endpoint, trips.get(relay, 0))
+
+    def _relay_at(self, key: PublicKey, endpoint: Endpoint | None) -> PublicKey | None:
+        relay = self._relays.relay_at(endpoint)
+        return None if relay == key else relay
+
+    # -- What is so ----------------------------------------------------------------------------------
+
+    def relay_to(self, key: PublicKey) -> PublicKey | None:
+        """Return the relay by which a peer is reached now, None if by none."""
+        return self._relay_at(key, self._interface.path(key).endpoint)
+
+    def path(self, key: PublicKey) -> PathInUse | None:
+        """Return the one that is selected, None of a peer that needs no selection."""
+        selected = self._selected.get(key)
+        return selected.paths.path if selected else None
+
+    def since(self, key: PublicKey) -> int:
+        """Return since when a peer is reached as it is, Unix seconds, 0 if it never was."""
+        return self._since.get(key, (None, 0))[1]
+
+    @property
+    def without_keepalives(self) -> frozenset[PublicKey]:
+        """Return the peers that need none: those by relays, and those that need an opening each time."""
+        return frozenset(
+            key for key, peer in self._wanted.items() if self.relay_to(key) or not self._is_kept_open(peer)
+        )
+
+    # -- Events --------------------------------------------------------------------------------------
+
+    def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
+        """A listener of the interface."""
+        if selected := self._selected.get(key):
+            self._note_event(key, selected, event)
+            self._do(key, selected)
+        match event:
+            case EndpointChanged(endpoint=endpoint):
+                self._note_way(key)
+                if self._relays.has_moved(key, endpoint.without_source()):
+                    self._on_change()
+            case HandshakeCompleted():
+                self._note_way(key)
+                self._begin_waiting(key)
+            case PeerUnreachable():
+                self._waiting.pop(key, None)
+
+    def _note_event(self, key: PublicKey, selected: _Selected, event: DeviceEvent) -> None:
+        now = boottime()
+        match event:
+            case DataSent():
+                selected.paths.on_sent(now)
+                self._call_absent_relay(key, selected)
+            case EndpointChanged(endpoint=endpoint):
+                self._note_endpoint(key, selected, endpoint.without_source(), now)
+            case HandshakeCompleted():
+                selected.paths.on_handshake()
+
+    def _note_endpoint(self, key: PublicKey, selected: _Selected, endpoint: Endpoint, now: int) -> None:
+        """A relay must be known as one before it is in use."""
+        if self._relay_at(key, endpoint):
+            self._set_relays(key, selected, endpoint, now)
+            selected.paths.on_endpoint(endpoint, now)
+        else:
+            selected.paths.on_endpoint(endpoint, now)
+            self._set_relays(key, selected, None, now)
+
+    def _note_way(self, key: PublicKey) -> None:
+        relay = self.relay_to(key)
+        if key not in self._since or self._since[key][0] != relay:
+            self._since[key] = relay, int(time.time())
+            if key in self._wanted:
+                self._on_change()
+
+    def _on_message(self, source: IPv6Address, message: PathMessage) -> None:
+        """A peer told this inside of the tunnel."""
+        key = self._by_address[source]
+        if selected := self._selected.get(key):
+            selected.paths.on_message(message, boottime())
+            self._do(key, selected)
+
+    def _expire(self, key: PublicKey, selected: _Selected) -> None:
+        now = boottime()
+        selected.timer = None
+        selected.paths.expire(now)
+        if not selected.paths.is_active:
+            self._set_relays(key, selected, None, now)
+        self._do(key, selected)
+
+    # -- Questions outside of the tunnel: an observer of `Pings` -------------------------------------
+
+    def note_asked(self, remote: Endpoint, now: int) -> None:
+        self.local.note_asked(remote, now)
+
+    def note_received(self, source: Endpoint, now: int) -> None:
+        self.local.note_received(source, now)
+
+    def note_answer(self, answer: Answer, now: int) -> None:
+        self.local.note_answer(answer)
+        self._tell_local(now)
+        key = PublicKey(answer.peer)
+        askers = self._asking.pop(key, set()) if self._relays.relay_at(answer.remote) == key else set()
+        for one in (key, *askers):
+            if selected := self._selected.get(one):
+                selected.paths.on_answer(answer.remote, answer.round_trip, now)
+                self._do(one, selected)
+
+    def note_heard(self, heard: Heard, now: int) -> None:
+        key = PublicKey(heard.peer)
+        if selected := self._selected.get(key):
+            selected.paths.on_heard(heard.remote, now)
+            self._do(key, selected)
+
+    def _tell_local(self, now: int) -> None:
+        candidates = self.local.candidates
+        if candidates != self._told:
+            self._told = candidates
+            for key, selected in self._selected.items():
+                selected.paths.set_local(candidates, now)
+                self._do(key, selected)
+
+    # -- Relays without a session --------------------------------------------------------------------
+
+    def _call_absent_relay(self, key: PublicKey, selected: _Selected) -> None:
+        path = selected.paths.path
+        relay = self._relay_at(key, path.endpoint) if path and path.kind is PathKind.RELAYED else None
+        if relay and not self._is_live(relay):
+            self._call(relay, key)
+
+    def _call(self, relay: PublicKey, key: PublicKey) -> None:
+        """Begin a session with a relay, and then with the peer: without the first it forwards nothing."""
+        if relay not in self._waiting:
+            self._configure(PeerUpdate(relay, update_only=True, handshake=True))
+        self._waiting.setdefault(relay, set()).add(key)
+
+    def _begin_waiting(self, relay: PublicKey) -> None:
+        waiting = self._waiting.pop(relay, set())
+        self._configure(
+            *(
+                PeerUpdate(key, update_only=True, handshake=True)
+                for key in waiting
+                if self.relay_to(key) == relay
+            )
+        )
+
+    def _is_live(self, key: PublicKey) -> bool:
+        """Return whether a session with a peer is young enough to be in use."""
+        return 0 <= time.time_ns() - self._interface.path(key).handshake < REJECT_AFTER_TIME
+
+    # -- Outputs -------------------------------------------------------------------------------------
+
+    def _do(self, key: PublicKey, selected: _Selected) -> None:
+        """Do what the paths to a peer want, in order, and wake when more is due."""
+        selected.outputs += selected.paths.take_outputs()
+        if selected.doing is None:
+            self._do_at_once(key, selected)
+        if selected.outputs and selected.doing is None:
+            selected.doing = asyncio.create_task(self._do_in_turn(key, selected))
+        self._schedule(key, selected)
+
+    def _do_at_once(self, key: PublicKey, selected: _Selected) -> None:
+        """Do what comes before the next change of the interface."""
+        while selected.outputs and not isinstance(selected.outputs[0], Use):
+            self._carry_out(key, selected, selected.outputs.popleft())
+
+    async def _do_in_turn(self, key: PublicKey, selected: _Selected) -> None:
+        try:
+            while selected.outputs:
+                match selected.outputs.popleft():
+                    case Use() as use:
+                        await self._use(key, use)
+                    case output:
+                        self._carry_out(key, selected, output)
+        finally:
+            selected.doing = None
+
+    def _carry_out(self, key: PublicKey, selected: _Selected, output: Output) -> None:
+        match output:
+            case Ask(endpoint, relay):
+                if relay:
+                    self._asking.setdefault(PublicKey(relay), set()).add(key)
+                self._pings.send(relay or bytes(key), endpoint)
+            case Register(relay):
+                self._register(PublicKey(relay), key, selected)
+            case Keepalive():
+                self._interface.send_keepalive(key)
+            case Tell(message):
+                self._messages.send(message, selected.peer.member.address6)
+
+    def _register(self, relay: PublicKey, key: PublicKey, selected: _Selected) -> None:
+        if self._is_live(relay):
+            self._interface.send_keepalive(relay)
+        elif selected.paths.is_active:
+            self._call(relay, key)
+
+    async def _use(self, key: PublicKey, use: Use) -> None:
+        if use.session is Session.BEGIN and self.relay_to(key):
+            self._on_silence()
+        update = PeerUpdate(
+            key, update_only=True, endpoint=use.endpoint, pinned=use.pinned,
+            handshake=use.session is Session.BEGIN, ends_session=use.session is Session.END,
+        )  # fmt: skip
+        await self._carry_out_changes((update,))
+
+    def _schedule(self, key: PublicKey, selected: _Selected) -> None:
+        deadline = selected.paths.next_deadline()
+        if selected.timer is not None:
+            selected.timer.cancel()
+            selected.timer = None
+        if deadline is not None:
+            wait = max(deadline - boottime(), 0) / SECOND
+            selected.timer = asyncio.get_running_loop().call_later(wait, self._expire, key, selected)
+
+    # -- The interface -------------------------------------------------------------------------------
+
+    def _configure(self, *changes: PeerUpdate) -> None:
+        if changes:
+            task = asyncio.ensure_future(self._carry_out_changes(changes))
+            self._changes.add(task)
+            task.add_done_callback(self._changes.discard)
+
+    async def _carry_out_changes(self, changes: tuple[PeerUpdate, ...]) -> None:
+        with suppress(ConnectionError):  # the interface was closed
+            await self._interface.configure(DeviceUpdate(peers=changes))
+
+    def close(self) -> None:
+        self._messages.close()
+        for selected in self._selected.values():
+            selected.stop()

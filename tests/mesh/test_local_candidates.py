@@ -1,0 +1,82 @@
+"""Where a host says that it may be reached, by what it has and by what nodes saw of it."""
+
+from ipaddress import ip_address
+
+from wgpy.contract.endpoint import Endpoint
+from wgpy.paths.discovery import Answer
+from wgpy.paths.exchange import Candidate, PathKind
+from wgpyd.agent.host_networks import HostNetworks
+from wgpyd.agent.local_candidates import LocalCandidates
+
+PORT = 51820
+INSIDE = Endpoint("192.168.1.7", PORT)
+HOME = HostNetworks({}, (ip_address(INSIDE.address),))
+ELSEWHERE = HostNetworks({}, (ip_address("10.9.9.9"),))
+RELAYS = Endpoint("203.0.113.2", PORT), Endpoint("203.0.113.3", PORT)
+
+
+def seen(remote: Endpoint, port: int) -> Answer:
+    return Answer(bytes(32), remote, 0, Endpoint("198.51.100.1", port), 100)
+
+
+def at(here: HostNetworks, *named: Endpoint, is_dialled: bool = False) -> LocalCandidates:
+    local = LocalCandidates()
+    local.configure(here, PORT, named, is_dialled=is_dialled)
+    return local
+
+
+def test_a_host_behind_a_nat_tells_its_own_address_and_what_nodes_see() -> None:
+    local = at(HOME)
+    before = local.candidates
+
+    for relay in RELAYS:
+        local.note_answer(seen(relay, 7000))
+
+    own, outside = (
+        Candidate(INSIDE, PathKind.LAN),
+        Candidate(Endpoint("198.51.100.1", 7000), PathKind.REFLEXIVE),
+    )
+    assert before == (own,)
+    assert local.candidates == (outside, own)
+
+
+def test_the_next_ports_of_a_nat_that_counts_are_told_in_whatever_order_answers_came() -> None:
+    for ports in ((7000, 7001), (7001, 7000)):
+        local = at(HOME)
+        for relay, port in zip(RELAYS, ports, strict=True):
+            local.note_answer(seen(relay, port))
+
+        first, second, *_ = local.candidates
+
+        assert first == Candidate(Endpoint("198.51.100.1", 7002), PathKind.PREDICTED)
+        assert second == Candidate(Endpoint("198.51.100.1", 7003), PathKind.PREDICTED)
+
+
+def test_what_others_dial_needs_no_opening() -> None:
+    public, named = Endpoint("198.51.100.7", PORT), Endpoint("198.51.100.8", 443)
+    here = HostNetworks({}, (ip_address(public.address), ip_address(INSIDE.address)))
+
+    assert set(at(here, named, is_dialled=True).candidates) == {
+        Candidate(named, PathKind.PUBLIC),
+        Candidate(public, PathKind.PUBLIC),
+        Candidate(INSIDE, PathKind.LAN),
+    }
+    assert Candidate(public, PathKind.REFLEXIVE) in at(here).candidates
+
+
+def test_an_ipv6_address_that_no_node_has_seen_counts_everywhere() -> None:
+    address = Endpoint("2001:db8::7", PORT)
+
+    local = at(HostNetworks({}, (ip_address(address.address),)))
+
+    assert local.candidates == (Candidate(address, PathKind.IPV6),)
+
+
+def test_another_network_has_another_nat() -> None:
+    local = at(HOME)
+    local.note_answer(seen(RELAYS[0], 7000))
+
+    assert not local.configure(HOME, PORT, (), is_dialled=False)
+    assert local.configure(ELSEWHERE, PORT, (), is_dialled=False)
+
+    assert local.candidates == (Candidate(Endpoint("10.9.9.9", PORT), PathKind.LAN),)

@@ -1,0 +1,64 @@
+"""Of which kind the endpoints are that a peer has published."""
+
+from ipaddress import IPv4Address
+
+from tests.mesh.network import NOW
+from tests.mesh.nodes import Network
+from wgpy.contract.constants import MILLISECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.mesh.plan import LocalView, NodePlan, Peer, Routing, plan
+from wgpy.mesh.topology import derive
+from wgpy.paths.exchange import Candidate, PathKind
+from wgpyd.agent.remote_paths import candidates_of, is_hidden, registers_with, round_trips
+
+INSIDE, OUTSIDE = Endpoint("192.168.1.7", 51820), Endpoint("198.51.100.1", 7000)
+SIX = Endpoint("2001:db8::7", 51820)
+
+
+def planned(*, hidden: bool) -> tuple[NodePlan, Peer, Network]:
+    network = Network.found(NOW)
+    us, peer, relay = (network.join(*given) for given in ((), (INSIDE, OUTSIDE, SIX), ()))
+    network.administrator.relay(relay.identity)
+    if hidden:
+        network.administrator.register(peer.identity, (relay.identity, 10))
+    charter = network.administrator.ledger().charter()
+    assert charter
+    view = LocalView(
+        us.identity.verify_key(), IPv4Address("100.80.0.1"), {}, frozenset(), frozenset((4, 6)), Routing(7, 8)
+    )
+    found = plan(charter, derive(network.administrator.ledger(), NOW), view, NodePlan.empty())
+    return found, found.by_key[peer.key.public_key()], network
+
+
+def test_addresses_of_a_peer_that_others_dial_need_no_opening() -> None:
+    _, peer, _ = planned(hidden=False)
+
+    assert not is_hidden(peer.member)
+    assert set(candidates_of(peer)) == {
+        Candidate(INSIDE, PathKind.LAN),
+        Candidate(OUTSIDE, PathKind.PUBLIC),
+        Candidate(SIX, PathKind.PUBLIC),
+    }
+
+
+def test_those_of_a_peer_that_nobody_can_dial_do() -> None:
+    _, peer, _ = planned(hidden=True)
+
+    assert is_hidden(peer.member)
+    assert set(candidates_of(peer)) == {
+        Candidate(INSIDE, PathKind.LAN),
+        Candidate(OUTSIDE, PathKind.REFLEXIVE),
+        Candidate(SIX, PathKind.IPV6),
+    }
+
+
+def test_a_round_trip_by_a_relay_is_of_both_ends() -> None:
+    found, peer, network = planned(hidden=True)
+    relay = network.nodes[2]
+
+    assert registers_with(peer.member, relay.identity.verify_key())
+    assert not registers_with(peer.member, network.nodes[0].identity.verify_key())
+    unmeasured = 100
+    assert round_trips(peer.member, found.known.relays) == {
+        relay.key.public_key(): (unmeasured + 10) * MILLISECOND
+    }

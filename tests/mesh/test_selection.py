@@ -1,0 +1,265 @@
+"""The paths to peers of which one end cannot be dialled: which endpoint the interface has, and who is called.
+
+The interface is a real one whose device is a socketpair. Nobody is there, save whom a test puts there.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, ip_address
+
+from tests.mesh.coordinator import in_a_loop
+from tests.mesh.network import NOW
+from tests.mesh.nodes import Network
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import DataSent, PeerId
+from wgpy.datapath.relay import Mac1Key
+from wgpy.driver.interface import Interface
+from wgpy.host.bootclock import boottime
+from wgpy.host.tun import PacketSocket
+from wgpy.keys import PublicKey
+from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
+from wgpy.mesh.topology import derive
+from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.node.files import NodeFile
+from wgpy.paths.discovery import Discovery
+from wgpy.paths.exchange import PathKind
+from wgpyd.agent.host_networks import HostNetworks
+from wgpyd.agent.pings import Pings
+from wgpyd.agent.selection import Selection
+
+HUB_AT, SPARE_AT, PEER_AT = (Endpoint("127.0.0.1", port) for port in (1, 2, 3))
+HERE = HostNetworks({}, (ip_address("192.168.1.7"),))
+
+
+@dataclass(slots=True)
+class Scene:
+    """This node, a peer that registers with two relays, and these."""
+
+    interface: Interface
+    network: Network
+    peer: NodeFile
+    hub: NodeFile
+    spare: NodeFile
+    selection: Selection = field(init=False)
+    pings: Pings = field(init=False)
+
+    def __post_init__(self) -> None:
+        key = self.network.nodes[0].key
+        self.pings = Pings(self.interface, key)
+        self.selection = Selection(self.interface, key.public_key(), self.pings, _nothing, _nothing)
+        self.pings.observe(self.selection)
+
+    @property
+    def key(self) -> PublicKey:
+        return self.peer.key.public_key()
+
+    def plan(self) -> NodePlan:
+        administrator, node = self.network.administrator, self.network.nodes[0]
+        charter = administrator.ledger().charter()
+        assert charter
+        view = LocalView(
+            node.identity.verify_key(),
+            IPv4Address("100.80.0.1"),
+            {},
+            frozenset(),
+            frozenset((4, 6)),
+            Routing(7, 8),
+        )
+        return plan(charter, derive(administrator.ledger(), NOW), view, NodePlan.empty())
+
+    def planned(self, *, is_dialled: bool = False) -> NodePlan:
+        return self.selection.planned(self.plan(), {}, (), is_dialled=is_dialled)
+
+    async def know(self, *endpoints: tuple[NodeFile, Endpoint]) -> None:
+        """Let the interface know all peers as planned, and some of them at an endpoint."""
+        node, tunnels = self.network.nodes[0], self.planned().tunnels
+        peers = [PeerUpdate(key, candidates=tunnel.endpoints) for key, tunnel in tunnels.items()]
+        heard = [PeerUpdate(peer.key.public_key(), endpoint=endpoint) for peer, endpoint in endpoints]
+        await self.interface.configure(DeviceUpdate(node.key, peers=[*peers, *heard]))
+        self.pings.answer_peers_of(self.plan())
+
+    def begin(self, *, is_dialled: bool = False) -> None:
+        self.planned(is_dialled=is_dialled)
+        self.selection.begin(HERE, ())
+
+    async def is_at(self, endpoint: Endpoint) -> None:
+        """Return once the peer is sent to there."""
+        while self.at() != endpoint:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+
+    def at(self) -> Endpoint | None:
+        """Return where the peer is sent to now."""
+        return self.interface.path(self.key).endpoint
+
+
+@asynccontextmanager
+async def a_scene(
+    *endpoints: Endpoint, hub: Endpoint = HUB_AT, spare: Endpoint = SPARE_AT
+) -> AsyncIterator[Scene]:
+    """endpoints: of the peer; hub, spare: where the relays are. This node leads."""
+    network, peer, near, far = _found(endpoints, (hub,), (spare,))
+    for relay in (near, far):
+        network.administrator.relay(relay.identity)
+    network.administrator.register(peer.identity, (near.identity, 10), (far.identity, 20))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    interface = Interface(PacketSocket(ours, name="no-such-link"))
+    interface.start()
+    scene = Scene(interface, network, peer, near, far)
+    unsubscribe = interface.subscribe(scene.selection.on_event)
+    try:
+        yield scene
+    finally:
+        unsubscribe()
+        scene.selection.close()
+        interface.close()
+        theirs.close()
+
+
+def _found(*endpoints: tuple[Endpoint, ...]) -> tuple[Network, NodeFile, NodeFile, NodeFile]:
+    """Return a network whose first node leads the second one."""
+    while True:
+        network = Network.found(NOW)
+        us, peer, near, far = (network.join(*given) for given in ((), *endpoints))
+        if bytes(us.key.public_key()) < bytes(peer.key.public_key()):
+            return network, peer, near, far
+
+
+@in_a_loop
+async def test_where_neither_can_be_dialled_the_next_packet_goes_by_the_nearest_relay() -> None:
+    async with a_scene(PEER_AT) as scene:
+        assert scene.planned().tunnels[scene.key].endpoints == ()
+        await scene.know()
+        assert scene.at() is None
+        assert scene.selection.relay_to(scene.key) is None
+
+        scene.begin()
+        await scene.is_at(HUB_AT)
+
+        assert scene.selection.relay_to(scene.key) == scene.hub.key.public_key()
+        assert scene.selection.relay_to(scene.hub.key.public_key()) is None
+        assert scene.key in scene.selection.without_keepalives
+
+
+@in_a_loop
+async def test_a_relay_is_where_it_was_heard_last() -> None:
+    moved = Endpoint("127.0.0.1", 9)
+    async with a_scene(PEER_AT) as scene:
+        await scene.know((scene.hub, moved))
+
+        scene.begin()
+
+        await scene.is_at(moved)
+        path = scene.selection.path(scene.key)
+        assert path
+        assert path.kind is PathKind.RELAYED
+
+
+@in_a_loop
+async def test_a_peer_that_keeps_its_way_to_a_node_that_others_can_dial_stays_where_it_is_heard() -> None:
+    async with a_scene(PEER_AT) as scene:
+        await scene.know((scene.peer, PEER_AT))
+
+        scene.begin(is_dialled=True)
+        await scene.interface.configure(DeviceUpdate())
+
+        assert scene.at() == PEER_AT
+        assert scene.key not in scene.selection.without_keepalives
+
+
+@in_a_loop
+async def test_who_registers_with_this_node_needs_no_selection() -> None:
+    async with a_scene(PEER_AT) as scene:
+        us, registered = scene.network.nodes[0], scene.network.join(PEER_AT)
+        scene.network.administrator.relay(us.identity)
+        scene.network.administrator.register(registered.identity, (us.identity, 10), (scene.hub.identity, 20))
+
+        planned = scene.planned(is_dialled=True)
+
+        assert planned.tunnels[registered.key.public_key()].endpoints == (PEER_AT,)
+        assert planned.tunnels[scene.key].endpoints == ()
+
+
+@in_a_loop
+async def test_what_is_sent_calls_a_relay_without_a_session_and_after_a_silence_the_next_one() -> None:
+    with _udp() as hub, _udp() as spare:
+        async with a_scene(hub=_at(hub), spare=_at(spare)) as scene:
+            await scene.know()
+            scene.begin()
+            await scene.is_at(_at(hub))
+            called = PeerUpdate(scene.key, handshake=True)
+            await scene.interface.configure(DeviceUpdate(peers=[called]))
+
+            scene.selection.on_event(scene.key, DataSent(PeerId(1)))
+
+            assert await _is_called(hub, scene.peer)
+            assert await _is_called(hub, scene.hub)
+            assert await _is_called(spare, scene.spare)
+            assert await _is_called(spare, scene.peer)
+            assert scene.at() == _at(spare)
+
+
+@in_a_loop
+async def test_without_a_peer_that_cannot_be_dialled_a_plan_stays_as_it_is() -> None:
+    async with a_scene(PEER_AT) as scene:
+        scene.network.administrator.register(scene.peer.identity)
+        await scene.know((scene.peer, PEER_AT))
+        planned = scene.plan()
+
+        assert scene.selection.planned(planned, {}, (), is_dialled=True) is planned
+        scene.selection.begin(HERE, ())
+        assert scene.selection.path(scene.key) is None
+
+
+@in_a_loop
+async def test_a_peer_that_asks_from_somewhere_is_asked_there_and_its_answer_counts() -> None:
+    with _udp() as there:
+        async with a_scene(PEER_AT) as scene:
+            await scene.know()
+            scene.begin()
+            await scene.is_at(HUB_AT)
+            other = Discovery(bytes(scene.peer.key), os.urandom)
+            other.set_peers([bytes(scene.network.nodes[0].key.public_key())])
+
+            for _ in range(3):  # a question, one that returns the token, and the answer to what comes then
+                await _ask_and_answer(other, there, scene)
+
+            await scene.is_at(_at(there))
+            path = scene.selection.path(scene.key)
+            assert path
+            assert path.kind is PathKind.REFLEXIVE
+
+
+async def _ask_and_answer(other: Discovery, there: socket.socket, scene: Scene) -> None:
+    """Have a peer ask this node once, and answer whatever it is asked until its own answer has come."""
+    loop, here = asyncio.get_running_loop(), ("127.0.0.1", scene.interface.listen_port)
+    us = bytes(scene.network.nodes[0].key.public_key())
+    await loop.sock_sendto(there, other.ask(us, Endpoint(*here), boottime()), here)
+    while not other.take_answers():
+        if answer := other.receive(await loop.sock_recv(there, 2048), Endpoint(*here), boottime()):
+            await loop.sock_sendto(there, answer, here)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _udp() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    made.bind(("127.0.0.1", 0))
+    return made
+
+
+def _at(udp: socket.socket) -> Endpoint:
+    return Endpoint(*udp.getsockname())
+
+
+async def _is_called(udp: socket.socket, node: NodeFile) -> bool:
+    """Return once an initiation for a node arrives; its mac1 says for whom it is."""
+    key = Mac1Key(bytes(node.key.public_key()))
+    while not key.fits(await asyncio.get_running_loop().sock_recv(udp, 2048)):
+        pass
+    return True
