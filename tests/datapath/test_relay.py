@@ -28,7 +28,7 @@ from tests.datapath.relayed import (
 from tests.datapath.remote import NOW, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged, RelayCounts
+from wgpy.contract.events import EndpointChanged, RelayCounts, SessionNeeded
 from wgpy.contract.orders import (
     RemoveKeypair,
     RemovePeer,
@@ -252,6 +252,24 @@ def test_nothing_is_forwarded_from_or_to_an_end_whose_session_is_over(
         assert drop_counts(path) == {DropReason.UNKNOWN_INDEX: 1, DropReason.INVALID_MAC1: 1}
     else:
         assert drop_counts(path) == {DropReason.RELAY_NO_SESSION: 2}
+        assert SessionNeeded(BOB) in path.take_events()
+
+
+def test_only_an_initiation_of_an_end_asks_for_a_session_with_its_addressee(datapath: MakeDataPath) -> None:
+    path = relay(datapath, ALICE, CAROL)
+    add_peer(path, BOB, life=60 * SECOND)
+    open_session(path, ALICE, BOB, (A, B))
+    path.take_events()
+
+    later = NOW + 60 * SECOND
+    give(path, ALICE, data(B), initiation(public_key(ALICE), 5), initiation(b"?" * 32, 6), now=later)
+    give_from(path, AWAY, initiation(public_key(BOB), 7))
+    assert path.take_events() == []
+    for number in range(8, 12):
+        give(path, ALICE, initiation(public_key(BOB), number), now=later)
+
+    assert path.take_events() == [SessionNeeded(BOB)], "many initiations, one flag"
+    assert forwarded(path) == []
 
 
 @pytest.mark.parametrize("end", ["keypair is removed", "keypair is not used"])

@@ -1,6 +1,7 @@
 """Chapter 12: a relay. Two nodes that cannot reach each other speak by way of a third one."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -77,6 +78,65 @@ class Relayed:
 @pytest.fixture
 def world() -> Relayed:
     return Relayed()
+
+
+@pytest.fixture
+def carol(world: Relayed) -> Node:
+    """Whom the relay can dial, and has no session with; Alice knows her by the relay alone."""
+    node = world.simulation.add_node("carol")
+    world.auditor.watch(node)
+    world.relay.add_peer(world.simulation.peer_config(node))
+    world.alice.add_peer(world.by_relay(node))
+    for other in (world.relay, world.alice):
+        node.add_peer(replace(world.simulation.peer_config(other), endpoint=None))
+    return node
+
+
+def initiations_to(world: Relayed, node: Node) -> list[Flight]:
+    flights = (flight for flight in world.flights if flight.destination == node.listen)
+    return [flight for flight in flights if flight.data[0] == 1]
+
+
+# -- An addressee without a session --------------------------------------------------------------------
+
+
+def test_who_has_no_session_with_the_relay_is_reached_by_the_next_attempt(
+    world: Relayed, carol: Node
+) -> None:
+    assert world.passes(world.alice, carol, within=wp.REKEY_TIMEOUT + wp.NS)
+
+
+def test_of_an_initiation_for_who_has_no_session_comes_one_initiation_at_most(
+    world: Relayed, carol: Node
+) -> None:
+    carol.suspend()
+    world.flights.clear()
+    world.simulation.send(world.alice, carol)
+
+    world.run_for(wp.REKEY_ATTEMPT_TIME + 60 * wp.NS)
+
+    asked = [f for f in world.flights if f.source.address == world.nats[0].address and f.data[0] == 1]
+    assert 1 < len(initiations_to(world, carol)) <= len(asked)
+
+
+@pytest.mark.parametrize("is_spoofed", [False, True], ids=["from elsewhere", "in a peer's name"])
+def test_who_replays_an_initiation_makes_a_relay_send_less_than_he_does(
+    world: Relayed, carol: Node, is_spoofed: bool
+) -> None:
+    carol.suspend()
+    world.simulation.send(world.alice, carol)
+    world.run_for(wp.NS)
+    recorded = initiations_to(world, world.relay)[-1]
+    world.alice.stop()
+    world.flights.clear()
+
+    for _ in range(100):
+        source = recorded.source if is_spoofed else Endpoint("203.0.113.66", 6666)
+        world.simulation.network.send(source, world.relay.listen, recorded.data)
+        world.run_for(wp.NS)
+
+    sought = len(initiations_to(world, carol))
+    assert (0 < sought <= 100 // 5 + 1) if is_spoofed else sought == 0
 
 
 # -- It works ----------------------------------------------------------------------------------------

@@ -20,6 +20,13 @@ class KeyNeeded:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionNeeded:
+    """Another peer began a handshake with this one by this relay, with which it has no session."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class KeyConfirmed:
     """The first authentic datagram came in on a keypair that did not send yet. Whitepaper 5.4.5.
 
@@ -73,7 +80,16 @@ class RoutingLoop:
     endpoint: Endpoint
 
 
-Event = RoutingLoop | KeyNeeded | KeyConfirmed | KeyAged | DataSent | DataReceived | EndpointChanged
+Event = (
+    RoutingLoop
+    | KeyNeeded
+    | SessionNeeded
+    | KeyConfirmed
+    | KeyAged
+    | DataSent
+    | DataReceived
+    | EndpointChanged
+)
 
 
 @dataclass(slots=True)

@@ -19,6 +19,7 @@ from wgpy.contract.events import (
     KeyNeeded,
     PeerId,
     RoutingLoop,
+    SessionNeeded,
 )
 from wgpy.contract.orders import LocalPort, Permit, Translation
 
@@ -100,6 +101,8 @@ def event_of(event: Any, peer: PeerId) -> Event:
         return DataReceived(peer)
     if kind == _lib.WGFP_EVENT_KEY_NEEDED:
         return KeyNeeded(peer)
+    if kind == _lib.WGFP_EVENT_SESSION_NEEDED:
+        return SessionNeeded(peer)
     if kind == _lib.WGFP_EVENT_ROUTING_LOOP:
         return RoutingLoop(peer, endpoint_of(event.endpoint))
     if kind == _lib.WGFP_EVENT_KEY_CONFIRMED:

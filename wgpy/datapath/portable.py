@@ -32,14 +32,9 @@ from wgpy.contract.events import (
     KeyNeeded,
     PeerActivity,
     PeerId,
+    SessionNeeded,
 )
-from wgpy.contract.messages import (
-    HANDSHAKE_SIZES,
-    TYPE_TRANSPORT,
-    TransportData,
-    message_type,
-    nonce,
-)
+from wgpy.contract.messages import HANDSHAKE_SIZES, TYPE_TRANSPORT, TransportData, message_type, nonce
 from wgpy.contract.orders import (
     AddPeer,
     AddRelayed,
@@ -70,7 +65,7 @@ from .foreign import ForeignQueue
 from .peer import NEVER, Keypair, Peer
 from .permits import check_permits
 from .policy import Policy
-from .relay import Forwarding, Relay
+from .relay import Forwarding, NoSession, Relay
 from .routing_loop import RoutingLoops
 from .staging import Staging
 from .translation import Translations
@@ -409,10 +404,14 @@ class PortableDataPath:
     def _is_relayed(self, data: bytes, source: Endpoint, now: int, tos: int) -> bool:
         """Whether a message is not for this interface: then it is forwarded, or counted."""
         outcome = self._relay.receive(data, source, now) if self._relay.is_enabled else None
-        if isinstance(outcome, DropReason):
-            self._drops[outcome] += 1
-        elif isinstance(outcome, Forwarding):
-            self._datagrams.append(Datagram(data, outcome.endpoint, tos, None))
+        match outcome:
+            case Forwarding(endpoint):
+                self._datagrams.append(Datagram(data, endpoint, tos, None))
+            case NoSession(peer):
+                self._drops[DropReason.RELAY_NO_SESSION] += 1
+                self._events[SessionNeeded(peer)] = None
+            case DropReason():
+                self._drops[outcome] += 1
         return outcome is not None
 
     def _note_relayed(self, peer: Peer) -> None:

@@ -45,6 +45,15 @@ class Forwarding(NamedTuple):
     endpoint: Endpoint
 
 
+class NoSession(NamedTuple):
+    """An initiation is dropped, as this peer, whom it is for, has no session."""
+
+    peer: PeerId
+
+
+Outcome = Forwarding | NoSession | DropReason
+
+
 class Mac1Key:
     """Of a public key. Whitepaper 5.4.4."""
 
@@ -193,7 +202,7 @@ class Relay:
 
     # -- Datagrams -------------------------------------------------------------------------------
 
-    def receive(self, message: bytes, source: Endpoint, now: int) -> Forwarding | DropReason | None:
+    def receive(self, message: bytes, source: Endpoint, now: int) -> Outcome | None:
         """What to do with a message of a valid type and size; None: it is the interface's own, or nobody's.
 
         now: boottime ns. Transport data comes here only if its index is not the interface's own.
@@ -206,7 +215,7 @@ class Relay:
         outcome = self._forward(senders, message, now) if senders else None
         return DropReason.INVALID_MAC1 if has_mac1 and outcome is None else outcome
 
-    def _forward(self, senders: list[_End], message: bytes, now: int) -> Forwarding | DropReason | None:
+    def _forward(self, senders: list[_End], message: bytes, now: int) -> Outcome | None:
         """senders: all that the source may be; whose index it is says which."""
         if message_type(message) == TYPE_INITIATION:
             return self._forward_initiation(senders[0], message, now)
@@ -218,10 +227,12 @@ class Relay:
             return self._forward_response(index, message, now)
         return self._pass(index.way, message, now)
 
-    def _forward_initiation(self, sender: _End, message: bytes, now: int) -> Forwarding | DropReason:
+    def _forward_initiation(self, sender: _End, message: bytes, now: int) -> Outcome:
         receiver = self._addressee(sender, message, now)
         if isinstance(receiver, DropReason):
             return receiver
+        if not receiver.is_live(now):
+            return NoSession(receiver.peer)
         if not _reaches(sender, receiver, now):
             return DropReason.RELAY_NO_SESSION
         way = self._way(sender, receiver, now)

@@ -14,10 +14,7 @@ from wgpy.contract.constants import (
     KEY_LENGTH,
     MAX_PEERS,
     NEW_HANDSHAKE_AFTER_SILENCE,
-    REJECT_AFTER_TIME,
-    REKEY_AFTER_TIME,
     REKEY_ATTEMPT_TIME,
-    REKEY_ON_RECEIVE_AFTER_TIME,
     REKEY_TIMEOUT,
     ZERO_KEY_MATERIAL_AFTER,
 )
@@ -34,12 +31,12 @@ from wgpy.contract.events import (
     KeyNeeded,
     PeerActivity,
     PeerId,
+    SessionNeeded,
 )
 from wgpy.contract.messages import CookieReply, HandshakeInitiation, HandshakeResponse, TransportData, decode
 from wgpy.contract.orders import (
     AddPeer,
     ClearSource,
-    InstallKeypair,
     PurgeStaged,
     RemoveKeypair,
     RemovePeer,
@@ -54,7 +51,7 @@ from .cookie import CookieMaker
 from .crypto import checked_key, clamp, dh_public
 from .indextable import IndexTable
 from .keepalive import Keepalives
-from .keypair import Keypair
+from .keypair import Keypair, installation
 from .noise import (
     Identity,
     Session,
@@ -282,6 +279,8 @@ class Engine:
             case KeyNeeded():
                 peer.packets_wait = True
                 self.begin_handshake(peer, now)
+            case SessionNeeded():
+                self._try_handshake(peer, now)
             case KeyAged(local_index=index):
                 if peer.keypairs.current and peer.keypairs.current.local_index == index:
                     self.begin_handshake(peer, now)
@@ -375,6 +374,17 @@ class Engine:
         elif not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
             self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, last + REKEY_TIMEOUT + jitter(self._random))
 
+    def _try_handshake(self, peer: Peer, now: int) -> None:
+        """Send one initiation unless there was one just before, and no more if that is not answered.
+
+        So who has a relay send it has sent as much, and repeats it if it is worth it.
+        """
+        last = peer.last_handshake_sent
+        is_due = last is None or now - last >= REKEY_TIMEOUT
+        if is_due and not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
+            self._send_initiation(peer, now)
+            self._timers.disarm(peer.id, Timer.RETRANSMIT_HANDSHAKE)
+
     def _send_initiation(self, peer: Peer, now: int) -> None:
         if self._identity is None or peer.endpoint is None:
             return
@@ -405,19 +415,7 @@ class Engine:
 
     def _install_session(self, peer: Peer, session: Session, now: int) -> None:
         dropped = peer.keypairs.add(Keypair(session.local_index, session.initiator))
-        self._actions.append(
-            InstallKeypair(
-                peer.id,
-                session.local_index,
-                session.remote_index,
-                session.sending_key,
-                session.receiving_key,
-                reject_after_time=now + REJECT_AFTER_TIME,
-                # Only the initiator rekeys by time, so that both do not at once. Whitepaper 6.2
-                rekey_after_sent_time=now + REKEY_AFTER_TIME if session.initiator else None,
-                rekey_after_received_time=now + REKEY_ON_RECEIVE_AFTER_TIME if session.initiator else None,
-            )
-        )
+        self._actions.append(installation(peer.id, session, now))
         self._remove_keypairs(peer, dropped)
         self._timers.arm(peer.id, Timer.ZERO_KEY_MATERIAL, now + ZERO_KEY_MATERIAL_AFTER)
 

@@ -7,6 +7,12 @@ path's; here is only who is who.
 
 from dataclasses import dataclass
 
+from wgpy.contract.constants import REJECT_AFTER_TIME, REKEY_AFTER_TIME, REKEY_ON_RECEIVE_AFTER_TIME
+from wgpy.contract.events import PeerId
+from wgpy.contract.orders import InstallKeypair
+
+from .noise import Session
+
 
 @dataclass(frozen=True, slots=True)
 class Keypair:
@@ -54,3 +60,18 @@ class Keypairs:
         dropped = [keypair for keypair in (self.next, self.current, self.previous) if keypair]
         self.next = self.current = self.previous = None
         return dropped
+
+
+def installation(peer: PeerId, session: Session, now: int) -> InstallKeypair:
+    """Give a new session's keys to the data path. now: boottime ns."""
+    return InstallKeypair(
+        peer,
+        session.local_index,
+        session.remote_index,
+        session.sending_key,
+        session.receiving_key,
+        reject_after_time=now + REJECT_AFTER_TIME,
+        # Only the initiator rekeys by time, so that both do not at once. Whitepaper 6.2
+        rekey_after_sent_time=now + REKEY_AFTER_TIME if session.initiator else None,
+        rekey_after_received_time=now + REKEY_ON_RECEIVE_AFTER_TIME if session.initiator else None,
+    )

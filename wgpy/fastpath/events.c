@@ -148,6 +148,7 @@ static bool peer_events_move(struct writer *writer, struct peer *peer)
 {
     bool all = event_move(writer, &peer->events, WGFP_EVENT_ENDPOINT_CHANGED, peer, 0) &&
                event_move(writer, &peer->events, WGFP_EVENT_KEY_NEEDED, peer, 0) &&
+               event_move(writer, &peer->events, WGFP_EVENT_SESSION_NEEDED, peer, 0) &&
                event_move(writer, &peer->events, WGFP_EVENT_ROUTING_LOOP, peer, 0);
 
     for (struct keypair *keypair = peer->keypairs; all && keypair != NULL; keypair = keypair->next) {

@@ -51,6 +51,13 @@ static void batch_add(struct forwarder *forwarder, struct peer *to, uint8_t *dat
     forwarder->bytes += length;
 }
 
+static void session_ask(struct wgfp_datapath *datapath, struct peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    event_raise(&datapath->events, peer, NULL, WGFP_EVENT_SESSION_NEEDED);
+    pthread_mutex_unlock(&peer->lock);
+}
+
 /* Is it of the same session as the one before, which came with it? */
 static bool continues(const struct forwarder *forwarder, enum message_type type, uint32_t index,
                       const struct udp_origin *origin)
@@ -75,6 +82,8 @@ bool forwarder_take(struct forwarder *forwarder, uint8_t *data, uint32_t length,
     forwarder->index = index;
     if (judgement.verdict == RELAY_DROP)
         drop_count(forwarder->datapath, judgement.reason, 1);
+    if (judgement.verdict == RELAY_DROP && judgement.to != NULL)
+        session_ask(forwarder->datapath, judgement.to);
     if (judgement.verdict == RELAY_FORWARD) {
         forwarder->way = judgement.way;
         batch_add(forwarder, judgement.to, data, length, origin->tos, now);

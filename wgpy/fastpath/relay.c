@@ -126,6 +126,8 @@ static struct relay_judgement initiation_judge(struct wgfp_datapath *datapath, s
 
     if (receiver == NULL)
         return refused(WGFP_DROP_RELAY_NO_ADDRESSEE);
+    if (!end_is_live(receiver, now))
+        return (struct relay_judgement){.verdict = RELAY_DROP, .reason = WGFP_DROP_RELAY_NO_SESSION, .to = receiver->peer};
     if (!end_reaches(sender, receiver, now))
         return refused(WGFP_DROP_RELAY_NO_SESSION);
     struct relay_way *way = way_of(relay, sender, receiver, now);

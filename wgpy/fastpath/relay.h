@@ -55,7 +55,7 @@ void relay_counts(struct relay *relay, uint64_t counts[2]);
 enum relay_verdict {
     RELAY_NONE,    /* it is the interface's own, or nobody's */
     RELAY_FORWARD, /* as it is: to `to` */
-    RELAY_DROP,    /* for this reason */
+    RELAY_DROP,    /* for this reason; `to` has no session, if it is not NULL */
 };
 
 struct relay_judgement {

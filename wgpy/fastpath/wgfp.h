@@ -237,6 +237,7 @@ int wgfp_keypair_remove(struct wgfp_datapath *datapath, uint32_t peer, uint32_t 
 enum wgfp_event_kind {
     WGFP_EVENT_ENDPOINT_CHANGED,
     WGFP_EVENT_KEY_NEEDED,
+    WGFP_EVENT_SESSION_NEEDED,
     WGFP_EVENT_KEY_CONFIRMED,
     WGFP_EVENT_KEY_AGED,
     WGFP_EVENT_ROUTING_LOOP,

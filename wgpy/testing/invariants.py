@@ -178,13 +178,19 @@ class Auditor:
         remote = self._node_of(node, peer)
         if not self._is_kept_alive(node, remote):
             # What was asked for before a sleep is done after it.
-            asked_at = max(self._last_traffic.get(frozenset((node, remote)), 0), life.resumed_at)
+            asked_at = max(self._asked_at(node, remote), life.resumed_at)
             if now - asked_at > LONGEST_ECHO:
                 self._broken(node, "an idle tunnel began a handshake")
         timestamp = self._read_timestamp(message, node, remote)
         if timestamp <= self._timestamps.get(node, b""):
             self._broken(node, "a timestamp went back")
         self._timestamps[node] = timestamp
+
+    def _asked_at(self, node: Node, remote: Node) -> int:
+        """When something was last sent between them; by way of a relay, between the remote and anybody."""
+        if node.is_relay:
+            return max((when for ends, when in self._last_traffic.items() if remote in ends), default=0)
+        return self._last_traffic.get(frozenset((node, remote)), 0)
 
     def _read_timestamp(self, message: HandshakeInitiation, initiator: Node, responder: Node) -> bytes:
         """What the responder reads in the initiation, if it arrives."""

@@ -202,6 +202,10 @@ class Node:
             self.engine.set_preshared_key(self.peer(public_key), preshared_key)
             self.settle()
 
+    @property
+    def is_relay(self) -> bool:
+        return self._relay_rate > 0
+
     def relay(self, rate: int = DEFAULT_RELAY_RATE) -> None:
         """Forward between the peers, in this life and the next ones. rate: as `SetRelay` has it."""
         self._relay_rate = rate
