@@ -7,7 +7,7 @@ import socket
 from tests.mesh.test_agent import HOME, Scene, in_a_scene
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.node.agent_client import UdpAnswer
+from wgpy.node.agent_client import RoundTrip, RoundTripWanted, UdpAnswer, UsedPath
 from wgpy.paths.discovery import Discovery
 
 
@@ -38,6 +38,16 @@ async def test_a_peers_endpoints_are_asked_and_their_answers_told(world: Scene) 
         (told,) = await agent.control.ask_by_udp(str(peer.identity.verify_key()))
 
     assert told == UdpAnswer(str(HOME), False, 0)
+
+
+@in_a_scene
+async def test_a_peer_that_does_not_answer_is_told_with_the_path_that_was_tried(world: Scene) -> None:
+    peer = world.network.nodes[1].identity.verify_key()
+    async with world.agent() as agent:
+        told = await agent.control.measure(RoundTripWanted(peer, 1))
+        path = await agent.control.measure(RoundTripWanted(peer, 0))
+
+    assert told == path == RoundTrip(0, UsedPath(str(HOME), "", False))
 
 
 def _udp(address: str) -> socket.socket:

@@ -100,6 +100,11 @@ class Node:
             raise AgentError(f"no peer has the identity {identity}")
         return UdpAnswer("192.0.2.8:51820", True, 7), UdpAnswer("[2001:db8::8]:51820", False, 0)
 
+    async def measure(self, wanted: agent.RoundTripWanted) -> agent.RoundTrip:
+        if wanted.identity != OTHER:
+            raise AgentError(f"no peer has the identity {wanted.identity}")
+        return agent.RoundTrip(wanted.milliseconds, agent.UsedPath("192.0.2.8:51820", "hub", True))
+
     async def leave(self) -> None:
         self.left = True
 
@@ -206,6 +211,18 @@ def test_a_command_has_a_peers_host_asked_by_udp(sockets: Path) -> None:
                 await asyncio.to_thread(agent.ask_by_udp, NETWORK, ME)
 
             assert [answer.answered for answer in answers] == [True, False]
+
+    asyncio.run(scenario())
+
+
+def test_a_command_has_a_peer_measured_inside_of_the_tunnel(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets):
+            found = await asyncio.to_thread(agent.measure, NETWORK, agent.RoundTripWanted(OTHER, 900))
+            with pytest.raises(AgentError, match="no peer has the identity"):
+                await asyncio.to_thread(agent.measure, NETWORK, agent.RoundTripWanted(ME, 900))
+
+            assert found == agent.RoundTrip(900, agent.UsedPath("192.0.2.8:51820", "hub", True))
 
     asyncio.run(scenario())
 

@@ -3,7 +3,7 @@
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
 with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`,
 /endpoints with `EndpointChange`, /exit with one of `name`, /sites/add with `SiteAddition`, /sites/return with
-`SiteReturn`, /sites/remove with a `name`, /ping with an `identity`,
+`SiteReturn`, /sites/remove with a `name`, /ping with an `identity`, /round-trip with `RoundTripWanted`,
 /netcheck, /leave.
 """
 
@@ -42,7 +42,10 @@ class Peer:
     for never; received, sent: bytes; unanswered: seconds since the oldest packet was sent that nothing has
     followed, 0 for none; relay: name of the relay by which it is reached now, "" for directly; since: when it
     was first reached so, Unix seconds, 0 for unknown; relays: names of those by which it can be reached;
-    hidden: whether it says that others cannot dial it.
+    hidden: whether it says that others cannot dial it; by_connection: whether its datagrams go by this node's
+    connection to the coordinator; round_trip: as it was last measured by this path, microseconds, 0 for
+    unknown; nat: what the mappings of its NAT depend on, in a word, "" for none or unknown; tried: while it
+    is reached by a relay, where else it may be and does not answer.
     """
 
     name: str
@@ -65,6 +68,10 @@ class Peer:
     since: int = 0
     relays: tuple[str, ...] = ()
     hidden: bool = False
+    by_connection: bool = False
+    round_trip: int = 0
+    nat: str = ""
+    tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +193,7 @@ class Status:
     those of both versions lead nowhere else; return_site, return_gateways: as in `SiteReturn`; is_relay:
     whether this node is a relay; relayed_datagrams, relayed_bytes: what it has passed on; registered: names
     of the relays by which others reach this node; questions: about names, by what came of them;
-    gateway_moves: by site, how often another gateway was used than before.
+    gateway_moves: by site, how often another gateway was used than before; nat_kind: as `Peer.nat`.
     """
 
     network: str
@@ -242,6 +249,7 @@ class Status:
     questions: tuple[Count, ...] = ()
     gateway_moves: tuple[Count, ...] = ()
     mapping_lasts: int = 0
+    nat_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,16 +307,41 @@ class SiteReturn:
 
 @dataclass(frozen=True, slots=True)
 class UdpAnswer:
-    """Whether a host answered a question by UDP at an endpoint. milliseconds: the best round trip."""
+    """Whether a host answered a question by UDP at an endpoint. microseconds: the best round trip."""
 
     endpoint: str
     answered: bool
-    milliseconds: int
+    microseconds: int
 
 
 @dataclass(frozen=True, slots=True)
 class _UdpAnswers:
     answers: tuple[UdpAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTripWanted:
+    """Of which peer, and how long to wait for it; 0: tell the path only."""
+
+    identity: VerifyKey
+    milliseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class UsedPath:
+    """By what a peer is reached. endpoint, relay, by_connection: as in `Peer`."""
+
+    endpoint: str
+    relay: str
+    by_connection: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """How long a peer took to answer inside of the tunnel. microseconds: 0 if it did not; path: by which."""
+
+    microseconds: int
+    path: UsedPath
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +426,18 @@ def remove_site(network: str, name: str) -> None:
 def ask_by_udp(network: str, identity: VerifyKey) -> tuple[UdpAnswer, ...]:
     """Ask a peer's host outside of the tunnel, at each of its endpoints. Takes seconds. Raises AgentError."""
     answer = _ask(network, "POST", "/ping", {"identity": str(identity)})
-    return codec.read(_UdpAnswers, json.loads(answer)).answers
+    try:
+        return codec.read(_UdpAnswers, json.loads(answer)).answers
+    except (ValueError, TypeError, KeyError):
+        raise _other_version(network) from None
+
+
+def measure(network: str, wanted: RoundTripWanted) -> RoundTrip:
+    """Raises AgentError."""
+    try:
+        return codec.read(RoundTrip, json.loads(_ask(network, "POST", "/round-trip", codec.write(wanted))))
+    except (ValueError, TypeError, KeyError):
+        raise _other_version(network) from None
 
 
 def check_network(network: str) -> NetworkCheck:

@@ -21,6 +21,8 @@ from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
     NetworkCheck,
+    RoundTrip,
+    RoundTripWanted,
     RouteChange,
     SiteAddition,
     SiteAnswer,
@@ -81,6 +83,9 @@ class Node(Protocol):
         """Raises AgentError."""
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
+        """Raises AgentError."""
+
+    async def measure(self, wanted: RoundTripWanted) -> RoundTrip:
         """Raises AgentError."""
 
     async def check_network(self) -> NetworkCheck:
@@ -211,16 +216,26 @@ async def _change(node: Node, target: str, body: bytes) -> dict[str, Any] | None
             await node.change_return(_read(SiteReturn, body, "a `site` and a list of addresses, `gateways`"))
         case "/sites/remove":
             await node.remove_site(_read_text(body, "name"))
-        case "/ping":
-            answers = await node.ask_by_udp(_read_text(body, "identity"))
-            return {"answers": list(map(codec.write, answers))}
-        case "/netcheck":
-            return asdict(await node.check_network())
         case "/leave":
             await node.leave()
         case _:
-            return None
+            return await _find_out(node, target, body)
     return {}
+
+
+async def _find_out(node: Node, target: str, body: bytes) -> dict[str, Any] | None:
+    """As `_change`, for what changes nothing."""
+    match target:
+        case "/ping":
+            answers = await node.ask_by_udp(_read_text(body, "identity"))
+            return {"answers": list(map(codec.write, answers))}
+        case "/round-trip":
+            wanted = _read(RoundTripWanted, body, "an `identity` and `milliseconds`")
+            return codec.write(await node.measure(wanted))
+        case "/netcheck":
+            return asdict(await node.check_network())
+        case _:
+            return None
 
 
 async def _answer_scraper(node: Node, request: Request) -> Answer:

@@ -1,17 +1,20 @@
 """What the commands of this host ask of a node, by the local API."""
 
 import asyncio
+from typing import Final
 
 from wgpy.address import parse_host_port
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed
 from wgpy.mesh.exit import exit_of
-from wgpy.mesh.plan import first_gateway, used_sites
+from wgpy.mesh.plan import Peer, first_gateway, used_sites
 from wgpy.mesh.return_route import return_route
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
     NetworkCheck,
+    RoundTrip,
+    RoundTripWanted,
     RouteChange,
     SiteAddition,
     SiteAnswer,
@@ -23,11 +26,14 @@ from wgpy.node.files import StorageError, parse_keepalive
 from wgpy.node.names import describe
 
 from .network_check import check_network
+from .path_report import measure
 from .publisher import Publisher
 from .rejected_records import RejectedRecords
 from .sites import SiteAnnouncer
 from .status import Node, report
 from .wake import Wake
+
+_MAX_WAIT: Final = 30.0  # seconds, for a peer's answer
 
 
 class Control:
@@ -153,12 +159,23 @@ class Control:
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
         """Raises AgentError."""
-        peer = next((peer for peer in self._node.plan.peers if str(peer.member.identity) == identity), None)
-        if peer is None:
-            raise AgentError(f"no peer has the identity {identity}")
+        peer = self._peer(identity)
         present = (await self._node.interface.status()).peers
         current = (one.endpoint for one in present if one.public_key == peer.member.key and one.endpoint)
         return await self._node.paths.pings.ask(peer.member.key, [*current, *peer.tunnel.endpoints])
+
+    async def measure(self, wanted: RoundTripWanted) -> RoundTrip:
+        """Raises AgentError."""
+        key, plan = self._peer(str(wanted.identity)).member.key, self._node.plan
+        seconds = min(wanted.milliseconds / 1000, _MAX_WAIT)
+        return await measure(self._node.interface, self._node.paths, plan, key, seconds)
+
+    def _peer(self, identity: str) -> Peer:
+        """Raises AgentError."""
+        peers = self._node.plan.peers
+        if found := next((peer for peer in peers if str(peer.member.identity) == identity), None):
+            return found
+        raise AgentError(f"no peer has the identity {identity}")
 
     async def check_network(self) -> NetworkCheck:
         """Ask all relays."""

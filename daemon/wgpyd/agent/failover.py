@@ -47,7 +47,7 @@ class GatewayFailover:
         # By name, or by its prefix what has none: the gateways that are peers.
         self._sites: dict[str, tuple[VerifyKey, ...]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._probes: set[asyncio.Task[None]] = set()
+        self._probes: set[asyncio.Task[int]] = set()
         self._unsubscribe = interface.subscribe(self._on_event)
 
     def plan(self, network: Network, topology: Topology, view: LocalView, before: NodePlan) -> NodePlan:

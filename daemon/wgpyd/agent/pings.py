@@ -12,7 +12,7 @@ from itertools import product
 from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 from typing import Final, Protocol
 
-from wgpy.contract.constants import MILLISECOND, SECOND
+from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
@@ -26,6 +26,7 @@ from wgpy.paths.postponed import Postponed
 ASKING_TIME: Final = 2.0  # seconds
 _REPEATS: Final = 4  # questions to each endpoint in that time
 _MAX_ENDPOINTS: Final = 16
+_MAX_ROUND_TRIPS: Final = 1024  # that are kept
 
 _Pair = tuple[bytes, Endpoint]  # a public key, and where the peer may be
 
@@ -76,6 +77,7 @@ class Pings:
         self._discovery = Discovery(bytes(key), os.urandom)
         self._rounds: list[_Round] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._round_trips: dict[_Pair, int] = {}  # ns; the newest are the last
         interface.register_reader(MAGIC, self._receive)
 
     def close(self) -> None:
@@ -96,7 +98,7 @@ class Pings:
         pairs = _pairs(peer, endpoints)
         best = await self._ask(pairs, lambda one: len(one.best) == len(one.pairs))
         return tuple(
-            UdpAnswer(str(pair[1]), pair in best, best[pair].round_trip // MILLISECOND if pair in best else 0)
+            UdpAnswer(str(pair[1]), pair in best, -(-best[pair].round_trip // 1000) if pair in best else 0)
             for pair in pairs
         )
 
@@ -158,6 +160,9 @@ class Pings:
         answers, heard = self._discovery.take_answers(), self._discovery.take_heard()
         for answer, asking in product(answers, self._rounds):
             asking.note(answer)
+        for answer in answers:
+            if answer.manner == AT_ONCE:
+                self.note(PublicKey(answer.peer), answer.remote, answer.round_trip)
         if reply is None:
             self._answer_due()
         if self._observer:
@@ -177,6 +182,20 @@ class Pings:
         due = self._discovery.postponed.next_due
         if due is not None:
             self._timer = asyncio.get_running_loop().call_later((due - boottime()) / SECOND, self._answer_due)
+
+    # -- How long it takes ---------------------------------------------------------------------------
+
+    def note(self, peer: PublicKey, endpoint: Endpoint, round_trip: int) -> None:
+        """Keep what was measured, in ns, here or inside of the tunnel."""
+        pair = bytes(peer), endpoint.without_source()
+        self._round_trips.pop(pair, None)
+        self._round_trips[pair] = round_trip
+        if len(self._round_trips) > _MAX_ROUND_TRIPS:
+            del self._round_trips[next(iter(self._round_trips))]
+
+    def round_trip(self, peer: PublicKey, endpoint: Endpoint) -> int:
+        """Return what was measured last, in ns, 0 if nothing was."""
+        return self._round_trips.get((bytes(peer), endpoint.without_source()), 0)
 
 
 def _send_elsewhere(answer: Postponed, mark: int) -> None:

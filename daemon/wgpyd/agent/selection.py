@@ -219,6 +219,11 @@ class Selection:
         selected = self._selected.get(key)
         return selected.paths.path if selected else None
 
+    def tried(self, key: PublicKey) -> tuple[Endpoint, ...]:
+        """Return where a peer was asked last for a direct path."""
+        selected = self._selected.get(key)
+        return selected.paths.tried if selected else ()
+
     def since(self, key: PublicKey) -> int:
         """Return since when a peer is reached as it is, Unix seconds, 0 if it never was."""
         return self._since.get(key, (None, 0))[1]

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from wgpy.contract.constants import SECOND
@@ -32,6 +32,7 @@ from .identity import LocalIdentity
 from .membership import Membership
 from .names import Names
 from .node_paths import NodePaths
+from .path_report import names_of_peers, round_trip, tried, used_path
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
@@ -121,10 +122,11 @@ async def report(node: Node) -> Status:
         is_relay=node.plan.is_relay,
         relayed_datagrams=device.relayed.datagrams,
         relayed_bytes=device.relayed.bytes,
-        registered=_names(node, node.paths.registration.keys),
+        registered=names_of_peers(node.plan, node.paths.registration.keys),
         questions=_counts(node.names.outcomes),
         gateway_moves=_counts(node.failover.moves),
         mapping_lasts=node.paths.lifetime.lasts,
+        nat_kind=node.paths.registration.found.nat,
     )
 
 
@@ -136,12 +138,6 @@ def _exit_gateway(node: Node) -> str:
     exit_ = node.reconciler.exit
     gateways = (peer.member for peer in node.plan.peers if exit_ and peer.member.identity == exit_.gateway)
     return next((member.name or str(member.identity) for member in gateways), "")
-
-
-def _names(node: Node, keys: Iterable[PublicKey]) -> tuple[str, ...]:
-    """Return the names of peers."""
-    members = (node.plan.by_key[key].member for key in keys if key in node.plan.by_key)
-    return tuple(member.name or str(member.identity) for member in members)
 
 
 def _exclusion(node: Node) -> str:
@@ -161,6 +157,7 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
     for peer in node.plan.peers:
         member, tunnel = peer.member, present.get(peer.member.key)
         taken = [route for route in peer.routes if route in conflicts]
+        path = used_path(node.interface, node.paths, node.plan, member.key)
         yield Peer(
             name=member.name,
             identity=member.identity,
@@ -178,10 +175,14 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             received=tunnel.rx_bytes if tunnel else 0,
             sent=tunnel.tx_bytes if tunnel else 0,
             unanswered=_seconds_since(tunnel.unanswered_since) if tunnel else 0,
-            relay="".join(_names(node, filter(None, [node.paths.selection.relay_to(member.key)]))),
+            relay=path.relay,
             since=node.paths.selection.since(member.key),
-            relays=_names(node, peer.tunnel.relays),
-            hidden=bool(peer.member.paths and peer.member.paths.relays),
+            relays=names_of_peers(node.plan, peer.tunnel.relays),
+            hidden=bool(member.paths and member.paths.relays),
+            by_connection=path.by_connection,
+            round_trip=round_trip(node.interface, node.paths, member.key),
+            nat=member.paths.nat if member.paths else "",
+            tried=tried(node.paths, member.key),
         )
 
 
