@@ -37,7 +37,7 @@ CANDIDATES = [
     ("wgpy me", {"mesh"}),
     ("wgpy mesh re", {"relay", "remove", "rename", "revoke"}),
     ("wgpy mesh revoke --", {"--help", "--json", "--key", "--network", "--trust-clock"}),
-    ("wgpy show --", {"--counters", "--help", "--json", "--show-keys"}),
+    ("wgpy show --", {"--counters", "--help", "--json", "--show-keys", "--watch"}),
     ("wgpy completion f", {"fish"}),
     ("wgpy mesh route a", {"add"}),
 ]

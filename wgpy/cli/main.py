@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Final
 
 import wgpy
-from wgpy.cli import completion
+from wgpy.cli import colours, completion
 from wgpy.cli.command import USAGE, Argument, Command, parser
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.keys import genkey, genpsk, pubkey
+from wgpy.cli.mesh.arguments import WATCH
 from wgpy.cli.mesh.commands import MESH
 from wgpy.cli.reload import reload, save, strip
-from wgpy.cli.show import show, show_counters
+from wgpy.cli.show import show, show_counters, watch_interfaces
 from wgpy.cli.tunnel import down, up
 from wgpy.config import ConfigError
 from wgpy.uapi.client import InterfaceError
@@ -23,7 +24,11 @@ _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells count
 
 
 def _show(arguments: argparse.Namespace) -> None:
-    if arguments.counters:
+    if arguments.watch and (arguments.json or arguments.counters):
+        raise UsageError("--watch shows interfaces to people: leave out --json and --counters")
+    if arguments.watch:
+        watch_interfaces(arguments.interface, arguments.watch, show_keys=arguments.show_keys)
+    elif arguments.counters:
         show_counters(arguments.interface, as_json=arguments.json)
     else:
         show(arguments.interface, as_json=arguments.json, show_keys=arguments.show_keys)
@@ -84,6 +89,7 @@ Examples:
   wgpy show                 every interface
   wgpy show wg0             one
   wgpy show wg0 --json      JSON: an object with one member per interface
+  wgpy show wg0 --watch     in place, until Ctrl-C
   wgpy show wg0 --counters  numbers of dropped packets and messages, by reason
 No "latest handshake" means that the peer has never answered: check its Endpoint, both public keys,
 and that UDP passes between the two hosts.""",
@@ -92,6 +98,7 @@ and that UDP passes between the two hosts.""",
             Argument(("--json",), {"action": "store_true", "help": "print JSON without secret keys"}),
             Argument(("--show-keys",), {"action": "store_true", "help": "print the secret keys as well"}),
             Argument(("--counters",), {"action": "store_true", "help": "print the drop counters instead"}),
+            WATCH,
         ),
     ),
     Command(
@@ -184,6 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.run is None:
         options.parser.print_help(sys.stderr)
         return USAGE
+    colours.choose(getattr(options, "color", "never"))
     try:
         options.run(options)
         sys.stdout.flush()

@@ -15,16 +15,32 @@ from wgpy.uapi import client as uapi_client
 
 def show(interface: str, *, as_json: bool, show_keys: bool) -> None:
     """Print one interface, or with "all" every interface that a daemon serves. Raises InterfaceError."""
-    names = uapi_client.interfaces() if interface == "all" else [interface]
-    states = {name: uapi_client.get(name) for name in names}
+    states = _states(interface)
     if as_json:
         document = {name: json_value(status, show_keys=show_keys) for name, status in states.items()}
         print(json.dumps(document, indent=2))
         return
     if not states:
         print("wgpy: no interface is up; `wgpy up FILE` brings one up.", file=sys.stderr)
+    print(_texts(states, show_keys=show_keys), end="")
+
+
+def watch_interfaces(interface: str, seconds: int, *, show_keys: bool) -> None:
+    """Show in place what `show` prints. Raises UsageError, and InterfaceError as `show` does."""
+    from wgpy.cli.watch import watch
+
+    watch("wgpy show", lambda: _texts(_states(interface), show_keys=show_keys), seconds)
+
+
+def _states(interface: str) -> dict[str, DeviceStatus]:
+    """Raises InterfaceError."""
+    names = uapi_client.interfaces() if interface == "all" else [interface]
+    return {name: uapi_client.get(name) for name in names}
+
+
+def _texts(states: Mapping[str, DeviceStatus], *, show_keys: bool) -> str:
     now = time.time_ns()
-    print("\n".join(text(name, status, now, show_keys=show_keys) for name, status in states.items()), end="")
+    return "\n".join(text(name, status, now, show_keys=show_keys) for name, status in states.items())
 
 
 def show_counters(interface: str, *, as_json: bool) -> None:

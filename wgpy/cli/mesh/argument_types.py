@@ -44,6 +44,8 @@ port: Final = _number(1, 65535)
 mtu: Final = _number(1280, 65535)
 table: Final = _number(256, 2**32 - 1)  # those below are the host's own, or may have names
 priority: Final = _number(0, 65535)
+count: Final = _number(1, 1_000_000)
+seconds: Final = _number(1, 86_400)
 uses: Final = _number(1, 1000)  # as many identities as a revocation can name
 
 

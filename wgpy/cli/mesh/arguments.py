@@ -5,8 +5,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final
 
+from wgpy.cli import colours
 from wgpy.cli.command import Argument
 from wgpy.cli.errors import CommandError
+from wgpy.cli.mesh import argument_types as types
 
 
 def run_by(target: str) -> Callable[[argparse.Namespace], None]:
@@ -35,8 +37,16 @@ NETWORK: Final = argument("--network", metavar="NAME", help="the network, on a h
 KEY: Final = argument("--key", metavar="FILE", help="the network's key (default: this host's copy)")
 JSON: Final = argument("--json", action="store_true", help="print JSON")
 ALL: Final = argument("--all", action="store_true", help="show also what ended more than a day ago")
+COLOR: Final = argument(
+    "--color", choices=colours.CHOICES, default=colours.AUTO, help="colours (default: auto, on a terminal)"
+)
+WATCH: Final = argument(
+    "--watch", metavar="SECONDS", type=types.seconds, nargs="?", const=2,
+    help="show it in place, again after so many seconds (default: 2)",
+)  # fmt: skip
 VERBOSE: Final = argument("-v", "--verbose", action="store_true", help="print every command before it is run")
 ANY: Final = (NETWORK, JSON)
+SHOWING: Final = (*ANY, COLOR)
 ADMINISTRATOR: Final = (NETWORK, KEY, JSON)
 SIGNING: Final = (
     NETWORK,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from wgpy.cli.colours import width
 from wgpy.cli.show import ago
 from wgpy.contract.constants import SECOND
 
@@ -23,17 +24,18 @@ def report(arguments: Namespace, document: Any, text: str) -> None:
 def columns(rows: Iterable[Sequence[str]]) -> str:
     """Return lines with aligned columns."""
     lines = list(rows)
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(_padded, line, widths)).rstrip() for line in lines)
+
+
+def _padded(cell: str, wanted: int) -> str:
+    return cell + " " * (wanted - width(cell))
 
 
 def fits(text: str) -> bool:
     """Return whether no line is wider than the terminal, if its width is known."""
-    width = shutil.get_terminal_size((sys.maxsize, 0)).columns
-    return all(len(line) <= width for line in text.splitlines())
+    most = shutil.get_terminal_size((sys.maxsize, 0)).columns
+    return all(width(line) <= most for line in text.splitlines())
 
 
 def since(when: int) -> str:
