@@ -45,6 +45,13 @@ class Terminal:
             self.shown += more
         return self.shown
 
+    def shows_again(self, text: str) -> str:
+        """Wait until the terminal shows a text once more than by now, and return what it shows meanwhile."""
+        before, self.shown = self.shown, ""
+        shown = self.shows(text)
+        self.shown = before + shown
+        return shown
+
     def ends(self) -> int:
         """Return the exit status of the command."""
         while more := self._read():

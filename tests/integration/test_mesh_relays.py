@@ -13,7 +13,8 @@ import pytest
 
 from tests.integration.hosts import Host, Lab, eventually
 from tests.integration.internet import Internet
-from tests.integration.meshlab import NETWORK, Node
+from tests.integration.meshlab import NETWORK, Node, program
+from tests.integration.terminal import Terminal
 from wgpy.node.agent_client import Peer
 
 pytestmark = [pytest.mark.xdist_group("mesh_relays"), pytest.mark.slow]
@@ -92,6 +93,38 @@ def test_why_says_by_which_relay(world: World) -> None:
     assert found["findings"]["path"]["text"].startswith(f"by the relay {relay}")
 
 
+def test_a_ping_says_by_which_relay_it_was_answered(world: World) -> None:
+    found = world.left.ask("ping", "right", "-c", "3")
+
+    assert found["sent"] == 3
+    answered = [answer for answer in found["answers"] if answer["milliseconds"]]
+    assert answered
+    assert {answer["relay"] for answer in answered} <= {"hub", "spare"}
+    (path, *_) = found["paths"]
+    assert 0 < path["least"] <= path["median"] <= path["most"]
+
+
+def test_each_path_to_a_node_is_measured_beside_the_others(world: World) -> None:
+    found = world.left.ask("ping", "right", "--all-paths")["paths"]
+
+    assert {path["relay"] for path in found if path["milliseconds"]} == {"hub", "spare"}
+    assert all(path["milliseconds"] is None for path in found if not path["relay"])
+    assert [path["relay"] for path in found if path["in_use"]] == [_peer(world.left, world.right).relay]
+
+
+def test_a_status_that_is_watched_outlives_a_restart_of_the_node(world: World) -> None:
+    with Terminal(world.spare.host, program("wgpy"), "mesh", "status", "--watch", "1") as terminal:
+        terminal.shows("spare of lab: the coordinator is \x1b[32mconnected")
+        world.spare.kill()
+        terminal.shows("does not run")
+        world.spare.start()
+        terminal.shows_again("spare of lab: the coordinator is")
+        terminal.types("\x03")
+
+        assert terminal.ends() == 0
+        assert terminal.shown.endswith("\x1b[?1049l")
+
+
 def test_when_a_relay_dies_the_other_one_is_used(world: World) -> None:
     world.left.ping(world.right)
     used = _peer(world.left, world.right).relay
@@ -109,6 +142,11 @@ def test_what_opens_between_them_is_used_and_left_again_when_it_closes(world: Wo
     world.left.kill()
     world.left.start()
     eventually(lambda: _knows_relays_to(world.left, world.right), "the node is back", _WITHIN)
+    with Terminal(world.left.host, program("wgpy"), "mesh", "ping", "right") as terminal:
+        terminal.shows("directly, 203.0.113.20:")
+        terminal.types("\x03")
+        assert terminal.ends() == 0
+        assert re.search(r"^right: \d+ sent, \d+ answered; least", terminal.shown, re.MULTILINE)
     assert world.left.ping(world.right) > 0
     for one, other in ((world.left, world.right), (world.right, world.left)):
         eventually(partial(_is_direct, one, other), f"{one.name} is direct", _WITHIN)
@@ -126,6 +164,9 @@ def test_a_pair_that_no_rule_joins_gets_nothing_through(world: World) -> None:
 
     assert not world.left.reaches(world.right, within=2)
     assert not world.left.reaches(world.spare, within=2)
+    asked = world.left.attempt("ping", "right", "-c", "1")
+    assert asked.status == 1
+    assert "node: none of that name is known here. `wgpy mesh node-list` says" in asked.output
 
     world.hub.mesh("allow", "left", "right")
     eventually(lambda: _knows_relays_to(world.left, world.right), "the rule joins them", _WITHIN)

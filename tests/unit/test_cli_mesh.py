@@ -22,6 +22,7 @@ from wgpy.cli.mesh import status
 from wgpy.cli.mesh.commands import MESH
 from wgpy.cli.mesh.membership import clean_name
 from wgpy.cli.mesh.output import columns, date
+from wgpy.cli.mesh.peer_table import MAX_REASONS
 from wgpy.cli.mesh.token_input import read_invitation
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.invitation import Invitation
@@ -259,6 +260,67 @@ def test_whatever_is_wrong_is_shown_with_what_to_do() -> None:
         "warning: the disk is full",
     ):
         assert expected in shown
+
+
+def test_a_peer_is_shown_with_its_path_and_why_that_is_not_a_direct_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    relayed = peer(
+        name="web3", relay="hub", endpoint="203.0.113.2:51820", round_trip=12_345, nat="endpoint-independent",
+        tried=("198.51.100.7:51820", "10.0.0.3:51820"),
+    )  # fmt: skip
+    known = a_status(peers=(peer(round_trip=800), relayed), nat_kind="address-and-port-dependent")
+
+    shown = status.text(known, None)
+
+    assert re.search(r"^web2 +100\.64\.0\.2 +192\.0\.2\.2:51820 +- +0\.8 ms ", shown, re.MULTILINE)
+    assert re.search(r"^web3 +100\.64\.0\.2 +by the relay hub +- +12\.3 ms ", shown, re.MULTILINE)
+    assert "web3 is reached by the relay hub, as it did not answer at 198.51.100.7:51820, 10.0.0.3" in shown
+    assert "(the NAT of web1 shows another port to each host and port and the NAT of web3 shows one" in shown
+    assert "web2 is reached" not in shown
+
+
+def test_a_host_without_udp_is_shown_so_for_each_peer() -> None:
+    shown = status.text(a_status(peers=(peer(by_connection=True, relay="hub"),)), None)
+
+    assert "web2 is reached by TLS and the relay hub, as no UDP passes from this host" in shown
+
+
+def test_of_many_that_are_relayed_the_first_are_explained() -> None:
+    many = tuple(peer(name=f"web{number}", relay="hub") for number in range(10, 30))
+
+    shown = status.text(a_status(peers=many), None)
+
+    assert shown.count("is reached by the relay hub") == MAX_REASONS
+    assert f"{20 - MAX_REASONS} more are not; `wgpy mesh why NAME` says why of each" in shown
+
+
+def test_what_is_wrong_comes_first_where_it_is_watched() -> None:
+    good, relayed, silent = peer(name="a"), peer(name="b", relay="hub"), peer(name="c", unanswered=60)
+    known = a_status(peers=(good, relayed, silent), warnings=("the disk is full",))
+
+    shown = status.text(known, None, wrong_first=True).splitlines()
+
+    first_words = [line.split()[0] for line in shown if line and " is reached by " not in line]
+    order = [first_words.index(word) for word in ("warning:", "c", "b", "a", "network")]
+    assert shown[0] == "web1 of prod: the coordinator is connected"
+    assert order == sorted(order)
+
+
+def test_who_is_no_member_sees_that_first() -> None:
+    known = a_status(member=False, exclusion="it was removed")
+
+    first, *_ = status.text(known, None, wrong_first=True).splitlines()
+
+    assert first == "web1 is no member of prod: it was removed"
+
+
+def test_watching_is_not_for_programs() -> None:
+    done = wgpy("status", "--watch", "--json")
+
+    assert done.returncode == 2
+    assert "give one of them" in done.stderr
 
 
 def test_the_rules_of_a_node_that_is_none_any_more_are_those_of_its_identity() -> None:

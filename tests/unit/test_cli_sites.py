@@ -17,9 +17,10 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import argument_types as types
 from wgpy.cli.mesh import status
 from wgpy.cli.mesh.site_table import in_vain, named, return_routes, single, unreached
-from wgpy.cli.mesh.why import Finding, find, judge
+from wgpy.cli.mesh.why import Finding, judge
 from wgpy.cli.mesh.why_names import meant
 from wgpy.cli.mesh.why_ports import Permitted
+from wgpy.cli.mesh.why_target import find
 from wgpy.mesh.ports import TCP, Ports
 from wgpy.mesh.selectors import parse_end
 from wgpy.node.agent_client import Rule, Site, SiteGateway, Status

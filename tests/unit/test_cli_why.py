@@ -1,5 +1,6 @@
 """`wgpy mesh why`: what it finds, and what it says of that."""
 
+import re
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -10,8 +11,9 @@ from tests.unit.mesh_statuses import KEYS, NOW, a_status, client, peer
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import probe
 from wgpy.cli.mesh.probe import Way
-from wgpy.cli.mesh.why import Finding, Trial, find, judge
+from wgpy.cli.mesh.why import Finding, Trial, judge, sentence
 from wgpy.cli.mesh.why_ports import Permitted, split
+from wgpy.cli.mesh.why_target import find
 from wgpy.mesh.ports import TCP, UDP, Ports
 from wgpy.node.agent_client import Excluded, Rule, Status, UdpAnswer
 
@@ -120,11 +122,49 @@ def test_by_which_relay_a_node_is_reached_is_said() -> None:
     known = peer(relay="hub", since=NOW, relays=("hub", "spare"))
 
     by_relay = findings(a_status(peers=(known,)), trial(milliseconds=1.0))["path"].text
-    directly = findings(a_status(peers=(replace(known, relay=""),)), trial(milliseconds=1.0))["path"].text
+    direct = replace(known, relay="", since=0)
+    directly = findings(a_status(peers=(direct,)), trial(milliseconds=1.0))["path"].text
 
     assert by_relay.startswith("by the relay hub, first ")
     assert directly == "directly; hub, spare can pass on what it is sent, too"
     assert "path" not in findings(a_status(), trial(milliseconds=1.0))
+
+
+def test_since_when_and_how_fast_a_node_is_reached_is_said() -> None:
+    known = peer(relays=("hub",), since=NOW, round_trip=2_500)
+
+    text = findings(a_status(peers=(known,)), trial(milliseconds=1.0))["path"].text
+
+    assert re.fullmatch(r"directly, first .* ago, within 2\.5 ms; hub can pass on what it is sent, too", text)
+
+
+def test_what_the_nats_do_and_what_was_tried_is_said_of_a_relayed_node() -> None:
+    known = peer(relay="hub", relays=("hub",), tried=("198.51.100.7:51820",), nat="address-dependent")
+    here = a_status(peers=(known,), nat="203.0.113.1", keepalive=25, nat_kind="endpoint-independent")
+
+    found = findings(here, trial())
+
+    assert found["path"].text == (
+        "by the relay hub, as it did not answer at 198.51.100.7:51820 (the NAT of web1 shows one port to "
+        "everybody and the NAT of web2 shows another port to each host)"
+    )
+    assert found["NAT"].text.startswith("web1 is behind 203.0.113.1, which shows one port to everybody, and")
+    assert found["endpoint"].text.endswith("web2 is behind a NAT, which shows another port to each host")
+
+
+def test_a_handshake_that_was_begun_and_never_answered_is_told_from_none() -> None:
+    known = a_status(peers=(peer(last_handshake=0),))
+
+    assert findings(known, trial())["handshake"].text == "never, although this node began one"
+    assert findings(known, None)["handshake"].text == "never"
+
+
+def test_the_reason_is_what_decides_with_what_to_do() -> None:
+    unknown = sentence(list(judge(a_status(peers=()), "web2", NOW)))
+    silent = sentence(list(judge(a_status(), "web2", NOW, trial())))
+
+    assert unknown.startswith("node: none of that name is known here. `wgpy mesh node-list` says")
+    assert silent.startswith("ping: no answer within 6 s, and nothing else came. See that web2 runs")
 
 
 def test_where_both_are_behind_nats_without_a_relay_one_is_advised() -> None:
@@ -173,11 +213,11 @@ def test_what_leaves_by_another_interface_is_not_judged_by_its_answer() -> None:
 
 
 def test_a_host_that_answers_by_udp_has_a_node_that_does_not() -> None:
-    answers = (UdpAnswer("192.0.2.2:51820", True, 4), UdpAnswer("10.0.0.2:51820", False, 0))
+    answers = (UdpAnswer("192.0.2.2:51820", True, 4000), UdpAnswer("10.0.0.2:51820", False, 0))
 
     found = findings(a_status(), trial(udp=answers))
 
-    assert found["UDP"].text == "answered from 192.0.2.2:51820 within 4 ms"
+    assert found["UDP"].text == "answered from 192.0.2.2:51820 within 4.0 ms"
     assert "answers by UDP, but its node does not" in found["ping"].advice
 
 

@@ -9,8 +9,10 @@ from wgpy.cli.mesh.arguments import ALL as _ALL
 from wgpy.cli.mesh.arguments import ANY as _ANY
 from wgpy.cli.mesh.arguments import JSON as _JSON
 from wgpy.cli.mesh.arguments import NETWORK as _NETWORK
+from wgpy.cli.mesh.arguments import SHOWING as _SHOWING
 from wgpy.cli.mesh.arguments import SIGNING as _SIGNING
 from wgpy.cli.mesh.arguments import VERBOSE as _VERBOSE
+from wgpy.cli.mesh.arguments import WATCH as _WATCH
 from wgpy.cli.mesh.arguments import argument as _argument
 from wgpy.cli.mesh.arguments import run_by as _run
 from wgpy.cli.mesh.client_commands import CLIENT
@@ -201,8 +203,9 @@ Next: `wgpy mesh up`.""",
             "Show the network as this node knows it.",
             """\
 Nodes that left, were removed or expired more than a day ago are shown with --all.
+With --watch it stays on the terminal, what is wrong first, until Ctrl-C.
 Next: `wgpy mesh why NAME` if a node is not reachable.""",
-            (*_ANY, _ALL),
+            (_WATCH, *_SHOWING, _ALL),
         ),
         Command(
             "why",
@@ -215,7 +218,26 @@ Examples:
   sudo wgpy mesh why office/192.168.1.20  a host of a site; also 192-168-1-20.office.prod.mesh
   sudo wgpy mesh why db1:5432/tcp         a port, which rule is for it, and whether it takes a connection
 It sends pings for at most 6 s; without an answer the exit status is 1.""",
-            (_argument("name", metavar="NAME|ADDRESS[:PORTS]", help="what is to be reached"), *_ANY),
+            (_argument("name", metavar="NAME|ADDRESS[:PORTS]", help="what is to be reached"), *_SHOWING),
+        ),
+        Command(
+            "ping",
+            _run("ping:ping"),
+            "Measure how fast a node answers, and by which path.",
+            """\
+Examples:
+  sudo wgpy mesh ping web1                 once a second, until Ctrl-C
+  sudo wgpy mesh ping web1 -c 3 --json
+  sudo wgpy mesh ping web1 --all-paths     each address and each relay by itself, outside of the tunnel
+A node answers inside of the tunnel, whatever the rules are; a client, and what is behind a node, are sent
+pings. A line says so when the path changes, such as from a relay to a direct one. If nothing answers the exit
+status is 1, and a sentence says why.""",
+            (
+                _argument("name", metavar="NAME|ADDRESS", help="what is to answer, as for `wgpy mesh why`"),
+                _argument("-c", "--count", metavar="N", type=types.count, help="end after so many"),
+                _argument("--all-paths", action="store_true", help="measure each path to the node once"),
+                *_SHOWING,
+            ),
         ),
         Command(
             "netcheck",
@@ -224,7 +246,7 @@ It sends pings for at most 6 s; without an answer the exit status is 1.""",
             """\
 Asks all relays at each of their endpoints, for at most 2 s: whether UDP passes, and what a NAT does.
 If none answers by UDP the exit status is 1.""",
-            _ANY,
+            _SHOWING,
         ),
         Command(
             "rename",

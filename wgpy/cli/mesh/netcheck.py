@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.colours import Colour, paint
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import columns, report
 from wgpy.node import agent_client as agent
@@ -36,10 +37,10 @@ def _udp(found: NetworkCheck) -> str:
     if not found.relays:
         return "not known, as the network has no other relay: `wgpy mesh relay add NODE` makes one"
     if _passes(found):
-        return "passes"
+        return paint("passes", Colour.GOOD)
     if found.by_connection:
-        return "does not pass: datagrams go by a TLS connection to the coordinator"
-    return f"does not pass{': ' if found.trouble else ''}{found.trouble}"
+        return paint("does not pass: datagrams go by a TLS connection to the coordinator", Colour.NOTICE)
+    return paint(f"does not pass{': ' if found.trouble else ''}{found.trouble}", Colour.BAD)
 
 
 def _passes(found: NetworkCheck) -> bool:
@@ -47,4 +48,5 @@ def _passes(found: NetworkCheck) -> bool:
 
 
 def _answer(relay: RelayCheck) -> str:
-    return "no answer" if relay.milliseconds is None else f"{relay.milliseconds:.1f} ms"
+    no_answer = paint("no answer", Colour.BAD)
+    return no_answer if relay.milliseconds is None else f"{relay.milliseconds:.1f} ms"

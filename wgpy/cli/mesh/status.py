@@ -7,15 +7,17 @@ from dataclasses import replace
 from typing import Any, Final
 
 from wgpy.cli.changes import need_root
-from wgpy.cli.mesh import daemons, networks
-from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, fits, listed, report, since
+from wgpy.cli.colours import Colour, paint
+from wgpy.cli.errors import UsageError
+from wgpy.cli.mesh import daemons, networks, peer_table
+from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, listed, report, since
 from wgpy.cli.mesh.rule_names import with_names
 from wgpy.cli.mesh.site_table import table
 from wgpy.cli.show import size
 from wgpy.mesh import codec
 from wgpy.mesh.clock import compared
 from wgpy.mesh.selectors import rule_text
-from wgpy.node.agent_client import Excluded, Peer, Rule, Status
+from wgpy.node.agent_client import Excluded, Rule, Status
 from wgpy.node.coordinator_client import with_port
 from wgpy.node.files import NetworkKeyFile
 from wgpy.node.site_report import FRESH, SILENCE
@@ -23,16 +25,41 @@ from wgpy.node.site_report import FRESH, SILENCE
 _NEWEST: Final = 5  # rejected records that are shown
 
 
+_Found = Sequence[tuple[Status, NetworkKeyFile | None]]
+
+
 def show_status(arguments: Namespace) -> None:
     """Print one network, or every one that this host is a node of. Raises CommandError."""
     need_root("mesh status")
+    if arguments.watch:
+        _watch(arguments)
+        return
+    found = _read(arguments)
+    document = {status.network: document_of(status, key) for status, key in found}
+    report(arguments, document, _texts(found))
+
+
+def _read(arguments: Namespace) -> _Found:
+    """Raises CommandError."""
     several = [name for name in networks.known() if networks.node_file(name)]
     names = [networks.selected(arguments)] if arguments.network or not several else several
     found = [(with_names(daemons.status(name)), networks.network_key(name)) for name in names]
-    if not arguments.all:
-        found = [(without_old(status, int(time.time())), key) for status, key in found]
-    document = {status.network: document_of(status, key) for status, key in found}
-    report(arguments, document, "\n\n".join(text(status, key) for status, key in found))
+    if arguments.all:
+        return found
+    return [(without_old(status, int(time.time())), key) for status, key in found]
+
+
+def _watch(arguments: Namespace) -> None:
+    """Raises CommandError."""
+    from wgpy.cli.watch import watch
+
+    if arguments.json:
+        raise UsageError("--watch is for people, and --json for programs: give one of them")
+    watch("wgpy mesh status", lambda: _texts(_read(arguments), wrong_first=True), arguments.watch)
+
+
+def _texts(found: _Found, *, wrong_first: bool = False) -> str:
+    return "\n\n".join(text(status, key, wrong_first=wrong_first) for status, key in found)
 
 
 def without_old(status: Status, now: int) -> Status:
@@ -51,16 +78,25 @@ def document_of(status: Status, key: NetworkKeyFile | None) -> dict[str, Any]:
     return {**codec.write(status), "network_key_file": place_of_key}
 
 
-def text(status: Status, key: NetworkKeyFile | None) -> str:
-    """Return the text."""
-    parts = [columns(_about(status, key))]
+def text(status: Status, key: NetworkKeyFile | None, *, wrong_first: bool = False) -> str:
+    """Return the text. wrong_first: what is not as it should be stands above the rest, of peers too."""
+    about, remarks = columns(_about(status, key)), list(filter(None, map("\n".join, _remarks(status))))
+    lists = []
     if status.member:
-        parts.append(_peers(status))
-        parts += [_clients(status)] if status.clients else []
+        worst_first = sorted(status.peers, key=lambda peer: (peer_table.health(peer), peer.name))
+        lists.append(peer_table.table(status, worst_first if wrong_first else ()))
+        lists += [_clients(status)] if status.clients else []
     if status.sites:
-        parts.append(table(status.sites))
-    parts += [part for part in map("\n".join, _remarks(status)) if part]
+        lists.append(table(status.sites))
+    parts = [_state(status), *remarks, *lists, about] if wrong_first else [about, *lists, *remarks]
     return "\n\n".join(parts)
+
+
+def _state(status: Status) -> str:
+    """Return in a line whether all is well with this node itself."""
+    if not status.member:
+        return paint(f"{status.name} is no member of {status.network}: {exclusion(status)}", Colour.BAD)
+    return f"{status.name} of {status.network}: the coordinator is {_connection(status)}"
 
 
 def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, str]]:
@@ -76,7 +112,8 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     if status.is_relay:
         yield "", f"a relay, which has passed on {size(status.relayed_bytes)}"
     if not status.member:
-        yield "", f"no member: {exclusion(status)}; `wgpy mesh leave`, then join with a new token"
+        what = f"no member: {exclusion(status)}; `wgpy mesh leave`, then join with a new token"
+        yield "", paint(what, Colour.BAD)
     if status.tags:
         yield "", f"tags {listed(status.tags)}"
     if status.routes:
@@ -155,48 +192,17 @@ def _rules(rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
 
 def _connection(status: Status) -> str:
     if status.connected:
-        return "connected"
+        return paint("connected", Colour.GOOD)
     if any(node.over and node.identity == status.identity for node in status.excluded):
         return f"not connected, last heard {since(status.heard)}, as this node is no member"
     why = f": {status.trouble}" if status.trouble else ""
-    return f"not connected, last heard {since(status.heard)}{why}"
+    return paint(f"not connected, last heard {since(status.heard)}{why}", Colour.BAD)
 
 
 def _key(status: Status, key: NetworkKeyFile | None) -> str:
     if key is None:
         return "not on this host"
     return f"{networks.key_path(status.network)}, last used {since(key.used)}"
-
-
-def _peers(status: Status) -> str:
-    if not status.peers and status.rules:
-        return (
-            "No other node is known here: a node knows those that a rule joins it with (`wgpy mesh allow`)."
-        )
-    if not status.peers:
-        return "No other node is known here; `wgpy mesh token` makes a token for one."
-    rows = [
-        (
-            peer.name or str(peer.identity),
-            str(peer.address),
-            path_text(peer),
-            since(peer.last_handshake),
-            f"{size(peer.received)} / {size(peer.sent)}",
-            listed((*peer.tags, *peer.routes)),
-            str(peer.address6),
-        )
-        for peer in sorted(status.peers, key=lambda peer: peer.name)
-    ]
-    head = ("NODE", "ADDRESS", "ENDPOINT", "HANDSHAKE", "RECEIVED / SENT", "TAGS, ROUTES", "IPV6")
-    table = columns([head, *rows])
-    if fits(table):
-        return table
-    return columns([head[:-1], *(row[:-1] for row in rows)])  # `why NAME` has the rest
-
-
-def path_text(peer: Peer) -> str:
-    """Return where a peer is reached, or by which relay."""
-    return f"by the relay {peer.relay}" if peer.relay else peer.endpoint or "unknown"
 
 
 def _clients(status: Status) -> str:
@@ -219,15 +225,16 @@ def _clients(status: Status) -> str:
 
 def _remarks(status: Status) -> Iterator[Iterator[str]]:
     """Give what is not as it should be, by its kind."""
+    yield peer_table.reasons(status)
     yield (f"{peer.name}: {why}" for peer in status.peers for why in peer.left_out)
     yield (
         f"{_former(node, status)} is no member: {_reason(node)}{_rules_for(node, status.rules)}"
         for node in status.excluded
         if node.identity != status.identity
     )
-    yield (f"withheld by the coordinator: {what}" for what in status.withheld)
+    yield (paint(f"withheld by the coordinator: {what}", Colour.BAD) for what in status.withheld)
     yield _rejected(status)
-    yield (f"warning: {warning}" for warning in status.warnings)
+    yield (paint(f"warning: {warning}", Colour.NOTICE) for warning in status.warnings)
 
 
 def _former(node: Excluded, status: Status) -> str:
@@ -244,6 +251,6 @@ def _rules_for(node: Excluded, rules: Sequence[Rule]) -> str:
 
 def _rejected(status: Status) -> Iterator[str]:
     if status.rejected_count:
-        yield f"rejected {count(status.rejected_count, 'record')}; the newest:"
+        yield paint(f"rejected {count(status.rejected_count, 'record')}; the newest:", Colour.BAD)
     for record in status.rejected[-_NEWEST:]:
         yield f"  {since(record.time)}, from {record.source}: {record.reason} ({record.what})"

@@ -13,20 +13,22 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Final
 
-from wgpy.address import Address, Prefix, is_address, is_private, parse_endpoint
+from wgpy.address import Address, is_address, is_private, parse_endpoint
 from wgpy.cli.changes import need_root
-from wgpy.cli.errors import CommandError
+from wgpy.cli.colours import Colour, paint
 from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_names, why_paths, why_ports, why_sites
 from wgpy.cli.mesh.output import columns, count, listed, report, since
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
 from wgpy.cli.mesh.why_ports import Permitted
+from wgpy.cli.mesh.why_target import Target, find
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import AgentError, Client, Peer, Rule, Site, Status, UdpAnswer
+from wgpy.node.agent_client import AgentError, Peer, Rule, Status, UdpAnswer
 from wgpy.node.site_report import FRESH, SILENCE
 
 _EVERYTHING: Final = Permitted()
 _MARKS: Final = {True: "yes", False: "no", None: "?"}
+_COLOURS: Final = {True: Colour.GOOD, False: Colour.BAD, None: Colour.NOTICE}
 _VERDICTS: Final = {True: "is reachable", False: "is not reachable", None: "is not known to be reachable"}
 _NOT_REACHABLE: Final = 1  # exit status
 
@@ -43,31 +45,6 @@ class Finding:
     text: str
     advice: str = ""
     is_decisive: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is to be reached: a peer, or an address behind it.
-
-    prefix: behind the peer, that the address is in; client: that enters by the peer; site: that is meant, or
-    that the address is of.
-    """
-
-    peer: Peer
-    address: Address
-    prefix: Prefix | None = None
-    client: Client | None = None
-    site: Site | None = None
-
-    @property
-    def whole_site(self) -> str:
-        """The name of the site that is meant, "" if an address is."""
-        return self.site.name if self.site and self.prefix is None else ""
-
-    @property
-    def ruled(self) -> Address | str:
-        """What rules are for."""
-        return self.whole_site or self.address
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +70,23 @@ class Trial:
 def why(arguments: Namespace) -> None:
     """Exit with status 1 if the node is not reachable. Raises CommandError and AgentError."""
     need_root("mesh why")
-    network, (name, ports) = networks.selected(arguments), why_ports.split(arguments.name)
+    findings = look(networks.selected(arguments), arguments.name)
+    reachable = verdict(findings)
+    _report(arguments, findings, reachable)
+    if reachable is False:
+        sys.exit(_NOT_REACHABLE)
+
+
+def sentence(findings: Sequence[Finding]) -> str:
+    """Return what is in the way, and what to do."""
+    bad = (one for one in findings if one.good is False and one.is_decisive)
+    found = next(bad, findings[-1])
+    return f"{found.subject}: {found.text}{'. ' if found.advice else ''}{found.advice}"
+
+
+def look(network: str, text: str) -> list[Finding]:
+    """Try to reach something, and return what that depends on. Raises CommandError and AgentError."""
+    name, ports = why_ports.split(text)
     status, trial, permitted = daemons.status(network), None, Permitted()
     name = why_names.meant(status, name)
     if target := find(status, name):
@@ -101,11 +94,12 @@ def why(arguments: Namespace) -> None:
     if target and not _is_blocked(list(judge(status, name, _now(), permitted=permitted))):
         trial = _try(status, target, None if target.whole_site else permitted.tcp_port)
         status = daemons.status(network)
-    findings = list(judge(status, name, _now(), trial, permitted))
-    reachable = False if _is_blocked(findings) else findings[-1].good
-    _report(arguments, findings, reachable)
-    if reachable is False:
-        sys.exit(_NOT_REACHABLE)
+    return list(judge(status, name, _now(), trial, permitted))
+
+
+def verdict(findings: Sequence[Finding]) -> bool | None:
+    """Return whether what was looked for is reachable, None if nobody can tell."""
+    return False if _is_blocked(findings) else findings[-1].good
 
 
 def _report(arguments: Namespace, findings: Sequence[Finding], reachable: bool | None) -> None:
@@ -116,9 +110,14 @@ def _report(arguments: Namespace, findings: Sequence[Finding], reachable: bool |
         "findings": {finding.subject: {"good": finding.good, "text": finding.text} for finding in findings},
         "advice": advice,
     }
-    rows = [("", finding.subject, _MARKS[finding.good], finding.text) for finding in findings]
-    lines = [f"{arguments.name} {_VERDICTS[reachable]}.", columns(rows), *advice]
+    rows = [("", finding.subject, _mark(finding.good), finding.text) for finding in findings]
+    verdict_line = paint(f"{arguments.name} {_VERDICTS[reachable]}.", _COLOURS[reachable])
+    lines = [verdict_line, columns(rows), *advice]
     report(arguments, document, "\n".join(lines))
+
+
+def _mark(good: bool | None) -> str:
+    return paint(_MARKS[good], _COLOURS[good])
 
 
 def _is_blocked(findings: Sequence[Finding]) -> bool:
@@ -127,54 +126,6 @@ def _is_blocked(findings: Sequence[Finding]) -> bool:
 
 def _now() -> int:
     return int(time.time())
-
-
-# -- What is meant -----------------------------------------------------------------------------------
-
-
-def find(status: Status, name: str) -> Target | None:
-    """Return the peer of a name, an identity or an address. Raises CommandError for this node itself."""
-    if name in (status.name, str(status.identity), str(status.address), str(status.address6)):
-        raise CommandError(f"{name} is this node; `wgpy mesh status` shows it")
-    if name.startswith(why_sites.KIND):
-        return _find_site(status, name.removeprefix(why_sites.KIND))
-    if client := why_clients.named(status, name):
-        peer = next((peer for peer in status.peers if peer.name == client.gateway), None)
-        return Target(peer, client.address, client=client) if peer else None
-    if is_address(name):
-        return _find_address(status, ip_address(name))
-    peer = next((peer for peer in status.peers if name in (peer.name, str(peer.identity))), None)
-    return Target(peer, peer.address) if peer else _find_site(status, name)
-
-
-def _find_site(status: Status, name: str) -> Target | None:
-    """Return the gateway by which a site is reached. Raises CommandError for a site of this node itself."""
-    site = why_sites.named(status, name)
-    if site is not None and site.own:
-        raise CommandError(f"this node is a gateway of {name}; `wgpy mesh site show {name}` shows it")
-    peer = next((peer for peer in status.peers if site and peer.name == site.used), None)
-    return Target(peer, peer.address, site=site) if peer else None
-
-
-def _find_address(status: Status, address: Address) -> Target | None:
-    for peer in status.peers:
-        if address in (peer.address, peer.address6):
-            return Target(peer, address)
-    behind = [
-        Target(peer, address, route, site=why_sites.of_prefix(status, route))
-        for peer in status.peers
-        for route in peer.routes
-        if address in route
-    ]
-    longest = max(behind, key=lambda target: target.prefix.prefixlen if target.prefix else 0, default=None)
-    return longest or _find_exit(status, address)
-
-
-def _find_exit(status: Status, address: Address) -> Target | None:
-    """Return the gateway of the exit that this node uses, if that takes an address."""
-    prefix, site = why_sites.default_route(status, address), why_sites.named(status, status.exit)
-    peer = next((peer for peer in status.peers if peer.name == status.exit_gateway), None)
-    return Target(peer, address, prefix, site=site) if peer and prefix and site else None
 
 
 # -- What is tried -----------------------------------------------------------------------------------
@@ -238,13 +189,13 @@ def judge(
     yield from _routes(status, target)
     if trial:
         yield _inner_way(status, target, trial)
-    if way := why_paths.path(target.peer):
+    if way := why_paths.path(status, target.peer):
         yield Finding("path", True, way)
     yield _endpoint(status, target.peer, trial)
     if trial and trial.outer:
         yield _outer_way(status, trial.outer)
     yield from _silence(target.peer)
-    yield _handshake(status, target.peer, now)
+    yield _handshake(target.peer, now, trial)
     if trial and trial.is_up and trial.inner.interface == status.interface:
         yield from _udp(trial)
         yield _answer(status, target, trial, permitted)
@@ -260,12 +211,13 @@ def _this_node(status: Status) -> Finding:
 
 
 def _nat(status: Status) -> Iterator[Finding]:
+    kind = f", which {why_paths.nat_words(status.nat_kind)}" if status.nat_kind else ""
     if status.nat and status.keepalive:
-        text = f"{status.name} is behind {status.nat}, and sends keepalives every {status.keepalive} s"
+        text = f"{status.name} is behind {status.nat}{kind}, and sends keepalives every {status.keepalive} s"
         yield Finding("NAT", True, text)
     elif status.nat:
         yield Finding(
-            "NAT", None, f"{status.name} is behind {status.nat}, and sends no keepalives",
+            "NAT", None, f"{status.name} is behind {status.nat}{kind}, and sends no keepalives",
             "`wgpy mesh keepalive auto` keeps this node reachable behind its NAT.",
         )  # fmt: skip
 
@@ -372,13 +324,19 @@ def _inner_way(status: Status, target: Target, trial: Trial) -> Finding:
 
 def _endpoint(status: Status, peer: Peer, trial: Trial | None) -> Finding:
     if peer.endpoint:
-        nat = f"; {_name(peer)} is probably behind a NAT" if trial and is_behind_nat(peer, trial) else ""
+        nat = _nat_of(peer, trial)
         return Finding("endpoint", True, f"{peer.endpoint}{nat}")
     return Finding(
         "endpoint", None, "unknown, so this node waits to be called",
         f"If {peer.name} cannot call {status.name} either: map a UDP port to one of the two, and say it with "
         f"--endpoint when that joins. {why_paths.ADVICE}",
     )  # fmt: skip
+
+
+def _nat_of(peer: Peer, trial: Trial | None) -> str:
+    if peer.nat:
+        return f"; {_name(peer)} is behind a NAT, which {why_paths.nat_words(peer.nat)}"
+    return f"; {_name(peer)} is probably behind a NAT" if trial and is_behind_nat(peer, trial) else ""
 
 
 def _outer_way(status: Status, way: Way) -> Finding:
@@ -398,17 +356,20 @@ def _silence(peer: Peer) -> Iterator[Finding]:
         yield Finding("traffic", False, text, is_decisive=False)
 
 
-def _handshake(status: Status, peer: Peer, now: int) -> Finding:
-    text = since(peer.last_handshake)
+def _handshake(peer: Peer, now: int, trial: Trial | None) -> Finding:
     if not peer.last_handshake:
-        return Finding("handshake", None, "never")
+        was_called = trial is not None and peer.endpoint
+        return Finding("handshake", None, f"never{', although this node began one' if was_called else ''}")
+    text = since(peer.last_handshake)
     return Finding("handshake", True if now - peer.last_handshake <= FRESH else None, text)
 
 
 def _udp(trial: Trial) -> Iterator[Finding]:
     """No answer proves nothing: nodes of older versions do not answer."""
     answered = [
-        f"{answer.endpoint} within {answer.milliseconds} ms" for answer in trial.udp if answer.answered
+        f"{answer.endpoint} within {why_paths.milliseconds(answer.microseconds)}"
+        for answer in trial.udp
+        if answer.answered
     ]
     if answered:
         yield Finding("UDP", True, f"answered from {listed(answered)}")

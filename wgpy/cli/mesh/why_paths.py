@@ -1,19 +1,70 @@
-"""What `wgpy mesh why` says of the path by which a node is reached. Pure."""
+"""What `why`, `status` and `ping` say of the path by which a node is reached. Pure."""
 
 from typing import Final
 
 from wgpy.cli.mesh.output import listed, since
-from wgpy.node.agent_client import Peer
+from wgpy.node.agent_client import Peer, Status, UsedPath
 
 ADVICE: Final = (
     "Where neither of two nodes can be reached, a relay passes on what they send each other: `wgpy mesh "
     "relay add NODE`, of a node that both reach by UDP."
 )
+_NATS: Final = {
+    "endpoint-independent": "shows one port to everybody",
+    "address-dependent": "shows another port to each host",
+    "address-and-port-dependent": "shows another port to each host and port",
+}
 
 
-def path(peer: Peer) -> str:
-    """Return by which relay a node is reached, or by which it can be; "" if it can be by none."""
-    if peer.relay:
-        return f"by the relay {peer.relay}, first {since(peer.since)}, as it was not reached directly"
-    direct = "directly" if peer.endpoint else "not reached yet"
-    return f"{direct}; {listed(peer.relays)} can pass on what it is sent, too" if peer.relays else ""
+def used(peer: Peer) -> UsedPath:
+    return UsedPath(peer.endpoint, peer.relay, peer.by_connection)
+
+
+def words(path: UsedPath) -> str:
+    """Return by what a node is reached, in a few words."""
+    by = ["TLS"] if path.by_connection else []
+    by += [f"the relay {path.relay}"] if path.relay else []
+    if by:
+        return f"by {' and '.join(by)}"
+    return f"directly, {path.endpoint}" if path.endpoint else "by no path yet"
+
+
+def milliseconds(microseconds: int) -> str:
+    """Return a round trip, "-" for none."""
+    return f"{microseconds / 1000:.1f} ms" if microseconds else "-"
+
+
+def path(status: Status, peer: Peer) -> str:
+    """Return how a node is reached, since when, and why not directly; "" if there is nothing to say."""
+    if peer.relay or peer.by_connection:
+        return f"{words(used(peer))}{_details(peer)}, {why_not_directly(status, peer)}"
+    if not peer.relays:
+        return ""
+    way = f"directly{_details(peer)}" if peer.endpoint else "not reached yet"
+    return f"{way}; {listed(peer.relays)} can pass on what it is sent, too"
+
+
+def _details(peer: Peer) -> str:
+    first = f", first {since(peer.since)}" if peer.since else ""
+    return first + (f", within {milliseconds(peer.round_trip)}" if peer.round_trip else "")
+
+
+def why_not_directly(status: Status, peer: Peer) -> str:
+    """Return why a node is reached by a relay or by TLS."""
+    if peer.by_connection:
+        return "as no UDP passes from this host"
+    if not peer.tried:
+        return "as it was not reached directly"
+    return f"as it did not answer at {listed(peer.tried)}{nats(status, peer)}"
+
+
+def nats(status: Status, peer: Peer) -> str:
+    """Return what the NATs of the two do, as far as that is known."""
+    found = ((status.name, status.nat_kind), (peer.name or "the other node", peer.nat))
+    known = [f"the NAT of {name} {nat_words(kind)}" for name, kind in found if kind]
+    return f" ({' and '.join(known)})" if known else ""
+
+
+def nat_words(kind: str) -> str:
+    """Return what a NAT does. kind: what its mappings depend on, by RFC 4787, as nodes publish it."""
+    return _NATS.get(kind, f"is {kind}")

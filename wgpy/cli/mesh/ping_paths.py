@@ -1,0 +1,68 @@
+"""`wgpy mesh ping --all-paths`: each path to a node, measured beside the others."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+
+from wgpy.cli.colours import Colour, paint
+from wgpy.cli.mesh.output import columns, report
+from wgpy.cli.mesh.why_paths import milliseconds, words
+from wgpy.node import agent_client as agent
+from wgpy.node.agent_client import Peer, RelayCheck, UdpAnswer, UsedPath
+
+_NO_ANSWER = 1  # exit status
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPath:
+    """microseconds: the round trip, to the relay alone if it is by one; 0 without an answer."""
+
+    path: UsedPath
+    microseconds: int
+    in_use: bool
+
+
+def show_paths(arguments: Namespace, network: str, peer: Peer) -> None:
+    """Exit with status 1 if none answers. Raises AgentError."""
+    with ThreadPoolExecutor(max_workers=1) as asking:
+        relays = asking.submit(agent.check_network, network)
+        answers = agent.ask_by_udp(network, peer.identity)
+    found = list(paths(peer, answers, relays.result().relays))
+    document = {"name": arguments.name, "paths": [_document(one) for one in found]}
+    report(arguments, document, columns(map(_row, found)))
+    if not any(one.microseconds for one in found):
+        sys.exit(_NO_ANSWER)
+
+
+def paths(peer: Peer, answers: Sequence[UdpAnswer], relays: Sequence[RelayCheck]) -> Iterator[MeasuredPath]:
+    """Give what was asked: the endpoints of a node, and the relays by which it can be reached."""
+    is_direct = not peer.relay and not peer.by_connection
+    of_relays = {relay.endpoint for relay in relays}
+    for answer in answers:
+        if answer.endpoint not in of_relays:
+            in_use = is_direct and answer.endpoint == peer.endpoint
+            yield MeasuredPath(UsedPath(answer.endpoint, "", False), answer.microseconds, in_use)
+    for relay in relays:
+        if relay.name in peer.relays:
+            in_use = relay.name == peer.relay and relay.endpoint == peer.endpoint
+            elapsed = round(1000 * (relay.milliseconds or 0))
+            yield MeasuredPath(UsedPath(relay.endpoint, relay.name, False), elapsed, in_use)
+
+
+def _row(one: MeasuredPath) -> tuple[str, str, str]:
+    if not one.microseconds:
+        elapsed = paint("no answer", Colour.BAD)
+    else:
+        elapsed = f"{milliseconds(one.microseconds)}{' to the relay' if one.path.relay else ''}"
+    return _where(one.path), elapsed, paint("in use", Colour.STRONG) if one.in_use else ""
+
+
+def _where(path: UsedPath) -> str:
+    return f"{words(path)}, {path.endpoint}" if path.relay else words(path)
+
+
+def _document(one: MeasuredPath) -> dict[str, object]:
+    elapsed = one.microseconds / 1000 if one.microseconds else None
+    return {**asdict(one.path), "milliseconds": elapsed, "in_use": one.in_use}
