@@ -287,6 +287,12 @@ def test_a_host_without_udp_is_shown_so_for_each_peer() -> None:
     assert "web2 is reached by TLS and the relay hub, as no UDP passes from this host" in shown
 
 
+def test_a_relay_that_is_used_after_a_silence_is_no_failure() -> None:
+    shown = status.text(a_status(peers=(peer(relay="hub", idle=True),)), None)
+
+    assert "web2 is reached by the relay hub, as nothing was sent for a while" in shown
+
+
 def test_of_many_that_are_relayed_the_first_are_explained() -> None:
     many = tuple(peer(name=f"web{number}", relay="hub") for number in range(10, 30))
 

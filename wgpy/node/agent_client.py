@@ -45,7 +45,8 @@ class Peer:
     hidden: whether it says that others cannot dial it; by_connection: whether its datagrams go by this node's
     connection to the coordinator; round_trip: as it was last measured by this path, microseconds, 0 for
     unknown; nat: what the mappings of its NAT depend on, in a word, "" for none or unknown; tried: while it
-    is reached by a relay, where else it may be and does not answer.
+    is reached by a relay, where else it was asked and did not answer; idle: whether it is reached by a relay
+    because nothing was sent for a while.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Peer:
     round_trip: int = 0
     nat: str = ""
     tried: tuple[str, ...] = ()
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

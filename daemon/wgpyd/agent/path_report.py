@@ -49,7 +49,12 @@ def round_trip(interface: Interface, paths: NodePaths, key: PublicKey) -> int:
     return (paths.pings.round_trip(key, present) or expected) // _MICROSECOND
 
 
+def is_idle(paths: NodePaths, key: PublicKey) -> bool:
+    """Return whether a peer is reached by a relay out of silence: the NATs have forgotten a direct path."""
+    return paths.selection.relay_to(key) is not None and paths.selection.is_idle(key)
+
+
 def tried(paths: NodePaths, key: PublicKey) -> tuple[str, ...]:
     """Return where a peer that is reached by a relay was asked last, and did not answer."""
-    is_relayed = paths.selection.relay_to(key) is not None
-    return tuple(map(str, paths.selection.tried(key))) if is_relayed else ()
+    is_asked = paths.selection.relay_to(key) is not None and not paths.selection.is_idle(key)
+    return tuple(map(str, paths.selection.tried(key))) if is_asked else ()

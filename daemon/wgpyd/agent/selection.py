@@ -224,6 +224,11 @@ class Selection:
         selected = self._selected.get(key)
         return selected.paths.tried if selected else ()
 
+    def is_idle(self, key: PublicKey) -> bool:
+        """Return whether no path to a peer is looked for, as nothing was sent for a while."""
+        selected = self._selected.get(key)
+        return selected is not None and not selected.paths.is_active
+
     def since(self, key: PublicKey) -> int:
         """Return since when a peer is reached as it is, Unix seconds, 0 if it never was."""
         return self._since.get(key, (None, 0))[1]

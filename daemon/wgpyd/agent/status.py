@@ -32,7 +32,7 @@ from .identity import LocalIdentity
 from .membership import Membership
 from .names import Names
 from .node_paths import NodePaths
-from .path_report import names_of_peers, round_trip, tried, used_path
+from .path_report import is_idle, names_of_peers, round_trip, tried, used_path
 from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
@@ -183,6 +183,7 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             round_trip=round_trip(node.interface, node.paths, member.key),
             nat=member.paths.nat if member.paths else "",
             tried=tried(node.paths, member.key),
+            idle=is_idle(node.paths, member.key),
         )
 
 

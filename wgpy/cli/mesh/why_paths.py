@@ -53,6 +53,8 @@ def why_not_directly(status: Status, peer: Peer) -> str:
     """Return why a node is reached by a relay or by TLS."""
     if peer.by_connection:
         return "as no UDP passes from this host"
+    if peer.idle:
+        return "as nothing was sent for a while: a direct path is looked for when something is"
     if not peer.tried:
         return "as it was not reached directly"
     return f"as it did not answer at {listed(peer.tried)}{nats(status, peer)}"
