@@ -17,10 +17,9 @@ import sys
 import time
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
-from itertools import permutations
 from pathlib import Path
 
-from examples.picture import Node, draw
+from examples.picture import Node, PeerPath, draw
 from examples.transfer import SIZE
 from examples.world import DemoError, Host, go_behind_nat, go_inside, go_online, internet, run
 
@@ -29,15 +28,16 @@ NODES = (
     Node("web", "cloud one", "198.51.100.20"),
     Node("db", "cloud two", "192.0.2.30"),
     Node("desk", "office", "203.0.113.40", inside="192.168.1.10"),
-    Node("sensor", "edge site", "198.51.100.50", inside="192.168.1.10"),
+    Node("sensor", "edge site", "198.51.100.50", inside="192.168.1.10", is_symmetric=True),
 )
 HUB, REMOVED, SENDER, RECEIVER, VISITOR = "hub", "db", "desk", "sensor", "web"
 SITES = {"office": ("desk", "printer"), "plant": ("sensor", "camera")}  # the gateway, and a host in it
 LAN, IN_LAN = "192.168.1.0/24", "192.168.1.20"  # of both sites, and of the host in each
 PHONE = "203.0.113.60"
-PORT = 51820  # of WireGuard, UDP
 REMOVAL_TIMEOUT = 10.0  # seconds
 ANSWER_TIMEOUT = 20.0  # seconds
+PAUSE = 0.5  # seconds between looks at what paths there are
+PATHS_TIMEOUT = 10.0  # seconds, after which what paths there are is shown
 TRANSFER = (sys.executable, "-I", str(Path(__file__).with_name("transfer.py")))
 
 Hosts = Mapping[str, Host]
@@ -81,10 +81,11 @@ def enter_namespaces() -> None:
 def demonstrate() -> None:
     begin = time.monotonic()
     os.environ["COLUMNS"] = str(shutil.get_terminal_size((100, 0)).columns)  # for what commands print
-    announce("Five hosts at five places, two behind NATs that map one port")
+    announce("Five hosts at five places, two behind NATs that let nothing in")
     hosts, net = build()
     for node in NODES:
-        behind = f", behind NAT as {node.inside}" if node.inside else ""
+        ports = "another port for each destination" if node.is_symmetric else "the same port for all"
+        behind = f", behind a NAT as {node.inside}: {ports}" if node.inside else ""
         print(f"  {node.name:7} {node.site:12} {node.public}{behind}")
 
     announce("On the first host, `init` makes the network: its coordinator and its first node")
@@ -99,11 +100,12 @@ def demonstrate() -> None:
 
     announce("Each node reaches every other node by mesh address, IPv4 and IPv6")
     addresses = {name: mesh_addresses(host) for name, host in hosts.items()}
-    round_trips = ping_everybody(hosts, addresses)
+    ping_everybody(hosts, addresses)
 
-    announce(
-        f"One TCP connection from the office to the edge site, through both routers: {SIZE // 2**20} MiB"
-    )
+    announce("Directly where the NATs allow it, else by the first host, which is a relay and opens nothing")
+    paths = find_paths(hosts, addresses)
+
+    announce(f"One TCP connection from the office to the edge site, through both NATs: {SIZE // 2**20} MiB")
     rate = transfer(hosts[SENDER], hosts[RECEIVER], addresses[RECEIVER][0])
 
     announce(f"Two hosts become gateways of what is around them, which is {LAN} in both places")
@@ -120,10 +122,10 @@ def demonstrate() -> None:
     announce("The status of a node")
     run_shown(hosts[SENDER], "wgpy", "mesh", "status")
 
-    announce(f"The network. The round trips are from before {REMOVED} was removed")
+    announce(f"The network. The paths are from before {REMOVED} was removed")
     first = {name: address for name, (address, _) in addresses.items()}
     shown = {gateway: (name, str(sites[gateway])) for name, (gateway, _) in SITES.items()}
-    print(f"\n{draw(NODES, first, shown, round_trips, (SENDER, RECEIVER, rate), REMOVED)}")
+    print(f"\n{draw(NODES, first, shown, paths, (SENDER, RECEIVER, rate), REMOVED)}")
     announce(f"Done in {time.monotonic() - begin:.0f} s; the namespaces are gone")
 
 
@@ -134,7 +136,9 @@ def build() -> tuple[dict[str, Host], Host]:
     beside = dict(SITES.values())
     for node in NODES:
         if node.inside:
-            router = go_behind_nat(hosts[node.name], node.inside, node.public, PORT, net)
+            router = go_behind_nat(
+                hosts[node.name], node.inside, node.public, net, is_symmetric=node.is_symmetric
+            )
             go_inside(Host.boot(beside[node.name]), IN_LAN, router)
         else:
             go_online(hosts[node.name], "eth0", node.public, net)
@@ -154,14 +158,47 @@ def mesh_addresses(host: Host) -> tuple[str, str]:
     return found["inet"], found["inet6"]
 
 
-def ping_everybody(hosts: Hosts, addresses: Mapping[str, tuple[str, str]]) -> dict[tuple[str, str], float]:
-    """Return the round trips by IPv4 in milliseconds. Raises DemoError if somebody does not answer."""
-    round_trips = {}
-    for source, target in permutations(hosts, 2):
-        round_trips[source, target], _ = (ping(hosts[source], address) for address in addresses[target])
+def ping_everybody(hosts: Hosts, addresses: Mapping[str, tuple[str, str]]) -> None:
+    """Raises DemoError if somebody does not answer."""
     for source in hosts:
-        print(f"  {source:7} reaches {', '.join(target for target in hosts if target != source)}")
-    return round_trips
+        others = [target for target in hosts if target != source]
+        for address in [address for target in others for address in addresses[target]]:
+            ping(hosts[source], address)
+        print(f"  {source:7} reaches {', '.join(others)}")
+
+
+def find_paths(hosts: Hosts, addresses: Mapping[str, tuple[str, str]]) -> dict[tuple[str, str], PeerPath]:
+    """Return how each reaches each other one, once all are direct but the one of both behind NATs."""
+    begin = time.monotonic()
+    relays = found_relays(hosts)
+    while any(relay for pair, relay in relays.items() if not is_behind_nats(pair)):
+        if time.monotonic() - begin > PATHS_TIMEOUT:
+            break
+        time.sleep(PAUSE)
+        for source, target in relays:
+            reaches(hosts[source], addresses[target][0])
+        relays = found_relays(hosts)
+    for (source, target), relay in relays.items():
+        if relay and source < target:
+            print(f"  {source} and {target}: by {relay}")
+    return {
+        (source, target): PeerPath(ping(hosts[source], addresses[target][0]), relay)
+        for (source, target), relay in relays.items()
+    }
+
+
+def found_relays(hosts: Hosts) -> dict[tuple[str, str], str]:
+    """Return by which relay each node reaches each other one, "" for directly."""
+    wgpy = str(Path(sys.executable).parent / "wgpy")
+    return {
+        (source, peer["name"]): str(peer["relay"])
+        for source, host in hosts.items()
+        for peer in json.loads(host.run(wgpy, "mesh", "status", "--json"))["demo"]["peers"]
+    }
+
+
+def is_behind_nats(pair: tuple[str, str]) -> bool:
+    return all(node.inside for node in NODES if node.name in pair)
 
 
 def ping(host: Host, address: str) -> float:

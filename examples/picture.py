@@ -10,27 +10,40 @@ _BOX = 13
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Where a node is. inside: its address behind a router that translates; "" if it has the public one."""
+    """Where a node is.
+
+    inside: its address behind a router that translates; "" if it has the public one; is_symmetric: whether
+    that takes another port for each destination.
+    """
 
     name: str
     site: str
     public: str
     inside: str = ""
+    is_symmetric: bool = False
     role: str = "node"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerPath:
+    """How one node reaches another. milliseconds: of a round trip; relay: by which it goes, "" for none."""
+
+    milliseconds: float
+    relay: str = ""
 
 
 def draw(
     nodes: Sequence[Node],
     addresses: Mapping[str, str],
     sites: Mapping[str, tuple[str, str]],
-    round_trips: Mapping[tuple[str, str], float],
+    paths: Mapping[tuple[str, str], PeerPath],
     stream: tuple[str, str, float],
     removed: str,
 ) -> str:
     """Return the drawing.
 
-    addresses: of the nodes in the mesh; sites: by gateway, the name and how it is reached; round_trips: ms,
-    by from and to; stream: from, to, Mbit/s; removed: the name of the node that was.
+    addresses: of the nodes in the mesh; sites: by gateway, the name and how it is reached; paths: by from
+    and to; stream: from, to, Mbit/s; removed: the name of the node that was.
     """
     gone = [node.name == removed for node in nodes]
     bars = ["│"] * len(nodes)
@@ -41,6 +54,7 @@ def draw(
             _line("the internet", len(nodes)),
             _row("public address", [node.public for node in nodes]),
             *_routers(nodes),
+            _row("port outside", [_port(node) for node in nodes]),
             _row("own address", [node.inside or bar for node, bar in zip(nodes, bars, strict=True)]),
             _row("", [_edge("┌", "┴", "┐")] * len(nodes)),
             _row("", [_boxed(node.name) for node in nodes]),
@@ -54,9 +68,9 @@ def draw(
             _row("is gateway of", [sites.get(node.name, ("", ""))[0] for node in nodes]),
             _row("reached as", [sites.get(node.name, ("", ""))[1] for node in nodes]),
             "",
-            *_matrix(nodes, round_trips),
+            *_matrix(nodes, paths),
             "",
-            _stream([node.name for node in nodes], stream),
+            _stream([node.name for node in nodes], stream, paths[stream[:2]]),
         ]
     )
 
@@ -82,6 +96,12 @@ def _routers(nodes: Sequence[Node]) -> list[str]:
     return [_row("", [piece if node.inside else "│" for node in nodes]) for piece in pieces]
 
 
+def _port(node: Node) -> str:
+    if not node.inside:
+        return "│"
+    return "one for each" if node.is_symmetric else "one for all"
+
+
 def _edge(left: str, middle: str, right: str) -> str:
     half = "─" * (_BOX // 2 - 1)
     return left + half + middle + half + right
@@ -97,17 +117,25 @@ def _mesh(gone: Sequence[bool]) -> str:
     return "the mesh".ljust(_LABEL) + "".join(cells)
 
 
-def _matrix(nodes: Sequence[Node], round_trips: Mapping[tuple[str, str], float]) -> list[str]:
+def _matrix(nodes: Sequence[Node], paths: Mapping[tuple[str, str], PeerPath]) -> list[str]:
     rows = [_row("round trip, ms", [f"to {node.name}" for node in nodes])]
     for source in nodes:
-        times = [round_trips.get((source.name, target.name)) for target in nodes]
-        rows.append(_row(f"  from {source.name}", ["·" if time is None else f"{time:.2f}" for time in times]))
+        cells = [_cell(paths.get((source.name, target.name))) for target in nodes]
+        rows.append(_row(f"  from {source.name}", cells))
     return rows
 
 
-def _stream(names: Sequence[str], stream: tuple[str, str, float]) -> str:
+def _cell(path: PeerPath | None) -> str:
+    return f"{path.milliseconds:.2f} {_way(path)}" if path else "·"
+
+
+def _way(path: PeerPath) -> str:
+    return f"by {path.relay}" if path.relay else "direct"
+
+
+def _stream(names: Sequence[str], stream: tuple[str, str, float], path: PeerPath) -> str:
     """Draw an arrow from one node to another on its right, with the rate on it."""
     source, target, rate = stream
     start, end = _middle(names.index(source)), _middle(names.index(target))
     text = f" {rate:.0f} Mbit/s "
-    return "one TCP stream, through both routers".ljust(start) + "├" + text.center(end - start - 1, "─") + "▶"
+    return f"one TCP stream, {_way(path)}".ljust(start) + "├" + text.center(end - start - 1, "─") + "▶"

@@ -22,11 +22,11 @@ _NAT = """
 table ip nat {
     chain out {
         type nat hook postrouting priority 100
-        oifname "wan" masquerade
+        oifname "wan" masquerade PORTS
     }
     chain in {
-        type nat hook prerouting priority -100
-        iifname "wan" udp dport PORT dnat to INSIDE
+        type filter hook input priority 0
+        iifname "wan" drop
     }
 }
 """
@@ -99,8 +99,11 @@ def go_online(host: Host, card: str, address: str, net: Host) -> None:
     host.ip("route", "add", "default", "dev", card)
 
 
-def go_behind_nat(host: Host, inside: str, public: str, port: int, net: Host) -> Host:
-    """Put a host behind a router of its own, which lets in one UDP port; return it. inside: in a /24."""
+def go_behind_nat(host: Host, inside: str, public: str, net: Host, *, is_symmetric: bool) -> Host:
+    """Put a host behind a router of its own, which lets nothing in by itself; return it.
+
+    inside: in a /24; is_symmetric: whether the NAT takes another port for each destination.
+    """
     router = Host.boot(f"nat-{host.name}")
     go_online(router, "wan", public, net)
     router.ip("link", "add", "lan", "type", "bridge")
@@ -108,7 +111,7 @@ def go_behind_nat(host: Host, inside: str, public: str, port: int, net: Host) ->
     router.ip("address", "add", f"{_gateway(inside)}/24", "dev", "lan")
     go_inside(host, inside, router)
     router.run("tee", "/proc/sys/net/ipv4/ip_forward", stdin="1")
-    router.run("nft", "-f", "-", stdin=_NAT.replace("PORT", str(port)).replace("INSIDE", inside))
+    router.run("nft", "-f", "-", stdin=_NAT.replace("PORTS", "fully-random" if is_symmetric else ""))
     return router
 
 

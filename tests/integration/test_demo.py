@@ -17,4 +17,6 @@ def test_the_demo_runs_and_draws_what_it_made() -> None:
     *_, picture, _ = done.stdout.split("\n* ")
     for shown in ("coordinator", "removed", "│ NAT │", "mesh address", "plant", "from sensor", " Mbit/s "):
         assert shown in picture
+    assert " direct " in picture
+    assert "one TCP stream, by hub" in picture
     assert max(map(len, picture.splitlines())) <= _COLUMNS
