@@ -5,6 +5,7 @@ eth0 192.168.1.2/24 ──── lan 192.168.1.1/24 │ wan 203.0.113.1/24 ─�
                             masquerade
 """
 
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from wgpyd.agent.keepalives import NAT_INTERVAL
 
 _TOOL = str(Path(__file__).with_name("pinghost.py"))
 _MAPPING_SECONDS = 3
+_WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _SILENCE = 6.0  # seconds: the router forgets
 
 
@@ -99,6 +101,37 @@ def test_a_node_tries_with_a_relay_how_long_its_nat_keeps_a_mapping(scene: Scene
     )
 
     assert found.split() == ["SURVIVED", "FORGOTTEN"]
+
+
+# -- A firewall without a NAT --------------------------------------------------------------------------
+
+
+def test_a_node_behind_a_stateful_firewall_counts_as_one_that_nobody_can_dial(lab: Lab) -> None:
+    """hub 203.0.113.2 ──── walled 203.0.113.9, which lets established flows in and no others."""
+    hosts = lab.host("hub"), lab.host("walled")
+    connect(hosts[0], "eth0", hosts[1], "eth0")
+    hub, walled = Node("hub", hosts[0], "203.0.113.2", ""), Node("walled", hosts[1], "203.0.113.9", "")
+    for node in (hub, walled):
+        add_addresses(node.host, "eth0", f"{node.inside}/24")
+    rule = "add rule ip wall in iifname eth0 ct state != established drop"
+    chain = "{ type filter hook input priority 0; }"
+    walled.host.run("nft", f"add table ip wall; add chain ip wall in {chain}; {rule}")
+    hub.mesh("init", NETWORK, "--public", hub.inside, "--name", "hub")
+
+    walled.join(hub.token())
+
+    eventually(lambda: walled.status().filtered, "walled knows of the firewall", _WITHIN)
+    eventually(lambda: walled.status().registered == ("hub",), "walled registers", _WITHIN)
+    eventually(lambda: _intervals(walled) == [str(NAT_INTERVAL)], "walled sends keepalives", _WITHIN)
+    assert (walled.status().nat, hub.status().filtered) == ("", False)
+    assert hub.reaches(walled)
+    assert re.search(
+        "^firewall +lets nothing in that was not asked for$", walled.mesh("netcheck"), re.MULTILINE
+    )
+    walled.host.run("nft", "delete table ip wall")
+    walled.kill()
+    walled.start()
+    eventually(lambda: walled.status().keepalive == 0, "nothing is in front of walled any more", _WITHIN)
 
 
 # -- why ---------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
-from wgpy.paths.discovery import AT_ONCE, Discovery
+from wgpy.paths.discovery import AT_ONCE, ELSEWHERE, Discovery
 from wgpy.paths.lifetime import ASSUMED, INTERVALS, MARGIN, LifetimeSearch, Outcome, SilenceTrial
 from wgpy.testing import Firewall, Nat, NatKind, Simulation
 from wgpy.testing.nat import FULL_CONE, LINUX, PORT_RESTRICTED, SYMMETRIC_COUNTING, SYMMETRIC_RANDOM, Box
@@ -24,7 +24,7 @@ LONGEST = max(INTERVALS) + MARGIN
 class World:
     """A host behind a box, and a relay. sent, received: by the host, datagrams."""
 
-    behind: Box
+    behind: Box | None
     seed: int = 0
     sent: int = 0
     received: int = 0
@@ -53,7 +53,8 @@ class World:
 
     def answer_later(self) -> None:
         for one in self.relay.postponed.take_due(self.now):
-            self.simulation.network.send(RELAY_AT, one.to, one.data)
+            source = RELAY_AT._replace(port=1) if one.elsewhere else RELAY_AT
+            self.simulation.network.send(source, one.to, one.data)
 
     def end_relay(self) -> None:
         self.is_relay_up = False
@@ -169,6 +170,31 @@ def test_a_relay_that_ends_during_the_silence_proves_nothing() -> None:
     world.simulation.timeline.call_after(10 * wp.NS, world.end_relay)
 
     assert world.outcome(20) is Outcome.UNKNOWN
+
+
+# -- What comes unasked --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("behind", "passes"),
+    [(None, True), (Firewall(FULL_CONE), True), (Firewall(PORT_RESTRICTED), False), (make_nat(), False)],
+    ids=["nothing", "a firewall that is open", "a stateful firewall", "a NAT"],
+)
+def test_an_answer_from_another_port_shows_what_a_firewall_lets_in(behind: Box | None, passes: bool) -> None:
+    world = World(behind)
+    network, flow = world.simulation.network, Endpoint(INSIDE, 1)
+    host = Discovery(bytes([1] * 32), Random(1).randbytes)
+    host.set_peers([world.relay.public_key])
+    world.relay.set_peers([host.public_key])
+
+    def receive(data: bytes, source: Endpoint, tos: int) -> None:
+        host.receive(data, source, 0)
+
+    network.attach(flow, receive, behind)
+    network.send(flow, RELAY_AT, host.ask(world.relay.public_key, RELAY_AT, 0, manner=ELSEWHERE), 0, behind)
+    world.simulation.run_for(wp.NS)
+
+    assert [answer.manner for answer in host.take_answers()] == ([ELSEWHERE] if passes else [])
 
 
 # -- The search ----------------------------------------------------------------------------------------------

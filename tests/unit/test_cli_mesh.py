@@ -397,6 +397,13 @@ def test_a_node_behind_a_nat_is_shown_so(nat: str, keepalive: int, lasts: int, l
     assert line in [text.strip() for text in shown.splitlines()]
 
 
+def test_a_node_behind_a_firewall_is_shown_so() -> None:
+    shown = status.text(a_status(filtered=True, keepalive=85, mapping_lasts=88), None)
+
+    line = "behind a firewall that lets nothing in that was not asked for, keepalives every 85 s; a mapping"
+    assert f"{line} lasts at least 88 s" in [text.strip() for text in shown.splitlines()]
+
+
 DAY = 86_400
 OLD = Excluded("old", KEYS[3], "it left", over=True, since=NOW - DAY - 1)
 

@@ -228,6 +228,14 @@ def test_no_answer_by_udp_decides_nothing() -> None:
     assert found["ping"].good
 
 
+def test_a_firewall_in_front_of_this_node_is_named() -> None:
+    here = findings(a_status(filtered=True, keepalive=25), None)["firewall"]
+
+    assert here.good is None, "it reaches others nevertheless"
+    assert here.text.endswith("lets nothing in that was not asked for; it sends keepalives every 25 s")
+    assert "let UDP port 51820 in" in here.advice
+
+
 # -- NAT ---------------------------------------------------------------------------------------------
 
 

@@ -186,16 +186,17 @@ class Status:
     whether this node is one; exclusion: why not; requested: routes of this node that nobody has approved;
     nat: the address of the NAT that the host is behind, "" if none is known; keepalive: seconds between
     keepalives to peers that answer, 0 for none; mapping_lasts: seconds that the NAT keeps a mapping at least,
-    0 if that is not known; sequence: of the newest admin record; rejected: the newest
-    last; rejected_count: all of them; withheld: sentences, what neighbours knew and the coordinator did not
-    send; log: where the agent's log is; warnings: sentences; clients: that are in force and enter by this
-    node or by one of its peers; sites: those in force, then those that are announced in vain; exit: name of
-    the site by which this node is to send what no other route has, "" for none; exit_gateway: name of the
-    node by which it does, "" while there is none; exit_routes: the default routes that lead there, while
-    those of both versions lead nowhere else; return_site, return_gateways: as in `SiteReturn`; is_relay:
-    whether this node is a relay; relayed_datagrams, relayed_bytes: what it has passed on; registered: names
-    of the relays by which others reach this node; questions: about names, by what came of them;
-    gateway_moves: by site, how often another gateway was used than before; nat_kind: as `Peer.nat`.
+    0 if that is not known; filtered: whether a firewall lets nothing in that was not asked for; sequence: of
+    the newest admin record; rejected: the newest last; rejected_count: all of them; withheld: sentences, what
+    neighbours knew and the coordinator did not send; log: where the agent's log is; warnings: sentences;
+    clients: that are in force and enter by this node or by one of its peers; sites: those in force, then
+    those that are announced in vain; exit: name of the site by which this node is to send what no other route
+    has, "" for none; exit_gateway: name of the node by which it does, "" while there is none; exit_routes:
+    the default routes that lead there, while those of both versions lead nowhere else; return_site,
+    return_gateways: as in `SiteReturn`; is_relay: whether this node is a relay; relayed_datagrams,
+    relayed_bytes: what it has passed on; registered: names of the relays by which others reach this node;
+    questions: about names, by what came of them; gateway_moves: by site, how often another gateway was used
+    than before; nat_kind: as `Peer.nat`.
     """
 
     network: str
@@ -252,6 +253,7 @@ class Status:
     gateway_moves: tuple[Count, ...] = ()
     mapping_lasts: int = 0
     nat_kind: str = ""
+    filtered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,13 +362,15 @@ class NetworkCheck:
     """What a host's network allows.
 
     nats: what a NAT does, in words, by version of IP; by_connection: whether datagrams go by a connection to
-    the coordinator, as no UDP passes; trouble: why they do not, "" if there is none.
+    the coordinator, as no UDP passes; trouble: why they do not, "" if there is none; filtered: whether a
+    firewall lets nothing in that was not asked for.
     """
 
     relays: tuple[RelayCheck, ...]
     nats: dict[str, str]
     by_connection: bool
     trouble: str
+    filtered: bool = False
 
 
 def socket_path(network: str) -> Path:

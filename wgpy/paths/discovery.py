@@ -133,7 +133,7 @@ class _Question:
     manner: Manner
 
     def is_answered_from(self, source: Endpoint) -> bool:
-        return source.address == self.remote.address if self.manner.elsewhere else source == self.remote
+        return self.manner.elsewhere or source == self.remote
 
 
 class Discovery:

@@ -64,16 +64,18 @@ class Keepalives:
         here: HostNetworks,
         *,
         is_blocked: bool = False,
+        is_filtered: bool = False,
         learnt: int = NAT_INTERVAL,
     ) -> None:
         """seen: the address that the coordinator saw, "" if unknown; is_blocked: whether no UDP passes.
 
-        learnt: seconds between keepalives that the NAT allows.
+        is_filtered: whether a firewall lets nothing in that was not asked for; learnt: seconds between
+        keepalives that the NAT or the firewall allows.
         """
         record = identity.record()
         self.nat = nat_address(seen, record.endpoints if record else (), here)
         setting = identity.node.keepalive
-        automatic = NAT_INTERVAL if is_blocked else learnt if self.nat else 0
+        automatic = NAT_INTERVAL if is_blocked else learnt if self.nat or is_filtered else 0
         self.is_hidden = bool(_interval(setting, automatic if self.nat else 0))
         self.is_automatic = setting == KEEPALIVE_AUTO
         self.interval = _interval(setting, automatic)

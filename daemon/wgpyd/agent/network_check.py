@@ -27,6 +27,7 @@ async def check_network(paths: NodePaths, plan: NodePlan, port: int) -> NetworkC
         nats={version: _nat(version, answers, paths, port) for version in ("IPv4", "IPv6")},
         by_connection=bool(paths.registration.found.by_stream),
         trouble=paths.stream.trouble,
+        filtered=paths.registration.is_filtered,
     )
 
 

@@ -69,10 +69,13 @@ class NodePaths:
         self.pings.answer_peers_of(plan)
         by_stream = self.registration.found.by_stream
         learnt = self.lifetime.interval
-        self.keepalives.configure(self._identity, seen, here, is_blocked=bool(by_stream), learnt=learnt)
-        named = self._identity.node.endpoints
-        is_dialled = not self.keepalives.is_hidden or bool(named)
-        self.registration.configure(plan, is_dialled=is_dialled, where=(seen, here))
+        self.keepalives.configure(
+            self._identity, seen, here,
+            is_blocked=bool(by_stream), is_filtered=self.registration.is_filtered, learnt=learnt,
+        )  # fmt: skip
+        named, has_no_nat = self._identity.node.endpoints, not self.keepalives.is_hidden
+        where = seen, here
+        self.registration.configure(plan, has_no_nat=has_no_nat, is_named=bool(named), where=where)
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
         relays, is_dialled = self.registration.keys, not self.registration.is_needed
         planned = self.selection.planned(plan, by_stream, relays, is_dialled=is_dialled)

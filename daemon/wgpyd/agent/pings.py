@@ -20,7 +20,7 @@ from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.plan import NodePlan
 from wgpy.node.agent_client import UdpAnswer
 from wgpy.node.underlay import set_mark
-from wgpy.paths.discovery import AT_ONCE, MAGIC, Answer, Discovery, Heard, Manner
+from wgpy.paths.discovery import AT_ONCE, ELSEWHERE, MAGIC, Answer, Discovery, Heard, Manner
 from wgpy.paths.postponed import Postponed
 
 ASKING_TIME: Final = 2.0  # seconds
@@ -116,6 +116,11 @@ class Pings:
         pairs = tuple(pair for peer, endpoints in peers.items() for pair in _pairs(peer, endpoints))
         return await self._ask(pairs, lambda one: len(one.best) == len(one.pairs))
 
+    async def is_dialled_back(self, peers: Mapping[PublicKey, Endpoint]) -> bool:
+        """Whether an answer comes from another port of a peer, after ASKING_TIME at most."""
+        pairs = tuple(pair for peer, endpoint in peers.items() for pair in _pairs(peer, [endpoint]))
+        return bool(await self._ask(pairs, lambda one: bool(one.best), ELSEWHERE))
+
     async def ask_after(self, peer: PublicKey, endpoint: Endpoint, silence: int) -> Answer | None:
         """Ask once for an answer after so many seconds, and return it, None if it does not come then."""
         (pair,) = _pairs(peer, [endpoint])
@@ -129,12 +134,14 @@ class Pings:
             self._rounds.remove(asking)
         return asking.best.get(pair)
 
-    async def _ask(self, pairs: tuple[_Pair, ...], is_done: Callable[[_Round], bool]) -> dict[_Pair, Answer]:
-        asking = _Round(pairs, is_done)
+    async def _ask(
+        self, pairs: tuple[_Pair, ...], is_done: Callable[[_Round], bool], manner: Manner = AT_ONCE
+    ) -> dict[_Pair, Answer]:
+        asking = _Round(pairs, is_done, manner)
         self._rounds.append(asking)
         try:
             for _ in range(_REPEATS if pairs else 0):
-                self._question(pair for pair in pairs if pair not in asking.best)
+                self._question((pair for pair in pairs if pair not in asking.best), manner)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ASKING_TIME / _REPEATS):
                         await asking.done.wait()

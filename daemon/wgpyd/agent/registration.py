@@ -21,6 +21,7 @@ from wgpy.mesh.signing import VerifyKey
 from wgpy.paths.discovery import Answer
 from wgpy.paths.nat import NatObserver
 
+from .dial_back import is_filtered
 from .identity import OwnPaths
 from .pings import Pings
 from .relay_stream import RelayStream
@@ -52,7 +53,8 @@ class Found:
 class Registration:
     """Of one node.
 
-    stream: to the relay beside the coordinator; found: at the last measurement.
+    stream: to the relay beside the coordinator; found: at the last measurement; is_filtered: whether a
+    firewall lets nothing in that was not asked for, though there is no NAT.
     """
 
     def __init__(self, pings: Pings, stream: RelayStream, on_change: Callable[[], None]) -> None:
@@ -63,23 +65,30 @@ class Registration:
         self._wake = Wake()
         self._relays: _Relays = {}
         self._known: object = None
-        self._is_dialled = True
+        self._has_no_nat = True
+        self._is_named = False
         self._pause = _SOON
         self.found = Found()
+        self.is_filtered = False
 
-    def configure(self, plan: NodePlan, *, is_dialled: bool, where: object) -> None:
+    def configure(self, plan: NodePlan, *, has_no_nat: bool, is_named: bool, where: object) -> None:
         """Measure relays anew if there are others, or if this host is somewhere else.
 
-        is_dialled: whether others can dial it, if UDP passes; where: a value that differs then.
+        is_named: whether its operator says where others can dial it; where: a value that differs then.
         """
         relays = plan.known.relays
         found = {one.key: (identity, plan.tunnels[one.key].endpoints) for identity, one in relays.items()}
         known = tuple(one for one in self.found.registered if one.identity in relays)
         self.found = replace(self.found, registered=known)
-        if (found, where, is_dialled) != self._known:
-            self._known, self._relays = (found, where, is_dialled), found
-            self._is_dialled, self._pause = is_dialled, _SOON
+        if (found, where, has_no_nat, is_named) != self._known:
+            self._known, self._relays = (found, where, has_no_nat, is_named), found
+            self._has_no_nat, self._is_named, self._pause = has_no_nat, is_named, _SOON
             self._wake.now()
+
+    @property
+    def _is_dialled(self) -> bool:
+        """Return whether others can dial this node, if UDP passes."""
+        return self._is_named or (self._has_no_nat and not self.is_filtered)
 
     @property
     def is_needed(self) -> bool:
@@ -114,6 +123,7 @@ class Registration:
                 self._wake.after(self._seconds_to_next())
             else:
                 self.stream.want(False)
+                self._set_filtered(False)
                 self._set(Found())
                 self._wake.after(inf)
 
@@ -130,13 +140,22 @@ class Registration:
         answers = await self._pings.measure({key: endpoints for key, (_, endpoints) in relays.items()})
         here = self.stream.endpoint
         by_stream = await self._pings.measure(dict.fromkeys(relays, (here,))) if here and not answers else {}
+        is_filtered = await self._check_filter(answers)
         if known is not self._known:
             return  # this host is somewhere else by now
         self.stream.want(not answers)
+        self._set_filtered(is_filtered)
         if answers and self._is_dialled:
             self._set(Found())
         elif answers or by_stream:  # else this host has no network just now
             self._register(relays, answers or by_stream, dict.fromkeys(by_stream, here) if here else {})
+
+    async def _check_filter(self, answers: Mapping[PublicKey, Answer]) -> bool:
+        if self._is_named or not self._has_no_nat:
+            return False
+        if not answers:
+            return self.is_filtered
+        return await is_filtered(self._pings, {key: answer.remote for key, answer in answers.items()})
 
     def _register(
         self, relays: _Relays, answers: Mapping[PublicKey, Answer], by_stream: Mapping[PublicKey, Endpoint]
@@ -152,6 +171,11 @@ class Registration:
         seen_as = tuple(dict.fromkeys(answer.seen_as for answer in used.values()))
         by_udp = {key: answer.remote for key, answer in used.items()}
         self._set(Found(registered, seen_as, _nat(answers.values()), by_udp=by_udp))
+
+    def _set_filtered(self, is_filtered: bool) -> None:
+        if is_filtered != self.is_filtered:
+            self.is_filtered = is_filtered
+            self._on_change()
 
     def _set(self, found: Found) -> None:
         if found != self.found:

@@ -127,6 +127,7 @@ async def report(node: Node) -> Status:
         gateway_moves=_counts(node.failover.moves),
         mapping_lasts=node.paths.lifetime.lasts,
         nat_kind=node.paths.registration.found.nat,
+        filtered=node.paths.registration.is_filtered,
     )
 
 

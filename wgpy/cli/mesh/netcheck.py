@@ -12,6 +12,7 @@ from wgpy.cli.mesh.output import columns, report
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import NetworkCheck, RelayCheck
 
+FILTERED = "lets nothing in that was not asked for"
 _NO_UDP = 1  # exit status
 
 
@@ -29,6 +30,8 @@ def netcheck(arguments: Namespace) -> None:
 def _rows(found: NetworkCheck) -> Iterator[tuple[str, str]]:
     yield "UDP", _udp(found)
     yield from found.nats.items()
+    if found.filtered:
+        yield "firewall", FILTERED
     for relay in found.relays:
         yield f"relay {relay.name}", f"{relay.endpoint}, {_answer(relay)}"
 

@@ -174,11 +174,13 @@ def _reason(node: Excluded) -> str:
 
 
 def nat_text(status: Status) -> str:
-    """Return whether this node is behind a NAT, and its keepalives; "" for neither."""
+    """Return whether this node is behind a NAT or a firewall, and its keepalives; "" for none of them."""
     interval = f"keepalives every {status.keepalive} s" if status.keepalive else "no keepalives"
+    lasting = f"; a mapping lasts at least {status.mapping_lasts} s" if status.mapping_lasts else ""
     if status.nat:
-        lasting = f"; a mapping lasts at least {status.mapping_lasts} s" if status.mapping_lasts else ""
         return f"behind the NAT {status.nat}, {interval}{lasting}"
+    if status.filtered:
+        return f"behind a firewall that lets nothing in that was not asked for, {interval}{lasting}"
     return interval if status.keepalive else ""
 
 

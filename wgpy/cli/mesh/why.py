@@ -220,6 +220,11 @@ def _nat(status: Status) -> Iterator[Finding]:
             "NAT", None, f"{status.name} is behind {status.nat}{kind}, and sends no keepalives",
             "`wgpy mesh keepalive auto` keeps this node reachable behind its NAT.",
         )  # fmt: skip
+    elif status.filtered:
+        keepalives = f"keepalives every {status.keepalive} s" if status.keepalive else "no keepalives"
+        text = f"in front of {status.name} lets nothing in that was not asked for; it sends {keepalives}"
+        advice = f"To be reached directly, let UDP port {status.listen_port} in there."
+        yield Finding("firewall", None, text, advice)
 
 
 def _unknown(status: Status, name: str) -> Finding:
