@@ -2,12 +2,15 @@
 
 Runs on the router as `natbox.py INSIDE ADDRESS KIND UNANSWERED ANSWERED`, until it is ended: of what the
 kernel routes into its TUN it translates UDP by IPv4, and gives it back. KIND is the name of one in
-wgpy.testing.nat; the lifetimes of its flows are in seconds. See `topologies.put_nat`.
+wgpy.testing.nat; the lifetimes of its flows are in seconds. At SIGHUP it forgets every mapping. See
+`topologies.put_nat`.
 """
 
 import os
 import random
+import signal
 import sys
+import threading
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from struct import Struct
@@ -58,10 +61,16 @@ def _packet(data: bytes, source: Endpoint, destination: Endpoint, tos: int, ttl:
 def _main(inside: str, address: str, kind: str, unanswered: str, answered: str) -> None:
     chosen = replace(getattr(nat, kind), unanswered=int(unanswered) * SECOND, answered=int(answered) * SECOND)
     box, network = Nat(address, random.Random(), chosen), IPv4Network(inside)
+    forget = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: forget.set())
     fd = os.dup(Tun.open(TUN).fileno())
     os.set_blocking(fd, True)
     while True:
-        packet = _translated(os.read(fd, 1 << 16), box, network, boottime())
+        data = os.read(fd, 1 << 16)
+        if forget.is_set():  # and not in the handler, in the middle of a translation
+            forget.clear()
+            box.rebind()
+        packet = _translated(data, box, network, boottime())
         if packet is not None:
             os.write(fd, packet)
 

@@ -2,7 +2,8 @@
 
 natclient.py serve OWN OTHER   answers at PORTS where a datagram came from; asked to, by its other port and by
                                the other server as well
-natclient.py try OWN OTHER     {"seen": as the servers' ports saw one socket, "heard": who could send to it}
+natclient.py try OWN OTHER [PORT]
+                               {"seen": as the servers' ports saw one socket, "heard": who could send to it}
 """
 
 import json
@@ -32,8 +33,8 @@ def serve(own: str, other: str) -> None:
                 helper.sendto(f"{source[0]} {source[1]}".encode(), (other, HELPER))
 
 
-def attempt(own: str, other: str) -> None:
-    asking = _bound("0.0.0.0", 0)
+def attempt(own: str, other: str, port: str = "0") -> None:
+    asking = _bound("0.0.0.0", int(port))
     seen = [
         _ask(asking, server, port) for server, port in ((own, PORTS[0]), (own, PORTS[1]), (other, PORTS[0]))
     ]
