@@ -15,13 +15,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from benchmarks.compiler import BuildFailed
 from benchmarks.report.table import markdown
 from benchmarks.rows import measures_of, read_rows, rows_of, seconds_of
 from benchmarks.suite.host import obstacle
 from benchmarks.suite.implementations import (
+    MESH_PEERS,
     PEERS,
     Implementation,
     build_limit,
@@ -34,7 +35,7 @@ from benchmarks.suite.record import Machine, Record, Results
 from benchmarks.suite.remote import Unusable, add_options, read_route
 from benchmarks.suite.rounds import STOPPING, Run, run_rounds, settings_for
 from benchmarks.suite.timetable import Timetable, in_words, rounds_within
-from benchmarks.suite.values import Plan
+from benchmarks.suite.values import Plan, Setting
 
 _T = TypeVar("_T")
 
@@ -77,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     results = Results()
     began = datetime.now(UTC)
     with tempfile.TemporaryDirectory() as folder:
-        chosen = _chosen(options, Path(folder), results)
+        chosen = _chosen(options, settings, Path(folder), results)
         if options.route:
             settings = options.route.settings(settings)
             chosen = options.route.implementations(chosen, results)
@@ -195,31 +196,43 @@ def _budget(options: argparse.Namespace) -> float:
     return math.inf if options.rounds else MINUTES[options.plan] * 60
 
 
-def _chosen(options: argparse.Namespace, folder: Path, results: Results) -> list[Implementation]:
+def _chosen(
+    options: argparse.Namespace, settings: Sequence[Setting[Any]], folder: Path, results: Results
+) -> list[Implementation]:
     """Return the implementations to measure; those asked for that are not here end the program.
 
     folder: to build the limit in.
     """
-    here = {one.name: one for one in [*find_implementations(), *options.impl]}
+    kinds = {row.meshes for setting in settings for row in setting.rows}
+    here = {one.name: one for one in [*find_implementations(), *options.impl] if one.is_mesh in kinds}
     asked = options.implementations.split(",") if options.implementations else []
-    if not asked and (absent := [name for name in PEERS if name not in here]):
+    peers = [*(PEERS if False in kinds else ()), *(MESH_PEERS if True in kinds else ())]
+    if not asked and (absent := [name for name in peers if name not in here]):
         names = ", ".join(absent)
         results.left_out.append(
             f"not on this host: {names} (./run bench --install-peers installs what it can)"
         )
-    if not asked and "kernel" not in here:
-        results.left_out.append("not on this host: the kernel's own WireGuard")
-    try:
-        here["limit"] = build_limit(folder)
-        if any(name.startswith("structure-") for name in asked):
-            here |= {one.name: one for one in build_structures(folder)}
-    except BuildFailed as error:
-        results.left_out.append(f"the limit was left out: {error}")
+    if False in kinds:
+        if not asked and "kernel" not in here:
+            results.left_out.append("not on this host: the kernel's own WireGuard")
+        here |= _limits(folder, asked, results)
     wanted = asked or list(here)
     if absent := [name for name in wanted if name not in here]:
         _say(f"{', '.join(absent)} cannot be measured on this host; found: {', '.join(here)}")
         sys.exit(2)
     return [here[name] for name in dict.fromkeys(wanted)]
+
+
+def _limits(folder: Path, asked: Sequence[str], results: Results) -> dict[str, Implementation]:
+    """Return what is built for the comparison. folder: to build it in; asked: names, none for all."""
+    built: dict[str, Implementation] = {}
+    try:
+        built["limit"] = build_limit(folder)
+        if any(name.startswith("structure-") for name in asked):
+            built |= {one.name: one for one in build_structures(folder)}
+    except BuildFailed as error:
+        results.left_out.append(f"the limit was left out: {error}")
+    return built
 
 
 # -- The run --------------------------------------------------------------------------------------

@@ -18,6 +18,10 @@ from typing import Final
 from benchmarks.compiler import build
 
 PEERS: Final = ("wireguard-go", "tailscale", "gotatun", "boringtun")  # that can be installed
+MESH_PEERS: Final = ("tailscaled", "nebula")
+# Their programs, a node's first. Tailscale's has not all that a node can do, so it is not called tailscaled.
+LAB_TAILSCALE: Final = ("lab-tailscaled", "lab-tailscale")
+NEBULA: Final = ("nebula", "nebula-cert")
 _LIMIT: Final = Path(__file__).parents[1] / "limit"
 _WGPY: Final = Path(__file__).parents[2] / "wgpy"
 _TOLD: Final = ("{interface}", "{port}", "{remote}", "{port}")
@@ -46,13 +50,15 @@ class Implementation:
     """A program that makes a tunnel interface and stays in the foreground.
 
     command: {interface} stands for the name of the interface, {remote} and {port} for the other end's, which
-    only a limit or a ruler has to be told.
+    only a limit or a ruler has to be told. is_mesh: it makes a whole mesh instead, and command has the paths
+    of its programs.
     """
 
     name: str
     role: Role
     command: tuple[str, ...]
     version: str = ""
+    is_mesh: bool = False
 
     @property
     def is_daemon(self) -> bool:
@@ -151,6 +157,18 @@ def _candidates() -> Iterator[Implementation]:
             yield Implementation(name, Role.PEER, command, _said_version(program))
     if _kernel_has_wireguard():
         yield Implementation("kernel", Role.KERNEL, _KERNEL, platform.release())
+    yield from _meshes()
+
+
+def _meshes() -> Iterator[Implementation]:
+    """Yield the meshes that are found."""
+    for program in programs("wgpy", [Path(sys.executable).parent]):
+        yield Implementation("wgpy-mesh", Role.OURS, (str(program),), _said_version(program), is_mesh=True)
+    for name, files in (("tailscaled", LAB_TAILSCALE), ("nebula", NEBULA)):
+        found = [next(programs(file, usual_folders("go/bin")), None) for file in files]
+        if all(found):
+            command = tuple(map(str, found))
+            yield Implementation(name, Role.PEER, command, go_build(Path(command[0]))[1], is_mesh=True)
 
 
 def _kernel_has_wireguard() -> bool:

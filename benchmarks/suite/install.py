@@ -3,15 +3,26 @@
 import argparse
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.suite.implementations import go_build, programs, usual_folders
+from benchmarks.suite.implementations import LAB_TAILSCALE, NEBULA, go_build, programs, usual_folders
 
 INSTALL_TIMEOUT: Final = 1800  # seconds for one to be fetched and built
+_LAB: Final = Path(__file__).parents[1] / "nat/lab_tailscale"
+# What a node of a lab does not do. Its modules take minutes to build, and not all of them are to be had.
+_LAB_OMITS: Final = (
+    "ace", "acme", "appconnectors", "aws", "bird", "capture", "clientupdate", "cloud", "completion",
+    "completion_scripts", "conn25", "dbus", "desktop_sessions", "doctor", "drive", "gro", "hujsonconf",
+    "identityfederation", "kube", "logtail", "netstack", "networkmanager", "oauthkey", "posture",
+    "qrcodes", "resolved", "sdnotify", "serve", "ssh", "synology", "systray", "syspolicy", "taildrop",
+    "tailnetlock", "tap", "tpm", "wakeonlan", "webbrowser", "webclient",
+)  # fmt: skip
 _USUAL: Final = ("/usr/local/go/bin", "/usr/lib/go/bin")  # of Go, not always in PATH
 
 
@@ -37,16 +48,39 @@ def main(arguments: Sequence[str]) -> int:
     return int(there == 0)
 
 
-def _by_go(module: str, version: str, file: str) -> str:
-    """Install a Go program, and return what was done. Raises NotInstalled."""
-    go = _program("go", "Go: https://go.dev/dl, or apt-get install golang-go")
+def _by_go(module: str, version: str, *files: str, folder: str = "") -> str:
+    """Install Go programs, and return what was done. Raises NotInstalled.
+
+    folder: of the module, that has the programs' folders; "" if its only program is the module itself.
+    """
+    go = _go()
     wanted = _output([go, "list", "-m", "-f", "{{.Version}}", f"{module}@{version}"]).splitlines()[-1]
-    for program in programs(file, usual_folders("go/bin")):
-        if go_build(program) == (module, wanted):
-            return f"{wanted} is installed already: {program}"
+    here = {program: None for file in files for program in programs(file, usual_folders("go/bin"))}
+    built = [program for program in here if go_build(program) == (module, wanted)]
+    if {program.name for program in built} == set(files):
+        return f"{wanted} is installed already: {', '.join(map(str, built))}"
     print(f"go install {module}@{wanted} ... ", end="", flush=True)
-    _output([go, "install", f"{module}@{wanted}"])
+    packages = [f"{module}/{folder}/{file}" for file in files] if folder else [module]
+    _output([go, "install", *(f"{package}@{wanted}" for package in packages)])
     return "installed"
+
+
+def _lab_tailscale() -> str:
+    """Build Tailscale's node and what nodes need, and return what was done. Raises NotInstalled."""
+    go, bin_ = _go(), Path.home() / "go/bin"
+    tags = ",".join(["ts_include_cli", *(f"ts_omit_{one}" for one in _LAB_OMITS)])
+    builds = (("-tags", tags, "tailscale.com/cmd/tailscaled"), (".",))
+    print("go build tailscale.com/cmd/tailscaled, which takes minutes ... ", end="", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(_LAB, folder, dirs_exist_ok=True)  # go writes into it what modules it found
+        for file, build in zip(LAB_TAILSCALE, builds, strict=True):
+            command = ("env", "GOTOOLCHAIN=auto", "CGO_ENABLED=0", go, "build", "-mod=mod", "-trimpath")
+            _output([*command, "-ldflags=-s -w", "-o", str(bin_ / file), *build], Path(folder))
+    return f"{go_build(bin_ / LAB_TAILSCALE[0])[1]} is installed"
+
+
+def _go() -> str:
+    return _program("go", "Go: https://go.dev/dl, or apt-get install golang-go")
 
 
 def _by_cargo(package: str) -> str:
@@ -90,6 +124,8 @@ _INSTALLERS: Final[Mapping[str, Callable[[], str]]] = {
     "boringtun": partial(_by_cargo, "boringtun-cli"),
     "gotatun": partial(_by_cargo, "gotatun-cli"),
     "Debian's wireguard-go": partial(_by_apt, "wireguard-go"),
+    "tailscaled": _lab_tailscale,
+    "nebula": partial(_by_go, "github.com/slackhq/nebula", "v1.10.3", *NEBULA, folder="cmd"),
 }
 
 
@@ -101,12 +137,12 @@ def _program(file: str, origin: str) -> str:
     return str(program)
 
 
-def _output(command: Sequence[str]) -> str:
+def _output(command: Sequence[str], folder: Path | None = None) -> str:
     """Return a command's output. Raises NotInstalled with the most telling line of it."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            cwd=Path.home(), timeout=INSTALL_TIMEOUT, check=False,
+            cwd=folder or Path.home(), timeout=INSTALL_TIMEOUT, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotInstalled(str(error)) from None

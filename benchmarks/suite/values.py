@@ -48,7 +48,7 @@ class Row(Generic[S]):
     measure: gets the setting and how many seconds a stream lasts, and returns a sample for each of the
     measures; streams: how many it runs, one after another; seconds: what it takes beside them, about;
     plan: the least that has it; rulers: whether it can be measured with what is no daemon, too; ours: whether
-    only with wgpyd.
+    only with wgpyd; meshes: whether it is of whole meshes, and not of tunnels.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Row(Generic[S]):
     seconds: float = 1
     rulers: bool = True
     ours: bool = False
+    meshes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,9 @@ def test_what_is_no_daemon_is_measured_where_none_is_needed() -> None:
         for one in (GOOD, KERNEL, limit)
     }
 
-    assert rows_of["good"] == {row.name for setting in SETTINGS for row in setting.rows if not row.ours}
+    assert rows_of["good"] == {
+        row.name for setting in SETTINGS for row in setting.rows if not (row.ours or row.meshes)
+    }
     assert {"tcp1"} <= rows_of["kernel"] < rows_of["good"]
     assert {"tcp1"} <= rows_of["limit"] < rows_of["good"]
     assert settings_for(limit, [setting(row("memory", both, MEMORY))])

@@ -1,0 +1,65 @@
+"""Tailscale's nodes, with the control server of its own tests and its relays (DERP)."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.integration.hosts import eventually
+from tests.integration.meshlab import Node
+
+_SOCKET: Final = "/run/tailscale.sock"
+_STARTING: Final = 60.0  # seconds
+_JOINING: Final = 120.0  # seconds
+
+
+def peers_with_relay(status: Any) -> set[str]:
+    """Return the names of the peers that can be reached. status: of `tailscale status --json`."""
+    return {peer["HostName"] for peer in (status["Peer"] or {}).values() if peer["Relay"]}
+
+
+@dataclass(slots=True)
+class Tailscale:
+    """daemon: the program of a node, which has the command too; lab: control server and relay."""
+
+    daemon: str
+    lab: str
+    _control: str = ""
+
+    def found(self, hub: Node, relays: Sequence[Node]) -> None:
+        self._control = f"http://{hub.outside}"
+        addresses = [relay.outside for relay in relays]
+        hub.host.start(self.lab, "control", hub.outside, *addresses)
+        for relay in relays:
+            relay.host.start(self.lab, "relay")
+        for node, port in ((hub, 80), *((relay, 443) for relay in relays)):
+            listens = ("ss", "-Hltn", f"sport = :{port}")
+            eventually(lambda node=node, listens=listens: node.host.run(*listens) != "", "it listens")  # type: ignore[misc]
+
+    def join(self, node: Node) -> None:
+        paths = ("--state=mem:", "--statedir=/run", f"--socket={_SOCKET}")
+        node.host.start(self.daemon, *paths, "--no-logs-no-support")
+        eventually(lambda: self._status(node) is not None, "tailscaled answers", _STARTING)
+        self._tailscale(
+            node, "up", f"--login-server={self._control}", f"--hostname={node.name}", "--accept-dns=false",
+            "--netfilter-mode=off", f"--timeout={_JOINING:.0f}s",
+        )  # fmt: skip
+
+    def is_ready(self, node: Node, others: Sequence[Node]) -> bool:
+        status = self._status(node)
+        if status is None or not status["Self"]["Relay"]:
+            return False
+        return {other.name for other in others} <= peers_with_relay(status)
+
+    def address(self, node: Node) -> str:
+        return self._tailscale(node, "ip", "-4").strip()
+
+    def _status(self, node: Node) -> Any:
+        said = node.host.attempt(*self._command("status", "--json"))
+        return json.loads(said.output) if said.status == 0 else None
+
+    def _tailscale(self, node: Node, *arguments: str) -> str:
+        return node.host.run(*self._command(*arguments), timeout=2 * _JOINING)
+
+    def _command(self, *arguments: str) -> tuple[str, ...]:
+        return ("env", "TS_BE_CLI=1", self.daemon, f"--socket={_SOCKET}", *arguments)
