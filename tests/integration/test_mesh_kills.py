@@ -24,7 +24,7 @@ from wgpy.node.files import Journal, NodeFile
 _CHANGES = (sys.executable, str(Path(__file__).with_name("meshchanges.py")))
 _KILLS = int(os.environ.get("WGPY_KILLS", "30"))
 _SEED = int(os.environ.get("WGPY_SEED", "0")) or random.randrange(1, 1 << 32)
-_AGREEMENT_TIMEOUT = 30  # seconds, until everybody has found the coordinator again
+_AGREEMENT_TIMEOUT = 120  # seconds, until everybody has found the coordinator again
 _LONGEST_WAIT = 0.4  # seconds of changes between a start and the next kill
 
 
