@@ -1,65 +1,72 @@
 """Runs `wgpy` on a host as `nsenter … wgpy` would, by one process for all: see `commandserver`."""
 
 import atexit
-import json
 import os
-import select
 import shlex
-import socket
+import shutil
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
+from tests.integration.commandclient import start, status_of
 from tests.integration.hosts import CommandFailed, Host, Result
 
 _SERVER = Path(__file__).with_name("commandserver.py")
-_ROOM = 64  # bytes of an exit status
+_CLIENT = Path(__file__).with_name("commandclient.py")
+_DAEMONS = ("wgpyd", "wgmesh")
+_PADDING = "-" * 4096  # where the words of a command are to stand
 
 
 def run_wgpy(host: Host, *arguments: str, timeout: float = 100) -> Result:
-    """Run `wgpy …` and return what came of it. Raises TimeoutExpired."""
-    program = str(Path(sys.executable).with_name("wgpy"))
-    request = {
-        "pid": host.namespace(),
-        "environment": dict(os.environ),
-        "arguments": [program, *arguments],
-    }
-    with os.fdopen(os.memfd_create("output"), "r+", errors="replace") as output:
-        status = _status(json.dumps(request).encode(), output.fileno(), timeout)
-        if status is None:
-            raise subprocess.TimeoutExpired([program, *arguments], timeout)
+    """Run `wgpy …` and return what came of it; the server runs daemons that it starts, too.
+
+    Raises TimeoutExpired.
+    """
+    with (
+        os.fdopen(os.memfd_create("output"), "r+", errors="replace") as output,
+        Path(os.devnull).open() as null,
+    ):
+        streams = (null.fileno(), output.fileno(), output.fileno())
+        with start(_server(), host.namespace(), ["wgpy", *arguments], os.environ, streams) as running:
+            running.settimeout(timeout)
+            try:
+                status = status_of(running)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(["wgpy", *arguments], timeout) from None
         output.seek(0)
         said = output.read()
-    if not status:
+    if status is None:
         raise CommandFailed(f"{host.name}: wgpy {shlex.join(arguments)} was not run: {said}")
-    return Result(int(status), said)
-
-
-def _status(request: bytes, output: int, timeout: float) -> bytes | None:
-    """Return the exit status, nothing if it never ran, None if it runs for longer."""
-    there, back = os.pipe()
-    with os.fdopen(there, "rb", buffering=0) as ending:
-        try:
-            socket.send_fds(_server(), [request], [output, back])
-        finally:
-            os.close(back)
-        return ending.read(_ROOM) if select.select([ending], [], [], timeout)[0] else None
+    return Result(status, said)
 
 
 @cache
-def _server() -> socket.socket:
-    """Start it; it ends with this process, which closes the socket."""
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with there:
-        command = [sys.executable, str(_SERVER), str(there.fileno())]
-        server = subprocess.Popen(
-            command, pass_fds=[there.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+def _server() -> str:
+    """Start it and return its socket; it ends with this process."""
+    place = Path(tempfile.mkdtemp(prefix="wgpy-programs-"))
+    address = str(place / "socket")
+    for name in _DAEMONS:
+        _make_launcher(place / name, address)
+    server = subprocess.Popen(
+        [sys.executable, "-P", str(_SERVER), address, _PADDING],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
 
     def stop() -> None:
-        here.close()
-        server.wait()
+        server.communicate()
+        shutil.rmtree(place)
 
     atexit.register(stop)
-    return here
+    return address
+
+
+def _make_launcher(program: Path, server: str) -> None:
+    """Write a program that the server runs. In /proc nobody takes the client for the program itself."""
+    client = (sys.executable, "-I", "-S", str(_CLIENT), f"--program={program.name}", server)
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(client)} "$@"\n')
+    program.chmod(0o755)
