@@ -60,7 +60,13 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.host": {"wgpy.contract"},
     "wgpy.dns": {"wgpy.address", "wgpy.contract"},
     "wgpy.mesh": _VALUES,
-    "wgpy.node": {*_VALUES, "wgpy.mesh", "wgpy.host.netlink", "wgpy.host.resolv_conf"},
+    "wgpy.node": {
+        *_VALUES,
+        "wgpy.mesh",
+        "wgpy.host.netlink",
+        "wgpy.host.resolv_conf",
+        "wgpy.paths.nat64",
+    },
 }
 
 

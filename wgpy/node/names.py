@@ -8,6 +8,7 @@ import asyncio
 import socket
 from contextlib import closing
 from functools import partial
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +17,14 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.host import resolv_conf
 from wgpy.host.netlink import RouteLookup
 from wgpy.node.underlay import set_mark
+from wgpy.paths.nat64 import WELL_KNOWN_NAME, prefix_of, reached
 
 _HOSTS: Final = Path("/etc/hosts")
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _BEHIND_STUB: Final = Path("/run/systemd/resolve/resolv.conf")  # systemd-resolved's servers, see its manual
 _STUB: Final = "127.0.0.53"
 _PORT: Final = 53
+_GLOBAL: Final = Endpoint("2000::", _PORT)  # where the default route of IPv6 leads
 _TIMEOUT: Final = 4.0  # seconds, for all name servers together
 _LONGEST: Final = 10.0  # seconds, for one name, by whatever the C library asks
 
@@ -34,7 +37,43 @@ async def addresses_of(host: HostPort, mark: int) -> list[str]:
 
 
 async def look_up(host: str, port: int, mark: int) -> list[tuple[int, Any]]:
-    """Return families and addresses, as a socket's `connect` takes them. Raises OSError."""
+    """Return families and addresses, as a socket's `connect` takes them. Raises OSError.
+
+    Where this host has no way by IPv4, an IPv4 address is given as a NAT64 has it, if there is one.
+    """
+    found = await _found(host, port, mark)
+    if host == WELL_KNOWN_NAME or not _needs_nat64(found, mark):
+        return found
+    prefix = await nat64_prefix(mark)
+    return [_reached(address[0], port, prefix) for _, address in found] if prefix else found
+
+
+async def nat64_prefix(mark: int) -> IPv6Network | None:
+    """Ask the DNS for the prefix of a NAT64; None if there is none, or nobody answers. RFC 7050."""
+    try:
+        async with asyncio.timeout(_LONGEST):
+            found = await _found(WELL_KNOWN_NAME, 0, mark)
+    except (OSError, TimeoutError):
+        return None
+    return prefix_of(IPv6Address(address[0]) for family, address in found if family == socket.AF_INET6)
+
+
+def _needs_nat64(found: list[tuple[int, Any]], mark: int) -> bool:
+    """Whether there is a way to none of these addresses of IPv4, and one by IPv6."""
+    if any(family != socket.AF_INET for family, _ in found):
+        return False
+    ends = (Endpoint(*address) for _, address in found)
+    with closing(RouteLookup()) as routes:
+        is_there = (routes.interface_towards(end, mark) is not None for end in ends)
+        return not any(is_there) and routes.interface_towards(_GLOBAL, mark) is not None
+
+
+def _reached(address: str, port: int, prefix: IPv6Network) -> tuple[int, Any]:
+    return socket.AF_INET6, (reached(Endpoint(address, port), prefix).address, port)
+
+
+async def _found(host: str, port: int, mark: int) -> list[tuple[int, Any]]:
+    """Raises OSError."""
     loop = asyncio.get_running_loop()
     found = []
     try:

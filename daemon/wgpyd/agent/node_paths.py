@@ -14,6 +14,7 @@ from .host_networks import NOWHERE, HostNetworks
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .mapping_lifetime import MappingLifetime
+from .nat64 import Nat64
 from .pings import Pings
 from .reconcile.keepalives import Intervals
 from .registration import Found, Registration
@@ -47,6 +48,7 @@ class NodePaths:
         self.here = NOWHERE
         self.pings = Pings(interface, identity.node.key, identity.node.mark)
         self.keepalives = Keepalives(on_change)
+        self.nat64 = Nat64(lambda: identity.node.mark, on_change)
         self.stream = RelayStream(coordinator, lambda: interface.listen_port, self._on_stream)
         self.registration = Registration(self.pings, self.stream, on_change)
         self.lifetime = MappingLifetime(
@@ -58,7 +60,7 @@ class NodePaths:
 
     def running(self) -> tuple[Coroutine[None, None, None], ...]:
         """Return what is to run until it is cancelled."""
-        return self.registration.run(), self.stream.run(), self.lifetime.run()
+        return self.registration.run(), self.stream.run(), self.lifetime.run(), self.nat64.run()
 
     async def reach(self, plan: NodePlan, seen: str, here: HostNetworks, apply: Apply) -> None:
         """Apply a plan, with what this knows of the way to each peer.
@@ -66,6 +68,8 @@ class NodePaths:
         seen: the address that the coordinator saw, "" if unknown. Raises what `apply` raises.
         """
         self.here = here
+        self.nat64.configure(here)
+        plan = self.nat64.reached(plan)
         self.pings.answer_peers_of(plan)
         by_stream = self.registration.found.by_stream
         learnt = self.lifetime.interval
@@ -122,5 +126,5 @@ class NodePaths:
         return f"no relay answers by UDP, nor by a connection: {trouble}" if trouble else ""
 
     def close(self) -> None:
-        for closable in (self.pings, self.registration, self.selection, self.lifetime):
+        for closable in (self.pings, self.registration, self.selection, self.lifetime, self.nat64):
             closable.close()
