@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.mesh_statuses import peer
 from wgpy.cli import colours
-from wgpy.cli.mesh.ping import FIRST_PATIENCE, PATIENCE, Answer, Report, answers
+from wgpy.cli.mesh.ping import FIRST_PATIENCE, NEXT_PATIENCE, PATIENCE, Answer, Report, answers
 from wgpy.cli.mesh.ping_paths import paths
 from wgpy.node.agent_client import RelayCheck, RoundTrip, UdpAnswer, UsedPath
 
@@ -101,7 +101,7 @@ def test_an_answer_is_waited_for_thrice_as_long_as_the_one_before_took() -> None
     found = list(answers(measure, 6, interval=0))
 
     assert [answer.number for answer in found] == [1, 2, 3, 4, 5, 6]
-    assert patience == [FIRST_PATIENCE, FIRST_PATIENCE, PATIENCE, pytest.approx(2.1), pytest.approx(2.1), 6]
+    assert patience == [FIRST_PATIENCE, NEXT_PATIENCE, PATIENCE, pytest.approx(2.1), pytest.approx(2.1), 6]
 
 
 def test_all_paths_are_the_nodes_endpoints_and_its_relays() -> None:

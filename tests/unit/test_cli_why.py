@@ -11,9 +11,10 @@ from tests.unit.mesh_statuses import KEYS, NOW, a_status, client, peer
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import probe
 from wgpy.cli.mesh.probe import Way
-from wgpy.cli.mesh.why import Finding, Trial, judge, sentence
+from wgpy.cli.mesh.why import Finding, judge, sentence
 from wgpy.cli.mesh.why_ports import Permitted, split
 from wgpy.cli.mesh.why_target import find
+from wgpy.cli.mesh.why_trial import Trial
 from wgpy.mesh.ports import TCP, UDP, Ports
 from wgpy.node.agent_client import Excluded, Rule, Status, UdpAnswer
 
@@ -163,8 +164,28 @@ def test_the_reason_is_what_decides_with_what_to_do() -> None:
     unknown = sentence(list(judge(a_status(peers=()), "web2", NOW)))
     silent = sentence(list(judge(a_status(), "web2", NOW, trial())))
 
-    assert unknown.startswith("node: none of that name is known here. `wgpy mesh node-list` says")
-    assert silent.startswith("ping: no answer within 6 s, and nothing else came. See that web2 runs")
+    assert unknown.startswith("none of that name is known here. `wgpy mesh node-list` says")
+    assert silent.startswith("no answer within 6 s, and nothing else came. See that web2 runs")
+
+
+@pytest.mark.parametrize(
+    ("relay", "advice"),
+    [
+        (True, "The relay hub answers, and web2 does not: see that web2 runs"),
+        (
+            False,
+            "Nor does the relay hub: see that it runs, and that UDP passes to 203.0.113.2:51820",
+        ),
+        (None, "See that web2 runs"),
+    ],
+)
+def test_a_silent_node_is_told_from_a_silent_relay(relay: bool | None, advice: str) -> None:
+    silent = peer(relay="hub", relays=("hub",), endpoint="203.0.113.2:51820", unanswered=60)
+
+    found = findings(a_status(peers=(silent,)), trial(relay=relay))
+
+    assert found["ping"].advice.startswith(advice)
+    assert found["endpoint"].text == "203.0.113.2:51820, of the relay hub"
 
 
 def test_where_both_are_behind_nats_without_a_relay_one_is_advised() -> None:

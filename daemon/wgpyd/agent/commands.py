@@ -159,10 +159,10 @@ class Control:
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
         """Raises AgentError."""
-        peer = self._peer(identity)
-        present = (await self._node.interface.status()).peers
-        current = (one.endpoint for one in present if one.public_key == peer.member.key and one.endpoint)
-        return await self._node.paths.pings.ask(peer.member.key, [*current, *peer.tunnel.endpoints])
+        peer, paths = self._peer(identity), self._node.paths
+        key, present = peer.member.key, self._node.interface.path(peer.member.key).endpoint
+        current = [present] if present and not paths.selection.relay_to(key) else []
+        return await paths.pings.ask(key, [*current, *peer.tunnel.endpoints])
 
     async def measure(self, wanted: RoundTripWanted) -> RoundTrip:
         """Raises AgentError."""

@@ -28,6 +28,7 @@ from wgpy.node.agent_client import RoundTrip, RoundTripWanted, UsedPath
 INTERVAL: Final = 1.0  # seconds
 FIRST_PATIENCE: Final = 6.0  # seconds: an initiation that gets lost is repeated after five
 PATIENCE: Final = 1.0  # seconds after an answer, or thrice its round trip
+NEXT_PATIENCE: Final = 2.0  # after none
 
 _Measure = Callable[[float], RoundTrip]  # within so many seconds
 
@@ -60,7 +61,7 @@ def ping(arguments: Namespace) -> None:
         pass
     print(json.dumps(seen.document(), indent=2) if arguments.json else f"\n{seen.summary()}")
     if not seen.answered:
-        raise CommandError(_reason(network, arguments.name))
+        raise CommandError(f"{arguments.name} is not reachable: {_reason(network, arguments.name)}")
 
 
 def _reason(network: str, name: str) -> str:
@@ -69,7 +70,7 @@ def _reason(network: str, name: str) -> str:
     if why.verdict(findings) is not True:
         return why.sentence(findings)
     return (
-        f"the host of {name} answers pings, but not at TCP port {GOSSIP_PORT} inside of the tunnel, by which "
+        f"its host answers pings, but not at TCP port {GOSSIP_PORT} inside of the tunnel, by which "
         "nodes compare records: see its firewall"
     )
 
@@ -80,7 +81,7 @@ def _target(network: str, name: str) -> Target:
     name = why_names.meant(status, name)
     if target := find(status, name):
         return target
-    raise CommandError(why.sentence(list(why.judge(status, name, int(time.time())))))
+    raise CommandError(f"{name} is not reachable: {why.sentence(why.judged(status, name))}")
 
 
 def _measuring(network: str, target: Target) -> _Measure:
@@ -109,7 +110,7 @@ def _echo(target: Target, seconds: float) -> float:
 
 def answers(measure: _Measure, wanted: int | None, interval: float = INTERVAL) -> Iterator[Answer]:
     """Ask so many times, None for ever. interval: seconds from one question to the next."""
-    patience = FIRST_PATIENCE
+    patience, following = FIRST_PATIENCE, NEXT_PATIENCE
     for number in count(1):
         began = time.monotonic()
         found = measure(patience)
@@ -117,7 +118,8 @@ def answers(measure: _Measure, wanted: int | None, interval: float = INTERVAL) -
         if number == wanted:
             return
         if found.microseconds:
-            patience = min(max(PATIENCE, 3e-6 * found.microseconds), FIRST_PATIENCE)
+            following = min(max(PATIENCE, 3e-6 * found.microseconds), FIRST_PATIENCE)
+        patience = following
         time.sleep(max(0.0, began + interval - time.monotonic()))
 
 

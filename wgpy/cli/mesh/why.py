@@ -7,13 +7,11 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from wgpy.address import Address, is_address, is_private, parse_endpoint
+from wgpy.address import is_address, is_private, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.colours import Colour, paint
 from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_names, why_paths, why_ports, why_sites
@@ -22,8 +20,8 @@ from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
 from wgpy.cli.mesh.why_ports import Permitted
 from wgpy.cli.mesh.why_target import Target, find
-from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import AgentError, Peer, Rule, Status, UdpAnswer
+from wgpy.cli.mesh.why_trial import Trial, try_to_reach
+from wgpy.node.agent_client import Peer, Rule, Status
 from wgpy.node.site_report import FRESH, SILENCE
 
 _EVERYTHING: Final = Permitted()
@@ -47,26 +45,6 @@ class Finding:
     is_decisive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What was tried just now.
-
-    is_up: whether the interface is; inner, outer: the ways of a packet into the tunnel, and of its sealed
-    datagram; milliseconds: of a ping inside of the tunnel, None without an answer; received: bytes that the
-    peer sent meanwhile; udp: answers outside of the tunnel; port: of TCP, which was tried instead of a ping,
-    None for none; refused: whether nothing listens there.
-    """
-
-    is_up: bool
-    inner: Way
-    outer: Way | None
-    milliseconds: float | None = None
-    received: int = 0
-    udp: tuple[UdpAnswer, ...] = ()
-    port: int | None = None
-    refused: bool = False
-
-
 def why(arguments: Namespace) -> None:
     """Exit with status 1 if the node is not reachable. Raises CommandError and AgentError."""
     need_root("mesh why")
@@ -81,7 +59,7 @@ def sentence(findings: Sequence[Finding]) -> str:
     """Return what is in the way, and what to do."""
     bad = (one for one in findings if one.good is False and one.is_decisive)
     found = next(bad, findings[-1])
-    return f"{found.subject}: {found.text}{'. ' if found.advice else ''}{found.advice}"
+    return f"{found.text}{'. ' if found.advice else ''}{found.advice}"
 
 
 def look(network: str, text: str) -> list[Finding]:
@@ -92,9 +70,14 @@ def look(network: str, text: str) -> list[Finding]:
     if target := find(status, name):
         permitted = why_ports.permitted(network, target.peer.identity, target.ruled, ports, _now())
     if target and not _is_blocked(list(judge(status, name, _now(), permitted=permitted))):
-        trial = _try(status, target, None if target.whole_site else permitted.tcp_port)
+        trial = try_to_reach(status, target, None if target.whole_site else permitted.tcp_port)
         status = daemons.status(network)
     return list(judge(status, name, _now(), trial, permitted))
+
+
+def judged(status: Status, name: str) -> list[Finding]:
+    """Return what is known without a trial. Raises CommandError for this node itself."""
+    return list(judge(status, name, _now()))
 
 
 def verdict(findings: Sequence[Finding]) -> bool | None:
@@ -126,42 +109,6 @@ def _is_blocked(findings: Sequence[Finding]) -> bool:
 
 def _now() -> int:
     return int(time.time())
-
-
-# -- What is tried -----------------------------------------------------------------------------------
-
-
-def _try(status: Status, target: Target, port: int | None = None) -> Trial:
-    """Take the time that a handshake may need. port: of TCP, tried instead of a ping. Raises CommandError."""
-    peer = target.peer
-    outer = probe.way_to(parse_endpoint(peer.endpoint).address, status.fwmark) if peer.endpoint else None
-    inner = probe.way_to(str(target.address))
-    trial = Trial(probe.is_up(status.interface), inner, outer)
-    if not trial.is_up or inner.interface != status.interface:
-        return trial
-    with ThreadPoolExecutor(max_workers=1) as asking:
-        udp = asking.submit(_ask_by_udp, status, peer)
-        refused = False
-        if port is None:
-            milliseconds = _ping(target.address)
-        else:
-            milliseconds, refused = probe.connect(target.address, port)
-        trial = replace(trial, milliseconds=milliseconds, udp=udp.result(), port=port, refused=refused)
-    after = next((one for one in daemons.status(status.network).peers if one.key == peer.key), peer)
-    return replace(trial, received=max(0, after.received - peer.received))
-
-
-def _ask_by_udp(status: Status, peer: Peer) -> tuple[UdpAnswer, ...]:
-    with suppress(AgentError):
-        return probe.from_others(agent.ask_by_udp(status.network, peer.identity), status.fwmark)
-    return ()
-
-
-def _ping(address: Address) -> float | None:
-    try:
-        return probe.ping(address)
-    except OSError:  # an ICMP error came, or this host's firewall refuses
-        return None
 
 
 # -- What it means. Pure. ----------------------------------------------------------------------------
@@ -330,7 +277,8 @@ def _inner_way(status: Status, target: Target, trial: Trial) -> Finding:
 def _endpoint(status: Status, peer: Peer, trial: Trial | None) -> Finding:
     if peer.endpoint:
         nat = _nat_of(peer, trial)
-        return Finding("endpoint", True, f"{peer.endpoint}{nat}")
+        whose = f", of the relay {peer.relay}" if peer.relay else ""
+        return Finding("endpoint", True, f"{peer.endpoint}{whose}{nat}")
     return Finding(
         "endpoint", None, "unknown, so this node waits to be called",
         f"If {peer.name} cannot call {status.name} either: map a UDP port to one of the two, and say it with "
@@ -423,6 +371,8 @@ def _advice(status: Status, peer: Peer, trial: Trial) -> str:
     name = _name(peer)
     if any(answer.answered for answer in trial.udp):
         return f"The host of {name} answers by UDP, but its node does not: see `wgpy mesh status` there."
+    if peer.relay:
+        return why_paths.advice_by_relay(peer, trial.relay)
     advice = (
         f"See that {name} runs, and that UDP passes from here to {peer.endpoint or name}, or from there to "
         f"port {status.listen_port} of this host."

@@ -49,6 +49,15 @@ def _details(peer: Peer) -> str:
     return first + (f", within {milliseconds(peer.round_trip)}" if peer.round_trip else "")
 
 
+def advice_by_relay(peer: Peer, answers: bool | None) -> str:
+    """Return what to look at if a node does not answer by a relay. answers: whether the relay does."""
+    name, relay = peer.name or str(peer.identity), peer.relay
+    if answers is False:
+        return f"Nor does the relay {relay}: see that it runs, and that UDP passes to {peer.endpoint}."
+    first = f"The relay {relay} answers, and {name} does not: see" if answers else "See"
+    return f"{first} that {name} runs and has a network."
+
+
 def why_not_directly(status: Status, peer: Peer) -> str:
     """Return why a node is reached by a relay or by TLS."""
     if peer.by_connection:
