@@ -20,3 +20,6 @@ class Mesh(Protocol):
 
     def address(self, node: Node) -> str:
         """Return a node's IPv4 address in the mesh."""
+
+    def relaying(self, relay: Node) -> list[int]:
+        """Return the processes that relay on one of the hosts that it was founded with."""

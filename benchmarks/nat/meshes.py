@@ -1,6 +1,7 @@
 """The meshes that are compared, by the name of their implementation."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from benchmarks.nat.mesh import Mesh
@@ -12,6 +13,7 @@ from benchmarks.suite.implementations import Implementation
 _MESHES: Final[Mapping[str, Callable[..., Mesh]]] = {
     "wgpy-mesh": lambda *_: Wgpy(),
     "tailscaled": Tailscale,
+    "tailscaled-peer-relay": partial(Tailscale, by_peer=True),
     "nebula": Nebula,
 }
 

@@ -44,6 +44,9 @@ class Nebula:
     def address(self, node: Node) -> str:
         return f"10.42.0.{1 + self._members.index(node)}"
 
+    def relaying(self, relay: Node) -> list[int]:
+        return relay.host.processes(self.program)
+
     def _certify(self, node: Node) -> None:
         hub = self._members[0].host
         names = {kind: f"{_FOLDER}/{node.name}.{kind}" for kind in ("crt", "key")}

@@ -28,3 +28,6 @@ class Wgpy:
 
     def address(self, node: Node) -> str:
         return node.address()
+
+    def relaying(self, relay: Node) -> list[int]:
+        return relay.agents()

@@ -9,6 +9,7 @@ from tests.integration.hosts import eventually
 from tests.integration.meshlab import Node
 
 _SOCKET: Final = "/run/tailscale.sock"
+_PEER_RELAY_PORT: Final = 40000
 _STARTING: Final = 60.0  # seconds
 _JOINING: Final = 120.0  # seconds
 
@@ -20,10 +21,14 @@ def peers_with_relay(status: Any) -> set[str]:
 
 @dataclass(slots=True)
 class Tailscale:
-    """daemon: the program of a node, which has the command too; lab: control server and relay."""
+    """daemon: the program of a node, which has the command too; lab: control server and relay.
+
+    by_peer: the relays are nodes that relay for their peers by UDP, beside DERP.
+    """
 
     daemon: str
     lab: str
+    by_peer: bool = False
     _control: str = ""
 
     def found(self, hub: Node, relays: Sequence[Node]) -> None:
@@ -35,6 +40,9 @@ class Tailscale:
         for node, port in ((hub, 80), *((relay, 443) for relay in relays)):
             listens = ("ss", "-Hltn", f"sport = :{port}")
             eventually(lambda node=node, listens=listens: node.host.run(*listens) != "", "it listens")  # type: ignore[misc]
+        for relay in relays if self.by_peer else ():
+            self.join(relay)
+            self._tailscale(relay, "set", f"--relay-server-port={_PEER_RELAY_PORT}")
 
     def join(self, node: Node) -> None:
         paths = ("--state=mem:", "--statedir=/run", f"--socket={_SOCKET}")
@@ -53,6 +61,9 @@ class Tailscale:
 
     def address(self, node: Node) -> str:
         return self._tailscale(node, "ip", "-4").strip()
+
+    def relaying(self, relay: Node) -> list[int]:
+        return relay.host.processes(self.daemon if self.by_peer else self.lab)
 
     def _status(self, node: Node) -> Any:
         said = node.host.attempt(*self._command("status", "--json"))

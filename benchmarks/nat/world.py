@@ -95,9 +95,9 @@ class Pings:
 
 
 @contextmanager
-def pinging(world: World, one: Node, other: Node, interval: float, data: int = 56) -> Iterator[Pings]:
+def pinging(mesh: Mesh, one: Node, other: Node, interval: float, data: int = 56) -> Iterator[Pings]:
     """Ping until the end of the block. data: bytes in each."""
-    ping = ("ping", "-n", "-D", "-i", f"{interval}", "-s", f"{data}", world.mesh.address(other))
+    ping = ("ping", "-n", "-D", "-i", f"{interval}", "-s", f"{data}", mesh.address(other))
     process = one.host.start("stdbuf", "-oL", *ping)
     yield Pings(process, interval)
     process.kill(signal.SIGINT)

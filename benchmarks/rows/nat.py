@@ -58,7 +58,7 @@ def _met(world: World, _seconds: float) -> Samples:
 def _contact(world: World, left: Node, right: Node) -> tuple[float, float]:
     """Return the seconds until the first answer and until the direct path, WITHIN if there was none."""
     end = time.monotonic() + WITHIN
-    with watching(left) as wire, pinging(world, left, right, INTERVAL, SIZE) as pings:
+    with watching(left) as wire, pinging(world.mesh, left, right, INTERVAL, SIZE) as pings:
         while direct_since(wire.packets, SIZE, world.relaying) is None and time.monotonic() < end:
             time.sleep(_POLL)
         time.sleep(_POLL)
@@ -113,14 +113,14 @@ def _rebound(world: World, _seconds: float) -> Samples:
     pairs = {"out": (world.moved, public), "in": (public, world.moved), "both": (world.moved, hidden)}
     samples: Samples = {}
     for name, (left, right) in pairs.items():
-        with pinging(world, left, right, STEADY) as pings:
+        with pinging(world.mesh, left, right, STEADY) as pings:
             samples[f"rebound {name}"] = _interrupted(pings, lambda: world.box.kill(signal.SIGHUP))
     return samples
 
 
 def _relay_died(world: World, _seconds: float) -> Samples:
     left, right = world.pairs["random"]
-    with watching(left) as wire, pinging(world, left, right, STEADY, SIZE) as pings:
+    with watching(left) as wire, pinging(world.mesh, left, right, STEADY, SIZE) as pings:
         return {"relay died": _interrupted(pings, lambda: _cut(world, wire))}
 
 

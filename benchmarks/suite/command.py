@@ -23,6 +23,7 @@ from benchmarks.rows import measures_of, read_rows, rows_of, seconds_of
 from benchmarks.suite.host import obstacle
 from benchmarks.suite.implementations import (
     MESH_PEERS,
+    PEER_RELAY,
     PEERS,
     Implementation,
     build_limit,
@@ -216,7 +217,7 @@ def _chosen(
         if not asked and "kernel" not in here:
             results.left_out.append("not on this host: the kernel's own WireGuard")
         here |= _limits(folder, asked, results)
-    wanted = asked or list(here)
+    wanted = asked or [name for name in here if name != PEER_RELAY]
     if absent := [name for name in wanted if name not in here]:
         _say(f"{', '.join(absent)} cannot be measured on this host; found: {', '.join(here)}")
         sys.exit(2)

@@ -19,6 +19,7 @@ from benchmarks.compiler import build
 
 PEERS: Final = ("wireguard-go", "tailscale", "gotatun", "boringtun")  # that can be installed
 MESH_PEERS: Final = ("tailscaled", "nebula")
+PEER_RELAY: Final = "tailscaled-peer-relay"  # measured if asked for by name
 # Their programs, a node's first. Tailscale's has not all that a node can do, so it is not called tailscaled.
 LAB_TAILSCALE: Final = ("lab-tailscaled", "lab-tailscale")
 NEBULA: Final = ("nebula", "nebula-cert")
@@ -164,7 +165,7 @@ def _meshes() -> Iterator[Implementation]:
     """Yield the meshes that are found."""
     for program in programs("wgpy", [Path(sys.executable).parent]):
         yield Implementation("wgpy-mesh", Role.OURS, (str(program),), _said_version(program), is_mesh=True)
-    for name, files in (("tailscaled", LAB_TAILSCALE), ("nebula", NEBULA)):
+    for name, files in (("tailscaled", LAB_TAILSCALE), (PEER_RELAY, LAB_TAILSCALE), ("nebula", NEBULA)):
         found = [next(programs(file, usual_folders("go/bin")), None) for file in files]
         if all(found):
             command = tuple(map(str, found))

@@ -1,6 +1,7 @@
 """What is read of meshes behind NATs: pings and packets, and which rows are of meshes."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ from benchmarks.nat.tailscale import peers_with_relay
 from benchmarks.nat.wire import Packet, read_packets
 from benchmarks.report.table import markdown
 from benchmarks.rows import SETTINGS, measures_of, read_rows
-from benchmarks.suite.implementations import Implementation, Role
+from benchmarks.suite.implementations import Implementation, Role, find_implementations
 from benchmarks.suite.record import Results
 from benchmarks.suite.rounds import settings_for
 
@@ -139,9 +140,28 @@ def test_rows_of_meshes_are_measured_with_meshes_alone() -> None:
         for one in (PEER, TUNNEL)
     )
 
-    assert {"nat", "idle", "rebinding", "relaydeath"} <= of_mesh
+    assert of_mesh == {"nat", "idle", "rebinding", "relaydeath", "meshrelay"}
     assert not of_mesh & of_tunnel
     assert {"tcp1", "pinglong"} <= of_tunnel
+
+
+def test_a_mesh_is_found_with_all_of_its_programs_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "/bin:/usr/bin")
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    folder = tmp_path / "go/bin"
+    folder.mkdir(parents=True)
+    for file in ("lab-tailscaled", "lab-tailscale", "nebula"):
+        (folder / file).write_bytes(b"\nmod\texample.org/mesh\tv9.9.9\n")
+        (folder / file).chmod(0o755)
+
+    found = {one.name: one for one in find_implementations() if one.role is Role.PEER and one.is_mesh}
+
+    assert found.keys() == {"tailscaled", "tailscaled-peer-relay"}
+    assert found["tailscaled"].command == (str(folder / "lab-tailscaled"), str(folder / "lab-tailscale"))
+    assert found["tailscaled"].version == "v9.9.9"
 
 
 def test_the_report_compares_ours_with_the_best_mesh_and_says_how_often_a_path_was_direct() -> None:
