@@ -1,13 +1,18 @@
 """How this node and its peers reach each other: keepalives, relays, and questions outside of the tunnel."""
 
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing
+from functools import partial
 from typing import Final
 
+from wgpy.contract.endpoint import Endpoint
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import PeerUnreachable
+from wgpy.host.netlink import RouteLookup
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
+from wgpy.model import DeviceUpdate
 from wgpy.node.coordinator_client import Coordinator
 
 from .host_networks import NOWHERE, HostNetworks
@@ -20,6 +25,7 @@ from .reconcile.keepalives import Intervals
 from .registration import Found, Registration
 from .relay_stream import RelayStream
 from .selection import Selection
+from .unreachable import moved_peers
 from .warnings import Warnings
 
 _BLOCKED: Final = (
@@ -45,6 +51,8 @@ class NodePaths:
         self._identity = identity
         self._warnings = warnings
         self._on_change = on_change
+        self._interface = interface
+        self._reaching: object = None
         self.here = NOWHERE
         self.pings = Pings(interface, identity.node.key, identity.node.mark)
         self.keepalives = Keepalives(on_change)
@@ -87,8 +95,22 @@ class NodePaths:
         wanted = self.keepalives.wanted(tunnels, relays, without)
         self._learn_lifetime(wanted)
         await apply(planned, wanted)
+        if self._is_elsewhere(here):
+            await self._leave_unreachable(planned)
         await self._listen()
         self.selection.begin(here, named)
+
+    def _is_elsewhere(self, here: HostNetworks) -> bool:
+        before, self._reaching = self._reaching, (here, self.nat64.prefix)
+        return before != self._reaching
+
+    async def _leave_unreachable(self, plan: NodePlan) -> None:
+        """Move peers whose endpoint this host has no way to any more. Raises ConnectionError."""
+        with closing(RouteLookup()) as routes:
+            is_routed = partial(_is_routed, routes, self._identity.node.mark)
+            changes = tuple(moved_peers(plan.tunnels, self._interface.path, is_routed))
+        if changes:
+            await self._interface.configure(DeviceUpdate(peers=changes))
 
     async def _listen(self) -> None:
         try:
@@ -128,3 +150,8 @@ class NodePaths:
     def close(self) -> None:
         for closable in (self.pings, self.registration, self.selection, self.lifetime, self.nat64):
             closable.close()
+
+
+def _is_routed(routes: RouteLookup, mark: int, endpoint: Endpoint) -> bool:
+    """Return whether this host has a way there, whatever its own address is now."""
+    return routes.interface_towards(endpoint.without_source(), mark) is not None
