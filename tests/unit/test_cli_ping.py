@@ -106,12 +106,20 @@ def test_an_answer_is_waited_for_thrice_as_long_as_the_one_before_took() -> None
 
 def test_all_paths_are_the_nodes_endpoints_and_its_relays() -> None:
     known = peer(relay="hub", relays=("hub",), endpoint="203.0.113.2:51820")
-    given = (UdpAnswer("203.0.113.20:51820", True, 900), UdpAnswer("203.0.113.2:51820", False, 0))
+    given = (UdpAnswer("203.0.113.20:51820", True, 900),)
     relays = (RelayCheck("hub", "203.0.113.2:51820", 4.25), RelayCheck("spare", "203.0.113.3:51820", 1.0))
 
     found = [(one.path, one.microseconds, one.in_use) for one in paths(known, given, relays)]
 
     assert found == [(DIRECT, 900, False), (RELAYED, 4250, True)]
+
+
+def test_of_a_relay_itself_its_own_endpoint_is_measured() -> None:
+    known, at = peer(name="hub", endpoint="203.0.113.2:51820"), "203.0.113.2:51820"
+
+    found = list(paths(known, (UdpAnswer(at, True, 800),), (RelayCheck("hub", at, 0.8),)))
+
+    assert [(one.path.relay, one.microseconds, one.in_use) for one in found] == [("", 800, True)]
 
 
 # -- Colours -----------------------------------------------------------------------------------------

@@ -39,11 +39,9 @@ def show_paths(arguments: Namespace, network: str, peer: Peer) -> None:
 def paths(peer: Peer, answers: Sequence[UdpAnswer], relays: Sequence[RelayCheck]) -> Iterator[MeasuredPath]:
     """Give what was asked: the endpoints of a node, and the relays by which it can be reached."""
     is_direct = not peer.relay and not peer.by_connection
-    of_relays = {relay.endpoint for relay in relays}
     for answer in answers:
-        if answer.endpoint not in of_relays:
-            in_use = is_direct and answer.endpoint == peer.endpoint
-            yield MeasuredPath(UsedPath(answer.endpoint, "", False), answer.microseconds, in_use)
+        in_use = is_direct and answer.endpoint == peer.endpoint
+        yield MeasuredPath(UsedPath(answer.endpoint, "", False), answer.microseconds, in_use)
     for relay in relays:
         if relay.name in peer.relays:
             in_use = relay.name == peer.relay and relay.endpoint == peer.endpoint
