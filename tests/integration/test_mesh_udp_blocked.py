@@ -70,6 +70,8 @@ def test_it_says_so(world: World) -> None:
     assert checked.status == 1
     assert "does not pass: datagrams go by a TLS connection to the coordinator" in checked.output
     assert "203.0.113.2:51820, no answer" in checked.output
+    for name, by in (("hub", "TLS"), ("other", "TLS and the relay hub")):
+        assert f"1  by {by}  " in world.plain.mesh("ping", name, "-c", "1")
 
 
 def test_a_proxy_is_enough(world: World) -> None:

@@ -133,10 +133,14 @@ def test_by_which_relay_a_node_is_reached_is_said() -> None:
 
 def test_since_when_and_how_fast_a_node_is_reached_is_said() -> None:
     known = peer(relays=("hub",), since=NOW, round_trip=2_500)
+    without = replace(known, relays=())
 
-    text = findings(a_status(peers=(known,)), trial(milliseconds=1.0))["path"].text
+    texts = [findings(a_status(peers=(one,)), trial())["path"].text for one in (known, without)]
 
-    assert re.fullmatch(r"directly, first .* ago, within 2\.5 ms; hub can pass on what it is sent, too", text)
+    assert re.fullmatch(
+        r"directly, first .* ago, within 2\.5 ms; hub can pass on what it is sent, too", texts[0]
+    )
+    assert re.fullmatch(r"directly, first .* ago, within 2\.5 ms", texts[1])
 
 
 def test_what_the_nats_do_and_what_was_tried_is_said_of_a_relayed_node() -> None:

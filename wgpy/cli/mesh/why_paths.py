@@ -38,9 +38,9 @@ def path(status: Status, peer: Peer) -> str:
     """Return how a node is reached, since when, and why not directly; "" if there is nothing to say."""
     if peer.relay or peer.by_connection:
         return f"{words(used(peer))}{_details(peer)}, {why_not_directly(status, peer)}"
-    if not peer.relays:
-        return ""
     way = f"directly{_details(peer)}" if peer.endpoint else "not reached yet"
+    if not peer.relays:
+        return way if peer.endpoint and _details(peer) else ""
     return f"{way}; {listed(peer.relays)} can pass on what it is sent, too"
 
 
