@@ -358,7 +358,8 @@ WGFP_TARGET_END
 
 static bool supported(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"); /* looks also whether the system saves the wide registers */
+    /* Looks also whether the system saves the wide registers. */
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
 }
 
 const struct wgfp_aead_kernel wgfp_aead_avx2 = {

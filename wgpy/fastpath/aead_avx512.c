@@ -27,33 +27,40 @@ struct chacha20_input {
  * score of them when they schedule intrinsics. Register n holds row n of the first set, n + 16 of the second. */
 #define ZMM(n) "%%zmm" #n
 #define ADD(a, b) "vpaddd " ZMM(b) ", " ZMM(a) ", " ZMM(a) "\n\t"
-#define XOR_ROTATE(d, a, bits) \
-    "vpxord " ZMM(a) ", " ZMM(d) ", " ZMM(d) "\n\t" \
-    "vprold $" #bits ", " ZMM(d) ", " ZMM(d) "\n\t"
+#define XOR(d, a) "vpxord " ZMM(a) ", " ZMM(d) ", " ZMM(d) "\n\t"
+#define ROTATE(d, bits) "vprold $" #bits ", " ZMM(d) ", " ZMM(d) "\n\t"
+#define XOR_ROTATE(d, a, bits) XOR(d, a) ROTATE(d, bits)
+
+/* d = rotate(d ^ a), in four columns or diagonals: in pairs of instructions, or in two passes, with which the rounds of
+ * two sets take an eighth less time on Zen 4. */
+#define PAIRS(a0, a1, a2, a3, d0, d1, d2, d3, bits) \
+    XOR_ROTATE(d0, a0, bits) XOR_ROTATE(d1, a1, bits) XOR_ROTATE(d2, a2, bits) XOR_ROTATE(d3, a3, bits)
+#define PASSES(a0, a1, a2, a3, d0, d1, d2, d3, bits) \
+    XOR(d0, a0) XOR(d1, a1) XOR(d2, a2) XOR(d3, a3) \
+    ROTATE(d0, bits) ROTATE(d1, bits) ROTATE(d2, bits) ROTATE(d3, bits)
 
 /* a += b; d = rotate(d ^ a), in four columns or diagonals */
-#define HALF_STEP(a0, a1, a2, a3, b0, b1, b2, b3, d0, d1, d2, d3, bits) \
-    ADD(a0, b0) ADD(a1, b1) ADD(a2, b2) ADD(a3, b3) \
-    XOR_ROTATE(d0, a0, bits) XOR_ROTATE(d1, a1, bits) XOR_ROTATE(d2, a2, bits) XOR_ROTATE(d3, a3, bits)
+#define HALF_STEP(order, a0, a1, a2, a3, b0, b1, b2, b3, d0, d1, d2, d3, bits) \
+    ADD(a0, b0) ADD(a1, b1) ADD(a2, b2) ADD(a3, b3) order(a0, a1, a2, a3, d0, d1, d2, d3, bits)
 
-#define COLUMNS_AB_0(bits) HALF_STEP(0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, bits)
-#define COLUMNS_CD_0(bits) HALF_STEP(8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6, 7, bits)
-#define DIAGONALS_AB_0(bits) HALF_STEP(0, 1, 2, 3, 5, 6, 7, 4, 15, 12, 13, 14, bits)
-#define DIAGONALS_CD_0(bits) HALF_STEP(10, 11, 8, 9, 15, 12, 13, 14, 5, 6, 7, 4, bits)
-#define COLUMNS_AB_1(bits) HALF_STEP(16, 17, 18, 19, 20, 21, 22, 23, 28, 29, 30, 31, bits)
-#define COLUMNS_CD_1(bits) HALF_STEP(24, 25, 26, 27, 28, 29, 30, 31, 20, 21, 22, 23, bits)
-#define DIAGONALS_AB_1(bits) HALF_STEP(16, 17, 18, 19, 21, 22, 23, 20, 31, 28, 29, 30, bits)
-#define DIAGONALS_CD_1(bits) HALF_STEP(26, 27, 24, 25, 31, 28, 29, 30, 21, 22, 23, 20, bits)
+#define COLUMNS_AB_0(order, bits) HALF_STEP(order, 0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, bits)
+#define COLUMNS_CD_0(order, bits) HALF_STEP(order, 8, 9, 10, 11, 12, 13, 14, 15, 4, 5, 6, 7, bits)
+#define DIAGONALS_AB_0(order, bits) HALF_STEP(order, 0, 1, 2, 3, 5, 6, 7, 4, 15, 12, 13, 14, bits)
+#define DIAGONALS_CD_0(order, bits) HALF_STEP(order, 10, 11, 8, 9, 15, 12, 13, 14, 5, 6, 7, 4, bits)
+#define COLUMNS_AB_1(order, bits) HALF_STEP(order, 16, 17, 18, 19, 20, 21, 22, 23, 28, 29, 30, 31, bits)
+#define COLUMNS_CD_1(order, bits) HALF_STEP(order, 24, 25, 26, 27, 28, 29, 30, 31, 20, 21, 22, 23, bits)
+#define DIAGONALS_AB_1(order, bits) HALF_STEP(order, 16, 17, 18, 19, 21, 22, 23, 20, 31, 28, 29, 30, bits)
+#define DIAGONALS_CD_1(order, bits) HALF_STEP(order, 26, 27, 24, 25, 31, 28, 29, 30, 21, 22, 23, 20, bits)
 
 #define DOUBLE_ROUND_1_SET \
-    COLUMNS_AB_0(16) COLUMNS_CD_0(12) COLUMNS_AB_0(8) COLUMNS_CD_0(7) \
-    DIAGONALS_AB_0(16) DIAGONALS_CD_0(12) DIAGONALS_AB_0(8) DIAGONALS_CD_0(7)
+    COLUMNS_AB_0(PAIRS, 16) COLUMNS_CD_0(PAIRS, 12) COLUMNS_AB_0(PAIRS, 8) COLUMNS_CD_0(PAIRS, 7) \
+    DIAGONALS_AB_0(PAIRS, 16) DIAGONALS_CD_0(PAIRS, 12) DIAGONALS_AB_0(PAIRS, 8) DIAGONALS_CD_0(PAIRS, 7)
 
-#define DOUBLE_ROUND_2_SETS \
-    COLUMNS_AB_0(16) COLUMNS_AB_1(16) COLUMNS_CD_0(12) COLUMNS_CD_1(12) \
-    COLUMNS_AB_0(8) COLUMNS_AB_1(8) COLUMNS_CD_0(7) COLUMNS_CD_1(7) \
-    DIAGONALS_AB_0(16) DIAGONALS_AB_1(16) DIAGONALS_CD_0(12) DIAGONALS_CD_1(12) \
-    DIAGONALS_AB_0(8) DIAGONALS_AB_1(8) DIAGONALS_CD_0(7) DIAGONALS_CD_1(7)
+#define DOUBLE_ROUND_2_SETS(order) \
+    COLUMNS_AB_0(order, 16) COLUMNS_AB_1(order, 16) COLUMNS_CD_0(order, 12) COLUMNS_CD_1(order, 12) \
+    COLUMNS_AB_0(order, 8) COLUMNS_AB_1(order, 8) COLUMNS_CD_0(order, 7) COLUMNS_CD_1(order, 7) \
+    DIAGONALS_AB_0(order, 16) DIAGONALS_AB_1(order, 16) DIAGONALS_CD_0(order, 12) DIAGONALS_CD_1(order, 12) \
+    DIAGONALS_AB_0(order, 8) DIAGONALS_AB_1(order, 8) DIAGONALS_CD_0(order, 7) DIAGONALS_CD_1(order, 7)
 
 /* Eight blocks more, beside one set: four to a register, row by row; registers 16 to 19 and 20 to 23. What differs
  * between columns and diagonals is done by turning rows. */
@@ -68,10 +75,10 @@ struct chacha20_input {
     ROWS_AB(16) ROWS_CD(12) ROWS_AB(8) ROWS_CD(7) ROWS_TO_COLUMNS
 
 #define DOUBLE_ROUND_1_SET_AND_ROWS \
-    COLUMNS_AB_0(16) ROWS_AB(16) COLUMNS_CD_0(12) ROWS_CD(12) \
-    COLUMNS_AB_0(8) ROWS_AB(8) COLUMNS_CD_0(7) ROWS_CD(7) ROWS_TO_DIAGONALS \
-    DIAGONALS_AB_0(16) ROWS_AB(16) DIAGONALS_CD_0(12) ROWS_CD(12) \
-    DIAGONALS_AB_0(8) ROWS_AB(8) DIAGONALS_CD_0(7) ROWS_CD(7) ROWS_TO_COLUMNS
+    COLUMNS_AB_0(PAIRS, 16) ROWS_AB(16) COLUMNS_CD_0(PAIRS, 12) ROWS_CD(12) \
+    COLUMNS_AB_0(PAIRS, 8) ROWS_AB(8) COLUMNS_CD_0(PAIRS, 7) ROWS_CD(7) ROWS_TO_DIAGONALS \
+    DIAGONALS_AB_0(PAIRS, 16) ROWS_AB(16) DIAGONALS_CD_0(PAIRS, 12) ROWS_CD(12) \
+    DIAGONALS_AB_0(PAIRS, 8) ROWS_AB(8) DIAGONALS_CD_0(PAIRS, 7) ROWS_CD(7) ROWS_TO_COLUMNS
 
 #define LOAD_WORD(n) "vpbroadcastd 4*" #n "(%[words]), " ZMM(n) "\n\t"
 #define LOAD_WORDS \
@@ -144,15 +151,21 @@ static void rounds_1_set_and_rows(const struct chacha20_input *input, vec rows[2
     wgfp_written(rows, 24 * sizeof *rows);
 }
 
+#define ROUNDS_2_SETS(order, input, rows, count) \
+    __asm__ volatile(LOAD_WORDS COPY_WORDS LOAD_POSITION(0, 12, 13, 14, 15) LOAD_POSITION(1, 28, 29, 30, 31) \
+                     ".balign 64\n1:\n\t" DOUBLE_ROUND_2_SETS(order) \
+                     "dec %[n]\n\tjnz 1b\n\t" STORE_SET_0 STORE_SET_1 ASM_OPERANDS(input, rows, count), \
+                     "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", "zmm25", \
+                     "zmm26", "zmm27", "zmm28", "zmm29", "zmm30", "zmm31")
+
 static void rounds_2_sets(const struct chacha20_input *input, vec rows[32])
 {
     int double_rounds = 10;
 
-    __asm__ volatile(LOAD_WORDS COPY_WORDS LOAD_POSITION(0, 12, 13, 14, 15) LOAD_POSITION(1, 28, 29, 30, 31)
-                     ".balign 64\n1:\n\t" DOUBLE_ROUND_2_SETS
-                     "dec %[n]\n\tjnz 1b\n\t" STORE_SET_0 STORE_SET_1 ASM_OPERANDS(input, rows, double_rounds),
-                     "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", "zmm25", "zmm26",
-                     "zmm27", "zmm28", "zmm29", "zmm30", "zmm31");
+    if (__builtin_cpu_is("amd"))
+        ROUNDS_2_SETS(PASSES, input, rows, double_rounds);
+    else
+        ROUNDS_2_SETS(PAIRS, input, rows, double_rounds);
     wgfp_written(rows, 32 * sizeof *rows);
 }
 
