@@ -5,13 +5,18 @@ eth0 2001:db8:64::2/64 ─── lan 2001:db8:64::1 │ wan 203.0.113.1 ──�
                                2001:db8:64:ff9b::/96
 """
 
+import shutil
+
 import pytest
 
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node
 from tests.integration.topologies import masquerade
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("tayga") is None, reason="needs tayga: apt-get install tayga"),
+]
 
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _PREFIX = "2001:db8:64:ff9b::"
