@@ -62,6 +62,36 @@ def at_home() -> HostNetworks:
 
 
 @pytest.mark.parametrize(
+    ("seen", "keepalive", "filtered", "interval"),
+    [
+        (NAT, "auto", False, 85),
+        ("192.168.1.10", "auto", True, 85),
+        ("192.168.1.10", "auto", False, 0),
+        (NAT, "7", False, 7),
+        (NAT, "off", False, 0),
+        ("192.168.1.10", "off", True, 0),
+    ],
+)
+def test_the_interval_is_what_nat_or_firewall_allow_unless_the_operator_says_otherwise(
+    seen: str, keepalive: str, filtered: bool, interval: int
+) -> None:
+    scene = Scene()
+
+    scene.keepalives.configure(identity(keepalive), seen, at_home(), is_filtered=filtered, learnt=85)
+
+    assert scene.keepalives.interval == interval
+    assert scene.keepalives.is_automatic == (keepalive == "auto")
+
+
+def test_where_no_udp_passes_the_connection_is_kept_open_as_before() -> None:
+    scene = Scene()
+
+    scene.keepalives.configure(identity("auto"), NAT, at_home(), is_blocked=True, learnt=170)
+
+    assert scene.keepalives.interval == NAT_INTERVAL
+
+
+@pytest.mark.parametrize(
     ("seen", "keepalive", "interval"),
     [
         (NAT, "auto", NAT_INTERVAL),
