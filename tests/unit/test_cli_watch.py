@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from select import select
@@ -17,6 +17,7 @@ from wgpy.cli.errors import UsageError
 from wgpy.cli.watch import cropped, watch
 
 SECONDS = 60
+NONE: Mapping[str, str] = {}
 PROGRAM = """
 import sys
 from wgpy.cli import colours
@@ -34,7 +35,7 @@ def read():
 
 colours.choose("auto")
 print("before")
-watch("wgpy mesh status", read, 0.05)
+watch("wgpy mesh status", read, float(sys.argv[1]))
 print("after")
 """
 
@@ -55,10 +56,10 @@ class Watched:
 
 
 @contextmanager
-def watched(**environment: str) -> Iterator[Watched]:
+def watched(environment: Mapping[str, str] = NONE, seconds: float = 0.05) -> Iterator[Watched]:
     terminal, inner = pty.openpty()
     process = subprocess.Popen(
-        ["setsid", "--ctty", "--wait", sys.executable, "-c", PROGRAM],
+        ["setsid", "--ctty", "--wait", sys.executable, "-c", PROGRAM, str(seconds)],
         stdin=inner, stdout=inner, stderr=inner, env={**os.environ, "TERM": "xterm", **environment},
     )  # fmt: skip
     os.close(inner)
@@ -95,7 +96,7 @@ def test_what_fails_meanwhile_is_a_sentence_above_what_was_known() -> None:
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
 def test_who_wants_no_colours_gets_none(environment: dict[str, str]) -> None:
-    with watched(**environment) as one:
+    with watched(environment) as one:
         one.until("look 3")
 
     assert "\r\nthe agent of prod does not run; this was known before:\x1b[K" in one.shown
@@ -109,6 +110,13 @@ def test_a_signal_ends_it_as_ctrl_c_does(number: signal.Signals) -> None:
         one.until("after")
 
         assert one.process.wait(SECONDS) == 0
+
+
+def test_a_terminal_that_gets_another_size_is_filled_at_once() -> None:
+    with watched(seconds=3600) as one:
+        one.until("look 1")
+        termios.tcsetwinsize(one.terminal, (3, 80))
+        one.until("… 3 more lines\x1b[K\x1b[J")
 
 
 def test_without_a_terminal_it_is_refused_and_nothing_is_asked() -> None:
