@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from wgpy.cli.command import Argument, Command
 from wgpy.cli.completion import SHELLS
 
 TIMEOUT = 60  # seconds
@@ -30,6 +31,12 @@ def need(shell: str) -> None:
 def test_a_script_names_all_commands_and_options(shell: str) -> None:
     for word in ("genkey", "pubkey", "genpsk", "show", "up", "down", "show-keys", "verbose", "mesh", "uses"):
         assert word in script(shell)
+
+
+def test_the_words_of_an_option_are_no_arguments() -> None:
+    option, argument = (Argument((name,), {"choices": (name.strip("-"),)}) for name in ("--color", "change"))
+
+    assert Command("status", None, "", "", (option, argument)).choices() == ["change"]
 
 
 CANDIDATES = [

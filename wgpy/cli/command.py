@@ -40,8 +40,9 @@ class Command(NamedTuple):
         return {"--help": "show this command's help", **options}
 
     def choices(self) -> list[str]:
-        """Return the words of which an argument is one."""
-        return [word for argument in self.arguments for word in argument.options.get("choices", ())]
+        """Return the words of which an argument is one; those of an option stand after it."""
+        arguments = (one for one in self.arguments if not one.names[0].startswith("-"))
+        return [word for argument in arguments for word in argument.options.get("choices", ())]
 
 
 class Parser(argparse.ArgumentParser):
