@@ -77,7 +77,7 @@ def keepalive(text: str) -> str:
         return parse_keepalive(text)
     except ValueError:
         raise ArgumentTypeError(
-            f"`{text}` is no interval: want seconds from 1 to 65535, off, or auto (25 if behind a NAT)"
+            f"`{text}` is no interval: want seconds from 1 to 65535, off, or auto (as the NAT allows)"
         ) from None
 
 

@@ -54,7 +54,7 @@ _HOST: Final = (
     ),
     _argument(
         "--keepalive", metavar="SECONDS|off|auto", type=types.keepalive, default="auto",
-        help="interval of keepalives to the nodes that answer (default: auto, 25 if behind a NAT, else off)",
+        help="interval of keepalives to the nodes that answer (default: auto, as a NAT allows, else off)",
     ),
     _argument(
         "--table", metavar="NUMBER", type=types.table, default=0,
@@ -278,12 +278,12 @@ Next: `wgpy mesh status` shows what is published.""",
             _run("settings:set_keepalive"),
             "Say how often this node sends keepalives to the nodes that answer.",
             """\
-A NAT forgets a node that sends nothing, and then the others do not reach it. So a node that the coordinator
-sees at an address that is not its own sends keepalives by itself.
+A NAT forgets a node that sends nothing, and then the others do not reach it. So a node that is behind a NAT, or
+behind a firewall that lets nothing in unasked, sends keepalives by itself.
 Examples:
-  sudo wgpy mesh keepalive 20        also where no NAT is seen, such as behind a stateful firewall
+  sudo wgpy mesh keepalive 20        so often, whatever is found
   sudo wgpy mesh keepalive off
-  sudo wgpy mesh keepalive auto      25 seconds behind a NAT, else off""",
+  sudo wgpy mesh keepalive auto      as seldom as a NAT or a firewall allows, else off""",
             (
                 _argument(
                     "keepalive", metavar="SECONDS|off|auto", type=types.keepalive, help="interval"
