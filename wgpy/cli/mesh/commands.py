@@ -278,7 +278,7 @@ Next: `wgpy mesh status` shows what is published.""",
             _run("settings:set_keepalive"),
             "Say how often this node sends keepalives to the nodes that answer.",
             """\
-A NAT forgets a node that sends nothing, and then the others do not reach it. So a node that is behind a NAT, or
+A NAT forgets a node that sends nothing, and then the others do not reach it. So a node behind a NAT, or
 behind a firewall that lets nothing in unasked, sends keepalives by itself.
 Examples:
   sudo wgpy mesh keepalive 20        so often, whatever is found
