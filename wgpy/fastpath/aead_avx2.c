@@ -77,11 +77,11 @@ struct chacha20_input {
     ADD(a0, b0) STORE(a0) ADD(a1, b1) ADD(a2, b2) ADD_STORED(a3, b3) \
     XOR(d0, a0) XOR(d1, a1) XOR(d2, a2) XOR(d3, a3) \
     SHUFFLE(d0, shuffle) SHUFFLE(d1, shuffle) SHUFFLE(d2, shuffle) SHUFFLE(d3, shuffle)
-/* c += d, b ^= c, rotate b */
+/* c += d, b ^= c, rotate b: in one of them after the other */
+#define C_AND_B_OF(c, d, b, spare, left, right) ADD(c, d) XOR(b, c) ROTATE(b, spare, left, right)
 #define C_AND_B(c0, c1, c2, c3, d0, d1, d2, d3, b0, b1, b2, b3, spare, left, right) \
-    ADD(c0, d0) ADD(c1, d1) ADD(c2, d2) ADD(c3, d3) XOR(b0, c0) XOR(b1, c1) XOR(b2, c2) XOR(b3, c3) \
-    ROTATE(b0, spare, left, right) ROTATE(b1, spare, left, right) ROTATE(b2, spare, left, right) \
-    ROTATE(b3, spare, left, right)
+    C_AND_B_OF(c0, d0, b0, spare, left, right) C_AND_B_OF(c1, d1, b1, spare, left, right) \
+    C_AND_B_OF(c2, d2, b2, spare, left, right) C_AND_B_OF(c3, d3, b3, spare, left, right)
 
 #define DOUBLE_ROUND(beside_0, beside_1, beside_2) \
     A_AND_D(0, 1, 2, 3, 4, 5, 6, 7, 12, 13, 14, 15, "%[left_16]") beside_0 \
@@ -98,30 +98,33 @@ struct chacha20_input {
     "add 16*" #n "(%[data]), %[h0]\n\t" \
     "adc 16*" #n "+8(%[data]), %[h1]\n\t" \
     "adc $1, %[h2]\n\t" \
-    "mov %[h0], %%rdx\n\t" \
-    "mulx 0(%[words]), %[h0], %[t0]\n\t" \
-    "mulx 8(%[words]), %[t1], %[t2]\n\t" \
-    "mov %[h1], %%rdx\n\t" \
-    "mulx 0(%[words]), %[h1], %[t3]\n\t" \
-    "mulx 16(%[words]), %[t4], %%rdx\n\t" \
-    "mov %[h2], %[t5]\n\t" \
-    "imul 0(%[words]), %[t5]\n\t" \
+    "mov 0(%[words]), %%rdx\n\t" \
+    "mulx %[h0], %[t0], %[t1]\n\t" \
+    "mov 16(%[words]), %%rdx\n\t" \
+    "mulx %[h1], %[t2], %[t3]\n\t" \
+    "mov 8(%[words]), %%rdx\n\t" \
+    "mulx %[h0], %[h0], %[t4]\n\t" \
+    "mov 0(%[words]), %%rdx\n\t" \
+    "mulx %[h1], %[h1], %[t5]\n\t" \
+    "add %[t2], %[t0]\n\t" /* t1 t0 = h0 r0 + h1 r1_5 */ \
+    "adc %[t3], %[t1]\n\t" \
+    "mov %[h2], %[t2]\n\t" \
     "imul 16(%[words]), %[h2]\n\t" \
-    "add %[t4], %[h0]\n\t" /* t0 h0 = h0 r0 + h1 r1_5 */ \
-    "adc %%rdx, %[t0]\n\t" \
-    "add %[t1], %[h1]\n\t" /* t3 h1 = h0 r1 + h1 r0 + h2 r1_5 */ \
-    "adc %[t2], %[t3]\n\t" \
+    "imul 0(%[words]), %[t2]\n\t" \
+    "add %[h0], %[h1]\n\t" /* t5 h1 = t1 + h0 r1 + h1 r0 + h2 r1_5 + 2^64 h2 r0 */ \
+    "adc %[t4], %[t5]\n\t" \
     "add %[h2], %[h1]\n\t" \
-    "adc $0, %[t3]\n\t" \
-    "add %[t0], %[h1]\n\t" /* t5 h1 h0: the product */ \
-    "adc %[t3], %[t5]\n\t" \
-    "mov %[t5], %[t0]\n\t" /* 5 (t5 / 4) */ \
+    "adc %[t2], %[t5]\n\t" \
+    "add %[t1], %[h1]\n\t" \
+    "adc $0, %[t5]\n\t" \
+    "mov %[t0], %[h0]\n\t" /* t5 h1 h0: the product */ \
+    "mov %[t5], %[t1]\n\t" \
     "mov %[t5], %[h2]\n\t" \
-    "and $-4, %[t0]\n\t" \
+    "and $-4, %[t1]\n\t" /* 5 (t5 / 4) */ \
     "shr $2, %[t5]\n\t" \
     "and $3, %[h2]\n\t" \
-    "add %[t5], %[t0]\n\t" \
-    "add %[t0], %[h0]\n\t" \
+    "add %[t5], %[t1]\n\t" \
+    "add %[t1], %[h0]\n\t" \
     "adc $0, %[h1]\n\t" \
     "adc $0, %[h2]\n\t"
 
@@ -147,8 +150,8 @@ static void rounds(const struct chacha20_input *input, uint32_t lane, vec rows[1
 {
     const uint32_t *t0 = input->words, *t1 = input->positions.block + lane;
     const uint32_t *t2 = input->positions.nonce_low + lane, *t3 = input->positions.nonce_high + lane;
-    uint64_t n = beside, t4, t5;
-    uint64_t alone = DOUBLE_ROUNDS - n;
+    uint64_t t4, t5;
+    uint32_t alone = DOUBLE_ROUNDS - beside; /* in memory, too, for all registers are taken */
 
     __asm__ volatile(
         LOAD_WORD(0) LOAD_WORD(1) LOAD_WORD(2) LOAD_WORD(3) LOAD_WORD(4) LOAD_WORD(5) LOAD_WORD(6) LOAD_WORD(7)
@@ -158,27 +161,27 @@ static void rounds(const struct chacha20_input *input, uint32_t lane, vec rows[1
         "vmovdqu (%[t2]), %%ymm14\n\t"
         "vmovdqu (%[t3]), %%ymm15\n\t"
         STORE(3)
-        "test %[n], %[n]\n\t"
-        "jz 2f\n\t"
+        "cmpl $0, %[beside]\n\t"
+        "je 2f\n\t"
         ".balign 64\n"
         "1:\n\t" DOUBLE_ROUND(MAC_BLOCK(0), MAC_BLOCK(1), MAC_BLOCK(2))
         "add $48, %[data]\n\t"
-        "dec %[n]\n\t"
+        "decl %[beside]\n\t"
         "jnz 1b\n"
         "2:\n\t"
-        "mov %[alone], %[n]\n\t"
-        "test %[n], %[n]\n\t"
-        "jz 4f\n\t"
+        "cmpl $0, %[alone]\n\t"
+        "je 4f\n\t"
         ".balign 64\n"
         "3:\n\t" DOUBLE_ROUND(, , )
-        "dec %[n]\n\t"
+        "decl %[alone]\n\t"
         "jnz 3b\n"
         "4:\n\t"
         STORE(0) STORE(1) STORE(2) STORE(4) STORE(5) STORE(6) STORE(7) STORE(8) STORE(9) STORE(10) STORE(11)
         STORE(12) STORE(13) STORE(14) STORE(15)
-        : [n] "+r"(n), [data] "+r"(data), [t0] "+r"(t0), [t1] "+r"(t1), [t2] "+r"(t2), [t3] "+r"(t3), [t4] "=&r"(t4),
-          [t5] "=&r"(t5), [h0] "+r"(words->h0), [h1] "+r"(words->h1), [h2] "+r"(words->h2)
-        : [words] "r"(words), [rows] "r"(rows), [alone] "m"(alone), [left_16] "m"(left_16), [left_8] "m"(left_8)
+        : [beside] "+m"(beside), [alone] "+m"(alone), [data] "+r"(data), [t0] "+r"(t0), [t1] "+r"(t1), [t2] "+r"(t2),
+          [t3] "+r"(t3), [t4] "=&r"(t4), [t5] "=&r"(t5), [h0] "+r"(words->h0), [h1] "+r"(words->h1),
+          [h2] "+r"(words->h2)
+        : [words] "r"(words), [rows] "r"(rows), [left_16] "m"(left_16), [left_8] "m"(left_8)
         : "memory", "cc", "rdx", "ymm0", "ymm1", "ymm2", "ymm3", "ymm4", "ymm5", "ymm6", "ymm7", "ymm8", "ymm9",
           "ymm10", "ymm11", "ymm12", "ymm13", "ymm14", "ymm15");
 }
