@@ -1,4 +1,4 @@
-"""Chapter 15: how long a NAT keeps a mapping is learnt. Of this implementation."""
+"""Chapter 18: how long a NAT keeps a mapping is learnt. Of this implementation."""
 
 from dataclasses import dataclass, field, replace
 from random import Random

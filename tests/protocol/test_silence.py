@@ -1,4 +1,4 @@
-"""Chapter 16: a node behind a NAT is reached after any silence, with the intervals that its NAT allows."""
+"""Chapter 19: a node behind a NAT is reached after any silence, with the intervals that its NAT allows."""
 
 from dataclasses import dataclass, field, replace
 from random import Random

@@ -6,12 +6,14 @@ follows from its kind, its table and the time. The terms are those of RFC 4787; 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from random import Random
 from typing import Final, Protocol
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.nat import Dependence, PortAssignment
+from wgpy.paths.nat64 import embedded
 
 _FIRST_PORT: Final = 1024
 _LAST_PORT: Final = 65535
@@ -241,3 +243,36 @@ class AccessNetwork:
 
     def inbound(self, source: Endpoint, destination: Endpoint, now: int) -> Endpoint | None:
         return destination
+
+
+class Nat64:
+    """Hosts with IPv6 alone, before a NAT whose outside has IPv4 alone. RFC 6146."""
+
+    def __init__(self, nat: Nat, prefix: IPv6Network) -> None:
+        """prefix: of 96 bits, in which the inside sees IPv4 addresses."""
+        self.behind = nat.behind
+        self._nat = nat
+        self._prefix = prefix
+
+    def rebind(self) -> None:
+        self._nat.rebind()
+
+    def outer(self, address: str) -> str:
+        return self._nat.outer(address)
+
+    def led_to(self, destination: Endpoint) -> Endpoint:
+        """Return where outside an inner host's datagram goes; the destination itself if it has no prefix."""
+        if not destination.is_ipv6 or IPv6Address(destination.address) not in self._prefix:
+            return destination
+        return Endpoint(str(IPv4Address(destination.packed()[12:16])), destination.port)
+
+    def shown(self, source: Endpoint) -> Endpoint:
+        """Return where the inside sees a host outside."""
+        return Endpoint(str(embedded(self._prefix, IPv4Address(source.address))), source.port)
+
+    def outbound(self, source: Endpoint, destination: Endpoint, now: int) -> Endpoint | None:
+        outside = self.led_to(destination)
+        return self._nat.outbound(source, outside, now) if outside != destination else None
+
+    def inbound(self, source: Endpoint, destination: Endpoint, now: int) -> Endpoint | None:
+        return self._nat.inbound(source, destination, now)

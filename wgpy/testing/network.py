@@ -7,13 +7,13 @@ sending; a seed therefore gives the same network again.
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from wgpy.contract.constants import MILLISECOND
 from wgpy.contract.endpoint import Endpoint
 
 from .clock import Timeline
-from .nat import Box
+from .nat import Box, Nat64
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +98,7 @@ class Network:
         seen: Endpoint | None = source.without_source()
         while behind is not None and seen is not None and not self._is_within(behind, destination):
             seen = behind.outbound(seen, destination, now)
+            destination = behind.led_to(destination) if isinstance(behind, Nat64) else destination
             behind = behind.behind
         if seen is None:
             return
@@ -125,14 +126,15 @@ class Network:
         self._timeline.call_after(delay, lambda: self._arrive(flight, behind, sender))
 
     def _arrive(self, flight: Flight, behind: Box | None, sender: str) -> None:
-        destination: Endpoint | None = flight.destination
+        source, destination = flight.source, cast(Endpoint | None, flight.destination)
         while destination is not None and (box := self._boxes.get((behind, destination.address))):
-            destination, behind = box.inbound(flight.source, destination, self._timeline.now), box
+            destination, behind = box.inbound(source, destination, self._timeline.now), box
+            source = box.shown(source) if isinstance(box, Nat64) else source
         if destination is None or (sender in self._partition) != (destination.address in self._partition):
             return
         receive = self._sockets.get((behind, destination.address, destination.port))
         if receive is not None:
-            receive(flight.data, flight.source, flight.tos)
+            receive(flight.data, source, flight.tos)
 
     def _happens(self, share: float) -> bool:
         return share > 0 and self._random.random() < share
