@@ -310,6 +310,12 @@ static void settle(void)
     } while (ready > 0 || received != before);
 }
 
+/* Nobody sends packets in a circle here, or is a relay. */
+static bool can_happen(uint32_t kind)
+{
+    return kind != WGFP_EVENT_ROUTING_LOOP && kind != WGFP_EVENT_SESSION_NEEDED;
+}
+
 static void everything_changes(uint32_t records)
 {
     pair.key_life = KEY_LIFE;
@@ -327,7 +333,7 @@ static void everything_changes(uint32_t records)
            (unsigned long long)pair.control_messages);
     require(received >= records * FLOWS / 4, "most packets arrive while everything changes");
     for (uint32_t kind = 0; kind <= WGFP_EVENT_DATA_RECEIVED; kind++)
-        require(pair.events[kind] > 0 || kind == WGFP_EVENT_ROUTING_LOOP, "every event happens that can");
+        require(pair.events[kind] > 0 || !can_happen(kind), "every event happens that can");
     require(pair.control_messages > 0, "control messages arrive");
 }
 
