@@ -6,12 +6,11 @@ Base64: add it, too.
 """
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.fastpath.natively import FASTPATH, STRICT, build, needs, run
+from tests.fastpath.natively import FASTPATH, build, compiled, needs, run
 from tests.fastpath.test_offload_natively import corpus
 
 HERE = Path(__file__).parent
@@ -36,17 +35,14 @@ SECONDS = os.environ.get("WGPY_FUZZ_SECONDS", "15")
 KEEP = os.environ.get("WGPY_FUZZ_KEEP") == "1"
 
 
-def compiled(source: Path, to: Path) -> Path:
-    target = to / f"{source.stem}.o"
-    command = ["clang", *STRICT, *OPTIONS, "-fsanitize=fuzzer-no-link", "-I", str(FASTPATH), "-c"]
-    subprocess.run([*command, "-o", str(target), str(source)], check=True)
-    return target
+def part(source: Path, to: Path) -> Path:
+    return compiled("clang", source, to, *OPTIONS, "-fsanitize=fuzzer-no-link")
 
 
 @pytest.fixture(scope="module")
 def objects(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     place = tmp_path_factory.mktemp("objects")
-    return [compiled(source, place) for source in SOURCES]
+    return [part(source, place) for source in SOURCES]
 
 
 def fuzzer(name: str, objects: list[Path], to: Path) -> Path:
@@ -72,7 +68,7 @@ def test_a_fuzzer_finds_nothing(name: str, objects: list[Path], tmp_path: Path, 
 
 @needs("clang")
 @pytest.mark.parametrize(
-    ("name", "part", "good", "bad"),
+    ("name", "file", "good", "bad"),
     [
         ("inbound", "replay.c", "return false;", "return true;"),
         ("inbound", "policy.c", "(SYN | ACK)) != SYN", "(SYN | ACK)) != ACK"),
@@ -89,14 +85,14 @@ def test_a_fuzzer_finds_nothing(name: str, objects: list[Path], tmp_path: Path, 
     ],
 )
 def test_what_is_wrong_would_be_seen(
-    name: str, part: str, good: str, bad: str, objects: list[Path], tmp_path: Path
+    name: str, file: str, good: str, bad: str, objects: list[Path], tmp_path: Path
 ) -> None:
     """What was found before is enough for it."""
-    source = tmp_path / part
-    source.write_text((FASTPATH / part).read_text().replace(good, bad))
-    assert source.read_text() != (FASTPATH / part).read_text()
+    source = tmp_path / file
+    source.write_text((FASTPATH / file).read_text().replace(good, bad))
+    assert source.read_text() != (FASTPATH / file).read_text()
     others = [one for one in objects if one.stem != source.stem]
-    program = fuzzer(name, [*others, compiled(source, tmp_path)], tmp_path)
+    program = fuzzer(name, [*others, part(source, tmp_path)], tmp_path)
 
     result = run(program, "-runs=0", f"-artifact_prefix={tmp_path}/", HERE / "corpus" / name)
 
