@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -17,15 +16,6 @@ from dataclasses import dataclass, field
 from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, Protocol
-
-# Reaps orphans (a daemon that left its parent), says when it is there, and waits to be killed.
-_FIRST_PROCESS = """
-import signal, sys
-signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-print("ready", flush=True)
-while True:
-    signal.pause()
-"""
 
 _SETUP = """
 set -e
@@ -35,11 +25,14 @@ mkdir /run/netns
 cp "$(readlink -f /etc/resolv.conf)" /run/resolv.conf
 mount --bind /run/resolv.conf /etc/resolv.conf
 for name in all default; do
-    sysctl -qw net.ipv6.conf.$name.accept_dad=0 net.ipv6.conf.$name.accept_ra=0 \
-        net.ipv6.conf.$name.router_solicitations=0
+    for setting in accept_dad accept_ra router_solicitations; do
+        echo 0 > /proc/sys/net/ipv6/conf/$name/$setting
+    done
 done
 ip link set lo up
-exec "$@"
+# The first process: the kernel reaps orphans (a daemon that left its parent) of one that ignores their end.
+echo ready
+exec env --ignore-signal=CHLD sleep infinity
 """
 
 
@@ -156,9 +149,8 @@ class Host:
     def boot(cls, name: str, logs: Path) -> "Host":
         """Make the namespaces; the host is there when this returns."""
         unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
-        first = [sys.executable, "-I", "-S", "-c", _FIRST_PROCESS]
         root = subprocess.Popen(
-            [*unshare, "--", "sh", "-c", _SETUP, "sh", *first],
+            [*unshare, "--", "sh", "-c", _SETUP],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             preexec_fn=_die_with_parent,
             start_new_session=True,  # Ctrl-C is for who booted it, and who then powers it off

@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.integration.hosts import Lab
 host = Lab(Path(sys.argv[1])).host("orphan")
 host.run("sh", "-c", "setsid sleep 300 > /dev/null 2>&1 &")
-print(*host.processes("sleep"), flush=True)
+print(*host.processes("300"), flush=True)
 time.sleep(300)
 """
 
