@@ -293,7 +293,10 @@ def test_a_command_changes_the_routes_or_hears_why_not(sockets: Path) -> None:
 
 @pytest.mark.parametrize(
     ("method", "target", "status"),
-    [("GET", "/", 404), ("POST", "/status", 404), ("POST", "/rename", 409), ("POST", "/routes", 409)],
+    [
+        ("GET", "/", 404), ("POST", "/status", 404), ("POST", "/rename", 409), ("POST", "/routes", 409),
+        ("POST", "/round-trip", 409), ("GET", "/round-trip", 404),
+    ],
 )  # fmt: skip
 def test_what_makes_no_sense_changes_nothing(sockets: Path, method: str, target: str, status: int) -> None:
     async def scenario() -> None:

@@ -276,7 +276,7 @@ def test_a_peer_is_shown_with_its_path_and_why_that_is_not_a_direct_one(
 
     assert re.search(r"^web2 +100\.64\.0\.2 +192\.0\.2\.2:51820 +- +0\.8 ms ", shown, re.MULTILINE)
     assert re.search(r"^web3 +100\.64\.0\.2 +by the relay hub +- +12\.3 ms ", shown, re.MULTILINE)
-    assert "web3 is reached by the relay hub, as it did not answer at 198.51.100.7:51820, 10.0.0.3" in shown
+    assert "web3 is reached by the relay hub, as it has not answered at 198.51.100.7:51820, 10.0.0.3" in shown
     assert "(the NAT of web1 shows another port to each host and port and the NAT of web3 shows one" in shown
     assert "web2 is reached" not in shown
 

@@ -150,7 +150,7 @@ def test_what_the_nats_do_and_what_was_tried_is_said_of_a_relayed_node() -> None
     found = findings(here, trial())
 
     assert found["path"].text == (
-        "by the relay hub, as it did not answer at 198.51.100.7:51820 (the NAT of web1 shows one port to "
+        "by the relay hub, as it has not answered at 198.51.100.7:51820 (the NAT of web1 shows one port to "
         "everybody and the NAT of web2 shows another port to each host)"
     )
     assert found["NAT"].text.startswith("web1 is behind 203.0.113.1, which shows one port to everybody, and")

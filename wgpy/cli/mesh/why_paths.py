@@ -66,7 +66,7 @@ def why_not_directly(status: Status, peer: Peer) -> str:
         return "as nothing was sent for a while: a direct path is looked for when something is"
     if not peer.tried:
         return "as it was not reached directly"
-    return f"as it did not answer at {listed(peer.tried)}{nats(status, peer)}"
+    return f"as it has not answered at {listed(peer.tried)}{nats(status, peer)}"
 
 
 def nats(status: Status, peer: Peer) -> str:
