@@ -72,6 +72,8 @@ def test_it_says_so(world: World) -> None:
     assert "203.0.113.2:51820, no answer" in checked.output
     for name, by in (("hub", "TLS"), ("other", "TLS and the relay hub")):
         assert f"1  by {by}  " in world.plain.mesh("ping", name, "-c", "1")
+        found = world.plain.ask("ping", name, "--all-paths")["paths"]
+        assert [path["by_connection"] for path in found if path["milliseconds"]] == [True]
 
 
 def test_a_proxy_is_enough(world: World) -> None:

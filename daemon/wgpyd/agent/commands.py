@@ -26,7 +26,7 @@ from wgpy.node.files import StorageError, parse_keepalive
 from wgpy.node.names import describe
 
 from .network_check import check_network
-from .path_report import measure
+from .path_report import measure, used_path
 from .publisher import Publisher
 from .rejected_records import RejectedRecords
 from .sites import SiteAnnouncer
@@ -159,9 +159,10 @@ class Control:
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
         """Raises AgentError."""
-        peer, paths = self._peer(identity), self._node.paths
-        key, present = peer.member.key, self._node.interface.path(peer.member.key).endpoint
-        current = [present] if present and not paths.selection.relay_to(key) else []
+        peer, interface, paths = self._peer(identity), self._node.interface, self._node.paths
+        key = peer.member.key
+        path, present = used_path(interface, paths, self._node.plan, key), interface.path(key).endpoint
+        current = [present] if present and not (path.relay or path.by_connection) else []
         return await paths.pings.ask(key, [*current, *peer.tunnel.endpoints])
 
     async def measure(self, wanted: RoundTripWanted) -> RoundTrip:

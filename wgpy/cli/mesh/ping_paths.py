@@ -5,19 +5,21 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Final
 
 from wgpy.cli.colours import Colour, paint
 from wgpy.cli.mesh.output import columns, report
-from wgpy.cli.mesh.why_paths import milliseconds, words
+from wgpy.cli.mesh.why_paths import milliseconds, used, words
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import Peer, RelayCheck, UdpAnswer, UsedPath
+from wgpy.node.agent_client import Peer, RelayCheck, RoundTripWanted, UdpAnswer, UsedPath
 
-_NO_ANSWER = 1  # exit status
+WAITING_TIME: Final = 6000  # milliseconds
+_NO_ANSWER: Final = 1  # exit status
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPath:
-    """microseconds: the round trip, to the relay alone if it is by one; 0 without an answer."""
+    """microseconds: the round trip, to the relay alone if it is by one and by UDP; 0 without an answer."""
 
     path: UsedPath
     microseconds: int
@@ -29,11 +31,18 @@ def show_paths(arguments: Namespace, network: str, peer: Peer) -> None:
     with ThreadPoolExecutor(max_workers=1) as asking:
         relays = asking.submit(agent.check_network, network)
         answers = agent.ask_by_udp(network, peer.identity)
-    found = list(paths(peer, answers, relays.result().relays))
+    found = [*_by_connection(network, peer), *paths(peer, answers, relays.result().relays)]
     document = {"name": arguments.name, "paths": [_document(one) for one in found]}
     report(arguments, document, columns(map(_row, found)))
     if not any(one.microseconds for one in found):
         sys.exit(_NO_ANSWER)
+
+
+def _by_connection(network: str, peer: Peer) -> Iterator[MeasuredPath]:
+    """Give the path by TLS if that is in use; it is measured inside of the tunnel. Raises AgentError."""
+    if peer.by_connection:
+        found = agent.measure(network, RoundTripWanted(peer.identity, WAITING_TIME))
+        yield MeasuredPath(used(peer), found.microseconds, True)
 
 
 def paths(peer: Peer, answers: Sequence[UdpAnswer], relays: Sequence[RelayCheck]) -> Iterator[MeasuredPath]:
@@ -53,12 +62,13 @@ def _row(one: MeasuredPath) -> tuple[str, str, str]:
     if not one.microseconds:
         elapsed = paint("no answer", Colour.BAD)
     else:
-        elapsed = f"{milliseconds(one.microseconds)}{' to the relay' if one.path.relay else ''}"
+        is_part = one.path.relay and not one.path.by_connection
+        elapsed = f"{milliseconds(one.microseconds)}{' to the relay' if is_part else ''}"
     return _where(one.path), elapsed, paint("in use", Colour.STRONG) if one.in_use else ""
 
 
 def _where(path: UsedPath) -> str:
-    return f"{words(path)}, {path.endpoint}" if path.relay else words(path)
+    return f"{words(path)}, {path.endpoint}" if path.relay and not path.by_connection else words(path)
 
 
 def _document(one: MeasuredPath) -> dict[str, object]:
