@@ -114,7 +114,8 @@ async def _serve(name: str) -> None:
     settings = read_settings(os.environ)
     interface = Interface(_open_tun(name, settings), settings=settings)
     _start(interface, settings.nice)
-    await UapiServer(interface).start(SocketFile.create(DIRECTORY / f"{name}.sock"))
+    server = UapiServer(interface)  # kept, as uvloop's servers end when they are collected
+    await server.start(SocketFile.create(DIRECTORY / f"{name}.sock"))
     await asyncio.gather(_obey(interface, await _open_control()), interface.wait_closed())
 
 
