@@ -7,7 +7,13 @@ import pytest
 
 from tests.mesh.network import prefixes
 from wgpy.contract.endpoint import Endpoint
-from wgpyd.agent.host_networks import MAX_FOUND, NOWHERE, choose, read_host_networks
+from wgpyd.agent.host_networks import (
+    MAX_FOUND,
+    NOWHERE,
+    choose,
+    dialled_versions,
+    read_host_networks,
+)
 
 PORT = 51820
 GIVEN = Endpoint("198.51.100.1", 443)
@@ -109,3 +115,24 @@ def test_there_are_not_too_many() -> None:
     here = read_host_networks([link("eth0", *(f"10.0.{number}.1/24" for number in range(100)))], "mesh0")
 
     assert len(choose([GIVEN], "", here, PORT, MESH)) == 1 + MAX_FOUND
+
+
+@pytest.mark.parametrize(
+    ("own", "seen", "versions"),
+    [
+        (["203.0.113.9/24"], "203.0.113.9", {4}),
+        (["2001:db8::9/64"], "2001:db8::9", {6}),
+        (["203.0.113.9/24", "2001:4860::9/64"], "2001:4860::9", {4, 6}),
+        (["192.168.7.5/24"], "192.168.7.5", {4}),
+        (["192.168.7.5/24", "2001:4860::9/64"], "2001:4860::9", {6}),  # a NAT may be before the former
+        (["192.168.7.5/24", "2001:4860::9/64"], "::ffff:192.168.7.5", {4, 6}),
+        (["192.168.7.5/24", "2001:4860::9/64"], "proxy", {4, 6}),
+    ],
+)
+def test_a_private_address_is_dialled_where_the_coordinator_saw_no_nat(
+    own: list[str], seen: str, versions: set[int]
+) -> None:
+    here = read_host_networks([link("eth0", *own)], "mesh0")
+
+    assert dialled_versions(seen, [], here) == versions
+    assert dialled_versions(seen, [GIVEN], here) == versions | {4}

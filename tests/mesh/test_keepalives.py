@@ -141,6 +141,20 @@ def test_relays_with_which_a_node_registers_get_them_and_peers_behind_these_do_n
     assert scene.keepalives.wanted({KEY: PUBLIC, OTHER: PUBLIC}, [KEY], [OTHER]) == {KEY: NAT_INTERVAL}
 
 
+def test_who_is_dialled_by_all_but_those_of_another_version_of_ip_sends_them_to_relays_alone() -> None:
+    scene = Scene()
+    given = identity("auto"), identity("off")
+    peers = {KEY: PUBLIC, OTHER: PUBLIC}
+
+    found = []
+    for each in given:
+        scene.keepalives.configure(each, "192.168.1.10", at_home(), is_apart=True)
+        found.append(scene.keepalives.wanted(peers, [KEY]))
+
+    assert found == [{KEY: NAT_INTERVAL}, {}]
+    assert scene.keepalives.interval == 0
+
+
 def test_a_node_that_sends_none_registers_with_no_relay() -> None:
     scene = Scene()
     scene.configure("192.168.1.10")

@@ -1,5 +1,6 @@
 """Of which kind the endpoints are that a peer has published."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from tests.mesh.network import NOW
@@ -9,7 +10,14 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.plan import LocalView, NodePlan, Peer, Routing, plan
 from wgpy.mesh.topology import derive
 from wgpy.paths.exchange import Candidate, PathKind
-from wgpyd.agent.remote_paths import candidates_of, is_hidden, registers_with, round_trips
+from wgpyd.agent.remote_paths import (
+    candidates_of,
+    has_ipv4_alone,
+    is_hidden,
+    is_of_other_versions,
+    registers_with,
+    round_trips,
+)
 
 INSIDE, OUTSIDE = Endpoint("192.168.1.7", 51820), Endpoint("198.51.100.1", 7000)
 SIX = Endpoint("2001:db8::7", 51820)
@@ -62,3 +70,16 @@ def test_a_round_trip_by_a_relay_is_of_both_ends() -> None:
     assert round_trips(peer.member, found.known.relays) == {
         relay.key.public_key(): (unmeasured + 10) * MILLISECOND
     }
+
+
+def test_a_peer_is_out_of_reach_by_the_versions_of_ip_that_it_does_not_have() -> None:
+    _, peer, _ = planned(hidden=False)
+    none, four, six, both = (
+        replace(peer, tunnel=replace(peer.tunnel, endpoints=endpoints))
+        for endpoints in ((), (INSIDE, OUTSIDE), (SIX,), (INSIDE, SIX))
+    )
+
+    assert [has_ipv4_alone(one) for one in (none, four, six, both)] == [False, True, False, False]
+    assert [is_of_other_versions(one, {4}) for one in (none, four, six, both)] == [False, False, True, False]
+    assert [is_of_other_versions(one, {6}) for one in (none, four, six, both)] == [False, True, False, False]
+    assert is_of_other_versions(both, ())

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 
+import pytest
+
 from tests.mesh.coordinator import in_a_loop
 from tests.mesh.network import NOW
 from tests.mesh.nodes import Network
@@ -142,6 +144,24 @@ async def test_where_neither_can_be_dialled_the_next_packet_goes_by_the_nearest_
         assert scene.selection.relay_to(scene.key) == scene.hub.key.public_key()
         assert scene.selection.relay_to(scene.hub.key.public_key()) is None
         assert scene.key in scene.selection.without_keepalives
+
+
+@in_a_loop
+@pytest.mark.parametrize("reason", ["another version of IP", "no UDP"])
+async def test_a_peer_without_relays_that_this_node_cannot_dial_is_reached_by_its_own(reason: str) -> None:
+    async with a_scene(PEER_AT) as scene:
+        scene.network.administrator.register(scene.peer.identity)
+        await scene.know()
+        own = scene.spare.key.public_key()
+        by_stream = {own: SPARE_AT} if reason == "no UDP" else {}
+
+        scene.selection.planned(
+            scene.plan(), by_stream, [own], is_dialled=False, versions=[6] if not by_stream else [4, 6]
+        )
+        scene.selection.begin(HERE, ())
+
+        await scene.is_at(SPARE_AT)
+        assert scene.selection.relay_to(scene.key) == own
 
 
 @in_a_loop

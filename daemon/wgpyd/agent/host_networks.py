@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_interface
 from typing import Any, Final
 
-from wgpy.address import Address, Prefix
+from wgpy.address import Address, Prefix, is_private
 from wgpy.contract.endpoint import Endpoint
 from wgpy.node.overlaps import read_route_prefixes
 
@@ -112,13 +112,31 @@ def nat_address(seen: str, published: Iterable[Endpoint], here: HostNetworks) ->
     return next((str(address) for text in candidates for address in _seen(text, here)), "")
 
 
+def dialled_versions(seen: str, given: Iterable[Endpoint], here: HostNetworks) -> frozenset[int]:
+    """Return the versions of IP by which others may dial this host, if nothing is in front of it.
+
+    seen, given: as in `choose`. A private address of another version than the coordinator saw does not count,
+    as a NAT may be before it that nobody saw.
+    """
+    address = _address(seen)
+    own = (
+        one.version
+        for one in here.addresses
+        if address is None or address.version == one.version or not is_private(one)
+    )
+    return frozenset((*own, *(6 if endpoint.is_ipv6 else 4 for endpoint in given)))
+
+
 def _seen(text: str, here: HostNetworks) -> Iterator[Address]:
     """What was seen is of use if it is a NAT's: with an address of this host itself, we know better."""
+    address = _address(text)
+    if address and counts(address) and not any(address in network for network in here.networks):
+        yield address
+
+
+def _address(text: str) -> Address | None:
     try:
         address = ip_address(text)
     except ValueError:
-        return
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if counts(address) and not any(address in network for network in here.networks):
-        yield address
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

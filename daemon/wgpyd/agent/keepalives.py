@@ -56,6 +56,7 @@ class Keepalives:
         self.is_hidden = False
         self.is_automatic = False
         self.interval = 0
+        self._relay_interval = 0
 
     def configure(
         self,
@@ -65,12 +66,14 @@ class Keepalives:
         *,
         is_blocked: bool = False,
         is_filtered: bool = False,
+        is_apart: bool = False,
         learnt: int = NAT_INTERVAL,
     ) -> None:
         """seen: the address that the coordinator saw, "" if unknown; is_blocked: whether no UDP passes.
 
-        is_filtered: whether a firewall lets nothing in that was not asked for; learnt: seconds between
-        keepalives that the NAT or the firewall allows.
+        is_filtered: whether a firewall lets nothing in that was not asked for; is_apart: whether some peers
+        have no version of IP by which this node is dialled, so that it is to keep a session with relays;
+        learnt: seconds between keepalives that the NAT or the firewall allows.
         """
         record = identity.record()
         self.nat = nat_address(seen, record.endpoints if record else (), here)
@@ -79,6 +82,7 @@ class Keepalives:
         self.is_hidden = bool(_interval(setting, automatic if self.nat else 0))
         self.is_automatic = setting == KEEPALIVE_AUTO
         self.interval = _interval(setting, automatic)
+        self._relay_interval = _interval(setting, automatic or (NAT_INTERVAL if is_apart else 0))
 
     def wanted(
         self, tunnels: Tunnels, relays: Iterable[PublicKey] = (), relayed: Collection[PublicKey] = ()
@@ -90,7 +94,8 @@ class Keepalives:
         self._tunnels, self._relayed = tunnels, relayed
         self._answering.intersection_update(tunnels)
         self._silent = {key: silence for key, silence in self._silent.items() if key in tunnels}
-        return dict.fromkeys((*self._called(), *relays), self.interval) if self.interval else {}
+        called = dict.fromkeys(self._called(), self.interval) if self.interval else {}
+        return called | dict.fromkeys(relays if self._relay_interval else (), self._relay_interval)
 
     @property
     def seconds_left(self) -> float:

@@ -15,7 +15,7 @@ from wgpy.mesh.plan import NodePlan
 from wgpy.model import DeviceUpdate
 from wgpy.node.coordinator_client import Coordinator
 
-from .host_networks import NOWHERE, HostNetworks
+from .host_networks import NOWHERE, HostNetworks, dialled_versions
 from .identity import LocalIdentity
 from .keepalives import Keepalives
 from .mapping_lifetime import MappingLifetime
@@ -24,6 +24,7 @@ from .pings import Pings
 from .reconcile.keepalives import Intervals
 from .registration import Found, Registration
 from .relay_stream import RelayStream
+from .remote_paths import has_ipv4_alone
 from .selection import Selection
 from .unreachable import moved_peers
 from .warnings import Warnings
@@ -76,6 +77,7 @@ class NodePaths:
         seen: the address that the coordinator saw, "" if unknown. Raises what `apply` raises.
         """
         self.here = here
+        is_apart = self._is_apart(plan, seen)
         self.nat64.configure(here)
         plan = self.nat64.reached(plan)
         self.pings.answer_peers_of(plan)
@@ -83,14 +85,17 @@ class NodePaths:
         learnt = self.lifetime.interval
         self.keepalives.configure(
             self._identity, seen, here,
-            is_blocked=bool(by_stream), is_filtered=self.registration.is_filtered, learnt=learnt,
+            is_blocked=bool(by_stream), is_filtered=self.registration.is_filtered, is_apart=is_apart,
+            learnt=learnt,
         )  # fmt: skip
         named, has_no_nat = self._identity.node.endpoints, not self.keepalives.is_hidden
-        where = seen, here
-        self.registration.configure(plan, has_no_nat=has_no_nat, is_named=bool(named), where=where)
+        self.registration.configure(
+            plan, has_no_nat=has_no_nat, is_named=bool(named), is_apart=is_apart, where=(seen, here)
+        )
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
         relays, is_dialled = self.registration.keys, not self.registration.is_needed
-        planned = self.selection.planned(plan, by_stream, relays, is_dialled=is_dialled)
+        versions = {address.version for address in here.addresses}
+        planned = self.selection.planned(plan, by_stream, relays, is_dialled=is_dialled, versions=versions)
         tunnels, without = self.selection.plan.tunnels_to_nodes, self.selection.without_keepalives
         wanted = self.keepalives.wanted(tunnels, relays, without)
         self._learn_lifetime(wanted)
@@ -111,6 +116,11 @@ class NodePaths:
             changes = tuple(moved_peers(plan.tunnels, self._interface.path, is_routed))
         if changes:
             await self._interface.configure(DeviceUpdate(peers=changes))
+
+    def _is_apart(self, plan: NodePlan, seen: str) -> bool:
+        """Return whether some peers have IPv4 alone, by which this node is not dialled."""
+        dialled = dialled_versions(seen, self._identity.node.endpoints, self.here)
+        return 4 not in dialled and any(map(has_ipv4_alone, plan.by_key.values()))
 
     async def _listen(self) -> None:
         try:

@@ -67,28 +67,33 @@ class Registration:
         self._known: object = None
         self._has_no_nat = True
         self._is_named = False
+        self._is_apart = False
         self._pause = _SOON
         self.found = Found()
         self.is_filtered = False
 
-    def configure(self, plan: NodePlan, *, has_no_nat: bool, is_named: bool, where: object) -> None:
+    def configure(
+        self, plan: NodePlan, *, has_no_nat: bool, is_named: bool, is_apart: bool, where: object
+    ) -> None:
         """Measure relays anew if there are others, or if this host is somewhere else.
 
-        is_named: whether its operator says where others can dial it; where: a value that differs then.
+        is_named: whether its operator says where others can dial it; is_apart: whether some peers have no
+        version of IP by which it is dialled; where: a value that differs then.
         """
         relays = plan.known.relays
         found = {one.key: (identity, plan.tunnels[one.key].endpoints) for identity, one in relays.items()}
         known = tuple(one for one in self.found.registered if one.identity in relays)
         self.found = replace(self.found, registered=known)
-        if (found, where, has_no_nat, is_named) != self._known:
-            self._known, self._relays = (found, where, has_no_nat, is_named), found
-            self._has_no_nat, self._is_named, self._pause = has_no_nat, is_named, _SOON
+        if (found, where, has_no_nat, is_named, is_apart) != self._known:
+            self._known, self._relays = (found, where, has_no_nat, is_named, is_apart), found
+            self._has_no_nat, self._is_named, self._is_apart = has_no_nat, is_named, is_apart
+            self._pause = _SOON
             self._wake.now()
 
     @property
     def _is_dialled(self) -> bool:
-        """Return whether others can dial this node, if UDP passes."""
-        return self._is_named or (self._has_no_nat and not self.is_filtered)
+        """Return whether all others can dial this node, if UDP passes."""
+        return not self._is_apart and (self._is_named or (self._has_no_nat and not self.is_filtered))
 
     @property
     def is_needed(self) -> bool:

@@ -1,6 +1,8 @@
 """What a peer has published of where it is, as its paths take it. Pure."""
 
+from collections.abc import Collection
 from ipaddress import ip_address
+from typing import Final
 
 from wgpy.address import is_private
 from wgpy.contract.constants import MILLISECOND
@@ -12,6 +14,8 @@ from wgpy.mesh.relays import Relays
 from wgpy.mesh.signing import VerifyKey
 from wgpy.paths.exchange import Candidate, PathKind
 
+_IPV4: Final = frozenset({4})
+
 
 def is_hidden(member: Member) -> bool:
     """Return whether others cannot dial a member: it registers with relays."""
@@ -20,6 +24,19 @@ def is_hidden(member: Member) -> bool:
 
 def registers_with(member: Member, relay: VerifyKey) -> bool:
     return member.paths is not None and any(one.identity == relay for one in member.paths.relays)
+
+
+def is_of_other_versions(peer: Peer, versions: Collection[int]) -> bool:
+    """Return whether a peer is nowhere where a host with these versions of IP can dial it."""
+    return bool(peer.tunnel.endpoints) and not _versions(peer) & set(versions)
+
+
+def has_ipv4_alone(peer: Peer) -> bool:
+    return _versions(peer) == _IPV4
+
+
+def _versions(peer: Peer) -> set[int]:
+    return {6 if endpoint.is_ipv6 else 4 for endpoint in peer.tunnel.endpoints}
 
 
 def candidates_of(peer: Peer) -> tuple[Candidate, ...]:

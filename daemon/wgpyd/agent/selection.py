@@ -34,7 +34,7 @@ from .local_candidates import LocalCandidates
 from .path_messages import PathMessages
 from .pings import Pings
 from .relay_endpoints import ByStream, RelayEndpoints
-from .remote_paths import candidates_of, is_hidden, registers_with, round_trips
+from .remote_paths import candidates_of, is_hidden, is_of_other_versions, registers_with, round_trips
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +75,8 @@ class Selection:
         self._relays = RelayEndpoints(interface)
         self._plan = NodePlan.empty()
         self._is_dialled = True
+        self._registered: tuple[PublicKey, ...] = ()
+        self._versions: tuple[int, ...] = (4, 6)
         self._wanted: Mapping[PublicKey, Peer] = {}
         self._selected: dict[PublicKey, _Selected] = {}
         self._by_address: dict[IPv6Address, PublicKey] = {}
@@ -88,16 +90,23 @@ class Selection:
     # -- The plan ------------------------------------------------------------------------------------
 
     def planned(
-        self, plan: NodePlan, by_stream: ByStream, registered: Collection[PublicKey], *, is_dialled: bool
+        self,
+        plan: NodePlan,
+        by_stream: ByStream,
+        registered: Collection[PublicKey],
+        *,
+        is_dialled: bool,
+        versions: Collection[int] = (4, 6),
     ) -> NodePlan:
         """Return a plan that leaves the endpoints of peers with relays to what is selected.
 
         by_stream: relays that are reached by a connection; registered: relays with which this node registers;
-        is_dialled: whether others can dial this node.
+        is_dialled: whether others can dial this node; versions: of IP, that it has.
         """
         self._plan, moves = self._relays.configure(plan, by_stream)
         self._configure(*moves)
         self._is_dialled = is_dialled
+        self._registered, self._versions = tuple(registered), () if by_stream else tuple(versions)
         self._wanted = {
             key: peer
             for key, peer in plan.by_key.items()
@@ -116,10 +125,15 @@ class Selection:
         tunnels = self._plan.tunnels
         relayed = {
             key: replace(tunnels[key], endpoints=())
-            for key in self._wanted
-            if self._wanted[key].tunnel.relays
+            for key, peer in self._wanted.items()
+            if self._relays_of(peer)
         }
         return replace(self._plan, tunnels={**tunnels, **relayed}) if relayed else self._plan
+
+    def _relays_of(self, peer: Peer) -> tuple[PublicKey, ...]:
+        """Return those that a peer has, else those of this node if it cannot dial the peer."""
+        own = self._registered if is_of_other_versions(peer, self._versions) else ()
+        return peer.tunnel.relays or own
 
     @property
     def plan(self) -> NodePlan:
@@ -200,7 +214,7 @@ class Selection:
     def _relays_to(self, key: PublicKey, peer: Peer, present: Endpoint | None) -> Iterator[Relay]:
         trips = round_trips(peer.member, self._plan.known.relays)
         via = self._relay_at(key, present)
-        for relay in dict.fromkeys((*peer.tunnel.relays, *([via] if via else ()))):
+        for relay in dict.fromkeys((*self._relays_of(peer), *([via] if via else ()))):
             if endpoint := self._relays.get(relay):
                 yield Relay(bytes(relay), endpoint, trips.get(relay, 0))
 
