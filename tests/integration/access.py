@@ -40,13 +40,12 @@ def stand(net: Internet, kind: str, number: int, copy: int = 0) -> Node:
             return net.public(name, number)
         case "Linux":
             return net.behind_nat(name, number)[0]
+        case "carrier-grade":
+            return behind_carrier(net, add_carrier(net, number, "PORT_RESTRICTED"), name, number)
         case "Linux, input open":
             node, router = net.behind_router(name, number)
             masquerade(router, "wan", 120)
             return node
-        case "carrier-grade":
-            carrier = add_carrier(net, number)
-            return behind_carrier(net, carrier, name, number)
         case "firewall":
             node = net.public(name, number)
             admit_answers(node.host)
@@ -65,7 +64,22 @@ def stand(net: Internet, kind: str, number: int, copy: int = 0) -> Node:
             return node
 
 
-def add_carrier(net: Internet, number: int, kind: str = "PORT_RESTRICTED") -> Host:
+def stand_with_neighbour(net: Internet, kind: str, number: int, copy: int = 0) -> tuple[Node, ...]:
+    """The same, and of kinds where that matters another host behind the same NAT."""
+    name = f"{NAMES[kind]}{copy or ''}"
+    match kind:
+        case "Linux":
+            node, router = net.behind_nat(name, number)
+            return node, net.inside(f"{name}-beside", router, number, 3)
+        case "carrier-grade":
+            carrier = add_carrier(net, number, "PORT_RESTRICTED+hairpin")
+            ends = (name, number), (f"{name}-near", number + 100)
+            return tuple(behind_carrier(net, carrier, *end) for end in ends)
+        case _:
+            return (stand(net, kind, number, copy),)
+
+
+def add_carrier(net: Internet, number: int, kind: str) -> Host:
     """Return a carrier's NAT, to which homes are connected. kind: as in `put_nat`."""
     carrier = net.lab.host(f"carrier{number}")
     net.plug(carrier, "wan", number)

@@ -2,8 +2,8 @@
 
 Runs on the router as `natbox.py INSIDE ADDRESS KIND UNANSWERED ANSWERED`, until it is ended: of what the
 kernel routes into its TUN it translates UDP by IPv4, and gives it back. KIND is the name of one in
-wgpy.testing.nat; the lifetimes of its flows are in seconds. At SIGHUP it forgets every mapping. See
-`topologies.put_nat`.
+wgpy.testing.nat, perhaps with "+hairpin"; the lifetimes of its flows are in seconds. At SIGHUP it forgets
+every mapping. See `topologies.put_nat`.
 """
 
 import os
@@ -59,7 +59,9 @@ def _packet(data: bytes, source: Endpoint, destination: Endpoint, tos: int, ttl:
 
 
 def _main(inside: str, address: str, kind: str, unanswered: str, answered: str) -> None:
-    chosen = replace(getattr(nat, kind), unanswered=int(unanswered) * SECOND, answered=int(answered) * SECOND)
+    name, _, hairpin = kind.partition("+")
+    times = {"unanswered": int(unanswered) * SECOND, "answered": int(answered) * SECOND}
+    chosen = replace(getattr(nat, name), hairpin=bool(hairpin), **times)
     box, network = Nat(address, random.Random(), chosen), IPv4Network(inside)
     forget = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: forget.set())

@@ -106,8 +106,8 @@ def put_nat(router: Host, wan: str, inside: str, address: str, kind: str, lifeti
     """Have a router translate what comes from a network, as a NAT of a kind does that Linux is not.
 
     inside: the network; address: the NAT's, in the network of the card `wan`, and none of the router's; kind:
-    the name of one in wgpy.testing.nat; lifetime: seconds, of flows that were answered. UDP goes by
-    natbox.py, all else by nftables.
+    the name of one in wgpy.testing.nat, perhaps with "+hairpin"; lifetime: seconds, of flows that were
+    answered. UDP goes by natbox.py, all else by nftables.
     """
     router.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
     unanswered = min(30, lifetime)
