@@ -6,14 +6,13 @@ Invariant: where a command has no option for them, or they are not wanted, text 
 import os
 import re
 import sys
-from contextvars import ContextVar
 from enum import Enum
 from typing import Final
 
 AUTO: Final = "auto"
 CHOICES: Final = (AUTO, "always", "never")
 
-_CHOICE: Final = ContextVar("choice", default="never")
+_chosen: Final = ["never"]  # the last one counts
 _SEQUENCE: Final = re.compile(r"\x1b\[[0-9;]*m")  # ECMA-48 section 8.3.117, SGR
 
 
@@ -29,7 +28,7 @@ def choose(choice: str) -> None:
 
     https://no-color.org
     """
-    _CHOICE.set(choice)
+    _chosen[:] = [choice]
 
 
 def paint(text: str, colour: Colour) -> str:
@@ -43,6 +42,6 @@ def width(text: str) -> int:
 
 
 def _are_used() -> bool:
-    if (choice := _CHOICE.get()) != AUTO:
+    if (choice := _chosen[-1]) != AUTO:
         return choice == "always"
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
