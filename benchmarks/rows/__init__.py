@@ -13,6 +13,7 @@ from benchmarks.rows.meshrelay import MESH_RELAY
 from benchmarks.rows.nat import NAT
 from benchmarks.rows.recovery import RECOVERY
 from benchmarks.rows.relay import RELAY
+from benchmarks.rows.relayflood import RELAY_FLOOD
 from benchmarks.rows.rest import REST
 from benchmarks.rows.scale import CROWDS
 from benchmarks.rows.tunnel import TUNNEL, TUNNEL6
@@ -21,7 +22,7 @@ from benchmarks.suite.values import Measure, Plan, Row, Setting
 # Rest before load, what is compared with one stream beside it, and the harshest load last.
 SETTINGS: Final[tuple[Setting[Any], ...]] = (
     REST, TUNNEL, TUNNEL6, LOSSY, RECOVERY, HANDSHAKES, *CROWDS, HUB, GATEWAY, RELAY, NAT, MESH_RELAY, JUNK,
-    VALID,
+    VALID, RELAY_FLOOD,
 )  # fmt: skip
 
 

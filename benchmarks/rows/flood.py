@@ -84,16 +84,29 @@ class Floodable:
         flood.rate = read_rate(flood.process.wait().output)
 
 
-def _floodable(turn: Turn) -> Floodable:
+def build_flood(turn: Turn) -> Path:
+    """Return the generator. Raises BuildFailed."""
     program = turn.programs / "flood"
     if not program.exists():
         build(program, SOURCES, "-I", str(FASTPATH))
-    left, right, flooder = (turn.host(name) for name in ("left", "right", "flooder"))
-    join(left, right)
-    connect(right, "eth1", flooder, "eth0")
-    add_addresses(right, "eth1", f"{RIGHT}/24")
+    return program
+
+
+def attach_flooder(turn: Turn, flooded: Host, card: str) -> Host:
+    """Return a host that can flood another one, by that one's card."""
+    flooder = turn.host("flooder")
+    connect(flooded, card, flooder, "eth0")
+    add_addresses(flooded, card, f"{RIGHT}/24")
     add_addresses(flooder, "eth0", f"{FLOODER}/24")
-    right.run("ip", "route", "add", SPOOFED, "via", FLOODER)
+    flooded.run("ip", "route", "add", SPOOFED, "via", FLOODER)
+    return flooder
+
+
+def _floodable(turn: Turn) -> Floodable:
+    program = build_flood(turn)
+    left, right = turn.host("left"), turn.host("right")
+    join(left, right)
+    flooder = attach_flooder(turn, right, "eth1")
     for host in (left, right):
         turn.start_daemon(host)
     configure(turn.implementation, left, right)

@@ -32,10 +32,11 @@ _KEEPALIVE: Final = 25  # seconds
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Two hosts that reach each other by a third one, in either of two ways."""
+    """Two hosts that reach each other by a third one, in either of two ways. host: the third one."""
 
     turn: Turn
     hosts: tuple[Host, Host]
+    host: Host
     keys: Sequence[tuple[str, str]]
     relay: Daemon
     forwarder: Daemon
@@ -63,7 +64,7 @@ class Ends:
 # -- What is built ---------------------------------------------------------------------------------
 
 
-def _ends(turn: Turn) -> Ends:
+def connect_ends(turn: Turn) -> Ends:
     left, relay, right = (turn.host(name) for name in ("left", "relay", "right"))
     for host, card, (address, by) in ((left, "eth0", LEFT), (right, "eth1", RIGHT)):
         connect(host, "eth0", relay, card)
@@ -77,7 +78,7 @@ def _ends(turn: Turn) -> Ends:
     for host, key, inside, (_, by) in zip((left, right), keys, INSIDE, (LEFT, RIGHT), strict=False):
         _configure(host, key, inside, {keys[2][1]: (INSIDE_RELAY, f"{by}:{PORT}")})
         host.run("ping", "-n", "-c", "1", "-W", "10", INSIDE_RELAY)
-    return Ends(turn, (left, right), keys, daemon, _start_forwarder(turn, relay))
+    return Ends(turn, (left, right), relay, keys, daemon, _start_forwarder(turn, relay))
 
 
 def _start_relay(turn: Turn, relay: Host) -> HostProcess:
@@ -132,7 +133,7 @@ def _relayed(ends: Ends, seconds: float) -> Samples:
 
 RELAY: Final = Setting(
     "relay",
-    _ends,
+    connect_ends,
     (
         Row(
             "relay",

@@ -3,6 +3,7 @@
 left wg0 ==== wg0 right eth1 ---- eth0 office
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -58,6 +59,23 @@ def test_every_measure_of_a_relay_is_taken(turn: Turn) -> None:
     assert set(samples) == {measure.name for measure in row.measures}
     assert samples["relay_relayed"] > 0
     assert samples["relay_forwarded"] > 0
+
+
+@pytest.mark.parametrize("turn", ["wgpyd"], indirect=True)
+def test_a_relay_is_flooded_by_nobody_whom_it_answers(turn: Turn) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("this host lacks a C compiler")
+    (setting,) = settings_for(turn.implementation, read_rows("relayflood"))
+    (row,) = setting.rows
+    scene = setting.build(turn)
+
+    samples = row.measure(scene, 1)
+
+    assert set(samples) == {measure.name for measure in row.measures}
+    assert samples["relayflood_rate"] > 0
+    wire = scene.floodable.flooder.run("ip", "-s", "-json", "link", "show", "eth0")
+    (card,) = json.loads(wire)
+    assert card["stats64"]["rx"]["packets"] < card["stats64"]["tx"]["packets"] / 4
 
 
 def test_a_site_is_reached_by_mapped_addresses_while_these_are_translated(turn: Turn) -> None:

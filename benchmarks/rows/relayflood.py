@@ -1,0 +1,83 @@
+"""What a flood of initiations for nobody costs the host of a relay, beside the same flood to a closed port.
+
+The ends and the relay are those of the row relay; the flooder has a wire of its own, as in the row junk.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks.rows.flood import CLOSED_PORT, JUNK_RATE, Floodable, attach_flooder, build_flood
+from benchmarks.rows.relay import Ends, connect_ends
+from benchmarks.suite.namespaces import PORT
+from benchmarks.suite.rounds import Turn
+from benchmarks.suite.tools import host_cpu
+from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
+
+_CARD: Final = "eth2"  # of the relay
+_DROPPED_PORT: Final = CLOSED_PORT + 1
+_PORTS: Final[Mapping[str, int]] = {"dropped": _DROPPED_PORT, "closed": CLOSED_PORT, "relay": PORT}
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    ends: Ends
+    floodable: Floodable
+
+
+def _scene(turn: Turn) -> _Scene:
+    ends, program = connect_ends(turn), build_flood(turn)
+    relay = ends.host
+    flooder = attach_flooder(turn, relay, _CARD)
+    hook = f"type filter hook ingress device {_CARD} priority 0;"
+    relay.run("nft", f"add table netdev early {{ chain in {{ {hook} udp dport {_DROPPED_PORT} drop; }}; }}")
+    return _Scene(ends, Floodable(turn, ends.hosts[0], relay, flooder, program))
+
+
+def _cost(scene: _Scene, port: int, seconds: float) -> tuple[float, float]:
+    """Return the CPU time of this machine for a message of a flood, in µs, and the messages a second."""
+    with scene.floodable.flooding(port, JUNK_RATE, seconds) as flood:
+        before, began = host_cpu(), time.monotonic()
+        time.sleep(seconds)
+        used = (host_cpu() - before) / (time.monotonic() - began)
+    return used / flood.rate * 1e6, flood.rate
+
+
+def _flooded(scene: _Scene, seconds: float) -> Samples:
+    scene.ends.way(PORT)
+    costs, rates = {}, {}
+    for name in sorted(_PORTS, reverse=bool(scene.ends.turn.round % 2)):
+        scene.ends.turn.doing = f"a flood to port {_PORTS[name]}"
+        costs[name], rates[name] = _cost(scene, _PORTS[name], seconds)
+    return {
+        "relayflood_closed": costs["closed"] - costs["dropped"],
+        "relayflood_relay": costs["relay"] - costs["dropped"],
+        "relayflood_rate": min(rates.values()) / 1000,
+    }
+
+
+RELAY_FLOOD: Final = Setting(
+    "relayflood",
+    _scene,
+    (
+        Row(
+            "relayflood",
+            "flood of a relay by nobody it knows",
+            (
+                Measure("relayflood_closed", "CPU, a message to a closed port", "µs", more_is_better=False),
+                Measure(
+                    "relayflood_relay", "CPU, a message to a relay", "µs", more_is_better=False,
+                    beside="relayflood_closed",
+                ),
+                Measure("relayflood_rate", "the slowest of these floods", "1,000/s", more_is_better=True),
+            ),
+            _flooded,
+            Plan.FULL,
+            streams=3,
+            seconds=4,
+            rulers=False,
+            ours=True,
+        ),
+    ),
+)  # fmt: skip
