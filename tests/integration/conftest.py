@@ -45,8 +45,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if missing:
             reason = f"INTEGRATION TESTS DID NOT RUN: this host lacks {missing}"
             item.add_marker(pytest.mark.skip(reason=reason))
-    # The long waits first, one for each worker: run with `-n 6 --dist loadgroup`.
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    # The long waits first, one for each worker, and the longest of all: run with `-n 6 --dist loadgroup`.
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, -_limit(item)))
+
+
+def _limit(item: pytest.Item) -> float:
+    """Return how many seconds a test of a longer time-out may take, 0 for others."""
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0
 
 
 @pytest.hookimpl(wrapper=True)
