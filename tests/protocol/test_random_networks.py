@@ -14,7 +14,7 @@ from wgpy.testing.soak import HOURS_PER_NETWORK, run_network
 
 from . import whitepaper as wp
 
-HOURS = 100
+HOURS = int(os.environ.get("WGPY_SOAK_HOURS", "100"))  # of virtual time
 
 
 @pytest.mark.parametrize("number", range(HOURS // HOURS_PER_NETWORK))
