@@ -22,6 +22,8 @@ class Wgpy:
         node.join(self._token, "--no-dns")
 
     def is_ready(self, node: Node, others: Sequence[Node]) -> bool:
+        if not node.is_ready():
+            return False
         peers = {peer.name: peer for peer in node.status().peers}
         known = [peers.get(other.name) for other in others]
         return all(peer is not None and (peer.endpoints or peer.relays) for peer in known)

@@ -5,238 +5,81 @@ and no pair has talked before. On the left host's wire packets of a size are wat
 one that goes to any address but a relay's is direct.
 """
 
-import itertools
-import signal
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from statistics import median
 from typing import Final
 
+from benchmarks.nat.contact import WITHIN, contact
 from benchmarks.nat.meshes import mesh_of
-from benchmarks.nat.readings import beginning, direct_since, first_answer, lost, relay_in_use
-from benchmarks.nat.world import KINDS, Pings, Wire, World, build, pinging, watching
-from benchmarks.suite.readings import MeasureFailed
+from benchmarks.nat.world import World, build
+from benchmarks.rows.natlife import LIFE
 from benchmarks.suite.rounds import Turn
 from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
-from tests.integration.meshlab import Node
 
-WITHIN: Final = 15.0  # seconds, for a pair to answer, and to be direct
-INTERVAL: Final = 0.05  # seconds between pings of a pair that meets
-SIZE: Final = 1000  # bytes of data, as no packet has that a mesh sends by itself
-STEADY: Final = 0.2  # seconds between pings that something interrupts
-UNTIL_IDLE: Final = 75.0  # seconds until a mesh forgets that a pair has talked
-IDLE: Final = 60.0  # seconds of silence, for each second of a stream
-OUTAGE: Final = 40.0  # seconds, for an interruption to end
-_POLL: Final = 0.25  # seconds
-_STEADY_FOR: Final = 3.0  # seconds with answers, after which an interruption is over
-_STEADY_SHARE: Final = 0.8  # of the pings in them
-_REBOUND: Final = {
-    "out": "from behind it to public",
-    "in": "from public to behind it",
-    "both": "to port-restricted",
-}
-_IDLE_KINDS: Final = ("public", "port-restricted", "UDP blocked")
-_PAIRS: Final = list(itertools.combinations_with_replacement(KINDS, 2))
+KINDS: Final = ("public", "full cone", "port-restricted", "random", "UDP blocked")
+ALL_KINDS: Final = (
+    "public", "full cone", "address-restricted", "port-restricted", "Linux", "Linux, input open",
+    "carrier-grade", "firewall", "counting", "random", "UDP blocked",
+)  # fmt: skip
+_PAIR: Final = 8  # seconds, about: those that cannot be direct take WITHIN
 
 
-def _built(turn: Turn) -> World:
-    return build(turn.lab, mesh_of(turn.implementation))
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """All pairs of some kinds of NAT. name: of the row that measures them."""
 
+    name: str
+    kinds: tuple[str, ...]
 
-# -- Pairs ---------------------------------------------------------------------------------------------
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        return list(combinations_with_replacement(self.kinds, 2))
 
+    def build(self, turn: Turn) -> World:
+        return build(turn.lab, mesh_of(turn.implementation), self.kinds)
 
-def _met(world: World, _seconds: float) -> Samples:
-    samples: Samples = {}
-    for kinds in _PAIRS:
-        left, right = world.pairs[kinds[0]][0], world.pairs[kinds[1]][1]
-        samples[_name("first", kinds)], samples[_name("direct", kinds)] = _contact(world, left, right)
-    direct = [samples[_name("direct", kinds)] < WITHIN for kinds in _PAIRS]
-    return {**samples, "direct share": 100 * sum(direct) / len(direct)}
+    def measure(self, world: World, _seconds: float) -> Samples:
+        """Let one pair after another talk for the first time."""
+        times = {
+            (one, other): contact(world, world.pairs[one][0], world.pairs[other][1])
+            for one, other in self.pairs
+        }
+        firsts, directs = ([time[index] for time in times.values()] for index in range(2))
+        return {
+            **{self._of("first", pair): first for pair, (first, _) in times.items()},
+            **{self._of("direct", pair): direct for pair, (_, direct) in times.items()},
+            self._of("first", ("median",)): median(firsts),
+            self._of("first", ("longest",)): max(firsts),
+            self._of("direct", ("share",)): 100 * sum(direct < WITHIN for direct in directs) / len(directs),
+        }
 
-
-def _contact(world: World, left: Node, right: Node) -> tuple[float, float]:
-    """Return the seconds until the first answer and until the direct path, WITHIN if there was none."""
-    end = time.monotonic() + WITHIN
-    with watching(left) as wire, pinging(world.mesh, left, right, INTERVAL, SIZE) as pings:
-        while direct_since(wire.packets, SIZE, world.relaying) is None and time.monotonic() < end:
-            time.sleep(_POLL)
-        time.sleep(_POLL)
-    first, began = first_answer(pings.answers, INTERVAL), beginning(pings.answers, INTERVAL)
-    direct = direct_since(wire.packets, SIZE, world.relaying)
-    if first is None or began is None:
-        return WITHIN, WITHIN
-    return min(first, WITHIN), WITHIN if direct is None else min(max(direct - began, 0), WITHIN)
-
-
-def _name(what: str, kinds: tuple[str, str]) -> str:
-    return f"{what} {kinds[0]} {kinds[1]}"
-
-
-def _pair_measures(what: str, title: str) -> tuple[Measure, ...]:
-    return tuple(
-        Measure(
-            _name(what, kinds),
-            f"{title}, {' and '.join(kinds)}",
-            "s",
-            more_is_better=False,
-            failed_from=WITHIN,
+    @property
+    def row(self) -> Row[World]:
+        title = f"first packets between hosts behind NATs of {len(self.kinds)} kinds"
+        seconds = _PAIR * len(self.pairs)
+        return Row(
+            self.name, title, self._measures, self.measure, Plan.FULL, streams=0, seconds=seconds, meshes=True
         )
-        for kinds in _PAIRS
-    )
+
+    @property
+    def _measures(self) -> tuple[Measure, ...]:
+        return (
+            *(self._time("first", f"first answer, {' and '.join(pair)}", pair) for pair in self.pairs),
+            self._time("first", "first answer, median of these", ("median",)),
+            self._time("first", "first answer, longest of these", ("longest",)),
+            *(self._time("direct", f"direct path, {' and '.join(pair)}", pair) for pair in self.pairs),
+            Measure(self._of("direct", ("share",)), "pairs that became direct", "%", more_is_better=True),
+        )
+
+    def _time(self, what: str, title: str, of: tuple[str, ...]) -> Measure:
+        return Measure(self._of(what, of), title, "s", more_is_better=False, failed_from=WITHIN)
+
+    def _of(self, what: str, of: tuple[str, ...]) -> str:
+        return " ".join((self.name, what, *of))
 
 
-# -- Silence -------------------------------------------------------------------------------------------
-
-
-def _idle(world: World, seconds: float) -> Samples:
-    """Count packets of hosts that talked before; then one speaks to another behind a NAT."""
-    time.sleep(UNTIL_IDLE)
-    duration = IDLE * seconds
-    with ExitStack() as stack:
-        wires = {kind: stack.enter_context(watching(world.pairs[kind][0])) for kind in _IDLE_KINDS}
-        time.sleep(duration)
-    samples: Samples = {}
-    for kind, wire in wires.items():
-        udp = sum(packet.protocol == "udp" for packet in wire.packets)
-        samples[f"idle {kind}"] = len(wire.packets) * 3600 / duration
-        samples[f"idle udp {kind}"] = udp * 3600 / duration
-    samples["awoken"], _ = _contact(world, world.pairs["public"][1], world.pairs["port-restricted"][0])
-    return samples
-
-
-# -- Interruptions -------------------------------------------------------------------------------------
-
-
-def _rebound(world: World, _seconds: float) -> Samples:
-    public, hidden = world.pairs["public"][1], world.pairs["port-restricted"][1]
-    pairs = {"out": (world.moved, public), "in": (public, world.moved), "both": (world.moved, hidden)}
-    samples: Samples = {}
-    for name, (left, right) in pairs.items():
-        with pinging(world.mesh, left, right, STEADY) as pings:
-            samples[f"rebound {name}"] = _interrupted(pings, lambda: world.box.kill(signal.SIGHUP))
-    return samples
-
-
-def _relay_died(world: World, _seconds: float) -> Samples:
-    left, right = world.pairs["random"]
-    with watching(left) as wire, pinging(world.mesh, left, right, STEADY, SIZE) as pings:
-        return {"relay died": _interrupted(pings, lambda: _cut(world, wire))}
-
-
-def _cut(world: World, wire: Wire) -> None:
-    """Take the relay in use from the network, and without a word: its host is gone. Raises MeasureFailed."""
-    address = relay_in_use(wire.packets, SIZE, world.relaying)
-    relay = next((node for node in (world.hub, *world.relays) if node.outside == address), None)
-    if relay is None:
-        raise MeasureFailed("the pair uses no relay")
-    relay.host.run("ip", "link", "set", "eth0", "down")
-
-
-def _interrupted(pings: Pings, interrupt: Callable[[], None]) -> float:
-    """Return the seconds without answers that an interruption of a steady path costs, at most OUTAGE."""
-    if not _is_steady_before(pings, WITHIN):
-        raise MeasureFailed("no steady path")
-    interrupt()
-    began = time.time()
-    time.sleep(_STEADY_FOR)
-    if not _is_steady_before(pings, OUTAGE - _STEADY_FOR):
-        return OUTAGE
-    return lost(pings.answers, began) * STEADY
-
-
-def _is_steady_before(pings: Pings, seconds: float) -> bool:
-    """Wait until almost all pings of a while were answered, and return whether they were."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        since = time.time() - _STEADY_FOR
-        if sum(answer.at > since for answer in pings.answers) >= _STEADY_SHARE * _STEADY_FOR / STEADY:
-            return True
-        time.sleep(_POLL)
-    return False
-
-
-# -- The rows ------------------------------------------------------------------------------------------
-
-_IDLE_MEASURES: Final = tuple(
-    Measure(f"{name} {kind}", f"{title}, {kind}", "/h", more_is_better=False)
-    for kind in _IDLE_KINDS
-    for name, title in (("idle", "packets of an idle host"), ("idle udp", "of it UDP"))
-)
-
-
-def _row(
-    name: str,
-    title: str,
-    measures: Sequence[Measure],
-    measure: Callable[[World, float], Samples],
-    seconds: float,
-) -> Row[World]:
-    return Row(name, title, tuple(measures), measure, Plan.FULL, streams=0, seconds=seconds, meshes=True)
-
-
-NAT: Final = Setting(
-    "nat",
-    _built,
-    (
-        _row(
-            "nat",
-            f"first packets between hosts behind NATs of {len(KINDS)} kinds",
-            (
-                *_pair_measures("first", "first answer"),
-                *_pair_measures("direct", "direct path"),
-                Measure("direct share", "pairs that became direct", "%", more_is_better=True),
-            ),
-            _met,
-            8 * len(_PAIRS),
-        ),
-        _row(
-            "idle",
-            "packets of idle hosts, and the first one after silence",
-            (
-                *_IDLE_MEASURES,
-                Measure(
-                    "awoken",
-                    "first answer after silence, public to port-restricted",
-                    "s",
-                    more_is_better=False,
-                    failed_from=WITHIN,
-                ),
-            ),
-            _idle,
-            UNTIL_IDLE + 2 * IDLE + 3,
-        ),
-        _row(
-            "rebinding",
-            "a NAT forgets all",
-            [
-                Measure(
-                    f"rebound {name}",
-                    f"interrupted as a NAT forgets all, {title}",
-                    "s",
-                    more_is_better=False,
-                    failed_from=OUTAGE,
-                )
-                for name, title in _REBOUND.items()
-            ],
-            _rebound,
-            20,
-        ),
-        _row(
-            "relaydeath",
-            "the relay in use dies",
-            [
-                Measure(
-                    "relay died",
-                    "interrupted as the relay in use dies",
-                    "s",
-                    more_is_better=False,
-                    failed_from=OUTAGE,
-                )
-            ],
-            _relay_died,
-            15,
-        ),
-    ),
-    seconds=60,
-)
+_ESSENTIAL: Final = Matrix("nat", KINDS)
+_ALL: Final = Matrix("natall", ALL_KINDS)
+NAT: Final = Setting("nat", _ESSENTIAL.build, (_ESSENTIAL.row, *LIFE), seconds=60)
+NAT_ALL: Final = Setting("natall", _ALL.build, (_ALL.row,), seconds=100)

@@ -140,7 +140,7 @@ def test_rows_of_meshes_are_measured_with_meshes_alone() -> None:
         for one in (PEER, TUNNEL)
     )
 
-    assert of_mesh == {"nat", "idle", "rebinding", "relaydeath", "meshrelay"}
+    assert of_mesh == {"nat", "idle", "rebinding", "relaydeath", "natall", "meshrelay"}
     assert not of_mesh & of_tunnel
     assert {"tcp1", "pinglong"} <= of_tunnel
 
@@ -165,9 +165,9 @@ def test_a_mesh_is_found_with_all_of_its_programs_or_not_at_all(
 
 
 def test_the_report_compares_ours_with_the_best_mesh_and_says_how_often_a_path_was_direct() -> None:
-    measures = [one for one in measures_of(read_rows("nat")) if one.name == "direct public random"]
+    measures = [one for one in measures_of(read_rows("nat")) if one.name == "nat direct public random"]
     samples = {"wgpy-mesh": {1: 0.01, 2: 0.01, 3: 0.02}, "nebula": {1: 5.0, 2: 15.0, 3: 4.0}}
-    results = Results({name: {"direct public random": by_round} for name, by_round in samples.items()})
+    results = Results({name: {"nat direct public random": by_round} for name, by_round in samples.items()})
 
     table = markdown(measures, [OURS, PEER], results)
 
