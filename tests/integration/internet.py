@@ -17,19 +17,22 @@ Plug = Callable[[Host, str, int], str]
 
 @dataclass(frozen=True, slots=True)
 class Internet:
+    """prefix: of the public network, a /24."""
+
     lab: Lab
     bridge: Host
+    prefix: str
 
     @classmethod
-    def build(cls, lab: Lab) -> "Internet":
+    def build(cls, lab: Lab, prefix: str = "203.0.113") -> "Internet":
         bridge = lab.host("net")
         add_bridge(bridge, "bridge")
-        return cls(lab, bridge)
+        return cls(lab, bridge, prefix)
 
     def plug(self, host: Host, card: str, number: int) -> str:
         """Give a host's card an address of the public network; return that."""
         attach(host, card, self.bridge, "bridge")
-        address = f"203.0.113.{number}"
+        address = f"{self.prefix}.{number}"
         add_addresses(host, card, f"{address}/24")
         return address
 

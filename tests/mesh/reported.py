@@ -5,16 +5,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from tests.mesh.network import NOW, key_of
 from wgpy.keys import PrivateKey
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import (
-    Excluded,
-    NetworkCheck,
-    Peer,
-    RejectedRecord,
-    RelayCheck,
-    Rule,
-    Site,
-    Status,
-)
+from wgpy.node.agent_client import Excluded, Peer, RejectedRecord, Rule, Site, Status
+from wgpy.node.network_check import NetworkCheck, PortMapping, RelayCheck, RouterCheck
 
 NETWORK = "prod"
 ME, OTHER = key_of(7).verify_key(), key_of(8).verify_key()
@@ -24,6 +16,11 @@ CHECKED = NetworkCheck(
     {"IPv4": "a NAT, 192.0.2.7", "IPv6": "unknown, as no node has answered"},
     False,
     "",
+    RouterCheck(
+        "192.168.1.1",
+        {"PCP": "", "NAT-PMP": "", "UPnP": "it does not answer"},
+        PortMapping("192.0.2.7:51820", "PCP", NOW),
+    ),
 )
 
 STATUS = Status(

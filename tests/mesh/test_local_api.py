@@ -20,7 +20,6 @@ from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
-    NetworkCheck,
     RouteChange,
     Site,
     SiteAddition,
@@ -28,6 +27,7 @@ from wgpy.node.agent_client import (
     UdpAnswer,
 )
 from wgpy.node.http import Client, HttpError
+from wgpy.node.network_check import NetworkCheck
 from wgpyd.agent.api import local_api
 from wgpyd.agent.rejected_records import RejectedRecords
 from wgpyd.errors import StartError

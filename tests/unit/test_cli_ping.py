@@ -9,7 +9,8 @@ from tests.unit.mesh_statuses import peer
 from wgpy.cli import colours
 from wgpy.cli.mesh.ping import FIRST_PATIENCE, NEXT_PATIENCE, PATIENCE, Answer, Report, answers
 from wgpy.cli.mesh.ping_paths import paths
-from wgpy.node.agent_client import RelayCheck, RoundTrip, UdpAnswer, UsedPath
+from wgpy.node.agent_client import RoundTrip, UdpAnswer, UsedPath
+from wgpy.node.network_check import RelayCheck
 
 RELAYED = UsedPath("203.0.113.2:51820", "hub", False)
 DIRECT = UsedPath("203.0.113.20:51820", "", False)

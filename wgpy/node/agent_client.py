@@ -22,6 +22,7 @@ from wgpy.mesh.signing import VerifyKey
 from wgpy.node.files import SOCKETS
 from wgpy.node.http import BROKEN, HttpError
 from wgpy.node.http import Client as HttpClient
+from wgpy.node.network_check import NO_MAPPING, NetworkCheck, PortMapping, read_check
 
 _MAX_ANSWER: Final = 1 << 26  # bytes
 _STATUS_TIMEOUT: Final = 20.0  # seconds
@@ -193,10 +194,10 @@ class Status:
     those that are announced in vain; exit: name of the site by which this node is to send what no other route
     has, "" for none; exit_gateway: name of the node by which it does, "" while there is none; exit_routes:
     the default routes that lead there, while those of both versions lead nowhere else; return_site,
-    return_gateways: as in `SiteReturn`; is_relay: whether this node is a relay; relayed_datagrams,
-    relayed_bytes: what it has passed on; registered: names of the relays by which others reach this node;
-    questions: about names, by what came of them; gateway_moves: by site, how often another gateway was used
-    than before; nat_kind: as `Peer.nat`.
+    return_gateways: as in `SiteReturn`; port_mapping: at the router before this host; is_relay: whether this
+    node is a relay; relayed_datagrams, relayed_bytes: what it has passed on; registered: names of the relays
+    by which others reach this node; questions: about names, by what came of them; gateway_moves: by site, how
+    often another gateway was used than before; nat_kind: as `Peer.nat`.
     """
 
     network: str
@@ -245,6 +246,7 @@ class Status:
     exit_routes: tuple[Prefix, ...] = ()
     return_site: str = ""
     return_gateways: tuple[Address, ...] = ()
+    port_mapping: PortMapping = NO_MAPPING
     is_relay: bool = False
     relayed_datagrams: int = 0
     relayed_bytes: int = 0
@@ -348,31 +350,6 @@ class RoundTrip:
     path: UsedPath
 
 
-@dataclass(frozen=True, slots=True)
-class RelayCheck:
-    """Whether a relay answered a question at an endpoint. milliseconds: the round trip, None for none."""
-
-    name: str
-    endpoint: str
-    milliseconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkCheck:
-    """What a host's network allows.
-
-    nats: what a NAT does, in words, by version of IP; by_connection: whether datagrams go by a connection to
-    the coordinator, as no UDP passes; trouble: why they do not, "" if there is none; filtered: whether a
-    firewall lets nothing in that was not asked for.
-    """
-
-    relays: tuple[RelayCheck, ...]
-    nats: dict[str, str]
-    by_connection: bool
-    trouble: str
-    filtered: bool = False
-
-
 def socket_path(network: str) -> Path:
     return SOCKETS / f"{network}.sock"
 
@@ -449,8 +426,7 @@ def measure(network: str, wanted: RoundTripWanted) -> RoundTrip:
 def check_network(network: str) -> NetworkCheck:
     """Ask all relays. Takes seconds. Raises AgentError."""
     try:
-        found = json.loads(_ask(network, "POST", "/netcheck"))
-        return NetworkCheck(**{**found, "relays": tuple(RelayCheck(**one) for one in found["relays"])})
+        return read_check(json.loads(_ask(network, "POST", "/netcheck")))
     except (ValueError, TypeError, KeyError):
         raise _other_version(network) from None
 

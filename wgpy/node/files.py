@@ -166,8 +166,9 @@ class NodeFile:
     asks the node for the network's names; exit: name of the site by which the host sends what no other route
     has, "" for none; proxy: URL of the HTTP proxy by which it joined, "" for none; return_site,
     return_gateways: of which site the host is one, "" for none, and addresses of a gateway of it in networks
-    of the host; paths_sequence: of the last record of the paths to it that was signed; the rest as in
-    `records.Node`, where sequence is that of the last record signed.
+    of the host; paths_sequence: of the last record of the paths to it that was signed; port_mapping: whether
+    the router before the host is asked to map the port; the rest as in `records.Node`, where sequence is that
+    of the last record signed.
     """
 
     network: VerifyKey
@@ -200,6 +201,7 @@ class NodeFile:
     return_site: str = ""
     return_gateways: tuple[IPAddress, ...] = ()
     paths_sequence: int = 0
+    port_mapping: bool = True
 
     def __post_init__(self) -> None:
         """Raises ValueError."""

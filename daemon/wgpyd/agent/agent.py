@@ -132,7 +132,7 @@ class Agent:
 
     async def _apply(self, network: Network) -> None:
         if self.membership.exclusion is None:
-            port, paths = self.interface.listen_port, self.paths.registration.paths
+            port, paths = self.interface.listen_port, self.paths.own
             self._publisher.publish(network, self._host.networks, port, paths)
         topology = self.membership.derive()
         if self.membership.is_over:

@@ -20,7 +20,6 @@ from wgpy.mesh import codec
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
-    NetworkCheck,
     RoundTrip,
     RoundTripWanted,
     RouteChange,
@@ -31,6 +30,7 @@ from wgpy.node.agent_client import (
     UdpAnswer,
 )
 from wgpy.node.http import Answer, Request, serve
+from wgpy.node.network_check import NetworkCheck
 from wgpy.prometheus import CONTENT_TYPE, exposition
 from wgpyd.errors import StartError
 from wgpyd.socketfile import SocketFile

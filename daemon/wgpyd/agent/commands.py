@@ -12,7 +12,6 @@ from wgpy.mesh.return_route import return_route
 from wgpy.node.agent_client import (
     AgentError,
     EndpointChange,
-    NetworkCheck,
     RoundTrip,
     RoundTripWanted,
     RouteChange,
@@ -24,6 +23,7 @@ from wgpy.node.agent_client import (
 )
 from wgpy.node.files import StorageError, parse_keepalive
 from wgpy.node.names import describe
+from wgpy.node.network_check import NetworkCheck
 
 from .network_check import check_network
 from .path_report import measure, used_path

@@ -1,12 +1,13 @@
 """What this host's network allows: every relay is asked at each of its endpoints, and tells where from."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 
 from wgpy.contract.constants import MILLISECOND, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
-from wgpy.node.agent_client import NetworkCheck, RelayCheck
+from wgpy.node.network_check import NetworkCheck, RelayCheck
 from wgpy.paths.discovery import Answer
 from wgpy.paths.nat import NatObserver
 
@@ -17,10 +18,10 @@ _Answers = Mapping[tuple[bytes, Endpoint], Answer]
 
 
 async def check_network(paths: NodePaths, plan: NodePlan, port: int) -> NetworkCheck:
-    """Takes two seconds where a relay does not answer. port: of this node."""
+    """Takes two seconds where a relay does not answer, nine at most for the router. port: of this node."""
     relays = plan.known.relays.values()
     asked = {one.key: plan.tunnels[one.key].endpoints for one in relays if one.key in plan.tunnels}
-    answers = await paths.pings.survey(asked)
+    answers, router = await asyncio.gather(paths.pings.survey(asked), paths.port_mapper.check())
     names = {key: plan.by_key[key].member.name for key in asked if key in plan.by_key}
     return NetworkCheck(
         relays=tuple(_relays(asked, names, answers)),
@@ -28,6 +29,7 @@ async def check_network(paths: NodePaths, plan: NodePlan, port: int) -> NetworkC
         by_connection=bool(paths.registration.found.by_stream),
         trouble=paths.stream.trouble,
         filtered=paths.registration.is_filtered,
+        router=router,
     )
 
 

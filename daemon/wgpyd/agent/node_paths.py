@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -16,11 +17,12 @@ from wgpy.model import DeviceUpdate
 from wgpy.node.coordinator_client import Coordinator
 
 from .host_networks import NOWHERE, HostNetworks, dialled_versions
-from .identity import LocalIdentity
+from .identity import LocalIdentity, OwnPaths
 from .keepalives import Keepalives
 from .mapping_lifetime import MappingLifetime
 from .nat64 import Nat64
 from .pings import Pings
+from .port_mapping import PortMapper
 from .reconcile.keepalives import Intervals
 from .registration import Found, Registration
 from .relay_stream import RelayStream
@@ -60,6 +62,7 @@ class NodePaths:
         self.nat64 = Nat64(lambda: identity.node.mark, on_change)
         self.stream = RelayStream(coordinator, lambda: interface.listen_port, self._on_stream)
         self.registration = Registration(self.pings, self.stream, on_change)
+        self.port_mapper = PortMapper(identity, lambda: interface.listen_port, on_change)
         self.lifetime = MappingLifetime(
             interface, identity, self.pings, self.registration.look_again, on_change
         )
@@ -69,7 +72,8 @@ class NodePaths:
 
     def running(self) -> tuple[Coroutine[None, None, None], ...]:
         """Return what is to run until it is cancelled."""
-        return self.registration.run(), self.stream.run(), self.lifetime.run(), self.nat64.run()
+        by_relays = self.registration.run(), self.stream.run()
+        return *by_relays, self.lifetime.run(), self.nat64.run(), self.port_mapper.run()
 
     async def reach(self, plan: NodePlan, seen: str, here: HostNetworks, apply: Apply) -> None:
         """Apply a plan, with what this knows of the way to each peer.
@@ -92,6 +96,7 @@ class NodePaths:
         self.registration.configure(
             plan, has_no_nat=has_no_nat, is_named=bool(named), is_apart=is_apart, where=(seen, here)
         )
+        self.port_mapper.configure(self.keepalives.nat, self.registration.found.seen_as, here.addresses)
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
         relays, is_dialled = self.registration.keys, not self.registration.is_needed
         versions = {address.version for address in here.addresses}
@@ -103,7 +108,7 @@ class NodePaths:
         if self._is_elsewhere(here):
             await self._leave_unreachable(planned)
         await self._listen()
-        self.selection.begin(here, named)
+        self.selection.begin(here, (*named, *self.port_mapper.endpoints))
 
     def _is_elsewhere(self, here: HostNetworks) -> bool:
         before, self._reaching = self._reaching, (here, self.nat64.prefix)
@@ -136,6 +141,13 @@ class NodePaths:
         self.lifetime.configure((nat, self.here.addresses), found if is_needed else Found(), wanted)
 
     @property
+    def own(self) -> OwnPaths:
+        """Return what leads to this node beside its endpoints."""
+        found = self.registration.paths
+        endpoints = dict.fromkeys((*self.port_mapper.endpoints, *found.endpoints))
+        return replace(found, endpoints=tuple(endpoints))
+
+    @property
     def seconds_left(self) -> float:
         """Until `reach` gives something else; infinity if nothing is due."""
         return self.keepalives.seconds_left
@@ -158,7 +170,8 @@ class NodePaths:
         return f"no relay answers by UDP, nor by a connection: {trouble}" if trouble else ""
 
     def close(self) -> None:
-        for closable in (self.pings, self.registration, self.selection, self.lifetime, self.nat64):
+        by_relays = self.registration, self.selection
+        for closable in (self.pings, *by_relays, self.lifetime, self.nat64, self.port_mapper):
             closable.close()
 
 

@@ -150,7 +150,7 @@ class Selection:
     def begin(self, here: HostNetworks, named: Collection[Endpoint]) -> None:
         """Select paths from now on to the peers of the plan, which the interface has.
 
-        here: where the host is; named: endpoints of this node that its operator named.
+        here: where the host is; named: endpoints of this node that its operator named, or its router mapped.
         """
         now = boottime()
         has_moved = self.local.configure(

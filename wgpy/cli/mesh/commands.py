@@ -65,6 +65,10 @@ _HOST: Final = (
         help="leave this host's resolver alone; the node serves the network's names all the same",
     ),
     _argument(
+        "--no-port-mapping", dest="port_mapping", action="store_false", default=True,
+        help="do not ask the router before this host to map the UDP port, by PCP, NAT-PMP or UPnP",
+    ),
+    _argument(
         "--fwmark", metavar="MARK", type=types.mark, default=0,
         help="mark of what the node itself sends, which that table does not route (default: 0x1097)",
     ),
@@ -192,6 +196,14 @@ Next: `wgpy mesh up`.""",
                 _argument(
                     "--no-dns", dest="dns", action="store_false", default=None,
                     help="leave this host's resolver alone",
+                ),
+                _argument(
+                    "--port-mapping", action="store_true", default=None,
+                    help="ask the router before this host to map the UDP port (default: as before)",
+                ),
+                _argument(
+                    "--no-port-mapping", dest="port_mapping", action="store_false", default=None,
+                    help="do not ask it",
                 ),
                 *_ANY,
                 _VERBOSE,

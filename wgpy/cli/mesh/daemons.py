@@ -1,12 +1,13 @@
 """Start and stop of a network's daemons: by systemd if its units are installed, or else in the background."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from wgpy.cli import daemon
 from wgpy.cli.changes import warn
@@ -28,6 +29,7 @@ from wgpy.uapi.client import InterfaceError
 _SYSTEMD: Final = Path("/run/systemd/system")
 _START_TIMEOUT: Final = 60.0  # seconds
 _SETTLING_TIME: Final = 5.0
+_ENDING_TIME: Final = 15.0  # a router may be slow to take its mapping back
 
 
 def start_node(host: Host, network: str) -> None:
@@ -50,11 +52,12 @@ def set_paused(network: str, *, paused: bool) -> None:
         replace(node, paused=paused).save(networks.folder(network))
 
 
-def set_dns(network: str, *, dns: bool | None) -> None:
-    """Note whether the host is to ask the node for names, None for as before. Raises StorageError."""
+def choose(network: str, **choices: bool | None) -> None:
+    """Note what was chosen of the fields of the node's file, None for as before. Raises StorageError."""
     node = networks.node_file(network)
-    if node is not None and dns is not None and node.dns != dns:
-        replace(node, dns=dns).save(networks.folder(network))
+    chosen: dict[str, Any] = {name: choice for name, choice in choices.items() if choice is not None}
+    if node is not None and any(getattr(node, name) != choice for name, choice in chosen.items()):
+        replace(node, **chosen).save(networks.folder(network))
 
 
 def stop_node(host: Host, network: str, node: NodeFile) -> None:
@@ -67,7 +70,7 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
     with suppress(CommandError):  # it was gone a moment before
         if owned or _serves(node, name):
             host.run(["ip", "link", "delete", "dev", name])
-    if not daemon.eventually(lambda: not _serves(node, name), _SETTLING_TIME):
+    if not daemon.eventually(lambda: not (_serves(node, name) or _answers(network)), _ENDING_TIME):
         raise CommandError(f"the daemon of {network} still runs; `ip link delete {name}` stops it")
     _remove_routing(host, node, node.local_coordinator_port(network))
     _close_gateway(host, node.routing_table, gateway_note(network))
@@ -145,6 +148,12 @@ def _serves(node: NodeFile, interface: str) -> bool:
         return uapi_client.get(interface).private_key == node.key
     except InterfaceError:
         return False
+
+
+def _answers(network: str) -> bool:
+    """Return whether an agent listens, as it does until it has given back what it had from others."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(agent.socket_path(network))) == 0
 
 
 def runs(network: str) -> bool:

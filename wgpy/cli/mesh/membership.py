@@ -131,6 +131,7 @@ async def _apply(invitation: Invitation, arguments: Namespace, near: str) -> tup
             table=arguments.table,
             fwmark=arguments.fwmark,
             dns=arguments.dns,
+            port_mapping=arguments.port_mapping,
             proxy=proxy_url(urlsplit(invitation.url).hostname or ""),
         )
         network, reason = "", "the coordinator gives the same names and addresses to others"

@@ -8,9 +8,10 @@ from dataclasses import asdict
 from wgpy.cli.changes import need_root
 from wgpy.cli.colours import Colour, paint
 from wgpy.cli.mesh import daemons, networks
-from wgpy.cli.mesh.output import columns, report
+from wgpy.cli.mesh.output import columns, listed, report
+from wgpy.cli.mesh.status import mapping_text
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import NetworkCheck, RelayCheck
+from wgpy.node.network_check import NO_ANSWER, NetworkCheck, RelayCheck, RouterCheck
 
 FILTERED = "lets nothing in that was not asked for"
 _NO_UDP = 1  # exit status
@@ -32,8 +33,20 @@ def _rows(found: NetworkCheck) -> Iterator[tuple[str, str]]:
     yield from found.nats.items()
     if found.filtered:
         yield "firewall", FILTERED
+    yield "router", router_text(found.router)
+    yield "port mapping", mapping_text(found.router.mapping)
     for relay in found.relays:
         yield f"relay {relay.name}", f"{relay.endpoint}, {_answer(relay)}"
+
+
+def router_text(found: RouterCheck) -> str:
+    """Return by which protocols the router maps ports."""
+    if not found.address:
+        return "none is asked"
+    offered = [protocol for protocol, trouble in found.offers.items() if not trouble]
+    told = {protocol: trouble for protocol, trouble in found.offers.items() if trouble not in ("", NO_ANSWER)}
+    odd = (f"{protocol}: {trouble}" for protocol, trouble in told.items())
+    return "; ".join([f"{found.address} offers {listed(offered, 'no port mapping')}", *odd])
 
 
 def _udp(found: NetworkCheck) -> str:

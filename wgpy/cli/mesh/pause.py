@@ -29,7 +29,7 @@ def up(arguments: Namespace) -> None:
     daemons.needed_node(network)
     if daemons.runs(network):
         raise CommandError(f"{network} is up on this host already; `wgpy mesh status` shows it")
-    daemons.set_dns(network, dns=arguments.dns)
+    daemons.choose(network, dns=arguments.dns, port_mapping=arguments.port_mapping)
     daemons.start_node(Host(verbose=arguments.verbose), network)
     status = daemons.settled(network)
     text = f"This host is {status.name} in {network} again: {status.address} and {status.address6}."

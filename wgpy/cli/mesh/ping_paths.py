@@ -11,7 +11,8 @@ from wgpy.cli.colours import Colour, paint
 from wgpy.cli.mesh.output import columns, report
 from wgpy.cli.mesh.why_paths import milliseconds, used, words
 from wgpy.node import agent_client as agent
-from wgpy.node.agent_client import Peer, RelayCheck, RoundTripWanted, UdpAnswer, UsedPath
+from wgpy.node.agent_client import Peer, RoundTripWanted, UdpAnswer, UsedPath
+from wgpy.node.network_check import RelayCheck
 
 WAITING_TIME: Final = 6000  # milliseconds
 _NO_ANSWER: Final = 1  # exit status

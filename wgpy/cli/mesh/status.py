@@ -20,6 +20,7 @@ from wgpy.mesh.selectors import rule_text
 from wgpy.node.agent_client import Excluded, Rule, Status
 from wgpy.node.coordinator_client import with_port
 from wgpy.node.files import NetworkKeyFile
+from wgpy.node.network_check import PortMapping
 from wgpy.node.site_report import FRESH, SILENCE
 
 _NEWEST: Final = 5  # rejected records that are shown
@@ -107,6 +108,8 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
         yield "", _reached(status)
     if nat := nat_text(status):
         yield "", nat
+    if status.nat:
+        yield "", f"port mapping: {mapping_text(status.port_mapping)}"
     if status.registered:
         yield "", f"reached by the relays {listed(status.registered)} by nodes behind other NATs"
     if status.is_relay:
@@ -182,6 +185,13 @@ def nat_text(status: Status) -> str:
     if status.filtered:
         return f"behind a firewall that lets nothing in that was not asked for, {interval}{lasting}"
     return interval if status.keepalive else ""
+
+
+def mapping_text(mapping: PortMapping) -> str:
+    """Return how others reach this node by its router, or why not."""
+    if mapping.endpoint:
+        return f"{mapping.endpoint} by {mapping.protocol}, until {date(mapping.until)}"
+    return mapping.trouble or "being asked for"
 
 
 def _rules(rules: Sequence[Rule]) -> Iterator[tuple[str, str]]:
