@@ -10,6 +10,7 @@ import pytest
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.discovery import MAGIC
 from wgpy.testing import Conditions, Flight
+from wgpy.testing.nat import PORT_RESTRICTED, SYMMETRIC_RANDOM
 
 from . import whitepaper as wp
 from .path_hosts import DELAY
@@ -155,3 +156,62 @@ def test_who_delays_repeats_and_redirects_at_random_neither_moves_an_endpoint_no
     assert stranger.received.total() <= stranger.sent.total()
     assert asked(pair).isdisjoint({STRANGER, VICTIM})
     assert endpoints(pair).isdisjoint({STRANGER, VICTIM})
+
+
+# -- Between a host and its relay ------------------------------------------------------------------------
+
+
+class Forger:
+    """Stands before a relay: drops what passes now and then, and sends what it recorded, from anywhere."""
+
+    def __init__(self, pair: Pair, random: Random) -> None:
+        self.pair = pair
+        self.random = random
+        self.recorded: list[Flight] = []
+        self.sent: Counter[Endpoint] = Counter()  # bytes, by the source that they claim
+        self.answered: Counter[Endpoint] = Counter()  # bytes that relays sent there
+        self._is_forging = False
+        pair.world.simulation.network.loses = self._meddle
+
+    def stop(self) -> None:
+        self.pair.world.simulation.network.loses = lambda flight: False
+
+    def _meddle(self, flight: Flight) -> bool:
+        relays = self.pair.world.relay_endpoints
+        if flight.source in relays:
+            self.answered[flight.destination] += len(flight.data)
+        if self._is_forging or is_discovery(flight) or not {flight.source, flight.destination} & relays:
+            return False
+        self.recorded.append(flight)
+        if self.random.random() < 0.5:
+            self._forge(self.random.choice(self.recorded), flight)
+        return self.random.random() < 0.1
+
+    def _forge(self, old: Flight, flight: Flight) -> None:
+        data = bytearray(old.data)
+        if self.random.random() < 0.3:
+            data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
+        source = self.random.choice([old.source, flight.source, STRANGER, VICTIM])
+        destination = self.random.choice([old.destination, flight.destination])
+        self.sent[source] += len(data)
+        self._is_forging = True
+        self.pair.world.simulation.network.send(source, destination, bytes(data))
+        self._is_forging = False
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_who_drops_replays_and_spoofs_what_a_relay_forwards_gains_nothing(number: int, seed: int) -> None:
+    pair = Pair.make((SYMMETRIC_RANDOM, PORT_RESTRICTED), seed=seed + number)
+    forger = Forger(pair, Random(seed + number))
+    pair.talk(20 * wp.NS)
+    forger.stop()
+    pair.talk(5 * wp.NS)
+
+    assert pair.talk(5 * wp.NS) == 0
+
+    assert forger.sent[STRANGER] > 0
+    assert all(forger.answered[end] <= forger.sent[end] for end in (STRANGER, VICTIM))
+    assert endpoints(pair).isdisjoint({STRANGER, VICTIM})
+    for host in pair.hosts:
+        packets = [packet for _, packet in host.received]
+        assert len(packets) == len(set(packets)), "none is delivered twice"
