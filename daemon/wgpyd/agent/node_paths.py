@@ -9,7 +9,7 @@ from typing import Final
 from wgpy.contract.endpoint import Endpoint
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
-from wgpy.engine.actions import PeerUnreachable
+from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.host.netlink import RouteLookup
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
@@ -157,6 +157,8 @@ class NodePaths:
         self.keepalives.on_event(key, event)
         self.lifetime.on_event(key, event)
         self.selection.on_event(key, event)
+        if isinstance(event, HandshakeCompleted):
+            self.registration.note_answer(key)
         if isinstance(event, PeerUnreachable) and key in self.registration.keys:
             self.registration.look_again()
 

@@ -116,6 +116,12 @@ class Registration:
         if self._relays:
             self._wake.now()
 
+    def note_answer(self, key: PublicKey) -> None:
+        """A peer began a session: measure again if it is a relay that is lacking, as it was away perhaps."""
+        lacks = len(self.found.registered) < min(WANTED, len(self._relays))
+        if lacks and key in self._relays and key not in self.keys and not self._is_dialled:
+            self._wake.now()
+
     def close(self) -> None:
         self._wake.close()
 
