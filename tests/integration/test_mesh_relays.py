@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.xdist_group("mesh_relays"), pytest.mark.slow]
 
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _FIRST = "{ type filter hook prerouting priority -300; }"
+_FORWARD = "{ type filter hook forward priority 0; }"
+_SMALL = 1400  # bytes of a packet that a router lets through
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,24 @@ def test_what_opens_between_them_is_used_and_left_again_when_it_closes(world: Wo
     assert _peer(world.left, world.right).relay != ""
 
 
+def test_where_large_packets_are_dropped_a_pair_has_a_smaller_mtu_and_its_packets_their_icmp(
+    world: World,
+) -> None:
+    rule = f"add rule ip small out ip length > {_SMALL} drop"
+    world.routers[0].run("nft", f"add table ip small; add chain ip small out {_FORWARD}; {rule}")
+    world.left.kill()
+    world.left.start()
+
+    eventually(lambda: _reaches_with_mtu(world.left, world.hub), "left knows what passes", _WITHIN)
+
+    assert _SMALL - 80 <= _peer(world.left, world.hub).mtu <= _SMALL - 60  # IPv4, UDP and WireGuard's own
+    said = world.left.host.attempt("ping", "-n", "-c", "1", "-M", "do", "-s", "1340", world.hub.address())
+    assert "too long" in said.output
+    assert "larger ones are dropped" in world.left.why("hub")["findings"]["path"]["text"]
+    world.left.tcp(world.hub)
+    world.routers[0].run("nft", "delete table ip small")
+
+
 def test_a_pair_that_no_rule_joins_gets_nothing_through(world: World) -> None:
     world.hub.mesh("allow", "hub", "tag:edge", "--yes")
     eventually(lambda: not _knows(world.left, world.right), "they do not know each other", _WITHIN)
@@ -188,6 +208,10 @@ def _knows(one: Node, other: Node) -> bool:
 
 def _knows_relays_to(one: Node, other: Node) -> bool:
     return any(peer.name == other.name and len(peer.relays) == 2 for peer in one.status().peers)
+
+
+def _reaches_with_mtu(one: Node, other: Node) -> bool:
+    return one.reaches(other) and _peer(one, other).mtu > 0
 
 
 def _is_direct(one: Node, other: Node) -> bool:

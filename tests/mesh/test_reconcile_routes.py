@@ -338,3 +338,29 @@ def test_what_ip_answers_of_routes_with_our_mark_is_read() -> None:
         Route(POD, MESH, "", PROTOCOL, 0, UNICAST, "151000007"),
         Route(ip_network("fd00::/32"), "", "", PROTOCOL, 4278198272, UNREACHABLE, "151000007"),
     ]
+
+
+def test_a_prefix_whose_path_passes_less_has_a_route_with_its_mtu() -> None:
+    network, peer = prefixes("100.80.0.0/16", "100.80.0.7/32")
+    made = route_changes([], [network], MESH, TABLE, (), {peer: 1300}).lines
+    assert f"route add 100.80.0.7/32 dev mesh0 table {TABLE} proto {PROTOCOL} mtu 1300" in made
+    present = [
+        Route(network, MESH, "", PROTOCOL, 0, UNICAST, str(TABLE)),
+        Route(peer, MESH, "", PROTOCOL, 0, UNICAST, str(TABLE), 1300),
+        *(Route(one, "", "", PROTOCOL, 4278198272, UNREACHABLE, str(TABLE)) for one in (network, peer)),
+    ]
+
+    assert route_changes(present, [network], MESH, TABLE, (), {peer: 1300}).lines == ()
+    assert route_changes(present, [network], MESH, TABLE, (), {peer: 1280}).lines == (
+        f"route delete 100.80.0.7/32 dev mesh0 table {TABLE} proto {PROTOCOL} mtu 1300",
+        f"route add 100.80.0.7/32 dev mesh0 table {TABLE} proto {PROTOCOL} mtu 1280",
+    )
+    assert len(route_changes(present, [network], MESH, TABLE).lines) == 2
+
+
+def test_the_mtu_of_a_route_is_read() -> None:
+    said = {"dst": "100.80.0.7", "dev": MESH, "table": str(TABLE), "metrics": [{"mtu": 1300}]}
+
+    (found,) = read_marked_routes([said], 4)
+
+    assert found == Route(ip_network("100.80.0.7/32"), MESH, "", PROTOCOL, 0, UNICAST, str(TABLE), 1300)

@@ -195,7 +195,8 @@ class NodePlan:
     members; is_relay: whether it passes on what others send each other; clients: keys of those that enter
     here; behind: real prefixes that others reach by this node; exit: by which it sends what no other route
     has, None for the host's own way; client_exit: by which it sends that of clients, None where there is no
-    such client; return_route: None unless the host is one of a site.
+    such client; return_route: None unless the host is one of a site; mtus: of prefixes whose packets must be
+    smaller than those of the link.
     """
 
     view: LocalView | None
@@ -215,6 +216,7 @@ class NodePlan:
     exit: Exit | None = None
     client_exit: ClientExit | None = None
     return_route: ReturnRoute | None = None
+    mtus: Mapping[Prefix, int] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, reserved: frozenset[Prefix] = frozenset()) -> Self:

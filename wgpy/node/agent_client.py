@@ -47,7 +47,7 @@ class Peer:
     connection to the coordinator; round_trip: as it was last measured by this path, microseconds, 0 for
     unknown; nat: what the mappings of its NAT depend on, in a word, "" for none or unknown; tried: while it
     is reached by a relay, where else it was asked and did not answer; idle: whether it is reached by a relay
-    because nothing was sent for a while.
+    because nothing was sent for a while; mtu: of packets to it if its path drops larger ones, else 0.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Peer:
     nat: str = ""
     tried: tuple[str, ...] = ()
     idle: bool = False
+    mtu: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from .identity import LocalIdentity, OwnPaths
 from .keepalives import Keepalives
 from .mapping_lifetime import MappingLifetime
 from .nat64 import Nat64
+from .path_mtu import PathMtus
 from .pings import Pings
 from .port_mapping import PortMapper
 from .reconcile.keepalives import Intervals
@@ -68,7 +69,9 @@ class NodePaths:
         )
         key, look_again = identity.node.key.public_key(), self.registration.look_again
         self.selection = Selection(interface, key, self.pings, on_change, look_again)
+        self.mtus = PathMtus(interface, self.pings, self.selection.relay_to, on_change)
         self.pings.observe(self.selection)
+        self.pings.observe(self.mtus)
 
     def running(self) -> tuple[Coroutine[None, None, None], ...]:
         """Return what is to run until it is cancelled."""
@@ -80,6 +83,8 @@ class NodePaths:
 
         seen: the address that the coordinator saw, "" if unknown. Raises what `apply` raises.
         """
+        if here != self.here:
+            self.mtus.forget()
         self.here = here
         is_apart = self._is_apart(plan, seen)
         self.nat64.configure(here)
@@ -104,9 +109,10 @@ class NodePaths:
         tunnels, without = self.selection.plan.tunnels_to_nodes, self.selection.without_keepalives
         wanted = self.keepalives.wanted(tunnels, relays, without)
         self._learn_lifetime(wanted)
-        await apply(planned, wanted)
+        await apply(self.mtus.planned(planned), wanted)
         if self._is_elsewhere(here):
             await self._leave_unreachable(planned)
+        self._warnings.set_all("mtu", self.mtus.sentences)
         await self._listen()
         self.selection.begin(here, (*named, *self.port_mapper.endpoints))
 
@@ -157,6 +163,7 @@ class NodePaths:
         self.keepalives.on_event(key, event)
         self.lifetime.on_event(key, event)
         self.selection.on_event(key, event)
+        self.mtus.on_event(key, event)
         if isinstance(event, HandshakeCompleted):
             self.registration.note_answer(key)
         if isinstance(event, PeerUnreachable) and key in self.registration.keys:
@@ -172,7 +179,7 @@ class NodePaths:
         return f"no relay answers by UDP, nor by a connection: {trouble}" if trouble else ""
 
     def close(self) -> None:
-        by_relays = self.registration, self.selection
+        by_relays = self.registration, self.selection, self.mtus
         for closable in (self.pings, *by_relays, self.lifetime, self.nat64, self.port_mapper):
             closable.close()
 

@@ -20,7 +20,7 @@ from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.plan import NodePlan
 from wgpy.node.agent_client import UdpAnswer
 from wgpy.node.underlay import set_mark
-from wgpy.paths.discovery import AT_ONCE, ELSEWHERE, MAGIC, Answer, Discovery, Heard, Manner
+from wgpy.paths.discovery import AT_ONCE, ELSEWHERE, MAGIC, SIZE, Answer, Discovery, Heard, Manner
 from wgpy.paths.postponed import Postponed
 
 ASKING_TIME: Final = 2.0  # seconds
@@ -73,7 +73,7 @@ class Pings:
         """key: the node's; mark: of its datagrams."""
         self._interface = interface
         self._mark = mark
-        self._observer: Observer | None = None
+        self._observers: list[Observer] = []
         self._discovery = Discovery(bytes(key), os.urandom)
         self._rounds: list[_Round] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -87,7 +87,7 @@ class Pings:
 
     def observe(self, observer: Observer) -> None:
         """Tell it of all questions and answers from now on."""
-        self._observer = observer
+        self._observers.append(observer)
 
     def answer_peers_of(self, plan: NodePlan) -> None:
         """Answer the peers of the plan, wherever they are, and nobody else."""
@@ -154,12 +154,12 @@ class Pings:
         for peer, endpoint in pairs:
             self.send(peer, endpoint, manner)
 
-    def send(self, peer: bytes, endpoint: Endpoint, manner: Manner = AT_ONCE) -> None:
-        """Ask a peer there once. peer: its public key."""
+    def send(self, peer: bytes, endpoint: Endpoint, manner: Manner = AT_ONCE, size: int = SIZE) -> None:
+        """Ask a peer there once. peer: its public key; size: bytes of the question and of its answer."""
         now = boottime()
-        self._interface.send_foreign(self._discovery.ask(peer, endpoint, now, manner=manner), endpoint)
-        if self._observer:
-            self._observer.note_asked(endpoint, now)
+        self._interface.send_foreign(self._discovery.ask(peer, endpoint, now, size, manner), endpoint)
+        for observer in self._observers:
+            observer.note_asked(endpoint, now)
 
     def _receive(self, data: bytes, source: Endpoint, now: int) -> bytes | None:
         """A reader. Raises DatagramError."""
@@ -172,9 +172,9 @@ class Pings:
                 self.note(PublicKey(answer.peer), answer.remote, answer.round_trip)
         if reply is None:
             self._answer_due()
-        if self._observer:
-            self._observer.note_received(source, now)
-            _tell(self._observer, answers, heard, now)
+        for observer in self._observers:
+            observer.note_received(source, now)
+            _tell(observer, answers, heard, now)
         return reply
 
     def _answer_due(self) -> None:

@@ -34,6 +34,7 @@ from .names import Names
 from .node_paths import NodePaths
 from .path_report import is_idle, names_of_peers, round_trip, tried, used_path
 from .reconcile.reconciler import Reconciler
+from .remote_paths import is_hidden
 from .store import RecordStore
 from .subscription import Subscription
 from .warnings import Warnings
@@ -180,12 +181,13 @@ def _peers(node: Node, present: Mapping[PublicKey, PeerStatus]) -> Iterator[Peer
             relay=path.relay,
             since=node.paths.selection.since(member.key),
             relays=names_of_peers(node.plan, peer.tunnel.relays),
-            hidden=bool(member.paths and member.paths.relays),
+            hidden=is_hidden(member),
             by_connection=path.by_connection,
             round_trip=round_trip(node.interface, node.paths, member.key),
             nat=member.paths.nat if member.paths else "",
             tried=tried(node.paths, member.key),
             idle=is_idle(node.paths, member.key),
+            mtu=node.paths.mtus.smaller(member.key),
         )
 
 

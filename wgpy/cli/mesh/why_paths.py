@@ -35,7 +35,15 @@ def milliseconds(microseconds: int) -> str:
 
 
 def path(status: Status, peer: Peer) -> str:
-    """Return how a node is reached, since when, and why not directly; "" if there is nothing to say."""
+    """Return how a node is reached, since when, why not directly, and how large its packets may be.
+
+    "" if there is nothing to say.
+    """
+    small = f"packets of at most {peer.mtu} bytes, as larger ones are dropped" if peer.mtu else ""
+    return "; ".join(filter(None, (_way(status, peer), small)))
+
+
+def _way(status: Status, peer: Peer) -> str:
     if peer.relay or peer.by_connection:
         return f"{words(used(peer))}{_details(peer)}, {why_not_directly(status, peer)}"
     way = f"directly{_details(peer)}" if peer.endpoint else "not reached yet"

@@ -54,8 +54,9 @@ _STRICT_FILTER: Final = (
 
 _ClientExit = tuple[Exit | None, Sequence[Prefix]]  # of clients, and what is behind this host
 _HostPlan = tuple[
-    LinkPlan, Sequence[Prefix], Collection[Prefix], Routing, Exit | None, _ClientExit, ReturnRoute | None
-]
+    LinkPlan, Sequence[Prefix], Collection[Prefix], Routing, Exit | None, _ClientExit, ReturnRoute | None,
+    Mapping[Prefix, int],
+]  # fmt: skip
 
 
 class Reconciler:
@@ -123,7 +124,7 @@ class Reconciler:
         behind = plan.behind if of_clients else ()
         wanted = (
             plan.link, plan.routes, plan.reserved, plan.routing, plan.exit, (of_clients, behind),
-            plan.return_route,
+            plan.return_route, plan.mtus,
         )  # fmt: skip
         is_stale = self._is_stale
         if not of_clients:
@@ -156,7 +157,7 @@ class Reconciler:
 
     async def _apply_to_host(self, wanted: _HostPlan) -> None:
         is_repair, self._applied, self._is_stale = self._applied == wanted, wanted, False
-        (link, _, _, routing, exit_, _, _), before = wanted, self.conflicts
+        (link, _, _, routing, exit_, *_), before = wanted, self.conflicts
         try:
             changes = [
                 *await self._apply_link(link),
@@ -183,11 +184,11 @@ class Reconciler:
 
     async def _apply_routes(self, wanted: _HostPlan) -> list[tuple[str, str]]:
         """After the link: while that is down the kernel takes no route into it."""
-        _, prefixes, reserved, routing, exit_, of_clients, back = wanted
+        _, prefixes, reserved, routing, exit_, of_clients, back, mtus = wanted
         name, exits = self._interface.name, (routing.exit_table, routing.clients_table)
         found = [route for routes in await asyncio.gather(*map(_read_routes, _VERSIONS)) for route in routes]
         others = [route for route in found if route.table not in map(str, exits)]
-        changes = route_changes(others, prefixes, name, routing.table, reserved)
+        changes = route_changes(others, prefixes, name, routing.table, reserved, mtus)
         for sentence in changes.conflicts.values():
             self._warn(sentence, self.conflicts.values())
         self.conflicts = changes.conflicts
@@ -198,7 +199,7 @@ class Reconciler:
 
     async def _apply_rules(self, wanted: _HostPlan) -> list[tuple[str, str]]:
         """After the routes: the table is whole when it is first looked up."""
-        link, _, _, routing, exit_, of_clients, back = wanted
+        link, _, _, routing, exit_, of_clients, back, _ = wanted
         made = []
         for address in link.addresses:
             use = TableUse(

@@ -32,6 +32,7 @@ _UNICAST: Final = "1"
 _UNREACHABLE: Final = "7"
 _THROW: Final = "9"
 _NOWHERE: Final = {"6", _UNREACHABLE, "8"}
+_NO_MTUS: Final[Mapping[Prefix, int]] = {}
 _NAMES: Final = {_UNREACHABLE: "unreachable ", _THROW: "throw "}
 
 
@@ -39,7 +40,8 @@ _NAMES: Final = {_UNREACHABLE: "unreachable ", _THROW: "throw "}
 class Route:
     """One of the host.
 
-    device: "" if it leads by several; via: the next hop, "" if there is none; kind: as in linux/rtnetlink.h.
+    device: "" if it leads by several; via: the next hop, "" if there is none; kind: as in linux/rtnetlink.h;
+    mtu: of its packets, 0 for that of the device.
     """
 
     prefix: Prefix
@@ -49,6 +51,7 @@ class Route:
     metric: int = 0
     kind: str = _UNICAST
     table: str = MAIN_TABLE
+    mtu: int = 0
 
     @property
     def leads_nowhere(self) -> bool:
@@ -91,6 +94,7 @@ def _read_route(found: Mapping[str, Any], version: int, protocol: str) -> Route:
         found.get("metric", 0),
         kind,
         found.get("table", MAIN_TABLE),
+        next((metrics["mtu"] for metrics in found.get("metrics", ()) if "mtu" in metrics), 0),
     )
 
 
@@ -100,12 +104,14 @@ def route_changes(
     interface: str,
     table: int,
     reserved: Iterable[Prefix] = (),
+    mtus: Mapping[Prefix, int] = _NO_MTUS,
 ) -> RouteChanges:
     """Return what makes the wanted prefixes lead into the interface, as far as nothing else has them.
 
-    reserved: prefixes that lead nowhere, unless anything else has them; none of the wanted ones covers them.
+    reserved: prefixes that lead nowhere, unless anything else has them; none of the wanted ones covers them;
+    mtus: of prefixes that are wanted with a smaller one than the interface has.
     """
-    planned, number = frozenset(wanted), str(table)
+    planned, number = frozenset((*wanted, *mtus)), str(table)
     own = [route for route in found if (route.table, route.protocol) == (number, PROTOCOL)]
     others = [route for route in found if route.table != number and _is_others(route, interface, planned)]
     present = {route.prefix for route in own if route.device == interface}
@@ -116,7 +122,7 @@ def route_changes(
         if route.prefix in ours and _is_rival(route, number, route.prefix in present)
     }
     made = {
-        *_ways(planned - rivals.keys(), interface, number),
+        *_ways(planned - rivals.keys(), interface, number, mtus),
         *_ends(ours - rivals.keys(), number),
         *_exceptions(ours, rivals, others, number),
     }
@@ -173,9 +179,12 @@ def leading_nowhere(found: Iterable[Route], table: int) -> frozenset[Prefix]:
     )
 
 
-def _ways(prefixes: Iterable[Prefix], interface: str, table: str) -> Iterable[Route]:
+def _ways(
+    prefixes: Iterable[Prefix], interface: str, table: str, mtus: Mapping[Prefix, int] = _NO_MTUS
+) -> Iterable[Route]:
     for prefix in prefixes:
-        yield Route(prefix, interface, "", PROTOCOL, _DEFAULT_METRIC[prefix.version], _UNICAST, table)
+        metric, mtu = _DEFAULT_METRIC[prefix.version], mtus.get(prefix, 0)
+        yield Route(prefix, interface, "", PROTOCOL, metric, _UNICAST, table, mtu)
 
 
 def _ends(prefixes: Iterable[Prefix], table: str) -> Iterable[Route]:
@@ -239,4 +248,7 @@ def _line(verb: str, route: Route) -> str:
     device += f" dev {route.device}" if route.device else ""
     metric = f" metric {route.metric}" if route.kind == _UNREACHABLE else ""
     kind = _NAMES.get(route.kind, "")
-    return f"route {verb} {kind}{route.prefix}{device} table {route.table} proto {route.protocol}{metric}"
+    mtu = f" mtu {route.mtu}" if route.mtu else ""
+    return (
+        f"route {verb} {kind}{route.prefix}{device} table {route.table} proto {route.protocol}{metric}{mtu}"
+    )
