@@ -85,6 +85,18 @@ def test_networks_of_the_other_family_do_not_matter() -> None:
 # -- Endpoints ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "169.254.1.1", "::1", "fe80::1"])
+def test_an_address_that_means_this_host_or_its_link_is_no_way_to_another(address: str) -> None:
+    public, there = Endpoint("203.0.113.9", 2), Endpoint(address, 53)
+    bob = replace(members(network())["bob"], endpoints=(there, public))
+
+    (peer,) = reachable([bob], view())
+    (on_this_host,) = reachable([bob], replace(view(), own_endpoints=frozenset(("127.0.0.1",))))
+
+    assert peer.tunnel.endpoints == (public,)
+    assert set(on_this_host.tunnel.endpoints) == {public, there}
+
+
 def test_what_leads_back_to_our_own_nat_is_tried_after_what_does_not() -> None:
     bob = replace(members(network())["bob"], endpoints=(Endpoint("203.0.113.9", 2), Endpoint("10.0.0.2", 1)))
 

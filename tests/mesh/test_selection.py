@@ -67,7 +67,7 @@ class Scene:
             node.identity.verify_key(),
             IPv4Address("100.80.0.1"),
             {},
-            frozenset(),
+            frozenset(("127.0.0.1",)),
             frozenset((4, 6)),
             Routing(7, 8),
         )

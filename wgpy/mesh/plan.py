@@ -152,7 +152,7 @@ class LocalView:
         defaults = (prefix for site in sites if site.is_exit for prefix in site.mapped)
         allowed_ips = frozenset(map(allowed_ip, own.union(used, defaults)))
         published = dict.fromkeys((*member.endpoints, *(member.paths.endpoints if member.paths else ())))
-        endpoints = tuple(sorted(published, key=self._distance))
+        endpoints = tuple(sorted(filter(self._may_be_elsewhere, published), key=self._distance))
         tunnel = Tunnel(allowed_ips, endpoints, relays_to(member, known.relays))
         return Peer(member, sites, used, tuple(left_out.values()), tunnel, is_joined)
 
@@ -169,6 +169,10 @@ class LocalView:
         }
         return replace(self, networks={**behind, **self.networks})
 
+    def _may_be_elsewhere(self, endpoint: Endpoint) -> bool:
+        """Return whether an address may mean another host; where all nodes are on one, each does."""
+        return not _is_of_one_host(endpoint.address) or any(map(_is_of_one_host, self.own_endpoints))
+
     def _distance(self, endpoint: Endpoint) -> int:
         """The lesser is tried first: what is reached from everywhere, and what is in a network of this host.
 
@@ -182,6 +186,11 @@ class LocalView:
         if not is_private(address):
             return 0
         return 1 if any(address in network for network in self.networks) else 2
+
+
+def _is_of_one_host(text: str) -> bool:
+    address = ip_address(text.partition("%")[0])
+    return address.is_loopback or address.is_link_local
 
 
 @dataclass(frozen=True, slots=True)
