@@ -112,7 +112,8 @@ class Registration:
         return tuple(key for key, (identity, _) in self._relays.items() if identity in registered)
 
     def look_again(self) -> None:
-        """Measure relays, as one of them seems not to answer."""
+        """Measure relays, as one of them seems not to answer, and again soon, as it may be back."""
+        self._pause = _SOON
         if self._relays:
             self._wake.now()
 
