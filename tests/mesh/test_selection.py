@@ -184,9 +184,10 @@ async def test_a_peer_that_keeps_its_way_to_a_node_that_others_can_dial_stays_wh
         await scene.know((scene.peer, PEER_AT))
 
         scene.begin(is_dialled=True)
-        await scene.interface.configure(DeviceUpdate())
 
-        assert scene.at() == PEER_AT
+        path = scene.selection.path(scene.key)
+        assert path
+        assert (path.endpoint, path.kind) == (PEER_AT, PathKind.REFLEXIVE)
         assert scene.key not in scene.selection.without_keepalives
 
 

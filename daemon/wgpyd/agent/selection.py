@@ -199,6 +199,7 @@ class Selection:
             is_leader=self._key < bytes(key), traffic=lambda: Traffic(*self._interface.traffic(key))
         )
         selected = _Selected(peer, paths)
+        paths.keep_open(self._is_kept_open(peer))
         paths.set_local(self._told, now)
         if endpoint := self._interface.path(key).endpoint:
             self._note_endpoint(key, selected, endpoint, now)
