@@ -12,7 +12,7 @@ from ipaddress import ip_network
 from typing import NamedTuple
 
 from wgpy.address import Prefix
-from wgpy.contract.constants import SECOND
+from wgpy.contract.constants import PADDING_MULTIPLE, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import EndpointChanged
 from wgpy.device import DeviceEvent
@@ -81,7 +81,7 @@ class PathMtus:
     def smaller(self, key: PublicKey) -> int:
         """Return that of packets to a peer if it is less than the link's, else 0."""
         search = self._search(key)
-        return search.mtu if search and search.mtu < self._plan.link.mtu else 0
+        return _padded(search.mtu) if search and search.mtu < self._plan.link.mtu else 0
 
     def _search(self, key: PublicKey) -> MtuSearch | None:
         path = self._path(key)
@@ -91,7 +91,11 @@ class PathMtus:
     def sentences(self) -> list[str]:
         """Return for each peer with a smaller one that it has it, once it is known."""
         searches = [(peer, self._search(key)) for key, peer in self._plan.by_key.items()]
-        return [_sentence(peer, found.mtu) for peer, found in searches if found and self._is_smaller(found)]
+        return [
+            _sentence(peer, _padded(found.mtu))
+            for peer, found in searches
+            if found and self._is_smaller(found)
+        ]
 
     def _is_smaller(self, found: MtuSearch) -> bool:
         return found.due_at is None and found.mtu < self._plan.link.mtu
@@ -154,6 +158,11 @@ def _behind(plan: NodePlan, key: PublicKey) -> Iterator[Prefix]:
     for address, length in plan.tunnels[key].allowed_ips:
         if length:
             yield ip_network((address, length))
+
+
+def _padded(mtu: int) -> int:
+    """Return the largest packet that has no more bytes after its padding, which is up to the link's MTU."""
+    return mtu - mtu % PADDING_MULTIPLE
 
 
 def _sentence(peer: Peer, mtu: int) -> str:

@@ -199,7 +199,7 @@ class Selection:
             is_leader=self._key < bytes(key), traffic=lambda: Traffic(*self._interface.traffic(key))
         )
         selected = _Selected(peer, paths)
-        paths.keep_open(self._is_kept_open(peer))
+        paths.keep_open(is_hidden(peer.member) and self._is_kept_open(peer))  # so it is heard
         paths.set_local(self._told, now)
         if endpoint := self._interface.path(key).endpoint:
             self._note_endpoint(key, selected, endpoint, now)
