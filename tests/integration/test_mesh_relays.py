@@ -175,8 +175,8 @@ def test_where_large_packets_are_dropped_a_pair_has_a_smaller_mtu_and_its_packet
 
     mtu = _peer(world.left, world.hub).mtu
     assert _SMALL - 60 - 24 <= mtu <= _SMALL - 60  # less IPv4, UDP and WireGuard's own, and what is padded
-    said = world.left.host.attempt("ping", "-n", "-c", "1", "-M", "do", "-s", "1340", world.hub.address())
-    assert "too long" in said.output
+    large = ("ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s", "1340", world.hub.address())
+    eventually(lambda: "too long" in world.left.host.attempt(*large).output, "the kernel says so", _WITHIN)
     assert "larger ones are dropped" in world.left.why("hub")["findings"]["path"]["text"]
     world.left.tcp(world.hub)
     world.routers[0].run("nft", "delete table ip small")
