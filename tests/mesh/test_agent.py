@@ -270,7 +270,7 @@ async def test_a_rule_says_what_each_peer_may_begin(world: Scene) -> None:
         ]  # fmt: skip
         policies = {peer.public_key: peer.policy for peer in (await agent.interface.status()).peers}
         rules = {key: [permit.rule for permit in policy.permits or ()] for key, policy in policies.items()}
-        assert rules == {one.key.public_key(): [GOSSIP, 2], other.key.public_key(): [GOSSIP]}
+        assert rules == {one.key.public_key(): [GOSSIP, GOSSIP, 2], other.key.public_key(): [GOSSIP, GOSSIP]}
 
 
 @in_a_scene

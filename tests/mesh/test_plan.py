@@ -287,11 +287,11 @@ def test_without_a_rule_everybody_may_begin_and_with_one_only_whom_it_names() ->
 
     permits = planned(administrator).filter[bob]
     assert permits is not None
-    assert [permit.rule for permit in permits] == [GOSSIP]
+    assert [permit.rule for permit in permits] == [GOSSIP, GOSSIP]
     administrator.rule("node:bob", "node:alice")
     permits = planned(administrator).filter[bob]
     assert permits is not None
-    assert [permit.rule for permit in permits] == [GOSSIP, 2]
+    assert [permit.rule for permit in permits] == [GOSSIP, GOSSIP, 2]
 
 
 # -- Sites -------------------------------------------------------------------------------------------

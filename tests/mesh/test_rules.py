@@ -8,9 +8,10 @@ from tests.mesh.test_topology import histories
 from wgpy.contract.constants import MAX_RULES
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.mesh.member import Member
+from wgpy.mesh.ports import TCP, UDP
 from wgpy.mesh.rules import GOSSIP, OTHERS, Rules
 from wgpy.mesh.topology import Topology, derive
-from wgpy.mesh.wire import GOSSIP_PORT
+from wgpy.mesh.wire import GOSSIP_PORT, PATHS_PORT
 
 OFFICE, SERVERS = key_of(2), key_of(3)
 DESK, LAPTOP, WEB = key_of(10), key_of(11), key_of(12)
@@ -39,7 +40,7 @@ def permitted(topology: Topology, local: Member) -> dict[str, list[str]]:
     rules = Rules(topology)
     texts, found = rules.texts(), rules.permits(local)
     return {
-        peer.name: [texts[permit.rule] for permit in found[peer.key] or ()]
+        peer.name: list(dict.fromkeys(texts[permit.rule] for permit in found[peer.key] or ()))
         for peer in topology.peers(local.identity)
     }
 
@@ -118,7 +119,7 @@ def test_a_peer_is_permitted_something_exactly_if_a_rule_lets_it_begin(administr
         assert list(permits) == [peer.key for peer in topology.peers(local.identity)]
         for peer in topology.peers(local.identity):
             given = permits[peer.key]
-            assert rules.allow(peer, local) == (given is None or len(given) > 1)
+            assert rules.allow(peer, local) == (given is None or any(one.rule != GOSSIP for one in given))
             assert (given is None) == (not topology.rules)
 
 
@@ -130,12 +131,12 @@ def test_a_permit_of_a_rule_is_for_the_node_and_the_routes_behind_it(administrat
     topology = administrator.topology()
     desk, _, web = members(topology)
 
-    _, permit = Rules(topology).permits(web)[desk.key] or ()
+    *_, permit = Rules(topology).permits(web)[desk.key] or ()
 
     assert permit == Permit(rule=1, protocol=0, destination=None, first_port=0, last_port=65535)
 
 
-def test_neighbours_may_compare_records_whoever_of_them_may_begin_anything_else(
+def test_peers_may_compare_records_and_agree_on_a_path_whoever_of_them_may_begin_anything_else(
     administrator: Administrator,
 ) -> None:
     administrator.rule("any", "tag:servers")
@@ -143,8 +144,9 @@ def test_neighbours_may_compare_records_whoever_of_them_may_begin_anything_else(
     desk, _, web = members(topology)
 
     address = AllowedIP(desk.address6.packed, 128)
-    gossip = Permit(GOSSIP, 0, address, GOSSIP_PORT, GOSSIP_PORT)
-    assert Rules(topology).permits(desk) == {web.key: (gossip,)}
+    records = Permit(GOSSIP, TCP, address, GOSSIP_PORT, GOSSIP_PORT)
+    paths = Permit(GOSSIP, UDP, address, PATHS_PORT, PATHS_PORT)
+    assert Rules(topology).permits(desk) == {web.key: (records, paths)}
 
 
 # -- Numbers --------------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ def test_rules_beyond_the_last_number_share_it(administrator: Administrator) -> 
     texts = rules.texts()
     assert set(texts) == set(range(MAX_RULES))
     assert (texts[OTHERS - 1], texts[OTHERS]) == (f"node:a{OTHERS - 2} node:b", "others")
-    assert [permit.rule for permit in rules.permits(web)[desk.key] or ()] == [GOSSIP, OTHERS]
+    assert [permit.rule for permit in rules.permits(web)[desk.key] or ()] == [GOSSIP, GOSSIP, OTHERS]
     rule = rules.between(desk, web)
     assert rule is not None
     assert rule.text == "tag:office tag:servers"

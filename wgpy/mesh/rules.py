@@ -19,14 +19,14 @@ from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import site_selector
 from wgpy.mesh.member import Member
-from wgpy.mesh.ports import ICMP, Ports, merged
+from wgpy.mesh.ports import ICMP, TCP, UDP, Ports, merged
 from wgpy.mesh.records import End, Rule
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Site, own_sites, within
 from wgpy.mesh.topology import Topology
-from wgpy.mesh.wire import GOSSIP_PORT
+from wgpy.mesh.wire import GOSSIP_PORT, PATHS_PORT
 
-GOSSIP: Final = 0  # the number of the permit that every peer has
+GOSSIP: Final = 0  # the number of the permits that every peer has
 OTHERS: Final = MAX_RULES - 1  # the number that all rules have for which none is left
 _ICMPV6: Final = 58
 _REMEMBERED: Final = 16_384  # selectors
@@ -143,7 +143,7 @@ class Rules:
         peers = self._topology.peers(local.identity)
         if not self._rules:
             return {peer.key: None for peer in peers}
-        gossip, by_source = _gossip(local), self._rules_to(local)
+        always, by_source = _always(local), self._rules_to(local)
         permits: dict[tuple[str, ...], tuple[Permit, ...]] = {}  # the same for all that have the same
         found: dict[PublicKey, tuple[Permit, ...] | None] = {}
         for peer in peers:
@@ -151,7 +151,7 @@ class Rules:
             if sources not in permits:
                 rules = merge(*(by_source[source] for source in sources), key=attrgetter("number"))
                 given = chain.from_iterable(self._permits_to(rule) for rule in rules)
-                permits[sources] = gossip, *islice(dict.fromkeys(given), MAX_PERMITS - 1)
+                permits[sources] = *always, *islice(dict.fromkeys(given), MAX_PERMITS - len(always))
             found[peer.key] = permits[sources]
         return found
 
@@ -258,7 +258,8 @@ def _end(selector: str) -> End:
     return End(selector)
 
 
-def _gossip(local: Member) -> Permit:
-    """Every peer may compare state digests (TCP) and tell of its paths (UDP), whatever the rules are."""
+def _always(local: Member) -> tuple[Permit, ...]:
+    """Every peer may compare state digests and tell of its paths, whatever the rules are."""
     own = AllowedIP(local.address6.packed, 128)
-    return Permit(GOSSIP, destination=own, first_port=GOSSIP_PORT, last_port=GOSSIP_PORT)
+    ports = (TCP, GOSSIP_PORT), (UDP, PATHS_PORT)
+    return tuple(Permit(GOSSIP, protocol, own, port, port) for protocol, port in ports)

@@ -18,7 +18,9 @@ from wgpy.mesh import codec
 from wgpy.mesh.ledger import StateDigest
 from wgpy.mesh.signing import MAX_BODY, Signed, SigningKey, VerifyKey
 
-GOSSIP_PORT: Final = 51821  # TCP, of a node's IPv6 address in the network: neighbours compare state digests
+# Of a node's IPv6 address in the network. UDP port 51821 is often that of a host's second WireGuard tunnel.
+GOSSIP_PORT: Final = 51821  # TCP: neighbours compare state digests
+PATHS_PORT: Final = 21821  # UDP: peers tell each other where they may be reached
 MAX_LINE: Final = 1 << 22  # bytes
 RECORDS_PER_LINE: Final = 200
 BYTES_PER_LINE: Final = 1 << 20  # of bodies, unless one record is larger

@@ -12,7 +12,7 @@ from ipaddress import IPv6Address
 from typing import Final, cast
 
 from wgpy.host.bootclock import boottime
-from wgpy.mesh.wire import GOSSIP_PORT
+from wgpy.mesh.wire import PATHS_PORT
 from wgpy.paths.exchange import PathMessage
 from wgpy.ratelimiter import RateLimiter
 
@@ -34,13 +34,13 @@ class PathMessages(asyncio.DatagramProtocol):
         self._on_message = on_message
         self._budget = RateLimiter(per_second=_RATE, burst=_BURST, max_sources=_MAX_PEERS, forged=False)
         self._udp: asyncio.DatagramTransport | None = None
-        self._port = GOSSIP_PORT
+        self._port = PATHS_PORT
 
     @property
     def is_listening(self) -> bool:
         return self._udp is not None
 
-    async def listen(self, address: IPv6Address, port: int = GOSSIP_PORT) -> None:
+    async def listen(self, address: IPv6Address, port: int = PATHS_PORT) -> None:
         """Hear what comes to this node's address, which may come and go. Raises OSError."""
         listener = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
