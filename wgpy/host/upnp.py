@@ -26,6 +26,8 @@ from async_upnp_client.client_factory import UpnpFactory
 from async_upnp_client.const import HttpRequest, HttpResponse
 from async_upnp_client.exceptions import UpnpActionError, UpnpError
 
+from wgpy.contract.errors import WgpyError
+
 _SERVICES: Final = ("WANIPConnection:2", "WANIPConnection:1", "WANPPPConnection:1")
 _HTTP_TIMEOUT: Final = 3.0  # seconds
 _MAX_ANSWER: Final = 1 << 18  # bytes
@@ -36,7 +38,7 @@ _CONFLICT: Final = 718  # errors of AddPortMapping
 _ONLY_PERMANENT: Final = 725
 
 
-class UpnpFailed(Exception):
+class UpnpFailed(WgpyError):
     """The message is a sentence."""
 
 
