@@ -23,9 +23,10 @@ static bool null_supported(void)
     return true;
 }
 
-static void null_stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks)
+static void null_stream(const uint8_t key[WGFP_KEY_SIZE], const struct wgfp_aead_run *runs, size_t n, uint8_t *blocks,
+                        struct wgfp_aead_tags *tags)
 {
-    (void)key, (void)runs, (void)n, (void)blocks;
+    (void)key, (void)runs, (void)n, (void)blocks, (void)tags;
 }
 
 static void null_xor(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t length)
@@ -44,6 +45,7 @@ static void null_mac(struct wgfp_aead_message *messages, size_t n)
 static const struct wgfp_aead_kernel null_kernel = {
     .name = "null",
     .messages = WGFP_MAC_MESSAGES,
+    .blocks = WGFP_STREAM_BLOCKS,
     .supported = null_supported,
     .stream = null_stream,
     .xor = null_xor,
