@@ -19,9 +19,9 @@ class Terminal:
         self.shown = ""
         self._terminal, terminal = pty.openpty()
         # A session of its own, whose terminal it is: so ctrl-C is for the command and not for nsenter.
-        self._process = host.popen(
-            ("setsid", "--ctty", "--wait", *command), stdin=terminal, stdout=terminal, stderr=terminal
-        )
+        # A shell that runs tests in its background has them ignore ctrl-C.
+        session = ("setsid", "--ctty", "--wait", "env", "--default-signal=INT")
+        self._process = host.popen((*session, *command), stdin=terminal, stdout=terminal, stderr=terminal)
         os.close(terminal)
 
     def __enter__(self) -> Self:
