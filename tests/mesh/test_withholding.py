@@ -1,6 +1,7 @@
 """What a neighbour knew and the coordinator does not send is found out, and logged once."""
 
 import logging
+from math import inf
 
 import pytest
 
@@ -103,3 +104,14 @@ def test_what_is_withheld_is_logged_once(
         detector.log(CATCH_UP_TIME + seconds)
 
     assert [record.message for record in caplog.records] == list(detector.withheld(CATCH_UP_TIME + 3))
+
+
+def test_it_is_known_when_there_is_something_to_log(admin: Administrator, ledger: Ledger) -> None:
+    detector = WithholdingDetector(ledger)
+    learned(ledger, detector, admin.remove(IDENTITY), 0)
+    assert detector.seconds_left(50) == inf  # as long as the coordinator is away
+
+    detector.connected(100)
+
+    assert detector.seconds_left(103) == CATCH_UP_TIME - 3
+    assert detector.seconds_left(100 + CATCH_UP_TIME) == inf

@@ -137,7 +137,7 @@ class Agent:
         topology = self.membership.derive()
         if self.membership.is_over:
             self.subscription.give_up()
-        self.withholding.log(time.monotonic())
+        until_withheld = self.withholding.log(time.monotonic())
         view = self.identity.view(self._host.networks)
         self.plan = self.failover.plan(network, topology, view, self.plan)
         self.endpoints.notice(self.subscription.seen, self._host.networks)
@@ -146,4 +146,4 @@ class Agent:
         await self.paths.reach(self.plan, self.subscription.seen, here, self.reconciler.apply)
         await self.names.apply(network)
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
-        self._wake.after(min(self.membership.seconds_left, self.paths.seconds_left))
+        self._wake.after(min(self.membership.seconds_left, self.paths.seconds_left, until_withheld))

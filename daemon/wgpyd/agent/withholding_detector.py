@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from math import inf
 from typing import Final
 
 from wgpy.mesh.ledger import Judged, Ledger
@@ -58,12 +59,20 @@ class WithholdingDetector:
                 del self._expected[digest]  # a newer record replaced it
         return tuple(self._expected[digest][0] for digest in overdue if digest in counting)
 
-    def log(self, now: float) -> None:
-        """Log what is withheld since the last call."""
+    def seconds_left(self, now: float) -> float:
+        """Return how long until more is overdue, if the coordinator stays connected; infinity for never."""
+        waits = (since + CATCH_UP_TIME - self._connected_time(now) for _, since in self._expected.values())
+        return (
+            min((wait for wait in waits if wait > 0), default=inf) if self._connected_at is not None else inf
+        )
+
+    def log(self, now: float) -> float:
+        """Log what is withheld since the last call, and return how many seconds later there may be more."""
         withheld = frozenset(self.withheld(now))
         for sentence in sorted(withheld - self._logged):
             _LOG.warning("%s", sentence)
         self._logged = withheld
+        return self.seconds_left(now)
 
     def _connected_time(self, now: float) -> float:
         """Return how long the coordinator was connected in all, in seconds."""
