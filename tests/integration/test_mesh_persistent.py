@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from dataclasses import dataclass
 from ipaddress import ip_interface
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
-from tests.integration.meshlab import NETWORK, Node
+from tests.integration.meshlab import NETWORK, Node, program
 
 pytestmark = pytest.mark.xdist_group("mesh_persistent")
 
@@ -141,6 +142,37 @@ def test_a_restart_keeps_what_stands_on_the_interface_and_sends_nothing_in_the_c
 
 def test_its_alias_names_its_network(pair: Pair) -> None:
     assert ask(pair.hub, "link", "show", "dev", "mesh0")[0]["ifalias"] == _ALIAS
+
+
+def test_it_is_ready_once_its_addresses_are_on_its_interface(pair: Pair) -> None:
+    """So what systemd starts after its unit, such as kubelet, finds them."""
+    (_, *known) = addresses(pair.web)
+    pair.web.kill()
+    pair.web.host.run("ip", "link", "delete", "mesh0")
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(pair.web.host.path("/run/notify")))
+        systemd.settimeout(60)
+        daemon = (program("wgpyd"), "-f", "--mesh", NETWORK)
+        pair.web.host.start("env", "NOTIFY_SOCKET=/run/notify", *daemon)
+        said = systemd.recv(4096)
+        (_, *found) = addresses(pair.web)
+
+    assert (said, found) == (b"READY=1", known)
+    assert sorted(pair.web.mesh("node-ip").strip().split(",")) == known
+
+
+def test_the_addresses_for_kubelet_are_waited_for(pair: Pair) -> None:
+    version4 = pair.web.address()
+    pair.web.kill()
+
+    early = pair.web.attempt("node-ip")
+    waiting = pair.web.host.start(program("wgpy"), "mesh", "node-ip", "-4", "--wait", "60")
+    pair.web.start()
+
+    assert early.status == 1
+    assert "wgpyd --mesh=lab` starts it" in early.output
+    assert (waiting.wait().status, waiting.log.read_text()) == (0, f"{version4}\n")
 
 
 @pytest.mark.parametrize("state", ["runs", "is dead", "has another interface name"])

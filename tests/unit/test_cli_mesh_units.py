@@ -37,4 +37,5 @@ def test_a_node_is_up_before_what_uses_its_addresses() -> None:
     before = re.search(r"(?m)^Before=(.*)$", (FOLDER / "wgpyd-mesh@.service").read_text())
 
     assert before
-    assert set(before[1].split()) == {"kubelet.service", "k3s.service", "k3s-agent.service"}
+    units = {"kubelet", "k3s", "k3s-agent", "rke2-server", "rke2-agent"}
+    assert set(before[1].split()) == {f"{unit}.service" for unit in units}

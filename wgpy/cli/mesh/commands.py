@@ -261,6 +261,26 @@ If none answers by UDP the exit status is 1.""",
             _SHOWING,
         ),
         Command(
+            "node-ip",
+            _run("node_ip:node_ip"),
+            "Print this node's addresses as kubelet and k3s take them (--node-ip).",
+            """\
+Fails while one is not on the interface, as kubelet would not find it there either.
+Examples:
+  sudo wgpy mesh node-ip                  100.80.3.4,fd12:3456:789a:1::1
+  sudo wgpy mesh node-ip -4               for a cluster with IPv4 alone
+  sudo wgpy mesh node-ip --wait 90        once they are there
+With systemd nothing has to wait: the node's unit is ready before kubelet's, k3s's and rke2's start.""",
+            (
+                _argument("-4", dest="family", action="store_const", const=4, help="only the IPv4 address"),
+                _argument("-6", dest="family", action="store_const", const=6, help="only the IPv6 address"),
+                _argument(
+                    "--wait", metavar="SECONDS", type=types.seconds, help="wait so long for them"
+                ),
+                *_ANY,
+            ),
+        ),
+        Command(
             "rename",
             _run("nodes:rename"),
             "Rename this node.",
