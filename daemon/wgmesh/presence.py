@@ -56,7 +56,7 @@ class Presence:
         await self._write()
         if self._store.is_shared:
             with suppress(StoreError):
-                await asyncio.to_thread(self._store.presence.write_alive, self._name, 0)
+                await self._store.in_thread(self._store.presence.write_alive, self._name, 0)
 
     def followers(self) -> int:
         return self._followers.total()
@@ -87,7 +87,9 @@ class Presence:
         """Return when and from which address each node was last connected. Raises StoreError."""
         seen = self._seen
         if self._store.is_shared:
-            stored = await asyncio.to_thread(self._store.presence.read, _now() - _MISSED * int(_WRITE_DELAY))
+            stored = await self._store.in_thread(
+                self._store.presence.read, _now() - _MISSED * int(_WRITE_DELAY)
+            )
             seen = {**stored, **self._unwritten}
         now = _now()
         ours = {identity: replace(self._seen[identity], heard=now) for identity in self._followers}
@@ -109,7 +111,7 @@ class Presence:
         _LOG.warning("%s", entry.what)
         async with self._writing:
             with suppress(StoreError):  # the log and the metrics have it
-                await asyncio.to_thread(self._store.note, entry)
+                await self._store.in_thread(self._store.note, entry)
 
     async def _write_soon(self) -> None:
         await asyncio.sleep(_WRITE_DELAY)
@@ -120,7 +122,7 @@ class Presence:
         """Report to other coordinators that this one is alive."""
         while True:
             with suppress(StoreError):  # the next turn tries again
-                await asyncio.to_thread(self._store.presence.write_alive, self._name, _now())
+                await self._store.in_thread(self._store.presence.write_alive, self._name, _now())
             await self._write()
             await asyncio.sleep(_WRITE_DELAY)
 
@@ -128,7 +130,7 @@ class Presence:
         async with self._writing:
             seen, self._unwritten = self._unwritten, {}
             try:
-                await asyncio.to_thread(self._store.presence.write, seen, self._name)
+                await self._store.in_thread(self._store.presence.write, seen, self._name)
             except StoreError:  # the next write tries again
                 self._unwritten = {**seen, **self._unwritten}
 

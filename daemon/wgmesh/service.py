@@ -132,7 +132,7 @@ class Service:
         """Try again each time that another coordinator raised the revision first. Raises StoreError."""
         while True:
             try:
-                return await asyncio.to_thread(self._commit, self.snapshot, records, source)
+                return await self._store.in_thread(self._commit, self.snapshot, records, source)
             except Overtaken:
                 if not self._store.is_shared:
                     raise
@@ -226,11 +226,11 @@ class Service:
     async def _catch_up(self) -> None:
         """Raises StoreError."""
         before = self.snapshot
-        snapshot = await asyncio.to_thread(self._store.catch_up, before, _now())
+        snapshot = await self._store.in_thread(self._store.catch_up, before, _now())
         if snapshot.revision < before.revision:
             restored = max(_now(), before.restored + 1)
             with suppress(Overtaken):  # another coordinator did it, and the next call reads that
-                await asyncio.to_thread(self._store.go_on_above, snapshot, before.revision, restored)
+                await self._store.in_thread(self._store.go_on_above, snapshot, before.revision, restored)
             await self._catch_up()
         elif snapshot is not before:
             if snapshot.restored != before.restored:
@@ -260,7 +260,7 @@ class Service:
             async with self._writing:
                 while (snapshot := self.snapshot).revision < since:
                     try:
-                        snapshot = await asyncio.to_thread(
+                        snapshot = await self._store.in_thread(
                             self._store.go_on_above, snapshot, since, snapshot.restored
                         )
                         self._publish(snapshot)
@@ -316,7 +316,7 @@ class Service:
 
     async def audit(self) -> list[AuditEntry]:
         """Raises StoreError."""
-        return await asyncio.to_thread(self._store.audit)
+        return await self._store.in_thread(self._store.audit)
 
 
 def _now() -> int:

@@ -6,13 +6,15 @@ is the only writer, so revisions become visible in order, and a reader that has 
 newer rows.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar, TypeVarTuple
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
@@ -36,6 +38,9 @@ _LOG = logging.getLogger("wgmesh")
 
 MAX_AUDIT: Final = 100_000  # entries, the newest, beside those of the administrator
 _PART: Final = 1000  # rows that are copied at once
+
+_T = TypeVar("_T")
+_Arguments = TypeVarTuple("_Arguments")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,7 @@ class Store:
         self.name = self._database.name
         self.is_shared = is_shared
         self._engine = self._database.open()
+        self._threads = ThreadPoolExecutor(thread_name_prefix="store")
         self.presence = PresenceTable(self._engine, self._database)
         try:
             with self._errors():
@@ -74,7 +80,13 @@ class Store:
             raise
 
     def close(self) -> None:
+        """Return when the calls in threads have ended: a connection that one of them uses stays open."""
+        self._threads.shutdown()
         self._engine.dispose()
+
+    async def in_thread(self, call: Callable[[*_Arguments], _T], *arguments: *_Arguments) -> _T:
+        """Run a call in a thread, to its end even if the caller is cancelled. Raises what the call raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
 
     # -- Records ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ west ──┘
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import time
@@ -38,6 +39,13 @@ NUMBERS = count(1)
 def postgresql() -> Iterator[PostgreSQL]:
     with PostgreSQL.running() as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def no_connection_is_left_open() -> Iterator[None]:
+    """Have a connection to PostgreSQL that is open once nobody uses it fail the test that opened it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,10 +1,12 @@
 """The database: what is acknowledged is there, whatever happens, and it goes from version to version."""
 
+import asyncio
 import sqlite3
 import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Event
 
 import pytest
 from sqlalchemy import Connection, text
@@ -77,6 +79,32 @@ async def test_an_update_that_breaks_off_changes_nothing(tmp_path: Path) -> None
     assert "colour" not in columns(tmp_path / DATABASE)
     async with site.serve() as served:
         assert len(served.service.snapshot.ledger) == 3
+
+
+@in_a_loop
+async def test_a_store_is_closed_once_its_calls_have_ended_also_those_of_callers_that_were_cancelled(
+    tmp_path: Path,
+) -> None:
+    store = Site.create(tmp_path).store()
+    begun, may_end, ended = Event(), Event(), Event()
+
+    def read() -> None:
+        begun.set()
+        assert may_end.wait(60)
+        store.load(NOW)
+        ended.set()
+
+    caller = asyncio.create_task(store.in_thread(read))
+    await asyncio.to_thread(begun.wait)
+    caller.cancel()
+    closing = asyncio.create_task(asyncio.to_thread(store.close))
+    closed_before, _ = await asyncio.wait([closing], timeout=0.2)
+    may_end.set()
+    await closing
+
+    assert caller.cancelled()
+    assert not closed_before
+    assert ended.is_set()
 
 
 def test_an_older_binary_refuses_a_newer_database(tmp_path: Path) -> None:
