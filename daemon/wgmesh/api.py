@@ -3,7 +3,6 @@
 Records are signed, so anybody may submit one. Every other request but `hello` is authenticated by a key.
 """
 
-import asyncio
 import logging
 import os
 import time
@@ -48,7 +47,6 @@ from .models import (
 )
 from .presence_table import Seen
 from .service import Service
-from .sites import propose_to
 from .snapshot import Snapshot
 from .turns import Rank
 
@@ -301,11 +299,13 @@ async def nodes(service: _Service, client: _MemberOrNetwork) -> Nodes:
     responses={**_DENIALS, 409: {"model": Trouble, "description": "No such site can be announced."}},
 )
 async def propose_site(service: _Service, client: _Member, wanted: WantedSite) -> SiteProposal:
-    """Return what the mesh is to route for a site that a member wants to announce. Nothing is reserved."""
-    snapshot = service.snapshot
-    _list(service, client, len(snapshot.topology.members))
+    """Return what the mesh is to route for a site that a member wants to announce.
+
+    What is of the pool is reserved for half a minute.
+    """
+    _list(service, client, len(service.snapshot.topology.members))
     try:
-        found = await asyncio.to_thread(propose_to, snapshot, client.key, _wanted(wanted))
+        found = await service.propose_site(client.key, _wanted(wanted))
     except ValueError as error:  # SiteRefused is one
         raise Denial(HTTPStatus.CONFLICT, str(error)) from None
     return SiteProposal(mapped=list(map(str, found.mapped)), reason=found.reason, time=int(time.time()))

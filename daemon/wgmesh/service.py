@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from wgpy.host.wallclock import ClockMonitor
 from wgpy.mesh.codec import MAX_NUMBER
+from wgpy.mesh.mapping import Proposal, WantedSite
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
 
@@ -26,6 +27,7 @@ from .errors import Denial, Overtaken, StoreError
 from .limits import Changes, Lists
 from .metrics import Metrics
 from .presence import Presence
+from .reservations import Reservations
 from .screening import is_administrators, screen
 from .snapshot import Entry, Snapshot
 from .store import AuditEntry, Store
@@ -56,6 +58,8 @@ class Service:
         self._turns = Turns(self._writing)
         self.presence = Presence(store, self._writing, self._name_of)
         self._tasks: set[asyncio.Task[object]] = set()
+        self._proposing = asyncio.Lock()
+        self._reservations = Reservations()
         self._changes = Changes()
         self.lists = Lists()
         self._news = asyncio.Event()
@@ -311,6 +315,15 @@ class Service:
             if len(self._lines) < _MAX_SHARED_LINES and snapshot is self.snapshot:
                 self._lines[key] = lines
         return lines
+
+    # -- Sites ------------------------------------------------------------------------------------
+
+    async def propose_site(self, identity: VerifyKey, wanted: WantedSite) -> Proposal:
+        """Return what a member may announce; one proposal at a time is made. Raises SiteRefused."""
+        async with self._proposing:
+            return await asyncio.to_thread(
+                self._reservations.propose, self.snapshot, identity, wanted, time.monotonic()
+            )
 
     # -- The audit log -----------------------------------------------------------------------------
 

@@ -4,6 +4,9 @@ A member that has not the right to announce a site may ask for it: the announcem
 takes nothing from anybody until then.
 """
 
+from collections.abc import Iterable
+
+from wgpy.address import Prefix
 from wgpy.mesh.clock import compared, differ
 from wgpy.mesh.mapping import Proposal, SiteRefused, WantedSite, propose
 from wgpy.mesh.records import AnnouncedSite, Sites
@@ -14,12 +17,14 @@ from wgpy.mesh.topology import Topology
 from .snapshot import COORDINATORS_CLOCK, Snapshot
 
 
-def propose_to(snapshot: Snapshot, identity: VerifyKey, wanted: WantedSite) -> Proposal:
-    """Return what a member may announce. Raises SiteRefused."""
+def propose_to(
+    snapshot: Snapshot, identity: VerifyKey, wanted: WantedSite, reserved: Iterable[Prefix]
+) -> Proposal:
+    """Return what a member may announce. reserved: for other members. Raises SiteRefused."""
     network = snapshot.ledger.charter()
     if network is None:
         raise SiteRefused("the network's record is not here: submit it first")
-    return propose(network, snapshot.topology, identity, wanted)
+    return propose(network, snapshot.topology, identity, wanted, reserved)
 
 
 def site_trouble(record: Sites, before: Sites | None, topology: Topology, now: int, restored: int) -> str:

@@ -1,5 +1,6 @@
 """A coordinator proposes what is free for a site, and stores no announcement that takes one from others."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,9 +55,11 @@ async def reason(world: Site, key: SigningKey, *sites: AnnouncedSite, sequence: 
     return outcome.reason
 
 
-async def proposed(world: Site, key: SigningKey, *wanted: str) -> Proposal:
+async def proposed(
+    world: Site, key: SigningKey, *wanted: str, name: str = "office", face: str = "either"
+) -> Proposal:
     async with world.ask(key) as coordinator:
-        found, now = await coordinator.propose_site(WantedSite("office", prefixes(*wanted), "either"))
+        found, now = await coordinator.propose_site(WantedSite(name, prefixes(*wanted), face))
     assert abs(now - time.time()) < 60
     return found
 
@@ -70,6 +73,30 @@ async def test_a_member_is_told_what_it_may_announce(tmp_path: Path) -> None:
         found = await proposed(world, BOB, LAN)
 
     assert found == Proposal(prefixes("100.96.0.0/24"), "home already is 192.168.1.0/24")
+
+
+@in_a_loop
+async def test_a_hundred_nodes_that_ask_at_one_moment_announce_what_is_proposed(
+    tmp_path: Path,
+) -> None:
+    async with a_network(tmp_path) as world:
+        token, nodes = key_of(1003), {f"site{number}": key_of(2000 + number) for number in range(100)}
+        world.administrator.invite(token, uses=len(nodes), routes=prefixes("192.168.0.0/16"))
+        for key in nodes.values():
+            world.administrator.join(key, token)
+        await world.submit_all()
+
+        found = await asyncio.gather(
+            *(proposed(world, key, LAN, name=name, face="mapped") for name, key in nodes.items())
+        )
+        reasons = await asyncio.gather(
+            *(
+                reason(world, key, announced(name, mapped=tuple(map(str, proposal.mapped))))
+                for (name, key), proposal in zip(nodes.items(), found, strict=True)
+            )
+        )
+
+    assert reasons == [""] * len(nodes)
 
 
 @in_a_loop

@@ -1,7 +1,8 @@
 """Which face a new site gets, and what it is mapped to. Pure. mesh.md, "Sites and translation".
 
 Invariant: a proposal is in the way of no site that is in force, and never smaller than what was asked for. It
-also avoids sites that wait for an approval, as far as something else is free: these take nothing.
+also avoids sites that wait for an approval, and what is reserved, as far as something else is free: these
+take nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -57,10 +58,16 @@ def check_prefixes(prefixes: tuple[Prefix, ...]) -> tuple[Prefix, ...]:
     return in_order(prefixes)
 
 
-def propose(network: Network, topology: Topology, identity: VerifyKey, wanted: WantedSite) -> Proposal:
+def propose(
+    network: Network,
+    topology: Topology,
+    identity: VerifyKey,
+    wanted: WantedSite,
+    reserved: Iterable[Prefix] = (),
+) -> Proposal:
     """Return what the mesh is to route for a site that a node wants to announce. Raises SiteRefused.
 
-    topology: of all nodes; identity: the node's.
+    topology: of all nodes; identity: the node's; reserved: of the pool, for what other nodes announce soon.
     """
     check_prefixes(wanted.prefixes)
     if not is_exit(wanted.prefixes):
@@ -78,7 +85,8 @@ def propose(network: Network, topology: Topology, identity: VerifyKey, wanted: W
     reason = "that was asked for" if wanted.face == MAPPED else view.obstacle(wanted.prefixes, waiting)
     if not reason:
         return Proposal(wanted.prefixes)
-    return Proposal(_mapped(network, topology, wanted, waiting), reason)
+    requested = [*reserved, *(prefix for one in waiting for prefix in one.site.mapped)]
+    return Proposal(_mapped(network, topology, wanted, requested), reason)
 
 
 def _waiting(topology: Topology, name: str) -> Iterator[ExcludedSite]:
@@ -216,17 +224,16 @@ def _contains(prefix: Prefix, address: str) -> bool:
 
 
 def _mapped(
-    network: Network, topology: Topology, wanted: WantedSite, waiting: Iterable[ExcludedSite]
+    network: Network, topology: Topology, wanted: WantedSite, requested: Iterable[Prefix]
 ) -> tuple[Prefix, ...]:
     """Return a prefix of the same length for each. Raises SiteRefused."""
     taken: list[Prefix] = [
         *prefixes_of(topology.sites),
         *(route for member in topology.members for route in member.routes),
     ]
-    requested = [prefix for one in waiting for prefix in one.site.mapped]
     try:
         return _free(network, [*taken, *requested], wanted)
-    except SiteRefused:  # what nobody has approved uses up no pool
+    except SiteRefused:  # what is not in force uses up no pool
         return _free(network, taken, wanted)
 
 

@@ -20,7 +20,9 @@ from .publisher import Publisher
 from .store import RecordStore
 from .subscription import Subscription
 
-_ATTEMPTS = 5  # while other nodes take what was proposed
+# A coordinator proposes something else to each node. Of nodes that ask several coordinators at one moment,
+# each attempt serves at least one part in the number of coordinators.
+_ATTEMPTS = 20
 
 
 class SiteAnnouncer:
