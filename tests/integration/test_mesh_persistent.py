@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.commands import run_wgpy
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node, program
 
@@ -173,6 +174,29 @@ def test_the_addresses_for_kubelet_are_waited_for(pair: Pair) -> None:
     assert early.status == 1
     assert "wgpyd --mesh=lab` starts it" in early.output
     assert (waiting.wait().status, waiting.log.read_text()) == (0, f"{version4}\n")
+
+
+def test_the_doctor_names_what_is_wrong_for_an_overlay_until_it_is_right(pair: Pair) -> None:
+    host, checks = pair.hub.host, {"rp_filter", "path MTU", "MTU of flannel.1", "offload of flannel.1"}
+    pair.furnish()
+    host.run("sysctl", "-w", "net.ipv4.conf.mesh0.rp_filter=1")
+
+    before = wrong(pair.hub)
+    for remedy in (before["rp_filter"], before["path MTU"]):
+        host.run(*remedy.split("`")[1].split())
+
+    assert before.keys() & checks == {"rp_filter", "path MTU"}
+    assert not wrong(pair.hub).keys() & checks
+    host.run("ip", "link", "delete", "flannel.1")
+
+
+def wrong(node: Node) -> dict[str, str]:
+    """Return what `wgpy doctor kubernetes` finds wrong, and the remedies."""
+    done = run_wgpy(node.host, "doctor", "kubernetes", "--json")
+    findings = json.loads(done.output)["findings"]
+    found = {one["check"]: one["remedy"] for one in findings if one["verdict"] == "wrong"}
+    assert done.status == bool(found)
+    return found
 
 
 @pytest.mark.parametrize("state", ["runs", "is dead", "has another interface name"])

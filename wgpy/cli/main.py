@@ -9,6 +9,7 @@ from typing import Final
 import wgpy
 from wgpy.cli import colours, completion
 from wgpy.cli.command import USAGE, Argument, Command, parser
+from wgpy.cli.doctor.commands import DOCTOR
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.keys import genkey, genpsk, pubkey
 from wgpy.cli.mesh.arguments import WATCH
@@ -155,6 +156,7 @@ The output has the private key. Example:
         (_CONFIG,),
     ),
     MESH,
+    DOCTOR,
     Command(
         "completion",
         _completion,

@@ -11,8 +11,8 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import argument_types as types
 
 
-def run_by(target: str) -> Callable[[argparse.Namespace], None]:
-    """Return a function that runs `module:function` and raises its errors as CommandError."""
+def run_by(target: str, package: str = "wgpy.cli.mesh") -> Callable[[argparse.Namespace], None]:
+    """Return a function that runs `module:function` of a package and raises its errors as CommandError."""
 
     def run(arguments: argparse.Namespace) -> None:
         from wgpy.mesh.addressing import NoSpace
@@ -22,7 +22,7 @@ def run_by(target: str) -> Callable[[argparse.Namespace], None]:
 
         module, _, function = target.partition(":")
         try:
-            getattr(import_module(f"wgpy.cli.mesh.{module}"), function)(arguments)
+            getattr(import_module(f"{package}.{module}"), function)(arguments)
         except (AgentError, CoordinatorError, NoSpace, StorageError) as error:
             raise CommandError(str(error)) from None
 
