@@ -1,7 +1,7 @@
 """`python tests/summary.py STEPS REPORT...`: the last lines of `./run test`, from what pytest reported.
 
 STEPS names the steps that failed (", ruff, mypy"); one of them without a failed test counts as one. Reports
-are JUnit XML; what again.xml says of a test that failed holds.
+are JUnit XML; what again-*.xml say of a test that failed holds.
 """
 
 import re
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-AGAIN = "again.xml"
+AGAIN = "again-"
 
 
 def outcomes(report: Path) -> dict[str, str]:
@@ -17,9 +17,8 @@ def outcomes(report: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for case in ET.parse(report).getroot().iter("testcase"):
         kinds = {child.tag for child in case}
-        name = re.sub(
-            r"@\w+$", "", f"{case.get('classname')}::{case.get('name')}"
-        )  # the group of pytest-xdist
+        group = r"@[^]@]*$"  # which pytest-xdist puts behind the names
+        name = re.sub(group, "", f"{case.get('classname')}::{case.get('name')}")
         outcome = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
         found[name] = "failed" if found.get(name) == "failed" else outcome
     return found
@@ -28,7 +27,9 @@ def outcomes(report: Path) -> dict[str, str]:
 def main() -> None:
     steps = sys.argv[1].count(",")
     reports = {Path(path).name: outcomes(Path(path)) for path in sys.argv[2:] if Path(path).exists()}
-    again = reports.pop(AGAIN, {})
+    again: dict[str, str] = {}
+    for name in [name for name in reports if name.startswith(AGAIN)]:
+        again |= reports.pop(name)
     recovered = [name for name, outcome in again.items() if outcome == "passed"]
     final: list[str] = []
     failing_reports = 0
@@ -38,8 +39,8 @@ def main() -> None:
         ]
         failing_reports += "failed" in ends
         final += ends
-    if recovered:
-        print(f"failed beside other tests, and passed alone: {', '.join(recovered)}")
+    for name in recovered:
+        print(f"FAILED BESIDE OTHER TESTS, AND PASSED ALONE: {name}")
     failed = final.count("failed") + max(0, steps - failing_reports)
     print(f"{final.count('passed')} passed, {failed} failed, {final.count('skipped')} skipped")
 

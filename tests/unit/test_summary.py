@@ -44,13 +44,23 @@ def test_a_failed_step_without_a_failed_test_counts_as_one(tmp_path: Path) -> No
 def test_what_passed_alone_is_named_and_what_failed_again_or_was_not_repeated_failed(tmp_path: Path) -> None:
     waits = report(tmp_path, "waits.xml", test_one=FAILURE, test_two="")
     others = report(
-        tmp_path, "integration.xml", **{"test_three[x]@group": ERROR}, test_four=FAILURE, test_five=FAILURE
+        tmp_path,
+        "integration.xml",
+        **{"test_three[x@y]@a group, of x": ERROR},
+        test_four=FAILURE,
+        test_five=FAILURE,
     )
-    again = report(tmp_path, "again.xml", test_one="", **{"test_three[x]": ""}, test_four=FAILURE)
+    parts = report(tmp_path, "parts.xml", test_six=FAILURE)
+    again = report(
+        tmp_path, "again-integration.xml", test_one="", **{"test_three[x@y]": ""}, test_four=FAILURE
+    )
+    again_parts = report(tmp_path, "again-parts.xml", test_six="")
 
-    assert summary(", integration tests that failed", again, others, waits) == [
-        "failed beside other tests, and passed alone: tests.a::test_one, tests.a::test_three[x]",
-        "3 passed, 2 failed, 0 skipped",
+    assert summary(", tests that failed", again, again_parts, others, parts, waits) == [
+        "FAILED BESIDE OTHER TESTS, AND PASSED ALONE: tests.a::test_one",
+        "FAILED BESIDE OTHER TESTS, AND PASSED ALONE: tests.a::test_three[x@y]",
+        "FAILED BESIDE OTHER TESTS, AND PASSED ALONE: tests.a::test_six",
+        "4 passed, 2 failed, 0 skipped",
     ]
 
 
