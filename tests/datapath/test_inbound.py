@@ -65,6 +65,20 @@ def test_every_installed_keypair_receives(path: DataPathUnderTest, remote: Remot
     assert path.take_packets() == [PACKET, PACKET6]
 
 
+def test_packets_keep_the_order_of_their_messages_whichever_keypairs_these_are_of(
+    path: DataPathUnderTest, remote: Remote
+) -> None:
+    """A network may let the last messages of a session and the first of the next change places."""
+    fresh = Remote(local_index=5, receiving_key=b"another one, in.")
+    path.apply(fresh.keypair(PEER), NOW)
+    packets = [ipv4(REMOTE_HOST, LOCAL_HOST, bytes([number])) for number in range(6)]
+
+    for packet, session in zip(packets, [remote, fresh, remote, remote, fresh, remote], strict=True):
+        path.receive_datagram(session.seal(packet), HOME, NOW)
+
+    assert path.take_packets() == packets
+
+
 # -- Not authentic -------------------------------------------------------------------------------
 
 

@@ -1,7 +1,8 @@
 /* Inbound: messages from peers become packets for the TUN. Whitepaper 5.4.6.
  *
  * What one system call received is taken apart into datagrams. Those of one keypair are opened by one call; then,
- * under their peer's lock, they pass the replay window and are noted. What is left of them goes to the TUN together.
+ * under their peer's lock, they pass the replay window and are noted. What is left of them goes to the TUN together,
+ * in the order in which a peer's datagrams came.
  */
 #include "datapath.h"
 
@@ -32,7 +33,7 @@ struct datagram {
     const struct udp_origin *origin;
 };
 
-/* The datagrams of one keypair. */
+/* Datagrams of one keypair, between which none of another of its peer's came. */
 struct bundle {
     struct keypair *keypair;
     uint32_t first, last, count;
@@ -255,13 +256,14 @@ static void inbound_flush(struct inbound *in, int tun, uint64_t now)
 
 /* -- Collecting ------------------------------------------------------------------------------------- */
 
+/* Bundles are opened one after the other: so a datagram joins none but its peer's latest, or it would overtake that. */
 static void bundle_add(struct inbound *in, struct keypair *keypair, uint32_t number)
 {
     uint32_t i = in->bundle_count;
 
-    while (i > 0 && in->bundles[i - 1].keypair != keypair)
+    while (i > 0 && in->bundles[i - 1].keypair->peer != keypair->peer)
         i--;
-    if (i == 0) {
+    if (i == 0 || in->bundles[i - 1].keypair != keypair) {
         in->bundles[in->bundle_count++] = (struct bundle){keypair, number, number, 1};
         return;
     }
