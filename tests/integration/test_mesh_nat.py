@@ -9,19 +9,24 @@ import re
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.internet import Internet
 from tests.integration.meshlab import NETWORK, Node
 from tests.integration.topologies import masquerade
+from wgpy.contract.constants import SECOND
+from wgpy.paths.selection import KEEPING_TIME
 from wgpyd.agent.keepalives import NAT_INTERVAL
 
 _TOOL = str(Path(__file__).with_name("pinghost.py"))
 _MAPPING_SECONDS = 3
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _SILENCE = 6.0  # seconds: the router forgets
+_AFTER_USE = KEEPING_TIME / SECOND + 10.0  # seconds
 
 
 @dataclass(slots=True)
@@ -80,14 +85,22 @@ def test_a_node_behind_a_nat_is_reached_after_silence_as_long_as_it_sends_keepal
 
 
 @pytest.mark.slow
-def test_what_a_node_does_by_itself_is_enough_for_linux(scene: Scene) -> None:
-    scene.router.run("sysctl", "-qw", *_timeouts(unanswered=30, answered=30))
-    scene.web.join(scene.hub.token())
-    eventually(lambda: scene.hub.reaches(scene.web), "hub reaches web")
+def test_what_a_node_does_by_itself_is_enough_for_linux(lab: Lab) -> None:
+    """Towards its relay, and towards others although it sends them nothing after a while."""
+    net = Internet.build(lab)
+    hub, other, (web, _) = net.public("hub", 2), net.public("other", 3), net.behind_nat("web", 10)
+    hub.mesh("init", NETWORK, "--public", hub.outside, "--name", "hub")
+    for node in (other, web):
+        node.join(hub.token())
+    eventually(lambda: web.status().registered == ("hub",), "web registers", _WITHIN)
+    for node in (hub, other):
+        eventually(partial(node.reaches, web), f"{node.name} reaches web", _WITHIN)
 
-    time.sleep(2.5 * NAT_INTERVAL)
+    time.sleep(_AFTER_USE)
+    eventually(lambda: sorted(_intervals(web)) == [str(NAT_INTERVAL), "off"], "other has none", _WITHIN)
 
-    assert scene.hub.reaches(scene.web, within=2)
+    assert hub.reaches(web, within=2)
+    other.ping(web, within=10)
 
 
 def test_a_node_tries_with_a_relay_how_long_its_nat_keeps_a_mapping(scene: Scene) -> None:

@@ -141,6 +141,14 @@ def test_relays_with_which_a_node_registers_get_them_and_peers_behind_these_do_n
     assert scene.keepalives.wanted({KEY: PUBLIC, OTHER: PUBLIC}, [KEY], [OTHER]) == {KEY: NAT_INTERVAL}
 
 
+def test_with_relays_others_have_them_as_often_as_a_nat_needs_that_has_seen_little() -> None:
+    scene = Scene()
+    scene.keepalives.configure(identity("auto"), NAT, at_home(), learnt=85)
+
+    assert scene.keepalives.wanted({KEY: PUBLIC, OTHER: PUBLIC}, [KEY]) == {KEY: 85, OTHER: NAT_INTERVAL}
+    assert scene.keepalives.wanted({KEY: PUBLIC, OTHER: PUBLIC}) == {KEY: 85, OTHER: 85}
+
+
 def test_who_is_dialled_by_all_but_those_of_another_version_of_ip_sends_them_to_relays_alone() -> None:
     scene = Scene()
     given = identity("auto"), identity("off")

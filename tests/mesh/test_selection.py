@@ -48,12 +48,16 @@ class Scene:
     spare: NodeFile
     selection: Selection = field(init=False)
     pings: Pings = field(init=False)
+    changes: int = 0
 
     def __post_init__(self) -> None:
         key = self.network.nodes[0].key
         self.pings = Pings(self.interface, key)
-        self.selection = Selection(self.interface, key.public_key(), self.pings, _nothing, _nothing)
+        self.selection = Selection(self.interface, key.public_key(), self.pings, self._note, _nothing)
         self.pings.observe(self.selection)
+
+    def _note(self) -> None:
+        self.changes += 1
 
     @property
     def key(self) -> PublicKey:
@@ -189,6 +193,23 @@ async def test_a_peer_that_keeps_its_way_to_a_node_that_others_can_dial_stays_wh
         assert path
         assert (path.endpoint, path.kind) == (PEER_AT, PathKind.REFLEXIVE)
         assert scene.key not in scene.selection.without_keepalives
+
+
+@in_a_loop
+async def test_a_node_with_a_relay_keeps_its_way_open_only_to_a_peer_that_it_has_used() -> None:
+    async with a_scene(PEER_AT) as scene:
+        scene.network.administrator.register(scene.peer.identity)
+        await scene.know((scene.peer, PEER_AT))
+        for registered in ((), (scene.hub.key.public_key(),)):
+            scene.selection.planned(scene.plan(), {}, registered, is_dialled=False)
+            assert (scene.key in scene.selection.without_keepalives) == bool(registered)
+        scene.selection.begin(HERE, ())
+        changes = scene.changes
+
+        scene.selection.on_event(scene.key, DataSent(PeerId(1)))
+
+        assert scene.key not in scene.selection.without_keepalives
+        assert scene.changes > changes, "the node looks who is to have keepalives"
 
 
 @in_a_loop

@@ -14,7 +14,7 @@ from wgpy.paths.exchange import PathMessage
 from wgpy.paths.local import local_candidates
 from wgpy.paths.nat import NatObserver
 from wgpy.paths.outputs import Ask, Keepalive, Output, Register, Relay, Session, Tell, Traffic, Use
-from wgpy.paths.selection import PeerPaths
+from wgpy.paths.selection import KEEPING_TIME, KEPT_TIME, PeerPaths
 from wgpy.testing import (
     Attachment,
     Conditions,
@@ -53,6 +53,7 @@ class PathHost:
     def __post_init__(self) -> None:
         self.discovery = Discovery(self.node.private_key, Random(self.node.private_key).randbytes)
         self.observers = {4: NatObserver(), 6: NatObserver()}
+        self._known: dict[bytes, PathHost] = {}
         self._messages: list[tuple[bytes, PathMessage]] = []
         self._is_due = False
         self._wake_at = 0
@@ -69,6 +70,7 @@ class PathHost:
     def know(self, other: "PathHost") -> None:
         """Have another host as a peer."""
         key = other.node.public_key
+        self._known[key] = other
         self.node.add_peer(PeerConfig(key, (self.world.inner_address(key),)))
         self._begin_paths(key)
 
@@ -84,11 +86,20 @@ class PathHost:
         self.node.device.watched |= {key}
         paths = PeerPaths(is_leader=self.node.public_key < key, traffic=lambda: self._traffic(key))
         self.paths[key] = paths
+        paths.keep_open(self._kept_for(self._known[key]), self.now)
         self.discovery.set_peers([*self.relays, *self.paths])
         relays = [Relay(relay, endpoint, 4 * DELAY) for relay, endpoint in self.relays.items()]
         paths.set_relays(relays, self.now)
         self._tell_local()
         self.pump()
+
+    def _kept_for(self, other: "PathHost") -> int | None:
+        """As an agent has it, if others can dial a host that is public."""
+        if other.public:
+            return KEEPING_TIME if self.relays and not self.public else None
+        if not self.public:
+            return 0
+        return KEPT_TIME if self.relays else None
 
     def ask_relays(self) -> None:
         """What the relays see this host as."""
@@ -133,7 +144,16 @@ class PathHost:
                 paths.expire(self.now)
             for output in paths.take_outputs():
                 self._carry_out(key, output)
+            self._keep_open(key, paths)
         self._rearm()
+
+    def _keep_open(self, key: bytes, paths: PeerPaths) -> None:
+        other, peer = self._known[key], self.node.peer(key)
+        is_kept = not self.public and bool(other.public) and self.is_direct(other) and paths.is_kept_open
+        seconds = KEEPALIVE if is_kept else 0
+        if peer.persistent_keepalive != seconds:
+            self.node.engine.set_persistent_keepalive(peer, seconds, self.now)
+            self.node.settle()
 
     def _take_events(self) -> None:
         for answer in self.discovery.take_answers():

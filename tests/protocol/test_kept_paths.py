@@ -14,7 +14,7 @@ NOW = 100 * SECOND
 def leader(traffic: list[Traffic]) -> PeerPaths:
     """Return the paths of an end that leads. traffic: the last one counts."""
     paths = PeerPaths(is_leader=True, traffic=lambda: traffic[-1])
-    paths.keep_open(True)
+    paths.keep_open(None, NOW)
     return paths
 
 

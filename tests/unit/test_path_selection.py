@@ -325,7 +325,7 @@ def test_a_path_that_needs_no_opening_is_kept_in_silence() -> None:
 
 def test_a_path_that_is_kept_open_is_kept_in_silence() -> None:
     bench = Bench()
-    bench.paths.keep_open(is_kept=True)
+    bench.paths.keep_open(None, bench.now)
     bench.make_direct()
 
     assert [one for one in bench.run(60 * SECOND) if isinstance(one, Use)] == []

@@ -29,6 +29,8 @@ ANSWER_TIME: Final = 400 * MILLISECOND  # until data, and then the path, is to b
 RECHECK_TIME: Final = 500 * MILLISECOND  # until a path that answers is asked again while data is not answered
 LAST_RECHECK_TIME: Final = 30 * SECOND
 IDLE_TIME: Final = 10 * SECOND  # of silence, twice of which NATs survive
+KEPT_TIME: Final = 90 * SECOND  # that a path is relied upon after use, if the other end keeps it open then
+KEEPING_TIME: Final = KEPT_TIME + 10 * SECOND  # that the other end does; no session is renewed in that time
 PATIENCE_TIME: Final = 60 * SECOND  # with data that is not answered
 FIRST_PAUSE: Final = 5 * SECOND  # until the next round, then twice as long
 LAST_PAUSE: Final = 300 * SECOND
@@ -50,6 +52,7 @@ class _Timer(Enum):
     ROUND = auto()
     ANSWER = auto()
     IDLE = auto()
+    CLOSE = auto()
 
 
 class PeerPaths:
@@ -70,7 +73,7 @@ class PeerPaths:
         # What is in use
         self._current: Endpoint | None = None
         self._since = 0
-        self._is_kept_open = False
+        self._kept_for: int | None = 0
         self._session_by: Endpoint | None = None  # the relay that forwarded its handshake, if one did
         # What both ends know of each other
         self._local: tuple[Candidate, ...] = ()
@@ -78,6 +81,7 @@ class PeerPaths:
         self._remote_number = 0
         # Whether data is answered
         self._is_active = False
+        self._sent_at = 0
         self._received = 0  # when data last came, as of the last look for silence
         self._answered = 0  # when data last came, as of when an answer was expected last
         self._suspected_at: int | None = None
@@ -111,17 +115,27 @@ class PeerPaths:
         was_relayed = self._relays.get(self._current) is not None
         self._relays.set(relays)
         is_gone = was_relayed and self._is_direct
-        is_heard = self._is_kept_open and self._is_direct  # though it was not asked yet
+        is_heard = self.is_kept_open and self._is_direct  # though it was not asked yet
         is_closed = not self._is_active and not is_heard and not self._stays_open()
         if self._current is None or is_gone or is_closed:
             self._use_fallback(now)
 
-    def keep_open(self, is_kept: bool) -> None:
-        """Whether something keeps the mappings of a direct path in silence, such as a persistent keepalive.
+    def keep_open(self, duration: int | None, now: int) -> None:
+        """For how long after use something keeps a direct path's mappings, such as a persistent keepalive.
 
-        Otherwise there must be none, as it would begin a session after each silence.
+        duration: ns, None for ever. While `is_kept_open` is false there must be none, as it would begin a
+        session after each silence.
         """
-        self._is_kept_open = is_kept
+        before, self._kept_for = self._kept_for, duration
+        if before is None and duration and not self._is_active:
+            self._timers[_Timer.CLOSE] = now + duration
+
+    @property
+    def is_kept_open(self) -> bool:
+        """Whether it is now."""
+        if self._kept_for:
+            return self._is_active or _Timer.CLOSE in self._timers
+        return self._kept_for is None
 
     @property
     def is_active(self) -> bool:
@@ -147,6 +161,7 @@ class PeerPaths:
 
     def on_sent(self, now: int) -> None:
         """Data was sent that is not answered yet."""
+        self._sent_at = now
         if not self._is_active:
             self._activate(now)
         if _Timer.ANSWER not in self._timers or self._traffic().received != self._answered:
@@ -202,6 +217,8 @@ class PeerPaths:
         if self._is_direct:
             self._direct.at(endpoint)
             self._timers.pop(_Timer.ROUND, None)
+            if self._kept_for and not self._is_active:
+                self._timers[_Timer.CLOSE] = now + IDLE_TIME
         elif self._is_active:
             self._schedule_round(now)
 
@@ -233,6 +250,7 @@ class PeerPaths:
             _Timer.ROUND: self._propose,
             _Timer.ANSWER: self._check_answer,
             _Timer.IDLE: self._check_idle,
+            _Timer.CLOSE: self._check_open,
         }
         for timer in [timer for timer, when in self._timers.items() if when <= now]:
             if self._timers.pop(timer, None) is not None:
@@ -250,6 +268,7 @@ class PeerPaths:
         received, self._received = self._received, self._traffic().received
         if received != self._received:
             self._pause, self._next_round = FIRST_PAUSE, now
+        self._timers.pop(_Timer.CLOSE, None)
         self._timers[_Timer.IDLE] = now + IDLE_TIME
 
     def _activate(self, now: int) -> None:
@@ -271,15 +290,25 @@ class PeerPaths:
         self._is_active = False
         self._timers.clear()
         self._rounds.end()
-        if self._relays and not self._stays_open():
+        self._check_open(now)
+
+    def _check_open(self, now: int) -> None:
+        if self._kept_for and self._is_direct and (until := self._open_until(self._kept_for)) > now:
+            self._timers[_Timer.CLOSE] = until
+        elif self._relays and not self._stays_open():
             self._use_fallback(now)  # as the NATs forget before the next packet
 
+    def _open_until(self, kept_for: int) -> int:
+        """The end without relays keeps the path open, as long as the other one may take it for open."""
+        received = self._traffic().received
+        return max(self._sent_at + kept_for, received + (IDLE_TIME if self._relays else kept_for))
+
     def _stays_open(self) -> bool:
-        """Whether the path in use is good after any silence."""
+        """Whether the path in use is good after silence."""
         path = self._path
         if path is None or path.answered_at is None:
             return False
-        return self._is_kept_open or path.kind in _NEEDS_NO_OPENING
+        return self.is_kept_open or path.kind in _NEEDS_NO_OPENING
 
     # -- Is the path in use good? ----------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ A peer that does not answer is called again after pauses that grow, so that nobo
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -85,16 +85,18 @@ class Keepalives:
         self._relay_interval = _interval(setting, automatic or (NAT_INTERVAL if is_apart else 0))
 
     def wanted(
-        self, tunnels: Tunnels, relays: Iterable[PublicKey] = (), relayed: Collection[PublicKey] = ()
+        self, tunnels: Tunnels, relays: Collection[PublicKey] = (), relayed: Collection[PublicKey] = ()
     ) -> Intervals:
         """Return the interval of each peer that is to have one.
 
         relays: with which this node registers; relayed: peers that are reached by relays, which have none.
+        With relays, others have them only for a while, in which a NAT knows no flow that is older.
         """
         self._tunnels, self._relayed = tunnels, relayed
         self._answering.intersection_update(tunnels)
         self._silent = {key: silence for key, silence in self._silent.items() if key in tunnels}
-        called = dict.fromkeys(self._called(), self.interval) if self.interval else {}
+        interval = min(self.interval, NAT_INTERVAL) if relays else self.interval
+        called = dict.fromkeys(self._called(), interval) if interval else {}
         return called | dict.fromkeys(relays if self._relay_interval else (), self._relay_interval)
 
     @property

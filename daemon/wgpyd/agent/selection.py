@@ -27,7 +27,7 @@ from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpy.paths.discovery import Answer, Heard
 from wgpy.paths.exchange import Candidate, PathKind, PathMessage
 from wgpy.paths.outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
-from wgpy.paths.selection import PeerPaths
+from wgpy.paths.selection import KEEPING_TIME, KEPT_TIME, PeerPaths
 
 from .host_networks import HostNetworks
 from .local_candidates import LocalCandidates
@@ -39,12 +39,17 @@ from .remote_paths import candidates_of, is_hidden, is_of_other_versions, regist
 
 @dataclass(slots=True, eq=False)
 class _Selected:
-    """A peer whose path is selected. relays, remote: what its paths were told last; outputs: to be done."""
+    """A peer whose path is selected.
+
+    relays, remote: what its paths were told last; was_kept: whether it was to have keepalives; outputs: to be
+    done.
+    """
 
     peer: Peer
     paths: PeerPaths
     relays: tuple[Relay, ...] = ()
     remote: tuple[Candidate, ...] = ()
+    was_kept: bool = False
     outputs: deque[Output] = field(default_factory=deque)
     doing: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
@@ -182,7 +187,7 @@ class Selection:
         if selected is None:
             selected = self._selected[key] = self._new(key, peer, now)
         selected.peer = peer
-        selected.paths.keep_open(self._is_kept_open(peer))
+        selected.paths.keep_open(self._kept_for(peer), now)
         path = selected.paths.path
         self._set_relays(key, selected, path.endpoint if path else None, now)
         if (remote := candidates_of(peer)) != selected.remote:
@@ -190,16 +195,27 @@ class Selection:
             selected.paths.set_remote(remote, now)
         self._do(key, selected)
 
-    def _is_kept_open(self, peer: Peer) -> bool:
-        """Return whether keepalives do that: those of the one end that cannot be dialled."""
-        return self._is_dialled or not is_hidden(peer.member)
+    def _kept_for(self, peer: Peer) -> int | None:
+        """Return for how long after use keepalives keep a direct path open, None for ever.
+
+        The one end that cannot be dialled sends them; it needs none while a relay leads to it.
+        """
+        if not is_hidden(peer.member):
+            return KEEPING_TIME if self._registered and not self._is_dialled else None
+        if not self._is_dialled:
+            return 0
+        return KEPT_TIME if self._relays_of(peer) else None
+
+    def _is_kept_open(self, key: PublicKey, peer: Peer) -> bool:
+        selected = self._selected.get(key)
+        return selected.paths.is_kept_open if selected else self._kept_for(peer) is None
 
     def _new(self, key: PublicKey, peer: Peer, now: int) -> _Selected:
         paths = PeerPaths(
             is_leader=self._key < bytes(key), traffic=lambda: Traffic(*self._interface.traffic(key))
         )
         selected = _Selected(peer, paths)
-        paths.keep_open(is_hidden(peer.member) and self._is_kept_open(peer))  # so it is heard
+        paths.keep_open(self._kept_for(peer) if is_hidden(peer.member) else 0, now)  # so it is heard
         paths.set_local(self._told, now)
         if endpoint := self._interface.path(key).endpoint:
             self._note_endpoint(key, selected, endpoint, now)
@@ -250,9 +266,11 @@ class Selection:
 
     @property
     def without_keepalives(self) -> frozenset[PublicKey]:
-        """Return the peers that need none: those by relays, and those that need an opening each time."""
+        """Return the peers that need none: those by relays, and those whose direct path is not kept open."""
         return frozenset(
-            key for key, peer in self._wanted.items() if self.relay_to(key) or not self._is_kept_open(peer)
+            key
+            for key, peer in self._wanted.items()
+            if self.relay_to(key) or not self._is_kept_open(key, peer)
         )
 
     # -- Events --------------------------------------------------------------------------------------
@@ -385,6 +403,14 @@ class Selection:
         if selected.outputs and selected.doing is None:
             selected.doing = asyncio.create_task(self._do_in_turn(key, selected))
         self._schedule(key, selected)
+        self._note_kept(selected)
+
+    def _note_kept(self, selected: _Selected) -> None:
+        is_kept = selected.paths.is_kept_open
+        if is_kept != selected.was_kept:
+            selected.was_kept = is_kept
+            if not self._is_dialled and not is_hidden(selected.peer.member):
+                self._on_change()
 
     def _do_at_once(self, key: PublicKey, selected: _Selected) -> None:
         """Do what comes before the next change of the interface."""
