@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from wgpy.model import PeerUpdate as PeerUpdate
     from wgpy.transport.udp import adopt_udp as adopt_udp
     from wgpy.transport.udp import open_udp as open_udp
+    from wgpy.tunnel.asynchronous import AsyncTunnel as AsyncTunnel
+    from wgpy.tunnel.asynchronous import TunnelEvent as TunnelEvent
+    from wgpy.tunnel.blocking import BlockingTunnel as BlockingTunnel
+    from wgpy.tunnel.errors import TunnelError as TunnelError
+    from wgpy.tunnel.tunnel import Tunnel as Tunnel
     from wgpy.uapi import UapiError as UapiError
     from wgpy.uapi.client import InterfaceError as InterfaceError
 
@@ -110,6 +115,13 @@ _NAMES = {
         "adopt_udp",
         "open_udp",
     ),
+    "wgpy.tunnel.asynchronous": (
+        "AsyncTunnel",
+        "TunnelEvent",
+    ),
+    "wgpy.tunnel.blocking": ("BlockingTunnel",),
+    "wgpy.tunnel.errors": ("TunnelError",),
+    "wgpy.tunnel.tunnel": ("Tunnel",),
     "wgpy.uapi": ("UapiError",),
     "wgpy.uapi.client": ("InterfaceError",),
 }

@@ -59,6 +59,17 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.host": {"wgpy.contract"},
     "wgpy.dns": {"wgpy.address", "wgpy.contract"},
+    "wgpy.tunnel": {
+        *_VALUES,
+        "wgpy.config",
+        "wgpy.config_values",
+        "wgpy.model",
+        "wgpy.datapath",
+        "wgpy.device",
+        "wgpy.driver",
+        "wgpy.engine.actions",
+        "wgpy.host",
+    },
     "wgpy.mesh": _VALUES,
     "wgpy.node": {
         *_VALUES,

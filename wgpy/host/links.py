@@ -7,25 +7,11 @@ over the interface of that alias, whatever its name is by now, and no other.
 import os
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
-from .netlink_message import (
-    HEADER,
-    INT,
-    NLM_F_ACK,
-    NLM_F_DUMP,
-    NLM_F_REQUEST,
-    NLMSG_DONE,
-    NLMSG_ERROR,
-    UINT,
-    aligned,
-    decode_attributes,
-    encode_attribute,
-    encode_message,
-)
+from .netlink_message import NLM_F_ACK, NLM_F_DUMP, UINT, decode_attributes, encode_attribute
+from .rtnetlink import request
 
 # linux/rtnetlink.h, linux/if_link.h
 _RTM_NEWLINK: Final = 16
@@ -42,7 +28,6 @@ _IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN: Final = 29
 _IN6_ADDR_GEN_MODE_NONE: Final = b"\x01"
 
 _LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
-_READ_SIZE: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +60,7 @@ def find_owned(owner: str) -> HostLink | None:
 
 def links() -> list[HostLink]:
     """Return all links of this namespace. Raises OSError."""
-    return [_read_link(body) for body in _request(_RTM_GETLINK, NLM_F_DUMP, _link(0))]
+    return [_read_link(body) for body in request(_RTM_GETLINK, NLM_F_DUMP, _link(0))]
 
 
 def set_alias(index: int, alias: str) -> None:
@@ -105,32 +90,12 @@ def _change_ipv4(index: int, setting: int, value: int) -> None:
 
 
 def _change(index: int, attributes: bytes) -> None:
-    for _ in _request(_RTM_SETLINK, NLM_F_ACK, _link(index) + attributes):
+    for _ in request(_RTM_SETLINK, NLM_F_ACK, _link(index) + attributes):
         pass
 
 
 def _link(index: int) -> bytes:
     return _LINK.pack(socket.AF_UNSPEC, 0, index, 0, 0)
-
-
-def _request(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
-    """Give the bodies of the answer. Raises OSError."""
-    with closing(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC)) as kernel:
-        kernel.send(encode_message(kind, NLM_F_REQUEST | flags, 1, body))
-        while True:
-            for answer, found in _messages(kernel.recv(_READ_SIZE)):
-                if answer == NLMSG_ERROR and (error := -INT.unpack_from(found)[0]):
-                    raise OSError(error, os.strerror(error))
-                if answer in (NLMSG_ERROR, NLMSG_DONE):
-                    return
-                yield found
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while data:
-        size, kind, *_ = HEADER.unpack_from(data)
-        yield kind, data[HEADER.size : size]
-        data = data[aligned(size) :]
 
 
 def _read_link(body: bytes) -> HostLink:

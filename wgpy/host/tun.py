@@ -121,12 +121,16 @@ def check_name(name: str) -> None:
 class Tun:
     """A TUN device."""
 
-    def __init__(self, fd: int) -> None:
-        """Take over this descriptor of a TUN device. Raises ValueError if it is something else."""
+    def __init__(self, fd: int, *, mtu: int | None = None) -> None:
+        """Take over this descriptor of a TUN device. Raises ValueError if it is something else.
+
+        mtu: of a device in another network namespace, where it cannot be asked.
+        """
         name, flags = _identify(fd)
         if not flags & _IFF_TUN or not flags & _IFF_NO_PI:
             raise ValueError(f"{name} must be a TUN device with IFF_NO_PI")
         self._fd = fd
+        self._mtu = mtu
         self._more_queues: list[int] = []
         self._name = name
         self._owner = ""
@@ -246,9 +250,9 @@ class Tun:
         return Link.UP if flags & select.POLLOUT else Link.DOWN
 
     def mtu(self) -> int | None:
-        """None when the device is in a network namespace that is not ours."""
+        """What the constructor was told when the device is in a network namespace that is not ours."""
         if not self._is_in_our_namespace():
-            return None
+            return self._mtu
         try:
             return _interface_ioctl(_SIOCGIFMTU, self.name)
         except OSError:

@@ -1,0 +1,346 @@
+"""`wgpy.Tunnel`: a program of an ordinary user, in a network of its own.
+
+left, where the user is                     right
+(wg0  10.20.0.1/24 fd20::1/64, inside)      wg0   10.20.0.2/24 fd20::2/64: echoes, a page, dnsmasq
+eth0  10.10.0.1/24  ──────────────────────  eth0  10.10.0.2/24
+"""
+
+import re
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.integration.hosts import Host, HostProcess, Lab, Result, add_addresses, connect, eventually
+from tests.integration.ordinaryuser import AS_USER, admit, attempt_as_user, start_as_user, write_for_user
+from tests.integration.peers import Implementation, Peer, key_pair
+from tests.integration.topologies import LEFT_INSIDE, RIGHT_INSIDE
+
+pytestmark = pytest.mark.xdist_group("tunnel")
+
+_PEER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tunnelpeer.py")))
+_README = Path(__file__).parents[2] / "README.md"
+# A user namespace has a limit of its own for those below it.
+_NO_USER_NAMESPACES = (
+    "unshare", "--user", "--map-root-user", "sh", "-c",
+    'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh",
+)  # fmt: skip
+_MANY = 60  # addresses, more than one datagram of DNS takes
+
+_CONFIG = """\
+[Interface]
+PrivateKey = {private}
+Address = {inside}
+DNS = 10.20.0.2, example.test
+
+[Peer]
+PublicKey = {public}
+AllowedIPs = 10.20.0.0/24, fd20::/64
+Endpoint = 10.10.0.2:51820
+"""
+
+
+@dataclass
+class World:
+    left: Host
+    right: Peer
+
+    def attempt(self, program: str) -> Result:
+        """Run Python as the user."""
+        return attempt_as_user(self.left, sys.executable, "-W", "error", "-c", dedent(program))
+
+    def run(self, program: str) -> str:
+        done = self.attempt(program)
+        assert done.status == 0, done.output
+        return done.output
+
+    def start(self, program: str) -> HostProcess:
+        """Start it; return when it has written its first line."""
+        started = start_as_user(self.left, sys.executable, "-u", "-c", dedent(program))
+        eventually(lambda: started.log.read_text() != "", "the program has begun", within=60)
+        return started
+
+    def processes(self) -> list[int]:
+        """Return those of Python on the left."""
+        return self.left.processes("wgpy.tunnel.inside")
+
+
+@pytest.fixture(scope="module")
+def world(module_lab: Lab, daemon: Implementation) -> World:
+    left, machine = module_lab.host("left"), daemon.machine(module_lab, "right")
+    connect(left, "eth0", machine, "eth0")
+    add_addresses(left, "eth0", "10.10.0.1/24")
+    add_addresses(machine, "eth0", "10.10.0.2/24")
+    right = Peer(daemon, machine, RIGHT_INSIDE)
+    right.up()
+    private, public = key_pair()
+    right.set("peer", public, "allowed-ips", "10.20.0.1,fd20::1")
+    admit(left)
+    write_for_user(
+        left,
+        "wg0.conf",
+        _CONFIG.format(private=private, public=right.public_key, inside=", ".join(LEFT_INSIDE)),
+    )
+    serving = right.host.start(*_PEER)
+    eventually(lambda: "ready" in serving.log.read_text(), "the peer serves", within=60)
+    _serve_names(right.host)
+    return World(left, right)
+
+
+def _serve_names(host: Host) -> None:
+    many = "".join(f"10.20.0.2 many.test\n10.99.0.{number} many.test\n" for number in range(1, _MANY))
+    hosts = host.write("/run/hosts", f"10.20.0.2 web.example.test\nfd20::2 web.example.test\n{many}")
+    host.run("chmod", "644", hosts)
+    host.start(
+        "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--local=/test/",
+        f"--addn-hosts={hosts}", "--listen-address=10.20.0.2", "--bind-interfaces", "--user=root",
+        "--pid-file=/run/dnsmasq.pid",
+    )  # fmt: skip
+
+
+def test_the_example_of_the_readme_fetches_a_page(world: World) -> None:
+    (example,) = re.findall(r"```python\n([^`]*wgpy\.Tunnel[^`]*)```", _README.read_text())
+
+    assert "hello" in world.run(example)
+
+
+def test_connections_of_both_families_and_by_name(world: World) -> None:
+    echoed = world.run("""
+        import asyncio, wgpy
+
+        async def main():
+            async with wgpy.Tunnel("wg0.conf") as tunnel:
+                await tunnel.connected()
+                for host in ("10.20.0.2", "fd20::2", "web.example.test", "web"):
+                    reader, writer = await tunnel.open_connection(host, 7)
+                    writer.write(host.encode())
+                    writer.write_eof()
+                    print((await reader.read()).decode())
+                    writer.close()
+                    await writer.wait_closed()
+
+        asyncio.run(main())
+        """)
+
+    assert echoed.split() == ["10.20.0.2", "fd20::2", "web.example.test", "web"]
+
+
+def test_names_come_from_the_servers_of_the_tunnel(world: World) -> None:
+    found = world.run("""
+        import socket, wgpy
+
+        with wgpy.Tunnel("wg0.conf") as tunnel:
+            print(sorted({info[4][0] for info in tunnel.getaddrinfo("web.example.test", 80)}))
+            print(len(tunnel.getaddrinfo("many.test", 80, type=socket.SOCK_STREAM)))
+            print(tunnel.getaddrinfo("localhost", 80, family=socket.AF_INET, type=socket.SOCK_STREAM)[0][4])
+            try:
+                tunnel.getaddrinfo("nobody.example.test", 80)
+            except socket.gaierror as error:
+                print(error.errno == socket.EAI_NONAME)
+        """)
+
+    assert found.splitlines() == ["['10.20.0.2', 'fd20::2']", str(_MANY), "('127.0.0.1', 80)", "True"]
+
+
+def test_datagrams(world: World) -> None:
+    echoed = world.run("""
+        import asyncio, wgpy
+
+        class Receiver(asyncio.DatagramProtocol):
+            def __init__(self):
+                self.received = asyncio.get_running_loop().create_future()
+
+            def datagram_received(self, data, addr):
+                if not self.received.done():
+                    self.received.set_result(data)
+
+        async def main():
+            async with wgpy.Tunnel("wg0.conf") as tunnel:
+                await tunnel.connected()
+                for host in ("10.20.0.2", "fd20::2"):
+                    endpoint = tunnel.create_datagram_endpoint(Receiver, remote_addr=(host, 7))
+                    transport, receiver = await endpoint
+                    transport.sendto(host.encode())
+                    print((await receiver.received).decode())
+                    transport.close()
+
+        asyncio.run(main())
+        """)
+
+    assert echoed.split() == ["10.20.0.2", "fd20::2"]
+
+
+def test_the_other_peer_reaches_a_server_inside(world: World) -> None:
+    serving = world.start("""
+        import asyncio, wgpy
+
+        async def greet(reader, writer):
+            writer.write(b"inside")
+            writer.close()
+
+        async def main():
+            async with wgpy.Tunnel("wg0.conf") as tunnel:
+                async with await tunnel.start_server(greet, None, 80):
+                    await tunnel.connected()
+                    print("ready")
+                    await asyncio.Event().wait()
+
+        asyncio.run(main())
+        """)
+
+    for address in ("10.20.0.1", "fd20::1"):
+        assert world.right.host.run("nc", "-d", "-w", "30", address, "80") == "inside"
+    serving.kill(signal.SIGINT)
+    serving.wait()
+    assert world.processes() == []
+
+
+def test_a_thousand_connections_at_once(world: World) -> None:
+    echoed = world.run("""
+        import asyncio, resource, wgpy
+
+        async def one(tunnel, all_open):
+            reader, writer = await tunnel.open_connection("10.20.0.2", 7)
+            await all_open.wait()
+            writer.write(b"x" * 100)
+            await reader.readexactly(100)
+            writer.close()
+            await writer.wait_closed()
+
+        async def main():
+            async with wgpy.Tunnel("wg0.conf") as tunnel:
+                await tunnel.connected()
+                all_open = asyncio.Barrier(1000)
+                await asyncio.gather(*(one(tunnel, all_open) for _ in range(1000)))
+                print("all")
+
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+        asyncio.run(main())
+        """)
+
+    assert echoed == "all\n"
+
+
+def test_without_asyncio(world: World) -> None:
+    said = world.run("""
+        import socket, threading, wgpy
+
+        with wgpy.Tunnel("wg0.conf") as tunnel:
+            kinds = (type(event.event).__name__ for event in tunnel.events())
+            reading = threading.Thread(target=lambda: print("HandshakeCompleted" in kinds))
+            reading.start()
+            tunnel.connected(timeout=60)
+            reading.join()
+            with tunnel.create_connection(("web.example.test", 7), timeout=60) as connection:
+                connection.sendall(b"hello")
+                print(connection.recv(5).decode())
+            with tunnel.socket(socket.AF_INET6, socket.SOCK_DGRAM) as datagrams:
+                datagrams.settimeout(60)
+                datagrams.sendto(b"datagram", ("fd20::2", 7))
+                print(datagrams.recv(100).decode())
+            (peer,) = tunnel.status().peers
+            print(peer.tx_bytes > 0 and peer.last_handshake_time > 0)
+        """)
+
+    assert said.split() == ["True", "hello", "datagram", "True"]
+
+
+def test_nothing_of_the_host_changes(world: World) -> None:
+    before = world.left.run("sh", "-c", "ip address; ip route show table all; ip rule")
+
+    running = world.start("""
+        import time, wgpy
+
+        with wgpy.Tunnel("wg0.conf") as tunnel:
+            tunnel.connected()
+            print("ready")
+            time.sleep(1000)
+        """)
+
+    assert world.left.run("sh", "-c", "ip address; ip route show table all; ip rule") == before
+    running.kill(signal.SIGKILL)
+    running.wait()
+    eventually(lambda: world.processes() == [], "nothing is left", within=60)
+
+
+def test_a_tunnel_whose_process_is_killed_ends(world: World) -> None:
+    running = world.start("""
+        import asyncio, wgpy
+
+        async def main():
+            async with wgpy.Tunnel("wg0.conf") as tunnel:
+                print("ready")
+                await tunnel.wait_closed()
+                try:
+                    tunnel.socket()
+                except wgpy.TunnelError as error:
+                    print(error)
+
+        asyncio.run(main())
+        """)
+    (inside,) = world.processes()
+
+    world.left.run("kill", "-KILL", world.left.run("pgrep", "-f", "wgpy.tunnel.inside").strip())
+
+    assert inside
+    done = running.wait()
+    assert (done.status, done.output.splitlines()[1:]) == (
+        0,
+        ["the tunnel's network has ended: open a tunnel anew"],
+    )
+
+
+def test_a_peer_that_does_not_answer_is_waited_for_no_longer_than_is_said(world: World) -> None:
+    said = world.run("""
+        import pathlib, wgpy
+
+        text = pathlib.Path("wg0.conf").read_text().replace(":51820", ":9")
+        with wgpy.Tunnel(text) as tunnel:
+            try:
+                tunnel.connected(timeout=0.5)
+            except TimeoutError:
+                print("in time")
+        """)
+
+    assert said == "in time\n"
+
+
+def test_where_user_namespaces_are_forbidden_the_error_names_the_setting(world: World) -> None:
+    program = 'import wgpy\nwith wgpy.Tunnel("wg0.conf"): pass'
+    without = ("setpriv", "--inh-caps=-all", "--bounding-set=-all", "--")
+
+    done = attempt_as_user(world.left, *_NO_USER_NAMESPACES, *without, sys.executable, "-c", program)
+
+    assert "user.max_user_namespaces is 0" in done.output.splitlines()[-1]
+
+
+def test_where_the_tun_is_closed_the_error_says_how_to_open_it(world: World) -> None:
+    program = 'import wgpy\nwith wgpy.Tunnel("wg0.conf"): pass'
+
+    done = world.left.attempt(
+        "unshare", "--mount", "sh", "-c",
+        'chmod 600 /dev/net/tun; cd /run/user; "$@"; chmod 666 /dev/net/tun', "sh",
+        *AS_USER, sys.executable, "-c", program,
+    )  # fmt: skip
+
+    assert "`chmod 666 /dev/net/tun`" in done.output.splitlines()[-1]
+
+
+def test_root_needs_no_user_namespace(world: World) -> None:
+    program = dedent("""
+        import wgpy
+
+        with wgpy.Tunnel("/run/wg0.conf") as tunnel:
+            tunnel.connected()
+            with tunnel.create_connection(("10.20.0.2", 7)) as connection:
+                connection.sendall(b"root")
+                print(connection.recv(4).decode())
+        """)
+
+    world.left.run("cp", "/run/user/wg0.conf", "/run/wg0.conf")
+    echoed = world.left.run(*_NO_USER_NAMESPACES, sys.executable, "-c", program)
+
+    assert echoed == "root\n"

@@ -1,0 +1,64 @@
+"""Where a configuration's peers are: their names as addresses, and the MTU that the ways to them leave."""
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Final
+
+from wgpy.address import HostPort
+from wgpy.config import Config
+from wgpy.contract.constants import DEFAULT_MTU
+from wgpy.contract.endpoint import Endpoint
+
+from .errors import TunnelError
+
+_TIMEOUT: Final = 20.0  # seconds
+_OVERHEAD: Final = 80  # IPv6 and UDP header, and WireGuard's own 32 bytes
+_LOWEST: Final = 1280  # of IPv6
+# linux/in.h, linux/in6.h
+_IP_MTU: Final = 14
+_IPV6_MTU: Final = 24
+
+
+async def resolve(config: Config) -> dict[HostPort, Endpoint]:
+    """Look all names up at once, as the caller's host does. Raises TunnelError."""
+    wanted = list({peer.endpoint for peer in config.peers if peer.endpoint})
+    return dict(zip(wanted, await asyncio.gather(*map(_resolve, wanted)), strict=True))
+
+
+async def _resolve(target: HostPort) -> Endpoint:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)
+    except TimeoutError:
+        raise TunnelError(
+            f"the endpoint {target} cannot be resolved: no answer in {_TIMEOUT:.0f} s"
+        ) from None
+    except (socket.gaierror, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, socket.gaierror) else "that is no host name"
+        raise TunnelError(f"the endpoint {target} cannot be resolved: {reason}") from None
+    address = found[0][4]
+    scope_id = int(address[3]) if len(address) == 4 else 0
+    return Endpoint(str(address[0]).partition("%")[0], target.port, scope_id)
+
+
+def mtu_towards(endpoints: Iterable[Endpoint]) -> int:
+    """Return the largest MTU of a tunnel whose datagrams pass whole to all of these, as far as is known."""
+    paths = [path for endpoint in endpoints if (path := _path_mtu(endpoint))]
+    return max(_LOWEST, min(paths) - _OVERHEAD) if paths else DEFAULT_MTU
+
+
+def _path_mtu(endpoint: Endpoint) -> int:
+    """Return 0 where there is no way."""
+    family, level, option = (
+        (socket.AF_INET6, socket.IPPROTO_IPV6, _IPV6_MTU)
+        if endpoint.is_ipv6
+        else (socket.AF_INET, socket.IPPROTO_IP, _IP_MTU)
+    )
+    with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as asking:
+        scope = (0, endpoint.scope_id) if endpoint.is_ipv6 else ()
+        asking.connect((endpoint.address, endpoint.port, *scope))
+        return asking.getsockopt(level, option)
+    return 0

@@ -1,0 +1,112 @@
+"""A network of its own, as its caller sees it: a process inside that is asked for sockets and programs.
+
+Invariant: when the caller ends, in whatever way, the process inside ends, and with it all that it made.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from . import channel
+from .errors import TunnelError
+from .forbidden import explain
+
+_TIMEOUT: Final = 30.0  # seconds, for an answer
+_ENDED: Final = "the tunnel's network has ended: open a tunnel anew"
+_PROGRAM: Final = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from wgpy.tunnel.inside import main; "
+    "main(int(sys.argv[2]), int(sys.argv[3]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the interface inside is to have. own: addresses with prefix lengths; routes: prefixes."""
+
+    name: str
+    mtu: int
+    vnet_header: bool
+    own: tuple[str, ...]
+    routes: tuple[str, ...]
+
+
+class Namespace:
+    """Its sockets, and the network with them, stay usable until they are closed."""
+
+    def __init__(self, network: Network) -> None:
+        """Make it. Raises TunnelError with a sentence for the operator."""
+        self._lock = threading.Lock()
+        self._channel, theirs = socket.socketpair()
+        self._channel.settimeout(_TIMEOUT)
+        with theirs:
+            self._process = _start(theirs)
+        try:
+            _, (self._tun,) = self._ask("make", asdict(network))
+        except BaseException:
+            self.close()
+            raise
+        self._ended = os.pidfd_open(self._process.pid)
+
+    def take_tun(self) -> int:
+        """Return the descriptor of the TUN, which is the caller's from now on."""
+        tun, self._tun = self._tun, -1
+        return tun
+
+    def fileno(self) -> int:
+        """Readable once the process inside has ended."""
+        return self._ended
+
+    def socket(self, family: int, kind: int, protocol: int) -> socket.socket:
+        """Return a socket of the network inside. Raises OSError, TunnelError; any thread may ask."""
+        wanted = {"family": int(family), "type": int(kind), "proto": protocol}
+        _, (fileno,) = self._ask("socket", wanted)
+        return socket.socket(fileno=fileno)
+
+    def close(self) -> None:
+        """End the process inside; harmless when repeated."""
+        self._channel.close()
+        self._process.wait()
+        for name in ("_ended", "_tun"):
+            if (fileno := self.__dict__.pop(name, -1)) >= 0:
+                os.close(fileno)
+
+    def _ask(self, verb: str, values: dict[str, Any], filenos: Sequence[int] = ()) -> channel.Message:
+        with self._lock:
+            if self._channel.fileno() < 0:
+                raise TunnelError(_ENDED)
+            try:
+                channel.send(self._channel, {"do": verb, **values}, filenos)
+                answer = channel.receive(self._channel)
+            except OSError as error:
+                raise TunnelError(
+                    f"the tunnel's network does not answer: {error.strerror or error}"
+                ) from None
+        if answer is None:
+            raise TunnelError(_ENDED)
+        if number := answer.values.get("error"):
+            if verb == "make":
+                raise TunnelError(explain(answer.values["step"], number))
+            raise OSError(number, os.strerror(number))
+        return answer
+
+
+def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:
+    """Start the process inside, in a process group of its own: a terminal's signals are the caller's."""
+    root = str(Path(__file__).parents[2])
+    arguments = (root, str(theirs.fileno()), str(os.getpid()))
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            process_group=0,
+        )
+    except OSError as error:
+        raise TunnelError(f"Python cannot be started for the tunnel: {error}") from None
