@@ -152,7 +152,7 @@ class Host:
         root = subprocess.Popen(
             [*unshare, "--", "sh", "-c", _SETUP],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
             start_new_session=True,  # Ctrl-C is for who booted it, and who then powers it off
         )  # fmt: skip
         assert root.stdout is not None
@@ -231,7 +231,7 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel kill this process when the one that forked it ends, however it ends."""
     import ctypes
 
