@@ -29,6 +29,7 @@ FLOWS: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("flows.
 PROTOCOLS: Final = [f"{protocol}{family}" for protocol in ("icmp", "tcp", "udp") for family in (4, 6)]
 BEYOND: Final = {4: "10.99.0.5", 6: "fd99::5"}
 BEHIND_WEB: Final = ("10.99.0.0/24", "fd99::/64")
+_SLOWLY: Final = 60.0  # seconds: known rules are in force a moment later, and each try lasts up to 2 s
 ERRORS: Final = ["port unreachable", "reset", "hops exceeded", "too big"]
 
 
@@ -54,7 +55,7 @@ class Mesh:
         eventually(lambda: all(_rules(node) == wanted for node in self.nodes.values()), "all know the rules")
 
     def begun(self) -> str:
-        """Return which node could begin to which, by all protocols or by none."""
+        """Return which node could begin to which, and by which protocols if not by all."""
         named = {
             name: [f"{name}={node.address(family)}" for family in (4, 6)] for name, node in self.nodes.items()
         }
@@ -68,8 +69,9 @@ class Mesh:
         begun = []
         for name, other in permutations(sorted(self.nodes), 2):
             found = [each.split(" ")[1] for each in answered[name] if each.startswith(f"{other} ")]
-            assert found in ([], PROTOCOLS), (name, other)
             begun += [f"{name}>{other}"] if found else []
+            begun += [f"by {found}"] if found not in ([], PROTOCOLS) else []
+        print("begun:", *begun)
         return " ".join(begun)
 
     def ask(self, name: str, command: str, *arguments: str) -> list[str]:
@@ -82,6 +84,14 @@ class Mesh:
         assert process.popen.stdin is not None
         self.inputs.enter_context(process.popen.stdin)
         return process
+
+    def tried(self, flows: HostProcess) -> str:
+        """Have a command of flows.py try whether its flows with web go on; return those that do."""
+        before = len(flows.log.read_text().splitlines())
+        _line(self.servers["web"])
+        _line(flows)
+        eventually(lambda: len(flows.log.read_text().splitlines()) > before, "all were tried", _SLOWLY)
+        return flows.log.read_text().splitlines()[-1]
 
     def served(self, name: str) -> str:
         """Return what has arrived at a node's servers."""
@@ -118,14 +128,15 @@ def mesh(module_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Mesh]:
 def test_whoever_a_rule_names_as_source_begins_and_nobody_else(mesh: Mesh, rules: str, begun: str) -> None:
     mesh.set_rules(rules)
 
-    assert mesh.begun() == begun
+    eventually(lambda: mesh.begun() == begun, f"{begun} begin", _SLOWLY)
 
 
 @pytest.mark.parametrize("family", [4, 6])
 def test_errors_about_what_was_begun_arrive(mesh: Mesh, family: int) -> None:
     mesh.set_rules("lap>web")
 
-    assert mesh.ask("lap", "errors", mesh.nodes["web"].address(family), BEYOND[family]) == ERRORS
+    arguments = (mesh.nodes["web"].address(family), BEYOND[family])
+    eventually(lambda: mesh.ask("lap", "errors", *arguments) == ERRORS, "every error arrives", _SLOWLY)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -144,9 +155,13 @@ def test_whoever_may_begin_may_do_so_in_fragments(mesh: Mesh, family: int) -> No
     lap, web = (mesh.nodes[name].address(family) for name in ("lap", "web"))
     before = mesh.served("web")
 
-    assert mesh.ask("lap", "forge", lap, web) == ["SYN", "SYN in two fragments"]
-    arrived = f"{before}udp from {lap} 40\n"
-    eventually(lambda: mesh.served("web") == arrived, "the datagram of two fragments arrives")
+    allowed = ["SYN", "SYN in two fragments"]
+    eventually(lambda: mesh.ask("lap", "forge", lap, web) == allowed, "both begin", _SLOWLY)
+    arrived = f"udp from {lap} 40\n"
+    eventually(
+        lambda: set(mesh.served("web").removeprefix(before).splitlines(keepends=True)) == {arrived},
+        "the datagram of two fragments arrives",
+    )
 
 
 # -- Changes of rules ----------------------------------------------------------------------------
@@ -156,18 +171,14 @@ def test_whoever_may_begin_may_do_so_in_fragments(mesh: Mesh, family: int) -> No
 def test_flows_survive_a_change_of_other_rules_and_end_with_their_own(mesh: Mesh, family: int) -> None:
     mesh.set_rules("lap>web")
     flows = mesh.start("lap", "hold", mesh.nodes["web"].address(family))
-    eventually(lambda: "held" in flows.log.read_text(), "the flows have begun")
+    eventually(lambda: flows.log.read_text() == "held\n", "the flows have begun", _SLOWLY)
 
     mesh.set_rules("lap>web desk>web")
-    _line(mesh.servers["web"])
-    _line(flows)
-    eventually(lambda: "still tcp udp\n" in flows.log.read_text(), "the flows go on")
+    # What has ended never goes on again, so that a try which a busy host delays is repeated.
+    eventually(lambda: mesh.tried(flows) == "still tcp udp", "the flows go on", _SLOWLY)
 
     mesh.set_rules("desk>web")
-    eventually(lambda: not mesh.nodes["lap"].reaches(mesh.nodes["web"]), "a ping is not answered")
-    _line(mesh.servers["web"])
-    _line(flows)
-    eventually(lambda: flows.log.read_text().endswith("still\n"), "the flows have ended")
+    eventually(lambda: mesh.tried(flows) == "still", "the flows have ended", _SLOWLY)
 
 
 def test_a_rule_that_is_taken_back_ends_what_it_allowed_also_where_the_other_end_may_begin(
@@ -178,7 +189,7 @@ def test_a_rule_that_is_taken_back_ends_what_it_allowed_also_where_the_other_end
 
     mesh.set_rules("web>lap")
 
-    eventually(lambda: mesh.begun() == "web>lap", "lap begins nothing to web")
+    eventually(lambda: mesh.begun() == "web>lap", "lap begins nothing to web", _SLOWLY)
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -189,11 +200,9 @@ def test_a_flow_table_that_is_full_forgets_the_oldest_flows_and_takes_new_ones(
 
     flows = mesh.start("lap", "fill", mesh.nodes["web"].address(family), str(4 * SMALL_FLOWS))
 
-    eventually(lambda: "held\nfilled" in flows.log.read_text(), "the table is full", within=20)
-    _line(mesh.servers["web"])
-    _line(flows)
-    eventually(lambda: "still" in flows.log.read_text(), "both were tried")
-    assert flows.log.read_text().endswith("still new\n")
+    eventually(lambda: "held\nfilled" in flows.log.read_text(), "the table is full", _SLOWLY)
+    assert "first" not in mesh.tried(flows)
+    eventually(lambda: "new" in mesh.tried(flows), "a new flow is answered", _SLOWLY)
 
 
 def test_neighbours_compare_state_digests_whoever_of_them_may_begin(mesh: Mesh) -> None:
