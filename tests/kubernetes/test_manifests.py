@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.kubernetes.client import ApiError, Client
-from tests.kubernetes.controlplane import NODES, Account, ControlPlane
 
 from tests.kubernetes import components
+from tests.kubernetes.client import ApiError, Client
+from tests.kubernetes.controlplane import NODES, Account, ControlPlane
 from tests.kubernetes.overlay import NAMESPACE, write_overlay
 
 _FOLLOWED = ["get", "list", "watch"]
