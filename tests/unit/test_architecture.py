@@ -25,6 +25,7 @@ SANS_IO: Final = (
     "wgpy.device",
     "wgpy.dns",
     "wgpy.engine",
+    "wgpy.kubernetes",
     "wgpy.mesh",
     "wgpy.model",
     "wgpy.paths",
@@ -70,6 +71,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         "wgpy.engine.actions",
         "wgpy.host",
     },
+    "wgpy.kubernetes": {"wgpy.address", "wgpy.contract"},
     "wgpy.mesh": _VALUES,
     "wgpy.node": {
         *_VALUES,

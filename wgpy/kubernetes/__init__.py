@@ -1,0 +1,1 @@
+"""What Kubernetes says of its nodes and services, as far as a mesh needs it; sans-IO."""
