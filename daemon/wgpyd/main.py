@@ -205,7 +205,7 @@ def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextM
         return nullcontext(lambda: None)
     from .agent.start import open_agent  # noqa: PLC0415
 
-    return open_agent(options.mesh, interface, options.metrics)
+    return open_agent(options.mesh, interface, options.metrics, options.kubernetes)
 
 
 def _set_nice(nice: int) -> None:

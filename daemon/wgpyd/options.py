@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +20,17 @@ _OF_SETTINGS: Final = {
     "--nice": "WGPY_NICE",
 }
 _WITH_VALUE: Final = ("--mesh", "--metrics", "--log")
+_OF_KUBERNETES: Final = {
+    "--kube-api": "server",
+    "--kube-token": "token_file",
+    "--kube-ca": "ca_file",
+    "--kubeconfig": "kubeconfig",
+    "--node-name": "node",
+}
 
 HELP: Final = """\
 usage: wgpyd [OPTION]... INTERFACE
-       wgpyd [OPTION]... --mesh=NETWORK [--metrics=ADDRESS:PORT|unix:PATH]
+       wgpyd [OPTION]... --mesh=NETWORK [--metrics=ADDRESS:PORT|unix:PATH] [--kubernetes]
        wgpyd --help | --version
 
 Makes the WireGuard interface INTERFACE, a TUN device, and serves it until the interface is deleted. wgpyd
@@ -49,6 +56,11 @@ options:
                               so that nothing leaves in the clear. The next `wgpyd --persistent INTERFACE`
                               takes it over; `ip link delete INTERFACE` deletes it. A node's is always so
   --metrics=ADDRESS           serve metrics for Prometheus by HTTP, at ADDRESS:PORT or a socket, unix:PATH
+  --kubernetes                announce the pod ranges of this host's Kubernetes Node, and follow them
+  --node-name=NAME            the Node's name (default: NODE_NAME of the environment, or the host's name)
+  --kube-api=URL, --kube-token=FILE, --kube-ca=FILE
+                              the API server, a token, and the CA (default: what a pod has)
+  --kubeconfig=FILE           the same in one file, JSON, or YAML where PyYAML is installed
   --log=FILE                  append the log to FILE, instead of to the system's log (in the background) or to
                               standard error
   --datapath=native|portable  data path in C, with threads (the default if it was built), or in Python
@@ -67,6 +79,7 @@ environment:
   WG_UAPI_FD                  a listening descriptor to use instead of /var/run/wireguard/INTERFACE.sock
   WGPY_DATAPATH, WGPY_OFFLOAD, WGPY_MEMORY, WGPY_WORKERS, WGPY_NICE
                               the same as the options of these names, which have precedence
+  NODE_NAME                   name of the Kubernetes Node, see --node-name
   STATE_DIRECTORY             directory of the keys' last handshake times, instead of /var/lib/wgpyd
 """
 
@@ -76,12 +89,26 @@ class UsageError(StartError):
 
 
 @dataclass(frozen=True, slots=True)
+class KubernetesOptions:
+    """Where the API of Kubernetes is, "" for what a pod has.
+
+    server: URL; token_file, ca_file, kubeconfig: paths; node: name of this host's Node, "" for the host's.
+    """
+
+    server: str = ""
+    token_file: str = ""
+    ca_file: str = ""
+    kubeconfig: str = ""
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What to run. log_level: None if the operator did not ask for one.
 
     interface: its name, "" for that of the node; mesh: the network's name, "" for none; metrics: where they
     are served, "" for nowhere; persistent: whether the interface outlives the daemon, as that of a node does;
-    log: a file, as an absolute path, "" for none.
+    log: a file, as an absolute path, "" for none; kubernetes: None if it is not followed.
     """
 
     interface: str
@@ -95,35 +122,35 @@ class Options:
     settings: Settings
     persistent: bool = False
     log: str = ""
+    kubernetes: KubernetesOptions | None = None
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """Raises UsageError for a wrong command line, StartError for a wrong environment."""
-    foreground = environment.get("WG_PROCESS_FOREGROUND") == "1"
-    persistent = False
+    flags = dict.fromkeys(("--foreground", "--persistent", "--kubernetes"), False)
+    flags["--foreground"] = environment.get("WG_PROCESS_FOREGROUND") == "1"
     environment = dict(environment)
     names = []
-    values = dict.fromkeys(_WITH_VALUE, "")
+    values = dict.fromkeys((*_WITH_VALUE, *_OF_KUBERNETES), "")
     rest = iter(arguments)
     for argument in rest:
         option, is_given, value = argument.partition("=")
-        if option in _WITH_VALUE and not is_given:
+        if option in values and not is_given:
             value = next(rest, "")
-        if argument in ("-f", "--foreground"):
-            foreground = True
-        elif argument == "--persistent":
-            persistent = True
-        elif option in (*_OF_SETTINGS, *_WITH_VALUE) and not value:
+        if argument == "-f" or argument in flags:
+            flags["--foreground" if argument == "-f" else argument] = True
+        elif option in (*_OF_SETTINGS, *values) and not value:
             raise UsageError(f"{option} wants a value, as in `{option}=…`; see `wgpyd --help`")
         elif option in _OF_SETTINGS:
             environment[_OF_SETTINGS[option]] = value
-        elif option in _WITH_VALUE:
+        elif option in values:
             values[option] = value
         elif argument.startswith("-"):
             raise UsageError(f"there is no option {argument}; see `wgpyd --help`")
         else:
             names.append(argument)
     mesh, metrics, log = (values[option] for option in _WITH_VALUE)
+    kubernetes = _kubernetes(values, environment, follows=flags["--kubernetes"], mesh=mesh)
     if metrics and not mesh:
         raise UsageError("--metrics is for a node: give --mesh=NETWORK, too")
     if mesh and names:
@@ -135,15 +162,32 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         mesh=mesh,
         metrics=metrics,
         log=str(Path(log).absolute()) if log else "",
-        foreground=foreground,
+        foreground=flags["--foreground"],
         log_level=_log_level(environment),
         tun_fd=_descriptor(environment, "WG_TUN_FD"),
         uapi_fd=_descriptor(environment, "WG_UAPI_FD"),
         # systemd separates several by colons.
         state_directory=environment.get("STATE_DIRECTORY", "").partition(":")[0] or "/var/lib/wgpyd",
         settings=_settings(environment),
-        persistent=persistent or bool(mesh),
+        persistent=flags["--persistent"] or bool(mesh),
+        kubernetes=kubernetes,
     )
+
+
+def _kubernetes(
+    values: Mapping[str, str], environment: Mapping[str, str], *, follows: bool, mesh: str
+) -> KubernetesOptions | None:
+    """Raises UsageError."""
+    given = [option for option in _OF_KUBERNETES if values[option]]
+    if given and not follows:
+        raise UsageError(f"{given[0]} is for --kubernetes: give that, too")
+    if follows and not mesh:
+        raise UsageError("--kubernetes is for a node: give --mesh=NETWORK, too")
+    if values["--kubeconfig"] and (other := set(given) & {"--kube-api", "--kube-token", "--kube-ca"}):
+        raise UsageError(f"--kubeconfig is in place of {' and '.join(sorted(other))}: give one of the two")
+    found = KubernetesOptions(**{field: values[option] for option, field in _OF_KUBERNETES.items()})
+    found = replace(found, node=found.node or environment.get("NODE_NAME", ""))
+    return found if follows else None
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:

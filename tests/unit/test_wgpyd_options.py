@@ -1,13 +1,15 @@
 """The daemon's command line and environment."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from wgpy.driver.settings import Offload, read_settings
 from wgpyd.errors import StartError
-from wgpyd.options import HELP, Options, UsageError, read_options
+from wgpyd.options import HELP, KubernetesOptions, Options, UsageError, read_options
 
 
 def test_the_name_of_an_interface_is_all_it_needs() -> None:
@@ -134,3 +136,37 @@ def test_a_node_needs_the_name_of_its_network_alone(arguments: list[str]) -> Non
 def test_a_node_without_a_name_or_with_an_interface_is_refused(arguments: list[str]) -> None:
     with pytest.raises(UsageError):
         read_options(arguments, {})
+
+
+def test_kubernetes_is_followed_if_that_is_asked_for_by_the_name_of_the_node() -> None:
+    given = ["--mesh=prod", "--kubernetes", "--kube-api=https://10.0.0.1:6443", "--kube-token", "/token"]
+
+    options = read_options(given, {"NODE_NAME": "worker-1"}).kubernetes
+
+    assert options == KubernetesOptions("https://10.0.0.1:6443", "/token", node="worker-1")
+    named = read_options([*given, "--node-name=w2"], {"NODE_NAME": "worker-1"}).kubernetes
+    assert named is not None
+    assert named.node == "w2"
+    assert read_options(["--mesh=prod"], {"NODE_NAME": "worker-1"}).kubernetes is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["wg0", "--kubernetes"], "--mesh=NETWORK"),
+        (["--mesh=prod", "--kube-api=https://10.0.0.1"], "--kubernetes"),
+        (["--mesh=prod", "--node-name=w1"], "--kubernetes"),
+        (["--mesh=prod", "--kubernetes", "--kubeconfig=/k", "--kube-ca=/ca"], "in place of --kube-ca"),
+        (["--mesh=prod", "--kubernetes", "--kubeconfig"], "wants a value"),
+    ],
+)
+def test_options_of_kubernetes_that_make_no_sense_are_refused(arguments: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read_options(arguments, {})
+
+
+def test_nothing_of_kubernetes_is_imported_where_it_is_not_followed() -> None:
+    program = "import sys, wgpyd.main, wgpyd.agent.start; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert not [name for name in loaded.stdout.split() if "kubernetes" in name]

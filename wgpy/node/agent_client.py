@@ -178,6 +178,25 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
+class KubernetesStatus:
+    """How a node follows Kubernetes.
+
+    node: the name of the host's Node, "" if the node does not follow; server: URL of the API; trouble: why
+    nothing comes from there, "" while it does; ranges: of pods, that this node announces for Kubernetes;
+    is_known: whether the API has ever answered since the agent's start.
+    """
+
+    node: str = ""
+    server: str = ""
+    trouble: str = ""
+    ranges: tuple[Prefix, ...] = ()
+    is_known: bool = False
+
+
+NO_KUBERNETES: Final = KubernetesStatus()
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What a node knows.
 
@@ -198,7 +217,7 @@ class Status:
     return_gateways: as in `SiteReturn`; port_mapping: at the router before this host; is_relay: whether this
     node is a relay; relayed_datagrams, relayed_bytes: what it has passed on; registered: names of the relays
     by which others reach this node; questions: about names, by what came of them; gateway_moves: by site, how
-    often another gateway was used than before; nat_kind: as `Peer.nat`.
+    often another gateway was used than before; nat_kind: as `Peer.nat`; kubernetes: what it follows of that.
     """
 
     network: str
@@ -257,6 +276,7 @@ class Status:
     mapping_lasts: int = 0
     nat_kind: str = ""
     filtered: bool = False
+    kubernetes: KubernetesStatus = NO_KUBERNETES
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,7 +167,8 @@ class NodeFile:
     has, "" for none; proxy: URL of the HTTP proxy by which it joined, "" for none; return_site,
     return_gateways: of which site the host is one, "" for none, and addresses of a gateway of it in networks
     of the host; paths_sequence: of the last record of the paths to it that was signed; port_mapping: whether
-    the router before the host is asked to map the port; the rest as in `records.Node`, where sequence is that
+    the router before the host is asked to map the port; pod_ranges: those of its routes that Kubernetes gave
+    it; pod_node: as the Node of this name, "" for none; the rest as in `records.Node`, where sequence is that
     of the last record signed.
     """
 
@@ -202,6 +203,8 @@ class NodeFile:
     return_gateways: tuple[IPAddress, ...] = ()
     paths_sequence: int = 0
     port_mapping: bool = True
+    pod_ranges: tuple[Prefix, ...] = ()
+    pod_node: str = ""
 
     def __post_init__(self) -> None:
         """Raises ValueError."""

@@ -19,6 +19,7 @@ from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.records import Network
 from wgpy.node.files import NodeFile, gateway_note
 
+from .cluster import Cluster
 from .commands import Control
 from .endpoints import GivenEndpoints
 from .failover import GatewayFailover
@@ -65,10 +66,10 @@ class Agent:
         self._gossip = Gossip(self.store.ledger, self.store.rejected, learn, self.names.node_at)
         self.control = Control(self, self._publisher, self._wake)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
-        self.paths = NodePaths(
-            interface, self.identity, self.subscription.coordinator, self.warnings, self._wake.now
-        )
-        self.failover = GatewayFailover(interface, self.warnings, self._wake.now)
+        wake, coordinator = self._wake.now, self.subscription.coordinator
+        self.paths = NodePaths(interface, self.identity, coordinator, self.warnings, wake)
+        self.failover = GatewayFailover(interface, self.warnings, wake)
+        self.cluster = Cluster(self, self._publisher, wake)
         self._unsubscribe = interface.subscribe(self._on_event)
         self.up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,7 +86,7 @@ class Agent:
         self._wake.start()
         self._wake.now()
         running = (self._work(), self.subscription.run(), self.endpoints.run(), *self.paths.running())
-        self._tasks = [asyncio.create_task(task) for task in running]
+        self._tasks = [asyncio.create_task(task) for task in (*running, *self.cluster.running())]
         for task in self._tasks:
             task.add_done_callback(self._on_end)
         await first_of(self.up.wait(), self.interface.wait_closed())
@@ -131,18 +132,17 @@ class Agent:
                 await asyncio.sleep(rest_after(worked))
 
     async def _apply(self, network: Network) -> None:
+        here = self._host.networks
         if self.membership.exclusion is None:
-            port, paths = self.interface.listen_port, self.paths.own
-            self._publisher.publish(network, self._host.networks, port, paths)
+            self._publisher.publish(network, here, self.interface.listen_port, self.paths.own)
         topology = self.membership.derive()
         if self.membership.is_over:
             self.subscription.give_up()
         until_withheld = self.withholding.log(time.monotonic())
-        view = self.identity.view(self._host.networks)
+        view = self.identity.view(here, self.cluster.notice())
         self.plan = self.failover.plan(network, topology, view, self.plan)
-        self.endpoints.notice(self.subscription.seen, self._host.networks)
-        self.check.compare(network, self.plan.peers, self.identity.node.routes, self._host.networks)
-        here = self._host.networks
+        self.endpoints.notice(self.subscription.seen, here)
+        self.check.compare(network, self.plan.peers, self.identity.node.routes, here)
         await self.paths.reach(self.plan, self.subscription.seen, here, self.reconciler.apply)
         await self.names.apply(network)
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))

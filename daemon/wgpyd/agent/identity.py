@@ -3,12 +3,14 @@
 Invariant: nobody hears a record that the file does not know of, so no two records have one sequence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Self
 
+from wgpy.address import Address
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
 from wgpy.mesh.codec import MAX_NUMBER
@@ -20,6 +22,7 @@ from wgpy.node.files import NodeFile, StorageError
 
 from .host_networks import HostNetworks
 
+_NO_WAYS: Final[Mapping[Address, str]] = {}
 _KEPT: Final = "network.key"  # the administrator's, which outlives a node
 
 
@@ -75,13 +78,20 @@ class LocalIdentity:
     def _sites(self) -> Sites | None:
         return self._ledger.find(Sites, bytes(self.key))
 
-    def view(self, host: HostNetworks) -> LocalView:
-        """Return from where this node sees the others."""
+    def view(self, host: HostNetworks, ways: Mapping[Address, str] = _NO_WAYS) -> LocalView:
+        """Return from where this node sees the others.
+
+        ways: addresses that must not lead into the mesh, each with what is there.
+        """
         record = self.record()
         return LocalView(
             self.key,
             self.node.address,
-            {**host.networks, **dict.fromkeys(self.node.routes, "a route of this node")},
+            {
+                **host.networks,
+                **{ip_network(address): what for address, what in ways.items()},
+                **dict.fromkeys(self.node.routes, "a route of this node"),
+            },
             frozenset(endpoint.address for endpoint in record.endpoints) if record else frozenset(),
             frozenset(address.version for address in host.addresses),
             self._routing,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
 from wgpy.datapath import Counters
-from wgpy.node.agent_client import Peer, Status
+from wgpy.node.agent_client import KubernetesStatus, Peer, Status
 from wgpy.prometheus import Family, Sample
 
 
@@ -105,6 +105,22 @@ def measures(status: Status, drops: Counters, rejected: Mapping[tuple[str, str],
                 Sample(count, {"source": source, "reason": reason})
                 for (source, reason), count in rejected.items()
             ),
+        ),
+        *_of_kubernetes(status.kubernetes),
+    ]  # fmt: skip
+
+
+def _of_kubernetes(found: KubernetesStatus) -> list[Family]:
+    if not found.node:
+        return []
+    return [
+        _gauge(
+            "wgpy_kubernetes_connected", "1 while the API server of Kubernetes answers, else 0.",
+            not found.trouble,
+        ),
+        _gauge(
+            "wgpy_kubernetes_pod_ranges", "Pod ranges that this node announces for Kubernetes.",
+            len(found.ranges),
         ),
     ]  # fmt: skip
 

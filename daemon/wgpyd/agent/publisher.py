@@ -93,8 +93,21 @@ class Publisher:
                 raise AgentError(f"{prefix} is announced already")
             if site := routed_to_site(self._identity.node.sites, prefix):
                 raise AgentError(_of_site(prefix, site))
-        kept = (prefix for prefix in present if prefix not in change.remove)
-        await self._change(self._sign_node, routes=tuple(dict.fromkeys((*kept, *change.add))))
+        kept = [prefix for prefix in present if prefix not in change.remove]
+        pods = tuple(prefix for prefix in self._identity.node.pod_ranges if prefix in kept)
+        routes = tuple(dict.fromkeys((*kept, *change.add)))
+        await self._change(self._sign_node, routes=routes, pod_ranges=pods)
+
+    async def follow_pod_ranges(self, node: str, ranges: tuple[Prefix, ...]) -> None:
+        """Announce these and no other that came from Kubernetes; the other routes stay.
+
+        node: the name of the Node whose ranges they are. Return once the coordinator has them. Raises
+        AgentError.
+        """
+        file = self._identity.node
+        others = (route for route in file.routes if route not in file.pod_ranges)
+        routes = tuple(dict.fromkeys((*others, *ranges)))
+        await self._change(self._sign_node, routes=routes, pod_ranges=ranges, pod_node=node)
 
     async def change_sites(self, sites: tuple[AnnouncedSite, ...], firewall: tuple[str, ...]) -> None:
         """Return once the coordinator has them. Raises AgentError."""

@@ -12,6 +12,7 @@ from wgpy.mesh.records import NAME
 from wgpy.node.agent_client import socket_path
 from wgpy.node.files import NODES, NodeFile, StorageError
 from wgpyd.errors import StartError
+from wgpyd.options import KubernetesOptions
 
 from .agent import Agent
 from .api import local_api, port_of
@@ -35,7 +36,7 @@ def is_running(network: str) -> bool:
 
 
 def open_agent(
-    network: str, interface: Interface, metrics: str
+    network: str, interface: Interface, metrics: str, kubernetes: KubernetesOptions | None = None
 ) -> AbstractAsyncContextManager[Callable[[], None]]:
     """Read what the node knows; it is up inside the context, whose entry raises StartError, as does this.
 
@@ -43,9 +44,13 @@ def open_agent(
     """
     try:
         check_ip()
-        return _run(Agent(network, _folder(network), _load(network), interface), metrics)
+        folder, node = _folder(network), _load(network)
+        agent = Agent(network, folder, node, interface)
     except (IpFailed, StorageError) as error:
         raise StartError(str(error)) from None
+    if kubernetes is not None:
+        agent.cluster.follow(kubernetes)
+    return _run(agent, metrics)
 
 
 @asynccontextmanager

@@ -20,11 +20,19 @@ from wgpy.mesh.plan import Peer as PlannedPeer
 from wgpy.mesh.rules import OTHERS, Rules
 from wgpy.mesh.selectors import names_of, naming, shown
 from wgpy.model import PeerStatus
-from wgpy.node.agent_client import Count, Excluded, Peer, Rule, Site, Status
+from wgpy.node.agent_client import (
+    Count,
+    Excluded,
+    Peer,
+    Rule,
+    Site,
+    Status,
+)
 from wgpy.node.site_report import report_sites, silent_gateways
 from wgpyd.log import log_target
 
 from .client_status import clients_of, unfiltered
+from .cluster import Cluster
 from .endpoints import GivenEndpoints
 from .failover import GatewayFailover
 from .host_check import HostCheck
@@ -60,6 +68,7 @@ class Node(Protocol):
     check: HostCheck
     up: asyncio.Event
     warnings: Warnings
+    cluster: Cluster
 
 
 async def report(node: Node) -> Status:
@@ -130,6 +139,7 @@ async def report(node: Node) -> Status:
         mapping_lasts=node.paths.lifetime.lasts,
         nat_kind=node.paths.registration.found.nat,
         filtered=node.paths.registration.is_filtered,
+        kubernetes=node.cluster.status,
     )
 
 

@@ -17,7 +17,7 @@ from wgpy.cli.show import size
 from wgpy.mesh import codec
 from wgpy.mesh.clock import compared
 from wgpy.mesh.selectors import rule_text
-from wgpy.node.agent_client import Excluded, Rule, Status
+from wgpy.node.agent_client import Excluded, KubernetesStatus, Rule, Status
 from wgpy.node.coordinator_client import with_port
 from wgpy.node.files import NetworkKeyFile
 from wgpy.node.network_check import PortMapping
@@ -123,6 +123,7 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
         yield "", f"announces {listed(status.routes)}"
     if status.requested and status.member:
         yield "", f"would announce {listed(status.requested)}: `wgpy mesh approve {status.name}` allows it"
+    yield from _kubernetes(status.kubernetes)
     by = f", by {status.resolver}" if status.resolver else ", which this host does not resolve"
     yield "names", f"NODE.{status.domain}{by}"
     if status.exit:
@@ -133,6 +134,14 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
     yield "log", status.log
     yield "network's key", _key(status, key)
     yield from _rules(status.rules)
+
+
+def _kubernetes(found: KubernetesStatus) -> Iterator[tuple[str, str]]:
+    if not found.node:
+        return
+    ranges = f"pod ranges {listed(found.ranges)}" if found.ranges else "no pod ranges"
+    away = paint(" does not answer", Colour.BAD) if found.trouble else ""
+    yield "kubernetes", f"node {found.node}, {ranges}, by {found.server}{away}"
 
 
 def exit_text(status: Status) -> str:

@@ -1,0 +1,217 @@
+"""Publishes the pod ranges that Kubernetes gives this host's Node, as routes of this node.
+
+Invariant: of the node's routes only those are removed that came from Kubernetes, and none is because the API
+is silent or its Node is gone: the last known ones stay until the Node has others, or another member wants
+them. wgpy.kubernetes.pod_ranges decides.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
+from itertools import chain
+from typing import Final
+
+from wgpy.address import Address, Prefix, overlap
+from wgpy.kubernetes.objects import NODES, NodeObject, read_node
+from wgpy.kubernetes.pod_ranges import Constraints, Holder, Judgement, judge
+from wgpy.kubernetes.watch import Watch
+from wgpy.mesh.addressing import NEVER_ANNOUNCED
+from wgpy.mesh.records import Network
+from wgpy.mesh.topology import Topology
+from wgpy.node.agent_client import AgentError, KubernetesStatus
+from wgpy.node.kubernetes import ApiOptions, KubernetesApi
+from wgpyd.options import KubernetesOptions
+
+from .identity import LocalIdentity
+from .kubernetes_watch import WatchLoop
+from .membership import Membership
+from .publisher import Publisher
+from .store import RecordStore
+from .warnings import Warnings
+
+_FIRST_PAUSE: Final = 1.0  # seconds between attempts to publish, each twice the one before
+_LAST_PAUSE: Final = 30.0
+_SUBJECT: Final = "kubernetes"
+
+
+class PodRangeFollower:
+    """Of one node."""
+
+    def __init__(
+        self,
+        options: KubernetesOptions,
+        identity: LocalIdentity,
+        store: RecordStore,
+        membership: Membership,
+        publisher: Publisher,
+        warnings: Warnings,
+        on_change: Callable[[], None],
+    ) -> None:
+        """on_change: called when this node announces others than before."""
+        self._name = options.node or socket.gethostname().lower()
+        self._identity = identity
+        self._store = store
+        self._membership = membership
+        self._publisher = publisher
+        self._warnings = warnings
+        self._on_change = on_change
+        api = ApiOptions(options.server, options.token_file, options.ca_file, options.kubeconfig)
+        self._api = KubernetesApi(api)
+        self._watch: Watch[NodeObject] = Watch(NODES, read_node, f"metadata.name={self._name}")
+        self._event = asyncio.Event()
+        self._loop = WatchLoop(self._api, self._watch, self._event.set)
+        self._seen: tuple[Topology, tuple[Prefix, ...]] | None = None
+        self._refusal = ""  # of the coordinator
+
+    def notice(self) -> None:
+        """Judge anew if other members, or the node's routes, are not what they were."""
+        seen = (self._membership.topology, self._identity.node.routes)
+        if self._seen is None or self._seen[0] is not seen[0] or self._seen[1] != seen[1]:
+            self._seen = seen
+            self._event.set()
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._loop.run())
+            tasks.create_task(self._publish())
+
+    @property
+    def status(self) -> KubernetesStatus:
+        node = self._identity.node
+        return KubernetesStatus(
+            self._name, self._api.server, self._loop.trouble, node.pod_ranges, self._watch.is_known
+        )
+
+    def ways(self) -> dict[Address, str]:
+        """Return the address of the API server, which no route of another member may lead elsewhere."""
+        return {self._api.remote: "the API server of Kubernetes"} if self._api.remote else {}
+
+    async def _publish(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            await self._event.wait()
+            self._event.clear()
+            if await self._publish_once():
+                pause = _FIRST_PAUSE
+                continue
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LAST_PAUSE)
+            self._event.set()
+
+    async def _publish_once(self) -> bool:
+        """Return whether what is published is what is to be."""
+        network, topology = self._store.ledger.charter(), self._membership.topology
+        if network is None or topology.member(self._identity.key) is None:
+            return True  # the topology that has it wakes
+        judgement = judge(self._wanted(topology), self._constraints(network, topology))
+        self._refusal = await self._announce(judgement.announced)
+        self._warnings.set_all(_SUBJECT, list(self._sentences(judgement)))
+        return not self._refusal
+
+    async def _announce(self, ranges: tuple[Prefix, ...]) -> str:
+        """Return why the coordinator does not take them, or ""."""
+        node = self._identity.node
+        fixed = frozenset(node.routes).difference(node.pod_ranges)
+        ranges = tuple(prefix for prefix in ranges if prefix not in fixed)
+        if (node.pod_ranges, node.pod_node) == (ranges, self._name):
+            return ""
+        try:
+            await self._publisher.follow_pod_ranges(self._name, ranges)
+        except AgentError as error:
+            return f"the pod ranges {_listed(ranges)} are not announced yet: {error}"
+        self._on_change()
+        return ""
+
+    # -- What is wanted ------------------------------------------------------------------------------
+
+    @property
+    def _node(self) -> NodeObject | None:
+        return self._watch.objects.get(self._name)
+
+    def _wanted(self, topology: Topology) -> tuple[Prefix, ...]:
+        present = self._identity.node.pod_ranges
+        if self._node is not None and self._node.pod_ranges:
+            return self._node.pod_ranges
+        if not self._watch.is_known:
+            return present
+        others = (one.announced for one in topology.members if one.identity != self._identity.key)
+        taken = set(chain.from_iterable(others))
+        return tuple(prefix for prefix in present if prefix not in taken)
+
+    def _constraints(self, network: Network, topology: Topology) -> Constraints:
+        ranges = {
+            network.addresses: f"the range of {network.name}",
+            network.addresses6: f"the range of {network.name}",
+            network.pool: f"the pool of {network.name}",
+            **NEVER_ANNOUNCED,
+        }
+        for site in self._identity.node.sites:
+            ranges |= dict.fromkeys(site.mapped, f"routed to this node for its site {site.name}")
+        others = (
+            Holder(one.name or str(one.identity), one.routes)
+            for one in topology.members
+            if one.identity != self._identity.key
+        )
+        return Constraints(
+            {prefix: what for prefix, what in ranges.items() if prefix.prefixlen},
+            {**self.ways(), **self._own_addresses()},
+            tuple(others),
+        )
+
+    def _own_addresses(self) -> dict[Address, str]:
+        local = self._api.local
+        found = {local: "by which this host reaches the API server"} if local else {}
+        given = (ip_address(endpoint.address) for endpoint in self._identity.node.endpoints)
+        return {**dict.fromkeys(given, "an endpoint of this node"), **found}
+
+    # -- What is told --------------------------------------------------------------------------------
+
+    def _sentences(self, judgement: Judgement) -> Iterator[str]:
+        yield from judgement.refused
+        if self._refusal:
+            yield self._refusal
+        if self._loop.trouble:
+            yield from self._silence()
+        elif self._watch.is_known:
+            yield from self._of_node()
+        yield from self._unapproved()
+
+    def _silence(self) -> Iterator[str]:
+        present = self._identity.node.pod_ranges
+        kept = f"; this node goes on announcing {_listed(present)}" if present else ""
+        yield f"the pod ranges of {self._name} are not known anew: {self._loop.trouble}{kept}"
+
+    def _of_node(self) -> Iterator[str]:
+        if self._node is None:
+            present = self._identity.node.pod_ranges
+            kept = f"; this node goes on announcing {_listed(present)}, unless another one gets them"
+            yield (
+                f"Kubernetes has no Node {self._name}: start its kubelet, or give the Node's name with "
+                f"--node-name{kept if present else ''}"
+            )
+        elif self._node.network:
+            yield (
+                f"{self._node.network} gives pods addresses of its own pools, which are no pod ranges of "
+                f"{self._name} unless it is told to use those: run it as an overlay and leave out "
+                "--kubernetes, or have it use the ranges of Kubernetes (host-local, ipam: kubernetes)"
+            )
+
+    def _unapproved(self) -> Iterator[str]:
+        member = self._membership.topology.member(self._identity.key)
+        waiting = [one for one in self._identity.node.pod_ranges if member and one in member.requested]
+        if waiting and not any(self._overlaps_others(one) for one in waiting):
+            yield (
+                f"no token lets this node announce its pod ranges {_listed(waiting)}: `wgpy mesh approve "
+                f"{self._identity.node.name}` allows them, and a token made with --routes and the cluster's "
+                "pod range allows those of all its nodes"
+            )
+
+    def _overlaps_others(self, prefix: Prefix) -> bool:
+        others = (one for one in self._membership.topology.members if one.identity != self._identity.key)
+        return any(overlap(route, prefix) for one in others for route in one.routes)
+
+
+def _listed(prefixes: Sequence[Prefix]) -> str:
+    return ", ".join(map(str, prefixes)) or "none"

@@ -1,0 +1,106 @@
+"""A node of a mesh follows a real API server, with the rights that daemon/deploy/kubernetes gives."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec
+from uuid import uuid4
+
+from tests.kubernetes.controlplane import ControlPlane
+from tests.mesh.followers import FollowingNode, a_cluster
+from wgpyd.options import KubernetesOptions
+
+_RBAC = Path(__file__).parents[2] / "daemon/deploy/kubernetes/rbac.yaml"
+
+
+P = ParamSpec("P")
+
+
+def _in_a_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run a test that is a coroutine, as long as a control plane on a busy machine takes."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        async def scenario() -> None:
+            await test(*args, **kwargs)
+
+        asyncio.run(scenario())
+
+    return run
+
+
+@_in_a_loop
+async def test_ranges_that_kubernetes_chooses_are_announced_in_both_families(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    async with _following(control_plane, tmp_path) as (node, other, name):
+        await node.until(lambda: any("has no Node" in one for one in node.warnings))
+
+        control_plane.make_node(name)
+
+        ranges = control_plane.wait_for_pod_ranges(name)
+        await other.until(lambda: other.routes_of("n1") == ranges)
+        assert len(ranges) == 2
+
+
+@_in_a_loop
+async def test_a_node_that_is_deleted_and_registered_again_has_its_new_ranges(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    async with _following(control_plane, tmp_path) as (_, other, name):
+        control_plane.make_node(name)
+        before = control_plane.wait_for_pod_ranges(name)
+        await other.until(lambda: other.routes_of("n1") == before)
+
+        control_plane.delete_node(name)
+        control_plane.make_node(name)
+
+        after = control_plane.wait_for_pod_ranges(name)
+        await other.until(lambda: other.routes_of("n1") == after)
+
+
+@_in_a_loop
+async def test_a_restart_of_the_api_that_forgets_old_versions_changes_nothing_and_is_survived(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    async with _following(control_plane, tmp_path) as (node, other, name):
+        control_plane.make_node(name)
+        before = control_plane.wait_for_pod_ranges(name)
+        await other.until(lambda: other.routes_of("n1") == before)
+
+        control_plane.compact()
+        kept = node.routes
+        control_plane.delete_node(name)
+        control_plane.make_node(name)
+
+        after = control_plane.wait_for_pod_ranges(name)
+        await other.until(lambda: other.routes_of("n1") == after)
+        assert kept == before
+
+
+@asynccontextmanager
+async def _following(
+    plane: ControlPlane, folder: Path
+) -> AsyncIterator[tuple[FollowingNode, FollowingNode, str]]:
+    """Give a node that follows the Node of a name that nobody has yet, and another that follows another."""
+    name = f"worker-{uuid4().hex[:8]}"
+    token = folder / "token"
+    token.write_text(plane.make_account(_rules()).token)
+    options = KubernetesOptions(plane.url, str(token), str(plane.ca_file), node=name)
+    elsewhere = KubernetesOptions(plane.url, str(token), str(plane.ca_file), node=f"{name}-other")
+    async with (
+        a_cluster(folder, plane.ranges.pods) as cluster,
+        cluster.node(1, options) as node,
+        cluster.node(2, elsewhere) as other,
+    ):
+        yield node, other, name
+
+
+def _rules() -> list[dict[str, list[str]]]:
+    """Read the ClusterRole of the deployment, whose lists are in one line each."""
+    lists = re.findall(r"(apiGroups|resources|verbs): \[(.*)\]", _RBAC.read_text())
+    values = [(key, [one.strip(' "') for one in text.split(",")]) for key, text in lists]
+    return [dict(values[at : at + 3]) for at in range(0, len(values), 3)]

@@ -1,0 +1,112 @@
+"""Nodes that follow Kubernetes, beside the real coordinator; what a node does to its host is left out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.mesh.coordinator import Site as Coordination
+from tests.mesh.network import Administrator, prefixes
+from tests.mesh.nodes import Network
+from wgpy.mesh.member import Member
+from wgpy.node.files import NodeFile
+from wgpyd.agent.identity import LocalIdentity
+from wgpyd.agent.kubernetes import PodRangeFollower
+from wgpyd.agent.membership import Membership
+from wgpyd.agent.publisher import Publisher
+from wgpyd.agent.store import RecordStore
+from wgpyd.agent.subscription import Subscription
+from wgpyd.agent.warnings import Warnings
+from wgpyd.agent.withholding_detector import WithholdingDetector
+from wgpyd.options import KubernetesOptions
+
+CLUSTER = ("10.244.0.0/16", "fd77:244::/56")
+
+
+class FollowingNode:
+    """A node as the coordinator knows it, that follows Kubernetes."""
+
+    def __init__(self, folder: Path, options: KubernetesOptions, clock: Callable[[], float]) -> None:
+        node = NodeFile.load(folder)
+        self.folder = folder
+        self.warnings = Warnings()
+        self.store = RecordStore(folder, node.network, node.identity.verify_key())
+        self.identity = LocalIdentity(folder, node, self.store.ledger)
+        self.membership = Membership(self.store.ledger, self.identity.key, self.warnings, clock)
+        withholding = WithholdingDetector(self.store.ledger)
+        self.subscription = Subscription(self.identity, self.store, withholding, self._on_news)
+        self.publisher = Publisher(self.identity, self.store, self.subscription, self.warnings)
+        self.membership.derive()
+        self.follower = PodRangeFollower(
+            options, self.identity, self.store, self.membership, self.publisher, self.warnings, self._on_news
+        )
+
+    def _on_news(self) -> None:
+        """What an agent does whenever it wakes."""
+        self.membership.derive()
+        self.follower.notice()
+
+    @property
+    def routes(self) -> list[str]:
+        """What it announces, as its file says."""
+        return list(map(str, NodeFile.load(self.folder).routes))
+
+    def routes_of(self, name: str) -> list[str]:
+        """What another node has, as this one knows it."""
+        found = self.member(name)
+        return list(map(str, found.routes)) if found else []
+
+    def member(self, name: str) -> Member | None:
+        return next((one for one in self.membership.topology.members if one.name == name), None)
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        while not holds():  # noqa: ASYNC110 - no one event is all it tells
+            await asyncio.sleep(0.01)
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A network whose nodes n1 to n3 may announce the cluster's pod ranges; n1 was admitted first."""
+
+    folder: Path
+    site: Coordination
+    network: Network
+    nodes: list[NodeFile]
+    clock: Callable[[], float] = field(default=lambda: 0.0)
+
+    @classmethod
+    async def create(cls, folder: Path, site: Coordination, ranges: tuple[str, ...] = CLUSTER) -> "Cluster":
+        network = Network(site.administrator, url=site.address.url, key_hash=site.address.key_hash)
+        site.administrator.found()
+        site.administrator.invite(network.token, routes=prefixes(*ranges))
+        nodes = [network.join() for _ in range(3)]
+        await site.submit_all()
+        for number, node in enumerate(nodes, 1):
+            (folder / f"n{number}").mkdir()
+            network.store(node, folder / f"n{number}")
+        return cls(folder, site, network, nodes)
+
+    @property
+    def administrator(self) -> Administrator:
+        return self.site.administrator
+
+    @asynccontextmanager
+    async def node(self, number: int, options: KubernetesOptions) -> AsyncIterator[FollowingNode]:
+        """Run a node from what is on its disk, from when the coordinator sends it news."""
+        node = FollowingNode(self.folder / f"n{number}", options, lambda: self.administrator.now)
+        following = [asyncio.create_task(one) for one in (node.subscription.run(), node.follower.run())]
+        try:
+            await node.until(lambda: node.subscription.connected)
+            yield node
+        finally:
+            for task in following:
+                task.cancel()
+            await asyncio.gather(*following, return_exceptions=True)
+
+
+@asynccontextmanager
+async def a_cluster(folder: Path, ranges: tuple[str, ...] = CLUSTER) -> AsyncIterator[Cluster]:
+    site = Coordination.create(folder / "coordinator")
+    async with site.serve():
+        yield await Cluster.create(folder, site, ranges)
