@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WGFP_ABI_VERSION = 11 };
-
-int wgfp_abi_version(void)
-{
-    return WGFP_ABI_VERSION;
-}
-
 /* -- Beginning and end ------------------------------------------------------------------------------ */
 
 static int workers_init(struct wgfp_datapath *datapath)

@@ -3,6 +3,8 @@
 import select
 import socket
 from collections.abc import Iterator
+from pathlib import Path
+from shutil import copyfile
 
 import pytest
 
@@ -29,6 +31,8 @@ from wgpy.datapath.native_values import Queue, pack_endpoint, unpack_endpoint
 
 pytestmark = pytest.mark.skipif(not native.available(), reason="the C data path is not built")
 
+lib = pytest.importorskip("wgpy._fastpath").lib
+SOURCES = Path(native.__file__).parents[1] / "fastpath"
 PEER = 2**40  # of the engine's numbers there is no end
 TIMEOUT = 10.0  # seconds
 NO_SOCKETS = Queue(-1, -1, -1)
@@ -84,10 +88,20 @@ def test_every_reason_of_c_is_a_reason_of_the_engine_and_nothing_is_dropped_yet(
     assert counters[DropReason.UNKNOWN_PEER] == 0
 
 
-def test_another_version_of_the_library_is_refused() -> None:
-    native.check_version(native.ABI_VERSION)
-    with pytest.raises(ImportError, match="install wgpy again"):
-        native.check_version(native.ABI_VERSION + 1)
+def test_a_library_that_was_built_from_other_headers_is_refused(tmp_path: Path) -> None:
+    for name in ("errors.h", "wgfp.h"):
+        copyfile(SOURCES / name, tmp_path / name)
+    native.check_headers(lib.WGFP_HEADERS, tmp_path)
+
+    with (tmp_path / "wgfp.h").open("a") as header:
+        header.write("int wgfp_new(void);\n")
+
+    with pytest.raises(ImportError, match="built from other sources: run `pip install -e .` again"):
+        native.check_headers(lib.WGFP_HEADERS, tmp_path)
+
+
+def test_where_the_sources_are_not_installed_the_library_is_taken_as_it_is(tmp_path: Path) -> None:
+    native.check_headers(lib.WGFP_HEADERS, tmp_path / "fastpath")
 
 
 def test_a_peer_has_the_engines_number_whatever_c_calls_it(path: NativeDataPath, tun: Tun) -> None:

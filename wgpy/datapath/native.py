@@ -7,8 +7,10 @@ the exceptions of the portable data path. Whoever owns the descriptors lends the
 from collections import Counter
 from collections.abc import Sequence
 from enum import IntFlag
+from pathlib import Path
 from struct import Struct
 from typing import Any, Final, NoReturn, assert_never
+from zlib import crc32
 
 from wgpy.contract.constants import (
     DEFAULT_MTU,
@@ -76,9 +78,9 @@ try:
 except ImportError:  # it was not built
     _ffi = _lib = None
 
-ABI_VERSION: Final = 11
 SEED_SIZE: Final = 16
 
+_SOURCES: Final = Path(__file__).parents[1] / "fastpath"
 _EVENTS_AT_ONCE: Final = 256
 _MAX_EVENTS: Final = 16 * _EVENTS_AT_ONCE  # in one go; a busy data path raises new ones meanwhile
 _PREFIX: Final = Struct("=16sBB")  # WGFP_PREFIX_SIZE
@@ -95,19 +97,26 @@ class Offload(IntFlag):
 
 
 def available() -> bool:
-    """Whether the C data path was built. Raises ImportError if what was built is for another wgpy."""
+    """Whether the C data path was built. Raises ImportError if it was built from other sources than these."""
     if _lib is None:
         return False
-    check_version(_lib.wgfp_abi_version())
+    check_headers(getattr(_lib, "WGFP_HEADERS", 0), _SOURCES)
     return True
 
 
-def check_version(version: int) -> None:
-    """Raises ImportError unless this module speaks that version of wgfp.h."""
-    if version != ABI_VERSION:
-        raise ImportError(
-            f"wgpy._fastpath is of version {version}, and this wgpy needs {ABI_VERSION}: install wgpy again"
-        )
+def check_headers(built_from: int, sources: Path) -> None:
+    """Raises ImportError if the headers have another checksum; most installations have none.
+
+    An editable one has the newest Python, and the library of when it was made: fields would be read where
+    others are.
+    """
+    if sources.is_dir() and built_from != _checksum(sources):
+        raise ImportError("the C data path was built from other sources: run `pip install -e .` again")
+
+
+def _checksum(sources: Path) -> int:
+    """As in wgpy/fastpath/build.py."""
+    return crc32(b"".join((sources / header).read_bytes() for header in ("errors.h", "wgfp.h")))
 
 
 class NativeDataPath:

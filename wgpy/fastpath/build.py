@@ -5,12 +5,14 @@ hand-written `wgpy/_fastpath.c`. The hook writes it below `build/`.
 """
 
 from pathlib import Path
+from zlib import crc32
 
 from cffi import FFI
 
 HERE = Path(__file__).parent
 PARTS = sorted(HERE.glob("*.c"))
 HEADERS = sorted(HERE.glob("*.h"))
+DECLARED = [HERE / "errors.h", HERE / "wgfp.h"]
 
 
 def declarations(header: str) -> str:
@@ -19,11 +21,14 @@ def declarations(header: str) -> str:
 
 
 ffibuilder = FFI()
-for header in ("errors.h", "wgfp.h"):
-    ffibuilder.cdef(declarations((HERE / header).read_text()))
+for header in DECLARED:
+    ffibuilder.cdef(declarations(header.read_text()))
+# By which native.py notices that it was changed, and the library was not built again.
+checksum = f"#define WGFP_HEADERS {crc32(b''.join(header.read_bytes() for header in DECLARED))}"
+ffibuilder.cdef(checksum)
 ffibuilder.set_source(
     "wgpy._fastpath",
-    '#include "wgfp.h"',
+    f'{checksum}\n#include "wgfp.h"',
     sources=["wgpy/_fastpath.c", *map(str, PARTS)],
     depends=[str(header) for header in HEADERS],
     include_dirs=[str(HERE)],

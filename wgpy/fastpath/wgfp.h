@@ -13,9 +13,6 @@
 
 /* cffi: begin */
 
-/* The version of this interface. native.py refuses a library that says another one. */
-int wgfp_abi_version(void);
-
 /* ChaCha20-Poly1305 (RFC 8439) for WireGuard's data: no associated data, and the nonce is four zero bytes and the
  * counter, little-endian. A kernel is its implementation for one instruction set. */
 struct wgfp_aead_kernel;
