@@ -176,6 +176,17 @@ def test_the_addresses_for_kubelet_are_waited_for(pair: Pair) -> None:
     assert (waiting.wait().status, waiting.log.read_text()) == (0, f"{version4}\n")
 
 
+def test_a_join_may_leave_the_start_to_another_program(pair: Pair) -> None:
+    pair.web.mesh("leave")
+
+    said = pair.web.join(pair.hub.token("--routes", _PODS), "--no-start", "--routes", _PODS)
+
+    assert "`wgpyd --mesh=lab` starts it" in said
+    assert pair.web.agents() == []
+    pair.web.start()
+    eventually(lambda: pair.hub.host.attempt("ping", "-c1", "-W1", _POD).status == 0, "the pod answers")
+
+
 def test_the_doctor_names_what_is_wrong_for_an_overlay_until_it_is_right(pair: Pair) -> None:
     host, checks = pair.hub.host, {"rp_filter", "path MTU", "MTU of flannel.1", "offload of flannel.1"}
     pair.furnish()

@@ -153,6 +153,10 @@ Next: `sudo wgpy mesh status`.""",
                 _argument(
                     "--token-file", metavar="FILE", help="file that holds the token; - for standard input"
                 ),
+                _argument(
+                    "--no-start", dest="start", action="store_false",
+                    help="start no daemon, as where another program starts `wgpyd --mesh=NETWORK`",
+                ),
                 *_HOST,
                 _JSON,
                 _VERBOSE,

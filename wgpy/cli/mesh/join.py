@@ -21,9 +21,23 @@ def join(arguments: Namespace) -> None:
     host = Host(verbose=arguments.verbose)
     host.check_ip()
     network = become_node(host, invitation, arguments)
+    if not arguments.start:
+        _print_member(network, arguments)
+        return
     start(host, network)
     wait_until_known(network)
     print_status(network, arguments)
+
+
+def _print_member(network: str, arguments: Namespace) -> None:
+    """Print what this host is now, while no agent can tell. Raises CommandError."""
+    node = daemons.needed_node(network)
+    document = {"network": network, "name": node.name, "address": str(node.address)}
+    report(
+        arguments,
+        document,
+        f"This host is {node.name} in {network}: {node.address}; `wgpyd --mesh={network}` starts it.",
+    )
 
 
 def become_node(host: Host, invitation: Invitation, arguments: Namespace, near: str = "") -> str:

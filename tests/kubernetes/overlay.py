@@ -1,0 +1,33 @@
+"""An overlay of the manifests, as KUBERNETES.md has an operator write it."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+BASE = Path(__file__).parents[2] / "daemon/deploy/kubernetes"
+NAMESPACE = "wgpy"
+
+
+def write_overlay(
+    folder: Path, *, network: str, api: str, token: str, image: str, patches: Sequence[Any] = ()
+) -> Path:
+    """Write it and return its folder. image: NAME:TAG; patches: of the DaemonSet, as JSON patches."""
+    folder.mkdir(exist_ok=True)
+    (folder / "token").write_text(token)
+    name, _, tag = image.rpartition(":")
+    document = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": NAMESPACE,
+        "resources": [os.path.relpath(BASE, folder.resolve())],
+        "configMapGenerator": [
+            {"name": "wgpy", "behavior": "merge", "literals": [f"network={network}", f"api={api}"]}
+        ],
+        "secretGenerator": [{"name": "wgpy-token", "files": ["token"]}],
+        "images": [{"name": "wgpy", "newName": name, "newTag": tag}],
+        "patches": [{"target": {"kind": "DaemonSet"}, "patch": json.dumps(list(patches))}] if patches else [],
+    }
+    (folder / "kustomization.yaml").write_text(json.dumps(document))
+    return folder

@@ -1,0 +1,97 @@
+"""What `kubectl apply -k` makes of the manifests, as the API server itself judges them."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kubernetes import components
+from tests.kubernetes.client import ApiError, Client
+from tests.kubernetes.controlplane import NODES, Account, ControlPlane
+from tests.kubernetes.overlay import NAMESPACE, write_overlay
+
+_FOLLOWED = ["get", "list", "watch"]
+_API = "https://192.0.2.10:6443"
+
+
+@pytest.fixture(scope="module")
+def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_overlay(
+        tmp_path_factory.mktemp("overlay"), network="lab", api=_API, token="wgpy1_x", image="localhost/wgpy:7"
+    )
+
+
+@pytest.fixture(scope="module")
+def applied(control_plane: ControlPlane, overlay: Path) -> ControlPlane:
+    """The control plane, with all of it; no controller there makes pods of it."""
+    kubectl(control_plane, "apply", "-k", str(overlay))
+    return control_plane
+
+
+def test_the_api_server_takes_all_of_it_and_finds_nothing_to_change_again(
+    applied: ControlPlane, overlay: Path
+) -> None:
+    said = kubectl(applied, "apply", "-k", str(overlay))
+
+    assert len(said.splitlines()) == 7
+    assert all(line.endswith(" unchanged") for line in said.splitlines())
+
+
+def test_the_service_account_may_read_ranges_and_nothing_else(applied: ControlPlane) -> None:
+    client = applied.client(Account(NAMESPACE, "wgpy", applied.new_token(NAMESPACE, "wgpy")))
+    everybody = rights(applied.client(applied.make_account([])))
+
+    found = rights(client)
+
+    added = {one: verbs for one, verbs in found.items() if one not in everybody}
+    assert added == {"nodes": _FOLLOWED, "servicecidrs": _FOLLOWED}
+    assert client.get(NODES)["kind"] == "NodeList"
+    assert client.get("/apis/networking.k8s.io/v1/servicecidrs")["items"]
+    with pytest.raises(ApiError, match="403"):
+        client.get(f"/api/v1/namespaces/{NAMESPACE}/secrets")
+
+
+def test_no_container_is_privileged_and_only_the_first_one_is_given_the_token(applied: ControlPlane) -> None:
+    pod = daemon_set(applied)["spec"]["template"]["spec"]
+
+    (join,), (daemon,) = pod["initContainers"], pod["containers"]
+
+    assert not any("privileged" in one["securityContext"] for one in (join, daemon))
+    assert "token" in mounts(join)
+    assert "token" not in mounts(daemon)
+
+
+def test_an_overlay_names_network_api_and_image(applied: ControlPlane) -> None:
+    pod = daemon_set(applied)["spec"]["template"]["spec"]
+    (daemon,) = pod["containers"]
+
+    keys = [one["valueFrom"].get("configMapKeyRef") for one in daemon["env"]]
+    (name,) = {key["name"] for key in keys if key}
+    settings = applied.admin.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}")["data"]
+    assert settings == {"network": "lab", "api": _API}
+    assert daemon["image"] == "localhost/wgpy:7"
+
+
+def rights(client: Client) -> dict[str, list[str]]:
+    """Return what a service account may do, by what with."""
+    review = {"spec": {"namespace": NAMESPACE}}
+    found = client.create("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", review)
+    rules = found["status"]["resourceRules"]
+    return {name: sorted(rule["verbs"]) for rule in rules for name in rule["resources"]}
+
+
+def daemon_set(plane: ControlPlane) -> Any:
+    return plane.admin.get(f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/wgpyd")
+
+
+def mounts(container: Any) -> list[str]:
+    return [mount["name"] for mount in container["volumeMounts"]]
+
+
+def kubectl(plane: ControlPlane, *arguments: str) -> str:
+    command = [str(components.program()), "kubectl", f"--kubeconfig={plane.kubeconfig}", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    return done.stdout
