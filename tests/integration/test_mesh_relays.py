@@ -27,6 +27,7 @@ _SMALL = 1400  # bytes of a packet that a router lets through
 
 @dataclass(frozen=True, slots=True)
 class World:
+    net: Internet
     hub: Node
     spare: Node
     left: Node
@@ -49,7 +50,7 @@ def world(module_lab: Lab) -> World:
     net = Internet.build(module_lab)
     hub, spare = net.public("hub", 2), net.public("spare", 3)
     (left, left_router), (right, right_router) = net.behind_nat("left", 10), net.behind_nat("right", 20)
-    found = World(hub, spare, left, right, (left_router, right_router))
+    found = World(net, hub, spare, left, right, (left_router, right_router))
     found.cut()
     hub.mesh("init", NETWORK, "--public", hub.outside, "--name", "hub")
     spare.join(hub.token("--relay"))
@@ -161,6 +162,28 @@ def test_what_opens_between_them_is_used_and_left_again_when_it_closes(world: Wo
 
     assert _lost(world.left, world.right, 10) <= 6
     assert _peer(world.left, world.right).relay != ""
+
+
+def test_two_nodes_that_others_can_dial_use_a_relay_while_no_line_leads_from_one_to_the_other(
+    world: World,
+) -> None:
+    east, west = world.net.public("east", 4), world.net.public("west", 5)
+    for node in (east, west):
+        node.join(world.hub.token("--tag", "edge"))
+    eventually(lambda: _knows(east, west) and east.reaches(west), "they reach each other", _WITHIN)
+    assert _peer(east, west).relay == ""
+
+    for node, other in ((east, west), (west, east)):
+        rule = f"add rule ip line in ip saddr {other.outside} udp dport 1-65535 drop"
+        node.host.run("nft", f"add table ip line; add chain ip line in {_FIRST}; {rule}")
+
+    eventually(lambda: east.reaches(west, within=2), "a relay is between them", _WITHIN)
+    assert _peer(east, west).relay != ""
+    assert _lost(east, west, 5) <= 1
+    for node in (east, west):
+        node.host.run("nft", "delete table ip line")
+    for one, other in ((east, west), (west, east)):
+        eventually(partial(_is_direct, one, other), f"{one.name} is direct", _WITHIN)
 
 
 def test_where_large_packets_are_dropped_a_pair_has_a_smaller_mtu_and_its_packets_their_icmp(

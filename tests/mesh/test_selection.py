@@ -17,7 +17,7 @@ from tests.mesh.coordinator import in_a_loop
 from tests.mesh.network import NOW
 from tests.mesh.nodes import Network
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import DataSent, PeerId
+from wgpy.contract.events import DataSent, EndpointChanged, PeerId
 from wgpy.datapath.relay import Mac1Key
 from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
@@ -210,6 +210,26 @@ async def test_a_node_with_a_relay_keeps_its_way_open_only_to_a_peer_that_it_has
 
         assert scene.key not in scene.selection.without_keepalives
         assert scene.changes > changes, "the node looks who is to have keepalives"
+
+
+@in_a_loop
+async def test_a_peer_that_is_heard_by_a_relay_although_both_can_be_dialled_is_reached_by_relays() -> None:
+    async with a_scene(PEER_AT) as scene:
+        scene.network.administrator.register(scene.peer.identity)
+        assert scene.planned(is_dialled=True).tunnels[scene.key].endpoints == (PEER_AT,)
+        await scene.know((scene.peer, HUB_AT))
+        scene.planned(is_dialled=True)
+        scene.begin(is_dialled=True)
+        changes = scene.changes
+
+        scene.selection.on_event(scene.key, EndpointChanged(PeerId(1), HUB_AT))
+
+        assert scene.changes > changes
+        assert scene.planned(is_dialled=True).tunnels[scene.key].endpoints == ()
+        scene.begin(is_dialled=True)
+        path = scene.selection.path(scene.key)
+        assert path
+        assert path.kind is PathKind.RELAYED
 
 
 @in_a_loop

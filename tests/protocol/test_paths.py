@@ -23,7 +23,7 @@ class Pair:
     world: World
     left: PathHost
     right: PathHost
-    nats: tuple[Nat, Nat]
+    nats: tuple[Nat, ...]
 
     @classmethod
     def make(
@@ -137,6 +137,29 @@ def test_a_direct_path_that_is_back_is_taken_again_without_a_loss() -> None:
 
     assert pair.talk(60 * wp.NS) == 0
 
+    assert pair.is_direct
+
+
+def test_two_hosts_that_can_be_dialled_have_a_relay_while_no_line_leads_from_one_to_the_other() -> None:
+    world = World(1)
+    left, right = (
+        world.add_host(name, Attachment(Endpoint(at, PORT), AccessNetwork(4)), public=True)
+        for name, at in (("left", "198.51.100.1"), ("right", "198.51.100.2"))
+    )
+    pair = Pair(world, left, right, ())
+    world.run(2 * wp.NS)
+    left.know(right)
+    right.know(left)
+    pair.talk(2 * wp.NS)
+    assert pair.is_direct
+
+    world.simulation.network.loses = lambda flight: is_direct(pair, flight)
+    pair.talk(2 * wp.NS)
+    assert pair.talk(10 * wp.NS) == 0
+    assert not pair.is_direct
+    world.simulation.network.loses = lambda flight: False
+
+    assert pair.talk(30 * wp.NS) == 0
     assert pair.is_direct
 
 

@@ -114,6 +114,7 @@ class PeerPaths:
         """Those by which the peer can be reached, the best first."""
         was_relayed = self._relays.get(self._current) is not None
         self._relays.set(relays)
+        self._recheck = RECHECK_TIME
         is_gone = was_relayed and self._is_direct
         is_heard = self.is_kept_open and self._is_direct  # though it was not asked yet
         is_closed = not self._is_active and not is_heard and not self._stays_open()

@@ -10,6 +10,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.member import Member
 from wgpy.mesh.plan import Peer
+from wgpy.mesh.registration import WANTED
 from wgpy.mesh.relays import Relays
 from wgpy.mesh.signing import VerifyKey
 from wgpy.paths.exchange import Candidate, PathKind
@@ -51,6 +52,11 @@ def _kind(endpoint: Endpoint, *, is_hidden: bool) -> PathKind:
     if not is_hidden:
         return PathKind.PUBLIC
     return PathKind.IPV6 if endpoint.is_ipv6 else PathKind.REFLEXIVE
+
+
+def nearest_relays(relays: Relays) -> tuple[PublicKey, ...]:
+    """Return those to use for a peer that registers with none, the nearest first."""
+    return tuple(one.key for one in sorted(relays.values(), key=lambda one: one.latency)[:WANTED])
 
 
 def round_trips(member: Member, relays: Relays) -> dict[PublicKey, int]:

@@ -1,7 +1,7 @@
 """Runs the selection of paths to the peers that need one: `wgpy.paths.selection`, by the interface.
 
-Those are the pairs of which one end cannot be dialled. A peer that registers with relays is reached by one of
-them first; a relay forwards for whom it has a session with, so that is begun first where there is none.
+Those are the pairs of which one end cannot be dialled, or between which no line leads. A peer that registers
+with relays is reached by one of them first.
 
 Invariant: without traffic nothing is sent and nothing waits; the interface has what was chosen last.
 """
@@ -14,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 
-from wgpy.contract.constants import REJECT_AFTER_TIME, SECOND
+from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
-from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan, Peer
@@ -29,12 +29,21 @@ from wgpy.paths.exchange import Candidate, PathKind, PathMessage
 from wgpy.paths.outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
 from wgpy.paths.selection import KEEPING_TIME, KEPT_TIME, PeerPaths
 
+from .broken_paths import BrokenPaths
 from .host_networks import HostNetworks
 from .local_candidates import LocalCandidates
 from .path_messages import PathMessages
 from .pings import Pings
+from .relay_calls import RelayCalls
 from .relay_endpoints import ByStream, RelayEndpoints
-from .remote_paths import candidates_of, is_hidden, is_of_other_versions, registers_with, round_trips
+from .remote_paths import (
+    candidates_of,
+    is_hidden,
+    is_of_other_versions,
+    nearest_relays,
+    registers_with,
+    round_trips,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +87,7 @@ class Selection:
         self._on_silence = on_silence
         self.local = LocalCandidates()
         self._relays = RelayEndpoints(interface)
+        self._broken = BrokenPaths(interface, on_change)
         self._plan = NodePlan.empty()
         self._is_dialled = True
         self._registered: tuple[PublicKey, ...] = ()
@@ -87,7 +97,7 @@ class Selection:
         self._by_address: dict[IPv6Address, PublicKey] = {}
         self._told: tuple[Candidate, ...] = ()  # to the peers' paths
         self._asking: dict[PublicKey, set[PublicKey]] = {}  # by relay: who wants to know whether it answers
-        self._waiting: dict[PublicKey, set[PublicKey]] = {}  # by relay: who is reached once it has a session
+        self._calls = RelayCalls(interface, self.relay_to, self._configure)
         self._since: dict[PublicKey, tuple[PublicKey | None, int]] = {}
         self._changes: set[asyncio.Future[None]] = set()
         self._messages = PathMessages(lambda address: address in self._by_address, self._on_message)
@@ -112,6 +122,7 @@ class Selection:
         self._configure(*moves)
         self._is_dialled = is_dialled
         self._registered, self._versions = tuple(registered), () if by_stream else tuple(versions)
+        self._broken.configure(list(self._without_relays(plan)))
         self._wanted = {
             key: peer
             for key, peer in plan.by_key.items()
@@ -122,9 +133,17 @@ class Selection:
 
     def _needs_selection(self, peer: Peer) -> bool:
         """Return whether one end cannot be dialled. Who registers with this node is where it is heard."""
-        view = self._plan.view
+        view, is_broken = self._plan.view, peer.member.key in self._broken.keys
         registers = view is not None and registers_with(peer.member, view.identity)
-        return not registers and (not self._is_dialled or is_hidden(peer.member))
+        return not registers and (not self._is_dialled or is_hidden(peer.member) or is_broken)
+
+    def _without_relays(self, plan: NodePlan) -> Iterator[PublicKey]:
+        """Yield the peers to which relays lead only if they do not answer."""
+        is_settled = self._is_dialled or self._registered  # before, the others do not know how to answer
+        relays = plan.known.relays if is_settled else {}
+        for key, peer in plan.by_key.items() if relays else ():
+            if peer.is_joined and not is_hidden(peer.member) and peer.member.identity not in relays:
+                yield key
 
     def _without_endpoints(self) -> NodePlan:
         tunnels = self._plan.tunnels
@@ -138,7 +157,8 @@ class Selection:
     def _relays_of(self, peer: Peer) -> tuple[PublicKey, ...]:
         """Return those that a peer has, else those of this node if it cannot dial the peer."""
         own = self._registered if is_of_other_versions(peer, self._versions) else ()
-        return peer.tunnel.relays or own
+        is_broken = peer.member.key in self._broken.keys
+        return peer.tunnel.relays or own or (nearest_relays(self._plan.known.relays) if is_broken else ())
 
     @property
     def plan(self) -> NodePlan:
@@ -161,7 +181,7 @@ class Selection:
         has_moved = self.local.configure(
             here, self._interface.listen_port, named, is_dialled=self._is_dialled
         )
-        self._interface.watch_sending(self, self._wanted)
+        self._interface.watch_sending(self, self._broken.watched.union(self._wanted))
         self._by_address = {peer.member.address6: key for key, peer in self._wanted.items()}
         for key in self._selected.keys() - self._wanted.keys():
             self._end(key)
@@ -219,6 +239,8 @@ class Selection:
         paths.set_local(self._told, now)
         if endpoint := self._interface.path(key).endpoint:
             self._note_endpoint(key, selected, endpoint, now)
+        if self._interface.traffic(key).unanswered:
+            paths.on_sent(now)
         return selected
 
     def _set_relays(self, key: PublicKey, selected: _Selected, present: Endpoint | None, now: int) -> None:
@@ -277,19 +299,20 @@ class Selection:
 
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""
+        self._broken.on_event(key, event)
         if selected := self._selected.get(key):
             self._note_event(key, selected, event)
             self._do(key, selected)
         match event:
             case EndpointChanged(endpoint=endpoint):
                 self._note_way(key)
+                if self.relay_to(key):
+                    self._broken.add(key)
                 if self._relays.has_moved(key, endpoint.without_source()):
                     self._on_change()
             case HandshakeCompleted():
                 self._note_way(key)
-                self._begin_waiting(key)
-            case PeerUnreachable():
-                self._waiting.pop(key, None)
+        self._calls.on_event(key, event)
 
     def _note_event(self, key: PublicKey, selected: _Selected, event: DeviceEvent) -> None:
         now = boottime()
@@ -370,28 +393,8 @@ class Selection:
     def _call_absent_relay(self, key: PublicKey, selected: _Selected) -> None:
         path = selected.paths.path
         relay = self._relay_at(key, path.endpoint) if path and path.kind is PathKind.RELAYED else None
-        if relay and not self._is_live(relay):
-            self._call(relay, key)
-
-    def _call(self, relay: PublicKey, key: PublicKey) -> None:
-        """Begin a session with a relay, and then with the peer: without the first it forwards nothing."""
-        if relay not in self._waiting:
-            self._configure(PeerUpdate(relay, update_only=True, handshake=True))
-        self._waiting.setdefault(relay, set()).add(key)
-
-    def _begin_waiting(self, relay: PublicKey) -> None:
-        waiting = self._waiting.pop(relay, set())
-        self._configure(
-            *(
-                PeerUpdate(key, update_only=True, handshake=True)
-                for key in waiting
-                if self.relay_to(key) == relay
-            )
-        )
-
-    def _is_live(self, key: PublicKey) -> bool:
-        """Return whether a session with a peer is young enough to be in use."""
-        return 0 <= time.time_ns() - self._interface.path(key).handshake < REJECT_AFTER_TIME
+        if relay and not self._calls.is_live(relay):
+            self._calls.call(relay, key)
 
     # -- Outputs -------------------------------------------------------------------------------------
 
@@ -404,6 +407,9 @@ class Selection:
             selected.doing = asyncio.create_task(self._do_in_turn(key, selected))
         self._schedule(key, selected)
         self._note_kept(selected)
+        path = selected.paths.path
+        if not selected.paths.is_active and path and path.kind is not PathKind.RELAYED:
+            self._broken.discard(key)
 
     def _note_kept(self, selected: _Selected) -> None:
         is_kept = selected.paths.is_kept_open
@@ -442,10 +448,10 @@ class Selection:
                 self._messages.send(message, selected.peer.member.address6)
 
     def _register(self, relay: PublicKey, key: PublicKey, selected: _Selected) -> None:
-        if self._is_live(relay):
+        if self._calls.is_live(relay):
             self._interface.send_keepalive(relay)
         elif selected.paths.is_active:
-            self._call(relay, key)
+            self._calls.call(relay, key)
 
     async def _use(self, key: PublicKey, use: Use) -> None:
         if use.session is Session.BEGIN and self.relay_to(key):
@@ -479,5 +485,6 @@ class Selection:
 
     def close(self) -> None:
         self._messages.close()
+        self._broken.close()
         for selected in self._selected.values():
             selected.stop()

@@ -1,0 +1,51 @@
+"""Begins sessions with relays, as without one they forward nothing, and then with who is reached by them."""
+
+import time
+from collections.abc import Callable
+
+from wgpy.contract.constants import REJECT_AFTER_TIME
+from wgpy.device import DeviceEvent
+from wgpy.driver.interface import Interface
+from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.keys import PublicKey
+from wgpy.model import PeerUpdate
+
+
+class RelayCalls:
+    """Of one node."""
+
+    def __init__(
+        self,
+        interface: Interface,
+        relay_to: Callable[[PublicKey], PublicKey | None],
+        configure: Callable[..., None],
+    ) -> None:
+        """relay_to: by which a peer is reached now; configure: changes peers of the interface."""
+        self._interface = interface
+        self._relay_to = relay_to
+        self._configure = configure
+        self._waiting: dict[PublicKey, set[PublicKey]] = {}  # by relay: who is reached once it has a session
+
+    def is_live(self, key: PublicKey) -> bool:
+        """Return whether a session with a relay is young enough to be in use."""
+        return 0 <= time.time_ns() - self._interface.path(key).handshake < REJECT_AFTER_TIME
+
+    def call(self, relay: PublicKey, key: PublicKey) -> None:
+        """Begin a session with a relay, and then with the peer: without the first it forwards nothing."""
+        if relay not in self._waiting:
+            self._configure(PeerUpdate(relay, update_only=True, handshake=True))
+        self._waiting.setdefault(relay, set()).add(key)
+
+    def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
+        """A listener of the interface."""
+        match event:
+            case HandshakeCompleted():
+                self._begin(key)
+            case PeerUnreachable():
+                self._waiting.pop(key, None)
+
+    def _begin(self, relay: PublicKey) -> None:
+        """Begin the sessions with those who waited for this relay."""
+        waiting = self._waiting.pop(relay, set())
+        still = (key for key in waiting if self._relay_to(key) == relay)
+        self._configure(*(PeerUpdate(key, update_only=True, handshake=True) for key in still))
