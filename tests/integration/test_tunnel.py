@@ -1,104 +1,31 @@
-"""`wgpy.Tunnel`: a program of an ordinary user, in a network of its own.
-
-left, where the user is                     right
-(wg0  10.20.0.1/24 fd20::1/64, inside)      wg0   10.20.0.2/24 fd20::2/64: echoes, a page, dnsmasq
-eth0  10.10.0.1/24  ──────────────────────  eth0  10.10.0.2/24
-"""
+"""`wgpy.Tunnel`: a program of an ordinary user, in a network of its own: see `tunnelworld`."""
 
 import re
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from tests.integration.hosts import Host, HostProcess, Lab, Result, add_addresses, connect, eventually
-from tests.integration.ordinaryuser import AS_USER, admit, attempt_as_user, start_as_user, write_for_user
-from tests.integration.peers import Implementation, Peer, key_pair
-from tests.integration.topologies import LEFT_INSIDE, RIGHT_INSIDE
+from tests.integration.hosts import Lab, eventually
+from tests.integration.ordinaryuser import AS_USER, attempt_as_user
+from tests.integration.peers import Implementation
+from tests.integration.tunnelworld import MANY_ADDRESSES, World
 
 pytestmark = pytest.mark.xdist_group("tunnel")
 
-_PEER = (sys.executable, "-I", "-S", str(Path(__file__).with_name("tunnelpeer.py")))
 _README = Path(__file__).parents[2] / "README.md"
 # A user namespace has a limit of its own for those below it.
 _NO_USER_NAMESPACES = (
     "unshare", "--user", "--map-root-user", "sh", "-c",
     'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh",
 )  # fmt: skip
-_MANY = 60  # addresses, more than one datagram of DNS takes
-
-_CONFIG = """\
-[Interface]
-PrivateKey = {private}
-Address = {inside}
-DNS = 10.20.0.2, example.test
-
-[Peer]
-PublicKey = {public}
-AllowedIPs = 10.20.0.0/24, fd20::/64
-Endpoint = 10.10.0.2:51820
-"""
-
-
-@dataclass
-class World:
-    left: Host
-    right: Peer
-
-    def attempt(self, program: str) -> Result:
-        """Run Python as the user."""
-        return attempt_as_user(self.left, sys.executable, "-W", "error", "-c", dedent(program))
-
-    def run(self, program: str) -> str:
-        done = self.attempt(program)
-        assert done.status == 0, done.output
-        return done.output
-
-    def start(self, program: str) -> HostProcess:
-        """Start it; return when it has written its first line."""
-        started = start_as_user(self.left, sys.executable, "-u", "-c", dedent(program))
-        eventually(lambda: started.log.read_text() != "", "the program has begun", within=60)
-        return started
-
-    def processes(self) -> list[int]:
-        """Return those of Python on the left."""
-        return self.left.processes("wgpy.tunnel.inside")
 
 
 @pytest.fixture(scope="module")
 def world(module_lab: Lab, daemon: Implementation) -> World:
-    left, machine = module_lab.host("left"), daemon.machine(module_lab, "right")
-    connect(left, "eth0", machine, "eth0")
-    add_addresses(left, "eth0", "10.10.0.1/24")
-    add_addresses(machine, "eth0", "10.10.0.2/24")
-    right = Peer(daemon, machine, RIGHT_INSIDE)
-    right.up()
-    private, public = key_pair()
-    right.set("peer", public, "allowed-ips", "10.20.0.1,fd20::1")
-    admit(left)
-    write_for_user(
-        left,
-        "wg0.conf",
-        _CONFIG.format(private=private, public=right.public_key, inside=", ".join(LEFT_INSIDE)),
-    )
-    serving = right.host.start(*_PEER)
-    eventually(lambda: "ready" in serving.log.read_text(), "the peer serves", within=60)
-    _serve_names(right.host)
-    return World(left, right)
-
-
-def _serve_names(host: Host) -> None:
-    many = "".join(f"10.20.0.2 many.test\n10.99.0.{number} many.test\n" for number in range(1, _MANY))
-    hosts = host.write("/run/hosts", f"10.20.0.2 web.example.test\nfd20::2 web.example.test\n{many}")
-    host.run("chmod", "644", hosts)
-    host.start(
-        "dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--local=/test/",
-        f"--addn-hosts={hosts}", "--listen-address=10.20.0.2", "--bind-interfaces", "--user=root",
-        "--pid-file=/run/dnsmasq.pid",
-    )  # fmt: skip
+    return World.build(module_lab, daemon)
 
 
 def test_the_example_of_the_readme_fetches_a_page(world: World) -> None:
@@ -142,7 +69,12 @@ def test_names_come_from_the_servers_of_the_tunnel(world: World) -> None:
                 print(error.errno == socket.EAI_NONAME)
         """)
 
-    assert found.splitlines() == ["['10.20.0.2', 'fd20::2']", str(_MANY), "('127.0.0.1', 80)", "True"]
+    assert found.splitlines() == [
+        "['10.20.0.2', 'fd20::2']",
+        str(MANY_ADDRESSES),
+        "('127.0.0.1', 80)",
+        "True",
+    ]
 
 
 def test_datagrams(world: World) -> None:

@@ -11,6 +11,7 @@ from wgpy.cli import colours, completion
 from wgpy.cli.command import USAGE, Argument, Command, parser
 from wgpy.cli.doctor.commands import DOCTOR
 from wgpy.cli.errors import CommandError, UsageError
+from wgpy.cli.execute import execute
 from wgpy.cli.keys import genkey, genpsk, pubkey
 from wgpy.cli.mesh.arguments import WATCH
 from wgpy.cli.mesh.commands import MESH
@@ -154,6 +155,25 @@ Hooks do not run. `Table`, and an `MTU` or `DNS` that was deleted, count from th
 The output has the private key. Example:
   wg syncconf wg0 <(wgpy strip wg0)""",
         (_CONFIG,),
+    ),
+    Command(
+        "exec",
+        lambda arguments: execute(arguments.config, arguments.command),
+        "Run a program inside a tunnel, without root.",
+        """\
+Example:
+  wgpy exec ./wg0.conf -- curl http://web.internal/
+The program has a network of its own: the tunnel, and its own localhost. Names are asked of the file's DNS.
+This host's addresses, routes and DNS stay as they are; hooks, Table and FwMark of the file do not count.
+The exit status is the program's: 128 and the signal's number if one ended it, 127 if there is no such
+program. What the program leaves running ends with it.""",
+        (
+            _CONFIG,
+            Argument(
+                ("command",),
+                {"nargs": "...", "metavar": "-- PROGRAM …", "help": "the program, with its arguments"},
+            ),
+        ),
     ),
     MESH,
     DOCTOR,

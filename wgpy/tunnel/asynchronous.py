@@ -6,7 +6,7 @@ tunnel's own, which ends with the program.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from socket import AddressFamily, SocketKind
 from socket import socket as Socket  # noqa: N812 - a method is called so
@@ -27,7 +27,7 @@ from wgpy.model import DeviceStatus
 
 from . import endpoints
 from .errors import TunnelError
-from .namespace import Namespace, Network
+from .namespace import Namespace, Network, Program
 from .resolver import AddressInfo, Resolver
 
 INTERFACE: Final = "wg0"  # its name inside
@@ -102,6 +102,15 @@ class AsyncTunnel:
         made = self.socket(family, type)
         made.setblocking(False)
         return made
+
+    def start_program(self, arguments: Sequence[str], mask: Iterable[int] = ()) -> Program:
+        """Start a program inside, one in a tunnel's life: with our standard streams, folder and environment.
+
+        mask: signals that are blocked for it. Raises OSError, and TunnelError also without a namespace.
+        """
+        if self._namespace is None:
+            raise TunnelError("the tunnel has no network of its own: start the program in this one")
+        return self._namespace.start(arguments, mask, _resolv_conf(self.config))
 
     async def connect(self, host: str, port: int) -> Socket:
         """Return a TCP socket that is connected and does not block. Raises OSError, TunnelError."""
@@ -313,6 +322,13 @@ async def _make_namespace(network: Network) -> Namespace:
 def _close_made(making: asyncio.Task[Namespace]) -> None:
     if not making.cancelled() and making.exception() is None:
         making.result().close()
+
+
+def _resolv_conf(config: Config) -> str:
+    """Return the lines of resolv.conf(5), "" where the configuration has no server."""
+    servers = [f"nameserver {server}\n" for server in config.dns]
+    search = [f"search {' '.join(config.dns_search)}\n"] if servers and config.dns_search else []
+    return "".join([*servers, *search])
 
 
 class _Reading:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from socket import socket as Socket  # noqa: N812 - a method is called so
@@ -16,6 +16,7 @@ from wgpy.model import DeviceStatus
 
 from .asynchronous import AsyncTunnel, TunnelEvent
 from .errors import TunnelError
+from .namespace import Program
 from .resolver import AddressInfo
 
 _T = TypeVar("_T")
@@ -68,6 +69,10 @@ class BlockingTunnel:
     def socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM, proto: int = 0) -> Socket:
         """Return an ordinary socket whose network is the tunnel. Raises OSError, TunnelError."""
         return self._tunnel.socket(family, type, proto)
+
+    def start_program(self, arguments: Sequence[str], mask: Iterable[int] = ()) -> Program:
+        """As AsyncTunnel.start_program."""
+        return self._tunnel.start_program(arguments, mask)
 
     def create_connection(self, address: tuple[str, int], timeout: float | None = None) -> Socket:
         """As socket.create_connection. timeout: seconds, also of the socket. Raises OSError, TunnelError."""

@@ -32,7 +32,7 @@ def receive(channel: socket.socket) -> Message | None:
     """Wait for a message; None once the other end has ended. Raises OSError."""
     data, filenos = bytearray(), list[int]()
     while not data.endswith(b"\n"):
-        chunk, found, _, _ = socket.recv_fds(channel, _READ_SIZE, _MAX_FILENOS)
+        chunk, found, _, _ = socket.recv_fds(channel, _READ_SIZE, _MAX_FILENOS, socket.MSG_CMSG_CLOEXEC)
         filenos += found
         data += chunk
         if not chunk or len(data) > MAX_MESSAGE:

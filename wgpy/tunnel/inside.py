@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 
 from wgpy.host import addresses, namespaces
 from wgpy.host.tun import Tun
-from wgpy.tunnel import channel
+from wgpy.tunnel import channel, program
 from wgpy.tunnel.channel import Message
 
 Answer = tuple[dict[str, Any], list[int]]
@@ -103,4 +103,14 @@ def _make_socket(filenos: list[int], *, family: int, type: int, proto: int) -> A
     return {}, [socket.socket(family, type, proto).detach()]
 
 
-_VERBS: Final[dict[str, Callable[..., Answer]]] = {"make": _make, "socket": _make_socket}
+def _start_program(filenos: list[int], **wanted: Any) -> Answer:
+    """filenos: of its standard streams, and of the pipe for its wait status."""
+    *streams, status = filenos
+    return {"pid": program.start(streams=streams, status=status, **wanted)}, []
+
+
+_VERBS: Final[dict[str, Callable[..., Answer]]] = {
+    "make": _make,
+    "socket": _make_socket,
+    "program": _start_program,
+}

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -68,6 +68,24 @@ class Namespace:
         _, (fileno,) = self._ask("socket", wanted)
         return socket.socket(fileno=fileno)
 
+    def start(self, arguments: Sequence[str], mask: Iterable[int], dns: str) -> "Program":
+        """Start a program inside, one in the life of a namespace: with our streams, folder and environment.
+
+        mask, dns: as `program.start`. Raises OSError, TunnelError.
+        """
+        status, theirs = os.pipe()
+        try:
+            wanted = {
+                "arguments": list(arguments), "mask": list(mask), "group": os.getpgrp(), "dns": dns,
+            }  # fmt: skip
+            answer = self._ask("program", wanted, (0, 1, 2, theirs))
+        except BaseException:
+            os.close(status)
+            raise
+        finally:
+            os.close(theirs)
+        return Program(answer.values["pid"], status)
+
     def close(self) -> None:
         """End the process inside; harmless when repeated."""
         self._channel.close()
@@ -94,6 +112,26 @@ class Namespace:
                 raise TunnelError(explain(answer.values["step"], number))
             raise OSError(number, os.strerror(number))
         return answer
+
+
+class Program:
+    """A program inside."""
+
+    def __init__(self, pid: int, status: int) -> None:
+        """pid: of its init, which passes signals on; status: of the pipe that its wait status comes by."""
+        self.pid = pid
+        self._status = status
+
+    def wait(self) -> int:
+        """Return its exit status once it has ended; the negative number of a signal that ended it.
+
+        Raises TunnelError if the tunnel ends before.
+        """
+        with os.fdopen(self._status, "rb") as pipe:
+            status = pipe.read()
+        if not status:
+            raise TunnelError("the program has ended with its tunnel, as a process of the tunnel was killed")
+        return os.waitstatus_to_exitcode(int(status))
 
 
 def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:
