@@ -26,6 +26,7 @@ _OF_KUBERNETES: Final = {
     "--kube-ca": "ca_file",
     "--kubeconfig": "kubeconfig",
     "--node-name": "node",
+    "--cni": "cni",
 }
 
 HELP: Final = """\
@@ -61,6 +62,9 @@ options:
   --kube-api=URL, --kube-token=FILE, --kube-ca=FILE
                               the API server, a token, and the CA (default: what a pod has)
   --kubeconfig=FILE           the same in one file, JSON, or YAML where PyYAML is installed
+  --cni=FILE                  have pods joined to these ranges by a bridge: write FILE for the container
+                              runtime, as /etc/cni/net.d/10-wgpy.conflist, whenever they change, and
+                              masquerade what pods send elsewhere than into the mesh
   --log=FILE                  append the log to FILE, instead of to the system's log (in the background) or to
                               standard error
   --datapath=native|portable  data path in C, with threads (the default if it was built), or in Python
@@ -92,7 +96,8 @@ class UsageError(StartError):
 class KubernetesOptions:
     """Where the API of Kubernetes is, "" for what a pod has.
 
-    server: URL; token_file, ca_file, kubeconfig: paths; node: name of this host's Node, "" for the host's.
+    server: URL; token_file, ca_file, kubeconfig: paths; node: name of this host's Node, "" for the host's;
+    cni: the file by which pods are joined to its ranges, "" for none.
     """
 
     server: str = ""
@@ -100,6 +105,7 @@ class KubernetesOptions:
     ca_file: str = ""
     kubeconfig: str = ""
     node: str = ""
+    cni: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +192,8 @@ def _kubernetes(
     if values["--kubeconfig"] and (other := set(given) & {"--kube-api", "--kube-token", "--kube-ca"}):
         raise UsageError(f"--kubeconfig is in place of {' and '.join(sorted(other))}: give one of the two")
     found = KubernetesOptions(**{field: values[option] for option, field in _OF_KUBERNETES.items()})
-    found = replace(found, node=found.node or environment.get("NODE_NAME", ""))
+    cni = str(Path(found.cni).absolute()) if found.cni else ""
+    found = replace(found, node=found.node or environment.get("NODE_NAME", ""), cni=cni)
     return found if follows else None
 
 

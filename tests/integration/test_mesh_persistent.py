@@ -20,6 +20,7 @@ import pytest
 from tests.integration.commands import run_wgpy
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node, program
+from wgpy.host.pod_masquerade import table_names
 
 pytestmark = pytest.mark.xdist_group("mesh_persistent")
 
@@ -212,16 +213,20 @@ def wrong(node: Node) -> dict[str, str]:
 
 @pytest.mark.parametrize("state", ["runs", "is dead", "has another interface name"])
 def test_leave_takes_it_away(pair: Pair, state: str) -> None:
+    tables = table_names(pair.web.status().table)
     match state:
         case "is dead":
             pair.web.kill()
         case "has another interface name":
             pair.web.host.run("ip", "link", "set", "mesh0", "name", "mesh7")
     assert {"mesh0", "mesh7"} & {*interfaces(pair.web)}
+    for name in tables:
+        pair.web.host.run("nft", "add", "table", *name.split())
 
     pair.web.mesh("leave")
 
     assert interfaces(pair.web) == ["lo", "eth0"]
+    assert "wgpy" not in pair.web.host.run("nft", "list", "tables")
     assert pair.web.agents() == []
     pair.join()
 

@@ -11,17 +11,23 @@ NAMESPACE = "wgpy"
 
 
 def write_overlay(
-    folder: Path, *, network: str, api: str, token: str, image: str, patches: Sequence[Any] = ()
-) -> Path:
-    """Write it and return its folder. image: NAME:TAG; patches: of the DaemonSet, as JSON patches."""
+    folder: Path, *, network: str, api: str, token: str, image: str,
+    components: Sequence[str] = (), patches: Sequence[Any] = (),
+) -> Path:  # fmt: skip
+    """Write it and return its folder.
+
+    image: NAME:TAG; components: folders of the base; patches: of the DaemonSet, as JSON patches.
+    """
     folder.mkdir(exist_ok=True)
+    base = os.path.relpath(BASE, folder.resolve())
     (folder / "token").write_text(token)
     name, _, tag = image.rpartition(":")
     document = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": NAMESPACE,
-        "resources": [os.path.relpath(BASE, folder.resolve())],
+        "resources": [base],
+        "components": [f"{base}/{name}" for name in components],
         "configMapGenerator": [
             {"name": "wgpy", "behavior": "merge", "literals": [f"network={network}", f"api={api}"]}
         ],

@@ -18,7 +18,12 @@ _API = "https://192.0.2.10:6443"
 @pytest.fixture(scope="module")
 def overlay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_overlay(
-        tmp_path_factory.mktemp("overlay"), network="lab", api=_API, token="wgpy1_x", image="localhost/wgpy:7"
+        tmp_path_factory.mktemp("overlay"),
+        network="lab",
+        api=_API,
+        token="wgpy1_x",
+        image="localhost/wgpy:7",
+        components=["cni"],
     )
 
 
@@ -71,6 +76,14 @@ def test_an_overlay_names_network_api_and_image(applied: ControlPlane) -> None:
     settings = applied.admin.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}")["data"]
     assert settings == {"network": "lab", "api": _API}
     assert daemon["image"] == "localhost/wgpy:7"
+
+
+def test_a_component_has_the_daemon_write_the_file_of_the_cni(applied: ControlPlane) -> None:
+    pod = daemon_set(applied)["spec"]["template"]["spec"]
+    (daemon,) = pod["containers"]
+
+    assert "--cni=/etc/cni/net.d/10-wgpy.conflist" in daemon["args"]
+    assert "cni" in mounts(daemon)
 
 
 def rights(client: Client) -> dict[str, list[str]]:

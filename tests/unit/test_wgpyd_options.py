@@ -150,10 +150,18 @@ def test_kubernetes_is_followed_if_that_is_asked_for_by_the_name_of_the_node() -
     assert read_options(["--mesh=prod"], {"NODE_NAME": "worker-1"}).kubernetes is None
 
 
+def test_the_file_of_the_cni_is_named_from_the_root_as_a_daemon_works_there() -> None:
+    options = read_options(["--mesh=prod", "--kubernetes", "--cni=net.d/10-wgpy.conflist"], {}).kubernetes
+
+    assert options is not None
+    assert options.cni == str(Path("net.d/10-wgpy.conflist").absolute())
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["wg0", "--kubernetes"], "--mesh=NETWORK"),
+        (["--mesh=prod", "--cni=/etc/cni/net.d/10-wgpy.conflist"], "--cni is for --kubernetes"),
         (["--mesh=prod", "--kube-api=https://10.0.0.1"], "--kubernetes"),
         (["--mesh=prod", "--node-name=w1"], "--kubernetes"),
         (["--mesh=prod", "--kubernetes", "--kubeconfig=/k", "--kube-ca=/ca"], "in place of --kube-ca"),

@@ -50,6 +50,10 @@ def open_agent(
         raise StartError(str(error)) from None
     if kubernetes is not None:
         agent.cluster.follow(kubernetes)
+        if kubernetes.cni:
+            from .reconcile.pods import PodHost  # noqa: PLC0415 - of clusters' nodes alone
+
+            agent.reconciler.pods = PodHost(Path(kubernetes.cni), node.routing_table)
     return _run(agent, metrics)
 
 

@@ -15,7 +15,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import networks
 from wgpy.contract.errors import WgpyError
-from wgpy.host import client_forwarding, split_dns
+from wgpy.host import client_forwarding, pod_masquerade, split_dns
 from wgpy.host.iprule import rule_removals
 from wgpy.host.links import find_owned, mesh_owner
 from wgpy.host.nftables import NftFailed
@@ -88,8 +88,9 @@ def _remove_routing(host: Host, node: NodeFile, coordinator_port: int) -> None:
             if host.query_ip(family, "route", "show", "table", str(number)):
                 host.ip([f"route flush table {number}"], family)
     tables = host.query_nft_tables()
-    if (name := client_forwarding.table_name(table)) in tables:
-        host.run(["nft", "delete", "table", *name.split()])
+    for name in (client_forwarding.table_name(table), *pod_masquerade.table_names(table)):
+        if name in tables:
+            host.run(["nft", "delete", "table", *name.split()])
     if table_name(table) in tables:
         _undo_reverse_path(host, table)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wgpy.address import Prefix
 from wgpy.contract.errors import StateError
@@ -41,6 +41,9 @@ from .routes import (
     route_changes,
 )
 from .tunnels import difference, read_tunnels, without_preshared_keys
+
+if TYPE_CHECKING:
+    from .pods import PodHost
 
 _LOG = logging.getLogger("wgpy")
 
@@ -86,6 +89,7 @@ class Reconciler:
         self.conflicts: Mapping[Prefix, str] = {}
         self.exit: Exit | None = None
         self._clients = ClientHost()
+        self.pods: PodHost | None = None  # if pods of this host are joined to its ranges
         self.gateway = GatewayHost(interface, note, self.host_changed)
 
     @property
@@ -95,6 +99,7 @@ class Reconciler:
             *self._failures,
             *self._clients.warnings,
             *self.gateway.warnings,
+            *(self.pods.warnings if self.pods else ()),
         )
 
     def host_changed(self) -> None:
@@ -135,6 +140,9 @@ class Reconciler:
             await self._apply_to_interface(plan, keepalives)
         await self.gateway.apply(plan, frozenset(self._identity.node.firewall), is_stale=is_stale)
         await self._clients.apply(plan, self._interface.name, is_stale=is_stale)
+        if self.pods:
+            ranges, mtu = self._identity.node.pod_ranges, plan.link.mtu
+            await self.pods.apply(ranges, mtu, self._interface.name, is_stale=is_stale)
         self._interface.set_silent(False)
 
     async def _apply_to_interface(self, plan: NodePlan, keepalives: Intervals) -> None:
