@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.integration.hosts import Lab, eventually
+from tests.integration.hosts import Lab, Result, eventually
 from tests.integration.ordinaryuser import AS_USER, attempt_as_user
 from tests.integration.peers import Implementation
 from tests.integration.tunnelworld import MANY_ADDRESSES, World
@@ -32,6 +32,16 @@ def test_the_example_of_the_readme_fetches_a_page(world: World) -> None:
     (example,) = re.findall(r"```python\n([^`]*wgpy\.Tunnel[^`]*)```", _README.read_text())
 
     assert "hello" in world.run(example)
+
+
+@pytest.mark.parametrize("library", ["aiohttp", "httpx", "requests"])
+def test_libraries_fetch_a_page(world: World, library: str) -> None:
+    example = _README.with_name("examples") / f"{library}_by_tunnel.py"
+    url = "http://web.example.test/"
+
+    done = attempt_as_user(world.left, sys.executable, "-W", "error", str(example), "wg0.conf", url)
+
+    assert done == Result(0, "hello\n\n")
 
 
 def test_connections_of_both_families_and_by_name(world: World) -> None:
