@@ -1,6 +1,7 @@
-/* Preloaded into a daemon, moves its CLOCK_BOOTTIME forward as a suspend does, while CLOCK_MONOTONIC runs on.
+/* Preloaded into a daemon, moves its CLOCK_BOOTTIME forward as a suspend does, while CLOCK_MONOTONIC runs on; and
+ * its CLOCK_REALTIME, as somebody does who sets it.
  *
- * The file named by BOOTCLOCK_FILE holds the offset, a 64-bit count of nanoseconds. clock_gettime adds it, and
+ * The file named by BOOTCLOCK_FILE holds both offsets, 64-bit counts of nanoseconds. clock_gettime adds them, and
  * timers on the boot clock are set to the real time at which the moved clock will say what was asked; a thread
  * sets them again when the offset changes, so a timer that became due in the suspend fires at once. */
 #define _GNU_SOURCE
@@ -17,7 +18,7 @@
 #define MAX_TIMERS 64
 #define SECOND INT64_C(1000000000)
 
-static volatile int64_t *offset;
+static volatile int64_t *offset; /* the second one is the wall clock's */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     int fd;
@@ -56,7 +57,7 @@ static void *watch(void *unused)
 __attribute__((constructor)) static void start(void)
 {
     int fd = open(getenv("BOOTCLOCK_FILE"), O_RDONLY | O_CLOEXEC);
-    offset = mmap(NULL, sizeof *offset, PROT_READ, MAP_SHARED, fd, 0);
+    offset = mmap(NULL, 2 * sizeof *offset, PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (offset == MAP_FAILED)
         abort();
@@ -67,6 +68,8 @@ int clock_gettime(clockid_t clock, struct timespec *now)
     int result = (int)syscall(SYS_clock_gettime, clock, now);
     if (result == 0 && clock == CLOCK_BOOTTIME)
         *now = from_ns(to_ns(*now) + *offset);
+    if (result == 0 && clock == CLOCK_REALTIME)
+        *now = from_ns(to_ns(*now) + offset[1]);
     return result;
 }
 

@@ -3,8 +3,6 @@
 Topology: topologies.Pair. The left daemon's boot clock is moved by bootclock.c; the right one lives on.
 """
 
-import struct
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hosts import HostProcess, Lab, Machine, eventually
+from tests.integration.movedclock import MovedClock
 from tests.integration.peers import Implementation, Userspace
 from tests.integration.topologies import Pair, endpoint
-
-_SOURCE = Path(__file__).with_name("bootclock.c")
 
 # Bytes of UDP payload. A keepalive, for the answer to the first ping, is due unless the second is faster.
 _INITIATION, _KEEPALIVE, _PACKET = 148, 32, 128
@@ -26,7 +23,7 @@ class MovableClock:
     """A daemon whose boot clock the test moves."""
 
     daemon: Userspace
-    offset: Path
+    moved: MovedClock
 
     def machine(self, lab: Lab, name: str) -> Machine:
         return self.daemon.machine(lab, name)
@@ -39,20 +36,15 @@ class MovableClock:
 
     def suspend(self, seconds: int) -> None:
         """Wake up after that long; once in a test."""
-        with self.offset.open("r+b") as file:
-            file.write(struct.pack("=q", seconds * 1_000_000_000))
+        self.moved.move(boot=seconds)
 
 
 @pytest.fixture
 def clock(tmp_path: Path, program: str) -> MovableClock:
     if Path(program).name == "wireguard-go":
         pytest.skip("wireguard-go asks the kernel for the time without the C library")
-    library, offset = tmp_path / "bootclock.so", tmp_path / "offset"
-    command = ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-O2", "-pthread"]
-    subprocess.run([*command, str(_SOURCE), "-o", str(library)], check=True)
-    offset.write_bytes(bytes(8))
-    environment = (f"LD_PRELOAD={library}", f"BOOTCLOCK_FILE={offset}")
-    return MovableClock(Userspace(program, environment), offset)
+    moved = MovedClock.build(tmp_path)
+    return MovableClock(Userspace(program, moved.environment), moved)
 
 
 def test_after_a_suspend_the_first_packet_goes_through_a_new_session(
