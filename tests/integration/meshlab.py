@@ -239,8 +239,8 @@ class World:
     megabytes: float = 0.0  # that came by TCP
 
     @classmethod
-    def build(cls, lab: Lab) -> "World":
-        """Power on everything; nobody is in a mesh yet. See `meshdrawing`."""
+    def networks(cls, lab: Lab) -> "World":
+        """Power on all routers, and no host."""
         backbone = _backbone(lab)
         sites = [
             _cloud(backbone, "cloud-a", "198.51.100.0/24"),
@@ -248,7 +248,12 @@ class World:
             _behind_nat(lab, backbone, "office", ("192.0.2.1/25", "192.0.2.10")),
             _behind_nat(lab, backbone, "edge", ("192.0.2.129/25", "192.0.2.140")),
         ]
-        world = cls(lab, sites, [], {})
+        return cls(lab, sites, [], {})
+
+    @classmethod
+    def build(cls, lab: Lab) -> "World":
+        """Power on everything; nobody is in a mesh yet. See `meshdrawing`."""
+        world = cls.networks(lab)
         world.stand("hub", "cloud-a", 10)
         world.stand("alpha", "cloud-a", 11)
         world.stand("beta", "cloud-b", 10)

@@ -1,4 +1,4 @@
-"""Fixtures: the control plane that the tests of one process share.
+"""Fixtures: the control plane that the tests of one process share, and the lab of a cluster.
 
 The program with all components is built by `component/build.sh`, which `./run test` starts.
 """
@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes import components
+from tests.integration.hosts import Lab
+from tests.kubernetes import cgroups, components
+from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.controlplane import ControlPlane
 
 _HERE = Path(__file__).parent
 _LOGS = pytest.StashKey[Path]()
+_CLUSTER_LOGS = pytest.StashKey[Path]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,30 +26,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if item.get_closest_marker("xdist_group") is None:  # so that there is one control plane
                 item.add_marker(pytest.mark.xdist_group("control-plane"))
             if missing := _missing(item.get_closest_marker("root") is not None):
-                _skip(item, f"KUBERNETES TESTS DID NOT RUN: {missing}")
+                item.add_marker(pytest.mark.skip(reason=f"KUBERNETES TESTS DID NOT RUN: {missing}"))
 
 
 def _missing(has_nodes: bool) -> str:
-    """Return what is to be done before a test can run, or nothing."""
+    """Return what is to be done before a test can run, or nothing. Raises UsageError where all must run."""
+    missing = ""
     if not components.program().exists():
-        return f"run {components.BUILD} once, which takes ten minutes"
-    if has_nodes and not components.runtime("usr/bin/containerd").exists():
-        return f"{components.BUILD} found no containerd"
-    return ""
-
-
-def _skip(item: pytest.Item, reason: str) -> None:
-    if os.environ.get("CI") == "true":
-        raise pytest.UsageError(reason)
-    item.add_marker(pytest.mark.skip(reason=reason))
+        missing = f"run {components.BUILD} once, which takes ten minutes"
+    elif has_nodes and not components.runtime("usr/bin/containerd").exists():
+        missing = f"{components.BUILD} found no containerd"
+    if missing and os.environ.get("CI") == "true":
+        raise pytest.UsageError(f"KUBERNETES TESTS CANNOT RUN: {missing}")
+    if has_nodes and not os.access("/sys/fs/cgroup", os.W_OK):
+        return "a node needs cgroups, which real root may make"
+    return missing
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the components said when a test fails."""
     report = yield
-    if report.failed and _LOGS in item.session.stash:
-        for log in sorted(item.session.stash[_LOGS].glob("*.log")):
+    if report.failed:
+        folders = [item.session.stash[key] for key in (_LOGS, _CLUSTER_LOGS) if key in item.session.stash]
+        for log in sorted(log for folder in folders for log in folder.glob("*.log")):
             report.sections.append((log.name, log.read_text(errors="replace")[-4000:]))
     return report
 
@@ -63,3 +66,18 @@ def control_plane(
         yield plane
     finally:
         plane.end()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster with a service; its tests belong to one xdist_group, and leave it as it was."""
+    folder = tmp_path_factory.mktemp("cluster")
+    request.session.stash[_CLUSTER_LOGS] = folder
+    lab = Lab(folder)
+    try:
+        cluster = Cluster.boot(lab, folder)
+        cluster.run_service()
+        yield cluster
+    finally:
+        lab.power_off()
+        cgroups.remove_own()

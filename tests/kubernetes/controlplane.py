@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tests.integration.hosts import eventually
 from tests.kubernetes import components
@@ -149,7 +150,10 @@ class ControlPlane:
     # -- Nodes that are objects only -------------------------------------------------------------
 
     def make_node(self, name: str, *pod_ranges: str) -> Any:
-        """Make a Node. pod_ranges: one a family; without them a controller gives it some, soon."""
+        """Make a Node. pod_ranges: one a family; without them a controller gives it some, soon.
+
+        With ranges outside the cluster's, the controllers do not start any more.
+        """
         spec = {"podCIDR": pod_ranges[0], "podCIDRs": list(pod_ranges)} if pod_ranges else {}
         return self.admin.create(NODES, {"metadata": {"name": name}, "spec": spec})
 
@@ -163,8 +167,12 @@ class ControlPlane:
 
     def wait_for_pod_ranges(self, name: str) -> list[str]:
         """Return a Node's pod ranges as soon as it has them."""
-        eventually(lambda: bool(self.pod_ranges(name)), f"{name} has pod ranges", within=_PATIENCE)
+        eventually(lambda: self._has_pod_ranges(name), f"{name} has pod ranges", within=_PATIENCE)
         return self.pod_ranges(name)
+
+    def _has_pod_ranges(self, name: str) -> bool:
+        self._assert_running("kube-controller-manager")
+        return bool(self.pod_ranges(name))
 
     # -- Life and death --------------------------------------------------------------------------
 
@@ -200,7 +208,20 @@ class ControlPlane:
         eventually(self._etcd_is_ready, "etcd is ready", within=_PATIENCE)
 
     def start_controllers(self) -> None:
+        """Start the controllers, and return when a Node gets its ranges.
+
+        They end by themselves if the API server is not healthy within their first ten seconds.
+        """
         self._start("kube-controller-manager", *self._controller_flags())
+        name = f"first-{uuid4().hex[:8]}"
+        self.make_node(name)
+        self.wait_for_pod_ranges(name)
+        self.delete_node(name)
+
+    def start_scheduler(self) -> None:
+        """Start what chooses a node for each pod."""
+        kubeconfig = self.authority.folder / "scheduler.kubeconfig"
+        self._start("kube-scheduler", f"--kubeconfig={kubeconfig}", "--leader-elect=false", "--secure-port=0")
 
     def stop_controllers(self) -> None:
         """Kill the controllers: Nodes get no ranges."""
@@ -222,13 +243,17 @@ class ControlPlane:
         return copy
 
     def restore(self, snapshot: Path) -> None:
-        """Go back to a snapshot, as to a backup: versions count on from it, as if nothing had followed."""
-        for name in ("kube-apiserver", "etcd"):
+        """Go back to a snapshot, as to a backup: versions count on from it, as if nothing had followed.
+
+        The controllers start anew, as Kubernetes advises: a watch from a later version hears nothing.
+        """
+        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
             components.end(self.running[name])
         shutil.rmtree(self._data)
         shutil.copytree(snapshot, self._data)
         self.start_etcd()
         self.start_api()
+        self.start_controllers()
 
     def end(self) -> None:
         for process in reversed(self.running.values()):
@@ -323,6 +348,7 @@ class ControlPlane:
             f"--cluster-signing-cert-file={pki}/ca.crt",
             f"--cluster-signing-key-file={pki}/ca.key",
             "--secure-port=0",
+            "--node-monitor-grace-period=25s",
             *([] if self.place.nodes else [f"--controllers={_FEW_CONTROLLERS}"]),
         ]
 

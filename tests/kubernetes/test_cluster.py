@@ -1,0 +1,63 @@
+"""One cluster over three networks, two of them behind NATs: every path of pods and nodes is in the mesh."""
+
+from itertools import product
+
+import pytest
+
+from tests.kubernetes.cluster import NODE_PORT, POD_PORT, SERVICE_PORT, Cluster
+
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
+_KUBELET_PORT = 10250
+_NODES = ["n1", "n2", "n3"]
+
+
+def test_every_node_is_known_by_its_addresses_in_the_mesh(cluster: Cluster) -> None:
+    for worker in cluster.workers:
+        node = cluster.plane.admin.get(f"/api/v1/nodes/{worker.name}")
+        found = [one["address"] for one in node["status"]["addresses"] if one["type"] == "InternalIP"]
+        assert found == list(worker.addresses)
+
+
+@pytest.mark.parametrize("name", _NODES)
+def test_a_pod_reaches_the_pods_of_other_nodes_with_packets_of_full_size(cluster: Cluster, name: str) -> None:
+    checks = []
+    for other in cluster.others(name):
+        for address in cluster.pods[other.name].addresses:
+            checks += [["ping", address, other.mtu], ["page", address, POD_PORT, other.name]]
+
+    assert cluster.failures_from_pod(name, checks) == []
+
+
+@pytest.mark.parametrize("name", _NODES)
+def test_a_pod_reaches_services_the_api_and_the_other_nodes(cluster: Cluster, name: str) -> None:
+    services = [["service", one, SERVICE_PORT, _NODES] for one in cluster.service_addresses()]
+    api = ["connect", cluster.plane.ranges.first_service, 443]
+    kubelets = [
+        ["connect", address, _KUBELET_PORT] for other in cluster.others(name) for address in other.addresses
+    ]
+
+    assert cluster.failures_from_pod(name, [*services, api, *kubelets]) == []
+
+
+@pytest.mark.parametrize("name", _NODES)
+def test_a_node_reaches_pods_services_and_node_ports(cluster: Cluster, name: str) -> None:
+    pods = [
+        ["page", address, POD_PORT, other.name]
+        for other in cluster.others(name)
+        for address in cluster.pods[other.name].addresses
+    ]
+    # Not that of IPv6: these hosts have no route to it, which is looked up before kube-proxy translates.
+    service = ["service", cluster.service_addresses()[0], SERVICE_PORT, _NODES]
+    node_ports = [
+        ["service", worker.addresses[family], NODE_PORT, _NODES]
+        for worker, family in product(cluster.workers, range(2))
+    ]
+
+    assert cluster.failures_from_node(name, [*pods, service, *node_ports]) == []
+
+
+@pytest.mark.parametrize("name", ["n2", "n3"])
+def test_logs_come_from_a_node_behind_a_nat(cluster: Cluster, name: str) -> None:
+    said = cluster.kubectl("logs", cluster.pods[name].name)
+
+    assert f"{name} serves" in said
