@@ -16,7 +16,7 @@ import pytest
 
 from tests.dns.zones import question, zone
 from wgpy.address import Address
-from wgpy.dns.message import read_query
+from wgpy.dns.message import Labels, read_query
 from wgpy.dns.zone import Zone
 from wgpyd.agent.forwarder import Forwarder, Server
 from wgpyd.agent.name_server import Forward, NameServer
@@ -40,7 +40,7 @@ class Known:
     def is_local(self, asker: Address) -> bool:
         return str(asker) == HOST
 
-    def may_ask_others(self, asker: Address) -> bool:
+    def may_ask_others(self, asker: Address, name: Labels) -> bool:
         return str(asker) in (HOST, CLIENT)
 
 
@@ -91,10 +91,15 @@ def asking(servers: Callable[[], list[Server]]) -> Forward:
 
 def free_port() -> int:
     """A port that is free by UDP and TCP."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind((HOST, 0))
-        tcp.bind(udp.getsockname())
-        return int(udp.getsockname()[1])
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket() as tcp,
+            suppress(OSError),  # another process has it by TCP
+        ):
+            udp.bind((HOST, 0))
+            tcp.bind(udp.getsockname())
+            return int(udp.getsockname()[1])
 
 
 def with_servers(

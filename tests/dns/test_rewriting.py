@@ -2,12 +2,14 @@
 
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rrset
 import pytest
 
 from tests.dns.zones import MappedSite, question
-from wgpy.dns.message import read_query, write_query
+from wgpy.dns.message import name_of, read_query, write_query
+from wgpy.dns.renaming import Renaming
 from wgpy.dns.rewriting import is_forwardable, rewrite
 
 NAME = "www.office.example."
@@ -146,3 +148,66 @@ def test_a_server_is_asked_without_signatures_and_for_no_whole_zone() -> None:
     assert is_forwardable(query)
     for kind in ("AXFR", "IXFR"):
         assert not is_forwardable(read_query(question(NAME, kind)))
+
+
+# -- A domain with another name in the mesh ----------------------------------------------------------
+
+HERE, THERE = "blue.prod.mesh.", "cluster.local."
+BLUE = Renaming(name_of("blue.prod.mesh"), name_of("cluster.local"))
+
+
+def renamed(name: str, *answer: str, kind: str = "A", authority: str = "") -> dns.message.Message:
+    """Return what is made of an answer to a question about a name in the mesh."""
+    query = read_query(question(name, kind))
+    asked = dns.message.from_wire(write_query(BLUE.asked(query), 7))
+    reply = dns.message.make_response(asked)
+    reply.answer = [record(text) for text in answer]
+    reply.authority = [record(authority)] if authority else []
+    found = dns.message.from_wire(rewrite(query, reply.to_wire(), MappedSite(), 65535, BLUE))
+    assert found.question[0].name == dns.name.from_text(name)
+    assert found.id == query.id
+    return found
+
+
+def test_a_service_of_a_cluster_is_asked_and_answered_by_its_name_in_the_mesh() -> None:
+    found = renamed(f"Web.shop.svc.{HERE}", f"web.shop.svc.{THERE} 30 A 192.168.1.10")
+
+    assert shown(found) == [f"Web.shop.svc.{HERE} 30 A 100.96.4.10"]  # in the letters that it had
+
+
+def test_targets_within_the_domain_are_called_as_the_mesh_does_and_others_stay() -> None:
+    name = f"_http._tcp.web.shop.svc.{HERE}"
+    found = renamed(
+        name,
+        f"_http._tcp.web.shop.svc.{THERE} 30 SRV 0 50 80 db-0.web.shop.svc.{THERE}",
+        kind="SRV",
+    )
+    alias = renamed(f"ext.shop.svc.{HERE}", f"ext.shop.svc.{THERE} 30 CNAME www.example.", kind="A")
+
+    assert shown(found) == [f"{name} 30 SRV 0 50 80 db-0.web.shop.svc.{HERE}"]
+    assert shown(alias) == [f"ext.shop.svc.{HERE} 30 CNAME www.example."]
+
+
+def test_what_is_not_there_is_remembered_by_the_name_of_the_domain_in_the_mesh() -> None:
+    soa = f"{THERE} 30 SOA ns.dns.{THERE} hostmaster.{THERE} 1 2 3 4 5"
+
+    found = renamed(f"no.shop.svc.{HERE}", authority=soa)
+
+    assert [str(rrset.name) for rrset in found.authority] == [HERE]
+
+
+def test_a_name_that_is_too_long_in_the_mesh_is_an_error() -> None:
+    deep = ".".join(["a" * 60] * 3)
+    long = Renaming(tuple(b"b" * 60 for _ in range(2)), name_of("x"))
+    name = f"c.{'b' * 60}.{'b' * 60}."
+    query = read_query(question(name, "CNAME"))
+    reply = dns.message.make_response(dns.message.from_wire(write_query(long.asked(query), 7)))
+    reply.answer = [record(f"c.x. 30 CNAME {deep}.x.")]
+
+    with pytest.raises(ValueError, match="none in the mesh"):
+        rewrite(query, reply.to_wire(), MappedSite(), 65535, long)
+
+
+def test_a_question_about_another_domain_is_none_for_the_server() -> None:
+    with pytest.raises(ValueError, match="another domain"):
+        BLUE.asked(read_query(question("web.shop.svc.green.prod.mesh.")))

@@ -6,12 +6,14 @@ from typing import cast
 
 import pytest
 
-from tests.dns.zones import ask
+from tests.dns.zones import ask, question
 from tests.mesh.network import Administrator, key_of, prefixes, site
 from wgpy.address import Address, Prefix
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.translation import mapped_address
-from wgpy.dns.message import name_of
+from wgpy.dns.message import Query, name_of
+from wgpy.dns.renaming import Renaming
+from wgpy.dns.responder import respond
 from wgpy.dns.zone import Zone
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
@@ -345,3 +347,80 @@ def test_a_server_is_not_asked_where_its_address_leads_to_another_network() -> N
     at_home = known(administrator, own=prefixes("192.168.1.0/24"))
 
     assert delegation(at_home, address_of(administrator, ALICE), "tv.lan") == ([], "192.168.1.10")
+
+
+# -- Names of a cluster, below its site's ------------------------------------------------------------
+
+CLUSTER = replace(OFFICE, servers=(ip_address("192.168.1.53"),), zones=("cluster.local",))
+SERVICE = "web.shop.svc.office.prod.mesh"
+
+
+def with_cluster() -> Administrator:
+    """The site of Bob has a zone that is asked for below its name, which needs no approval."""
+    administrator = with_office()
+    administrator.announce(BOB, CLUSTER, sequence=2)
+    administrator.approve(BOB, *BOBS)
+    return administrator
+
+
+@pytest.mark.parametrize(
+    "name", [SERVICE, "svc.office.prod.mesh", "_http._tcp.web.shop.svc.office.prod.mesh"]
+)
+def test_names_below_a_clusters_are_asked_of_its_own_server_by_its_own_domain(name: str) -> None:
+    administrator = with_cluster()
+    alice = known(administrator)
+
+    found = alice.delegation(address_of(administrator, ALICE), name_of(name))
+
+    assert found is not None
+    assert found.renaming == Renaming(name_of("office.prod.mesh"), name_of("cluster.local"))
+    assert [*map(str, found.servers)] == ["100.96.4.53"]
+    zone = alice.zone_for(address_of(administrator, ALICE))
+    assert zone is not None
+    assert isinstance(respond(zone, question(name), by_tcp=False), Query)
+
+
+def test_a_clusters_own_domain_leads_nobody_there_and_waits_for_no_approval() -> None:
+    administrator = with_cluster()
+    alice = known(administrator)
+
+    assert delegation(alice, address_of(administrator, ALICE), "web.shop.svc.cluster.local") is None
+    assert [*alice.site_zones] == []
+    site = administrator.topology().site("office")
+    assert site is not None
+    assert (site.zones, site.waiting) == (("cluster.local",), ())
+
+
+def test_addresses_below_a_cluster_and_the_cluster_itself_are_answered_as_those_of_any_site() -> None:
+    administrator = with_cluster()
+    alice, asker = known(administrator), address_of(administrator, ALICE)
+    zone = alice.zone_for(asker)
+    assert zone is not None
+
+    assert ask("192-168-1-10.office.prod.mesh", "A", zone) == ("NOERROR", ["100.96.4.10"])
+    assert ask("office.prod.mesh", "A", zone) == ("NOERROR", [])
+    assert alice.delegation(asker, name_of("office.prod.mesh")) is None
+    assert ask("a.b.alice.prod.mesh", "A", zone)[0] == "NXDOMAIN"
+
+
+def test_a_host_of_a_site_may_ask_its_gateway_for_what_is_below_sites_and_for_nothing_else() -> None:
+    bob = known(with_cluster(), BOB)
+    pod = ip_address("192.168.1.10")
+
+    assert bob.serves_hosts_of_sites(pod, name_of(SERVICE))
+    assert not bob.serves_hosts_of_sites(pod, name_of("www.example"))
+    assert not bob.serves_hosts_of_sites(ip_address("192.0.2.1"), name_of(SERVICE))
+    found = bob.delegation(pod, name_of(SERVICE))
+    assert found is not None
+    assert (str(found.site.mapped(pod)), [*map(str, found.servers)]) == ("192.168.1.10", ["192.168.1.53"])
+
+
+def test_whoever_may_not_know_a_cluster_has_no_names_below_it() -> None:
+    administrator = with_cluster()
+    administrator.client(PHONE, BOB, name="phone", destinations=(node_selector(CAROL.verify_key()),))
+    bob = known(administrator, BOB)
+
+    assert bob.delegation(OF_PHONE, name_of(SERVICE)) is None
+    zone = bob.zone_for(OF_PHONE)
+    assert zone is not None
+    assert ask(SERVICE, "A", zone)[0] == "NXDOMAIN"

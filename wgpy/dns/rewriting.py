@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
 from .message import DO, IN, MAX_PAYLOAD, QR, RA, RD, TC, Answer, Query, Rcode, Type, write_answer
+from .renaming import Renaming
 from .zone import TTL, Site
 
 if TYPE_CHECKING:
@@ -36,22 +37,28 @@ def is_forwardable(query: Query) -> bool:
     return query.rrclass == IN and query.type not in (Type.AXFR, Type.IXFR, Type.OPT)
 
 
-def rewrite(query: Query, data: bytes, site: Site, limit: int) -> bytes:
+def rewrite(query: Query, data: bytes, site: Site, limit: int, renaming: Renaming | None = None) -> bytes:
     """Return the answer to a question, with TC and without records if it is longer than limit.
 
-    data: the server's answer to it; site: as whoever asks reaches it. Raises ValueError for what is none.
+    data: the server's answer to it, of other names if there is a renaming; site: as whoever asks reaches it.
+    Raises ValueError for what is none.
     """
+    asked = renaming.asked(query) if renaming else query
     # Imported where it is needed: it is 14 MiB, and most nodes know no site with names.
-    from dns.exception import TooBig  # noqa: PLC0415
+    from dns.exception import DNSException, TooBig  # noqa: PLC0415
 
-    if data[_HEADER : _HEADER + len(query.text)].lower() != query.text.lower():
+    if data[_HEADER : _HEADER + len(asked.text)].lower() != asked.text.lower():
         raise ValueError("a site's name server answers another question")
     found = _read(data)
     reply = _reply(query, found, site)
     try:
+        if renaming is not None:
+            renaming.apply(reply)
         wire = reply.to_wire(max_size=limit)
     except TooBig:
         return write_answer(query, Answer(Rcode.NOERROR, is_own=False), limit, TC | RA)
+    except DNSException as error:
+        raise ValueError(f"a name is none in the mesh: {error}") from None
     return wire[:_HEADER] + query.text + wire[_HEADER + len(query.text) :]  # in the letters that it had
 
 

@@ -61,7 +61,8 @@ class Zone:
     """What a node answers.
 
     domain: (NETWORK, mesh); server: the label of the node that answers; hosts: addresses by label; ranges:
-    the prefixes whose reverse names are answered; sites: by label; labels: of hosts, by address.
+    the prefixes whose reverse names are answered; sites: by label; labels: of hosts, by address; served: the
+    labels of sites whose own name servers answer the names below them, save those of addresses.
     """
 
     domain: Labels
@@ -70,6 +71,7 @@ class Zone:
     ranges: tuple[Prefix, ...]
     sites: Mapping[bytes, Site]
     labels: Mapping[Address, bytes]
+    served: frozenset[bytes] = frozenset()
 
     @classmethod
     def of(
@@ -79,12 +81,16 @@ class Zone:
         hosts: Mapping[str, tuple[Address, ...]],
         ranges: tuple[Prefix, ...],
         sites: Mapping[str, Site] | None = None,
+        served: Iterable[str] = (),
     ) -> Self:
         """Make the zone of a network, whose names are labels in lower case."""
         by_label = {name.encode(): addresses for name, addresses in hosts.items()}
         labels = {address: label for label, addresses in by_label.items() for address in addresses}
         sites_by_label = {name.encode(): site for name, site in (sites or {}).items()}
-        return cls((network.encode(), TOP), server.encode(), by_label, ranges, sites_by_label, labels)
+        return cls(
+            (network.encode(), TOP), server.encode(), by_label, ranges, sites_by_label, labels,
+            frozenset(map(str.encode, served)),
+        )  # fmt: skip
 
     def only(self, hosts: Collection[bytes], sites: Collection[bytes]) -> Self:
         """Return the zone for somebody who may know these."""
@@ -105,11 +111,18 @@ class Zone:
         if query.edns and query.edns.version:
             return Answer(Rcode.BADVERS, is_own=False)
         apex = self._apex(query.name)
-        if apex is None:
+        if apex is None or self.is_served(query.name):
             return None
         if query.type in _TRANSFERS or query.rrclass not in (IN, ANY_CLASS):
             return REFUSED
         return self._answer(query, apex)
+
+    def is_served(self, name: Labels) -> bool:
+        """Return whether a site's own name server answers a name, as it is below the site's."""
+        *below, label = name[: -len(self.domain)] or (b"",)
+        if name[-len(self.domain) :] != self.domain or label not in self.served or label not in self.sites:
+            return False
+        return len(below) > 1 or (bool(below) and read_dashed(below[0]) is None)
 
     def _apex(self, name: Labels) -> Labels | None:
         """Return the apex of the zone that a name is in."""

@@ -1,6 +1,9 @@
 """The DNS zones of a site, about whose names the site's own name servers are asked. Pure.
 
 Invariant: nobody announces a top-level domain of the Internet, nor what the mesh or a host answers by itself.
+
+A zone below `local`, such as a cluster's cluster.local, is the same at many sites. So nobody asks for it by
+its own name, and it needs no approval: its names are asked for below the site's own name in the mesh.
 """
 
 import re
@@ -17,6 +20,7 @@ _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _LONGEST: Final = 253  # characters of a name
 _PRIVATE: Final = frozenset(("corp", "home", "internal", "intranet", "lan", "localdomain", "private"))
 _OTHERS: Final = frozenset(("arpa", "localhost", "mesh"))
+_LOCAL: Final = "local"  # RFC 6762 section 3
 _HOME: Final = "home.arpa"  # RFC 8375
 
 
@@ -49,9 +53,18 @@ def zones_trouble(real: Iterable[Prefix], servers: Sequence[Address], zones: Seq
     return next(filter(None, map(zone_trouble, zones)), "")
 
 
+def is_local(zone: str) -> bool:
+    """Return whether the names of a zone are asked for below the name of its site alone."""
+    return zone.rsplit(".", maxsplit=1)[-1] == _LOCAL
+
+
 def unapproved(zones: Iterable[str], approved: Sequence[str]) -> tuple[str, ...]:
     """Return the zones that are neither approved nor below what is."""
-    return tuple(zone for zone in zones if not any(_is_at_or_below(zone, one) for one in approved))
+    return tuple(
+        zone
+        for zone in zones
+        if not is_local(zone) and not any(_is_at_or_below(zone, one) for one in approved)
+    )
 
 
 def _is_at_or_below(zone: str, parent: str) -> bool:

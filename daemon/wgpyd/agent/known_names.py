@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
-from itertools import chain
+from itertools import chain, filterfalse
 from typing import Final
 
 from wgpy.address import Address, Prefix
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.translation import mapped_address
 from wgpy.dns.message import Labels, name_of
+from wgpy.dns.renaming import Renaming
 from wgpy.dns.zone import Site as SiteHosts
 from wgpy.dns.zone import Zone, apexes
 from wgpy.mesh.links import site_selector
@@ -23,6 +24,7 @@ from wgpy.mesh.reach import ends
 from wgpy.mesh.records import ANY, Client, Network
 from wgpy.mesh.sites import Site
 from wgpy.mesh.topology import Topology
+from wgpy.mesh.zones import is_local
 
 _MAX_VIEWS: Final = 64
 _NOBODY: Final = "localhost"  # serves the zone of a node without a name
@@ -49,11 +51,12 @@ class Delegation:
     """Who answers the names of a site's own zone.
 
     servers: as this node reaches them, none if it does not use the site; site: as whoever asks reaches its
-    hosts.
+    hosts; renaming: of a zone that is asked for below the site's own name, else None.
     """
 
     servers: tuple[Address, ...]
     site: SiteHosts
+    renaming: Renaming | None = None
 
 
 class KnownNames:
@@ -77,7 +80,8 @@ class KnownNames:
             site.name: SiteNames(tuple(zip(site.real, site.mapped, strict=True))) for site in self._sites
         }
         server = next((member.name for member in self._local), "")
-        return Zone.of(self.network.name, server or _NOBODY, hosts, self._ranges, sites)
+        served = (site.name for site in self._sites if _local_zone(site))
+        return Zone.of(self.network.name, server or _NOBODY, hosts, self._ranges, sites, served)
 
     def zone_for(self, asker: Address) -> Zone | None:
         """Return what somebody may know, None for nobody that is known."""
@@ -106,15 +110,33 @@ class KnownNames:
 
     def delegation(self, asker: Address, name: Labels) -> Delegation | None:
         """Return who answers a name for somebody, None if that is no name server of a site."""
-        above = (name[start:] for start in range(len(name)))
-        site = next(filter(None, map(self._delegated.get, above)), None)
-        zone, label = self.zone_for(asker), site.name.encode() if site else b""
+        zone = self.zone_for(asker)
+        renaming = self._renaming(zone, name) if zone else None
+        if renaming:
+            site = next((one for one in self._sites if one.name.encode() == renaming.mesh[0]), None)
+        else:
+            above = (name[start:] for start in range(len(name)))
+            site = next(filter(None, map(self._delegated.get, above)), None)
+        label = site.name.encode() if site else b""
         if site is None or zone is None or label not in zone.sites:
             return None
         servers = map(self._own_zone.sites[label].mapped, site.servers)
         is_own = site in self._plan.own_sites
         used = tuple(one for one in servers if one and (is_own or self._owner(one)))
-        return Delegation(used, zone.sites[label])
+        return Delegation(used, zone.sites[label], renaming)
+
+    def _renaming(self, zone: Zone, name: Labels) -> Renaming | None:
+        """Return how a site's name server knows a name below the site's own, None if it is no such name."""
+        if not zone.is_served(name):
+            return None
+        mesh = name[-len(zone.domain) - 1 :]
+        local = next(_local_zone(one) for one in self._sites if one.name.encode() == mesh[0])
+        return Renaming(mesh, name_of(local))
+
+    def serves_hosts_of_sites(self, asker: Address, name: Labels) -> bool:
+        """Return whether a host of a site that this host is in asks for a name below that of a site."""
+        found = self.delegation(asker, name) if self._is_host_of_site(asker) else None
+        return found is not None and found.renaming is not None
 
     @cached_property
     def _delegated(self) -> dict[Labels, Site]:
@@ -122,7 +144,7 @@ class KnownNames:
         known = {site.name for site in self._sites}
         first: dict[Labels, Site] = {}
         for site in self._topology.sites:
-            for zone in site.zones if site.name in known else ():
+            for zone in filterfalse(is_local, site.zones if site.name in known else ()):
                 first.setdefault(name_of(zone), site)
         return first
 
@@ -241,3 +263,8 @@ def _other(address: Address, pairs: Iterable[tuple[Prefix, Prefix]]) -> Address 
 
 def _allowed_ip(prefix: Prefix) -> AllowedIP:
     return AllowedIP(prefix.network_address.packed, prefix.prefixlen)
+
+
+def _local_zone(site: Site) -> str:
+    """Return the zone whose names are asked for below the site's own, "" if it has none."""
+    return next(filter(is_local, site.zones), "")

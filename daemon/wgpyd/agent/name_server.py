@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Final, Protocol, cast
 
 from wgpy.address import Address
-from wgpy.dns.message import RD, Malformed, Query, Rcode, read_query
+from wgpy.dns.message import RD, Labels, Malformed, Query, Rcode, read_query
 from wgpy.dns.responder import respond, without_answer
 from wgpy.dns.zone import Zone
 from wgpy.host.bootclock import boottime
@@ -45,7 +45,7 @@ class Names(Protocol):
     def is_local(self, asker: Address) -> bool:
         """Return whether this host itself asks."""
 
-    def may_ask_others(self, asker: Address) -> bool:
+    def may_ask_others(self, asker: Address, name: Labels) -> bool:
         """Return whether others' servers are asked for somebody."""
 
 
@@ -177,7 +177,7 @@ class NameServer:
         answer = respond(zone, data, by_tcp=by_tcp)
         if isinstance(answer, bytes):
             return ANSWERED, answer
-        if answer.flags & RD and self._names.may_ask_others(source):
+        if answer.flags & RD and self._names.may_ask_others(source, answer.name):
             return FORWARDED, answer
         return REFUSED, without_answer(answer, Rcode.REFUSED)
 

@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Protocol
 
 from wgpy.address import Address
-from wgpy.dns.message import Query
+from wgpy.dns.message import Labels, Query
 from wgpy.dns.zone import Zone, domain_of
 from wgpy.driver.interface import Interface
 from wgpy.host import resolv_conf
@@ -98,14 +98,17 @@ class Names:
         """Return whether this host itself asks: its kernel gives it the address that it asks at."""
         return any(asker == own.ip for own in self._node.plan.link.addresses)
 
-    def may_ask_others(self, asker: Address) -> bool:
+    def may_ask_others(self, asker: Address, name: Labels) -> bool:
         """Return whether this host asks, or a client that enters here, whose file names no other server.
 
-        Others ask a gateway of an exit, which they use.
+        Others ask a gateway of an exit, which they use; and hosts of a site, such as the name server of a
+        cluster, may ask for what is below the names of sites.
         """
         is_client = self._known is not None and self._known.enters_here(asker)
         is_exit = any(site.is_exit for site in self._node.plan.own_sites)
-        return self.is_local(asker) or is_client or is_exit
+        if self.is_local(asker) or is_client or is_exit:
+            return True
+        return self._known is not None and self._known.serves_hosts_of_sites(asker, name)
 
     async def _forward(self, data: bytes, query: Query, asker: Address, by_tcp: bool) -> bytes:
         """Ask the name servers of the site that a name is of, or else those that the host asked before."""
@@ -116,7 +119,7 @@ class Names:
             forwarder = self._exit_forwarder if is_by_exit else self._forwarder
             return await forwarder.ask(data, query, by_tcp)
         servers = (Server(str(one)) for one in found.servers if not self.is_local(one))
-        return await self._site_forwarder.ask(query, servers, found.site, by_tcp)
+        return await self._site_forwarder.ask(query, servers, found.site, by_tcp, found.renaming)
 
     def _servers(self) -> Iterator[Server]:
         """Give whom the host asked before, after those of its other networks, which know their own names."""
