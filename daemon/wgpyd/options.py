@@ -20,6 +20,7 @@ _OF_SETTINGS: Final = {
     "--nice": "WGPY_NICE",
 }
 _WITH_VALUE: Final = ("--mesh", "--metrics", "--log")
+_GATEWAY: Final = "--kubernetes=gateway"
 _OF_KUBERNETES: Final = {
     "--kube-api": "server",
     "--kube-token": "token_file",
@@ -58,6 +59,7 @@ options:
                               takes it over; `ip link delete INTERFACE` deletes it. A node's is always so
   --metrics=ADDRESS           serve metrics for Prometheus by HTTP, at ADDRESS:PORT or a socket, unix:PATH
   --kubernetes                announce the pod ranges of this host's Kubernetes Node, and follow them
+  --kubernetes=gateway        only reach its API, for `wgpy mesh site add NAME --kubernetes`
   --node-name=NAME            the Node's name (default: NODE_NAME of the environment, or the host's name)
   --kube-api=URL, --kube-token=FILE, --kube-ca=FILE
                               the API server, a token, and the CA (default: what a pod has)
@@ -97,7 +99,8 @@ class KubernetesOptions:
     """Where the API of Kubernetes is, "" for what a pod has.
 
     server: URL; token_file, ca_file, kubeconfig: paths; node: name of this host's Node, "" for the host's;
-    cni: the file by which pods are joined to its ranges, "" for none.
+    cni: the file by which pods are joined to its ranges, "" for none; role: "gateway" if it announces no pod
+    ranges of that, but the cluster's as sites alone.
     """
 
     server: str = ""
@@ -106,6 +109,7 @@ class KubernetesOptions:
     kubeconfig: str = ""
     node: str = ""
     cni: str = ""
+    role: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ class Options:
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """Raises UsageError for a wrong command line, StartError for a wrong environment."""
-    flags = dict.fromkeys(("--foreground", "--persistent", "--kubernetes"), False)
+    flags = dict.fromkeys(("--foreground", "--persistent", "--kubernetes", _GATEWAY), False)
     flags["--foreground"] = environment.get("WG_PROCESS_FOREGROUND") == "1"
     environment = dict(environment)
     names = []
@@ -156,7 +160,10 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         else:
             names.append(argument)
     mesh, metrics, log = (values[option] for option in _WITH_VALUE)
-    kubernetes = _kubernetes(values, environment, follows=flags["--kubernetes"], mesh=mesh)
+    follows = flags["--kubernetes"] or flags[_GATEWAY]
+    kubernetes = _kubernetes(values, environment, follows=follows, mesh=mesh)
+    if kubernetes is not None:
+        kubernetes = replace(kubernetes, role="gateway" if flags[_GATEWAY] else "")
     if metrics and not mesh:
         raise UsageError("--metrics is for a node: give --mesh=NETWORK, too")
     if mesh and names:
@@ -191,10 +198,10 @@ def _kubernetes(
         raise UsageError("--kubernetes is for a node: give --mesh=NETWORK, too")
     if values["--kubeconfig"] and (other := set(given) & {"--kube-api", "--kube-token", "--kube-ca"}):
         raise UsageError(f"--kubeconfig is in place of {' and '.join(sorted(other))}: give one of the two")
-    found = KubernetesOptions(**{field: values[option] for option, field in _OF_KUBERNETES.items()})
-    cni = str(Path(found.cni).absolute()) if found.cni else ""
-    found = replace(found, node=found.node or environment.get("NODE_NAME", ""), cni=cni)
-    return found if follows else None
+    fields = {field: values[option] for option, field in _OF_KUBERNETES.items()}
+    fields["node"] = fields["node"] or environment.get("NODE_NAME", "")
+    fields["cni"] = str(Path(fields["cni"]).absolute()) if fields["cni"] else ""
+    return KubernetesOptions(**fields) if follows else None
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:

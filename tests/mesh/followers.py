@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tests.mesh.coordinator import Site as Coordination
 from tests.mesh.network import Administrator, prefixes
 from tests.mesh.nodes import Network
 from wgpy.mesh.member import Member
+from wgpy.node.agent_client import SiteAddition
 from wgpy.node.files import NodeFile
+from wgpyd.agent import cluster
 from wgpyd.agent.identity import LocalIdentity
-from wgpyd.agent.kubernetes import PodRangeFollower
 from wgpyd.agent.membership import Membership
 from wgpyd.agent.publisher import Publisher
+from wgpyd.agent.sites import SiteAnnouncer
 from wgpyd.agent.store import RecordStore
 from wgpyd.agent.subscription import Subscription
 from wgpyd.agent.warnings import Warnings
@@ -38,14 +41,14 @@ class FollowingNode:
         self.subscription = Subscription(self.identity, self.store, withholding, self._on_news)
         self.publisher = Publisher(self.identity, self.store, self.subscription, self.warnings)
         self.membership.derive()
-        self.follower = PodRangeFollower(
-            options, self.identity, self.store, self.membership, self.publisher, self.warnings, self._on_news
-        )
+        self.sites = SiteAnnouncer(self.identity, self.store, self.subscription, self.publisher)
+        self.cluster = cluster.Cluster(self, self.publisher, self._on_news)
+        self.cluster.follow(options)
 
     def _on_news(self) -> None:
         """What an agent does whenever it wakes."""
         self.membership.derive()
-        self.follower.notice()
+        self.cluster.notice()
 
     @property
     def routes(self) -> list[str]:
@@ -56,6 +59,21 @@ class FollowingNode:
         """What another node has, as this one knows it."""
         found = self.member(name)
         return list(map(str, found.routes)) if found else []
+
+    async def add_site(self, name: str, **changes: Any) -> str:
+        """Do what the command does."""
+        usual = SiteAddition(name, (), "either", False, 100, False, kubernetes=True)
+        addition = await self.cluster.completed(replace(usual, **changes))
+        answer = await self.sites.add(addition)
+        self.cluster.follow_site(name, is_followed=True)
+        return answer
+
+    def site(self, name: str) -> tuple[list[str], list[str], int]:
+        """Return real and mapped prefixes of a site as this node knows it, and how many gateways it has."""
+        found = self.membership.topology.site(name)
+        if found is None:
+            return [], [], 0
+        return list(map(str, found.real)), list(map(str, found.mapped)), len(found.gateways)
 
     def member(self, name: str) -> Member | None:
         return next((one for one in self.membership.topology.members if one.name == name), None)
@@ -95,7 +113,7 @@ class Cluster:
     async def node(self, number: int, options: KubernetesOptions) -> AsyncIterator[FollowingNode]:
         """Run a node from what is on its disk, from when the coordinator sends it news."""
         node = FollowingNode(self.folder / f"n{number}", options, lambda: self.administrator.now)
-        following = [asyncio.create_task(one) for one in (node.subscription.run(), node.follower.run())]
+        following = [asyncio.create_task(one) for one in (node.subscription.run(), *node.cluster.running())]
         try:
             await node.until(lambda: node.subscription.connected)
             yield node

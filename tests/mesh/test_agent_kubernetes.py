@@ -37,6 +37,15 @@ async def scene(folder: Path, *ranges: str) -> AsyncIterator[tuple[Cluster, Fake
         yield cluster, api
 
 
+def kubeconfig(cluster: object, user: object) -> dict[str, object]:
+    return {
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": cluster}],
+        "users": [{"name": "u", "user": user}],
+    }
+
+
 def told(node: FollowingNode, *words: str) -> bool:
     """Return whether a sentence of the node has all of these."""
     return any(all(word in sentence for word in words) for sentence in node.warnings)
@@ -59,7 +68,7 @@ async def test_ranges_that_come_late_are_announced_live_in_both_families(tmp_pat
             await other.until(lambda: other.routes_of("n1") == [RANGE, RANGE6])
             await node.until(lambda: node.routes_of("n2") == [OTHER])
             assert node.routes == [RANGE, RANGE6]
-            assert node.follower.status.trouble == ""
+            assert node.cluster.status.trouble == ""
 
 
 @in_a_loop
@@ -88,7 +97,7 @@ async def test_routes_that_do_not_come_from_kubernetes_stay(tmp_path: Path) -> N
         api.set_node("worker-1", RANGE)
         async with cluster.node(1, options(api)) as node:
             await node.until(lambda: node.routes == [RANGE])
-            assert node.follower.status.ranges == prefixes(RANGE)
+            assert node.cluster.status.ranges == prefixes(RANGE)
             by_hand = RouteChange(prefixes("192.168.1.0/24", OTHER), ())
             await node.publisher.change_routes(by_hand)
 
@@ -186,7 +195,7 @@ async def test_a_range_that_holds_the_api_server_or_this_host_is_refused_and_tol
         async with cluster.node(1, options(api)) as node:
             await node.until(lambda: told(node, RANGE, "10.244.2.9", "an endpoint of this node"))
             await node.until(lambda: node.routes == [RANGE6])
-            assert node.follower.ways() == {ip_address("127.0.0.1"): "the API server of Kubernetes"}
+            assert node.cluster.notice() == {ip_address("127.0.0.1"): "the API server of Kubernetes"}
 
 
 @in_a_loop
@@ -227,7 +236,7 @@ async def test_the_token_is_read_anew_for_each_request(tmp_path: Path) -> None:
             api.hang_up()
 
             await node.until(lambda: "a newer one" in api.tokens_seen and node.routes == [OTHER])
-            await node.until(lambda: node.follower.status.trouble == "")
+            await node.until(lambda: node.cluster.status.trouble == "")
 
 
 @in_a_loop
@@ -303,13 +312,7 @@ def test_a_kubeconfig_says_the_same_in_one_file(tmp_path: Path, kind: str) -> No
             user = {"token": TOKEN} if kind == "token" else {"tokenFile": str(api.token_file)}
             where = {"server": api.url, "certificate-authority": str(api.ca_file)}
             file = tmp_path / "kubeconfig"
-            document = {
-                "current-context": "c",
-                "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
-                "clusters": [{"name": "k", "cluster": where}],
-                "users": [{"name": "u", "user": user}],
-            }
-            file.write_text(json.dumps(document))
+            file.write_text(json.dumps(kubeconfig(where, user)))
             async with cluster.node(1, KubernetesOptions(kubeconfig=str(file), node="worker-1")) as node:
                 await node.until(lambda: node.routes == [RANGE])
 
@@ -322,3 +325,30 @@ async def test_missing_credentials_are_told_with_what_to_give(tmp_path: Path) ->
         wanted = replace(options(api), token_file=str(tmp_path / "none"))
         async with cluster.node(1, wanted) as node:
             await node.until(lambda: told(node, "none cannot be read", "--kube-token=FILE"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "x: y",
+        "\xff",
+        '{"current-context": "c"}',
+        '{"current-context": "c", "contexts": 3}',
+        json.dumps(kubeconfig({"server": "https://127.0.0.1:1"}, None)),
+        json.dumps(kubeconfig({"server": "http://127.0.0.1:1"}, {"token": "t"})),
+        json.dumps(kubeconfig({"server": "https://127.0.0.1:1"}, {"token": "\u1234"})),
+        json.dumps(kubeconfig(3, {"token": "t"})),
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_told_and_ends_nothing(tmp_path: Path, text: str) -> None:
+    @in_a_loop
+    async def scenario() -> None:
+        async with scene(tmp_path) as (cluster, _):
+            file = tmp_path / "kubeconfig"
+            file.write_text(text, encoding="latin-1")
+            async with cluster.node(1, KubernetesOptions(kubeconfig=str(file), node="worker-1")) as node:
+                await node.until(lambda: told(node, "pod ranges of worker-1 are not known anew"))
+
+    scenario()

@@ -6,7 +6,7 @@ take nothing.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain, count
 from typing import Final
@@ -73,6 +73,8 @@ def propose(
     if not is_exit(wanted.prefixes):
         _check_ranges(network, wanted)
     if site := topology.site(wanted.name):
+        if site.real != wanted.prefixes and all(one.identity == identity for one in site.gateways):
+            return _changed(network, topology, identity, site, wanted, tuple(reserved))
         return _as_another_gateway(site, wanted)
     if any(member.name == wanted.name for member in topology.members):
         raise SiteRefused(f"{wanted.name} is the name of a node: choose another name for the site")
@@ -130,6 +132,28 @@ def _as_another_gateway(site: Site, wanted: WantedSite) -> Proposal:
             f"--{wanted.face}"
         )
     return Proposal(site.mapped, f"{site.name} has another gateway already")
+
+
+def _changed(
+    network: Network,
+    topology: Topology,
+    identity: VerifyKey,
+    site: Site,
+    wanted: WantedSite,
+    reserved: tuple[Prefix, ...],
+) -> Proposal:
+    """Propose other prefixes for a site of one gateway; those that stay are mapped as before.
+
+    Raises SiteRefused.
+    """
+    if not site.is_mapped or site.is_exit or is_exit(wanted.prefixes) or wanted.face == REAL:
+        others = tuple(one for one in topology.sites if one.name != site.name)
+        return propose(network, replace(topology, sites=others), identity, wanted, reserved)
+    found = dict(zip(site.real, site.mapped, strict=True))
+    new = WantedSite(site.name, tuple(one for one in wanted.prefixes if one not in found), MAPPED)
+    waiting = (prefix for one in _waiting(topology, site.name) for prefix in one.site.mapped)
+    found.update(zip(new.prefixes, _mapped(network, topology, new, [*reserved, *waiting]), strict=True))
+    return Proposal(tuple(found[prefix] for prefix in wanted.prefixes), f"{site.name} was mapped before")
 
 
 def _exit(wanted: WantedSite) -> Proposal:

@@ -183,7 +183,8 @@ class KubernetesStatus:
 
     node: the name of the host's Node, "" if the node does not follow; server: URL of the API; trouble: why
     nothing comes from there, "" while it does; ranges: of pods, that this node announces for Kubernetes;
-    is_known: whether the API has ever answered since the agent's start.
+    is_known: whether the API has ever answered since the agent's start; sites: names
+    of those whose prefixes are the cluster's.
     """
 
     node: str = ""
@@ -191,6 +192,7 @@ class KubernetesStatus:
     trouble: str = ""
     ranges: tuple[Prefix, ...] = ()
     is_known: bool = False
+    sites: tuple[str, ...] = ()
 
 
 NO_KUBERNETES: Final = KubernetesStatus()
@@ -284,7 +286,8 @@ class SiteAddition:
     """A site that a node is to be a gateway of.
 
     face: real, mapped or either; firewall: whether to open the host's firewall for it; kept: the names of
-    fields that stay as they are if the node is a gateway of it already; the rest as in
+    fields that stay as they are if the node is a gateway of it already; kubernetes: whether its prefixes are
+    those of the cluster that the node follows, whatever `prefixes` are; the rest as in
     `records.AnnouncedSite`.
     """
 
@@ -297,6 +300,7 @@ class SiteAddition:
     servers: tuple[Address, ...] = ()
     zones: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    kubernetes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,8 +168,9 @@ class NodeFile:
     return_gateways: of which site the host is one, "" for none, and addresses of a gateway of it in networks
     of the host; paths_sequence: of the last record of the paths to it that was signed; port_mapping: whether
     the router before the host is asked to map the port; pod_ranges: those of its routes that Kubernetes gave
-    it; pod_node: as the Node of this name, "" for none; the rest as in `records.Node`, where sequence is that
-    of the last record signed.
+    it; pod_node: as the Node of this name, "" for none; kubernetes_sites: those whose prefixes are a
+    cluster's, as they were announced first; the rest as in `records.Node`, where sequence is that of the last
+    record signed.
     """
 
     network: VerifyKey
@@ -205,6 +206,7 @@ class NodeFile:
     port_mapping: bool = True
     pod_ranges: tuple[Prefix, ...] = ()
     pod_node: str = ""
+    kubernetes_sites: tuple[AnnouncedSite, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises ValueError."""

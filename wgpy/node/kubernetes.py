@@ -113,14 +113,17 @@ def _read(path: Path) -> str:
 
 def _of_kubeconfig(path: Path) -> Access:
     """Read the current context. Raises KubernetesError."""
-    found = _parsed(path)
     try:
-        context = _named(found["contexts"], found["current-context"])["context"]
-        cluster = _named(found["clusters"], context["cluster"])["cluster"]
-        user = _named(found["users"], context["user"])["user"]
-        server = str(cluster["server"])
+        return _of_context(path, _parsed(path))
     except _BROKEN:
         raise KubernetesError(f"{path} is no kubeconfig with a current context") from None
+
+
+def _of_context(path: Path, found: Any) -> Access:
+    """Raises KubernetesError, and one of _BROKEN."""
+    context = _named(found["contexts"], found["current-context"])["context"]
+    cluster = _named(found["clusters"], context["cluster"])["cluster"]
+    user = _named(found["users"], context["user"])["user"]
     if cluster.get("insecure-skip-tls-verify"):
         raise KubernetesError(f"{path} has the server's certificate not verified: name a CA in it")
     token = user.get("token") or ""
@@ -132,7 +135,8 @@ def _of_kubeconfig(path: Path) -> Access:
             f"{path} has neither token nor certificate for its user, and no other program is run for one: "
             "give --kube-api, --kube-ca and --kube-token=FILE"
         )
-    return Access(server, str(token), _pem(path, cluster, "certificate-authority"), certificate)
+    ca = _pem(path, cluster, "certificate-authority")
+    return Access(str(cluster["server"]), str(token), ca, certificate)
 
 
 def _parsed(path: Path) -> Any:
@@ -200,7 +204,7 @@ class KubernetesApi:
                     writer.transport.abort()
         except HttpError as error:
             raise KubernetesError(_refusal(error)) from None
-        except (*BROKEN, TimeoutError) as error:
+        except (*BROKEN, TimeoutError, ValueError) as error:  # the last for a token that no header can have
             why = str(error) or type(error).__name__
             raise KubernetesError(
                 f"the API server {access.server} does not answer: {printable(why)}"
@@ -228,6 +232,11 @@ def _refusal(error: HttpError) -> str:
             return (
                 "the API server refuses (403): the service account needs get, list and watch of nodes and of "
                 "servicecidrs, as in daemon/deploy/kubernetes/rbac.yaml"
+            )
+        case 404:
+            return (
+                "the API server has no such objects (404): ServiceCIDR is of Kubernetes 1.33, so name the "
+                "ranges of an older cluster, as in `wgpy mesh site add NAME 10.244.0.0/16 10.96.0.0/16`"
             )
         case status if 300 <= status < 400:
             return f"the API server sends elsewhere ({status}), which is not followed: give its own address"

@@ -78,15 +78,19 @@ class Control:
 
     async def add_site(self, addition: SiteAddition) -> SiteAnswer:
         """Return once the coordinator has it. Raises AgentError."""
+        if addition.kubernetes:
+            addition = await self._node.cluster.completed(addition)
         addition = self._sites.completed(addition)
         await self._sites.check(addition)
         await self._check_host(addition)
         reason = await self._sites.add(addition)
+        self._node.cluster.follow_site(addition.name, is_followed=addition.kubernetes)
         self._learn_sites()
         return SiteAnswer(reason, self._sites.ranges_back(addition))
 
     async def remove_site(self, name: str) -> None:
         """Return once the coordinator has it. Raises AgentError."""
+        self._node.cluster.follow_site(name, is_followed=False)
         await self._sites.remove(name)
         self._learn_sites()
 

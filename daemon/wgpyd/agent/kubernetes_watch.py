@@ -27,7 +27,7 @@ class WatchLoop:
 
     def __init__(self, api: KubernetesApi, watch: Watch[Any], on_change: Callable[[], None]) -> None:
         """on_change: called after objects or trouble may have changed."""
-        self.trouble = "not yet asked"
+        self.trouble = ""
         self._api = api
         self._watch = watch
         self._on_change = on_change

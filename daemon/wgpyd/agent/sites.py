@@ -77,7 +77,17 @@ class SiteAnnouncer:
             known = ", ".join(site.name for site in node.sites) or "none"
             raise AgentError(f"this node is no gateway of a site {name}; its sites: {known}")
         sites = tuple(site for site in node.sites if site.name != name)
-        await self._publisher.change_sites(sites, tuple(one for one in node.firewall if one != name))
+        is_kept = any(site.name == name for site in node.kubernetes_sites)  # it comes again
+        firewall = node.firewall if is_kept else tuple(one for one in node.firewall if one != name)
+        await self._publisher.change_sites(sites, firewall)
+
+    async def announce_again(self, site: AnnouncedSite, prefixes: tuple[Prefix, ...]) -> None:
+        """Announce a site with other prefixes, and otherwise as it was announced. Raises AgentError."""
+        is_open = site.name in self._identity.node.firewall
+        addition = SiteAddition(
+            site.name, prefixes, site.face, site.is_routed, site.priority, is_open, site.servers, site.zones
+        )
+        await self._announce(_wanted(addition), addition)
 
     async def _add_again(self, present: AnnouncedSite, wanted: WantedSite, addition: SiteAddition) -> str:
         """Change options; choose prefixes anew if others than the present ones are free. Raises AgentError.

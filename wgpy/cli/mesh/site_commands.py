@@ -16,6 +16,7 @@ Examples:
   sudo wgpy mesh site add blue 10.42.0.0/16 10.43.0.0/16 --routed
   sudo wgpy mesh site add office 192.168.1.0/24     on another host beside it: a second gateway
   sudo wgpy mesh site add office 192.168.1.0/24 --dns 192.168.1.53 --zone office.example
+  sudo wgpy mesh site add blue --kubernetes         of a cluster, whose ranges it follows
   sudo wgpy mesh site list
   sudo wgpy mesh site show office
   sudo wgpy mesh site remove office
@@ -35,6 +36,10 @@ network that both are in.""",
         argument(
             "prefixes", metavar="PREFIX", type=types.prefix, nargs="*",
             help="with add: the prefixes of the site",
+        ),
+        argument(
+            "--kubernetes", action="store_true",
+            help="with add: the prefixes are the pod and service ranges of the cluster that wgpyd follows",
         ),
         argument("--real", action="store_true", help="with add: do not map the site"),
         argument("--mapped", action="store_true", help="with add: map the site in any case"),

@@ -12,13 +12,15 @@ from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.output import columns, listed, report
 from wgpy.cli.mesh.site_table import named, return_routes, single, state, table, unreached
+from wgpy.dns.zone import domain_of
 from wgpy.mesh import codec
 from wgpy.mesh.records.sites import DEFAULT_PRIORITY, EITHER, MAPPED, REAL
 from wgpy.mesh.sites import SiteExclusion
 from wgpy.mesh.topology import derive
-from wgpy.mesh.zones import zones_trouble
+from wgpy.mesh.zones import is_local, zones_trouble
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import Site, SiteAddition, SiteGateway, SiteReturn, Status
+from wgpy.node.files import NodeFile
 from wgpy.node.site_report import how_reached, report_sites, shown_prefixes
 
 
@@ -42,10 +44,14 @@ def _trouble(arguments: Namespace) -> str:
         return f"name the site, as in `wgpy mesh site {change} office`"
     if change != "add":
         return f"`wgpy mesh site {change}` takes a name alone" if arguments.prefixes else ""
-    if not arguments.prefixes:
+    if arguments.kubernetes and arguments.prefixes:
+        return "--kubernetes takes the prefixes from the cluster: leave them out"
+    if not arguments.prefixes and not arguments.kubernetes:
         return f"name the prefixes of {name}, as in `wgpy mesh site add {name} 192.168.1.0/24`"
     if arguments.real and arguments.mapped:
         return "a site has one face at a time: give --real or --mapped"
+    if arguments.kubernetes:
+        return ""
     return zones_trouble(arguments.prefixes, arguments.dns or (), arguments.zone or ())
 
 
@@ -92,6 +98,7 @@ def _addition(arguments: Namespace) -> SiteAddition:
     return SiteAddition(
         arguments.name, tuple(arguments.prefixes), face, bool(arguments.routed), priority,
         bool(arguments.firewall), tuple(arguments.dns or ()), tuple(arguments.zone or ()), _kept(arguments),
+        arguments.kubernetes,
     )  # fmt: skip
 
 
@@ -160,7 +167,10 @@ def _show(arguments: Namespace) -> None:
     if not found:
         names = listed(sorted({one.name for one in known}), "none")
         raise CommandError(f"no site {arguments.name} is known here; there are {names}")
-    report(arguments, list(map(codec.write, found)), "\n\n".join(columns(_about(one)) for one in found))
+    network = "" if arguments.key else networks.selected(arguments)
+    node = networks.node_file(network) if network else None
+    texts = (columns([*_about(one), *(_names(one, network, node) if node else ())]) for one in found)
+    report(arguments, list(map(codec.write, found)), "\n\n".join(texts))
 
 
 def _about(found: Site) -> Iterator[tuple[str, str]]:
@@ -175,6 +185,15 @@ def _about(found: Site) -> Iterator[tuple[str, str]]:
     yield "state", state(found)
     if found.own:
         yield "", "this node is a gateway of it"
+
+
+def _names(found: Site, network: str, node: NodeFile) -> Iterator[tuple[str, str]]:
+    """Give how names of a cluster are called in the mesh, and what has its CoreDNS know those of others."""
+    if not (zone := next(filter(is_local, found.zones), "")):
+        return
+    yield "names", f"SERVICE.NAMESPACE.svc.{found.name}.{domain_of(network)}, for …svc.{zone}"
+    if found.own:
+        yield "for its CoreDNS", f"{domain_of(network)} {{ forward . {node.address} }}"
 
 
 def _gateway(gateway: SiteGateway) -> str:

@@ -137,6 +137,8 @@ def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, st
 
 
 def _kubernetes(found: KubernetesStatus) -> Iterator[tuple[str, str]]:
+    if found.sites:
+        yield "kubernetes", f"the prefixes of {listed(found.sites)}, by {found.server}"
     if not found.node:
         return
     ranges = f"pod ranges {listed(found.ranges)}" if found.ranges else "no pod ranges"
