@@ -72,6 +72,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         "wgpy.host",
     },
     "wgpy.kubernetes": {"wgpy.address", "wgpy.contract"},
+    "wgpy.proxy": {*_VALUES, "wgpy.tunnel"},
     "wgpy.mesh": _VALUES,
     "wgpy.node": {
         *_VALUES,

@@ -13,7 +13,7 @@ _CONFIGURED: Final = "for c in /etc/wireguard/*.conf; do [ -f $c ] && basename $
 _ARGUMENTS: Final = {
     "show": f"echo all; {_RUNNING}",
     **dict.fromkeys(("down", "reload", "save"), _RUNNING),
-    **dict.fromkeys(("exec", "strip", "up"), _CONFIGURED),
+    **dict.fromkeys(("exec", "proxy", "strip", "up"), _CONFIGURED),
 }
 
 

@@ -35,12 +35,13 @@ def execute(name_or_file: str, command: Sequence[str]) -> None:
     program = command[1:] if command[:1] == ["--"] else command
     if not program:
         raise UsageError("say which program to run, after `--`")
-    config = _read(name_or_file)
+    config = read_config(name_or_file)
     old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     raise SystemExit(_run(config, program, list(old_mask)))
 
 
-def _read(name_or_file: str) -> Config:
+def read_config(name_or_file: str) -> Config:
+    """Return what the file says; what is most likely not meant is a warning. Raises ConfigError."""
     is_file = "/" in name_or_file or name_or_file.endswith(".conf")
     path = Path(name_or_file) if is_file else CONFIG_DIRECTORY / f"{name_or_file}.conf"
     config = load(path)

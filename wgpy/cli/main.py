@@ -15,6 +15,7 @@ from wgpy.cli.execute import execute
 from wgpy.cli.keys import genkey, genpsk, pubkey
 from wgpy.cli.mesh.arguments import WATCH
 from wgpy.cli.mesh.commands import MESH
+from wgpy.cli.proxy import proxy
 from wgpy.cli.reload import reload, save, strip
 from wgpy.cli.show import show, show_counters, watch_interfaces
 from wgpy.cli.tunnel import down, up
@@ -51,6 +52,7 @@ _VERBOSE: Final = Argument(
     ("-v", "--verbose"), {"action": "store_true", "help": "print every command before it is run"}
 )
 
+_SEVERAL: Final = {"action": "append", "default": []}
 _PERSISTENT: Final = Argument(
     ("--persistent",),
     {"action": "store_true", "help": "let nothing leave in the clear if the daemon is killed"},
@@ -172,6 +174,39 @@ program. What the program leaves running ends with it.""",
             Argument(
                 ("command",),
                 {"nargs": "...", "metavar": "-- PROGRAM …", "help": "the program, with its arguments"},
+            ),
+        ),
+    ),
+    Command(
+        "proxy",
+        proxy,
+        "Let programs use a tunnel by a proxy, without root.",
+        """\
+Examples:
+  wgpy proxy ./wg0.conf --socks5 127.0.0.1:1080 --http 127.0.0.1:8080
+  curl --proxy socks5h://127.0.0.1:1080 http://web.internal/
+  wgpy proxy ./wg0.conf --forward 127.0.0.1:5432=db.internal:5432   from a port of this host into the tunnel
+  wgpy proxy ./wg0.conf --expose 10.0.0.1:80=127.0.0.1:8000         from a port of the tunnel to this host
+Each option may be given several times; port 0 is any that is free. Whoever reaches an address that is
+listened on may use the tunnel: nobody is asked for a password. Names are asked of the file's DNS.
+Ctrl-C ends it.""",
+        (
+            _CONFIG,
+            Argument(
+                ("--socks5",),
+                {**_SEVERAL, "metavar": "ADDRESS:PORT", "help": "serve SOCKS5: connections and UDP"},
+            ),
+            Argument(
+                ("--http",),
+                {**_SEVERAL, "metavar": "ADDRESS:PORT", "help": "serve as an HTTP proxy"},
+            ),
+            Argument(
+                ("--forward",),
+                {**_SEVERAL, "metavar": "LOCAL=REMOTE", "help": "lead connections to LOCAL into the tunnel"},
+            ),
+            Argument(
+                ("--expose",),
+                {**_SEVERAL, "metavar": "REMOTE=LOCAL", "help": "lead connections from the tunnel to LOCAL"},
             ),
         ),
     ),

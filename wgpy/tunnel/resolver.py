@@ -18,8 +18,8 @@ MakeSocket = Callable[[int, int], socket.socket]
 AddressInfo = tuple[socket.AddressFamily, socket.SocketKind, int, str, tuple[Any, ...]]
 
 _PORT: Final = 53
-_TRIES: Final = 2  # of each server
-_TIMEOUT: Final = 3.0  # seconds, for an answer
+_TRIES: Final = 3  # of each server
+_TIMEOUT: Final = 5.0  # seconds, for an answer
 _MAX_ANSWER: Final = 65535
 _LOCALHOST: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
 _TYPES: Final = {socket.AF_INET: "A", socket.AF_INET6: "AAAA"}

@@ -1,0 +1,75 @@
+"""`wgpy proxy`: a tunnel for programs that know nothing of it, without root."""
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from wgpy.address import HostPort, parse_host_port
+from wgpy.cli.errors import CommandError, UsageError
+from wgpy.cli.execute import read_config
+from wgpy.config import Config
+
+if TYPE_CHECKING:
+    from wgpy.proxy.proxy import Lead, Listeners
+
+_T = TypeVar("_T")
+_LEAD: Final = "want ADDRESS:PORT=HOST:PORT, as in 127.0.0.1:5432=db.internal:5432"
+
+
+def proxy(arguments: argparse.Namespace) -> None:
+    """Serve until SIGINT or SIGTERM. Raises CommandError, ConfigError."""
+    from wgpy.proxy.proxy import Listeners
+
+    wanted = Listeners(
+        _parsed("--socks5", arguments.socks5, _read_address),
+        _parsed("--http", arguments.http, _read_address),
+        _parsed("--forward", arguments.forward, _read_lead),
+        _parsed("--expose", arguments.expose, _read_lead),
+    )
+    if not any((wanted.socks5, wanted.http, wanted.forward, wanted.expose)):
+        raise UsageError("say what to serve: --socks5, --http, --forward or --expose")
+    asyncio.run(_serve(read_config(arguments.config), wanted))
+
+
+def _parsed(option: str, texts: Iterable[str], read: Callable[[str], _T]) -> tuple[_T, ...]:
+    """Raises UsageError."""
+    try:
+        return tuple(map(read, texts))
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from None
+
+
+def _read_address(text: str) -> HostPort:
+    return parse_host_port(text, lowest_port=0)
+
+
+def _read_lead(text: str) -> "Lead":
+    from wgpy.proxy.proxy import Lead
+
+    listens, equals, leads = text.partition("=")
+    if not equals:
+        raise ValueError(_LEAD)
+    return Lead(_read_address(listens), parse_host_port(leads))
+
+
+async def _serve(config: Config, wanted: "Listeners") -> None:
+    from wgpy.proxy.proxy import start
+    from wgpy.tunnel.errors import TunnelError
+    from wgpy.tunnel.tunnel import Tunnel
+
+    ended = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    try:
+        async with Tunnel(config) as tunnel, AsyncExitStack() as opened:
+            for line in await start(tunnel, wanted, opened):
+                print(line, flush=True)
+            gone = asyncio.ensure_future(tunnel.wait_closed())
+            await asyncio.wait({gone, asyncio.ensure_future(ended.wait())}, return_when="FIRST_COMPLETED")
+            if gone.done():
+                raise TunnelError("the tunnel has ended, as a process of it was killed")
+    except (TunnelError, ValueError, OSError) as error:
+        raise CommandError(str(error)) from None

@@ -1,0 +1,96 @@
+"""Serves a client of an HTTP proxy: CONNECT, and requests with a whole URL, one a connection. RFC 9110, 9112
+
+Heads are read and written by h11; bodies pass as they are, so nothing of them is changed.
+"""
+
+import asyncio
+from contextlib import closing, suppress
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import urlsplit
+
+import h11
+
+from wgpy.number import parse_port
+from wgpy.tunnel.asynchronous import AsyncTunnel
+from wgpy.tunnel.errors import TunnelError
+
+from .joining import Stream, join, reason
+
+_CHUNK: Final = 1 << 16
+_HTTP: Final = 80
+# Of the connection between a client and its proxy. RFC 9110 7.6.1
+_HOP_BY_HOP: Final = {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authorization"}
+
+
+async def serve(client: Stream, tunnel: AsyncTunnel) -> None:
+    """Serve one connection of a client until it ends. Raises OSError if that breaks."""
+    with closing(client.writer):
+        try:
+            request, rest = await _read_head(client.reader)
+            host, port = _read_target(request)
+            there = Stream(*await tunnel.open_connection(host, port))
+        except (h11.ProtocolError, ValueError) as error:
+            _answer(client, 400, str(error))
+        except (OSError, TunnelError) as error:
+            _answer(client, 502, reason(error) if isinstance(error, OSError) else str(error))
+        else:
+            if request.method == b"CONNECT":
+                client.writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                there.writer.write(rest)
+            else:
+                there.writer.write(_write_head(request) + rest)
+            await join(client, there)
+
+
+async def _read_head(reader: asyncio.StreamReader) -> tuple[h11.Request, bytes]:
+    """Return a request, and what has come behind its head. Raises h11.ProtocolError."""
+    parser = h11.Connection(h11.SERVER)
+    received = b""
+    while True:
+        event = parser.next_event()
+        if isinstance(event, h11.Request):
+            return event, received.partition(b"\r\n\r\n")[2]
+        data = await reader.read(_CHUNK)
+        received += data
+        parser.receive_data(data)
+        if not data:
+            raise ValueError("the request is cut off")
+
+
+def _read_target(request: h11.Request) -> tuple[str, int]:
+    """Raises ValueError."""
+    target = request.target.decode("ascii")
+    if request.method == b"CONNECT":
+        host, _, port = target.rpartition(":")  # some clients leave out the brackets of IPv6
+        return host.removeprefix("[").removesuffix("]"), parse_port(port)
+    url = urlsplit(target)
+    if not url.hostname or url.scheme != "http":
+        raise ValueError("this is a proxy: send CONNECT HOST:PORT, or the whole URL, as http://HOST/")
+    return url.hostname, url.port or _HTTP
+
+
+def _write_head(request: h11.Request) -> bytes:
+    """Return the head as the server wants it: with the path alone, for one request."""
+    url = urlsplit(request.target)
+    path = url._replace(scheme=b"", netloc=b"", fragment=b"").geturl() or b"/"
+    headers = [(name, value) for name, value in request.headers if name not in _HOP_BY_HOP]
+    head = h11.Request(method=request.method, target=path, headers=[*headers, (b"Connection", b"close")])
+    return h11.Connection(h11.CLIENT).send(head) or b""
+
+
+def _answer(client: Stream, status: int, why: str) -> None:
+    body = f"wgpy: {why}.\n".encode()
+    writing = h11.Connection(h11.SERVER)
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
+    answer = h11.Response(
+        status_code=status,
+        reason=HTTPStatus(status).phrase,
+        headers=[*headers, ("Connection", "close")],
+    )
+    parts = (
+        writing.send(answer),
+        writing.send(h11.Data(data=body)),
+    )
+    with suppress(OSError):
+        client.writer.write(b"".join(part for part in parts if part))

@@ -1,0 +1,98 @@
+"""The listeners of `wgpy proxy`: they lead connections from one side of a tunnel to the other."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+from wgpy.address import HostPort
+from wgpy.tunnel.asynchronous import AsyncTunnel
+from wgpy.tunnel.errors import TunnelError
+
+from . import http_server, socks5_server
+from .joining import Connect, Stream, forward
+
+_Serve = Callable[[Stream], Awaitable[None]]
+
+
+class Lead(NamedTuple):
+    """From a listener to where its connections lead."""
+
+    listens: HostPort
+    leads: HostPort
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """What to listen on. forward: from the host into the tunnel; expose: from the tunnel to the host."""
+
+    socks5: Sequence[HostPort] = ()
+    http: Sequence[HostPort] = ()
+    forward: Sequence[Lead] = ()
+    expose: Sequence[Lead] = ()
+
+
+async def start(tunnel: AsyncTunnel, wanted: Listeners, opened: AsyncExitStack) -> list[str]:
+    """Listen until what is given as `opened` is closed; return a line for each listener.
+
+    Raises TunnelError with the listener that cannot be.
+    """
+    return [
+        f"{name}{await _listen(name, listens, inside, serve, tunnel, opened)}{where}"
+        for name, listens, inside, serve, where in _listeners(tunnel, wanted)
+    ]
+
+
+def _listeners(tunnel: AsyncTunnel, wanted: Listeners) -> Iterator[tuple[str, HostPort, bool, _Serve, str]]:
+    """Give name, address, whether it is inside, what serves its clients, and where it leads."""
+    for address in wanted.socks5:
+        yield "socks5h://", address, False, partial(socks5_server.serve, tunnel=tunnel), ""
+    for address in wanted.http:
+        yield "http://", address, False, partial(http_server.serve, tunnel=tunnel), ""
+    for lead in wanted.forward:
+        yield "forward ", lead.listens, False, _forward(_inside(tunnel), lead.leads), f" to {lead.leads}"
+    for lead in wanted.expose:
+        yield "expose ", lead.listens, True, _forward(_outside, lead.leads), f" to {lead.leads}"
+
+
+def _forward(connect: Connect, target: HostPort) -> _Serve:
+    return lambda client: forward(client, connect, *target)
+
+
+def _inside(tunnel: AsyncTunnel) -> Connect:
+    async def connect(host: str, port: int) -> Stream:
+        try:
+            return Stream(*await tunnel.open_connection(host, port))
+        except TunnelError as error:
+            raise ConnectionError(str(error)) from None
+
+    return connect
+
+
+async def _outside(host: str, port: int) -> Stream:
+    return Stream(*await asyncio.open_connection(host, port))
+
+
+async def _listen(
+    name: str,
+    address: HostPort,
+    inside: bool,
+    serve: _Serve,
+    tunnel: AsyncTunnel,
+    opened: AsyncExitStack,
+) -> HostPort:
+    """Return the address with the port that it has."""
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, TunnelError):
+            await serve(Stream(reader, writer))
+
+    listen = tunnel.start_server if inside else asyncio.start_server
+    try:
+        server = await listen(accepted, address.host, address.port)
+    except OSError as error:
+        raise TunnelError(f"{name}{address} cannot be listened on: {error.strerror}") from None
+    opened.callback(server.close)
+    return HostPort(address.host, server.sockets[0].getsockname()[1])

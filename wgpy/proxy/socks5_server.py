@@ -1,0 +1,140 @@
+"""Serves a client of SOCKS5: connections and datagrams, each by the tunnel. RFC 1928"""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from typing import Final
+
+from wgpy.tunnel.asynchronous import AsyncTunnel
+from wgpy.tunnel.errors import TunnelError
+
+from . import socks5
+from .joining import Stream, join
+from .socks5 import Command, Malformed, Reply, Target
+
+_MAX_DATAGRAM: Final = 65535
+_MAX_WAITING: Final = 64  # datagrams of a client whose names are being asked for
+
+
+async def serve(client: Stream, tunnel: AsyncTunnel) -> None:
+    """Serve one connection of a client until it ends. Raises OSError if that breaks."""
+    with suppress(Malformed, asyncio.IncompleteReadError), closing(client.writer):
+        await _greet(client)
+        command, target = await _read_request(client.reader)
+        if command == Command.CONNECT:
+            await _connect(client, tunnel, target)
+        elif command == Command.UDP_ASSOCIATE:
+            await _associate(client, tunnel)
+        else:
+            client.writer.write(socks5.write_reply(Reply.COMMAND_NOT_SUPPORTED))
+
+
+async def _greet(client: Stream) -> None:
+    """Raises Malformed, IncompleteReadError."""
+    version, count = await client.reader.readexactly(2)
+    if version != socks5.VERSION:
+        raise Malformed("another version")
+    client.writer.write(socks5.choose_method(await client.reader.readexactly(count)))
+
+
+async def _read_request(reader: asyncio.StreamReader) -> tuple[int, Target]:
+    """Raises Malformed, IncompleteReadError."""
+    head = await reader.readexactly(5)
+    rest = await reader.readexactly(socks5.address_size(head[3], head[4]))
+    target, _ = socks5.read_target(head[3:] + rest)
+    return head[1], target
+
+
+async def _connect(client: Stream, tunnel: AsyncTunnel, target: Target) -> None:
+    try:
+        there = Stream(*await tunnel.open_connection(*target))
+    except (OSError, TunnelError) as error:
+        reply = socks5.reply_to(error) if isinstance(error, OSError) else Reply.FAILURE
+        client.writer.write(socks5.write_reply(reply))
+        return
+    bound = there.writer.get_extra_info("sockname")
+    client.writer.write(socks5.write_reply(Reply.SUCCEEDED, Target(bound[0], bound[1])))
+    await join(client, there)
+
+
+# -- Datagrams -------------------------------------------------------------------------------------
+
+
+async def _associate(client: Stream, tunnel: AsyncTunnel) -> None:
+    """Pass datagrams on as long as the client's connection is open."""
+    here, there = (client.writer.get_extra_info(name)[0] for name in ("sockname", "peername"))
+    loop = asyncio.get_running_loop()
+    association = _Association(tunnel, there)
+    with closing(association):
+        transport, _ = await loop.create_datagram_endpoint(
+            lambda: _Receiver(association.on_client), local_addr=(here, 0)
+        )
+        association.transport = transport
+        await association.open()
+        bound = transport.get_extra_info("sockname")
+        client.writer.write(socks5.write_reply(Reply.SUCCEEDED, Target(bound[0], bound[1])))
+        while await client.reader.read(_MAX_DATAGRAM):
+            pass
+
+
+class _Receiver(asyncio.DatagramProtocol):
+    def __init__(self, on_datagram: Callable[[bytes, Target], None]) -> None:
+        self._on_datagram = on_datagram
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._on_datagram(data, Target(addr[0], addr[1]))
+
+
+class _Association:
+    """The datagrams of one client: from its address alone, and by one socket of each family inside."""
+
+    transport: asyncio.DatagramTransport
+
+    def __init__(self, tunnel: AsyncTunnel, client: str) -> None:
+        self._tunnel = tunnel
+        self._client = client
+        self._answers_to: Target | None = None
+        self._inside: dict[int, asyncio.DatagramTransport] = {}
+        self._waiting: set[asyncio.Task[None]] = set()
+        self._opened = ExitStack()
+
+    async def open(self) -> None:
+        """Raises OSError, TunnelError."""
+        self._opened.callback(self.transport.close)
+        for family in (socket.AF_INET, socket.AF_INET6):
+            made = self._tunnel.socket(family, socket.SOCK_DGRAM)
+            made.setblocking(False)
+            made.bind(("", 0))
+            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: _Receiver(self.on_answer), sock=made
+            )
+            self._opened.callback(transport.close)
+            self._inside[family] = transport
+
+    def close(self) -> None:
+        self._opened.close()
+        for task in self._waiting:
+            task.cancel()
+
+    def on_client(self, data: bytes, source: Target) -> None:
+        """Pass a datagram on, unless it is another's, or too many wait."""
+        if source.host != self._client or len(self._waiting) >= _MAX_WAITING:
+            return
+        with suppress(Malformed):
+            target, payload = socks5.read_datagram(data)
+            self._answers_to = source
+            task = asyncio.ensure_future(self._send(target, payload))
+            self._waiting.add(task)
+            task.add_done_callback(self._waiting.discard)
+
+    async def _send(self, target: Target, payload: bytes) -> None:
+        with suppress(OSError, TunnelError):
+            found = await self._tunnel.getaddrinfo(*target, type=socket.SOCK_DGRAM)
+            family, *_, address = found[0]
+            self._inside[family].sendto(payload, address)
+
+    def on_answer(self, data: bytes, source: Target) -> None:
+        """Tell the client what came, and from where."""
+        if self._answers_to:
+            self.transport.sendto(socks5.write_datagram(source, data), self._answers_to)
