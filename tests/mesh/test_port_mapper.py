@@ -11,14 +11,14 @@ from wgpy.cli.mesh.status import mapping_text
 from wgpy.contract.endpoint import Endpoint
 from wgpy.node.network_check import NO_ANSWER, NO_MAPPING, PortMapping, RouterCheck
 from wgpyd.agent.identity import LocalIdentity
-from wgpyd.agent.port_mapping import PortMapper
+from wgpyd.agent.wanted_mapping import WantedMapping
 
 NAT, GIVEN = "203.0.113.7", Endpoint("203.0.113.7", 51820)
 
 
 def trouble(node: LocalIdentity, nat: str) -> str:
     async def scenario() -> str:
-        mapper = PortMapper(node, lambda: 51820, lambda: None)
+        mapper = WantedMapping(node, lambda: 51820, lambda: None)
         mapper.configure(nat, (), at_home())
         assert mapper.endpoints == ()
         return mapper.report().trouble

@@ -21,7 +21,7 @@ async def check_network(paths: NodePaths, plan: NodePlan, port: int) -> NetworkC
     """Takes two seconds where a relay does not answer, nine at most for the router. port: of this node."""
     relays = plan.known.relays.values()
     asked = {one.key: plan.tunnels[one.key].endpoints for one in relays if one.key in plan.tunnels}
-    answers, router = await asyncio.gather(paths.pings.survey(asked), paths.port_mapper.check())
+    answers, router = await asyncio.gather(paths.pings.survey(asked), paths.mapping.check())
     names = {key: plan.by_key[key].member.name for key in asked if key in plan.by_key}
     return NetworkCheck(
         relays=tuple(_relays(asked, names, answers)),

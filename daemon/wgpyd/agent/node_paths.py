@@ -23,13 +23,13 @@ from .mapping_lifetime import MappingLifetime
 from .nat64 import Nat64
 from .path_mtu import PathMtus
 from .pings import Pings
-from .port_mapping import PortMapper
 from .reconcile.keepalives import Intervals
 from .registration import Found, Registration
 from .relay_stream import RelayStream
 from .remote_paths import has_ipv4_alone
 from .selection import Selection
 from .unreachable import moved_peers
+from .wanted_mapping import WantedMapping
 from .warnings import Warnings
 
 _BLOCKED: Final = (
@@ -63,7 +63,7 @@ class NodePaths:
         self.nat64 = Nat64(lambda: identity.node.mark, on_change)
         self.stream = RelayStream(coordinator, lambda: interface.listen_port, self._on_stream)
         self.registration = Registration(self.pings, self.stream, on_change)
-        self.port_mapper = PortMapper(identity, lambda: interface.listen_port, on_change)
+        self.mapping = WantedMapping(identity, lambda: interface.listen_port, on_change)
         self.lifetime = MappingLifetime(
             interface, identity, self.pings, self.registration.look_again, on_change
         )
@@ -76,7 +76,7 @@ class NodePaths:
     def running(self) -> tuple[Coroutine[None, None, None], ...]:
         """Return what is to run until it is cancelled."""
         by_relays = self.registration.run(), self.stream.run()
-        return *by_relays, self.lifetime.run(), self.nat64.run(), self.port_mapper.run()
+        return *by_relays, self.lifetime.run(), self.nat64.run(), self.mapping.run()
 
     async def reach(self, plan: NodePlan, seen: str, here: HostNetworks, apply: Apply) -> None:
         """Apply a plan, with what this knows of the way to each peer.
@@ -101,7 +101,7 @@ class NodePaths:
         self.registration.configure(
             plan, has_no_nat=has_no_nat, is_named=bool(named), is_apart=is_apart, where=(seen, here)
         )
-        self.port_mapper.configure(self.keepalives.nat, self.registration.found.seen_as, here.addresses)
+        self.mapping.configure(self.keepalives.nat, self.registration.found.seen_as, here.addresses)
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
         relays, is_dialled = self.registration.keys, not self.registration.is_needed
         versions = {address.version for address in here.addresses}
@@ -114,7 +114,7 @@ class NodePaths:
             await self._leave_unreachable(planned)
         self._warnings.set_all("mtu", self.mtus.sentences)
         await self._listen()
-        self.selection.begin(here, (*named, *self.port_mapper.endpoints))
+        self.selection.begin(here, (*named, *self.mapping.endpoints))
 
     def _is_elsewhere(self, here: HostNetworks) -> bool:
         before, self._reaching = self._reaching, (here, self.nat64.prefix)
@@ -150,7 +150,7 @@ class NodePaths:
     def own(self) -> OwnPaths:
         """Return what leads to this node beside its endpoints."""
         found = self.registration.paths
-        endpoints = dict.fromkeys((*self.port_mapper.endpoints, *found.endpoints))
+        endpoints = dict.fromkeys((*self.mapping.endpoints, *found.endpoints))
         return replace(found, endpoints=tuple(endpoints))
 
     @property
@@ -180,7 +180,7 @@ class NodePaths:
 
     def close(self) -> None:
         by_relays = self.registration, self.selection, self.mtus
-        for closable in (self.pings, *by_relays, self.lifetime, self.nat64, self.port_mapper):
+        for closable in (self.pings, *by_relays, self.lifetime, self.nat64, self.mapping):
             closable.close()
 
 

@@ -29,9 +29,6 @@ from .wake import Wake
 _END_TIME: Final = 10.0  # seconds, in which a mapping is given back when the node ends
 _LABEL: Final = b"wgpy port mapping 1"
 _ANYWHERE: Final = IPv4Address(0)
-_OFF: Final = "not asked for, as --no-port-mapping says"
-_GIVEN: Final = "not asked for, as this node's endpoint is given"
-_NO_NAT: Final = "not needed, as this host is behind no NAT of IPv4 that is known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +65,18 @@ class PortMapper:
         self._place: _Place | None = None
         self._seen: tuple[str, ...] = ()
         self._last: _Mapping | None = None
-        self.trouble = _NO_NAT
+        self.trouble = ""
 
     # -- What is so ----------------------------------------------------------------------------------
 
-    def configure(self, nat: str, seen: Iterable[Endpoint], where: object) -> None:
+    def configure(self, nat: str, seen: Iterable[Endpoint], where: object, why_not: str) -> None:
         """Ask for a mapping if one is needed, and anew if this host is somewhere else.
 
-        nat: the address of the NAT before this host, "" for none; seen: as relays see it; where: a value that
-        differs then.
+        nat: the address of the NAT before this host; seen: as relays see it; where: a value that differs
+        then; why_not: why none is needed, "" if one is.
         """
         addresses = dict.fromkeys((nat, *(endpoint.address for endpoint in seen)))
         self._seen = tuple(address for address in addresses if _is_ipv4(address))
-        why_not = self._why_not(nat)
         place = None if why_not else _Place(nat, where)
         if place != self._place:
             self._place, self._epochs, self.trouble = place, EpochClock(), ""
@@ -88,14 +84,6 @@ class PortMapper:
             self._wake.now()
         if why_not:
             self.trouble = why_not
-
-    def _why_not(self, nat: str) -> str:
-        """Return why no router is asked, "" if one is."""
-        if not self._identity.node.port_mapping:
-            return _OFF
-        if not _is_ipv4(nat):
-            return _NO_NAT
-        return _GIVEN if self._identity.node.endpoints else ""
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

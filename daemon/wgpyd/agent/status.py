@@ -106,7 +106,7 @@ async def report(node: Node) -> Status:
         requested=member.requested if member else file.routes,
         nat=node.paths.keepalives.nat,
         keepalive=node.paths.keepalives.interval,
-        port_mapping=node.paths.port_mapper.report(),
+        port_mapping=node.paths.mapping.report(),
         member=member is not None,
         exclusion="" if member else _exclusion(node),
         coordinator=file.url,
