@@ -3,11 +3,13 @@
 import asyncio
 import gc
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from wgpy.contract.drops import DropReason
+from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import EndpointChanged
 from wgpy.contract.orders import AllowedIP
 from wgpy.device import DeviceEvent
@@ -221,6 +223,24 @@ def test_a_large_set_lets_packets_pass_meanwhile() -> None:
 
             assert passed > 1
             assert len((await one.interface.status()).peers[1].allowed_ips) == len(many)
+
+    asyncio.run(scenario())
+
+
+def test_a_large_set_may_come_before_the_start() -> None:
+    peers = [
+        PeerUpdate(
+            PrivateKey.generate().public_key(), endpoint=Endpoint("127.0.0.1", 9), persistent_keepalive=1
+        )
+        for _ in range(2000)
+    ]
+
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, closing(Interface(PacketSocket(ours))) as interface:
+            await interface.configure(DeviceUpdate(private_key=PrivateKey.generate(), peers=peers))
+
+            assert len((await interface.status()).peers) == len(peers)
 
     asyncio.run(scenario())
 

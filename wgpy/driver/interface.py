@@ -119,7 +119,6 @@ class Interface:
 
     def start(self) -> None:
         """Begin to work on the running loop. Raises MemoryError if the data path gets no threads."""
-        self._loop = asyncio.get_running_loop()
         self._follow_mtu()
         self._traffic.start()
         self._watches.add(self._alarm.fileno(), self._on_alarm)
@@ -299,7 +298,7 @@ class Interface:
             self._check_routes()
         else:
             self._route_check_is_due = True
-            self._loop.call_later(wait / SECOND, self._check_routes)
+            asyncio.get_running_loop().call_later(wait / SECOND, self._check_routes)
 
     # -- Following the host --------------------------------------------------------------------------
 
@@ -392,7 +391,7 @@ class Interface:
     def _turn_again(self) -> None:
         if not self._turn_is_due:
             self._turn_is_due = True
-            self._loop.call_soon(self._take_due_turn)
+            asyncio.get_running_loop().call_soon(self._take_due_turn)
 
     def _take_due_turn(self) -> None:
         if self._turn_is_due and not self._closed.is_set():
@@ -407,7 +406,7 @@ class Interface:
         if isinstance(event, RoutingLoop):
             self._warn_of_loop(event.endpoint)
         for subscription in self._listeners:
-            self._loop.call_soon(self._call, subscription, key, event)
+            asyncio.get_running_loop().call_soon(self._call, subscription, key, event)
 
     def _warn_of_loop(self, endpoint: Endpoint) -> None:
         """Write it once, as each keypair and each handshake message tells it again."""
