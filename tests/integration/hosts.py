@@ -82,7 +82,7 @@ class Machine(Runner, Protocol):
         """Make a wire's end that has arrived in the namespace this machine's network card."""
 
 
-def eventually(holds: Callable[[], bool], what: str, within: float = 20) -> None:
+def eventually(holds: Callable[[], bool], what: str, within: float = 60) -> None:
     """Wait until something holds; fail with `what` after `within` seconds."""
     end = time.monotonic() + within
     while not holds():

@@ -370,7 +370,7 @@ def _is(pid: int, *words: str) -> bool:
 
 
 def _started(process: HostProcess, is_ready: Callable[[], bool]) -> HostProcess:
-    eventually(lambda: is_ready() or not process.is_running(), "a daemon is ready", within=30)
+    eventually(lambda: is_ready() or not process.is_running(), "a daemon is ready")
     if not process.is_running():
         raise CommandFailed(f"a daemon ended at once: {process.wait()}")
     return process

@@ -110,7 +110,7 @@ def test_two_hosts_are_measured_and_left_as_they_were(two: Two, program: str) ->
 def test_a_run_that_is_killed_leaves_nothing_on_either_host(two: Two) -> None:
     two.stream().kill()
 
-    eventually(two.nothing_is_left, "the daemons are gone", within=15)
+    eventually(two.nothing_is_left, "the daemons are gone")
 
 
 def test_a_run_that_is_interrupted_leaves_nothing_on_either_host(two: Two) -> None:

@@ -58,7 +58,7 @@ class World:
         process = host.start(
             "env", environment, sys.executable, _TOOL, command, "wg0", private, str(PORT), peer, *more
         )
-        eventually(lambda: "ready" in said_by(process), f"{host.name} is ready", within=15)
+        eventually(lambda: "ready" in said_by(process), f"{host.name} is ready")
         add_addresses(host, "wg0", inside)
         host.run("ip", "link", "set", "wg0", "up")
         return process
@@ -70,7 +70,7 @@ def said_by(process: HostProcess) -> str:
 
 def answered(process: HostProcess) -> int:
     """How many questions were, once all have been asked."""
-    eventually(lambda: " answered" in said_by(process), "all questions are asked", within=20)
+    eventually(lambda: " answered" in said_by(process), "all questions are asked")
     words = said_by(process).split()
     return int(words[words.index("answered,") - 1])
 
@@ -80,16 +80,16 @@ def test_a_ping_is_answered_beside_the_tunnel_under_a_flood_of_others(lab: Lab, 
     world = World.build(lab, datapath)
     answering = world.answering()
     keys = world.left_keys[0], world.right_keys[1]
-    flooding = world.flooding.start(sys.executable, _TOOL, "flood", "10.11.0.2", str(PORT), "8", *keys)
-    eventually(lambda: "flooding" in said_by(flooding), "the flood begins", within=15)
+    flooding = world.flooding.start(sys.executable, _TOOL, "flood", "10.11.0.2", str(PORT), "600", *keys)
+    eventually(lambda: "flooding" in said_by(flooding), "the flood begins")
 
     asking = world.asking()
     pings = world.left.run("ping", "-n", "-c", "5", "-i", "0.3", "-W", "2", "10.20.0.2")
 
     assert " 0% packet loss" in pings
-    assert flooding.is_running()
     assert answered(asking) == _QUESTIONS
-    assert flooding.wait().status == 0
+    assert flooding.is_running()
+    flooding.kill()
     print(said_by(asking).splitlines()[-1])
     answering.kill()
     asking.kill()

@@ -29,7 +29,6 @@ FLOWS: Final = (sys.executable, "-I", "-S", str(Path(__file__).with_name("flows.
 PROTOCOLS: Final = [f"{protocol}{family}" for protocol in ("icmp", "tcp", "udp") for family in (4, 6)]
 BEYOND: Final = {4: "10.99.0.5", 6: "fd99::5"}
 BEHIND_WEB: Final = ("10.99.0.0/24", "fd99::/64")
-_SLOWLY: Final = 60.0  # seconds: known rules are in force a moment later, and each try lasts up to 2 s
 ERRORS: Final = ["port unreachable", "reset", "hops exceeded", "too big"]
 
 
@@ -90,7 +89,7 @@ class Mesh:
         before = len(flows.log.read_text().splitlines())
         _line(self.servers["web"])
         _line(flows)
-        eventually(lambda: len(flows.log.read_text().splitlines()) > before, "all were tried", _SLOWLY)
+        eventually(lambda: len(flows.log.read_text().splitlines()) > before, "all were tried")
         return flows.log.read_text().splitlines()[-1]
 
     def served(self, name: str) -> str:
@@ -128,7 +127,7 @@ def mesh(module_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Mesh]:
 def test_whoever_a_rule_names_as_source_begins_and_nobody_else(mesh: Mesh, rules: str, begun: str) -> None:
     mesh.set_rules(rules)
 
-    eventually(lambda: mesh.begun() == begun, f"{begun} begin", _SLOWLY)
+    eventually(lambda: mesh.begun() == begun, f"{begun} begin")
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -136,7 +135,7 @@ def test_errors_about_what_was_begun_arrive(mesh: Mesh, family: int) -> None:
     mesh.set_rules("lap>web")
 
     arguments = (mesh.nodes["web"].address(family), BEYOND[family])
-    eventually(lambda: mesh.ask("lap", "errors", *arguments) == ERRORS, "every error arrives", _SLOWLY)
+    eventually(lambda: mesh.ask("lap", "errors", *arguments) == ERRORS, "every error arrives")
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -156,7 +155,7 @@ def test_whoever_may_begin_may_do_so_in_fragments(mesh: Mesh, family: int) -> No
     before = mesh.served("web")
 
     allowed = ["SYN", "SYN in two fragments"]
-    eventually(lambda: mesh.ask("lap", "forge", lap, web) == allowed, "both begin", _SLOWLY)
+    eventually(lambda: mesh.ask("lap", "forge", lap, web) == allowed, "both begin")
     arrived = f"udp from {lap} 40\n"
     eventually(
         lambda: set(mesh.served("web").removeprefix(before).splitlines(keepends=True)) == {arrived},
@@ -171,14 +170,14 @@ def test_whoever_may_begin_may_do_so_in_fragments(mesh: Mesh, family: int) -> No
 def test_flows_survive_a_change_of_other_rules_and_end_with_their_own(mesh: Mesh, family: int) -> None:
     mesh.set_rules("lap>web")
     flows = mesh.start("lap", "hold", mesh.nodes["web"].address(family))
-    eventually(lambda: flows.log.read_text() == "held\n", "the flows have begun", _SLOWLY)
+    eventually(lambda: flows.log.read_text() == "held\n", "the flows have begun")
 
     mesh.set_rules("lap>web desk>web")
     # What has ended never goes on again, so that a try which a busy host delays is repeated.
-    eventually(lambda: mesh.tried(flows) == "still tcp udp", "the flows go on", _SLOWLY)
+    eventually(lambda: mesh.tried(flows) == "still tcp udp", "the flows go on")
 
     mesh.set_rules("desk>web")
-    eventually(lambda: mesh.tried(flows) == "still", "the flows have ended", _SLOWLY)
+    eventually(lambda: mesh.tried(flows) == "still", "the flows have ended")
 
 
 def test_a_rule_that_is_taken_back_ends_what_it_allowed_also_where_the_other_end_may_begin(
@@ -189,7 +188,7 @@ def test_a_rule_that_is_taken_back_ends_what_it_allowed_also_where_the_other_end
 
     mesh.set_rules("web>lap")
 
-    eventually(lambda: mesh.begun() == "web>lap", "lap begins nothing to web", _SLOWLY)
+    eventually(lambda: mesh.begun() == "web>lap", "lap begins nothing to web")
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -200,9 +199,9 @@ def test_a_flow_table_that_is_full_forgets_the_oldest_flows_and_takes_new_ones(
 
     flows = mesh.start("lap", "fill", mesh.nodes["web"].address(family), str(4 * SMALL_FLOWS))
 
-    eventually(lambda: "held\nfilled" in flows.log.read_text(), "the table is full", _SLOWLY)
+    eventually(lambda: "held\nfilled" in flows.log.read_text(), "the table is full")
     assert "first" not in mesh.tried(flows)
-    eventually(lambda: "new" in mesh.tried(flows), "a new flow is answered", _SLOWLY)
+    eventually(lambda: "new" in mesh.tried(flows), "a new flow is answered")
 
 
 def test_neighbours_compare_state_digests_whoever_of_them_may_begin(mesh: Mesh) -> None:
@@ -245,7 +244,7 @@ def _built(lab: Lab, suffix: str, inputs: ExitStack) -> Mesh:
     for name, node in mesh.nodes.items():
         addresses = node.address(4), node.address(6)
         mesh.servers[name] = mesh.start(name, "serve", *addresses)
-    eventually(lambda: all("ready" in mesh.served(name) for name in mesh.nodes), "all serve", within=10)
+    eventually(lambda: all("ready" in mesh.served(name) for name in mesh.nodes), "all serve")
     return mesh
 
 

@@ -107,7 +107,7 @@ class World:
         key, peer, endpoint, *more = arguments
         command = [sys.executable, _TOOL, "wg0", key, str(PORT), peer, endpoint, *more]
         process = host.start("env", f"WGPY_DATAPATH={datapath}", *command)
-        eventually(lambda: "ready" in process.log.read_text(), f"{host.name} is ready", within=15)
+        eventually(lambda: "ready" in process.log.read_text(), f"{host.name} is ready")
         host.run("ip", "link", "set", "wg0", "up")
 
 
