@@ -45,8 +45,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if missing:
             reason = f"INTEGRATION TESTS DID NOT RUN: this host lacks {missing}"
             item.add_marker(pytest.mark.skip(reason=reason))
-    # The long waits first, one for each worker, and the longest of all: run with `-n 6 --dist loadgroup`.
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, -_limit(item)))
+    # The long waits first, one for each worker, and the longest of all; then what one worker does as a whole.
+    # So all workers end at the same time: run with `-n 7 --dist loadgroup --no-loadscope-reorder`.
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> tuple[bool, float, bool]:
+    is_slow, is_of_a_group = (item.get_closest_marker(name) for name in ("slow", "xdist_group"))
+    return is_slow is None, -_limit(item), is_of_a_group is None
 
 
 def _limit(item: pytest.Item) -> float:
