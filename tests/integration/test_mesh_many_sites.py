@@ -1,6 +1,6 @@
 """Many offices that are all 192.168.1.0/24, and one node that reaches a host in each of them.
 
-hub (coordinator) ─── gateways 1 to 40  ─── 192.168.1.10, a namespace of the gateway that serves its name
+hub (coordinator) ─── gateways 1 to 24  ─── 192.168.1.10, a namespace of the gateway that serves its name
                       192.168.1.1
 """
 
@@ -19,7 +19,7 @@ from tests.integration.meshlan import Lan
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("mesh_many_sites")]
 
-OFFICES = int(os.environ.get("WGPY_OFFICES", "40"))
+OFFICES = int(os.environ.get("WGPY_OFFICES", "24"))
 PREFIX, OFFICE_HOST, PORT = "192.168.1.0/24", "192.168.1.10", "80"
 _AT_ONCE = 8  # so that a node is told of several at once
 _IN_OFFICE = ("ip", "netns", "exec", "office")
