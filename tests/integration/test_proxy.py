@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 
 from tests.integration.hosts import Host, Lab, eventually
-from tests.integration.ordinaryuser import attempt_as_user, start_as_user
+from tests.integration.ordinaryuser import attempt_as_user, start_as_user, write_for_user
 from tests.integration.peers import Implementation
 from tests.integration.tunnelworld import World
 
@@ -141,11 +141,29 @@ def test_a_listener_that_cannot_be_is_named_and_nothing_is_left(proxy: Proxy) ->
     assert "wgpy: forward 127.0.0.1:8080 cannot be listened on: " in done.output
 
 
-def test_it_ends_when_it_is_told_to(proxy: Proxy) -> None:
-    ending = start_as_user(proxy.left, _WGPY, "proxy", "./wg0.conf", "--socks5", "127.0.0.1:0")
-    eventually(lambda: "socks5h://" in ending.log.read_text(), "it serves", within=60)
+def test_with_an_account_only_its_password_is_served_until_it_is_told_to_end(proxy: Proxy) -> None:
+    write_for_user(proxy.left, "account", "alice:secret\n")
+    options = ("--account", "account", "--socks5", "127.0.0.1:1080", "--http", "127.0.0.1:3128")
+    ending = start_as_user(proxy.left, _WGPY, "proxy", "./wg0.conf", *options)
+    eventually(lambda: "http://" in ending.log.read_text(), "it serves", within=60)
 
+    said = proxy.python("""
+        import socks, urllib3
+
+        for name, password in (("alice", "secret"), ("alice", "guess"), (None, None)):
+            connecting = socks.socksocket()
+            connecting.set_proxy(socks.SOCKS5, "127.0.0.1", 1080, True, name, password)
+            try:
+                connecting.connect(("10.20.0.2", 80))
+                print("admitted")
+            except socks.ProxyError:
+                print("refused")
+            headers = urllib3.make_headers(proxy_basic_auth=f"{name}:{password}")
+            manager = urllib3.ProxyManager("http://127.0.0.1:3128", proxy_headers=headers)
+            print(manager.request("GET", "http://10.20.0.2/", timeout=60).status)
+        """)
     ending.kill(signal.SIGTERM)
 
+    assert said.split() == ["admitted", "200", "refused", "407", "refused", "407"]
     assert ending.wait().status == 0
     assert len(proxy.left.processes("wgpy.tunnel.inside")) == 1  # of the proxy that still serves

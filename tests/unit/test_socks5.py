@@ -1,6 +1,7 @@
 """Messages of SOCKS5: what is read is what was written, and whatever comes raises nothing else."""
 
 import socket
+from base64 import b64encode
 from contextlib import suppress
 from errno import ECONNREFUSED, EHOSTUNREACH, EIO, ENETUNREACH
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wgpy.proxy import socks5
+from wgpy.proxy.account import read_account
 from wgpy.proxy.socks5 import Malformed, Reply, Target
 
 
@@ -39,8 +41,30 @@ def test_a_fragment_is_refused() -> None:
 
 
 def test_a_client_that_insists_on_a_password_is_told_that_there_is_none() -> None:
-    assert socks5.choose_method(b"\x02") == b"\x05\xff"
-    assert socks5.choose_method(b"\x02\x00") == b"\x05\x00"
+    assert socks5.choose_method(b"\x02", socks5.NO_AUTHENTICATION) == b"\x05\xff"
+    assert socks5.choose_method(b"\x02\x00", socks5.NO_AUTHENTICATION) == b"\x05\x00"
+
+
+def test_a_client_without_a_password_is_told_that_one_is_wanted() -> None:
+    assert socks5.choose_method(b"\x00", socks5.PASSWORD) == b"\x05\xff"
+
+
+def test_an_account_admits_its_own_password_alone() -> None:
+    account = read_account("alice:se:cret\n")
+
+    assert account.admits(b"alice", b"se:cret")
+    assert account.admits_basic(b"Basic " + b64encode(b"alice:se:cret"))
+    assert not account.admits(b"bob", b"se:cret")
+    assert not account.admits_basic(b"Basic " + b64encode(b"alice:secret"))
+    assert not account.admits_basic(b"Basic !")
+    assert not account.admits_basic(b"")
+    assert "cret" not in repr(account)
+
+
+@pytest.mark.parametrize("text", ["", "alice", ":secret", "alice:secret\nbob:secret\n", "a:" + 256 * "b"])
+def test_a_file_that_is_no_account_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="NAME:PASSWORD"):
+        read_account(text)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,8 @@ Examples:
   wgpy proxy ./wg0.conf --forward 127.0.0.1:5432=db.internal:5432   from a port of this host into the tunnel
   wgpy proxy ./wg0.conf --expose 10.0.0.1:80=127.0.0.1:8000         from a port of the tunnel to this host
 Each option may be given several times; port 0 is any that is free. Whoever reaches an address that is
-listened on may use the tunnel: nobody is asked for a password. Names are asked of the file's DNS.
+listened on may use the tunnel; with --account, SOCKS5 and HTTP serve only who has its password. Names are
+asked of the file's DNS.
 Ctrl-C ends it.""",
         (
             _CONFIG,
@@ -207,6 +208,10 @@ Ctrl-C ends it.""",
             Argument(
                 ("--expose",),
                 {**_SEVERAL, "metavar": "REMOTE=LOCAL", "help": "lead connections from the tunnel to LOCAL"},
+            ),
+            Argument(
+                ("--account",),
+                {"metavar": "FILE", "help": "a file with NAME:PASSWORD, of SOCKS5 and HTTP"},
             ),
         ),
     ),

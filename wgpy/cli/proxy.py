@@ -5,14 +5,17 @@ import asyncio
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from wgpy.address import HostPort, parse_host_port
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.execute import read_config
+from wgpy.cli.files import warn_if_others_can_read
 from wgpy.config import Config
 
 if TYPE_CHECKING:
+    from wgpy.proxy.account import Account
     from wgpy.proxy.proxy import Lead, Listeners
 
 _T = TypeVar("_T")
@@ -28,6 +31,7 @@ def proxy(arguments: argparse.Namespace) -> None:
         _parsed("--http", arguments.http, _read_address),
         _parsed("--forward", arguments.forward, _read_lead),
         _parsed("--expose", arguments.expose, _read_lead),
+        _read_account(arguments.account),
     )
     if not any((wanted.socks5, wanted.http, wanted.forward, wanted.expose)):
         raise UsageError("say what to serve: --socks5, --http, --forward or --expose")
@@ -40,6 +44,21 @@ def _parsed(option: str, texts: Iterable[str], read: Callable[[str], _T]) -> tup
         return tuple(map(read, texts))
     except ValueError as error:
         raise UsageError(f"{option}: {error}") from None
+
+
+def _read_account(file: str | None) -> "Account | None":
+    """Raises CommandError."""
+    if file is None:
+        return None
+    from wgpy.proxy.account import read_account
+
+    warn_if_others_can_read(Path(file))
+    try:
+        return read_account(Path(file).read_text())
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CommandError(f"{file}: {error}") from None
 
 
 def _read_address(text: str) -> HostPort:

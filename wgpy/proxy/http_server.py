@@ -15,19 +15,28 @@ from wgpy.number import parse_port
 from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
 
+from .account import Account
 from .joining import Stream, join, reason
 
 _CHUNK: Final = 1 << 16
 _HTTP: Final = 80
+_AUTHORIZATION: Final = b"proxy-authorization"
+_CHALLENGE: Final = ("Proxy-Authenticate", 'Basic realm="wgpy"')
 # Of the connection between a client and its proxy. RFC 9110 7.6.1
-_HOP_BY_HOP: Final = {b"connection", b"proxy-connection", b"keep-alive", b"proxy-authorization"}
+_HOP_BY_HOP: Final = {b"connection", b"proxy-connection", b"keep-alive", _AUTHORIZATION}
 
 
-async def serve(client: Stream, tunnel: AsyncTunnel) -> None:
-    """Serve one connection of a client until it ends. Raises OSError if that breaks."""
+async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) -> None:
+    """Serve one connection of a client until it ends. account: None for anybody.
+
+    Raises OSError if the connection breaks.
+    """
     with closing(client.writer):
         try:
             request, rest = await _read_head(client.reader)
+            if account and not account.admits_basic(dict(request.headers).get(_AUTHORIZATION, b"")):
+                _answer(client, 407, "this proxy wants a name and a password", _CHALLENGE)
+                return
             host, port = _read_target(request)
             there = Stream(*await tunnel.open_connection(host, port))
         except (h11.ProtocolError, ValueError) as error:
@@ -79,14 +88,14 @@ def _write_head(request: h11.Request) -> bytes:
     return h11.Connection(h11.CLIENT).send(head) or b""
 
 
-def _answer(client: Stream, status: int, why: str) -> None:
+def _answer(client: Stream, status: int, why: str, *more: tuple[str, str]) -> None:
     body = f"wgpy: {why}.\n".encode()
     writing = h11.Connection(h11.SERVER)
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
     answer = h11.Response(
         status_code=status,
         reason=HTTPStatus(status).phrase,
-        headers=[*headers, ("Connection", "close")],
+        headers=[*headers, *more, ("Connection", "close")],
     )
     parts = (
         writing.send(answer),

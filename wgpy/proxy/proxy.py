@@ -12,6 +12,7 @@ from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
 
 from . import http_server, socks5_server
+from .account import Account
 from .joining import Connect, Stream, forward
 
 _Serve = Callable[[Stream], Awaitable[None]]
@@ -26,12 +27,16 @@ class Lead(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listeners:
-    """What to listen on. forward: from the host into the tunnel; expose: from the tunnel to the host."""
+    """What to listen on. forward: from the host into the tunnel; expose: from the tunnel to the host.
+
+    account: of socks5 and http, None for anybody.
+    """
 
     socks5: Sequence[HostPort] = ()
     http: Sequence[HostPort] = ()
     forward: Sequence[Lead] = ()
     expose: Sequence[Lead] = ()
+    account: Account | None = None
 
 
 async def start(tunnel: AsyncTunnel, wanted: Listeners, opened: AsyncExitStack) -> list[str]:
@@ -47,10 +52,12 @@ async def start(tunnel: AsyncTunnel, wanted: Listeners, opened: AsyncExitStack) 
 
 def _listeners(tunnel: AsyncTunnel, wanted: Listeners) -> Iterator[tuple[str, HostPort, bool, _Serve, str]]:
     """Give name, address, whether it is inside, what serves its clients, and where it leads."""
+    socks5 = partial(socks5_server.serve, tunnel=tunnel, account=wanted.account)
+    http = partial(http_server.serve, tunnel=tunnel, account=wanted.account)
     for address in wanted.socks5:
-        yield "socks5h://", address, False, partial(socks5_server.serve, tunnel=tunnel), ""
+        yield "socks5h://", address, False, socks5, ""
     for address in wanted.http:
-        yield "http://", address, False, partial(http_server.serve, tunnel=tunnel), ""
+        yield "http://", address, False, http, ""
     for lead in wanted.forward:
         yield "forward ", lead.listens, False, _forward(_inside(tunnel), lead.leads), f" to {lead.leads}"
     for lead in wanted.expose:

@@ -13,6 +13,8 @@ from wgpy.contract.errors import WgpyError
 
 VERSION: Final = 5
 NO_AUTHENTICATION: Final = 0
+PASSWORD: Final = 2
+_PASSWORD_VERSION: Final = 1
 _NONE_ACCEPTABLE: Final = 0xFF
 _IPV4, _NAME, _IPV6 = 1, 3, 4
 _UDP_HEADER: Final = 3  # two reserved bytes, and the number of the fragment
@@ -52,9 +54,14 @@ class Target(NamedTuple):
 _NOWHERE: Final = Target("0.0.0.0", 0)
 
 
-def choose_method(offered: bytes) -> bytes:
+def choose_method(offered: bytes, wanted: int) -> bytes:
     """Return the answer to the methods of authentication that a client offers."""
-    return bytes((VERSION, NO_AUTHENTICATION if NO_AUTHENTICATION in offered else _NONE_ACCEPTABLE))
+    return bytes((VERSION, wanted if wanted in offered else _NONE_ACCEPTABLE))
+
+
+def write_password_reply(*, admitted: bool) -> bytes:
+    """RFC 1929."""
+    return bytes((_PASSWORD_VERSION, 0 if admitted else 1))
 
 
 def address_size(kind: int, first: int) -> int:

@@ -10,6 +10,7 @@ from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
 
 from . import socks5
+from .account import Account
 from .joining import Stream, join
 from .socks5 import Command, Malformed, Reply, Target
 
@@ -17,10 +18,13 @@ _MAX_DATAGRAM: Final = 65535
 _MAX_WAITING: Final = 64  # datagrams of a client whose names are being asked for
 
 
-async def serve(client: Stream, tunnel: AsyncTunnel) -> None:
-    """Serve one connection of a client until it ends. Raises OSError if that breaks."""
+async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) -> None:
+    """Serve one connection of a client until it ends. account: None for anybody.
+
+    Raises OSError if the connection breaks.
+    """
     with suppress(Malformed, asyncio.IncompleteReadError), closing(client.writer):
-        await _greet(client)
+        await _greet(client, account)
         command, target = await _read_request(client.reader)
         if command == Command.CONNECT:
             await _connect(client, tunnel, target)
@@ -30,12 +34,26 @@ async def serve(client: Stream, tunnel: AsyncTunnel) -> None:
             client.writer.write(socks5.write_reply(Reply.COMMAND_NOT_SUPPORTED))
 
 
-async def _greet(client: Stream) -> None:
-    """Raises Malformed, IncompleteReadError."""
+async def _greet(client: Stream, account: Account | None) -> None:
+    """Raises Malformed also for a client that is not admitted, and IncompleteReadError."""
     version, count = await client.reader.readexactly(2)
     if version != socks5.VERSION:
         raise Malformed("another version")
-    client.writer.write(socks5.choose_method(await client.reader.readexactly(count)))
+    wanted = socks5.PASSWORD if account else socks5.NO_AUTHENTICATION
+    client.writer.write(socks5.choose_method(await client.reader.readexactly(count), wanted))
+    if account:
+        admitted = account.admits(*await _read_password(client.reader))
+        client.writer.write(socks5.write_password_reply(admitted=admitted))
+        if not admitted:
+            raise Malformed("a wrong password")
+
+
+async def _read_password(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """RFC 1929. Raises IncompleteReadError."""
+    _, size = await reader.readexactly(2)
+    name = await reader.readexactly(size)
+    (size,) = await reader.readexactly(1)
+    return name, await reader.readexactly(size)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> tuple[int, Target]:
