@@ -27,6 +27,7 @@ from wgpy.node.agent_client import Count
 pytestmark = [pytest.mark.xdist_group("mesh_gateways"), pytest.mark.slow]
 
 _REAL = "192.168.1.0/24"
+_PODS, _POD = "10.5.0.0/24", "10.5.0.7"
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _SETTINGS = ("net.ipv4.ip_forward", "net.ipv4.conf.lan.forwarding", "net.ipv6.conf.all.forwarding")
 _ROWS, _ANSWER = 300, "500500"  # of the database
@@ -266,6 +267,31 @@ def test_a_connection_outlives_a_gateway_of_a_site_that_has_a_route_back(world: 
     assert world.used() == "gw2"
     server.kill()
     first.start()
+
+
+def test_a_node_that_stands_by_for_a_dead_one_is_heard_though_nobody_sends_there(world: World) -> None:
+    """As a new host of a cluster, which Kubernetes gave the pod range of one that is gone."""
+    first, second = world.gateways
+    first.mesh("route", "add", _PODS)
+    second.host.run("ip", "address", "add", _POD, "dev", "lo")
+    to = world.dev.status().address
+    try:
+        for node in world.gateways:
+            world.hub.mesh("approve", node.name, _PODS)
+        first.kill()
+
+        second.mesh("route", "add", _PODS)
+
+        def hears() -> bool:
+            return second.host.attempt("ping", "-n", "-c", "1", "-W", "1", "-I", _POD, str(to)).status == 0
+
+        eventually(hears, "what the pod sends arrives and is answered", within=_WITHIN)
+        assert f"{_PODS} is reached by gw2, as gw1 did not answer" in world.dev.mesh("status")
+    finally:
+        second.host.run("ip", "address", "delete", f"{_POD}/32", "dev", "lo")
+        first.start()
+        for node in world.gateways:
+            node.attempt("route", "remove", _PODS)
 
 
 def test_a_port_rule_opens_a_database_of_an_office_also_while_a_gateway_dies(

@@ -25,6 +25,7 @@ from wgpy.mesh.topology import Topology
 from .probe import probe
 from .warnings import Warnings
 
+_DOUBT_PAUSE: Final = 0.5  # seconds, in which what was planned is applied
 _PROBE_TIME: Final = ANSWER_TIME / SECOND  # seconds
 
 
@@ -52,7 +53,7 @@ class GatewayFailover:
 
     def plan(self, network: Network, topology: Topology, view: LocalView, before: NodePlan) -> NodePlan:
         """As `wgpy.mesh.plan.plan`, by the gateways that answer."""
-        self._sites = {}
+        before_sites, self._sites = self._sites, {}
         planned = plan(network, topology, view, before, self._choose)
         self._failover.configure(self._sites.values())
         for table in (self.moves, self._used):
@@ -65,7 +66,18 @@ class GatewayFailover:
         self._by_key = {member.key: identity for identity, member in self._gateways.items()}
         self._interface.watch_sending(self, self._by_key)
         self._warnings.set_all("gateways", list(self._sentences()))
+        self._doubt(before_sites, topology)
         return planned
+
+    def _doubt(self, before: Mapping[str, tuple[VerifyKey, ...]], topology: Topology) -> None:
+        """Probe who has a route for which another member stands by since now: perhaps because it is dead.
+
+        If it does not answer, that is traffic without an answer, as any other.
+        """
+        named = {site.name for site in topology.sites}
+        for name, gateways in self._sites.items():
+            if name not in named and len(gateways) > 1 and gateways != before.get(name):
+                self._begin_probe(self._gateways[gateways[0]], _DOUBT_PAUSE)
 
     def close(self) -> None:
         self._unsubscribe()
@@ -116,7 +128,13 @@ class GatewayFailover:
                 used = self._gateways[self._failover.choose(gateways)].name
                 yield f"{site} is reached by {used}, as {' and '.join(failing)} did not answer"
 
-    def _begin_probe(self, gateway: Member) -> None:
-        task = asyncio.create_task(probe(str(gateway.address6), _PROBE_TIME))
+    def _begin_probe(self, gateway: Member, pause: float = 0) -> None:
+        """pause: seconds until then."""
+        task = asyncio.create_task(_probe_after(pause, str(gateway.address6)))
         self._probes.add(task)
         task.add_done_callback(self._probes.discard)
+
+
+async def _probe_after(pause: float, address: str) -> int:
+    await asyncio.sleep(pause)
+    return await probe(address, _PROBE_TIME)
