@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec
@@ -81,18 +82,37 @@ async def test_a_restart_of_the_api_that_forgets_old_versions_changes_nothing_an
         assert kept == before
 
 
+@_in_a_loop
+async def test_a_site_has_the_service_ranges_and_what_holds_the_pods_of_a_real_cluster(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    async with _following(control_plane, tmp_path, "gateway") as (node, other, name):
+        control_plane.make_node(name)
+        control_plane.wait_for_pod_ranges(name)
+
+        await node.add_site("blue")
+
+        await other.until(lambda: other.site("blue")[2] == 1)
+        real, mapped, _ = other.site("blue")
+        assert set(real) == {*control_plane.ranges.pods, *control_plane.ranges.services}
+        assert mapped == real
+        found = node.membership.topology.site("blue")
+        assert found is not None
+        assert ([*map(str, found.servers)], found.zones) == (["10.96.0.10"], ("cluster.local",))
+
+
 @asynccontextmanager
 async def _following(
-    plane: ControlPlane, folder: Path
+    plane: ControlPlane, folder: Path, role: str = ""
 ) -> AsyncIterator[tuple[FollowingNode, FollowingNode, str]]:
     """Give a node that follows the Node of a name that nobody has yet, and another that follows another."""
     name = f"worker-{uuid4().hex[:8]}"
     token = folder / "token"
     token.write_text(plane.make_account(_rules()).token)
-    options = KubernetesOptions(plane.url, str(token), str(plane.ca_file), node=name)
-    elsewhere = KubernetesOptions(plane.url, str(token), str(plane.ca_file), node=f"{name}-other")
+    options = KubernetesOptions(plane.url, str(token), str(plane.ca_file), node=name, role=role)
+    elsewhere = replace(options, node=f"{name}-other")
     async with (
-        a_cluster(folder, plane.ranges.pods) as cluster,
+        a_cluster(folder, (*plane.ranges.pods, *plane.ranges.services)) as cluster,
         cluster.node(1, options) as node,
         cluster.node(2, elsewhere) as other,
     ):

@@ -30,7 +30,9 @@ CLUSTER = ("10.244.0.0/16", "fd77:244::/56")
 class FollowingNode:
     """A node as the coordinator knows it, that follows Kubernetes."""
 
-    def __init__(self, folder: Path, options: KubernetesOptions, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, folder: Path, options: KubernetesOptions, clock: Callable[[], float], gone_time: float
+    ) -> None:
         node = NodeFile.load(folder)
         self.folder = folder
         self.warnings = Warnings()
@@ -43,7 +45,7 @@ class FollowingNode:
         self.membership.derive()
         self.sites = SiteAnnouncer(self.identity, self.store, self.subscription, self.publisher)
         self.cluster = cluster.Cluster(self, self.publisher, self._on_news)
-        self.cluster.follow(options)
+        self.cluster.follow(options, gone_time)
 
     def _on_news(self) -> None:
         """What an agent does whenever it wakes."""
@@ -110,9 +112,11 @@ class Cluster:
         return self.site.administrator
 
     @asynccontextmanager
-    async def node(self, number: int, options: KubernetesOptions) -> AsyncIterator[FollowingNode]:
+    async def node(
+        self, number: int, options: KubernetesOptions, gone_time: float = 300
+    ) -> AsyncIterator[FollowingNode]:
         """Run a node from what is on its disk, from when the coordinator sends it news."""
-        node = FollowingNode(self.folder / f"n{number}", options, lambda: self.administrator.now)
+        node = FollowingNode(self.folder / f"n{number}", options, lambda: self.administrator.now, gone_time)
         following = [asyncio.create_task(one) for one in (node.subscription.run(), *node.cluster.running())]
         try:
             await node.until(lambda: node.subscription.connected)

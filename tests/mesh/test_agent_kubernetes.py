@@ -51,6 +51,12 @@ def told(node: FollowingNode, *words: str) -> bool:
     return any(all(word in sentence for word in words) for sentence in node.warnings)
 
 
+def standby(node: FollowingNode, name: str) -> list[str]:
+    """Return for what another node stands by, as this one knows it."""
+    found = node.member(name)
+    return list(map(str, found.standby)) if found else []
+
+
 # -- What is announced -----------------------------------------------------------------------------
 
 
@@ -219,6 +225,49 @@ async def test_a_network_of_pods_with_its_own_pools_is_told(tmp_path: Path) -> N
         api.set_node("worker-1", RANGE, conditions=[condition])
         async with cluster.node(1, options(api)) as node:
             await node.until(lambda: told(node, "Calico", "--kubernetes"))
+
+
+@in_a_loop
+async def test_a_node_stands_by_for_an_earlier_one_with_the_very_same_range_until_that_gives_it_up(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path) as (cluster, api):
+        api.set_node("worker-1", RANGE)
+        async with (
+            cluster.node(1, options(api)) as holder,
+            cluster.node(2, options(api, "worker-2")) as later,
+        ):
+            await later.until(lambda: later.routes_of("n1") == [RANGE])
+
+            api.set_node("worker-2", RANGE)
+
+            await later.until(lambda: told(later, RANGE, "does not answer", "wgpy mesh remove n1"))
+            await holder.until(lambda: standby(holder, "n2") == [RANGE])
+            assert (holder.routes_of("n1"), holder.routes_of("n2")) == ([RANGE], [])
+
+            api.delete(NODES, "worker-1")  # so the range is the other one's
+
+            await holder.until(lambda: holder.routes_of("n2") == [RANGE])
+            assert holder.routes == []
+            await later.until(lambda: not list(later.warnings))
+
+
+@in_a_loop
+async def test_a_range_whose_node_is_gone_for_a_while_is_given_up_also_for_an_earlier_member(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path) as (cluster, api):
+        api.set_node("worker-2", RANGE)
+        second = options(api, "worker-2")
+        async with cluster.node(1, options(api)) as earlier, cluster.node(2, second, 0.5) as holder:
+            await earlier.until(lambda: earlier.routes_of("n2") == [RANGE])
+            api.set_node("worker-1", RANGE)
+            await earlier.until(lambda: told(earlier, RANGE, "n2 announces"))
+
+            api.delete(NODES, "worker-2")
+
+            await holder.until(lambda: holder.routes == [])
+            await earlier.until(lambda: earlier.routes == [RANGE])
 
 
 # -- How the API is asked --------------------------------------------------------------------------

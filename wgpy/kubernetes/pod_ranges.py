@@ -1,7 +1,8 @@
 """Which of the pod ranges that Kubernetes gives a node the node announces. Pure.
 
-Invariant: what a node holds is never judged by what it wants: a range that another member holds stays that
-member's, and what would lead the node's own way to the API server, or the mesh itself, elsewhere is refused.
+Invariant: a range that another member holds stays that member's, and what would lead the node's own way to
+the API server, or the mesh itself, elsewhere is refused. Of the very same range of a member that was admitted
+earlier a node stands by: so if Kubernetes gives it that of a dead host, nobody has to remove that one.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,19 +13,19 @@ from wgpy.address import Address, Prefix, overlap
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Another member. routes: those that it has."""
+    """Another member. routes: those that it has; is_senior: whether it was admitted before the node."""
 
     name: str
     routes: tuple[Prefix, ...]
+    is_senior: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """announced: what the node may have; claimed: what another member holds; refused: sentences."""
+    """announced: what the node has, or stands by for; sentences: why not more, and for whom."""
 
     announced: tuple[Prefix, ...] = ()
-    claimed: tuple[Prefix, ...] = ()
-    refused: tuple[str, ...] = ()
+    sentences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +43,17 @@ class Constraints:
 
 def judge(wanted: Iterable[Prefix], constraints: Constraints) -> Judgement:
     """wanted: the pod ranges of the node's Node."""
-    announced, claimed, refused = [], [], []
+    announced, sentences = [], []
     for prefix in wanted:
         if trouble := next(_obstacles(prefix, constraints), ""):
-            refused.append(trouble)
+            sentences.append(trouble)
         elif holder := _holder(prefix, constraints.holders):
-            other = next(route for route in holder.routes if overlap(route, prefix))
-            claimed += [prefix] if other == prefix else []
-            refused.append(_held(prefix, other, holder))
+            stands_by = holder.is_senior and prefix in holder.routes
+            announced += [prefix] if stands_by else []
+            sentences.append(_held(prefix, holder, stands_by=stands_by))
         else:
             announced.append(prefix)
-    return Judgement(tuple(announced), tuple(claimed), tuple(refused))
+    return Judgement(tuple(announced), tuple(sentences))
 
 
 def _obstacles(prefix: Prefix, constraints: Constraints) -> Iterator[str]:
@@ -74,8 +75,10 @@ def _holder(prefix: Prefix, holders: Iterable[Holder]) -> Holder | None:
     return next((one for one in holders if any(overlap(route, prefix) for route in one.routes)), None)
 
 
-def _held(prefix: Prefix, route: Prefix, holder: Holder) -> str:
+def _held(prefix: Prefix, holder: Holder, *, stands_by: bool) -> str:
+    route = next(route for route in holder.routes if overlap(route, prefix))
+    what = "leads to this node only while that one does not answer" if stands_by else "is not announced"
     return (
-        f"the pod range {prefix} is not announced: {holder.name} announces {route}; if {holder.name} is gone "
-        f"for good, `wgpy mesh remove {holder.name}`, and else see which Node Kubernetes gives the range"
+        f"the pod range {prefix} {what}: {holder.name} announces {route}; if {holder.name} is gone for good, "
+        f"`wgpy mesh remove {holder.name}`, and else see which Node Kubernetes gives the range"
     )

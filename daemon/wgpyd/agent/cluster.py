@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .kubernetes import PodRangeFollower
 
 
+_GONE_TIME: Final = 300.0  # seconds: by then Kubernetes has given up the pods of a Node that is gone
 _CLUSTER_DOMAIN: Final = "cluster.local"  # unless an operator says otherwise
 
 
@@ -48,8 +49,8 @@ class Cluster:
         self._pods: PodRangeFollower | None = None
         self._sites: ClusterSites | None = None
 
-    def follow(self, options: KubernetesOptions) -> None:
-        """Follow a cluster from the node's start on."""
+    def follow(self, options: KubernetesOptions, gone_time: float = _GONE_TIME) -> None:
+        """Follow a cluster from the node's start on. gone_time: as for `PodRangeFollower`."""
         from wgpy.node.kubernetes import ApiOptions, KubernetesApi  # noqa: PLC0415 - of clusters' nodes alone
 
         from .cluster_sites import ClusterSites  # noqa: PLC0415
@@ -62,7 +63,7 @@ class Cluster:
             KubernetesApi(api), node.identity, node.membership, announcer, node.warnings, on_change
         )
         if options.role != "gateway":
-            others = (self._publisher, node.warnings, on_change)
+            others = (self._publisher, node.warnings, on_change, gone_time)
             self._pods = PodRangeFollower(options, node.identity, node.store, node.membership, *others)
 
     def running(self) -> list[Coroutine[Any, Any, None]]:

@@ -1,8 +1,8 @@
 """Publishes the pod ranges that Kubernetes gives this host's Node, as routes of this node.
 
 Invariant: of the node's routes only those are removed that came from Kubernetes, and none is because the API
-is silent or its Node is gone: the last known ones stay until the Node has others, or another member wants
-them. wgpy.kubernetes.pod_ranges decides.
+is silent. Once its Node is gone the last known ones stay until the Node is back with others, another member
+wants them, or some minutes are over. wgpy.kubernetes.pod_ranges decides.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from itertools import chain
+from math import inf
 from typing import Final
 
 from wgpy.address import Address, Prefix, overlap
@@ -17,6 +18,7 @@ from wgpy.kubernetes.objects import NODES, NodeObject, read_node
 from wgpy.kubernetes.pod_ranges import Constraints, Holder, Judgement, judge
 from wgpy.kubernetes.watch import Watch
 from wgpy.mesh.addressing import NEVER_ANNOUNCED
+from wgpy.mesh.member import Member
 from wgpy.mesh.records import Network
 from wgpy.mesh.topology import Topology
 from wgpy.node.agent_client import AgentError, KubernetesStatus
@@ -47,8 +49,15 @@ class PodRangeFollower:
         publisher: Publisher,
         warnings: Warnings,
         on_change: Callable[[], None],
+        gone_time: float,
     ) -> None:
-        """on_change: called when this node announces others than before."""
+        """on_change: called when this node announces others than before.
+
+        gone_time: seconds for which ranges stay that no other member wants, once there is no such Node.
+        """
+        self._gone_time = gone_time
+        self._gone_since = inf
+        self._timer: asyncio.TimerHandle | None = None
         self._name = options.node or socket.gethostname().lower()
         self._identity = identity
         self._store = store
@@ -133,12 +142,27 @@ class PodRangeFollower:
     def _wanted(self, topology: Topology) -> tuple[Prefix, ...]:
         present = self._identity.node.pod_ranges
         if self._node is not None and self._node.pod_ranges:
+            self._gone_since = inf
             return self._node.pod_ranges
         if not self._watch.is_known:
             return present
-        others = (one.announced for one in topology.members if one.identity != self._identity.key)
+        if self._is_long_gone():
+            return ()
+        others = (one.announced for one in topology.members if not self._is_own(one))
         taken = set(chain.from_iterable(others))
         return tuple(prefix for prefix in present if prefix not in taken)
+
+    def _is_long_gone(self) -> bool:
+        """Return whether the API has said for a while that there is no such Node; wake when that is so."""
+        loop = asyncio.get_running_loop()
+        if self._node is not None or self._loop.trouble:
+            self._gone_since = inf
+            return False
+        self._gone_since = min(self._gone_since, loop.time())
+        left = self._gone_since + self._gone_time - loop.time()
+        if left > 0 and (self._timer is None or self._timer.when() <= loop.time()):
+            self._timer = loop.call_later(left, self._event.set)
+        return left <= 0
 
     def _constraints(self, network: Network, topology: Topology) -> Constraints:
         ranges = {
@@ -149,16 +173,20 @@ class PodRangeFollower:
         }
         for site in self._identity.node.sites:
             ranges |= dict.fromkeys(site.mapped, f"routed to this node for its site {site.name}")
+        own = next((place for place, one in enumerate(topology.members) if self._is_own(one)), 0)
         others = (
-            Holder(one.name or str(one.identity), one.routes)
-            for one in topology.members
-            if one.identity != self._identity.key
+            Holder(one.name or str(one.identity), one.routes, is_senior=place < own)
+            for place, one in enumerate(topology.members)
+            if not self._is_own(one)
         )
         return Constraints(
             {prefix: what for prefix, what in ranges.items() if prefix.prefixlen},
             {**self.ways(), **self._own_addresses()},
             tuple(others),
         )
+
+    def _is_own(self, member: Member) -> bool:
+        return member.identity == self._identity.key
 
     def _own_addresses(self) -> dict[Address, str]:
         local = self._api.local
@@ -169,7 +197,7 @@ class PodRangeFollower:
     # -- What is told --------------------------------------------------------------------------------
 
     def _sentences(self, judgement: Judgement) -> Iterator[str]:
-        yield from judgement.refused
+        yield from judgement.sentences
         if self._refusal:
             yield self._refusal
         if self._loop.trouble:
@@ -186,7 +214,7 @@ class PodRangeFollower:
     def _of_node(self) -> Iterator[str]:
         if self._node is None:
             present = self._identity.node.pod_ranges
-            kept = f"; this node goes on announcing {_listed(present)}, unless another one gets them"
+            kept = f"; until then this node goes on announcing {_listed(present)}, for some minutes at most"
             yield (
                 f"Kubernetes has no Node {self._name}: start its kubelet, or give the Node's name with "
                 f"--node-name{kept if present else ''}"
@@ -209,7 +237,7 @@ class PodRangeFollower:
             )
 
     def _overlaps_others(self, prefix: Prefix) -> bool:
-        others = (one for one in self._membership.topology.members if one.identity != self._identity.key)
+        others = (one for one in self._membership.topology.members if not self._is_own(one))
         return any(overlap(route, prefix) for one in others for route in one.routes)
 
 
