@@ -38,7 +38,7 @@ def proxy(module_lab: Lab, daemon: Implementation) -> Proxy:
     options = (
         "--socks5", "127.0.0.1:0", "--http", "127.0.0.1:0",
         "--forward", "127.0.0.1:8080=web.example.test:80", "--forward", "127.0.0.1:7007=10.20.0.2:7",
-        "--expose", "10.20.0.1:80=127.0.0.1:8080",
+        "--expose", "10.20.0.1:80=127.0.0.1:8080", "--metrics", "127.0.0.1:9100",
     )  # fmt: skip
     serving = start_as_user(world.left, _WGPY, "proxy", "./wg0.conf", *options)
     eventually(lambda: "expose" in serving.log.read_text(), "it serves", within=60)
@@ -130,6 +130,22 @@ def test_who_closes_his_direction_still_gets_the_answer(proxy: Proxy) -> None:
 def test_the_other_peer_reaches_what_is_exposed(proxy: Proxy) -> None:
     # By a port of the left, which leads back into the tunnel, to the right's page.
     assert proxy.right.run("sh", "-c", f"{_GET} 10.20.0.1 80").endswith("hello\n")
+
+
+def test_metrics_and_health_are_served(proxy: Proxy) -> None:
+    said = proxy.python("""
+        import urllib3
+
+        urllib3.request("GET", "http://127.0.0.1:8080/", timeout=60)
+        for page in ("health", "metrics", "none"):
+            answer = urllib3.request("GET", f"http://127.0.0.1:9100/{page}", timeout=60, retries=False)
+            print(answer.status, answer.data.decode())
+        """)
+
+    assert "200 ok\n" in said
+    assert 'wgpy_proxy_connections_total{listener="forward"}' in said
+    assert 'wgpy_peer_received_bytes_total{key="' in said
+    assert "404 wgpy: there are /metrics and /health." in said
 
 
 def test_a_listener_that_cannot_be_is_named_and_nothing_is_left(proxy: Proxy) -> None:

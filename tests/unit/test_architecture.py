@@ -72,7 +72,7 @@ ROOMS: Final[dict[str, set[str]]] = {
         "wgpy.host",
     },
     "wgpy.kubernetes": {"wgpy.address", "wgpy.contract"},
-    "wgpy.proxy": {*_VALUES, "wgpy.tunnel"},
+    "wgpy.proxy": {*_VALUES, "wgpy.host.bootclock", "wgpy.model", "wgpy.prometheus", "wgpy.tunnel"},
     "wgpy.mesh": _VALUES,
     "wgpy.node": {
         *_VALUES,

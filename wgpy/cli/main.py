@@ -210,6 +210,10 @@ Ctrl-C ends it.""",
                 {**_SEVERAL, "metavar": "REMOTE=LOCAL", "help": "lead connections from the tunnel to LOCAL"},
             ),
             Argument(
+                ("--metrics",),
+                {**_SEVERAL, "metavar": "ADDRESS:PORT", "help": "serve /metrics for Prometheus, and /health"},
+            ),
+            Argument(
                 ("--account",),
                 {"metavar": "FILE", "help": "a file with NAME:PASSWORD, of SOCKS5 and HTTP"},
             ),

@@ -31,6 +31,7 @@ def proxy(arguments: argparse.Namespace) -> None:
         _parsed("--http", arguments.http, _read_address),
         _parsed("--forward", arguments.forward, _read_lead),
         _parsed("--expose", arguments.expose, _read_lead),
+        _parsed("--metrics", arguments.metrics, _read_address),
         _read_account(arguments.account),
     )
     if not any((wanted.socks5, wanted.http, wanted.forward, wanted.expose)):

@@ -3,9 +3,7 @@
 Heads are read and written by h11; bodies pass as they are, so nothing of them is changed.
 """
 
-import asyncio
-from contextlib import closing, suppress
-from http import HTTPStatus
+from contextlib import closing
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -16,9 +14,9 @@ from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
 
 from .account import Account
+from .http_message import TEXT, read_head, write_answer
 from .joining import Stream, join, reason
 
-_CHUNK: Final = 1 << 16
 _HTTP: Final = 80
 _AUTHORIZATION: Final = b"proxy-authorization"
 _CHALLENGE: Final = ("Proxy-Authenticate", 'Basic realm="wgpy"')
@@ -33,7 +31,7 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
     """
     with closing(client.writer):
         try:
-            request, rest = await _read_head(client.reader)
+            request, rest = await read_head(client.reader)
             if account and not account.admits_basic(dict(request.headers).get(_AUTHORIZATION, b"")):
                 _answer(client, 407, "this proxy wants a name and a password", _CHALLENGE)
                 return
@@ -50,21 +48,6 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
             else:
                 there.writer.write(_write_head(request) + rest)
             await join(client, there)
-
-
-async def _read_head(reader: asyncio.StreamReader) -> tuple[h11.Request, bytes]:
-    """Return a request, and what has come behind its head. Raises h11.ProtocolError."""
-    parser = h11.Connection(h11.SERVER)
-    received = b""
-    while True:
-        event = parser.next_event()
-        if isinstance(event, h11.Request):
-            return event, received.partition(b"\r\n\r\n")[2]
-        data = await reader.read(_CHUNK)
-        received += data
-        parser.receive_data(data)
-        if not data:
-            raise ValueError("the request is cut off")
 
 
 def _read_target(request: h11.Request) -> tuple[str, int]:
@@ -88,18 +71,5 @@ def _write_head(request: h11.Request) -> bytes:
     return h11.Connection(h11.CLIENT).send(head) or b""
 
 
-def _answer(client: Stream, status: int, why: str, *more: tuple[str, str]) -> None:
-    body = f"wgpy: {why}.\n".encode()
-    writing = h11.Connection(h11.SERVER)
-    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
-    answer = h11.Response(
-        status_code=status,
-        reason=HTTPStatus(status).phrase,
-        headers=[*headers, *more, ("Connection", "close")],
-    )
-    parts = (
-        writing.send(answer),
-        writing.send(h11.Data(data=body)),
-    )
-    with suppress(OSError):
-        client.writer.write(b"".join(part for part in parts if part))
+def _answer(client: Stream, status: int, why: str, *headers: tuple[str, str]) -> None:
+    client.writer.write(write_answer(status, f"wgpy: {why}.\n".encode(), TEXT, *headers))

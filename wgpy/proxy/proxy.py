@@ -11,9 +11,10 @@ from wgpy.address import HostPort
 from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
 
-from . import http_server, socks5_server
+from . import http_server, socks5_server, status_server
 from .account import Account
 from .joining import Connect, Stream, forward
+from .status_server import Connections
 
 _Serve = Callable[[Stream], Awaitable[None]]
 
@@ -29,13 +30,14 @@ class Lead(NamedTuple):
 class Listeners:
     """What to listen on. forward: from the host into the tunnel; expose: from the tunnel to the host.
 
-    account: of socks5 and http, None for anybody.
+    metrics: where the host asks how all that is; account: of socks5 and http, None for anybody.
     """
 
     socks5: Sequence[HostPort] = ()
     http: Sequence[HostPort] = ()
     forward: Sequence[Lead] = ()
     expose: Sequence[Lead] = ()
+    metrics: Sequence[HostPort] = ()
     account: Account | None = None
 
 
@@ -44,20 +46,39 @@ async def start(tunnel: AsyncTunnel, wanted: Listeners, opened: AsyncExitStack) 
 
     Raises TunnelError with the listener that cannot be.
     """
-    return [
-        f"{name}{await _listen(name, listens, inside, serve, tunnel, opened)}{where}"
-        for name, listens, inside, serve, where in _listeners(tunnel, wanted)
-    ]
+    connections = Connections()
+    lines = []
+    for name, listens, inside, serve, where in _listeners(tunnel, wanted, connections):
+        counted = _counted(serve, name.strip(":/ "), connections)
+        lines.append(f"{name}{await _listen(name, listens, inside, counted, tunnel, opened)}{where}")
+    return lines
 
 
-def _listeners(tunnel: AsyncTunnel, wanted: Listeners) -> Iterator[tuple[str, HostPort, bool, _Serve, str]]:
+def _counted(serve: _Serve, name: str, connections: Connections) -> _Serve:
+    async def serve_and_count(client: Stream) -> None:
+        connections.total[name] += 1
+        connections.open[name] += 1
+        try:
+            await serve(client)
+        finally:
+            connections.open[name] -= 1
+
+    return serve_and_count
+
+
+def _listeners(
+    tunnel: AsyncTunnel, wanted: Listeners, connections: Connections
+) -> Iterator[tuple[str, HostPort, bool, _Serve, str]]:
     """Give name, address, whether it is inside, what serves its clients, and where it leads."""
+    status = partial(status_server.serve, tunnel=tunnel, connections=connections)
     socks5 = partial(socks5_server.serve, tunnel=tunnel, account=wanted.account)
     http = partial(http_server.serve, tunnel=tunnel, account=wanted.account)
     for address in wanted.socks5:
         yield "socks5h://", address, False, socks5, ""
     for address in wanted.http:
         yield "http://", address, False, http, ""
+    for address in wanted.metrics:
+        yield "metrics ", address, False, status, ""
     for lead in wanted.forward:
         yield "forward ", lead.listens, False, _forward(_inside(tunnel), lead.leads), f" to {lead.leads}"
     for lead in wanted.expose:
