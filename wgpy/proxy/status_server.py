@@ -80,7 +80,8 @@ def measures(peers: Sequence[PeerStatus], connections: Connections) -> list[Fami
             for way, what, amount in amounts
         ),
         Family(
-            "wgpy_peer_last_handshake_timestamp_seconds", "gauge", "Time of the last handshake, Unix time; 0 for never.",
+            "wgpy_peer_last_handshake_timestamp_seconds", "gauge",
+            "Time of the last handshake, Unix time; 0 for never.",
             tuple(
                 Sample(peer.last_handshake_time / _NANOSECONDS, name)
                 for peer, name in zip(peers, names, strict=True)
