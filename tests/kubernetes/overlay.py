@@ -28,12 +28,27 @@ def write_overlay(
         "namespace": NAMESPACE,
         "resources": [base],
         "components": [f"{base}/{name}" for name in components],
-        "configMapGenerator": [
-            {"name": "wgpy", "behavior": "merge", "literals": [f"network={network}", f"api={api}"]}
-        ],
         "secretGenerator": [{"name": "wgpy-token", "files": ["token"]}],
         "images": [{"name": "wgpy", "newName": name, "newTag": tag}],
-        "patches": [{"target": {"kind": "DaemonSet"}, "patch": json.dumps(list(patches))}] if patches else [],
+        "patches": [
+            {"patch": json.dumps(_settings(network, api))},
+            *({"target": {"kind": "DaemonSet"}, "patch": json.dumps([patch])} for patch in patches),
+        ],
     }
     (folder / "kustomization.yaml").write_text(json.dumps(document))
     return folder
+
+
+def _settings(network: str, api: str) -> Any:
+    """Return the patch that has them."""
+    name = {"name": "NETWORK", "value": network}
+    pod = {
+        "initContainers": [{"name": "join", "env": [name]}],
+        "containers": [{"name": "wgpyd", "env": [name, {"name": "KUBE_API", "value": api}]}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "wgpyd"},
+        "spec": {"template": {"spec": pod}},
+    }

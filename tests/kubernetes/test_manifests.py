@@ -39,7 +39,7 @@ def test_the_api_server_takes_all_of_it_and_finds_nothing_to_change_again(
 ) -> None:
     said = kubectl(applied, "apply", "-k", str(overlay))
 
-    assert len(said.splitlines()) == 7
+    assert len(said.splitlines()) == 6
     assert all(line.endswith(" unchanged") for line in said.splitlines())
 
 
@@ -67,14 +67,26 @@ def test_no_container_is_privileged_and_only_the_first_one_is_given_the_token(ap
     assert "token" not in mounts(daemon)
 
 
+def test_kubelet_starts_the_daemon_also_while_it_reaches_no_api(applied: ControlPlane) -> None:
+    """It asks the API for a ConfigMap or a Secret of the environment at each start of a container."""
+    pod = daemon_set(applied)["spec"]["template"]["spec"]
+
+    sources = [one.get("valueFrom", {}) for each in _containers(pod) for one in each["env"]]
+
+    assert not [source for source in sources if {*source} - {"fieldRef"}]
+    assert not any("envFrom" in each for each in _containers(pod))
+
+
+def _containers(pod: Any) -> list[Any]:
+    return [*pod["initContainers"], *pod["containers"]]
+
+
 def test_an_overlay_names_network_api_and_image(applied: ControlPlane) -> None:
     pod = daemon_set(applied)["spec"]["template"]["spec"]
     (daemon,) = pod["containers"]
 
-    keys = [one["valueFrom"].get("configMapKeyRef") for one in daemon["env"]]
-    (name,) = {key["name"] for key in keys if key}
-    settings = applied.admin.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{name}")["data"]
-    assert settings == {"network": "lab", "api": _API}
+    values = {one["name"]: one.get("value") for one in daemon["env"]}
+    assert values == {"NETWORK": "lab", "KUBE_API": _API, "NODE_NAME": None}
     assert daemon["image"] == "localhost/wgpy:7"
 
 
