@@ -26,6 +26,8 @@ _RECORDS = (
     "--cname=alias.office.example,www.office.example",
     "--host-record=outside.office.example,203.0.113.7",
     f"--dns-rr=www.office.example,65,{_HTTPS}",
+    "--local=/cluster.local/",  # as a cluster's name server
+    "--host-record=web.shop.svc.cluster.local,192.168.1.10",
 )
 _ASK = """
 import sys, dns.message, dns.query, dns.rcode
@@ -36,13 +38,17 @@ print(dns.rcode.to_text(answer.rcode()), *sorted(found.to_text() for found in an
 
 
 @pytest.fixture
-def lan(lab: Lab) -> Lan:
+def office(lab: Lab) -> Host:
+    return lab.host("office")
+
+
+@pytest.fixture
+def lan(lab: Lab, office: Host) -> Lan:
     """A hub, and a gateway beside an office that has a name server."""
     lan = Lan(lab)
     lan.add("hub")
     lan.init()
     gate = lan.joined("gate", "--routes", LAN)
-    office = lab.host("office")
     connect(gate.host, "lan", office, "eth0")
     add_addresses(gate.host, "lan", "192.168.1.1/24")
     add_addresses(office, "eth0", "192.168.1.10/24", "192.168.1.53/24")
@@ -55,7 +61,9 @@ def lan(lab: Lab) -> Lan:
     return lan
 
 
-def test_names_of_a_mapped_site_are_resolved_by_its_own_server_into_mapped_addresses(lan: Lan) -> None:
+def test_names_of_a_mapped_site_are_resolved_by_its_own_server_into_mapped_addresses(
+    lan: Lan, office: Host
+) -> None:
     hub, gate = lan.nodes
     added = gate.ask("site", "add", "office", LAN, "--mapped", "--firewall", *_ZONE)
     assert (added["zones"], added["waiting"]) == ([], ["office.example"])
@@ -89,8 +97,27 @@ def test_names_of_a_mapped_site_are_resolved_by_its_own_server_into_mapped_addre
     said = gate.mesh("site", "add", "office", LAN, "--firewall", *_ZONE)
     assert said.endswith("\nFor names at and below office.example nodes ask 192.168.1.53.\n")
 
+    _check_cluster(hub, gate, office, www)
     gate.mesh("site", "remove", "office")
     eventually(lambda: not _resolves(hub.host, "www.office.example"), "it is gone", within=_WITHIN)
+
+
+def _check_cluster(hub: Node, gate: Node, office: Host, mapped: str) -> None:
+    """Names of cluster.local are below the name of the site, for nodes and for hosts of the site."""
+    domain = hub.status().domain
+    name = f"web.shop.svc.office.{domain}"
+    gate.mesh("site", "add", "office", LAN, "--dns", "192.168.1.53", "--zone", "cluster.local")
+
+    eventually(lambda: _resolves(hub.host, name) == [mapped], "hub resolves a service", within=_WITHIN)
+    assert _resolves(gate.host, name) == ["192.168.1.10"]
+    assert not _resolves(hub.host, "web.shop.svc.cluster.local")
+    for way in ("udp", "tcp"):
+        _says(hub, name, "A", way, f"NOERROR\n{name}. 0 IN A {mapped}\n")
+    _says(hub, f"nobody.shop.svc.office.{domain}", "A", "udp", "NXDOMAIN\n")
+    office.run("ip", "route", "add", gate.address(), "via", "192.168.1.1")
+    assert _answer(office, gate.address(), name) == f"NOERROR\n{name}. 0 IN A 192.168.1.10\n"
+    assert _answer(office, gate.address(), "www.example") == "REFUSED\n"
+    assert f"{domain} {{ forward . {gate.address()} }}" in gate.mesh("site", "show", "office")
 
 
 def test_a_zone_that_cannot_be_is_one_sentence_and_nothing_is_changed(lan: Lan) -> None:
