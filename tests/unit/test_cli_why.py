@@ -16,7 +16,7 @@ from wgpy.cli.mesh.why_ports import Permitted, split
 from wgpy.cli.mesh.why_target import find
 from wgpy.cli.mesh.why_trial import Trial
 from wgpy.mesh.ports import TCP, UDP, Ports
-from wgpy.node.agent_client import Excluded, Rule, Status, UdpAnswer
+from wgpy.node.agent_client import Excluded, KubernetesStatus, Rule, Status, UdpAnswer
 
 INNER, OUTER = Way("mesh0", "", ""), Way("eth0", "10.0.0.1", "")
 BEHIND_NAT = ("203.0.113.9:51820", "192.168.1.2:51820")
@@ -476,3 +476,16 @@ def test_a_ping_that_no_rule_allows_decides_nothing() -> None:
 
     assert (last.subject, last.good) == ("ping", None)
     assert "no rule lets this node ping it" in last.text
+
+
+def test_a_pod_of_the_same_cluster_is_said_to_be_one() -> None:
+    own, other, site = map(ip_network, ("10.244.2.0/24", "10.244.3.0/24", "192.168.1.0/24"))
+    followed = KubernetesStatus(node="worker-1", ranges=(own,))
+    known = a_status(peers=(peer(routes=(other, site)),), kubernetes=followed)
+
+    assert findings(known, trial(), "10.244.3.5")["route"].text == (
+        "10.244.3.0/24 is a pod range of node web2, by Kubernetes"
+    )
+    assert findings(known, trial(), "192.168.1.5")["route"].text.startswith("also to")
+    with pytest.raises(CommandError, match="10.244.2.0/24 is a pod range of node worker-1, by Kubernetes"):
+        find(known, "10.244.2.7")

@@ -14,7 +14,17 @@ from typing import Final
 from wgpy.address import is_address, is_private, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.colours import Colour, paint
-from wgpy.cli.mesh import daemons, networks, probe, why_clients, why_names, why_paths, why_ports, why_sites
+from wgpy.cli.mesh import (
+    daemons,
+    networks,
+    probe,
+    why_clients,
+    why_names,
+    why_paths,
+    why_pods,
+    why_ports,
+    why_sites,
+)
 from wgpy.cli.mesh.output import columns, count, listed, report, since
 from wgpy.cli.mesh.probe import Way
 from wgpy.cli.mesh.status import exclusion
@@ -256,7 +266,8 @@ def _routes(status: Status, target: Target) -> Iterator[Finding]:
     elif peer.left_out:
         yield Finding("route", None, "; ".join(peer.left_out))
     elif peer.routes:
-        yield Finding("route", True, f"also to {listed(peer.routes)}")
+        pods = "" if target.site else why_pods.of_same_cluster(status, peer.name, target.prefix)
+        yield Finding("route", True, pods or f"also to {listed(peer.routes)}")
 
 
 def _inner_way(status: Status, target: Target, trial: Trial) -> Finding:

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from wgpy.address import Address, Prefix, is_address
 from wgpy.cli.errors import CommandError
-from wgpy.cli.mesh import why_clients, why_sites
+from wgpy.cli.mesh import why_clients, why_pods, why_sites
 from wgpy.node.agent_client import Client, Peer, Site, Status
 
 
@@ -44,6 +44,8 @@ def find(status: Status, name: str) -> Target | None:
         peer = next((peer for peer in status.peers if peer.name == client.gateway), None)
         return Target(peer, client.address, client=client) if peer else None
     if is_address(name):
+        if pod := why_pods.own_pod(status, name):
+            raise CommandError(f"{pod}; `ip route get {name}` shows where it leads here")
         return _find_address(status, ip_address(name))
     peer = next((peer for peer in status.peers if name in (peer.name, str(peer.identity))), None)
     return Target(peer, peer.address) if peer else _find_site(status, name)
