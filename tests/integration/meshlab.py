@@ -54,7 +54,8 @@ def program(name: str) -> str:
 class Node:
     """A host that can be in the mesh.
 
-    inside: its own address; outside: that it has for the world; options: that it joins with.
+    inside: its own address; outside: that it has for the world; options: that it joins with; daemon_options:
+    that its daemon has from its next start.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Node:
     inside: str
     outside: str
     options: tuple[str, ...] = ()
+    daemon_options: tuple[str, ...] = ()
 
     # -- Commands --------------------------------------------------------------------------------
 
@@ -147,7 +149,9 @@ class Node:
 
     def serve(self) -> HostProcess:
         """Start it as the system does at boot, and do not wait until it is ready."""
-        return self.host.start("env", "LOG_LEVEL=debug", program("wgpyd"), "-f", "--mesh", NETWORK)
+        return self.host.start(
+            "env", "LOG_LEVEL=debug", program("wgpyd"), "-f", "--mesh", NETWORK, *self.daemon_options
+        )
 
     def start(self) -> HostProcess:
         """Start it, and return when it is ready."""

@@ -1,5 +1,6 @@
 """A cluster of Kubernetes whose nodes stand in three networks and know each other by the mesh alone.
 
+hub cloud                 public; the mesh's coordinator, and no node of Kubernetes
 n1  cloud                 public; also the control plane
 n2  office, behind a NAT  one UDP port is mapped to it
 n3  edge, behind a NAT    nothing is mapped
@@ -21,6 +22,7 @@ from tests.kubernetes import cgroups, components
 from tests.kubernetes.controlplane import NODES, ControlPlane, Place, Ranges
 from tests.kubernetes.images import IMAGE, PYTHON, host_folders, write_image
 from tests.kubernetes.nodes import Worker
+from tests.kubernetes.overlay import rbac_rules
 
 _WEBPOD = Path(__file__).with_name("webpod.py")
 _PODS = "/api/v1/namespaces/default/pods"
@@ -62,19 +64,17 @@ class Cluster:
         """Start everything, and return when all nodes are ready."""
         cgroups.remove_old()
         ranges = Ranges()
-        world = _join(lab, ranges)
+        world = _join(lab, ranges.pods)
         write_image(folder / "pod.tar")
-        workers = [_worker(node) for node in world.nodes]
+        workers = [_worker(node) for node in world.others]
         with ThreadPoolExecutor() as pool:
             starting = [pool.submit(_power_on, worker, folder / "pod.tar") for worker in workers]
-            plane = _control_plane(folder, world.hub.host, world.hub.address(), ranges)
+            plane = _control_plane(folder, workers[0].host, workers[0].addresses[0], ranges)
             for started in starting:
                 started.result()
+            token = plane.make_account(rbac_rules(), "wgpy").token
+            list(pool.map(lambda worker: _make_node(worker, plane, token), workers))
         cluster = cls(world, plane, workers, folder)
-        for number, worker in enumerate(workers):
-            plane.make_node(worker.name, *_pod_ranges(number))
-            worker.start_kubelet(plane)
-            worker.start_proxy(plane)
         cluster.wait_for_nodes()
         return cluster
 
@@ -164,22 +164,16 @@ def _move_and_connect(host: Host, address: tuple[str, int]) -> socket.socket:
 # -- How it is started -------------------------------------------------------------------------------
 
 
-def _join(lab: Lab, ranges: Ranges) -> World:
-    """Have the nodes join a mesh, each with the pod ranges that it is to have."""
+def _join(lab: Lab, pods: Sequence[str]) -> World:
+    """Have the nodes join a mesh, each of which may announce any range of pods."""
     world = World.networks(lab)
+    world.stand("hub", "cloud-a", 9)
     world.stand("n1", "cloud-a", 10)
     world.stand("n2", "office", 10).options = ("--endpoint", f"192.0.2.10:{PORT}")
     world.stand("n3", "edge", 20)
-    world.found("--routes", *_pod_ranges(0))
-    world.hub.mesh("approve", "n1")
-    token = world.hub.token("--uses", "2", "--routes", *ranges.pods)
-    for number, node in enumerate(world.others, start=1):
-        node.join(token, "--routes", *_pod_ranges(number))
+    world.found()
+    world.populate("--routes", *pods)
     return world
-
-
-def _pod_ranges(number: int) -> tuple[str, str]:
-    return f"10.244.{number}.0/24", f"fd77:244:0:{number}::/64"
 
 
 def _worker(node: Node) -> Worker:
@@ -191,6 +185,12 @@ def _power_on(worker: Worker, image: Path) -> None:
     worker.prepare()
     worker.start_containerd()
     worker.import_image(image)
+
+
+def _make_node(worker: Worker, plane: ControlPlane, token: str) -> None:
+    worker.follow(plane, token)
+    worker.start_kubelet(plane)
+    worker.start_proxy(plane)
 
 
 def _control_plane(folder: Path, host: Host, address: str, ranges: Ranges) -> ControlPlane:

@@ -17,6 +17,7 @@ from tests.kubernetes.controlplane import ControlPlane
 from tests.kubernetes.images import IMAGE
 
 _CONTAINERD = "/run/containerd/containerd.sock"
+_NETWORKS = "/var/lib/cni/net.d"
 
 # What kubelet would set, and with protectKernelDefaults only checks.
 _KERNEL_SETTINGS = {
@@ -31,7 +32,7 @@ _SETUP = """
 set -e
 {cgroups}
 mount -t tmpfs tmpfs /var/log
-mkdir -p /run/settings /var/lib/cni/net.d
+mkdir -p /run/settings {networks}
 {settings}
 mount --make-rshared /
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
@@ -79,12 +80,12 @@ class Worker:
             f"echo {value} > /run/settings/{number}; mount --bind /run/settings/{number} /proc/sys/{name}"
             for number, (name, value) in enumerate(_KERNEL_SETTINGS.items())
         )
-        self.host.run("sh", "-c", _SETUP.format(cgroups="\n".join(cgroups.mounts()), settings=settings))
+        setup = _SETUP.format(cgroups="\n".join(cgroups.mounts()), settings=settings, networks=_NETWORKS)
+        self.host.run("sh", "-c", setup)
 
     def start_containerd(self) -> None:
         """Start it, and return when it is ready."""
         self.host.write("/var/lib/containerd.toml", _containerd_settings())
-        self.host.write("/var/lib/cni.template", _network_template(self.mtu))
         path = f"PATH={components.runtime('usr/bin')}:{components.runtime('usr/sbin')}:{os.environ['PATH']}"
         program = str(components.runtime("usr/bin/containerd"))
         self.running["containerd"] = self.host.start(
@@ -95,6 +96,19 @@ class Worker:
     def import_image(self, image: Path) -> None:
         """Give containerd the image of all pods."""
         self.host.run(str(components.runtime("usr/bin/ctr")), "-n", "k8s.io", "images", "import", str(image))
+
+    def follow(self, plane: ControlPlane, token: str) -> None:
+        """Have the mesh announce the ranges that Kubernetes gives this node, and join pods to them."""
+        self.node.daemon_options = (
+            "--kubernetes",
+            f"--node-name={self.name}",
+            f"--kube-api={plane.url}",
+            f"--kube-ca={plane.ca_file}",
+            f"--kube-token={self.host.write('/var/lib/kubernetes.token', token)}",
+            f"--cni={_NETWORKS}/10-wgpy.conflist",
+        )
+        self.node.kill()
+        self.node.start()
 
     def start_kubelet(self, plane: ControlPlane) -> None:
         plane.authority.issue(self.name, f"system:node:{self.name}", "system:nodes")
@@ -169,25 +183,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   SystemdCgroup = false
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "{components.runtime("usr/lib/cni")}"
-  conf_dir = "/var/lib/cni/net.d"
-  conf_template = "/var/lib/cni.template"
+  conf_dir = "{_NETWORKS}"
 """
-
-
-def _network_template(mtu: int) -> str:
-    """Return what containerd makes the pods' network of, as soon as the node has its pod ranges."""
-    ranges = '{{range $i, $range := .PodCIDRRanges}}{{if $i}},{{end}}[{"subnet":"{{$range}}"}]{{end}}'
-    bridge = {
-        "type": "bridge",
-        "bridge": "cni0",
-        "isDefaultGateway": True,
-        "forceAddress": True,
-        "hairpinMode": True,
-        "mtu": mtu,
-        "ipam": {"type": "host-local", "ranges": "RANGES"},
-    }
-    document = {"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}
-    return json.dumps(document).replace('"RANGES"', f"[{ranges}]")
 
 
 def _kubelet_settings(cgroup: str, ca_file: Path) -> object:

@@ -2,12 +2,20 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 BASE = Path(__file__).parents[2] / "daemon/deploy/kubernetes"
 NAMESPACE = "wgpy"
+
+
+def rbac_rules() -> list[dict[str, list[str]]]:
+    """Return the rules of the ClusterRole, whose lists are in one line each."""
+    lists = re.findall(r"(apiGroups|resources|verbs): \[(.*)\]", (BASE / "rbac.yaml").read_text())
+    values = [(key, [one.strip(' "') for one in text.split(",")]) for key, text in lists]
+    return [dict(values[at : at + 3]) for at in range(0, len(values), 3)]
 
 
 def write_overlay(

@@ -1,5 +1,7 @@
 """Faults of a cluster over three networks: what works meanwhile, and that nothing needs a hand afterwards."""
 
+from ipaddress import ip_address, ip_network
+
 import pytest
 
 from tests.integration.hosts import eventually
@@ -50,6 +52,26 @@ def test_a_node_that_lost_power_is_left_out_and_serves_again_after_its_boot(clus
     cluster.wait_for_nodes()
     cluster.wait_for_pods()
     assert cluster.plane.pod_ranges("n3") == ranges
+    assert _failures_between_pods(cluster) == []
+
+
+def test_a_node_that_is_deleted_and_registered_again_uses_its_new_ranges(cluster: Cluster) -> None:
+    worker = cluster.worker("n3")
+    before = cluster.plane.pod_ranges("n3")
+    worker.stop("kubelet")
+    cluster.plane.delete_node("n3")
+    cluster.plane.admin.delete(
+        f"/api/v1/namespaces/default/pods/{cluster.pods['n3'].name}?gracePeriodSeconds=0"
+    )
+
+    worker.start_kubelet(cluster.plane)  # as Kubernetes asks for: a kubelet registers at its start only
+    cluster.wait_for_nodes()
+    after = cluster.plane.wait_for_pod_ranges("n3")
+    cluster.wait_for_pods()
+
+    assert set(after).isdisjoint(before)
+    for address, prefix in zip(cluster.pods["n3"].addresses, after, strict=True):
+        assert ip_address(address) in ip_network(prefix)
     assert _failures_between_pods(cluster) == []
 
 

@@ -1,7 +1,6 @@
 """A node of a mesh follows a real API server, with the rights that daemon/deploy/kubernetes gives."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,11 +10,9 @@ from typing import ParamSpec
 from uuid import uuid4
 
 from tests.kubernetes.controlplane import ControlPlane
+from tests.kubernetes.overlay import rbac_rules
 from tests.mesh.followers import FollowingNode, a_cluster
 from wgpyd.options import KubernetesOptions
-
-_RBAC = Path(__file__).parents[2] / "daemon/deploy/kubernetes/rbac.yaml"
-
 
 P = ParamSpec("P")
 
@@ -108,7 +105,7 @@ async def _following(
     """Give a node that follows the Node of a name that nobody has yet, and another that follows another."""
     name = f"worker-{uuid4().hex[:8]}"
     token = folder / "token"
-    token.write_text(plane.make_account(_rules()).token)
+    token.write_text(plane.make_account(rbac_rules()).token)
     options = KubernetesOptions(plane.url, str(token), str(plane.ca_file), node=name, role=role)
     elsewhere = replace(options, node=f"{name}-other")
     async with (
@@ -117,10 +114,3 @@ async def _following(
         cluster.node(2, elsewhere) as other,
     ):
         yield node, other, name
-
-
-def _rules() -> list[dict[str, list[str]]]:
-    """Read the ClusterRole of the deployment, whose lists are in one line each."""
-    lists = re.findall(r"(apiGroups|resources|verbs): \[(.*)\]", _RBAC.read_text())
-    values = [(key, [one.strip(' "') for one in text.split(",")]) for key, text in lists]
-    return [dict(values[at : at + 3]) for at in range(0, len(values), 3)]
