@@ -6,11 +6,12 @@ One asks, the other one answers; so there is at most one message on its way.
 import json
 import os
 import socket
+from array import array
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 _READ_SIZE: Final = 1 << 16
-_MAX_FILENOS: Final = 8
+_SPACE: Final = socket.CMSG_LEN(8 * array("i").itemsize)  # for so many descriptors
 MAX_MESSAGE: Final = 1 << 25  # bytes
 
 
@@ -32,8 +33,9 @@ def receive(channel: socket.socket) -> Message | None:
     """Wait for a message; None once the other end has ended. Raises OSError."""
     data, filenos = bytearray(), list[int]()
     while not data.endswith(b"\n"):
-        chunk, found, _, _ = socket.recv_fds(channel, _READ_SIZE, _MAX_FILENOS, socket.MSG_CMSG_CLOEXEC)
-        filenos += found
+        # Not by socket.recv_fds, which forgets its flags: children would inherit the descriptors.
+        chunk, found, _, _ = channel.recvmsg(_READ_SIZE, _SPACE, socket.MSG_CMSG_CLOEXEC)
+        filenos += [fileno for _, _, packed in found for fileno in array("i", packed)]
         data += chunk
         if not chunk or len(data) > MAX_MESSAGE:
             for fileno in filenos:

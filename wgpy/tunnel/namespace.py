@@ -89,6 +89,7 @@ class Namespace:
     def close(self) -> None:
         """End the process inside; harmless when repeated."""
         self._channel.close()
+        self._process.kill()  # it would end by itself, unless somebody has stopped it
         self._process.wait()
         for name in ("_ended", "_tun"):
             if (fileno := self.__dict__.pop(name, -1)) >= 0:
