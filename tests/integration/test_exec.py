@@ -96,6 +96,12 @@ def test_streams_arguments_and_environment_are_passed_on(world: World) -> None:
     assert (inside.returncode, output, errors.decode()) == (0, b"to the program\n/run/user\n", "w ö a  b\n")
 
 
+def test_a_stream_that_is_closed_is_empty_for_the_program(world: World) -> None:
+    closed = ("sh", "-c", 'exec "$@" <&-', "sh", *_EXEC)
+
+    assert attempt_as_user(world.left, *closed, "readlink", "/proc/self/fd/0") == Result(0, "/dev/null\n")
+
+
 @pytest.mark.parametrize(
     ("script", "status"), [("exit 3", 3), ("kill -TERM $$", 128 + 15), ("kill -KILL $$", 128 + 9)]
 )

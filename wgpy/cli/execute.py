@@ -35,9 +35,19 @@ def execute(name_or_file: str, command: Sequence[str]) -> None:
     program = command[1:] if command[:1] == ["--"] else command
     if not program:
         raise UsageError("say which program to run, after `--`")
+    _open_closed_streams()
     config = read_config(name_or_file)
     old_mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     raise SystemExit(_run(config, program, list(old_mask)))
+
+
+def _open_closed_streams() -> None:
+    """Let no descriptor of ours become a standard stream of the program, where the caller closed one."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
 
 
 def read_config(name_or_file: str) -> Config:
