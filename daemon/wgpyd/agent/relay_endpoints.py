@@ -13,12 +13,12 @@ ByStream = Mapping[PublicKey, Endpoint]  # relays that are reached by a connecti
 
 
 class RelayEndpoints:
-    """Of one node."""
+    """Of one node. endpoints: where each relay is."""
 
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
         self._by_stream: ByStream = {}
-        self._endpoints: dict[PublicKey, Endpoint] = {}
+        self.endpoints: Mapping[PublicKey, Endpoint] = {}
         self._relays: dict[Endpoint, PublicKey] = {}
 
     def configure(self, plan: NodePlan, by_stream: ByStream) -> tuple[NodePlan, list[PeerUpdate]]:
@@ -31,8 +31,8 @@ class RelayEndpoints:
             if key in plan.tunnels
         }
         plan = replace(plan, tunnels={**plan.tunnels, **streams}) if streams else plan
-        self._endpoints = dict(self._found(plan))
-        self._relays = {endpoint: relay for relay, endpoint in self._endpoints.items()}
+        self.endpoints = dict(self._found(plan))
+        self._relays = {endpoint: relay for relay, endpoint in self.endpoints.items()}
         return plan, moves
 
     def _found(self, plan: NodePlan) -> Iterator[tuple[PublicKey, Endpoint]]:
@@ -48,14 +48,14 @@ class RelayEndpoints:
 
     def get(self, relay: PublicKey) -> Endpoint | None:
         """Return where a relay is; None if that is not known, or if nothing passes to it."""
-        return self._endpoints.get(relay) if not self._by_stream or relay in self._by_stream else None
+        return self.endpoints.get(relay) if not self._by_stream or relay in self._by_stream else None
 
     def relay_at(self, endpoint: Endpoint | None) -> PublicKey | None:
         return self._relays.get(endpoint) if endpoint else None
 
     def has_moved(self, key: PublicKey, endpoint: Endpoint) -> bool:
         """Return whether this is a relay that was heard somewhere else."""
-        return self._endpoints.get(key, endpoint) != endpoint
+        return self.endpoints.get(key, endpoint) != endpoint
 
 
 def _moved(key: PublicKey, endpoint: Endpoint) -> PeerUpdate:

@@ -95,6 +95,7 @@ class Selection:
         self._wanted: Mapping[PublicKey, Peer] = {}
         self._selected: dict[PublicKey, _Selected] = {}
         self._by_address: dict[IPv6Address, PublicKey] = {}
+        self._informed_of: object = None
         self._told: tuple[Candidate, ...] = ()  # to the peers' paths
         self._asking: dict[PublicKey, set[PublicKey]] = {}  # by relay: who wants to know whether it answers
         self._calls = RelayCalls(interface, self.relay_to, self._configure)
@@ -187,9 +188,17 @@ class Selection:
             self._end(key)
         if has_moved:
             self._note_move(now)
+        before, self._informed_of = self._informed_of, self._known()
         for key, peer in self._wanted.items():
-            self._inform(key, peer, now)
+            selected = self._selected.get(key)
+            if selected is None or selected.peer is not peer or before != self._informed_of:
+                self._inform(key, peer, now)
         self._tell_local(now)
+
+    def _known(self) -> object:
+        """Return a value that differs if the paths to peers that did not change are to be told something."""
+        here = self._registered, self._is_dialled, self._versions
+        return *here, dict(self._relays.endpoints), frozenset(self._broken.keys)
 
     def _end(self, key: PublicKey) -> None:
         self._selected.pop(key).stop()
