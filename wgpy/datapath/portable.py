@@ -482,16 +482,16 @@ class PortableDataPath:
         if refusal is not None:
             self._drops[refusal] += 1
             return
-        translated = self._translations.inbound(packet)
-        if isinstance(translated, DropReason):
-            self._drops[translated] += 1
-        else:
-            self._deliver(translated, ecn)
-
-    def _deliver(self, packet: bytes, ecn: int) -> None:
-        """Hand a packet to the TUN. ecn: of the datagram that it came in."""
         marked = ip.decapsulate_ecn(packet, ecn) if ecn else packet
         if marked is None:
             self._drops[DropReason.ECN_CONGESTION] += 1
         else:
-            self._packets.append(marked)
+            self._deliver(marked)
+
+    def _deliver(self, packet: bytes) -> None:
+        """Hand a packet to the TUN, as its site shall see it."""
+        translated = self._translations.inbound(packet)
+        if isinstance(translated, DropReason):
+            self._drops[translated] += 1
+        else:
+            self._packets.append(translated)

@@ -196,8 +196,6 @@ static bool packet_is_good(struct inbound *in, struct wgfp_packet *packet, uint3
         return false;
     if (peer->policy != NULL && !policy_admits(in->datapath, peer, view, packet->data, now, reason))
         return false;
-    if (in->datapath->translations != NULL && !translate_inbound(in->datapath->translations, view, packet->data, reason))
-        return false;
     *reason = WGFP_DROP_ECN_CONGESTION;
     return outer_ecn == 0 || packet_decapsulate_ecn(packet->data, outer_ecn);
 }
@@ -245,11 +243,38 @@ static void bundle_open(struct inbound *in, const struct bundle *bundle, uint64_
     bundle_check(in, bundle, now);
 }
 
+/* Once for all packets that are written as one. false, and counted: it cannot be. */
+static bool group_translate(struct inbound *in, const struct wgfp_group *group)
+{
+    const struct translations *translations = in->datapath->translations;
+    struct wgfp_packet *first = &in->packets[group->first];
+    enum wgfp_drop reason;
+
+    if (translations == NULL)
+        return true;
+    if (!translate_inbound(translations, &first->view, first->data, &reason)) {
+        drop_count(in->datapath, reason, group->count);
+        return false;
+    }
+    wgfp_group_readdress(group, in->packets);
+    return true;
+}
+
+static void packets_deliver(struct inbound *in, int tun)
+{
+    const struct tun_batch batch = {in->packets, in->groups, in->packet_count, in->scratch};
+    const size_t groups = tun_join(in->datapath, &batch);
+
+    for (size_t i = 0; i < groups; i++)
+        if (group_translate(in, &in->groups[i]))
+            tun_write(in->datapath, tun, &batch, &in->groups[i]);
+}
+
 static void inbound_flush(struct inbound *in, int tun, uint64_t now)
 {
     for (uint32_t i = 0; i < in->bundle_count; i++)
         bundle_open(in, &in->bundles[i], now);
-    tun_write(in->datapath, tun, &(struct tun_batch){in->packets, in->groups, in->packet_count, in->scratch});
+    packets_deliver(in, tun);
     in->count = in->bundle_count = 0;
     in->packet_count = 0;
 }

@@ -109,6 +109,9 @@ struct wgfp_group {
  * kinds: 1 TCP, 2 UDP, 3 both, 0 nothing is joined. groups: room for n. Returns the number of groups. */
 size_t wgfp_coalesce(struct wgfp_packet *packets, size_t n, unsigned kinds, struct wgfp_group *groups);
 
+/* Take over the addresses of the group's first packet, which were changed: they are those of all. */
+void wgfp_group_readdress(const struct wgfp_group *group, const struct wgfp_packet *packets);
+
 /* The packets of a group as `count` slices: the first whole, then payloads. */
 void wgfp_group_slices(const struct wgfp_group *group, const struct wgfp_packet *packets, struct wgfp_slice *slices);
 

@@ -32,6 +32,13 @@ struct coalescer {
     size_t open_count;
 };
 
+/* The kernel sums what follows the pseudo-header. */
+static void partial_sum_write(const struct wgfp_group *group, uint8_t *packet, const struct headers *headers)
+{
+    wgfp_sum_store(packet + headers->transport + group->vnet.csum_offset,
+                   pseudo_sum(packet, headers, group->length - headers->transport));
+}
+
 /* Make the headers of the first packet those of the whole group. */
 static void group_patch(const struct open_group *open)
 {
@@ -62,7 +69,7 @@ static void group_patch(const struct open_group *open)
     } else {
         wgfp_store16_be(transport + 4, transport_length);
     }
-    wgfp_sum_store(transport + group->vnet.csum_offset, pseudo_sum(ip, headers, transport_length));
+    partial_sum_write(group, ip, headers);
 }
 
 static void group_close(struct coalescer *coalescer, size_t position)
@@ -258,6 +265,16 @@ size_t wgfp_coalesce(struct wgfp_packet *packets, size_t n, unsigned kinds, stru
     while (coalescer.open_count > 0)
         group_close(&coalescer, coalescer.open_count - 1);
     return coalescer.count;
+}
+
+void wgfp_group_readdress(const struct wgfp_group *group, const struct wgfp_packet *packets)
+{
+    const struct wgfp_packet *first = &packets[group->first];
+    const struct headers headers = {first->view.version, first->view.protocol, first->view.transport,
+                                    group->vnet.hdr_len};
+
+    if (group->count > 1)
+        partial_sum_write(group, first->data, &headers);
 }
 
 void wgfp_group_slices(const struct wgfp_group *group, const struct wgfp_packet *packets, struct wgfp_slice *slices)

@@ -88,10 +88,19 @@ static void kind_refused(struct wgfp_datapath *datapath, const struct wgfp_group
     atomic_fetch_and_explicit(&datapath->offloads, ~kind, memory_order_relaxed);
 }
 
-static void write_group(struct wgfp_datapath *datapath, int tun, const struct tun_batch *batch,
-                        struct wgfp_group *group)
+size_t tun_join(const struct wgfp_datapath *datapath, const struct tun_batch *batch)
+{
+    const unsigned offloads = atomic_load_explicit(&datapath->offloads, memory_order_relaxed);
+    const unsigned kinds = datapath->vnet_header ? offloads & (OFFLOAD_TSO | OFFLOAD_USO) : 0;
+
+    _Static_assert((int)OFFLOAD_TSO == WGFP_COALESCE_TCP && (int)OFFLOAD_USO == WGFP_COALESCE_UDP, "");
+    return wgfp_coalesce(batch->packets, batch->count, kinds, batch->groups);
+}
+
+void tun_write(struct wgfp_datapath *datapath, int tun, const struct tun_batch *batch, const struct wgfp_group *group)
 {
     struct wgfp_slice slices[1 + WGFP_GROUP_PACKETS];
+    struct wgfp_vnet vnet = group->vnet;
     int error;
 
     _Static_assert(sizeof(struct wgfp_slice) == sizeof(struct iovec), "a slice is laid out as a struct iovec");
@@ -99,7 +108,7 @@ static void write_group(struct wgfp_datapath *datapath, int tun, const struct tu
     if (group->count == 1) {
         error = write_packet(datapath, tun, (struct iovec[2]){{slices[1].data, slices[1].length}}, 1);
     } else {
-        slices[0] = (struct wgfp_slice){&group->vnet, sizeof group->vnet};
+        slices[0] = (struct wgfp_slice){&vnet, sizeof vnet};
         error = write_slices(datapath, tun, (const struct iovec *)slices, 1 + (int)group->count);
         if (error == EINVAL) {
             kind_refused(datapath, group);
@@ -109,15 +118,4 @@ static void write_group(struct wgfp_datapath *datapath, int tun, const struct tu
     }
     if (error != 0)
         drop_count(datapath, WGFP_DROP_TUN_WRITE_FAILED, group->count);
-}
-
-void tun_write(struct wgfp_datapath *datapath, int tun, const struct tun_batch *batch)
-{
-    const unsigned offloads = atomic_load_explicit(&datapath->offloads, memory_order_relaxed);
-    const unsigned kinds = datapath->vnet_header ? offloads & (OFFLOAD_TSO | OFFLOAD_USO) : 0;
-    const size_t groups = wgfp_coalesce(batch->packets, batch->count, kinds, batch->groups);
-
-    _Static_assert((int)OFFLOAD_TSO == WGFP_COALESCE_TCP && (int)OFFLOAD_USO == WGFP_COALESCE_UDP, "");
-    for (size_t i = 0; i < groups; i++)
-        write_group(datapath, tun, batch, &batch->groups[i]);
 }

@@ -26,7 +26,10 @@ struct tun_batch {
     uint8_t *scratch; /* MAX_PACKET bytes */
 };
 
-/* Write all of them, joined where that may be done; what cannot be written is counted. */
-void tun_write(struct wgfp_datapath *datapath, int tun, const struct tun_batch *batch);
+/* Join what may be joined. Returns the number of groups. */
+size_t tun_join(const struct wgfp_datapath *datapath, const struct tun_batch *batch);
+
+/* Write one of the groups; if it cannot be written, that is counted. */
+void tun_write(struct wgfp_datapath *datapath, int tun, const struct tun_batch *batch, const struct wgfp_group *group);
 
 #endif
