@@ -147,6 +147,24 @@ def test_what_is_wrong_is_named_with_the_right_setting(check: str, remedy: str, 
     assert [finding for finding in found if finding.check == check and remedy in finding.remedy]
 
 
+@pytest.mark.parametrize(
+    ("name", "bridge", "verdict"),
+    [
+        ("veth1a2b3c4d", "cni0", Verdict.WRONG),
+        ("veth1a2b3c4d", "", Verdict.WRONG),
+        ("veth1a2b3c4d", "docker0", Verdict.GOOD),
+        ("eth0", "", Verdict.GOOD),
+    ],
+    ids=["port of the bridge", "of ptp", "of Docker", "of a host that is a container"],
+)
+def test_only_ends_of_pods_have_to_fit(name: str, bridge: str, verdict: Verdict) -> None:
+    link = {"ifname": name, "mtu": 1500, "master": bridge, "linkinfo": {"info_kind": "veth"}}
+
+    found = examine(replace(ROUTED, links=[BRIDGE, link]))
+
+    assert [finding.verdict for finding in found if finding.check == "MTU of pods"] == [verdict]
+
+
 def test_what_a_host_does_not_show_is_not_wrong() -> None:
     found = examine(Snapshot(node=replace(NODE, announced=())))
 

@@ -1,5 +1,6 @@
 """What was read of a node of a mesh that is a node of Kubernetes, too."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_interface
@@ -9,6 +10,7 @@ Prefix = IPv4Network | IPv6Network
 Link = Mapping[str, Any]
 
 _BRIDGE: Final = "cni0"
+_PTP: Final = re.compile("veth[0-9a-f]{8}")  # as the plugin names its end on the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class Snapshot:
 
     @property
     def pod_links(self) -> list[Link]:
-        """The bridge of the pods, and their ends on this host."""
-        return [link for link in self.links if link["ifname"] == _BRIDGE or _kind(link) == "veth"]
+        """The bridge of the pods, its ports, and the ends of pods that have none: of the plugin ptp."""
+        return [link for link in self.links if link["ifname"] == _BRIDGE or _leads_to_pod(link)]
 
     @property
     def pods(self) -> list[Prefix]:
@@ -66,6 +68,13 @@ class Snapshot:
             if address.get("scope") == "global"
         ]
         return list(dict.fromkeys([*found, *self.node.announced]))
+
+
+def _leads_to_pod(link: Link) -> bool:
+    bridge = link.get("master", "")
+    return _kind(link) == "veth" and (
+        bridge == _BRIDGE or (not bridge and _PTP.fullmatch(link["ifname"]) is not None)
+    )
 
 
 def overlays_of(links: Sequence[Link], node: MeshNode) -> list[Link]:
