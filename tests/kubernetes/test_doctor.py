@@ -1,4 +1,4 @@
-"""`wgpy doctor kubernetes` on the nodes of a real cluster: what is right is good, and what is wrong is found."""
+"""`wgpy doctor kubernetes` on nodes of a real cluster: what is right is good, what is wrong is found."""
 
 import json
 from collections.abc import Mapping
