@@ -5,6 +5,7 @@ sans-IO touches no socket, no clock and no randomness of its own.
 """
 
 import ast
+import gc
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -208,7 +209,7 @@ def ours(path: Path) -> set[str]:
 def imports(path: Path, root: Path = ROOT) -> Iterator[str]:
     """The full names of the modules a file below root imports, at its top or inside of functions."""
     package = module_name(path, root).split(".")[: None if path.stem == "__init__" else -1]
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         match node:
             case ast.Import(names=names):
                 yield from (name.name for name in names)
@@ -216,6 +217,19 @@ def imports(path: Path, root: Path = ROOT) -> Iterator[str]:
                 above = package[: len(package) + 1 - level] if level else ()
                 base = ".".join([*above, *([module] if module else [])])
                 yield from dict.fromkeys(module_of(base, name.name, root) for name in names)
+
+
+def parsed(path: Path) -> ast.Module:
+    """Parse while no garbage is collected.
+
+    In CPython 3.11 ast.parse raises SystemError if a finalizer of another test's garbage, which formats a
+    traceback and so parses, runs meanwhile.
+    """
+    gc.disable()
+    try:
+        return ast.parse(path.read_text())
+    finally:
+        gc.enable()
 
 
 def module_of(base: str, name: str, root: Path) -> str:
