@@ -312,7 +312,7 @@ Next: `wgpy mesh status` shows what is published.""",
         Command(
             "keepalive",
             _run("settings:set_keepalive"),
-            "Say how often this node sends keepalives to the nodes that answer.",
+            "Say how often this node sends keepalives, so that others reach it.",
             """\
 A NAT forgets a node that sends nothing, and then the others do not reach it. So a node behind a NAT, or
 behind a firewall that lets nothing in unasked, sends keepalives by itself.
