@@ -67,7 +67,7 @@ from .under_load import HandshakeChecker
 
 
 class Engine:
-    """Peers, handshakes, sessions and timers of one interface."""
+    """Peers, handshakes, sessions and timers of one interface. indices: by which others address them."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Engine:
         self._peers_by_id: dict[PeerId, Peer] = {}
         self._next_id: PeerId = 1
         # Shared
-        self._indices = IndexTable(random)
+        self.indices = IndexTable(random)
         self._timers = Timers()
         self._keepalives = Keepalives(self._timers, activity, self._actions)
         self._on_timer = {
@@ -187,7 +187,7 @@ class Engine:
     def remove_peer(self, peer: Peer) -> None:
         self._forget_initiation(peer)
         for keypair in peer.keypairs.clear():
-            self._indices.release(keypair.local_index)
+            self.indices.release(keypair.local_index)
         self._timers.disarm_all(peer.id)
         del self._peers[peer.public_key], self._peers_by_id[peer.id]
         self._actions.append(RemovePeer(peer.id))
@@ -329,7 +329,7 @@ class Engine:
         last = peer.last_initiation_consumed
         if last is not None and now - last < INITIATION_MIN_INTERVAL:
             raise DatagramError(DropReason.INITIATION_FLOOD)
-        index = self._indices.allocate(peer.id)
+        index = self.indices.allocate(peer.id)
         # This cannot fail any more: both keys it depends on have shown that they are not of low order.
         response, session = create_response(initiation, peer.preshared_key, index, self._random(KEY_LENGTH))
         peer.latest_timestamp = initiation.timestamp
@@ -398,7 +398,7 @@ class Engine:
             self._identity,
             peer.public_key,
             static_static,
-            self._indices.allocate(peer.id),
+            self.indices.allocate(peer.id),
             self._random(KEY_LENGTH),
             self._tai64n.next(),
         )
@@ -436,12 +436,12 @@ class Engine:
 
     def _remove_keypairs(self, peer: Peer, keypairs: list[Keypair]) -> None:
         for keypair in keypairs:
-            self._indices.release(keypair.local_index)
+            self.indices.release(keypair.local_index)
             self._actions.append(RemoveKeypair(peer.id, keypair.local_index))
 
     def _forget_initiation(self, peer: Peer) -> None:
         if peer.initiation:
-            self._indices.release(peer.initiation.sender_index)
+            self.indices.release(peer.initiation.sender_index)
             peer.initiation = None
 
     # -- Timers, whitepaper 6 --------------------------------------------------------------------
@@ -484,7 +484,7 @@ class Engine:
         self._actions.append(PurgeStaged(peer.id))
 
     def _peer_by_index(self, local_index: int) -> Peer | None:
-        peer_id = self._indices.peer(local_index)
+        peer_id = self.indices.peer(local_index)
         return None if peer_id is None else self._peers_by_id[peer_id]
 
     def _roam(self, peer: Peer, source: Endpoint) -> None:

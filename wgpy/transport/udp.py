@@ -7,13 +7,14 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import StateError
 
-from . import Received, udp_socket
+from . import Received, port_sharing, udp_socket
 
 _PORT_TRIES: Final = 32
 _SO_NETNS_COOKIE: Final = 71  # asm-generic/socket.h
@@ -30,10 +31,12 @@ class UdpTransport:
     Among pairs the kernel divides what comes in, by source and destination.
     """
 
-    def __init__(self, pairs: Sequence[_Pair], *, adopted: bool = False) -> None:
-        """Takes bound sockets over: see `open_udp` and `adopt_udp`."""
+    def __init__(self, pairs: Sequence[_Pair], *, adopted: bool = False, divided: bool = False) -> None:
+        """Takes bound sockets over: see `open_udp`, `adopt_udp` and `inherit_udp`."""
         self._pairs = pairs
         self._adopted = adopted
+        self._is_divided, self._joins = divided, False
+        self._is_former = False
         self._sockets = {udp.fileno(): udp for pair in pairs for udp in pair if udp is not None}
         self.is_routed_here = not adopted or all(map(_is_of_this_namespace, self._sockets.values()))
 
@@ -81,12 +84,63 @@ class UdpTransport:
             raise
 
     def join_datagrams(self) -> None:
+        self._joins = True
+        self._join()
+
+    def _join(self) -> None:
+        """What is joined goes where its first datagram goes: so nothing is, of a port that is divided."""
         for udp in self._sockets.values():
-            udp_socket.join_datagrams(udp)
+            udp_socket.join_datagrams(udp, self._joins and not self._is_divided)
+
+    # -- A port that two processes share, see `port_sharing` -------------------------------------------
+
+    def open_next(self) -> list[int]:
+        """Return as many sockets again on this port, for `inherit_udp`; until `divide` they receive nothing.
+
+        Raises OSError, also for sockets that cannot share their port; then nothing has changed.
+        """
+        opened: list[socket.socket] = []
+        try:
+            for udp in self._first_sockets():
+                port_sharing.keep_all(udp, len(self._pairs))
+            self._is_divided = True
+            self._join()
+            for udp in self._sockets.values():
+                port_sharing.share(udp)
+                opened.append(udp_socket.open_beside(udp))
+        except OSError:
+            for udp in opened:
+                udp.close()
+            self.end_division()
+            raise
+        return [udp.detach() for udp in opened]
+
+    def divide(self, block: int) -> None:
+        """Leave to those next sockets what begins something or has an index of this block. Raises OSError."""
+        for udp in self._first_sockets():
+            port_sharing.divide(udp, len(self._pairs), block)
+        self._is_former = True
+
+    def end_division(self) -> None:
+        """Have the port alone again: the other sockets are closed. Harmless when repeated."""
+        for udp in self._first_sockets():
+            port_sharing.stop_dividing(udp)
+        if len(self._pairs) == 1:
+            for udp in self._sockets.values():
+                port_sharing.share(udp, on=False)
+        self._is_divided = self._is_former = False
+        self._join()
+
+    def _first_sockets(self) -> list[socket.socket]:
+        return [udp for udp in self._pairs[0] if udp is not None]
 
     def close(self) -> None:
-        for udp in self._sockets.values():
-            udp.close()
+        for number, pair in reversed(list(enumerate(self._pairs, 1))):
+            for udp in filter(None, pair):
+                if self._is_former:
+                    with suppress(OSError):  # nothing is lost for certain only if this works
+                        port_sharing.pass_by(udp, number, len(self._pairs))
+                udp.close()
 
 
 def _fileno(udp: socket.socket | None) -> int:
@@ -130,28 +184,42 @@ def open_udp(port: int, mark: int, *, pairs: int = 1) -> UdpTransport:
 
 def _open_pairs(port: int, pairs: int, opened: list[socket.socket]) -> list[_Pair]:
     """opened: gets each socket as soon as it is open."""
-    first = _open_pair(port, opened)
+    made = [_open_pair(port, opened) for _ in range(pairs)]
     if not opened:
         raise OSError(errno.EAFNOSUPPORT, "this host has neither IPv4 nor IPv6")
-    if pairs > 1:  # the first were bound alone: so nobody else had the port
+    if pairs == 1:
         for udp in opened:
-            udp_socket.share_port(udp)
-    return [first, *(_open_pair(port, opened, shared=True) for _ in range(pairs - 1))]
+            port_sharing.share(udp, on=False)
+    return made
 
 
-def _open_pair(port: int, opened: list[socket.socket], *, shared: bool = False) -> _Pair:
-    ipv4 = _open(socket.AF_INET, port, opened, shared)
-    return ipv4, _open(socket.AF_INET6, port, opened, shared)
+def _open_pair(port: int, opened: list[socket.socket]) -> _Pair:
+    ipv4 = _open(socket.AF_INET, port, opened)
+    return ipv4, _open(socket.AF_INET6, port, opened)
 
 
-def _open(
-    family: socket.AddressFamily, port: int, opened: list[socket.socket], shared: bool
-) -> socket.socket | None:
+def _open(family: socket.AddressFamily, port: int, opened: list[socket.socket]) -> socket.socket | None:
     """On the port of those that are open, if there are any."""
-    udp = udp_socket.open_if_there(family, udp_socket.port_of(opened[0]) if opened else port, shared=shared)
+    is_first = all(udp.family != family for udp in opened)
+    port = udp_socket.port_of(opened[0]) if opened else port
+    udp = udp_socket.open_if_there(family, port, alone=is_first)
     if udp is not None:
         opened.append(udp)
     return udp
+
+
+def inherit_udp(filenos: Sequence[int]) -> UdpTransport:
+    """Take over what `UdpTransport.open_next` of the process before opened.
+
+    Its port is divided until `end_division`. Raises ValueError for other descriptors; then all are open.
+    """
+    sockets = [socket.socket(fileno=fileno) for fileno in filenos]
+    try:
+        return UdpTransport(_pairs_of(sockets), divided=True)
+    except ValueError:
+        for udp in sockets:
+            udp.detach()
+        raise
 
 
 # -- Sockets that were handed in -------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
 
-from . import Received
+from . import Received, port_sharing
 
 MAX_DATAGRAM_SIZE: Final = 65535
 _BUFFER: Final = 7 * 2**20  # each way: rides out a handshake or two; wireguard-go takes the same
@@ -142,26 +142,51 @@ def _ancillary(local_address: str, ipv6: bool, tos: int) -> _Ancillary:
     return tuple(messages)
 
 
-def open_if_there(family: socket.AddressFamily, port: int, *, shared: bool = False) -> socket.socket | None:
-    """A bound socket, or None if the host has no such address family. shared: several take the port."""
+def open_if_there(family: socket.AddressFamily, port: int, *, alone: bool) -> socket.socket | None:
+    """A bound socket, which shares its port; None if the host has no such address family.
+
+    alone: nobody else has the port; else there is one of ours that shares it. Raises OSError.
+    """
     try:
-        udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        if alone:
+            # A port is shared by those alone that say so before they are bound: so one that does not tries.
+            with _open(family) as udp:
+                udp.bind(("", port))
+                port = port_of(udp)
+        return _open_shared(family, port)
     except OSError as error:
         if error.errno in _NO_SUCH_FAMILY:
             return None
         raise
+
+
+def open_beside(udp: socket.socket) -> socket.socket:
+    """Another one, with the port and the mark of one that shares its port. Raises OSError."""
+    other = _open_shared(udp.family, port_of(udp))
     try:
-        if family == socket.AF_INET6:
-            udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        set_mark(other, mark_of(udp))
+    except OSError:
+        other.close()
+        raise
+    return other
+
+
+def _open_shared(family: int, port: int) -> socket.socket:
+    udp = _open(family)
+    try:
         prepare(udp)
-        if shared:
-            share_port(udp)
+        port_sharing.share(udp)
         udp.bind(("", port))
-    except OSError as error:
+    except OSError:
         udp.close()
-        if error.errno in _NO_SUCH_FAMILY:
-            return None
         raise
+    return udp
+
+
+def _open(family: int) -> socket.socket:
+    udp = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if family == socket.AF_INET6:
+        udp.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     return udp
 
 
@@ -192,11 +217,6 @@ def _grow_buffers(udp: socket.socket) -> None:
             udp.setsockopt(socket.SOL_SOCKET, by_force, _BUFFER)
         except OSError:  # it needs CAP_NET_ADMIN where the socket was made; without, the host's limit holds
             udp.setsockopt(socket.SOL_SOCKET, within_limit, _BUFFER)
-
-
-def share_port(udp: socket.socket) -> None:
-    """Let other sockets of this user have the same port, too. socket(7), SO_REUSEPORT"""
-    udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
 
 
 def join_datagrams(udp: socket.socket, join: bool = True) -> None:
