@@ -59,6 +59,7 @@ static struct wgfp_datapath *datapath_of(const struct wgfp_settings *settings)
     atomic_init(&made->offloads, settings->offloads);
     atomic_init(&made->mtu, MAX_PACKET);
     atomic_init(&made->silent, false);
+    atomic_init(&made->leaves_packets, false);
     return made;
 }
 

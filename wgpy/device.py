@@ -117,6 +117,10 @@ class Device(Generic[_Path_co]):
         self._datagrams += self.datapath.take_datagrams()
         return bool(events) or message is not None or has_acted
 
+    def step_without_engine(self) -> None:
+        """Take what the data path sends by the sessions that there are; the engine learns nothing."""
+        self._datagrams += self.datapath.take_datagrams()
+
     def _note_sending(self, peer: PeerId) -> None:
         known, event = self.engine.peer(peer), DataSent(peer)
         if known and known.public_key in self.watched and event not in self._events:

@@ -219,6 +219,10 @@ class NativeDataPath:
     def set_silent(self, silent: bool) -> None:
         _lib.wgfp_datapath_set_silent(self._c, silent)
 
+    def set_reading(self, reading: bool) -> None:
+        """Read packets from the TUNs, or, once this has returned, leave them there."""
+        _lib.wgfp_datapath_set_reading(self._c, reading)
+
     def set_sockets(self, queues: Sequence[Queue]) -> None:
         """Use other sockets; when this returns, the former ones can be closed. The TUNs stay."""
         if len(queues) != len(self._queues):

@@ -17,13 +17,15 @@ from typing import Final, Protocol, Self
 from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import DataSent, EndpointChanged, RoutingLoop
+from wgpy.contract.errors import StateError
+from wgpy.contract.events import RoutingLoop
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
 from wgpy.device_update import apply_update, check_update
+from wgpy.driver.event_log import in_words
 from wgpy.driver.settings import Settings, read_settings
 from wgpy.driver.traffic import Watches, open_traffic
-from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.engine.indextable import IndexTable
 from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
 from wgpy.host.tun import Link, PacketDevice
@@ -95,6 +97,7 @@ class Interface:
         self._route_check_is_due = False
         self._configuring = asyncio.Lock()
         self._closed = asyncio.Event()
+        self._is_resting = False
         self._watches = Watches()
         self._listeners: dict[object, Listener] = {}
         self._watched: dict[object, frozenset[bytes]] = {}  # by who watches
@@ -117,10 +120,13 @@ class Interface:
     async def __aexit__(self, *exception: object) -> None:
         self.close()
 
-    def start(self) -> None:
-        """Begin to work on the running loop. Raises MemoryError if the data path gets no threads."""
+    def start(self, *, reading: bool = True) -> None:
+        """Begin to work on the running loop. reading: as `set_reading`.
+
+        Raises MemoryError if the data path gets no threads.
+        """
         self._follow_mtu()
-        self._traffic.start()
+        self._traffic.start(reading=reading)
         self._watches.add(self._alarm.fileno(), self._on_alarm)
         self._watches.add(self._monitor.fileno(), self._on_network_change)
         if (fileno := self._packets.link_fileno()) is not None:
@@ -137,9 +143,38 @@ class Interface:
         for closable in (self._transport, self._monitor, self._routes, self._alarm, self._packets):
             closable.close()
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed.is_set()
+
     async def wait_closed(self) -> None:
         """Return when the interface has ended: by `close`, or as its device is gone."""
         await self._closed.wait()
+
+    # -- While the next process takes over: both have the device and the port ----------------------
+
+    @property
+    def transport(self) -> Transport:
+        return self._transport
+
+    @property
+    def indices(self) -> IndexTable:
+        return self._engine.indices
+
+    def set_reading(self, reading: bool) -> None:
+        """Read packets from the device, or leave them to another process once this has returned."""
+        self._traffic.set_reading(reading)
+
+    def set_resting(self, resting: bool) -> None:
+        """Let the engine rest: packets pass by the sessions that there are, and none begins or is renewed."""
+        self._is_resting = resting
+        self.turn()
+
+    def _turn_at_rest(self) -> None:
+        self._device.step_without_engine()
+        for datagram in self._device.take_datagrams():
+            self._send(datagram)
+        self._traffic.deliver()
 
     def counters(self) -> Counters:
         """Dropped packets, datagrams and handshake messages by reason."""
@@ -223,6 +258,8 @@ class Interface:
         """
         async with self._configuring:
             self._check_open()
+            if self._is_resting:
+                raise StateError("another process is taking over")
             check_update(self._device, update)
             self._change_transport(update)
             pause_at = boottime() + _TIME_PER_TURN
@@ -325,7 +362,7 @@ class Interface:
     def _check_routes(self) -> None:
         """Let go of every source address whose interface is not the way to its peer any more."""
         self._route_check_is_due = False
-        if self._closed.is_set() or not self._transport.is_routed_here:
+        if self._closed.is_set() or self._is_resting or not self._transport.is_routed_here:
             return
         began = boottime()
         mark = self._transport.mark
@@ -348,7 +385,7 @@ class Interface:
         a timer speaks into it, and that it came up before what its first packet needs is ignored.
         """
         now = boottime()
-        is_due = self._deadline is not None and self._deadline <= now
+        is_due = self._deadline is not None and self._deadline <= now and not self._is_resting
         if is_due or not self._engine.is_up:
             self._look_at_link()
         if is_due and not self._closed.is_set():
@@ -360,6 +397,9 @@ class Interface:
     def turn(self) -> None:
         """Carry out what engine and data path want after new input, and sleep until the next deadline."""
         self._turn_is_due = False
+        if self._is_resting:
+            self._turn_at_rest()
+            return
         now = boottime()
         self._read_foreign(now)
         self._settle(now)
@@ -402,7 +442,7 @@ class Interface:
         if peer is None:
             return
         key = PublicKey(peer.public_key)
-        _LOG.debug("peer %s: %s", key, _in_words(event))
+        _LOG.debug("peer %s: %s", key, in_words(event))
         if isinstance(event, RoutingLoop):
             self._warn_of_loop(event.endpoint)
         for subscription in self._listeners:
@@ -445,17 +485,3 @@ class Interface:
         self._last_timestamp = self._engine.last_timestamp
         if self._timestamps is not None and (key := self._engine.public_key):
             self._timestamps.keep(key, self._last_timestamp)
-
-
-def _in_words(event: DeviceEvent) -> str:
-    match event:
-        case DataSent():
-            return "something was sent that is not answered yet"
-        case HandshakeCompleted(initiator=initiator):
-            return f"new session, we {'began' if initiator else 'answered'} it"
-        case PeerUnreachable():
-            return "no answer to our handshakes, giving up"
-        case EndpointChanged(endpoint=endpoint):
-            return f"its endpoint is {endpoint}"
-        case RoutingLoop(endpoint=endpoint):
-            return f"what is sent to {endpoint} comes back"

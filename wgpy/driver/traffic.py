@@ -65,11 +65,17 @@ class Traffic(Protocol):
     @property
     def device(self) -> Device[DataPath]: ...
 
-    def start(self) -> None:
-        """Begin on the running loop. Raises MemoryError if it needs threads and they could not be had."""
+    def start(self, *, reading: bool) -> None:
+        """Begin on the running loop. Raises MemoryError if it needs threads and they could not be had.
+
+        reading: as `set_reading`.
+        """
 
     def use_transport(self, transport: Transport) -> None:
         """Use this instead; when this returns, the former one can be closed."""
+
+    def set_reading(self, reading: bool) -> None:
+        """Read packets from the TUN, or leave them there once this has returned."""
 
     def deliver(self) -> None:
         """Hand the TUN what waits in the device."""
@@ -101,6 +107,7 @@ class PortableTraffic:
                 f"{packets.name} was opened with IFF_VNET_HDR, which only the data path in C understands: "
                 "open it without, or build that"
             )
+        packets.set_offloads(TunOffload.NONE)
         # It needs OpenSSL, which is a fifth of the memory of a daemon that can do without.
         from wgpy.datapath.portable import PortableDataPath  # noqa: PLC0415
 
@@ -110,9 +117,14 @@ class PortableTraffic:
         self._driver = driver
         self._tun_watches, self._transport_watches = Watches(), Watches()
 
-    def start(self) -> None:
-        self._tun_watches.add(self._packets.fileno(), self._on_packets)
+    def start(self, *, reading: bool) -> None:
+        self.set_reading(reading)
         self._watch_transport()
+
+    def set_reading(self, reading: bool) -> None:
+        self._tun_watches.close()
+        if reading:
+            self._tun_watches.add(self._packets.fileno(), self._on_packets)
 
     def use_transport(self, transport: Transport) -> None:
         self._transport_watches.close()
@@ -182,9 +194,13 @@ class NativeTraffic:
         self.device = _device(self._datapath)
         self._watches = Watches()
 
-    def start(self) -> None:
+    def start(self, *, reading: bool) -> None:
         self._watches.add(self._datapath.fileno(), self._on_news)
+        self.set_reading(reading)
         self._datapath.start()
+
+    def set_reading(self, reading: bool) -> None:
+        self._datapath.set_reading(reading)
 
     def use_transport(self, transport: Transport) -> None:
         self._datapath.set_sockets(self._queues(transport))

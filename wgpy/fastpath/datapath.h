@@ -38,6 +38,7 @@ struct wgfp_datapath {
     atomic_uint offloads;
     atomic_uint mtu;
     atomic_bool silent;     /* about what leads nowhere */
+    atomic_bool leaves_packets; /* in the TUNs, which another process reads */
     _Atomic uint64_t drops[WGFP_DROPS];
     _Atomic uint64_t rule_counts[MAX_RULES];
     struct flow_table flows;

@@ -102,6 +102,9 @@ void wgfp_datapath_set_mtu(struct wgfp_datapath *datapath, uint32_t mtu);
 /* Drop what leads nowhere without an ICMP error, or with one, as at the beginning. */
 void wgfp_datapath_set_silent(struct wgfp_datapath *datapath, uint8_t silent);
 
+/* Read packets from the TUNs, as at the beginning, or leave them there; after it returned 0 holds. */
+void wgfp_datapath_set_reading(struct wgfp_datapath *datapath, uint8_t reading);
+
 /* Take other sockets; after it returned the former ones are not used any more. queues: as many as there are; their
  * `tun` is not looked at. */
 void wgfp_datapath_set_sockets(struct wgfp_datapath *datapath, const struct wgfp_queue *queues);

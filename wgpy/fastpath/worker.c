@@ -22,6 +22,11 @@ static void tun_failed(struct wgfp_datapath *datapath, int error)
     events_wake(&datapath->events);
 }
 
+static bool reads_packets(const struct wgfp_datapath *datapath)
+{
+    return atomic_load(&datapath->failure) == 0 && !atomic_load(&datapath->leaves_packets);
+}
+
 static bool turn_outbound(struct worker *worker, struct tun_buffer *buffer)
 {
     struct wgfp_datapath *datapath = worker->datapath;
@@ -54,7 +59,7 @@ bool worker_turn(struct worker *worker)
 {
     if (worker->in != NULL)
         return turn_inbound(worker);
-    return atomic_load(&worker->datapath->failure) == 0 && turn_outbound(worker, worker->buffer);
+    return reads_packets(worker->datapath) && turn_outbound(worker, worker->buffer);
 }
 
 /* -- A thread --------------------------------------------------------------------------------------- */
@@ -84,9 +89,7 @@ static void worker_interests(const struct worker *worker, struct pollfd fds[3])
         fds[1] = (struct pollfd){.fd = queue->udp4, .events = POLLIN};
         fds[2] = (struct pollfd){.fd = queue->udp6, .events = POLLIN};
     } else {
-        const bool failed = atomic_load(&worker->datapath->failure) != 0;
-
-        fds[1] = (struct pollfd){.fd = failed ? -1 : queue->tun, .events = POLLIN};
+        fds[1] = (struct pollfd){.fd = reads_packets(worker->datapath) ? queue->tun : -1, .events = POLLIN};
         fds[2] = (struct pollfd){.fd = -1};
     }
 }

@@ -13,7 +13,7 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from enum import Enum, Flag
 from pathlib import Path
@@ -137,7 +137,6 @@ class Tun:
         self._vnet_header = bool(flags & _IFF_VNET_HDR)
         if self._vnet_header:
             fcntl.ioctl(fd, _TUNSETVNETHDRSZ, VNET_HEADER_SIZE.to_bytes(4, sys.byteorder))
-        _set_offloads(fd, 0)  # a persistent device still has those of its last user
         os.set_blocking(fd, False)
         os.set_inheritable(fd, False)
         self._poll = select.poll()
@@ -163,6 +162,17 @@ class Tun:
             return cls._open_owned(name, flags, queues, owner)
         tun = cls._attach(name, flags | _IFF_TUN_EXCL if queues > 1 else flags, queues)
         _make_like_wireguard(tun.name)
+        return tun
+
+    @classmethod
+    def inherit(cls, fds: Sequence[int], *, owner: str = "") -> "Tun":
+        """Take over all queues of a device that an earlier process opened.
+
+        owner: as for `open`. Raises ValueError if it is something else; then all are open.
+        """
+        tun = cls(fds[0])
+        tun._more_queues += fds[1:]
+        tun._owner = owner
         return tun
 
     @classmethod
@@ -277,6 +287,7 @@ class Tun:
 
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
         if not self._vnet_header or TunOffload.CHECKSUM not in wanted:
+            _set_offloads(self._fd, 0)  # it may still have those of its last user
             return TunOffload.NONE
         for accepted, flags in _ways_to_offload(wanted):
             if _set_offloads(self._fd, flags):
