@@ -1,14 +1,12 @@
 """The command `wgpyd`: opens an interface, serves it, and closes it."""
 
 import asyncio
-import gc
-import logging
 import os
 import resource
-import signal
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import replace
 from errno import EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
@@ -19,23 +17,27 @@ from typing import Final
 from wgpy.driver.interface import Interface
 from wgpy.driver.traffic import tun_offloads
 from wgpy.host.eventloop import new_event_loop
-from wgpy.host.links import mesh_owner, tunnel_owner
+from wgpy.host.links import find_owned, mesh_owner, tunnel_owner
 from wgpy.host.privileges import CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, drop_privileges
-from wgpy.host.systemd import notify
+from wgpy.host.systemd import forget, take_stored
 from wgpy.host.tun import Tun
 
 from .daemonise import daemonise
 from .errors import StartError
+from .handover.channel import path_of
+from .handover.takeover import Takeover, take_over
 from .log import configure_log, log_to_system
 from .options import HELP, Options, UsageError, read_options
-from .server import MAX_CONNECTIONS, UapiServer
+from .part import Part
+from .server import MAX_CONNECTIONS
+from .serving import STORED_TUN, Daemon, serve, set_nice
 from .socketfile import DIRECTORY, SocketFile
 from .state import TimestampFiles
 
-_LOG = logging.getLogger("wgpy")
-
 _OTHER_DESCRIPTORS: Final = 64  # that are not connections
 _TAKEN: Final = (EBUSY, EEXIST, EINVAL)
+_RELEASE_TIME: Final = 5.0  # seconds, for systemd to close what it keeps
+_RELEASE_INTERVAL: Final = 0.02
 _FAILURE: Final = 1
 _USAGE: Final = 2
 
@@ -88,26 +90,40 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
     connections = _connection_limit()
     timestamps = TimestampFiles(Path(options.state_directory))
     own_nice = os.getpriority(os.PRIO_PROCESS, 0)
+    stored = take_stored(os.environ).get(STORED_TUN, [])
     try:
         configure_log(options.interface, options.log_level, options.log)
-        tun = _open_tun(options)
-        interface = _open_interface(tun, options, timestamps)
-        socket_file = _open_socket(options, interface.name)
+        takeover = _take_over(options)
+        tun = takeover.tun(_owner(options)) if takeover else _open_tun(options, stored)
+        interface = _open_interface(tun, options, timestamps, takeover)
+        uapi, handover = _open_sockets(options, interface.name, takeover)
         if options.settings.native:
-            _set_nice(options.settings.nice)  # before privileges are dropped
+            set_nice(options.settings.nice)  # before privileges are dropped
         drop_privileges(CAP_NET_ADMIN, CAP_NET_BIND_SERVICE)
-        agent = _open_agent(options, interface)
+        run_part = _open_part(options, interface)
     except StartError as error:
         return _fail(error, _FAILURE)
     except (OSError, MemoryError) as error:
         return _fail(StartError(f"cannot start: {error}"), _FAILURE)
+    daemon = Daemon(
+        tun, interface, uapi, handover, connections, run_part, takeover, partial(_up, tun, ready),
+        timestamps.close, own_nice,
+    )  # fmt: skip
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(_serve(interface, agent, socket_file, connections, own_nice, partial(_up, tun, ready)))
+            runner.run(serve(daemon))
     except StartError as error:
         return _fail(error, _FAILURE)
-    timestamps.close()
     return 0
+
+
+def _take_over(options: Options) -> Takeover | None:
+    """Ask the daemon that runs, if there is one and this is to replace it."""
+    if not options.takes_over:
+        return None
+    owned = find_owned(mesh_owner(options.mesh)) if options.mesh else None  # under whatever name it has now
+    name = owned.name if owned else options.interface
+    return take_over(DIRECTORY, name, is_mesh=bool(options.mesh))
 
 
 def _up(tun: Tun, ready: Callable[[], None]) -> None:
@@ -126,18 +142,24 @@ def _connection_limit() -> int:
     return max(min(MAX_CONNECTIONS, soft - _OTHER_DESCRIPTORS), 1)
 
 
-def _open_interface(tun: Tun, options: Options, timestamps: TimestampFiles) -> Interface:
+def _open_interface(
+    tun: Tun, options: Options, timestamps: TimestampFiles, takeover: Takeover | None
+) -> Interface:
     try:
-        return Interface(tun, timestamps=timestamps, settings=options.settings)
+        transport = takeover.transport() if takeover else None
+        return Interface(tun, transport=transport, timestamps=timestamps, settings=options.settings)
     except ValueError as error:
         raise _unusable(options, error) from None
 
 
-def _open_tun(options: Options) -> Tun:
+def _open_tun(options: Options, stored: Sequence[int]) -> Tun:
+    """stored: queues of the TUN that systemd kept from this service's last life."""
     settings = options.settings
     try:
         if options.tun_fd is not None:
             return Tun(options.tun_fd)
+        if stored and (kept := _kept_tun(options, stored)):
+            return kept
         return Tun.open(
             options.interface,
             vnet_header=bool(tun_offloads(settings)),
@@ -148,6 +170,27 @@ def _open_tun(options: Options) -> Tun:
         raise StartError(_why_no_tun(options, error)) from None
     except ValueError as error:
         raise _unusable(options, error) from None
+
+
+def _kept_tun(options: Options, stored: Sequence[int]) -> Tun | None:
+    """Return the TUN of the last life, if that was opened as it would be now; else systemd gives it up."""
+    wants_header = bool(tun_offloads(options.settings))
+    with suppress(ValueError, OSError):  # it was deleted
+        tun = Tun.inherit(stored, owner=_owner(options))
+        if (tun.vnet_header, len(stored)) == (wants_header, options.settings.queues()):
+            return tun
+    for fd in stored:
+        os.close(fd)
+    forget(STORED_TUN)
+    _await_release(_owner(options))
+    return None
+
+
+def _await_release(owner: str) -> None:
+    """Return when nobody holds a persistent interface any more, or after a while."""
+    end = time.monotonic() + _RELEASE_TIME
+    while owner and (found := find_owned(owner)) and found.has_carrier and time.monotonic() < end:
+        time.sleep(_RELEASE_INTERVAL)
 
 
 def _unusable(options: Options, error: ValueError) -> StartError:
@@ -192,82 +235,26 @@ def _why_taken(options: Options, error: OSError) -> str:
     )
 
 
-def _open_socket(options: Options, name: str) -> SocketFile:
-    if options.uapi_fd is not None:
-        return SocketFile.adopt(options.uapi_fd)
+def _open_sockets(options: Options, name: str, takeover: Takeover | None) -> tuple[SocketFile, SocketFile]:
+    """Return that of the configuration, and where the next process asks. Raises StartError."""
     # A mesh's daemon ends by `wgpy mesh`, and watches /etc/resolv.conf: one instance of inotify is enough.
-    return SocketFile.create(DIRECTORY / f"{name}.sock", is_watched=not options.mesh)
+    is_watched = not options.mesh
+    if takeover:
+        return takeover.sockets(is_watched=is_watched)
+    if options.uapi_fd is not None:
+        uapi = SocketFile.adopt(options.uapi_fd)
+    else:
+        uapi = SocketFile.create(DIRECTORY / f"{name}.sock", is_watched=is_watched)
+    return uapi, SocketFile.create(path_of(DIRECTORY, name), is_watched=False)
 
 
-def _open_agent(options: Options, interface: Interface) -> AbstractAsyncContextManager[Callable[[], None]]:
-    """Start what must run before the daemon reports that it is ready; it gives what to call after a `set`."""
+def _open_part(options: Options, interface: Interface) -> Callable[[int], AbstractAsyncContextManager[Part]]:
+    """Open what must run before the daemon reports that it is ready. Raises StartError."""
     if not options.mesh:
-        return nullcontext(lambda: None)
-    from .agent.start import open_agent  # noqa: PLC0415
+        return lambda _: nullcontext(Part())
+    from .agent.start import open_agent  # noqa: PLC0415 - no cost without a mesh
 
     return open_agent(options.mesh, interface, options.metrics, options.kubernetes)
-
-
-def _set_nice(nice: int) -> None:
-    """Set the priority of this thread and of those that it starts, if that is permitted."""
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-
-
-async def _serve(
-    interface: Interface,
-    agent: AbstractAsyncContextManager[Callable[[], None]],
-    socket_file: SocketFile,
-    connections: int,
-    own_nice: int,
-    ready: Callable[[], None],
-) -> None:
-    """Serve until the link or the watched file of the socket is deleted, or a signal arrives."""
-    loop = asyncio.get_running_loop()
-    server = UapiServer(interface, connections)
-    try:
-        try:
-            interface.start()
-        except MemoryError as error:
-            raise StartError(f"cannot start: {error}") from None
-        _set_nice(own_nice)  # the threads of the data path keep their priority
-        await server.start(socket_file)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, interface.close)
-        if socket_file.is_watched:
-            loop.add_reader(socket_file.fileno(), _on_file_change, interface, socket_file)
-        interface.watch_name(partial(_follow_name, socket_file))
-        async with agent as on_set:
-            server.watch(on_set)
-            gc.collect()
-            gc.freeze()  # what was imported is never collected
-            ready()
-            notify("READY=1")
-            _LOG.info("serving at %s", socket_file.path)
-            await interface.wait_closed()
-            notify("STOPPING=1")
-    finally:
-        socket_file.remove()
-        interface.close()
-        if socket_file.is_watched:
-            loop.remove_reader(socket_file.fileno())
-        server.close()
-        socket_file.close()
-
-
-def _follow_name(socket_file: SocketFile, name: str) -> None:
-    """Let the socket be found by the interface's new name."""
-    try:
-        socket_file.rename(socket_file.path.with_name(f"{name}.sock"))
-    except StartError as error:
-        _LOG.error("%s is still configured at %s: %s", name, socket_file.path, error)
-
-
-def _on_file_change(interface: Interface, socket_file: SocketFile) -> None:
-    socket_file.acknowledge()
-    if not socket_file.is_there():
-        _LOG.info("%s was removed", socket_file.path)
-        interface.close()
 
 
 if __name__ == "__main__":

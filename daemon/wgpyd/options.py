@@ -57,6 +57,8 @@ options:
   --persistent                keep INTERFACE, its addresses and its routes when wgpyd ends, whatever ends it,
                               so that nothing leaves in the clear. The next `wgpyd --persistent INTERFACE`
                               takes it over; `ip link delete INTERFACE` deletes it. A node's is always so
+  --replace                   take over from the wgpyd that serves the interface, if one does: the interface,
+                              the port and the connections in the tunnel stay, and that wgpyd ends
   --metrics=ADDRESS           serve metrics for Prometheus by HTTP, at ADDRESS:PORT or a socket, unix:PATH
   --kubernetes                announce the pod ranges of this host's Kubernetes Node, and follow them
   --kubernetes=gateway        only reach its API, for `wgpy mesh site add NAME --kubernetes`
@@ -118,7 +120,8 @@ class Options:
 
     interface: its name, "" for that of the node; mesh: the network's name, "" for none; metrics: where they
     are served, "" for nowhere; persistent: whether the interface outlives the daemon, as that of a node does;
-    log: a file, as an absolute path, "" for none; kubernetes: None if it is not followed.
+    log: a file, as an absolute path, "" for none; kubernetes: None if it is not followed; takes_over: whether
+    from the daemon that runs already.
     """
 
     interface: str
@@ -133,11 +136,12 @@ class Options:
     persistent: bool = False
     log: str = ""
     kubernetes: KubernetesOptions | None = None
+    takes_over: bool = False
 
 
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
     """Raises UsageError for a wrong command line, StartError for a wrong environment."""
-    flags = dict.fromkeys(("--foreground", "--persistent", "--kubernetes", _GATEWAY), False)
+    flags = dict.fromkeys(("--foreground", "--persistent", "--replace", "--kubernetes", _GATEWAY), False)
     flags["--foreground"] = environment.get("WG_PROCESS_FOREGROUND") == "1"
     environment = dict(environment)
     names = []
@@ -184,6 +188,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         settings=_settings(environment),
         persistent=flags["--persistent"] or bool(mesh),
         kubernetes=kubernetes,
+        takes_over=flags["--replace"],
     )
 
 

@@ -56,8 +56,13 @@ class UapiServer:
 
     async def start(self, socket_file: SocketFile) -> None:
         self._server = await asyncio.start_unix_server(
-            self._serve, sock=socket_file.listener, limit=_READ_SIZE, backlog=BACKLOG
+            self._serve, sock=socket_file.listener.dup(), limit=_READ_SIZE, backlog=BACKLOG
         )
+
+    def retire(self) -> None:
+        """Take no new connection; who has one may finish."""
+        if self._server is not None:
+            self._server.close()
 
     def close(self) -> None:
         if self._server is not None:

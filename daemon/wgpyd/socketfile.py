@@ -32,6 +32,7 @@ class SocketFile:
         listener.setblocking(False)
         self.listener = listener
         self.path = path
+        self._is_left = False
         try:
             self._file = self._identity()
             self._watch = inotify.watch(self.path, _GONE) if is_watched else -1
@@ -77,6 +78,23 @@ class SocketFile:
             listener.detach()
         raise StartError(f"WG_UAPI_FD is {fd}, which is not a listening Unix socket with a path")
 
+    @classmethod
+    def inherit(cls, fd: int, path: Path, *, is_watched: bool = True) -> "SocketFile":
+        """Take over what `leave` of an earlier process gave. Raises StartError."""
+        try:
+            return cls(socket.socket(fileno=fd), path, is_watched=is_watched)
+        except OSError as error:
+            raise StartError(f"cannot take over {path}: {error.strerror}") from None
+
+    def leave(self) -> int:
+        """Leave file and socket to another process; return a descriptor of the socket for it."""
+        self._is_left = True
+        return os.dup(self.listener.fileno())
+
+    def resume(self) -> None:
+        """Have the file alone again, as no other process took it."""
+        self._is_left = False
+
     def fileno(self) -> int:
         return self._watch
 
@@ -109,7 +127,7 @@ class SocketFile:
 
     def remove(self) -> None:
         """Remove the file if it is ours, while our socket listens, so that no other daemon replaced it."""
-        if self.is_there():
+        if self.is_there() and not self._is_left:
             with suppress(OSError):
                 self.path.unlink()
 

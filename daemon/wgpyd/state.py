@@ -62,6 +62,7 @@ class TimestampFiles:
         """Write the newest timestamp of every key, for the next start."""
         for public_key, timestamp in self._newest.items():
             self._write(public_key, timestamp, _STOPPED)
+        self._written.clear()  # should this go on after all
 
     def _path(self, public_key: bytes) -> Path:
         return self._directory / f"{public_key.hex()}.tai64n"

@@ -96,18 +96,21 @@ class Node(Protocol):
 
 
 @asynccontextmanager
-async def local_api(node: Node, path: Path, metrics: str = "") -> AsyncIterator[None]:
-    """Answer at the Unix socket of this path while inside.
+async def local_api(node: Node, path: Path, metrics: str = "", *, fd: int = -1) -> AsyncIterator[SocketFile]:
+    """Answer at the Unix socket of this path while inside, which it gives.
 
-    metrics: where to give nothing but them, `ADDRESS:PORT` or `unix:PATH`. Raises StartError.
+    metrics: where to give nothing but them, `ADDRESS:PORT` or `unix:PATH`; fd: of the socket, if an earlier
+    process left it. Raises StartError.
     """
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(
-            _serving(SocketFile.create(path, is_watched=False), partial(_answer_owner, node))
-        )
+        if fd >= 0:
+            socket_file = SocketFile.inherit(fd, path, is_watched=False)
+        else:
+            socket_file = SocketFile.create(path, is_watched=False)
+        await stack.enter_async_context(_serving(socket_file, partial(_answer_owner, node)))
         if metrics:
             await stack.enter_async_context(_serving(_open(metrics), partial(_answer_scraper, node)))
-        yield
+        yield socket_file
 
 
 def port_of(metrics: str) -> int:

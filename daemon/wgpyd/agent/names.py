@@ -50,7 +50,7 @@ class Names:
         self._node = node
         self._known: KnownNames | None = None
         self._others: frozenset[str] = frozenset()
-        self._is_closed = False
+        self._is_closed = self._is_left = False
         self._forwarder = Forwarder(self._servers)
         self._exit_forwarder = Forwarder(self._servers_of_clients)
         self._site_forwarder = SiteForwarder()
@@ -81,11 +81,17 @@ class Names:
         is_serving = await self._serve(node.plan.link.addresses)
         await self._configure(network, is_asked=is_serving and node.identity.node.dns)
 
+    def leave(self) -> None:
+        """Have the host go on to ask: another process serves soon."""
+        self._is_left = True
+
     async def close(self) -> None:
         """Serve no longer, and have the host ask no longer."""
         self._is_closed = True
         await self._server.close()
-        if self._known is not None:
+        if self._is_left:
+            self._resolver.close()
+        elif self._known is not None:
             await self._configure(self._known.network, is_asked=False)
 
     # -- What the server asks ------------------------------------------------------------------------

@@ -66,6 +66,7 @@ class PortMapper:
         self._seen: tuple[str, ...] = ()
         self._last: _Mapping | None = None
         self.trouble = ""
+        self._is_left = False
 
     # -- What is so ----------------------------------------------------------------------------------
 
@@ -117,9 +118,14 @@ class PortMapper:
                 await self._work()
                 self._wake.after(self._seconds_left())
         finally:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_END_TIME):
-                    await self._give_back()
+            if not self._is_left:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_END_TIME):
+                        await self._give_back()
+
+    def leave(self) -> None:
+        """Give the mapping back no more."""
+        self._is_left = True
 
     def close(self) -> None:
         self._wake.close()

@@ -2,7 +2,8 @@
 
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from wgpy.driver.interface import Interface
@@ -13,6 +14,8 @@ from wgpy.node.agent_client import socket_path
 from wgpy.node.files import NODES, NodeFile, StorageError
 from wgpyd.errors import StartError
 from wgpyd.options import KubernetesOptions
+from wgpyd.part import Part
+from wgpyd.socketfile import SocketFile
 
 from .agent import Agent
 from .api import local_api, port_of
@@ -37,11 +40,21 @@ def is_running(network: str) -> bool:
 
 def open_agent(
     network: str, interface: Interface, metrics: str, kubernetes: KubernetesOptions | None = None
-) -> AbstractAsyncContextManager[Callable[[], None]]:
-    """Read what the node knows; it is up inside the context, whose entry raises StartError, as does this.
+) -> Callable[[int], AbstractAsyncContextManager[Part]]:
+    """Read what the node knows, and return what runs it; it is up inside that context. All raise StartError.
 
-    The context gives what to call after another program has configured the interface.
+    What is returned takes a descriptor: of the local API's socket, -1 if no earlier process left it.
     """
+    first = [_new_agent(network, interface, kubernetes)]
+
+    def run(fd: int) -> AbstractAsyncContextManager[Part]:
+        agent = first.pop() if first else _new_agent(network, interface, kubernetes)
+        return _run(agent, metrics, fd)
+
+    return run
+
+
+def _new_agent(network: str, interface: Interface, kubernetes: KubernetesOptions | None) -> Agent:
     try:
         check_ip()
         folder, node = _folder(network), _load(network)
@@ -54,25 +67,40 @@ def open_agent(
             from .reconcile.pods import PodHost  # noqa: PLC0415 - of clusters' nodes alone
 
             agent.reconciler.pods = PodHost(Path(kubernetes.cni), node.routing_table)
-    return _run(agent, metrics)
+    return agent
 
 
 @asynccontextmanager
-async def _run(agent: Agent, metrics: str) -> AsyncIterator[Callable[[], None]]:
+async def _run(agent: Agent, metrics: str, fd: int) -> AsyncIterator[Part]:
     """Raises StartError."""
     agent.reconciler.gateway.ports = ((TCP, port_of(metrics)),)
-    async with local_api(agent.control, socket_path(agent.name), metrics):
-        try:
-            is_up = await agent.start()
-        except OSError as error:
-            port = agent.identity.node.listen_port
-            raise StartError(f"the port {port} of this node cannot be used: {error.strerror}") from None
-        try:
-            if not is_up:
-                raise StartError(f"ended before this node knew what {agent.name} is")
-            yield agent.control.interface_changed
-        finally:
-            await agent.stop()
+    api = partial(local_api, agent.control, socket_path(agent.name), metrics, fd=fd)
+    async with AsyncExitStack() as stack:
+        if fd < 0:
+            socket_file = await stack.enter_async_context(api())
+        stack.push_async_callback(agent.stop)
+        await _start(agent)
+        if fd >= 0:  # who asks waits rather than learns that this starts
+            socket_file = await stack.enter_async_context(api())
+        yield Part(agent.control.interface_changed, lambda: _leave(agent, socket_file))
+
+
+async def _start(agent: Agent) -> None:
+    """Raises StartError."""
+    try:
+        is_up = await agent.start()
+    except OSError as error:
+        port = agent.identity.node.listen_port
+        raise StartError(f"the port {port} of this node cannot be used: {error.strerror}") from None
+    if not is_up:
+        raise StartError(f"ended before this node knew what {agent.name} is")
+
+
+def _leave(agent: Agent, socket_file: SocketFile) -> int:
+    """Have the next process find what this one has from the host and from routers."""
+    agent.names.leave()
+    agent.paths.mapping.leave()
+    return socket_file.leave()
 
 
 def _folder(network: str) -> Path:

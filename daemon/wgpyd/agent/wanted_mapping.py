@@ -77,6 +77,11 @@ class WantedMapping:
         if self._mapper:
             await self._mapper.run()
 
+    def leave(self) -> None:
+        """Leave the mapping to another process, which is the same client to the router."""
+        if self._mapper:
+            self._mapper.leave()
+
     def close(self) -> None:
         if self._mapper:
             self._mapper.close()

@@ -50,6 +50,11 @@ class HostResolver:
         await asyncio.to_thread(split_dns.undo, network, interface)
         self.is_told = False
 
+    def close(self) -> None:
+        """Look no longer; what the host was told stays."""
+        self._stop_watching()
+        self._applied = None
+
     def _start_watching(self) -> None:
         if self._applied is None:  # it was taken back meanwhile
             return
