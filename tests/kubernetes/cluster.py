@@ -12,7 +12,7 @@ import shlex
 import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,21 @@ class Cluster:
 
     def others(self, name: str) -> list[Worker]:
         return [worker for worker in self.workers if worker.name != name]
+
+    @classmethod
+    def boot_site(cls, world: World, node: Node, folder: Path) -> "Cluster":
+        """Start a cluster of one node, which is its gateway to the mesh; its network knows none."""
+        ranges = Ranges()
+        write_image(folder / "pod.tar")
+        worker = replace(_worker(node), addresses=(node.inside, node.address(6)), makes_network=True)
+        _power_on(worker, folder / "pod.tar")
+        plane = _control_plane(folder, node.host, node.inside, ranges)
+        worker.be_gateway(plane, plane.make_account(rbac_rules(), "wgpy").token)
+        worker.start_kubelet(plane)
+        worker.start_proxy(plane)
+        cluster = cls(world, plane, [worker], folder)
+        cluster.wait_for_nodes()
+        return cluster
 
     # -- What it runs ----------------------------------------------------------------------------
 

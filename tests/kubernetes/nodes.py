@@ -53,12 +53,14 @@ nft flush ruleset
 class Worker:
     """A node of the mesh that is to be a node of Kubernetes, under the same name.
 
-    addresses: of the mesh, which Kubernetes knows it by; mtu: of its pods; cgroup: its own in each hierarchy.
+    addresses: of the mesh, which Kubernetes knows it by; mtu: of its pods; cgroup: its own in each hierarchy;
+    makes_network: whether containerd joins its pods to a bridge, and not the mesh.
     """
 
     node: Node
     mtu: int
     addresses: tuple[str, str]
+    makes_network: bool = False
     running: dict[str, HostProcess] = field(default_factory=dict)
 
     @property
@@ -85,7 +87,10 @@ class Worker:
 
     def start_containerd(self) -> None:
         """Start it, and return when it is ready."""
-        self.host.write("/var/lib/containerd.toml", _containerd_settings())
+        template = _network_template(self.mtu) if self.makes_network else ""
+        file = self.host.write("/var/lib/cni.template", template)
+        settings = _containerd_settings(file if self.makes_network else "")
+        self.host.write("/var/lib/containerd.toml", settings)
         path = f"PATH={components.runtime('usr/bin')}:{components.runtime('usr/sbin')}:{os.environ['PATH']}"
         program = str(components.runtime("usr/bin/containerd"))
         self.running["containerd"] = self.host.start(
@@ -99,13 +104,20 @@ class Worker:
 
     def follow(self, plane: ControlPlane, token: str) -> None:
         """Have the mesh announce the ranges that Kubernetes gives this node, and join pods to them."""
+        self._call(plane, token, "--kubernetes", f"--cni={_NETWORKS}/10-wgpy.conflist")
+
+    def be_gateway(self, plane: ControlPlane, token: str) -> None:
+        """Have the mesh's daemon know the ranges of the whole cluster, and announce none as this node's."""
+        self._call(plane, token, "--kubernetes=gateway")
+
+    def _call(self, plane: ControlPlane, token: str, *options: str) -> None:
+        """Start the mesh's daemon again, as one that calls the API."""
         self.node.daemon_options = (
-            "--kubernetes",
+            *options,
             f"--node-name={self.name}",
             f"--kube-api={plane.url}",
             f"--kube-ca={plane.ca_file}",
             f"--kube-token={self.host.write('/var/lib/kubernetes.token', token)}",
-            f"--cni={_NETWORKS}/10-wgpy.conflist",
         )
         self.node.kill()
         self.node.start()
@@ -155,7 +167,7 @@ class Worker:
 # -- Settings ----------------------------------------------------------------------------------------
 
 
-def _containerd_settings() -> str:
+def _containerd_settings(network_template: str) -> str:
     """Return them. Root of a container has no CAP_SYS_RESOURCE, so no pod can get a better OOM score."""
     return f"""
 version = 2
@@ -184,7 +196,24 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 [plugins."io.containerd.grpc.v1.cri".cni]
   bin_dir = "{components.runtime("usr/lib/cni")}"
   conf_dir = "{_NETWORKS}"
+  conf_template = "{network_template}"
 """
+
+
+def _network_template(mtu: int) -> str:
+    """Return what containerd makes the pods' network of, as soon as the node has its pod ranges."""
+    ranges = '{{range $i, $range := .PodCIDRRanges}}{{if $i}},{{end}}[{"subnet":"{{$range}}"}]{{end}}'
+    bridge = {
+        "type": "bridge",
+        "bridge": "cni0",
+        "isDefaultGateway": True,
+        "forceAddress": True,
+        "hairpinMode": True,
+        "mtu": mtu,
+        "ipam": {"type": "host-local", "ranges": "RANGES"},
+    }
+    document = {"cniVersion": "0.4.0", "name": "pods", "plugins": [bridge]}
+    return json.dumps(document).replace('"RANGES"', f"[{ranges}]")
 
 
 def _kubelet_settings(cgroup: str, ca_file: Path) -> object:
