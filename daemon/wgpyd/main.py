@@ -12,7 +12,7 @@ from dataclasses import replace
 from errno import EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wgpy.driver.interface import Interface
 from wgpy.driver.traffic import tun_offloads
@@ -25,7 +25,6 @@ from wgpy.host.tun import Tun
 from .daemonise import daemonise
 from .errors import StartError
 from .handover.channel import path_of
-from .handover.takeover import Takeover, take_over
 from .log import configure_log, log_to_system
 from .options import HELP, Options, UsageError, read_options
 from .part import Part
@@ -33,6 +32,9 @@ from .server import MAX_CONNECTIONS
 from .serving import STORED_TUN, Daemon, serve, set_nice
 from .socketfile import DIRECTORY, SocketFile
 from .state import TimestampFiles
+
+if TYPE_CHECKING:
+    from .handover.takeover import Takeover
 
 _OTHER_DESCRIPTORS: Final = 64  # that are not connections
 _TAKEN: Final = (EBUSY, EEXIST, EINVAL)
@@ -117,10 +119,12 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
     return 0
 
 
-def _take_over(options: Options) -> Takeover | None:
+def _take_over(options: Options) -> "Takeover | None":
     """Ask the daemon that runs, if there is one and this is to replace it."""
     if not options.takes_over:
         return None
+    from .handover.takeover import take_over  # noqa: PLC0415 - no cost for who does not
+
     owned = find_owned(mesh_owner(options.mesh)) if options.mesh else None  # under whatever name it has now
     name = owned.name if owned else options.interface
     return take_over(DIRECTORY, name, is_mesh=bool(options.mesh))
@@ -143,7 +147,7 @@ def _connection_limit() -> int:
 
 
 def _open_interface(
-    tun: Tun, options: Options, timestamps: TimestampFiles, takeover: Takeover | None
+    tun: Tun, options: Options, timestamps: TimestampFiles, takeover: "Takeover | None"
 ) -> Interface:
     try:
         transport = takeover.transport() if takeover else None
@@ -235,7 +239,7 @@ def _why_taken(options: Options, error: OSError) -> str:
     )
 
 
-def _open_sockets(options: Options, name: str, takeover: Takeover | None) -> tuple[SocketFile, SocketFile]:
+def _open_sockets(options: Options, name: str, takeover: "Takeover | None") -> tuple[SocketFile, SocketFile]:
     """Return that of the configuration, and where the next process asks. Raises StartError."""
     # A mesh's daemon ends by `wgpy mesh`, and watches /etc/resolv.conf: one instance of inotify is enough.
     is_watched = not options.mesh

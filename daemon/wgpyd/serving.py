@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from wgpy.driver.interface import Interface
 from wgpy.host import systemd
@@ -18,10 +18,12 @@ from wgpy.host.tun import Tun
 from .errors import StartError
 from .handover.channel import path_of
 from .handover.offer import Offer
-from .handover.takeover import Takeover
 from .part import Part
 from .server import UapiServer
 from .socketfile import SocketFile
+
+if TYPE_CHECKING:
+    from .handover.takeover import Takeover
 
 _LOG = logging.getLogger("wgpy")
 
@@ -44,7 +46,7 @@ class Daemon:
     handover: SocketFile
     connections: int
     run_part: Callable[[int], AbstractAsyncContextManager[Part]]
-    takeover: Takeover | None
+    takeover: "Takeover | None"
     ready: Callable[[], None]
     at_rest: Callable[[], None]
     own_nice: int
@@ -134,7 +136,7 @@ def _report_ready(daemon: Daemon) -> None:
     _LOG.info("serving at %s", daemon.uapi.path)
 
 
-async def _wait_asked_or_closed(daemon: Daemon, offer: Offer, takeover: Takeover | None) -> None:
+async def _wait_asked_or_closed(daemon: Daemon, offer: Offer, takeover: "Takeover | None") -> None:
     """Return when the interface has ended, or another process is ready to take over."""
     asked = asyncio.create_task(_wait_asked(daemon, offer, takeover))
     ended = asyncio.create_task(daemon.interface.wait_closed())
@@ -143,7 +145,7 @@ async def _wait_asked_or_closed(daemon: Daemon, offer: Offer, takeover: Takeover
         task.cancel()
 
 
-async def _wait_asked(daemon: Daemon, offer: Offer, takeover: Takeover | None) -> None:
+async def _wait_asked(daemon: Daemon, offer: Offer, takeover: "Takeover | None") -> None:
     """Listen for the next process once the one before has ended."""
     if takeover is not None:
         await takeover.wait_alone(daemon.interface)
