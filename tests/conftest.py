@@ -2,6 +2,7 @@
 
 import os
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,6 +11,8 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("default"), max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+_NOT_COVERED = [Path(__file__).parent / name for name in ("mesh", "dns")]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,8 +39,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
-        # What a random test reaches is no coverage to rely on, and to measure it takes as long as the test.
-        if item.get_closest_marker("hypothesis") or "seed" in getattr(item, "fixturenames", ()):
+        # What a random test reaches is no coverage to rely on, and to measure it takes as long as the test. What the
+        # mesh's tests reach of engine and data path, others test.
+        is_random = item.get_closest_marker("hypothesis") or "seed" in getattr(item, "fixturenames", ())
+        if is_random or any(item.path.is_relative_to(folder) for folder in _NOT_COVERED):
             item.add_marker("no_cover")
 
 

@@ -90,7 +90,7 @@ def wait_until_listening(host: Host, interface: str, process: HostProcess) -> No
             return caller.recv(1) != b""
         return False
 
-    eventually(lambda: answers() or not process.is_running(), f"{interface}.sock answers")
+    eventually(lambda: answers() or not process.is_running(), f"{interface}.sock answers", within=30)
     if not process.is_running():
         raise AssertionError(f"the daemon ended at once: {process.wait()}")
 

@@ -43,11 +43,12 @@ import json, socket
 here = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 here.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
 here.bind(("{RIGHT}", {PORT}))
-here.settimeout(2)
+here.settimeout(60)  # until who sends has begun
 numbers = []
 try:
     while True:
         numbers.append(int.from_bytes(here.recv(2048), "big"))
+        here.settimeout(2)
 except TimeoutError:
     print(json.dumps(numbers))
 """
