@@ -7,7 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, ip_address
 
@@ -20,6 +20,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged, PeerId
 from wgpy.datapath.relay import Mac1Key
 from wgpy.driver.interface import Interface
+from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.bootclock import boottime
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PublicKey
@@ -32,6 +33,7 @@ from wgpy.paths.exchange import PathKind
 from wgpyd.agent.host_networks import HostNetworks
 from wgpyd.agent.pings import Pings
 from wgpyd.agent.selection import Selection
+from wgpyd.agent.warm_up import warm_up
 
 HUB_AT, SPARE_AT, PEER_AT = (Endpoint("127.0.0.1", port) for port in (1, 2, 3))
 HERE = HostNetworks({}, (ip_address("192.168.1.7"),))
@@ -265,6 +267,25 @@ async def test_what_is_sent_calls_a_relay_without_a_session_and_after_a_silence_
 
 
 @in_a_loop
+async def test_a_node_that_begins_calls_a_peer_only_once_its_relay_has_a_session() -> None:
+    with _udp() as hub:
+        async with a_scene(hub=_at(hub)) as scene:
+            await scene.know()
+            scene.begin()
+            await scene.is_at(_at(hub))
+            relay, peer = (Mac1Key(bytes(node.key.public_key())) for node in (scene.hub, scene.peer))
+
+            await warm_up(scene.interface, scene.selection, _nothing)
+
+            said = _received(hub)
+            assert any(map(relay.fits, said))
+            assert not any(map(peer.fits, said)), "the relay forwards nothing before"
+            session = HandshakeCompleted(PeerId(1), initiator=True)
+            scene.selection.on_event(scene.hub.key.public_key(), session)
+            assert await _is_called(hub, scene.peer)
+
+
+@in_a_loop
 async def test_without_a_peer_that_cannot_be_dialled_a_plan_stays_as_it_is() -> None:
     async with a_scene(PEER_AT) as scene:
         scene.network.administrator.register(scene.peer.identity)
@@ -317,6 +338,15 @@ def _udp() -> socket.socket:
 
 def _at(udp: socket.socket) -> Endpoint:
     return Endpoint(*udp.getsockname())
+
+
+def _received(udp: socket.socket) -> list[bytes]:
+    """Return what has arrived by now."""
+    said = []
+    with suppress(BlockingIOError):
+        while True:
+            said.append(udp.recv(2048))
+    return said
 
 
 async def _is_called(udp: socket.socket, node: NodeFile) -> bool:

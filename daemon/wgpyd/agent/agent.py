@@ -36,7 +36,7 @@ from .reconcile.reconciler import Reconciler
 from .store import RecordStore
 from .subscription import Subscription
 from .wake import Wake, end, first_of, rest_after
-from .warm_up import in_order, warm_up
+from .warm_up import warm_up
 from .warnings import Warnings
 from .withholding_detector import WithholdingDetector
 
@@ -90,7 +90,7 @@ class Agent:
         for task in self._tasks:
             task.add_done_callback(self._on_end)
         await first_of(self.up.wait(), self.interface.wait_closed())
-        self._tasks.append(asyncio.create_task(warm_up(self.interface, in_order(self.plan), self._wake.now)))
+        self._tasks.append(asyncio.create_task(warm_up(self.interface, self.paths.selection, self._wake.now)))
         return self.up.is_set()
 
     async def stop(self) -> None:

@@ -1,7 +1,7 @@
 """Begins sessions with relays, as without one they forward nothing, and then with who is reached by them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from wgpy.contract.constants import REJECT_AFTER_TIME
 from wgpy.device import DeviceEvent
@@ -35,6 +35,16 @@ class RelayCalls:
         if relay not in self._waiting:
             self._configure(PeerUpdate(relay, update_only=True, handshake=True))
         self._waiting.setdefault(relay, set()).add(key)
+
+    def begin(self, key: PublicKey, begun: Collection[PublicKey]) -> None:
+        """Begin a session with a peer, after that with its relay. begun: with whom one is under way."""
+        relay = self._relay_to(key)
+        if relay is None or self.is_live(relay):
+            self._configure(PeerUpdate(key, update_only=True, handshake=True))
+        elif relay in begun:
+            self._waiting.setdefault(relay, set()).add(key)
+        else:
+            self.call(relay, key)
 
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""

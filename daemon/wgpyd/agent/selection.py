@@ -70,7 +70,7 @@ class _Selected:
 
 
 class Selection:
-    """Of one node, on the running loop. local: where this host may be reached."""
+    """Of one node, on the running loop. local: where this host may be reached; calls: of relays."""
 
     def __init__(
         self, interface: Interface, key: PublicKey, pings: Pings,
@@ -98,7 +98,7 @@ class Selection:
         self._informed_of: object = None
         self._told: tuple[Candidate, ...] = ()  # to the peers' paths
         self._asking: dict[PublicKey, set[PublicKey]] = {}  # by relay: who wants to know whether it answers
-        self._calls = RelayCalls(interface, self.relay_to, self._configure)
+        self.calls = RelayCalls(interface, self.relay_to, self._configure)
         self._since: dict[PublicKey, tuple[PublicKey | None, int]] = {}
         self._changes: set[asyncio.Future[None]] = set()
         self._messages = PathMessages(lambda address: address in self._by_address, self._on_message)
@@ -321,7 +321,7 @@ class Selection:
                     self._on_change()
             case HandshakeCompleted():
                 self._note_way(key)
-        self._calls.on_event(key, event)
+        self.calls.on_event(key, event)
 
     def _note_event(self, key: PublicKey, selected: _Selected, event: DeviceEvent) -> None:
         now = boottime()
@@ -402,8 +402,8 @@ class Selection:
     def _call_absent_relay(self, key: PublicKey, selected: _Selected) -> None:
         path = selected.paths.path
         relay = self._relay_at(key, path.endpoint) if path and path.kind is PathKind.RELAYED else None
-        if relay and not self._calls.is_live(relay):
-            self._calls.call(relay, key)
+        if relay and not self.calls.is_live(relay):
+            self.calls.call(relay, key)
 
     # -- Outputs -------------------------------------------------------------------------------------
 
@@ -457,10 +457,10 @@ class Selection:
                 self._messages.send(message, selected.peer.member.address6)
 
     def _register(self, relay: PublicKey, key: PublicKey, selected: _Selected) -> None:
-        if self._calls.is_live(relay):
+        if self.calls.is_live(relay):
             self._interface.send_keepalive(relay)
         elif selected.paths.is_active:
-            self._calls.call(relay, key)
+            self.calls.call(relay, key)
 
     async def _use(self, key: PublicKey, use: Use) -> None:
         if use.session is Session.BEGIN and self.relay_to(key):
