@@ -79,7 +79,7 @@ def test_nodes_find_another_coordinator_when_theirs_is_killed(lab: Lab, database
     add(world, relief)
     world.coordinator.kill()
 
-    wait_until_connected(*world.others)
+    wait_until_connected(*world.nodes)
     guest.join(world.hub.token())
     for node in world.others:
         guest.ping(node)
