@@ -109,7 +109,9 @@ def _check_cluster(hub: Node, gate: Node, office: Host, mapped: str) -> None:
     gate.mesh("site", "add", "office", LAN, "--dns", "192.168.1.53", "--zone", "cluster.local")
 
     eventually(lambda: _resolves(hub.host, name) == [mapped], "hub resolves a service", within=_WITHIN)
-    eventually(lambda: _resolves(gate.host, name) == ["192.168.1.10"], "the gateway resolves it", within=_WITHIN)
+    eventually(
+        lambda: _resolves(gate.host, name) == ["192.168.1.10"], "the gateway resolves it", within=_WITHIN
+    )
     assert not _resolves(hub.host, "web.shop.svc.cluster.local")
     for way in ("udp", "tcp"):
         _says(hub, name, "A", way, f"NOERROR\n{name}. 0 IN A {mapped}\n")
