@@ -39,8 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("root") and os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root"))
-        # What a random test reaches is no coverage to rely on, and to measure it takes as long as the test. What the
-        # mesh's tests reach of engine and data path, others test.
+        # What a random test reaches is no coverage to rely on, and to measure it takes as long as the test.
+        # What the mesh's tests reach of engine and data path, others test.
         is_random = item.get_closest_marker("hypothesis") or "seed" in getattr(item, "fixturenames", ())
         if is_random or any(item.path.is_relative_to(folder) for folder in _NOT_COVERED):
             item.add_marker("no_cover")
