@@ -73,8 +73,8 @@ async def serve(daemon: Daemon) -> None:
     finally:
         for file in (uapi, daemon.handover):
             file.remove()
-        offer.close()
         interface.close()
+        offer.close()  # tells the next process that the port is its own: so after the sockets are closed
         if uapi.is_watched:
             loop.remove_reader(uapi.fileno())
         server.close()
