@@ -123,9 +123,8 @@ def mesh(hosts: World) -> Iterator[World]:
     before = list(map(state, hosts.gateways))
     hosts.hub.mesh("init", NETWORK, "--public", hosts.hub.outside, "--name", "hub")
     hosts.dev.join(hosts.hub.token("--tag", "dev"))
-    token = hosts.hub.token("--uses", "2", "--routes", _REAL)
-    for node in hosts.gateways:
-        node.join(token)
+    for node in hosts.gateways:  # by a token each, whose order says who was first, also within a second
+        node.join(hosts.hub.token("--routes", _REAL))
     yield hosts
     add(hosts.gateways[0])
     for node in reversed(hosts.nodes):
