@@ -134,6 +134,19 @@ def test_an_answer_that_is_no_success_is_raised_with_its_sentence() -> None:
     asyncio.run(scenario())
 
 
+def test_the_answer_to_a_head_has_no_body() -> None:
+    async def scenario() -> None:
+        async with server(ours) as connect:
+            said = await say(connect, b"HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n")
+
+            head, _, body = said.partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert b"Content-Length: 18" in head
+            assert body == b""
+
+    asyncio.run(scenario())
+
+
 # -- The asking end ------------------------------------------------------------------------------
 
 GREETING = b'{"greeting":1}\n'

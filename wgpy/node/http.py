@@ -194,7 +194,7 @@ async def serve(
                 request = await _receive(http, reader)
         except BROKEN:
             return
-        writer.write(_encode(http, await answer(request)))
+        writer.write(_encode(http, await answer(request), has_body=request.method != "HEAD"))
         with suppress(*BROKEN):
             async with asyncio.timeout(REQUEST_TIMEOUT):
                 writer.close()
@@ -203,14 +203,15 @@ async def serve(
         writer.transport.abort()
 
 
-def _encode(http: h11.Connection, answer: Answer) -> bytes:
+def _encode(http: h11.Connection, answer: Answer, *, has_body: bool) -> bytes:
     headers = [
         ("Content-Type", answer.kind),
         ("Content-Length", str(len(answer.content))),
         ("Connection", "close"),
     ]
     response = h11.Response(status_code=answer.status, headers=headers)
-    events = (response, h11.Data(data=answer.content), h11.EndOfMessage())
+    body = (h11.Data(data=answer.content),) if has_body else ()
+    events = (response, *body, h11.EndOfMessage())
     return b"".join(http.send(event) or b"" for event in events)
 
 
