@@ -73,7 +73,14 @@ ROOMS: Final[dict[str, set[str]]] = {
         "wgpy.host",
     },
     "wgpy.kubernetes": {"wgpy.address", "wgpy.contract"},
-    "wgpy.proxy": {*_VALUES, "wgpy.host.bootclock", "wgpy.model", "wgpy.prometheus", "wgpy.tunnel"},
+    "wgpy.proxy": {
+        *_VALUES,
+        "wgpy.host.bootclock",
+        "wgpy.model",
+        "wgpy.node.http",
+        "wgpy.prometheus",
+        "wgpy.tunnel",
+    },
     "wgpy.mesh": _VALUES,
     "wgpy.node": {
         *_VALUES,

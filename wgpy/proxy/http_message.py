@@ -1,4 +1,4 @@
-"""A request's head, and short answers, of HTTP/1.1: read and written by h11. RFC 9112"""
+"""A request's head, and short answers, of an HTTP/1.1 proxy: read and written by h11. RFC 9112"""
 
 import asyncio
 from http import HTTPStatus
@@ -7,7 +7,7 @@ from typing import Final
 import h11
 
 _CHUNK: Final = 1 << 16
-TEXT: Final = "text/plain; charset=utf-8"
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
 async def read_head(reader: asyncio.StreamReader) -> tuple[h11.Request, bytes]:
@@ -23,19 +23,16 @@ async def read_head(reader: asyncio.StreamReader) -> tuple[h11.Request, bytes]:
         parser.receive_data(data)
 
 
-def write_answer(
-    status: int, body: bytes, content_type: str = TEXT, *headers: tuple[str, str], has_body: bool = True
-) -> bytes:
-    """Return an answer, after which the connection is closed. has_body: not in the answer to a HEAD."""
+def write_answer(status: int, body: bytes, *headers: tuple[str, str]) -> bytes:
+    """Return an answer, after which the connection is closed."""
     head = h11.Response(
         status_code=status,
         reason=HTTPStatus(status).phrase,
         headers=[
-            ("Content-Type", content_type),
+            ("Content-Type", _TEXT),
             ("Content-Length", str(len(body))),
             *headers,
             ("Connection", "close"),
         ],
     )
-    written = h11.Connection(h11.SERVER).send(head) or b""
-    return written + body if has_body else written
+    return (h11.Connection(h11.SERVER).send(head) or b"") + body

@@ -14,7 +14,7 @@ from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
 
 from .account import Account
-from .http_message import TEXT, read_head, write_answer
+from .http_message import read_head, write_answer
 from .joining import Stream, join, reason
 
 _HTTP: Final = 80
@@ -72,4 +72,4 @@ def _write_head(request: h11.Request) -> bytes:
 
 
 def _answer(client: Stream, status: int, why: str, *headers: tuple[str, str]) -> None:
-    client.writer.write(write_answer(status, f"wgpy: {why}.\n".encode(), TEXT, *headers))
+    client.writer.write(write_answer(status, f"wgpy: {why}.\n".encode(), *headers))

@@ -5,24 +5,23 @@ Invariant: a tunnel that nobody uses is healthy; one is not while a peer leaves 
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Final
-
-import h11
 
 from wgpy.contract.constants import SECOND
 from wgpy.host.bootclock import boottime
 from wgpy.model import PeerStatus
+from wgpy.node import http
+from wgpy.node.http import Answer, Request
 from wgpy.prometheus import CONTENT_TYPE, Family, Sample, exposition
 from wgpy.tunnel.asynchronous import AsyncTunnel
 
-from .http_message import TEXT, read_head, write_answer
 from .joining import Stream
 
 # Whitepaper 6.5: by then a handshake has begun, and been sent again.
 _SILENCE: Final = 20 * SECOND
 _NANOSECONDS: Final = 1e9
+_TEXT: Final = "text/plain; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +33,23 @@ class Connections:
 
 
 async def serve(client: Stream, tunnel: AsyncTunnel, connections: Connections) -> None:
-    """Serve one request. Raises OSError if the connection breaks."""
-    with closing(client.writer), suppress(h11.ProtocolError, ValueError):
-        request, _ = await read_head(client.reader)
+    """Serve one request. Raises OSError once the tunnel has ended."""
+
+    async def answer(request: Request) -> Answer:
         peers = (await tunnel.status()).peers
-        status, body, content_type = _ANSWERS.get(request.target, _missing)(peers, connections)
-        has_body = request.method != b"HEAD"
-        client.writer.write(write_answer(status, body, content_type, has_body=has_body))
+        return _ANSWERS.get(request.target, _missing)(peers, connections)
+
+    await http.serve(client.reader, client.writer, answer)
 
 
-_Answer = tuple[int, bytes, str]
+def _missing(_peers: Sequence[PeerStatus], _connections: Connections) -> Answer:
+    return Answer(404, b"wgpy: there are /metrics and /health.\n", _TEXT)
 
 
-def _missing(_peers: Sequence[PeerStatus], _connections: Connections) -> _Answer:
-    return 404, b"wgpy: there are /metrics and /health.\n", TEXT
-
-
-def _health(peers: Sequence[PeerStatus], _connections: Connections) -> _Answer:
+def _health(peers: Sequence[PeerStatus], _connections: Connections) -> Answer:
     silent = silent_peers(peers, boottime())
-    said = [f"the peer {peer.public_key} does not answer at {peer.endpoint}\n" for peer in silent]
-    return (503, "".join(said).encode(), TEXT) if silent else (200, b"ok\n", TEXT)
+    lines = [f"the peer {peer.public_key} does not answer at {peer.endpoint}\n" for peer in silent]
+    return Answer(503, "".join(lines).encode(), _TEXT) if silent else Answer(200, b"ok\n", _TEXT)
 
 
 def silent_peers(peers: Iterable[PeerStatus], now: int) -> list[PeerStatus]:
@@ -61,8 +57,8 @@ def silent_peers(peers: Iterable[PeerStatus], now: int) -> list[PeerStatus]:
     return [peer for peer in peers if peer.unanswered_since and now - peer.unanswered_since > _SILENCE]
 
 
-def _metrics(peers: Sequence[PeerStatus], connections: Connections) -> _Answer:
-    return 200, exposition(measures(peers, connections)), CONTENT_TYPE
+def _metrics(peers: Sequence[PeerStatus], connections: Connections) -> Answer:
+    return Answer(200, exposition(measures(peers, connections)), CONTENT_TYPE)
 
 
 def measures(peers: Sequence[PeerStatus], connections: Connections) -> list[Family]:
@@ -102,4 +98,4 @@ def _by_listener(counts: Counter[str]) -> tuple[Sample, ...]:
     return tuple(Sample(count, {"listener": listener}) for listener, count in counts.items())
 
 
-_ANSWERS: Final = {b"/metrics": _metrics, b"/health": _health}
+_ANSWERS: Final = {"/metrics": _metrics, "/health": _health}

@@ -1,0 +1,71 @@
+"""`wgpy proxy` to clients that speak for themselves. The tunnel's sockets are of loopback here."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+import wgpy
+from wgpy.address import HostPort
+from wgpy.config import Config
+from wgpy.driver.settings import read_settings
+from wgpy.host.tun import PacketSocket
+from wgpy.keys import PrivateKey
+from wgpy.proxy.proxy import Listeners, start
+
+TIMEOUT = 60.0  # seconds
+ANY_PORT = HostPort("127.0.0.1", 0)
+_PORTABLE = read_settings({"WGPY_DATAPATH": "portable"})
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status", "content"),
+    [
+        ("GET /health HTTP/1.0", b"200", b"\r\n\r\nok\n"),
+        ("GET /metrics HTTP/1.0", b"200", b"wgpy_proxy_connections"),
+        ("HEAD /health HTTP/1.0", b"200", b"\r\n\r\n"),
+        ("GET / HTTP/1.0", b"404", b"there are /metrics and /health"),
+    ],
+)
+def test_a_proxy_reports_its_state(request_line: str, status: bytes, content: bytes) -> None:
+    async def scenario() -> None:
+        async with serving(Listeners(metrics=(ANY_PORT,))) as (port,):
+            answer = await ask(port, f"{request_line}\r\n\r\n".encode())
+
+            assert answer.split()[1] == status
+            assert content in answer
+
+    asyncio.run(scenario())
+
+
+# -- Helpers -------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def serving(wanted: Listeners) -> AsyncIterator[list[int]]:
+    """Give the ports of the listeners; in the end no connection may have raised anything."""
+    failed: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(str(context)))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    config = Config(private_key=PrivateKey.generate())
+    with theirs:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            wgpy.Tunnel(config, packets=PacketSocket(ours), settings=_PORTABLE) as tunnel,
+            AsyncExitStack() as opened,
+        ):
+            lines = await start(tunnel, wanted, opened)
+            yield [int(port) for line in lines for port in re.findall(r"127\.0\.0\.1:(\d+)(?: to|$)", line)]
+    assert failed == []
+
+
+async def ask(port: int, data: bytes) -> bytes:
+    """Send, and return all that comes until the other end closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    answer = await reader.read()
+    writer.close()
+    return answer
