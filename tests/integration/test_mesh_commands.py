@@ -3,21 +3,15 @@
 import os
 import re
 import signal
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from tests.integration.hosts import HostProcess, Lab, Result, add_addresses, eventually
 from tests.integration.meshlab import NETWORK, Node, program
 from tests.integration.meshlan import Lan
 from tests.integration.terminal import Terminal
+from tests.mesh.certificates import self_signed
 
 _NODES = "/var/lib/wgpyd/mesh"
 _COORDINATORS = "/var/lib/wgmesh"
@@ -122,7 +116,7 @@ def test_an_init_that_fails_leaves_the_host_as_it_was(lan: Lan) -> None:
 
 def test_a_certificate_of_an_authority_is_judged_by_name_and_authority(lan: Lan) -> None:
     hub, web = lan.hub, lan.add("web")
-    certificate, key = _certificate(hub.inside)
+    certificate, key = (content.decode() for content in self_signed(hub.inside))
     for node in (hub, web):
         node.host.write("/run/authority.pem", certificate)
     hub.host.write("/run/key.pem", key)
@@ -371,26 +365,6 @@ def test_routes_wait_for_the_right_to_announce_them(network: Lan) -> None:
 
 
 # -- Helpers -----------------------------------------------------------------------------------------
-
-
-def _certificate(address: str) -> tuple[str, str]:
-    """Return a certificate of an address, which is its own authority, and the key of it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))]), critical=False)
-        .sign(key, SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return certificate.public_bytes(Encoding.PEM).decode(), private.decode()
 
 
 def _answers(node: Node, address: str) -> bool:

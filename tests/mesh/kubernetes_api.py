@@ -1,22 +1,16 @@
 """An API server of Kubernetes that says what a test wants: list and watch, by TLS on a loopback port."""
 
 import asyncio
-import datetime as dt
 import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from tests.mesh.certificates import self_signed
 
 NODES = "/api/v1/nodes"
 SERVICE_RANGES = "/apis/networking.k8s.io/v1/servicecidrs"
@@ -110,7 +104,9 @@ class FakeApi:
     async def start(self) -> None:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         if not self.ca_file.exists():
-            _make_certificate(self.folder)
+            certificate, key = self_signed("127.0.0.1")
+            self.ca_file.write_bytes(certificate)
+            (self.folder / "tls.key").write_bytes(key)
             self.token_file.write_text(f"{TOKEN}\n")
         tls.load_cert_chain(self.ca_file, self.folder / "tls.key")
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", self.port, ssl=tls)
@@ -173,22 +169,3 @@ class FakeApi:
 
 def _head(status: str = "200 OK") -> bytes:
     return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n".encode()
-
-
-def _make_certificate(folder: Path) -> None:
-    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "ca.crt").write_bytes(certificate.public_bytes(Encoding.PEM))
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / "tls.key").write_bytes(private)

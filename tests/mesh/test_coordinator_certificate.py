@@ -3,17 +3,11 @@
 import shutil
 import signal
 import time
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
+from tests.mesh.certificates import self_signed
 from tests.mesh.coordinator import ALICE, Site, in_a_loop
 from tests.mesh.processes import Process
 from wgpy.mesh.clock import written
@@ -168,7 +162,8 @@ async def test_a_certificate_that_a_clock_refuses_is_refused_with_what_the_clock
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: tuple[int, int], what: str
 ) -> None:
     site = Site.create(tmp_path)
-    write_pair(site.folder, *(datetime.now(UTC) + timedelta(days=day) for day in days))
+    for name, content in zip((CERTIFICATE, KEY), self_signed("127.0.0.1", days), strict=True):
+        (site.folder / name).write_bytes(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(site.folder / CERTIFICATE))
     async with site.serve():
         site.address = Address(site.address.url, BY_NAME)
@@ -176,18 +171,3 @@ async def test_a_certificate_that_a_clock_refuses_is_refused_with_what_the_clock
 
         with pytest.raises(Unreachable, match=f"does not answer: {what}, and this host's clock says {today}"):
             await site.submit()
-
-
-def write_pair(folder: Path, begin: datetime, end: datetime) -> None:
-    """Replace the certificate by one of an authority, which is itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), 1, begin, end)
-        .add_extension(address, critical=False)
-        .sign(key, SHA256())
-    )
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    (folder / KEY).write_bytes(private)
-    (folder / CERTIFICATE).write_bytes(certificate.public_bytes(Encoding.PEM))
