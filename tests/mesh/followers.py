@@ -85,6 +85,11 @@ class FollowingNode:
             await asyncio.sleep(0.01)
 
 
+def told(node: FollowingNode, *words: str) -> bool:
+    """Return whether a sentence of the node has all of these."""
+    return any(all(word in sentence for word in words) for sentence in node.warnings)
+
+
 @dataclass(slots=True)
 class Cluster:
     """A network whose nodes n1 to n3 may announce the cluster's pod ranges; n1 was admitted first."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.coordinator import in_a_loop
-from tests.mesh.followers import Cluster, FollowingNode, a_cluster
+from tests.mesh.followers import Cluster, FollowingNode, a_cluster, told
 from tests.mesh.kubernetes_api import NODES, FakeApi
 from wgpy.node.agent_client import AgentError
 from wgpyd.options import KubernetesOptions
@@ -33,17 +33,20 @@ async def scene(folder: Path) -> AsyncIterator[tuple[Cluster, FakeApi]]:
         yield cluster, api
 
 
-def told(node: FollowingNode, *words: str) -> bool:
-    return any(all(word in sentence for word in words) for sentence in node.warnings)
+@asynccontextmanager
+async def two_gateways(folder: Path) -> AsyncIterator[tuple[FakeApi, FollowingNode, FollowingNode]]:
+    """Two nodes that follow the same cluster."""
+    async with (
+        scene(folder) as (cluster, api),
+        cluster.node(1, options(api)) as first,
+        cluster.node(2, options(api)) as second,
+    ):
+        yield api, first, second
 
 
 @in_a_loop
 async def test_a_site_has_the_ranges_of_its_cluster_and_follows_them(tmp_path: Path) -> None:
-    async with (
-        scene(tmp_path) as (cluster, api),
-        cluster.node(1, options(api)) as gateway,
-        cluster.node(2, options(api)) as other,
-    ):
+    async with two_gateways(tmp_path) as (api, gateway, other):
         answer = await gateway.add_site("blue")
 
         assert answer == ""
@@ -61,11 +64,7 @@ async def test_a_site_has_the_ranges_of_its_cluster_and_follows_them(tmp_path: P
 async def test_a_second_cluster_with_the_same_ranges_is_mapped_and_what_stays_keeps_its_prefix(
     tmp_path: Path,
 ) -> None:
-    async with (
-        scene(tmp_path) as (cluster, api),
-        cluster.node(1, options(api)) as blue,
-        cluster.node(2, options(api)) as green,
-    ):
+    async with two_gateways(tmp_path) as (api, blue, green):
         await blue.add_site("blue")
         answer = await green.add_site("green")
         assert "blue already is" in answer
@@ -82,11 +81,7 @@ async def test_a_second_cluster_with_the_same_ranges_is_mapped_and_what_stays_ke
 
 @in_a_loop
 async def test_two_gateways_of_a_site_both_have_its_new_ranges(tmp_path: Path) -> None:
-    async with (
-        scene(tmp_path) as (cluster, api),
-        cluster.node(1, options(api)) as first,
-        cluster.node(2, options(api)) as second,
-    ):
+    async with two_gateways(tmp_path) as (api, first, second):
         await first.add_site("blue", priority=7)
         await second.until(lambda: second.site("blue")[2] == 1)
         await second.add_site("blue", priority=9)

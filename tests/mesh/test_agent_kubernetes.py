@@ -9,11 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.mesh.coordinator import in_a_loop
-from tests.mesh.followers import CLUSTER, Cluster, FollowingNode, a_cluster
+from tests.mesh.followers import CLUSTER, Cluster, FollowingNode, a_cluster, told
 from tests.mesh.kubernetes_api import NODES, TOKEN, FakeApi
 from tests.mesh.network import prefixes
 from wgpy.contract.endpoint import Endpoint
@@ -37,6 +38,17 @@ async def scene(folder: Path, *ranges: str) -> AsyncIterator[tuple[Cluster, Fake
         yield cluster, api
 
 
+@asynccontextmanager
+async def following(
+    folder: Path, *ranges: str, **status: Any
+) -> AsyncIterator[tuple[FakeApi, FollowingNode]]:
+    """A node that follows its Node, which has these pod ranges and this status."""
+    async with scene(folder) as (cluster, api):
+        api.set_node("worker-1", *ranges, **status)
+        async with cluster.node(1, options(api)) as node:
+            yield api, node
+
+
 def kubeconfig(cluster: object, user: object) -> dict[str, object]:
     return {
         "current-context": "c",
@@ -44,11 +56,6 @@ def kubeconfig(cluster: object, user: object) -> dict[str, object]:
         "clusters": [{"name": "k", "cluster": cluster}],
         "users": [{"name": "u", "user": user}],
     }
-
-
-def told(node: FollowingNode, *words: str) -> bool:
-    """Return whether a sentence of the node has all of these."""
-    return any(all(word in sentence for word in words) for sentence in node.warnings)
 
 
 def standby(node: FollowingNode, name: str) -> list[str]:
@@ -136,17 +143,15 @@ async def test_last_known_ranges_are_announced_while_there_is_no_api(tmp_path: P
 
 @in_a_loop
 async def test_a_restored_api_whose_revisions_are_lower_is_listed_anew(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (cluster, api):
-        api.set_node("worker-1", RANGE)
-        async with cluster.node(1, options(api)) as node:
-            await node.until(lambda: node.routes == [RANGE] and api.is_watched)
-            await api.stop()
-            api.revision = 1
-            api.set_node("worker-1", OTHER)
+    async with following(tmp_path, RANGE) as (api, node):
+        await node.until(lambda: node.routes == [RANGE] and api.is_watched)
+        await api.stop()
+        api.revision = 1
+        api.set_node("worker-1", OTHER)
 
-            await api.start()
+        await api.start()
 
-            await node.until(lambda: node.routes == [OTHER])
+        await node.until(lambda: node.routes == [OTHER])
 
 
 # -- What is refused -------------------------------------------------------------------------------
@@ -180,16 +185,13 @@ async def test_a_range_that_another_node_holds_stays_there_and_is_told_on_both_s
 
 
 @pytest.mark.parametrize("text", ["100.80.0.0/24", "100.96.7.0/24", "169.254.0.0/24", "fd12:3456:7::/64"])
-def test_a_range_of_the_mesh_itself_or_of_no_network_is_refused_and_told(tmp_path: Path, text: str) -> None:
-    @in_a_loop
-    async def scenario() -> None:
-        async with scene(tmp_path) as (cluster, api):
-            api.set_node("worker-1", RANGE, text)
-            async with cluster.node(1, options(api)) as node:
-                await node.until(lambda: told(node, f"pod range {text} is not announced", "overlaps"))
-                await node.until(lambda: node.routes == [RANGE])
-
-    scenario()
+@in_a_loop
+async def test_a_range_of_the_mesh_itself_or_of_no_network_is_refused_and_told(
+    tmp_path: Path, text: str
+) -> None:
+    async with following(tmp_path, RANGE, text) as (_, node):
+        await node.until(lambda: told(node, f"pod range {text} is not announced", "overlaps"))
+        await node.until(lambda: node.routes == [RANGE])
 
 
 @in_a_loop
@@ -220,11 +222,9 @@ async def test_a_range_that_no_token_allows_waits_for_an_approval_and_says_so(tm
 
 @in_a_loop
 async def test_a_network_of_pods_with_its_own_pools_is_told(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (cluster, api):
-        condition = {"type": "NetworkUnavailable", "status": "False", "reason": "CalicoIsUp"}
-        api.set_node("worker-1", RANGE, conditions=[condition])
-        async with cluster.node(1, options(api)) as node:
-            await node.until(lambda: told(node, "Calico", "--kubernetes"))
+    condition = {"type": "NetworkUnavailable", "status": "False", "reason": "CalicoIsUp"}
+    async with following(tmp_path, RANGE, conditions=[condition]) as (_, node):
+        await node.until(lambda: told(node, "Calico", "--kubernetes"))
 
 
 @in_a_loop
@@ -275,32 +275,28 @@ async def test_a_range_whose_node_is_gone_for_a_while_is_given_up_also_for_an_ea
 
 @in_a_loop
 async def test_the_token_is_read_anew_for_each_request(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (cluster, api):
-        api.set_node("worker-1", RANGE)
-        async with cluster.node(1, options(api)) as node:
-            await node.until(lambda: node.routes == [RANGE])
-            api.tokens = {"a newer one"}
-            api.token_file.write_text("a newer one\n")
-            api.set_node("worker-1", OTHER)
-            api.hang_up()
+    async with following(tmp_path, RANGE) as (api, node):
+        await node.until(lambda: node.routes == [RANGE])
+        api.tokens = {"a newer one"}
+        api.token_file.write_text("a newer one\n")
+        api.set_node("worker-1", OTHER)
+        api.hang_up()
 
-            await node.until(lambda: "a newer one" in api.tokens_seen and node.routes == [OTHER])
-            await node.until(lambda: node.cluster.status.trouble == "")
+        await node.until(lambda: "a newer one" in api.tokens_seen and node.routes == [OTHER])
+        await node.until(lambda: node.cluster.status.trouble == "")
 
 
 @in_a_loop
 async def test_a_revision_that_is_gone_has_the_node_listed_again(tmp_path: Path) -> None:
-    async with scene(tmp_path) as (cluster, api):
-        api.set_node("worker-1", RANGE)
-        async with cluster.node(1, options(api)) as node:
-            await node.until(lambda: api.is_watched)
-            gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
+    async with following(tmp_path, RANGE) as (api, node):
+        await node.until(lambda: api.is_watched)
+        gone = {"type": "ERROR", "object": {"kind": "Status", "code": 410}}
 
-            api.say(json.dumps(gone).encode() + b"\n")
-            requests = len(api.targets)
+        api.say(json.dumps(gone).encode() + b"\n")
+        requests = len(api.targets)
 
-            await node.until(lambda: len(api.targets) >= requests + 2 and api.is_watched)
-            assert node.routes == [RANGE]
+        await node.until(lambda: len(api.targets) >= requests + 2 and api.is_watched)
+        assert node.routes == [RANGE]
 
 
 @pytest.mark.parametrize(
@@ -315,26 +311,21 @@ async def test_a_revision_that_is_gone_has_the_node_listed_again(tmp_path: Path)
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", "does not answer"),
     ],
 )
-def test_an_answer_that_cannot_be_used_is_told_and_changes_nothing(
+@in_a_loop
+async def test_an_answer_that_cannot_be_used_is_told_and_changes_nothing(
     tmp_path: Path, answer: bytes, words: str
 ) -> None:
-    @in_a_loop
-    async def scenario() -> None:
-        async with scene(tmp_path) as (cluster, api):
-            api.set_node("worker-1", RANGE)
-            async with cluster.node(1, options(api)) as node:
-                await node.until(lambda: node.routes == [RANGE])
-                api.instead = answer
-                api.hang_up()
-                await node.until(lambda: told(node, words))
-                assert node.routes == [RANGE]
+    async with following(tmp_path, RANGE) as (api, node):
+        await node.until(lambda: node.routes == [RANGE])
+        api.instead = answer
+        api.hang_up()
+        await node.until(lambda: told(node, words))
+        assert node.routes == [RANGE]
 
-                api.instead = b""
-                api.set_node("worker-1", OTHER)
+        api.instead = b""
+        api.set_node("worker-1", OTHER)
 
-                await node.until(lambda: node.routes == [OTHER])
-
-    scenario()
+        await node.until(lambda: node.routes == [OTHER])
 
 
 @in_a_loop
@@ -353,19 +344,16 @@ async def test_another_server_by_the_same_address_is_not_believed(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["token", "tokenFile"])
-def test_a_kubeconfig_says_the_same_in_one_file(tmp_path: Path, kind: str) -> None:
-    @in_a_loop
-    async def scenario() -> None:
-        async with scene(tmp_path) as (cluster, api):
-            api.set_node("worker-1", RANGE)
-            user = {"token": TOKEN} if kind == "token" else {"tokenFile": str(api.token_file)}
-            where = {"server": api.url, "certificate-authority": str(api.ca_file)}
-            file = tmp_path / "kubeconfig"
-            file.write_text(json.dumps(kubeconfig(where, user)))
-            async with cluster.node(1, KubernetesOptions(kubeconfig=str(file), node="worker-1")) as node:
-                await node.until(lambda: node.routes == [RANGE])
-
-    scenario()
+@in_a_loop
+async def test_a_kubeconfig_says_the_same_in_one_file(tmp_path: Path, kind: str) -> None:
+    async with scene(tmp_path) as (cluster, api):
+        api.set_node("worker-1", RANGE)
+        user = {"token": TOKEN} if kind == "token" else {"tokenFile": str(api.token_file)}
+        where = {"server": api.url, "certificate-authority": str(api.ca_file)}
+        file = tmp_path / "kubeconfig"
+        file.write_text(json.dumps(kubeconfig(where, user)))
+        async with cluster.node(1, KubernetesOptions(kubeconfig=str(file), node="worker-1")) as node:
+            await node.until(lambda: node.routes == [RANGE])
 
 
 @in_a_loop
@@ -391,13 +379,10 @@ async def test_missing_credentials_are_told_with_what_to_give(tmp_path: Path) ->
         json.dumps(kubeconfig(3, {"token": "t"})),
     ],
 )
-def test_a_kubeconfig_that_is_none_is_told_and_ends_nothing(tmp_path: Path, text: str) -> None:
-    @in_a_loop
-    async def scenario() -> None:
-        async with scene(tmp_path) as (cluster, _):
-            file = tmp_path / "kubeconfig"
-            file.write_text(text, encoding="latin-1")
-            async with cluster.node(1, KubernetesOptions(kubeconfig=str(file), node="worker-1")) as node:
-                await node.until(lambda: told(node, "pod ranges of worker-1 are not known anew"))
-
-    scenario()
+@in_a_loop
+async def test_a_kubeconfig_that_is_none_is_told_and_ends_nothing(tmp_path: Path, text: str) -> None:
+    async with scene(tmp_path) as (cluster, _):
+        file = tmp_path / "kubeconfig"
+        file.write_text(text, encoding="latin-1")
+        async with cluster.node(1, KubernetesOptions(kubeconfig=str(file), node="worker-1")) as node:
+            await node.until(lambda: told(node, "pod ranges of worker-1 are not known anew"))
