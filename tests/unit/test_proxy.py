@@ -41,6 +41,32 @@ def test_a_proxy_reports_its_state(request_line: str, status: bytes, content: by
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("head", "forwarded"),
+    [
+        ("GET {} HTTP/1.0", "GET / HTTP/1.1\r\nHost: {}"),
+        ("GET {}//a?b#c HTTP/1.1\r\nHost: elsewhere", "GET //a?b HTTP/1.1\r\nHost: {}"),
+        ("GET {}?b HTTP/1.1\r\nHost: x\r\nCookie: y", "GET /?b HTTP/1.1\r\nHost: {}\r\ncookie: y"),
+        (
+            "GET {} HTTP/1.1\r\nHost: x\r\nConnection: X-Hop, upgrade\r\nX-Hop: y\r\nUpgrade: z",
+            "GET / HTTP/1.1\r\nHost: {}",
+        ),
+    ],
+    ids=["no host", "another host", "no path", "of the connection alone"],
+)
+def test_a_server_gets_the_host_of_the_url_and_what_is_meant_for_it(head: str, forwarded: str) -> None:
+    async def scenario() -> None:
+        async with serving(Listeners(http=(ANY_PORT,))) as (port,), echoing_heads() as there:
+            request = head.format(f"http://127.0.0.1:{there}") + "\r\n\r\n"
+
+            answer = await ask(port, request.encode())
+
+            wanted = forwarded.format(f"127.0.0.1:{there}") + "\r\nConnection: close\r\n\r\n"
+            assert answer.decode() == wanted
+
+    asyncio.run(scenario())
+
+
 # -- Helpers -------------------------------------------------------------------------------------
 
 
@@ -69,3 +95,15 @@ async def ask(port: int, data: bytes) -> bytes:
     answer = await reader.read()
     writer.close()
     return answer
+
+
+@asynccontextmanager
+async def echoing_heads() -> AsyncIterator[int]:
+    """Give the port of a server that answers with the head of what it is asked."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]

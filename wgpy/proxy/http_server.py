@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import h11
 
+from wgpy.address import HostPort
 from wgpy.number import parse_port
 from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
@@ -20,8 +21,8 @@ from .joining import Stream, join, reason
 _HTTP: Final = 80
 _AUTHORIZATION: Final = b"proxy-authorization"
 _CHALLENGE: Final = ("Proxy-Authenticate", 'Basic realm="wgpy"')
-# Of the connection between a client and its proxy. RFC 9110 7.6.1
-_HOP_BY_HOP: Final = {b"connection", b"proxy-connection", b"keep-alive", _AUTHORIZATION}
+# Of the connection between a client and its proxy, with those that Connection names. RFC 9110 7.6.1
+_HOP_BY_HOP: Final = {b"connection", b"proxy-connection", b"keep-alive", b"te", b"upgrade", _AUTHORIZATION}
 
 
 async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) -> None:
@@ -35,8 +36,9 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
             if account and not account.admits_basic(dict(request.headers).get(_AUTHORIZATION, b"")):
                 _answer(client, 407, "this proxy wants a name and a password", _CHALLENGE)
                 return
-            host, port = _read_target(request)
-            there = Stream(*await tunnel.open_connection(host, port))
+            target = _read_target(request)
+            begin = b"" if request.method == b"CONNECT" else _write_head(request, target)
+            there = Stream(*await tunnel.open_connection(*target))
         except (h11.ProtocolError, ValueError) as error:
             _answer(client, 400, str(error))
         except (OSError, TunnelError) as error:
@@ -44,30 +46,32 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
         else:
             if request.method == b"CONNECT":
                 client.writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                there.writer.write(rest)
-            else:
-                there.writer.write(_write_head(request) + rest)
+            there.writer.write(begin + rest)
             await join(client, there)
 
 
-def _read_target(request: h11.Request) -> tuple[str, int]:
+def _read_target(request: h11.Request) -> HostPort:
     """Raises ValueError."""
     target = request.target.decode("ascii")
     if request.method == b"CONNECT":
         host, _, port = target.rpartition(":")  # some clients leave out the brackets of IPv6
-        return host.removeprefix("[").removesuffix("]"), parse_port(port)
+        return HostPort(host.removeprefix("[").removesuffix("]"), parse_port(port))
     url = urlsplit(target)
     if not url.hostname or url.scheme != "http":
         raise ValueError("this is a proxy: send CONNECT HOST:PORT, or the whole URL, as http://HOST/")
-    return url.hostname, url.port or _HTTP
+    return HostPort(url.hostname, url.port or _HTTP)
 
 
-def _write_head(request: h11.Request) -> bytes:
-    """Return the head as the server wants it: with the path alone, for one request."""
+def _write_head(request: h11.Request, target: HostPort) -> bytes:
+    """Return the head as the server wants it, for one request: its Host is that of the URL. RFC 9112 3.2.2"""
     url = urlsplit(request.target)
-    path = url._replace(scheme=b"", netloc=b"", fragment=b"").geturl() or b"/"
-    headers = [(name, value) for name, value in request.headers if name not in _HOP_BY_HOP]
-    head = h11.Request(method=request.method, target=path, headers=[*headers, (b"Connection", b"close")])
+    path = (url.path or b"/") + (b"?" + url.query if url.query else b"")
+    host = str(target).removesuffix(f":{_HTTP}").encode("ascii")
+    named = b",".join(value for name, value in request.headers if name == b"connection").lower()
+    dropped = _HOP_BY_HOP.union({b"host"}, map(bytes.strip, named.split(b",")))
+    headers = [(name, value) for name, value in request.headers if name not in dropped]
+    headers = [(b"Host", host), *headers, (b"Connection", b"close")]
+    head = h11.Request(method=request.method, target=path, headers=headers)
     return h11.Connection(h11.CLIENT).send(head) or b""
 
 
