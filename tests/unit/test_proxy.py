@@ -67,6 +67,16 @@ def test_a_server_gets_the_host_of_the_url_and_what_is_meant_for_it(head: str, f
     asyncio.run(scenario())
 
 
+def test_a_kind_of_address_that_socks5_does_not_have_is_refused() -> None:
+    async def scenario() -> None:
+        async with serving(Listeners(socks5=(ANY_PORT,))) as (port,):
+            answer = await ask(port, bytes((5, 1, 0)) + bytes((5, 1, 0, 9, 0)))
+
+            assert answer == bytes((5, 0)) + bytes((5, 8, 0, 1)) + bytes(6)
+
+    asyncio.run(scenario())
+
+
 # -- Helpers -------------------------------------------------------------------------------------
 
 

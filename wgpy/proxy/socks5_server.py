@@ -24,8 +24,12 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
     Raises OSError if the connection breaks.
     """
     with suppress(Malformed, asyncio.IncompleteReadError), closing(client.writer):
-        await _greet(client, account)
-        command, target = await _read_request(client.reader)
+        await _authenticate(client, account)
+        try:
+            command, target = await _read_request(client.reader)
+        except Malformed:
+            client.writer.write(socks5.write_reply(Reply.ADDRESS_NOT_SUPPORTED))
+            return
         if command == Command.CONNECT:
             await _connect(client, tunnel, target)
         elif command == Command.UDP_ASSOCIATE:
@@ -34,7 +38,7 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
             client.writer.write(socks5.write_reply(Reply.COMMAND_NOT_SUPPORTED))
 
 
-async def _greet(client: Stream, account: Account | None) -> None:
+async def _authenticate(client: Stream, account: Account | None) -> None:
     """Raises Malformed also for a client that is not admitted, and IncompleteReadError."""
     version, count = await client.reader.readexactly(2)
     if version != socks5.VERSION:
