@@ -3,8 +3,8 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 
 import pytest
 
@@ -15,6 +15,8 @@ from wgpy.driver.settings import read_settings
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
 from wgpy.proxy.proxy import Listeners, start
+from wgpy.proxy.socks5 import Reply, Target, read_target, write_datagram
+from wgpy.proxy.socks5_server import Datagrams
 
 TIMEOUT = 60.0  # seconds
 ANY_PORT = HostPort("127.0.0.1", 0)
@@ -77,6 +79,44 @@ def test_a_kind_of_address_that_socks5_does_not_have_is_refused() -> None:
     asyncio.run(scenario())
 
 
+def test_datagrams_are_of_the_port_that_sent_the_first_one() -> None:
+    async def scenario() -> None:
+        with udp() as client, udp() as neighbour, udp() as there:
+            async with serving(Listeners(socks5=(ANY_PORT,))) as (port,), associated(port) as relay:
+                await send(client, relay, there, b"first")
+                assert (await receive(there))[0] == b"first"
+                await send(neighbour, relay, there, b"neighbour's")
+                await send(client, relay, there, b"second")
+
+                data, inside = await receive(there)
+                there.sendto(b"answer", inside)
+                answer, _ = await receive(client)
+
+                assert data == b"second"
+                assert answer.endswith(b"answer")
+
+    asyncio.run(scenario())
+
+
+def test_a_datagram_for_which_a_socket_has_no_room_is_dropped() -> None:
+    async def scenario() -> None:
+        with udp() as there:
+            loop = asyncio.get_running_loop()
+            _, sending = await loop.create_datagram_endpoint(
+                lambda: Datagrams(lambda data, source: None), local_addr=("127.0.0.1", 0)
+            )
+
+            sending.pause_writing()
+            sending.send(b"dropped", there.getsockname())
+            sending.resume_writing()
+            sending.send(b"sent", there.getsockname())
+
+            assert (await receive(there))[0] == b"sent"
+            sending.close()
+
+    asyncio.run(scenario())
+
+
 # -- Helpers -------------------------------------------------------------------------------------
 
 
@@ -117,3 +157,33 @@ async def echoing_heads() -> AsyncIterator[int]:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+
+
+@contextmanager
+def udp() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind(("127.0.0.1", 0))
+        made.setblocking(False)
+        yield made
+
+
+@asynccontextmanager
+async def associated(port: int) -> AsyncIterator[tuple[str, int]]:
+    """Give where a client of SOCKS5 sends its datagrams."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with closing(writer):
+        writer.write(bytes((5, 1, 0)) + bytes((5, 3, 0, 1)) + bytes(6))
+        reply = await reader.readexactly(2 + 4 + 6)
+        assert reply[2:4] == bytes((5, Reply.SUCCEEDED))
+        target, _ = read_target(reply[5:])
+        yield target
+
+
+async def send(source: socket.socket, relay: tuple[str, int], to: socket.socket, data: bytes) -> None:
+    datagram = write_datagram(Target(*to.getsockname()), data)
+    await asyncio.get_running_loop().sock_sendto(source, datagram, relay)
+
+
+async def receive(there: socket.socket) -> tuple[bytes, tuple[str, int]]:
+    async with asyncio.timeout(TIMEOUT):
+        return await asyncio.get_running_loop().sock_recvfrom(there, 1 << 16)

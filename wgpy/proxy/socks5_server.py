@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from typing import Final
+from typing import Any, Final, cast
 
 from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
@@ -86,53 +86,76 @@ async def _connect(client: Stream, tunnel: AsyncTunnel, target: Target) -> None:
 async def _associate(client: Stream, tunnel: AsyncTunnel) -> None:
     """Pass datagrams on as long as the client's connection is open."""
     here, there = (client.writer.get_extra_info(name)[0] for name in ("sockname", "peername"))
-    loop = asyncio.get_running_loop()
-    association = _Association(tunnel, there)
-    with closing(association):
-        transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Receiver(association.on_client), local_addr=(here, 0)
-        )
-        association.transport = transport
-        await association.open()
-        bound = transport.get_extra_info("sockname")
-        client.writer.write(socks5.write_reply(Reply.SUCCEEDED, Target(bound[0], bound[1])))
+    with closing(_Association(tunnel, there)) as association:
+        try:
+            bound = await association.open(here)
+        except (OSError, TunnelError):
+            client.writer.write(socks5.write_reply(Reply.FAILURE))
+            return
+        client.writer.write(socks5.write_reply(Reply.SUCCEEDED, bound))
         while await client.reader.read(_MAX_DATAGRAM):
             pass
 
 
-class _Receiver(asyncio.DatagramProtocol):
+class Datagrams(asyncio.DatagramProtocol):
+    """A socket for datagrams. What it has no room for is dropped, as a network does."""
+
+    _transport: asyncio.DatagramTransport
+
     def __init__(self, on_datagram: Callable[[bytes, Target], None]) -> None:
         self._on_datagram = on_datagram
+        self._has_room = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._on_datagram(data, Target(addr[0], addr[1]))
 
+    def pause_writing(self) -> None:
+        self._has_room = False
+
+    def resume_writing(self) -> None:
+        self._has_room = True
+
+    def send(self, data: bytes, to: tuple[Any, ...]) -> None:
+        if self._has_room:
+            self._transport.sendto(data, to)
+
+    def close(self) -> None:
+        self._transport.close()
+
 
 class _Association:
-    """The datagrams of one client: from its address alone, and by one socket of each family inside."""
-
-    transport: asyncio.DatagramTransport
+    """The datagrams of one client: of its address and its first port, and by one socket of each family."""
 
     def __init__(self, tunnel: AsyncTunnel, client: str) -> None:
         self._tunnel = tunnel
         self._client = client
         self._answers_to: Target | None = None
-        self._inside: dict[int, asyncio.DatagramTransport] = {}
+        self._outside: Datagrams
+        self._inside: dict[int, Datagrams] = {}
         self._waiting: set[asyncio.Task[None]] = set()
         self._opened = ExitStack()
 
-    async def open(self) -> None:
-        """Raises OSError, TunnelError."""
-        self._opened.callback(self.transport.close)
+    async def open(self, here: str) -> Target:
+        """Return where the client sends to. here: an address of this host. Raises OSError, TunnelError."""
+        self._outside, bound = await self._endpoint(self.on_client, local_addr=(here, 0))
         for family in (socket.AF_INET, socket.AF_INET6):
             made = self._tunnel.socket(family, socket.SOCK_DGRAM)
             made.setblocking(False)
             made.bind(("", 0))
-            transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: _Receiver(self.on_answer), sock=made
-            )
-            self._opened.callback(transport.close)
-            self._inside[family] = transport
+            self._inside[family], _ = await self._endpoint(self.on_answer, sock=made)
+        return bound
+
+    async def _endpoint(
+        self, on_datagram: Callable[[bytes, Target], None], **options: Any
+    ) -> tuple[Datagrams, Target]:
+        """Return a socket, open as long as this is, and its address. options: as of the event loop."""
+        loop = asyncio.get_running_loop()
+        transport, made = await loop.create_datagram_endpoint(lambda: Datagrams(on_datagram), **options)
+        self._opened.callback(made.close)
+        return made, Target(*transport.get_extra_info("sockname")[:2])
 
     def close(self) -> None:
         self._opened.close()
@@ -141,7 +164,7 @@ class _Association:
 
     def on_client(self, data: bytes, source: Target) -> None:
         """Pass a datagram on, unless it is another's, or too many wait."""
-        if source.host != self._client or len(self._waiting) >= _MAX_WAITING:
+        if not self._is_of_client(source) or len(self._waiting) >= _MAX_WAITING:
             return
         with suppress(Malformed):
             target, payload = socks5.read_datagram(data)
@@ -150,13 +173,16 @@ class _Association:
             self._waiting.add(task)
             task.add_done_callback(self._waiting.discard)
 
+    def _is_of_client(self, source: Target) -> bool:
+        return source == self._answers_to if self._answers_to else source.host == self._client
+
     async def _send(self, target: Target, payload: bytes) -> None:
         with suppress(OSError, TunnelError):
             found = await self._tunnel.getaddrinfo(*target, type=socket.SOCK_DGRAM)
             family, *_, address = found[0]
-            self._inside[family].sendto(payload, address)
+            self._inside[family].send(payload, address)
 
     def on_answer(self, data: bytes, source: Target) -> None:
         """Tell the client what came, and from where."""
         if self._answers_to:
-            self.transport.sendto(socks5.write_datagram(source, data), self._answers_to)
+            self._outside.send(socks5.write_datagram(source, data), self._answers_to)
