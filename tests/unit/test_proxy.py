@@ -14,7 +14,7 @@ from wgpy.config import Config
 from wgpy.driver.settings import read_settings
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
-from wgpy.proxy.proxy import Listeners, start
+from wgpy.proxy.proxy import Lead, Listeners, start
 from wgpy.proxy.socks5 import Reply, Target, read_target, write_datagram
 from wgpy.proxy.socks5_server import Datagrams
 
@@ -65,6 +65,17 @@ def test_a_server_gets_the_host_of_the_url_and_what_is_meant_for_it(head: str, f
 
             wanted = forwarded.format(f"127.0.0.1:{there}") + "\r\nConnection: close\r\n\r\n"
             assert answer.decode() == wanted
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("host", ["a..b", "127.0.0.1"], ids=["no host name", "refused"])
+def test_a_connection_that_cannot_be_led_on_is_reset(host: str) -> None:
+    async def scenario() -> None:
+        listener = Lead(ANY_PORT, HostPort(host, closed_port()))
+        async with serving(Listeners(expose=(listener,))) as (port,):
+            with pytest.raises(ConnectionResetError):
+                await ask(port, b"hello")
 
     asyncio.run(scenario())
 
@@ -134,7 +145,7 @@ async def serving(wanted: Listeners) -> AsyncIterator[list[int]]:
             AsyncExitStack() as opened,
         ):
             lines = await start(tunnel, wanted, opened)
-            yield [int(port) for line in lines for port in re.findall(r"127\.0\.0\.1:(\d+)(?: to|$)", line)]
+            yield [int(re.findall(r"127\.0\.0\.1:(\d+)", line)[0]) for line in lines]
     assert failed == []
 
 
@@ -187,3 +198,9 @@ async def send(source: socket.socket, relay: tuple[str, int], to: socket.socket,
 async def receive(there: socket.socket) -> tuple[bytes, tuple[str, int]]:
     async with asyncio.timeout(TIMEOUT):
         return await asyncio.get_running_loop().sock_recvfrom(there, 1 << 16)
+
+
+def closed_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])

@@ -2,12 +2,14 @@
 
 import asyncio
 import socket
+import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from errno import ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT
 from typing import Final, NamedTuple
 
 _CHUNK: Final = 1 << 16
+_AT_ONCE: Final = struct.pack("ii", 1, 0)  # struct linger
 
 
 class Stream(NamedTuple):
@@ -65,8 +67,14 @@ async def forward(client: Stream, connect: Connect, host: str, port: int) -> Non
     """Join a client with where it is meant to lead; one that cannot be led there is reset."""
     try:
         there = await connect(host, port)
-    except OSError:
-        client.writer.transport.abort()
+    except (OSError, UnicodeError):  # the latter for what is no host name
+        _reset(client)
         return
     with suppress(OSError):
         await join(client, there)
+
+
+def _reset(stream: Stream) -> None:
+    """Close it as if nobody listened there. socket(7), SO_LINGER"""
+    stream.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    stream.writer.transport.abort()
