@@ -14,6 +14,7 @@ from wgpy.config import Config
 from wgpy.driver.settings import read_settings
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
+from wgpy.proxy import http_message, socks5_server
 from wgpy.proxy.proxy import Lead, Listeners, start
 from wgpy.proxy.socks5 import Reply, Target, read_target, write_datagram
 from wgpy.proxy.socks5_server import Datagrams
@@ -76,6 +77,21 @@ def test_a_connection_that_cannot_be_led_on_is_reset(host: str) -> None:
         async with serving(Listeners(expose=(listener,))) as (port,):
             with pytest.raises(ConnectionResetError):
                 await ask(port, b"hello")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("data", [b"", b"GET http:", bytes((5, 1))])
+def test_a_client_that_asks_for_nothing_is_not_waited_for(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (http_message, socks5_server):
+        monkeypatch.setattr(module, "REQUEST_TIMEOUT", 0.05)
+
+    async def scenario() -> None:
+        async with serving(Listeners(socks5=(ANY_PORT,), http=(ANY_PORT,))) as (socks5, http):
+            assert await ask(socks5, data) == b""
+            assert b" 400 " in await ask(http, data)
 
     asyncio.run(scenario())
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from errno import ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT
 from typing import Final, NamedTuple
 
+REQUEST_TIMEOUT: Final = 60.0  # seconds, in which a client is to say where it wants to be led
 _CHUNK: Final = 1 << 16
 _AT_ONCE: Final = struct.pack("ii", 1, 0)  # struct linger
 

@@ -11,7 +11,7 @@ from wgpy.tunnel.errors import TunnelError
 
 from . import socks5
 from .account import Account
-from .joining import Stream, join
+from .joining import REQUEST_TIMEOUT, Stream, join
 from .socks5 import Command, Malformed, Reply, Target
 
 _MAX_DATAGRAM: Final = 65535
@@ -24,12 +24,13 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
     Raises OSError if the connection breaks.
     """
     with suppress(Malformed, asyncio.IncompleteReadError), closing(client.writer):
-        await _authenticate(client, account)
-        try:
-            command, target = await _read_request(client.reader)
-        except Malformed:
-            client.writer.write(socks5.write_reply(Reply.ADDRESS_NOT_SUPPORTED))
-            return
+        async with asyncio.timeout(REQUEST_TIMEOUT):
+            await _authenticate(client, account)
+            try:
+                command, target = await _read_request(client.reader)
+            except Malformed:
+                client.writer.write(socks5.write_reply(Reply.ADDRESS_NOT_SUPPORTED))
+                return
         if command == Command.CONNECT:
             await _connect(client, tunnel, target)
         elif command == Command.UDP_ASSOCIATE:
