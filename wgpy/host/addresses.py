@@ -1,21 +1,18 @@
-"""Gives a link of this network namespace its addresses, MTU and routes, without `ip`. rtnetlink(7)"""
+"""Gives a link of this network namespace addresses and routes, without `ip`. rtnetlink(7)"""
 
 import socket
 import struct
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Final
 
-from .netlink_message import NLM_F_ACK, UINT, encode_attribute
-from .rtnetlink import request
+from .netlink_message import UINT, encode_attribute
+from .rtnetlink import change
 
-# linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h
-_RTM_NEWLINK: Final = 16
+# linux/rtnetlink.h, linux/if_addr.h
 _RTM_NEWADDR: Final = 20
 _RTM_NEWROUTE: Final = 24
 _NLM_F_REPLACE: Final = 0x100
 _NLM_F_CREATE: Final = 0x400
-_IFF_UP: Final = 1
-_IFLA_MTU: Final = 4
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2
 _IFA_F_NODAD: Final = 2
@@ -27,16 +24,9 @@ _RT_SCOPE_UNIVERSE: Final = 0
 _RT_SCOPE_LINK: Final = 253
 _RTN_UNICAST: Final = 1
 
-_LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index, flags, change
 _ADDRESS: Final = struct.Struct("=4Bi")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 # struct rtmsg: family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _ROUTE: Final = struct.Struct("=8BI")
-
-
-def set_up(index: int, mtu: int | None = None) -> None:
-    """Bring a link up. Raises OSError."""
-    attributes = b"" if mtu is None else encode_attribute(_IFLA_MTU, UINT.pack(mtu))
-    _change(_RTM_NEWLINK, _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP, _IFF_UP) + attributes)
 
 
 def add_address(index: int, address: IPv4Interface | IPv6Interface) -> None:
@@ -45,7 +35,7 @@ def add_address(index: int, address: IPv4Interface | IPv6Interface) -> None:
     header = _ADDRESS.pack(family, address.network.prefixlen, _IFA_F_NODAD, _RT_SCOPE_UNIVERSE, index)
     both = (_IFA_ADDRESS, _IFA_LOCAL)
     attributes = b"".join(encode_attribute(kind, address.packed) for kind in both)
-    _change(_RTM_NEWADDR, header + attributes, _NLM_F_CREATE | _NLM_F_REPLACE)
+    change(_RTM_NEWADDR, header + attributes, _NLM_F_CREATE | _NLM_F_REPLACE)
 
 
 def add_route(index: int, address: bytes, prefix_length: int) -> None:
@@ -55,13 +45,8 @@ def add_route(index: int, address: bytes, prefix_length: int) -> None:
     header = _ROUTE.pack(family, prefix_length, 0, 0, _RT_TABLE_MAIN, _RTPROT_STATIC, scope, _RTN_UNICAST, 0)
     destination = encode_attribute(_RTA_DST, address) if prefix_length else b""
     attributes = destination + encode_attribute(_RTA_OIF, UINT.pack(index))
-    _change(_RTM_NEWROUTE, header + attributes, _NLM_F_CREATE | _NLM_F_REPLACE)
+    change(_RTM_NEWROUTE, header + attributes, _NLM_F_CREATE | _NLM_F_REPLACE)
 
 
 def _family(packed: bytes) -> socket.AddressFamily:
     return socket.AF_INET if len(packed) == 4 else socket.AF_INET6
-
-
-def _change(kind: int, body: bytes, flags: int = 0) -> None:
-    for _ in request(kind, NLM_F_ACK | flags, body):
-        pass

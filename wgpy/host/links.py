@@ -10,14 +10,16 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
-from .netlink_message import NLM_F_ACK, NLM_F_DUMP, UINT, decode_attributes, encode_attribute
-from .rtnetlink import request
+from .netlink_message import NLM_F_DUMP, UINT, decode_attributes, encode_attribute
+from .rtnetlink import change, request
 
 # linux/rtnetlink.h, linux/if_link.h
 _RTM_NEWLINK: Final = 16
 _RTM_GETLINK: Final = 18
 _RTM_SETLINK: Final = 19
+_IFF_UP: Final = 1
 _IFLA_IFNAME: Final = 3
+_IFLA_MTU: Final = 4
 _IFLA_IFALIAS: Final = 20
 _IFLA_AF_SPEC: Final = 26
 _IFLA_CARRIER: Final = 33
@@ -63,6 +65,12 @@ def links() -> list[HostLink]:
     return [_read_link(body) for body in request(_RTM_GETLINK, NLM_F_DUMP, _link(0))]
 
 
+def set_up(index: int, mtu: int | None = None) -> None:
+    """Bring a link up. Raises OSError."""
+    attributes = b"" if mtu is None else encode_attribute(_IFLA_MTU, UINT.pack(mtu))
+    change(_RTM_NEWLINK, _LINK.pack(socket.AF_UNSPEC, 0, index, _IFF_UP, _IFF_UP) + attributes)
+
+
 def set_alias(index: int, alias: str) -> None:
     """Raises OSError."""
     _change(index, encode_attribute(_IFLA_IFALIAS, os.fsencode(alias)))
@@ -90,8 +98,7 @@ def _change_ipv4(index: int, setting: int, value: int) -> None:
 
 
 def _change(index: int, attributes: bytes) -> None:
-    for _ in request(_RTM_SETLINK, NLM_F_ACK, _link(index) + attributes):
-        pass
+    change(_RTM_SETLINK, _link(index) + attributes)
 
 
 def _link(index: int) -> bytes:

@@ -9,6 +9,7 @@ from typing import Final
 from .netlink_message import (
     HEADER,
     INT,
+    NLM_F_ACK,
     NLM_F_REQUEST,
     NLMSG_DONE,
     NLMSG_ERROR,
@@ -30,6 +31,12 @@ def request(kind: int, flags: int, body: bytes) -> Iterator[bytes]:
                 if answer in (NLMSG_ERROR, NLMSG_DONE):
                     return
                 yield found
+
+
+def change(kind: int, body: bytes, flags: int = 0) -> None:
+    """Have the kernel change something. Raises OSError."""
+    for _ in request(kind, NLM_F_ACK | flags, body):
+        pass
 
 
 def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:

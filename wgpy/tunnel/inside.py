@@ -14,7 +14,7 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from wgpy.host import addresses, namespaces
+from wgpy.host import addresses, links, namespaces
 from wgpy.host.tun import Tun
 from wgpy.tunnel import channel, program
 from wgpy.tunnel.channel import Message
@@ -73,7 +73,7 @@ def _make(
 ) -> Answer:
     """Make namespaces and TUN. own: addresses with prefix lengths."""
     _step("namespace", namespaces.enter_new_network)
-    _step("lo", lambda: addresses.set_up(socket.if_nametoindex("lo")))
+    _step("lo", lambda: links.set_up(socket.if_nametoindex("lo")))
     _allow_what_needs_no_root()
     tun: Tun = _step("tun", lambda: Tun.open(name, vnet_header=vnet_header))
     held = os.dup(tun.fileno())
@@ -81,7 +81,7 @@ def _make(
     index = socket.if_nametoindex(name)
     for address in own:
         _step(f"address {address}", addresses.add_address, index, ip_interface(address))
-    _step("link", addresses.set_up, index, mtu)
+    _step("link", links.set_up, index, mtu)
     for route in routes:
         _step(f"route {route}", _add_route, index, route)
     return {}, [held]
