@@ -94,11 +94,14 @@ def test_where_nothing_else_is_free_what_is_reserved_is_proposed(coordinator: Co
     assert coordinator.propose(BOB, "office") == FIRST
 
 
-def test_of_more_than_256_proposals_the_oldest_is_not_reserved(coordinator: Coordinator) -> None:
+@pytest.mark.parametrize(("proposals", "next_one"), [(256, "100.96.1.0/32"), (257, "100.96.0.0/32")])
+def test_of_more_than_256_proposals_the_oldest_is_not_reserved(
+    coordinator: Coordinator, proposals: int, next_one: str
+) -> None:
     snapshot, host = coordinator.snapshot(), prefixes("192.168.1.7/32")
 
-    for number in range(257):
+    for number in range(proposals):
         wanted = WantedSite(f"site{number}", host, "mapped")
         coordinator.reservations.propose(snapshot, ANN.verify_key(), wanted, coordinator.now)
 
-    assert coordinator.propose(BOB, "office", "192.168.1.7/32") == "100.96.0.0/32"
+    assert coordinator.propose(BOB, "office", "192.168.1.7/32") == next_one
