@@ -1,6 +1,6 @@
 """`python tests/summary.py STEPS REPORT...`: the last lines of `./run test`, from what pytest reported.
 
-STEPS names the steps that failed (", ruff, mypy"); one of them without a failed test counts as one. Reports
+STEPS names the steps that failed ("; ruff; mypy"); one of them without a failed test counts as one. Reports
 are JUnit XML; what again-*.xml say of a test that failed holds.
 """
 
@@ -25,7 +25,7 @@ def outcomes(report: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    steps = sys.argv[1].count(",")
+    steps = sys.argv[1].count(";")
     reports = {Path(path).name: outcomes(Path(path)) for path in sys.argv[2:] if Path(path).exists()}
     again: dict[str, str] = {}
     for name in [name for name in reports if name.startswith(AGAIN)]:

@@ -31,14 +31,14 @@ def test_it_counts_the_tests_of_all_reports(tmp_path: Path) -> None:
     parts = report(tmp_path, "parts.xml", test_one="", test_two="", test_three=SKIPPED)
     newest = report(tmp_path, "newest.xml", test_one="", test_two=FAILURE)
 
-    assert summary(", the newest Python", parts, newest) == ["3 passed, 1 failed, 1 skipped"]
+    assert summary("; the newest Python", parts, newest) == ["3 passed, 1 failed, 1 skipped"]
 
 
 def test_a_failed_step_without_a_failed_test_counts_as_one(tmp_path: Path) -> None:
     parts = report(tmp_path, "parts.xml", test_one="", test_two=ERROR)
 
-    assert summary(", ruff, tests of the parts", parts) == ["1 passed, 2 failed, 0 skipped"]
-    assert summary(", ruff", tmp_path / "*.xml") == ["0 passed, 1 failed, 0 skipped"]
+    assert summary("; ruff; tests of the parts", parts) == ["1 passed, 2 failed, 0 skipped"]
+    assert summary("; ruff", tmp_path / "*.xml") == ["0 passed, 1 failed, 0 skipped"]
 
 
 def test_what_passed_alone_is_named_and_what_failed_again_or_was_not_repeated_failed(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_what_passed_alone_is_named_and_what_failed_again_or_was_not_repeated_fa
     )
     again_parts = report(tmp_path, "again-parts.xml", test_six="")
 
-    assert summary(", tests that failed", again, again_parts, others, parts, waits) == [
+    assert summary("; tests that failed, once more, alone", again, again_parts, others, parts, waits) == [
         "FAILED BESIDE OTHER TESTS, AND PASSED ALONE: tests.a::test_one",
         "FAILED BESIDE OTHER TESTS, AND PASSED ALONE: tests.a::test_three[x@y]",
         "FAILED BESIDE OTHER TESTS, AND PASSED ALONE: tests.a::test_six",
@@ -72,4 +72,4 @@ def test_a_test_that_failed_and_could_not_end_either_counts_once(tmp_path: Path)
         )
     )
 
-    assert summary(", tests of the parts", path) == ["0 passed, 1 failed, 0 skipped"]
+    assert summary("; tests of the parts", path) == ["0 passed, 1 failed, 0 skipped"]
