@@ -235,6 +235,33 @@ def test_a_tunnel_whose_process_is_killed_ends(world: World) -> None:
     )
 
 
+def test_a_late_answer_of_the_process_inside_is_taken_for_no_other(world: World) -> None:
+    said = world.run("""
+        import os, signal, socket, subprocess
+        import wgpy
+        from wgpy.tunnel import namespace
+
+        with wgpy.Tunnel("wg0.conf") as tunnel:
+            mine = ["pgrep", "-P", str(os.getpid()), "-f", "wgpy.tunnel.inside"]
+            found = subprocess.run(mine, capture_output=True)
+            inside = int(found.stdout)
+            namespace.ANSWER_TIMEOUT = 0.1
+            os.kill(inside, signal.SIGSTOP)
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                try:
+                    print(tunnel.socket(socket.AF_INET, kind))
+                except wgpy.TunnelError as error:
+                    print(error)
+                namespace.ANSWER_TIMEOUT = 60
+                os.kill(inside, signal.SIGCONT)
+        """)
+
+    assert said.splitlines() == [
+        "the tunnel's network does not answer: timed out",
+        "the tunnel's network has ended: open a tunnel anew",
+    ]
+
+
 def test_a_peer_that_does_not_answer_is_waited_for_no_longer_than_is_said(world: World) -> None:
     said = world.run("""
         import pathlib, wgpy

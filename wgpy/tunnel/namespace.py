@@ -17,7 +17,7 @@ from . import channel
 from .errors import TunnelError
 from .forbidden import explain
 
-_TIMEOUT: Final = 30.0  # seconds, for an answer
+ANSWER_TIMEOUT: Final = 30.0  # seconds
 _ENDED: Final = "the tunnel's network has ended: open a tunnel anew"
 _PROGRAM: Final = (
     "import sys; sys.path.insert(0, sys.argv[1]); from wgpy.tunnel.inside import main; "
@@ -43,7 +43,6 @@ class Namespace:
         """Make it. Raises TunnelError with a sentence for the operator."""
         self._lock = threading.Lock()
         self._channel, theirs = socket.socketpair()
-        self._channel.settimeout(_TIMEOUT)
         with theirs:
             self._process = _start(theirs)
         try:
@@ -100,9 +99,11 @@ class Namespace:
             if self._channel.fileno() < 0:
                 raise TunnelError(_ENDED)
             try:
+                self._channel.settimeout(ANSWER_TIMEOUT)
                 channel.send(self._channel, {"do": verb, **values}, filenos)
                 answer = channel.receive(self._channel)
             except OSError as error:
+                self._channel.close()  # a late answer would be taken for that to the next question
                 raise TunnelError(
                     f"the tunnel's network does not answer: {error.strerror or error}"
                 ) from None
