@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from wgpy.cli.doctor.finding import Finding, Verdict, show
+from wgpy.cli.doctor.host_state import HostState, MeshNode
 from wgpy.cli.doctor.kube_proxy import KubeProxy, read_kube_proxy
 from wgpy.cli.doctor.kubernetes_checks import examine
 from wgpy.cli.doctor.kubernetes_host import read_cni, read_node_ips, read_order
-from wgpy.cli.doctor.snapshot import MeshNode, Snapshot
 
 MARK = 0x1097
 PODS = ip_network("10.244.2.0/24")
@@ -71,7 +71,7 @@ VXLAN: dict[str, Any] = {
     "linkinfo": {"info_kind": "vxlan", "info_data": {"link": "mesh0", "local": "100.80.0.2"}},
 }
 NODE = MeshNode("mesh0", ("100.80.0.2", "fd00::2"), 1380, MARK, (PODS,), "wgpyd-mesh@prod.service")
-ROUTED = Snapshot(
+ROUTED = HostState(
     node=NODE,
     links=[BRIDGE],
     settings=SETTINGS,
@@ -91,17 +91,17 @@ OVERLAID = replace(
 )
 
 
-def setting(name: str, value: str, host: Snapshot = ROUTED) -> Snapshot:
+def setting(name: str, value: str, host: HostState = ROUTED) -> HostState:
     return replace(host, settings={**host.settings, name: value})
 
 
-def vxlan(**data: object) -> Snapshot:
+def vxlan(**data: object) -> HostState:
     info = {**VXLAN["linkinfo"]["info_data"], **data}
     return replace(OVERLAID, links=[{**VXLAN, "linkinfo": {"info_kind": "vxlan", "info_data": info}}])
 
 
 @pytest.mark.parametrize("host", [ROUTED, OVERLAID], ids=["routed", "overlay"])
-def test_nothing_is_wrong_with_a_host_that_is_told_all_of_it(host: Snapshot) -> None:
+def test_nothing_is_wrong_with_a_host_that_is_told_all_of_it(host: HostState) -> None:
     assert not [finding for finding in examine(host) if finding.verdict is Verdict.WRONG]
 
 
@@ -140,7 +140,7 @@ def test_nothing_is_wrong_with_a_host_that_is_told_all_of_it(host: Snapshot) -> 
         ("connections", "nf_conntrack_max=524288", setting("netfilter/nf_conntrack_count", "262000")),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_with_the_right_setting(check: str, remedy: str, host: Snapshot) -> None:
+def test_what_is_wrong_is_named_with_the_right_setting(check: str, remedy: str, host: HostState) -> None:
     found = [finding for finding in examine(host) if finding.verdict is Verdict.WRONG]
 
     assert check in {finding.check for finding in found}
@@ -166,7 +166,7 @@ def test_only_ends_of_pods_have_to_fit(name: str, bridge: str, verdict: Verdict)
 
 
 def test_what_a_host_does_not_show_is_not_wrong() -> None:
-    found = examine(Snapshot(node=replace(NODE, announced=())))
+    found = examine(HostState(node=replace(NODE, announced=())))
 
     assert {finding.verdict for finding in found} == {Verdict.UNKNOWN, Verdict.GOOD}
 

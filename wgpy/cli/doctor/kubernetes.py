@@ -17,7 +17,7 @@ def examine_kubernetes(arguments: Namespace) -> None:
     network = networks.selected(arguments)
     status = daemons.status(network)
     try:
-        snapshot = read_host(status)
+        host = read_host(status)
     except OSError as error:
         raise CommandError(f"this host cannot be examined: {error.strerror}") from None
-    show(arguments, {"network": network, "interface": status.interface}, examine(snapshot))
+    show(arguments, {"network": network, "interface": status.interface}, examine(host))

@@ -9,8 +9,8 @@ from ipaddress import ip_network
 from typing import Any, Final
 
 from .finding import Finding, good, unknown, wrong
+from .host_state import HostState, MeshNode, Prefix, outer_header
 from .kube_proxy import KubeProxy, read_kube_proxy
-from .snapshot import MeshNode, Prefix, Snapshot, outer_header
 
 _FORWARDING: Final = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
 _RP_FILTER: Final = "ipv4/conf/{}/rp_filter"
@@ -27,7 +27,7 @@ def settings_of(node: MeshNode) -> list[str]:
     return [*_FORWARDING.values(), *filters, _USE_PMTU, *_CONNECTIONS]
 
 
-def examine(host: Snapshot) -> list[Finding]:
+def examine(host: HostState) -> list[Finding]:
     """Return what all checks find."""
     proxy = read_kube_proxy(host.firewall)
     return [
@@ -55,7 +55,7 @@ def _sysctl(setting: str, value: object) -> str:
 # -- kubelet -------------------------------------------------------------------------------------
 
 
-def _node_ip(host: Snapshot) -> Iterator[Finding]:
+def _node_ip(host: HostState) -> Iterator[Finding]:
     check, wanted = "node-ip", ",".join(host.node.addresses)
     remedy = "start kubelet with --node-ip=$(wgpy mesh node-ip), or only one version of IP: -4 or -6"
     if host.node_ips is None:
@@ -68,7 +68,7 @@ def _node_ip(host: Snapshot) -> Iterator[Finding]:
         yield good(check, f"kubelet announces {', '.join(host.node_ips)}")
 
 
-def _order(host: Snapshot) -> Iterator[Finding]:
+def _order(host: HostState) -> Iterator[Finding]:
     check = "start order"
     if not host.later_units:
         yield unknown(check, f"no unit of systemd starts kubelet and {host.node.unit}: start the mesh first")
@@ -86,7 +86,7 @@ def _order(host: Snapshot) -> Iterator[Finding]:
 # -- kube-proxy ----------------------------------------------------------------------------------
 
 
-def _masquerade_mark(host: Snapshot, proxy: KubeProxy) -> Iterator[Finding]:
+def _masquerade_mark(host: HostState, proxy: KubeProxy) -> Iterator[Finding]:
     check, mark = "kube-proxy's mark", host.node.fwmark
     if not proxy.mark:
         yield unknown(check, "kube-proxy has no rules on this host")
@@ -121,7 +121,7 @@ def _cluster_range(proxy: KubeProxy) -> Iterator[Finding]:
 # -- The host ------------------------------------------------------------------------------------
 
 
-def _forwarding(host: Snapshot) -> Iterator[Finding]:
+def _forwarding(host: HostState) -> Iterator[Finding]:
     check, versions = "forwarding", {4, *(prefix.version for prefix in host.pods)}
     off = [_FORWARDING[version] for version in sorted(versions) if _is_off(host, _FORWARDING[version])]
     for setting in off:
@@ -133,11 +133,11 @@ def _forwarding(host: Snapshot) -> Iterator[Finding]:
         yield good(check, "this host forwards, and no firewall of it is in the way")
 
 
-def _is_off(host: Snapshot, setting: str) -> bool:
+def _is_off(host: HostState, setting: str) -> bool:
     return host.settings.get(setting) == "0"
 
 
-def _reverse_path(host: Snapshot) -> Iterator[Finding]:
+def _reverse_path(host: HostState) -> Iterator[Finding]:
     check, mesh = "rp_filter", _RP_FILTER.format(host.node.interface)
     used = max(int(host.settings.get(one, "0") or 0) for one in (_RP_FILTER.format("all"), mesh))
     if used == _STRICT:
@@ -150,7 +150,7 @@ def _reverse_path(host: Snapshot) -> Iterator[Finding]:
         yield good(check, f"{used} on {host.node.interface}")
 
 
-def _connections(host: Snapshot) -> Iterator[Finding]:
+def _connections(host: HostState) -> Iterator[Finding]:
     check = "connections"
     texts = [host.settings.get(one, "") for one in _CONNECTIONS]
     if not all(text.isdecimal() for text in texts):
@@ -168,12 +168,12 @@ def _connections(host: Snapshot) -> Iterator[Finding]:
 # -- Pods and overlays ---------------------------------------------------------------------------
 
 
-def _room(host: Snapshot) -> int:
+def _room(host: HostState) -> int:
     """Return the MTU that pods may have."""
     return host.node.mtu - max(map(outer_header, host.overlays), default=0)
 
 
-def _cni(host: Snapshot) -> Iterator[Finding]:
+def _cni(host: HostState) -> Iterator[Finding]:
     check, room = "MTU of the CNI", _room(host)
     plugins = [plugin for plugin in _plugins(host) if plugin.get("type") in ("bridge", "ptp")]
     if not host.cni_file:
@@ -188,7 +188,7 @@ def _cni(host: Snapshot) -> Iterator[Finding]:
             yield wrong(check, f"{found} in {host.cni_file}, and {room} fit", f'set "mtu": {room} there')
 
 
-def _pod_mtu(host: Snapshot) -> Iterator[Finding]:
+def _pod_mtu(host: HostState) -> Iterator[Finding]:
     check, room, found = "MTU of pods", _room(host), host.pod_links
     large = [f"{link['ifname']} ({link['mtu']})" for link in found if link["mtu"] > room]
     if not found:
@@ -204,7 +204,7 @@ def _pod_mtu(host: Snapshot) -> Iterator[Finding]:
         yield good(check, f"none may send more than the {room} that fit")
 
 
-def _overlay_mtu(host: Snapshot) -> Iterator[Finding]:
+def _overlay_mtu(host: HostState) -> Iterator[Finding]:
     for overlay in host.overlays:
         name, room = overlay["ifname"], host.node.mtu - outer_header(overlay)
         if overlay["mtu"] > room:
@@ -215,7 +215,7 @@ def _overlay_mtu(host: Snapshot) -> Iterator[Finding]:
             yield good(f"MTU of {name}", f"{overlay['mtu']}, and {room} fit")
 
 
-def _overlay_sums(host: Snapshot) -> Iterator[Finding]:
+def _overlay_sums(host: HostState) -> Iterator[Finding]:
     for overlay in host.overlays:
         check, data = f"checksums of {overlay['ifname']}", overlay["linkinfo"].get("info_data", {})
         if "local6" in data and data.get("udp_zero_csum6_tx"):
@@ -234,7 +234,7 @@ def _overlay_sums(host: Snapshot) -> Iterator[Finding]:
             yield good(check, "its datagrams have them")
 
 
-def _overlay_offload(host: Snapshot) -> Iterator[Finding]:
+def _overlay_offload(host: HostState) -> Iterator[Finding]:
     for name, is_on in host.offloaded.items():
         if is_on:
             yield good(f"offload of {name}", "the kernel cuts segments after it")
@@ -246,7 +246,7 @@ def _overlay_offload(host: Snapshot) -> Iterator[Finding]:
             )
 
 
-def _path_mtu(host: Snapshot) -> Iterator[Finding]:
+def _path_mtu(host: HostState) -> Iterator[Finding]:
     if not host.overlays:
         return
     if host.settings.get(_USE_PMTU) == "1":
@@ -259,7 +259,7 @@ def _path_mtu(host: Snapshot) -> Iterator[Finding]:
         )
 
 
-def _masquerade_of_pods(host: Snapshot) -> Iterator[Finding]:
+def _masquerade_of_pods(host: HostState) -> Iterator[Finding]:
     check = "masquerade of pods"
     if not host.pods:
         yield unknown(check, "this node has no pods yet")
@@ -275,7 +275,7 @@ def _masquerade_of_pods(host: Snapshot) -> Iterator[Finding]:
             )
 
 
-def _is_masqueraded(host: Snapshot, pods: Prefix) -> bool:
+def _is_masqueraded(host: HostState, pods: Prefix) -> bool:
     """Whether a rule does it, of whatever program, or the CNI's own plugin."""
     lines = (line for line in host.firewall.splitlines() if re.search(r"masquerade|MASQUERADE", line))
     sources = (ip_network(found, strict=False) for line in lines for found in _SOURCE.findall(line))
@@ -285,6 +285,6 @@ def _is_masqueraded(host: Snapshot, pods: Prefix) -> bool:
     )
 
 
-def _plugins(host: Snapshot) -> list[Mapping[str, Any]]:
+def _plugins(host: HostState) -> list[Mapping[str, Any]]:
     found = host.cni.get("plugins", [host.cni])
     return [plugin for plugin in found if isinstance(plugin, dict)] if isinstance(found, list) else []

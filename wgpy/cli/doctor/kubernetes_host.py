@@ -18,8 +18,8 @@ from wgpy.host.program import run_program
 from wgpy.host.settings import SYSCTLS, read_setting
 from wgpy.node.agent_client import Status
 
+from .host_state import HostState, Link, MeshNode, overlays_of
 from .kubernetes_checks import settings_of
-from .snapshot import Link, MeshNode, Snapshot, overlays_of
 
 _UNITS: Final = ("kubelet", "k3s", "k3s-agent", "rke2-server", "rke2-agent")
 _CNI_FOLDERS: Final = (Path("/etc/cni/net.d"), Path("/var/lib/rancher/k3s/agent/etc/cni/net.d"))
@@ -39,12 +39,12 @@ _REQUEST: Final = struct.Struct("=16sQ16x")  # struct ifreq
 _VALUE: Final = struct.Struct("=II")  # struct ethtool_value
 
 
-def read_host(status: Status) -> Snapshot:
+def read_host(status: Status) -> HostState:
     """Return what this host is. status: as its node knows itself. Raises CommandError and OSError."""
     links = Host().query_ip("-details", "address", "show")
     node = _node(status)
     cni_file, cni = read_cni(_CNI_FOLDERS)
-    return Snapshot(
+    return HostState(
         node=node,
         links=links,
         settings={name: read_setting(name, SYSCTLS) for name in settings_of(node)},

@@ -26,7 +26,7 @@ class MeshNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class HostState:
     """What of a host counts.
 
     links: as `ip -details -json address` shows them; settings: by their paths below /proc/sys/net;
