@@ -127,6 +127,7 @@ def test_nothing_is_wrong_with_a_host_that_is_told_all_of_it(host: HostState) ->
         ("rp_filter", "net.ipv4.conf.mesh0.rp_filter=2", setting("ipv4/conf/all/rp_filter", "1")),
         ("MTU of the CNI", '"mtu": 1380', replace(ROUTED, cni={"plugins": [{"type": "bridge"}]})),
         ("MTU of the CNI", '"mtu": 1380', replace(ROUTED, cni={"type": "ptp", "mtu": 1500})),
+        ("MTU of the CNI", '"mtu": 1380', replace(ROUTED, cni={"type": "ptp", "mtu": "1300"})),
         ("MTU of the CNI", '"mtu": 1330', replace(OVERLAID, cni=CNI)),
         ("MTU of pods", "made anew", replace(ROUTED, links=[{**BRIDGE, "mtu": 1500}])),
         ("MTU of pods", "made anew", replace(OVERLAID, links=[BRIDGE, VXLAN])),
@@ -137,6 +138,11 @@ def test_nothing_is_wrong_with_a_host_that_is_told_all_of_it(host: HostState) ->
         ("path MTU", "ip_forward_use_pmtu=1", setting("ipv4/ip_forward_use_pmtu", "0", OVERLAID)),
         ("masquerade of pods", "--ip-masq", replace(OVERLAID, firewall=OF_IPTABLES)),
         ("masquerade of pods", "--cni", replace(ROUTED, firewall=OF_NFTABLES)),
+        (
+            "masquerade of pods",
+            "--cni",
+            replace(ROUTED, firewall="-A POSTROUTING -s 10.0.0.1/255.0.0.255 -j MASQUERADE"),
+        ),
         ("connections", "nf_conntrack_max=524288", setting("netfilter/nf_conntrack_count", "262000")),
     ],
 )  # fmt: skip

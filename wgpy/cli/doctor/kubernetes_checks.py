@@ -18,7 +18,7 @@ _STRICT: Final = 1
 _USE_PMTU: Final = "ipv4/ip_forward_use_pmtu"
 _CONNECTIONS: Final = ("netfilter/nf_conntrack_count", "netfilter/nf_conntrack_max")
 _FULL: Final = 0.9  # of the table of connections
-_SOURCE: Final = re.compile(r"(?:(?<!! )-s|saddr) ([0-9a-f.:]+/\d+)")
+_SOURCE: Final = re.compile(r"(?:(?<!! )-s|saddr) ([0-9a-f.:]+/\d+)(?![\d.])")
 
 
 def settings_of(node: MeshNode) -> list[str]:
@@ -181,10 +181,11 @@ def _cni(host: HostState) -> Iterator[Finding]:
     elif not plugins:
         yield unknown(check, f"the plugin of {host.cni_file} derives it itself")
     for plugin in plugins:
-        if 0 < plugin.get("mtu", 0) <= room:
-            yield good(check, f"{plugin['mtu']} in {host.cni_file}, and {room} fit")
+        mtu = plugin.get("mtu")
+        if isinstance(mtu, int) and 0 < mtu <= room:
+            yield good(check, f"{mtu} in {host.cni_file}, and {room} fit")
         else:
-            found = plugin.get("mtu") or "none, so 1500"
+            found = mtu or "none, so 1500"
             yield wrong(check, f"{found} in {host.cni_file}, and {room} fit", f'set "mtu": {room} there')
 
 
