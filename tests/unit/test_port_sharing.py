@@ -131,6 +131,29 @@ def test_the_former_ones_receive_everything_if_the_next_ones_give_up(
         assert receiver(data, "127.0.0.1", former) is former
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_nothing_comes_to_the_next_ones_while_they_give_up(
+    former: UdpTransport, following: UdpTransport, address: str
+) -> None:
+    former.divide(BLOCK)
+    former.keep_all()
+    data, port = message(1, index(OTHER_BLOCK)), former.port
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    senders = [socket.socket(family, socket.SOCK_DGRAM) for _ in range(50)]
+
+    for sender in senders:
+        sender.sendto(data, (address, port))
+    following.close()
+    former.end_division()
+    for sender in senders:
+        sender.sendto(data, (address, port))
+
+    received = [len(list(former.receive(fileno, 200))) for fileno in filenos(former)]
+    assert sum(received) == 100
+    for sender in senders:
+        sender.close()
+
+
 def test_a_port_is_divided_again_and_again(former: UdpTransport) -> None:
     transport = former
     for _ in range(4):

@@ -101,8 +101,7 @@ class UdpTransport:
         """
         opened: list[socket.socket] = []
         try:
-            for udp in self._first_sockets():
-                port_sharing.keep_all(udp, len(self._pairs))
+            self.keep_all()
             self._is_divided = True
             self._join()
             for udp in self._sockets.values():
@@ -114,6 +113,12 @@ class UdpTransport:
             self.end_division()
             raise
         return [udp.detach() for udp in opened]
+
+    def keep_all(self) -> None:
+        """Leave nothing to other sockets on this port, before `divide` and also after it. Raises OSError."""
+        for udp in self._first_sockets():
+            port_sharing.keep_all(udp, len(self._pairs))
+        self._is_former = False
 
     def divide(self, block: int) -> None:
         """Leave to those next sockets what begins something or has an index of this block. Raises OSError."""

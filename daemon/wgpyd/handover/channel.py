@@ -57,7 +57,7 @@ class Channel:
     """One end of a connection. pid: of the other end's process, as this namespace has it."""
 
     def __init__(self, connection: socket.socket) -> None:
-        """Takes the connection over. Raises HandoverError if a stranger is at the other end."""
+        """Takes the connection over. Raises HandoverError if another user is at the other end."""
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         self.pid, uid, _ = _CREDENTIALS.unpack(credentials)
         self._connection = connection
@@ -118,6 +118,11 @@ class Channel:
         line, self._heard, fds, self._fds = self._heard, b"", self._fds, []
         return Message(_fields(line), fds)
 
+    def end(self) -> None:
+        """Say nothing more: so the other process ends, and then its end is closed."""
+        with suppress(OSError):  # it is closed already
+            self._connection.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         self._connection.close()
         for fd in self._fds:
@@ -135,9 +140,9 @@ def _fields(line: bytes) -> Mapping[str, Any]:
 
 
 async def _readable(connection: socket.socket) -> None:
-    loop, event = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(connection.fileno(), event.set)
+    loop, event, fd = asyncio.get_running_loop(), asyncio.Event(), connection.fileno()
+    loop.add_reader(fd, event.set)
     try:
         await event.wait()
     finally:
-        loop.remove_reader(connection.fileno())
+        loop.remove_reader(fd)  # which may be closed already

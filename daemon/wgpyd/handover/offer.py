@@ -111,12 +111,22 @@ class Offer:
 
     def _forget(self, error: Exception) -> None:
         _LOG.warning("did not hand over: %s", error)
-        if self._transport is not None:
-            self._transport.end_division()
-        if self._channel is not None:
-            self._channel.close()
-        self._channel = self._transport = None
         self._asked.clear()
+        if self._channel is not None:
+            self._talk = asyncio.create_task(self._take_back(self._channel, self._transport))
+
+    async def _take_back(self, channel: Channel, transport: UdpTransport | None) -> None:
+        """Receive everything again; have the port alone, and hand it over again, once the other has ended."""
+        with suppress(OSError):  # the port was changed meanwhile
+            if transport is not None:
+                transport.keep_all()
+        channel.end()
+        await channel.wait_closed()
+        channel.close()
+        with suppress(OSError):
+            if transport is not None:
+                transport.end_division()
+        self._channel = self._transport = None
 
     # -- The change ----------------------------------------------------------------------------------
 
