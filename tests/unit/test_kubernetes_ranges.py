@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from wgpy.address import Prefix, overlap, parse_global_prefix
 from wgpy.kubernetes.cluster_ranges import cluster_ranges
 from wgpy.kubernetes.objects import NodeObject, ServiceRange
+from wgpy.kubernetes.watch import MAX_OBJECTS
 
 SERVICES = ("10.96.0.0/16", "fd77:96::/112")
 
@@ -37,6 +38,18 @@ def test_pods_beside_services_in_one_range_have_their_exact_prefixes() -> None:
     nodes = [("10.96.128.0/24",), ("10.96.129.0/24",)]
 
     assert found(nodes, ("10.96.0.0/20",)) == ["10.96.128.0/23", "10.96.0.0/20"]
+
+
+def test_services_within_the_range_of_a_node_are_of_its_prefix() -> None:
+    assert found([("10.96.0.0/16",)], ("10.96.4.0/24",)) == ["10.96.0.0/16"]
+
+
+def test_as_many_ranges_as_an_api_may_have_take_no_time() -> None:
+    """A server that lies must not hold up whoever asks it: each with each would be minutes."""
+    nodes = [(f"10.{n >> 6}.{n << 2 & 0xFF}.0/32",) for n in range(MAX_OBJECTS)]
+    services = tuple(f"11.{n >> 6}.{n << 2 & 0xFF}.0/32" for n in range(MAX_OBJECTS))
+
+    assert len(found(nodes, services)) == 2 * MAX_OBJECTS
 
 
 def test_a_cluster_without_ranges_has_services_alone() -> None:

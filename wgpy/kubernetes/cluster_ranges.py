@@ -1,11 +1,11 @@
 """The prefixes that a cluster uses, as far as its API tells them. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import Final
 
-from wgpy.address import Prefix, overlap
+from wgpy.address import Prefix
 
 from .objects import NodeObject, ServiceRange
 
@@ -24,9 +24,15 @@ def cluster_ranges(nodes: Iterable[NodeObject], services: Iterable[ServiceRange]
     exact = [prefix for one in nodes for prefix in one.pod_ranges]
     wide = (prefix.supernet(min(_NODE_BITS, max(0, prefix.prefixlen - _WIDEST))) for prefix in exact)
     pods = _collapsed(wide)
-    if any(overlap(one, other) for one in pods for other in of_services):
+    if _overlap(pods, of_services):
         pods = _collapsed(exact)
-    return (*(one for one in pods if not any(overlap(one, other) for other in of_services)), *of_services)
+    return tuple(_collapsed([*pods, *of_services]) if _overlap(pods, of_services) else [*pods, *of_services])
+
+
+def _overlap(some: Sequence[Prefix], others: Sequence[Prefix]) -> bool:
+    """Return whether some and others do. Within each none do: so counting addresses tells, in a moment."""
+    together = _collapsed([*some, *others])
+    return sum(one.num_addresses for one in together) < sum(one.num_addresses for one in (*some, *others))
 
 
 def _collapsed(prefixes: Iterable[Prefix]) -> list[Prefix]:
