@@ -231,8 +231,12 @@ def test_what_is_no_list_is_refused_and_forgets_nothing(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "texts", [["10.244.2.1/24"], ["x"], [3], "10.0.0.0/8", [RANGE] * 5, [["10.0.0.0/8"]], ["10.0.0.0/33"]]
-)
+    "texts",
+    [
+        ["10.244.2.1/24"], ["x"], [3], "10.0.0.0/8", [RANGE] * 5, [["10.0.0.0/8"]], ["10.0.0.0/33"],
+        ["2001:db8::%eth0/64"], ["::ffff:10.0.0.0/104"],
+    ],
+)  # fmt: skip
 def test_a_node_with_ranges_that_are_none_keeps_its_last_ones_and_is_told(texts: Any) -> None:
     watch = listed(node("n1", RANGE))
     watch.target()
@@ -249,6 +253,16 @@ def test_a_node_with_ranges_that_are_none_keeps_its_last_ones_and_is_told(texts:
     watch.target()
     watch.receive(event("MODIFIED", node("n1", OTHER)))
     assert watch.trouble == ""
+
+
+def test_an_error_is_told_without_control_characters() -> None:
+    watch = listed(node("n1", RANGE))
+    watch.target()
+
+    with pytest.raises(WatchError) as raised:
+        watch.receive(event("ERROR", {"code": "\x1b[2J"}))
+
+    assert str(raised.value).isprintable()
 
 
 def test_a_line_without_an_end_is_refused() -> None:

@@ -3,31 +3,28 @@
 Source: the API reference of Kubernetes, core/v1 Node and networking.k8s.io/v1 ServiceCIDR.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
-from wgpy.address import Address, Prefix
+from wgpy.address import Prefix, parse_global_prefix
 
 NODES: Final = "/api/v1/nodes"
 SERVICE_RANGES: Final = "/apis/networking.k8s.io/v1/servicecidrs"
 _MAX_NAME: Final = 253  # characters: a name of the DNS
 _MAX_RANGES: Final = 4  # of an object: one a family, and room for more
-_MAX_ADDRESSES: Final = 32
 _OWN_POOLS: Final = {"CalicoIsUp": "Calico", "CiliumIsUp": "Cilium"}  # by the reason of NetworkUnavailable
 
 
 @dataclass(frozen=True, slots=True)
 class NodeObject:
-    """A Node. pod_ranges: none until Kubernetes has chosen them; addresses: that its kubelet reports.
+    """A Node. pod_ranges: none until Kubernetes has chosen them.
 
     network: of pods, if that is known to have pools of its own, so that pods are not in pod_ranges; or "".
     """
 
     name: str
     pod_ranges: tuple[Prefix, ...]
-    addresses: tuple[Address, ...] = ()
     network: str = ""
 
 
@@ -43,8 +40,7 @@ def read_node(found: Any) -> NodeObject:
     """Raises ValueError, and whatever Python does where something is of another type."""
     spec, status = found.get("spec") or {}, found.get("status") or {}
     texts = spec.get("podCIDRs") or list(filter(None, [spec.get("podCIDR")]))
-    addresses = tuple(_addresses(_list(status.get("addresses"))))
-    return NodeObject(read_name(found), _ranges(texts), addresses, _network(_list(status.get("conditions"))))
+    return NodeObject(read_name(found), _ranges(texts), _network(_list(status.get("conditions"))))
 
 
 def read_service_range(found: Any) -> ServiceRange:
@@ -66,14 +62,7 @@ def _ranges(texts: Any) -> tuple[Prefix, ...]:
         raise ValueError(f"more than {_MAX_RANGES} ranges")
     if not all(isinstance(text, str) for text in found):
         raise ValueError("a range is no text")
-    return tuple(dict.fromkeys(map(ip_network, found)))
-
-
-def _addresses(found: Sequence[Mapping[str, Any]]) -> Iterator[Address]:
-    """Give those by which others reach a node; what is no address is none."""
-    for one in found[:_MAX_ADDRESSES]:
-        if one.get("type") == "InternalIP" and isinstance(text := one.get("address"), str):
-            yield ip_address(text)
+    return tuple(dict.fromkeys(map(parse_global_prefix, found)))
 
 
 def _network(conditions: Sequence[Mapping[str, Any]]) -> str:

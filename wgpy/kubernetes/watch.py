@@ -149,7 +149,7 @@ class Watch(Generic[_T]):
         """A revision that is too old is no error of HTTP, but an event."""
         code = status.get("code")
         return self._unusable(
-            "its watch has expired" if code == _GONE else f"it ends the watch with code {code!s:.20}"
+            "its watch has expired" if code == _GONE else f"it ends the watch with code {code!r:.20}"
         )
 
     def _follow(self, found: Any) -> None:
@@ -184,7 +184,7 @@ class Watch(Generic[_T]):
 
     def _note(self, name: str) -> None:
         if len(self._troubles) < MAX_OBJECTS:
-            self._troubles[name] = f"{name} is left out: it has ranges or addresses that are none"
+            self._troubles[name] = f"{name} is left out: it has ranges that are none"
 
     def _decoded(self, data: bytes) -> Any:
         """Raises WatchError."""
