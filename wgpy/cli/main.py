@@ -166,7 +166,8 @@ The output has the private key. Example:
 Example:
   wgpy exec ./wg0.conf -- curl http://web.internal/
 The program has a network of its own: the tunnel, and its own localhost. Names are asked of the file's DNS.
-This host's addresses, routes and DNS stay as they are; hooks, Table and FwMark of the file do not count.
+This host's addresses, routes and DNS stay as they are. Hooks of the file do not run,
+`Table = off` means no routes inside, and FwMark needs root.
 The exit status is the program's: 128 and the signal's number if one ended it, 127 if there is no such
 program. What the program leaves running ends with it.""",
         (
