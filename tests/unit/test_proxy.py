@@ -15,7 +15,7 @@ from wgpy.driver.settings import read_settings
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
 from wgpy.proxy import http_message, socks5_server
-from wgpy.proxy.proxy import Lead, Listeners, start
+from wgpy.proxy.proxy import Listeners, PortForward, start
 from wgpy.proxy.socks5 import Reply, Target, read_target, write_datagram
 from wgpy.proxy.socks5_server import Datagrams
 
@@ -73,7 +73,7 @@ def test_a_server_gets_the_host_of_the_url_and_what_is_meant_for_it(head: str, f
 @pytest.mark.parametrize("host", ["a..b", "127.0.0.1"], ids=["no host name", "refused"])
 def test_a_connection_that_cannot_be_led_on_is_reset(host: str) -> None:
     async def scenario() -> None:
-        listener = Lead(ANY_PORT, HostPort(host, closed_port()))
+        listener = PortForward(ANY_PORT, HostPort(host, closed_port()))
         async with serving(Listeners(expose=(listener,))) as (port,):
             with pytest.raises(ConnectionResetError):
                 await ask(port, b"hello")

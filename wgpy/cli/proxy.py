@@ -16,10 +16,10 @@ from wgpy.config import Config
 
 if TYPE_CHECKING:
     from wgpy.proxy.account import Account
-    from wgpy.proxy.proxy import Lead, Listeners
+    from wgpy.proxy.proxy import Listeners, PortForward
 
 _T = TypeVar("_T")
-_LEAD: Final = "want ADDRESS:PORT=HOST:PORT, as in 127.0.0.1:5432=db.internal:5432"
+_WANTED: Final = "want ADDRESS:PORT=HOST:PORT, as in 127.0.0.1:5432=db.internal:5432"
 
 
 def proxy(arguments: argparse.Namespace) -> None:
@@ -29,8 +29,8 @@ def proxy(arguments: argparse.Namespace) -> None:
     wanted = Listeners(
         _parsed("--socks5", arguments.socks5, _read_address),
         _parsed("--http", arguments.http, _read_address),
-        _parsed("--forward", arguments.forward, _read_lead),
-        _parsed("--expose", arguments.expose, _read_lead),
+        _parsed("--forward", arguments.forward, _read_port_forward),
+        _parsed("--expose", arguments.expose, _read_port_forward),
         _parsed("--metrics", arguments.metrics, _read_address),
         _read_account(arguments.account),
     )
@@ -66,13 +66,13 @@ def _read_address(text: str) -> HostPort:
     return parse_host_port(text, lowest_port=0)
 
 
-def _read_lead(text: str) -> "Lead":
-    from wgpy.proxy.proxy import Lead
+def _read_port_forward(text: str) -> "PortForward":
+    from wgpy.proxy.proxy import PortForward
 
-    listens, equals, leads = text.partition("=")
+    listen, equals, target = text.partition("=")
     if not equals:
-        raise ValueError(_LEAD)
-    return Lead(_read_address(listens), parse_host_port(leads))
+        raise ValueError(_WANTED)
+    return PortForward(_read_address(listen), parse_host_port(target))
 
 
 async def _serve(config: Config, wanted: "Listeners") -> None:

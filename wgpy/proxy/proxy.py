@@ -19,11 +19,11 @@ from .status_server import Connections
 _Serve = Callable[[Stream], Awaitable[None]]
 
 
-class Lead(NamedTuple):
-    """From a listener to where its connections lead."""
+class PortForward(NamedTuple):
+    """From a listener to the target of its connections."""
 
-    listens: HostPort
-    leads: HostPort
+    listen: HostPort
+    target: HostPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Listeners:
 
     socks5: Sequence[HostPort] = ()
     http: Sequence[HostPort] = ()
-    forward: Sequence[Lead] = ()
-    expose: Sequence[Lead] = ()
+    forward: Sequence[PortForward] = ()
+    expose: Sequence[PortForward] = ()
     metrics: Sequence[HostPort] = ()
     account: Account | None = None
 
@@ -79,10 +79,10 @@ def _listeners(
         yield "http://", address, False, http, ""
     for address in wanted.metrics:
         yield "metrics ", address, False, status, ""
-    for lead in wanted.forward:
-        yield "forward ", lead.listens, False, _forward(_inside(tunnel), lead.leads), f" to {lead.leads}"
-    for lead in wanted.expose:
-        yield "expose ", lead.listens, True, _forward(_outside, lead.leads), f" to {lead.leads}"
+    for listen, target in wanted.forward:
+        yield "forward ", listen, False, _forward(_inside(tunnel), target), f" to {target}"
+    for listen, target in wanted.expose:
+        yield "expose ", listen, True, _forward(_outside, target), f" to {target}"
 
 
 def _forward(connect: Connect, target: HostPort) -> _Serve:

@@ -14,7 +14,8 @@ from ipaddress import ip_interface, ip_network
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from wgpy.host import addresses, links, namespaces
+from wgpy.host import links, namespaces
+from wgpy.host.addresses import add_address, add_route
 from wgpy.host.tun import Tun
 from wgpy.tunnel import channel, program
 from wgpy.tunnel.channel import Message
@@ -69,9 +70,9 @@ def _step(name: str, step: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _make(
-    filenos: list[int], *, name: str, mtu: int, vnet_header: bool, own: list[str], routes: list[str]
+    filenos: list[int], *, name: str, mtu: int, vnet_header: bool, addresses: list[str], routes: list[str]
 ) -> Answer:
-    """Make namespaces and TUN. own: addresses with prefix lengths."""
+    """Make namespaces and TUN. addresses: with prefix lengths."""
     _step("namespace", namespaces.enter_new_network)
     _step("lo", lambda: links.set_up(socket.if_nametoindex("lo")))
     _allow_what_needs_no_root()
@@ -79,8 +80,8 @@ def _make(
     held = os.dup(tun.fileno())
     tun.close()
     index = socket.if_nametoindex(name)
-    for address in own:
-        _step(f"address {address}", addresses.add_address, index, ip_interface(address))
+    for address in addresses:
+        _step(f"address {address}", add_address, index, ip_interface(address))
     _step("link", links.set_up, index, mtu)
     for route in routes:
         _step(f"route {route}", _add_route, index, route)
@@ -89,7 +90,7 @@ def _make(
 
 def _add_route(index: int, route: str) -> None:
     prefix = ip_network(route)
-    addresses.add_route(index, prefix.network_address.packed, prefix.prefixlen)
+    add_route(index, prefix.network_address.packed, prefix.prefixlen)
 
 
 def _allow_what_needs_no_root() -> None:

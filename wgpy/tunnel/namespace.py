@@ -27,12 +27,12 @@ _PROGRAM: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the interface inside is to have. own: addresses with prefix lengths; routes: prefixes."""
+    """What the interface inside is to have. addresses: with prefix lengths; routes: prefixes."""
 
     name: str
     mtu: int
     vnet_header: bool
-    own: tuple[str, ...]
+    addresses: tuple[str, ...]
     routes: tuple[str, ...]
 
 

@@ -18,7 +18,7 @@ from wgpy.host import namespaces
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 _NSSWITCH: Final = Path("/etc/nsswitch.conf")
 _CACHES: Final = (Path("/run/nscd"), Path("/var/run/nscd"))  # whose servers ask the host's network
-_SHELVES: Final = (Path("/tmp"), Path("/dev/shm"), Path("/mnt"))
+_FOLDERS: Final = (Path("/tmp"), Path("/dev/shm"), Path("/mnt"))  # that a tmpfs may cover for a moment
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126  # as shells count
 _NOT_FORWARDED: Final = frozenset(
     {signal.SIGCHLD, signal.SIGCONT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGWINCH}
@@ -59,7 +59,7 @@ def _be_init(
             os.close(stream)
         os.write(status, b"%d" % _wait(pid))
     except OSError as error:
-        _say(f"the program cannot be started inside: {error.strerror}")
+        _report(f"the program cannot be started inside: {error.strerror}")
     finally:
         os._exit(0)
 
@@ -73,7 +73,7 @@ def _execute(arguments: Sequence[str], streams: Sequence[int], mask: Sequence[in
     try:
         os.execvp(arguments[0], list(arguments))
     except OSError as error:
-        _say(f"{arguments[0]} cannot be run: {error.strerror}")
+        _report(f"{arguments[0]} cannot be run: {error.strerror}")
         os._exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE)
 
 
@@ -92,7 +92,7 @@ def _wait(pid: int) -> int:
                 os.kill(pid, caught.si_signo)
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     sys.stderr.write(f"wgpy: {text}.\n")
     sys.stderr.flush()
 
@@ -136,14 +136,14 @@ def _read(path: Path) -> str:
 
 def _show(files: Mapping[Path, str]) -> None:
     """Show texts as files that exist. They are in a tmpfs without a name, and end with the namespace."""
-    shelf = next(path for path in _SHELVES if path.is_dir())
-    namespaces.mount("tmpfs", shelf, "tmpfs")
+    folder = next(path for path in _FOLDERS if path.is_dir())
+    namespaces.mount("tmpfs", folder, "tmpfs")
     for number, (path, text) in enumerate(files.items()):
-        file = shelf / str(number)
+        file = folder / str(number)
         file.write_text(text, errors="surrogateescape")
         file.chmod(0o644)
         try:
             namespaces.bind(file, path)
         except OSError as error:
-            _say(f"warning: {path} stays the host's: {error.strerror}")
-    namespaces.unmount(shelf)
+            _report(f"warning: {path} stays the host's: {error.strerror}")
+    namespaces.unmount(folder)
