@@ -88,7 +88,7 @@ ICMP_ERROR_INTERVAL: Final = MILLISECOND
 ICMP_ERROR_BURST: Final = 50
 
 # -- Relay ---------------------------------------------------------------------------------------
-DEFAULT_RELAY_RATE: Final = 125_000_000  # bytes a second, each way of a pair
+DEFAULT_RELAY_RATE: Final = 1_250_000_000  # bytes a second, each way of a pair
 MAX_RELAYED_PAIRS: Final = 4096
 SMALL_RELAYED_PAIRS: Final = 512  # where memory is short
 MAX_RELAYED_INDICES: Final = 8  # of each way: three sessions, and initiations that are not answered yet
