@@ -12,6 +12,7 @@ from wgpy.cli.main import main
         (("proxy", "./wg0.conf", "--socks5", "1080"), "--socks5: want HOST:PORT"),
         (("proxy", "./wg0.conf", "--forward", "127.0.0.1:80"), "--forward: want ADDRESS:PORT=HOST:PORT"),
         (("exec", "./wg0.conf"), "say which program to run, after `--`"),
+        (("exec", "./wg0.conf", "--", ""), "say which program to run, after `--`"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -33,7 +33,7 @@ _FORWARDED: Final = frozenset(
 def execute(name_or_file: str, command: Sequence[str]) -> None:
     """Run a program, and raise SystemExit with its exit status. Raises CommandError, ConfigError."""
     program = command[1:] if command[:1] == ["--"] else command
-    if not program:
+    if not any(program[:1]):
         raise UsageError("say which program to run, after `--`")
     _open_closed_streams()
     config = read_config(name_or_file)

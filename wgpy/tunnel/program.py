@@ -75,6 +75,8 @@ def _execute(arguments: Sequence[str], streams: Sequence[int], mask: Sequence[in
     except OSError as error:
         _report(f"{arguments[0]} cannot be run: {error.strerror}")
         os._exit(_NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE)
+    finally:
+        os._exit(_NOT_EXECUTABLE)  # what has no name, say: else its init would go on here, too
 
 
 def _wait(pid: int) -> int:
