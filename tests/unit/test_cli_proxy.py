@@ -1,5 +1,7 @@
 """`wgpy proxy` and `wgpy exec` refuse a wrong command line before they touch anything."""
 
+from pathlib import Path
+
 import pytest
 
 from wgpy.cli.main import main
@@ -28,3 +30,15 @@ def test_a_file_that_is_not_there(command: tuple[str, ...], capsys: pytest.Captu
 
     assert main([name, "./none.conf", *rest]) == 1
     assert "none.conf: cannot be read: No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"a:\xff\n", "is not UTF-8 text: save it as UTF-8"), (b"a\n", "NAME:PASSWORD")]
+)
+def test_a_file_that_is_no_account(
+    content: bytes, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "account").write_bytes(content)
+
+    assert main(["proxy", "./none.conf", "--http", "127.0.0.1:0", "--account", f"{tmp_path}/account"]) == 1
+    assert sentence in capsys.readouterr().err

@@ -18,6 +18,7 @@ from wgpy.proxy import http_message, socks5_server
 from wgpy.proxy.proxy import Listeners, PortForward, start
 from wgpy.proxy.socks5 import Reply, Target, read_target, write_datagram
 from wgpy.proxy.socks5_server import Datagrams
+from wgpy.tunnel.errors import TunnelError
 
 TIMEOUT = 60.0  # seconds
 ANY_PORT = HostPort("127.0.0.1", 0)
@@ -92,6 +93,15 @@ def test_a_client_that_asks_for_nothing_is_not_waited_for(
         async with serving(Listeners(socks5=(ANY_PORT,), http=(ANY_PORT,))) as (socks5, http):
             assert await ask(socks5, data) == b""
             assert b" 400 " in await ask(http, data)
+
+    asyncio.run(scenario())
+
+
+def test_a_listener_of_what_is_no_host_name_is_named() -> None:
+    async def scenario() -> None:
+        with pytest.raises(TunnelError, match="http://a..b:0 cannot be listened on: that is no host name"):
+            async with serving(Listeners(http=(HostPort("a..b", 0),))):
+                pass
 
     asyncio.run(scenario())
 

@@ -75,8 +75,15 @@ def _run(config: Config, command: Sequence[str], mask: Sequence[int]) -> int:
             signals.program = tunnel.start_program(command, mask)
             status = signals.program.wait()
     except (TunnelError, OSError, ValueError) as error:
-        raise CommandError(str(error)) from None
+        raise failure(error) from None
     return status if status >= 0 else _ENDED_BY - status
+
+
+def failure(error: Exception) -> CommandError:
+    """Return why a tunnel cannot be used, as a sentence."""
+    if isinstance(error, OSError):
+        return CommandError(f"the tunnel cannot be used: {error.strerror or error}")
+    return CommandError(str(error))
 
 
 class _Signals:

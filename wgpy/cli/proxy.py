@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from wgpy.address import HostPort, parse_host_port
 from wgpy.cli.errors import CommandError, UsageError
-from wgpy.cli.execute import read_config
+from wgpy.cli.execute import failure, read_config
 from wgpy.cli.files import warn_if_others_can_read
 from wgpy.config import Config
 
@@ -58,6 +58,8 @@ def _read_account(file: str | None) -> "Account | None":
         return read_account(Path(file).read_text())
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandError(f"{file} is not UTF-8 text: save it as UTF-8") from None
     except ValueError as error:
         raise CommandError(f"{file}: {error}") from None
 
@@ -92,4 +94,4 @@ async def _serve(config: Config, wanted: "Listeners") -> None:
             if gone.done():
                 raise TunnelError("the tunnel has ended, as a process of it was killed")
     except (TunnelError, ValueError, OSError) as error:
-        raise CommandError(str(error)) from None
+        raise failure(error) from None

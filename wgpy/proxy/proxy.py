@@ -120,7 +120,8 @@ async def _listen(
     listen = tunnel.start_server if inside else asyncio.start_server
     try:
         server = await listen(accepted, address.host, address.port)
-    except OSError as error:
-        raise TunnelError(f"{name}{address} cannot be listened on: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "that is no host name"
+        raise TunnelError(f"{name}{address} cannot be listened on: {reason}") from None
     opened.callback(server.close)
     return HostPort(address.host, server.sockets[0].getsockname()[1])
