@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ _OF_KUBERNETES: Final = {
     "--node-name": "node",
     "--cni": "cni",
 }
+_FILES: Final = ("token_file", "ca_file", "kubeconfig", "cni")
 
 HELP: Final = """\
 usage: wgpyd [OPTION]... INTERFACE
@@ -164,10 +165,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         else:
             names.append(argument)
     mesh, metrics, log = (values[option] for option in _WITH_VALUE)
-    follows = flags["--kubernetes"] or flags[_GATEWAY]
-    kubernetes = _kubernetes(values, environment, follows=follows, mesh=mesh)
-    if kubernetes is not None:
-        kubernetes = replace(kubernetes, role="gateway" if flags[_GATEWAY] else "")
+    kubernetes = _kubernetes(values, environment, flags, mesh)
     if metrics and not mesh:
         raise UsageError("--metrics is for a node: give --mesh=NETWORK, too")
     if mesh and names:
@@ -193,9 +191,10 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
 
 
 def _kubernetes(
-    values: Mapping[str, str], environment: Mapping[str, str], *, follows: bool, mesh: str
+    values: Mapping[str, str], environment: Mapping[str, str], flags: Mapping[str, bool], mesh: str
 ) -> KubernetesOptions | None:
     """Raises UsageError."""
+    follows = flags["--kubernetes"] or flags[_GATEWAY]
     given = [option for option in _OF_KUBERNETES if values[option]]
     if given and not follows:
         raise UsageError(f"{given[0]} is for --kubernetes: give that, too")
@@ -203,10 +202,15 @@ def _kubernetes(
         raise UsageError("--kubernetes is for a node: give --mesh=NETWORK, too")
     if values["--kubeconfig"] and (other := set(given) & {"--kube-api", "--kube-token", "--kube-ca"}):
         raise UsageError(f"--kubeconfig is in place of {' and '.join(sorted(other))}: give one of the two")
+    if values["--cni"] and flags[_GATEWAY]:
+        raise UsageError(
+            f"{_GATEWAY} announces no pod ranges that --cni could join pods to: give --kubernetes"
+        )
     fields = {field: values[option] for option, field in _OF_KUBERNETES.items()}
+    # A daemon in the background works in another folder.
+    fields |= {name: str(Path(fields[name]).absolute()) for name in _FILES if fields[name]}
     fields["node"] = fields["node"] or environment.get("NODE_NAME", "")
-    fields["cni"] = str(Path(fields["cni"]).absolute()) if fields["cni"] else ""
-    return KubernetesOptions(**fields) if follows else None
+    return KubernetesOptions(**fields, role="gateway" if flags[_GATEWAY] else "") if follows else None
 
 
 def _settings(environment: Mapping[str, str]) -> Settings:

@@ -157,6 +157,18 @@ def test_the_file_of_the_cni_is_named_from_the_root_as_a_daemon_works_there() ->
     assert options.cni == str(Path("net.d/10-wgpy.conflist").absolute())
 
 
+def test_so_are_the_files_of_kubernetes() -> None:
+    given = ("--mesh=prod", "--kubernetes")
+
+    by_token = read_options([*given, "--kube-token=token", "--kube-ca", "ca.crt"], {}).kubernetes
+    by_config = read_options([*given, "--kubeconfig=admin.conf"], {}).kubernetes
+
+    assert by_token == KubernetesOptions(
+        token_file=str(Path("token").absolute()), ca_file=str(Path("ca.crt").absolute())
+    )
+    assert by_config == KubernetesOptions(kubeconfig=str(Path("admin.conf").absolute()))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -166,6 +178,7 @@ def test_the_file_of_the_cni_is_named_from_the_root_as_a_daemon_works_there() ->
         (["--mesh=prod", "--node-name=w1"], "--kubernetes"),
         (["--mesh=prod", "--kubernetes", "--kubeconfig=/k", "--kube-ca=/ca"], "in place of --kube-ca"),
         (["--mesh=prod", "--kubernetes", "--kubeconfig"], "wants a value"),
+        (["--mesh=prod", "--kubernetes=gateway", "--cni=/c"], "announces no pod ranges"),
     ],
 )
 def test_options_of_kubernetes_that_make_no_sense_are_refused(arguments: list[str], words: str) -> None:
