@@ -51,8 +51,7 @@ class Agent:
         """name: of the network; folder: where `node` was loaded from. Raises StorageError."""
         self.name, self.interface = name, interface
         self.plan, self.warnings = NodePlan.empty(), Warnings()
-        self.check = HostCheck(self.warnings)
-        self._wake = Wake()
+        self.check, self._wake = HostCheck(self.warnings), Wake()
         self.store = RecordStore(folder, node.network, node.identity.verify_key(), clock)
         self.identity = LocalIdentity(folder, node, self.store.ledger)
         self.membership = Membership(self.store.ledger, self.identity.key, self.warnings, clock)
@@ -144,6 +143,7 @@ class Agent:
         self.endpoints.notice(self.subscription.seen, here)
         self.check.compare(network, self.plan.peers, self.identity.node.routes, here)
         await self.paths.reach(self.plan, self.subscription.seen, here, self.reconciler.apply)
+        self.failover.begin()
         await self.names.apply(network)
         await self._gossip.listen(node_address6(network.addresses6, self.identity.key))
         self._wake.after(min(self.membership.seconds_left, self.paths.seconds_left, until_withheld))

@@ -25,7 +25,6 @@ from wgpy.mesh.topology import Topology
 from .probe import probe
 from .warnings import Warnings
 
-_DOUBT_PAUSE: Final = 0.5  # seconds, in which what was planned is applied
 _PROBE_TIME: Final = ANSWER_TIME / SECOND  # seconds
 
 
@@ -47,6 +46,7 @@ class GatewayFailover:
         self._by_key: Mapping[PublicKey, VerifyKey] = {}
         # By name, or by its prefix what has none: the gateways that are peers.
         self._sites: dict[str, tuple[VerifyKey, ...]] = {}
+        self._doubted: list[Member] = []
         self._timer: asyncio.TimerHandle | None = None
         self._probes: set[asyncio.Task[int]] = set()
         self._unsubscribe = interface.subscribe(self._on_event)
@@ -66,18 +66,23 @@ class GatewayFailover:
         self._by_key = {member.key: identity for identity, member in self._gateways.items()}
         self._interface.watch_sending(self, self._by_key)
         self._warnings.set_all("gateways", list(self._sentences()))
-        self._doubt(before_sites, topology)
+        self._doubted = list(self._begun(before_sites, topology))
         return planned
 
-    def _doubt(self, before: Mapping[str, tuple[VerifyKey, ...]], topology: Topology) -> None:
-        """Probe who has a route for which another member stands by since now: perhaps because it is dead.
+    def begin(self) -> None:
+        """Probe who has a route for which another member stands by since the last plan, which is applied.
 
-        If it does not answer, that is traffic without an answer, as any other.
+        Perhaps that one is dead: if it does not answer, that is traffic without an answer, as any other.
         """
+        while self._doubted:
+            self._begin_probe(self._doubted.pop())
+
+    def _begun(self, before: Mapping[str, tuple[VerifyKey, ...]], topology: Topology) -> Iterator[Member]:
+        """Give who has a route for which other members stand by than before."""
         named = {site.name for site in topology.sites}
         for name, gateways in self._sites.items():
             if name not in named and len(gateways) > 1 and gateways != before.get(name):
-                self._begin_probe(self._gateways[gateways[0]], _DOUBT_PAUSE)
+                yield self._gateways[gateways[0]]
 
     def close(self) -> None:
         self._unsubscribe()
@@ -128,13 +133,7 @@ class GatewayFailover:
                 used = self._gateways[self._failover.choose(gateways)].name
                 yield f"{site} is reached by {used}, as {' and '.join(failing)} did not answer"
 
-    def _begin_probe(self, gateway: Member, pause: float = 0) -> None:
-        """pause: seconds until then."""
-        task = asyncio.create_task(_probe_after(pause, str(gateway.address6)))
+    def _begin_probe(self, gateway: Member) -> None:
+        task = asyncio.create_task(probe(str(gateway.address6), _PROBE_TIME))
         self._probes.add(task)
         task.add_done_callback(self._probes.discard)
-
-
-async def _probe_after(pause: float, address: str) -> int:
-    await asyncio.sleep(pause)
-    return await probe(address, _PROBE_TIME)
