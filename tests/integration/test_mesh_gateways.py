@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_interface
 
 import pytest
@@ -273,18 +274,21 @@ def test_a_node_that_stands_by_for_a_dead_one_is_heard_though_nobody_sends_there
     first, second = world.gateways
     first.mesh("route", "add", _PODS)
     second.host.run("ip", "address", "add", _POD, "dev", "lo")
-    to = world.dev.status().address
+    gone = first.address()
     try:
         for node in world.gateways:
             world.hub.mesh("approve", node.name, _PODS)
         first.kill()
+        assert not world.reaches(gone)  # so it has something of dev, and nothing of the hub, to answer
 
         second.mesh("route", "add", _PODS)
 
-        def hears() -> bool:
-            return second.host.attempt("ping", "-n", "-c", "1", "-W", "1", "-I", _POD, str(to)).status == 0
+        def is_heard_by(node: Node) -> bool:
+            to = node.address()
+            return second.host.attempt("ping", "-n", "-c", "1", "-W", "1", "-I", _POD, to).status == 0
 
-        eventually(hears, "what the pod sends arrives and is answered", within=_WITHIN)
+        for node in (world.hub, world.dev):
+            eventually(partial(is_heard_by, node), f"{node.name} hears and answers the pod", within=_WITHIN)
         assert f"{_PODS} is reached by gw2, as gw1 did not answer" in world.dev.mesh("status")
     finally:
         second.host.run("ip", "address", "delete", f"{_POD}/32", "dev", "lo")

@@ -33,7 +33,7 @@ class World:
     def __init__(self, *keys: VerifyKey, is_one_way: bool = False) -> None:
         self.gateways = {key: Gateway() for key in keys or (FIRST, SECOND_ONE)}
         self.failover = Failover(self._traffic)
-        self.failover.configure([tuple(self.gateways)])
+        self.failover.configure([tuple(self.gateways)], START)
         self.is_one_way = is_one_way
         self.now = START
         self.moves: list[int] = []
@@ -211,10 +211,48 @@ def test_a_gateway_that_is_none_any_more_is_forgotten(world: World) -> None:
     world.gateways[FIRST].is_up = False
     world.run(5)
 
-    world.failover.configure([])
+    world.failover.configure([], world.now)
 
     assert world.failover.next_deadline() is None
     assert not world.failover.is_failing(FIRST)
+
+
+@pytest.mark.parametrize("before", [(FIRST,), (SECOND_ONE, FIRST)], ids=["the only one", "the other one"])
+def test_what_was_sent_to_a_dead_one_before_it_was_the_first_of_several_counts(
+    before: tuple[VerifyKey, ...],
+) -> None:
+    world = World()
+    world.failover.configure([before], world.now)
+    world.gateways[FIRST] = Gateway(is_up=False, unanswered=world.now)
+    world.failover.sent(FIRST, world.now)
+    world.run(1, interval=None)
+
+    world.failover.configure([(FIRST, SECOND_ONE)], world.now)
+    world.run(MOVED_WITHIN / SECOND, interval=None)
+
+    assert world.used == SECOND_ONE
+
+
+def test_one_that_lives_is_used_also_if_something_was_sent_before_it_was_one_of_several() -> None:
+    world = World()
+    world.failover.configure([(FIRST,)], world.now)
+    world.gateways[FIRST].unanswered = world.now
+    world.run(5, interval=None)
+
+    world.failover.configure([(FIRST, SECOND_ONE)], world.now)
+    world.run(30, interval=None)
+
+    assert world.moves == []
+    assert world.failover.next_deadline() is None
+
+
+def test_a_session_that_is_about_to_begin_with_one_in_use_is_no_traffic() -> None:
+    world = World()
+    world.gateways[FIRST].unanswered = world.now
+
+    world.failover.configure([(FIRST, SECOND_ONE)], world.now)
+
+    assert world.failover.next_deadline() is None
 
 
 @settings(max_examples=30, deadline=None)

@@ -60,13 +60,17 @@ class Failover:
         """Those of sites that have several: what is sent to them is to be told."""
         return frozenset(gateway for site in self._sites for gateway in site)
 
-    def configure(self, sites: Iterable[Sequence[VerifyKey]]) -> None:
+    def configure(self, sites: Iterable[Sequence[VerifyKey]], now: int) -> None:
         """sites: for each the gateways that are peers, by priority."""
+        before = self._used()
         self._sites = tuple(tuple(site) for site in sites if len(site) > 1)
         known = self.gateways
         for table in (self._failures, self._checks, self._probed, self._returns, self._asked):
             for gateway in table.keys() - known:
                 del table[gateway]
+        for gateway in self._used() - before:  # nobody tells again of what was sent before
+            if self._traffic(gateway).unanswered:
+                self.sent(gateway, now)
 
     def choose(self, gateways: Sequence[VerifyKey]) -> VerifyKey:
         """Return the one to use; while all fail, the one that has not failed for the longest time."""
@@ -128,7 +132,10 @@ class Failover:
         self._failures[gateway] = _Failure(now, pause, now + pause)
 
     def _is_used(self, gateway: VerifyKey) -> bool:
-        return any(self.choose(site) == gateway for site in self._sites)
+        return gateway in self._used()
+
+    def _used(self) -> frozenset[VerifyKey]:
+        return frozenset(map(self.choose, self._sites))
 
     # -- A gateway that fails ------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ A probe is a connection to the gateway's gossip, through the tunnel: whatever co
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 from wgpy.contract.constants import SECOND
@@ -55,19 +56,25 @@ class GatewayFailover:
         """As `wgpy.mesh.plan.plan`, by the gateways that answer."""
         before_sites, self._sites = self._sites, {}
         planned = plan(network, topology, view, before, self._choose)
-        self._failover.configure(self._sites.values())
         for table in (self.moves, self._used):
             for name in table.keys() - self._sites.keys():
                 del table[name]
-        watched = self._failover.gateways
+        named = frozenset(chain.from_iterable(self._sites.values()))
         self._gateways = {
-            peer.member.identity: peer.member for peer in planned.peers if peer.member.identity in watched
+            peer.member.identity: peer.member for peer in planned.peers if peer.member.identity in named
         }
-        self._by_key = {member.key: identity for identity, member in self._gateways.items()}
-        self._interface.watch_sending(self, self._by_key)
+        self._watch()
         self._warnings.set_all("gateways", list(self._sentences()))
         self._doubted = list(self._begun(before_sites, topology))
         return planned
+
+    def _watch(self) -> None:
+        """Judge the gateways from now on, also by what was sent to them before."""
+        self._failover.configure(self._sites.values(), boottime())
+        watched = self._failover.gateways
+        self._by_key = {one.key: identity for identity, one in self._gateways.items() if identity in watched}
+        self._interface.watch_sending(self, self._by_key)
+        self._schedule()
 
     def begin(self) -> None:
         """Probe who has a route for which another member stands by since the last plan, which is applied.
