@@ -289,10 +289,15 @@ def test_a_node_that_stands_by_for_a_dead_one_is_heard_though_nobody_sends_there
 
         for node in (world.hub, world.dev):
             eventually(partial(is_heard_by, node), f"{node.name} hears and answers the pod", within=_WITHIN)
-        assert f"{_PODS} is reached by gw2, as gw1 did not answer" in world.dev.mesh("status")
+        reason = f"{_PODS} is reached by gw2, as gw1 did not answer"
+        assert reason in world.dev.mesh("status")
+
+        first.start()
+        eventually(lambda: reason not in world.dev.mesh("status"), "the first one is back", 2 * _WITHIN)
     finally:
         second.host.run("ip", "address", "delete", f"{_POD}/32", "dev", "lo")
-        first.start()
+        if not first.agents():
+            first.start()
         for node in world.gateways:
             node.attempt("route", "remove", _PODS)
 

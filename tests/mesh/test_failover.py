@@ -255,6 +255,57 @@ def test_a_session_that_is_about_to_begin_with_one_in_use_is_no_traffic() -> Non
     assert world.failover.next_deadline() is None
 
 
+def test_one_that_comes_back_and_speaks_is_used_again_though_nobody_sends_there() -> None:
+    world = World()
+    world.gateways[FIRST].is_up = False
+    world.run(3)
+    world.run(3600, interval=None)
+    assert world.used == SECOND_ONE
+
+    world.gateways[FIRST].is_up = True
+    world.failover.heard(FIRST, world.now)
+    world.run(MOVED_WITHIN / SECOND, interval=None)
+
+    assert world.used == FIRST
+    assert world.failover.next_deadline() is None
+
+
+def test_one_that_speaks_soon_after_it_failed_is_used_again_after_the_pause() -> None:
+    world = World()
+    world.gateways[FIRST].is_up = False
+    world.run(3)
+    world.gateways[FIRST].is_up = True
+
+    world.failover.heard(FIRST, world.now)
+    world.run(30, interval=None)
+
+    left, back = world.moves
+    assert FIRST_PAUSE <= back - left <= FIRST_PAUSE + ANSWER_TIME
+
+
+def test_one_that_speaks_and_does_not_answer_stays_left() -> None:
+    world = World()
+    world.gateways[FIRST].is_up = False
+    world.run(3)
+
+    for _ in range(10):
+        world.failover.heard(FIRST, world.now)
+        world.run(1, interval=None)
+    world.run(60, interval=None)
+
+    assert world.used == SECOND_ONE
+    assert world.failover.next_deadline() is None
+
+
+@pytest.mark.parametrize("heard", [FIRST, SECOND_ONE, THIRD])
+def test_one_that_speaks_and_has_not_failed_is_not_probed(heard: VerifyKey) -> None:
+    world = World()
+
+    world.failover.heard(heard, world.now)
+
+    assert world.failover.next_deadline() is None
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from((0.3, 2.5, 7.0, 40.0))), max_size=12))
 def test_whoever_is_alive_is_used_in_the_end(steps: list[tuple[bool, bool, float]]) -> None:

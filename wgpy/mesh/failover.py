@@ -4,7 +4,8 @@ A gateway in use to which this node sends, and from which nothing authentic come
 the probe is not answered either, the next one is used. A gateway that failed is probed after a pause, and is
 used again if it answers; the pause doubles as long as the gateway keeps failing.
 
-Invariant: a site has one gateway at a time, and without traffic to it there is no deadline and no probe.
+Invariant: a site has one gateway at a time; while nothing is sent to it, and no gateway that failed speaks,
+there is no deadline and no probe.
 Times are boottime ns.
 """
 
@@ -90,6 +91,11 @@ class Failover:
         self._checks.setdefault(gateway, now)
         for preferred in self._preferred_to(gateway):
             self._returns.setdefault(preferred, max(self._failures[preferred].until, now))
+
+    def heard(self, gateway: VerifyKey, now: int) -> None:
+        """It began a session, or answered as this node did."""
+        if self.is_failing(gateway):
+            self._returns.setdefault(gateway, max(self._failures[gateway].until, now))
 
     def expire(self, now: int) -> tuple[list[VerifyKey], bool]:
         """Return whom to probe now, and whether the choice has changed."""

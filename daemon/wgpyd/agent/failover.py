@@ -13,6 +13,7 @@ from wgpy.contract.constants import SECOND
 from wgpy.contract.events import DataSent
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
+from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 from wgpy.mesh.failover import ANSWER_TIME, Failover, Traffic
@@ -112,9 +113,15 @@ class GatewayFailover:
     # -- Events and time -----------------------------------------------------------------------------
 
     def _on_event(self, key: PublicKey, event: DeviceEvent) -> None:
-        if isinstance(event, DataSent) and (gateway := self._by_key.get(key)):
-            self._failover.sent(gateway, boottime())
-            self._schedule()
+        gateway = self._by_key.get(key)
+        if gateway is None:
+            return
+        match event:
+            case DataSent():
+                self._failover.sent(gateway, boottime())
+            case HandshakeCompleted():
+                self._failover.heard(gateway, boottime())
+        self._schedule()
 
     def _schedule(self) -> None:
         if self._timer is not None:
