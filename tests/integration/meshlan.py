@@ -11,6 +11,15 @@ from tests.integration.hosts import Lab, add_addresses, connect
 from tests.integration.meshlab import NETWORK, Coordinator, Node
 
 
+def wired_pair(lab: Lab) -> tuple[Node, Node]:
+    """Return hub and web on one wire, without a bridge: its ends are their eth0."""
+    hub, web = Node("hub", lab.host("hub"), "10.10.0.1", ""), Node("web", lab.host("web"), "10.10.0.2", "")
+    connect(hub.host, "eth0", web.host, "eth0")
+    for node in (hub, web):
+        add_addresses(node.host, "eth0", f"{node.inside}/24")
+    return hub, web
+
+
 @dataclass(slots=True)
 class Lan:
     """Hosts on one bridge."""

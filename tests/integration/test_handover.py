@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from tests.integration import servicemanager
-from tests.integration.hosts import Host, HostProcess, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.meshlab import NETWORK, Node, program
+from tests.integration.meshlan import wired_pair
 from tests.integration.peers import Implementation, Peer, Userspace
 from tests.integration.topologies import Pair
 
@@ -278,11 +279,8 @@ class Service:
 
 @pytest.fixture(scope="module")
 def service(module_lab: Lab) -> Service:
-    hub = Node("hub", module_lab.host("hub"), "10.10.0.1", "")
-    web = Node("web", module_lab.host("web"), "10.10.0.2", "")
-    connect(hub.host, "eth0", web.host, "eth0")
+    hub, web = wired_pair(module_lab)
     for node in (hub, web):
-        add_addresses(node.host, "eth0", f"{node.inside}/24")
         node.host.run("ip", "route", "add", "default", "dev", "eth0")
     hub.mesh("init", NETWORK, "--public", hub.inside, "--name", "hub")
     web.join(hub.token())

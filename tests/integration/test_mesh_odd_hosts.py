@@ -15,6 +15,7 @@ import pytest
 
 from tests.integration.hosts import Host, Lab, Result, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node, program
+from tests.integration.meshlan import wired_pair
 from tests.integration.peers import key_pair
 
 pytestmark = pytest.mark.xdist_group("mesh_odd_hosts")
@@ -106,11 +107,7 @@ def test_who_would_lose_its_default_gateway_does_not_join(pair: Pair, web: Node,
 
 
 def test_who_would_lose_the_coordinator_does_not_join(lab: Lab) -> None:
-    hub = Node("hub", lab.host("hub"), "10.10.0.1", "")
-    web = Node("web", lab.host("web"), "10.10.0.2", "")
-    connect(hub.host, "eth0", web.host, "eth0")
-    for node in (hub, web):
-        add_addresses(node.host, "eth0", f"{node.inside}/24")
+    hub, web = wired_pair(lab)
     web.host.run("ip", "route", "add", "default", "via", hub.inside)
     made = hub.ask("init", NETWORK, "--public", "10.20.9.9", "--addresses", _RANGE)
     for line in (

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.hosts import Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Lab, eventually
 from tests.integration.meshlab import NETWORK, Node, program
+from tests.integration.meshlan import wired_pair
 
 _OTHER = "other"
 
@@ -23,11 +24,7 @@ class Scene:
 @pytest.fixture
 def scene(lab: Lab) -> Scene:
     """Two hosts in one network."""
-    hub = Node("hub", lab.host("hub"), "10.10.0.1", "")
-    web = Node("web", lab.host("web"), "10.10.0.2", "")
-    connect(hub.host, "eth0", web.host, "eth0")
-    for node in (hub, web):
-        add_addresses(node.host, "eth0", f"{node.inside}/24")
+    hub, web = wired_pair(lab)
     hub.mesh("init", NETWORK, "--public", hub.inside, "--name", "hub")
     web.join(hub.token())
     return Scene(hub, web)

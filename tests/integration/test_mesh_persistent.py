@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from tests.integration.commands import run_wgpy
-from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
+from tests.integration.hosts import Host, Lab, add_addresses, eventually
 from tests.integration.meshlab import NETWORK, Node, program
+from tests.integration.meshlan import wired_pair
 from wgpy.host.pod_masquerade import table_names
 
 pytestmark = pytest.mark.xdist_group("mesh_persistent")
@@ -84,11 +85,8 @@ def interfaces(node: Node) -> list[str]:
 
 @pytest.fixture(scope="module")
 def pair(module_lab: Lab) -> Pair:
-    hub = Node("hub", module_lab.host("hub"), "10.10.0.1", "")
-    web = Node("web", module_lab.host("web"), "10.10.0.2", "")
-    connect(hub.host, "eth0", web.host, "eth0")
+    hub, web = wired_pair(module_lab)
     for node in (hub, web):
-        add_addresses(node.host, "eth0", f"{node.inside}/24")
         node.host.run("ip", "route", "add", "default", "dev", "eth0")
     add_addresses(web.host, "lo", f"{_POD}/32")
     hub.mesh("init", NETWORK, "--public", hub.inside, "--name", "hub")
