@@ -81,7 +81,7 @@ def tunnel(host: Host, key: str, peer: str, endpoint: str, *allowed: str) -> Non
     process = host.start(
         sys.executable, str(_HERE / "sitehost.py"), "wg0", key, str(PORT), peer, endpoint, *allowed
     )
-    eventually(lambda: "ready" in process.log.read_text(), f"{host.name} is ready", within=30)
+    eventually(lambda: "ready" in process.log.read_text(), f"{host.name} is ready")
     host.run("ip", "link", "set", "wg0", "up")
 
 
@@ -122,7 +122,7 @@ def test_the_segments_of_a_member_pass_the_narrower_side(gateway: World, address
         asked = gateway.member.attempt(sys.executable, "-c", _MSS, address)
         return int(asked.output) if asked.status == 0 else 0
 
-    eventually(lambda: size() == mss, "the member sends segments that pass", within=30)
+    eventually(lambda: size() == mss, "the member sends segments that pass")
 
 
 def test_the_gateway_itself_is_reached_as_its_site_knows_it(gateway: World) -> None:

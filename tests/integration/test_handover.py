@@ -27,7 +27,7 @@ from tests.integration.topologies import Pair
 pytestmark = pytest.mark.xdist_group("handover")
 
 _GOES_ON = "did not hand over"
-_WITHIN = 60.0  # seconds, for what takes two on a host that is not busy
+_TIMEOUT = 60.0  # seconds, for what takes two on a host that is not busy
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def nothing_lost(source: Host, to: str) -> Iterator[HostProcess]:
 def await_answer(ping: HostProcess) -> None:
     """Wait for two more answers: the second one is to what was sent after this was called."""
     before = answers(ping)
-    eventually(lambda: answers(ping) >= before + 2, "pings are answered", within=_WITHIN)
+    eventually(lambda: answers(ping) >= before + 2, "pings are answered")
 
 
 def answers(ping: HostProcess) -> int:
@@ -72,7 +72,7 @@ def mark(host: Host, monitor: HostProcess, address: str) -> None:
         host.run("ip", "route", "delete", "unreachable", address)
         return address in monitor.log.read_text()
 
-    eventually(is_told, "the monitor listens", within=_WITHIN)
+    eventually(is_told, "the monitor listens")
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def replace(peer: Peer, *options: str) -> None:
     assert isinstance(peer.implementation, Userspace)
     command = ("env", "LOG_LEVEL=debug", *peer.implementation.environment, peer.implementation.program, "-f")
     peer.process = peer.host.start(*command, "--replace", *options, peer.interface)
-    assert former.wait(_WITHIN).status == 0
+    assert former.wait(_TIMEOUT).status == 0
     assert peer.process.is_running()
 
 
@@ -101,13 +101,11 @@ def transfer(source: Host, target: Host, address: str) -> Callable[[], None]:
     server = target.start("iperf3", "-s", "-1", "-B", address, "--forceflush")
     eventually(lambda: "listening" in server.log.read_text(), "iperf3 listens")
     client = source.start("iperf3", "-c", address, "-t", "600", "-i", "0.5", "--forceflush")
-    eventually(lambda: "0.50" in client.log.read_text(), "data flows", within=_WITHIN)
+    eventually(lambda: "0.50" in client.log.read_text(), "data flows")
 
     def finish() -> None:
         lines = len(client.log.read_text().splitlines())
-        eventually(
-            lambda: len(client.log.read_text().splitlines()) >= lines + 2, "data flows", within=_WITHIN
-        )
+        eventually(lambda: len(client.log.read_text().splitlines()) >= lines + 2, "data flows")
         assert client.is_running(), client.log.read_text()
         client.kill()
 
@@ -180,7 +178,7 @@ def test_without_a_daemon_it_starts_as_any_other(lab: Lab, program: str) -> None
 
     process = host.start(program, "-f", "--replace", "wg0")
 
-    eventually(lambda: host.attempt("wg", "show", "wg0").status == 0, "it serves", within=_WITHIN)
+    eventually(lambda: host.attempt("wg", "show", "wg0").status == 0, "it serves")
     assert process.is_running()
 
 
@@ -192,7 +190,7 @@ class Asker:
 
     def __init__(self, host: Host, interface: str = "wg0") -> None:
         self._connection = socket.socket(socket.AF_UNIX)
-        self._connection.settimeout(_WITHIN)
+        self._connection.settimeout(_TIMEOUT)
         self._connection.connect(str(host.path(f"/run/wireguard/.{interface}.handover")))
 
     def say(self, **fields: Any) -> None:
@@ -230,12 +228,12 @@ def test_who_dies_while_it_takes_over_leaves_everything_as_it_was(pair: Pair) ->
         for is_ready in (False, True, True):
             told = process.log.read_text().count(_GOES_ON)
             ask_and_hang_up(left.host, is_ready=is_ready)
-            eventually(partial(is_told_again, process, told), "it goes on", within=_WITHIN)
+            eventually(partial(is_told_again, process, told), "it goes on")
             await_answer(ping)
 
     pair.left.set("fwmark", "7")
     pair.right.restart()
-    eventually(lambda: left.reaches(pair.right), "there is a new session", within=_WITHIN)
+    eventually(lambda: left.reaches(pair.right), "there is a new session")
 
 
 def test_another_version_is_told_so_and_may_have_the_daemon_end(pair: Pair) -> None:
@@ -247,7 +245,7 @@ def test_another_version_is_told_so_and_may_have_the_daemon_end(pair: Pair) -> N
 
     assert asker.hear() == {"version": 1}
     asker.say(end=True)
-    assert process.wait(_WITHIN).status == 0
+    assert process.wait(_TIMEOUT).status == 0
     asker.hang_up()
 
 
@@ -271,7 +269,7 @@ class Service:
         return [pid for pid in self.node.agents() if pid != self.manager.pid]
 
     def await_lines(self, what: str, count: int) -> None:
-        eventually(lambda: self.lines(what) >= count, f"{count} times {what}", within=_WITHIN)
+        eventually(lambda: self.lines(what) >= count, f"{count} times {what}")
 
     def lines(self, what: str) -> int:
         return sum(line.startswith(what) for line in self.manager.log.read_text().splitlines())
@@ -286,7 +284,7 @@ def service(module_lab: Lab) -> Service:
     web.join(hub.token())
     web.kill()
     service = Service(web)
-    eventually(lambda: web.reaches(hub), "it is reached", within=_WITHIN)
+    eventually(lambda: web.reaches(hub), "it is reached")
     return service
 
 

@@ -180,7 +180,7 @@ def test_a_join_goes_on_where_it_was_interrupted(network: Lan) -> None:
     assert "does not answer: " in sentence(alone)
     assert "run the same command again" in alone.output
     network.coordinator.start()
-    eventually(lambda: network.hub.status().connected, "the hub hears of who joins", within=30)
+    eventually(lambda: network.hub.status().connected, "the hub hears of who joins")
     web.host.run("mount", "--bind", "/dev/null", "/dev/net/tun")
     failed = web.attempt("join", token)
     assert "the daemon of lab did not start: " in sentence(failed)

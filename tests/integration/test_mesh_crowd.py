@@ -70,7 +70,7 @@ def joined_at_once(hosts: list[Node], token: str, *options: str) -> list[Result]
     joins = [node.host.start(sys.executable, "-c", JOIN, token, *options, stdin=waiting) for node in hosts]
     os.close(waiting)
     for join in joins:
-        eventually(partial(_is_ready, join), "the host is ready", within=60)
+        eventually(partial(_is_ready, join), "the host is ready")
     os.close(go)
     return [join.wait(60) for join in joins]
 

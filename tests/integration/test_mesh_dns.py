@@ -48,7 +48,7 @@ def scene(lab: Lab) -> Scene:
     router.write("/run/hosts", f"10.10.0.2 {_ELSEWHERE}\n")
     options = ("--keep-in-foreground", "--no-resolv", "--no-hosts", "--addn-hosts=/run/hosts")
     router.start("dnsmasq", *options, "--user=root", "--pid-file=/run/dnsmasq.pid")
-    eventually(lambda: resolves(web, _ELSEWHERE) == ["10.10.0.2"], "names are served", within=30)
+    eventually(lambda: resolves(web, _ELSEWHERE) == ["10.10.0.2"], "names are served")
     scene = Scene(Node("hub", hub, "10.10.0.2", ""), Node("web", web, "10.10.1.2", ""), router, read(web))
     scene.hub.mesh("init", NETWORK, "--public", scene.hub.inside, "--name", "hub")
     return scene
@@ -84,11 +84,11 @@ def test_an_end_of_the_daemon_takes_the_resolver_back_and_a_start_tells_it_again
     (pid,) = scene.web.agents()
 
     scene.web.host.run("kill", str(inner_pid(pid)))
-    eventually(lambda: not scene.web.agents(), "the daemon has ended", within=30)
+    eventually(lambda: not scene.web.agents(), "the daemon has ended")
 
     assert read(scene.web.host) == scene.resolv_conf
     scene.web.start()
-    eventually(lambda: read(scene.web.host) == told, "it is told again", within=30)
+    eventually(lambda: read(scene.web.host) == told, "it is told again")
 
 
 def test_after_a_crash_other_names_are_resolved_and_down_or_a_start_mend_the_rest(scene: Scene) -> None:
@@ -127,15 +127,15 @@ def test_a_host_whose_resolver_is_left_alone_serves_names_all_the_same(scene: Sc
 
     assert read(scene.web.host) == scene.resolv_conf
     assert "which this host does not resolve" in scene.web.mesh("status")
-    eventually(lambda: ask(scene.web, scene.web, "hub").startswith("NOERROR"), "it serves", within=30)
+    eventually(lambda: ask(scene.web, scene.web, "hub").startswith("NOERROR"), "it serves")
     scene.web.mesh("down")
     scene.web.mesh("up", "--dns")
-    eventually(lambda: read(scene.web.host) != scene.resolv_conf, "its resolver is told", within=30)
+    eventually(lambda: read(scene.web.host) != scene.resolv_conf, "its resolver is told")
 
 
 def test_a_port_that_is_taken_is_said_and_the_resolver_left_alone(scene: Scene) -> None:
     taker = scene.web.host.start("nc", "-u", "-l", "-k", "-s", "0.0.0.0", "-p", "53")
-    eventually(lambda: ":53 " in scene.web.host.run("ss", "-lun"), "the port is taken", within=30)
+    eventually(lambda: ":53 " in scene.web.host.run("ss", "-lun"), "the port is taken")
 
     scene.join()
 
@@ -151,9 +151,7 @@ def test_a_peer_is_told_names_and_asks_nobody_else_by_a_node(scene: Scene, way: 
     scene.join()
     address = scene.web.address()
 
-    eventually(
-        lambda: ask(scene.hub, scene.web, "web", way) == f"NOERROR {address}\n", "it is told", within=30
-    )
+    eventually(lambda: ask(scene.hub, scene.web, "web", way) == f"NOERROR {address}\n", "it is told")
 
     assert ask(scene.hub, scene.web, "nobody", way) == "NXDOMAIN\n"
     assert ask(scene.hub, scene.web, _ELSEWHERE, way) == "REFUSED\n"
@@ -221,7 +219,7 @@ def resolves(host: Host, name: str) -> list[str]:
 
 
 def wait_until_resolved(node: Node, name: str) -> None:
-    eventually(lambda: bool(resolves(node.host, name)), f"{node.name} resolves {name}", within=30)
+    eventually(lambda: bool(resolves(node.host, name)), f"{node.name} resolves {name}")
 
 
 def ask(asker: Node, server: Node, name: str, way: str = "udp") -> str:

@@ -60,7 +60,6 @@ def open_office(gateway: Host) -> None:
     eventually(
         lambda: gateway.run(*_IN_OFFICE, "ss", "-Hltn", f"sport = :{PORT}") != "" or not server.is_running(),
         "the office serves",
-        within=60,
     )
 
 

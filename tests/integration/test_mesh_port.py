@@ -44,4 +44,4 @@ def test_who_asks_before_it_serves_does_not_take_its_port(host: Host, address: s
     process = host.start(program("wgmesh"), "serve", "prod", "--listen", address)
 
     assert asked.count(f"https://{address} does not answer: Connection refused") == 20
-    eventually(lambda: "serving" in process.log.read_text(), "it serves", within=30)
+    eventually(lambda: "serving" in process.log.read_text(), "it serves")

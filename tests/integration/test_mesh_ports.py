@@ -29,7 +29,7 @@ def network(lab: Lab, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
     lan.joined("dev", "--tag", "dev")
     db = lan.joined("db")
     serving = db.host.start(*CLIENT, "serve", db.address(4), db.address(6))
-    eventually(lambda: "ready" in serving.log.read_text(), "db serves", within=60)
+    eventually(lambda: "ready" in serving.log.read_text(), "db serves")
     return lan
 
 
@@ -47,14 +47,14 @@ def sentence(result: Result) -> str:
 
 def test_a_rule_with_ports_opens_these_and_no_other(network: Lan) -> None:
     hub, dev, db = network.nodes
-    eventually(lambda: dev.reaches(db), "dev reaches db", within=60)
+    eventually(lambda: dev.reaches(db), "dev reaches db")
     said = hub.mesh("allow", "tag:dev", "db:5432/tcp,5354,55/udp", "--dry-run")
     assert "dev can begin only to db:5432/tcp,55/udp,5354/udp.\n" in said
     assert "hub can no longer begin to db, dev.\n" in said
 
     said = hub.mesh("allow", "tag:dev", "db:5432/tcp,5354,55/udp", "-y")
     assert "tag:dev to db:5432/tcp,55/udp,5354/udp is allowed." in said
-    eventually(lambda: not dev.reaches(db), "a ping is not allowed", within=60)
+    eventually(lambda: not dev.reaches(db), "a ping is not allowed")
 
     expected = ["tcp 5432", "udp 5354", "large udp 5354", "refused udp 55"]
     assert found(dev, db) == [expected, expected]
@@ -72,10 +72,10 @@ def test_a_rule_with_ports_opens_these_and_no_other(network: Lan) -> None:
     assert re.search(r"tag:dev to db:5432/tcp,55/udp,5354/udp \(rule 1, let in [1-9]", db.mesh("status"))
 
     hub.mesh("allow", "tag:dev", "db:icmp")
-    eventually(lambda: dev.reaches(db), "now it is", within=60)
+    eventually(lambda: dev.reaches(db), "now it is")
     assert not db.reaches(dev)
     hub.mesh("disallow", "tag:dev", "db:5432/tcp,5354,55/udp")
-    eventually(lambda: found(dev, db) == [[], []], "what the rule opened is closed", within=60)
+    eventually(lambda: found(dev, db) == [[], []], "what the rule opened is closed")
     dev.ping(db)
 
 

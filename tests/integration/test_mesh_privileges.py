@@ -30,9 +30,7 @@ def host(lab: Lab) -> Host:
 
 def serve(host: Host, *options: str) -> HostProcess:
     process = host.start(program("wgmesh"), "serve", "prod", *options)
-    eventually(
-        lambda: "serving" in process.log.read_text() or not process.is_running(), "it serves", within=30
-    )
+    eventually(lambda: "serving" in process.log.read_text() or not process.is_running(), "it serves")
     return process
 
 

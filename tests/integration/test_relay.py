@@ -65,7 +65,7 @@ class World:
     def _start(self, host: Host, rate: int, *peers: str) -> HostProcess:
         command = [sys.executable, _TOOL, "run", "wg0", self.keys[host.name][0], str(PORT), str(rate), *peers]
         process = host.start("env", f"WGPY_DATAPATH={self._datapath}", *command)
-        eventually(lambda: "ready" in process.log.read_text(), f"{host.name} is ready", within=60)
+        eventually(lambda: "ready" in process.log.read_text(), f"{host.name} is ready")
         host.run("ip", "link", "set", "wg0", "up")
         add_addresses(host, "wg0", f"{_INSIDE[host.name]}/24")
         return process

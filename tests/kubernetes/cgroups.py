@@ -29,7 +29,7 @@ def remove_own() -> None:
 
 def remove(name: str) -> None:
     """Remove it from every tree, as soon as the last of its processes is gone."""
-    eventually(lambda: all(_remove(tree / name) for tree in _trees()), f"{name} is empty", within=60)
+    eventually(lambda: all(_remove(tree / name) for tree in _trees()), f"{name} is empty")
 
 
 def _remove(cgroup: Path) -> bool:

@@ -26,7 +26,7 @@ from tests.kubernetes.overlay import rbac_rules
 
 _WEBPOD = Path(__file__).with_name("webpod.py")
 _PODS = "/api/v1/namespaces/default/pods"
-_WITHIN = 60  # seconds, for what takes few on a machine at rest
+_TIMEOUT = 60  # seconds, for what takes few on a machine at rest
 _API_PORTS = (6443, 2379, 2380)
 POD_PORT, SERVICE_PORT, NODE_PORT = 8080, 80, 30080
 SERVICE = "web"
@@ -113,11 +113,11 @@ class Cluster:
         self.wait_for_pods()
 
     def wait_for_nodes(self) -> None:
-        eventually(lambda: self.ready_nodes() == set(self.node_names), "all nodes are ready", _WITHIN)
+        eventually(lambda: self.ready_nodes() == set(self.node_names), "all nodes are ready")
 
     def wait_for_pods(self) -> None:
         """Return when every node has a pod of the service that is ready, and know these."""
-        eventually(lambda: set(self._ready_pods()) == set(self.node_names), "all pods are ready", _WITHIN)
+        eventually(lambda: set(self._ready_pods()) == set(self.node_names), "all pods are ready")
         self.pods = self._ready_pods()
 
     def ready_nodes(self) -> set[str]:
@@ -173,7 +173,7 @@ def _move_and_connect(host: Host, address: tuple[str, int]) -> socket.socket:
     with Path(f"/proc/{host.namespace()}/ns/net").open() as network:
         if libc.setns(network.fileno(), 0) != 0:
             raise OSError(ctypes.get_errno(), "setns")
-    return socket.create_connection(address, _WITHIN)
+    return socket.create_connection(address, _TIMEOUT)
 
 
 # -- How it is started -------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from tests.kubernetes.pki import Authority
 NODES = "/api/v1/nodes"
 _NAMESPACES = "/api/v1/namespaces"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
-_PATIENCE = 120  # seconds, for what takes three on a machine at rest
+_WITHIN = 120  # seconds, for what takes three on a machine at rest
 _FIXED_PORTS = range(10000, 32000)  # the kernel gives none of these to who asks for any
 _FEW_CONTROLLERS = "node-ipam-controller,serviceaccount-controller,serviceaccount-token-controller"
 
@@ -85,7 +85,7 @@ class ControlPlane:
         place = Place(
             "127.0.0.1",
             lambda name, *command: LocalProcess.start(folder / f"{name}.log", *command),
-            lambda address: socket.create_connection(address, _PATIENCE),
+            lambda address: socket.create_connection(address, _WITHIN),
             nodes=False,
         )
         return cls.boot(folder, place, Ranges(), _unused_ports(3))
@@ -167,7 +167,7 @@ class ControlPlane:
 
     def wait_for_pod_ranges(self, name: str) -> list[str]:
         """Return a Node's pod ranges as soon as it has them."""
-        eventually(lambda: self._has_pod_ranges(name), f"{name} has pod ranges", within=_PATIENCE)
+        eventually(lambda: self._has_pod_ranges(name), f"{name} has pod ranges", within=_WITHIN)
         return self.pod_ranges(name)
 
     def _has_pod_ranges(self, name: str) -> bool:
@@ -179,7 +179,7 @@ class ControlPlane:
     def start_api(self) -> None:
         """Start the API server, and return when it is ready."""
         self._start("kube-apiserver", *self._api_server_flags())
-        eventually(self.is_ready, "the API server is ready", within=_PATIENCE)
+        eventually(self.is_ready, "the API server is ready", within=_WITHIN)
 
     def stop_api(self) -> None:
         """Kill the API server: what was connected is cut, nobody connects."""
@@ -205,7 +205,7 @@ class ControlPlane:
 
     def start_etcd(self) -> None:
         self._start("etcd", *self._etcd_flags())
-        eventually(self._etcd_is_ready, "etcd is ready", within=_PATIENCE)
+        eventually(self._etcd_is_ready, "etcd is ready", within=_WITHIN)
 
     def start_controllers(self) -> None:
         """Start the controllers, and return when a Node gets its ranges.

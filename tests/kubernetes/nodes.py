@@ -96,7 +96,7 @@ class Worker:
         self.running["containerd"] = self.host.start(
             "env", path, program, "--config", "/var/lib/containerd.toml"
         )
-        eventually(self.host.path(_CONTAINERD).exists, f"{self.name}: containerd is ready", within=60)
+        eventually(self.host.path(_CONTAINERD).exists, f"{self.name}: containerd is ready")
 
     def import_image(self, image: Path) -> None:
         """Give containerd the image of all pods."""
@@ -147,7 +147,7 @@ class Worker:
     def cut_power(self) -> None:
         """Lose everything at once but what is on the disk, as by a power cut."""
         self.host.attempt("sh", "-c", "kill -9 -1")  # all but itself and the first process
-        eventually(lambda: len(self.host.processes("")) == 1, f"{self.name} is off", within=60)
+        eventually(lambda: len(self.host.processes("")) == 1, f"{self.name} is off")
         self.host.run("sh", "-c", _CUT)
         self.running.clear()
         cgroups.remove(self.cgroup)
