@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.integration.hosts import Host, Lab, eventually
 from tests.integration.meshlab import PORT, Node, World
-from tests.kubernetes import cgroups, components
+from tests.kubernetes import components
 from tests.kubernetes.controlplane import NODES, ControlPlane, Place, Ranges
 from tests.kubernetes.images import IMAGE, PYTHON, host_folders, write_image
 from tests.kubernetes.nodes import Worker
@@ -62,7 +62,6 @@ class Cluster:
     @classmethod
     def boot(cls, lab: Lab, folder: Path) -> "Cluster":
         """Start everything, and return when all nodes are ready."""
-        cgroups.remove_old()
         ranges = Ranges()
         world = _join(lab, ranges.pods)
         write_image(folder / "pod.tar")

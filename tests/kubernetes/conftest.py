@@ -4,7 +4,7 @@ The program with all components is built by `component/build.sh`, which `./run t
 """
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,7 @@ from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.controlplane import ControlPlane
 
 _HERE = Path(__file__).parent
-_LOGS = pytest.StashKey[Path]()
-_CLUSTER_LOGS = pytest.StashKey[Path]()
+_LOGS = pytest.StashKey[list[Path]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,20 +47,38 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Show what the components said when a test fails."""
     report = yield
     if report.failed:
-        folders = [item.session.stash[key] for key in (_LOGS, _CLUSTER_LOGS) if key in item.session.stash]
+        folders = item.session.stash.get(_LOGS, [])
         for log in sorted(log for folder in folders for log in folder.glob("*.log")):
             report.sections.append((log.name, log.read_text(errors="replace")[-4000:]))
     return report
 
 
 @pytest.fixture(scope="session")
-def control_plane(
+def log_folder(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[ControlPlane]:
+) -> Callable[[str], Path]:
+    """Makes a folder whose logs are shown when a test fails."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        request.session.stash.setdefault(_LOGS, []).append(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cgroup() -> Iterator[None]:
+    """The cgroup of this process, for those of its nodes."""
+    cgroups.remove_old()
+    yield
+    cgroups.remove_own()
+
+
+@pytest.fixture(scope="session")
+def control_plane(log_folder: Callable[[str], Path]) -> Iterator[ControlPlane]:
     """A control plane on the loopback interface: tests share it, and name what they make in it uniquely."""
-    folder = tmp_path_factory.mktemp("control-plane")
-    request.session.stash[_LOGS] = folder
-    plane = ControlPlane.local(folder)
+    plane = ControlPlane.local(log_folder("control-plane"))
     try:
         yield plane
     finally:
@@ -69,10 +86,9 @@ def control_plane(
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster(log_folder: Callable[[str], Path], cgroup: None) -> Iterator[Cluster]:
     """A cluster with a service; its tests belong to one xdist_group, and leave it as it was."""
-    folder = tmp_path_factory.mktemp("cluster")
-    request.session.stash[_CLUSTER_LOGS] = folder
+    folder = log_folder("cluster")
     lab = Lab(folder)
     try:
         cluster = Cluster.boot(lab, folder)
@@ -80,4 +96,3 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
         yield cluster
     finally:
         lab.power_off()
-        cgroups.remove_own()

@@ -4,16 +4,16 @@ blue   b1 in cloud-a  a cluster of one node, which is its gateway
 green  g1 in cloud-b  the same, with the very same ranges of pods and services
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import pytest
 
 from tests.integration.hosts import Lab, add_addresses
 from tests.integration.meshlab import World
-from tests.kubernetes import cgroups
 from tests.kubernetes.cluster import POD_PORT, SERVICE_PORT, Cluster
 from tests.kubernetes.controlplane import Ranges
 from wgpy.contract.orders import AllowedIP
@@ -41,8 +41,8 @@ class Clusters:
 
 
 @pytest.fixture(scope="module")
-def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
-    folders = {name: tmp_path_factory.mktemp(name) for name in _GATEWAYS}
+def clusters(log_folder: Callable[[str], Path], cgroup: None) -> Iterator[Clusters]:
+    folders = {name: log_folder(name) for name in _GATEWAYS}
     lab = Lab(folders["blue"])
     try:
         world = _world(lab)
@@ -57,8 +57,6 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
         yield Clusters(world, clusters)
     finally:
         lab.power_off()
-        for name in _GATEWAYS.values():
-            cgroups.remove(f"{cgroups.own()}/{name}")
 
 
 @pytest.mark.parametrize(("here", "there"), [("blue", "green"), ("green", "blue")])
