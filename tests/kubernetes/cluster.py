@@ -120,7 +120,7 @@ class Cluster:
         self.pods = self._ready_pods()
 
     def ready_nodes(self) -> set[str]:
-        return {node["metadata"]["name"] for node in self.plane.admin.get(NODES)["items"] if _is_ready(node)}
+        return {node["metadata"]["name"] for node in self.plane.admin.get(NODES)["items"] if is_ready(node)}
 
     def service_addresses(self) -> list[str]:
         """Return the addresses of the service, one a family."""
@@ -156,9 +156,17 @@ class Cluster:
         said = self.worker(node).host.run(*_python("check", json.dumps(checks)))
         return list(json.loads(said))
 
+    def pages_of_others(self, name: str) -> list[list[object]]:
+        """Return checks of who answers at the addresses of all pods but the one on a node."""
+        return [
+            ["page", address, POD_PORT, other.name]
+            for other in self.others(name)
+            for address in self.pods[other.name].addresses
+        ]
+
     def _ready_pods(self) -> dict[str, Pod]:
         found = self.plane.admin.get(f"{_PODS}?labelSelector=app={SERVICE}")["items"]
-        return {pod["spec"]["nodeName"]: _pod(pod) for pod in found if _is_ready(pod)}
+        return {pod["spec"]["nodeName"]: _pod(pod) for pod in found if is_ready(pod)}
 
 
 def connect_from(host: Host, address: tuple[str, int]) -> socket.socket:
@@ -222,7 +230,7 @@ def _control_plane(folder: Path, host: Host, address: str, ranges: Ranges) -> Co
 # -- What the API says -------------------------------------------------------------------------------
 
 
-def _is_ready(thing: Any) -> bool:
+def is_ready(thing: Any) -> bool:
     """Say whether a Node or a pod is."""
     conditions = thing["status"].get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 
-from tests.kubernetes.cluster import NODE_PORT, POD_PORT, SERVICE_PORT, Cluster
+from tests.kubernetes.cluster import NODE_PORT, SERVICE_PORT, Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
 _KUBELET_PORT = 10250
@@ -20,12 +20,13 @@ def test_every_node_is_known_by_its_addresses_in_the_mesh(cluster: Cluster) -> N
 
 @pytest.mark.parametrize("name", _NODES)
 def test_a_pod_reaches_the_pods_of_other_nodes_with_packets_of_full_size(cluster: Cluster, name: str) -> None:
-    checks = []
-    for other in cluster.others(name):
-        for address in cluster.pods[other.name].addresses:
-            checks += [["ping", address, other.mtu], ["page", address, POD_PORT, other.name]]
+    pings = [
+        ["ping", address, other.mtu]
+        for other in cluster.others(name)
+        for address in cluster.pods[other.name].addresses
+    ]
 
-    assert cluster.failures_from_pod(name, checks) == []
+    assert cluster.failures_from_pod(name, [*pings, *cluster.pages_of_others(name)]) == []
 
 
 @pytest.mark.parametrize("name", _NODES)
@@ -41,11 +42,6 @@ def test_a_pod_reaches_services_the_api_and_the_other_nodes(cluster: Cluster, na
 
 @pytest.mark.parametrize("name", _NODES)
 def test_a_node_reaches_pods_services_and_node_ports(cluster: Cluster, name: str) -> None:
-    pods = [
-        ["page", address, POD_PORT, other.name]
-        for other in cluster.others(name)
-        for address in cluster.pods[other.name].addresses
-    ]
     # Not that of IPv6: these hosts have no route to it, which is looked up before kube-proxy translates.
     service = ["service", cluster.service_addresses()[0], SERVICE_PORT, _NODES]
     node_ports = [
@@ -53,7 +49,7 @@ def test_a_node_reaches_pods_services_and_node_ports(cluster: Cluster, name: str
         for worker, family in product(cluster.workers, range(2))
     ]
 
-    assert cluster.failures_from_node(name, [*pods, service, *node_ports]) == []
+    assert cluster.failures_from_node(name, [*cluster.pages_of_others(name), service, *node_ports]) == []
 
 
 @pytest.mark.parametrize("name", ["n2", "n3"])

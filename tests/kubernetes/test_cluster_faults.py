@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from tests.integration.hosts import eventually
-from tests.kubernetes.cluster import POD_PORT, SERVICE_PORT, Cluster
+from tests.kubernetes.cluster import SERVICE_PORT, Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
 _WITHIN = 180  # seconds
@@ -80,12 +80,5 @@ def _failures_between_pods(cluster: Cluster) -> list[str]:
     return [
         failure
         for name in cluster.node_names
-        for failure in cluster.failures_in_network_of_pod(
-            name,
-            [
-                ["page", address, POD_PORT, other.name]
-                for other in cluster.others(name)
-                for address in cluster.pods[other.name].addresses
-            ],
-        )
+        for failure in cluster.failures_in_network_of_pod(name, cluster.pages_of_others(name))
     ]

@@ -9,10 +9,10 @@ import pytest
 
 from tests.integration.hosts import eventually
 from tests.integration.meshlab import NETWORK, program
-from tests.kubernetes.cluster import POD_PORT, Cluster
+from tests.kubernetes.cluster import POD_PORT, Cluster, is_ready
 from tests.kubernetes.images import IMAGE, host_folders
 from tests.kubernetes.nodes import Worker
-from tests.kubernetes.overlay import write_overlay
+from tests.kubernetes.overlay import NAMESPACE, write_overlay
 from wgpy.host.pod_masquerade import table_names
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
@@ -39,7 +39,7 @@ def moved(cluster: Cluster, tmp_path: Path) -> Iterator[Worker]:
     try:
         eventually(lambda: is_starting(cluster), "the pod is being started", _WITHIN)
         worker.node.kill()
-        eventually(lambda: is_ready(cluster), "the daemon of the pod is up", _WITHIN)
+        eventually(lambda: any(map(is_ready, daemon_pods(cluster))), "the daemon of the pod is up", _WITHIN)
         # What was announced by hand would stay so.
         worker.node.mesh("route", "remove", *ranges)
         yield worker
@@ -93,17 +93,11 @@ def _patches(name: str) -> list[dict[str, Any]]:
     return [{"op": "add", "path": path, "value": value} for path, value in added]
 
 
-def pod_status(cluster: Cluster) -> Any:
-    pods = cluster.plane.admin.get("/api/v1/namespaces/wgpy/pods")["items"]
-    return pods[0]["status"] if pods else {}
+def daemon_pods(cluster: Cluster) -> Any:
+    return cluster.plane.admin.get(f"/api/v1/namespaces/{NAMESPACE}/pods")["items"]
 
 
 def is_starting(cluster: Cluster) -> bool:
     """Whether its kubelet knows the pod, and goes on starting it, also while nobody reaches the API."""
-    joins = pod_status(cluster).get("initContainerStatuses", ())
+    joins = [one for pod in daemon_pods(cluster) for one in pod["status"].get("initContainerStatuses", ())]
     return any("terminated" in one["state"] for one in joins)
-
-
-def is_ready(cluster: Cluster) -> bool:
-    conditions = pod_status(cluster).get("conditions", ())
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
