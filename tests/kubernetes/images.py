@@ -7,11 +7,13 @@ import shutil
 import sys
 import tarfile
 from pathlib import Path
+from platform import machine
 from typing import Any
 
 from tests.integration.hosts import CommandFailed
 
 IMAGE = "localhost/pod:1"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as images call them
 _LINKS = ("bin", "sbin", "lib", "lib64")  # to what is in /usr on every system of today
 _FOLDERS = ("usr", "etc", "tmp", "proc", "sys", "dev")
 PYTHON = str(Path(sys.executable).resolve())
@@ -23,7 +25,7 @@ def write_image(archive: Path) -> None:
     digest = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": _ARCHITECTURES.get(machine(), machine()),
             "os": "linux",
             "config": {"Entrypoint": ["/busybox", "sleep", "2147483647"]},
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
