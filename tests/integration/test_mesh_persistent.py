@@ -39,6 +39,9 @@ class Pair:
 
     def join(self) -> None:
         self.web.join(self.hub.token("--routes", _PODS), "--routes", _PODS)
+        self.wait_for_pod()
+
+    def wait_for_pod(self) -> None:
         eventually(lambda: self.hub.host.attempt("ping", "-c1", "-W1", _POD).status == 0, "the pod answers")
 
     def furnish(self) -> None:
@@ -183,7 +186,7 @@ def test_a_join_may_leave_the_start_to_another_program(pair: Pair) -> None:
     assert "`wgpyd --mesh=lab` starts it" in said
     assert pair.web.agents() == []
     pair.web.start()
-    eventually(lambda: pair.hub.host.attempt("ping", "-c1", "-W1", _POD).status == 0, "the pod answers")
+    pair.wait_for_pod()
 
 
 def test_the_doctor_names_what_is_wrong_for_an_overlay_until_it_is_right(pair: Pair) -> None:
