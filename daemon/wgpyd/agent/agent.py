@@ -50,7 +50,7 @@ class Agent:
     ) -> None:  # fmt: skip
         """name: of the network; folder: where `node` was loaded from. Raises StorageError."""
         self.name, self.interface = name, interface
-        self.plan, self.warnings = NodePlan.empty(), Warnings()
+        self.plan, self.warnings, self.up = NodePlan.empty(), Warnings(), asyncio.Event()
         self.check, self._wake = HostCheck(self.warnings), Wake()
         self.store = RecordStore(folder, node.network, node.identity.verify_key(), clock)
         self.identity = LocalIdentity(folder, node, self.store.ledger)
@@ -70,7 +70,6 @@ class Agent:
         self.failover = GatewayFailover(interface, self.warnings, wake)
         self.cluster = Cluster(self, self._publisher, wake)
         self._unsubscribe = interface.subscribe(self._on_event)
-        self.up = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> bool:
@@ -83,7 +82,6 @@ class Agent:
         self.plan = NodePlan.empty(await self.reconciler.leading_nowhere(node.routing_table))
         self._host.start()
         self._wake.start()
-        self._wake.now()
         running = (self._work(), self.subscription.run(), self.endpoints.run(), *self.paths.running())
         self._tasks = [asyncio.create_task(task) for task in (*running, *self.cluster.running())]
         for task in self._tasks:
@@ -96,10 +94,12 @@ class Agent:
         """Raises whatever ended it."""
         self._unsubscribe()
         hearing = (self._gossip, self._host, self._wake, self.paths, self.endpoints, self.failover)
-        for closable in (*hearing, self.reconciler):
-            closable.close()
-        await self.names.close()
-        await end(self._tasks)
+        try:
+            await end(self._tasks)  # first, as they open anew what is closed
+        finally:
+            for closable in (*hearing, self.reconciler):
+                closable.close()
+            await self.names.close()
 
     def _on_end(self, task: asyncio.Task[None]) -> None:
         """If it failed: a node that is deaf must not look well."""

@@ -22,9 +22,10 @@ class Wake:
         self._clock: ClockMonitor | None = None
 
     def start(self) -> None:
-        """From now on wake when the wall clock is set. Raises OSError."""
+        """Wake now, and from now on when the wall clock is set. Raises OSError."""
         self._clock = ClockMonitor()
         asyncio.get_running_loop().add_reader(self._clock.fileno(), self._on_clock_set, self._clock)
+        self.now()
 
     def _on_clock_set(self, clock: ClockMonitor) -> None:
         clock.acknowledge()
