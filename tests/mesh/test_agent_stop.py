@@ -38,7 +38,7 @@ async def test_a_node_that_is_stopped_while_it_works_listens_no_longer(world: Sc
                 others.close()
                 world.network.join(HOME)
                 world.coordinator.send(world.network.records[-1])
-                while len(agent.plan.peers) == before:
+                while len(agent.plan.peers) == before:  # noqa: ASYNC110 - as `until`
                     await asyncio.sleep(0)
 
         with in_use(address):
