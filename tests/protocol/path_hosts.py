@@ -57,6 +57,7 @@ class PathHost:
         self._messages: list[tuple[bytes, PathMessage]] = []
         self._is_due = False
         self._wake_at = 0
+        self._stalled_until = 0
         self.node.register_reader(MAGIC, self._read)
         self.node.listen_to(self._note)
         for key, endpoint in self.relays.items():
@@ -106,6 +107,12 @@ class PathHost:
         self.discovery.set_peers([*self.relays, *self.paths])
         for key, endpoint in self.relays.items():
             self._ask(key, endpoint)
+
+    def stall(self, duration: int) -> None:
+        """Do and receive nothing for so long, as on a host that is too busy; what is due waits."""
+        self._stalled_until = self.world.now + duration
+        for at, behind in self.node.attachments:
+            self.world.simulation.network.stall(at, self._stalled_until, behind)
 
     def path_to(self, other: "PathHost") -> PeerPaths:
         return self.paths[other.node.public_key]
@@ -228,7 +235,7 @@ class PathHost:
     def _pump_soon(self) -> None:
         if not self._is_due:
             self._is_due = True
-            self.world.simulation.timeline.call_after(0, self.pump)
+            self.world.simulation.timeline.call_at(self._stalled_until, self.pump)
 
     # -- What happens at the node ----------------------------------------------------------------------
 

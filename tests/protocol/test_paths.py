@@ -1,6 +1,7 @@
 """Chapter 16: what the paths of two hosts do in time: changes, failures, silence. Of this implementation."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -85,6 +86,20 @@ class Pair:
             lost += not any(packet == answer for _, packet in source.received)
         return lost
 
+    def ping_often(self, count: int, source: PathHost) -> int:
+        """Have a host ping the other thrice a second; return the longest time without an answer, ns."""
+        other = self.right if source is self.left else self.left
+        answered, heard, began = len(other.received), len(source.received), self.world.now
+        for _ in range(count):
+            self.world.send(source, other)
+            for _ in range(33):
+                self.world.run(wp.NS // 100)
+                for _ in other.received[answered:]:
+                    self.world.send(other, source)
+                answered = len(other.received)
+        times = [began, *(when for when, _ in source.received[heard:]), self.world.now]
+        return max(after - before for before, after in pairwise(times))
+
     def questions(self) -> int:
         return sum(len(host.asked) for host in self.hosts)
 
@@ -125,6 +140,27 @@ def test_a_direct_path_that_dies_is_left_for_the_relay_within_two_seconds() -> N
 
     assert pair.world.now - began <= 2 * wp.NS
     assert pair.talk(5 * wp.NS) == 0
+
+
+@pytest.mark.parametrize("dies", ["both ways", "to the leader", "from the leader"])
+@pytest.mark.parametrize("pings", ["the leader", "the other"])
+def test_a_direct_path_that_dies_is_left_by_both_also_if_no_relay_knows_the_session(
+    pings: str, dies: str
+) -> None:
+    """The end that hears nothing must tell the other one so, although that one hears something."""
+    pair = Pair.make()
+    leader, other = pair.hosts[pair.leader], pair.hosts[1 - pair.leader]
+    pair.talk(140 * wp.NS, every=wp.NS)  # so the session was renewed on the direct path
+    assert pair.is_direct
+    dead = {"to the leader": [other], "from the leader": [leader]}.get(dies, [leader, other])
+    addresses = {pair.nats[pair.hosts.index(host)].address for host in dead}
+
+    pair.world.simulation.network.loses = lambda flight: (
+        is_direct(pair, flight) and flight.source.address in addresses
+    )
+
+    assert pair.ping_often(20, leader if pings == "the leader" else other) <= 2 * wp.NS
+    assert not pair.is_direct
 
 
 def test_a_direct_path_that_is_back_is_taken_again_without_a_loss() -> None:

@@ -286,6 +286,47 @@ def test_a_relay_that_forwarded_the_handshake_forwards_the_sessions_data_again()
     assert Use(RELAY.endpoint, False, Session.KEEP) in bench.run(SECOND)
 
 
+def test_a_peer_is_told_again_that_it_is_not_heard_once_a_session_by_the_relay_began() -> None:
+    """A relay forwards nothing of a session whose handshake it did not forward."""
+    bench = Bench()
+    bench.make_direct()
+    bench.send()
+    bench.run(SECOND)
+
+    bench.paths.on_handshake()
+    bench.paths.on_handshake()
+
+    (told,) = [one for one in bench.paths.take_outputs() if isinstance(one, Tell)]
+    assert told.message.deaf
+
+
+def test_a_path_that_the_peer_does_not_hear_by_is_asked_at_once_as_the_peer_may_be_late() -> None:
+    bench = Bench()
+    bench.make_direct()
+    bench.paths.on_message(PathMessage(7, 1, deaf=True), bench.now)
+    assert Ask(THERE) in bench.paths.take_outputs()
+
+    bench.paths.on_answer(THERE, SECOND, bench.now)
+
+    assert Use(THERE, True, Session.KEEP) in bench.paths.take_outputs()
+
+
+def test_only_rounds_make_the_pause_grow_and_nothing_puts_the_next_one_off() -> None:
+    bench = Bench()
+    bench.send()
+    bench.run(0)
+
+    begun = set()
+    for number in range(60):
+        bench.paths.on_endpoint((RELAY, OTHER_RELAY)[number % 2].endpoint, bench.now)
+        outputs = bench.run(SECOND)
+        begun |= {one.message.proposal for one in outputs if isinstance(one, Tell)} - {0}
+        bench.receive()
+        bench.send()
+
+    assert begun == {1, 2, 3, 4}  # at once, and after 5, 15 and 35 s
+
+
 def test_who_is_told_that_the_peer_hears_nothing_leaves_its_direct_path() -> None:
     bench = Bench()
     bench.make_direct()

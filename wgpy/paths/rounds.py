@@ -1,5 +1,7 @@
 """Rounds of questions: each candidate is asked a few times, side by side, and all of it has a budget.
 
+Both ends agree on a round before, and the next one comes after a pause.
+
 Invariant: because of one peer, whatever it tells, at most BURST questions are asked at once, and PER_SECOND
 after that: so no peer has this host flood whom it names as candidates.
 """
@@ -14,6 +16,11 @@ OFFSETS: Final = tuple(offset * MILLISECOND for offset in (0, 100, 300, 700, 150
 PACE: Final = 2 * MILLISECOND  # between questions
 BURST: Final = 240
 PER_SECOND: Final = 4
+FIRST_PAUSE: Final = 5 * SECOND  # until the next round, then twice as long
+LAST_PAUSE: Final = 300 * SECOND
+AGREEMENT_TIME: Final = SECOND  # until a proposal is repeated
+MAX_PROPOSALS: Final = 5  # of one round
+_MAX_NUMBER: Final = 255
 
 
 class Rounds:
@@ -53,3 +60,41 @@ class Rounds:
     def next_at(self) -> int | None:
         """When the next question is due."""
         return min((when for when, _ in self._questions), default=None)
+
+
+class Proposal:
+    """The last one of a round to a peer. number: 0 for none yet."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._left = 0
+        self._is_agreed = False
+
+    def renew(self) -> None:
+        """Propose another round."""
+        self.number = self.number % _MAX_NUMBER + 1
+        self._left, self._is_agreed = MAX_PROPOSALS, False
+
+    def repeat(self) -> bool:
+        """Whether to send it once more, as the peer has not agreed."""
+        self._left -= 1
+        return self._left >= 0
+
+    def agree(self, number: int) -> bool:
+        """The peer agreed to this one; whether that is news."""
+        is_news = 0 != number == self.number and not self._is_agreed
+        self._is_agreed = self._is_agreed or is_news
+        return is_news
+
+
+class Pause:
+    """Until the next round. length: ns; a round that finds nothing makes it grow, and nothing else does."""
+
+    def __init__(self) -> None:
+        self.length = FIRST_PAUSE
+
+    def reset(self) -> None:
+        self.length = FIRST_PAUSE
+
+    def grow(self) -> None:
+        self.length = min(2 * self.length, LAST_PAUSE)

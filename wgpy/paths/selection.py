@@ -23,7 +23,7 @@ from .direct import DirectPath, DirectPaths
 from .exchange import MAX_CANDIDATES, Candidate, PathKind, PathMessage
 from .outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
 from .relayed import RelayedPaths
-from .rounds import Rounds
+from .rounds import AGREEMENT_TIME, Pause, Proposal, Rounds
 
 ANSWER_TIME: Final = 400 * MILLISECOND  # until data, and then the path, is to be answered
 RECHECK_TIME: Final = 500 * MILLISECOND  # until a path that answers is asked again while data is not answered
@@ -32,18 +32,13 @@ IDLE_TIME: Final = 10 * SECOND  # of silence, twice of which NATs survive
 KEPT_TIME: Final = 90 * SECOND  # that a path is relied upon after use, if the other end keeps it open then
 KEEPING_TIME: Final = KEPT_TIME + 10 * SECOND  # that the other end does; no session is renewed in that time
 PATIENCE_TIME: Final = 60 * SECOND  # with data that is not answered
-FIRST_PAUSE: Final = 5 * SECOND  # until the next round, then twice as long
-LAST_PAUSE: Final = 300 * SECOND
 STEADY_TIME: Final = 60 * SECOND  # after which a path that fails was a good one
-AGREEMENT_TIME: Final = SECOND  # until a proposal is repeated
-MAX_PROPOSALS: Final = 5  # of one round
 ASKED_RELAYS: Final = 2  # at once
 
 _ALL: Final = tuple(PathKind)
 _NEEDS_NO_OPENING: Final = (PathKind.LAN, PathKind.PUBLIC)
 _ASKED_AT_ONCE: Final = (PathKind.LAN, PathKind.IPV6, PathKind.PUBLIC)
 _MAX_NUMBER: Final = 2**32 - 1
-_MAX_PROPOSAL: Final = 255
 
 
 class _Timer(Enum):
@@ -85,12 +80,11 @@ class PeerPaths:
         self._received = 0  # when data last came, as of the last look for silence
         self._answered = 0  # when data last came, as of when an answer was expected last
         self._suspected_at: int | None = None
+        self._is_deaf = False  # the peer was told so, since the last session began
         self._recheck = RECHECK_TIME
         # When rounds are
-        self._proposal = 0
-        self._proposals_left = 0
-        self._is_agreed = False
-        self._pause = FIRST_PAUSE
+        self._proposal = Proposal()
+        self._pause = Pause()
         self._next_round = 0
 
     # -- What is known ---------------------------------------------------------------------------------
@@ -177,14 +171,13 @@ class PeerPaths:
         if message.number not in (0, self._remote_number):
             self._remote_number = message.number
             self._direct.replace(message.candidates, self._local, self._current)
-            self._pause = FIRST_PAUSE
+            self._pause.reset()
         if message.deaf and self._is_direct:
-            self._leave(now)
+            self._leave_for_deaf(now)
         if message.proposal:
             self._tell(agreed=message.proposal)
             self._begin_round(now + (self.path.round_trip // 2 if self.path else 0))
-        if message.agreed == self._proposal and not self._is_agreed:
-            self._is_agreed = True
+        if self._proposal.agree(message.agreed):
             self._timers.pop(_Timer.AGREEMENT, None)
             self._begin_round(now)
 
@@ -206,8 +199,7 @@ class PeerPaths:
             return
         if current and current.kind is path.kind and current.endpoint.is_ipv6 == remote.is_ipv6:
             current.answered_at = None  # its NAT shows another port by now
-        if self._rounds.may_ask(now):
-            self._outputs.append(Ask(remote))
+        self._ask(remote, now)
 
     def on_endpoint(self, endpoint: Endpoint, now: int) -> None:
         """Authentic data came from there, and so the data path sends there now."""
@@ -218,21 +210,25 @@ class PeerPaths:
         if self._is_direct:
             self._direct.at(endpoint)
             self._timers.pop(_Timer.ROUND, None)
+            self._is_deaf = False
             if self._kept_for and not self._is_active:
                 self._timers[_Timer.CLOSE] = now + IDLE_TIME
         elif self._is_active:
-            self._schedule_round(now)
+            self._expect_round(now)
 
     def on_handshake(self) -> None:
         """A session began."""
         relay = self._relays.get(self._current)
         self._session_by = relay.endpoint if relay else None
+        if relay and self._is_deaf:  # what was told before had a session that the relay may not know
+            self._tell(deaf=True)
+        self._is_deaf = False
 
     def on_network_change(self, now: int) -> None:
         """This host has other addresses, or another way to the network."""
         self._direct.forget_answers()
         self._relays.forget_failures()
-        self._pause = FIRST_PAUSE
+        self._pause.reset()
         self._use_fallback(now)
         if self._is_active:
             self._propose(now)
@@ -248,7 +244,7 @@ class PeerPaths:
         actions = {
             _Timer.ASK: self._ask_due,
             _Timer.AGREEMENT: self._repeat_proposal,
-            _Timer.ROUND: self._propose,
+            _Timer.ROUND: self._try_round,
             _Timer.ANSWER: self._check_answer,
             _Timer.IDLE: self._check_idle,
             _Timer.CLOSE: self._check_open,
@@ -268,7 +264,8 @@ class PeerPaths:
         self._is_active = True
         received, self._received = self._received, self._traffic().received
         if received != self._received:
-            self._pause, self._next_round = FIRST_PAUSE, now
+            self._pause.reset()
+            self._next_round = now
         self._timers.pop(_Timer.CLOSE, None)
         self._timers[_Timer.IDLE] = now + IDLE_TIME
 
@@ -362,14 +359,25 @@ class PeerPaths:
         elif self._current:
             self._relays.note_failure(self._current, now)
         if now - self._since >= STEADY_TIME:
-            self._pause = FIRST_PAUSE
+            self._pause.reset()
         self._ask_relays()
         left = self._current
         self._use_fallback(now)
         if left and left == self._current and self._is_direct:  # there is nothing else: follow the peer
             self._outputs.append(Use(left, False, Session.KEEP))
+        self._report_deaf()
+        self._expect_round(now)
+
+    def _leave_for_deaf(self, now: int) -> None:
+        """Leave the direct path in use, by which the peer hears nothing, or was only late: so ask it."""
+        left = self._current
+        self._leave(now)
+        if left:
+            self._ask(left, now)
+
+    def _report_deaf(self) -> None:
+        self._is_deaf = True
         self._tell(deaf=True)
-        self._schedule_round(now)
 
     def _try_relay_anew(self, now: int) -> None:
         """If the relay in use answers, but not the peer by it: try another one, or the same again."""
@@ -377,6 +385,11 @@ class PeerPaths:
             self._relays.note_failure(self._current, now)
             self._session_by = self._current = None
             self._use_fallback(now)
+            self._report_deaf()
+
+    def _ask(self, endpoint: Endpoint, now: int) -> None:
+        if self._rounds.may_ask(now):
+            self._outputs.append(Ask(endpoint))
 
     def _ask_relays(self) -> None:
         """How do they see this host now? Its NAT may have forgotten it."""
@@ -435,26 +448,29 @@ class PeerPaths:
 
     # -- Rounds ----------------------------------------------------------------------------------------
 
+    def _try_round(self, now: int) -> None:
+        """Begin a round; if it finds nothing, wait for longer until the next one."""
+        self._propose(now)
+        self._pause.grow()
+
     def _propose(self, now: int) -> None:
         """Have the peer agree to a round; ask at once what needs no opening."""
-        self._proposal = self._proposal % _MAX_PROPOSAL + 1
-        self._proposals_left = MAX_PROPOSALS
-        self._is_agreed = False
+        self._proposal.renew()
         self._begin_round(now, _ASKED_AT_ONCE if self._relays else _ALL)
         self._repeat_proposal(now)
-        self._schedule_round(now)
+        self._timers.pop(_Timer.ROUND, None)
+        self._expect_round(now)
 
     def _repeat_proposal(self, now: int) -> None:
-        if self._proposals_left and self._number:
-            self._proposals_left -= 1
-            self._tell(proposal=self._proposal)
+        if self._number and self._proposal.repeat():
+            self._tell(proposal=self._proposal.number)
             self._timers[_Timer.AGREEMENT] = now + AGREEMENT_TIME
 
-    def _schedule_round(self, now: int) -> None:
+    def _expect_round(self, now: int) -> None:
+        """Have the next round come after the pause, unless one is to come already or there is a good path."""
         path = self._path
         if path is None or path.answered_at is None:
-            self._timers[_Timer.ROUND] = self._next_round = now + self._pause
-            self._pause = min(2 * self._pause, LAST_PAUSE)
+            self._next_round = self._timers.setdefault(_Timer.ROUND, now + self._pause.length)
 
     def _begin_round(self, when: int, kinds: Sequence[PathKind] = _ALL) -> None:
         endpoints = self._direct.endpoints(kinds)

@@ -61,6 +61,7 @@ class Network:
         self._random = random
         self._sockets: dict[tuple[Box | None, str, int], Receive] = {}
         self._boxes: dict[tuple[Box | None, str], Box] = {}  # by where its outer address is, and that
+        self._stalls: dict[tuple[Box | None, str, int], int] = {}  # until when a socket is not read
         self._partition: frozenset[str] = frozenset()
         self._watchers: list[Callable[[Flight], None]] = []
 
@@ -76,6 +77,10 @@ class Network:
     def detach(self, at: Endpoint, behind: Box | None = None) -> None:
         """Close a socket; what arrives there is lost."""
         self._sockets.pop((behind, at.address, at.port), None)
+
+    def stall(self, at: Endpoint, until: int, behind: Box | None = None) -> None:
+        """Have nobody read a socket until then, as on a host that is busy; what arrives waits, in order."""
+        self._stalls[behind, at.address, at.port] = until
 
     def watch(self, watcher: Callable[[Flight], None]) -> None:
         """Show every datagram that is sent from now on and leaves its sender's boxes, lost or not."""
@@ -132,8 +137,12 @@ class Network:
             source = box.shown(source) if isinstance(box, Nat64) else source
         if destination is None or (sender in self._partition) != (destination.address in self._partition):
             return
-        receive = self._sockets.get((behind, destination.address, destination.port))
-        if receive is not None:
+        self._deliver((behind, destination.address, destination.port), flight, source)
+
+    def _deliver(self, at: tuple[Box | None, str, int], flight: Flight, source: Endpoint) -> None:
+        if (until := self._stalls.get(at, 0)) > self._timeline.now:
+            self._timeline.call_at(until, lambda: self._deliver(at, flight, source))
+        elif receive := self._sockets.get(at):
             receive(flight.data, source, flight.tos)
 
     def _happens(self, share: float) -> bool:
