@@ -82,13 +82,13 @@ class Machine(Runner, Protocol):
         """Make a wire's end that has arrived in the namespace this machine's network card."""
 
 
-def eventually(holds: Callable[[], bool], what: str, within: float = 60) -> None:
-    """Wait until something holds; fail with `what` after `within` seconds."""
+def eventually(holds: Callable[[], bool], what: str, within: float = 60, every: float = 0.02) -> None:
+    """Wait until something holds, asked every so many seconds; fail with `what` after `within` seconds."""
     end = time.monotonic() + within
     while not holds():
         if time.monotonic() > end:
             raise AssertionError(f"not within {within} s: {what}")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def checked(machine: str, command: Sequence[str], result: Result) -> str:
@@ -236,6 +236,13 @@ def die_with_parent() -> None:
     import ctypes
 
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def adopt_orphans() -> None:
+    """Have the kernel make this process the parent of those below it whose own parent ends."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER
 
 
 def connect(one: Machine, card: str, other: Machine, other_card: str) -> None:

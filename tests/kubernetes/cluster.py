@@ -10,9 +10,9 @@ import ctypes
 import json
 import shlex
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,10 @@ from tests.kubernetes.overlay import rbac_rules
 _WEBPOD = Path(__file__).with_name("webpod.py")
 _PODS = "/api/v1/namespaces/default/pods"
 _TIMEOUT = 60  # seconds, for what takes few on a machine at rest
+_EVERY = 0.1  # seconds: who asks the API more often keeps it from working
 _API_PORTS = (6443, 2379, 2380)
+_CARD_MTU = 1500
+_AT_ONCE = 16  # steps of a start
 POD_PORT, SERVICE_PORT, NODE_PORT = 8080, 80, 30080
 SERVICE = "web"
 
@@ -62,17 +65,33 @@ class Cluster:
     @classmethod
     def boot(cls, lab: Lab, folder: Path) -> "Cluster":
         """Start everything, and return when all nodes are ready."""
-        ranges = Ranges()
-        world = _join(lab, ranges.pods)
-        write_image(folder / "pod.tar")
-        workers = [_worker(node) for node in world.others]
-        with ThreadPoolExecutor() as pool:
-            starting = [pool.submit(_power_on, worker, folder / "pod.tar") for worker in workers]
-            plane = _control_plane(folder, workers[0].host, workers[0].addresses[0], ranges)
-            for started in starting:
-                started.result()
+        world = _networks(lab)
+        with ThreadPoolExecutor(1) as pool:  # the mesh is made while hosts become ready for it
+            token = pool.submit(_found, world, Ranges().pods)
+            return cls.start(world, world.others, folder, lambda node: node.join(token.result()))
+
+    @classmethod
+    def start(
+        cls, world: World, nodes: Sequence[Node], folder: Path, join: Callable[[Node], object] = str
+    ) -> "Cluster":
+        """Make hosts a cluster, whose control plane is on the first; return when all nodes are ready.
+
+        join: has a host join the mesh, if it is no node of that yet.
+        """
+        image = write_image(folder / "pod.tar")
+        workers = [Worker(node) for node in nodes]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            joining = [pool.submit(_join, worker, join) for worker in workers]
+            starting = [pool.submit(worker.power_on, image) for worker in workers]
+            joining[0].result()
+            plane = _control_plane(folder, workers[0])
+            others = [pool.submit(plane.start_controllers), pool.submit(plane.start_scheduler)]
             token = plane.make_account(rbac_rules(), "wgpy").token
-            list(pool.map(lambda worker: _make_node(worker, plane, token), workers))
+            for step in (*joining, *starting):
+                step.result()
+            others += [pool.submit(_make_node, worker, plane, token) for worker in workers]
+            for step in others:
+                step.result()
         cluster = cls(world, plane, workers, folder)
         cluster.wait_for_nodes()
         return cluster
@@ -90,12 +109,21 @@ class Cluster:
     @classmethod
     def boot_site(cls, world: World, node: Node, folder: Path) -> "Cluster":
         """Start a cluster of one node, which is its gateway to the mesh; its network knows none."""
-        ranges = Ranges()
-        write_image(folder / "pod.tar")
-        worker = replace(_worker(node), addresses=(node.inside, node.address(6)), makes_network=True)
-        _power_on(worker, folder / "pod.tar")
-        plane = _control_plane(folder, node.host, node.inside, ranges)
+        worker = Worker(node, makes_network=True)
+        worker.read_addresses()
+        worker.addresses = (node.inside, worker.addresses[1])
+        plane = _start_plane(worker, folder)
         worker.be_gateway(plane, plane.make_account(rbac_rules(), "wgpy").token)
+        return cls._of_one(world, worker, plane, folder)
+
+    @classmethod
+    def start_alone(cls, world: World, node: Node, addresses: tuple[str, str], folder: Path) -> "Cluster":
+        """Make one host a cluster without a mesh. addresses: of its card, one a family."""
+        worker = Worker(node, _CARD_MTU, addresses, makes_network=True)
+        return cls._of_one(world, worker, _start_plane(worker, folder), folder)
+
+    @classmethod
+    def _of_one(cls, world: World, worker: Worker, plane: ControlPlane, folder: Path) -> "Cluster":
         worker.start_kubelet(plane)
         worker.start_proxy(plane)
         cluster = cls(world, plane, [worker], folder)
@@ -112,19 +140,19 @@ class Cluster:
         self.wait_for_pods()
 
     def wait_for_nodes(self) -> None:
-        eventually(lambda: self.ready_nodes() == set(self.node_names), "all nodes are ready")
+        eventually(lambda: self.ready_nodes() == set(self.node_names), "all nodes are ready", every=_EVERY)
 
     def wait_for_pods(self) -> None:
         """Return when every node has a pod of the service that is ready, and know these."""
-        eventually(lambda: set(self._ready_pods()) == set(self.node_names), "all pods are ready")
-        self.pods = self._ready_pods()
+        eventually(lambda: set(self.ready_pods()) == set(self.node_names), "all pods are ready", every=_EVERY)
+        self.pods = self.ready_pods()
 
     def ready_nodes(self) -> set[str]:
         return {node["metadata"]["name"] for node in self.plane.admin.get(NODES)["items"] if is_ready(node)}
 
-    def service_addresses(self) -> list[str]:
-        """Return the addresses of the service, one a family."""
-        found = self.plane.admin.get(f"/api/v1/namespaces/default/services/{SERVICE}")
+    def service_addresses(self, name: str = SERVICE) -> list[str]:
+        """Return the addresses of a service, one a family."""
+        found = self.plane.admin.get(f"/api/v1/namespaces/default/services/{name}")
         return list(found["spec"]["clusterIPs"])
 
     def kubectl(self, *arguments: str) -> str:
@@ -164,8 +192,9 @@ class Cluster:
             for address in self.pods[other.name].addresses
         ]
 
-    def _ready_pods(self) -> dict[str, Pod]:
-        found = self.plane.admin.get(f"{_PODS}?labelSelector=app={SERVICE}")["items"]
+    def ready_pods(self, name: str = SERVICE) -> dict[str, Pod]:
+        """Return the pods of a service that are ready, by their nodes."""
+        found = self.plane.admin.get(f"{_PODS}?labelSelector=app={name}")["items"]
         return {pod["spec"]["nodeName"]: _pod(pod) for pod in found if is_ready(pod)}
 
 
@@ -186,27 +215,24 @@ def _move_and_connect(host: Host, address: tuple[str, int]) -> socket.socket:
 # -- How it is started -------------------------------------------------------------------------------
 
 
-def _join(lab: Lab, pods: Sequence[str]) -> World:
-    """Have the nodes join a mesh, each of which may announce any range of pods."""
+def _networks(lab: Lab) -> World:
     world = World.networks(lab)
     world.stand("hub", "cloud-a", 9)
     world.stand("n1", "cloud-a", 10)
     world.stand("n2", "office", 10).options = ("--endpoint", f"192.0.2.10:{PORT}")
     world.stand("n3", "edge", 20)
-    world.found()
-    world.populate("--routes", *pods)
     return world
 
 
-def _worker(node: Node) -> Worker:
-    (card,) = json.loads(node.host.run("ip", "-json", "link", "show", "dev", "mesh0"))
-    return Worker(node, int(card["mtu"]), (node.address(4), node.address(6)))
+def _found(world: World, pods: Sequence[str]) -> str:
+    """Make a mesh and return a token, by which each node may announce any range of pods."""
+    world.found()
+    return world.hub.token("--uses", str(len(world.others)), "--routes", *pods)
 
 
-def _power_on(worker: Worker, image: Path) -> None:
-    worker.prepare()
-    worker.start_containerd()
-    worker.import_image(image)
+def _join(worker: Worker, join: Callable[[Node], object]) -> None:
+    join(worker.node)
+    worker.read_addresses()
 
 
 def _make_node(worker: Worker, plane: ControlPlane, token: str) -> None:
@@ -215,16 +241,24 @@ def _make_node(worker: Worker, plane: ControlPlane, token: str) -> None:
     worker.start_proxy(plane)
 
 
-def _control_plane(folder: Path, host: Host, address: str, ranges: Ranges) -> ControlPlane:
-    place = Place(
-        address,
-        lambda _name, *command: host.start(*command),
-        lambda target: connect_from(host, target),
-        nodes=True,
-    )
-    plane = ControlPlane.boot(folder, place, ranges, _API_PORTS)
+def _start_plane(worker: Worker, folder: Path) -> ControlPlane:
+    """Start the control plane of a cluster of one node."""
+    worker.power_on(write_image(folder / "pod.tar"))
+    plane = _control_plane(folder, worker)
+    plane.start_controllers()
     plane.start_scheduler()
     return plane
+
+
+def _control_plane(folder: Path, worker: Worker) -> ControlPlane:
+    """Start etcd and the API server on a node."""
+    place = Place(
+        worker.addresses[0],
+        lambda _name, *command: worker.host.start(*command),
+        lambda target: connect_from(worker.host, target),
+        nodes=True,
+    )
+    return ControlPlane.boot_api(folder, place, Ranges(), _API_PORTS)
 
 
 # -- What the API says -------------------------------------------------------------------------------

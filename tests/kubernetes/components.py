@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -32,6 +33,14 @@ Launch = Callable[..., Process]  # (name, *command): starts a component that wri
 def program() -> Path:
     """Return where the program is, if it was built."""
     return Path(subprocess.run([BUILD, "--where"], check=True, capture_output=True, text=True).stdout.strip())
+
+
+def release() -> str:
+    """Return which release of Kubernetes it is."""
+    (found,) = re.findall(
+        r"^\tk8s.io/kubernetes (v\S+)$", BUILD.with_name("go.mod").read_text(), re.MULTILINE
+    )
+    return str(found)
 
 
 def runtime(path: str) -> Path:

@@ -93,12 +93,18 @@ class ControlPlane:
     @classmethod
     def boot(cls, folder: Path, place: Place, ranges: Ranges, ports: Sequence[int]) -> "ControlPlane":
         """Start one, and return when it gives Nodes their ranges."""
+        plane = cls.boot_api(folder, place, ranges, ports)
+        plane.start_controllers()
+        return plane
+
+    @classmethod
+    def boot_api(cls, folder: Path, place: Place, ranges: Ranges, ports: Sequence[int]) -> "ControlPlane":
+        """Start etcd and the API server alone, and return when that is ready."""
         authority = Authority.create(folder / "pki")
         plane = cls(folder, place, ranges, ports[0], ports[1], ports[2], authority)
         plane._issue_certificates()
         plane.start_etcd()
         plane.start_api()
-        plane.start_controllers()
         return plane
 
     # -- Who calls it ----------------------------------------------------------------------------

@@ -15,12 +15,13 @@ from tests.integration.hosts import CommandFailed
 IMAGE = "localhost/pod:1"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # as images call them
 _LINKS = ("bin", "sbin", "lib", "lib64")  # to what is in /usr on every system of today
-_FOLDERS = ("usr", "etc", "tmp", "proc", "sys", "dev")
+_FOLDERS = ("usr", "usr/bin", "etc", "tmp", "proc", "sys", "dev")
+_APPLETS = ("sh", "wget", "httpd", "ping", "mkdir", "seq", "sort", "uniq")  # for pods that mount no /usr
 PYTHON = str(Path(sys.executable).resolve())
 
 
-def write_image(archive: Path) -> None:
-    """Write the image as an archive that `ctr images import` takes."""
+def write_image(archive: Path) -> Path:
+    """Write the image as an archive that `ctr images import` takes, and return that."""
     layer = _layer()
     digest = hashlib.sha256(layer).hexdigest()
     config = json.dumps(
@@ -37,6 +38,7 @@ def write_image(archive: Path) -> None:
         _add(tar, name, config)
         _add(tar, f"{digest}/layer.tar", layer)
         _add(tar, "manifest.json", json.dumps(manifest).encode())
+    return archive
 
 
 def host_folders(*more: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -57,6 +59,8 @@ def _layer() -> bytes:
             _add(tar, folder, b"", type=tarfile.DIRTYPE)
         for link in _LINKS:
             _add(tar, link, b"", type=tarfile.SYMTYPE, linkname=f"usr/{link}")
+        for applet in _APPLETS:
+            _add(tar, f"usr/bin/{applet}", b"", type=tarfile.SYMTYPE, linkname="/busybox")
         _add(tar, "busybox", Path(busybox).read_bytes())
     return written.getvalue()
 

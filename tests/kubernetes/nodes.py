@@ -51,15 +51,15 @@ nft flush ruleset
 
 @dataclass(slots=True)
 class Worker:
-    """A node of the mesh that is to be a node of Kubernetes, under the same name.
+    """A host, which may be a node of the mesh, that is to be a node of Kubernetes under the same name.
 
-    addresses: of the mesh, which Kubernetes knows it by; mtu: of its pods; cgroup: its own in each hierarchy;
-    makes_network: whether containerd joins its pods to a bridge, and not the mesh.
+    addresses: by which Kubernetes knows it, one a family; mtu: of its pods; cgroup: its own in each
+    hierarchy; makes_network: whether containerd joins its pods to a bridge, and not the mesh.
     """
 
     node: Node
-    mtu: int
-    addresses: tuple[str, str]
+    mtu: int = 0
+    addresses: tuple[str, str] = ("", "")
     makes_network: bool = False
     running: dict[str, HostProcess] = field(default_factory=dict)
 
@@ -74,6 +74,17 @@ class Worker:
     @property
     def cgroup(self) -> str:
         return f"{cgroups.own()}/{self.name}"
+
+    def read_addresses(self) -> None:
+        """Take the addresses and the MTU of the mesh."""
+        (card,) = json.loads(self.host.run("ip", "-json", "link", "show", "dev", "mesh0"))
+        self.mtu, self.addresses = int(card["mtu"]), (self.node.address(4), self.node.address(6))
+
+    def power_on(self, image: Path) -> None:
+        """Have the host be ready for kubelet. image: of all pods."""
+        self.prepare()
+        self.start_containerd()
+        self.import_image(image)
 
     def prepare(self) -> None:
         """Make the host ready for containerd, once after it has been powered on."""
