@@ -15,6 +15,10 @@ def main(arguments: Sequence[str]) -> int:
             from benchmarks.suite.install import main as install
 
             return install(rest)
+        case ["kubernetes", *rest]:
+            from benchmarks.kubernetes.command import main as kubernetes
+
+            return kubernetes(rest)
         case ["run", *rest] | [*rest]:
             from benchmarks.suite.command import main as run
 
