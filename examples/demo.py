@@ -20,6 +20,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from examples.picture import Node, PeerPath, draw
+from examples.telling import announce, find_token, show_command, show_output
 from examples.transfer import SIZE
 from examples.world import DemoError, Host, go_behind_nat, go_inside, go_online, internet, run
 
@@ -143,13 +144,6 @@ def build() -> tuple[dict[str, Host], Host]:
         else:
             go_online(hosts[node.name], "eth0", node.public, net)
     return hosts, net
-
-
-def find_token(text: str) -> str:
-    found = re.search(r"wgpy1_[\w-]+", text)
-    if found is None:
-        raise DemoError(f"there is no token in: {text}")
-    return found[0]
 
 
 def mesh_addresses(host: Host) -> tuple[str, str]:
@@ -286,21 +280,12 @@ def transfer(sender: Host, receiver: Host, address: str) -> float:
 # -- Telling --------------------------------------------------------------------------------------
 
 
-def announce(sentence: str) -> None:
-    print(f"\n* {sentence}", flush=True)
-
-
 def run_shown(host: Host, program: str, *arguments: str) -> str:
     """Run a program of this installation on a host; print the command and its output, and return that."""
-    print(f"\n  {host.name}# {short(' '.join((program, *arguments)))}", flush=True)
+    show_command(host.name, program, *arguments)
     output = host.run(str(Path(sys.executable).parent / program), *arguments)
-    print("".join(f"    {short(line)}".rstrip() + "\n" for line in output.splitlines()), end="", flush=True)
+    show_output(output)
     return output
-
-
-def short(text: str) -> str:
-    """A token is long, and here nobody copies it."""
-    return re.sub(r"(wgpy1_[\w-]{8})[\w-]+", r"\1…", text)
 
 
 if __name__ == "__main__":

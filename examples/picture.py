@@ -1,4 +1,4 @@
-"""The demo's network and what was measured in it, as a drawing of text at most 100 columns wide."""
+"""A demo's network and what was measured in it, as a drawing of text at most 100 columns wide."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Node:
     """Where a node is.
 
     inside: its address behind a router that translates; "" if it has the public one; is_symmetric: whether
-    that takes another port for each destination.
+    that takes another port for each destination; port: what is said of its port outside instead.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Node:
     inside: str = ""
     is_symmetric: bool = False
     role: str = "node"
+    port: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,36 +47,43 @@ def draw(
     and to; stream: from, to, Mbit/s; removed: the name of the node that was.
     """
     gone = [node.name == removed for node in nodes]
-    bars = ["│"] * len(nodes)
+    roles = ["removed" if out else node.role for node, out in zip(nodes, gone, strict=True)]
     return "\n".join(
         [
-            _row("", [node.site for node in nodes]),
+            *network(nodes, [[node.name for node in nodes], roles], gone),
+            row("mesh address", [addresses[node.name] for node in nodes]),
+            row("is gateway of", [sites.get(node.name, ("", ""))[0] for node in nodes]),
+            row("reached as", [sites.get(node.name, ("", ""))[1] for node in nodes]),
             "",
-            _line("the internet", len(nodes)),
-            _row("public address", [node.public for node in nodes]),
-            *_routers(nodes),
-            _row("port outside", [_port(node) for node in nodes]),
-            _row("own address", [node.inside or bar for node, bar in zip(nodes, bars, strict=True)]),
-            _row("", [_edge("┌", "┴", "┐")] * len(nodes)),
-            _row("", [_boxed(node.name) for node in nodes]),
-            _row(
-                "",
-                [_boxed("removed" if out else node.role) for node, out in zip(nodes, gone, strict=True)],
-            ),
-            _row("", [_edge("└", "─" if out else "╥", "┘") for out in gone]),
-            _mesh(gone),
-            _row("mesh address", [addresses[node.name] for node in nodes]),
-            _row("is gateway of", [sites.get(node.name, ("", ""))[0] for node in nodes]),
-            _row("reached as", [sites.get(node.name, ("", ""))[1] for node in nodes]),
-            "",
-            *_matrix(nodes, paths),
+            *matrix(nodes, paths),
             "",
             _stream([node.name for node in nodes], stream, paths[stream[:2]]),
         ]
     )
 
 
-def _row(label: str, cells: Sequence[str]) -> str:
+def network(nodes: Sequence[Node], boxes: Sequence[Sequence[str]], gone: Sequence[bool]) -> list[str]:
+    """Draw nodes between the internet and the mesh.
+
+    boxes: rows of what stands in the box of each node; gone: whether it is in the mesh no more.
+    """
+    return [
+        row("", [node.site for node in nodes]),
+        "",
+        _line("the internet", len(nodes)),
+        row("public address", [node.public for node in nodes]),
+        *_routers(nodes),
+        row("port outside", [_port(node) for node in nodes]),
+        row("own address", [node.inside or "│" for node in nodes]),
+        row("", [_edge("┌", "┴", "┐")] * len(nodes)),
+        *(row("", list(map(_boxed, texts))) for texts in boxes),
+        row("", [_edge("└", "─" if out else "╥", "┘") for out in gone]),
+        _mesh(gone),
+    ]
+
+
+def row(label: str, cells: Sequence[str]) -> str:
+    """Draw a cell for each node."""
     return (label.ljust(_LABEL) + "".join(cell.center(_CELL) for cell in cells)).rstrip()
 
 
@@ -93,13 +101,13 @@ def _line(label: str, count: int) -> str:
 def _routers(nodes: Sequence[Node]) -> list[str]:
     """Draw a router where there is one, else the wire."""
     pieces = ("┌──┴──┐", "│ NAT │", "└──┬──┘")
-    return [_row("", [piece if node.inside else "│" for node in nodes]) for piece in pieces]
+    return [row("", [piece if node.inside else "│" for node in nodes]) for piece in pieces]
 
 
 def _port(node: Node) -> str:
     if not node.inside:
         return "│"
-    return "one for each" if node.is_symmetric else "one for all"
+    return node.port or ("one for each" if node.is_symmetric else "one for all")
 
 
 def _edge(left: str, middle: str, right: str) -> str:
@@ -117,11 +125,12 @@ def _mesh(gone: Sequence[bool]) -> str:
     return "the mesh".ljust(_LABEL) + "".join(cells)
 
 
-def _matrix(nodes: Sequence[Node], paths: Mapping[tuple[str, str], PeerPath]) -> list[str]:
-    rows = [_row("round trip, ms", [f"to {node.name}" for node in nodes])]
+def matrix(nodes: Sequence[Node], paths: Mapping[tuple[str, str], PeerPath]) -> list[str]:
+    """Draw how each node reaches each other one. paths: by from and to."""
+    rows = [row("round trip, ms", [f"to {node.name}" for node in nodes])]
     for source in nodes:
         cells = [_cell(paths.get((source.name, target.name))) for target in nodes]
-        rows.append(_row(f"  from {source.name}", cells))
+        rows.append(row(f"  from {source.name}", cells))
     return rows
 
 
