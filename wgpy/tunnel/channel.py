@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 _READ_SIZE: Final = 1 << 16
-_SPACE: Final = socket.CMSG_LEN(8 * array("i").itemsize)  # for so many descriptors
+MAX_FILENOS: Final = 64  # of a message
+_SPACE: Final = socket.CMSG_LEN(MAX_FILENOS * array("i").itemsize)
 MAX_MESSAGE: Final = 1 << 25  # bytes
 
 

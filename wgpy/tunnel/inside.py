@@ -100,8 +100,13 @@ def _allow_what_needs_no_root() -> None:
             Path("/proc/sys", name).write_text(value)
 
 
-def _make_socket(filenos: list[int], *, family: int, type: int, proto: int) -> Answer:
-    return {}, [socket.socket(family, type, proto).detach()]
+def _make_sockets(filenos: list[int], *, family: int, type: int, proto: int, count: int) -> Answer:
+    """Make so many, or as many as there is room for."""
+    made = [socket.socket(family, type, proto).detach()]
+    with suppress(OSError):
+        while len(made) < count:
+            made.append(socket.socket(family, type, proto).detach())
+    return {}, made
 
 
 def _start_program(filenos: list[int], **wanted: Any) -> Answer:
@@ -112,6 +117,6 @@ def _start_program(filenos: list[int], **wanted: Any) -> Answer:
 
 _VERBS: Final[dict[str, Callable[..., Answer]]] = {
     "make": _make,
-    "socket": _make_socket,
+    "sockets": _make_sockets,
     "program": _start_program,
 }

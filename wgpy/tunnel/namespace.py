@@ -10,12 +10,15 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from errno import EMFILE
 from pathlib import Path
+from socket import socket as Socket  # noqa: N812 - a method is called so
 from typing import Any, Final
 
 from . import channel
 from .errors import TunnelError
 from .forbidden import explain
+from .spares import Kind, SpareSockets
 
 ANSWER_TIMEOUT: Final = 30.0  # seconds
 _ENDED: Final = "the tunnel's network has ended: open a tunnel anew"
@@ -42,6 +45,7 @@ class Namespace:
     def __init__(self, network: Network) -> None:
         """Make it. Raises TunnelError with a sentence for the operator."""
         self._lock = threading.Lock()
+        self._spares = SpareSockets(self._make_sockets)
         self._channel, theirs = socket.socketpair()
         with theirs:
             self._process = _start(theirs)
@@ -61,11 +65,17 @@ class Namespace:
         """Readable once the process inside has ended."""
         return self._ended
 
-    def socket(self, family: int, kind: int, protocol: int) -> socket.socket:
+    def socket(self, family: int, kind: int, protocol: int) -> Socket:
         """Return a socket of the network inside. Raises OSError, TunnelError; any thread may ask."""
-        wanted = {"family": int(family), "type": int(kind), "proto": protocol}
-        _, (fileno,) = self._ask("socket", wanted)
-        return socket.socket(fileno=fileno)
+        return self._spares.take((int(family), int(kind), protocol))
+
+    def _make_sockets(self, kind: Kind, count: int) -> list[Socket]:
+        family, type_, protocol = kind
+        wanted = {"family": family, "type": type_, "proto": protocol, "count": count}
+        _, filenos = self._ask("sockets", wanted)
+        if not filenos:  # what this process has no room for, the kernel does not deliver
+            raise OSError(EMFILE, os.strerror(EMFILE))
+        return [Socket(fileno=fileno) for fileno in filenos]
 
     def start(self, arguments: Sequence[str], mask: Iterable[int], dns: str) -> "Program":
         """Start a program inside, one in the life of a namespace: with our streams, folder and environment.
@@ -87,6 +97,7 @@ class Namespace:
 
     def close(self) -> None:
         """End the process inside; harmless when repeated."""
+        self._spares.close()
         self._channel.close()
         self._process.kill()  # it would end by itself, unless somebody has stopped it
         self._process.wait()
