@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import signal
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
@@ -36,7 +37,10 @@ def proxy(arguments: argparse.Namespace) -> None:
     )
     if not any((wanted.socks5, wanted.http, wanted.forward, wanted.expose)):
         raise UsageError("say what to serve: --socks5, --http, --forward or --expose")
-    asyncio.run(_serve(read_config(arguments.config), wanted))
+    config = read_config(arguments.config)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection has two descriptors
+    asyncio.run(_serve(config, wanted))
 
 
 def _parsed(option: str, texts: Iterable[str], read: Callable[[str], _T]) -> tuple[_T, ...]:

@@ -7,27 +7,28 @@ from typing import Final
 import h11
 
 from .joining import REQUEST_TIMEOUT
+from .stream import Stream
 
 _CHUNK: Final = 1 << 16
 _TEXT: Final = "text/plain; charset=utf-8"
 
 
-async def read_head(reader: asyncio.StreamReader) -> tuple[h11.Request, bytes]:
+async def read_head(client: Stream) -> tuple[h11.Request, bytes]:
     """Return a request, and what has come behind its head. Raises h11.ProtocolError, ValueError, OSError."""
     try:
         async with asyncio.timeout(REQUEST_TIMEOUT):
-            return await _read_head(reader)
+            return await _read_head(client)
     except TimeoutError:
         raise ValueError(f"no whole request has come within {REQUEST_TIMEOUT:.0f} s") from None
 
 
-async def _read_head(reader: asyncio.StreamReader) -> tuple[h11.Request, bytes]:
+async def _read_head(client: Stream) -> tuple[h11.Request, bytes]:
     parser = h11.Connection(h11.SERVER)
     while True:
         event = parser.next_event()
         if isinstance(event, h11.Request):
             return event, parser.trailing_data[0]
-        data = await reader.read(_CHUNK)
+        data = await client.read(_CHUNK)
         if not data:
             raise ValueError("the request is cut off")
         parser.receive_data(data)

@@ -16,9 +16,11 @@ from wgpy.tunnel.errors import TunnelError
 
 from .account import Account
 from .http_message import read_head, write_answer
-from .joining import Stream, join, reason
+from .joining import join, reason
+from .stream import Stream
 
 _HTTP: Final = 80
+_ESTABLISHED: Final = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _AUTHORIZATION: Final = b"proxy-authorization"
 _CHALLENGE: Final = ("Proxy-Authenticate", 'Basic realm="wgpy"')
 # Of the connection between a client and its proxy, with those that Connection names. RFC 9110 7.6.1
@@ -30,24 +32,25 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
 
     Raises OSError if the connection breaks.
     """
-    with closing(client.writer):
+    with closing(client):
         try:
-            request, rest = await read_head(client.reader)
+            request, rest = await read_head(client)
             if account and not account.admits_basic(dict(request.headers).get(_AUTHORIZATION, b"")):
-                _answer(client, 407, "this proxy wants a name and a password", _CHALLENGE)
+                await _answer(client, 407, "this proxy wants a name and a password", _CHALLENGE)
                 return
             target = _read_target(request)
             begin = b"" if request.method == b"CONNECT" else _write_head(request, target)
-            there = Stream(*await tunnel.open_connection(*target))
+            there = Stream(await tunnel.connect(*target))
         except (h11.ProtocolError, ValueError) as error:
-            _answer(client, 400, str(error))
+            await _answer(client, 400, str(error))
         except (OSError, TunnelError) as error:
-            _answer(client, 502, reason(error) if isinstance(error, OSError) else str(error))
+            await _answer(client, 502, reason(error) if isinstance(error, OSError) else str(error))
         else:
             if request.method == b"CONNECT":
-                client.writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            there.writer.write(begin + rest)
-            await join(client, there)
+                await client.write(_ESTABLISHED)
+            with closing(there):
+                await there.write(begin + rest)
+                await join(client, there)
 
 
 def _read_target(request: h11.Request) -> HostPort:
@@ -75,5 +78,5 @@ def _write_head(request: h11.Request, target: HostPort) -> bytes:
     return h11.Connection(h11.CLIENT).send(head) or b""
 
 
-def _answer(client: Stream, status: int, why: str, *headers: tuple[str, str]) -> None:
-    client.writer.write(write_answer(status, f"wgpy: {why}.\n".encode(), *headers))
+async def _answer(client: Stream, status: int, why: str, *headers: tuple[str, str]) -> None:
+    await client.write(write_answer(status, f"wgpy: {why}.\n".encode(), *headers))

@@ -1,22 +1,27 @@
 """The listeners of `wgpy proxy`: they lead connections from one side of a tunnel to the other."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, suppress
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from socket import socket as Socket  # noqa: N812 - as elsewhere in this package
+from typing import Final, NamedTuple
 
 from wgpy.address import HostPort
 from wgpy.tunnel.asynchronous import AsyncTunnel
+from wgpy.tunnel.connecting import connect
 from wgpy.tunnel.errors import TunnelError
 
 from . import http_server, socks5_server, status_server
 from .account import Account
-from .joining import Connect, Stream, forward
+from .joining import Connect, forward
+from .listening import Acceptor, Serve
 from .status_server import Connections
+from .stream import Stream
 
-_Serve = Callable[[Stream], Awaitable[None]]
+_BACKLOG: Final = 1024
 
 
 class PortForward(NamedTuple):
@@ -54,7 +59,7 @@ async def start(tunnel: AsyncTunnel, wanted: Listeners, opened: AsyncExitStack) 
     return lines
 
 
-def _counted(serve: _Serve, name: str, connections: Connections) -> _Serve:
+def _counted(serve: Serve, name: str, connections: Connections) -> Serve:
     async def serve_and_count(client: Stream) -> None:
         connections.total[name] += 1
         connections.open[name] += 1
@@ -68,7 +73,7 @@ def _counted(serve: _Serve, name: str, connections: Connections) -> _Serve:
 
 def _listeners(
     tunnel: AsyncTunnel, wanted: Listeners, connections: Connections
-) -> Iterator[tuple[str, HostPort, bool, _Serve, str]]:
+) -> Iterator[tuple[str, HostPort, bool, Serve, str]]:
     """Give name, address, whether it is inside, what serves its clients, and where it leads."""
     status = partial(status_server.serve, tunnel=tunnel, connections=connections)
     socks5 = partial(socks5_server.serve, tunnel=tunnel, account=wanted.account)
@@ -85,43 +90,61 @@ def _listeners(
         yield "expose ", listen, True, _forward(_outside, target), f" to {target}"
 
 
-def _forward(connect: Connect, target: HostPort) -> _Serve:
+def _forward(connect: Connect, target: HostPort) -> Serve:
     return lambda client: forward(client, connect, *target)
 
 
 def _inside(tunnel: AsyncTunnel) -> Connect:
-    async def connect(host: str, port: int) -> Stream:
+    async def connect_inside(host: str, port: int) -> Stream:
         try:
-            return Stream(*await tunnel.open_connection(host, port))
+            return Stream(await tunnel.connect(host, port))
         except TunnelError as error:
             raise ConnectionError(str(error)) from None
 
-    return connect
+    return connect_inside
 
 
 async def _outside(host: str, port: int) -> Stream:
-    return Stream(*await asyncio.open_connection(host, port))
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return Stream(await connect(found, _make_socket))
+
+
+def _make_socket(family: int, kind: int) -> Socket:
+    made = Socket(family, kind)
+    made.setblocking(False)
+    return made
 
 
 async def _listen(
     name: str,
     address: HostPort,
     inside: bool,
-    serve: _Serve,
+    serve: Serve,
     tunnel: AsyncTunnel,
     opened: AsyncExitStack,
 ) -> HostPort:
     """Return the address with the port that it has."""
-
-    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TunnelError):
-            await serve(Stream(reader, writer))
-
-    listen = tunnel.start_server if inside else asyncio.start_server
     try:
-        server = await listen(accepted, address.host, address.port)
+        listening = [await tunnel.listen(*address)] if inside else await _listen_outside(*address)
     except (OSError, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "that is no host name"
         raise TunnelError(f"{name}{address} cannot be listened on: {reason}") from None
-    opened.callback(server.close)
-    return HostPort(address.host, server.sockets[0].getsockname()[1])
+    for each in listening:
+        acceptor = Acceptor(each, serve)
+        acceptor.start()
+        opened.callback(acceptor.close)
+    return HostPort(address.host, listening[0].getsockname()[1])
+
+
+async def _listen_outside(host: str, port: int) -> list[Socket]:
+    """Listen on all addresses of a host. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    with ExitStack() as opened:
+        listening = [
+            opened.enter_context(socket.create_server(address, family=family, backlog=_BACKLOG))
+            for family, _, _, _, address in found
+        ]
+        for each in listening:
+            each.setblocking(False)
+        opened.pop_all()
+    return listening

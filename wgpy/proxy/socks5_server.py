@@ -11,8 +11,9 @@ from wgpy.tunnel.errors import TunnelError
 
 from . import socks5
 from .account import Account
-from .joining import REQUEST_TIMEOUT, Stream, join
+from .joining import REQUEST_TIMEOUT, join
 from .socks5 import Command, Malformed, Reply, Target
+from .stream import Stream
 
 _MAX_DATAGRAM: Final = 65535
 _MAX_WAITING: Final = 64  # datagrams of a client whose names are being asked for
@@ -23,62 +24,63 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
 
     Raises OSError if the connection breaks.
     """
-    with suppress(Malformed, asyncio.IncompleteReadError), closing(client.writer):
+    with suppress(Malformed, EOFError), closing(client):
         async with asyncio.timeout(REQUEST_TIMEOUT):
             await _authenticate(client, account)
             try:
-                command, target = await _read_request(client.reader)
+                command, target = await _read_request(client)
             except Malformed:
-                client.writer.write(socks5.write_reply(Reply.ADDRESS_NOT_SUPPORTED))
+                await client.write(socks5.write_reply(Reply.ADDRESS_NOT_SUPPORTED))
                 return
         if command == Command.CONNECT:
             await _connect(client, tunnel, target)
         elif command == Command.UDP_ASSOCIATE:
             await _associate(client, tunnel)
         else:
-            client.writer.write(socks5.write_reply(Reply.COMMAND_NOT_SUPPORTED))
+            await client.write(socks5.write_reply(Reply.COMMAND_NOT_SUPPORTED))
 
 
 async def _authenticate(client: Stream, account: Account | None) -> None:
-    """Raises Malformed also for a client that is not admitted, and IncompleteReadError."""
-    version, count = await client.reader.readexactly(2)
+    """Raises Malformed also for a client that is not admitted, and EOFError."""
+    version, count = await client.readexactly(2)
     if version != socks5.VERSION:
         raise Malformed("another version")
     wanted = socks5.PASSWORD if account else socks5.NO_AUTHENTICATION
-    client.writer.write(socks5.choose_method(await client.reader.readexactly(count), wanted))
+    await client.write(socks5.choose_method(await client.readexactly(count), wanted))
     if account:
-        admitted = account.admits(*await _read_password(client.reader))
-        client.writer.write(socks5.write_password_reply(admitted=admitted))
+        admitted = account.admits(*await _read_password(client))
+        await client.write(socks5.write_password_reply(admitted=admitted))
         if not admitted:
             raise Malformed("a wrong password")
 
 
-async def _read_password(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """RFC 1929. Raises IncompleteReadError."""
-    _, size = await reader.readexactly(2)
-    name = await reader.readexactly(size)
-    (size,) = await reader.readexactly(1)
-    return name, await reader.readexactly(size)
+async def _read_password(client: Stream) -> tuple[bytes, bytes]:
+    """RFC 1929. Raises EOFError."""
+    _, size = await client.readexactly(2)
+    name = await client.readexactly(size)
+    (size,) = await client.readexactly(1)
+    return name, await client.readexactly(size)
 
 
-async def _read_request(reader: asyncio.StreamReader) -> tuple[int, Target]:
-    """Raises Malformed, IncompleteReadError."""
-    head = await reader.readexactly(5)
-    rest = await reader.readexactly(socks5.address_size(head[3], head[4]))
+async def _read_request(client: Stream) -> tuple[int, Target]:
+    """Raises Malformed, EOFError."""
+    head = await client.readexactly(5)
+    rest = await client.readexactly(socks5.address_size(head[3], head[4]))
     target, _ = socks5.read_target(head[3:] + rest)
     return head[1], target
 
 
 async def _connect(client: Stream, tunnel: AsyncTunnel, target: Target) -> None:
     try:
-        there = Stream(*await tunnel.open_connection(*target))
+        there = Stream(await tunnel.connect(*target))
     except (OSError, TunnelError) as error:
         reply = socks5.reply_to(error) if isinstance(error, OSError) else Reply.FAILURE
-        client.writer.write(socks5.write_reply(reply))
+        await client.write(socks5.write_reply(reply))
         return
-    bound = there.writer.get_extra_info("sockname")
-    client.writer.write(socks5.write_reply(Reply.SUCCEEDED, Target(bound[0], bound[1])))
-    await join(client, there)
+    with closing(there):
+        bound = Target(*there.socket.getsockname()[:2])
+        await client.write(socks5.write_reply(Reply.SUCCEEDED, bound))
+        await join(client, there)
 
 
 # -- Datagrams -------------------------------------------------------------------------------------
@@ -86,15 +88,15 @@ async def _connect(client: Stream, tunnel: AsyncTunnel, target: Target) -> None:
 
 async def _associate(client: Stream, tunnel: AsyncTunnel) -> None:
     """Pass datagrams on as long as the client's connection is open."""
-    here, there = (client.writer.get_extra_info(name)[0] for name in ("sockname", "peername"))
+    here, there = client.socket.getsockname()[0], client.socket.getpeername()[0]
     with closing(_Association(tunnel, there)) as association:
         try:
             bound = await association.open(here)
         except (OSError, TunnelError):
-            client.writer.write(socks5.write_reply(Reply.FAILURE))
+            await client.write(socks5.write_reply(Reply.FAILURE))
             return
-        client.writer.write(socks5.write_reply(Reply.SUCCEEDED, bound))
-        while await client.reader.read(_MAX_DATAGRAM):
+        await client.write(socks5.write_reply(Reply.SUCCEEDED, bound))
+        while await client.read(_MAX_DATAGRAM):
             pass
 
 

@@ -3,6 +3,7 @@
 Invariant: a tunnel that nobody uses is healthy; one is not while a peer leaves unanswered what was sent.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from wgpy.node.http import Answer, Request
 from wgpy.prometheus import CONTENT_TYPE, Family, Sample, exposition
 from wgpy.tunnel.asynchronous import AsyncTunnel
 
-from .joining import Stream
+from .stream import Stream
 
 # Whitepaper 6.5: by then a handshake has begun, and been sent again.
 _SILENCE: Final = 20 * SECOND
@@ -39,7 +40,8 @@ async def serve(client: Stream, tunnel: AsyncTunnel, connections: Connections) -
         peers = (await tunnel.status()).peers
         return _ANSWERS.get(request.target, _missing)(peers, connections)
 
-    await http.serve(client.reader, client.writer, answer)
+    reader, writer = await asyncio.open_connection(sock=client.socket)
+    await http.serve(reader, writer, answer)
 
 
 def _missing(_peers: Sequence[PeerStatus], _connections: Connections) -> Answer:

@@ -26,6 +26,7 @@ from wgpy.keys import PublicKey
 from wgpy.model import DeviceStatus
 
 from . import endpoints
+from .connecting import connect
 from .errors import TunnelError
 from .namespace import Namespace, Network, Program
 from .resolver import AddressInfo, Resolver
@@ -114,20 +115,8 @@ class AsyncTunnel:
 
     async def connect(self, host: str, port: int) -> Socket:
         """Return a TCP socket that is connected and does not block. Raises OSError, TunnelError."""
-        failure = OSError(f"{host} has no address")
-        for family, kind, _, _, address in await self.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            connecting = self._make_socket(family, kind)
-            try:
-                await asyncio.get_running_loop().sock_connect(connecting, address)
-            except OSError as error:
-                connecting.close()
-                failure = error
-            except BaseException:
-                connecting.close()
-                raise
-            else:
-                return connecting
-        raise failure
+        found = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return await connect(found, self._make_socket)
 
     async def open_connection(
         self, host: str, port: int, **options: Any
@@ -149,9 +138,17 @@ class AsyncTunnel:
 
         Raises OSError, TunnelError.
         """
+        listening = await self.listen(host, port)
+        return await asyncio.start_server(connected, sock=listening, backlog=_BACKLOG, **options)
+
+    async def listen(self, host: str | None, port: int) -> Socket:
+        """Return a TCP socket that listens and does not block. host: None for all addresses.
+
+        Raises OSError, TunnelError.
+        """
         listening = await self._bound(host, port, socket.SOCK_STREAM)
         listening.listen(_BACKLOG)
-        return await asyncio.start_server(connected, sock=listening, backlog=_BACKLOG, **options)
+        return listening
 
     async def create_datagram_endpoint(
         self,
