@@ -9,6 +9,7 @@ from tests.integration.hosts import eventually
 from tests.integration.meshlab import Node
 
 _SOCKET: Final = "/run/tailscale.sock"
+PATHS: Final = ("--state=mem:", "--statedir=/run", f"--socket={_SOCKET}", "--no-logs-no-support")
 _PEER_RELAY_PORT: Final = 40000
 _STARTING: Final = 60.0  # seconds
 _JOINING: Final = 120.0  # seconds
@@ -45,8 +46,11 @@ class Tailscale:
             self._tailscale(relay, "set", f"--relay-server-port={_PEER_RELAY_PORT}")
 
     def join(self, node: Node) -> None:
-        paths = ("--state=mem:", "--statedir=/run", f"--socket={_SOCKET}")
-        node.host.start(self.daemon, *paths, "--no-logs-no-support")
+        node.host.start(self.daemon, *PATHS)
+        self.enter(node)
+
+    def enter(self, node: Node) -> None:
+        """Make a host a node whose daemon is started."""
         eventually(lambda: self._status(node) is not None, "tailscaled answers", _STARTING)
         self._tailscale(
             node, "up", f"--login-server={self._control}", f"--hostname={node.name}", "--accept-dns=false",

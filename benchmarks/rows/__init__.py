@@ -11,10 +11,12 @@ from benchmarks.rows.hub import HUB
 from benchmarks.rows.lossy import LOSSY
 from benchmarks.rows.meshrelay import MESH_RELAY
 from benchmarks.rows.nat import NAT, NAT_ALL
+from benchmarks.rows.proxy import PROXY
 from benchmarks.rows.recovery import RECOVERY
 from benchmarks.rows.relay import RELAY
 from benchmarks.rows.relayflood import RELAY_FLOOD
 from benchmarks.rows.rest import REST
+from benchmarks.rows.rootless import ROOTLESS
 from benchmarks.rows.scale import CROWDS
 from benchmarks.rows.tunnel import TUNNEL, TUNNEL6
 from benchmarks.suite.values import Measure, Plan, Row, Setting
@@ -22,7 +24,7 @@ from benchmarks.suite.values import Measure, Plan, Row, Setting
 # Rest before load, what is compared with one stream beside it, and the harshest load last.
 SETTINGS: Final[tuple[Setting[Any], ...]] = (
     REST, TUNNEL, TUNNEL6, LOSSY, RECOVERY, HANDSHAKES, *CROWDS, HUB, GATEWAY, RELAY, NAT, NAT_ALL,
-    MESH_RELAY, JUNK, VALID, RELAY_FLOOD,
+    MESH_RELAY, ROOTLESS, PROXY, JUNK, VALID, RELAY_FLOOD,
 )  # fmt: skip
 
 

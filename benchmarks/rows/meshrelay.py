@@ -19,7 +19,7 @@ from benchmarks.nat.world import pinging, watching
 from benchmarks.suite.readings import read_process_cpu
 from benchmarks.suite.rounds import Turn
 from benchmarks.suite.tools import STARTING, stream
-from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
+from benchmarks.suite.values import Kind, Measure, Plan, Row, Samples, Setting
 from tests.integration.hosts import eventually
 from tests.integration.internet import Internet
 from tests.integration.meshlab import Node
@@ -93,7 +93,7 @@ MESH_RELAY: Final = Setting(
             _measured,
             Plan.FULL,
             seconds=STARTING + ANSWERS * INTERVAL,
-            meshes=True,
+            kind=Kind.MESH,
         ),
     ),
     seconds=15,

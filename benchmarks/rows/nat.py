@@ -15,7 +15,7 @@ from benchmarks.nat.meshes import mesh_of
 from benchmarks.nat.world import World, build
 from benchmarks.rows.natlife import LIFE
 from benchmarks.suite.rounds import Turn
-from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
+from benchmarks.suite.values import Kind, Measure, Plan, Row, Samples, Setting
 
 KINDS: Final = ("public", "full cone", "port-restricted", "random", "UDP blocked")
 ALL_KINDS: Final = (
@@ -59,7 +59,14 @@ class Matrix:
         title = f"first packets between hosts behind NATs of {len(self.kinds)} kinds"
         seconds = _PAIR * len(self.pairs)
         return Row(
-            self.name, title, self._measures, self.measure, Plan.FULL, streams=0, seconds=seconds, meshes=True
+            self.name,
+            title,
+            self._measures,
+            self.measure,
+            Plan.FULL,
+            streams=0,
+            seconds=seconds,
+            kind=Kind.MESH,
         )
 
     @property

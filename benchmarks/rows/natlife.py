@@ -10,7 +10,7 @@ from benchmarks.nat.contact import SIZE, WITHIN, becomes_direct, contact
 from benchmarks.nat.readings import lost, relay_in_use
 from benchmarks.nat.world import Pings, Wire, World, pinging, watching
 from benchmarks.suite.readings import MeasureFailed
-from benchmarks.suite.values import Measure, Plan, Row, Samples
+from benchmarks.suite.values import Kind, Measure, Plan, Row, Samples
 
 STEADY: Final = 0.2  # seconds between pings that something interrupts
 UNTIL_IDLE: Final = 75.0  # seconds until a mesh forgets that a pair has talked
@@ -116,7 +116,7 @@ def _row(
     measure: Callable[[World, float], Samples],
     seconds: float,
 ) -> Row[World]:
-    return Row(name, title, tuple(measures), measure, Plan.FULL, streams=0, seconds=seconds, meshes=True)
+    return Row(name, title, tuple(measures), measure, Plan.FULL, streams=0, seconds=seconds, kind=Kind.MESH)
 
 
 LIFE: Final = (

@@ -24,7 +24,7 @@ static uint64_t clock_now(void)
 }
 
 /* xorshift64*: what is random has to differ, not to be secret. state: never 0. */
-static uint64_t random_next(uint64_t *state)
+static inline uint64_t random_next(uint64_t *state)
 {
     *state ^= *state >> 12;
     *state ^= *state << 25;

@@ -22,7 +22,6 @@ from benchmarks.report.table import markdown
 from benchmarks.rows import measures_of, read_rows, rows_of, seconds_of
 from benchmarks.suite.host import obstacle
 from benchmarks.suite.implementations import (
-    MESH_PEERS,
     PEER_RELAY,
     PEERS,
     Implementation,
@@ -36,7 +35,7 @@ from benchmarks.suite.record import Machine, Record, Results
 from benchmarks.suite.remote import Unusable, add_options, read_route
 from benchmarks.suite.rounds import STOPPING, Run, run_rounds, settings_for
 from benchmarks.suite.timetable import Timetable, in_words, rounds_within
-from benchmarks.suite.values import Plan, Setting
+from benchmarks.suite.values import Kind, Plan, Setting
 
 _T = TypeVar("_T")
 
@@ -204,16 +203,16 @@ def _chosen(
 
     folder: to build the limit in.
     """
-    kinds = {row.meshes for setting in settings for row in setting.rows}
-    here = {one.name: one for one in [*find_implementations(), *options.impl] if one.is_mesh in kinds}
+    kinds = {row.kind for setting in settings for row in setting.rows}
+    here = {one.name: one for one in [*find_implementations(), *options.impl] if one.kind in kinds}
     asked = options.implementations.split(",") if options.implementations else []
-    peers = [*(PEERS if False in kinds else ()), *(MESH_PEERS if True in kinds else ())]
+    peers = [name for kind in Kind if kind in kinds for name in PEERS[kind]]
     if not asked and (absent := [name for name in peers if name not in here]):
         names = ", ".join(absent)
         results.left_out.append(
             f"not on this host: {names} (./run bench --install-peers installs what it can)"
         )
-    if False in kinds:
+    if Kind.TUNNEL in kinds:
         if not asked and "kernel" not in here:
             results.left_out.append("not on this host: the kernel's own WireGuard")
         here |= _limits(folder, asked, results)

@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.compiler import build
+from benchmarks.suite.values import Kind
 
-PEERS: Final = ("wireguard-go", "tailscale", "gotatun", "boringtun")  # that can be installed
-MESH_PEERS: Final = ("tailscaled", "nebula")
+PEERS: Final = {  # that can be installed
+    Kind.TUNNEL: ("wireguard-go", "tailscale", "gotatun", "boringtun"),
+    Kind.MESH: ("tailscaled", "nebula"),
+    Kind.PROXY: ("onetun", "tailscaled-socks5"),
+}
 PEER_RELAY: Final = "tailscaled-peer-relay"  # measured if asked for by name
 # Their programs, a node's first. Tailscale's has not all that a node can do, so it is not called tailscaled.
 LAB_TAILSCALE: Final = ("lab-tailscaled", "lab-tailscale")
+LAB_SOCKS5: Final = "lab-tailscaled-socks5"  # the same, with its userspace network
 NEBULA: Final = ("nebula", "nebula-cert")
 _LIMIT: Final = Path(__file__).parents[1] / "limit"
 _WGPY: Final = Path(__file__).parents[2] / "wgpy"
@@ -51,15 +56,15 @@ class Implementation:
     """A program that makes a tunnel interface and stays in the foreground.
 
     command: {interface} stands for the name of the interface, {remote} and {port} for the other end's, which
-    only a limit or a ruler has to be told. is_mesh: it makes a whole mesh instead, and command has the paths
-    of its programs.
+    only a limit or a ruler has to be told. kind: of a mesh and of a proxy, command has the paths of its
+    programs.
     """
 
     name: str
     role: Role
     command: tuple[str, ...]
     version: str = ""
-    is_mesh: bool = False
+    kind: Kind = Kind.TUNNEL
 
     @property
     def is_daemon(self) -> bool:
@@ -159,17 +164,32 @@ def _candidates() -> Iterator[Implementation]:
     if _kernel_has_wireguard():
         yield Implementation("kernel", Role.KERNEL, _KERNEL, platform.release())
     yield from _meshes()
+    yield from _proxies()
 
 
 def _meshes() -> Iterator[Implementation]:
     """Yield the meshes that are found."""
     for program in programs("wgpy", [Path(sys.executable).parent]):
-        yield Implementation("wgpy-mesh", Role.OURS, (str(program),), _said_version(program), is_mesh=True)
+        yield Implementation("wgpy-mesh", Role.OURS, (str(program),), _said_version(program), kind=Kind.MESH)
     for name, files in (("tailscaled", LAB_TAILSCALE), (PEER_RELAY, LAB_TAILSCALE), ("nebula", NEBULA)):
         found = [next(programs(file, usual_folders("go/bin")), None) for file in files]
         if all(found):
             command = tuple(map(str, found))
-            yield Implementation(name, Role.PEER, command, go_build(Path(command[0]))[1], is_mesh=True)
+            yield Implementation(name, Role.PEER, command, go_build(Path(command[0]))[1], kind=Kind.MESH)
+
+
+def _proxies() -> Iterator[Implementation]:
+    """Yield the proxies that are found."""
+    for program in programs("wgpy", [Path(sys.executable).parent]):
+        yield Implementation("wgpy-proxy", Role.OURS, (str(program),), _said_version(program), Kind.PROXY)
+    for program in programs("onetun", usual_folders(".cargo/bin")):
+        yield Implementation("onetun", Role.PEER, (str(program),), _said_version(program), Kind.PROXY)
+    files = (LAB_SOCKS5, *LAB_TAILSCALE)
+    found = [next(programs(file, usual_folders("go/bin")), None) for file in files]
+    if all(found):
+        command = tuple(map(str, found))
+        version = go_build(Path(command[0]))[1]
+        yield Implementation("tailscaled-socks5", Role.PEER, command, version, Kind.PROXY)
 
 
 def _kernel_has_wireguard() -> bool:

@@ -6,12 +6,19 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from benchmarks.suite.implementations import LAB_TAILSCALE, NEBULA, go_build, programs, usual_folders
+from benchmarks.suite.implementations import (
+    LAB_SOCKS5,
+    LAB_TAILSCALE,
+    NEBULA,
+    go_build,
+    programs,
+    usual_folders,
+)
 
 INSTALL_TIMEOUT: Final = 1800  # seconds for one to be fetched and built
 _LAB: Final = Path(__file__).parents[1] / "nat/lab_tailscale"
@@ -23,6 +30,8 @@ _LAB_OMITS: Final = (
     "qrcodes", "resolved", "sdnotify", "serve", "ssh", "synology", "systray", "syspolicy", "taildrop",
     "tailnetlock", "tap", "tpm", "wakeonlan", "webbrowser", "webclient",
 )  # fmt: skip
+_SOCKS5_NEEDS: Final = ("gro", "netstack")
+_TAILSCALED: Final = "tailscale.com/cmd/tailscaled"
 _USUAL: Final = ("/usr/local/go/bin", "/usr/lib/go/bin")  # of Go, not always in PATH
 
 
@@ -68,15 +77,22 @@ def _by_go(module: str, version: str, *files: str, folder: str = "") -> str:
 def _lab_tailscale() -> str:
     """Build Tailscale's node and what nodes need, and return what was done. Raises NotInstalled."""
     go, bin_ = _go(), Path.home() / "go/bin"
-    tags = ",".join(["ts_include_cli", *(f"ts_omit_{one}" for one in _LAB_OMITS)])
-    builds = (("-tags", tags, "tailscale.com/cmd/tailscaled"), (".",))
+    builds = {
+        LAB_TAILSCALE[0]: ("-tags", _tags(_LAB_OMITS), _TAILSCALED),
+        LAB_SOCKS5: ("-tags", _tags(one for one in _LAB_OMITS if one not in _SOCKS5_NEEDS), _TAILSCALED),
+        LAB_TAILSCALE[1]: (".",),
+    }
     print("go build tailscale.com/cmd/tailscaled, which takes minutes ... ", end="", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(_LAB, folder, dirs_exist_ok=True)  # go writes into it what modules it found
-        for file, build in zip(LAB_TAILSCALE, builds, strict=True):
+        for file, build in builds.items():
             command = ("env", "GOTOOLCHAIN=auto", "CGO_ENABLED=0", go, "build", "-mod=mod", "-trimpath")
             _output([*command, "-ldflags=-s -w", "-o", str(bin_ / file), *build], Path(folder))
     return f"{go_build(bin_ / LAB_TAILSCALE[0])[1]} is installed"
+
+
+def _tags(omitted: Iterable[str]) -> str:
+    return ",".join(["ts_include_cli", *(f"ts_omit_{one}" for one in omitted)])
 
 
 def _go() -> str:
@@ -123,6 +139,7 @@ _INSTALLERS: Final[Mapping[str, Callable[[], str]]] = {
     ),
     "boringtun": partial(_by_cargo, "boringtun-cli"),
     "gotatun": partial(_by_cargo, "gotatun-cli"),
+    "onetun": partial(_by_cargo, "onetun"),
     "Debian's wireguard-go": partial(_by_apt, "wireguard-go"),
     "tailscaled": _lab_tailscale,
     "nebula": partial(_by_go, "github.com/slackhq/nebula", "v1.10.3", *NEBULA, folder="cmd"),

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.suite.implementations import Implementation, Role
-from benchmarks.suite.values import Measure
+from benchmarks.suite.values import Kind, Measure
 
 FORMAT: Final = "wgpy benchmark"
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class RecordUnreadable(Exception):
@@ -145,6 +145,7 @@ def _record_to_json(record: Record) -> dict[str, Any]:
     fields = dataclasses.asdict(record)
     for implementation in fields["implementations"]:
         implementation["role"] = implementation["role"].value
+        implementation["kind"] = implementation["kind"].value
     fields["measures"] = [
         {key: None if value == math.inf else value for key, value in measure.items()}  # JSON has no infinity
         for measure in fields["measures"]
@@ -162,7 +163,14 @@ def _record_from_json(found: dict[str, Any]) -> Record:
         rounds=int(found["rounds"]),
         seconds=float(found["seconds"]),
         implementations=[
-            Implementation(**{**one, "role": Role(one["role"]), "command": tuple(one["command"])})
+            Implementation(
+                **{
+                    **one,
+                    "role": Role(one["role"]),
+                    "kind": Kind(one["kind"]),
+                    "command": tuple(one["command"]),
+                }
+            )
             for one in found["implementations"]
         ],
         measures=[Measure(**_with_infinity(measure)) for measure in found["measures"]],

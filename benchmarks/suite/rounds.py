@@ -209,7 +209,7 @@ class _Taker:
 
 
 def _fits(row: Row[Any], implementation: Implementation) -> bool:
-    if row.meshes is not implementation.is_mesh or (row.ours and implementation.role is not Role.OURS):
+    if row.kind is not implementation.kind or (row.ours and implementation.role is not Role.OURS):
         return False
     return (row.rulers or implementation.is_daemon) and bool(_measures(row, implementation))
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -19,6 +19,14 @@ class Plan(IntEnum):
     QUICK = 1
     DEFAULT = 2
     FULL = 3
+
+
+class Kind(Enum):
+    """What an implementation makes, and a row measures."""
+
+    TUNNEL = "tunnel"
+    MESH = "mesh"
+    PROXY = "proxy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +56,7 @@ class Row(Generic[S]):
     measure: gets the setting and how many seconds a stream lasts, and returns a sample for each of the
     measures; streams: how many it runs, one after another; seconds: what it takes beside them, about;
     plan: the least that has it; rulers: whether it can be measured with what is no daemon, too; ours: whether
-    only with wgpyd; meshes: whether it is of whole meshes, and not of tunnels.
+    only with wgpyd; kind: of the implementations that it is of.
     """
 
     name: str
@@ -60,7 +68,7 @@ class Row(Generic[S]):
     seconds: float = 1
     rulers: bool = True
     ours: bool = False
-    meshes: bool = False
+    kind: Kind = Kind.TUNNEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ from benchmarks.rows import SETTINGS, measures_of, read_rows
 from benchmarks.suite.implementations import Implementation, Role, find_implementations
 from benchmarks.suite.record import Results
 from benchmarks.suite.rounds import settings_for
+from benchmarks.suite.values import Kind
 
 RELAY, OTHER, SIZE, INTERVAL = "203.0.113.3", "203.0.113.110", 1000, 0.05
-OURS = Implementation("wgpy-mesh", Role.OURS, ("wgpy",), is_mesh=True)
-PEER = Implementation("nebula", Role.PEER, ("nebula", "nebula-cert"), is_mesh=True)
+OURS = Implementation("wgpy-mesh", Role.OURS, ("wgpy",), kind=Kind.MESH)
+PEER = Implementation("nebula", Role.PEER, ("nebula", "nebula-cert"), kind=Kind.MESH)
 TUNNEL = Implementation("boringtun", Role.PEER, ("boringtun", "{interface}"))
 PINGS = """\
 PING 10.42.0.9 (10.42.0.9) 56(84) bytes of data.
@@ -157,7 +158,9 @@ def test_a_mesh_is_found_with_all_of_its_programs_or_not_at_all(
         (folder / file).write_bytes(b"\nmod\texample.org/mesh\tv9.9.9\n")
         (folder / file).chmod(0o755)
 
-    found = {one.name: one for one in find_implementations() if one.role is Role.PEER and one.is_mesh}
+    found = {
+        one.name: one for one in find_implementations() if one.role is Role.PEER and one.kind is Kind.MESH
+    }
 
     assert found.keys() == {"tailscaled", "tailscaled-peer-relay"}
     assert found["tailscaled"].command == (str(folder / "lab-tailscaled"), str(folder / "lab-tailscale"))

@@ -282,7 +282,7 @@ def test_without_matplotlib_there_is_a_report_and_it_is_said_how_to_get_plots(
         ("", "it is not JSON"),
         ("[1, 2]", "is no record of a benchmark"),
         ('{"format": "wgpy benchmark", "version": 99}', "is of version 99"),
-        ('{"format": "wgpy benchmark", "version": 1}', "is damaged"),
+        ('{"format": "wgpy benchmark", "version": 2}', "is damaged"),
     ],
 )
 def test_what_is_no_record_is_refused_in_a_sentence(
