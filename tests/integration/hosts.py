@@ -121,6 +121,8 @@ class HostProcess:
     def kill(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send the command a signal."""
         os.kill(self.pid, number)
+        if number is signal.SIGCONT:
+            self.popen.send_signal(number)  # nsenter stops with its command
 
     def proc(self, file: str) -> str:
         """Return what a file of its folder in /proc says. Raises OSError."""

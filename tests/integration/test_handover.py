@@ -5,12 +5,11 @@ The service manager of these tests does what systemd documents (servicemanager.p
 
 import json
 import os
-import re
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,38 +17,17 @@ from typing import Any
 import pytest
 
 from tests.integration import servicemanager
-from tests.integration.hosts import Host, HostProcess, Lab, eventually
+from tests.integration.hosts import Host, HostProcess, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import NETWORK, Node, program
 from tests.integration.meshlan import wired_pair
+from tests.integration.ongoing import await_answer, nothing_lost, nothing_lost_but_for, transfer
 from tests.integration.peers import Implementation, Peer, Userspace
-from tests.integration.topologies import Pair
+from tests.integration.topologies import Pair, endpoint
 
 pytestmark = pytest.mark.xdist_group("handover")
 
 _GOES_ON = "did not hand over"
 _TIMEOUT = 60.0  # seconds, for what takes two on a host that is not busy
-
-
-@contextmanager
-def nothing_lost(source: Host, to: str) -> Iterator[HostProcess]:
-    """Ping all the time, and check that each is answered up to the last that was."""
-    ping = source.start("ping", "-n", "-i", "0.02", to)
-    await_answer(ping)
-    yield ping
-    await_answer(ping)
-    ping.kill(signal.SIGINT)
-    found = [int(number) for number in re.findall(r"icmp_seq=(\d+)", ping.wait().output)]
-    assert sorted({*found}) == list(range(1, max(found) + 1))
-
-
-def await_answer(ping: HostProcess) -> None:
-    """Wait for two more answers: the second one is to what was sent after this was called."""
-    before = answers(ping)
-    eventually(lambda: answers(ping) >= before + 2, "pings are answered")
-
-
-def answers(ping: HostProcess) -> int:
-    return ping.log.read_text().count("icmp_seq=")
 
 
 @contextmanager
@@ -89,27 +67,15 @@ def replace(peer: Peer, *options: str) -> None:
     """Have another process take over, and return when the former one has ended."""
     former = peer.process
     assert former is not None
-    assert isinstance(peer.implementation, Userspace)
-    command = ("env", "LOG_LEVEL=debug", *peer.implementation.environment, peer.implementation.program, "-f")
-    peer.process = peer.host.start(*command, "--replace", *options, peer.interface)
+    peer.process = start_next(peer, *options)
     assert former.wait(_TIMEOUT).status == 0
     assert peer.process.is_running()
 
 
-def transfer(source: Host, target: Host, address: str) -> Callable[[], None]:
-    """Begin a TCP transfer with iperf3, and return what waits for the end of it and checks it."""
-    server = target.start("iperf3", "-s", "-1", "-B", address, "--forceflush")
-    eventually(lambda: "listening" in server.log.read_text(), "iperf3 listens")
-    client = source.start("iperf3", "-c", address, "-t", "600", "-i", "0.5", "--forceflush")
-    eventually(lambda: "0.50" in client.log.read_text(), "data flows")
-
-    def finish() -> None:
-        lines = len(client.log.read_text().splitlines())
-        eventually(lambda: len(client.log.read_text().splitlines()) >= lines + 2, "data flows")
-        assert client.is_running(), client.log.read_text()
-        client.kill()
-
-    return finish
+def start_next(peer: Peer, *options: str) -> HostProcess:
+    assert isinstance(peer.implementation, Userspace)
+    command = ("env", "LOG_LEVEL=debug", *peer.implementation.environment, peer.implementation.program, "-f")
+    return peer.host.start(*command, "--replace", *options, peer.interface)
 
 
 # -- One interface -----------------------------------------------------------------------------------
@@ -234,6 +200,55 @@ def test_who_dies_while_it_takes_over_leaves_everything_as_it_was(pair: Pair) ->
     pair.left.set("fwmark", "7")
     pair.right.restart()
     eventually(lambda: left.reaches(pair.right), "there is a new session")
+
+
+def test_nothing_is_lost_if_the_former_process_is_killed_while_it_ends(lab: Lab, program: str) -> None:
+    daemon = Userspace(program, ("WGPY_WORKERS=3",))
+    pair = Pair.build(lab, daemon, daemon)
+    pair.introduce()
+    former = pair.left.process
+    assert former is not None
+    with nothing_lost(pair.left.host, pair.right.addresses[0]) as ping:
+        following = start_next(pair.left)
+        eventually(lambda: "took over from" in following.log.read_text(), "it takes over")
+        await_answer(ping)  # what was under way by the former sessions has come
+        with suppress(ProcessLookupError):  # on a busy host it may have ended by itself
+            former.kill(signal.SIGKILL)
+        former.wait(_TIMEOUT)
+        await_answer(ping)
+
+
+def test_sessions_are_renewed_again_if_the_next_process_is_killed_when_it_has_renewed_them(
+    lab: Lab, pair: Pair, daemon: Implementation
+) -> None:
+    left, right = pair.left, pair.right
+    deaf = add_peer(lab, left, daemon)
+    assert deaf.process is not None
+    with nothing_lost_but_for(left.host, right.addresses[0], seconds=5):  # else it takes 15
+        deaf.process.kill(signal.SIGSTOP)  # whose answer the next process waits for
+        following = start_next(left)
+        renewed = f"peer {right.public_key}: new session, we began it"
+        eventually(lambda: renewed in following.log.read_text(), "it has a session")
+        following.kill(signal.SIGKILL)
+
+    deaf.process.kill(signal.SIGCONT)
+    replace(left)
+
+
+def add_peer(lab: Lab, left: Peer, daemon: Implementation) -> Peer:
+    """Give one a second peer, to which it has a session."""
+    machine = daemon.machine(lab, "deaf")
+    connect(left.machine, "eth1", machine, "eth0")
+    add_addresses(left.machine, "eth1", "10.11.0.1/24")
+    add_addresses(machine, "eth0", "10.11.0.2/24")
+    peer = Peer(daemon, machine, ("10.21.0.1/32", "fd21::1/128"))
+    peer.up()
+    left.introduce(peer, endpoint("10.11.0.2"))
+    peer.introduce(left)
+    left.machine.run("ip", "route", "add", "10.21.0.1", "dev", "wg0")
+    peer.machine.run("ip", "route", "add", left.addresses[0], "dev", "wg0")
+    left.ping(peer)
+    return peer
 
 
 def test_another_version_is_told_so_and_may_have_the_daemon_end(pair: Pair) -> None:

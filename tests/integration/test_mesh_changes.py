@@ -73,7 +73,6 @@ def test_a_sleep_of_ten_minutes_is_survived(world: World) -> None:
     world.clock.move(boot=_SLEEP)
 
     world.running.kill(signal.SIGCONT)
-    world.running.popen.send_signal(signal.SIGCONT)  # nsenter stops with its command
 
     _is_connected_again(world, "after a sleep")
 

@@ -4,11 +4,12 @@ import select
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
 
+from wgpy.transport import port_sharing
 from wgpy.transport.udp import UdpTransport, adopt_udp, inherit_udp, open_udp
 
 BLOCK, OTHER_BLOCK = 0xABCD, 0xABCE
@@ -152,6 +153,78 @@ def test_nothing_comes_to_the_next_ones_while_they_give_up(
     assert sum(received) == 100
     for sender in senders:
         sender.close()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_nothing_comes_to_the_former_ones_when_the_next_ones_hear_of_their_end_before_they_are_closed(
+    former: UdpTransport, following: UdpTransport, address: str
+) -> None:
+    former.divide(BLOCK)
+
+    following.end_division()
+    send_by_many(50, address, former.port)
+    former.close()
+    send_by_many(50, address, following.port)
+
+    assert received_by(following) == 100
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_nothing_comes_to_the_next_ones_when_the_former_ones_hear_of_their_end_before_they_are_closed(
+    former: UdpTransport, following: UdpTransport, address: str
+) -> None:
+    former.divide(BLOCK)
+    former.keep_all()
+
+    former.end_division()
+    send_by_many(50, address, former.port)
+    following.close()
+    send_by_many(50, address, former.port)
+
+    assert received_by(former) == 100
+
+
+@pytest.mark.parametrize("step", [1, -1], ids=["first to last", "last to first"])
+@pytest.mark.parametrize(
+    "choose",
+    [lambda udp: port_sharing.divide(udp, 3, BLOCK), lambda udp: port_sharing.pass_by(udp, 3)],
+    ids=["divided", "passed by"],
+)
+def test_nothing_comes_to_sockets_that_the_kernel_closes_in_any_order_for_a_process_that_was_killed(
+    choose: Callable[[socket.socket], None], step: int
+) -> None:
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(6)]
+    port = 0
+    for udp in sockets:
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        udp.bind(("127.0.0.1", port))
+        port = udp.getsockname()[1]
+    old, new = sockets[:3], sockets[3:]
+    choose(old[0])
+
+    send_by_many(50, "127.0.0.1", port)
+    for udp in old[::step]:
+        udp.close()
+        send_by_many(50, "127.0.0.1", port)
+
+    with closing(adopt_udp([detached(udp) for udp in new])) as transport:
+        assert received_by(transport) == 200
+
+
+def send_by_many(count: int, address: str, port: int) -> None:
+    """Send data of the next ones' block from so many ports."""
+    for _ in range(count):
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.sendto(message(4, index(BLOCK)), (address, port))
+
+
+def received_by(transport: UdpTransport) -> int:
+    return sum(len(list(transport.receive(fileno, 1000))) for fileno in filenos(transport) if fileno >= 0)
+
+
+def detached(udp: socket.socket) -> int:
+    udp.setblocking(False)
+    return udp.detach()
 
 
 def test_a_port_is_divided_again_and_again(former: UdpTransport) -> None:

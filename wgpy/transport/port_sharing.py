@@ -12,11 +12,9 @@ import socket
 import struct
 from array import array
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 _SO_ATTACH_REUSEPORT_CBPF: Final = 51  # asm-generic/socket.h
-_SO_DETACH_REUSEPORT_BPF: Final = 68
 _PROGRAM: Final = struct.Struct("@HP")  # struct sock_fprog
 _INSTRUCTION: Final = struct.Struct("=HBBI")  # struct sock_filter
 
@@ -30,8 +28,8 @@ _LOAD_WORD: Final = 0x20
 _LOAD_HALF: Final = 0x28
 _IF_EQUAL: Final = 0x15
 _MODULO: Final = 0x94
-_ADD: Final = 0x04
 _RETURN: Final = 0x16
+_RETURN_NUMBER: Final = 0x06
 _HASH_OF_FLOW: Final = 0xFFFFF020
 
 _Instruction = tuple[int, int, int, int]
@@ -44,34 +42,30 @@ def share(udp: socket.socket, *, on: bool = True) -> None:
 
 def keep_all(udp: socket.socket, old: int) -> None:
     """Leave everything with the first `old` sockets of a group. Raises OSError."""
-    _attach(udp, _choose(old, 0))
+    _attach(udp, _choose(old))
 
 
 def divide(udp: socket.socket, old: int, block: int) -> None:
-    """Divide between the first `old` sockets of a group and as many next ones, which get the block.
+    """Divide between the first `old` sockets of a group and the next one, which gets the block.
 
-    block: the upper 16 bits of indices. Raises OSError.
+    block: the upper 16 bits of indices. What the next one gets never depends on how many others there are:
+    see `pass_by`. Raises OSError.
     """
     _attach(udp, _dividing(old, int.from_bytes(block.to_bytes(2, "little"))))
 
 
-def pass_by(udp: socket.socket, old: int, new: int) -> None:
-    """Leave all to the `new` sockets behind the first `old` ones of a group, whose last is closed next.
+def pass_by(udp: socket.socket, old: int) -> None:
+    """Leave all to the sockets behind the first `old` ones, also while those are closed, and after it.
 
-    The kernel puts the last socket of a group into the place of one that is closed: so what is chosen is new
-    before and after. Raises OSError.
+    The kernel puts the last socket of a group into the place of one that is closed, and goes by its hash once
+    there is none of this number: so what is chosen is new at any moment, whoever closes the old ones, and in
+    whatever order. Raises OSError.
     """
-    _attach(udp, _choose(max(new - 1, 1), old))
-
-
-def stop_dividing(udp: socket.socket) -> None:
-    """Leave it to the kernel's hash again, as far as the kernel can be told so."""
-    with suppress(OSError):
-        udp.setsockopt(socket.SOL_SOCKET, _SO_DETACH_REUSEPORT_BPF, 0)
+    _attach(udp, _take(old))
 
 
 def _dividing(old: int, block: int) -> list[_Instruction]:
-    to_old, to_new = _choose(old, 0), _choose(old, old)
+    to_old, to_new = _choose(old), _take(old)
     at_old, at_new = 9, 9 + len(to_old)
     return [
         (_LOAD_WORD, 0, 0, 0),
@@ -88,14 +82,14 @@ def _dividing(old: int, block: int) -> list[_Instruction]:
     ]
 
 
-def _choose(count: int, first: int) -> list[_Instruction]:
-    """Return one of `count` sockets, the same for all of a flow."""
-    return [
-        (_LOAD_WORD, 0, 0, _HASH_OF_FLOW),
-        (_MODULO, 0, 0, count),
-        (_ADD, 0, 0, first),
-        (_RETURN, 0, 0, 0),
-    ]
+def _choose(count: int) -> list[_Instruction]:
+    """Return one of the first `count` sockets, the same for all of a flow."""
+    return [(_LOAD_WORD, 0, 0, _HASH_OF_FLOW), (_MODULO, 0, 0, count), (_RETURN, 0, 0, 0)]
+
+
+def _take(number: int) -> list[_Instruction]:
+    """Return the socket of this number."""
+    return [(_RETURN_NUMBER, 0, 0, number)]
 
 
 def _attach(udp: socket.socket, program: Sequence[_Instruction]) -> None:

@@ -36,7 +36,7 @@ class UdpTransport:
         self._pairs = pairs
         self._adopted = adopted
         self._is_divided, self._joins = divided, False
-        self._is_former = False
+        self._is_former, self._is_next = False, divided
         self._sockets = {udp.fileno(): udp for pair in pairs for udp in pair if udp is not None}
         self.is_routed_here = not adopted or all(map(_is_of_this_namespace, self._sockets.values()))
 
@@ -121,31 +121,38 @@ class UdpTransport:
         self._is_former = False
 
     def divide(self, block: int) -> None:
-        """Leave to those next sockets what begins something or has an index of this block. Raises OSError."""
+        """Leave to those next sockets what begins something or has an index of this block. Raises OSError.
+
+        The first of them gets it all, until `end_division` there.
+        """
         for udp in self._first_sockets():
             port_sharing.divide(udp, len(self._pairs), block)
         self._is_former = True
 
     def end_division(self) -> None:
-        """Have the port alone again: the other sockets are closed. Harmless when repeated."""
+        """Have the port alone again. Harmless when repeated. Raises OSError.
+
+        The other process has ended; its sockets may still be there for some moments, and get nothing.
+        """
         for udp in self._first_sockets():
-            port_sharing.stop_dividing(udp)
+            choose = port_sharing.pass_by if self._is_next else port_sharing.keep_all
+            choose(udp, len(self._pairs))
         if len(self._pairs) == 1:
             for udp in self._sockets.values():
                 port_sharing.share(udp, on=False)
-        self._is_divided = self._is_former = False
+        self._is_divided = self._is_former = self._is_next = False
         self._join()
 
     def _first_sockets(self) -> list[socket.socket]:
         return [udp for udp in self._pairs[0] if udp is not None]
 
     def close(self) -> None:
-        for number, pair in reversed(list(enumerate(self._pairs, 1))):
-            for udp in filter(None, pair):
-                if self._is_former:
-                    with suppress(OSError):  # nothing is lost for certain only if this works
-                        port_sharing.pass_by(udp, number, len(self._pairs))
-                udp.close()
+        if self._is_former:
+            for udp in self._first_sockets():
+                with suppress(OSError):  # it is closed already
+                    port_sharing.pass_by(udp, len(self._pairs))
+        for udp in self._sockets.values():
+            udp.close()
 
 
 def _fileno(udp: socket.socket | None) -> int:

@@ -11,11 +11,14 @@ from contextlib import suppress
 from typing import Final
 
 from wgpy.driver.interface import Interface
+from wgpy.keys import PublicKey
+from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpy.transport.udp import UdpTransport
 from wgpy.uapi import encode_status
 from wgpyd.socketfile import SocketFile
 
 from .channel import VERSION, Channel, HandoverError
+from .sessions import has_session
 
 _LOG = logging.getLogger("wgpy")
 
@@ -44,6 +47,7 @@ class Offer:
         self._asked = asyncio.Event()
         self._channel: Channel | None = None
         self._transport: UdpTransport | None = None
+        self._left: Sequence[PublicKey] = ()
 
     def listen(self) -> None:
         asyncio.get_running_loop().add_reader(self._sockets[1].listener, self._on_connection)
@@ -120,6 +124,7 @@ class Offer:
         with suppress(OSError):  # the port was changed meanwhile
             if transport is not None:
                 transport.keep_all()
+        await self._renew_sessions()
         channel.end()
         await channel.wait_closed()
         channel.close()
@@ -127,6 +132,13 @@ class Offer:
             if transport is not None:
                 transport.end_division()
         self._channel = self._transport = None
+
+    async def _renew_sessions(self) -> None:
+        """Begin one with each peer that the other process may have begun one with, which ends with it."""
+        peers = tuple(PeerUpdate(key, update_only=True, handshake=True) for key in self._left)
+        self._left = ()
+        with suppress(OSError):  # the interface was closed
+            await self._interface.configure(DeviceUpdate(peers=peers))
 
     # -- The change ----------------------------------------------------------------------------------
 
@@ -153,6 +165,7 @@ class Offer:
     async def _leave_sessions(self, channel: Channel, transport: UdpTransport, fd: int) -> None:
         """Begin and renew none any more: the other process does. Raises HandoverError, OSError."""
         status = await self._interface.status()
+        self._left = [peer.public_key for peer in status.peers if has_session(peer)]
         block = self._interface.indices.unused_block()
         self._interface.set_resting(True)
         self._on_rest()

@@ -4,14 +4,12 @@ import asyncio
 import logging
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
-from wgpy.contract.constants import REJECT_AFTER_TIME
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted
@@ -24,6 +22,7 @@ from wgpyd.errors import StartError
 from wgpyd.socketfile import SocketFile
 
 from .channel import VERSION, Channel, HandoverError, Message, path_of
+from .sessions import has_session
 
 _LOG = logging.getLogger("wgpy")
 
@@ -114,9 +113,8 @@ class Takeover:
 
     def _is_live(self, peer: PeerStatus) -> bool:
         """Return whether there is a session, by a way that there still is: a node's local relay has ended."""
-        is_young = time.time_ns() - peer.last_handshake_time < REJECT_AFTER_TIME
         address = peer.endpoint.address if peer.endpoint else ""
-        return is_young and bool(address) and not (self._is_mesh and ip_address(address).is_loopback)
+        return has_session(peer) and bool(address) and not (self._is_mesh and ip_address(address).is_loopback)
 
     async def finish(self, interface: Interface) -> None:
         """Read packets instead of the other process. Raises StartError."""
