@@ -8,6 +8,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from wgpy import address as address
+    from wgpy import config as config
+    from wgpy import keys as keys
+    from wgpy import model as model
+    from wgpy import testing as testing
+    from wgpy import uapi as uapi
     from wgpy.address import HostPort as HostPort
     from wgpy.address import format_prefix as format_prefix
     from wgpy.address import parse_endpoint as parse_endpoint
@@ -18,6 +24,7 @@ if TYPE_CHECKING:
     from wgpy.config import PeerConfig as PeerConfig
     from wgpy.contract.drops import DropReason as DropReason
     from wgpy.contract.endpoint import Endpoint as Endpoint
+    from wgpy.contract.errors import InputError as InputError
     from wgpy.contract.errors import StateError as StateError
     from wgpy.contract.errors import WgpyError as WgpyError
     from wgpy.contract.events import EndpointChanged as EndpointChanged
@@ -76,6 +83,7 @@ _NAMES = {
     "wgpy.contract.drops": ("DropReason",),
     "wgpy.contract.endpoint": ("Endpoint",),
     "wgpy.contract.errors": (
+        "InputError",
         "StateError",
         "WgpyError",
     ),
@@ -126,7 +134,8 @@ _NAMES = {
     "wgpy.uapi.client": ("InterfaceError",),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
-_MODULES = {module.split(".")[1] for module in _NAMES}  # `wgpy.config.load` without `import wgpy.config`
+# `wgpy.config.load` without `import wgpy.config`
+_MODULES = {"testing", *(module.split(".")[1] for module in _NAMES)}
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - all are strings
 

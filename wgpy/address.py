@@ -1,7 +1,7 @@
 """Addresses as text: the one reader and printer of HOST:PORT, ADDRESS:PORT and prefixes.
 
 The value of ADDRESS:PORT is `Endpoint`; its `str` is what `parse_endpoint` reads. Each reader raises
-ValueError with what is wanted.
+InputError with what is wanted.
 """
 
 import re
@@ -10,6 +10,7 @@ from socket import AF_INET, AF_INET6, if_nametoindex, inet_ntop, inet_pton
 from typing import Final, NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import InputError
 from wgpy.contract.orders import AllowedIP
 from wgpy.number import MAX_UINT32, parse_number, parse_port
 
@@ -53,13 +54,13 @@ def parse_host_port(text: str, default_port: int | None = None, lowest_port: int
     shape = _IPV6 if bracketed else _HOST
     must_be_address = bracketed or _DIGITS_AND_DOTS.fullmatch(host)
     if not shape.fullmatch(host) or (must_be_address and not is_address(host)):
-        raise ValueError(
+        raise InputError(
             "want HOST:PORT, as in vpn.example.net:51820, 192.0.2.1:51820 or [2001:db8::1]:51820"
         )
     try:
         return HostPort(host, parse_port(port, lowest_port))
     except ValueError:
-        raise ValueError(f"want a port from {lowest_port} to 65535 after the last `:`") from None
+        raise InputError(f"want a port from {lowest_port} to 65535 after the last `:`") from None
 
 
 def _split(text: str, default_port: int | None) -> tuple[str, str]:
@@ -83,7 +84,7 @@ def parse_endpoint(text: str) -> Endpoint:
             return Endpoint(inet_ntop(AF_INET, inet_pton(AF_INET, host)), port)
         address = inet_ntop(AF_INET6, inet_pton(AF_INET6, address))
     except (OSError, ValueError):
-        raise ValueError("want 192.0.2.1:51820 or [2001:db8::1]:51820, address and port as numbers") from None
+        raise InputError("want 192.0.2.1:51820 or [2001:db8::1]:51820, address and port as numbers") from None
     return Endpoint(address, port, _scope_id(zone) if percent else 0)
 
 
@@ -93,7 +94,7 @@ def _scope_id(zone: str) -> int:
     try:
         return if_nametoindex(zone)
     except (OSError, ValueError):
-        raise ValueError("want after `%` a network interface of this host") from None
+        raise InputError("want after `%` a network interface of this host") from None
 
 
 def parse_prefix(text: str) -> AllowedIP:
@@ -113,7 +114,7 @@ def parse_prefix(text: str) -> AllowedIP:
             # A negative shift raises ValueError: more bits than an IPv4 address has.
             packed = (int.from_bytes(packed) >> host_bits << host_bits).to_bytes(len(packed))
     except (KeyError, OSError, ValueError):
-        raise ValueError("want an IP address, `/` and a prefix length: 10.0.0.0/24, fd00::/64") from None
+        raise InputError("want an IP address, `/` and a prefix length: 10.0.0.0/24, fd00::/64") from None
     return new_tuple(AllowedIP, (packed, _PREFIX_LENGTHS[length]))
 
 
@@ -142,7 +143,7 @@ def parse_global_address(text: str) -> Address:
     """An address that means and is spelled the same everywhere: no zone, no mapped IPv4 address."""
     address = ip_address(text)
     if isinstance(address, IPv6Address) and (address.scope_id or address.ipv4_mapped):
-        raise ValueError(f"{address} is not the same address everywhere")
+        raise InputError(f"{address} is not the same address everywhere")
     return address
 
 
@@ -158,5 +159,5 @@ def parse_global_endpoint(text: str) -> Endpoint:
     host, port = parse_host_port(text)
     address = parse_global_address(host)
     if address.is_multicast or address.is_unspecified or address == _BROADCAST:
-        raise ValueError(f"{address} is not the address of a host")
+        raise InputError(f"{address} is not the address of a host")
     return Endpoint(str(address), port)

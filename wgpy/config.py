@@ -5,6 +5,7 @@ comment in any encoding. Whatever is wrong raises `ConfigError`, which names fil
 no key. Invariant: parse(write(config)) == config.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -226,8 +227,9 @@ class _Section:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def load(path: Path) -> Config:
+def load(path: str | os.PathLike[str]) -> Config:
     """The configuration in a file. Raises ConfigError, also if the file cannot be read."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_FILE_SIZE + 1)

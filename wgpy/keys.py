@@ -11,6 +11,7 @@ import os
 from typing import Self
 
 from wgpy.contract.constants import KEY_LENGTH
+from wgpy.contract.errors import InputError
 from wgpy.engine.crypto import clamp, dh_public
 
 
@@ -19,34 +20,32 @@ class Key:
 
     __slots__ = ("_bytes",)
 
-    def __init__(self, data: bytes) -> None:
-        """Raises ValueError unless data is 32 bytes."""
-        if len(data) != KEY_LENGTH:
-            raise ValueError(f"a WireGuard key is {KEY_LENGTH} bytes, not {len(data)}")
+    def __init__(self, data: bytes | bytearray | memoryview | str) -> None:
+        """data: 32 bytes, or text as `from_base64` takes it. Raises InputError, TypeError."""
+        if isinstance(data, str):
+            self._bytes = _decode_base64(data)
+            return
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"want a key as text or bytes, not {type(data).__name__}")
         self._bytes = bytes(data)
+        if len(self._bytes) != KEY_LENGTH:
+            raise InputError(f"a WireGuard key is {KEY_LENGTH} bytes, not {len(self._bytes)}")
 
     @classmethod
     def from_base64(cls, text: str) -> Self:
-        """As in configuration files: 44 characters, the last one '='. Raises ValueError."""
-        try:
-            data = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            data = b""
-        # Comparing what it prints again refuses stray bits in the last character, as wg does.
-        if len(data) != KEY_LENGTH or base64.b64encode(data).decode() != text:
-            raise ValueError("not a WireGuard key: want 44 characters of base64, as `wg genkey` prints")
-        return cls(data)
+        """As in configuration files: 44 characters, the last one '='. Raises InputError."""
+        return cls(_decode_base64(text))
 
     @classmethod
     def from_hex(cls, text: str) -> Self:
-        """As in UAPI: 64 hexadecimal digits. Raises ValueError."""
+        """As in UAPI: 64 hexadecimal digits. Raises InputError."""
         try:
             # `fromhex` skips white space, which no key has.
             data = bytes.fromhex(text) if text.isalnum() else b""
         except ValueError:
             data = b""
         if len(data) != KEY_LENGTH:
-            raise ValueError("not a WireGuard key: want 64 hexadecimal digits")
+            raise InputError("not a WireGuard key: want 64 hexadecimal digits")
         return cls(data)
 
     def base64(self) -> str:
@@ -72,6 +71,18 @@ class Key:
         return f"{type(self).__name__}(hidden)"
 
 
+def _decode_base64(text: str) -> bytes:
+    """Raises InputError."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        data = b""
+    # Comparing what it prints again refuses stray bits in the last character, as wg does.
+    if len(data) != KEY_LENGTH or base64.b64encode(data).decode() != text:
+        raise InputError("not a WireGuard key: want 44 characters of base64, as `wg genkey` prints")
+    return data
+
+
 class PublicKey(Key):
     """Who a peer is."""
 
@@ -89,7 +100,7 @@ class PrivateKey(Key):
 
     __slots__ = ()
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray | memoryview | str) -> None:
         super().__init__(data)
         if any(self._bytes):
             self._bytes = clamp(self._bytes)

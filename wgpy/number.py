@@ -1,7 +1,9 @@
-"""Whole numbers as text: the one reader of each. Raises ValueError with what is wanted."""
+"""Whole numbers as text: the one reader of each. Raises InputError with what is wanted."""
 
 import re
 from typing import Final
+
+from wgpy.contract.errors import InputError
 
 MAX_UINT16: Final = 2**16 - 1
 MAX_UINT32: Final = 2**32 - 1
@@ -13,7 +15,7 @@ def parse_number(text: str, lowest: int, highest: int) -> int:
     """Decimal, without a sign."""
     if text.isdecimal() and text.isascii() and len(text) <= _MAX_DIGITS and lowest <= int(text) <= highest:
         return int(text)
-    raise ValueError(f"want a whole number from {lowest} to {highest}")
+    raise InputError(f"want a whole number from {lowest} to {highest}")
 
 
 def parse_uint16(text: str) -> int:
@@ -31,4 +33,4 @@ def parse_fwmark(text: str) -> int:
     try:
         return parse_number(text or "0", 0, MAX_UINT32)
     except ValueError:
-        raise ValueError(f"want a mark from 0 to {MAX_UINT32}, decimal or 0x hexadecimal") from None
+        raise InputError(f"want a mark from 0 to {MAX_UINT32}, decimal or 0x hexadecimal") from None

@@ -230,10 +230,10 @@ def test_a_default_route_takes_the_rest_of_its_own_family(
 @pytest.mark.parametrize(
     "wrong",
     [
-        AllowedIP(bytes(5), 8),
-        AllowedIP(bytes(4), 33),
-        AllowedIP(bytes(16), 129),
-        AllowedIP(b"\x0a\0\0\1", 24),
+        AllowedIP._make((bytes(5), 8)),
+        AllowedIP._make((bytes(4), 33)),
+        AllowedIP._make((bytes(16), 129)),
+        AllowedIP._make((b"\x0a\0\0\1", 24)),
     ],
     ids=["length of address", "length of IPv4 prefix", "length of IPv6 prefix", "host bits"],
 )

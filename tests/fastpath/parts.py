@@ -64,7 +64,7 @@ class AllowedIPs:
         address, length = prefix
         result = self._lib.wgfp_allowedips_insert(self._routes, address, len(address), length, peer)
         if result == self._lib.WGFP_ERR_INVALID:
-            raise ValueError(prefix)
+            raise ValueError(repr(prefix))
         assert result == 0
 
     def remove(self, prefix: AllowedIP, peer: int) -> None:

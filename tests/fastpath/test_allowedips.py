@@ -105,16 +105,16 @@ def test_neighbours_in_a_crowded_table_do_not_hide_each_other(
 @pytest.mark.parametrize(
     "wrong",
     [
-        AllowedIP(b"", 0),
-        AllowedIP(bytes(5), 8),
-        AllowedIP(bytes(4), 33),
-        AllowedIP(bytes(4), 2**32 - 1),
-        AllowedIP(bytes(16), 129),
-        AllowedIP(b"\x0a\0\0\1", 31),
-        AllowedIP(bytes(15) + b"\1", 127),
-        AllowedIP(bytes(8) + b"\x80" + bytes(7), 64),
+        AllowedIP._make((b"", 0)),
+        AllowedIP._make((bytes(5), 8)),
+        AllowedIP._make((bytes(4), 33)),
+        AllowedIP._make((bytes(4), 2**32 - 1)),
+        AllowedIP._make((bytes(16), 129)),
+        AllowedIP._make((b"\x0a\0\0\1", 31)),
+        AllowedIP._make((bytes(15) + b"\1", 127)),
+        AllowedIP._make((bytes(8) + b"\x80" + bytes(7), 64)),
     ],
-    ids=str,
+    ids=repr,
 )
 def test_what_is_no_prefix_is_refused_and_changes_nothing(parts: Parts, wrong: AllowedIP) -> None:
     routes = parts.allowed_ips()

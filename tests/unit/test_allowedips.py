@@ -127,14 +127,14 @@ def test_a_length_that_went_out_of_use_can_come_back() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        AllowedIP(b"", 0),
-        AllowedIP(bytes(5), 8),
-        AllowedIP(bytes(4), 33),
-        AllowedIP(bytes(4), -1),
-        AllowedIP(bytes(16), 129),
-        AllowedIP(b"\x0a\0\0\1", 31),
+        AllowedIP._make((b"", 0)),
+        AllowedIP._make((bytes(5), 8)),
+        AllowedIP._make((bytes(4), 33)),
+        AllowedIP._make((bytes(4), -1)),
+        AllowedIP._make((bytes(16), 129)),
+        AllowedIP._make((b"\x0a\0\0\1", 31)),
     ],
-    ids=str,
+    ids=repr,
 )
 def test_what_is_no_prefix_is_refused_and_changes_nothing(wrong: AllowedIP) -> None:
     routes = table(alice=["10.0.0.0/8"])

@@ -113,7 +113,7 @@ def test_names_and_sections_may_be_in_any_case() -> None:
 def test_a_file_from_windows_is_read(tmp_path: Path) -> None:
     path = tmp_path / "wg0.conf"
     path.write_bytes(b"\xef\xbb\xbf" + FULL.replace("\n", "\r\n").encode())
-    assert load(path) == FULL_CONFIG
+    assert load(path) == load(str(path)) == FULL_CONFIG
 
 
 def test_off_is_zero() -> None:

@@ -140,11 +140,11 @@ def test_activity_begins_with_zeros(path: NativeDataPath) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        AllowedIP(bytes(5), 8),
-        AllowedIP(bytes(4), 33),
-        AllowedIP(bytes(16), 129),
-        AllowedIP(bytes(4), -1),
-        AllowedIP(b"\x0a\0\0\x01", 24),
+        AllowedIP._make((bytes(5), 8)),
+        AllowedIP._make((bytes(4), 33)),
+        AllowedIP._make((bytes(16), 129)),
+        AllowedIP._make((bytes(4), -1)),
+        AllowedIP._make((b"\x0a\0\0\x01", 24)),
     ],
 )
 def test_what_is_no_prefix_is_refused(path: NativeDataPath, wrong: AllowedIP) -> None:

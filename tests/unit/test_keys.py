@@ -2,6 +2,7 @@
 
 import pytest
 
+import wgpy
 from wgpy.keys import Key, PresharedKey, PrivateKey, PublicKey
 
 # RFC 7748 section 6.1: Alice's and Bob's keys.
@@ -33,6 +34,27 @@ def test_text_forms_read_back_as_the_same_key(kind: type[Key]) -> None:
     key = kind(bytes(range(64, 96)))
     assert kind.from_base64(key.base64()) == key
     assert kind.from_hex(key.hex()) == key
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_key_is_made_of_bytes_and_of_the_text_of_files(kind: type[Key]) -> None:
+    key = kind(bytes(range(64, 96)))
+
+    assert kind(key.base64()) == kind(bytearray(bytes(key))) == kind(memoryview(bytes(key))) == key
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("data", ["", "a" * 32, "0" * 64, b"A" * 44, b""])
+def test_what_cannot_be_a_key_is_refused_and_not_repeated(kind: type[Key], data: str | bytes) -> None:
+    with pytest.raises(wgpy.InputError, match="WireGuard key") as caught:
+        kind(data)
+    assert not data or str(data) not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", [32, None, [1] * 32, PrivateKey(b"\x11" * 32)], ids=type)
+def test_what_is_of_another_type_is_no_key(data: object) -> None:
+    with pytest.raises(TypeError, match="want a key as text or bytes, not "):
+        PublicKey(data)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("length", [0, 31, 33])

@@ -19,5 +19,9 @@ class DatagramError(WgpyError):
         self.reason = reason
 
 
+class InputError(WgpyError, ValueError):
+    """A text or a value is not what it has to be; the message says what is wanted."""
+
+
 class StateError(WgpyError, RuntimeError):
     """The caller asked for what this object cannot do now; the message says what to do."""

@@ -4,17 +4,86 @@ A data path carries them out in the order in which they are given.
 """
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+)
+from typing import NamedTuple, Self
 
 from .endpoint import Endpoint
+from .errors import InputError
 from .events import PeerId
 
+AnyPrefix = (
+    str | bytes | IPv4Address | IPv6Address | IPv4Network | IPv6Network | IPv4Interface | IPv6Interface
+)
 
-class AllowedIP(NamedTuple):
-    """A prefix. address: 4 or 16 bytes with all host bits zero; prefix_length: 0 to 32 or 128."""
 
+class _AllowedIP(NamedTuple):
     address: bytes
     prefix_length: int
+
+
+class AllowedIP(_AllowedIP):
+    """A prefix. address: 4 or 16 bytes with all host bits zero; prefix_length: 0 to 32 or 128."""
+
+    __slots__ = ()
+
+    def __new__(cls, prefix: AnyPrefix, length: int | None = None) -> Self:
+        """Take `"10.0.0.0/24"`, `("10.0.0.0", 24)`, 4 or 16 bytes, or an object of `ipaddress`.
+
+        Host bits are cleared. length: in bits; None for that of the prefix, and for all bits of an address.
+        Raises InputError, and TypeError for anything else.
+        """
+        packed, own_length = _parts(prefix)
+        if length is None:
+            length = 8 * len(packed) if own_length is None else own_length
+        elif own_length is not None:
+            raise InputError(f"{prefix!s} has a prefix length already: leave one of both out")
+        host_bits = 8 * len(packed) - length
+        if length < 0 or host_bits < 0:
+            raise InputError(f"want a prefix length from 0 to {8 * len(packed)}, not {length}")
+        if host_bits:
+            packed = (int.from_bytes(packed) >> host_bits << host_bits).to_bytes(len(packed))
+        return super().__new__(cls, packed, length)
+
+    def __str__(self) -> str:
+        return f"{ip_address(self.address)}/{self.prefix_length}"
+
+
+def _parts(prefix: AnyPrefix) -> tuple[bytes, int | None]:
+    """Return address and length; None where only the address is told. Raises InputError, TypeError."""
+    match prefix:
+        case bytes():
+            if len(prefix) not in (4, 16):
+                raise InputError(f"an IP address is 4 or 16 bytes, not {len(prefix)}")
+            return prefix, None
+        case str():
+            return _parts_of_text(prefix)
+        case IPv4Network() | IPv6Network():
+            return prefix.network_address.packed, prefix.prefixlen
+        case IPv4Interface() | IPv6Interface():  # these are addresses, too
+            return prefix.packed, prefix.network.prefixlen
+        case IPv4Address() | IPv6Address():
+            return prefix.packed, None
+    raise TypeError(f"want a prefix as text, bytes or an object of ipaddress, not {type(prefix).__name__}")
+
+
+def _parts_of_text(text: str) -> tuple[bytes, int | None]:
+    address, slash, length = text.partition("/")
+    try:
+        if "%" in address or (slash and not (length.isascii() and length.isdecimal())):
+            raise ValueError
+        return ip_address(address).packed, int(length) if slash else None
+    except ValueError:
+        raise InputError(
+            f"`{text}` is no prefix: want an IP address, `/` and a prefix length: 10.0.0.0/24, fd00::/64"
+        ) from None
 
 
 class Permit(NamedTuple):
