@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from wgpy.engine.actions import HandshakeCompleted as HandshakeCompleted
     from wgpy.engine.actions import PeerUnreachable as PeerUnreachable
     from wgpy.engine.engine import Engine as Engine
+    from wgpy.host.bootclock import boottime as boottime
     from wgpy.host.tun import PacketDevice as PacketDevice
     from wgpy.host.tun import PacketSocket as PacketSocket
     from wgpy.host.tun import Tun as Tun
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from wgpy.model import DeviceUpdate as DeviceUpdate
     from wgpy.model import PeerStatus as PeerStatus
     from wgpy.model import PeerUpdate as PeerUpdate
+    from wgpy.sansio import PortableDevice as PortableDevice
+    from wgpy.sansio import open_device as open_device
     from wgpy.transport.udp import adopt_udp as adopt_udp
     from wgpy.transport.udp import open_udp as open_udp
     from wgpy.tunnel.asynchronous import AsyncTunnel as AsyncTunnel
@@ -102,6 +105,7 @@ _NAMES = {
         "PeerUnreachable",
     ),
     "wgpy.engine.engine": ("Engine",),
+    "wgpy.host.bootclock": ("boottime",),
     "wgpy.host.tun": (
         "PacketDevice",
         "PacketSocket",
@@ -118,6 +122,10 @@ _NAMES = {
         "DeviceUpdate",
         "PeerStatus",
         "PeerUpdate",
+    ),
+    "wgpy.sansio": (
+        "PortableDevice",
+        "open_device",
     ),
     "wgpy.transport.udp": (
         "adopt_udp",

@@ -1,7 +1,8 @@
 """A WireGuard interface without the world: engine and data path as one object, sans-IO.
 
-Invariant: time is given, and what the world is to do is taken. Every driver is one loop: give input, `step`
-until neither part has anything more to say, take datagrams, packets and events, sleep until `next_deadline`.
+Invariant: time is given, and what the world is to do is taken. Every driver is one loop: give input,
+`advance`, take datagrams, packets and events, sleep until `next_deadline`. Who has others to serve meanwhile
+calls `expire` and `step` instead of `advance`.
 
 A data path with threads and sockets of its own needs no `send` and no `receive`: its driver steps when it has
 events.
@@ -96,6 +97,20 @@ class Device(Generic[_Path_co]):
         self.engine.expire(now)
 
     # -- The loop --------------------------------------------------------------------------------
+
+    def up(self, now: int) -> None:
+        """The link is up: speak."""
+        self.engine.up(now)
+
+    def down(self) -> None:
+        """The link is down: forget all sessions and be silent."""
+        self.engine.down()
+
+    def advance(self, now: int) -> None:
+        """Do what is due by now, and step until neither part has anything more to say."""
+        self.expire(now)
+        while self.step(now):
+            pass
 
     def step(self, now: int, queued: int = 0) -> bool:
         """Let both parts talk once; whether either may have more to say.
