@@ -1,27 +1,31 @@
 """Ask and configure a running daemon over its UAPI socket, blocking; for commands and scripts.
 
-Works with every daemon that serves UAPI: wgpyd, wireguard-go and others.
+Works with every daemon that serves UAPI: wgpyd, wireguard-go and others. `aio` is the same for asyncio.
 """
 
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import AF_UNIX, SOCK_STREAM, socket
 from typing import Final
 
 from wgpy.contract.errors import WgpyError
-from wgpy.model import DeviceStatus, DeviceUpdate
+from wgpy.keys import PublicKey
+from wgpy.model import DeviceStatus, DeviceUpdate, PeerStatus
 
 from .answers import decode_counters, decode_errno, decode_status
 from .errors import UapiError
 from .requests import COUNTERS_REQUEST, GET_REQUEST, encode_set
 
 SOCKET_DIRECTORY: Final = Path("/var/run/wireguard")
-_TIMEOUT: Final = 10.0  # seconds in which the daemon must say something
-_READ_SIZE: Final = 2**16
+TIMEOUT: Final = 10.0  # seconds in which the daemon must say something
+READ_SIZE: Final = 2**16
 _MAX_ANSWER: Final = 2**28
+
+Handshakes = Mapping[PublicKey, int]  # ns since 1970, of the last one of each peer
 
 
 class InterfaceError(WgpyError):
@@ -45,24 +49,55 @@ def interfaces(directory: Path = SOCKET_DIRECTORY) -> list[str]:
 
 def get(interface: str, directory: Path = SOCKET_DIRECTORY) -> DeviceStatus:
     """The state of an interface. Raises InterfaceError."""
-    answer = _exchange(interface, directory, GET_REQUEST)
+    return read_status(interface, _exchange(interface, directory, GET_REQUEST))
+
+
+def counters(interface: str, directory: Path = SOCKET_DIRECTORY) -> dict[str, int]:
+    """What an interface dropped, by reason. Raises InterfaceError, also for a daemon that is not wgpyd."""
+    return read_counters(interface, _exchange(interface, directory, COUNTERS_REQUEST))
+
+
+def set_(interface: str, update: DeviceUpdate, directory: Path = SOCKET_DIRECTORY) -> None:
+    """Change an interface. Raises InterfaceError if the daemon refuses."""
+    check_result(interface, _exchange(interface, directory, encode_set(update)))
+
+
+def handshakes(
+    interface: str, directory: Path = SOCKET_DIRECTORY, seconds: float = 1.0
+) -> Iterator[PeerStatus]:
+    """Give a peer soon after each handshake with it, for ever. seconds: the pause between two looks.
+
+    Raises InterfaceError, also once the interface is gone.
+    """
+    known = last_handshakes(get(interface, directory))
+    while True:
+        time.sleep(seconds)
+        status = get(interface, directory)
+        yield from newer_handshakes(status, known)
+        known = last_handshakes(status)
+
+
+# -- What an answer says, for this client and that of asyncio --------------------------------------
+
+
+def read_status(interface: str, answer: bytes) -> DeviceStatus:
+    """Raises InterfaceError."""
     try:
         return decode_status(answer)
     except UapiError as error:
         raise _nonsense(interface, error) from None
 
 
-def counters(interface: str, directory: Path = SOCKET_DIRECTORY) -> dict[str, int]:
-    """What an interface dropped, by reason. Raises InterfaceError, also for a daemon that is not wgpyd."""
+def read_counters(interface: str, answer: bytes) -> dict[str, int]:
+    """Raises InterfaceError."""
     try:
-        return decode_counters(_exchange(interface, directory, COUNTERS_REQUEST))
+        return decode_counters(answer)
     except UapiError:
         raise InterfaceError(f"the daemon of {interface} does not count what it drops; wgpyd does") from None
 
 
-def set_(interface: str, update: DeviceUpdate, directory: Path = SOCKET_DIRECTORY) -> None:
-    """Change an interface. Raises InterfaceError if the daemon refuses."""
-    answer = _exchange(interface, directory, encode_set(update))
+def check_result(interface: str, answer: bytes) -> None:
+    """Raises InterfaceError if it is a refusal."""
     try:
         number = decode_errno(answer)
     except UapiError as error:
@@ -75,6 +110,46 @@ def set_(interface: str, update: DeviceUpdate, directory: Path = SOCKET_DIRECTOR
         )
 
 
+def is_complete(answer: bytes | bytearray) -> bool:
+    """Whether no more is to be read: it is whole, or too long to be an answer."""
+    return answer.endswith(b"\n\n") or len(answer) >= _MAX_ANSWER
+
+
+def last_handshakes(status: DeviceStatus) -> Handshakes:
+    return {peer.public_key: peer.last_handshake_time for peer in status.peers}
+
+
+def newer_handshakes(status: DeviceStatus, known: Handshakes) -> list[PeerStatus]:
+    """The peers with another handshake than the one that is known."""
+    return [peer for peer in status.peers if peer.last_handshake_time != known.get(peer.public_key, 0)]
+
+
+def _nonsense(interface: str, error: UapiError) -> InterfaceError:
+    return InterfaceError(f"the daemon of {interface} gave an answer that makes no sense: {error}")
+
+
+def no_connection(interface: str, error: OSError) -> InterfaceError:
+    """Say why there is none."""
+    match error:
+        case FileNotFoundError() | ConnectionRefusedError():
+            return NoSuchInterfaceError(f"there is no interface {interface} that a daemon serves")
+        case PermissionError():
+            return InterfaceError(f"no permission to talk to the daemon of {interface}; run this as root")
+        case TimeoutError():
+            return no_answer(interface, error)
+    return InterfaceError(f"the daemon of {interface} cannot be reached: {error}")
+
+
+def no_answer(interface: str, error: OSError) -> InterfaceError:
+    """Say why it has not come."""
+    if isinstance(error, TimeoutError):
+        return InterfaceError(f"the daemon of {interface} does not answer")
+    return InterfaceError(f"the daemon of {interface} broke off: {error.strerror}")
+
+
+# -- The connection --------------------------------------------------------------------------------
+
+
 def _exchange(interface: str, directory: Path, request: bytes) -> bytes:
     with _connect(interface, directory) as connection:
         answer = bytearray()
@@ -82,35 +157,26 @@ def _exchange(interface: str, directory: Path, request: bytes) -> bytes:
             # A daemon may answer and hang up before it has read all.
             with suppress(BrokenPipeError):
                 connection.sendall(request)
-            while not answer.endswith(b"\n\n") and len(answer) < _MAX_ANSWER:
-                chunk = connection.recv(_READ_SIZE)
-                if not chunk:
-                    break
+            while not is_complete(answer) and (chunk := connection.recv(READ_SIZE)):
                 answer += chunk
-        except TimeoutError:
-            raise InterfaceError(f"the daemon of {interface} does not answer") from None
         except OSError as error:
-            raise InterfaceError(f"the daemon of {interface} broke off: {error.strerror}") from None
+            raise no_answer(interface, error) from None
         return bytes(answer)
 
 
 @contextmanager
 def _connect(interface: str, directory: Path) -> Iterator[socket]:
     with socket(AF_UNIX, SOCK_STREAM) as connection:
-        connection.settimeout(_TIMEOUT)
+        connection.settimeout(TIMEOUT)
         try:
-            connection.connect(os.fspath(directory / f"{interface}.sock"))
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise NoSuchInterfaceError(f"there is no interface {interface} that a daemon serves") from None
-        except PermissionError:
-            raise InterfaceError(
-                f"no permission to talk to the daemon of {interface}; run this as root"
-            ) from None
-        except TimeoutError:
-            raise InterfaceError(f"the daemon of {interface} does not answer") from None
+            connection.connect(socket_path(interface, directory))
         except OSError as error:
-            raise InterfaceError(f"the daemon of {interface} cannot be reached: {error}") from None
+            raise no_connection(interface, error) from None
         yield connection
+
+
+def socket_path(interface: str, directory: Path) -> str:
+    return os.fspath(directory / f"{interface}.sock")
 
 
 def _is_served(path: Path) -> bool:
@@ -126,7 +192,3 @@ def _is_served(path: Path) -> bool:
     except OSError:
         return True
     return True
-
-
-def _nonsense(interface: str, error: UapiError) -> InterfaceError:
-    return InterfaceError(f"the daemon of {interface} gave an answer that makes no sense: {error}")
