@@ -39,9 +39,10 @@ def proxy(module_lab: Lab, daemon: Implementation) -> Proxy:
         "--socks5", "127.0.0.1:0", "--http", "127.0.0.1:0",
         "--forward", "127.0.0.1:8080=web.example.test:80", "--forward", "127.0.0.1:7007=10.20.0.2:7",
         "--expose", "10.20.0.1:80=127.0.0.1:8080", "--metrics", "127.0.0.1:9100",
+        "--forward", "udp:127.0.0.1:7007=10.20.0.2:7", "--expose", "udp:10.20.0.1:7=127.0.0.1:7007",
     )  # fmt: skip
     serving = start_as_user(world.left, _WGPY, "proxy", "./wg0.conf", *options)
-    eventually(lambda: "expose" in serving.log.read_text(), "it serves", within=60)
+    eventually(lambda: "expose udp" in serving.log.read_text(), "it serves", within=60)
     socks5, http = re.findall(r"://127\.0\.0\.1:(\d+)", serving.log.read_text())
     return Proxy(world.left, world.right.host, {"socks5": socks5, "http": http})
 
@@ -130,6 +131,22 @@ def test_who_closes_his_direction_still_gets_the_answer(proxy: Proxy) -> None:
 def test_the_other_peer_reaches_what_is_exposed(proxy: Proxy) -> None:
     # By a port of the left, which leads back into the tunnel, to the right's page.
     assert proxy.right.run("sh", "-c", f"{_GET} 10.20.0.1 80").endswith("hello\n")
+
+
+def test_datagrams_lead_into_the_tunnel_and_out_of_it(proxy: Proxy) -> None:
+    program = """
+        import socket, sys
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            sending.settimeout(60)
+            sending.sendto(b"datagram", (sys.argv[1], int(sys.argv[2])))
+            print(sending.recv(100).decode())
+        """
+    command = sys.executable, "-c", dedent(program)
+
+    assert proxy.left.run(*command, "127.0.0.1", "7007") == "datagram\n"
+    # By a port of the left, which leads back into the tunnel, to the right's echo.
+    assert proxy.right.run(*command, "10.20.0.1", "7") == "datagram\n"
 
 
 def test_metrics_and_health_are_served(proxy: Proxy) -> None:

@@ -14,10 +14,10 @@ from wgpy.config import Config
 from wgpy.driver.settings import read_settings
 from wgpy.host.tun import PacketSocket
 from wgpy.keys import PrivateKey
-from wgpy.proxy import http_message, socks5_server
+from wgpy.proxy import http_message, socks5_server, udp_forward
+from wgpy.proxy.datagrams import Datagrams
 from wgpy.proxy.proxy import Listeners, PortForward, start
 from wgpy.proxy.socks5 import Reply, Target, read_target, write_datagram
-from wgpy.proxy.socks5_server import Datagrams
 from wgpy.tunnel.errors import TunnelError
 
 TIMEOUT = 60.0  # seconds
@@ -135,6 +135,92 @@ def test_datagrams_are_of_the_port_that_sent_the_first_one() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("side", ["forward", "expose"])
+def test_datagrams_lead_to_the_target_and_each_source_gets_its_answers(side: str) -> None:
+    async def scenario() -> None:
+        with udp() as one, udp() as other, udp() as there:
+            async with serving(udp_listeners(side, there)) as (port,):
+                loop, listener = asyncio.get_running_loop(), ("127.0.0.1", port)
+                await loop.sock_sendto(one, b"one", listener)
+                data_of_one, flow_of_one = await receive(there)
+                await loop.sock_sendto(other, b"other", listener)
+                data_of_other, flow_of_other = await receive(there)
+                await loop.sock_sendto(one, b"again", listener)
+
+                assert (data_of_one, data_of_other) == (b"one", b"other")
+                assert await receive(there) == (b"again", flow_of_one)
+                there.sendto(b"to one", flow_of_one)
+                there.sendto(b"to other", flow_of_other)
+                assert await receive(one) == (b"to one", listener)
+                assert await receive(other) == (b"to other", listener)
+
+    asyncio.run(scenario())
+
+
+def test_of_too_many_flows_the_one_that_was_silent_for_longest_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp_forward, "MAX_FLOWS", 2)
+
+    async def scenario() -> None:
+        with udp() as first, udp() as second, udp() as third, udp() as there:
+            async with serving(udp_listeners("forward", there)) as (port,):
+                flows: dict[socket.socket, list[tuple[str, int]]] = {}
+                for source in (first, second, first, third, first, second):
+                    await asyncio.get_running_loop().sock_sendto(source, b"x", ("127.0.0.1", port))
+                    _, flow = await receive(there)
+                    flows.setdefault(source, []).append(flow)
+
+                assert len(set(flows[first])) == 1
+                assert len(set(flows[second])) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_flow_ends_when_nothing_has_passed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udp_forward, "IDLE_TIME", 0.05)
+
+    async def scenario() -> None:
+        ended = asyncio.Event()
+        changes: list[int] = []
+
+        def count(change: int) -> None:
+            changes.append(change)
+            if changes.count(-1) == 2:
+                ended.set()
+
+        loop = asyncio.get_running_loop()
+        with udp() as one, udp() as other, udp() as there:
+            forward = udp_forward.UdpForward(
+                loop.create_datagram_endpoint, HostPort(*there.getsockname()), count
+            )
+            listener = await forward.listen(loop.create_datagram_endpoint, ANY_PORT)
+            for source in (one, other):
+                await loop.sock_sendto(source, b"x", listener)
+                await receive(there)
+            async with asyncio.timeout(TIMEOUT):
+                await ended.wait()
+            forward.close()
+
+        assert sorted(changes) == [-1, -1, 1, 1]
+
+    asyncio.run(scenario())
+
+
+def test_datagrams_to_a_target_that_is_none_are_dropped() -> None:
+    async def scenario() -> None:
+        wanted = Listeners(
+            forward=(PortForward(ANY_PORT, HostPort("a..b", 53), udp=True),), metrics=(ANY_PORT,)
+        )
+        with udp() as source:
+            async with serving(wanted) as (status, port):
+                await asyncio.get_running_loop().sock_sendto(source, b"x", ("127.0.0.1", port))
+
+                answer = b""
+                while b'wgpy_proxy_connections_total{listener="forward udp"} 1' not in answer:
+                    answer = await ask(status, b"GET /metrics HTTP/1.0\r\n\r\n")
+
+    asyncio.run(scenario())
+
+
 def test_a_datagram_for_which_a_socket_has_no_room_is_dropped() -> None:
     async def scenario() -> None:
         with udp() as there:
@@ -194,6 +280,11 @@ async def echoing_heads() -> AsyncIterator[int]:
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+
+
+def udp_listeners(side: str, there: socket.socket) -> Listeners:
+    forward = (PortForward(ANY_PORT, HostPort(*there.getsockname()), udp=True),)
+    return Listeners(forward=forward) if side == "forward" else Listeners(expose=forward)
 
 
 @contextmanager

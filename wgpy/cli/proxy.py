@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from wgpy.proxy.proxy import Listeners, PortForward
 
 _T = TypeVar("_T")
-_WANTED: Final = "want ADDRESS:PORT=HOST:PORT, as in 127.0.0.1:5432=db.internal:5432"
+_UDP: Final = "udp:"
+_WANTED: Final = (
+    "want ADDRESS:PORT=HOST:PORT, as in 127.0.0.1:5432=db.internal:5432, after `udp:` for datagrams"
+)
 
 
 def proxy(arguments: argparse.Namespace) -> None:
@@ -75,10 +78,10 @@ def _read_address(text: str) -> HostPort:
 def _read_port_forward(text: str) -> "PortForward":
     from wgpy.proxy.proxy import PortForward
 
-    listen, equals, target = text.partition("=")
+    listen, equals, target = text.removeprefix(_UDP).partition("=")
     if not equals:
         raise ValueError(_WANTED)
-    return PortForward(_read_address(listen), parse_host_port(target))
+    return PortForward(_read_address(listen), parse_host_port(target), text.startswith(_UDP))
 
 
 async def _serve(config: Config, wanted: "Listeners") -> None:

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from socket import socket as Socket  # noqa: N812 - as elsewhere in this package
@@ -20,15 +20,17 @@ from .joining import Connect, forward
 from .listening import Acceptor, Serve
 from .status_server import Connections
 from .stream import Stream
+from .udp_forward import OpenEndpoint, UdpForward
 
 _BACKLOG: Final = 1024
 
 
 class PortForward(NamedTuple):
-    """From a listener to the target of its connections."""
+    """From a listener to the target of its connections, or of its datagrams."""
 
     listen: HostPort
     target: HostPort
+    udp: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,43 @@ async def start(tunnel: AsyncTunnel, wanted: Listeners, opened: AsyncExitStack) 
     for name, listens, inside, serve, where in _listeners(tunnel, wanted, connections):
         counted = _counted(serve, name.strip(":/ "), connections)
         lines.append(f"{name}{await _listen(name, listens, inside, counted, tunnel, opened)}{where}")
+    for name, lead, inside in _udp_forwards(wanted):
+        flows = UdpForward(_opens(tunnel, not inside), lead.target, _counting(name, connections))
+        with _named(f"{name} udp:{lead.listen}"):
+            address = await flows.listen(_opens(tunnel, inside), lead.listen)
+        opened.callback(flows.close)
+        lines.append(f"{name} udp:{address} to {lead.target}")
     return lines
+
+
+def _udp_forwards(wanted: Listeners) -> list[tuple[str, PortForward, bool]]:
+    """Give name, addresses, and whether the listener is inside."""
+    return [
+        *(("forward", each, False) for each in wanted.forward if each.udp),
+        *(("expose", each, True) for each in wanted.expose if each.udp),
+    ]
+
+
+def _opens(tunnel: AsyncTunnel, inside: bool) -> OpenEndpoint:
+    return tunnel.create_datagram_endpoint if inside else asyncio.get_running_loop().create_datagram_endpoint
+
+
+def _counting(name: str, connections: Connections) -> Callable[[int], None]:
+    def count(change: int) -> None:
+        connections.total[f"{name} udp"] += change > 0
+        connections.open[f"{name} udp"] += change
+
+    return count
+
+
+@contextmanager
+def _named(listener: str) -> Iterator[None]:
+    """Raises TunnelError with the listener for an address that cannot be listened on."""
+    try:
+        yield
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "that is no host name"
+        raise TunnelError(f"{listener} cannot be listened on: {reason}") from None
 
 
 def _counted(serve: Serve, name: str, connections: Connections) -> Serve:
@@ -84,10 +122,12 @@ def _listeners(
         yield "http://", address, False, http, ""
     for address in wanted.metrics:
         yield "metrics ", address, False, status, ""
-    for listen, target in wanted.forward:
-        yield "forward ", listen, False, _forward(_inside(tunnel), target), f" to {target}"
-    for listen, target in wanted.expose:
-        yield "expose ", listen, True, _forward(_outside, target), f" to {target}"
+    for listen, target, udp in wanted.forward:
+        if not udp:
+            yield "forward ", listen, False, _forward(_inside(tunnel), target), f" to {target}"
+    for listen, target, udp in wanted.expose:
+        if not udp:
+            yield "expose ", listen, True, _forward(_outside, target), f" to {target}"
 
 
 def _forward(connect: Connect, target: HostPort) -> Serve:
@@ -124,11 +164,8 @@ async def _listen(
     opened: AsyncExitStack,
 ) -> HostPort:
     """Return the address with the port that it has."""
-    try:
+    with _named(f"{name}{address}"):
         listening = [await tunnel.listen(*address)] if inside else await _listen_outside(*address)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "that is no host name"
-        raise TunnelError(f"{name}{address} cannot be listened on: {reason}") from None
     for each in listening:
         acceptor = Acceptor(each, serve)
         acceptor.start()

@@ -4,13 +4,14 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from wgpy.tunnel.asynchronous import AsyncTunnel
 from wgpy.tunnel.errors import TunnelError
 
 from . import socks5
 from .account import Account
+from .datagrams import Address, Datagrams
 from .joining import REQUEST_TIMEOUT, join
 from .socks5 import Command, Malformed, Reply, Target
 from .stream import Stream
@@ -100,35 +101,6 @@ async def _associate(client: Stream, tunnel: AsyncTunnel) -> None:
             pass
 
 
-class Datagrams(asyncio.DatagramProtocol):
-    """A socket for datagrams. What it has no room for is dropped, as a network does."""
-
-    _transport: asyncio.DatagramTransport
-
-    def __init__(self, on_datagram: Callable[[bytes, Target], None]) -> None:
-        self._on_datagram = on_datagram
-        self._has_room = True
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._on_datagram(data, Target(addr[0], addr[1]))
-
-    def pause_writing(self) -> None:
-        self._has_room = False
-
-    def resume_writing(self) -> None:
-        self._has_room = True
-
-    def send(self, data: bytes, to: tuple[Any, ...]) -> None:
-        if self._has_room:
-            self._transport.sendto(data, to)
-
-    def close(self) -> None:
-        self._transport.close()
-
-
 class _Association:
     """The datagrams of one client: of its address and its first port, and by one socket of each family."""
 
@@ -152,7 +124,7 @@ class _Association:
         return bound
 
     async def _endpoint(
-        self, on_datagram: Callable[[bytes, Target], None], **options: Any
+        self, on_datagram: Callable[[bytes, Address], None], **options: Any
     ) -> tuple[Datagrams, Target]:
         """Return a socket, open as long as this is, and its address. options: as of the event loop."""
         loop = asyncio.get_running_loop()
@@ -165,8 +137,9 @@ class _Association:
         for task in self._waiting:
             task.cancel()
 
-    def on_client(self, data: bytes, source: Target) -> None:
+    def on_client(self, data: bytes, address: Address) -> None:
         """Pass a datagram on, unless it is another's, or too many wait."""
+        source = Target(*address[:2])
         if not self._is_of_client(source) or len(self._waiting) >= _MAX_WAITING:
             return
         with suppress(Malformed):
@@ -185,7 +158,7 @@ class _Association:
             family, *_, address = found[0]
             self._inside[family].send(payload, address)
 
-    def on_answer(self, data: bytes, source: Target) -> None:
+    def on_answer(self, data: bytes, source: Address) -> None:
         """Tell the client what came, and from where."""
         if self._answers_to:
-            self._outside.send(socks5.write_datagram(source, data), self._answers_to)
+            self._outside.send(socks5.write_datagram(Target(*source[:2]), data), self._answers_to)
