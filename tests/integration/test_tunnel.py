@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from tests.integration.hosts import Lab, Result, eventually
+from tests.integration.hosts import HostProcess, Lab, Result, eventually
 from tests.integration.ordinaryuser import AS_USER, attempt_as_user
 from tests.integration.peers import Implementation
 from tests.integration.tunnelworld import MANY_ADDRESSES, World
@@ -42,6 +42,40 @@ def test_libraries_fetch_a_page(world: World, library: str) -> None:
     done = attempt_as_user(world.left, sys.executable, "-W", "error", str(example), "wg0.conf", url)
 
     assert done == Result(0, "hello\n\n")
+
+
+def test_a_configuration_is_a_tunnel_and_a_page(world: World) -> None:
+    done = attempt_as_user(world.left, *example("fetch_page"), "wg0.conf", "web.example.test")
+
+    assert done == Result(0, "hello\n\n")
+
+
+def test_the_engine_works_over_a_socket_of_the_program(world: World) -> None:
+    done = attempt_as_user(world.left, *example("ping_by_engine"), "wg0.conf", "10.20.0.2")
+
+    assert done == Result(0, "an answer of 10.20.0.2\n")
+
+
+def test_a_running_interface_tells_its_peers_and_their_handshakes(world: World) -> None:
+    watching = world.right.host.start(*example("watch_handshakes"))
+    eventually(lambda: told(world, watching), "a handshake is seen", within=60)
+
+    (peer,) = world.right.host.run(*example("list_peers")).splitlines()
+
+    key = watching.log.read_text().split()[0]
+    assert re.fullmatch(rf"wg0 {re.escape(key)} 10\.10\.0\.1:\d+ 10\.20\.0\.1/32 fd20::1/128", peer)
+    watching.kill()
+
+
+def told(world: World, watching: HostProcess) -> bool:
+    """Whether a handshake that is made now, after the one that it begins with, is seen."""
+    attempt_as_user(world.left, *example("ping_by_engine"), "wg0.conf", "10.20.0.2")
+    return watching.log.read_text() != ""
+
+
+def example(name: str) -> tuple[str, ...]:
+    """Return the command that runs it."""
+    return sys.executable, "-W", "error", str(_README.with_name("examples") / f"{name}.py")
 
 
 def test_connections_of_both_families_and_by_name(world: World) -> None:
@@ -260,6 +294,28 @@ def test_a_late_answer_of_the_process_inside_is_taken_for_no_other(world: World)
         "the tunnel's network does not answer: timed out",
         "the tunnel's network has ended: open a tunnel anew",
     ]
+
+
+def test_a_change_of_the_network_has_the_names_of_endpoints_looked_up_again(world: World) -> None:
+    hosts = world.left.write("/run/user/hosts", "10.10.0.99 vpn.test\n")
+    world.left.run("chmod", "644", hosts)
+    world.left.run("mount", "--bind", hosts, "/etc/hosts")
+    connecting = world.start("""
+        import pathlib, wgpy
+
+        text = pathlib.Path("wg0.conf").read_text().replace("10.10.0.2:", "vpn.test:")
+        with wgpy.Tunnel(text) as tunnel:
+            print(tunnel.status().peers[0].endpoint)
+            tunnel.connected()
+            print(tunnel.status().peers[0].endpoint)
+        """)
+
+    world.left.path("/run/user/hosts").write_text("10.10.0.2 vpn.test\n")
+    world.left.run("ip", "address", "add", "10.10.0.3/24", "dev", "eth0")
+
+    done = connecting.wait()
+    world.left.run("umount", "/etc/hosts")
+    assert done == Result(0, "10.10.0.99:51820\n10.10.0.2:51820\n")
 
 
 def test_a_peer_that_does_not_answer_is_waited_for_no_longer_than_is_said(world: World) -> None:

@@ -8,14 +8,13 @@ changed.
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from wgpy.cli import files, network, plan
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.cli.resolve import resolve
+from wgpy.cli.resolve import resolving
 from wgpy.cli.tunnel import endpoints_of, with_addresses
 from wgpy.config import Config, load, to_reload, to_update, warnings, wg_text, with_status
 from wgpy.model import DeviceStatus, DeviceUpdate
@@ -42,7 +41,7 @@ def reload(name_or_file: str, *, verbose: bool) -> None:
     present = with_addresses(with_status(config, status), host, interface)
     # Of the host, and not by where peers are: they may have roamed since.
     led = network.prefixes_of_table(host, interface, status.fwmark)
-    leads = plan.leading_to(endpoints_of(to_update(config, resolved := cache(resolve))))
+    leads = plan.leading_to(endpoints_of(to_update(config, resolved := resolving(config))))
     old = _state(interface, present, status.fwmark, led.__contains__)
     new = _state(interface, config, _mark(host, config, status, leads), leads)
     with interruptible():

@@ -1,17 +1,33 @@
 """Resolution of peers' host names when a tunnel is brought up."""
 
 import time
+from collections.abc import Callable
 from socket import EAI_AGAIN, SOCK_DGRAM, gaierror, getaddrinfo
 from typing import Final
 
-from wgpy.address import HostPort
+from wgpy.address import HostPort, is_address
 from wgpy.cli.errors import CommandError
+from wgpy.config import Config
 from wgpy.contract.endpoint import Endpoint
 
 # At boot the network may come up later than the tunnel.
 _RESOLVE_TIMEOUT: Final = 20.0  # seconds
+_AT_ONCE: Final = 64  # names
 _FIRST_PAUSE: Final = 0.5
 _PAUSE_GROWTH: Final = 1.5
+
+
+def resolving(config: Config) -> Callable[[HostPort], Endpoint]:
+    """Resolve all endpoints of a file at once; return what tells the address of each. Raises CommandError."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    wanted = {peer.endpoint for peer in config.peers if peer.endpoint}
+    names = [target for target in wanted if not is_address(target.host.partition("%")[0])]
+    found = {target: resolve(target) for target in wanted.difference(names)}
+    if names:
+        with ThreadPoolExecutor(min(len(names), _AT_ONCE)) as threads:
+            found |= zip(names, threads.map(resolve, names), strict=True)
+    return found.__getitem__
 
 
 def resolve(target: HostPort, timeout: float = _RESOLVE_TIMEOUT) -> Endpoint:

@@ -15,7 +15,7 @@ from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.files import find_config, warn_if_others_can_read
 from wgpy.cli.host import Host
-from wgpy.cli.resolve import resolve
+from wgpy.cli.resolve import resolving
 from wgpy.config import Config, load, to_update, warnings, with_status
 from wgpy.host.links import find_owned, tunnel_owner
 from wgpy.model import DeviceStatus, DeviceUpdate
@@ -59,7 +59,7 @@ def _bring_up(
 ) -> str:
     variables = hooks.variables(interface, path, config)
     host.run_hooks("PreUp", config.pre_up, variables)
-    settings = to_update(config, resolve)
+    settings = to_update(config, resolving(config))
     leads = plan.leading_to(endpoints_of(settings))
     mark = config.fwmark or (network.free_table(host) if plan.own_table(config, leads) else 0)
     update = replace(settings, fwmark=mark)
@@ -105,7 +105,7 @@ def _take_over(host: Host, interface: str, path: Path, config: Config) -> str:
     Hooks do not run, as the interface never went down. Raises CommandError, InterfaceError.
     """
     mark = config.fwmark or network.mark_of(host, interface)
-    update = replace(to_update(config, resolve), fwmark=mark)
+    update = replace(to_update(config, resolving(config)), fwmark=mark)
     routes = plan.plan_routes(interface, config, mark, plan.leading_to(endpoints_of(update)))
     daemon.start(host, interface, persistent=True)
     uapi_client.set_(interface, update)

@@ -104,6 +104,7 @@ class Interface:
         self._last_name = packets.name
         self._looped: set[Endpoint] = set()  # of which the log has told
         self._name_listener: Callable[[str], None] = lambda _: None
+        self._network_listeners: dict[object, Callable[[], None]] = {}
 
     @property
     def name(self) -> str:
@@ -196,8 +197,15 @@ class Interface:
         """Call the listener with the new name soon after the interface was renamed."""
         self._name_listener = listener
 
+    def watch_network(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call the listener at each change of links, addresses, routes or rules; end as `subscribe` does."""
+        subscription = object()
+        self._network_listeners[subscription] = listener
+        return partial(self._unsubscribe, subscription)
+
     def _unsubscribe(self, subscription: object) -> None:
         self._listeners.pop(subscription, None)
+        self._network_listeners.pop(subscription, None)
 
     def watch_sending(self, watcher: object, keys: Iterable[PublicKey]) -> None:
         """Report `DataSent` of these peers from now on, and of no others that this watcher named before."""
@@ -325,6 +333,8 @@ class Interface:
 
     def _on_network_change(self) -> None:
         self._monitor.acknowledge()
+        for listener in tuple(self._network_listeners.values()):
+            listener()
         self._follow_mtu()
         self._look_at_link()
         self._look_at_name()

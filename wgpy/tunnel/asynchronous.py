@@ -16,6 +16,7 @@ from wgpy import config as config_files
 from wgpy.address import format_prefix
 from wgpy.config import Config
 from wgpy.config_values import InterfaceAddress
+from wgpy.contract.events import DataSent
 from wgpy.datapath import Counters
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
@@ -28,6 +29,7 @@ from wgpy.model import DeviceStatus
 from . import endpoints
 from .connecting import connect
 from .errors import TunnelError
+from .names import Names
 from .namespace import Namespace, Network, Program
 from .resolver import AddressInfo, Resolver
 
@@ -163,10 +165,14 @@ class AsyncTunnel:
         else:
             family, *_ = (await self.getaddrinfo(*remote_addr))[0] if remote_addr else (socket.AF_INET,)
             made = self._make_socket(family, socket.SOCK_DGRAM)
-        if remote_addr:
-            found = await self.getaddrinfo(*remote_addr, family=made.family, type=socket.SOCK_DGRAM)
-            await loop.sock_connect(made, found[0][4])
-        return await loop.create_datagram_endpoint(protocol_factory, sock=made)
+        try:
+            if remote_addr:
+                found = await self.getaddrinfo(*remote_addr, family=made.family, type=socket.SOCK_DGRAM)
+                await loop.sock_connect(made, found[0][4])
+            return await loop.create_datagram_endpoint(protocol_factory, sock=made)
+        except BaseException:
+            made.close()
+            raise
 
     async def _bound(self, host: str | None, port: int, kind: SocketKind) -> Socket:
         """Return a socket at this end; without a host at all addresses, of both families."""
@@ -253,8 +259,9 @@ class AsyncTunnel:
 
     async def _open(self, opened: ExitStack) -> None:
         found = await endpoints.resolve(self.config)
-        update = config_files.to_update(self.config, found.__getitem__)
-        packets = self._packets or await self._make_device(endpoints.mtu_towards(found.values()), opened)
+        update = config_files.to_update(self.config, lambda target: found[target][0])
+        first = [each[0] for each in found.values()]
+        packets = self._packets or await self._make_device(endpoints.mtu_towards(first), opened)
         try:
             self._interface = Interface(packets, settings=self._settings)
         except BaseException:
@@ -268,6 +275,9 @@ class AsyncTunnel:
             await self._interface.configure(update)
         except OSError as error:
             raise TunnelError(self._why_not(error)) from None
+        names = Names(self._interface, self.config, endpoints.look_up)
+        names.follow(found.__getitem__)
+        opened.callback(names.close)
 
     async def _make_device(self, mtu: int, opened: ExitStack) -> PacketDevice:
         mtu = self.config.mtu or mtu
@@ -302,6 +312,8 @@ class AsyncTunnel:
         return f"the tunnel cannot be configured: {error.strerror}"
 
     def _report(self, peer: PublicKey, event: DeviceEvent) -> None:
+        if isinstance(event, DataSent):  # which is for who follows names
+            return
         for reader in self._readers:
             _put(reader, TunnelEvent(peer, event))
 

@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from wgpy.address import HostPort
 from wgpy.config import Config
@@ -21,13 +21,14 @@ _IP_MTU: Final = 14
 _IPV6_MTU: Final = 24
 
 
-async def resolve(config: Config) -> dict[HostPort, Endpoint]:
+async def resolve(config: Config) -> dict[HostPort, list[Endpoint]]:
     """Look all names up at once, as the caller's host does. Raises TunnelError."""
     wanted = list({peer.endpoint for peer in config.peers if peer.endpoint})
-    return dict(zip(wanted, await asyncio.gather(*map(_resolve, wanted)), strict=True))
+    return dict(zip(wanted, await asyncio.gather(*map(look_up, wanted)), strict=True))
 
 
-async def _resolve(target: HostPort) -> Endpoint:
+async def look_up(target: HostPort) -> list[Endpoint]:
+    """Return where the name leads, the best first. Raises TunnelError."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(_TIMEOUT):
@@ -39,9 +40,12 @@ async def _resolve(target: HostPort) -> Endpoint:
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "that is no host name"
         raise TunnelError(f"the endpoint {target} cannot be resolved: {reason}") from None
-    address = found[0][4]
-    scope_id = int(address[3]) if len(address) == 4 else 0
-    return Endpoint(str(address[0]).partition("%")[0], target.port, scope_id)
+    return [_endpoint(address) for *_, address in found]
+
+
+def _endpoint(address: tuple[Any, ...]) -> Endpoint:
+    host, port, *rest = address  # IPv6 has flow information and a scope, too
+    return Endpoint(str(host).partition("%")[0], port, rest[1] if rest else 0)
 
 
 def mtu_towards(endpoints: Iterable[Endpoint]) -> int:

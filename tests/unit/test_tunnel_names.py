@@ -1,0 +1,151 @@
+"""Endpoints by name: when a name is looked up again, and which address is tried."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+import wgpy
+from wgpy.address import HostPort
+from wgpy.config import Config, PeerConfig, to_update
+from wgpy.contract.endpoint import Endpoint
+from wgpy.driver.settings import read_settings
+from wgpy.host.tun import PacketSocket
+from wgpy.tunnel import endpoints, names
+from wgpy.tunnel.errors import TunnelError
+from wgpy.tunnel.names import Names, choose
+
+TIMEOUT = 60.0  # seconds
+NAME = HostPort("peer.example.test", 51820)
+ONE, OTHER, MOVED = (Endpoint(f"192.0.2.{number}", 51820) for number in (1, 2, 3))
+_PORTABLE = read_settings({"WGPY_DATAPATH": "portable"})
+
+
+@pytest.mark.parametrize(
+    ("said", "before", "present", "is_silent", "chosen"),
+    [
+        ([ONE], [ONE], ONE, False, None),
+        ([ONE], [ONE], ONE, True, None),
+        ([ONE, OTHER], [ONE, OTHER], ONE, False, None),
+        ([OTHER, ONE], [ONE, OTHER], ONE, False, None),
+        ([ONE, OTHER], [ONE, OTHER], ONE, True, OTHER),
+        ([ONE, OTHER], [ONE, OTHER], OTHER, True, ONE),
+        ([ONE], [ONE], MOVED, False, None),
+        ([ONE], [ONE], MOVED, True, ONE),
+        ([OTHER], [ONE], ONE, False, OTHER),
+        ([OTHER], [ONE], MOVED, False, OTHER),
+        ([OTHER], [ONE], None, False, OTHER),
+    ],
+    ids=[
+        "as before", "silent, and nothing else to try", "answers", "in another order", "silent, of two",
+        "silent, of two, again", "moved by itself", "moved by itself, and silent", "the name moved",
+        "both moved", "no endpoint",
+    ],
+)  # fmt: skip
+def test_an_endpoint_changes_with_its_name_or_where_the_peer_is_silent(
+    said: Sequence[Endpoint],
+    before: Sequence[Endpoint],
+    present: Endpoint | None,
+    is_silent: bool,
+    chosen: Endpoint | None,
+) -> None:
+    assert choose(said, before, present, is_silent=is_silent) == chosen
+
+
+def test_while_a_peer_does_not_answer_its_name_is_looked_up_until_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(names, "SILENCE", 0.05)
+    monkeypatch.setattr(names, "_LONGEST_PAUSE", 0.05)
+
+    async def scenario() -> None:
+        async with interface() as left, interface() as right:
+            left_key, right_key = wgpy.PrivateKey.generate(), wgpy.PrivateKey.generate()
+            await configure(right, Config(right_key, peers=(PeerConfig(left_key.public_key()),)), ONE)
+            nobody, there = Endpoint("127.0.0.1", closed_port()), Endpoint("127.0.0.1", right.listen_port)
+            answers: list[Endpoint | None] = [nobody, None, there]  # None: the name server is silent
+
+            async def look_up(target: HostPort) -> list[Endpoint]:
+                assert target == NAME
+                answer = answers.pop(0) if len(answers) > 1 else answers[0]
+                if answer is None:
+                    raise TunnelError("no answer")
+                return [answer]
+
+            config = Config(left_key, peers=(PeerConfig(right_key.public_key(), endpoint=NAME),))
+            await configure(left, config, nobody)
+            following = Names(left, config, look_up)
+            following.follow(lambda _: [nobody])
+
+            left.send_keepalive(right_key.public_key())
+            await handshake(left)
+
+            assert left.path(right_key.public_key()).endpoint == there
+            following.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_endpoint_by_address_is_never_looked_up() -> None:
+    async def scenario() -> None:
+        async with interface() as left:
+            config = Config(peers=(PeerConfig(wgpy.PublicKey(b"\x51" * 32), endpoint=HostPort("::1", 1)),))
+
+            following = Names(left, config, endpoints.look_up)
+            following.follow(never)
+            following.close()
+
+    asyncio.run(scenario())
+
+
+def test_all_addresses_of_a_name_are_found() -> None:
+    found = asyncio.run(endpoints.look_up(HostPort("localhost", 51820)))
+
+    assert Endpoint("127.0.0.1", 51820) in found
+
+
+@pytest.mark.parametrize("host", ["a..b", "nobody.invalid"])
+def test_a_name_that_cannot_be_resolved_is_named(host: str) -> None:
+    with pytest.raises(TunnelError, match=f"the endpoint {host}:51820 cannot be resolved: "):
+        asyncio.run(endpoints.look_up(HostPort(host, 51820)))
+
+
+# -- Helpers -------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def interface() -> AsyncIterator[wgpy.Interface]:
+    """It has a socketpair as its device, of which nobody reads the other end."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        async with wgpy.Interface(PacketSocket(ours), settings=_PORTABLE) as made:
+            yield made
+
+
+async def configure(interface: wgpy.Interface, config: Config, endpoint: Endpoint) -> None:
+    await interface.configure(to_update(config, lambda _: endpoint))
+
+
+async def handshake(interface: wgpy.Interface) -> None:
+    """Wait for one."""
+    completed = asyncio.Event()
+
+    def note(_: wgpy.PublicKey, event: wgpy.DeviceEvent) -> None:
+        if isinstance(event, wgpy.HandshakeCompleted):
+            completed.set()
+
+    interface.subscribe(note)
+    async with asyncio.timeout(TIMEOUT):
+        await completed.wait()
+
+
+def never(target: HostPort) -> list[Endpoint]:
+    raise AssertionError(f"{target} is an address")
+
+
+def closed_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])

@@ -1,0 +1,142 @@
+"""Follows the names of endpoints: looks them up again while a peer is silent, and when the network changes.
+
+Invariant: a peer that answers keeps its endpoint, which may be one that it moved to itself, as long as its
+name says what it said before.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from wgpy.address import HostPort, is_address
+from wgpy.config import Config
+from wgpy.contract.constants import SECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import DataSent
+from wgpy.device import DeviceEvent
+from wgpy.driver.interface import Interface
+from wgpy.host.bootclock import boottime
+from wgpy.keys import PublicKey
+from wgpy.model import DeviceUpdate, PeerUpdate
+
+from .errors import TunnelError
+
+LookUp = Callable[[HostPort], Awaitable[Sequence[Endpoint]]]  # at least one. Raises TunnelError
+
+# Whitepaper 6.5: by then a new handshake has begun, as nothing has come back.
+SILENCE: Final = 15.0  # seconds
+_LONGEST_PAUSE: Final = 240.0  # seconds, between two look-ups while a peer stays silent
+_SETTLING_TIME: Final = 1.0  # seconds: a change of the network is many changes
+
+
+@dataclass(slots=True)
+class _Name:
+    """target: as it is written; said: what it meant last; check: when the peer is looked at again."""
+
+    target: HostPort
+    said: Sequence[Endpoint]
+    pause: float = SILENCE
+    check: asyncio.TimerHandle | None = None
+    looking_up: asyncio.Task[None] | None = None
+
+
+class Names:
+    """Of one interface, on the running loop. A configuration without names costs nothing."""
+
+    def __init__(self, interface: Interface, config: Config, look_up: LookUp) -> None:
+        self._interface = interface
+        self._look_up = look_up
+        self._names = {
+            peer.public_key: _Name(peer.endpoint, ())
+            for peer in config.peers
+            if peer.endpoint and not is_address(peer.endpoint.host.partition("%")[0])
+        }
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._settling: asyncio.TimerHandle | None = None
+
+    def follow(self, said: Callable[[HostPort], Sequence[Endpoint]]) -> None:
+        """Begin. said: what each name means so far."""
+        for name in self._names.values():
+            name.said = said(name.target)
+        if self._names:
+            self._interface.watch_sending(self, self._names)
+            self._unsubscribe = [
+                self._interface.subscribe(self._on_event),
+                self._interface.watch_network(self._on_network_change),
+            ]
+
+    def close(self) -> None:
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        for handle in (self._settling, *(name.check for name in self._names.values())):
+            if handle:
+                handle.cancel()
+        for name in self._names.values():
+            if name.looking_up:
+                name.looking_up.cancel()
+
+    # -- While a peer does not answer ------------------------------------------------------------
+
+    def _on_event(self, key: PublicKey, event: DeviceEvent) -> None:
+        name = self._names.get(key)
+        if isinstance(event, DataSent) and name and not name.check:
+            self._check_after(SILENCE, key, name)
+
+    def _check_after(self, seconds: float, key: PublicKey, name: _Name) -> None:
+        name.check = asyncio.get_running_loop().call_later(seconds, self._check, key, name)
+
+    def _check(self, key: PublicKey, name: _Name) -> None:
+        """Look the name up, and come back, while something is unanswered for too long."""
+        name.check = None
+        unanswered = self._interface.traffic(key).unanswered
+        if not unanswered:
+            name.pause = SILENCE
+            return
+        left = SILENCE - (boottime() - unanswered) / SECOND
+        if left <= 0:
+            self._begin(key, name)
+            name.pause, left = min(2 * name.pause, _LONGEST_PAUSE), name.pause
+        self._check_after(left, key, name)
+
+    # -- When the network changes ----------------------------------------------------------------
+
+    def _on_network_change(self) -> None:
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(_SETTLING_TIME, self._look_all_up)
+
+    def _look_all_up(self) -> None:
+        self._settling = None
+        for key, name in self._names.items():
+            self._begin(key, name)
+
+    # -- Looking up ------------------------------------------------------------------------------
+
+    def _begin(self, key: PublicKey, name: _Name) -> None:
+        if name.looking_up is None or name.looking_up.done():
+            name.looking_up = asyncio.get_running_loop().create_task(self._renew(key, name))
+
+    async def _renew(self, key: PublicKey, name: _Name) -> None:
+        with suppress(TunnelError, OSError):  # the name stays what it was, or the interface is closed
+            said = await self._look_up(name.target)
+            present = self._interface.path(key).endpoint
+            is_silent = self._interface.traffic(key).unanswered > 0
+            chosen = choose(said, name.said, present, is_silent=is_silent)
+            name.said = said
+            if chosen:
+                update = PeerUpdate(key, update_only=True, endpoint=chosen, handshake=True)
+                await self._interface.configure(DeviceUpdate(peers=(update,)))
+
+
+def choose(
+    said: Sequence[Endpoint], before: Sequence[Endpoint], present: Endpoint | None, *, is_silent: bool
+) -> Endpoint | None:
+    """Return the endpoint to try instead of the present one, None to stay.
+
+    said, before: what the name means now, and what it meant; each is tried in turn while a peer is silent.
+    """
+    if present not in said:
+        return said[0] if is_silent or set(said) != set(before) else None
+    after = said.index(present) + 1
+    return said[after % len(said)] if is_silent and len(said) > 1 else None
