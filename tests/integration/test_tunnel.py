@@ -12,6 +12,7 @@ from tests.integration.hosts import HostProcess, Lab, Result, eventually
 from tests.integration.ordinaryuser import AS_USER, attempt_as_user
 from tests.integration.peers import Implementation
 from tests.integration.tunnelworld import MANY_ADDRESSES, World
+from tests.mesh.postgresql import PostgreSQL
 
 pytestmark = pytest.mark.xdist_group("tunnel")
 
@@ -42,6 +43,19 @@ def test_libraries_fetch_a_page(world: World, library: str) -> None:
     done = attempt_as_user(world.left, sys.executable, "-W", "error", str(example), "wg0.conf", url)
 
     assert done == Result(0, "hello\n\n")
+
+
+def test_asyncpg_asks_a_database(world: World) -> None:
+    url = "postgresql://wgmesh@web.example.test/postgres"
+    with PostgreSQL.made() as server:
+        serving = world.right.host.start(*server.service("10.20.0.2"))
+        eventually(lambda: "ready to accept" in serving.log.read_text(), "it serves", within=60)
+
+        done = attempt_as_user(world.left, *example("asyncpg_by_tunnel"), "wg0.conf", url)
+
+        serving.kill(signal.SIGINT)
+        serving.wait()
+    assert done == Result(0, "42\n")
 
 
 def test_a_configuration_is_a_tunnel_and_a_page(world: World) -> None:
