@@ -17,6 +17,7 @@ from tests.integration.exchange import TRAFFIC, assert_tcp_arrives_whole, assert
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually
 from tests.integration.meshlab import Node, program
 from tests.integration.meshlan import Lan
+from tests.integration.ordinaryuser import admit, attempt_as_user, write_for_user
 from tests.integration.peers import Implementation
 
 _SIZE = 1 << 20
@@ -149,6 +150,17 @@ def test_a_client_asks_its_gateway_for_the_names_of_what_it_may_reach(ends: Ends
 
     assert ends.phone.run(*ask, "web.lab.mesh").split() == [ends.web.address(), ends.web.address(6)]
     assert ends.phone.run(*ask, "desk.lab.mesh").split() == []
+
+
+def test_a_program_of_an_ordinary_user_on_a_node_is_a_client_with_its_names(ends: Ends) -> None:
+    admit(ends.desk.host)
+    (file,) = ends.hub.ask("client", "add", "job", "--endpoint", ends.hub.inside, "--to", "web")["files"]
+    write_for_user(ends.desk.host, "job.conf", file["text"])
+    ping = f"ping -n -c 1 -W 9 web.lab.mesh && ! ping -n -c 1 -W 1 {ends.hub.address()}"
+
+    done = attempt_as_user(ends.desk.host, program("wgpy"), "exec", "./job.conf", "--", "sh", "-c", ping)
+
+    assert done.status == 0, done.output
 
 
 def test_nodes_begin_to_a_client_where_no_rule_is(ends: Ends) -> None:

@@ -13,6 +13,8 @@ from wgpy.cli.main import main
         (("proxy", "./wg0.conf"), "say what to serve: --socks5, --http, --forward or --expose"),
         (("proxy", "./wg0.conf", "--socks5", "1080"), "--socks5: want HOST:PORT"),
         (("proxy", "./wg0.conf", "--forward", "127.0.0.1:80"), "--forward: want ADDRESS:PORT=HOST:PORT"),
+        (("proxy", "./wg0.conf", "--expose", "udp:53=127.0.0.1:53"), "--expose: want HOST:PORT"),
+        (("exec", "--mesh", "prod", "--", "true"), "on a node every program is in the mesh"),
         (("exec", "./wg0.conf"), "say which program to run, after `--`"),
         (("exec", "./wg0.conf", "--", ""), "say which program to run, after `--`"),
     ],

@@ -30,12 +30,12 @@ class Command(NamedTuple):
     commands: tuple["Command", ...] = ()
 
     def options(self) -> dict[str, str]:
-        """Return the long options with their help."""
+        """Return the long options with their help, but for those that it does not show."""
         options = {
             name: argument.options["help"]
             for argument in self.arguments
             for name in argument.names
-            if name.startswith("--")
+            if name.startswith("--") and argument.options["help"] != argparse.SUPPRESS
         }
         return {"--help": "show this command's help", **options}
 

@@ -30,8 +30,18 @@ _FORWARDED: Final = frozenset(
 )
 
 
-def execute(name_or_file: str, command: Sequence[str]) -> None:
+# A node's key cannot be shared with a network of a user's own; programs of the host have what the node has.
+_NO_MESH: Final = (
+    "--mesh is not needed: on a node every program is in the mesh, so run it without `wgpy exec`. "
+    "For one that is to reach nothing else, with rights of its own: "
+    "`wgpy mesh client add NAME --to NODE --out FILE`, and `wgpy exec FILE -- PROGRAM`"
+)
+
+
+def execute(name_or_file: str, command: Sequence[str], mesh: str | None = None) -> None:
     """Run a program, and raise SystemExit with its exit status. Raises CommandError, ConfigError."""
+    if mesh is not None:
+        raise UsageError(_NO_MESH)
     program = command[1:] if command[:1] == ["--"] else command
     if not any(program[:1]):
         raise UsageError("say which program to run, after `--`")

@@ -160,7 +160,7 @@ The output has the private key. Example:
     ),
     Command(
         "exec",
-        lambda arguments: execute(arguments.config, arguments.command),
+        lambda arguments: execute(arguments.config, arguments.command, arguments.mesh),
         "Run a program inside a tunnel, without root.",
         """\
 Example:
@@ -169,8 +169,11 @@ The program has a network of its own: the tunnel, and its own localhost. Names a
 This host's addresses, routes and DNS stay as they are. Hooks of the file do not run,
 `Table = off` means no routes inside, and FwMark needs root.
 The exit status is the program's: 128 and the signal's number if one ended it, 127 if there is no such
-program. What the program leaves running ends with it.""",
+program. What the program leaves running ends with it.
+On a node of a mesh all programs are in the mesh. For one that is to reach nothing else, with rights of its
+own, `wgpy mesh client add` makes a file.""",
         (
+            Argument(("--mesh",), {"metavar": "NETWORK", "help": argparse.SUPPRESS}),
             _CONFIG,
             Argument(
                 ("command",),
@@ -188,6 +191,7 @@ Examples:
   curl --proxy socks5h://127.0.0.1:1080 http://web.internal/
   wgpy proxy ./wg0.conf --forward 127.0.0.1:5432=db.internal:5432   from a port of this host into the tunnel
   wgpy proxy ./wg0.conf --expose 10.0.0.1:80=127.0.0.1:8000         from a port of the tunnel to this host
+  wgpy proxy ./wg0.conf --forward udp:127.0.0.1:5353=10.0.0.2:53    the same with datagrams
 Each option may be given several times; port 0 is any that is free. Whoever reaches an address that is
 listened on may use the tunnel; with --account, SOCKS5 and HTTP serve only who has its password. Names are
 asked of the file's DNS.
@@ -204,11 +208,19 @@ Ctrl-C ends it.""",
             ),
             Argument(
                 ("--forward",),
-                {**_SEVERAL, "metavar": "LOCAL=REMOTE", "help": "lead connections to LOCAL into the tunnel"},
+                {
+                    **_SEVERAL,
+                    "metavar": "LOCAL=REMOTE",
+                    "help": "lead connections, or after `udp:` datagrams, to LOCAL into the tunnel",
+                },
             ),
             Argument(
                 ("--expose",),
-                {**_SEVERAL, "metavar": "REMOTE=LOCAL", "help": "lead connections from the tunnel to LOCAL"},
+                {
+                    **_SEVERAL,
+                    "metavar": "REMOTE=LOCAL",
+                    "help": "lead connections, or after `udp:` datagrams, from the tunnel to LOCAL",
+                },
             ),
             Argument(
                 ("--metrics",),
