@@ -1,9 +1,12 @@
 """What the pages of the clone show and refer to is true."""
 
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+
+import wgpy
 
 PAGES = Path(__file__).parents[2]
 _FOUND = re.findall(r"```python\n(.*?)```", (PAGES / "README.md").read_text(), re.DOTALL)
@@ -22,6 +25,32 @@ def test_the_configuration_example_prints_the_line_and_a_remedy(capsys: pytest.C
     exec(compile(example, "README.md", "exec"), {})
 
     assert capsys.readouterr().out.startswith("wg0.conf, line 2: ")
+
+
+@pytest.mark.parametrize(
+    "name", ["fetch_page", "list_peers", "watch_handshakes", "socketpair", "ping_by_engine"]
+)
+def test_the_page_of_the_library_shows_examples_as_they_are(name: str) -> None:
+    """Their own tests are those of tunnels and of the sans-IO face."""
+    shown = re.findall(r"```python\n(.*?)```", (PAGES / "LIBRARY.md").read_text(), re.DOTALL)
+
+    assert (PAGES / "examples" / f"{name}.py").read_text() in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [("fetch_page", 10), ("list_peers", 5), ("watch_handshakes", 5), ("ping_by_engine", 30)],
+)
+def test_an_example_is_short(name: str, lines: int) -> None:
+    assert len((PAGES / "examples" / f"{name}.py").read_text().splitlines()) <= lines
+
+
+def test_every_public_name_that_the_page_of_the_library_tells_is_there() -> None:
+    names = set(re.findall(r"`wgpy\.((?:\w+\.)*\w+)", (PAGES / "LIBRARY.md").read_text()))
+
+    assert len(names) > 10
+    for name in names:
+        attrgetter(name)(wgpy)
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)
