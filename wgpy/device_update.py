@@ -87,7 +87,12 @@ class _Application:
             self.starting_over.remove(key)
             yield from self._set_again(self.device.engine.peers[key], change)
         else:
-            yield from self._change_settings(self.device.add_peer(key, self.clock()), change)
+            yield from self._add_peer(key, change)
+
+    def _add_peer(self, key: bytes, change: PeerUpdate) -> Iterator[None]:
+        peer = self.device.add_peer(key, self.clock())
+        yield from self._change_settings(peer, change)
+        self.device.engine.receive_refused(peer, self.clock())
 
     def _set_again(self, peer: Peer, change: PeerUpdate) -> Iterator[None]:
         """Let it start over: with its session, if that could have begun under the new settings, too."""
@@ -95,7 +100,7 @@ class _Application:
             yield from self._change_settings(peer, _as_first(change))
             return
         yield from self._remove_peer(peer)
-        yield from self._change_settings(self.device.add_peer(peer.public_key, self.clock()), change)
+        yield from self._add_peer(peer.public_key, change)
 
     def _remove_peer(self, peer: Peer) -> Iterator[None]:
         # Its allowed IPs first, as all at once may take long.

@@ -24,7 +24,7 @@ from wgpy.contract.orders import (
 from wgpy.datapath.portable import PortableDataPath
 from wgpy.device import Device
 from wgpy.device_update import apply_update, check_update
-from wgpy.engine.actions import Action
+from wgpy.engine.actions import Action, HandshakeCompleted
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import NO_POLICY, AllowedIPChange, DeviceUpdate, PeerUpdate, Policy
@@ -35,6 +35,7 @@ Orders = list[Action | DataPathOrder]
 
 NOW = 1000 * SECOND
 OURS = PrivateKey(b"\x11" * KEY_LENGTH)
+THEIRS = PrivateKey(b"\x22" * KEY_LENGTH)
 ALICE = PublicKey(b"\xaa" * KEY_LENGTH)
 BOB = PublicKey(b"\xbb" * KEY_LENGTH)
 SECRET = PresharedKey(b"\x55" * KEY_LENGTH)
@@ -179,6 +180,26 @@ def test_a_handshake_may_be_begun_anew_though_one_was_just_begun(device: Portabl
 
     device.step(NOW)
     assert [datagram.endpoint for datagram in device.take_datagrams()] == [THERE]
+
+
+def test_who_began_just_before_it_is_added_is_answered_with_its_settings(device: PortableDevice) -> None:
+    caller = Device(PortableDataPath(), random=lambda n: b"\x02" * n, wall_clock=lambda: NOW)
+    caller.engine.set_private_key(bytes(THEIRS), NOW)
+    for each in (device, caller):
+        each.engine.up(NOW)
+    called = PeerUpdate(OURS.public_key(), preshared_key=SECRET, endpoint=HERE, handshake=True)
+    configure_peers(caller, called)
+    (initiation,) = caller.take_datagrams()
+    device.receive(initiation.data, THERE, NOW)
+    device.step(NOW)
+
+    configure_peers(device, PeerUpdate(THEIRS.public_key(), preshared_key=SECRET))
+
+    (response,) = device.take_datagrams()
+    assert response.endpoint == THERE
+    caller.receive(response.data, HERE, NOW)
+    caller.step(NOW)
+    assert isinstance(caller.take_events()[-1], HandshakeCompleted)
 
 
 def test_what_says_nothing_of_the_endpoint_leaves_it_pinned(device: PortableDevice, alice: Peer) -> None:

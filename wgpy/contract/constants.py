@@ -50,6 +50,7 @@ ZERO_KEY_MATERIAL_AFTER: Final = 3 * REJECT_AFTER_TIME  # WP 6.3
 # -- Cookies and load, WP 5.3, 5.4.7 and 6.6 -----------------------------------------------------
 COOKIE_SECRET_MAX_AGE: Final = 120 * SECOND
 COOKIE_SECRET_LATENCY: Final = 5 * SECOND  # Linux: a received cookie is used this much less long
+MAX_REFUSED_INITIATIONS: Final = 128  # of keys that are no peer's
 INITIATION_MIN_INTERVAL: Final = 20 * MILLISECOND  # Linux: INITIATIONS_PER_SECOND = 50
 UNDER_LOAD_HOLD: Final = 1 * SECOND
 # What Python answers in well under a second; Linux queues 4,096, which here would be seconds old.

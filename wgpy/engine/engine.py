@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from wgpy.contract.constants import (
     INITIATION_MIN_INTERVAL,
     KEY_LENGTH,
-    MAX_PEERS,
     NEW_HANDSHAKE_AFTER_SILENCE,
     REKEY_ATTEMPT_TIME,
     REKEY_TIMEOUT,
@@ -20,7 +19,7 @@ from wgpy.contract.constants import (
 )
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.errors import DatagramError, StateError
+from wgpy.contract.errors import DatagramError
 from wgpy.contract.events import (
     DataReceived,
     DataSent,
@@ -47,7 +46,6 @@ from wgpy.contract.orders import (
 from wgpy.contract.path_selector import PathSelector
 
 from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
-from .cookie import CookieMaker
 from .crypto import checked_key, clamp, dh_public
 from .indextable import IndexTable
 from .keepalive import Keepalives
@@ -61,6 +59,8 @@ from .noise import (
     create_response,
 )
 from .peer import Peer
+from .peertable import PeerTable
+from .refused import RefusedInitiations
 from .tai64n import Tai64nClock
 from .timers import Timer, Timers, jitter
 from .under_load import HandshakeChecker
@@ -90,9 +90,8 @@ class Engine:
         self._handshake_checker = HandshakeChecker(random, self._actions)
         self._tai64n = Tai64nClock(wall_clock)
         # Theirs
-        self._peers: dict[bytes, Peer] = {}
-        self._peers_by_id: dict[PeerId, Peer] = {}
-        self._next_id: PeerId = 1
+        self._peers = PeerTable()
+        self._refused = RefusedInitiations()
         # Shared
         self.indices = IndexTable(random)
         self._timers = Timers()
@@ -123,10 +122,10 @@ class Engine:
     @property
     def peers(self) -> Mapping[bytes, Peer]:
         """By public key, in order of adding."""
-        return self._peers
+        return self._peers.by_key
 
     def peer(self, peer: PeerId) -> Peer | None:
-        return self._peers_by_id.get(peer)
+        return self._peers.by_id.get(peer)
 
     @property
     def is_up(self) -> bool:
@@ -155,9 +154,9 @@ class Engine:
         self._handshake_checker.set_public_key(self.public_key)
         self._actions.append(SetMac1Key(self.public_key))
         self._tai64n = Tai64nClock(self._wall_clock, max(last_timestamp, self._tai64n.last))
-        if self._identity and (own := self._peers.get(self._identity.public_key)):
+        if self._identity and (own := self._peers.by_key.get(self._identity.public_key)):
             self.remove_peer(own)
-        for peer in self._peers.values():
+        for peer in self._peers.by_key.values():
             peer.shared_static = None
             peer.last_handshake_sent = None
             self._forget_initiation(peer)
@@ -172,15 +171,7 @@ class Engine:
 
         Raises ValueError for a key that is not 32 bytes, our own or already there, StateError when full.
         """
-        if checked_key(public_key) in self._peers:
-            raise ValueError("there is a peer with this public key: change that one")
-        if public_key == self.public_key:
-            raise ValueError("this is the interface's own public key: a peer needs another")
-        if len(self._peers) >= MAX_PEERS:
-            raise StateError(f"an interface has at most {MAX_PEERS} peers: remove one first")
-        peer = Peer(self._next_id, public_key, CookieMaker(public_key))
-        self._next_id += 1
-        self._peers[public_key] = self._peers_by_id[peer.id] = peer
+        peer = self._peers.add(public_key, self.public_key)
         self._actions.append(AddPeer(peer.id))
         return peer
 
@@ -189,7 +180,7 @@ class Engine:
         for keypair in peer.keypairs.clear():
             self.indices.release(keypair.local_index)
         self._timers.disarm_all(peer.id)
-        del self._peers[peer.public_key], self._peers_by_id[peer.id]
+        self._peers.remove(peer)
         self._actions.append(RemovePeer(peer.id))
 
     def set_preshared_key(self, peer: Peer, key: bytes) -> None:
@@ -233,13 +224,13 @@ class Engine:
         """The link is up: speak."""
         if not self._is_up:
             self._is_up = True
-            for peer in self._peers.values():
+            for peer in self._peers.by_key.values():
                 self._start_persistent_keepalive(peer, now)
 
     def down(self) -> None:
         """The link is down: forget all sessions and be silent."""
         self._is_up = False
-        for peer in self._peers.values():
+        for peer in self._peers.by_key.values():
             self._timers.disarm_all(peer.id)
             self._forget_initiation(peer)
             self._remove_keypairs(peer, peer.keypairs.clear())
@@ -260,7 +251,7 @@ class Engine:
     def expire(self, now: int) -> None:
         """Do what is due by now."""
         for peer_id, timer in self._timers.take_due(now):
-            self._on_timer[timer](self._peers_by_id[peer_id], now)
+            self._on_timer[timer](self._peers.by_id[peer_id], now)
 
     def receive_datagram(self, data: bytes, source: Endpoint, now: int, queued: int = 0) -> None:
         """A handshake message came in. queued: how many more wait: the measure of load."""
@@ -270,9 +261,14 @@ class Engine:
         except DatagramError as error:
             self._drops[error.reason] += 1
 
+    def receive_refused(self, peer: Peer, now: int) -> None:
+        """Receive again what the peer sent just before it was one; its settings are complete now."""
+        if refused := self._refused.take(peer.public_key, now):
+            self.receive_datagram(refused.message.encode(), refused.source, now)
+
     def receive_event(self, event: Event, now: int) -> None:
         """The data path says that something happened."""
-        peer = self._peers_by_id.get(event.peer)
+        peer = self._peers.by_id.get(event.peer)
         if peer is None or not self._is_up:
             return
         match event:
@@ -317,13 +313,14 @@ class Engine:
         self, identity: Identity, message: HandshakeInitiation, source: Endpoint, now: int
     ) -> None:
         def static_static(public_key: bytes) -> bytes:
-            peer = self._peers.get(public_key)
+            peer = self._peers.by_key.get(public_key)
             if peer is None:
+                self._refused.keep(public_key, message, source, now)
                 raise DatagramError(DropReason.UNKNOWN_PEER)
             return peer.static_static(identity.private_key)
 
         initiation = consume_initiation(identity, message, static_static)
-        peer = self._peers[initiation.public_key]
+        peer = self._peers.by_key[initiation.public_key]
         if initiation.timestamp <= peer.latest_timestamp:
             raise DatagramError(DropReason.REPLAYED_TIMESTAMP)
         last = peer.last_initiation_consumed
@@ -485,7 +482,7 @@ class Engine:
 
     def _peer_by_index(self, local_index: int) -> Peer | None:
         peer_id = self.indices.peer(local_index)
-        return None if peer_id is None else self._peers_by_id[peer_id]
+        return None if peer_id is None else self._peers.by_id[peer_id]
 
     def _roam(self, peer: Peer, source: Endpoint) -> None:
         """An authentic message came from there. Whitepaper 2.1"""

@@ -224,6 +224,7 @@ class Node:
         if config.endpoint is not None:
             self.engine.set_endpoint(peer, config.endpoint, self.now)
         self.engine.set_persistent_keepalive(peer, config.persistent_keepalive, self.now)
+        self.engine.receive_refused(peer, self.now)
         return peer
 
     def register_reader(self, prefix: bytes, reader: Reader) -> None:
