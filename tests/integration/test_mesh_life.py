@@ -24,6 +24,7 @@ _CHANGES = (sys.executable, str(Path(__file__).with_name("meshchanges.py")))
 _A_SECOND = 1.0
 _LATER = 2.0  # seconds, in which an answer would still come
 _INTERVAL = 0.05  # seconds between pings
+_ATTEMPTS = 6  # to connect, after which a node pauses for 16 seconds at least
 _RETURN = 30  # seconds, by which everybody has found the coordinator again
 
 
@@ -74,6 +75,32 @@ def test_a_removed_node_is_unreachable_from_all_others_within_a_second(world: Wo
     sensor.mesh("leave")
     sensor.join(world.hub.token())
     sensor.ping(world.node("desk"))
+
+
+def test_a_node_that_joins_while_another_waits_to_reconnect_reaches_it_at_once(
+    world: World, guest: Node
+) -> None:
+    beta, hub = world.node("beta"), world.hub.host
+    chain, of_beta = "{ type filter hook input priority 0; }", f"ip saddr {beta.outside} tcp dport {PORT}"
+    hub.run(
+        "nft", f"add table ip cut; add chain ip cut in {chain};"
+        f"add rule ip cut in {of_beta} tcp flags & (syn | ack) == syn counter reject with tcp reset;"
+        f"add rule ip cut in {of_beta} reject with tcp reset",
+    )  # fmt: skip
+    token = world.hub.token()  # beta is told of it, and by its acknowledgement loses the connection
+    eventually(lambda: attempts(world.hub) == _ATTEMPTS, "beta pauses for long", within=120)
+    hub.run("nft", "delete table ip cut")
+
+    guest.join(token)
+
+    print(f"the first ping took {guest.ping(beta, within=10)} ms")
+    assert beta.status().connected
+
+
+def attempts(hub: Node) -> int:
+    """Return how many connections to the coordinator were rejected."""
+    found = re.search(r"counter packets (\d+)", hub.host.run("nft", "list", "table", "ip", "cut"))
+    return int(found[1]) if found else 0
 
 
 def test_a_used_up_token_is_refused_with_the_reason(world: World, guest: Node) -> None:

@@ -19,7 +19,7 @@ from wgpy.mesh.wire import Delta, Greeting
 from wgpy.node.coordinator_client import Coordinator, Unreachable
 from wgpyd.agent.identity import LocalIdentity
 from wgpyd.agent.store import RecordStore
-from wgpyd.agent.subscription import Subscription
+from wgpyd.agent.subscription import CALLED_PAUSE, FIRST_PAUSE, Subscription
 from wgpyd.agent.withholding_detector import WithholdingDetector
 
 MANY = 100  # lines
@@ -121,12 +121,31 @@ async def test_a_refused_record_is_submitted_again_until_it_is_taken(world: Scen
     assert coordinator.given.count(world.own) > 3
 
 
+# -- Pauses ----------------------------------------------------------------------------------------
+
+
+@in_a_scene
+async def test_while_unknown_nodes_call_a_pause_is_short_and_not_shorter(world: Scene) -> None:
+    coordinator, loop = world.coordinator, asyncio.get_running_loop()
+    async with subscribed(world, first_pause=1000) as subscription:
+        await coordinator.until(1)
+        began = loop.time()
+        coordinator.hang_up()
+        while len(coordinator.followed) == 1:
+            subscription.unknown_called()
+            await asyncio.sleep(0)
+
+    assert loop.time() - began >= CALLED_PAUSE
+
+
 @asynccontextmanager
-async def subscribed(world: Scene, retry_time: float) -> AsyncIterator[Subscription]:
+async def subscribed(
+    world: Scene, retry_time: float = 300, first_pause: float = FIRST_PAUSE
+) -> AsyncIterator[Subscription]:
     store = RecordStore(world.folder, world.node.network, world.node.identity.verify_key())
     identity = LocalIdentity(world.folder, world.node, store.ledger)
     subscription = Subscription(
-        identity, store, WithholdingDetector(store.ledger), lambda: None, retry_time=retry_time
+        identity, store, WithholdingDetector(store.ledger), lambda: None, retry_time, first_pause
     )
     running = asyncio.create_task(subscription.run())
     try:

@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from functools import partial
 from typing import Final, Protocol, Self
 
 from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
@@ -23,6 +22,7 @@ from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
 from wgpy.device_update import apply_update, check_update
 from wgpy.driver.event_log import in_words
+from wgpy.driver.listeners import Listeners
 from wgpy.driver.settings import Settings, read_settings
 from wgpy.driver.traffic import Watches, open_traffic
 from wgpy.engine.indextable import IndexTable
@@ -99,12 +99,14 @@ class Interface:
         self._closed = asyncio.Event()
         self._is_resting = False
         self._watches = Watches()
-        self._listeners: dict[object, Listener] = {}
+        self._listeners = Listeners[PublicKey, DeviceEvent]()
         self._watched: dict[object, frozenset[bytes]] = {}  # by who watches
         self._last_name = packets.name
         self._looped: set[Endpoint] = set()  # of which the log has told
         self._name_listener: Callable[[str], None] = lambda _: None
-        self._network_listeners: dict[object, Callable[[], None]] = {}
+        self._network_listeners = Listeners[[]]()
+        self._unknown = 0  # initiations of keys that are no peer's
+        self._unknown_listener: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
@@ -189,9 +191,7 @@ class Interface:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call the listener soon after each event, until what is returned here is called."""
-        subscription = object()
-        self._listeners[subscription] = listener
-        return partial(self._unsubscribe, subscription)
+        return self._listeners.add(listener)
 
     def watch_name(self, listener: Callable[[str], None]) -> None:
         """Call the listener with the new name soon after the interface was renamed."""
@@ -199,13 +199,11 @@ class Interface:
 
     def watch_network(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call the listener at each change of links, addresses, routes or rules; end as `subscribe` does."""
-        subscription = object()
-        self._network_listeners[subscription] = listener
-        return partial(self._unsubscribe, subscription)
+        return self._network_listeners.add(listener)
 
-    def _unsubscribe(self, subscription: object) -> None:
-        self._listeners.pop(subscription, None)
-        self._network_listeners.pop(subscription, None)
+    def watch_unknown(self, listener: Callable[[], None]) -> None:
+        """Call the listener soon after an initiation of a key that is no peer's, which anybody can send."""
+        self._unknown_listener = listener
 
     def watch_sending(self, watcher: object, keys: Iterable[PublicKey]) -> None:
         """Report `DataSent` of these peers from now on, and of no others that this watcher named before."""
@@ -333,8 +331,7 @@ class Interface:
 
     def _on_network_change(self) -> None:
         self._monitor.acknowledge()
-        for listener in tuple(self._network_listeners.values()):
-            listener()
+        self._network_listeners.notify()
         self._follow_mtu()
         self._look_at_link()
         self._look_at_name()
@@ -415,6 +412,9 @@ class Interface:
         self._settle(now)
         if self._engine.last_timestamp != self._last_timestamp:
             self._keep_timestamp()
+        if (unknown := self._engine.drops.get(DropReason.UNKNOWN_PEER, 0)) != self._unknown:
+            self._unknown = unknown
+            asyncio.get_running_loop().call_soon(self._unknown_listener)
         self._deadline = self._device.next_deadline()
         self._alarm.set(self._deadline)
 
@@ -455,8 +455,7 @@ class Interface:
         _LOG.debug("peer %s: %s", key, in_words(event))
         if isinstance(event, RoutingLoop):
             self._warn_of_loop(event.endpoint)
-        for subscription in self._listeners:
-            asyncio.get_running_loop().call_soon(self._call, subscription, key, event)
+        self._listeners.notify(key, event)
 
     def _warn_of_loop(self, endpoint: Endpoint) -> None:
         """Write it once, as each keypair and each handshake message tells it again."""
@@ -465,10 +464,6 @@ class Interface:
                 self._looped.clear()
             self._looped.add(endpoint)
             _LOG.warning("the host routes datagrams for %s into %s itself: dropped", endpoint, self.name)
-
-    def _call(self, subscription: object, key: PublicKey, event: DeviceEvent) -> None:
-        if listener := self._listeners.get(subscription):
-            listener(key, event)
 
     def _send(self, datagram: Datagram) -> bool:
         """Whether that told the engine something: that our address is no good any more."""

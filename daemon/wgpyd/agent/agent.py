@@ -61,15 +61,15 @@ class Agent:
         self._publisher = Publisher(self.identity, self.store, self.subscription, self.warnings)
         self._host = HostMonitor(interface, self.reconciler.host_changed)
         learn = partial(learn_from_neighbour, self.store, self.withholding, self._wake.now)
-        self.names = Names(self, self._wake.now)
+        self.names, self.control = Names(self, self._wake.now), Control(self, self._publisher, self._wake)
         self._gossip = Gossip(self.store.ledger, self.store.rejected, learn, self.names.node_at)
-        self.control = Control(self, self._publisher, self._wake)
         self.endpoints = GivenEndpoints(self.identity, self.warnings, self._wake.now)
         wake, coordinator = self._wake.now, self.subscription.coordinator
         self.paths = NodePaths(interface, self.identity, coordinator, self.warnings, wake)
         self.failover = GatewayFailover(interface, self.warnings, wake)
         self.cluster = Cluster(self, self._publisher, wake)
         self._unsubscribe = interface.subscribe(self._on_event)
+        interface.watch_unknown(self.subscription.unknown_called)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> bool:

@@ -9,7 +9,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 from wgpy.mesh.ledger import StateDigest
@@ -26,6 +25,7 @@ _LOG = logging.getLogger("wgpy")
 
 FIRST_PAUSE: Final = 1.0  # seconds between attempts to connect, each twice the one before
 LAST_PAUSE: Final = 60.0
+CALLED_PAUSE: Final = 2.0  # seconds between attempts at least, while unknown nodes call
 _PATIENCE: Final = 40.0  # seconds, with a busy coordinator: commands wait for the agent
 _GREETING_TIMEOUT: Final = 20.0  # seconds, until it greets
 _RETRY_TIME: Final = 300.0  # seconds, after which a refused record of this node is submitted again
@@ -46,15 +46,19 @@ class Subscription:
         withholding: WithholdingDetector,
         on_news: Callable[[], None],
         retry_time: float = _RETRY_TIME,
+        first_pause: float = FIRST_PAUSE,
     ) -> None:
-        """on_news: called after anything has changed; retry_time: seconds."""
+        """on_news: called after anything has changed; retry_time, first_pause: seconds."""
         self._retry_time = retry_time
+        self._first_pause = first_pause
         self._identity = identity
         self._store = store
         self._withholding = withholding
         self._on_news = on_news
         self._attempt: asyncio.Timeout | None = None
         self._reconnecting = asyncio.Event()
+        self._pause: asyncio.Timeout | None = None  # between attempts
+        self._pause_began = 0.0
         self._owed: StateDigest | None = None  # what the coordinator knows, if that is not what we know
         self._submissions: set[asyncio.Task[None]] = set()
         self._retry: asyncio.TimerHandle | None = None
@@ -84,15 +88,13 @@ class Subscription:
 
     async def run(self) -> None:
         """Follow until cancelled, or until no coordinator can have news for this node any more."""
-        pause = FIRST_PAUSE
+        pause = self._first_pause
         try:
             while not self._is_over:
                 if await self._attempt_once():
-                    pause = FIRST_PAUSE
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._busy + pause * random.uniform(0.5, 1)):
-                        await self._reconnecting.wait()
-                        pause = FIRST_PAUSE
+                    pause = self._first_pause
+                if await self._pause_for(self._busy + pause * random.uniform(0.5, 1)):
+                    pause = self._first_pause
                 self._reconnecting.clear()
                 pause = min(2 * pause, LAST_PAUSE)
         finally:
@@ -100,6 +102,26 @@ class Subscription:
                 task.cancel()
             if self._retry is not None:
                 self._retry.cancel()
+
+    async def _pause_for(self, seconds: float) -> bool:
+        """Whether it was ended by what makes the next attempt more likely to succeed."""
+        self._pause_began = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(seconds) as self._pause:
+                return await self._reconnecting.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._pause = None
+
+    def unknown_called(self) -> None:
+        """End a pause soon: an unknown node calls, of which the coordinator may tell.
+
+        Anybody can call, so this makes no attempt follow another one in less than `CALLED_PAUSE`.
+        """
+        if self._pause is not None and not self._pause.expired():
+            soon = self._pause_began + self._busy + CALLED_PAUSE
+            self._pause.reschedule(min(self._pause.when() or soon, soon))
 
     def reconnect(self) -> None:
         """Connect anew, now: this host is somewhere else than it was."""
