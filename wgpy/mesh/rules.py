@@ -22,7 +22,7 @@ from wgpy.mesh.member import Member
 from wgpy.mesh.ports import ICMP, TCP, UDP, Ports, merged
 from wgpy.mesh.records import End, Rule
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.sites import Site, own_sites, within
+from wgpy.mesh.sites import Site, sites_by_gateway, within
 from wgpy.mesh.topology import Topology
 from wgpy.mesh.wire import GOSSIP_PORT, PATHS_PORT
 
@@ -78,6 +78,7 @@ class Rules:
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
         self._sites = {site_selector(site.name): site for site in topology.sites}
+        self._sites_of = sites_by_gateway(topology.sites)
         self._rules: dict[tuple[str, str], list[NumberedRule]] = {}  # by what they select
         for one in numbered(topology):
             self._rules.setdefault((one.source.selector, one.destination.selector), []).append(one)
@@ -119,7 +120,7 @@ class Rules:
 
     def _selectors(self, member: Member) -> list[str]:
         """Return what selects a member, and the sites that it is a gateway of."""
-        sites = own_sites(self._topology.sites, member.identity)
+        sites = self._sites_of.get(member.identity, ())
         return [*member.selectors, *(site_selector(site.name) for site in sites)]
 
     def _first(

@@ -8,7 +8,7 @@ A node claims the time of its announcement; before its token was made is no such
 other times than its own.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
@@ -241,6 +241,15 @@ def is_within(prefix: Prefix, other: Prefix) -> bool:
 def own_sites(sites: Iterable[Site], identity: VerifyKey) -> Iterator[Site]:
     """Give the sites that a node is a gateway of."""
     return (site for site in sites if site.gateway(identity) is not None)
+
+
+def sites_by_gateway(sites: Iterable[Site]) -> Mapping[VerifyKey, Sequence[Site]]:
+    """Return the sites that each node is a gateway of, for many look-ups."""
+    found: dict[VerifyKey, list[Site]] = {}
+    for site in sites:
+        for gateway in site.gateways:
+            found.setdefault(gateway.identity, []).append(site)
+    return found
 
 
 def prefixes_of(sites: Iterable[Site]) -> Iterator[Prefix]:
