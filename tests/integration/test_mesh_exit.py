@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.exchange import assert_tcp_arrives_whole
 from tests.integration.hosts import Host, Lab, add_addresses, connect, eventually, put_behind
 from tests.integration.meshlab import NETWORK, Node, program
 
@@ -20,6 +21,7 @@ NAME = "where.example.net"
 WEB, WEB6, PORT = "192.88.99.80", "2001:db8:80::80", "8080"
 PRINTER, PRINTER6 = "192.168.7.9", "2001:db8:7::9"
 IN_TIME = 60.0  # seconds, on a busy machine
+_SMALL = 1400  # bytes of a packet that a router lets through
 _SCRIPT = str(Path(__file__).with_name("exithost.py"))
 # What a node sends by its own way: WireGuard, to the coordinator, and to its neighbours on the link.
 _COUNTING = """
@@ -223,6 +225,29 @@ def test_an_exit_takes_what_no_other_route_has_and_nothing_else(exit_scene: Scen
     assert scene.desk.why(WEB)["findings"]["site"]["text"] == "internet, behind gate"
     assert scene.seen(scene.hub) == "203.0.113.10"  # which did not ask for it
     assert "which this node does not use" in scene.hub.attempt("why", "internet").output
+
+
+def test_what_is_sent_by_an_exit_is_as_small_as_the_way_to_it_needs_it(exit_scene: Scene) -> None:
+    """The router drops what is too large and says nothing: only the routes tell TCP."""
+    desk, router = exit_scene.desk, exit_scene.router
+    rule = f"add rule inet small out udp dport 51820 meta length > {_SMALL} drop"
+    chain = "{ type filter hook forward priority 0; }"
+    router.run("nft", f"add table inet small; add chain inet small out {chain}; {rule}")
+    desk.host.run("ip", "link", "set", "eth0", "gso_max_segs", "1")  # the rule is not for several at once
+    kill(desk)
+    start(desk)
+    eventually(lambda: len(small_routes(desk)) == 2, "the default routes have an MTU", within=IN_TIME)
+
+    for address in (WEB, WEB6):
+        assert_tcp_arrives_whole(desk.host, exit_scene.web, address, 1 << 20)
+
+    router.run("nft", "delete table inet small")
+    desk.host.run("ip", "link", "set", "eth0", "gso_max_segs", "65535")
+
+
+def small_routes(node: Node) -> list[str]:
+    """Return the default routes of an exit that have an MTU."""
+    return [line for line in ours(node) if line.startswith("default dev mesh0") and " mtu " in line]
 
 
 @pytest.mark.parametrize("family", [0, 1])

@@ -234,6 +234,14 @@ def test_both_versions_lead_nowhere_before_either_leads_into_the_interface() -> 
     assert exit_changes(FOUND, exit_, "mesh0", TABLE) == ()
 
 
+def test_default_routes_have_the_mtu_of_the_way_to_their_gateway() -> None:
+    exit_ = planned(network(INTERNET), "internet").exit
+
+    lines = exit_changes(FOUND, exit_, "mesh0", TABLE, mtus=dict.fromkeys(DEFAULT_ROUTES, 1280))
+
+    assert carried_out(lines, [*NOWHERE, *INTO]) == [*NOWHERE, *(f"{route} mtu 1280" for route in INTO)]
+
+
 def test_without_its_gateway_an_exit_leads_nowhere_and_never_anywhere_else() -> None:
     exit_ = planned(network(), "internet").exit
 

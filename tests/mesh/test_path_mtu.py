@@ -13,6 +13,7 @@ from tests.mesh.test_remote_paths import planned
 from wgpy.contract.constants import TRANSPORT_OVERHEAD
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
+from wgpy.contract.orders import AllowedIP
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.bootclock import boottime
@@ -123,6 +124,22 @@ async def test_where_large_packets_are_dropped_all_that_is_behind_the_peer_has_s
             f"packets to {member.name} have at most {mtu} bytes, as its path drops larger ones"
         ]
         assert replace(planned, mtus={}) == scene.plan
+
+
+@in_a_loop
+async def test_what_leaves_by_an_exit_has_packets_as_small_as_the_way_to_it() -> None:
+    async with a_scene(1300) as scene:
+        tunnel = scene.plan.tunnels[scene.key]
+        of_exit = replace(tunnel, allowed_ips=tunnel.allowed_ips | {AllowedIP(bytes(4), 0)})
+        scene.plan = replace(scene.plan, tunnels={scene.key: of_exit})
+        scene.begin()
+        while not scene.mtus.sentences:
+            await scene.changed.wait()
+            scene.changed.clear()
+
+        planned = scene.mtus.planned(scene.plan)
+
+        assert planned.mtus[ip_network("0.0.0.0/0")] == scene.mtus.smaller(scene.key) > 0
 
 
 @in_a_loop

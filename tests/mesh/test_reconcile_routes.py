@@ -358,6 +358,10 @@ def test_a_prefix_whose_path_passes_less_has_a_route_with_its_mtu() -> None:
     assert len(route_changes(present, [network], MESH, TABLE).lines) == 2
 
 
+def test_the_mtu_of_the_way_to_an_exit_makes_no_default_route_among_those_of_the_mesh() -> None:
+    assert route_changes([], [], MESH, TABLE, mtus={ip_network("0.0.0.0/0"): 1280}).lines == ()
+
+
 def test_the_mtu_of_a_route_is_read() -> None:
     said = {"dst": "100.80.0.7", "dev": MESH, "table": str(TABLE), "metrics": [{"mtu": 1300}]}
 

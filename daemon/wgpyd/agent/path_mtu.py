@@ -6,12 +6,11 @@ Invariant: of a path nothing is asked any more once its size is known, or if nob
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import NamedTuple
 
-from wgpy.address import Prefix
 from wgpy.contract.constants import PADDING_MULTIPLE, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import EndpointChanged
@@ -74,7 +73,10 @@ class PathMtus:
         for path in self._searches.keys() - used:
             self._searches.pop(path).stop()
         mtus = {
-            prefix: mtu for key in plan.by_key if (mtu := self.smaller(key)) for prefix in _behind(plan, key)
+            ip_network(prefix): mtu
+            for key in plan.by_key
+            if (mtu := self.smaller(key))
+            for prefix in plan.tunnels[key].allowed_ips
         }
         return replace(plan, mtus=mtus) if mtus else plan
 
@@ -151,13 +153,6 @@ class PathMtus:
         if (due := search.found.due_at) is not None:
             wait = max(due - boottime(), 0) / SECOND
             search.timer = asyncio.get_running_loop().call_later(wait, self._ask, path)
-
-
-def _behind(plan: NodePlan, key: PublicKey) -> Iterator[Prefix]:
-    """Give what is reached by a peer, but not everything."""
-    for address, length in plan.tunnels[key].allowed_ips:
-        if length:
-            yield ip_network((address, length))
 
 
 def _padded(mtu: int) -> int:

@@ -200,8 +200,8 @@ class Reconciler:
         for sentence in changes.conflicts.values():
             self._warn(sentence, self.conflicts.values())
         self.conflicts = changes.conflicts
-        own = exit_changes(found, exit_, name, routing.exit_table)
-        passed = exit_changes(found, of_clients[0], name, routing.clients_table, of_clients[1])
+        own = exit_changes(found, exit_, name, routing.exit_table, mtus=mtus)
+        passed = exit_changes(found, of_clients[0], name, routing.clients_table, of_clients[1], mtus)
         returned = return_changes(found, back, routing.return_table)
         return await _make((*changes.lines, *own, *passed, *returned))
 

@@ -109,9 +109,9 @@ def route_changes(
     """Return what makes the wanted prefixes lead into the interface, as far as nothing else has them.
 
     reserved: prefixes that lead nowhere, unless anything else has them; none of the wanted ones covers them;
-    mtus: of prefixes that are wanted with a smaller one than the interface has.
+    mtus: of prefixes that are wanted with a smaller one than the interface has; default routes are an exit's.
     """
-    planned, number = frozenset((*wanted, *mtus)), str(table)
+    planned, number = frozenset((*wanted, *mtus)).difference(DEFAULT_ROUTES), str(table)
     own = [route for route in found if (route.table, route.protocol) == (number, PROTOCOL)]
     others = [route for route in found if route.table != number and _is_others(route, interface, planned)]
     present = {route.prefix for route in own if route.device == interface}
@@ -138,16 +138,22 @@ def route_changes(
 
 
 def exit_changes(
-    found: Iterable[Route], exit_: Exit | None, interface: str, table: int, behind: Iterable[Prefix] = ()
+    found: Iterable[Route],
+    exit_: Exit | None,
+    interface: str,
+    table: int,
+    behind: Iterable[Prefix] = (),
+    mtus: Mapping[Prefix, int] = _NO_MTUS,
 ) -> tuple[str, ...]:
     """Return what makes the default routes of an exit lead into the interface, and all others nowhere.
 
-    found: routes with our mark; behind: what the table has exceptions for. Without an exit it has none.
+    found: routes with our mark; behind: what the table has exceptions for; mtus: as in `route_changes`.
+    Without an exit it has none.
     """
     own = [route for route in found if (route.table, route.protocol) == (str(table), PROTOCOL)]
     made = set[Route]()
     if exit_:
-        made.update(_ways(exit_.routes, interface, str(table)), _ends(DEFAULT_ROUTES, str(table)))
+        made.update(_ways(exit_.routes, interface, str(table), mtus), _ends(DEFAULT_ROUTES, str(table)))
         made.update(_exception(prefix, str(table)) for prefix in behind)
     return tuple(_difference(own, made))
 
