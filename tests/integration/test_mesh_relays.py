@@ -5,9 +5,12 @@ left  192.168.10.2 ── lan │ left-nat  203.0.113.10 ──┐       ┌─�
 right 192.168.20.2 ── lan │ right-nat 203.0.113.20 ──┘       └── spare 203.0.113.3, a relay
 """
 
+import json
 import re
+import sys
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +25,9 @@ pytestmark = [pytest.mark.xdist_group("mesh_relays"), pytest.mark.slow]
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _FIRST = "{ type filter hook prerouting priority -300; }"
 _FORWARD = "{ type filter hook forward priority 0; }"
+_STRANGER = str(Path(__file__).with_name("stranger.py"))
+_FORGING = 8  # seconds
+_SECRET = "read me, stranger"[:16]  # as long as the pattern of a ping may be
 _SMALL = 1400  # bytes of a packet that a router lets through
 
 
@@ -206,6 +212,62 @@ def test_where_large_packets_are_dropped_a_pair_has_a_smaller_mtu_and_its_packet
     assert "larger ones are dropped" in world.left.why("hub")["findings"]["path"]["text"]
     world.left.tcp(world.hub)
     world.routers[0].run("nft", "delete table ip small")
+
+
+@pytest.mark.parametrize("way", ["relayed", "direct"])
+def test_a_stranger_on_the_path_reads_nothing_moves_nobody_and_has_nobody_send_more_than_it_does(
+    world: World, way: str, seed: int
+) -> None:
+    """It records, repeats, delays, damages and spoofs what passes, and a router drops a part of it."""
+    strangers = [
+        _listening(world, f"{name}-{way}", number) for name, number in (("stranger", 66), ("victim", 99))
+    ]
+    if way == "direct":
+        world.mend()
+        eventually(partial(_is_direct, world.left, world.right), "they are direct", _WITHIN)
+    world.routers[0].run(
+        "nft", f"add table ip lossy; add chain ip lossy out {_FORWARD};"
+        "add rule ip lossy out udp dport 1-65535 numgen random mod 10 0 drop",
+    )  # fmt: skip
+    addresses = [address for _, address in strangers]
+    forging = world.net.bridge.start(sys.executable, _STRANGER, str(_FORGING), str(seed), _SECRET, *addresses)
+    pattern = _SECRET.encode().hex()
+    while forging.is_running():
+        ping = ("ping", "-n", "-c", "10", "-i", "0.1", "-W", "1", "-p", pattern)
+        world.left.host.attempt(*ping, world.right.address())
+    did = json.loads(forging.wait().output)
+    world.routers[0].run("nft", "delete table ip lossy")
+
+    assert _lost(world.left, world.right, 5) <= 1
+    assert did["recorded"] > 0
+    assert did["read"] == 0
+    for host, address in strangers:
+        assert did["sent"][address] > 0
+        assert _received(host) <= did["sent"][address], address
+        for node in (world.left, world.right, world.hub, world.spare):
+            assert address not in node.host.run("wg", "show", "mesh0", "endpoints"), node.name
+    world.left.tcp(world.right)
+    for host, _ in strangers:
+        host.run("ip", "link", "delete", "eth0")
+    if way == "direct":
+        world.cut()
+
+
+def _listening(world: World, name: str, number: int) -> tuple[Host, str]:
+    """Return a host of the public network that counts what comes to it, and its address."""
+    host = world.net.lab.host(name)
+    address = world.net.plug(host, "eth0", number)
+    chain = "{ type filter hook input priority 0; }"
+    rule = "add rule ip count in ip protocol udp counter drop"
+    host.run("nft", f"add table ip count; add chain ip count in {chain}; {rule}")
+    return host, address
+
+
+def _received(host: Host) -> int:
+    """Return the bytes of IP packets that it has counted."""
+    found = re.search(r"counter packets \d+ bytes (\d+)", host.run("nft", "list", "table", "ip", "count"))
+    assert found
+    return int(found[1])
 
 
 def test_a_pair_that_no_rule_joins_gets_nothing_through(world: World) -> None:

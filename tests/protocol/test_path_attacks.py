@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 
 import pytest
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.discovery import MAGIC
-from wgpy.testing import Conditions, Flight
+from wgpy.testing import Conditions, Flight, NatKind
 from wgpy.testing.nat import PORT_RESTRICTED, SYMMETRIC_RANDOM
 
 from . import whitepaper as wp
@@ -156,6 +157,48 @@ def test_who_delays_repeats_and_redirects_at_random_neither_moves_an_endpoint_no
     assert stranger.received.total() <= stranger.sent.total()
     assert asked(pair).isdisjoint({STRANGER, VICTIM})
     assert endpoints(pair).isdisjoint({STRANGER, VICTIM})
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_who_holds_datagrams_back_and_lets_them_go_in_another_order_only_delays_them(
+    number: int, seed: int
+) -> None:
+    """Questions and answers, and what a relay forwards. Each is let go once, so nothing is lost."""
+    random = Random(seed + number)
+    pair = Pair.make(seed=seed + number)
+    network, held = pair.world.simulation.network, set[bytes]()
+
+    def hold(flight: Flight) -> bool:
+        if flight.data in held or random.random() < 0.5:
+            return False
+        held.add(flight.data)
+        again = partial(network.send, flight.source, flight.destination, flight.data, flight.tos)
+        pair.world.simulation.timeline.call_after(random.randrange(300) * wp.MS, again)
+        return True
+
+    network.loses = hold
+
+    assert pair.talk(10 * wp.NS) == 0
+
+    own = {endpoint.address for endpoint in pair.world.relay_endpoints} | {nat.address for nat in pair.nats}
+    assert {endpoint.address for endpoint in endpoints(pair)} <= own
+    for host in pair.hosts:
+        packets = [packet for _, packet in host.received]
+        assert len(packets) == len(set(packets)), "none is delivered twice"
+
+
+@pytest.mark.parametrize("kinds", [(PORT_RESTRICTED, PORT_RESTRICTED), (SYMMETRIC_RANDOM, PORT_RESTRICTED)])
+def test_nothing_that_passes_can_be_read_by_who_records_it(kinds: tuple[NatKind, NatKind]) -> None:
+    """Neither directly nor by a relay."""
+    pair = Pair.make(kinds)
+    stranger, secret = Stranger(pair), b"what nobody else may read"
+
+    for _ in range(30):
+        packet = pair.world.send_inside(pair.left.node.public_key, pair.right.node.public_key, secret)
+        pair.world.run(wp.NS // 10)
+        assert any(received == packet for _, received in pair.right.received)
+
+    assert not any(secret in flight.data for flight in stranger.recorded)
 
 
 # -- Between a host and its relay ------------------------------------------------------------------------
