@@ -39,6 +39,7 @@ class Host:
     name: str = "n3"  # how it calls its only neighbour
     port: int = 0
     timeout: float = TIMEOUT
+    now: float = 0.0  # seconds, by its clock
     rejected: RejectedRecords = field(default_factory=RejectedRecords)
     heard: list[Sequence[Signed]] = field(default_factory=list)
 
@@ -50,6 +51,7 @@ class Host:
             lambda address: self.name if address == HERE and self.name else None,
             port=self.port,
             timeout=self.timeout,
+            clock=lambda: self.now,
         )
 
     def learn(self, records: Sequence[Signed], source: str) -> bool:
@@ -170,6 +172,31 @@ def test_those_who_know_the_same_say_no_more_than_that(admin: Administrator) -> 
         async with answering(admin.ledger()) as other:
             assert await answers(other, digest_line(admin)) == [digest_line(admin).strip()]
             assert other.heard == []
+
+    asyncio.run(scenario())
+
+
+def test_who_knew_the_same_is_asked_after_ten_minutes_or_once_there_is_news(admin: Administrator) -> None:
+    asked = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readline())
+        writer.write(asked[0])
+        writer.close()
+
+    async def scenario() -> None:
+        neighbour = await asyncio.start_server(answer, str(HERE), 0)
+        host = Host(admin.ledger(), port=neighbour.sockets[0].getsockname()[1])
+        for host.now in (0, 120, 240, 599, 600, 720):
+            host.gossip.ask(HERE)
+            await all_done()
+        assert len(asked) == 2
+
+        host.ledger.add(admin.remove(key_of(7)))
+        host.gossip.ask(HERE)
+        await all_done()
+        neighbour.close()
+        assert len(asked) == 3
 
     asyncio.run(scenario())
 

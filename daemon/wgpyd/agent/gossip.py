@@ -31,6 +31,7 @@ _READ_SIZE: Final = 1 << 16
 _MAX_EXCHANGES: Final = 32  # at once, that we began and that others did, each
 # Seconds until a neighbour that began an exchange may begin another, and after one that sent falsehoods.
 _PAUSE: Final = 1.0
+_AGREED: Final = 600.0  # until one that knew the same is asked again, unless there is news
 _HEARD_RATE: Final = 1 << 18  # bytes a second of a neighbour that begins exchanges, in the long run
 _DISTRUST: Final = 60.0
 _IPV6_FREEBIND: Final = 78  # linux/in6.h; Python has no name for it
@@ -51,11 +52,13 @@ class Gossip:
         *,
         port: int = GOSSIP_PORT,
         timeout: float = _TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """name_of: the peer with this address, None if there is none; port: 0 for any that is free.
 
-        timeout: seconds, of an exchange. learn is not to raise.
+        timeout: seconds, of an exchange; clock: seconds. learn is not to raise.
         """
+        self._clock = clock
         self._timeout = timeout
         self._ledger = ledger
         self._rejected = rejected
@@ -67,7 +70,9 @@ class Gossip:
         self._server: asyncio.Server | None = None
         self._asking: dict[IPv6Address, asyncio.Task[None]] = {}
         self._answering: dict[IPv6Address, asyncio.Task[None]] = {}
-        self._not_before: dict[IPv6Address, float] = {}  # of members, so it stays small
+        # Of members, so they stay small.
+        self._not_before: dict[IPv6Address, float] = {}
+        self._agreed: dict[IPv6Address, tuple[StateDigest, float]] = {}  # until when
         self._turn = asyncio.Semaphore(_MAX_EXCHANGES)
 
     @property
@@ -105,9 +110,10 @@ class Gossip:
             self.ask(address)
 
     def ask(self, address: IPv6Address) -> None:
-        """Begin an exchange; none if one is under way, or the neighbour has to wait."""
+        """Begin an exchange; none if one is under way, the neighbour has to wait, or it knew the same."""
         name = self._name_of(address)
-        if name is not None and address not in self._asking and not self._has_to_wait(address):
+        is_free = address not in self._asking and not self._has_to_wait(address)
+        if name is not None and is_free and not self._agrees(address):
             task = asyncio.create_task(self._ask(address, name))
             self._asking[address] = task
             task.add_done_callback(lambda _: self._asking.pop(address))
@@ -154,7 +160,11 @@ class Gossip:
         )
 
     def _has_to_wait(self, address: IPv6Address) -> bool:
-        return time.monotonic() < self._not_before.get(address, 0)
+        return self._clock() < self._not_before.get(address, 0)
+
+    def _agrees(self, address: IPv6Address) -> bool:
+        digest, until = self._agreed.get(address, (None, 0))
+        return self._clock() < until and digest == self._ledger.state_digest()
 
     async def _exchange_with(
         self, address: IPv6Address, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str
@@ -165,7 +175,9 @@ class Gossip:
             is_true = await self._exchange(heard, writer, name)
         finally:
             pause = pause_after(heard.size) if is_true else _DISTRUST
-            self._not_before[address] = time.monotonic() + pause
+            self._not_before[address] = self._clock() + pause
+        if heard.digest == self._ledger.state_digest():
+            self._agreed[address] = heard.digest, self._clock() + _AGREED
 
     async def _exchange(self, heard: "_Heard", writer: asyncio.StreamWriter, name: str) -> bool:
         """Compare, and end the connection; whether all that was heard was true."""
@@ -194,6 +206,7 @@ class Gossip:
             raise EOFError("it sends nothing")
         if not isinstance(other, StateDigest):
             raise ValueError("a line is something else than a state digest")
+        heard.digest = other
         if other == digest:
             return True
         sending = asyncio.create_task(self._send(writer))
@@ -221,12 +234,13 @@ def pause_after(size: int) -> float:
 
 
 class _Heard:
-    """What a neighbour sends in one exchange. size: bytes."""
+    """What a neighbour sends in one exchange. digest: of what it knows, None before; size: bytes."""
 
     def __init__(self, reader: asyncio.StreamReader) -> None:
         self._reader = reader
         self._records: set[bytes] = set()  # their digests
         self._count = 0
+        self.digest: StateDigest | None = None
         self.size = 0
 
     async def lines(self) -> AsyncIterator[Line]:
