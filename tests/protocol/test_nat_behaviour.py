@@ -206,6 +206,19 @@ def test_what_was_contacted_long_ago_is_unasked() -> None:
     assert observer.behaviour([], 1).filtering is INDEPENDENT
 
 
+def test_contacts_of_long_ago_leave_room_for_others() -> None:
+    observer = NatObserver()
+    observer.note_answer(NODES[0], INSIDE)
+    for number in range(MAX_REMOTES):
+        observer.note_sent(Endpoint("192.0.2.1", number + 1), 0)
+    observer.note_heard(NODES[0], CONTACT_TIME - 1)
+    assert observer.behaviour([], 1).filtering is None
+
+    observer.note_heard(NODES[0], CONTACT_TIME)
+
+    assert observer.behaviour([], 1).filtering is INDEPENDENT
+
+
 def test_it_remembers_a_bounded_number_of_nodes() -> None:
     observer = NatObserver()
     for number in range(2 * MAX_REMOTES):

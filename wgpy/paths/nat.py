@@ -123,7 +123,8 @@ class NatObserver:
         self._lifetime = 0
 
     def note_sent(self, remote: Endpoint, now: int) -> None:
-        """Something was sent there."""
+        """Something was sent there. now: not before that of an earlier call."""
+        self._forget_contacts(now)
         _keep(self._contacted, remote, now)
 
     def note_answer(self, remote: Endpoint, seen_as: Endpoint) -> None:
@@ -140,13 +141,17 @@ class NatObserver:
         """An authentic datagram came from there, perhaps without having been asked for."""
         if is_private(ip_address(remote.address)):
             return
-        recent = {one for one, when in self._contacted.items() if now - when < CONTACT_TIME}
-        if remote in recent or len(self._contacted) >= MAX_REMOTES:
+        self._forget_contacts(now)
+        if remote in self._contacted or len(self._contacted) >= MAX_REMOTES:
             return
-        if remote.address not in {one.address for one in recent}:
+        if remote.address not in {one.address for one in self._contacted}:
             self._filtering = Dependence.ENDPOINT_INDEPENDENT
         elif self._filtering is None:
             self._filtering = Dependence.ADDRESS_DEPENDENT
+
+    def _forget_contacts(self, now: int) -> None:
+        while self._contacted and now - next(iter(self._contacted.values())) >= CONTACT_TIME:
+            self._contacted.popitem(last=False)
 
     def note_hairpin(self, works: bool) -> None:
         """Whether this host's question to its own outer address came back."""

@@ -52,8 +52,8 @@ class LocalCandidates:
 
     # -- What becomes known ----------------------------------------------------------------------------
 
-    def note_asked(self, remote: Endpoint, now: int) -> None:
-        """A question was sent there."""
+    def note_sent(self, remote: Endpoint, now: int) -> None:
+        """A question was sent there, or what goes through the tunnel."""
         self._observers[remote.is_ipv6].note_sent(remote, now)
 
     def note_answer(self, answer: Answer) -> None:

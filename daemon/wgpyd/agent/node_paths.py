@@ -7,9 +7,11 @@ from functools import partial
 from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import DataSent, EndpointChanged
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.host.bootclock import boottime
 from wgpy.host.netlink import RouteLookup
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
@@ -160,6 +162,7 @@ class NodePaths:
 
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""
+        self._note_sent(key, event)
         self.keepalives.on_event(key, event)
         self.lifetime.on_event(key, event)
         self.selection.on_event(key, event)
@@ -168,6 +171,12 @@ class NodePaths:
             self.registration.note_answer(key)
         if isinstance(event, PeerUnreachable) and key in self.registration.keys:
             self.registration.look_again()
+
+    def _note_sent(self, key: PublicKey, event: DeviceEvent) -> None:
+        """A NAT lets in what comes from where a peer is, as if it was asked for."""
+        is_sending = isinstance(event, DataSent | EndpointChanged | HandshakeCompleted)
+        if is_sending and (endpoint := self._interface.path(key).endpoint):
+            self.selection.local.note_sent(endpoint.without_source(), boottime())
 
     def _on_stream(self) -> None:
         """The relay beside the coordinator is reached by a connection, or not any more."""

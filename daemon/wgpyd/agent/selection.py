@@ -368,7 +368,7 @@ class Selection:
     # -- Questions outside of the tunnel: an observer of `Pings` -------------------------------------
 
     def note_asked(self, remote: Endpoint, now: int) -> None:
-        self.local.note_asked(remote, now)
+        self.local.note_sent(remote, now)
 
     def note_received(self, source: Endpoint, now: int) -> None:
         self.local.note_received(source, now)

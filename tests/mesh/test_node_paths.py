@@ -1,0 +1,68 @@
+"""What a node concludes of its NAT from what it sends and hears, also through the tunnel."""
+
+import asyncio
+import socket
+
+import pytest
+
+from tests.mesh.test_keepalives import KEY, at_home, identity
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import DataSent, EndpointChanged, PeerId
+from wgpy.device import DeviceEvent
+from wgpy.driver.interface import Interface
+from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.host.bootclock import boottime
+from wgpy.host.tun import PacketSocket
+from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.node.coordinator_client import Coordinator
+from wgpy.paths.discovery import Answer
+from wgpy.paths.nat import Dependence
+from wgpyd.agent.node_paths import NodePaths
+from wgpyd.agent.warnings import Warnings
+
+PEER, RELAY = Endpoint("203.0.113.9", 51820), Endpoint("203.0.113.2", 51820)
+SEEN_AS = Endpoint("198.51.100.1", 7000)
+FROM_OUTSIDE = PeerUnreachable(PeerId(1))
+
+
+def unused() -> Coordinator:
+    raise AssertionError("no stream is wanted")
+
+
+async def filtering_after(event: DeviceEvent) -> Dependence | None:
+    """What a peer's question from outside proves, after an event of that peer's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    interface = Interface(PacketSocket(ours, name="no-such-link"))
+    interface.start()
+    paths = NodePaths(interface, identity("auto"), unused, Warnings(), lambda: None)
+    try:
+        await interface.configure(DeviceUpdate(peers=(PeerUpdate(KEY, endpoint=PEER),)))
+        local = paths.selection.local
+        local.configure(at_home(), PEER.port, (), is_dialled=False)
+        local.note_answer(Answer(bytes(32), RELAY, 0, SEEN_AS, 100))
+
+        paths.on_event(KEY, event)
+        paths.selection.note_received(PEER, boottime())
+
+        return local.behaviours[0].filtering
+    finally:
+        paths.close()
+        interface.close()
+        theirs.close()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        HandshakeCompleted(PeerId(1), initiator=True),
+        DataSent(PeerId(1)),
+        EndpointChanged(PeerId(1), PEER),
+    ],
+    ids=["session", "data", "roaming"],
+)
+def test_a_peer_to_which_the_tunnel_sends_comes_in_as_if_it_was_asked(event: DeviceEvent) -> None:
+    assert asyncio.run(filtering_after(event)) is None
+
+
+def test_a_peer_to_which_nothing_was_sent_proves_that_a_nat_lets_everybody_in() -> None:
+    assert asyncio.run(filtering_after(FROM_OUTSIDE)) is Dependence.ENDPOINT_INDEPENDENT
