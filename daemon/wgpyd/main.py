@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from errno import EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from functools import partial
@@ -23,6 +23,7 @@ from wgpy.host.systemd import forget, take_stored
 from wgpy.host.tun import Tun
 
 from .daemonise import daemonise
+from .endpoint_names import follow_names
 from .errors import StartError
 from .handover.channel import path_of
 from .log import configure_log, log_to_system
@@ -255,7 +256,7 @@ def _open_sockets(options: Options, name: str, takeover: "Takeover | None") -> t
 def _open_part(options: Options, interface: Interface) -> Callable[[int], AbstractAsyncContextManager[Part]]:
     """Open what must run before the daemon reports that it is ready. Raises StartError."""
     if not options.mesh:
-        return lambda _: nullcontext(Part())
+        return lambda _: follow_names(interface)
     from .agent.start import open_agent  # noqa: PLC0415 - no cost without a mesh
 
     return open_agent(options.mesh, interface, options.metrics, options.kubernetes)

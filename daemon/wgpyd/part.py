@@ -1,4 +1,4 @@
-"""What a daemon runs beside its interface: nothing, or a node of a mesh."""
+"""What a daemon runs beside its interface: the names of endpoints, or a node of a mesh."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -62,8 +62,10 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.host": {"wgpy.contract"},
     "wgpy.dns": {"wgpy.address", "wgpy.contract"},
+    "wgpy.endpoint_names": {*_VALUES, "wgpy.config"},
     "wgpy.tunnel": {
         *_VALUES,
+        "wgpy.endpoint_names",
         "wgpy.config",
         "wgpy.config_values",
         "wgpy.model",

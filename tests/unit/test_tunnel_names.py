@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +13,11 @@ from wgpy.address import HostPort
 from wgpy.config import Config, PeerConfig, to_update
 from wgpy.contract.endpoint import Endpoint
 from wgpy.driver.settings import read_settings
+from wgpy.endpoint_names import names_of, read_names, write_names
 from wgpy.host.tun import PacketSocket
 from wgpy.tunnel import endpoints, names
 from wgpy.tunnel.errors import TunnelError
-from wgpy.tunnel.names import Names, choose
+from wgpy.tunnel.names import NameFollower, choose
 
 TIMEOUT = 60.0  # seconds
 NAME = HostPort("peer.example.test", 51820)
@@ -37,11 +39,13 @@ _PORTABLE = read_settings({"WGPY_DATAPATH": "portable"})
         ([OTHER], [ONE], ONE, False, OTHER),
         ([OTHER], [ONE], MOVED, False, OTHER),
         ([OTHER], [ONE], None, False, OTHER),
+        ([OTHER, ONE], [], MOVED, False, None),
+        ([OTHER, ONE], [], MOVED, True, OTHER),
     ],
     ids=[
         "as before", "silent, and nothing else to try", "answers", "in another order", "silent, of two",
         "silent, of two, again", "moved by itself", "moved by itself, and silent", "the name moved",
-        "both moved", "no endpoint",
+        "both moved", "no endpoint", "nothing known", "nothing known, and silent",
     ],
 )  # fmt: skip
 def test_an_endpoint_changes_with_its_name_or_where_the_peer_is_silent(
@@ -76,8 +80,8 @@ def test_while_a_peer_does_not_answer_its_name_is_looked_up_until_it_does(
 
             config = Config(left_key, peers=(PeerConfig(right_key.public_key(), endpoint=NAME),))
             await configure(left, config, nobody)
-            following = Names(left, config, look_up)
-            following.follow(lambda _: [nobody])
+            following = NameFollower(left, names_of(config), look_up)
+            following.start({NAME: [nobody]})
 
             left.send_keepalive(right_key.public_key())
             await handshake(left)
@@ -88,16 +92,28 @@ def test_while_a_peer_does_not_answer_its_name_is_looked_up_until_it_does(
     asyncio.run(scenario())
 
 
-def test_an_endpoint_by_address_is_never_looked_up() -> None:
-    async def scenario() -> None:
-        async with interface() as left:
-            config = Config(peers=(PeerConfig(wgpy.PublicKey(b"\x51" * 32), endpoint=HostPort("::1", 1)),))
+@pytest.mark.parametrize("host", ["192.0.2.1", "::1", "fe80::1%eth0"])
+def test_an_endpoint_by_address_is_no_name(host: str) -> None:
+    peer = PeerConfig(wgpy.PublicKey(b"\x51" * 32), endpoint=HostPort(host, 1))
 
-            following = Names(left, config, endpoints.look_up)
-            following.follow(never)
-            following.close()
+    assert names_of(Config(peers=(peer,))) == {}
 
-    asyncio.run(scenario())
+
+def test_a_daemon_reads_the_names_that_were_written_for_it(tmp_path: Path) -> None:
+    key, other = wgpy.PublicKey(b"\x51" * 32), wgpy.PublicKey(b"\x52" * 32)
+
+    write_names("wg0", {key: NAME}, tmp_path)
+    assert read_names("wg0", tmp_path) == {key: NAME}
+    write_names("wg0", {other: NAME}, tmp_path)
+    assert read_names("wg0", tmp_path) == {other: NAME}
+    write_names("wg0", {}, tmp_path)
+    assert (read_names("wg0", tmp_path), list(tmp_path.iterdir())) == ({}, [])
+
+
+def test_a_file_of_names_that_makes_no_sense_is_as_none(tmp_path: Path) -> None:
+    for text in ("nonsense", "nonsense vpn.example.net:1", "\xff", "a b c"):
+        (tmp_path / "wg0.names").write_text(text, encoding="latin-1")
+        assert read_names("wg0", tmp_path) == {}
 
 
 def test_all_addresses_of_a_name_are_found() -> None:
@@ -139,10 +155,6 @@ async def handshake(interface: wgpy.Interface) -> None:
     interface.subscribe(note)
     async with asyncio.timeout(TIMEOUT):
         await completed.wait()
-
-
-def never(target: HostPort) -> list[Endpoint]:
-    raise AssertionError(f"{target} is an address")
 
 
 def closed_port() -> int:

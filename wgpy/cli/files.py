@@ -11,12 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from wgpy import endpoint_names
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.config import Config, write
 
 CONFIG_DIRECTORY: Final = Path("/etc/wireguard")
-RECORDS: Final = Path("/run/wgpy")
+RECORDS: Final = endpoint_names.FOLDER
 _INTERFACE_NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 
 
@@ -46,7 +47,8 @@ def find_running(name_or_file: str) -> tuple[str, Path]:
 
 
 def record(interface: str, path: Path) -> None:
-    forget(interface)
+    with suppress(OSError):
+        _record(interface).unlink()
     with suppress(OSError):
         RECORDS.mkdir(mode=0o700, exist_ok=True)
         _record(interface).symlink_to(path.absolute())
@@ -59,6 +61,7 @@ def is_recorded(interface: str) -> bool:
 
 
 def forget(interface: str) -> None:
+    endpoint_names.write_names(interface, {})
     with suppress(OSError):
         _record(interface).unlink()
 

@@ -17,6 +17,7 @@ from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolving
 from wgpy.cli.tunnel import endpoints_of, with_addresses
 from wgpy.config import Config, load, to_reload, to_update, warnings, wg_text, with_status
+from wgpy.endpoint_names import names_of, read_names, write_names
 from wgpy.model import DeviceStatus, DeviceUpdate
 from wgpy.uapi import client as uapi_client
 
@@ -89,6 +90,8 @@ def _change(host: Host, interface: str, update: DeviceUpdate, old: _State, new: 
         host.ip(added)
         if new.config.mtu:
             host.ip([f"link set mtu {new.config.mtu} dev {interface}"])
+        undo.callback(write_names, interface, read_names(interface))
+        write_names(interface, names_of(new.config))
         uapi_client.set_(interface, update)
         undo.pop_all()
     _change_own_table(host, interface, old, new)

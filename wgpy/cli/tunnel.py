@@ -17,6 +17,7 @@ from wgpy.cli.files import find_config, warn_if_others_can_read
 from wgpy.cli.host import Host
 from wgpy.cli.resolve import resolving
 from wgpy.config import Config, load, to_update, warnings, with_status
+from wgpy.endpoint_names import names_of, write_names
 from wgpy.host.links import find_owned, tunnel_owner
 from wgpy.model import DeviceStatus, DeviceUpdate
 from wgpy.uapi import client as uapi_client
@@ -66,6 +67,8 @@ def _bring_up(
 
     daemon.start(host, interface, persistent=persistent)
     undo.callback(quietly, lambda: daemon.stop(host, interface))
+    undo.callback(write_names, interface, {})
+    write_names(interface, names_of(config))
     uapi_client.set_(interface, update)
 
     host.ip(plan.address_lines(interface, config))
@@ -108,6 +111,7 @@ def _take_over(host: Host, interface: str, path: Path, config: Config) -> str:
     update = replace(to_update(config, resolving(config)), fwmark=mark)
     routes = plan.plan_routes(interface, config, mark, plan.leading_to(endpoints_of(update)))
     daemon.start(host, interface, persistent=True)
+    write_names(interface, names_of(config))
     uapi_client.set_(interface, update)
     mtu = config.mtu or plan.tunnel_mtu(_route_mtus(host, uapi_client.get(interface)))
     lines = [*plan.address_lines(interface, config), *routes.lines]

@@ -21,6 +21,7 @@ from wgpy.datapath import Counters
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.driver.settings import Settings
+from wgpy.endpoint_names import names_of
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.host.tun import PacketDevice, Tun
 from wgpy.keys import PublicKey
@@ -29,7 +30,7 @@ from wgpy.model import DeviceStatus
 from . import endpoints
 from .connecting import connect
 from .errors import TunnelError
-from .names import Names
+from .names import NameFollower
 from .namespace import Namespace, Network, Program
 from .resolver import AddressInfo, Resolver
 
@@ -275,9 +276,9 @@ class AsyncTunnel:
             await self._interface.configure(update)
         except OSError as error:
             raise TunnelError(self._why_not(error)) from None
-        names = Names(self._interface, self.config, endpoints.look_up)
-        names.follow(found.__getitem__)
-        opened.callback(names.close)
+        follower = NameFollower(self._interface, names_of(self.config), endpoints.look_up)
+        follower.start(found)
+        opened.callback(follower.close)
 
     async def _make_device(self, mtu: int, opened: ExitStack) -> PacketDevice:
         mtu = self.config.mtu or mtu

@@ -5,18 +5,18 @@ name says what it said before.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from wgpy.address import HostPort, is_address
-from wgpy.config import Config
+from wgpy.address import HostPort
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
+from wgpy.endpoint_names import Names
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 from wgpy.model import DeviceUpdate, PeerUpdate
@@ -33,33 +33,29 @@ _SETTLING_TIME: Final = 1.0  # seconds: a change of the network is many changes
 
 @dataclass(slots=True)
 class _Name:
-    """target: as it is written; said: what it meant last; check: when the peer is looked at again."""
+    """said: what it meant last, () for unknown; check: when the peer is looked at again."""
 
     target: HostPort
-    said: Sequence[Endpoint]
+    said: Sequence[Endpoint] = ()
     pause: float = SILENCE
     check: asyncio.TimerHandle | None = None
     looking_up: asyncio.Task[None] | None = None
 
 
-class Names:
-    """Of one interface, on the running loop. A configuration without names costs nothing."""
+class NameFollower:
+    """Of one interface, on the running loop. Without names it costs nothing."""
 
-    def __init__(self, interface: Interface, config: Config, look_up: LookUp) -> None:
+    def __init__(self, interface: Interface, names: Names, look_up: LookUp) -> None:
         self._interface = interface
         self._look_up = look_up
-        self._names = {
-            peer.public_key: _Name(peer.endpoint, ())
-            for peer in config.peers
-            if peer.endpoint and not is_address(peer.endpoint.host.partition("%")[0])
-        }
+        self._names = {key: _Name(target) for key, target in names.items()}
         self._unsubscribe: list[Callable[[], None]] = []
         self._settling: asyncio.TimerHandle | None = None
 
-    def follow(self, said: Callable[[HostPort], Sequence[Endpoint]]) -> None:
-        """Begin. said: what each name means so far."""
+    def start(self, said: Mapping[HostPort, Sequence[Endpoint]] | None = None) -> None:
+        """Begin. said: what names mean so far; None where that is not known."""
         for name in self._names.values():
-            name.said = said(name.target)
+            name.said = (said or {}).get(name.target, ())
         if self._names:
             self._interface.watch_sending(self, self._names)
             self._unsubscribe = [
@@ -134,9 +130,11 @@ def choose(
 ) -> Endpoint | None:
     """Return the endpoint to try instead of the present one, None to stay.
 
-    said, before: what the name means now, and what it meant; each is tried in turn while a peer is silent.
+    said, before: what the name means now, and what it meant, () for unknown. While a peer is silent, each is
+    tried in turn.
     """
     if present not in said:
-        return said[0] if is_silent or set(said) != set(before) else None
+        has_moved = bool(before) and set(said) != set(before)
+        return said[0] if is_silent or has_moved or present is None else None
     after = said.index(present) + 1
     return said[after % len(said)] if is_silent and len(said) > 1 else None
