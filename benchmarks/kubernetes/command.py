@@ -2,6 +2,7 @@
 
 import argparse
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -37,10 +38,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rest", type=float, default=30, help="seconds at rest (default: 30)")
     options = parser.parse_args(arguments)
     readings: dict[str, list[Reading]] = {name: [] for name in ARRANGEMENTS}
-    for number in range(options.rounds):
-        for name in ARRANGEMENTS:
-            print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
-            readings[name].append(_measure(name, options.rest))
+    try:
+        for number in range(options.rounds):
+            for name in ARRANGEMENTS:
+                print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
+                readings[name].append(_measure(name, options.rest))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     print(_machine())
     print("\n".join(_table(readings)))
     return 0
