@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from wgpy.contract.constants import KEY_LENGTH, MAX_PEERS
-from wgpy.contract.errors import StateError
+from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import InputError, StateError
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import DataPath
 from wgpy.datapath.translation import check_translations
@@ -18,19 +19,54 @@ from wgpy.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
 from wgpy.model import NO_POLICY, AllowedIPChange, DeviceUpdate, PeerUpdate, net_allowed_ips
+from wgpy.number import MAX_UINT16, MAX_UINT32
 from wgpy.paths.candidates import Candidates
 
 _PREFIXES_PER_STEP: Final = 256
+_ENDPOINT_SIZES: Final = (6, 18)  # IPv4, IPv6
 _NO_PRESHARED_KEY: Final = PresharedKey(bytes(KEY_LENGTH))
 
 
 def check_update(device: Device[DataPath], update: DeviceUpdate) -> None:
-    """Raises StateError or ValueError if the device cannot hold what the update asks for."""
+    """Raises StateError or ValueError if the device cannot hold what the update asks for.
+
+    Texts are refused where they are read; this is for values of a program, which may be anything.
+    """
+    _check_number("a port", update.listen_port, MAX_UINT16)
+    _check_number("a firewall mark", update.fwmark, MAX_UINT32)
+    for peer in update.peers:
+        _check_peer(peer)
     known = set() if update.replace_peers else set(device.engine.peers)
     if len(known.union(bytes(peer.public_key) for peer in update.peers)) > MAX_PEERS:
         raise StateError(f"an interface has at most {MAX_PEERS} peers: remove some first")
     if update.translations is not None:
         check_translations(update.translations.translations, update.translations.closed)
+
+
+def _check_peer(peer: PeerUpdate) -> None:
+    """Raises InputError."""
+    _check_number("a persistent keepalive", peer.persistent_keepalive, MAX_UINT16)
+    for endpoint in (peer.endpoint, *(peer.candidates or ())):
+        if endpoint is not None:
+            _check_endpoint(endpoint)
+    if not all(type(prefix) is AllowedIP for prefix, _ in peer.allowed_ips):
+        raise InputError("an allowed IP is a prefix: want AllowedIPChange(AllowedIP(…))")
+
+
+def _check_number(what: str, number: int | None, highest: int) -> None:
+    """Raises InputError."""
+    if number is not None and not 0 <= number <= highest:
+        raise InputError(f"{what} is a number from 0 to {highest}, not {number}")
+
+
+def _check_endpoint(endpoint: Endpoint) -> None:
+    """Raises InputError."""
+    try:
+        size = len(endpoint.packed())
+    except (ValueError, OverflowError):
+        size = 0
+    if size not in _ENDPOINT_SIZES:
+        raise InputError(f"{endpoint} is no endpoint: want an address, not a name, and a port up to 65535")
 
 
 def apply_update(
