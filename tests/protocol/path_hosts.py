@@ -10,9 +10,9 @@ from wgpy.contract.events import DataSent, EndpointChanged
 from wgpy.contract.orders import AllowedIP
 from wgpy.engine.actions import HandshakeCompleted
 from wgpy.paths.discovery import MAGIC, Discovery
-from wgpy.paths.exchange import PathMessage
-from wgpy.paths.local import local_candidates
-from wgpy.paths.nat import NatObserver
+from wgpy.paths.exchange import Candidate, PathMessage
+from wgpy.paths.local import local_candidates, predicted_candidates
+from wgpy.paths.nat import NatBehaviour, NatObserver
 from wgpy.paths.outputs import Ask, Keepalive, Output, Register, Relay, Session, Tell, Traffic, Use
 from wgpy.paths.selection import KEEPING_TIME, KEPT_TIME, PeerPaths
 from wgpy.testing import (
@@ -85,7 +85,10 @@ class PathHost:
 
     def _begin_paths(self, key: bytes) -> None:
         self.node.device.watched |= {key}
-        paths = PeerPaths(is_leader=self.node.public_key < key, traffic=lambda: self._traffic(key))
+        paths = PeerPaths(
+            is_leader=self.node.public_key < key, traffic=lambda: self._traffic(key),
+            predict=self._predict, spread=self.world.random.randrange,
+        )  # fmt: skip
         self.paths[key] = paths
         paths.keep_open(self._kept_for(self._known[key]), self.now)
         self.discovery.set_peers([*self.relays, *self.paths])
@@ -154,6 +157,13 @@ class PathHost:
             self._keep_open(key, paths)
         self._rearm()
 
+    def _predict(self, remotes: Sequence[Endpoint]) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
+        return predicted_candidates(self.observers[4], self._behaviour(4), remotes)
+
+    def _behaviour(self, version: int) -> NatBehaviour:
+        own = [at.address for at, _ in self.node.attachments]
+        return self.observers[version].behaviour(own, PORT)
+
     def _keep_open(self, key: bytes, paths: PeerPaths) -> None:
         other, peer = self._known[key], self.node.peer(key)
         is_kept = not self.public and bool(other.public) and self.is_direct(other) and paths.is_kept_open
@@ -214,14 +224,14 @@ class PathHost:
 
     def _ask(self, key: bytes, endpoint: Endpoint) -> None:
         self.asked.append(endpoint)
+        if all(at.is_ipv6 != endpoint.is_ipv6 for at, _ in self.node.attachments):
+            return  # there is no way
         self.observers[_version(endpoint)].note_sent(endpoint, self.now)
         self.node.send_raw(endpoint, self.discovery.ask(key, endpoint, self.now))
 
     def _tell_local(self) -> None:
         own = [at for at, _ in self.node.attachments]
-        behaviours = [
-            observer.behaviour([at.address for at in own], PORT) for observer in self.observers.values()
-        ]
+        behaviours = [self._behaviour(version) for version in self.observers]
         for paths in self.paths.values():
             paths.set_local(local_candidates(own, behaviours, self.public), self.now)
 

@@ -7,7 +7,15 @@ import pytest
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.discovery import Discovery
-from wgpy.paths.nat import CONTACT_TIME, MAX_REMOTES, Dependence, NatBehaviour, NatObserver, PortAssignment
+from wgpy.paths.nat import (
+    CONTACT_TIME,
+    MAX_CONTACTS,
+    MAX_REMOTES,
+    Dependence,
+    NatBehaviour,
+    NatObserver,
+    PortAssignment,
+)
 from wgpy.testing import Firewall, Nat, NatKind, Simulation
 from wgpy.testing.nat import (
     ADDRESS_RESTRICTED,
@@ -209,7 +217,7 @@ def test_what_was_contacted_long_ago_is_unasked() -> None:
 def test_contacts_of_long_ago_leave_room_for_others() -> None:
     observer = NatObserver()
     observer.note_answer(NODES[0], INSIDE)
-    for number in range(MAX_REMOTES):
+    for number in range(MAX_CONTACTS):
         observer.note_sent(Endpoint("192.0.2.1", number + 1), 0)
     observer.note_heard(NODES[0], CONTACT_TIME - 1)
     assert observer.behaviour([], 1).filtering is None

@@ -133,6 +133,34 @@ def test_the_table_is_symmetric() -> None:
     assert all(expected(left, right) == expected(right, left) for left in KINDS for right in KINDS)
 
 
+@pytest.mark.parametrize("number", range(2))
+def test_twenty_hosts_that_begin_at_once_are_all_direct_behind_a_nat_that_counts(
+    number: int, seed: int
+) -> None:
+    """What is asked and not answered takes ports, too; those whose NAT counts as well must have another try.
+
+    Without Linux with its input open, where a question that comes too early takes the port for half a minute.
+    """
+    world, random = World(seed + number), Random(seed + number)
+    possible = [kind for kind in KINDS if expected("counting", kind) and kind != "Linux, input open"]
+    kinds = ["counting", *(random.choice(possible) for _ in range(20))]
+    one, *others = (add_host(world, kind, number) for number, kind in enumerate(kinds, 1))
+    world.run(2 * wp.NS)
+    for other in others:
+        one.know(other)
+        other.know(one)
+    world.run(wp.NS)
+
+    for _ in range(40):
+        for other in others:
+            world.send(one, other)
+            world.send(other, one)
+        world.run(wp.NS // 2)
+
+    print(f"seed {seed + number}")
+    assert [at.node.name for at in others if not (one.is_direct(at) and at.is_direct(one))] == []
+
+
 def test_a_hundred_hosts_of_random_kinds_find_each_other_at_once(seed: int) -> None:
     world, random = World(seed), Random(seed)
     kinds = [random.choice(KINDS) for _ in range(100)]
@@ -162,5 +190,6 @@ def test_a_hundred_hosts_of_random_kinds_find_each_other_at_once(seed: int) -> N
         if hosts[one].is_direct(hosts[other]) and hosts[other].is_direct(hosts[one])
     ]
     print(f"seed {seed}: {len(direct)} of {len(possible)} possible paths are direct, of {len(pairs)} pairs")
-    counting = [pair for pair in possible if "counting" in (kinds[pair[0]], kinds[pair[1]])]
-    assert set(possible) - set(direct) <= set(counting)  # a port is not predicted while others are taken
+    slow = {"counting", "Linux, input open"}  # where a question that came too early holds a port for a while
+    left = set(possible) - set(direct)
+    assert [pair for pair in left if not {kinds[pair[0]], kinds[pair[1]]} <= slow] == []

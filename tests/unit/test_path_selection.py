@@ -1,6 +1,6 @@
 """The paths of one peer, event by event: what is sent because of what, and that it is bounded."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
@@ -8,12 +8,13 @@ import pytest
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.direct import MAX_PATHS
-from wgpy.paths.exchange import MAX_CANDIDATES, Candidate, PathKind, PathMessage
-from wgpy.paths.local import PREDICTED, local_candidates
+from wgpy.paths.exchange import Candidate, PathKind, PathMessage
+from wgpy.paths.local import local_candidates
 from wgpy.paths.nat import Dependence, NatBehaviour, PortAssignment
 from wgpy.paths.outputs import Ask, Keepalive, Output, Register, Relay, Session, Tell, Traffic, Use
 from wgpy.paths.rounds import BURST, OFFSETS, PER_SECOND
 from wgpy.paths.selection import PeerPaths
+from wgpy.paths.told import Predict, nothing_is_predicted
 
 NOW = 1000 * SECOND
 RELAY = Relay(b"r" * 32, Endpoint("203.0.113.1", 51820), SECOND // 25)
@@ -22,6 +23,7 @@ HERE = Candidate(Endpoint("198.51.100.1", 1111), PathKind.REFLEXIVE)
 THERE = Endpoint("198.51.100.2", 2222)
 THERE6 = Endpoint("2001:db8:2::1", 51820)
 LAN = Endpoint("192.168.0.2", 51820)
+OWN = Endpoint("192.168.0.1", 51820)
 
 
 @dataclass
@@ -32,10 +34,11 @@ class Bench:
     relays: tuple[Relay, ...] = (RELAY, OTHER_RELAY)
     now: int = NOW
     traffic: Traffic = field(default_factory=lambda: Traffic(0, 0))
+    predict: Predict = nothing_is_predicted
     paths: PeerPaths = field(init=False)
 
     def __post_init__(self) -> None:
-        self.paths = PeerPaths(is_leader=self.is_leader, traffic=lambda: self.traffic)
+        self.paths = PeerPaths(is_leader=self.is_leader, traffic=lambda: self.traffic, predict=self.predict)
         self.paths.set_relays(self.relays, self.now)
         self.paths.set_local([HERE], self.now)
 
@@ -460,46 +463,33 @@ def test_where_no_relay_answers_the_relays_are_asked_ever_less() -> None:
     assert asked[-1] < 20
 
 
-# -- What this host has to offer -------------------------------------------------------------------------
+# -- A NAT that shows another port to each -------------------------------------------------------------
 
 
-OWN = Endpoint("192.168.0.1", 51820)
-PUBLIC = Endpoint("192.0.2.9", 51820)
-SEEN = HERE.endpoint
+def test_a_peer_that_was_not_told_where_it_was_asked_from_agrees_to_another_round() -> None:
+    shown: list[Candidate] = []
+    bench = Bench(predict=lambda remotes: (shown if remotes else [], []))
+    bench.send()
+    bench.agree(THERE)
+    assert bench.run(SECOND // 20).count(Ask(THERE)) == 1
+
+    shown.append(Candidate(HERE.endpoint._replace(port=7777), PathKind.PREDICTED))
+    told = [one.message for one in bench.run(SECOND // 10) if isinstance(one, Tell)]
+
+    assert [(bool(one.proposal), shown[0] in one.candidates) for one in told] == [(True, True)]
 
 
-@pytest.mark.parametrize(
-    ("own", "behaviour", "found"),
-    [
-        ([OWN], NatBehaviour(), [(OWN, PathKind.LAN)]),
-        ([OWN], NatBehaviour((SEEN,), True), [(SEEN, PathKind.REFLEXIVE), (OWN, PathKind.LAN)]),
-        ([PUBLIC], NatBehaviour((PUBLIC,), False), [(PUBLIC, PathKind.REFLEXIVE)]),
-        (
-            [PUBLIC],
-            NatBehaviour((PUBLIC,), False, filtering=Dependence.ENDPOINT_INDEPENDENT),
-            [(PUBLIC, PathKind.PUBLIC)],
-        ),
-        ([THERE6], NatBehaviour((THERE6,), False), [(THERE6, PathKind.IPV6)]),
-    ],
-    ids=["unknown", "NAT", "firewall", "open", "IPv6"],
-)
-def test_a_host_offers_what_it_has_and_what_others_saw(
-    own: list[Endpoint], behaviour: NatBehaviour, found: list[tuple[Endpoint, PathKind]]
-) -> None:
-    assert list(local_candidates(own, [behaviour])) == found
+def test_a_nat_that_shows_another_port_to_each_makes_no_news_of_it() -> None:
+    """Else each answer of anybody would begin a round with everybody."""
+    bench = Bench()
+    behaviour = NatBehaviour(
+        (HERE.endpoint,), True, Dependence.ADDRESS_AND_PORT_DEPENDENT, PortAssignment.RANDOM
+    )
+    bench.paths.set_local(local_candidates([OWN], [behaviour]), bench.now)
+    bench.send()
+    bench.run(0)
 
+    later = replace(behaviour, seen_as=(HERE.endpoint, HERE.endpoint._replace(port=9)))
+    bench.paths.set_local(local_candidates([OWN], [later]), bench.now)
 
-def test_what_the_operator_named_is_public() -> None:
-    behaviour = NatBehaviour((PUBLIC,), False)
-
-    assert list(local_candidates([PUBLIC], [behaviour], [PUBLIC])) == [(PUBLIC, PathKind.PUBLIC)]
-
-
-def test_the_ports_that_a_nat_will_show_come_first_and_all_has_its_bound() -> None:
-    behaviour = NatBehaviour((SEEN,), True, Dependence.ADDRESS_AND_PORT_DEPENDENT, PortAssignment.COUNTING, 2)
-    own = [OWN._replace(port=port) for port in range(1, 50)]
-
-    found = local_candidates(own, [behaviour])
-
-    assert [one.endpoint.port for one in found[:PREDICTED]] == [SEEN.port + 2 * n for n in range(1, 9)]
-    assert len(found) == MAX_CANDIDATES
+    assert bench.take(Tell) == []

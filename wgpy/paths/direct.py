@@ -55,6 +55,11 @@ class DirectPaths:
         """Those of these kinds, in the order in which the peer told them."""
         return tuple(path.endpoint for path in self._paths.values() if path.kind in kinds)
 
+    def mapped(self) -> tuple[Endpoint, ...]:
+        """Where the peer is for this host, if its NAT shows everybody the same, or there is none."""
+        counts = self.endpoints([PathKind.PREDICTED])
+        return () if counts else self.endpoints([PathKind.PUBLIC, PathKind.REFLEXIVE])
+
     def best(self, now: int) -> DirectPath | None:
         """The best one that has answered in FRESH_TIME."""
         fresh = [path for path in self._paths.values() if path.has_answered(now - FRESH_TIME + 1)]

@@ -5,20 +5,23 @@ are possible. Memory is bounded.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 from itertools import combinations, pairwise
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from wgpy.address import is_private
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 
-MAX_REMOTES: Final = 64  # of which it is known what they saw, and that were contacted
+MAX_REMOTES: Final = 64  # of which it is known what they saw
+MAX_CONTACTS: Final = 1024
 MAX_STEP: Final = 8  # by which a NAT counts: it has other hosts, too
 CONTACT_TIME: Final = 600 * SECOND  # after which no NAT admits what a host once contacted
+UNANSWERED_TIME: Final = 30 * SECOND  # after which a NAT has forgotten what was not answered
+TOLERANCE: Final = 3  # ports that may be the one of a mapping: other hosts take some, too
 _MAX_PORT: Final = 65535
 
 _V = TypeVar("_V")
@@ -55,7 +58,8 @@ class NatBehaviour:
     """seen_as: how nodes saw this host, the newest last; none if no node has answered.
 
     is_translated: whether that is none of its own addresses; step: of COUNTING; filtering: by what came in
-    unasked; lifetime: ns that a mapping lives at least without a datagram, 0 if unknown.
+    unasked; lifetime: ns that a mapping lives at least without a datagram, 0 if unknown; taken: ports that
+    were taken since, by what nobody has answered.
     """
 
     seen_as: tuple[Endpoint, ...] = ()
@@ -66,6 +70,7 @@ class NatBehaviour:
     filtering: Dependence | None = None
     hairpin: bool | None = None
     lifetime: int = 0
+    taken: int = 0
 
     @property
     def is_symmetric(self) -> bool:
@@ -77,7 +82,7 @@ class NatBehaviour:
         if self.ports is not PortAssignment.COUNTING:
             return ()
         address, last = self.seen_as[-1].address, max(one.port for one in self.seen_as)
-        ports = (last + self.step * number for number in range(1, count + 1))
+        ports = (last + self.step * (self.taken + number) for number in range(1, count + 1))
         return tuple(Endpoint(address, port) for port in ports if port <= _MAX_PORT)
 
     def words(self) -> str:
@@ -112,12 +117,20 @@ _PORT_WORDS: Final = {
 }
 
 
+class _Contact(NamedTuple):
+    """A remote end to which something was sent. number: of the mapping that took; when: sent last, ns."""
+
+    number: int
+    when: int
+
+
 class NatObserver:
     """Of one host and one version of IP: take what becomes known in any order, and ask for the behaviour."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[Endpoint, Endpoint] = OrderedDict()  # by who saw, the newest last
-        self._contacted: OrderedDict[Endpoint, int] = OrderedDict()
+        self._contacted: OrderedDict[Endpoint, _Contact] = OrderedDict()
+        self._mappings = 0  # that a symmetric NAT has made
         self._filtering: Dependence | None = None
         self._hairpin: bool | None = None
         self._lifetime = 0
@@ -125,7 +138,12 @@ class NatObserver:
     def note_sent(self, remote: Endpoint, now: int) -> None:
         """Something was sent there. now: not before that of an earlier call."""
         self._forget_contacts(now)
-        _keep(self._contacted, remote, now)
+        before = self._contacted.get(remote)
+        is_forgotten = before and remote not in self._seen and now - before.when > UNANSWERED_TIME
+        if before is None or is_forgotten:
+            self._mappings += 1
+        number = self._mappings if before is None or is_forgotten else before.number
+        _keep(self._contacted, remote, _Contact(number, now), MAX_CONTACTS)
 
     def note_answer(self, remote: Endpoint, seen_as: Endpoint) -> None:
         """A node that was asked there saw this host so. One at a private address is not beyond the NAT."""
@@ -135,14 +153,14 @@ class NatObserver:
         if before not in (None, seen_as):
             self._seen.clear()  # another NAT, or one that forgot: what others saw is of before
         if before != seen_as:
-            _keep(self._seen, remote, seen_as)
+            _keep(self._seen, remote, seen_as, MAX_REMOTES)
 
     def note_heard(self, remote: Endpoint, now: int) -> None:
         """An authentic datagram came from there, perhaps without having been asked for."""
         if is_private(ip_address(remote.address)):
             return
         self._forget_contacts(now)
-        if remote in self._contacted or len(self._contacted) >= MAX_REMOTES:
+        if remote in self._contacted or len(self._contacted) >= MAX_CONTACTS:
             return
         if remote.address not in {one.address for one in self._contacted}:
             self._filtering = Dependence.ENDPOINT_INDEPENDENT
@@ -150,7 +168,7 @@ class NatObserver:
             self._filtering = Dependence.ADDRESS_DEPENDENT
 
     def _forget_contacts(self, now: int) -> None:
-        while self._contacted and now - next(iter(self._contacted.values())) >= CONTACT_TIME:
+        while self._contacted and now - next(iter(self._contacted.values())).when >= CONTACT_TIME:
             self._contacted.popitem(last=False)
 
     def note_hairpin(self, works: bool) -> None:
@@ -168,10 +186,31 @@ class NatObserver:
             return NatBehaviour()
         is_translated = seen[-1].address not in set(own)
         mapping = _mapping(self._seen)
-        ports, step = _ports(seen, port, mapping)
+        numbered = self._numbered()
+        ports, step = _ports(seen, port, mapping, numbered)
+        taken = self._mappings - max(numbered, default=0) if ports is PortAssignment.COUNTING else 0
         return NatBehaviour(
-            seen, is_translated, mapping, ports, step, self._filtering, self._hairpin, self._lifetime
+            seen, is_translated, mapping, ports, step, self._filtering, self._hairpin, self._lifetime, taken
         )
+
+    def _numbered(self) -> dict[int, int]:
+        """The ports that were seen, by the number of their mapping."""
+        contacts = self._contacted
+        return {contacts[one].number: seen.port for one, seen in self._seen.items() if one in contacts}
+
+    def expected(self, remotes: Iterable[Endpoint], behaviour: NatBehaviour) -> Iterator[Endpoint]:
+        """How these remote ends see this host, if its NAT counts: TOLERANCE ports for each that was asked.
+
+        behaviour: of now.
+        """
+        numbered = self._numbered() if behaviour.ports is PortAssignment.COUNTING else {}
+        address = behaviour.seen_as[-1].address if numbered else ""
+        for remote in remotes if numbered else ():
+            if (contact := self._contacted.get(remote)) and remote not in self._seen:
+                near = min(numbered, key=lambda number: abs(number - contact.number))
+                first = numbered[near] + behaviour.step * (contact.number - near)
+                ports = range(first, first + behaviour.step * TOLERANCE, behaviour.step)
+                yield from (Endpoint(address, port) for port in ports if 0 < port <= _MAX_PORT)
 
 
 def _mapping(seen: OrderedDict[Endpoint, Endpoint]) -> Dependence | None:
@@ -188,21 +227,28 @@ def _mapping(seen: OrderedDict[Endpoint, Endpoint]) -> Dependence | None:
 
 
 def _ports(
-    seen: tuple[Endpoint, ...], port: int, mapping: Dependence | None
+    seen: tuple[Endpoint, ...], port: int, mapping: Dependence | None, numbered: Mapping[int, int]
 ) -> tuple[PortAssignment | None, int]:
-    """How ports are chosen, and the step. Answers may arrive in another order than mappings were made."""
+    """How ports are chosen, and the step.
+
+    numbered: ports by the number of their mapping; where that is not known of two, they are in order.
+    """
     if all(one.port == port for one in seen):
         return PortAssignment.PRESERVED, 0
     if mapping in (None, Dependence.ENDPOINT_INDEPENDENT):
         return None, 0
-    ports = sorted({one.port for one in seen})
-    steps = [after - before for before, after in pairwise(ports)]
-    counts = bool(steps) and all(0 < step <= MAX_STEP for step in steps)
-    return (PortAssignment.COUNTING, min(steps)) if counts else (PortAssignment.RANDOM, 0)
+    if len(numbered) < 2:
+        numbered = dict(enumerate(sorted({one.port for one in seen})))
+    pairs = [
+        (after - before, numbered[after] - numbered[before]) for before, after in pairwise(sorted(numbered))
+    ]
+    counts = bool(pairs) and all(0 < step <= MAX_STEP * mappings for mappings, step in pairs)
+    step = min((step // mappings for mappings, step in pairs), default=0)
+    return (PortAssignment.COUNTING, max(step, 1)) if counts else (PortAssignment.RANDOM, 0)
 
 
-def _keep(kept: OrderedDict[Endpoint, _V], key: Endpoint, value: _V) -> None:
+def _keep(kept: OrderedDict[Endpoint, _V], key: Endpoint, value: _V, maximum: int) -> None:
     kept[key] = value
     kept.move_to_end(key)
-    if len(kept) > MAX_REMOTES:
+    if len(kept) > maximum:
         kept.popitem(last=False)

@@ -16,7 +16,7 @@ OFFSETS: Final = tuple(offset * MILLISECOND for offset in (0, 100, 300, 700, 150
 PACE: Final = 2 * MILLISECOND  # between questions
 BURST: Final = 240
 PER_SECOND: Final = 4
-FIRST_PAUSE: Final = 5 * SECOND  # until the next round, then twice as long
+FIRST_PAUSE: Final = 5 * SECOND  # until the next round, or half as long again; then twice as long
 LAST_PAUSE: Final = 300 * SECOND
 AGREEMENT_TIME: Final = SECOND  # until a proposal is repeated
 MAX_PROPOSALS: Final = 5  # of one round
@@ -88,13 +88,19 @@ class Proposal:
 
 
 class Pause:
-    """Until the next round. length: ns; a round that finds nothing makes it grow, and nothing else does."""
+    """Until the next round. A round that finds nothing makes it grow, and nothing else does."""
 
-    def __init__(self) -> None:
-        self.length = FIRST_PAUSE
+    def __init__(self, spread: Callable[[int], int]) -> None:
+        """spread(most): random ns below that."""
+        self._spread = spread
+        self._length = FIRST_PAUSE
+
+    def draw(self) -> int:
+        """How long it is this time, ns."""
+        return self._length + self._spread(self._length // 2)
 
     def reset(self) -> None:
-        self.length = FIRST_PAUSE
+        self._length = FIRST_PAUSE
 
     def grow(self) -> None:
-        self.length = min(2 * self.length, LAST_PAUSE)
+        self._length = min(2 * self._length, LAST_PAUSE)

@@ -20,10 +20,11 @@ from wgpy.contract.constants import MILLISECOND, SECOND
 from wgpy.contract.endpoint import Endpoint
 
 from .direct import DirectPath, DirectPaths
-from .exchange import MAX_CANDIDATES, Candidate, PathKind, PathMessage
+from .exchange import Candidate, PathKind, PathMessage
 from .outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
 from .relayed import RelayedPaths
 from .rounds import AGREEMENT_TIME, Pause, Proposal, Rounds
+from .told import Predict, Told, nothing_is_predicted
 
 ANSWER_TIME: Final = 400 * MILLISECOND  # until data, and then the path, is to be answered
 RECHECK_TIME: Final = 500 * MILLISECOND  # until a path that answers is asked again while data is not answered
@@ -38,7 +39,6 @@ ASKED_RELAYS: Final = 2  # at once
 _ALL: Final = tuple(PathKind)
 _NEEDS_NO_OPENING: Final = (PathKind.LAN, PathKind.PUBLIC)
 _ASKED_AT_ONCE: Final = (PathKind.LAN, PathKind.IPV6, PathKind.PUBLIC)
-_MAX_NUMBER: Final = 2**32 - 1
 
 
 class _Timer(Enum):
@@ -56,8 +56,15 @@ class PeerPaths:
     Times are boottime ns.
     """
 
-    def __init__(self, *, is_leader: bool, traffic: Callable[[], Traffic]) -> None:
-        """is_leader: of exactly one end, such as the one with the lower key; traffic: with the peer."""
+    def __init__(
+        self, *, is_leader: bool, traffic: Callable[[], Traffic], predict: Predict = nothing_is_predicted,
+        spread: Callable[[int], int] = lambda most: 0,
+    ) -> None:  # fmt: skip
+        """is_leader: of exactly one end, such as the one with the lower key; traffic: with the peer.
+
+        predict: what this host's NAT shows; spread(most): random ns below that, so that rounds with many
+        peers that failed together do not do so again.
+        """
         self._is_leader = is_leader
         self._traffic = traffic
         self._outputs: list[Output] = []
@@ -71,8 +78,7 @@ class PeerPaths:
         self._kept_for: int | None = 0
         self._session_by: Endpoint | None = None  # the relay that forwarded its handshake, if one did
         # What both ends know of each other
-        self._local: tuple[Candidate, ...] = ()
-        self._number = 0
+        self._told = Told(predict)
         self._remote_number = 0
         # Whether data is answered
         self._is_active = False
@@ -84,19 +90,15 @@ class PeerPaths:
         self._recheck = RECHECK_TIME
         # When rounds are
         self._proposal = Proposal()
-        self._pause = Pause()
+        self._pause = Pause(spread)
         self._next_round = 0
 
     # -- What is known ---------------------------------------------------------------------------------
 
     def set_local(self, candidates: Iterable[Candidate], now: int) -> None:
         """Have the peer ask these. The first MAX_CANDIDATES count."""
-        local = tuple(islice(candidates, MAX_CANDIDATES))
-        if local != self._local:
-            self._local = local
-            self._number = max(self._number, now // MILLISECOND) % _MAX_NUMBER + 1
-            if self._is_active:
-                self._propose(now)
+        if self._told.set_local(candidates, now) and self._is_active:
+            self._propose(now)
 
     def set_remote(self, candidates: Iterable[Candidate], now: int) -> None:
         """What the peer published; it tells more inside of the tunnel."""
@@ -170,7 +172,7 @@ class PeerPaths:
             self._outputs.append(Keepalive())
         if message.number not in (0, self._remote_number):
             self._remote_number = message.number
-            self._direct.replace(message.candidates, self._local, self._current)
+            self._direct.replace(message.candidates, self._told.candidates, self._current)
             self._pause.reset()
         if message.deaf and self._is_direct:
             self._leave_for_deaf(now)
@@ -462,7 +464,7 @@ class PeerPaths:
         self._expect_round(now)
 
     def _repeat_proposal(self, now: int) -> None:
-        if self._number and self._proposal.repeat():
+        if self._told.number and self._proposal.repeat():
             self._tell(proposal=self._proposal.number)
             self._timers[_Timer.AGREEMENT] = now + AGREEMENT_TIME
 
@@ -470,7 +472,7 @@ class PeerPaths:
         """Have the next round come after the pause, unless one is to come already or there is a good path."""
         path = self._path
         if path is None or path.answered_at is None:
-            self._next_round = self._timers.setdefault(_Timer.ROUND, now + self._pause.length)
+            self._next_round = self._timers.setdefault(_Timer.ROUND, now + self._pause.draw())
 
     def _begin_round(self, when: int, kinds: Sequence[PathKind] = _ALL) -> None:
         endpoints = self._direct.endpoints(kinds)
@@ -479,6 +481,8 @@ class PeerPaths:
             self._timers[_Timer.ASK] = when
 
     def _ask_due(self, now: int) -> None:
+        if self._told.lacks(self._direct.mapped()):  # after the first questions
+            self._propose(now)
         self._outputs += map(Ask, self._rounds.due(now, self._has_answered_in_round))
         if (when := self._rounds.next_at()) is not None:
             self._timers[_Timer.ASK] = when
@@ -488,6 +492,7 @@ class PeerPaths:
         return path is None or path.has_answered(self._rounds.began)
 
     def _tell(self, *, proposal: int = 0, agreed: int = 0, deaf: bool = False) -> None:
-        numbers = self._number, self._remote_number
-        message = PathMessage(*numbers, proposal, agreed, deaf, candidates=self._local)
+        self._told.renew(self._direct.mapped())
+        numbers = self._told.number, self._remote_number
+        message = PathMessage(*numbers, proposal, agreed, deaf, candidates=self._told.candidates)
         self._outputs.append(Tell(message))

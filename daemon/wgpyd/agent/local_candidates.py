@@ -7,7 +7,7 @@ from wgpy.address import is_private
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.discovery import Answer
 from wgpy.paths.exchange import Candidate
-from wgpy.paths.local import local_candidates
+from wgpy.paths.local import local_candidates, predicted_candidates
 from wgpy.paths.nat import NatBehaviour, NatObserver
 
 from .host_networks import NOWHERE, HostNetworks
@@ -40,6 +40,11 @@ class LocalCandidates:
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         return local_candidates(self._own(), self.behaviours, self._public)
+
+    def predict(self, remotes: Sequence[Endpoint]) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
+        """See `wgpy.paths.told`. Of IPv4: with IPv6 hardly any address is translated."""
+        observer, behaviour = self._observers[False], self.behaviours[0]
+        return predicted_candidates(observer, behaviour, remotes)
 
     @property
     def behaviours(self) -> Sequence[NatBehaviour]:

@@ -8,11 +8,11 @@ Invariant: without traffic nothing is sent and nothing waits; the interface has 
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import IPv6Address
+from random import randrange
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
@@ -44,29 +44,7 @@ from .remote_paths import (
     registers_with,
     round_trips,
 )
-
-
-@dataclass(slots=True, eq=False)
-class _Selected:
-    """A peer whose path is selected.
-
-    relays, remote: what its paths were told last; was_kept: whether it was to have keepalives; outputs: to be
-    done.
-    """
-
-    peer: Peer
-    paths: PeerPaths
-    relays: tuple[Relay, ...] = ()
-    remote: tuple[Candidate, ...] = ()
-    was_kept: bool = False
-    outputs: deque[Output] = field(default_factory=deque)
-    doing: asyncio.Task[None] | None = None
-    timer: asyncio.TimerHandle | None = None
-
-    def stop(self) -> None:
-        for closable in (self.timer, self.doing):
-            if closable is not None:
-                closable.cancel()
+from .selected_peer import SelectedPeer
 
 
 class Selection:
@@ -93,7 +71,7 @@ class Selection:
         self._registered: tuple[PublicKey, ...] = ()
         self._versions: tuple[int, ...] = (4, 6)
         self._wanted: Mapping[PublicKey, Peer] = {}
-        self._selected: dict[PublicKey, _Selected] = {}
+        self._selected: dict[PublicKey, SelectedPeer] = {}
         self._by_address: dict[IPv6Address, PublicKey] = {}
         self._informed_of: object = None
         self._told: tuple[Candidate, ...] = ()  # to the peers' paths
@@ -239,11 +217,12 @@ class Selection:
         selected = self._selected.get(key)
         return selected.paths.is_kept_open if selected else self._kept_for(peer) is None
 
-    def _new(self, key: PublicKey, peer: Peer, now: int) -> _Selected:
+    def _new(self, key: PublicKey, peer: Peer, now: int) -> SelectedPeer:
         paths = PeerPaths(
-            is_leader=self._key < bytes(key), traffic=lambda: Traffic(*self._interface.traffic(key))
-        )
-        selected = _Selected(peer, paths)
+            is_leader=self._key < bytes(key), traffic=lambda: Traffic(*self._interface.traffic(key)),
+            predict=self.local.predict, spread=randrange,
+        )  # fmt: skip
+        selected = SelectedPeer(peer, paths)
         paths.keep_open(self._kept_for(peer) if is_hidden(peer.member) else 0, now)  # so it is heard
         paths.set_local(self._told, now)
         if endpoint := self._interface.path(key).endpoint:
@@ -252,7 +231,7 @@ class Selection:
             paths.on_sent(now)
         return selected
 
-    def _set_relays(self, key: PublicKey, selected: _Selected, present: Endpoint | None, now: int) -> None:
+    def _set_relays(self, key: PublicKey, selected: SelectedPeer, present: Endpoint | None, now: int) -> None:
         """Tell of those by which the peer is reached. present: where it is; the relay there counts, too."""
         relays = tuple(self._relays_to(key, selected.peer, present))
         if relays != selected.relays:
@@ -323,7 +302,7 @@ class Selection:
                 self._note_way(key)
         self.calls.on_event(key, event)
 
-    def _note_event(self, key: PublicKey, selected: _Selected, event: DeviceEvent) -> None:
+    def _note_event(self, key: PublicKey, selected: SelectedPeer, event: DeviceEvent) -> None:
         now = boottime()
         match event:
             case DataSent():
@@ -334,7 +313,7 @@ class Selection:
             case HandshakeCompleted():
                 selected.paths.on_handshake()
 
-    def _note_endpoint(self, key: PublicKey, selected: _Selected, endpoint: Endpoint, now: int) -> None:
+    def _note_endpoint(self, key: PublicKey, selected: SelectedPeer, endpoint: Endpoint, now: int) -> None:
         """A relay must be known as one before it is in use."""
         if self._relay_at(key, endpoint):
             self._set_relays(key, selected, endpoint, now)
@@ -357,7 +336,7 @@ class Selection:
             selected.paths.on_message(message, boottime())
             self._do(key, selected)
 
-    def _expire(self, key: PublicKey, selected: _Selected) -> None:
+    def _expire(self, key: PublicKey, selected: SelectedPeer) -> None:
         now = boottime()
         selected.timer = None
         selected.paths.expire(now)
@@ -399,7 +378,7 @@ class Selection:
 
     # -- Relays without a session --------------------------------------------------------------------
 
-    def _call_absent_relay(self, key: PublicKey, selected: _Selected) -> None:
+    def _call_absent_relay(self, key: PublicKey, selected: SelectedPeer) -> None:
         path = selected.paths.path
         relay = self._relay_at(key, path.endpoint) if path and path.kind is PathKind.RELAYED else None
         if relay and not self.calls.is_live(relay):
@@ -407,7 +386,7 @@ class Selection:
 
     # -- Outputs -------------------------------------------------------------------------------------
 
-    def _do(self, key: PublicKey, selected: _Selected) -> None:
+    def _do(self, key: PublicKey, selected: SelectedPeer) -> None:
         """Do what the paths to a peer want, in order, and wake when more is due."""
         selected.outputs += selected.paths.take_outputs()
         if selected.doing is None:
@@ -420,19 +399,19 @@ class Selection:
         if not selected.paths.is_active and path and path.kind is not PathKind.RELAYED:
             self._broken.discard(key)
 
-    def _note_kept(self, selected: _Selected) -> None:
+    def _note_kept(self, selected: SelectedPeer) -> None:
         is_kept = selected.paths.is_kept_open
         if is_kept != selected.was_kept:
             selected.was_kept = is_kept
             if not self._is_dialled and not is_hidden(selected.peer.member):
                 self._on_change()
 
-    def _do_at_once(self, key: PublicKey, selected: _Selected) -> None:
+    def _do_at_once(self, key: PublicKey, selected: SelectedPeer) -> None:
         """Do what comes before the next change of the interface."""
         while selected.outputs and not isinstance(selected.outputs[0], Use):
             self._carry_out(key, selected, selected.outputs.popleft())
 
-    async def _do_in_turn(self, key: PublicKey, selected: _Selected) -> None:
+    async def _do_in_turn(self, key: PublicKey, selected: SelectedPeer) -> None:
         try:
             while selected.outputs:
                 match selected.outputs.popleft():
@@ -443,7 +422,7 @@ class Selection:
         finally:
             selected.doing = None
 
-    def _carry_out(self, key: PublicKey, selected: _Selected, output: Output) -> None:
+    def _carry_out(self, key: PublicKey, selected: SelectedPeer, output: Output) -> None:
         match output:
             case Ask(endpoint, relay):
                 if relay:
@@ -456,7 +435,7 @@ class Selection:
             case Tell(message):
                 self._messages.send(message, selected.peer.member.address6)
 
-    def _register(self, relay: PublicKey, key: PublicKey, selected: _Selected) -> None:
+    def _register(self, relay: PublicKey, key: PublicKey, selected: SelectedPeer) -> None:
         if self.calls.is_live(relay):
             self._interface.send_keepalive(relay)
         elif selected.paths.is_active:
@@ -471,7 +450,7 @@ class Selection:
         )  # fmt: skip
         await self._carry_out_changes((update,))
 
-    def _schedule(self, key: PublicKey, selected: _Selected) -> None:
+    def _schedule(self, key: PublicKey, selected: SelectedPeer) -> None:
         deadline = selected.paths.next_deadline()
         if selected.timer is not None:
             selected.timer.cancel()

@@ -1,0 +1,76 @@
+"""What this host has to offer: where its peers may reach it, and what they are told of that."""
+
+import pytest
+
+from wgpy.contract.constants import SECOND
+from wgpy.contract.endpoint import Endpoint
+from wgpy.paths.exchange import MAX_CANDIDATES, PathKind
+from wgpy.paths.local import PREDICTED, local_candidates, predicted_candidates
+from wgpy.paths.nat import Dependence, NatBehaviour, NatObserver, PortAssignment
+from wgpy.paths.told import Told
+
+NOW = 1000 * SECOND
+THERE = Endpoint("198.51.100.2", 2222)
+THERE6 = Endpoint("2001:db8:2::1", 51820)
+OWN = Endpoint("192.168.0.1", 51820)
+PUBLIC = Endpoint("192.0.2.9", 51820)
+SEEN = Endpoint("198.51.100.1", 1111)
+
+
+@pytest.mark.parametrize(
+    ("own", "behaviour", "found"),
+    [
+        ([OWN], NatBehaviour(), [(OWN, PathKind.LAN)]),
+        ([OWN], NatBehaviour((SEEN,), True), [(SEEN, PathKind.REFLEXIVE), (OWN, PathKind.LAN)]),
+        ([PUBLIC], NatBehaviour((PUBLIC,), False), [(PUBLIC, PathKind.REFLEXIVE)]),
+        (
+            [PUBLIC],
+            NatBehaviour((PUBLIC,), False, filtering=Dependence.ENDPOINT_INDEPENDENT),
+            [(PUBLIC, PathKind.PUBLIC)],
+        ),
+        ([THERE6], NatBehaviour((THERE6,), False), [(THERE6, PathKind.IPV6)]),
+    ],
+    ids=["unknown", "NAT", "firewall", "open", "IPv6"],
+)
+def test_a_host_offers_what_it_has_and_what_others_saw(
+    own: list[Endpoint], behaviour: NatBehaviour, found: list[tuple[Endpoint, PathKind]]
+) -> None:
+    assert list(local_candidates(own, [behaviour])) == found
+
+
+def test_what_the_operator_named_is_public() -> None:
+    behaviour = NatBehaviour((PUBLIC,), False)
+
+    assert list(local_candidates([PUBLIC], [behaviour], [PUBLIC])) == [(PUBLIC, PathKind.PUBLIC)]
+
+
+def test_the_ports_that_a_nat_will_show_come_first_and_all_has_its_bound() -> None:
+    behaviour = NatBehaviour((SEEN,), True, Dependence.ADDRESS_AND_PORT_DEPENDENT, PortAssignment.COUNTING, 2)
+    own = [OWN._replace(port=port) for port in range(1, 50)]
+    told = Told(lambda remotes: predicted_candidates(NatObserver(), behaviour, remotes))
+
+    told.set_local(local_candidates(own, [behaviour]), NOW)
+
+    found = told.candidates
+    assert [one.endpoint.port for one in found[:PREDICTED]] == [SEEN.port + 2 * n for n in range(1, 9)]
+    assert len(found) == MAX_CANDIDATES
+
+
+def test_where_a_question_went_out_is_told_before_what_the_nat_will_show_next() -> None:
+    """What nobody answered has taken a port, too."""
+    observer = NatObserver()
+    relays = [Endpoint("203.0.113.1", 51820), Endpoint("203.0.113.2", 51820)]
+    for number, remote in enumerate([*relays, SEEN, THERE]):
+        observer.note_sent(remote, NOW)
+        if remote in relays:
+            observer.note_answer(remote, SEEN._replace(port=5000 + number))
+    behaviour = observer.behaviour([OWN.address], OWN.port)
+
+    shown, later = predicted_candidates(observer, behaviour, [THERE])
+
+    assert [one.endpoint.port for one in shown] == [
+        5003,
+        5004,
+        5005,
+    ]  # other hosts behind the NAT take some, too
+    assert [one.endpoint.port for one in later] == list(range(5004, 5004 + PREDICTED))
