@@ -9,6 +9,7 @@
 #include "aead_avx2.h"
 #include "aead_words.h"
 #include "clear.h"
+#include "cpu_x86.h"
 
 #include <stdalign.h>
 #include <string.h>
@@ -361,8 +362,7 @@ WGFP_TARGET_END
 
 static bool supported(void)
 {
-    /* Looks also whether the system saves the wide registers. */
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+    return wgfp_cpu_has(bit_AVX2 | bit_BMI2, WGFP_CPU_YMM);
 }
 
 const struct wgfp_aead_kernel wgfp_aead_avx2 = {

@@ -9,6 +9,7 @@
 
 #include "aead_avx512.h"
 #include "clear.h"
+#include "cpu_x86.h"
 
 #include <string.h>
 
@@ -334,10 +335,10 @@ WGFP_TARGET_END
 
 static bool supported(void)
 {
-    /* Looks also whether the system saves the wide registers. */
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("bmi2");
+    const uint32_t features =
+        bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL | bit_AVX512IFMA | bit_BMI2;
+
+    return wgfp_cpu_has(features, WGFP_CPU_ZMM);
 }
 
 const struct wgfp_aead_kernel wgfp_aead_avx512 = {
