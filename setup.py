@@ -1,5 +1,7 @@
 """What pyproject.toml cannot say: how the C data path is built, and that it may be missing."""
 
+import os
+
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -16,7 +18,8 @@ class BuildFastPath(build_ext):
             raise
 
 
+# WGPY_PURE: make the wheel for every processor and libc, with the portable data path alone.
 setup(
-    cffi_modules=["wgpy/fastpath/build.py:ffibuilder"],
+    cffi_modules=[] if os.environ.get("WGPY_PURE") else ["wgpy/fastpath/build.py:ffibuilder"],
     cmdclass={"build_ext": BuildFastPath},
 )

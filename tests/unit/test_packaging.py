@@ -98,6 +98,16 @@ def test_without_a_compiler_it_builds_with_the_portable_path_only_and_says_so(
     assert python(interpreter, program) == "None"
 
 
+def test_the_wheel_for_all_other_hosts_has_no_c_and_is_of_no_platform(sdist: Path, tmp_path: Path) -> None:
+    build("wheel", unpack(sdist, tmp_path / "source"), tmp_path, env={"WGPY_PURE": "1"})
+
+    wheel = only(tmp_path.glob("*.whl"))
+
+    assert wheel.name.endswith("-py3-none-any.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert not [name for name in archive.namelist() if name.endswith((".so", ".c", ".h"))]
+
+
 # -- Helpers -------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -35,12 +36,12 @@ def main(wheel: str, archive: str, name: str) -> None:
         write_archive(layer, Path(archive), name)
 
 
-def install(wheel: Path, folder: Path) -> None:
-    """Unpack a wheel below a folder, as Debian's Python finds it, with its programs."""
+def install(wheel: Path, folder: Path, programs: Mapping[str, str] = _PROGRAMS) -> None:
+    """Unpack a wheel below a folder, as Debian's Python finds it. programs: the module of each."""
     with zipfile.ZipFile(wheel) as archive:
         members = [name for name in archive.namelist() if not name.split("/")[0].endswith(".data")]
         archive.extractall(folder / _MODULES, members)
-    for name, module in _PROGRAMS.items():
+    for name, module in programs.items():
         program = folder / "usr/bin" / name
         program.parent.mkdir(parents=True, exist_ok=True)
         program.write_text(f"#!/usr/bin/python3\nimport sys\nfrom {module} import main\nsys.exit(main())\n")

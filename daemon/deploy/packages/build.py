@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Makes the packages of this clone: source distribution, wheels, and Debian packages.
+
+./run package                 all, in dist/; installs what that needs
+build.py FOLDER [PLATFORM]... with the wheels for these platforms alone
+"""
+
+import sys
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+sys.path.insert(0, str(Path(__file__).parent))
+import debian
+import manpages
+import wheels
+
+_CLONE: Final = Path(__file__).parents[3]
+_DEBIAN: Final = "manylinux"
+
+
+def main(folder: Path, platforms: Sequence[str]) -> None:
+    """Raises CalledProcessError, with what the tool has printed."""
+    folder.mkdir(exist_ok=True)
+    sdist = _said(wheels.build_sdist(_CLONE, folder))
+    with TemporaryDirectory() as pages:
+        manpages.main(Path(pages))
+        for target in wheels.TARGETS:
+            if not platforms or target.platform in platforms:
+                wheel = _said(_build_wheel(sdist, target, folder))
+                if target.platform.startswith(_DEBIAN):
+                    _said(debian.build(wheel, Path(pages), folder))
+
+
+def _build_wheel(sdist: Path, target: wheels.Target, folder: Path) -> Path:
+    """Build it of what the source distribution has, as everybody would."""
+    with TemporaryDirectory() as unpacked:
+        with tarfile.open(sdist) as archive:
+            archive.extractall(unpacked, filter="data")
+        (source,) = Path(unpacked).iterdir()
+        return wheels.build_wheel(source, target, folder)
+
+
+def _said(path: Path) -> Path:
+    print(f"{path.name}  {path.stat().st_size / 1024:.0f} KiB", flush=True)
+    return path
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), sys.argv[2:])
