@@ -20,9 +20,9 @@ POLL: Final = 0.0005  # seconds
 _DONE: Final = b"errno=0\n\n"
 
 
-def launch(turn: Turn, host: Host) -> HostProcess:
+def launch(turn: Turn, host: Host, *options: str) -> HostProcess:
     """Start a daemon, and return at once."""
-    daemon = host.start(*(word.format(interface=INTERFACE) for word in turn.implementation.command))
+    daemon = host.start(*(word.format(interface=INTERFACE) for word in turn.implementation.command), *options)
     turn.daemons.append(daemon)
     return daemon
 

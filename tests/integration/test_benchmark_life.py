@@ -14,7 +14,7 @@ import pytest
 from benchmarks.rows import initiators
 from benchmarks.rows.daemons import launch, until_ready
 from benchmarks.rows.handshakes import busy, read_outcome
-from benchmarks.rows.recovery import RECOVERY
+from benchmarks.rows.recovery import PACE, RECOVERY
 from benchmarks.rows.rest import context_switches, switched
 from benchmarks.rows.scale import CROWDS
 from benchmarks.suite.implementations import Implementation, Role
@@ -93,3 +93,14 @@ def test_an_interruption_ends_with_the_handshake_that_wg_shows(turn: Turn) -> No
 
     shown = mortal.left.run("wg", "show", INTERFACE, "latest-handshakes").split()[1]
     assert began - 1 <= int(shown) <= began + took + 1  # it shows whole seconds
+
+
+def test_a_restart_loses_what_is_sent_meanwhile_and_a_replacement_nothing(turn: Turn) -> None:
+    mortal = RECOVERY.build(turn)
+
+    restarted = mortal.losses(mortal.restart, "restart")
+    replaced = mortal.losses(mortal.replace, "replace")
+
+    assert restarted["restart_lost"] > 0
+    assert restarted["restart_gap"] > restarted["restart_lost"] * PACE * 1000 / 2
+    assert replaced["replace_lost"] == 0

@@ -4,8 +4,10 @@ import pytest
 
 from benchmarks.rows.handshakes import read_outcome
 from benchmarks.rows.initiators import Outcome
+from benchmarks.rows.recovery import longest_gap
 from benchmarks.rows.rest import read_switches, switched
 from benchmarks.rows.scale import set_request
+from benchmarks.suite.probe import TIMEOUT
 from benchmarks.suite.readings import MeasureFailed
 
 
@@ -23,6 +25,15 @@ def test_initiators_say_how_many_handshakes_took_how_long() -> None:
     text = '{"asked": 2000, "answered": 1999, "seconds": 0.5, "cookies": 3}\n'
 
     assert read_outcome(text) == Outcome(2000, 1999, 0.5, 3)
+
+
+def test_a_gap_is_between_answers_whenever_their_pings_were_sent() -> None:
+    at_once, late, lost = 0.01, 0.9, TIMEOUT
+
+    assert longest_gap([at_once] * 10, 0.1) == pytest.approx(0.1)
+    assert longest_gap([at_once, at_once, lost, lost, at_once, at_once], 0.1) == pytest.approx(0.3)
+    assert longest_gap([at_once, late, late, at_once], 0.1) == pytest.approx(0.69)
+    assert longest_gap([at_once, lost, lost, lost], 0.1) == pytest.approx(0.39)
 
 
 @pytest.mark.parametrize("text", ["OSError: no buffer\n", "", "{}"])
