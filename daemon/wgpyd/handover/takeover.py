@@ -91,9 +91,14 @@ class Takeover:
         )
 
     async def renew_sessions(self, interface: Interface) -> None:
-        """Begin a session with each peer that has one with the other process, and wait for the answers."""
+        """Begin a session with each peer that has one with the other process, and wait for the answers.
+
+        Not with one that a node's agent has begun one with: of the session before the last, by which the
+        other process still sends, a peer opens nothing any more.
+        """
         wanted = {peer.public_key: peer for peer in self._status.peers if self._is_live(peer)}
-        answered: set[PublicKey] = set()
+        peers = (await interface.status()).peers
+        answered = {peer.public_key for peer in peers if peer.last_handshake_time} & set(wanted)
         news = asyncio.Event()
 
         def note(key: PublicKey, event: DeviceEvent) -> None:
@@ -102,7 +107,8 @@ class Takeover:
                 news.set()
 
         unsubscribe = interface.subscribe(note)
-        await interface.configure(DeviceUpdate(peers=tuple(map(_beginning, wanted.values()))))
+        missing = [peer for key, peer in wanted.items() if key not in answered]
+        await interface.configure(DeviceUpdate(peers=tuple(map(_beginning, missing))))
         with suppress(TimeoutError):
             async with asyncio.timeout(_RENEWAL_TIME):
                 while len(answered) < len(wanted):
