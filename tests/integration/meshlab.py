@@ -147,11 +147,20 @@ class Node:
         _kill(self.agents())
         eventually(lambda: not self.agents(), f"the agent of {self.name} is gone")
 
-    def serve(self) -> HostProcess:
+    def serve(self, *options: str) -> HostProcess:
         """Start it as the system does at boot, and do not wait until it is ready."""
-        return self.host.start(
-            "env", "LOG_LEVEL=debug", program("wgpyd"), "-f", "--mesh", NETWORK, *self.daemon_options
+        command = (program("wgpyd"), "-f", "--mesh", NETWORK, *self.daemon_options, *options)
+        return self.host.start("env", "LOG_LEVEL=debug", *command)
+
+    def replace(self) -> None:
+        """Have another process take over, and return when the former one has ended."""
+        former = {*self.agents()}
+        process = self.serve("--replace")
+        eventually(
+            lambda: not former & {*self.agents()} or not process.is_running(), "the former daemon has ended"
         )
+        if not process.is_running():
+            raise CommandFailed(f"the next daemon ended at once: {process.wait()}")
 
     def start(self) -> HostProcess:
         """Start it, and return when it is ready."""

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.integration.hosts import Host, Lab, eventually
+from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.meshlab import PORT, Node, World
 from tests.kubernetes import components
 from tests.kubernetes.controlplane import NODES, ControlPlane, Place, Ranges
 from tests.kubernetes.images import IMAGE, PYTHON, host_folders, write_image
-from tests.kubernetes.nodes import Worker
+from tests.kubernetes.nodes import VXLAN_HEADERS, Worker
 from tests.kubernetes.overlay import rbac_rules
 
 _WEBPOD = Path(__file__).with_name("webpod.py")
@@ -52,6 +52,26 @@ class Pod:
     addresses: tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class PodNetwork:
+    """A pod's network, in which programs of its node run. address: by which it is found, IPv4."""
+
+    host: Host
+    address: str
+
+    def run(self, *command: str) -> str:
+        return self.host.run(*self._entering(command))
+
+    def start(self, *command: str) -> HostProcess:
+        return self.host.start(*self._entering(command))
+
+    def is_there(self) -> bool:
+        return self.host.attempt(*self._entering(("true",))).status == 0
+
+    def _entering(self, command: Sequence[str]) -> tuple[str, ...]:
+        return ("sh", "-c", _ENTER_NETWORK.format(address=self.address, command=shlex.join(command)))
+
+
 @dataclass(slots=True)
 class Cluster:
     """The nodes and the control plane; the mesh is `world`."""
@@ -65,21 +85,34 @@ class Cluster:
     @classmethod
     def boot(cls, lab: Lab, folder: Path) -> "Cluster":
         """Start everything, and return when all nodes are ready."""
-        world = _networks(lab)
+        world = _networks(lab, "n")
         with ThreadPoolExecutor(1) as pool:  # the mesh is made while hosts become ready for it
-            token = pool.submit(_found, world, Ranges().pods)
+            token = pool.submit(_found, world, "--routes", *Ranges().pods)
             return cls.start(world, world.others, folder, lambda node: node.join(token.result()))
 
     @classmethod
+    def boot_with_flannel(cls, lab: Lab, folder: Path) -> "Cluster":
+        """As `boot`, but flannel joins pods by VXLAN, and the mesh knows none. Its nodes are f1 to f3."""
+        world = _networks(lab, "f")
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            token = pool.submit(_found, world)
+            cluster = cls.start(
+                world, world.others, folder, lambda node: node.join(token.result()), flannel=True
+            )
+            list(pool.map(lambda worker: worker.start_flannel(cluster.plane), cluster.workers))
+        return cluster
+
+    @classmethod
     def start(
-        cls, world: World, nodes: Sequence[Node], folder: Path, join: Callable[[Node], object] = str
-    ) -> "Cluster":
+        cls, world: World, nodes: Sequence[Node], folder: Path, join: Callable[[Node], object] = str,
+        *, flannel: bool = False,
+    ) -> "Cluster":  # fmt: skip
         """Make hosts a cluster, whose control plane is on the first; return when all nodes are ready.
 
-        join: has a host join the mesh, if it is no node of that yet.
+        join: has a host join the mesh, if it is no node of that yet; flannel: whether it will join the pods.
         """
         image = write_image(folder / "pod.tar")
-        workers = [Worker(node) for node in nodes]
+        workers = [Worker(node, makes_network=flannel) for node in nodes]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             joining = [pool.submit(_join, worker, join) for worker in workers]
             starting = [pool.submit(worker.power_on, image) for worker in workers]
@@ -171,13 +204,13 @@ class Cluster:
         said = self.execute(self.pods[node], *_python("check", json.dumps(checks)))
         return list(json.loads(said))
 
+    def network_of_pod(self, node: str) -> "PodNetwork":
+        return PodNetwork(self.worker(node).host, self.pods[node].addresses[0])
+
     def failures_in_network_of_pod(self, node: str, checks: Sequence[object]) -> list[str]:
         """Make checks in a pod's network, for which nobody is asked but its node."""
-        address = self.pods[node].addresses[0]
-        enter = _ENTER_NETWORK.format(
-            address=address, command=shlex.join(_python("check", json.dumps(checks)))
-        )
-        return list(json.loads(self.worker(node).host.run("sh", "-c", enter)))
+        said = self.network_of_pod(node).run(*_python("check", json.dumps(checks)))
+        return list(json.loads(said))
 
     def failures_from_node(self, node: str, checks: Sequence[object]) -> list[str]:
         """Make checks on a node itself."""
@@ -215,28 +248,32 @@ def _move_and_connect(host: Host, address: tuple[str, int]) -> socket.socket:
 # -- How it is started -------------------------------------------------------------------------------
 
 
-def _networks(lab: Lab) -> World:
+def _networks(lab: Lab, prefix: str) -> World:
+    """prefix: of the names of nodes, which no two clusters of a process share."""
     world = World.networks(lab)
     world.stand("hub", "cloud-a", 9)
-    world.stand("n1", "cloud-a", 10)
-    world.stand("n2", "office", 10).options = ("--endpoint", f"192.0.2.10:{PORT}")
-    world.stand("n3", "edge", 20)
+    world.stand(f"{prefix}1", "cloud-a", 10)
+    world.stand(f"{prefix}2", "office", 10).options = ("--endpoint", f"192.0.2.10:{PORT}")
+    world.stand(f"{prefix}3", "edge", 20)
     return world
 
 
-def _found(world: World, pods: Sequence[str]) -> str:
-    """Make a mesh and return a token, by which each node may announce any range of pods."""
+def _found(world: World, *options: str) -> str:
+    """Make a mesh and return a token for all its nodes."""
     world.found()
-    return world.hub.token("--uses", str(len(world.others)), "--routes", *pods)
+    return world.hub.token("--uses", str(len(world.others)), *options)
 
 
 def _join(worker: Worker, join: Callable[[Node], object]) -> None:
     join(worker.node)
     worker.read_addresses()
+    if worker.makes_network:
+        worker.mtu -= VXLAN_HEADERS
 
 
 def _make_node(worker: Worker, plane: ControlPlane, token: str) -> None:
-    worker.follow(plane, token)
+    if not worker.makes_network:
+        worker.follow(plane, token)
     worker.start_kubelet(plane)
     worker.start_proxy(plane)
 

@@ -43,6 +43,11 @@ def release() -> str:
     return str(found)
 
 
+def flannel() -> Path:
+    """Return where flanneld is, if it was built."""
+    return program().with_name("flanneld")
+
+
 def runtime(path: str) -> Path:
     """Return where a file of containerd, runc or the network plugins is, if they were unpacked."""
     return program().parent / "runtime" / path

@@ -251,15 +251,18 @@ class ControlPlane:
     def restore(self, snapshot: Path) -> None:
         """Go back to a snapshot, as to a backup: versions count on from it, as if nothing had followed.
 
-        The controllers start anew, as Kubernetes advises: a watch from a later version hears nothing.
+        The rest starts anew, as Kubernetes advises, who then has kubelets started anew, too: a watch from a
+        later version hears nothing.
         """
-        for name in ("kube-controller-manager", "kube-apiserver", "etcd"):
-            components.end(self.running[name])
+        for process in reversed(self.running.values()):
+            components.end(process)
         shutil.rmtree(self._data)
         shutil.copytree(snapshot, self._data)
         self.start_etcd()
         self.start_api()
         self.start_controllers()
+        if "kube-scheduler" in self.running:
+            self.start_scheduler()
 
     def end(self) -> None:
         for process in reversed(self.running.values()):

@@ -18,6 +18,9 @@ from tests.kubernetes.images import IMAGE
 
 _CONTAINERD = "/run/containerd/containerd.sock"
 _NETWORKS = "/var/lib/cni/net.d"
+_NETWORK_TEMPLATE = "/var/lib/cni.template"
+_FLANNEL_SUBNET = "/run/flannel/subnet.env"
+VXLAN_HEADERS = 50  # bytes, over IPv4; flannel leaves no more also for its second VXLAN, over IPv6
 
 # What kubelet would set, and with protectKernelDefaults only checks.
 _KERNEL_SETTINGS = {
@@ -98,9 +101,7 @@ class Worker:
 
     def start_containerd(self) -> None:
         """Start it, and return when it is ready."""
-        template = _network_template(self.mtu) if self.makes_network else ""
-        file = self.host.write("/var/lib/cni.template", template)
-        settings = _containerd_settings(file if self.makes_network else "")
+        settings = _containerd_settings(_NETWORK_TEMPLATE if self.makes_network else "")
         self.host.write("/var/lib/containerd.toml", settings)
         path = f"PATH={components.runtime('usr/bin')}:{components.runtime('usr/sbin')}:{os.environ['PATH']}"
         program = str(components.runtime("usr/bin/containerd"))
@@ -137,6 +138,7 @@ class Worker:
         plane.authority.issue(self.name, f"system:node:{self.name}", "system:nodes")
         kubeconfig = plane.authority.kubeconfig(self.name, plane.url)
         settings = json.dumps(_kubelet_settings(self.cgroup, plane.ca_file))
+        self.host.write(_NETWORK_TEMPLATE, _network_template(self.mtu))  # read once a range is known
         self._start(
             "kubelet",
             f"--config={self.host.write('/var/lib/kubelet.json', settings)}",
@@ -150,6 +152,22 @@ class Worker:
         kubeconfig = plane.authority.kubeconfig("proxy", plane.url)
         settings = json.dumps(_proxy_settings(self.name, plane.ranges.pods, kubeconfig))
         self._start("kube-proxy", f"--config={self.host.write('/var/lib/proxy.json', settings)}")
+
+    def start_flannel(self, plane: ControlPlane) -> None:
+        """Start it, once the node has its pod ranges, and return when pods can reach each other by it."""
+        plane.wait_for_pod_ranges(self.name)
+        settings = self.host.write("/var/lib/flannel.json", json.dumps(_flannel_settings(plane.ranges.pods)))
+        self.running["flannel"] = self.host.start(
+            *("env", f"NODE_NAME={self.name}", str(components.flannel()), "--iface=mesh0"),
+            *(f"--kubeconfig-file={plane.kubeconfig}", f"--net-config-path={settings}"),
+            f"--subnet-file={_FLANNEL_SUBNET}",
+        )
+        eventually(self.host.path(_FLANNEL_SUBNET).exists, f"{self.name}: flannel is ready", within=60)
+
+    def flannel_subnet(self) -> dict[str, str]:
+        """Return what flannel tells its CNI plugin."""
+        lines = self.host.path(_FLANNEL_SUBNET).read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
 
     def stop(self, name: str) -> None:
         """Kill one of its components."""
@@ -255,6 +273,16 @@ def _kubelet_settings(cgroup: str, ca_file: Path) -> object:
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
+    }
+
+
+def _flannel_settings(pods: tuple[str, str]) -> object:
+    return {
+        "Network": pods[0],
+        "IPv6Network": pods[1],
+        "EnableIPv6": True,
+        "EnableNFTables": True,
+        "Backend": {"Type": "vxlan"},
     }
 
 

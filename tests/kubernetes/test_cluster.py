@@ -5,9 +5,9 @@ from itertools import product
 import pytest
 
 from tests.kubernetes.cluster import NODE_PORT, SERVICE_PORT, Cluster
+from tests.kubernetes.paths import of_full_size, to_kubelets, to_services
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
-_KUBELET_PORT = 10250
 _NODES = ["n1", "n2", "n3"]
 
 
@@ -20,24 +20,17 @@ def test_every_node_is_known_by_its_addresses_in_the_mesh(cluster: Cluster) -> N
 
 @pytest.mark.parametrize("name", _NODES)
 def test_a_pod_reaches_the_pods_of_other_nodes_with_packets_of_full_size(cluster: Cluster, name: str) -> None:
-    pings = [
-        ["ping", address, other.mtu]
-        for other in cluster.others(name)
-        for address in cluster.pods[other.name].addresses
-    ]
+    mtu = cluster.worker(name).mtu
+    checks = [*of_full_size(cluster, name, (mtu, mtu)), *cluster.pages_of_others(name)]
 
-    assert cluster.failures_from_pod(name, [*pings, *cluster.pages_of_others(name)]) == []
+    assert cluster.failures_from_pod(name, checks) == []
 
 
 @pytest.mark.parametrize("name", _NODES)
 def test_a_pod_reaches_services_the_api_and_the_other_nodes(cluster: Cluster, name: str) -> None:
-    services = [["service", one, SERVICE_PORT, _NODES] for one in cluster.service_addresses()]
-    api = ["connect", cluster.plane.ranges.first_service, 443]
-    kubelets = [
-        ["connect", address, _KUBELET_PORT] for other in cluster.others(name) for address in other.addresses
-    ]
+    checks = [*to_services(cluster), *to_kubelets(cluster, name)]
 
-    assert cluster.failures_from_pod(name, [*services, api, *kubelets]) == []
+    assert cluster.failures_from_pod(name, checks) == []
 
 
 @pytest.mark.parametrize("name", _NODES)

@@ -1,15 +1,16 @@
 #!/bin/bash
-# Build every component of Kubernetes, and etcd, into one program from the Go modules named here, and unpack Debian's
-# packages of what runs pods. Prints the program's path; with --where only that, whether it was built or not.
+# Build every component of Kubernetes, and etcd, into one program from the Go modules named here, and flanneld into
+# another, and unpack Debian's packages of what runs pods. Prints the path of the first program; with --where only that,
+# whether it was built or not. The others are beside it.
 #
-# It is kept in ${XDG_CACHE_HOME:-~/.cache}/wgpy/kubernetes under a name made of these files, so a change of any builds
-# anew and everything else returns at once. 11 minutes of processor time, 4 GB of disk; 20 s where Go kept its cache.
+# They are kept in ${XDG_CACHE_HOME:-~/.cache}/wgpy/kubernetes under a name made of these files, so a change of any builds
+# anew and everything else returns at once. 12 minutes of processor time, 4 GB of disk; 20 s where Go kept its cache.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 release=$(sed -n 's#^\tk8s.io/kubernetes v##p' "$here/go.mod")
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/wgpy/kubernetes
-place=$cache/$(cat "$here"/{go.mod,go.sum,main.go,build.sh} | sha256sum | cut -c 1-12)
+place=$cache/$(cat "$here"/{,flannel/}{go.mod,go.sum,main.go} "$here/build.sh" | sha256sum | cut -c 1-12)
 packages="containerd runc containernetworking-plugins"
 
 main() {
@@ -17,7 +18,8 @@ main() {
     exec 9> "$cache/build.lock"
     flock -n 9 || { echo "build.sh: another build is under way: waiting for it" >&2 && flock 9; }
     rm -rf "$cache"/tmp.* # of a build that was killed; the lock says that none is running
-    [ -x "$place/hk" ] || build_in "$place" build_program 9>&-
+    [ -x "$place/hk" ] || build_in "$place" build_components 9>&-
+    [ -x "$place/flanneld" ] || build_in "$place" build_flannel 9>&-
     [ -d "$place/runtime" ] || build_in "$place" unpack_runtime 9>&-
 }
 
@@ -31,14 +33,22 @@ build_in() {
     rm -rf "$work"
 }
 
+build_components() {
+    build_program "Kubernetes $release, about 10 minutes" "$here" "$1/hk" "$(linker_flags)"
+}
+
+build_flannel() {
+    build_program "flannel, about a minute" "$here/flannel" "$1/flanneld" "-s -w"
+}
+
 # One package at a time and with the lowest priority: whoever else uses this machine goes first. It ends with this
-# script, however that ends.
+# script, however that ends. $1 says what; $2 the folder, $3 the program, $4 the linker's flags.
 build_program() {
     command -v go > /dev/null || fail "Go is missing; install Go 1.21 or newer, which itself gets the one needed"
-    echo "build.sh: building Kubernetes $release, about 10 minutes" >&2
-    total=$(go list -C "$here" -deps . | wc -l)
-    CGO_ENABLED=0 setpriv --pdeathsig TERM nice -n 19 go build -C "$here" -v -p 1 -trimpath -buildvcs=false \
-        -ldflags "$(linker_flags)" -o "$1/hk" . 2>&1 |
+    echo "build.sh: building $1" >&2
+    total=$(go list -C "$2" -deps . | wc -l)
+    CGO_ENABLED=0 setpriv --pdeathsig TERM nice -n 19 go build -C "$2" -v -p 1 -trimpath -buildvcs=false \
+        -ldflags "$4" -o "$3" . 2>&1 |
         awk -v total="$total" '/[: ]/ || NR % 100 == 0 { print "build.sh: " NR " of " total " packages: " $0; fflush() }' >&2
 }
 
