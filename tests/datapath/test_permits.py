@@ -1,5 +1,6 @@
 """Which permit lets a packet in, and what a change of a policy does to what waits."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -43,7 +44,7 @@ from tests.datapath.remote import (
 from tests.fastpath.superpackets import ACK as TCP_ACK
 from tests.fastpath.superpackets import Packet, segments
 from wgpy.contract.drops import DropReason
-from wgpy.contract.orders import Permit, SetPolicy, UseKeypair
+from wgpy.contract.orders import Permit, SetPolicy, SetRoute, UseKeypair
 from wgpy.datapath.allowedips import contains
 
 __all__ = ["family", "filtered", "path"]  # fixtures
@@ -201,6 +202,7 @@ def test_an_error_about_our_answer_to_what_a_peer_may_begin_is_let_in(
     assert not is_let_in(path, remote, error_about(family, elsewhere))
 
 
+_KINDS: Final = st.sampled_from([TCP, UDP, GRE])
 PORTS: Final = st.sampled_from([0, 1, 52, 53, 54, 80, 1000, 5000, 65534, 65535])
 SOME_PERMITS: Final = st.lists(
     st.builds(
@@ -222,7 +224,7 @@ SOME_PERMITS: Final = st.lists(
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
-@given(permits=SOME_PERMITS, packets=st.lists(st.tuples(st.sampled_from([TCP, UDP, GRE]), PORTS), max_size=8))
+@given(permits=SOME_PERMITS, packets=st.lists(st.tuples(_KINDS, PORTS), max_size=8))
 def test_the_first_permit_in_their_order_counts_whatever_the_others_are(
     datapath: MakeDataPath, family: Family, permits: list[Permit], packets: list[tuple[int, int]]
 ) -> None:
@@ -233,15 +235,72 @@ def test_the_first_permit_in_their_order_counts_whatever_the_others_are(
     expected = [0] * MAX_RULES
 
     for protocol, port in packets:
-        payload = {TCP: tcp(SYN, 9, port), UDP: udp(9, port), GRE: bytes(8)}[protocol]
-        source, destination = prefix(family.remote).address, prefix(family.local).address
-        ends = source, destination, None if protocol == GRE else port
-        first = next((permit for permit in numbered if _matches(permit, protocol, *ends)), None)
+        first = _first(numbered, family, protocol, port)
         if first is not None:
             expected[first.rule] += 1
-        assert is_let_in(path, remote, family.received(protocol, payload)) == (first is not None)
+        assert is_let_in(path, remote, _of(family, protocol, port)) == (first is not None)
 
     assert list(path.rule_counts()) == expected
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(permits=SOME_PERMITS, streams=st.lists(st.tuples(_KINDS, PORTS, st.integers(1, 3)), max_size=8))
+def test_so_it_does_for_each_of_the_packets_that_come_together(
+    datapath: MakeDataPath, family: Family, permits: list[Permit], streams: list[tuple[int, int, int]]
+) -> None:
+    numbered = tuple(permit._replace(rule=number) for number, permit in enumerate(permits))
+    remote = Remote()
+    path = with_session(datapath, remote)
+    path.apply(SetPolicy(PEER, numbered), NOW)
+    let_in, expected = [], [0] * MAX_RULES
+
+    for protocol, port, count in streams:
+        first, packet = _first(numbered, family, protocol, port), _of(family, protocol, port)
+        for _ in range(count):
+            path.receive_datagram(remote.seal(packet), HOME, NOW)
+        if first is not None:
+            expected[first.rule] += count
+            let_in += [packet] * count
+
+    assert path.take_packets() == let_in
+    assert list(path.rule_counts()) == expected
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ipv4(REMOTE_HOST, "10.0.0.9", udp(9, 80)),
+        ipv4("10.0.0.3", LOCAL_HOST, udp(9, 80)),
+        ipv4(REMOTE_HOST, LOCAL_HOST, udp(9, 81)),
+        ipv4(REMOTE_HOST, LOCAL_HOST, tcp(SYN, 9, 80), protocol=TCP),
+    ],
+    ids=["destination", "source", "port", "protocol"],
+)
+def test_of_packets_that_come_together_each_is_looked_up_by_what_it_is(
+    path: DataPathUnderTest, remote: Remote, other: bytes
+) -> None:
+    path.apply(SetRoute(PEER, prefix("10.0.0.3")), NOW)
+    ends = prefix(REMOTE_HOST), prefix(LOCAL_HOST)
+    path.apply(SetPolicy(PEER, (Permit(5, UDP, ends[1], 80, 80, ends[0]), Permit(6))), NOW)
+    packet = ipv4(REMOTE_HOST, LOCAL_HOST, udp(9, 80))
+
+    for data in (packet, other, packet, packet, other):
+        path.receive_datagram(remote.seal(data), HOME, NOW)
+
+    assert path.take_packets() == [packet, other, packet, packet, other]
+    assert path.rule_counts()[5:7] == [3, 2]
+
+
+def _of(family: Family, protocol: int, port: int) -> bytes:
+    """What a permit is asked about."""
+    return family.received(protocol, {TCP: tcp(SYN, 9, port), UDP: udp(9, port), GRE: bytes(8)}[protocol])
+
+
+def _first(permits: Sequence[Permit], family: Family, protocol: int, port: int) -> Permit | None:
+    """The one that lets it in."""
+    source, destination = prefix(family.remote).address, prefix(family.local).address
+    ends = source, destination, None if protocol == GRE else port
+    return next((permit for permit in permits if _matches(permit, protocol, *ends)), None)
 
 
 def _matches(permit: Permit, protocol: int, source: bytes, destination: bytes, port: int | None) -> bool:

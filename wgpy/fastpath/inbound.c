@@ -181,9 +181,15 @@ static bool source_is_allowed(const struct wgfp_allowedips *routes, struct sourc
     return true;
 }
 
+/* What is known of the packet before, of the same peer. */
+struct previous {
+    struct source source;
+    struct policy_cache policy;
+};
+
 /* Is it one that may come from this peer, and come in? false: for this reason it is not. padded: bytes, with padding. */
 static bool packet_is_good(struct inbound *in, struct wgfp_packet *packet, uint32_t padded, const struct peer *peer,
-                           uint32_t outer_ecn, struct source *source, uint64_t now, enum wgfp_drop *reason)
+                           uint32_t outer_ecn, struct previous *previous, uint64_t now, enum wgfp_drop *reason)
 {
     struct wgfp_view *view = &packet->view;
 
@@ -191,10 +197,11 @@ static bool packet_is_good(struct inbound *in, struct wgfp_packet *packet, uint3
     if (!wgfp_packet_parse(view, packet->data, padded))
         return false;
     *reason = WGFP_DROP_SOURCE_NOT_ALLOWED;
-    if (!source_is_allowed(in->datapath->routes, source, packet_source(view, packet->data), packet_address_size(view),
-                           peer->number))
+    if (!source_is_allowed(in->datapath->routes, &previous->source, packet_source(view, packet->data),
+                           packet_address_size(view), peer->number))
         return false;
-    if (peer->policy != NULL && !policy_admits(in->datapath, peer, view, packet->data, now, reason))
+    if (peer->policy != NULL &&
+        !policy_admits(in->datapath, peer, &previous->policy, view, packet->data, now, reason))
         return false;
     *reason = WGFP_DROP_ECN_CONGESTION;
     return outer_ecn == 0 || packet_decapsulate_ecn(packet->data, outer_ecn);
@@ -204,7 +211,7 @@ static bool packet_is_good(struct inbound *in, struct wgfp_packet *packet, uint3
 static void bundle_check(struct inbound *in, const struct bundle *bundle, uint64_t now)
 {
     const struct peer *peer = bundle->keypair->peer;
-    struct source source = {.size = 0};
+    struct previous previous = {0};
     uint32_t at = bundle->first;
     enum wgfp_drop reason;
 
@@ -215,13 +222,15 @@ static void bundle_check(struct inbound *in, const struct bundle *bundle, uint64
         if (!opened->ok || opened->length == 0)
             continue;
         packet->data = opened->dst;
-        if (packet_is_good(in, packet, opened->length, peer, in->datagrams[at].origin->tos & ECN, &source, now, &reason)) {
+        if (packet_is_good(in, packet, opened->length, peer, in->datagrams[at].origin->tos & ECN, &previous, now,
+                           &reason)) {
             packet->length = packet->view.length;
             in->packet_count++;
         } else {
             drop_count(in->datapath, reason, 1);
         }
     }
+    policy_cache_end(in->datapath, &previous.policy);
 }
 
 static void bundle_open(struct inbound *in, const struct bundle *bundle, uint64_t now)

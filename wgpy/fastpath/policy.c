@@ -156,8 +156,30 @@ static bool is_answer(struct wgfp_datapath *datapath, const struct peer *peer, c
     return key_answered(&key, peer, view, packet, transport) && flow_refresh(&datapath->flows, &key, now);
 }
 
-bool policy_admits(struct wgfp_datapath *datapath, const struct peer *peer, const struct wgfp_view *view,
-                   const uint8_t *packet, uint64_t now, enum wgfp_drop *reason)
+static bool cache_is_of(const struct policy_cache *cache, const struct subject *subject)
+{
+    return cache->size == subject->size && cache->port == subject->port && cache->protocol == subject->protocol &&
+           packet_address_equal(cache->source, subject->source, subject->size) &&
+           packet_address_equal(cache->destination, subject->destination, subject->size);
+}
+
+static void cache_fill(struct policy_cache *cache, const struct subject *subject, uint32_t rule)
+{
+    *cache = (struct policy_cache){
+        .size = subject->size, .protocol = subject->protocol, .port = subject->port, .rule = rule};
+    memcpy(cache->source, subject->source, subject->size);
+    memcpy(cache->destination, subject->destination, subject->size);
+}
+
+void policy_cache_end(struct wgfp_datapath *datapath, struct policy_cache *cache)
+{
+    if (cache->admitted > 0)
+        atomic_fetch_add_explicit(&datapath->rule_counts[cache->rule], cache->admitted, memory_order_relaxed);
+    cache->admitted = 0;
+}
+
+bool policy_admits(struct wgfp_datapath *datapath, const struct peer *peer, struct policy_cache *cache,
+                   const struct wgfp_view *view, const uint8_t *packet, uint64_t now, enum wgfp_drop *reason)
 {
     *reason = WGFP_DROP_INVALID_FRAGMENT;
     if (is_invalid_fragment(view))
@@ -166,12 +188,15 @@ bool policy_admits(struct wgfp_datapath *datapath, const struct peer *peer, cons
         return true; /* without its first one it is nothing */
     const uint8_t *transport = packet_transport(view, packet);
     const struct subject subject = subject_of(view, packet, transport);
-    const uint32_t rule = permits_find(peer->policy, &subject);
 
+    if (!cache_is_of(cache, &subject)) {
+        policy_cache_end(datapath, cache);
+        cache_fill(cache, &subject, permits_find(peer->policy, &subject));
+    }
     *reason = WGFP_DROP_NOT_PERMITTED;
-    if (rule == NO_RULE)
+    if (cache->rule == NO_RULE)
         return transport != NULL && is_answer(datapath, peer, view, packet, transport, now);
-    atomic_fetch_add_explicit(&datapath->rule_counts[rule], 1, memory_order_relaxed);
+    cache->admitted++;
     return true;
 }
 

@@ -17,8 +17,21 @@
 void policy_note_sent(struct wgfp_datapath *datapath, const struct peer *peer, const struct wgfp_view *view,
                       const uint8_t *packet, uint64_t now);
 
-/* Is a packet of the peer, from a source that it may use, let in? false: for this reason it is not. */
-bool policy_admits(struct wgfp_datapath *datapath, const struct peer *peer, const struct wgfp_view *view,
-                   const uint8_t *packet, uint64_t now, enum wgfp_drop *reason);
+/* The rule of the last packet that was looked up, for the next one of the same stream. All zero: there was none. */
+struct policy_cache {
+    uint8_t source[16], destination[16]; /* copies: what is let in may be changed */
+    uint32_t size;                       /* of an address */
+    int protocol;
+    uint32_t port, rule;
+    uint64_t admitted; /* packets by that rule that are not counted yet */
+};
+
+/* Is a packet of the peer, from a source that it may use, let in? false: for this reason it is not. cache: of this peer,
+ * and not of an earlier turn, as policies may be others then. */
+bool policy_admits(struct wgfp_datapath *datapath, const struct peer *peer, struct policy_cache *cache,
+                   const struct wgfp_view *view, const uint8_t *packet, uint64_t now, enum wgfp_drop *reason);
+
+/* Count what was admitted, after the last packet. */
+void policy_cache_end(struct wgfp_datapath *datapath, struct policy_cache *cache);
 
 #endif
