@@ -19,6 +19,7 @@ from .test_paths import Pair
 
 STRANGER = Endpoint("203.0.113.66", 666)
 VICTIM = Endpoint("203.0.113.99", 99)
+_ANSWER = 2  # the kind, at the sixth byte
 
 
 @dataclass
@@ -199,6 +200,64 @@ def test_nothing_that_passes_can_be_read_by_who_records_it(kinds: tuple[NatKind,
         assert any(received == packet for _, received in pair.right.received)
 
     assert not any(secret in flight.data for flight in stranger.recorded)
+
+
+@dataclass
+class QuestionsNat:
+    """Stands before the only relay and acts as a NAT for the questions of a host, and for nothing else.
+
+    So both hosts believe that the first one is at his address, and what is asked there is answered.
+    """
+
+    pair: Pair
+    place: int
+    is_on: bool = True
+    _mapping: Endpoint | None = None
+    _asking: list[Endpoint] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._network = self.pair.world.simulation.network
+        (self._relay,) = self.pair.world.relays
+        self._network.attach(STRANGER, self._receive)
+        self._network.loses = self._intercept
+
+    def _receive(self, data: bytes, source: Endpoint, tos: int) -> None:
+        if self.is_on and self._mapping and data.startswith(MAGIC):
+            if source != self._relay.listen:
+                self._asking.append(source)
+            self._send(self._relay.listen, self._mapping, data)
+
+    def _intercept(self, flight: Flight) -> bool:
+        is_own = flight.source.address == self.pair.nats[self.place].address
+        if not (self.is_on and is_own and flight.destination == self._relay.listen and is_discovery(flight)):
+            return False
+        self._mapping, is_answer = flight.source, flight.data[5] == _ANSWER
+        to = self._asking.pop(0) if is_answer and self._asking else self._relay.listen
+        self._send(STRANGER, to, flight.data)
+        return True
+
+    def _send(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
+        self._network.send(source, destination, data)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("talks", ["both", "one"])
+def test_who_passes_questions_and_no_data_is_left_soon_and_each_time_for_longer(
+    place: int, talks: str
+) -> None:
+    pair = Pair.make((SYMMETRIC_RANDOM, PORT_RESTRICTED), relays=1)
+    stranger = QuestionsNat(pair, place)
+    for host in pair.hosts:
+        host.ask_relays()
+    pair.world.run(wp.NS)
+
+    lost = pair.talk(60 * wp.NS) if talks == "both" else pair.ping(60, pair.hosts[pair.leader])
+
+    assert STRANGER in asked(pair)
+    assert STRANGER not in endpoints(pair)
+    assert lost <= (60 if talks == "both" else 6)  # a second of ten each way, of five times at most
+    stranger.is_on = False
+    assert pair.talk(10 * wp.NS) == 0
 
 
 # -- Between a host and its relay ------------------------------------------------------------------------

@@ -13,6 +13,9 @@ from wgpy.contract.endpoint import Endpoint
 from .exchange import MAX_CANDIDATES, Candidate, PathKind
 
 MAX_PATHS: Final = 2 * MAX_CANDIDATES
+FIRST_DISTRUST: Final = 2 * SECOND
+LAST_DISTRUST: Final = 1800 * SECOND
+FORGIVEN_TIME: Final = 300 * SECOND  # in which a path carries what it should
 FRESH_TIME: Final = 20 * SECOND  # that an answer counts
 _MARGIN: Final = (
     MILLISECOND  # what a better kind is worth, and by which a path must be better, besides a fifth
@@ -21,12 +24,24 @@ _MARGIN: Final = (
 
 @dataclass(slots=True)
 class DirectPath:
-    """answered_at: None if it did not since it last failed; round_trip: ns."""
+    """answered_at: None if it did not since it last failed; round_trip: ns.
+
+    distrusted_until: it is not used before, as it passes questions and no data.
+    """
 
     endpoint: Endpoint
     kind: PathKind
     round_trip: int = 0
     answered_at: int | None = None
+    distrusted_until: int = 0
+    _distrust: int = 0
+
+    def distrust(self, now: int) -> None:
+        """It answers, and the peer hears nothing by it: once may be chance, then it counts for longer."""
+        if now - self.distrusted_until > FORGIVEN_TIME:
+            self._distrust = 0
+        self.distrusted_until = now + self._distrust
+        self._distrust = min(max(2 * self._distrust, FIRST_DISTRUST), LAST_DISTRUST)
 
     @property
     def cost(self) -> int:
@@ -62,8 +77,17 @@ class DirectPaths:
 
     def best(self, now: int) -> DirectPath | None:
         """The best one that has answered in FRESH_TIME."""
-        fresh = [path for path in self._paths.values() if path.has_answered(now - FRESH_TIME + 1)]
+        fresh = [
+            path
+            for path in self._paths.values()
+            if path.has_answered(now - FRESH_TIME + 1) and path.distrusted_until <= now
+        ]
         return min(fresh, key=lambda path: path.cost, default=None)
+
+    def distrust(self, endpoint: Endpoint | None, now: int) -> None:
+        """Do not use the path there for a while."""
+        if path := self.get(endpoint):
+            path.distrust(now)
 
     def first(self) -> DirectPath | None:
         """The one that is the most likely to answer."""

@@ -1,10 +1,14 @@
 """The relays by which a peer can be reached, and which of them to use."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
 
 from .outputs import Relay
+
+ASKED_RELAYS: Final = 2  # at once
 
 
 class RelayedPaths:
@@ -28,6 +32,10 @@ class RelayedPaths:
 
     def get(self, endpoint: Endpoint | None) -> Relay | None:
         return self._relays.get(endpoint) if endpoint else None
+
+    def first(self) -> Iterator[Relay]:
+        """Give those that are asked at once."""
+        return islice(self, ASKED_RELAYS)
 
     def best(self) -> Relay:
         """The first that did not fail, else the one that failed longest ago. Raises ValueError if none is."""

@@ -13,7 +13,6 @@ asks each candidate a few times, and rounds that find nothing are begun after pa
 
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
-from itertools import islice
 from typing import Final
 
 from wgpy.contract.constants import MILLISECOND, SECOND
@@ -34,7 +33,6 @@ KEPT_TIME: Final = 90 * SECOND  # that a path is relied upon after use, if the o
 KEEPING_TIME: Final = KEPT_TIME + 10 * SECOND  # that the other end does; no session is renewed in that time
 PATIENCE_TIME: Final = 60 * SECOND  # with data that is not answered
 STEADY_TIME: Final = 60 * SECOND  # after which a path that fails was a good one
-ASKED_RELAYS: Final = 2  # at once
 
 _ALL: Final = tuple(PathKind)
 _NEEDS_NO_OPENING: Final = (PathKind.LAN, PathKind.PUBLIC)
@@ -334,7 +332,7 @@ class PeerPaths:
             self._suspect(self._current, now)
         elif self._has_answered(self._current, self._suspected_at):
             self._suspected_at = None
-            self._try_relay_anew(now)
+            self._try_another(now)
             self._timers[_Timer.ANSWER] = now + self._recheck
             self._recheck = min(3 * self._recheck, LAST_RECHECK_TIME)
         else:
@@ -347,7 +345,7 @@ class PeerPaths:
         self._timers[_Timer.ANSWER] = now + self._answer_time()
         relay = self._relays.get(current)
         self._outputs.append(Ask(current, relay.key if relay else None))
-        if relay:  # which answers for itself only
+        if relay or self._recheck > RECHECK_TIME:  # what answers may carry nothing to the peer
             self._outputs.append(Tell(PathMessage(0, self._remote_number, echo=True)))
 
     def _has_answered(self, current: Endpoint, since: int) -> bool:
@@ -373,6 +371,7 @@ class PeerPaths:
     def _leave_for_deaf(self, now: int) -> None:
         """Leave the direct path in use, by which the peer hears nothing, or was only late: so ask it."""
         left = self._current
+        self._direct.distrust(left, now)
         self._leave(now)
         if left:
             self._ask(left, now)
@@ -381,9 +380,12 @@ class PeerPaths:
         self._is_deaf = True
         self._tell(deaf=True)
 
-    def _try_relay_anew(self, now: int) -> None:
-        """If the relay in use answers, but not the peer by it: try another one, or the same again."""
-        if self._current and not self._is_direct:
+    def _try_another(self, now: int) -> None:
+        """What answers carries nothing to the peer: leave the relay, or a path after it was tried twice."""
+        if self._is_direct and self._recheck > 3 * RECHECK_TIME:
+            self._direct.distrust(self._current, now)
+            self._leave(now)
+        elif self._current and not self._is_direct:
             self._relays.note_failure(self._current, now)
             self._session_by = self._current = None
             self._use_fallback(now)
@@ -395,7 +397,7 @@ class PeerPaths:
 
     def _ask_relays(self) -> None:
         """How do they see this host now? Its NAT may have forgotten it."""
-        self._outputs += [Ask(relay.endpoint, relay.key) for relay in islice(self._relays, ASKED_RELAYS)]
+        self._outputs += [Ask(relay.endpoint, relay.key) for relay in self._relays.first()]
 
     # -- Choosing --------------------------------------------------------------------------------------
 
