@@ -1,6 +1,7 @@
 """`wgpy proxy`: programs that know nothing of the tunnel use it: see `tunnelworld`."""
 
 import re
+import shutil
 import signal
 import sys
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ from tests.integration.tunnelworld import World
 pytestmark = pytest.mark.xdist_group("proxy")
 
 _WGPY = str(Path(sys.executable).with_name("wgpy"))
+# Where Debian has Node's libraries, and where npm has its own.
+_NODE_MODULES = [
+    folder
+    for folder in ("/usr/share/nodejs", "/usr/lib/node_modules/npm/node_modules")
+    if shutil.which("node") and Path(folder, "socks").is_dir()
+]
 _GET = r"printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 60 -N "
 
 
@@ -58,6 +65,28 @@ def test_a_client_of_socks5_connects(proxy: Proxy, host: str) -> None:
         connecting.sendall(b"hello")
         print(connecting.recv(5).decode())
         """)
+
+    assert echoed == "hello\n"
+
+
+@pytest.mark.parametrize("host", ["web.example.test", "10.20.0.2", "fd20::2"])
+def test_nodes_client_of_socks5_connects(proxy: Proxy, host: str) -> None:
+    if not _NODE_MODULES:
+        pytest.skip("Node or its library `socks` is not here: npm has it, or apt-get install node-socks")
+    program = f"""
+        const {{SocksClient}} = require("socks");
+        SocksClient.createConnection({{
+            proxy: {{host: "127.0.0.1", port: Number(process.argv[1]), type: 5}},
+            command: "connect", destination: {{host: "{host}", port: 7}},
+        }}).then(({{socket}}) => {{
+            socket.on("data", data => {{ console.log(String(data)); socket.destroy(); }});
+            socket.write("hello");
+        }});
+        """
+
+    echoed = proxy.left.run(
+        "env", f"NODE_PATH={_NODE_MODULES[0]}", "node", "-e", program, proxy.ports["socks5"]
+    )
 
     assert echoed == "hello\n"
 
