@@ -140,16 +140,6 @@ PROXY: Final = Setting(
     _loaded,
     (
         _row(
-            "proxyheld",
-            f"a proxy with {HELD:,} open connections",
-            (
-                _less("proxy_memory", f"memory of an open connection, of {HELD:,}", "KiB"),
-                _more("proxy_held_there", f"TCP by a proxy with {HELD:,} open connections"),
-                _more("proxy_held_back", f"TCP back by a proxy with {HELD:,} open connections"),
-            ),
-            _held, 2, 5,
-        ),
-        _row(
             "proxy",
             "TCP by a proxy",
             (
@@ -161,6 +151,16 @@ PROXY: Final = Setting(
                 _less("proxy_connections_cpu", "CPU of the proxy, a connection", "ms"),
             ),
             _carried, 3, 3 * STARTING,
+        ),
+        _row(
+            "proxyheld",
+            f"a proxy with {HELD:,} open connections",
+            (
+                _less("proxy_memory", f"memory of an open connection, of {HELD:,}", "KiB"),
+                _more("proxy_held_there", f"TCP by a proxy with {HELD:,} open connections"),
+                _more("proxy_held_back", f"TCP back by a proxy with {HELD:,} open connections"),
+            ),
+            _held, 2, 5,
         ),
     ),
     seconds=6,
