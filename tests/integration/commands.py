@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -24,21 +25,32 @@ def run_wgpy(host: Host, *arguments: str, timeout: float = 100) -> Result:
 
     Raises TimeoutExpired.
     """
+    return _run(host.namespace(), ("wgpy", *arguments), timeout)
+
+
+def import_programs() -> None:
+    """Have the server import all programs now, and not when each is run for the first time."""
+    for name in ("wgpy", *_DAEMONS):
+        _run(os.getpid(), (name, "--help"), timeout=100)
+
+
+def _run(process: int, words: Sequence[str], timeout: float) -> Result:
+    """Run a program in the namespaces of a process."""
     with (
         os.fdopen(os.memfd_create("output"), "r+", errors="replace") as output,
         Path(os.devnull).open() as null,
     ):
         streams = (null.fileno(), output.fileno(), output.fileno())
-        with start(_server(), host.namespace(), ["wgpy", *arguments], os.environ, streams) as running:
+        with start(_server(), process, words, os.environ, streams) as running:
             running.settimeout(timeout)
             try:
                 status = status_of(running)
             except TimeoutError:
-                raise subprocess.TimeoutExpired(["wgpy", *arguments], timeout) from None
+                raise subprocess.TimeoutExpired(words, timeout) from None
         output.seek(0)
         said = output.read()
     if status is None:
-        raise CommandFailed(f"{host.name}: wgpy {shlex.join(arguments)} was not run: {said}")
+        raise CommandFailed(f"{shlex.join(words)} was not run: {said}")
     return Result(status, said)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.integration.commands import import_programs
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.meshlab import PORT, Node, World
 from tests.kubernetes import components
@@ -85,8 +86,9 @@ class Cluster:
     @classmethod
     def boot(cls, lab: Lab, folder: Path) -> "Cluster":
         """Start everything, and return when all nodes are ready."""
-        world = _networks(lab, "n")
         with ThreadPoolExecutor(1) as pool:  # the mesh is made while hosts become ready for it
+            pool.submit(import_programs)
+            world = _networks(lab, "n")
             token = pool.submit(_found, world, "--routes", *Ranges().pods)
             return cls.start(world, world.others, folder, lambda node: node.join(token.result()))
 

@@ -308,6 +308,7 @@ class ControlPlane:
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
             "--unsafe-no-fsync",
+            *("--heartbeat-interval=50", "--election-timeout=250"),  # it elects itself, a second sooner
         ]
 
     def _api_server_flags(self) -> list[str]:
