@@ -415,6 +415,24 @@ def test_a_host_of_a_site_may_ask_its_gateway_for_what_is_below_sites_and_for_no
     assert (str(found.site.mapped(pod)), [*map(str, found.servers)]) == ("192.168.1.10", ["192.168.1.53"])
 
 
+def test_another_gateway_of_a_site_asks_for_its_hosts_to_which_it_lends_its_address() -> None:
+    administrator = with_cluster()
+    before = known(administrator, BOB)
+    administrator.announce(CAROL, CLUSTER)
+    administrator.approve(CAROL, *BOBS)
+    bob, carol = known(administrator, BOB), address_of(administrator, CAROL)
+
+    found = bob.delegation(carol, name_of(SERVICE))
+
+    assert found is not None
+    pod = ip_address("192.168.1.10")
+    assert found.site.mapped(pod) == pod
+    assert bob.serves_hosts_of_sites(carol, name_of(SERVICE))
+    assert not bob.serves_hosts_of_sites(carol, name_of("www.example"))
+    assert not before.serves_hosts_of_sites(carol, name_of(SERVICE))
+    assert not bob.serves_hosts_of_sites(address_of(administrator, ALICE), name_of(SERVICE))
+
+
 def test_whoever_may_not_know_a_cluster_has_no_names_below_it() -> None:
     administrator = with_cluster()
     administrator.client(PHONE, BOB, name="phone", destinations=(node_selector(CAROL.verify_key()),))

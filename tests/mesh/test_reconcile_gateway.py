@@ -76,6 +76,16 @@ def test_what_the_mesh_routes_is_masqueraded_for_sites_without_a_route_back() ->
     assert wanted.masqueraded == REAL
 
 
+def test_hosts_of_a_site_with_another_gateway_get_an_address_of_this_one_for_what_they_begin() -> None:
+    alone, exit_ = site("office"), site("internet", mapped=False, real=("0.0.0.0/0",))
+    routed = site("plant", is_routed=True, real=("10.7.0.0/16",))
+    other = Gateway(key_of(4).verify_key(), 100, False)
+    both = [replace(one, gateways=(*one.gateways, other)) for one in (alone, routed, exit_)]
+
+    assert masquerade(plan_of(alone, routed, exit_), "mesh0").lent == ()
+    assert masquerade(plan_of(*both), "mesh0").lent == REAL
+
+
 def test_an_exit_is_no_way_to_what_no_site_may_have() -> None:
     exit_ = site("internet", mapped=False, real=("0.0.0.0/0", "::/0"))
 

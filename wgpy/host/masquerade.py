@@ -1,10 +1,11 @@
 """The tables of nft by which a gateway's host passes on what the mesh sends to its sites. nft(8)
 
-What the mesh sends to a site whose hosts have no route back leaves with an address of this host, and the MSS
-of TCP is that of the narrower side, both ways. Routers of a site need not have addresses of it: what they say
-of packets from the mesh (ICMP errors) gets the address of this host, since members accept no other. RFC 5508,
-4.2.2. Each version of IP has a table, as kernels before 5.2 have no NAT in `inet`; the source tells what the
-mesh sends, as kernels before 5.7 do not tell the interface there.
+What the mesh sends to a site whose hosts have no route back leaves with an address of this host; if it has
+other gateways, so does what these hosts send to the mesh. The MSS of TCP is that of the narrower side, both
+ways. Routers of a site need not have addresses of it: what they say of packets from the mesh (ICMP errors)
+gets the address of this host, since members accept no other. RFC 5508, 4.2.2. Each version of IP has a table,
+as kernels before 5.2 have no NAT in `inet`; the source tells what the mesh sends, as kernels before 5.7 do
+not tell the interface there.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,9 @@ class Masquerade:
     """What passes between a mesh and the sites of this host.
 
     interface: of the mesh; own: its addresses; sources: of packets from the mesh; real: prefixes of the
-    sites; masqueraded: those of them whose hosts have no route back; closed: what of them nobody reaches.
+    sites; masqueraded: those of them whose hosts have no route back; closed: what of them nobody reaches;
+    lent: those whose hosts get an address of this host for what they begin, since members may know theirs by
+    another gateway.
     """
 
     interface: str
@@ -38,6 +41,7 @@ class Masquerade:
     real: tuple[Prefix, ...]
     masqueraded: tuple[Prefix, ...]
     closed: tuple[Prefix, ...] = ()
+    lent: tuple[Prefix, ...] = ()
 
 
 def name_of_ours(table: int) -> str:
@@ -87,7 +91,8 @@ def _script(name: str, version: int, wanted: Masquerade) -> str:
     if not _of_version(wanted.real, version):
         return ""
     family, masqueraded = _FAMILIES[version], _of_version(wanted.masqueraded, version)
-    closed = _of_version(wanted.closed, version)
+    closed, lent = _of_version(wanted.closed, version), _of_version(wanted.lent, version)
+    begun = f'oifname "{wanted.interface}" {family} saddr @lent masquerade'
     dropped = f'iifname "{wanted.interface}" {family} daddr @closed drop'
     chosen = f'oifname != "{wanted.interface}" {family} saddr @mesh {family} daddr @masqueraded masquerade'
     return f"""\
@@ -96,8 +101,10 @@ table {name} {{
 {_set("real", version, _of_version(wanted.real, version))}
 {_set("masqueraded", version, masqueraded)}
 {_set("closed", version, closed) if closed else ""}
+{_set("lent", version, lent) if lent else ""}
 chain postrouting {{ type nat hook postrouting priority 100; policy accept;
 {chosen if masqueraded else ""}
+{begun if lent else ""}
 }}
 chain errors {{ type filter hook postrouting priority 150; policy accept;
 {_lend_address(version, wanted)}

@@ -87,6 +87,8 @@ class KnownNames:
         """Return what somebody may know, None for nobody that is known."""
         if any(asker == own.ip for own in self._plan.link.addresses):
             return self._own_zone
+        if asker in self._gateways_beside:
+            return self._zone_of_hosts
         if one := self._clients.get(asker) or self._members.get(asker) or self._owner(asker):
             return self._view(one)
         return self._zone_of_hosts if self._is_host_of_site(asker) else None
@@ -167,8 +169,18 @@ class KnownNames:
         within = {route.site.encode(): SiteNames(_as_they_are(route.sources))} if route else {}
         return self._own_zone.with_sites(within)
 
+    @cached_property
+    def _gateways_beside(self) -> frozenset[Address]:
+        """The other gateways of this node's own sites, each of which lends its address to hosts of them."""
+        sites = (site for site in self._plan.own_sites if not site.is_exit)
+        lending = {one.identity for site in sites for one in site.gateways if not one.is_routed}
+        members = (peer for peer in self._peers if peer.identity in lending)
+        return frozenset(address for member in members for address in _addresses(member))
+
     def _is_host_of_site(self, asker: Address) -> bool:
         """Return whether somebody is in a site that this host is in, as a gateway or with a return route."""
+        if asker in self._gateways_beside:
+            return True
         own = chain.from_iterable(site.real for site in self._plan.own_sites if not site.is_exit)
         route = self._plan.return_route
         within = (*own, *(route.sources if route else ()))

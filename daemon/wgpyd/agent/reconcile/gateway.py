@@ -46,10 +46,12 @@ def masquerade(plan: NodePlan, interface: str) -> Masquerade:
     """Return what comes from the mesh, and for what of it this host lends its address.
 
     A default route says nothing of where a packet comes from. An exit is no way to what no site may have, so
-    neither to the metadata of this host's cloud.
+    neither to the metadata of this host's cloud. The others accept addresses of a site from the one gateway
+    that they use, which may be another one.
     """
     view = plan.view
     own = [(site, site.gateway(view.identity)) for site in plan.own_sites] if view else []
+    shared = [site for site, gateway in own if gateway and not gateway.is_routed and len(site.gateways) > 1]
     return Masquerade(
         interface,
         tuple(address.ip for address in plan.link.addresses),
@@ -57,6 +59,7 @@ def masquerade(plan: NodePlan, interface: str) -> Masquerade:
         tuple(prefix for site, _ in own for prefix in site.real),
         tuple(prefix for site, gateway in own if gateway and not gateway.is_routed for prefix in site.real),
         tuple(NEVER_ANNOUNCED) if any(site.is_exit for site, _ in own) else (),
+        tuple(prefix for site in shared if not site.is_exit for prefix in site.real),
     )
 
 
