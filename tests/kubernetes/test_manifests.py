@@ -1,6 +1,8 @@
 """What `kubectl apply -k` makes of the manifests, as the API server itself judges them."""
 
+import asyncio
 import subprocess
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,15 @@ import pytest
 from tests.kubernetes import components
 from tests.kubernetes.client import ApiError, Client
 from tests.kubernetes.controlplane import NODES, Account, ControlPlane
-from tests.kubernetes.overlay import NAMESPACE, write_overlay
+from tests.kubernetes.overlay import BASE, NAMESPACE, write_overlay
+from wgpy.kubernetes.corefile import stub
+from wgpy.node.agent_client import AgentError
+from wgpy.node.kubernetes import ApiOptions, KubernetesApi
+from wgpyd.agent.coredns import CoreDns
 
 _FOLLOWED = ["get", "list", "watch"]
 _API = "https://192.0.2.10:6443"
+_CONFIG_MAPS = "/api/v1/namespaces/kube-system/configmaps"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +64,35 @@ def test_the_service_account_may_read_ranges_and_nothing_else(applied: ControlPl
         client.get(f"/api/v1/namespaces/{NAMESPACE}/secrets")
 
 
+def test_a_manifest_of_its_own_lets_it_change_the_settings_of_coredns_alone(
+    applied: ControlPlane, tmp_path: Path
+) -> None:
+    account = Account(NAMESPACE, "wgpy", applied.new_token(NAMESPACE, "wgpy"))
+    client, servers = applied.client(account), [ip_address("100.80.3.4")]
+    for name in ("coredns", "others"):
+        applied.admin.create(_CONFIG_MAPS, {"metadata": {"name": name}, "data": {"Corefile": ".:53 {\n}\n"}})
+    before = rights(client, "kube-system")
+    token = tmp_path / "token"
+    token.write_text(account.token)
+    dns = CoreDns(KubernetesApi(ApiOptions(applied.url, str(token), str(applied.ca_file))))
+    with pytest.raises(AgentError, match="kubectl apply -f daemon/deploy/kubernetes/coredns.yaml"):
+        asyncio.run(dns.change("lab.mesh", servers))
+
+    kubectl(applied, "apply", "-f", str(BASE / "coredns.yaml"))
+
+    assert asyncio.run(dns.change("lab.mesh", servers)) == "coredns"
+    written = applied.admin.get(f"{_CONFIG_MAPS}/coredns")["data"]["Corefile"]
+    assert written.startswith(".:53 {\n}\n")
+    assert stub("lab.mesh", servers) in written
+    after = rights(client, "kube-system")
+    assert {one: verbs for one, verbs in after.items() if one not in before} == {
+        "configmaps": ["get", "update"]
+    }
+    for path in (_CONFIG_MAPS, f"{_CONFIG_MAPS}/others"):
+        with pytest.raises(ApiError, match="403"):
+            client.get(path)
+
+
 def test_no_container_is_privileged_and_only_the_first_one_is_given_the_token(applied: ControlPlane) -> None:
     pod = daemon_set(applied)["spec"]["template"]["spec"]
 
@@ -98,9 +134,9 @@ def test_a_component_has_the_daemon_write_the_file_of_the_cni(applied: ControlPl
     assert "cni" in mounts(daemon)
 
 
-def rights(client: Client) -> dict[str, list[str]]:
-    """Return what a service account may do, by what with."""
-    review = {"spec": {"namespace": NAMESPACE}}
+def rights(client: Client, namespace: str = NAMESPACE) -> dict[str, list[str]]:
+    """Return what a service account may do in a namespace, by what with."""
+    review = {"spec": {"namespace": namespace}}
     found = client.create("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", review)
     rules = found["status"]["resourceRules"]
     return {name: sorted(rule["verbs"]) for rule in rules for name in rule["resources"]}

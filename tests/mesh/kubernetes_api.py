@@ -1,4 +1,7 @@
-"""An API server of Kubernetes that says what a test wants: list and watch, by TLS on a loopback port."""
+"""An API server of Kubernetes that says what a test wants, by TLS on a loopback port.
+
+It has lists and watches of collections, and ConfigMaps of kube-system one by one, which can be replaced.
+"""
 
 import asyncio
 import json
@@ -14,6 +17,7 @@ from tests.mesh.certificates import self_signed
 
 NODES = "/api/v1/nodes"
 SERVICE_RANGES = "/apis/networking.k8s.io/v1/servicecidrs"
+CONFIG_MAPS = "/api/v1/namespaces/kube-system/configmaps"
 TOKEN = "a token"
 
 
@@ -21,16 +25,20 @@ TOKEN = "a token"
 class FakeApi:
     """objects: by path and name; tokens: those that it knows; targets, tokens_seen: of each request.
 
-    instead: the bytes of every answer, if not empty.
+    conflict: whether others change each ConfigMap just before who replaces it; instead: the bytes of every
+    answer, if not empty.
     """
 
     folder: Path
     port: int = 0
     revision: int = 100
-    objects: dict[str, dict[str, Any]] = field(default_factory=lambda: {NODES: {}, SERVICE_RANGES: {}})
+    objects: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {NODES: {}, SERVICE_RANGES: {}, CONFIG_MAPS: {}}
+    )
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     targets: list[str] = field(default_factory=list)
     tokens_seen: list[str] = field(default_factory=list)
+    conflict: bool = False
     instead: bytes = b""
     _connections: set[asyncio.StreamWriter] = field(default_factory=set)
     _watchers: dict[asyncio.StreamWriter, tuple[str, str]] = field(default_factory=dict)
@@ -56,6 +64,13 @@ class FakeApi:
 
     def set_service_ranges(self, *ranges: str) -> None:
         self.set(SERVICE_RANGES, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": list(ranges)}})
+
+    def set_config_map(self, name: str, **texts: str) -> None:
+        self.set(CONFIG_MAPS, {"metadata": {"name": name}, "data": texts})
+
+    def texts(self, name: str) -> dict[str, str]:
+        """Return what a ConfigMap has."""
+        return dict(self.objects[CONFIG_MAPS][name]["data"])
 
     def set(self, path: str, found: dict[str, Any]) -> None:
         name = found["metadata"]["name"]
@@ -143,6 +158,8 @@ class FakeApi:
             writer.write(self.instead)
         elif token not in self.tokens:
             writer.write(_head("401 Unauthorized") + b'{"kind":"Status"}')
+        elif parts.path.startswith(f"{CONFIG_MAPS}/"):
+            await self._config_map(head, parts.path.rpartition("/")[2], reader, writer)
         elif parts.path not in self.objects:
             writer.write(_head("404 Not Found") + b'{"kind":"Status"}')
         elif "watch" in query:
@@ -155,6 +172,22 @@ class FakeApi:
         if writer.can_write_eof():
             writer.write_eof()
         writer.close()
+
+    async def _config_map(
+        self, head: str, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        found = self.objects[CONFIG_MAPS].get(name)
+        if found is None:
+            writer.write(_head("404 Not Found"))
+            return
+        if head.startswith("PUT"):
+            length = next(line for line in head.lower().split("\r\n") if line.startswith("content-length:"))
+            put = json.loads(await reader.readexactly(int(length.split()[1])))
+            if self.conflict or put["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+                writer.write(_head("409 Conflict"))
+                return
+            self.set(CONFIG_MAPS, put)
+        writer.write(_head() + json.dumps(self.objects[CONFIG_MAPS][name]).encode())
 
     async def _watch(
         self, path: str, selected: str, since: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

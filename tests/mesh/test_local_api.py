@@ -92,6 +92,11 @@ class Node:
             raise AgentError(f"this node is no gateway of a site {name}")
         self.current = replace(self.current, sites=())
 
+    async def change_coredns(self, site: str) -> agent.CoreDnsAnswer:
+        if site == "home":
+            raise AgentError("this node is no gateway of a site home that is in force")
+        return agent.CoreDnsAnswer("coredns", f"{site}.mesh", ())
+
     async def check_network(self) -> NetworkCheck:
         return CHECKED
 
@@ -199,6 +204,18 @@ def test_a_command_sets_keepalive_exit_and_return_route_or_hears_why_not(sockets
 
             found = await one.status()
             assert (found.keepalive, found.exit, found.return_site) == (20, "internet", "blue")
+
+    asyncio.run(scenario())
+
+
+def test_a_command_changes_what_coredns_asks_or_hears_why_not(sockets: Path) -> None:
+    async def scenario() -> None:
+        async with shown(sockets):
+            answer = await asyncio.to_thread(agent.change_coredns, NETWORK, "blue")
+            with pytest.raises(AgentError, match="no gateway of a site home"):
+                await asyncio.to_thread(agent.change_coredns, NETWORK, "home")
+
+            assert (answer.config_map, answer.domain) == ("coredns", "blue.mesh")
 
     asyncio.run(scenario())
 

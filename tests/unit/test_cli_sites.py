@@ -364,6 +364,8 @@ def test_a_prefix_with_bits_behind_its_length_is_answered_with_what_may_be_meant
         (("remove", "office", LAN), "`wgpy mesh site remove` takes a name alone"),
         (("show", "office", LAN), "`wgpy mesh site show` takes a name alone"),
         (("list", "office"), "`wgpy mesh site list` takes no name"),
+        (("coredns",), "name the site, as in `wgpy mesh site coredns office`"),
+        (("coredns", "blue", "--none"), "`wgpy mesh site coredns --none` takes nothing else"),
     ],
 )
 def test_what_is_missing_or_too_much_is_said(arguments: tuple[str, ...], sentence: str) -> None:

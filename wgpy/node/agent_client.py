@@ -3,8 +3,8 @@
 The agent serves HTTP at a Unix socket that only its owner may use: GET /status and /metrics; POST /rename
 with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `RouteChange`,
 /endpoints with `EndpointChange`, /exit with one of `name`, /sites/add with `SiteAddition`, /sites/return with
-`SiteReturn`, /sites/remove with a `name`, /ping with an `identity`, /round-trip with `RoundTripWanted`,
-/netcheck, /leave.
+`SiteReturn`, /sites/remove and /sites/coredns with a `name`, /ping with an `identity`, /round-trip with
+`RoundTripWanted`, /netcheck, /leave.
 """
 
 import asyncio
@@ -183,8 +183,8 @@ class KubernetesStatus:
 
     node: the name of the host's Node, "" if the node does not follow; server: URL of the API; trouble: why
     nothing comes from there, "" while it does; ranges: of pods, that this node announces for Kubernetes;
-    is_known: whether the API has ever answered since the agent's start; sites: names
-    of those whose prefixes are the cluster's.
+    is_known: whether the API has ever answered since the agent's start; sites: names of those whose prefixes
+    are the cluster's.
     """
 
     node: str = ""
@@ -305,9 +305,7 @@ class SiteAddition:
 
 @dataclass(frozen=True, slots=True)
 class SiteAnswer:
-    """reason: why a site is reached as it is, "" if there is nothing to say; back: ranges to which the hosts
-    of a routed site need a route by this node.
-    """
+    """reason: why a site is reached as it is, or ""; back: what hosts of a routed site need a route to."""
 
     reason: str
     back: tuple[Prefix, ...] = ()
@@ -334,6 +332,15 @@ class SiteReturn:
 
     site: str
     gateways: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoreDnsAnswer:
+    """What the CoreDNS of a cluster asks about a domain, "" for nobody, and the ConfigMap that says so."""
+
+    config_map: str
+    domain: str
+    servers: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +436,11 @@ def change_return(network: str, change: SiteReturn) -> None:
 def remove_site(network: str, name: str) -> None:
     """Return once the coordinator has it. Raises AgentError."""
     _ask(network, "POST", "/sites/remove", {"name": name})
+
+
+def change_coredns(network: str, site: str) -> CoreDnsAnswer:
+    """Have the cluster's CoreDNS ask the gateways of a site of it, nobody for "". Raises AgentError."""
+    return codec.read(CoreDnsAnswer, json.loads(_ask(network, "POST", "/sites/coredns", {"name": site})))
 
 
 def ask_by_udp(network: str, identity: VerifyKey) -> tuple[UdpAnswer, ...]:

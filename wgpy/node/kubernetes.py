@@ -31,7 +31,11 @@ _BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionErro
 
 
 class KubernetesError(WgpyError):
-    """The API cannot be asked, or refuses; one sentence that says what to do."""
+    """The API cannot be asked, or refuses; one sentence that says what to do. status: of HTTP, or 0."""
+
+    def __init__(self, sentence: str, status: int = 0) -> None:
+        super().__init__(sentence)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +190,13 @@ class KubernetesApi:
         self.local: Address | None = None
         self.remote: Address | None = None
 
-    async def get(self, target: str, seconds: float, limit: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Give the answer in pieces. limit: bytes, None for any number. Raises KubernetesError."""
+    async def request(
+        self, method: str, target: str, seconds: float, *, body: object = None, limit: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """Give the answer in pieces. body: as JSON has it; limit: bytes, None for any number.
+
+        Raises KubernetesError.
+        """
         access = read_access(self._options)
         self.server = access.server
         try:
@@ -197,13 +206,15 @@ class KubernetesApi:
                     self._note(writer)
                     client = Client(reader, writer, str(access.address))
                     bearer = f"Bearer {access.token}" if access.token else ""
-                    pieces = client.request("GET", access.path + target, authorization=bearer, limit=limit)
-                    async for piece in pieces:
+                    asked = client.request(
+                        method, access.path + target, authorization=bearer, body=body, limit=limit
+                    )
+                    async for piece in asked:
                         yield piece
                 finally:
                     writer.transport.abort()
         except HttpError as error:
-            raise KubernetesError(_refusal(error)) from None
+            raise KubernetesError(_refusal(error), error.status) from None
         except (*BROKEN, TimeoutError, ValueError) as error:  # the last for a token that no header can have
             why = str(error) or type(error).__name__
             raise KubernetesError(

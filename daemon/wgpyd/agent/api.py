@@ -19,6 +19,7 @@ from wgpy.driver.interface import Interface
 from wgpy.mesh import codec
 from wgpy.node.agent_client import (
     AgentError,
+    CoreDnsAnswer,
     EndpointChange,
     RoundTrip,
     RoundTripWanted,
@@ -80,6 +81,9 @@ class Node(Protocol):
         """Raises AgentError."""
 
     async def remove_site(self, name: str) -> None:
+        """Raises AgentError."""
+
+    async def change_coredns(self, site: str) -> CoreDnsAnswer:
         """Raises AgentError."""
 
     async def ask_by_udp(self, identity: str) -> tuple[UdpAnswer, ...]:
@@ -219,6 +223,8 @@ async def _change(node: Node, target: str, body: bytes) -> dict[str, Any] | None
             await node.change_return(_read(SiteReturn, body, "a `site` and a list of addresses, `gateways`"))
         case "/sites/remove":
             await node.remove_site(_read_text(body, "name"))
+        case "/sites/coredns":
+            return codec.write(await node.change_coredns(_read_text(body, "name")))
         case "/leave":
             await node.leave()
         case _:

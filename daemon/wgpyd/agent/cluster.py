@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -21,11 +21,16 @@ from .warnings import Warnings
 
 if TYPE_CHECKING:
     from .cluster_sites import ClusterSites
+    from .coredns import CoreDns
     from .kubernetes import PodRangeFollower
 
 
 _GONE_TIME: Final = 300.0  # seconds: by then Kubernetes has given up the pods of a Node that is gone
 _CLUSTER_DOMAIN: Final = "cluster.local"  # unless an operator says otherwise
+_FOLLOWS_NONE: Final = (
+    "this node follows no cluster: start wgpyd with --kubernetes, or, if pods of this host alone are not to "
+    "be routed to it, with --kubernetes=gateway"
+)
 
 
 class Node(Protocol):
@@ -48,17 +53,20 @@ class Cluster:
         self._on_change = on_change
         self._pods: PodRangeFollower | None = None
         self._sites: ClusterSites | None = None
+        self._dns: CoreDns | None = None
 
     def follow(self, options: KubernetesOptions, gone_time: float = _GONE_TIME) -> None:
         """Follow a cluster from the node's start on. gone_time: as for `PodRangeFollower`."""
         from wgpy.node.kubernetes import ApiOptions, KubernetesApi  # noqa: PLC0415 - of clusters' nodes alone
 
         from .cluster_sites import ClusterSites  # noqa: PLC0415
+        from .coredns import CoreDns  # noqa: PLC0415
         from .kubernetes import PodRangeFollower  # noqa: PLC0415
 
         node, on_change = self._node, self._on_change
         api = ApiOptions(options.server, options.token_file, options.ca_file, options.kubeconfig)
         announcer = SiteAnnouncer(node.identity, node.store, node.subscription, self._publisher)
+        self._dns = CoreDns(KubernetesApi(api))
         self._sites = ClusterSites(
             KubernetesApi(api), node.identity, node.membership, announcer, node.warnings, on_change
         )
@@ -82,11 +90,17 @@ class Cluster:
     async def site_ranges(self) -> tuple[Prefix, ...]:
         """Return the prefixes of the cluster's pods and services. Raises AgentError."""
         if self._sites is None:
-            raise AgentError(
-                "this node follows no cluster: start wgpyd with --kubernetes, or, if pods of this host alone "
-                "are not to be routed to it, with --kubernetes=gateway"
-            )
+            raise AgentError(_FOLLOWS_NONE)
         return await self._sites.ranges()
+
+    async def change_dns(self, domain: str, servers: Iterable[Address]) -> str:
+        """Have the cluster's CoreDNS ask these about a domain, nobody if there are none.
+
+        Return the name of the ConfigMap that says so. Raises AgentError.
+        """
+        if self._dns is None:
+            raise AgentError(_FOLLOWS_NONE)
+        return await self._dns.change(domain, servers)
 
     async def completed(self, addition: SiteAddition) -> SiteAddition:
         """Return an addition with the cluster's prefixes and, unless others are given, its name server.

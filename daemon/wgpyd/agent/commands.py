@@ -3,7 +3,8 @@
 import asyncio
 from typing import Final
 
-from wgpy.address import parse_host_port
+from wgpy.address import Address, parse_host_port
+from wgpy.dns.zone import domain_of
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed
 from wgpy.mesh.exit import exit_of
@@ -11,6 +12,7 @@ from wgpy.mesh.plan import Peer, first_gateway, used_sites
 from wgpy.mesh.return_route import return_route
 from wgpy.node.agent_client import (
     AgentError,
+    CoreDnsAnswer,
     EndpointChange,
     RoundTrip,
     RoundTripWanted,
@@ -93,6 +95,28 @@ class Control:
         self._node.cluster.follow_site(name, is_followed=False)
         await self._sites.remove(name)
         self._learn_sites()
+
+    async def change_coredns(self, site: str) -> CoreDnsAnswer:
+        """Have CoreDNS of the cluster ask the gateways of a site of it, nobody for "". Raises AgentError."""
+        network = self._node.store.ledger.charter()
+        if network is None:
+            raise AgentError("this node does not know its network yet: try again when it is connected")
+        domain, servers = domain_of(network.name), self._name_servers(site) if site else ()
+        return CoreDnsAnswer(await self._node.cluster.change_dns(domain, servers), domain, servers)
+
+    def _name_servers(self, name: str) -> tuple[Address, ...]:
+        """Return the addresses of a site's gateways, this one's first, as its hosts have them reach it.
+
+        Raises AgentError.
+        """
+        site = next((one for one in self._node.plan.own_sites if one.name == name), None)
+        if site is None:
+            raise AgentError(f"this node is no gateway of a site {name} that is in force")
+        own, topology = self._node.identity.key, self._node.membership.topology
+        identities = sorted((one.identity for one in site.gateways), key=lambda one: one != own)
+        members = [member for one in identities if (member := topology.member(one))]
+        has_ipv4 = any(prefix.version == 4 for prefix in site.real)
+        return tuple(member.address if has_ipv4 else member.address6 for member in members)
 
     async def _check_host(self, addition: SiteAddition) -> None:
         """Raise AgentError if packets to the site do not pass this host, nor would with --firewall."""

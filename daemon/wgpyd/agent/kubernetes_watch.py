@@ -50,7 +50,7 @@ class WatchLoop:
     async def _request(self) -> None:
         """Raises KubernetesError and WatchError."""
         seconds = WATCH_TIME + _SLACK if self._watch.is_watching else _LIST_TIME
-        async with aclosing(self._api.get(self._watch.target(), seconds)) as pieces:
+        async with aclosing(self._api.request("GET", self._watch.target(), seconds)) as pieces:
             async for piece in pieces:
                 if self._watch.receive(piece):
                     self._on_change()

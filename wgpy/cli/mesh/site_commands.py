@@ -20,6 +20,7 @@ Examples:
   sudo wgpy mesh site list
   sudo wgpy mesh site show office
   sudo wgpy mesh site remove office
+  sudo wgpy mesh site coredns blue                  on a gateway: its cluster's pods know the mesh's names
   sudo wgpy mesh site return blue --via 192.168.7.1    on another host of the site that is a node, too
   sudo wgpy mesh site add internet 0.0.0.0/0 ::/0      an exit, for nodes that `wgpy mesh use internet`
 A site (elsewhere: the network of an egress gateway, or of a subnet router) has its real face, its own
@@ -29,9 +30,12 @@ Of a site that this node already is a gateway of, `add` changes the options that
 A site that the token of this node does not allow waits for `wgpy mesh approve NAME`, as each zone does.
 A host of a site, such as a cluster's, that is a node, too, has the others know the addresses of the site by
 the site's gateway: `return` has it send by that what bears one of them. `--via` is the gateway's address in a
-network that both are in.""",
+network that both are in.
+`coredns`, on a gateway that follows its cluster, has the cluster's CoreDNS ask the site's gateways for the
+mesh's names, by a ConfigMap in kube-system; daemon/deploy/kubernetes/coredns.yaml gives the right to change
+that. Run it again when the site has other gateways; `--none` takes it back.""",
     (
-        argument("change", choices=("add", "remove", "return", "list", "show"), help="what to do"),
+        argument("change", choices=("add", "remove", "return", "coredns", "list", "show"), help="what to do"),
         argument("name", metavar="NAME", type=types.name, nargs="?", help="name of the site"),
         argument(
             "prefixes", metavar="PREFIX", type=types.prefix, nargs="*",
@@ -75,7 +79,10 @@ network that both are in.""",
             "--via", metavar="ADDRESS", type=types.address, action="append",
             help="with return: the gateway's address; once for each version of IP",
         ),
-        argument("--none", action="store_true", help="with return: no return route any more"),
+        argument(
+            "--none", action="store_true",
+            help="with return: no return route any more; with coredns: ask the mesh nothing any more",
+        ),
         *ADMINISTRATOR,
     ),
 )  # fmt: skip

@@ -29,7 +29,9 @@ def site(arguments: Namespace) -> None:
     if trouble := _trouble(arguments):
         raise UsageError(trouble)
     need_root("mesh site")
-    changes = {"add": _add, "remove": _remove, "return": _return, "list": _list, "show": _show}
+    changes = {
+        "add": _add, "remove": _remove, "return": _return, "coredns": _coredns, "list": _list, "show": _show,
+    }  # fmt: skip
     changes[arguments.change](arguments)
 
 
@@ -40,6 +42,8 @@ def _trouble(arguments: Namespace) -> str:
         return "`wgpy mesh site list` takes no name" if name else ""
     if change == "return":
         return _trouble_of_return(arguments)
+    if change == "coredns" and arguments.none:
+        return "`wgpy mesh site coredns --none` takes nothing else" if name or arguments.prefixes else ""
     if name is None:
         return f"name the site, as in `wgpy mesh site {change} office`"
     if change != "add":
@@ -146,6 +150,19 @@ def _return(arguments: Namespace) -> None:
     report(arguments, document, text if name else "This host has no return route as a host of a site.")
 
 
+def _coredns(arguments: Namespace) -> None:
+    """Raises AgentError and CommandError."""
+    network = networks.selected(arguments)
+    daemons.check_not_paused(network)
+    answer = agent.change_coredns(network, "" if arguments.none else arguments.name)
+    where = f"ConfigMap {answer.config_map} of kube-system"
+    asked = f"{listed(answer.servers)} about {answer.domain}"
+    text = f"Within two minutes the cluster's CoreDNS asks {asked} ({where})."
+    if not answer.servers:
+        text = f"The cluster's CoreDNS is told nothing of {answer.domain} any more ({where})."
+    report(arguments, {"network": network, **codec.write(answer)}, text)
+
+
 # -- What there is --------------------------------------------------------------------------------
 
 
@@ -194,6 +211,7 @@ def _names(found: Site, network: str, node: NodeFile) -> Iterator[tuple[str, str
     yield "names", f"SERVICE.NAMESPACE.svc.{found.name}.{domain_of(network)}, for …svc.{zone}"
     if found.own:
         yield "for its CoreDNS", f"{domain_of(network)} {{ forward . {node.address} }}"
+        yield "", f"`wgpy mesh site coredns {found.name}` writes it there"
 
 
 def _gateway(gateway: SiteGateway) -> str:
