@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
 
 
 class ApiError(Exception):
@@ -37,6 +38,10 @@ class Client:
 
     def create(self, path: str, document: object) -> Any:
         return self.ask("POST", path, document)
+
+    def patch(self, path: str, document: object) -> Any:
+        """Merge a document into the one there: RFC 7396."""
+        return self.ask("PATCH", path, document, MERGE_PATCH)
 
     def delete(self, path: str) -> Any:
         return self.ask("DELETE", path)

@@ -125,9 +125,18 @@ class ControlPlane:
 
     @property
     def admin(self) -> Client:
+        return self._client_of("admin")
+
+    def kubelet(self, name: str) -> Client:
+        """Return a client that is the kubelet of a Node of this name, whether there is one or not."""
+        self.authority.issue(name, f"system:node:{name}", "system:nodes")
+        return self._client_of(name)
+
+    def _client_of(self, name: str) -> Client:
+        """Return who has a certificate that was issued."""
         context = ssl.create_default_context(cafile=self.ca_file)
         folder = self.authority.folder
-        context.load_cert_chain(folder / "admin.crt", folder / "admin.key")
+        context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
         return Client(self._connect, context, self.place.address)
 
     def client(self, account: Account) -> Client:
