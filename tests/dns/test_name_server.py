@@ -45,11 +45,12 @@ class Known:
 
 
 class Upstream(asyncio.DatagramProtocol):
-    """A name server that answers what a test says. seen: what it was asked."""
+    """A name server that answers what a test says. seen: what it was asked; sources: by which sockets."""
 
     def __init__(self, answer: Callable[[dns.message.Message], bytes]) -> None:
         self.answer = answer
         self.seen: list[dns.message.Message] = []
+        self.sources: set[tuple[str, int]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
@@ -59,6 +60,7 @@ class Upstream(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, source: tuple[str, int]) -> None:
         self.seen.append(dns.message.from_wire(data))
+        self.sources.add(source)
         self._transport.sendto(self.answer(self.seen[-1]), source)
 
     async def serve(self) -> Server:

@@ -95,9 +95,20 @@ def test_a_server_that_asks_again_what_it_is_asked_is_refused_in_the_end() -> No
         upstream.close()
         codes = sorted(dns.message.from_wire(answer).rcode() for answer in answers)
         assert codes == [dns.rcode.SERVFAIL] * 4 + [dns.rcode.REFUSED] * 2
-        assert len(upstream.seen) == 4
+        assert len(upstream.sources) == 4
 
     asyncio.run(play())
+
+
+def test_a_question_that_is_lost_is_sent_once_more() -> None:
+    """As where a gateway has just died, by which the server was reached."""
+
+    def lossy(query: dns.message.Message) -> bytes:
+        return YES(query) if len(upstream.seen) > 2 else b""
+
+    upstream = Upstream(lossy)
+    assert shown(asked(upstream)) == ["100.96.4.10"]
+    assert len({one.id for one in upstream.seen}) == 1
 
 
 def test_what_is_cut_off_is_asked_again_by_tcp() -> None:

@@ -14,6 +14,7 @@ from wgpy.dns.message import QR, RA, RD, Query, Rcode
 from wgpy.dns.responder import MAX_MESSAGE, without_answer
 
 PATIENCE: Final = 2.0  # seconds, for each server
+_AGAIN: Final = 0.5  # seconds until a question by UDP is sent once more
 _MAX_SAME: Final = 4  # of one question
 _MAX_QUESTIONS: Final = 256
 _HEADER_SIZE: Final = 12
@@ -94,14 +95,16 @@ def _answers(message: bytes, question: bytes, query: Query) -> bool:
 
 
 async def ask_by_udp(server: Server, question: bytes, query: Query) -> bytes:
-    """Raises OSError."""
+    """Ask again and again until there is an answer. Raises OSError."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bytes] = loop.create_future()
     transport, _ = await loop.create_datagram_endpoint(
         lambda: _Exchange(question, query, answer), remote_addr=(server.address, server.port)
     )
     try:
-        return await answer
+        while not (await asyncio.wait((answer,), timeout=_AGAIN))[0]:
+            transport.sendto(question)
+        return answer.result()
     finally:
         transport.close()
 
