@@ -10,20 +10,22 @@ import ctypes
 import json
 import shlex
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 from tests.integration.commands import import_programs
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.meshlab import PORT, Node, World
-from tests.kubernetes import components
+from tests.kubernetes import clusterdns, components
 from tests.kubernetes.controlplane import NODES, ControlPlane, Place, Ranges
 from tests.kubernetes.images import IMAGE, PYTHON, host_folders, write_image
 from tests.kubernetes.nodes import VXLAN_HEADERS, Worker
-from tests.kubernetes.overlay import rbac_rules
+from tests.kubernetes.overlay import BASE, NAMESPACE, rbac_rules
 
 _WEBPOD = Path(__file__).with_name("webpod.py")
 _PODS = "/api/v1/namespaces/default/pods"
@@ -32,6 +34,7 @@ _EVERY = 0.1  # seconds: who asks the API more often keeps it from working
 _API_PORTS = (6443, 2379, 2380)
 _CARD_MTU = 1500
 _AT_ONCE = 16  # steps of a start
+_RIGHTS = ("namespace.yaml", "rbac.yaml", "coredns.yaml")  # as KUBERNETES.md has an operator apply them
 POD_PORT, SERVICE_PORT, NODE_PORT = 8080, 80, 30080
 SERVICE = "web"
 
@@ -142,28 +145,41 @@ class Cluster:
         return [worker for worker in self.workers if worker.name != name]
 
     @classmethod
-    def boot_site(cls, world: World, node: Node, folder: Path) -> "Cluster":
-        """Start a cluster of one node, which is its gateway to the mesh; its network knows none."""
-        worker = Worker(node, makes_network=True)
-        worker.read_addresses()
-        worker.addresses = (node.inside, worker.addresses[1])
-        plane = _start_plane(worker, folder)
-        worker.be_gateway(plane, plane.make_account(rbac_rules(), "wgpy").token)
-        return cls._of_one(world, worker, plane, folder)
+    def boot_site(cls, world: World, nodes: Sequence[Node], folder: Path) -> "Cluster":
+        """Start a cluster in one network, whose nodes are gateways to the mesh; its own network knows none.
+
+        The first node also has the control plane.
+        """
+        image = write_image(folder / "pod.tar")
+        workers = [_worker_of_site(node) for node in nodes]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            starting = [pool.submit(worker.power_on, image) for worker in workers[1:]]
+            cluster = cls(world, _start_plane(workers[0], folder, image), workers, folder)
+            cluster.kubectl("apply", *(f"--filename={BASE / file}" for file in _RIGHTS))
+            token = cluster.plane.new_token(NAMESPACE, "wgpy")
+            for step in starting:
+                step.result()
+            list(pool.map(lambda worker: _make_gateway(worker, cluster.plane, token), workers))
+        cluster.wait_for_nodes()
+        cluster.route_pods()
+        return cluster
 
     @classmethod
     def start_alone(cls, world: World, node: Node, addresses: tuple[str, str], folder: Path) -> "Cluster":
         """Make one host a cluster without a mesh. addresses: of its card, one a family."""
         worker = Worker(node, _CARD_MTU, addresses, makes_network=True)
-        return cls._of_one(world, worker, _start_plane(worker, folder), folder)
-
-    @classmethod
-    def _of_one(cls, world: World, worker: Worker, plane: ControlPlane, folder: Path) -> "Cluster":
+        plane = _start_plane(worker, folder, write_image(folder / "pod.tar"))
         worker.start_kubelet(plane)
         worker.start_proxy(plane)
         cluster = cls(world, plane, [worker], folder)
         cluster.wait_for_nodes()
         return cluster
+
+    def route_pods(self) -> None:
+        """Have each node know where the pods of the others are, which are in its own network."""
+        for worker, other in permutations(self.workers, 2):
+            for pods, way in zip(self.plane.wait_for_pod_ranges(other.name), other.ways, strict=True):
+                worker.host.run("ip", "route", "add", pods, "via", way)
 
     # -- What it runs ----------------------------------------------------------------------------
 
@@ -197,6 +213,18 @@ class Cluster:
             f"--cache-dir={self.folder / 'kubectl'}", *arguments,
         )  # fmt: skip
 
+    def make_site(self, name: str) -> None:
+        """Have each node be a gateway of the cluster, the first one before the others."""
+        for priority, worker in enumerate(self.workers, 1):
+            worker.node.mesh("site", "add", name, "--kubernetes", "--mapped", "--priority", str(priority))
+
+    def run_dns(self, name: str) -> None:
+        """Run CoreDNS, which knows the mesh by the gateways of a site of this cluster."""
+        clusterdns.make_settings(self.plane.admin)
+        self.workers[0].node.mesh("site", "coredns", name)
+        clusterdns.start(self.plane.admin)
+        eventually(lambda: clusterdns.is_ready(self.plane.admin), "CoreDNS is ready", _TIMEOUT)
+
     def execute(self, pod: Pod, *command: str) -> str:
         """Run a command in a pod, by the API server and the kubelet of its node."""
         return self.kubectl("exec", pod.name, "--", *command)
@@ -216,8 +244,7 @@ class Cluster:
 
     def failures_from_node(self, node: str, checks: Sequence[object]) -> list[str]:
         """Make checks on a node itself."""
-        said = self.worker(node).host.run(*_python("check", json.dumps(checks)))
-        return list(json.loads(said))
+        return failures_from(self.worker(node).host, checks)
 
     def pages_of_others(self, name: str) -> list[list[object]]:
         """Return checks of who answers at the addresses of all pods but the one on a node."""
@@ -231,6 +258,22 @@ class Cluster:
         """Return the pods of a service that are ready, by their nodes."""
         found = self.plane.admin.get(f"{_PODS}?labelSelector=app={name}")["items"]
         return {pod["spec"]["nodeName"]: _pod(pod) for pod in found if is_ready(pod)}
+
+
+@contextmanager
+def serving(host: Host, name: str) -> Iterator[None]:
+    """Have a host that is in no cluster serve as the pods do."""
+    server = host.start(*_python("serve", str(POD_PORT), name))
+    try:
+        eventually(lambda: "serves" in server.log.read_text(), f"{name} serves")
+        yield
+    finally:
+        server.kill()
+
+
+def failures_from(host: Host, checks: Sequence[object]) -> list[str]:
+    """Make checks on any host; see webpod.py."""
+    return list(json.loads(host.run(*_python("check", json.dumps(checks)))))
 
 
 def connect_from(host: Host, address: tuple[str, int]) -> socket.socket:
@@ -273,6 +316,15 @@ def _join(worker: Worker, join: Callable[[Node], object]) -> None:
         worker.mtu -= VXLAN_HEADERS
 
 
+def _worker_of_site(node: Node) -> Worker:
+    """Return one whose cluster knows it in its own network; that has an IPv6 address of this number, too."""
+    worker = Worker(node, makes_network=True)
+    worker.read_addresses()
+    worker.addresses = (node.inside, worker.addresses[1])
+    worker.ways = (node.inside, f"2001:db8::{node.inside.rpartition('.')[2]}")
+    return worker
+
+
 def _make_node(worker: Worker, plane: ControlPlane, token: str) -> None:
     if not worker.makes_network:
         worker.follow(plane, token)
@@ -280,9 +332,15 @@ def _make_node(worker: Worker, plane: ControlPlane, token: str) -> None:
     worker.start_proxy(plane)
 
 
-def _start_plane(worker: Worker, folder: Path) -> ControlPlane:
-    """Start the control plane of a cluster of one node."""
-    worker.power_on(write_image(folder / "pod.tar"))
+def _make_gateway(worker: Worker, plane: ControlPlane, token: str) -> None:
+    worker.be_gateway(plane, token)
+    worker.start_kubelet(plane)
+    worker.start_proxy(plane)
+
+
+def _start_plane(worker: Worker, folder: Path, image: Path) -> ControlPlane:
+    """Start the control plane of a cluster on one node. image: of all pods."""
+    worker.power_on(image)
     plane = _control_plane(folder, worker)
     plane.start_controllers()
     plane.start_scheduler()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.integration.hosts import Host, HostProcess, eventually
 from tests.integration.meshlab import Node
-from tests.kubernetes import cgroups, components
+from tests.kubernetes import cgroups, clusterdns, components
 from tests.kubernetes.controlplane import ControlPlane
 from tests.kubernetes.images import IMAGE
 
@@ -57,13 +57,15 @@ class Worker:
     """A host, which may be a node of the mesh, that is to be a node of Kubernetes under the same name.
 
     addresses: by which Kubernetes knows it, one a family; mtu: of its pods; cgroup: its own in each
-    hierarchy; makes_network: whether containerd joins its pods to a bridge, and not the mesh.
+    hierarchy; makes_network: whether containerd joins its pods to a bridge, and not the mesh; ways: its
+    addresses in a network with others, by which these reach its pods.
     """
 
     node: Node
     mtu: int = 0
     addresses: tuple[str, str] = ("", "")
     makes_network: bool = False
+    ways: tuple[str, ...] = ()
     running: dict[str, HostProcess] = field(default_factory=dict)
 
     @property
@@ -267,6 +269,8 @@ def _kubelet_settings(cgroup: str, ca_file: Path) -> object:
         "maxOpenFiles": 20000,
         "maxPods": 20,
         "resolvConf": "/etc/resolv.conf",
+        "clusterDNS": [clusterdns.ADDRESS],
+        "clusterDomain": "cluster.local",
         "nodeStatusUpdateFrequency": "4s",
         "nodeLeaseDurationSeconds": 20,
         "syncFrequency": "10s",

@@ -4,8 +4,9 @@ from itertools import product
 
 import pytest
 
-from tests.kubernetes.cluster import NODE_PORT, SERVICE_PORT, Cluster
+from tests.kubernetes.cluster import NODE_PORT, POD_PORT, SERVICE_PORT, Cluster, failures_from, serving
 from tests.kubernetes.paths import of_full_size, to_kubelets, to_services
+from tests.kubernetes.phone import add_phone
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
 _NODES = ["n1", "n2", "n3"]
@@ -50,3 +51,24 @@ def test_logs_come_from_a_node_behind_a_nat(cluster: Cluster, name: str) -> None
     said = cluster.kubectl("logs", cluster.pods[name].name)
 
     assert f"{name} serves" in said
+
+
+def test_pods_and_a_host_of_the_mesh_that_is_no_node_of_the_cluster_reach_each_other(
+    cluster: Cluster,
+) -> None:
+    hub = cluster.world.hub
+    checks = [["page", hub.address(version), POD_PORT, "hub"] for version in (4, 6)]
+
+    with serving(hub.host, "hub"):
+        for name in _NODES:
+            assert cluster.failures_from_pod(name, checks) == []
+    assert failures_from(hub.host, _pods(cluster)) == []
+
+
+def test_a_client_reaches_the_pods_of_every_node(cluster: Cluster) -> None:
+    assert failures_from(add_phone(cluster.world), _pods(cluster)) == []
+
+
+def _pods(cluster: Cluster) -> list[list[object]]:
+    """Return checks of all of them."""
+    return [["page", one, POD_PORT, name] for name in _NODES for one in cluster.pods[name].addresses]

@@ -16,6 +16,7 @@ from typing import Any
 
 _TIMEOUT = 20.0  # seconds
 _PAGE = 1 << 18  # bytes: the packets of a page are of full size
+_PIECE = 1 << 12
 _HEADERS = {4: 28, 6: 48}  # bytes of IP and ICMP
 
 
@@ -74,6 +75,22 @@ def _service(address: str, port: int, names: list[str]) -> None:
             raise ValueError(f"only {sorted(seen)} answered")
 
 
+def _named(name: str, version: int, port: int, names: list[str]) -> None:
+    """As `_service`, by a name that has an address of a version of IP."""
+    family = socket.AF_INET if version == 4 else socket.AF_INET6
+    found = socket.getaddrinfo(name, port, family, socket.SOCK_STREAM)
+    _service(str(found[0][4][0]), port, names)
+
+
+def _slowly(address: str, port: int) -> None:
+    """Take a page in small pieces, over seconds, unless none comes for five."""
+    with socket.create_connection((address, port), _TIMEOUT) as connection:
+        connection.settimeout(5)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _PIECE)
+        while connection.recv(_PIECE):
+            time.sleep(0.1)
+
+
 def _connect(address: str, port: int) -> None:
     socket.create_connection((address, port), _TIMEOUT).close()
 
@@ -92,6 +109,8 @@ _KINDS: dict[str, Callable[..., None]] = {
     "ping": _ping,
     "page": _page,
     "service": _service,
+    "named": _named,
+    "slowly": _slowly,
     "connect": _connect,
 }
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Build every component of Kubernetes, and etcd, into one program from the Go modules named here, and flanneld into
+# Build every component of Kubernetes, etcd and CoreDNS into one program from the Go modules named here, and flanneld into
 # another, and unpack Debian's packages of what runs pods. Prints the path of the first program; with --where only that,
 # whether it was built or not. The others are beside it.
 #

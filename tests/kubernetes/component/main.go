@@ -1,4 +1,4 @@
-// Every component of Kubernetes, and etcd, as one program: its first argument says which one runs.
+// Every component of Kubernetes, etcd and CoreDNS as one program: its first argument says which one runs.
 // One link instead of seven, and their common code is in memory once, whichever of them run.
 package main
 
@@ -10,6 +10,14 @@ import (
 	"strings"
 	_ "time/tzdata"
 
+	"github.com/coredns/coredns/coremain"
+	_ "github.com/coredns/coredns/plugin/cache"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/forward"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/loadbalance"
+	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/reload"
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	"k8s.io/component-base/cli"
@@ -33,6 +41,7 @@ var components = map[string]func(){
 	"kubelet":                 func() { run(kubelet.NewKubeletCommand(context.Background())) },
 	"kube-proxy":              func() { run(proxy.NewProxyCommand()) },
 	"kubectl":                 func() { run(kubectl.NewDefaultKubectlCommand()) },
+	"coredns":                 coremain.Run,
 }
 
 func run(command *cobra.Command) {
