@@ -60,8 +60,7 @@ class PeerPaths:
     ) -> None:  # fmt: skip
         """is_leader: of exactly one end, such as the one with the lower key; traffic: with the peer.
 
-        predict: what this host's NAT shows; spread(most): random ns below that, so that rounds with many
-        peers that failed together do not do so again.
+        predict: what this host's NAT shows; spread(most): random ns below that, by which pauses are longer.
         """
         self._is_leader = is_leader
         self._traffic = traffic
@@ -190,6 +189,8 @@ class PeerPaths:
             path.round_trip, path.answered_at = round_trip, now
             if is_news:
                 self._outputs.append(Ask(remote))  # returns the token, so that the peer knows as well
+            if path.distrusted_until > now:
+                self._timers[_Timer.ROUND] = path.distrusted_until  # may be used from then on
             self._choose(now)
 
     def on_heard(self, remote: Endpoint, now: int) -> None:
@@ -495,6 +496,5 @@ class PeerPaths:
 
     def _tell(self, *, proposal: int = 0, agreed: int = 0, deaf: bool = False) -> None:
         self._told.renew(self._direct.mapped())
-        numbers = self._told.number, self._remote_number
-        message = PathMessage(*numbers, proposal, agreed, deaf, candidates=self._told.candidates)
-        self._outputs.append(Tell(message))
+        numbers, candidates = (self._told.number, self._remote_number), self._told.candidates
+        self._outputs.append(Tell(PathMessage(*numbers, proposal, agreed, deaf, candidates=candidates)))
