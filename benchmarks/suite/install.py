@@ -76,19 +76,25 @@ def _by_go(module: str, version: str, *files: str, folder: str = "") -> str:
 
 def _lab_tailscale() -> str:
     """Build Tailscale's node and what nodes need, and return what was done. Raises NotInstalled."""
+    return _build_lab({LAB_TAILSCALE[0]: ("-tags", _tags(_LAB_OMITS), _TAILSCALED), LAB_TAILSCALE[1]: (".",)})
+
+
+def _lab_socks5() -> str:
+    """Build Tailscale's node once more, with its userspace network. Raises NotInstalled."""
+    omitted = (one for one in _LAB_OMITS if one not in _SOCKS5_NEEDS)
+    return _build_lab({LAB_SOCKS5: ("-tags", _tags(omitted), _TAILSCALED)})
+
+
+def _build_lab(builds: Mapping[str, Sequence[str]]) -> str:
+    """builds: arguments of `go build` by program, a node's first. Raises NotInstalled."""
     go, bin_ = _go(), Path.home() / "go/bin"
-    builds = {
-        LAB_TAILSCALE[0]: ("-tags", _tags(_LAB_OMITS), _TAILSCALED),
-        LAB_SOCKS5: ("-tags", _tags(one for one in _LAB_OMITS if one not in _SOCKS5_NEEDS), _TAILSCALED),
-        LAB_TAILSCALE[1]: (".",),
-    }
     print("go build tailscale.com/cmd/tailscaled, which takes minutes ... ", end="", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(_LAB, folder, dirs_exist_ok=True)  # go writes into it what modules it found
         for file, build in builds.items():
             command = ("env", "GOTOOLCHAIN=auto", "CGO_ENABLED=0", go, "build", "-mod=mod", "-trimpath")
             _output([*command, "-ldflags=-s -w", "-o", str(bin_ / file), *build], Path(folder))
-    return f"{go_build(bin_ / LAB_TAILSCALE[0])[1]} is installed"
+    return f"{go_build(bin_ / next(iter(builds)))[1]} is installed"
 
 
 def _tags(omitted: Iterable[str]) -> str:
@@ -142,6 +148,7 @@ _INSTALLERS: Final[Mapping[str, Callable[[], str]]] = {
     "onetun": partial(_by_cargo, "onetun"),
     "Debian's wireguard-go": partial(_by_apt, "wireguard-go"),
     "tailscaled": _lab_tailscale,
+    "tailscaled-socks5": _lab_socks5,
     "nebula": partial(_by_go, "github.com/slackhq/nebula", "v1.10.3", *NEBULA, folder="cmd"),
 }
 
