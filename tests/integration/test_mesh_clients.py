@@ -259,6 +259,7 @@ def test_a_firewall_that_drops_what_clients_send_is_reported_with_what_to_do(end
 def test_a_client_with_two_gateways_has_a_file_and_an_address_for_each(ends: Ends) -> None:
     ends.web.mesh("endpoint", "203.0.113.2")
     ends.hub.mesh("endpoint", "203.0.113.1:4000")
+    eventually(lambda: "203.0.113.2" in str(ends.hub.status().peers), "the hub knows web's", within=_WITHIN)
 
     made = ends.hub.ask(
         "client", "add", "phone", "--gateway", "hub", "--gateway", "web", "--out", "/run/phone.conf",
