@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from itertools import combinations, permutations
@@ -145,7 +146,6 @@ class Node:
     def kill(self) -> None:
         """Kill it as it stands, and return when it is gone."""
         _kill(self.agents())
-        eventually(lambda: not self.agents(), f"the agent of {self.name} is gone")
 
     def serve(self, *options: str) -> HostProcess:
         """Start it as the system does at boot, and do not wait until it is ready."""
@@ -197,7 +197,6 @@ class Coordinator:
     def kill(self) -> None:
         """Kill it as it stands, and return when it is gone."""
         _kill(self.processes())
-        eventually(lambda: not self.processes(), "the coordinator is gone")
 
     def serve(self) -> HostProcess:
         """Start it as the system does at boot, and do not wait until it is ready."""
@@ -390,5 +389,18 @@ def _started(process: HostProcess, is_ready: Callable[[], bool]) -> HostProcess:
 
 
 def _kill(pids: Sequence[int]) -> None:
+    """Kill processes, and return when what they held is free."""
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
+    for pid in pids:
+        eventually(partial(_has_ended, pid), f"process {pid} has ended")
+
+
+def _has_ended(pid: int) -> bool:
+    """Say whether a process is gone, or waits for its parent with all its threads ended."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        threads = [*Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:  # gone in the meantime
+        return True
+    return state in "ZX" and len(threads) == 1

@@ -124,6 +124,10 @@ class ControlPlane:
         return self.authority.folder / "admin.kubeconfig"
 
     @property
+    def kubeconfig_of_proxies(self) -> Path:
+        return self.authority.folder / "proxy.kubeconfig"
+
+    @property
     def admin(self) -> Client:
         return self._client_of("admin")
 
@@ -303,8 +307,9 @@ class ControlPlane:
         issue("kubelet-client", "apiserver-kubelet-client", "system:masters")
         issue("controllers", "system:kube-controller-manager")
         issue("scheduler", "system:kube-scheduler")
+        issue("proxy", "system:kube-proxy")
         self.authority.issue_signing_key("accounts")
-        for name in ("admin", "controllers", "scheduler"):
+        for name in ("admin", "controllers", "scheduler", "proxy"):
             self.authority.kubeconfig(name, self.url)
 
     def _etcd_flags(self) -> list[str]:

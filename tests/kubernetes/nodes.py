@@ -150,9 +150,7 @@ class Worker:
         )
 
     def start_proxy(self, plane: ControlPlane) -> None:
-        plane.authority.issue("proxy", "system:kube-proxy")
-        kubeconfig = plane.authority.kubeconfig("proxy", plane.url)
-        settings = json.dumps(_proxy_settings(self.name, plane.ranges.pods, kubeconfig))
+        settings = json.dumps(_proxy_settings(self.name, plane.ranges.pods, plane.kubeconfig_of_proxies))
         self._start("kube-proxy", f"--config={self.host.write('/var/lib/proxy.json', settings)}")
 
     def start_flannel(self, plane: ControlPlane) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hosts import Lab
+from tests.integration.hosts import Lab, eventually
 from tests.integration.ongoing import transfer
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.paths import failures_between_pods, of_full_size, to_kubelets, to_services
@@ -23,6 +23,7 @@ def overlaid(log_folder: Callable[[str], Path], cgroup: None) -> Iterator[Cluste
     try:
         cluster = Cluster.boot_with_flannel(lab, folder)
         cluster.run_service()
+        eventually(lambda: failures_between_pods(cluster) == [], "each flannel knows the others", every=1)
         yield cluster
     finally:
         lab.power_off()
