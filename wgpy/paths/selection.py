@@ -189,8 +189,8 @@ class PeerPaths:
             path.round_trip, path.answered_at = round_trip, now
             if is_news:
                 self._outputs.append(Ask(remote))  # returns the token, so that the peer knows as well
-            if path.distrusted_until > now:
-                self._timers[_Timer.ROUND] = path.distrusted_until  # may be used from then on
+            if self._is_active and (until := path.distrusted_until) > now:  # it may be used from then on
+                self._timers[_Timer.ROUND] = min(until, self._timers.get(_Timer.ROUND, until))
             self._choose(now)
 
     def on_heard(self, remote: Endpoint, now: int) -> None:
