@@ -4,7 +4,7 @@ import pytest
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
-from wgpy.paths.exchange import MAX_CANDIDATES, PathKind
+from wgpy.paths.exchange import MAX_CANDIDATES, Candidate, PathKind, PathMessage
 from wgpy.paths.local import PREDICTED, local_candidates, predicted_candidates
 from wgpy.paths.nat import Dependence, NatBehaviour, NatObserver, PortAssignment
 from wgpy.paths.told import Told
@@ -74,3 +74,30 @@ def test_where_a_question_went_out_is_told_before_what_the_nat_will_show_next() 
         5005,
     ]  # other hosts behind the NAT take some, too
     assert [one.endpoint.port for one in later] == list(range(5004, 5004 + PREDICTED))
+
+
+def test_a_peer_is_told_no_more_of_where_questions_come_from_than_a_message_holds() -> None:
+    """Else each question would be followed by another list, without end."""
+    shown = [Candidate(SEEN._replace(port=port), PathKind.PREDICTED) for port in range(1, 50)]
+    told = Told(lambda remotes: (shown, []))
+    told.set_local([Candidate(OWN, PathKind.LAN)], NOW)
+
+    assert not told.lacks([THERE])
+    assert list(told.candidates) == shown[:MAX_CANDIDATES]
+
+
+def test_who_is_told_nothing_lacks_nothing() -> None:
+    told = Told(lambda remotes: ([Candidate(SEEN, PathKind.PREDICTED)], []))
+
+    assert not told.lacks([THERE])
+
+
+def test_the_number_of_a_list_fits_into_a_message_after_a_year_whatever_the_list_leaves_out() -> None:
+    every = [Candidate(OWN._replace(port=port), PathKind.LAN) for port in range(1, 50)]
+    told = Told(lambda remotes: ([], []))
+    told.set_local(every, 365 * 86400 * SECOND)
+
+    assert told.set_local(every[:-1], 366 * 86400 * SECOND)
+
+    message = PathMessage(told.number, candidates=told.candidates)
+    assert PathMessage.decode(message.encode()) == message

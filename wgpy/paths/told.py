@@ -39,7 +39,8 @@ class Told:
         is_news = local != self._local
         if is_news:
             self._local = local
-            self.number = max(self.number, now // MILLISECOND)  # more than before this host restarted
+            since_boot = now // MILLISECOND % _MAX_NUMBER + 1  # more than an earlier process told
+            self.number = max(self.number, since_boot)
             self.renew(())
         return is_news
 
@@ -53,6 +54,6 @@ class Told:
             self.number = self.number % _MAX_NUMBER + 1
 
     def lacks(self, remotes: Sequence[Endpoint]) -> bool:
-        """Whether the peer does not know where questions to it come from."""
+        """Whether the peer does not know where questions to it come from, as far as a list can tell."""
         shown, _ = self._predict(remotes)
-        return not set(shown) <= set(self.candidates)
+        return self.number != 0 and not set(shown[:MAX_CANDIDATES]) <= set(self.candidates)
