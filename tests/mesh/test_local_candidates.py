@@ -52,6 +52,19 @@ def test_the_next_ports_of_a_nat_that_counts_are_told_in_whatever_order_answers_
         assert second == Candidate(Endpoint("198.51.100.1", 7003), PathKind.PREDICTED)
 
 
+def test_what_becomes_known_after_a_look_counts_at_the_next_one() -> None:
+    local, ports = at(HOME), []
+    for number, relay in enumerate(RELAYS):
+        local.note_sent(relay, number)
+        local.note_answer(seen(relay, 7000 + number))
+
+    for remote in (Endpoint("203.0.113.4", PORT), Endpoint("203.0.113.5", PORT)):
+        ports.append(local.predict(())[1][0].endpoint.port)
+        local.note_sent(remote, len(RELAYS))
+
+    assert ports == [7002, 7003]
+
+
 def test_what_others_dial_needs_no_opening() -> None:
     public, named = Endpoint("198.51.100.7", PORT), Endpoint("198.51.100.8", 443)
     here = HostNetworks({}, (ip_address(public.address), ip_address(INSIDE.address)))

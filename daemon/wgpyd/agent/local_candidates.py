@@ -21,6 +21,7 @@ class LocalCandidates:
         self._port = 0
         self._public: tuple[Endpoint, ...] = ()
         self._observers = _observers()
+        self._behaviours: Sequence[NatBehaviour] = ()  # none since there was news
 
     def configure(
         self, here: HostNetworks, port: int, named: Iterable[Endpoint], *, is_dialled: bool
@@ -32,7 +33,7 @@ class LocalCandidates:
         has_moved = here.addresses != self._here.addresses
         if has_moved:
             self._observers = _observers()
-        self._here, self._port = here, port
+        self._here, self._port, self._behaviours = here, port, ()
         outer = [one for one in self._own() if not is_private(ip_address(one.address))] if is_dialled else []
         self._public = tuple(dict.fromkeys((*named, *outer)))
         return has_moved
@@ -49,8 +50,10 @@ class LocalCandidates:
     @property
     def behaviours(self) -> Sequence[NatBehaviour]:
         """What the NAT does, of each version of IP."""
-        own = [str(address) for address in self._here.addresses]
-        return [observer.behaviour(own, self._port) for observer in self._observers.values()]
+        if not self._behaviours:
+            own = [str(address) for address in self._here.addresses]
+            self._behaviours = [one.behaviour(own, self._port) for one in self._observers.values()]
+        return self._behaviours
 
     def _own(self) -> list[Endpoint]:
         return [Endpoint(str(address), self._port) for address in self._here.addresses]
@@ -59,15 +62,20 @@ class LocalCandidates:
 
     def note_sent(self, remote: Endpoint, now: int) -> None:
         """A question was sent there, or what goes through the tunnel."""
-        self._observers[remote.is_ipv6].note_sent(remote, now)
+        self._changing(remote).note_sent(remote, now)
 
     def note_answer(self, answer: Answer) -> None:
         """A node answered, and told how it sees this host."""
-        self._observers[answer.remote.is_ipv6].note_answer(answer.remote, answer.seen_as)
+        self._changing(answer.remote).note_answer(answer.remote, answer.seen_as)
 
     def note_received(self, source: Endpoint, now: int) -> None:
         """A node's question or answer came from there."""
-        self._observers[source.is_ipv6].note_heard(source.without_source(), now)
+        self._changing(source).note_heard(source.without_source(), now)
+
+    def _changing(self, remote: Endpoint) -> NatObserver:
+        """Return the observer for what is news of a remote end."""
+        self._behaviours = ()
+        return self._observers[remote.is_ipv6]
 
 
 def _observers() -> dict[bool, NatObserver]:
