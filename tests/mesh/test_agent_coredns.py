@@ -60,6 +60,34 @@ async def test_where_an_operator_has_a_config_map_of_his_own_the_other_one_stays
 
 
 @in_a_loop
+async def test_settings_that_import_an_operators_since_keep_no_block_of_before(tmp_path: Path) -> None:
+    """CoreDNS does not start with two blocks for the same zone."""
+    async with scene(tmp_path) as (api, dns):
+        api.set_config_map("coredns", Corefile=changed(CUSTOM, "prod.mesh", BLOCK))
+        api.set_config_map("coredns-custom")
+
+        await dns.change("prod.mesh", SERVERS)
+
+        assert api.texts("coredns") == {"Corefile": CUSTOM}
+        assert api.texts("coredns-custom") == {"prod.mesh.server": changed("", "prod.mesh", BLOCK)}
+
+
+@in_a_loop
+async def test_a_block_that_an_operator_has_beside_is_not_doubled(tmp_path: Path) -> None:
+    async with scene(tmp_path) as (api, dns):
+        texts = {"mesh.server": "prod.mesh:53 {\n    forward . 100.80.3.4\n}\n"}
+        api.set_config_map("coredns", Corefile=CUSTOM)
+        api.set_config_map("coredns-custom", **texts)
+
+        with pytest.raises(AgentError, match=r"coredns-custom in kube-system has a server block for prod"):
+            await dns.change("prod.mesh", SERVERS)
+
+        assert api.texts("coredns-custom") == texts
+        await dns.change("prod.mesh", [])
+        assert api.texts("coredns-custom") == texts
+
+
+@in_a_loop
 async def test_what_cannot_be_changed_is_said_with_what_to_do(tmp_path: Path) -> None:
     async with scene(tmp_path) as (api, dns):
         with pytest.raises(AgentError, match="ConfigMap coredns in kube-system: there is none"):

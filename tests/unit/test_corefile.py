@@ -38,6 +38,24 @@ def test_a_block_comes_behind_what_is_there_and_goes_without_a_trace() -> None:
     assert changed(found, "prod.mesh", "") == COREFILE
 
 
+def test_settings_whose_last_line_has_no_end_stay_as_they_are_too() -> None:
+    text = COREFILE.rstrip("\n")
+
+    found = changed(text, "prod.mesh", BLOCK)
+
+    assert f"\n}}\n# wgpy, prod.mesh: begin\n{BLOCK}" in found
+    assert changed(found, "prod.mesh", BLOCK) == found
+    assert changed(found, "prod.mesh", "") == text
+
+
+def test_what_an_operator_adds_behind_a_block_stays() -> None:
+    text = COREFILE.rstrip("\n")
+    found = changed(text, "prod.mesh", BLOCK)
+
+    for line in ("\n", "\n# by hand\n"):
+        assert changed(found + line, "prod.mesh", "") == text + line
+
+
 def test_another_block_takes_the_place_of_the_one_before() -> None:
     other = stub("prod.mesh", [ip_address("100.80.9.9")])
 

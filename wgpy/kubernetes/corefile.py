@@ -40,9 +40,12 @@ def changed(text: str, domain: str, block: str) -> str:
     Raises ValueError if they have another block for it: CoreDNS does not start with two.
     """
     rest = _marked(domain).sub("", text)
-    if block and domain in _zones(rest):
+    if not block:
+        return rest
+    if domain in _zones(rest):
         raise ValueError(f"a server block for {domain}")
-    return f"{rest}{_begin(domain)}\n{block}{_end(domain)}\n" if block else rest
+    marked = f"{_begin(domain)}\n{block}{_end(domain)}"
+    return f"{rest}\n{marked}" if rest and not rest.endswith("\n") else f"{rest}{marked}\n"
 
 
 def imports_servers(text: str) -> bool:
@@ -60,7 +63,7 @@ def _end(domain: str) -> str:
 
 def _marked(domain: str) -> re.Pattern[str]:
     begin, end = re.escape(_begin(domain)), re.escape(_end(domain))
-    return re.compile(rf"^{begin}\n.*?^{end}\n", re.MULTILINE | re.DOTALL)
+    return re.compile(rf"^{begin}\n.*?^{end}\n|\n{begin}\n.*?^{end}\Z", re.MULTILINE | re.DOTALL)
 
 
 def _zones(text: str) -> Iterator[str]:
