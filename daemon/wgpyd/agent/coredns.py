@@ -17,7 +17,8 @@ from wgpy.node.kubernetes import KubernetesApi, KubernetesError
 _CONFIG_MAPS: Final = "/api/v1/namespaces/kube-system/configmaps/"
 _NAME: Final = "coredns"
 _KEY: Final = "Corefile"
-_OPERATORS: Final = "coredns-custom"  # that CoreDNS imports, if it does
+_OPERATORS: Final = "coredns-custom"  # of which CoreDNS imports such texts, if it does
+_IMPORTED: Final = ".server"
 _TIME: Final = 20.0  # seconds, for a request
 _MAX_ANSWER: Final = 1 << 22  # bytes: etcd takes objects up to 1.5 MiB
 _BROKEN: Final = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
@@ -41,10 +42,20 @@ class _Settings:
 
     @property
     def text(self) -> str:
-        return str((self.document.get("data") or {}).get(self.key, ""))
+        return str(self._data.get(self.key, ""))
+
+    @property
+    def texts_beside(self) -> tuple[str, ...]:
+        """The others that CoreDNS reads, if this is an operator's."""
+        beside = (name for name in self._data if name != self.key and name.endswith(_IMPORTED))
+        return tuple(str(self._data[name]) for name in beside)
+
+    @property
+    def _data(self) -> dict[str, Any]:
+        return self.document.get("data") or {}
 
     def with_text(self, text: str) -> dict[str, Any]:
-        data = {name: one for name, one in (self.document.get("data") or {}).items() if name != self.key}
+        data = {name: one for name, one in self._data.items() if name != self.key}
         return {**self.document, "data": {**data, self.key: text} if text else data}
 
 
@@ -62,16 +73,23 @@ class CoreDns:
         block = stub(domain, found) if (found := tuple(servers)) else ""
         settings = await self._read(_NAME, _KEY)
         if imports_servers(settings.text):
-            self._changed(settings, domain, block)
-            settings = await self._read(_OPERATORS, f"{domain}.server")
+            before, settings = settings, await self._read(_OPERATORS, f"{domain}{_IMPORTED}")
+            self._changed(before, domain, block)
+            await self._write(before, domain, "")  # what is there since they imported nothing
+        await self._write(settings, domain, block)
+        return settings.name
+
+    async def _write(self, settings: _Settings, domain: str, block: str) -> None:
+        """Raises AgentError."""
         if (text := self._changed(settings, domain, block)) != settings.text:
             await self._ask("PUT", settings.name, settings.with_text(text))
-        return settings.name
 
     @staticmethod
     def _changed(settings: _Settings, domain: str, block: str) -> str:
         """Raises AgentError."""
         try:
+            for beside in settings.texts_beside:
+                changed(beside, domain, block)
             return changed(settings.text, domain, block)
         except ValueError as error:
             raise AgentError(
