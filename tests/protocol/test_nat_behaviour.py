@@ -277,3 +277,14 @@ def test_what_a_node_of_the_own_network_sees_tells_nothing_of_the_nat() -> None:
     observer.note_heard(Endpoint("192.168.0.3", 1), 0)
 
     assert observer.behaviour([], 1) == NatBehaviour()
+
+
+def test_what_is_sent_inside_of_the_own_network_takes_no_port_of_the_nat() -> None:
+    observer = NatObserver()
+    for number, remote in enumerate(NODES):
+        observer.note_sent(remote, 0)
+        observer.note_answer(remote, Endpoint(PUBLIC, 5000 + number))
+    for number in range(20):
+        observer.note_sent(Endpoint(f"192.168.0.{number + 2}", 51820), 0)
+
+    assert observer.behaviour([INSIDE.address], INSIDE.port).predicted(1) == (Endpoint(PUBLIC, 5003),)

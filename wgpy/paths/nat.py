@@ -136,7 +136,12 @@ class NatObserver:
         self._lifetime = 0
 
     def note_sent(self, remote: Endpoint, now: int) -> None:
-        """Something was sent there. now: not before that of an earlier call."""
+        """Something was sent there; to a private address no NAT lies in between.
+
+        now: not before that of an earlier call.
+        """
+        if is_private(ip_address(remote.address)):
+            return
         self._forget_contacts(now)
         before = self._contacted.get(remote)
         is_forgotten = before and remote not in self._seen and now - before.when > UNANSWERED_TIME
