@@ -97,8 +97,7 @@ class Takeover:
         other process still sends, a peer opens nothing any more.
         """
         wanted = {peer.public_key: peer for peer in self._status.peers if self._is_live(peer)}
-        peers = (await interface.status()).peers
-        answered = {peer.public_key for peer in peers if peer.last_handshake_time} & set(wanted)
+        answered: set[PublicKey] = set()
         news = asyncio.Event()
 
         def note(key: PublicKey, event: DeviceEvent) -> None:
@@ -107,6 +106,8 @@ class Takeover:
                 news.set()
 
         unsubscribe = interface.subscribe(note)
+        peers = (await interface.status()).peers
+        answered.update({peer.public_key for peer in peers if peer.last_handshake_time} & set(wanted))
         missing = [peer for key, peer in wanted.items() if key not in answered]
         await interface.configure(DeviceUpdate(peers=tuple(map(_beginning, missing))))
         with suppress(TimeoutError):
