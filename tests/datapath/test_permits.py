@@ -245,7 +245,7 @@ def test_the_first_permit_in_their_order_counts_whatever_the_others_are(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(permits=SOME_PERMITS, streams=st.lists(st.tuples(_KINDS, PORTS, st.integers(1, 3)), max_size=8))
-def test_so_it_does_for_each_of_the_packets_that_come_together(
+def test_the_first_permit_counts_each_of_the_packets_that_come_together(
     datapath: MakeDataPath, family: Family, permits: list[Permit], streams: list[tuple[int, int, int]]
 ) -> None:
     numbered = tuple(permit._replace(rule=number) for number, permit in enumerate(permits))

@@ -1,4 +1,4 @@
-"""Chapter 22: who begins just before it is a peer is answered once it is one; nobody else gains by that."""
+"""Chapter 24: who begins just before it is a peer is answered once it is one; nobody else gains by that."""
 
 from wgpy.contract.drops import DropReason
 from wgpy.contract.orders import AllowedIP

@@ -157,7 +157,7 @@ def test_the_file_of_the_cni_is_named_from_the_root_as_a_daemon_works_there() ->
     assert options.cni == str(Path("net.d/10-wgpy.conflist").absolute())
 
 
-def test_so_are_the_files_of_kubernetes() -> None:
+def test_the_files_of_kubernetes_are_named_from_the_root_too() -> None:
     given = ("--mesh=prod", "--kubernetes")
 
     by_token = read_options([*given, "--kube-token=token", "--kube-ca", "ca.crt"], {}).kubernetes
