@@ -288,3 +288,21 @@ def test_what_is_sent_inside_of_the_own_network_takes_no_port_of_the_nat() -> No
         observer.note_sent(Endpoint(f"192.168.0.{number + 2}", 51820), 0)
 
     assert observer.behaviour([INSIDE.address], INSIDE.port).predicted(1) == (Endpoint(PUBLIC, 5003),)
+
+
+@pytest.mark.parametrize(
+    "kept", [(), NODES[:1], NODES[1:2], NODES[2:]], ids=["none", "first", "second", "last"]
+)
+def test_a_port_that_was_seen_counts_as_what_it_was_also_once_its_contact_is_forgotten(
+    kept: list[Endpoint],
+) -> None:
+    observer = NatObserver()
+    for number, remote in enumerate(NODES):
+        observer.note_sent(remote, 0)
+        observer.note_answer(remote, Endpoint(PUBLIC, 5000 + number))
+    for remote in kept:
+        observer.note_sent(remote, CONTACT_TIME - 1)
+
+    observer.note_sent(Endpoint("192.0.2.9", 51820), CONTACT_TIME)
+
+    assert observer.behaviour([INSIDE.address], INSIDE.port).predicted(1) == (Endpoint(PUBLIC, 5004),)

@@ -124,11 +124,18 @@ class _Contact(NamedTuple):
     when: int
 
 
+class _Seen(NamedTuple):
+    """How a node saw this host. number: of the mapping that was, 0 if it is not known."""
+
+    endpoint: Endpoint
+    number: int
+
+
 class NatObserver:
     """Of one host and one version of IP: take what becomes known in any order, and ask for the behaviour."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[Endpoint, Endpoint] = OrderedDict()  # by who saw, the newest last
+        self._seen: OrderedDict[Endpoint, _Seen] = OrderedDict()  # by who saw, the newest last
         self._contacted: OrderedDict[Endpoint, _Contact] = OrderedDict()
         self._mappings = 0  # that a symmetric NAT has made
         self._filtering: Dependence | None = None
@@ -154,11 +161,12 @@ class NatObserver:
         """A node that was asked there saw this host so. One at a private address is not beyond the NAT."""
         if is_private(ip_address(remote.address)):
             return
-        before = self._seen.get(remote)
-        if before not in (None, seen_as):
+        before, contact = self._seen.get(remote), self._contacted.get(remote)
+        if before and before.endpoint == seen_as:
+            return
+        if before:
             self._seen.clear()  # another NAT, or one that forgot: what others saw is of before
-        if before != seen_as:
-            _keep(self._seen, remote, seen_as, MAX_REMOTES)
+        _keep(self._seen, remote, _Seen(seen_as, contact.number if contact else 0), MAX_REMOTES)
 
     def note_heard(self, remote: Endpoint, now: int) -> None:
         """An authentic datagram came from there, perhaps without having been asked for."""
@@ -186,22 +194,23 @@ class NatObserver:
 
     def behaviour(self, own: Iterable[str], port: int) -> NatBehaviour:
         """What is known now. own: the host's addresses; port: of its socket."""
-        seen = tuple(self._seen.values())
+        by_remote = {remote: seen.endpoint for remote, seen in self._seen.items()}
+        seen = tuple(by_remote.values())
         if not seen:
             return NatBehaviour()
         is_translated = seen[-1].address not in set(own)
-        mapping = _mapping(self._seen)
+        mapping = _mapping(by_remote)
         numbered = self._numbered()
         ports, step = _ports(seen, port, mapping, numbered)
-        taken = self._mappings - max(numbered, default=0) if ports is PortAssignment.COUNTING else 0
+        newest = max(numbered, default=self._mappings)
+        taken = self._mappings - newest if ports is PortAssignment.COUNTING else 0
         return NatBehaviour(
             seen, is_translated, mapping, ports, step, self._filtering, self._hairpin, self._lifetime, taken
         )
 
     def _numbered(self) -> dict[int, int]:
         """The ports that were seen, by the number of their mapping."""
-        contacts = self._contacted
-        return {contacts[one].number: seen.port for one, seen in self._seen.items() if one in contacts}
+        return {seen.number: seen.endpoint.port for seen in self._seen.values() if seen.number}
 
     def expected(self, remotes: Iterable[Endpoint], behaviour: NatBehaviour) -> Iterator[Endpoint]:
         """How these remote ends see this host, if its NAT counts: TOLERANCE ports for each that was asked.
@@ -218,7 +227,7 @@ class NatObserver:
                 yield from (Endpoint(address, port) for port in ports if 0 < port <= _MAX_PORT)
 
 
-def _mapping(seen: OrderedDict[Endpoint, Endpoint]) -> Dependence | None:
+def _mapping(seen: Mapping[Endpoint, Endpoint]) -> Dependence | None:
     """One node's answer proves nothing; two nodes' that agree prove that the mapping is one for all."""
     if len(seen) < 2:
         return None
