@@ -306,3 +306,18 @@ def test_a_port_that_was_seen_counts_as_what_it_was_also_once_its_contact_is_for
     observer.note_sent(Endpoint("192.0.2.9", 51820), CONTACT_TIME)
 
     assert observer.behaviour([INSIDE.address], INSIDE.port).predicted(1) == (Endpoint(PUBLIC, 5004),)
+
+
+@pytest.mark.parametrize("order", [NODES, NODES[::-1]], ids=["as asked", "the other way round"])
+def test_a_nat_that_counts_and_begins_anew_is_predicted_by_what_it_shows_since(order: list[Endpoint]) -> None:
+    observer = NatObserver()
+    for base in (5000, 7000):
+        for remote in NODES:
+            observer.note_sent(remote, 0)
+        for remote in order:
+            observer.note_answer(remote, Endpoint(PUBLIC, base + NODES.index(remote)))
+        if base == 5000:
+            for port in range(1, 31):
+                observer.note_sent(Endpoint("192.0.2.9", port), 0)
+
+    assert observer.behaviour([INSIDE.address], INSIDE.port).predicted(1) == (Endpoint(PUBLIC, 7003),)

@@ -138,6 +138,7 @@ class NatObserver:
         self._seen: OrderedDict[Endpoint, _Seen] = OrderedDict()  # by who saw, the newest last
         self._contacted: OrderedDict[Endpoint, _Contact] = OrderedDict()
         self._mappings = 0  # that a symmetric NAT has made
+        self._outdated = 0  # of these: the number of the last one of before it began anew
         self._filtering: Dependence | None = None
         self._hairpin: bool | None = None
         self._lifetime = 0
@@ -166,7 +167,9 @@ class NatObserver:
             return
         if before:
             self._seen.clear()  # another NAT, or one that forgot: what others saw is of before
-        _keep(self._seen, remote, _Seen(seen_as, contact.number if contact else 0), MAX_REMOTES)
+            self._outdated = self._mappings
+        number = contact.number if contact and contact.number > self._outdated else 0
+        _keep(self._seen, remote, _Seen(seen_as, number), MAX_REMOTES)
 
     def note_heard(self, remote: Endpoint, now: int) -> None:
         """An authentic datagram came from there, perhaps without having been asked for."""
