@@ -55,3 +55,30 @@ def test_a_path_that_answers_in_silence_wakes_nobody_when_it_is_distrusted_no_mo
     bench.paths.on_answer(THERE, SECOND // 50, bench.now)
 
     assert bench.paths.next_deadline() is None
+
+
+def test_two_ends_that_have_one_path_alone_do_not_tell_each_other_for_ever_that_it_fails() -> None:
+    left, right = Bench(is_leader=True, relays=()), Bench(is_leader=False, relays=())
+    told = 0
+    for bench in (left, right):
+        bench.make_direct()
+
+    left.paths.on_message(PathMessage(7, 1, deaf=True), left.now)
+    for _ in range(20):
+        for one, other in ((left, right), (right, left)):
+            for output in one.run(SECOND // 100):
+                if isinstance(output, Tell):
+                    told += output.message.deaf
+                    other.paths.on_message(output.message, other.now)
+
+    assert told == 0
+
+
+def test_who_leaves_its_only_path_tells_the_peer_which_may_have_others() -> None:
+    bench = Bench(relays=())
+    bench.make_direct()
+    bench.send()
+
+    outputs = bench.run(SECOND)
+
+    assert any(isinstance(output, Tell) and output.message.deaf for output in outputs)

@@ -171,8 +171,8 @@ class PeerPaths:
             self._remote_number = message.number
             self._direct.replace(message.candidates, self._told.candidates, self._current)
             self._pause.reset()
-        if message.deaf and self._is_direct:
-            self._leave_for_deaf(now)
+        if message.deaf and self._current and self._is_direct:
+            self._leave_for_deaf(self._current, now)
         if message.proposal:
             self._tell(agreed=message.proposal)
             self._begin_round(now + (self.path.round_trip // 2 if self.path else 0))
@@ -353,8 +353,8 @@ class PeerPaths:
         path = self._path
         return path.has_answered(since) if path else self._relays.has_answered(current, since)
 
-    def _leave(self, now: int) -> None:
-        """Leave the path in use, which carries nothing, at least in one direction."""
+    def _leave(self, now: int, *, for_deaf: bool = False) -> None:
+        """Leave the path in use, which carries nothing, at least in one direction. for_deaf: to the peer."""
         if path := self._path:
             path.answered_at = None
         elif self._current:
@@ -366,16 +366,15 @@ class PeerPaths:
         self._use_fallback(now)
         if left and left == self._current and self._is_direct:  # there is nothing else: follow the peer
             self._outputs.append(Use(left, False, Session.KEEP))
-        self._report_deaf()
+        if not for_deaf or left != self._current:  # else each would be told for ever that the other was told
+            self._report_deaf()
         self._expect_round(now)
 
-    def _leave_for_deaf(self, now: int) -> None:
+    def _leave_for_deaf(self, left: Endpoint, now: int) -> None:
         """Leave the direct path in use, by which the peer hears nothing, or was only late: so ask it."""
-        left = self._current
         self._direct.distrust(left, now)
-        self._leave(now)
-        if left:
-            self._ask(left, now)
+        self._leave(now, for_deaf=True)
+        self._ask(left, now)
 
     def _report_deaf(self) -> None:
         self._is_deaf = True
