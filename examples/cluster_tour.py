@@ -10,8 +10,8 @@ from itertools import permutations
 from pathlib import Path
 
 from examples import cluster_picture
+from examples.output import announce, show_command, show_output
 from examples.picture import Node, PeerPath
-from examples.telling import announce, show_command, show_output
 from examples.world import DemoError
 from tests.integration import meshlab
 from tests.integration.hosts import CommandFailed

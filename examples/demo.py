@@ -19,8 +19,8 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from examples.output import announce, find_token, show_command, show_output
 from examples.picture import Node, PeerPath, draw
-from examples.telling import announce, find_token, show_command, show_output
 from examples.transfer import SIZE
 from examples.world import DemoError, Host, go_behind_nat, go_inside, go_online, internet, run
 
@@ -277,7 +277,7 @@ def transfer(sender: Host, receiver: Host, address: str) -> float:
     return rate
 
 
-# -- Telling --------------------------------------------------------------------------------------
+# -- Output ---------------------------------------------------------------------------------------
 
 
 def run_shown(host: Host, program: str, *arguments: str) -> str:

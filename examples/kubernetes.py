@@ -18,8 +18,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from examples.cluster_tour import mesh, tour
+from examples.output import announce, find_token
 from examples.picture import Node
-from examples.telling import announce, find_token
 from examples.world import DemoError
 from tests.integration.hosts import Lab, adopt_orphans, die_with_parent
 from tests.integration.meshlab import NETWORK, PORT, World

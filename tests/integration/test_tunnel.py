@@ -72,7 +72,7 @@ def test_the_engine_works_over_a_socket_of_the_program(world: World) -> None:
 
 def test_a_running_interface_tells_its_peers_and_their_handshakes(world: World) -> None:
     watching = world.right.host.start(*example("watch_handshakes"))
-    eventually(lambda: told(world, watching), "a handshake is seen", within=60)
+    eventually(lambda: sees_handshake(world, watching), "a handshake is seen", within=60)
 
     (peer,) = world.right.host.run(*example("list_peers")).splitlines()
 
@@ -81,7 +81,7 @@ def test_a_running_interface_tells_its_peers_and_their_handshakes(world: World) 
     watching.kill()
 
 
-def told(world: World, watching: HostProcess) -> bool:
+def sees_handshake(world: World, watching: HostProcess) -> bool:
     """Whether a handshake that is made now, after the one that it begins with, is seen."""
     attempt_as_user(world.left, *example("ping_by_engine"), "wg0.conf", "10.20.0.2")
     return watching.log.read_text() != ""

@@ -31,7 +31,7 @@ def test_the_configuration_example_prints_the_line_and_a_remedy(capsys: pytest.C
     "name", ["fetch_page", "list_peers", "watch_handshakes", "socketpair", "ping_by_engine"]
 )
 def test_the_page_of_the_library_shows_examples_as_they_are(name: str) -> None:
-    """Their own tests are those of tunnels and of the sans-IO face."""
+    """What each does is for the tests of tunnels and of `wgpy.open_device`."""
     shown = re.findall(r"```python\n(.*?)```", (PAGES / "LIBRARY.md").read_text(), re.DOTALL)
 
     assert (PAGES / "examples" / f"{name}.py").read_text() in shown

@@ -1,4 +1,4 @@
-"""The sans-IO face: devices made of configurations, and the example that connects two of them."""
+"""Devices made of configurations, without sockets and clock, and the example that connects two of them."""
 
 import subprocess
 import sys

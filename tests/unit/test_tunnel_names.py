@@ -26,7 +26,7 @@ _PORTABLE = read_settings({"WGPY_DATAPATH": "portable"})
 
 
 @pytest.mark.parametrize(
-    ("said", "before", "present", "is_silent", "chosen"),
+    ("found", "before", "present", "is_silent", "chosen"),
     [
         ([ONE], [ONE], ONE, False, None),
         ([ONE], [ONE], ONE, True, None),
@@ -49,13 +49,13 @@ _PORTABLE = read_settings({"WGPY_DATAPATH": "portable"})
     ],
 )  # fmt: skip
 def test_an_endpoint_changes_with_its_name_or_where_the_peer_is_silent(
-    said: Sequence[Endpoint],
+    found: Sequence[Endpoint],
     before: Sequence[Endpoint],
     present: Endpoint | None,
     is_silent: bool,
     chosen: Endpoint | None,
 ) -> None:
-    assert choose(said, before, present, is_silent=is_silent) == chosen
+    assert choose(found, before, present, is_silent=is_silent) == chosen
 
 
 def test_while_a_peer_does_not_answer_its_name_is_looked_up_until_it_does(
@@ -80,14 +80,14 @@ def test_while_a_peer_does_not_answer_its_name_is_looked_up_until_it_does(
 
             config = Config(left_key, peers=(PeerConfig(right_key.public_key(), endpoint=NAME),))
             await configure(left, config, nobody)
-            following = NameFollower(left, names_of(config), look_up)
-            following.start({NAME: [nobody]})
+            follower = NameFollower(left, names_of(config), look_up)
+            follower.start({NAME: [nobody]})
 
             left.send_keepalive(right_key.public_key())
             await handshake(left)
 
             assert left.path(right_key.public_key()).endpoint == there
-            following.close()
+            follower.close()
 
     asyncio.run(scenario())
 

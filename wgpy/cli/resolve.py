@@ -18,7 +18,7 @@ _PAUSE_GROWTH: Final = 1.5
 
 
 def resolving(config: Config) -> Callable[[HostPort], Endpoint]:
-    """Resolve all endpoints of a file at once; return what tells the address of each. Raises CommandError."""
+    """Resolve all endpoints of a file at once; return what maps each to its address. Raises CommandError."""
     from concurrent.futures import ThreadPoolExecutor
 
     wanted = {peer.endpoint for peer in config.peers if peer.endpoint}

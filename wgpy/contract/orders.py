@@ -57,7 +57,7 @@ class AllowedIP(_AllowedIP):
 
 
 def _parts(prefix: AnyPrefix) -> tuple[bytes, int | None]:
-    """Return address and length; None where only the address is told. Raises InputError, TypeError."""
+    """Return address and length; None where there is only the address. Raises InputError, TypeError."""
     match prefix:
         case bytes():
             if len(prefix) not in (4, 16):

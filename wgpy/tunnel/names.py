@@ -1,7 +1,7 @@
 """Follows the names of endpoints: looks them up again while a peer is silent, and when the network changes.
 
 Invariant: a peer that answers keeps its endpoint, which may be one that it moved to itself, as long as its
-name says what it said before.
+name means what it meant before.
 """
 
 import asyncio
@@ -33,10 +33,10 @@ _SETTLING_TIME: Final = 1.0  # seconds: a change of the network is many changes
 
 @dataclass(slots=True)
 class _Name:
-    """said: what it meant last, () for unknown; check: when the peer is looked at again."""
+    """found: what it meant last, () for unknown; check: when the peer is looked at again."""
 
     target: HostPort
-    said: Sequence[Endpoint] = ()
+    found: Sequence[Endpoint] = ()
     pause: float = SILENCE
     check: asyncio.TimerHandle | None = None
     looking_up: asyncio.Task[None] | None = None
@@ -52,10 +52,10 @@ class NameFollower:
         self._unsubscribe: list[Callable[[], None]] = []
         self._settling: asyncio.TimerHandle | None = None
 
-    def start(self, said: Mapping[HostPort, Sequence[Endpoint]] | None = None) -> None:
-        """Begin. said: what names mean so far; None where that is not known."""
+    def start(self, found: Mapping[HostPort, Sequence[Endpoint]] | None = None) -> None:
+        """Begin. found: what names mean so far; None where that is not known."""
         for name in self._names.values():
-            name.said = (said or {}).get(name.target, ())
+            name.found = (found or {}).get(name.target, ())
         if self._names:
             self._interface.watch_sending(self, self._names)
             self._unsubscribe = [
@@ -115,26 +115,26 @@ class NameFollower:
 
     async def _renew(self, key: PublicKey, name: _Name) -> None:
         with suppress(TunnelError, OSError):  # the name stays what it was, or the interface is closed
-            said = await self._look_up(name.target)
+            found = await self._look_up(name.target)
             present = self._interface.path(key).endpoint
             is_silent = self._interface.traffic(key).unanswered > 0
-            chosen = choose(said, name.said, present, is_silent=is_silent)
-            name.said = said
+            chosen = choose(found, name.found, present, is_silent=is_silent)
+            name.found = found
             if chosen:
                 update = PeerUpdate(key, update_only=True, endpoint=chosen, handshake=True)
                 await self._interface.configure(DeviceUpdate(peers=(update,)))
 
 
 def choose(
-    said: Sequence[Endpoint], before: Sequence[Endpoint], present: Endpoint | None, *, is_silent: bool
+    found: Sequence[Endpoint], before: Sequence[Endpoint], present: Endpoint | None, *, is_silent: bool
 ) -> Endpoint | None:
     """Return the endpoint to try instead of the present one, None to stay.
 
-    said, before: what the name means now, and what it meant, () for unknown. While a peer is silent, each is
+    found, before: what the name means now, and what it meant, () for unknown. While a peer is silent, each is
     tried in turn.
     """
-    if present not in said:
-        has_moved = bool(before) and set(said) != set(before)
-        return said[0] if is_silent or has_moved or present is None else None
-    after = said.index(present) + 1
-    return said[after % len(said)] if is_silent and len(said) > 1 else None
+    if present not in found:
+        has_moved = bool(before) and set(found) != set(before)
+        return found[0] if is_silent or has_moved or present is None else None
+    after = found.index(present) + 1
+    return found[after % len(found)] if is_silent and len(found) > 1 else None
