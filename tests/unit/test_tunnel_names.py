@@ -10,11 +10,13 @@ import pytest
 
 import wgpy
 from wgpy.address import HostPort
-from wgpy.config import Config, PeerConfig, to_update
+from wgpy.config import Config, PeerConfig
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import DataSent
 from wgpy.driver.settings import read_settings
 from wgpy.endpoint_names import names_of, read_names, write_names
 from wgpy.host.tun import PacketSocket
+from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpy.tunnel import endpoints, names
 from wgpy.tunnel.errors import TunnelError
 from wgpy.tunnel.names import NameFollower, choose
@@ -58,17 +60,16 @@ def test_an_endpoint_changes_with_its_name_or_where_the_peer_is_silent(
     assert choose(found, before, present, is_silent=is_silent) == chosen
 
 
+@pytest.mark.parametrize("when", ["afterwards", "before"])
 def test_while_a_peer_does_not_answer_its_name_is_looked_up_until_it_does(
-    monkeypatch: pytest.MonkeyPatch,
+    when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(names, "SILENCE", 0.05)
     monkeypatch.setattr(names, "_LONGEST_PAUSE", 0.05)
 
     async def scenario() -> None:
-        async with interface() as left, interface() as right:
-            left_key, right_key = wgpy.PrivateKey.generate(), wgpy.PrivateKey.generate()
-            await configure(right, Config(right_key, peers=(PeerConfig(left_key.public_key()),)), ONE)
-            nobody, there = Endpoint("127.0.0.1", closed_port()), Endpoint("127.0.0.1", right.listen_port)
+        nobody = Endpoint("127.0.0.1", closed_port())
+        async with pair(nobody) as (left, key, there):
             answers: list[Endpoint | None] = [nobody, None, there]  # None: the name server is silent
 
             async def look_up(target: HostPort) -> list[Endpoint]:
@@ -78,16 +79,36 @@ def test_while_a_peer_does_not_answer_its_name_is_looked_up_until_it_does(
                     raise TunnelError("no answer")
                 return [answer]
 
-            config = Config(left_key, peers=(PeerConfig(right_key.public_key(), endpoint=NAME),))
-            await configure(left, config, nobody)
-            follower = NameFollower(left, names_of(config), look_up)
+            follower = NameFollower(left, {key: NAME}, look_up)
+            if when == "before":
+                left.send_keepalive(key)
+                assert left.traffic(key).unanswered
             follower.start({NAME: [nobody]})
-
-            left.send_keepalive(right_key.public_key())
+            if when == "afterwards":
+                left.send_keepalive(key)
             await handshake(left)
 
-            assert left.path(right_key.public_key()).endpoint == there
+            assert left.path(key).endpoint == there
             follower.close()
+
+    asyncio.run(scenario())
+
+
+def test_of_a_peer_whose_name_is_followed_no_more_it_is_not_reported_what_is_sent() -> None:
+    async def scenario() -> None:
+        async with pair(None) as (left, key, there):
+            follower = NameFollower(left, {key: NAME}, endpoints.look_up)
+            follower.start({NAME: [there]})
+            follower.close()
+            events: list[wgpy.DeviceEvent] = []
+            left.subscribe(lambda _, event: events.append(event))
+
+            await left.configure(DeviceUpdate(peers=[PeerUpdate(key, endpoint=there)]))
+            left.send_keepalive(key)
+            await handshake(left)
+
+            assert wgpy.HandshakeCompleted in map(type, events)
+            assert DataSent not in map(type, events)
 
     asyncio.run(scenario())
 
@@ -140,8 +161,20 @@ async def interface() -> AsyncIterator[wgpy.Interface]:
             yield made
 
 
-async def configure(interface: wgpy.Interface, config: Config, endpoint: Endpoint) -> None:
-    await interface.configure(to_update(config, lambda _: endpoint))
+@asynccontextmanager
+async def pair(
+    endpoint: Endpoint | None,
+) -> AsyncIterator[tuple[wgpy.Interface, wgpy.PublicKey, Endpoint]]:
+    """Give an interface, the key of its peer, and where that is.
+
+    endpoint: where the interface believes it.
+    """
+    async with interface() as left, interface() as right:
+        left_key, right_key = wgpy.PrivateKey.generate(), wgpy.PrivateKey.generate()
+        known, back = PeerUpdate(right_key.public_key(), endpoint=endpoint), PeerUpdate(left_key.public_key())
+        await left.configure(DeviceUpdate(left_key, peers=[known]))
+        await right.configure(DeviceUpdate(right_key, peers=[back]))
+        yield left, right_key.public_key(), Endpoint("127.0.0.1", right.listen_port)
 
 
 async def handshake(interface: wgpy.Interface) -> None:

@@ -207,7 +207,9 @@ class Interface:
 
     def watch_sending(self, watcher: object, keys: Iterable[PublicKey]) -> None:
         """Report `DataSent` of these peers from now on, and of no others that this watcher named before."""
-        self._watched[watcher] = frozenset(map(bytes, keys))
+        self._watched.pop(watcher, None)
+        if named := frozenset(map(bytes, keys)):
+            self._watched[watcher] = named
         self._device.watched = frozenset().union(*self._watched.values())
 
     def traffic(self, key: PublicKey) -> PeerTraffic:

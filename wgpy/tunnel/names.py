@@ -33,11 +33,14 @@ _SETTLING_TIME: Final = 1.0  # seconds: a change of the network is many changes
 
 @dataclass(slots=True)
 class _Name:
-    """found: what it meant last, () for unknown; check: when the peer is looked at again."""
+    """pause: seconds from the next look-up to the one after; found: what it meant last, () for unknown.
+
+    check: when the peer is looked at again.
+    """
 
     target: HostPort
+    pause: float
     found: Sequence[Endpoint] = ()
-    pause: float = SILENCE
     check: asyncio.TimerHandle | None = None
     looking_up: asyncio.Task[None] | None = None
 
@@ -48,22 +51,24 @@ class NameFollower:
     def __init__(self, interface: Interface, names: Names, look_up: LookUp) -> None:
         self._interface = interface
         self._look_up = look_up
-        self._names = {key: _Name(target) for key, target in names.items()}
+        self._names = {key: _Name(target, SILENCE) for key, target in names.items()}
         self._unsubscribe: list[Callable[[], None]] = []
         self._settling: asyncio.TimerHandle | None = None
 
     def start(self, found: Mapping[HostPort, Sequence[Endpoint]] | None = None) -> None:
         """Begin. found: what names mean so far; None where that is not known."""
-        for name in self._names.values():
-            name.found = (found or {}).get(name.target, ())
         if self._names:
             self._interface.watch_sending(self, self._names)
             self._unsubscribe = [
                 self._interface.subscribe(self._on_event),
                 self._interface.watch_network(self._on_network_change),
             ]
+        for key, name in self._names.items():
+            name.found = (found or {}).get(name.target, ())
+            self._check(key, name)  # it may be silent already
 
     def close(self) -> None:
+        self._interface.watch_sending(self, ())
         for unsubscribe in self._unsubscribe:
             unsubscribe()
         for handle in (self._settling, *(name.check for name in self._names.values())):
