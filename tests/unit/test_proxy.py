@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 
@@ -22,6 +23,7 @@ from wgpy.tunnel.errors import TunnelError
 
 TIMEOUT = 60.0  # seconds
 ANY_PORT = HostPort("127.0.0.1", 0)
+_AT_ONCE = struct.pack("ii", 1, 0)  # struct linger
 _PORTABLE = read_settings({"WGPY_DATAPATH": "portable"})
 
 
@@ -67,6 +69,25 @@ def test_a_server_gets_the_host_of_the_url_and_what_is_meant_for_it(head: str, f
 
             wanted = forwarded.format(f"127.0.0.1:{there}") + "\r\nConnection: close\r\n\r\n"
             assert answer.decode() == wanted
+
+    asyncio.run(scenario())
+
+
+def test_a_server_is_left_if_its_client_has_gone_meanwhile() -> None:
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as there:
+            there.setblocking(False)
+            number = there.getsockname()[1]
+            request = f"CONNECT 127.0.0.1:{number} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+            async with serving(Listeners(http=(ANY_PORT,))) as (port,):
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    client.sendall(request)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+
+                connected, _ = await asyncio.get_running_loop().sock_accept(there)
+                with connected:
+                    connected.setblocking(False)
+                    assert await asyncio.get_running_loop().sock_recv(connected, 1) == b""
 
     asyncio.run(scenario())
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from wgpy.proxy.joining import join
+from wgpy.proxy.joining import forward, join
 from wgpy.proxy.listening import Acceptor
 from wgpy.proxy.stream import Stream
 
@@ -66,6 +66,25 @@ def test_what_breaks_at_one_end_is_reset_at_the_other(unread: bool) -> None:
             await joining
             with pytest.raises(OSError, match="reset|[Bb]roken"):
                 await send_again_and_again(server)
+
+    run(scenario)
+
+
+def test_a_client_is_reset_when_the_proxy_ends_before_it_was_led_on() -> None:
+    async def connect(host: str, port: int) -> Stream:
+        await asyncio.Event().wait()  # for ever
+        raise AssertionError
+
+    async def scenario() -> None:
+        client, accepted = await pair()
+        with closing(client):
+            forwarding = asyncio.create_task(forward(Stream(accepted), connect, "192.0.2.1", 80))
+            await asyncio.sleep(0)
+
+            forwarding.cancel()
+
+            with pytest.raises(ConnectionResetError):
+                await receive_all(client)
 
     run(scenario)
 

@@ -46,9 +46,9 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
         except (OSError, TunnelError) as error:
             await _answer(client, 502, reason(error) if isinstance(error, OSError) else str(error))
         else:
-            if request.method == b"CONNECT":
-                await client.write(_ESTABLISHED)
             with closing(there):
+                if request.method == b"CONNECT":
+                    await client.write(_ESTABLISHED)
                 await there.write(begin + rest)
                 await join(client, there)
 

@@ -7,6 +7,7 @@ while its target has no room; so thousands of idle ones cost little.
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from errno import ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT
 from typing import Final
 
@@ -65,9 +66,8 @@ class _Direction:
 
     def __init__(self, source: Stream, target: Stream, over: _Over) -> None:
         self._loop = asyncio.get_running_loop()
-        self._source = (
-            source.socket.fileno()
-        )  # a number: of sockets the loop writes out what it does not find
+        # A number: of sockets the loop writes out what it does not find.
+        self._source = source.socket.fileno()
         self._target = target.socket
         self._over = over
         self._pipe: Pipe | None = None  # with what the target had no room for
@@ -155,8 +155,7 @@ _REASONS: Final = {
 async def forward(client: Stream, connect: Connect, host: str, port: int) -> None:
     """Join a client with where it is meant to lead; one that cannot be led there is reset."""
     try:
-        there = await connect(host, port)
-    except (OSError, UnicodeError):  # the latter for what is no host name
-        client.reset()
-    else:
-        await join(client, there)
+        with suppress(OSError, UnicodeError):  # the latter for what is no host name
+            await join(client, await connect(host, port))
+    finally:
+        client.reset()  # unless it was closed in order
