@@ -2,17 +2,21 @@
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import pytest
 
 from wgpy.address import HostPort
+from wgpy.cli.changes import interruptible
 from wgpy.cli.errors import CommandError
 from wgpy.cli.files import find_config, save
-from wgpy.cli.resolve import resolve
-from wgpy.config import Config, load
+from wgpy.cli.resolve import resolve, resolving
+from wgpy.config import Config, PeerConfig, load
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PrivateKey
 
@@ -199,3 +203,41 @@ def test_a_numeric_endpoint_needs_no_name_server(where: HostPort, endpoint: Endp
 def test_a_name_that_does_not_resolve_is_a_sentence(host: str) -> None:
     with pytest.raises(CommandError, match="cannot be resolved"):
         resolve(HostPort(host, 7), timeout=0)
+
+
+def test_all_endpoints_of_a_file_are_resolved() -> None:
+    targets = [HostPort("localhost", 7), HostPort("192.0.2.1", 7), HostPort("localhost", 8)]
+
+    endpoint_of = resolving(config_with(*targets))
+
+    assert [endpoint_of(target).port for target in targets] == [7, 7, 8]
+
+
+def test_who_interrupts_a_command_does_not_wait_for_a_silent_name_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    released, answered = Event(), Event()
+
+    def ask(host: str, *_: object, **__: object) -> None:
+        asked.append(host)
+        if len(asked) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        released.wait(60)
+        answered.set()
+        raise socket.gaierror(socket.EAI_NONAME, "")
+
+    monkeypatch.setattr("wgpy.cli.resolve.getaddrinfo", ask)
+    with interruptible(), pytest.raises(SystemExit):
+        resolving(config_with(HostPort("one.example.test", 7), HostPort("two.example.test", 7)))
+
+    assert not answered.is_set()
+    released.set()
+
+
+def config_with(*targets: HostPort) -> Config:
+    """A peer at each of these."""
+    keys = (PrivateKey.generate().public_key() for _ in targets)
+    return Config(
+        peers=tuple(PeerConfig(key, endpoint=target) for key, target in zip(keys, targets, strict=True))
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -147,6 +148,26 @@ def test_all_addresses_of_a_name_are_found() -> None:
 def test_a_name_that_cannot_be_resolved_is_named(host: str) -> None:
     with pytest.raises(TunnelError, match=f"the endpoint {host}:51820 cannot be resolved: "):
         asyncio.run(endpoints.look_up(HostPort(host, 51820)))
+
+
+def test_a_loop_ends_while_a_name_server_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    released, answered = threading.Event(), threading.Event()
+
+    def ask(*_: object, **__: object) -> list[object]:
+        released.wait(TIMEOUT)
+        answered.set()
+        return []
+
+    async def scenario() -> None:
+        looking_up = asyncio.create_task(endpoints.look_up(NAME))
+        await asyncio.sleep(0)  # it is in progress now
+        looking_up.cancel()
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    asyncio.run(scenario())
+
+    assert not answered.is_set()
+    released.set()
 
 
 # -- Helpers -------------------------------------------------------------------------------------

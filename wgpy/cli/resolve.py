@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from socket import EAI_AGAIN, SOCK_DGRAM, gaierror, getaddrinfo
 from typing import Final
 
@@ -12,21 +13,21 @@ from wgpy.contract.endpoint import Endpoint
 
 # At boot the network may come up later than the tunnel.
 _RESOLVE_TIMEOUT: Final = 20.0  # seconds
-_AT_ONCE: Final = 64  # names
 _FIRST_PAUSE: Final = 0.5
 _PAUSE_GROWTH: Final = 1.5
 
 
 def resolving(config: Config) -> Callable[[HostPort], Endpoint]:
     """Resolve all endpoints of a file at once; return what maps each to its address. Raises CommandError."""
-    from concurrent.futures import ThreadPoolExecutor
+    from wgpy.host import lookup
 
     wanted = {peer.endpoint for peer in config.peers if peer.endpoint}
     names = [target for target in wanted if not is_address(target.host.partition("%")[0])]
     found = {target: resolve(target) for target in wanted.difference(names)}
-    if names:
-        with ThreadPoolExecutor(min(len(names), _AT_ONCE)) as threads:
-            found |= zip(names, threads.map(resolve, names), strict=True)
+    for first in range(0, len(names), lookup.AT_ONCE):
+        targets = names[first : first + lookup.AT_ONCE]
+        answers = [lookup.begin(partial(resolve, target)) for target in targets]
+        found |= {target: answer.result() for target, answer in zip(targets, answers, strict=True)}
     return found.__getitem__
 
 

@@ -4,12 +4,14 @@ import asyncio
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from wgpy.address import HostPort
 from wgpy.config import Config
 from wgpy.contract.constants import DEFAULT_MTU
 from wgpy.contract.endpoint import Endpoint
+from wgpy.host import lookup
 
 from .errors import TunnelError
 
@@ -24,15 +26,21 @@ _IPV6_MTU: Final = 24
 async def resolve(config: Config) -> dict[HostPort, list[Endpoint]]:
     """Look all names up at once, as the caller's host does. Raises TunnelError."""
     wanted = list({peer.endpoint for peer in config.peers if peer.endpoint})
-    return dict(zip(wanted, await asyncio.gather(*map(look_up, wanted)), strict=True))
+    room = asyncio.Semaphore(lookup.AT_ONCE)
+
+    async def look_up_with_room(target: HostPort) -> list[Endpoint]:
+        async with room:
+            return await look_up(target)
+
+    return dict(zip(wanted, await asyncio.gather(*map(look_up_with_room, wanted)), strict=True))
 
 
 async def look_up(target: HostPort) -> list[Endpoint]:
     """Return where the name leads, the best first. Raises TunnelError."""
-    loop = asyncio.get_running_loop()
+    asked = partial(socket.getaddrinfo, *target, type=socket.SOCK_DGRAM)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_DGRAM)
+            found = await asyncio.wrap_future(lookup.begin(asked))
     except TimeoutError:
         raise TunnelError(
             f"the endpoint {target} cannot be resolved: no answer in {_TIMEOUT:.0f} s"

@@ -17,6 +17,7 @@ from wgpy.contract.events import DataSent
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.endpoint_names import Names
+from wgpy.host import lookup
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 from wgpy.model import DeviceUpdate, PeerUpdate
@@ -51,6 +52,7 @@ class NameFollower:
     def __init__(self, interface: Interface, names: Names, look_up: LookUp) -> None:
         self._interface = interface
         self._look_up = look_up
+        self._room = asyncio.Semaphore(lookup.AT_ONCE)
         self._names = {key: _Name(target, SILENCE) for key, target in names.items()}
         self._unsubscribe: list[Callable[[], None]] = []
         self._settling: asyncio.TimerHandle | None = None
@@ -120,7 +122,8 @@ class NameFollower:
 
     async def _renew(self, key: PublicKey, name: _Name) -> None:
         with suppress(TunnelError, OSError):  # the name stays what it was, or the interface is closed
-            found = await self._look_up(name.target)
+            async with self._room:
+                found = await self._look_up(name.target)
             present = self._interface.path(key).endpoint
             is_silent = self._interface.traffic(key).unanswered > 0
             chosen = choose(found, name.found, present, is_silent=is_silent)
