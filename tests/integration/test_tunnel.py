@@ -310,6 +310,30 @@ def test_a_late_answer_of_the_process_inside_is_taken_for_no_other(world: World)
     ]
 
 
+def test_a_tunnel_ends_though_a_thread_waits_for_the_process_inside(world: World) -> None:
+    said = world.run("""
+        import os, signal, socket, subprocess, threading, time
+        import wgpy
+
+        def ask():
+            try:
+                tunnel.socket(socket.AF_INET, socket.SOCK_STREAM)
+            except wgpy.TunnelError as error:
+                print(error)
+
+        with wgpy.Tunnel("wg0.conf") as tunnel:
+            mine = ["pgrep", "-P", str(os.getpid()), "-f", "wgpy.tunnel.inside"]
+            inside = int(subprocess.run(mine, capture_output=True).stdout)
+            os.kill(inside, signal.SIGSTOP)
+            asking = threading.Thread(target=ask)
+            asking.start()
+            time.sleep(0.5)  # it waits by now
+        asking.join()
+        """)
+
+    assert said == "the tunnel's network has ended: open a tunnel anew\n"
+
+
 def test_a_change_of_the_network_has_the_names_of_endpoints_looked_up_again(world: World) -> None:
     hosts = world.left.write("/run/user/hosts", "10.10.0.99 vpn.test\n")
     world.left.run("chmod", "644", hosts)

@@ -97,10 +97,11 @@ class Namespace:
 
     def close(self) -> None:
         """End the process inside; harmless when repeated."""
-        self._spares.close()
-        self._channel.close()
-        self._process.kill()  # it would end by itself, unless somebody has stopped it
+        self._process.kill()  # first, so that no thread waits for its answer any more
         self._process.wait()
+        self._spares.close()
+        with self._lock:
+            self._channel.close()
         for name in ("_ended", "_tun"):
             if (fileno := self.__dict__.pop(name, -1)) >= 0:
                 os.close(fileno)
@@ -113,6 +114,8 @@ class Namespace:
                 self._channel.settimeout(ANSWER_TIMEOUT)
                 channel.send(self._channel, {"do": verb, **values}, filenos)
                 answer = channel.receive(self._channel)
+            except ConnectionError:
+                answer = None
             except OSError as error:
                 self._channel.close()  # a late answer would be taken for that to the next question
                 raise TunnelError(
