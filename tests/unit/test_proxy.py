@@ -6,7 +6,10 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from ipaddress import IPv4Interface
 
+import dns.message
+import dns.rrset
 import pytest
 
 import wgpy
@@ -242,6 +245,28 @@ def test_datagrams_to_a_target_that_is_none_are_dropped() -> None:
     asyncio.run(scenario())
 
 
+def test_the_name_of_a_target_is_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        with udp() as name_server, udp() as there:
+            monkeypatch.setattr("wgpy.tunnel.resolver._PORT", name_server.getsockname()[1])
+            here = IPv4Interface("127.0.0.1/8")
+            config = Config(PrivateKey.generate(), addresses=(here,), dns=("127.0.0.1",))
+            answering = asyncio.create_task(answer_once(name_server, "127.0.0.1"))
+            async with tunnel_of(config) as tunnel:
+                target = "there.example.test", there.getsockname()[1]
+                transport, _ = await tunnel.create_datagram_endpoint(
+                    asyncio.DatagramProtocol, remote_addr=target
+                )
+
+                transport.sendto(b"x")
+                assert (await receive(there))[0] == b"x"
+
+                transport.close()
+            await answering
+
+    asyncio.run(scenario())
+
+
 def test_a_datagram_for_which_a_socket_has_no_room_is_dropped() -> None:
     async def scenario() -> None:
         with udp() as there:
@@ -269,17 +294,32 @@ async def serving(wanted: Listeners) -> AsyncIterator[list[int]]:
     """Give the ports of the listeners; in the end no connection may have raised anything."""
     failed: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(str(context)))
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     config = Config(private_key=PrivateKey.generate())
+    async with tunnel_of(config) as tunnel, AsyncExitStack() as opened:
+        lines = await start(tunnel, wanted, opened)
+        yield [int(re.findall(r"127\.0\.0\.1:(\d+)", line)[0]) for line in lines]
+    assert failed == []
+
+
+@asynccontextmanager
+async def tunnel_of(config: Config) -> AsyncIterator[wgpy.AsyncTunnel]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         async with (
             asyncio.timeout(TIMEOUT),
             wgpy.Tunnel(config, packets=PacketSocket(ours), settings=_PORTABLE) as tunnel,
-            AsyncExitStack() as opened,
         ):
-            lines = await start(tunnel, wanted, opened)
-            yield [int(re.findall(r"127\.0\.0\.1:(\d+)", line)[0]) for line in lines]
-    assert failed == []
+            yield tunnel
+
+
+async def answer_once(name_server: socket.socket, address: str) -> None:
+    """Answer a question with an address, and no other one."""
+    loop = asyncio.get_running_loop()
+    data, source = await loop.sock_recvfrom(name_server, 1 << 16)
+    question = dns.message.from_wire(data)
+    answer = dns.message.make_response(question)
+    answer.answer.append(dns.rrset.from_text(question.question[0].name, 60, "IN", "A", address))
+    await loop.sock_sendto(name_server, answer.to_wire(), source)
 
 
 async def ask(port: int, data: bytes) -> bytes:

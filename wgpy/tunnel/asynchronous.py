@@ -161,18 +161,18 @@ class AsyncTunnel:
     ) -> tuple[asyncio.DatagramTransport, _Protocol]:
         """As of the event loop. Raises OSError, TunnelError."""
         loop = asyncio.get_running_loop()
-        if local_addr:
-            made = await self._bound(*local_addr, socket.SOCK_DGRAM)
-        else:
-            family, *_ = (await self.getaddrinfo(*remote_addr))[0] if remote_addr else (socket.AF_INET,)
-            made = self._make_socket(family, socket.SOCK_DGRAM)
+        made = await self._bound(*local_addr, socket.SOCK_DGRAM) if local_addr else None
         try:
             if remote_addr:
-                found = await self.getaddrinfo(*remote_addr, family=made.family, type=socket.SOCK_DGRAM)
+                family = made.family if made else 0
+                found = await self.getaddrinfo(*remote_addr, family=family, type=socket.SOCK_DGRAM)
+                made = made or self._make_socket(found[0][0], socket.SOCK_DGRAM)
                 await loop.sock_connect(made, found[0][4])
+            made = made or self._make_socket(socket.AF_INET, socket.SOCK_DGRAM)
             return await loop.create_datagram_endpoint(protocol_factory, sock=made)
         except BaseException:
-            made.close()
+            if made:
+                made.close()
             raise
 
     async def _bound(self, host: str | None, port: int, kind: SocketKind) -> Socket:
