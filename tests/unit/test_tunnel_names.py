@@ -12,15 +12,16 @@ import pytest
 import wgpy
 from wgpy.address import HostPort
 from wgpy.config import Config, PeerConfig
+from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent
 from wgpy.driver.settings import read_settings
 from wgpy.endpoint_names import names_of, read_names, write_names
 from wgpy.host.tun import PacketSocket
-from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.model import DeviceUpdate, PeerPath, PeerTraffic, PeerUpdate
 from wgpy.tunnel import endpoints, names
 from wgpy.tunnel.errors import TunnelError
-from wgpy.tunnel.names import NameFollower, choose
+from wgpy.tunnel.names import NameFollower, choose, is_silent
 
 TIMEOUT = 60.0  # seconds
 NAME = HostPort("peer.example.test", 51820)
@@ -59,6 +60,20 @@ def test_an_endpoint_changes_with_its_name_or_where_the_peer_is_silent(
     chosen: Endpoint | None,
 ) -> None:
     assert choose(found, before, present, is_silent=is_silent) == chosen
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "handshake", "silent"),
+    [(0, 0, False), (0, 1, False), (1, 0, True), (1, 1, False), (15, 1, True)],
+    ids=["asked nothing", "answered", "never answered", "may answer yet", "answers no more"],
+)
+def test_a_peer_is_silent_if_it_leaves_something_unanswered_for_longer_than_it_may(
+    unanswered: int, handshake: int, silent: bool
+) -> None:
+    now = 100 * SECOND
+    traffic = PeerTraffic(unanswered=now - unanswered * SECOND if unanswered else 0)
+
+    assert is_silent(traffic, PeerPath(ONE, handshake), now) == silent
 
 
 @pytest.mark.parametrize("when", ["afterwards", "before"])

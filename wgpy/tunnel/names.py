@@ -20,7 +20,7 @@ from wgpy.endpoint_names import Names
 from wgpy.host import lookup
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
-from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.model import DeviceUpdate, PeerPath, PeerTraffic, PeerUpdate
 
 from .errors import TunnelError
 
@@ -124,13 +124,22 @@ class NameFollower:
         with suppress(TunnelError, OSError):  # the name stays what it was, or the interface is closed
             async with self._room:
                 found = await self._look_up(name.target)
-            present = self._interface.path(key).endpoint
-            is_silent = self._interface.traffic(key).unanswered > 0
-            chosen = choose(found, name.found, present, is_silent=is_silent)
+            path, traffic = self._interface.path(key), self._interface.traffic(key)
+            silent = is_silent(traffic, path, boottime())
+            chosen = choose(found, name.found, path.endpoint, is_silent=silent)
             name.found = found
             if chosen:
                 update = PeerUpdate(key, update_only=True, endpoint=chosen, handshake=True)
                 await self._interface.configure(DeviceUpdate(peers=(update,)))
+
+
+def is_silent(traffic: PeerTraffic, path: PeerPath, now: int) -> bool:
+    """Return whether a peer leaves something unanswered for too long, or has never answered.
+
+    now: boottime ns.
+    """
+    has_waited = now - traffic.unanswered >= SILENCE * SECOND
+    return traffic.unanswered > 0 and (has_waited or not path.handshake)
 
 
 def choose(
