@@ -140,6 +140,18 @@ def test_a_kind_of_address_that_socks5_does_not_have_is_refused() -> None:
     asyncio.run(scenario())
 
 
+def test_an_address_of_an_interface_that_cannot_be_is_no_host() -> None:
+    async def scenario() -> None:
+        host = b"::1%" + b"x" * 70  # longer than a label of DNS
+        request = bytes((5, 1, 0, 3, len(host))) + host + bytes((0, 80))
+        async with serving(Listeners(socks5=(ANY_PORT,))) as (port,):
+            answer = await ask(port, bytes((5, 1, 0)) + request)
+
+            assert answer == bytes((5, 0)) + bytes((5, Reply.HOST_UNREACHABLE, 0, 1)) + bytes(6)
+
+    asyncio.run(scenario())
+
+
 def test_datagrams_are_of_the_port_that_sent_the_first_one() -> None:
     async def scenario() -> None:
         with udp() as client, udp() as neighbour, udp() as there:

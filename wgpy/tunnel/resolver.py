@@ -43,7 +43,8 @@ class Resolver:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             if family in families:
                 wanted["flags"] = wanted.get("flags", 0) | socket.AI_NUMERICHOST
-                found += socket.getaddrinfo(address, port, family=family, **wanted)
+                with suppress(UnicodeError):  # by what follows a `%`, which no interface is called
+                    found += socket.getaddrinfo(address, port, family=family, **wanted)
         if not found:
             raise socket.gaierror(socket.EAI_NONAME, f"the tunnel's DNS servers know no address of {host}")
         return found
