@@ -21,7 +21,7 @@ from wgpy.host.tun import PacketSocket
 from wgpy.model import DeviceUpdate, PeerPath, PeerTraffic, PeerUpdate
 from wgpy.tunnel import endpoints, names
 from wgpy.tunnel.errors import TunnelError
-from wgpy.tunnel.names import NameFollower, choose, is_silent
+from wgpy.tunnel.names import NameFollower, choose, first_meaning, is_silent
 
 TIMEOUT = 60.0  # seconds
 NAME = HostPort("peer.example.test", 51820)
@@ -60,6 +60,17 @@ def test_an_endpoint_changes_with_its_name_or_where_the_peer_is_silent(
     chosen: Endpoint | None,
 ) -> None:
     assert choose(found, before, present, is_silent=is_silent) == chosen
+
+
+@pytest.mark.parametrize(
+    ("path", "meaning"),
+    [(PeerPath(ONE), (ONE,)), (PeerPath(ONE, 1), ()), (PeerPath(), ())],
+    ids=["never answered", "may have moved", "no endpoint"],
+)
+def test_the_endpoint_of_a_peer_that_has_never_answered_is_what_its_name_means(
+    path: PeerPath, meaning: Sequence[Endpoint]
+) -> None:
+    assert first_meaning(path) == meaning
 
 
 @pytest.mark.parametrize(

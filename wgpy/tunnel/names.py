@@ -58,7 +58,10 @@ class NameFollower:
         self._settling: asyncio.TimerHandle | None = None
 
     def start(self, found: Mapping[HostPort, Sequence[Endpoint]] | None = None) -> None:
-        """Begin. found: what names mean so far; None where that is not known."""
+        """Begin. found: what names mean so far; None where that is not known.
+
+        Then the endpoint of a peer that has never answered is what its name means: it has not moved.
+        """
         if self._names:
             self._interface.watch_sending(self, self._names)
             self._unsubscribe = [
@@ -66,7 +69,7 @@ class NameFollower:
                 self._interface.watch_network(self._on_network_change),
             ]
         for key, name in self._names.items():
-            name.found = (found or {}).get(name.target, ())
+            name.found = (found or {}).get(name.target) or first_meaning(self._interface.path(key))
             self._check(key, name)  # it may be silent already
 
     def close(self) -> None:
@@ -131,6 +134,11 @@ class NameFollower:
             if chosen:
                 update = PeerUpdate(key, update_only=True, endpoint=chosen, handshake=True)
                 await self._interface.configure(DeviceUpdate(peers=(update,)))
+
+
+def first_meaning(path: PeerPath) -> Sequence[Endpoint]:
+    """Return what a peer's name means, () for unknown: the peer may have moved once it has answered."""
+    return (path.endpoint,) if path.endpoint and not path.handshake else ()
 
 
 def is_silent(traffic: PeerTraffic, path: PeerPath, now: int) -> bool:
