@@ -1,12 +1,14 @@
 """What the pages of the clone show and refer to is true."""
 
 import re
+from ipaddress import ip_address
 from operator import attrgetter
 from pathlib import Path
 
 import pytest
 
 import wgpy
+from wgpy.kubernetes.corefile import stub
 
 PAGES = Path(__file__).parents[2]
 _FOUND = re.findall(r"```python\n(.*?)```", (PAGES / "README.md").read_text(), re.DOTALL)
@@ -58,6 +60,12 @@ def test_every_link_to_a_file_of_the_clone_leads_somewhere(page: Path) -> None:
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
 
     assert not [link for link in links if not (PAGES / link).exists()]
+
+
+def test_the_page_of_kubernetes_shows_the_block_for_coredns_as_it_is_written() -> None:
+    block = stub("prod.mesh", [ip_address("100.80.3.4"), ip_address("100.80.3.5")])
+
+    assert f"\n```\n{block}```\n" in (PAGES / "KUBERNETES.md").read_text()
 
 
 def test_every_stop_of_the_drawings_is_a_file_that_is_there() -> None:
