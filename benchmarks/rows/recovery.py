@@ -95,8 +95,8 @@ class Mortal:
 def longest_gap(times: Sequence[float], pace: float) -> float:
     """Return the longest time in which no answer came. times: of round trips; pace: between two pings."""
     came = sorted(index * pace + took for index, took in enumerate(times) if took < probe.TIMEOUT)
-    end = len(times) * pace
-    return max(after - before for before, after in pairwise((0.0, *came, max(end, came[-1]))))
+    end = max([len(times) * pace, *came])
+    return max(after - before for before, after in pairwise((0.0, *came, end)))
 
 
 def _mortal(turn: Turn) -> Mortal:

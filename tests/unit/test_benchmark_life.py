@@ -34,6 +34,7 @@ def test_a_gap_is_between_answers_whenever_their_pings_were_sent() -> None:
     assert longest_gap([at_once, at_once, lost, lost, at_once, at_once], 0.1) == pytest.approx(0.3)
     assert longest_gap([at_once, late, late, at_once], 0.1) == pytest.approx(0.69)
     assert longest_gap([at_once, lost, lost, lost], 0.1) == pytest.approx(0.39)
+    assert longest_gap([lost] * 10, 0.1) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("text", ["OSError: no buffer\n", "", "{}"])
