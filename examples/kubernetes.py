@@ -122,7 +122,7 @@ def check_host() -> None:
         raise DemoError(
             "its nodes need cgroups, and /sys/fs/cgroup cannot be written here: use a host of its own"
         )
-    if not components.runtime("usr/bin/containerd").exists() or not components.program().exists():
+    if not components.are_built():
         raise DemoError("its components are not built: use ./run demo kubernetes")
 
 

@@ -7,13 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from statistics import median
 
 import wgpy
 from benchmarks.kubernetes.processes import PARTS, Load, read
 from benchmarks.kubernetes.sites import ARRANGEMENTS, running
+from benchmarks.suite.command import positive
+from benchmarks.suite.host import obstacle
 from tests.kubernetes import components
+from tests.kubernetes.client import ApiError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +38,41 @@ class Reading:
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="./run bench kubernetes", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="of both arrangements (default: 3)")
-    parser.add_argument("--rest", type=float, default=30, help="seconds at rest (default: 30)")
+    parser.add_argument("--rounds", type=positive, default=3, help="of both arrangements (default: 3)")
+    parser.add_argument("--rest", type=positive, default=30, help="seconds at rest (default: 30)")
     options = parser.parse_args(arguments)
+    if found := obstacle() or _unbuilt():
+        print(f"Nothing can be measured: {found}", file=sys.stderr)
+        return 2
     readings: dict[str, list[Reading]] = {name: [] for name in ARRANGEMENTS}
+    status = take_turns(readings, options.rounds, lambda name: _measure(name, options.rest))
+    if any(readings.values()):
+        print(_machine())
+        print("\n".join(table(readings)))
+    return status
+
+
+def take_turns(readings: Mapping[str, list[Reading]], rounds: int, measure: Callable[[str], Reading]) -> int:
+    """Measure each arrangement in each round, and return the exit status.
+
+    readings: of each, where all stays that came before a failure or an interruption.
+    """
     try:
-        for number in range(options.rounds):
-            for name in ARRANGEMENTS:
-                print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
-                readings[name].append(_measure(name, options.rest))
+        for number in range(rounds):
+            for name, taken in readings.items():
+                print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
+                taken.append(measure(name))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    print(_machine())
-    print("\n".join(_table(readings)))
+    except (OSError, HTTPException, ApiError, AssertionError) as error:
+        print(f"The benchmark failed: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _unbuilt() -> str:
+    """Return what is to be done first, or nothing."""
+    return "" if components.are_built() else "Kubernetes is not built: use ./run bench kubernetes"
 
 
 def _measure(name: str, seconds: float) -> Reading:
@@ -74,7 +99,8 @@ def _part(measure: str, part: str) -> Callable[[Reading], float]:
     return lambda one: float(getattr(one.load, measure)[part])
 
 
-def _table(readings: Mapping[str, Sequence[Reading]]) -> list[str]:
+def table(readings: Mapping[str, Sequence[Reading]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
     rows: dict[str, Callable[[Reading], float]] = {
         "control planes": lambda one: one.control_planes,
         "certificates": lambda one: one.certificates,
@@ -94,7 +120,9 @@ def _table(readings: Mapping[str, Sequence[Reading]]) -> list[str]:
 
 
 def _cell(values: Sequence[float]) -> str:
-    """Return the median, and where they differ the least and the greatest."""
+    """Return the median, and where they differ the least and the greatest; nothing of none."""
+    if not values:
+        return ""
     least, middle, greatest = map(_number, (min(values), median(values), max(values)))
     return middle if least == greatest else f"{middle} ({least}..{greatest})"
 

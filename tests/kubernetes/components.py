@@ -53,6 +53,11 @@ def runtime(path: str) -> Path:
     return program().parent / "runtime" / path
 
 
+def are_built() -> bool:
+    """Say whether all that a cluster needs is there."""
+    return program().exists() and runtime("usr/bin/containerd").exists()
+
+
 @dataclass(slots=True)
 class LocalProcess:
     """A component among this process's children; it dies with this process, however that ends."""
