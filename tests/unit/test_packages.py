@@ -105,6 +105,20 @@ def test_a_debian_package_has_programs_modules_units_and_man_pages(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["man", wheel.name, package.name])
 
 
+def test_a_platform_for_which_there_is_no_wheel_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    pytest.importorskip("sqlalchemy", reason="the coordinator is not installed here")
+    folder = tmp_path / "dist"
+
+    done = subprocess.run(
+        [sys.executable, PACKAGES / "build.py", folder, "any", "manylinux_2_17_x86"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("there is no wheel for manylinux_2_17_x86, but for manylinux_2_17_x86_64, ")
+    assert not folder.exists()
+
+
 def test_the_check_of_an_installation_sends_a_packet(capfd: pytest.CaptureFixture[str]) -> None:
     program = Path(sys.executable).with_name("wgpy")
     if not program.exists():

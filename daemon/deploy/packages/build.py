@@ -22,16 +22,24 @@ _DEBIAN: Final = "manylinux"
 
 
 def main(folder: Path, platforms: Sequence[str]) -> None:
-    """Raises CalledProcessError, with what the tool has printed."""
+    """platforms: all without any. Raises CalledProcessError, with what the tool has printed."""
+    targets = read_targets(platforms)
     folder.mkdir(exist_ok=True)
     sdist = _said(wheels.build_sdist(_CLONE, folder))
     with TemporaryDirectory() as pages:
         manpages.main(Path(pages))
-        for target in wheels.TARGETS:
-            if not platforms or target.platform in platforms:
-                wheel = _said(_build_wheel(sdist, target, folder))
-                if target.platform.startswith(_DEBIAN):
-                    _said(debian.build(wheel, Path(pages), folder))
+        for target in targets:
+            wheel = _said(_build_wheel(sdist, target, folder))
+            if target.platform.startswith(_DEBIAN):
+                _said(debian.build(wheel, Path(pages), folder))
+
+
+def read_targets(platforms: Sequence[str]) -> Sequence[wheels.Target]:
+    """Return the targets for platforms; ends the program if one is unknown."""
+    known = {target.platform: target for target in wheels.TARGETS}
+    if unknown := [name for name in platforms if name not in known]:
+        sys.exit(f"there is no wheel for {', '.join(unknown)}, but for {', '.join(known)}")
+    return [known[name] for name in platforms or known]
 
 
 def _build_wheel(sdist: Path, target: wheels.Target, folder: Path) -> Path:

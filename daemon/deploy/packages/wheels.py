@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 
@@ -49,11 +50,11 @@ def build_wheel(source: Path, target: Target, folder: Path) -> Path:
 
 
 def _build(what: str, source: Path, folder: Path, variables: Mapping[str, str], *options: str) -> Path:
-    before = set(folder.iterdir())
-    command = [sys.executable, "-m", "build", f"--{what}", "--no-isolation", "--outdir", str(folder)]
-    command += [f"--config-setting={option}" for option in options]
-    subprocess.run(
-        [*command, str(source)], env={**os.environ, **variables}, check=True, stdout=subprocess.DEVNULL
-    )
-    (built,) = set(folder.iterdir()) - before
-    return built
+    with TemporaryDirectory(dir=folder) as place:
+        command = [sys.executable, "-m", "build", f"--{what}", "--no-isolation", "--outdir", place]
+        command += [f"--config-setting={option}" for option in options]
+        subprocess.run(
+            [*command, str(source)], env={**os.environ, **variables}, check=True, stdout=subprocess.DEVNULL
+        )
+        (built,) = Path(place).iterdir()
+        return built.replace(folder / built.name)
