@@ -12,27 +12,18 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.nat.tailscale import PATHS, Tailscale
+from benchmarks.rows.rootless import write_tunnel
 from benchmarks.suite.namespaces import INSIDE, INTERFACE, MTU, PORT
 from benchmarks.suite.rounds import Turn
 from tests.integration.hosts import Host, HostProcess, add_addresses, eventually
 from tests.integration.internet import Internet
 from tests.integration.meshlab import Node, program
-from tests.integration.ordinaryuser import admit, start_as_user, write_for_user
+from tests.integration.ordinaryuser import start_as_user
 from tests.integration.peers import key_pair, wait_until_listening
 
 SERVER: Final = 7000  # its port
 PROXY: Final = 1080
 _JOINING: Final = 60.0  # seconds
-_CONFIG: Final = """\
-[Interface]
-PrivateKey = {private}
-Address = {inside}/24
-
-[Peer]
-PublicKey = {public}
-AllowedIPs = {allowed}/32
-Endpoint = {outside}:{port}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +45,8 @@ def serve(turn: Turn) -> Served:
 def _wgpy(turn: Turn, net: Internet) -> Served:
     left, right = net.public("left", 10), net.public("right", 20)
     private, public = key_pair()
-    config = _CONFIG.format(
-        private=private, inside=INSIDE[0], public=_serve_tunnel(turn, right, public), allowed=INSIDE[1],
-        outside=right.outside, port=PORT,
-    )  # fmt: skip
-    admit(left.host)
-    path = write_for_user(left.host, "wg0.conf", config)
+    key = _serve_tunnel(turn, right, public)
+    path = write_tunnel(left.host, private, INSIDE[0], key, right.outside)
     (wgpy,) = turn.implementation.command
     proxy = start_as_user(left.host, wgpy, "proxy", path, "--socks5", f"127.0.0.1:{PROXY}")
     return _served(turn, left, right, proxy, f"{INSIDE[1]}:{SERVER}")

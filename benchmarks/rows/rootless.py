@@ -52,16 +52,21 @@ def _both(turn: Turn) -> Both:
     left, right, _ = tunnel_of_two(turn)
     private, public = key_pair()
     right.run("wg", "set", INTERFACE, "peer", public, "allowed-ips", _ROOTLESS)
-    admit(left)
     key = right.run("wg", "show", INTERFACE, "public-key").strip()
-    write_for_user(
-        left,
-        "wg0.conf",
-        _CONFIG.format(
-            private=private, inside=_ROOTLESS, public=key, allowed=INSIDE[1], outside=OUTSIDE[1], port=PORT
-        ),
-    )
+    write_tunnel(left, private, _ROOTLESS, key, OUTSIDE[1])
     return Both(turn, left, right)
+
+
+def write_tunnel(host: Host, private: str, inside: str, public: str, outside: str) -> str:
+    """Let an ordinary user in, and write the file of a tunnel for it; return its path.
+
+    private, inside: key and address of this end; public, outside: of the other.
+    """
+    admit(host)
+    config = _CONFIG.format(
+        private=private, inside=inside, public=public, allowed=INSIDE[1], outside=outside, port=PORT
+    )
+    return write_for_user(host, "wg0.conf", config)
 
 
 def _measured(both: Both, seconds: float) -> Samples:
