@@ -25,9 +25,9 @@ pytestmark = [pytest.mark.xdist_group("mesh_relays"), pytest.mark.slow]
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _FIRST = "{ type filter hook prerouting priority -300; }"
 _FORWARD = "{ type filter hook forward priority 0; }"
-_STRANGER = str(Path(__file__).with_name("stranger.py"))
+_ATTACKER = str(Path(__file__).with_name("attacker.py"))
 _FORGING = 8  # seconds
-_SECRET = "read me, stranger"[:16]  # as long as the pattern of a ping may be
+_SECRET = "read me, please!"  # as long as the pattern of a ping may be
 _SMALL = 1400  # bytes of a packet that a router lets through
 
 
@@ -215,12 +215,12 @@ def test_where_large_packets_are_dropped_a_pair_has_a_smaller_mtu_and_its_packet
 
 
 @pytest.mark.parametrize("way", ["relayed", "direct"])
-def test_a_stranger_on_the_path_reads_nothing_moves_nobody_and_has_nobody_send_more_than_it_does(
+def test_an_attacker_on_the_path_reads_nothing_moves_nobody_and_has_nobody_send_more_than_it_does(
     world: World, way: str, seed: int
 ) -> None:
     """It records, repeats, delays, damages and spoofs what passes, and a router drops a part of it."""
-    strangers = [
-        _listening(world, f"{name}-{way}", number) for name, number in (("stranger", 66), ("victim", 99))
+    attackers = [
+        _listening(world, f"{name}-{way}", number) for name, number in (("attacker", 66), ("victim", 99))
     ]
     if way == "direct":
         world.mend()
@@ -229,8 +229,8 @@ def test_a_stranger_on_the_path_reads_nothing_moves_nobody_and_has_nobody_send_m
         "nft", f"add table ip lossy; add chain ip lossy out {_FORWARD};"
         "add rule ip lossy out udp dport 1-65535 numgen random mod 10 0 drop",
     )  # fmt: skip
-    addresses = [address for _, address in strangers]
-    forging = world.net.bridge.start(sys.executable, _STRANGER, str(_FORGING), str(seed), _SECRET, *addresses)
+    addresses = [address for _, address in attackers]
+    forging = world.net.bridge.start(sys.executable, _ATTACKER, str(_FORGING), str(seed), _SECRET, *addresses)
     pattern = _SECRET.encode().hex()
     while forging.is_running():
         ping = ("ping", "-n", "-c", "10", "-i", "0.1", "-W", "1", "-p", pattern)
@@ -241,13 +241,13 @@ def test_a_stranger_on_the_path_reads_nothing_moves_nobody_and_has_nobody_send_m
     assert _lost(world.left, world.right, 5) <= 1
     assert did["recorded"] > 0
     assert did["read"] == 0
-    for host, address in strangers:
+    for host, address in attackers:
         assert did["sent"][address] > 0
         assert _received(host) <= did["sent"][address], address
         for node in (world.left, world.right, world.hub, world.spare):
             assert address not in node.host.run("wg", "show", "mesh0", "endpoints"), node.name
     world.left.tcp(world.right)
-    for host, _ in strangers:
+    for host, _ in attackers:
         host.run("ip", "link", "delete", "eth0")
     if way == "direct":
         world.cut()

@@ -1,4 +1,4 @@
-"""Chapter 17: a stranger on the path, who records, replays, drops, delays and spoofs."""
+"""Chapter 17: an attacker on the path, who records, replays, drops, delays and spoofs."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -17,17 +17,17 @@ from . import whitepaper as wp
 from .path_hosts import DELAY
 from .test_paths import Pair
 
-STRANGER = Endpoint("203.0.113.66", 666)
+ATTACKER = Endpoint("203.0.113.66", 666)
 VICTIM = Endpoint("203.0.113.99", 99)
 _ANSWER = 2  # the kind, at the sixth byte
 
 
 @dataclass
-class Stranger:
+class Attacker:
     """Sees every datagram between NATs. react: what to do about one, at once."""
 
     pair: Pair
-    react: Callable[["Stranger", Flight], None] = lambda stranger, flight: None
+    react: Callable[["Attacker", Flight], None] = lambda attacker, flight: None
     sent: Counter[Endpoint] = field(default_factory=Counter)  # bytes, by the source that they claim
     received: Counter[Endpoint] = field(default_factory=Counter)  # bytes, by where they arrived
     recorded: list[Flight] = field(default_factory=list)
@@ -35,15 +35,15 @@ class Stranger:
     def __post_init__(self) -> None:
         network = self.pair.world.simulation.network
         network.watch(self._see)
-        network.attach(STRANGER, lambda data, *_: self.received.update({STRANGER: len(data)}))
+        network.attach(ATTACKER, lambda data, *_: self.received.update({ATTACKER: len(data)}))
         network.attach(VICTIM, lambda data, *_: self.received.update({VICTIM: len(data)}))
 
-    def send(self, destination: Endpoint, data: bytes, source: Endpoint = STRANGER) -> None:
+    def send(self, destination: Endpoint, data: bytes, source: Endpoint = ATTACKER) -> None:
         self.sent[source] += len(data)
         self.pair.world.simulation.network.send(source, destination, data)
 
     def _see(self, flight: Flight) -> None:
-        if flight.source not in (STRANGER, VICTIM):
+        if flight.source not in (ATTACKER, VICTIM):
             self.recorded.append(flight)
             self.react(self, flight)
 
@@ -62,33 +62,33 @@ def endpoints(pair: Pair) -> set[Endpoint]:
     return {peer.endpoint.without_source() for peer in peers if peer.endpoint}
 
 
-@pytest.mark.parametrize("source", [STRANGER, VICTIM], ids=["its own address", "another one's"])
+@pytest.mark.parametrize("source", [ATTACKER, VICTIM], ids=["its own address", "another one's"])
 def test_who_replays_all_questions_and_answers_has_no_more_sent_than_it_sends(source: Endpoint) -> None:
     pair = Pair.make()
-    stranger = Stranger(pair)
+    attacker = Attacker(pair)
     pair.talk(3 * wp.NS)
-    for flight in list(stranger.recorded):
-        stranger.send(flight.destination, flight.data, source)
+    for flight in list(attacker.recorded):
+        attacker.send(flight.destination, flight.data, source)
         pair.world.run(wp.MS)
 
     assert pair.talk(5 * wp.NS) == 0
 
-    assert stranger.sent[source] > 0
-    assert stranger.received[source] <= stranger.sent[source]
-    assert asked(pair).isdisjoint({STRANGER, VICTIM})
-    assert endpoints(pair).isdisjoint({STRANGER, VICTIM})
+    assert attacker.sent[source] > 0
+    assert attacker.received[source] <= attacker.sent[source]
+    assert asked(pair).isdisjoint({ATTACKER, VICTIM})
+    assert endpoints(pair).isdisjoint({ATTACKER, VICTIM})
 
 
 def test_who_repeats_each_question_at_once_from_elsewhere_is_never_asked() -> None:
     """So a recorded token, too, is of one address."""
     pair = Pair.make()
-    stranger = Stranger(pair, lambda stranger, flight: stranger.send(flight.destination, flight.data))
+    attacker = Attacker(pair, lambda attacker, flight: attacker.send(flight.destination, flight.data))
 
     assert pair.talk(5 * wp.NS) == 0
 
-    assert stranger.received[STRANGER] <= stranger.sent[STRANGER]
-    assert STRANGER not in asked(pair)
-    assert STRANGER not in endpoints(pair)
+    assert attacker.received[ATTACKER] <= attacker.sent[ATTACKER]
+    assert ATTACKER not in asked(pair)
+    assert ATTACKER not in endpoints(pair)
     assert pair.is_direct
 
 
@@ -113,9 +113,9 @@ def test_who_delivers_data_first_moves_an_endpoint_for_one_packet() -> None:
     racing = [True]
 
     def race(flight: Flight) -> bool:
-        """Deliver it at once from the stranger's address; the real one comes later, and is a replay."""
-        if racing[0] and flight.data[0] == 4 and flight.source != STRANGER:
-            network.send(STRANGER, flight.destination, flight.data)
+        """Deliver it at once from the attacker's address; the real one comes later, and is a replay."""
+        if racing[0] and flight.data[0] == 4 and flight.source != ATTACKER:
+            network.send(ATTACKER, flight.destination, flight.data)
             network.conditions = Conditions(2 * DELAY)
         return False
 
@@ -129,7 +129,7 @@ def test_who_delivers_data_first_moves_an_endpoint_for_one_packet() -> None:
     pair.world.send(leader, other)
     pair.world.run(2 * DELAY)
 
-    assert STRANGER not in endpoints(pair)
+    assert ATTACKER not in endpoints(pair)
     assert pair.talk(3 * wp.NS) == 0
 
 
@@ -140,24 +140,24 @@ def test_who_delays_repeats_and_redirects_at_random_neither_moves_an_endpoint_no
     random = Random(seed + number)
     pair = Pair.make(seed=seed + number)
 
-    def meddle(stranger: Stranger, flight: Flight) -> None:
+    def meddle(attacker: Attacker, flight: Flight) -> None:
         if is_discovery(flight) and random.random() < 0.5:
-            old = random.choice(stranger.recorded)
+            old = random.choice(attacker.recorded)
             to = random.choice([flight.destination, flight.source, old.destination])
             data = bytearray(old.data)
             if random.random() < 0.3:
                 data[random.randrange(len(data))] ^= 1 << random.randrange(8)
-            stranger.send(to, bytes(data), random.choice([STRANGER, VICTIM]))
+            attacker.send(to, bytes(data), random.choice([ATTACKER, VICTIM]))
 
-    stranger = Stranger(pair, meddle)
+    attacker = Attacker(pair, meddle)
     pair.talk(10 * wp.NS)
-    stranger.react = lambda stranger, flight: None
+    attacker.react = lambda attacker, flight: None
 
     assert pair.talk(5 * wp.NS) == 0
 
-    assert stranger.received.total() <= stranger.sent.total()
-    assert asked(pair).isdisjoint({STRANGER, VICTIM})
-    assert endpoints(pair).isdisjoint({STRANGER, VICTIM})
+    assert attacker.received.total() <= attacker.sent.total()
+    assert asked(pair).isdisjoint({ATTACKER, VICTIM})
+    assert endpoints(pair).isdisjoint({ATTACKER, VICTIM})
 
 
 @pytest.mark.parametrize("number", range(5))
@@ -192,14 +192,14 @@ def test_who_holds_datagrams_back_and_lets_them_go_in_another_order_only_delays_
 def test_nothing_that_passes_can_be_read_by_who_records_it(kinds: tuple[NatKind, NatKind]) -> None:
     """Neither directly nor by a relay."""
     pair = Pair.make(kinds)
-    stranger, secret = Stranger(pair), b"what nobody else may read"
+    attacker, secret = Attacker(pair), b"what nobody else may read"
 
     for _ in range(30):
         packet = pair.world.send_inside(pair.left.node.public_key, pair.right.node.public_key, secret)
         pair.world.run(wp.NS // 10)
         assert any(received == packet for _, received in pair.right.received)
 
-    assert not any(secret in flight.data for flight in stranger.recorded)
+    assert not any(secret in flight.data for flight in attacker.recorded)
 
 
 @dataclass
@@ -218,7 +218,7 @@ class QuestionsNat:
     def __post_init__(self) -> None:
         self._network = self.pair.world.simulation.network
         (self._relay,) = self.pair.world.relays
-        self._network.attach(STRANGER, self._receive)
+        self._network.attach(ATTACKER, self._receive)
         self._network.loses = self._intercept
 
     def _receive(self, data: bytes, source: Endpoint, tos: int) -> None:
@@ -233,7 +233,7 @@ class QuestionsNat:
             return False
         self._mapping, is_answer = flight.source, flight.data[5] == _ANSWER
         to = self._asking.pop(0) if is_answer and self._asking else self._relay.listen
-        self._send(STRANGER, to, flight.data)
+        self._send(ATTACKER, to, flight.data)
         return True
 
     def _send(self, source: Endpoint, destination: Endpoint, data: bytes) -> None:
@@ -246,17 +246,17 @@ def test_who_passes_questions_and_no_data_is_left_soon_and_each_time_for_longer(
     place: int, talks: str
 ) -> None:
     pair = Pair.make((SYMMETRIC_RANDOM, PORT_RESTRICTED), relays=1)
-    stranger = QuestionsNat(pair, place)
+    attacker = QuestionsNat(pair, place)
     for host in pair.hosts:
         host.ask_relays()
     pair.world.run(wp.NS)
 
     lost = pair.talk(60 * wp.NS) if talks == "both" else pair.ping(60, pair.hosts[pair.leader])
 
-    assert STRANGER in asked(pair)
-    assert STRANGER not in endpoints(pair)
+    assert ATTACKER in asked(pair)
+    assert ATTACKER not in endpoints(pair)
     assert lost <= (60 if talks == "both" else 6)  # a second of ten each way, of five times at most
-    stranger.is_on = False
+    attacker.is_on = False
     assert pair.talk(10 * wp.NS) == 0
 
 
@@ -293,7 +293,7 @@ class Forger:
         data = bytearray(old.data)
         if self.random.random() < 0.3:
             data[self.random.randrange(len(data))] ^= 1 << self.random.randrange(8)
-        source = self.random.choice([old.source, flight.source, STRANGER, VICTIM])
+        source = self.random.choice([old.source, flight.source, ATTACKER, VICTIM])
         destination = self.random.choice([old.destination, flight.destination])
         self.sent[source] += len(data)
         self._is_forging = True
@@ -311,9 +311,9 @@ def test_who_drops_replays_and_spoofs_what_a_relay_forwards_gains_nothing(number
 
     assert pair.talk(5 * wp.NS) == 0
 
-    assert forger.sent[STRANGER] > 0
-    assert all(forger.answered[end] <= forger.sent[end] for end in (STRANGER, VICTIM))
-    assert endpoints(pair).isdisjoint({STRANGER, VICTIM})
+    assert forger.sent[ATTACKER] > 0
+    assert all(forger.answered[end] <= forger.sent[end] for end in (ATTACKER, VICTIM))
+    assert endpoints(pair).isdisjoint({ATTACKER, VICTIM})
     for host in pair.hosts:
         packets = [packet for _, packet in host.received]
         assert len(packets) == len(set(packets)), "none is delivered twice"

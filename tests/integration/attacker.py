@@ -1,6 +1,6 @@
-"""A stranger on the path: records what passes a bridge, and sends it again, late, damaged or from elsewhere.
+"""An attacker on the path: records what passes a bridge, and sends it again, late, damaged or from elsewhere.
 
-Runs on the bridge's host as `stranger.py SECONDS SEED SECRET ADDRESS...`, ends by itself, and prints as JSON
+Runs on the bridge's host as `attacker.py SECONDS SEED SECRET ADDRESS...`, ends by itself, and prints as JSON
     {"recorded": datagrams, "read": those of them with the secret, "sent": {ADDRESS: bytes in its name}}
 where bytes are of IP packets. Of IPv4, and of WireGuard's port.
 """
@@ -39,7 +39,7 @@ class Datagram(NamedTuple):
     data: bytes
 
 
-class Stranger:
+class Attacker:
     def __init__(self, chance: random.Random, addresses: list[bytes]) -> None:
         self._chance = chance
         self._addresses = addresses
@@ -119,11 +119,11 @@ def _frame(datagram: Datagram) -> bytes:
 
 def _main(seconds: str, seed: str, secret: str, *addresses: str) -> None:
     names = {IPv4Address(address).packed: address for address in addresses}
-    stranger = Stranger(random.Random(int(seed)), list(names))
-    stranger.work(float(seconds))
-    read = sum(secret.encode() in data for data in stranger.recorded)
-    sent = {name: stranger.sent[address] for address, name in names.items()}
-    print(json.dumps({"recorded": len(stranger.recorded), "read": read, "sent": sent}))
+    attacker = Attacker(random.Random(int(seed)), list(names))
+    attacker.work(float(seconds))
+    read = sum(secret.encode() in data for data in attacker.recorded)
+    sent = {name: attacker.sent[address] for address, name in names.items()}
+    print(json.dumps({"recorded": len(attacker.recorded), "read": read, "sent": sent}))
 
 
 if __name__ == "__main__":
