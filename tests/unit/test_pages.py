@@ -68,6 +68,16 @@ def test_the_page_of_kubernetes_shows_the_block_for_coredns_as_it_is_written() -
     assert f"\n```\n{block}```\n" in (PAGES / "KUBERNETES.md").read_text()
 
 
+@pytest.mark.parametrize("folder", ["tests/integration", "tests/kubernetes"])
+def test_the_page_of_tests_names_every_file_that_they_share(folder: str) -> None:
+    page = (PAGES / folder / "README.md").read_text()
+    files = {file.name for file in (PAGES / folder).glob("*.py") if not file.name.startswith("test_")}
+    shared = files - {"__init__.py", "conftest.py"}
+
+    assert len(shared) > 10
+    assert not [name for name in sorted(shared) if f"`{name}`" not in page]
+
+
 def test_every_stop_of_the_drawings_is_a_file_that_is_there() -> None:
     text = (PAGES / "ARCHITECTURE.md").read_text()
     drawings = "".join(re.findall(r"```\n(.*?)```", text, re.DOTALL))
