@@ -107,7 +107,7 @@ def table(readings: Mapping[str, Sequence[Reading]]) -> list[str]:
         **{f"processes: {part}": _part("processes", part) for part in PARTS},
         "processes": lambda one: one.load.processes.total(),
         **{f"memory (PSS), MiB: {part}": _part("memory", part) for part in PARTS},
-        "memory (PSS), MiB": lambda one: one.load.memory.total(),
+        "memory (PSS), MiB": lambda one: sum(one.load.memory.values()),
         "bare hosts to all nodes ready, s": lambda one: one.ready,
         "processor time until pods are ready, s": lambda one: one.computed,
         "at rest, % of a processor": lambda one: one.rest * 100,

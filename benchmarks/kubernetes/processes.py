@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,19 +21,19 @@ class Load:
     """What the processes of some hosts take, by part. memory: PSS in MiB; seconds: of a processor, so far."""
 
     processes: Counter[str]
-    memory: Counter[str]
+    memory: Mapping[str, float]
     seconds: float
 
 
 def read(hosts: Iterable[Host]) -> Load:
-    processes, memory, seconds = Counter[str](), Counter[str](), 0.0
+    processes, memory, seconds = Counter[str](), dict.fromkeys(PARTS, 0.0), 0.0
     for process in (process for host in hosts for process in _processes(host)):
         with suppress(OSError):  # it has ended meanwhile
             size = read_pss((process / "smaps_rollup").read_text())
             seconds += _seconds((process / "stat").read_text())
             part = part_of((process / "cmdline").read_text().split("\0"))
             processes[part] += 1
-            memory[part] += size  # type: ignore[assignment]
+            memory[part] += size
     return Load(processes, memory, seconds)
 
 

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from benchmarks.kubernetes.command import Reading, main, table, take_turns
-from benchmarks.kubernetes.processes import Load, part_of
+from benchmarks.kubernetes.processes import PARTS, Load, part_of
 
-READING = Reading(11.2, 15.5, 0.25, Load(Counter(mesh=2), Counter(), 1.0), 1, 11)
+READING = Reading(11.2, 15.5, 0.25, Load(Counter(mesh=2), dict.fromkeys(PARTS, 40.0), 1.0), 1, 11)
 
 
 @pytest.mark.parametrize("option", ["--rounds", "--rest"])
@@ -46,6 +46,8 @@ def test_a_cell_has_the_median_and_the_extremes() -> None:
 
     assert "| bare hosts to all nodes ready, s | 11.5 (10..12) |" in lines
     assert "| control planes | 3 |" in lines
+    assert "| memory (PSS), MiB: mesh | 40 |" in lines
+    assert "| memory (PSS), MiB | 120 |" in lines
 
 
 @pytest.mark.parametrize(
