@@ -109,8 +109,8 @@ class Cluster:
 
     @classmethod
     def start(
-        cls, world: World, nodes: Sequence[Node], folder: Path, join: Callable[[Node], object] = str,
-        *, flannel: bool = False,
+        cls, world: World, nodes: Sequence[Node], folder: Path,
+        join: Callable[[Node], object] = lambda _: None, *, flannel: bool = False,
     ) -> "Cluster":  # fmt: skip
         """Make hosts a cluster, whose control plane is on the first; return when all nodes are ready.
 
