@@ -363,7 +363,7 @@ def test_translations_that_are_none_are_the_callers_fault(
 
 
 def test_a_prefix_with_host_bits_is_the_callers_fault(path: DataPathUnderTest) -> None:
-    real = AllowedIP(address("192.168.1.1"), 24)
+    real = AllowedIP("192.168.1.0/24")._replace(address=address("192.168.1.1"))
 
     with pytest.raises(ValueError, match="host bits"):
         path.apply(SetTranslations((Translation(prefix("100.96.4.0/24"), real),)), NOW)

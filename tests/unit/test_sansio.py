@@ -66,6 +66,7 @@ def test_an_endpoint_by_name_is_the_callers_to_resolve() -> None:
         wgpy.open_device(config, NOW)
 
 
+@pytest.mark.skipif(not _EXAMPLES.exists(), reason="the clone is not there")
 def test_the_example_carries_a_packet_over_a_socketpair_in_less_than_30_lines() -> None:
     example = _EXAMPLES / "socketpair.py"
 
