@@ -12,7 +12,10 @@ import pytest
 from wgpy.contract.constants import SECOND
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.events import EndpointChanged
+from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
+from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.paths.discovery import MAGIC, Answer, Discovery
@@ -96,6 +99,37 @@ def test_an_answer_leaves_from_where_the_question_came_in() -> None:
             remote = asking.ask(two.interface, "127.0.0.42")
 
             assert (await asking.answer()).remote == remote
+
+    asyncio.run(scenario())
+
+
+def test_a_session_is_reported_before_what_the_other_end_sends_at_once() -> None:
+    async def scenario() -> None:
+        async with pair() as (one, two):
+            order: list[str] = []
+            heard = asyncio.Event()
+
+            def send_at_once(_: PublicKey, event: DeviceEvent) -> None:
+                if isinstance(event, EndpointChanged):
+                    two.interface.send_foreign(b"question", event.endpoint)
+
+            def note(_: PublicKey, event: DeviceEvent) -> None:
+                if isinstance(event, HandshakeCompleted):
+                    order.append("session")
+
+            def read(*_: object) -> None:
+                order.append("question")
+                heard.set()
+
+            two.interface.subscribe(send_at_once)
+            one.interface.subscribe(note)
+            one.interface.register_reader(b"question", read)
+
+            await one.send(packet(one, two, 1))
+            async with asyncio.timeout(TIMEOUT):
+                await heard.wait()
+
+            assert order == ["session", "question"]
 
     asyncio.run(scenario())
 

@@ -249,13 +249,17 @@ class Interface:
         self._send(Datagram(data, to, tos=0, peer=None))
 
     def _read_foreign(self, now: int) -> None:
-        """Hand as many as the data path keeps to their readers, and come back if there may be more."""
+        """Take as many as the data path keeps, and come back if there may be more."""
         foreign = self._device.datapath.take_foreign()
-        for data, source in foreign:
-            if answer := self._demultiplexer.receive(data, source, now):
-                self.send_foreign(answer, source)
+        if foreign:  # readers know by then what listeners are told of what came before
+            asyncio.get_running_loop().call_soon(self._hand_on, foreign, now)
         if len(foreign) >= MAX_FOREIGN:
             self._turn_again()
+
+    def _hand_on(self, foreign: list[tuple[bytes, Endpoint]], now: int) -> None:
+        for data, source in foreign:
+            if not self._closed.is_set() and (answer := self._demultiplexer.receive(data, source, now)):
+                self.send_foreign(answer, source)
 
     # -- Configuration ---------------------------------------------------------------------------
 
@@ -410,8 +414,8 @@ class Interface:
             self._turn_at_rest()
             return
         now = boottime()
-        self._read_foreign(now)
         self._settle(now)
+        self._read_foreign(now)
         if self._engine.last_timestamp != self._last_timestamp:
             self._keep_timestamp()
         if (unknown := self._engine.drops.get(DropReason.UNKNOWN_PEER, 0)) != self._unknown:
