@@ -195,8 +195,11 @@ class Cluster:
 
     def wait_for_pods(self) -> None:
         """Return when every node has a pod of the service that is ready, and know these."""
-        eventually(lambda: set(self.ready_pods()) == set(self.node_names), "all pods are ready", every=_EVERY)
+        eventually(self._know_pods, "all pods are ready", every=_EVERY)
+
+    def _know_pods(self) -> bool:
         self.pods = self.ready_pods()
+        return set(self.pods) == set(self.node_names)
 
     def ready_nodes(self) -> set[str]:
         return {node["metadata"]["name"] for node in self.plane.admin.get(NODES)["items"] if is_ready(node)}
