@@ -138,7 +138,7 @@ def test_a_status_that_is_watched_outlives_a_restart_of_the_node(world: World) -
 
 
 def test_when_a_relay_dies_the_other_one_is_used(world: World) -> None:
-    world.left.ping(world.right)
+    eventually(lambda: world.left.reaches(world.right), "left reaches right", _WITHIN)
     used = _peer(world.left, world.right).relay
     relay = world.hub if used == "hub" else world.spare
     relay.kill()
