@@ -17,7 +17,7 @@ from tests.integration.hosts import Host, Lab, add_addresses, eventually
 from tests.integration.meshlab import Node
 from tests.integration.meshlan import Lan
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("mesh_many_sites")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.xdist_group("dozens")]
 
 OFFICES = int(os.environ.get("WGPY_OFFICES", "24"))
 PREFIX, OFFICE_HOST, PORT = "192.168.1.0/24", "192.168.1.10", "80"

@@ -23,7 +23,8 @@ from tests.integration.meshlab import NETWORK, Node
 from tests.protocol.access_kinds import KINDS, expected
 from wgpy.node.agent_client import Status
 
-pytestmark = [pytest.mark.xdist_group("mesh_matrix"), pytest.mark.slow, pytest.mark.timeout(900)]
+# One group with the forty sites: dozens of daemons start in each, and together they starve all others.
+pytestmark = [pytest.mark.xdist_group("dozens"), pytest.mark.slow, pytest.mark.timeout(900)]
 
 _EACH: Final = int(os.environ.get("WGPY_MATRIX", "1"))
 _NAME: Final = "vpn.example"  # of the hub
