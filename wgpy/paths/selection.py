@@ -20,10 +20,10 @@ from wgpy.contract.endpoint import Endpoint
 
 from .direct import DirectPath, DirectPaths
 from .exchange import Candidate, PathKind, PathMessage
-from .outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
+from .outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Traffic, Use
 from .relayed import RelayedPaths
-from .rounds import AGREEMENT_TIME, Pause, Proposal, Rounds
-from .told import Predict, Told, nothing_is_predicted
+from .search import Search
+from .told import Predict, nothing_is_predicted
 
 ANSWER_TIME: Final = 400 * MILLISECOND  # until data, and then the path, is to be answered
 RECHECK_TIME: Final = 500 * MILLISECOND  # until a path that answers is asked again while data is not answered
@@ -34,15 +34,10 @@ KEEPING_TIME: Final = KEPT_TIME + 10 * SECOND  # that the other end does; no ses
 PATIENCE_TIME: Final = 60 * SECOND  # with data that is not answered
 STEADY_TIME: Final = 60 * SECOND  # after which a path that fails was a good one
 
-_ALL: Final = tuple(PathKind)
 _NEEDS_NO_OPENING: Final = (PathKind.LAN, PathKind.PUBLIC)
-_ASKED_AT_ONCE: Final = (PathKind.LAN, PathKind.IPV6, PathKind.PUBLIC)
 
 
 class _Timer(Enum):
-    ASK = auto()
-    AGREEMENT = auto()
-    ROUND = auto()
     ANSWER = auto()
     IDLE = auto()
     CLOSE = auto()
@@ -68,15 +63,15 @@ class PeerPaths:
         self._timers: dict[_Timer, int] = {}
         self._direct = DirectPaths()
         self._relays = RelayedPaths()
-        self._rounds = Rounds()
+        self._search = Search(
+            self._direct, self._outputs, predict=predict, spread=spread,
+            is_needed=lambda: not self._has_good_path, may_wait=lambda: bool(self._relays),
+        )  # fmt: skip
         # What is in use
         self._current: Endpoint | None = None
         self._since = 0
         self._kept_for: int | None = 0
         self._session_by: Endpoint | None = None  # the relay that forwarded its handshake, if one did
-        # What both ends know of each other
-        self._told = Told(predict)
-        self._remote_number = 0
         # Whether data is answered
         self._is_active = False
         self._sent_at = 0
@@ -85,17 +80,13 @@ class PeerPaths:
         self._suspected_at: int | None = None
         self._is_deaf = False  # the peer was told so, since the last session began
         self._recheck = RECHECK_TIME
-        # When rounds are
-        self._proposal = Proposal()
-        self._pause = Pause(spread)
-        self._next_round = 0
 
     # -- What is known ---------------------------------------------------------------------------------
 
     def set_local(self, candidates: Iterable[Candidate], now: int) -> None:
         """Have the peer ask these. The first MAX_CANDIDATES count."""
-        if self._told.set_local(candidates, now) and self._is_active:
-            self._propose(now)
+        if self._search.set_local(candidates, now) and self._is_active:
+            self._search.propose(now)
 
     def set_remote(self, candidates: Iterable[Candidate], now: int) -> None:
         """What the peer published; it tells more inside of the tunnel."""
@@ -149,7 +140,7 @@ class PeerPaths:
     @property
     def tried(self) -> tuple[Endpoint, ...]:
         """Those that were asked in the last round."""
-        return self._rounds.tried
+        return self._search.tried
 
     # -- Events ----------------------------------------------------------------------------------------
 
@@ -167,30 +158,22 @@ class PeerPaths:
             self._wake(now)
         if message.echo:
             self._outputs.append(Keepalive())
-        if message.number not in (0, self._remote_number):
-            self._remote_number = message.number
-            self._direct.replace(message.candidates, self._told.candidates, self._current)
-            self._pause.reset()
+        self._search.learn(message, self._current)
         if message.deaf and self._current and self._is_direct:
             self._leave_for_deaf(self._current, now)
-        if message.proposal:
-            self._tell(agreed=message.proposal)
-            self._begin_round(now + (self.path.round_trip // 2 if self.path else 0))
-        if self._proposal.agree(message.agreed):
-            self._timers.pop(_Timer.AGREEMENT, None)
-            self._begin_round(now)
+        self._search.agree(message, self.path.round_trip // 2 if self.path else 0, now)
 
     def on_answer(self, remote: Endpoint, round_trip: int, now: int) -> None:
         """The peer, or a relay, answered there."""
         if self._relays.get(remote):
             self._relays.note_answer(remote, now)
         elif path := self._direct.at(remote):
-            is_news = not path.has_answered(self._rounds.began)
+            is_news = not path.has_answered(self._search.began)
             path.round_trip, path.answered_at = round_trip, now
             if is_news:
                 self._outputs.append(Ask(remote))  # returns the token, so that the peer knows as well
             if self._is_active and (until := path.distrusted_until) > now:  # it may be used from then on
-                self._timers[_Timer.ROUND] = min(until, self._timers.get(_Timer.ROUND, until))
+                self._search.expect_round_by(until)
             self._choose(now)
 
     def on_heard(self, remote: Endpoint, now: int) -> None:
@@ -200,7 +183,7 @@ class PeerPaths:
             return
         if current and current.kind is path.kind and current.endpoint.is_ipv6 == remote.is_ipv6:
             current.answered_at = None  # its NAT shows another port by now
-        self._ask(remote, now)
+        self._search.ask(remote, now)
 
     def on_endpoint(self, endpoint: Endpoint, now: int) -> None:
         """Authentic data came from there, and so the data path sends there now."""
@@ -210,42 +193,40 @@ class PeerPaths:
         self._current, self._since = endpoint, now
         if self._is_direct:
             self._direct.at(endpoint)
-            self._timers.pop(_Timer.ROUND, None)
+            self._search.cancel_round()
             self._is_deaf = False
             if self._kept_for and not self._is_active:
                 self._timers[_Timer.CLOSE] = now + IDLE_TIME
         elif self._is_active:
-            self._expect_round(now)
+            self._search.expect_round(now)
 
     def on_handshake(self) -> None:
         """A session began."""
         relay = self._relays.get(self._current)
         self._session_by = relay.endpoint if relay else None
         if relay and self._is_deaf:  # what was told before had a session that the relay may not know
-            self._tell(deaf=True)
+            self._search.tell(deaf=True)
         self._is_deaf = False
 
     def on_network_change(self, now: int) -> None:
         """This host has other addresses, or another way to the network."""
         self._direct.forget_answers()
         self._relays.forget_failures()
-        self._pause.reset()
+        self._search.shorten_pauses()
         self._use_fallback(now)
         if self._is_active:
-            self._propose(now)
+            self._search.propose(now)
 
     # -- Time ------------------------------------------------------------------------------------------
 
     def next_deadline(self) -> int | None:
         """None while nothing is to be done."""
-        return min(self._timers.values(), default=None)
+        own, of_search = min(self._timers.values(), default=None), self._search.next_deadline()
+        return min((when for when in (own, of_search) if when is not None), default=None)
 
     def expire(self, now: int) -> None:
         """Do what is due by now."""
         actions = {
-            _Timer.ASK: self._ask_due,
-            _Timer.AGREEMENT: self._repeat_proposal,
-            _Timer.ROUND: self._try_round,
             _Timer.ANSWER: self._check_answer,
             _Timer.IDLE: self._check_idle,
             _Timer.CLOSE: self._check_open,
@@ -253,10 +234,12 @@ class PeerPaths:
         for timer in [timer for timer, when in self._timers.items() if when <= now]:
             if self._timers.pop(timer, None) is not None:
                 actions[timer](now)
+        self._search.expire(now)
 
     def take_outputs(self) -> list[Output]:
         """What is to be done, in order."""
-        outputs, self._outputs = self._outputs, []
+        outputs = self._outputs.copy()
+        self._outputs.clear()
         return outputs
 
     # -- Activity --------------------------------------------------------------------------------------
@@ -265,8 +248,7 @@ class PeerPaths:
         self._is_active = True
         received, self._received = self._received, self._traffic().received
         if received != self._received:
-            self._pause.reset()
-            self._next_round = now
+            self._search.forget_pause(now)
         self._timers.pop(_Timer.CLOSE, None)
         self._timers[_Timer.IDLE] = now + IDLE_TIME
 
@@ -276,8 +258,7 @@ class PeerPaths:
             self._use_fallback(now)
         if not self._stays_open():
             self._ask_relays()
-            self._timers[_Timer.ROUND] = max(now, self._next_round)
-            self.expire(now)
+            self._search.resume(now)
 
     def _check_idle(self, now: int) -> None:
         received, unanswered = self._traffic()
@@ -288,7 +269,7 @@ class PeerPaths:
             return
         self._is_active = False
         self._timers.clear()
-        self._rounds.end()
+        self._search.end()
         self._check_open(now)
 
     def _check_open(self, now: int) -> None:
@@ -305,7 +286,7 @@ class PeerPaths:
     def _stays_open(self) -> bool:
         """Whether the path in use is good after silence."""
         path = self._path
-        if path is None or path.answered_at is None:
+        if path is None or not self._has_good_path:
             return False
         return self.is_kept_open or path.kind in _NEEDS_NO_OPENING
 
@@ -347,7 +328,7 @@ class PeerPaths:
         relay = self._relays.get(current)
         self._outputs.append(Ask(current, relay.key if relay else None))
         if relay or self._recheck > RECHECK_TIME:  # what answers may carry nothing to the peer
-            self._outputs.append(Tell(PathMessage(0, self._remote_number, echo=True)))
+            self._search.ask_for_echo()
 
     def _has_answered(self, current: Endpoint, since: int) -> bool:
         path = self._path
@@ -360,7 +341,7 @@ class PeerPaths:
         elif self._current:
             self._relays.note_failure(self._current, now)
         if now - self._since >= STEADY_TIME:
-            self._pause.reset()
+            self._search.shorten_pauses()
         self._ask_relays()
         left = self._current
         self._use_fallback(now)
@@ -368,17 +349,17 @@ class PeerPaths:
             self._outputs.append(Use(left, False, Session.KEEP))
         if not for_deaf or left != self._current:  # else each would be told for ever that the other was told
             self._report_deaf()
-        self._expect_round(now)
+        self._search.expect_round(now)
 
     def _leave_for_deaf(self, left: Endpoint, now: int) -> None:
         """Leave the direct path in use, by which the peer hears nothing, or was only late: so ask it."""
         self._direct.distrust(left, now)
         self._leave(now, for_deaf=True)
-        self._ask(left, now)
+        self._search.ask(left, now)
 
     def _report_deaf(self) -> None:
         self._is_deaf = True
-        self._tell(deaf=True)
+        self._search.tell(deaf=True)
 
     def _try_another(self, now: int) -> None:
         """What answers carries nothing to the peer: leave the relay, or a path after it was tried twice."""
@@ -390,10 +371,6 @@ class PeerPaths:
             self._session_by = self._current = None
             self._use_fallback(now)
             self._report_deaf()
-
-    def _ask(self, endpoint: Endpoint, now: int) -> None:
-        if self._rounds.may_ask(now):
-            self._outputs.append(Ask(endpoint))
 
     def _ask_relays(self) -> None:
         """How do they see this host now? Its NAT may have forgotten it."""
@@ -407,20 +384,26 @@ class PeerPaths:
         return self._direct.get(self._current) if self._is_direct else None
 
     @property
+    def _has_good_path(self) -> bool:
+        """Whether a direct path is in use that answers."""
+        path = self._path
+        return path is not None and path.answered_at is not None
+
+    @property
     def _is_direct(self) -> bool:
         return self._current is not None and self._relays.get(self._current) is None
 
     def _choose(self, now: int) -> None:
         """Use the best direct path that has answered, unless the one in use is about as good."""
         best, current = self._direct.best(now), self._path
-        has_good = current is not None and current.answered_at is not None
+        has_good = self._has_good_path
         # The other end follows, unless it has no path by which it could.
         may_choose = self._is_leader or not (self._relays or has_good)
         if best is None or not may_choose or (current and has_good and not best.is_better(current)):
             return
         self._use(best.endpoint, now)
-        self._timers.pop(_Timer.ROUND, None)
-        self._tell()  # so that the peer follows
+        self._search.cancel_round()
+        self._search.tell()  # so that the peer follows
 
     def _use_fallback(self, now: int) -> None:
         """The best direct path that has answered, else a relay, else what there is."""
@@ -449,51 +432,3 @@ class PeerPaths:
     def _set_current(self, endpoint: Endpoint, now: int) -> None:
         self._current, self._since = endpoint, now
         self._suspected_at = None
-
-    # -- Rounds ----------------------------------------------------------------------------------------
-
-    def _try_round(self, now: int) -> None:
-        """Begin a round; if it finds nothing, wait for longer until the next one."""
-        self._propose(now)
-        self._pause.grow()
-
-    def _propose(self, now: int) -> None:
-        """Have the peer agree to a round; ask at once what needs no opening."""
-        self._proposal.renew()
-        self._begin_round(now, _ASKED_AT_ONCE if self._relays else _ALL)
-        self._repeat_proposal(now)
-        self._timers.pop(_Timer.ROUND, None)
-        self._expect_round(now)
-
-    def _repeat_proposal(self, now: int) -> None:
-        if self._told.number and self._proposal.repeat():
-            self._tell(proposal=self._proposal.number)
-            self._timers[_Timer.AGREEMENT] = now + AGREEMENT_TIME
-
-    def _expect_round(self, now: int) -> None:
-        """Have the next round come after the pause, unless one is to come already or there is a good path."""
-        path = self._path
-        if path is None or path.answered_at is None:
-            self._next_round = self._timers.setdefault(_Timer.ROUND, now + self._pause.draw())
-
-    def _begin_round(self, when: int, kinds: Sequence[PathKind] = _ALL) -> None:
-        endpoints = self._direct.endpoints(kinds)
-        if endpoints:
-            self._rounds.begin(endpoints, when)
-            self._timers[_Timer.ASK] = when
-
-    def _ask_due(self, now: int) -> None:
-        if self._told.lacks(self._direct.mapped()):  # after the first questions
-            self._propose(now)
-        self._outputs += map(Ask, self._rounds.due(now, self._has_answered_in_round))
-        if (when := self._rounds.next_at()) is not None:
-            self._timers[_Timer.ASK] = when
-
-    def _has_answered_in_round(self, endpoint: Endpoint) -> bool:
-        path = self._direct.get(endpoint)
-        return path is None or path.has_answered(self._rounds.began)
-
-    def _tell(self, *, proposal: int = 0, agreed: int = 0, deaf: bool = False) -> None:
-        self._told.renew(self._direct.mapped())
-        numbers, candidates = (self._told.number, self._remote_number), self._told.candidates
-        self._outputs.append(Tell(PathMessage(*numbers, proposal, agreed, deaf, candidates=candidates)))
