@@ -62,7 +62,7 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
         names = archive.namelist()
 
     assert "wgpy/_fastpath.abi3.so" in names
-    assert "wgpy/py.typed" in names
+    assert {"wgpy/py.typed", "wgpy/cli/page/static/index.html"} <= set(names)
     assert {"wgpyd/__init__.py", "wgmesh/__init__.py"} <= set(names)
     assert any(name.endswith("/data/lib/systemd/system/wgpyd-mesh@.service") for name in names)
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"wgmesh", "wgpy", "wgpyd"}

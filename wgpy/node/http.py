@@ -2,9 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import h11
@@ -20,6 +20,7 @@ _MAX_DIGITS: Final = 6  # of seconds
 _SWITCHING: Final = 101
 _MAX_REASON: Final = 1 << 13  # bytes of an answer that is no success: a sentence
 _LONGEST_SENTENCE: Final = 1000  # characters: a host may have several obstacles, each with a remedy
+_CLOSING_TIME: Final = 1.0  # seconds
 REQUEST_TIMEOUT: Final = 10.0  # seconds, for a request to arrive and for its answer to be taken
 
 BROKEN: Final = (OSError, h11.ProtocolError, EOFError)  # what ends an exchange
@@ -167,18 +168,49 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that was received. body: at most _MAX_REQUEST bytes."""
+    """A request that was received. body: at most _MAX_REQUEST bytes; headers: by names in lower case."""
 
     method: str
     target: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """headers: beside those of the content's kind and length."""
+
     status: int
     content: bytes
     kind: str = "application/json"
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class Connections:
+    """Those of one server: so many at once, and each is answered by itself."""
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Answer]], limit: int) -> None:
+        self._answer = answer
+        self._limit = limit
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is None or len(self._tasks) >= self._limit:
+            writer.transport.abort()
+            return
+        self._tasks.add(task)
+        try:
+            await serve(reader, writer, self._answer)
+        finally:
+            self._tasks.discard(task)
+
+    async def end(self) -> None:
+        """Wait a moment for answers under way to be taken."""
+        if self._tasks:
+            _, slow = await asyncio.wait(self._tasks, timeout=_CLOSING_TIME)
+            for task in slow:
+                task.cancel()
 
 
 async def serve(
@@ -208,6 +240,7 @@ def _encode(http: h11.Connection, answer: Answer, *, has_body: bool) -> bytes:
         ("Content-Type", answer.kind),
         ("Content-Length", str(len(answer.content))),
         ("Connection", "close"),
+        *answer.headers,
     ]
     response = h11.Response(status_code=answer.status, headers=headers)
     body = (h11.Data(data=answer.content),) if has_body else ()
@@ -231,7 +264,8 @@ async def _receive(http: h11.Connection, reader: asyncio.StreamReader) -> Reques
                 raise EOFError("the connection was closed")
         if len(body) > _MAX_REQUEST:
             raise EOFError("the request is too large")
-    return Request(head.method.decode("ascii"), head.target.decode("ascii"), bytes(body))
+    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
+    return Request(head.method.decode("ascii"), head.target.decode("ascii"), bytes(body), headers)
 
 
 def _retry_after(response: h11.Response) -> int:

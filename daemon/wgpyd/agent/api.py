@@ -30,7 +30,7 @@ from wgpy.node.agent_client import (
     Status,
     UdpAnswer,
 )
-from wgpy.node.http import Answer, Request, serve
+from wgpy.node.http import Answer, Connections, Request
 from wgpy.node.network_check import NetworkCheck
 from wgpy.prometheus import CONTENT_TYPE, exposition
 from wgpyd.errors import StartError
@@ -40,7 +40,6 @@ from .metrics import measures
 from .rejected_records import RejectedRecords
 
 _MAX_CONNECTIONS: Final = 64  # at once, to each socket
-_CLOSING_TIME: Final = 1.0  # seconds, in which answers under way may still be taken
 _UNIX: Final = "unix:"
 
 _T = TypeVar("_T")
@@ -144,7 +143,7 @@ def _open(where: str) -> SocketFile | socket.socket:
 
 @asynccontextmanager
 async def _serving(opened: SocketFile | socket.socket, answer: _Answerer) -> AsyncIterator[None]:
-    connections = _Connections(answer)
+    connections = Connections(answer, _MAX_CONNECTIONS)
     if isinstance(opened, SocketFile):
         server = await asyncio.start_unix_server(connections.take, sock=opened.listener)
     else:
@@ -157,31 +156,6 @@ async def _serving(opened: SocketFile | socket.socket, answer: _Answerer) -> Asy
         server.close()
         await connections.end()
         opened.close()
-
-
-class _Connections:
-    """Those of one socket."""
-
-    def __init__(self, answer: _Answerer) -> None:
-        self._answer = answer
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is None or len(self._tasks) >= _MAX_CONNECTIONS:
-            writer.transport.abort()
-            return
-        self._tasks.add(task)
-        try:
-            await serve(reader, writer, self._answer)
-        finally:
-            self._tasks.discard(task)
-
-    async def end(self) -> None:
-        if self._tasks:
-            _, slow = await asyncio.wait(self._tasks, timeout=_CLOSING_TIME)
-            for task in slow:
-                task.cancel()
 
 
 # -- Answers --------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 import asyncio
 from argparse import Namespace
+from typing import Any
 
-from wgpy.cli.mesh.administrator import administrator
+from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.output import columns, date, report
 from wgpy.mesh.selectors import shown
 
@@ -14,15 +15,21 @@ def audit(arguments: Namespace) -> None:
 
 async def _audit(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
-        entries = await admin.coordinator.audit()
-        names, ends = admin.names, admin.topology.ends
+        found = await entries(admin)
+    rows = [
+        (date(int(entry["time"])), str(entry["who"]), str(entry["told"]), str(entry["from"]))
+        for entry in found
+    ]
+    document = [{name: entry[name] for name in entry if name != "told"} for entry in found]
+    report(arguments, document, columns([("TIME", "WHO", "WHAT", "FROM"), *rows]))
+
+
+async def entries(admin: Administrator) -> list[dict[str, Any]]:
+    """Return the audit log, the newest last; `told` is `what` in the words of commands."""
+    names, ends = admin.names, admin.topology.ends
 
     def told(what: str) -> str:
         """Return it with what the selectors of scopes stand for, after the line that says so."""
         return " ".join(shown(word, names, ends) for word in what.split(" "))
 
-    rows = [
-        (date(int(entry["time"])), str(entry["who"]), told(str(entry["what"])), str(entry["from"]))
-        for entry in entries
-    ]
-    report(arguments, entries, columns([("TIME", "WHO", "WHAT", "FROM"), *rows]))
+    return [{**entry, "told": told(str(entry["what"]))} for entry in await admin.coordinator.audit()]

@@ -4,6 +4,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 
 from wgpy.cli.changes import need_root
@@ -81,7 +82,7 @@ def document_of(status: Status, key: NetworkKeyFile | None) -> dict[str, Any]:
 
 def text(status: Status, key: NetworkKeyFile | None, *, wrong_first: bool = False) -> str:
     """Return the text. wrong_first: what is not as it should be stands above the rest, of peers too."""
-    about, remarks = columns(_about(status, key)), list(filter(None, map("\n".join, _remarks(status))))
+    node, wrong = columns(about(status, key)), list(filter(None, map("\n".join, _remarks(status))))
     lists = []
     if status.member:
         worst_first = sorted(status.peers, key=lambda peer: (peer_table.health(peer), peer.name))
@@ -89,7 +90,7 @@ def text(status: Status, key: NetworkKeyFile | None, *, wrong_first: bool = Fals
         lists += [_clients(status)] if status.clients else []
     if status.sites:
         lists.append(table(status.sites))
-    parts = [_state(status), *remarks, *lists, about] if wrong_first else [about, *lists, *remarks]
+    parts = [_state(status), *wrong, *lists, node] if wrong_first else [node, *lists, *wrong]
     return "\n\n".join(parts)
 
 
@@ -100,7 +101,8 @@ def _state(status: Status) -> str:
     return f"{status.name} of {status.network}: the coordinator is {_connection(status)}"
 
 
-def _about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, str]]:
+def about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, str]]:
+    """Give what there is to say of this node: a subject, "" for the one before, and a text."""
     yield "network", f"{status.network}, {status.addresses} and {status.addresses6}, MTU {status.mtu}"
     yield "this node", f"{status.name}, {status.address} and {status.address6}"
     yield "", f"on {status.interface}, UDP port {status.listen_port}"
@@ -244,6 +246,11 @@ def _clients(status: Status) -> str:
     ]
     head = ("CLIENT", "ADDRESS", "GATEWAY", "ENDPOINT", "HANDSHAKE", "RECEIVED / SENT", "EXPIRES")
     return columns([head, *rows])
+
+
+def remarks(status: Status) -> Iterator[str]:
+    """Give what is not as it should be, a line each."""
+    return chain.from_iterable(_remarks(status))
 
 
 def _remarks(status: Status) -> Iterator[Iterator[str]]:

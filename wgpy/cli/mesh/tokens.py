@@ -89,33 +89,40 @@ async def _token(arguments: Namespace) -> None:
 
 async def _list(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
-        found = sorted(admin.ledger.admin_records(Token).values(), key=lambda token: token.sequence)
-        tokens = found if arguments.all else list(without_old(found, admin.ledger, int(time.time())))
-        rows = [
-            (token, state(admin, token), _used(admin, token), _admits_relays(admin, token))
-            for token in tokens
-        ]
-    document = [
-        {**_json(token), "state": state, "used": used, "relay": relay} for token, state, used, relay in rows
-    ]
+        found = document(admin, everything=arguments.all)
     lines = [
         (
-            str(token.key),
-            state,
-            f"{used} of {token.uses}",
-            date(token.expires),
-            duration_text(token.lifetime) if token.lifetime else "-",
-            listed(token.tags),
-            listed(token.routes),
-            "relay" if relay else "-",
+            str(token["key"]),
+            str(token["state"]),
+            f"{token['used']} of {token['uses']}",
+            date(token["expires"]),
+            duration_text(token["lifetime"]) if token["lifetime"] else "-",
+            listed(token["tags"]),
+            listed(token["routes"]),
+            "relay" if token["relay"] else "-",
         )
-        for token, state, used, relay in rows
+        for token in found
     ]
     report(
         arguments,
-        document,
+        found,
         columns([("KEY", "STATE", "USED", "EXPIRES", "LIFETIME", "TAGS", "ROUTES", "AS"), *lines]),
     )
+
+
+def document(admin: Administrator, *, everything: bool) -> list[dict[str, Any]]:
+    """Return the document of --list --json. everything: also what ended long ago."""
+    found = sorted(admin.ledger.admin_records(Token).values(), key=lambda token: token.sequence)
+    shown = found if everything else without_old(found, admin.ledger, int(time.time()))
+    return [
+        {
+            **_json(token),
+            "state": state(admin, token),
+            "used": _used(admin, token),
+            "relay": _admits_relays(admin, token),
+        }
+        for token in shown
+    ]
 
 
 def without_old(tokens: Iterable[Token], ledger: Ledger, now: int) -> Iterator[Token]:

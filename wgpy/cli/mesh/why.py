@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import Any, Final
 
 from wgpy.address import is_address, is_private, parse_endpoint
 from wgpy.cli.changes import need_root
@@ -95,18 +95,27 @@ def verdict(findings: Sequence[Finding]) -> bool | None:
     return False if _is_blocked(findings) else findings[-1].good
 
 
-def _report(arguments: Namespace, findings: Sequence[Finding], reachable: bool | None) -> None:
-    advice = [finding.advice for finding in findings if finding.advice] if not reachable else []
-    document = {
-        "name": arguments.name,
+def document(name: str, findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the document of --json."""
+    reachable = verdict(findings)
+    return {
+        "name": name,
         "reachable": reachable,
         "findings": {finding.subject: {"good": finding.good, "text": finding.text} for finding in findings},
-        "advice": advice,
+        "advice": [finding.advice for finding in findings if finding.advice] if not reachable else [],
     }
+
+
+def summary(name: str, reachable: bool | None) -> str:
+    """Return the verdict as a sentence."""
+    return f"{name} {_VERDICTS[reachable]}."
+
+
+def _report(arguments: Namespace, findings: Sequence[Finding], reachable: bool | None) -> None:
+    found = document(arguments.name, findings)
     rows = [("", finding.subject, _mark(finding.good), finding.text) for finding in findings]
-    verdict_line = paint(f"{arguments.name} {_VERDICTS[reachable]}.", _COLOURS[reachable])
-    lines = [verdict_line, columns(rows), *advice]
-    report(arguments, document, "\n".join(lines))
+    lines = [paint(summary(arguments.name, reachable), _COLOURS[reachable]), columns(rows), *found["advice"]]
+    report(arguments, found, "\n".join(lines))
 
 
 def _mark(good: bool | None) -> str:
