@@ -10,6 +10,7 @@ events.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from wgpy.contract.constants import HANDSHAKE_TOS
@@ -49,7 +50,16 @@ from wgpy.paths.candidates import Candidates
 if TYPE_CHECKING:  # it needs OpenSSL, which is a fifth of the memory of a daemon that can do without
     from wgpy.datapath.portable import PortableDataPath
 
-DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged | RoutingLoop | DataSent
+
+@dataclass(frozen=True, slots=True)
+class HandshakeSent:
+    """Event: an initiation or a response for this peer leaves, also to an endpoint that it does not have."""
+
+    peer: PeerId
+    endpoint: Endpoint
+
+
+DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged | RoutingLoop | DataSent | HandshakeSent
 
 _Path_co = TypeVar("_Path_co", bound=DataPath, covariant=True)
 
@@ -158,6 +168,8 @@ class Device(Generic[_Path_co]):
                 self._datagrams += self.datapath.take_datagrams()  # what was sealed before leaves before
                 self._datagrams.append(Datagram(data, endpoint, HANDSHAKE_TOS, peer))
                 self.datapath.note_handshake(data, peer)
+                if peer is not None:
+                    self._events.append(HandshakeSent(peer, endpoint))
             case HandshakeCompleted() | PeerUnreachable():
                 self._events.append(action)
             case _:

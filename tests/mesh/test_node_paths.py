@@ -8,9 +8,9 @@ import pytest
 from tests.mesh.test_keepalives import KEY, at_home, identity
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged, PeerId
-from wgpy.device import DeviceEvent
+from wgpy.device import DeviceEvent, HandshakeSent
 from wgpy.driver.interface import Interface
-from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.engine.actions import PeerUnreachable
 from wgpy.host.bootclock import boottime
 from wgpy.host.tun import PacketSocket
 from wgpy.model import DeviceUpdate, PeerUpdate
@@ -21,6 +21,7 @@ from wgpyd.agent.node_paths import NodePaths
 from wgpyd.agent.warnings import Warnings
 
 PEER, RELAY = Endpoint("203.0.113.9", 51820), Endpoint("203.0.113.2", 51820)
+ELSEWHERE = Endpoint("203.0.113.7", 51820)
 SEEN_AS = Endpoint("198.51.100.1", 7000)
 FROM_OUTSIDE = PeerUnreachable(PeerId(1))
 
@@ -54,14 +55,20 @@ async def filtering_after(event: DeviceEvent) -> Dependence | None:
 @pytest.mark.parametrize(
     "event",
     [
-        HandshakeCompleted(PeerId(1), initiator=True),
+        HandshakeSent(PeerId(1), PEER),
         DataSent(PeerId(1)),
         EndpointChanged(PeerId(1), PEER),
     ],
-    ids=["session", "data", "roaming"],
+    ids=["handshake", "data", "roaming"],
 )
 def test_a_peer_to_which_the_tunnel_sends_comes_in_as_if_it_was_asked(event: DeviceEvent) -> None:
     assert asyncio.run(filtering_after(event)) is None
+
+
+def test_a_handshake_message_that_went_elsewhere_asks_nobody_in_at_the_endpoint() -> None:
+    event = HandshakeSent(PeerId(1), ELSEWHERE)
+
+    assert asyncio.run(filtering_after(event)) is Dependence.ENDPOINT_INDEPENDENT
 
 
 def test_a_peer_to_which_nothing_was_sent_proves_that_a_nat_lets_everybody_in() -> None:

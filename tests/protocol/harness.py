@@ -5,10 +5,9 @@ from typing import TypeVar
 
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import EndpointChanged
 from wgpy.contract.orders import AllowedIP, InstallKeypair
 from wgpy.device import DeviceEvent
-from wgpy.engine.actions import Action
+from wgpy.engine.actions import Action, HandshakeCompleted, PeerUnreachable
 from wgpy.engine.peer import Peer
 from wgpy.testing import (
     ActionTaken,
@@ -54,7 +53,7 @@ class Wire:
 
 def handshake_events(node: Node) -> list[DeviceEvent]:
     """What became of the node's handshakes."""
-    return [event for event in node.events if not isinstance(event, EndpointChanged)]
+    return [event for event in node.events if isinstance(event, HandshakeCompleted | PeerUnreachable)]
 
 
 class Pair:

@@ -8,6 +8,7 @@ from typing import Final
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged
 from wgpy.contract.orders import AllowedIP
+from wgpy.device import HandshakeSent
 from wgpy.engine.actions import HandshakeCompleted
 from wgpy.paths.discovery import MAGIC, Discovery
 from wgpy.paths.exchange import Candidate, PathMessage
@@ -190,7 +191,9 @@ class PathHost:
         for event in events:
             known = self.node.engine.peer(event.peer) if hasattr(event, "peer") else None
             paths_of = self.paths.get(known.public_key) if known else None
-            if paths_of and isinstance(event, DataSent):
+            if isinstance(event, HandshakeSent):
+                self._note_sent(event.endpoint.without_source())
+            elif paths_of and isinstance(event, DataSent):
                 paths_of.on_sent(self.now)
             elif paths_of and isinstance(event, EndpointChanged):
                 paths_of.on_endpoint(event.endpoint, self.now)
@@ -226,8 +229,11 @@ class PathHost:
         self.asked.append(endpoint)
         if all(at.is_ipv6 != endpoint.is_ipv6 for at, _ in self.node.attachments):
             return  # there is no way
-        self.observers[_version(endpoint)].note_sent(endpoint, self.now)
+        self._note_sent(endpoint)
         self.node.send_raw(endpoint, self.discovery.ask(key, endpoint, self.now))
+
+    def _note_sent(self, remote: Endpoint) -> None:
+        self.observers[_version(remote)].note_sent(remote, self.now)
 
     def _tell_local(self) -> None:
         own = [at for at, _ in self.node.attachments]

@@ -6,7 +6,7 @@ from random import Random
 from wgpy import AllowedIP, AllowedIPChange, Datagram, Device, Endpoint, PortableDataPath, PrivateKey
 from wgpy.contract.constants import KEEPALIVE_TIMEOUT, SECOND
 from wgpy.contract.events import DataSent, EndpointChanged
-from wgpy.device import DeviceEvent
+from wgpy.device import DeviceEvent, HandshakeSent
 from wgpy.engine.actions import HandshakeCompleted
 from wgpy.model import PeerTraffic
 from wgpy.testing import InnerPacket
@@ -65,7 +65,11 @@ def test_what_happened_is_reported_once() -> None:
 
     events: list[DeviceEvent] = bob.take_events()
 
-    assert events == [EndpointChanged(1, AT_ALICE), HandshakeCompleted(1, initiator=False)]
+    assert events == [
+        EndpointChanged(1, AT_ALICE),
+        HandshakeSent(1, AT_ALICE),
+        HandshakeCompleted(1, initiator=False),
+    ]
     assert bob.take_events() == []
 
 
@@ -99,7 +103,7 @@ def test_what_is_sent_to_a_watched_peer_and_not_answered_is_reported() -> None:
 
     alice.send(PACKET, NOW)
     alice.step(NOW)
-    assert alice.take_events() == [DataSent(1)]
+    assert alice.take_events() == [DataSent(1), HandshakeSent(1, AT_BOB)]
     talk(alice, bob)
     alice.take_events()
     alice.send(PACKET, NOW + SECOND)

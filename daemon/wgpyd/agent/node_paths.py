@@ -8,7 +8,7 @@ from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged
-from wgpy.device import DeviceEvent
+from wgpy.device import DeviceEvent, HandshakeSent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.host.bootclock import boottime
@@ -174,8 +174,14 @@ class NodePaths:
 
     def _note_sent(self, key: PublicKey, event: DeviceEvent) -> None:
         """A NAT lets in what comes from where a peer is, as if it was asked for."""
-        is_sending = isinstance(event, DataSent | EndpointChanged | HandshakeCompleted)
-        if is_sending and (endpoint := self._interface.path(key).endpoint):
+        match event:
+            case HandshakeSent(endpoint=sent_to):
+                endpoint: Endpoint | None = sent_to
+            case DataSent() | EndpointChanged():
+                endpoint = self._interface.path(key).endpoint
+            case _:
+                return
+        if endpoint:
             self.selection.local.note_sent(endpoint.without_source(), boottime())
 
     def _on_stream(self) -> None:
