@@ -172,6 +172,18 @@ def test_the_keyboard_alone_is_enough(world: World, browser: Browser, link: str)
     browser.shows("#details", "gw2 ")
 
 
+def test_the_map_is_drawn_in_the_terminal_and_in_a_file(world: World, tmp_path: Path) -> None:
+    drawn = world.dev.mesh("map")
+    world.dev.mesh("map", "--svg", str(tmp_path / "map.svg"))
+
+    assert re.search(r"^dev, this node +100\.\d", drawn)
+    assert re.search(r"─ gw1 .*\n.*─ site plant +\d", drawn)
+    assert "<svg" in (tmp_path / "map.svg").read_text()
+    assert world.dev.attempt("map", "--dot", "/nowhere/map").output == (
+        "wgpy: /nowhere/map cannot be written: No such file or directory.\n"
+    )
+
+
 def test_when_a_gateway_dies_it_is_seen(world: World, browser: Browser, link: str, tmp_path: Path) -> None:
     browser.open(link)
     browser.shows("#list", "plant")

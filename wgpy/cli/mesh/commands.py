@@ -16,7 +16,7 @@ from wgpy.cli.mesh.arguments import WATCH as _WATCH
 from wgpy.cli.mesh.arguments import argument as _argument
 from wgpy.cli.mesh.arguments import run_by as _run
 from wgpy.cli.mesh.client_commands import CLIENT
-from wgpy.cli.mesh.page_commands import PAGE
+from wgpy.cli.mesh.page_commands import MAP, PAGE
 from wgpy.cli.mesh.relay_commands import RELAY
 from wgpy.cli.mesh.site_commands import SITE
 from wgpy.cli.mesh.token_commands import REVOKE, TOKEN
@@ -225,6 +225,7 @@ Next: `wgpy mesh why NAME` if a node is not reachable.""",
             (_WATCH, *_SHOWING, _ALL),
         ),
         PAGE,
+        MAP,
         Command(
             "why",
             _run("why:why"),

@@ -4,7 +4,7 @@ from typing import Final
 
 from wgpy.cli.command import Command
 from wgpy.cli.mesh import argument_types as types
-from wgpy.cli.mesh.arguments import ANY, argument, run_by
+from wgpy.cli.mesh.arguments import ANY, SHOWING, argument, run_by
 
 PAGE: Final = Command(
     "page",
@@ -27,5 +27,23 @@ Examples:
             "--no-open", dest="open", action="store_false", help="open no browser; print the link alone"
         ),
         *ANY,
+    ),
+)  # fmt: skip
+
+MAP: Final = Command(
+    "map",
+    run_by("map_command:show_map", "wgpy.cli.page"),
+    "Draw the network as this node knows it: in the terminal, or as a picture.",
+    """\
+The nodes stand by the paths to them, what is wrong first, and behind each node its sites and clients.
+Pictures are drawn by Graphviz (`apt-get install graphviz`).
+Examples:
+  sudo wgpy mesh map
+  sudo wgpy mesh map --svg network.svg --png network.png""",
+    (
+        argument("--svg", metavar="FILE", help="write a picture as SVG"),
+        argument("--png", metavar="FILE", help="write a picture as PNG"),
+        argument("--dot", metavar="FILE", help="write the graph in the language of Graphviz"),
+        *SHOWING,
     ),
 )  # fmt: skip
