@@ -50,9 +50,19 @@ class RelayCalls:
         """A listener of the interface."""
         match event:
             case HandshakeCompleted():
+                self._forget(key)
                 self._begin(key)
             case PeerUnreachable():
                 self._waiting.pop(key, None)
+
+    def _forget(self, key: PublicKey) -> None:
+        """Who has got a session meanwhile waits no more.
+
+        With another one the peer would forget the one before that, by which a process that is being replaced
+        still sends.
+        """
+        for waiting in self._waiting.values():
+            waiting.discard(key)
 
     def _begin(self, relay: PublicKey) -> None:
         """Begin the sessions with those who waited for this relay."""
