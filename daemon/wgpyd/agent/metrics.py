@@ -81,6 +81,10 @@ def measures(status: Status, drops: Counters, rejected: Mapping[tuple[str, str],
             sum(bool(peer.relay) for peer in status.peers),
         ),
         _gauge(
+            "wgpy_mesh_peers_by_tls", "Peers that this node reaches by its connection to the coordinator.",
+            sum(peer.by_connection for peer in status.peers),
+        ),
+        _gauge(
             "wgpy_mesh_coordinator_connected", "1 while the node follows the coordinator, else 0.",
             status.connected,
         ),
@@ -126,7 +130,7 @@ def _of_kubernetes(found: KubernetesStatus) -> list[Family]:
 
 
 def _of_peers(peers: Iterable[Peer]) -> list[Family]:
-    def family(name: str, kind: str, what: str, value: Callable[[Peer], int]) -> Family:
+    def family(name: str, kind: str, what: str, value: Callable[[Peer], float]) -> Family:
         samples = (Sample(value(peer), {"name": peer.name, "key": str(peer.key)}) for peer in peers)
         return Family(name, kind, what, tuple(samples))
 
@@ -142,6 +146,16 @@ def _of_peers(peers: Iterable[Peer]) -> list[Family]:
             "wgpy_peer_last_handshake_timestamp_seconds", "gauge",
             "Time of the last handshake, Unix time; 0 for never.",
             lambda peer: peer.last_handshake,
+        ),
+        family(
+            "wgpy_peer_unanswered_seconds", "gauge",
+            "Time since the oldest packet was sent that nothing has followed; 0 for none.",
+            lambda peer: peer.unanswered,
+        ),
+        family(
+            "wgpy_peer_round_trip_seconds", "gauge",
+            "Round trip as it was last measured by the path in use; 0 for unknown.",
+            lambda peer: peer.round_trip / 1_000_000,
         ),
     ]  # fmt: skip
 
