@@ -13,7 +13,7 @@ from wgpy.cli.doctor.commands import DOCTOR
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.execute import execute
 from wgpy.cli.keys import genkey, genpsk, pubkey
-from wgpy.cli.mesh.arguments import WATCH
+from wgpy.cli.mesh.arguments import WATCH, run_by
 from wgpy.cli.mesh.commands import MESH
 from wgpy.cli.proxy import proxy
 from wgpy.cli.reload import reload, save, strip
@@ -234,6 +234,27 @@ Ctrl-C ends it.""",
     ),
     MESH,
     DOCTOR,
+    Command(
+        "bugreport",
+        run_by("command:bugreport", "wgpy.cli.bugreport"),
+        "Write one file with what a maintainer needs to find a fault.",
+        """\
+Versions, interfaces, networks, routes, rules, firewall, settings and the recent log, as text.
+Keys, tokens and addresses are left out, each replaced by a word with a number; secret keys are never read.
+Examples:
+  sudo wgpy bugreport
+  sudo wgpy bugreport --file report.txt --with-addresses
+Next: read the file, and send it.""",
+        (
+            Argument(
+                ("--file",), {"metavar": "FILE", "help": "where to write it (default: here, by the date)"}
+            ),
+            Argument(
+                ("--with-addresses",),
+                {"action": "store_true", "help": "leave addresses, public keys and names of hosts in it"},
+            ),
+        ),
+    ),
     Command(
         "completion",
         _completion,
