@@ -264,6 +264,18 @@ class Cluster:
 
 
 @contextmanager
+def running(boot: Callable[[Lab, Path], Cluster], folder: Path) -> Iterator[Cluster]:
+    """Give a cluster with a service, whose hosts end with it. boot: starts it, its files in this folder."""
+    lab = Lab(folder)
+    try:
+        cluster = boot(lab, folder)
+        cluster.run_service()
+        yield cluster
+    finally:
+        lab.power_off()
+
+
+@contextmanager
 def serving(host: Host, name: str) -> Iterator[None]:
     """Have a host that is in no cluster serve as the pods do."""
     server = host.start(*_python("serve", str(POD_PORT), name))

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hosts import Lab
 from tests.kubernetes import cgroups, components
-from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.cluster import Cluster, running
 from tests.kubernetes.controlplane import ControlPlane
 
 _HERE = Path(__file__).parent
@@ -88,11 +87,5 @@ def control_plane(log_folder: Callable[[str], Path]) -> Iterator[ControlPlane]:
 @pytest.fixture(scope="session")
 def cluster(log_folder: Callable[[str], Path], cgroup: None) -> Iterator[Cluster]:
     """A cluster with a service; its tests belong to one xdist_group, and leave it as it was."""
-    folder = log_folder("cluster")
-    lab = Lab(folder)
-    try:
-        cluster = Cluster.boot(lab, folder)
-        cluster.run_service()
+    with running(Cluster.boot, log_folder("cluster")) as cluster:
         yield cluster
-    finally:
-        lab.power_off()

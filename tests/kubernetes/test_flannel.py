@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.hosts import Lab, eventually
+from tests.integration.hosts import eventually
 from tests.integration.ongoing import transfer
-from tests.kubernetes.cluster import Cluster
+from tests.kubernetes.cluster import Cluster, running
 from tests.kubernetes.paths import failures_between_pods, of_full_size, to_kubelets, to_services
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("flannel"), pytest.mark.timeout(600)]
@@ -18,15 +18,9 @@ _NODES = ["f1", "f2", "f3"]
 
 @pytest.fixture(scope="module")
 def overlaid(log_folder: Callable[[str], Path], cgroup: None) -> Iterator[Cluster]:
-    folder = log_folder("flannel")
-    lab = Lab(folder)
-    try:
-        cluster = Cluster.boot_with_flannel(lab, folder)
-        cluster.run_service()
+    with running(Cluster.boot_with_flannel, log_folder("flannel")) as cluster:
         eventually(lambda: failures_between_pods(cluster) == [], "each flannel knows the others", every=1)
         yield cluster
-    finally:
-        lab.power_off()
 
 
 def test_flannel_leaves_room_for_its_headers(overlaid: Cluster) -> None:
