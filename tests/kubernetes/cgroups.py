@@ -62,10 +62,10 @@ def _trees() -> list[Path]:
 
 
 def _mounted_cgroups() -> Iterator[tuple[Path, str, str]]:
-    """Give each hierarchy of cgroups: where it is mounted, its kind and its options."""
+    """Give each hierarchy of cgroups: where the system has it mounted, its kind and its options."""
     for line in Path("/proc/mounts").read_text().splitlines():
         _, place, kind, options, *_ = line.split()
-        if kind in {"cgroup", "cgroup2"}:
+        if kind in {"cgroup", "cgroup2"} and Path(place).is_relative_to(_CGROUPS):  # others may mount it, too
             yield Path(place), kind, options
 
 
