@@ -34,6 +34,11 @@ def import_programs() -> None:
         _run(os.getpid(), (name, "--help"), timeout=100)
 
 
+def launcher(name: str) -> str:
+    """Return a program that has the server run a daemon, which then starts sooner than the installed one."""
+    return str(Path(_server()).with_name(name))
+
+
 def _run(process: int, words: Sequence[str], timeout: float) -> Result:
     """Run a program in the namespaces of a process."""
     with (

@@ -147,9 +147,12 @@ class Node:
         """Kill it as it stands, and return when it is gone."""
         _kill(self.agents())
 
-    def serve(self, *options: str) -> HostProcess:
-        """Start it as the system does at boot, and do not wait until it is ready."""
-        command = (program("wgpyd"), "-f", "--mesh", NETWORK, *self.daemon_options, *options)
+    def serve(self, *options: str, daemon: str = "") -> HostProcess:
+        """Start it as the system does at boot, and do not wait until it is ready.
+
+        daemon: the program, by default the installed one.
+        """
+        command = (daemon or program("wgpyd"), "-f", "--mesh", NETWORK, *self.daemon_options, *options)
         return self.host.start("env", "LOG_LEVEL=debug", *command)
 
     def replace(self) -> None:
@@ -162,9 +165,9 @@ class Node:
         if not process.is_running():
             raise CommandFailed(f"the next daemon ended at once: {process.wait()}")
 
-    def start(self) -> HostProcess:
-        """Start it, and return when it is ready."""
-        return _started(self.serve(), self.is_ready)
+    def start(self, daemon: str = "") -> HostProcess:
+        """Start it, and return when it is ready. daemon: as for `serve`."""
+        return _started(self.serve(daemon=daemon), self.is_ready)
 
     def is_ready(self) -> bool:
         try:

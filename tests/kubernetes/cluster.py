@@ -18,7 +18,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from tests.integration.commands import import_programs
+from tests.integration.commands import import_programs, launcher
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.meshlab import PORT, Node, World
 from tests.kubernetes import clusterdns, components
@@ -93,7 +93,9 @@ class Cluster:
             pool.submit(import_programs)
             world = _networks(lab, "n")
             token = pool.submit(_found, world, "--routes", *Ranges().pods)
-            return cls.start(world, world.others, folder, lambda node: node.join(token.result()))
+            return cls.start(
+                world, world.others, folder, lambda node: node.join(token.result()), daemon=launcher("wgpyd")
+            )
 
     @classmethod
     def boot_with_flannel(cls, lab: Lab, folder: Path) -> "Cluster":
@@ -110,24 +112,26 @@ class Cluster:
     @classmethod
     def start(
         cls, world: World, nodes: Sequence[Node], folder: Path,
-        join: Callable[[Node], object] = lambda _: None, *, flannel: bool = False,
+        join: Callable[[Node], object] = lambda _: None, *, flannel: bool = False, daemon: str = "",
     ) -> "Cluster":  # fmt: skip
         """Make hosts a cluster, whose control plane is on the first; return when all nodes are ready.
 
-        join: has a host join the mesh, if it is no node of that yet; flannel: whether it will join the pods.
+        join: has a host join the mesh, if it is no node of that yet; flannel: whether it will join the pods;
+        daemon: as for `Node.serve`.
         """
         image = write_image(folder / "pod.tar")
         workers = [Worker(node, makes_network=flannel) for node in nodes]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             joining = [pool.submit(_join, worker, join) for worker in workers]
             starting = [pool.submit(worker.power_on, image) for worker in workers]
+            plane = _start_etcd(workers[0], folder)
             joining[0].result()
-            plane = _control_plane(folder, workers[0])
-            others = [pool.submit(plane.start_controllers), pool.submit(plane.start_scheduler)]
+            plane.boot_api(workers[0].addresses[0])
+            others = [pool.submit(plane.complete)]
             token = plane.make_account(rbac_rules(), "wgpy").token
             for step in (*joining, *starting):
                 step.result()
-            others += [pool.submit(_make_node, worker, plane, token) for worker in workers]
+            others += [pool.submit(_make_node, worker, plane, token, daemon) for worker in workers]
             for step in others:
                 step.result()
         cluster = cls(world, plane, workers, folder)
@@ -340,9 +344,9 @@ def _worker_of_site(node: Node) -> Worker:
     return worker
 
 
-def _make_node(worker: Worker, plane: ControlPlane, token: str) -> None:
+def _make_node(worker: Worker, plane: ControlPlane, token: str, daemon: str) -> None:
     if not worker.makes_network:
-        worker.follow(plane, token)
+        worker.follow(plane, token, daemon)
     worker.start_kubelet(plane)
     worker.start_proxy(plane)
 
@@ -356,21 +360,20 @@ def _make_gateway(worker: Worker, plane: ControlPlane, token: str) -> None:
 def _start_plane(worker: Worker, folder: Path, image: Path) -> ControlPlane:
     """Start the control plane of a cluster on one node. image: of all pods."""
     worker.power_on(image)
-    plane = _control_plane(folder, worker)
-    plane.start_controllers()
-    plane.start_scheduler()
+    plane = _start_etcd(worker, folder)
+    plane.boot_api(worker.addresses[0])
+    plane.complete()
     return plane
 
 
-def _control_plane(folder: Path, worker: Worker) -> ControlPlane:
-    """Start etcd and the API server on a node."""
+def _start_etcd(worker: Worker, folder: Path) -> ControlPlane:
+    """Start what is to be the control plane of a cluster on one node."""
     place = Place(
-        worker.addresses[0],
         lambda _name, *command: worker.host.start(*command),
         lambda target: connect_from(worker.host, target),
         nodes=True,
     )
-    return ControlPlane.boot_api(folder, place, Ranges(), _API_PORTS)
+    return ControlPlane.boot_etcd(folder, place, Ranges(), _API_PORTS)
 
 
 # -- What the API says -------------------------------------------------------------------------------

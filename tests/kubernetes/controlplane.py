@@ -29,6 +29,7 @@ NODES = "/api/v1/nodes"
 _NAMESPACES = "/api/v1/namespaces"
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _WITHIN = 120  # seconds, for what takes three on a machine at rest
+_EVERY = 0.05  # seconds: who asks an API server more often while it starts keeps it from that
 _FIXED_PORTS = range(10000, 32000)  # the kernel gives none of these to who asks for any
 _FEW_CONTROLLERS = "node-ipam-controller,serviceaccount-controller,serviceaccount-token-controller"
 
@@ -37,11 +38,10 @@ _FEW_CONTROLLERS = "node-ipam-controller,serviceaccount-controller,serviceaccoun
 class Place:
     """Where a control plane runs.
 
-    address: of the API server, for all who call it; start: starts a component; connect: makes a connection to
-    an address and port there; nodes: whether there are hosts for nodes, and not only Node objects.
+    start: starts a component; connect: makes a connection to an address and port there; nodes: whether there
+    are hosts for nodes, and not only Node objects.
     """
 
-    address: str
     start: Launch
     connect: Callable[[tuple[str, int]], socket.socket]
     nodes: bool
@@ -67,7 +67,10 @@ class Account:
 
 @dataclass(slots=True)
 class ControlPlane:
-    """The processes, their folder, and ports that nobody else uses."""
+    """The processes, their folder, and ports that nobody else uses.
+
+    address: of the API server, for all who call it; "" until that is to start.
+    """
 
     folder: Path
     place: Place
@@ -76,6 +79,7 @@ class ControlPlane:
     etcd_port: int
     peer_port: int
     authority: Authority
+    address: str = ""
     running: dict[str, Process] = field(default_factory=dict)
     snapshots: int = 0
 
@@ -83,35 +87,45 @@ class ControlPlane:
     def local(cls, folder: Path) -> "ControlPlane":
         """Start one on the loopback interface."""
         place = Place(
-            "127.0.0.1",
             lambda name, *command: LocalProcess.start(folder / f"{name}.log", *command),
             lambda address: socket.create_connection(address, _WITHIN),
             nodes=False,
         )
-        return cls.boot(folder, place, Ranges(), _unused_ports(3))
-
-    @classmethod
-    def boot(cls, folder: Path, place: Place, ranges: Ranges, ports: Sequence[int]) -> "ControlPlane":
-        """Start one, and return when it gives Nodes their ranges."""
-        plane = cls.boot_api(folder, place, ranges, ports)
-        plane.start_controllers()
+        plane = cls.boot_etcd(folder, place, Ranges(), _unused_ports(3))
+        plane.boot_api("127.0.0.1")
+        plane.complete()
         return plane
 
     @classmethod
-    def boot_api(cls, folder: Path, place: Place, ranges: Ranges, ports: Sequence[int]) -> "ControlPlane":
-        """Start etcd and the API server alone, and return when that is ready."""
+    def boot_etcd(cls, folder: Path, place: Place, ranges: Ranges, ports: Sequence[int]) -> "ControlPlane":
+        """Start etcd, which needs no address."""
         authority = Authority.create(folder / "pki")
         plane = cls(folder, place, ranges, ports[0], ports[1], ports[2], authority)
-        plane._issue_certificates()
         plane.start_etcd()
-        plane.start_api()
         return plane
+
+    def boot_api(self, address: str) -> None:
+        """Start the API server for the first time, and return when it answers its administrator and kubelets.
+
+        It is ready some time later, when it has made the roles of all others.
+        """
+        self.address = address
+        self._issue_certificates()
+        self._start("kube-apiserver", *self._api_server_flags())
+        eventually(self._answers, "the API server answers", within=_WITHIN)
+
+    def complete(self) -> None:
+        """Return when the API server is ready and Nodes get their ranges; have pods get nodes, too."""
+        self._await_api()
+        if self.place.nodes:
+            self.start_scheduler()
+        self.start_controllers()
 
     # -- Who calls it ----------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
-        return f"https://{self.place.address}:{self.port}"
+        return f"https://{self.address}:{self.port}"
 
     @property
     def ca_file(self) -> Path:
@@ -141,12 +155,12 @@ class ControlPlane:
         context = ssl.create_default_context(cafile=self.ca_file)
         folder = self.authority.folder
         context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
-        return Client(self._connect, context, self.place.address)
+        return Client(self._connect, context, self.address)
 
     def client(self, account: Account) -> Client:
         """Return a client that a service account's token stands for."""
         context = ssl.create_default_context(cafile=self.ca_file)
-        return Client(self._connect, context, self.place.address, account.token)
+        return Client(self._connect, context, self.address, account.token)
 
     def make_account(self, rules: Sequence[Mapping[str, Sequence[str]]], prefix: str = "test") -> Account:
         """Make a service account in a namespace of its own. rules: of its ClusterRole."""
@@ -198,7 +212,7 @@ class ControlPlane:
     def start_api(self) -> None:
         """Start the API server, and return when it is ready."""
         self._start("kube-apiserver", *self._api_server_flags())
-        eventually(self.is_ready, "the API server is ready", within=_WITHIN)
+        self._await_api()
 
     def stop_api(self) -> None:
         """Kill the API server: what was connected is cut, nobody connects."""
@@ -216,11 +230,7 @@ class ControlPlane:
         self.running["kube-apiserver"].kill(signal.SIGCONT)
 
     def is_ready(self) -> bool:
-        self._assert_running("etcd", "kube-apiserver")
-        try:
-            return bool(self.admin.get("/readyz") == "ok")
-        except (OSError, HTTPException, ApiError):
-            return False
+        return self._is_ok("/readyz")
 
     def start_etcd(self) -> None:
         self._start("etcd", *self._etcd_flags())
@@ -290,10 +300,24 @@ class ControlPlane:
         return self.folder / "etcd"
 
     def _connect(self) -> socket.socket:
-        return self.place.connect((self.place.address, self.port))
+        return self.place.connect((self.address, self.port))
 
     def _start(self, name: str, *flags: str) -> None:
         self.running[name] = self.place.start(name, str(components.program()), name, *flags)
+
+    def _await_api(self) -> None:
+        eventually(self.is_ready, "the API server is ready", within=_WITHIN, every=_EVERY)
+
+    def _answers(self) -> bool:
+        return self._is_ok("/version")
+
+    def _is_ok(self, path: str) -> bool:
+        """Say whether the administrator gets something."""
+        self._assert_running("etcd", "kube-apiserver")
+        try:
+            return bool(self.admin.get(path))
+        except (OSError, HTTPException, ApiError):
+            return False
 
     def _assert_running(self, *names: str) -> None:
         for name in names:
@@ -302,7 +326,7 @@ class ControlPlane:
     def _issue_certificates(self) -> None:
         issue = self.authority.issue
         names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-        issue("apiserver", "kube-apiserver", "", *names, self.place.address, self.ranges.first_service)
+        issue("apiserver", "kube-apiserver", "", *names, self.address, self.ranges.first_service)
         issue("admin", "admin", "system:masters")
         issue("kubelet-client", "apiserver-kubelet-client", "system:masters")
         issue("controllers", "system:kube-controller-manager")
@@ -346,9 +370,9 @@ class ControlPlane:
     def _api_server_address(self, pki: Path) -> list[str]:
         if not self.place.nodes:  # then nobody calls it by its service address
             unused = ["--advertise-address=192.0.2.1", "--endpoint-reconciler-type=none"]
-            return [f"--bind-address={self.place.address}", *unused]
+            return [f"--bind-address={self.address}", *unused]
         return [
-            f"--advertise-address={self.place.address}",
+            f"--advertise-address={self.address}",
             f"--kubelet-client-certificate={pki}/kubelet-client.crt",
             f"--kubelet-client-key={pki}/kubelet-client.key",
             "--kubelet-preferred-address-types=InternalIP",

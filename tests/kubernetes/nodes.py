@@ -116,15 +116,18 @@ class Worker:
         """Give containerd the image of all pods."""
         self.host.run(str(components.runtime("usr/bin/ctr")), "-n", "k8s.io", "images", "import", str(image))
 
-    def follow(self, plane: ControlPlane, token: str) -> None:
-        """Have the mesh announce the ranges that Kubernetes gives this node, and join pods to them."""
-        self._call(plane, token, "--kubernetes", f"--cni={_NETWORKS}/10-wgpy.conflist")
+    def follow(self, plane: ControlPlane, token: str, daemon: str = "") -> None:
+        """Have the mesh announce the ranges that Kubernetes gives this node, and join pods to them.
+
+        daemon: as for `Node.serve`.
+        """
+        self._call(plane, token, "--kubernetes", f"--cni={_NETWORKS}/10-wgpy.conflist", daemon=daemon)
 
     def be_gateway(self, plane: ControlPlane, token: str) -> None:
         """Have the mesh's daemon know the ranges of the whole cluster, and announce none as this node's."""
         self._call(plane, token, "--kubernetes=gateway")
 
-    def _call(self, plane: ControlPlane, token: str, *options: str) -> None:
+    def _call(self, plane: ControlPlane, token: str, *options: str, daemon: str = "") -> None:
         """Start the mesh's daemon again, as one that calls the API."""
         self.node.daemon_options = (
             *options,
@@ -134,7 +137,7 @@ class Worker:
             f"--kube-token={self.host.write('/var/lib/kubernetes.token', token)}",
         )
         self.node.kill()
-        self.node.start()
+        self.node.start(daemon)
 
     def start_kubelet(self, plane: ControlPlane) -> None:
         plane.authority.issue(self.name, f"system:node:{self.name}", "system:nodes")
