@@ -148,7 +148,9 @@ def draw(
     round_trips: Mapping[tuple[str, str], float],
 ) -> str:
     relays = {
-        (node.name, peer.name): peer.relay for node in cluster.world.nodes for peer in node.status().peers
+        (worker.name, peer.name): peer.relay
+        for worker in cluster.workers
+        for peer in worker.node.status().peers
     }
     return cluster_picture.draw(
         nodes,

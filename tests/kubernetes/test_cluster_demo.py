@@ -13,7 +13,7 @@ import pytest
 
 from examples.cluster_tour import HELLO, tour
 from examples.picture import Node
-from tests.integration.hosts import eventually
+from tests.integration.hosts import eventually, heed_interrupts
 from tests.kubernetes.cluster import POD_PORT, Cluster
 
 pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
@@ -58,6 +58,7 @@ def test_nothing_is_left_of_a_demo_that_was_interrupted_while_its_cluster_starte
         demo = subprocess.Popen(
             [sys.executable, "-m", "examples.kubernetes"],
             cwd=_CLONE, env=os.environ | {"TMPDIR": folder}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=heed_interrupts,
         )  # fmt: skip
         try:
             eventually(lambda: "containerd" in _commands(folder), "its nodes start", within=180)

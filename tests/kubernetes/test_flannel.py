@@ -11,7 +11,7 @@ from tests.integration.ongoing import transfer
 from tests.kubernetes.cluster import Cluster, running
 from tests.kubernetes.paths import failures_between_pods, of_full_size, to_kubelets, to_services
 
-pytestmark = [pytest.mark.root, pytest.mark.xdist_group("flannel"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("own-clusters"), pytest.mark.timeout(600)]
 _VXLAN6_HEADERS = 70  # bytes, over IPv6
 _NODES = ["f1", "f2", "f3"]
 

@@ -22,7 +22,7 @@ from tests.kubernetes.phone import add_phone
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.translation import mapped_address
 
-pytestmark = [pytest.mark.root, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.root, pytest.mark.xdist_group("own-clusters"), pytest.mark.timeout(600)]
 _NODES = {"blue": ["b1", "b2"], "green": ["g1", "g2"]}
 _PLACES = {"blue": "cloud-a", "green": "cloud-b"}
 each = pytest.mark.parametrize("name", _NODES)
@@ -129,10 +129,9 @@ def test_new_connections_go_by_the_other_gateway_when_one_is_killed_under_a_tran
             for node in _NODES["blue"]:
                 assert blue.failures_from_pod(node, [*to_pod, _named("green", 4)]) == []
             assert green.failures_from_pod("g2", clusters.by_address("blue")) == []
-            (broken,) = under_way.result()  # begins anew, as the other gateway has another address
+            assert len(under_way.result()) == 1  # it fails: the other gateway has another address
         finally:
             first.start()
-    assert "ConnectionResetError" in broken
 
 
 @pytest.fixture(scope="module")
