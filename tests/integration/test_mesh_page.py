@@ -7,7 +7,9 @@ edge  NAT .10      ──┘                 └── gw2 203.0.113.32 ──�
 The hub coordinates and relays. Dev, at whose page we look, hears nothing of edge's NAT until that is mended.
 """
 
+import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=f"THE PAGE WAS NOT TESTED: apt-get install {missing()}"),
 ]
 
+_CLONE = Path(__file__).parents[2]
 _WITHIN = 60.0  # seconds: hosts are slow where many tests run
 _PREFIX, _BEHIND = "10.5.0.0/24", "10.5.0.7"
 _CUT = (
@@ -230,6 +233,39 @@ def test_a_name_with_markup_is_text(world: World, browser: Browser, link: str) -
     assert browser.evaluate("return document.querySelectorAll('#panel img').length") == 0
 
 
+def test_the_holder_of_the_networks_key_sees_tokens_and_the_audit_log(world: World) -> None:
+    with Terminal(world.hub.host, program("wgpy"), "mesh", "page", "--json") as terminal:
+        found = re.search(r"http://127\.0\.0\.1:\d+/login\?token=[\w-]+", terminal.shows("}"))
+        assert found
+        jar = ("--cookie", "/run/jar", "--cookie-jar", "/run/jar")
+        world.hub.host.run("curl", "-s", "-S", *jar, found[0])
+        records = json.loads(
+            world.hub.host.run("curl", "-s", "-S", *jar, re.sub("login.*", "records", found[0]))
+        )
+
+    assert "used up" in {token["state"] for token in records["tokens"]}
+    assert "node" in records["audit"][0]["told"]
+    assert records["audit"][0]["from"]
+
+
+def test_a_network_of_500_nodes_is_drawn_and_stays_alive(
+    world: World, browser: Browser, tmp_path: Path
+) -> None:
+    server = world.dev.host.start(
+        "env", f"PYTHONPATH={_CLONE}", sys.executable, "-m", "tests.integration.pagehost", "500"
+    )
+    eventually(lambda: "login" in server.log.read_text(), "the page of a large network is served", _WITHIN)
+
+    browser.open(server.log.read_text().split()[0])
+
+    browser.shows("#counts", "215 direct")
+    eventually(lambda: _rows(browser) == 501, "all stand in the list", _WITHIN)
+    browser.shows("#list", "/s")  # as a second state has come
+    browser.types("#search", "n499")
+    eventually(lambda: _rows(browser) == 1, "one is found", _WITHIN)
+    browser.photograph(tmp_path / "large.png")
+
+
 def test_when_the_command_ends_the_page_says_so(world: World, browser: Browser) -> None:
     with Terminal(
         world.dev.host, program("wgpy"), "mesh", "page", "--listen", world.dev.address()
@@ -242,6 +278,10 @@ def test_when_the_command_ends_the_page_says_so(world: World, browser: Browser) 
         assert terminal.ends() == 0
 
     browser.shows("#connection", "`wgpy mesh page` has ended.")
+
+
+def _rows(browser: Browser) -> int:
+    return int(browser.evaluate("return document.querySelectorAll('#list tbody tr').length"))
 
 
 def _identity(world: World, name: str) -> str:

@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from http.client import HTTPConnection, HTTPResponse
 from importlib.resources import files
@@ -159,6 +161,16 @@ def test_a_browser_is_told_to_run_nothing_that_comes_from_elsewhere_or_stands_in
             assert answer.getheader("Cache-Control") == "no-store"
 
     visit(run)
+
+
+def test_a_node_that_nobody_looks_at_has_nothing_of_the_page() -> None:
+    program = (
+        "import sys, wgpyd.main, wgpyd.agent.start; print([one for one in sys.modules if 'page' in one])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
 
 
 def test_the_library_is_the_one_that_is_named() -> None:
