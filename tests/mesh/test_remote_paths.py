@@ -8,6 +8,7 @@ from tests.mesh.nodes import Network
 from wgpy.contract.constants import MILLISECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.plan import LocalView, NodePlan, Peer, Routing, plan
+from wgpy.mesh.relays import UsableRelay
 from wgpy.mesh.topology import derive
 from wgpy.paths.exchange import Candidate, PathKind
 from wgpyd.agent.remote_paths import (
@@ -15,6 +16,7 @@ from wgpyd.agent.remote_paths import (
     has_ipv4_alone,
     is_hidden,
     is_of_other_versions,
+    nearest_relays,
     registers_with,
     round_trips,
 )
@@ -83,3 +85,15 @@ def test_a_peer_is_out_of_reach_by_the_versions_of_ip_that_it_does_not_have() ->
     assert [is_of_other_versions(one, {4}) for one in (none, four, six, both)] == [False, False, True, False]
     assert [is_of_other_versions(one, {6}) for one in (none, four, six, both)] == [False, True, False, False]
     assert is_of_other_versions(both, ())
+
+
+def test_two_ends_that_measured_no_relay_use_the_same_one() -> None:
+    """Else each would undo the other's choice, as the endpoint of both follows the last data."""
+    network = Network.found(NOW)
+    nodes = [network.join() for _ in range(4)]
+    relays = [(node.identity.verify_key(), UsableRelay(node.key.public_key(), 100)) for node in nodes]
+
+    assert nearest_relays(dict(relays)) == nearest_relays(dict(reversed(relays)))
+
+    near = nodes[3].key.public_key()
+    assert nearest_relays(dict([*relays[:3], (relays[3][0], UsableRelay(near, 99))]))[0] == near

@@ -235,6 +235,22 @@ async def test_a_peer_that_is_heard_by_a_relay_although_both_can_be_dialled_is_r
 
 
 @in_a_loop
+async def test_a_relay_uses_no_other_one_to_a_peer_that_it_can_dial() -> None:
+    """Who relies on it would have two of them in between, and the peer selects no path to a relay."""
+    async with a_scene(PEER_AT) as scene:
+        scene.network.administrator.register(scene.peer.identity)
+        scene.network.administrator.relay(scene.network.nodes[0].identity)
+        await scene.know((scene.peer, HUB_AT))
+        scene.begin(is_dialled=True)
+
+        scene.selection.on_event(scene.key, EndpointChanged(PeerId(1), HUB_AT))
+
+        assert scene.planned(is_dialled=True).tunnels[scene.key].endpoints == (PEER_AT,)
+        scene.begin(is_dialled=True)
+        assert scene.selection.path(scene.key) is None
+
+
+@in_a_loop
 async def test_who_registers_with_this_node_needs_no_selection() -> None:
     async with a_scene(PEER_AT) as scene:
         us, registered = scene.network.nodes[0], scene.network.join(PEER_AT)

@@ -1,6 +1,7 @@
 """The search for a direct path to a peer: both ends tell each other where they may be, and agree on rounds.
 
-Invariant: a round that finds nothing is followed by a pause that grows, and nothing waits after `end`.
+Invariant: a round that finds nothing is followed by a pause that grows, in which a peer that can be dialled
+is asked once each time the search is resumed; and nothing waits after `end`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -111,7 +112,13 @@ class Search:
         self._timers[_Timer.ROUND] = min(when, self._timers.get(_Timer.ROUND, when))
 
     def resume(self, now: int) -> None:
-        """After `end`: begin the next round, or wait for the rest of the pause."""
+        """After `end`: begin the next round, or wait for the rest of the pause.
+
+        Who can be dialled is asked once all the same, as a line that was broken may be whole again.
+        """
+        if self._next_round > now:
+            for endpoint in self._direct.endpoints([PathKind.PUBLIC]):
+                self.ask(endpoint, now)
         self._timers[_Timer.ROUND] = max(now, self._next_round)
         self.expire(now)
 

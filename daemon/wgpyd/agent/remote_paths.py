@@ -55,8 +55,12 @@ def _kind(endpoint: Endpoint, *, is_hidden: bool) -> PathKind:
 
 
 def nearest_relays(relays: Relays) -> tuple[PublicKey, ...]:
-    """Return those to use for a peer that registers with none, the nearest first."""
-    return tuple(one.key for one in sorted(relays.values(), key=lambda one: one.latency)[:WANTED])
+    """Return those to use for a peer that registers with none, the nearest first.
+
+    Both ends choose the same of relays that they have not measured, else each would undo the other's choice.
+    """
+    ranked = sorted(relays.values(), key=lambda one: (one.latency, bytes(one.key)))
+    return tuple(one.key for one in ranked[:WANTED])
 
 
 def round_trips(member: Member, relays: Relays) -> dict[PublicKey, int]:

@@ -117,9 +117,12 @@ class Selection:
         return not registers and (not self._is_dialled or is_hidden(peer.member) or is_broken)
 
     def _without_relays(self, plan: NodePlan) -> Iterator[PublicKey]:
-        """Yield the peers to which relays lead only if they do not answer."""
+        """Yield the peers to which relays lead only if they do not answer.
+
+        None leads from a relay to one that it can dial: who relies on it would have two of them in between.
+        """
         is_settled = self._is_dialled or self._registered  # before, the others do not know how to answer
-        relays = plan.known.relays if is_settled else {}
+        relays = plan.known.relays if is_settled and not plan.is_relay else {}
         for key, peer in plan.by_key.items() if relays else ():
             if peer.is_joined and not is_hidden(peer.member) and peer.member.identity not in relays:
                 yield key
