@@ -1,5 +1,6 @@
 """What a flood of initiations for nobody costs the host of a relay, beside the same flood to a closed port.
 
+A program that only forwards UDP between two addresses is flooded, too: it receives the flood and drops it.
 The ends and the relay are those of the row relay; the flooder has a wire of its own, as in the row junk.
 """
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.rows.flood import CLOSED_PORT, JUNK_RATE, Floodable, attach_flooder, build_flood
-from benchmarks.rows.relay import Ends, connect_ends
+from benchmarks.rows.relay import FORWARD_PORT, Ends, connect_ends
 from benchmarks.suite.namespaces import PORT
 from benchmarks.suite.rounds import Turn
 from benchmarks.suite.tools import host_cpu
@@ -17,7 +18,12 @@ from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
 
 _CARD: Final = "eth2"  # of the relay
 _DROPPED_PORT: Final = CLOSED_PORT + 1
-_PORTS: Final[Mapping[str, int]] = {"dropped": _DROPPED_PORT, "closed": CLOSED_PORT, "relay": PORT}
+_PORTS: Final[Mapping[str, int]] = {
+    "dropped": _DROPPED_PORT,
+    "closed": CLOSED_PORT,
+    "forwarder": FORWARD_PORT,
+    "relay": PORT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,7 @@ def _flooded(scene: _Scene, seconds: float) -> Samples:
         scene.ends.turn.doing = f"a flood to port {_PORTS[name]}"
         costs[name], rates[name] = _cost(scene, _PORTS[name], seconds)
     return {
-        "relayflood_closed": costs["closed"] - costs["dropped"],
-        "relayflood_relay": costs["relay"] - costs["dropped"],
+        **{f"relayflood_{name}": costs[name] - costs["dropped"] for name in ("closed", "forwarder", "relay")},
         "relayflood_rate": min(rates.values()) / 1000,
     }
 
@@ -67,6 +72,10 @@ RELAY_FLOOD: Final = Setting(
             (
                 Measure("relayflood_closed", "CPU, a message to a closed port", "µs", more_is_better=False),
                 Measure(
+                    "relayflood_forwarder", "CPU, a message to a forwarder of UDP", "µs",
+                    more_is_better=False, beside="relayflood_closed",
+                ),
+                Measure(
                     "relayflood_relay", "CPU, a message to a relay", "µs", more_is_better=False,
                     beside="relayflood_closed",
                 ),
@@ -74,8 +83,8 @@ RELAY_FLOOD: Final = Setting(
             ),
             _flooded,
             Plan.FULL,
-            streams=3,
-            seconds=4,
+            streams=4,
+            seconds=5,
             rulers=False,
             ours=True,
         ),
