@@ -31,7 +31,7 @@ _DESCRIPTORS: Final = 65_536  # a connection each
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status. words: arguments, by default of the command line."""
-    arguments = _parser().parse_args(words)
+    arguments = reader().parse_args(words)
     try:
         arguments.run(arguments)
     except MeshError as error:
@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def reader() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="wgmesh", description="The coordinator of a mesh.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

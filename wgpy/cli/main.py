@@ -8,7 +8,7 @@ from typing import Final
 
 import wgpy
 from wgpy.cli import colours, completion
-from wgpy.cli.command import USAGE, Argument, Command, parser
+from wgpy.cli.command import USAGE, Argument, Command, Parser, parser
 from wgpy.cli.doctor.commands import DOCTOR
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.execute import execute
@@ -38,7 +38,7 @@ def _show(arguments: argparse.Namespace) -> None:
 
 
 def _completion(arguments: argparse.Namespace) -> None:
-    print(completion.script(arguments.shell, _COMMANDS), end="")
+    print(completion.script(arguments.shell, COMMANDS), end="")
 
 
 _CONFIG: Final = Argument(
@@ -58,7 +58,7 @@ _PERSISTENT: Final = Argument(
     {"action": "store_true", "help": "let nothing leave in the clear if the daemon is killed"},
 )
 
-_COMMANDS: Final = (
+COMMANDS: Final = (
     Command(
         "genkey",
         lambda _: genkey(),
@@ -280,11 +280,16 @@ Many hosts as one network, each by one command: `wgpy mesh --help`.
 `wgpy COMMAND --help` describes each."""
 
 
+def reader() -> Parser:
+    """Return the parser of the command line; what it reads has `run`, which may be None."""
+    made = parser("wgpy", _DESCRIPTION, _LESSON, COMMANDS)
+    made.add_argument("--version", action="store_true", help="print the version and exit")
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return the exit status: 0, 1 on failure, 2 on a wrong command line."""
-    reader = parser("wgpy", _DESCRIPTION, _LESSON, _COMMANDS)
-    reader.add_argument("--version", action="store_true", help="print the version and exit")
-    options = reader.parse_args(arguments)
+    options = reader().parse_args(arguments)
     if options.version:
         print(f"wgpy {wgpy.__version__}")
         return 0
