@@ -100,7 +100,7 @@ def test_examples_in_python_are_typed(tmp_path: Path) -> None:
     for number, block in enumerate(found):
         (tmp_path / f"example{number}.py").write_text(block)
 
-    mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", CLONE / "pyproject.toml", tmp_path]
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file", "pyproject.toml", str(tmp_path)]
     done = subprocess.run(mypy, cwd=CLONE, capture_output=True, text=True)
 
     assert len(found) > 5
