@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -64,15 +65,15 @@ class Cluster:
         from .kubernetes import PodRangeFollower  # noqa: PLC0415
 
         node, on_change = self._node, self._on_change
-        api = ApiOptions(options.server, options.token_file, options.ca_file, options.kubeconfig)
+        access = ApiOptions(options.server, options.token_file, options.ca_file, options.kubeconfig)
+        api = KubernetesApi(access)
         announcer = SiteAnnouncer(node.identity, node.store, node.subscription, self._publisher)
-        self._dns = CoreDns(KubernetesApi(api))
-        self._sites = ClusterSites(
-            KubernetesApi(api), node.identity, node.membership, announcer, node.warnings, on_change
-        )
+        self._dns = CoreDns(api)
+        self._sites = ClusterSites(api, node.identity, node.membership, announcer, node.warnings, on_change)
         if options.role != "gateway":
             others = (self._publisher, node.warnings, on_change, gone_time)
-            self._pods = PodRangeFollower(options, node.identity, node.store, node.membership, *others)
+            name = options.node or socket.gethostname().lower()
+            self._pods = PodRangeFollower(name, api, node.identity, node.store, node.membership, *others)
 
     def running(self) -> list[Coroutine[Any, Any, None]]:
         """Return what is to run while the node does."""
@@ -85,7 +86,7 @@ class Cluster:
         """
         if self._pods:
             self._pods.notice()
-        return {**(self._pods.ways() if self._pods else {}), **(self._sites.ways() if self._sites else {})}
+        return self._sites.ways() if self._sites else {}
 
     async def site_ranges(self) -> tuple[Prefix, ...]:
         """Return the prefixes of the cluster's pods and services. Raises AgentError."""

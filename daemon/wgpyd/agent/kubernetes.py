@@ -6,7 +6,6 @@ wants them, or some minutes are over. wgpy.kubernetes.pod_ranges decides.
 """
 
 import asyncio
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from ipaddress import ip_address
 from itertools import chain
@@ -22,8 +21,7 @@ from wgpy.mesh.member import Member
 from wgpy.mesh.records import Network
 from wgpy.mesh.topology import Topology
 from wgpy.node.agent_client import AgentError, KubernetesStatus
-from wgpy.node.kubernetes import ApiOptions, KubernetesApi
-from wgpyd.options import KubernetesOptions
+from wgpy.node.kubernetes import KubernetesApi
 
 from .identity import LocalIdentity
 from .kubernetes_watch import WatchLoop
@@ -42,7 +40,8 @@ class PodRangeFollower:
 
     def __init__(
         self,
-        options: KubernetesOptions,
+        name: str,
+        api: KubernetesApi,
         identity: LocalIdentity,
         store: RecordStore,
         membership: Membership,
@@ -51,25 +50,24 @@ class PodRangeFollower:
         on_change: Callable[[], None],
         gone_time: float,
     ) -> None:
-        """on_change: called when this node announces others than before.
+        """name: of the host's Node; on_change: called when this node announces others than before.
 
         gone_time: seconds for which ranges stay that no other member wants, once there is no such Node.
         """
         self._gone_time = gone_time
         self._gone_since = inf
         self._timer: asyncio.TimerHandle | None = None
-        self._name = options.node or socket.gethostname().lower()
+        self._name = name
+        self._api = api
         self._identity = identity
         self._store = store
         self._membership = membership
         self._publisher = publisher
         self._warnings = warnings
         self._on_change = on_change
-        api = ApiOptions(options.server, options.token_file, options.ca_file, options.kubeconfig)
-        self._api = KubernetesApi(api)
         self._watch: Watch[NodeObject] = Watch(NODES, read_node, f"metadata.name={self._name}")
         self._event = asyncio.Event()
-        self._loop = WatchLoop(self._api, self._watch, self._event.set)
+        self._loop = WatchLoop(api, self._watch, self._event.set)
         self._seen: tuple[Topology, tuple[Prefix, ...]] | None = None
         self._refusal = ""  # of the coordinator
 
@@ -93,7 +91,7 @@ class PodRangeFollower:
             self._name, self._api.server, self._loop.trouble, node.pod_ranges, self._watch.is_known
         )
 
-    def ways(self) -> dict[Address, str]:
+    def _ways(self) -> dict[Address, str]:
         """Return the address of the API server, which no route of another member may lead elsewhere."""
         return {self._api.remote: "the API server of Kubernetes"} if self._api.remote else {}
 
@@ -181,7 +179,7 @@ class PodRangeFollower:
         )
         return Constraints(
             {prefix: what for prefix, what in ranges.items() if prefix.prefixlen},
-            {**self.ways(), **self._own_addresses()},
+            {**self._ways(), **self._own_addresses()},
             tuple(others),
         )
 
