@@ -178,10 +178,6 @@ def _crowded(site: Site, seconds: float) -> Samples:
     return samples
 
 
-def _more(name: str, title: str, beside: str = "", unit: str = "Gbit/s") -> Measure:
-    return Measure(name, title, unit, more_is_better=True, beside=beside)
-
-
 _UDP: Final = "1,000/s"
 GATEWAY: Final = Setting(
     "gateway",
@@ -191,10 +187,12 @@ GATEWAY: Final = Setting(
             "gateway",
             "TCP to a site and back, with and without translation",
             (
-                _more("gateway_plain", "TCP to a site, real addresses"),
-                _more("gateway_translated", "TCP to a site, translated", "gateway_plain"),
-                _more("gateway_plain_back", "TCP back from a site, real addresses"),
-                _more("gateway_translated_back", "TCP back from a site, translated", "gateway_plain_back"),
+                Measure.more("gateway_plain", "TCP to a site, real addresses"),
+                Measure.more("gateway_translated", "TCP to a site, translated", "gateway_plain"),
+                Measure.more("gateway_plain_back", "TCP back from a site, real addresses"),
+                Measure.more(
+                    "gateway_translated_back", "TCP back from a site, translated", "gateway_plain_back"
+                ),
             ),
             _translating,
             Plan.FULL,
@@ -206,12 +204,12 @@ GATEWAY: Final = Setting(
             "sites",
             f"a gateway with {SITES:,} sites and {RULES:,} rules",
             (
-                _more("sites_translated", "1 site, TCP"),
-                _more("sites_ruled", "1 site, 1 rule, TCP", "sites_translated"),
-                _more("sites_crowd", f"{SITES:,} sites, {RULES:,} rules, TCP", "sites_ruled"),
-                _more("sites_translated_udp", "1 site, UDP 64 B", unit=_UDP),
-                _more("sites_ruled_udp", "1 site, 1 rule, UDP 64 B", "sites_translated_udp", _UDP),
-                _more(
+                Measure.more("sites_translated", "1 site, TCP"),
+                Measure.more("sites_ruled", "1 site, 1 rule, TCP", "sites_translated"),
+                Measure.more("sites_crowd", f"{SITES:,} sites, {RULES:,} rules, TCP", "sites_ruled"),
+                Measure.more("sites_translated_udp", "1 site, UDP 64 B", unit=_UDP),
+                Measure.more("sites_ruled_udp", "1 site, 1 rule, UDP 64 B", "sites_translated_udp", _UDP),
+                Measure.more(
                     "sites_crowd_udp", f"{SITES:,} sites, {RULES:,} rules, UDP 64 B", "sites_ruled_udp", _UDP
                 ),
             ),

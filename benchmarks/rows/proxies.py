@@ -23,17 +23,23 @@ from tests.integration.peers import key_pair, wait_until_listening
 
 SERVER: Final = 7000  # its port
 PROXY: Final = 1080
+FORWARD: Final = 1081
 _JOINING: Final = 60.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A proxy that serves clients of the left host. way: what its clients say of it, as `load.c` wants it."""
+    """A proxy that serves clients of the left host.
+
+    way: what its clients say of it, as `load.c` wants it; forward: the same for a port that leads to the
+    server, None if it has none.
+    """
 
     left: Host
     right: Host
     proxy: HostProcess
     way: tuple[str, str]
+    forward: tuple[str, str] | None
 
 
 def serve(turn: Turn) -> Served:
@@ -48,8 +54,12 @@ def _wgpy(turn: Turn, net: Internet) -> Served:
     key = _serve_tunnel(turn, right, public)
     path = write_tunnel(left.host, private, INSIDE[0], key, right.outside)
     (wgpy,) = turn.implementation.command
-    proxy = start_as_user(left.host, wgpy, "proxy", path, "--socks5", f"127.0.0.1:{PROXY}")
-    return _served(turn, left, right, proxy, f"{INSIDE[1]}:{SERVER}")
+    server = f"{INSIDE[1]}:{SERVER}"
+    proxy = start_as_user(
+        left.host, wgpy, "proxy", path, "--forward", f"127.0.0.1:{FORWARD}={server}",
+        "--socks5", f"127.0.0.1:{PROXY}",
+    )  # fmt: skip
+    return _served(turn, left, right, proxy, server, (str(FORWARD), "-"))
 
 
 def _onetun(turn: Turn, net: Internet) -> Served:
@@ -61,7 +71,7 @@ def _onetun(turn: Turn, net: Internet) -> Served:
         "--endpoint-public-key", _serve_tunnel(turn, right, public), "--private-key", private,
         "--source-peer-ip", INSIDE[0], "--max-transmission-unit", str(MTU),
     )  # fmt: skip
-    return _served(turn, left, right, proxy, "-")
+    return _served(turn, left, right, proxy, "-", (str(PROXY), "-"))
 
 
 def _tailscale(turn: Turn, net: Internet) -> Served:
@@ -102,8 +112,15 @@ def _serve_tunnel(turn: Turn, right: Node, peer: str) -> str:
     return public
 
 
-def _served(turn: Turn, left: Node, right: Node, proxy: HostProcess, server: str) -> Served:
+def _served(
+    turn: Turn,
+    left: Node,
+    right: Node,
+    proxy: HostProcess,
+    server: str,
+    forward: tuple[str, str] | None = None,
+) -> Served:
     turn.daemons.append(proxy)
     listens = ("ss", "-Hltn", f"sport = :{PROXY}")
     eventually(lambda: not proxy.is_running() or left.host.run(*listens) != "", "the proxy listens")
-    return Served(left.host, right.host, proxy, (str(PROXY), server))
+    return Served(left.host, right.host, proxy, (str(PROXY), server), forward)

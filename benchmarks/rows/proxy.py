@@ -32,12 +32,12 @@ class Loaded:
 
     def gigabits(self, way: str, seconds: float) -> float:
         """Return the rate of one stream, there or back. Raises MeasureFailed."""
-        (size,) = self._run(seconds, way, f"{seconds:.0f}")
+        (size,) = self._run(self.served.way, seconds, way, f"{seconds:.0f}")
         return size * 8 / seconds / 1e9
 
-    def connections(self, seconds: float) -> float:
-        """Return how many a second. Raises MeasureFailed, also where one of 100 fails."""
-        made, failed = self._run(seconds, "connect", f"{seconds:.0f}", str(THREADS))
+    def connections(self, way: tuple[str, str], seconds: float) -> float:
+        """Return how many a second. way: of `Served`. Raises MeasureFailed, also where one of 100 fails."""
+        made, failed = self._run(way, seconds, "connect", f"{seconds:.0f}", str(THREADS))
         if failed * 100 > made:
             raise MeasureFailed(f"{failed} of {made + failed} connections failed")
         return made / seconds
@@ -61,10 +61,8 @@ class Loaded:
         stats = (Path(f"/proc/{pid}/stat").read_text() for pid in _with_children(self.served.proxy.pid))
         return sum(read_process_cpu(stat, ticks) for stat in stats)
 
-    def _run(self, seconds: float, *wish: str) -> list[int]:
-        done = self.served.left.attempt(
-            self.load, *self.served.way, *wish, timeout=seconds + 3 * TOOL_TIMEOUT
-        )
+    def _run(self, way: tuple[str, str], seconds: float, *wish: str) -> list[int]:
+        done = self.served.left.attempt(self.load, *way, *wish, timeout=seconds + 3 * TOOL_TIMEOUT)
         if done.status != 0:
             raise MeasureFailed(done.output.strip())
         return [int(word) for word in done.output.split()]
@@ -94,9 +92,12 @@ def _carried(loaded: Loaded, seconds: float) -> Samples:
         before = loaded.cpu()
         samples[f"proxy_{way}"] = rate = loaded.gigabits(way, seconds)
         samples[f"proxy_{way}_cpu"] = (loaded.cpu() - before) / (rate * seconds / 8)
-    before = loaded.cpu()
-    samples["proxy_connections"] = rate = loaded.connections(seconds)
-    samples["proxy_connections_cpu"] = (loaded.cpu() - before) / (rate * seconds) * 1e3
+    ways = {"connections": loaded.served.way, "forwarded": loaded.served.forward}
+    for name, to in ways.items():
+        if to:
+            before = loaded.cpu()
+            samples[f"proxy_{name}"] = rate = loaded.connections(to, seconds)
+            samples[f"proxy_{name}_cpu"] = (loaded.cpu() - before) / (rate * seconds) * 1e3
     return samples
 
 
@@ -127,14 +128,6 @@ def _row(
     )
 
 
-def _more(name: str, title: str, unit: str = "Gbit/s") -> Measure:
-    return Measure(name, title, unit, more_is_better=True)
-
-
-def _less(name: str, title: str, unit: str) -> Measure:
-    return Measure(name, title, unit, more_is_better=False)
-
-
 PROXY: Final = Setting(
     "proxy",
     _loaded,
@@ -143,22 +136,24 @@ PROXY: Final = Setting(
             "proxy",
             "TCP by a proxy",
             (
-                _more("proxy_there", "TCP by a proxy"),
-                _less("proxy_there_cpu", "CPU of the proxy, TCP there", "s/GB"),
-                _more("proxy_back", "TCP back by a proxy"),
-                _less("proxy_back_cpu", "CPU of the proxy, TCP back", "s/GB"),
-                _more("proxy_connections", "connections by a proxy", "/s"),
-                _less("proxy_connections_cpu", "CPU of the proxy, a connection", "ms"),
+                Measure.more("proxy_there", "TCP by a proxy"),
+                Measure.less("proxy_there_cpu", "CPU of the proxy, TCP there", "s/GB"),
+                Measure.more("proxy_back", "TCP back by a proxy"),
+                Measure.less("proxy_back_cpu", "CPU of the proxy, TCP back", "s/GB"),
+                Measure.more("proxy_connections", "connections by a proxy", unit="/s"),
+                Measure.less("proxy_connections_cpu", "CPU of the proxy, a connection", "ms"),
+                Measure.more("proxy_forwarded", "connections by a port that leads there", unit="/s"),
+                Measure.less("proxy_forwarded_cpu", "CPU of the proxy, a connection by a port", "ms"),
             ),
-            _carried, 3, 3 * STARTING,
+            _carried, 4, 4 * STARTING,
         ),
         _row(
             "proxyheld",
             f"a proxy with {HELD:,} open connections",
             (
-                _less("proxy_memory", f"memory of an open connection, of {HELD:,}", "KiB"),
-                _more("proxy_held_there", f"TCP by a proxy with {HELD:,} open connections"),
-                _more("proxy_held_back", f"TCP back by a proxy with {HELD:,} open connections"),
+                Measure.less("proxy_memory", f"memory of an open connection, of {HELD:,}", "KiB"),
+                Measure.more("proxy_held_there", f"TCP by a proxy with {HELD:,} open connections"),
+                Measure.more("proxy_held_back", f"TCP back by a proxy with {HELD:,} open connections"),
             ),
             _held, 2, 5,
         ),

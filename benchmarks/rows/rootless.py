@@ -78,10 +78,6 @@ def _measured(both: Both, seconds: float) -> Samples:
     return samples
 
 
-def _more(name: str, title: str, beside: str = "") -> Measure:
-    return Measure(name, title, "Gbit/s", more_is_better=True, beside=beside)
-
-
 ROOTLESS: Final = Setting(
     "rootless",
     _both,
@@ -90,10 +86,10 @@ ROOTLESS: Final = Setting(
             "rootless",
             "TCP by a tunnel without root, and by one with root",
             (
-                _more("with_root", "TCP by a tunnel with root"),
-                _more("rootless", "TCP by a tunnel without root", "with_root"),
-                _more("with_root_back", "TCP back by a tunnel with root"),
-                _more("rootless_back", "TCP back by a tunnel without root", "with_root_back"),
+                Measure.more("with_root", "TCP by a tunnel with root"),
+                Measure.more("rootless", "TCP by a tunnel without root", "with_root"),
+                Measure.more("with_root_back", "TCP back by a tunnel with root"),
+                Measure.more("rootless_back", "TCP back by a tunnel without root", "with_root_back"),
             ),
             _measured,
             Plan.FULL,

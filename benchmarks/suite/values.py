@@ -48,6 +48,16 @@ class Measure:
     of_process: bool = False
     wrong_from: float = math.inf
 
+    @classmethod
+    def more(cls, name: str, title: str, beside: str = "", unit: str = "Gbit/s") -> "Measure":
+        """Return one of which more is better."""
+        return cls(name, title, unit, more_is_better=True, beside=beside)
+
+    @classmethod
+    def less(cls, name: str, title: str, unit: str) -> "Measure":
+        """Return one of which less is better."""
+        return cls(name, title, unit, more_is_better=False)
+
 
 @dataclass(frozen=True, slots=True)
 class Row(Generic[S]):
