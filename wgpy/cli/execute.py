@@ -82,11 +82,20 @@ def _run(config: Config, command: Sequence[str], mask: Sequence[int]) -> int:
     signals = _Signals()
     try:
         with Tunnel(config) as tunnel, _terminal_kept():
+            warn_of_user_mode(tunnel.user_mode_tap)
             signals.program = tunnel.start_program(command, mask)
             status = signals.program.wait()
     except (TunnelError, OSError, ValueError) as error:
         raise failure(error) from None
     return status if status >= 0 else _ENDED_BY - status
+
+
+def warn_of_user_mode(tap: str) -> None:
+    """tap: of a network in user space, "" for none."""
+    if tap:
+        from wgpy.host import user_mode
+
+        warn(user_mode.explain(tap))
 
 
 def failure(error: Exception) -> CommandError:

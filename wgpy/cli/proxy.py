@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from wgpy.address import HostPort, parse_host_port
 from wgpy.cli.errors import CommandError, UsageError
-from wgpy.cli.execute import failure, read_config
+from wgpy.cli.execute import failure, read_config, warn_of_user_mode
 from wgpy.cli.files import warn_if_others_can_read
 from wgpy.config import Config
 
@@ -94,6 +94,7 @@ async def _serve(config: Config, wanted: "Listeners") -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     try:
         async with Tunnel(config) as tunnel, AsyncExitStack() as opened:
+            warn_of_user_mode(tunnel.user_mode_tap)
             for line in await start(tunnel, wanted, opened):
                 print(line, flush=True)
             gone = asyncio.ensure_future(tunnel.wait_closed())

@@ -20,9 +20,14 @@ _RTM_SETLINK: Final = 19
 _IFF_UP: Final = 1
 _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
+_IFLA_LINKINFO: Final = 18
 _IFLA_IFALIAS: Final = 20
 _IFLA_AF_SPEC: Final = 26
 _IFLA_CARRIER: Final = 33
+_IFLA_INFO_KIND: Final = 1
+_IFLA_INFO_DATA: Final = 2
+_IFLA_TUN_TYPE: Final = 3
+_IFF_TAP: Final = b"\x02"
 _IFLA_INET_CONF: Final = 1
 _IFLA_INET6_ADDR_GEN_MODE: Final = 8
 _IPV4_DEVCONF_SRC_VMARK: Final = 24
@@ -36,13 +41,15 @@ _LINK: Final = struct.Struct("=BxHiII")  # struct ifinfomsg: family, type, index
 class HostLink:
     """One of this namespace.
 
-    alias: free text, "" for none; has_carrier: of a TUN, whether a process holds it.
+    alias: free text, "" for none; has_carrier: of a TUN, whether a process holds it; is_tap: whether it is a
+    TAP, with a program at its other end.
     """
 
     index: int
     name: str
     alias: str
     has_carrier: bool
+    is_tap: bool
 
 
 def mesh_owner(network: str) -> str:
@@ -112,4 +119,10 @@ def _read_link(body: bytes) -> HostLink:
         name=os.fsdecode(attributes[_IFLA_IFNAME].rstrip(b"\0")),
         alias=os.fsdecode(attributes.get(_IFLA_IFALIAS, b"").rstrip(b"\0")),
         has_carrier=attributes.get(_IFLA_CARRIER) == b"\x01",
+        is_tap=_is_tap(decode_attributes(attributes.get(_IFLA_LINKINFO, b""))),
     )
+
+
+def _is_tap(information: dict[int, bytes]) -> bool:
+    data = decode_attributes(information.get(_IFLA_INFO_DATA, b""))
+    return information.get(_IFLA_INFO_KIND) == b"tun\0" and data.get(_IFLA_TUN_TYPE) == _IFF_TAP

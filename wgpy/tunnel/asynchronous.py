@@ -8,14 +8,16 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from socket import AddressFamily, SocketKind
 from socket import socket as Socket  # noqa: N812 - a method is called so
 from typing import Any, Final, NamedTuple, TypeVar
 
 from wgpy import config as config_files
-from wgpy.address import format_prefix
+from wgpy.address import HostPort, format_prefix
 from wgpy.config import Config
 from wgpy.config_values import InterfaceAddress
+from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent
 from wgpy.datapath import Counters
 from wgpy.device import DeviceEvent
@@ -23,14 +25,15 @@ from wgpy.driver.interface import Interface
 from wgpy.driver.settings import Settings
 from wgpy.endpoint_names import names_of
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.host import user_mode
 from wgpy.host.tun import PacketDevice, Tun
 from wgpy.keys import PublicKey
-from wgpy.model import DeviceStatus
+from wgpy.model import DeviceStatus, DeviceUpdate
 
 from . import endpoints
 from .connecting import connect
 from .errors import TunnelError
-from .names import NameFollower
+from .names import LookUp, NameFollower
 from .namespace import Namespace, Network, Program
 from .resolver import AddressInfo, Resolver
 
@@ -48,11 +51,17 @@ class TunnelEvent(NamedTuple):
 
 
 class AsyncTunnel:
-    """Works from `open` on, on the running loop, and ends with `close`."""
+    """Works from `open` on, on the running loop, and ends with `close`.
+
+    user_mode_tap: the TAP of a network in user space that datagrams leave by, as in a rootless container, ""
+    for none. It clears ECN; peers have a keepalive there, unless the configuration says another one, and are
+    tried by another port while they do not answer, unless it says which.
+    """
 
     def __init__(self, config: Config, packets: PacketDevice | None, settings: Settings) -> None:
         """As `wgpy.Tunnel`."""
         self.config = config
+        self.user_mode_tap = ""
         self._packets = packets
         self._settings = settings
         self._namespace: Namespace | None = None
@@ -260,8 +269,10 @@ class AsyncTunnel:
 
     async def _open(self, opened: ExitStack) -> None:
         found = await endpoints.resolve(self.config)
-        update = config_files.to_update(self.config, lambda target: found[target][0])
         first = [each[0] for each in found.values()]
+        self.user_mode_tap = user_mode.find_tap(first)
+        config = _kept_alive(self.config) if self.user_mode_tap else self.config
+        update = config_files.to_update(config, lambda target: found[target][0])
         packets = self._packets or await self._make_device(endpoints.mtu_towards(first), opened)
         try:
             self._interface = Interface(packets, settings=self._settings)
@@ -276,9 +287,21 @@ class AsyncTunnel:
             await self._interface.configure(update)
         except OSError as error:
             raise TunnelError(self._why_not(error)) from None
-        follower = NameFollower(self._interface, names_of(self.config), endpoints.look_up)
+        names = names_of(self.config)
+        look_up: LookUp = endpoints.look_up
+        if self.user_mode_tap and not self.config.listen_port:
+            names = {peer.public_key: peer.endpoint for peer in self.config.peers if peer.endpoint}
+            look_up = self._look_up_by_another_port
+        follower = NameFollower(self._interface, names, look_up)
         follower.start(found)
         opened.callback(follower.close)
+
+    async def _look_up_by_another_port(self, target: HostPort) -> Sequence[Endpoint]:
+        """Leave the port, which the network in user space may have forgotten. Raises TunnelError, OSError."""
+        await self._interface.configure(DeviceUpdate(listen_port=0))
+        for peer in self.config.peers:  # so that they know of it
+            self._interface.send_keepalive(peer.public_key)
+        return await endpoints.look_up(target)
 
     async def _make_device(self, mtu: int, opened: ExitStack) -> PacketDevice:
         mtu = self.config.mtu or mtu
@@ -332,6 +355,19 @@ async def _make_namespace(network: Network) -> Namespace:
 def _close_made(making: asyncio.Task[Namespace]) -> None:
     if not making.cancelled() and making.exception() is None:
         making.result().close()
+
+
+def _kept_alive(config: Config) -> Config:
+    """Have each peer that is dialled keep its path, unless the configuration says how."""
+    return replace(
+        config,
+        peers=tuple(
+            replace(peer, persistent_keepalive=user_mode.KEEPALIVE)
+            if peer.endpoint and peer.persistent_keepalive is None
+            else peer
+            for peer in config.peers
+        ),
+    )
 
 
 def _resolv_conf(config: Config) -> str:

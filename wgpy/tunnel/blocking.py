@@ -62,6 +62,11 @@ class BlockingTunnel:
         return self._tunnel.addresses
 
     @property
+    def user_mode_tap(self) -> str:
+        """As of AsyncTunnel."""
+        return self._tunnel.user_mode_tap
+
+    @property
     def listen_port(self) -> int:
         """The UDP port of the tunnel's own datagrams."""
         return self._tunnel.listen_port

@@ -24,7 +24,7 @@ from wgpy.model import DeviceUpdate, PeerPath, PeerTraffic, PeerUpdate
 
 from .errors import TunnelError
 
-LookUp = Callable[[HostPort], Awaitable[Sequence[Endpoint]]]  # at least one. Raises TunnelError
+LookUp = Callable[[HostPort], Awaitable[Sequence[Endpoint]]]  # at least one. Raises TunnelError, OSError
 
 # Whitepaper 6.5: by then a new handshake has begun, as nothing has come back.
 SILENCE: Final = 15.0  # seconds
