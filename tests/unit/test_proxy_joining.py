@@ -14,6 +14,7 @@ import pytest
 
 from wgpy.proxy.joining import forward, join
 from wgpy.proxy.listening import Acceptor
+from wgpy.proxy.poller import Poller
 from wgpy.proxy.stream import Stream
 
 TIMEOUT = 60.0  # seconds
@@ -77,8 +78,8 @@ def test_a_client_is_reset_when_the_proxy_ends_before_it_was_led_on() -> None:
 
     async def scenario() -> None:
         client, accepted = await pair()
-        with closing(client):
-            forwarding = asyncio.create_task(forward(Stream(accepted), connect, "192.0.2.1", 80))
+        with closing(client), closing(Poller()) as poller:
+            forwarding = asyncio.create_task(forward(Stream(accepted, poller), connect, "192.0.2.1", 80))
             await asyncio.sleep(0)
 
             forwarding.cancel()
@@ -117,9 +118,13 @@ def test_a_listener_serves_again_when_there_are_descriptors_again(monkeypatch: p
             await client.write(b"hello")
 
     async def scenario() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listening, closing(new_socket()) as client:
+        with (
+            socket.create_server(("127.0.0.1", 0)) as listening,
+            closing(new_socket()) as client,
+            closing(Poller()) as poller,
+        ):
             listening.setblocking(False)
-            acceptor = Acceptor(listening, greet)
+            acceptor = Acceptor(listening, greet, poller)
             acceptor.start()
             with no_more_descriptors():
                 await asyncio.get_running_loop().sock_connect(client, listening.getsockname())
@@ -147,11 +152,12 @@ def run(scenario: Callable[[], Awaitable[None]]) -> None:
 async def joined() -> AsyncIterator[tuple[socket.socket, socket.socket, "asyncio.Task[None]"]]:
     """Give a client and a server, which are joined, and the task that joins them."""
     (client, one), (server, other) = await pair(), await pair()
-    joining = asyncio.create_task(join(Stream(one), Stream(other)))
-    with closing(client), closing(server):
-        yield client, server, joining
-    joining.cancel()
-    await asyncio.wait([joining])
+    with closing(Poller()) as poller:
+        joining = asyncio.create_task(join(Stream(one, poller), Stream(other, poller)))
+        with closing(client), closing(server):
+            yield client, server, joining
+        joining.cancel()
+        await asyncio.wait([joining])
 
 
 async def pair() -> tuple[socket.socket, socket.socket]:

@@ -11,12 +11,10 @@ import h11
 
 from wgpy.address import HostPort
 from wgpy.number import parse_port
-from wgpy.tunnel.asynchronous import AsyncTunnel
-from wgpy.tunnel.errors import TunnelError
 
 from .account import Account
 from .http_message import read_head, write_answer
-from .joining import join, reason
+from .joining import Connect, join, reason
 from .stream import Stream
 
 _HTTP: Final = 80
@@ -27,7 +25,7 @@ _CHALLENGE: Final = ("Proxy-Authenticate", 'Basic realm="wgpy"')
 _HOP_BY_HOP: Final = {b"connection", b"proxy-connection", b"keep-alive", b"te", b"upgrade", _AUTHORIZATION}
 
 
-async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) -> None:
+async def serve(client: Stream, connect: Connect, account: Account | None) -> None:
     """Serve one connection of a client until it ends. account: None for anybody.
 
     Raises OSError if the connection breaks.
@@ -40,11 +38,11 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
                 return
             target = _read_target(request)
             begin = b"" if request.method == b"CONNECT" else _write_head(request, target)
-            there = Stream(await tunnel.connect(*target))
+            there = await connect(*target)
         except (h11.ProtocolError, ValueError) as error:
             await _answer(client, 400, str(error))
-        except (OSError, TunnelError) as error:
-            await _answer(client, 502, reason(error) if isinstance(error, OSError) else str(error))
+        except OSError as error:
+            await _answer(client, 502, reason(error))
         else:
             with closing(there):
                 if request.method == b"CONNECT":

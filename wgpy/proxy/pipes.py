@@ -51,7 +51,7 @@ def take() -> Pipe:
 
 
 def give_back(pipe: Pipe) -> None:
-    """pipe: an empty one."""
+    """pipe: an empty one, which is not the caller's any more."""
     if len(_free) < _MAX_FREE:
         _free.append(pipe)
     else:

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from socket import socket as Socket  # noqa: N812 - as elsewhere in this package
@@ -11,13 +11,15 @@ from typing import Final, NamedTuple
 
 from wgpy.address import HostPort
 from wgpy.tunnel.asynchronous import AsyncTunnel
-from wgpy.tunnel.connecting import connect
+from wgpy.tunnel.connecting import connect_first
 from wgpy.tunnel.errors import TunnelError
+from wgpy.tunnel.resolver import AddressInfo, MakeSocket
 
 from . import http_server, socks5_server, status_server
 from .account import Account
 from .joining import Connect, forward
 from .listening import Acceptor, Serve
+from .poller import Poller
 from .status_server import Connections
 from .stream import Stream
 from .udp_forward import OpenEndpoint, UdpForward
@@ -53,11 +55,16 @@ async def start(tunnel: AsyncTunnel, wanted: Listeners, opened: AsyncExitStack) 
 
     Raises TunnelError with the listener that cannot be.
     """
-    connections = Connections()
+    connections, poller = Connections(), opened.enter_context(closing(Poller()))
     lines = []
-    for name, listens, inside, serve, where in _listeners(tunnel, wanted, connections):
+    for name, listens, inside, serve, where in _listeners(tunnel, wanted, connections, poller):
         counted = _counted(serve, name.strip(":/ "), connections)
-        lines.append(f"{name}{await _listen(name, listens, inside, counted, tunnel, opened)}{where}")
+        listening = await _listen(name, listens, inside, tunnel)
+        for each in listening:
+            acceptor = Acceptor(each, counted, poller)
+            acceptor.start()
+            opened.callback(acceptor.close)
+        lines.append(f"{name}{HostPort(listens.host, listening[0].getsockname()[1])}{where}")
     for name, lead, inside in _udp_forwards(wanted):
         flows = UdpForward(_opens(tunnel, not inside), lead.target, _counting(name, connections))
         with _named(f"{name} udp:{lead.listen}"):
@@ -110,12 +117,13 @@ def _counted(serve: Serve, name: str, connections: Connections) -> Serve:
 
 
 def _listeners(
-    tunnel: AsyncTunnel, wanted: Listeners, connections: Connections
+    tunnel: AsyncTunnel, wanted: Listeners, connections: Connections, poller: Poller
 ) -> Iterator[tuple[str, HostPort, bool, Serve, str]]:
     """Give name, address, whether it is inside, what serves its clients, and where it leads."""
+    into, out = _inside(tunnel, poller), _outside(poller)
     status = partial(status_server.serve, tunnel=tunnel, connections=connections)
-    socks5 = partial(socks5_server.serve, tunnel=tunnel, account=wanted.account)
-    http = partial(http_server.serve, tunnel=tunnel, account=wanted.account)
+    socks5 = partial(socks5_server.serve, connect=into, tunnel=tunnel, account=wanted.account)
+    http = partial(http_server.serve, connect=into, account=wanted.account)
     for address in wanted.socks5:
         yield "socks5h://", address, False, socks5, ""
     for address in wanted.http:
@@ -124,53 +132,49 @@ def _listeners(
         yield "metrics ", address, False, status, ""
     for listen, target, udp in wanted.forward:
         if not udp:
-            yield "forward ", listen, False, _forward(_inside(tunnel), target), f" to {target}"
+            yield "forward ", listen, False, _forward(into, target), f" to {target}"
     for listen, target, udp in wanted.expose:
         if not udp:
-            yield "expose ", listen, True, _forward(_outside, target), f" to {target}"
+            yield "expose ", listen, True, _forward(out, target), f" to {target}"
 
 
 def _forward(connect: Connect, target: HostPort) -> Serve:
     return lambda client: forward(client, connect, *target)
 
 
-def _inside(tunnel: AsyncTunnel) -> Connect:
+def _inside(tunnel: AsyncTunnel, poller: Poller) -> Connect:
     async def connect_inside(host: str, port: int) -> Stream:
         try:
-            return Stream(await tunnel.connect(host, port))
+            found = await tunnel.find(host, port)
+            return await connect_first(
+                found, partial(_connect, make_socket=tunnel.make_socket, poller=poller)
+            )
         except TunnelError as error:
             raise ConnectionError(str(error)) from None
 
     return connect_inside
 
 
-async def _outside(host: str, port: int) -> Stream:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return Stream(await connect(found, _make_socket))
+def _outside(poller: Poller) -> Connect:
+    async def connect_outside(host: str, port: int) -> Stream:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return await connect_first(found, partial(_connect, make_socket=_make_socket, poller=poller))
+
+    return connect_outside
+
+
+def _connect(to: AddressInfo, make_socket: MakeSocket, poller: Poller) -> Awaitable[Stream]:
+    family, kind, _, _, address = to
+    return Stream.connect(make_socket(family, kind), address, poller)
 
 
 def _make_socket(family: int, kind: int) -> Socket:
-    made = Socket(family, kind)
-    made.setblocking(False)
-    return made
+    return Socket(family, kind | socket.SOCK_NONBLOCK)
 
 
-async def _listen(
-    name: str,
-    address: HostPort,
-    inside: bool,
-    serve: Serve,
-    tunnel: AsyncTunnel,
-    opened: AsyncExitStack,
-) -> HostPort:
-    """Return the address with the port that it has."""
+async def _listen(name: str, address: HostPort, inside: bool, tunnel: AsyncTunnel) -> list[Socket]:
     with _named(f"{name}{address}"):
-        listening = [await tunnel.listen(*address)] if inside else await _listen_outside(*address)
-    for each in listening:
-        acceptor = Acceptor(each, serve)
-        acceptor.start()
-        opened.callback(acceptor.close)
-    return HostPort(address.host, listening[0].getsockname()[1])
+        return [await tunnel.listen(*address)] if inside else await _listen_outside(*address)
 
 
 async def _listen_outside(host: str, port: int) -> list[Socket]:

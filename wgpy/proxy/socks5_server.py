@@ -12,7 +12,7 @@ from wgpy.tunnel.errors import TunnelError
 from . import socks5
 from .account import Account
 from .datagrams import Address, Datagrams
-from .joining import REQUEST_TIMEOUT, join
+from .joining import REQUEST_TIMEOUT, Connect, join
 from .socks5 import Command, Malformed, Reply, Target
 from .stream import Stream
 
@@ -20,7 +20,7 @@ _MAX_DATAGRAM: Final = 65535
 _MAX_WAITING: Final = 64  # datagrams of a client whose names are being asked for
 
 
-async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) -> None:
+async def serve(client: Stream, connect: Connect, tunnel: AsyncTunnel, account: Account | None) -> None:
     """Serve one connection of a client until it ends. account: None for anybody.
 
     Raises OSError if the connection breaks.
@@ -34,7 +34,7 @@ async def serve(client: Stream, tunnel: AsyncTunnel, account: Account | None) ->
                 await client.write(socks5.write_reply(Reply.ADDRESS_NOT_SUPPORTED))
                 return
         if command == Command.CONNECT:
-            await _connect(client, tunnel, target)
+            await _connect(client, connect, target)
         elif command == Command.UDP_ASSOCIATE:
             await _associate(client, tunnel)
         else:
@@ -71,12 +71,11 @@ async def _read_request(client: Stream) -> tuple[int, Target]:
     return head[1], target
 
 
-async def _connect(client: Stream, tunnel: AsyncTunnel, target: Target) -> None:
+async def _connect(client: Stream, connect: Connect, target: Target) -> None:
     try:
-        there = Stream(await tunnel.connect(*target))
-    except (OSError, TunnelError) as error:
-        reply = socks5.reply_to(error) if isinstance(error, OSError) else Reply.FAILURE
-        await client.write(socks5.write_reply(reply))
+        there = await connect(*target)
+    except OSError as error:
+        await client.write(socks5.write_reply(socks5.reply_to(error)))
         return
     with closing(there):
         bound = Target(*there.socket.getsockname()[:2])

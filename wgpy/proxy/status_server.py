@@ -40,7 +40,7 @@ async def serve(client: Stream, tunnel: AsyncTunnel, connections: Connections) -
         peers = (await tunnel.status()).peers
         return _ANSWERS.get(request.target, _missing)(peers, connections)
 
-    reader, writer = await asyncio.open_connection(sock=client.socket)
+    reader, writer = await asyncio.open_connection(sock=client.detach())
     await http.serve(reader, writer, answer)
 
 

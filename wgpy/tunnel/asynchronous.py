@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from functools import partial
 from socket import AddressFamily, SocketKind
 from socket import socket as Socket  # noqa: N812 - a method is called so
 from typing import Any, Final, NamedTuple, TypeVar
@@ -31,7 +32,7 @@ from wgpy.keys import PublicKey
 from wgpy.model import DeviceStatus, DeviceUpdate
 
 from . import endpoints
-from .connecting import connect
+from .connecting import connect, connect_first, read_address
 from .errors import TunnelError
 from .names import LookUp, NameFollower
 from .namespace import Namespace, Network, Program
@@ -40,6 +41,7 @@ from .resolver import AddressInfo, Resolver
 INTERFACE: Final = "wg0"  # its name inside
 _MAX_EVENTS: Final = 1024  # that wait for a reader
 _BACKLOG: Final = 1024
+_DOES_NOT_BLOCK: Final = int(socket.SOCK_NONBLOCK)  # an enum's member takes longer
 _Protocol = TypeVar("_Protocol", bound=asyncio.BaseProtocol)
 
 
@@ -67,7 +69,7 @@ class AsyncTunnel:
         self._namespace: Namespace | None = None
         self._closing = ExitStack()
         self._readers: set[asyncio.Queue[TunnelEvent | None]] = set()
-        self._resolver = Resolver(self._make_socket, self.config.dns, self.config.dns_search)
+        self._resolver = Resolver(self.make_socket, self.config.dns, self.config.dns_search)
 
     async def open(self) -> None:
         """Raises TunnelError, and OSError for a device that cannot be used; then nothing is left."""
@@ -111,10 +113,9 @@ class AsyncTunnel:
             return socket.socket(family, type, proto)
         return self._namespace.socket(family, type, proto)
 
-    def _make_socket(self, family: int, type: int) -> Socket:
-        made = self.socket(family, type)
-        made.setblocking(False)
-        return made
+    def make_socket(self, family: int, type: int) -> Socket:
+        """Return one that does not block. Raises OSError, TunnelError."""
+        return self.socket(family, type | _DOES_NOT_BLOCK)
 
     def start_program(self, arguments: Sequence[str], mask: Iterable[int] = ()) -> Program:
         """Start a program inside, one in a tunnel's life: with our standard streams, folder and environment.
@@ -127,8 +128,14 @@ class AsyncTunnel:
 
     async def connect(self, host: str, port: int) -> Socket:
         """Return a TCP socket that is connected and does not block. Raises OSError, TunnelError."""
-        found = await self.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        return await connect(found, self._make_socket)
+        found = await self.find(host, port)
+        return await connect_first(found, partial(connect, make_socket=self.make_socket))
+
+    async def find(self, host: str, port: int) -> Sequence[AddressInfo]:
+        """As `getaddrinfo` for TCP, at once for what is an address. Raises socket.gaierror."""
+        if found := read_address(host, port):
+            return [found]
+        return await self.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
     async def open_connection(
         self, host: str, port: int, **options: Any
@@ -175,9 +182,9 @@ class AsyncTunnel:
             if remote_addr:
                 family = made.family if made else 0
                 found = await self.getaddrinfo(*remote_addr, family=family, type=socket.SOCK_DGRAM)
-                made = made or self._make_socket(found[0][0], socket.SOCK_DGRAM)
+                made = made or self.make_socket(found[0][0], socket.SOCK_DGRAM)
                 await loop.sock_connect(made, found[0][4])
-            made = made or self._make_socket(socket.AF_INET, socket.SOCK_DGRAM)
+            made = made or self.make_socket(socket.AF_INET, socket.SOCK_DGRAM)
             return await loop.create_datagram_endpoint(protocol_factory, sock=made)
         except BaseException:
             if made:
@@ -187,7 +194,7 @@ class AsyncTunnel:
     async def _bound(self, host: str | None, port: int, kind: SocketKind) -> Socket:
         """Return a socket at this end; without a host at all addresses, of both families."""
         found = await self.getaddrinfo(host or "::", port, type=kind)
-        made = self._make_socket(found[0][0], kind)
+        made = self.make_socket(found[0][0], kind)
         try:
             if kind == socket.SOCK_STREAM:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

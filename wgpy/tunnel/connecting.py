@@ -2,28 +2,43 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from socket import socket as Socket  # noqa: N812 - as elsewhere in this package
+from typing import TypeVar
 
-from .resolver import AddressInfo
+from .resolver import AddressInfo, MakeSocket
+
+_T = TypeVar("_T")
 
 
-async def connect(found: Iterable[AddressInfo], make_socket: Callable[[int, int], Socket]) -> Socket:
-    """Try addresses in their order; return a socket that does not block. Raises OSError of the last one.
+def read_address(host: str, port: int) -> AddressInfo | None:
+    """Return what getaddrinfo finds of an address, None for a name."""
+    for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+        with suppress(OSError):
+            socket.inet_pton(family, host)
+            return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, *rest)
+    return None
 
-    make_socket: of a family and a type, not blocking.
-    """
+
+async def connect_first(found: Iterable[AddressInfo], connect: Callable[[AddressInfo], Awaitable[_T]]) -> _T:
+    """Try addresses in their order. connect: raises OSError. Raises OSError of the last one."""
     failure: OSError = socket.gaierror(socket.EAI_NONAME, "the name has no address")
-    for family, kind, _, _, address in found:
-        connecting = make_socket(family, kind)
+    for each in found:
         try:
-            await asyncio.get_running_loop().sock_connect(connecting, address)
+            return await connect(each)
         except OSError as error:
-            connecting.close()
             failure = error
-        except BaseException:
-            connecting.close()
-            raise
-        else:
-            return connecting
     raise failure
+
+
+async def connect(to: AddressInfo, make_socket: MakeSocket) -> Socket:
+    """Return a socket that is connected. make_socket: one that does not block. Raises OSError."""
+    family, kind, _, _, address = to
+    connecting = make_socket(family, kind)
+    try:
+        await asyncio.get_running_loop().sock_connect(connecting, address)
+    except BaseException:
+        connecting.close()
+        raise
+    return connecting

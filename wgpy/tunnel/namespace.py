@@ -75,7 +75,7 @@ class Namespace:
         _, filenos = self._ask("sockets", wanted)
         if not filenos:  # what this process has no room for, the kernel does not deliver
             raise OSError(EMFILE, os.strerror(EMFILE))
-        return [Socket(fileno=fileno) for fileno in filenos]
+        return [Socket(*kind, fileno) for fileno in filenos]
 
     def start(self, arguments: Sequence[str], mask: Iterable[int], dns: str) -> "Program":
         """Start a program inside, one in the life of a namespace: with our streams, folder and environment.

@@ -10,7 +10,7 @@ from typing import Final
 
 Kind = tuple[int, int, int]  # family, type and protocol
 
-MAX: Final = 32  # that are made at once
+MAX: Final = 64  # that are made at once
 
 
 class SpareSockets:
