@@ -1,21 +1,29 @@
 """Follows the endpoints that `wgpy up` was given by name, beside an interface without a mesh."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from wgpy.driver.interface import Interface
 from wgpy.endpoint_names import Names, read_names
+from wgpy.host import user_mode
 
 from .part import Part
 
 if TYPE_CHECKING:
     from wgpy.tunnel.names import NameFollower
 
+_LOG = logging.getLogger("wgpy")
+
 
 @asynccontextmanager
 async def follow_names(interface: Interface) -> AsyncIterator[Part]:
     """Read the names now, and again after each `set`."""
+    if tap := user_mode.find_tap():
+        _LOG.warning(
+            "%s; give peers a PersistentKeepalive of %d s", user_mode.explain(tap), user_mode.KEEPALIVE
+        )
     following = _Following(interface)
     following.read()
     try:

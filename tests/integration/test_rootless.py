@@ -92,6 +92,18 @@ def test_a_proxy_serves_and_says_that_ecn_is_lost(container: Container) -> None:
     serving.wait()
 
 
+def test_a_daemon_says_that_ecn_is_lost_and_what_keeps_a_path(world: World, container: Container) -> None:
+    world.left.run("mkdir", "-p", "/run/wireguard")
+    container.run("mount", "-t", "tmpfs", "tmpfs", "/run/wireguard")
+
+    daemon = container.launch(str(Path(_WGPY).with_name("wgpyd")), "-f", "wg7")
+
+    eventually(lambda: _ECN in daemon.log.read_text(), "it is said")
+    assert "PersistentKeepalive of 25 s" in daemon.log.read_text()
+    daemon.kill(signal.SIGTERM)
+    daemon.wait()
+
+
 def test_on_the_host_nothing_of_it_is_said(world: World) -> None:
     said = world.run("""
         import wgpy

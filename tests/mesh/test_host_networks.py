@@ -47,6 +47,29 @@ def test_networks_are_those_of_all_links_but_the_meshs_own() -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "by", "is_contained", "found"),
+    [
+        ("tap", "eth0", True, "eth0"),
+        ("tap", "eth0", False, ""),
+        ("tap", "eth1", True, ""),
+        ("tun", "eth0", True, ""),
+    ],
+    ids=["a rootless container", "a host", "beside the way out", "a VPN"],
+)
+def test_a_tap_by_which_a_container_reaches_all_is_a_network_in_user_space(
+    kind: str, by: str, is_contained: bool, found: str
+) -> None:
+    tap = link("eth0", "10.0.2.100/24", kind="tun")
+    tap["linkinfo"]["info_data"] = {"type": kind}
+    routes = [{"dst": "default", "gateway": "10.0.2.2", "dev": by}]
+
+    here = read_host_networks([tap], "mesh0", routes, is_contained=is_contained)
+
+    assert here.user_mode == found
+    assert here.addresses == ()
+
+
+@pytest.mark.parametrize(
     "links",
     [
         [link("lo", "127.0.0.1/8", "::1/128")],

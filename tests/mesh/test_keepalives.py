@@ -83,6 +83,19 @@ def test_the_interval_is_what_nat_or_firewall_allow_unless_the_operator_says_oth
     assert scene.keepalives.is_automatic == (keepalive == "auto")
 
 
+@pytest.mark.parametrize(("keepalive", "interval"), [("auto", NAT_INTERVAL), ("7", 7), ("off", 0)])
+def test_within_a_rootless_container_a_path_is_kept_whatever_address_is_seen(
+    keepalive: str, interval: int
+) -> None:
+    scene = Scene()
+    contained = replace(at_home(), user_mode="eth0")
+
+    scene.keepalives.configure(identity(keepalive), "192.168.1.10", contained, learnt=170)
+
+    assert scene.keepalives.interval == interval
+    assert scene.keepalives.is_hidden == (interval > 0)
+
+
 def test_where_no_udp_passes_the_connection_is_kept_open_as_before() -> None:
     scene = Scene()
 

@@ -22,14 +22,21 @@ _USER_NAMESPACE: Final = Path("/proc/self/ns/user")
 _INITIAL: Final = 0xEFFFFFFD  # its inode. PROC_USER_INIT_INO of linux/proc_ns.h
 
 
-def find_tap(endpoints: Iterable[Endpoint] = ANYWHERE) -> str:
-    """Return the TAP of such a network by which an endpoint is reached, "" if there is none.
+def is_contained() -> bool:
+    """Return whether this process is in a user namespace, as in a rootless container.
 
-    In a user namespace alone: elsewhere, a TAP is a VPN's or a virtual machine's.
+    Elsewhere, a TAP is a VPN's or a virtual machine's.
     """
     with suppress(OSError):
-        if _USER_NAMESPACE.stat().st_ino == _INITIAL:
-            return ""
+        return _USER_NAMESPACE.stat().st_ino != _INITIAL
+    return False
+
+
+def find_tap(endpoints: Iterable[Endpoint] = ANYWHERE) -> str:
+    """Return the TAP of such a network by which an endpoint is reached, "" if there is none."""
+    if not is_contained():
+        return ""
+    with suppress(OSError):
         with closing(RouteLookup()) as routes:
             ways = {routes.interface_towards(each, 0) for each in endpoints}
         taps = {link.index: link.name for link in links.links() if link.is_tap}

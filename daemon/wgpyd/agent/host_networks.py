@@ -23,23 +23,29 @@ class HostNetworks:
     """What a host knows of where it is.
 
     networks: that it is in, and by which interface; addresses: that others may reach it at; routes: of the
-    main table, beside these networks and the default route, and by what.
+    main table, beside these networks and the default route, and by what; user_mode: the TAP of a network in
+    user space that the default route leads to, as in a rootless container, "" for none.
     """
 
     networks: Mapping[Prefix, str]
     addresses: tuple[Address, ...]
     routes: Mapping[Prefix, str] = field(default_factory=dict)
+    user_mode: str = ""
 
 
 NOWHERE: Final = HostNetworks({}, ())
 
 
 def read_host_networks(
-    links: Sequence[Mapping[str, Any]], interface: str, routes: Iterable[Mapping[str, Any]] = ()
+    links: Sequence[Mapping[str, Any]],
+    interface: str,
+    routes: Sequence[Mapping[str, Any]] = (),
+    *,
+    is_contained: bool = False,
 ) -> HostNetworks:
     """Read what `ip -details -json address` and `ip -json -N route show` answer.
 
-    interface: that of the mesh, which does not count.
+    interface: that of the mesh, which does not count; is_contained: whether this is a user namespace.
     """
     others = [link for link in links if link["ifname"] != interface]
     networks = {
@@ -55,8 +61,14 @@ def read_host_networks(
         for found in _addresses(link)
         if not _NOT_TO_BE_USED & found.keys() and counts(address := ip_address(found["local"]))
     )
+    taps = {link["ifname"] for link in others if is_contained and _is_tap(link)}
     return HostNetworks(
-        networks, tuple(sorted(addresses, key=preference)), read_route_prefixes(routes, interface)
+        networks,
+        tuple(sorted(addresses, key=preference)),
+        read_route_prefixes(routes, interface),
+        next(
+            (route["dev"] for route in routes if route["dst"] == "default" and route.get("dev") in taps), ""
+        ),
     )
 
 
@@ -82,6 +94,10 @@ def _leads_out(link: Mapping[str, Any], links: Iterable[Mapping[str, Any]]) -> b
 
 def _kind(link: Mapping[str, Any]) -> str:
     return str(link.get("linkinfo", {}).get("info_kind", ""))
+
+
+def _is_tap(link: Mapping[str, Any]) -> bool:
+    return bool(link.get("linkinfo", {}).get("info_data", {}).get("type") == "tap")
 
 
 def preference(address: Address) -> tuple[bool, int, int]:

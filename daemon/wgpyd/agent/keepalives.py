@@ -78,8 +78,10 @@ class Keepalives:
         record = identity.record()
         self.nat = nat_address(seen, record.endpoints if record else (), here)
         setting = identity.node.keepalive
-        automatic = NAT_INTERVAL if is_blocked else learnt if self.nat or is_filtered else 0
-        self.is_hidden = bool(_interval(setting, automatic if self.nat else 0))
+        automatic = learnt if self.nat or is_filtered else 0
+        if is_blocked or here.user_mode:  # which loses a port for good that is silent for long
+            automatic = NAT_INTERVAL
+        self.is_hidden = bool(_interval(setting, automatic if self.nat or here.user_mode else 0))
         self.is_automatic = setting == KEEPALIVE_AUTO
         self.interval = _interval(setting, automatic)
         self._relay_interval = _interval(setting, automatic or (NAT_INTERVAL if is_apart else 0))

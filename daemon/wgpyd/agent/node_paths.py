@@ -11,6 +11,7 @@ from wgpy.contract.events import DataSent, EndpointChanged
 from wgpy.device import DeviceEvent, HandshakeSent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
+from wgpy.host import user_mode
 from wgpy.host.bootclock import boottime
 from wgpy.host.netlink import RouteLookup
 from wgpy.keys import PublicKey
@@ -104,6 +105,7 @@ class NodePaths:
             plan, has_no_nat=has_no_nat, is_named=bool(named), is_apart=is_apart, where=(seen, here)
         )
         self.mapping.configure(self.keepalives.nat, self.registration.found.seen_as, here.addresses)
+        self._warnings.set("ecn", user_mode.explain(here.user_mode) if here.user_mode else "")
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
         relays, is_dialled = self.registration.keys, not self.registration.is_needed
         versions = {address.version for address in here.addresses}
