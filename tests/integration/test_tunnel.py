@@ -17,11 +17,8 @@ from tests.mesh.postgresql import PostgreSQL
 pytestmark = pytest.mark.xdist_group("tunnel")
 
 _README = Path(__file__).parents[2] / "README.md"
-# A user namespace has a limit of its own for those below it.
-_NO_USER_NAMESPACES = (
-    "unshare", "--user", "--map-root-user", "sh", "-c",
-    'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh",
-)  # fmt: skip
+_FILTERED = str(Path(__file__).with_name("filtered.py"))
+_OPENS = 'import wgpy\nwith wgpy.Tunnel("wg0.conf"): pass'
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +82,12 @@ def sees_handshake(world: World, watching: HostProcess) -> bool:
     """Whether a handshake that is made now, after the one that it begins with, is seen."""
     attempt_as_user(world.left, *example("ping_by_engine"), "wg0.conf", "10.20.0.2")
     return watching.log.read_text() != ""
+
+
+def forbidding(kind: str) -> tuple[str, ...]:
+    """Return what runs a program where there can be no namespace of a kind: a limit of a user namespace."""
+    script = f'echo 0 > /proc/sys/user/max_{kind}_namespaces; exec "$@"'
+    return "unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"
 
 
 def example(name: str) -> tuple[str, ...]:
@@ -371,22 +374,46 @@ def test_a_peer_that_does_not_answer_is_waited_for_no_longer_than_is_said(world:
     assert said == "in time\n"
 
 
-def test_where_user_namespaces_are_forbidden_the_error_names_the_setting(world: World) -> None:
-    program = 'import wgpy\nwith wgpy.Tunnel("wg0.conf"): pass'
+@pytest.mark.parametrize("kind", ["user", "net"])
+def test_where_namespaces_are_forbidden_the_error_names_the_setting(world: World, kind: str) -> None:
     without = ("setpriv", "--inh-caps=-all", "--bounding-set=-all", "--")
 
-    done = attempt_as_user(world.left, *_NO_USER_NAMESPACES, *without, sys.executable, "-c", program)
+    done = attempt_as_user(world.left, *forbidding(kind), *without, sys.executable, "-c", _OPENS)
 
-    assert "user.max_user_namespaces is 0" in done.output.splitlines()[-1]
+    assert f"user.max_{kind}_namespaces is 0" in done.output.splitlines()[-1]
+
+
+def test_where_a_seccomp_profile_forbids_them_the_error_says_how_to_start_the_container(world: World) -> None:
+    done = attempt_as_user(world.left, sys.executable, _FILTERED, sys.executable, "-c", _OPENS)
+
+    assert "--security-opt seccomp=unconfined" in done.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("forbidden", [False, True], ids=["namespaces", "seccomp"])
+def test_where_namespaces_alone_are_forbidden_the_engine_works(world: World, forbidden: bool) -> None:
+    limits = (sys.executable, _FILTERED) if forbidden else forbidding("user")
+
+    done = attempt_as_user(world.left, *limits, *example("ping_by_engine"), "wg0.conf", "10.20.0.2")
+
+    assert done == Result(0, "an answer of 10.20.0.2\n")
+
+
+def test_where_there_is_no_tun_the_error_says_where_it_comes_from(world: World) -> None:
+    done = world.left.attempt(
+        "unshare", "--mount", "sh", "-c",
+        'mount -t tmpfs -o mode=755 tmpfs /dev/net; cd /run/user; exec "$@"', "sh",
+        *AS_USER, sys.executable, "-c", _OPENS,
+    )  # fmt: skip
+
+    assert "`modprobe tun`" in done.output.splitlines()[-1]
+    assert "`--device /dev/net/tun`" in done.output.splitlines()[-1]
 
 
 def test_where_the_tun_is_closed_the_error_says_how_to_open_it(world: World) -> None:
-    program = 'import wgpy\nwith wgpy.Tunnel("wg0.conf"): pass'
-
     done = world.left.attempt(
         "unshare", "--mount", "sh", "-c",
         'chmod 600 /dev/net/tun; cd /run/user; "$@"; chmod 666 /dev/net/tun', "sh",
-        *AS_USER, sys.executable, "-c", program,
+        *AS_USER, sys.executable, "-c", _OPENS,
     )  # fmt: skip
 
     assert "`chmod 666 /dev/net/tun`" in done.output.splitlines()[-1]
@@ -404,6 +431,6 @@ def test_root_needs_no_user_namespace(world: World) -> None:
         """)
 
     world.left.run("cp", "/run/user/wg0.conf", "/run/wg0.conf")
-    echoed = world.left.run(*_NO_USER_NAMESPACES, sys.executable, "-c", program)
+    echoed = world.left.run(*forbidding("user"), sys.executable, "-c", program)
 
     assert echoed == "root\n"

@@ -22,6 +22,11 @@ _FILTERED = "Name:\tpython\nSeccomp:\t2\nThreads:\t1\n"
         (ENOSPC, {"sys/user/max_net_namespaces": "0"}, "user.max_net_namespaces=10000"),
         (ENOSPC, {"sys/user/max_user_namespaces": "9"}, "end some"),
         (EPERM, {"self/status": _FILTERED}, "--security-opt seccomp=unconfined"),
+        (
+            EACCES,
+            {"self/attr/current": "staff_u:staff_r:staff_t:s0\0"},
+            "SELinux forbids user namespaces to staff_t",
+        ),
         (EINVAL, {}, "ask its administrator"),
     ],
 )
@@ -29,20 +34,23 @@ def test_a_forbidden_namespace(number: int, settings: dict[str, str], remedy: st
     said = explain("namespace", number, lambda name: settings.get(name, ""))
 
     assert remedy in said
-    assert said.endswith("as root, `wgpy up` and a TUN of `wgpy.Tun.open` need no user namespace")
+    assert "as root, `wgpy up` and a TUN of `wgpy.Tun.open` need no user namespace" in said
+    assert said.endswith("without root, `wgpy.open_device` needs nothing")
 
 
 @pytest.mark.parametrize(
-    ("number", "remedy"),
+    ("number", "context", "remedy"),
     [
-        (ENOENT, "modprobe tun"),
-        (ENODEV, "modprobe tun"),
-        (EACCES, "chmod 666 /dev/net/tun"),
-        (EPERM, "--device /dev/net/tun"),
+        (ENOENT, "", "modprobe tun"),
+        (ENODEV, "", "modprobe tun"),
+        (EACCES, "", "chmod 666 /dev/net/tun"),
+        (EACCES, "unconfined_u:unconfined_r:unconfined_t:s0", "chmod 666 /dev/net/tun"),
+        (EACCES, "system_u:system_r:container_t:s0:c1,c2", "--security-opt label=disable"),
+        (EPERM, "docker-default (enforce)", "--device /dev/net/tun"),
     ],
 )
-def test_a_tun_that_cannot_be_opened(number: int, remedy: str) -> None:
-    assert remedy in explain("tun", number)
+def test_a_tun_that_cannot_be_opened(number: int, context: str, remedy: str) -> None:
+    assert remedy in explain("tun", number, lambda name: context if name == "self/attr/current" else "")
 
 
 def test_another_step_is_named() -> None:

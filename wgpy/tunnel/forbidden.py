@@ -4,6 +4,7 @@ unshare(2) says EPERM for a dozen of reasons; so the settings of the distributio
 """
 
 import os
+import re
 from collections.abc import Callable
 from errno import EACCES, ENODEV, ENOENT, ENOSPC, ENXIO, EPERM
 from pathlib import Path
@@ -12,7 +13,11 @@ from typing import Final
 Read = Callable[[str], str]  # a file below /proc, "" if there is none
 
 _NOT_PERMITTED: Final = (EPERM, EACCES)
-_ELSE: Final = "as root, `wgpy up` and a TUN of `wgpy.Tun.open` need no user namespace"
+_SELINUX: Final = re.compile(r"[^:]+:[^:]+:([^:]+)(:.*)?")  # a context: user, role, type, level
+_ELSE: Final = (
+    "as root, `wgpy up` and a TUN of `wgpy.Tun.open` need no user namespace; "
+    "without root, `wgpy.open_device` needs nothing"
+)
 
 
 def read_proc(name: str) -> str:
@@ -27,7 +32,7 @@ def explain(step: str, number: int, read: Read = read_proc) -> str:
     if step == "namespace":
         return f"{_of_namespace(number, read)}; {_ELSE}"
     if step == "tun":
-        return _of_tun(number)
+        return _of_tun(number, read)
     return f"the tunnel's network cannot be made: {step}: {os.strerror(number)}"
 
 
@@ -53,6 +58,11 @@ def _of_namespace(number: int, read: Read) -> str:
             )
         if read("sys/user/max_user_namespaces") == "0":
             return _of_limit(read)
+        if number == EACCES and (kind := _selinux_type(read)):
+            return (
+                f"SELinux forbids user namespaces to {kind}: "
+                "`ausearch -m AVC -ts recent | audit2allow -M wgpy`, and `semodule -i wgpy.pp`, allow them"
+            )
     return f"this host lets no user namespace be made here ({os.strerror(number)}): ask its administrator"
 
 
@@ -70,11 +80,22 @@ def _of_limit(read: Read) -> str:
     )
 
 
-def _of_tun(number: int) -> str:
+def _selinux_type(read: Read) -> str:
+    """Return the type that SELinux knows this process by, "" without SELinux."""
+    found = _SELINUX.fullmatch(read("self/attr/current").rstrip("\0"))
+    return found[1] if found else ""
+
+
+def _of_tun(number: int, read: Read) -> str:
     if number in (ENOENT, ENODEV, ENXIO):
         return (
             "there is no /dev/net/tun: `modprobe tun` makes it on a host; "
             "a container needs `--device /dev/net/tun`"
+        )
+    if number == EACCES and _selinux_type(read).startswith("container"):
+        return (
+            "SELinux keeps the container from /dev/net/tun: start it with `--security-opt label=disable`, "
+            "or let all containers use devices: `setsebool -P container_use_devices 1`"
         )
     if number == EACCES:
         return (
