@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -257,6 +258,68 @@ def test_nothing_of_the_host_changes(world: World) -> None:
     running.kill(signal.SIGKILL)
     running.wait()
     eventually(lambda: world.processes() == [], "nothing is left", within=60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGABRT, signal.SIGKILL])
+def test_whatever_ends_its_program_nothing_is_left(world: World, number: signal.Signals) -> None:
+    before = world.left.run("find", "/run", "-xdev")
+    running = world.start("""
+        import socket, time, wgpy
+
+        with wgpy.Tunnel("wg0.conf") as tunnel:
+            listening = tunnel.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listening.listen()
+            print("ready")
+            time.sleep(1000)
+        """)
+    (inside,) = world.processes()
+    namespaces = {Path(f"/proc/{inside}/ns/{kind}").readlink() for kind in ("net", "user")}
+
+    running.kill(number)
+
+    assert running.wait().status != 0
+    eventually(lambda: not namespaces & namespaces_in_use(), "its namespaces have ended", within=60)
+    assert world.processes() == []
+    assert world.left.run("find", "/run", "-xdev") == before
+
+
+def namespaces_in_use() -> set[Path]:
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/ns/*"):
+        with suppress(OSError):  # gone in the meantime
+            found.add(path.readlink())
+    return found
+
+
+def test_tunnels_that_were_closed_leave_nothing_in_their_program(world: World) -> None:
+    said = world.run("""
+        import asyncio, gc, os, subprocess, threading, wgpy
+
+        async def fetch():
+            async with wgpy.Tunnel("wg0.conf") as tunnel:
+                reader, writer = await tunnel.open_connection("10.20.0.2", 7)
+                writer.close()
+                await writer.wait_closed()
+
+        def use():
+            asyncio.run(fetch())
+            with wgpy.Tunnel("wg0.conf") as tunnel:
+                tunnel.create_connection(("10.20.0.2", 7)).close()
+
+        def count():
+            gc.collect()  # the data path's three descriptors end with its object
+            children = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True).stdout.split()
+            return len(os.listdir("/proc/self/fd")), threading.active_count(), len(children)
+
+        use()  # from now on libraries are loaded
+        print(*count())
+        for _ in range(5):
+            use()
+        print(*count())
+        """)
+
+    first, last = said.splitlines()
+    assert last == first
 
 
 def test_a_tunnel_whose_process_is_killed_ends(world: World) -> None:
