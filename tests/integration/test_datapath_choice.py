@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
-from tests.integration.peers import wait_until_listening
+from tests.integration.peers import Implementation, Peer, wait_until_listening
+from tests.integration.topologies import Pair
 from wgpy.datapath import native
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the C data path is not built")
@@ -22,6 +23,8 @@ os.environ["WG_TUN_FD"] = str(fd)
 os.execvp(sys.argv[2], sys.argv[2:])
 """
 IFF_TUN_NO_PI, IFF_VNET_HDR = 0x1001, 0x4000
+
+TRAFFIC = str(Path(__file__).with_name("traffic.py"))
 
 ASK_OFFLOADS = """
 from wgpy.host.tun import Tun, TunOffload
@@ -39,6 +42,32 @@ def given_tun(flags: int, *command: str) -> list[str]:
 def threads(process: HostProcess) -> Counter[str]:
     """How many of each name; Python's own has the name of the program."""
     return Counter(task.read_text().strip() for task in Path(f"/proc/{process.pid}/task").glob("*/comm"))
+
+
+def sleeps(peer: Peer, thread: str) -> int:
+    """How often the thread of this name has gone to sleep."""
+    assert peer.process is not None
+    for task in Path(f"/proc/{peer.process.pid}/task").iterdir():
+        if (task / "comm").read_text().strip() == thread:
+            lines = (task / "status").read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
+    raise AssertionError(f"there is no thread {thread}")
+
+
+def pings_wake_only_inbound(pair: Pair) -> bool:
+    """Of a few pings, fewer than make a turn busy."""
+    ends = pair.left, pair.right
+    before = [sleeps(end, "wgpy-outbound") for end in ends]
+    for _ in range(5):
+        pair.left.ping(pair.right)
+    return [sleeps(end, "wgpy-outbound") for end in ends] == before
+
+
+def stream(pair: Pair) -> None:
+    right, port = pair.right.addresses[0], "5001"
+    sink = pair.right.host.start(sys.executable, TRAFFIC, "tcp-sink", right, port)
+    pair.left.machine.run(sys.executable, TRAFFIC, "tcp-send", right, port, "50000000")
+    assert sink.wait().status == 0
 
 
 def served(host: Host, *command: str, interface: str = "wg0") -> HostProcess:
@@ -64,6 +93,23 @@ def test_each_worker_is_a_pair_of_threads(lab: Lab, program: str, workers: int) 
     names = threads(process)
 
     assert names["wgpy-inbound"] == names["wgpy-outbound"] == workers
+
+
+@needs_native
+def test_one_thread_has_both_directions_but_while_there_is_much_to_do(
+    lab: Lab, daemon: Implementation
+) -> None:
+    pair = Pair.build(lab, daemon, daemon)
+    pair.introduce()
+    pair.left.ping(pair.right)
+    eventually(lambda: pings_wake_only_inbound(pair), "one thread a side answers pings", within=20)
+    left, right = sleeps(pair.left, "wgpy-outbound"), sleeps(pair.right, "wgpy-outbound")
+
+    stream(pair)
+
+    assert sleeps(pair.left, "wgpy-outbound") > left, "a stream has two"
+    assert sleeps(pair.right, "wgpy-outbound") > right
+    eventually(lambda: pings_wake_only_inbound(pair), "and one again when it is over", within=20)
 
 
 @needs_native

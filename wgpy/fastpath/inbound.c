@@ -382,7 +382,7 @@ static void message_add(struct inbound *in, uint32_t number, int tun, uint64_t n
     } while (left > 0);
 }
 
-bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
+bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now, uint32_t *count)
 {
     const int received = in->datapath->system->recvmmsg(udp, in->messages, in->room, 0, NULL);
 
@@ -394,5 +394,6 @@ bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
     forwarder_flush(&in->forwarder, now);
     for (uint32_t i = 0; i < (uint32_t)received; i++)
         message_prepare(in, i);
+    *count += (uint32_t)received;
     return (uint32_t)received == in->room;
 }

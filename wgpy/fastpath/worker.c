@@ -12,7 +12,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { READS_PER_TURN = 32 }; /* superpackets, until the control may have a word */
+enum {
+    READS_PER_TURN = 32, /* superpackets, until the control may have a word */
+    BUSY_MOVED = 8,      /* a turn that moves so many is busy */
+    QUIET_AFTER = 100,   /* milliseconds without a busy turn */
+};
 
 /* -- A turn ----------------------------------------------------------------------------------------- */
 
@@ -40,6 +44,7 @@ static bool turn_outbound(struct worker *worker, struct tun_buffer *buffer)
             outbound_packet(worker->out, &buffer->vnet, packet, (size_t)length, now);
         else if (length < 0)
             tun_failed(datapath, (int)-length);
+        worker->moved += length > 0;
     }
     outbound_flush(worker->out, now);
     return length > 0;
@@ -50,19 +55,22 @@ static bool turn_inbound(struct worker *worker)
     const struct wgfp_queue *queue = worker->queue;
     const uint64_t now = worker->datapath->system->now();
 
-    worker->ready4 = worker->ready4 && queue->udp4 >= 0 && inbound_receive(worker->in, queue->udp4, queue->tun, now);
-    worker->ready6 = worker->ready6 && queue->udp6 >= 0 && inbound_receive(worker->in, queue->udp6, queue->tun, now);
+    worker->ready4 = worker->ready4 && queue->udp4 >= 0 &&
+                     inbound_receive(worker->in, queue->udp4, queue->tun, now, &worker->moved);
+    worker->ready6 = worker->ready6 && queue->udp6 >= 0 &&
+                     inbound_receive(worker->in, queue->udp6, queue->tun, now, &worker->moved);
     return worker->ready4 || worker->ready6;
 }
 
 bool worker_turn(struct worker *worker)
 {
+    worker->moved = 0;
     if (worker->in != NULL)
         return turn_inbound(worker);
     return reads_packets(worker->datapath) && turn_outbound(worker, worker->buffer);
 }
 
-/* -- A thread --------------------------------------------------------------------------------------- */
+/* -- The threads ------------------------------------------------------------------------------------ */
 
 static void worker_lock(struct worker *worker)
 {
@@ -79,56 +87,112 @@ void worker_wake(struct worker *worker)
     }
 }
 
-/* What the worker waits for; fds below 0 are not waited for. The worker's lock is held. */
-static void worker_interests(const struct worker *worker, struct pollfd fds[3])
+/* What a thread waits for, by number; a descriptor below 0 is not waited for. */
+enum { WAKE, TUN, UDP4, UDP6, DESCRIPTORS };
+
+/* A turn, and what to wait for after it. Returns whether more may be there. */
+static bool thread_turn(struct worker *worker, struct pollfd fds[DESCRIPTORS])
 {
+    const struct wgfp_datapath *datapath = worker->datapath;
     const struct wgfp_queue *queue = worker->queue;
 
-    fds[0] = (struct pollfd){.fd = worker->wake, .events = POLLIN};
+    worker_lock(worker);
+    const bool more = worker_turn(worker);
+
     if (worker->in != NULL) {
-        fds[1] = (struct pollfd){.fd = queue->udp4, .events = POLLIN};
-        fds[2] = (struct pollfd){.fd = queue->udp6, .events = POLLIN};
+        fds[UDP4].fd = queue->udp4;
+        fds[UDP6].fd = queue->udp6;
     } else {
-        fds[1] = (struct pollfd){.fd = reads_packets(worker->datapath) ? queue->tun : -1, .events = POLLIN};
-        fds[2] = (struct pollfd){.fd = -1};
+        fds[TUN].fd = reads_packets(datapath) ? queue->tun : -1;
     }
+    if (more || worker->moved >= BUSY_MOVED)
+        atomic_store_explicit(&worker->busy, datapath->system->now(), memory_order_relaxed);
+    pthread_mutex_unlock(&worker->lock);
+    return more;
 }
 
-static void worker_wait(struct worker *worker, struct pollfd fds[3])
+/* timeout: milliseconds, or -1. */
+static void thread_wait(struct worker *worker, struct pollfd fds[DESCRIPTORS], int timeout)
 {
     uint64_t count;
-    const bool woken = worker->datapath->system->poll(fds, 3, -1) < 0 || fds[0].revents != 0;
+
+    fds[WAKE].fd = worker->wake;
+    const int ready = worker->datapath->system->poll(fds, DESCRIPTORS, timeout);
+    const bool woken = ready < 0 || (ready > 0 && fds[WAKE].revents != 0);
 
     if (woken && read(worker->wake, &count, sizeof count) < 0) {
         /* It was not, or was interrupted. */
     }
-    worker->ready4 = woken || fds[1].revents != 0; /* after a call, the sockets may be others */
-    worker->ready6 = woken || fds[2].revents != 0;
+    worker->ready4 = woken || (ready > 0 && fds[UDP4].revents != 0); /* after a call, the sockets may be others */
+    worker->ready6 = woken || (ready > 0 && fds[UDP6].revents != 0);
 }
 
-static void *worker_run(void *argument)
+/* Has neither worker of the queue had a busy turn for a while? */
+static bool queue_is_quiet(const struct worker *worker)
 {
-    struct worker *worker = argument;
-    struct pollfd fds[3];
+    const uint64_t now = worker->datapath->system->now();
+    const uint64_t own = atomic_load_explicit(&worker->busy, memory_order_relaxed);
+    const uint64_t others = atomic_load_explicit(&worker->other->busy, memory_order_relaxed);
 
-    while (!atomic_load(&worker->datapath->stopping)) {
-        worker_lock(worker);
-        const bool more = worker_turn(worker);
+    return now > (own > others ? own : others) + QUIET_AFTER * UINT64_C(1000000);
+}
 
-        worker_interests(worker, fds);
-        pthread_mutex_unlock(&worker->lock);
+/* Which of the threads has outbound turns is a matter of time alone, for both may. At least one waits for the TUN. */
+static void outbound_hand_over(struct worker *out, bool apart)
+{
+    atomic_store(&out->apart, apart);
+    worker_wake(apart ? out : out->other);
+}
+
+/* Inbound's. While there is little to do it has the outbound turns, too, so that an answer wakes one thread. */
+static void *inbound_run(void *argument)
+{
+    struct worker *in = argument, *out = in->other;
+    struct pollfd fds[DESCRIPTORS] = {{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
+
+    while (!atomic_load(&in->datapath->stopping)) {
+        bool more = thread_turn(in, fds);
+
+        fds[TUN].fd = -1;
+        if (!atomic_load(&out->apart)) {
+            more |= thread_turn(out, fds);
+            if (!queue_is_quiet(in))
+                outbound_hand_over(out, true);
+        }
         if (!more)
-            worker_wait(worker, fds);
+            thread_wait(in, fds, -1);
+    }
+    return NULL;
+}
+
+/* Outbound's. It has its turns while the queue is busy. */
+static void *outbound_run(void *argument)
+{
+    struct worker *out = argument;
+    struct pollfd fds[DESCRIPTORS] = {{.events = POLLIN}, {.fd = -1, .events = POLLIN}, {.fd = -1}, {.fd = -1}};
+
+    while (!atomic_load(&out->datapath->stopping)) {
+        if (!atomic_load(&out->apart)) {
+            fds[TUN].fd = -1;
+            thread_wait(out, fds, -1);
+        } else if (!thread_turn(out, fds)) {
+            if (queue_is_quiet(out))
+                outbound_hand_over(out, false);
+            else
+                thread_wait(out, fds, QUIET_AFTER);
+        }
     }
     return NULL;
 }
 
 int worker_start(struct worker *worker)
 {
-    if (pthread_create(&worker->thread, NULL, worker_run, worker) != 0)
+    const bool inbound = worker->in != NULL;
+
+    if (pthread_create(&worker->thread, NULL, inbound ? inbound_run : outbound_run, worker) != 0)
         return WGFP_ERR_MEMORY;
     worker->runs = true;
-    pthread_setname_np(worker->thread, worker->in != NULL ? "wgpy-inbound" : "wgpy-outbound");
+    pthread_setname_np(worker->thread, inbound ? "wgpy-inbound" : "wgpy-outbound");
     return 0;
 }
 
@@ -157,6 +221,7 @@ int worker_init(struct wgfp_datapath *datapath, uint32_t number)
         return WGFP_ERR_MEMORY;
     worker->datapath = datapath;
     worker->queue = &datapath->queues[number / 2];
+    worker->other = &datapath->workers[number ^ 1];
     worker->ready4 = worker->ready6 = true;
     worker->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (worker->wake < 0)

@@ -1,5 +1,8 @@
 /* Workers: the threads that move packets, two a queue, one outbound (TUN to UDP) and one inbound (UDP to TUN).
  *
+ * A wake-up is most of what a single packet costs, so while there is little to do inbound's thread has the turns of
+ * both. When a turn is busy, outbound's takes its own over, until no turn of either was busy for a while.
+ *
  * A worker holds its own lock but while it waits; the control holds all of them while it changes what they use.
  */
 #ifndef WGFP_WORKER_H
@@ -8,6 +11,7 @@
 #include "wgfp.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 struct tun_buffer; /* tun.h */
@@ -15,9 +19,13 @@ struct tun_buffer; /* tun.h */
 struct worker {
     struct wgfp_datapath *datapath; /* NULL: it was never made */
     struct wgfp_queue *queue;
+    struct worker *other; /* of the queue */
     pthread_mutex_t lock;
     pthread_t thread;
     bool runs; /* has it a thread? Control */
+    uint32_t moved;        /* packets, or messages, of the last turn. Under the lock */
+    _Atomic uint64_t busy; /* when it had a busy turn last. Whose turn it is */
+    atomic_bool apart;     /* outbound: has its thread its turns? Or else inbound's has them */
     struct outbound *out; /* outbound: with where packets are read to */
     struct tun_buffer *buffer;
     struct inbound *in;  /* inbound */
