@@ -159,11 +159,13 @@ static void rounds_1_set_and_rows(const struct chacha20_input *input, vec rows[2
                      "zmm16", "zmm17", "zmm18", "zmm19", "zmm20", "zmm21", "zmm22", "zmm23", "zmm24", "zmm25", \
                      "zmm26", "zmm27", "zmm28", "zmm29", "zmm30", "zmm31")
 
+static bool in_passes; /* order_choose */
+
 static void rounds_2_sets(const struct chacha20_input *input, vec rows[32])
 {
     int double_rounds = 10;
 
-    if (__builtin_cpu_is("amd"))
+    if (in_passes)
         ROUNDS_2_SETS(PASSES, input, rows, double_rounds);
     else
         ROUNDS_2_SETS(PAIRS, input, rows, double_rounds);
@@ -332,6 +334,12 @@ static void xor(uint8_t *dst, const uint8_t *src, const uint8_t *blocks, size_t 
 }
 
 WGFP_TARGET_END
+
+/* Once, when the library is loaded. */
+__attribute__((constructor)) static void order_choose(void)
+{
+    in_passes = wgfp_cpu_is_amd();
+}
 
 static bool supported(void)
 {

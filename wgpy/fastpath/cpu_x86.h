@@ -1,6 +1,7 @@
 /* What an x86-64 processor can do, and the system lets programs use: Intel SDM volume 1, 13.3 and 14.3.
  *
- * By the instructions themselves: __builtin_cpu_supports asks the compiler's library, and zig's answers no to all.
+ * By the instructions themselves: __builtin_cpu_supports and __builtin_cpu_is ask the compiler's library, and zig's
+ * answers no to all.
  */
 #ifndef WGFP_CPU_X86_H
 #define WGFP_CPU_X86_H
@@ -21,6 +22,15 @@ static inline bool wgfp_cpu_has(uint32_t features, uint32_t registers)
     __asm__("xgetbv" : "=a"(saved), "=d"(unused) : "c"(0));
     return (saved & registers) == registers && __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) &&
            (ebx & features) == features;
+}
+
+/* Is it AMD's? In a virtual machine the instruction takes a microsecond: ask once. */
+static inline bool wgfp_cpu_is_amd(void)
+{
+    uint32_t eax, ebx = 0, ecx = 0, edx = 0;
+
+    return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_AMD_ebx && ecx == signature_AMD_ecx &&
+           edx == signature_AMD_edx;
 }
 
 #endif
