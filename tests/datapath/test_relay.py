@@ -298,6 +298,30 @@ def test_an_end_begins_with_the_first_authentic_message_on_a_new_keypair(path: D
     assert forwarded(path) == [(data(B), HOMES[BOB], 0)]
 
 
+def test_an_initiation_right_behind_the_first_message_of_a_session_is_forwarded(
+    path: DataPathUnderTest,
+) -> None:
+    path.apply(UseKeypair(ALICE, None), NOW)
+    session = remote(ALICE)
+    session.local_index = 0x7777
+    path.apply(session.keypair(ALICE), NOW)
+    message = initiation(public_key(BOB), A)
+
+    give(path, ALICE, session.seal(), message)
+
+    assert forwarded(path) == [(message, HOMES[BOB], 0)]
+
+
+def test_an_initiation_right_behind_what_tells_where_an_end_is_now_is_forwarded(
+    path: DataPathUnderTest,
+) -> None:
+    message = initiation(public_key(BOB), A)
+
+    give_from(path, AWAY, remote(ALICE).seal(), message)
+
+    assert forwarded(path) == [(message, HOMES[BOB], 0)]
+
+
 def test_a_peer_that_is_removed_is_forgotten(path: DataPathUnderTest) -> None:
     open_session(path, ALICE, BOB, (A, B))
     open_session(path, CAROL, BOB, (C, B + 1))

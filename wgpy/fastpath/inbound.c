@@ -344,7 +344,25 @@ static void transport_add(struct inbound *in, uint8_t *data, uint32_t length, co
     bundle_add(in, keypair, in->count++);
 }
 
-static void datagram_add(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin,
+/* Open what waits if the last of it came from the same source. By that its sender may become one of the ends that are
+ * forwarded between, or one at another endpoint, and a handshake message often is right behind it.
+ */
+static void source_settle(struct inbound *in, const struct udp_origin *origin, int tun, uint64_t now)
+{
+    if (in->datapath->relay != NULL && in->count > 0 &&
+        memcmp(&in->datagrams[in->count - 1].origin->source, &origin->source, sizeof origin->source) == 0)
+        inbound_flush(in, tun, now);
+}
+
+static void handshake_add(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin, int tun,
+                          uint64_t now)
+{
+    source_settle(in, origin, tun, now);
+    if (!is_forwarded(in, data, length, origin, now))
+        handshake_receive(in->datapath, &origin->source, data, length);
+}
+
+static void datagram_add(struct inbound *in, uint8_t *data, uint32_t length, const struct udp_origin *origin, int tun,
                          uint64_t now)
 {
     const enum message_type type = message_type(data, length);
@@ -353,8 +371,8 @@ static void datagram_add(struct inbound *in, uint8_t *data, uint32_t length, con
         transport_add(in, data, length, origin, now);
     else if (type == NO_MESSAGE)
         foreign_receive(in->datapath, &origin->source, data, length);
-    else if (!is_forwarded(in, data, length, origin, now))
-        handshake_receive(in->datapath, &origin->source, data, length);
+    else
+        handshake_add(in, data, length, origin, tun, now);
 }
 
 /* Take a message apart: with UDP_GRO it may be many datagrams. */
@@ -376,7 +394,7 @@ static void message_add(struct inbound *in, uint32_t number, int tun, uint64_t n
 
         if (in->count == DATAGRAMS)
             inbound_flush(in, tun, now);
-        datagram_add(in, data, length, origin, now);
+        datagram_add(in, data, length, origin, tun, now);
         data += length;
         left -= length;
     } while (left > 0);
