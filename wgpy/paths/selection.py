@@ -32,6 +32,8 @@ IDLE_TIME: Final = 10 * SECOND  # of silence, twice of which NATs survive
 KEPT_TIME: Final = 90 * SECOND  # that a path is relied upon after use, if the other end keeps it open then
 KEEPING_TIME: Final = KEPT_TIME + 10 * SECOND  # that the other end does; no session is renewed in that time
 PATIENCE_TIME: Final = 60 * SECOND  # with data that is not answered
+LATE_TIME: Final = 200 * MILLISECOND  # by which a timer is late only on a host that stalls
+STALL_TIME: Final = 2 * SECOND  # after a stall, in which the peer may miss what this host sent too late
 STEADY_TIME: Final = 60 * SECOND  # after which a path that fails was a good one
 
 _NEEDS_NO_OPENING: Final = (PathKind.LAN, PathKind.PUBLIC)
@@ -80,6 +82,8 @@ class PeerPaths:
         self._suspected_at: int | None = None
         self._is_deaf = False  # the peer was told so, since the last session began
         self._recheck = RECHECK_TIME
+        self._has_waited = False  # for longer, since the path is suspected
+        self._stalled_at: int | None = None  # until then this host was too busy
 
     # -- What is known ---------------------------------------------------------------------------------
 
@@ -231,6 +235,9 @@ class PeerPaths:
             _Timer.IDLE: self._check_idle,
             _Timer.CLOSE: self._check_open,
         }
+        due = self.next_deadline()
+        if due is not None and now - due > LATE_TIME:
+            self._stalled_at = now
         for timer in [timer for timer, when in self._timers.items() if when <= now]:
             if self._timers.pop(timer, None) is not None:
                 actions[timer](now)
@@ -317,13 +324,16 @@ class PeerPaths:
             self._try_another(now)
             self._timers[_Timer.ANSWER] = now + self._recheck
             self._recheck = min(3 * self._recheck, LAST_RECHECK_TIME)
+        elif self._stalled_at == now and not self._has_waited:  # an answer may be there, and not read yet
+            self._has_waited = True
+            self._timers[_Timer.ANSWER] = now + self._answer_time()
         else:
             self._leave(now)
             self._recheck = min(2 * self._recheck, LAST_RECHECK_TIME)
             self._expect_answer(now)
 
     def _suspect(self, current: Endpoint, now: int) -> None:
-        self._suspected_at = now
+        self._suspected_at, self._has_waited = now, False
         self._timers[_Timer.ANSWER] = now + self._answer_time()
         relay = self._relays.get(current)
         self._outputs.append(Ask(current, relay.key if relay else None))
@@ -353,7 +363,8 @@ class PeerPaths:
 
     def _leave_for_deaf(self, left: Endpoint, now: int) -> None:
         """Leave the direct path in use, by which the peer hears nothing, or was only late: so ask it."""
-        self._direct.distrust(left, now)
+        if self._stalled_at is None or now - self._stalled_at > STALL_TIME:
+            self._direct.distrust(left, now)
         self._leave(now, for_deaf=True)
         self._search.ask(left, now)
 
