@@ -94,14 +94,14 @@ class Scene:
         self.planned(is_dialled=is_dialled)
         self.selection.begin(HERE, ())
 
-    async def is_at(self, endpoint: Endpoint) -> None:
-        """Return once the peer is sent to there."""
-        while self.at() != endpoint:  # noqa: ASYNC110 - no event tells it
+    async def is_at(self, endpoint: Endpoint, node: NodeFile | None = None) -> None:
+        """Return once a node, else the peer, is sent to there."""
+        while self.at(node) != endpoint:  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0)
 
-    def at(self) -> Endpoint | None:
-        """Return where the peer is sent to now."""
-        return self.interface.path(self.key).endpoint
+    def at(self, node: NodeFile | None = None) -> Endpoint | None:
+        """Return where a node, else the peer, is sent to now."""
+        return self.interface.path((node or self.peer).key.public_key()).endpoint
 
 
 @asynccontextmanager
@@ -182,6 +182,24 @@ async def test_a_relay_is_where_it_was_heard_last() -> None:
         path = scene.selection.path(scene.key)
         assert path
         assert path.kind is PathKind.RELAYED
+
+
+@in_a_loop
+@pytest.mark.parametrize("is_event", [False, True])
+async def test_a_relay_with_which_this_node_registers_is_not_reached_by_another_one(is_event: bool) -> None:
+    """It forwards to where it hears this node, which would end with the other one."""
+    async with a_scene(PEER_AT) as scene:
+        registered = [relay.key.public_key() for relay in (scene.hub, scene.spare)]
+        await scene.know((scene.spare, SPARE_AT if is_event else HUB_AT))
+
+        scene.selection.planned(scene.plan(), {}, registered, is_dialled=False)
+        scene.selection.begin(HERE, ())
+        if is_event:
+            by_hub = PeerUpdate(registered[1], endpoint=HUB_AT)
+            await scene.interface.configure(DeviceUpdate(peers=[by_hub]))
+            scene.selection.on_event(registered[1], EndpointChanged(PeerId(1), HUB_AT))
+
+        await scene.is_at(SPARE_AT, scene.spare)
 
 
 @in_a_loop

@@ -9,7 +9,6 @@ Invariant: without traffic nothing is sent and nothing waits; the interface has 
 import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv6Address
 from random import randrange
@@ -23,7 +22,7 @@ from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan, Peer
-from wgpy.model import DeviceUpdate, PeerUpdate
+from wgpy.model import PeerUpdate
 from wgpy.paths.discovery import Answer, Heard
 from wgpy.paths.exchange import Candidate, PathKind, PathMessage
 from wgpy.paths.outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
@@ -33,6 +32,7 @@ from .broken_paths import BrokenPaths
 from .host_networks import HostNetworks
 from .local_candidates import LocalCandidates
 from .path_messages import PathMessages
+from .peer_changes import PeerChanges
 from .pings import Pings
 from .relay_calls import RelayCalls
 from .relay_endpoints import ByStream, RelayEndpoints
@@ -64,6 +64,7 @@ class Selection:
         self._on_change = on_change
         self._on_silence = on_silence
         self.local = LocalCandidates()
+        self._changes = PeerChanges(interface)
         self._relays = RelayEndpoints(interface)
         self._broken = BrokenPaths(interface, on_change)
         self._plan = NodePlan.empty()
@@ -76,9 +77,8 @@ class Selection:
         self._informed_of: object = None
         self._told: tuple[Candidate, ...] = ()  # to the peers' paths
         self._asking: dict[PublicKey, set[PublicKey]] = {}  # by relay: who wants to know whether it answers
-        self.calls = RelayCalls(interface, self.relay_to, self._configure)
+        self.calls = RelayCalls(interface, self.relay_to, self._changes.later)
         self._since: dict[PublicKey, tuple[PublicKey | None, int]] = {}
-        self._changes: set[asyncio.Future[None]] = set()
         self._messages = PathMessages(lambda address: address in self._by_address, self._on_message)
 
     # -- The plan ------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Selection:
         is_dialled: whether others can dial this node; versions: of IP, that it has.
         """
         self._plan, moves = self._relays.configure(plan, by_stream)
-        self._configure(*moves)
+        self._changes.later(*moves)
         self._is_dialled = is_dialled
         self._registered, self._versions = tuple(registered), () if by_stream else tuple(versions)
         self._broken.configure(list(self._without_relays(plan)))
@@ -169,6 +169,8 @@ class Selection:
             self._end(key)
         if has_moved:
             self._note_move(now)
+        for relay in self._registered:
+            self._keep_direct(relay)
         before, self._informed_of = self._informed_of, self._known()
         for key, peer in self._wanted.items():
             selected = self._selected.get(key)
@@ -184,7 +186,16 @@ class Selection:
     def _end(self, key: PublicKey) -> None:
         self._selected.pop(key).stop()
         if endpoint := self._interface.path(key).endpoint:  # pinned no more
-            self._configure(PeerUpdate(key, update_only=True, endpoint=endpoint))
+            self._changes.later(PeerUpdate(key, update_only=True, endpoint=endpoint))
+
+    def _keep_direct(self, relay: PublicKey) -> None:
+        """Have a relay hear where this node is: it may have called by another one, before it knew.
+
+        It forwards to where it hears this node, which would end with the other one.
+        """
+        endpoint, present = self._relays.get(relay), self._interface.path(relay).endpoint
+        if endpoint and endpoint != present and self._relay_at(relay, present):
+            self._changes.register_at(endpoint, relay)
 
     def _note_move(self, now: int) -> None:
         for key, selected in self._selected.items():
@@ -299,6 +310,8 @@ class Selection:
                 self._note_way(key)
                 if self.relay_to(key):
                     self._broken.add(key)
+                if key in self._registered:
+                    self._keep_direct(key)
                 if self._relays.has_moved(key, endpoint.without_source()):
                     self._on_change()
             case HandshakeCompleted():
@@ -451,7 +464,7 @@ class Selection:
             key, update_only=True, endpoint=use.endpoint, pinned=use.pinned,
             handshake=use.session is Session.BEGIN, ends_session=use.session is Session.END,
         )  # fmt: skip
-        await self._carry_out_changes((update,))
+        await self._changes.carry_out(update)
 
     def _schedule(self, key: PublicKey, selected: SelectedPeer) -> None:
         deadline = selected.paths.next_deadline()
@@ -461,18 +474,6 @@ class Selection:
         if deadline is not None:
             wait = max(deadline - boottime(), 0) / SECOND
             selected.timer = asyncio.get_running_loop().call_later(wait, self._expire, key, selected)
-
-    # -- The interface -------------------------------------------------------------------------------
-
-    def _configure(self, *changes: PeerUpdate) -> None:
-        if changes:
-            task = asyncio.ensure_future(self._carry_out_changes(changes))
-            self._changes.add(task)
-            task.add_done_callback(self._changes.discard)
-
-    async def _carry_out_changes(self, changes: tuple[PeerUpdate, ...]) -> None:
-        with suppress(ConnectionError):  # the interface was closed
-            await self._interface.configure(DeviceUpdate(peers=changes))
 
     def close(self) -> None:
         self._messages.close()
