@@ -33,6 +33,8 @@ class Loaded:
     def gigabits(self, way: str, seconds: float) -> float:
         """Return the rate of one stream, there or back. Raises MeasureFailed."""
         (size,) = self._run(self.served.way, seconds, way, f"{seconds:.0f}")
+        if not size:
+            raise MeasureFailed(f"of the stream {way}, nothing has arrived")
         return size * 8 / seconds / 1e9
 
     def connections(self, way: tuple[str, str], seconds: float) -> float:
