@@ -77,9 +77,10 @@ def _parts(prefix: AnyPrefix) -> tuple[bytes, int | None]:
 def _parts_of_text(text: str) -> tuple[bytes, int | None]:
     address, slash, length = text.partition("/")
     try:
-        if "%" in address or (slash and not (length.isascii() and length.isdecimal())):
+        own_length = int(length) if slash else None
+        if "%" in address or (slash and str(own_length) != length):  # there is one spelling
             raise ValueError
-        return ip_address(address).packed, int(length) if slash else None
+        return ip_address(address).packed, own_length
     except ValueError:
         raise InputError(
             f"`{text}` is no prefix: want an IP address, `/` and a prefix length: 10.0.0.0/24, fd00::/64"
