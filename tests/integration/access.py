@@ -5,7 +5,7 @@ from typing import Final
 from tests.integration.hosts import Host, add_addresses
 from tests.integration.internet import Internet, add_bridge, attach, forward_nothing
 from tests.integration.meshlab import Node
-from tests.integration.topologies import masquerade, put_nat
+from tests.integration.topologies import masquerade, put_nat, translate_ipv6
 
 NAMES: Final = {
     "public": "public",
@@ -21,6 +21,7 @@ NAMES: Final = {
     "IPv6 only": "six",
     "both versions": "dual",
     "UDP blocked": "blocked",
+    "NAT64": "sixfour",
 }
 _NATS: Final = {
     "full cone": "FULL_CONE",
@@ -52,6 +53,8 @@ def stand(net: Internet, kind: str, number: int, copy: int = 0) -> Node:
             return node
         case "IPv6 only":
             return _with_ipv6(net, net.lab.host(name), number)
+        case "NAT64":
+            return put_behind_nat64(net, net.lab.host(name), number)
         case "UDP blocked":
             node, router = net.behind_nat(name, number)
             forward_nothing(router, "ip protocol udp")
@@ -115,3 +118,18 @@ def _with_ipv6(net: Internet, host: Host, number: int) -> Node:
     address = net.plug6(host, "eth6", number)
     admit_answers(host)
     return Node(host.name, host, address, address)
+
+
+def put_behind_nat64(net: Internet, host: Host, number: int) -> Node:
+    """Give a host IPv6 alone, as above, and a NAT64 beside it."""
+    box = net.lab.host(f"{host.name}-64")
+    net.plug(box, "wan", number)
+    address = net.plug6(box, "wan6", 100 + number)
+    box.run(
+        "nft", "add table ip shut; add chain ip shut in { type filter hook input priority 0; policy drop; }"
+    )
+    translate_ipv6(box, "wan", address)
+    host.write("/etc/resolv.conf", f"nameserver {address}\n")
+    node = _with_ipv6(net, host, number)
+    host.run("ip", "route", "add", "default", "via", address)
+    return node

@@ -47,15 +47,21 @@ def _translated(packet: bytes, box: Nat, inside: IPv4Network, now: int) -> bytes
 
 
 def _packet(data: bytes, source: Endpoint, destination: Endpoint, tos: int, ttl: int) -> bytes:
-    """Return an IPv4 packet without a checksum of UDP. RFC 768, RFC 791"""
+    """Return an IPv4 packet with its checksums: a NAT64 drops what has none of UDP. RFC 768, RFC 791"""
     size = _UDP.size + len(data)
     ends = source.packed()[:4], destination.packed()[:4]
     head = _IP.pack(0x45, tos, _IP.size + size, 0, _DONT_FRAGMENT, ttl, _UDP_PROTOCOL, 0, *ends)
-    total = sum(int.from_bytes(head[i : i + 2]) for i in range(0, len(head), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    head = head[:10] + (total ^ 0xFFFF).to_bytes(2) + head[12:]
-    return head + _UDP.pack(source.port, destination.port, size, 0) + data
+    head = head[:10] + _checksum(head).to_bytes(2) + head[12:]
+    pseudo = b"".join(ends) + bytes((0, _UDP_PROTOCOL)) + size.to_bytes(2)
+    fields = source.port, destination.port, size
+    checksum = _checksum(pseudo + _UDP.pack(*fields, 0) + data) or 0xFFFF
+    return head + _UDP.pack(*fields, checksum) + data
+
+
+def _checksum(data: bytes) -> int:
+    """RFC 1071. 2^16 is 1 modulo 0xFFFF, so all words are summed at once."""
+    total = int.from_bytes(data + bytes(len(data) % 2))
+    return 0xFFFF - (total % 0xFFFF or (0xFFFF if total else 0))
 
 
 def _main(inside: str, address: str, kind: str, unanswered: str, answered: str) -> None:

@@ -8,6 +8,7 @@ from tests.integration.hosts import Host, HostProcess, Lab, Machine, add_address
 from tests.integration.peers import PORT, Implementation, Peer
 
 LEFT_INSIDE = ("10.20.0.1/24", "fd20::1/64")
+NAT64_PREFIX = "2001:db8:64:ff9b::"  # of 96 bits
 RIGHT_INSIDE = ("10.20.0.2/24", "fd20::2/64")
 
 
@@ -94,6 +95,30 @@ def masquerade(router: Host, wan: str, mapping_seconds: int) -> None:
         "nft", f"add table ip nat; add chain ip nat out {chain}; add rule ip nat out oifname {wan} masquerade"
     )
     router.run("sysctl", "-qw", "net.ipv4.ip_forward=1", *timeouts)
+
+
+def translate_ipv6(router: Host, wan: str, address: str) -> None:
+    """Be a NAT64 and the name server that says so, for hosts with IPv6 alone.
+
+    wan: the card towards IPv4, with as much of a NAT as Linux is; address: the router's, of IPv6. tayga gives
+    each host an address of its own, which the router masquerades; by the well-known prefix it refuses
+    addresses that are for examples.
+    """
+    text = (
+        "tun-device nat64\nipv4-addr 192.168.64.1\ndynamic-pool 192.168.64.0/24\n"
+        f"ipv6-addr fd64::64\nprefix {NAT64_PREFIX}/96\n"
+    )
+    file = router.write("/run/tayga.conf", text)
+    router.run("tayga", "--config", file, "--mktun")
+    router.run("ip", "link", "set", "nat64", "up")
+    router.run("ip", "route", "add", "192.168.64.0/24", "dev", "nat64")
+    router.run("ip", "route", "add", f"{NAT64_PREFIX}/96", "dev", "nat64")
+    masquerade(router, wan, 120)
+    router.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+    router.start("tayga", "--config", file, "--nodetach")
+    options = "-k", "--no-resolv", "--no-hosts", "--user=root", "--pid-file=/run/dnsmasq.pid"
+    name = f"--host-record=ipv4only.arpa,192.0.0.170,{NAT64_PREFIX}c000:aa"
+    router.start("dnsmasq", *options, f"--listen-address={address}", name)
 
 
 def move(machine: Machine, card: str, old: str, new: str) -> None:

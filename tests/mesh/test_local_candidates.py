@@ -1,6 +1,6 @@
 """Where a host says that it may be reached, by what it has and by what nodes saw of it."""
 
-from ipaddress import ip_address
+from ipaddress import IPv6Network, ip_address
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.discovery import Answer
@@ -93,3 +93,26 @@ def test_another_network_has_another_nat() -> None:
     assert local.configure(ELSEWHERE, PORT, (), is_dialled=False)
 
     assert local.candidates == (Candidate(Endpoint("10.9.9.9", PORT), PathKind.LAN),)
+
+
+def test_a_nat64_is_the_nat_of_ipv4_and_none_of_ipv6() -> None:
+    six, prefix, local = Endpoint("2001:db8::7", PORT), IPv6Network("64:ff9b::/96"), LocalCandidates()
+    here = HostNetworks({}, (ip_address(six.address),))
+    local.configure(here, PORT, (), is_dialled=False, nat64=prefix)
+
+    local.note_answer(Answer(bytes(32), Endpoint("2001:db8:ffff::1", PORT), 0, six, 100))
+    for relay in ("64:ff9b::cb00:7102", "64:ff9b::cb00:7103"):
+        local.note_answer(seen(Endpoint(relay, PORT), 7000))
+
+    four = Candidate(Endpoint("198.51.100.1", 7000), PathKind.REFLEXIVE)
+    assert set(local.candidates) == {four, Candidate(six, PathKind.IPV6)}
+    assert [one.is_translated for one in local.behaviours] == [True, False]
+
+
+def test_another_nat64_is_another_network() -> None:
+    here, local = HostNetworks({}, (ip_address("2001:db8::7"),)), LocalCandidates()
+    local.configure(here, PORT, (), is_dialled=False, nat64=IPv6Network("64:ff9b::/96"))
+    local.note_answer(seen(Endpoint("64:ff9b::cb00:7102", PORT), 7000))
+
+    assert local.configure(here, PORT, (), is_dialled=False, nat64=IPv6Network("2001:db8:64::/96"))
+    assert [one.seen_as for one in local.behaviours] == [(), ()]

@@ -1,7 +1,7 @@
 """Of which kind the endpoints are that a peer has published."""
 
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Network
 
 from tests.mesh.network import NOW
 from tests.mesh.nodes import Network
@@ -58,6 +58,16 @@ def test_those_of_a_peer_that_nobody_can_dial_do() -> None:
     assert set(candidates_of(peer)) == {
         Candidate(INSIDE, PathKind.LAN),
         Candidate(OUTSIDE, PathKind.REFLEXIVE),
+        Candidate(SIX, PathKind.IPV6),
+    }
+
+
+def test_a_nat64_changes_where_a_peer_is_and_not_how_it_is_reached() -> None:
+    _, peer, _ = planned(hidden=True)
+
+    assert set(candidates_of(peer, IPv6Network("64:ff9b::/96"))) == {
+        Candidate(INSIDE, PathKind.LAN),
+        Candidate(Endpoint("64:ff9b::c633:6401", OUTSIDE.port), PathKind.REFLEXIVE),
         Candidate(SIX, PathKind.IPV6),
     }
 

@@ -1,7 +1,8 @@
 """Hosts that find paths to each other in the simulation: what an agent does, around the sans-IO parts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Network
 from random import Random
 from typing import Final
 
@@ -14,6 +15,7 @@ from wgpy.paths.discovery import MAGIC, Discovery
 from wgpy.paths.exchange import Candidate, PathMessage
 from wgpy.paths.local import local_candidates, predicted_candidates
 from wgpy.paths.nat import NatBehaviour, NatObserver
+from wgpy.paths.nat64 import reached, reached_candidates, version
 from wgpy.paths.outputs import Ask, Keepalive, Output, Register, Relay, Session, Tell, Traffic, Use
 from wgpy.paths.selection import KEEPING_TIME, KEPT_TIME, PeerPaths
 from wgpy.testing import (
@@ -41,12 +43,16 @@ _MESSAGE: Final = b"wgpx"
 
 @dataclass(eq=False)
 class PathHost:
-    """A node with discovery, and the paths of its peers. relays: by public key, their endpoints."""
+    """A node with discovery, and the paths of its peers.
+
+    relays: by public key, their endpoints; nat64: the prefix of the NAT64 that it is behind.
+    """
 
     world: "World"
     node: Node
     relays: dict[bytes, Endpoint]
     public: Sequence[Endpoint] = ()
+    nat64: IPv6Network | None = None
     paths: dict[bytes, PeerPaths] = field(default_factory=dict)
     asked: list[Endpoint] = field(default_factory=list)
     received: list[tuple[int, bytes]] = field(default_factory=list)  # when, and the packet
@@ -110,7 +116,12 @@ class PathHost:
         """What the relays see this host as."""
         self.discovery.set_peers([*self.relays, *self.paths])
         for key, endpoint in self.relays.items():
-            self._ask(key, endpoint)
+            self._ask_relay(key, endpoint)
+
+    def _ask_relay(self, key: bytes, endpoint: Endpoint) -> None:
+        """By each version of IP, as it may be another NAT."""
+        for one in (endpoint, *self.world.other_endpoints(key, endpoint)):
+            self._ask(key, reached(one, self.nat64))
 
     def stall(self, duration: int) -> None:
         """Do and receive nothing for so long, as on a host that is too busy; what is due waits."""
@@ -161,6 +172,9 @@ class PathHost:
     def _predict(self, remotes: Sequence[Endpoint]) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
         return predicted_candidates(self.observers[4], self._behaviour(4), remotes)
 
+    def _observer(self, remote: Endpoint) -> NatObserver:
+        return self.observers[version(remote, self.nat64)]
+
     def _behaviour(self, version: int) -> NatBehaviour:
         own = [at.address for at, _ in self.node.attachments]
         return self.observers[version].behaviour(own, PORT)
@@ -175,7 +189,7 @@ class PathHost:
 
     def _take_events(self) -> None:
         for answer in self.discovery.take_answers():
-            self.observers[_version(answer.remote)].note_answer(answer.remote, answer.seen_as)
+            self._observer(answer.remote).note_answer(answer.remote, answer.seen_as)
             self._tell_local()
             for key, paths in self.paths.items():
                 if answer.peer == key or self.relays.get(answer.peer) == answer.remote:
@@ -185,7 +199,8 @@ class PathHost:
                 self.paths[heard.peer].on_heard(heard.remote, self.now)
         messages, self._messages = self._messages, []
         for key, message in messages:
-            self.paths[key].on_message(message, self.now)
+            candidates = reached_candidates(message.candidates, self.nat64)
+            self.paths[key].on_message(replace(message, candidates=candidates), self.now)
         events = list(self.node.events)
         self.node.events.clear()
         for event in events:
@@ -202,8 +217,10 @@ class PathHost:
 
     def _carry_out(self, key: bytes, output: Output) -> None:
         match output:
-            case Ask(endpoint, relay):
-                self._ask(relay or key, endpoint)
+            case Ask(endpoint, None):
+                self._ask(key, endpoint)
+            case Ask(endpoint, bytes() as relay):
+                self._ask_relay(relay, endpoint)
             case Use(endpoint, pinned, session):
                 peer, engine = self.node.peer(key), self.node.engine
                 engine.set_endpoint(peer, endpoint, self.now, pinned=pinned)
@@ -226,14 +243,14 @@ class PathHost:
         self.node.settle()
 
     def _ask(self, key: bytes, endpoint: Endpoint) -> None:
-        self.asked.append(endpoint)
         if all(at.is_ipv6 != endpoint.is_ipv6 for at, _ in self.node.attachments):
             return  # there is no way
+        self.asked.append(endpoint)
         self._note_sent(endpoint)
         self.node.send_raw(endpoint, self.discovery.ask(key, endpoint, self.now))
 
     def _note_sent(self, remote: Endpoint) -> None:
-        self.observers[_version(remote)].note_sent(remote, self.now)
+        self._observer(remote).note_sent(remote, self.now)
 
     def _tell_local(self) -> None:
         own = [at for at, _ in self.node.attachments]
@@ -257,7 +274,7 @@ class PathHost:
 
     def _read(self, data: bytes, source: Endpoint, now: int) -> bytes | None:
         answer = self.discovery.receive(data, source, now)
-        self.observers[_version(source)].note_heard(source, now)
+        self._observer(source).note_heard(source, now)
         self._pump_soon()
         return answer
 
@@ -329,14 +346,20 @@ class World:
         found = {relay.public_key: relay.attachments[1 if is_ipv6 else 0].at for relay in self.relays}
         return {key: at._replace(port=STREAMS_PORT) if streams else at for key, at in found.items()}
 
+    def other_endpoints(self, relay: bytes, known: Endpoint) -> list[Endpoint]:
+        """Of a relay, in other versions of IP than the one that is known."""
+        found = next(one for one in self.relays if one.public_key == relay)
+        return [at for at, _ in found.attachments if at.is_ipv6 != known.is_ipv6]
+
     def add_host(
-        self, name: str, *attachments: Attachment, public: bool = False, streams: bool = False
-    ) -> PathHost:
+        self, name: str, *attachments: Attachment, public: bool = False, streams: bool = False,
+        nat64: IPv6Network | None = None,
+    ) -> PathHost:  # fmt: skip
         node = self.simulation.add_node(name, at=attachments)
         for relay in self.relays:
             relay.add_peer(PeerConfig(node.public_key, (self.inner_address(node.public_key),)))
         named = [attachments[0].at] if public else []
-        host = PathHost(self, node, self.relays_for(node, streams=streams), named)
+        host = PathHost(self, node, self.relays_for(node, streams=streams), named, nat64)
         self.hosts.append(host)
         for discovery in self._discoveries:
             discovery.set_peers(other.node.public_key for other in self.hosts)
@@ -365,7 +388,3 @@ class World:
 
     def send(self, source: PathHost, destination: PathHost) -> bytes:
         return self.send_inside(source.node.public_key, destination.node.public_key)
-
-
-def _version(endpoint: Endpoint) -> int:
-    return 6 if endpoint.is_ipv6 else 4

@@ -10,7 +10,10 @@ from wgpy.paths.nat64 import reached
 from wgpy.testing import Attachment, Node, PeerConfig, Simulation
 from wgpy.testing.nat import LINUX, PORT_RESTRICTED, SYMMETRIC_RANDOM, Nat64, NatKind
 
+from . import path_hosts
 from . import whitepaper as wp
+from .test_path_matrix import PREFIX as ACCESS_PREFIX
+from .test_path_matrix import add_host, attachments, connect, talk
 
 PREFIX = IPv6Network("2001:db8:64:ff9b::/96")
 SIX = Endpoint("2001:db8:64::2", 51820)
@@ -73,3 +76,33 @@ def test_in_another_prefix_there_is_nobody() -> None:
     world.six.send_raw(reached(Endpoint("192.0.2.200", 1), PREFIX), b"x")
     world.simulation.run_for(wp.NS)
     assert [source.address for source in received] == ["198.51.100.1"]
+
+
+@pytest.mark.parametrize("other", ["Linux", "port-restricted", "counting", "firewall"])
+def test_after_silence_it_learns_how_ipv4_sees_it_now_also_from_relays_that_it_reaches_by_ipv6(
+    other: str, seed: int
+) -> None:
+    world = path_hosts.World(seed)
+    six, four = (add_host(world, kind, number) for number, kind in enumerate(("NAT64", other), 1))
+    assert {endpoint.is_ipv6 for endpoint in six.relays.values()} == {True}
+
+    world.run(400 * wp.NS)
+
+    result = connect(world, six, four)
+    assert result.direct is not None
+    assert result.lost == 0
+
+
+def test_a_host_that_comes_behind_a_nat64_is_direct_again(seed: int) -> None:
+    world = path_hosts.World(seed)
+    moving, four = (
+        add_host(world, kind, number) for number, kind in enumerate(("Linux", "port-restricted"), 1)
+    )
+    world.run(2 * wp.NS)
+    assert connect(world, moving, four).direct is not None
+
+    moving.nat64 = ACCESS_PREFIX
+    moving.change_network(*attachments(world, "NAT64", 7))
+
+    result = talk(world, moving, four, 10 * wp.NS)
+    assert result.direct is not None

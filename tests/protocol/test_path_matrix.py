@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, replace
+from ipaddress import IPv6Network
 from random import Random
 from typing import Final
 
@@ -16,6 +17,7 @@ from wgpy.testing.nat import (
     PORT_RESTRICTED,
     SYMMETRIC_COUNTING,
     SYMMETRIC_RANDOM,
+    Nat64,
 )
 
 from . import whitepaper as wp
@@ -23,6 +25,7 @@ from .access_kinds import KINDS, expected
 from .path_hosts import DELAY, PORT, STREAMS_PORT, PathHost, World
 
 SEEDS: Final = int(os.environ.get("WGPY_PATH_SEEDS", "3"))  # of each pair
+PREFIX: Final = IPv6Network("64:ff9b::/96")
 NATS: Final = {
     "full cone": FULL_CONE,
     "address-restricted": ADDRESS_RESTRICTED,
@@ -50,6 +53,9 @@ def attachments(world: World, kind: str, number: int) -> list[Attachment]:
             return [Attachment(inside, Nat(f"100.64.0.{number}", random, PORT_RESTRICTED, carrier))]
         case "IPv6 only":
             return [six]
+        case "NAT64":
+            translator = Nat64(Nat(outside, random, PORT_RESTRICTED, four), PREFIX)
+            return [Attachment(six.at, translator), six]
         case "both versions":
             return [Attachment(inside, Nat(outside, random, PORT_RESTRICTED, four)), six]
         case "UDP blocked":
@@ -86,6 +92,11 @@ def connect(world: World, left: PathHost, right: PathHost, duration: int = 2 * w
     left.know(right)
     right.know(left)
     world.run(wp.NS)
+    return talk(world, left, right, duration)
+
+
+def talk(world: World, left: PathHost, right: PathHost, duration: int) -> Result:
+    """The same, of hosts that know each other."""
     began, direct, sent = world.now, None, []
     while world.now < began + duration:
         sent += [world.send(left, right), world.send(right, left)]
@@ -94,7 +105,7 @@ def connect(world: World, left: PathHost, right: PathHost, duration: int = 2 * w
             is_direct = left.is_direct(right) and right.is_direct(left)
             direct = (direct or world.now) if is_direct else None
     world.run(wp.NS)
-    arrived = {packet: at for host in (left, right) for at, packet in host.received}
+    arrived = {packet: at for host in (left, right) for at, packet in host.received if at >= began}
     first = min(arrived.values(), default=began + 10**12) - began
     return Result(first, direct and direct - began, sum(packet not in arrived for packet in sent))
 
@@ -105,6 +116,7 @@ def add_host(world: World, kind: str, number: int) -> PathHost:
         *attachments(world, kind, number),
         public=kind == "public",
         streams=kind == "UDP blocked",
+        nat64=PREFIX if kind == "NAT64" else None,
     )
 
 

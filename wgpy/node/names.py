@@ -6,9 +6,9 @@ question is asked by sockets that have it. The C library answers what is in /etc
 
 import asyncio
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.host import resolv_conf
 from wgpy.host.netlink import RouteLookup
 from wgpy.node.underlay import set_mark
-from wgpy.paths.nat64 import WELL_KNOWN_NAME, prefix_of, reached
+from wgpy.paths.nat64 import WELL_KNOWN_NAME, prefix_of, reached, without_synthesized
 
 _HOSTS: Final = Path("/etc/hosts")
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
@@ -30,10 +30,14 @@ _LONGEST: Final = 10.0  # seconds, for one name, by whatever the C library asks
 
 
 async def addresses_of(host: HostPort, mark: int) -> list[str]:
-    """Return the addresses of a host, after some seconds at most. mark: of the sockets. Raises OSError."""
+    """Return the addresses of a host, as all others know them. mark: of the sockets. Raises OSError.
+
+    After some seconds at most.
+    """
     async with asyncio.timeout(_LONGEST):
-        found = await look_up(host.host, host.port, mark)
-    return [str(address[0]).partition("%")[0] for _, address in found]
+        found = await _found(host.host, host.port, mark)
+    addresses = (ip_address(str(address[0]).partition("%")[0]) for _, address in found)
+    return [*map(str, without_synthesized(addresses))]
 
 
 async def look_up(host: str, port: int, mark: int) -> list[tuple[int, Any]]:
@@ -44,17 +48,16 @@ async def look_up(host: str, port: int, mark: int) -> list[tuple[int, Any]]:
     found = await _found(host, port, mark)
     if host == WELL_KNOWN_NAME or not _needs_nat64(found, mark):
         return found
-    prefix = await nat64_prefix(mark)
-    return [_reached(address[0], port, prefix) for _, address in found] if prefix else found
+    with suppress(OSError):
+        if prefix := await nat64_prefix(mark):
+            return [_reached(address[0], port, prefix) for _, address in found]
+    return found
 
 
 async def nat64_prefix(mark: int) -> IPv6Network | None:
-    """Ask the DNS for the prefix of a NAT64; None if there is none, or nobody answers. RFC 7050."""
-    try:
-        async with asyncio.timeout(_LONGEST):
-            found = await _found(WELL_KNOWN_NAME, 0, mark)
-    except (OSError, TimeoutError):
-        return None
+    """Ask the DNS for the prefix of a NAT64; None if there is none. RFC 7050. Raises OSError."""
+    async with asyncio.timeout(_LONGEST):
+        found = await _found(WELL_KNOWN_NAME, 0, mark)
     return prefix_of(IPv6Address(address[0]) for family, address in found if family == socket.AF_INET6)
 
 

@@ -50,7 +50,8 @@ class NetworkCheck:
 
     nats: what a NAT does, in words, by version of IP; by_connection: whether datagrams go by a connection to
     the coordinator, as no UDP passes; trouble: why they do not, "" if there is none; filtered: whether a
-    firewall lets nothing in that was not asked for.
+    firewall lets nothing in that was not asked for; nat64: the prefix of the NAT64 by which a host with IPv6
+    alone reaches IPv4, "" for none.
     """
 
     relays: tuple[RelayCheck, ...]
@@ -59,6 +60,7 @@ class NetworkCheck:
     trouble: str
     router: RouterCheck
     filtered: bool = False
+    nat64: str = ""
 
 
 def read_check(found: Any) -> NetworkCheck:

@@ -83,6 +83,11 @@ class Search:
             self._direct.replace(message.candidates, self._told.candidates, current)
             self._pause.reset()
 
+    def on_network_change(self) -> None:
+        """Take the peer's list once more, as from here it may lead elsewhere."""
+        self._remote_number = 0
+        self._pause.reset()
+
     def agree(self, message: PathMessage, way: int, now: int) -> None:
         """Begin the round that the peer proposes or agrees to. way: ns that a packet to the peer needs."""
         if message.proposal:

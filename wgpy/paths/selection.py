@@ -216,7 +216,7 @@ class PeerPaths:
         """This host has other addresses, or another way to the network."""
         self._direct.forget_answers()
         self._relays.forget_failures()
-        self._search.shorten_pauses()
+        self._search.on_network_change()
         self._use_fallback(now)
         if self._is_active:
             self._search.propose(now)

@@ -260,9 +260,13 @@ class Nat64:
     def outer(self, address: str) -> str:
         return self._nat.outer(address)
 
+    def carries(self, destination: Endpoint) -> bool:
+        """Return whether it translates what an inner host sends there."""
+        return destination.is_ipv6 and IPv6Address(destination.address) in self._prefix
+
     def led_to(self, destination: Endpoint) -> Endpoint:
         """Return where outside an inner host's datagram goes; the destination itself if it has no prefix."""
-        if not destination.is_ipv6 or IPv6Address(destination.address) not in self._prefix:
+        if not self.carries(destination):
             return destination
         return Endpoint(str(IPv4Address(destination.packed()[12:16])), destination.port)
 

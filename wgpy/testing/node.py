@@ -23,7 +23,7 @@ from wgpy.model import AllowedIPChange
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
 
 from .clock import HostClock, Timeline
-from .nat import Box
+from .nat import Box, Nat64
 from .network import Network
 
 _DISK_INTERVAL: Final = 60 * SECOND  # a timestamp is written when it is so far above the last one
@@ -34,6 +34,12 @@ class Attachment(NamedTuple):
 
     at: Endpoint
     behind: Box | None = None
+
+    def leads_to(self, destination: Endpoint) -> bool:
+        """Return whether a host sends to such a destination by it."""
+        if isinstance(self.behind, Nat64):
+            return self.behind.carries(destination)
+        return self.at.is_ipv6 == destination.is_ipv6
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,8 +359,8 @@ class Node:
             self._send(datagram.endpoint, datagram.data, datagram.tos)
 
     def _send(self, destination: Endpoint, data: bytes, tos: int = 0) -> None:
-        """From the address of the same version of IP, if it has one."""
-        same = (one for one in self.attachments if one.at.is_ipv6 == destination.is_ipv6)
+        """From the address of the same version of IP, if it has one, and by what carries such datagrams."""
+        same = (one for one in self.attachments if one.leads_to(destination))
         at, behind = next(same, self.attachments[0])
         self._network.send(at, destination, data, tos, behind)
 

@@ -191,7 +191,7 @@ class Control:
         key = peer.member.key
         path, present = used_path(interface, paths, self._node.plan, key), interface.path(key).endpoint
         current = [present] if present and not (path.relay or path.by_connection) else []
-        return await paths.pings.ask(key, [*current, *peer.tunnel.endpoints])
+        return await paths.pings.ask(key, [*current, *paths.nat64.endpoints(peer.tunnel.endpoints)])
 
     async def measure(self, wanted: RoundTripWanted) -> RoundTrip:
         """Raises AgentError."""

@@ -1,7 +1,7 @@
 """Where this host may be reached, as it tells its peers: its own addresses, and what nodes saw of it."""
 
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv6Network, ip_address
 
 from wgpy.address import is_private
 from wgpy.contract.endpoint import Endpoint
@@ -9,6 +9,7 @@ from wgpy.paths.discovery import Answer
 from wgpy.paths.exchange import Candidate
 from wgpy.paths.local import local_candidates, predicted_candidates
 from wgpy.paths.nat import NatBehaviour, NatObserver
+from wgpy.paths.nat64 import version
 
 from .host_networks import NOWHERE, HostNetworks
 
@@ -19,21 +20,24 @@ class LocalCandidates:
     def __init__(self) -> None:
         self._here = NOWHERE
         self._port = 0
+        self._nat64: IPv6Network | None = None
         self._public: tuple[Endpoint, ...] = ()
         self._observers = _observers()
         self._behaviours: Sequence[NatBehaviour] = ()  # none since there was news
 
     def configure(
-        self, here: HostNetworks, port: int, named: Iterable[Endpoint], *, is_dialled: bool
-    ) -> bool:
+        self, here: HostNetworks, port: int, named: Iterable[Endpoint], *, is_dialled: bool,
+        nat64: IPv6Network | None = None,
+    ) -> bool:  # fmt: skip
         """Return whether this host is somewhere else, where nothing is known of a NAT yet.
 
-        named: endpoints that the operator gave, or a router promised; is_dialled: whether others can dial it.
+        named: endpoints that the operator gave, or a router promised; is_dialled: whether others can dial it;
+        nat64: the prefix of the NAT64 that it is behind.
         """
-        has_moved = here.addresses != self._here.addresses
+        has_moved = here.addresses != self._here.addresses or nat64 != self._nat64
         if has_moved:
             self._observers = _observers()
-        self._here, self._port, self._behaviours = here, port, ()
+        self._here, self._port, self._nat64, self._behaviours = here, port, nat64, ()
         outer = [one for one in self._own() if not is_private(ip_address(one.address))] if is_dialled else []
         self._public = tuple(dict.fromkeys((*named, *outer)))
         return has_moved
@@ -44,7 +48,7 @@ class LocalCandidates:
 
     def predict(self, remotes: Sequence[Endpoint]) -> tuple[Sequence[Candidate], Sequence[Candidate]]:
         """See `wgpy.paths.told`. Of IPv4: with IPv6 hardly any address is translated."""
-        observer, behaviour = self._observers[False], self.behaviours[0]
+        observer, behaviour = self._observers[4], self.behaviours[0]
         return predicted_candidates(observer, behaviour, remotes)
 
     @property
@@ -75,9 +79,9 @@ class LocalCandidates:
     def _changing(self, remote: Endpoint) -> NatObserver:
         """Return the observer for what is news of a remote end."""
         self._behaviours = ()
-        return self._observers[remote.is_ipv6]
+        return self._observers[version(remote, self._nat64)]
 
 
-def _observers() -> dict[bool, NatObserver]:
-    """Return new ones, by whether they are of IPv6."""
-    return {False: NatObserver(), True: NatObserver()}
+def _observers() -> dict[int, NatObserver]:
+    """Return new ones, by version of IP."""
+    return {4: NatObserver(), 6: NatObserver()}

@@ -109,7 +109,9 @@ class NodePaths:
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
         relays, is_dialled = self.registration.keys, not self.registration.is_needed
         versions = {address.version for address in here.addresses}
-        planned = self.selection.planned(plan, by_stream, relays, is_dialled=is_dialled, versions=versions)
+        planned = self.selection.planned(
+            plan, by_stream, relays, is_dialled=is_dialled, versions=versions, nat64=self.nat64.prefix
+        )
         tunnels, without = self.selection.plan.tunnels_to_nodes, self.selection.without_keepalives
         wanted = self.keepalives.wanted(tunnels, relays, without)
         self._learn_lifetime(wanted)
@@ -173,6 +175,8 @@ class NodePaths:
             self.registration.note_answer(key)
         if isinstance(event, PeerUnreachable) and key in self.registration.keys:
             self.registration.look_again()
+        if isinstance(event, PeerUnreachable):
+            self.nat64.look_again()
 
     def _note_sent(self, key: PublicKey, event: DeviceEvent) -> None:
         """A NAT lets in what comes from where a peer is, as if it was asked for."""

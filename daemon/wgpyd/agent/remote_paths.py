@@ -1,7 +1,7 @@
 """What a peer has published of where it is, as its paths take it. Pure."""
 
 from collections.abc import Collection
-from ipaddress import ip_address
+from ipaddress import IPv6Network, ip_address
 from typing import Final
 
 from wgpy.address import is_private
@@ -14,6 +14,7 @@ from wgpy.mesh.registration import WANTED
 from wgpy.mesh.relays import Relays
 from wgpy.mesh.signing import VerifyKey
 from wgpy.paths.exchange import Candidate, PathKind
+from wgpy.paths.nat64 import reached_candidates
 
 _IPV4: Final = frozenset({4})
 
@@ -40,10 +41,11 @@ def _versions(peer: Peer) -> set[int]:
     return {6 if endpoint.is_ipv6 else 4 for endpoint in peer.tunnel.endpoints}
 
 
-def candidates_of(peer: Peer) -> tuple[Candidate, ...]:
-    """Return where a peer may be reached without a relay."""
+def candidates_of(peer: Peer, nat64: IPv6Network | None = None) -> tuple[Candidate, ...]:
+    """Return where a peer may be reached without a relay. nat64: prefix of the NAT64 before this host."""
     hidden = is_hidden(peer.member)
-    return tuple(Candidate(one, _kind(one, is_hidden=hidden)) for one in peer.tunnel.endpoints)
+    published = (Candidate(one, _kind(one, is_hidden=hidden)) for one in peer.tunnel.endpoints)
+    return reached_candidates(published, nat64)
 
 
 def _kind(endpoint: Endpoint, *, is_hidden: bool) -> PathKind:

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, IPv6Network
 from random import randrange
 
 from wgpy.contract.constants import SECOND
@@ -25,6 +25,7 @@ from wgpy.mesh.plan import NodePlan, Peer
 from wgpy.model import PeerUpdate
 from wgpy.paths.discovery import Answer, Heard
 from wgpy.paths.exchange import Candidate, PathKind, PathMessage
+from wgpy.paths.nat64 import reached_candidates, version
 from wgpy.paths.outputs import Ask, Keepalive, Output, PathInUse, Register, Relay, Session, Tell, Traffic, Use
 from wgpy.paths.selection import KEEPING_TIME, KEPT_TIME, PeerPaths
 
@@ -71,6 +72,7 @@ class Selection:
         self._is_dialled = True
         self._registered: tuple[PublicKey, ...] = ()
         self._versions: tuple[int, ...] = (4, 6)
+        self._nat64: IPv6Network | None = None
         self._wanted: Mapping[PublicKey, Peer] = {}
         self._selected: dict[PublicKey, SelectedPeer] = {}
         self._by_address: dict[IPv6Address, PublicKey] = {}
@@ -91,16 +93,20 @@ class Selection:
         *,
         is_dialled: bool,
         versions: Collection[int] = (4, 6),
+        nat64: IPv6Network | None = None,
     ) -> NodePlan:
         """Return a plan that leaves the endpoints of peers with relays to what is selected.
 
         by_stream: relays that are reached by a connection; registered: relays with which this node registers;
-        is_dialled: whether others can dial this node; versions: of IP, that it has.
+        is_dialled: whether others can dial this node; versions: of IP, that it has; nat64: the prefix of the
+        NAT64 that it is behind, by which the plan's tunnels lead already.
         """
+        self._nat64 = nat64
         self._plan, moves = self._relays.configure(plan, by_stream)
         self._changes.later(*moves)
         self._is_dialled = is_dialled
-        self._registered, self._versions = tuple(registered), () if by_stream else tuple(versions)
+        self._registered = tuple(registered)
+        self._versions = () if by_stream else (*versions, 4) if nat64 else tuple(versions)
         self._broken.configure(list(self._without_relays(plan)))
         self._wanted = {
             key: peer
@@ -161,7 +167,7 @@ class Selection:
         """
         now = boottime()
         has_moved = self.local.configure(
-            here, self._interface.listen_port, named, is_dialled=self._is_dialled
+            here, self._interface.listen_port, named, is_dialled=self._is_dialled, nat64=self._nat64
         )
         self._interface.watch_sending(self, self._broken.watched.union(self._wanted))
         self._by_address = {peer.member.address6: key for key, peer in self._wanted.items()}
@@ -180,7 +186,7 @@ class Selection:
 
     def _known(self) -> object:
         """Return a value that differs if the paths to peers that did not change are to be told something."""
-        here = self._registered, self._is_dialled, self._versions
+        here = self._registered, self._is_dialled, self._versions, self._nat64
         return *here, dict(self._relays.endpoints), frozenset(self._broken.keys)
 
     def _end(self, key: PublicKey) -> None:
@@ -211,7 +217,7 @@ class Selection:
         selected.paths.keep_open(self._kept_for(peer), now)
         path = selected.paths.path
         self._set_relays(key, selected, path.endpoint if path else None, now)
-        if (remote := candidates_of(peer)) != selected.remote:
+        if (remote := candidates_of(peer, self._nat64)) != selected.remote:
             selected.remote = remote
             selected.paths.set_remote(remote, now)
         self._do(key, selected)
@@ -349,7 +355,8 @@ class Selection:
         """A peer told this inside of the tunnel."""
         key = self._by_address[source]
         if selected := self._selected.get(key):
-            selected.paths.on_message(message, boottime())
+            candidates = reached_candidates(message.candidates, self._nat64)
+            selected.paths.on_message(replace(message, candidates=candidates), boottime())
             self._do(key, selected)
 
     def _expire(self, key: PublicKey, selected: SelectedPeer) -> None:
@@ -440,16 +447,27 @@ class Selection:
 
     def _carry_out(self, key: PublicKey, selected: SelectedPeer, output: Output) -> None:
         match output:
-            case Ask(endpoint, relay):
-                if relay:
-                    self._asking.setdefault(PublicKey(relay), set()).add(key)
-                self._pings.send(relay or bytes(key), endpoint)
+            case Ask(endpoint, None):
+                self._pings.send(bytes(key), endpoint)
+            case Ask(endpoint, bytes() as relay):
+                self._asking.setdefault(PublicKey(relay), set()).add(key)
+                for one in (endpoint, *self._in_other_versions(PublicKey(relay), endpoint)):
+                    self._pings.send(relay, one)
             case Register(relay):
                 self._register(PublicKey(relay), key, selected)
             case Keepalive():
                 self._interface.send_keepalive(key)
             case Tell(message):
                 self._messages.send(message, selected.peer.member.address6)
+
+    def _in_other_versions(self, relay: PublicKey, endpoint: Endpoint) -> Iterator[Endpoint]:
+        """Give where a relay is as well: what it sees there may be another NAT, which forgets, too."""
+        tunnel, known = self._plan.tunnels.get(relay), {version(endpoint, self._nat64)}
+        for one in tunnel.endpoints if tunnel else ():
+            its = version(one, self._nat64)
+            if its in self._versions and its not in known:
+                known.add(its)
+                yield one
 
     def _register(self, relay: PublicKey, key: PublicKey, selected: SelectedPeer) -> None:
         if self.calls.is_live(relay):

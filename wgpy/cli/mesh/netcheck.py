@@ -31,6 +31,8 @@ def netcheck(arguments: Namespace) -> None:
 def _rows(found: NetworkCheck) -> Iterator[tuple[str, str]]:
     yield "UDP", _udp(found)
     yield from found.nats.items()
+    if found.nat64:
+        yield "NAT64", f"IPv4 is reached as addresses of {found.nat64}"
     if found.filtered:
         yield "firewall", FILTERED
     yield "router", router_text(found.router)
