@@ -47,7 +47,7 @@ table inet upnp {
   }
   chain postrouting {
     type nat hook postrouting priority 100;
-    oifname wan masquerade
+    oifname wan meta nfproto ipv4 masquerade
     jump postrouting_miniupnpd
   }
   chain miniupnpd {

@@ -26,6 +26,16 @@ def trouble(node: LocalIdentity, nat: str) -> str:
     return asyncio.run(scenario())
 
 
+def pinhole_trouble(node: LocalIdentity, own6: str) -> str:
+    async def scenario() -> str:
+        mapper = WantedMapping(node, lambda: 51820, lambda: None)
+        mapper.configure("", (), at_home(), own6)
+        assert mapper.report().trouble
+        return mapper.report(6).trouble
+
+    return asyncio.run(scenario())
+
+
 def with_file(**changes: object) -> LocalIdentity:
     node = identity("auto")
     node.node = replace(node.node, **changes)  # type: ignore[arg-type]
@@ -47,6 +57,15 @@ def test_a_node_whose_endpoint_is_given_asks_nobody() -> None:
 
 def test_a_node_behind_a_nat_asks() -> None:
     assert trouble(with_file(), NAT) == ""
+
+
+def test_a_node_behind_a_firewall_of_ipv6_asks_if_its_operator_lets_it() -> None:
+    own6 = "2001:db8::7"
+
+    assert pinhole_trouble(with_file(), own6) == ""
+    assert pinhole_trouble(with_file(), "") == "not needed, as no firewall of IPv6 is known"
+    assert pinhole_trouble(with_file(port_mapping=False), own6).startswith("not asked for, as --no-port-")
+    assert pinhole_trouble(with_file(endpoints=(GIVEN,)), own6).startswith("not asked for, as this node's")
 
 
 # -- What commands say -----------------------------------------------------------------------------

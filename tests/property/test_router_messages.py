@@ -42,6 +42,20 @@ def test_requests_are_those_of_the_specifications() -> None:
     assert nat_pmp.map_request(PORT, 1024, 7200).hex() == "00010000ca6c040000001c20"
 
 
+def test_a_firewall_of_ipv6_is_asked_for_the_host_itself() -> None:
+    own, any_address = IPv6Address("2001:db8::2"), IPv6Address(0)
+
+    asked = pcp.map_request(own, NONCE, PORT, 7200, (any_address, PORT))
+
+    assert asked.hex() == (
+        "0201000000001c2020010db8000000000000000000000002"
+        "000102030405060708090a0b11000000ca6cca6c00000000000000000000000000000000"
+    )  # fmt: skip
+    granted = answer(PORT, 7200, 9, HOST)[:-16] + own.packed
+    assert pcp.read_mapping(granted, NONCE, PORT, version=6) == Grant(own, PORT, 7200, 9)
+    assert pcp.read_mapping(answer(PORT, 7200, 9, HOST), NONCE, PORT, version=6) is None
+
+
 @given(ports, numbers, numbers, addresses)
 def test_what_a_server_grants_is_read(outside: int, lifetime: int, epoch: int, address: IPv4Address) -> None:
     granted = Grant(address, outside, lifetime, epoch)

@@ -1,6 +1,6 @@
 """What is believed of a router's port mapping, and when the router is asked again, in virtual time."""
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
@@ -177,3 +177,11 @@ def test_what_is_not_wanted_is_not_asked_for() -> None:
     renewal.end()
 
     assert (renewal.due, renewal.grant) == (None, None)
+
+
+def test_a_firewall_of_ipv6_lets_in_what_is_for_this_host_and_nothing_else() -> None:
+    own, other = IPv6Address("2001:db8::7"), IPv6Address("2600::1")
+
+    assert trouble_of(Grant(own, 51820, 7200), [str(own)]) == ""
+    assert trouble_of(Grant(other, 51820, 7200), ["2600::7"]).endswith("but others see this host at 2600::7")
+    assert trouble_of(Grant(IPv4Address("192.0.2.1"), 51820, 7200), [str(own)]) != ""

@@ -216,8 +216,8 @@ class Status:
     those that are announced in vain; exit: name of the site by which this node is to send what no other route
     has, "" for none; exit_gateway: name of the node by which it does, "" while there is none; exit_routes:
     the default routes that lead there, while those of both versions lead nowhere else; return_site,
-    return_gateways: as in `SiteReturn`; port_mapping: at the router before this host; is_relay: whether this
-    node is a relay; relayed_datagrams, relayed_bytes: what it has passed on; registered: names of the relays
+    return_gateways: as in `SiteReturn`; port_mapping, pinhole: at the router, by IPv4 and IPv6; is_relay:
+    whether this node is a relay; relayed_datagrams, relayed_bytes: what it has passed on; registered: relays
     by which others reach this node; questions: about names, by what came of them; gateway_moves: by site, how
     often another gateway was used than before; nat_kind: as `Peer.nat`; kubernetes: what it follows of that.
     """
@@ -269,6 +269,7 @@ class Status:
     return_site: str = ""
     return_gateways: tuple[Address, ...] = ()
     port_mapping: PortMapping = NO_MAPPING
+    pinhole: PortMapping = NO_MAPPING
     is_relay: bool = False
     relayed_datagrams: int = 0
     relayed_bytes: int = 0

@@ -51,7 +51,7 @@ class NetworkCheck:
     nats: what a NAT does, in words, by version of IP; by_connection: whether datagrams go by a connection to
     the coordinator, as no UDP passes; trouble: why they do not, "" if there is none; filtered: whether a
     firewall lets nothing in that was not asked for; nat64: the prefix of the NAT64 by which a host with IPv6
-    alone reaches IPv4, "" for none.
+    alone reaches IPv4, "" for none; pinhole: what the router's firewall lets in by IPv6.
     """
 
     relays: tuple[RelayCheck, ...]
@@ -61,10 +61,12 @@ class NetworkCheck:
     router: RouterCheck
     filtered: bool = False
     nat64: str = ""
+    pinhole: PortMapping = NO_MAPPING
 
 
 def read_check(found: Any) -> NetworkCheck:
     """Read what `dataclasses.asdict` made of it. Raises ValueError, TypeError and KeyError."""
     relays, router = tuple(RelayCheck(**one) for one in found["relays"]), found["router"]
     asked = RouterCheck(**{**router, "mapping": PortMapping(**router["mapping"])})
-    return NetworkCheck(**{**found, "relays": relays, "router": asked})
+    pinhole = PortMapping(**found.get("pinhole", {}))
+    return NetworkCheck(**{**found, "relays": relays, "router": asked, "pinhole": pinhole})

@@ -1,4 +1,4 @@
-"""The Port Control Protocol, as far as a host needs it for one UDP port and IPv4. RFC 6887
+"""The Port Control Protocol, as far as a host needs it for one UDP port. RFC 6887
 
 Invariant: what is no answer to the question, or what no server may send, is None; nothing raises.
 """
@@ -6,6 +6,8 @@ Invariant: what is no answer to the question, or what no server may send, is Non
 from ipaddress import IPv4Address, IPv6Address
 from struct import Struct
 from typing import Final
+
+from wgpy.address import Address
 
 from .port_mapping import Grant, Refusal
 
@@ -37,36 +39,37 @@ _REFUSALS: Final = {  # section 7.4
 
 
 def map_request(
-    client: IPv4Address, nonce: bytes, port: int, lifetime: int, wanted: tuple[IPv4Address, int]
+    client: Address, nonce: bytes, port: int, lifetime: int, wanted: tuple[Address, int]
 ) -> bytes:
     """Ask for a mapping, or for the end of one if the lifetime is 0. Sections 7.1 and 11.1.
 
     client: this host, as the router sees it; nonce: of the mapping; port: of this host; lifetime: seconds;
-    wanted: address and port outside, which may be 0.
+    wanted: address and port outside, which may be 0. By IPv6 the router translates nothing: it lets in what
+    is for the client's port.
     """
     head = _REQUEST.pack(_VERSION, _MAP, 0, lifetime, _packed(client))
     return head + _MAPPING.pack(nonce, _UDP, port, wanted[1], _packed(wanted[0]))
 
 
-def announce_request(client: IPv4Address) -> bytes:
+def announce_request(client: Address) -> bytes:
     """Ask whether the router speaks the protocol. Section 14.1."""
     return _REQUEST.pack(_VERSION, _ANNOUNCE, 0, 0, _packed(client))
 
 
-def read_mapping(data: bytes, nonce: bytes, port: int) -> Grant | Refusal | None:
-    """Read what a router answers to `map_request`."""
+def read_mapping(data: bytes, nonce: bytes, port: int, version: int = 4) -> Grant | Refusal | None:
+    """Read what a router answers to `map_request`. version: of IP, of the client."""
     if refusal := _unsupported(data):
         return refusal
     if not _RESPONSE.size + _MAPPING.size <= len(data) <= MAX_SIZE:
         return None
-    version, opcode, result, lifetime, epoch = _RESPONSE.unpack_from(data)
+    spoken, opcode, result, lifetime, epoch = _RESPONSE.unpack_from(data)
     token, protocol, inside, outside, address = _MAPPING.unpack_from(data, _RESPONSE.size)
-    if (version, opcode) != (_VERSION, _ANSWER | _MAP) or (token, protocol, inside) != (nonce, _UDP, port):
+    if (spoken, opcode) != (_VERSION, _ANSWER | _MAP) or (token, protocol, inside) != (nonce, _UDP, port):
         return None
     if result:
         return Refusal(_REFUSALS.get(result, f"it refuses for reason {result}"))
-    mapped = IPv6Address(address).ipv4_mapped
-    return Grant(mapped, outside, lifetime, epoch) if mapped else None
+    mapped = IPv6Address(address).ipv4_mapped or IPv6Address(address)
+    return Grant(mapped, outside, lifetime, epoch) if mapped.version == version else None
 
 
 def read_announcement(data: bytes) -> int | None:
@@ -84,8 +87,8 @@ def _unsupported(data: bytes) -> Refusal | None:
     return Refusal(_REFUSALS[1], is_unsupported=True) if is_such else None
 
 
-def _packed(address: IPv4Address) -> bytes:
-    return IPv6Address(f"::ffff:{address}").packed
+def _packed(address: Address) -> bytes:
+    return address.packed if address.version == 6 else IPv6Address(f"::ffff:{address}").packed
 
 
 ANYWHERE: Final = (_ANY, 0)

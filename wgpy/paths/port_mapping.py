@@ -6,9 +6,10 @@ Invariant: the router is asked at most once in MIN_PAUSE, and what it granted co
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from typing import Final
 
+from wgpy.address import Address
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 
@@ -41,7 +42,7 @@ class Grant:
     if it does not say.
     """
 
-    address: IPv4Address
+    address: Address
     port: int
     lifetime: int
     epoch: int | None = None
@@ -65,7 +66,7 @@ def trouble_of(grant: Grant, seen: Iterable[str]) -> str:
     seen: addresses at which others saw this host, which count more than the router's word.
     """
     address = grant.address
-    others = [one for one in map(IPv4Address, seen) if _is_public(one) or one == address]
+    others = [one for one in map(ip_address, seen) if _is_public(one) or one == address]
     if not 0 < grant.port <= _MAX_PORT:
         return f"it maps to port {grant.port}"
     if grant.lifetime < MIN_LIFETIME:
@@ -77,7 +78,7 @@ def trouble_of(grant: Grant, seen: Iterable[str]) -> str:
     return f"it maps to {address}, but others see this host at {others[0]}" if others else ""
 
 
-def _is_public(address: IPv4Address) -> bool:
+def _is_public(address: Address) -> bool:
     return address.is_global and not address.is_multicast
 
 

@@ -143,6 +143,11 @@ def dialled_versions(seen: str, given: Iterable[Endpoint], here: HostNetworks) -
     return frozenset((*own, *(6 if endpoint.is_ipv6 else 4 for endpoint in given)))
 
 
+def global_ipv6(here: HostNetworks) -> IPv6Address | None:
+    """Return the address of IPv6 that everybody may know this host by, None for none."""
+    return next((one for one in here.addresses if isinstance(one, IPv6Address) and not is_private(one)), None)
+
+
 def _seen(text: str, here: HostNetworks) -> Iterator[Address]:
     """What was seen is of use if it is a NAT's: with an address of this host itself, we know better."""
     address = _address(text)

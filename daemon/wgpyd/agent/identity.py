@@ -117,6 +117,11 @@ class LocalIdentity:
         record = self._paths()
         return (OwnPaths.of(record) if record else OwnPaths()) == found
 
+    def was_hidden(self) -> bool:
+        """Return whether the network's record says that others reach this node by relays."""
+        record = self._paths()
+        return record is not None and bool(record.relays)
+
     def _paths(self) -> Paths | None:
         return self._ledger.find(Paths, bytes(self.key))
 

@@ -32,6 +32,7 @@ async def check_network(paths: NodePaths, plan: NodePlan, port: int) -> NetworkC
         trouble=paths.stream.trouble,
         filtered=paths.registration.is_filtered,
         router=router,
+        pinhole=paths.mapping.report(6),
         nat64=str(paths.nat64.prefix or ""),
     )
 

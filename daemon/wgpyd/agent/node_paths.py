@@ -19,7 +19,7 @@ from wgpy.mesh.plan import NodePlan
 from wgpy.model import DeviceUpdate
 from wgpy.node.coordinator_client import Coordinator
 
-from .host_networks import NOWHERE, HostNetworks, dialled_versions
+from .host_networks import NOWHERE, HostNetworks, dialled_versions, global_ipv6
 from .identity import LocalIdentity, OwnPaths
 from .keepalives import Keepalives
 from .mapping_lifetime import MappingLifetime
@@ -65,8 +65,10 @@ class NodePaths:
         self.keepalives = Keepalives(on_change)
         self.nat64 = Nat64(lambda: identity.node.mark, on_change)
         self.stream = RelayStream(coordinator, lambda: interface.listen_port, self._on_stream)
-        self.registration = Registration(self.pings, self.stream, on_change)
         self.mapping = WantedMapping(identity, lambda: interface.listen_port, on_change)
+        self.registration = Registration(
+            self.pings, self.stream, on_change, self.mapping.is_let_in, is_filtered=identity.was_hidden()
+        )
         self.lifetime = MappingLifetime(
             interface, identity, self.pings, self.registration.look_again, on_change
         )
@@ -104,7 +106,9 @@ class NodePaths:
         self.registration.configure(
             plan, has_no_nat=has_no_nat, is_named=bool(named), is_apart=is_apart, where=(seen, here)
         )
-        self.mapping.configure(self.keepalives.nat, self.registration.found.seen_as, here.addresses)
+        is_walled = bool(self.keepalives.nat) or self.registration.is_filtered
+        own6 = str(global_ipv6(here) or "") if is_walled else ""
+        self.mapping.configure(self.keepalives.nat, self.registration.found.seen_as, here.addresses, own6)
         self._warnings.set("ecn", user_mode.explain(here.user_mode) if here.user_mode else "")
         self._warnings.set("udp", _BLOCKED if by_stream else self._trouble())
         relays, is_dialled = self.registration.keys, not self.registration.is_needed

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2s
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from math import inf
 from typing import Final
 
+from wgpy.address import Address
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.host.bootclock import boottime
@@ -22,13 +23,23 @@ from wgpy.paths.pcp import NONCE_LENGTH
 from wgpy.paths.port_mapping import EpochClock, Grant, Protocol, Refusal, Renewal, trouble_of
 
 from .identity import LocalIdentity
-from .router import NO_LIBRARY, Request, Router, ask_for_mapping, find_router, give_back, survey
+from .router import (
+    NO_LIBRARY,
+    Request,
+    Router,
+    ask_for_mapping,
+    find_router,
+    find_router_of,
+    give_back,
+    survey,
+)
 from .router_announcements import Announcements
 from .wake import Wake
 
 _END_TIME: Final = 10.0  # seconds, in which a mapping is given back when the node ends
+_SETTLING_TIME: Final = 9.0
 _LABEL: Final = b"wgpy port mapping 1"
-_ANYWHERE: Final = IPv4Address(0)
+_ANYWHERE: Final[dict[int, Address]] = {4: IPv4Address(0), 6: IPv6Address(0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +64,14 @@ class PortMapper:
     """Of one node, on the running loop. trouble: why there is no mapping, "" while it is asked for."""
 
     def __init__(
-        self, identity: LocalIdentity, port: Callable[[], int], on_change: Callable[[], None]
-    ) -> None:
-        """port: of wgpyd; on_change: called when `endpoints` has changed."""
+        self, identity: LocalIdentity, port: Callable[[], int], on_change: Callable[[], None],
+        version: int = 4,
+    ) -> None:  # fmt: skip
+        """port: of wgpyd; on_change: called when `endpoints` has changed; version: of IP.
+
+        By IPv6 there is a firewall and no NAT: it lets the port of this host in.
+        """
+        self._version = version
         self._identity = identity
         self._port = port
         self._on_change = on_change
@@ -67,21 +83,23 @@ class PortMapper:
         self._last: _Mapping | None = None
         self.trouble = ""
         self._is_left = False
+        self._is_settled = asyncio.Event()
 
     # -- What is so ----------------------------------------------------------------------------------
 
     def configure(self, nat: str, seen: Iterable[Endpoint], where: object, why_not: str) -> None:
         """Ask for a mapping if one is needed, and anew if this host is somewhere else.
 
-        nat: the address of the NAT before this host; seen: as relays see it; where: a value that differs
-        then; why_not: why none is needed, "" if one is.
+        nat: the address of the NAT before this host, by IPv6 its own; seen: as relays see it; where: a value
+        that differs then; why_not: why none is needed, "" if one is.
         """
         addresses = dict.fromkeys((nat, *(endpoint.address for endpoint in seen)))
-        self._seen = tuple(address for address in addresses if _is_ipv4(address))
+        self._seen = tuple(one for one in addresses if one and (":" in one) == (self._version == 6))
         place = None if why_not else _Place(nat, where)
         if place != self._place:
             self._place, self._epochs, self.trouble = place, EpochClock(), ""
             self._renewal.begin(boottime())
+            self._is_settled.clear()
             self._wake.now()
         if why_not:
             self.trouble = why_not
@@ -108,6 +126,11 @@ class PortMapper:
         found = {protocol.value: trouble for protocol, trouble in offers.items()}
         return RouterCheck(str(router.address), found, self.report())
 
+    async def settle(self) -> None:
+        """Return once the router of here has been asked, after nine seconds at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_settled.wait(), _SETTLING_TIME)
+
     # -- Work ----------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -116,6 +139,7 @@ class PortMapper:
             while True:
                 await self._wake.wait()
                 await self._work()
+                self._is_settled.set()
                 self._wake.after(self._seconds_left())
         finally:
             if not self._is_left:
@@ -141,7 +165,7 @@ class PortMapper:
             await self._give_back()
         elif self._renewal.due is not None and self._renewal.due <= boottime():
             await self._ask(self._place)
-        is_announced = self._last is not None and self._last.protocol is not Protocol.UPNP
+        is_announced = self._last and self._version == 4 and self._last.protocol is not Protocol.UPNP
         self._announcements.listen(self._last.router if self._last and is_announced else None)
         if self.endpoints != before:
             self._on_change()
@@ -164,25 +188,26 @@ class PortMapper:
 
     async def _router(self) -> Router | None:
         assert self._place
-        return await find_router(self._place.nat, self._identity.node.mark)
+        nat, mark = self._place.nat, self._identity.node.mark
+        return await (find_router_of(IPv6Address(nat), mark) if ":" in nat else find_router(nat, mark))
 
     async def _ask_router(self, router: Router) -> _Mapping | str:
         """Return what the router grants, or why it is of no use; by what worked before first."""
         refusals = []
         request = self._request(self._port())
         known = self._last.protocol if self._last else None
-        for protocol in sorted(Protocol, key=lambda one: one is not known):
+        for protocol in sorted(router.protocols, key=lambda one: one is not known):
             answer = await ask_for_mapping(router, protocol, request)
             if isinstance(answer, Grant):
                 if trouble := trouble_of(answer, self._seen):
                     return f"the router {router.address} is of no use: {trouble}"
                 return _Mapping(router, protocol, answer, request.port)
             refusals.append(answer)
-        return f"the router {router.address} grants no port mapping: {_reason(refusals)}"
+        return f"the router {router.address} grants no port mapping: {_reason(router, refusals)}"
 
     def _request(self, port: int) -> Request:
         node, grant = self._identity.node, self._last.grant if self._last else None
-        wanted = (grant.address, grant.port) if grant else (_ANYWHERE, port)
+        wanted = (grant.address, grant.port) if grant else (_ANYWHERE[self._version], port)
         return Request(port, _nonce(bytes(node.key)), wanted, node.mark)
 
     async def _give_back(self) -> None:
@@ -210,16 +235,12 @@ def _nonce(key: bytes) -> bytes:
     return blake2s(_LABEL, key=key, digest_size=NONCE_LENGTH).digest()
 
 
-def _reason(refusals: list[Refusal]) -> str:
+def _reason(router: Router, refusals: list[Refusal]) -> str:
     """Return what says most of several refusals."""
     spoken = [one.reason for one in refusals if not one.is_unsupported]
     missing = f" (UPnP: {NO_LIBRARY.reason})" if NO_LIBRARY in refusals else ""
-    return spoken[0] if spoken else f"it answers by none of {_names()}{missing}"
+    return spoken[0] if spoken else f"it answers by none of {_names(router)}{missing}"
 
 
-def _names() -> str:
-    return ", ".join(protocol.value for protocol in Protocol)
-
-
-def _is_ipv4(address: str) -> bool:
-    return bool(address) and ":" not in address
+def _names(router: Router) -> str:
+    return ", ".join(protocol.value for protocol in router.protocols)

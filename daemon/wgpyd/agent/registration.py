@@ -5,7 +5,7 @@ Where none answers by UDP, but one does by the coordinator's connection, no UDP 
 Invariant: a node that others can dial registers with none, and measures once where it is.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import inf
@@ -57,8 +57,21 @@ class Registration:
     firewall lets nothing in that was not asked for, though there is no NAT.
     """
 
-    def __init__(self, pings: Pings, stream: RelayStream, on_change: Callable[[], None]) -> None:
-        """on_change: called when another registration is to be published, or by another way."""
+    def __init__(
+        self,
+        pings: Pings,
+        stream: RelayStream,
+        on_change: Callable[[], None],
+        is_let_in: Callable[[], Awaitable[bool]],
+        *,
+        is_filtered: bool,
+    ) -> None:
+        """on_change: called when another registration is to be published, or by another way.
+
+        is_let_in: whether a firewall lets others in because this node asked it to; is_filtered: whether that
+        is to be assumed until it is known.
+        """
+        self._is_let_in = is_let_in
         self._pings = pings
         self.stream = stream
         self._on_change = on_change
@@ -70,7 +83,7 @@ class Registration:
         self._is_apart = False
         self._pause = _SOON
         self.found = Found()
-        self.is_filtered = False
+        self.is_filtered = is_filtered
 
     def configure(
         self, plan: NodePlan, *, has_no_nat: bool, is_named: bool, is_apart: bool, where: object
@@ -165,7 +178,7 @@ class Registration:
     async def _check_filter(self, answers: Mapping[PublicKey, Answer]) -> bool:
         if self._is_named or not self._has_no_nat:
             return False
-        if not answers:
+        if not answers or (self.is_filtered and await self._is_let_in()):
             return self.is_filtered
         return await is_filtered(self._pings, {key: answer.remote for key, answer in answers.items()})
 

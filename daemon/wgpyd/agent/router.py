@@ -13,11 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import wgpy.host
+from wgpy.address import Address
 from wgpy.host.iproute import IpFailed, ask_ip
 from wgpy.node.network_check import NO_ANSWER
 from wgpy.node.underlay import set_mark
@@ -27,6 +28,7 @@ from wgpy.paths.port_mapping import LIFETIME, Grant, Protocol, Refusal
 _PAUSES: Final = (0.25, 0.5, 1.0)  # seconds until the question is repeated, and then until it is given up
 _MAX_ANSWERS: Final = 16  # that are read before the next question
 _MAX_SIZE: Final = ssdp.MAX_SIZE + 1  # bytes of an answer
+_GLOBAL: Final = "2000::"  # where the default route of IPv6 leads
 _MAX_OUTPUT: Final = 4096  # bytes
 _UPNP: Final = Path(wgpy.host.__file__).with_name("upnp.py")
 _UPNP_TIME: Final = 8  # seconds
@@ -42,9 +44,21 @@ _T = TypeVar("_T")
 class Router:
     """address: its own in this host's network; host, device: by which address and interface it is reached."""
 
-    address: IPv4Address
-    host: IPv4Address
+    address: Address
+    host: Address
     device: str
+
+    @property
+    def scope(self) -> tuple[int, ...]:
+        """Return what an address of a socket of IPv6 has beside address and port. Raises OSError."""
+        if self.address.version == 4:
+            return ()
+        return 0, socket.if_nametoindex(self.device) if self.address.is_link_local else 0
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """Return those by which it can be asked for what is wanted."""
+        return tuple(Protocol) if self.host.version == 4 else (Protocol.PCP,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +71,7 @@ class Request:
 
     port: int
     nonce: bytes
-    wanted: tuple[IPv4Address, int]
+    wanted: tuple[Address, int]
     mark: int
 
 
@@ -67,6 +81,15 @@ async def find_router(towards: str, mark: int) -> Router | None:
         routes = await ask_ip("-4", "route", "get", towards, "mark", str(mark))
         found = routes[0]
         return Router(IPv4Address(found["gateway"]), IPv4Address(found["prefsrc"]), str(found["dev"]))
+    except (IpFailed, LookupError, ValueError, TypeError):
+        return None
+
+
+async def find_router_of(host: IPv6Address, mark: int) -> Router | None:
+    """Return the router by which an address of this host reaches all others, None if there is none."""
+    try:
+        routes = await ask_ip("-6", "route", "get", _GLOBAL, "from", str(host), "mark", str(mark))
+        return Router(IPv6Address(routes[0]["gateway"]), host, str(routes[0]["dev"]))
     except (IpFailed, LookupError, ValueError, TypeError):
         return None
 
@@ -103,7 +126,8 @@ async def survey(router: Router, mark: int) -> dict[Protocol, str]:
 
 async def _ask_by_pcp(router: Router, request: Request, lifetime: int) -> Grant | Refusal:
     asked = pcp.map_request(router.host, request.nonce, request.port, lifetime, request.wanted)
-    read = partial(pcp.read_mapping, nonce=request.nonce, port=request.port)
+    version = router.host.version
+    read = partial(pcp.read_mapping, nonce=request.nonce, port=request.port, version=version)
     return await _ask(router, request.mark, asked, read)
 
 
@@ -122,7 +146,7 @@ async def _ask(
     """Ask until there is an answer that `read` takes."""
 
     def send(udp: socket.socket) -> None:
-        udp.connect((str(router.address), pcp.PORT))  # so nobody else can answer
+        udp.connect((str(router.address), pcp.PORT, *router.scope))  # so nobody else can answer
         udp.send(question)
 
     return await _exchange(router, mark, send, read)
@@ -157,9 +181,11 @@ async def _receive(udp: socket.socket, read: Callable[[bytes], _T | None]) -> _T
 @contextmanager
 def _socket(router: Router, mark: int) -> Iterator[socket.socket]:
     """Raises OSError."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
+    family = socket.AF_INET if router.host.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as udp:
         set_mark(udp, mark)
-        udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, router.host.packed)
+        if family == socket.AF_INET:
+            udp.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, router.host.packed)
         udp.bind((str(router.host), 0))
         yield udp
 
@@ -179,6 +205,7 @@ async def _ask_by_upnp(router: Router, request: Request, lifetime: int) -> Grant
 
 async def _ask_upnp(command: str, router: Router, mark: int, *numbers: int) -> Mapping[str, Any]:
     """Return what `wgpy/host/upnp.py` says, which runs only if the router answers a search."""
+    assert isinstance(router.address, IPv4Address)
     found = await _exchange(router, mark, _search(router), partial(ssdp.read_location, router=router.address))
     if isinstance(found, Refusal):
         return {"trouble": found.reason}

@@ -107,6 +107,7 @@ async def report(node: Node) -> Status:
         nat=node.paths.keepalives.nat,
         keepalive=node.paths.keepalives.interval,
         port_mapping=node.paths.mapping.report(),
+        pinhole=node.paths.mapping.report(6),
         member=member is not None,
         exclusion="" if member else _exclusion(node),
         coordinator=file.url,

@@ -37,6 +37,7 @@ def _rows(found: NetworkCheck) -> Iterator[tuple[str, str]]:
         yield "firewall", FILTERED
     yield "router", router_text(found.router)
     yield "port mapping", mapping_text(found.router.mapping)
+    yield "pinhole", mapping_text(found.pinhole)
     for relay in found.relays:
         yield f"relay {relay.name}", f"{relay.endpoint}, {_answer(relay)}"
 

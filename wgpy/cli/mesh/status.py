@@ -110,8 +110,7 @@ def about(status: Status, key: NetworkKeyFile | None) -> Iterator[tuple[str, str
         yield "", _reached(status)
     if nat := nat_text(status):
         yield "", nat
-    if status.nat:
-        yield "", f"port mapping: {mapping_text(status.port_mapping)}"
+    yield from (("", text) for text in _mappings(status))
     if status.registered:
         yield "", f"reached by the relays {listed(status.registered)} by nodes behind other NATs"
     if status.is_relay:
@@ -198,6 +197,13 @@ def nat_text(status: Status) -> str:
     if status.filtered:
         return f"behind a firewall that lets nothing in that was not asked for, {interval}{lasting}"
     return interval if status.keepalive else ""
+
+
+def _mappings(status: Status) -> Iterator[str]:
+    if status.nat:
+        yield f"port mapping: {mapping_text(status.port_mapping)}"
+    if status.pinhole.endpoint:
+        yield f"let in by IPv6: {mapping_text(status.pinhole)}"
 
 
 def mapping_text(mapping: PortMapping) -> str:
