@@ -19,6 +19,7 @@ include_patterns = ["*.md", "docs/**.md", "benchmarks/**.md", "tests/*/README.md
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 4
 
+smartquotes = False  # `--` is two hyphens
 default_role = "code"  # single backticks in docstrings
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

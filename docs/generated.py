@@ -8,6 +8,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Final
 
+import fields
 import helptext
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -32,6 +33,8 @@ def setup(app: Sphinx) -> ExtensionMetadata:
 
 def _complete(_app: Sphinx, name: str, source: list[str]) -> None:
     """Add to a page what is generated for it."""
+    if name == "docs/reference/json":
+        source[0] += "\n".join(("", *fields.write()))
     for page in helptext.PAGES:
         if name == f"docs/reference/{page.name}":
             source[0] += "\n".join(("", *write(page)))

@@ -187,7 +187,7 @@ def found_relays(hosts: Hosts) -> dict[tuple[str, str], str]:
     return {
         (source, peer["name"]): str(peer["relay"])
         for source, host in hosts.items()
-        for peer in json.loads(host.run(wgpy, "mesh", "status", "--json"))["demo"]["peers"]
+        for peer in json.loads(host.run(wgpy, "mesh", "status", "--json"))["networks"]["demo"]["peers"]
     }
 
 

@@ -17,6 +17,7 @@ from wgpy.host import systemd
 from wgpy.host.eventloop import new_event_loop
 from wgpy.mesh.signing import VerifyKey
 from wgpy.node.coordinator_client import DEFAULT_PORT
+from wgpy.node.document import text as json_text
 
 from .backup import back_up, restore
 from .errors import MeshError
@@ -150,7 +151,7 @@ def _audit(arguments: argparse.Namespace) -> None:
     finally:
         store.close()
     if arguments.json:
-        print(json.dumps([_document(entry) for entry in entries], indent=1))
+        print(json_text({"entries": [_document(entry) for entry in entries]}))
     else:
         for entry in entries:
             when = datetime.fromtimestamp(entry.time, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -19,6 +19,7 @@ from itertools import combinations, permutations
 from pathlib import Path
 from typing import Any
 
+from tests.documents import checked as checked_document
 from tests.integration.commands import run_wgpy
 from tests.integration.exchange import assert_tcp_arrives_whole
 from tests.integration.hosts import (
@@ -74,12 +75,12 @@ class Node:
 
     def ask(self, *arguments: str) -> Any:
         """Run `wgpy mesh … --json` and return the document; warnings stand before it."""
-        return _document(self.mesh(*arguments, "--json"))
+        return _document(arguments, self.mesh(*arguments, "--json"))
 
     def why(self, name: str) -> Any:
         """Run `wgpy mesh why … --json` and return the document, whose verdict is the exit status, too."""
         done = self.attempt("why", name, "--json")
-        document = _document(done.output)
+        document = _document(("why",), done.output)
         assert done.status == (document["reachable"] is False), done.output
         return document
 
@@ -104,7 +105,7 @@ class Node:
 
     def shown_status(self) -> Status:
         """Return what `wgpy mesh status` shows, without what only that adds."""
-        return codec.read(Status, self.ask("status")[NETWORK])
+        return codec.read(Status, self.ask("status")["networks"][NETWORK])
 
     def token(self, *options: str) -> str:
         """Make a token; this node has the network's key."""
@@ -320,8 +321,10 @@ class World:
             self.megabytes += 2 * _TCP_SIZE / 1e6
 
 
-def _document(said: str) -> Any:
-    return json.loads(said[re.search(r"^[\[{]", said, re.MULTILINE).start() :])  # type: ignore[union-attr]
+def _document(arguments: Sequence[str], said: str) -> Any:
+    start = re.search(r"^{", said, re.MULTILINE)
+    assert start, said
+    return checked_document(("wgpy", "mesh", *arguments), said[start.start() :])
 
 
 def _backbone(lab: Lab) -> Host:

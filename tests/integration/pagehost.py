@@ -42,7 +42,7 @@ def _status(nodes: int) -> Status:
 
 async def _main(nodes: int) -> None:
     async def state(_: Mapping[str, str]) -> dict[str, Any]:
-        return view(_status(nodes))
+        return {**view(_status(nodes))}
 
     async with PageServer({"/state": state}).listening("127.0.0.1", 0) as link:
         print(link, flush=True)

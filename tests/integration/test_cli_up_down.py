@@ -11,14 +11,20 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.documents import checked
 from tests.integration.hosts import Result, add_addresses, eventually
 from tests.integration.peers import key_pair
 from tests.integration.tunnel_sides import FILE, Side, left, right
 
 __all__ = ["left", "right"]  # fixtures
+
+
+def interfaces(side: Side, *names: str) -> Any:
+    return checked(("wgpy", "show"), side.wgpy("show", *names, "--json"))["interfaces"]
 
 
 def test_two_files_make_a_tunnel_and_down_leaves_no_trace(left: Side, right: Side) -> None:
@@ -34,7 +40,7 @@ def test_two_files_make_a_tunnel_and_down_leaves_no_trace(left: Side, right: Sid
     shown = left.wgpy("show", "wg0")
     assert right.public_key in shown
     assert "latest handshake: " in shown
-    state = json.loads(left.wgpy("show", "--json"))["wg0"]
+    state = interfaces(left)["wg0"]
     assert state["peers"][0]["endpoint"] == "10.10.0.2:51820"
     assert left.private_key not in json.dumps(state)
 
@@ -90,7 +96,7 @@ def test_two_full_tunnels_are_up_at_once(left: Side, right: Side, first_down: st
     assert left.pings("10.20.0.2"), "the first tunnel"
     assert left.pings("10.21.0.2"), "the second tunnel"
     for name in peers:
-        sent = json.loads(left.wgpy("show", name, "--json"))[name]["peers"][0]["tx_bytes"]
+        sent = interfaces(left, name)[name]["peers"][0]["tx_bytes"]
         assert sent < 20_000, "no datagram goes round"
 
     left.wgpy("down", first_down)

@@ -201,7 +201,7 @@ def test_a_client_that_expires_reaches_nothing_any_more(ends: Ends) -> None:
     ends.up_until(ends.web)
 
     eventually(lambda: not ends.reaches(ends.web), "the phone reaches nothing", within=40 + _WITHIN)
-    (listed,) = ends.hub.ask("client", "list", "--all")
+    (listed,) = ends.hub.ask("client", "list", "--all")["clients"]
     assert listed["exclusion"] == "it has expired"
 
 

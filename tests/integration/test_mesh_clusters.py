@@ -144,11 +144,18 @@ def _side(lab: Lab, name: str, gateway: Node, token: str) -> Side:
     _route_pods(workers)
     names = cluster.serve()
     said = gateway.ask("site", "add", name, *PREFIXES, "--mapped", "--routed")
+    site = said["site"]
     member = _member(gateway, hosts[1], token) if name == MEMBER else None
     for host, prefix in product(hosts[2 if member else 1 :], said["back"]):
         host.run("ip", "route", "add", prefix, "via", GATEWAY6 if ":" in prefix else GATEWAY)
     return Side(
-        name, gateway, member, hosts, cluster, names, dict(zip(said["real"], said["mapped"], strict=True))
+        name,
+        gateway,
+        member,
+        hosts,
+        cluster,
+        names,
+        dict(zip(site["real"], site["mapped"], strict=True)),
     )
 
 

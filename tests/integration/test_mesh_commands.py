@@ -214,7 +214,7 @@ def test_a_token_that_does_not_count_is_refused_with_the_reason(network: Lan) ->
     assert "used" in sentence(desk.attempt("join", used_up))
     assert "revoked" in sentence(desk.attempt("join", revoked["token"]))
     assert not desk.host.path(f"{_NODES}/{NETWORK}").exists(), "what was refused leaves nothing"
-    states = {token["key"]: token["state"] for token in network.hub.ask("token", "--list")}
+    states = {token["key"]: token["state"] for token in network.hub.ask("token", "--list")["tokens"]}
     assert states[revoked["key"]] == "revoked"
     assert {"used up", "expired", "valid"} <= set(states.values())
 
@@ -243,10 +243,10 @@ def test_status_and_why_show_the_network_to_people_and_programs(network: Lan) ->
     assert hub.why("web")["reachable"] is True
     assert hub.why("db")["reachable"] is False
     assert "hub is this node" in sentence(hub.attempt("why", "hub"))
-    listed = {node["name"]: node for node in hub.ask("node-list")}
+    listed = {node["name"]: node for node in hub.ask("node-list")["nodes"]}
     assert listed["web"]["connected"]
     assert listed["web"]["seen"] == web.inside
-    assert {node["name"] for node in web.ask("node-list")} == {"hub", "web"}
+    assert {node["name"] for node in web.ask("node-list")["nodes"]} == {"hub", "web"}
     assert "web joined" in hub.mesh("audit")
 
     assert web.ask("route", "add", "10.42.3.0/24", "fd00:42::/64")["requested"] == [
@@ -272,7 +272,7 @@ def test_the_networks_key_works_from_another_host(network: Lan) -> None:
 
     assert "the key of lab is not on this host" in sentence(network.hub.attempt("token"))
     web.ask("token", "--key", "/run/network.key")
-    assert len(web.ask("token", "--list", "--key", "/run/network.key")) == 4
+    assert len(web.ask("token", "--list", "--key", "/run/network.key")["tokens"]) == 4
     network.coordinator.kill()
     assert "does not answer: " in sentence(web.attempt("token", "--key", "/run/network.key"))
 

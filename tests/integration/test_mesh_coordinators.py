@@ -100,4 +100,4 @@ def peers(node: Node) -> set[str]:
 
 
 def followers(node: Node) -> dict[str, bool]:
-    return {one["name"]: one["connected"] for one in node.ask("node-list")}
+    return {one["name"]: one["connected"] for one in node.ask("node-list")["nodes"]}

@@ -50,7 +50,7 @@ def test_hosts_of_one_name_that_join_at_once_all_get_in(network: Lan) -> None:
     assert len({name.rstrip("0123456789").rstrip("-") for name in names}) <= 2, (
         "one made of the host's, numbered"
     )
-    listed = {node["name"] for node in network.hub.ask("node-list") if node["member"]}
+    listed = {node["name"] for node in network.hub.ask("node-list")["nodes"] if node["member"]}
     assert listed == {"hub", *names}
 
 

@@ -72,12 +72,12 @@ class World:
 
     def mapped(self, real: str = "192.168.1.10") -> str:
         """What the mesh calls a host of the office."""
-        (site,) = self.hub.ask("site", "list")
+        (site,) = self.hub.ask("site", "list")["sites"]
         (mapped,) = site["mapped"]
         return f"{mapped.rpartition('.')[0]}.{real.rpartition('.')[2]}"
 
     def used(self) -> str:
-        (site,) = self.dev.ask("site", "list")
+        (site,) = self.dev.ask("site", "list")["sites"]
         return str(site["used"])
 
     def return_by(self, gateway: str) -> None:
@@ -181,7 +181,7 @@ def test_a_gateway_that_does_not_forward_is_refused_with_what_to_do(world: World
 
     assert refused.status == 1
     assert "its host does not forward IPv4: `sysctl -w net.ipv4.ip_forward=1`" in refused.output
-    assert world.hub.ask("site", "list") == []
+    assert world.hub.ask("site", "list")["sites"] == []
 
 
 def test_a_firewall_that_the_daemon_may_not_read_is_told_of(world: World) -> None:

@@ -260,7 +260,7 @@ def test_a_restored_backup_makes_nobody_deaf_and_what_it_lost_is_given_back(
     eventually(lambda: all(node.status().connected for node in everybody), "all are back", _RETURN)
     eventually(lambda: "guest" in connected(world.hub), "the guest said again who it is", _RETURN)
     eventually(
-        lambda: 7 in [token["uses"] for token in world.hub.ask("token", "--list")],
+        lambda: 7 in [token["uses"] for token in world.hub.ask("token", "--list")["tokens"]],
         "nodes submitted admin records",
     )
     guest.mesh("rename", "visitor")
@@ -270,7 +270,7 @@ def test_a_restored_backup_makes_nobody_deaf_and_what_it_lost_is_given_back(
 
 
 def connected(node: Node) -> list[str]:
-    return [row["name"] for row in node.ask("node-list") if row["connected"]]
+    return [row["name"] for row in node.ask("node-list")["nodes"] if row["connected"]]
 
 
 def peers(node: Node) -> dict[str, str]:
@@ -280,7 +280,7 @@ def peers(node: Node) -> dict[str, str]:
 
 def test_all_that_was_told_is_on_the_disk_of_each(world: World) -> None:
     """The last one: after all of the above."""
-    expected = {token["key"] for token in world.hub.ask("token", "--list")}
+    expected = {token["key"] for token in world.hub.ask("token", "--list")["tokens"]}
     for node in world.nodes:
         ledger = Ledger(node.status().network_key)
         Journal(node.folder).load(ledger)

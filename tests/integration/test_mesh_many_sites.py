@@ -66,7 +66,8 @@ def open_office(gateway: Host) -> None:
 def announced(gateway: Node, token: str) -> IPv4Network:
     """Return as what the office is reached once the gateway has joined and announced it."""
     gateway.join(token)
-    (prefix,) = gateway.ask("site", "add", f"lan-{gateway.name}", PREFIX, "--mapped", "--firewall")["mapped"]
+    added = gateway.ask("site", "add", f"lan-{gateway.name}", PREFIX, "--mapped", "--firewall")
+    (prefix,) = added["site"]["mapped"]
     return IPv4Network(prefix)
 
 

@@ -133,7 +133,7 @@ def test_a_name_of_a_nat_is_looked_up_although_nothing_happens_here(scene: Scene
 
 def _published(hub: Node) -> Any:
     """The endpoints of the hub as its coordinator has them."""
-    return next(node["endpoints"] for node in hub.ask("node-list") if node["name"] == hub.name)
+    return next(node["endpoints"] for node in hub.ask("node-list")["nodes"] if node["name"] == hub.name)
 
 
 def _endpoints_of_hub(scene: Scene) -> tuple[str, ...]:

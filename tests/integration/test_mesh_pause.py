@@ -65,7 +65,7 @@ def test_a_second_network_finds_an_interface_and_a_port_by_itself(scene: Scene) 
     joined = scene.hub.ask("join", made["token"], "--name", "hub")
 
     assert joined["interface"] == "mesh1"
-    both = scene.hub.ask("status")
+    both = scene.hub.ask("status")["networks"]
     assert {name: one["listen_port"] for name, one in both.items()} == {NETWORK: 51820, _OTHER: 51821}
     peer = both[_OTHER]["peers"][0]["address"]
     scene.hub.host.run("ping", "-n", "-c", "1", "-W", "5", peer)
@@ -77,7 +77,7 @@ def test_a_second_coordinator_finds_a_port_by_itself(scene: Scene) -> None:
     scene.web.ask("join", made["token"], "--name", "web")
 
     assert made["coordinator"] == f"https://{scene.hub.inside}:51822"  # 51821 is for gossip
-    assert scene.web.ask("status")[_OTHER]["connected"]
+    assert scene.web.ask("status")["networks"][_OTHER]["connected"]
 
 
 def test_a_log_of_its_own_is_where_status_says(scene: Scene) -> None:
@@ -90,10 +90,10 @@ def test_a_log_of_its_own_is_where_status_says(scene: Scene) -> None:
 
 
 def test_what_ended_lately_is_listed(scene: Scene) -> None:
-    states = {token["state"] for token in scene.hub.ask("token", "--list")}
+    states = {token["state"] for token in scene.hub.ask("token", "--list")["tokens"]}
     scene.web.mesh("leave")
     eventually(lambda: not scene.hub.status().peers, "hub knows")
 
     assert states == {"used up", "valid"}
     assert "web is no member: it left" in scene.hub.mesh("status")
-    assert scene.hub.ask("token", "--list", "--all") == scene.hub.ask("token", "--list")
+    assert scene.hub.ask("token", "--list", "--all")["tokens"] == scene.hub.ask("token", "--list")["tokens"]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.documents import checked
 from tests.integration.commands import run_wgpy
 from tests.integration.hosts import Host, Lab, add_addresses, eventually
 from tests.integration.meshlab import NETWORK, Node, program
@@ -206,7 +207,7 @@ def test_the_doctor_names_what_is_wrong_for_an_overlay_until_it_is_right(pair: P
 def wrong(node: Node) -> dict[str, str]:
     """Return what `wgpy doctor kubernetes` finds wrong, and the remedies."""
     done = run_wgpy(node.host, "doctor", "kubernetes", "--json")
-    findings = json.loads(done.output)["findings"]
+    findings = checked(("wgpy", "doctor", "kubernetes"), done.output)["findings"]
     found = {one["check"]: one["remedy"] for one in findings if one["verdict"] == "wrong"}
     assert done.status == bool(found)
     return found

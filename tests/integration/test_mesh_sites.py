@@ -69,7 +69,7 @@ def test_two_networks_with_the_same_addresses_are_reached_beside_each_other(worl
     added = gate2.ask("site", "add", "office", LAN)
 
     assert added["reason"] == f"home already is {LAN}"
-    mapped = ip_network(added["mapped"][0])
+    mapped = ip_network(added["site"]["mapped"][0])
     printer, router = str(mapped[10]), str(mapped[1])
     for node in (hub, gate1):
         eventually(lambda node=node: _page(node.host, printer) == "printer", "it answers", within=_WITHIN)  # type: ignore[misc]
@@ -97,7 +97,7 @@ def _shows(world: World, mapped: str, printer: str) -> None:
     assert why["reachable"]
     assert why["findings"]["site"]["text"] == "192.168.1.10 of office, behind gate2"
     for node in (hub, gate2):
-        sites = {site["name"]: site for site in node.ask("site", "list")}
+        sites = {site["name"]: site for site in node.ask("site", "list")["sites"]}
         assert (sites["home"]["mapped"], sites["office"]["mapped"]) == ([LAN], [mapped])
         assert sites["home"]["real"] == sites["office"]["real"] == [LAN]
     assert re.search(rf"office +{LAN} +{mapped} +gate2 +in force, by gate2\n", hub.mesh("status"))
@@ -125,7 +125,7 @@ def test_a_site_without_the_right_waits_and_a_host_that_does_not_forward_announc
         (str(gate.status().address) + "/32", "itself, which no site can be in"),
     ):
         assert told in sentence(gate.attempt("site", "add", "office", wanted)), wanted
-    assert gate.ask("site", "list") == []
+    assert gate.ask("site", "list")["sites"] == []
 
     said = gate.mesh("site", "add", "office", attic, "--firewall")
 
@@ -139,7 +139,7 @@ def test_a_site_without_the_right_waits_and_a_host_that_does_not_forward_announc
     eventually(lambda: [site.used for site in hub.status().sites] == ["gate3"], "it is used", within=_WITHIN)
     assert f"office is in force already: {attic} by gate3" in sentence(hub.attempt("approve", "office"))
     gate.mesh("site", "add", "office", attic, "--routed")
-    (changed,) = gate.ask("site", "add", "office", attic, "--priority", "5")["gateways"]
+    (changed,) = gate.ask("site", "add", "office", attic, "--priority", "5")["site"]["gateways"]
     assert (changed["is_routed"], changed["priority"]) == (True, 5)
     hub.mesh("approve", "gate3", "--none")
     eventually(lambda: "nobody has approved it" in hub.mesh("site", "list"), "it waits", within=_WITHIN)
@@ -164,7 +164,7 @@ def test_a_site_that_cannot_be_is_one_sentence_and_nothing_is_changed(world: Wor
         (("office", LAN, "192.168.1.0/25"), "192.168.1.0/24 and 192.168.1.0/25 overlap: name one of them"),
     ):
         assert told in sentence(gate2.attempt("site", "add", *arguments, "--firewall")), arguments
-        assert [site["name"] for site in gate2.ask("site", "list")] == ["home"]
+        assert [site["name"] for site in gate2.ask("site", "list")["sites"]] == ["home"]
     assert "gate2 is no gateway" not in gate2.attempt("site", "remove", "home").output
     assert "this node is no gateway of a site home" in sentence(gate2.attempt("site", "remove", "home"))
     assert "no site attic is known here; there are home" in sentence(gate2.attempt("site", "show", "attic"))

@@ -65,7 +65,7 @@ def test_names_of_a_mapped_site_are_resolved_by_its_own_server_into_mapped_addre
     lan: Lan, office: Host
 ) -> None:
     hub, gate = lan.nodes
-    added = gate.ask("site", "add", "office", LAN, "--mapped", "--firewall", *_ZONE)
+    added = gate.ask("site", "add", "office", LAN, "--mapped", "--firewall", *_ZONE)["site"]
     assert (added["zones"], added["waiting"]) == ([], ["office.example"])
     www = str(ip_network(added["mapped"][0])[10])
     waits = "zone office.example waits for `wgpy mesh approve office`"
@@ -75,7 +75,7 @@ def test_names_of_a_mapped_site_are_resolved_by_its_own_server_into_mapped_addre
     assert not _resolves(hub.host, "www.office.example")
     said = hub.mesh("approve", "office")
     assert said.endswith("\nFor names at and below office.example nodes ask 192.168.1.53.\n")
-    (shown,) = hub.ask("site", "show", "office")
+    (shown,) = hub.ask("site", "show", "office")["sites"]
     assert (shown["servers"], shown["zones"]) == (["192.168.1.53"], ["office.example"])
 
     eventually(lambda: _resolves(hub.host, "www.office.example") == [www], "hub resolves it", within=_WITHIN)
@@ -133,7 +133,7 @@ def test_a_zone_that_cannot_be_is_one_sentence_and_nothing_is_changed(lan: Lan) 
     ):
         result = gate.attempt("site", "add", "office", LAN, "--firewall", *options)
         assert (result.status, told in result.output) == (2, True), result
-    assert gate.ask("site", "list") == []
+    assert gate.ask("site", "list")["sites"] == []
 
 
 def _says(node: Node, name: str, kind: str, way: str, expected: str) -> None:

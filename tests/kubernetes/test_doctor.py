@@ -1,10 +1,10 @@
 """`wgpy doctor kubernetes` on nodes of a real cluster: what is right is good, what is wrong is found."""
 
-import json
 from collections.abc import Mapping
 
 import pytest
 
+from tests.documents import checked
 from tests.integration.commands import run_wgpy
 from tests.kubernetes.cluster import Cluster
 
@@ -42,4 +42,7 @@ def test_an_mtu_that_does_not_fit_is_wrong(cluster: Cluster) -> None:
 
 def verdicts(cluster: Cluster, name: str) -> Mapping[str, str]:
     done = run_wgpy(cluster.worker(name).host, "doctor", "kubernetes", "--json")
-    return {one["check"]: one["verdict"] for one in json.loads(done.output)["findings"]}
+    return {
+        one["check"]: one["verdict"]
+        for one in checked(("wgpy", "doctor", "kubernetes"), done.output)["findings"]
+    }

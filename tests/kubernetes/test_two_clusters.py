@@ -38,7 +38,7 @@ class Clusters:
 
     def mapped(self, name: str, address: str) -> str:
         """Return by which address the mesh reaches a cluster's own one."""
-        (site,) = self.world.node(_NODES[name][0]).ask("site", "show", name)
+        (site,) = self.world.node(_NODES[name][0]).ask("site", "show", name)["sites"]
         for real, mapped in zip(site["real"], site["mapped"], strict=True):
             if ip_address(address) in ip_network(real):
                 found = mapped_address(ip_address(address).packed, _prefix(real), _prefix(mapped))

@@ -1,13 +1,13 @@
 """A host that has a network's key and is no node: the commands of an administrator, run in this process."""
 
 import asyncio
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.documents import checked
 from tests.mesh.coordinator import Site
 from wgpy.cli.main import main
 from wgpy.node.files import NetworkKeyFile
@@ -38,7 +38,7 @@ class KeyHost:
     async def ask(self, *arguments: str) -> Any:
         status, out, error = await self.run(*arguments, "--json")
         assert status == 0, error
-        return json.loads(out)
+        return checked(("wgpy", "mesh", *arguments), out)
 
     async def refusal(self, *arguments: str, status: int = 1) -> str:
         """Run `wgpy mesh …`, which is to fail, and return its sentence. status: of the exit."""

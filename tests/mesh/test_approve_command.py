@@ -20,7 +20,7 @@ Printed = pytest.CaptureFixture[str]
 
 async def zones(host: KeyHost, name: str) -> Any:
     """Return why a site is not in force, its zones that are, and those that wait."""
-    (found,) = [one for one in await host.ask("site", "list") if one["name"] == name]
+    (found,) = [one for one in (await host.ask("site", "list"))["sites"] if one["name"] == name]
     return found["exclusion"], found["zones"], found["waiting"]
 
 

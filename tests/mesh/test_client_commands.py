@@ -63,7 +63,7 @@ async def test_a_file_has_what_any_wireguard_app_needs(
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
         file = await add(host, "alice", "--to", "web", "--no-dns")
-        (listed,) = await host.ask("client", "list")
+        (listed,) = (await host.ask("client", "list"))["clients"]
 
     (gateway,) = listed["gateways"]
     assert [str(address) for address in file.addresses] == [
@@ -128,7 +128,7 @@ async def test_a_destination_may_have_ports_and_be_a_part_of_a_site(
         to_web = await add(host, "a", "--to", "web:5432/tcp", "--no-dns")
         to_office = await add(host, "b", "--to", "office/10.42.7.9:443,80/tcp", "--no-dns")
         to_tag = await add(host, "c", "--to", "tag:servers:53", "--no-dns")
-        listed = await host.ask("client", "list")
+        listed = (await host.ask("client", "list"))["clients"]
         said = [(await host.ask("client", "show", name))["changed"] for name in "abc"]
 
     assert [one for one in tunnelled(to_web) if "." in one] == ["100.80.0.12/32"]
@@ -150,7 +150,7 @@ async def test_any_as_destination_is_all_of_the_mesh_and_no_exit(
         await host.site.submit(one.announce(BOB, site("four", "0.0.0.0/0", since=one.now)))
 
         file = await add(host, "alice", "--to", "any", "--no-dns")
-        (listed,) = await host.ask("client", "list")
+        (listed,) = (await host.ask("client", "list"))["clients"]
 
     assert tunnelled(file) == sorted(RANGES)
     assert listed["to"] == ["any"]
@@ -203,7 +203,7 @@ async def test_a_file_of_a_given_key_has_no_private_key(
 ) -> None:
     async with a_host(tmp_path, capsys) as host:
         file = await add(host, "alice", "--public-key", str(KEY))
-        (listed,) = await host.ask("client", "list")
+        (listed,) = (await host.ask("client", "list"))["clients"]
 
     assert file.private_key is None
     assert listed["key"] == str(KEY)
@@ -309,7 +309,7 @@ async def test_what_cannot_be_is_one_sentence_and_adds_nobody(
         refused = await host.refusal("client", "add", *arguments, *gateway, status=2 if is_usage else 1)
         assert refused == sentence
 
-        assert [one["name"] for one in await host.ask("client", "list", "--all")] == ["alice"]
+        assert [one["name"] for one in (await host.ask("client", "list", "--all"))["clients"]] == ["alice"]
 
 
 @in_a_loop
@@ -424,4 +424,4 @@ async def test_rules_are_for_clients_by_their_names(
         assert removed["rules"] == ["client:alice to web:5432/tcp"]
         assert await host.refusal("client", "remove", "alice") == "alice is removed already."
         assert await host.refusal("client", "show", "carol") == "there is no client carol; there are none."
-        assert await host.ask("client", "list") == []
+        assert (await host.ask("client", "list"))["clients"] == []

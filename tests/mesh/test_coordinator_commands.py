@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.documents import checked
 from tests.mesh.coordinator import ALICE, Site, founded, in_a_loop, kinds
 from tests.mesh.network import key_of
 from wgmesh.main import main
@@ -46,7 +47,7 @@ async def test_the_audit_log_is_read_by_people_and_programs(
         assert await asyncio.to_thread(main, ["audit", str(tmp_path) + "/"]) == 0
         lines = capsys.readouterr().out.splitlines()
         assert await asyncio.to_thread(main, ["audit", str(tmp_path) + "/", "--json"]) == 0
-        entries = json.loads(capsys.readouterr().out)
+        entries = checked(("wgmesh", "audit"), capsys.readouterr().out)["entries"]
 
     assert entries[0]["what"] == "network prod"
     assert set(entries[0]) == {"time", "who", "what", "from"}

@@ -10,16 +10,18 @@ from typing import Final
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.documents import checked
 from tests.mesh.network import DAY, EVERYTHING, Administrator, key_of
 from tests.mesh.nodes import Network
 from tests.mesh.test_agent import HOME
 from tests.mesh.test_extreme_values import JSON, OTHER, TOKEN, a_number, extremes, some_prefixes
-from wgpy.cli.mesh.status import document_of, text
+from wgpy.cli.mesh.status import text
 from wgpy.cli.mesh.why import judge
 from wgpy.driver.interface import Interface
 from wgpy.host.tun import PacketSocket
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.signing import Signed
+from wgpy.node import document
 from wgpy.node.agent_client import Status
 from wgpy.node.files import NodeFile
 from wgpyd.agent.agent import Agent
@@ -41,8 +43,10 @@ def test_a_node_tells_of_records_with_the_greatest_and_the_least_of_each_field(
 
     status = asyncio.run(reported(one, odd))
 
-    document = json.loads(json.dumps(document_of(status, None)))
-    assert len(document["peers"]) == len(status.peers)
+    found = checked(
+        ("wgpy", "mesh", "status"), document.text({"networks": {"lab": status}, "network_keys": {}})
+    )
+    assert len(found["networks"]["lab"]["peers"]) == len(status.peers)
     text(status, None).encode()
     others = {*(peer.name for peer in status.peers), *(node.name for node in status.excluded)}
     for name in ("nobody", *(others - {status.name})):

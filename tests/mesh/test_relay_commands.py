@@ -27,11 +27,11 @@ async def test_a_node_is_made_a_relay_and_an_ordinary_node_again(
         assert (await host.ask("relay", "add", "n11"))["name"] == "n11"
         assert (await host.ask("relay", "add", "n12"))["name"] == "n12"
         assert "is a relay already" in await host.refusal("relay", "add", "n11")
-        assert [one["name"] for one in await host.ask("relay", "list")] == ["n11", "n12"]
+        assert [one["name"] for one in (await host.ask("relay", "list"))["relays"]] == ["n11", "n12"]
 
         assert (await host.ask("relay", "remove", "n11"))["left"] == ["n12"]
 
-        assert [one["name"] for one in await host.ask("relay", "list")] == ["n12"]
+        assert [one["name"] for one in (await host.ask("relay", "list"))["relays"]] == ["n12"]
         assert "is no relay" in await host.refusal("relay", "remove", "n11")
         assert "there is no node n13" in await host.refusal("relay", "add", "n13")
 
@@ -44,7 +44,7 @@ async def test_a_token_for_relays_is_listed_as_one(
         made = await host.ask("token", "--relay")
         other = await host.ask("token")
 
-        listed = {token["key"]: token["relay"] for token in await host.ask("token", "--list")}
+        listed = {token["key"]: token["relay"] for token in (await host.ask("token", "--list"))["tokens"]}
 
         assert (made["relay"], other["relay"]) == (True, False)
         assert (listed[made["key"]], listed[other["key"]]) == (True, False)

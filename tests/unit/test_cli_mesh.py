@@ -1,6 +1,5 @@
 """`wgpy mesh` without a mesh: its arguments and its output."""
 
-import json
 import os
 import re
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.documents import checked
 from tests.unit.mesh_statuses import KEYS, NOW, a_status, client, peer
 from wgpy.address import HostPort
 from wgpy.cli.command import Command
@@ -27,6 +27,7 @@ from wgpy.cli.mesh.token_input import read_invitation
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.signing import SigningKey
+from wgpy.node import document
 from wgpy.node.agent_client import Excluded, RejectedRecord, Rule
 from wgpy.node.coordinator_client import with_port
 
@@ -482,10 +483,9 @@ def test_clients_are_shown_and_of_those_that_enter_here_the_traffic() -> None:
 
 
 def test_programs_get_the_same_as_json() -> None:
-    document = status.document_of(a_status(), None)
+    said = document.text({"networks": {"prod": a_status()}, "network_keys": {}})
 
-    assert json.loads(json.dumps(document))["peers"][0]["name"] == "web2"
-    assert document["network_key_file"] is None
+    assert checked(("wgpy", "mesh", "status"), said)["networks"]["prod"]["peers"][0]["name"] == "web2"
 
 
 def test_columns_stand_below_each_other() -> None:

@@ -266,7 +266,7 @@ def test_the_exit_status_says_whether_anything_is_wrong(
 ) -> None:
     findings = [Finding("a", Verdict.GOOD, "well"), Finding("b", verdict, "so", "do this")]
     try:
-        show(Namespace(json=False), {}, findings)
+        show(Namespace(json=False), "prod", "mesh0", findings)
         found = 0
     except SystemExit as error:
         found = int(str(error.code))

@@ -92,7 +92,7 @@ Next: put the key into the files of both hosts, as `PresharedKey = …` below [P
 Examples:
   wgpy show                 every interface
   wgpy show wg0             one
-  wgpy show wg0 --json      JSON: an object with one member per interface
+  wgpy show wg0 --json      JSON: `interfaces`, by name
   wgpy show wg0 --watch     in place, until Ctrl-C
   wgpy show wg0 --counters  numbers of dropped packets and messages, by reason
 No "latest handshake" means that the peer has never answered: check its Endpoint, both public keys,

@@ -1,15 +1,15 @@
 """`wgpy show`: the status of interfaces, as text and as JSON."""
 
-import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from wgpy.address import format_prefix
+from wgpy.cli.documents import Counters, Interfaces, ShownInterface, ShownPeer
 from wgpy.contract.constants import SECOND
 from wgpy.keys import PresharedKey, PrivateKey
 from wgpy.model import DeviceStatus, PeerStatus
+from wgpy.node.document import text as json_text
 from wgpy.uapi import client as uapi_client
 
 
@@ -17,8 +17,9 @@ def show(interface: str, *, as_json: bool, show_keys: bool) -> None:
     """Print one interface, or with "all" every interface that a daemon serves. Raises InterfaceError."""
     states = _states(interface)
     if as_json:
-        document = {name: json_value(status, show_keys=show_keys) for name, status in states.items()}
-        print(json.dumps(document, indent=2))
+        shown = {name: json_value(status, show_keys=show_keys) for name, status in states.items()}
+        document: Interfaces = {"interfaces": shown}
+        print(json_text(document))
         return
     if not states:
         print("wgpy: no interface is up; `wgpy up FILE` brings one up.", file=sys.stderr)
@@ -48,7 +49,8 @@ def show_counters(interface: str, *, as_json: bool) -> None:
     names = uapi_client.interfaces() if interface == "all" else [interface]
     counters = {name: uapi_client.counters(name) for name in names}
     if as_json:
-        print(json.dumps(counters, indent=2))
+        document: Counters = {"interfaces": counters}
+        print(json_text(document))
     else:
         print("\n".join(counters_text(name, counts) for name, counts in counters.items()), end="")
 
@@ -56,9 +58,9 @@ def show_counters(interface: str, *, as_json: bool) -> None:
 # -- for programs ----------------------------------------------------------------------------------
 
 
-def json_value(status: DeviceStatus, *, show_keys: bool) -> dict[str, Any]:
+def json_value(status: DeviceStatus, *, show_keys: bool) -> ShownInterface:
     """Return an interface in types of JSON, without secret keys unless show_keys."""
-    value: dict[str, Any] = {
+    value: ShownInterface = {
         "public_key": status.private_key.public_key().base64() if status.private_key else None,
         "listen_port": status.listen_port or None,
         "fwmark": status.fwmark or None,
@@ -69,8 +71,8 @@ def json_value(status: DeviceStatus, *, show_keys: bool) -> dict[str, Any]:
     return value
 
 
-def _json_peer(peer: PeerStatus, *, show_keys: bool) -> dict[str, Any]:
-    value: dict[str, Any] = {
+def _json_peer(peer: PeerStatus, *, show_keys: bool) -> ShownPeer:
+    value: ShownPeer = {
         "public_key": peer.public_key.base64(),
         "has_preshared_key": bool(peer.preshared_key),
         "endpoint": str(peer.endpoint) if peer.endpoint else None,

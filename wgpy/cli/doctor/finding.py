@@ -5,9 +5,10 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 from wgpy.cli.colours import Colour, paint
+from wgpy.cli.documents import Check, Doctor
 from wgpy.cli.mesh.output import report
 
 _WRONG: Final = 1  # exit status
@@ -43,15 +44,20 @@ def unknown(check: str, found: str) -> Finding:
     return Finding(check, Verdict.UNKNOWN, found)
 
 
-def show(arguments: Namespace, subject: dict[str, Any], findings: Sequence[Finding]) -> None:
-    """Print them, what is wrong first, and exit with 1 if anything is. subject: what was examined."""
-    report(arguments, {**subject, "findings": list(map(_document, findings))}, "\n".join(_lines(findings)))
+def show(arguments: Namespace, network: str, interface: str, findings: Sequence[Finding]) -> None:
+    """Print them, what is wrong first, and exit with 1 if anything is. network, interface: examined."""
+    document: Doctor = {
+        "network": network,
+        "interface": interface,
+        "findings": list(map(_document, findings)),
+    }
+    report(arguments, document, "\n".join(_lines(findings)))
     if any(finding.verdict is Verdict.WRONG for finding in findings):
         sys.stdout.flush()
         sys.exit(_WRONG)
 
 
-def _document(finding: Finding) -> dict[str, str]:
+def _document(finding: Finding) -> Check:
     return {
         "check": finding.check,
         "verdict": finding.verdict.value,

@@ -20,4 +20,4 @@ def examine_kubernetes(arguments: Namespace) -> None:
         host = read_host(status)
     except OSError as error:
         raise CommandError(f"this host cannot be examined: {error.strerror}") from None
-    show(arguments, {"network": network, "interface": status.interface}, examine(host))
+    show(arguments, network, status.interface, examine(host))

@@ -13,7 +13,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.output import listed, report
 from wgpy.cli.mesh.site_table import in_vain, named
-from wgpy.mesh import codec
+from wgpy.cli.network_documents import ApprovedNode, ApprovedSites
 from wgpy.mesh.addressing import grant_trouble
 from wgpy.mesh.ledger import Judged, Verdict
 from wgpy.mesh.records import AdminRecord, AnnouncedSite, Approval, Node, Sites, ZoneApproval
@@ -182,7 +182,8 @@ def _report_site(arguments: Namespace, topology: Topology) -> None:
     """Raises CommandError if approval alone did not bring the site into force."""
     found = _of_name(topology, arguments.name)
     _check_in_force(found)
-    report(arguments, {"sites": list(map(codec.write, found))}, "\n".join(map(_sentence, found)))
+    document: ApprovedSites = {"sites": list(found)}
+    report(arguments, document, "\n".join(map(_sentence, found)))
 
 
 def _check_in_force(sites: Iterable[Site]) -> None:
@@ -209,13 +210,13 @@ def _report_node(arguments: Namespace, topology: Topology, node: Node, approved:
             f"They do not route {listed(waiting)} to it: not approved, or another node's, or overlapping the "
             "network's addresses."
         )
-    document = {
+    document: ApprovedNode = {
         "node": node.name,
         "approved": list(map(str, approved.routes)),
         "zones": list(approved.zones),
         "routes": list(map(str, used)),
         "requested": list(map(str, waiting)),
-        "sites": list(map(codec.write, sites)),
+        "sites": list(sites),
     }
     if not arguments.none and not arguments.routes:
         _check_in_force(sites)

@@ -6,6 +6,7 @@ from typing import Any
 
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.output import columns, date, report
+from wgpy.cli.network_documents import Audit
 from wgpy.mesh.selectors import shown
 
 
@@ -20,7 +21,12 @@ async def _audit(arguments: Namespace) -> None:
         (date(int(entry["time"])), str(entry["who"]), str(entry["told"]), str(entry["from"]))
         for entry in found
     ]
-    document = [{name: entry[name] for name in entry if name != "told"} for entry in found]
+    document: Audit = {
+        "entries": [
+            {"time": one["time"], "who": one["who"], "what": one["what"], "from": one["from"]}
+            for one in found
+        ]
+    }
     report(arguments, document, columns([("TIME", "WHO", "WHAT", "FROM"), *rows]))
 
 

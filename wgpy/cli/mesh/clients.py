@@ -23,6 +23,7 @@ from wgpy.cli.mesh.client_exits import exit_troubles
 from wgpy.cli.mesh.client_files import ClientFile, Dns, Output, file_of
 from wgpy.cli.mesh.output import columns, date, listed, report
 from wgpy.cli.mesh.rules import publish_scopes
+from wgpy.cli.network_documents import ClientList, ClientRow, NewClient, NewFile, RemovedClient, ShownClient
 from wgpy.dns.zone import domain_of
 from wgpy.keys import PrivateKey, PublicKey
 from wgpy.mesh.addressing import client_address6, free_address
@@ -82,7 +83,7 @@ async def _add(arguments: Namespace) -> None:
             await admin.publish(Client, **_fields(client))
         _warn(topology, client)
         to = [shown_destination(one, admin) for one in client.destinations]
-    document = {
+    document: NewClient = {
         "client": client.name,
         "key": str(client.key),
         "to": to,
@@ -102,7 +103,7 @@ def _dns(network: Network, topology: Topology, ingress: Ingress) -> Dns:
 def _report_new(
     arguments: Namespace,
     output: Output,
-    document: Any,
+    document: NewClient,
     files: list[ClientFile],
     paths: dict[str, list[str]],
 ) -> None:
@@ -122,7 +123,7 @@ def _report_new(
             output.show(file)
 
 
-def _document(file: ClientFile, paths: list[str]) -> dict[str, Any]:
+def _document(file: ClientFile, paths: list[str]) -> NewFile:
     return {
         "gateway": file.gateway,
         "address": str(file.ingress.address),
@@ -229,7 +230,7 @@ class Row:
     client: Client
     excluded: ClientExclusion | None
 
-    def document(self, admin: Administrator) -> dict[str, Any]:
+    def document(self, admin: Administrator) -> ClientRow:
         return {
             "name": self.client.name,
             "key": str(self.client.key),
@@ -264,7 +265,7 @@ class Row:
 async def _list(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
         rows = [row for row in _rows(admin) if arguments.all or row.excluded not in _OVER]
-        document = [row.document(admin) for row in rows]
+        document: ClientList = {"clients": [row.document(admin) for row in rows]}
         cells = [row.cells(admin) for row in rows]
     head = ("CLIENT", "ADDRESS", "GATEWAY", "TO", "EXPIRES", "STATE")
     report(arguments, document, columns([head, *cells]) if rows else "There is no client.")
@@ -277,7 +278,7 @@ async def _show(arguments: Namespace) -> None:
     async with administrator(arguments) as admin:
         row = _find(admin, arguments.name)
         changed = [] if row.excluded else list(changes(charter(admin), admin.topology, row.client))
-        document = {**row.document(admin), "changed": changed}
+        document: ShownClient = {**row.document(admin), "changed": changed}
         lines = columns(_about(row, admin))
     if changed:
         lines += "\n\nSince its file was made:\n" + "\n".join(f"  {line}" for line in changed)
@@ -310,7 +311,8 @@ async def _remove(arguments: Namespace) -> None:
     text = f"{client.name} is removed: no node accepts its packets any more."
     if rules:
         text += f"\nRules for it, which are for no client from now on: {listed(rules)}."
-    report(arguments, {"removed": client.name, "key": str(client.key), "rules": rules}, text)
+    document: RemovedClient = {"removed": client.name, "key": str(client.key), "rules": rules}
+    report(arguments, document, text)
 
 
 def _rules_for(admin: Administrator, client: Client) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from wgpy.cli import documents
 from wgpy.cli.mesh.output import listed
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import Topology
@@ -35,5 +36,5 @@ class Dependents:
                 "client add NAME --gateway NODE` makes a new file."
             )
 
-    def document(self) -> dict[str, list[str]]:
+    def document(self) -> documents.Dependents:
         return {"lost_sites": list(self.sites), "lost_clients": list(self.clients)}

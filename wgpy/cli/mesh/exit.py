@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from wgpy.cli import daemon
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import Exit
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, networks
@@ -28,7 +29,8 @@ def use(arguments: Namespace) -> None:
     if arguments.none:
         _use_none(network, Host(verbose=arguments.verbose))
         text = f"This host sends by its own default route what is not for {network}."
-        report(arguments, {"network": network, "exit": ""}, text)
+        document: Exit = {"network": network, "exit": "", "gateway": "", "routes": []}
+        report(arguments, document, text)
     else:
         _use(network, arguments)
 

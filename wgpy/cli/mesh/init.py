@@ -22,6 +22,7 @@ from typing import Any, Final
 from wgpy.address import HostPort
 from wgpy.cli import daemon
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
+from wgpy.cli.documents import Init
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, free, join, networks, tokens
@@ -103,7 +104,7 @@ def _init(host: Host, arguments: Namespace, undo: ExitStack) -> None:
             f"{address.shown} does not answer from here: check that its TCP port {arguments.public.port} "
             "leads to this host"
         )
-    document = {
+    document: Init = {
         "network": network,
         "network_key": str(key.verify_key()),
         "coordinator": address.url,

@@ -5,6 +5,7 @@ from argparse import Namespace
 from contextlib import suppress
 
 from wgpy.cli.changes import need_root, warn
+from wgpy.cli.documents import Join
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, free, membership
@@ -32,7 +33,7 @@ def join(arguments: Namespace) -> None:
 def _print_member(network: str, arguments: Namespace) -> None:
     """Print what this host is now, while no agent can tell. Raises CommandError."""
     node = daemons.needed_node(network)
-    document = {"network": network, "name": node.name, "address": str(node.address)}
+    document: Join = {"network": network, "name": node.name, "address": str(node.address)}
     report(
         arguments,
         document,
@@ -81,7 +82,7 @@ def print_status(network: str, arguments: Namespace) -> None:
     status = daemons.settled(network)
     for warning in status.warnings:
         warn(warning)
-    document = {
+    document: Join = {
         "network": network,
         "name": status.name,
         "address": str(status.address),

@@ -5,6 +5,7 @@ import time
 from argparse import Namespace
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import Leave
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, membership, networks
@@ -38,8 +39,13 @@ def leave(arguments: Namespace) -> None:
     if rules:
         lines.append(f"Rules for it, which are for no node from now on: {listed(rules)}.")
     lines += dependents.lines()
-    document = {"network": network, "name": node.name, "told": is_published, "rules": list(rules)}
-    document |= dependents.document()
+    document: Leave = {
+        "network": network,
+        "name": node.name,
+        "told": is_published,
+        "rules": list(rules),
+        **dependents.document(),
+    }
     report(arguments, document, "\n".join(lines))
 
 

@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.output import count, report
+from wgpy.cli.network_documents import DryRun
 from wgpy.mesh.ports import ports_text
 from wgpy.mesh.reach import destinations
 from wgpy.mesh.records import ANY
@@ -52,9 +53,9 @@ class Losses:
 
     def report(self, arguments: Namespace) -> None:
         """Print them. Nothing was changed."""
-        document = {
+        document: DryRun = {
             "would_lose": {name: list(others) for name, others in self.lost.items()},
-            "would_keep_only": self.narrowed,
+            "would_keep_only": {name: dict(others) for name, others in self.narrowed.items()},
             "would_be_cut_off": list(self.cut_off),
             "clients_would_keep_only": {name: list(kept) for name, kept in self.clients.items()},
         }

@@ -6,6 +6,7 @@ from typing import Any
 
 from wgpy.cli import daemon
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import NodeIp
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, networks
@@ -24,7 +25,7 @@ def node_ip(arguments: Namespace) -> None:
     wanted = _wanted(status, arguments.family)
     if missing := missing_addresses(status.interface, wanted):
         raise CommandError(f"{listed(missing)} of this node is not on {status.interface}, or that is down")
-    document = {"network": network, "interface": status.interface, "addresses": wanted}
+    document: NodeIp = {"network": network, "interface": status.interface, "addresses": wanted}
     report(arguments, document, ",".join(wanted))
 
 

@@ -5,9 +5,9 @@ import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import Rename
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks, tokens
 from wgpy.cli.mesh.administrator import administrator
@@ -15,6 +15,7 @@ from wgpy.cli.mesh.dependents import Dependents
 from wgpy.cli.mesh.local_rules import local_rules
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, listed, report, since
+from wgpy.cli.network_documents import NodeRow, Nodes, Removed
 from wgpy.mesh.endings import OVER, exclusion_text, membership_ended
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.member import Member
@@ -40,7 +41,7 @@ def rename(arguments: Namespace) -> None:
         lines.append(
             f"Rules for the name {old}, which are no longer for this node: {listed(before.by_name)}."
         )
-    document = {
+    document: Rename = {
         "network": network,
         "old": old,
         "new": arguments.name,
@@ -59,7 +60,8 @@ def node_list(arguments: Namespace) -> None:
     rows = list(rows_of(ledger, health))
     if not arguments.all:
         rows = list(without_old(rows, ledger, int(time.time())))
-    report(arguments, [row.document() for row in rows], table(rows))
+    document: Nodes = {"nodes": [row.document() for row in rows]}
+    report(arguments, document, table(rows))
 
 
 def table(rows: Sequence["Row"]) -> str:
@@ -103,7 +105,7 @@ async def _remove(arguments: Namespace) -> None:
             f"\nThe token that admitted {node.name} still admits hosts. If somebody else may have it: "
             f"`wgpy mesh revoke {str(token.key)[:8]}`."
         )
-    document = {
+    document: Removed = {
         "removed": node.name,
         "identity": str(node.signer),
         "token": str(token.key),
@@ -166,7 +168,7 @@ class Row:
             listed(self.member.requested if self.member else self.node.routes),
         )
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> NodeRow:
         member, health = self.member, self.health
         return {
             "name": member.name if member else self.node.name,

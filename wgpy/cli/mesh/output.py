@@ -1,24 +1,24 @@
 """The output of the mesh's commands: aligned columns for people, JSON for programs."""
 
-import json
 import shutil
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from wgpy.cli.colours import width
 from wgpy.cli.show import ago
 from wgpy.contract.constants import SECOND
+from wgpy.node.document import text as json_text
 
 ENDED_SHOWN: Final = 86_400  # seconds for which a list shows what has ended
 
 
-def report(arguments: Namespace, document: Any, text: str) -> None:
-    """Print the result of a command: the document as JSON with --json, else the text."""
-    print(json.dumps(document, indent=2) if arguments.json else text)
+def report(arguments: Namespace, document: Mapping[str, Any], text: str) -> None:
+    """Print the result of a command: with --json its document, one of `wgpy.cli.documents`, else the text."""
+    print(json_text(document) if arguments.json else text)
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:

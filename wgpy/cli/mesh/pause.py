@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import Pause
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.mesh import daemons, networks
@@ -19,7 +20,8 @@ def down(arguments: Namespace) -> None:
     daemons.stop_node(Host(verbose=arguments.verbose), network, node)
     daemons.set_paused(network, paused=True)
     text = f"This host pauses in {network}, also after a reboot; `wgpy mesh up` resumes."
-    report(arguments, {"network": network, "paused": True}, text)
+    document: Pause = {"network": network, "paused": True}
+    report(arguments, document, text)
 
 
 def up(arguments: Namespace) -> None:
@@ -33,4 +35,5 @@ def up(arguments: Namespace) -> None:
     daemons.start_node(Host(verbose=arguments.verbose), network)
     status = daemons.settled(network)
     text = f"This host is {status.name} in {network} again: {status.address} and {status.address6}."
-    report(arguments, {"network": network, "paused": False}, text)
+    document: Pause = {"network": network, "paused": False}
+    report(arguments, document, text)

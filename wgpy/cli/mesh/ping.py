@@ -4,21 +4,21 @@ A node is measured inside of the tunnel by its own agent, which no rule forbids;
 the echo requests of ICMP.
 """
 
-import json
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import count
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.colours import Colour, paint
+from wgpy.cli.documents import Ping, PingAnswer
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh import daemons, networks, probe, why, why_names
-from wgpy.cli.mesh.output import columns
-from wgpy.cli.mesh.ping_paths import show_paths
+from wgpy.cli.mesh.output import columns, report
+from wgpy.cli.mesh.ping_paths import path_document, show_paths
 from wgpy.cli.mesh.why_paths import milliseconds, words
 from wgpy.cli.mesh.why_target import Target, find
 from wgpy.mesh.wire import GOSSIP_PORT
@@ -59,7 +59,7 @@ def ping(arguments: Namespace) -> None:
                 print("\n".join(lines), flush=True)
     except KeyboardInterrupt:
         pass
-    print(json.dumps(seen.document(), indent=2) if arguments.json else f"\n{seen.summary()}")
+    report(arguments, seen.document(), f"\n{seen.summary()}")
     if not seen.answered:
         raise CommandError(f"{arguments.name} is not reachable: {_reason(network, arguments.name)}")
 
@@ -160,7 +160,7 @@ class Report:
             found.setdefault(answer.path, []).append(answer.microseconds)
         return found.items()
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> Ping:
         return {
             "name": self.name,
             "sent": len(self.answers),
@@ -168,7 +168,7 @@ class Report:
             "answers": [_document(answer) for answer in self.answers],
             "paths": [
                 {
-                    **asdict(path),
+                    **path_document(path),
                     "answered": len(times),
                     "least": min(times) / 1000,
                     "median": median(times) / 1000,
@@ -179,9 +179,9 @@ class Report:
         }
 
 
-def _document(answer: Answer) -> dict[str, Any]:
+def _document(answer: Answer) -> PingAnswer:
     elapsed = answer.microseconds / 1000 if answer.microseconds else None
-    return {"number": answer.number, "milliseconds": elapsed, **asdict(answer.path)}
+    return {"number": answer.number, "milliseconds": elapsed, **path_document(answer.path)}
 
 
 def _outcome(answer: Answer) -> str:

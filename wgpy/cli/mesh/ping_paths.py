@@ -4,9 +4,10 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
+from wgpy.cli import documents
 from wgpy.cli.colours import Colour, paint
 from wgpy.cli.mesh.output import columns, report
 from wgpy.cli.mesh.why_paths import milliseconds, used, words
@@ -33,7 +34,7 @@ def show_paths(arguments: Namespace, network: str, peer: Peer) -> None:
         relays = asking.submit(agent.check_network, network)
         answers = agent.ask_by_udp(network, peer.identity)
     found = [*_by_connection(network, peer), *paths(peer, answers, relays.result().relays)]
-    document = {"name": arguments.name, "paths": [_document(one) for one in found]}
+    document: documents.AllPaths = {"name": arguments.name, "paths": [_document(one) for one in found]}
     report(arguments, document, columns(map(_row, found)))
     if not any(one.microseconds for one in found):
         sys.exit(_NO_ANSWER)
@@ -72,6 +73,10 @@ def _where(path: UsedPath) -> str:
     return f"{words(path)}, {path.endpoint}" if path.relay and not path.by_connection else words(path)
 
 
-def _document(one: MeasuredPath) -> dict[str, object]:
+def _document(one: MeasuredPath) -> documents.MeasuredPath:
     elapsed = one.microseconds / 1000 if one.microseconds else None
-    return {**asdict(one.path), "milliseconds": elapsed, "in_use": one.in_use}
+    return {**path_document(one.path), "milliseconds": elapsed, "in_use": one.in_use}
+
+
+def path_document(path: UsedPath) -> documents.Path:
+    return {"endpoint": path.endpoint, "relay": path.relay, "by_connection": path.by_connection}

@@ -2,11 +2,11 @@
 
 import asyncio
 from argparse import Namespace
-from typing import Any
 
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.output import columns, listed, report
+from wgpy.cli.network_documents import RelayFields, Relays, RemovedRelay
 from wgpy.mesh.member import Member
 from wgpy.mesh.records import Relay
 
@@ -46,7 +46,8 @@ async def _remove(arguments: Namespace) -> None:
         left = [other.name for other in _relays(admin)]
     text = f"{member.name} is no relay any more. "
     text += f"These are left: {listed(left)}." if left else "There is none left."
-    report(arguments, {**_json(member), "left": left}, text)
+    document: RemovedRelay = {**_json(member), "left": left}
+    report(arguments, document, text)
 
 
 async def _list(arguments: Namespace) -> None:
@@ -56,7 +57,8 @@ async def _list(arguments: Namespace) -> None:
     text = columns([("RELAY", "ADDRESS", "ENDPOINTS"), *rows]) if rows else (
         "There is no relay: `wgpy mesh relay add NODE` makes one of a node that all others reach by UDP."
     )  # fmt: skip
-    report(arguments, [_json(member) for member in relays], text)
+    document: Relays = {"relays": [_json(member) for member in relays]}
+    report(arguments, document, text)
 
 
 def _member(admin: Administrator, name: str) -> Member:
@@ -73,7 +75,7 @@ def _relays(admin: Administrator) -> list[Member]:
     return [member for member in topology.members if member.identity in topology.relays]
 
 
-def _json(member: Member) -> dict[str, Any]:
+def _json(member: Member) -> RelayFields:
     return {
         "name": member.name,
         "identity": str(member.identity),

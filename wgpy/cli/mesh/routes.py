@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import Routes
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import listed, report
 from wgpy.node import agent_client as agent
@@ -23,7 +24,7 @@ def change_routes(arguments: Namespace) -> None:
             f"It may not announce {listed(status.requested)} yet: `wgpy mesh approve {status.name}` allows "
             "it, unless another node or the network itself has it."
         )
-    document = {
+    document: Routes = {
         "network": network,
         "name": status.name,
         "routes": list(map(str, status.routes)),

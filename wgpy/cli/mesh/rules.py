@@ -12,6 +12,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.losses import Losses, confirm, confirm_last
 from wgpy.cli.mesh.output import listed, report
+from wgpy.cli.network_documents import Allowed, Disallowed
 from wgpy.mesh.links import site_selector
 from wgpy.mesh.records import End, Rule, Scope, client_selector, node_selector
 from wgpy.mesh.selectors import parse_end, rule_text, shown, shown_rule
@@ -81,7 +82,8 @@ async def _allow(arguments: Namespace) -> None:
     text = f"{rule_text(allowed)} is allowed."
     if is_first:
         text += "\nThis is the first rule: from now on nodes begin only what a rule allows."
-    report(arguments, {"allowed": allowed, "rules": rules}, text)
+    document: Allowed = {"allowed": allowed, "rules": rules}
+    report(arguments, document, text)
 
 
 async def publish_scopes(admin: Administrator, ends: Iterable[End]) -> None:
@@ -101,7 +103,8 @@ async def _disallow(arguments: Namespace) -> None:
     text = f"{rule_text(shown_back)} is no longer allowed."
     if not after:
         text += "\nThere is no rule left: every node may begin to every other one."
-    report(arguments, {"disallowed": shown_back, "rules": after}, text)
+    document: Disallowed = {"disallowed": shown_back, "rules": after}
+    report(arguments, document, text)
 
 
 async def _take_back(admin: Administrator, rule: Rule) -> None:

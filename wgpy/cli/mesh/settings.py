@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import Endpoints, Keepalive
 from wgpy.cli.errors import UsageError
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import listed, report
@@ -16,7 +17,7 @@ def set_keepalive(arguments: Namespace) -> None:
     network = networks.selected(arguments)
     daemons.check_not_paused(network)
     agent.set_keepalive(network, arguments.keepalive)
-    document = {"network": network, "keepalive": arguments.keepalive}
+    document: Keepalive = {"network": network, "keepalive": arguments.keepalive}
     report(arguments, document, f"Keepalives of this node: {_described(arguments.keepalive)}.")
 
 
@@ -31,7 +32,8 @@ def change_endpoints(arguments: Namespace) -> None:
     hosts = tuple(str(host) for host in given if host)
     agent.change_endpoints(network, EndpointChange(hosts))
     text = f"This node is reached at {listed(hosts, 'what it finds by itself')}."
-    report(arguments, {"network": network, "endpoints": list(hosts)}, text)
+    document: Endpoints = {"network": network, "endpoints": list(hosts)}
+    report(arguments, document, text)
 
 
 def _described(keepalive: str) -> str:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import CoreDns, SiteAdded, SiteRemoved, SiteReturned, Sites
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.administrator import administrator
 from wgpy.cli.mesh.output import columns, listed, report
 from wgpy.cli.mesh.site_table import named, return_routes, single, state, table, unreached
 from wgpy.dns.zone import domain_of
-from wgpy.mesh import codec
 from wgpy.mesh.records.sites import DEFAULT_PRIORITY, EITHER, MAPPED, REAL
 from wgpy.mesh.sites import SiteExclusion
 from wgpy.mesh.topology import derive
@@ -81,7 +81,12 @@ def _add(arguments: Namespace) -> None:
     answer = agent.add_site(network, _addition(arguments))
     status = daemons.status(network)
     found = _own(status, arguments.name)
-    document = {"network": network, **codec.write(answer), **codec.write(found)}
+    document: SiteAdded = {
+        "network": network,
+        "reason": answer.reason,
+        "back": list(map(str, answer.back)),
+        "site": found,
+    }
     text = _answer(status.name, found, answer.reason) + single(found)
     routes = return_routes(found.name, status.name, answer.back)
     report(arguments, document, text + named(found) + unreached(found, status.sites) + routes)
@@ -137,7 +142,8 @@ def _remove(arguments: Namespace) -> None:
     ]
     text = f"{status.name} is no gateway of {name} any more"
     text += f"; {listed(others)} still is." if others else "."
-    report(arguments, {"network": network, "removed": name, "gateways": others}, text)
+    document: SiteRemoved = {"network": network, "removed": name, "gateways": others}
+    report(arguments, document, text)
 
 
 def _return(arguments: Namespace) -> None:
@@ -146,7 +152,7 @@ def _return(arguments: Namespace) -> None:
     daemons.check_not_paused(network)
     agent.change_return(network, SiteReturn(name, via))
     text = f"With an address of {name} this host reaches the mesh by {listed(via)}."
-    document = {"network": network, "site": name, "gateways": list(map(str, via))}
+    document: SiteReturned = {"network": network, "site": name, "gateways": list(map(str, via))}
     report(arguments, document, text if name else "This host has no return route as a host of a site.")
 
 
@@ -160,7 +166,8 @@ def _coredns(arguments: Namespace) -> None:
     text = f"Within two minutes the cluster's CoreDNS asks {asked} ({where})."
     if not answer.servers:
         text = f"The cluster's CoreDNS is told nothing of {answer.domain} any more ({where})."
-    report(arguments, {"network": network, **codec.write(answer)}, text)
+    document: CoreDns = {"network": network, "coredns": answer}
+    report(arguments, document, text)
 
 
 # -- What there is --------------------------------------------------------------------------------
@@ -168,7 +175,8 @@ def _coredns(arguments: Namespace) -> None:
 
 def _list(arguments: Namespace) -> None:
     found = _known(arguments)
-    report(arguments, list(map(codec.write, found)), table(found) if found else _NOTHING)
+    document: Sites = {"sites": found}
+    report(arguments, document, table(found) if found else _NOTHING)
 
 
 _NOTHING = (
@@ -187,7 +195,8 @@ def _show(arguments: Namespace) -> None:
     network = "" if arguments.key else networks.selected(arguments)
     node = networks.node_file(network) if network else None
     texts = (columns([*_about(one), *(_names(one, network, node) if node else ())]) for one in found)
-    report(arguments, list(map(codec.write, found)), "\n\n".join(texts))
+    document: Sites = {"sites": found}
+    report(arguments, document, "\n\n".join(texts))
 
 
 def _about(found: Site) -> Iterator[tuple[str, str]]:

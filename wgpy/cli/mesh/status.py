@@ -5,17 +5,17 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from wgpy.cli.changes import need_root
 from wgpy.cli.colours import Colour, paint
+from wgpy.cli.documents import Networks
 from wgpy.cli.errors import UsageError
 from wgpy.cli.mesh import daemons, networks, peer_table
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, listed, report, since
 from wgpy.cli.mesh.rule_names import with_names
 from wgpy.cli.mesh.site_table import table
 from wgpy.cli.show import size
-from wgpy.mesh import codec
 from wgpy.mesh.clock import compared
 from wgpy.mesh.selectors import rule_text
 from wgpy.node.agent_client import Excluded, KubernetesStatus, Rule, Status
@@ -37,7 +37,14 @@ def show_status(arguments: Namespace) -> None:
         _watch(arguments)
         return
     found = _read(arguments)
-    document = {status.network: document_of(status, key) for status, key in found}
+    document: Networks = {
+        "networks": {status.network: status for status, _ in found},
+        "network_keys": {
+            status.network: {"path": str(networks.key_path(status.network)), "used": key.used}
+            for status, key in found
+            if key
+        },
+    }
     report(arguments, document, _texts(found))
 
 
@@ -72,12 +79,6 @@ def without_old(status: Status, now: int) -> Status:
         if not node.over or node.since >= now - ENDED_SHOWN or node.identity == status.identity
     )
     return replace(status, excluded=tuple(shown))
-
-
-def document_of(status: Status, key: NetworkKeyFile | None) -> dict[str, Any]:
-    """Return the document of --json. Times are Unix seconds, 0 for never."""
-    place_of_key = {"path": str(networks.key_path(status.network)), "used": key.used} if key else None
-    return {**codec.write(status), "network_key_file": place_of_key}
 
 
 def text(status: Status, key: NetworkKeyFile | None, *, wrong_first: bool = False) -> str:

@@ -8,6 +8,7 @@ from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.losses import Losses
 from wgpy.cli.mesh.output import listed, report
+from wgpy.cli.network_documents import ChangedRule, Tagged
 from wgpy.mesh.links import selector_of
 from wgpy.mesh.member import Member
 from wgpy.mesh.records import Node, Tags
@@ -29,7 +30,12 @@ async def _tag(arguments: Namespace) -> None:
         rules = list(_changed(admin, before, after))
         losses = Losses.between(earlier, admin.topology, admin.names)
     name = before.name or str(before.identity)
-    document = {"node": name, "identity": str(before.identity), "tags": sorted(after.tags), "rules": rules}
+    document: Tagged = {
+        "node": name,
+        "identity": str(before.identity),
+        "tags": sorted(after.tags),
+        "rules": rules,
+    }
     lines = [f"{name} has {_tags(after)}; before, it had {_tags(before)}.", *map(_line, rules)]
     if losses:
         lines.append(losses.text())
@@ -49,7 +55,7 @@ def _tags(member: Member) -> str:
     return f"{what} {listed(sorted(member.tags))}" if member.tags else "no tag"
 
 
-def _changed(admin: Administrator, before: Member, after: Member) -> Iterator[dict[str, str | bool]]:
+def _changed(admin: Administrator, before: Member, after: Member) -> Iterator[ChangedRule]:
     """Give the rules that concern a node since its tags changed, and those that no longer do."""
     for rule in admin.topology.rules:
         ends = {selector_of(selector, admin.topology.ends) for selector in (rule.source, rule.destination)}
@@ -58,6 +64,6 @@ def _changed(admin: Administrator, before: Member, after: Member) -> Iterator[di
             yield {"rule": shown_rule(rule, admin.names, admin.topology.ends), "concerns": does}
 
 
-def _line(rule: dict[str, str | bool]) -> str:
+def _line(rule: ChangedRule) -> str:
     concerns = "now concerns it" if rule["concerns"] else "no longer concerns it"
-    return f"The rule {rule_text(str(rule['rule']))} {concerns}."
+    return f"The rule {rule_text(rule['rule'])} {concerns}."

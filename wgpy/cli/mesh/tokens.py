@@ -4,7 +4,6 @@ import asyncio
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from wgpy.address import Prefix
 from wgpy.cli.errors import CommandError
@@ -12,6 +11,7 @@ from wgpy.cli.mesh.administrator import Administrator, administrator
 from wgpy.cli.mesh.argument_types import duration_text
 from wgpy.cli.mesh.dependents import Dependents
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, count, date, listed, report
+from wgpy.cli.network_documents import NewToken, Revoked, TokenFields, TokenRow, Tokens
 from wgpy.mesh.endings import token_ended
 from wgpy.mesh.invitation import Invitation
 from wgpy.mesh.ledger import Ledger
@@ -82,7 +82,7 @@ async def _token(arguments: Namespace) -> None:
             routes=arguments.routes,
             relay=arguments.relay,
         )
-    document = {"token": invitation.text(), "relay": arguments.relay, **_json(made)}
+    document: NewToken = {"token": invitation.text(), "relay": arguments.relay, **_json(made)}
     text = describe(invitation, made, relay=arguments.relay)
     report(arguments, document, f"On each host that is to join:\n\n{text}")
 
@@ -92,8 +92,8 @@ async def _list(arguments: Namespace) -> None:
         found = document(admin, everything=arguments.all)
     lines = [
         (
-            str(token["key"]),
-            str(token["state"]),
+            token["key"],
+            token["state"],
             f"{token['used']} of {token['uses']}",
             date(token["expires"]),
             duration_text(token["lifetime"]) if token["lifetime"] else "-",
@@ -103,14 +103,15 @@ async def _list(arguments: Namespace) -> None:
         )
         for token in found
     ]
+    listing: Tokens = {"tokens": found}
     report(
         arguments,
-        found,
+        listing,
         columns([("KEY", "STATE", "USED", "EXPIRES", "LIFETIME", "TAGS", "ROUTES", "AS"), *lines]),
     )
 
 
-def document(admin: Administrator, *, everything: bool) -> list[dict[str, Any]]:
+def document(admin: Administrator, *, everything: bool) -> list[TokenRow]:
     """Return the document of --list --json. everything: also what ended long ago."""
     found = sorted(admin.ledger.admin_records(Token).values(), key=lambda token: token.sequence)
     shown = found if everything else without_old(found, admin.ledger, int(time.time()))
@@ -150,7 +151,11 @@ async def _revoke(arguments: Namespace) -> None:
     text = f"The token {found.key} admits no host any more."
     if keep:
         text += f" Of the nodes that it admitted, these stay: {listed(names)}."
-    document = {"revoked": str(found.key), "kept": list(map(str, keep)), **dependents.document()}
+    document: Revoked = {
+        "revoked": str(found.key),
+        "kept": list(map(str, keep)),
+        **dependents.document(),
+    }
     report(arguments, document, "\n".join([text, *dependents.lines()]))
 
 
@@ -185,7 +190,7 @@ def state(admin: Administrator, token: Token) -> str:
     return "used up" if _used(admin, token) >= token.uses else "valid"
 
 
-def _json(token: Token) -> dict[str, Any]:
+def _json(token: Token) -> TokenFields:
     return {
         "key": str(token.key),
         "expires": token.expires,

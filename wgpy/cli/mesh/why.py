@@ -9,11 +9,12 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 
 from wgpy.address import is_address, is_private, parse_endpoint
 from wgpy.cli.changes import need_root
 from wgpy.cli.colours import Colour, paint
+from wgpy.cli.documents import Why
 from wgpy.cli.mesh import (
     daemons,
     networks,
@@ -95,7 +96,7 @@ def verdict(findings: Sequence[Finding]) -> bool | None:
     return False if _is_blocked(findings) else findings[-1].good
 
 
-def document(name: str, findings: Sequence[Finding]) -> dict[str, Any]:
+def document(name: str, findings: Sequence[Finding]) -> Why:
     """Return the document of --json."""
     reachable = verdict(findings)
     return {

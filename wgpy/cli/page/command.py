@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from wgpy.cli.changes import need_root
+from wgpy.cli.documents import Page
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.mesh import audit, daemons, networks, tokens, why
 from wgpy.cli.mesh.administrator import administrator
@@ -69,7 +70,8 @@ async def _serve(arguments: Namespace, network: str, address: str, port: int) ->
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     try:
         async with server.listening(address, port) as link:
-            report(arguments, {"link": link}, f"{link}\n\n{_ABOUT_THE_LINK}")
+            document: Page = {"link": link}
+            report(arguments, document, f"{link}\n\n{_ABOUT_THE_LINK}")
             sys.stdout.flush()
             with _browser(link) if arguments.open else nullcontext():
                 await ended.wait()
@@ -110,7 +112,7 @@ class _Readers:
 
     def _state(self) -> dict[str, Any]:
         status = without_old(daemons.status(self._network), int(time.time()))
-        return view(status, networks.network_key(self._network))
+        return {**view(status, networks.network_key(self._network))}
 
     async def matrix(self, _: Mapping[str, str]) -> dict[str, Any]:
         return await asyncio.to_thread(self._matrix)

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from wgpy.address import is_private, parse_endpoint
+from wgpy.cli.documents import Map
 from wgpy.cli.mesh import peer_table, why_paths
 from wgpy.cli.mesh.output import date, listed, since
 from wgpy.cli.mesh.peer_table import Health
@@ -24,7 +25,7 @@ _STATES: Final = {
 }
 
 
-def view(status: Status, key: NetworkKeyFile | None = None) -> dict[str, Any]:
+def view(status: Status, key: NetworkKeyFile | None = None) -> Map:
     """Return the document of GET /state. Ends have an `id`; `edges` lead from one to another."""
     ends = [
         _this_node(status, key),

@@ -1,0 +1,57 @@
+"""Which document each command prints with `--json`."""
+
+from typing import Any, Final
+
+from wgpy.cli import documents, network_documents
+from wgpy.node.network_check import NetworkCheck
+
+# By command, with the option that makes it another document.
+DOCUMENTS: Final[dict[str, Any]] = {
+    "wgpy show": documents.Interfaces,
+    "wgpy show --counters": documents.Counters,
+    "wgpy doctor kubernetes": documents.Doctor,
+    "wgpy mesh init": documents.Init,
+    "wgpy mesh join": documents.Join,
+    "wgpy mesh leave": documents.Leave,
+    "wgpy mesh down": documents.Pause,
+    "wgpy mesh up": documents.Pause,
+    "wgpy mesh status": documents.Networks,
+    "wgpy mesh map": documents.Map,
+    "wgpy mesh page": documents.Page,
+    "wgpy mesh why": documents.Why,
+    "wgpy mesh ping": documents.Ping,
+    "wgpy mesh ping --all-paths": documents.AllPaths,
+    "wgpy mesh netcheck": NetworkCheck,
+    "wgpy mesh node-ip": documents.NodeIp,
+    "wgpy mesh rename": documents.Rename,
+    "wgpy mesh endpoint": documents.Endpoints,
+    "wgpy mesh keepalive": documents.Keepalive,
+    "wgpy mesh use": documents.Exit,
+    "wgpy mesh route": documents.Routes,
+    "wgpy mesh site add": documents.SiteAdded,
+    "wgpy mesh site remove": documents.SiteRemoved,
+    "wgpy mesh site return": documents.SiteReturned,
+    "wgpy mesh site coredns": documents.CoreDns,
+    "wgpy mesh site list": documents.Sites,
+    "wgpy mesh site show": documents.Sites,
+    "wgpy mesh node-list": network_documents.Nodes,
+    "wgpy mesh token": network_documents.NewToken,
+    "wgpy mesh token --list": network_documents.Tokens,
+    "wgpy mesh revoke": network_documents.Revoked,
+    "wgpy mesh remove": network_documents.Removed,
+    "wgpy mesh approve": network_documents.ApprovedNode | network_documents.ApprovedSites,
+    "wgpy mesh tag": network_documents.Tagged,
+    "wgpy mesh allow": network_documents.Allowed,
+    "wgpy mesh allow --dry-run": network_documents.DryRun,
+    "wgpy mesh disallow": network_documents.Disallowed,
+    "wgpy mesh disallow --dry-run": network_documents.DryRun,
+    "wgpy mesh client add": network_documents.NewClient,
+    "wgpy mesh client list": network_documents.ClientList,
+    "wgpy mesh client show": network_documents.ShownClient,
+    "wgpy mesh client remove": network_documents.RemovedClient,
+    "wgpy mesh relay add": network_documents.RelayFields,
+    "wgpy mesh relay remove": network_documents.RemovedRelay,
+    "wgpy mesh relay list": network_documents.Relays,
+    "wgpy mesh audit": network_documents.Audit,
+    "wgmesh audit": network_documents.Audit,
+}
