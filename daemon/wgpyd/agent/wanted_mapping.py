@@ -93,7 +93,9 @@ class WantedMapping:
 
     async def run(self) -> None:
         """Keep mappings as long as they are needed, until cancelled; then give them back."""
-        await asyncio.gather(self._run(4), self._run(6))
+        async with asyncio.TaskGroup() as group:  # which waits for both, also when it is cancelled
+            for version in self._is_wanted:
+                group.create_task(self._run(version))
 
     async def _run(self, version: int) -> None:
         await self._is_wanted[version].wait()
