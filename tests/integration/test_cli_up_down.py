@@ -398,6 +398,24 @@ def test_reload_brings_a_changed_file_in_without_a_break(left: Side, right: Side
     assert left.host.run("wg", "show", "wg0", "latest-handshakes") == handshake
 
 
+def test_reload_replaces_an_address_by_another_of_its_network(left: Side, right: Side) -> None:
+    left.host.run("sysctl", "-qw", "net.ipv4.conf.default.promote_secondaries=0")  # as the kernel has it
+    left.write(peer=right, allowed="10.20.0.0/24, 198.51.100.0/24")
+    right.write(peer=left, allowed="10.20.0.0/24")
+    left.wgpy("up", FILE)
+    right.wgpy("up", FILE)
+    path = left.host.path(FILE)
+    path.write_text(path.read_text().replace("10.20.0.1/24", "10.20.0.9/24"))
+
+    left.wgpy("reload", "wg0")
+
+    shown = left.host.run("ip", "-4", "address", "show", "dev", "wg0")
+    assert "inet 10.20.0.9/24" in shown
+    assert "10.20.0.1/24" not in shown
+    assert "198.51.100.0/24 dev wg0" in left.host.run("ip", "route")
+    assert left.pings("10.20.0.2")
+
+
 def test_reload_makes_a_full_tunnel_and_ends_it(left: Side, right: Side) -> None:
     before = left.network()
     left.write(peer=right, allowed="0.0.0.0/0")

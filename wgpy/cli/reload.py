@@ -5,8 +5,9 @@ addresses and routes come before the peers change, old ones go after. If somethi
 changed.
 """
 
+import socket
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from wgpy.cli.resolve import resolving
 from wgpy.cli.tunnel import endpoints_of, with_addresses
 from wgpy.config import Config, load, to_reload, to_update, warnings, wg_text, with_status
 from wgpy.endpoint_names import names_of, read_names, write_names
+from wgpy.host import links
 from wgpy.model import DeviceStatus, DeviceUpdate
 from wgpy.uapi import client as uapi_client
 
@@ -97,6 +99,8 @@ def _change(host: Host, interface: str, update: DeviceUpdate, old: _State, new: 
     _change_own_table(host, interface, old, new)
     if new.config.dns:
         network.set_dns(host, interface, new.config)
+    with suppress(OSError):  # it has gone
+        links.keep_secondary_addresses(socket.if_nametoindex(interface))
     _remove_each(host, reversed(removed))
 
 

@@ -30,6 +30,7 @@ _IFLA_TUN_TYPE: Final = 3
 _IFF_TAP: Final = b"\x02"
 _IFLA_INET_CONF: Final = 1
 _IFLA_INET6_ADDR_GEN_MODE: Final = 8
+_IPV4_DEVCONF_PROMOTE_SECONDARIES: Final = 20
 _IPV4_DEVCONF_SRC_VMARK: Final = 24
 _IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN: Final = 29
 _IN6_ADDR_GEN_MODE_NONE: Final = b"\x01"
@@ -92,6 +93,11 @@ def set_no_link_local_address(index: int) -> None:
 def use_ipv4_routes_without_carrier(index: int) -> None:
     """Let routes by a link count also without a carrier. Raises OSError."""
     _change_ipv4(index, _IPV4_DEVCONF_IGNORE_ROUTES_WITH_LINKDOWN, 0)
+
+
+def keep_secondary_addresses(index: int) -> None:
+    """Let an IPv4 address stay when the first of its network is deleted. Raises OSError."""
+    _change_ipv4(index, _IPV4_DEVCONF_PROMOTE_SECONDARIES, 1)
 
 
 def set_src_valid_mark(index: int, *, on: bool) -> None:
