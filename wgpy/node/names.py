@@ -26,6 +26,7 @@ _STUB: Final = "127.0.0.53"
 _PORT: Final = 53
 _GLOBAL: Final = Endpoint("2000::", _PORT)  # where the default route of IPv6 leads
 _TIMEOUT: Final = 4.0  # seconds, for all name servers together
+_RECORDS: Final = ("AAAA", "A")
 _LONGEST: Final = 10.0  # seconds, for one name, by whatever the C library asks
 
 
@@ -140,9 +141,12 @@ def _ask(host: str, path: Path, mark: int) -> list[str]:
     try:
         resolver = dns.resolver.Resolver(str(path))
         resolver.nameservers = _name_servers(path)
-        return list(resolver.resolve_name(host, lifetime=_TIMEOUT).addresses())
+        resolver.lifetime = _TIMEOUT / len(_RECORDS)
+        # Not `resolve_name`: dnspython has that from 2.4 on, and Debian 12 has 2.3.
+        answers = [resolver.resolve(host, kind, raise_on_no_answer=False) for kind in _RECORDS]
     except (dns.exception.DNSException, OSError):
         return []
+    return [record.address for answer in answers for record in answer]
 
 
 def _marked_socket(mark: int, *arguments: Any, **named: Any) -> socket.socket:
