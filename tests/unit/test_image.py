@@ -45,6 +45,7 @@ def test_programs_of_a_wheel_are_where_a_container_looks_for_them(tmp_path: Path
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("wgpyd/__init__.py", "")
         archive.writestr("wgpyd/main.py", "def main():\n    return 7\n")
+        archive.writestr("wgpy-0.dist-info/entry_points.txt", "[console_scripts]\nwgpyd = wgpyd.main:main\n")
         archive.writestr("wgpy-0.data/data/lib/systemd/system/wgpyd-mesh@.service", "")
     image = runpy.run_path(str(CONTAINER / "image.py"))
 
@@ -53,7 +54,7 @@ def test_programs_of_a_wheel_are_where_a_container_looks_for_them(tmp_path: Path
     program = tmp_path / "root/usr/bin/wgpyd"
     modules = tmp_path / "root/usr/lib/python3/dist-packages"
     assert program.stat().st_mode & 0o777 == 0o755
-    assert [path.name for path in modules.iterdir()] == ["wgpyd"]
+    assert {path.name for path in modules.iterdir()} == {"wgpyd", "wgpy-0.dist-info"}
     ran = subprocess.run([sys.executable, program], env={"PYTHONPATH": str(modules)}, check=False)
     assert ran.returncode == 7
 

@@ -73,7 +73,7 @@ def test_no_line_of_a_page_is_taken_for_a_request_by_chance(pages: dict[str, str
 
 @needs_dpkg
 def test_a_debian_package_has_programs_modules_units_and_man_pages(
-    pages: dict[str, str], tmp_path: Path
+    pages: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     man = tmp_path / "man"
     man.mkdir()
@@ -82,6 +82,13 @@ def test_a_debian_package_has_programs_modules_units_and_man_pages(
     wheel = tmp_path / "wgpy-7.0-cp311-abi3-manylinux_2_17_aarch64.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("wgpyd/__init__.py", "")
+        archive.writestr("wgpy/_fastpath.abi3.so", b"\0GLIBC_2.9\0GLIBC_2.17\0")
+        archive.writestr("wgpy-7.0.dist-info/METADATA", "Name: wgpy\nAuthor-email: One <one@example.com>\n")
+        archive.writestr(
+            "wgpy-7.0.dist-info/entry_points.txt", "[console_scripts]\nwgmesh = wgmesh.start:main\n"
+        )
+    monkeypatch.syspath_prepend(PACKAGES)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     build = runpy.run_path(str(PACKAGES / "debian.py"))["build"]
 
     package = build(wheel, man, tmp_path)
@@ -90,7 +97,6 @@ def test_a_debian_package_has_programs_modules_units_and_man_pages(
     listed = subprocess.run(["dpkg-deb", "-c", package], capture_output=True, text=True, check=True).stdout
     assert {line.split()[1] for line in listed.splitlines()} == {"root/root"}
     for file in (
-        "usr/bin/wgpy",
         "usr/bin/wgmesh",
         "usr/lib/python3/dist-packages/wgpyd/__init__.py",
         "usr/lib/systemd/system/wgpy@.service",
@@ -101,6 +107,8 @@ def test_a_debian_package_has_programs_modules_units_and_man_pages(
         assert f" ./{file}\n" in listed
     control = subprocess.run(["dpkg-deb", "-f", package], capture_output=True, text=True, check=True).stdout
     assert "Architecture: arm64\n" in control
+    assert "Maintainer: One <one@example.com>\n" in control
+    assert "Depends: libc6 (>= 2.17), " in control
     assert "python3-cryptography, " in control
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["man", wheel.name, package.name])
 

@@ -15,15 +15,16 @@ from pathlib import Path
 import pytest
 
 import wgpy
+from tests import clone
 
-ROOT = Path(__file__).parents[2]
 NOT_FOR_USERS = {".ci/run", ".gitignore"}
 
+needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="there is no dpkg-deb here")
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
 
 
 def test_the_hand_written_c_file_was_not_overwritten_by_cffi() -> None:
-    assert "_cffi_" not in (ROOT / "wgpy/_fastpath.c").read_text().lower()
+    assert "_cffi_" not in (clone.ROOT / "wgpy/_fastpath.c").read_text().lower()
 
 
 def test_importing_wgpy_loads_neither_cryptography_nor_asyncio() -> None:
@@ -44,11 +45,11 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         wgpy.Tunnle  # noqa: B018  # type: ignore[attr-defined]
 
 
-def test_the_source_distribution_holds_every_file_of_the_clone(sdist: Path, files: frozenset[str]) -> None:
+def test_the_source_distribution_holds_every_file_of_the_clone(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         held = {name.partition("/")[2] for name in archive.getnames()}
 
-    assert files - held <= NOT_FOR_USERS
+    assert clone.files() - held <= NOT_FOR_USERS
 
 
 @needs_compiler
@@ -69,9 +70,8 @@ def test_the_wheel_holds_what_runs_and_nothing_else(wheel: Path) -> None:
     assert not [name for name in names if name.endswith((".c", ".h")) or name.startswith("wgpy/fastpath")]
 
 
-@needs_compiler
-def test_building_a_wheel_leaves_the_hand_written_c_file_alone(wheel: Path, unpacked: Path) -> None:
-    assert (unpacked / "wgpy/_fastpath.c").read_bytes() == (ROOT / "wgpy/_fastpath.c").read_bytes()
+def test_the_hand_written_c_file_is_in_the_source_distribution_as_it_is(unpacked: Path) -> None:
+    assert (unpacked / "wgpy/_fastpath.c").read_bytes() == (clone.ROOT / "wgpy/_fastpath.c").read_bytes()
 
 
 @needs_compiler
@@ -98,35 +98,62 @@ def test_without_a_compiler_it_builds_with_the_portable_path_only_and_says_so(
     assert python(interpreter, program) == "None"
 
 
-def test_the_wheel_for_all_other_hosts_has_no_c_and_is_of_no_platform(sdist: Path, tmp_path: Path) -> None:
-    build("wheel", unpack(sdist, tmp_path / "source"), tmp_path, env={"WGPY_PURE": "1"})
-
-    wheel = only(tmp_path.glob("*.whl"))
-
-    assert wheel.name.endswith("-py3-none-any.whl")
-    with zipfile.ZipFile(wheel) as archive:
+def test_the_wheel_for_all_other_hosts_has_no_c_and_is_of_no_platform(dist: Path) -> None:
+    with zipfile.ZipFile(only(dist.glob("*-py3-none-any.whl"))) as archive:
         assert not [name for name in archive.namelist() if name.endswith((".so", ".c", ".h"))]
+
+
+def test_packages_are_the_same_bytes_whoever_makes_them(dist: Path, unpacked: Path, tmp_path: Path) -> None:
+    """Here who has the source distribution alone, unpacked elsewhere, and whose files are nobody else's."""
+    again = tmp_path / "dist"
+
+    package(unpacked, again, umask=0o077)
+
+    names = [path.name for path in dist.iterdir() if path.suffix != ".gz"]  # which lists its origin
+    assert len(names) == 3 if shutil.which("cc") else 1
+    assert [(again / name).read_bytes() for name in names] == [(dist / name).read_bytes() for name in names]
+
+
+@needs_compiler
+@needs_dpkg
+def test_what_the_debian_package_installs_runs(dist: Path, tmp_path: Path) -> None:
+    run("dpkg-deb", "-x", str(only(dist.glob("*.deb"))), str(tmp_path))
+
+    modules = {"PYTHONPATH": str(tmp_path / "usr/lib/python3/dist-packages")}
+    for program in ("wgpy", "wgpyd", "wgmesh"):
+        said = run(sys.executable, str(tmp_path / "usr/bin" / program), "--version", cwd="/", env=modules)
+        assert said == f"{program} {wgpy.__version__}\n"
+    found = "import wgpy, wgpy.datapath.native as n; print(n.available(), wgpy.__file__)"
+    assert run(sys.executable, "-c", found, cwd="/", env=modules).startswith(
+        f"True {tmp_path}/usr/lib/python3/"
+    )
+
+
+@needs_compiler
+@pytest.mark.skipif(
+    shutil.which("lintian") is None, reason="lintian is not installed: `./run package` asks it, too"
+)
+def test_the_debian_package_keeps_to_debians_policy(dist: Path) -> None:
+    said = run("lintian", "--allow-root", "--fail-on", "error", str(only(dist.glob("*.deb"))))
+
+    assert "E: " not in said
 
 
 # -- Helpers -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def files() -> frozenset[str]:
-    """Every file git would commit."""
-    listing = run("git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard")
-    return frozenset(name for name in listing.splitlines() if (ROOT / name).is_file())
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `./run package` makes, but for other hosts than this."""
+    pytest.importorskip("sqlalchemy", reason="the coordinator, which has a man page, is not installed here")
+    out = tmp_path_factory.mktemp("made") / "dist"
+    package(clone.copy_to(tmp_path_factory.mktemp("clone")), out)
+    return out
 
 
 @pytest.fixture(scope="module")
-def sdist(files: frozenset[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    clone, out = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("sdist")
-    for name in files:
-        copy = clone / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, copy)
-    build("sdist", clone, out)
-    return only(out.glob("*.tar.gz"))
+def sdist(dist: Path) -> Path:
+    return only(dist.glob("*.tar.gz"))
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +162,8 @@ def unpacked(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wheel(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    build("wheel", unpacked, out)
-    return only(out.glob("*.whl"))
+def wheel(dist: Path) -> Path:
+    return only(dist.glob("*-linux_*.whl"))
 
 
 def only(paths: Iterable[Path]) -> Path:
@@ -171,6 +196,16 @@ def build(what: str, source: Path, out: Path, env: Mapping[str, str] | None = No
         str(source),
     )
     return run(*command, env=env)
+
+
+def package(source: Path, out: Path, umask: int = 0o022) -> None:
+    platforms = ["any", *(["native"] if shutil.which("cc") and shutil.which("dpkg-deb") else [])]
+    command = [sys.executable, str(source / "daemon/deploy/packages/build.py"), str(out), *platforms]
+    former = os.umask(umask)
+    try:
+        run(*command, cwd="/")
+    finally:
+        os.umask(former)
 
 
 def pip(interpreter: str, *arguments: str, env: Mapping[str, str] | None = None) -> str:

@@ -11,24 +11,25 @@ Needs root and mmdebstrap. The archive is that of `docker save`: OCI image speci
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Mapping
+from configparser import ConfigParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 _SUITE: Final = "trixie"
 _MODULES: Final = "usr/lib/python3/dist-packages"
-_PROGRAMS: Final = {"wgpy": "wgpy.cli.main", "wgpyd": "wgpyd.main"}
 _ARCHITECTURES: Final = {"amd64": "amd64", "arm64": "arm64", "armhf": "arm", "s390x": "s390x"}
 _ENVIRONMENT: Final = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
 
 
 def main(wheel: str, archive: str, name: str) -> None:
     """Raises CalledProcessError, OSError."""
+    os.umask(0o022)  # as whoever reads the image is another user
     with TemporaryDirectory() as folder:
         installed, layer = Path(folder, "installed"), Path(folder, "layer.tar")
         install(Path(wheel), installed)
@@ -36,15 +37,21 @@ def main(wheel: str, archive: str, name: str) -> None:
         write_archive(layer, Path(archive), name)
 
 
-def install(wheel: Path, folder: Path, programs: Mapping[str, str] = _PROGRAMS) -> None:
-    """Unpack a wheel below a folder, as Debian's Python finds it. programs: the module of each."""
+def install(wheel: Path, folder: Path) -> None:
+    """Unpack modules and programs of a wheel below a folder, as Debian's Python finds them."""
     with zipfile.ZipFile(wheel) as archive:
         members = [name for name in archive.namelist() if not name.split("/")[0].endswith(".data")]
         archive.extractall(folder / _MODULES, members)
-    for name, module in programs.items():
+        (about,) = {name.split("/")[0] for name in members if name.split("/")[0].endswith(".dist-info")}
+        programs = ConfigParser()
+        programs.read_string(archive.read(f"{about}/entry_points.txt").decode())
+    for name, place in programs["console_scripts"].items():
+        module, _, function = place.partition(":")
         program = folder / "usr/bin" / name
         program.parent.mkdir(parents=True, exist_ok=True)
-        program.write_text(f"#!/usr/bin/python3\nimport sys\nfrom {module} import main\nsys.exit(main())\n")
+        program.write_text(
+            f"#!/usr/bin/python3\nimport sys\nfrom {module} import {function}\nsys.exit({function}())\n"
+        )
         program.chmod(0o755)
 
 

@@ -8,7 +8,6 @@ import asyncio
 import socket
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +32,7 @@ def main(datapaths: list[str]) -> None:
 
 
 def _run(program: str, *arguments: str) -> str:
-    path = Path(sysconfig.get_path("scripts"), program)
+    path = Path(sys.executable).with_name(program)
     done = subprocess.run([path, *arguments], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 

@@ -2,11 +2,16 @@
 
 The compiler is zig's clang, of the package index: it has the headers of every libc that is built for, and
 links against as old a glibc as is asked for. PEP 600, PEP 656
+
+The wheel for this host alone is by its own compiler.
 """
 
+import gzip
 import os
 import subprocess
 import sys
+import tarfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +21,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """platform: of the wheel's tag; triple: as zig calls it; "" for the wheel without C."""
+    """platform: of the wheel's tag; triple: as zig calls it; "" where zig is not asked."""
 
     platform: str
     triple: str = ""
 
 
 PURE: Final = Target("any")
-TARGETS: Final = (
+NATIVE: Final = Target("native")
+EXTENSION: Final = "wgpy/_fastpath.abi3.so"
+TARGETS: Final = (  # all that are to be had without naming one
     Target("manylinux_2_17_x86_64", "x86_64-linux-gnu.2.17"),
     Target("manylinux_2_17_aarch64", "aarch64-linux-gnu.2.17"),
     Target("musllinux_1_2_x86_64", "x86_64-linux-musl"),
@@ -34,19 +41,52 @@ TARGETS: Final = (
 
 def build_sdist(clone: Path, folder: Path) -> Path:
     """Raises CalledProcessError."""
-    return _build("sdist", clone, folder, {})
+    return _normalize(_build("sdist", clone, folder, {}))
+
+
+def _normalize(sdist: Path) -> Path:
+    """Have a source distribution be the same from every clone: not with its owners, modes and times."""
+    date = int(os.environ["SOURCE_DATE_EPOCH"])
+
+    def normalized(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
+        return member.replace(mtime=date, mode=mode, uid=0, gid=0, uname="", gname="", deep=False)
+
+    with TemporaryDirectory(dir=sdist.parent) as place:
+        written = Path(place, sdist.name)
+        with (
+            tarfile.open(sdist) as old,
+            written.open("wb") as file,
+            gzip.GzipFile("", "wb", mtime=date, fileobj=file) as packed,
+            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new,
+        ):
+            for member in sorted(old.getmembers(), key=lambda one: one.name):
+                new.addfile(normalized(member), old.extractfile(member) if member.isfile() else None)
+        return written.replace(sdist)
 
 
 def build_wheel(source: Path, target: Target, folder: Path) -> Path:
     """source: as the source distribution has it, and without what another target has built.
 
-    Raises CalledProcessError.
+    Raises CalledProcessError, or RuntimeError if the compiler has failed.
     """
     if target is PURE:
         return _build("wheel", source, folder, {"WGPY_PURE": "1"})
-    compiler = f"{sys.executable} -m ziglang cc -target {target.triple}"
+    compiler = f"{sys.executable} -m ziglang cc -target {target.triple}" if target.triple else "cc"
+    # LDSHARED as some Pythons have it names a folder of the host that they were built on.
     variables = {"CC": compiler, "LDSHARED": f"{compiler} -shared -Wl,-s"}
-    return _build("wheel", source, folder, variables, f"--build-option=--plat-name={target.platform}")
+    options = [f"--build-option=--plat-name={target.platform}"] if target.triple else []
+    wheel = _build("wheel", source, folder, variables, *options)
+    _check(wheel)
+    return wheel
+
+
+def _check(wheel: Path) -> None:
+    """Raises RuntimeError if a wheel has no C: whoever installs from the source may do without."""
+    with zipfile.ZipFile(wheel) as archive:
+        if EXTENSION not in archive.namelist():
+            wheel.unlink()
+            raise RuntimeError(f"the C data path of {wheel.name} could not be built")
 
 
 def _build(what: str, source: Path, folder: Path, variables: Mapping[str, str], *options: str) -> Path:
