@@ -21,9 +21,10 @@ from examples.cluster_tour import mesh, tour
 from examples.output import announce, find_token
 from examples.picture import Node
 from examples.world import DemoError
+from tests.integration import cgroups
 from tests.integration.hosts import Lab, adopt_orphans, die_with_parent
 from tests.integration.meshlab import NETWORK, PORT, World
-from tests.kubernetes import cgroups, components
+from tests.kubernetes import components
 from tests.kubernetes.client import ApiError
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.controlplane import Ranges

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.integration import cgroups
 from tests.integration.hosts import Lab, add_addresses
 from tests.integration.meshlab import PORT, World
-from tests.kubernetes import cgroups
 from tests.kubernetes.cluster import Cluster
 from tests.kubernetes.controlplane import Ranges
 

@@ -148,11 +148,14 @@ class Host:
     _started: list[HostProcess] = field(default_factory=list)
 
     @classmethod
-    def boot(cls, name: str, logs: Path) -> "Host":
-        """Make the namespaces; the host is there when this returns."""
+    def boot(cls, name: str, logs: Path, setup: str = _SETUP) -> "Host":
+        """Make the namespaces; the host is there when this returns.
+
+        setup: what its first process does first, in sh; it prints a line, "ready", and then never ends.
+        """
         unshare = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc"]
         root = subprocess.Popen(
-            [*unshare, "--", "sh", "-c", _SETUP],
+            [*unshare, "--", "sh", "-c", setup],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
             preexec_fn=die_with_parent,
             start_new_session=True,  # Ctrl-C is for who booted it, and who then powers it off

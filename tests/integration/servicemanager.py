@@ -1,8 +1,9 @@
 """A service manager for one service, with what systemd documents of notifications and of its store.
 
-No systemd runs where these tests do. This is sd_notify(3) with READY, MAINPID, FDSTORE, FDSTOREREMOVE and
-FDNAME from any process of the service (NotifyAccess=all), and sd_listen_fds(3) with LISTEN_PID, LISTEN_FDS
-and LISTEN_FDNAMES at each start. What is stored stays when the main process ends, and another one follows.
+A service of it is faster, and says more, than one of systemd, which test_systemd.py has. This is sd_notify(3)
+with READY, MAINPID, FDSTORE, FDSTOREREMOVE and FDNAME from any process of the service (NotifyAccess=all), and
+sd_listen_fds(3) with LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES at each start. What is stored stays when the
+main process ends, and another one follows.
 
 Usage: servicemanager.py COMMAND… -- RELOAD-COMMAND…. SIGHUP reloads, SIGTERM stops. It prints what happens, a
 line each. Runs on hosts.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kubernetes import cgroups, components
+from tests.integration import cgroups
+from tests.kubernetes import components
 from tests.kubernetes.cluster import Cluster, running
 from tests.kubernetes.controlplane import ControlPlane
 

@@ -10,9 +10,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.integration import cgroups
 from tests.integration.hosts import Host, HostProcess, eventually
 from tests.integration.meshlab import Node
-from tests.kubernetes import cgroups, clusterdns, components
+from tests.kubernetes import clusterdns, components
 from tests.kubernetes.controlplane import ControlPlane
 from tests.kubernetes.images import IMAGE
 

@@ -1,4 +1,4 @@
-"""Cgroups of the nodes: kubelet makes those of its pods below one that must be there, in every hierarchy.
+"""Cgroups of hosts: kubelet and systemd make theirs below one that must be there; kubelet in every hierarchy.
 
 Hosts of the lab end with this process and cgroups do not: so their names say whose they are, and the next run
 removes what a killed one has left.
@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.integration.hosts import eventually
 
 _CGROUPS = Path("/sys/fs/cgroup")
-_PREFIX = "wgpy-kubernetes-"
+_PREFIX = "wgpy-tests-"
 
 
 def remove_old() -> None:
@@ -59,6 +59,11 @@ def _is_unified() -> bool:
 def _trees() -> list[Path]:
     """Return where each hierarchy is mounted."""
     return [_CGROUPS] if _is_unified() else [mounted for mounted, _, _ in _mounted_cgroups()]
+
+
+def unified() -> Path | None:
+    """Return where version 2 is mounted, None if it is nowhere."""
+    return next((place for place, kind, _ in _mounted_cgroups() if kind == "cgroup2"), None)
 
 
 def _mounted_cgroups() -> Iterator[tuple[Path, str, str]]:
