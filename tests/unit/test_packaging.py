@@ -120,7 +120,7 @@ def test_what_the_debian_package_installs_runs(dist: Path, tmp_path: Path) -> No
     run("dpkg-deb", "-x", str(only(dist.glob("*.deb"))), str(tmp_path))
 
     modules = {"PYTHONPATH": str(tmp_path / "usr/lib/python3/dist-packages")}
-    for program in ("wgpy", "wgpyd", "wgmesh"):
+    for program in ("wgpy", "wgpyd"):
         said = run(sys.executable, str(tmp_path / "usr/bin" / program), "--version", cwd="/", env=modules)
         assert said == f"{program} {wgpy.__version__}\n"
     found = "import wgpy, wgpy.datapath.native as n; print(n.available(), wgpy.__file__)"
