@@ -162,6 +162,16 @@ def test_it_tells_why_something_is_reachable(world: World, browser: Browser, lin
     assert "sudo wgpy mesh why dev" in browser.text("#answer")
 
 
+def test_an_end_is_asked_about_from_its_details(world: World, browser: Browser, link: str) -> None:
+    browser.open(link)
+    browser.shows("#list", "hub")
+    browser.click(f'button[data-end="node:{_identity(world, "hub")}"]')
+    browser.shows("#details", "Why is hub reachable or not?")
+    browser.click("button[data-why=hub]")
+
+    browser.shows("#answer", "hub is reachable.")
+
+
 def test_the_keyboard_alone_is_enough(world: World, browser: Browser, link: str) -> None:
     browser.open(link)
     browser.shows("#list", "gw2")
@@ -202,6 +212,8 @@ def test_when_a_gateway_dies_it_is_seen(world: World, browser: Browser, link: st
     browser.shows("#details dl", "in use\ngw2")
     world.dev.host.start("ping", "-n", "-c", "60", _address(world, "gw1"))
     browser.shows("#counts", "1 no answer")
+    browser.shows("#details", "a gateway is away")
+    browser.shows("#remarks", "gw1 has not answered for")
     for scheme in ("light", "dark"):
         browser.open(link, dark=scheme == "dark")
         browser.shows("#counts", "1 no answer")

@@ -303,13 +303,23 @@ def test_of_many_that_are_relayed_the_first_are_explained() -> None:
     assert f"{20 - MAX_REASONS} more are not; `wgpy mesh why NAME` says why of each" in shown
 
 
+def test_a_node_that_does_not_answer_is_not_said_to_be_reached() -> None:
+    shown = status.text(a_status(peers=(peer(relay="hub", unanswered=305),)), None)
+
+    assert "web2 has not answered for 5 minutes, 5 seconds" in shown
+    assert "is reached by" not in shown
+
+
 def test_what_is_wrong_comes_first_where_it_is_watched() -> None:
     good, relayed, silent = peer(name="a"), peer(name="b", relay="hub"), peer(name="c", unanswered=60)
     known = a_status(peers=(good, relayed, silent), warnings=("the disk is full",))
 
     shown = status.text(known, None, wrong_first=True).splitlines()
 
-    first_words = [line.split()[0] for line in shown if line and " is reached by " not in line]
+    remarks = " is reached by ", " has not answered for "
+    first_words = [
+        line.split()[0] for line in shown if line and not any(remark in line for remark in remarks)
+    ]
     order = [first_words.index(word) for word in ("warning:", "c", "b", "a", "network")]
     assert shown[0] == "web1 of prod: the coordinator is connected"
     assert order == sorted(order)

@@ -76,6 +76,24 @@ def test_a_site_hangs_at_each_gateway_and_is_as_well_as_the_one_in_use() -> None
     assert end(found, "office")["state"] == "silent"
 
 
+def test_a_site_without_its_spare_gateway_is_not_as_well_as_it_looks() -> None:
+    peers = peer(), peer(name="web3", identity=KEYS[3], unanswered=60)
+
+    found = end(shown(a_status(peers=peers, sites=(_OFFICE,))), "office")
+
+    assert found["state"] == "degraded"
+    assert ["no answer from", "web3"] in found["rows"]
+    assert ["prefixes there", "192.168.1.0/24"] in found["rows"]
+
+
+def test_what_a_node_may_begin_stands_with_its_ports() -> None:
+    rules = (Rule(3, "node:web1", "tag:db:5432/tcp", 7),)
+
+    found = end(shown(a_status(rules=rules, peers=(peer(outbound_rule=3),))), "web2")
+
+    assert ["may begin", "this node to it, by rule 3: web1 to tag:db:5432/tcp"] in found["rows"]
+
+
 def test_a_client_hangs_at_its_gateway() -> None:
     entered = client(name="bob", gateway="web1", last_handshake=NOW, received=5)
 

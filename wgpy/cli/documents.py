@@ -167,9 +167,10 @@ class Map(TypedDict):
 
 
 class Found(TypedDict):
-    """good: None where nobody can tell; text: what is so, a phrase."""
+    """good: None where nobody can tell; decisive: whether nothing is reached without it; text: a phrase."""
 
     good: bool | None
+    decisive: bool
     text: str
 
 

@@ -147,12 +147,17 @@ def ago(elapsed: int) -> str:
     seconds = elapsed // SECOND
     if seconds == 0:
         return "now"
+    return f"{duration(seconds)} ago"
+
+
+def duration(seconds: int) -> str:
+    """Return a time of at least a second as text."""
     parts = []
     for noun, length in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
         number, seconds = divmod(seconds, length)
         if number:
             parts.append(_count(number, noun))
-    return ", ".join(parts) + " ago"
+    return ", ".join(parts)
 
 
 def size(number: int) -> str:

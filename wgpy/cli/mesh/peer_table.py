@@ -7,7 +7,7 @@ from typing import Final
 from wgpy.cli.colours import Colour, paint
 from wgpy.cli.mesh.output import columns, fits, listed, since
 from wgpy.cli.mesh.why_paths import milliseconds, used, why_not_directly, words
-from wgpy.cli.show import size
+from wgpy.cli.show import duration, size
 from wgpy.node.agent_client import Peer, Status
 from wgpy.node.site_report import SILENCE
 
@@ -63,7 +63,7 @@ def table(status: Status, peers: Sequence[Peer] = ()) -> str:
 
 def _row(peer: Peer) -> tuple[str, ...]:
     return (
-        peer.name or str(peer.identity),
+        _name(peer),
         str(peer.address),
         paint(path_text(peer), _COLOURS[health(peer)]) if peer.last_handshake else path_text(peer),
         since(peer.since) if peer.since else "-",
@@ -83,10 +83,18 @@ def path_text(peer: Peer) -> str:
 
 
 def reasons(status: Status) -> Iterator[str]:
-    """Say of peers that are reached by relays why they are not reached directly."""
-    relayed = [peer for peer in status.peers if peer.relay or peer.by_connection]
+    """Say which peers do not answer, and why others are not reached directly."""
+    silent = [peer for peer in status.peers if health(peer) is Health.SILENT]
+    for peer in silent[:MAX_REASONS]:
+        yield f"{_name(peer)} has not answered for {duration(peer.unanswered)}"
+    if len(silent) > MAX_REASONS:
+        yield f"{len(silent) - MAX_REASONS} more have not answered either"
+    relayed = [peer for peer in status.peers if health(peer) in (Health.BY_RELAY, Health.BY_CONNECTION)]
     for peer in relayed[:MAX_REASONS]:
-        name = peer.name or str(peer.identity)
-        yield f"{name} is reached {words(used(peer))}, {why_not_directly(status, peer)}"
+        yield f"{_name(peer)} is reached {words(used(peer))}, {why_not_directly(status, peer)}"
     if len(relayed) > MAX_REASONS:
         yield f"{len(relayed) - MAX_REASONS} more are not; `wgpy mesh why NAME` says why of each"
+
+
+def _name(peer: Peer) -> str:
+    return peer.name or str(peer.identity)

@@ -102,7 +102,9 @@ def document(name: str, findings: Sequence[Finding]) -> Why:
     return {
         "name": name,
         "reachable": reachable,
-        "findings": {finding.subject: {"good": finding.good, "text": finding.text} for finding in findings},
+        "findings": {
+            one.subject: {"good": one.good, "decisive": one.is_decisive, "text": one.text} for one in findings
+        },
         "advice": [finding.advice for finding in findings if finding.advice] if not reachable else [],
     }
 

@@ -11,6 +11,7 @@ _STATES: Final = {
     "silent": ("no answer", Colour.BAD, "#c11f2b"),
     "tls": ("by TLS", Colour.NOTICE, "#8a5300"),
     "relay": ("by a relay", Colour.NOTICE, "#8a5300"),
+    "degraded": ("a gateway is away", Colour.NOTICE, "#8a5300"),
     "direct": ("direct", Colour.GOOD, "#1a7f37"),
     "idle": ("no session", None, "#636a75"),
 }

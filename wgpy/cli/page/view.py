@@ -10,7 +10,7 @@ from wgpy.cli.mesh import peer_table, why_paths
 from wgpy.cli.mesh.output import date, listed, since
 from wgpy.cli.mesh.peer_table import Health
 from wgpy.cli.mesh.status import about, remarks
-from wgpy.cli.show import size
+from wgpy.cli.show import duration, size
 from wgpy.mesh.selectors import rule_text
 from wgpy.node.agent_client import Client, Excluded, Peer, Rule, Site, Status
 from wgpy.node.files import NetworkKeyFile
@@ -89,7 +89,7 @@ def _node(status: Status, peer: Peer) -> dict[str, Any]:
         ("endpoint", peer.endpoint),
         ("round trip", why_paths.milliseconds(peer.round_trip) if peer.round_trip else ""),
         ("last handshake", since(peer.last_handshake)),
-        ("no answer for", f"{peer.unanswered} s" if peer.unanswered else ""),
+        ("no answer for", duration(peer.unanswered) if peer.unanswered else ""),
         ("received, sent", f"{size(peer.received)}, {size(peer.sent)}"),
         ("endpoints", listed(peer.endpoints) if peer.endpoints else ""),
         ("NAT", f"one that {why_paths.nat_words(peer.nat)}" if peer.nat else ""),
@@ -125,18 +125,28 @@ def _place(peer: Peer) -> str:
 def _directions(status: Status, peer: Peer) -> str:
     if not status.rules:
         return "each to the other, as there is no rule"
-    out = f"this node to it (rule {peer.outbound_rule})" if peer.outbound_rule else ""
-    into = f"it to this node (rule {peer.inbound_rule})" if peer.inbound_rule else ""
-    return ", ".join(filter(None, (out, into))) or "neither to the other: it is known as a relay or a gateway"
+    texts = {rule.number: rule_text(f"{rule.source} {rule.destination}") for rule in status.rules}
+    out = f"this node to it, by rule {peer.outbound_rule}: {texts.get(peer.outbound_rule)}"
+    into = f"it to this node, by rule {peer.inbound_rule}: {texts.get(peer.inbound_rule)}"
+    found = (out if peer.outbound_rule else "", into if peer.inbound_rule else "")
+    return "; ".join(filter(None, found)) or "neither to the other: it is known as a relay or a gateway"
 
 
 def _site(status: Status, site: Site) -> dict[str, Any]:
-    used = next((peer for peer in status.peers if site.used and peer.name == site.used), None)
+    peers = {peer.name: peer for peer in status.peers if peer.name}
+    silent = [
+        one.name for one in site.gateways if one.name in peers and state_of(peers[one.name]) == "silent"
+    ]
+    used = peers.get(site.used)
     state = "self" if site.own else state_of(used) if used else "idle"
+    if silent and state != "silent":
+        state = "degraded"
     rows = [
         ("reached as", how_reached(site)),
         ("gateways", listed(one.name or str(one.identity) for one in site.gateways)),
         ("in use", site.used or ("this node is a gateway" if site.own else "none")),
+        ("no answer from", listed(silent) if silent else ""),
+        ("prefixes there", shown_prefixes(site.real) if site.real != site.mapped else ""),
         ("name servers", listed(site.servers) if site.servers else ""),
         ("zones", listed(site.zones) if site.zones else ""),
         ("zones that wait", listed(site.waiting) if site.waiting else ""),

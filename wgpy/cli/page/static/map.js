@@ -19,13 +19,14 @@ export class NetworkMap {
     const known = new Set(ends.map((end) => end.id));
     const edges = state.edges.filter((edge) => known.has(edge.source) && known.has(edge.target));
     const groups = grouped(ends, groupOf);
+    const local = ends.find((end) => end.kind === "node" && end.state === "self")?.id;
     const wanted = new Map(), isLarge = ends.length > FEW;
     for (const end of ends) wanted.set(end.id, { group: "nodes", data: nodeData(end) });
     for (const [name, members] of groups)
       if (name && members.length) wanted.set(`group:${name}`, { group: "nodes", data: { id: `group:${name}`, label: name,
         size: Math.max(15, 3 * Math.sqrt(ends.length)) } });
     for (const edge of edges)
-      wanted.set(edge.id, { group: "edges", data: { ...edge, label: isLarge ? "" : edge.text,
+      wanted.set(edge.id, { group: "edges", data: { ...edge, label: isLarge ? "" : edge.text, isRelayed: edge.source !== local && edge.target.startsWith("node:"),
         opacity: isLarge && edge.state === "direct" ? 0.25 : 1 } });
     const arrangement = JSON.stringify([[...groups].map(([name, members]) => [name, members.map((end) => end.id)]),
       [...wanted.keys()]]);
@@ -103,7 +104,7 @@ function style() {
   const found = getComputedStyle(document.documentElement);
   const colour = (name) => found.getPropertyValue(`--${name}`).trim();
   const of = (selector, more) => ({ selector, style: more });
-  const states = ["direct", "relay", "tls", "silent", "idle", "self"];
+  const states = ["direct", "relay", "tls", "degraded", "silent", "idle", "self"];
   return [
     of("node", { label: "data(label)", color: colour("text"), "font-size": 13, "text-valign": "bottom", "text-margin-y": 4,
       "min-zoomed-font-size": 7, width: 26, height: 26, shape: "data(shape)", "background-color": colour("idle"),
@@ -118,6 +119,7 @@ function style() {
       "font-size": 11, "min-zoomed-font-size": 7, "text-background-color": colour("back"), "text-background-opacity": 0.9,
       "text-background-padding": 1 }),
     ...states.map((state) => of(`edge[state = "${state}"]`, { "line-color": colour(state) })),
+    of("edge[?isRelayed]", { "curve-style": "unbundled-bezier", "control-point-distances": [60], "control-point-weights": [0.5] }),
     of('edge[state = "relay"]', { "line-style": "dashed" }),
     of('edge[state = "tls"]', { "line-style": "dotted" }),
     of('edge[state = "silent"]', { "line-style": "dashed", width: 3 }),

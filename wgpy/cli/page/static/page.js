@@ -6,7 +6,7 @@ import { NetworkMap } from "./map.js";
 const INTERVAL = 1000; // ms between states
 const AGAIN = 5000; // ms between trials of `why`
 const LEGEND = { direct: "direct", relay: "by a relay", tls: "by TLS", silent: "no answer", idle: "no session" };
-const WORST_FIRST = ["silent", "tls", "relay", "idle", "former", "elsewhere", "direct", "self"];
+const WORST_FIRST = ["silent", "degraded", "tls", "relay", "idle", "former", "elsewhere", "direct", "self"];
 const SIZES = ["B", "KiB", "MiB", "GiB"];
 
 const get = (id) => document.getElementById(id);
@@ -42,6 +42,11 @@ function morph(place, wanted) {
     }
   });
   before.slice(after.length).forEach((node) => node.remove());
+}
+
+// A sentence, in which commands stand between backticks.
+function sentence(text) {
+  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }
 
 function table(head, rows, nothing) {
@@ -123,7 +128,7 @@ function show() {
   fill("connection", connection(state));
   fill("counts", counts(state));
   map.draw(state, groupOf, view.selected);
-  fill("remarks", state.remarks.map((text) => el("li", {}, text)));
+  fill("remarks", state.remarks.map((text) => el("li", {}, sentence(text))));
   fill("list", list(state));
   fill("details", details(state));
   const from = get("from").value;
@@ -187,7 +192,7 @@ function list(state) {
 
 function pathWord(end) {
   if (end.state === "self") return end.kind === "site" ? "by this node" : "this node";
-  return { ...LEGEND, former: "no member", elsewhere: "at another gateway" }[end.state];
+  return { ...LEGEND, degraded: "a gateway is away", former: "no member", elsewhere: "at another gateway" }[end.state];
 }
 
 function details(state) {
@@ -197,6 +202,7 @@ function details(state) {
   return [
     el("h2", {}, `${end.name} `, el("span", { class: `mark ${end.state}` }, pathWord(end))),
     el("dl", {}, rows),
+    end.kind === "former" || end.state === "self" ? "" : el("p", {}, el("button", { type: "button", "data-why": end.name }, `Why is ${end.name} reachable or not?`)),
     ...end.commands.map(([what, text]) => command(what, text)),
   ];
 }
@@ -204,7 +210,12 @@ function details(state) {
 function rules(state) {
   if (!state.rules.length) return el("p", {}, "There is no rule, so every node may begin to every other one. ",
     el("code", {}, "sudo wgpy mesh allow SOURCE DESTINATION"), " makes the first.");
-  return state.rules.map((rule) => command(`${rule.number}. ${rule.text}, let in ${rule.packets} packets`, rule.command));
+  return [
+    table(["Rule", "From and to", "Let in here"], state.rules.map((rule) => [`${rule.number}`, rule.text, `${rule.packets} packets`])),
+    el("p", {}, "On a host that has the network's key:"),
+    command("Add a rule", "sudo wgpy mesh allow SOURCE DESTINATION"),
+    state.rules.map((rule) => command(`Take back rule ${rule.number}`, rule.command)),
+  ];
 }
 
 // -- What is asked for when it is looked at ---------------------------------------------------------
@@ -246,14 +257,27 @@ async function why() {
   try {
     const found = await ask(`/why?name=${encodeURIComponent(to)}`);
     const marks = { true: "yes", false: "no", null: "?" }, classes = { true: "direct", false: "silent", null: "idle" };
+    const path = found.findings.path?.text ?? "", byRelay = found.reachable && path.startsWith("by ");
+    const wrong = (one) => one.good === false && one.decisive;
+    const rows = Object.entries(found.findings).sort(([, one], [, other]) => wrong(other) - wrong(one));
     fill("answer",
-      el("p", {}, el("strong", { class: classes[found.reachable] }, found.summary)),
-      el("table", {}, el("tbody", {}, Object.entries(found.findings).map(([subject, one]) => el("tr", {},
-        el("th", { scope: "row" }, subject), el("td", { class: classes[one.good] }, marks[one.good]), el("td", {}, one.text))))),
-      found.advice.map((text) => el("p", {}, text)));
+      el("p", {}, el("strong", { class: byRelay ? "relay" : classes[found.reachable] }, found.summary),
+        byRelay ? ` It is reached ${path}.` : ""),
+      el("table", {}, el("tbody", {}, rows.map(([subject, one]) => el("tr", {},
+        el("th", { scope: "row" }, subject), el("td", { class: one.decisive ? classes[one.good] : "idle" }, marks[one.good]),
+        el("td", {}, one.text))))),
+      found.advice.map((text) => el("p", {}, sentence(text))));
   } catch (error) {
     fill("answer", el("p", { class: "silent" }, error.message));
   }
+}
+
+// Ask about an end from this node.
+function askWhy(name) {
+  get("from").value = ends(view.state).find((end) => end.kind === "node" && end.state === "self").id;
+  get("to").value = name;
+  openTab("why");
+  why();
 }
 
 // What the rules say of two ends, neither of which is this node.
@@ -306,8 +330,9 @@ for (const [index, tab] of tabs.entries()) {
 document.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
   if (!button) return;
-  const { end, order, copy: text } = button.dataset;
+  const { end, order, copy: text, why: name } = button.dataset;
   if (end) select(end);
+  if (name) askWhy(name);
   if (text) copy(button);
   if (order) { view.order = order; show(); }
 });
