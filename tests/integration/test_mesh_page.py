@@ -8,6 +8,7 @@ The hub coordinates and relays. Dev, at whose page we look, hears nothing of edg
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,14 @@ _PREFIX, _BEHIND = "10.5.0.0/24", "10.5.0.7"
 _CUT = (
     "add table ip cut; add chain ip cut in { type filter hook prerouting priority -300; }; add rule ip cut in"
 )
+
+
+_NOBODY = 65534
+# Stands for xdg-open: writes who it is, what it is to open and what that holds.
+_OPENER = """\
+#!/bin/sh
+{ id -u; echo "$@"; stat -c '%a %u' "$1"; cat "$1"; echo end; } > /run/desktop/opened
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +267,27 @@ def test_the_holder_of_the_networks_key_sees_tokens_and_the_audit_log(world: Wor
     assert "used up" in {token["state"] for token in records["tokens"]}
     assert records["audit"][0]["told"]
     assert records["audit"][0]["from"]
+
+
+def test_on_a_desktop_the_user_of_sudo_has_it_opened_and_nobody_else_sees_the_link(world: World) -> None:
+    host = world.dev.host
+    host.run("mkdir", "-m", "777", "/run/desktop")
+    host.write("/run/desktop/xdg-open", _OPENER)
+    host.run("chmod", "755", "/run/desktop/xdg-open")
+    environment = ("DISPLAY=:0", f"SUDO_UID={_NOBODY}", f"PATH=/run/desktop:{os.environ['PATH']}")
+    with Terminal(host, "env", *environment, program("wgpy"), "mesh", "page") as terminal:
+        terminal.shows("Ctrl-C ends")
+        opened = host.path("/run/desktop/opened")
+        eventually(lambda: opened.exists() and "end" in opened.read_text(), "the page is opened", _WITHIN)
+        terminal.types("\x03")
+        assert terminal.ends() == 0
+
+    user, arguments, mode, page = opened.read_text().splitlines()[:4]
+    assert user == str(_NOBODY)
+    assert "token" not in arguments
+    assert mode == f"600 {_NOBODY}"
+    assert re.search(r"url=http://127\.0\.0\.1:\d+/login\?token=", page)
+    assert not host.path(arguments).exists()
 
 
 def test_a_network_of_500_nodes_is_drawn_and_stays_alive(

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -89,15 +90,22 @@ def _browser(link: str) -> Iterator[None]:
     if not opener or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         yield
         return
-    user = int(os.environ.get("SUDO_UID", os.getuid()))
+    user = pwd.getpwuid(int(os.environ.get("SUDO_UID", os.getuid())))
     with TemporaryDirectory(prefix="wgpy-page-") as folder:
         file = Path(folder, "page.html")
         file.touch(0o600)
         file.write_text(f'<!doctype html><meta http-equiv="refresh" content="0;url={link}">\n')
-        os.chown(file, user, -1)
-        os.chown(folder, user, -1)
-        with subprocess.Popen([opener, str(file)], user=user, stdin=subprocess.DEVNULL):
-            yield
+        for path in (folder, file):
+            os.chown(path, user.pw_uid, user.pw_gid)
+        runtime = f"/run/user/{user.pw_uid}"
+        process = subprocess.Popen(
+            [opener, str(file)], user=user.pw_uid, group=user.pw_gid,
+            extra_groups=os.getgrouplist(user.pw_name, user.pw_gid), start_new_session=True, cwd="/",
+            env={**os.environ, "HOME": user.pw_dir, "USER": user.pw_name, "XDG_RUNTIME_DIR": runtime},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        yield
+        process.poll()  # a browser that it became goes on
 
 
 class _Readers:
