@@ -39,7 +39,7 @@ def in_a_loop(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 
 
 async def _within_limits(test: Awaitable[None]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         await test
 
 

@@ -76,11 +76,11 @@ async def test_a_member_is_told_what_it_may_announce(tmp_path: Path) -> None:
 
 
 @in_a_loop
-async def test_a_hundred_nodes_that_ask_at_one_moment_announce_what_is_proposed(
+async def test_fifty_nodes_that_ask_at_one_moment_announce_what_is_proposed(
     tmp_path: Path,
 ) -> None:
     async with a_network(tmp_path) as world:
-        token, nodes = key_of(1003), {f"site{number}": key_of(2000 + number) for number in range(100)}
+        token, nodes = key_of(1003), {f"site{number}": key_of(2000 + number) for number in range(50)}
         world.administrator.invite(token, uses=len(nodes), routes=prefixes("192.168.0.0/16"))
         for key in nodes.values():
             world.administrator.join(key, token)
