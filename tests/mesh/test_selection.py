@@ -269,6 +269,23 @@ async def test_a_relay_uses_no_other_one_to_a_peer_that_it_can_dial() -> None:
 
 
 @in_a_loop
+async def test_a_relay_that_left_a_peer_in_silence_begins_a_session_once_the_peer_is_heard_again() -> None:
+    """The peer may rely on it for another one, and to whom a relay has no session it forwards nothing."""
+    with _udp() as peer:
+        async with a_scene(PEER_AT) as scene:
+            scene.network.administrator.relay(scene.network.nodes[0].identity)
+            await scene.know()
+            scene.begin(is_dialled=True)
+            await scene.is_at(HUB_AT)
+            heard = PeerUpdate(scene.key, endpoint=_at(peer))
+            await scene.interface.configure(DeviceUpdate(peers=[heard]))
+
+            scene.selection.on_event(scene.key, EndpointChanged(PeerId(1), _at(peer)))
+
+            assert await _is_called(peer, scene.peer)
+
+
+@in_a_loop
 async def test_who_registers_with_this_node_needs_no_selection() -> None:
     async with a_scene(PEER_AT) as scene:
         us, registered = scene.network.nodes[0], scene.network.join(PEER_AT)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection
 
 from wgpy.contract.constants import REJECT_AFTER_TIME
+from wgpy.contract.events import EndpointChanged
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
@@ -25,6 +26,7 @@ class RelayCalls:
         self._relay_to = relay_to
         self._configure = configure
         self._waiting: dict[PublicKey, set[PublicKey]] = {}  # by relay: who is reached once it has a session
+        self._ended: set[PublicKey] = set()  # with whom this node, a relay, has ended its session
 
     def is_live(self, key: PublicKey) -> bool:
         """Return whether a session with a relay is young enough to be in use."""
@@ -46,12 +48,24 @@ class RelayCalls:
         else:
             self.call(relay, key)
 
+    def note_end(self, key: PublicKey) -> None:
+        """This node, a relay, has ended its session with a peer, which does not know that.
+
+        It forwards for whom it can send to. So as soon as the peer is heard without another relay, it gets a
+        new session: it may be about to have something forwarded.
+        """
+        self._ended.add(key)
+
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""
         match event:
             case HandshakeCompleted():
+                self._ended.discard(key)
                 self._forget(key)
                 self._begin(key)
+            case EndpointChanged() if key in self._ended and self._relay_to(key) is None:
+                self._ended.discard(key)
+                self._configure(PeerUpdate(key, update_only=True, handshake=True))
             case PeerUnreachable():
                 self._waiting.pop(key, None)
 

@@ -2,8 +2,11 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from wgpy.contract.constants import SECOND
+from wgpy.host.bootclock import boottime
 from wgpy.mesh.plan import Peer
 from wgpy.paths.exchange import Candidate
 from wgpy.paths.outputs import Output, Relay
@@ -26,6 +29,16 @@ class SelectedPeer:
     outputs: deque[Output] = field(default_factory=deque)
     doing: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
+
+    def expire_by(self, expire: Callable[[], None]) -> None:
+        """Have this called when something is due to the paths, and no more at an earlier deadline."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        deadline = self.paths.next_deadline()
+        if deadline is not None:
+            wait = max(deadline - boottime(), 0) / SECOND
+            self.timer = asyncio.get_running_loop().call_later(wait, expire)
 
     def stop(self) -> None:
         for closable in (self.timer, self.doing):

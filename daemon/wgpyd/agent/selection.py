@@ -10,10 +10,10 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address, IPv6Network
 from random import randrange
 
-from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged
 from wgpy.device import DeviceEvent
@@ -416,7 +416,7 @@ class Selection:
             self._do_at_once(key, selected)
         if selected.outputs and selected.doing is None:
             selected.doing = asyncio.create_task(self._do_in_turn(key, selected))
-        self._schedule(key, selected)
+        selected.expire_by(partial(self._expire, key, selected))
         self._note_kept(selected)
         path = selected.paths.path
         if not selected.paths.is_active and path and path.kind is not PathKind.RELAYED:
@@ -478,20 +478,13 @@ class Selection:
     async def _use(self, key: PublicKey, use: Use) -> None:
         if use.session is Session.BEGIN and self.relay_to(key):
             self._on_silence()
+        if use.session is Session.END and self._plan.is_relay:
+            self.calls.note_end(key)
         update = PeerUpdate(
             key, update_only=True, endpoint=use.endpoint, pinned=use.pinned,
             handshake=use.session is Session.BEGIN, ends_session=use.session is Session.END,
         )  # fmt: skip
         await self._changes.carry_out(update)
-
-    def _schedule(self, key: PublicKey, selected: SelectedPeer) -> None:
-        deadline = selected.paths.next_deadline()
-        if selected.timer is not None:
-            selected.timer.cancel()
-            selected.timer = None
-        if deadline is not None:
-            wait = max(deadline - boottime(), 0) / SECOND
-            selected.timer = asyncio.get_running_loop().call_later(wait, self._expire, key, selected)
 
     def close(self) -> None:
         self._messages.close()
