@@ -90,5 +90,26 @@ def test_when_udp_passes_again_it_is_used(world: World) -> None:
     eventually(lambda: not _is_told(world.plain), "plain says nothing of UDP any more", _WITHIN)
 
 
+def test_a_node_with_nearer_relays_registers_with_the_only_one_of_a_node_without_udp(lab: Lab) -> None:
+    """It is reached by that relay alone, which forwards nothing to whom it reaches by another relay."""
+    net = Internet.build(lab)
+    hub, *relays = (net.public(name, number) for name, number in (("hub", 2), ("near1", 3), ("near2", 4)))
+    (plain, wall), (other, router) = net.behind_nat("plain", 10), net.behind_nat("other", 30)
+    forward_nothing(wall, "ip protocol udp")
+    forward_nothing(router, f"ip daddr {hub.outside} ip protocol udp")  # as if hub were far away
+    hub.mesh("init", NETWORK, "--public", hub.outside, "--name", "hub")
+    for relay in relays:
+        relay.join(hub.token("--relay"))
+    other.join(hub.token())
+    eventually(lambda: set(other.status().registered) == {"near1", "near2"}, "other registers", _WITHIN)
+    router.run("nft", "delete table ip shut")
+
+    plain.join(hub.token())
+
+    eventually(lambda: plain.reaches(other), "plain reaches other", _WITHIN)
+    assert other.reaches(plain)
+    assert "hub" in other.status().registered
+
+
 def _is_told(node: Node) -> bool:
     return any(_BLOCKED in warning for warning in node.status().warnings)

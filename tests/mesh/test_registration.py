@@ -1,9 +1,12 @@
 """With which relays a node registers: the nearest that answer, and no others for a trifle."""
 
-from tests.mesh.network import key_of
+from tests.mesh.network import NOW, key_of
+from tests.mesh.nodes import Network
 from wgpy.mesh.records import RegisteredRelay
-from wgpy.mesh.registration import WANTED, nearest
+from wgpy.mesh.records.paths import MAX_REGISTERED
+from wgpy.mesh.registration import WANTED, nearest, only_relays
 from wgpy.mesh.signing import VerifyKey
+from wgpy.mesh.topology import derive
 
 NEAR, MIDDLE, FAR = (key_of(number).verify_key() for number in (3, 2, 1))
 
@@ -46,6 +49,32 @@ def test_a_relay_that_does_not_answer_is_replaced_by_one_that_does() -> None:
 
 def test_no_latency_is_too_long_to_be_told() -> None:
     assert nearest({NEAR: 1e9}, ()) == registered(near=60_000)
+
+
+def test_a_relay_that_is_the_only_one_of_a_peer_is_added_to_the_nearest() -> None:
+    measured = {NEAR: 3.0, MIDDLE: 40.0, FAR: 180.0}
+
+    assert nearest(measured, (), {FAR}) == registered(near=5, middle=50, far=200)
+    assert nearest(measured, registered(near=5, far=200), {FAR}) == registered(near=5, middle=50, far=200)
+    assert nearest(measured, (), {NEAR}) == registered(near=5, middle=50)
+    assert nearest({NEAR: 3.0, MIDDLE: 40.0}, (), {FAR}) == registered(near=5, middle=50)
+
+
+def test_no_more_relays_are_added_than_a_record_has() -> None:
+    keys = [key_of(number).verify_key() for number in range(1, 3 * MAX_REGISTERED)]
+
+    assert len(nearest(dict.fromkeys(keys, 5.0), (), keys)) == MAX_REGISTERED
+
+
+def test_the_only_relay_is_that_of_a_peer_that_has_no_other_one() -> None:
+    network = Network.found(NOW)
+    alone, with_two, with_none = (network.join() for _ in range(3))
+    network.administrator.register(alone.identity, (key_of(1), 10))
+    network.administrator.register(with_two.identity, (key_of(3), 10), (key_of(2), 10))
+    members = derive(network.administrator.ledger(), NOW).members
+    assert with_none.identity.verify_key() in {member.identity for member in members}
+
+    assert only_relays(members) == {FAR}
 
 
 def identities(relays: tuple[RegisteredRelay, ...]) -> set[VerifyKey]:

@@ -16,7 +16,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.records import RegisteredRelay
-from wgpy.mesh.registration import WANTED, nearest
+from wgpy.mesh.registration import WANTED, nearest, only_relays
 from wgpy.mesh.signing import VerifyKey
 from wgpy.paths.discovery import Answer
 from wgpy.paths.nat import NatObserver
@@ -77,6 +77,7 @@ class Registration:
         self._on_change = on_change
         self._wake = Wake()
         self._relays: _Relays = {}
+        self._needed: frozenset[VerifyKey] = frozenset()
         self._known: object = None
         self._has_no_nat = True
         self._is_named = False
@@ -97,10 +98,17 @@ class Registration:
         found = {one.key: (identity, plan.tunnels[one.key].endpoints) for identity, one in relays.items()}
         known = tuple(one for one in self.found.registered if one.identity in relays)
         self.found = replace(self.found, registered=known)
+        self._note_needed(only_relays(peer.member for peer in plan.peers))
         if (found, where, has_no_nat, is_named, is_apart) != self._known:
             self._known, self._relays = (found, where, has_no_nat, is_named, is_apart), found
             self._has_no_nat, self._is_named, self._is_apart = has_no_nat, is_named, is_apart
             self._pause = _SOON
+            self._wake.now()
+
+    def _note_needed(self, needed: frozenset[VerifyKey]) -> None:
+        """Measure once more if a peer has no relay in common with this node any more."""
+        news, self._needed = needed - self._needed, needed
+        if self.found.registered and news.difference(one.identity for one in self.found.registered):
             self._wake.now()
 
     @property
@@ -187,7 +195,7 @@ class Registration:
     ) -> None:
         identities = {key: identity for key, (identity, _) in relays.items()}
         latencies = {identities[key]: answer.round_trip / MILLISECOND for key, answer in answers.items()}
-        registered = nearest(latencies, self.found.registered)
+        registered = nearest(latencies, self.found.registered, self._needed)
         if by_stream:  # who answered saw the coordinator's host
             self._set(Found(registered, by_stream=by_stream))
             return
