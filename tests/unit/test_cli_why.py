@@ -122,11 +122,12 @@ def test_a_node_that_drops_pings_is_not_called_unreachable() -> None:
 def test_by_which_relay_a_node_is_reached_is_said() -> None:
     known = peer(relay="hub", since=NOW, relays=("hub", "spare"))
 
-    by_relay = findings(a_status(peers=(known,)), trial(milliseconds=1.0))["path"].text
+    by_relay = findings(a_status(peers=(known,)), trial(milliseconds=1.0))["path"]
     direct = replace(known, relay="", since=0)
     directly = findings(a_status(peers=(direct,)), trial(milliseconds=1.0))["path"].text
 
-    assert by_relay.startswith("by the relay hub, first ")
+    assert by_relay.text.startswith("by the relay hub, first ")
+    assert "map a UDP port to web1 (port 51820) or to web2" in by_relay.advice
     assert directly == "directly; hub, spare can pass on what it is sent, too"
     assert "path" not in findings(a_status(), trial(milliseconds=1.0))
 

@@ -46,7 +46,8 @@ _NOT_REACHABLE: Final = 1  # exit status
 class Finding:
     """One thing that reaching a node depends on. good: None where nobody can tell.
 
-    is_decisive: whether the node is not reachable if this is not good.
+    is_decisive: whether the node is not reachable if this is not good; advice: what to do, and where it is
+    good what would be better.
     """
 
     subject: str
@@ -105,7 +106,7 @@ def document(name: str, findings: Sequence[Finding]) -> Why:
         "findings": {
             one.subject: {"good": one.good, "decisive": one.is_decisive, "text": one.text} for one in findings
         },
-        "advice": [finding.advice for finding in findings if finding.advice] if not reachable else [],
+        "advice": [one.advice for one in findings if one.advice and (one.good or not reachable)],
     }
 
 
@@ -159,7 +160,7 @@ def judge(
     if trial:
         yield _inner_way(status, target, trial)
     if way := why_paths.path(status, target.peer):
-        yield Finding("path", True, way)
+        yield Finding("path", True, way, why_paths.advice_for_direct(status, target.peer))
     yield _endpoint(status, target.peer, trial)
     if trial and trial.outer:
         yield _outer_way(status, trial.outer)

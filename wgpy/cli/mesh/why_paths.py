@@ -57,6 +57,19 @@ def _details(peer: Peer) -> str:
     return first + (f", within {milliseconds(peer.round_trip)}" if peer.round_trip else "")
 
 
+def advice_for_direct(status: Status, peer: Peer) -> str:
+    """Return what would give a node that is reached by a relay or TLS a direct path, "" if nothing has to."""
+    if peer.by_connection:
+        return "For direct paths, let UDP leave the network of this host."
+    if not peer.relay or peer.idle:
+        return ""
+    return (
+        f"For a direct path, map a UDP port to {status.name} (port {status.listen_port}) or to "
+        f"{peer.name or 'the other node'} on the router before it, and say so there: `wgpy mesh endpoint "
+        "ADDRESS:PORT`."
+    )
+
+
 def advice_by_relay(peer: Peer, answers: bool | None) -> str:
     """Return what to look at if a node does not answer by a relay. answers: whether the relay does."""
     name, relay = peer.name or str(peer.identity), peer.relay

@@ -77,8 +77,8 @@ function arranged(groups, edges, ends) {
     const share = (2 * Math.PI * disc.radius) / (round || 1);
     angle += share;
     const centre = { x: distance * Math.cos(angle), y: distance * Math.sin(angle) };
-    disc.members.forEach((end, index) => places.set(end.id, spiral(centre, index)));
-    places.set(`group:${disc.name}`, { x: centre.x, y: centre.y - disc.radius });
+    disc.members.forEach((end, index) => places.set(end.id, spiral(centre, index, angle)));
+    places.set(`group:${disc.name}`, { x: centre.x, y: centre.y - disc.radius - GAP / 4 });
     angle += share;
   }
   const behind = new Map();
@@ -94,9 +94,9 @@ function arranged(groups, edges, ends) {
   return places;
 }
 
-// Points of a disc, each as far from its neighbours (Vogel 1979).
-function spiral(centre, index) {
-  const radius = GAP * 0.8 * Math.sqrt(index), angle = index * Math.PI * (3 - Math.sqrt(5));
+// Points of a disc, each as far from its neighbours (Vogel 1979); the first two stand side by side as seen from the middle.
+function spiral(centre, index, direction) {
+  const radius = GAP * 0.8 * Math.sqrt(index + 0.5), angle = direction + Math.PI / 2 + index * Math.PI * (3 - Math.sqrt(5));
   return { x: centre.x + radius * Math.cos(angle), y: centre.y + radius * Math.sin(angle) };
 }
 
