@@ -109,6 +109,21 @@ def test_a_nat64_is_the_nat_of_ipv4_and_none_of_ipv6() -> None:
     assert [one.is_translated for one in local.behaviours] == [True, False]
 
 
+def test_a_peer_behind_a_nat64_which_sees_others_in_its_own_prefix_tells_nothing_of_a_nat() -> None:
+    here = HostNetworks({}, (ip_address("198.51.100.1"), ip_address("2001:db8::7")))
+    translated = Endpoint("64:ff9b::c633:6401", PORT)
+    local = at(here)
+    for relay in RELAYS:
+        local.note_answer(seen(relay, PORT))
+    before = local.candidates, local.behaviours
+
+    local.note_answer(Answer(bytes(32), Endpoint("203.0.113.9", 7000), 0, translated, 100))
+    local.note_answer(Answer(bytes(32), Endpoint("2001:db8::9", 7000), 0, Endpoint("192.0.2.9", PORT), 100))
+
+    assert (local.candidates, local.behaviours) == before
+    assert [one.is_translated for one in local.behaviours] == [False, None]
+
+
 def test_another_nat64_is_another_network() -> None:
     here, local = HostNetworks({}, (ip_address("2001:db8::7"),)), LocalCandidates()
     local.configure(here, PORT, (), is_dialled=False, nat64=IPv6Network("64:ff9b::/96"))

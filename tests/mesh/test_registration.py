@@ -2,11 +2,14 @@
 
 from tests.mesh.network import NOW, key_of
 from tests.mesh.nodes import Network
+from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.records import RegisteredRelay
 from wgpy.mesh.records.paths import MAX_REGISTERED
 from wgpy.mesh.registration import WANTED, nearest, only_relays
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import derive
+from wgpy.paths.discovery import Answer
+from wgpyd.agent.registration import nat_word
 
 NEAR, MIDDLE, FAR = (key_of(number).verify_key() for number in (3, 2, 1))
 
@@ -75,6 +78,22 @@ def test_the_only_relay_is_that_of_a_peer_that_has_no_other_one() -> None:
     assert with_none.identity.verify_key() in {member.identity for member in members}
 
     assert only_relays(members) == {FAR}
+
+
+def seen(by: str, at: str, port: int = 7000) -> Answer:
+    return Answer(bytes(32), Endpoint(by, 51820), 0, Endpoint(at, port), 100)
+
+
+def test_what_a_nat_of_ipv4_does_is_no_matter_of_relays_that_answer_by_ipv6() -> None:
+    outside = "198.51.100.1"
+    near, far = seen("203.0.113.2", outside), seen("203.0.113.3", outside)
+    other = seen("203.0.113.3", outside, 7001)
+    six = [seen("2001:db8::2", "2001:db8::7"), seen("2001:db8::3", "2001:db8::7")]
+
+    assert nat_word([near, far, *six]) == "endpoint-independent"
+    assert nat_word([*six, near, other]) == "address-and-port-dependent"
+    assert nat_word([near, *six]) == nat_word([near]) == nat_word([]) == ""
+    assert nat_word(six) == "endpoint-independent"
 
 
 def identities(relays: tuple[RegisteredRelay, ...]) -> set[VerifyKey]:

@@ -59,7 +59,7 @@ class PathHost:
 
     def __post_init__(self) -> None:
         self.discovery = Discovery(self.node.private_key, Random(self.node.private_key).randbytes)
-        self.observers = {4: NatObserver(), 6: NatObserver()}
+        self.observers = {4: NatObserver(4), 6: NatObserver(6)}
         self._known: dict[bytes, PathHost] = {}
         self._messages: list[tuple[bytes, PathMessage]] = []
         self._is_due = False
@@ -140,7 +140,7 @@ class PathHost:
     def change_network(self, *attachments: Attachment) -> None:
         """Be elsewhere, learn what is seen there, and register with the relays."""
         self.node.move(*attachments)
-        self.observers = {4: NatObserver(), 6: NatObserver()}
+        self.observers = {4: NatObserver(4), 6: NatObserver(6)}
         self.relays = self.world.relays_for(self.node)
         for key, endpoint in self.relays.items():
             self.node.engine.set_endpoint(self.node.peer(key), endpoint, self.now)

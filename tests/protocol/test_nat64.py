@@ -93,6 +93,27 @@ def test_after_silence_it_learns_how_ipv4_sees_it_now_also_from_relays_that_it_r
     assert result.lost == 0
 
 
+def test_how_a_host_behind_a_nat64_sees_others_makes_no_others_lose_their_paths(seed: int) -> None:
+    """It sees them in its own prefix. Twelve are more than a NAT that counts is predicted for."""
+    world = path_hosts.World(seed)
+    kinds = ("counting", "NAT64", *["port-restricted"] * 12)
+    one, *others = (add_host(world, kind, number) for number, kind in enumerate(kinds, 1))
+    world.run(2 * wp.NS)
+    for other in others:
+        one.know(other)
+        other.know(one)
+    world.run(wp.NS)
+
+    for _ in range(20):
+        for other in others:
+            world.send(one, other)
+            world.send(other, one)
+        world.run(wp.NS // 2)
+
+    assert [at.node.name for at in others if not (one.is_direct(at) and at.is_direct(one))] == []
+    assert {seen.is_ipv6 for seen in one.observers[4].behaviour((), 0).seen_as} == {False}
+
+
 def test_a_host_that_comes_behind_a_nat64_is_direct_again(seed: int) -> None:
     world = path_hosts.World(seed)
     moving, four = (

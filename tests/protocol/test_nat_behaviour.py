@@ -51,7 +51,7 @@ class Host:
     def make(cls, behind: Box | None, at: Endpoint = INSIDE) -> "Host":
         simulation = Simulation(1)
         discovery = Discovery(bytes([1] * 32), Random(1).randbytes)
-        host = cls(simulation, NatObserver(), discovery, behind, at)
+        host = cls(simulation, NatObserver(4), discovery, behind, at)
         simulation.network.attach(at, host.receive, behind)
         return host
 
@@ -203,7 +203,7 @@ def test_what_comes_in_unasked_tells_what_a_nat_filters(
 
 
 def test_what_was_contacted_long_ago_is_unasked() -> None:
-    observer = NatObserver()
+    observer = NatObserver(4)
     observer.note_answer(NODES[0], INSIDE)
     observer.note_sent(NODES[0], 0)
     observer.note_heard(NODES[0], CONTACT_TIME - 1)
@@ -215,7 +215,7 @@ def test_what_was_contacted_long_ago_is_unasked() -> None:
 
 
 def test_contacts_of_long_ago_leave_room_for_others() -> None:
-    observer = NatObserver()
+    observer = NatObserver(4)
     observer.note_answer(NODES[0], INSIDE)
     for number in range(MAX_CONTACTS):
         observer.note_sent(Endpoint("192.0.2.1", number + 1), 0)
@@ -228,7 +228,7 @@ def test_contacts_of_long_ago_leave_room_for_others() -> None:
 
 
 def test_it_remembers_a_bounded_number_of_nodes() -> None:
-    observer = NatObserver()
+    observer = NatObserver(4)
     for number in range(2 * MAX_REMOTES):
         observer.note_answer(Endpoint("192.0.2.1", number + 1), Endpoint(PUBLIC, number + 1))
 
@@ -259,7 +259,7 @@ def test_people_are_told_in_one_line(behaviour: NatBehaviour, words: str) -> Non
 
 
 def test_hairpin_and_lifetime_are_what_was_found() -> None:
-    observer = NatObserver()
+    observer = NatObserver(4)
     observer.note_answer(NODES[0], INSIDE)
     observer.note_hairpin(works=True)
     observer.note_lifetime(20 * wp.NS)
@@ -271,7 +271,7 @@ def test_hairpin_and_lifetime_are_what_was_found() -> None:
 
 
 def test_what_a_node_of_the_own_network_sees_tells_nothing_of_the_nat() -> None:
-    observer = NatObserver()
+    observer = NatObserver(4)
 
     observer.note_answer(Endpoint("192.168.0.2", 1), INSIDE)
     observer.note_heard(Endpoint("192.168.0.3", 1), 0)
@@ -280,7 +280,7 @@ def test_what_a_node_of_the_own_network_sees_tells_nothing_of_the_nat() -> None:
 
 
 def test_what_is_sent_inside_of_the_own_network_takes_no_port_of_the_nat() -> None:
-    observer = NatObserver()
+    observer = NatObserver(4)
     for number, remote in enumerate(NODES):
         observer.note_sent(remote, 0)
         observer.note_answer(remote, Endpoint(PUBLIC, 5000 + number))
@@ -296,7 +296,7 @@ def test_what_is_sent_inside_of_the_own_network_takes_no_port_of_the_nat() -> No
 def test_a_port_that_was_seen_counts_as_what_it_was_also_once_its_contact_is_forgotten(
     kept: list[Endpoint],
 ) -> None:
-    observer = NatObserver()
+    observer = NatObserver(4)
     for number, remote in enumerate(NODES):
         observer.note_sent(remote, 0)
         observer.note_answer(remote, Endpoint(PUBLIC, 5000 + number))
@@ -310,7 +310,7 @@ def test_a_port_that_was_seen_counts_as_what_it_was_also_once_its_contact_is_for
 
 @pytest.mark.parametrize("order", [NODES, NODES[::-1]], ids=["as asked", "the other way round"])
 def test_a_nat_that_counts_and_begins_anew_is_predicted_by_what_it_shows_since(order: list[Endpoint]) -> None:
-    observer = NatObserver()
+    observer = NatObserver(4)
     for base in (5000, 7000):
         for remote in NODES:
             observer.note_sent(remote, 0)

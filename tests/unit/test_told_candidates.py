@@ -47,7 +47,7 @@ def test_what_the_operator_named_is_public() -> None:
 def test_the_ports_that_a_nat_will_show_come_first_and_all_has_its_bound() -> None:
     behaviour = NatBehaviour((SEEN,), True, Dependence.ADDRESS_AND_PORT_DEPENDENT, PortAssignment.COUNTING, 2)
     own = [OWN._replace(port=port) for port in range(1, 50)]
-    told = Told(lambda remotes: predicted_candidates(NatObserver(), behaviour, remotes))
+    told = Told(lambda remotes: predicted_candidates(NatObserver(4), behaviour, remotes))
 
     told.set_local(local_candidates(own, [behaviour]), NOW)
 
@@ -58,7 +58,7 @@ def test_the_ports_that_a_nat_will_show_come_first_and_all_has_its_bound() -> No
 
 def test_where_a_question_went_out_is_told_before_what_the_nat_will_show_next() -> None:
     """What nobody answered has taken a port, too."""
-    observer = NatObserver()
+    observer = NatObserver(4)
     relays = [Endpoint("203.0.113.1", 51820), Endpoint("203.0.113.2", 51820)]
     for number, remote in enumerate([*relays, SEEN, THERE]):
         observer.note_sent(remote, NOW)

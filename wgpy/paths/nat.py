@@ -134,7 +134,9 @@ class _Seen(NamedTuple):
 class NatObserver:
     """Of one host and one version of IP: take what becomes known in any order, and ask for the behaviour."""
 
-    def __init__(self) -> None:
+    def __init__(self, version: int) -> None:
+        """version: of IP, 4 or 6, by which the host leaves its network."""
+        self._version = version
         self._seen: OrderedDict[Endpoint, _Seen] = OrderedDict()  # by who saw, the newest last
         self._contacted: OrderedDict[Endpoint, _Contact] = OrderedDict()
         self._mappings = 0  # that a symmetric NAT has made
@@ -159,8 +161,12 @@ class NatObserver:
         _keep(self._contacted, remote, _Contact(number, now), MAX_CONTACTS)
 
     def note_answer(self, remote: Endpoint, seen_as: Endpoint) -> None:
-        """A node that was asked there saw this host so. One at a private address is not beyond the NAT."""
-        if is_private(ip_address(remote.address)):
+        """A node that was asked there saw this host so. One at a private address is not beyond the NAT.
+
+        One that is itself behind a NAT64 saw it by the other version of IP, in a prefix of its own.
+        """
+        seen_version = 6 if seen_as.is_ipv6 else 4
+        if is_private(ip_address(remote.address)) or seen_version != self._version:
             return
         before, contact = self._seen.get(remote), self._contacted.get(remote)
         if before and before.endpoint == seen_as:

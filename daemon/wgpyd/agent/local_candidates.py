@@ -84,4 +84,4 @@ class LocalCandidates:
 
 def _observers() -> dict[int, NatObserver]:
     """Return new ones, by version of IP."""
-    return {4: NatObserver(), 6: NatObserver()}
+    return {4: NatObserver(4), 6: NatObserver(6)}

@@ -47,7 +47,7 @@ def _relays(asked: _Asked, names: Mapping[PublicKey, str], answers: _Answers) ->
 
 def _nat(number: int, answers: _Answers, paths: NodePaths, port: int) -> str:
     """Return what the answers by one version of IP tell of a NAT."""
-    observer = NatObserver()
+    observer = NatObserver(number)
     for (_, remote), answer in answers.items():
         if version(remote, paths.nat64.prefix) == number:
             observer.note_answer(remote, answer.seen_as)

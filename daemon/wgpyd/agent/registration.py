@@ -203,7 +203,7 @@ class Registration:
         used = {keys[relay.identity]: answers[keys[relay.identity]] for relay in registered}
         seen_as = tuple(dict.fromkeys(answer.seen_as for answer in used.values()))
         by_udp = {key: answer.remote for key, answer in used.items()}
-        self._set(Found(registered, seen_as, _nat(answers.values()), by_udp=by_udp))
+        self._set(Found(registered, seen_as, nat_word(answers.values()), by_udp=by_udp))
 
     def _set_filtered(self, is_filtered: bool) -> None:
         if is_filtered != self.is_filtered:
@@ -216,10 +216,12 @@ class Registration:
             self._on_change()
 
 
-def _nat(answers: Iterable[Answer]) -> str:
-    """Return what a NAT's mappings depend on, in a word. All answers are of one moment."""
-    observer = NatObserver()
+def nat_word(answers: Iterable[Answer]) -> str:
+    """Return what a NAT's mappings depend on, of IPv4 if it is used. All answers are of one moment."""
+    observers = NatObserver(4), NatObserver(6)
     for answer in answers:
-        observer.note_answer(answer.remote, answer.seen_as)
-    mapping = observer.behaviour((), 0).mapping
+        for observer in observers:  # who takes those of its version
+            observer.note_answer(answer.remote, answer.seen_as)
+    behaviours = (observer.behaviour((), 0) for observer in observers)
+    mapping = next((one.mapping for one in behaviours if one.seen_as), None)
     return mapping.name.lower().replace("_", "-") if mapping else ""
