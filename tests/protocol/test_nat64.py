@@ -13,7 +13,7 @@ from wgpy.testing.nat import LINUX, PORT_RESTRICTED, SYMMETRIC_RANDOM, Nat64, Na
 from . import path_hosts
 from . import whitepaper as wp
 from .test_path_matrix import PREFIX as ACCESS_PREFIX
-from .test_path_matrix import add_host, attachments, connect, talk
+from .test_path_matrix import add_host, attachments, begin_at_once, connect, talk
 
 PREFIX = IPv6Network("2001:db8:64:ff9b::/96")
 SIX = Endpoint("2001:db8:64::2", 51820)
@@ -97,18 +97,8 @@ def test_how_a_host_behind_a_nat64_sees_others_makes_no_others_lose_their_paths(
     """It sees them in its own prefix. Twelve are more than a NAT that counts is predicted for."""
     world = path_hosts.World(seed)
     kinds = ("counting", "NAT64", *["port-restricted"] * 12)
-    one, *others = (add_host(world, kind, number) for number, kind in enumerate(kinds, 1))
-    world.run(2 * wp.NS)
-    for other in others:
-        one.know(other)
-        other.know(one)
-    world.run(wp.NS)
 
-    for _ in range(20):
-        for other in others:
-            world.send(one, other)
-            world.send(other, one)
-        world.run(wp.NS // 2)
+    one, *others = begin_at_once(world, kinds, rounds=20)
 
     assert [at.node.name for at in others if not (one.is_direct(at) and at.is_direct(one))] == []
     assert {seen.is_ipv6 for seen in one.observers[4].behaviour((), 0).seen_as} == {False}

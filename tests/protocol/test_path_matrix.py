@@ -1,6 +1,7 @@
 """Chapter 15: every pair of kinds of networks is connected, directly wherever theory allows."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Network
 from random import Random
@@ -120,6 +121,22 @@ def add_host(world: World, kind: str, number: int) -> PathHost:
     )
 
 
+def begin_at_once(world: World, kinds: Iterable[str], rounds: int) -> list[PathHost]:
+    """Have the first host and all others begin to each other, and send so often, each half a second."""
+    one, *others = (add_host(world, kind, number) for number, kind in enumerate(kinds, 1))
+    world.run(2 * wp.NS)
+    for other in others:
+        one.know(other)
+        other.know(one)
+    world.run(wp.NS)
+    for _ in range(rounds):
+        for other in others:
+            world.send(one, other)
+            world.send(other, one)
+        world.run(wp.NS // 2)
+    return [one, *others]
+
+
 def pair_of(seed: int, left: str, right: str) -> Result:
     world = World(seed)
     one, other = (add_host(world, kind, number) for number, kind in enumerate((left, right), 1))
@@ -156,18 +173,7 @@ def test_twenty_hosts_that_begin_at_once_are_all_direct_behind_a_nat_that_counts
     world, random = World(seed + number), Random(seed + number)
     possible = [kind for kind in KINDS if expected("counting", kind) and kind != "Linux, input open"]
     kinds = ["counting", *(random.choice(possible) for _ in range(20))]
-    one, *others = (add_host(world, kind, number) for number, kind in enumerate(kinds, 1))
-    world.run(2 * wp.NS)
-    for other in others:
-        one.know(other)
-        other.know(one)
-    world.run(wp.NS)
-
-    for _ in range(40):
-        for other in others:
-            world.send(one, other)
-            world.send(other, one)
-        world.run(wp.NS // 2)
+    one, *others = begin_at_once(world, kinds, rounds=40)
 
     print(f"seed {seed + number}")
     assert [at.node.name for at in others if not (one.is_direct(at) and at.is_direct(one))] == []
