@@ -78,6 +78,8 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.kubernetes": {"wgpy.address", "wgpy.contract"},
     "wgpy.proxy": {
         *_VALUES,
+        "wgpy.datapath.packet",
+        "wgpy.datapath.unreachable",
         "wgpy.host.bootclock",
         "wgpy.model",
         "wgpy.node.http",

@@ -14,7 +14,8 @@ from wgpy.cli.main import main
         (("proxy", "./wg0.conf", "--socks5", "1080"), "--socks5: want HOST:PORT"),
         (("proxy", "./wg0.conf", "--forward", "127.0.0.1:80"), "--forward: want ADDRESS:PORT=HOST:PORT"),
         (("proxy", "./wg0.conf", "--expose", "udp:53=127.0.0.1:53"), "--expose: want HOST:PORT"),
-        (("exec", "--mesh", "prod", "--", "true"), "on a node every program is in the mesh"),
+        (("exec", "--mesh", "prod", "--"), "say which program to run, after `--`"),
+        (("exec", "--", "true"), "say which program to run, after `--`"),
         (("exec", "./wg0.conf"), "say which program to run, after `--`"),
         (("exec", "./wg0.conf", "--", ""), "say which program to run, after `--`"),
     ],
@@ -24,6 +25,11 @@ def test_what_is_wrong_is_said(
 ) -> None:
     assert main(arguments) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_mesh_without_a_node_here(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["exec", "--mesh", "nowhere", "--", "true"]) == 1
+    assert "this host is no node of nowhere at present" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [("exec", "--", "true"), ("proxy", "--http", "127.0.0.1:0")])

@@ -160,24 +160,32 @@ The output has the private key. Example:
     ),
     Command(
         "exec",
-        lambda arguments: execute(arguments.config, arguments.command, arguments.mesh),
-        "Run a program inside a tunnel, without root.",
+        lambda arguments: execute(arguments.words, arguments.mesh),
+        "Run a program inside a tunnel or a mesh, without root.",
         """\
-Example:
+Examples:
   wgpy exec ./wg0.conf -- curl http://web.internal/
+  wgpy exec --mesh prod -- curl http://web/           on a node of the mesh
 The program has a network of its own: the tunnel, and its own localhost. Names are asked of the file's DNS.
 This host's addresses, routes and DNS stay as they are. Hooks of the file do not run,
 `Table = off` means no routes inside, and FwMark needs root.
+With --mesh the program reaches the mesh and nothing else, by TCP, UDP and ping, as this node; nobody reaches
+it. For a program with rights of its own, `wgpy mesh client add` makes a file.
 The exit status is the program's: 128 and the signal's number if one ended it, 127 if there is no such
-program. What the program leaves running ends with it.
-On a node of a mesh all programs are in the mesh. For one that is to reach nothing else, with rights of its
-own, `wgpy mesh client add` makes a file.""",
+program. What the program leaves running ends with it.""",
         (
-            Argument(("--mesh",), {"metavar": "NETWORK", "help": argparse.SUPPRESS}),
-            _CONFIG,
             Argument(
-                ("command",),
-                {"nargs": "...", "metavar": "-- PROGRAM …", "help": "the program, with its arguments"},
+                ("--mesh",),
+                {"metavar": "NETWORK", "help": "of a mesh that this host is a node of, instead of a file"},
+            ),
+            Argument(
+                ("words",),
+                {
+                    "nargs": "...",
+                    "metavar": "[FILE|NAME] -- PROGRAM …",
+                    "help": "a wg-quick file, or wg0 for /etc/wireguard/wg0.conf; "
+                    "and the program, with its arguments",
+                },
             ),
         ),
     ),

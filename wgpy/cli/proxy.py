@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from wgpy.address import HostPort, parse_host_port
 from wgpy.cli.errors import CommandError, UsageError
-from wgpy.cli.execute import failure, read_config, warn_of_user_mode
+from wgpy.cli.execute import read_config, warn_of_user_mode
 from wgpy.cli.files import warn_if_others_can_read
+from wgpy.cli.program import failure
 from wgpy.config import Config
 
 if TYPE_CHECKING:
