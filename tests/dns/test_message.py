@@ -48,9 +48,10 @@ def test_edns_is_answered_with_edns_and_nothing_else_is() -> None:
 
 
 def test_a_later_version_of_edns_is_refused_by_name() -> None:
-    later = dns.message.make_query("web1.prod.mesh", "A", use_edns=1).to_wire()
+    later = dns.message.make_query("web1.prod.mesh", "A")
+    later.use_edns(1)  # which Debian 12's make_query takes for 0
 
-    assert answered(later, zone()).rcode() == dns.rcode.BADVERS
+    assert answered(later.to_wire(), zone()).rcode() == dns.rcode.BADVERS
 
 
 @pytest.mark.parametrize(
