@@ -30,6 +30,7 @@ class Target:
 PURE: Final = Target("any")
 NATIVE: Final = Target("native")
 EXTENSION: Final = "wgpy/_fastpath.abi3.so"
+_OF_SETUPTOOLS: Final = {"setup.cfg", "wgpy.egg-info"}
 TARGETS: Final = (  # all that are to be had without naming one
     Target("manylinux_2_17_x86_64", "x86_64-linux-gnu.2.17"),
     Target("manylinux_2_17_aarch64", "aarch64-linux-gnu.2.17"),
@@ -45,13 +46,11 @@ def build_sdist(clone: Path, folder: Path) -> Path:
 
 
 def _normalize(sdist: Path) -> Path:
-    """Have a source distribution be the same from every clone: not with its owners, modes and times."""
+    """Have a source distribution be the same from every clone and every source distribution.
+
+    Without owners, modes and times of its files, and without what setuptools says of where it found them.
+    """
     date = int(os.environ["SOURCE_DATE_EPOCH"])
-
-    def normalized(member: tarfile.TarInfo) -> tarfile.TarInfo:
-        mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-        return member.replace(mtime=date, mode=mode, uid=0, gid=0, uname="", gname="", deep=False)
-
     with TemporaryDirectory(dir=sdist.parent) as place:
         written = Path(place, sdist.name)
         with (
@@ -61,8 +60,15 @@ def _normalize(sdist: Path) -> Path:
             tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as new,
         ):
             for member in sorted(old.getmembers(), key=lambda one: one.name):
-                new.addfile(normalized(member), old.extractfile(member) if member.isfile() else None)
+                if member.isfile() and member.name.split("/")[1] not in _OF_SETUPTOOLS:
+                    new.addfile(_normalized(member, date), old.extractfile(member))
         return written.replace(sdist)
+
+
+def _normalized(member: tarfile.TarInfo, date: int) -> tarfile.TarInfo:
+    new = tarfile.TarInfo(member.name)  # without the other's extended headers, where its time is as well
+    new.size, new.mtime, new.mode = member.size, date, 0o755 if member.mode & 0o100 else 0o644
+    return new
 
 
 def build_wheel(source: Path, target: Target, folder: Path) -> Path:
