@@ -250,7 +250,7 @@ static void cipher_add(const struct cipher *cipher, const char *name, uint32_t l
 
 static size_t ciphers_find(struct cipher found[8])
 {
-    static const char *const kernels[] = {"portable", "avx2", "avx512", "neon"};
+    static const char *const kernels[] = {"portable", "avx2", "avx512", "avx512-beside", "neon"};
     size_t n = 0;
 
 #ifdef WITH_OPENSSL

@@ -23,7 +23,7 @@ enum {
     MARGIN = 0xa5,
 };
 
-static const char *const names[] = {"portable", "avx2", "avx512", "neon"};
+static const char *const names[] = {"portable", "avx2", "avx512", "avx512-beside", "neon"};
 
 static const struct wgfp_aead_kernel *tested;
 static uint64_t seed, random_state;

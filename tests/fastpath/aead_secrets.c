@@ -19,7 +19,7 @@
 
 #if defined(__clang__)
 /* Not AVX2's, which has secrets go into assembly text: the sanitizer takes that for their use. */
-static const char *const names[] = {"portable", "avx512"};
+static const char *const names[] = {"portable", "avx512", "avx512-beside"};
 #else
 static const char *const names[] = {"portable", "avx2", "neon"};
 #endif

@@ -10,7 +10,8 @@ ffi: Any = fastpath.ffi
 lib: Any = fastpath.lib
 
 TAG = 16
-NAMES = [name for name in ("portable", "avx2", "avx512", "neon") if lib.wgfp_aead_kernel_find(name.encode())]
+ALL = "portable", "avx2", "avx512", "avx512-beside", "neon"
+NAMES = [name for name in ALL if lib.wgfp_aead_kernel_find(name.encode())]
 
 Packets = list[tuple[int, bytes]]  # counter, data
 

@@ -69,6 +69,7 @@ def test_nor_do_they_with_avx512_which_valgrind_does_not_know(watched_by_clang: 
     assert "portable: checked" in result.stdout
     assert "wrongly" not in result.stdout
     assert ("avx512: checked" in result.stdout) == ("avx512" in NAMES)
+    assert ("avx512-beside: checked" in result.stdout) == ("avx512-beside" in NAMES)
 
 
 @needs("cc", "valgrind")

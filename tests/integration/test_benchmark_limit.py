@@ -179,7 +179,7 @@ def test_the_library_that_daemons_load_has_no_null_cipher(programs: Programs) ->
 
 def test_the_sources_of_daemons_have_ciphers_that_encrypt_and_no_others() -> None:
     assert kernels_in(ROOT / "wgpy", ROOT / "daemon") == {
-        f"wgfp_aead_{name}" for name in ("portable", "avx2", "avx512", "neon")
+        f"wgfp_aead_{name}" for name in ("portable", "avx2", "avx512", "avx512_beside", "neon")
     }
     assert kernels_in(LIMIT) == {"null_kernel"}
 

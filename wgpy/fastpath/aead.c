@@ -17,8 +17,9 @@ enum {
 };
 
 static const struct wgfp_aead_kernel *const kernels[] = {
-/* Best first. */
+/* Best first, where they suit. */
 #if defined(WGFP_AEAD_X86)
+    &wgfp_aead_avx512_beside,
     &wgfp_aead_avx512,
     &wgfp_aead_avx2,
 #elif defined(WGFP_AEAD_ARM)
@@ -33,8 +34,8 @@ const struct wgfp_aead_kernel *wgfp_aead_kernel_best(void)
 {
     size_t i = 0;
 
-    while (!kernels[i]->supported()) /* the last one always is */
-        i++;
+    while (!kernels[i]->supported() || (kernels[i]->suits != NULL && !kernels[i]->suits()))
+        i++; /* the last one always is and does */
     return kernels[i];
 }
 
@@ -310,7 +311,9 @@ static void batch_set_up(struct batch *batch, struct wgfp_aead_packet *packets, 
 {
     batch->packets = packets;
     batch->n = n;
-    batch->tags = (struct wgfp_aead_tags){.messages = batch->messages};
+    batch->tags.messages = batch->messages;
+    batch->tags.ready = batch->tags.made = 0;
+    batch->tags.begun = 0;
     batch_order(batch);
     for (size_t i = 0; i < n; i++) {
         struct wgfp_aead_packet *packet = packet_at(batch, i);
@@ -326,7 +329,7 @@ static void batch_clear(struct batch *batch)
 {
     wgfp_clear(batch->keys, batch->n * sizeof batch->keys[0]);
     wgfp_clear(batch->messages, batch->n * sizeof batch->messages[0]);
-    wgfp_clear(&batch->tags, sizeof batch->tags);
+    wgfp_clear(batch->tags.words, sizeof batch->tags.words);
 }
 
 static void each_batch(const struct wgfp_aead_kernel *kernel, const uint8_t *key, struct wgfp_aead_packet *packets,

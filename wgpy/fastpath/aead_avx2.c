@@ -94,50 +94,14 @@ struct chacha20_input {
     A_AND_D(3, 0, 1, 2, 4, 5, 6, 7, 14, 15, 12, 13, "%[left_8]") \
     C_AND_B(9, 10, 11, 8, 14, 15, 12, 13, 4, 5, 6, 7, 3, 7, 25)
 
-/* h = (h + block) * r, as wgfp_words_block does it; block n of the three beside a double round */
-#define MAC_BLOCK(n) \
-    "add 16*" #n "(%[data]), %[h0]\n\t" \
-    "adc 16*" #n "+8(%[data]), %[h1]\n\t" \
-    "adc $1, %[h2]\n\t" \
-    "mov 0(%[words]), %%rdx\n\t" \
-    "mulx %[h0], %[t0], %[t1]\n\t" \
-    "mov 16(%[words]), %%rdx\n\t" \
-    "mulx %[h1], %[t2], %[t3]\n\t" \
-    "mov 8(%[words]), %%rdx\n\t" \
-    "mulx %[h0], %[h0], %[t4]\n\t" \
-    "mov 0(%[words]), %%rdx\n\t" \
-    "mulx %[h1], %[h1], %[t5]\n\t" \
-    "add %[t2], %[t0]\n\t" /* t1 t0 = h0 r0 + h1 r1_5 */ \
-    "adc %[t3], %[t1]\n\t" \
-    "mov %[h2], %[t2]\n\t" \
-    "imul 16(%[words]), %[h2]\n\t" \
-    "imul 0(%[words]), %[t2]\n\t" \
-    "add %[h0], %[h1]\n\t" /* t5 h1 = t1 + h0 r1 + h1 r0 + h2 r1_5 + 2^64 h2 r0 */ \
-    "adc %[t4], %[t5]\n\t" \
-    "add %[h2], %[h1]\n\t" \
-    "adc %[t2], %[t5]\n\t" \
-    "add %[t1], %[h1]\n\t" \
-    "adc $0, %[t5]\n\t" \
-    "mov %[t0], %[h0]\n\t" /* t5 h1 h0: the product */ \
-    "mov %[t5], %[t1]\n\t" \
-    "mov %[t5], %[h2]\n\t" \
-    "and $-4, %[t1]\n\t" /* 5 (t5 / 4) */ \
-    "shr $2, %[t5]\n\t" \
-    "and $3, %[h2]\n\t" \
-    "add %[t5], %[t1]\n\t" \
-    "add %[t1], %[h0]\n\t" \
-    "adc $0, %[h1]\n\t" \
-    "adc $0, %[h2]\n\t"
+#define MAC_BLOCK(at, h0, h1, to0, to1) \
+    WGFP_WORDS_BLOCK(#at, "%[data]", "0", "%[words]", h0, h1, "%[h2]", to0, to1, "%[t1]", "%[t2]", "%[t3]", "%[t5]")
 
 enum {
     DOUBLE_ROUNDS = 10,
     MAC_BYTES = 48, /* beside a double round */
     END_BYTES = 96, /* with fewer bytes left a message is not worth a set of lanes */
 };
-_Static_assert(offsetof(struct wgfp_poly1305_words, r0) == 0 && offsetof(struct wgfp_poly1305_words, r1) == 8 &&
-                   offsetof(struct wgfp_poly1305_words, r1_5) == 16,
-               "MAC_BLOCK has these");
-
 #define LOAD_WORD(n) "vpbroadcastd 4*" #n "(%[t0]), " YMM(n) "\n\t"
 
 static const alignas(32) uint8_t left_16[32] = {2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13,
@@ -165,7 +129,11 @@ static void rounds(const struct chacha20_input *input, uint32_t lane, vec rows[1
         "cmpl $0, %[beside]\n\t"
         "je 2f\n\t"
         ".balign 64\n"
-        "1:\n\t" DOUBLE_ROUND(MAC_BLOCK(0), MAC_BLOCK(1), MAC_BLOCK(2))
+        "1:\n\t" DOUBLE_ROUND(MAC_BLOCK(0, "%[h0]", "%[h1]", "%[t0]", "%[t4]"),
+                            MAC_BLOCK(16, "%[t0]", "%[t4]", "%[h0]", "%[h1]"),
+                            MAC_BLOCK(32, "%[h0]", "%[h1]", "%[t0]", "%[t4]"))
+        "mov %[t0], %[h0]\n\t"
+        "mov %[t4], %[h1]\n\t"
         "add $48, %[data]\n\t"
         "decl %[beside]\n\t"
         "jnz 1b\n"
@@ -287,7 +255,7 @@ INLINE void rows_stream(const struct chacha20_input *input, uint32_t lane, uint8
 INLINE void rounds_and_tag(const struct chacha20_input *input, uint32_t lane, vec rows[16], struct wgfp_aead_tags *tags)
 {
     if (tags->made == tags->ready) {
-        rounds(input, lane, rows, &tags->words, NULL, 0);
+        rounds(input, lane, rows, tags->words, NULL, 0);
         return;
     }
     struct wgfp_aead_message *message = &tags->messages[tags->made];
@@ -295,11 +263,11 @@ INLINE void rounds_and_tag(const struct chacha20_input *input, uint32_t lane, ve
     const uint32_t beside = whole < DOUBLE_ROUNDS ? whole : DOUBLE_ROUNDS;
 
     if (tags->begun == 0)
-        wgfp_words_start(&tags->words, message->key);
-    rounds(input, lane, rows, &tags->words, message->data + tags->begun, beside);
+        wgfp_words_start(tags->words, message->key);
+    rounds(input, lane, rows, tags->words, message->data + tags->begun, beside);
     tags->begun += beside * MAC_BYTES;
     if (message->length - tags->begun < END_BYTES) {
-        wgfp_words_end(tags->words, message, tags->begun);
+        wgfp_words_end(tags->words[0], message, tags->begun);
         tags->begun = 0;
         tags->made++;
     }

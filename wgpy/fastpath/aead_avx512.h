@@ -1,4 +1,4 @@
-/* What the two files of the AVX-512 kernel share. */
+/* What the files of the AVX-512 kernels share. */
 #ifndef WGFP_AEAD_AVX512_H
 #define WGFP_AEAD_AVX512_H
 
@@ -9,11 +9,27 @@
 #define WGFP_TARGET_AVX512 "avx512f,avx512dq,avx512bw,avx512vl,avx512ifma,bmi2"
 #define INLINE static inline __attribute__((always_inline))
 
-enum { AVX512_MESSAGES = 8 };
-
-void wgfp_avx512_mac(struct wgfp_aead_message *messages, size_t n);
+enum { AVX512_MESSAGES = 8, SETS = 2 };
 
 typedef __m512i vec;
+
+/* What ChaCha20 begins with: rows 0 to 11 are alike in all lanes, row 13 is 0. */
+struct chacha20_input {
+    vec block[SETS], nonce_low[SETS], nonce_high[SETS]; /* rows 12, 14 and 15: by lane */
+    vec turned[2]; /* rows 12 to 15 of four lanes each, for blocks in rows */
+    uint32_t words[12];
+};
+
+/* ChaCha20's rounds: up to eight blocks in rows, a set of 16, both, or two sets. */
+void wgfp_avx512_rounds_in_rows(const struct chacha20_input *input, vec rows[8]);
+void wgfp_avx512_rounds_1_set(const struct chacha20_input *input, vec rows[16]);
+void wgfp_avx512_rounds_1_set_and_rows(const struct chacha20_input *input, vec rows[24]);
+void wgfp_avx512_rounds_2_sets(const struct chacha20_input *input, vec rows[32]);
+
+/* And beside them as much of the next two tags as there is. */
+void wgfp_avx512_rounds_2_sets_and_tags(const struct chacha20_input *input, vec rows[32], struct wgfp_aead_tags *tags);
+
+void wgfp_avx512_mac(struct wgfp_aead_message *messages, size_t n);
 
 WGFP_TARGET_BEGIN(WGFP_TARGET_AVX512)
 

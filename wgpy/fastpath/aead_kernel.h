@@ -44,10 +44,10 @@ struct wgfp_poly1305_words {
 /* Messages whose tags are made one after the other. */
 struct wgfp_aead_tags {
     struct wgfp_aead_message *messages;
-    size_t ready;                     /* so many messages have their data and key */
-    size_t made;                      /* so many have their tag */
-    struct wgfp_poly1305_words words; /* of the next message, if `stream` has begun with it */
-    uint32_t begun;                   /* so many bytes of that are done with */
+    size_t ready; /* so many messages have their data and key */
+    size_t made;  /* so many have their tag */
+    struct wgfp_poly1305_words words[2]; /* of the next ones, if `stream` has begun with them */
+    uint32_t begun;                      /* so much of those is done with: the kernel's own note */
 };
 
 struct wgfp_aead_kernel {
@@ -58,6 +58,9 @@ struct wgfp_aead_kernel {
 
     /* Is it made for the processor that runs this? */
     bool (*supported)(void);
+
+    /* Is it better there than a later one? NULL: wherever it is supported. */
+    bool (*suits)(void);
 
     /* Write the blocks of all runs, one after the other, to `blocks`, which is aligned to 64 bytes.
      * May write, up to WGFP_STREAM_BLOCKS, more blocks than were asked for. May make tags beside. */
@@ -74,6 +77,7 @@ struct wgfp_aead_kernel {
 extern const struct wgfp_aead_kernel wgfp_aead_portable;
 extern const struct wgfp_aead_kernel wgfp_aead_avx2;
 extern const struct wgfp_aead_kernel wgfp_aead_avx512;
+extern const struct wgfp_aead_kernel wgfp_aead_avx512_beside;
 extern const struct wgfp_aead_kernel wgfp_aead_neon;
 
 /* Functions between these two are for an instruction set that the rest of the program is not compiled for. */

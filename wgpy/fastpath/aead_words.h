@@ -44,6 +44,49 @@ static inline void wgfp_words_block(struct wgfp_poly1305_words *state, wgfp_wide
     state->h2 = (p2 & 3) + (state->h1 < (uint64_t)p1);
 }
 
+#if defined(WGFP_AEAD_X86)
+
+/* The same as assembly text, to stand between the instructions of vectors: the block at data + offset, by the words at
+ * words + at. All are strings, the last nine names of registers. h0 and h1 go to to0 and to1, and h2 stays. Changes t0
+ * to t3, rdx, and the registers of h0 and h1.
+ */
+#define WGFP_WORDS_BLOCK(offset, data, at, words, h0, h1, h2, to0, to1, t0, t1, t2, t3) \
+    "add " offset "(" data "), " h0 "\n\t" \
+    "adc 8+" offset "(" data "), " h1 "\n\t" \
+    "adc $1, " h2 "\n\t" \
+    "mov " h0 ", %%rdx\n\t" \
+    "mulx " at "(" words "), " to0 ", " t0 "\n\t" \
+    "mulx 8+" at "(" words "), " to1 ", " t1 "\n\t" \
+    "mov " h1 ", %%rdx\n\t" \
+    "mulx 16+" at "(" words "), " t2 ", " h0 "\n\t" \
+    "mulx " at "(" words "), " h1 ", " t3 "\n\t" \
+    "add " t2 ", " to0 "\n\t" /* t0 to0 = h0 r0 + h1 r1_5 */ \
+    "adc " h0 ", " t0 "\n\t" \
+    "mov " h2 ", " t2 "\n\t" \
+    "imul 16+" at "(" words "), " h2 "\n\t" \
+    "imul " at "(" words "), " t2 "\n\t" \
+    "add " h1 ", " to1 "\n\t" /* t1 to1 = t0 + h0 r1 + h1 r0 + h2 r1_5 + 2^64 h2 r0 */ \
+    "adc " t3 ", " t1 "\n\t" \
+    "add " h2 ", " to1 "\n\t" \
+    "adc " t2 ", " t1 "\n\t" \
+    "add " t0 ", " to1 "\n\t" \
+    "adc $0, " t1 "\n\t" \
+    "mov " t1 ", " t0 "\n\t" /* t1 to1 to0: the product */ \
+    "mov " t1 ", " h2 "\n\t" \
+    "and $-4, " t0 "\n\t" /* 5 (t1 / 4) */ \
+    "shr $2, " t1 "\n\t" \
+    "and $3, " h2 "\n\t" \
+    "add " t1 ", " t0 "\n\t" \
+    "add " t0 ", " to0 "\n\t" \
+    "adc $0, " to1 "\n\t" \
+    "adc $0, " h2 "\n\t"
+
+_Static_assert(offsetof(struct wgfp_poly1305_words, r0) == 0 && offsetof(struct wgfp_poly1305_words, r1) == 8 &&
+                   offsetof(struct wgfp_poly1305_words, r1_5) == 16,
+               "WGFP_WORDS_BLOCK has these");
+
+#endif
+
 /* tag = h + s, modulo 2^128, of the one h below 2^130 - 5 */
 static inline void wgfp_words_finish(const struct wgfp_poly1305_words *state, const uint8_t s[WGFP_POLY1305_BLOCK],
                                      uint8_t tag[WGFP_TAG_SIZE])

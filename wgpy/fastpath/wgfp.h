@@ -19,7 +19,7 @@ struct wgfp_aead_kernel;
 
 const struct wgfp_aead_kernel *wgfp_aead_kernel_best(void);
 
-/* "avx512", "avx2", "neon" or "portable"; NULL if it is not in this build, or not for this processor. */
+/* "avx512-beside", "avx512", "avx2", "neon" or "portable"; NULL if it is not in this build, or not for this processor. */
 const struct wgfp_aead_kernel *wgfp_aead_kernel_find(const char *name);
 const char *wgfp_aead_kernel_name(const struct wgfp_aead_kernel *kernel);
 
