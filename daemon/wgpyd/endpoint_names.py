@@ -20,9 +20,9 @@ _LOG = logging.getLogger("wgpy")
 @asynccontextmanager
 async def follow_names(interface: Interface) -> AsyncIterator[Part]:
     """Read the names now, and again after each `set`."""
-    if tap := user_mode.find_tap():
+    if way := user_mode.find_interface():
         _LOG.warning(
-            "%s; give peers a PersistentKeepalive of %d s", user_mode.explain(tap), user_mode.KEEPALIVE
+            "%s; give peers a PersistentKeepalive of %d s", user_mode.explain(way), user_mode.KEEPALIVE
         )
     following = _Following(interface)
     following.read()

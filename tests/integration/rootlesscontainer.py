@@ -3,6 +3,8 @@
 container                                    host                        right
 root of its own user namespace               an ordinary user            the peer of `tunnelworld`
 its TAP ════ slirp4netns or pasta, which sends by sockets of the host ── eth0
+
+Another container may be behind a bridge of that one.
 """
 
 from collections.abc import Sequence
@@ -21,6 +23,24 @@ NETWORKS: Final = {
     "pasta": "pasta --foreground --config-net --no-map-gw -t none -u none -T none -U none {pid}",
 }
 _PID: Final = "/run/user/container.pid"
+_BRIDGED_PID: Final = "/run/user/bridged.pid"
+_BRIDGE: Final = """
+ip link add bridge0 type bridge
+ip address add 10.89.0.1/24 dev bridge0
+ip link set bridge0 up
+ip link add veth0 master bridge0 type veth peer name eth0 netns {pid}
+ip link set veth0 up
+echo 1 > /proc/sys/net/ipv4/ip_forward
+nft add table ip nat
+nft add chain ip nat out '{{ type nat hook postrouting priority srcnat; }}'
+nft add rule ip nat out ip saddr 10.89.0.0/24 oifname != bridge0 masquerade
+exec nsenter --net --target={pid} sh -ec '
+    ip link set lo up
+    ip link set eth0 up
+    ip address add 10.89.0.2/24 dev eth0
+    ip route add default via 10.89.0.1
+'
+"""
 _CONTAINER: Final = f"echo $$ > {_PID}; exec sleep infinity"
 
 
@@ -48,6 +68,18 @@ class Container:
         start_as_user(host, *NETWORKS[network].format(pid=pid).split())
         eventually(lambda: "default" in container.attempt("ip", "route").output, "it has a network")
         return container
+
+    def behind_bridge(self) -> "Container":
+        """Start one behind a bridge in this one, as of `podman network create`, with podman's mark."""
+        self.host.run("touch", "/run/.containerenv")
+        self.host.attempt("rm", _BRIDGED_PID)
+        self.launch("unshare", "--net", "sh", "-c", f"echo $$ > {_BRIDGED_PID}; exec sleep infinity")
+        path = self.host.path(_BRIDGED_PID)
+        eventually(lambda: path.exists() and path.read_text() != "", "it has begun")
+        pid = path.read_text().strip()
+        self.run("sh", "-ec", _BRIDGE.format(pid=pid))
+        *nsenter, env, folder = self.enter
+        return Container(self.host, (*nsenter, "nsenter", "--net", f"--target={pid}", env, folder))
 
     def attempt(self, *command: str) -> Result:
         return attempt_as_user(self.host, *self.enter, *command)

@@ -10,6 +10,7 @@ from textwrap import dedent
 import pytest
 
 from tests.integration.hosts import HostProcess, Lab, eventually
+from tests.integration.ordinaryuser import attempt_as_user
 from tests.integration.peers import Implementation
 from tests.integration.rootlesscontainer import NETWORKS, Container
 from tests.integration.tunnelworld import World
@@ -46,7 +47,7 @@ def test_a_tunnel_has_both_families_names_and_a_server_inside(container: Contain
                     writer.write_eof()
                     print((await reader.read()).decode())
                     writer.close()
-                print(bool(tunnel.user_mode_tap))
+                print(bool(tunnel.user_mode_interface))
                 print((await tunnel.status()).peers[0].persistent_keepalive)
 
         asyncio.run(main())
@@ -104,12 +105,40 @@ def test_a_daemon_says_that_ecn_is_lost_and_what_keeps_a_path(world: World, cont
     daemon.wait()
 
 
+def test_behind_a_bridge_it_is_known_by_the_mark_of_podman(container: Container) -> None:
+    said = python(
+        container.behind_bridge(),
+        """
+        import wgpy
+
+        with wgpy.Tunnel("wg0.conf") as tunnel:
+            with tunnel.create_connection(("10.20.0.2", 7), timeout=100) as connection:
+                connection.sendall(b"over a bridge")
+                print(connection.recv(100).decode())
+            print(tunnel.user_mode_interface, tunnel.status().peers[0].persistent_keepalive)
+        """,
+    )
+
+    assert said.splitlines() == ["over a bridge", "eth0 25"]
+
+
+def test_in_a_container_with_the_network_of_the_host_nothing_of_it_is_said(world: World) -> None:
+    world.left.run("touch", "/run/.containerenv")
+    program = "from wgpy.host import user_mode; print(user_mode.is_contained(), [user_mode.find_interface()])"
+
+    said = attempt_as_user(
+        world.left, "unshare", "--user", "--map-root-user", sys.executable, "-W", "error", "-c", program
+    )
+
+    assert said.output == "True ['']\n"
+
+
 def test_on_the_host_nothing_of_it_is_said(world: World) -> None:
     said = world.run("""
         import wgpy
 
         with wgpy.Tunnel("wg0.conf") as tunnel:
-            print(repr(tunnel.user_mode_tap), tunnel.status().peers[0].persistent_keepalive)
+            print(repr(tunnel.user_mode_interface), tunnel.status().peers[0].persistent_keepalive)
         """)
 
     assert said == "'' 0\n"

@@ -69,6 +69,15 @@ def test_a_tap_by_which_a_container_reaches_all_is_a_network_in_user_space(
     assert here.addresses == ()
 
 
+def test_in_a_rootless_container_a_bridge_leads_to_a_network_in_user_space_as_well() -> None:
+    links = [link("eth0", "10.89.0.2/24", kind="veth")]
+    routes = [{"dst": "default", "gateway": "10.89.0.1", "dev": "eth0"}]
+
+    for is_rootless, found in ((True, "eth0"), (False, "")):
+        here = read_host_networks(links, "mesh0", routes, is_contained=True, is_rootless=is_rootless)
+        assert here.user_mode == found
+
+
 @pytest.mark.parametrize(
     "links",
     [

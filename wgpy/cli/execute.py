@@ -62,16 +62,16 @@ def _run(config: Config, signals: Signals, command: Sequence[str], mask: Sequenc
 
     try:
         with Tunnel(config) as tunnel:
-            warn_of_user_mode(tunnel.user_mode_tap)
+            warn_of_user_mode(tunnel.user_mode_interface)
             signals.program = tunnel.start_program(command, mask)
             return signals.program.wait()
     except (TunnelError, OSError, ValueError) as error:
         raise failure(error) from None
 
 
-def warn_of_user_mode(tap: str) -> None:
-    """tap: of a network in user space, "" for none."""
-    if tap:
+def warn_of_user_mode(interface: str) -> None:
+    """interface: that leads to a network in user space, "" for none."""
+    if interface:
         from wgpy.host import user_mode
 
-        warn(user_mode.explain(tap))
+        warn(user_mode.explain(interface))

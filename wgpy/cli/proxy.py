@@ -95,7 +95,7 @@ async def _serve(config: Config, wanted: "Listeners") -> None:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     try:
         async with Tunnel(config) as tunnel, AsyncExitStack() as opened:
-            warn_of_user_mode(tunnel.user_mode_tap)
+            warn_of_user_mode(tunnel.user_mode_interface)
             for line in await start(tunnel, wanted, opened):
                 print(line, flush=True)
             gone = asyncio.ensure_future(tunnel.wait_closed())

@@ -55,15 +55,15 @@ class TunnelEvent(NamedTuple):
 class AsyncTunnel:
     """Works from `open` on, on the running loop, and ends with `close`.
 
-    user_mode_tap: the TAP of a network in user space that datagrams leave by, as in a rootless container, ""
-    for none. It clears ECN; peers have a keepalive there, unless the configuration says another one, and are
-    tried by another port while they do not answer, unless it says which.
+    user_mode_interface: by which datagrams leave to a network in user space, as in a rootless container, ""
+    for none. That clears ECN; peers have a keepalive there, unless the configuration says another one, and
+    are tried by another port while they do not answer, unless it says which.
     """
 
     def __init__(self, config: Config, packets: PacketDevice | None, settings: Settings) -> None:
         """As `wgpy.Tunnel`."""
         self.config = config
-        self.user_mode_tap = ""
+        self.user_mode_interface = ""
         self._packets = packets
         self._settings = settings
         self._namespace: Namespace | None = None
@@ -277,8 +277,8 @@ class AsyncTunnel:
     async def _open(self, opened: ExitStack) -> None:
         found = await endpoints.resolve(self.config)
         first = [each[0] for each in found.values()]
-        self.user_mode_tap = user_mode.find_tap(first)
-        config = _kept_alive(self.config) if self.user_mode_tap else self.config
+        self.user_mode_interface = user_mode.find_interface(first)
+        config = _kept_alive(self.config) if self.user_mode_interface else self.config
         update = config_files.to_update(config, lambda target: found[target][0])
         packets = self._packets or await self._make_device(endpoints.mtu_towards(first), opened)
         try:
@@ -296,7 +296,7 @@ class AsyncTunnel:
             raise TunnelError(self._why_not(error)) from None
         names = names_of(self.config)
         look_up: LookUp = endpoints.look_up
-        if self.user_mode_tap and not self.config.listen_port:
+        if self.user_mode_interface and not self.config.listen_port:
             names = {peer.public_key: peer.endpoint for peer in self.config.peers if peer.endpoint}
             look_up = self._look_up_by_another_port
         follower = NameFollower(self._interface, names, look_up)

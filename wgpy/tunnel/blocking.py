@@ -62,9 +62,9 @@ class BlockingTunnel:
         return self._tunnel.addresses
 
     @property
-    def user_mode_tap(self) -> str:
+    def user_mode_interface(self) -> str:
         """As of AsyncTunnel."""
-        return self._tunnel.user_mode_tap
+        return self._tunnel.user_mode_interface
 
     @property
     def listen_port(self) -> int:

@@ -12,7 +12,7 @@ from typing import Final
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip
 from wgpy.host.netlink import NetworkMonitor
-from wgpy.host.user_mode import is_contained
+from wgpy.host.user_mode import is_contained, is_rootless
 
 from .host_networks import NOWHERE, read_host_networks
 
@@ -57,7 +57,11 @@ class HostMonitor:
                 route for family in ("-4", "-6") for route in await ask_ip("-N", family, "route", "show")
             ]
             self.networks = read_host_networks(
-                links, self._interface.name, routes, is_contained=is_contained()
+                links,
+                self._interface.name,
+                routes,
+                is_contained=is_contained(),
+                is_rootless=is_rootless(),
             )
         return before is not NOWHERE and before.addresses != self.networks.addresses
 

@@ -23,8 +23,8 @@ class HostNetworks:
     """What a host knows of where it is.
 
     networks: that it is in, and by which interface; addresses: that others may reach it at; routes: of the
-    main table, beside these networks and the default route, and by what; user_mode: the TAP of a network in
-    user space that the default route leads to, as in a rootless container, "" for none.
+    main table, beside these networks and the default route, and by what; user_mode: the interface by which
+    the default route leads to a network in user space, as in a rootless container, "" for none.
     """
 
     networks: Mapping[Prefix, str]
@@ -42,10 +42,12 @@ def read_host_networks(
     routes: Sequence[Mapping[str, Any]] = (),
     *,
     is_contained: bool = False,
+    is_rootless: bool = False,
 ) -> HostNetworks:
     """Read what `ip -details -json address` and `ip -json -N route show` answer.
 
-    interface: that of the mesh, which does not count; is_contained: whether this is a user namespace.
+    interface: that of the mesh, which does not count; is_contained: whether this is a user namespace;
+    is_rootless: whether all ways out are a network in user space.
     """
     others = [link for link in links if link["ifname"] != interface]
     networks = {
@@ -61,13 +63,18 @@ def read_host_networks(
         for found in _addresses(link)
         if not _NOT_TO_BE_USED & found.keys() and counts(address := ip_address(found["local"]))
     )
-    taps = {link["ifname"] for link in others if is_contained and _is_tap(link)}
+    in_user_space = {link["ifname"] for link in others if is_rootless or (is_contained and _is_tap(link))}
     return HostNetworks(
         networks,
         tuple(sorted(addresses, key=preference)),
         read_route_prefixes(routes, interface),
         next(
-            (route["dev"] for route in routes if route["dst"] == "default" and route.get("dev") in taps), ""
+            (
+                route["dev"]
+                for route in routes
+                if route["dst"] == "default" and route.get("dev") in in_user_space
+            ),
+            "",
         ),
     )
 
