@@ -321,3 +321,29 @@ def test_a_nat_that_counts_and_begins_anew_is_predicted_by_what_it_shows_since(o
                 observer.note_sent(Endpoint("192.0.2.9", port), 0)
 
     assert observer.behaviour([INSIDE.address], INSIDE.port).predicted(1) == (Endpoint(PUBLIC, 7003),)
+
+
+@pytest.mark.parametrize("lost", range(3))
+def test_a_nat_that_counts_is_known_although_a_first_datagram_was_lost_before_it(lost: int) -> None:
+    """The mapping is made by the second one, when later ones have theirs."""
+    observer = NatObserver(4)
+    for remote in NODES:
+        observer.note_sent(remote, 0)
+    later = [remote for remote in NODES if remote != NODES[lost]]
+    for port, remote in enumerate([*later, NODES[lost]], 5000):
+        observer.note_answer(remote, Endpoint(PUBLIC, port))
+    observer.note_sent(Endpoint("192.0.2.9", 51820), 0)
+
+    behaviour = observer.behaviour([INSIDE.address], INSIDE.port)
+
+    assert (behaviour.ports, behaviour.step) == (PortAssignment.COUNTING, 1)
+    assert Endpoint(PUBLIC, 5000 + len(NODES) + 1) in behaviour.predicted(2)
+
+
+def test_ports_without_order_are_random_also_if_few_of_them_are_in_order() -> None:
+    observer = NatObserver(4)
+    for remote, port in zip(NODES, (41000, 5000, 5003), strict=True):
+        observer.note_sent(remote, 0)
+        observer.note_answer(remote, Endpoint(PUBLIC, port))
+
+    assert observer.behaviour([INSIDE.address], INSIDE.port).ports is PortAssignment.RANDOM

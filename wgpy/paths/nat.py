@@ -58,8 +58,8 @@ class NatBehaviour:
     """seen_as: how nodes saw this host, the newest last; none if no node has answered.
 
     is_translated: whether that is none of its own addresses; step: of COUNTING; filtering: by what came in
-    unasked; lifetime: ns that a mapping lives at least without a datagram, 0 if unknown; taken: ports that
-    were taken since, by what nobody has answered.
+    unasked; lifetime: ns that a mapping lives at least without a datagram, 0 if unknown; last: the port that
+    was taken last, if they are COUNTING.
     """
 
     seen_as: tuple[Endpoint, ...] = ()
@@ -70,7 +70,7 @@ class NatBehaviour:
     filtering: Dependence | None = None
     hairpin: bool | None = None
     lifetime: int = 0
-    taken: int = 0
+    last: int = 0
 
     @property
     def is_symmetric(self) -> bool:
@@ -81,8 +81,8 @@ class NatBehaviour:
         """How the next nodes will see this host, if its NAT counts; the most likely first."""
         if self.ports is not PortAssignment.COUNTING:
             return ()
-        address, last = self.seen_as[-1].address, max(one.port for one in self.seen_as)
-        ports = (last + self.step * (self.taken + number) for number in range(1, count + 1))
+        address = self.seen_as[-1].address
+        ports = (self.last + self.step * number for number in range(1, count + 1))
         return tuple(Endpoint(address, port) for port in ports if port <= _MAX_PORT)
 
     def words(self) -> str:
@@ -209,24 +209,28 @@ class NatObserver:
             return NatBehaviour()
         is_translated = seen[-1].address not in set(own)
         mapping = _mapping(by_remote)
-        numbered = self._numbered()
-        ports, step = _ports(seen, port, mapping, numbered)
-        newest = max(numbered, default=self._mappings)
-        taken = self._mappings - newest if ports is PortAssignment.COUNTING else 0
+        ports, step = _ports(seen, port, mapping, self._numbered(), self._mappings)
+        last = self._last(step) if ports is PortAssignment.COUNTING else 0
         return NatBehaviour(
-            seen, is_translated, mapping, ports, step, self._filtering, self._hairpin, self._lifetime, taken
+            seen, is_translated, mapping, ports, step, self._filtering, self._hairpin, self._lifetime, last
         )
 
     def _numbered(self) -> dict[int, int]:
         """The ports that were seen, by the number of their mapping."""
         return {seen.number: seen.endpoint.port for seen in self._seen.values() if seen.number}
 
+    def _last(self, step: int) -> int:
+        """The port that was taken last, also by what nobody has answered."""
+        last = max(seen.endpoint.port for seen in self._seen.values())
+        newest = max(_in_order(self._numbered()).items(), default=None)
+        return max(last, newest[1] + step * (self._mappings - newest[0])) if newest else last
+
     def expected(self, remotes: Iterable[Endpoint], behaviour: NatBehaviour) -> Iterator[Endpoint]:
         """How these remote ends see this host, if its NAT counts: TOLERANCE ports for each that was asked.
 
         behaviour: of now.
         """
-        numbered = self._numbered() if behaviour.ports is PortAssignment.COUNTING else {}
+        numbered = _in_order(self._numbered()) if behaviour.ports is PortAssignment.COUNTING else {}
         address = behaviour.seen_as[-1].address if numbered else ""
         for remote in remotes if numbered else ():
             if (contact := self._contacted.get(remote)) and remote not in self._seen:
@@ -250,24 +254,43 @@ def _mapping(seen: Mapping[Endpoint, Endpoint]) -> Dependence | None:
 
 
 def _ports(
-    seen: tuple[Endpoint, ...], port: int, mapping: Dependence | None, numbered: Mapping[int, int]
-) -> tuple[PortAssignment | None, int]:
+    seen: tuple[Endpoint, ...], port: int, mapping: Dependence | None,
+    numbered: Mapping[int, int], made: int,
+) -> tuple[PortAssignment | None, int]:  # fmt: skip
     """How ports are chosen, and the step.
 
     numbered: ports by the number of their mapping; where that is not known of two, they are in order.
+    made: how many mappings there are.
     """
     if all(one.port == port for one in seen):
         return PortAssignment.PRESERVED, 0
     if mapping in (None, Dependence.ENDPOINT_INDEPENDENT):
         return None, 0
     if len(numbered) < 2:
-        numbered = dict(enumerate(sorted({one.port for one in seen})))
+        numbered = dict(enumerate(sorted({one.port for one in seen}), 1))
+        made = len(numbered)
+    in_order = _in_order(numbered)
     pairs = [
-        (after - before, numbered[after] - numbered[before]) for before, after in pairwise(sorted(numbered))
+        (after - before, in_order[after] - in_order[before]) for before, after in pairwise(sorted(in_order))
     ]
-    counts = bool(pairs) and all(0 < step <= MAX_STEP * mappings for mappings, step in pairs)
+    span = max(numbered.values()) - min(numbered.values())
+    counts = 0 < span <= MAX_STEP * (made - min(numbered))
+    counts = counts and all(step <= MAX_STEP * mappings for mappings, step in pairs)
     step = min((step // mappings for mappings, step in pairs), default=0)
     return (PortAssignment.COUNTING, max(step, 1)) if counts else (PortAssignment.RANDOM, 0)
+
+
+def _in_order(numbered: Mapping[int, int]) -> dict[int, int]:
+    """Return the ports, by number, that are below those of all later mappings.
+
+    A port above those belongs to a mapping that was made later than it seemed: what was sent first was lost
+    on its way to the NAT.
+    """
+    kept: dict[int, int] = {}
+    for number in sorted(numbered, reverse=True):
+        if numbered[number] < min(kept.values(), default=_MAX_PORT + 1):
+            kept[number] = numbered[number]
+    return kept
 
 
 def _keep(kept: OrderedDict[Endpoint, _V], key: Endpoint, value: _V, maximum: int) -> None:

@@ -183,12 +183,16 @@ class NodePaths:
             self.nat64.look_again()
 
     def _note_sent(self, key: PublicKey, event: DeviceEvent) -> None:
-        """A NAT lets in what comes from where a peer is, as if it was asked for."""
+        """A NAT lets in what comes from where a peer is, as if it was asked for.
+
+        To where a peer is that has no session nothing goes but handshake messages.
+        """
+        path = self._interface.path(key)
         match event:
             case HandshakeSent(endpoint=sent_to):
                 endpoint: Endpoint | None = sent_to
-            case DataSent() | EndpointChanged():
-                endpoint = self._interface.path(key).endpoint
+            case DataSent() | EndpointChanged() if path.handshake:
+                endpoint = path.endpoint
             case _:
                 return
         if endpoint:
