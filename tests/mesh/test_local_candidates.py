@@ -1,7 +1,8 @@
 """Where a host says that it may be reached, by what it has and by what nodes saw of it."""
 
-from ipaddress import IPv6Network, ip_address
+from ipaddress import IPv6Network, ip_address, ip_network
 
+from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.discovery import Answer
 from wgpy.paths.exchange import Candidate, PathKind
@@ -63,6 +64,21 @@ def test_what_becomes_known_after_a_look_counts_at_the_next_one() -> None:
         local.note_sent(remote, len(RELAYS))
 
     assert ports == [7002, 7003]
+
+
+def test_what_is_sent_to_the_own_networks_takes_no_port_of_the_nat_and_to_those_of_others_does() -> None:
+    networks: dict[Prefix, str] = {ip_network("192.168.1.0/24"): "eth0"}
+    local = at(HostNetworks(networks, HOME.addresses, {ip_network("10.1.0.0/16"): "eth0"}))
+    for number, relay in enumerate(RELAYS):
+        local.note_sent(relay, number)
+        local.note_answer(seen(relay, 7000 + number))
+
+    local.note_sent(Endpoint("192.168.1.8", PORT), len(RELAYS))
+    local.note_sent(Endpoint("10.1.2.3", PORT), len(RELAYS))
+    near = local.predict(())[1][0].endpoint.port
+    local.note_sent(Endpoint("192.168.2.8", PORT), len(RELAYS))
+
+    assert [near, local.predict(())[1][0].endpoint.port] == [7002, 7003]
 
 
 def test_what_others_dial_needs_no_opening() -> None:

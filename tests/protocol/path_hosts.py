@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv6Network
+from ipaddress import IPv6Network, ip_address
 from random import Random
 from typing import Final
 
+from wgpy.address import is_private
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged
 from wgpy.contract.orders import AllowedIP
@@ -250,7 +251,9 @@ class PathHost:
         self.node.send_raw(endpoint, self.discovery.ask(key, endpoint, self.now))
 
     def _note_sent(self, remote: Endpoint) -> None:
-        self._observer(remote).note_sent(remote, self.now)
+        own = {at.address.rpartition(".")[0] for at, _ in self.node.attachments}
+        if not (is_private(ip_address(remote.address)) and remote.address.rpartition(".")[0] in own):
+            self._observer(remote).note_sent(remote, self.now)
 
     def _tell_local(self) -> None:
         own = [at for at, _ in self.node.attachments]

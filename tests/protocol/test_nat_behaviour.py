@@ -9,6 +9,7 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.paths.discovery import Discovery
 from wgpy.paths.nat import (
     CONTACT_TIME,
+    EXPECTED,
     MAX_CONTACTS,
     MAX_REMOTES,
     Dependence,
@@ -279,15 +280,25 @@ def test_what_a_node_of_the_own_network_sees_tells_nothing_of_the_nat() -> None:
     assert observer.behaviour([], 1) == NatBehaviour()
 
 
-def test_what_is_sent_inside_of_the_own_network_takes_no_port_of_the_nat() -> None:
+@pytest.mark.parametrize(("taken", "asked"), [(6, 2), (4, 4), (2, 6)], ids=["others", "all", "some are not"])
+def test_where_a_question_went_out_is_between_what_those_before_and_after_it_saw(
+    taken: int, asked: int
+) -> None:
+    """Other hosts take ports, too, and not all that was sent is translated."""
+    before, there, after = NODES
     observer = NatObserver(4)
-    for number, remote in enumerate(NODES):
-        observer.note_sent(remote, 0)
-        observer.note_answer(remote, Endpoint(PUBLIC, 5000 + number))
-    for number in range(20):
-        observer.note_sent(Endpoint(f"192.168.0.{number + 2}", 51820), 0)
+    observer.note_sent(before, 0)
+    for number in range(asked):
+        observer.note_sent(there if number == asked // 2 else Endpoint("192.0.2.9", number + 1), 0)
+    observer.note_sent(after, 0)
+    observer.note_answer(before, Endpoint(PUBLIC, 5000))
+    observer.note_answer(after, Endpoint(PUBLIC, 5000 + taken + 1))
 
-    assert observer.behaviour([INSIDE.address], INSIDE.port).predicted(1) == (Endpoint(PUBLIC, 5003),)
+    behaviour = observer.behaviour([INSIDE.address], INSIDE.port)
+
+    expected = {one.port for one in observer.expected([there], behaviour)}
+    assert set(range(5001, 5001 + taken)) <= expected
+    assert len(expected) == EXPECTED
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ def test_what_the_operator_named_is_public() -> None:
 
 
 def test_the_ports_that_a_nat_will_show_come_first_and_all_has_its_bound() -> None:
-    behaviour = NatBehaviour((SEEN,), True, Dependence.ADDRESS_AND_PORT_DEPENDENT, PortAssignment.COUNTING, 2)
+    behaviour = NatBehaviour(
+        (SEEN,), True, Dependence.ADDRESS_AND_PORT_DEPENDENT, PortAssignment.COUNTING, 2, last=SEEN.port
+    )
     own = [OWN._replace(port=port) for port in range(1, 50)]
     told = Told(lambda remotes: predicted_candidates(NatObserver(4), behaviour, remotes))
 
@@ -68,11 +70,8 @@ def test_where_a_question_went_out_is_told_before_what_the_nat_will_show_next() 
 
     shown, later = predicted_candidates(observer, behaviour, [THERE])
 
-    assert [one.endpoint.port for one in shown] == [
-        5003,
-        5004,
-        5005,
-    ]  # other hosts behind the NAT take some, too
+    # Other hosts behind the NAT take some, too.
+    assert [one.endpoint.port for one in shown] == [5003, 5004, 5002, 5005, 5006, 5007, 4999, 5008]
     assert [one.endpoint.port for one in later] == list(range(5004, 5004 + PREDICTED))
 
 

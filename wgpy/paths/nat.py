@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
-from itertools import combinations, pairwise
+from itertools import combinations, islice, pairwise
 from typing import Final, NamedTuple, TypeVar
 
 from wgpy.address import is_private
@@ -21,7 +21,7 @@ MAX_CONTACTS: Final = 1024
 MAX_STEP: Final = 8  # by which a NAT counts: it has other hosts, too
 CONTACT_TIME: Final = 600 * SECOND  # after which no NAT admits what a host once contacted
 UNANSWERED_TIME: Final = 30 * SECOND  # after which a NAT has forgotten what was not answered
-TOLERANCE: Final = 3  # ports that may be the one of a mapping: other hosts take some, too
+EXPECTED: Final = 8  # ports that may be the one of a mapping: other hosts take some, too
 _MAX_PORT: Final = 65535
 
 _V = TypeVar("_V")
@@ -146,12 +146,10 @@ class NatObserver:
         self._lifetime = 0
 
     def note_sent(self, remote: Endpoint, now: int) -> None:
-        """Something was sent there; to a private address no NAT lies in between.
+        """Something was sent there, and out of the networks that this host is in.
 
         now: not before that of an earlier call.
         """
-        if is_private(ip_address(remote.address)):
-            return
         self._forget_contacts(now)
         before = self._contacted.get(remote)
         is_forgotten = before and remote not in self._seen and now - before.when > UNANSWERED_TIME
@@ -226,18 +224,28 @@ class NatObserver:
         return max(last, newest[1] + step * (self._mappings - newest[0])) if newest else last
 
     def expected(self, remotes: Iterable[Endpoint], behaviour: NatBehaviour) -> Iterator[Endpoint]:
-        """How these remote ends see this host, if its NAT counts: TOLERANCE ports for each that was asked.
+        """How these remote ends see this host, if its NAT counts: EXPECTED ports for those that were asked.
 
-        behaviour: of now.
+        The most likely are first. behaviour: of now.
         """
         numbered = _in_order(self._numbered()) if behaviour.ports is PortAssignment.COUNTING else {}
-        address = behaviour.seen_as[-1].address if numbered else ""
-        for remote in remotes if numbered else ():
-            if (contact := self._contacted.get(remote)) and remote not in self._seen:
-                near = min(numbered, key=lambda number: abs(number - contact.number))
-                first = numbered[near] + behaviour.step * (contact.number - near)
-                ports = range(first, first + behaviour.step * TOLERANCE, behaviour.step)
-                yield from (Endpoint(address, port) for port in ports if 0 < port <= _MAX_PORT)
+        numbers = [
+            self._contacted[remote].number
+            for remote in remotes
+            if numbered and remote in self._contacted and remote not in self._seen
+        ]
+        for number in numbers:
+            ports = self._ports_near(_between(number, numbered, behaviour.step), behaviour.step)
+            for port in islice(ports, max(EXPECTED // len(numbers), 1)):
+                yield Endpoint(behaviour.seen_as[-1].address, port)
+
+    def _ports_near(self, middle: int, step: int) -> Iterator[int]:
+        """Yield the ports around one that nobody has seen, the nearest first."""
+        used = {seen.endpoint.port for seen in self._seen.values()}
+        distances = (sign * distance * step for distance in range(MAX_CONTACTS) for sign in (1, -1))
+        for port in dict.fromkeys(middle + distance for distance in distances):
+            if 0 < port <= _MAX_PORT and port not in used:
+                yield port
 
 
 def _mapping(seen: Mapping[Endpoint, Endpoint]) -> Dependence | None:
@@ -275,9 +283,24 @@ def _ports(
     ]
     span = max(numbered.values()) - min(numbered.values())
     counts = 0 < span <= MAX_STEP * (made - min(numbered))
-    counts = counts and all(step <= MAX_STEP * mappings for mappings, step in pairs)
-    step = min((step // mappings for mappings, step in pairs), default=0)
-    return (PortAssignment.COUNTING, max(step, 1)) if counts else (PortAssignment.RANDOM, 0)
+    counts = counts and all(taken <= MAX_STEP * mappings for mappings, taken in pairs)
+    most = min((taken // mappings for mappings, taken in pairs), default=1)
+    step = next((step for step in range(most, 1, -1) if all(taken % step == 0 for _, taken in pairs)), 1)
+    return (PortAssignment.COUNTING, step) if counts else (PortAssignment.RANDOM, 0)
+
+
+def _between(number: int, numbered: Mapping[int, int], step: int) -> int:
+    """Return the port of a mapping by its number: that of others tell how many ports each took.
+
+    Fewer than it seemed if something was not translated, more if other hosts took some.
+    """
+    below = max((other for other in numbered if other <= number), default=None)
+    above = min((other for other in numbered if other >= number), default=None)
+    if below is None or above is None:
+        near = below if above is None else above
+        return numbered[near] + step * (number - near) if near is not None else 0
+    steps = (numbered[above] - numbered[below]) // step
+    return numbered[below] + step * (steps * (number - below) // max(above - below, 1))
 
 
 def _in_order(numbered: Mapping[int, int]) -> dict[int, int]:

@@ -14,6 +14,7 @@ from wgpy.contract.endpoint import Endpoint
 from .exchange import MAX_CANDIDATES, Candidate
 
 _MAX_NUMBER: Final = 2**32 - 1
+_LIKELY: Final = 3  # candidates, of those that are shown; the others change with each answer of anybody
 
 # Where a peer is, to what this host's NAT shows: there already, and next.
 Predict = Callable[[Sequence[Endpoint]], tuple[Sequence[Candidate], Sequence[Candidate]]]
@@ -54,6 +55,6 @@ class Told:
             self.number = self.number % _MAX_NUMBER + 1
 
     def lacks(self, remotes: Sequence[Endpoint]) -> bool:
-        """Whether the peer does not know where questions to it come from, as far as a list can tell."""
+        """Whether the peer does not know where questions to it probably come from."""
         shown, _ = self._predict(remotes)
-        return self.number != 0 and not set(shown[:MAX_CANDIDATES]) <= set(self.candidates)
+        return self.number != 0 and not set(shown[:_LIKELY]) <= set(self.candidates)

@@ -32,6 +32,10 @@ class HostNetworks:
     routes: Mapping[Prefix, str] = field(default_factory=dict)
     user_mode: str = ""
 
+    def has_near(self, address: Address) -> bool:
+        """Whether what is sent there does not take the default route."""
+        return any(address in network for network in (*self.networks, *self.routes))
+
 
 NOWHERE: Final = HostNetworks({}, ())
 

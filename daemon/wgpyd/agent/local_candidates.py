@@ -65,8 +65,12 @@ class LocalCandidates:
     # -- What becomes known ----------------------------------------------------------------------------
 
     def note_sent(self, remote: Endpoint, now: int) -> None:
-        """A question was sent there, or what goes through the tunnel."""
-        self._changing(remote).note_sent(remote, now)
+        """A question was sent there, or what goes through the tunnel.
+
+        Other hosts' private addresses are beyond the NAT, too, although nobody there answers.
+        """
+        if not self._here.has_near(ip_address(remote.address)):
+            self._changing(remote).note_sent(remote, now)
 
     def note_answer(self, answer: Answer) -> None:
         """A node answered, and told how it sees this host."""
