@@ -127,6 +127,24 @@ def test_the_leader_pins_what_answers_and_tells_the_peer_something_by_it() -> No
     assert bench.paths.path.kind is PathKind.REFLEXIVE
 
 
+def test_the_leader_pins_what_answers_also_where_the_peer_led_it() -> None:
+    """Else each may follow the other from the relay to the path and back for ever."""
+    bench = Bench()
+    bench.send()
+    bench.agree(THERE)
+    bench.run(0)
+    bench.paths.on_endpoint(THERE, bench.now)
+    asked = bench.take(Ask)
+
+    bench.paths.on_answer(THERE, SECOND // 50, bench.now)
+
+    assert Ask(THERE) in asked
+    assert bench.take(Use) == [Use(THERE, True, Session.KEEP)]
+    bench.paths.on_endpoint(RELAY.endpoint, bench.now)
+    bench.paths.on_endpoint(THERE, bench.now)
+    assert bench.take(Use) == [Use(THERE, True, Session.KEEP)]
+
+
 def test_the_other_end_follows_by_roaming() -> None:
     bench = Bench(is_leader=False)
     bench.send()

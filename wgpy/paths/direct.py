@@ -51,6 +51,10 @@ class DirectPath:
     def has_answered(self, since: int) -> bool:
         return self.answered_at is not None and self.answered_at >= since
 
+    def is_fresh(self, now: int) -> bool:
+        """Whether an answer counts still."""
+        return self.has_answered(now - FRESH_TIME + 1)
+
     def is_better(self, current: "DirectPath") -> bool:
         """By enough that it is worth the change."""
         is_better_kind = self.kind.value < current.kind.value and self.cost < current.cost
@@ -77,11 +81,7 @@ class DirectPaths:
 
     def best(self, now: int) -> DirectPath | None:
         """The best one that has answered in FRESH_TIME."""
-        fresh = [
-            path
-            for path in self._paths.values()
-            if path.has_answered(now - FRESH_TIME + 1) and path.distrusted_until <= now
-        ]
+        fresh = [path for path in self._paths.values() if path.is_fresh(now) and path.distrusted_until <= now]
         return min(fresh, key=lambda path: path.cost, default=None)
 
     def distrust(self, endpoint: Endpoint | None, now: int) -> None:

@@ -72,6 +72,7 @@ class PeerPaths:
         # What is in use
         self._current: Endpoint | None = None
         self._since = 0
+        self._is_pinned = False
         self._kept_for: int | None = 0
         self._session_by: Endpoint | None = None  # the relay that forwarded its handshake, if one did
         # Whether data is answered
@@ -179,6 +180,7 @@ class PeerPaths:
             if self._is_active and (until := path.distrusted_until) > now:  # it may be used from then on
                 self._search.expect_round_by(until)
             self._choose(now)
+            self._pin(now)
 
     def on_heard(self, remote: Endpoint, now: int) -> None:
         """The peer asked from there, and receives there."""
@@ -194,11 +196,12 @@ class PeerPaths:
         endpoint = endpoint.without_source()
         if endpoint == self._current:
             return
-        self._current, self._since = endpoint, now
+        self._current, self._since, self._is_pinned = endpoint, now, False
         if self._is_direct:
             self._direct.at(endpoint)
             self._search.cancel_round()
             self._is_deaf = False
+            self._pin(now)
             if self._kept_for and not self._is_active:
                 self._timers[_Timer.CLOSE] = now + IDLE_TIME
         elif self._is_active:
@@ -430,8 +433,22 @@ class PeerPaths:
         if endpoint != self._current:
             self._set_current(endpoint, now)
             path = self._path
-            is_proven = path is not None and path.answered_at is not None
-            self._outputs.append(Use(endpoint, self._is_leader and is_proven, Session.KEEP))
+            self._is_pinned = self._is_leader and path is not None and path.answered_at is not None
+            self._outputs.append(Use(endpoint, self._is_pinned, Session.KEEP))
+
+    def _pin(self, now: int) -> None:
+        """Have the leader stay on the direct path in use, once that has answered.
+
+        Else each end may follow the other from the relay to the path and back for ever.
+        """
+        path = self._path
+        if path is None or not self._is_leader or self._is_pinned or path.distrusted_until > now:
+            return
+        if path.is_fresh(now):
+            self._is_pinned = True
+            self._outputs.append(Use(path.endpoint, True, Session.KEEP))
+        elif self._is_active:
+            self._search.ask(path.endpoint, now)
 
     def _use_relay(self, relay: Relay, now: int) -> None:
         if relay.endpoint != self._current:
@@ -441,5 +458,5 @@ class PeerPaths:
             self._outputs += [Register(relay.key), Use(relay.endpoint, False, session)]
 
     def _set_current(self, endpoint: Endpoint, now: int) -> None:
-        self._current, self._since = endpoint, now
+        self._current, self._since, self._is_pinned = endpoint, now, False
         self._suspected_at = None
