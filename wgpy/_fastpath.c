@@ -86,7 +86,7 @@ void wgfp_datapath_free(struct wgfp_datapath *datapath)
 {
     if (datapath == NULL)
         return;
-    wgfp_datapath_stop(datapath);
+    wgfp_datapath_close(datapath);
     relay_free(datapath->relay);
     peers_free(datapath);
     keypair_table_free(&datapath->keypairs);
@@ -128,6 +128,14 @@ void wgfp_datapath_stop(struct wgfp_datapath *datapath)
     atomic_store(&datapath->stopping, true);
     for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
         worker_stop(&datapath->workers[i]);
+}
+
+void wgfp_datapath_close(struct wgfp_datapath *datapath)
+{
+    wgfp_datapath_stop(datapath);
+    events_close(&datapath->events);
+    for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
+        worker_close(&datapath->workers[i]);
 }
 
 void wgfp_datapath_step(struct wgfp_datapath *datapath)

@@ -192,8 +192,8 @@ class NativeDataPath:
         _lib.wgfp_datapath_stop(self._c)
 
     def close(self) -> None:
-        """Stop, and use no descriptor any more. Harmless when repeated; keys go with this object."""
-        self.stop()
+        """Stop for good, and have no descriptor. Harmless when repeated; keys go with this object."""
+        _lib.wgfp_datapath_close(self._c)
         self.set_sockets([Queue(-1, -1, -1)] * len(self._queues))
 
     def step(self) -> None:

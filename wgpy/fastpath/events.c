@@ -21,10 +21,16 @@ int events_init(struct events *events)
     return events->fd >= 0 ? 0 : WGFP_ERR_MEMORY;
 }
 
-void events_free(struct events *events)
+void events_close(struct events *events)
 {
     if (events->fd >= 0)
         (void)close(events->fd);
+    events->fd = -1;
+}
+
+void events_free(struct events *events)
+{
+    events_close(events);
     (void)pthread_mutex_destroy(&events->lock);
 }
 
@@ -36,7 +42,7 @@ static void wake(struct events *events, bool urgent)
     if (events->now || (events->soon && !urgent))
         return;
     *(urgent ? &events->now : &events->soon) = true;
-    (void)timerfd_settime(events->fd, 0, &at, NULL); /* it cannot fail */
+    (void)timerfd_settime(events->fd, 0, &at, NULL); /* it cannot fail, unless it is closed */
 }
 
 void events_wake(struct events *events)

@@ -8,13 +8,16 @@
 struct events {
     pthread_mutex_t lock;
     struct peer *first_dirty, *last_dirty;
-    int fd;             /* a timerfd: readable now, or soon */
+    int fd;             /* a timerfd: readable now, or soon; -1 once it is closed */
     bool now, soon;     /* which it is set to, since it was acknowledged last */
 };
 
 /* WGFP_ERR_MEMORY: or there is no descriptor. */
 int events_init(struct events *events);
 void events_free(struct events *events);
+
+/* Nobody can wait for them any more; without the lock. Harmless when repeated. */
+void events_close(struct events *events);
 void events_wake(struct events *events);
 void events_acknowledge(struct events *events);
 

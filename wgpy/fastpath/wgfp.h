@@ -79,7 +79,10 @@ struct wgfp_endpoint {
 };
 
 int wgfp_datapath_new(struct wgfp_datapath **datapath, const struct wgfp_settings *settings);
-void wgfp_datapath_free(struct wgfp_datapath *datapath); /* stops it first; NULL is freed, too */
+void wgfp_datapath_free(struct wgfp_datapath *datapath); /* closes it first; NULL is freed, too */
+
+/* Stop for good, and have no descriptor of its own any more. Harmless when repeated; all but its threads goes on. */
+void wgfp_datapath_close(struct wgfp_datapath *datapath);
 
 /* WGFP_ERR_MEMORY: the threads could not be had. */
 int wgfp_datapath_start(struct wgfp_datapath *datapath);

@@ -83,7 +83,7 @@ void worker_wake(struct worker *worker)
     const uint64_t one = 1;
 
     if (write(worker->wake, &one, sizeof one) < 0) {
-        /* It is awake already. */
+        /* It is awake already, or closed. */
     }
 }
 
@@ -229,14 +229,22 @@ int worker_init(struct wgfp_datapath *datapath, uint32_t number)
     return number % 2 != 0 ? inbound_new(&worker->in, datapath) : outbound_init(worker);
 }
 
+void worker_close(struct worker *worker)
+{
+    if (worker->datapath == NULL)
+        return;
+    if (worker->wake >= 0)
+        (void)close(worker->wake);
+    worker->wake = -1;
+}
+
 void worker_free(struct worker *worker)
 {
     if (worker->datapath == NULL)
         return;
+    worker_close(worker);
     outbound_free(worker->out);
     inbound_free(worker->in);
     free(worker->buffer);
-    if (worker->wake >= 0)
-        (void)close(worker->wake);
     (void)pthread_mutex_destroy(&worker->lock);
 }

@@ -38,6 +38,9 @@ struct worker {
 int worker_init(struct wgfp_datapath *datapath, uint32_t number);
 void worker_free(struct worker *worker);
 
+/* Of one that has no thread any more, or was never made. Harmless when repeated. */
+void worker_close(struct worker *worker);
+
 /* WGFP_ERR_MEMORY: no thread can be had. */
 int worker_start(struct worker *worker);
 
