@@ -18,7 +18,7 @@ from tests.mesh.postgresql import PostgreSQL
 pytestmark = pytest.mark.xdist_group("tunnel")
 
 _README = Path(__file__).parents[2] / "README.md"
-_FILTERED = str(Path(__file__).with_name("filtered.py"))
+_FILTERED = (str(Path(__file__).with_name("filtered.py")), "unshare")
 _OPENS = 'import wgpy\nwith wgpy.Tunnel("wg0.conf"): pass'
 
 
@@ -447,14 +447,14 @@ def test_where_namespaces_are_forbidden_the_error_names_the_setting(world: World
 
 
 def test_where_a_seccomp_profile_forbids_them_the_error_says_how_to_start_the_container(world: World) -> None:
-    done = attempt_as_user(world.left, sys.executable, _FILTERED, sys.executable, "-c", _OPENS)
+    done = attempt_as_user(world.left, sys.executable, *_FILTERED, sys.executable, "-c", _OPENS)
 
     assert "--security-opt seccomp=unconfined" in done.output.splitlines()[-1]
 
 
 @pytest.mark.parametrize("forbidden", [False, True], ids=["namespaces", "seccomp"])
 def test_where_namespaces_alone_are_forbidden_the_engine_works(world: World, forbidden: bool) -> None:
-    limits = (sys.executable, _FILTERED) if forbidden else forbidding("user")
+    limits = (sys.executable, *_FILTERED) if forbidden else forbidding("user")
 
     done = attempt_as_user(world.left, *limits, *example("ping_by_engine"), "wg0.conf", "10.20.0.2")
 

@@ -4,9 +4,12 @@ import asyncio
 import re
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from ipaddress import IPv4Interface
+from pathlib import Path
 
 import dns.message
 import dns.rrset
@@ -27,6 +30,7 @@ from wgpy.tunnel.errors import TunnelError
 TIMEOUT = 60.0  # seconds
 ANY_PORT = HostPort("127.0.0.1", 0)
 _AT_ONCE = struct.pack("ii", 1, 0)  # struct linger
+_FILTERED = str(Path(__file__).parents[1] / "integration/filtered.py")
 _PORTABLE = read_settings({"WGPY_DATAPATH": "portable"})
 
 
@@ -152,6 +156,32 @@ def test_an_address_of_an_interface_that_cannot_be_is_no_host() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_datagrams_are_of_the_port_that_sent_the_first_one",
+        "test_datagrams_lead_to_the_target_and_each_source_gets_its_answers",
+        "test_a_server_without_a_host_is_reached_by_any_address",
+    ],
+)
+def test_it_serves_where_the_kernel_has_no_ipv6(name: str) -> None:
+    tests = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"{__file__}::{name}")
+
+    done = subprocess.run((sys.executable, _FILTERED, "ipv6", *tests), capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_server_without_a_host_is_reached_by_any_address() -> None:
+    async def scenario() -> None:
+        async with tunnel_of(Config(private_key=PrivateKey.generate())) as tunnel:
+            listening = await tunnel.listen(None, 0)
+            with listening, socket.create_connection(("127.0.0.1", listening.getsockname()[1]), TIMEOUT):
+                pass
+
+    asyncio.run(scenario())
+
+
 def test_datagrams_are_of_the_port_that_sent_the_first_one() -> None:
     async def scenario() -> None:
         with udp() as client, udp() as neighbour, udp() as there:
@@ -190,6 +220,27 @@ def test_datagrams_lead_to_the_target_and_each_source_gets_its_answers(side: str
                 assert await receive(one) == (b"to one", listener)
                 assert await receive(other) == (b"to other", listener)
 
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_listener_at_a_name_has_all_of_its_addresses_and_one_port(
+    kind: socket.SocketKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = socket.getaddrinfo
+
+    def find_both(host: str, *arguments: int, **wanted: int) -> list[object]:
+        hosts = ("127.0.0.1", "::1") if host == "localhost" else (host,)
+        return [each for host in hosts for each in find(host, *arguments, **wanted)]
+
+    async def scenario() -> None:
+        forward = PortForward(HostPort("localhost", 0), HostPort("127.0.0.1", 9), kind == socket.SOCK_DGRAM)
+        async with serving(Listeners(forward=(forward,))) as (port,):
+            for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                with socket.socket(family, kind) as other, pytest.raises(OSError, match="in use"):
+                    other.bind((address, port))
+
+    monkeypatch.setattr(socket, "getaddrinfo", find_both)
     asyncio.run(scenario())
 
 
@@ -309,7 +360,7 @@ async def serving(wanted: Listeners) -> AsyncIterator[list[int]]:
     config = Config(private_key=PrivateKey.generate())
     async with tunnel_of(config) as tunnel, AsyncExitStack() as opened:
         lines = await start(tunnel, wanted, opened)
-        yield [int(re.findall(r"127\.0\.0\.1:(\d+)", line)[0]) for line in lines]
+        yield [int(re.findall(r"(?:127\.0\.0\.1|localhost):(\d+)", line)[0]) for line in lines]
     assert failed == []
 
 

@@ -66,11 +66,13 @@ async def start(tunnel: AsyncTunnel, wanted: Listeners, opened: AsyncExitStack) 
             opened.callback(acceptor.close)
         lines.append(f"{name}{HostPort(listens.host, listening[0].getsockname()[1])}{where}")
     for name, lead, inside in _udp_forwards(wanted):
-        flows = UdpForward(_opens(tunnel, not inside), lead.target, _counting(name, connections))
+        port = lead.listen.port
         with _named(f"{name} udp:{lead.listen}"):
-            address = await flows.listen(_opens(tunnel, inside), lead.listen)
-        opened.callback(flows.close)
-        lines.append(f"{name} udp:{address} to {lead.target}")
+            for host in [lead.listen.host] if inside else await _addresses(*lead.listen):
+                flows = UdpForward(_opens(tunnel, not inside), lead.target, _counting(name, connections))
+                _, port = await flows.listen(_opens(tunnel, inside), HostPort(host, port))
+                opened.callback(flows.close)
+        lines.append(f"{name} udp:{HostPort(lead.listen.host, port)} to {lead.target}")
     return lines
 
 
@@ -80,6 +82,12 @@ def _udp_forwards(wanted: Listeners) -> list[tuple[str, PortForward, bool]]:
         *(("forward", each, False) for each in wanted.forward if each.udp),
         *(("expose", each, True) for each in wanted.expose if each.udp),
     ]
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """Return all addresses of a host. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    return [host] if len(found) == 1 else [str(address[0]) for *_, address in found]
 
 
 def _opens(tunnel: AsyncTunnel, inside: bool) -> OpenEndpoint:
@@ -181,11 +189,11 @@ async def _listen_outside(host: str, port: int) -> list[Socket]:
     """Listen on all addresses of a host. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     with ExitStack() as opened:
-        listening = [
-            opened.enter_context(socket.create_server(address, family=family, backlog=_BACKLOG))
-            for family, _, _, _, address in found
-        ]
-        for each in listening:
-            each.setblocking(False)
+        listening: list[Socket] = []
+        for family, _, _, _, (address, _, *rest) in found:
+            made = socket.create_server((address, port, *rest), family=family, backlog=_BACKLOG)
+            listening.append(opened.enter_context(made))
+            made.setblocking(False)
+            port = made.getsockname()[1]  # the same for all
         opened.pop_all()
     return listening

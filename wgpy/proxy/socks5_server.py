@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
+from errno import EAFNOSUPPORT
 from typing import Any, Final
 
 from wgpy.tunnel.asynchronous import AsyncTunnel
@@ -116,7 +117,12 @@ class _Association:
         """Return where the client sends to. here: an address of this host. Raises OSError, TunnelError."""
         self._outside, bound = await self._endpoint(self.on_client, local_addr=(here, 0))
         for family in (socket.AF_INET, socket.AF_INET6):
-            made = self._tunnel.socket(family, socket.SOCK_DGRAM)
+            try:
+                made = self._tunnel.socket(family, socket.SOCK_DGRAM)
+            except OSError as error:
+                if error.errno == EAFNOSUPPORT:  # this kernel has no IPv6
+                    continue
+                raise
             made.setblocking(False)
             made.bind(("", 0))
             self._inside[family], _ = await self._endpoint(self.on_answer, sock=made)
@@ -155,7 +161,8 @@ class _Association:
         with suppress(OSError, TunnelError):
             found = await self._tunnel.getaddrinfo(*target, type=socket.SOCK_DGRAM)
             family, *_, address = found[0]
-            self._inside[family].send(payload, address)
+            if inside := self._inside.get(family):
+                inside.send(payload, address)
 
     def on_answer(self, data: bytes, source: Address) -> None:
         """Tell the client what came, and from where."""

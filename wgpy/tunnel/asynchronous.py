@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
+from errno import EAFNOSUPPORT
 from functools import partial
 from socket import AddressFamily, SocketKind
 from socket import socket as Socket  # noqa: N812 - a method is called so
@@ -194,7 +195,12 @@ class AsyncTunnel:
     async def _bound(self, host: str | None, port: int, kind: SocketKind) -> Socket:
         """Return a socket at this end; without a host at all addresses, of both families."""
         found = await self.getaddrinfo(host or "::", port, type=kind)
-        made = self.make_socket(found[0][0], kind)
+        try:
+            made = self.make_socket(found[0][0], kind)
+        except OSError as error:
+            if host or error.errno != EAFNOSUPPORT:
+                raise
+            return await self._bound("0.0.0.0", port, kind)  # this kernel has no IPv6
         try:
             if kind == socket.SOCK_STREAM:
                 made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
