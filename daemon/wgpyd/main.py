@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from wgpy.driver.interface import Interface
 from wgpy.driver.traffic import tun_offloads
+from wgpy.endpoint_names import write_names
 from wgpy.host.eventloop import new_event_loop
 from wgpy.host.links import find_owned, mesh_owner, tunnel_owner
 from wgpy.host.privileges import CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, drop_privileges
@@ -99,6 +100,8 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
         takeover = _take_over(options)
         tun = takeover.tun(_owner(options)) if takeover else _open_tun(options, stored)
         interface = _open_interface(tun, options, timestamps, takeover)
+        if not takeover:
+            write_names(interface.name, {})  # of a daemon that was killed; `wgpy up` writes them anew
         uapi, handover = _open_sockets(options, interface.name, takeover)
         if options.settings.native:
             set_nice(options.settings.nice)  # before privileges are dropped

@@ -5,6 +5,8 @@ wg0   10.20.0.1/24 fd20::1/64               wg0   10.20.0.2/24 fd20::2/64
 eth0  10.10.0.1/24 fd10::1/64  ───────────  eth0  10.10.0.2/24 fd10::2/64
 """
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,20 @@ def test_a_peer_that_moves_is_found_by_its_name_until_the_tunnel_is_down(left: S
     assert left.pings("10.20.0.2")
     left.wgpy("down", FILE)
     assert left.host.run("ls", "-A", "/run/wgpy") == ""
+
+
+def test_a_daemon_of_the_same_name_knows_no_names_of_one_that_was_killed(left: Side, right: Side) -> None:
+    if Path(left.daemon).name == "wireguard-go":
+        pytest.skip("wireguard-go knows no names")
+    hosts = left.host.write("/run/hosts", _RIGHT)
+    left.host.run("mount", "--bind", hosts, "/etc/hosts")
+    left.write(peer=right)
+    left.host.write(FILE, left.host.path(FILE).read_text().replace("10.10.0.2:", "vpn.test:"))
+    left.wgpy("up", FILE)
+    (pid,) = left.host.processes("wgpyd")
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not left.host.path("/sys/class/net/wg0").exists(), "the interface is gone")
+
+    left.host.run(left.daemon, "wg0")
+
+    assert "wg0.names" not in left.host.run("ls", "-A", "/run/wgpy")
