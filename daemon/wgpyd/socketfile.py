@@ -48,13 +48,13 @@ class SocketFile:
         # The socket listens before it has its final name, as `wg` unlinks a socket that does not listen.
         unnamed = path.with_name(f".{path.name}.new")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        umask = os.umask(0o022)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(path.parent)
             _clear(path)
             unnamed.unlink(missing_ok=True)
-            os.umask(0o177)
+            # Before it listens nobody connects; a umask would be that of all threads.
             listener.bind(str(unnamed))
+            unnamed.chmod(0o600)
             listener.listen(BACKLOG)
             unnamed.rename(path)
         except OSError as error:
@@ -63,8 +63,6 @@ class SocketFile:
         except StartError:
             listener.close()
             raise
-        finally:
-            os.umask(umask)
         return cls(listener, path, is_watched=is_watched)
 
     @classmethod
@@ -139,6 +137,13 @@ class SocketFile:
     def _identity(self) -> tuple[int, int]:
         found = self.path.lstat()
         return found.st_dev, found.st_ino
+
+
+def _make_folder(folder: Path) -> None:
+    """Make it passable for all, whatever this process's umask is, if it is not there. Raises OSError."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.chmod(0o755)
 
 
 def _clear(path: Path) -> None:

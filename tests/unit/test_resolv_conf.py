@@ -1,5 +1,6 @@
 """/etc/resolv.conf with our lines in it, and as it was."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -103,7 +104,11 @@ def test_what_needs_no_change_is_not_written(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_not_there_is_made_for_everybody(tmp_path: Path) -> None:
-    edit(partial(with_server, network="prod", address="100.80.0.1"), tmp_path / "file")
+    before = os.umask(0o077)
+    try:
+        edit(partial(with_server, network="prod", address="100.80.0.1"), tmp_path / "file")
+    finally:
+        os.umask(before)
 
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
 

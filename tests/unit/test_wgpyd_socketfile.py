@@ -1,5 +1,7 @@
 """The configuration socket's file: claimed, watched and removed."""
 
+import os
+import re
 import select
 import socket
 import stat
@@ -37,6 +39,42 @@ def connects(path: Path) -> bool:
 
 def test_it_listens_for_its_owner_alone(socket_file: SocketFile, path: Path) -> None:
     assert connects(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_other_threads_keep_their_umask(path: Path) -> None:
+    seen: set[str] = set()
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            seen.update(re.findall(r"^Umask:\s+(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE))
+
+    before = os.umask(0o077)
+    other = threading.Thread(target=watch)
+    other.start()
+    try:
+        for _ in range(200):
+            made = SocketFile.create(path)
+            made.remove()
+            made.close()
+            path.parent.rmdir()
+    finally:
+        ended.set()
+        other.join()
+        os.umask(before)
+
+    assert seen == {"0077"}
+
+
+def test_its_folder_is_passable_whatever_the_umask(path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        SocketFile.create(path).close()
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

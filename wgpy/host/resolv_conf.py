@@ -60,7 +60,7 @@ def edit(change: Callable[[str], str], path: Path = PATH) -> None:
     """
     if change(before := read(path)) == before:
         return
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = _open(path)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         text = os.pread(fd, _MAX_SIZE, 0).decode(errors="surrogateescape")
@@ -69,6 +69,16 @@ def edit(change: Callable[[str], str], path: Path = PATH) -> None:
         os.ftruncate(fd, len(data))
     finally:
         os.close(fd)
+
+
+def _open(path: Path) -> int:
+    """Open it for change; where there is none, one that all can read, whatever the umask. Raises OSError."""
+    flags = os.O_RDWR | os.O_CLOEXEC
+    with suppress(FileNotFoundError):
+        return os.open(path, flags)
+    fd = os.open(path, flags | os.O_CREAT, 0o644)
+    os.fchmod(fd, 0o644)
+    return fd
 
 
 def _owned_lines(text: str) -> Iterator[tuple[str, str, str]]:
