@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Proves that wgpy works where it is installed: its programs, and a packet by each data path that is there.
 
-python selfcheck.py [native|portable]...     without arguments: those that are there
+python selfcheck.py [--launcher COMMAND] [native|portable]...     without names: those that are there
 """
 
+import argparse
 import asyncio
+import shlex
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +23,13 @@ _WITHIN: Final = 30.0  # seconds
 _PACKET: Final = InnerPacket("10.0.0.1", "10.0.0.2", number=7, size=1000).encode()
 
 
-def main(datapaths: list[str]) -> None:
-    """Raises whatever does not work."""
-    wgpy.PrivateKey.from_base64(_run("wgpy", "genkey"))
-    _run("wgpyd", "--version")
+def main(datapaths: Sequence[str], launcher: Sequence[str]) -> None:
+    """Raises whatever does not work.
+
+    launcher: what starts this Python, where the kernel cannot: an emulator.
+    """
+    wgpy.PrivateKey.from_base64(_run(launcher, "wgpy", "genkey"))
+    _run(launcher, "wgpyd", "--version")
     for datapath in datapaths or ["portable", *(["native"] if native.available() else [])]:
         asyncio.run(exchange(datapath))
     print(
@@ -31,9 +37,12 @@ def main(datapaths: list[str]) -> None:
     )
 
 
-def _run(program: str, *arguments: str) -> str:
+def _run(launcher: Sequence[str], program: str, *arguments: str) -> str:
     path = Path(sys.executable).with_name(program)
-    done = subprocess.run([path, *arguments], check=True, capture_output=True, text=True)
+    if not path.exists():  # modules and programs are in one folder: pip install --target
+        path = Path(wgpy.__file__).parents[1] / "bin" / program
+    command = [*launcher, sys.executable, str(path)] if launcher else [str(path)]
+    done = subprocess.run([*command, *arguments], check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
@@ -57,7 +66,17 @@ async def exchange(datapath: str) -> None:
         received = await loop.sock_recv(ends[1][1], 1 << 16)
     if received != _PACKET:
         raise AssertionError(f"{datapath}: another packet arrived")
-    print(f"{datapath}: a packet arrived")
+    print(f"{_name(datapath)}: a packet arrived")
+
+
+def _name(datapath: str) -> str:
+    """Return a data path's name, and by which instructions of the processor it encrypts."""
+    if datapath == "portable":
+        return datapath
+    from wgpy._fastpath import ffi, lib  # noqa: PLC0415  # which may be missing
+
+    kernel = ffi.string(lib.wgfp_aead_kernel_name(lib.wgfp_aead_kernel_best())).decode()
+    return f"{datapath}, {kernel}"
 
 
 def _config(own: wgpy.PrivateKey, other: wgpy.PrivateKey, allowed: str, port: int = 0) -> str:
@@ -69,4 +88,8 @@ def _config(own: wgpy.PrivateKey, other: wgpy.PrivateKey, allowed: str, port: in
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    options = argparse.ArgumentParser()
+    options.add_argument("--launcher", type=shlex.split, default=[])
+    options.add_argument("datapaths", nargs="*")
+    chosen = options.parse_args()
+    main(chosen.datapaths, chosen.launcher)
