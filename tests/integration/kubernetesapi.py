@@ -16,6 +16,7 @@ async def main(folder: str, port: str, node: str, pods: str) -> None:
     api = FakeApi(Path(folder), int(port))
     api.set_node(node, pods)
     api.set_service_ranges("10.96.0.0/16")
+    api.set_config_map("coredns", Corefile=".:53 {\n    kubernetes cluster.local\n}\n")
     async with api.serve():
         print("ready", flush=True)
         await asyncio.Event().wait()
