@@ -10,13 +10,13 @@ events.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from wgpy.contract.constants import HANDSHAKE_TOS
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import DataSent, EndpointChanged, KeyNeeded, PeerActivity, PeerId, RoutingLoop
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.orders import (
     AddRelayed,
     AllowedIP,

@@ -6,12 +6,12 @@ what `replace_peers` takes away ends a session that could not have begun under t
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
 
 from wgpy.contract.constants import KEY_LENGTH, MAX_PEERS
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import InputError, StateError
+from wgpy.contract.lazy_dataclass import dataclass, field, replace
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import DataPath
 from wgpy.datapath.translation import check_translations

@@ -1,11 +1,11 @@
 """The settings of an interface and of its peers, changes of them, and their state, as values."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import RelayCounts
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.orders import AllowedIP, Permit, SetTranslations
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 

@@ -8,12 +8,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import replace
 from errno import EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from wgpy.contract.lazy_dataclass import replace
 from wgpy.driver.interface import Interface
 from wgpy.driver.traffic import tun_offloads
 from wgpy.endpoint_names import write_names

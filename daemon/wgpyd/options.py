@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.driver.settings import Settings, read_settings
 from wgpy.host.tun import check_name
 

@@ -1,7 +1,8 @@
 """What a daemon runs beside its interface: the names of endpoints, or a node of a mesh."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

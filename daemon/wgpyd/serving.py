@@ -7,10 +7,10 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.driver.interface import Interface
 from wgpy.host import systemd
 from wgpy.host.tun import Tun

@@ -4,10 +4,10 @@ Events are level flags: raising one that is already raised changes nothing, so a
 almost none and no queue of them can overflow. An event about a peer or keypair that is gone is ignored.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .endpoint import Endpoint
+from .lazy_dataclass import dataclass
 
 PeerId = int  # given by the engine, never reused in its life
 

@@ -4,7 +4,6 @@ Invariant: decode(encode(m)) is m, and `decode` accepts exactly what `encode` gi
 little-endian; the three bytes after the type are zero.
 """
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import ClassVar, Final
 
@@ -18,6 +17,7 @@ from .constants import (
 )
 from .drops import DropReason
 from .errors import DatagramError
+from .lazy_dataclass import dataclass
 
 TYPE_INITIATION: Final = 1
 TYPE_RESPONSE: Final = 2

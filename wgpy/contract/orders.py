@@ -3,7 +3,6 @@
 A data path carries them out in the order in which they are given.
 """
 
-from dataclasses import dataclass, field
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -18,6 +17,7 @@ from typing import NamedTuple, Self
 from .endpoint import Endpoint
 from .errors import InputError
 from .events import PeerId
+from .lazy_dataclass import dataclass, field
 
 AnyPrefix = (
     str | bytes | IPv4Address | IPv6Address | IPv4Network | IPv6Network | IPv4Interface | IPv6Interface

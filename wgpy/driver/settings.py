@@ -5,10 +5,10 @@ Every variable has its default where it is empty or not set.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.datapath import native
 
 MAX_WORKERS: Final = 16

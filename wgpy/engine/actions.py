@@ -3,10 +3,9 @@
 The driver carries them out in order.
 """
 
-from dataclasses import dataclass
-
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.orders import EngineOrder
 
 

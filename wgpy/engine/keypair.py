@@ -5,10 +5,9 @@ the current one still receives, as datagrams of it may be under way. The keys th
 path's; here is only who is who.
 """
 
-from dataclasses import dataclass
-
 from wgpy.contract.constants import REJECT_AFTER_TIME, REKEY_AFTER_TIME, REKEY_ON_RECEIVE_AFTER_TIME
 from wgpy.contract.events import PeerId
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.orders import InstallKeypair
 
 from .noise import Session

@@ -8,12 +8,12 @@ both ends begin at once, each can finish what it began, and neither waits for a 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
 
 from wgpy.contract.constants import CONSTRUCTION, IDENTIFIER
 from wgpy.contract.drops import DropReason
 from wgpy.contract.errors import DatagramError
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.contract.messages import HandshakeInitiation, HandshakeResponse
 
 from .crypto import InvalidTag, LowOrderKey, aead_open, aead_seal, dh, dh_public, hash_, kdf1, kdf2, kdf3

@@ -1,10 +1,9 @@
 """What the engine knows of one remote peer."""
 
-from dataclasses import dataclass, field
-
 from wgpy.contract.constants import KEY_LENGTH
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.contract.path_selector import PathSelector
 
 from .cookie import CookieMaker

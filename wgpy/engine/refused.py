@@ -4,10 +4,9 @@ Invariant: an initiation that is kept costs its memory and no work. Anybody can 
 has the key is checked when its initiation is received again.
 """
 
-from dataclasses import dataclass
-
 from wgpy.contract.constants import MAX_REFUSED_INITIATIONS, REKEY_TIMEOUT
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.messages import HandshakeInitiation
 
 

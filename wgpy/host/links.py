@@ -7,8 +7,9 @@ over the interface of that alias, whatever its name is by now, and no other.
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .netlink_message import NLM_F_DUMP, UINT, decode_attributes, encode_attribute
 from .rtnetlink import change, request

@@ -5,11 +5,11 @@ answer makes an endpoint of the candidate that it comes from.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, Self
 
 from wgpy.contract.constants import REKEY_ATTEMPT_TIME, REKEY_JITTER, REKEY_TIMEOUT
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.path_selector import PathSelector
 
 # Of a peer: each gets an initiation, as does its endpoint, before REKEY_ATTEMPT_TIME has passed.

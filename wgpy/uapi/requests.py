@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from errno import EINVAL, EPROTO
 from typing import Any, Final
 
 from wgpy.address import format_prefix, new_tuple, parse_endpoint, parse_prefix
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.keys import PresharedKey, PrivateKey, PublicKey
 from wgpy.model import AllowedIPChange, DeviceUpdate, PeerUpdate
 from wgpy.number import parse_fwmark, parse_port, parse_uint16
