@@ -6,13 +6,12 @@ may stand in a log call or a traceback. Use `.base64()` or `bytes(key)` where th
 
 import base64
 import binascii
-import hmac
 import os
 from typing import Self
 
 from wgpy.contract.constants import KEY_LENGTH
 from wgpy.contract.errors import InputError
-from wgpy.engine.crypto import clamp, dh_public
+from wgpy.engine.crypto import clamp, compare_digest, dh_public
 
 
 class Key:
@@ -62,7 +61,7 @@ class Key:
         return any(self._bytes)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and hmac.compare_digest(self._bytes, bytes(other))
+        return type(other) is type(self) and compare_digest(self._bytes, bytes(other))
 
     def __hash__(self) -> int:
         return hash((type(self), self._bytes))

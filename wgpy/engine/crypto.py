@@ -1,29 +1,31 @@
-"""The primitives of WireGuard by the names of whitepaper 5.4, over `pynacl` and `hashlib`.
+"""The primitives of WireGuard by the names of whitepaper 5.4, over `pynacl` and BLAKE2s of Python.
 
 Invariant: nothing here keeps state, and failure is `InvalidTag` or `LowOrderKey`, never a bool.
 libsodium takes raw bytes, so no key object is made per call. OpenSSL is faster with whole packets, but where
-those are moved in C, it would be a fifth of a daemon's memory for nothing.
+those are moved in C, it would be a fifth of a daemon's memory for nothing; so it is not even loaded, as
+`hashlib` and `hmac` do.
 """
 
-from hashlib import blake2s
-from hmac import compare_digest
 from typing import Any
 
-from nacl.bindings import (
-    crypto_aead_chacha20poly1305_ietf_decrypt,
-    crypto_aead_chacha20poly1305_ietf_encrypt,
-    crypto_aead_xchacha20poly1305_ietf_decrypt,
-    crypto_aead_xchacha20poly1305_ietf_encrypt,
-    crypto_scalarmult,
-    crypto_scalarmult_base,
-)
-from nacl.exceptions import CryptoError
+try:
+    from _blake2 import blake2s
+    from _operator import _compare_digest as compare_digest
+except ImportError:  # another Python, or another version of it
+    from hashlib import blake2s
+    from hmac import compare_digest  # type: ignore[no-redef]
 
 try:  # the wrapper around it takes twice as long as the cipher, and there may be a flood of handshakes
     from nacl._sodium import ffi as _ffi  # type: ignore[import-not-found]
     from nacl._sodium import lib as _sodium
 except ImportError:  # pynacl has it elsewhere now
+    from nacl import bindings
+    from nacl.exceptions import CryptoError
+
     _ffi = _sodium = None
+else:
+    if _sodium.sodium_init() < 0:
+        raise ImportError("libsodium cannot be used on this host")
 
 from wgpy.contract.constants import COOKIE_NONCE_LENGTH, HASH_LENGTH, KEY_LENGTH, MAC_LENGTH, TAG_LENGTH
 from wgpy.contract.errors import WgpyError
@@ -76,15 +78,24 @@ def clamp(private_key: bytes) -> bytes:
 
 def dh(private_key: bytes, public_key: bytes) -> bytes:
     """X25519, 32 bytes each. Raises LowOrderKey."""
+    if _sodium is not None:
+        shared = _ffi.new("unsigned char[]", KEY_LENGTH)
+        if _sodium.crypto_scalarmult(shared, checked_key(private_key), checked_key(public_key)) != 0:
+            raise LowOrderKey
+        return bytes(_ffi.buffer(shared))
     try:
-        return crypto_scalarmult(private_key, public_key)
+        return bindings.crypto_scalarmult(private_key, public_key)
     except (CryptoError, RuntimeError) as error:
         raise LowOrderKey from error
 
 
 def dh_public(private_key: bytes) -> bytes:
     """The public key of a private key."""
-    return crypto_scalarmult_base(private_key)
+    if _sodium is None:
+        return bindings.crypto_scalarmult_base(private_key)
+    public_key = _ffi.new("unsigned char[]", KEY_LENGTH)
+    _sodium.crypto_scalarmult_base(public_key, checked_key(private_key))
+    return bytes(_ffi.buffer(public_key))
 
 
 def hash_(*inputs: bytes) -> bytes:
@@ -129,37 +140,42 @@ def kdf3(key: bytes, data: bytes) -> tuple[bytes, bytes, bytes]:
 
 def aead_seal(key: bytes, counter: int, plaintext: bytes, authenticated: bytes) -> bytes:
     """AEAD: ChaCha20-Poly1305, ciphertext with its 16-byte tag. RFC 8439."""
+    nonce12 = nonce(counter)
     if _sodium is None:
-        return crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, authenticated, nonce(counter), key)
+        return bindings.crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, authenticated, nonce12, key)
     seal = _sodium.crypto_aead_chacha20poly1305_ietf_encrypt
-    return _sealed(seal, key, nonce(counter), plaintext, authenticated)
+    return _sealed(seal, key, nonce12, plaintext, authenticated)
 
 
 def aead_open(key: bytes, counter: int, ciphertext: bytes, authenticated: bytes) -> bytes:
     """The plaintext of `aead_seal`. Raises InvalidTag."""
+    nonce12 = nonce(counter)
     if _sodium is not None:
         open_ = _sodium.crypto_aead_chacha20poly1305_ietf_decrypt
-        return _opened(open_, key, nonce(counter), ciphertext, authenticated)
+        return _opened(open_, key, nonce12, ciphertext, authenticated)
     try:
-        return crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, authenticated, nonce(counter), key)
+        return bindings.crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, authenticated, nonce12, key)
     except CryptoError as error:
         raise InvalidTag from error
 
 
 def xaead_seal(key: bytes, nonce24: bytes, plaintext: bytes, authenticated: bytes) -> bytes:
     """XAEAD: XChaCha20-Poly1305, with a 24-byte nonce."""
-    if len(nonce24) != COOKIE_NONCE_LENGTH:
-        raise ValueError(f"want a nonce of {COOKIE_NONCE_LENGTH} bytes")
+    _check_nonce24(nonce24)
     if _sodium is None:
-        return crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, authenticated, nonce24, key)
+        return bindings.crypto_aead_xchacha20poly1305_ietf_encrypt(plaintext, authenticated, nonce24, key)
     seal = _sodium.crypto_aead_xchacha20poly1305_ietf_encrypt
     return _sealed(seal, key, nonce24, plaintext, authenticated)
 
 
 def xaead_open(key: bytes, nonce24: bytes, ciphertext: bytes, authenticated: bytes) -> bytes:
     """The plaintext of `xaead_seal`. Raises InvalidTag."""
+    _check_nonce24(nonce24)
+    if _sodium is not None:
+        open_ = _sodium.crypto_aead_xchacha20poly1305_ietf_decrypt
+        return _opened(open_, key, nonce24, ciphertext, authenticated)
     try:
-        return crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, authenticated, nonce24, key)
+        return bindings.crypto_aead_xchacha20poly1305_ietf_decrypt(ciphertext, authenticated, nonce24, key)
     except CryptoError as error:
         raise InvalidTag from error
 
@@ -181,6 +197,11 @@ def _opened(open_: Any, key: bytes, nonce_: bytes, ciphertext: bytes, authentica
     if length < 0 or open_(opened, null, null, ciphertext, *ends) != 0:
         raise InvalidTag
     return bytes(_ffi.buffer(opened))
+
+
+def _check_nonce24(nonce24: bytes) -> None:
+    if len(nonce24) != COOKIE_NONCE_LENGTH:
+        raise ValueError(f"want a nonce of {COOKIE_NONCE_LENGTH} bytes")
 
 
 def _check_key(key: bytes) -> None:
