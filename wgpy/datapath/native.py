@@ -146,7 +146,7 @@ class NativeDataPath:
         if not available():
             raise ImportError("the C data path is not built: install wgpy where there is a C compiler")
         self._peers: dict[PeerId, int] = {}  # the numbers they have in C
-        self._ids: dict[int, PeerId] = {}
+        self._ids: list[PeerId] = []  # by number; C gives the lowest number first
         self._queues = c_queues(queues)
         self._system = system  # lives as long as C may call it
         settings = {
@@ -370,12 +370,13 @@ class NativeDataPath:
         if _lib.wgfp_peer_add(self._c, self._number):
             raise MemoryError("there is no memory for another peer")
         number = self._number[0]
+        self._ids += [0] * (number + 1 - len(self._ids))
         self._peers[peer], self._ids[number] = number, peer
 
     def _remove_peer(self, peer: PeerId) -> None:
         number = self._number_of(peer)
         _lib.wgfp_peer_remove(self._c, number)
-        del self._peers[peer], self._ids[number]
+        del self._peers[peer]
 
     def _set_route(self, order: SetRoute) -> None:
         address, length = order.prefix

@@ -17,7 +17,6 @@ class Peer:
 
     id: PeerId
     public_key: bytes
-    cookie_maker: CookieMaker = field(repr=False)
 
     # Settings
     preshared_key: bytes = field(default=bytes(KEY_LENGTH), repr=False)  # zeros for none
@@ -37,13 +36,27 @@ class Peer:
     last_handshake_sent: int | None = None  # an initiation or a response of ours
     last_initiation_consumed: int | None = None
     latest_timestamp: bytes = b""  # greatest TAI64N the peer has sent
-    keypairs: Keypairs = field(default_factory=Keypairs)
+    # Most of ten thousand peers never need them.
+    _cookie_maker: CookieMaker | None = field(default=None, repr=False)
+    _keypairs: Keypairs | None = None
 
     # For people, and for the persistent keepalive
     last_handshake_time: int = 0  # real time in ns since 1970, 0 for never
     last_handshake_traversal: int = 0  # boottime ns of the last authentic handshake message, either way
     tx_bytes: int = 0  # handshake messages; the data path counts the rest
     rx_bytes: int = 0
+
+    @property
+    def cookie_maker(self) -> CookieMaker:
+        if self._cookie_maker is None:
+            self._cookie_maker = CookieMaker(self.public_key)
+        return self._cookie_maker
+
+    @property
+    def keypairs(self) -> Keypairs:
+        if self._keypairs is None:
+            self._keypairs = Keypairs()
+        return self._keypairs
 
     def begin_attempts(self, now: int) -> None:
         self.attempts_began = now

@@ -4,7 +4,6 @@ from wgpy.contract.constants import MAX_PEERS
 from wgpy.contract.errors import StateError
 from wgpy.contract.events import PeerId
 
-from .cookie import CookieMaker
 from .crypto import checked_key
 from .peer import Peer
 
@@ -27,9 +26,10 @@ class PeerTable:
             raise ValueError("this is the interface's own public key: a peer needs another")
         if len(self.by_key) >= MAX_PEERS:
             raise StateError(f"an interface has at most {MAX_PEERS} peers: remove one first")
-        peer = Peer(self._next_id, public_key, CookieMaker(public_key))
+        # A key of its own, as that of a large `set` would keep the memory of the whole `set`.
+        peer = Peer(self._next_id, bytes(bytearray(public_key)))
         self._next_id += 1
-        self.by_key[public_key] = self.by_id[peer.id] = peer
+        self.by_key[peer.public_key] = self.by_id[peer.id] = peer
         return peer
 
     def remove(self, peer: Peer) -> None:
