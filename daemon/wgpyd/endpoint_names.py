@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from wgpy.driver.interface import Interface
 from wgpy.endpoint_names import Names, read_names
 from wgpy.host import user_mode
+from wgpy.loop.running import running_loop
+from wgpy.loop.small import SmallLoop
 
 from .part import Part
 
@@ -49,6 +51,9 @@ class _Following:
     def _begin(self, names: Names) -> None:
         self._names = names
         if names:
+            loop = running_loop()
+            if isinstance(loop, SmallLoop):
+                loop.use_asyncio()
             from wgpy.tunnel.endpoints import look_up  # noqa: PLC0415 - no cost without names
             from wgpy.tunnel.names import NameFollower  # noqa: PLC0415
 

@@ -1,27 +1,26 @@
 """The command `wgpyd`: opens an interface, serves it, and closes it."""
 
-import asyncio
 import os
 import resource
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from errno import EACCES, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENXIO, EPERM
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wgpy.contract.lazy_dataclass import replace
 from wgpy.driver.interface import Interface
 from wgpy.driver.traffic import tun_offloads
 from wgpy.endpoint_names import write_names
-from wgpy.host.eventloop import new_event_loop
 from wgpy.host.links import find_owned, mesh_owner, tunnel_owner
 from wgpy.host.privileges import CAP_NET_ADMIN, CAP_NET_BIND_SERVICE, drop_privileges
 from wgpy.host.systemd import forget, take_stored
 from wgpy.host.tun import Tun
+from wgpy.loop.small import SmallLoop
 
 from .daemonise import daemonise
 from .endpoint_names import follow_names
@@ -116,11 +115,22 @@ def _run(options: Options, ready: Callable[[], None]) -> int:
         timestamps.close, own_nice,
     )  # fmt: skip
     try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(serve(daemon))
+        _run_loop(options, serve(daemon))
     except StartError as error:
         return _fail(error, _FAILURE)
     return 0
+
+
+def _run_loop(options: Options, main: Coroutine[Any, Any, None]) -> None:
+    if not options.mesh:
+        SmallLoop().run(main)
+        return
+    import asyncio  # noqa: PLC0415 - no cost without a mesh
+
+    from wgpy.host.eventloop import new_event_loop  # noqa: PLC0415
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main)
 
 
 def _take_over(options: Options) -> "Takeover | None":

@@ -4,14 +4,17 @@ Invariant: a connection waits only for itself. Whoever writes slowly, reads slow
 nobody up; when there are too many, the one that has been silent longest gives way.
 """
 
-import asyncio
 import errno
 import logging
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from wgpy.contract.errors import StateError
 from wgpy.driver.interface import Interface
+from wgpy.loop.running import Task, running_loop
+from wgpy.loop.waiting import readable, turn, writable
 from wgpy.model import DeviceUpdate
 from wgpy.uapi import (
     CountersRequest,
@@ -24,17 +27,15 @@ from wgpy.uapi import (
     encode_status,
 )
 
-from .socketfile import BACKLOG, SocketFile
+from .socketfile import SocketFile
 
 _LOG = logging.getLogger("wgpy")
 
 MAX_CONNECTIONS: Final = 1024
 _READ_SIZE: Final = 16384  # parsed in one go: a few milliseconds
 _MAX_UNFINISHED_BYTES: Final = 64 * 2**20  # of requests, over all connections
+_ACCEPT_PAUSE: Final = 1.0  # seconds, while the host has no descriptors or memory for another connection
 _WRITE_TIMEOUT: Final = 30  # seconds, for a client to read what was written before
-
-_Writer = asyncio.StreamWriter
-_Task = asyncio.Task[None]
 
 
 class UapiServer:
@@ -44,89 +45,104 @@ class UapiServer:
         self._interface = interface
         self._max_connections = max_connections
         # In the order of their last data; connections with a running operation are not closed.
-        self._silent: dict[_Task, None] = {}
-        self._tasks: set[_Task] = set()
+        self._silent: dict[socket.socket, None] = {}
+        self._tasks: dict[socket.socket, Task] = {}
         self._unfinished_bytes = 0
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
         self._listener: Callable[[], None] = lambda: None
 
     def watch(self, listener: Callable[[], None]) -> None:
         """Call the listener after each `set` that was carried out."""
         self._listener = listener
 
-    async def start(self, socket_file: SocketFile) -> None:
-        self._server = await asyncio.start_unix_server(
-            self._serve, sock=socket_file.listener.dup(), limit=_READ_SIZE, backlog=BACKLOG
-        )
+    def start(self, socket_file: SocketFile) -> None:
+        self._listening = socket_file.listener
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listening is not None:
+            running_loop().add_reader(self._listening.fileno(), self._accept, self._listening)
 
     def retire(self) -> None:
         """Take no new connection; who has one may finish."""
-        if self._server is not None:
-            self._server.close()
+        if self._listening is not None:
+            running_loop().remove_reader(self._listening.fileno())
+            self._listening = None
 
     def close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for task in self._tasks:
+        self.retire()
+        for task in list(self._tasks.values()):
             task.cancel()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: _Writer) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):  # whoever it was has left
+            return
+        except OSError as error:
+            _LOG.error("cannot accept a connection at the configuration socket: %s", error.strerror)
+            running_loop().remove_reader(listener.fileno())
+            running_loop().call_later(_ACCEPT_PAUSE, self._listen)
+            return
+        connection.setblocking(False)
+        self._tasks[connection] = running_loop().create_task(self._serve(connection))
         if len(self._tasks) > self._max_connections:
             self._drop_one()
+
+    async def _serve(self, connection: socket.socket) -> None:
         try:
-            await self._converse(reader, writer, task)
-        except (ConnectionError, TimeoutError, asyncio.CancelledError):  # the last by ourselves
+            await self._converse(connection)
+        except (ConnectionError, TimeoutError):
             pass
         finally:
-            self._tasks.discard(task)
-            self._silent.pop(task, None)
-            writer.close()
+            self._tasks.pop(connection, None)
+            self._silent.pop(connection, None)
+            with suppress(OSError):  # what is left unread makes the end a reset
+                connection.recv(_READ_SIZE)
+            connection.close()
 
     def _drop_one(self) -> None:
-        for task in self._silent:
-            task.cancel()
-            del self._silent[task]
+        for connection in self._silent:
+            del self._silent[connection]
+            self._tasks[connection].cancel()
             return
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: _Writer, task: _Task) -> None:
+    async def _converse(self, connection: socket.socket) -> None:
         parser = RequestParser()
         unfinished = 0
         try:
             while not parser.is_closed:
-                self._silent[task] = None
-                data = await reader.read(_READ_SIZE)
-                self._silent.pop(task, None)
+                self._silent[connection] = None
+                data = await _read(connection)
+                self._silent.pop(connection, None)
                 requests = parser.feed(data) if data else parser.feed_eof()
                 self._unfinished_bytes -= unfinished
                 unfinished = 0 if requests else unfinished + len(data)
                 self._unfinished_bytes += unfinished
                 if self._unfinished_bytes > _MAX_UNFINISHED_BYTES:
                     _LOG.error("refused a request: too much is being configured at once")
-                    writer.write(encode_errno(-errno.EIO))
+                    await _write(connection, encode_errno(-errno.EIO))
                     return
                 for request in requests:
-                    await self._answer(request, writer)
+                    await self._answer(request, connection)
                 # Reading data that has arrived does not yield, so yield to other connections.
-                await asyncio.sleep(0)
+                await turn()
         finally:
             self._unfinished_bytes -= unfinished
 
-    async def _answer(self, request: Request, writer: _Writer) -> None:
+    async def _answer(self, request: Request, connection: socket.socket) -> None:
         match request:
             case GetRequest():
                 for chunk in encode_status(await self._interface.status()):
-                    await _write(writer, chunk)
+                    await _write(connection, chunk)
             case CountersRequest():
                 counters = self._interface.counters()
-                await _write(writer, encode_counters({why.value: n for why, n in counters.items()}))
+                await _write(connection, encode_counters({why.value: n for why, n in counters.items()}))
             case DeviceUpdate():
-                await _write(writer, encode_errno(await self._configure(request)))
+                await _write(connection, encode_errno(await self._configure(request)))
             case UapiError():
                 _LOG.error("refused a request: %s", request)
-                await _write(writer, encode_errno(request.errno))
+                await _write(connection, encode_errno(request.errno))
 
     async def _configure(self, update: DeviceUpdate) -> int:
         """Return the errno of the answer."""
@@ -142,9 +158,20 @@ class UapiServer:
         return 0
 
 
-async def _write(writer: _Writer, data: bytes) -> None:
+async def _read(connection: socket.socket) -> bytes:
+    """Return what has come, b"" at the end. Raises ConnectionError."""
+    while True:
+        try:
+            return connection.recv(_READ_SIZE)
+        except BlockingIOError:
+            await readable(connection.fileno())
+
+
+async def _write(connection: socket.socket, data: bytes) -> None:
     """Raises TimeoutError if the client does not read, ConnectionError if it has disconnected."""
-    writer.write(data)
-    async with asyncio.timeout(_WRITE_TIMEOUT):
-        await writer.drain()
-    await asyncio.sleep(0)
+    while data:
+        try:
+            data = data[connection.send(data) :]
+        except BlockingIOError:
+            await writable(connection.fileno(), _WRITE_TIMEOUT)
+    await turn()

@@ -1,6 +1,5 @@
 """What a daemon does while it runs: it serves an interface until that ends or the next process has it."""
 
-import asyncio
 import gc
 import logging
 import os
@@ -14,6 +13,8 @@ from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.driver.interface import Interface
 from wgpy.host import systemd
 from wgpy.host.tun import Tun
+from wgpy.loop.running import running_loop
+from wgpy.loop.waiting import first
 
 from .errors import StartError
 from .handover.channel import path_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("wgpy")
 
+_SETTLED_AFTER: Final = 1.0  # seconds after the start, when whoever waited for it has what it waited for
 STORED_TUN: Final = "tun"  # the name of its descriptors in systemd's store
 
 
@@ -58,7 +60,7 @@ async def serve(daemon: Daemon) -> None:
     Raises StartError.
     """
     interface, uapi = daemon.interface, daemon.uapi
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     server = UapiServer(interface, daemon.connections)
     offer = Offer(interface, daemon.tun.queue_filenos(), (uapi, daemon.handover), daemon.at_rest)
     try:
@@ -99,14 +101,14 @@ async def _run(daemon: Daemon, server: UapiServer, offer: Offer) -> bool:
         await takeover.configure(daemon.interface)
         fd = takeover.fd
     else:
-        await server.start(daemon.uapi)
+        server.start(daemon.uapi)
     while True:
         async with daemon.run_part(fd) as part:
             server.watch(part.on_set)
             if takeover is not None:
                 await takeover.renew_sessions(daemon.interface)
                 await takeover.finish(daemon.interface)
-                await server.start(daemon.uapi)
+                server.start(daemon.uapi)
             ready()
             ready = _nothing
             await _wait_asked_or_closed(daemon, offer, takeover)
@@ -119,16 +121,21 @@ async def _run(daemon: Daemon, server: UapiServer, offer: Offer) -> bool:
         if await offer.hand_over(fd):
             await offer.drain()
             return True
-        await server.start(daemon.uapi)
+        server.start(daemon.uapi)
 
 
 def _nothing() -> None:
     pass
 
 
-def _report_ready(daemon: Daemon) -> None:
+def _freeze() -> None:
+    """Collect nothing of what was imported any more: that stays."""
     gc.collect()
-    gc.freeze()  # what was imported is never collected
+    gc.freeze()
+
+
+def _report_ready(daemon: Daemon) -> None:
+    running_loop().call_later(_SETTLED_AFTER, _freeze)
     daemon.ready()
     is_main = f"\nMAINPID={os.getpid()}" if daemon.takeover else ""
     systemd.notify(f"READY=1{is_main}")
@@ -138,11 +145,7 @@ def _report_ready(daemon: Daemon) -> None:
 
 async def _wait_asked_or_closed(daemon: Daemon, offer: Offer, takeover: "Takeover | None") -> None:
     """Return when the interface has ended, or another process is ready to take over."""
-    asked = asyncio.create_task(_wait_asked(daemon, offer, takeover))
-    ended = asyncio.create_task(daemon.interface.wait_closed())
-    await asyncio.wait((asked, ended), return_when=asyncio.FIRST_COMPLETED)
-    for task in (asked, ended):
-        task.cancel()
+    await first(_wait_asked(daemon, offer, takeover), daemon.interface.wait_closed())
 
 
 async def _wait_asked(daemon: Daemon, offer: Offer, takeover: "Takeover | None") -> None:

@@ -58,6 +58,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "wgpy.sansio": {*_VALUES, "wgpy.config", "wgpy.datapath.portable", "wgpy.device", "wgpy.device_update"},
     "wgpy.uapi": {*_VALUES, "wgpy.model"},
+    "wgpy.loop": set(),
     "wgpy.ratelimiter": {"wgpy.contract"},
     "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
     "wgpy.host": {"wgpy.contract"},

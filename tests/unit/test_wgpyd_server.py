@@ -67,7 +67,7 @@ async def served(directory: Path, max_connections: int = 64) -> AsyncIterator[Se
     interface.start()
     socket_file = SocketFile.create(directory / "wg0.sock")
     server = UapiServer(interface, max_connections)
-    await server.start(socket_file)
+    server.start(socket_file)
     try:
         yield Served(socket_file.path)
     finally:

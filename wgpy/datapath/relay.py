@@ -11,7 +11,6 @@ costs one look-up. Every table has a maximum.
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import blake2s
 from hmac import compare_digest
 from typing import Final, NamedTuple
@@ -34,6 +33,7 @@ from wgpy.contract.constants import (
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId, RelayCounts
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.contract.messages import TYPE_INITIATION, TYPE_RESPONSE, message_type
 
 _PAIRS_EXAMINED: Final = 16  # in search of one that can be replaced

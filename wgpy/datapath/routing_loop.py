@@ -5,13 +5,13 @@ peer chose for this end alone, a counter that was used, and goes to the peer's e
 is known by its random part. Another WireGuard's messages pass, also from the same port.
 """
 
-from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
 from wgpy.contract.constants import COOKIE_REPLY_SIZE, TRANSPORT_OVERHEAD
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import PeerId, RoutingLoop
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.messages import TYPE_TRANSPORT, TransportData, message_type
 
 from . import packet as ip

@@ -1,11 +1,10 @@
-"""One WireGuard interface on an asyncio loop: engine, data path, a TUN and UDP sockets joined.
+"""One WireGuard interface on an event loop: engine, data path, a TUN and UDP sockets joined.
 
 Invariant: this moves bytes and time between them and decides nothing of the protocol. It sleeps until a
 packet, a datagram or the engine's deadline comes; without any of these nothing wakes it. Whatever one turn of
 the loop does is bounded, so that no peer and no socket keeps the others waiting.
 """
 
-import asyncio
 import logging
 import os
 from collections import Counter
@@ -30,6 +29,8 @@ from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
 from wgpy.host.tun import Link, PacketDevice
 from wgpy.keys import PublicKey
+from wgpy.loop.running import running_loop
+from wgpy.loop.waiting import Event, Lock, turn
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerPath, PeerTraffic
 from wgpy.transport import Transport
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
@@ -95,8 +96,8 @@ class Interface:
         self._turn_is_due = False
         self._next_route_check = 0
         self._route_check_is_due = False
-        self._configuring = asyncio.Lock()
-        self._closed = asyncio.Event()
+        self._configuring = Lock()
+        self._closed = Event()
         self._is_resting = False
         self._watches = Watches()
         self._listeners = Listeners[PublicKey, DeviceEvent]()
@@ -252,7 +253,7 @@ class Interface:
         """Take as many as the data path keeps, and come back if there may be more."""
         foreign = self._device.datapath.take_foreign()
         if foreign:  # readers know by then what listeners are told of what came before
-            asyncio.get_running_loop().call_soon(self._hand_on, foreign, now)
+            running_loop().call_soon(self._hand_on, foreign, now)
         if len(foreign) >= MAX_FOREIGN:
             self._turn_again()
 
@@ -278,7 +279,7 @@ class Interface:
             for _ in apply_update(self._device, update, boottime, self._known_timestamp(update)):
                 if boottime() >= pause_at:
                     self.turn()
-                    await asyncio.sleep(0)
+                    await turn()
                     self._check_open()
                     pause_at = boottime() + _TIME_PER_TURN
             self.turn()
@@ -348,7 +349,7 @@ class Interface:
             self._check_routes()
         else:
             self._route_check_is_due = True
-            asyncio.get_running_loop().call_later(wait / SECOND, self._check_routes)
+            running_loop().call_later(wait / SECOND, self._check_routes)
 
     # -- Following the host --------------------------------------------------------------------------
 
@@ -420,7 +421,7 @@ class Interface:
             self._keep_timestamp()
         if (unknown := self._engine.drops.get(DropReason.UNKNOWN_PEER, 0)) != self._unknown:
             self._unknown = unknown
-            asyncio.get_running_loop().call_soon(self._unknown_listener)
+            running_loop().call_soon(self._unknown_listener)
         self._deadline = self._device.next_deadline()
         self._alarm.set(self._deadline)
 
@@ -447,7 +448,7 @@ class Interface:
     def _turn_again(self) -> None:
         if not self._turn_is_due:
             self._turn_is_due = True
-            asyncio.get_running_loop().call_soon(self._take_due_turn)
+            running_loop().call_soon(self._take_due_turn)
 
     def _take_due_turn(self) -> None:
         if self._turn_is_due and not self._closed.is_set():

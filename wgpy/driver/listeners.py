@@ -1,9 +1,10 @@
 """Who is told of what happens: functions that are called soon after it, on the running loop."""
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Generic, ParamSpec
+
+from wgpy.loop.running import running_loop
 
 _P = ParamSpec("_P")
 
@@ -22,7 +23,7 @@ class Listeners(Generic[_P]):
 
     def notify(self, *args: _P.args, **kwargs: _P.kwargs) -> None:
         for subscription in self._by_subscription:
-            asyncio.get_running_loop().call_soon(partial(self._call, subscription, *args, **kwargs))
+            running_loop().call_soon(partial(self._call, subscription, *args, **kwargs))
 
     def _call(self, subscription: object, *args: _P.args, **kwargs: _P.kwargs) -> None:
         if listener := self._by_subscription.get(subscription):  # else it has ended meanwhile

@@ -5,7 +5,6 @@ none of them. What it needs of the interface around it is `Driver`, what the int
 `Traffic`.
 """
 
-import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from wgpy.datapath.native_values import Queue
 from wgpy.device import Device
 from wgpy.driver.settings import Offload, Settings
 from wgpy.host.tun import PacketDevice, TunOffload
+from wgpy.loop.running import running_loop
 from wgpy.transport import Transport
 
 _PACKETS_PER_TURN: Final = 64
@@ -36,7 +36,7 @@ class Watches:
 
     def add(self, fileno: int, callback: Callable[..., None], *arguments: int) -> None:
         """Call back while there is something to read."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         loop.add_reader(fileno, callback, *arguments)
         self._watched.callback(loop.remove_reader, fileno)
 

@@ -3,18 +3,18 @@
 Invariant: who is at the other end is known: root, or the user of this process. unix(7), SO_PEERCRED
 """
 
-import asyncio
-import json
 import os
 import select
 import socket
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from wgpy.contract.errors import WgpyError
+from wgpy.loop.waiting import readable
 
 VERSION: Final = 1  # of what is said after the first message
 TIMEOUT: Final = 60.0  # seconds, for an answer: a small host that is busy starts Python slowly
@@ -70,6 +70,8 @@ class Channel:
 
     def send(self, fds: Sequence[int] = (), **fields: Any) -> None:
         """Raises HandoverError."""
+        import json  # noqa: PLC0415 - as below
+
         try:
             socket.send_fds(self._connection, [json.dumps(fields).encode() + b"\n"], list(fds))
         except OSError as error:
@@ -78,8 +80,7 @@ class Channel:
     async def receive(self) -> Message:
         """Raises HandoverError, also when the other end is closed."""
         try:
-            async with asyncio.timeout(TIMEOUT):
-                return await self._receive()
+            return await self._receive(time.monotonic() + TIMEOUT)
         except TimeoutError:
             raise HandoverError("the other wgpyd does not answer") from None
 
@@ -89,9 +90,10 @@ class Channel:
             while True:
                 await self._receive()
 
-    async def _receive(self) -> Message:
+    async def _receive(self, end: float | None = None) -> Message:
+        """end: by the monotonic clock. Raises TimeoutError then."""
         while (message := self._next()) is None:
-            await _readable(self._connection)
+            await readable(self._connection.fileno(), None if end is None else max(end - time.monotonic(), 0))
         return message
 
     def receive_now(self) -> Message:
@@ -130,6 +132,8 @@ class Channel:
 
 
 def _fields(line: bytes) -> Mapping[str, Any]:
+    import json  # noqa: PLC0415 - no cost until another process asks
+
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
@@ -137,12 +141,3 @@ def _fields(line: bytes) -> Mapping[str, Any]:
     if not isinstance(fields, dict):
         raise HandoverError("the other wgpyd said what makes no sense")
     return fields
-
-
-async def _readable(connection: socket.socket) -> None:
-    loop, event, fd = asyncio.get_running_loop(), asyncio.Event(), connection.fileno()
-    loop.add_reader(fd, event.set)
-    try:
-        await event.wait()
-    finally:
-        loop.remove_reader(fd)  # which may be closed already

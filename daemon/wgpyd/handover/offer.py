@@ -3,7 +3,6 @@
 Invariant: until the next process reads packets, this one can go on as if it had never been asked.
 """
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -12,6 +11,8 @@ from typing import Final
 
 from wgpy.driver.interface import Interface
 from wgpy.keys import PublicKey
+from wgpy.loop.running import running_loop
+from wgpy.loop.waiting import Event, sleep
 from wgpy.model import DeviceUpdate, PeerUpdate
 from wgpy.transport.udp import UdpTransport
 from wgpy.uapi import encode_status
@@ -44,16 +45,16 @@ class Offer:
         self._on_rest = on_rest
         self._queues = queues
         self._sockets = sockets
-        self._asked = asyncio.Event()
+        self._asked = Event()
         self._channel: Channel | None = None
         self._transport: UdpTransport | None = None
         self._left: Sequence[PublicKey] = ()
 
     def listen(self) -> None:
-        asyncio.get_running_loop().add_reader(self._sockets[1].listener, self._on_connection)
+        running_loop().add_reader(self._sockets[1].listener.fileno(), self._on_connection)
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._sockets[1].listener)
+        running_loop().remove_reader(self._sockets[1].listener.fileno())
         if self._channel is not None:
             self._channel.close()
 
@@ -74,7 +75,7 @@ class Offer:
             except HandoverError as error:
                 _LOG.warning("refused to hand over: %s", error)
                 return
-            self._talk = asyncio.create_task(self._converse(self._channel))
+            self._talk = running_loop().create_task(self._converse(self._channel))
 
     async def _converse(self, channel: Channel) -> None:
         """Offer what there is, and wait until the other process has prepared itself."""
@@ -117,7 +118,7 @@ class Offer:
         _LOG.warning("did not hand over: %s", error)
         self._asked.clear()
         if self._channel is not None:
-            self._talk = asyncio.create_task(self._take_back(self._channel, self._transport))
+            self._talk = running_loop().create_task(self._take_back(self._channel, self._transport))
 
     async def _take_back(self, channel: Channel, transport: UdpTransport | None) -> None:
         """Receive everything again; have the port alone, and hand it over again, once the other has ended."""
@@ -180,4 +181,4 @@ class Offer:
         """Open what is under way by the old sessions, and leave the files to the other process."""
         for one in self._sockets:
             os.close(one.leave())
-        await asyncio.sleep(_DRAIN_TIME)
+        await sleep(_DRAIN_TIME)

@@ -1,9 +1,9 @@
 """The part of the next process: it asks the one that serves, renews its sessions, and takes over."""
 
-import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
@@ -15,6 +15,7 @@ from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.tun import Tun
 from wgpy.keys import PublicKey
+from wgpy.loop.waiting import Event
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.transport.udp import UdpTransport, inherit_udp
 from wgpy.uapi import UapiError, decode_status
@@ -98,7 +99,7 @@ class Takeover:
         """
         wanted = {peer.public_key: peer for peer in self._status.peers if self._is_live(peer)}
         answered: set[PublicKey] = set()
-        news = asyncio.Event()
+        news = Event()
 
         def note(key: PublicKey, event: DeviceEvent) -> None:
             if isinstance(event, HandshakeCompleted) and key in wanted:
@@ -110,11 +111,9 @@ class Takeover:
         answered.update({peer.public_key for peer in peers if peer.last_handshake_time} & set(wanted))
         missing = [peer for key, peer in wanted.items() if key not in answered]
         await interface.configure(DeviceUpdate(peers=tuple(map(_beginning, missing))))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_RENEWAL_TIME):
-                while len(answered) < len(wanted):
-                    await news.wait()
-                    news.clear()
+        end = time.monotonic() + _RENEWAL_TIME
+        while len(answered) < len(wanted) and await news.wait(max(end - time.monotonic(), 0)):
+            news.clear()
         unsubscribe()
         _LOG.info("renewed %d of %d sessions", len(answered), len(wanted))
 
