@@ -138,6 +138,24 @@ def test_datagrams_and_pings_of_both_families(world: World) -> None:
         assert " 2 received" in world.run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "30", address)
 
 
+def test_a_datagram_that_nobody_listens_for_is_refused(world: World) -> None:
+    for family in (4, 6):
+        assert (
+            world.python(f"""
+            import socket
+            sending = socket.socket({10 if family == 6 else 2}, socket.SOCK_DGRAM)
+            sending.settimeout(60)
+            sending.connect(({world.hub.address(family)!r}, 9))
+            sending.send(b"x")
+            try:
+                sending.recv(1)
+            except ConnectionRefusedError:
+                print("refused")
+            """)
+            == "refused\n"
+        )
+
+
 def test_who_closes_his_direction_still_gets_all_of_the_answer(world: World) -> None:
     assert (
         world.python(f"""

@@ -34,6 +34,18 @@ def test_a_datagram_is_read_as_it_was_made_and_its_checksums_are_right(ends: End
     assert packet[found.offset + 6 : found.offset + 8] != bytes(2)  # which would mean none
 
 
+@given(_ENDS)
+def test_an_error_quotes_the_ports_of_its_datagram(ends: Ends) -> None:
+    packet = packets.port_unreachable(ends)
+
+    offset = len(packet) - 8 - len(packets.datagram(ends, b""))
+    quoted = packets.read(packet[offset + 8 :])
+    assert quoted is not None
+    assert quoted.ends == ends
+    protocol = ip.ICMP if len(ends.source) == 4 else ip.ICMPV6
+    assert_right(packet, packets.Transport(protocol, ends.turned(), offset))
+
+
 @given(_ENDS, st.binary(min_size=8, max_size=300))
 def test_an_echo_reply_has_the_identifier_of_who_asked(ends: Ends, message: bytes) -> None:
     packet = packets.echo_reply(ends, message)

@@ -17,7 +17,7 @@ _UDP_CHECKSUM: Final = 6
 _ICMP_CHECKSUM: Final = 2
 _TCP_HEADER_SIZE: Final = 20
 _UDP_HEADER_SIZE: Final = 8
-_ECHO_HEADER_SIZE: Final = 8
+_PORT_UNREACHABLE: Final = {4: bytes((3, 3)), 16: bytes((1, 4))}  # type and code, by an address's size
 _ECHO_REQUESTS: Final = {ip.ICMP: 8, ip.ICMPV6: 128}  # types by protocol
 
 
@@ -92,6 +92,13 @@ def datagram(ends: Ends, data: bytes) -> bytes:
     ports = ends.source_port.to_bytes(2) + ends.destination_port.to_bytes(2)
     size = (_UDP_HEADER_SIZE + len(data)).to_bytes(2)
     return _packet(ends, ip.UDP, ports + size + bytes(2) + data, _UDP_CHECKSUM)
+
+
+def port_unreachable(ends: Ends) -> bytes:
+    """Return the ICMP error for a datagram, of a host where nobody listens. RFC 792, RFC 4443 3.1"""
+    message = _PORT_UNREACHABLE[len(ends.source)] + bytes(6) + datagram(ends, b"")
+    protocol = ip.ICMP if len(ends.source) == 4 else ip.ICMPV6
+    return _packet(ends.turned(), protocol, message, _ICMP_CHECKSUM)
 
 
 def echo_reply(ends: Ends, message: bytes) -> bytes:

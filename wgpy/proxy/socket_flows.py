@@ -8,7 +8,6 @@ import asyncio
 import socket
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from socket import socket as Socket  # noqa: N812 - as elsewhere in this package
 from typing import Final, NamedTuple
@@ -65,8 +64,12 @@ class SocketFlows:
         flow = self._flows.get(key) or self._begin(key)
         self._note_use(key, flow)
         content = packet[transport.offset :]
-        with suppress(ConnectionRefusedError, BlockingIOError):  # the former is of an earlier one
+        try:
             flow.socket.send(content[8:] if key.protocol == ip.UDP else content)
+        except ConnectionRefusedError:  # of an earlier one
+            self._refuse(key)
+        except BlockingIOError:
+            pass  # there is no room: it is dropped, as by a network
 
     def _begin(self, key: Key) -> _Flow:
         """Raises OSError."""
@@ -88,10 +91,18 @@ class SocketFlows:
 
     def _receive(self, key: Key, flow: _Flow) -> None:
         make = packets.datagram if key.protocol == ip.UDP else packets.echo_reply
-        with suppress(OSError):  # nothing more has come, or what was sent is refused
+        try:
             for _ in range(_AT_ONCE):
                 self._answer(make(key.ends.turned(), flow.socket.recv(_MAX_SIZE)))
                 self._note_use(key, flow)
+        except ConnectionRefusedError:
+            self._refuse(key)
+        except OSError:
+            pass  # nothing more has come, or no way leads there any more
+
+    def _refuse(self, key: Key) -> None:
+        if key.protocol == ip.UDP:
+            self._answer(packets.port_unreachable(key.ends))
 
     def _note_use(self, key: Key, flow: _Flow) -> None:
         flow.used = self._loop.time()
