@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from wgpy.contract.lazy_dataclass import dataclass
+from wgpy.contract.lazy_dataclass import compile_next, dataclass
 from wgpy.driver.interface import Interface
 from wgpy.host import systemd
 from wgpy.host.tun import Tun
@@ -128,6 +128,12 @@ def _nothing() -> None:
     pass
 
 
+def _compile_ahead() -> None:
+    """Little by little, so that the first handshake need not."""
+    if compile_next():
+        running_loop().call_later(0, _compile_ahead)
+
+
 def _freeze() -> None:
     """Collect nothing of what was imported any more: that stays."""
     gc.collect()
@@ -136,6 +142,7 @@ def _freeze() -> None:
 
 def _report_ready(daemon: Daemon) -> None:
     running_loop().call_later(_SETTLED_AFTER, _freeze)
+    running_loop().call_soon(_compile_ahead)
     daemon.ready()
     is_main = f"\nMAINPID={os.getpid()}" if daemon.takeover else ""
     systemd.notify(f"READY=1{is_main}")

@@ -130,6 +130,18 @@ def test_it_is_compiled_at_the_first_use() -> None:
     assert not inspect.isfunction(Fresh.__dict__["__eq__"])
 
 
+def test_what_was_not_used_can_be_compiled_ahead() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Fresh:
+        number: int
+
+    while lazy_dataclass.compile_next():
+        pass
+
+    assert inspect.isfunction(Fresh.__dict__["__init__"])
+    assert Fresh(1) == Fresh(1)
+
+
 def test_it_takes_no_import_of_the_standard_library_s() -> None:
     assert "dataclasses" not in vars(lazy_dataclass)
 

@@ -66,6 +66,16 @@ def replace(value: _Value, /, **changes: object) -> _Value:
     return type(value)(**{name: getattr(value, name) for name in names} | changes)
 
 
+def compile_next() -> bool:
+    """Compile what one class is made with; return whether there was one: for who has nothing else to do."""
+    while _to_compile:
+        later = _to_compile.pop()
+        if later.is_needed():
+            later.__get__(None)
+            return True
+    return False
+
+
 def _names(cls: type) -> list[str]:
     return [name for name, kind in cls.__annotations__.items() if ClassVar not in (kind, get_origin(kind))]
 
@@ -96,6 +106,12 @@ class _Later:
 
     def __set_name__(self, cls: type, name: str) -> None:
         self._cls, self._name = cls, name
+        if name == "__init__":
+            _to_compile.append(self)
+
+    def is_needed(self) -> bool:
+        """Whether the method was not used so far."""
+        return self._cls.__dict__[self._name] is self
 
     def __get__(self, value: object, _: type | None = None) -> Any:
         method = self._compile()
@@ -113,6 +129,9 @@ class _Later:
             kinds = cls.__annotations__
             method.__annotations__ = {name: kinds[name] for name in self._fields} | {"return": None}
         return method
+
+
+_to_compile: Final[list[_Later]] = []  # most of them
 
 
 def _initialise(_cls: type, fields: _Fields, namespace: dict[str, object]) -> tuple[str, list[str]]:
