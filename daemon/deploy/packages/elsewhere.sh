@@ -3,8 +3,9 @@
 #
 #   elsewhere.sh emulated WHEEL      a Python for the wheel's processor, by qemu: its pip installs the wheel from the index
 #   elsewhere.sh debian SUITE DEB    a new Debian, whose apt installs the package with what that depends on
+#   elsewhere.sh image               the container image that podman builds by the Containerfile: as root
 #
-# Where a program for that is missing, it says so and succeeds.
+# Where a program or a privilege for that is missing, it says so and succeeds.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 place=$(mktemp -d)
@@ -16,14 +17,17 @@ main() {
     case $1 in
         emulated) emulated "$2" ;;
         debian) debian "$2" "$(realpath "$3")" ;;
+        image) image ;;
     esac
 }
 
 needs() {
-    command -v "$1" > /dev/null || {
-        echo "NOT TRIED: there is no $1 here"
-        exit 0
-    }
+    command -v "$1" > /dev/null || not_tried "there is no $1 here"
+}
+
+not_tried() {
+    echo "NOT TRIED: $1"
+    exit 0
 }
 
 emulated() {
@@ -50,6 +54,38 @@ debian() {
         --customize-hook='chroot "$1" python3 /tmp/selfcheck.py native portable' \
         "$1" /dev/null
     grep -E 'a packet arrived|it works' "$place/log"
+}
+
+# The daemon has what daemon/deploy/kubernetes gives it, and no more: capabilities, the TUN, and these folders to write to.
+# Without cgroups, and with the limits that it has, it runs also where root is of a container.
+# shellcheck disable=SC2016  # variables of the container's shell
+image() {
+    needs podman
+    [ "$(id -u)" -eq 0 ] || not_tried "podman is tried by root alone"
+    base=docker.io/library/debian:trixie-slim # the Containerfile's; made here of Debian's packages, without a registry
+    quietly mmdebstrap --variant=minbase trixie "$place/base.tar"
+    quietly in_place import "$place/base.tar" "$base"
+    rm "$place/base.tar"
+    quietly in_place build --isolation=chroot --pull=never --network=host --tag=localhost/wgpy:tried \
+        --file="$here/../container/Containerfile" "$here/../../.."
+    in_place run --rm --network=none --read-only --security-opt=no-new-privileges --cap-drop=ALL \
+        --cap-add=NET_ADMIN,NET_BIND_SERVICE,SYS_NICE --device=/dev/net/tun \
+        --tmpfs=/run/wireguard --tmpfs=/run/wgpyd --tmpfs=/var/lib/wgpyd \
+        --cgroups=disabled --ulimit=nofile=1024:1024 --ulimit=nproc=1024:1024 localhost/wgpy:tried sh -ec '
+            wgpy genkey > /dev/null
+            wgpyd --foreground wg0 &
+            until wgpy show wg0 > /dev/null 2>&1; do sleep 0.1; done
+            ip link set wg0 up
+            kill $!
+            wait $!
+            echo "wgpyd of the image: it works"
+        '
+}
+
+# podman, with images and containers in the folder that is removed. crun takes no cgroups of both versions at once.
+in_place() {
+    unshare --mount sh -ec 'umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec podman "$@"' sh \
+        --root="$place/images" --runroot="$place/run" --storage-driver=overlay "$@"
 }
 
 # Run a command that says a lot, and show that if it fails.
