@@ -11,13 +11,14 @@ from typing import Final
 
 from benchmarks.mesh.network import Model
 from benchmarks.mesh.node import Node
+from wgmesh.lines import Lines
 from wgmesh.snapshot import Entry, Snapshot
 from wgmesh.transaction import Transaction
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import record_key
-from wgpy.mesh.signing import Signed, VerifyKey
+from wgpy.mesh.signing import Signed
 from wgpy.mesh.topology import derive
-from wgpy.mesh.wire import deltas, encode_line, write_signed
+from wgpy.mesh.wire import write_signed
 
 CHANGES: Final[dict[str, Callable[[Model], Signed]]] = {
     "a node joins": Model.join,
@@ -64,7 +65,12 @@ def costs(model: Model) -> Iterator[Cost]:
         signed = make(model)
         begin = time.process_time()
         before, snapshot = snapshot, _accept(snapshot, signed, model.now)
-        lines = {identity: _lines(snapshot, identity, before.revision) for identity in identities}
+        concerned = snapshot.concerned(before)
+        told = Lines(snapshot)
+        lines = {
+            identity: b"".join(told.since(before.revision, identity))
+            for identity in (identities if concerned is None else concerned)
+        }
         spent = time.process_time() - begin
         sent = {identity: data for identity, data in lines.items() if data}
         yield Cost(
@@ -80,11 +86,6 @@ def _accept(snapshot: Snapshot, signed: Signed, now: int) -> Snapshot:
     if outcome.verdict != "new":
         raise ValueError(f"the record is {outcome.verdict}: {outcome.reason}")
     return transaction.finished(snapshot.revision + 1)
-
-
-def _lines(snapshot: Snapshot, identity: VerifyKey, since: int) -> bytes:
-    news = [entry.signed for entry in snapshot.news(identity, since)]
-    return b"".join(map(encode_line, deltas(since, snapshot.revision, news))) if news else b""
 
 
 def _everything(snapshot: Snapshot) -> bytes:

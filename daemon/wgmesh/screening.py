@@ -6,8 +6,9 @@ next, and only what remains costs time that grows with the number of members.
 
 from collections.abc import Sequence
 
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.endings import exclusion_text
-from wgpy.mesh.ledger import Ledger, RecordRejected, Verdict
+from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
 from wgpy.mesh.records import (
     Author,
     Departure,
@@ -22,7 +23,6 @@ from wgpy.mesh.records import (
     kind_of,
 )
 from wgpy.mesh.signing import Signed, VerifyKey
-from wgpy.mesh.topology import Exclusion
 
 from .snapshot import Snapshot
 from .transaction import NO_NODE, UNKNOWN_AUTHOR, Outcome
@@ -44,8 +44,8 @@ def _is_new(signed: Signed, ledger: Ledger) -> bool:
         return False
 
 
-def screen(snapshot: Snapshot, records: Sequence[Signed], now: int) -> list[Outcome | None]:
-    """Return the outcomes of a submission, None for the records that remain. now: Unix seconds."""
+def screen(snapshot: Snapshot, records: Sequence[Signed], now: int) -> list[Outcome | Judged]:
+    """Return the outcomes of a submission, and the records that remain, verified. now: Unix seconds."""
     return list(map(_Screen(snapshot, now).judge, records))
 
 
@@ -59,7 +59,7 @@ class _Screen:
         self._tokens: set[VerifyKey] = set()
         self._nodes: set[VerifyKey] = set()
 
-    def judge(self, signed: Signed) -> Outcome | None:
+    def judge(self, signed: Signed) -> Outcome | Judged:
         try:
             record = decode(signed.body)
             if record.network == self._ledger.network and (reason := self._refusal(record)):
@@ -70,7 +70,7 @@ class _Screen:
         if judged.verdict is not Verdict.NEW:
             return Outcome(judged.verdict.value)
         self._note(record)
-        return None
+        return judged
 
     def _note(self, record: Record) -> None:
         if isinstance(record, Token):

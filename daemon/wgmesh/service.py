@@ -8,29 +8,31 @@ memory.
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
-from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from wgpy.host.wallclock import ClockMonitor
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.mapping import Proposal, WantedSite
+from wgpy.mesh.records import RecordKey, record_key
 from wgpy.mesh.signing import Signed, VerifyKey
-from wgpy.mesh.wire import RECORDS_PER_LINE, Greeting, deltas, encode_line
+from wgpy.mesh.wire import Greeting, encode_line
 
 from .audit import author, sentence
 from .errors import Denial, Overtaken, StoreError
+from .followers import Followers
 from .limits import Changes, Lists
+from .lines import Lines
 from .metrics import Metrics
 from .presence import Presence
 from .reservations import Reservations
 from .screening import is_administrators, screen
-from .snapshot import Entry, Snapshot
+from .snapshot import Snapshot
 from .store import AuditEntry, Store
+from .submissions import Submission, Waiting, records_of
 from .transaction import Outcome, Transaction
 from .turns import Rank, Turns
 
@@ -40,8 +42,6 @@ _POLL_INTERVAL: Final = 0.5  # seconds between reads of the revision that other 
 _EXPIRY_INTERVAL: Final = 3600.0  # seconds at most between checks, as the clock of the host may be slewed
 _MAX_SUBMISSIONS: Final = 1000  # in progress, when those of unknown clients are refused
 _TURN: Final = 0.05  # seconds after which a submission gives up the writing lock, and waits for its next turn
-_MAX_SHARED_LINES: Final = 64  # entries in the cache of encoded lines
-_SIGNED: Final[Callable[[Entry], Signed]] = attrgetter("signed")
 _MAX_SINCE: Final = MAX_NUMBER // 2  # in 2112: a larger revision would leave no room for later ones
 
 _T = TypeVar("_T")
@@ -56,15 +56,16 @@ class Service:
         self.snapshot = store.load(_now())
         self._writing = asyncio.Lock()
         self._turns = Turns(self._writing)
+        self._waiting = Waiting()
         self.presence = Presence(store, self._writing, self._name_of)
         self._tasks: set[asyncio.Task[object]] = set()
         self._proposing = asyncio.Lock()
         self._reservations = Reservations()
         self._changes = Changes()
         self.lists = Lists()
-        self._news = asyncio.Event()
+        self._followers = Followers()
         self._changed_at = time.monotonic()
-        self._lines: dict[tuple[int, ...], list[bytes]] = {}
+        self._lines = Lines(self.snapshot)
         self._closing = False
         self._restorations = 0  # of the database, since this process began
         self._trouble = ""  # of the database
@@ -79,7 +80,7 @@ class Service:
     def stop(self) -> None:
         """End all subscriptions."""
         self._closing = True
-        self._news.set()
+        self._followers.wake()
         if self._expiry is not None:
             self._expiry.cancel()
         if self._polling is not None:
@@ -119,51 +120,66 @@ class Service:
 
     async def _submit(self, records: Sequence[Signed], source: str, rank: Rank) -> list[Outcome]:
         async with self._turns.screening(rank):
-            outcomes = await asyncio.to_thread(screen, self.snapshot, records, _now())
-        rest = deque(number for number, outcome in enumerate(outcomes) if outcome is None)
-        while rest:
-            async with self._turns.writing(rank):
-                stored, snapshot = await self._stored([records[number] for number in rest], source)
-                if snapshot is not self.snapshot:
-                    self._publish(snapshot)
-            for outcome in stored:
-                outcomes[rest.popleft()] = outcome
-        judged = [outcome for outcome in outcomes if outcome is not None]
-        self.metrics.submissions.update(outcome.verdict for outcome in judged)
-        return judged
+            found = await asyncio.to_thread(screen, self.snapshot, records, _now())
+        submission = Submission(source, found)
+        self._waiting.add(rank, submission)
+        try:
+            while submission:
+                async with self._turns.writing(rank):
+                    if submission:  # else it was written in the turn of another one
+                        await self._write(self._waiting.of_a_turn(rank, submission))
+        finally:
+            self._waiting.remove(rank, submission)
+        outcomes = submission.outcomes()
+        self.metrics.submissions.update(outcome.verdict for outcome in outcomes)
+        return outcomes
 
-    async def _stored(self, records: Sequence[Signed], source: str) -> tuple[list[Outcome], Snapshot]:
+    async def _write(self, submissions: Sequence[Submission]) -> None:
+        """Raises StoreError."""
+        stored, snapshot = await self._stored(submissions)
+        if snapshot is not self.snapshot:
+            self._publish(snapshot)
+        for submission, outcome in stored:
+            submission.judge(outcome)
+
+    async def _stored(
+        self, submissions: Sequence[Submission]
+    ) -> tuple[list[tuple[Submission, Outcome]], Snapshot]:
         """Try again each time that another coordinator raised the revision first. Raises StoreError."""
         while True:
             try:
-                return await self._store.in_thread(self._commit, self.snapshot, records, source)
+                return await self._store.in_thread(self._commit, self.snapshot, submissions)
             except Overtaken:
                 if not self._store.is_shared:
                     raise
                 await self._catch_up()
 
     def _commit(
-        self, before: Snapshot, records: Sequence[Signed], source: str
-    ) -> tuple[list[Outcome], Snapshot]:
+        self, before: Snapshot, submissions: Sequence[Submission]
+    ) -> tuple[list[tuple[Submission, Outcome]], Snapshot]:
         """Store as many records as one turn has time for, and return their outcomes.
 
-        Run in a thread, as verifying and writing would block readers. Raises Overtaken and StoreError.
+        Run in a thread, as checking and writing would block readers. Raises Overtaken and StoreError.
         """
         transaction = Transaction(before, _now(), self._may_change)
         end = time.monotonic() + _TURN
-        outcomes = [transaction.submit(records[0])]
-        for signed in records[1:]:
-            if time.monotonic() > end:
+        outcomes: list[tuple[Submission, Outcome]] = []
+        sources: dict[RecordKey, str] = {}
+        for submission, judged in records_of(submissions):
+            if outcomes and time.monotonic() > end:
                 break
-            outcomes.append(transaction.submit(signed))
+            outcome = transaction.submit_verified(judged)
+            outcomes.append((submission, outcome))
+            if outcome.verdict == "new":
+                sources[record_key(judged.record)] = submission.source
         if not transaction.changes:
             return outcomes, before
-        names = transaction.names()
+        name_of, network = transaction.name_of, before.ledger.key
         audit = [
             AuditEntry(
-                _now(), author(change.record, names, before.ledger.key), sentence(change, names), source
+                _now(), author(change.record, name_of, network), sentence(change, name_of), sources[key]
             )
-            for change in transaction.changes.values()
+            for key, change in transaction.changes.items()
         ]
         snapshot = self._store.commit(transaction, before, audit)
         for entry in audit:
@@ -178,11 +194,10 @@ class Service:
         return node.name if node else str(identity)
 
     def _publish(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+        before, self.snapshot = self.snapshot, snapshot
         self._changed_at = time.monotonic()
-        self._lines.clear()
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        self._lines = Lines(snapshot)
+        self._followers.tell(snapshot.concerned(before), before.revision)
         self._await_expiry()
 
     def _await_expiry(self) -> None:
@@ -275,46 +290,31 @@ class Service:
     async def follow(self, identity: VerifyKey, since: int, address: str) -> AsyncIterator[bytes]:
         """Yield lines, a greeting and then deltas, until the node is no member. since: as from `resume`."""
         self.presence.connect(identity, address)
-        restorations = self._restorations
+        follower, restorations = self._followers.add(identity), self._restorations
+        lines = self._lines
         try:
-            node = self.snapshot.node(identity)
+            snapshot = lines.snapshot
+            node = snapshot.node(identity)
             digest = node.signed.digest if node else b""
-            yield encode_line(Greeting(self.snapshot.ledger.state_digest(), digest, address))
-            snapshot = self.snapshot
-            for line in self._delta(snapshot, identity, since):
+            yield encode_line(Greeting(snapshot.ledger.state_digest(), digest, address))
+            for line in self._delta(lines, identity, since):
                 yield line
-            while snapshot.topology.member(identity) is not None and await self._next(snapshot, restorations):
-                since, snapshot = snapshot.revision, self.snapshot
-                for line in self._delta(snapshot, identity, since):
+            while lines.snapshot.topology.member(identity) is not None:
+                news_since = await follower.wait()
+                if self._closing or self._restorations != restorations:
+                    break
+                lines = self._lines
+                for line in self._delta(lines, identity, news_since) if news_since is not None else ():
                     yield line
                     self.metrics.deliver(time.monotonic() - self._changed_at)
         finally:
+            self._followers.remove(identity, follower)
             self.presence.disconnect(identity, address)
 
-    async def _next(self, snapshot: Snapshot, restorations: int) -> bool:
-        """Wait for another snapshot; return whether there is one that continues this one."""
-        while self.snapshot is snapshot and not self._closing:
-            await self._news.wait()
-        return not self._closing and self._restorations == restorations
-
-    def _delta(self, snapshot: Snapshot, identity: VerifyKey, since: int) -> Iterator[bytes]:
-        """Yield the lines from since to a snapshot; a delta of many nodes is encoded once."""
-        news = snapshot.news(identity, since)
-        if len(news) > RECORDS_PER_LINE:
-            lines: Iterable[bytes] = map(encode_line, deltas(since, snapshot.revision, map(_SIGNED, news)))
-        else:
-            lines = self._shared(snapshot, since, news) if news else ()
-        for line in lines:
+    def _delta(self, lines: Lines, identity: VerifyKey, since: int) -> Iterator[bytes]:
+        for line in lines.since(since, identity):
             self.metrics.sent += len(line)
             yield line
-
-    def _shared(self, snapshot: Snapshot, since: int, news: list[Entry]) -> list[bytes]:
-        key = (since, snapshot.revision, *map(id, news))
-        if (lines := self._lines.get(key)) is None:
-            lines = list(map(encode_line, deltas(since, snapshot.revision, map(_SIGNED, news))))
-            if len(self._lines) < _MAX_SHARED_LINES and snapshot is self.snapshot:
-                self._lines[key] = lines
-        return lines
 
     # -- Sites ------------------------------------------------------------------------------------
 

@@ -38,6 +38,7 @@ from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive
 
 COORDINATORS_CLOCK: Final = "the coordinator's clock"
+_MAX_REMEMBERED: Final = 64  # revisions of which a snapshot remembers what is newer
 _OF_A_NODE: Final = tuple(kind.name for kind in KINDS if kind.audience is Audience.REACHABLE)
 
 
@@ -53,6 +54,19 @@ class Entry:
     record: Record
     revision: int
     viewed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Newer:
+    """What is newer than a revision.
+
+    entries: all, the oldest first; viewed: nodes of which more than endpoints changed; common: what every
+    member is sent whose peers are the same, if there are no rules.
+    """
+
+    entries: list[Entry]
+    viewed: frozenset[VerifyKey]
+    common: list[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,7 @@ class Snapshot:
     revision: int = 0
     visibility: int = 0
     restored: int = 0
+    _remembered: dict[int, _Newer] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def node(self, identity: VerifyKey) -> Entry | None:
         """Return a node's record, if there is one."""
@@ -100,21 +115,44 @@ class Snapshot:
         made = record.admitted if isinstance(record, Node) else record.time
         return made < self.restored
 
+    def concerned(self, before: "Snapshot") -> frozenset[VerifyKey] | None:
+        """Return the nodes that have news, or are members no more, as this snapshot follows another.
+
+        None: all that there are.
+        """
+        since, topology = before.revision, self.topology
+        is_grown = topology is before.topology or topology.changed is not None
+        if self.restored != before.restored or since < self.visibility or not is_grown:
+            return None
+        found: set[VerifyKey] = set()
+        for entry in self._newer(since).entries:
+            is_renamed = entry.viewed > since and topology.is_by_name
+            if kind_of(entry.record).audience is Audience.EVERYBODY or is_renamed or not topology.rules:
+                return None
+            found.add(entry.record.signer)
+            found.update(peer.identity for peer in topology.peers(entry.record.signer))
+        return frozenset(found)
+
     def news(self, identity: VerifyKey, since: int) -> list[Entry]:
         """Return what a node is to be sent, the oldest first. since: the revision up to which it has all."""
         if self._may_have_other_peers(identity, since):
             return self._all_visible(identity, since)
-        member, newer = self.topology.member(identity), self._newer(since)
-        news = [entry for entry in newer if self._concerns(entry, identity, member, since)]
+        member = self.topology.member(identity)
+        if member is not None and not self.topology.rules:
+            return self._newer(since).common
+        news = [
+            entry for entry in self._newer(since).entries if self._concerns(entry, identity, member, since)
+        ]
         return news if member is None else self._with_new_peers(member, news, since)
 
     def most_news(self, identity: VerifyKey, since: int) -> int:
         """Return a number that `news` are not more than."""
-        return len(self.entries if self._may_have_other_peers(identity, since) else self._newer(since))
+        return len(
+            self.entries if self._may_have_other_peers(identity, since) else self._newer(since).entries
+        )
 
     def _may_have_other_peers(self, identity: VerifyKey, since: int) -> bool:
-        node = self.node(identity)
-        is_older = since < max(self.visibility, node.viewed if node else 0)
+        is_older = since < self.visibility or identity in self._newer(since).viewed
         return is_older or self._is_relay_since(identity, since)
 
     def _is_relay_since(self, identity: VerifyKey, since: int) -> bool:
@@ -125,14 +163,27 @@ class Snapshot:
         entries = (self.entries.get(key) for key in keys)
         return any(entry.revision > since for entry in entries if entry)
 
-    def _newer(self, since: int) -> list[Entry]:
+    def _newer(self, since: int) -> _Newer:
+        newer = self._remembered.get(since)
+        if newer is None:
+            newer = self._read_newer(since)
+            if len(self._remembered) < _MAX_REMEMBERED:
+                self._remembered[since] = newer
+        return newer
+
+    def _read_newer(self, since: int) -> _Newer:
         found = []
         for entry in reversed(self.entries.values()):
             if entry.revision <= since:
                 break
             found.append(entry)
         found.reverse()
-        return found
+        viewed = frozenset(entry.record.signer for entry in found if entry.viewed > since)
+        return _Newer(found, viewed, list(filter(self._concerns_all, found)))
+
+    def _concerns_all(self, entry: Entry) -> bool:
+        is_of_all = kind_of(entry.record).audience is Audience.EVERYBODY
+        return is_of_all or self.topology.member(entry.record.signer) is not None
 
     def _concerns(self, entry: Entry, identity: VerifyKey, member: Member | None, since: int) -> bool:
         if kind_of(entry.record).audience is Audience.EVERYBODY or entry.record.signer == identity:
@@ -187,7 +238,7 @@ class Snapshot:
         member = self.topology.member(identity)
         others = [
             entry
-            for entry in self._newer(since)
+            for entry in self._newer(since).entries
             if kind_of(entry.record).audience is Audience.EVERYBODY
             or (
                 entry.record.signer not in visible

@@ -5,7 +5,8 @@ would exclude its signer or take a name, an address or a route from another memb
 token has uses, a default route, and an admin record of the future or with the sequence number of another one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,7 +14,8 @@ from wgpy.mesh.addressing import announcement_trouble, grant_trouble
 from wgpy.mesh.clients import Clients
 from wgpy.mesh.clock import compared, is_of_the_future
 from wgpy.mesh.endings import exclusion_text
-from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
+from wgpy.mesh.growth import only_endpoints_differ
+from wgpy.mesh.ledger import Judged, RecordRejected, Verdict
 from wgpy.mesh.records import (
     AdminRecord,
     Approval,
@@ -32,7 +34,7 @@ from wgpy.mesh.records import (
 from wgpy.mesh.selectors import naming_only_by_name
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.sites import lost_site
-from wgpy.mesh.topology import Topology, derive, only_endpoints_differ
+from wgpy.mesh.topology import Topology, derive
 
 from .sites import site_trouble
 from .snapshot import COORDINATORS_CLOCK, Entry, Snapshot
@@ -77,27 +79,39 @@ class Transaction:
         self._now = now
         self._ledger = snapshot.ledger.copy()
         self._topology: Topology | None = snapshot.topology_at(now)  # None: to be derived anew
+        # Members in which alone the topology differs from the snapshot's; None: any may differ.
+        self._changed: frozenset[VerifyKey] | None = (
+            frozenset() if self._topology is snapshot.topology else self._topology.changed
+        )
         self._sequences: dict[int, bytes] | None = None  # digests of admin records; None: not yet needed
         self.changes: dict[RecordKey, Change] = {}
         self.admitted: dict[VerifyKey, frozenset[VerifyKey]] = {}
 
     def submit(self, signed: Signed) -> Outcome:
         """Add a record, or return why it is refused."""
+        return self._submit(lambda: self._ledger.judge(signed))
+
+    def submit_verified(self, screened: Judged) -> Outcome:
+        """Do the same with a record that was verified when it was screened."""
+        return self._submit(lambda: self._ledger.judge_verified(screened.signed, screened.record))
+
+    def _submit(self, judge: Callable[[], Judged]) -> Outcome:
         try:
-            judged = self._ledger.judge(signed)
+            judged = judge()
             if judged.verdict is Verdict.NEW:
                 self._take(judged)
         except (RecordRejected, Refused) as error:
             return Outcome("refused", str(error))
         return Outcome(judged.verdict.value)
 
-    def names(self) -> dict[VerifyKey, str]:
-        """Return the name in each node's record."""
-        return {node.signer: node.name for node in self._ledger.nodes()}
+    def name_of(self, identity: VerifyKey) -> str:
+        """Return the name in a node's record; its identity if there is none."""
+        node = self._ledger.node(identity)
+        return node.name if node else str(identity)
 
     def finished(self, revision: int) -> Snapshot:
         """Return the snapshot with the changes. revision: of all of them."""
-        topology = self._current_topology()
+        topology = replace(self._current_topology(), changed=self._changed)
         entries = self._snapshot.entries.copy()
         for key, change in self.changes.items():
             before = entries.pop(key, None)
@@ -135,7 +149,7 @@ class Transaction:
             if self._ledger.is_admin_record(judged):
                 self._take_sequence(judged.record, judged.signed)
             self._ledger.keep(judged)
-            self._topology = None
+            self._topology = self._changed = None
         key = record_key(judged.record)
         before = self._snapshot.entries.get(key)
         self.changes[key] = Change(key, judged.signed, judged.record, before.record if before else None)
@@ -200,38 +214,44 @@ class Transaction:
     def _take_node(self, node: Node, judged: Judged) -> None:
         """Raises Refused."""
         self._check_routes(node)
-        trial = self._ledger.copy()
-        trial.keep(judged)
-        before = self._current_topology()
-        after = derive(trial, self._now, before)
-        self._check_membership(node, trial, after)
-        self._check_others(node, before, after)
-        self._check_name(node, after)
-        self._use_token(node)
-        self._ledger, self._topology = trial, after
+        replaced = self._ledger.node(node.signer)
+        with self._trying(judged) as (before, after):
+            self._check_membership(node, after)
+            self._check_others(node, before, after)
+            self._check_name(node, replaced, after)
+            self._use_token(node)
 
     def _take_sites(self, record: Sites, judged: Judged) -> None:
         """Raises Refused."""
         self._check_author(record)
-        trial = self._ledger.copy()
-        trial.keep(judged)
-        before = self._current_topology()
-        after = derive(trial, self._now, before)
         replaced = self._ledger.find(Sites, bytes(record.signer))
-        restored = self._snapshot.restored
-        if trouble := site_trouble(record, replaced, after, self._now, restored):
-            raise Refused(trouble)
         is_withdrawal = set(record.sites) <= set(replaced.sites if replaced else ())
-        if not is_withdrawal and (name := lost_site(before.sites, after.sites, record.signer)):
-            raise Refused(f"it is in the way of the site {name}")
-        self._ledger, self._topology = trial, after
+        with self._trying(judged) as (before, after):
+            if trouble := site_trouble(record, replaced, after, self._now, self._snapshot.restored):
+                raise Refused(trouble)
+            if not is_withdrawal and (name := lost_site(before.sites, after.sites, record.signer)):
+                raise Refused(f"it is in the way of the site {name}")
 
     def _take_paths(self, record: Paths, judged: Judged) -> None:
         """Raises Refused."""
         self._check_author(record)
-        before = self._current_topology()
+        with self._trying(judged):  # which changes nothing else
+            pass
+
+    @contextmanager
+    def _trying(self, judged: Judged) -> Iterator[tuple[Topology, Topology]]:
+        """Keep a record of a node unless Refused is raised; give the topologies before and after."""
+        before, last = self._current_topology(), self._ledger.last_change
         self._ledger.keep(judged)
-        self._topology = derive(self._ledger, self._now, before)  # which changes nothing else
+        after = derive(self._ledger, self._now, before)
+        try:
+            yield before, after
+        except Refused:
+            self._ledger.take_back(last)
+            raise
+        self._topology = after
+        is_known = self._changed is not None and after.changed is not None
+        self._changed = frozenset().union(self._changed or (), after.changed or ()) if is_known else None
 
     def _check_routes(self, node: Node) -> None:
         """Raises Refused for a new one that no node may announce."""
@@ -242,12 +262,12 @@ class Transaction:
             if trouble := announcement_trouble(route):
                 raise Refused(trouble)
 
-    def _check_membership(self, node: Node, ledger: Ledger, after: Topology) -> None:
+    def _check_membership(self, node: Node, after: Topology) -> None:
         """Raises Refused."""
-        if ledger.charter() is None:
+        if self._ledger.charter() is None:
             raise Refused(NO_NETWORK)
         if (reason := after.excluded.get(node.signer)) is not None:
-            raise Refused(exclusion_text(ledger, node, reason, self._now, COORDINATORS_CLOCK))
+            raise Refused(exclusion_text(self._ledger, node, reason, self._now, COORDINATORS_CLOCK))
         member = after.member(node.signer)
         if member is None or not member.name:
             raise Refused(f"the name {node.name} is another node's")
@@ -258,6 +278,8 @@ class Transaction:
 
         Dates decide which node was first, and a node whose token admits several can antedate itself.
         """
+        if after.changed is not None:
+            return  # it was only added
         for other in before.members:
             now = after.member(other.identity)
             if other.identity == node.signer or now is other:
@@ -278,9 +300,8 @@ class Transaction:
                 "or have the site removed first"
             )
 
-    def _check_name(self, node: Node, after: Topology) -> None:
+    def _check_name(self, node: Node, before: Node | None, after: Topology) -> None:
         """Raise Refused for a new name by which a rule of an older version lets whoever has it begin."""
-        before = self._ledger.node(node.signer)
         if (before is not None and before.name == node.name) or self._snapshot.may_lack(node):
             return
         if after.site(node.name):
@@ -323,6 +344,8 @@ class Transaction:
         """Return whether any node's peers changed for another reason than its record or an added rule."""
         if self._snapshot.topology.rules and not after.rules:
             return True
+        if self._changed is not None:
+            return False  # all others are the same but for endpoints and paths
         changed = {
             change.record.signer for change in self.changes.values() if isinstance(change.record, Node)
         }

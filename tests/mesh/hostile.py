@@ -17,10 +17,10 @@ from tests.mesh.network import Administrator, key_of, prefixes, sign
 from tests.mesh.scripted import scripted_coordinator
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.ledger import Ledger, RecordRejected, RejectionReason, Verdict
 from wgpy.mesh.records import Departure, Node, Record, Removal, Token, Unknown, decode
 from wgpy.mesh.signing import Signed, SigningKey, VerifyKey
-from wgpy.mesh.topology import Exclusion
 from wgpy.mesh.wire import Delta, decode_line
 
 MALLORY, FALSE_TOKEN, FALSE_NETWORK = key_of(666), key_of(667), key_of(668)

@@ -19,11 +19,12 @@ from wgmesh.transaction import Transaction
 from wgpy.cli.errors import CommandError
 from wgpy.cli.mesh.clock import check_clock
 from wgpy.cli.mesh.membership import admission_time
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.clock import MAX_DIFFERENCE, RELEASED, judging_time, written
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Rule, Token, decode
 from wgpy.mesh.signing import Signed
-from wgpy.mesh.topology import Exclusion, derive
+from wgpy.mesh.topology import derive
 
 LIMITED, LATER = key_of(2), key_of(3)
 ANN, EVE = key_of(10), key_of(12)

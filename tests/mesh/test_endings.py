@@ -3,10 +3,10 @@
 import pytest
 
 from tests.mesh.network import DAY, NOW, Administrator, key_of
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.clock import written
 from wgpy.mesh.endings import exclusion_text, membership_ended, token_ended
 from wgpy.mesh.records import Token
-from wgpy.mesh.topology import Exclusion
 
 TOKEN, ALICE, BOB = key_of(8), key_of(20), key_of(21)
 

@@ -27,11 +27,12 @@ from tests.mesh.test_topology import histories
 from wgmesh.snapshot import Snapshot
 from wgmesh.transaction import Transaction
 from wgpy.keys import PublicKey
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.clock import written
 from wgpy.mesh.ledger import MAX_RECORDS, MAX_UNKNOWN_NODES, Ledger, RecordRejected, RejectionReason, Verdict
 from wgpy.mesh.records import Departure, Network, Token, Unknown, encode
 from wgpy.mesh.signing import Signed, SigningKey
-from wgpy.mesh.topology import Exclusion, Topology, derive
+from wgpy.mesh.topology import Topology, derive
 
 TOKEN, LATER_TOKEN, MALLORYS_TOKEN = key_of(2), key_of(3), key_of(5)
 ANN, BOB, GONE, EVE = (key_of(number) for number in (10, 11, 12, 13))

@@ -1,5 +1,6 @@
 """What is refused before it waits for the writing lock, by look-ups or by its signature, and what is not."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from wgpy.node.coordinator_client import Coordinator
 
 TOKEN, SINGLE, STRANGE = key_of(1001), key_of(1002), key_of(1003)
 ALICE, BOB, CAROL = key_of(11), key_of(12), key_of(13)
+
+
+def screened(snapshot: Snapshot, records: Sequence[Signed], now: int) -> list[Outcome | None]:
+    """Return the outcomes of a submission, None for the records that remain."""
+    return [found if isinstance(found, Outcome) else None for found in screen(snapshot, records, now)]
 
 
 def refused(reason: str) -> Outcome:
@@ -49,7 +55,7 @@ def test_a_token_that_nobody_knows_is_looked_up_before_a_signature_is_verified(
     snapshot = snapshot_of(administrator)
     node = administrator.join(BOB, STRANGE)
 
-    outcomes = screen(snapshot, [node, unsigned(node)], administrator.now)
+    outcomes = screened(snapshot, [node, unsigned(node)], administrator.now)
 
     assert outcomes == [refused("its token is not of this network")] * 2
 
@@ -58,8 +64,10 @@ def test_a_token_in_the_same_submission_is_known(administrator: Administrator) -
     snapshot = snapshot_of(administrator)
     records = [administrator.invite(STRANGE), administrator.join(BOB, STRANGE), administrator.depart(BOB)]
 
-    assert screen(snapshot, records, administrator.now) == [None, None, None]
-    assert screen(snapshot, records[1:], administrator.now)[0] == refused("its token is not of this network")
+    assert screened(snapshot, records, administrator.now) == [None, None, None]
+    assert screened(snapshot, records[1:], administrator.now)[0] == refused(
+        "its token is not of this network"
+    )
 
 
 def test_what_a_token_no_longer_admits_is_refused(administrator: Administrator) -> None:
@@ -67,24 +75,24 @@ def test_what_a_token_no_longer_admits_is_refused(administrator: Administrator) 
     snapshot = snapshot_of(administrator)
     used_up, expired = administrator.join(BOB, SINGLE), administrator.join(CAROL, STRANGE)
 
-    assert screen(snapshot, [used_up], administrator.now) == [
+    assert screened(snapshot, [used_up], administrator.now) == [
         refused("the token is used up: it has admitted 1")
     ]
-    assert screen(snapshot, [expired], administrator.now) == [None]
-    (outcome,) = screen(snapshot, [expired], administrator.now + 10)
+    assert screened(snapshot, [expired], administrator.now) == [None]
+    (outcome,) = screened(snapshot, [expired], administrator.now + 10)
     assert outcome is not None
     assert outcome == refused(outcome.reason)
     assert outcome.reason.startswith("the token has expired: it admitted until ")
-    assert screen(replace(snapshot, restored=administrator.now + 99), [expired], administrator.now + 10) == [
-        None
-    ]
+    assert screened(
+        replace(snapshot, restored=administrator.now + 99), [expired], administrator.now + 10
+    ) == [None]
 
 
 def test_a_revoked_token_admits_those_that_stay(administrator: Administrator) -> None:
     administrator.revoke(TOKEN, BOB.verify_key())
     snapshot = snapshot_of(administrator)
 
-    outcomes = screen(
+    outcomes = screened(
         snapshot, [administrator.join(BOB, TOKEN), administrator.join(CAROL, TOKEN)], administrator.now
     )
 
@@ -98,13 +106,13 @@ def test_who_was_removed_or_left_is_refused(administrator: Administrator) -> Non
     snapshot = snapshot_of(administrator)
     again = [administrator.join(ALICE, SINGLE, sequence=2), administrator.join(BOB, TOKEN, sequence=2)]
 
-    assert screen(snapshot, again, administrator.now) == [refused("it was removed"), refused("it left")]
+    assert screened(snapshot, again, administrator.now) == [refused("it was removed"), refused("it left")]
 
 
 def test_who_is_no_node_signs_nothing_else(administrator: Administrator) -> None:
     snapshot = snapshot_of(administrator)
 
-    outcomes = screen(snapshot, [administrator.depart(BOB), administrator.depart(ALICE)], administrator.now)
+    outcomes = screened(snapshot, [administrator.depart(BOB), administrator.depart(ALICE)], administrator.now)
 
     assert outcomes == [refused("no node of this identity is known"), None]
 
@@ -114,7 +122,7 @@ def test_what_is_there_waits_for_no_lock(administrator: Administrator) -> None:
     snapshot = snapshot_of(administrator)
     older = administrator.join(ALICE, SINGLE, sequence=1)
 
-    assert screen(snapshot, [newer, older], administrator.now) == [Outcome("known"), Outcome("old")]
+    assert screened(snapshot, [newer, older], administrator.now) == [Outcome("known"), Outcome("old")]
 
 
 def test_what_is_forged_foreign_or_damaged_is_refused(administrator: Administrator) -> None:
@@ -122,7 +130,7 @@ def test_what_is_forged_foreign_or_damaged_is_refused(administrator: Administrat
     forged = [unsigned(administrator.invite(STRANGE)), unsigned(administrator.join(BOB, TOKEN))]
     foreign = Administrator(key=key_of(2)).found()
 
-    outcomes = screen(snapshot, [*forged, foreign, Signed(b"{}", bytes(64))], administrator.now)
+    outcomes = screened(snapshot, [*forged, foreign, Signed(b"{}", bytes(64))], administrator.now)
 
     assert [outcome.reason.partition(":")[0] for outcome in outcomes if outcome] == [
         "not signed by the right key",

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.mesh.network import DAY, NOW, Administrator, key_of, prefixes
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.rules import Rules
-from wgpy.mesh.topology import Exclusion, Topology, derive
+from wgpy.mesh.topology import Topology, derive
 
 TOKEN, LATER_TOKEN = key_of(2), key_of(3)
 SAYINGS = ("invite", "join", "join", "join", "revoke", "remove", "approve", "rule", "depart")

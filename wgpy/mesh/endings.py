@@ -2,11 +2,11 @@
 
 from typing import Final
 
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.clock import compared, is_unset
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import Node, Removal, Revocation, Token
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.topology import Exclusion
 
 # A node that is excluded for another reason may want its operator's attention.
 OVER: Final = (

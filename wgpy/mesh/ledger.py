@@ -5,7 +5,6 @@ that is rejected changes nothing.
 """
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -39,6 +38,7 @@ from wgpy.mesh.records import (
 from wgpy.mesh.signing import Signed, VerifyKey
 
 MAX_UNKNOWN_NODES: Final = 1_000  # nodes of tokens that are not known, or not yet
+MAX_CHANGES: Final = 1_000  # in a row that are known: after more, whoever asks looks at all records
 MAX_RECORDS: Final[dict[type, int]] = {kind.record: kind.limit for kind in (*KINDS, UNKNOWN)}
 _ADMIN_KINDS: Final = tuple(kind for kind in KINDS if kind.author is Author.ADMINISTRATOR)
 _OTHER_KINDS: Final = tuple(kind for kind in (*KINDS, UNKNOWN) if kind not in _ADMIN_KINDS)
@@ -103,6 +103,19 @@ class Judged:
         return getattr(self.record, "sequence", 0), self.signed.digest
 
 
+@dataclass(slots=True, eq=False)
+class Change:
+    """A record that a ledger kept. previous: the change before it; None: not known, or not any more.
+
+    length: how many in a row are known before it.
+    """
+
+    judged: Judged
+    replaced: Judged | None  # what counted on the subject before
+    previous: "Change | None"
+    length: int
+
+
 @dataclass(slots=True)
 class Ledger:
     """The records of one network, which is known by its key."""
@@ -111,9 +124,11 @@ class Ledger:
     _records: dict[type, dict[bytes, Judged]] = field(
         default_factory=lambda: {kind: {} for kind in MAX_RECORDS}
     )  # by class, then by subject
-    _admitted: Counter[VerifyKey] = field(default_factory=Counter)  # nodes that name a token
+    _admitted: dict[VerifyKey, int] = field(default_factory=dict)  # nodes that name a token
     _state_digest: StateDigest | None = None  # None: not known since it changed
     _newest: Judged | None = None
+    _shared: set[type] = field(default_factory=set)  # whose records are another ledger's, too: copied first
+    _last: Change | None = None
 
     @property
     def newest(self) -> AdminRecord | None:
@@ -143,9 +158,19 @@ class Ledger:
         if record.network != self.network:
             raise _rejected(record, RejectionReason.OTHER_NETWORK)
         present = self._records[kind.record].get(kind.subject(record))
+        if present is None or present.signed != signed:
+            self._verify(record, signed)  # also an old one, so that an altered record is noticed
+        return self.judge_verified(signed, record)
+
+    def judge_verified(self, signed: Signed, record: Record) -> Judged:
+        """Return the verdict on what was verified, perhaps by another ledger of this network.
+
+        Raises RecordRejected.
+        """
+        kind = kind_of(record)
+        present = self._records[kind.record].get(kind.subject(record))
         if present is not None and present.signed == signed:
             return Judged(signed, record, Verdict.KNOWN)
-        self._verify(record, signed)  # also an old one, so that an altered record is noticed
         judged = Judged(signed, record, Verdict.NEW)
         if present is None:
             self._check_room(kind, record)
@@ -156,16 +181,68 @@ class Ledger:
     def keep(self, judged: Judged) -> None:
         """Keep a record that was judged to be new since the last change."""
         kind = kind_of(judged.record)
-        kept, subject = self._records[kind.record], kind.subject(judged.record)
-        if (before := kept.get(subject)) is not None and isinstance(before.record, Node):
-            self._admitted[before.record.token] -= 1
-        if isinstance(judged.record, Node):
-            self._admitted[judged.record.token] += 1
+        kept, subject = self._own(kind), kind.subject(judged.record)
+        replaced = kept.get(subject)
+        self._count_admitted(replaced, -1)
+        self._count_admitted(judged, 1)
         kept[subject] = judged
         if self.is_for_everybody(judged):
             self._state_digest = None
         if self.is_admin_record(judged) and (self._newest is None or judged.rank > self._newest.rank):
             self._newest = judged
+        if self._last is not None and self._last.length >= MAX_CHANGES:
+            _forget(self._last)
+        self._last = Change(judged, replaced, self._last, self._last.length + 1 if self._last else 0)
+
+    def take_back(self, before: Change | None) -> None:
+        """Undo the last change, which is of no admin record. before: what then was the last change."""
+        assert self._last is not None
+        assert not self.is_admin_record(self._last.judged)
+        judged, replaced = self._last.judged, self._last.replaced
+        kind = kind_of(judged.record)
+        kept, subject = self._own(kind), kind.subject(judged.record)
+        self._count_admitted(judged, -1)
+        self._count_admitted(replaced, 1)
+        if replaced is None:
+            del kept[subject]
+        else:
+            kept[subject] = replaced
+        if self.is_for_everybody(judged):
+            self._state_digest = None
+        self._last = before
+
+    @property
+    def last_change(self) -> Change | None:
+        """The record that was kept last: a place in the history of this ledger and of its copies."""
+        return self._last
+
+    def changes_since(self, last: Change) -> list[Change] | None:
+        """Return what was kept after a change, the first one first; None if that is not known any more."""
+        found, change = [], self._last
+        while change is not last:
+            if change is None:
+                return None
+            found.append(change)
+            change = change.previous
+        found.reverse()
+        return found
+
+    def forget_changes(self) -> None:
+        """Forget what led to the last change, from which on alone changes are asked for."""
+        if self._last is not None:
+            _forget(self._last)
+
+    def _own(self, kind: Kind[Any]) -> dict[bytes, Judged]:
+        """Return the records of a kind, to change them: those that a copy has, too, stay as they are."""
+        if kind.record in self._shared:
+            self._records[kind.record] = self._records[kind.record].copy()
+            self._shared.remove(kind.record)
+        return self._records[kind.record]
+
+    def _count_admitted(self, judged: Judged | None, by: int) -> None:
+        if judged is not None and isinstance(judged.record, Node):
+            token = judged.record.token
+            self._admitted[token] = self._admitted.get(token, 0) + by
 
     def is_admin_record(self, judged: Judged) -> bool:
         """Return whether a record, which may be of an unknown kind, is one of the administrator."""
@@ -207,8 +284,11 @@ class Ledger:
 
     def copy(self) -> "Ledger":
         """Return another that holds the same: to try what a record would change."""
-        records = {kind: kept.copy() for kind, kept in self._records.items()}
-        return Ledger(self.key, records, self._admitted.copy(), self._state_digest, self._newest)
+        self._shared = set(self._records)
+        return Ledger(
+            self.key, self._records.copy(), self._admitted.copy(), self._state_digest, self._newest,
+            self._shared.copy(), self._last,
+        )  # fmt: skip
 
     def __iter__(self) -> Iterator[Signed]:
         """Give every record that counts: those of the administrator by sequence, then all others."""
@@ -290,6 +370,10 @@ class Ledger:
 
     def _entries(self, kinds: tuple[Kind[Any], ...]) -> Iterator[Judged]:
         return (kept for kind in kinds for kept in self._records[kind.record].values())
+
+
+def _forget(change: Change) -> None:
+    change.previous, change.length = None, 0
 
 
 def _rejected(record: Record, reason: RejectionReason, details: str = "") -> RecordRejected:

@@ -6,19 +6,20 @@ node can take a name, an address or a route from a node that was admitted before
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from ipaddress import IPv4Address
 from itertools import chain
 from math import inf
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Final
 
 from wgpy.address import Prefix
 from wgpy.keys import PublicKey
 from wgpy.mesh.addressing import NEVER_ANNOUNCED, node_address6
+from wgpy.mesh.admission import ENDED, Admissions, Exclusion, Seniority, seniority
 from wgpy.mesh.clients import Clients
-from wgpy.mesh.grants import Grant, Grants
-from wgpy.mesh.ledger import Ledger, StateDigest
+from wgpy.mesh.grants import Grant
+from wgpy.mesh.growth import Basis, Growth, Index, index_of, is_of_network, taken_by
+from wgpy.mesh.ledger import Change, Ledger
 from wgpy.mesh.links import (
     Ends,
     Link,
@@ -28,7 +29,6 @@ from wgpy.mesh.links import (
     joined,
     links,
     selected_by,
-    selectors_of,
 )
 from wgpy.mesh.member import Member
 from wgpy.mesh.prefix_set import Prefixes
@@ -40,65 +40,14 @@ from wgpy.mesh.records import (
     Network,
     Node,
     Paths,
-    Relay,
-    Removal,
     Rule,
     Sites,
-    Tags,
     client_key_of,
     is_by_name,
 )
 from wgpy.mesh.routes import Allotment, Routes
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Claim, ExcludedSite, Site, settle
-
-Seniority = tuple[int, int, bytes]
-
-
-class Exclusion(Enum):
-    """Why a node with a record is no member."""
-
-    NO_TOKEN = "its token is not of this network"
-    TOKEN_EXPIRED = "its token had expired when it joined"
-    TOKEN_REVOKED = "its token was revoked"
-    MEMBERSHIP_EXPIRED = "its membership has expired"
-    REMOVED = "it was removed"
-    DEPARTED = "it left"
-    ADDRESS_TAKEN = "its address is another node's, or not of the network"
-    KEY_TAKEN = "its WireGuard key is another node's"
-
-
-# Of nodes that were members before.
-_ENDED: Final = (Exclusion.REMOVED, Exclusion.DEPARTED, Exclusion.MEMBERSHIP_EXPIRED)
-
-
-@dataclass(frozen=True, slots=True)
-class _Basis:
-    """What a topology was derived from: while it is the same, only endpoints and paths can change it.
-
-    nodes, announcements: the ledger's, in its order; since, until: Unix seconds, no membership ends between
-    them.
-    """
-
-    network: Network
-    state_digest: StateDigest
-    nodes: list[Node]
-    announcements: list[Sites]
-    since: int
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Index:
-    """Look-ups that would cost a pass over all members or rules.
-
-    positions: among the members, by identity; selected: positions by selector; reachable: for each selector
-    those that a rule or a client joins with it, in either direction. Without rules the last two are empty.
-    """
-
-    positions: dict[VerifyKey, int] = field(default_factory=dict)
-    selected: dict[str, list[int]] = field(default_factory=dict)
-    reachable: dict[str, set[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +62,9 @@ class Topology:
     reserved: prefixes that former members, and members that the viewer does not see, announced last, as far
     as they were allowed to and no member has them; granted: prefixes that tokens and approvals let nodes
     announce, and parts of; relays: the members that pass on what others send each other.
+
+    changed: the members in which alone it differs from the topology that it was made of; None: it was derived
+    from all records.
     """
 
     members: tuple[Member, ...]
@@ -126,8 +78,9 @@ class Topology:
     reserved: frozenset[Prefix] = frozenset()
     relays: frozenset[VerifyKey] = frozenset()
     granted: Prefixes = field(default_factory=Prefixes, repr=False, compare=False)
-    _index: _Index = field(default_factory=_Index, repr=False, compare=False)
-    _basis: _Basis | None = field(default=None, repr=False, compare=False)
+    changed: frozenset[VerifyKey] | None = field(default=None, repr=False, compare=False)
+    _index: Index = field(default_factory=Index, repr=False, compare=False)
+    _basis: Basis | None = field(default=None, repr=False, compare=False)
 
     @property
     def until(self) -> float:
@@ -176,6 +129,11 @@ class Topology:
         positions.discard(index[identity])
         return tuple(self.members[position] for position in sorted(positions))
 
+    @property
+    def is_by_name(self) -> bool:
+        """Whether a rule makes peers of any member and of whichever node has a name."""
+        return self._index.is_by_name
+
     def destinations(self, local: Member) -> frozenset[VerifyKey]:
         """Return the identities of the members to which a member may begin."""
         if not self.rules:
@@ -194,7 +152,7 @@ class Topology:
         numbers = tuple(range(1, len(rules) + 1))
         known = {**self.ends, **{end.rule_selector: end for end in ends}}
         links_of = joined(self.clients, selected_by(rules, known), gateways_of(self.sites), known)
-        index = _index(self.members, links_of)
+        index = index_of(self.members, links_of)
         return replace(self, rules=rules, rule_numbers=numbers, ends=known, _index=index)
 
     def are_peers(self, local: Member, remote: Member) -> bool:
@@ -232,25 +190,23 @@ class Topology:
             return {ANY}
         return set().union(*(self._index.reachable.get(selector, ()) for selector in local.selectors))
 
-    def with_endpoints(self, ledger: Ledger, now: int) -> "Topology | None":
-        """Return the topology of a ledger if it differs in endpoints and paths alone, else None."""
-        basis, nodes = self._basis, ledger.nodes()
-        if basis is None or basis.state_digest != ledger.state_digest() or len(basis.nodes) != len(nodes):
+    def grown(self, ledger: Ledger, now: int, viewer: VerifyKey | None) -> "Topology | None":
+        """Return the topology of a ledger if what was kept since then only adds to this one, else None."""
+        basis = self._basis
+        if basis is None or basis.viewer != viewer or not self.holds_at(now):
             return None
-        if basis.announcements != ledger.announcements():
+        changes = ledger.changes_since(basis.last)
+        if not changes:
+            return None if changes is None else self
+        growth = Growth(basis, ledger, now)
+        if not all(map(growth.take, changes)):
             return None
-        changed = [(old, new) for old, new in zip(basis.nodes, nodes, strict=True) if old is not new]
-        if not self.holds_at(now) or not all(only_endpoints_differ(*both) for both in changed):
-            return None
-        members = list(self.members)
-        for _, node in changed:
-            if (position := self._index.positions.get(node.signer)) is not None:
-                members[position] = replace(members[position], endpoints=node.endpoints)
-        for paths in ledger.paths():
-            position = self._index.positions.get(paths.signer)
-            if position is not None and members[position].paths is not paths:
-                members[position] = replace(members[position], paths=paths)
-        return replace(self, members=tuple(members), _basis=replace(basis, nodes=nodes))
+        members, index = growth.grow(self.members, self._index)
+        excluded = {**self.excluded, **growth.excluded} if growth.excluded else self.excluded
+        return replace(
+            self, members=members, excluded=excluded, changed=growth.changed,
+            _index=index, _basis=growth.basis,
+        )  # fmt: skip
 
 
 def derive(
@@ -265,13 +221,17 @@ def derive(
     what it once knew of these is left out, lest an old name or route of theirs take that of a peer.
     """
     now = ledger.judging_time(now)
-    if before is not None and (same := before.with_endpoints(ledger, now)) is not None:
-        return same
-    network = ledger.charter()
-    rules = RulesInForce.of(ledger)
-    if network is None:
+    if before is None or (topology := before.grown(ledger, now, viewer)) is None:
+        topology = _derived(ledger, now, before or _NOTHING, viewer)
+    ledger.forget_changes()
+    return topology
+
+
+def _derived(ledger: Ledger, now: int, before: Topology, viewer: VerifyKey | None) -> Topology:
+    network, last, rules = ledger.charter(), ledger.last_change, RulesInForce.of(ledger)
+    if network is None or last is None:
         return Topology((), {}, rules.rules, rules.numbers, rules.ends)
-    return _Judge(ledger, network, now, before or _NOTHING, viewer).topology(rules)
+    return _Judge(ledger, network, now, before, viewer).topology(rules, last)
 
 
 _NOTHING: Final = Topology((), {}, ())
@@ -288,98 +248,68 @@ class _Judge:
         self._now = now
         self._viewer = viewer
         self._before = before if before._basis and before._basis.network is network else _NOTHING
-        self._departed = ledger.departed()
-        self._removals = ledger.admin_records(Removal)
-        self._tags = ledger.admin_records(Tags)
-        self._relays = ledger.admin_records(Relay)
-        self._grants = Grants(ledger)
+        self._admissions = Admissions(ledger)
+        self._grants = self._admissions.grants
 
-    def topology(self, rules: RulesInForce) -> Topology:
+    def topology(self, rules: RulesInForce, last: Change) -> Topology:
         nodes = self._ledger.nodes()
         excluded: dict[VerifyKey, Exclusion] = {}
         admitted: list[tuple[Seniority, Node, Grant]] = []
         until: float = inf
         for node in nodes:
             grant = self._grants.of(node.token)
-            reason = self._exclusion(node, grant)
+            reason = self._admissions.exclusion(node, self._now)
             if grant is None or reason is not None:
                 excluded[node.signer] = reason or Exclusion.NO_TOKEN
                 continue
-            admitted.append((_seniority(node, grant), node, grant))
+            admitted.append((seniority(node, grant), node, grant))
             if grant.lifetime:
                 until = min(until, node.admitted + grant.lifetime)
         admitted.sort(key=itemgetter(0))
         granted = [(node, grant) for _, node, grant in admitted]
-        relays = frozenset(node.signer for node, _ in granted if self._is_relay(node))
+        relays = frozenset(node.signer for node, _ in granted if self._admissions.is_relay(node))
         records = self._ledger.admin_records(Client).values()
         valid = [client for client in records if client.is_valid_at(self._now)]
         announcements = self._ledger.announcements()
         linked = joined(valid, rules.links, announcers(announcements), rules.ends)
-        visible = self._visible(granted, linked, relays)
+        reachable = self._reachable(granted, linked, relays)
+        visible = [one for one in granted if self._admissions.is_visible(*one, reachable)]
         members = self._settle(visible, excluded)
         sites, excluded_sites = self._sites(announcements, visible, members)
         clients = Clients(self._network, members, valid, self._now)
         until = min(until, clients.until)
-        basis = _Basis(self._network, self._ledger.state_digest(), nodes, announcements, self._now, until)
-        index = _index(members, joined(clients.in_force, rules.links, gateways_of(sites), rules.ends))
+        basis = Basis(
+            self._network, self._admissions, self._viewer, reachable, last, self._now, until,
+            taken_by((node for node, _ in visible), valid),
+        )  # fmt: skip
+        index = index_of(members, joined(clients.in_force, rules.links, gateways_of(sites), rules.ends))
         absent = [
             node
             for node in nodes
-            if node.signer not in index.positions and excluded.get(node.signer) in (None, *_ENDED)
+            if node.signer not in index.positions and excluded.get(node.signer) in (None, *ENDED)
         ]
         reserved = self._reserved(absent).difference(*(member.routes for member in members))
         return Topology(
             members, excluded, rules.rules, rules.numbers, rules.ends, sites, excluded_sites,
-            clients.in_force, reserved, relays.intersection(index.positions), self._grants.routes(), index,
-            basis,
+            clients.in_force, reserved, relays.intersection(index.positions), self._grants.routes(),
+            _index=index, _basis=basis,
         )  # fmt: skip
 
-    def _exclusion(self, node: Node, grant: Grant | None) -> Exclusion | None:
-        if bytes(node.signer) in self._removals:
-            return Exclusion.REMOVED
-        if node.signer in self._departed:
-            return Exclusion.DEPARTED
-        if grant is None:
-            return Exclusion.NO_TOKEN
-        if node.admitted >= grant.expires:
-            return Exclusion.TOKEN_EXPIRED
-        if grant.keep is not None and node.signer not in grant.keep:
-            return Exclusion.TOKEN_REVOKED
-        if grant.lifetime and self._now >= node.admitted + grant.lifetime:
-            return Exclusion.MEMBERSHIP_EXPIRED
-        return None
-
-    def _is_relay(self, node: Node) -> bool:
-        found = (self._relays.get(bytes(key)) for key in (node.signer, node.token) if self._relays)
-        newest = max(filter(None, found), key=attrgetter("sequence"), default=None)
-        return newest is not None and newest.allowed
-
-    def _visible(
+    def _reachable(
         self, nodes: list[tuple[Node, Grant]], joined: Sequence[Link], relays: frozenset[VerifyKey]
-    ) -> list[tuple[Node, Grant]]:
-        """Return the viewer, whom a rule joins with it, and relays.
+    ) -> frozenset[object] | None:
+        """Return the viewer, relays, and the selectors of whom a rule joins with it.
 
-        All if it is a relay or none of them, or there is no rule.
+        None if it is a relay or no member, or there is no rule: then all nodes are visible.
         """
         if self._viewer is None or self._viewer in relays or not joined:
-            return nodes
-        selectors = {
-            node.signer: selectors_of(node.signer, node.name, self._tags_of(node, grant))
-            for node, grant in nodes
-        }
-        if (own := selectors.get(self._viewer)) is None:
-            return nodes
-        others = _index((), joined).reachable
-        reachable = {
-            self._viewer,
-            *relays,
-            *chain.from_iterable(others.get(selector, ()) for selector in own),
-        }
-        return [
-            (node, grant)
-            for node, grant in nodes
-            if not reachable.isdisjoint((node.signer, *selectors[node.signer]))
-        ]
+            return None
+        own = next((one for one in nodes if one[0].signer == self._viewer), None)
+        if own is None:
+            return None
+        others = index_of((), joined).reachable
+        found = (others.get(selector, ()) for selector in self._admissions.selectors_of(*own))
+        return frozenset((self._viewer, *relays, *chain.from_iterable(found)))
 
     def _settle(
         self, nodes: Iterable[tuple[Node, Grant]], excluded: dict[VerifyKey, Exclusion]
@@ -394,7 +324,7 @@ class _Judge:
             if node.key in keys:
                 excluded[node.signer] = Exclusion.KEY_TAKEN
                 continue
-            if node.address in addresses or not self._is_of_network(node.address):
+            if node.address in addresses or not is_of_network(node.address, self._network):
                 excluded[node.signer] = Exclusion.ADDRESS_TAKEN
                 continue
             name = "" if node.name in names else node.name
@@ -405,7 +335,7 @@ class _Judge:
         return tuple(members)
 
     def _member(self, node: Node, name: str, grant: Grant, found: Allotment) -> Member:
-        tags, paths = self._tags_of(node, grant), self._ledger.find(Paths, bytes(node.signer))
+        tags, paths = self._admissions.tags_of(node, grant), self._ledger.find(Paths, bytes(node.signer))
         before = self._before.member(node.signer)
         if before is not None and _is_made_of(before, node):
             derived = (before.name, before.tags, before.routes, before.standby, before.requested)
@@ -425,11 +355,6 @@ class _Judge:
             found.standby,
             paths,
         )
-
-    def _tags_of(self, node: Node, grant: Grant) -> frozenset[str]:
-        """Return those of the newest admin record that gives some: of the node, or of its token."""
-        tags = self._tags.get(bytes(node.signer))
-        return grant.tags if tags is None or tags.sequence < grant.sequence else frozenset(tags.tags)
 
     def _sites(
         self, announcements: list[Sites], nodes: list[tuple[Node, Grant]], members: tuple[Member, ...]
@@ -463,33 +388,7 @@ class _Judge:
         """Return what no node may announce, nor a part of it."""
         return Prefixes((self._network.addresses, self._network.addresses6, *NEVER_ANNOUNCED))
 
-    def _is_of_network(self, address: IPv4Address) -> bool:
-        network = self._network.addresses
-        return address in network and address not in (network.network_address, network.broadcast_address)
-
-
-def _seniority(node: Node, grant: Grant) -> Seniority:
-    """Return a rank; the lesser was admitted first. A newer token's nodes never precede an older one's."""
-    return grant.sequence, node.admitted, bytes(node.signer)
-
 
 def _is_made_of(member: Member, node: Node) -> bool:
     """Return whether a member was made of this very record: another reading of it has other objects."""
     return member.key is node.key and member.address is node.address and member.endpoints is node.endpoints
-
-
-def only_endpoints_differ(old: Node, new: Node) -> bool:
-    """Return whether two records of a node differ in nothing but its endpoints."""
-    return replace(old, sequence=new.sequence, endpoints=new.endpoints) == new
-
-
-def _index(members: Sequence[Member], joined: Iterable[Link]) -> _Index:
-    index = _Index({member.identity: position for position, member in enumerate(members)})
-    for one, other in joined:
-        index.reachable.setdefault(one, set()).add(other)
-        index.reachable.setdefault(other, set()).add(one)
-    if index.reachable:
-        for position, member in enumerate(members):
-            for selector in index.reachable.keys() & member.selectors:
-                index.selected.setdefault(selector, []).append(position)
-    return index

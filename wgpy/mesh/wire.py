@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from wgpy.mesh import codec
@@ -34,6 +35,7 @@ _MIDDLE: Final = b'","signature":"'
 _RECORD_END: Final = b'"}'
 _SIGNATURE_LENGTH: Final = 88  # characters of base64
 _SCHEME: Final = "wgpy"
+_MAX_TEXTS: Final = 2_048  # records whose text is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ Line = Delta | Greeting | StateDigest
 
 
 def encode_line(line: Line) -> bytes:
+    if isinstance(line, Delta):
+        return b'{"revision":%d,"records":[%b]}\n' % (line.revision, b",".join(map(_text, line.records)))
     return json.dumps(_written(line), separators=(",", ":")).encode() + b"\n"
 
 
@@ -211,7 +215,7 @@ def _decode_record(text: bytes) -> Signed:
         signed = Signed(decoded.encode("latin-1"), codec.BYTES.read(signature.decode("ascii")))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"a line is damaged: {error}") from None
-    if json.dumps(write_signed(signed), separators=(",", ":")).encode() != text:
+    if _spelled(signed) != text:
         raise ValueError("a line is damaged: a record is not in its only spelling")
     return signed
 
@@ -232,6 +236,16 @@ def deltas(since: int, revision: int, records: Iterable[Signed]) -> Iterator[Del
 def write_signed(signed: Signed) -> dict[str, str]:
     """Return a record as an object of JSON."""
     return {"body": signed.body.decode("latin-1"), "signature": codec.BYTES.write(signed.signature)}
+
+
+@lru_cache(_MAX_TEXTS)
+def _text(signed: Signed) -> bytes:
+    """Return a record as it stands in a line: many nodes are sent the same ones."""
+    return _spelled(signed)
+
+
+def _spelled(signed: Signed) -> bytes:
+    return json.dumps(write_signed(signed), separators=(",", ":")).encode()
 
 
 def read_signed(found: Any) -> Signed:
@@ -260,11 +274,9 @@ def _signed_part(network: bytes, challenge: str) -> bytes:
     return b"wgpy request 1" + network + challenge.encode()
 
 
-def _written(line: Line) -> dict[str, Any]:
+def _written(line: Greeting | StateDigest) -> dict[str, Any]:
     """The names in JSON stay what older programs read: a state digest is their "standing"."""
     match line:
-        case Delta(revision, records):
-            return {"revision": revision, "records": list(map(write_signed, records))}
         case Greeting(state_digest, node_digest, seen):
             return {**_written(state_digest), "own": codec.BYTES.write(node_digest), "seen": seen}
         case StateDigest():

@@ -4,11 +4,12 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.endings import exclusion_text
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.selectors import names_of, naming, rule_text, shown_rule
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.topology import Exclusion, Topology, derive
+from wgpy.mesh.topology import Topology, derive
 
 from .warnings import Warnings
 

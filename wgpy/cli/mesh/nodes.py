@@ -16,13 +16,14 @@ from wgpy.cli.mesh.local_rules import local_rules
 from wgpy.cli.mesh.membership import read_ledger
 from wgpy.cli.mesh.output import ENDED_SHOWN, columns, listed, report, since
 from wgpy.cli.network_documents import NodeRow, Nodes, Removed
+from wgpy.mesh.admission import Exclusion
 from wgpy.mesh.endings import OVER, exclusion_text, membership_ended
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.member import Member
 from wgpy.mesh.records import Node, Removal, Token
 from wgpy.mesh.selectors import naming, rule_text, shown_rule
 from wgpy.mesh.signing import VerifyKey
-from wgpy.mesh.topology import Exclusion, derive
+from wgpy.mesh.topology import derive
 from wgpy.node import agent_client as agent
 from wgpy.node.coordinator_client import Coordinator, Health
 

@@ -12,6 +12,7 @@ from .base import (
     Audience,
     Author,
     Kind,
+    NameOf,
     Record,
     RecordInvalid,
     network_id,
@@ -35,9 +36,9 @@ from .zone_approval import ZoneApproval
 
 __all__ = [
     "ANY", "KINDS", "MAX_ITEMS", "NAME", "UNKNOWN", "AdminRecord", "AnnouncedSite", "Approval",
-    "Audience", "Author", "Client", "Departure", "End", "Ingress", "Kind", "Network", "Node", "Paths",
-    "Record", "RecordInvalid", "RecordKey", "RegisteredRelay", "Relay", "Removal", "Revocation", "Rule",
-    "Scope", "Sites", "Tags", "Token", "Unknown", "ZoneApproval", "admission", "admit",
+    "Audience", "Author", "Client", "Departure", "End", "Ingress", "Kind", "NameOf", "Network", "Node",
+    "Paths", "Record", "RecordInvalid", "RecordKey", "RegisteredRelay", "Relay", "Removal", "Revocation",
+    "Rule", "Scope", "Sites", "Tags", "Token", "Unknown", "ZoneApproval", "admission", "admit",
     "client_key_of", "client_selector", "decode", "describe", "encode", "identity_of", "is_by_name",
     "kind_of", "network_id", "node_selector", "record_key", "scope_selector",
 ]  # fmt: skip
