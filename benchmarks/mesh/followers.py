@@ -23,7 +23,7 @@ from wgpy.mesh.wire import Delta
 from wgpy.node.coordinator_client import Address, Coordinator
 
 _PROCESSES = 2  # of clients
-_WGMESH = (sys.executable, "-m", "wgmesh.main")
+WGMESH = (sys.executable, "-m", "wgmesh.main")
 _AT_ONCE = 20  # records of a submission
 _FOLLOW_TIMEOUT = 300.0  # seconds, for anything
 
@@ -58,7 +58,7 @@ async def follow(nodes: int, changes: int) -> Followed:
         begin = time.monotonic()
         await submit(address, model, model.records)
         joined, idle = time.monotonic() - begin, memory(process.pid)
-        since = await _revision(address, model)
+        since = await revision_of(address, model)
         crowds = [
             await stack.enter_async_context(_crowd(clients)) for clients in _divided(address, model, since)
         ]
@@ -75,12 +75,18 @@ async def follow(nodes: int, changes: int) -> Followed:
 
 
 @asynccontextmanager
-async def coordinator(folder: Path, model: Model) -> AsyncIterator[tuple[Process, Address]]:
-    where, home = f"127.0.0.1:{_free_port()}", str(folder / "prod")
-    create = ("create", home, str(model.key.verify_key()), "--public", where, "--listen", where)
-    made = await asyncio.create_subprocess_exec(*_WGMESH, *create, stdout=PIPE)
-    created = json.loads((await made.communicate())[0])
-    process = await asyncio.create_subprocess_exec(*_WGMESH, "serve", home, stderr=PIPE)
+async def coordinator(
+    folder: Path, model: Model, command: Sequence[str] = WGMESH
+) -> AsyncIterator[tuple[Process, Address]]:
+    """Serve a network, which is created if it is not there. command: of wgmesh."""
+    made, home = folder / "made", folder / "prod"
+    if not made.exists():
+        where = f"127.0.0.1:{_free_port()}"
+        create = ("create", str(home), str(model.key.verify_key()), "--public", where, "--listen", where)
+        creating = await asyncio.create_subprocess_exec(*command, *create, stdout=PIPE)
+        made.write_bytes((await creating.communicate())[0])
+    created = json.loads(made.read_bytes())
+    process = await asyncio.create_subprocess_exec(*command, "serve", str(home), stderr=PIPE)
     try:
         assert process.stderr is not None
         while b"serving" not in (line := await process.stderr.readline()):
@@ -112,7 +118,7 @@ async def submit(address: Address, model: Model, records: Sequence[Signed]) -> N
                     raise RuntimeError(f"the coordinator says {outcome.verdict}: {outcome.reason}")
 
 
-async def _revision(address: Address, model: Model) -> int:
+async def revision_of(address: Address, model: Model) -> int:
     """Return the coordinator's revision."""
     async with Coordinator(address, model.key.verify_key(), model.identities[0]) as coordinator:
         async for line in coordinator.follow(0):

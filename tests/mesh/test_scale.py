@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.mesh.change import CHANGES, costs
-from benchmarks.mesh.followers import follow
+from benchmarks.mesh.change import CHANGES, costs, open_snapshot
+from benchmarks.mesh.followers import WGMESH, follow
 from benchmarks.mesh.network import GROUP, make
+from benchmarks.mesh.storms import storms
 from tests.mesh.coordinator import in_a_loop
 from tests.mesh.network import NOW, Administrator, key_of
 from wgmesh.snapshot import Snapshot
@@ -85,9 +86,10 @@ def _know_what_they_are_told(administrator: Administrator) -> None:
     snapshot, ledgers, since = Snapshot(Ledger(network)), dict[VerifyKey, Ledger](), dict[VerifyKey, int]()
 
     for revision, signed in enumerate(administrator.records, 1):
-        transaction = Transaction(snapshot, NOW)
+        transaction, before = Transaction(snapshot, NOW), snapshot
         if transaction.submit(signed).verdict == "new":
             snapshot = transaction.finished(revision)
+            _check_who_is_concerned(before, snapshot)
         for member in snapshot.topology.members:
             ledger = ledgers.setdefault(member.identity, Ledger(network))
             for entry in snapshot.news(member.identity, since.get(member.identity, 0)):
@@ -97,6 +99,30 @@ def _know_what_they_are_told(administrator: Administrator) -> None:
             assert set(known) == set(snapshot.topology.peers(member.identity))
 
 
+def _check_who_is_concerned(before: Snapshot, snapshot: Snapshot) -> None:
+    concerned = snapshot.concerned(before)
+    if concerned is None:
+        return
+    for member in before.topology.members:
+        is_over = snapshot.topology.member(member.identity) is None
+        has_news = bool(snapshot.news(member.identity, before.revision))
+        assert member.identity in concerned or not (is_over or has_news)
+
+
+def test_of_a_join_only_the_peers_of_the_node_are_told() -> None:
+    model = make(FEW, grouped=True)
+    before = open_snapshot(model)
+    transaction = Transaction(before, model.now)
+    transaction.submit(model.join())
+    snapshot = transaction.finished(before.revision + 1)
+
+    identity = model.identities[-1].verify_key()
+    peers = {peer.identity for peer in snapshot.topology.peers(identity)}
+
+    assert snapshot.concerned(before) == frozenset((identity, *peers))
+    assert len(peers) == GROUP
+
+
 @in_a_loop
 async def test_a_hundred_followers_of_a_coordinator_as_it_is_run_are_told_of_a_change() -> None:
     followed = await follow(100, changes=2)
@@ -104,3 +130,11 @@ async def test_a_hundred_followers_of_a_coordinator_as_it_is_run_are_told_of_a_c
     assert followed.followers == 100
     assert len(followed.deliveries) == 2
     assert followed.busy < 150 << 20
+
+
+@in_a_loop
+async def test_a_storm_is_over_when_all_nodes_know_all() -> None:
+    found = [storm async for storm in storms(20, 1, {"wgmesh": WGMESH})]
+
+    assert [storm.what for storm in found] == ["joins", "returns"]
+    assert all(storm.settled > 0 for storm in found)
