@@ -56,7 +56,10 @@ static struct wgfp_datapath *datapath_of(const struct wgfp_settings *settings)
     made->small = settings->small != 0;
     memcpy(made->seed, settings->seed, sizeof made->seed);
     made->events.fd = -1;
-    atomic_init(&made->offloads, settings->offloads);
+    atomic_init(&made->offloads, settings->offloads & ~(unsigned)OFFLOAD_FILTER);
+    if (settings->offloads & OFFLOAD_FILTER && made->system == &wgfp_kernel && filter_open(&made->filter))
+        atomic_fetch_or(&made->offloads, OFFLOAD_FILTER);
+    filter_set_foreign(&made->filter, settings->accept_foreign != 0);
     atomic_init(&made->mtu, MAX_PACKET);
     atomic_init(&made->silent, false);
     atomic_init(&made->leaves_packets, false);
@@ -102,6 +105,7 @@ void wgfp_datapath_free(struct wgfp_datapath *datapath)
         worker_free(&datapath->workers[i]);
     outbound_free(datapath->control);
     (void)pthread_mutex_destroy(&datapath->gate);
+    filter_close(&datapath->filter);
     free(datapath);
 }
 

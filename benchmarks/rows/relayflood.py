@@ -1,19 +1,24 @@
 """What a flood of initiations for nobody costs the host of a relay, beside the same flood to a closed port.
 
 A program that only forwards UDP between two addresses is flooded, too: it receives the flood and drops it.
-The ends and the relay are those of the row relay; the flooder has a wire of its own, as in the row junk.
+The ends and the relay are those of the row relay; the flooder has a wire of its own, as in the row junk. Read
+is the time of all threads that the flood can wake: so another program on this machine counts for nothing.
 """
 
+import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from benchmarks.rows.flood import CLOSED_PORT, JUNK_RATE, Floodable, attach_flooder, build_flood
+from benchmarks.rows.flood import CLOSED_PORT, JUNK_RATE, Flood, Floodable, attach_flooder, build_flood
 from benchmarks.rows.relay import FORWARD_PORT, Ends, connect_ends
 from benchmarks.suite.namespaces import PORT
+from benchmarks.suite.readings import read_process_cpu
 from benchmarks.suite.rounds import Turn
-from benchmarks.suite.tools import host_cpu
+from benchmarks.suite.tools import cpu
 from benchmarks.suite.values import Measure, Plan, Row, Samples, Setting
 
 _CARD: Final = "eth2"  # of the relay
@@ -41,12 +46,26 @@ def _scene(turn: Turn) -> _Scene:
     return _Scene(ends, Floodable(turn, ends.hosts[0], relay, flooder, program))
 
 
+def _used(scene: _Scene, flood: Flood) -> float:
+    """Return the CPU seconds of the generator, of the receivers, and of the kernel's threads behind them."""
+    return cpu([flood.process, scene.ends.relay, scene.ends.forwarder]) + _softirqs()
+
+
+def _softirqs() -> float:
+    ticks, used = os.sysconf("SC_CLK_TCK"), 0.0
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended
+            if name.read_text().startswith("ksoftirqd/"):
+                used += read_process_cpu(name.with_name("stat").read_text(), ticks)
+    return used
+
+
 def _cost(scene: _Scene, port: int, seconds: float) -> tuple[float, float]:
-    """Return the CPU time of this machine for a message of a flood, in µs, and the messages a second."""
+    """Return the CPU time for a message of a flood, in µs, and the messages a second."""
     with scene.floodable.flooding(port, JUNK_RATE, seconds) as flood:
-        before, began = host_cpu(), time.monotonic()
+        before, began = _used(scene, flood), time.monotonic()
         time.sleep(seconds)
-        used = (host_cpu() - before) / (time.monotonic() - began)
+        used = (_used(scene, flood) - before) / (time.monotonic() - began)
     return used / flood.rate * 1e6, flood.rate
 
 

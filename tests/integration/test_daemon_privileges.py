@@ -4,6 +4,8 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.integration.hosts import Host, HostProcess, Lab, eventually
 from tests.integration.peers import Implementation, key_pair, wait_until_listening
 from tests.integration.topologies import Pair
@@ -66,6 +68,19 @@ def test_in_a_container_without_net_admin_it_serves_a_tun_that_it_was_given(lab:
 
     wait_until_listening(host, "wg0", process)
     assert host.attempt("wg", "set", "wg0", "listen-port", "51820").status == 0
+
+
+def test_without_its_privileges_it_says_that_the_kernel_filters_nothing(lab: Lab, program: str) -> None:
+    if not native.available():
+        pytest.skip("the C data path is not built")
+    withheld = "-bpf,-perfmon,-sys_admin"
+
+    process = lab.host("host").start(
+        "env", "LOG_LEVEL=debug", "setpriv", f"--bounding-set={withheld}", f"--inh-caps={withheld}", program,
+        "-f", "wg0",
+    )  # fmt: skip
+
+    eventually(lambda: "takes no filter of datagrams" in process.log.read_text(), "it says so")
 
 
 def test_the_clock_of_its_key_is_on_disk_for_the_next_start(lab: Lab, daemon: Implementation) -> None:

@@ -25,6 +25,7 @@ _RATE = 10**9
 _INSIDE = {"alice": "10.20.0.1", "bob": "10.20.0.2", "relay": "10.20.0.9"}
 _STREAM = 5_000_000  # bytes
 _FLOOD = 3000
+_STRANGER = "10.10.3.3"
 _UNANSWERED = 4  # initiations that a relay forwards until there is an answer
 _NAT = """
 table ip nat {
@@ -38,7 +39,7 @@ class World:
     def __init__(self, lab: Lab, datapath: str) -> None:
         self.alice, self.bob, self.relay, self.mallory = map(lab.host, ("alice", "bob", "relay", "mallory"))
         self.keys = {name: key_pair() for name in _INSIDE}
-        self._datapath = datapath
+        self.datapath = datapath
         for number, host in enumerate((self.alice, self.bob), 1):
             self._put_behind_nat(lab, host, number)
         connect(self.relay, "eth3", self.mallory, "eth0")
@@ -64,7 +65,7 @@ class World:
 
     def _start(self, host: Host, rate: int, *peers: str) -> HostProcess:
         command = [sys.executable, _TOOL, "run", "wg0", self.keys[host.name][0], str(PORT), str(rate), *peers]
-        process = host.start("env", f"WGPY_DATAPATH={self._datapath}", *command)
+        process = host.start("env", f"WGPY_DATAPATH={self.datapath}", *command)
         eventually(lambda: "ready" in process.log.read_text(), f"{host.name} is ready")
         host.run("ip", "link", "set", "wg0", "up")
         add_addresses(host, "wg0", f"{_INSIDE[host.name]}/24")
@@ -78,6 +79,12 @@ class World:
             lambda: self.daemon.log.read_text().count("\n") > before.count("\n"), "it says its state", 60
         )
         return json.loads(self.daemon.log.read_text().splitlines()[-1])
+
+    def wakes(self) -> int:
+        """How often threads of the relay have waited."""
+        tasks = Path(f"/proc/{self.daemon.pid}/task").iterdir()
+        lines = [line for task in tasks for line in (task / "status").read_text().splitlines()]
+        return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
 @pytest.fixture(scope="module", params=["native", "portable"])
@@ -116,3 +123,27 @@ def test_an_abuser_gets_nothing_forwarded_beyond_the_bound(world: World) -> None
     assert forwarded <= 2 * _UNANSWERED + 10  # as many of Alice and Bob themselves, at most
     assert dropped > _FLOOD
     world.alice.run("ping", "-c", "3", "-i", "0.2", "-W", "30", _INSIDE["bob"])
+
+
+def test_a_flood_by_nobody_whom_it_knows_wakes_no_relay(world: World) -> None:
+    if world.datapath != "native" or not may_filter():
+        pytest.skip("the kernel takes no filter from here")
+    world.alice.run("ping", "-c", "1", "-W", "30", _INSIDE["bob"])
+    before, wakes = world.state(), world.wakes()
+
+    source = f"{_STRANGER}:{PORT}"
+    abuse = [sys.executable, _TOOL, "abuse", f"10.10.3.1:{PORT}", world.keys["bob"][1], source, str(_FLOOD)]
+    world.mallory.run(*abuse)
+
+    assert world.wakes() - wakes < _FLOOD / 10
+    after = world.state()
+    assert sum(after["drops"].values()) - sum(before["drops"].values()) >= 4 * _FLOOD
+    assert after["relayed"]["datagrams"] - before["relayed"]["datagrams"] <= 10  # of Alice and Bob themselves
+    world.alice.run("ping", "-c", "3", "-i", "0.2", "-W", "30", _INSIDE["bob"])
+
+
+def may_filter() -> bool:
+    """CAP_PERFMON and CAP_BPF."""
+    status = Path("/proc/self/status").read_text()
+    (effective,) = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return int(effective, 16) >> 38 & 3 == 3

@@ -94,6 +94,7 @@ class Offload(IntFlag):
     TSO = 1  # TCP superpackets to the TUN
     USO = 2  # UDP superpackets to the TUN
     GSO = 4  # many datagrams in one call to send
+    FILTER = 8  # to drop at the sockets, which are of UDP, what the data path would drop unopened
 
 
 def available() -> bool:

@@ -18,13 +18,14 @@ DEFAULT_NICE: Final = -15
 
 
 class Offload(Enum):
-    """Work on many packets at once that the kernel is trusted with. Used by the native data path alone."""
+    """Work that the kernel is trusted with. Used by the native data path alone."""
 
     CHECKSUM = "checksum"  # partial checksums between the TUN and us
     TSO = "tso"  # TCP superpackets between the TUN and us
     USO = "uso"  # UDP superpackets between the TUN and us
     GSO = "gso"  # many datagrams in one call to send
     GRO = "gro"  # many datagrams in one call to receive
+    FILTER = "filter"  # to drop what the data path would drop unopened
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ none of them. What it needs of the interface around it is `Driver`, what the int
 `Traffic`.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ from wgpy.driver.settings import Offload, Settings
 from wgpy.host.tun import PacketDevice, TunOffload
 from wgpy.loop.running import running_loop
 from wgpy.transport import Transport
+
+_LOG: Final = logging.getLogger("wgpy")
 
 _PACKETS_PER_TURN: Final = 64
 
@@ -182,15 +185,22 @@ class NativeTraffic:
         self._gro = Offload.GRO in settings.offloads
         self._tuns = packets.queue_filenos()
         self._driver = driver
+        offloads = _datapath_offloads(settings, accepted)
         self._datapath = NativeDataPath(
             self._queues(transport),
             vnet_header=packets.vnet_header,
-            offloads=_datapath_offloads(settings, accepted),
+            offloads=offloads,
             staged_bytes=_staged_bytes(settings),
             small=settings.small,
             flows=_flows(settings),
             seed=os.urandom(SEED_SIZE),
         )
+        if DataPathOffload.FILTER in offloads & ~self._datapath.offloads():
+            _LOG.debug(
+                "%s: the kernel takes no filter of datagrams, so a flood wakes this process: "
+                "CAP_BPF and CAP_PERFMON are needed at its start",
+                packets.name,
+            )
         self.device = _device(self._datapath)
         self._watches = Watches()
 
@@ -254,6 +264,8 @@ def _datapath_offloads(settings: Settings, accepted: TunOffload) -> DataPathOffl
         offloads |= DataPathOffload.USO
     if Offload.GSO in settings.offloads:
         offloads |= DataPathOffload.GSO
+    if Offload.FILTER in settings.offloads:
+        offloads |= DataPathOffload.FILTER
     return offloads
 
 

@@ -1,5 +1,6 @@
 /* RFC 7693, with its names: h is the state, v the working vector, m the block's words, t the count of bytes. */
 #include "blake2s.h"
+#include "blake2s_tables.h"
 
 #include "bytes.h"
 #include "clear.h"
@@ -7,13 +8,13 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { BLOCK = 64, KEY = 32, OUT = 32, MAC = 16, ROUNDS = 10 };
+enum { BLOCK = 64, KEY = 32, OUT = 32, MAC = 16 };
 
-static const uint32_t iv[8] = {
+const uint32_t wgfp_blake2s_iv[8] = {
     0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 };
 
-static const uint8_t sigma[ROUNDS][16] = {
+const uint8_t wgfp_blake2s_sigma[BLAKE2S_ROUNDS][16] = {
     {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}, {14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3},
     {11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4}, {7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8},
     {9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13}, {2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9},
@@ -48,7 +49,7 @@ struct work {
 static void work_begin(struct work *work, size_t out_length, size_t key_length)
 {
     memset(work, 0, sizeof *work);
-    memcpy(work->h, iv, sizeof iv);
+    memcpy(work->h, wgfp_blake2s_iv, sizeof wgfp_blake2s_iv);
     work->h[0] ^= 0x01010000 ^ (uint32_t)key_length << 8 ^ (uint32_t)out_length;
 }
 
@@ -61,12 +62,12 @@ static void compress(struct work *work, const uint8_t block[BLOCK], size_t bytes
     for (int i = 0; i < 16; i++)
         m[i] = wgfp_load32(block + 4 * i);
     memcpy(v, work->h, sizeof work->h);
-    memcpy(v + 8, iv, sizeof iv);
+    memcpy(v + 8, wgfp_blake2s_iv, sizeof wgfp_blake2s_iv);
     v[12] ^= (uint32_t)work->t;
     v[13] ^= (uint32_t)(work->t >> 32);
     v[14] ^= last ? UINT32_MAX : 0;
-    for (int round = 0; round < ROUNDS; round++) {
-        const uint8_t *s = sigma[round];
+    for (int round = 0; round < BLAKE2S_ROUNDS; round++) {
+        const uint8_t *s = wgfp_blake2s_sigma[round];
 
         mix(v, 0, 4, 8, 12, m[s[0]], m[s[1]]);
         mix(v, 1, 5, 9, 13, m[s[2]], m[s[3]]);

@@ -132,6 +132,7 @@ static void relay_replace(struct wgfp_datapath *datapath, struct relay *relay)
     struct relay *former = datapath->relay;
 
     relay_free(former);
+    filter_set_relay(&datapath->filter, relay != NULL);
     datapath->relay = relay;
     control_unlock(datapath);
 }
@@ -142,7 +143,7 @@ int wgfp_relay_set_rate(struct wgfp_datapath *datapath, uint64_t rate)
 
     if (rate == 0 || datapath->relay == NULL) {
         const uint32_t pairs = datapath->small ? SMALL_RELAYED_PAIRS : MAX_RELAYED_PAIRS;
-        const int error = rate != 0 ? relay_new(&made, datapath->seed, pairs) : 0;
+        const int error = rate != 0 ? relay_new(&made, datapath->seed, pairs, &datapath->filter) : 0;
 
         if (error != 0)
             return error;
@@ -241,6 +242,7 @@ void wgfp_handshakes_set_mac1_key(struct wgfp_datapath *datapath, const uint8_t 
 {
     control_lock(datapath);
     handshake_queue_set_mac1_key(&datapath->handshakes, public_key);
+    filter_set_mac1(&datapath->filter, public_key != NULL ? &datapath->handshakes.mac1_key : NULL);
     control_unlock(datapath);
 }
 
@@ -264,10 +266,19 @@ void wgfp_datapath_set_reading(struct wgfp_datapath *datapath, uint8_t reading)
 
 /* -- Sockets ---------------------------------------------------------------------------------------- */
 
+static void filter_move(const struct filter *filter, int former, int udp)
+{
+    if (former != udp)
+        filter_detach(filter, former);
+    filter_attach(filter, udp);
+}
+
 static void sockets_replace(struct wgfp_datapath *datapath, const struct wgfp_queue *queues)
 {
     outbound_set_sockets(datapath->control, queues[0].udp4, queues[0].udp6);
     for (uint32_t i = 0; i < datapath->queue_count; i++) {
+        filter_move(&datapath->filter, datapath->queues[i].udp4, queues[i].udp4);
+        filter_move(&datapath->filter, datapath->queues[i].udp6, queues[i].udp6);
         datapath->queues[i].udp4 = queues[i].udp4;
         datapath->queues[i].udp6 = queues[i].udp6;
         outbound_set_sockets(datapath->workers[2 * i].out, queues[i].udp4, queues[i].udp6);

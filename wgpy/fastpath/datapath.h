@@ -7,6 +7,7 @@
 #include "allowedips.h"
 #include "drops.h"
 #include "events.h"
+#include "filter.h"
 #include "flow_table.h"
 #include "foreign.h"
 #include "handshake_queue.h"
@@ -21,11 +22,12 @@
 
 enum { MAX_QUEUES = 16 };
 
-enum offloads { OFFLOAD_TSO = 1, OFFLOAD_USO = 2, OFFLOAD_GSO = 4 };
+enum offloads { OFFLOAD_TSO = 1, OFFLOAD_USO = 2, OFFLOAD_GSO = 4, OFFLOAD_FILTER = 8 };
 
 struct wgfp_datapath {
     const struct wgfp_system *system;
     const struct wgfp_aead_kernel *aead;
+    struct filter filter; /* of all sockets */
     struct wgfp_queue queues[MAX_QUEUES];
     uint32_t queue_count;
     bool vnet_header, small;

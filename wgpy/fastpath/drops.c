@@ -7,6 +7,7 @@ void wgfp_drops(const struct wgfp_datapath *datapath, uint64_t *counts)
 {
     for (uint32_t i = 0; i < WGFP_DROPS; i++)
         counts[i] = atomic_load_explicit(&datapath->drops[i], memory_order_relaxed);
+    filter_add_drops(&datapath->filter, counts);
 }
 
 const char *wgfp_drop_name(uint32_t i)

@@ -81,6 +81,7 @@ int wgfp_foreign_accept(struct wgfp_datapath *datapath)
     const int result = queue->size != 0 ? 0 : datagram_queue_init(queue, MAX_FOREIGN, MAX_FOREIGN_SIZE);
 
     control_unlock(datapath);
+    filter_set_foreign(&datapath->filter, queue->size != 0);
     return result;
 }
 

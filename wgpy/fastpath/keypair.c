@@ -92,6 +92,7 @@ void keypairs_remove(struct wgfp_datapath *datapath, struct peer *peer)
     for (struct keypair *keypair = peer->keypairs, *next; keypair != NULL; keypair = next) {
         next = keypair->next;
         table_remove(&datapath->keypairs, keypair);
+        filter_remove_index(&datapath->filter, keypair->session.local_index);
         keypair_free(keypair);
     }
     peer->keypairs = NULL;
@@ -114,6 +115,7 @@ int keypair_install(struct wgfp_datapath *datapath, struct peer *peer, const str
     if (++table->count > table->mask)
         table_grow(table);
     table_insert(table, keypair);
+    filter_add_index(&datapath->filter, session->local_index);
     peer->activity.first_unanswered_sent = 0;
     peer->activity.first_unacked_received = 0;
     return 0;
@@ -157,6 +159,7 @@ int keypair_remove(struct wgfp_datapath *datapath, struct peer *peer, uint32_t l
         relay_note_session(datapath->relay, peer);
     }
     table_remove(&datapath->keypairs, keypair);
+    filter_remove_index(&datapath->filter, local_index);
     keypair_free(keypair);
     return 0;
 }

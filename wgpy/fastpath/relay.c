@@ -12,7 +12,7 @@
 
 /* -- Beginning and end ------------------------------------------------------------------------------ */
 
-int relay_new(struct relay **relay, const uint8_t *seed, uint32_t max_pairs)
+int relay_new(struct relay **relay, const uint8_t *seed, uint32_t max_pairs, const struct filter *filter)
 {
     struct relay *made = calloc(1, sizeof *made);
 
@@ -20,6 +20,7 @@ int relay_new(struct relay **relay, const uint8_t *seed, uint32_t max_pairs)
         return WGFP_ERR_MEMORY;
     memcpy(made->seed, seed, sizeof made->seed);
     made->room = max_pairs;
+    made->filter = filter;
     made->pairs = calloc(max_pairs, sizeof *made->pairs);
     made->by_ends = calloc(max_pairs, sizeof(struct pair *));
     made->by_index = calloc((size_t)max_pairs * INDEX_BUCKETS_PER_PAIR, sizeof(struct relayed_index *));

@@ -27,6 +27,7 @@ enum {
 #define RELAY_BURST_TIME UINT64_C(100000000)
 #define RELAY_SEARCH_BURST_TIME UINT64_C(1000000000)
 
+struct filter;
 struct peer;
 struct relay;     /* of one data path */
 struct relay_end; /* a peer between which and others it forwards */
@@ -34,8 +35,8 @@ struct relay_way; /* one direction of a pair of ends */
 
 /* -- Control ---------------------------------------------------------------------------------------- */
 
-/* seed: 16 random bytes. WGFP_ERR_MEMORY. */
-int relay_new(struct relay **relay, const uint8_t *seed, uint32_t max_pairs);
+/* seed: 16 random bytes; filter: which it keeps up to date. WGFP_ERR_MEMORY. */
+int relay_new(struct relay **relay, const uint8_t *seed, uint32_t max_pairs, const struct filter *filter);
 
 /* No peer is an end of it any more. */
 void relay_free(struct relay *relay);

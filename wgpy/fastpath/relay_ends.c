@@ -47,6 +47,7 @@ static void end_leave(struct relay *relay, const struct relay_end *end)
     while (*link != end)
         link = &(*link)->next;
     *link = end->next;
+    filter_remove_end(relay->filter, &end->at);
 }
 
 /* Behind those that were seen there before. */
@@ -60,6 +61,7 @@ static void end_enter(struct relay *relay, struct relay_end *end)
         link = &(*link)->next;
     end->next = NULL;
     *link = end;
+    filter_add_end(relay->filter, &end->at);
 }
 
 struct relay_end *end_first_at(struct relay *relay, const struct wgfp_endpoint *at, uint64_t now)

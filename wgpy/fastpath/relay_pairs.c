@@ -36,6 +36,7 @@ static void index_forget(struct relay *relay, struct relayed_index *index)
 
     *link = index->next;
     index->ends_at = 0;
+    filter_remove_index(relay->filter, index->value);
 }
 
 static void way_forget(struct relay *relay, struct relay_way *way)
@@ -86,6 +87,7 @@ void index_learn(struct relay *relay, struct relay_way *way, uint32_t value, uin
 
     *index = (struct relayed_index){.next = *link, .way = way, .ends_at = ends_at, .value = value, .answered = answered};
     *link = index;
+    filter_add_index(relay->filter, value);
 }
 
 /* -- Pairs ------------------------------------------------------------------------------------------ */

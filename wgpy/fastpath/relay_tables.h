@@ -47,6 +47,7 @@ struct relay {
     pthread_mutex_t lock; /* of all of it, down to its ends */
     uint64_t rate;
     uint8_t seed[16];
+    const struct filter *filter; /* which knows the same indices and endpoints */
     struct relay_end *earliest, *latest;
     struct relay_end *by_endpoint[ENDPOINT_BUCKETS]; /* those that came first, first */
     struct relayed_index **by_index;

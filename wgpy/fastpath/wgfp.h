@@ -59,7 +59,8 @@ struct wgfp_settings {
     const struct wgfp_queue *queues;
     uint32_t queue_count;    /* 1 to 16 */
     uint32_t vnet_header;    /* 1: packets have a struct wgfp_vnet in front, both ways */
-    uint32_t offloads;       /* 1 TCP superpackets to the TUN, 2 UDP superpackets to it, 4 UDP_SEGMENT */
+    uint32_t offloads;       /* 1 TCP superpackets to the TUN, 2 UDP superpackets to it, 4 UDP_SEGMENT, 8 the
+                              * filter of filter.h at the sockets, which are of UDP then */
     uint32_t staged_bytes;   /* at most so many of packets that wait for a keypair, of all peers */
     uint32_t small;          /* 1: take less memory, and make smaller batches */
     uint32_t accept_foreign; /* 1: as after wgfp_foreign_accept */

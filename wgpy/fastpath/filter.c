@@ -1,0 +1,198 @@
+/* What the functions mean is said in filter.h. bpf(2) */
+#include "system.h" /* first: it asks for what only Linux has */
+
+#include "ebpf.h"
+#include "filter.h"
+#include "filter_program.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef SO_ATTACH_BPF
+#define SO_ATTACH_BPF 50
+#endif
+
+/* Of linux/bpf.h, which is not on every host. */
+enum { MAP_CREATE = 0, PROG_LOAD = 5, MAP_TYPE_ARRAY = 2, MAP_SHARED_WITH_US = 1 << 10, PROG_TYPE_SOCKET_FILTER = 1 };
+
+struct map_attributes {
+    uint32_t type, key_size, value_size, max_entries, flags;
+};
+
+struct program_attributes {
+    uint32_t type, count;
+    uint64_t instructions, license;
+};
+
+static int make_map(void)
+{
+    const struct map_attributes attributes = {
+        MAP_TYPE_ARRAY, sizeof(uint32_t), sizeof(struct filter_table), 1, MAP_SHARED_WITH_US};
+
+    return (int)syscall(SYS_bpf, MAP_CREATE, &attributes, sizeof attributes);
+}
+
+static int load_program(int map)
+{
+    struct ebpf *program = calloc(1, sizeof *program);
+
+    if (program == NULL)
+        return -1;
+    filter_program(program, map);
+    const struct program_attributes attributes = {
+        PROG_TYPE_SOCKET_FILTER, program->count, (uintptr_t)program->instructions, (uintptr_t) "MIT"};
+    const int loaded = (int)syscall(SYS_bpf, PROG_LOAD, &attributes, sizeof attributes);
+
+    free(program);
+    return loaded;
+}
+
+static bool is_little_endian(void)
+{
+    const uint16_t one = 1;
+
+    return *(const uint8_t *)&one == 1;
+}
+
+bool filter_open(struct filter *filter)
+{
+    struct filter made = {.map = is_little_endian() ? make_map() : -1};
+
+    if (made.map < 0)
+        return false;
+    made.program = load_program(made.map);
+    void *memory = made.program < 0 ? MAP_FAILED
+                                    : mmap(NULL, sizeof(struct filter_table), PROT_READ | PROT_WRITE, MAP_SHARED, made.map, 0);
+
+    if (memory == MAP_FAILED) {
+        if (made.program >= 0)
+            close(made.program);
+        close(made.map);
+        return false;
+    }
+    made.table = memory;
+    *filter = made;
+    return true;
+}
+
+void filter_close(struct filter *filter)
+{
+    if (filter->table == NULL)
+        return;
+    filter_set_mac1(filter, NULL);
+    munmap(filter->table, sizeof *filter->table);
+    close(filter->program);
+    close(filter->map);
+    *filter = (struct filter){0};
+}
+
+void filter_attach(const struct filter *filter, int udp)
+{
+    if (filter->table != NULL && udp >= 0)
+        (void)setsockopt(udp, SOL_SOCKET, SO_ATTACH_BPF, &filter->program, sizeof filter->program);
+}
+
+void filter_detach(const struct filter *filter, int udp)
+{
+    const int unused = 0; /* it must be there */
+
+    if (filter->table != NULL && udp >= 0)
+        (void)setsockopt(udp, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+}
+
+/* While the words change no mac1 is compared. */
+void filter_set_mac1(const struct filter *filter, const struct wgfp_mac1 *mac1)
+{
+    if (filter->table == NULL)
+        return;
+    atomic_store(&filter->table->has_mac1_key, 0);
+    if (mac1 == NULL) {
+        memset(filter->table->mac1_key, 0, sizeof filter->table->mac1_key);
+    } else {
+        memcpy(filter->table->mac1_key, mac1->key.h, sizeof filter->table->mac1_key);
+        atomic_store(&filter->table->has_mac1_key, 1);
+    }
+}
+
+void filter_set_foreign(const struct filter *filter, bool takes)
+{
+    if (filter->table != NULL)
+        atomic_store(&filter->table->takes_foreign, takes);
+}
+
+void filter_set_relay(const struct filter *filter, bool relays)
+{
+    if (filter->table != NULL)
+        atomic_store(&filter->table->relays, relays);
+}
+
+/* -- Buckets ---------------------------------------------------------------------------------------- */
+
+/* A bucket that was full once stays so: what is in it is not known any more. */
+static void bucket_change(_Atomic uint8_t *bucket, int by)
+{
+    uint8_t count = atomic_load(bucket);
+
+    while (count != UINT8_MAX && !atomic_compare_exchange_weak(bucket, &count, (uint8_t)(count + by))) {
+    }
+}
+
+static void index_change(const struct filter *filter, uint32_t index, int by)
+{
+    if (filter->table != NULL)
+        bucket_change(&filter->table->known[index % KNOWN_BUCKETS], by);
+}
+
+void filter_add_index(const struct filter *filter, uint32_t index)
+{
+    index_change(filter, index, 1);
+}
+
+void filter_remove_index(const struct filter *filter, uint32_t index)
+{
+    index_change(filter, index, -1);
+}
+
+static void end_change(const struct filter *filter, const struct wgfp_endpoint *endpoint, int by)
+{
+    if (filter->table != NULL && endpoint->size != 0)
+        bucket_change(&filter->table->known[filter_address_bucket(endpoint->address, endpoint->size)], by);
+}
+
+void filter_add_end(const struct filter *filter, const struct wgfp_endpoint *endpoint)
+{
+    end_change(filter, endpoint, 1);
+}
+
+void filter_remove_end(const struct filter *filter, const struct wgfp_endpoint *endpoint)
+{
+    end_change(filter, endpoint, -1);
+}
+
+void filter_expect_cookie(const struct filter *filter, uint32_t index)
+{
+    struct timespec now;
+
+    if (filter->table == NULL)
+        return;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* the program's */
+    const uint64_t nanoseconds = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+
+    atomic_store(&filter->table->recent[index % RECENT_BUCKETS], (uint32_t)(nanoseconds >> RECENT_SHIFT));
+}
+
+/* -- Counters --------------------------------------------------------------------------------------- */
+
+void filter_add_drops(const struct filter *filter, uint64_t counts[WGFP_DROPS])
+{
+    static const enum wgfp_drop reasons[FILTER_REASONS] = {
+        [FILTER_MALFORMED] = WGFP_DROP_MALFORMED, [FILTER_UNKNOWN_TYPE] = WGFP_DROP_UNKNOWN_TYPE,
+        [FILTER_INVALID_MAC1] = WGFP_DROP_INVALID_MAC1, [FILTER_UNKNOWN_INDEX] = WGFP_DROP_UNKNOWN_INDEX};
+
+    for (int i = 0; filter->table != NULL && i < FILTER_REASONS; i++)
+        counts[reasons[i]] += atomic_load(&filter->table->drops[i]);
+}

@@ -1,0 +1,363 @@
+/* What the function means is said in filter_program.h.
+ *
+ * Registers 6 to 8 hold the datagram, the table and the message's length; what is read of the message goes to the frame.
+ * Little-endian alone: words of a message are read as they lie.
+ */
+#include "filter_program.h"
+
+#include "bytes.h"
+#include "ebpf.h"
+#include "message.h"
+
+#include <netinet/in.h>
+
+enum { DATAGRAM = R6, TABLE = R7, LENGTH = R8 };
+
+enum { /* offsets in struct __sk_buff */
+    SKB_LENGTH = 0,
+    SKB_PROTOCOL = 16,
+    SKB_SEGMENT_SIZE = 176,
+};
+
+enum { /* bpf-helpers(7) */
+    HELP_NANOSECONDS = 5,    /* bpf_ktime_get_ns */
+    HELP_LOAD = 26,          /* bpf_skb_load_bytes */
+    HELP_LOAD_RELATIVE = 68, /* bpf_skb_load_bytes_relative */
+    FROM_NETWORK_HEADER = 1,
+};
+
+enum { UDP_SIZE = 8, IPV4_SOURCE = 12, IPV6_SOURCE = 8, IPV6 = 0x86dd };
+
+/* The frame: a struct filter_block, in whose m is the beginning of the message at first, and what does not fit there. */
+enum {
+    BLOCK = 64,
+    STATE = -168,
+    WORDS = STATE + (int)offsetof(struct filter_block, m),
+    REST = STATE + (int)offsetof(struct filter_block, rest),
+    MAC1 = STATE + (int)offsetof(struct filter_block, mac1),
+    COUNT = STATE + (int)offsetof(struct filter_block, count),
+    LAST = STATE + (int)offsetof(struct filter_block, last),
+};
+
+enum {
+    MAC1_IN_INITIATION = INITIATION_SIZE - 2 * MAC_LENGTH,
+    MAC1_IN_RESPONSE = RESPONSE_SIZE - 2 * MAC_LENGTH,
+    MAC1_IN_WORDS = MAC1_IN_INITIATION - BLOCK, /* of an initiation's second block */
+};
+
+#define ADDRESS_FACTOR 0x9e3779b1u
+
+enum { KNOWN_HASH_SHIFT = 16, RECENT_HASH_SHIFT = 18 }; /* the upper bits of a hash are its bucket */
+
+_Static_assert(STATE + (int)sizeof(struct filter_block) <= 0, "a block fits the frame");
+_Static_assert(KNOWN_BUCKETS == 1 << (32 - KNOWN_HASH_SHIFT) && RECENT_BUCKETS == 1 << (32 - RECENT_HASH_SHIFT),
+               "a hash fills its table");
+
+enum label {
+    FOREIGN = 1,
+    DATA,
+    INITIATION,
+    RESPONSE,
+    COOKIE_REPLY,
+    CHECK_MAC1,
+    LAST_BLOCK,
+    BLAKE2S,
+    PASS,
+    DROP, /* and so many more as there are reasons */
+};
+
+static int drop_label(enum filter_reason reason)
+{
+    return DROP + (int)reason;
+}
+
+/* -- The datagram ----------------------------------------------------------------------------------- */
+
+/* Copy `bytes` of the message from `offset` on to the stack. */
+static void copy(struct ebpf *program, int offset, int stack, int bytes)
+{
+    ebpf_long(program, EBPF_MOV, R1, DATAGRAM);
+    ebpf_word_value(program, EBPF_MOV, R2, (uint32_t)(UDP_SIZE + offset));
+    ebpf_long(program, EBPF_MOV, R3, FRAME);
+    ebpf_long_value(program, EBPF_ADD, R3, stack);
+    ebpf_word_value(program, EBPF_MOV, R4, (uint32_t)bytes);
+    ebpf_help(program, HELP_LOAD);
+}
+
+/* Copy an address to REST. offset: of the header of IP. So many instructions: */
+enum { COPY_ADDRESS = 7 };
+
+static void copy_address(struct ebpf *program, int offset, int bytes)
+{
+    ebpf_long(program, EBPF_MOV, R1, DATAGRAM);
+    ebpf_word_value(program, EBPF_MOV, R2, (uint32_t)offset);
+    ebpf_long(program, EBPF_MOV, R3, FRAME);
+    ebpf_long_value(program, EBPF_ADD, R3, REST);
+    ebpf_word_value(program, EBPF_MOV, R4, (uint32_t)bytes);
+    ebpf_word_value(program, EBPF_MOV, R5, FROM_NETWORK_HEADER);
+    ebpf_help(program, HELP_LOAD_RELATIVE);
+}
+
+static void zero(struct ebpf *program, int stack, int bytes)
+{
+    for (int i = 0; i < bytes; i += 4)
+        ebpf_store_value(program, FRAME, stack + i, 0);
+}
+
+/* -- The table -------------------------------------------------------------------------------------- */
+
+/* Is a field not 0? */
+static void jump_if(struct ebpf *program, size_t field, int where)
+{
+    ebpf_load(program, R0, TABLE, (int)field);
+    ebpf_jump(program, EBPF_JNE, R0, 0, where);
+}
+
+static void jump_unless(struct ebpf *program, size_t field, int where)
+{
+    ebpf_load(program, R0, TABLE, (int)field);
+    ebpf_jump(program, EBPF_JEQ, R0, 0, where);
+}
+
+/* Make R0 what is in the bucket in R1. */
+static void look_up(struct ebpf *program)
+{
+    ebpf_long(program, EBPF_ADD, R1, TABLE);
+    ebpf_emit(program, EBPF_LDX | EBPF_MEM | EBPF_B, R0, R1, (int)offsetof(struct filter_table, known), 0);
+}
+
+static void pass_known(struct ebpf *program)
+{
+    look_up(program);
+    ebpf_jump(program, EBPF_JNE, R0, 0, PASS);
+}
+
+/* Have R9, the number of a bucket in `recent`, point to it. */
+static void find_recent(struct ebpf *program)
+{
+    ebpf_word_value(program, EBPF_LSH, R9, 2);
+    ebpf_long(program, EBPF_ADD, R9, TABLE);
+    ebpf_long_value(program, EBPF_ADD, R9, (int)offsetof(struct filter_table, recent));
+}
+
+/* Have R0 be the time now. */
+static void read_clock(struct ebpf *program)
+{
+    ebpf_help(program, HELP_NANOSECONDS);
+    ebpf_long_value(program, EBPF_RSH, R0, RECENT_SHIFT);
+}
+
+/* Pass if something was put into the bucket in R9 a short time ago, else go on at a label. */
+static void pass_recent(struct ebpf *program, int otherwise)
+{
+    find_recent(program);
+    ebpf_load(program, R9, R9, 0);
+    ebpf_jump(program, EBPF_JEQ, R9, 0, otherwise); /* nothing ever was: the clock is not asked */
+    read_clock(program);
+    ebpf_word(program, EBPF_SUB, R0, R9);
+    ebpf_word_value(program, EBPF_ADD, R0, 1); /* another processor may have put it there after our reading of the clock */
+    ebpf_jump(program, EBPF_JLE, R0, RECENT_TIME + 1, PASS);
+    ebpf_go(program, otherwise);
+}
+
+/* Make R9 a hash of the address where the datagram came from, as filter_address_bucket does. */
+static void hash_source(struct ebpf *program)
+{
+    zero(program, REST, 16);
+    ebpf_load(program, R0, DATAGRAM, SKB_PROTOCOL);
+    ebpf_emit(program, EBPF_JMP | EBPF_K | EBPF_JEQ, R0, 0, COPY_ADDRESS + 1, htons(IPV6)); /* over what is for IPv4 */
+    copy_address(program, IPV4_SOURCE, 4);
+    ebpf_emit(program, EBPF_JMP | EBPF_JA, 0, 0, COPY_ADDRESS, 0);
+    copy_address(program, IPV6_SOURCE, 16);
+    ebpf_load(program, R9, FRAME, REST);
+    for (int i = 4; i < 16; i += 4) {
+        ebpf_load(program, R0, FRAME, REST + i);
+        ebpf_word(program, EBPF_XOR, R9, R0);
+    }
+    ebpf_word_value(program, EBPF_MUL, R9, ADDRESS_FACTOR);
+}
+
+uint32_t filter_address_bucket(const uint8_t *address, size_t size)
+{
+    uint32_t hash = 0;
+
+    for (size_t i = 0; i < size; i += 4)
+        hash ^= wgfp_load32(address + i);
+    return (hash * ADDRESS_FACTOR) >> KNOWN_HASH_SHIFT;
+}
+
+/* -- Judging ---------------------------------------------------------------------------------------- */
+
+/* Have the message's first block, or all there is of it, in WORDS. */
+static void copy_beginning(struct ebpf *program)
+{
+    zero(program, WORDS, BLOCK);
+    ebpf_long(program, EBPF_MOV, R1, DATAGRAM);
+    ebpf_word_value(program, EBPF_MOV, R2, UDP_SIZE);
+    ebpf_long(program, EBPF_MOV, R3, FRAME);
+    ebpf_long_value(program, EBPF_ADD, R3, WORDS);
+    ebpf_long(program, EBPF_MOV, R4, LENGTH);
+    ebpf_emit(program, EBPF_JMP | EBPF_K | EBPF_JLE, R4, 0, 1, BLOCK); /* over the next */
+    ebpf_word_value(program, EBPF_MOV, R4, BLOCK);
+    ebpf_help(program, HELP_LOAD);
+}
+
+static void begin(struct ebpf *program, int map)
+{
+    ebpf_long(program, EBPF_MOV, DATAGRAM, R1);
+    ebpf_emit(program, EBPF_LD | EBPF_IMM | EBPF_DW, TABLE, EBPF_VALUE_OF_MAP, 0, (uint32_t)map);
+    ebpf_emit(program, 0, 0, 0, 0, 0);
+    ebpf_load(program, R0, DATAGRAM, SKB_SEGMENT_SIZE); /* of several that the kernel joined, any may be good */
+    ebpf_jump(program, EBPF_JNE, R0, 0, PASS);
+    ebpf_load(program, LENGTH, DATAGRAM, SKB_LENGTH);
+    ebpf_word_value(program, EBPF_SUB, LENGTH, UDP_SIZE);
+    ebpf_jump(program, EBPF_JLT, LENGTH, TYPE_SIZE, FOREIGN);
+    copy_beginning(program);
+    ebpf_load(program, R0, FRAME, WORDS);
+    ebpf_jump(program, EBPF_JEQ, R0, TYPE_TRANSPORT, DATA);
+    ebpf_jump(program, EBPF_JEQ, R0, TYPE_INITIATION, INITIATION);
+    ebpf_jump(program, EBPF_JEQ, R0, TYPE_RESPONSE, RESPONSE);
+    ebpf_jump(program, EBPF_JEQ, R0, TYPE_COOKIE_REPLY, COOKIE_REPLY);
+    ebpf_label(program, FOREIGN);
+    jump_if(program, offsetof(struct filter_table, takes_foreign), PASS);
+    ebpf_go(program, drop_label(FILTER_UNKNOWN_TYPE));
+}
+
+/* Make R1 the bucket in `known` of the receiver index, which is at this offset. */
+static void read_index(struct ebpf *program, int offset)
+{
+    ebpf_load(program, R1, FRAME, WORDS + offset);
+    ebpf_word_value(program, EBPF_AND, R1, KNOWN_BUCKETS - 1);
+}
+
+/* By what passes here its source may become an end, and a handshake message from there may be right behind it. */
+static void judge_data(struct ebpf *program)
+{
+    ebpf_label(program, DATA);
+    ebpf_jump(program, EBPF_JLT, LENGTH, TRANSPORT_OVERHEAD, drop_label(FILTER_MALFORMED));
+    read_index(program, 4);
+    look_up(program);
+    ebpf_jump(program, EBPF_JEQ, R0, 0, drop_label(FILTER_UNKNOWN_INDEX));
+    jump_unless(program, offsetof(struct filter_table, relays), PASS);
+    hash_source(program);
+    ebpf_word_value(program, EBPF_RSH, R9, RECENT_HASH_SHIFT);
+    find_recent(program);
+    read_clock(program);
+    ebpf_store(program, R9, 0, R0);
+    ebpf_go(program, PASS);
+}
+
+static void judge_cookie_reply(struct ebpf *program)
+{
+    ebpf_label(program, COOKIE_REPLY);
+    ebpf_jump(program, EBPF_JNE, LENGTH, COOKIE_REPLY_SIZE, drop_label(FILTER_MALFORMED));
+    read_index(program, 4);
+    pass_known(program);
+    ebpf_load(program, R9, FRAME, WORDS + 4);
+    ebpf_word_value(program, EBPF_AND, R9, RECENT_BUCKETS - 1);
+    pass_recent(program, drop_label(FILTER_UNKNOWN_INDEX));
+}
+
+static void call_blake2s(struct ebpf *program)
+{
+    ebpf_long(program, EBPF_MOV, R1, FRAME);
+    ebpf_long_value(program, EBPF_ADD, R1, STATE);
+    ebpf_call(program, BLAKE2S);
+}
+
+/* count: bytes up to this block's end, with the key's. */
+static void begin_block(struct ebpf *program, uint32_t count, uint32_t last)
+{
+    ebpf_store_value(program, FRAME, COUNT, count);
+    ebpf_store_value(program, FRAME, LAST, last);
+}
+
+static void begin_mac1(struct ebpf *program)
+{
+    for (int i = 0; i < 8; i++) {
+        ebpf_load(program, R0, TABLE, (int)offsetof(struct filter_table, mac1_key) + 4 * i);
+        ebpf_store(program, FRAME, STATE + 4 * i, R0);
+    }
+}
+
+/* For a relay any initiation passes that an end may have sent. */
+static void judge_initiation(struct ebpf *program)
+{
+    ebpf_label(program, INITIATION);
+    ebpf_jump(program, EBPF_JNE, LENGTH, INITIATION_SIZE, drop_label(FILTER_MALFORMED));
+    jump_unless(program, offsetof(struct filter_table, has_mac1_key), PASS);
+    jump_unless(program, offsetof(struct filter_table, relays), CHECK_MAC1);
+    hash_source(program);
+    ebpf_word(program, EBPF_MOV, R1, R9);
+    ebpf_word_value(program, EBPF_RSH, R1, KNOWN_HASH_SHIFT);
+    pass_known(program);
+    ebpf_word_value(program, EBPF_RSH, R9, RECENT_HASH_SHIFT);
+    pass_recent(program, CHECK_MAC1);
+    ebpf_label(program, CHECK_MAC1);
+    begin_mac1(program);
+    begin_block(program, 2 * BLOCK, 0);
+    call_blake2s(program);
+
+    copy(program, BLOCK, WORDS, MAC1_IN_WORDS + MAC_LENGTH);
+    for (int i = 0; i < MAC_LENGTH; i += 4) {
+        ebpf_load(program, R0, FRAME, WORDS + MAC1_IN_WORDS + i);
+        ebpf_store(program, FRAME, MAC1 + i, R0);
+    }
+    zero(program, WORDS + MAC1_IN_WORDS, BLOCK - MAC1_IN_WORDS);
+    begin_block(program, BLOCK + MAC1_IN_INITIATION, UINT32_MAX);
+    ebpf_go(program, LAST_BLOCK);
+}
+
+static void judge_response(struct ebpf *program)
+{
+    ebpf_label(program, RESPONSE);
+    ebpf_jump(program, EBPF_JNE, LENGTH, RESPONSE_SIZE, drop_label(FILTER_MALFORMED));
+    jump_unless(program, offsetof(struct filter_table, has_mac1_key), PASS);
+    read_index(program, 8);
+    pass_known(program);
+    begin_mac1(program);
+    copy(program, MAC1_IN_RESPONSE, MAC1, MAC_LENGTH);
+    zero(program, WORDS + MAC1_IN_RESPONSE, BLOCK - MAC1_IN_RESPONSE);
+    begin_block(program, BLOCK + MAC1_IN_RESPONSE, UINT32_MAX);
+}
+
+/* In no fixed time: mac1 is made with a public key alone. */
+static void compare_mac1(struct ebpf *program)
+{
+    ebpf_label(program, LAST_BLOCK);
+    call_blake2s(program);
+
+    for (int i = 0; i < MAC_LENGTH; i += 4) {
+        ebpf_load(program, R0, FRAME, STATE + i);
+        ebpf_load(program, R1, FRAME, MAC1 + i);
+        ebpf_word(program, EBPF_XOR, R0, R1);
+        ebpf_jump(program, EBPF_JNE, R0, 0, drop_label(FILTER_INVALID_MAC1));
+    }
+}
+
+static void end(struct ebpf *program)
+{
+    ebpf_label(program, PASS);
+    ebpf_leave(program, UINT32_MAX); /* all of its bytes */
+    for (int reason = 0; reason < FILTER_REASONS; reason++) {
+        ebpf_label(program, drop_label((enum filter_reason)reason));
+        ebpf_long_value(program, EBPF_MOV, R1, 1);
+        ebpf_emit(program, EBPF_STX | EBPF_ATOMIC | EBPF_DW, TABLE, R1,
+                  (int)offsetof(struct filter_table, drops) + 8 * reason, EBPF_ADD);
+        ebpf_leave(program, 0);
+    }
+}
+
+void filter_program(struct ebpf *program, int map)
+{
+    begin(program, map);
+    judge_data(program);
+    judge_cookie_reply(program);
+    judge_initiation(program);
+    judge_response(program);
+    compare_mac1(program);
+    end(program);
+    ebpf_label(program, BLAKE2S);
+    filter_blake2s(program);
+    ebpf_finish(program);
+}

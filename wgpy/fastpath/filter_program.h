@@ -1,0 +1,48 @@
+/* The program of eBPF by which the kernel judges datagrams, and the memory that it shares with the data path. */
+#ifndef WGFP_FILTER_PROGRAM_H
+#define WGFP_FILTER_PROGRAM_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    KNOWN_BUCKETS = 1 << 16,
+    RECENT_BUCKETS = 1 << 14,
+    RECENT_SHIFT = 30, /* times in the table are nanoseconds >> this: a little more than seconds */
+    RECENT_TIME = 16,  /* of these */
+};
+
+/* Datagrams that the program dropped are counted by reason. */
+enum filter_reason { FILTER_MALFORMED, FILTER_UNKNOWN_TYPE, FILTER_INVALID_MAC1, FILTER_UNKNOWN_INDEX, FILTER_REASONS };
+
+/* The value of a map with one entry. A bucket of `known` counts what is in it; of `recent`, it says when something was
+ * put into it (monotonic clock). */
+struct filter_table {
+    _Atomic uint64_t drops[FILTER_REASONS];
+    uint32_t mac1_key[8]; /* BLAKE2s's state after the key's block */
+    _Atomic uint32_t has_mac1_key, takes_foreign, relays;
+    _Atomic uint8_t known[KNOWN_BUCKETS];   /* receiver indices, and addresses of ends */
+    _Atomic uint32_t recent[RECENT_BUCKETS];
+};
+
+/* A computation of mac1, a block after the other, in the program's frame; the names are those of RFC 7693. */
+struct filter_block {
+    uint32_t h[8], m[16];
+    uint32_t rest[4], mac1[4]; /* what came with a block: the program's alone */
+    uint32_t count;            /* t */
+    uint32_t last;             /* all ones if the block is the last one */
+};
+
+struct ebpf;
+
+/* Write the program for the map of this descriptor. */
+void filter_program(struct ebpf *program, int map);
+
+/* Write a function that takes a block in. Its argument points to a struct filter_block. */
+void filter_blake2s(struct ebpf *program);
+
+/* The bucket in `known` of an address of 4 or 16 bytes, as on the network. */
+uint32_t filter_address_bucket(const uint8_t *address, size_t size);
+
+#endif
