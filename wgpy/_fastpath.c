@@ -105,7 +105,7 @@ void wgfp_datapath_free(struct wgfp_datapath *datapath)
         worker_free(&datapath->workers[i]);
     outbound_free(datapath->control);
     (void)pthread_mutex_destroy(&datapath->gate);
-    filter_close(&datapath->filter);
+    filter_free(&datapath->filter);
     free(datapath);
 }
 
@@ -138,6 +138,7 @@ void wgfp_datapath_close(struct wgfp_datapath *datapath)
 {
     wgfp_datapath_stop(datapath);
     events_close(&datapath->events);
+    filter_close(&datapath->filter);
     for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
         worker_close(&datapath->workers[i]);
 }

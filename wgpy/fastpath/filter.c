@@ -58,41 +58,54 @@ static bool is_little_endian(void)
     return *(const uint8_t *)&one == 1;
 }
 
-bool filter_open(struct filter *filter)
+/* Have both; the map's memory and the program keep the map, whose descriptor the caller closes. */
+static bool open_with(struct filter *filter, int map)
 {
-    struct filter made = {.map = is_little_endian() ? make_map() : -1};
+    const int program = load_program(map);
 
-    if (made.map < 0)
+    if (program < 0)
         return false;
-    made.program = load_program(made.map);
-    void *memory = made.program < 0 ? MAP_FAILED
-                                    : mmap(NULL, sizeof(struct filter_table), PROT_READ | PROT_WRITE, MAP_SHARED, made.map, 0);
+    void *memory = mmap(NULL, sizeof *filter->table, PROT_READ | PROT_WRITE, MAP_SHARED, map, 0);
 
     if (memory == MAP_FAILED) {
-        if (made.program >= 0)
-            close(made.program);
-        close(made.map);
+        close(program);
         return false;
     }
-    made.table = memory;
-    *filter = made;
+    *filter = (struct filter){memory, program};
     return true;
+}
+
+bool filter_open(struct filter *filter)
+{
+    const int map = is_little_endian() ? make_map() : -1;
+
+    if (map < 0)
+        return false;
+    const bool opened = open_with(filter, map);
+
+    close(map);
+    return opened;
 }
 
 void filter_close(struct filter *filter)
 {
-    if (filter->table == NULL)
+    if (filter->table == NULL || filter->program < 0)
         return;
-    filter_set_mac1(filter, NULL);
-    munmap(filter->table, sizeof *filter->table);
     close(filter->program);
-    close(filter->map);
-    *filter = (struct filter){0};
+    filter->program = -1;
+}
+
+void filter_free(struct filter *filter)
+{
+    filter_close(filter);
+    if (filter->table != NULL)
+        munmap(filter->table, sizeof *filter->table);
+    filter->table = NULL;
 }
 
 void filter_attach(const struct filter *filter, int udp)
 {
-    if (filter->table != NULL && udp >= 0)
+    if (filter->table != NULL && filter->program >= 0 && udp >= 0)
         (void)setsockopt(udp, SOL_SOCKET, SO_ATTACH_BPF, &filter->program, sizeof filter->program);
 }
 

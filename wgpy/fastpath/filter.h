@@ -18,14 +18,15 @@ struct filter_table;
 /* All zeros: there is none, and all functions do nothing. */
 struct filter {
     struct filter_table *table;
-    int program, map;
+    int program; /* -1: it was closed */
 };
 
 /* false: the kernel has no such filter, or not for this process. */
 bool filter_open(struct filter *filter);
 
-/* It is at no socket any more. */
+/* Have no descriptor, and attach no more; free: it is at no socket any more, and its drops are forgotten. */
 void filter_close(struct filter *filter);
+void filter_free(struct filter *filter);
 
 /* UDP sockets; -1 is none. Attaching can fail; then all passes there. */
 void filter_attach(const struct filter *filter, int udp);
