@@ -85,4 +85,3 @@ void filter_blake2s(struct ebpf *program)
     }
     ebpf_leave(program, 0);
 }
-
