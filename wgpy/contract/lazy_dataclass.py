@@ -38,10 +38,11 @@ def field(*, default: Any = _MISSING, default_factory: Any = None, repr: bool = 
 
 @dataclass_transform(field_specifiers=(field,))
 def dataclass(*, slots: bool, frozen: bool = False, eq: bool = True) -> Callable[[_Class], _Class]:
-    """As `dataclasses.dataclass`. slots: there is no other kind here; a `__post_init__` is not called."""
+    """As `dataclasses.dataclass`. slots: there is no other kind here; none may have a `__post_init__`."""
     assert slots
 
     def with_slots(cls: _Class) -> _Class:
+        assert not hasattr(cls, "__post_init__"), f"{cls.__name__}'s would not be called"
         body = dict(cls.__dict__)
         fields = {name: _read_field(body.pop(name, _MISSING)) for name in _names(cls)}
         del body["__dict__"], body["__weakref__"]
