@@ -323,6 +323,17 @@ def test_asyncio_works_on_a_small_loop_once_it_is_used() -> None:
         asyncio.get_running_loop()
 
 
+def test_a_thread_may_ask_for_a_call_also_when_the_loop_has_just_ended() -> None:
+    loop = SmallLoop()
+
+    async def main() -> None:
+        pass
+
+    loop.run(main())
+
+    loop.call_soon_threadsafe(print)
+
+
 def _pair() -> tuple[socket.socket, socket.socket]:
     near, far = socket.socketpair()
     near.setblocking(False)

@@ -227,7 +227,7 @@ class SmallLoop:
         self, callback: Callable[..., object], *arguments: Any, context: "Context | None" = None
     ) -> Handle:
         handle = self.call_soon(callback, *arguments, context=context)
-        with suppress(BlockingIOError):  # it is woken already
+        with suppress(OSError):  # it is woken already, or has made the call and ended
             self._waker.send(b"\0")
         return handle
 
