@@ -176,6 +176,12 @@ def test_two_sessions_whose_indices_share_a_bucket_both_pass_and_end_alone(filte
     assert high in filtered.passed(low, high)
 
 
+def test_an_index_that_shares_a_half_with_that_of_a_session_is_dropped(filtered: Filtered) -> None:
+    filtered.add_peer(ALICE, 0x1234_5678)
+
+    assert filtered.passed(data(0x9999_5678), data(0x1234_9999)) == []
+
+
 @pytest.mark.parametrize("make", [initiation, lambda to, index: response(to, index, UNKNOWN)])
 def test_a_handshake_message_passes_with_a_mac1_for_this_end_alone(filtered: Filtered, make) -> None:  # type: ignore[no-untyped-def]
     good, bad = make(OWN_KEY, 7), make(public_key(ALICE), 7)

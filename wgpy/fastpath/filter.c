@@ -156,8 +156,10 @@ static void bucket_change(_Atomic uint8_t *bucket, int by)
 
 static void index_change(const struct filter *filter, uint32_t index, int by)
 {
-    if (filter->table != NULL)
-        bucket_change(&filter->table->known[index % KNOWN_BUCKETS], by);
+    if (filter->table == NULL)
+        return;
+    bucket_change(&filter->table->known[index % KNOWN_BUCKETS], by);
+    bucket_change(&filter->table->upper[index / KNOWN_BUCKETS], by);
 }
 
 void filter_add_index(const struct filter *filter, uint32_t index)

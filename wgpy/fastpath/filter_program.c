@@ -52,6 +52,7 @@ enum { KNOWN_HASH_SHIFT = 16, RECENT_HASH_SHIFT = 18 }; /* the upper bits of a h
 _Static_assert(STATE + (int)sizeof(struct filter_block) <= 0, "a block fits the frame");
 _Static_assert(KNOWN_BUCKETS == 1 << (32 - KNOWN_HASH_SHIFT) && RECENT_BUCKETS == 1 << (32 - RECENT_HASH_SHIFT),
                "a hash fills its table");
+_Static_assert(KNOWN_BUCKETS == 1 << KNOWN_HASH_SHIFT, "an index has two halves");
 
 enum label {
     FOREIGN = 1,
@@ -59,6 +60,8 @@ enum label {
     INITIATION,
     RESPONSE,
     COOKIE_REPLY,
+    REPLY_TO_NONE,
+    RESPONSE_TO_NONE,
     CHECK_MAC1,
     LAST_BLOCK,
     BLAKE2S,
@@ -119,17 +122,25 @@ static void jump_unless(struct ebpf *program, size_t field, int where)
     ebpf_jump(program, EBPF_JEQ, R0, 0, where);
 }
 
-/* Make R0 what is in the bucket in R1. */
-static void look_up(struct ebpf *program)
+/* Make R0 what is in the bucket in R1. buckets: `known` or `upper`. */
+static void look_up(struct ebpf *program, size_t buckets)
 {
     ebpf_long(program, EBPF_ADD, R1, TABLE);
-    ebpf_emit(program, EBPF_LDX | EBPF_MEM | EBPF_B, R0, R1, (int)offsetof(struct filter_table, known), 0);
+    ebpf_long_value(program, EBPF_ADD, R1, (int)buckets);
+    ebpf_emit(program, EBPF_LDX | EBPF_MEM | EBPF_B, R0, R1, 0, 0);
 }
 
-static void pass_known(struct ebpf *program)
+/* Go on if the receiver index is known that is at this offset, else at a label. */
+static void look_up_index(struct ebpf *program, int offset, int otherwise)
 {
-    look_up(program);
-    ebpf_jump(program, EBPF_JNE, R0, 0, PASS);
+    ebpf_load(program, R1, FRAME, WORDS + offset);
+    ebpf_word_value(program, EBPF_AND, R1, KNOWN_BUCKETS - 1);
+    look_up(program, offsetof(struct filter_table, known));
+    ebpf_jump(program, EBPF_JEQ, R0, 0, otherwise);
+    ebpf_load(program, R1, FRAME, WORDS + offset);
+    ebpf_word_value(program, EBPF_RSH, R1, KNOWN_HASH_SHIFT);
+    look_up(program, offsetof(struct filter_table, upper));
+    ebpf_jump(program, EBPF_JEQ, R0, 0, otherwise);
 }
 
 /* Have R9, the number of a bucket in `recent`, point to it. */
@@ -223,21 +234,12 @@ static void begin(struct ebpf *program, int map)
     ebpf_go(program, drop_label(FILTER_UNKNOWN_TYPE));
 }
 
-/* Make R1 the bucket in `known` of the receiver index, which is at this offset. */
-static void read_index(struct ebpf *program, int offset)
-{
-    ebpf_load(program, R1, FRAME, WORDS + offset);
-    ebpf_word_value(program, EBPF_AND, R1, KNOWN_BUCKETS - 1);
-}
-
 /* By what passes here its source may become an end, and a handshake message from there may be right behind it. */
 static void judge_data(struct ebpf *program)
 {
     ebpf_label(program, DATA);
     ebpf_jump(program, EBPF_JLT, LENGTH, TRANSPORT_OVERHEAD, drop_label(FILTER_MALFORMED));
-    read_index(program, 4);
-    look_up(program);
-    ebpf_jump(program, EBPF_JEQ, R0, 0, drop_label(FILTER_UNKNOWN_INDEX));
+    look_up_index(program, 4, drop_label(FILTER_UNKNOWN_INDEX));
     jump_unless(program, offsetof(struct filter_table, relays), PASS);
     hash_source(program);
     ebpf_word_value(program, EBPF_RSH, R9, RECENT_HASH_SHIFT);
@@ -251,8 +253,9 @@ static void judge_cookie_reply(struct ebpf *program)
 {
     ebpf_label(program, COOKIE_REPLY);
     ebpf_jump(program, EBPF_JNE, LENGTH, COOKIE_REPLY_SIZE, drop_label(FILTER_MALFORMED));
-    read_index(program, 4);
-    pass_known(program);
+    look_up_index(program, 4, REPLY_TO_NONE);
+    ebpf_go(program, PASS);
+    ebpf_label(program, REPLY_TO_NONE);
     ebpf_load(program, R9, FRAME, WORDS + 4);
     ebpf_word_value(program, EBPF_AND, R9, RECENT_BUCKETS - 1);
     pass_recent(program, drop_label(FILTER_UNKNOWN_INDEX));
@@ -290,7 +293,8 @@ static void judge_initiation(struct ebpf *program)
     hash_source(program);
     ebpf_word(program, EBPF_MOV, R1, R9);
     ebpf_word_value(program, EBPF_RSH, R1, KNOWN_HASH_SHIFT);
-    pass_known(program);
+    look_up(program, offsetof(struct filter_table, known));
+    ebpf_jump(program, EBPF_JNE, R0, 0, PASS);
     ebpf_word_value(program, EBPF_RSH, R9, RECENT_HASH_SHIFT);
     pass_recent(program, CHECK_MAC1);
     ebpf_label(program, CHECK_MAC1);
@@ -313,8 +317,9 @@ static void judge_response(struct ebpf *program)
     ebpf_label(program, RESPONSE);
     ebpf_jump(program, EBPF_JNE, LENGTH, RESPONSE_SIZE, drop_label(FILTER_MALFORMED));
     jump_unless(program, offsetof(struct filter_table, has_mac1_key), PASS);
-    read_index(program, 8);
-    pass_known(program);
+    look_up_index(program, 8, RESPONSE_TO_NONE);
+    ebpf_go(program, PASS);
+    ebpf_label(program, RESPONSE_TO_NONE);
     begin_mac1(program);
     copy(program, MAC1_IN_RESPONSE, MAC1, MAC_LENGTH);
     zero(program, WORDS + MAC1_IN_RESPONSE, BLOCK - MAC1_IN_RESPONSE);
