@@ -185,7 +185,7 @@ def test_a_join_may_leave_the_start_to_another_program(pair: Pair) -> None:
     said = pair.web.join(pair.hub.token("--routes", _PODS), "--no-start", "--routes", _PODS)
 
     assert "`wgpyd --mesh=lab` starts it" in said
-    assert pair.web.agents() == []
+    eventually(lambda: pair.web.agents() == [], "its daemon has ended")
     pair.web.start()
     pair.wait_for_pod()
 
@@ -229,7 +229,7 @@ def test_leave_takes_it_away(pair: Pair, state: str) -> None:
 
     assert interfaces(pair.web) == ["lo", "eth0"]
     assert "wgpy" not in pair.web.host.run("nft", "list", "tables")
-    assert pair.web.agents() == []
+    eventually(lambda: pair.web.agents() == [], "its daemon has ended")
     pair.join()
 
 
