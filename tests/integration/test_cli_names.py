@@ -20,12 +20,7 @@ _NOBODY, _RIGHT = "10.10.0.99 vpn.test\n", "10.10.0.2 vpn.test\n"
 
 
 def test_a_peer_that_moves_is_found_by_its_name_until_the_tunnel_is_down(left: Side, right: Side) -> None:
-    if Path(left.daemon).name == "wireguard-go":
-        pytest.skip("wireguard-go knows no names")
-    hosts = left.host.write("/run/hosts", _NOBODY)
-    left.host.run("mount", "--bind", hosts, "/etc/hosts")
-    left.write(peer=right)
-    left.host.write(FILE, left.host.path(FILE).read_text().replace("10.10.0.2:", "vpn.test:"))
+    hosts = _name_right(left, right, _NOBODY)
     right.write(peer=left)
     right.wgpy("up", FILE)
     left.wgpy("up", FILE)
@@ -41,12 +36,7 @@ def test_a_peer_that_moves_is_found_by_its_name_until_the_tunnel_is_down(left: S
 
 
 def test_a_daemon_of_the_same_name_knows_no_names_of_one_that_was_killed(left: Side, right: Side) -> None:
-    if Path(left.daemon).name == "wireguard-go":
-        pytest.skip("wireguard-go knows no names")
-    hosts = left.host.write("/run/hosts", _RIGHT)
-    left.host.run("mount", "--bind", hosts, "/etc/hosts")
-    left.write(peer=right)
-    left.host.write(FILE, left.host.path(FILE).read_text().replace("10.10.0.2:", "vpn.test:"))
+    _name_right(left, right, _RIGHT)
     left.wgpy("up", FILE)
     (pid,) = left.host.processes("wgpyd")
     os.kill(pid, signal.SIGKILL)
@@ -55,3 +45,14 @@ def test_a_daemon_of_the_same_name_knows_no_names_of_one_that_was_killed(left: S
     left.host.run(left.daemon, "wg0")
 
     assert "wg0.names" not in left.host.run("ls", "-A", "/run/wgpy")
+
+
+def _name_right(left: Side, right: Side, hosts: str) -> str:
+    """Have left's file give its peer by a name that these hosts have; return the file with them."""
+    if Path(left.daemon).name == "wireguard-go":
+        pytest.skip("wireguard-go knows no names")
+    path = left.host.write("/run/hosts", hosts)
+    left.host.run("mount", "--bind", path, "/etc/hosts")
+    left.write(peer=right)
+    left.host.write(FILE, left.host.path(FILE).read_text().replace("10.10.0.2:", "vpn.test:"))
+    return path
