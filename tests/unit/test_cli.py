@@ -97,6 +97,12 @@ def test_each_command_has_help(command: str) -> None:
     assert f"usage: wgpy {command}" in done.stdout
 
 
+def test_the_usage_of_exec_says_what_stands_before_the_program() -> None:
+    usage = "usage: wgpy exec [-h] (FILE | NAME | --mesh NETWORK) -- PROGRAM …\n"
+
+    assert wgpy("exec", "--help").stdout.startswith(usage)
+
+
 @pytest.mark.parametrize(
     "arguments", [("fly",), ("up",), ("show", "--jsn"), ("show", "a", "b"), ("completion", "csh")]
 )

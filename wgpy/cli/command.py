@@ -19,7 +19,8 @@ class Argument(NamedTuple):
 class Command(NamedTuple):
     """A subcommand.
 
-    run: None for one that has subcommands; summary: one line; lesson: the text below the options in `--help`.
+    run: None for one that has subcommands; summary: one line; lesson: the text below the options in `--help`;
+    usage: what is written behind the name, where argparse cannot tell.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Command(NamedTuple):
     lesson: str
     arguments: tuple[Argument, ...] = ()
     commands: tuple["Command", ...] = ()
+    usage: str = ""
 
     def options(self) -> dict[str, str]:
         """Return the long options with their help, but for those that it does not show."""
@@ -66,6 +68,7 @@ def _add(parent: argparse.ArgumentParser, commands: Sequence[Command]) -> None:
     for command in commands:
         made = subparsers.add_parser(
             command.name,
+            usage=f"%(prog)s {command.usage}" if command.usage else None,
             help=command.summary,
             description=command.summary,
             epilog=command.lesson,

@@ -188,6 +188,7 @@ program. What the program leaves running ends with it.""",
                 },
             ),
         ),
+        usage="[-h] (FILE | NAME | --mesh NETWORK) -- PROGRAM …",
     ),
     Command(
         "proxy",
