@@ -4,17 +4,19 @@ container                                    host                        right
 root of its own user namespace               an ordinary user            the peer of `tunnelworld`
 its TAP ════ slirp4netns or pasta, which sends by sockets of the host ── eth0
 
-Another container may be behind a bridge of that one.
+Another container may be behind a bridge of that one. `start_by_podman` has podman itself make them.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.integration.hosts import Host, HostProcess, Result, eventually
-from tests.integration.ordinaryuser import attempt_as_user, start_as_user
+from tests.integration.ordinaryuser import USER, attempt_as_user, start_as_user
 from tests.integration.tunnelworld import World
 
 # {pid}: of a process in the container, in the numbers of its host.
@@ -41,6 +43,25 @@ exec nsenter --net --target={pid} sh -ec '
     ip route add default via 10.89.0.1
 '
 """
+# Over this machine's programs, without an image. crun takes no cgroups of both versions at once.
+_ROOT: Final = "/run/user/root"
+_PODMAN_SETUP: Final = f"""
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount --make-rshared /
+setpriv --reuid={USER} --regid={USER} --clear-groups sh -ec '
+    mkdir {_ROOT} /run/user/home /run/user/podman
+    cd {_ROOT}
+    mkdir dev etc home proc run sys tmp usr var
+    ln -s usr/bin usr/lib usr/lib64 usr/sbin .
+'
+"""
+_FOLDERS: Final = dict.fromkeys(map(str, (sys.base_prefix, sys.prefix, Path(__file__).parents[2], "/usr")))
+_PODMAN: Final = (
+    *("env", "HOME=/run/user/home", "XDG_RUNTIME_DIR=/run/user/podman"),
+    *("podman", "--cgroup-manager=cgroupfs", "--log-level=fatal", "run", "--rm", "--cgroups=disabled"),
+    *(f"--volume={folder}:{folder}:ro" for folder in _FOLDERS),
+    *("--volume=/run/user:/run/user", "--workdir=/run/user", "--device=/dev/net/tun"),
+)
 _CONTAINER: Final = f"echo $$ > {_PID}; exec sleep infinity"
 
 
@@ -92,3 +113,16 @@ class Container:
     def launch(self, *command: str) -> HostProcess:
         """Start a command that goes on."""
         return start_as_user(self.host, *self.enter, *command)
+
+
+def start_by_podman(world: World, network: str) -> Container:
+    """Return one that podman makes on the left host for each command; skips a test if podman makes none."""
+    host = world.left
+    if not host.path(_ROOT).exists():
+        host.run("sh", "-ec", _PODMAN_SETUP)
+    host.run("ip", "route", "replace", "default", "via", "10.10.0.2")
+    container = Container(host, (*_PODMAN, f"--network={network}", "--rootfs", _ROOT))
+    tried = container.attempt("true")
+    if tried.status:
+        pytest.skip(f"ROOTLESS PODMAN WAS NOT TRIED with {network}: {tried.output}")
+    return container
