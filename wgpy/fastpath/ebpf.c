@@ -40,9 +40,25 @@ void ebpf_store(struct ebpf *program, int base, int offset, int from)
     ebpf_emit(program, EBPF_STX | EBPF_MEM | EBPF_W, base, from, offset, 0);
 }
 
+void ebpf_move(struct ebpf *program, int to, int to_offset, int from, int from_offset)
+{
+    ebpf_load(program, R0, from, from_offset);
+    ebpf_store(program, to, to_offset, R0);
+}
+
 void ebpf_store_value(struct ebpf *program, int base, int offset, uint32_t value)
 {
     ebpf_emit(program, EBPF_ST | EBPF_MEM | EBPF_W, base, 0, offset, value);
+}
+
+void ebpf_swap(struct ebpf *program, int word)
+{
+    ebpf_emit(program, EBPF_ALU | EBPF_TO_BIG_ENDIAN | EBPF_END, word, 0, 0, 32);
+}
+
+void ebpf_read(struct ebpf *program, int offset)
+{
+    ebpf_emit(program, EBPF_LD | EBPF_ABS | EBPF_W, 0, 0, 0, (uint32_t)offset);
 }
 
 void ebpf_label(struct ebpf *program, int label)

@@ -23,6 +23,7 @@ enum { /* what is loaded and stored, and how */
     EBPF_B = 0x10,
     EBPF_DW = 0x18,
     EBPF_IMM = 0x00,
+    EBPF_ABS = 0x20,
     EBPF_MEM = 0x60,
     EBPF_ATOMIC = 0xc0,
 };
@@ -30,6 +31,7 @@ enum { /* what is loaded and stored, and how */
 enum { /* the second operand: a value or a register */
     EBPF_K = 0x00,
     EBPF_X = 0x08,
+    EBPF_TO_BIG_ENDIAN = 0x08, /* of EBPF_END */
 };
 
 enum ebpf_operation {
@@ -42,6 +44,7 @@ enum ebpf_operation {
     EBPF_RSH = 0x70,
     EBPF_XOR = 0xa0,
     EBPF_MOV = 0xb0,
+    EBPF_END = 0xd0,
 };
 
 enum ebpf_condition {
@@ -88,6 +91,16 @@ void ebpf_long_value(struct ebpf *program, enum ebpf_operation operation, int to
 void ebpf_load(struct ebpf *program, int to, int base, int offset);
 void ebpf_store(struct ebpf *program, int base, int offset, int from);
 void ebpf_store_value(struct ebpf *program, int base, int offset, uint32_t value);
+
+/* From memory to memory. R0 is used up. */
+void ebpf_move(struct ebpf *program, int to, int to_offset, int from, int from_offset);
+
+/* Reverse a word's bytes, on a processor that is little-endian. */
+void ebpf_swap(struct ebpf *program, int word);
+
+/* Make R0 a word of a packet, as of the network: R6 is its __sk_buff, and R1 to R5 are used up. A program ends and drops
+ * the packet if that is shorter. bpf_skb_load_bytes costs three times as much. */
+void ebpf_read(struct ebpf *program, int offset);
 
 /* The label stands in front of the next instruction. It may be jumped to before. */
 void ebpf_label(struct ebpf *program, int label);

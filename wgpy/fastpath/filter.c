@@ -174,8 +174,12 @@ void filter_remove_index(const struct filter *filter, uint32_t index)
 
 static void end_change(const struct filter *filter, const struct wgfp_endpoint *endpoint, int by)
 {
-    if (filter->table != NULL && endpoint->size != 0)
-        bucket_change(&filter->table->known[filter_address_bucket(endpoint->address, endpoint->size)], by);
+    if (filter->table == NULL || endpoint->size == 0)
+        return;
+    const uint32_t hash = filter_address_hash(endpoint->address, endpoint->size);
+
+    bucket_change(&filter->table->known[hash >> KNOWN_HASH_SHIFT], by);
+    atomic_store(&filter->table->groups[hash >> GROUP_HASH_SHIFT], 1);
 }
 
 void filter_add_end(const struct filter *filter, const struct wgfp_endpoint *endpoint)

@@ -1,7 +1,8 @@
 /* What the function means is said in filter_program.h.
  *
- * Registers 6 to 8 hold the datagram, the table and the message's length; what is read of the message goes to the frame.
- * Little-endian alone: words of a message are read as they lie.
+ * Registers 6 to 8 hold the datagram, the table and the message's length. Little-endian alone: words of a message are read
+ * as they lie where mac1 is computed, and elsewhere as of the network. A datagram that is dropped touches as few lines of
+ * memory as can be: what a flood costs is mostly what is in no cache.
  */
 #include "filter_program.h"
 
@@ -20,37 +21,30 @@ enum { /* offsets in struct __sk_buff */
 };
 
 enum { /* bpf-helpers(7) */
-    HELP_NANOSECONDS = 5,    /* bpf_ktime_get_ns */
-    HELP_LOAD = 26,          /* bpf_skb_load_bytes */
-    HELP_LOAD_RELATIVE = 68, /* bpf_skb_load_bytes_relative */
-    FROM_NETWORK_HEADER = 1,
+    HELP_NANOSECONDS = 5, /* bpf_ktime_get_ns */
+    HELP_LOAD = 26,       /* bpf_skb_load_bytes */
 };
 
-enum { UDP_SIZE = 8, IPV4_SOURCE = 12, IPV6_SOURCE = 8, IPV6 = 0x86dd };
-
-/* The frame: a struct filter_block, in whose m is the beginning of the message at first, and what does not fit there. */
-enum {
-    BLOCK = 64,
-    STATE = -168,
-    WORDS = STATE + (int)offsetof(struct filter_block, m),
-    REST = STATE + (int)offsetof(struct filter_block, rest),
-    MAC1 = STATE + (int)offsetof(struct filter_block, mac1),
-    COUNT = STATE + (int)offsetof(struct filter_block, count),
-    LAST = STATE + (int)offsetof(struct filter_block, last),
-};
+enum { UDP_SIZE = 8, IPV4_SOURCE = 12, IPV6_SOURCE = 8, IPV6 = 0x86dd, NETWORK_HEADER = -0x100000 /* linux/filter.h */ };
 
 enum {
     MAC1_IN_INITIATION = INITIATION_SIZE - 2 * MAC_LENGTH,
     MAC1_IN_RESPONSE = RESPONSE_SIZE - 2 * MAC_LENGTH,
-    MAC1_IN_WORDS = MAC1_IN_INITIATION - BLOCK, /* of an initiation's second block */
+};
+
+/* The frame. */
+enum {
+    MESSAGE = -(2 * BLOCK + 8), /* one block or two, and the end of mac1 behind them */
+    MAC1 = MESSAGE - MAC_LENGTH,
+    STATE = MAC1 - 32, /* of BLAKE2s */
 };
 
 #define ADDRESS_FACTOR 0x9e3779b1u
 
-enum { KNOWN_HASH_SHIFT = 16, RECENT_HASH_SHIFT = 18 }; /* the upper bits of a hash are its bucket */
-
-_Static_assert(STATE + (int)sizeof(struct filter_block) <= 0, "a block fits the frame");
-_Static_assert(KNOWN_BUCKETS == 1 << (32 - KNOWN_HASH_SHIFT) && RECENT_BUCKETS == 1 << (32 - RECENT_HASH_SHIFT),
+_Static_assert((int)MAC1_IN_INITIATION <= 2 * (int)BLOCK && (int)MAC1_IN_RESPONSE <= (int)BLOCK, "what mac1 covers has so many blocks");
+_Static_assert(MAC1_IN_INITIATION + MAC_LENGTH <= 2 * BLOCK + 8 && MAC1_IN_INITIATION % 4 == 0, "mac1 fits behind it");
+_Static_assert(KNOWN_BUCKETS == 1 << (32 - KNOWN_HASH_SHIFT) && RECENT_BUCKETS == 1 << (32 - RECENT_HASH_SHIFT) &&
+                   SOURCE_GROUPS == 1 << (32 - GROUP_HASH_SHIFT),
                "a hash fills its table");
 _Static_assert(KNOWN_BUCKETS == 1 << KNOWN_HASH_SHIFT, "an index has two halves");
 
@@ -63,7 +57,7 @@ enum label {
     REPLY_TO_NONE,
     RESPONSE_TO_NONE,
     CHECK_MAC1,
-    LAST_BLOCK,
+    COMPARE_MAC1,
     BLAKE2S,
     PASS,
     DROP, /* and so many more as there are reasons */
@@ -76,35 +70,10 @@ static int drop_label(enum filter_reason reason)
 
 /* -- The datagram ----------------------------------------------------------------------------------- */
 
-/* Copy `bytes` of the message from `offset` on to the stack. */
-static void copy(struct ebpf *program, int offset, int stack, int bytes)
+/* Make R0 a word of the message, as of the network; the message is that long. */
+static void read_word(struct ebpf *program, int offset)
 {
-    ebpf_long(program, EBPF_MOV, R1, DATAGRAM);
-    ebpf_word_value(program, EBPF_MOV, R2, (uint32_t)(UDP_SIZE + offset));
-    ebpf_long(program, EBPF_MOV, R3, FRAME);
-    ebpf_long_value(program, EBPF_ADD, R3, stack);
-    ebpf_word_value(program, EBPF_MOV, R4, (uint32_t)bytes);
-    ebpf_help(program, HELP_LOAD);
-}
-
-/* Copy an address to REST. offset: of the header of IP. So many instructions: */
-enum { COPY_ADDRESS = 7 };
-
-static void copy_address(struct ebpf *program, int offset, int bytes)
-{
-    ebpf_long(program, EBPF_MOV, R1, DATAGRAM);
-    ebpf_word_value(program, EBPF_MOV, R2, (uint32_t)offset);
-    ebpf_long(program, EBPF_MOV, R3, FRAME);
-    ebpf_long_value(program, EBPF_ADD, R3, REST);
-    ebpf_word_value(program, EBPF_MOV, R4, (uint32_t)bytes);
-    ebpf_word_value(program, EBPF_MOV, R5, FROM_NETWORK_HEADER);
-    ebpf_help(program, HELP_LOAD_RELATIVE);
-}
-
-static void zero(struct ebpf *program, int stack, int bytes)
-{
-    for (int i = 0; i < bytes; i += 4)
-        ebpf_store_value(program, FRAME, stack + i, 0);
+    ebpf_read(program, UDP_SIZE + offset);
 }
 
 /* -- The table -------------------------------------------------------------------------------------- */
@@ -130,17 +99,34 @@ static void look_up(struct ebpf *program, size_t buckets)
     ebpf_emit(program, EBPF_LDX | EBPF_MEM | EBPF_B, R0, R1, 0, 0);
 }
 
-/* Go on if the receiver index is known that is at this offset, else at a label. */
-static void look_up_index(struct ebpf *program, int offset, int otherwise)
+/* Make R9 the receiver index that is at this offset. */
+static void read_index(struct ebpf *program, int offset)
 {
-    ebpf_load(program, R1, FRAME, WORDS + offset);
+    read_word(program, offset);
+    ebpf_swap(program, R0);
+    ebpf_word(program, EBPF_MOV, R9, R0);
+}
+
+/* Go on if the receiver index in R9 is known, else at a label. */
+static void look_up_index(struct ebpf *program, int otherwise)
+{
+    ebpf_word(program, EBPF_MOV, R1, R9);
     ebpf_word_value(program, EBPF_AND, R1, KNOWN_BUCKETS - 1);
     look_up(program, offsetof(struct filter_table, known));
     ebpf_jump(program, EBPF_JEQ, R0, 0, otherwise);
-    ebpf_load(program, R1, FRAME, WORDS + offset);
+    ebpf_word(program, EBPF_MOV, R1, R9);
     ebpf_word_value(program, EBPF_RSH, R1, KNOWN_HASH_SHIFT);
     look_up(program, offsetof(struct filter_table, upper));
     ebpf_jump(program, EBPF_JEQ, R0, 0, otherwise);
+}
+
+/* Have R1 point to the group of the hash in R9. */
+static void find_group(struct ebpf *program)
+{
+    ebpf_word(program, EBPF_MOV, R1, R9);
+    ebpf_word_value(program, EBPF_RSH, R1, GROUP_HASH_SHIFT);
+    ebpf_long(program, EBPF_ADD, R1, TABLE);
+    ebpf_long_value(program, EBPF_ADD, R1, (int)offsetof(struct filter_table, groups));
 }
 
 /* Have R9, the number of a bucket in `recent`, point to it. */
@@ -171,47 +157,33 @@ static void pass_recent(struct ebpf *program, int otherwise)
     ebpf_go(program, otherwise);
 }
 
-/* Make R9 a hash of the address where the datagram came from, as filter_address_bucket does. */
+/* Make R9 a hash of the address where the datagram came from, as filter_address_hash does. */
 static void hash_source(struct ebpf *program)
 {
-    zero(program, REST, 16);
+    enum { OF_IPV6 = 8 }; /* instructions; a label would be one of two, as this is there twice */
+
     ebpf_load(program, R0, DATAGRAM, SKB_PROTOCOL);
-    ebpf_emit(program, EBPF_JMP | EBPF_K | EBPF_JEQ, R0, 0, COPY_ADDRESS + 1, htons(IPV6)); /* over what is for IPv4 */
-    copy_address(program, IPV4_SOURCE, 4);
-    ebpf_emit(program, EBPF_JMP | EBPF_JA, 0, 0, COPY_ADDRESS, 0);
-    copy_address(program, IPV6_SOURCE, 16);
-    ebpf_load(program, R9, FRAME, REST);
-    for (int i = 4; i < 16; i += 4) {
-        ebpf_load(program, R0, FRAME, REST + i);
-        ebpf_word(program, EBPF_XOR, R9, R0);
+    ebpf_emit(program, EBPF_JMP | EBPF_K | EBPF_JEQ, R0, 0, 3, htons(IPV6));
+    ebpf_read(program, NETWORK_HEADER + IPV4_SOURCE);
+    ebpf_word(program, EBPF_MOV, R9, R0);
+    ebpf_emit(program, EBPF_JMP | EBPF_JA, 0, 0, OF_IPV6, 0);
+    for (int i = 0; i < 16; i += 4) {
+        ebpf_read(program, NETWORK_HEADER + IPV6_SOURCE + i);
+        ebpf_word(program, i == 0 ? EBPF_MOV : EBPF_XOR, R9, R0);
     }
     ebpf_word_value(program, EBPF_MUL, R9, ADDRESS_FACTOR);
 }
 
-uint32_t filter_address_bucket(const uint8_t *address, size_t size)
+uint32_t filter_address_hash(const uint8_t *address, size_t size)
 {
-    uint32_t hash = 0;
+    uint32_t words = 0;
 
     for (size_t i = 0; i < size; i += 4)
-        hash ^= wgfp_load32(address + i);
-    return (hash * ADDRESS_FACTOR) >> KNOWN_HASH_SHIFT;
+        words ^= wgfp_load32_be(address + i);
+    return words * ADDRESS_FACTOR;
 }
 
 /* -- Judging ---------------------------------------------------------------------------------------- */
-
-/* Have the message's first block, or all there is of it, in WORDS. */
-static void copy_beginning(struct ebpf *program)
-{
-    zero(program, WORDS, BLOCK);
-    ebpf_long(program, EBPF_MOV, R1, DATAGRAM);
-    ebpf_word_value(program, EBPF_MOV, R2, UDP_SIZE);
-    ebpf_long(program, EBPF_MOV, R3, FRAME);
-    ebpf_long_value(program, EBPF_ADD, R3, WORDS);
-    ebpf_long(program, EBPF_MOV, R4, LENGTH);
-    ebpf_emit(program, EBPF_JMP | EBPF_K | EBPF_JLE, R4, 0, 1, BLOCK); /* over the next */
-    ebpf_word_value(program, EBPF_MOV, R4, BLOCK);
-    ebpf_help(program, HELP_LOAD);
-}
 
 static void begin(struct ebpf *program, int map)
 {
@@ -223,12 +195,11 @@ static void begin(struct ebpf *program, int map)
     ebpf_load(program, LENGTH, DATAGRAM, SKB_LENGTH);
     ebpf_word_value(program, EBPF_SUB, LENGTH, UDP_SIZE);
     ebpf_jump(program, EBPF_JLT, LENGTH, TYPE_SIZE, FOREIGN);
-    copy_beginning(program);
-    ebpf_load(program, R0, FRAME, WORDS);
-    ebpf_jump(program, EBPF_JEQ, R0, TYPE_TRANSPORT, DATA);
-    ebpf_jump(program, EBPF_JEQ, R0, TYPE_INITIATION, INITIATION);
-    ebpf_jump(program, EBPF_JEQ, R0, TYPE_RESPONSE, RESPONSE);
-    ebpf_jump(program, EBPF_JEQ, R0, TYPE_COOKIE_REPLY, COOKIE_REPLY);
+    read_word(program, 0);
+    ebpf_jump(program, EBPF_JEQ, R0, htonl(TYPE_TRANSPORT), DATA);
+    ebpf_jump(program, EBPF_JEQ, R0, htonl(TYPE_INITIATION), INITIATION);
+    ebpf_jump(program, EBPF_JEQ, R0, htonl(TYPE_RESPONSE), RESPONSE);
+    ebpf_jump(program, EBPF_JEQ, R0, htonl(TYPE_COOKIE_REPLY), COOKIE_REPLY);
     ebpf_label(program, FOREIGN);
     jump_if(program, offsetof(struct filter_table, takes_foreign), PASS);
     ebpf_go(program, drop_label(FILTER_UNKNOWN_TYPE));
@@ -239,9 +210,12 @@ static void judge_data(struct ebpf *program)
 {
     ebpf_label(program, DATA);
     ebpf_jump(program, EBPF_JLT, LENGTH, TRANSPORT_OVERHEAD, drop_label(FILTER_MALFORMED));
-    look_up_index(program, 4, drop_label(FILTER_UNKNOWN_INDEX));
+    read_index(program, 4);
+    look_up_index(program, drop_label(FILTER_UNKNOWN_INDEX));
     jump_unless(program, offsetof(struct filter_table, relays), PASS);
     hash_source(program);
+    find_group(program);
+    ebpf_emit(program, EBPF_ST | EBPF_MEM | EBPF_B, R1, 0, 0, 1);
     ebpf_word_value(program, EBPF_RSH, R9, RECENT_HASH_SHIFT);
     find_recent(program);
     read_clock(program);
@@ -253,34 +227,41 @@ static void judge_cookie_reply(struct ebpf *program)
 {
     ebpf_label(program, COOKIE_REPLY);
     ebpf_jump(program, EBPF_JNE, LENGTH, COOKIE_REPLY_SIZE, drop_label(FILTER_MALFORMED));
-    look_up_index(program, 4, REPLY_TO_NONE);
+    read_index(program, 4);
+    look_up_index(program, REPLY_TO_NONE);
     ebpf_go(program, PASS);
     ebpf_label(program, REPLY_TO_NONE);
-    ebpf_load(program, R9, FRAME, WORDS + 4);
     ebpf_word_value(program, EBPF_AND, R9, RECENT_BUCKETS - 1);
     pass_recent(program, drop_label(FILTER_UNKNOWN_INDEX));
 }
 
-static void call_blake2s(struct ebpf *program)
+/* Take a block of the message in. count: bytes up to its end, with the key's. */
+static void call_blake2s(struct ebpf *program, int block, uint32_t count, uint32_t last)
 {
     ebpf_long(program, EBPF_MOV, R1, FRAME);
     ebpf_long_value(program, EBPF_ADD, R1, STATE);
+    ebpf_long(program, EBPF_MOV, R2, FRAME);
+    ebpf_long_value(program, EBPF_ADD, R2, block);
+    ebpf_word_value(program, EBPF_MOV, R3, count);
+    ebpf_word_value(program, EBPF_MOV, R4, last);
     ebpf_call(program, BLAKE2S);
 }
 
-/* count: bytes up to this block's end, with the key's. */
-static void begin_block(struct ebpf *program, uint32_t count, uint32_t last)
+/* Have a message in the frame up to its mac1, zeros behind what that covers, and mac1 itself. covered: bytes. */
+static void begin_mac1(struct ebpf *program, int covered)
 {
-    ebpf_store_value(program, FRAME, COUNT, count);
-    ebpf_store_value(program, FRAME, LAST, last);
-}
-
-static void begin_mac1(struct ebpf *program)
-{
-    for (int i = 0; i < 8; i++) {
-        ebpf_load(program, R0, TABLE, (int)offsetof(struct filter_table, mac1_key) + 4 * i);
-        ebpf_store(program, FRAME, STATE + 4 * i, R0);
-    }
+    for (int i = 0; i < 32; i += 4)
+        ebpf_move(program, FRAME, STATE + i, TABLE, (int)offsetof(struct filter_table, mac1_key) + i);
+    ebpf_long(program, EBPF_MOV, R1, DATAGRAM);
+    ebpf_word_value(program, EBPF_MOV, R2, UDP_SIZE);
+    ebpf_long(program, EBPF_MOV, R3, FRAME);
+    ebpf_long_value(program, EBPF_ADD, R3, MESSAGE);
+    ebpf_word_value(program, EBPF_MOV, R4, (uint32_t)(covered + MAC_LENGTH));
+    ebpf_help(program, HELP_LOAD);
+    for (int i = 0; i < MAC_LENGTH; i += 4)
+        ebpf_move(program, FRAME, MAC1 + i, FRAME, MESSAGE + covered + i);
+    for (int i = covered; i % BLOCK != 0; i += 4)
+        ebpf_store_value(program, FRAME, MESSAGE + i, 0);
 }
 
 /* For a relay any initiation passes that an end may have sent. */
@@ -291,6 +272,9 @@ static void judge_initiation(struct ebpf *program)
     jump_unless(program, offsetof(struct filter_table, has_mac1_key), PASS);
     jump_unless(program, offsetof(struct filter_table, relays), CHECK_MAC1);
     hash_source(program);
+    find_group(program);
+    ebpf_emit(program, EBPF_LDX | EBPF_MEM | EBPF_B, R0, R1, 0, 0);
+    ebpf_jump(program, EBPF_JEQ, R0, 0, CHECK_MAC1);
     ebpf_word(program, EBPF_MOV, R1, R9);
     ebpf_word_value(program, EBPF_RSH, R1, KNOWN_HASH_SHIFT);
     look_up(program, offsetof(struct filter_table, known));
@@ -298,18 +282,10 @@ static void judge_initiation(struct ebpf *program)
     ebpf_word_value(program, EBPF_RSH, R9, RECENT_HASH_SHIFT);
     pass_recent(program, CHECK_MAC1);
     ebpf_label(program, CHECK_MAC1);
-    begin_mac1(program);
-    begin_block(program, 2 * BLOCK, 0);
-    call_blake2s(program);
-
-    copy(program, BLOCK, WORDS, MAC1_IN_WORDS + MAC_LENGTH);
-    for (int i = 0; i < MAC_LENGTH; i += 4) {
-        ebpf_load(program, R0, FRAME, WORDS + MAC1_IN_WORDS + i);
-        ebpf_store(program, FRAME, MAC1 + i, R0);
-    }
-    zero(program, WORDS + MAC1_IN_WORDS, BLOCK - MAC1_IN_WORDS);
-    begin_block(program, BLOCK + MAC1_IN_INITIATION, UINT32_MAX);
-    ebpf_go(program, LAST_BLOCK);
+    begin_mac1(program, MAC1_IN_INITIATION);
+    call_blake2s(program, MESSAGE, 2 * BLOCK, 0);
+    call_blake2s(program, MESSAGE + BLOCK, BLOCK + MAC1_IN_INITIATION, UINT32_MAX);
+    ebpf_go(program, COMPARE_MAC1);
 }
 
 static void judge_response(struct ebpf *program)
@@ -317,21 +293,18 @@ static void judge_response(struct ebpf *program)
     ebpf_label(program, RESPONSE);
     ebpf_jump(program, EBPF_JNE, LENGTH, RESPONSE_SIZE, drop_label(FILTER_MALFORMED));
     jump_unless(program, offsetof(struct filter_table, has_mac1_key), PASS);
-    look_up_index(program, 8, RESPONSE_TO_NONE);
+    read_index(program, 8);
+    look_up_index(program, RESPONSE_TO_NONE);
     ebpf_go(program, PASS);
     ebpf_label(program, RESPONSE_TO_NONE);
-    begin_mac1(program);
-    copy(program, MAC1_IN_RESPONSE, MAC1, MAC_LENGTH);
-    zero(program, WORDS + MAC1_IN_RESPONSE, BLOCK - MAC1_IN_RESPONSE);
-    begin_block(program, BLOCK + MAC1_IN_RESPONSE, UINT32_MAX);
+    begin_mac1(program, MAC1_IN_RESPONSE);
+    call_blake2s(program, MESSAGE, BLOCK + MAC1_IN_RESPONSE, UINT32_MAX);
 }
 
 /* In no fixed time: mac1 is made with a public key alone. */
 static void compare_mac1(struct ebpf *program)
 {
-    ebpf_label(program, LAST_BLOCK);
-    call_blake2s(program);
-
+    ebpf_label(program, COMPARE_MAC1);
     for (int i = 0; i < MAC_LENGTH; i += 4) {
         ebpf_load(program, R0, FRAME, STATE + i);
         ebpf_load(program, R1, FRAME, MAC1 + i);

@@ -6,9 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum { BLOCK = 64 }; /* of BLAKE2s, in bytes */
+
 enum {
     KNOWN_BUCKETS = 1 << 16,
     RECENT_BUCKETS = 1 << 14,
+    SOURCE_GROUPS = 1 << 12,
+    KNOWN_HASH_SHIFT = 16, /* the upper bits of a hash are its bucket, or its group */
+    RECENT_HASH_SHIFT = 18,
+    GROUP_HASH_SHIFT = 20,
     RECENT_SHIFT = 30, /* times in the table are nanoseconds >> this: a little more than seconds */
     RECENT_TIME = 16,  /* of these */
 };
@@ -17,22 +23,18 @@ enum {
 enum filter_reason { FILTER_MALFORMED, FILTER_UNKNOWN_TYPE, FILTER_INVALID_MAC1, FILTER_UNKNOWN_INDEX, FILTER_REASONS };
 
 /* The value of a map with one entry. A bucket of `known` and `upper` counts what is in it; of `recent`, it says when
- * something was put into it (monotonic clock). An index is random, so that its halves are two tests. */
+ * something was put into it (monotonic clock). An index is random, so that its halves are two tests.
+ *
+ * Which addresses were ever put into `known` or `recent`, `groups` says roughly, in a page of memory that stays in the
+ * processor's cache: a flood from anywhere looks nowhere else. */
 struct filter_table {
     _Atomic uint64_t drops[FILTER_REASONS];
     uint32_t mac1_key[8]; /* BLAKE2s's state after the key's block */
     _Atomic uint32_t has_mac1_key, takes_foreign, relays;
+    _Atomic uint8_t groups[SOURCE_GROUPS]; /* of addresses by their hash: 1 once there was one */
     _Atomic uint8_t known[KNOWN_BUCKETS]; /* receiver indices by their lower half, and addresses of ends */
     _Atomic uint8_t upper[KNOWN_BUCKETS]; /* receiver indices by their upper half */
     _Atomic uint32_t recent[RECENT_BUCKETS];
-};
-
-/* A computation of mac1, a block after the other, in the program's frame; the names are those of RFC 7693. */
-struct filter_block {
-    uint32_t h[8], m[16];
-    uint32_t rest[4], mac1[4]; /* what came with a block: the program's alone */
-    uint32_t count;            /* t */
-    uint32_t last;             /* all ones if the block is the last one */
 };
 
 struct ebpf;
@@ -40,10 +42,11 @@ struct ebpf;
 /* Write the program for the map of this descriptor. */
 void filter_program(struct ebpf *program, int map);
 
-/* Write a function that takes a block in. Its argument points to a struct filter_block. */
+/* Write a function that takes a block in. Its arguments are those of RFC 7693's F: pointers to h and m in
+ * the caller's frame; of t, which is below 2^32; and of f, all its bits, as a word. */
 void filter_blake2s(struct ebpf *program);
 
-/* The bucket in `known` of an address of 4 or 16 bytes, as on the network. */
-uint32_t filter_address_bucket(const uint8_t *address, size_t size);
+/* Of an address of 4 or 16 bytes, as on the network. */
+uint32_t filter_address_hash(const uint8_t *address, size_t size);
 
 #endif
