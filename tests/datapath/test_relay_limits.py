@@ -72,6 +72,25 @@ def test_few_initiations_of_a_pair_may_be_unanswered(path: DataPathUnderTest) ->
     assert len(forwarded(path)) == 1
 
 
+def test_who_sends_initiations_as_if_from_an_end_has_few_forwarded_and_ends_no_session(
+    path: DataPathUnderTest,
+) -> None:
+    """A hundred a second for a minute from Alice's own endpoint, also with indices that are in use."""
+    open_session(path, ALICE, BOB, (A, B))
+    forged = [initiation(public_key(BOB), index) for index in (A, B, *range(0x1_0000, 0x1_0000 + 98))]
+    initiations = 0
+    for second in range(60):
+        now = NOW + second * SECOND
+        give(path, ALICE, *forged, now=now)
+        initiations += len(forwarded(path))
+
+        give(path, ALICE, data(B, second), now=now)
+        give(path, BOB, data(A, second), now=now)
+        assert [to for _, to, _ in forwarded(path)] == [HOMES[BOB], HOMES[ALICE]]
+
+    assert initiations == MAX_UNANSWERED * 60 * SECOND // ANSWER_TIME
+
+
 def test_of_many_sessions_of_a_pair_the_oldest_gives_way(path: DataPathUnderTest) -> None:
     for number in range(MAX_INDICES + 1):
         open_session(path, ALICE, BOB, (A + number, B + 100 + number), now=NOW + number)

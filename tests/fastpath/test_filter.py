@@ -332,6 +332,17 @@ def test_strangers_begin_nothing_at_a_relay(filtered: Filtered) -> None:
     assert filtered.drops() == {DropReason.INVALID_MAC1: 1}
 
 
+@pytest.mark.parametrize("index", [UNKNOWN, 0x9999_5678, 0x1234_9999])
+def test_data_of_no_session_makes_no_address_an_end(filtered: Filtered, family: int, index: int) -> None:
+    message = initiation(public_key(ALICE), 7)
+    filtered.path.apply(SetRelay(RATE), boottime())
+    filtered.add_peer(ALICE, 0x1234_5678, Endpoint("192.0.2.1", 1), relayed=True)
+    with bound(family) as stranger:
+        assert filtered.passed(data(index), message, source=stranger) == []
+        # The marker was data of a session, from this address: it may be an end from then on.
+        assert filtered.passed(message, source=stranger) == [message]
+
+
 def test_a_session_by_the_relay_passes_from_its_initiation_on(filtered: Filtered, family: int) -> None:
     filtered.path.apply(SetRelay(RATE), boottime())
     udp = filtered.udp[socket.AddressFamily(family)]
