@@ -52,7 +52,7 @@ static struct wgfp_datapath *datapath_of(const struct wgfp_settings *settings)
     made->aead = wgfp_aead_kernel_best();
     made->queue_count = settings->queue_count;
     memcpy(made->queues, settings->queues, settings->queue_count * sizeof *settings->queues);
-    made->vnet_header = settings->vnet_header != 0;
+    made->vnet_header = settings->vnet_header;
     made->small = settings->small != 0;
     memcpy(made->seed, settings->seed, sizeof made->seed);
     made->events.fd = -1;
@@ -68,7 +68,9 @@ static struct wgfp_datapath *datapath_of(const struct wgfp_settings *settings)
 
 int wgfp_datapath_new(struct wgfp_datapath **datapath, const struct wgfp_settings *settings)
 {
-    if (settings->queue_count < 1 || settings->queue_count > MAX_QUEUES)
+    if (settings->queue_count < 1 || settings->queue_count > MAX_QUEUES ||
+        (settings->vnet_header != 0 && settings->vnet_header != WGFP_VNET_SHORT &&
+         settings->vnet_header != sizeof(struct wgfp_vnet)))
         return WGFP_ERR_INVALID;
     struct wgfp_datapath *made = datapath_of(settings);
 

@@ -93,7 +93,7 @@ int main(int count, char **arguments)
     struct wgfp_endpoint remote = {.size = 4};
     struct wgfp_queue queue = {.udp6 = -1};
     struct wgfp_settings settings = {
-        .queues = &queue, .queue_count = 1, .vnet_header = 1, .staged_bytes = 1 << 20};
+        .queues = &queue, .queue_count = 1, .vnet_header = 10, .staged_bytes = 1 << 20};
     struct wgfp_datapath *datapath;
     bool joins_udp;
 

@@ -154,7 +154,7 @@ static struct wgfp_datapath *datapath_make(uint32_t end)
     const uint8_t *remote = superpacket_addresses[1 - end];
     const struct wgfp_queue queue = {.tun = TUN + (int)end, .udp4 = SOCKETS + (int)end, .udp6 = -1};
     const struct wgfp_settings settings = {
-        .queues = &queue, .queue_count = 1, .vnet_header = 1, .staged_bytes = 1 << 20, .system = &calls,
+        .queues = &queue, .queue_count = 1, .vnet_header = sizeof(struct wgfp_vnet), .staged_bytes = 1 << 20, .system = &calls,
         .offloads = OFFLOAD_TSO | OFFLOAD_USO | OFFLOAD_GSO,
     };
     const struct wgfp_endpoint endpoint = {.address = {127, 0, 0, 1}, .size = 4, .port = PORT};

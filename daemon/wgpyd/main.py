@@ -195,7 +195,7 @@ def _kept_tun(options: Options, stored: Sequence[int]) -> Tun | None:
     wants_header = bool(tun_offloads(options.settings))
     with suppress(ValueError, OSError):  # it was deleted
         tun = Tun.inherit(stored, owner=_owner(options))
-        if (tun.vnet_header, len(stored)) == (wants_header, options.settings.queues()):
+        if (bool(tun.vnet_header_size), len(stored)) == (wants_header, options.settings.queues()):
             return tun
     for fd in stored:
         os.close(fd)

@@ -73,8 +73,8 @@ options:
   --log=FILE                  append the log to FILE, instead of to the system's log (in the background) or to
                               standard error
   --datapath=native|portable  data path in C, with threads (the default if it was built), or in Python
-  --offload=all|none|LIST     offloads of the kernel to use: some of checksum,tso,uso,gso,gro,filter, without
-                              those that a kernel or a network card gets wrong
+  --offload=all|none|LIST     offloads of the kernel to use: some of checksum,tso,uso,udp-tunnel,gso,gro,
+                              filter, without those that a kernel or a network card gets wrong
   --memory=normal|small       use less memory, for hosts with little
   --workers=N                 pairs of threads, 1 (the default) to 16: for many peers on many processors
   --nice=N                    priority of these threads, as of nice(1) (default: -15)

@@ -6,15 +6,13 @@ step: so the suite meets batches, and with `offloads` superpackets and joined da
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import astuple
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from struct import Struct
 from typing import Any
 
 from tests.fastpath.extension import build_extension
-from tests.fastpath.superpackets import GSO_NONE, Vnet
+from tests.fastpath.superpackets import GSO_NONE, VNET_SIZE, Vnet
 from wgpy._fastpath import ffi
 from wgpy.contract.constants import DEFAULT_MTU, MAX_FLOWS
 from wgpy.contract.endpoint import Endpoint
@@ -25,7 +23,6 @@ from wgpy.datapath.native import NativeDataPath, Offload
 from wgpy.datapath.native_values import Queue, pack_endpoint, unpack_endpoint
 
 ALL_OFFLOADS = Offload.TSO | Offload.USO | Offload.GSO
-VNET = Struct("=BBHHHH")
 ROOM = 2**17
 MAX_JOINED = 64  # datagrams
 MAX_JOINED_BYTES = 65_507
@@ -110,12 +107,14 @@ class NativeUnderTest:
         accept_foreign: bool = False,
         flows: int = MAX_FLOWS,
         offloads: Offload = Offload.NONE,
+        vnet_header_size: int = VNET_SIZE,
     ) -> None:
         self.world = World()
-        self._has_vnet = self.joins = bool(offloads)
+        self.joins = bool(offloads)
+        self._header = vnet_header_size if offloads else 0
         self.path = NativeDataPath(
             [self.world.queue],
-            vnet_header=self._has_vnet,
+            vnet_header_size=self._header,
             offloads=offloads,
             mtu=mtu,
             accept_foreign=accept_foreign,
@@ -135,7 +134,7 @@ class NativeUnderTest:
     def send_superpacket(self, vnet: Vnet, packet: bytes, now: int) -> None:
         """Only with offloads may it be one."""
         self._begin(now, False)
-        self.world.give_packet(VNET.pack(*astuple(vnet)) + packet if self._has_vnet else packet)
+        self.world.give_packet(vnet.encode()[: self._header] + packet)
 
     def receive_datagram(self, data: bytes, source: Endpoint, now: int, tos: int = 0) -> None:
         self._begin(now, True)
@@ -173,9 +172,8 @@ class NativeUnderTest:
         return self._peers.get(int.from_bytes(data[4:8], "little"))
 
     def _cut(self, written: bytes) -> list[bytes]:
-        if not self._has_vnet:
-            return [written]
-        vnet, packet = Vnet(*VNET.unpack_from(written)), written[VNET.size :]
+        header, packet = written[: self._header], written[self._header :]
+        vnet = Vnet.decode(header.ljust(VNET_SIZE, b"\0"))
         if vnet.gso_type == GSO_NONE:
             return [packet]
         from tests.fastpath.offloads import cut

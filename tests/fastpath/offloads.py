@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ def refusal(vnet: Vnet, packet: bytes) -> str | None:
 
 def _gso(vnet: Vnet, buffer: Buffer) -> Any:
     gso = ffi.new("struct wgfp_gso *")
-    outcome = lib.wgfp_gso_parse(gso, ffi.new("struct wgfp_vnet *", astuple(vnet)), buffer.at, buffer.size)
+    outcome = lib.wgfp_gso_parse(gso, ffi.new("struct wgfp_vnet *", asdict(vnet)), buffer.at, buffer.size)
     if outcome != 0:
         raise Refused(ffi.string(lib.wgfp_gso_refusal_name(outcome)).decode())
     return gso
@@ -118,9 +118,4 @@ def _handed(group: Any, packets: Any) -> Handed:
     indexes = [group.first]
     while len(indexes) < group.count:
         indexes.append(packets[indexes[-1]].next)
-    vnet = group.vnet
-    return Handed(
-        indexes,
-        Vnet(vnet.flags, vnet.gso_type, vnet.hdr_len, vnet.gso_size, vnet.csum_start, vnet.csum_offset),
-        data,
-    )
+    return Handed(indexes, Vnet.decode(bytes(ffi.buffer(ffi.addressof(group.vnet)))), data)

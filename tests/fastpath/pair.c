@@ -368,7 +368,7 @@ void pair_open(struct pair *pair, const struct wgfp_system *system)
 
         sockets_open(side);
         tuns_open(side);
-        const struct wgfp_settings settings = {.queues = side->queues, .queue_count = FLOW_QUEUES, .vnet_header = 1,
+        const struct wgfp_settings settings = {.queues = side->queues, .queue_count = FLOW_QUEUES, .vnet_header = sizeof(struct wgfp_vnet),
                                                .offloads = 7, .staged_bytes = STAGED_BYTES, .small = i,
                                                .accept_foreign = 1, .flows = 64, .system = system};
 

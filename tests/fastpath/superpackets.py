@@ -6,14 +6,19 @@ Sources: RFC 791, 768, 8200, 9293, 1071, 3168, 6864.
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from itertools import pairwise
 
 TCP, UDP = 6, 17
 FIN, SYN, RST, PSH, ACK, URG, ECE, CWR = (1 << bit for bit in range(8))
 NEEDS_CSUM = 1
+TUNNEL_CSUM = 8
 GSO_NONE, GSO_TCP4, GSO_TCP6, GSO_UDP, GSO_ECN = 0, 1, 4, 5, 0x80
+GSO_TUNNEL4, GSO_TUNNEL6 = 0x20, 0x40
 DONT_FRAGMENT = 0x4000
+
+VNET_SIZE = 24
+_VNET = "BBHHHH10xHH"  # virtio_net_hdr_v1_hash_tunnel
 
 MOST_BYTES = 65535
 MOST_PACKETS = {TCP: 128, UDP: 64}
@@ -30,6 +35,16 @@ class Vnet:
     gso_size: int = 0
     csum_start: int = 0
     csum_offset: int = 0
+    outer_th_offset: int = 0
+    inner_nh_offset: int = 0
+
+    def encode(self, order: str = "=") -> bytes:
+        """As `decode` takes it; order: of bytes, as struct has it."""
+        return struct.pack(f"{order}{_VNET}", *astuple(self))
+
+    @classmethod
+    def decode(cls, data: bytes) -> "Vnet":
+        return cls(*struct.unpack(f"={_VNET}", data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ def changed(data: bytes, at: int, to: str) -> bytes:
         ("protocol", VNET_UDP, SUPERPACKET),
         ("type", replace(VNET, gso_type=3), SUPERPACKET_UDP),  # fragmented UDP
         ("type", replace(VNET, gso_type=0x80), SUPERPACKET),
-        ("type", replace(VNET, gso_type=0x41), SUPERPACKET),
+        ("type", replace(VNET, gso_type=0x11), SUPERPACKET),
         ("size", replace(VNET, gso_size=0), SUPERPACKET),
         ("checksum", replace(VNET, csum_start=len(SUPERPACKET)), SUPERPACKET),
         ("checksum", replace(VNET, csum_start=24), SUPERPACKET),

@@ -1,7 +1,7 @@
 """Superpackets without Python around them: hostile ones under sanitizers, and on other processors."""
 
 from collections.abc import Iterator
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from struct import pack
 
@@ -14,7 +14,8 @@ from tests.fastpath.natively import (
     needs,
     run,
 )
-from tests.fastpath.superpackets import ACK, CWR, PSH, UDP, Packet, Vnet, segments, superpacket
+from tests.fastpath.superpackets import ACK, CWR, PSH, UDP, Packet, segments, superpacket
+from tests.fastpath.tunnels import TUNNELS, tunnelled
 
 SOURCES = [FASTPATH / name for name in ("checksum.c", "packet.c", "offload.c", "offload_coalesce.c")]
 CHECK = Path(__file__).parent / "offload_check.c"
@@ -40,16 +41,15 @@ def inputs(order: str) -> Iterator[bytes]:
     for packet, size in superpackets():
         vnet, data = superpacket(packet, size)
         batch = b"".join(pack("<H", len(one)) + one for one in segments(packet, size))
-        yield bytes([REPAIR]) + encoded(vnet, order) + data
-        yield bytes([REPAIR]) + encoded(replace(vnet, gso_type=0), order) + data
+        yield bytes([REPAIR]) + vnet.encode(order) + data
+        yield bytes([REPAIR]) + replace(vnet, gso_type=0).encode(order) + data
+        for tunnel in TUNNELS.values():
+            vnet_around, data_around = tunnelled(tunnel, packet, size)
+            yield bytes(1) + vnet_around.encode(order) + data_around
         yield bytes([BATCH]) + batch
     turns = zip(*(segments(packet, 500)[:4] for packet, _ in superpackets() if packet.payload), strict=True)
     yield bytes([BATCH]) + b"".join(pack("<H", len(one)) + one for turn in turns for one in turn)
     yield bytes([BATCH, 0, 0]) + bytes(20)
-
-
-def encoded(vnet: Vnet, order: str) -> bytes:
-    return pack(f"{order}BBHHHH", *astuple(vnet))
 
 
 def corpus(place: Path, order: str = "=") -> list[Path]:

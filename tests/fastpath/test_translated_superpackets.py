@@ -9,6 +9,7 @@ import pytest
 from tests.datapath.kinds import DATA_PATHS, drop_counts, prefix, sent, with_session
 from tests.datapath.remote import HOME, NOW, Remote
 from tests.fastpath.superpackets import ACK, UDP, Packet, segments, superpacket
+from tests.fastpath.tunnels import TUNNELS, tunnelled, tunnelled_segments
 from wgpy.contract.drops import DropReason
 from wgpy.contract.orders import SetTranslations, Translation
 
@@ -75,6 +76,25 @@ def test_a_superpacket_is_translated_as_its_segments_are(
     path.send_superpacket(*superpacket(stream, 1000), NOW)
 
     expected = segments(replace(stream, source=packed(mapped)), 1000)
+    taken = [message.packet for message in sent(path, Remote())]
+    assert [one[: len(right)] for one, right in zip(taken, expected, strict=True)] == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "mapped"), [("192.168.1.10", "100.96.4.10"), ("fd00:10:96::9", "fd12:3456:4::7:9")]
+)
+@pytest.mark.parametrize("name", TUNNELS)
+def test_a_superpacket_in_a_tunnel_is_translated_as_its_segments_are(
+    path: NativeUnderTest, name: str, source: str, mapped: str
+) -> None:
+    peer = packed("fd00::2" if ":" in source else "10.0.0.2")
+    tunnel = TUNNELS[name]
+    tunnel = replace(tunnel, outer=replace(tunnel.outer, source=packed(source), destination=peer))
+
+    path.send_superpacket(*tunnelled(tunnel, STREAM, 1000), NOW)
+
+    tunnel = replace(tunnel, outer=replace(tunnel.outer, source=packed(mapped)))
+    expected = tunnelled_segments(tunnel, STREAM, 1000)
     taken = [message.packet for message in sent(path, Remote())]
     assert [one[: len(right)] for one, right in zip(taken, expected, strict=True)] == expected
 

@@ -219,7 +219,7 @@ static uint64_t dropped(uint32_t side, enum wgfp_drop reason)
 static void side_open(uint32_t side)
 {
     static const struct wgfp_queue queue = {WORLD_TUN, WORLD_UDP4, WORLD_UDP6};
-    const struct wgfp_settings settings = {.queues = &queue, .queue_count = 1, .vnet_header = 1, .offloads = 7,
+    const struct wgfp_settings settings = {.queues = &queue, .queue_count = 1, .vnet_header = sizeof(struct wgfp_vnet), .offloads = 7,
                                            .staged_bytes = 1 << 20, .small = side, .system = world_system()};
     struct side *self = &sides[side];
 

@@ -375,7 +375,7 @@ static void begin(uint8_t options)
     sealed_count = expected_count = pieces = keepalives = message_length = first_length = 0;
     world = world_new();
     world_enter(world, now = 10000);
-    datapath = datapath_new(&(struct wgfp_settings){.vnet_header = has_vnet, .offloads = options >> 1 & 7,
+    datapath = datapath_new(&(struct wgfp_settings){.vnet_header = has_vnet ? sizeof(struct wgfp_vnet) : 0, .offloads = options >> 1 & 7,
                                                     .small = (options & 0xd0) != 0xd0,
                                                     .accept_foreign = options >> 5 & 1});
     for (uint32_t i = 0; i < FLOWS; i++)

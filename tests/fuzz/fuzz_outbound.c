@@ -326,7 +326,7 @@ static void begin(uint8_t options)
     world = world_new();
     world_enter(world, now = 10000);
     datapath = datapath_new(&(struct wgfp_settings){
-        .vnet_header = has_vnet, .offloads = options >> 1 & 7, .staged_bytes = STAGED_BYTES, .small = 1});
+        .vnet_header = has_vnet ? VNET : 0, .offloads = options >> 1 & 7, .staged_bytes = STAGED_BYTES, .small = 1});
     wgfp_datapath_set_mtu(datapath, mtu);
     for (uint32_t i = 0; i < FLOWS; i++)
         flows[i] = flow_of_number(i);

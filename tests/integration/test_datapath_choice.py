@@ -28,10 +28,22 @@ TRAFFIC = str(Path(__file__).with_name("traffic.py"))
 
 ASK_OFFLOADS = """
 from wgpy.host.tun import Tun, TunOffload
-everything = TunOffload.CHECKSUM | TunOffload.TSO | TunOffload.USO
+everything = ~TunOffload.NONE
 for name, wanted in (("tun1", everything), ("tun2", TunOffload.CHECKSUM), ("tun3", TunOffload.NONE)):
     print(Tun.open(name, vnet_header=True).set_offloads(wanted).value)
 print(Tun.open("tun4").set_offloads(everything).value)
+"""
+
+# A process with a shorter header than ours has opened it, and still reads it.
+SHARE_TUN = """
+import fcntl, os, struct
+from wgpy.host.tun import Tun, TunOffload
+fd = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(fd, 0x400454CA, struct.pack("16sH22x", b"shared", 0x5001))
+for is_shared in (True, False):
+    tun = Tun(os.dup(fd), is_shared=is_shared)
+    accepted = tun.set_offloads(~TunOffload.NONE)
+    print(tun.vnet_header_size, int(TunOffload.UDP_TUNNEL in accepted), int(TunOffload.TSO in accepted))
 """
 
 
@@ -83,6 +95,13 @@ def test_the_tun_offloads_what_it_is_asked_for_and_the_kernel_can(lab: Lab) -> N
 
     assert everything & 3 == 3, "checksums and TCP are older than any Python we run on"
     assert (checksum, none, without_header) == (1, 0, 0)
+
+
+def test_a_header_that_another_process_reads_by_stays_and_is_too_short_for_tunnels(lab: Lab) -> None:
+    shared, alone = lab.host("host").run(sys.executable, "-c", SHARE_TUN).splitlines()
+
+    assert shared == "10 0 1"
+    assert alone in ("24 1 1", "24 0 1"), "UDP tunnels since Linux 6.17"
 
 
 @needs_native

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fastpath.superpackets import GSO_TCP4, GSO_TCP6, GSO_UDP
+from tests.fastpath.superpackets import GSO_TCP4, GSO_TCP6, GSO_TUNNEL4, GSO_TUNNEL6, GSO_UDP
 from tests.integration.exchange import complaints
 from tests.integration.hosts import Host, Lab, add_addresses
 from tests.integration.tunwire import TunWire
@@ -90,6 +90,40 @@ def test_tcp_arrives_whole_cut_and_joined_on_its_way(
     assert wire.there.segments > SIZE / 1420
     assert wire.there.written.total() < wire.there.segments / 4
     assert 30_000 < wire.there.largest_written <= 65535
+    assert complaints(left) == complaints(right) == []
+
+
+@pytest.mark.parametrize("inner", ["10.8.0.", "fd08::"], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize(
+    ("outer", "options"),
+    [("10.9.0.", ["udpcsum"]), ("10.9.0.", ["noudpcsum"]), ("fd09::", [])],
+    ids=["VXLAN", "VXLAN without checksums", "VXLAN over IPv6"],
+)
+def test_tcp_in_a_udp_tunnel_arrives_whole_cut_and_joined_on_its_way(
+    hosts: tuple[Host, Host], wire: TunWire, outer: str, options: list[str], inner: str
+) -> None:
+    if not wire.has_udp_tunnels:
+        pytest.skip("this kernel gives no superpackets in UDP tunnels to a TUN")
+    left, right = hosts
+    for host, here, there in ((left, 1, 2), (right, 2, 1)):
+        host.run(
+            *("ip", "link", "add", "over0", "mtu", "1300", "type", "vxlan", "id", "7", "dstport", "8472"),
+            *("local", f"{outer}{here}", "remote", f"{outer}{there}", "dev", "tun0", *options),
+        )
+        host.run("ip", "link", "set", "over0", "up")
+        add_addresses(host, "over0", f"{inner}{here}/{64 if ':' in inner else 24}")
+    address = f"{inner}2"
+
+    sink = right.start(sys.executable, TRAFFIC, "tcp-sink", address, "5000")
+    sent = left.run(sys.executable, TRAFFIC, "tcp-send", address, "5000", str(SIZE))
+
+    assert sink.wait().output == sent
+    tunnel = GSO_TUNNEL6 if ":" in outer else GSO_TUNNEL4
+    assert wire.there.read[tunnel | (GSO_TCP6 if ":" in inner else GSO_TCP4)] > SIZE / 65536 / 2
+    assert wire.there.segments > SIZE / 1300
+    if "noudpcsum" not in options:
+        assert wire.there.written[GSO_UDP] > SIZE / 65536 / 2
+        assert wire.there.written.total() < wire.there.segments / 4
     assert complaints(left) == complaints(right) == []
 
 

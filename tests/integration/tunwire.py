@@ -11,32 +11,34 @@ import sys
 import threading
 from collections import Counter
 from contextlib import suppress
-from dataclasses import astuple, dataclass, field
-from struct import pack, unpack
+from dataclasses import dataclass, field
 
 from tests.fastpath import offloads
-from tests.fastpath.superpackets import Vnet
+from tests.fastpath.superpackets import VNET_SIZE, Vnet
 from tests.integration.hosts import Host
 
-_VNET_SIZE = 10
 _READS = 16  # superpackets of a batch at most
-_LAYOUT = "=BBHHHH"
 
 # Runs in a host's network namespace: opens a TUN there, with every offload it can have, and sends it up.
 _OPEN = """
 import fcntl, os, socket, struct, sys
 tun = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
 IFF_TUN, IFF_NO_PI, IFF_VNET_HDR, TUNSETIFF, TUNSETOFFLOAD = 1, 0x1000, 0x4000, 0x400454ca, 0x400454d0
+TUNSETVNETHDRSZ = 0x400454d8
 fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", b"tun0", IFF_TUN | IFF_NO_PI | IFF_VNET_HDR))
-CSUM, TSO4, TSO6, TSO_ECN, USO4, USO6 = 1, 2, 4, 8, 0x20, 0x40
-try:
-    fcntl.ioctl(tun, TUNSETOFFLOAD, CSUM | TSO4 | TSO6 | TSO_ECN | USO4 | USO6)
-    uso = b"1"
-except OSError:
-    fcntl.ioctl(tun, TUNSETOFFLOAD, CSUM | TSO4 | TSO6 | TSO_ECN)
-    uso = b"0"
+fcntl.ioctl(tun, TUNSETVNETHDRSZ, struct.pack("i", 24))
+CSUM, TSO4, TSO6, TSO_ECN, USO4, USO6, UDP_TUNNEL, UDP_TUNNEL_CSUM = 1, 2, 4, 8, 0x20, 0x40, 0x80, 0x100
+flags = CSUM | TSO4 | TSO6 | TSO_ECN
+kinds = b""
+for kind, more in ((b"u", USO4 | USO6), (b"t", UDP_TUNNEL | UDP_TUNNEL_CSUM)):
+    try:
+        fcntl.ioctl(tun, TUNSETOFFLOAD, flags | more)
+        flags |= more
+        kinds += kind
+    except OSError:
+        fcntl.ioctl(tun, TUNSETOFFLOAD, flags)
 with socket.socket(fileno=int(sys.argv[1])) as way_up:
-    socket.send_fds(way_up, [uso], [tun])
+    socket.send_fds(way_up, [b"kinds:" + kinds], [tun])
 """
 
 
@@ -54,7 +56,8 @@ class TunWire:
     """Two TUNs named tun0; whatever is routed to one comes out of the other."""
 
     def __init__(self, one: Host, other: Host) -> None:
-        (self._one, self.has_uso), (self._other, _) = _open_tun(one), _open_tun(other)
+        (self._one, kinds), (self._other, _) = _open_tun(one), _open_tun(other)
+        self.has_uso, self.has_udp_tunnels = b"u" in kinds, b"t" in kinds
         self.there, self.back = Counts(), Counts()
         self._stop_read, self._stop_write = os.pipe()
         self._thread = threading.Thread(target=self._run)
@@ -90,22 +93,22 @@ def _carry(source: int, target: int, counts: Counts) -> None:
     with suppress(BlockingIOError):
         for _ in range(_READS):
             data = os.read(source, 1 << 17)
-            vnet = Vnet(*unpack(_LAYOUT, data[:_VNET_SIZE]))
+            vnet = Vnet.decode(data[:VNET_SIZE])
             counts.read[vnet.gso_type & 0x7F] += 1
-            batch += offloads.cut(vnet, data[_VNET_SIZE:])
+            batch += offloads.cut(vnet, data[VNET_SIZE:])
     counts.segments += len(batch)
     for handed in offloads.join(batch):
         counts.written[handed.vnet.gso_type & 0x7F] += 1
         counts.largest_written = max(counts.largest_written, len(handed.data))
-        os.write(target, pack(_LAYOUT, *astuple(handed.vnet)) + handed.data)
+        os.write(target, handed.vnet.encode() + handed.data)
 
 
-def _open_tun(host: Host) -> tuple[int, bool]:
-    """The TUN's descriptor, and whether the kernel leaves UDP uncut."""
+def _open_tun(host: Host) -> tuple[int, bytes]:
+    """The TUN's descriptor, and what the kernel leaves uncut: u for UDP, t for what is in UDP tunnels."""
     here, there = socket.socketpair()
     with here, there:
         namespace = f"--net=/proc/{host.namespace()}/ns/net"
         command = [sys.executable, "-I", "-S", "-c", _OPEN, str(there.fileno())]
         subprocess.run(["nsenter", namespace, *command], pass_fds=[there.fileno()], check=True)
-        uso, (descriptor,), _, _ = socket.recv_fds(here, 1, 1)
-    return descriptor, uso == b"1"
+        kinds, (descriptor,), _, _ = socket.recv_fds(here, 100, 1)
+    return descriptor, kinds.removeprefix(b"kinds:")

@@ -55,7 +55,7 @@ def test_offloads_are_chosen_by_name(choice: str, expected: set[Offload]) -> Non
     assert read_settings({"WGPY_OFFLOAD": choice}).offloads == expected
 
 
-@pytest.mark.parametrize("superpackets", ["tso", "uso"])
+@pytest.mark.parametrize("superpackets", ["tso", "uso", "udp-tunnel"])
 def test_superpackets_need_partial_checksums(superpackets: str) -> None:
     chosen = read_settings({"WGPY_OFFLOAD": superpackets}).offloads
 
@@ -99,7 +99,7 @@ def test_small_memory_and_workers_are_chosen() -> None:
 @pytest.mark.parametrize(
     ("offloads", "expected"),
     [
-        (set(Offload), TunOffload.CHECKSUM | TunOffload.TSO | TunOffload.USO),
+        (set(Offload), TunOffload.CHECKSUM | TunOffload.TSO | TunOffload.USO | TunOffload.UDP_TUNNEL),
         ({Offload.CHECKSUM, Offload.USO}, TunOffload.CHECKSUM | TunOffload.USO),
         ({Offload.GSO, Offload.GRO}, TunOffload.NONE),
     ],

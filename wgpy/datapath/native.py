@@ -127,7 +127,7 @@ class NativeDataPath:
         self,
         queues: Sequence[Queue],
         *,
-        vnet_header: bool = False,
+        vnet_header_size: int = 0,
         offloads: Offload = Offload.NONE,
         mtu: int = DEFAULT_MTU,
         staged_bytes: int = MAX_STAGED_BYTES,
@@ -153,7 +153,7 @@ class NativeDataPath:
         settings = {
             "queues": self._queues,
             "queue_count": len(queues),
-            "vnet_header": vnet_header,
+            "vnet_header": vnet_header_size,
             "offloads": offloads,
             "staged_bytes": staged_bytes,
             "small": small,

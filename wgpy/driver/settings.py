@@ -23,6 +23,7 @@ class Offload(Enum):
     CHECKSUM = "checksum"  # partial checksums between the TUN and us
     TSO = "tso"  # TCP superpackets between the TUN and us
     USO = "uso"  # UDP superpackets between the TUN and us
+    UDP_TUNNEL = "udp-tunnel"  # superpackets in VXLAN and the like from the TUN
     GSO = "gso"  # many datagrams in one call to send
     GRO = "gro"  # many datagrams in one call to receive
     FILTER = "filter"  # to drop what the data path would drop unopened
@@ -85,7 +86,7 @@ def _offloads(choice: str) -> frozenset[Offload]:
     except ValueError:
         names = ", ".join(offload.value for offload in Offload)
         raise ValueError(f"WGPY_OFFLOAD is `{choice}`, want all, none, or some of {names}") from None
-    if chosen & {Offload.TSO, Offload.USO}:  # a superpacket cannot be without
+    if chosen & {Offload.TSO, Offload.USO, Offload.UDP_TUNNEL}:  # a superpacket cannot be without
         chosen.add(Offload.CHECKSUM)
     return frozenset(chosen)
 

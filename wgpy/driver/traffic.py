@@ -105,7 +105,7 @@ class PortableTraffic:
     def __init__(
         self, packets: PacketDevice, transport: Transport, settings: Settings, driver: Driver
     ) -> None:
-        if packets.vnet_header:
+        if packets.vnet_header_size:
             raise ValueError(
                 f"{packets.name} was opened with IFF_VNET_HDR, which only the data path in C understands: "
                 "open it without, or build that"
@@ -188,7 +188,7 @@ class NativeTraffic:
         offloads = _datapath_offloads(settings, accepted)
         self._datapath = NativeDataPath(
             self._queues(transport),
-            vnet_header=packets.vnet_header,
+            vnet_header_size=packets.vnet_header_size,
             offloads=offloads,
             staged_bytes=_staged_bytes(settings),
             small=settings.small,
@@ -253,6 +253,7 @@ _TUN_OFFLOADS: Final = {
     Offload.CHECKSUM: TunOffload.CHECKSUM,
     Offload.TSO: TunOffload.TSO,
     Offload.USO: TunOffload.USO,
+    Offload.UDP_TUNNEL: TunOffload.UDP_TUNNEL,
 }
 
 

@@ -30,7 +30,8 @@ struct wgfp_datapath {
     struct filter filter; /* of all sockets */
     struct wgfp_queue queues[MAX_QUEUES];
     uint32_t queue_count;
-    bool vnet_header, small;
+    uint32_t vnet_header;   /* bytes */
+    bool small;
     struct worker workers[2 * MAX_QUEUES];
     struct outbound *control; /* the control's */
     pthread_mutex_t gate;   /* workers wait here while the control wants their locks */

@@ -1,7 +1,7 @@
 /* Cutting superpackets that come from the TUN; what the functions mean is said in offload.h.
  *
- * Sources: RFC 791, 768, 8200, 9293, 3168 (CWR only on the first segment); for the header in front, virtio's
- * specification.
+ * Sources: RFC 791, 768, 8200, 9293, 3168 (CWR only on the first segment), 7348 and 8926 (VXLAN and Geneve, which are UDP
+ * tunnels); for the header in front, virtio's specification.
  */
 #include "offload.h"
 
@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/uio.h>
 
-_Static_assert(sizeof(struct wgfp_vnet) == 10, "a virtio_net_hdr of 10 bytes");
+_Static_assert(offsetof(struct wgfp_vnet, unused) == WGFP_VNET_SHORT, "a virtio_net_hdr of 10 bytes");
+_Static_assert(sizeof(struct wgfp_vnet) == 24, "a virtio_net_hdr_v1_hash_tunnel of 24 bytes");
 _Static_assert(sizeof(struct wgfp_slice) == sizeof(struct iovec), "slices are iovecs");
 _Static_assert(offsetof(struct wgfp_slice, data) == offsetof(struct iovec, iov_base), "slices are iovecs");
 _Static_assert(offsetof(struct wgfp_slice, length) == offsetof(struct iovec, iov_len), "slices are iovecs");
@@ -119,14 +120,14 @@ static int whole_parse(struct wgfp_gso *gso, const struct wgfp_vnet *vnet, uint8
     return WGFP_GSO_ACCEPTED;
 }
 
-/* Are the headers of this packet those that the virtio header speaks of? */
-static int gso_verify(const struct headers *headers, const struct wgfp_vnet *vnet)
+/* Are the headers of this packet those that the virtio header speaks of? at: their offset. */
+static int gso_verify(const struct headers *headers, const struct wgfp_vnet *vnet, uint32_t at)
 {
     static const struct {
         uint8_t type, version, protocol;
     } types[] = {{WGFP_VNET_TCP4, 4, TCP}, {WGFP_VNET_TCP6, 6, TCP}, {WGFP_VNET_UDP, 0, UDP}};
     const size_t known = sizeof types / sizeof types[0];
-    const uint8_t type = vnet->gso_type & (uint8_t)~WGFP_VNET_ECN;
+    const uint8_t type = vnet->gso_type & (uint8_t)~(WGFP_VNET_ECN | WGFP_VNET_TUNNEL4 | WGFP_VNET_TUNNEL6);
     size_t i = 0;
 
     while (i < known && types[i].type != type)
@@ -139,10 +140,54 @@ static int gso_verify(const struct headers *headers, const struct wgfp_vnet *vne
         return WGFP_GSO_REFUSED_PROTOCOL;
     if (vnet->gso_size == 0)
         return WGFP_GSO_REFUSED_SIZE;
-    if ((vnet->flags & WGFP_VNET_NEEDS_CSUM) && (vnet->csum_start != headers->transport ||
+    if ((vnet->flags & WGFP_VNET_NEEDS_CSUM) && (vnet->csum_start != at + headers->transport ||
                                                  vnet->csum_offset != checksum_offset(headers->protocol)))
         return WGFP_GSO_REFUSED_CHECKSUM;
     return WGFP_GSO_ACCEPTED;
+}
+
+/* Are the headers of this packet those of a UDP tunnel, and can there be an IP header behind them, where the virtio
+ * header says? What is between is the same in all segments, whatever it is: so VXLAN, Geneve and others are as one. */
+static int tunnel_verify(const struct headers *headers, const struct wgfp_vnet *vnet, size_t length)
+{
+    const uint32_t type = vnet->gso_type & (WGFP_VNET_TUNNEL4 | WGFP_VNET_TUNNEL6);
+
+    if (type != (headers->version == 4 ? WGFP_VNET_TUNNEL4 : WGFP_VNET_TUNNEL6) || headers->protocol != UDP ||
+        vnet->outer_th_offset != headers->transport || vnet->inner_nh_offset < headers->length ||
+        vnet->inner_nh_offset >= length || vnet->inner_nh_offset % 2 != 0) /* as sums are of words */
+        return WGFP_GSO_REFUSED_TUNNEL;
+    return WGFP_GSO_ACCEPTED;
+}
+
+/* The headers of a superpacket. */
+struct layers {
+    struct headers outer; /* of its tunnel, if it is in one */
+    struct headers inner; /* of what is cut */
+    uint32_t at;          /* offset of the inner; 0: there is no tunnel, and both are the same */
+};
+
+static int layers_parse(struct layers *layers, const struct wgfp_gso *gso, const struct wgfp_vnet *vnet,
+                        const uint8_t *packet, size_t length)
+{
+    struct wgfp_view inner;
+    int refusal = wgfp_headers_parse(&layers->outer, &gso->view, packet, length);
+
+    if (refusal == WGFP_GSO_ACCEPTED && (vnet->gso_type & (WGFP_VNET_TUNNEL4 | WGFP_VNET_TUNNEL6)) == 0) {
+        layers->inner = layers->outer;
+        return gso_verify(&layers->inner, vnet, 0);
+    }
+    if (refusal == WGFP_GSO_ACCEPTED)
+        refusal = tunnel_verify(&layers->outer, vnet, length);
+    if (refusal != WGFP_GSO_ACCEPTED)
+        return refusal;
+    layers->at = vnet->inner_nh_offset;
+    (void)wgfp_packet_parse(&inner, packet + layers->at, length - layers->at);
+    refusal = wgfp_headers_parse(&layers->inner, &inner, packet + layers->at, length - layers->at);
+    if (refusal == WGFP_GSO_ACCEPTED)
+        refusal = gso_verify(&layers->inner, vnet, layers->at);
+    return refusal == WGFP_GSO_ACCEPTED && layers->at + layers->inner.length > sizeof gso->template
+               ? WGFP_GSO_REFUSED_TUNNEL
+               : refusal;
 }
 
 void wgfp_gso_readdress(struct wgfp_gso *gso)
@@ -155,63 +200,95 @@ void wgfp_gso_readdress(struct wgfp_gso *gso)
         return; /* the packet itself is sent */
     const uint64_t change = wgfp_sum(addresses, size) + (uint16_t)~wgfp_sum_fold(wgfp_sum(former, size));
 
-    gso->transport_sum += change;
-    if (gso->view.version == 4)
-        gso->ip_sum += change;
+    if (gso->ip.at > 0) {
+        gso->tunnel.sum += change;
+    } else {
+        gso->ip.sum += change;
+        gso->transport_sum += change;
+    }
     memcpy(former, addresses, size);
 }
 
-/* Copy the headers, take out what differs between segments, and sum up what stays. */
-static void template_make(struct wgfp_gso *gso, const struct headers *headers)
+/* Take out of an IP header what differs between segments. at: its offset. */
+static void template_ip_make(struct wgfp_gso *gso, struct wgfp_gso_ip *made, uint32_t at, const struct headers *headers)
 {
-    uint8_t *ip = gso->template, *transport = ip + headers->transport;
+    uint8_t *ip = gso->template + at;
 
-    memcpy(ip, gso->packet, headers->length);
+    made->at = at;
+    made->version = (uint8_t)headers->version;
+    made->id = wgfp_load16_be(ip + 4);
     if (headers->version == 4) {
-        gso->id = wgfp_load16_be(ip + 4);
         wgfp_store32_be(ip + 2, 0); /* length and identification */
         wgfp_store16_be(ip + 10, 0);
-        gso->ip_sum = wgfp_sum(ip, headers->transport);
+        made->sum = wgfp_sum(ip, headers->transport);
     } else {
         wgfp_store16_be(ip + 4, 0);
     }
-    if (headers->protocol == TCP) {
-        gso->sequence = wgfp_load32_be(transport + 4);
-        gso->flags = transport[13];
-        wgfp_store32_be(transport + 4, 0);
-        transport[13] = 0;
-    } else {
-        wgfp_store16_be(transport + 4, 0);
-    }
-    wgfp_store16_be(transport + checksum_offset(headers->protocol), 0);
-    gso->transport_sum = wgfp_sum(transport, headers->length - headers->transport) + pseudo_sum(ip, headers, 0);
+}
+
+/* The same of a UDP header, and its checksum. */
+static void template_udp_make(uint8_t *udp)
+{
+    wgfp_store32_be(udp + 4, 0);
+}
+
+static void template_tcp_make(struct wgfp_gso *gso, uint8_t *tcp)
+{
+    gso->sequence = wgfp_load32_be(tcp + 4);
+    gso->flags = tcp[13];
+    wgfp_store32_be(tcp + 4, 0);
+    tcp[13] = 0;
+    wgfp_store16_be(tcp + 16, 0);
+}
+
+/* Copy the headers, take out what differs between segments, and sum up what stays. at: offset of `headers`, of what is
+ * cut. */
+static void template_make(struct wgfp_gso *gso, uint32_t at, const struct headers *headers)
+{
+    uint8_t *transport = gso->template + at + headers->transport;
+
+    memcpy(gso->template, gso->packet, gso->header_length);
+    template_ip_make(gso, &gso->ip, at, headers);
+    gso->transport = at + headers->transport;
+    gso->protocol = (uint8_t)headers->protocol;
+    if (headers->protocol == TCP)
+        template_tcp_make(gso, transport);
+    else
+        template_udp_make(transport);
+    gso->transport_sum = wgfp_sum(transport, headers->length - headers->transport) +
+                         pseudo_sum(gso->template + at, headers, 0);
+}
+
+/* The same of the tunnel around it. */
+static void template_tunnel_make(struct wgfp_gso *gso, const struct wgfp_vnet *vnet, const struct headers *headers)
+{
+    uint8_t *udp = gso->template + headers->transport;
+
+    gso->tunnel_has_sum = (vnet->flags & WGFP_VNET_TUNNEL_CSUM) != 0 || wgfp_load16_be(udp + 6) != 0;
+    template_ip_make(gso, &gso->tunnel, 0, headers);
+    template_udp_make(udp);
 }
 
 int wgfp_gso_parse(struct wgfp_gso *gso, const struct wgfp_vnet *vnet, uint8_t *packet, size_t length)
 {
-    struct headers headers;
+    struct layers layers = {0};
     int refusal;
 
     if (vnet->gso_type == 0)
         return whole_parse(gso, vnet, packet, length);
     (void)wgfp_packet_parse(&gso->view, packet, length);
-    refusal = wgfp_headers_parse(&headers, &gso->view, packet, length);
-    if (refusal == WGFP_GSO_ACCEPTED)
-        refusal = gso_verify(&headers, vnet);
+    refusal = layers_parse(&layers, gso, vnet, packet, length);
     if (refusal != WGFP_GSO_ACCEPTED)
         return refusal;
 
-    const uint32_t payload = (uint32_t)length - headers.length;
-
-    *gso = (struct wgfp_gso){
-        .view = gso->view,
-        .packet = packet,
-        .count = payload > 0 ? (payload + vnet->gso_size - 1u) / vnet->gso_size : 1,
-        .header_length = headers.length,
-        .payload = payload,
-        .segment_size = vnet->gso_size,
-    };
-    template_make(gso, &headers);
+    gso->packet = packet;
+    gso->header_length = layers.at + layers.inner.length;
+    gso->payload = (uint32_t)length - gso->header_length;
+    gso->segment_size = vnet->gso_size;
+    gso->count = gso->payload > 0 ? (gso->payload + vnet->gso_size - 1u) / vnet->gso_size : 1;
+    template_make(gso, layers.at, &layers.inner);
+    if (layers.at > 0)
+        template_tunnel_make(gso, vnet, &layers.outer);
     return WGFP_GSO_ACCEPTED;
 }
 
@@ -236,26 +313,48 @@ static uint8_t segment_flags(const struct wgfp_gso *gso, uint32_t i)
     return flags;
 }
 
+/* length: of the segment from this header on. */
+static void ip_write(const struct wgfp_gso_ip *ip, uint32_t i, uint8_t *header, uint32_t length)
+{
+    header += ip->at;
+    if (ip->version == 4) {
+        const uint16_t id = (uint16_t)(ip->id + i);
+
+        wgfp_store16_be(header + 2, length);
+        wgfp_store16_be(header + 4, id);
+        wgfp_checksum_store(header + 10, ip->sum + wgfp_sum_word((uint16_t)length) + wgfp_sum_word(id));
+    } else {
+        wgfp_store16_be(header + 4, length - IPV6_HEADER);
+    }
+}
+
+/* The headers of the tunnel, when those in it are written. length: of the segment; payload_sum: of what follows all
+ * headers. */
+static void tunnel_write(const struct wgfp_gso *gso, uint32_t i, uint8_t *header, uint32_t length, uint64_t payload_sum)
+{
+    const struct headers tunnel = {gso->view.version, UDP, gso->view.transport, 0};
+    const uint32_t udp_length = length - tunnel.transport;
+    uint8_t *udp = header + tunnel.transport;
+
+    ip_write(&gso->tunnel, i, header, length);
+    wgfp_store16_be(udp + 4, udp_length);
+    if (gso->tunnel_has_sum)
+        checksum_store_nonzero(udp + 6, pseudo_sum(header, &tunnel, udp_length) + payload_sum +
+                                            wgfp_sum(udp, gso->header_length - tunnel.transport));
+}
+
 /* payload, payload_sum: of segment i. */
 static void header_write(const struct wgfp_gso *gso, uint32_t i, uint8_t *header, size_t payload,
                          uint64_t payload_sum)
 {
     const uint32_t length = gso->header_length + (uint32_t)payload;
-    const uint32_t transport_length = length - gso->view.transport;
-    uint8_t *transport = header + gso->view.transport;
+    const uint32_t transport_length = length - gso->transport;
+    uint8_t *transport = header + gso->transport;
     uint64_t sum = gso->transport_sum + payload_sum + wgfp_sum_word((uint16_t)transport_length);
 
     memcpy(header, gso->template, gso->header_length);
-    if (gso->view.version == 4) {
-        const uint16_t id = (uint16_t)(gso->id + i);
-
-        wgfp_store16_be(header + 2, length);
-        wgfp_store16_be(header + 4, id);
-        wgfp_checksum_store(header + 10, gso->ip_sum + wgfp_sum_word((uint16_t)length) + wgfp_sum_word(id));
-    } else {
-        wgfp_store16_be(header + 4, transport_length);
-    }
-    if (gso->view.protocol == TCP) {
+    ip_write(&gso->ip, i, header, length - gso->ip.at);
+    if (gso->protocol == TCP) {
         const uint32_t sequence = gso->sequence + i * gso->segment_size;
 
         wgfp_store32_be(transport + 4, sequence);
@@ -266,6 +365,8 @@ static void header_write(const struct wgfp_gso *gso, uint32_t i, uint8_t *header
         wgfp_store16_be(transport + 4, transport_length);
         checksum_store_nonzero(transport + 6, sum + wgfp_sum_word((uint16_t)transport_length));
     }
+    if (gso->ip.at > 0)
+        tunnel_write(gso, i, header, length, payload_sum);
 }
 
 void wgfp_gso_segment(const struct wgfp_gso *gso, uint32_t i, uint8_t *header, struct wgfp_slice *payload)

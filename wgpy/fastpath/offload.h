@@ -24,6 +24,7 @@
     X(PROTOCOL, "protocol", "extension headers, or not the protocol of its GSO type") \
     X(TYPE, "type", "the GSO type is unknown")                         \
     X(SIZE, "size", "its segments would be empty")                     \
+    X(TUNNEL, "tunnel", "it is in no UDP tunnel of its GSO type, or that's headers are elsewhere or too long") \
     X(CHECKSUM, "checksum", "the checksum to complete is not in it, or not where its headers have one")
 
 enum wgfp_gso_refusal {
@@ -36,32 +37,49 @@ enum wgfp_gso_refusal {
 
 /* cffi: begin */
 
-/* The kernel's struct virtio_net_hdr, in the byte order of this machine. */
+/* The kernel's struct virtio_net_hdr_v1_hash_tunnel, in the byte order of this machine. A shorter one ends before
+ * `unused`. */
 struct wgfp_vnet {
-    uint8_t flags;    /* 1: the checksum at csum_start + csum_offset holds the pseudo-header's sum; complete it */
-    uint8_t gso_type; /* 0 none, 1 TCP over IPv4, 4 TCP over IPv6, 5 UDP; and 0x80 if a TCP segment has CWR */
+    uint8_t flags;    /* 1: the checksum at csum_start + csum_offset holds the pseudo-header's sum; complete it.
+                       * 8: the tunnel's UDP header has a checksum, too */
+    uint8_t gso_type; /* 0 none, 1 TCP over IPv4, 4 TCP over IPv6, 5 UDP; and 0x80 if a TCP segment has CWR; and 0x20 if
+                       * it is in a UDP tunnel over IPv4, 0x40 over IPv6 */
     uint16_t hdr_len; /* of IP and TCP or UDP; never believed */
     uint16_t gso_size; /* bytes of payload in each segment but the last */
     uint16_t csum_start;
     uint16_t csum_offset;
+    uint16_t unused[5];
+    uint16_t outer_th_offset; /* of the tunnel's UDP header */
+    uint16_t inner_nh_offset; /* of the IP header in the tunnel */
 };
 
 /* -- From the TUN: one superpacket, many segments ------------------------------------------------ */
+
+/* An IP header of the template. */
+struct wgfp_gso_ip {
+    uint32_t at;     /* its offset */
+    uint16_t id;     /* IPv4's, of segment 0 */
+    uint8_t version;
+    uint64_t sum;    /* of IPv4's */
+};
 
 /* A packet that was verified and can be cut. */
 struct wgfp_gso {
     struct wgfp_view view;  /* of version 0 for what is whole and no IP packet */
     const uint8_t *packet;
     uint32_t count;         /* of segments */
-    uint32_t header_length; /* of IP and TCP or UDP; 0: the packet is whole as it is, and its only segment */
+    uint32_t header_length; /* up to the end of TCP's or UDP's; 0: the packet is whole as it is, and its only segment */
     uint32_t payload;       /* bytes behind the headers */
     uint32_t segment_size;  /* payload of each segment but the last */
+    uint32_t transport;     /* offset of the header of TCP or UDP, whose payload is cut */
     uint32_t sequence;      /* TCP's, of segment 0 */
-    uint16_t id;            /* IPv4's, of segment 0 */
     uint8_t flags;          /* TCP's */
-    uint8_t template[120];  /* the headers, with zeros for what differs between segments */
-    uint64_t ip_sum;        /* of the template's IPv4 header */
+    uint8_t protocol;
+    uint8_t tunnel_has_sum; /* has the tunnel's UDP header a checksum? */
+    struct wgfp_gso_ip ip;  /* of TCP or UDP; behind the headers of a tunnel unless it is at 0 */
+    struct wgfp_gso_ip tunnel;
     uint64_t transport_sum; /* of the template's TCP or UDP header, and the pseudo-header without its length */
+    uint8_t template[512];  /* the headers, with zeros for what differs between segments */
 };
 
 /* Bytes somewhere; laid out as a struct iovec. */
@@ -118,10 +136,16 @@ void wgfp_group_slices(const struct wgfp_group *group, const struct wgfp_packet 
 /* cffi: end */
 
 enum {
+    WGFP_VNET_SHORT = 10, /* bytes of the header of kernels and programs that know of no tunnels */
+
     WGFP_VNET_NEEDS_CSUM = 1,
+    WGFP_VNET_TUNNEL_CSUM = 8,
+
     WGFP_VNET_TCP4 = 1,
     WGFP_VNET_TCP6 = 4,
     WGFP_VNET_UDP = 5,
+    WGFP_VNET_TUNNEL4 = 0x20,
+    WGFP_VNET_TUNNEL6 = 0x40,
     WGFP_VNET_ECN = 0x80,
 
     WGFP_COALESCE_TCP = 1,

@@ -6,17 +6,16 @@
 
 enum { PACKET_OFFSET = 64 };
 
-_Static_assert(sizeof(struct wgfp_vnet) == 10, "the kernel's struct virtio_net_hdr");
-
 ssize_t tun_read(const struct wgfp_datapath *datapath, int tun, struct tun_buffer *buffer, uint8_t **packet)
 {
     struct iovec slices[] = {
-        {&buffer->vnet, sizeof buffer->vnet},
+        {&buffer->vnet, datapath->vnet_header},
         {buffer->bytes + PACKET_OFFSET, MAX_PACKET + 1},
     };
-    const int skip = datapath->vnet_header ? 0 : 1;
+    const int skip = datapath->vnet_header > 0 ? 0 : 1;
     ssize_t length;
 
+    buffer->vnet = (struct wgfp_vnet){0}; /* for what the kernel's header does not have */
     do {
         length = datapath->system->readv(tun, slices + skip, 2 - skip);
     } while (length < 0 && errno == EINTR);
@@ -25,10 +24,7 @@ ssize_t tun_read(const struct wgfp_datapath *datapath, int tun, struct tun_buffe
     if (length == 0)
         return -EPIPE; /* the other end of a socket was closed */
     *packet = buffer->bytes + PACKET_OFFSET;
-    if (datapath->vnet_header)
-        length -= (ssize_t)sizeof buffer->vnet;
-    else
-        buffer->vnet = (struct wgfp_vnet){0};
+    length -= (ssize_t)datapath->vnet_header;
     return length > 0 ? length : -EIO;
 }
 
@@ -45,8 +41,8 @@ static int write_slices(const struct wgfp_datapath *datapath, int tun, const str
 static int write_packet(const struct wgfp_datapath *datapath, int tun, struct iovec packet[2], int n)
 {
     struct wgfp_vnet vnet = {0};
-    const struct iovec slices[] = {{&vnet, sizeof vnet}, packet[0], packet[1]};
-    const int skip = datapath->vnet_header ? 0 : 1;
+    const struct iovec slices[] = {{&vnet, datapath->vnet_header}, packet[0], packet[1]};
+    const int skip = datapath->vnet_header > 0 ? 0 : 1;
 
     return write_slices(datapath, tun, slices + skip, 1 + n - skip);
 }
@@ -91,7 +87,7 @@ static void kind_refused(struct wgfp_datapath *datapath, const struct wgfp_group
 size_t tun_join(const struct wgfp_datapath *datapath, const struct tun_batch *batch)
 {
     const unsigned offloads = atomic_load_explicit(&datapath->offloads, memory_order_relaxed);
-    const unsigned kinds = datapath->vnet_header ? offloads & (OFFLOAD_TSO | OFFLOAD_USO) : 0;
+    const unsigned kinds = datapath->vnet_header > 0 ? offloads & (OFFLOAD_TSO | OFFLOAD_USO) : 0;
 
     _Static_assert((int)OFFLOAD_TSO == WGFP_COALESCE_TCP && (int)OFFLOAD_USO == WGFP_COALESCE_UDP, "");
     return wgfp_coalesce(batch->packets, batch->count, kinds, batch->groups);
@@ -108,7 +104,7 @@ void tun_write(struct wgfp_datapath *datapath, int tun, const struct tun_batch *
     if (group->count == 1) {
         error = write_packet(datapath, tun, (struct iovec[2]){{slices[1].data, slices[1].length}}, 1);
     } else {
-        slices[0] = (struct wgfp_slice){&vnet, sizeof vnet};
+        slices[0] = (struct wgfp_slice){&vnet, datapath->vnet_header};
         error = write_slices(datapath, tun, (const struct iovec *)slices, 1 + (int)group->count);
         if (error == EINVAL) {
             kind_refused(datapath, group);

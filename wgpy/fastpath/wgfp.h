@@ -58,7 +58,7 @@ struct wgfp_queue {
 struct wgfp_settings {
     const struct wgfp_queue *queues;
     uint32_t queue_count;    /* 1 to 16 */
-    uint32_t vnet_header;    /* 1: packets have a struct wgfp_vnet in front, both ways */
+    uint32_t vnet_header;    /* packets have so many bytes of a struct wgfp_vnet in front, both ways: 0, 10 or 24 */
     uint32_t offloads;       /* 1 TCP superpackets to the TUN, 2 UDP superpackets to it, 4 UDP_SEGMENT, 8 the
                               * filter of filter.h at the sockets, which are of UDP then */
     uint32_t staged_bytes;   /* at most so many of packets that wait for a keypair, of all peers */
@@ -79,6 +79,7 @@ struct wgfp_endpoint {
     uint32_t local_interface;
 };
 
+/* WGFP_ERR_INVALID: another number of queues or bytes; WGFP_ERR_MEMORY. */
 int wgfp_datapath_new(struct wgfp_datapath **datapath, const struct wgfp_settings *settings);
 void wgfp_datapath_free(struct wgfp_datapath *datapath); /* closes it first; NULL is freed, too */
 

@@ -46,12 +46,14 @@ _IFF_VNET_HDR: Final = 0x4000
 _IFF_TUN_EXCL: Final = 0x8000
 _IFREQ_FLAGS: Final = struct.Struct("16sH22x")
 _TUNSETOFFLOAD: Final = 0x400454D0
+_TUNGETVNETHDRSZ: Final = 0x800454D7
 _TUNSETVNETHDRSZ: Final = 0x400454D8
 _TUN_F_CSUM: Final = 0x01
 _TUN_F_TSO: Final = 0x02 | 0x04  # IPv4 and IPv6
 _TUN_F_TSO_ECN: Final = 0x08
 _TUN_F_USO: Final = 0x20 | 0x40  # since Linux 6.2, and only both together
-VNET_HEADER_SIZE: Final = 10  # struct virtio_net_hdr
+_TUN_F_UDP_TUNNEL: Final = 0x80 | 0x100  # since Linux 6.17: of UDP tunnels, and of those with checksums
+_TUNNEL_HEADER_SIZE: Final = 24  # struct virtio_net_hdr_v1_hash_tunnel
 _IFREQ_INT: Final = struct.Struct("16si20x")
 
 
@@ -70,6 +72,7 @@ class TunOffload(Flag):
     CHECKSUM = 1  # packets whose transport checksum is not complete
     TSO = 2  # superpackets of TCP
     USO = 4  # superpackets of UDP
+    UDP_TUNNEL = 8  # superpackets in VXLAN, or another tunnel of UDP
 
 
 class PacketDevice(Protocol):
@@ -95,11 +98,11 @@ class PacketDevice(Protocol):
         """None if it cannot be known from here."""
 
     @property
-    def vnet_header(self) -> bool:
-        """Whether packets have a struct virtio_net_hdr in front. Then `read` and `write` are not for them."""
+    def vnet_header_size(self) -> int:
+        """Bytes of a struct virtio_net_hdr before each packet; `read` and `write` are for 0, that is none."""
 
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
-        """Let the kernel use these; the answer is what it agreed to, always less without `vnet_header`."""
+        """Let the kernel use these; the answer is what it agreed to, always less without a header."""
 
     def read(self) -> bytes | None:
         """The next packet, or None if there is none now. Raises OSError once the device is gone."""
@@ -121,10 +124,11 @@ def check_name(name: str) -> None:
 class Tun:
     """A TUN device."""
 
-    def __init__(self, fd: int, *, mtu: int | None = None) -> None:
+    def __init__(self, fd: int, *, mtu: int | None = None, is_shared: bool = False) -> None:
         """Take over this descriptor of a TUN device. Raises ValueError if it is something else.
 
-        mtu: of a device in another network namespace, where it cannot be asked.
+        mtu: of a device in another network namespace, where it cannot be asked. is_shared: another process
+        still reads it, by the header that packets have now.
         """
         name, flags = _identify(fd)
         if not flags & _IFF_TUN or not flags & _IFF_NO_PI:
@@ -134,9 +138,7 @@ class Tun:
         self._more_queues: list[int] = []
         self._name = name
         self._owner = ""
-        self._vnet_header = bool(flags & _IFF_VNET_HDR)
-        if self._vnet_header:
-            fcntl.ioctl(fd, _TUNSETVNETHDRSZ, VNET_HEADER_SIZE.to_bytes(4, sys.byteorder))
+        self._vnet_header_size = _header_size(fd, keep=is_shared) if flags & _IFF_VNET_HDR else 0
         os.set_blocking(fd, False)
         os.set_inheritable(fd, False)
         self._poll = select.poll()
@@ -165,12 +167,13 @@ class Tun:
         return tun
 
     @classmethod
-    def inherit(cls, fds: Sequence[int], *, owner: str = "") -> "Tun":
+    def inherit(cls, fds: Sequence[int], *, owner: str = "", is_shared: bool = False) -> "Tun":
         """Take over all queues of a device that an earlier process opened.
 
-        owner: as for `open`. Raises ValueError if it is something else; then all are open.
+        owner: as for `open`. is_shared: that process still reads it. Raises ValueError if it is something
+        else; then all are open.
         """
-        tun = cls(fds[0])
+        tun = cls(fds[0], is_shared=is_shared)
         tun._more_queues += fds[1:]
         tun._owner = owner
         return tun
@@ -282,13 +285,17 @@ class Tun:
             os.close(theirs)
 
     @property
-    def vnet_header(self) -> bool:
-        return self._vnet_header
+    def vnet_header_size(self) -> int:
+        return self._vnet_header_size
 
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
-        if not self._vnet_header or TunOffload.CHECKSUM not in wanted:
+        if not self._vnet_header_size or TunOffload.CHECKSUM not in wanted:
             _set_offloads(self._fd, 0)  # it may still have those of its last user
             return TunOffload.NONE
+        # The kernel takes the flags with a shorter header, too, and then every read fails. And the fields of
+        # tunnels are little-endian.
+        if self._vnet_header_size != _TUNNEL_HEADER_SIZE or sys.byteorder != "little":
+            wanted &= ~TunOffload.UDP_TUNNEL
         for accepted, flags in _ways_to_offload(wanted):
             if _set_offloads(self._fd, flags):
                 return accepted
@@ -325,8 +332,8 @@ class PacketSocket:
         self._mtu = mtu
 
     @property
-    def vnet_header(self) -> bool:
-        return False
+    def vnet_header_size(self) -> int:
+        return 0
 
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
         return TunOffload.NONE
@@ -415,13 +422,25 @@ def _identify(fd: int) -> tuple[str, int]:
 def _ways_to_offload(wanted: TunOffload) -> Iterator[tuple[TunOffload, int]]:
     """What to try, the best first: old kernels refuse flags that they do not know, and all with them."""
     tcp = _TUN_F_TSO if TunOffload.TSO in wanted else 0
-    if TunOffload.USO in wanted:
-        yield wanted, _TUN_F_CSUM | tcp | (_TUN_F_TSO_ECN if tcp else 0) | _TUN_F_USO
+    ecn = _TUN_F_TSO_ECN if tcp else 0
+    udp = _TUN_F_USO if TunOffload.USO in wanted else 0
+    if TunOffload.UDP_TUNNEL in wanted:
+        yield wanted, _TUN_F_CSUM | tcp | ecn | udp | _TUN_F_UDP_TUNNEL
+        wanted &= ~TunOffload.UDP_TUNNEL
+    if udp:
+        yield wanted, _TUN_F_CSUM | tcp | ecn | udp
     without_udp = wanted & ~TunOffload.USO
     if tcp:
-        yield without_udp, _TUN_F_CSUM | tcp | _TUN_F_TSO_ECN
+        yield without_udp, _TUN_F_CSUM | tcp | ecn
         yield without_udp, _TUN_F_CSUM | tcp
     yield TunOffload.CHECKSUM, _TUN_F_CSUM
+
+
+def _header_size(fd: int, *, keep: bool) -> int:
+    """Bytes of the virtio header, the longest that there is unless it is to be kept."""
+    if not keep:
+        fcntl.ioctl(fd, _TUNSETVNETHDRSZ, _TUNNEL_HEADER_SIZE.to_bytes(4, sys.byteorder))
+    return int.from_bytes(fcntl.ioctl(fd, _TUNGETVNETHDRSZ, bytes(4)), sys.byteorder)
 
 
 def _set_offloads(fd: int, flags: int) -> bool:

@@ -53,7 +53,7 @@ class Takeover:
 
     def tun(self, owner: str) -> Tun:
         """Raises ValueError."""
-        return Tun.inherit(self._queues, owner=owner)
+        return Tun.inherit(self._queues, owner=owner, is_shared=True)
 
     def transport(self) -> UdpTransport:
         """Raises ValueError."""
