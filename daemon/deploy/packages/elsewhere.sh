@@ -8,6 +8,7 @@
 # Where a program or a privilege for that is missing, it says so and succeeds.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+vectors=$here/../../../tests/vectors/chacha20poly1305.json
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 chmod 755 "$place" # mmdebstrap's user is another one
@@ -44,7 +45,7 @@ emulated() {
     python=$(echo "$place"/root/usr/bin/python3.??)
     PYTHONPATH=$(echo "$place"/root/usr/share/python-wheels/pip-*.whl) "$launcher" "$python" -m pip \
         --disable-pip-version-check install -q --root-user-action=ignore --no-compile --only-binary :all: --target "$place/installed" "$1"
-    PYTHONPATH=$place/installed "$launcher" "$python" "$here/selfcheck.py" --launcher "$launcher" native portable
+    PYTHONPATH=$place/installed "$launcher" "$python" "$here/selfcheck.py" --launcher "$launcher" --vectors "$vectors" native portable
 }
 
 # shellcheck disable=SC2016  # $1 is the new Debian's root
