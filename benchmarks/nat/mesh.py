@@ -10,10 +10,10 @@ class Mesh(Protocol):
     """A mesh that nodes join one after another. Its methods raise AssertionError if a command fails."""
 
     def found(self, hub: Node, relays: Sequence[Node]) -> None:
-        """Start what all nodes need, on hosts with public addresses."""
+        """Start what all nodes need, on hosts with public addresses. relays: none if the hub is to do all."""
 
     def join(self, node: Node) -> None:
-        """Make a host a node; it need not be one yet when this returns."""
+        """Make a host a node by the installed programs; it need not be one yet when this returns."""
 
     def is_ready(self, node: Node, others: Sequence[Node]) -> bool:
         """Whether a node is one, and knows what it can know of all the others."""

@@ -11,7 +11,7 @@ from benchmarks.nat.tailscale import Tailscale
 from benchmarks.suite.implementations import Implementation
 
 _MESHES: Final[Mapping[str, Callable[..., Mesh]]] = {
-    "wgpy-mesh": lambda *_: Wgpy(),
+    "wgpy-mesh": Wgpy,
     "tailscaled": Tailscale,
     "tailscaled-peer-relay": partial(Tailscale, by_peer=True),
     "nebula": Nebula,

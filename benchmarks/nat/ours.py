@@ -1,4 +1,4 @@
-"""wgpy's mesh, of this installation."""
+"""wgpy's mesh."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,18 +8,23 @@ from tests.integration.meshlab import NETWORK, Node
 
 @dataclass(slots=True)
 class Wgpy:
-    """The hub is the coordinator and relays by default; the relays do beside it."""
+    """The hub is the coordinator and relays by default; the relays do beside it. program: `wgpy`.
 
+    What starts a daemon is run as a user runs it: a daemon of the tests is forked from a process that has
+    imported it, so it starts sooner, and shares its memory.
+    """
+
+    program: str
     _token: str = ""
 
     def found(self, hub: Node, relays: Sequence[Node]) -> None:
-        hub.mesh("init", NETWORK, "--public", hub.outside, "--name", hub.name, "--no-dns")
+        self._run(hub, "init", NETWORK, "--public", hub.outside, "--name", hub.name)
         for relay in relays:
-            relay.join(hub.token("--relay"), "--no-dns")
-        self._token = hub.token("--uses", "100")
+            self._join(relay, hub.token("--relay"))
+        self._token = hub.token("--uses", "1000")
 
     def join(self, node: Node) -> None:
-        node.join(self._token, "--no-dns")
+        self._join(node, self._token)
 
     def is_ready(self, node: Node, others: Sequence[Node]) -> bool:
         if not node.is_ready():
@@ -33,3 +38,9 @@ class Wgpy:
 
     def relaying(self, relay: Node) -> list[int]:
         return relay.agents()
+
+    def _join(self, node: Node, token: str) -> None:
+        self._run(node, "join", token, "--name", node.name)
+
+    def _run(self, node: Node, *words: str) -> None:
+        node.host.run(self.program, "mesh", *words, "--no-dns")

@@ -33,6 +33,7 @@ class Tailscale:
     _control: str = ""
 
     def found(self, hub: Node, relays: Sequence[Node]) -> None:
+        relays = relays or [hub]  # no node joins without one
         self._control = f"http://{hub.outside}"
         addresses = [relay.outside for relay in relays]
         hub.host.start(self.lab, "control", hub.outside, *addresses)

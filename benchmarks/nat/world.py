@@ -58,10 +58,15 @@ def build(lab: Lab, mesh: Mesh, kinds: Sequence[str]) -> World:
     box = put_nat(router, "wan", "192.168.50.0/24", "203.0.113.150", "PORT_RESTRICTED")
     mesh.found(hub, relays)
     nodes = [moved, *(node for pair in pairs.values() for node in pair)]
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        list(pool.map(mesh.join, nodes))
+    join_all(mesh, nodes)
     _await(mesh, nodes)
     return World(mesh, hub, relays, pairs, moved, box)
+
+
+def join_all(mesh: Mesh, nodes: Sequence[Node]) -> None:
+    """Make hosts nodes, few at a time. Raises AssertionError."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(mesh.join, nodes))
 
 
 def _await(mesh: Mesh, nodes: Sequence[Node]) -> None:

@@ -10,6 +10,7 @@ from benchmarks.rows.handshakes import HANDSHAKES
 from benchmarks.rows.hub import HUB
 from benchmarks.rows.lossy import LOSSY
 from benchmarks.rows.meshrelay import MESH_RELAY
+from benchmarks.rows.meshsize import MESH_SIZES
 from benchmarks.rows.nat import NAT, NAT_ALL
 from benchmarks.rows.pods import PODS
 from benchmarks.rows.proxy import PROXY
@@ -25,7 +26,7 @@ from benchmarks.suite.values import Measure, Plan, Row, Setting
 # Rest before load, what is compared with one stream beside it, and the harshest load last.
 SETTINGS: Final[tuple[Setting[Any], ...]] = (
     REST, TUNNEL, TUNNEL6, LOSSY, RECOVERY, HANDSHAKES, *CROWDS, HUB, GATEWAY, PODS, RELAY, NAT,
-    NAT_ALL, MESH_RELAY, ROOTLESS, PROXY, JUNK, VALID, RELAY_FLOOD,
+    NAT_ALL, MESH_RELAY, *MESH_SIZES, ROOTLESS, PROXY, JUNK, VALID, RELAY_FLOOD,
 )  # fmt: skip
 
 

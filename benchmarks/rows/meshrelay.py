@@ -6,19 +6,16 @@ right ── right-nat 203.0.113.20 ──┴─ net ─┴── hub   203.0.11
 Each router drops what comes from the other one.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from benchmarks.nat.mesh import Mesh
 from benchmarks.nat.meshes import mesh_of
 from benchmarks.nat.readings import relay_in_use
 from benchmarks.nat.world import pinging, watching
-from benchmarks.suite.readings import read_process_cpu
 from benchmarks.suite.rounds import Turn
-from benchmarks.suite.tools import STARTING, stream
+from benchmarks.suite.tools import STARTING, cpu_of, stream
 from benchmarks.suite.values import Kind, Measure, Plan, Row, Samples, Setting
 from tests.integration.hosts import eventually
 from tests.integration.internet import Internet
@@ -68,15 +65,9 @@ def _relayed_ends(turn: Turn) -> Relayed:
 def _measured(ends: Relayed, seconds: float) -> Samples:
     left, right = ends.ends
     relaying = ends.mesh.relaying(ends.relay())
-    before = _cpu(relaying)
+    before = cpu_of(relaying)
     came = stream(left.host, right.host, ends.mesh.address(right), seconds)
-    return {"meshrelay": came.gigabits, "meshrelay_cpu": (_cpu(relaying) - before) / came.bytes * 1e9}
-
-
-def _cpu(pids: Sequence[int]) -> float:
-    """Return the CPU seconds that processes have used."""
-    ticks = os.sysconf("SC_CLK_TCK")
-    return sum(read_process_cpu(Path(f"/proc/{pid}/stat").read_text(), ticks) for pid in pids)
+    return {"meshrelay": came.gigabits, "meshrelay_cpu": (cpu_of(relaying) - before) / came.bytes * 1e9}
 
 
 MESH_RELAY: Final = Setting(

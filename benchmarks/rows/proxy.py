@@ -3,7 +3,6 @@
 See `benchmarks.rows.proxies` for the hosts, and `load.c` for the clients and the server.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Final
 
 from benchmarks.compiler import BuildFailed, build
 from benchmarks.rows.proxies import SERVER, Served, serve
-from benchmarks.suite.readings import MeasureFailed, read_process_cpu, read_pss
+from benchmarks.suite.readings import MeasureFailed
 from benchmarks.suite.rounds import Turn
-from benchmarks.suite.tools import STARTING, TOOL_TIMEOUT
+from benchmarks.suite.tools import STARTING, TOOL_TIMEOUT, cpu_of, memory_of
 from benchmarks.suite.values import Kind, Measure, Plan, Row, Samples, Setting
 from tests.integration.hosts import HostProcess, eventually
 
@@ -54,14 +53,11 @@ class Loaded:
 
     def memory(self) -> float:
         """Return the PSS of all processes of the proxy, in KiB. Raises MeasureFailed."""
-        pids = _with_children(self.served.proxy.pid)
-        return sum(read_pss(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in pids) * 1024
+        return memory_of(_with_children(self.served.proxy.pid)) * 1024
 
     def cpu(self) -> float:
         """Return the CPU seconds that all processes of the proxy have used."""
-        ticks = os.sysconf("SC_CLK_TCK")
-        stats = (Path(f"/proc/{pid}/stat").read_text() for pid in _with_children(self.served.proxy.pid))
-        return sum(read_process_cpu(stat, ticks) for stat in stats)
+        return cpu_of(_with_children(self.served.proxy.pid))
 
     def _run(self, way: tuple[str, str], seconds: float, *wish: str) -> list[int]:
         done = self.served.left.attempt(self.load, *way, *wish, timeout=seconds + 3 * TOOL_TIMEOUT)

@@ -1,16 +1,20 @@
-"""Pings at an even pace: a program that prints the round trip of each in seconds, as JSON.
+"""Pings at an even pace: a program that prints what came of them, as JSON.
+
+Runs as `probe.py ADDRESS COUNT INTERVAL`, which prints the round trip of each in seconds, or as
+`probe.py ADDRESS INTERVAL`, which ends with the first answer, and prints when it came by the monotonic clock.
 
 Invariant: it sends when it is time, whatever has come back, and sleeps until then. The tool ping does not
 sleep where pings are less than 10 ms apart: it takes a whole processor, and so disturbs what it measures.
 """
 
+import itertools
 import json
 import select
 import socket
 import struct
 import sys
 from contextlib import suppress
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Final
 
 TIMEOUT: Final = 1.0  # seconds that an answer may take; a lost one counts as this
@@ -18,6 +22,7 @@ _REQUEST: Final = 8
 _ANSWER: Final = 0
 _IDENTIFIER: Final = 0x7767  # tells these from others' pings
 _HEADER: Final = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence number; RFC 792
+_SEQUENCES: Final = 1 << 16
 _DATA: Final = bytes(48)
 _OUTER: Final = 20  # bytes of the IPv4 header before what is received; a host's answer has no options
 
@@ -49,6 +54,20 @@ def probe(address: str, count: int, interval: float) -> list[float]:
     return times
 
 
+def first_answer(address: str, interval: float) -> float:
+    """Ping an IPv4 address, also while there is no way to it, and return when an answer came, in seconds."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as icmp:
+        due = monotonic()
+        for number in itertools.count():
+            with suppress(OSError):
+                icmp.sendto(_request(number % _SEQUENCES), (address, 0))
+            due += interval
+            while (left := due - monotonic()) > 0:
+                if select.select([icmp], [], [], left)[0] and _answered(icmp.recv(2048)) is not None:
+                    return monotonic()
+    raise AssertionError("it counts forever")
+
+
 def _request(number: int) -> bytes:
     words = (_REQUEST << 8) + _IDENTIFIER + number  # the sum of all that is not zero
     checksum = ~(words + (words >> 16)) & 0xFFFF
@@ -64,4 +83,8 @@ def _answered(packet: bytes) -> int | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(probe(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))))
+    match sys.argv[1:]:
+        case [address, count, interval]:
+            print(json.dumps(probe(address, int(count), float(interval))))
+        case [address, interval]:
+            print(first_answer(address, float(interval)))

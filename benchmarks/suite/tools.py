@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -78,6 +78,17 @@ def cpu(daemons: Sequence[Daemon]) -> float:
     return sum(read_process_cpu(_proc(daemon, "stat"), ticks) for daemon in daemons)
 
 
+def cpu_of(pids: Iterable[int]) -> float:
+    """Return the CPU seconds that processes of this machine have used. Raises MeasureFailed."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    return sum(read_process_cpu(_file_of(pid, "stat"), ticks) for pid in pids)
+
+
+def memory_of(pids: Iterable[int]) -> float:
+    """Return the PSS of processes of this machine in MiB. Raises MeasureFailed."""
+    return sum(read_pss(_file_of(pid, "smaps_rollup")) for pid in pids)
+
+
 def host_cpu() -> float:
     """Return the CPU seconds that all of this machine has used."""
     return read_host_cpu(Path("/proc/stat").read_text(), os.sysconf("SC_CLK_TCK"))
@@ -89,7 +100,18 @@ def memory(daemon: Daemon) -> float:
 
 
 def _proc(daemon: Daemon, file: str) -> str:
-    try:
+    with _reading():
         return daemon.proc(file)
+
+
+def _file_of(pid: int, file: str) -> str:
+    with _reading():
+        return Path(f"/proc/{pid}/{file}").read_text()
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise MeasureFailed(f"the daemon is gone: {error}") from None

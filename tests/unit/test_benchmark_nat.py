@@ -141,7 +141,7 @@ def test_rows_of_meshes_are_measured_with_meshes_alone() -> None:
         for one in (PEER, TUNNEL)
     )
 
-    assert of_mesh == {"nat", "idle", "rebinding", "relaydeath", "natall", "meshrelay"}
+    assert of_mesh == {"nat", "idle", "rebinding", "relaydeath", "natall", "meshrelay", "mesh3", "mesh100"}
     assert not of_mesh & of_tunnel
     assert {"tcp1", "pinglong"} <= of_tunnel
 
