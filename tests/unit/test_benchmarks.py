@@ -1,5 +1,6 @@
 """What a benchmark measures, of whom, and in which order."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def test_every_measure_has_a_name_of_its_own() -> None:
 def test_a_row_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(ValueError, match="no row tcp9; want some of start,"):
         read_rows("tcp1,tcp9")
+
+
+def test_the_method_of_every_row_is_told_by_its_name() -> None:
+    page = (Path(__file__).parents[2] / "benchmarks/README.md").read_text()
+    cells = " ".join(re.findall(r"^\| ([^|]+) \|", page, re.MULTILINE))
+    options = re.findall(r"--rows[\s\\]+([a-z0-9,]+)", page)
+    told = {*re.findall(r"`([a-z0-9]+)`", cells), *",".join(options).split(",")}
+
+    assert {row.name for setting in SETTINGS for row in setting.rows} <= told
 
 
 # -- Which implementations ------------------------------------------------------------------------
