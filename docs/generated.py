@@ -51,7 +51,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
     """Copy those of HTML within pages, which Sphinx does not know; and lead to the first page."""
     if not error:
         Path(app.outdir, "index.html").write_text(_FIRST_PAGE)
-    for picture in () if error else Path(app.srcdir).glob("benchmarks/latest/*.svg"):
+    for picture in () if error else Path(app.srcdir).glob("benchmarks/latest/**/*.svg"):
         place = Path(app.outdir) / picture.relative_to(app.srcdir)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(picture, place)

@@ -26,7 +26,7 @@ class Picture:
 def document(record: Record, others: Sequence[Record], pictures: Sequence[Picture]) -> str:
     """Return the report in Markdown. others: runs to compare with, whose own figures it does not show."""
     lines = [
-        f"# Userspace WireGuard compared, {_day(record)}",
+        f"# Userspace WireGuard compared on {record.machine.processor}, {_day(record)}",
         "",
         *(line for picture in pictures[:1] for line in [*_shown(picture), ""]),
         *([f"**{disturbed}**", ""] if (disturbed := disturbance(record.machine)) else []),

@@ -206,9 +206,8 @@ class Sheet:
 
     def _draw_head(self, axes: Axes) -> None:
         record, machine = self.record, self.record.machine
-        processor = machine.processor.replace("(R)", "").replace("(TM)", "")
         rounds = "1 round" if record.rounds == 1 else f"{record.rounds} rounds"
-        parts = (processor, f"{machine.processors} processors", rounds, record.date[:10])
+        parts = (machine.processor, f"{machine.processors} processors", rounds, record.date[:10])
         write(axes, MARGIN, 14, "Userspace WireGuard compared", self.theme.text, LARGE, weight="bold")
         write(axes, MARGIN, 40, " · ".join(parts), self.theme.quiet, SMALL)
 

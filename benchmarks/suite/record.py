@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.suite.implementations import Implementation, Role
+from benchmarks.suite.processor import processor_name
 from benchmarks.suite.values import Kind, Measure
 
 FORMAT: Final = "wgpy benchmark"
@@ -55,7 +56,8 @@ class Results:
 class Machine:
     """What a run was measured on.
 
-    memory: MiB; virtual: whether below a hypervisor; load: before the run; congestion: how TCP controls it.
+    processor: its name and microarchitecture; memory: MiB; virtual: whether below a hypervisor; load: before
+    the run; congestion: how TCP controls it.
     """
 
     processor: str
@@ -72,10 +74,9 @@ class Machine:
     def here(cls) -> "Machine":
         """Describe this machine as it is now."""
         cpuinfo = Path("/proc/cpuinfo").read_text()
-        model = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
         flags = re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.MULTILINE)
         return cls(
-            processor=model[1] if model else platform.machine(),
+            processor=processor_name(cpuinfo, platform.machine()),
             processors=len(os.sched_getaffinity(0)),
             memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
             virtual=flags is not None,
