@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.rows import initiators
 from benchmarks.rows.daemons import launch, until_ready
-from benchmarks.rows.handshakes import busy, read_outcome
+from benchmarks.rows.handshakes import busy, handshakes, read_outcome, silence
 from benchmarks.rows.recovery import PACE, RECOVERY
 from benchmarks.rows.rest import context_switches, switched
 from benchmarks.rows.scale import CROWDS
@@ -77,6 +77,26 @@ def test_threads_leave_a_processor_as_often_as_the_scheduler_says_that_they_had_
     had = switched(before[1], turns_on_a_processor(pid))
     assert left > 30, "pings and their answers wake one, on a busy host several at once"
     assert left == pytest.approx(had, rel=0.1, abs=20)
+
+
+def test_wake_ups_beside_silent_peers_are_those_of_the_scheduler_and_follow_what_is_asked_for(
+    turn: Turn,
+) -> None:
+    hosts = busy(turn, 50)
+    pid = hosts.daemon.pid
+    if not Path(f"/proc/{pid}/schedstat").exists():
+        pytest.skip("this kernel keeps no statistics of its scheduler")
+    handshakes(hosts)
+    time.sleep(2)  # the responder has no more to say to who said nothing
+    before = turns_on_a_processor(pid)
+
+    silent = silence(hosts.daemon, 5)["silent_wakeups"] * 5 / 60
+
+    had = switched(before, turns_on_a_processor(pid))
+    assert silent == pytest.approx(had, abs=20)
+    peer = hosts.right.run("wg", "show", INTERFACE, "peers").split()[0]
+    hosts.right.run("wg", "set", INTERFACE, "peer", peer, "persistent-keepalive", "1")
+    assert silence(hosts.daemon, 5)["silent_wakeups"] * 5 / 60 >= silent + 3, "one a second was asked for"
 
 
 def turns_on_a_processor(pid: int) -> dict[str, int]:
