@@ -19,13 +19,13 @@ Prefix = IPv4Network | IPv6Network
 
 new_tuple: Final = tuple.__new__  # what a NamedTuple's own constructor calls, at half the price
 _PREFIX_LENGTHS: Final = {str(length): length for length in range(129)}
-_DIGITS_AND_DOTS: Final = re.compile(r"[0-9.]+")
+_DIGITS_AND_DOTS: Final = r"[0-9.]+"
 _BROADCAST: Final = IPv4Address("255.255.255.255")
 _PRIVATE: Final = tuple(
     map(ip_network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 )
-_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
-_IPV6: Final = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?")
+_HOST: Final = r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?"
+_IPV6: Final = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?"
 
 
 def is_private(address: Address) -> bool:
@@ -52,8 +52,8 @@ def parse_host_port(text: str, default_port: int | None = None, lowest_port: int
     bracketed = host.startswith("[") and host.endswith("]")
     host = host[1:-1] if bracketed else host
     shape = _IPV6 if bracketed else _HOST
-    must_be_address = bracketed or _DIGITS_AND_DOTS.fullmatch(host)
-    if not shape.fullmatch(host) or (must_be_address and not is_address(host)):
+    must_be_address = bracketed or re.fullmatch(_DIGITS_AND_DOTS, host)
+    if not re.fullmatch(shape, host) or (must_be_address and not is_address(host)):
         raise InputError(
             "want HOST:PORT, as in vpn.example.net:51820, 192.0.2.1:51820 or [2001:db8::1]:51820"
         )

@@ -14,7 +14,6 @@ from wgpy.contract.errors import InputError, StateError
 from wgpy.contract.lazy_dataclass import dataclass, field, replace
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath import DataPath
-from wgpy.datapath.translation import check_translations
 from wgpy.device import Device
 from wgpy.engine.peer import Peer
 from wgpy.keys import PresharedKey
@@ -40,6 +39,8 @@ def check_update(device: Device[DataPath], update: DeviceUpdate) -> None:
     if len(known.union(bytes(peer.public_key) for peer in update.peers)) > MAX_PEERS:
         raise StateError(f"an interface has at most {MAX_PEERS} peers: remove some first")
     if update.translations is not None:
+        from wgpy.datapath.translation import check_translations  # noqa: PLC0415 - no cost without any
+
         check_translations(update.translations.translations, update.translations.closed)
 
 

@@ -6,7 +6,6 @@ The configuration protocol has addresses alone; so a daemon that is to look name
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from wgpy.address import HostPort, is_address, parse_host_port
@@ -15,7 +14,7 @@ from wgpy.keys import PublicKey
 if TYPE_CHECKING:  # a daemon does without
     from wgpy.config import Config
 
-FOLDER: Final = Path("/run/wgpy")
+FOLDER: Final = "/run/wgpy"
 
 Names = Mapping[PublicKey, HostPort]
 
@@ -29,27 +28,29 @@ def names_of(config: "Config") -> Names:
     }
 
 
-def read_names(interface: str, folder: Path = FOLDER) -> Names:
+def read_names(interface: str, folder: str | os.PathLike[str] = FOLDER) -> Names:
     """Return what was written; nothing where there is no file, or one that cannot be read."""
     try:
-        lines = [line.split() for line in (folder / _file(interface)).read_text().splitlines()]
+        with open(_file(interface, folder)) as file:
+            lines = [line.split() for line in file]
         return {PublicKey(key): parse_host_port(target) for key, target in lines}
     except (OSError, ValueError):
         return {}
 
 
-def write_names(interface: str, names: Names, folder: Path = FOLDER) -> None:
+def write_names(interface: str, names: Names, folder: str | os.PathLike[str] = FOLDER) -> None:
     """Replace what is there; no names are no file. A file that cannot be written is as none."""
-    file = folder / _file(interface)
+    path = _file(interface, folder)
     with suppress(OSError):
         if not names:
-            file.unlink()
+            os.unlink(path)
             return
-        folder.mkdir(mode=0o700, exist_ok=True)
-        temporary = file.with_suffix(".new")
-        temporary.write_text("".join(f"{key} {target}\n" for key, target in names.items()))
-        os.replace(temporary, file)  # noqa: PTH105 - as a whole or not at all
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        temporary = f"{path}.new"
+        with open(temporary, "w") as file:
+            file.writelines(f"{key} {target}\n" for key, target in names.items())
+        os.replace(temporary, path)  # as a whole or not at all
 
 
-def _file(interface: str) -> str:
-    return f"{interface}.names"
+def _file(interface: str, folder: str | os.PathLike[str]) -> str:
+    return os.path.join(folder, f"{interface}.names")

@@ -115,7 +115,7 @@ async def _serve(name: str) -> None:
     interface = Interface(_open_tun(name, settings), settings=settings)
     _start(interface, settings.nice)
     server = UapiServer(interface)  # kept, as uvloop's servers end when they are collected
-    server.start(SocketFile.create(DIRECTORY / f"{name}.sock"))
+    server.start(SocketFile.create(f"{DIRECTORY}/{name}.sock"))
     await asyncio.gather(_obey(interface, await _open_control()), interface.wait_closed())
 
 

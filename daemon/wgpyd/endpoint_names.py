@@ -1,6 +1,5 @@
 """Follows the endpoints that `wgpy up` was given by name, beside an interface without a mesh."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 from wgpy.driver.interface import Interface
 from wgpy.endpoint_names import Names, read_names
 from wgpy.host import user_mode
+from wgpy.lazy_log import LOG
 from wgpy.loop.running import running_loop
 from wgpy.loop.small import SmallLoop
 
@@ -16,14 +16,12 @@ from .part import Part
 if TYPE_CHECKING:
     from wgpy.tunnel.names import NameFollower
 
-_LOG = logging.getLogger("wgpy")
-
 
 @asynccontextmanager
 async def follow_names(interface: Interface) -> AsyncIterator[Part]:
     """Read the names now, and again after each `set`."""
     if way := user_mode.find_interface():
-        _LOG.warning(
+        LOG.warning(
             "%s; give peers a PersistentKeepalive of %d s", user_mode.explain(way), user_mode.KEEPALIVE
         )
     following = _Following(interface)
@@ -54,6 +52,7 @@ class _Following:
             loop = running_loop()
             if isinstance(loop, SmallLoop):
                 loop.use_asyncio()
+                LOG.begin()  # asyncio writes to it, too
             from wgpy.tunnel.endpoints import look_up  # noqa: PLC0415 - no cost without names
             from wgpy.tunnel.names import NameFollower  # noqa: PLC0415
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from wgpy.contract.lazy_dataclass import dataclass
@@ -176,7 +175,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
         interface="" if mesh else _interface(names[0]),
         mesh=mesh,
         metrics=metrics,
-        log=str(Path(log).absolute()) if log else "",
+        log=os.path.abspath(log) if log else "",
         foreground=flags["--foreground"],
         log_level=_log_level(environment),
         tun_fd=_descriptor(environment, "WG_TUN_FD"),
@@ -208,7 +207,7 @@ def _kubernetes(
         )
     fields = {field: values[option] for option, field in _OF_KUBERNETES.items()}
     # A daemon in the background works in another folder.
-    fields |= {name: str(Path(fields[name]).absolute()) for name in _FILES if fields[name]}
+    fields |= {name: os.path.abspath(fields[name]) for name in _FILES if fields[name]}
     fields["node"] = fields["node"] or environment.get("NODE_NAME", "")
     return KubernetesOptions(**fields, role="gateway" if flags[_GATEWAY] else "") if follows else None
 

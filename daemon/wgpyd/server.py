@@ -5,7 +5,6 @@ nobody up; when there are too many, the one that has been silent longest gives w
 """
 
 import errno
-import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import Final
 
 from wgpy.contract.errors import StateError
 from wgpy.driver.interface import Interface
+from wgpy.lazy_log import LOG
 from wgpy.loop.running import Task, running_loop
 from wgpy.loop.waiting import readable, turn, writable
 from wgpy.model import DeviceUpdate
@@ -28,8 +28,6 @@ from wgpy.uapi import (
 )
 
 from .socketfile import SocketFile
-
-_LOG = logging.getLogger("wgpy")
 
 MAX_CONNECTIONS: Final = 1024
 _READ_SIZE: Final = 16384  # parsed in one go: a few milliseconds
@@ -80,7 +78,7 @@ class UapiServer:
         except (BlockingIOError, ConnectionError):  # whoever it was has left
             return
         except OSError as error:
-            _LOG.error("cannot accept a connection at the configuration socket: %s", error.strerror)
+            LOG.error("cannot accept a connection at the configuration socket: %s", error.strerror)
             running_loop().remove_reader(listener.fileno())
             running_loop().call_later(_ACCEPT_PAUSE, self._listen)
             return
@@ -120,7 +118,7 @@ class UapiServer:
                 unfinished = 0 if requests else unfinished + len(data)
                 self._unfinished_bytes += unfinished
                 if self._unfinished_bytes > _MAX_UNFINISHED_BYTES:
-                    _LOG.error("refused a request: too much is being configured at once")
+                    LOG.error("refused a request: too much is being configured at once")
                     await _write(connection, encode_errno(-errno.EIO))
                     return
                 for request in requests:
@@ -141,7 +139,7 @@ class UapiServer:
             case DeviceUpdate():
                 await _write(connection, encode_errno(await self._configure(request)))
             case UapiError():
-                _LOG.error("refused a request: %s", request)
+                LOG.error("refused a request: %s", request)
                 await _write(connection, encode_errno(request.errno))
 
     async def _configure(self, update: DeviceUpdate) -> int:
@@ -149,10 +147,10 @@ class UapiServer:
         try:
             await self._interface.configure(update)
         except StateError as error:
-            _LOG.error("refused a request: %s", error)
+            LOG.error("refused a request: %s", error)
             return -errno.EINVAL
         except OSError as error:
-            _LOG.error("refused a request: listen_port or fwmark cannot be set: %s", error.strerror)
+            LOG.error("refused a request: listen_port or fwmark cannot be set: %s", error.strerror)
             return -errno.EADDRINUSE
         self._listener()
         return 0

@@ -1,7 +1,6 @@
 """What a daemon does while it runs: it serves an interface until that ends or the next process has it."""
 
 import gc
-import logging
 import os
 import signal
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from wgpy.contract.lazy_dataclass import compile_next, dataclass
 from wgpy.driver.interface import Interface
 from wgpy.host import systemd
 from wgpy.host.tun import Tun
+from wgpy.lazy_log import LOG
 from wgpy.loop.running import running_loop
 from wgpy.loop.waiting import first
 
@@ -26,7 +26,6 @@ from .socketfile import SocketFile
 if TYPE_CHECKING:
     from .handover.takeover import Takeover
 
-_LOG = logging.getLogger("wgpy")
 
 _SETTLED_AFTER: Final = 1.0  # seconds after the start, when whoever waited for it has what it waited for
 STORED_TUN: Final = "tun"  # the name of its descriptors in systemd's store
@@ -135,9 +134,10 @@ def _compile_ahead() -> None:
 
 
 def _freeze() -> None:
-    """Collect nothing of what was imported any more: that stays."""
+    """Collect garbage from now on, and nothing of what was imported: that stays."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def _report_ready(daemon: Daemon) -> None:
@@ -147,7 +147,7 @@ def _report_ready(daemon: Daemon) -> None:
     is_main = f"\nMAINPID={os.getpid()}" if daemon.takeover else ""
     systemd.notify(f"READY=1{is_main}")
     systemd.store(STORED_TUN, daemon.tun.queue_filenos())
-    _LOG.info("serving at %s", daemon.uapi.path)
+    LOG.info("serving at %s", daemon.uapi.path)
 
 
 async def _wait_asked_or_closed(daemon: Daemon, offer: Offer, takeover: "Takeover | None") -> None:
@@ -172,14 +172,14 @@ def set_nice(nice: int) -> None:
 def _follow_name(uapi: SocketFile, handover: SocketFile, name: str) -> None:
     """Let the sockets be found by the interface's new name."""
     try:
-        uapi.rename(uapi.path.with_name(f"{name}.sock"))
-        handover.rename(path_of(handover.path.parent, name))
+        uapi.rename(f"{os.path.dirname(uapi.path)}/{name}.sock")
+        handover.rename(path_of(os.path.dirname(handover.path), name))
     except StartError as error:
-        _LOG.error("%s is still configured at %s: %s", name, uapi.path, error)
+        LOG.error("%s is still configured at %s: %s", name, uapi.path, error)
 
 
 def _on_file_change(interface: Interface, socket_file: SocketFile) -> None:
     socket_file.acknowledge()
     if not socket_file.is_there():
-        _LOG.info("%s was removed", socket_file.path)
+        LOG.info("%s was removed", socket_file.path)
         interface.close()

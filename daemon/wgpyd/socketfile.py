@@ -5,18 +5,19 @@ import os
 import socket
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from wgpy.host import inotify
 
 from .errors import StartError
 
-DIRECTORY: Final = Path("/var/run/wireguard")
+DIRECTORY: Final = "/var/run/wireguard"
 BACKLOG: Final = 1024
 # How long a daemon may take to end after its interface was deleted: its socket still answers.
 _PATIENCE: Final = 2.0
 _RETRY_INTERVAL: Final = 0.02
+
+_Path = str | os.PathLike[str]
 
 _GONE: Final = inotify.ATTRIB | inotify.DELETE_SELF | inotify.MOVE_SELF
 
@@ -27,11 +28,11 @@ class SocketFile:
     It has no such descriptor unless it is watched: a user may have 128 of them in all. inotify(7)
     """
 
-    def __init__(self, listener: socket.socket, path: Path, *, is_watched: bool = True) -> None:
+    def __init__(self, listener: socket.socket, path: _Path, *, is_watched: bool = True) -> None:
         """Raises StartError if the path cannot be watched."""
         listener.setblocking(False)
         self.listener = listener
-        self.path = path
+        self.path = os.fspath(path)
         self._is_left = False
         try:
             self._file = self._identity()
@@ -40,23 +41,24 @@ class SocketFile:
             raise StartError(f"cannot watch {path}: {error.strerror}") from None
 
     @classmethod
-    def create(cls, path: Path, *, is_watched: bool = True) -> "SocketFile":
+    def create(cls, path: _Path, *, is_watched: bool = True) -> "SocketFile":
         """Listen at this path, for its owner alone; the file of a daemon that died is replaced.
 
         Raises StartError if another daemon answers there.
         """
         # The socket listens before it has its final name, as `wg` unlinks a socket that does not listen.
-        unnamed = path.with_name(f".{path.name}.new")
+        folder, name = os.path.split(path)
+        unnamed = os.path.join(folder, f".{name}.new")
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            _make_folder(path.parent)
+            _make_folder(folder)
             _clear(path)
-            unnamed.unlink(missing_ok=True)
+            _unlink(unnamed)
             # Before it listens nobody connects; a umask would be that of all threads.
-            listener.bind(str(unnamed))
-            unnamed.chmod(0o600)
+            listener.bind(unnamed)
+            os.chmod(unnamed, 0o600)
             listener.listen(BACKLOG)
-            unnamed.rename(path)
+            os.rename(unnamed, path)
         except OSError as error:
             listener.close()
             raise StartError(f"cannot listen at {path}: {error.strerror or error}") from None
@@ -72,12 +74,12 @@ class SocketFile:
             listener = socket.socket(fileno=fd)
             path = listener.getsockname() if listener.family == socket.AF_UNIX else None
             if isinstance(path, str) and path and _is_listening(listener):
-                return cls(listener, Path(path))
+                return cls(listener, path)
             listener.detach()
         raise StartError(f"WG_UAPI_FD is {fd}, which is not a listening Unix socket with a path")
 
     @classmethod
-    def inherit(cls, fd: int, path: Path, *, is_watched: bool = True) -> "SocketFile":
+    def inherit(cls, fd: int, path: _Path, *, is_watched: bool = True) -> "SocketFile":
         """Take over what `leave` of an earlier process gave. Raises StartError."""
         try:
             return cls(socket.socket(fileno=fd), path, is_watched=is_watched)
@@ -110,7 +112,7 @@ class SocketFile:
         except OSError:
             return False
 
-    def rename(self, path: Path) -> None:
+    def rename(self, path: _Path) -> None:
         """Move the file there; that of a daemon that died is replaced.
 
         Raises StartError if another daemon answers there, or if it cannot be moved; then it stays.
@@ -118,16 +120,16 @@ class SocketFile:
         if _answers(path):
             raise StartError(f"another daemon serves {path}")
         try:
-            self.path.rename(path)
+            os.rename(self.path, path)
         except OSError as error:
             raise StartError(f"cannot move {self.path} to {path}: {error.strerror}") from None
-        self.path = path
+        self.path = os.fspath(path)
 
     def remove(self) -> None:
         """Remove the file if it is ours, while our socket listens, so that no other daemon replaced it."""
         if self.is_there() and not self._is_left:
             with suppress(OSError):
-                self.path.unlink()
+                os.unlink(self.path)
 
     def close(self) -> None:
         if self.is_watched:
@@ -135,32 +137,37 @@ class SocketFile:
         self.listener.close()
 
     def _identity(self) -> tuple[int, int]:
-        found = self.path.lstat()
+        found = os.lstat(self.path)
         return found.st_dev, found.st_ino
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: str) -> None:
     """Make it passable for all, whatever this process's umask is, if it is not there. Raises OSError."""
-    if not folder.is_dir():
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-        folder.chmod(0o755)
+    if not os.path.isdir(folder):
+        os.makedirs(folder, mode=0o755, exist_ok=True)
+        os.chmod(folder, 0o755)
 
 
-def _clear(path: Path) -> None:
+def _clear(path: _Path) -> None:
     """Remove the socket of a dead daemon. Raises OSError, and StartError if a daemon still listens."""
     give_up = time.monotonic() + _PATIENCE
     while _answers(path):
         if time.monotonic() > give_up:
             raise StartError(f"another daemon serves {path}; stop it first, or use another interface name")
         time.sleep(_RETRY_INTERVAL)
-    path.unlink(missing_ok=True)
+    _unlink(path)
 
 
-def _answers(path: Path) -> bool:
+def _unlink(path: _Path) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _answers(path: _Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as caller:
         caller.setblocking(False)
         try:
-            caller.connect(str(path))
+            caller.connect(os.fspath(path))
         except OSError as error:
             return error.errno == errno.EAGAIN  # a busy daemon listens
         return True

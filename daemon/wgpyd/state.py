@@ -5,16 +5,14 @@ is a minute above it, and at the end. So after a crash the newest is less than a
 wall clock jumped, and nothing wakes the daemon for it.
 """
 
-import logging
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from wgpy.contract.constants import SECOND
+from wgpy.lazy_log import LOG
 
-_LOG = logging.getLogger("wgpy")
 _INTERVAL: Final = 60 * SECOND
 _RUNNING: Final = "running"
 _STOPPED: Final = "stopped"
@@ -23,7 +21,9 @@ _STOPPED: Final = "stopped"
 class TimestampFiles:
     """Implements `wgpy.driver.interface.Timestamps`."""
 
-    def __init__(self, directory: Path, wall_clock: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, directory: str | os.PathLike[str], wall_clock: Callable[[], int] = time.time_ns
+    ) -> None:
         self._directory = directory
         self._wall_clock = wall_clock
         self._newest: dict[bytes, int] = {}  # since the process began
@@ -39,7 +39,8 @@ class TimestampFiles:
         if public_key in self._newest:
             return self._newest[public_key]
         try:
-            timestamp, _, state = self._path(public_key).read_text().rstrip("\n").partition(" ")
+            with open(self._path(public_key)) as file:
+                timestamp, _, state = file.read().rstrip("\n").partition(" ")
             kept = int(timestamp)
         except FileNotFoundError:
             return 0
@@ -64,25 +65,25 @@ class TimestampFiles:
             self._write(public_key, timestamp, _STOPPED)
         self._written.clear()  # should this go on after all
 
-    def _path(self, public_key: bytes) -> Path:
-        return self._directory / f"{public_key.hex()}.tai64n"
+    def _path(self, public_key: bytes) -> str:
+        return os.path.join(self._directory, f"{public_key.hex()}.tai64n")
 
     def _write(self, public_key: bytes, timestamp: int, state: str) -> None:
         """Replace the file atomically."""
         path = self._path(public_key)
-        new = path.with_suffix(".new")
+        new = f"{path}.new"
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.makedirs(self._directory, mode=0o700, exist_ok=True)
             fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             with os.fdopen(fd, "w") as file:
                 file.write(f"{timestamp} {state}\n")
                 file.flush()
                 os.fsync(fd)  # a power cut must not leave the new name with an empty file
-            new.replace(path)
+            os.replace(new, path)
         except OSError as error:
             self._warn(f"cannot keep the clock of a key for the next start: {error}")
 
     def _warn(self, what: str) -> None:
         if not self._warned:
             self._warned = True
-            _LOG.warning("%s", what)
+            LOG.warning("%s", what)

@@ -11,11 +11,15 @@ from wgpy.datapath import native
 
 # Large, or of what is done later, or of a mesh alone.
 UNNEEDED: Final = (
-    "asyncio", "cryptography", "dataclasses", "hashlib", "inspect", "json", "nacl.bindings", "ssl",
-    "subprocess", "uvloop", "wgpy.dns", "wgpy.kubernetes", "wgpy.mesh", "wgpy.node", "wgpy.tunnel",
+    "asyncio", "cryptography", "dataclasses", "hashlib", "inspect", "json", "logging", "nacl.bindings",
+    "pathlib", "ssl", "subprocess", "urllib", "uvloop", "wgpy.datapath.permits",
+    "wgpy.datapath.translation", "wgpy.dns", "wgpy.kubernetes", "wgpy.mesh", "wgpy.node", "wgpy.tunnel",
     "wgpyd.agent", "wgpyd.handover.takeover",
 )  # fmt: skip
-OF_THE_PORTABLE: Final = {"cryptography", "hashlib"}  # OpenSSL seals the packets there
+# OpenSSL seals the packets there, and it judges and translates them itself.
+OF_THE_PORTABLE: Final = {
+    "cryptography", "hashlib", "wgpy.datapath.permits", "wgpy.datapath.translation",
+}  # fmt: skip
 
 # What the interpreter's own start loads does not count.
 LIST_LOADED: Final = """

@@ -58,10 +58,11 @@ ROOMS: Final[dict[str, set[str]]] = {
     },
     "wgpy.sansio": {*_VALUES, "wgpy.config", "wgpy.datapath.portable", "wgpy.device", "wgpy.device_update"},
     "wgpy.uapi": {*_VALUES, "wgpy.model"},
-    "wgpy.loop": set(),
+    "wgpy.lazy_log": set(),
+    "wgpy.loop": {"wgpy.lazy_log"},
     "wgpy.ratelimiter": {"wgpy.contract"},
     "wgpy.transport": {"wgpy.contract", "wgpy.ratelimiter"},
-    "wgpy.host": {"wgpy.contract"},
+    "wgpy.host": {"wgpy.contract", "wgpy.lazy_log"},
     "wgpy.dns": {"wgpy.address", "wgpy.contract"},
     "wgpy.endpoint_names": {*_VALUES, "wgpy.config"},
     "wgpy.tunnel": {

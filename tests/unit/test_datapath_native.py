@@ -91,17 +91,17 @@ def test_every_reason_of_c_is_a_reason_of_the_engine_and_nothing_is_dropped_yet(
 def test_a_library_that_was_built_from_other_headers_is_refused(tmp_path: Path) -> None:
     for name in ("errors.h", "wgfp.h"):
         copyfile(SOURCES / name, tmp_path / name)
-    native.check_headers(lib.WGFP_HEADERS, tmp_path)
+    native.check_headers(lib.WGFP_HEADERS, str(tmp_path))
 
     with (tmp_path / "wgfp.h").open("a") as header:
         header.write("int wgfp_new(void);\n")
 
     with pytest.raises(ImportError, match="built from other sources: run `pip install -e .` again"):
-        native.check_headers(lib.WGFP_HEADERS, tmp_path)
+        native.check_headers(lib.WGFP_HEADERS, str(tmp_path))
 
 
 def test_where_the_sources_are_not_installed_the_library_is_taken_as_it_is(tmp_path: Path) -> None:
-    native.check_headers(lib.WGFP_HEADERS, tmp_path / "fastpath")
+    native.check_headers(lib.WGFP_HEADERS, f"{tmp_path}/fastpath")
 
 
 def test_a_peer_has_the_engines_number_whatever_c_calls_it(path: NativeDataPath, tun: Tun) -> None:

@@ -69,7 +69,7 @@ async def served(directory: Path, max_connections: int = 64) -> AsyncIterator[Se
     server = UapiServer(interface, max_connections)
     server.start(socket_file)
     try:
-        yield Served(socket_file.path)
+        yield Served(Path(socket_file.path))
     finally:
         server.close()
         socket_file.close()

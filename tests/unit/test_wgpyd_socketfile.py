@@ -195,7 +195,7 @@ def test_a_listening_descriptor_can_be_adopted(path: Path) -> None:
 
     adopted = SocketFile.adopt(listener.detach())
 
-    assert adopted.path == path
+    assert adopted.path == str(path)
     assert adopted.is_there()
     adopted.close()
 

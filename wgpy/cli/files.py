@@ -17,7 +17,7 @@ from wgpy.cli.errors import CommandError
 from wgpy.config import Config, write
 
 CONFIG_DIRECTORY: Final = Path("/etc/wireguard")
-RECORDS: Final = endpoint_names.FOLDER
+RECORDS: Final = Path(endpoint_names.FOLDER)
 _INTERFACE_NAME: Final = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}")
 
 

@@ -7,7 +7,6 @@ the exceptions of the portable data path. Whoever owns the descriptors lends the
 from collections import Counter
 from collections.abc import Sequence
 from enum import IntFlag
-from pathlib import Path
 from struct import Struct
 from typing import Any, Final, NoReturn, assert_never
 from zlib import crc32
@@ -53,7 +52,6 @@ from wgpy.contract.orders import (
 )
 
 from . import Counters, Datagram, bad_mtu, keypair_exists, no_keypair, no_peer, peer_exists
-from .allowedips import no_prefix
 from .native_values import (
     Queue,
     c_endpoint,
@@ -69,8 +67,6 @@ from .native_values import (
 from .native_values import (
     queues as c_queues,
 )
-from .permits import check_permits
-from .translation import check_translations
 
 try:
     from wgpy._fastpath import ffi as _ffi
@@ -80,7 +76,7 @@ except ImportError:  # it was not built
 
 SEED_SIZE: Final = 16
 
-_SOURCES: Final = Path(__file__).parents[1] / "fastpath"
+_SOURCES: Final = f"{__file__.rpartition('/datapath/')[0]}/fastpath"
 _EVENTS_AT_ONCE: Final = 256
 _MAX_EVENTS: Final = 16 * _EVENTS_AT_ONCE  # in one go; a busy data path raises new ones meanwhile
 _PREFIX: Final = Struct("=16sBB")  # WGFP_PREFIX_SIZE
@@ -105,19 +101,32 @@ def available() -> bool:
     return True
 
 
-def check_headers(built_from: int, sources: Path) -> None:
+def make_filter_ahead() -> None:
+    """Begin to make the filter of the next data path that wants one, in a thread of C."""
+    _lib.wgfp_filter_make_ahead()
+
+
+def check_headers(built_from: int, sources: str) -> None:
     """Raises ImportError if the headers have another checksum; most installations have none.
 
     An editable one has the newest Python, and the library of when it was made: fields would be read where
     others are.
     """
-    if sources.is_dir() and built_from != _checksum(sources):
+    try:
+        checksum = _checksum(sources)
+    except FileNotFoundError:
+        return
+    if built_from != checksum:
         raise ImportError("the C data path was built from other sources: run `pip install -e .` again")
 
 
-def _checksum(sources: Path) -> int:
+def _checksum(sources: str) -> int:
     """As in wgpy/fastpath/build.py."""
-    return crc32(b"".join((sources / header).read_bytes() for header in ("errors.h", "wgfp.h")))
+    checksum = 0
+    for header in ("errors.h", "wgfp.h"):
+        with open(f"{sources}/{header}", "rb") as file:
+            checksum = crc32(file.read(), checksum)
+    return checksum
 
 
 class NativeDataPath:
@@ -387,17 +396,21 @@ class NativeDataPath:
         try:
             error = _lib.wgfp_route_set(self._c, number, address, len(address), length)
         except OverflowError:
-            raise no_prefix(order.prefix) from None
+            error = _lib.WGFP_ERR_INVALID
         if error:
             self._refuse_route(error, order)
 
     def _refuse_route(self, error: int, order: SetRoute) -> NoReturn:
         if error == _lib.WGFP_ERR_MEMORY:
             raise MemoryError("there is no memory for another route")
+        from .allowedips import no_prefix  # noqa: PLC0415 - what few need costs no start
+
         raise no_prefix(order.prefix)
 
     def _set_policy(self, number: int, permits: tuple[Permit, ...] | None) -> None:
         if permits is not self._permits[0]:  # peers often have the same, which may be many
+            from .permits import check_permits  # noqa: PLC0415 - no cost without a policy
+
             check_permits(permits)
             self._permits = permits, permits_array(permits or ())
         array = self._permits[1]
@@ -405,6 +418,8 @@ class NativeDataPath:
             raise MemoryError("there is no memory for another policy")
 
     def _set_translations(self, translations: tuple[Translation, ...], closed: tuple[LocalPort, ...]) -> None:
+        from .translation import check_translations  # noqa: PLC0415 - no cost without translations
+
         check_translations(translations, closed)
         rows = [translation_row(translation) for translation in translations]
         ports = [local_port_row(port) for port in closed]

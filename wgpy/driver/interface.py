@@ -5,7 +5,6 @@ packet, a datagram or the engine's deadline comes; without any of these nothing 
 the loop does is bounded, so that no peer and no socket keeps the others waiting.
 """
 
-import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -29,14 +28,13 @@ from wgpy.host.bootclock import Alarm, boottime
 from wgpy.host.netlink import NetworkMonitor, RouteLookup
 from wgpy.host.tun import Link, PacketDevice
 from wgpy.keys import PublicKey
+from wgpy.lazy_log import LOG
 from wgpy.loop.running import running_loop
 from wgpy.loop.waiting import Event, Lock, turn
 from wgpy.model import DeviceStatus, DeviceUpdate, PeerPath, PeerTraffic
 from wgpy.transport import Transport
 from wgpy.transport.demultiplexer import Demultiplexer, Reader
 from wgpy.transport.udp import open_udp
-
-_LOG = logging.getLogger("wgpy")
 
 _TIME_PER_TURN: Final = 2 * MILLISECOND
 _MAX_LOOPED: Final = 1024  # endpoints
@@ -360,12 +358,12 @@ class Interface:
             case Link.DOWN if self._engine.is_up:
                 self._engine.down()
             case Link.DELETED:
-                _LOG.info("%s was deleted", self.name)
+                LOG.info("%s was deleted", self.name)
                 self.close()
 
     def _look_at_name(self) -> None:
         if (name := self.name) != self._last_name:
-            _LOG.info("%s is %s now", self._last_name, name)
+            LOG.info("%s is %s now", self._last_name, name)
             self._last_name = name
             self._name_listener(name)
 
@@ -459,7 +457,7 @@ class Interface:
         if peer is None:
             return
         key = PublicKey(peer.public_key)
-        _LOG.debug("peer %s: %s", key, in_words(event))
+        LOG.debug("peer %s: %s", key, in_words(event))
         if isinstance(event, RoutingLoop):
             self._warn_of_loop(event.endpoint)
         self._listeners.notify(key, event)
@@ -470,7 +468,7 @@ class Interface:
             if len(self._looped) == _MAX_LOOPED:
                 self._looped.clear()
             self._looped.add(endpoint)
-            _LOG.warning("the host routes datagrams for %s into %s itself: dropped", endpoint, self.name)
+            LOG.warning("the host routes datagrams for %s into %s itself: dropped", endpoint, self.name)
 
     def _send(self, datagram: Datagram) -> bool:
         """Whether that told the engine something: that our address is no good any more."""
@@ -479,7 +477,7 @@ class Interface:
             source_is_good = self._transport.send(data, endpoint, tos)
         except OSError as error:
             self.count_drop(DropReason.SEND_FAILED)
-            _LOG.debug("cannot send to %s: %s", endpoint, error.strerror)
+            LOG.debug("cannot send to %s: %s", endpoint, error.strerror)
             return False
         if not source_is_good and peer is not None and (known := self._engine.peer(peer)):
             self._engine.clear_source(known)
@@ -490,7 +488,7 @@ class Interface:
 
     def end(self, why: OSError) -> None:
         """The device cannot be read any more."""
-        _LOG.info("%s is gone: %s", self.name, why.strerror)
+        LOG.info("%s is gone: %s", self.name, why.strerror)
         self.close()
 
     def _keep_timestamp(self) -> None:

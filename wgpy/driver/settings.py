@@ -47,6 +47,11 @@ class Settings:
         """How many queues of a TUN to ask for."""
         return self.workers if self.native else 1
 
+    def begin(self) -> None:
+        """Have the kernel begin what takes it milliseconds, once, before the interface is opened."""
+        if self.native and Offload.FILTER in self.offloads:
+            native.make_filter_ahead()
+
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Raises ValueError with a sentence for the operator."""

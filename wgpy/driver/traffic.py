@@ -5,7 +5,6 @@ none of them. What it needs of the interface around it is `Driver`, what the int
 `Traffic`.
 """
 
-import logging
 import os
 import time
 from collections.abc import Callable
@@ -21,10 +20,9 @@ from wgpy.datapath.native_values import Queue
 from wgpy.device import Device
 from wgpy.driver.settings import Offload, Settings
 from wgpy.host.tun import PacketDevice, TunOffload
+from wgpy.lazy_log import LOG
 from wgpy.loop.running import running_loop
 from wgpy.transport import Transport
-
-_LOG: Final = logging.getLogger("wgpy")
 
 _PACKETS_PER_TURN: Final = 64
 
@@ -196,7 +194,7 @@ class NativeTraffic:
             seed=os.urandom(SEED_SIZE),
         )
         if DataPathOffload.FILTER in offloads & ~self._datapath.offloads():
-            _LOG.debug(
+            LOG.debug(
                 "%s: the kernel takes no filter of datagrams, so a flood wakes this process: "
                 "CAP_BPF and CAP_PERFMON are needed at its start",
                 packets.name,

@@ -5,6 +5,8 @@
 #include "filter.h"
 #include "filter_program.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -75,16 +77,62 @@ static bool open_with(struct filter *filter, int map)
     return true;
 }
 
-bool filter_open(struct filter *filter)
+/* All zeros if there is none. */
+static struct filter filter_make(void)
 {
     const int map = is_little_endian() ? make_map() : -1;
+    struct filter filter = {0};
 
     if (map < 0)
-        return false;
-    const bool opened = open_with(filter, map);
-
+        return filter;
+    (void)open_with(&filter, map);
     close(map);
-    return opened;
+    return filter;
+}
+
+/* One that is made in a thread. */
+struct ahead {
+    pthread_t thread;
+    struct filter filter;
+};
+
+static struct ahead *_Atomic made_ahead; /* NULL: none is */
+
+static void *run_ahead(void *ahead)
+{
+    ((struct ahead *)ahead)->filter = filter_make();
+    return NULL;
+}
+
+void wgfp_filter_make_ahead(void)
+{
+    struct ahead *ahead = calloc(1, sizeof *ahead), *none = NULL;
+
+    if (ahead == NULL)
+        return;
+    if (pthread_create(&ahead->thread, NULL, run_ahead, ahead) != 0) {
+        free(ahead);
+        return;
+    }
+    if (!atomic_compare_exchange_strong(&made_ahead, &none, ahead)) { /* nobody has taken the last one */
+        (void)pthread_join(ahead->thread, NULL);
+        filter_free(&ahead->filter);
+        free(ahead);
+    }
+}
+
+bool filter_open(struct filter *filter)
+{
+    struct ahead *ahead = atomic_exchange(&made_ahead, NULL);
+
+    if (ahead == NULL) {
+        *filter = filter_make();
+    } else {
+        (void)pthread_join(ahead->thread, NULL);
+        *filter = ahead->filter;
+        free(ahead);
+    }
+    return filter->table != NULL;
 }
 
 void filter_close(struct filter *filter)

@@ -21,7 +21,7 @@ struct filter {
     int program; /* -1: it was closed */
 };
 
-/* false: the kernel has no such filter, or not for this process. */
+/* Take that of wgfp_filter_make_ahead, or make one. false: the kernel has no such filter, or not for this process. */
 bool filter_open(struct filter *filter);
 
 /* Have no descriptor, and attach no more; free: it is at no socket any more, and its drops are forgotten. */

@@ -79,6 +79,10 @@ struct wgfp_endpoint {
     uint32_t local_interface;
 };
 
+/* Begin to make the filter of the next data path with one, in a thread: the kernel takes milliseconds to verify it, which
+ * the caller may use otherwise. */
+void wgfp_filter_make_ahead(void);
+
 /* WGFP_ERR_INVALID: another number of queues or bytes; WGFP_ERR_MEMORY. */
 int wgfp_datapath_new(struct wgfp_datapath **datapath, const struct wgfp_settings *settings);
 void wgfp_datapath_free(struct wgfp_datapath *datapath); /* closes it first; NULL is freed, too */

@@ -4,7 +4,6 @@ import ctypes
 import os
 from contextlib import suppress
 from errno import EMFILE
-from pathlib import Path
 from typing import Final
 
 ATTRIB: Final = 0x4
@@ -14,7 +13,7 @@ MOVE_SELF: Final = 0x800
 _READ_SIZE: Final = 4096
 
 
-def watch(path: Path, what: int) -> int:
+def watch(path: str | os.PathLike[str], what: int) -> int:
     """Return a descriptor that is readable after something happened to the file. Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = int(libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))

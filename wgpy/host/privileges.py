@@ -1,7 +1,7 @@
 """Dropping of privileges that a daemon no longer needs. capabilities(7), prctl(2)
 
 The user stays root, if it is and no other is chosen, as root owns the files that the daemons use. capset and
-setuid are about the calling thread alone, so this comes before any thread starts.
+setuid are about the calling thread alone, so this comes before any thread starts that is to stay.
 """
 
 import ctypes

@@ -3,13 +3,12 @@
 sd_notify(3), sd_listen_fds(3), FileDescriptorStoreMax in systemd.service(5)
 """
 
-import logging
 import os
 import socket
 from collections.abc import MutableMapping, Sequence
 from typing import Final
 
-_LOG = logging.getLogger("wgpy")
+from wgpy.lazy_log import LOG
 
 _FIRST_FD: Final = 3
 _OF_FDS: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -25,7 +24,7 @@ def notify(state: str, fds: Sequence[int] = ()) -> None:
             systemd.connect(address.replace("@", "\0", 1) if address[0] == "@" else address)
             socket.send_fds(systemd, [state.encode()], list(fds))
         except OSError as error:
-            _LOG.warning("cannot notify systemd: %s", error.strerror)
+            LOG.warning("cannot notify systemd: %s", error.strerror)
 
 
 def store(name: str, fds: Sequence[int]) -> None:

@@ -7,7 +7,6 @@ somebody saw it down; once the link is deleted, poll reports POLLERR and reading
 
 import errno
 import fcntl
-import logging
 import os
 import select
 import socket
@@ -16,18 +15,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from enum import Enum, Flag
-from pathlib import Path
 from typing import Final, Protocol
 
 from wgpy.contract.constants import DEFAULT_MTU
 from wgpy.host import links
+from wgpy.lazy_log import LOG
 
 try:
     import pytun
 except ImportError:
     pytun = None
 
-_LOG = logging.getLogger("wgpy")
 
 IFNAMSIZ: Final = 16
 MAX_PACKET_SIZE: Final = 65535
@@ -193,9 +191,7 @@ class Tun:
             if error.errno != errno.EINVAL:
                 raise
         _remove(found.name, flags ^ _IFF_MULTI_QUEUE)
-        _LOG.warning(
-            "%s has another number of queues now, so it and the links on it were deleted", found.name
-        )
+        LOG.warning("%s has another number of queues now, so it and the links on it were deleted", found.name)
         return cls._make_owned(found.name, flags, queues, owner)
 
     @classmethod
@@ -278,7 +274,7 @@ class Tun:
         except OSError:
             return True
         try:
-            return os.path.samestat(os.fstat(theirs), Path("/proc/self/ns/net").stat())
+            return os.path.samestat(os.fstat(theirs), os.stat("/proc/self/ns/net"))
         except OSError:
             return True
         finally:
@@ -390,8 +386,11 @@ def _keep_routes_without_carrier(name: str) -> None:
     """
     with suppress(OSError):
         links.use_ipv4_routes_without_carrier(socket.if_nametoindex(name))
-    with suppress(OSError):
-        Path(f"/proc/sys/net/ipv6/conf/{name}/ignore_routes_with_linkdown").write_text("0")
+    with (
+        suppress(OSError),
+        open(f"/proc/sys/net/ipv6/conf/{name}/ignore_routes_with_linkdown", "w") as setting,
+    ):
+        setting.write("0")
 
 
 def _remove(name: str, flags: int) -> None:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from fcntl import ioctl
-from pathlib import Path
 from sys import byteorder
 from typing import Final
 
@@ -21,10 +20,10 @@ from .netlink import RouteLookup
 KEEPALIVE: Final = 25  # seconds, in which a socket is kept. wg(8)
 ANYWHERE: Final = (Endpoint("192.0.2.1", 9), Endpoint("2001:db8::1", 9))  # as default routes lead there
 
-_USER_NAMESPACE: Final = Path("/proc/self/ns/user")
-_NETWORK_NAMESPACE: Final = Path("/proc/self/ns/net")
+_USER_NAMESPACE: Final = "/proc/self/ns/user"
+_NETWORK_NAMESPACE: Final = "/proc/self/ns/net"
 _INITIAL: Final = 0xEFFFFFFD  # its inode. PROC_USER_INIT_INO of linux/proc_ns.h
-_MARKS: Final = (Path("/run/.containerenv"), Path("/.dockerenv"))  # in a container of podman, of Docker
+_MARKS: Final = ("/run/.containerenv", "/.dockerenv")  # in a container of podman, of Docker
 _NS_GET_USERNS: Final = 0xB701  # ioctl_ns(2)
 _NS_GET_OWNER_UID: Final = 0xB704
 _UNKNOWN: Final = 65534  # a user who is not in this namespace. user_namespaces(7)
@@ -36,7 +35,7 @@ def is_contained() -> bool:
     Elsewhere, a TAP is a VPN's or a virtual machine's.
     """
     with suppress(OSError):
-        return _USER_NAMESPACE.stat().st_ino != _INITIAL
+        return os.stat(_USER_NAMESPACE).st_ino != _INITIAL
     return False
 
 
@@ -45,13 +44,13 @@ def is_rootless() -> bool:
 
     Every way out of one is such a network. A container of root's is in no user namespace, or in root's.
     """
-    if not is_contained() or not any(mark.exists() for mark in _MARKS):
+    if not is_contained() or not any(map(os.path.exists, _MARKS)):
         return False
     try:
-        with _NETWORK_NAMESPACE.open("rb") as network:
+        with open(_NETWORK_NAMESPACE, "rb") as network:
             os.close(ioctl(network, _NS_GET_USERNS))  # EPERM: it is the host's own
         owner = bytearray(4)
-        with _USER_NAMESPACE.open("rb") as user:
+        with open(_USER_NAMESPACE, "rb") as user:
             ioctl(user, _NS_GET_OWNER_UID, owner)
     except OSError:
         return False

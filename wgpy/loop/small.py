@@ -5,7 +5,6 @@ What runs here and needs asyncio after all has it by `use_asyncio`: from then on
 asyncio, too, and makes its futures and tasks.
 """
 
-import logging
 import select
 import signal
 import socket
@@ -17,13 +16,14 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
+from wgpy.lazy_log import LOG
+
 from .running import enter, leave
 
 if TYPE_CHECKING:
     import asyncio
     from contextvars import Context
 
-_LOG = logging.getLogger("wgpy")
 
 _EVENTS_AT_ONCE: Final = 64
 _READ: Final = select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR
@@ -57,7 +57,7 @@ class Handle:
                 else:
                     self._context.run(self._callback, *self._arguments)
             except Exception:  # noqa: BLE001 - it is logged whole
-                _LOG.exception("a call of the event loop failed")
+                LOG.exception("a call of the event loop failed")
 
 
 class Future:
@@ -126,7 +126,7 @@ class Task(Future):
             self._end(None)
         except Exception as error:  # noqa: BLE001 - whoever waits for the task has it
             if not self._callbacks:
-                _LOG.exception("a task failed")
+                LOG.exception("a task failed")
             self._end(error)
         else:
             if awaited is None:
@@ -349,7 +349,7 @@ class SmallLoop:
         return self._epoll.closed
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        _LOG.error("%s", context.get("message"), exc_info=context.get("exception"))
+        LOG.error("%s", context.get("message"), exc_info=context.get("exception"))
 
 
 def _leave_to_loop(_number: int, _frame: object) -> None:

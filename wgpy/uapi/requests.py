@@ -43,7 +43,7 @@ _SHOWABLE_KEYS: Final = {"set", "get", "public_key", "allowed_ip", *DEVICE_KEYS,
 }
 
 _SHOWN_LENGTH: Final = 80
-_KEY_LIKE: Final = re.compile(r"[0-9A-Za-z+/]{32,}=?")
+_KEY_LIKE: Final = r"[0-9A-Za-z+/]{32,}=?"
 
 
 def shown(line: str) -> str:
@@ -51,7 +51,7 @@ def shown(line: str) -> str:
     key, equals, value = line.partition("=")
     if equals and key not in _SHOWABLE_KEYS:
         value = "(hidden)"
-    text = _KEY_LIKE.sub("(hidden)", key + equals + value).encode("unicode_escape").decode()
+    text = re.sub(_KEY_LIKE, "(hidden)", key + equals + value).encode("unicode_escape").decode()
     return text if len(text) <= _SHOWN_LENGTH else text[:_SHOWN_LENGTH] + "…"
 
 

@@ -10,7 +10,6 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 from wgpy.contract.errors import WgpyError
@@ -48,9 +47,9 @@ class Message:
         return found
 
 
-def path_of(directory: Path, interface: str) -> Path:
+def path_of(directory: str, interface: str) -> str:
     """Return where the daemon of an interface is asked to hand over."""
-    return directory / f".{interface}.handover"
+    return f"{directory}/.{interface}.handover"
 
 
 class Channel:

@@ -3,7 +3,6 @@
 Invariant: until the next process reads packets, this one can go on as if it had never been asked.
 """
 
-import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Final
 
 from wgpy.driver.interface import Interface
 from wgpy.keys import PublicKey
+from wgpy.lazy_log import LOG
 from wgpy.loop.running import running_loop
 from wgpy.loop.waiting import Event, sleep
 from wgpy.model import DeviceUpdate, PeerUpdate
@@ -20,8 +20,6 @@ from wgpyd.socketfile import SocketFile
 
 from .channel import VERSION, Channel, HandoverError
 from .sessions import has_session
-
-_LOG = logging.getLogger("wgpy")
 
 # Data of the old sessions that is under way arrives within this time.
 _DRAIN_TIME: Final = 2.0  # seconds
@@ -73,7 +71,7 @@ class Offer:
             try:
                 self._channel = Channel(connection)
             except HandoverError as error:
-                _LOG.warning("refused to hand over: %s", error)
+                LOG.warning("refused to hand over: %s", error)
                 return
             self._talk = running_loop().create_task(self._converse(self._channel))
 
@@ -105,8 +103,8 @@ class Offer:
         try:
             channel.send(
                 [*self._queues, *files, *sockets],
-                version=VERSION, queues=len(self._queues), uapi=str(self._sockets[0].path),
-                handover=str(self._sockets[1].path),
+                version=VERSION, queues=len(self._queues), uapi=self._sockets[0].path,
+                handover=self._sockets[1].path,
             )  # fmt: skip
         finally:
             for fd in (*files, *sockets):
@@ -115,7 +113,7 @@ class Offer:
                 one.resume()
 
     def _forget(self, error: Exception) -> None:
-        _LOG.warning("did not hand over: %s", error)
+        LOG.warning("did not hand over: %s", error)
         self._asked.clear()
         if self._channel is not None:
             self._talk = running_loop().create_task(self._take_back(self._channel, self._transport))

@@ -1,13 +1,11 @@
 """The part of the next process: it asks the one that serves, renews its sessions, and takes over."""
 
-import logging
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Final
 
 from wgpy.device import DeviceEvent
@@ -15,6 +13,7 @@ from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted
 from wgpy.host.tun import Tun
 from wgpy.keys import PublicKey
+from wgpy.lazy_log import LOG
 from wgpy.loop.waiting import Event
 from wgpy.model import AllowedIPChange, DeviceStatus, DeviceUpdate, PeerStatus, PeerUpdate
 from wgpy.transport.udp import UdpTransport, inherit_udp
@@ -24,8 +23,6 @@ from wgpyd.socketfile import SocketFile
 
 from .channel import VERSION, Channel, HandoverError, Message, path_of
 from .sessions import has_session
-
-_LOG = logging.getLogger("wgpy")
 
 # Peers that have not answered by then are left to their retries.
 _RENEWAL_TIME: Final = 6.0  # seconds: one repetition of an initiation is within it
@@ -44,7 +41,7 @@ class Takeover:
         queues = offer.number("queues")
         self._queues, rest = offer.fds[:queues], offer.fds[queues:]
         (self._uapi, self._handover), self._udp = rest[:2], rest[2:]
-        self._paths = Path(offer.text("uapi")), Path(offer.text("handover"))
+        self._paths = offer.text("uapi"), offer.text("handover")
         self._status = DeviceStatus()
         self.fd = -1
         self._transport: UdpTransport | None = None
@@ -115,7 +112,7 @@ class Takeover:
         while len(answered) < len(wanted) and await news.wait(max(end - time.monotonic(), 0)):
             news.clear()
         unsubscribe()
-        _LOG.info("renewed %d of %d sessions", len(answered), len(wanted))
+        LOG.info("renewed %d of %d sessions", len(answered), len(wanted))
 
     def _is_live(self, peer: PeerStatus) -> bool:
         """Return whether there is a session, by a way that there still is: a node's local relay has ended."""
@@ -128,7 +125,7 @@ class Takeover:
             self._channel.send()
             await self._channel.receive()
         interface.set_reading(True)
-        _LOG.info("took over from process %d", self._channel.pid)
+        LOG.info("took over from process %d", self._channel.pid)
 
     async def wait_alone(self, interface: Interface) -> None:
         """Return when the other process has ended; then the port is this one's alone."""
@@ -140,7 +137,7 @@ class Takeover:
                 self._transport.end_division()
 
 
-def take_over(directory: Path, interface: str, *, is_mesh: bool) -> Takeover | None:
+def take_over(directory: str, interface: str, *, is_mesh: bool) -> Takeover | None:
     """Ask the daemon that serves an interface; return None if there is none any more.
 
     is_mesh: one that hands over in another way then simply ends, as records are on disk.
@@ -160,10 +157,10 @@ def take_over(directory: Path, interface: str, *, is_mesh: bool) -> Takeover | N
     return None
 
 
-def _connect(path: Path) -> Channel | None:
+def _connect(path: str) -> Channel | None:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
-        connection.connect(str(path))
+        connection.connect(path)
         return Channel(connection)
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
@@ -175,7 +172,7 @@ def _connect(path: Path) -> Channel | None:
 
 def _end(channel: Channel) -> None:
     """Have the other process end, and wait until it has."""
-    _LOG.warning("process %d hands over in another way: it is stopped, and this one started", channel.pid)
+    LOG.warning("process %d hands over in another way: it is stopped, and this one started", channel.pid)
     channel.send(end=True)
     with suppress(HandoverError):
         channel.receive_now()
