@@ -36,7 +36,10 @@ def check_update(device: Device[DataPath], update: DeviceUpdate) -> None:
     for peer in update.peers:
         _check_peer(peer)
     known = set() if update.replace_peers else set(device.engine.peers)
-    if len(known.union(bytes(peer.public_key) for peer in update.peers)) > MAX_PEERS:
+    if (
+        len(known) + len(update.peers) > MAX_PEERS
+        and len(known.union(bytes(peer.public_key) for peer in update.peers)) > MAX_PEERS
+    ):
         raise StateError(f"an interface has at most {MAX_PEERS} peers: remove some first")
     if update.translations is not None:
         from wgpy.datapath.translation import check_translations  # noqa: PLC0415 - no cost without any
@@ -71,12 +74,18 @@ def _check_endpoint(endpoint: Endpoint) -> None:
 
 
 def apply_update(
-    device: Device[DataPath], update: DeviceUpdate, clock: Callable[[], int], last_timestamp: int = 0
+    device: Device[DataPath],
+    update: DeviceUpdate,
+    clock: Callable[[], int],
+    last_timestamp: int = 0,
+    *,
+    take_apart: bool = False,
 ) -> Iterator[None]:
     """Carry out an update that `check_update` accepted; it is done when the iterator ends.
 
     Between steps the device may be driven, but not configured. clock(): boottime ns, as a large update takes
-    long; last_timestamp: for the new private key.
+    long; last_timestamp: for the new private key; take_apart: the peers are a list, and each is taken out as
+    its turn comes: so what ten thousand of them were told by does not stay in memory beside them.
     """
     if update.private_key is not None:
         key = bytes(update.private_key) if update.private_key else None
@@ -88,9 +97,16 @@ def apply_update(
     application = _Application(device, clock)
     if update.replace_peers:
         yield from application.begin_anew(update.peers)
-    for change in update.peers:
+    for change in _taken(update.peers) if take_apart else update.peers:
         yield from application.change_peer(change)
         yield
+
+
+def _taken(peers: Sequence[PeerUpdate]) -> Iterator[PeerUpdate]:
+    assert isinstance(peers, list)
+    peers.reverse()
+    while peers:
+        yield peers.pop()
 
 
 @dataclass(slots=True)

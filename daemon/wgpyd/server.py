@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from wgpy.contract.errors import StateError
+from wgpy.contract.lazy_dataclass import replace
 from wgpy.driver.interface import Interface
 from wgpy.lazy_log import LOG
 from wgpy.loop.running import Task, running_loop
@@ -121,8 +122,8 @@ class UapiServer:
                     LOG.error("refused a request: too much is being configured at once")
                     await _write(connection, encode_errno(-errno.EIO))
                     return
-                for request in requests:
-                    await self._answer(request, connection)
+                while requests:
+                    await self._answer(requests.pop(0), connection)
                 # Reading data that has arrived does not yield, so yield to other connections.
                 await turn()
         finally:
@@ -137,7 +138,9 @@ class UapiServer:
                 counters = self._interface.counters()
                 await _write(connection, encode_counters({why.value: n for why, n in counters.items()}))
             case DeviceUpdate():
-                await _write(connection, encode_errno(await self._configure(request)))
+                update = replace(request, peers=list(request.peers))
+                del request  # or it would keep what is taken apart
+                await _write(connection, encode_errno(await self._configure(update)))
             case UapiError():
                 LOG.error("refused a request: %s", request)
                 await _write(connection, encode_errno(request.errno))
@@ -145,7 +148,7 @@ class UapiServer:
     async def _configure(self, update: DeviceUpdate) -> int:
         """Return the errno of the answer."""
         try:
-            await self._interface.configure(update)
+            await self._interface.configure(update, take_apart=True)
         except StateError as error:
             LOG.error("refused a request: %s", error)
             return -errno.EINVAL

@@ -380,6 +380,8 @@ class NativeDataPath:
         if _lib.wgfp_peer_add(self._c, self._number):
             raise MemoryError("there is no memory for another peer")
         number = self._number[0]
+        if number == peer:
+            number = peer  # one object for both, as long as no peer was removed
         self._ids += [0] * (number + 1 - len(self._ids))
         self._peers[peer], self._ids[number] = number, peer
 

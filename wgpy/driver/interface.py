@@ -262,9 +262,10 @@ class Interface:
 
     # -- Configuration ---------------------------------------------------------------------------
 
-    async def configure(self, update: DeviceUpdate) -> None:
+    async def configure(self, update: DeviceUpdate, *, take_apart: bool = False) -> None:
         """Carry out a whole `set`, while traffic flows; others wait until it is done.
 
+        take_apart: as for `apply_update`.
         Raises OSError (port, fwmark, a closed interface) or StateError, and then nothing at all has changed.
         """
         async with self._configuring:
@@ -274,7 +275,8 @@ class Interface:
             check_update(self._device, update)
             self._change_transport(update)
             pause_at = boottime() + _TIME_PER_TURN
-            for _ in apply_update(self._device, update, boottime, self._known_timestamp(update)):
+            timestamp = self._known_timestamp(update)
+            for _ in apply_update(self._device, update, boottime, timestamp, take_apart=take_apart):
                 if boottime() >= pause_at:
                     self.turn()
                     await turn()

@@ -144,7 +144,7 @@ static bool event_move(struct writer *writer, unsigned *flags, enum wgfp_event_k
     if (kind == WGFP_EVENT_ENDPOINT_CHANGED)
         event->endpoint = peer->endpoint;
     if (kind == WGFP_EVENT_ROUTING_LOOP)
-        event->endpoint = peer->looped;
+        event->endpoint = peer->faults->looped;
     *flags &= ~(1u << kind);
     return true;
 }

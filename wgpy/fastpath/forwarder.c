@@ -19,7 +19,7 @@ static void batch_begin(struct forwarder *forwarder, struct peer *to, uint64_t n
     const unsigned offloads = atomic_load_explicit(&forwarder->datapath->offloads, memory_order_relaxed);
 
     pthread_mutex_lock(&to->lock);
-    const bool plain = memcmp(&to->plain, &to->endpoint, sizeof to->plain) == 0;
+    const bool plain = peer_is_plain(to);
 
     forwarder->endpoint = to->endpoint;
     pthread_mutex_unlock(&to->lock);

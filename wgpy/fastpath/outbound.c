@@ -322,7 +322,7 @@ static void bundle_prepare(struct outbound *out, struct bundle *bundle, uint64_t
     } else {
         const uint32_t rest = bundle_number(out, bundle, now);
 
-        bundle->plain = memcmp(&peer->plain, &peer->endpoint, sizeof peer->plain) == 0;
+        bundle->plain = peer_is_plain(peer);
         if (rest != END)
             bundle_stage(out, bundle, rest, now);
     }

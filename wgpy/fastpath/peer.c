@@ -71,7 +71,20 @@ static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
     events_forget(&datapath->events, peer);
     permits_free(peer->policy);
     (void)pthread_mutex_destroy(&peer->lock);
+    free(peer->faults);
     free(peer);
+}
+
+struct peer_faults *peer_faults_of(struct peer *peer)
+{
+    if (peer->faults == NULL)
+        peer->faults = calloc(1, sizeof *peer->faults);
+    return peer->faults;
+}
+
+bool peer_is_plain(const struct peer *peer)
+{
+    return peer->faults != NULL && memcmp(&peer->faults->plain, &peer->endpoint, sizeof peer->endpoint) == 0;
 }
 
 void peer_remove(struct wgfp_datapath *datapath, uint32_t number)
@@ -107,8 +120,8 @@ void peer_learn(struct wgfp_datapath *datapath, struct peer *peer, const struct 
 {
     pthread_mutex_lock(&peer->lock);
     if (memcmp(&peer->endpoint, endpoint, sizeof peer->endpoint) == 0) {
-        if (outcome->segment_is_bad)
-            peer->plain = peer->endpoint;
+        if (outcome->segment_is_bad && peer_faults_of(peer) != NULL)
+            peer->faults->plain = peer->endpoint; /* else it is found out again */
         if (outcome->source_is_bad) {
             memset(peer->endpoint.local_address, 0, sizeof peer->endpoint.local_address);
             peer->endpoint.local_interface = 0;

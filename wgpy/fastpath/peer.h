@@ -15,6 +15,12 @@ enum {
 
 struct udp_outcome; /* udp.h */
 
+/* What most peers' endpoints never do. Zeros: this one did not. */
+struct peer_faults {
+    struct wgfp_endpoint plain;  /* it takes no UDP_SEGMENT */
+    struct wgfp_endpoint looped; /* of ROUTING_LOOP: what was sent there comes back */
+};
+
 struct peer {
     pthread_mutex_t lock;
     uint32_t number;
@@ -24,8 +30,7 @@ struct peer {
     struct keypair *sending;  /* peer's lock, as all below; or control */
     struct wgfp_endpoint endpoint;
     bool pinned; /* the endpoint stays, wherever datagrams come from */
-    struct wgfp_endpoint plain;    /* this endpoint takes no UDP_SEGMENT */
-    struct wgfp_endpoint looped;   /* of ROUTING_LOOP: what was sent there comes back */
+    struct peer_faults *faults;    /* NULL: there are none */
     struct relay_end *relay_end;   /* NULL: nothing is forwarded to it. Control */
     struct staged staged;
     struct wgfp_activity activity;
@@ -50,6 +55,12 @@ void peer_purge(struct wgfp_datapath *datapath, struct peer *peer);
 /* Keep what was learnt from sending to this endpoint, if the peer has it still. */
 void peer_learn(struct wgfp_datapath *datapath, struct peer *peer, const struct wgfp_endpoint *endpoint,
                 const struct udp_outcome *outcome);
+
+/* These two: under the peer's lock. peer_faults_of: for one to be noted; NULL: there is no memory. */
+struct peer_faults *peer_faults_of(struct peer *peer);
+
+/* Does its endpoint take no UDP_SEGMENT? */
+bool peer_is_plain(const struct peer *peer);
 
 /* Send what is staged or, if nothing is, an empty packet. */
 void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now);

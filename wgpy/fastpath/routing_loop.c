@@ -94,9 +94,13 @@ static uint32_t destination_port(const struct wgfp_view *view, const uint8_t *pa
 /* What was sent to where the packet goes has come back. Under the peer's lock. */
 static void loop_raise(struct events *events, struct peer *peer, const struct wgfp_view *view, const uint8_t *packet)
 {
+    if (peer_faults_of(peer) == NULL)
+        return;
     if ((peer->events & 1u << WGFP_EVENT_ROUTING_LOOP) == 0) {
-        peer->looped = (struct wgfp_endpoint){.size = packet_address_size(view), .port = destination_port(view, packet)};
-        memcpy(peer->looped.address, packet_destination(view, packet), peer->looped.size);
+        struct wgfp_endpoint *looped = &peer->faults->looped;
+
+        *looped = (struct wgfp_endpoint){.size = packet_address_size(view), .port = destination_port(view, packet)};
+        memcpy(looped->address, packet_destination(view, packet), looped->size);
     }
     event_raise(events, peer, NULL, WGFP_EVENT_ROUTING_LOOP);
 }
