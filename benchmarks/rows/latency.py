@@ -1,4 +1,4 @@
-"""The time of a ping through the tunnel, at rest and during a TCP stream."""
+"""The time of a ping through the tunnel, at rest and beside TCP streams."""
 
 from typing import Final
 
@@ -26,15 +26,20 @@ def _beside_tcp(tunnel: Tunnel, seconds: float) -> Samples:
     return _samples("busy", _pings_beside_tcp(tunnel, round(seconds / PING_INTERVAL)), USUAL)
 
 
+def _beside_eight(tunnel: Tunnel, seconds: float) -> Samples:
+    times = _pings_beside_tcp(tunnel, round(seconds / PING_INTERVAL), "--parallel", "8")
+    return _samples("busy8", times, USUAL)
+
+
 def _beside_tcp_long(tunnel: Tunnel, seconds: float) -> Samples:
     return _samples("busy", _pings_beside_tcp(tunnel, TAIL_PINGS), TAIL)
 
 
-def _pings_beside_tcp(tunnel: Tunnel, count: int) -> list[float]:
-    """Return the round trips of pings while one TCP stream runs."""
+def _pings_beside_tcp(tunnel: Tunnel, count: int, *options: str) -> list[float]:
+    """Return the round trips of pings while one TCP stream runs, or as many as the options of iperf3 say."""
     seconds = count * PING_INTERVAL + 1
     with serving(tunnel.right):
-        client = tunnel.left.start(*stream_client(REMOTE, seconds))
+        client = tunnel.left.start(*stream_client(REMOTE, seconds), *options)
         times = pings(tunnel.left, REMOTE, count)
         read_iperf3(client.wait(TOOL_TIMEOUT + seconds).output)
     return times
@@ -75,6 +80,14 @@ BESIDE_TCP: Final = Row(
     _measures("busy", "ping beside TCP", USUAL),
     _beside_tcp,
     Plan.QUICK,
+    seconds=1 + STARTING,
+)
+BESIDE_EIGHT: Final = Row(
+    "busy8",
+    "ping beside 8 TCP streams",
+    _measures("busy8", "ping beside 8 TCP streams", USUAL),
+    _beside_eight,
+    Plan.DEFAULT,
     seconds=1 + STARTING,
 )
 BESIDE_TCP_LONG: Final = Row(

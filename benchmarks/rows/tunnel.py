@@ -23,6 +23,7 @@ TUNNEL: Final = Setting(
         *streams.OTHER_SENDERS,
         *streams.MORE,
         latency.BESIDE_TCP,
+        latency.BESIDE_EIGHT,
         latency.BESIDE_TCP_LONG,
         *datagrams.SEARCHES,
         datagrams.FLOOD_1380,
