@@ -74,18 +74,33 @@ static inline void key_of(uint32_t number, uint8_t key[32])
 
 /* -- The kernel in memory; what it leaves of a buffer may not be touched ----------------------------- */
 
+enum { BUFFER_ALIGN = 64 }; /* of a struct tun_buffer, and the bytes in front of its packet */
+
+static struct iovec left_by_readv; /* which the next packet may lie in: of a ring it goes behind the last */
+
+/* But what is in front of the next packet. */
+static inline void rest_poison(uint8_t *bytes, size_t used, size_t size)
+{
+    const size_t next = (used + BUFFER_ALIGN - 1) / BUFFER_ALIGN * BUFFER_ALIGN, packet = next + BUFFER_ALIGN;
+
+    ASAN_POISON_MEMORY_REGION(bytes + used, (next < size ? next : size) - used);
+    if (packet < size)
+        ASAN_POISON_MEMORY_REGION(bytes + packet, size - packet);
+}
+
 static inline ssize_t readv_watched(int fd, const struct iovec *slices, int n)
 {
     const struct wgfp_system *system = world_system();
     const struct iovec *last = &slices[n - 1];
     ssize_t length, left;
 
-    ASAN_UNPOISON_MEMORY_REGION(last->iov_base, last->iov_len);
+    ASAN_UNPOISON_MEMORY_REGION(left_by_readv.iov_base, left_by_readv.iov_len);
+    left_by_readv = *last;
     length = left = system->readv(fd, slices, n);
     for (int i = 0; i < n - 1; i++)
         left -= (ssize_t)slices[i].iov_len;
     if (left >= 0)
-        ASAN_POISON_MEMORY_REGION((uint8_t *)last->iov_base + left, last->iov_len - (size_t)left);
+        rest_poison(last->iov_base, (size_t)left, last->iov_len);
     return length;
 }
 
@@ -113,6 +128,7 @@ static inline struct wgfp_datapath *datapath_new(const struct wgfp_settings *set
     struct wgfp_settings with = *settings;
     struct wgfp_datapath *datapath;
 
+    left_by_readv = (struct iovec){0}; /* of another data path */
     with.queues = &queue;
     with.queue_count = 1;
     with.flows = 16; /* so that they give way */

@@ -259,6 +259,8 @@ void wgfp_datapath_set_reading(struct wgfp_datapath *datapath, uint8_t reading)
 {
     control_lock(datapath); /* so that no worker is in the middle of a turn */
     atomic_store(&datapath->leaves_packets, reading == 0);
+    for (uint32_t i = 0; i < datapath->queue_count; i++)
+        worker_finish(&datapath->workers[2 * i]); /* before another process sends what came later */
     control_unlock(datapath);
     for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
         worker_wake(&datapath->workers[i]);

@@ -4,13 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
-enum { PACKET_OFFSET = 64 };
-
 ssize_t tun_read(const struct wgfp_datapath *datapath, int tun, struct tun_buffer *buffer, uint8_t **packet)
 {
     struct iovec slices[] = {
         {&buffer->vnet, datapath->vnet_header},
-        {buffer->bytes + PACKET_OFFSET, MAX_PACKET + 1},
+        {buffer->bytes, MAX_PACKET + 1},
     };
     const int skip = datapath->vnet_header > 0 ? 0 : 1;
     ssize_t length;
@@ -23,7 +21,7 @@ ssize_t tun_read(const struct wgfp_datapath *datapath, int tun, struct tun_buffe
         return errno == EAGAIN ? 0 : -errno;
     if (length == 0)
         return -EPIPE; /* the other end of a socket was closed */
-    *packet = buffer->bytes + PACKET_OFFSET;
+    *packet = buffer->bytes;
     length -= (ssize_t)datapath->vnet_header;
     return length > 0 ? length : -EIO;
 }

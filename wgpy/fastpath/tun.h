@@ -8,8 +8,10 @@
 
 /* A packet as it is read. */
 struct tun_buffer {
-    _Alignas(64) uint8_t bytes[64 + MAX_PACKET + 1];
-    struct wgfp_vnet vnet;
+    _Alignas(64) struct wgfp_vnet vnet;
+    uint32_t length, flow; /* of read_ahead.h */
+    bool is_fragment;
+    _Alignas(64) uint8_t bytes[MAX_PACKET + 1];
 };
 
 /* Read one. *packet: where it lies. Returns its length, 0 if there is none now, or -errno. */

@@ -4,6 +4,7 @@
 #include "control.h"
 #include "inbound.h"
 #include "outbound.h"
+#include "read_ahead.h"
 #include "tun.h"
 #include "worker.h"
 
@@ -31,23 +32,53 @@ static bool reads_packets(const struct wgfp_datapath *datapath)
     return atomic_load(&datapath->failure) == 0 && !atomic_load(&datapath->leaves_packets);
 }
 
-static bool turn_outbound(struct worker *worker, struct tun_buffer *buffer)
+/* Read what is there: what goes first is taken, the rest waits. Returns whether more may be there. */
+static bool packets_read(struct worker *worker, uint64_t now)
 {
     struct wgfp_datapath *datapath = worker->datapath;
-    const uint64_t now = datapath->system->now();
-    ssize_t length = 1;
-    uint8_t *packet;
 
-    for (int reads = 0; reads < READS_PER_TURN && length > 0; reads++) {
-        length = tun_read(datapath, worker->queue->tun, buffer, &packet);
-        if (length > 0)
-            outbound_packet(worker->out, &buffer->vnet, packet, (size_t)length, now);
-        else if (length < 0)
+    for (int reads = 0; reads < READS_PER_TURN && reads_packets(datapath); reads++) {
+        struct tun_buffer *buffer = read_ahead_room(worker->ahead, now);
+        uint8_t *packet;
+
+        if (buffer == NULL)
+            return true;
+        const ssize_t length = tun_read(datapath, worker->queue->tun, buffer, &packet);
+
+        if (length < 0)
             tun_failed(datapath, (int)-length);
-        worker->moved += length > 0;
+        if (length <= 0)
+            return false;
+        worker->moved++;
+        if (!read_ahead_keep(worker->ahead, buffer, packet, (size_t)length, now))
+            outbound_packet(worker->out, &buffer->vnet, packet, (size_t)length, now);
+    }
+    return reads_packets(datapath);
+}
+
+/* The packet that has waited for longest. Returns whether more wait. */
+static bool packet_take(struct worker *worker, uint64_t now)
+{
+    uint8_t *packet;
+    size_t length;
+    const struct tun_buffer *buffer = read_ahead_take(worker->ahead, &packet, &length);
+
+    if (buffer != NULL)
+        outbound_packet(worker->out, &buffer->vnet, packet, length, now);
+    return worker->ahead->count > 0;
+}
+
+static bool turn_outbound(struct worker *worker)
+{
+    const uint64_t now = worker->datapath->system->now();
+    bool more = true;
+
+    for (int taken = 0; taken < READS_PER_TURN && more; taken++) {
+        more = packets_read(worker, now);
+        more |= packet_take(worker, now);
     }
     outbound_flush(worker->out, now);
-    return length > 0;
+    return more;
 }
 
 static bool turn_inbound(struct worker *worker)
@@ -67,7 +98,16 @@ bool worker_turn(struct worker *worker)
     worker->moved = 0;
     if (worker->in != NULL)
         return turn_inbound(worker);
-    return reads_packets(worker->datapath) && turn_outbound(worker, worker->buffer);
+    return turn_outbound(worker);
+}
+
+void worker_finish(struct worker *worker)
+{
+    const uint64_t now = worker->datapath->system->now();
+
+    while (packet_take(worker, now)) {
+    }
+    outbound_flush(worker->out, now);
 }
 
 /* -- The threads ------------------------------------------------------------------------------------ */
@@ -144,6 +184,14 @@ static void outbound_hand_over(struct worker *out, bool apart)
     worker_wake(apart ? out : out->other);
 }
 
+static void outbound_rest(struct worker *out)
+{
+    worker_lock(out);
+    read_ahead_release(out->ahead);
+    pthread_mutex_unlock(&out->lock);
+    outbound_hand_over(out, false);
+}
+
 /* Inbound's. While there is little to do it has the outbound turns, too, so that an answer wakes one thread. */
 static void *inbound_run(void *argument)
 {
@@ -177,7 +225,7 @@ static void *outbound_run(void *argument)
             thread_wait(out, fds, -1);
         } else if (!thread_turn(out, fds)) {
             if (queue_is_quiet(out))
-                outbound_hand_over(out, false);
+                outbound_rest(out);
             else
                 thread_wait(out, fds, QUIET_AFTER);
         }
@@ -209,8 +257,9 @@ void worker_stop(struct worker *worker)
 
 static int outbound_init(struct worker *worker)
 {
-    worker->buffer = aligned_alloc(_Alignof(struct tun_buffer), sizeof *worker->buffer);
-    return worker->buffer == NULL ? WGFP_ERR_MEMORY : outbound_new(&worker->out, worker->datapath, worker->queue->tun);
+    const int error = read_ahead_new(&worker->ahead, worker->datapath->small);
+
+    return error != 0 ? error : outbound_new(&worker->out, worker->datapath, worker->queue->tun);
 }
 
 int worker_init(struct wgfp_datapath *datapath, uint32_t number)
@@ -245,6 +294,6 @@ void worker_free(struct worker *worker)
     worker_close(worker);
     outbound_free(worker->out);
     inbound_free(worker->in);
-    free(worker->buffer);
+    read_ahead_free(worker->ahead);
     (void)pthread_mutex_destroy(&worker->lock);
 }

@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-struct tun_buffer; /* tun.h */
+struct read_ahead; /* read_ahead.h */
 
 struct worker {
     struct wgfp_datapath *datapath; /* NULL: it was never made */
@@ -26,8 +26,8 @@ struct worker {
     uint32_t moved;        /* packets, or messages, of the last turn. Under the lock */
     _Atomic uint64_t busy; /* when it had a busy turn last. Whose turn it is */
     atomic_bool apart;     /* outbound: has its thread its turns? Or else inbound's has them */
-    struct outbound *out; /* outbound: with where packets are read to */
-    struct tun_buffer *buffer;
+    struct outbound *out; /* outbound: with the packets that were read ahead */
+    struct read_ahead *ahead;
     struct inbound *in;  /* inbound */
     bool ready4, ready6; /* may its sockets be read? The worker itself */
     int wake; /* an eventfd: look at `stopping`, and at the sockets again */
@@ -53,5 +53,8 @@ void worker_wake(struct worker *worker);
 /* Move what is there, without waiting. The worker's lock is held, or it has no thread. Returns whether more may be
  * there. */
 bool worker_turn(struct worker *worker);
+
+/* Outbound: send what was read ahead. The worker's lock is held. */
+void worker_finish(struct worker *worker);
 
 #endif
