@@ -1,10 +1,15 @@
 """The C data path as Python sees it: values, errors, its life. What it does is in tests/datapath."""
 
+import ctypes
+import platform
 import select
 import socket
+import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copyfile
+from time import monotonic
 
 import pytest
 
@@ -221,3 +226,31 @@ def test_it_can_be_stopped_and_closed_again_and_again(path: NativeDataPath) -> N
     path.start()
     path.close()
     path.close()
+
+
+def test_its_threads_ask_for_the_shortest_slices(path: NativeDataPath) -> None:
+    if _slice_of(threading.get_native_id()) == 0:
+        pytest.skip("this kernel, before Linux 6.12, gives slices to nobody")
+    path.start()
+    until = monotonic() + TIMEOUT
+    slices: list[int] = []
+    while slices != [100_000, 100_000] and monotonic() < until:
+        tasks = [task for task in Path("/proc/self/task").iterdir() if _is_worker(task)]
+        slices = [_slice_of(int(task.name)) for task in tasks]
+
+    assert slices == [100_000, 100_000]
+
+
+def _is_worker(task: Path) -> bool:
+    return (task / "comm").read_text().startswith("wgpy-")
+
+
+def _slice_of(thread: int) -> int:
+    """Nanoseconds, of its sched_attr. sched_setattr(2)"""
+    number = {"x86_64": 315, "aarch64": 275}.get(platform.machine())
+    if number is None:
+        pytest.skip("the number of sched_getattr on this processor is not known here")
+    attributes = ctypes.create_string_buffer(48)
+    libc = ctypes.CDLL(None)
+    assert libc.syscall(number, thread, attributes, len(attributes), 0) == 0
+    return int(struct.unpack_from("=Q", attributes, 24)[0])
