@@ -19,7 +19,7 @@ _STOPPED: Final = "stopped"
 
 
 class TimestampFiles:
-    """Implements `wgpy.driver.interface.Timestamps`."""
+    """Implements `wgpy.driver.timestamps.Timestamps`."""
 
     def __init__(
         self, directory: str | os.PathLike[str], wall_clock: Callable[[], int] = time.time_ns

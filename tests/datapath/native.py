@@ -209,6 +209,10 @@ class NativeUnderTest:
         self.settle()
         self.path.accept_foreign()
 
+    def expect_foreign(self, magic: bytes, hints: frozenset[bytes]) -> None:
+        self.settle()
+        self.path.expect_foreign(magic, hints)
+
     def take_foreign(self) -> list[tuple[bytes, Endpoint]]:
         self.settle()
         return self.path.take_foreign()

@@ -276,6 +276,27 @@ def test_foreign_datagrams_pass_once_somebody_wants_them(filtered: Filtered) -> 
     assert filtered.passed(*messages) == messages
 
 
+def test_of_foreign_datagrams_those_pass_that_are_expected(filtered: Filtered) -> None:
+    hints = [bytes([number]) * 8 for number in range(1, 4)]
+    wanted = [b"wgpd1234" + hint + bytes(30) for hint in hints]
+    unwanted = [b"", b"w", b"wgpd", b"wgpd" + bytes(7), bytes(4) + wanted[0][4:], b"wgpe" + wanted[0][4:]]
+    strange = [b"wgpd1234" + hint for hint in (b"\1\1\5\5----", b"\4" * 8, b"\0\0\0\0")]
+    filtered.path.accept_foreign()
+    filtered.path.expect_foreign(b"wgpd", frozenset(hints))
+
+    assert filtered.passed(*unwanted, *wanted, *strange) == wanted
+    assert filtered.drops() == {DropReason.UNKNOWN_TYPE: 6, DropReason.UNKNOWN_PEER: 3}
+
+    filtered.path.expect_foreign(b"wgpd", frozenset(hints[1:]))
+    assert filtered.passed(*wanted) == wanted[1:]
+
+    filtered.path.expect_foreign(b"wgpd", frozenset())
+    assert filtered.passed(*wanted) == []
+
+    filtered.path.accept_foreign()
+    assert filtered.passed(*unwanted, *wanted) == [*unwanted, *wanted]
+
+
 def test_of_what_the_kernel_joined_all_passes(filtered: Filtered) -> None:
     """Only the first of them is where it would be looked for."""
     udp = filtered.udp[socket.AF_INET]

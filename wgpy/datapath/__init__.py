@@ -50,6 +50,13 @@ class DataPath(Protocol):
     def accept_foreign(self) -> None:
         """Keep datagrams that are not WireGuard's from now on, as somebody wants them. Raises MemoryError."""
 
+    def expect_foreign(self, magic: bytes, hints: frozenset[bytes]) -> None:
+        """Only those are wanted that begin with this magic and have one of these hints at offset 8.
+
+        Others may be dropped unseen, until `accept_foreign` is called again. magic: 4 bytes; hints: of 4
+        bytes or more, the first 4 of which are compared. Raises MemoryError.
+        """
+
     def note_handshake(self, message: bytes, peer: PeerId | None) -> None:
         """A handshake message was sent: one that comes back from the TUN is dropped and raises RoutingLoop.
 

@@ -271,6 +271,11 @@ class NativeDataPath:
         if _lib.wgfp_foreign_accept(self._c):
             raise MemoryError("there is no memory for datagrams that are not WireGuard's")
 
+    def expect_foreign(self, magic: bytes, hints: frozenset[bytes]) -> None:
+        words = [int.from_bytes(hint[:4], "little") for hint in hints]
+        if _lib.wgfp_foreign_expect(self._c, magic, words, len(words)):
+            raise MemoryError("there is no memory for whom datagrams are expected from")
+
     def note_handshake(self, message: bytes, peer: PeerId | None) -> None:
         """A handshake message was sent, and must not come back from the TUN."""
         number = 0 if peer is None else self._number_of(peer)

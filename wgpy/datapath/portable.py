@@ -139,6 +139,9 @@ class PortableDataPath:
         """Keep datagrams that are not WireGuard's from now on."""
         self._foreign.is_open = True
 
+    def expect_foreign(self, magic: bytes, hints: frozenset[bytes]) -> None:
+        """All that come are kept."""
+
     def take_events(self) -> list[Event]:
         """What happened since the last call, each flag once; new endpoints first, for the rest to use."""
         moved = [EndpointChanged(peer.id, peer.endpoint) for peer in self._moved if peer.endpoint is not None]

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from wgpy.contract.constants import MAX_FOREIGN, MILLISECOND, SECOND
 from wgpy.contract.drops import DropReason
@@ -22,6 +22,7 @@ from wgpy.device_update import apply_update, check_update
 from wgpy.driver.event_log import in_words
 from wgpy.driver.listeners import Listeners
 from wgpy.driver.settings import Settings, read_settings
+from wgpy.driver.timestamps import Timestamps
 from wgpy.driver.traffic import Watches, open_traffic
 from wgpy.engine.indextable import IndexTable
 from wgpy.host.bootclock import Alarm, boottime
@@ -43,16 +44,6 @@ _ROUTE_CHECK_SHARE: Final = 10
 
 
 Listener = Callable[[PublicKey, DeviceEvent], None]  # with whom, and what happened
-
-
-class Timestamps(Protocol):
-    """Keeps the newest TAI64N timestamp of each identity for its next life. ns since 1970."""
-
-    def load(self, public_key: bytes) -> int:
-        """The value to go on from, 0 if none is known."""
-
-    def keep(self, public_key: bytes, timestamp: int) -> None:
-        """Called whenever a newer one was sent."""
 
 
 class Interface:
@@ -239,6 +230,11 @@ class Interface:
         """
         self._demultiplexer.register(prefix, reader)
         self._device.datapath.accept_foreign()
+
+    def expect_foreign(self, prefix: bytes, hints: frozenset[bytes]) -> None:
+        """As `DataPath.expect_foreign`, for a prefix of 4 bytes and while its reader is the only one."""
+        if self._demultiplexer.is_only_reader(prefix):
+            self._device.datapath.expect_foreign(prefix, hints)
 
     def unregister_reader(self, prefix: bytes) -> None:
         self._demultiplexer.unregister(prefix)

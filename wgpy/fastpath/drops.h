@@ -11,6 +11,7 @@
     X(INVALID_MAC1, "invalid_mac1")                       \
     X(HANDSHAKE_QUEUE_FULL, "handshake_queue_full")       \
     X(UNKNOWN_INDEX, "unknown_index")                     \
+    X(UNKNOWN_PEER, "unknown_peer")                       \
     X(KEYPAIR_EXPIRED, "keypair_expired")                 \
     X(DECRYPTION_FAILED, "decryption_failed")             \
     X(REPLAYED_COUNTER, "replayed_counter")               \

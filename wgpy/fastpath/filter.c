@@ -185,6 +185,12 @@ void filter_set_foreign(const struct filter *filter, bool takes)
         atomic_store(&filter->table->takes_foreign, takes);
 }
 
+void filter_expect_foreign(const struct filter *filter, uint32_t magic)
+{
+    if (filter->table != NULL)
+        atomic_store(&filter->table->foreign_magic, magic);
+}
+
 void filter_set_relay(const struct filter *filter, bool relays)
 {
     if (filter->table != NULL)
@@ -258,7 +264,8 @@ void filter_add_drops(const struct filter *filter, uint64_t counts[WGFP_DROPS])
 {
     static const enum wgfp_drop reasons[FILTER_REASONS] = {
         [FILTER_MALFORMED] = WGFP_DROP_MALFORMED, [FILTER_UNKNOWN_TYPE] = WGFP_DROP_UNKNOWN_TYPE,
-        [FILTER_INVALID_MAC1] = WGFP_DROP_INVALID_MAC1, [FILTER_UNKNOWN_INDEX] = WGFP_DROP_UNKNOWN_INDEX};
+        [FILTER_INVALID_MAC1] = WGFP_DROP_INVALID_MAC1, [FILTER_UNKNOWN_INDEX] = WGFP_DROP_UNKNOWN_INDEX,
+        [FILTER_UNKNOWN_PEER] = WGFP_DROP_UNKNOWN_PEER};
 
     for (int i = 0; filter->table != NULL && i < FILTER_REASONS; i++)
         counts[reasons[i]] += atomic_load(&filter->table->drops[i]);

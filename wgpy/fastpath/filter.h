@@ -38,6 +38,9 @@ void filter_set_mac1(const struct filter *filter, const struct wgfp_mac1 *mac1);
 /* Do datagrams pass that are not WireGuard's? */
 void filter_set_foreign(const struct filter *filter, bool takes);
 
+/* Of these only those that begin with a word, as of the network, and have at offset 8 what was added as an index; 0: all. */
+void filter_expect_foreign(const struct filter *filter, uint32_t magic);
+
 /* Do initiations pass that come from an end's address, or from where transport data came just now? */
 void filter_set_relay(const struct filter *filter, bool relays);
 

@@ -28,6 +28,7 @@ enum { /* bpf-helpers(7) */
 enum { UDP_SIZE = 8, IPV4_SOURCE = 12, IPV6_SOURCE = 8, IPV6 = 0x86dd, NETWORK_HEADER = -0x100000 /* linux/filter.h */ };
 
 enum {
+    HINT = 8, /* in a foreign datagram: who is expected to send it */
     MAC1_IN_INITIATION = INITIATION_SIZE - 2 * MAC_LENGTH,
     MAC1_IN_RESPONSE = RESPONSE_SIZE - 2 * MAC_LENGTH,
 };
@@ -78,13 +79,7 @@ static void read_word(struct ebpf *program, int offset)
 
 /* -- The table -------------------------------------------------------------------------------------- */
 
-/* Is a field not 0? */
-static void jump_if(struct ebpf *program, size_t field, int where)
-{
-    ebpf_load(program, R0, TABLE, (int)field);
-    ebpf_jump(program, EBPF_JNE, R0, 0, where);
-}
-
+/* Is a field 0? It stays in R0. */
 static void jump_unless(struct ebpf *program, size_t field, int where)
 {
     ebpf_load(program, R0, TABLE, (int)field);
@@ -201,8 +196,15 @@ static void begin(struct ebpf *program, int map)
     ebpf_jump(program, EBPF_JEQ, R0, htonl(TYPE_RESPONSE), RESPONSE);
     ebpf_jump(program, EBPF_JEQ, R0, htonl(TYPE_COOKIE_REPLY), COOKIE_REPLY);
     ebpf_label(program, FOREIGN);
-    jump_if(program, offsetof(struct filter_table, takes_foreign), PASS);
-    ebpf_go(program, drop_label(FILTER_UNKNOWN_TYPE));
+    ebpf_word(program, EBPF_MOV, R9, R0); /* its first word, if it has one */
+    jump_unless(program, offsetof(struct filter_table, takes_foreign), drop_label(FILTER_UNKNOWN_TYPE));
+    jump_unless(program, offsetof(struct filter_table, foreign_magic), PASS);
+    ebpf_jump(program, EBPF_JLT, LENGTH, HINT + 4, drop_label(FILTER_UNKNOWN_TYPE));
+    ebpf_word(program, EBPF_XOR, R0, R9);
+    ebpf_jump(program, EBPF_JNE, R0, 0, drop_label(FILTER_UNKNOWN_TYPE));
+    read_index(program, HINT);
+    look_up_index(program, drop_label(FILTER_UNKNOWN_PEER));
+    ebpf_go(program, PASS);
 }
 
 /* By what passes here its source may become an end, and a handshake message from there may be right behind it. */

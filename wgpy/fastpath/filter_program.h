@@ -20,7 +20,14 @@ enum {
 };
 
 /* Datagrams that the program dropped are counted by reason. */
-enum filter_reason { FILTER_MALFORMED, FILTER_UNKNOWN_TYPE, FILTER_INVALID_MAC1, FILTER_UNKNOWN_INDEX, FILTER_REASONS };
+enum filter_reason {
+    FILTER_MALFORMED,
+    FILTER_UNKNOWN_TYPE,
+    FILTER_INVALID_MAC1,
+    FILTER_UNKNOWN_INDEX,
+    FILTER_UNKNOWN_PEER,
+    FILTER_REASONS
+};
 
 /* The value of a map with one entry. A bucket of `known` and `upper` counts what is in it; of `recent`, it says when
  * something was put into it (monotonic clock). An index is random, so that its halves are two tests.
@@ -30,10 +37,10 @@ enum filter_reason { FILTER_MALFORMED, FILTER_UNKNOWN_TYPE, FILTER_INVALID_MAC1,
 struct filter_table {
     _Atomic uint64_t drops[FILTER_REASONS];
     uint32_t mac1_key[8]; /* BLAKE2s's state after the key's block */
-    _Atomic uint32_t has_mac1_key, takes_foreign, relays;
+    _Atomic uint32_t has_mac1_key, takes_foreign, foreign_magic, relays;
     _Atomic uint8_t groups[SOURCE_GROUPS]; /* of addresses by their hash: 1 once there was one */
-    _Atomic uint8_t known[KNOWN_BUCKETS]; /* receiver indices by their lower half, and addresses of ends */
-    _Atomic uint8_t upper[KNOWN_BUCKETS]; /* receiver indices by their upper half */
+    _Atomic uint8_t known[KNOWN_BUCKETS]; /* receiver indices and hints by their lower half, and addresses of ends */
+    _Atomic uint8_t upper[KNOWN_BUCKETS]; /* receiver indices and hints by their upper half */
     _Atomic uint32_t recent[RECENT_BUCKETS];
 };
 

@@ -4,6 +4,7 @@
 #include "control.h"
 #include "foreign.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 int foreign_init(struct foreign *foreign, bool accept)
@@ -16,6 +17,7 @@ int foreign_init(struct foreign *foreign, bool accept)
 void foreign_free(struct foreign *foreign)
 {
     datagram_queue_free(&foreign->queue);
+    free(foreign->expected);
     (void)pthread_mutex_destroy(&foreign->lock);
 }
 
@@ -73,6 +75,32 @@ void foreign_receive(struct wgfp_datapath *datapath, const struct wgfp_endpoint 
         foreign_push(datapath, source, data, length);
 }
 
+/* The filter knows the new words before the old ones are forgotten. Takes `words` over. */
+static void expect(struct wgfp_datapath *datapath, uint32_t *words, size_t n)
+{
+    struct foreign *foreign = &datapath->foreign;
+
+    for (size_t i = 0; i < n; i++)
+        filter_add_index(&datapath->filter, words[i]);
+    for (size_t i = 0; i < foreign->expected_count; i++)
+        filter_remove_index(&datapath->filter, foreign->expected[i]);
+    free(foreign->expected);
+    foreign->expected = words;
+    foreign->expected_count = n;
+}
+
+int wgfp_foreign_expect(struct wgfp_datapath *datapath, const uint8_t *magic, const uint32_t *words, size_t n)
+{
+    uint32_t *kept = calloc(n + 1, sizeof *kept);
+
+    if (kept == NULL)
+        return WGFP_ERR_MEMORY;
+    memcpy(kept, words, n * sizeof *kept);
+    expect(datapath, kept, n);
+    filter_expect_foreign(&datapath->filter, wgfp_load32_be(magic));
+    return 0;
+}
+
 int wgfp_foreign_accept(struct wgfp_datapath *datapath)
 {
     struct datagram_queue *queue = &datapath->foreign.queue;
@@ -81,6 +109,8 @@ int wgfp_foreign_accept(struct wgfp_datapath *datapath)
     const int result = queue->size != 0 ? 0 : datagram_queue_init(queue, MAX_FOREIGN, MAX_FOREIGN_SIZE);
 
     control_unlock(datapath);
+    filter_expect_foreign(&datapath->filter, 0);
+    expect(datapath, NULL, 0);
     filter_set_foreign(&datapath->filter, queue->size != 0);
     return result;
 }

@@ -18,6 +18,8 @@ enum {
 struct foreign {
     pthread_mutex_t lock;
     struct datagram_queue queue; /* of no size if they are not accepted. foreign.lock */
+    uint32_t *expected;          /* words that the filter knows. The control's alone */
+    size_t expected_count;
 };
 
 /* accept: whether any is kept.

@@ -283,6 +283,10 @@ void wgfp_handshake_note(struct wgfp_datapath *datapath, const uint8_t *message,
  * WGFP_ERR_MEMORY: nothing has changed. */
 int wgfp_foreign_accept(struct wgfp_datapath *datapath);
 
+/* Of them none need wait but those that begin with `magic` (4 bytes) and have one of n words at offset 8, as wgfp_load32
+ * reads it; until the next call of this or of wgfp_foreign_accept. WGFP_ERR_MEMORY: nothing has changed. */
+int wgfp_foreign_expect(struct wgfp_datapath *datapath, const uint8_t *magic, const uint32_t *words, size_t n);
+
 /* 1, or 0 if there is none. */
 int wgfp_foreign_take(struct wgfp_datapath *datapath, struct wgfp_datagram *datagram);
 

@@ -160,6 +160,11 @@ class Discovery:
             self._keys.pop(peer, None)
         self._by_hint = known
 
+    @property
+    def hints(self) -> frozenset[bytes]:
+        """Of all questions and answers that are not refused; at offset 8 of each."""
+        return frozenset(self._by_hint)
+
     def ask(
         self, peer: bytes, remote: Endpoint, now: int, size: int = SIZE, manner: Manner = AT_ONCE
     ) -> bytes:

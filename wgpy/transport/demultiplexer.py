@@ -49,6 +49,9 @@ class Demultiplexer:
     def has_readers(self) -> bool:
         return bool(self._readers)
 
+    def is_only_reader(self, prefix: bytes) -> bool:
+        return self._readers.keys() == {prefix}
+
     def register(self, prefix: bytes, reader: Reader) -> None:
         """Hand the datagrams that begin with this prefix to a reader.
 

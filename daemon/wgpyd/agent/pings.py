@@ -92,6 +92,7 @@ class Pings:
     def answer_peers_of(self, plan: NodePlan) -> None:
         """Answer the peers of the plan, wherever they are, and nobody else."""
         self._discovery.set_peers(map(bytes, plan.tunnels_to_nodes))
+        self._interface.expect_foreign(MAGIC, self._discovery.hints)
 
     async def ask(self, peer: PublicKey, endpoints: Sequence[Endpoint]) -> tuple[UdpAnswer, ...]:
         """Return each endpoint with the best round trip to the peer there, after ASKING_TIME at most."""
