@@ -2,6 +2,7 @@
 # Tries packages on what this host is not, made of Debian's packages in a folder that is removed:
 #
 #   elsewhere.sh emulated WHEEL      a Python for the wheel's processor, by qemu: its pip installs the wheel from the index
+#   elsewhere.sh musl WHEEL          a Python by musl's libc (musl.sh): this host's pip installs the wheel into it
 #   elsewhere.sh debian SUITE DEB    a new Debian, whose apt installs the package with what that depends on
 #   elsewhere.sh image               the container image that podman builds by the Containerfile: as root
 #
@@ -17,6 +18,7 @@ main() {
     needs mmdebstrap
     case $1 in
         emulated) emulated "$2" ;;
+        musl) musl "$2" ;;
         debian) debian "$2" "$(realpath "$3")" ;;
         image) image ;;
     esac
@@ -46,6 +48,15 @@ emulated() {
     PYTHONPATH=$(echo "$place"/root/usr/share/python-wheels/pip-*.whl) "$launcher" "$python" -m pip \
         --disable-pip-version-check install -q --root-user-action=ignore --no-compile --only-binary :all: --target "$place/installed" "$1"
     PYTHONPATH=$place/installed "$launcher" "$python" "$here/selfcheck.py" --launcher "$launcher" --vectors "$vectors" native portable
+}
+
+musl() {
+    python=$("$here/musl.sh")
+    "$python" -m venv --without-pip "$place/environment"
+    python3 -m venv "$place/pip"
+    "$place/pip/bin/python" -m pip --python "$place/environment/bin/python" --disable-pip-version-check install -q \
+        --only-binary :all: "$1"
+    "$place/environment/bin/python" "$here/selfcheck.py" --vectors "$vectors" --exec native portable
 }
 
 # shellcheck disable=SC2016  # $1 is the new Debian's root
