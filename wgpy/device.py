@@ -10,7 +10,8 @@ events.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from wgpy.contract.constants import HANDSHAKE_TOS
 from wgpy.contract.drops import DropReason
@@ -60,6 +61,8 @@ class HandshakeSent:
 
 
 DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged | RoutingLoop | DataSent | HandshakeSent
+
+HANDSHAKES_AT_ONCE: Final = 8  # more wait while events and timers have their turn
 
 _Path_co = TypeVar("_Path_co", bound=DataPath, covariant=True)
 
@@ -125,7 +128,7 @@ class Device(Generic[_Path_co]):
     def step(self, now: int, queued: int = 0) -> bool:
         """Let both parts talk once; whether either may have more to say.
 
-        At most one handshake message is answered. queued: how many more wait outside of the data path.
+        At most HANDSHAKES_AT_ONCE messages are answered. queued: how many more wait outside of the data path.
         """
         events = self.datapath.take_events()
         for event in events:
@@ -134,13 +137,12 @@ class Device(Generic[_Path_co]):
             elif self.watched and isinstance(event, DataSent | KeyNeeded):
                 self._note_sending(event.peer)
             self.engine.receive_event(event, now)
-        message = self.datapath.next_handshake()
-        if message is not None:
-            data, source = message
-            self.engine.receive_datagram(data, source, now, self.datapath.handshakes_waiting + queued)
+        messages = list(islice(iter(self.datapath.next_handshake, None), HANDSHAKES_AT_ONCE))
+        if messages:
+            self.engine.receive_datagrams(messages, now, self.datapath.handshakes_waiting + queued)
         has_acted = self._carry_out_actions(now)
         self._datagrams += self.datapath.take_datagrams()
-        return bool(events) or message is not None or has_acted
+        return bool(events) or bool(messages) or has_acted
 
     def step_without_engine(self) -> None:
         """Take what the data path sends by the sessions that there are; the engine learns nothing."""

@@ -35,6 +35,10 @@ class LazyLog:
             configure()
         return logging.getLogger("wgpy")
 
+    def writes_debug(self) -> bool:
+        """Return whether `debug` writes its line, for a caller whose line costs much."""
+        return _is_loaded() and self.begin().isEnabledFor(sys.modules["logging"].DEBUG)
+
     def debug(self, message: str, *arguments: object) -> None:
         if _is_loaded():
             self.begin().debug(message, *arguments)

@@ -18,11 +18,13 @@ from benchmarks.micro.timing import Candidate, take_turns
 from wgpy.contract.constants import COOKIE_REPLY_SIZE, SECOND, TIMESTAMP_LENGTH, UNDER_LOAD_DEPTH
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import KeyNeeded, PeerActivity
+from wgpy.contract.messages import HandshakeInitiation, HandshakeResponse
 from wgpy.engine import noise
 from wgpy.engine.actions import SendDatagram
 from wgpy.engine.cookie import CookieChecker, CookieMaker
-from wgpy.engine.crypto import aead_open, aead_seal, dh, dh_public, hash_, kdf1, kdf2, kdf3
+from wgpy.engine.crypto import aead_open, aead_seal, dh, dh_many, dh_public, hash_, kdf1, kdf2, kdf3
 from wgpy.engine.engine import Engine
+from wgpy.engine.exchange import Exchange, finish
 
 HUB: Final = Endpoint("192.0.2.1", 51820)
 START: Final = 1000 * SECOND
@@ -57,15 +59,26 @@ def _messages() -> Iterator[Candidate]:
     left, right = _identity(), _identity()
     shared = dh(left.private_key, right.public_key)
     ephemeral, timestamp, psk = os.urandom(32), bytes(TIMESTAMP_LENGTH), os.urandom(32)
-    create_initiation = partial(
-        noise.create_initiation, left, right.public_key, shared, 1, ephemeral, timestamp
-    )
+    known = partial(_known, shared)
+
+    def create_initiation() -> tuple[HandshakeInitiation, noise.SentInitiation]:
+        return finish(noise.create_initiation(left, right.public_key, shared, 1, ephemeral, timestamp))
+
     initiation, sent = create_initiation()
-    consume_initiation = partial(noise.consume_initiation, right, initiation, lambda _: shared)
+
+    def consume_initiation() -> noise.ReceivedInitiation:
+        return finish(noise.consume_initiation(right, initiation, known))
+
     received = consume_initiation()
-    create_response = partial(noise.create_response, received, psk, 2, ephemeral)
+
+    def create_response() -> tuple[HandshakeResponse, noise.Session]:
+        return finish(noise.create_response(received, psk, 2, ephemeral))
+
     response, theirs = create_response()
-    consume_response = partial(noise.consume_response, left, sent, psk, response)
+
+    def consume_response() -> noise.Session:
+        return finish(noise.consume_response(left, sent, psk, response))
+
     ours = consume_response()
     assert received.public_key == left.public_key
     assert (ours.sending_key, ours.receiving_key) == (theirs.receiving_key, theirs.sending_key)
@@ -75,15 +88,17 @@ def _messages() -> Iterator[Candidate]:
     yield Candidate("consume response, and the session", consume_response)
 
 
+def _known(shared: bytes, _public_key: bytes) -> Exchange[bytes]:
+    """What has been computed before."""
+    yield from ()
+    return shared
+
+
 def _cookies() -> Iterator[Candidate]:
     left, right = _identity(), _identity()
-    initiation, _ = noise.create_initiation(
-        left,
-        right.public_key,
-        dh(left.private_key, right.public_key),
-        1,
-        os.urandom(32),
-        bytes(TIMESTAMP_LENGTH),
+    shared = dh(left.private_key, right.public_key)
+    initiation, _ = finish(
+        noise.create_initiation(left, right.public_key, shared, 1, os.urandom(32), bytes(TIMESTAMP_LENGTH))
     )
     maker, checker = CookieMaker(right.public_key), CookieChecker(right.public_key, os.urandom)
     datagram = maker.seal(initiation, START)
@@ -109,6 +124,8 @@ def _steps() -> Iterator[Candidate]:
     yield Candidate("step e: the public key", partial(dh_public, left.private_key))
     yield Candidate("step e: mix into key and hash", lambda: (kdf1(key, hash_of), hash_(key, hash_of)))
     yield Candidate("steps es, ss, ee, se: X25519", partial(dh, left.private_key, right.public_key))
+    pair = left.private_key, right.public_key
+    yield Candidate("X25519, four at once", partial(dh_many, [pair] * 4))
     yield Candidate("steps es, ss, ee, se: mix", partial(kdf2, key, hash_of))
     yield Candidate("step psk: mix", lambda: (kdf3(key, hash_of), hash_(key, hash_of)))
     yield Candidate("step s: seal", lambda: hash_(key, aead_seal(key, 0, left.public_key, hash_of)))

@@ -24,6 +24,7 @@ from wgpy.contract.messages import CookieReply, HandshakeInitiation, HandshakeRe
 from wgpy.engine import noise
 from wgpy.engine.cookie import CookieMaker
 from wgpy.engine.crypto import dh, dh_public
+from wgpy.engine.exchange import finish
 from wgpy.engine.tai64n import encode
 
 WINDOW: Final = 32
@@ -76,7 +77,7 @@ class Attempt:
         if self.response is None:
             return False
         try:
-            noise.consume_response(self.initiator.identity, self.sent, NO_PSK, self.response)
+            finish(noise.consume_response(self.initiator.identity, self.sent, NO_PSK, self.response))
         except DatagramError:
             return False
         return True
@@ -131,8 +132,10 @@ def prepare(initiators: Sequence[Initiator], responder: bytes) -> list[list[Atte
         shared = dh(initiator.identity.private_key, responder)
         for attempts in passes:
             index += 1
-            message, sent = noise.create_initiation(
-                initiator.identity, responder, shared, index, os.urandom(32), encode(time.time_ns())
+            message, sent = finish(
+                noise.create_initiation(
+                    initiator.identity, responder, shared, index, os.urandom(32), encode(time.time_ns())
+                )
             )
             attempts.append(Attempt(initiator, message, sent))
     return passes

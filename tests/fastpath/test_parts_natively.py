@@ -62,7 +62,7 @@ def test_other_processors_agree(target: str, tmp_path: Path, seed: int) -> None:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sources = FASTPATH / "blake2s.c", FASTPATH / "cookie.c"
+    sources = [FASTPATH / f"{name}.c" for name in ("blake2s", "cookie", "kdf")]
     return build("cc", SECRETS, sources, tmp_path_factory.mktemp("watched"), "-DWGFP_CHECK_SECRETS")
 
 

@@ -38,7 +38,7 @@ _VALUES: Final = {"wgpy.contract", "wgpy.address", "wgpy.keys", "wgpy.number"}
 # What is not named here may use everything of wgpy: it joins the parts, or is a program.
 ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.contract": set(),
-    "wgpy.engine": {"wgpy.contract", "wgpy.ratelimiter"},
+    "wgpy.engine": {"wgpy.contract", "wgpy.ratelimiter", "wgpy._fastpath"},
     "wgpy.datapath": {"wgpy.contract", "wgpy._fastpath"},
     "wgpy.paths": {"wgpy.contract", "wgpy.engine.crypto", "wgpy.address"},
     "wgpy.number": {"wgpy.contract"},

@@ -125,6 +125,86 @@ def test_every_public_key_of_low_order_is_refused(u: int, top_bit: int) -> None:
         crypto.dh(private_key, public_key)
 
 
+# -- X25519 of many pairs ------------------------------------------------------------------------
+
+RFC_7748 = records("asymmetric/X25519/rfc7748.txt", "COUNT")
+NEAR_P = [*range(40), *range(P - 40, 2**255)]  # reduced or not
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_x25519_of_many_pairs_gives_the_outputs_of_rfc_7748(count: int) -> None:
+    pairs = [(bytes.fromhex(record["INPUT_SCALAR"]), bytes.fromhex(record["INPUT_U"])) for record in RFC_7748]
+    outputs = [bytes.fromhex(record["OUTPUT_U"]) for record in RFC_7748]
+
+    assert crypto.dh_many((pairs * count)[:count]) == (outputs * count)[:count]
+
+
+def test_x25519_of_many_pairs_gives_the_outputs_of_rfc_7748_after_a_thousand_iterations() -> None:
+    k = u = (9).to_bytes(32, "little")
+    for _ in range(1000):
+        (output,) = crypto.dh_many([(k, u)])
+        assert output
+        k, u = output, k
+
+    assert k.hex() == "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51"
+
+
+def one_by_one(pairs: list[tuple[bytes, bytes]]) -> list[bytes | None]:
+    secrets: list[bytes | None] = []
+    for pair in pairs:
+        try:
+            secrets.append(crypto.dh(*pair))
+        except crypto.LowOrderKey:
+            secrets.append(None)
+    return secrets
+
+
+@given(st.lists(st.tuples(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))))
+def test_x25519_of_many_pairs_is_that_of_each(pairs: list[tuple[bytes, bytes]]) -> None:
+    assert crypto.dh_many(pairs) == one_by_one(pairs)
+
+
+@pytest.mark.parametrize("top_bit", [0, 1])
+def test_x25519_of_many_pairs_reduces_points_as_that_of_each(top_bit: int) -> None:
+    pairs = [(bytes(range(32)), (u | top_bit << 255).to_bytes(32, "little")) for u in NEAR_P]
+
+    assert crypto.dh_many(pairs) == one_by_one(pairs)
+
+
+@pytest.mark.parametrize("u", LOW_ORDER.values(), ids=LOW_ORDER.keys())
+def test_a_public_key_of_low_order_is_refused_among_others(u: int) -> None:
+    good = bytes(range(32)), crypto.BASE_POINT
+    bad = bytes(range(32)), u.to_bytes(32, "little")
+
+    assert crypto.dh_many([good, bad, good]) == [crypto.dh_public(bytes(range(32))), None, crypto.dh(*good)]
+
+
+def test_a_key_of_another_length_is_refused_among_others() -> None:
+    good = bytes(range(32)), crypto.BASE_POINT
+    for bad in (bytes(31), crypto.BASE_POINT), (bytes(32), bytes(33)):
+        with pytest.raises(ValueError, match="32 bytes"):
+            crypto.dh_many([good, bad])
+
+
+def test_without_what_is_in_c_the_same_comes_out() -> None:
+    program = (
+        "import sys; sys.modules['wgpy._fastpath'] = None\n"
+        "from wgpy.engine import crypto\n"
+        "key = bytes(range(32))\n"
+        "pairs = [(key, crypto.BASE_POINT), (key, bytes(32)), (key, crypto.dh_public(key))]\n"
+        "print(crypto.dh_many(pairs))\n"
+        "print(*crypto.kdf3(key, b'data'), crypto.kdf2(key, b''), crypto.kdf1(key, key))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    key = bytes(range(32))
+    public_key = crypto.dh_public(key)
+    secrets = [public_key, None, crypto.dh(key, public_key)]
+    keys = *hkdf(key, b"data", 3), tuple(hkdf(key, b"", 2)), hkdf(key, key, 1)[0]
+    assert done.stdout.splitlines() == [str(secrets), " ".join(map(str, keys))]
+
+
 # -- ChaCha20-Poly1305 ---------------------------------------------------------------------------
 
 OPENSSL = records("ciphers/ChaCha20Poly1305/openssl.txt", "COUNT")
@@ -301,7 +381,7 @@ def hkdf(key: bytes, data: bytes, outputs: int) -> list[bytes]:
     return blocks[1:]
 
 
-@given(key=st.binary(min_size=32, max_size=32), data=st.binary(max_size=64))
+@given(key=st.binary(min_size=31, max_size=33), data=st.binary(max_size=64))
 def test_kdf_is_hkdf_of_rfc_5869(key: bytes, data: bytes) -> None:
     expected = hkdf(key, data, 3)
 

@@ -22,6 +22,7 @@ from wgpy.datapath.portable import PortableDataPath
 from wgpy.device import Device
 from wgpy.engine import crypto, noise, tai64n
 from wgpy.engine.actions import Action, PeerUnreachable
+from wgpy.engine.exchange import Exchange, agree, finish
 from wgpy.model import AllowedIPChange
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -307,23 +308,26 @@ def test_noise_messages_and_keys_are_those_of_snow(handshake: Handshake) -> None
     session = SESSION[handshake.session]
     initiator, responder = session.ends[handshake.initiator], session.remote(handshake.initiator)
 
-    def static_static(public_key: bytes) -> bytes:
+    def static_static(public_key: bytes) -> Exchange[bytes]:
         assert public_key == initiator.public_key
-        return crypto.dh(responder.private_key, public_key)
+        (shared,) = yield from agree((responder.private_key, public_key))
+        return shared
 
-    initiation, in_flight = noise.create_initiation(
-        identity(initiator),
-        responder.public_key,
-        crypto.dh(initiator.private_key, responder.public_key),
-        1,
-        handshake.initiator_ephemeral,
-        handshake.timestamp,
+    initiation, in_flight = finish(
+        noise.create_initiation(
+            identity(initiator),
+            responder.public_key,
+            crypto.dh(initiator.private_key, responder.public_key),
+            1,
+            handshake.initiator_ephemeral,
+            handshake.timestamp,
+        )
     )
-    received = noise.consume_initiation(identity(responder), initiation, static_static)
-    response, theirs = noise.create_response(
-        received, session.preshared_key, 2, handshake.responder_ephemeral
+    received = finish(noise.consume_initiation(identity(responder), initiation, static_static))
+    response, theirs = finish(
+        noise.create_response(received, session.preshared_key, 2, handshake.responder_ephemeral)
     )
-    ours = noise.consume_response(identity(initiator), in_flight, session.preshared_key, response)
+    ours = finish(noise.consume_response(identity(initiator), in_flight, session.preshared_key, response))
 
     assert initiation.encode()[8:116] == handshake.initiation
     assert response.encode()[12:60] == handshake.response

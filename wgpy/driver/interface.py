@@ -454,11 +454,12 @@ class Interface:
         peer = self._engine.peer(event.peer)
         if peer is None:
             return
-        key = PublicKey(peer.public_key)
-        LOG.debug("peer %s: %s", key, in_words(event))
         if isinstance(event, RoutingLoop):
             self._warn_of_loop(event.endpoint)
-        self._listeners.notify(key, event)
+        if self._listeners or LOG.writes_debug():
+            key = PublicKey(peer.public_key)
+            LOG.debug("peer %s: %s", key, in_words(event))
+            self._listeners.notify(key, event)
 
     def _warn_of_loop(self, endpoint: Endpoint) -> None:
         """Write it once, as each keypair and each handshake message tells it again."""

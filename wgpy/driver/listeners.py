@@ -15,6 +15,9 @@ class Listeners(Generic[_P]):
     def __init__(self) -> None:
         self._by_subscription: dict[object, Callable[_P, None]] = {}
 
+    def __len__(self) -> int:
+        return len(self._by_subscription)
+
     def add(self, listener: Callable[_P, None]) -> Callable[[], None]:
         """Call the listener from now on, until what is returned here is called."""
         subscription = object()

@@ -1,4 +1,4 @@
-"""The primitives of WireGuard by the names of whitepaper 5.4, over `pynacl` and BLAKE2s of Python.
+"""The primitives of WireGuard by the names of whitepaper 5.4, over `pynacl`, Python's BLAKE2s and our C.
 
 Invariant: nothing here keeps state, and failure is `InvalidTag` or `LowOrderKey`, never a bool.
 libsodium takes raw bytes, so no key object is made per call. OpenSSL is faster with whole packets, but where
@@ -6,7 +6,8 @@ those are moved in C, it would be a fifth of a daemon's memory for nothing; so i
 `hashlib` and `hmac` do.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 try:
     from _blake2 import blake2s
@@ -27,11 +28,21 @@ else:
     if _sodium.sodium_init() < 0:
         raise ImportError("libsodium cannot be used on this host")
 
+try:
+    from wgpy._fastpath import ffi as _fast_ffi
+    from wgpy._fastpath import lib as _fast
+
+    if not hasattr(_fast, "wgfp_kdf"):  # it was built from older sources
+        _fast = None
+except ImportError:  # it was not built
+    _fast = _fast_ffi = None
+
 from wgpy.contract.constants import COOKIE_NONCE_LENGTH, HASH_LENGTH, KEY_LENGTH, MAC_LENGTH, TAG_LENGTH
 from wgpy.contract.errors import WgpyError
 from wgpy.contract.messages import nonce
 
 __all__ = [
+    "BASE_POINT",
     "InvalidTag",
     "LowOrderKey",
     "aead_open",
@@ -40,6 +51,7 @@ __all__ = [
     "clamp",
     "compare_digest",
     "dh",
+    "dh_many",
     "dh_public",
     "hash_",
     "hmac",
@@ -51,6 +63,10 @@ __all__ = [
     "xaead_seal",
 ]
 
+BASE_POINT: Final = bytes([9, *bytes(31)])  # X25519 with it gives the public key of a private key
+
+_ZEROS: Final = bytes(KEY_LENGTH)
+_HAS_LANES: Final = _fast is not None and bool(_fast.wgfp_x25519_lanes())
 _BLOCK = 64  # BLAKE2s
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
@@ -98,6 +114,29 @@ def dh_public(private_key: bytes) -> bytes:
     return bytes(_ffi.buffer(public_key))
 
 
+def dh_many(pairs: Sequence[tuple[bytes, bytes]]) -> list[bytes | None]:
+    """X25519 of each private key with its public key; None where that is of low order.
+
+    Where the processor has the instructions, four take as long as one, and less than one of libsodium's.
+    """
+    if not _HAS_LANES:
+        return [_dh_or_none(private_key, public_key) for private_key, public_key in pairs]
+    private_keys = b"".join([checked_key(private_key) for private_key, _ in pairs])
+    public_keys = b"".join([checked_key(public_key) for _, public_key in pairs])
+    shared = _fast_ffi.new("uint8_t[]", len(public_keys))
+    _fast.wgfp_x25519(shared, private_keys, public_keys, len(pairs))
+    buffer = _fast_ffi.buffer(shared)
+    secrets = [buffer[at : at + KEY_LENGTH] for at in range(0, len(public_keys), KEY_LENGTH)]
+    return [None if compare_digest(secret, _ZEROS) else secret for secret in secrets]
+
+
+def _dh_or_none(private_key: bytes, public_key: bytes) -> bytes | None:
+    try:
+        return dh_public(private_key) if public_key == BASE_POINT else dh(private_key, public_key)
+    except LowOrderKey:
+        return None
+
+
 def hash_(*inputs: bytes) -> bytes:
     """HASH: BLAKE2s with 32 bytes of output, over the concatenation."""
     return blake2s(b"".join(inputs), digest_size=HASH_LENGTH).digest()
@@ -119,23 +158,33 @@ def hmac(key: bytes, data: bytes) -> bytes:
 
 
 def kdf1(key: bytes, data: bytes) -> bytes:
-    """KDF_1: HKDF with one output. RFC 5869 with HMAC-BLAKE2s and no info."""
-    return hmac(hmac(key, data), b"\x01")
+    """KDF_1: HKDF with one output, by HMAC-BLAKE2s. RFC 5869."""
+    return bytes(_kdf(1, key, data))
 
 
 def kdf2(key: bytes, data: bytes) -> tuple[bytes, bytes]:
     """KDF_2."""
-    secret = hmac(key, data)
-    first = hmac(secret, b"\x01")
-    return first, hmac(secret, first + b"\x02")
+    outputs = _kdf(2, key, data)
+    return outputs[:HASH_LENGTH], outputs[HASH_LENGTH:]
 
 
 def kdf3(key: bytes, data: bytes) -> tuple[bytes, bytes, bytes]:
     """KDF_3."""
-    secret = hmac(key, data)
-    first = hmac(secret, b"\x01")
-    second = hmac(secret, first + b"\x02")
-    return first, second, hmac(secret, second + b"\x03")
+    outputs = _kdf(3, key, data)
+    return outputs[:HASH_LENGTH], outputs[HASH_LENGTH : 2 * HASH_LENGTH], outputs[2 * HASH_LENGTH :]
+
+
+def _kdf(number: int, key: bytes, data: bytes) -> Any:
+    """That many outputs, one after the other: bytes, or what is sliced to bytes."""
+    if _fast is not None and len(key) == HASH_LENGTH and len(data) <= HASH_LENGTH:  # as in all handshakes
+        outputs = _fast_ffi.new("uint8_t[]", number * HASH_LENGTH)
+        _fast.wgfp_kdf(outputs, number, key, data, len(data))
+        return _fast_ffi.buffer(outputs)
+    secret, output, outputs = hmac(key, data), b"", b""
+    for count in range(number):
+        output = hmac(secret, output + bytes([count + 1]))
+        outputs += output
+    return outputs
 
 
 def aead_seal(key: bytes, counter: int, plaintext: bytes, authenticated: bytes) -> bytes:

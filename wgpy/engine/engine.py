@@ -7,7 +7,7 @@ do comes out of `take_actions`; so a recorded run replays exactly. Nothing the n
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from wgpy.contract.constants import (
     INITIATION_MIN_INTERVAL,
@@ -47,17 +47,11 @@ from wgpy.contract.path_selector import PathSelector
 
 from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from .crypto import checked_key, clamp, dh_public
+from .exchange import Exchange, finish, finish_together
 from .indextable import IndexTable
 from .keepalive import Keepalives
 from .keypair import Keypair, installation
-from .noise import (
-    Identity,
-    Session,
-    consume_initiation,
-    consume_response,
-    create_initiation,
-    create_response,
-)
+from .noise import Identity, Session, consume_initiation, consume_response, create_initiation, create_response
 from .peer import Peer
 from .peertable import PeerTable
 from .refused import RefusedInitiations
@@ -255,11 +249,14 @@ class Engine:
 
     def receive_datagram(self, data: bytes, source: Endpoint, now: int, queued: int = 0) -> None:
         """A handshake message came in. queued: how many more wait: the measure of load."""
-        self._handshake_checker.note_load(queued, now)
-        try:
-            self._receive_message(data, source, now)
-        except DatagramError as error:
-            self._drops[error.reason] += 1
+        self.receive_datagrams([(data, source)], now, queued)
+
+    def receive_datagrams(self, messages: Sequence[tuple[bytes, Endpoint]], now: int, queued: int) -> None:
+        """Handshake messages came in: as `receive_datagram` of each, but answers may be in another order."""
+        finish_together(
+            self._receive_message(data, source, now, queued + later)
+            for later, (data, source) in zip(reversed(range(len(messages))), messages, strict=True)
+        )
 
     def receive_refused(self, peer: Peer, now: int) -> None:
         """Receive again what the peer sent just before it was one; its settings are complete now."""
@@ -292,7 +289,14 @@ class Engine:
 
     # -- Receiving -------------------------------------------------------------------------------
 
-    def _receive_message(self, data: bytes, source: Endpoint, now: int) -> None:
+    def _receive_message(self, data: bytes, source: Endpoint, now: int, queued: int) -> Exchange[None]:
+        self._handshake_checker.note_load(queued, now)
+        try:
+            yield from self._receive_authentic(data, source, now)
+        except DatagramError as error:
+            self._drops[error.reason] += 1
+
+    def _receive_authentic(self, data: bytes, source: Endpoint, now: int) -> Exchange[None]:
         message = decode(data)
         if isinstance(message, TransportData):
             raise DatagramError(DropReason.UNKNOWN_TYPE)  # the data path's, not ours
@@ -305,32 +309,33 @@ class Engine:
             return
         self._handshake_checker.check(data, message.sender_index, source, now)
         if isinstance(message, HandshakeInitiation):
-            self._answer_initiation(self._identity, message, source, now)
+            yield from self._answer_initiation(self._identity, message, source, now)
         else:
-            self._finish_handshake(self._identity, message, source, now)
+            yield from self._finish_handshake(self._identity, message, source, now)
 
     def _answer_initiation(
         self, identity: Identity, message: HandshakeInitiation, source: Endpoint, now: int
-    ) -> None:
-        def static_static(public_key: bytes) -> bytes:
+    ) -> Exchange[None]:
+        def static_static(public_key: bytes) -> Exchange[bytes]:
             peer = self._peers.by_key.get(public_key)
             if peer is None:
                 self._refused.keep(public_key, message, source, now)
                 raise DatagramError(DropReason.UNKNOWN_PEER)
             return peer.static_static(identity.private_key)
 
-        initiation = consume_initiation(identity, message, static_static)
+        initiation = yield from consume_initiation(identity, message, static_static)
         peer = self._peers.by_key[initiation.public_key]
         if initiation.timestamp <= peer.latest_timestamp:
             raise DatagramError(DropReason.REPLAYED_TIMESTAMP)
         last = peer.last_initiation_consumed
         if last is not None and now - last < INITIATION_MIN_INTERVAL:
             raise DatagramError(DropReason.INITIATION_FLOOD)
-        index = self.indices.allocate(peer.id)
-        # This cannot fail any more: both keys it depends on have shown that they are not of low order.
-        response, session = create_response(initiation, peer.preshared_key, index, self._random(KEY_LENGTH))
+        # Before the pause: a second initiation, of the same moment, is to find it.
         peer.latest_timestamp = initiation.timestamp
         peer.last_initiation_consumed = now
+        index, ephemeral = self.indices.allocate(peer.id), self._random(KEY_LENGTH)
+        # This cannot fail any more: both keys it depends on have shown that they are not of low order.
+        response, session = yield from create_response(initiation, peer.preshared_key, index, ephemeral)
         peer.rx_bytes += message.LAYOUT.size
         self._roam(peer, source)
         self._install_session(peer, session, now)
@@ -338,12 +343,14 @@ class Engine:
 
     def _finish_handshake(
         self, identity: Identity, message: HandshakeResponse, source: Endpoint, now: int
-    ) -> None:
+    ) -> Exchange[None]:
         peer = self._peer_by_index(message.receiver_index)
         initiation = peer.initiation if peer else None
         if peer is None or initiation is None or initiation.sender_index != message.receiver_index:
             raise DatagramError(DropReason.UNEXPECTED_RESPONSE)
-        session = consume_response(identity, initiation, peer.preshared_key, message)
+        session = yield from consume_response(identity, initiation, peer.preshared_key, message)
+        if peer.initiation is not initiation:  # the same response came twice in this moment
+            raise DatagramError(DropReason.UNEXPECTED_RESPONSE)
         peer.initiation = None  # its index goes on as the session's
         peer.rx_bytes += message.LAYOUT.size
         peer.last_handshake_traversal = now
@@ -386,19 +393,16 @@ class Engine:
         if self._identity is None or peer.endpoint is None:
             return
         try:
-            static_static = peer.static_static(self._identity.private_key)
+            static_static = finish(peer.static_static(self._identity.private_key))
         except DatagramError:
             return  # a key of low order: it never causes a packet
         peer.retries = peer.retries + 1 if peer.initiation else 0
         self._forget_initiation(peer)
-        message, peer.initiation = create_initiation(
-            self._identity,
-            peer.public_key,
-            static_static,
-            self.indices.allocate(peer.id),
-            self._random(KEY_LENGTH),
-            self._tai64n.next(),
+        index, ephemeral = self.indices.allocate(peer.id), self._random(KEY_LENGTH)
+        exchange = create_initiation(
+            self._identity, peer.public_key, static_static, index, ephemeral, self._tai64n.next()
         )
+        message, peer.initiation = finish(exchange)
         self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + jitter(self._random))
         destination = peer.endpoint
         if peer.selector and not peer.pinned:

@@ -1,7 +1,8 @@
 """The handshake: Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s as four functions over values. Whitepaper 5.4.
 
 Invariant: a function either returns what follows from a message, or raises DatagramError and nothing has
-changed anywhere. Nothing here knows of time, timestamps' order or who may speak: that is `device`'s.
+changed anywhere. Nothing here knows of time, timestamps' order or who may speak: that is `device`'s. Each
+function pauses for its X25519, see `exchange`; `finish` does it alone.
 
 An initiation in flight is a value (`SentInitiation`) apart from what we answer as responder. So when
 both ends begin at once, each can finish what it began, and neither waits for a retransmission.
@@ -16,7 +17,8 @@ from wgpy.contract.errors import DatagramError
 from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.contract.messages import HandshakeInitiation, HandshakeResponse
 
-from .crypto import InvalidTag, LowOrderKey, aead_open, aead_seal, dh, dh_public, hash_, kdf1, kdf2, kdf3
+from .crypto import BASE_POINT, InvalidTag, aead_open, aead_seal, hash_, kdf1, kdf2, kdf3
+from .exchange import Exchange, agree
 
 _INITIAL_CHAINING_KEY: Final = hash_(CONSTRUCTION)
 _INITIAL_HASH: Final = hash_(_INITIAL_CHAINING_KEY, IDENTIFIER)
@@ -81,7 +83,11 @@ class _Transcript:
         self.chaining_key = kdf1(self.chaining_key, public_key)
         self.hash = hash_(self.hash, public_key)
 
-    def mix_dh(self, shared: bytes) -> bytes:
+    def mix(self, shared: bytes) -> None:
+        """Mix in a shared secret."""
+        self.chaining_key = kdf1(self.chaining_key, shared)
+
+    def mix_key(self, shared: bytes) -> bytes:
         """Mix in a shared secret; the key for the next piece of the message."""
         self.chaining_key, key = kdf2(self.chaining_key, shared)
         return key
@@ -110,14 +116,6 @@ class _Transcript:
         return Session(initiator, local_index, remote_index, sending, receiving)
 
 
-def agree(private_key: bytes, public_key: bytes) -> bytes:
-    """DH of two keys. Raises DatagramError (LOW_ORDER_KEY)."""
-    try:
-        return dh(private_key, public_key)
-    except LowOrderKey:
-        raise DatagramError(DropReason.LOW_ORDER_KEY) from None
-
-
 def create_initiation(
     identity: Identity,
     remote_static: bytes,
@@ -125,22 +123,22 @@ def create_initiation(
     sender_index: int,
     ephemeral: bytes,
     timestamp: bytes,
-) -> tuple[HandshakeInitiation, SentInitiation]:
+) -> Exchange[tuple[HandshakeInitiation, SentInitiation]]:
     """The first message, without macs. Whitepaper 5.4.2.
 
     static_static: DH of both static keys; ephemeral: a fresh private key; timestamp: 12 bytes TAI64N.
     Raises DatagramError (LOW_ORDER_KEY).
     """
+    public_ephemeral, ephemeral_static = yield from agree((ephemeral, BASE_POINT), (ephemeral, remote_static))
     transcript = _Transcript.to_responder(remote_static)
     # e
-    public_ephemeral = dh_public(ephemeral)
     transcript.mix_ephemeral(public_ephemeral)
     # es
-    key = transcript.mix_dh(agree(ephemeral, remote_static))
+    key = transcript.mix_key(ephemeral_static)
     # s
     encrypted_static = transcript.seal(key, identity.public_key)
     # ss
-    key = transcript.mix_dh(static_static)
+    key = transcript.mix_key(static_static)
     # {t}
     encrypted_timestamp = transcript.seal(key, timestamp)
     message = HandshakeInitiation(sender_index, public_ephemeral, encrypted_static, encrypted_timestamp)
@@ -148,22 +146,23 @@ def create_initiation(
 
 
 def consume_initiation(
-    identity: Identity, message: HandshakeInitiation, static_static: Callable[[bytes], bytes]
-) -> ReceivedInitiation:
+    identity: Identity, message: HandshakeInitiation, static_static: Callable[[bytes], Exchange[bytes]]
+) -> Exchange[ReceivedInitiation]:
     """Open a first message and say who sent it. Whitepaper 5.4.2.
 
     static_static(public key): DH of our static key with this peer's; it raises DatagramError if there
     is no such peer. Raises DatagramError (HANDSHAKE_DECRYPTION_FAILED, LOW_ORDER_KEY, and its own).
     """
+    (ephemeral_static,) = yield from agree((identity.private_key, message.unencrypted_ephemeral))
     transcript = _Transcript.to_responder(identity.public_key)
     # e
     transcript.mix_ephemeral(message.unencrypted_ephemeral)
     # es
-    key = transcript.mix_dh(agree(identity.private_key, message.unencrypted_ephemeral))
+    key = transcript.mix_key(ephemeral_static)
     # s
     public_key = transcript.open(key, message.encrypted_static)
     # ss
-    key = transcript.mix_dh(static_static(public_key))
+    key = transcript.mix_key((yield from static_static(public_key)))
     # {t}
     timestamp = transcript.open(key, message.encrypted_timestamp)
     return ReceivedInitiation(
@@ -178,20 +177,22 @@ def consume_initiation(
 
 def create_response(
     initiation: ReceivedInitiation, preshared_key: bytes, sender_index: int, ephemeral: bytes
-) -> tuple[HandshakeResponse, Session]:
+) -> Exchange[tuple[HandshakeResponse, Session]]:
     """The answer to an initiation, without macs, and the session it opens. Whitepaper 5.4.3.
 
     preshared_key: 32 bytes, zeros for none; ephemeral: a fresh private key.
     Raises DatagramError (LOW_ORDER_KEY).
     """
+    public_ephemeral, ephemerals, static_ephemeral = yield from agree(
+        (ephemeral, BASE_POINT), (ephemeral, initiation.ephemeral), (ephemeral, initiation.public_key)
+    )
     transcript = _Transcript(initiation.chaining_key, initiation.hash)
     # e
-    public_ephemeral = dh_public(ephemeral)
     transcript.mix_ephemeral(public_ephemeral)
     # ee
-    transcript.mix_dh(agree(ephemeral, initiation.ephemeral))
+    transcript.mix(ephemerals)
     # se
-    transcript.mix_dh(agree(ephemeral, initiation.public_key))
+    transcript.mix(static_ephemeral)
     # psk
     key = transcript.mix_preshared_key(preshared_key)
     # {}
@@ -202,18 +203,22 @@ def create_response(
 
 def consume_response(
     identity: Identity, initiation: SentInitiation, preshared_key: bytes, message: HandshakeResponse
-) -> Session:
+) -> Exchange[Session]:
     """Open the answer to our initiation. Whitepaper 5.4.3.
 
     Raises DatagramError (HANDSHAKE_DECRYPTION_FAILED, LOW_ORDER_KEY).
     """
+    ephemerals, static_ephemeral = yield from agree(
+        (initiation.ephemeral, message.unencrypted_ephemeral),
+        (identity.private_key, message.unencrypted_ephemeral),
+    )
     transcript = _Transcript(initiation.chaining_key, initiation.hash)
     # e
     transcript.mix_ephemeral(message.unencrypted_ephemeral)
     # ee
-    transcript.mix_dh(agree(initiation.ephemeral, message.unencrypted_ephemeral))
+    transcript.mix(ephemerals)
     # se
-    transcript.mix_dh(agree(identity.private_key, message.unencrypted_ephemeral))
+    transcript.mix(static_ephemeral)
     # psk
     key = transcript.mix_preshared_key(preshared_key)
     # {}

@@ -7,8 +7,9 @@ from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.contract.path_selector import PathSelector
 
 from .cookie import CookieMaker
+from .exchange import Exchange, agree
 from .keypair import Keypairs
-from .noise import SentInitiation, agree
+from .noise import SentInitiation
 
 
 @dataclass(slots=True, eq=False)
@@ -63,8 +64,8 @@ class Peer:
         if not self.initiation:
             self.unanswered_since = now
 
-    def static_static(self, private_key: bytes) -> bytes:
+    def static_static(self, private_key: bytes) -> Exchange[bytes]:
         """DH of both static keys, computed once for a private key. Raises DatagramError (LOW_ORDER_KEY)."""
         if self.shared_static is None:
-            self.shared_static = agree(private_key, self.public_key)
+            (self.shared_static,) = yield from agree((private_key, self.public_key))
         return self.shared_static

@@ -41,7 +41,7 @@ static inline void mix(uint32_t v[16], int a, int b, int c, int d, uint32_t x, u
 
 /* One computation. Everything in it depends on the key, so it is cleared at the end. */
 struct work {
-    uint32_t h[8], v[16], m[16];
+    uint32_t h[8];
     uint64_t t;
     uint8_t block[BLOCK];
 };
@@ -56,7 +56,7 @@ static void work_begin(struct work *work, size_t out_length, size_t key_length)
 /* `bytes` of the block are the message's, the rest are zeros. */
 static void compress(struct work *work, const uint8_t block[BLOCK], size_t bytes, bool last)
 {
-    uint32_t *v = work->v, *m = work->m;
+    uint32_t v[16], m[16]; /* of this function alone, so that they are in registers */
 
     work->t += bytes;
     for (int i = 0; i < 16; i++)
@@ -80,6 +80,8 @@ static void compress(struct work *work, const uint8_t block[BLOCK], size_t bytes
     }
     for (int i = 0; i < 8; i++)
         work->h[i] ^= v[i] ^ v[i + 8];
+    wgfp_clear(v, sizeof v);
+    wgfp_clear(m, sizeof m);
 }
 
 /* Take in all data, of which the last block is compressed as such, and write the hash. */

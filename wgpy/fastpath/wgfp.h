@@ -38,6 +38,18 @@ void wgfp_aead_seal(const struct wgfp_aead_kernel *kernel, const uint8_t key[32]
 void wgfp_aead_open(const struct wgfp_aead_kernel *kernel, const uint8_t key[32],
                     struct wgfp_aead_packet *packets, size_t n);
 
+/* -- The handshake's ----------------------------------------------------------------------------- */
+
+/* KDF_n of whitepaper 5.4: n times 32 bytes, n at most 255. length: at most 32; out must not overlap the others. */
+void wgfp_kdf(uint8_t *out, size_t n, const uint8_t key[32], const uint8_t *data, size_t length);
+
+/* How many X25519 (RFC 7748) the processor does side by side: 4, or 0 for none: then wgfp_x25519 must not be called. */
+unsigned wgfp_x25519_lanes(void);
+
+/* n times X25519 of a scalar and a point; scalars, points and shared are n times 32 bytes. As many as there are lanes take
+ * as long as one. What is shared is zeros if the point is of low order. shared must not overlap the others. */
+void wgfp_x25519(uint8_t *shared, const uint8_t *scalars, const uint8_t *points, size_t n);
+
 /* -- The data path ------------------------------------------------------------------------------- */
 
 /* Holds peers, keypairs and routes, and moves packets between TUN and UDP sockets, in threads of its own between start

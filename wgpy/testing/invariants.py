@@ -19,7 +19,8 @@ from wgpy.contract.events import PeerId
 from wgpy.contract.messages import HandshakeInitiation, TransportData, decode
 from wgpy.contract.orders import AllowedIP, DataPathOrder, InstallKeypair, RemoveKeypair, RemovePeer
 from wgpy.engine.actions import Action
-from wgpy.engine.crypto import InvalidTag, aead_open, dh
+from wgpy.engine.crypto import InvalidTag, aead_open
+from wgpy.engine.exchange import Exchange, agree, finish
 from wgpy.engine.noise import Identity, consume_initiation
 
 from .clock import Timeline
@@ -194,11 +195,16 @@ class Auditor:
 
     def _read_timestamp(self, message: HandshakeInitiation, initiator: Node, responder: Node) -> bytes:
         """What the responder reads in the initiation, if it arrives."""
-        ends = (initiator, responder)
-        if ends not in self._static_static:
-            self._static_static[ends] = dh(responder.private_key, initiator.public_key)
+
+        def static_static(_public_key: bytes) -> Exchange[bytes]:
+            ends = (initiator, responder)
+            if ends not in self._static_static:
+                pair = responder.private_key, initiator.public_key
+                (self._static_static[ends],) = yield from agree(pair)
+            return self._static_static[ends]
+
         identity = Identity(responder.private_key, responder.public_key)
-        return consume_initiation(identity, message, lambda _: self._static_static[ends]).timestamp
+        return finish(consume_initiation(identity, message, static_static)).timestamp
 
     def _node_of(self, node: Node, peer: PeerId) -> Node:
         known = node.engine.peer(peer)
