@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-    READS_PER_TURN = 32, /* superpackets, until the control may have a word */
+    PACKETS_PER_TURN = 32, /* read or taken, until they are sent and the control may have a word */
     BUSY_MOVED = 8,      /* a turn that moves so many is busy */
     QUIET_AFTER = 100,   /* milliseconds without a busy turn */
     SLICE = 100000,      /* nanoseconds: the shortest that there is */
@@ -35,12 +35,13 @@ static bool reads_packets(const struct wgfp_datapath *datapath)
     return atomic_load(&datapath->failure) == 0 && !atomic_load(&datapath->leaves_packets);
 }
 
-/* Read what is there: what goes first is taken, the rest waits. Returns whether more may be there. */
-static bool packets_read(struct worker *worker, uint64_t now)
+/* Read what is there: what goes first is taken, the rest waits. left: packets to take in this turn. Returns whether more
+ * may be there. */
+static bool packets_read(struct worker *worker, uint64_t now, int *left)
 {
     struct wgfp_datapath *datapath = worker->datapath;
 
-    for (int reads = 0; reads < READS_PER_TURN && reads_packets(datapath); reads++) {
+    for (int reads = 0; reads < PACKETS_PER_TURN && *left > 0 && reads_packets(datapath); reads++) {
         struct tun_buffer *buffer = read_ahead_room(worker->ahead, now);
         uint8_t *packet;
 
@@ -53,8 +54,10 @@ static bool packets_read(struct worker *worker, uint64_t now)
         if (length <= 0)
             return false;
         worker->moved++;
-        if (!read_ahead_keep(worker->ahead, buffer, packet, (size_t)length, now))
+        if (!read_ahead_keep(worker->ahead, buffer, packet, (size_t)length, now)) {
             outbound_packet(worker->out, &buffer->vnet, packet, (size_t)length, now);
+            --*left;
+        }
     }
     return reads_packets(datapath);
 }
@@ -76,8 +79,8 @@ static bool turn_outbound(struct worker *worker)
     const uint64_t now = worker->datapath->system->now();
     bool more = true;
 
-    for (int taken = 0; taken < READS_PER_TURN && more; taken++) {
-        more = packets_read(worker, now);
+    for (int left = PACKETS_PER_TURN; more && left > 0; left--) {
+        more = packets_read(worker, now, &left);
         more |= packet_take(worker, now);
     }
     outbound_flush(worker->out, now);
