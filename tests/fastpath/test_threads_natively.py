@@ -36,7 +36,7 @@ def test_packets_arrive_whole_and_in_order_and_nothing_is_allocated_for_them(pla
     [("allocate", "nothing is allocated for a packet"), ("disorder", "the order of a flow is kept")],
 )
 def test_what_is_wrong_would_be_seen(plain: Path, fault: str, complaint: str) -> None:
-    result = run(plain, FEW, fault)
+    result = run(plain, RECORDS, fault)  # in fewer, some event may not happen
 
     assert result.returncode == 1
     assert complaint in result.stderr
