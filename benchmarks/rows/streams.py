@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from benchmarks.suite.namespaces import INSIDE, INSIDE6, Tunnel
-from benchmarks.suite.readings import BACK, read_iperf3
+from benchmarks.suite.readings import BACK, Transfer, read_iperf3
 from benchmarks.suite.tools import STARTING, cpu, host_cpu, iperf3, memory, stream
 from benchmarks.suite.values import Measure, Plan, Row, Samples
 
@@ -13,15 +13,30 @@ Gigabits = Callable[[Tunnel, float], float]
 
 
 def _one(tunnel: Tunnel, seconds: float) -> Samples:
-    daemons, host = cpu(tunnel.daemons), host_cpu()
-    transfer = stream(tunnel.left, tunnel.right, REMOTE, seconds)
-    gigabytes = transfer.bytes / 1e9
+    host = host_cpu()
+    transfer, daemons = _stream_and_cpu(tunnel, seconds)
     return {
         "tcp_1": transfer.gigabits,
-        "tcp_1_again": transfer.retransmitted / gigabytes,
-        "cpu_daemons": (cpu(tunnel.daemons) - daemons) / gigabytes,
-        "cpu_host": (host_cpu() - host) / gigabytes,
+        "tcp_1_again": transfer.retransmitted / _gigabytes(transfer),
+        "cpu_daemons": daemons,
+        "cpu_host": (host_cpu() - host) / _gigabytes(transfer),
     }
+
+
+def _cubic(tunnel: Tunnel, seconds: float) -> Samples:
+    transfer, daemons = _stream_and_cpu(tunnel, seconds, "--congestion", "cubic")
+    return {"tcp_cubic": transfer.gigabits, "cpu_cubic": daemons}
+
+
+def _stream_and_cpu(tunnel: Tunnel, seconds: float, *options: str) -> tuple[Transfer, float]:
+    """Return a stream to the right, and the CPU time of both daemons for it, s/GB."""
+    before = cpu(tunnel.daemons)
+    transfer = stream(tunnel.left, tunnel.right, REMOTE, seconds, *options)
+    return transfer, (cpu(tunnel.daemons) - before) / _gigabytes(transfer)
+
+
+def _gigabytes(transfer: Transfer) -> float:
+    return transfer.bytes / 1e9
 
 
 def _to_right(*options: str) -> Gigabits:
@@ -82,6 +97,17 @@ ONE: Final = Row(
     ),
     _one,
     Plan.QUICK,
+    seconds=STARTING,
+)
+CUBIC: Final = Row(
+    "cubic",
+    "TCP, 1 stream, CUBIC",
+    (
+        Measure("tcp_cubic", "TCP, 1 stream, CUBIC", "Gbit/s", more_is_better=True),
+        Measure("cpu_cubic", "CPU of both daemons, CUBIC", "s/GB", more_is_better=False, of_process=True),
+    ),
+    _cubic,
+    Plan.DEFAULT,
     seconds=STARTING,
 )
 OTHER_SENDERS: Final = (

@@ -20,6 +20,7 @@ TUNNEL: Final = Setting(
         latency.AT_REST_LONG,
         datagrams.FAITHFUL,
         streams.ONE,
+        streams.CUBIC,
         *streams.OTHER_SENDERS,
         *streams.MORE,
         latency.BESIDE_TCP,

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,7 @@ import pytest
 
 from benchmarks.compiler import build
 from benchmarks.rows import datagrams as udp
-from benchmarks.rows import latency, read_rows
+from benchmarks.rows import latency, read_rows, streams
 from benchmarks.rows.lossy import DELAY, LEFT_MIDDLE, RIGHT, SOURCE, Lossy, Way, join, lossy
 from benchmarks.suite.implementations import Implementation, Role
 from benchmarks.suite.namespaces import INSIDE, INTERFACE, PORT, tunnel
@@ -129,6 +130,16 @@ def test_a_rate_is_what_the_interfaces_count(turn: Turn) -> None:
 
     # Headers are counted too, and what came when iperf3 had ended.
     assert transfer.bytes <= (counted() - before) <= transfer.bytes * 1.15
+
+
+def test_a_stream_by_cubic_is_controlled_by_it(turn: Turn) -> None:
+    pair = tunnel(turn)
+
+    with ThreadPoolExecutor(1) as others:
+        measured = others.submit(streams.CUBIC.measure, pair, 3)
+        eventually(lambda: " cubic " in pair.left.run("ss", "-Htin", "dst", INSIDE[1]), "the kernel says so")
+
+    assert all(sample > 0 for sample in measured.result().values())
 
 
 def test_memory_is_the_sum_of_all_mappings(turn: Turn) -> None:
