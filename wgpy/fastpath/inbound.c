@@ -21,6 +21,7 @@ enum {
     MESSAGES = 32,       /* of one system call, each one datagram or many */
     MESSAGES_SMALL = 4,  /* for small hosts */
     MESSAGE_BYTES = 1 << 16,
+    TURN_BYTES = 1 << 19, /* until outbound may have its turn; and what was received stays in the second cache */
     DATAGRAMS = 256,     /* that are taken together */
     END = DATAGRAMS,
     ECN = 3, /* of a TOS byte */
@@ -42,6 +43,7 @@ struct bundle {
 struct inbound {
     struct wgfp_datapath *datapath;
     uint32_t room; /* messages */
+    uint32_t most; /* messages to receive next: as many as make TURN_BYTES, if they are as long as the last ones */
     struct mmsghdr messages[MESSAGES];
     struct iovec slices[MESSAGES];
     struct sockaddr_in6 addresses[MESSAGES];
@@ -71,7 +73,7 @@ static int inbound_init(struct inbound *in, struct wgfp_datapath *datapath)
     in->datapath = datapath;
     in->forwarder.datapath = datapath;
     udp_batch_init(&in->forwarder.sending, datapath);
-    in->room = datapath->small ? MESSAGES_SMALL : MESSAGES;
+    in->room = in->most = datapath->small ? MESSAGES_SMALL : MESSAGES;
     in->buffers = malloc((size_t)in->room * MESSAGE_BYTES);
     if (in->buffers == NULL)
         return WGFP_ERR_MEMORY;
@@ -400,18 +402,24 @@ static void message_add(struct inbound *in, uint32_t number, int tun, uint64_t n
     } while (left > 0);
 }
 
-bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now, uint32_t *count)
+bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
 {
-    const int received = in->datapath->system->recvmmsg(udp, in->messages, in->room, 0, NULL);
+    const uint32_t most = in->most;
+    const int received = in->datapath->system->recvmmsg(udp, in->messages, most, 0, NULL);
+    uint32_t bytes = 1;
 
     if (received <= 0)
         return false; /* nothing, or an ICMP error of an earlier datagram, which says nothing about the next */
-    for (uint32_t i = 0; i < (uint32_t)received; i++)
+    for (uint32_t i = 0; i < (uint32_t)received; i++) {
+        bytes += in->messages[i].msg_len;
         message_add(in, i, tun, now);
+    }
     inbound_flush(in, tun, now);
     forwarder_flush(&in->forwarder, now);
     for (uint32_t i = 0; i < (uint32_t)received; i++)
         message_prepare(in, i);
-    *count += (uint32_t)received;
-    return (uint32_t)received == in->room;
+    const uint32_t fit = (uint32_t)received * TURN_BYTES / bytes;
+
+    in->most = fit < in->room ? fit : in->room;
+    return (uint32_t)received == most;
 }

@@ -15,7 +15,7 @@ void inbound_free(struct inbound *in);
 /* What is forwarded leaves by these; -1: there is none. */
 void inbound_set_sockets(struct inbound *in, int udp4, int udp6);
 
-/* Receive from a socket once, and hand on what came; *count grows by the messages. Returns whether there may be more. */
-bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now, uint32_t *count);
+/* Receive from a socket once, and hand on what came. Returns whether there may be more. */
+bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now);
 
 #endif

@@ -17,7 +17,7 @@
 
 enum {
     PACKETS_PER_TURN = 32, /* read or taken, until they are sent and the control may have a word */
-    BUSY_MOVED = 8,      /* a turn that moves so many is busy */
+    BUSY_BYTES = 1 << 15, /* a turn that reads so many is busy */
     QUIET_AFTER = 100,   /* milliseconds without a busy turn */
     SLICE = 100000,      /* nanoseconds: the shortest that there is */
 };
@@ -53,7 +53,7 @@ static bool packets_read(struct worker *worker, uint64_t now, int *left)
             tun_failed(datapath, (int)-length);
         if (length <= 0)
             return false;
-        worker->moved++;
+        worker->bytes += (size_t)length;
         if (!read_ahead_keep(worker->ahead, buffer, packet, (size_t)length, now)) {
             outbound_packet(worker->out, &buffer->vnet, packet, (size_t)length, now);
             --*left;
@@ -79,6 +79,7 @@ static bool turn_outbound(struct worker *worker)
     const uint64_t now = worker->datapath->system->now();
     bool more = true;
 
+    worker->bytes = 0;
     for (int left = PACKETS_PER_TURN; more && left > 0; left--) {
         more = packets_read(worker, now, &left);
         more |= packet_take(worker, now);
@@ -93,18 +94,15 @@ static bool turn_inbound(struct worker *worker)
     const uint64_t now = worker->datapath->system->now();
 
     worker->ready4 = worker->ready4 && queue->udp4 >= 0 &&
-                     inbound_receive(worker->in, queue->udp4, queue->tun, now, &worker->moved);
+                     inbound_receive(worker->in, queue->udp4, queue->tun, now);
     worker->ready6 = worker->ready6 && queue->udp6 >= 0 &&
-                     inbound_receive(worker->in, queue->udp6, queue->tun, now, &worker->moved);
+                     inbound_receive(worker->in, queue->udp6, queue->tun, now);
     return worker->ready4 || worker->ready6;
 }
 
 bool worker_turn(struct worker *worker)
 {
-    worker->moved = 0;
-    if (worker->in != NULL)
-        return turn_inbound(worker);
-    return turn_outbound(worker);
+    return worker->in != NULL ? turn_inbound(worker) : turn_outbound(worker);
 }
 
 void worker_finish(struct worker *worker)
@@ -150,9 +148,9 @@ static bool thread_turn(struct worker *worker, struct pollfd fds[DESCRIPTORS])
         fds[UDP6].fd = queue->udp6;
     } else {
         fds[TUN].fd = reads_packets(datapath) ? queue->tun : -1;
+        if (more || worker->bytes >= BUSY_BYTES)
+            worker->busy = datapath->system->now();
     }
-    if (more || worker->moved >= BUSY_MOVED)
-        atomic_store_explicit(&worker->busy, datapath->system->now(), memory_order_relaxed);
     pthread_mutex_unlock(&worker->lock);
     return more;
 }
@@ -173,14 +171,10 @@ static void thread_wait(struct worker *worker, struct pollfd fds[DESCRIPTORS], i
     worker->ready6 = woken || (ready > 0 && fds[UDP6].revents != 0);
 }
 
-/* Has neither worker of the queue had a busy turn for a while? */
-static bool queue_is_quiet(const struct worker *worker)
+/* Had outbound no busy turn for a while? */
+static bool outbound_is_quiet(const struct worker *out)
 {
-    const uint64_t now = worker->datapath->system->now();
-    const uint64_t own = atomic_load_explicit(&worker->busy, memory_order_relaxed);
-    const uint64_t others = atomic_load_explicit(&worker->other->busy, memory_order_relaxed);
-
-    return now > (own > others ? own : others) + QUIET_AFTER * UINT64_C(1000000);
+    return out->datapath->system->now() > out->busy + QUIET_AFTER * UINT64_C(1000000);
 }
 
 /* Which of the threads has outbound turns is a matter of time alone, for both may. At least one waits for the TUN. */
@@ -216,7 +210,7 @@ static void slice_request(void)
     (void)syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
-/* Inbound's. While there is little to do it has the outbound turns, too, so that an answer wakes one thread. */
+/* Inbound's. While there is little to send it has the outbound turns, too. */
 static void *inbound_run(void *argument)
 {
     struct worker *in = argument, *out = in->other;
@@ -229,7 +223,7 @@ static void *inbound_run(void *argument)
         fds[TUN].fd = -1;
         if (!atomic_load(&out->apart)) {
             more |= thread_turn(out, fds);
-            if (!queue_is_quiet(in))
+            if (!outbound_is_quiet(out))
                 outbound_hand_over(out, true);
         }
         if (!more)
@@ -238,7 +232,7 @@ static void *inbound_run(void *argument)
     return NULL;
 }
 
-/* Outbound's. It has its turns while the queue is busy. */
+/* Outbound's. It has its turns while they are busy. */
 static void *outbound_run(void *argument)
 {
     struct worker *out = argument;
@@ -250,7 +244,7 @@ static void *outbound_run(void *argument)
             fds[TUN].fd = -1;
             thread_wait(out, fds, -1);
         } else if (!thread_turn(out, fds)) {
-            if (queue_is_quiet(out))
+            if (outbound_is_quiet(out))
                 outbound_rest(out);
             else
                 thread_wait(out, fds, QUIET_AFTER);

@@ -1,7 +1,8 @@
 /* Workers: the threads that move packets, two a queue, one outbound (TUN to UDP) and one inbound (UDP to TUN).
  *
- * A wake-up is most of what a single packet costs, so while there is little to do inbound's thread has the turns of
- * both. When a turn is busy, outbound's takes its own over, until no turn of either was busy for a while.
+ * A wake-up is most of what a single packet costs, so while there is little to send inbound's thread has the turns of
+ * both: an answer, or what acknowledges a stream that comes in, leaves without another's wake-up. When an outbound turn
+ * is busy, outbound's thread takes them over, until none was busy for a while.
  *
  * A worker holds its own lock but while it waits; the control holds all of them while it changes what they use.
  */
@@ -23,14 +24,14 @@ struct worker {
     pthread_mutex_t lock;
     pthread_t thread;
     bool runs; /* has it a thread? Control */
-    uint32_t moved;        /* packets, or messages, of the last turn. Under the lock */
-    _Atomic uint64_t busy; /* when it had a busy turn last. Whose turn it is */
-    atomic_bool apart;     /* outbound: has its thread its turns? Or else inbound's has them */
-    struct outbound *out; /* outbound: with the packets that were read ahead */
+    int wake;  /* an eventfd: look at `stopping`, and at the sockets again */
+    struct inbound *in;   /* inbound's */
+    bool ready4, ready6;  /* may its sockets be read? The worker itself */
+    struct outbound *out; /* outbound's, and what follows */
     struct read_ahead *ahead;
-    struct inbound *in;  /* inbound */
-    bool ready4, ready6; /* may its sockets be read? The worker itself */
-    int wake; /* an eventfd: look at `stopping`, and at the sockets again */
+    size_t bytes;      /* that the last turn read. Under the lock */
+    uint64_t busy;     /* when a turn was busy last. Whose turn it is */
+    atomic_bool apart; /* has its thread its turns? Or else inbound's has them */
 };
 
 /* Number `number` of the data path's: even numbers go outbound, odd ones inbound.
