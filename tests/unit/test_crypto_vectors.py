@@ -6,6 +6,7 @@ each beside its source.
 
 import hashlib
 import hmac as standard_hmac
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -186,23 +187,67 @@ def test_a_key_of_another_length_is_refused_among_others() -> None:
             crypto.dh_many([good, bad])
 
 
+WYCHEPROOF = Path(__file__).parents[1] / "vectors/x25519.json"
+
+
+def wycheproof() -> tuple[list[tuple[bytes, bytes]], list[bytes | None]]:
+    """Pairs, and the secret of each: None where it is zeros, which a public key of low order gives."""
+    vectors = json.loads(WYCHEPROOF.read_text())["vectors"]
+    pairs = [(bytes.fromhex(vector["private"]), bytes.fromhex(vector["public"])) for vector in vectors]
+    secrets = [bytes.fromhex(vector["shared"]) for vector in vectors]
+    assert (len(secrets), secrets.count(bytes(32))) == (518, 31)
+    return pairs, [secret if any(secret) else None for secret in secrets]
+
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_x25519_of_many_pairs_gives_the_secrets_of_wycheproof(count: int) -> None:
+    pairs, secrets = wycheproof()
+
+    found = [crypto.dh_many(pairs[at : at + count]) for at in range(0, len(pairs), count)]
+
+    assert [secret for several in found for secret in several] == secrets
+
+
+def test_x25519_gives_the_secrets_of_wycheproof_and_refuses_its_keys_of_low_order() -> None:
+    pairs, secrets = wycheproof()
+
+    assert one_by_one(pairs) == secrets
+
+
+WITHOUT_C = "import sys; sys.modules['wgpy._fastpath'] = None\nfrom wgpy.engine import crypto\n"
+
+
+def run_without_c(program: str, *arguments: str) -> str:
+    command = sys.executable, "-c", WITHOUT_C + program, *arguments
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_without_what_is_in_c_the_secrets_of_wycheproof_come_out() -> None:
+    program = (
+        "import json, pathlib\n"
+        "vectors = json.loads(pathlib.Path(sys.argv[1]).read_text())['vectors']\n"
+        "pairs = [[bytes.fromhex(one[key]) for key in ('private', 'public')] for one in vectors]\n"
+        "print(crypto.dh_many(pairs))"
+    )
+
+    assert run_without_c(program, str(WYCHEPROOF)) == f"{wycheproof()[1]}\n"
+
+
 def test_without_what_is_in_c_the_same_comes_out() -> None:
     program = (
-        "import sys; sys.modules['wgpy._fastpath'] = None\n"
-        "from wgpy.engine import crypto\n"
         "key = bytes(range(32))\n"
         "pairs = [(key, crypto.BASE_POINT), (key, bytes(32)), (key, crypto.dh_public(key))]\n"
         "print(crypto.dh_many(pairs))\n"
         "print(*crypto.kdf3(key, b'data'), crypto.kdf2(key, b''), crypto.kdf1(key, key))"
     )
 
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    found = run_without_c(program)
 
     key = bytes(range(32))
     public_key = crypto.dh_public(key)
     secrets = [public_key, None, crypto.dh(key, public_key)]
     keys = *hkdf(key, b"data", 3), tuple(hkdf(key, b"", 2)), hkdf(key, key, 1)[0]
-    assert done.stdout.splitlines() == [str(secrets), " ".join(map(str, keys))]
+    assert found.splitlines() == [str(secrets), " ".join(map(str, keys))]
 
 
 # -- ChaCha20-Poly1305 ---------------------------------------------------------------------------
