@@ -163,6 +163,21 @@ def test_after_the_end_of_a_session_the_next_packet_begins_another_and_waits_for
     assert session.open(data)[: len(packet)] == packet
 
 
+def test_a_session_that_ends_just_after_it_was_answered_is_followed_by_another_at_once() -> None:
+    bench = Bench()
+    session = bench.answer()
+    bench.exchange(session.seal(0, bench.paper_packet()))
+
+    bench.node.engine.end_session(bench.peer)
+    bench.node.settle()
+    packet = bench.node_sends()
+
+    (initiation,) = bench.take()
+    response, session = bench.paper.respond(initiation)
+    (data,) = bench.exchange(response)
+    assert session.open(data)[: len(packet)] == packet
+
+
 def test_a_responder_whose_session_is_too_old_begins_a_handshake_itself() -> None:
     pair = Pair()
     began = pair.establish()

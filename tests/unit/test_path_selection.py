@@ -87,6 +87,16 @@ def test_the_best_relay_is_used_before_anything_is_known() -> None:
     assert [one for one in outputs if isinstance(one, Use)] == [Use(RELAY.endpoint, False, Session.END)]
 
 
+def test_a_relay_by_which_the_peer_is_reached_already_keeps_its_session() -> None:
+    bench = Bench(relays=())
+    bench.paths.set_relays((RELAY, OTHER_RELAY), bench.now, OTHER_RELAY.endpoint)
+    bench.paths.on_endpoint(OTHER_RELAY.endpoint, bench.now)
+
+    assert bench.take(Use) == []
+    assert bench.paths.path
+    assert bench.paths.path.endpoint == OTHER_RELAY.endpoint
+
+
 def test_what_is_sent_begins_a_round_that_the_peer_must_agree_to() -> None:
     bench = Bench()
     bench.send()

@@ -190,7 +190,8 @@ class Engine:
             self._start_persistent_keepalive(peer, now)
 
     def end_session(self, peer: Peer) -> None:
-        """Send nothing more by it, so that the next packet begins a handshake; what comes by it counts."""
+        """Send nothing more by it: the next packet begins a handshake at once. What comes by it counts."""
+        peer.last_handshake_sent = None
         if peer.keypairs.current:
             self._actions.append(UseKeypair(peer.id, None))
 

@@ -99,14 +99,20 @@ class PeerPaths:
         if self._current is None:
             self._use_fallback(now)
 
-    def set_relays(self, relays: Sequence[Relay], now: int) -> None:
-        """Those by which the peer can be reached, the best first."""
+    def set_relays(self, relays: Sequence[Relay], now: int, present: Endpoint | None = None) -> None:
+        """Those by which the peer can be reached, the best first.
+
+        present: where it is reached before a path was chosen. If that is a relay, its session came by it.
+        """
         was_relayed = self._relays.get(self._current) is not None
         self._relays.set(relays)
         self._recheck = RECHECK_TIME
+        if self._current is None and (relay := self._relays.get(present)):
+            self._current, self._since, self._session_by = relay.endpoint, now, relay.endpoint
         is_gone = was_relayed and self._is_direct
         is_heard = self.is_kept_open and self._is_direct  # though it was not asked yet
-        is_closed = not self._is_active and not is_heard and not self._stays_open()
+        has_session = self._current == self._session_by  # which would end
+        is_closed = not (self._is_active or is_heard or has_session or self._stays_open())
         if self._current is None or is_gone or is_closed:
             self._use_fallback(now)
 

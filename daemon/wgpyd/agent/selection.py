@@ -256,7 +256,7 @@ class Selection:
         relays = tuple(self._relays_to(key, selected.peer, present))
         if relays != selected.relays:
             selected.relays = relays
-            selected.paths.set_relays(relays, now)
+            selected.paths.set_relays(relays, now, present)
 
     def _relays_to(self, key: PublicKey, peer: Peer, present: Endpoint | None) -> Iterator[Relay]:
         trips = round_trips(peer.member, self._plan.known.relays)
