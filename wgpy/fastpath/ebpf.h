@@ -20,6 +20,7 @@ enum { /* classes of instructions */
 
 enum { /* what is loaded and stored, and how */
     EBPF_W = 0x00,
+    EBPF_H = 0x08,
     EBPF_B = 0x10,
     EBPF_DW = 0x18,
     EBPF_IMM = 0x00,

@@ -74,6 +74,7 @@ static bool open_with(struct filter *filter, int map)
         return false;
     }
     *filter = (struct filter){memory, program};
+    atomic_store(&filter->table->epoch, 1);
     return true;
 }
 
@@ -226,36 +227,58 @@ void filter_remove_index(const struct filter *filter, uint32_t index)
     index_change(filter, index, -1);
 }
 
+/* As the program reads the clock. */
+static uint32_t time_now(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)(((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec) >> RECENT_SHIFT);
+}
+
 static void end_change(const struct filter *filter, const struct wgfp_endpoint *endpoint, int by)
 {
-    if (filter->table == NULL || endpoint->size == 0)
-        return;
     const uint32_t hash = filter_address_hash(endpoint->address, endpoint->size);
 
     bucket_change(&filter->table->known[hash >> KNOWN_HASH_SHIFT], by);
-    atomic_store(&filter->table->groups[hash >> GROUP_HASH_SHIFT], 1);
+    bucket_change(&filter->table->groups[hash >> GROUP_HASH_SHIFT].ends, by);
 }
 
 void filter_add_end(const struct filter *filter, const struct wgfp_endpoint *endpoint)
 {
-    end_change(filter, endpoint, 1);
+    if (filter->table != NULL && endpoint->size != 0)
+        end_change(filter, endpoint, 1);
+}
+
+/* An epoch lasts for longer than what was put into `recent` counts. So where that was in the one before the epoch that
+ * ends now, it is over, unless the program puts something there meanwhile. */
+static void begin_epoch(struct filter_table *table, uint32_t now)
+{
+    const uint8_t ending = (uint8_t)atomic_load(&table->epoch), next = 3 - ending;
+
+    if (now - table->epoch_began <= RECENT_TIME + 1)
+        return;
+    table->epoch_began = now;
+    for (size_t i = 0; i < SOURCE_GROUPS; i++) {
+        uint8_t over = next;
+
+        atomic_compare_exchange_strong(&table->groups[i].epoch, &over, 0);
+    }
+    atomic_store(&table->epoch, next);
 }
 
 void filter_remove_end(const struct filter *filter, const struct wgfp_endpoint *endpoint)
 {
+    if (filter->table == NULL || endpoint->size == 0)
+        return;
     end_change(filter, endpoint, -1);
+    begin_epoch(filter->table, time_now());
 }
 
 void filter_expect_cookie(const struct filter *filter, uint32_t index)
 {
-    struct timespec now;
-
-    if (filter->table == NULL)
-        return;
-    (void)clock_gettime(CLOCK_MONOTONIC, &now); /* the program's */
-    const uint64_t nanoseconds = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-
-    atomic_store(&filter->table->recent[index % RECENT_BUCKETS], (uint32_t)(nanoseconds >> RECENT_SHIFT));
+    if (filter->table != NULL)
+        atomic_store(&filter->table->recent[index % RECENT_BUCKETS], time_now());
 }
 
 /* -- Counters --------------------------------------------------------------------------------------- */

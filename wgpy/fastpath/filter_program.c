@@ -48,6 +48,7 @@ _Static_assert(KNOWN_BUCKETS == 1 << (32 - KNOWN_HASH_SHIFT) && RECENT_BUCKETS =
                    SOURCE_GROUPS == 1 << (32 - GROUP_HASH_SHIFT),
                "a hash fills its table");
 _Static_assert(KNOWN_BUCKETS == 1 << KNOWN_HASH_SHIFT, "an index has two halves");
+_Static_assert(sizeof(struct filter_group) == 2, "a group is read at once");
 
 enum label {
     FOREIGN = 1,
@@ -120,6 +121,7 @@ static void find_group(struct ebpf *program)
 {
     ebpf_word(program, EBPF_MOV, R1, R9);
     ebpf_word_value(program, EBPF_RSH, R1, GROUP_HASH_SHIFT);
+    ebpf_word_value(program, EBPF_MUL, R1, sizeof(struct filter_group));
     ebpf_long(program, EBPF_ADD, R1, TABLE);
     ebpf_long_value(program, EBPF_ADD, R1, (int)offsetof(struct filter_table, groups));
 }
@@ -217,7 +219,8 @@ static void judge_data(struct ebpf *program)
     jump_unless(program, offsetof(struct filter_table, relays), PASS);
     hash_source(program);
     find_group(program);
-    ebpf_emit(program, EBPF_ST | EBPF_MEM | EBPF_B, R1, 0, 0, 1);
+    ebpf_load(program, R0, TABLE, (int)offsetof(struct filter_table, epoch));
+    ebpf_emit(program, EBPF_STX | EBPF_MEM | EBPF_B, R1, R0, offsetof(struct filter_group, epoch), 0);
     ebpf_word_value(program, EBPF_RSH, R9, RECENT_HASH_SHIFT);
     find_recent(program);
     read_clock(program);
@@ -275,7 +278,7 @@ static void judge_initiation(struct ebpf *program)
     jump_unless(program, offsetof(struct filter_table, relays), CHECK_MAC1);
     hash_source(program);
     find_group(program);
-    ebpf_emit(program, EBPF_LDX | EBPF_MEM | EBPF_B, R0, R1, 0, 0);
+    ebpf_emit(program, EBPF_LDX | EBPF_MEM | EBPF_H, R0, R1, 0, 0); /* all of a group */
     ebpf_jump(program, EBPF_JEQ, R0, 0, CHECK_MAC1);
     ebpf_word(program, EBPF_MOV, R1, R9);
     ebpf_word_value(program, EBPF_RSH, R1, KNOWN_HASH_SHIFT);

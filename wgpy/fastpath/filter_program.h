@@ -32,13 +32,20 @@ enum filter_reason {
 /* The value of a map with one entry. A bucket of `known` and `upper` counts what is in it; of `recent`, it says when
  * something was put into it (monotonic clock). An index is random, so that its halves are two tests.
  *
- * Which addresses were ever put into `known` or `recent`, `groups` says roughly, in a page of memory that stays in the
- * processor's cache: a flood from anywhere looks nowhere else. */
+ * Which addresses are in `known` or `recent`, `groups` says roughly, in two pages of memory that stay in the processor's
+ * cache: a flood from anywhere looks nowhere else. */
+struct filter_group {
+    _Atomic uint8_t ends;  /* that are in it, as a bucket counts */
+    _Atomic uint8_t epoch; /* in which an address of it was put into `recent` last; 0: what was is over */
+};
+
 struct filter_table {
     _Atomic uint64_t drops[FILTER_REASONS];
     uint32_t mac1_key[8]; /* BLAKE2s's state after the key's block */
     _Atomic uint32_t has_mac1_key, takes_foreign, foreign_magic, relays;
-    _Atomic uint8_t groups[SOURCE_GROUPS]; /* of addresses by their hash: 1 once there was one */
+    _Atomic uint32_t epoch; /* 1 or 2, in turn */
+    uint32_t epoch_began;
+    struct filter_group groups[SOURCE_GROUPS]; /* of addresses by their hash */
     _Atomic uint8_t known[KNOWN_BUCKETS]; /* receiver indices and hints by their lower half, and addresses of ends */
     _Atomic uint8_t upper[KNOWN_BUCKETS]; /* receiver indices and hints by their upper half */
     _Atomic uint32_t recent[RECENT_BUCKETS];
