@@ -25,6 +25,7 @@ from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 
 ANSWER_TIME = 10 * SECOND
+REPLACE_TIME = SECOND
 INDEX_LIFETIME = 185 * SECOND
 MAX_INDICES = 8
 MAX_UNANSWERED = 4
@@ -68,8 +69,35 @@ def test_few_initiations_of_a_pair_may_be_unanswered(path: DataPathUnderTest) ->
     assert len(forwarded(path)) == MAX_UNANSWERED + 1
     assert drop_counts(path) == {DropReason.RELAY_RATE_LIMITED: 2}
 
-    give(path, ALICE, initiation(public_key(BOB), 101), now=NOW + ANSWER_TIME)
-    assert len(forwarded(path)) == 1
+
+@pytest.mark.parametrize("unanswered", [MAX_UNANSWERED, MAX_UNANSWERED + 1])
+def test_the_oldest_unanswered_initiation_gives_way_to_another_after_a_second(
+    path: DataPathUnderTest, unanswered: int
+) -> None:
+    give(path, ALICE, *(initiation(public_key(BOB), A + number) for number in range(MAX_UNANSWERED)))
+    give(path, ALICE, initiation(public_key(BOB), 100), now=NOW + REPLACE_TIME - 1)
+    path.take_datagrams()
+    for number in range(unanswered):
+        give(path, ALICE, initiation(public_key(BOB), 101 + number), now=NOW + REPLACE_TIME)
+
+    assert len(forwarded(path)) == MAX_UNANSWERED
+    assert drop_counts(path) == {DropReason.RELAY_RATE_LIMITED: 1 + unanswered - MAX_UNANSWERED}
+    for index in (*range(A, A + MAX_UNANSWERED), 100, 101):
+        give(path, BOB, response(public_key(ALICE), B + index, index), now=NOW + REPLACE_TIME)
+    assert forwarded(path) == [(response(public_key(ALICE), B + 101, 101), HOMES[ALICE], 0)]
+
+
+def test_an_initiation_among_those_of_who_sends_three_a_second_as_if_from_an_end_is_forwarded(
+    path: DataPathUnderTest,
+) -> None:
+    for third in range(60):
+        give(path, ALICE, initiation(public_key(BOB), 0x1_0000 + third), now=NOW + third * SECOND // 3)
+    path.take_datagrams()
+
+    give(path, ALICE, initiation(public_key(BOB), A), now=NOW + 59 * SECOND // 3 + 1)
+    give(path, BOB, response(public_key(ALICE), B, A), now=NOW + 60 * SECOND // 3)
+
+    assert [to for _, to, _ in forwarded(path)] == [HOMES[BOB], HOMES[ALICE]]
 
 
 def test_who_sends_initiations_as_if_from_an_end_has_few_forwarded_and_ends_no_session(
@@ -88,7 +116,7 @@ def test_who_sends_initiations_as_if_from_an_end_has_few_forwarded_and_ends_no_s
         give(path, BOB, data(A, second), now=now)
         assert [to for _, to, _ in forwarded(path)] == [HOMES[BOB], HOMES[ALICE]]
 
-    assert initiations == MAX_UNANSWERED * 60 * SECOND // ANSWER_TIME
+    assert initiations == MAX_UNANSWERED * 60 * SECOND // REPLACE_TIME
 
 
 def test_of_many_sessions_of_a_pair_the_oldest_gives_way(path: DataPathUnderTest) -> None:

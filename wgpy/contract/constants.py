@@ -95,6 +95,7 @@ SMALL_RELAYED_PAIRS: Final = 512  # where memory is short
 MAX_RELAYED_INDICES: Final = 8  # of each way: three sessions, and initiations that are not answered yet
 MAX_UNANSWERED_INITIATIONS: Final = 4  # of each way
 RELAY_ANSWER_TIME: Final = 2 * REKEY_TIMEOUT  # until when an initiation may be answered
+RELAY_REPLACE_TIME: Final = SECOND  # then the oldest unanswered initiation gives way to another one
 RELAY_INDEX_LIFETIME: Final = REJECT_AFTER_TIME + REKEY_TIMEOUT  # after the response, which takes its time
 RELAY_BURST_TIME: Final = 100 * MILLISECOND  # of a pair's rate
 # mac1 keys that are tried to find the addressee of an initiation: for one source, and in all.

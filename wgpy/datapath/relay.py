@@ -25,6 +25,7 @@ from wgpy.contract.constants import (
     RELAY_ANSWER_TIME,
     RELAY_BURST_TIME,
     RELAY_INDEX_LIFETIME,
+    RELAY_REPLACE_TIME,
     RELAY_SEARCH_BURST_TIME,
     RELAY_SEARCHES_PER_SECOND,
     RELAY_SEARCHES_PER_SECOND_OF_ALL,
@@ -239,7 +240,7 @@ class Relay:
         if way is None:
             return DropReason.RELAY_FULL
         back = self._ways[receiver.peer, sender.peer]
-        if _unanswered(back, now) >= MAX_UNANSWERED_INITIATIONS:
+        if not self._takes_initiation(back, now):
             return DropReason.RELAY_RATE_LIMITED
         refusal = self._learn(_Index(back, _sender_index(message), now + RELAY_ANSWER_TIME), now)
         return refusal or self._pass(way, message, now)
@@ -344,6 +345,20 @@ class Relay:
         index.way.indices.append(index)
         self._indices[index.way.sender.peer, index.value] = index
 
+    def _takes_initiation(self, way: _Way, now: int) -> bool:
+        """Whether the way's sender may have one more to answer.
+
+        Of as many as there may be the oldest gives way once it has waited for RELAY_REPLACE_TIME.
+        """
+        unanswered = [index for index in way.indices if not index.is_answered and now < index.ends_at]
+        if len(unanswered) < MAX_UNANSWERED_INITIATIONS:
+            return True
+        oldest = min(unanswered, key=lambda one: one.ends_at)
+        if now + RELAY_ANSWER_TIME - RELAY_REPLACE_TIME < oldest.ends_at:
+            return False
+        self._forget(oldest)
+        return True
+
     def _forget(self, index: _Index) -> None:
         index.way.indices.remove(index)
         del self._indices[index.way.sender.peer, index.value]
@@ -351,10 +366,6 @@ class Relay:
 
 def _reaches(sender: _End, receiver: _End, now: int) -> bool:
     return receiver.is_live(now) and receiver.at != sender.at
-
-
-def _unanswered(way: _Way, now: int) -> int:
-    return sum(not index.is_answered and now < index.ends_at for index in way.indices)
 
 
 def _sender_index(message: bytes) -> int:

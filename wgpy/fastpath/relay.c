@@ -135,7 +135,7 @@ static struct relay_judgement initiation_judge(struct wgfp_datapath *datapath, s
 
     if (way == NULL)
         return refused(WGFP_DROP_RELAY_FULL);
-    if (way_unanswered(way->back, now) >= MAX_UNANSWERED_INITIATIONS)
+    if (!way_takes_initiation(relay, way->back, now))
         return refused(WGFP_DROP_RELAY_RATE_LIMITED);
     if (!index_is_free(datapath, way->back, chosen, now))
         return refused(WGFP_DROP_RELAY_INDEX_IN_USE);

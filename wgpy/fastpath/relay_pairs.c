@@ -46,13 +46,25 @@ static void way_forget(struct relay *relay, struct relay_way *way)
             index_forget(relay, &way->indices[i]);
 }
 
-uint32_t way_unanswered(const struct relay_way *way, uint64_t now)
+bool way_takes_initiation(struct relay *relay, struct relay_way *way, uint64_t now)
 {
+    struct relayed_index *oldest = NULL;
     uint32_t count = 0;
 
-    for (uint32_t i = 0; i < MAX_RELAYED_INDICES; i++)
-        count += !way->indices[i].answered && now < way->indices[i].ends_at;
-    return count;
+    for (uint32_t i = 0; i < MAX_RELAYED_INDICES; i++) {
+        struct relayed_index *index = &way->indices[i];
+
+        if (index->answered || index->ends_at <= now)
+            continue;
+        count++;
+        oldest = oldest == NULL || index->ends_at < oldest->ends_at ? index : oldest;
+    }
+    if (count < MAX_UNANSWERED_INITIATIONS)
+        return true;
+    if (now + RELAY_ANSWER_TIME - RELAY_REPLACE_TIME < oldest->ends_at)
+        return false;
+    index_forget(relay, oldest);
+    return true;
 }
 
 static bool way_is_over(const struct relay_way *way, uint64_t now)

@@ -75,8 +75,9 @@ void end_to_front(struct relay *relay, struct relay_end *end);
 /* The direction of their pair, which is made if there is room; else NULL. */
 struct relay_way *way_of(struct relay *relay, struct relay_end *sender, struct relay_end *receiver, uint64_t now);
 
-/* Initiations of its receiver that its sender did not answer yet. */
-uint32_t way_unanswered(const struct relay_way *way, uint64_t now);
+/* May its sender have one more initiation of its receiver to answer? Of as many as there may be the oldest gives way
+ * once it has waited for RELAY_REPLACE_TIME. */
+bool way_takes_initiation(struct relay *relay, struct relay_way *way, uint64_t now);
 
 /* Forget the pairs of an end. */
 void pairs_forget(struct relay *relay, const struct relay_end *end);
