@@ -162,13 +162,28 @@ def test_a_token_does_not_stay_among_the_arguments(network: Lan) -> None:
     os.kill(coordinator, signal.SIGSTOP)
 
     joining = web.host.start(program("wgpy"), "mesh", "join", token)
-    eventually(lambda: "--token-file=" in _arguments(joining), "the token is out of sight")
+    eventually(lambda: "*" * len(token) in _arguments(joining), "the token is out of sight")
 
     assert token not in _arguments(joining)
     os.kill(coordinator, signal.SIGCONT)
     done = joining.wait()
     assert done.status == 0
     assert token not in done.output
+
+
+def test_a_token_does_not_stay_among_the_arguments_where_they_cannot_be_written_over(network: Lan) -> None:
+    token = network.hub.token()
+    web = network.add("web")
+    web.host.run("mount", "-o", "remount,ro", "/proc")
+    (coordinator,) = network.coordinator.processes()
+    os.kill(coordinator, signal.SIGSTOP)
+
+    joining = web.host.start(program("wgpy"), "mesh", "join", token)
+    eventually(lambda: "--token-file=" in _arguments(joining), "the token is out of sight")
+
+    assert token not in _arguments(joining)
+    os.kill(coordinator, signal.SIGCONT)
+    assert token not in joining.wait().output
 
 
 def test_a_join_goes_on_where_it_was_interrupted(network: Lan) -> None:

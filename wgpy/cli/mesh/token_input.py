@@ -1,15 +1,15 @@
 """The token of `wgpy mesh join`: from an argument, a file, standard input, the environment or the terminal.
 
 Every user of a host can read the arguments of a process, and sudo logs them. So a terminal is asked for the
-token, without echo. A process that was given a token as an argument executes itself again at once, and passes
-the token in anonymous memory.
+token, without echo. A process that was given a token as an argument writes over it at once; where it must not
+write there, it executes itself again, which takes a start of Python, and passes the token in anonymous memory.
 """
 
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from wgpy.mesh.invitation import Invitation
 
 VARIABLE: Final = "WGPY_TOKEN"
 _MAX_TOKEN: Final = 1 << 13
+_ARGUMENTS_BEGIN: Final = 45  # in /proc/PID/stat, behind the name: arg_start. proc_pid_stat(5)
 
 
 def read_invitation(arguments: Namespace) -> Invitation:
@@ -40,7 +41,31 @@ def read_invitation(arguments: Namespace) -> Invitation:
 
 
 def _hide(token: str) -> None:
-    """Execute this command again without the token among its arguments; return if it is not there."""
+    with suppress(OSError):
+        _write_over(token)
+    if token.encode() in _shown():
+        _execute_again(token)
+
+
+def _shown() -> bytes:
+    """Return the arguments of this process as others read them."""
+    with suppress(OSError):
+        return Path("/proc/self/cmdline").read_bytes()
+    return b""
+
+
+def _write_over(token: str) -> None:
+    """Have the kernel show something else where the token stands. Raises OSError."""
+    place = _shown().find(token.encode())
+    if place >= 0:
+        begin = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_ARGUMENTS_BEGIN])
+        with Path("/proc/self/mem").open("r+b", buffering=0) as memory:
+            memory.seek(begin + place)
+            memory.write(b"*" * len(token))
+
+
+def _execute_again(token: str) -> None:
+    """Execute this command without the token among its arguments; return if it is not there."""
     words = sys.orig_argv[1:]
     if token not in words:
         return
