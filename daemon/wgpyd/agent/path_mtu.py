@@ -2,12 +2,13 @@
 
 A relay answers for the way to itself; the peer asks for the rest, and both ends of TCP heed the smaller one.
 
-Invariant: of a path nothing is asked any more once its size is known, or if nobody answers.
+Invariant: of a path nothing is asked any more once its size is known, or if nobody answers. Peers without a
+session cost nothing, unless a path is known that needs smaller packets.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import NamedTuple
 
@@ -35,7 +36,10 @@ class _Path(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Search:
+    """peers: that had a session by the path at some time."""
+
     found: MtuSearch
+    peers: set[PublicKey] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
 
     def stop(self) -> None:
@@ -69,16 +73,24 @@ class PathMtus:
         if plan.link != self._plan.link:
             self.forget()
         self._plan = plan
-        used = set(filter(None, map(self._path, plan.by_key)))
-        for path in self._searches.keys() - used:
+        for path in [path for path, search in self._searches.items() if not self._is_used(path, search)]:
             self._searches.pop(path).stop()
         mtus = {
             ip_network(prefix): mtu
-            for key in plan.by_key
+            for key in self._peers_to_look_at
             if (mtu := self.smaller(key))
             for prefix in plan.tunnels[key].allowed_ips
         }
         return replace(plan, mtus=mtus) if mtus else plan
+
+    def _is_used(self, path: _Path, search: _Search) -> bool:
+        return any(self._path(key) == path for key in search.peers if key in self._plan.by_key)
+
+    @property
+    def _peers_to_look_at(self) -> Collection[PublicKey]:
+        """Return all peers if the path of some needs smaller packets, else none."""
+        is_any_smaller = any(one.found.mtu < self._plan.link.mtu for one in self._searches.values())
+        return self._plan.by_key if is_any_smaller else ()
 
     def smaller(self, key: PublicKey) -> int:
         """Return that of packets to a peer if it is less than the link's, else 0."""
@@ -92,7 +104,7 @@ class PathMtus:
     @property
     def sentences(self) -> list[str]:
         """Return for each peer with a smaller one that it has it, once it is known."""
-        searches = [(peer, self._search(key)) for key, peer in self._plan.by_key.items()]
+        searches = [(self._plan.by_key[key], self._search(key)) for key in self._peers_to_look_at]
         return [
             _sentence(peer, _padded(found.mtu))
             for peer, found in searches
@@ -121,8 +133,12 @@ class PathMtus:
         is_begun = isinstance(event, HandshakeCompleted)
         has_moved = isinstance(event, EndpointChanged) and self._interface.path(key).handshake
         path = self._path(key) if key in self._plan.by_key and (is_begun or has_moved) else None
-        if path and path not in self._searches:
-            self._searches[path] = _Search(MtuSearch(self._plan.link.mtu, boottime()))
+        if path is None:
+            return
+        is_known = path in self._searches
+        search = self._searches.setdefault(path, _Search(MtuSearch(self._plan.link.mtu, boottime())))
+        search.peers.add(key)
+        if not is_known:
             self._ask(path)
 
     def note_answer(self, answer: Answer, now: int) -> None:
