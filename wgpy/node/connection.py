@@ -59,6 +59,9 @@ async def _connected(family: int, address: tuple[Any, ...], mark: int) -> socket
         set_mark(connection, mark)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _keep_alive(connection)
+        # As asyncio does for sockets that name their protocol. A request would else wait until TLS's last
+        # message is acknowledged, 40 ms.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(connection, address)
         if connection.getsockname() == connection.getpeername():
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
