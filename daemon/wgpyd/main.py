@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
 _FAILURE: Final = 1
 _USAGE: Final = 2
+_LONGEST_NAME: Final = 63  # of a network
 
 
 def main() -> int:
     """Run the command; return the exit status."""
     gc.disable()  # what is imported stays; `serve` enables it again
     arguments = sys.argv[1:]
-    from .options import HELP, UsageError, read_options  # noqa: PLC0415
+    from .options import HELP, TOLD, UsageError, read_options  # noqa: PLC0415
 
     if "-h" in arguments or "--help" in arguments:
         print(HELP, end="")
@@ -33,7 +34,7 @@ def main() -> int:
     try:
         options = read_options(arguments, os.environ)
         if options.mesh:
-            options = _of_node(options)
+            options = _of_node(_told(options) if options.mesh == TOLD else options)
     except StartError as error:
         return _fail(error, _USAGE if isinstance(error, UsageError) else _FAILURE)
     if options.foreground:
@@ -48,6 +49,26 @@ def _version() -> str:
     from importlib.metadata import version  # noqa: PLC0415
 
     return f"wgpyd {version('wgpy')}"
+
+
+def _told(options: "Options") -> "Options":
+    """Return them with the network that standard input names, and import until then. Raises StartError."""
+    from wgpy.contract.lazy_dataclass import replace  # noqa: PLC0415
+    from wgpy.host import eventloop  # noqa: F401, PLC0415
+
+    from . import run  # noqa: F401, PLC0415
+    from .agent import start  # noqa: F401, PLC0415
+
+    said = b""
+    try:
+        while b"\n" not in said and len(said) <= _LONGEST_NAME and (data := os.read(0, _LONGEST_NAME)):
+            said += data
+    except OSError as error:
+        raise StartError(f"standard input cannot be read: {error.strerror}") from None
+    name, is_whole, _ = said.partition(b"\n")
+    if not is_whole:
+        raise StartError("standard input names no network, in a line")
+    return replace(options, mesh=name.decode(errors="replace"))
 
 
 def _of_node(options: "Options") -> "Options":

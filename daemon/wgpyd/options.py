@@ -19,6 +19,7 @@ _OF_SETTINGS: Final = {
     "--nice": "WGPY_NICE",
 }
 _WITH_VALUE: Final = ("--mesh", "--metrics", "--log")
+TOLD: Final = "-"  # as the name of a network: standard input tells it
 _GATEWAY: Final = "--kubernetes=gateway"
 _OF_KUBERNETES: Final = {
     "--kube-api": "server",
@@ -53,7 +54,8 @@ keys and the records of the network are in /var/lib/wgpyd/mesh/NETWORK.
 
 options:
   -f, --foreground            stay in the foreground and log to standard error
-  --mesh=NETWORK              run this host's node of a mesh, with the node's interface
+  --mesh=NETWORK              run this host's node of a mesh, with the node's interface; with `-` the name is
+                              a line of standard input, as of a network that the host is about to join
   --persistent                keep INTERFACE, its addresses and its routes when wgpyd ends, whatever ends it,
                               so that nothing leaves in the clear. The next `wgpyd --persistent INTERFACE`
                               takes it over; `ip link delete INTERFACE` deletes it. A node's is always so
@@ -118,10 +120,10 @@ class KubernetesOptions:
 class Options:
     """What to run. log_level: None if the operator did not ask for one.
 
-    interface: its name, "" for that of the node; mesh: the network's name, "" for none; metrics: where they
-    are served, "" for nowhere; persistent: whether the interface outlives the daemon, as that of a node does;
-    log: a file, as an absolute path, "" for none; kubernetes: None if it is not followed; takes_over: whether
-    from the daemon that runs already.
+    interface: its name, "" for that of the node; mesh: the network's name, "" for none, or `TOLD`; metrics:
+    where they are served, "" for nowhere; persistent: whether the interface outlives the daemon, as that of a
+    node does; log: a file, as an absolute path, "" for none; kubernetes: None if it is not followed;
+    takes_over: whether from the daemon that runs already.
     """
 
     interface: str

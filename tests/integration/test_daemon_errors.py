@@ -88,3 +88,21 @@ def test_help_and_version_are_answers_not_errors(lab: Lab, program: str) -> None
 
     assert "usage: wgpyd" in host.run(program, "--help")
     assert host.run(program, "--version").startswith("wgpyd ")
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ("< /dev/null", "standard input names no network, in a line"),
+        ("<&-", "standard input cannot be read: Bad file descriptor"),
+        ("<<< prod", "this host has not joined prod: `wgpy mesh join` it with a token"),
+        (f"<<< {'a' * 99}", f"`{'a' * 99}` is no name of a network: want a-z, 0-9 and -"),
+        (f"<<< {'a' * 199}", "standard input names no network, in a line"),
+    ],
+)
+def test_a_node_whose_network_nobody_names_does_not_start(
+    lab: Lab, program: str, told: str, sentence: str
+) -> None:
+    result = lab.host("host").attempt("bash", "-c", f"{program} --mesh - {told}")
+
+    assert (result.status, result.output) == (_FAILURE, f"wgpyd: {sentence}\n")

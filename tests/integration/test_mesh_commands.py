@@ -229,6 +229,7 @@ def test_a_token_that_does_not_count_is_refused_with_the_reason(network: Lan) ->
     assert "used" in sentence(desk.attempt("join", used_up))
     assert "revoked" in sentence(desk.attempt("join", revoked["token"]))
     assert not desk.host.path(f"{_NODES}/{NETWORK}").exists(), "what was refused leaves nothing"
+    assert not desk.host.processes("wgpyd"), "nor a daemon that had begun to start"
     states = {token["key"]: token["state"] for token in network.hub.ask("token", "--list")["tokens"]}
     assert states[revoked["key"]] == "revoked"
     assert {"used up", "expired", "valid"} <= set(states.values())

@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError
 
+SYSTEMD: Final = Path("/run/systemd/system")  # exists where it runs. sd_booted(3)
 _START_TIMEOUT: Final = 60.0  # seconds: a small host that is busy starts Python slowly
 _LISTENING_TIMEOUT: Final = 10.0  # seconds, after it returned
 _STOP_TIMEOUT: Final = 5.0
@@ -48,27 +49,47 @@ def launch(host: Host, command: Sequence[str], name: str, answers: Callable[[], 
     name: of what the daemon serves. Raises CommandError with the daemon's message.
     """
     host.print_change(shlex.join(command))
-    # Not a pipe: a daemon may keep it open until it ends. Not on a disk: that may be read-only.
-    with os.fdopen(os.memfd_create("output"), "w+b") as output:
+    with Launch(command) as begun:
+        begun.finish(name, answers)
+
+
+class Launch:
+    """The start of a daemon that forks into the background. One that is not finished is given up."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        """environment: None for this process's. Raises CommandError."""
+        self._program = command[0]
+        # Not a pipe: a daemon may keep it open until it ends. Not on a disk: that may be read-only.
+        self._output = os.fdopen(os.memfd_create("output"), "w+b")
         try:
-            status = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                timeout=_START_TIMEOUT,
-                check=False,
-            ).returncode
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=self._output, stderr=self._output, env=environment
+            )
+        except OSError as error:
+            self._output.close()
+            raise CommandError(f"{command[0]} cannot be run: {error.strerror}") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.communicate()
+        self._output.close()
+
+    def finish(self, name: str, answers: Callable[[], bool], told: str = "") -> None:
+        """Return when it answers. told: what its standard input is to say. Raises CommandError."""
+        try:
+            self._process.communicate(told.encode(), _START_TIMEOUT)
         except subprocess.TimeoutExpired:
             raise CommandError(
-                f"{command[0]} did not get {name} ready within {_START_TIMEOUT:.0f} s"
+                f"{self._program} did not get {name} ready within {_START_TIMEOUT:.0f} s"
             ) from None
-        except OSError as error:
-            raise CommandError(f"{command[0]} cannot be run: {error.strerror}") from None
         # Some daemons return 0 although they failed, or a moment before they listen.
-        if status != 0 or not eventually(answers, _LISTENING_TIMEOUT):
-            output.seek(0)
-            raise CommandError(f"the daemon of {name} did not start: {last_line(output.read())}")
+        if self._process.returncode != 0 or not eventually(answers, _LISTENING_TIMEOUT):
+            self._output.seek(0)
+            raise CommandError(f"the daemon of {name} did not start: {last_line(self._output.read())}")
 
 
 def last_line(output: bytes) -> str:

@@ -26,13 +26,13 @@ from wgpy.node.files import COORDINATORS, NodeFile, gateway_note
 from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError
 
-_SYSTEMD: Final = Path("/run/systemd/system")
+_SYSTEMD: Final = daemon.SYSTEMD
 _START_TIMEOUT: Final = 60.0  # seconds
 _SETTLING_TIME: Final = 5.0
 _ENDING_TIME: Final = 15.0  # a router may be slow to take its mapping back
 
 
-def start_node(host: Host, network: str) -> None:
+def start_node(host: Host, network: str, begun: daemon.Launch | None = None) -> None:
     """Return when the agent answers, also of a network that was paused. Raises CommandError, StorageError."""
     set_paused(network, paused=False)
     unit = f"wgpyd-mesh@{network}.service"
@@ -42,6 +42,10 @@ def start_node(host: Host, network: str) -> None:
             raise CommandError(f"{unit} does not answer; `systemctl status {unit}` says more")
         return
     _warn_of_reboots(unit)
+    if begun is not None:
+        host.print_change(f"echo {network} | wgpyd --mesh -")
+        begun.finish(network, lambda: runs(network), f"{network}\n")
+        return
     daemon.launch(host, [*daemon.program("wgpyd"), "--mesh", network], network, lambda: runs(network))
 
 

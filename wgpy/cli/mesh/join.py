@@ -2,13 +2,14 @@
 
 import asyncio
 from argparse import Namespace
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from wgpy.cli.changes import need_root, warn
+from wgpy.cli.daemon import Launch
 from wgpy.cli.documents import Join
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.cli.mesh import daemons, free, membership
+from wgpy.cli.mesh import ahead, daemons, free, membership
 from wgpy.cli.mesh.output import count, listed, report
 from wgpy.cli.mesh.token_input import read_invitation
 from wgpy.mesh.invitation import Invitation
@@ -21,11 +22,12 @@ def join(arguments: Namespace) -> None:
     need_root("mesh join")
     host = Host(verbose=arguments.verbose)
     host.check_ip()
-    network = become_node(host, invitation, arguments)
     if not arguments.start:
-        _print_member(network, arguments)
+        _print_member(become_node(host, invitation, arguments), arguments)
         return
-    start(host, network)
+    with ahead.begun() or nullcontext() as begun:
+        network = become_node(host, invitation, arguments)
+        start(host, network, begun)
     wait_until_known(network)
     print_status(network, arguments)
 
@@ -61,10 +63,10 @@ def become_node(host: Host, invitation: Invitation, arguments: Namespace, near: 
         raise CommandError(f"{error}; when it does, run the same command again") from None
 
 
-def start(host: Host, network: str) -> None:
-    """Raises CommandError."""
+def start(host: Host, network: str, begun: Launch | None = None) -> None:
+    """begun: the start of its daemon, if that was begun. Raises CommandError."""
     try:
-        daemons.start_node(host, network)
+        daemons.start_node(host, network, begun)
     except CommandError as error:
         raise CommandError(
             f"this host is in {network}, but {error}; when that is fixed, run the same command again"

@@ -2,7 +2,7 @@
 
 Every user of a host can read the arguments of a process, and sudo logs them. So a terminal is asked for the
 token, without echo. A process that was given a token as an argument writes over it at once; where it must not
-write there, it executes itself again, which takes a start of Python, and passes the token in anonymous memory.
+write there, it executes itself again, a start of Python later, and passes the token in anonymous memory.
 """
 
 import os
@@ -15,9 +15,9 @@ from typing import Final
 
 from wgpy.cli.changes import interruptible, need_root
 from wgpy.cli.errors import CommandError, UsageError
+from wgpy.cli.mesh.ahead import VARIABLE
 from wgpy.mesh.invitation import Invitation
 
-VARIABLE: Final = "WGPY_TOKEN"
 _MAX_TOKEN: Final = 1 << 13
 _ARGUMENTS_BEGIN: Final = 45  # in /proc/PID/stat, behind the name: arg_start. proc_pid_stat(5)
 
