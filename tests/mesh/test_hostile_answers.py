@@ -205,7 +205,7 @@ def test_a_reason_is_shown_as_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b" " * 500 + HELLO, HELLO], ids=["padded", "as it is"])
 def test_while_crumbs_are_put_together_others_have_their_turns(content: bytes, tmp_path: Path) -> None:
-    """The padding with its chunks is about as long as an answer may be, should that come apart from its head."""
+    """The padding with its chunks is nearly as long as an answer may be that comes apart from its head."""
 
     async def scenario() -> None:
         line = crumbs(GREETING + encode_line(Delta(1, ())) * 1000)
