@@ -38,6 +38,7 @@ from wgpy.mesh.wire import (
     read_signed,
     write_signed,
 )
+from wgpy.node.certificate import public_key_info
 from wgpy.node.connection import connect
 from wgpy.node.datagram_stream import DatagramStream
 from wgpy.node.http import BROKEN, Client, HttpError
@@ -399,13 +400,11 @@ def _read_audit_entry(found: Any) -> dict[str, Any]:
 
 
 def key_hash(certificate: bytes) -> bytes:
-    """Return the BLAKE2s of a coordinator's public key, as in an invitation. certificate: DER."""
-    # Imported where it is needed: it brings OpenSSL a second time, 5 MiB.
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: PLC0415
-    from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415
+    """Return the BLAKE2s of a coordinator's public key, as in an invitation. certificate: DER.
 
-    key = load_der_x509_certificate(certificate).public_key()
-    return hashlib.blake2s(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
+    Raises ValueError. Who has no other use for cryptography saves its import, and 5 MiB.
+    """
+    return hashlib.blake2s(public_key_info(certificate)).digest()
 
 
 def _tls(address: Address) -> ssl.SSLContext:
@@ -421,8 +420,14 @@ def _tls(address: Address) -> ssl.SSLContext:
 
 
 def _check_key(tls: ssl.SSLObject, address: Address) -> None:
-    certificate = tls.getpeercert(binary_form=True) or b""
-    if address.key_hash != BY_NAME and not hmac.compare_digest(key_hash(certificate), address.key_hash):
+    """Raises Denied."""
+    if address.key_hash == BY_NAME:
+        return
+    try:
+        found = key_hash(tls.getpeercert(binary_form=True) or b"")
+    except ValueError:
+        found = b""
+    if not hmac.compare_digest(found, address.key_hash):
         raise Denied(f"{address.shown} has another key than the token has: another host answers there")
 
 
