@@ -7,6 +7,7 @@ time in so many: until it is time to look again the kernel's notices wait unread
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from typing import Final
 
 from wgpy.driver.interface import Interface
@@ -52,14 +53,14 @@ class HostMonitor:
             return False
         self._has_settled, before = False, self.networks
         with suppress(IpFailed):  # then it is where it was
-            links = await ask_ip("-details", "address")
-            routes = [
-                route for family in ("-4", "-6") for route in await ask_ip("-N", family, "route", "show")
-            ]
+            links, *routes = await asyncio.gather(
+                ask_ip("-details", "address"),
+                *(ask_ip("-N", family, "route", "show") for family in ("-4", "-6")),
+            )
             self.networks = read_host_networks(
                 links,
                 self._interface.name,
-                routes,
+                [*chain.from_iterable(routes)],
                 is_contained=is_contained(),
                 is_rootless=is_rootless(),
             )
