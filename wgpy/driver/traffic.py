@@ -181,6 +181,7 @@ class NativeTraffic:
     ) -> None:
         accepted = packets.set_offloads(tun_offloads(settings))
         self._gro = Offload.GRO in settings.offloads
+        self._packets = packets
         self._tuns = packets.queue_filenos()
         self._driver = driver
         offloads = _datapath_offloads(settings, accepted)
@@ -208,6 +209,8 @@ class NativeTraffic:
         self._datapath.start()
 
     def set_reading(self, reading: bool) -> None:
+        if reading:
+            self._packets.restore_header()
         self._datapath.set_reading(reading)
 
     def use_transport(self, transport: Transport) -> None:

@@ -99,6 +99,9 @@ class PacketDevice(Protocol):
     def vnet_header_size(self) -> int:
         """Bytes of a struct virtio_net_hdr before each packet; `read` and `write` are for 0, that is none."""
 
+    def restore_header(self) -> None:
+        """Have packets a header of this size again: another process may have changed it."""
+
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
         """Let the kernel use these; the answer is what it agreed to, always less without a header."""
 
@@ -284,6 +287,10 @@ class Tun:
     def vnet_header_size(self) -> int:
         return self._vnet_header_size
 
+    def restore_header(self) -> None:
+        if self._vnet_header_size:
+            _set_header_size(self._fd, self._vnet_header_size)
+
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
         if not self._vnet_header_size or TunOffload.CHECKSUM not in wanted:
             _set_offloads(self._fd, 0)  # it may still have those of its last user
@@ -330,6 +337,9 @@ class PacketSocket:
     @property
     def vnet_header_size(self) -> int:
         return 0
+
+    def restore_header(self) -> None:
+        pass
 
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
         return TunOffload.NONE
@@ -438,8 +448,12 @@ def _ways_to_offload(wanted: TunOffload) -> Iterator[tuple[TunOffload, int]]:
 def _header_size(fd: int, *, keep: bool) -> int:
     """Bytes of the virtio header, the longest that there is unless it is to be kept."""
     if not keep:
-        fcntl.ioctl(fd, _TUNSETVNETHDRSZ, _TUNNEL_HEADER_SIZE.to_bytes(4, sys.byteorder))
+        _set_header_size(fd, _TUNNEL_HEADER_SIZE)
     return int.from_bytes(fcntl.ioctl(fd, _TUNGETVNETHDRSZ, bytes(4)), sys.byteorder)
+
+
+def _set_header_size(fd: int, size: int) -> None:
+    fcntl.ioctl(fd, _TUNSETVNETHDRSZ, size.to_bytes(4, sys.byteorder))
 
 
 def _set_offloads(fd: int, flags: int) -> bool:

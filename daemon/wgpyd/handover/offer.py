@@ -84,6 +84,9 @@ class Offer:
                 await channel.receive()  # that this is to end
                 self._interface.close()
                 return
+            # An older process shortens the header of packets once it has the TUN: they wait there for it.
+            if not hello.fields.get("keeps_header"):
+                self._interface.set_reading(False)
             self._offer(channel)
             await channel.receive()
             if self._interface.transport is not self._transport:
@@ -127,6 +130,7 @@ class Offer:
         channel.end()
         await channel.wait_closed()
         channel.close()
+        self._interface.set_reading(True)  # by the header of this process, whatever the other one has set
         with suppress(OSError):
             if transport is not None:
                 transport.end_division()

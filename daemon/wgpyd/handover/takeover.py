@@ -147,7 +147,7 @@ def take_over(directory: str, interface: str, *, is_mesh: bool) -> Takeover | No
     if channel is None:
         return None
     with _failing():
-        channel.send(version=VERSION)
+        channel.send(version=VERSION, keeps_header=True)
         offer = channel.receive_now()
         if offer.fields.get("version") == VERSION:
             return Takeover(channel, offer, is_mesh=is_mesh)
