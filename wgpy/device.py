@@ -302,5 +302,5 @@ class Device(Generic[_Path_co]):
 
 def _unanswered_since(peer: Peer, activity: PeerActivity) -> int:
     """Boottime ns, 0 if all that was sent is answered."""
-    times = activity.first_unanswered_sent, peer.unanswered_since if peer.initiation else 0
+    times = activity.first_unanswered_sent, peer.unanswered_since
     return min(filter(None, times), default=0)

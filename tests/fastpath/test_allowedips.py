@@ -11,10 +11,11 @@ from tests.fastpath.parts import Parts
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.allowedips import AllowedIPs
 
-ALICE, BOB = 1, 2**32 - 1
+ALICE, BOB = 1, 1000
+HIGHEST = 2**21 - 1
 MANY = 130_560
 
-PEERS = 1, 2, 3, 4, 5, 2**32 - 1
+PEERS = 1, 2, 3, 4, 5, 1000
 peers = st.sampled_from(PEERS)
 
 
@@ -126,6 +127,21 @@ def test_what_is_no_prefix_is_refused_and_changes_nothing(parts: Parts, wrong: A
 
     assert len(routes) == 1
     assert routes.lookup(ip_address("10.0.0.1").packed) == ALICE
+
+
+def test_only_the_numbers_that_a_peer_can_have_own_a_prefix(parts: Parts) -> None:
+    routes, mine = parts.allowed_ips(), prefix("10.0.0.0/8")
+    for number in 0, HIGHEST + 1, 2**32 - 1:
+        with pytest.raises(ValueError, match="AllowedIP"):
+            routes.insert(mine, number)
+        routes.remove(mine, number)
+        routes.remove_peer(number)
+        assert routes.of_peer(number) == []
+
+    routes.insert(mine, HIGHEST)
+
+    assert routes.lookup(mine.address) == HIGHEST
+    assert routes.of_peer(HIGHEST) == [mine]
 
 
 def test_there_is_no_peer_0(parts: Parts) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from enum import IntFlag
 from struct import Struct
 from typing import Any, Final, NoReturn, assert_never
-from zlib import crc32
 
 from wgpy.contract.constants import (
     DEFAULT_MTU,
@@ -122,11 +121,13 @@ def check_headers(built_from: int, sources: str) -> None:
 
 def _checksum(sources: str) -> int:
     """As in wgpy/fastpath/build.py."""
-    checksum = 0
+    content = b""
     for header in ("errors.h", "wgfp.h"):
         with open(f"{sources}/{header}", "rb") as file:
-            checksum = crc32(file.read(), checksum)
-    return checksum
+            content += file.read()
+    from zlib import crc32  # noqa: PLC0415 - no cost where there are no headers
+
+    return crc32(content)
 
 
 class NativeDataPath:
@@ -155,8 +156,8 @@ class NativeDataPath:
         """
         if not available():
             raise ImportError("the C data path is not built: install wgpy where there is a C compiler")
-        self._peers: dict[PeerId, int] = {}  # the numbers they have in C
-        self._ids: list[PeerId] = []  # by number; C gives the lowest number first
+        self._ids: list[PeerId] = []  # by the number in C, which gives the lowest first; 0: there is none
+        self._numbers: dict[PeerId, int] = {}  # of those whose number is another than their id
         self._queues = c_queues(queues)
         self._system = system  # lives as long as C may call it
         settings = {
@@ -293,7 +294,7 @@ class NativeDataPath:
 
     def activity(self, peer: PeerId) -> PeerActivity:
         record = self._activity
-        _lib.wgfp_peer_activity(self._c, self._peers[peer], record)
+        _lib.wgfp_peer_activity(self._c, self._known_number(peer), record)
         return PeerActivity(
             record.first_unanswered_sent,
             record.first_unacked_received,
@@ -375,31 +376,40 @@ class NativeDataPath:
 
     def _number_of(self, peer: PeerId) -> int:
         try:
-            return self._peers[peer]
+            return self._known_number(peer)
         except KeyError:
             raise no_peer(peer) from None
 
+    def _known_number(self, peer: PeerId) -> int:
+        """Raises KeyError."""
+        number = self._numbers.get(peer, peer)
+        if not self._is_of(peer, number):
+            raise KeyError(peer)
+        return number
+
+    def _is_of(self, peer: PeerId, number: int) -> bool:
+        return 0 < number < len(self._ids) and self._ids[number] == peer
+
     def _add_peer(self, peer: PeerId) -> None:
-        if peer in self._peers:
+        if self._is_of(peer, self._numbers.get(peer, peer)):
             raise peer_exists(peer)
         if _lib.wgfp_peer_add(self._c, self._number):
             raise MemoryError("there is no memory for another peer")
         number = self._number[0]
-        if number == peer:
-            number = peer  # one object for both, as long as no peer was removed
         self._ids += [0] * (number + 1 - len(self._ids))
-        self._peers[peer], self._ids[number] = number, peer
+        self._ids[number] = peer
+        if number != peer:  # one was removed before
+            self._numbers[peer] = number
 
     def _remove_peer(self, peer: PeerId) -> None:
         number = self._number_of(peer)
         _lib.wgfp_peer_remove(self._c, number)
-        del self._peers[peer]
+        self._ids[number] = 0
+        self._numbers.pop(peer, None)
 
     def _set_route(self, order: SetRoute) -> None:
         address, length = order.prefix
-        number = self._peers.get(order.peer)
-        if number is None:
-            raise no_peer(order.peer)
+        number = self._number_of(order.peer)
         try:
             error = _lib.wgfp_route_set(self._c, number, address, len(address), length)
         except OverflowError:

@@ -151,13 +151,13 @@ class Engine:
         if self._identity and (own := self._peers.by_key.get(self._identity.public_key)):
             self.remove_peer(own)
         for peer in self._peers.by_key.values():
-            peer.shared_static = None
-            peer.last_handshake_sent = None
-            self._forget_initiation(peer)
-            self._remove_keypairs(peer, peer.keypairs.drop_next())
-            self.end_session(peer)
-            if self._is_up and peer.packets_wait:
-                self.begin_handshake(peer, now)
+            if peer.has_state:
+                peer.state.shared_static = peer.state.last_handshake_sent = None
+                self._forget_initiation(peer)
+                self._remove_keypairs(peer, peer.state.keypairs.drop_next())
+                self.end_session(peer)
+                if self._is_up and peer.state.packets_wait:
+                    self.begin_handshake(peer, now)
             self._start_persistent_keepalive(peer, now)
 
     def add_peer(self, public_key: bytes) -> Peer:
@@ -171,7 +171,7 @@ class Engine:
 
     def remove_peer(self, peer: Peer) -> None:
         self._forget_initiation(peer)
-        for keypair in peer.keypairs.clear():
+        for keypair in peer.state.keypairs.clear() if peer.has_state else ():
             self.indices.release(keypair.local_index)
         self._timers.disarm_all(peer.id)
         self._peers.remove(peer)
@@ -191,9 +191,10 @@ class Engine:
 
     def end_session(self, peer: Peer) -> None:
         """Send nothing more by it: the next packet begins a handshake at once. What comes by it counts."""
-        peer.last_handshake_sent = None
-        if peer.keypairs.current:
-            self._actions.append(UseKeypair(peer.id, None))
+        if peer.has_state:
+            peer.state.last_handshake_sent = None
+            if peer.state.keypairs.current:
+                self._actions.append(UseKeypair(peer.id, None))
 
     def set_selector(self, peer: Peer, selector: PathSelector | None) -> None:
         """Let it say where initiations go, unless the endpoint is pinned. None: to the endpoint."""
@@ -227,10 +228,11 @@ class Engine:
         self._is_up = False
         for peer in self._peers.by_key.values():
             self._timers.disarm_all(peer.id)
-            self._forget_initiation(peer)
-            self._remove_keypairs(peer, peer.keypairs.clear())
-            self._purge_staged(peer)
-            peer.last_handshake_sent = None
+            if peer.has_state:
+                self._forget_initiation(peer)
+                self._remove_keypairs(peer, peer.state.keypairs.clear())
+                peer.state.packets_wait, peer.state.last_handshake_sent = False, None
+            self._actions.append(PurgeStaged(peer.id))
 
     # -- The engine's loop -----------------------------------------------------------------------
 
@@ -271,12 +273,12 @@ class Engine:
             return
         match event:
             case KeyNeeded():
-                peer.packets_wait = True
+                peer.state.packets_wait = True
                 self.begin_handshake(peer, now)
             case SessionNeeded():
                 self._try_handshake(peer, now)
             case KeyAged(local_index=index):
-                if peer.keypairs.current and peer.keypairs.current.local_index == index:
+                if (current := peer.state.keypairs.current) and current.local_index == index:
                     self.begin_handshake(peer, now)
             case KeyConfirmed(local_index=index):
                 self._confirm_keypair(peer, index)
@@ -326,35 +328,36 @@ class Engine:
 
         initiation = yield from consume_initiation(identity, message, static_static)
         peer = self._peers.by_key[initiation.public_key]
-        if initiation.timestamp <= peer.latest_timestamp:
+        state = peer.state
+        if initiation.timestamp <= state.latest_timestamp:
             raise DatagramError(DropReason.REPLAYED_TIMESTAMP)
-        last = peer.last_initiation_consumed
+        last = state.last_initiation_consumed
         if last is not None and now - last < INITIATION_MIN_INTERVAL:
             raise DatagramError(DropReason.INITIATION_FLOOD)
         # Before the pause: a second initiation, of the same moment, is to find it.
-        peer.latest_timestamp = initiation.timestamp
-        peer.last_initiation_consumed = now
+        state.latest_timestamp, state.last_initiation_consumed = initiation.timestamp, now
         index, ephemeral = self.indices.allocate(peer.id), self._random(KEY_LENGTH)
         # This cannot fail any more: both keys it depends on have shown that they are not of low order.
         response, session = yield from create_response(initiation, peer.preshared_key, index, ephemeral)
-        peer.rx_bytes += message.LAYOUT.size
+        state.rx_bytes += message.LAYOUT.size
         self._roam(peer, source)
         self._install_session(peer, session, now)
-        self._send_handshake(peer, peer.cookie_maker.seal(response, now), source, now)
+        self._send_handshake(peer, state.cookie_maker.seal(response, now), source, now)
 
     def _finish_handshake(
         self, identity: Identity, message: HandshakeResponse, source: Endpoint, now: int
     ) -> Exchange[None]:
         peer = self._peer_by_index(message.receiver_index)
-        initiation = peer.initiation if peer else None
+        initiation = peer.state.initiation if peer else None
         if peer is None or initiation is None or initiation.sender_index != message.receiver_index:
             raise DatagramError(DropReason.UNEXPECTED_RESPONSE)
         session = yield from consume_response(identity, initiation, peer.preshared_key, message)
-        if peer.initiation is not initiation:  # the same response came twice in this moment
+        state = peer.state
+        if state.initiation is not initiation:  # the same response came twice in this moment
             raise DatagramError(DropReason.UNEXPECTED_RESPONSE)
-        peer.initiation = None  # its index goes on as the session's
-        peer.rx_bytes += message.LAYOUT.size
-        peer.last_handshake_traversal = now
+        state.initiation = None  # its index goes on as the session's
+        state.rx_bytes += message.LAYOUT.size
+        state.last_handshake_traversal = now
         self._roam(peer, source)
         self._install_session(peer, session, now)
         self._complete_handshake(peer, initiator=True)
@@ -364,7 +367,7 @@ class Engine:
         peer = self._peer_by_index(message.receiver_index)
         if peer is None:
             raise DatagramError(DropReason.UNEXPECTED_COOKIE)
-        peer.cookie_maker.consume_reply(message, now)
+        peer.state.cookie_maker.consume_reply(message, now)
 
     # -- Handshakes and sessions -----------------------------------------------------------------
 
@@ -372,8 +375,8 @@ class Engine:
         """Begin one now if it is to go `anew` to the endpoint or none was tried just before; else soon."""
         if anew:
             self._forget_initiation(peer)
-        peer.begin_attempts(now)
-        last = peer.last_handshake_sent
+        peer.state.begin_attempts(now)
+        last = peer.state.last_handshake_sent
         if anew or last is None or now - last >= REKEY_TIMEOUT:
             self._send_initiation(peer, now)
         elif not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
@@ -384,7 +387,7 @@ class Engine:
 
         So who has a relay send it has sent as much, and repeats it if it is worth it.
         """
-        last = peer.last_handshake_sent
+        last = peer.state.last_handshake_sent
         is_due = last is None or now - last >= REKEY_TIMEOUT
         if is_due and not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
             self._send_initiation(peer, now)
@@ -397,32 +400,33 @@ class Engine:
             static_static = finish(peer.static_static(self._identity.private_key))
         except DatagramError:
             return  # a key of low order: it never causes a packet
-        peer.retries = peer.retries + 1 if peer.initiation else 0
+        state = peer.state
+        state.retries = state.retries + 1 if state.initiation else 0
         self._forget_initiation(peer)
         index, ephemeral = self.indices.allocate(peer.id), self._random(KEY_LENGTH)
         exchange = create_initiation(
             self._identity, peer.public_key, static_static, index, ephemeral, self._tai64n.next()
         )
-        message, peer.initiation = finish(exchange)
+        message, state.initiation = finish(exchange)
         self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + jitter(self._random))
         destination = peer.endpoint
         if peer.selector and not peer.pinned:
-            destination = peer.selector.destination(peer.endpoint, peer.retries)
-        self._send_handshake(peer, peer.cookie_maker.seal(message, now), destination, now)
+            destination = peer.selector.destination(peer.endpoint, state.retries)
+        self._send_handshake(peer, state.cookie_maker.seal(message, now), destination, now)
 
     def _send_handshake(self, peer: Peer, datagram: bytes, endpoint: Endpoint, now: int) -> None:
-        peer.last_handshake_sent = peer.last_handshake_traversal = now
-        peer.tx_bytes += len(datagram)
+        peer.state.last_handshake_sent = peer.state.last_handshake_traversal = now
+        peer.state.tx_bytes += len(datagram)
         self._actions.append(SendDatagram(peer.id, datagram, endpoint))
 
     def _install_session(self, peer: Peer, session: Session, now: int) -> None:
-        dropped = peer.keypairs.add(Keypair(session.local_index, session.initiator))
+        dropped = peer.state.keypairs.add(Keypair(session.local_index, session.initiator))
         self._actions.append(installation(peer.id, session, now))
         self._remove_keypairs(peer, dropped)
         self._timers.arm(peer.id, Timer.ZERO_KEY_MATERIAL, now + ZERO_KEY_MATERIAL_AFTER)
 
     def _confirm_keypair(self, peer: Peer, local_index: int) -> None:
-        dropped = peer.keypairs.confirm(local_index)
+        dropped = peer.state.keypairs.confirm(local_index)
         if dropped is None:
             return
         self._forget_initiation(peer)
@@ -432,8 +436,8 @@ class Engine:
 
     def _complete_handshake(self, peer: Peer, initiator: bool) -> None:
         self._timers.disarm(peer.id, Timer.RETRANSMIT_HANDSHAKE)
-        peer.packets_wait = False
-        peer.last_handshake_time = self._wall_clock()
+        peer.state.packets_wait = False
+        peer.state.last_handshake_time = self._wall_clock()
         self._actions.append(HandshakeCompleted(peer.id, initiator))
 
     def _remove_keypairs(self, peer: Peer, keypairs: list[Keypair]) -> None:
@@ -442,22 +446,22 @@ class Engine:
             self._actions.append(RemoveKeypair(peer.id, keypair.local_index))
 
     def _forget_initiation(self, peer: Peer) -> None:
-        if peer.initiation:
-            self.indices.release(peer.initiation.sender_index)
-            peer.initiation = None
+        if peer.has_state and (initiation := peer.state.initiation):
+            self.indices.release(initiation.sender_index)
+            peer.state.initiation = None
 
     # -- Timers, whitepaper 6 --------------------------------------------------------------------
 
     def _retransmit_handshake(self, peer: Peer, now: int) -> None:
-        if now - peer.attempts_began < REKEY_ATTEMPT_TIME:
+        if now - peer.state.attempts_began < REKEY_ATTEMPT_TIME:
             self.clear_source(peer)
             self._send_initiation(peer, now)
             return
         self._forget_initiation(peer)
         # Whatever session there still is has gone unanswered: let the next packet ask for a new one.
         self.end_session(peer)
-        self._purge_staged(peer)
-        self._actions.append(PeerUnreachable(peer.id))
+        peer.state.packets_wait = False
+        self._actions += PurgeStaged(peer.id), PeerUnreachable(peer.id)
 
     def _new_handshake(self, peer: Peer, now: int) -> None:
         first = self._activity(peer.id).first_unanswered_sent
@@ -469,7 +473,7 @@ class Engine:
             self._timers.arm(peer.id, Timer.NEW_HANDSHAKE, deadline)
 
     def _zero_key_material(self, peer: Peer, now: int) -> None:
-        self._remove_keypairs(peer, peer.keypairs.clear())
+        self._remove_keypairs(peer, peer.state.keypairs.clear())
 
     def _persistent_keepalive(self, peer: Peer, now: int) -> None:
         if self._keepalives.is_persistent_due(peer, now):
@@ -480,10 +484,6 @@ class Engine:
     def _start_persistent_keepalive(self, peer: Peer, now: int) -> None:
         if self._is_up and self._identity and peer.persistent_keepalive:
             self._keepalives.start_persistent(peer, now)
-
-    def _purge_staged(self, peer: Peer) -> None:
-        peer.packets_wait = False
-        self._actions.append(PurgeStaged(peer.id))
 
     def _peer_by_index(self, local_index: int) -> Peer | None:
         peer_id = self.indices.peer(local_index)

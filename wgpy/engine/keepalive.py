@@ -43,5 +43,5 @@ class Keepalives:
     def _persistent_due(self, peer: Peer) -> int:
         """An interval after anything authentic passed, either way."""
         activity = self._activity(peer.id)
-        last = max(activity.last_sent, activity.last_received, peer.last_handshake_traversal)
+        last = max(activity.last_sent, activity.last_received, peer.state.last_handshake_traversal)
         return last + peer.persistent_keepalive * SECOND

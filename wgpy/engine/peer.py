@@ -13,21 +13,11 @@ from .noise import SentInitiation
 
 
 @dataclass(slots=True, eq=False)
-class Peer:
-    """A peer's settings and protocol state. Read by drivers, written by `Engine` alone."""
+class ProtocolState:
+    """A peer's handshakes and sessions. Times are boottime ns; None for never."""
 
-    id: PeerId
-    public_key: bytes
-
-    # Settings
-    preshared_key: bytes = field(default=bytes(KEY_LENGTH), repr=False)  # zeros for none
-    endpoint: Endpoint | None = None
-    endpoint_is_set: bool = False  # by a setting, at any time, rather than learnt from authentic messages
-    pinned: bool = False  # the endpoint stays, wherever authentic messages come from
-    selector: PathSelector | None = None  # where else it may be
-    persistent_keepalive: int = 0  # seconds, 0 for off
-
-    # Handshake. Times are boottime ns; None for never.
+    cookie_maker: CookieMaker = field(repr=False)
+    keypairs: Keypairs
     shared_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
     initiation: SentInitiation | None = None  # in flight
     retries: int = 0  # of that initiation
@@ -37,9 +27,6 @@ class Peer:
     last_handshake_sent: int | None = None  # an initiation or a response of ours
     last_initiation_consumed: int | None = None
     latest_timestamp: bytes = b""  # greatest TAI64N the peer has sent
-    # Most of ten thousand peers never need them.
-    _cookie_maker: CookieMaker | None = field(default=None, repr=False)
-    _keypairs: Keypairs | None = None
 
     # For people, and for the persistent keepalive
     last_handshake_time: int = 0  # real time in ns since 1970, 0 for never
@@ -47,25 +34,61 @@ class Peer:
     tx_bytes: int = 0  # handshake messages; the data path counts the rest
     rx_bytes: int = 0
 
-    @property
-    def cookie_maker(self) -> CookieMaker:
-        if self._cookie_maker is None:
-            self._cookie_maker = CookieMaker(self.public_key)
-        return self._cookie_maker
-
-    @property
-    def keypairs(self) -> Keypairs:
-        if self._keypairs is None:
-            self._keypairs = Keypairs()
-        return self._keypairs
-
     def begin_attempts(self, now: int) -> None:
         self.attempts_began = now
         if not self.initiation:
             self.unanswered_since = now
 
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """A peer's settings and protocol state. Read by drivers, written by `Engine` alone."""
+
+    id: PeerId
+    public_key: bytes
+    preshared_key: bytes = field(default=bytes(KEY_LENGTH), repr=False)  # zeros for none
+    endpoint: Endpoint | None = None
+    endpoint_is_set: bool = False  # by a setting, at any time, rather than learnt from authentic messages
+    pinned: bool = False  # the endpoint stays, wherever authentic messages come from
+    selector: PathSelector | None = None  # where else it may be
+    persistent_keepalive: int = 0  # seconds, 0 for off
+    _state: ProtocolState | None = None  # most of ten thousand peers never have one
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there was ever anything to do with the peer."""
+        return self._state is not None
+
+    @property
+    def state(self) -> ProtocolState:
+        """Makes it if there is none."""
+        if self._state is None:
+            self._state = ProtocolState(CookieMaker(self.public_key), Keypairs())
+        return self._state
+
+    @property
+    def last_handshake_time(self) -> int:
+        """Real time in ns since 1970, 0 for never."""
+        return self._state.last_handshake_time if self._state else 0
+
+    @property
+    def unanswered_since(self) -> int:
+        """When the initiation in flight, or the first of those that it repeats, was asked for; 0: none is."""
+        return self._state.unanswered_since if self._state and self._state.initiation else 0
+
+    @property
+    def tx_bytes(self) -> int:
+        """Of handshake messages."""
+        return self._state.tx_bytes if self._state else 0
+
+    @property
+    def rx_bytes(self) -> int:
+        """Of handshake messages."""
+        return self._state.rx_bytes if self._state else 0
+
     def static_static(self, private_key: bytes) -> Exchange[bytes]:
         """DH of both static keys, computed once for a private key. Raises DatagramError (LOW_ORDER_KEY)."""
-        if self.shared_static is None:
-            (self.shared_static,) = yield from agree((private_key, self.public_key))
-        return self.shared_static
+        state = self.state
+        if state.shared_static is None:
+            (state.shared_static,) = yield from agree((private_key, self.public_key))
+        return state.shared_static

@@ -17,6 +17,7 @@ enum {
     FEWEST_SLOTS = 4,
     FIRST_CHUNK = 64, /* prefixes; every further chunk has twice as many */
     CHUNKS = 18,      /* hence at most 16,777,151 prefixes */
+    FEWEST_PEERS = 16,
     WORD_BITS = 64,
     LENGTHS = 129,
     LENGTH_WORDS = 3,
@@ -65,7 +66,8 @@ struct prefix {
 
 struct wgfp_allowedips {
     struct family ipv4, ipv6;
-    struct table peers; /* the key is the peer, the number that of its first prefix */
+    uint32_t *newest;   /* number of a peer's newest prefix, by peer; NONE: it has none */
+    uint32_t peer_room; /* peers below it have a place there */
     struct prefix *chunks[CHUNKS]; /* memory for prefixes, by number; they never move */
     uint32_t allocated; /* numbers below it have memory */
     uint32_t unused;    /* from here on no number was ever given */
@@ -244,27 +246,42 @@ static void number_give_back(struct wgfp_allowedips *routes, uint32_t number)
 
 /* The chains of peers' prefixes. */
 
-static struct key key_peer(uint32_t peer)
+static uint32_t newest_of(const struct wgfp_allowedips *routes, uint32_t peer)
 {
-    return (struct key){peer, 0};
+    return peer < routes->peer_room ? routes->newest[peer] : NONE;
 }
 
-/* The peers' table must have room. */
+/* Have a place for the peer. False if there is no memory. */
+static bool peers_reserve(struct wgfp_allowedips *routes, uint32_t peer)
+{
+    uint32_t room = routes->peer_room == 0 ? FEWEST_PEERS : routes->peer_room;
+
+    if (peer < routes->peer_room)
+        return true;
+    while (room <= peer)
+        room *= 2;
+    uint32_t *larger = realloc(routes->newest, room * sizeof *larger);
+
+    if (larger == NULL)
+        return false;
+    for (uint32_t other = routes->peer_room; other < room; other++)
+        larger[other] = NONE;
+    routes->newest = larger;
+    routes->peer_room = room;
+    return true;
+}
+
+/* The peer must have a place. */
 static void chain_add(struct wgfp_allowedips *routes, uint32_t number, uint32_t peer)
 {
-    struct slot *first = table_find(&routes->peers, key_peer(peer));
     struct prefix *prefix = prefix_at(routes, number);
 
     prefix->peer = peer;
     prefix->previous = NONE;
-    if (first == NULL) {
-        prefix->next = NONE;
-        table_insert(&routes->peers, (struct slot){key_peer(peer), peer, number});
-    } else {
-        prefix->next = first->number;
-        prefix_at(routes, first->number)->previous = number;
-        first->number = number;
-    }
+    prefix->next = routes->newest[peer];
+    if (prefix->next != NONE)
+        prefix_at(routes, prefix->next)->previous = number;
+    routes->newest[peer] = number;
 }
 
 static void chain_remove(struct wgfp_allowedips *routes, uint32_t number)
@@ -275,10 +292,8 @@ static void chain_remove(struct wgfp_allowedips *routes, uint32_t number)
         prefix_at(routes, prefix->next)->previous = prefix->previous;
     if (prefix->previous != NONE)
         prefix_at(routes, prefix->previous)->next = prefix->next;
-    else if (prefix->next != NONE)
-        table_find(&routes->peers, key_peer(prefix->peer))->number = prefix->next;
     else
-        table_remove(&routes->peers, key_peer(prefix->peer));
+        routes->newest[prefix->peer] = prefix->next;
 }
 
 /* Families. */
@@ -357,7 +372,7 @@ void wgfp_allowedips_free(struct wgfp_allowedips *routes)
         return;
     family_free(&routes->ipv4);
     family_free(&routes->ipv6);
-    free(routes->peers.slots);
+    free(routes->newest);
     for (unsigned chunk = 0; chunk < CHUNKS; chunk++)
         free(routes->chunks[chunk]);
     free(routes);
@@ -381,7 +396,7 @@ int wgfp_allowedips_insert(struct wgfp_allowedips *routes, const uint8_t *addres
     struct key key;
     struct family *family = family_of(routes, address, size, length, &key);
 
-    if (family == NULL || peer == NONE)
+    if (family == NULL || peer == NONE || peer > WGFP_MAX_OWNER)
         return WGFP_ERR_INVALID;
     struct table *table = &family->levels[length].table;
     struct slot *slot = table_find(table, key);
@@ -389,7 +404,7 @@ int wgfp_allowedips_insert(struct wgfp_allowedips *routes, const uint8_t *addres
     if (slot != NULL && slot->peer == peer)
         return 0;
     /* All that can fail comes first. */
-    if (!table_reserve(&routes->peers))
+    if (!peers_reserve(routes, peer))
         return WGFP_ERR_MEMORY;
     if (slot != NULL) {
         chain_remove(routes, slot->number);
@@ -438,8 +453,7 @@ static void prefix_write(const struct prefix *prefix, uint8_t bytes[WGFP_PREFIX_
 
 size_t wgfp_allowedips_of_peer(const struct wgfp_allowedips *routes, uint32_t peer, uint8_t *prefixes, size_t room)
 {
-    const struct slot *slot = table_find(&routes->peers, key_peer(peer));
-    const uint32_t newest = slot == NULL ? NONE : slot->number;
+    const uint32_t newest = newest_of(routes, peer);
     size_t count = 0;
 
     for (uint32_t number = newest; number != NONE; number = prefix_at(routes, number)->next)
@@ -455,10 +469,10 @@ size_t wgfp_allowedips_of_peer(const struct wgfp_allowedips *routes, uint32_t pe
 
 void wgfp_allowedips_remove_peer(struct wgfp_allowedips *routes, uint32_t peer)
 {
-    const struct slot *first;
+    uint32_t newest;
 
-    while ((first = table_find(&routes->peers, key_peer(peer))) != NULL)
-        prefix_remove(routes, first->number);
+    while ((newest = newest_of(routes, peer)) != NONE)
+        prefix_remove(routes, newest);
 }
 
 uint32_t wgfp_allowedips_lookup4(const struct wgfp_allowedips *routes, const uint8_t address[4])

@@ -15,9 +15,12 @@
 
 /* cffi: begin */
 
-/* Prefixes of IPv4 and IPv6. A peer is a number that the caller chose, other than 0; a prefix is an address as on the
- * network, its size, 4 or 16 bytes, and a length in bits. */
+/* Prefixes of IPv4 and IPv6. A peer is a number that the caller chose, from 1 to WGFP_MAX_OWNER, and low, as each number
+ * up to the highest takes 4 to 8 bytes; a prefix is an address as on the network, its size, 4 or 16 bytes, and a length
+ * in bits. */
 struct wgfp_allowedips;
+
+enum { WGFP_MAX_OWNER = (1 << 21) - 1 };
 
 /* A prefix in bytes: its address and zeros up to 16, the size of the address, its length. */
 enum { WGFP_PREFIX_SIZE = 18 };
@@ -28,8 +31,8 @@ struct wgfp_allowedips *wgfp_allowedips_new(void);
 /* NULL is freed, too. */
 void wgfp_allowedips_free(struct wgfp_allowedips *routes);
 
-/* Give the prefix to this peer, whoever had it. WGFP_ERR_INVALID: no prefix, or one with host bits, or peer 0;
- * WGFP_ERR_MEMORY. */
+/* Give the prefix to this peer, whoever had it. WGFP_ERR_INVALID: no prefix, or one with host bits, or no such
+ * number of a peer; WGFP_ERR_MEMORY. */
 int wgfp_allowedips_insert(struct wgfp_allowedips *routes, const uint8_t *address, size_t size, unsigned length,
                            uint32_t peer);
 

@@ -11,6 +11,8 @@
 
 enum { FIRST_ROOM = 16 };
 
+_Static_assert(MAX_PEER_NUMBERS - 1 <= WGFP_MAX_OWNER, "each number can own prefixes");
+
 /* Room for twice as many peers. On failure nothing has changed that anybody sees. */
 static int peers_grow(struct wgfp_datapath *datapath)
 {

@@ -21,22 +21,23 @@ struct peer_faults {
     struct wgfp_endpoint looped; /* of ROUTING_LOOP: what was sent there comes back */
 };
 
+/* There may be 10,000: the order leaves no holes. */
 struct peer {
     pthread_mutex_t lock;
     uint32_t number;
-    uint64_t life; /* another number, that no other peer ever has */
-    struct permits *policy; /* NULL: none, everything passes. Control */
+    struct staged staged;    /* peer's lock */
+    uint64_t life;           /* another number, that no other peer ever has */
+    struct permits *policy;  /* NULL: none, everything passes. Control */
     struct keypair *keypairs; /* the newest first. Control */
     struct keypair *sending;  /* peer's lock, as all below; or control */
     struct wgfp_endpoint endpoint;
-    bool pinned; /* the endpoint stays, wherever datagrams come from */
-    struct peer_faults *faults;    /* NULL: there are none */
-    struct relay_end *relay_end;   /* NULL: nothing is forwarded to it. Control */
-    struct staged staged;
+    struct peer_faults *faults;  /* NULL: there are none */
+    struct relay_end *relay_end; /* NULL: nothing is forwarded to it. Control */
     struct wgfp_activity activity;
-    unsigned events;
-    bool dirty;              /* it is in the list of peers with events. events.lock */
     struct peer *next_dirty; /* events.lock */
+    unsigned events;
+    bool pinned; /* the endpoint stays, wherever datagrams come from */
+    bool dirty;  /* it is in the list of peers with events. events.lock */
 };
 
 /* All: control. Number a new peer.
