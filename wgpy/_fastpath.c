@@ -4,6 +4,7 @@
 #include "outbound.h"
 #include "packet.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,4 +189,11 @@ void wgfp_datapath_set_silent(struct wgfp_datapath *datapath, uint8_t silent)
 uint32_t wgfp_datapath_offloads(const struct wgfp_datapath *datapath)
 {
     return atomic_load_explicit(&datapath->offloads, memory_order_relaxed);
+}
+
+void wgfp_memory_trim(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from wgpy.contract.lazy_dataclass import compile_next, dataclass
+from wgpy.datapath.native import trim_memory
 from wgpy.driver.interface import Interface
 from wgpy.host import systemd
 from wgpy.host.tun import Tun
@@ -138,6 +139,7 @@ def _freeze() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+    trim_memory()
 
 
 def _report_ready(daemon: Daemon) -> None:

@@ -105,6 +105,12 @@ def make_filter_ahead() -> None:
     _lib.wgfp_filter_make_ahead()
 
 
+def trim_memory() -> None:
+    """Have the C library give back to the kernel what it keeps of memory that was freed."""
+    if _lib is not None:
+        _lib.wgfp_memory_trim()
+
+
 def check_headers(built_from: int, sources: str) -> None:
     """Raises ImportError if the headers have another checksum; most installations have none.
 

@@ -95,6 +95,9 @@ struct wgfp_endpoint {
  * the caller may use otherwise. */
 void wgfp_filter_make_ahead(void);
 
+/* Give back to the kernel what the C library keeps of memory that was freed; where it can. */
+void wgfp_memory_trim(void);
+
 /* WGFP_ERR_INVALID: another number of queues or bytes; WGFP_ERR_MEMORY. */
 int wgfp_datapath_new(struct wgfp_datapath **datapath, const struct wgfp_settings *settings);
 void wgfp_datapath_free(struct wgfp_datapath *datapath); /* closes it first; NULL is freed, too */
