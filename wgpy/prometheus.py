@@ -1,9 +1,10 @@
 """Metrics in Prometheus' text format, version 0.0.4."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from math import isinf
 from typing import Final
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _LABEL_ESCAPES: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})

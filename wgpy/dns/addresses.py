@@ -5,12 +5,12 @@ Pure. A host of a site is called by its address with dashes: 192-168-1-10, fd00-
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from itertools import takewhile
 from typing import Final
 
 from wgpy.address import Address, Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .message import Labels
 

@@ -5,12 +5,12 @@ Invariant: whatever the bytes are, reading ends within a pass over them; it rais
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from wgpy.contract.errors import WgpyError
+from wgpy.contract.lazy_dataclass import dataclass
 
 Labels = tuple[bytes, ...]  # of a name in lower case, without the root's
 Address = IPv4Address | IPv6Address

@@ -5,8 +5,10 @@ Invariant: a name outside of the domain stays as it is, and so does every text w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .message import Labels, Query, write_name
 

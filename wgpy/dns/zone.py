@@ -6,11 +6,12 @@ that they are remembered no longer than it says. RFC 2308
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Final, Protocol, Self
 
 from wgpy.address import Address, Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .addresses import dashed, read_dashed, read_reverse, reverse_name, reverse_zones, zone_length
 from .message import (

@@ -7,10 +7,11 @@ would send to whom it forwards by the way that they came.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from pathlib import Path
 from typing import Final
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .nftables import change_nft, list_table, removal
 

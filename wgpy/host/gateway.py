@@ -5,9 +5,10 @@ note takes all of it back, also after a crash.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .firewall.passage import FirewallFailed, let_pass
 from .forwarding import forwarding_settings

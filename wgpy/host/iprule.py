@@ -19,8 +19,9 @@ of other protocols (`union flowi_uli`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 # Who made a route or a rule, in its field for that. The kernel's header and iproute2's rt_protos leave 151
 # free, and so do the routing daemons (FRR to 197, BIRD, Calico's 80, OVN's 84, Open/R's 99).

@@ -9,9 +9,10 @@ not tell the interface there.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, collapse_addresses
 from typing import Any, Final
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .nftables import change_nft, list_table, removal
 

@@ -2,12 +2,12 @@
 
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from errno import EINVAL, EXDEV
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .firewall.passage import Firewall, unread_programs
 from .firewall.verdict import Flow

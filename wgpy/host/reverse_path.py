@@ -12,9 +12,10 @@ import re
 import socket
 from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 from . import links
 from .nftables import change_nft, list_table, removal

@@ -4,16 +4,16 @@ systemd-resolved asks for our domains alone. resolvconf and the file have one li
 so ours is the first, and asks the others what it does not know. resolvectl(1), resolvconf(8), resolv.conf(5)
 """
 
-import shutil
+import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from wgpy.contract.errors import WgpyError
+from wgpy.contract.lazy_dataclass import dataclass
 
 from . import resolv_conf
 from .iproute import read_reason
@@ -63,7 +63,7 @@ def manager(path: Path = resolv_conf.PATH) -> Manager:
     if uses_resolved() and (target.is_relative_to(_RESOLVED) or servers == [_STUB]):
         return Manager.RESOLVED
     is_generated = _RESOLVCONF in target.parents or text.startswith(_GENERATED)
-    if is_generated and shutil.which("resolvconf"):
+    if is_generated and _which("resolvconf"):
         return Manager.RESOLVCONF
     return Manager.FILE
 
@@ -89,7 +89,7 @@ def undo(network: str, interface: str) -> None:
     """Take back whatever an earlier life, too, has told the host. Raises ResolverFailed."""
     if manager() is Manager.RESOLVED and _exists(interface):
         _run(["resolvectl", "revert", interface])
-    if shutil.which("resolvconf") and _is_in_resolvconf(interface):
+    if _which("resolvconf") and _is_in_resolvconf(interface):
         _run(["resolvconf", "-d", resolvconf_name(interface), "-f"])
     _edit(partial(resolv_conf.without_server, network=network))
 
@@ -128,9 +128,14 @@ def resolvectl_commands(split: SplitDns) -> list[list[str]]:
     ]
 
 
+def _which(program: str) -> bool:
+    """Return whether it is installed; without the three libraries for compression that `shutil` brings."""
+    return any(os.access(f"{folder}/{program}", os.X_OK) for folder in os.get_exec_path())
+
+
 def uses_resolved() -> bool:
     """Return whether systemd-resolved runs, and can be told."""
-    return _RESOLVED.is_dir() and shutil.which("resolvectl") is not None
+    return _RESOLVED.is_dir() and _which("resolvectl")
 
 
 def resolvconf_name(interface: str) -> str:

@@ -8,8 +8,8 @@ nowhere, and never by the own way of the node by which the client enters.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.keys import PublicKey
 from wgpy.mesh.exit import Exit, exit_of
 from wgpy.mesh.ingress import EnteringClient

@@ -8,9 +8,9 @@ versions of IP, whether there is such a gateway or not.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 
 from wgpy.address import Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Site
 

@@ -10,10 +10,10 @@ Times are boottime ns.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from wgpy.contract.constants import MILLISECOND, SECOND
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.signing import VerifyKey
 
 SILENCE: Final = SECOND  # after which a gateway is probed

@@ -6,9 +6,10 @@ more than endpoints and paths, is not taken: all records are judged anew then.
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import IPv4Address
 
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.mesh.addressing import node_address6
 from wgpy.mesh.admission import Admissions, Exclusion, Seniority, seniority
 from wgpy.mesh.grants import Grant

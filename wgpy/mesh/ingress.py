@@ -6,7 +6,6 @@ ask for names, which it does for clients. Without rules nodes may begin to clien
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from itertools import chain, islice, product
@@ -14,6 +13,7 @@ from typing import Final
 
 from wgpy.address import Prefix
 from wgpy.contract.constants import MAX_PERMITS
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import destinations_of, site_selector
@@ -70,7 +70,10 @@ class Passage:
     ranges: tuple[Prefix, ...] = ()
 
 
-def permits(topology: Topology, local: Member, passage: Passage = Passage()) -> dict[PublicKey, Permits]:
+_NO_PASSAGE: Final = Passage()
+
+
+def permits(topology: Topology, local: Member, passage: Passage = _NO_PASSAGE) -> dict[PublicKey, Permits]:
     """Return what each peer of a member, clients among them, may begin to it and by it."""
     by_rules = Rules(topology).permits(local)
     return _Filter(topology, local, passage).extended(by_rules) if topology.clients else dict(by_rules)

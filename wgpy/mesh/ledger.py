@@ -6,13 +6,13 @@ that is rejected changes nothing.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 from itertools import chain, filterfalse
 from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from wgpy.contract.errors import WgpyError
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.mesh.clock import judging_time
 from wgpy.mesh.records import (
     KINDS,

@@ -1,10 +1,10 @@
 """Which nodes have to know each other: those that rules join, and gateways for what is behind them. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import product
 from typing import Final, Self
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.records import (
     ANY,

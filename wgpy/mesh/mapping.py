@@ -6,13 +6,14 @@ take nothing.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from itertools import chain, count
 from typing import Final
 
 from wgpy.address import Prefix, overlap
 from wgpy.contract.errors import WgpyError
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.addressing import SITE_LENGTH, announcement_trouble, is_exit
 from wgpy.mesh.records import Network
 from wgpy.mesh.records.sites import MAPPED, REAL, in_order, overlapping

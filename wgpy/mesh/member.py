@@ -1,10 +1,10 @@
 """A member of a network: what the topology makes of a node's records. A value."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from wgpy.address import Prefix
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import selectors_of
 from wgpy.mesh.records import Paths

@@ -5,9 +5,9 @@ node may use these, as each node is a peer of each relay.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.keys import PublicKey
 from wgpy.mesh.member import Member
 from wgpy.mesh.signing import VerifyKey

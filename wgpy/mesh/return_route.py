@@ -8,9 +8,9 @@ Invariant: which site it is, an operator has said: sites with the same addresses
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from wgpy.address import Address, Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.records import Network
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.sites import Site

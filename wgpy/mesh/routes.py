@@ -5,9 +5,9 @@ stand by for that member, and what overlaps a route otherwise waits.
 """
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 
 from wgpy.address import Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import Node
 

@@ -6,7 +6,6 @@ relay is everybody's peer, which lets the two compare state digests, and begin n
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from heapq import merge
 from itertools import chain, islice, product
@@ -15,6 +14,7 @@ from typing import Final
 
 from wgpy.address import Address, Prefix
 from wgpy.contract.constants import MAX_PERMITS, MAX_RULES
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.orders import AllowedIP, Permit
 from wgpy.keys import PublicKey
 from wgpy.mesh.links import site_selector

@@ -9,7 +9,6 @@ other times than its own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Network
 from itertools import chain
@@ -17,6 +16,7 @@ from operator import attrgetter
 from typing import Final
 
 from wgpy.address import Address, Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.addressing import NEVER_ANNOUNCED, SITE_LENGTH, is_exit
 from wgpy.mesh.prefix_set import Prefixes
 from wgpy.mesh.records import AnnouncedSite, Network

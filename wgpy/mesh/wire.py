@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh import codec
 from wgpy.mesh.ledger import StateDigest
 from wgpy.mesh.signing import MAX_BODY, Signed, SigningKey, VerifyKey

@@ -9,13 +9,13 @@ with a JSON object of `name`, /keepalive with one of `keepalive`, /routes with `
 
 import asyncio
 import json
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Final
 
 from wgpy.address import Address, Prefix
 from wgpy.contract.errors import WgpyError
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.keys import PublicKey
 from wgpy.mesh import codec
 from wgpy.mesh.signing import VerifyKey

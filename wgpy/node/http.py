@@ -4,12 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import h11
 
 from wgpy.contract.errors import WgpyError
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.node.text import printable
 
 _READ_SIZE: Final = 1 << 16

@@ -1,7 +1,8 @@
 """What a host's network allows, as its agent found out and tells commands."""
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 NO_ANSWER: Final = "it does not answer"  # of a router
 

@@ -5,11 +5,11 @@ one takes the wider one's packets, and of two that are equal only one is used.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
 
 from wgpy.address import Address, Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 
 _KERNEL: Final = "2"  # linux/rtnetlink.h: RTPROT_KERNEL, of the routes that come with addresses
 

@@ -7,7 +7,6 @@ import asyncio
 import base64
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final, Self
@@ -16,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import h11
 
 from wgpy.address import HostPort
+from wgpy.contract.lazy_dataclass import dataclass
 
 _READ_SIZE: Final = 1 << 12
 _MAX_HEAD: Final = 1 << 14  # bytes of its answer

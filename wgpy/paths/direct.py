@@ -4,11 +4,11 @@ Invariant: there are at most MAX_PATHS, whatever the peer tells.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from wgpy.contract.constants import MILLISECOND, SECOND
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .exchange import MAX_CANDIDATES, Candidate, PathKind
 

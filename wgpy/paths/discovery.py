@@ -20,7 +20,6 @@ the network made; memory is bounded, whatever comes.
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from hashlib import blake2s
 from ipaddress import IPv6Address, ip_address
 from struct import Struct
@@ -30,6 +29,7 @@ from wgpy.contract.constants import KEY_LENGTH, MAC_LENGTH, MAX_FOREIGN_SIZE, SE
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import DatagramError
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.engine.crypto import LowOrderKey, compare_digest, dh, dh_public, hash_, mac
 
 from .postponed import Postponed, PostponedAnswers

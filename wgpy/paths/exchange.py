@@ -6,13 +6,13 @@
 Invariant: decode(encode(m)) is m, and `decode` accepts exactly what `encode` gives.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
 from typing import Final, NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 
 MAX_CANDIDATES: Final = 20
 

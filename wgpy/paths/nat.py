@@ -6,7 +6,6 @@ are possible. Memory is bounded.
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 from itertools import combinations, islice, pairwise
@@ -15,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 from wgpy.address import is_private
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 
 MAX_REMOTES: Final = 64  # of which it is known what they saw
 MAX_CONTACTS: Final = 1024

@@ -1,10 +1,10 @@
 """What the paths of a peer want done, and what they are told. Times are boottime ns."""
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 
 from .exchange import PathKind, PathMessage
 

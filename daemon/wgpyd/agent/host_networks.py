@@ -1,12 +1,12 @@
 """Where this host is: its networks, and the endpoints that others may reach it at. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address, ip_interface
 from typing import Any, Final
 
 from wgpy.address import Address, Prefix, is_private
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.node.overlaps import read_route_prefixes
 
 MAX_FOUND: Final = 8  # endpoints beside those that the operator gave

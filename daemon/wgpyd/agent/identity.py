@@ -5,7 +5,7 @@ Invariant: nobody hears a record that the file does not know of, so no two recor
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from wgpy.address import Address
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger
 from wgpy.mesh.plan import LocalView, Routing

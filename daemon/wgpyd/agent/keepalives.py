@@ -6,11 +6,11 @@ A peer that does not answer is called again after pauses that grow, so that nobo
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.device import DeviceEvent
 from wgpy.engine.actions import HandshakeCompleted, PeerUnreachable
 from wgpy.keys import PublicKey

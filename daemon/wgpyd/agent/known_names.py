@@ -4,13 +4,13 @@ Invariant: whoever asks learns only of what the rules let it know.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
 from itertools import chain, filterfalse
 from typing import Final
 
 from wgpy.address import Address, Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.orders import AllowedIP
 from wgpy.datapath.translation import mapped_address
 from wgpy.dns.message import Labels, name_of

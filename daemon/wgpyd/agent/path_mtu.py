@@ -8,13 +8,14 @@ session cost nothing, unless a path is known that needs smaller packets.
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import NamedTuple
 
 from wgpy.contract.constants import PADDING_MULTIPLE, SECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.events import EndpointChanged
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted

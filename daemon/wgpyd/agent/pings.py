@@ -7,13 +7,13 @@ import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import product
 from socket import AF_INET, AF_INET6, SOCK_DGRAM, socket
 from typing import Final, Protocol
 
 from wgpy.contract.constants import SECOND
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PrivateKey, PublicKey

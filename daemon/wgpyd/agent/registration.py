@@ -6,13 +6,14 @@ Invariant: a node that others can dial registers with none, and measures once wh
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice
 from math import inf
 from typing import Final
 
 from wgpy.contract.constants import MILLISECOND
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import NodePlan
 from wgpy.mesh.records import RegisteredRelay

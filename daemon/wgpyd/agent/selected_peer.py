@@ -3,9 +3,9 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from wgpy.contract.constants import SECOND
+from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.host.bootclock import boottime
 from wgpy.mesh.plan import Peer
 from wgpy.paths.exchange import Candidate

@@ -7,10 +7,11 @@ came since. A disk that is full costs that, and nothing else.
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Judged, Ledger, RecordRejected, Verdict
 from wgpy.mesh.records import Departure, Record, describe

@@ -6,12 +6,12 @@ Only rules with our name are ever deleted. What is dropped is found by reading, 
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 from typing import Any, Final
 
 from wgpy.contract.errors import WgpyError
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.host.iproute import read_reason
 from wgpy.host.nftables import NftFailed, change_nft
 from wgpy.host.program import run_program

@@ -5,9 +5,10 @@ where that is certain, whatever such a rule answers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, NamedTuple
+
+from wgpy.contract.lazy_dataclass import dataclass
 
 ACCEPT: Final = "accept"
 DROP: Final = "drop"

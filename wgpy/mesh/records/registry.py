@@ -12,12 +12,12 @@ too, the newest alone counts.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from itertools import product
 from pkgutil import iter_modules
 from typing import Any, Final
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh import codec
 from wgpy.mesh.signing import digest_of
 

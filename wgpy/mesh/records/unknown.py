@@ -1,8 +1,8 @@
 """Records of later versions of this program: kept and passed on, as hosts may be a version apart."""
 
-from dataclasses import dataclass
 from typing import Final
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.signing import VerifyKey
 
 from .base import Audience, Author, Kind

@@ -5,10 +5,10 @@ prefix length is a left-over of ours, and any other address is somebody else's a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Any
 
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh.plan import LinkPlan
 
 InterfaceAddress = IPv4Interface | IPv6Interface

@@ -10,11 +10,12 @@ it would take what is another's, whatever the metric of either.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any, Final
 
 from wgpy.address import Prefix
+from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.host.iprule import MAIN_TABLE, PROTOCOL
 from wgpy.mesh.addressing import DEFAULT_ROUTES
 from wgpy.mesh.exit import Exit
