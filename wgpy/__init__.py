@@ -4,7 +4,6 @@ Whatever wgpy raises of its own is a `WgpyError`. The public names are loaded wh
 `import wgpy` costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -150,6 +149,8 @@ __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 - all are strings
 
 def __getattr__(name: str) -> object:
     """Load a public name from its module. PEP 562."""
+    from importlib import import_module  # noqa: PLC0415 - wgpyd asks for none
+
     value: object
     if name == "__version__":
         value = import_module("importlib.metadata").version("wgpy")

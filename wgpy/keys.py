@@ -4,7 +4,6 @@ Public keys may be shown; `repr` and `str` of a private or preshared key never g
 may stand in a log call or a traceback. Use `.base64()` or `bytes(key)` where the secret itself is meant.
 """
 
-import base64
 import binascii
 import os
 from typing import Self
@@ -48,7 +47,7 @@ class Key:
         return cls(data)
 
     def base64(self) -> str:
-        return base64.b64encode(self._bytes).decode()
+        return _encode_base64(self._bytes)
 
     def hex(self) -> str:
         return self._bytes.hex()
@@ -70,14 +69,18 @@ class Key:
         return f"{type(self).__name__}(hidden)"
 
 
+def _encode_base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()
+
+
 def _decode_base64(text: str) -> bytes:
     """Raises InputError."""
     try:
-        data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        data = binascii.a2b_base64(text, strict_mode=True)
+    except ValueError:
         data = b""
     # Comparing what it prints again refuses stray bits in the last character, as wg does.
-    if len(data) != KEY_LENGTH or base64.b64encode(data).decode() != text:
+    if len(data) != KEY_LENGTH or _encode_base64(data) != text:
         raise InputError("not a WireGuard key: want 44 characters of base64, as `wg genkey` prints")
     return data
 

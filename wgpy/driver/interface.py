@@ -18,8 +18,6 @@ from wgpy.contract.errors import StateError
 from wgpy.contract.events import RoutingLoop
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
-from wgpy.device_update import apply_update, check_update
-from wgpy.driver.event_log import in_words
 from wgpy.driver.listeners import Listeners
 from wgpy.driver.settings import Settings, read_settings
 from wgpy.driver.timestamps import Timestamps
@@ -268,6 +266,8 @@ class Interface:
             self._check_open()
             if self._is_resting:
                 raise StateError("another process is taking over")
+            from wgpy.device_update import apply_update, check_update  # noqa: PLC0415 - not before a `set`
+
             check_update(self._device, update)
             self._change_transport(update)
             pause_at = boottime() + _TIME_PER_TURN
@@ -456,10 +456,12 @@ class Interface:
             return
         if isinstance(event, RoutingLoop):
             self._warn_of_loop(event.endpoint)
-        if self._listeners or LOG.writes_debug():
-            key = PublicKey(peer.public_key)
+        key = PublicKey(peer.public_key)
+        if LOG.writes_debug():
+            from wgpy.driver.event_log import in_words  # noqa: PLC0415 - few logs have it
+
             LOG.debug("peer %s: %s", key, in_words(event))
-            self._listeners.notify(key, event)
+        self._listeners.notify(key, event)
 
     def _warn_of_loop(self, endpoint: Endpoint) -> None:
         """Write it once, as each keypair and each handshake message tells it again."""
