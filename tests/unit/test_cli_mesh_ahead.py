@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from wgpy.cli.daemon import Launch
 from wgpy.cli.errors import CommandError
+from wgpy.cli.launch import Launch
 from wgpy.cli.mesh import ahead
 
 DAEMON = """\

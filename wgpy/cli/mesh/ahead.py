@@ -8,7 +8,7 @@ Invariant: the daemon has nothing of the token, and ends if this command does be
 import os
 from typing import Final
 
-from wgpy.cli.daemon import SYSTEMD, Launch, program
+from wgpy.cli.launch import SYSTEMD, Launch, program
 
 VARIABLE: Final = "WGPY_TOKEN"  # of the environment: it may have the token
 _launches: Final[list[Launch]] = []

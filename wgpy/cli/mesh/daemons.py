@@ -13,6 +13,7 @@ from wgpy.cli import daemon
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
+from wgpy.cli.launch import SYSTEMD, Launch, eventually, last_line, program
 from wgpy.cli.mesh import networks
 from wgpy.contract.errors import WgpyError
 from wgpy.host import client_forwarding, pod_masquerade, split_dns
@@ -26,19 +27,19 @@ from wgpy.node.files import COORDINATORS, NodeFile, gateway_note
 from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError
 
-_SYSTEMD: Final = daemon.SYSTEMD
+_SYSTEMD: Final = SYSTEMD
 _START_TIMEOUT: Final = 60.0  # seconds
 _SETTLING_TIME: Final = 5.0
 _ENDING_TIME: Final = 15.0  # a router may be slow to take its mapping back
 
 
-def start_node(host: Host, network: str, begun: daemon.Launch | None = None) -> None:
+def start_node(host: Host, network: str, begun: Launch | None = None) -> None:
     """Return when the agent answers, also of a network that was paused. Raises CommandError, StorageError."""
     set_paused(network, paused=False)
     unit = f"wgpyd-mesh@{network}.service"
     if _has(unit):
         _enable(host, unit)
-        if not daemon.eventually(lambda: runs(network), _START_TIMEOUT):
+        if not eventually(lambda: runs(network), _START_TIMEOUT):
             raise CommandError(f"{unit} does not answer; `systemctl status {unit}` says more")
         return
     _warn_of_reboots(unit)
@@ -46,7 +47,7 @@ def start_node(host: Host, network: str, begun: daemon.Launch | None = None) -> 
         host.print_change(f"echo {network} | wgpyd --mesh -")
         begun.finish(network, lambda: runs(network), f"{network}\n")
         return
-    daemon.launch(host, [*daemon.program("wgpyd"), "--mesh", network], network, lambda: runs(network))
+    daemon.launch(host, [*program("wgpyd"), "--mesh", network], network, lambda: runs(network))
 
 
 def set_paused(network: str, *, paused: bool) -> None:
@@ -74,7 +75,7 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
     with suppress(CommandError):  # it was gone a moment before
         if owned or _serves(node, name):
             host.run(["ip", "link", "delete", "dev", name])
-    if not daemon.eventually(lambda: not (_serves(node, name) or _answers(network)), _ENDING_TIME):
+    if not eventually(lambda: not (_serves(node, name) or _answers(network)), _ENDING_TIME):
         raise CommandError(f"the daemon of {network} still runs; `ip link delete {name}` stops it")
     _remove_routing(host, node, node.local_coordinator_port(network))
     _close_gateway(host, node.routing_table, gateway_note(network))
@@ -196,7 +197,7 @@ def needed_node(network: str) -> NodeFile:
 
 def settled(network: str) -> agent.Status:
     """Wait a few seconds for the agent to connect to the coordinator. Raises AgentError."""
-    daemon.eventually(lambda: agent.status(network).connected, _SETTLING_TIME)
+    eventually(lambda: agent.status(network).connected, _SETTLING_TIME)
     return agent.status(network)
 
 
@@ -206,19 +207,16 @@ def start_coordinator(host: Host, network: str, answers: Callable[[], bool]) -> 
     if _has(unit):
         _enable(host, unit)
         return lambda: host.run(["systemctl", "disable", "--now", unit])
-    command = [*daemon.program("wgmesh"), "serve", network]
+    command = [*program("wgmesh"), "serve", network]
     host.print_change(" ".join(command))
     log = COORDINATORS / network / "wgmesh.log"
     with log.open("ab") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
         )
-    if (
-        not daemon.eventually(lambda: process.poll() is not None or answers(), _START_TIMEOUT)
-        or process.poll()
-    ):
+    if not eventually(lambda: process.poll() is not None or answers(), _START_TIMEOUT) or process.poll():
         process.terminate()
-        raise CommandError(f"the coordinator did not start: {daemon.last_line(log.read_bytes())}")
+        raise CommandError(f"the coordinator did not start: {last_line(log.read_bytes())}")
     return process.terminate
 
 

@@ -3,11 +3,11 @@
 from argparse import Namespace
 from dataclasses import replace
 
-from wgpy.cli import daemon
 from wgpy.cli.changes import need_root
 from wgpy.cli.documents import Exit
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.host import Host
+from wgpy.cli.launch import eventually
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import report
 from wgpy.cli.mesh.status import exit_text
@@ -47,7 +47,7 @@ def _use(network: str, arguments: Namespace) -> None:
     except AgentError as error:
         hint = "; `wgpy mesh use --none` ends the use of an exit" if arguments.name in _NO_EXIT else ""
         raise CommandError(f"{str(error).rstrip('.')}{hint}") from None
-    if not daemon.eventually(lambda: _routed(network, arguments.name), _APPLYING_TIME):
+    if not eventually(lambda: _routed(network, arguments.name), _APPLYING_TIME):
         raise CommandError(f"{arguments.name} is not used yet; `wgpy mesh status` says why")
     status = agent.status(network)
     document = {
@@ -64,7 +64,7 @@ def _use_none(network: str, host: Host) -> None:
     node = daemons.needed_node(network)
     if daemons.runs(network):
         agent.use_exit(network, "")
-        daemon.eventually(lambda: not daemons.has_exit(host, node), _APPLYING_TIME)
+        eventually(lambda: not daemons.has_exit(host, node), _APPLYING_TIME)
     else:
         replace(node, exit="").save(networks.folder(network))
     daemons.remove_exit(host, node)

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from wgpy.address import HostPort
-from wgpy.cli import daemon
 from wgpy.cli.changes import interruptible, need_root, quietly, warn
 from wgpy.cli.documents import Init
 from wgpy.cli.errors import CommandError, UsageError
 from wgpy.cli.host import Host
+from wgpy.cli.launch import last_line, program
 from wgpy.cli.mesh import daemons, free, join, networks, tokens
 from wgpy.cli.mesh.administrator import Administrator
 from wgpy.cli.mesh.output import report
@@ -156,7 +156,7 @@ def _used(host: Host) -> list[IPv4Network]:
 def _create(host: Host, arguments: Namespace, key: SigningKey) -> Address:
     """Run `wgmesh create`; return the address that nodes connect to. Raises CommandError."""
     command = [
-        *daemon.program("wgmesh"), "create", arguments.network, str(key.verify_key()),
+        *program("wgmesh"), "create", arguments.network, str(key.verify_key()),
         f"--public={arguments.public}", f"--listen={_listen(arguments)}",
         f"--relay={HostPort('127.0.0.1', arguments.listen_port)}",
     ]  # fmt: skip
@@ -165,7 +165,7 @@ def _create(host: Host, arguments: Namespace, key: SigningKey) -> Address:
     host.print_change(shlex.join(command))
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode != 0:
-        raise CommandError(daemon.last_line(done.stderr).removeprefix("wgmesh: "))
+        raise CommandError(last_line(done.stderr).removeprefix("wgmesh: "))
     created = json.loads(done.stdout)
     return Address(created["url"], bytes.fromhex(created["key_hash"]))
 

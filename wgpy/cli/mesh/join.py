@@ -5,10 +5,10 @@ from argparse import Namespace
 from contextlib import nullcontext, suppress
 
 from wgpy.cli.changes import need_root, warn
-from wgpy.cli.daemon import Launch
 from wgpy.cli.documents import Join
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
+from wgpy.cli.launch import Launch
 from wgpy.cli.mesh import ahead, daemons, free, membership
 from wgpy.cli.mesh.output import count, listed, report
 from wgpy.cli.mesh.token_input import read_invitation

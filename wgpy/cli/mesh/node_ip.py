@@ -4,11 +4,11 @@ from argparse import Namespace
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from wgpy.cli import daemon
 from wgpy.cli.changes import need_root
 from wgpy.cli.documents import NodeIp
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
+from wgpy.cli.launch import eventually
 from wgpy.cli.mesh import daemons, networks
 from wgpy.cli.mesh.output import listed, report
 from wgpy.node import agent_client as agent
@@ -20,7 +20,7 @@ def node_ip(arguments: Namespace) -> None:
     network = networks.selected(arguments)
     daemons.check_not_paused(network)
     if arguments.wait:
-        daemon.eventually(lambda: _is_complete(network, arguments.family), arguments.wait)
+        eventually(lambda: _is_complete(network, arguments.family), arguments.wait)
     status = daemons.status(network)
     wanted = _wanted(status, arguments.family)
     if missing := missing_addresses(status.interface, wanted):
