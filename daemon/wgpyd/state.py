@@ -2,12 +2,15 @@
 
 A file per public key holds a timestamp and whether the daemon still ran. It is written when one is sent that
 is a minute above it, and at the end. So after a crash the newest is less than a minute above it, also if the
-wall clock jumped, and nothing wakes the daemon for it.
+wall clock jumped, and nothing wakes the daemon for it. A disk takes milliseconds for it, a memory card a
+second: so a thread waits for that, and the handshake goes on.
 """
 
+import _thread
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from wgpy.contract.constants import SECOND
@@ -18,16 +21,30 @@ _RUNNING: Final = "running"
 _STOPPED: Final = "stopped"
 
 
+def _in_thread(call: Callable[[], None]) -> None:
+    """Call it in a thread of its own."""
+    try:
+        _thread.start_new_thread(call, ())
+    except RuntimeError:  # there are as many threads as there can be
+        call()
+
+
 class TimestampFiles:
     """Implements `wgpy.driver.timestamps.Timestamps`."""
 
     def __init__(
-        self, directory: str | os.PathLike[str], wall_clock: Callable[[], int] = time.time_ns
+        self,
+        directory: str | os.PathLike[str],
+        wall_clock: Callable[[], int] = time.time_ns,
+        beside: Callable[[Callable[[], None]], None] = _in_thread,
     ) -> None:
+        """beside: makes a call that takes a while, and need not wait for it."""
         self._directory = directory
         self._wall_clock = wall_clock
+        self._beside = beside
+        self._writing = _thread.allocate_lock()
         self._newest: dict[bytes, int] = {}  # since the process began
-        self._written: dict[bytes, int] = {}  # since the process began
+        self._written: dict[bytes, int] = {}  # or about to be
         self._warned = False
 
     def load(self, public_key: bytes) -> int:
@@ -57,13 +74,20 @@ class TimestampFiles:
         written = self._written.get(public_key)
         if written is None or timestamp - written >= _INTERVAL:
             self._written[public_key] = timestamp
-            self._write(public_key, timestamp, _RUNNING)
+            self._beside(partial(self._write_running, public_key))
+
+    def _write_running(self, public_key: bytes) -> None:
+        with self._writing:
+            timestamp = self._written.get(public_key)
+            if timestamp is not None:  # else `close` was faster
+                self._write(public_key, timestamp, _RUNNING)
 
     def close(self) -> None:
         """Write the newest timestamp of every key, for the next start."""
-        for public_key, timestamp in self._newest.items():
-            self._write(public_key, timestamp, _STOPPED)
-        self._written.clear()  # should this go on after all
+        with self._writing:
+            for public_key, timestamp in self._newest.items():
+                self._write(public_key, timestamp, _STOPPED)
+            self._written.clear()  # should this go on after all
 
     def _path(self, public_key: bytes) -> str:
         return os.path.join(self._directory, f"{public_key.hex()}.tai64n")

@@ -1,6 +1,7 @@
 """The clocks of keys on disk: what the next life of a daemon goes on from."""
 
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ TODAY = 1_800_000_000 * SECOND
 
 
 def life(directory: Path, wall: int = TODAY) -> TimestampFiles:
-    return TimestampFiles(directory, wall_clock=lambda: wall)
+    return TimestampFiles(directory, wall_clock=lambda: wall, beside=lambda call: call())
 
 
 def test_a_key_that_was_never_used_has_no_past(tmp_path: Path) -> None:
@@ -66,6 +67,39 @@ def test_a_clock_that_is_set_right_is_written_at_once(tmp_path: Path) -> None:
     running.keep(KEY, TODAY)
 
     assert life(tmp_path, wall=0).load(KEY) == TODAY + MINUTE
+
+
+def test_a_disk_that_takes_long_keeps_no_handshake_waiting(tmp_path: Path) -> None:
+    waiting: list[Callable[[], None]] = []
+    running = TimestampFiles(tmp_path, wall_clock=lambda: TODAY, beside=waiting.append)
+
+    running.keep(KEY, TODAY)
+    assert life(tmp_path).load(KEY) == 0
+
+    (write,) = waiting
+    write()
+    assert life(tmp_path).load(KEY) == TODAY
+
+
+def test_what_a_slow_disk_writes_after_the_end_is_the_end(tmp_path: Path) -> None:
+    waiting: list[Callable[[], None]] = []
+    ended = TimestampFiles(tmp_path, wall_clock=lambda: TODAY, beside=waiting.append)
+    ended.keep(KEY, TODAY)
+    ended.keep(KEY, TODAY + SECOND)
+    ended.close()
+    for write in waiting:
+        write()
+
+    assert life(tmp_path, wall=0).load(KEY) == TODAY + SECOND
+
+
+def test_a_thread_writes_and_the_end_waits_for_it(tmp_path: Path) -> None:
+    running = TimestampFiles(tmp_path, wall_clock=lambda: TODAY)
+    for minute in range(10):
+        running.keep(KEY, TODAY + minute * MINUTE)
+    running.close()
+
+    assert life(tmp_path, wall=0).load(KEY) == TODAY + 9 * MINUTE
 
 
 def test_within_one_life_a_key_goes_on_exactly_where_it_was(tmp_path: Path) -> None:
