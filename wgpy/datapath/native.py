@@ -12,7 +12,6 @@ from typing import Any, Final, NoReturn, assert_never
 
 from wgpy.contract.constants import (
     DEFAULT_MTU,
-    KEY_LENGTH,
     MAX_FLOWS,
     MAX_FOREIGN,
     MAX_RULES,
@@ -80,6 +79,8 @@ _EVENTS_AT_ONCE: Final = 256
 _MAX_EVENTS: Final = 16 * _EVENTS_AT_ONCE  # in one go; a busy data path raises new ones meanwhile
 _PREFIX: Final = Struct("=16sBB")  # WGFP_PREFIX_SIZE
 _DATAGRAM: Final = Struct("=48sI")  # struct wgfp_datagram without its data
+_SESSION: Final = Struct("=32s32sQQQII")  # struct wgfp_session
+_NO_SESSION: Final = bytes(_SESSION.size)
 
 
 class Offload(IntFlag):
@@ -190,6 +191,7 @@ class NativeDataPath:
         self._events = _ffi.new("struct wgfp_event[]", _EVENTS_AT_ONCE)
         self._number = _ffi.new("uint32_t *")
         self._session = _ffi.new("struct wgfp_session *")
+        self._session_bytes = _ffi.buffer(self._session)
         self._activity = _ffi.new("struct wgfp_activity *")
         self._permits: tuple[tuple[Permit, ...] | None, Any] = None, permits_array(())
         self._reasons = drop_reasons()
@@ -453,16 +455,19 @@ class NativeDataPath:
 
     def _install_keypair(self, order: InstallKeypair) -> None:
         number = self._number_of(order.peer)
-        session = self._session
-        session.sending_key = key(order.sending_key)
-        session.receiving_key = key(order.receiving_key)
-        session.reject_after_time = order.reject_after_time
-        session.rekey_after_sent_time = or_never(order.rekey_after_sent_time)
-        session.rekey_after_received_time = or_never(order.rekey_after_received_time)
-        session.local_index = order.local_index
-        session.remote_index = order.remote_index
-        error = _lib.wgfp_keypair_install(self._c, number, session)
-        session.sending_key = session.receiving_key = bytes(KEY_LENGTH)
+        _SESSION.pack_into(
+            self._session_bytes,
+            0,
+            key(order.sending_key),
+            key(order.receiving_key),
+            order.reject_after_time,
+            or_never(order.rekey_after_sent_time),
+            or_never(order.rekey_after_received_time),
+            order.local_index,
+            order.remote_index,
+        )
+        error = _lib.wgfp_keypair_install(self._c, number, self._session)
+        self._session_bytes[:] = _NO_SESSION
         if error == _lib.WGFP_ERR_EXISTS:
             raise keypair_exists(order.local_index)
         if error:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +35,7 @@ _ENDPOINT: Final = Struct("=16s16sIIII")  # struct wgfp_endpoint
 _PERMIT: Final = Struct("=16s16sIIIIIIII")  # struct wgfp_permit
 _ANYWHERE: Final = (b"", 0)
 _IPV4_SIZE: Final = 4
+_NO_ADDRESS: Final = bytes(16)
 
 
 class Queue(NamedTuple):
@@ -125,8 +126,8 @@ def endpoint_of(endpoint: Any) -> Endpoint:
 def pack_endpoint(endpoint: Endpoint) -> bytes:
     """The bytes of a struct wgfp_endpoint."""
     address, port, scope_id, local_address, local_interface = endpoint
-    packed = ip_address(address).packed
-    local = ip_address(local_address).packed if local_address else b""
+    packed = _packed_address(address)
+    local = _packed_address(local_address) if local_address else b""
     return _ENDPOINT.pack(packed, local, len(packed), port, scope_id, local_interface)
 
 
@@ -137,11 +138,20 @@ def unpack_endpoint(packed: bytes) -> Endpoint:
         _address_text(address[:size]),
         port,
         scope_id,
-        _address_text(local[:size]) if any(local) else "",
+        _address_text(local[:size]) if local != _NO_ADDRESS else "",
         local_interface,
     )
 
 
+# IPv4 by hand: every message of a flood needs it, and no cache knows its source.
+
+
+def _packed_address(text: str) -> bytes:
+    return IPv6Address(text).packed if ":" in text else bytes(map(int, text.split(".")))
+
+
 def _address_text(address: bytes) -> str:
-    # By hand, as every message of a flood needs it, and no cache knows its source.
-    return ".".join(map(str, address)) if len(address) == _IPV4_SIZE else str(IPv6Address(address))
+    if len(address) != _IPV4_SIZE:
+        return str(IPv6Address(address))
+    first, second, third, fourth = address
+    return f"{first}.{second}.{third}.{fourth}"

@@ -27,33 +27,34 @@ class Timers:
     __slots__ = ("_armed", "_heap")
 
     def __init__(self) -> None:
-        self._armed: dict[tuple[PeerId, Timer], int] = {}
+        self._armed: list[dict[PeerId, int]] = [{} for _ in Timer]  # the deadlines of each
         # May hold entries that `_armed` no longer knows, or knows with another deadline: they are skipped.
         self._heap: list[tuple[int, PeerId, Timer]] = []
 
     def arm(self, peer: PeerId, timer: Timer, deadline: int) -> None:
-        if self._armed.get((peer, timer)) == deadline:
+        armed = self._armed[timer]
+        if armed.get(peer) == deadline:
             return
-        self._armed[peer, timer] = deadline
+        armed[peer] = deadline
         heappush(self._heap, (deadline, peer, timer))
-        if len(self._heap) > 64 + 2 * len(self._armed):
-            self._heap = [(at, *key) for key, at in self._armed.items()]
+        if len(self._heap) > 64 + 2 * sum(map(len, self._armed)):
+            self._heap = [(at, peer, timer) for timer in Timer for peer, at in self._armed[timer].items()]
             heapify(self._heap)
 
     def disarm(self, peer: PeerId, timer: Timer) -> None:
-        self._armed.pop((peer, timer), None)
+        self._armed[timer].pop(peer, None)
 
     def disarm_all(self, peer: PeerId) -> None:
-        for timer in Timer:
-            self.disarm(peer, timer)
+        for armed in self._armed:
+            armed.pop(peer, None)
 
     def is_armed(self, peer: PeerId, timer: Timer) -> bool:
-        return (peer, timer) in self._armed
+        return peer in self._armed[timer]
 
     def next_deadline(self) -> int | None:
         while self._heap:
             deadline, peer, timer = self._heap[0]
-            if self._armed.get((peer, timer)) == deadline:
+            if self._armed[timer].get(peer) == deadline:
                 return deadline
             heappop(self._heap)
         return None
@@ -62,7 +63,7 @@ class Timers:
         """Disarm and give what is due, earliest first, also what is armed meanwhile."""
         while (deadline := self.next_deadline()) is not None and deadline <= now:
             _, peer, timer = heappop(self._heap)
-            del self._armed[peer, timer]
+            del self._armed[timer][peer]
             yield peer, timer
 
 
