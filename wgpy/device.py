@@ -62,6 +62,8 @@ class HandshakeSent:
 
 DeviceEvent = HandshakeCompleted | PeerUnreachable | EndpointChanged | RoutingLoop | DataSent | HandshakeSent
 
+_PASSED_ON: Final = (EndpointChanged, RoutingLoop)  # events of the data path
+
 HANDSHAKES_AT_ONCE: Final = 8  # more wait while events and timers have their turn
 
 _Path_co = TypeVar("_Path_co", bound=DataPath, covariant=True)
@@ -132,7 +134,7 @@ class Device(Generic[_Path_co]):
         """
         events = self.datapath.take_events()
         for event in events:
-            if isinstance(event, EndpointChanged | RoutingLoop):
+            if isinstance(event, _PASSED_ON):
                 self._events.append(event)
             elif self.watched and isinstance(event, DataSent | KeyNeeded):
                 self._note_sending(event.peer)

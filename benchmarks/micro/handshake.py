@@ -61,8 +61,13 @@ def _messages() -> Iterator[Candidate]:
     ephemeral, timestamp, psk = os.urandom(32), bytes(TIMESTAMP_LENGTH), os.urandom(32)
     known = partial(_known, shared)
 
+    def prepare_initiation() -> noise.PreparedInitiation:
+        return finish(noise.prepare_initiation(left, right.public_key, shared, ephemeral))
+
+    prepared = prepare_initiation()
+
     def create_initiation() -> tuple[HandshakeInitiation, noise.SentInitiation]:
-        return finish(noise.create_initiation(left, right.public_key, shared, 1, ephemeral, timestamp))
+        return noise.create_initiation(prepared, 1, timestamp)
 
     initiation, sent = create_initiation()
 
@@ -82,6 +87,7 @@ def _messages() -> Iterator[Candidate]:
     ours = consume_response()
     assert received.public_key == left.public_key
     assert (ours.sending_key, ours.receiving_key) == (theirs.receiving_key, theirs.sending_key)
+    yield Candidate("prepare initiation", prepare_initiation)
     yield Candidate("create initiation", create_initiation)
     yield Candidate("consume initiation", consume_initiation)
     yield Candidate("create response, and the session", create_response)
@@ -97,9 +103,8 @@ def _known(shared: bytes, _public_key: bytes) -> Exchange[bytes]:
 def _cookies() -> Iterator[Candidate]:
     left, right = _identity(), _identity()
     shared = dh(left.private_key, right.public_key)
-    initiation, _ = finish(
-        noise.create_initiation(left, right.public_key, shared, 1, os.urandom(32), bytes(TIMESTAMP_LENGTH))
-    )
+    prepared = finish(noise.prepare_initiation(left, right.public_key, shared, os.urandom(32)))
+    initiation, _ = noise.create_initiation(prepared, 1, bytes(TIMESTAMP_LENGTH))
     maker, checker = CookieMaker(right.public_key), CookieChecker(right.public_key, os.urandom)
     datagram = maker.seal(initiation, START)
     reply = checker.create_reply(datagram, 1, checker.cookie(HUB, START))

@@ -132,11 +132,9 @@ def prepare(initiators: Sequence[Initiator], responder: bytes) -> list[list[Atte
         shared = dh(initiator.identity.private_key, responder)
         for attempts in passes:
             index += 1
-            message, sent = finish(
-                noise.create_initiation(
-                    initiator.identity, responder, shared, index, os.urandom(32), encode(time.time_ns())
-                )
-            )
+            ephemeral = os.urandom(32)
+            prepared = finish(noise.prepare_initiation(initiator.identity, responder, shared, ephemeral))
+            message, sent = noise.create_initiation(prepared, index, encode(time.time_ns()))
             attempts.append(Attempt(initiator, message, sent))
     return passes
 

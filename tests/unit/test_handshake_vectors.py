@@ -313,16 +313,15 @@ def test_noise_messages_and_keys_are_those_of_snow(handshake: Handshake) -> None
         (shared,) = yield from agree((responder.private_key, public_key))
         return shared
 
-    initiation, in_flight = finish(
-        noise.create_initiation(
+    prepared = finish(
+        noise.prepare_initiation(
             identity(initiator),
             responder.public_key,
             crypto.dh(initiator.private_key, responder.public_key),
-            1,
             handshake.initiator_ephemeral,
-            handshake.timestamp,
         )
     )
+    initiation, in_flight = noise.create_initiation(prepared, 1, handshake.timestamp)
     received = finish(noise.consume_initiation(identity(responder), initiation, static_static))
     response, theirs = finish(
         noise.create_response(received, session.preshared_key, 2, handshake.responder_ephemeral)

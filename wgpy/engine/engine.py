@@ -47,7 +47,7 @@ from wgpy.contract.path_selector import PathSelector
 
 from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
 from .crypto import checked_key, clamp, dh_public
-from .exchange import Exchange, finish, finish_together
+from .exchange import Exchange, finish_together
 from .indextable import IndexTable
 from .keepalive import Keepalives
 from .keypair import Keypair, installation
@@ -152,7 +152,7 @@ class Engine:
             self.remove_peer(own)
         for peer in self._peers.by_key.values():
             if peer.has_state:
-                peer.state.shared_static = peer.state.last_handshake_sent = None
+                peer.state.shared_static = peer.state.prepared = peer.state.last_handshake_sent = None
                 self._forget_initiation(peer)
                 self._remove_keypairs(peer, peer.state.keypairs.drop_next())
                 self.end_session(peer)
@@ -215,6 +215,11 @@ class Engine:
             self._start_persistent_keepalive(peer, now)
         elif seconds and self._is_up:
             self._keepalives.arm_persistent(peer)
+
+    def prepare_initiations(self) -> None:
+        """Do what the next one of each peer needs, unless there are many: for when nobody waits for it."""
+        if self._identity:
+            self._peers.prepare_initiations(self._identity, self._random)
 
     def up(self, now: int) -> None:
         """The link is up: speak."""
@@ -319,7 +324,7 @@ class Engine:
     def _answer_initiation(
         self, identity: Identity, message: HandshakeInitiation, source: Endpoint, now: int
     ) -> Exchange[None]:
-        def static_static(public_key: bytes) -> Exchange[bytes]:
+        def static_static(public_key: bytes) -> "Exchange[bytes]":  # unquoted, each handshake would make it
             peer = self._peers.by_key.get(public_key)
             if peer is None:
                 self._refused.keep(public_key, message, source, now)
@@ -396,18 +401,13 @@ class Engine:
     def _send_initiation(self, peer: Peer, now: int) -> None:
         if self._identity is None or peer.endpoint is None:
             return
-        try:
-            static_static = finish(peer.static_static(self._identity.private_key))
-        except DatagramError:
-            return  # a key of low order: it never causes a packet
+        if (prepared := peer.take_initiation(self._identity, self._random)) is None:
+            return
         state = peer.state
         state.retries = state.retries + 1 if state.initiation else 0
         self._forget_initiation(peer)
-        index, ephemeral = self.indices.allocate(peer.id), self._random(KEY_LENGTH)
-        exchange = create_initiation(
-            self._identity, peer.public_key, static_static, index, ephemeral, self._tai64n.next()
-        )
-        message, state.initiation = finish(exchange)
+        index = self.indices.allocate(peer.id)
+        message, state.initiation = create_initiation(prepared, index, self._tai64n.next())
         self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + jitter(self._random))
         destination = peer.endpoint
         if peer.selector and not peer.pinned:

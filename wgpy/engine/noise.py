@@ -1,8 +1,8 @@
-"""The handshake: Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s as four functions over values. Whitepaper 5.4.
+"""The handshake: Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s as functions over values. Whitepaper 5.4.
 
 Invariant: a function either returns what follows from a message, or raises DatagramError and nothing has
 changed anywhere. Nothing here knows of time, timestamps' order or who may speak: that is `device`'s. Each
-function pauses for its X25519, see `exchange`; `finish` does it alone.
+function that needs X25519 pauses for it, see `exchange`; `finish` does it alone.
 
 An initiation in flight is a value (`SentInitiation`) apart from what we answer as responder. So when
 both ends begin at once, each can finish what it began, and neither waits for a retransmission.
@@ -30,6 +30,18 @@ class Identity:
 
     private_key: bytes = field(repr=False)
     public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedInitiation:
+    """An initiation as far as it needs no time. Of use for one message, as its ephemeral key is."""
+
+    ephemeral: bytes = field(repr=False)  # private
+    unencrypted_ephemeral: bytes
+    encrypted_static: bytes
+    chaining_key: bytes = field(repr=False)
+    hash: bytes
+    timestamp_key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +128,12 @@ class _Transcript:
         return Session(initiator, local_index, remote_index, sending, receiving)
 
 
-def create_initiation(
-    identity: Identity,
-    remote_static: bytes,
-    static_static: bytes,
-    sender_index: int,
-    ephemeral: bytes,
-    timestamp: bytes,
-) -> Exchange[tuple[HandshakeInitiation, SentInitiation]]:
-    """The first message, without macs. Whitepaper 5.4.2.
+def prepare_initiation(
+    identity: Identity, remote_static: bytes, static_static: bytes, ephemeral: bytes
+) -> Exchange[PreparedInitiation]:
+    """All of the first message but its timestamp, which comes last. Whitepaper 5.4.2.
 
-    static_static: DH of both static keys; ephemeral: a fresh private key; timestamp: 12 bytes TAI64N.
+    static_static: DH of both static keys; ephemeral: a fresh private key.
     Raises DatagramError (LOW_ORDER_KEY).
     """
     public_ephemeral, ephemeral_static = yield from agree((ephemeral, BASE_POINT), (ephemeral, remote_static))
@@ -139,10 +146,22 @@ def create_initiation(
     encrypted_static = transcript.seal(key, identity.public_key)
     # ss
     key = transcript.mix_key(static_static)
+    return PreparedInitiation(
+        ephemeral, public_ephemeral, encrypted_static, transcript.chaining_key, transcript.hash, key
+    )
+
+
+def create_initiation(
+    prepared: PreparedInitiation, sender_index: int, timestamp: bytes
+) -> tuple[HandshakeInitiation, SentInitiation]:
+    """The first message, without macs. Whitepaper 5.4.2. timestamp: 12 bytes TAI64N."""
+    transcript = _Transcript(prepared.chaining_key, prepared.hash)
     # {t}
-    encrypted_timestamp = transcript.seal(key, timestamp)
-    message = HandshakeInitiation(sender_index, public_ephemeral, encrypted_static, encrypted_timestamp)
-    return message, SentInitiation(sender_index, ephemeral, transcript.chaining_key, transcript.hash)
+    encrypted_timestamp = transcript.seal(prepared.timestamp_key, timestamp)
+    message = HandshakeInitiation(
+        sender_index, prepared.unencrypted_ephemeral, prepared.encrypted_static, encrypted_timestamp
+    )
+    return message, SentInitiation(sender_index, prepared.ephemeral, transcript.chaining_key, transcript.hash)
 
 
 def consume_initiation(

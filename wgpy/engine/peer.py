@@ -1,15 +1,19 @@
 """What the engine knows of one remote peer."""
 
+from collections.abc import Callable
+from contextlib import suppress
+
 from wgpy.contract.constants import KEY_LENGTH
 from wgpy.contract.endpoint import Endpoint
+from wgpy.contract.errors import DatagramError
 from wgpy.contract.events import PeerId
 from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.contract.path_selector import PathSelector
 
 from .cookie import CookieMaker
-from .exchange import Exchange, agree
+from .exchange import Exchange, agree, finish
 from .keypair import Keypairs
-from .noise import SentInitiation
+from .noise import Identity, PreparedInitiation, SentInitiation, prepare_initiation
 
 
 @dataclass(slots=True, eq=False)
@@ -19,6 +23,7 @@ class ProtocolState:
     cookie_maker: CookieMaker = field(repr=False)
     keypairs: Keypairs
     shared_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
+    prepared: PreparedInitiation | None = None  # the next one
     initiation: SentInitiation | None = None  # in flight
     retries: int = 0  # of that initiation
     attempts_began: int = 0  # when one was last asked for
@@ -92,3 +97,20 @@ class Peer:
         if state.shared_static is None:
             (state.shared_static,) = yield from agree((private_key, self.public_key))
         return state.shared_static
+
+    def prepare_initiation(self, identity: Identity, random: Callable[[int], bytes]) -> None:
+        """Make the next initiation as far as it needs no time, if that is not done."""
+        if self.state.prepared is None:
+            with suppress(DatagramError):  # a key of low order: it never causes a packet
+                static_static = finish(self.static_static(identity.private_key))
+                ephemeral = random(KEY_LENGTH)
+                exchange = prepare_initiation(identity, self.public_key, static_static, ephemeral)
+                self.state.prepared = finish(exchange)
+
+    def take_initiation(
+        self, identity: Identity, random: Callable[[int], bytes]
+    ) -> PreparedInitiation | None:
+        """Prepare it unless that is done, and forget it. None if the peer's key is of low order."""
+        self.prepare_initiation(identity, random)
+        prepared, self.state.prepared = self.state.prepared, None
+        return prepared

@@ -1,11 +1,17 @@
 """The peers of an interface, by public key and by the number that the data path has for them."""
 
+from collections.abc import Callable
+from typing import Final
+
 from wgpy.contract.constants import MAX_PEERS
 from wgpy.contract.errors import StateError
 from wgpy.contract.events import PeerId
 
 from .crypto import checked_key
+from .noise import Identity
 from .peer import Peer
+
+PREPARED_PEERS: Final = 16  # which take a millisecond or two
 
 
 class PeerTable:
@@ -34,3 +40,9 @@ class PeerTable:
 
     def remove(self, peer: Peer) -> None:
         del self.by_key[peer.public_key], self.by_id[peer.id]
+
+    def prepare_initiations(self, identity: Identity, random: Callable[[int], bytes]) -> None:
+        """Of all peers, unless they are more than PREPARED_PEERS."""
+        if len(self.by_key) <= PREPARED_PEERS:
+            for peer in self.by_key.values():
+                peer.prepare_initiation(identity, random)
