@@ -22,6 +22,8 @@ enum {
     MESSAGES_SMALL = 4,  /* for small hosts */
     MESSAGE_BYTES = 1 << 16,
     TURN_BYTES = 1 << 19, /* until outbound may have its turn; and what was received stays in the second cache */
+    BURST = 16,          /* datagrams of UDP that are written as one */
+    BURST_MESSAGES = 2,  /* to receive behind one: a socket that nobody enlarges has room for no more datagrams */
     DATAGRAMS = 256,     /* that are taken together */
     END = DATAGRAMS,
     ECN = 3, /* of a TOS byte */
@@ -44,6 +46,7 @@ struct inbound {
     struct wgfp_datapath *datapath;
     uint32_t room; /* messages */
     uint32_t most; /* messages to receive next: as many as make TURN_BYTES, if they are as long as the last ones */
+    bool burst;    /* was there one among the last ones? */
     struct mmsghdr messages[MESSAGES];
     struct iovec slices[MESSAGES];
     struct sockaddr_in6 addresses[MESSAGES];
@@ -276,9 +279,11 @@ static void packets_deliver(struct inbound *in, int tun)
     const struct tun_batch batch = {in->packets, in->groups, in->packet_count, in->scratch};
     const size_t groups = tun_join(in->datapath, &batch);
 
-    for (size_t i = 0; i < groups; i++)
+    for (size_t i = 0; i < groups; i++) {
+        in->burst |= in->groups[i].vnet.gso_type == WGFP_VNET_UDP && in->groups[i].count >= BURST;
         if (group_translate(in, &in->groups[i]))
             tun_write(in->datapath, tun, &batch, &in->groups[i]);
+    }
 }
 
 static void inbound_flush(struct inbound *in, int tun, uint64_t now)
@@ -402,12 +407,21 @@ static void message_add(struct inbound *in, uint32_t number, int tun, uint64_t n
     } while (left > 0);
 }
 
+/* How many messages to receive after these, of so many bytes. */
+static uint32_t messages_next(const struct inbound *in, uint32_t received, uint32_t bytes)
+{
+    const uint32_t fit = received * TURN_BYTES / (bytes + 1), most = in->burst ? BURST_MESSAGES : in->room;
+
+    return fit < most ? fit : most;
+}
+
 bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
 {
     const uint32_t most = in->most;
     const int received = in->datapath->system->recvmmsg(udp, in->messages, most, 0, NULL);
-    uint32_t bytes = 1;
+    uint32_t bytes = 0;
 
+    in->burst = false;
     if (received <= 0)
         return false; /* nothing, or an ICMP error of an earlier datagram, which says nothing about the next */
     for (uint32_t i = 0; i < (uint32_t)received; i++) {
@@ -418,8 +432,11 @@ bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now)
     forwarder_flush(&in->forwarder, now);
     for (uint32_t i = 0; i < (uint32_t)received; i++)
         message_prepare(in, i);
-    const uint32_t fit = (uint32_t)received * TURN_BYTES / bytes;
-
-    in->most = fit < in->room ? fit : in->room;
+    in->most = messages_next(in, (uint32_t)received, bytes);
     return (uint32_t)received == most;
+}
+
+bool inbound_wrote_burst(const struct inbound *in)
+{
+    return in->burst;
 }

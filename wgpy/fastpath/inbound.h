@@ -18,4 +18,7 @@ void inbound_set_sockets(struct inbound *in, int udp4, int udp6);
 /* Receive from a socket once, and hand on what came. Returns whether there may be more. */
 bool inbound_receive(struct inbound *in, int udp, int tun, uint64_t now);
 
+/* Did it then write many datagrams of UDP as one? */
+bool inbound_wrote_burst(const struct inbound *in);
+
 #endif

@@ -18,6 +18,7 @@
 enum {
     PACKETS_PER_TURN = 32, /* read or taken, until they are sent and the control may have a word */
     BUSY_BYTES = 1 << 15, /* a turn that reads so many is busy */
+    MANY_PACKETS = 8,    /* that a turn sends as they are read */
     QUIET_AFTER = 100,   /* milliseconds without a busy turn */
     SLICE = 100000,      /* nanoseconds: the shortest that there is */
 };
@@ -77,14 +78,19 @@ static bool packet_take(struct worker *worker, uint64_t now)
 static bool turn_outbound(struct worker *worker)
 {
     const uint64_t now = worker->datapath->system->now();
+    int at_once = 0; /* packets, sent as they were read */
     bool more = true;
 
     worker->bytes = 0;
     for (int left = PACKETS_PER_TURN; more && left > 0; left--) {
+        const int before = left;
+
         more = packets_read(worker, now, &left);
+        at_once += before - left;
         more |= packet_take(worker, now);
     }
     outbound_flush(worker->out, now);
+    worker->yields = at_once >= MANY_PACKETS;
     return more;
 }
 
@@ -95,8 +101,10 @@ static bool turn_inbound(struct worker *worker)
 
     worker->ready4 = worker->ready4 && queue->udp4 >= 0 &&
                      inbound_receive(worker->in, queue->udp4, queue->tun, now);
+    worker->yields = inbound_wrote_burst(worker->in);
     worker->ready6 = worker->ready6 && queue->udp6 >= 0 &&
                      inbound_receive(worker->in, queue->udp6, queue->tun, now);
+    worker->yields |= inbound_wrote_burst(worker->in);
     return worker->ready4 || worker->ready6;
 }
 
@@ -151,7 +159,11 @@ static bool thread_turn(struct worker *worker, struct pollfd fds[DESCRIPTORS])
         if (more || worker->bytes >= BUSY_BYTES)
             worker->busy = datapath->system->now();
     }
+    const bool yields = worker->yields;
+
     pthread_mutex_unlock(&worker->lock);
+    if (yields)
+        (void)sched_yield();
     return more;
 }
 

@@ -25,6 +25,8 @@ struct worker {
     pthread_t thread;
     bool runs; /* has it a thread? Control */
     int wake;  /* an eventfd: look at `stopping`, and at the sockets again */
+    bool yields; /* others may have the processor after the last turn: whoever takes what it moved has little room for
+                  * more. Under the lock */
     struct inbound *in;   /* inbound's */
     bool ready4, ready6;  /* may its sockets be read? The worker itself */
     struct outbound *out; /* outbound's, and what follows */
