@@ -16,7 +16,7 @@ def ephemeral_of(initiation: bytes) -> bytes:
 
 def test_a_prepared_initiation_begins_a_session() -> None:
     bench = Bench()
-    bench.node.engine.prepare_initiations()
+    bench.node.engine.prepare_initiations(bench.node.now)
 
     packet = bench.node_sends()
     (initiation,) = bench.take()
@@ -25,10 +25,25 @@ def test_a_prepared_initiation_begins_a_session() -> None:
     assert session.open(bench.exchange(response)[0]).startswith(packet)
 
 
+def test_what_was_prepared_long_ago_is_not_sent() -> None:
+    """Or who read the memory an hour ago could derive the keys of this session."""
+    bench = Bench()
+    state = bench.node.engine.peers[next(iter(bench.node.engine.peers))].state
+    bench.node.engine.prepare_initiations(bench.node.now)
+    prepared = state.prepared
+    bench.run(180 * wp.NS)
+
+    bench.node_sends()
+
+    (initiation,) = bench.take()
+    assert prepared is not None
+    assert ephemeral_of(initiation) != prepared.unencrypted_ephemeral
+
+
 def test_the_time_in_it_is_that_of_its_sending() -> None:
     bench = Bench()
-    bench.node.engine.prepare_initiations()
-    bench.run(1000 * wp.NS)
+    bench.node.engine.prepare_initiations(bench.node.now)
+    bench.run(100 * wp.NS)
 
     bench.node_sends()
 
@@ -42,7 +57,7 @@ def test_no_two_initiations_have_one_ephemeral_key() -> None:
     bench = Bench()
     bench.node_sends()
     for _ in range(80):
-        bench.node.engine.prepare_initiations()
+        bench.node.engine.prepare_initiations(bench.node.now)
         bench.run(wp.NS)
 
     ephemerals = [ephemeral_of(initiation) for initiation in bench.take()]
@@ -51,7 +66,7 @@ def test_no_two_initiations_have_one_ephemeral_key() -> None:
 
 def test_what_was_prepared_for_another_private_key_is_never_sent() -> None:
     bench = Bench()
-    bench.node.engine.prepare_initiations()
+    bench.node.engine.prepare_initiations(bench.node.now)
     bench.node.engine.set_private_key(wp.hash_(b"another key"), bench.now)
     paper = wp.PaperPeer(wp.hash_(b"paper's key"), bench.node.engine.public_key or b"")
 
@@ -67,7 +82,7 @@ def test_a_peer_with_a_low_order_key_leaves_the_others_theirs() -> None:
     low = bench.node.add_peer(PeerConfig(wp.LOW_ORDER_POINTS[0], (), PAPER_AT))
     last = bench.node.add_peer(PeerConfig(wp.public(os.urandom(32)), (), PAPER_AT))
 
-    bench.node.engine.prepare_initiations()
+    bench.node.engine.prepare_initiations(bench.node.now)
 
     assert low.state.prepared is None
     assert last.state.prepared is not None
@@ -78,6 +93,6 @@ def test_of_many_peers_none_is_prepared_so_no_turn_takes_long() -> None:
     for number in range(PREPARED_PEERS):
         bench.node.add_peer(PeerConfig(wp.hash_(bytes([number])), (), Endpoint("192.0.2.9", 9)))
 
-    bench.node.engine.prepare_initiations()
+    bench.node.engine.prepare_initiations(bench.node.now)
 
     assert not any(peer.has_state for peer in bench.node.engine.peers.values())

@@ -216,10 +216,10 @@ class Engine:
         elif seconds and self._is_up:
             self._keepalives.arm_persistent(peer)
 
-    def prepare_initiations(self) -> None:
+    def prepare_initiations(self, now: int) -> None:
         """Do what the next one of each peer needs, unless there are many: for when nobody waits for it."""
         if self._identity:
-            self._peers.prepare_initiations(self._identity, self._random)
+            self._peers.prepare_initiations(self._identity, self._random, now)
 
     def up(self, now: int) -> None:
         """The link is up: speak."""
@@ -401,7 +401,7 @@ class Engine:
     def _send_initiation(self, peer: Peer, now: int) -> None:
         if self._identity is None or peer.endpoint is None:
             return
-        if (prepared := peer.take_initiation(self._identity, self._random)) is None:
+        if (prepared := peer.take_initiation(self._identity, self._random, now)) is None:
             return
         state = peer.state
         state.retries = state.retries + 1 if state.initiation else 0

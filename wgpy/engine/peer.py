@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 
-from wgpy.contract.constants import KEY_LENGTH
+from wgpy.contract.constants import KEY_LENGTH, REJECT_AFTER_TIME
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import DatagramError
 from wgpy.contract.events import PeerId
@@ -24,6 +24,7 @@ class ProtocolState:
     keypairs: Keypairs
     shared_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
     prepared: PreparedInitiation | None = None  # the next one
+    prepared_at: int = 0
     initiation: SentInitiation | None = None  # in flight
     retries: int = 0  # of that initiation
     attempts_began: int = 0  # when one was last asked for
@@ -98,9 +99,10 @@ class Peer:
             (state.shared_static,) = yield from agree((private_key, self.public_key))
         return state.shared_static
 
-    def prepare_initiation(self, identity: Identity, random: Callable[[int], bytes]) -> None:
+    def prepare_initiation(self, identity: Identity, random: Callable[[int], bytes], now: int) -> None:
         """Make the next initiation as far as it needs no time, if that is not done."""
         if self.state.prepared is None:
+            self.state.prepared_at = now
             with suppress(DatagramError):  # a key of low order: it never causes a packet
                 static_static = finish(self.static_static(identity.private_key))
                 ephemeral = random(KEY_LENGTH)
@@ -108,9 +110,14 @@ class Peer:
                 self.state.prepared = finish(exchange)
 
     def take_initiation(
-        self, identity: Identity, random: Callable[[int], bytes]
+        self, identity: Identity, random: Callable[[int], bytes], now: int
     ) -> PreparedInitiation | None:
-        """Prepare it unless that is done, and forget it. None if the peer's key is of low order."""
-        self.prepare_initiation(identity, random)
+        """Prepare it unless that was just done, and forget it. None if the peer's key is of low order.
+
+        What was prepared long ago is not sent: who reads the memory shall not have keys of later sessions.
+        """
+        if now - self.state.prepared_at >= REJECT_AFTER_TIME:
+            self.state.prepared = None
+        self.prepare_initiation(identity, random, now)
         prepared, self.state.prepared = self.state.prepared, None
         return prepared

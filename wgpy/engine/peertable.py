@@ -41,8 +41,8 @@ class PeerTable:
     def remove(self, peer: Peer) -> None:
         del self.by_key[peer.public_key], self.by_id[peer.id]
 
-    def prepare_initiations(self, identity: Identity, random: Callable[[int], bytes]) -> None:
+    def prepare_initiations(self, identity: Identity, random: Callable[[int], bytes], now: int) -> None:
         """Of all peers, unless they are more than PREPARED_PEERS."""
         if len(self.by_key) <= PREPARED_PEERS:
             for peer in self.by_key.values():
-                peer.prepare_initiation(identity, random)
+                peer.prepare_initiation(identity, random, now)
