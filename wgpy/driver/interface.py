@@ -279,7 +279,7 @@ class Interface:
                     self._check_open()
                     pause_at = boottime() + _TIME_PER_TURN
             self.turn()
-            running_loop().call_soon(self._prepare_initiations)
+            running_loop().call_soon(self._engine.prepare_initiations, boottime())
 
     async def status(self) -> DeviceStatus:
         """The state of interface and peers, never from the middle of a `set`.
@@ -405,9 +405,6 @@ class Interface:
             self._settle(now)
         return None if self._closed.is_set() else now
 
-    def _prepare_initiations(self) -> None:
-        self._engine.prepare_initiations(boottime())
-
     def turn(self) -> None:
         """Carry out what engine and data path want after new input, and sleep until the next deadline."""
         self._turn_is_due = False
@@ -419,7 +416,7 @@ class Interface:
         self._read_foreign(now)
         if self._engine.last_timestamp != self._last_timestamp:
             self._keep_timestamp()
-            running_loop().call_later(0.1, self._prepare_initiations)  # it is answered then, as a rule
+            running_loop().call_later(0.1, self._engine.prepare_initiations, now)  # as a rule, answered
         if (unknown := self._engine.drops.get(DropReason.UNKNOWN_PEER, 0)) != self._unknown:
             self._unknown = unknown
             running_loop().call_soon(self._unknown_listener)
