@@ -84,8 +84,9 @@ def test_a_node_that_is_not_at_its_best_endpoint_is_found_at_the_next(
     network.join(NOWHERE, Endpoint("10.10.0.2", PORT), port=PORT)
     for node, host in zip(network.nodes, hosts, strict=True):
         network.store(node, host.path(FOLDER))
-        host.run(program, "--mesh", "prod")
+    one.run(program, "--mesh", "prod")
     assert status(one, monkeypatch).peers[0].endpoint == str(NOWHERE)
+    two.run(program, "--mesh", "prod")
 
     one.run("ping", "-c", "1", "-W", "8", "100.80.0.2")
 
