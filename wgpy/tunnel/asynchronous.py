@@ -116,7 +116,9 @@ class AsyncTunnel:
 
     def make_socket(self, family: int, type: int) -> Socket:
         """Return one that does not block. Raises OSError, TunnelError."""
-        return self.socket(family, type | _DOES_NOT_BLOCK)
+        # asyncio turns Nagle's algorithm off where a socket names its protocol.
+        protocol = socket.IPPROTO_TCP if type == socket.SOCK_STREAM else 0
+        return self.socket(family, type | _DOES_NOT_BLOCK, protocol)
 
     def start_program(self, arguments: Sequence[str], mask: Iterable[int] = ()) -> Program:
         """Start a program inside, one in a tunnel's life: with our standard streams, folder and environment.
