@@ -288,13 +288,22 @@ static vec carry_all(struct field *a)
     return beyond;
 }
 
+/* What is beyond counts 19 times at the beginning. Read limb 0 only then: a call may come before or after what stands
+ * beside it. */
+static void carry_around(struct field *a)
+{
+    const vec beyond = carry_all(a);
+
+    a->limb[0] = _mm256_madd52lo_epu64(a->limb[0], beyond, all(19));
+}
+
 /* The number below p. */
 static void field_to_words(vec words[WORDS], const struct field *a)
 {
     struct field b = *a, c;
 
-    for (int i = 0; i < 2; i++)
-        b.limb[0] = _mm256_madd52lo_epu64(b.limb[0], carry_all(&b), all(19));
+    carry_around(&b);
+    carry_around(&b);
     /* Below 2^255 now; what is from p on is that of b + 19 beyond 2^255. */
     c = b;
     c.limb[0] = _mm256_add_epi64(c.limb[0], all(19));
