@@ -312,6 +312,41 @@ static void keys_change_under_way(void)
     require(move(0) == 0 && dropped(1, WGFP_DROP_UNKNOWN_INDEX) == FLOWS / 2, "without a key nothing arrives");
 }
 
+/* A turn of side 1's inbound worker, of which one socket may be read or none. Returns whether its thread yields then. */
+static bool inbound_yields(bool ready)
+{
+    struct worker *in = &sides[1].datapath->workers[1];
+
+    enter(1);
+    in->ready4 = ready;
+    in->ready6 = false;
+    (void)worker_turn(in);
+    return in->yields;
+}
+
+static void threads_yield_behind_bursts_alone(void)
+{
+    static uint8_t data[VNET + FLOW_PACKET];
+    struct flow *flow = &flows[2]; /* of UDP, by IPv4 inside and outside */
+
+    for (uint32_t count = 1; count <= 20; count += 19) {
+        struct wgfp_vnet vnet;
+        const size_t length = flow_write(flow, count, 600, &vnet, data + VNET);
+
+        memcpy(data, &vnet, VNET);
+        world_tun_give(sides[0].world, data, VNET + length);
+        enter(0);
+        wgfp_datapath_step(sides[0].datapath);
+        messages_take(0);
+        require(message_count == 1, "a superpacket is one message");
+        world_udp_give(sides[1].world, &messages[0].label, messages[0].data, messages[0].length);
+        messages_forget();
+        require(inbound_yields(true) == (count == 20), "a thread yields behind a burst");
+        require(records_take(1) == count, "all arrive");
+        require(!inbound_yields(false), "it yields once");
+    }
+}
+
 static void handshake_messages_are_handed_up(void)
 {
     struct world_label label = {.tos = 0};
@@ -337,6 +372,7 @@ int main(void)
     packets_wait_for_keys();
     packets_pass_both_ways();
     nothing_passes_twice();
+    threads_yield_behind_bursts_alone();
     keys_change_under_way();
     handshake_messages_are_handed_up();
     for (uint32_t side = 0; side < 2; side++) {

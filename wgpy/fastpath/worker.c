@@ -94,17 +94,25 @@ static bool turn_outbound(struct worker *worker)
     return more;
 }
 
+/* Receive from one of its sockets, if that may be read. Returns whether there may be more. */
+static bool datagrams_receive(struct worker *worker, bool ready, int udp, uint64_t now)
+{
+    if (!ready || udp < 0)
+        return false;
+    const bool more = inbound_receive(worker->in, udp, worker->queue->tun, now);
+
+    worker->yields |= inbound_wrote_burst(worker->in);
+    return more;
+}
+
 static bool turn_inbound(struct worker *worker)
 {
     const struct wgfp_queue *queue = worker->queue;
     const uint64_t now = worker->datapath->system->now();
 
-    worker->ready4 = worker->ready4 && queue->udp4 >= 0 &&
-                     inbound_receive(worker->in, queue->udp4, queue->tun, now);
-    worker->yields = inbound_wrote_burst(worker->in);
-    worker->ready6 = worker->ready6 && queue->udp6 >= 0 &&
-                     inbound_receive(worker->in, queue->udp6, queue->tun, now);
-    worker->yields |= inbound_wrote_burst(worker->in);
+    worker->yields = false;
+    worker->ready4 = datagrams_receive(worker, worker->ready4, queue->udp4, now);
+    worker->ready6 = datagrams_receive(worker, worker->ready6, queue->udp6, now);
     return worker->ready4 || worker->ready6;
 }
 
