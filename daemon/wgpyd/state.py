@@ -45,6 +45,7 @@ class TimestampFiles:
         self._writing = _thread.allocate_lock()
         self._newest: dict[bytes, int] = {}  # since the process began
         self._written: dict[bytes, int] = {}  # or about to be
+        self._waiting: set[bytes] = set()  # keys whose write has not begun
         self._warned = False
 
     def load(self, public_key: bytes) -> int:
@@ -74,10 +75,13 @@ class TimestampFiles:
         written = self._written.get(public_key)
         if written is None or timestamp - written >= _INTERVAL:
             self._written[public_key] = timestamp
-            self._beside(partial(self._write_running, public_key))
+            if public_key not in self._waiting:  # a disk may take for ever
+                self._waiting.add(public_key)
+                self._beside(partial(self._write_running, public_key))
 
     def _write_running(self, public_key: bytes) -> None:
         with self._writing:
+            self._waiting.discard(public_key)
             timestamp = self._written.get(public_key)
             if timestamp is not None:  # else `close` was faster
                 self._write(public_key, timestamp, _RUNNING)

@@ -81,6 +81,21 @@ def test_a_disk_that_takes_long_keeps_no_handshake_waiting(tmp_path: Path) -> No
     assert life(tmp_path).load(KEY) == TODAY
 
 
+def test_for_a_disk_that_takes_for_ever_one_write_waits_and_has_the_newest(tmp_path: Path) -> None:
+    waiting: list[Callable[[], None]] = []
+    running = TimestampFiles(tmp_path, wall_clock=lambda: TODAY + 9 * MINUTE, beside=waiting.append)
+    for minute in range(4):
+        running.keep(KEY, TODAY + minute * MINUTE)
+    running.keep(OTHER, TODAY)
+    assert len(waiting) == 2
+
+    waiting.pop(0)()
+    running.keep(KEY, TODAY + 4 * MINUTE)
+
+    assert life(tmp_path, wall=TODAY + 3 * MINUTE).load(KEY) == TODAY + 3 * MINUTE
+    assert len(waiting) == 2
+
+
 def test_what_a_slow_disk_writes_after_the_end_is_the_end(tmp_path: Path) -> None:
     waiting: list[Callable[[], None]] = []
     ended = TimestampFiles(tmp_path, wall_clock=lambda: TODAY, beside=waiting.append)
