@@ -113,15 +113,22 @@ async def _run(daemon: Daemon, server: UapiServer, offer: Offer) -> bool:
             ready = _nothing
             await _wait_asked_or_closed(daemon, offer, takeover)
             takeover = None
-            if daemon.interface.is_closed:
-                systemd.notify("STOPPING=1")
+            if _has_ended(daemon):
                 return False
             fd = part.leave()
         server.retire()
         if await offer.hand_over(fd):
             await offer.drain()
             return True
+        if _has_ended(daemon):  # and not by whoever asked
+            return False
         server.start(daemon.uapi)
+
+
+def _has_ended(daemon: Daemon) -> bool:
+    if daemon.interface.is_closed:
+        systemd.notify("STOPPING=1")
+    return daemon.interface.is_closed
 
 
 def _nothing() -> None:

@@ -202,6 +202,25 @@ def test_who_dies_while_it_takes_over_leaves_everything_as_it_was(pair: Pair) ->
     eventually(lambda: left.reaches(pair.right), "there is a new session")
 
 
+@pytest.mark.parametrize("is_ready", [False, True], ids=["that is asked", "that leaves its sessions"])
+def test_a_daemon_ends_in_order_if_its_interface_is_deleted_meanwhile(pair: Pair, is_ready: bool) -> None:
+    process = pair.left.process
+    assert process is not None
+    asker = Asker(pair.left.host)
+    asker.say(version=1)
+    asker.hear()
+    if is_ready:
+        asker.say()
+        asker.hear()
+
+    pair.left.machine.run("ip", "link", "delete", "wg0")
+    eventually(lambda: "wg0 was deleted" in process.log.read_text(), "it sees that")
+    asker.hang_up()
+
+    assert process.wait(_TIMEOUT).status == 0, process.log.read_text()
+    assert "Traceback" not in process.log.read_text()
+
+
 def test_nothing_is_lost_if_the_former_process_is_killed_while_it_ends(lab: Lab, program: str) -> None:
     daemon = Userspace(program, ("WGPY_WORKERS=3",))
     pair = Pair.build(lab, daemon, daemon)

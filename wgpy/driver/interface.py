@@ -154,7 +154,8 @@ class Interface:
 
     def set_reading(self, reading: bool) -> None:
         """Read packets from the device, or leave them to another process once this has returned."""
-        self._traffic.set_reading(reading)
+        if not self._closed.is_set():
+            self._traffic.set_reading(reading)
 
     def set_resting(self, resting: bool) -> None:
         """Let the engine rest: packets pass by the sessions that there are, and none begins or is renewed."""
@@ -282,10 +283,7 @@ class Interface:
             running_loop().call_soon(self._engine.prepare_initiations, boottime())
 
     async def status(self) -> DeviceStatus:
-        """The state of interface and peers, never from the middle of a `set`.
-
-        Raises ConnectionError once the interface was closed.
-        """
+        """The state of interface and peers, never from within a `set`. Raises ConnectionError once closed."""
         async with self._configuring:
             self._check_open()
             return self._device.status(self._transport.port, self._transport.mark)
@@ -330,8 +328,7 @@ class Interface:
         self._packets.acknowledge_link()
         self._look_at_link()
         self._look_at_name()
-        if not self._closed.is_set():
-            self.turn()
+        self.turn()
 
     def _on_network_change(self) -> None:
         self._monitor.acknowledge()
@@ -408,6 +405,8 @@ class Interface:
     def turn(self) -> None:
         """Carry out what engine and data path want after new input, and sleep until the next deadline."""
         self._turn_is_due = False
+        if self._closed.is_set():
+            return
         if self._is_resting:
             self._turn_at_rest()
             return
@@ -449,7 +448,7 @@ class Interface:
             running_loop().call_soon(self._take_due_turn)
 
     def _take_due_turn(self) -> None:
-        if self._turn_is_due and not self._closed.is_set():
+        if self._turn_is_due:
             self.turn()
 
     def _report(self, event: DeviceEvent) -> None:

@@ -289,7 +289,8 @@ class Tun:
 
     def restore_header(self) -> None:
         if self._vnet_header_size:
-            _set_header_size(self._fd, self._vnet_header_size)
+            with suppress(OSError):  # it was deleted
+                _set_header_size(self._fd, self._vnet_header_size)
 
     def set_offloads(self, wanted: TunOffload) -> TunOffload:
         if not self._vnet_header_size or TunOffload.CHECKSUM not in wanted:
