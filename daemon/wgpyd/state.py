@@ -98,6 +98,8 @@ class TimestampFiles:
 
     def _write(self, public_key: bytes, timestamp: int, state: str) -> None:
         """Replace the file atomically."""
+        from wgpy.host.disk import sync_folder  # noqa: PLC0415 - not before the first handshake
+
         path = self._path(public_key)
         new = f"{path}.new"
         try:
@@ -108,6 +110,7 @@ class TimestampFiles:
                 file.flush()
                 os.fsync(fd)  # a power cut must not leave the new name with an empty file
             os.replace(new, path)
+            sync_folder(self._directory)  # nor leave it with the old name
         except OSError as error:
             self._warn(f"cannot keep the clock of a key for the next start: {error}")
 

@@ -92,6 +92,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "wgpy.node": {
         *_VALUES,
         "wgpy.mesh",
+        "wgpy.host.disk",
         "wgpy.host.netlink",
         "wgpy.host.resolv_conf",
         "wgpy.paths.nat64",

@@ -15,6 +15,7 @@ from wgpy import endpoint_names
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.config import Config, write
+from wgpy.host.disk import sync_folder
 
 CONFIG_DIRECTORY: Final = Path("/etc/wireguard")
 RECORDS: Final = Path(endpoint_names.FOLDER)
@@ -87,6 +88,7 @@ def save(path: Path, config: Config) -> None:
         except BaseException:
             temporary.unlink()
             raise
+        sync_folder(target.parent)
     except OSError as error:
         raise CommandError(f"{path} cannot be saved: {error.strerror}") from None
 

@@ -22,6 +22,7 @@ from wgpy.address import Address as IPAddress
 from wgpy.address import Prefix, parse_host_port
 from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import WgpyError
+from wgpy.host.disk import sync_folder
 from wgpy.keys import PrivateKey
 from wgpy.mesh import codec
 from wgpy.mesh.invitation import check_url
@@ -82,20 +83,11 @@ def write_file(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(fd)
         new.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             new.unlink()
         raise StorageError(f"{path} cannot be written: {error.strerror}") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new name is on disk once its folder is. fsync(2)"""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def load(kind: type[_T], path: Path) -> _T:
@@ -414,7 +406,7 @@ class Journal:
                 raise OSError(ENOSPC, os.strerror(ENOSPC))
             os.fsync(fd)
         if self._size == 0:
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         self._size += len(line)
 
     def compact(self, ledger: Ledger, revision: int) -> None:
