@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import Final
 
+from wgpy.contract.errors import StateError
 from wgpy.device import DeviceEvent
 from wgpy.driver.interface import Interface
 from wgpy.engine.actions import HandshakeCompleted
@@ -80,19 +81,19 @@ class Takeover:
             self.fd = more[0] if more else -1
 
     async def configure(self, interface: Interface) -> None:
-        """Have what the other process has, unless it is a node's. Raises OSError, StateError."""
+        """Have what the other process has, unless it is a node's. Raises StartError."""
         if self._is_mesh:
             return
         peers = tuple(map(_as_update, self._status.peers))
-        await interface.configure(
-            DeviceUpdate(self._status.private_key, fwmark=self._status.fwmark, peers=peers)
-        )
+        update = DeviceUpdate(self._status.private_key, fwmark=self._status.fwmark, peers=peers)
+        with _failing():
+            await interface.configure(update)
 
     async def renew_sessions(self, interface: Interface) -> None:
         """Begin a session with each peer that has one with the other process, and wait for the answers.
 
         Not with one that a node's agent has begun one with: of the session before the last, by which the
-        other process still sends, a peer opens nothing any more.
+        other process still sends, a peer opens nothing any more. Raises StartError.
         """
         wanted = {peer.public_key: peer for peer in self._status.peers if self._is_live(peer)}
         answered: set[PublicKey] = set()
@@ -104,10 +105,11 @@ class Takeover:
                 news.set()
 
         unsubscribe = interface.subscribe(note)
-        peers = (await interface.status()).peers
-        answered.update({peer.public_key for peer in peers if peer.last_handshake_time} & set(wanted))
-        missing = [peer for key, peer in wanted.items() if key not in answered]
-        await interface.configure(DeviceUpdate(peers=tuple(map(_beginning, missing))))
+        with _failing():
+            peers = (await interface.status()).peers
+            answered.update({peer.public_key for peer in peers if peer.last_handshake_time} & set(wanted))
+            missing = [peer for key, peer in wanted.items() if key not in answered]
+            await interface.configure(DeviceUpdate(peers=tuple(map(_beginning, missing))))
         end = time.monotonic() + _RENEWAL_TIME
         while len(answered) < len(wanted) and await news.wait(max(end - time.monotonic(), 0)):
             news.clear()
@@ -184,7 +186,7 @@ def _failing() -> Iterator[None]:
     """Raises StartError, with a sentence for the operator, if something fails between the two."""
     try:
         yield
-    except (HandoverError, UapiError, ValueError, OSError) as error:
+    except (HandoverError, StateError, UapiError, ValueError, OSError) as error:
         raise StartError(f"cannot take over: {error}") from None
 
 
