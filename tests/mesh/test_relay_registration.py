@@ -1,10 +1,13 @@
 """When a node measures relays and registers with others."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from typing import cast
+from typing import Any, Final, cast
+
+import pytest
 
 from tests.mesh.coordinator import in_a_loop
 from tests.mesh.network import NOW
@@ -13,11 +16,13 @@ from wgpy.contract.constants import MILLISECOND
 from wgpy.contract.endpoint import Endpoint
 from wgpy.keys import PublicKey
 from wgpy.mesh.plan import LocalView, NodePlan, Routing, plan
+from wgpy.mesh.records import RegisteredRelay
 from wgpy.mesh.signing import VerifyKey
 from wgpy.mesh.topology import derive
 from wgpy.node.coordinator_client import Coordinator
 from wgpy.node.files import NodeFile
 from wgpy.paths.discovery import Answer
+from wgpyd.agent.identity import OwnPaths
 from wgpyd.agent.pings import Pings
 from wgpyd.agent.registration import Registration
 from wgpyd.agent.relay_stream import RelayStream
@@ -25,15 +30,39 @@ from wgpyd.agent.relay_stream import RelayStream
 NEAR, NEXT, FAR = (Endpoint(f"203.0.113.{number}", 51820) for number in (2, 3, 4))
 ROUND_TRIPS = {NEAR: 1 * MILLISECOND, NEXT: 10 * MILLISECOND, FAR: 100 * MILLISECOND}
 SEEN_AS = Endpoint("198.51.100.1", 7000)
+_TURNS: Final = 100  # of the loop, in which all is done that waits for nothing
 
 
+@dataclass(slots=True)
 class Answering:
-    """In place of `Pings`: relays answer after their round trips."""
+    """In place of `Pings`: relays answer after their round trips, unless they are late.
 
-    async def measure(self, peers: Mapping[PublicKey, Sequence[Endpoint]]) -> dict[PublicKey, Answer]:
+    late: relays that answer once `go_on` is set, and not before; dials: whether a relay then answers from
+    another port, and later.
+    """
+
+    late: Sequence[Endpoint] = ()
+    dials: tuple[bool, bool] = (False, False)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def measure(
+        self, peers: Mapping[PublicKey, Sequence[Endpoint]], *, is_hurried: bool = False
+    ) -> dict[PublicKey, Answer]:
+        asked = {key: one for key, (one, *_) in peers.items()}
+        if not is_hurried and set(asked.values()) & set(self.late):
+            await self.go_on.wait()
         return {
-            key: Answer(bytes(key), one, ROUND_TRIPS[one], SEEN_AS, 100) for key, (one, *_) in peers.items()
+            key: Answer(bytes(key), one, ROUND_TRIPS[one], SEEN_AS, 100)
+            for key, one in asked.items()
+            if one not in self.late or self.go_on.is_set()
         }
+
+    async def is_dialled_back(self, _relays: Mapping[PublicKey, Endpoint]) -> bool:
+        await self.go_on.wait()
+        return self.dials[0]
+
+    async def ask_after(self, _relay: PublicKey, _endpoint: Endpoint, _silence: int) -> bool:
+        return self.dials[1]
 
 
 def unused() -> Coordinator:
@@ -42,21 +71,34 @@ def unused() -> Coordinator:
 
 @dataclass(slots=True)
 class Scene:
-    """A node behind a NAT, a peer, and relays. changed: whether the node registers in another way."""
+    """A node behind a NAT or none, a peer, and relays. changed: whether the node registers in another way."""
 
     network: Network
     peer: NodeFile
     relays: Sequence[NodeFile]
+    pings: Answering = field(default_factory=Answering)
+    published: OwnPaths = field(default_factory=OwnPaths)
+    has_no_nat: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     registration: Registration = field(init=False)
 
     def __post_init__(self) -> None:
         stream = RelayStream(unused, lambda: 51820, lambda: None)
-        pings = cast(Pings, Answering())
-        self.registration = Registration(pings, stream, self.changed.set, _nowhere, is_filtered=False)
+        pings = cast(Pings, self.pings)
+        self.registration = Registration(pings, stream, self.changed.set, _nowhere, self.published)
 
     def configure(self) -> None:
-        self.registration.configure(self.plan(), has_no_nat=False, is_named=False, is_apart=False, where=None)
+        self.registration.configure(
+            self.plan(), has_no_nat=self.has_no_nat, is_named=False, is_apart=False, where=None
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        running = asyncio.create_task(self.registration.run())
+        self.configure()
+        yield
+        running.cancel()
+        self.registration.close()
 
     def plan(self) -> NodePlan:
         ledger, node = self.network.administrator.ledger(), self.network.nodes[0]
@@ -79,38 +121,85 @@ async def _nowhere() -> bool:
     return False
 
 
-def a_scene() -> Scene:
+def a_scene(*, has_no_nat: bool = False, **answers: Any) -> Scene:
+    """answers: of relays, see `Answering`."""
     network = Network.found(NOW)
     _, peer, *relays = (network.join(*given) for given in ((), (), (NEAR,), (NEXT,), (FAR,)))
     for relay in relays:
         network.administrator.relay(relay.identity)
-    return Scene(network, peer, relays)
+    return Scene(network, peer, relays, Answering(**answers), has_no_nat=has_no_nat)
 
 
 @in_a_loop
 async def test_a_peer_that_has_one_relay_alone_has_this_node_register_with_that_as_well() -> None:
     scene = a_scene()
-    running = asyncio.create_task(scene.registration.run())
-    scene.configure()
-    assert await scene.next_registered() == scene.named(0, 1)
+    async with scene.running():
+        assert await scene.next_registered() == scene.named(0, 1)
 
-    scene.network.administrator.register(scene.peer.identity, (scene.relays[2].identity, 10))
-    scene.configure()
+        scene.network.administrator.register(scene.peer.identity, (scene.relays[2].identity, 10))
+        scene.configure()
 
-    assert await scene.next_registered() == scene.named(0, 1, 2)
-    running.cancel()
-    scene.registration.close()
+        assert await scene.next_registered() == scene.named(0, 1, 2)
 
 
 @in_a_loop
 async def test_a_relay_that_another_peer_shares_is_not_needed() -> None:
     scene = a_scene()
-    running = asyncio.create_task(scene.registration.run())
     both = [(relay.identity, 10) for relay in scene.relays[1:]]
     scene.network.administrator.register(scene.peer.identity, *both)
 
-    scene.configure()
+    async with scene.running():
+        assert await scene.next_registered() == scene.named(0, 1)
 
-    assert await scene.next_registered() == scene.named(0, 1)
-    running.cancel()
-    scene.registration.close()
+
+@in_a_loop
+async def test_a_node_registers_although_a_relay_does_not_answer_and_with_that_once_it_does() -> None:
+    scene = a_scene(late=[NEAR])
+    async with scene.running():
+        assert await scene.next_registered() == scene.named(1, 2)
+
+        scene.pings.go_on.set()
+
+        assert await scene.next_registered() == scene.named(0, 1)
+
+
+@in_a_loop
+@pytest.mark.parametrize("is_filtered", [True, False])
+async def test_a_node_that_no_relay_has_dialled_registers_until_it_is_known_whether_any_can(
+    is_filtered: bool,
+) -> None:
+    scene = a_scene(has_no_nat=True, dials=(not is_filtered, True))
+    async with scene.running():
+        assert await scene.next_registered() == scene.named(0, 1)
+        assert (scene.registration.is_needed, scene.registration.may_be_filtered) == (True, True)
+        assert not scene.registration.is_filtered, "nobody knows"
+
+        scene.pings.go_on.set()
+        await scene.next_registered()
+
+        assert scene.registration.is_filtered is is_filtered
+        assert scene.registration.may_be_filtered is is_filtered
+        assert bool(scene.registration.found.registered) is is_filtered
+
+
+@in_a_loop
+async def test_a_node_that_is_dialled_at_once_registers_with_none() -> None:
+    scene = a_scene(has_no_nat=True, dials=(True, True), late=[FAR])
+    scene.pings.go_on.set()
+    async with scene.running():
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+        assert not scene.changed.is_set()
+        assert not scene.registration.is_needed
+
+
+@in_a_loop
+async def test_a_node_that_begins_again_is_registered_where_others_know_it_to_be() -> None:
+    scene = a_scene(late=[NEAR, NEXT, FAR])
+    scene.published = OwnPaths((SEEN_AS,), (RegisteredRelay(scene.named(1)[0], 10),), "address-independent")
+    scene.__post_init__()
+    async with scene.running():
+        assert scene.registration.paths == scene.published
+        assert scene.registration.keys == (scene.relays[1].key.public_key(),)
+        assert scene.registration.is_needed

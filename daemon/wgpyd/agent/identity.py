@@ -113,15 +113,10 @@ class LocalIdentity:
         record = self._sites()
         return (record.sites if record else ()) == self.node.sites
 
-    def is_paths_published(self, found: OwnPaths) -> bool:
-        """Return whether the network's record of the paths to this node is what they are now."""
+    def published_paths(self) -> OwnPaths:
+        """Return what the network's record says of the paths to this node."""
         record = self._paths()
-        return (OwnPaths.of(record) if record else OwnPaths()) == found
-
-    def was_hidden(self) -> bool:
-        """Return whether the network's record says that others reach this node by relays."""
-        record = self._paths()
-        return record is not None and bool(record.relays)
+        return OwnPaths.of(record) if record else OwnPaths()
 
     def _paths(self) -> Paths | None:
         return self._ledger.find(Paths, bytes(self.key))

@@ -67,7 +67,7 @@ class NodePaths:
         self.stream = RelayStream(coordinator, lambda: interface.listen_port, self._on_stream)
         self.mapping = WantedMapping(identity, lambda: interface.listen_port, on_change)
         self.registration = Registration(
-            self.pings, self.stream, on_change, self.mapping.is_let_in, is_filtered=identity.was_hidden()
+            self.pings, self.stream, on_change, self.mapping.is_let_in, identity.published_paths()
         )
         self.lifetime = MappingLifetime(
             interface, identity, self.pings, self.registration.look_again, on_change
@@ -99,7 +99,7 @@ class NodePaths:
         learnt = self.lifetime.interval
         self.keepalives.configure(
             self._identity, seen, here,
-            is_blocked=bool(by_stream), is_filtered=self.registration.is_filtered, is_apart=is_apart,
+            is_blocked=bool(by_stream), is_filtered=self.registration.may_be_filtered, is_apart=is_apart,
             learnt=learnt,
         )  # fmt: skip
         named, has_no_nat = self._identity.node.endpoints, not self.keepalives.is_hidden

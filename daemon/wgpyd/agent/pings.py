@@ -25,6 +25,7 @@ from wgpy.paths.postponed import Postponed
 
 ASKING_TIME: Final = 2.0  # seconds
 _REPEATS: Final = 4  # questions to each endpoint in that time
+_MOMENT: Final = 0.05  # seconds, beside two round trips
 _MAX_ENDPOINTS: Final = 16
 _MAX_ROUND_TRIPS: Final = 1024  # that are kept
 
@@ -33,11 +34,15 @@ _Pair = tuple[bytes, Endpoint]  # a public key, and where the peer may be
 
 @dataclass(slots=True, eq=False)
 class _Round:
-    """Questions that are asked together. best: by pair; is_done: whether no more needs to be asked."""
+    """Questions that are asked together. best: by pair; is_done: whether no more needs to be asked.
+
+    is_hurried: whether no more is waited for a moment after the first answer.
+    """
 
     pairs: tuple[_Pair, ...]
     is_done: Callable[["_Round"], bool]
     manner: Manner = AT_ONCE
+    is_hurried: bool = False
     best: dict[_Pair, Answer] = field(default_factory=dict)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -46,9 +51,25 @@ class _Round:
         before = self.best.get(pair)
         is_asked = pair in self.pairs and answer.manner == self.manner
         if is_asked and (before is None or answer.round_trip < before.round_trip):
+            if self.is_hurried and not self.best:
+                moment = moment_after(answer.round_trip)
+                asyncio.get_running_loop().call_later(moment, self.done.set)
             self.best[pair] = answer
             if self.is_done(self):
                 self.done.set()
+
+
+def moment_after(round_trip: int) -> float:
+    """Return the seconds in which who has answered answers more, and others answer that are as near."""
+    return _MOMENT + 2 * round_trip / SECOND
+
+
+def _is_begun(asking: _Round) -> bool:
+    return bool(asking.best)
+
+
+def _is_complete(asking: _Round) -> bool:
+    return len(asking.best) == len(asking.pairs)
 
 
 class Observer(Protocol):
@@ -97,16 +118,24 @@ class Pings:
     async def ask(self, peer: PublicKey, endpoints: Sequence[Endpoint]) -> tuple[UdpAnswer, ...]:
         """Return each endpoint with the best round trip to the peer there, after ASKING_TIME at most."""
         pairs = _pairs(peer, endpoints)
-        best = await self._ask(pairs, lambda one: len(one.best) == len(one.pairs))
+        best = await self._ask(_Round(pairs, _is_complete))
         return tuple(
             UdpAnswer(str(pair[1]), pair in best, -(-best[pair].round_trip // 1000) if pair in best else 0)
             for pair in pairs
         )
 
-    async def measure(self, peers: Mapping[PublicKey, Sequence[Endpoint]]) -> dict[PublicKey, Answer]:
-        """Return the best answer of each peer once all have answered, after ASKING_TIME at most."""
+    async def measure(
+        self, peers: Mapping[PublicKey, Sequence[Endpoint]], *, is_hurried: bool = False
+    ) -> dict[PublicKey, Answer]:
+        """Return the best answer of each peer once all have answered, after ASKING_TIME at most.
+
+        is_hurried: a moment after the first answer at most.
+        """
         pairs = tuple(pair for peer, endpoints in peers.items() for pair in _pairs(peer, endpoints))
-        best = await self._ask(pairs, lambda one: len({peer for peer, _ in one.best}) == len(peers))
+        asking = _Round(
+            pairs, lambda one: len({peer for peer, _ in one.best}) == len(peers), is_hurried=is_hurried
+        )
+        best = await self._ask(asking)
         found: dict[PublicKey, Answer] = {}
         for answer in sorted(best.values(), key=lambda answer: answer.round_trip):
             found.setdefault(PublicKey(answer.peer), answer)
@@ -115,17 +144,17 @@ class Pings:
     async def survey(self, peers: Mapping[PublicKey, Sequence[Endpoint]]) -> Mapping[_Pair, Answer]:
         """Return the answers of all endpoints of all peers, after ASKING_TIME at most."""
         pairs = tuple(pair for peer, endpoints in peers.items() for pair in _pairs(peer, endpoints))
-        return await self._ask(pairs, lambda one: len(one.best) == len(one.pairs))
+        return await self._ask(_Round(pairs, _is_complete))
 
     async def is_dialled_back(self, peers: Mapping[PublicKey, Endpoint]) -> bool:
         """Whether an answer comes from another port of a peer, after ASKING_TIME at most."""
         pairs = tuple(pair for peer, endpoint in peers.items() for pair in _pairs(peer, [endpoint]))
-        return bool(await self._ask(pairs, lambda one: bool(one.best), ELSEWHERE))
+        return bool(await self._ask(_Round(pairs, _is_begun, ELSEWHERE)))
 
     async def ask_after(self, peer: PublicKey, endpoint: Endpoint, silence: int) -> Answer | None:
         """Ask once for an answer after so many seconds, and return it, None if it does not come then."""
         (pair,) = _pairs(peer, [endpoint])
-        asking = _Round((pair,), lambda one: bool(one.best), Manner(silence))
+        asking = _Round((pair,), _is_begun, Manner(silence))
         self._rounds.append(asking)
         try:
             self._question([pair], asking.manner)
@@ -135,14 +164,11 @@ class Pings:
             self._rounds.remove(asking)
         return asking.best.get(pair)
 
-    async def _ask(
-        self, pairs: tuple[_Pair, ...], is_done: Callable[[_Round], bool], manner: Manner = AT_ONCE
-    ) -> dict[_Pair, Answer]:
-        asking = _Round(pairs, is_done, manner)
+    async def _ask(self, asking: _Round) -> dict[_Pair, Answer]:
         self._rounds.append(asking)
         try:
-            for _ in range(_REPEATS if pairs else 0):
-                self._question((pair for pair in pairs if pair not in asking.best), manner)
+            for _ in range(_REPEATS if asking.pairs else 0):
+                self._question((pair for pair in asking.pairs if pair not in asking.best), asking.manner)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(ASKING_TIME / _REPEATS):
                         await asking.done.wait()

@@ -59,7 +59,7 @@ class Publisher:
                 self._count_duplicate(is_foreign)
         if not self._identity.are_sites_published():
             self._publish("sites", self._identity.sign_sites)
-        if not self._identity.is_paths_published(paths):
+        if paths != self._identity.published_paths():
             self._publish("paths", partial(self._identity.sign_paths, paths))
 
     def _publish(self, what: str, sign: Callable[[], Signed]) -> bool:

@@ -1,11 +1,14 @@
 """This node's registration with relays, where others cannot dial it: it keeps a session with the nearest.
 
 Where none answers by UDP, but one does by the coordinator's connection, no UDP passes, and that is used.
+What is not known in a moment is not waited for: a node registers with those that answer, and one that is not
+dialled from outside counts as one that is never until that is known.
 
 Invariant: a node that others can dial registers with none, and measures once where it is.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from math import inf
@@ -24,7 +27,7 @@ from wgpy.paths.nat import NatObserver
 
 from .dial_back import is_filtered
 from .identity import OwnPaths
-from .pings import Pings
+from .pings import Pings, moment_after
 from .relay_stream import RelayStream
 from .wake import Wake
 
@@ -64,13 +67,12 @@ class Registration:
         stream: RelayStream,
         on_change: Callable[[], None],
         is_let_in: Callable[[], Awaitable[bool]],
-        *,
-        is_filtered: bool,
+        published: OwnPaths,
     ) -> None:
         """on_change: called when another registration is to be published, or by another way.
 
-        is_let_in: whether a firewall lets others in because this node asked it to; is_filtered: whether that
-        is to be assumed until it is known.
+        is_let_in: whether a firewall lets others in because this node asked it to; published: what others
+        know, perhaps since an earlier process, which counts until this one knows more.
         """
         self._is_let_in = is_let_in
         self._pings = pings
@@ -84,8 +86,9 @@ class Registration:
         self._is_named = False
         self._is_apart = False
         self._pause = _SOON
-        self.found = Found()
-        self.is_filtered = is_filtered
+        self._is_doubtful = False  # whether no relay has dialled this node yet, although they answer
+        self.found = Found(published.relays, published.endpoints, published.nat)
+        self.is_filtered = bool(published.relays)
 
     def configure(
         self, plan: NodePlan, *, has_no_nat: bool, is_named: bool, is_apart: bool, where: object
@@ -115,7 +118,12 @@ class Registration:
     @property
     def _is_dialled(self) -> bool:
         """Return whether all others can dial this node, if UDP passes."""
-        return not self._is_apart and (self._is_named or (self._has_no_nat and not self.is_filtered))
+        return not self._is_apart and (self._is_named or (self._has_no_nat and not self.may_be_filtered))
+
+    @property
+    def may_be_filtered(self) -> bool:
+        """Return whether a firewall is known, or was not found to be missing in a moment."""
+        return self.is_filtered or self._is_doubtful
 
     @property
     def is_needed(self) -> bool:
@@ -171,10 +179,18 @@ class Registration:
 
     async def _measure(self, relays: _Relays) -> None:
         known = self._known
-        answers = await self._pings.measure({key: endpoints for key, (_, endpoints) in relays.items()})
+        is_first = not self.found.registered
+        first = await self._pings.measure(_endpoints(relays), is_hurried=is_first)
+        moment = moment_after(max((answer.round_trip for answer in first.values()), default=0))
+        async with asyncio.TaskGroup() as group:
+            others = group.create_task(self._pings.measure(_endpoints(relays, first) if first else {}))
+            check = group.create_task(self._check_filter(first))
+            _, late = await asyncio.wait([others, check], timeout=moment)
+            if late and is_first and first and known is self._known:
+                self._register_meanwhile(relays, first, is_doubtful=check in late)
+        answers, is_filtered = first | others.result(), check.result()
         here = self.stream.endpoint
         by_stream = await self._pings.measure(dict.fromkeys(relays, (here,))) if here and not answers else {}
-        is_filtered = await self._check_filter(answers)
         if known is not self._known:
             return  # this host is somewhere else by now
         self.stream.want(not answers)
@@ -183,6 +199,14 @@ class Registration:
             self._set(Found())
         elif answers or by_stream:  # else this host has no network just now
             self._register(relays, answers or by_stream, dict.fromkeys(by_stream, here) if here else {})
+
+    def _register_meanwhile(
+        self, relays: _Relays, first: Mapping[PublicKey, Answer], *, is_doubtful: bool
+    ) -> None:
+        """Have others reach this node by those that have answered, while the rest is not known."""
+        self._set_filtered(self.is_filtered, is_doubtful=is_doubtful)
+        if not self._is_dialled:
+            self._register(relays, first, {})
 
     async def _check_filter(self, answers: Mapping[PublicKey, Answer]) -> bool:
         if self._is_named or not self._has_no_nat:
@@ -206,15 +230,19 @@ class Registration:
         by_udp = {key: answer.remote for key, answer in used.items()}
         self._set(Found(registered, seen_as, nat_word(answers.values()), by_udp=by_udp))
 
-    def _set_filtered(self, is_filtered: bool) -> None:
-        if is_filtered != self.is_filtered:
-            self.is_filtered = is_filtered
+    def _set_filtered(self, is_filtered: bool, *, is_doubtful: bool = False) -> None:
+        if (is_filtered, is_doubtful) != (self.is_filtered, self._is_doubtful):
+            self.is_filtered, self._is_doubtful = is_filtered, is_doubtful
             self._on_change()
 
     def _set(self, found: Found) -> None:
         if found != self.found:
             self.found = found
             self._on_change()
+
+
+def _endpoints(relays: _Relays, but: Collection[PublicKey] = ()) -> dict[PublicKey, Sequence[Endpoint]]:
+    return {key: endpoints for key, (_, endpoints) in relays.items() if key not in but}
 
 
 def nat_word(answers: Iterable[Answer]) -> str:
