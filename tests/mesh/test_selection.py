@@ -204,14 +204,12 @@ async def test_a_relay_with_which_this_node_registers_is_not_reached_by_another_
 
 @in_a_loop
 async def test_a_peer_that_keeps_its_way_to_a_node_that_others_can_dial_stays_where_it_is_heard() -> None:
-    async with a_scene(PEER_AT) as scene:
-        await scene.know((scene.peer, PEER_AT))
-
+    async with a_scene(PEER_AT) as scene, _call_of_peer(scene) as heard_at:
         scene.begin(is_dialled=True)
 
         path = scene.selection.path(scene.key)
         assert path
-        assert (path.endpoint, path.kind) == (PEER_AT, PathKind.REFLEXIVE)
+        assert (path.endpoint, path.kind) == (heard_at, PathKind.REFLEXIVE)
         assert scene.key not in scene.selection.without_keepalives
 
 
@@ -271,18 +269,18 @@ async def test_a_relay_uses_no_other_one_to_a_peer_that_it_can_dial() -> None:
 @in_a_loop
 async def test_a_relay_that_left_a_peer_in_silence_begins_a_session_once_the_peer_is_heard_again() -> None:
     """The peer may rely on it for another one, and to whom a relay has no session it forwards nothing."""
-    with _udp() as peer:
+    with bound_udp() as peer:
         async with a_scene(PEER_AT) as scene:
             scene.network.administrator.relay(scene.network.nodes[0].identity)
             await scene.know()
             scene.begin(is_dialled=True)
             await scene.is_at(HUB_AT)
-            heard = PeerUpdate(scene.key, endpoint=_at(peer))
+            heard = PeerUpdate(scene.key, endpoint=at(peer))
             await scene.interface.configure(DeviceUpdate(peers=[heard]))
 
-            scene.selection.on_event(scene.key, EndpointChanged(PeerId(1), _at(peer)))
+            scene.selection.on_event(scene.key, EndpointChanged(PeerId(1), at(peer)))
 
-            assert await _is_called(peer, scene.peer)
+            assert await is_called(peer, scene.peer)
 
 
 @in_a_loop
@@ -300,40 +298,40 @@ async def test_who_registers_with_this_node_needs_no_selection() -> None:
 
 @in_a_loop
 async def test_what_is_sent_calls_a_relay_without_a_session_and_after_a_silence_the_next_one() -> None:
-    with _udp() as hub, _udp() as spare:
-        async with a_scene(hub=_at(hub), spare=_at(spare)) as scene:
+    with bound_udp() as hub, bound_udp() as spare:
+        async with a_scene(hub=at(hub), spare=at(spare)) as scene:
             await scene.know()
             scene.begin()
-            await scene.is_at(_at(hub))
+            await scene.is_at(at(hub))
             called = PeerUpdate(scene.key, handshake=True)
             await scene.interface.configure(DeviceUpdate(peers=[called]))
 
             scene.selection.on_event(scene.key, DataSent(PeerId(1)))
 
-            assert await _is_called(hub, scene.peer)
-            assert await _is_called(hub, scene.hub)
-            assert await _is_called(spare, scene.spare)
-            assert await _is_called(spare, scene.peer)
-            assert scene.at() == _at(spare)
+            assert await is_called(hub, scene.peer)
+            assert await is_called(hub, scene.hub)
+            assert await is_called(spare, scene.spare)
+            assert await is_called(spare, scene.peer)
+            assert scene.at() == at(spare)
 
 
 @in_a_loop
 async def test_a_node_that_begins_calls_a_peer_only_once_its_relay_has_a_session() -> None:
-    with _udp() as hub:
-        async with a_scene(hub=_at(hub)) as scene:
+    with bound_udp() as hub:
+        async with a_scene(hub=at(hub)) as scene:
             await scene.know()
             scene.begin()
-            await scene.is_at(_at(hub))
+            await scene.is_at(at(hub))
             relay, peer = (Mac1Key(bytes(node.key.public_key())) for node in (scene.hub, scene.peer))
 
             await warm_up(scene.interface, scene.selection, _nothing)
 
-            said = _received(hub)
+            said = received(hub)
             assert any(map(relay.fits, said))
             assert not any(map(peer.fits, said)), "the relay forwards nothing before"
             session = HandshakeCompleted(PeerId(1), initiator=True)
             scene.selection.on_event(scene.hub.key.public_key(), session)
-            assert await _is_called(hub, scene.peer)
+            assert await is_called(hub, scene.peer)
 
 
 @in_a_loop
@@ -350,7 +348,7 @@ async def test_without_a_peer_that_cannot_be_dialled_a_plan_stays_as_it_is() -> 
 
 @in_a_loop
 async def test_a_peer_that_asks_from_somewhere_is_asked_there_and_its_answer_counts() -> None:
-    with _udp() as there:
+    with bound_udp() as there:
         async with a_scene(PEER_AT) as scene:
             await scene.know()
             scene.begin()
@@ -361,10 +359,29 @@ async def test_a_peer_that_asks_from_somewhere_is_asked_there_and_its_answer_cou
             for _ in range(3):  # a question, one that returns the token, and the answer to what comes then
                 await _ask_and_answer(other, there, scene)
 
-            await scene.is_at(_at(there))
+            await scene.is_at(at(there))
             path = scene.selection.path(scene.key)
             assert path
             assert path.kind is PathKind.REFLEXIVE
+
+
+@asynccontextmanager
+async def _call_of_peer(scene: Scene) -> AsyncIterator[Endpoint]:
+    """Have the peer begin a session with this node, and give where it is heard."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    peer = Interface(PacketSocket(ours, name="no-such-link"))
+    peer.start()
+    try:
+        await scene.know()
+        us, at = scene.network.nodes[0].key, Endpoint("127.0.0.1", scene.interface.listen_port)
+        call = PeerUpdate(us.public_key(), endpoint=at, handshake=True)
+        await peer.configure(DeviceUpdate(scene.peer.key, listen_port=0, peers=[call]))
+        while not scene.interface.path(scene.key).handshake:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+        yield Endpoint("127.0.0.1", peer.listen_port)
+    finally:
+        peer.close()
+        theirs.close()
 
 
 async def _ask_and_answer(other: Discovery, there: socket.socket, scene: Scene) -> None:
@@ -381,17 +398,17 @@ def _nothing() -> None:
     pass
 
 
-def _udp() -> socket.socket:
+def bound_udp() -> socket.socket:
     made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     made.bind(("127.0.0.1", 0))
     return made
 
 
-def _at(udp: socket.socket) -> Endpoint:
+def at(udp: socket.socket) -> Endpoint:
     return Endpoint(*udp.getsockname())
 
 
-def _received(udp: socket.socket) -> list[bytes]:
+def received(udp: socket.socket) -> list[bytes]:
     """Return what has arrived by now."""
     said = []
     with suppress(BlockingIOError):
@@ -400,9 +417,13 @@ def _received(udp: socket.socket) -> list[bytes]:
     return said
 
 
-async def _is_called(udp: socket.socket, node: NodeFile) -> bool:
+async def is_called(udp: socket.socket, node: NodeFile) -> bool:
     """Return once an initiation for a node arrives; its mac1 says for whom it is."""
     key = Mac1Key(bytes(node.key.public_key()))
-    while not key.fits(await asyncio.get_running_loop().sock_recv(udp, 2048)):
+    while not key.fits(await datagram(udp)):
         pass
     return True
+
+
+async def datagram(udp: socket.socket) -> bytes:
+    return await asyncio.get_running_loop().sock_recv(udp, 2048)

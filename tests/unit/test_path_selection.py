@@ -97,6 +97,33 @@ def test_a_relay_by_which_the_peer_is_reached_already_keeps_its_session() -> Non
     assert bench.paths.path.endpoint == OTHER_RELAY.endpoint
 
 
+def test_a_peer_that_was_never_heard_is_sent_to_by_a_relay_as_soon_as_there_is_one() -> None:
+    bench = Bench(relays=())
+    bench.paths.set_remote([Candidate(THERE, PathKind.PUBLIC)], bench.now)
+    bench.send()
+    assert bench.take(Use) == [Use(THERE, False, Session.KEEP)]
+
+    bench.paths.set_relays((RELAY,), bench.now)
+
+    assert bench.take(Use) == [Use(RELAY.endpoint, False, Session.BEGIN)]
+
+
+@pytest.mark.parametrize("news", ["session", "data"])
+def test_a_peer_that_was_heard_stays_where_it_is_when_a_relay_becomes_known(news: str) -> None:
+    bench = Bench(relays=())
+    bench.paths.set_remote([Candidate(THERE, PathKind.PUBLIC)], bench.now)
+    bench.send()
+    if news == "session":
+        bench.paths.on_handshake()
+    else:
+        bench.paths.on_endpoint(THERE, bench.now)
+    bench.paths.take_outputs()
+
+    bench.paths.set_relays((RELAY,), bench.now)
+
+    assert bench.take(Use) == []
+
+
 def test_what_is_sent_begins_a_round_that_the_peer_must_agree_to() -> None:
     bench = Bench()
     bench.send()

@@ -75,6 +75,7 @@ class PeerPaths:
         self._is_pinned = False
         self._kept_for: int | None = 0
         self._session_by: Endpoint | None = None  # the relay that forwarded its handshake, if one did
+        self._is_met = False  # whether the peer was ever heard
         # Whether data is answered
         self._is_active = False
         self._sent_at = 0
@@ -113,7 +114,8 @@ class PeerPaths:
         is_heard = self.is_kept_open and self._is_direct  # though it was not asked yet
         has_session = self._current == self._session_by  # which would end
         is_closed = not (self._is_active or is_heard or has_session or self._stays_open())
-        if self._current is None or is_gone or is_closed:
+        is_guessed = self._is_direct and not (self._is_met or self._has_good_path)
+        if self._current is None or is_gone or is_closed or is_guessed:
             self._use_fallback(now)
 
     def keep_open(self, duration: int | None, now: int) -> None:
@@ -199,6 +201,7 @@ class PeerPaths:
 
     def on_endpoint(self, endpoint: Endpoint, now: int) -> None:
         """Authentic data came from there, and so the data path sends there now."""
+        self._is_met = True
         endpoint = endpoint.without_source()
         if endpoint == self._current:
             return
@@ -215,6 +218,7 @@ class PeerPaths:
 
     def on_handshake(self) -> None:
         """A session began."""
+        self._is_met = True
         relay = self._relays.get(self._current)
         self._session_by = relay.endpoint if relay else None
         if relay and self._is_deaf:  # what was told before had a session that the relay may not know

@@ -15,32 +15,35 @@ from wgpy.driver.interface import Interface
 from wgpy.host.bootclock import boottime
 from wgpy.keys import PublicKey
 
-PATIENCE: Final = 2 * SECOND  # that something sent is not answered
+PATIENCE: Final = 2 * SECOND
 
 
 class BrokenPaths:
     """Of one node, on the running loop. keys: of those peers."""
 
-    def __init__(self, interface: Interface, on_change: Callable[[], None]) -> None:
-        """on_change: called when there is another one."""
+    def __init__(self, interface: Interface, on_change: Callable[[], None], patience: int = PATIENCE) -> None:
+        """on_change: called when there is another one; patience: ns that something sent is not answered."""
         self._interface = interface
         self._on_change = on_change
+        self._patience = patience
         self._timers: dict[PublicKey, asyncio.TimerHandle] = {}
         self.watched: frozenset[PublicKey] = frozenset()
         self.keys: set[PublicKey] = set()
 
     def configure(self, watched: Collection[PublicKey]) -> None:
         """watched: peers that relays may lead to, and that need none."""
-        self.watched = frozenset(watched)
+        before, self.watched = self.watched, frozenset(watched)
         self.keys &= self.watched
         for key in self._timers.keys() - self.watched:
             self._timers.pop(key).cancel()
+        for key in self.watched - before:  # who was sent something before is told of no more
+            self._look_in_time(key)
 
     def on_event(self, key: PublicKey, event: DeviceEvent) -> None:
         """A listener of the interface."""
         is_watched = key in self.watched and key not in self.keys
         if isinstance(event, DataSent) and is_watched and key not in self._timers:
-            self._look_after(PATIENCE, key)
+            self._look_after(self._patience, key)
 
     def add(self, key: PublicKey) -> None:
         """It was heard by a relay, or does not answer."""
@@ -65,8 +68,11 @@ class BrokenPaths:
     def _look(self, key: PublicKey) -> None:
         del self._timers[key]
         unanswered = self._interface.traffic(key).unanswered
-        left = unanswered + PATIENCE - boottime()
-        if unanswered and left <= 0:
+        if unanswered and unanswered + self._patience <= boottime():
             self.add(key)
-        elif unanswered:
-            self._look_after(left, key)
+        else:
+            self._look_in_time(key)
+
+    def _look_in_time(self, key: PublicKey) -> None:
+        if unanswered := self._interface.traffic(key).unanswered:
+            self._look_after(max(unanswered + self._patience - boottime(), 0), key)

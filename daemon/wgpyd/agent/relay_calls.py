@@ -38,6 +38,13 @@ class RelayCalls:
             self._configure(PeerUpdate(relay, update_only=True, handshake=True))
         self._waiting.setdefault(relay, set()).add(key)
 
+    def note_begun(self, relay: PublicKey) -> None:
+        """One with a relay is under way: a second initiation right behind the first one ends both.
+
+        The relay drops it, and its answer to the first one comes for none that is known any more.
+        """
+        self._waiting.setdefault(relay, set())
+
     def begin(self, key: PublicKey, begun: Collection[PublicKey]) -> None:
         """Begin a session with a peer, after that with its relay. begun: with whom one is under way."""
         relay = self._relay_to(key)

@@ -103,6 +103,8 @@ class Selection:
         """
         self._nat64 = nat64
         self._plan, moves = self._relays.configure(plan, by_stream)
+        for move in moves:
+            self.calls.note_begun(move.public_key)
         self._changes.later(*moves)
         self._is_dialled = is_dialled
         self._registered = tuple(registered)
@@ -191,7 +193,8 @@ class Selection:
 
     def _end(self, key: PublicKey) -> None:
         self._selected.pop(key).stop()
-        if endpoint := self._interface.path(key).endpoint:  # pinned no more
+        endpoint = self._relays.endpoints.get(key) or self._interface.path(key).endpoint
+        if endpoint:  # pinned no more
             self._changes.later(PeerUpdate(key, update_only=True, endpoint=endpoint))
 
     def _keep_direct(self, relay: PublicKey) -> None:
@@ -245,8 +248,9 @@ class Selection:
         selected = SelectedPeer(peer, paths)
         paths.keep_open(self._kept_for(peer) if is_hidden(peer.member) else 0, now)  # so it is heard
         paths.set_local(self._told, now)
-        if endpoint := self._interface.path(key).endpoint:
-            self._note_endpoint(key, selected, endpoint, now)
+        path = self._interface.path(key)
+        if path.endpoint and (path.handshake or self._relay_at(key, path.endpoint)):  # else it is a guess
+            self._note_endpoint(key, selected, path.endpoint, now)
         if self._interface.traffic(key).unanswered:
             paths.on_sent(now)
         return selected
