@@ -56,7 +56,7 @@ static struct wgfp_datapath *datapath_of(const struct wgfp_settings *settings)
     made->vnet_header = settings->vnet_header;
     made->small = settings->small != 0;
     memcpy(made->seed, settings->seed, sizeof made->seed);
-    made->events.fd = -1;
+    made->events.fd = made->events.urgent = made->events.late = -1;
     atomic_init(&made->offloads, settings->offloads & ~(unsigned)OFFLOAD_FILTER);
     if (settings->offloads & OFFLOAD_FILTER && made->system == &wgfp_kernel && filter_open(&made->filter))
         atomic_fetch_or(&made->offloads, OFFLOAD_FILTER);

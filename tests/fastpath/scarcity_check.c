@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
 
@@ -40,6 +41,7 @@ REFUSED(void *, aligned_alloc, (size_t alignment, size_t size), (alignment, size
 REFUSED(int, pthread_mutex_init, (pthread_mutex_t *lock, const pthread_mutexattr_t *how), (lock, how), 12)
 REFUSED(int, eventfd, (unsigned count, int flags), (count, flags), -1)
 REFUSED(int, timerfd_create, (int clock, int flags), (clock, flags), -1)
+REFUSED(int, epoll_create1, (int flags), (flags), -1)
 
 static void require(bool holds, const char *what)
 {

@@ -3,6 +3,8 @@
 
 #include "events.h"
 
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,21 +13,37 @@
  * was heard of. So these events may be late; otherwise a busy tunnel would raise them all the time. */
 enum { DATA_EVENT_DELAY = 1 }; /* seconds */
 
+static bool watch(int epoll, int fd)
+{
+    struct epoll_event readable = {.events = EPOLLIN};
+
+    return epoll >= 0 && fd >= 0 && epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &readable) == 0;
+}
+
 int events_init(struct events *events)
 {
     if (pthread_mutex_init(&events->lock, NULL) != 0)
         return WGFP_ERR_MEMORY;
     events->first_dirty = events->last_dirty = NULL;
     events->now = events->soon = false;
-    events->fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    return events->fd >= 0 ? 0 : WGFP_ERR_MEMORY;
+    events->fd = epoll_create1(EPOLL_CLOEXEC);
+    events->urgent = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    events->late = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    return watch(events->fd, events->urgent) && watch(events->fd, events->late) ? 0 : WGFP_ERR_MEMORY;
+}
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
 }
 
 void events_close(struct events *events)
 {
-    if (events->fd >= 0)
-        (void)close(events->fd);
-    events->fd = -1;
+    close_one(&events->fd);
+    close_one(&events->urgent);
+    close_one(&events->late);
 }
 
 void events_free(struct events *events)
@@ -34,15 +52,30 @@ void events_free(struct events *events)
     (void)pthread_mutex_destroy(&events->lock);
 }
 
+/* seconds: 0 for never. */
+static void late_set(struct events *events, time_t seconds)
+{
+    const struct itimerspec at = {.it_value = {seconds, 0}};
+
+    (void)timerfd_settime(events->late, 0, &at, NULL); /* it cannot fail, unless it is closed */
+}
+
 /* Under the lock. */
 static void wake(struct events *events, bool urgent)
 {
-    const struct itimerspec at = {.it_value = {urgent ? 0 : DATA_EVENT_DELAY, urgent ? 1 : 0}};
+    const uint64_t one = 1;
 
     if (events->now || (events->soon && !urgent))
         return;
-    *(urgent ? &events->now : &events->soon) = true;
-    (void)timerfd_settime(events->fd, 0, &at, NULL); /* it cannot fail, unless it is closed */
+    if (urgent) {
+        events->now = true;
+        if (write(events->urgent, &one, sizeof one) < 0) {
+            /* It is closed. */
+        }
+    } else {
+        events->soon = true;
+        late_set(events, DATA_EVENT_DELAY);
+    }
 }
 
 void events_wake(struct events *events)
@@ -57,10 +90,12 @@ void events_acknowledge(struct events *events)
     uint64_t count;
 
     pthread_mutex_lock(&events->lock);
-    events->now = events->soon = false;
-    if (read(events->fd, &count, sizeof count) < 0) {
-        /* It was not readable. */
+    if (events->now && read(events->urgent, &count, sizeof count) < 0) {
+        /* It is closed. */
     }
+    if (events->soon)
+        late_set(events, 0); /* whether it was due or not */
+    events->now = events->soon = false;
     pthread_mutex_unlock(&events->lock);
 }
 

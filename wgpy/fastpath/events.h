@@ -8,8 +8,10 @@
 struct events {
     pthread_mutex_t lock;
     struct peer *first_dirty, *last_dirty;
-    int fd;             /* a timerfd: readable now, or soon; -1 once it is closed */
-    bool now, soon;     /* which it is set to, since it was acknowledged last */
+    int fd;             /* an epoll of the two below: readable when one is; -1 once it is closed, as they are */
+    int urgent;         /* an eventfd, as a timerfd that is due at once costs an interrupt: of a virtual machine, 30 us */
+    int late;           /* a timerfd */
+    bool now, soon;     /* which of them is set, since they were acknowledged last */
 };
 
 /* WGFP_ERR_MEMORY: or there is no descriptor. */
