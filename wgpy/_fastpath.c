@@ -157,6 +157,7 @@ void wgfp_datapath_step(struct wgfp_datapath *datapath)
         for (uint32_t i = 0; i < 2 * datapath->queue_count; i++)
             more |= worker_turn(&datapath->workers[i]);
     }
+    events_notify(&datapath->events);
 }
 
 /* -- Readings --------------------------------------------------------------------------------------- */

@@ -19,6 +19,7 @@ void control_unlock(struct wgfp_datapath *datapath)
         pthread_mutex_unlock(&datapath->workers[i].lock);
     atomic_store_explicit(&datapath->waiting, 0, memory_order_relaxed);
     pthread_mutex_unlock(&datapath->gate);
+    events_notify(&datapath->events);
 }
 
 void control_first(struct wgfp_datapath *datapath)

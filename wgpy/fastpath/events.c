@@ -26,6 +26,7 @@ int events_init(struct events *events)
         return WGFP_ERR_MEMORY;
     events->first_dirty = events->last_dirty = NULL;
     events->now = events->soon = false;
+    atomic_init(&events->owed, false);
     events->fd = epoll_create1(EPOLL_CLOEXEC);
     events->urgent = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     events->late = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
@@ -63,15 +64,11 @@ static void late_set(struct events *events, time_t seconds)
 /* Under the lock. */
 static void wake(struct events *events, bool urgent)
 {
-    const uint64_t one = 1;
-
     if (events->now || (events->soon && !urgent))
         return;
     if (urgent) {
         events->now = true;
-        if (write(events->urgent, &one, sizeof one) < 0) {
-            /* It is closed. */
-        }
+        atomic_store(&events->owed, true);
     } else {
         events->soon = true;
         late_set(events, DATA_EVENT_DELAY);
@@ -85,13 +82,23 @@ void events_wake(struct events *events)
     pthread_mutex_unlock(&events->lock);
 }
 
+void events_notify(struct events *events)
+{
+    const uint64_t one = 1;
+
+    if (atomic_load_explicit(&events->owed, memory_order_relaxed) && atomic_exchange(&events->owed, false) &&
+        write(events->urgent, &one, sizeof one) < 0) {
+        /* It is closed. */
+    }
+}
+
 void events_acknowledge(struct events *events)
 {
     uint64_t count;
 
     pthread_mutex_lock(&events->lock);
-    if (events->now && read(events->urgent, &count, sizeof count) < 0) {
-        /* It is closed. */
+    if (read(events->urgent, &count, sizeof count) < 0) {
+        /* It was not readable. */
     }
     if (events->soon)
         late_set(events, 0); /* whether it was due or not */

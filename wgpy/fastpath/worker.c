@@ -246,6 +246,7 @@ static void *inbound_run(void *argument)
             if (!outbound_is_quiet(out))
                 outbound_hand_over(out, true);
         }
+        events_notify(&in->datapath->events);
         if (!more)
             thread_wait(in, fds, -1);
     }
@@ -263,12 +264,15 @@ static void *outbound_run(void *argument)
         if (!atomic_load(&out->apart)) {
             fds[TUN].fd = -1;
             thread_wait(out, fds, -1);
-        } else if (!thread_turn(out, fds)) {
-            if (outbound_is_quiet(out))
-                outbound_rest(out);
-            else
-                thread_wait(out, fds, QUIET_AFTER);
+            continue;
         }
+        const bool more = thread_turn(out, fds);
+
+        events_notify(&out->datapath->events);
+        if (!more && outbound_is_quiet(out))
+            outbound_rest(out);
+        else if (!more)
+            thread_wait(out, fds, QUIET_AFTER);
     }
     return NULL;
 }
