@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from wgpy.contract.constants import HANDSHAKE_TOS
 from wgpy.contract.drops import DropReason
 from wgpy.contract.endpoint import Endpoint
-from wgpy.contract.events import DataSent, EndpointChanged, KeyNeeded, PeerActivity, PeerId, RoutingLoop
+from wgpy.contract.events import (
+    DataSent,
+    EndpointChanged,
+    InitiationSent,
+    KeyNeeded,
+    PeerActivity,
+    PeerId,
+    RoutingLoop,
+)
 from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.contract.orders import (
     AddRelayed,
@@ -136,8 +144,10 @@ class Device(Generic[_Path_co]):
         for event in events:
             if isinstance(event, _PASSED_ON):
                 self._events.append(event)
-            elif self.watched and isinstance(event, DataSent | KeyNeeded):
+            elif self.watched and isinstance(event, DataSent | KeyNeeded | InitiationSent):
                 self._note_sending(event.peer)
+            if isinstance(event, InitiationSent):
+                self._note_sent_initiation(event.peer)
             self.engine.receive_event(event, now)
         messages = list(islice(iter(self.datapath.next_handshake, None), HANDSHAKES_AT_ONCE))
         if messages:
@@ -154,6 +164,11 @@ class Device(Generic[_Path_co]):
         known, event = self.engine.peer(peer), DataSent(peer)
         if known and known.public_key in self.watched and event not in self._events:
             self._events.append(event)
+
+    def _note_sent_initiation(self, peer: PeerId) -> None:
+        known = self.engine.peer(peer)
+        if known and known.endpoint:
+            self._events.append(HandshakeSent(peer, known.endpoint))
 
     def next_deadline(self) -> int | None:
         """When `expire` is to be called next, in boottime ns; None while nothing is to be done."""

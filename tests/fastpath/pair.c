@@ -219,7 +219,7 @@ static void event_answer(struct pair *pair, struct side *side, const struct wgfp
         (event->local_index == side->newest[peer] || event->local_index == side->previous[peer]))
         require(wgfp_keypair_use(side->datapath, event->peer, event->local_index, 0, wgfp_kernel.now()) == 0,
                 "what was confirmed is there");
-    if (event->kind == WGFP_EVENT_KEY_NEEDED ||
+    if (event->kind == WGFP_EVENT_KEY_NEEDED || event->kind == WGFP_EVENT_INITIATION_SENT ||
         (event->kind == WGFP_EVENT_KEY_AGED && event->local_index == side->newest[peer]))
         pair_rekey(pair, peer);
 }
@@ -298,6 +298,16 @@ static void readings_take(struct side *side, uint32_t peer, uint32_t number)
     wgfp_datapath_set_mtu(side->datapath, MTU + number % 2);
 }
 
+/* The next packet sends an initiation, unless the next change is faster. */
+static void initiation_lend(struct side *side, uint32_t peer, uint32_t number)
+{
+    uint8_t message[INITIATION_SIZE] = {TYPE_INITIATION, 0, 0, 0, (uint8_t)number};
+
+    wgfp_initiation_lend(side->datapath, side->peers[peer], NULL, 0);
+    wgfp_initiation_lend(side->datapath, side->peers[peer], message, NEVER);
+    wgfp_keypair_use_none(side->datapath, side->peers[peer]);
+}
+
 /* Nothing may be begun; then anything, counted, or without a policy. */
 static void policy_change(struct side *side, uint32_t peer, uint32_t number)
 {
@@ -324,7 +334,10 @@ void pair_change(struct pair *pair, uint32_t number)
         pair_rekey(pair, peer);
         break;
     case 2:
-        wgfp_keypair_use_none(side->datapath, side->peers[peer]);
+        if (number / 48 % 2 == 0)
+            wgfp_keypair_use_none(side->datapath, side->peers[peer]);
+        else
+            initiation_lend(side, peer, number);
         break;
     case 3:
         routes_remove(pair, which, peer);

@@ -6,7 +6,16 @@ from tests.fastpath.natively import FASTPATH, SANITIZERS, build, needs, run
 
 CHECK = Path(__file__).with_name("scarcity_check.c")
 SOURCES = [FASTPATH.parent / "_fastpath.c", *sorted(FASTPATH.glob("*.c"))]
-SCARCE = "malloc", "calloc", "realloc", "aligned_alloc", "pthread_mutex_init", "eventfd", "timerfd_create", "epoll_create1"
+SCARCE = (
+    "malloc",
+    "calloc",
+    "realloc",
+    "aligned_alloc",
+    "pthread_mutex_init",
+    "eventfd",
+    "timerfd_create",
+    "epoll_create1",
+)
 OPTIONS = ["-pthread", *(f"-Wl,--wrap={name}" for name in SCARCE)]
 
 

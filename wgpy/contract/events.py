@@ -20,6 +20,14 @@ class KeyNeeded:
 
 
 @dataclass(frozen=True, slots=True)
+class InitiationSent:
+    """A packet was staged as for `KeyNeeded`, and the initiation that was lent has been sent for it."""
+
+    peer: PeerId
+    local_index: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionNeeded:
     """Another peer began a handshake with this one by this relay, with which it has no session."""
 
@@ -83,6 +91,7 @@ class RoutingLoop:
 Event = (
     RoutingLoop
     | KeyNeeded
+    | InitiationSent
     | SessionNeeded
     | KeyConfirmed
     | KeyAged

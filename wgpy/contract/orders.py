@@ -150,6 +150,19 @@ class ClearSource:
 
 
 @dataclass(frozen=True, slots=True)
+class LendInitiation:
+    """Let the first packet without a keypair send this initiation, and raise `InitiationSent` for it.
+
+    message: a whole datagram, in place of one that is lent; None: of none. until: from this boottime ns on it
+    is not sent. A data path may leave it alone, and raise `KeyNeeded`.
+    """
+
+    peer: PeerId
+    message: bytes | None
+    until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InstallKeypair:
     """Receive by this keypair from now on; send by it after `UseKeypair`, or `KeyConfirmed` of the newest.
 
@@ -224,6 +237,7 @@ EngineOrder = (
     | RemovePeer
     | SetEndpoint
     | ClearSource
+    | LendInitiation
     | InstallKeypair
     | UseKeypair
     | RemoveKeypair

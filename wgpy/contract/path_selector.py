@@ -9,4 +9,6 @@ class PathSelector(Protocol):
     """The choice among the paths to a peer."""
 
     def destination(self, endpoint: Endpoint, retries: int) -> Endpoint:
-        """Where an initiation goes. endpoint: the peer's; retries: initiations in a row without an answer."""
+        """Where an initiation goes. endpoint: the peer's; retries: initiations in a row without an
+        answer; the first goes to the endpoint.
+        """

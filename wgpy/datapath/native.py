@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, assert_never
 
 from wgpy.contract.constants import (
     DEFAULT_MTU,
+    INITIATION_SIZE,
     MAX_FLOWS,
     MAX_FOREIGN,
     MAX_RULES,
@@ -31,6 +32,7 @@ from wgpy.contract.orders import (
     ClearSource,
     DataPathOrder,
     InstallKeypair,
+    LendInitiation,
     LocalPort,
     Permit,
     PurgeStaged,
@@ -350,6 +352,8 @@ class NativeDataPath:
                 self._install_keypair(action)
             case UseKeypair(peer, local_index, confirm):
                 self._use_keypair(peer, local_index, confirm, now)
+            case LendInitiation(peer, message, until):
+                self._lend_initiation(number_of(peer), message, until)
             case RemoveKeypair(peer, local_index):
                 if _lib.wgfp_keypair_remove(self._c, number_of(peer), local_index):
                     raise no_keypair(peer, local_index)
@@ -472,6 +476,11 @@ class NativeDataPath:
             raise keypair_exists(order.local_index)
         if error:
             raise MemoryError("there is no memory for another keypair")
+
+    def _lend_initiation(self, number: int, message: bytes | None, until: int) -> None:
+        if message is not None and len(message) != INITIATION_SIZE:
+            raise ValueError(f"an initiation is {INITIATION_SIZE} bytes, not {len(message)}")
+        _lib.wgfp_initiation_lend(self._c, number, _ffi.NULL if message is None else message, until)
 
     def _use_keypair(self, peer: PeerId, local_index: int | None, confirm: bool, now: int) -> None:
         number = self._number_of(peer)

@@ -14,6 +14,7 @@ from wgpy.contract.events import (
     DataSent,
     EndpointChanged,
     Event,
+    InitiationSent,
     KeyAged,
     KeyConfirmed,
     KeyNeeded,
@@ -102,6 +103,8 @@ def event_of(event: Any, peer: PeerId) -> Event:
         return DataReceived(peer)
     if kind == _lib.WGFP_EVENT_KEY_NEEDED:
         return KeyNeeded(peer)
+    if kind == _lib.WGFP_EVENT_INITIATION_SENT:
+        return InitiationSent(peer, event.local_index)
     if kind == _lib.WGFP_EVENT_SESSION_NEEDED:
         return SessionNeeded(peer)
     if kind == _lib.WGFP_EVENT_ROUTING_LOOP:

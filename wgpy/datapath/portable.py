@@ -42,6 +42,7 @@ from wgpy.contract.orders import (
     ClearSource,
     DataPathOrder,
     InstallKeypair,
+    LendInitiation,
     Permit,
     PurgeStaged,
     RemoveKeypair,
@@ -210,8 +211,8 @@ class PortableDataPath:
                 self._add_relayed(self._peer(peer), public_key)
             case SetMac1Key(public_key):
                 self._relay.set_own_key(public_key)  # the rest has all macs checked by the engine
-            case SetCookieSecret():
-                pass  # as above
+            case SetCookieSecret() | LendInitiation():
+                pass  # as above, and the engine sends as soon
             case _:
                 assert_never(action)
 
@@ -387,8 +388,7 @@ class PortableDataPath:
 
     def receive_datagram(self, data: bytes, source: Endpoint, now: int, tos: int = 0) -> None:
         """Take any UDP datagram. tos: TOS byte or traffic class of its outer header; 0 if it is not known."""
-        kind = message_type(data)
-        if kind == TYPE_TRANSPORT:
+        if (kind := message_type(data)) == TYPE_TRANSPORT:
             self._receive_transport(data, source, now, tos)
         elif kind is None:
             if refusal := self._foreign.push(data, source):

@@ -19,6 +19,7 @@ from wgpy.contract.events import RoutingLoop
 from wgpy.datapath import Counters, Datagram
 from wgpy.device import DeviceEvent
 from wgpy.driver.listeners import Listeners
+from wgpy.driver.loop_warnings import LoopWarnings
 from wgpy.driver.settings import Settings, read_settings
 from wgpy.driver.timestamps import Timestamps
 from wgpy.driver.traffic import Watches, open_traffic
@@ -36,10 +37,8 @@ from wgpy.transport.demultiplexer import Demultiplexer, Reader
 from wgpy.transport.udp import open_udp
 
 _TIME_PER_TURN: Final = 2 * MILLISECOND
-_MAX_LOOPED: Final = 1024  # endpoints
 # In a storm of route changes, looking at the routes takes one part of the time in so many.
 _ROUTE_CHECK_SHARE: Final = 10
-
 
 Listener = Callable[[PublicKey, DeviceEvent], None]  # with whom, and what happened
 
@@ -90,7 +89,7 @@ class Interface:
         self._listeners = Listeners[PublicKey, DeviceEvent]()
         self._watched: dict[object, frozenset[bytes]] = {}  # by who watches
         self._last_name = packets.name
-        self._looped: set[Endpoint] = set()  # of which the log has told
+        self._loop_warnings = LoopWarnings()
         self._name_listener: Callable[[str], None] = lambda _: None
         self._network_listeners = Listeners[[]]()
         self._unknown = 0  # initiations of keys that are no peer's
@@ -159,6 +158,9 @@ class Interface:
 
     def set_resting(self, resting: bool) -> None:
         """Let the engine rest: packets pass by the sessions that there are, and none begins or is renewed."""
+        if resting:
+            self._engine.recall_initiations()
+            self._settle(boottime())
         self._is_resting = resting
         self.turn()
 
@@ -280,7 +282,7 @@ class Interface:
                     self._check_open()
                     pause_at = boottime() + _TIME_PER_TURN
             self.turn()
-            running_loop().call_soon(self._engine.prepare_initiations, boottime())
+            running_loop().call_soon(self._prepare_initiations)
 
     async def status(self) -> DeviceStatus:
         """The state of interface and peers, never from within a `set`. Raises ConnectionError once closed."""
@@ -350,6 +352,8 @@ class Interface:
     def _look_at_link(self) -> None:
         match self._packets.link():
             case Link.UP:
+                if not self._engine.is_up:
+                    running_loop().call_soon(self._prepare_initiations)
                 self._engine.up(boottime())
             case Link.DOWN if self._engine.is_up:
                 self._engine.down()
@@ -415,12 +419,16 @@ class Interface:
         self._read_foreign(now)
         if self._engine.last_timestamp != self._last_timestamp:
             self._keep_timestamp()
-            running_loop().call_later(0.1, self._engine.prepare_initiations, now)  # as a rule, answered
+            running_loop().call_later(0.1, self._prepare_initiations)  # as a rule, it is answered by then
         if (unknown := self._engine.drops.get(DropReason.UNKNOWN_PEER, 0)) != self._unknown:
             self._unknown = unknown
             running_loop().call_soon(self._unknown_listener)
         self._deadline = self._device.next_deadline()
         self._alarm.set(self._deadline)
+
+    def _prepare_initiations(self) -> None:
+        self._engine.prepare_initiations(boottime())
+        self._turn_again()
 
     def _settle(self, now: int) -> None:
         """Step until nobody has anything to say, or until it is the turn of the loop's others.
@@ -456,21 +464,13 @@ class Interface:
         if peer is None:
             return
         if isinstance(event, RoutingLoop):
-            self._warn_of_loop(event.endpoint)
+            self._loop_warnings.warn(event.endpoint, self.name)
         key = PublicKey(peer.public_key)
         if LOG.writes_debug():
             from wgpy.driver.event_log import in_words  # noqa: PLC0415 - few logs have it
 
             LOG.debug("peer %s: %s", key, in_words(event))
         self._listeners.notify(key, event)
-
-    def _warn_of_loop(self, endpoint: Endpoint) -> None:
-        """Write it once, as each keypair and each handshake message tells it again."""
-        if endpoint not in self._looped:
-            if len(self._looped) == _MAX_LOOPED:
-                self._looped.clear()
-            self._looped.add(endpoint)
-            LOG.warning("the host routes datagrams for %s into %s itself: dropped", endpoint, self.name)
 
     def _send(self, datagram: Datagram) -> bool:
         """Whether that told the engine something: that our address is no good any more."""

@@ -14,7 +14,6 @@ from wgpy.contract.constants import (
     KEY_LENGTH,
     NEW_HANDSHAKE_AFTER_SILENCE,
     REKEY_ATTEMPT_TIME,
-    REKEY_TIMEOUT,
     ZERO_KEY_MATERIAL_AFTER,
 )
 from wgpy.contract.drops import DropReason
@@ -25,6 +24,7 @@ from wgpy.contract.events import (
     DataSent,
     EndpointChanged,
     Event,
+    InitiationSent,
     KeyAged,
     KeyConfirmed,
     KeyNeeded,
@@ -45,17 +45,17 @@ from wgpy.contract.orders import (
 )
 from wgpy.contract.path_selector import PathSelector
 
-from .actions import Action, HandshakeCompleted, PeerUnreachable, SendDatagram
+from .actions import Action, HandshakeCompleted, PeerUnreachable
 from .crypto import checked_key, clamp, dh_public
 from .exchange import Exchange, finish_together
 from .indextable import IndexTable
+from .initiator import Initiator
 from .keepalive import Keepalives
 from .keypair import Keypair, installation
-from .noise import Identity, Session, consume_initiation, consume_response, create_initiation, create_response
+from .noise import Identity, Session, consume_initiation, consume_response, create_response
 from .peer import Peer
 from .peertable import PeerTable
 from .refused import RefusedInitiations
-from .tai64n import Tai64nClock
 from .timers import Timer, Timers, jitter
 from .under_load import HandshakeChecker
 
@@ -80,15 +80,14 @@ class Engine:
         self._drops: Counter[DropReason] = Counter()
         self._is_up = False
         # Ours
-        self._identity: Identity | None = None
         self._handshake_checker = HandshakeChecker(random, self._actions)
-        self._tai64n = Tai64nClock(wall_clock)
         # Theirs
         self._peers = PeerTable()
         self._refused = RefusedInitiations()
         # Shared
         self.indices = IndexTable(random)
         self._timers = Timers()
+        self._initiator = Initiator(random, wall_clock, self.indices, self._timers, self._actions)
         self._keepalives = Keepalives(self._timers, activity, self._actions)
         self._on_timer = {
             Timer.RETRANSMIT_HANDSHAKE: self._retransmit_handshake,
@@ -102,16 +101,16 @@ class Engine:
 
     @property
     def private_key(self) -> bytes | None:
-        return self._identity.private_key if self._identity else None
+        return self._initiator.identity.private_key if self._initiator.identity else None
 
     @property
     def public_key(self) -> bytes | None:
-        return self._identity.public_key if self._identity else None
+        return self._initiator.identity.public_key if self._initiator.identity else None
 
     @property
     def last_timestamp(self) -> int:
-        """The newest TAI64N value sent, in ns since 1970: what the driver keeps across restarts."""
-        return self._tai64n.last
+        """The newest TAI64N value that may be sent, in ns since 1970: the driver keeps it across restarts."""
+        return self._initiator.last_timestamp
 
     @property
     def peers(self) -> Mapping[bytes, Peer]:
@@ -144,16 +143,16 @@ class Engine:
             key = clamp(checked_key(key))
         if key == self.private_key:
             return
-        self._identity = Identity(key, dh_public(key)) if key else None
+        self._initiator.set_identity(Identity(key, dh_public(key)) if key else None, last_timestamp)
         self._handshake_checker.set_public_key(self.public_key)
         self._actions.append(SetMac1Key(self.public_key))
-        self._tai64n = Tai64nClock(self._wall_clock, max(last_timestamp, self._tai64n.last))
-        if self._identity and (own := self._peers.by_key.get(self._identity.public_key)):
+        if (public_key := self.public_key) and (own := self._peers.by_key.get(public_key)):
             self.remove_peer(own)
         for peer in self._peers.by_key.values():
             if peer.has_state:
+                self._initiator.recall(peer)
                 peer.state.shared_static = peer.state.prepared = peer.state.last_handshake_sent = None
-                self._forget_initiation(peer)
+                self._initiator.forget(peer)
                 self._remove_keypairs(peer, peer.state.keypairs.drop_next())
                 self.end_session(peer)
                 if self._is_up and peer.state.packets_wait:
@@ -170,7 +169,8 @@ class Engine:
         return peer
 
     def remove_peer(self, peer: Peer) -> None:
-        self._forget_initiation(peer)
+        self._initiator.recall(peer)
+        self._initiator.forget(peer)
         for keypair in peer.state.keypairs.clear() if peer.has_state else ():
             self.indices.release(keypair.local_index)
         self._timers.disarm_all(peer.id)
@@ -218,8 +218,14 @@ class Engine:
 
     def prepare_initiations(self, now: int) -> None:
         """Do what the next one of each peer needs, unless there are many: for when nobody waits for it."""
-        if self._identity:
-            self._peers.prepare_initiations(self._identity, self._random, now)
+        self._initiator.prepare(self._peers, now)
+        if self._is_up:
+            self._initiator.lend(self._peers, now)
+
+    def recall_initiations(self) -> None:
+        """Let the data path begin no handshake by itself any more, until more are prepared."""
+        for peer in self._peers.by_key.values():
+            self._initiator.recall(peer)
 
     def up(self, now: int) -> None:
         """The link is up: speak."""
@@ -231,10 +237,11 @@ class Engine:
     def down(self) -> None:
         """The link is down: forget all sessions and be silent."""
         self._is_up = False
+        self.recall_initiations()
         for peer in self._peers.by_key.values():
             self._timers.disarm_all(peer.id)
             if peer.has_state:
-                self._forget_initiation(peer)
+                self._initiator.forget(peer)
                 self._remove_keypairs(peer, peer.state.keypairs.clear())
                 peer.state.packets_wait, peer.state.last_handshake_sent = False, None
             self._actions.append(PurgeStaged(peer.id))
@@ -280,8 +287,11 @@ class Engine:
             case KeyNeeded():
                 peer.state.packets_wait = True
                 self.begin_handshake(peer, now)
+            case InitiationSent(local_index=index):
+                peer.state.packets_wait = True
+                self._initiator.note_sent(peer, index, now)
             case SessionNeeded():
-                self._try_handshake(peer, now)
+                self._initiator.try_once(peer, now)
             case KeyAged(local_index=index):
                 if (current := peer.state.keypairs.current) and current.local_index == index:
                     self.begin_handshake(peer, now)
@@ -310,16 +320,16 @@ class Engine:
             raise DatagramError(DropReason.UNKNOWN_TYPE)  # the data path's, not ours
         if not self._is_up:
             raise DatagramError(DropReason.DEVICE_DOWN)
-        if self._identity is None:
+        if self._initiator.identity is None:
             raise DatagramError(DropReason.NO_PRIVATE_KEY)
         if isinstance(message, CookieReply):
             self._consume_cookie_reply(message, now)
             return
         self._handshake_checker.check(data, message.sender_index, source, now)
         if isinstance(message, HandshakeInitiation):
-            yield from self._answer_initiation(self._identity, message, source, now)
+            yield from self._answer_initiation(self._initiator.identity, message, source, now)
         else:
-            yield from self._finish_handshake(self._identity, message, source, now)
+            yield from self._finish_handshake(self._initiator.identity, message, source, now)
 
     def _answer_initiation(
         self, identity: Identity, message: HandshakeInitiation, source: Endpoint, now: int
@@ -345,9 +355,9 @@ class Engine:
         # This cannot fail any more: both keys it depends on have shown that they are not of low order.
         response, session = yield from create_response(initiation, peer.preshared_key, index, ephemeral)
         state.rx_bytes += message.LAYOUT.size
-        self._roam(peer, source)
         self._install_session(peer, session, now)
-        self._send_handshake(peer, state.cookie_maker.seal(response, now), source, now)
+        self._initiator.send_message(peer, state.cookie_maker.seal(response, now), source, now)
+        self._roam(peer, source)
 
     def _finish_handshake(
         self, identity: Identity, message: HandshakeResponse, source: Endpoint, now: int
@@ -378,46 +388,7 @@ class Engine:
 
     def begin_handshake(self, peer: Peer, now: int, *, anew: bool = False) -> None:
         """Begin one now if it is to go `anew` to the endpoint or none was tried just before; else soon."""
-        if anew:
-            self._forget_initiation(peer)
-        peer.state.begin_attempts(now)
-        last = peer.state.last_handshake_sent
-        if anew or last is None or now - last >= REKEY_TIMEOUT:
-            self._send_initiation(peer, now)
-        elif not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
-            self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, last + REKEY_TIMEOUT + jitter(self._random))
-
-    def _try_handshake(self, peer: Peer, now: int) -> None:
-        """Send one initiation unless there was one just before, and no more if that is not answered.
-
-        So who has a relay send it has sent as much, and repeats it if it is worth it.
-        """
-        last = peer.state.last_handshake_sent
-        is_due = last is None or now - last >= REKEY_TIMEOUT
-        if is_due and not self._timers.is_armed(peer.id, Timer.RETRANSMIT_HANDSHAKE):
-            self._send_initiation(peer, now)
-            self._timers.disarm(peer.id, Timer.RETRANSMIT_HANDSHAKE)
-
-    def _send_initiation(self, peer: Peer, now: int) -> None:
-        if self._identity is None or peer.endpoint is None:
-            return
-        if (prepared := peer.take_initiation(self._identity, self._random, now)) is None:
-            return
-        state = peer.state
-        state.retries = state.retries + 1 if state.initiation else 0
-        self._forget_initiation(peer)
-        index = self.indices.allocate(peer.id)
-        message, state.initiation = create_initiation(prepared, index, self._tai64n.next())
-        self._timers.arm(peer.id, Timer.RETRANSMIT_HANDSHAKE, now + REKEY_TIMEOUT + jitter(self._random))
-        destination = peer.endpoint
-        if peer.selector and not peer.pinned:
-            destination = peer.selector.destination(peer.endpoint, state.retries)
-        self._send_handshake(peer, state.cookie_maker.seal(message, now), destination, now)
-
-    def _send_handshake(self, peer: Peer, datagram: bytes, endpoint: Endpoint, now: int) -> None:
-        peer.state.last_handshake_sent = peer.state.last_handshake_traversal = now
-        peer.state.tx_bytes += len(datagram)
-        self._actions.append(SendDatagram(peer.id, datagram, endpoint))
+        self._initiator.begin(peer, now, anew=anew)
 
     def _install_session(self, peer: Peer, session: Session, now: int) -> None:
         dropped = peer.state.keypairs.add(Keypair(session.local_index, session.initiator))
@@ -429,7 +400,7 @@ class Engine:
         dropped = peer.state.keypairs.confirm(local_index)
         if dropped is None:
             return
-        self._forget_initiation(peer)
+        self._initiator.forget(peer)
         self._complete_handshake(peer, initiator=False)
         self._actions.append(UseKeypair(peer.id, local_index))
         self._remove_keypairs(peer, dropped)
@@ -445,19 +416,14 @@ class Engine:
             self.indices.release(keypair.local_index)
             self._actions.append(RemoveKeypair(peer.id, keypair.local_index))
 
-    def _forget_initiation(self, peer: Peer) -> None:
-        if peer.has_state and (initiation := peer.state.initiation):
-            self.indices.release(initiation.sender_index)
-            peer.state.initiation = None
-
     # -- Timers, whitepaper 6 --------------------------------------------------------------------
 
     def _retransmit_handshake(self, peer: Peer, now: int) -> None:
         if now - peer.state.attempts_began < REKEY_ATTEMPT_TIME:
             self.clear_source(peer)
-            self._send_initiation(peer, now)
+            self._initiator.send(peer, now)
             return
-        self._forget_initiation(peer)
+        self._initiator.forget(peer)
         # Whatever session there still is has gone unanswered: let the next packet ask for a new one.
         self.end_session(peer)
         peer.state.packets_wait = False
@@ -482,7 +448,7 @@ class Engine:
             self._keepalives.arm_persistent(peer)
 
     def _start_persistent_keepalive(self, peer: Peer, now: int) -> None:
-        if self._is_up and self._identity and peer.persistent_keepalive:
+        if self._is_up and self._initiator.identity and peer.persistent_keepalive:
             self._keepalives.start_persistent(peer, now)
 
     def _peer_by_index(self, local_index: int) -> Peer | None:

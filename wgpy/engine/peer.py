@@ -8,12 +8,21 @@ from wgpy.contract.endpoint import Endpoint
 from wgpy.contract.errors import DatagramError
 from wgpy.contract.events import PeerId
 from wgpy.contract.lazy_dataclass import dataclass, field
+from wgpy.contract.messages import HandshakeInitiation
 from wgpy.contract.path_selector import PathSelector
 
 from .cookie import CookieMaker
 from .exchange import Exchange, agree, finish
 from .keypair import Keypairs
 from .noise import Identity, PreparedInitiation, SentInitiation, prepare_initiation
+
+
+@dataclass(frozen=True, slots=True)
+class LentInitiation:
+    """A whole initiation that the data path may send."""
+
+    message: HandshakeInitiation
+    sent: SentInitiation
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +34,7 @@ class ProtocolState:
     shared_static: bytes | None = field(default=None, repr=False)  # DH of both static keys, once needed
     prepared: PreparedInitiation | None = None  # the next one
     prepared_at: int = 0
+    lent: LentInitiation | None = None  # which was prepared
     initiation: SentInitiation | None = None  # in flight
     retries: int = 0  # of that initiation
     attempts_began: int = 0  # when one was last asked for
@@ -101,7 +111,7 @@ class Peer:
 
     def prepare_initiation(self, identity: Identity, random: Callable[[int], bytes], now: int) -> None:
         """Make the next initiation as far as it needs no time, if that is not done."""
-        if self.state.prepared is None:
+        if self.state.prepared is None and self.state.lent is None:
             self.state.prepared_at = now
             with suppress(DatagramError):  # a key of low order: it never causes a packet
                 static_static = finish(self.static_static(identity.private_key))

@@ -195,6 +195,7 @@ static bool event_move(struct writer *writer, unsigned *flags, enum wgfp_event_k
 static bool peer_events_move(struct writer *writer, struct peer *peer)
 {
     bool all = event_move(writer, &peer->events, WGFP_EVENT_ENDPOINT_CHANGED, peer, 0) &&
+               event_move(writer, &peer->events, WGFP_EVENT_INITIATION_SENT, peer, peer->initiated) &&
                event_move(writer, &peer->events, WGFP_EVENT_KEY_NEEDED, peer, 0) &&
                event_move(writer, &peer->events, WGFP_EVENT_SESSION_NEEDED, peer, 0) &&
                event_move(writer, &peer->events, WGFP_EVENT_ROUTING_LOOP, peer, 0);

@@ -28,6 +28,7 @@ enum {
     TRANSPORT_HEADER_SIZE = 16,
     TRANSPORT_OVERHEAD = TRANSPORT_HEADER_SIZE + TAG_LENGTH,
     PADDING_MULTIPLE = 16,
+    HANDSHAKE_TOS = 0x88, /* DSCP AF41, as the kernel gives handshake messages */
 };
 
 #define REKEY_AFTER_MESSAGES (UINT64_C(1) << 60)
@@ -39,6 +40,12 @@ static inline enum message_type message_type(const uint8_t *data, size_t length)
     const uint32_t type = length >= TYPE_SIZE ? wgfp_load32(data) : NO_MESSAGE;
 
     return type <= TYPE_TRANSPORT ? (enum message_type)type : NO_MESSAGE;
+}
+
+/* The sender's index of an initiation or a response. 5.4.2, 5.4.3 */
+static inline uint32_t handshake_sender(const uint8_t *message)
+{
+    return wgfp_load32(message + 4);
 }
 
 /* -- Transport data. 5.4.6 --------------------------------------------------------------------------- */

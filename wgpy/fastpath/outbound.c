@@ -38,7 +38,8 @@ struct bundle {
     uint32_t sealed; /* how many, from the first on, have a counter */
     const struct keypair *keypair;
     struct wgfp_endpoint endpoint;
-    bool plain; /* the endpoint takes no UDP_SEGMENT */
+    bool plain;     /* the endpoint takes no UDP_SEGMENT */
+    bool initiates; /* a handshake, by the initiation in `outbound` */
 };
 
 struct outbound {
@@ -51,6 +52,7 @@ struct outbound {
     struct wgfp_aead_packet sealing[BATCH_MESSAGES];
     struct udp_batch sending;
     struct unreachable unreachable;
+    uint8_t initiation[INITIATION_SIZE];
     uint8_t arena[ARENA_BYTES]; /* one message behind the other: the kernel copies few long pieces faster */
 };
 
@@ -302,7 +304,10 @@ static void bundle_stage(struct outbound *out, struct bundle *bundle, uint32_t f
         dropped += staged_push(&datapath->staging, &bundle->peer->staged, out->messages[i].data + TRANSPORT_HEADER_SIZE,
                                out->messages[i].packet);
     drop_count(datapath, WGFP_DROP_STAGED_QUEUE_FULL, dropped);
-    if (!peer_may_seal(bundle->peer, now))
+    if (peer_may_seal(bundle->peer, now))
+        return;
+    bundle->initiates = peer_take_initiation(datapath, bundle->peer, now, out->initiation);
+    if (!bundle->initiates)
         event_raise(&datapath->events, bundle->peer, NULL, WGFP_EVENT_KEY_NEEDED);
 }
 
@@ -331,24 +336,40 @@ static void bundle_prepare(struct outbound *out, struct bundle *bundle, uint64_t
 
 /* -- Sending ---------------------------------------------------------------------------------------- */
 
+static void sending_begin(struct outbound *out, const struct bundle *bundle, bool segment, uint64_t now)
+{
+    udp_batch_begin(&out->sending, bundle->endpoint.size == 4 ? out->udp4 : out->udp6, &bundle->endpoint, segment, now);
+}
+
+static void sending_finish(struct outbound *out, const struct bundle *bundle)
+{
+    const struct udp_outcome outcome = udp_batch_send(&out->sending);
+
+    if (outcome.segment_is_bad || outcome.source_is_bad)
+        peer_learn(out->datapath, bundle->peer, &bundle->endpoint, &outcome);
+}
+
+static void initiation_send(struct outbound *out, const struct bundle *bundle, uint64_t now)
+{
+    wgfp_handshake_note(out->datapath, out->initiation, INITIATION_SIZE, bundle->peer->number);
+    sending_begin(out, bundle, false, now);
+    udp_batch_add(&out->sending, out->initiation, INITIATION_SIZE, HANDSHAKE_TOS);
+    sending_finish(out, bundle);
+}
+
 static void bundle_send(struct outbound *out, const struct bundle *bundle, uint64_t now)
 {
-    struct wgfp_datapath *datapath = out->datapath;
-    const unsigned offloads = atomic_load_explicit(&datapath->offloads, memory_order_relaxed);
+    const unsigned offloads = atomic_load_explicit(&out->datapath->offloads, memory_order_relaxed);
     uint32_t i = bundle->first;
 
-    udp_batch_begin(&out->sending, bundle->endpoint.size == 4 ? out->udp4 : out->udp6, &bundle->endpoint,
-                    (offloads & OFFLOAD_GSO) && !bundle->plain, now);
+    sending_begin(out, bundle, (offloads & OFFLOAD_GSO) && !bundle->plain, now);
     for (uint32_t left = bundle->sealed; left > 0; left--) {
         const struct message *message = &out->messages[i];
 
         udp_batch_add(&out->sending, message->data, message->padded + TRANSPORT_OVERHEAD, message->tos);
         i = message->next;
     }
-    const struct udp_outcome outcome = udp_batch_send(&out->sending);
-
-    if (outcome.segment_is_bad || outcome.source_is_bad)
-        peer_learn(datapath, bundle->peer, &bundle->endpoint, &outcome);
+    sending_finish(out, bundle);
 }
 
 /* The peer has no endpoint. Not under its lock. */
@@ -369,6 +390,8 @@ void outbound_flush(struct outbound *out, uint64_t now)
         bundle_prepare(out, bundle, now);
         if (bundle->endpoint.size == 0)
             bundle_refuse(out, bundle, now);
+        if (bundle->initiates)
+            initiation_send(out, bundle, now);
         if (bundle->sealed == 0)
             continue;
         wgfp_aead_seal(out->datapath->aead, bundle->keypair->session.sending_key, out->sealing, bundle->sealed);

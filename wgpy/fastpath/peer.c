@@ -74,6 +74,7 @@ static void peer_free(struct wgfp_datapath *datapath, struct peer *peer)
     permits_free(peer->policy);
     (void)pthread_mutex_destroy(&peer->lock);
     free(peer->faults);
+    free(peer->lent);
     free(peer);
 }
 
@@ -87,6 +88,21 @@ struct peer_faults *peer_faults_of(struct peer *peer)
 bool peer_is_plain(const struct peer *peer)
 {
     return peer->faults != NULL && memcmp(&peer->faults->plain, &peer->endpoint, sizeof peer->endpoint) == 0;
+}
+
+bool peer_take_initiation(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now,
+                          uint8_t message[INITIATION_SIZE])
+{
+    struct initiation *lent = peer->lent;
+
+    if (lent == NULL || now >= lent->until || peer->events & 1u << WGFP_EVENT_KEY_NEEDED) /* then the control sends it */
+        return false;
+    memcpy(message, lent->message, INITIATION_SIZE);
+    peer->initiated = handshake_sender(message);
+    peer->lent = NULL;
+    free(lent);
+    event_raise(&datapath->events, peer, NULL, WGFP_EVENT_INITIATION_SENT);
+    return true;
 }
 
 void peer_remove(struct wgfp_datapath *datapath, uint32_t number)
@@ -165,6 +181,23 @@ void wgfp_peer_purge_staged(struct wgfp_datapath *datapath, uint32_t number)
     pthread_mutex_lock(&peer->lock);
     peer_purge(datapath, peer);
     pthread_mutex_unlock(&peer->lock);
+}
+
+void wgfp_initiation_lend(struct wgfp_datapath *datapath, uint32_t number, const uint8_t *message, uint64_t until)
+{
+    struct peer *peer = peer_of(datapath, number);
+    struct initiation *lent = message != NULL ? malloc(sizeof *lent) : NULL;
+
+    if (lent != NULL) {
+        lent->until = until;
+        memcpy(lent->message, message, INITIATION_SIZE);
+    }
+    pthread_mutex_lock(&peer->lock);
+    struct initiation *former = peer->lent;
+
+    peer->lent = lent;
+    pthread_mutex_unlock(&peer->lock);
+    free(former);
 }
 
 void wgfp_peer_activity(struct wgfp_datapath *datapath, uint32_t number, struct wgfp_activity *activity)

@@ -2,6 +2,7 @@
 #ifndef WGFP_PEER_H
 #define WGFP_PEER_H
 
+#include "message.h"
 #include "staging.h"
 #include "wgfp.h"
 
@@ -21,6 +22,12 @@ struct peer_faults {
     struct wgfp_endpoint looped; /* of ROUTING_LOOP: what was sent there comes back */
 };
 
+/* The first message of a handshake, which the control lends. */
+struct initiation {
+    uint64_t until; /* when it is too old to be sent */
+    uint8_t message[INITIATION_SIZE];
+};
+
 /* There may be 10,000: the order leaves no holes. */
 struct peer {
     pthread_mutex_t lock;
@@ -32,10 +39,12 @@ struct peer {
     struct keypair *sending;  /* peer's lock, as all below; or control */
     struct wgfp_endpoint endpoint;
     struct peer_faults *faults;  /* NULL: there are none */
+    struct initiation *lent;     /* NULL: there is none */
     struct relay_end *relay_end; /* NULL: nothing is forwarded to it. Control */
     struct wgfp_activity activity;
     struct peer *next_dirty; /* events.lock */
     unsigned events;
+    uint32_t initiated; /* the index in the lent initiation that was sent last */
     bool pinned; /* the endpoint stays, wherever datagrams come from */
     bool dirty;  /* it is in the list of peers with events. events.lock */
 };
@@ -62,6 +71,11 @@ struct peer_faults *peer_faults_of(struct peer *peer);
 
 /* Does its endpoint take no UDP_SEGMENT? */
 bool peer_is_plain(const struct peer *peer);
+
+/* Take the initiation that is lent, if it may be sent now, and raise INITIATION_SENT. Under the peer's lock. Returns whether
+ * there was one. */
+bool peer_take_initiation(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now,
+                          uint8_t message[INITIATION_SIZE]);
 
 /* Send what is staged or, if nothing is, an empty packet. */
 void peer_send_keepalive(struct wgfp_datapath *datapath, struct peer *peer, uint64_t now);

@@ -9,7 +9,6 @@
 
 #include <string.h>
 
-enum { SENDER_OFFSET = 4 }; /* of its index, in an initiation or response */
 enum { RANDOM_OFFSET = 12 }; /* in any handshake message: part of an ephemeral key, or of a nonce */
 
 int handshakes_sent_init(struct handshakes_sent *sent)
@@ -50,7 +49,7 @@ void wgfp_handshake_note(struct wgfp_datapath *datapath, const uint8_t *message,
         return;
     const uint64_t random = wgfp_load64(message + RANDOM_OFFSET);
 
-    filter_expect_cookie(&datapath->filter, wgfp_load32(message + SENDER_OFFSET));
+    filter_expect_cookie(&datapath->filter, handshake_sender(message));
     pthread_mutex_lock(&sent->lock);
     struct handshake_sent *noted = handshake_sent_find(sent, random);
 

@@ -246,6 +246,11 @@ size_t wgfp_routes_of_peer(const struct wgfp_datapath *datapath, uint32_t peer, 
  * WGFP_ERR_EXISTS: the local index is in use; WGFP_ERR_MEMORY. */
 int wgfp_keypair_install(struct wgfp_datapath *datapath, uint32_t peer, const struct wgfp_session *session);
 
+/* Lend the initiation (148 bytes) of the peer's next handshake: the first packet without a keypair sends it, and raises
+ * INITIATION_SENT instead of KEY_NEEDED, unless that comes at `until` or later. It takes the place of one that is lent; NULL: of
+ * none. Where there is no memory none is lent. */
+void wgfp_initiation_lend(struct wgfp_datapath *datapath, uint32_t peer, const uint8_t *message, uint64_t until);
+
 /* Send by it from now on, what is staged first; if nothing is and `confirm`, an empty packet.
  * WGFP_ERR_ABSENT: the peer has no such keypair. */
 int wgfp_keypair_use(struct wgfp_datapath *datapath, uint32_t peer, uint32_t local_index, int confirm, uint64_t now);
@@ -260,6 +265,7 @@ int wgfp_keypair_remove(struct wgfp_datapath *datapath, uint32_t peer, uint32_t 
 
 enum wgfp_event_kind {
     WGFP_EVENT_ENDPOINT_CHANGED,
+    WGFP_EVENT_INITIATION_SENT,
     WGFP_EVENT_KEY_NEEDED,
     WGFP_EVENT_SESSION_NEEDED,
     WGFP_EVENT_KEY_CONFIRMED,
@@ -273,7 +279,7 @@ struct wgfp_event {
     struct wgfp_endpoint endpoint; /* of ENDPOINT_CHANGED and ROUTING_LOOP */
     uint32_t kind;
     uint32_t peer;
-    uint32_t local_index; /* of KEY_CONFIRMED and KEY_AGED */
+    uint32_t local_index; /* of INITIATION_SENT, KEY_CONFIRMED and KEY_AGED */
 };
 
 /* Write at most n events, n at least 64, and return how many; as long as that is not 0 there may be more. */
