@@ -298,14 +298,17 @@ static void readings_take(struct side *side, uint32_t peer, uint32_t number)
     wgfp_datapath_set_mtu(side->datapath, MTU + number % 2);
 }
 
-/* The next packet sends an initiation, unless the next change is faster. */
-static void initiation_lend(struct side *side, uint32_t peer, uint32_t number)
+void pair_lend(struct pair *pair, uint32_t peer)
 {
-    uint8_t message[INITIATION_SIZE] = {TYPE_INITIATION, 0, 0, 0, (uint8_t)number};
+    static const uint8_t message[INITIATION_SIZE] = {TYPE_INITIATION};
 
-    wgfp_initiation_lend(side->datapath, side->peers[peer], NULL, 0);
-    wgfp_initiation_lend(side->datapath, side->peers[peer], message, NEVER);
-    wgfp_keypair_use_none(side->datapath, side->peers[peer]);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct side *side = &pair->sides[i];
+
+        wgfp_initiation_lend(side->datapath, side->peers[peer], NULL, 0);
+        wgfp_initiation_lend(side->datapath, side->peers[peer], message, NEVER);
+        wgfp_keypair_use_none(side->datapath, side->peers[peer]);
+    }
 }
 
 /* Nothing may be begun; then anything, counted, or without a policy. */
@@ -334,10 +337,10 @@ void pair_change(struct pair *pair, uint32_t number)
         pair_rekey(pair, peer);
         break;
     case 2:
-        if (number / 48 % 2 == 0)
-            wgfp_keypair_use_none(side->datapath, side->peers[peer]);
+        if (which == 0)
+            pair_lend(pair, peer);
         else
-            initiation_lend(side, peer, number);
+            wgfp_keypair_use_none(side->datapath, side->peers[peer]);
         break;
     case 3:
         routes_remove(pair, which, peer);

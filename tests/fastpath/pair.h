@@ -42,6 +42,9 @@ void pair_close(struct pair *pair);
 /* A new session between peers `peer`; what was sent by the one before the last is not opened any more. */
 void pair_rekey(struct pair *pair, uint32_t peer);
 
+/* Both ends lend an initiation, which the next packet sends, unless they rekey before. */
+void pair_lend(struct pair *pair, uint32_t peer);
+
 /* Take what is handed up, and give keys where they are asked for. */
 void pair_answer(struct pair *pair);
 

@@ -320,7 +320,7 @@ static void everything_changes(uint32_t records)
 {
     pair.key_life = KEY_LIFE;
     for (uint32_t peer = 0; peer < FLOW_PEERS; peer++)
-        pair_rekey(&pair, peer);
+        pair_lend(&pair, peer);
     feeders_start(records);
     for (uint32_t number = 0; feeding > 0 || number < PAIR_CHANGES; number++) {
         pair_change(&pair, number);

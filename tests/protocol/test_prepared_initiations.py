@@ -101,7 +101,8 @@ def test_a_peer_with_a_low_order_key_leaves_the_others_theirs() -> None:
 
     bench.node.engine.prepare_initiations(bench.node.now)
 
-    assert low.state.prepared is low.state.lent is None
+    assert low.state.prepared is None
+    assert low.state.lent is None
     assert last.state.lent is not None
 
 

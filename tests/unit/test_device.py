@@ -66,8 +66,8 @@ def test_what_happened_is_reported_once() -> None:
     events: list[DeviceEvent] = bob.take_events()
 
     assert events == [
-        EndpointChanged(1, AT_ALICE),
         HandshakeSent(1, AT_ALICE),
+        EndpointChanged(1, AT_ALICE),
         HandshakeCompleted(1, initiator=False),
     ]
     assert bob.take_events() == []
