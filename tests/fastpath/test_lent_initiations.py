@@ -3,16 +3,19 @@
 The portable data path leaves it alone.
 """
 
+import os
+
 import pytest
 
-from tests.datapath.kinds import DATA_PATHS, PEER, drop_counts, prefix, sent, with_peer
+from tests.datapath.kinds import DATA_PATHS, PEER, DataPathUnderTest, drop_counts, prefix, sent, with_peer
 from tests.datapath.packets import ipv4, routed_back
 from tests.datapath.remote import AWAY, HOME, LOCAL_HOST, NOW, REMOTE_HOST, SECOND, Remote
 from wgpy.contract.constants import HANDSHAKE_TOS
 from wgpy.contract.drops import DropReason
-from wgpy.contract.events import InitiationSent, KeyNeeded, RoutingLoop
+from wgpy.contract.events import DataSent, InitiationSent, KeyNeeded, RoutingLoop
 from wgpy.contract.orders import (
     AddPeer,
+    AllowedIP,
     LendInitiation,
     RemovePeer,
     SendKeepalive,
@@ -20,6 +23,9 @@ from wgpy.contract.orders import (
     SetRoute,
     UseKeypair,
 )
+from wgpy.device import Device, HandshakeSent
+from wgpy.keys import PrivateKey
+from wgpy.model import AllowedIPChange
 
 if "native" not in DATA_PATHS:
     pytest.skip("the C data path is not built, or there is no C compiler", allow_module_level=True)
@@ -180,3 +186,61 @@ def test_it_does_not_come_back_into_the_tunnel(path: NativeUnderTest) -> None:
 def test_only_an_initiation_can_be_lent(path: NativeUnderTest, size: int) -> None:
     with pytest.raises(ValueError, match=f"148 bytes, not {size}"):
         path.apply(LendInitiation(PEER, bytes(size), UNTIL), NOW)
+
+
+# -- With engines ------------------------------------------------------------------------------------
+
+
+KEYS = PrivateKey(b"\x11" * 32), PrivateKey(b"\x22" * 32)
+
+
+def begin(datapath: DataPathUnderTest, ours: PrivateKey, theirs: PrivateKey) -> Device[DataPathUnderTest]:
+    """A device that is up, and knows where its one peer is."""
+    device = Device(datapath, random=os.urandom, wall_clock=lambda: NOW)
+    device.engine.set_private_key(bytes(ours), NOW)
+    device.engine.up(NOW)
+    peer = device.add_peer(bytes(theirs.public_key()), NOW)
+    device.change_allowed_ips(peer, [AllowedIPChange(AllowedIP(bytes(4), 0))], NOW)
+    device.engine.set_endpoint(peer, HOME, NOW)
+    device.watched = frozenset(device.engine.peers)
+    device.advance(NOW)
+    device.take_events()
+    return device
+
+
+def exchange(one: Device[DataPathUnderTest], other: Device[DataPathUnderTest]) -> None:
+    """Carry datagrams from `one` to `other` and back, until there are none."""
+    one.advance(NOW)
+    while datagrams := one.take_datagrams():
+        for datagram in datagrams:
+            other.datapath.receive_datagram(datagram.data, HOME, NOW)
+        other.advance(NOW)
+        one, other = other, one
+
+
+@pytest.mark.parametrize("kind", DATA_PATHS)
+def test_a_session_begins_by_it(kind: str) -> None:
+    alice = begin(DATA_PATHS["native"](), *KEYS)
+    bob = begin(DATA_PATHS[kind](), *reversed(KEYS))
+    alice.engine.prepare_initiations(NOW)
+    alice.advance(NOW)
+
+    alice.datapath.send_packet(PACKET, NOW)
+    exchange(alice, bob)
+
+    assert bob.datapath.take_packets() == [PACKET]
+    (peer,) = alice.engine.peers.values()
+    assert peer.last_handshake_time == NOW
+
+
+def test_what_the_data_path_sent_is_reported_as_what_the_engine_sends() -> None:
+    device = begin(DATA_PATHS["native"](), *KEYS)
+    device.engine.prepare_initiations(NOW)
+    device.advance(NOW)
+
+    device.datapath.send_packet(PACKET, NOW)
+    device.advance(NOW)
+
+    (peer,) = device.engine.peers.values()
+    assert device.take_events() == [DataSent(peer.id), HandshakeSent(peer.id, HOME)]
+    assert device.status().peers[0].unanswered_since == NOW
