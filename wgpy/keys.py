@@ -60,10 +60,10 @@ class Key:
         return any(self._bytes)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and compare_digest(self._bytes, bytes(other))
+        return isinstance(other, type(self)) and compare_digest(self._bytes, other._bytes)
 
     def __hash__(self) -> int:
-        return hash((type(self), self._bytes))
+        return hash(self._bytes)  # which remember theirs
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(hidden)"

@@ -4,10 +4,11 @@ Invariant: a topology that grew is the one that all records give. What would cha
 more than endpoints and paths, is not taken: all records are judged anew then.
 """
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import Final
 
 from wgpy.contract.lazy_dataclass import dataclass, field
 from wgpy.mesh.addressing import node_address6
@@ -18,6 +19,8 @@ from wgpy.mesh.links import Link
 from wgpy.mesh.member import Member
 from wgpy.mesh.records import Client, Network, Node, Paths, Sites, Unknown, is_by_name
 from wgpy.mesh.signing import VerifyKey
+
+_MAX_NEWER: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +39,35 @@ class Basis:
     last: Change
     since: int
     until: float
-    taken: dict[object, None]  # a set is copied more slowly
+    taken: "Taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What cannot be taken any more. newer: added to older, which is too large to be copied often."""
+
+    older: dict[object, None]  # a set is copied more slowly
+    newer: dict[object, None] = field(default_factory=dict)
+
+    def __contains__(self, claim: object) -> bool:
+        return claim in self.newer or claim in self.older
+
+    def with_more(self, claims: dict[object, None]) -> "Taken":
+        newer = {**self.newer, **claims}
+        return Taken(self.older, newer) if len(newer) < _MAX_NEWER else Taken({**self.older, **newer})
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
     """Look-ups that would cost a pass over all members or rules.
 
-    positions: among the members, by identity; selected: positions by selector; reachable: for each selector
+    members: by identity; selected: those that a selector selects, by seniority; reachable: for each selector
     those that a rule or a client joins with it, in either direction; is_by_name: whether one of these is a
     name, as rules of an older version have it. Without rules there are no selectors.
     """
 
-    positions: dict[VerifyKey, int] = field(default_factory=dict)
-    selected: dict[str, list[int]] = field(default_factory=dict)
+    members: dict[VerifyKey, Member] = field(default_factory=dict)
+    selected: dict[str, tuple[Member, ...]] = field(default_factory=dict)
     reachable: dict[str, set[str]] = field(default_factory=dict)
     is_by_name: bool = False
 
@@ -80,7 +98,7 @@ class Growth:
         """That of the topology with all of this."""
         last = self._ledger.last_change
         assert last is not None
-        taken = {**self._basis.taken, **self._taken} if self._taken else self._basis.taken
+        taken = self._basis.taken.with_more(self._taken) if self._taken else self._basis.taken
         return replace(self._basis, last=last, since=self._since, until=self._until, taken=taken)
 
     def take(self, change: Change) -> bool:
@@ -133,15 +151,25 @@ class Growth:
 
     def grow(self, members: Sequence[Member], index: Index) -> tuple[tuple[Member, ...], Index]:
         """Return the members with those that are added, and their index."""
-        grown, at = list(members), list[int]()
+        grown, by_identity, selected = list(members), index.members.copy(), index.selected.copy()
         for identity in self._updated - self._added.keys():
-            if (position := index.positions.get(identity)) is not None:
-                grown[position] = self._updated_member(grown[position])
-        for identity, rank in sorted(self._added.items(), key=lambda added: added[1]):
-            position = bisect_left(members, rank, key=self._seniority_of)
-            grown.insert(position + len(at), self._member(identity))
-            at.append(position)
-        return tuple(grown), _grown_index(index, grown, at) if at else index
+            if (old := by_identity.get(identity)) is not None:
+                new = by_identity[identity] = self._updated_member(old)
+                grown[self._place(grown, self._seniority_of(old))] = new
+                for selector in index.reachable.keys() & old.selectors:
+                    selected[selector] = tuple(new if one is old else one for one in selected[selector])
+        for identity, rank in self._added.items():
+            new = by_identity[identity] = self._member(identity)
+            grown.insert(self._place(grown, rank), new)
+            for selector in index.reachable.keys() & new.selectors:
+                others = selected.get(selector, ())
+                place = self._place(others, rank)
+                selected[selector] = (*others[:place], new, *others[place:])
+        return tuple(grown), replace(index, members=by_identity, selected=selected)
+
+    def _place(self, members: Sequence[Member], rank: Seniority) -> int:
+        """Return where a member of that rank is among others, or would be."""
+        return bisect_left(members, rank, key=self._seniority_of)
 
     def _seniority_of(self, member: Member) -> Seniority:
         return seniority(*self._node(member.identity))
@@ -170,7 +198,7 @@ class Growth:
         return node, grant
 
 
-def taken_by(nodes: Iterable[Node], clients: Iterable[Client]) -> dict[object, None]:
+def taken_by(nodes: Iterable[Node], clients: Iterable[Client]) -> Taken:
     """Return what these have, and the gateways that the clients name. nodes: also those that got nothing."""
     found: dict[object, None] = {}
     for node in nodes:
@@ -179,7 +207,7 @@ def taken_by(nodes: Iterable[Node], clients: Iterable[Client]) -> dict[object, N
         found[client.name] = found[client.key] = None
         for ingress in client.ingresses:
             found[ingress.gateway] = found[ingress.address] = None
-    return found
+    return Taken(found)
 
 
 def is_of_network(address: IPv4Address, network: Network) -> bool:
@@ -199,35 +227,10 @@ def index_of(members: Sequence[Member], joined: Iterable[Link]) -> Index:
     for one, other in joined:
         reachable.setdefault(one, set()).add(other)
         reachable.setdefault(other, set()).add(one)
-    positions = {member.identity: position for position, member in enumerate(members)}
-    selected: dict[str, list[int]] = {}
-    for position, member in enumerate(members) if reachable else ():
+    by_identity = {member.identity: member for member in members}
+    selected: dict[str, list[Member]] = {}
+    for member in members if reachable else ():
         for selector in reachable.keys() & member.selectors:
-            selected.setdefault(selector, []).append(position)
-    return Index(positions, selected, reachable, any(map(is_by_name, reachable)))
-
-
-def _grown_index(index: Index, members: Sequence[Member], at: Sequence[int]) -> Index:
-    """Return an index to which members were added. at: positions before which, in order."""
-    first = at[0]
-    positions = index.positions.copy()
-    positions.update((member.identity, first + number) for number, member in enumerate(members[first:]))
-    selected = {selector: _moved(found, at) for selector, found in index.selected.items()}
-    for number, position in enumerate(at) if index.reachable else ():
-        for selector in index.reachable.keys() & members[position + number].selectors:
-            selected[selector] = _with(selected.get(selector, []), position + number)
-    return replace(index, positions=positions, selected=selected)
-
-
-def _moved(positions: list[int], at: Sequence[int]) -> list[int]:
-    start = bisect_left(positions, at[0])
-    if start == len(positions):
-        return positions
-    return [*positions[:start], *(old + bisect_right(at, old) for old in positions[start:])]
-
-
-def _with(positions: list[int], new: int) -> list[int]:
-    """Return sorted positions with another one; those of the older index stay as they are."""
-    found = positions.copy()
-    insort(found, new)
-    return found
+            selected.setdefault(selector, []).append(member)
+    by_selector = {selector: tuple(found) for selector, found in selected.items()}
+    return Index(by_identity, by_selector, reachable, any(map(is_by_name, reachable)))

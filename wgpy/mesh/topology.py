@@ -4,7 +4,7 @@ Invariant: nodes with the same records and nearly the same clock derive the same
 node can take a name, an address or a route from a node that was admitted before it.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, KeysView, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from itertools import chain
@@ -92,8 +92,12 @@ class Topology:
         return self._basis is None or self._basis.since <= now < self._basis.until
 
     def member(self, identity: VerifyKey) -> Member | None:
-        position = self._index.positions.get(identity)
-        return None if position is None else self.members[position]
+        return self._index.members.get(identity)
+
+    @property
+    def identities(self) -> KeysView[VerifyKey]:
+        """Those of the members."""
+        return self._index.members.keys()
 
     def site(self, name: str) -> Site | None:
         return next((site for site in self.sites if site.name == name), None)
@@ -123,11 +127,13 @@ class Topology:
         reachable = self._reachable(local)
         if ANY in reachable or identity in relays:
             return tuple(member for member in self.members if member is not local)
-        selected, index = self._index.selected, self._index.positions
-        positions = {position for selector in reachable for position in selected.get(selector, ())}
-        positions.update(index[relay] for relay in relays)
-        positions.discard(index[identity])
-        return tuple(self.members[position] for position in sorted(positions))
+        groups = [found for selector in reachable if (found := self._index.selected.get(selector))]
+        groups += [(self._index.members[relay],) for relay in relays]
+        if len(groups) <= 1:
+            return tuple(member for found in groups for member in found if member is not local)
+        peers = {id(member) for found in groups for member in found}
+        peers.discard(id(local))
+        return tuple(member for member in self.members if id(member) in peers)
 
     @property
     def is_by_name(self) -> bool:
@@ -137,15 +143,15 @@ class Topology:
     def destinations(self, local: Member) -> frozenset[VerifyKey]:
         """Return the identities of the members to which a member may begin."""
         if not self.rules:
-            return frozenset(self._index.positions) - {local.identity}
+            return frozenset(self.identities) - {local.identity}
         selectors, rules = local.selectors, selected_by(self.rules, self.ends)
         allowed = {destination for source, destination in rules if source in selectors}
         found = chain.from_iterable(map(self.selected, allowed))
         return frozenset(member.identity for member in found) - {local.identity}
 
-    def selected(self, selector: str) -> list[Member]:
+    def selected(self, selector: str) -> tuple[Member, ...]:
         """Return the members that a selector of a rule in force selects."""
-        return [self.members[position] for position in self._index.selected.get(selector, ())]
+        return self._index.selected.get(selector, ())
 
     def with_rules(self, rules: tuple[Rule, ...], *ends: End) -> "Topology":
         """Return the topology with other rules, to see what they would change. ends: new ones of scopes."""
@@ -174,7 +180,7 @@ class Topology:
         for one, other in self._joined_by(selected_by(rules, self.ends), clients):
             for here, there in ((one, other), (other, one)):
                 if here in selectors:
-                    yield from map(self.members.__getitem__, self._index.selected.get(there, ()))
+                    yield from self._index.selected.get(there, ())
 
     def _joined_by(self, rules: Sequence[Link], clients: Collection[Client]) -> Iterator[Link]:
         named = set(map(client_key_of, chain.from_iterable(rules))) - {None}
@@ -286,12 +292,12 @@ class _Judge:
         absent = [
             node
             for node in nodes
-            if node.signer not in index.positions and excluded.get(node.signer) in (None, *ENDED)
+            if node.signer not in index.members and excluded.get(node.signer) in (None, *ENDED)
         ]
         reserved = self._reserved(absent).difference(*(member.routes for member in members))
         return Topology(
             members, excluded, rules.rules, rules.numbers, rules.ends, sites, excluded_sites,
-            clients.in_force, reserved, relays.intersection(index.positions), self._grants.routes(),
+            clients.in_force, reserved, relays.intersection(index.members), self._grants.routes(),
             _index=index, _basis=basis,
         )  # fmt: skip
 
