@@ -8,7 +8,7 @@ rule of an older version has a name: whom it joins is also sent the records of n
 name before, new ones and those that were new when there was no such rule.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final
@@ -36,6 +36,7 @@ from wgpy.mesh.records import (
 )
 from wgpy.mesh.signing import Signed, VerifyKey
 from wgpy.mesh.topology import Topology, derive
+from wgpy.mesh.wire import record_text
 
 COORDINATORS_CLOCK: Final = "the coordinator's clock"
 _MAX_REMEMBERED: Final = 64  # revisions of which a snapshot remembers what is newer
@@ -54,6 +55,14 @@ class Entry:
     record: Record
     revision: int
     viewed: int = 0
+    _text: bytes = field(default=b"", init=False, repr=False, compare=False)  # once it was asked for
+
+    @property
+    def text(self) -> bytes:
+        """The record as it stands in a line, encoded once for all nodes and snapshots."""
+        if not self._text:
+            object.__setattr__(self, "_text", record_text(self.signed))
+        return self._text
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,20 @@ class _Newer:
     entries: list[Entry]
     viewed: frozenset[VerifyKey]
     common: list[Entry]
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What was found of a snapshot once, by revision; at most _MAX_REMEMBERED.
+
+    before: the same of the snapshot before, if its members are members still; added: the entries since;
+    replaced: the newest revision of what they replace.
+    """
+
+    newer: dict[int, _Newer] = field(default_factory=dict)
+    before: Mapping[int, _Newer] = field(default_factory=dict)
+    added: Sequence[Entry] = ()
+    replaced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +109,12 @@ class Snapshot:
     revision: int = 0
     visibility: int = 0
     restored: int = 0
-    _remembered: dict[int, _Newer] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _memory: _Memory = field(default_factory=_Memory, init=False, repr=False, compare=False)
+
+    def grow_from(self, before: "Snapshot", added: Sequence[Entry], replaced: int) -> None:
+        """Use what was found of a snapshot whose members are members still. replaced: the newest revision."""
+        self._memory.before, self._memory.added = before._memory.newer, added
+        self._memory.replaced = replaced
 
     def node(self, identity: VerifyKey) -> Entry | None:
         """Return a node's record, if there is one."""
@@ -145,6 +173,13 @@ class Snapshot:
         ]
         return news if member is None else self._with_new_peers(member, news, since)
 
+    def common_news(self, since: int) -> tuple[list[Entry], frozenset[VerifyKey]] | None:
+        """Return what all members are sent, and nodes to which this does not apply; None if they differ."""
+        if self.topology.rules or since < self.visibility:
+            return None
+        newer = self._newer(since)
+        return newer.common, newer.viewed
+
     def most_news(self, identity: VerifyKey, since: int) -> int:
         """Return a number that `news` are not more than."""
         return len(
@@ -164,11 +199,12 @@ class Snapshot:
         return any(entry.revision > since for entry in entries if entry)
 
     def _newer(self, since: int) -> _Newer:
-        newer = self._remembered.get(since)
-        if newer is None:
-            newer = self._read_newer(since)
-            if len(self._remembered) < _MAX_REMEMBERED:
-                self._remembered[since] = newer
+        memory = self._memory
+        if (newer := memory.newer.get(since)) is None:
+            before = memory.before.get(since) if memory.replaced <= since else None
+            newer = self._read_newer(since) if before is None else self._with_added(before, since)
+            if len(memory.newer) < _MAX_REMEMBERED:
+                memory.newer[since] = newer
         return newer
 
     def _read_newer(self, since: int) -> _Newer:
@@ -178,8 +214,15 @@ class Snapshot:
                 break
             found.append(entry)
         found.reverse()
-        viewed = frozenset(entry.record.signer for entry in found if entry.viewed > since)
-        return _Newer(found, viewed, list(filter(self._concerns_all, found)))
+        return _Newer(found, _viewed_since(found, since), list(filter(self._concerns_all, found)))
+
+    def _with_added(self, before: _Newer, since: int) -> _Newer:
+        added = self._memory.added
+        return _Newer(
+            [*before.entries, *added],
+            before.viewed | _viewed_since(added, since),
+            [*before.common, *filter(self._concerns_all, added)],
+        )
 
     def _concerns_all(self, entry: Entry) -> bool:
         is_of_all = kind_of(entry.record).audience is Audience.EVERYBODY
@@ -252,6 +295,10 @@ class Snapshot:
         """Return the records of a node that only its peers are to know."""
         keys = (RecordKey(kind, bytes(identity)) for kind in _OF_A_NODE)
         return [entry for key in keys if (entry := self.entries.get(key)) is not None]
+
+
+def _viewed_since(entries: Iterable[Entry], since: int) -> frozenset[VerifyKey]:
+    return frozenset(entry.record.signer for entry in entries if entry.viewed > since)
 
 
 def trouble_of(token: Token, users: int, now: int) -> str:

@@ -112,14 +112,15 @@ class Transaction:
     def finished(self, revision: int) -> Snapshot:
         """Return the snapshot with the changes. revision: of all of them."""
         topology = replace(self._current_topology(), changed=self._changed)
-        entries = self._snapshot.entries.copy()
+        entries, replaced = self._snapshot.entries.copy(), 0
         for key, change in self.changes.items():
             before = entries.pop(key, None)
             viewed = before.viewed if before else 0
+            replaced = max(replaced, before.revision if before else 0)
             if _changes_more_than_endpoints(change):
                 viewed = revision
             entries[key] = Entry(change.signed, change.record, revision, viewed)
-        return replace(
+        snapshot = replace(
             self._snapshot,
             ledger=self._ledger,
             topology=topology,
@@ -128,6 +129,9 @@ class Transaction:
             revision=revision,
             visibility=revision if self._changes_visibility(topology) else self._snapshot.visibility,
         )
+        if self._changed is not None:
+            snapshot.grow_from(self._snapshot, [entries[key] for key in self.changes], replaced)
+        return snapshot
 
     # -- Checks ----------------------------------------------------------------------------------
 

@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from functools import lru_cache
 from typing import Any, Final
 
 from wgpy.contract.lazy_dataclass import dataclass
@@ -35,7 +34,6 @@ _MIDDLE: Final = b'","signature":"'
 _RECORD_END: Final = b'"}'
 _SIGNATURE_LENGTH: Final = 88  # characters of base64
 _SCHEME: Final = "wgpy"
-_MAX_TEXTS: Final = 2_048  # records whose text is remembered
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +62,25 @@ Line = Delta | Greeting | StateDigest
 
 def encode_line(line: Line) -> bytes:
     if isinstance(line, Delta):
-        return b'{"revision":%d,"records":[%b]}\n' % (line.revision, b",".join(map(_text, line.records)))
+        return _line(line.revision, map(record_text, line.records))
     return json.dumps(_written(line), separators=(",", ":")).encode() + b"\n"
+
+
+def encode_lines(since: int, revision: int, texts: Iterable[bytes]) -> Iterator[bytes]:
+    """Divide records among lines, as `deltas` does. texts: as from `record_text`."""
+    line: list[bytes] = []
+    size = 0
+    for text in texts:
+        size += len(text)
+        if len(line) >= RECORDS_PER_LINE or (line and size > BYTES_PER_LINE):
+            yield _line(since, line)
+            line, size = [], len(text)
+        line.append(text)
+    yield _line(revision, line)
+
+
+def _line(revision: int, texts: Iterable[bytes]) -> bytes:
+    return b'{"revision":%d,"records":[%b]}\n' % (revision, b",".join(texts))
 
 
 def decode_line(data: bytes) -> Line:
@@ -215,7 +230,7 @@ def _decode_record(text: bytes) -> Signed:
         signed = Signed(decoded.encode("latin-1"), codec.BYTES.read(signature.decode("ascii")))
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"a line is damaged: {error}") from None
-    if _spelled(signed) != text:
+    if record_text(signed) != text:
         raise ValueError("a line is damaged: a record is not in its only spelling")
     return signed
 
@@ -238,13 +253,8 @@ def write_signed(signed: Signed) -> dict[str, str]:
     return {"body": signed.body.decode("latin-1"), "signature": codec.BYTES.write(signed.signature)}
 
 
-@lru_cache(_MAX_TEXTS)
-def _text(signed: Signed) -> bytes:
-    """Return a record as it stands in a line: many nodes are sent the same ones."""
-    return _spelled(signed)
-
-
-def _spelled(signed: Signed) -> bytes:
+def record_text(signed: Signed) -> bytes:
+    """Return a record as it stands in a line."""
     return json.dumps(write_signed(signed), separators=(",", ":")).encode()
 
 
