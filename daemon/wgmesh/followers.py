@@ -23,8 +23,7 @@ class Follower:
 
     def tell(self, since: int) -> None:
         """Note that there is news, to wake for. since: the revision before it."""
-        if self._since is None:
-            self._since = since
+        self._since = since if self._since is None else min(since, self._since)
 
     def wake(self) -> None:
         self._told.set()
@@ -47,25 +46,33 @@ class Followers:
     def __init__(self) -> None:
         self._by_identity: dict[VerifyKey, list[Follower]] = {}
         self._due: set[Follower] = set()
+        self._untold: list[
+            int
+        ] = []  # revisions before changes that concern all, who are told with the due ones
+        self._skipped: dict[Follower, int] = {}  # how many of these a follower has that began after them
         self._pause: asyncio.TimerHandle | None = None
 
     def add(self, identity: VerifyKey) -> Follower:
         follower = Follower()
         self._by_identity.setdefault(identity, []).append(follower)
+        if self._untold:
+            self._skipped[follower] = len(self._untold)
         return follower
 
     def remove(self, identity: VerifyKey, follower: Follower) -> None:
         found = self._by_identity[identity]
         found.remove(follower)
         self._due.discard(follower)
+        self._skipped.pop(follower, None)
         if not found:
             del self._by_identity[identity]
 
     def tell(self, concerned: Collection[VerifyKey] | None, since: int) -> None:
         """Tell nodes that there is news. concerned: None for all; since: the revision before it."""
-        for follower in self._all() if concerned is None else self._of(concerned):
-            follower.tell(since)
-            self._due.add(follower)
+        if concerned is None:
+            self._untold.append(since)
+        else:
+            self._tell(self._of(concerned), since)
         if self._pause is None:
             self._wake_due()
 
@@ -76,11 +83,24 @@ class Followers:
 
     def _wake_due(self) -> None:
         """Wake all that were told something, and pause, or end the pause if there is nobody."""
+        self._tell_all()
         due, self._due = self._due, set()
         for follower in due:
             follower.wake()
         pause = min(len(due) * _PAUSE_EACH, _MAX_PAUSE)
         self._pause = asyncio.get_running_loop().call_later(pause, self._wake_due) if due else None
+
+    def _tell_all(self) -> None:
+        untold, self._untold = self._untold, []
+        skipped, self._skipped = self._skipped, {}
+        for follower in self._all() if untold else ():
+            if (number := skipped.get(follower, 0)) < len(untold):
+                self._tell((follower,), untold[number])
+
+    def _tell(self, followers: Iterable[Follower], since: int) -> None:
+        for follower in followers:
+            follower.tell(since)
+            self._due.add(follower)
 
     def _of(self, identities: Iterable[VerifyKey]) -> Iterable[Follower]:
         return (one for identity in identities for one in self._by_identity.get(identity, ()))
