@@ -94,43 +94,35 @@ def make_app(service: Service, streams: DatagramStreams) -> FastAPI:
 # -- Authentication -------------------------------------------------------------------------------
 
 
-async def _service(request: Request) -> Service:
+def _service(request: Request) -> Service:
     service: Service = request.app.state.service
-    await service.catch_up()
     return service
 
 
-async def _challenges(request: Request) -> Challenges:
+def _challenges(request: Request) -> Challenges:
     challenges: Challenges = request.app.state.challenges
     return challenges
 
 
-async def _source(request: Request) -> str:
+def _source(request: Request) -> str:
     """Return the address that a request came from."""
     address = ip_address(request.client.host if request.client else "::")
     return str(address.ipv4_mapped or address if isinstance(address, IPv6Address) else address)
 
 
-_Service = Annotated[Service, Depends(_service)]
-_Challenges = Annotated[Challenges, Depends(_challenges)]
-_Source = Annotated[str, Depends(_source)]
-
-
-async def _client(
-    request: Request, challenges: _Challenges, proof: Annotated[str | None, Depends(_PROOF)]
-) -> Client:
-    service: Service = request.app.state.service
-    key = authenticate(proof, service.snapshot.ledger.network, challenges, _clock())
+async def _client(request: Request, proof: Annotated[str | None, Depends(_PROOF)]) -> Client:
+    service = _service(request)
+    key = authenticate(proof, service.snapshot.ledger.network, _challenges(request), _clock())
     await service.catch_up()
     client = authorize(key, service.snapshot, int(time.time()))
     request.state.prove()
     return client
 
 
-async def _rank(request: Request, challenges: _Challenges) -> Rank:
+async def _rank(request: Request) -> Rank:
     """Return the rank of a client that may prove a key, and need not."""
     try:
-        await _client(request, challenges, request.headers.get("authorization"))
+        await _client(request, request.headers.get("authorization"))
     except Denial:
         return Rank.UNKNOWN
     return Rank.KNOWN
@@ -184,27 +176,37 @@ class _Datagrams(Response):
             self._streams.close(self._key, self._stream)
 
 
+class _Lines(StreamingResponse):
+    """Lines as they come, to whose connection they are written without what Starlette does for each."""
+
+    media_type = _LINES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["state"]["stream"](self.status_code, self.raw_headers, self.body_iterator)
+
+
 # -- Requests --------------------------------------------------------------------------------------
 
 
 @_ROUTER.get("/hello")
-async def hello(request: Request, challenges: _Challenges) -> Hello:
+async def hello(request: Request) -> Hello:
     """Return the network's key, the challenge to sign, and the time."""
-    service: Service = request.app.state.service
-    network, challenge = str(service.snapshot.ledger.key), challenges.make(_clock())
+    network = str(_service(request).snapshot.ledger.key)
+    challenge = _challenges(request).make(_clock())
     return Hello(network=network, challenge=challenge, time=int(time.time()))
 
 
 @_ROUTER.get("/welcome", responses=_DENIALS)
-async def welcome(service: _Service, client: _Token, source: _Source) -> Welcome:
+async def welcome(request: Request, client: _Token) -> Welcome:
     """Return what the holder of a token needs to join."""
+    service = _service(request)
     topology, records = service.snapshot.topology, service.snapshot.ledger.for_everybody()
     _list(service, client, len(records) + len(topology.members) // _MEMBERS_A_RECORD)
     return Welcome(
         records=_records(records),
         addresses=[*map(str, topology.addresses())],
         names=[*topology.names()],
-        seen=source,
+        seen=_source(request),
     )
 
 
@@ -216,28 +218,28 @@ async def welcome(service: _Service, client: _Token, source: _Source) -> Welcome
         503: {"model": Trouble, "description": "Try again: some of the records may be stored."},
     },
 )
-async def submit(
-    service: _Service, submission: Submission, source: _Source, rank: Annotated[Rank, Depends(_rank)]
-) -> Results:
+async def submit(request: Request, submission: Submission) -> Results:
     """Submit records. Those that the answer calls new are on disk."""
+    service, rank = _service(request), await _rank(request)
+    await service.catch_up()
     try:
         records = [read_signed(record.model_dump()) for record in submission.records]
     except ValueError as error:
         raise Denial(422, f"a record is damaged: {error}") from None
-    outcomes = await service.submit(records, source, rank)
+    outcomes = await service.submit(records, _source(request), rank)
     return Results(results=[Result(verdict=outcome.verdict, reason=outcome.reason) for outcome in outcomes])
 
 
-@_ROUTER.get("/follow", response_class=StreamingResponse, responses={**_DENIALS, 200: _FOLLOW})
+@_ROUTER.get("/follow", response_class=_Lines, responses={**_DENIALS, 200: _FOLLOW})
 async def follow(
-    service: _Service,
+    request: Request,
     client: _Member,
-    source: _Source,
     since: Annotated[
         int, Query(ge=0, le=MAX_NUMBER, description="The revision up to which the node has all records.")
     ] = 0,
-) -> StreamingResponse:
+) -> _Lines:
     """Send a node the records that concern it, as they are stored."""
+    service = _service(request)
     if service.presence.connections(client.key) >= MAX_SUBSCRIPTIONS:
         raise Denial(
             HTTPStatus.TOO_MANY_REQUESTS,
@@ -245,7 +247,7 @@ async def follow(
         )
     _list(service, client, _news_units(service.snapshot, client.key, since))
     since = await service.resume(since)
-    return StreamingResponse(service.follow(client.key, since, source), media_type=_LINES)
+    return _Lines(service.follow(client.key, since, _source(request)))
 
 
 @_ROUTER.get(
@@ -267,8 +269,9 @@ async def datagrams(request: Request, client: _Member) -> Response:
 
 
 @_ROUTER.get("/records", responses=_DENIALS)
-async def records(service: _Service, client: _MemberOrNetwork) -> Records:
+async def records(request: Request, client: _MemberOrNetwork) -> Records:
     """Return all records to the network's key, and to a member those that concern it."""
+    service = _service(request)
     snapshot = service.snapshot
     _list(service, client, len(snapshot.entries))
     if client.role is Role.NETWORK:
@@ -277,8 +280,9 @@ async def records(service: _Service, client: _MemberOrNetwork) -> Records:
 
 
 @_ROUTER.get("/nodes", responses=_DENIALS)
-async def nodes(service: _Service, client: _MemberOrNetwork) -> Nodes:
+async def nodes(request: Request, client: _MemberOrNetwork) -> Nodes:
     """Return the health of all nodes to the network's key, and to a member that of itself and its peers."""
+    service = _service(request)
     topology = service.snapshot.topology
     _list(service, client, len(topology.members))
     identities = [member.identity for member in topology.members]
@@ -298,11 +302,12 @@ async def nodes(service: _Service, client: _MemberOrNetwork) -> Nodes:
     "/site-proposals",
     responses={**_DENIALS, 409: {"model": Trouble, "description": "No such site can be announced."}},
 )
-async def propose_site(service: _Service, client: _Member, wanted: WantedSite) -> SiteProposal:
+async def propose_site(request: Request, client: _Member, wanted: WantedSite) -> SiteProposal:
     """Return what the mesh is to route for a site that a member wants to announce.
 
     What is of the pool is reserved for half a minute.
     """
+    service = _service(request)
     _list(service, client, len(service.snapshot.topology.members))
     try:
         found = await service.propose_site(client.key, _wanted(wanted))
@@ -317,9 +322,9 @@ def _wanted(wanted: WantedSite) -> mapping.WantedSite:
 
 
 @_ROUTER.get("/audit", responses=_DENIALS)
-async def audit(service: _Service, client: _Network) -> Audit:
+async def audit(request: Request, client: _Network) -> Audit:
     """Return the audit log."""
-    entries = await service.audit()
+    entries = await _service(request).audit()
     return Audit(
         entries=[
             AuditLine.model_validate(

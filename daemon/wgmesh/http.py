@@ -7,7 +7,8 @@ requests, and nothing is read after a refusal. While a request is answered no fu
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
 from urllib.parse import unquote
@@ -60,6 +61,7 @@ class HttpConnection(asyncio.Protocol):
         self._slot: asyncio.Semaphore | None = None
         self._is_proven = False
         self._is_ending = False
+        self._is_streaming = False
         self._gone = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -94,6 +96,8 @@ class HttpConnection(asyncio.Protocol):
         self._cancel_deadline()
         if self._answer is None:
             self._forget_body()  # else it is in memory until the answer ends
+        elif self._is_streaming:
+            self._answer.cancel()
         self._connections.remove(self)
 
     def pause_writing(self) -> None:
@@ -295,7 +299,7 @@ class HttpConnection(asyncio.Protocol):
             "headers": list(head.headers),
             "client": self._address,
             "server": None,
-            "state": {"prove": self._prove, "switch": self._switch},
+            "state": {"prove": self._prove, "switch": self._switch, "stream": self._stream},
         }
 
     async def _switch(self, protocol: str, upgraded: Upgraded) -> None:
@@ -311,6 +315,28 @@ class HttpConnection(asyncio.Protocol):
             upgraded.receive(came)
         self._transport.resume_reading()
         await self._gone.wait()
+
+    async def _stream(
+        self, status: int, headers: list[tuple[bytes, bytes]], data: AsyncGenerator[bytes, None]
+    ) -> None:
+        """Answer with what comes as it comes; where the connection ends first, this is cancelled.
+
+        Many connections are sent the same at once, so what ASGI has between is left out.
+        """
+        if self._gone.is_set() or self._transport is None:
+            return
+        self._write_head(status, headers)
+        is_chunked = self._request is not None and self._request.http_version == b"1.1"
+        self._is_streaming = True
+        try:
+            async with aclosing(data):
+                async for piece in data:
+                    self._transport.write(b"%x\r\n%b\r\n" % (len(piece), piece) if is_chunked else piece)
+                    if not self._writable.is_set():
+                        await self._until_writable()
+        finally:
+            self._is_streaming = False
+        self._write(h11.EndOfMessage())
 
     def _prove(self) -> None:
         """Note that the client has proven a key that is of the network."""

@@ -8,7 +8,7 @@ memory.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from http import HTTPStatus
@@ -287,7 +287,7 @@ class Service:
                         await self._catch_up()
         return 0
 
-    async def follow(self, identity: VerifyKey, since: int, address: str) -> AsyncIterator[bytes]:
+    async def follow(self, identity: VerifyKey, since: int, address: str) -> AsyncGenerator[bytes, None]:
         """Yield lines, a greeting and then deltas, until the node is no member. since: as from `resume`."""
         self.presence.connect(identity, address)
         follower, restorations = self._followers.add(identity), self._restorations

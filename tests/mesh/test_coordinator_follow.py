@@ -1,6 +1,7 @@
 """A subscription gets what concerns its node, once, as it comes."""
 
 import asyncio
+import json
 import re
 import time
 from pathlib import Path
@@ -8,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.mesh.coordinator import ALICE, BOB, CAROL, DAVE, TOKEN, Site, founded, in_a_loop, kinds
+from tests.mesh.coordinator_port import HELLO, connect
 from tests.mesh.network import key_of
 from wgpy.contract.endpoint import Endpoint
 from wgpy.mesh.clock import written
+from wgpy.mesh.wire import Greeting, decode_line, proof
 from wgpy.node.coordinator_client import CoordinatorError, Denied, Unreachable
 
 
@@ -344,3 +347,34 @@ async def test_the_end_of_the_coordinator_waits_for_no_follower(tmp_path: Path) 
 
     with pytest.raises(CoordinatorError):
         await waiting
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@in_a_loop
+async def test_lines_are_in_chunks_where_the_version_of_http_has_them(tmp_path: Path, version: str) -> None:
+    async with founded(tmp_path, ALICE) as (site, _):
+        reader, writer = await connect(site)
+        writer.write(HELLO)
+        length = re.search(rb"content-length: ([0-9]+)", await reader.readuntil(b"\r\n\r\n"))
+        assert length is not None
+        challenge = json.loads(await reader.readexactly(int(length[1])))["challenge"]
+        header = proof(ALICE, site.administrator.ledger().network, challenge)
+
+        writer.write(f"GET /v1/follow HTTP/{version}\r\nHost: x\r\nAuthorization: {header}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        size = int(await reader.readline(), 16) if version == "1.1" else 0
+        line = await reader.readline()
+
+        assert isinstance(decode_line(line), Greeting)
+        if size:
+            assert (size, await reader.readline()) == (len(line), b"\r\n")
+        writer.close()
+
+
+@in_a_loop
+async def test_who_is_gone_is_no_follower_any_more(tmp_path: Path) -> None:
+    async with founded(tmp_path, ALICE) as (site, served):
+        async with site.follow(ALICE):
+            assert served.service.presence.followers() == 1
+        while served.service.presence.followers():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0)
