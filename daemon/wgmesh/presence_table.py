@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, bindparam, delete, insert, select
 
 from wgpy.mesh.signing import VerifyKey
 
@@ -12,6 +12,10 @@ from .database import Database
 from .schema import COORDINATORS, SEEN
 
 _COORDINATOR_TTL: Final = 3600  # seconds after which the row of a dead coordinator is deleted
+_CONNECTED_ELSEWHERE: Final = select(SEEN.c.identity).where(
+    SEEN.c.coordinator != "", SEEN.c.coordinator != bindparam("here")
+)
+_FORGET: Final = delete(SEEN).where(SEEN.c.identity == bindparam("old"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,15 @@ class PresenceTable:
         coordinator: the one that writes. Raises StoreError.
         """
         with self._database.errors(), self._engine.begin() as connection:
-            for identity, node in seen.items():
-                same = SEEN.c.identity == str(identity)
-                ours = () if node.coordinator else (SEEN.c.coordinator.in_(["", coordinator]),)
-                connection.execute(delete(SEEN).where(same, *ours))
-                if connection.execute(select(SEEN.c.identity).where(same)).first() is None:
-                    connection.execute(insert(SEEN).values({"identity": str(identity), **asdict(node)}))
+            elsewhere = set(connection.scalars(_CONNECTED_ELSEWHERE, {"here": coordinator}))
+            rows = [
+                {"identity": text, **asdict(node)}
+                for identity, node in seen.items()
+                if (text := str(identity)) not in elsewhere or node.coordinator
+            ]
+            if rows:
+                connection.execute(_FORGET, [{"old": row["identity"]} for row in rows])
+                connection.execute(insert(SEEN), rows)
 
     def write_alive(self, coordinator: str, now: int) -> None:
         """Record that a coordinator is alive. now: Unix seconds, 0 when it ends. Raises StoreError."""

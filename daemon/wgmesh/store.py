@@ -16,7 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, TypeVar, TypeVarTuple
 
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from wgpy.mesh.codec import MAX_NUMBER
 from wgpy.mesh.ledger import Ledger, RecordRejected
@@ -38,6 +38,21 @@ _LOG = logging.getLogger("wgmesh")
 
 MAX_AUDIT: Final = 100_000  # entries, the newest, beside those of the administrator
 _PART: Final = 1000  # rows that are copied at once
+
+# Statements of each turn. One that is made anew is compared with those that are compiled, which takes longer
+# than SQLite does with it.
+_TAKE_REVISION: Final = (
+    update(STATE).where(STATE.c.revision == bindparam("last")).values(revision=bindparam("new"))
+)
+_SET_VISIBILITY: Final = update(STATE).values(visibility=bindparam("visible"))
+_REPLACE: Final = delete(RECORDS).where(
+    RECORDS.c.kind == bindparam("old_kind"), RECORDS.c.subject == bindparam("old_subject")
+)
+_LAST_ENTRY: Final = select(AUDIT.c.number).order_by(AUDIT.c.number.desc()).limit(1)
+# No number of entries of nodes pushes out what the administrator did, which is limited by itself.
+_FORGET_ENTRIES: Final = delete(AUDIT).where(
+    AUDIT.c.number <= bindparam("last"), AUDIT.c.who != ADMINISTRATOR
+)
 
 _T = TypeVar("_T")
 _Arguments = TypeVarTuple("_Arguments")
@@ -140,12 +155,11 @@ class Store:
         with self._errors(), self._engine.begin() as connection:
             revision = self._take_revision(connection, snapshot.revision, 0)
             new = transaction.finished(revision)
-            connection.execute(update(STATE).values(visibility=new.visibility))
-            rows = []
+            connection.execute(_SET_VISIBILITY, {"visible": new.visibility})
+            rows, replaced = [], []
             for key in transaction.changes:
                 entry = new.entries[key]
-                replaced = RECORDS.c.kind == key.kind, RECORDS.c.subject == key.subject
-                connection.execute(delete(RECORDS).where(*replaced))
+                replaced.append({"old_kind": key.kind, "old_subject": key.subject})
                 rows.append(
                     {
                         "kind": key.kind,
@@ -156,6 +170,7 @@ class Store:
                         "signature": entry.signed.signature,
                     }
                 )
+            connection.execute(_REPLACE, replaced)  # also damaged rows, of which the snapshot knows nothing
             _insert(connection, RECORDS, rows)
             _insert(
                 connection,
@@ -179,7 +194,7 @@ class Store:
     def _take_revision(self, connection: Connection, last: int, above: int) -> int:
         """Return a new revision: at least the time in microseconds, so that it grows across a restore."""
         revision = min(max(last + 1, time.time_ns() // 1000, above), MAX_NUMBER)
-        taken = connection.execute(update(STATE).where(STATE.c.revision == last).values(revision=revision))
+        taken = connection.execute(_TAKE_REVISION, {"last": last, "new": revision})
         if taken.rowcount != 1:
             raise Overtaken(f"another coordinator writes to {self.name}: stop one of them")
         return revision
@@ -232,11 +247,9 @@ class Store:
     @staticmethod
     def _write_audit(connection: Connection, audit: Iterable[AuditEntry]) -> None:
         _insert(connection, AUDIT, list(map(asdict, audit)))
-        newest = select(AUDIT.c.number).order_by(AUDIT.c.number.desc()).limit(1)
-        last = connection.execute(newest).scalar() or 0
-        # No number of entries of nodes pushes out what the administrator did, which is limited by itself.
-        others = AUDIT.c.who != ADMINISTRATOR
-        connection.execute(delete(AUDIT).where(AUDIT.c.number <= last - MAX_AUDIT, others))
+        last = connection.execute(_LAST_ENTRY).scalar() or 0
+        if last > MAX_AUDIT:
+            connection.execute(_FORGET_ENTRIES, {"last": last - MAX_AUDIT})
 
     # -- Opening ---------------------------------------------------------------------------------
 
