@@ -28,6 +28,7 @@ from .store import AuditEntry, open_store
 _LOG = logging.getLogger("wgmesh")
 
 _DESCRIPTORS: Final = 65_536  # a connection each
+_YOUNG: Final = 20_000  # objects that are made before garbage is looked for among them
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -113,6 +114,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     def ready() -> None:
         gc.collect()
         gc.freeze()  # what was imported and loaded is never collected
+        gc.set_threshold(_YOUNG)
         _LOG.info("serving %s at %s", folder.name, listen)
         systemd.notify("READY=1")
 
