@@ -67,12 +67,12 @@ def costs(model: Model) -> Iterator[Cost]:
         before, snapshot = snapshot, _accept(snapshot, signed, model.now)
         concerned = snapshot.concerned(before)
         told = Lines(snapshot)
-        lines = {
-            identity: b"".join(told.since(before.revision, identity))
+        lines = [
+            (identity, list(told.since(before.revision, identity)))
             for identity in (identities if concerned is None else concerned)
-        }
+        ]
         spent = time.process_time() - begin
-        sent = {identity: data for identity, data in lines.items() if data}
+        sent = {identity: data for identity, found in lines if (data := b"".join(found))}
         yield Cost(
             change, len(identities), len(sent), sum(map(len, sent.values())), spent,
             sum(map(node.time_to_hear, sent.get(listener, b"").splitlines())),
