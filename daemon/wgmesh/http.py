@@ -336,7 +336,8 @@ class HttpConnection(asyncio.Protocol):
                         await self._until_writable()
         finally:
             self._is_streaming = False
-        self._write(h11.EndOfMessage())
+        if not self._gone.is_set():
+            self._write(h11.EndOfMessage())
 
     def _prove(self) -> None:
         """Note that the client has proven a key that is of the network."""
