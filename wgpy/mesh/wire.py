@@ -9,9 +9,9 @@ long, keeps its reader from other work.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from wgpy.contract.lazy_dataclass import dataclass
 from wgpy.mesh import codec
@@ -34,6 +34,7 @@ _MIDDLE: Final = b'","signature":"'
 _RECORD_END: Final = b'"}'
 _SIGNATURE_LENGTH: Final = 88  # characters of base64
 _SCHEME: Final = "wgpy"
+_R = TypeVar("_R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +68,8 @@ def encode_line(line: Line) -> bytes:
 
 
 def encode_lines(since: int, revision: int, texts: Iterable[bytes]) -> Iterator[bytes]:
-    """Divide records among lines, as `deltas` does. texts: as from `record_text`."""
-    line: list[bytes] = []
-    size = 0
-    for text in texts:
-        size += len(text)
-        if len(line) >= RECORDS_PER_LINE or (line and size > BYTES_PER_LINE):
-            yield _line(since, line)
-            line, size = [], len(text)
-        line.append(text)
-    yield _line(revision, line)
+    """Divide records among lines as `deltas` does, by the sizes of their texts. texts: of `record_text`."""
+    return (_line(reached, part) for reached, part in _divided(since, revision, texts, len))
 
 
 def _line(revision: int, texts: Iterable[bytes]) -> bytes:
@@ -237,15 +230,23 @@ def _decode_record(text: bytes) -> Signed:
 
 def deltas(since: int, revision: int, records: Iterable[Signed]) -> Iterator[Delta]:
     """Divide records among lines; only the last line has the new revision."""
-    line: list[Signed] = []
+    parts = _divided(since, revision, records, lambda signed: len(signed.body))
+    return (Delta(reached, tuple(part)) for reached, part in parts)
+
+
+def _divided(
+    since: int, revision: int, records: Iterable[_R], size_of: Callable[[_R], int]
+) -> Iterator[tuple[int, list[_R]]]:
+    """Give the records of each line, and the revision that its reader has reached then."""
+    line: list[_R] = []
     size = 0
-    for signed in records:
-        size += len(signed.body)
+    for record in records:
+        size += size_of(record)
         if len(line) >= RECORDS_PER_LINE or (line and size > BYTES_PER_LINE):
-            yield Delta(since, tuple(line))
-            line, size = [], len(signed.body)
-        line.append(signed)
-    yield Delta(revision, tuple(line))
+            yield since, line
+            line, size = [], size_of(record)
+        line.append(record)
+    yield revision, line
 
 
 def write_signed(signed: Signed) -> dict[str, str]:
