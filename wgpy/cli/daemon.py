@@ -9,9 +9,8 @@ from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
 from wgpy.cli.launch import Launch, eventually, program
 from wgpy.uapi import client as uapi_client
-from wgpy.uapi.client import InterfaceError
 
-_STOP_TIMEOUT: Final = 5.0  # seconds
+_STOP_TIMEOUT: Final = 60.0  # seconds: a busy host
 
 
 def daemon_command(environment: Mapping[str, str]) -> list[str]:
@@ -24,13 +23,14 @@ def daemon_command(environment: Mapping[str, str]) -> list[str]:
 def start(host: Host, interface: str, *, persistent: bool = False) -> None:
     """Return when the interface's daemon answers. Raises CommandError with the daemon's message."""
     options = ["--persistent"] if persistent else []
-    launch(host, [*daemon_command(os.environ), *options, interface], interface, lambda: _answers(interface))
+    launch(host, [*daemon_command(os.environ), *options, interface], interface, lambda: _listens(interface))
 
 
 def launch(host: Host, command: Sequence[str], name: str, answers: Callable[[], bool]) -> None:
     """Run a daemon that forks into the background, and return when it answers.
 
-    name: of what the daemon serves. Raises CommandError with the daemon's message.
+    name: of what the daemon serves; answers: as for `Launch.finish`. Raises CommandError with the daemon's
+    message.
     """
     host.print_change(shlex.join(command))
     with Launch(command) as begun:
@@ -44,9 +44,5 @@ def stop(host: Host, interface: str) -> None:
         raise CommandError(f"{interface} is deleted, but its daemon still runs")
 
 
-def _answers(interface: str) -> bool:
-    try:
-        uapi_client.get(interface)
-    except InterfaceError:
-        return False
-    return True
+def _listens(interface: str) -> bool:
+    return interface in uapi_client.interfaces()

@@ -1,6 +1,7 @@
 """The start of a daemon of this installation. Costs little to import: a daemon may start before all else."""
 
 import os
+import select
 import subprocess
 import sys
 import time
@@ -11,8 +12,8 @@ from typing import Final, Self
 from wgpy.cli.errors import CommandError
 
 SYSTEMD: Final = Path("/run/systemd/system")  # exists where it runs. sd_booted(3)
-_START_TIMEOUT: Final = 60.0  # seconds: a small host that is busy starts Python slowly
-_LISTENING_TIMEOUT: Final = 10.0  # seconds, after it returned
+START_TIMEOUT: Final = 60.0  # seconds: a small host that is busy starts Python slowly
+LISTENING_TIMEOUT: Final = 10.0  # seconds, for a daemon of which it is not known whether it lives
 _POLL_INTERVAL: Final = 0.02
 
 
@@ -33,13 +34,17 @@ class Launch:
         self._program = command[0]
         # Not a pipe: a daemon may keep it open until it ends. Not on a disk: that may be read-only.
         self._output = os.fdopen(os.memfd_create("output"), "w+b")
+        self._life, inherited = os.pipe()  # whose other end is closed when all have ended that inherited it
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=self._output, stderr=self._output, env=environment
-            )
+                command, stdin=subprocess.PIPE, stdout=self._output, stderr=self._output, env=environment,
+                pass_fds=(inherited,),
+            )  # fmt: skip
         except OSError as error:
-            self._output.close()
+            self._close()
             raise CommandError(f"{command[0]} cannot be run: {error.strerror}") from None
+        finally:
+            os.close(inherited)
 
     def __enter__(self) -> Self:
         return self
@@ -48,20 +53,38 @@ class Launch:
         if self._process.returncode is None:
             self._process.kill()
             self._process.communicate()
-        self._output.close()
+        self._close()
 
     def finish(self, name: str, answers: Callable[[], bool], told: str = "") -> None:
-        """Return when it answers. told: what its standard input is to say. Raises CommandError."""
+        """Return when it answers. told: what its standard input is to say. Raises CommandError.
+
+        answers: whether it does, without waiting for a daemon that is busy.
+        """
         try:
-            self._process.communicate(told.encode(), _START_TIMEOUT)
+            self._process.communicate(told.encode(), START_TIMEOUT)
         except subprocess.TimeoutExpired:
             raise CommandError(
-                f"{self._program} did not get {name} ready within {_START_TIMEOUT:.0f} s"
+                f"{self._program} did not get {name} ready within {START_TIMEOUT:.0f} s"
             ) from None
-        # Some daemons return 0 although they failed, or a moment before they listen.
-        if self._process.returncode != 0 or not eventually(answers, _LISTENING_TIMEOUT):
+        if self._process.returncode != 0 or not self._comes_to(answers):
             self._output.seek(0)
             raise CommandError(f"the daemon of {name} did not start: {last_line(self._output.read())}")
+
+    def _comes_to(self, answers: Callable[[], bool]) -> bool:
+        """Wait for a daemon that may have returned 0 although it failed, or before it listens.
+
+        One that closed all that it inherited looks as if it had ended.
+        """
+        eventually(lambda: answers() or not self._lives(), START_TIMEOUT)
+        return eventually(answers, LISTENING_TIMEOUT)
+
+    def _lives(self) -> bool:
+        """Return whether a process has what the daemon inherited."""
+        return not select.select([self._life], [], [], 0)[0]
+
+    def _close(self) -> None:
+        self._output.close()
+        os.close(self._life)
 
 
 def last_line(output: bytes) -> str:

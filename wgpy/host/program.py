@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
-_TIMEOUT: Final = 10.0  # seconds
+_TIMEOUT: Final = 60.0  # seconds, also on a busy host: what is killed halfway may have changed something
 
 
 def run_program(command: Sequence[str], text: str = "") -> subprocess.CompletedProcess[str]:

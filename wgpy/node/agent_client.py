@@ -25,8 +25,7 @@ from wgpy.node.http import Client as HttpClient
 from wgpy.node.network_check import NO_MAPPING, NetworkCheck, PortMapping, read_check
 
 _MAX_ANSWER: Final = 1 << 26  # bytes
-_STATUS_TIMEOUT: Final = 20.0  # seconds
-_TIMEOUT: Final = 60.0  # seconds: the agent itself may wait for its coordinator, or for a name
+_TIMEOUT: Final = 60.0  # seconds: the agent may wait for its coordinator, for a name, or for a processor
 
 
 class AgentError(WgpyError):
@@ -387,7 +386,7 @@ def socket_path(network: str) -> Path:
     return SOCKETS / f"{network}.sock"
 
 
-def status(network: str, timeout: float = _STATUS_TIMEOUT) -> Status:
+def status(network: str, timeout: float = _TIMEOUT) -> Status:
     """timeout: seconds. Raises AgentError."""
     try:
         return codec.read(Status, json.loads(_ask(network, "GET", "/status", timeout=timeout)))

@@ -21,7 +21,7 @@ from .errors import UapiError
 from .requests import COUNTERS_REQUEST, GET_REQUEST, encode_set
 
 SOCKET_DIRECTORY: Final = Path("/var/run/wireguard")
-TIMEOUT: Final = 10.0  # seconds in which the daemon must say something
+TIMEOUT: Final = 60.0  # seconds in which the daemon must say something, also on a busy host
 READ_SIZE: Final = 2**16
 _MAX_ANSWER: Final = 2**28
 

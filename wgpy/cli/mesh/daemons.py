@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from errno import EAGAIN
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,7 +14,7 @@ from wgpy.cli import daemon
 from wgpy.cli.changes import warn
 from wgpy.cli.errors import CommandError
 from wgpy.cli.host import Host
-from wgpy.cli.launch import SYSTEMD, Launch, eventually, last_line, program
+from wgpy.cli.launch import START_TIMEOUT, SYSTEMD, Launch, eventually, last_line, program
 from wgpy.cli.mesh import networks
 from wgpy.contract.errors import WgpyError
 from wgpy.host import client_forwarding, pod_masquerade, split_dns
@@ -28,9 +29,8 @@ from wgpy.uapi import client as uapi_client
 from wgpy.uapi.client import InterfaceError
 
 _SYSTEMD: Final = SYSTEMD
-_START_TIMEOUT: Final = 60.0  # seconds
-_SETTLING_TIME: Final = 5.0
-_ENDING_TIME: Final = 15.0  # a router may be slow to take its mapping back
+_SETTLING_TIME: Final = 5.0  # seconds
+_ENDING_TIME: Final = 60.0  # a router may be slow to take its mapping back, and so may a busy host be
 
 
 def start_node(host: Host, network: str, begun: Launch | None = None) -> None:
@@ -39,15 +39,15 @@ def start_node(host: Host, network: str, begun: Launch | None = None) -> None:
     unit = f"wgpyd-mesh@{network}.service"
     if _has(unit):
         _enable(host, unit)
-        if not eventually(lambda: runs(network), _START_TIMEOUT):
+        if not eventually(lambda: listens(network), START_TIMEOUT):
             raise CommandError(f"{unit} does not answer; `systemctl status {unit}` says more")
         return
     _warn_of_reboots(unit)
     if begun is not None:
         host.print_change(f"echo {network} | wgpyd --mesh -")
-        begun.finish(network, lambda: runs(network), f"{network}\n")
+        begun.finish(network, lambda: listens(network), f"{network}\n")
         return
-    daemon.launch(host, [*program("wgpyd"), "--mesh", network], network, lambda: runs(network))
+    daemon.launch(host, [*program("wgpyd"), "--mesh", network], network, lambda: listens(network))
 
 
 def set_paused(network: str, *, paused: bool) -> None:
@@ -75,7 +75,7 @@ def stop_node(host: Host, network: str, node: NodeFile) -> None:
     with suppress(CommandError):  # it was gone a moment before
         if owned or _serves(node, name):
             host.run(["ip", "link", "delete", "dev", name])
-    if not eventually(lambda: not (_serves(node, name) or _answers(network)), _ENDING_TIME):
+    if not eventually(lambda: not (_serves(node, name) or listens(network)), _ENDING_TIME):
         raise CommandError(f"the daemon of {network} still runs; `ip link delete {name}` stops it")
     _remove_routing(host, node, node.local_coordinator_port(network))
     _close_gateway(host, node.routing_table, gateway_note(network))
@@ -156,13 +156,15 @@ def _serves(node: NodeFile, interface: str) -> bool:
         return False
 
 
-def _answers(network: str) -> bool:
-    """Return whether an agent listens, as it does until it has given back what it had from others."""
+def listens(network: str) -> bool:
+    """Return whether an agent does, however busy it is, until it has given back what it had from others."""
     with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(str(agent.socket_path(network))) == 0
+        probe.setblocking(False)
+        return probe.connect_ex(str(agent.socket_path(network))) in (0, EAGAIN)  # many others ask
 
 
 def runs(network: str) -> bool:
+    """Return whether an agent answers."""
     try:
         agent.status(network)
     except agent.AgentError:
@@ -214,7 +216,7 @@ def start_coordinator(host: Host, network: str, answers: Callable[[], bool]) -> 
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", start_new_session=True
         )
-    if not eventually(lambda: process.poll() is not None or answers(), _START_TIMEOUT) or process.poll():
+    if not eventually(lambda: process.poll() is not None or answers(), START_TIMEOUT) or process.poll():
         process.terminate()
         raise CommandError(f"the coordinator did not start: {last_line(log.read_bytes())}")
     return process.terminate

@@ -14,7 +14,7 @@ from wgpy.cli.mesh.status import exit_text
 from wgpy.node import agent_client as agent
 from wgpy.node.agent_client import AgentError
 
-_APPLYING_TIME = 20.0  # seconds
+_APPLYING_TIME = 60.0  # seconds, on a busy host
 _NO_EXIT = ("none", "no", "off")  # taken for names
 
 
