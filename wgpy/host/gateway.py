@@ -10,7 +10,8 @@ from typing import Final, NamedTuple, TypeVar
 
 from wgpy.contract.lazy_dataclass import dataclass
 
-from .firewall.passage import FirewallFailed, let_pass
+from .firewall.passage import Firewall, FirewallFailed, let_pass, tables_with
+from .firewall.verdict import Flow
 from .forwarding import forwarding_settings
 from .masquerade import Masquerade, MasqueradeTables, name_of_ours, remove_tables
 from .nftables import NftFailed
@@ -31,11 +32,15 @@ class HostChanges:
 
 
 class Outcome(NamedTuple):
-    """is_repair: another had changed our tables; failures: sentences; tables: that have rules of ours."""
+    """is_repair: another had changed our tables; failures: sentences; tables: that have rules of ours.
+
+    firewall: of the host, as it is then.
+    """
 
     is_repair: bool
     failures: tuple[str, ...]
     tables: frozenset[str]
+    firewall: Firewall
 
 
 class Gateway:
@@ -47,20 +52,29 @@ class Gateway:
         self._note = note
         self._tables = MasqueradeTables(table)
         self._settings = ChangedSettings(note)
+        self._flows: list[Flow] = []
+        self._firewall: Firewall | None = None  # that lets these pass, while nobody has changed it
 
-    def apply(self, wanted: HostChanges, own: OwnAddresses) -> Outcome:
-        """Make the host what it is to be, as far as it can be made."""
+    def apply(self, wanted: HostChanges, own: OwnAddresses, *, is_unread: bool = True) -> Outcome:
+        """Make the host what it is to be, as far as it can be made.
+
+        is_unread: whether others have changed tables of nft since the last call.
+        """
         failures: list[str] = []
-        flows = [flow for passage in wanted.opened for flow in passage.flows()]
+        name, flows = name_of_ours(self._table), [flow for one in wanted.opened for flow in one.flows()]
         _attempt(lambda: self._settings.apply(self._settings_of(wanted.opened, own)), failures)
-        is_repair = _attempt(lambda: self._tables.apply(wanted.masquerade), failures)
-        passed = _attempt(lambda: let_pass(name_of_ours(self._table), flows), failures) or frozenset()
-        return Outcome(bool(is_repair), tuple(failures), passed | {name_of_ours(self._table)})
+        is_repair = _attempt(lambda: self._tables.apply(wanted.masquerade, is_unread=is_unread), failures)
+        found = None if is_unread or flows != self._flows else self._firewall
+        if found is None:
+            found, self._flows = _attempt(lambda: let_pass(name, flows), failures), flows
+            self._firewall = found if found and found.is_watched else None
+        firewall = found or Firewall.read()
+        return Outcome(bool(is_repair), tuple(failures), tables_with(name, firewall) | {name}, firewall)
 
     def undo(self) -> tuple[str, ...]:
         """Take all of it back; return what failed, each in a sentence."""
         failures: list[str] = []
-        self._tables = MasqueradeTables(self._table)
+        self._tables, self._firewall = MasqueradeTables(self._table), None
         _attempt(lambda: undo(self._table, self._note), failures)
         return tuple(failures)
 

@@ -23,6 +23,18 @@ async def ask_ip(*arguments: str) -> list[Any]:
     return read_answer(done.stdout)
 
 
+async def ask_ip_all(lines: Sequence[str], *options: str) -> list[list[Any]]:
+    """Return what `ip -json` answers to each of several lines, by one program. Raises IpFailed."""
+    command = ("ip", "-json", *options, "-batch", "-")
+    done = await asyncio.to_thread(run_program, command, "\n".join([*lines, ""]))
+    if done.returncode:
+        raise IpFailed(f"`{' '.join(command)}` failed: {read_reason(done.stderr)}")
+    answers = [read_answer(line) for line in done.stdout.splitlines() if line.strip()]
+    if len(answers) != len(lines):
+        raise IpFailed(f"`{' '.join(command)}` gave {len(answers)} answers to {len(lines)} lines")
+    return answers
+
+
 async def change_ip(lines: Sequence[str], *options: str) -> dict[int, str]:
     """Make several changes; which failed, by index, and why."""
     done = await asyncio.to_thread(

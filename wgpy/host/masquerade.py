@@ -66,16 +66,18 @@ class MasqueradeTables:
         self._names = dict(zip(_FAMILIES, table_names(table), strict=True))
         self._made: dict[int, tuple[str, str]] = {}  # by version of IP: what was wanted, and nft's text of it
 
-    def apply(self, wanted: Masquerade | None) -> bool:
-        """Make the tables what they are to be; whether somebody else had changed one. Raises NftFailed."""
-        changes = [self._apply_version(version, wanted) for version in _FAMILIES]
+    def apply(self, wanted: Masquerade, *, is_unread: bool) -> bool:
+        """Make the tables what they are to be; whether somebody else had changed one. Raises NftFailed.
+
+        is_unread: whether somebody else may have, since the last call.
+        """
+        changes = [self._apply_version(version, wanted, is_unread) for version in _FAMILIES]
         return any(changes)
 
-    def _apply_version(self, version: int, wanted: Masquerade | None) -> bool:
-        name = self._names[version]
-        script, found = _script(name, version, wanted) if wanted else "", list_table(name)
+    def _apply_version(self, version: int, wanted: Masquerade, is_unread: bool) -> bool:
+        name, script = self._names[version], _script(self._names[version], version, wanted)
         before, listed = self._made.get(version, ("", ""))
-        if (script, found) == (before, listed):
+        if script == before and not (is_unread and list_table(name) != listed):
             return False
         change_nft(removal(name) + script)
         self._made[version] = script, list_table(name) if script else ""

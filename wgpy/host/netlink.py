@@ -21,6 +21,7 @@ from .netlink_message import (
     decode_attributes,
     encode_attribute,
     encode_message,
+    read_port,
 )
 
 _RTM_NEWROUTE: Final = 24
@@ -67,16 +68,22 @@ class NetworkMonitor:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def acknowledge(self) -> None:
-        """Forget what was heard."""
+    def acknowledge(self) -> set[int]:
+        """Forget what was heard; return the ports of whom the kernel did it for, 0 for its own cause.
+
+        What was lost was for nobody that is known, so 0.
+        """
+        ports: set[int] = set()
         for _ in range(_READS_PER_TURN):
             try:
-                self._socket.recv(_READ_SIZE)
+                ports.add(read_port(self._socket.recv(_READ_SIZE)))
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:
                     raise
+                ports.add(0)
+        return ports
 
     def close(self) -> None:
         self._socket.close()

@@ -21,6 +21,11 @@ def encode_message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     return HEADER.pack(HEADER.size + len(body), kind, flags, sequence, 0) + body
 
 
+def read_port(data: bytes) -> int:
+    """Return the port in the first of messages that came together, which is that of them all."""
+    return int(HEADER.unpack_from(data)[4])
+
+
 def encode_attribute(kind: int, value: bytes) -> bytes:
     size = _ATTRIBUTE.size + len(value)
     return _ATTRIBUTE.pack(size, kind) + value + bytes(aligned(size) - size)

@@ -1,4 +1,7 @@
-"""Tells when tables of nft lose something, or get a chain that packets pass. linux/netfilter/nfnetlink.h"""
+"""Tells when others change tables of nft. linux/netfilter/nfnetlink.h
+
+At once if a table loses something or gets a chain that packets pass; of the rest whoever looks anyway.
+"""
 
 import errno
 import os
@@ -7,7 +10,8 @@ import struct
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from .netlink_message import HEADER, aligned, decode_attributes
+from .netlink_message import HEADER, aligned, decode_attributes, read_port
+from .own_programs import is_own
 
 _NETLINK_NETFILTER: Final = 12
 _NFNLGRP_NFTABLES: Final = 7
@@ -31,6 +35,7 @@ class NftMonitor:
 
     def __init__(self) -> None:
         """Raises OSError."""
+        self._is_unchanged = False  # as long as nobody has looked
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
         self._socket = socket.socket(socket.AF_NETLINK, kind, _NETLINK_NETFILTER)
         try:
@@ -44,9 +49,15 @@ class NftMonitor:
         return self._socket.fileno()
 
     def has_news(self, tables: Collection[str]) -> bool:
-        """Read what has happened; whether one of these tables lost something, or any got a base chain."""
-        found = [is_news(data, tables) for data in self._read()]  # all of it is read
-        return any(found)
+        """Read what others did; whether one of these tables lost something, or any got a base chain."""
+        found = [data for data in self._read() if data is None or not is_own(read_port(data))]
+        self._is_unchanged = self._is_unchanged and not found
+        return any(is_news(data, tables) for data in found)
+
+    def take_change(self) -> bool:
+        """Return whether others have changed anything since the last call."""
+        was_unchanged, self._is_unchanged = self._is_unchanged, True
+        return not was_unchanged
 
     def _read(self) -> Iterator[bytes | None]:
         """Give what was read, None for what was lost."""

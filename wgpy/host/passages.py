@@ -91,25 +91,26 @@ class Obstacles:
     closed: tuple[str, ...]
 
 
-def obstacles(found: Iterable[Passage], own: OwnAddresses) -> Obstacles:
-    """Return what keeps packets from passing. Raises OSError."""
+def obstacles(found: Iterable[Passage], own: OwnAddresses, firewall: Firewall | None = None) -> Obstacles:
+    """Return what keeps packets from passing. firewall: None if it is to be read. Raises OSError."""
     found = list(found)
     ways = (
         f"this host has no way to {passage.prefix} ({passage.why_not}): add an address or a route of it"
         for passage in found
         if not passage.lan
     )
-    return Obstacles(tuple(ways), tuple(_closed([passage for passage in found if passage.lan], own)))
+    open_ones = [passage for passage in found if passage.lan]
+    return Obstacles(tuple(ways), tuple(_closed(open_ones, own, firewall or Firewall.read())))
 
 
-def _closed(open_ones: list[Passage], own: OwnAddresses) -> Iterator[str]:
+def _closed(open_ones: list[Passage], own: OwnAddresses, firewall: Firewall) -> Iterator[str]:
     yield from _unforwarded(open_ones)
     for name in strict_interfaces(open_ones, own):
         yield (
             f"this host drops what comes by {name} for the mesh, as its reverse path filter is strict: "
             f"`sysctl -w net.ipv4.conf.{name}.rp_filter=2` lets it in"
         )
-    yield from dropped(flow for passage in open_ones for flow in passage.flows())
+    yield from dropped((flow for passage in open_ones for flow in passage.flows()), firewall)
 
 
 def strict_interfaces(found: Iterable[Passage], own: OwnAddresses) -> list[str]:
@@ -191,9 +192,8 @@ def unread_firewalls(found: Iterable[Passage]) -> Iterator[str]:
         )
 
 
-def dropped(flows: Iterable[Flow]) -> Iterator[str]:
+def dropped(flows: Iterable[Flow], firewall: Firewall) -> Iterator[str]:
     """Give a sentence, with what to do, for each rule of this host's firewalls that drops one of these."""
-    firewall = Firewall.read()
     sentences: dict[str, None] = {}
     for drop in (drop for flow in flows for drop in firewall.drops(flow)):
         sentences[

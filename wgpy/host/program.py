@@ -4,6 +4,8 @@ import subprocess
 from collections.abc import Sequence
 from typing import Final
 
+from . import own_programs
+
 _TIMEOUT: Final = 60.0  # seconds, also on a busy host: what is killed halfway may have changed something
 
 
@@ -13,10 +15,11 @@ def run_program(command: Sequence[str], text: str = "") -> subprocess.CompletedP
     A coroutine calls it in a thread: it may take long, and uvloop fails to write to a process that has ended.
     """
     try:
-        return subprocess.run(
-            command, input=text, capture_output=True, text=True, errors="replace", check=False,
-            timeout=_TIMEOUT,
-        )  # fmt: skip
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, errors="replace",
+        ) as program:  # fmt: skip
+            return _finished(program, text)
     except subprocess.TimeoutExpired:
         reason = f"it did not end within {_TIMEOUT:.0f} s"
     except FileNotFoundError:
@@ -24,3 +27,16 @@ def run_program(command: Sequence[str], text: str = "") -> subprocess.CompletedP
     except OSError as error:
         reason = f"it cannot be run: {error.strerror}"
     return subprocess.CompletedProcess(command, 1, "", reason)
+
+
+def _finished(program: subprocess.Popen[str], text: str) -> subprocess.CompletedProcess[str]:
+    """Raises TimeoutExpired."""
+    own_programs.note(program.pid)
+    try:
+        output, complaints = program.communicate(text, _TIMEOUT)
+    except BaseException:
+        program.kill()
+        raise
+    finally:
+        own_programs.note(program.pid)
+    return subprocess.CompletedProcess(program.args, program.returncode, output, complaints)

@@ -1,5 +1,6 @@
 """Reports that links, addresses, routes or rules have changed, and where the host is once it has settled.
 
+What this node's own programs change is no news: it is what was wanted, and nothing else came with it.
 Invariant: without a change nothing wakes, and however many come, looking at the host costs one part of the
 time in so many: until it is time to look again the kernel's notices wait unread.
 """
@@ -13,12 +14,13 @@ from typing import Final
 from wgpy.driver.interface import Interface
 from wgpy.host.iproute import IpFailed, ask_ip
 from wgpy.host.netlink import NetworkMonitor
+from wgpy.host.own_programs import is_own
 from wgpy.host.user_mode import is_contained, is_rootless
 
 from .host_networks import NOWHERE, read_host_networks
 
 _BATCHING_TIME: Final = 0.2  # seconds, in which more of the same change may come
-_SETTLING_TIME: Final = 1.0  # seconds, in which a host changes more than one thing about its networks
+_SETTLING_TIME: Final = 0.8  # seconds, in which a host changes more than one thing about its networks
 _SHARE: Final = 10
 _LONGEST_REST: Final = 1.0  # seconds: a host whose reading takes longer is slow anyhow
 
@@ -77,12 +79,14 @@ class HostMonitor:
         self._loop.remove_reader(self._monitor.fileno())
         when = max(self._loop.time() + _BATCHING_TIME, self._not_before)
         self._timers["batch"] = self._loop.call_at(when, self._on_batch)
-        if "settling" not in self._timers:
-            self._timers["settling"] = self._loop.call_later(_SETTLING_TIME, self._on_settled)
 
     def _on_batch(self) -> None:
-        self._monitor.acknowledge()
+        changed_by = self._monitor.acknowledge()
         self._listen()
+        if all(map(is_own, changed_by)):
+            return
+        if "settling" not in self._timers:
+            self._timers["settling"] = self._loop.call_later(_SETTLING_TIME, self._on_settled)
         self._on_change()
 
     def _on_settled(self) -> None:

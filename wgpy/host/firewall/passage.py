@@ -57,10 +57,15 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Firewall:
-    """All rules of a host. ruleset: of nft; saved: what each iptables-save says, by program."""
+    """All rules of a host.
+
+    ruleset: of nft; saved: what each iptables-save says, by program; is_watched: whether the kernel tells of
+    all changes of them, by nft.
+    """
 
     ruleset: Sequence[nft.Json]
     saved: Mapping[int, Mapping[str, str]]
+    is_watched: bool
 
     @classmethod
     def read(cls) -> "Firewall":
@@ -68,7 +73,8 @@ class Firewall:
         ruleset: list[Any] = (
             json.loads(done.stdout or "{}").get("nftables", []) if not done.returncode else []
         )
-        return cls(ruleset, {version: dict(_saved(version)) for version in _PROGRAMS})
+        saved = {version: dict(_saved(version)) for version in _PROGRAMS}
+        return cls(ruleset, saved, not (done.returncode or any(map(_used_tables, _PROGRAMS))))
 
     def drops(self, flow: Flow) -> Iterator[Drop]:
         """Give what drops a flow for certain."""
@@ -85,8 +91,8 @@ class Firewall:
                 yield Drop(flow, _named(rule, chain, f"table {table}"), Place("nft", table, chain))
 
 
-def let_pass(name: str, flows: Sequence[Flow]) -> frozenset[str]:
-    """Have rules of this name where these flows are dropped, and no others; return the tables that have them.
+def let_pass(name: str, flows: Sequence[Flow]) -> Firewall:
+    """Have rules of this name where these flows are dropped, and no others; return what the rules are then.
 
     Raises FirewallFailed.
     """
@@ -95,8 +101,15 @@ def let_pass(name: str, flows: Sequence[Flow]) -> frozenset[str]:
         firewall = Firewall.read()
     drops = [drop for flow in flows for drop in firewall.drops(flow)]
     _insert({(drop.place, (drop.flow.arrives_by, drop.flow.leaves_by)) for drop in drops}, name)
-    places = {drop.place.table for drop in drops} | {rule.table for rule in nft.owned(firewall.ruleset, name)}
-    return frozenset(table.rpartition(" ")[2] or "filter" for table in places)
+    return Firewall.read() if drops else firewall
+
+
+def tables_with(name: str, firewall: Firewall) -> frozenset[str]:
+    """Return the tables that have rules of this name, those of an iptables too."""
+    found = [rule.table for rule in nft.owned(firewall.ruleset, name)]
+    if any(iptables.owned(text, name) for saved in firewall.saved.values() for text in saved.values()):
+        found.append("filter")
+    return frozenset(table.rpartition(" ")[2] for table in found)
 
 
 def _saved(version: int) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address, ip_network
 
 from wgpy.host.client_forwarding import ClientForwarding, Forwarding
+from wgpy.host.firewall.passage import Firewall
 from wgpy.host.firewall.verdict import Flow
 from wgpy.host.nftables import NftFailed
 from wgpy.host.passages import dropped
@@ -47,7 +48,7 @@ class ClientHost:
 
     def _open(self, wanted: Forwarding, flows: Sequence[Flow]) -> list[str]:
         try:
-            return [*self._forwarding.open(wanted), *dropped(flows)]
+            return [*self._forwarding.open(wanted), *dropped(flows, Firewall.read())]
         except (NftFailed, OSError) as error:
             return [f"{_FAILED}: {error}"]
 

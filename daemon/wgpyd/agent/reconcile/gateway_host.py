@@ -50,6 +50,7 @@ class GatewayHost:
         self._applied: object = None
         self._monitor: NftMonitor | None = None
         self._tables: frozenset[str] = frozenset()
+        self._own: OwnAddresses | None = None  # as they were read, while they are that
 
     async def apply(self, plan: NodePlan, opened: frozenset[str], *, is_stale: bool) -> None:
         """opened: names of sites for which forwarding and other firewalls are changed; is_stale: the host has
@@ -62,18 +63,24 @@ class GatewayHost:
         if not plan.own_sites and not self._note.exists():
             self._warn([])
             return
+        self._own = None if is_stale else self._own
         try:
-            own = read_own_addresses(await ask_ip("address"), self._interface.name)
+            own = self._own = self._own or await self._read_own()
         except IpFailed as error:
             self._warn([str(error)])
             return
         await self._translate(plan, own)
-        self._watch(is_wanted=bool(plan.own_sites))  # before it is changed: that is read once more
-        self._warn(await asyncio.to_thread(self._change_host, plan, opened, own))
+        self._watch(is_wanted=bool(plan.own_sites))
+        is_unread = self._monitor is None or self._monitor.take_change()  # before it is read
+        self._warn(await asyncio.to_thread(self._change_host, plan, opened, own, is_unread))
+
+    async def _read_own(self) -> OwnAddresses:
+        """Raises IpFailed."""
+        return read_own_addresses(await ask_ip("address"), self._interface.name)
 
     async def obstacles(self, plan: NodePlan, prefixes: Iterable[Prefix]) -> Obstacles:
         """Return what is in the way of packets to these networks. Raises IpFailed."""
-        own = read_own_addresses(await ask_ip("address"), self._interface.name)
+        own = await self._read_own()
         mesh = mesh_of(plan, self._interface.name)
         return await asyncio.to_thread(lambda: obstacles(passages(mesh, prefixes, own), own))
 
@@ -86,7 +93,9 @@ class GatewayHost:
         if (await self._interface.status()).translations != wanted:
             await self._interface.configure(DeviceUpdate(translations=wanted))
 
-    def _change_host(self, plan: NodePlan, opened: frozenset[str], own: OwnAddresses) -> list[str]:
+    def _change_host(
+        self, plan: NodePlan, opened: frozenset[str], own: OwnAddresses, is_unread: bool
+    ) -> list[str]:
         """Return what could not be changed, and what is in the way then. In a thread."""
         self._gateway = self._gateway or Gateway(plan.routing.table, self._note)
         if not plan.own_sites:
@@ -94,12 +103,12 @@ class GatewayHost:
         mesh = mesh_of(plan, self._interface.name)
         known = passages(mesh, prefixes_of(plan.own_sites, opened), own)
         changes = HostChanges(masquerade(plan, mesh.interface), [one for one in known if one.lan])
-        outcome = self._gateway.apply(changes, own)
+        outcome = self._gateway.apply(changes, own, is_unread=is_unread)
         self._tables = outcome.tables
         if outcome.is_repair:
             _LOG.warning("repaired the host: its tables of nft for sites had been changed")
         found = passages(mesh, prefixes_of(plan.own_sites), own)
-        left = obstacles(found, own)
+        left = obstacles(found, own, outcome.firewall)
         return [*outcome.failures, *left.ways, *left.closed, *unread_firewalls(found)]
 
     # -- Changes by others ---------------------------------------------------------------------------

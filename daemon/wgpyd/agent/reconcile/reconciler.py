@@ -1,7 +1,8 @@
 """Compares a host with its node's plan, and makes the difference.
 
 Invariant: what is compared is the host as it is, read whenever the host or its part of the plan has changed
-and only then. What the host refuses is a warning, and is asked for again with the next change of either.
+and only then; all of it if the host has. What the host refuses is a warning, and is asked for again with the
+next change of either.
 """
 
 import asyncio
@@ -10,12 +11,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from wgpy.address import Prefix
 from wgpy.contract.errors import StateError
 from wgpy.driver.interface import Interface
-from wgpy.host.iproute import IpFailed, ask_ip, change_ip
+from wgpy.host.iproute import IpFailed, ask_ip, ask_ip_all, change_ip
 from wgpy.host.iprule import PROTOCOL, TableUse, rule_changes
 from wgpy.host.nftables import NftFailed
 from wgpy.mesh.exit import Exit
@@ -50,6 +51,7 @@ _LOG = logging.getLogger("wgpy")
 _MAX_NAMED: Final = 3  # changes, in a line of the log
 _QUIET_TIME: Final = 60.0  # seconds until the same repair is logged again
 _VERSIONS: Final = (4, 6)
+_MARKED_ROUTES: Final = f"route show table all proto {PROTOCOL}"
 _STRICT_FILTER: Final = (
     "this host filters strictly (rp_filter is 1), so what comes from within announced prefixes is dropped; "
     "`sysctl -w net.ipv4.conf.all.rp_filter=2` lets it in"
@@ -164,37 +166,49 @@ class Reconciler:
     # -- Link, routes and rules ----------------------------------------------------------------------
 
     async def _apply_to_host(self, wanted: _HostPlan) -> None:
-        is_repair, self._applied, self._is_stale = self._applied == wanted, wanted, False
-        (link, _, _, routing, exit_, *_), before = wanted, self.conflicts
+        is_repair, is_stale = self._applied == wanted, self._is_stale or bool(self._failures)
+        before, conflicts = None if is_stale else self._applied, self.conflicts
+        self._applied, self._is_stale = wanted, False
         try:
-            changes = [
-                *await self._apply_link(link),
-                *await self._apply_routes(wanted),
-                *await self._apply_rules(wanted),
-            ]
+            changes = await self._apply_parts(wanted, before)
         except IpFailed as error:
             changes, failures = [], [str(error)]
         else:
             failures = [f"`ip {line}` failed: {why}" for line, why in changes if why]
-            self.exit = exit_
-        failures += await self._apply_reverse_path(routing)
+            self.exit = wanted[4]
+        if before is None or before[3] != wanted[3]:
+            failures += await self._apply_reverse_path(wanted[3])
         self._failures = tuple(self._warn(sentence, self._failures) for sentence in failures)
         # To follow the host's own routes, by an exception or as one is to our prefix, is no repair.
         made = [line for line, why in changes if not why and " throw " not in line]
-        if is_repair and made and self.conflicts.keys() <= before.keys():
+        if is_repair and made and self.conflicts.keys() <= conflicts.keys():
             self._log_repair(made)
 
+    async def _apply_parts(self, wanted: _HostPlan, before: _HostPlan | None) -> list[tuple[str, str]]:
+        """Return what was changed, each with why it failed or "". Raises IpFailed.
+
+        before: what the host has, None if that is not known. The link comes first, as the kernel takes no
+        route into one that is down, and the rules last: the table is whole when it is first looked up.
+        """
+        is_new_link = before is None or before[0] != wanted[0]
+        made = await self._apply_link(wanted[0]) if is_new_link else []
+        uses = [] if before is not None and self._uses(before) == self._uses(wanted) else self._uses(wanted)
+        found = await asyncio.gather(*(_read(version, with_rules=bool(uses)) for version in _VERSIONS))
+        made += await self._apply_routes([route for routes, _ in found for route in routes], wanted)
+        rules = dict(zip(_VERSIONS, (rules for _, rules in found), strict=True))
+        for version, use in uses:
+            made += await _make(rule_changes(rules[version], use), f"-{version}")
+        return made
+
     async def _apply_link(self, plan: LinkPlan) -> list[tuple[str, str]]:
-        """Return what was changed, each with why it failed or "". Raises IpFailed."""
+        """Raises IpFailed."""
         name = self._interface.name
         found = read_link(await ask_ip("address", "show", "dev", name))
         return await _make(list(link_changes(found, plan, name)))
 
-    async def _apply_routes(self, wanted: _HostPlan) -> list[tuple[str, str]]:
-        """After the link: while that is down the kernel takes no route into it."""
+    async def _apply_routes(self, found: Sequence[Route], wanted: _HostPlan) -> list[tuple[str, str]]:
         _, prefixes, reserved, routing, exit_, of_clients, back, mtus = wanted
         name, exits = self._interface.name, (routing.exit_table, routing.clients_table)
-        found = [route for routes in await asyncio.gather(*map(_read_routes, _VERSIONS)) for route in routes]
         others = [route for route in found if route.table not in map(str, exits)]
         changes = route_changes(others, prefixes, name, routing.table, reserved, mtus)
         for sentence in changes.conflicts.values():
@@ -205,20 +219,21 @@ class Reconciler:
         returned = return_changes(found, back, routing.return_table)
         return await _make((*changes.lines, *own, *passed, *returned))
 
-    async def _apply_rules(self, wanted: _HostPlan) -> list[tuple[str, str]]:
-        """After the routes: the table is whole when it is first looked up."""
+    def _uses(self, wanted: _HostPlan) -> list[tuple[int, TableUse]]:
+        """Return who looks the tables up, by the version of IP."""
         link, _, _, routing, exit_, of_clients, back, _ = wanted
-        made = []
-        for address in link.addresses:
-            use = TableUse(
-                routing.table, routing.mark, str(address.network), routing.coordinator_port,
-                routing.exit_table, exit_ is not None,
-                routing.clients_table, self._interface.name if of_clients[0] is not None else "",
-                routing.return_table, _texts_of(back.sources if back else (), address.version),
-            )  # fmt: skip
-            found = await ask_ip("-N", f"-{address.version}", "rule")
-            made += await _make(rule_changes(found, use), f"-{address.version}")
-        return made
+        return [
+            (
+                address.version,
+                TableUse(
+                    routing.table, routing.mark, str(address.network), routing.coordinator_port,
+                    routing.exit_table, exit_ is not None,
+                    routing.clients_table, self._interface.name if of_clients[0] is not None else "",
+                    routing.return_table, _texts_of(back.sources if back else (), address.version),
+                ),
+            )
+            for address in link.addresses
+        ]  # fmt: skip
 
     async def _apply_reverse_path(self, routing: Routing) -> list[str]:
         """Return why it failed, if it did."""
@@ -246,15 +261,17 @@ class Reconciler:
             self._logged = sentence, time.monotonic()
 
 
-async def _read_routes(version: int) -> list[Route]:
-    """Return those of the main table, and those with our mark. Raises IpFailed."""
-    main = await ask_ip("-N", f"-{version}", "route", "show", "table", "main")
-    return [*read_routes(main, version), *await _read_marked_routes(version)]
+async def _read(version: int, *, with_rules: bool) -> tuple[list[Route], list[Any]]:
+    """Return the routes of the main table and those with our mark, and the rules. Raises IpFailed."""
+    lines = ("route show table main", _MARKED_ROUTES, *(("rule",) if with_rules else ()))
+    main, marked, *rules = await ask_ip_all(lines, "-N", f"-{version}")
+    routes = [*read_routes(main, version), *read_marked_routes(marked, version)]
+    return routes, rules[0] if with_rules else []
 
 
 async def _read_marked_routes(version: int) -> list[Route]:
     """Raises IpFailed."""
-    found = await ask_ip("-N", f"-{version}", "route", "show", "table", "all", "proto", PROTOCOL)
+    (found,) = await ask_ip_all((_MARKED_ROUTES,), "-N", f"-{version}")
     return read_marked_routes(found, version)
 
 
