@@ -28,7 +28,10 @@ from wgpyd.agent.registration import Registration
 from wgpyd.agent.relay_stream import RelayStream
 
 NEAR, NEXT, FAR = (Endpoint(f"203.0.113.{number}", 51820) for number in (2, 3, 4))
-ROUND_TRIPS = {NEAR: 1 * MILLISECOND, NEXT: 10 * MILLISECOND, FAR: 100 * MILLISECOND}
+HERE = Endpoint("127.0.0.1", 9)  # of a connection to a relay
+ROUND_TRIPS = {
+    NEAR: 1 * MILLISECOND, NEXT: 10 * MILLISECOND, FAR: 100 * MILLISECOND, HERE: 1 * MILLISECOND
+}  # fmt: skip
 SEEN_AS = Endpoint("198.51.100.1", 7000)
 _TURNS: Final = 100  # of the loop, in which all is done that waits for nothing
 
@@ -37,11 +40,12 @@ _TURNS: Final = 100  # of the loop, in which all is done that waits for nothing
 class Answering:
     """In place of `Pings`: relays answer after their round trips, unless they are late.
 
-    late: relays that answer once `go_on` is set, and not before; dials: whether a relay then answers from
-    another port, and later.
+    late: relays that answer once `go_on` is set, and not before; silent: where nothing ever answers; dials:
+    whether a relay then answers from another port, and later.
     """
 
     late: Sequence[Endpoint] = ()
+    silent: Sequence[Endpoint] = ()
     dials: tuple[bool, bool] = (False, False)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -49,6 +53,8 @@ class Answering:
         self, peers: Mapping[PublicKey, Sequence[Endpoint]], *, is_hurried: bool = False
     ) -> dict[PublicKey, Answer]:
         asked = {key: one for key, (one, *_) in peers.items()}
+        if set(asked.values()) & set(self.silent):
+            await asyncio.Event().wait()
         if not is_hurried and set(asked.values()) & set(self.late):
             await self.go_on.wait()
         return {
@@ -80,16 +86,17 @@ class Scene:
     published: OwnPaths = field(default_factory=OwnPaths)
     has_no_nat: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    stream: RelayStream = field(init=False)
     registration: Registration = field(init=False)
 
     def __post_init__(self) -> None:
-        stream = RelayStream(unused, lambda: 51820, lambda: None)
+        self.stream = RelayStream(unused, lambda: 51820, lambda: None)
         pings = cast(Pings, self.pings)
-        self.registration = Registration(pings, stream, self.changed.set, _nowhere, self.published)
+        self.registration = Registration(pings, self.stream, self.changed.set, _nowhere, self.published)
 
-    def configure(self) -> None:
+    def configure(self, where: object = None) -> None:
         self.registration.configure(
-            self.plan(), has_no_nat=self.has_no_nat, is_named=False, is_apart=False, where=None
+            self.plan(), has_no_nat=self.has_no_nat, is_named=False, is_apart=False, where=where
         )
 
     @asynccontextmanager
@@ -203,3 +210,38 @@ async def test_a_node_that_begins_again_is_registered_where_others_know_it_to_be
         assert scene.registration.paths == scene.published
         assert scene.registration.keys == (scene.relays[1].key.public_key(),)
         assert scene.registration.is_needed
+
+
+@in_a_loop
+async def test_a_connection_is_begun_while_udp_is_still_tried() -> None:
+    scene = a_scene(silent=[NEAR])
+    async with scene.running():
+        while not scene.stream.is_wanted:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+
+        assert not scene.changed.is_set()
+
+
+@in_a_loop
+async def test_a_node_registers_by_the_connection_while_udp_is_still_tried() -> None:
+    scene = a_scene(silent=[NEAR])
+    scene.stream.endpoint = HERE
+    async with scene.running():
+        await scene.next_registered()
+
+        assert set(scene.registration.found.by_stream.values()) == {HERE}
+        assert scene.registration.is_needed
+
+
+@in_a_loop
+async def test_a_host_that_is_somewhere_else_waits_for_no_answer_to_what_it_asked_before() -> None:
+    scene = a_scene(silent=[NEAR])
+    async with scene.running():
+        while not scene.stream.is_wanted:  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0)
+        scene.pings.silent = ()
+
+        scene.configure(where="elsewhere")
+
+        assert await scene.next_registered() == scene.named(0, 1)
+        assert not scene.stream.is_wanted

@@ -200,7 +200,7 @@ class NodePaths:
 
     def _on_stream(self) -> None:
         """The relay beside the coordinator is reached by a connection, or not any more."""
-        self.registration.look_again()
+        self.registration.restart()
         self._on_change()
 
     def _trouble(self) -> str:

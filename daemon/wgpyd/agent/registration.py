@@ -33,9 +33,11 @@ from .wake import Wake
 
 MAX_MEASURED: Final = 16  # relays
 _AGAIN: Final = 3600.0  # seconds until relays are measured again
+_SILENCE: Final = 0.5  # seconds without an answer by UDP, after which a connection is begun
 _SOON: Final = 15.0  # the same, as long as there are fewer than are wanted; then twice as long each time
 
 _Relays = Mapping[PublicKey, tuple[VerifyKey, Sequence[Endpoint]]]
+_Answers = Mapping[PublicKey, Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Registration:
         self._is_named = False
         self._is_apart = False
         self._pause = _SOON
+        self._measuring: asyncio.Future[None] | None = None
         self._is_doubtful = False  # whether no relay has dialled this node yet, although they answer
         self.found = Found(published.relays, published.endpoints, published.nat)
         self.is_filtered = bool(published.relays)
@@ -106,8 +109,7 @@ class Registration:
         if (found, where, has_no_nat, is_named, is_apart) != self._known:
             self._known, self._relays = (found, where, has_no_nat, is_named, is_apart), found
             self._has_no_nat, self._is_named, self._is_apart = has_no_nat, is_named, is_apart
-            self._pause = _SOON
-            self._wake.now()
+            self.restart()
 
     def _note_needed(self, needed: frozenset[VerifyKey]) -> None:
         """Measure once more if a peer has no relay in common with this node any more."""
@@ -141,6 +143,13 @@ class Registration:
         registered = {relay.identity for relay in self.found.registered}
         return tuple(key for key, (identity, _) in self._relays.items() if identity in registered)
 
+    def restart(self) -> None:
+        """Measure anew, and end a measurement that is under way: it is of what was before."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+        self._pause = _SOON
+        self._wake.now()
+
     def look_again(self) -> None:
         """Measure relays, as one of them seems not to answer, and again soon, as it may be back."""
         self._pause = _SOON
@@ -161,8 +170,8 @@ class Registration:
         while True:
             await self._wake.wait()
             if self._relays:
-                await self._measure(dict(islice(self._relays.items(), MAX_MEASURED)))
-                self._wake.after(self._seconds_to_next())
+                if await self._measure_unless_restarted(dict(islice(self._relays.items(), MAX_MEASURED))):
+                    self._wake.after(self._seconds_to_next())
             else:
                 self.stream.want(False)
                 self._set_filtered(False)
@@ -177,52 +186,72 @@ class Registration:
         pause, self._pause = self._pause, min(2 * self._pause, _AGAIN)
         return pause
 
+    async def _measure_unless_restarted(self, relays: _Relays) -> bool:
+        """Return whether it came to its end."""
+        self._measuring = asyncio.ensure_future(self._measure(relays))
+        try:
+            await asyncio.wait([self._measuring])
+        finally:
+            self._measuring.cancel()
+        if self._measuring.cancelled():
+            return False
+        self._measuring.result()
+        return True
+
     async def _measure(self, relays: _Relays) -> None:
-        known = self._known
         is_first = not self.found.registered
-        first = await self._pings.measure(_endpoints(relays), is_hurried=is_first)
+        first, by_stream = await self._ask(relays, is_first=is_first)
         moment = moment_after(max((answer.round_trip for answer in first.values()), default=0))
         async with asyncio.TaskGroup() as group:
             others = group.create_task(self._pings.measure(_endpoints(relays, first) if first else {}))
             check = group.create_task(self._check_filter(first))
             _, late = await asyncio.wait([others, check], timeout=moment)
-            if late and is_first and first and known is self._known:
+            if late and is_first and first:
                 self._register_meanwhile(relays, first, is_doubtful=check in late)
-        answers, is_filtered = first | others.result(), check.result()
-        here = self.stream.endpoint
-        by_stream = await self._pings.measure(dict.fromkeys(relays, (here,))) if here and not answers else {}
-        if known is not self._known:
-            return  # this host is somewhere else by now
+        answers, is_filtered = {**first, **others.result()}, check.result()
         self.stream.want(not answers)
         self._set_filtered(is_filtered)
         if answers and self._is_dialled:
             self._set(Found())
         elif answers or by_stream:  # else this host has no network just now
-            self._register(relays, answers or by_stream, dict.fromkeys(by_stream, here) if here else {})
+            self._register(relays, answers or by_stream, is_by_stream=not answers)
 
-    def _register_meanwhile(
-        self, relays: _Relays, first: Mapping[PublicKey, Answer], *, is_doubtful: bool
-    ) -> None:
+    async def _ask(self, relays: _Relays, *, is_first: bool) -> tuple[_Answers, _Answers]:
+        """Return who answers by UDP, and who by the coordinator's connection.
+
+        That is begun as soon as UDP is silent, and others reach this node by it while UDP is still tried.
+        """
+        here = dict.fromkeys(relays, (self.stream.endpoint,)) if self.stream.endpoint else {}
+        async with asyncio.TaskGroup() as group:
+            by_udp = group.create_task(self._pings.measure(_endpoints(relays), is_hurried=True))
+            by_stream = group.create_task(self._pings.measure(here, is_hurried=True))
+            await asyncio.wait([by_udp], timeout=_SILENCE)
+            if not by_udp.done():
+                self.stream.want(True)
+                found = await by_stream
+                if is_first and found and not by_udp.done():
+                    self._register(relays, found, is_by_stream=True)
+        return by_udp.result(), by_stream.result()
+
+    def _register_meanwhile(self, relays: _Relays, first: _Answers, *, is_doubtful: bool) -> None:
         """Have others reach this node by those that have answered, while the rest is not known."""
         self._set_filtered(self.is_filtered, is_doubtful=is_doubtful)
         if not self._is_dialled:
-            self._register(relays, first, {})
+            self._register(relays, first)
 
-    async def _check_filter(self, answers: Mapping[PublicKey, Answer]) -> bool:
+    async def _check_filter(self, answers: _Answers) -> bool:
         if self._is_named or not self._has_no_nat:
             return False
         if not answers or (self.is_filtered and await self._is_let_in()):
             return self.is_filtered
         return await is_filtered(self._pings, {key: answer.remote for key, answer in answers.items()})
 
-    def _register(
-        self, relays: _Relays, answers: Mapping[PublicKey, Answer], by_stream: Mapping[PublicKey, Endpoint]
-    ) -> None:
+    def _register(self, relays: _Relays, answers: _Answers, *, is_by_stream: bool = False) -> None:
         identities = {key: identity for key, (identity, _) in relays.items()}
         latencies = {identities[key]: answer.round_trip / MILLISECOND for key, answer in answers.items()}
         registered = nearest(latencies, self.found.registered, self._needed)
-        if by_stream:  # who answered saw the coordinator's host
-            self._set(Found(registered, by_stream=by_stream))
+        if is_by_stream:  # who answered saw the coordinator's host
+            self._set(Found(registered, by_stream={key: one.remote for key, one in answers.items()}))
             return
         keys = {identity: key for key, identity in identities.items()}
         used = {keys[relay.identity]: answers[keys[relay.identity]] for relay in registered}
