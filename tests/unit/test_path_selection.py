@@ -108,6 +108,19 @@ def test_a_peer_that_was_never_heard_is_sent_to_by_a_relay_as_soon_as_there_is_o
     assert bench.take(Use) == [Use(RELAY.endpoint, False, Session.BEGIN)]
 
 
+def test_a_peer_that_was_never_heard_is_sent_to_where_it_is_until_there_is_a_relay() -> None:
+    """A node that is started again goes on where the peer was, not at an address of its own network."""
+    bench = Bench(relays=())
+    bench.paths.on_guess(THERE, bench.now)
+    bench.paths.set_remote([Candidate(LAN, PathKind.LAN), Candidate(THERE, PathKind.PUBLIC)], bench.now)
+    bench.send()
+    assert bench.take(Use) == []
+
+    bench.paths.set_relays((RELAY,), bench.now)
+
+    assert bench.take(Use) == [Use(RELAY.endpoint, False, Session.BEGIN)]
+
+
 @pytest.mark.parametrize("news", ["session", "data"])
 def test_a_peer_that_was_heard_stays_where_it_is_when_a_relay_becomes_known(news: str) -> None:
     bench = Bench(relays=())

@@ -199,6 +199,11 @@ class PeerPaths:
             current.answered_at = None  # its NAT shows another port by now
         self._search.ask(remote, now)
 
+    def on_guess(self, endpoint: Endpoint, now: int) -> None:
+        """The data path sends there, where nothing was heard yet: it does until a relay is known."""
+        self._current, self._since = endpoint.without_source(), now
+        self._direct.at(self._current)
+
     def on_endpoint(self, endpoint: Endpoint, now: int) -> None:
         """Authentic data came from there, and so the data path sends there now."""
         self._is_met = True

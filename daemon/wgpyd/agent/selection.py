@@ -249,8 +249,10 @@ class Selection:
         paths.keep_open(self._kept_for(peer) if is_hidden(peer.member) else 0, now)  # so it is heard
         paths.set_local(self._told, now)
         path = self._interface.path(key)
-        if path.endpoint and (path.handshake or self._relay_at(key, path.endpoint)):  # else it is a guess
+        if path.endpoint and (path.handshake or self._relay_at(key, path.endpoint)):
             self._note_endpoint(key, selected, path.endpoint, now)
+        elif path.endpoint:
+            paths.on_guess(path.endpoint, now)
         if self._interface.traffic(key).unanswered:
             paths.on_sent(now)
         return selected
