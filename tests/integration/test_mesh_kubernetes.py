@@ -51,6 +51,7 @@ def test_pod_ranges_and_a_site_come_from_the_api_and_outlive_it(lab: Lab) -> Non
     assert f"{NETWORK}.mesh {{ forward . {gate.address()} }}" in gate.mesh("site", "show", "blue")
     api.kill()
     daemon.kill()
+    daemon.wait()  # it answers pings until then
     gate.host.start(program("wgpyd"), "-f", "--mesh", NETWORK, *OPTIONS)
 
     eventually(is_reached, "the hub reaches the pod without an API")

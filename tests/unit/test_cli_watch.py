@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from select import select
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,7 @@ class Watched:
     """A program on a terminal of ours."""
 
     terminal: int
+    before: list[Any]  # attributes of the terminal
     process: subprocess.Popen[bytes]
     shown: str = ""
 
@@ -58,13 +60,14 @@ class Watched:
 @contextmanager
 def watched(environment: Mapping[str, str] = NONE, seconds: float = 0.05) -> Iterator[Watched]:
     terminal, inner = pty.openpty()
+    before = termios.tcgetattr(terminal)
     process = subprocess.Popen(
         ["setsid", "--ctty", "--wait", sys.executable, "-c", PROGRAM, str(seconds)],
         stdin=inner, stdout=inner, stderr=inner, env={**os.environ, "TERM": "xterm", **environment},
     )  # fmt: skip
     os.close(inner)
     try:
-        yield Watched(terminal, process)
+        yield Watched(terminal, before, process)
     finally:
         process.kill()
         process.wait(SECONDS)
@@ -73,14 +76,13 @@ def watched(environment: Mapping[str, str] = NONE, seconds: float = 0.05) -> Ite
 
 def test_a_page_is_renewed_in_place_until_ctrl_c_and_the_terminal_is_as_before() -> None:
     with watched() as one:
-        before = termios.tcgetattr(one.terminal)
         one.until("look 3")
         assert not termios.tcgetattr(one.terminal)[3] & termios.ECHO
         os.write(one.terminal, b"typed\x03")
         one.until("after")
 
         assert one.process.wait(SECONDS) == 0
-        assert termios.tcgetattr(one.terminal) == before
+        assert termios.tcgetattr(one.terminal) == one.before
     page = one.shown[one.shown.index("before") : one.shown.index("after")]
     assert page.startswith("before\r\n\x1b[?1049h")
     assert page.endswith("\x1b[?1049l")
