@@ -44,6 +44,23 @@ async def test_who_has_no_patience_is_told_how_many_seconds_to_wait(tmp_path: Pa
 
 
 @in_a_loop
+async def test_who_has_patience_waits_for_a_coordinator_that_is_too_busy_to_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wgpy.node.coordinator_client._TIMEOUT", 3)
+    async with founded(tmp_path, ALICE) as (site, served):
+        catch_up = served.service.catch_up
+
+        async def slowly() -> None:
+            await asyncio.sleep(4)
+            await catch_up()
+
+        monkeypatch.setattr(served.service, "catch_up", slowly)
+
+        assert await site.submit(site.administrator.invite(key_of(900))) == [NEW]
+
+
+@in_a_loop
 async def test_a_key_that_asks_for_too_much_waits_on_its_connection(tmp_path: Path) -> None:
     async with founded(tmp_path, ALICE) as (site, served):
         served.service.lists = Lists(rate=3, burst=3)

@@ -48,7 +48,8 @@ from wgpy.node.underlay import MARK
 DEFAULT_PORT: Final = 51820  # TCP, beside WireGuard's UDP
 DATAGRAMS: Final = "wgpy-datagrams"  # what a connection is upgraded to
 PATIENCE: Final = 120.0  # seconds, with a busy coordinator
-_TIMEOUT: Final = 10.0  # seconds, for everything but news
+_TIMEOUT: Final = 10.0  # seconds, for everything but news and answers
+_LONGEST_ANSWER: Final = 60.0  # seconds, by a coordinator so busy that it does not say so
 # Bytes of an answer, by what it can need. An agent asks for the first two alone.
 _MAX_HELLO: Final = 1 << 12
 _MAX_OUTCOMES: Final = 1 << 18  # as many as records in a line, a sentence each
@@ -157,10 +158,12 @@ class Coordinator:
     ) -> None:  # fmt: skip
         """key: authenticates the requests: a node's identity, a token, or the network's key.
 
-        clock: seconds; patience: how long a request waits, as a busy coordinator says, in seconds.
+        clock: seconds; patience: how long a request waits for a busy coordinator, whether that says so or
+        not, in seconds; for each answer it is at least 10 and at most 60.
         """
         self._clock = clock
         self._patience = patience
+        self._answer_timeout = min(max(patience, _TIMEOUT), _LONGEST_ANSWER)
         self._given = self._address = address
         self._network = network
         self._key = key
@@ -317,11 +320,12 @@ class Coordinator:
         """Return what `read` makes of the answer. limit: bytes of it. Raises CoordinatorError."""
         answer = bytearray()
         try:
-            async with asyncio.timeout(_TIMEOUT):
+            async with asyncio.timeout(self._answer_timeout):
                 async for data in self._exchange(method, target, limit, body):
                     answer += data
         except TimeoutError:
-            raise Unreachable(f"{self._address.shown} did not answer within {_TIMEOUT:.0f} s") from None
+            waited = f"{self._answer_timeout:.0f} s"
+            raise Unreachable(f"{self._address.shown} did not answer within {waited}") from None
         try:
             return read(json.loads(answer))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
