@@ -46,10 +46,10 @@ class Followers:
     def __init__(self) -> None:
         self._by_identity: dict[VerifyKey, list[Follower]] = {}
         self._due: set[Follower] = set()
-        self._untold: list[
-            int
-        ] = []  # revisions before changes that concern all, who are told with the due ones
-        self._skipped: dict[Follower, int] = {}  # how many of these a follower has that began after them
+        # Revisions before changes that concern all, who are told with the due ones; and how many of these
+        # came before a follower that began since.
+        self._untold: list[int] = []
+        self._skipped: dict[Follower, int] = {}
         self._pause: asyncio.TimerHandle | None = None
 
     def add(self, identity: VerifyKey) -> Follower:
